@@ -1,0 +1,40 @@
+"""Which device and arithmetic a model runs with, on the machine at hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from packshot.errors import PackRefused
+
+if TYPE_CHECKING:
+    import torch
+
+
+def pick_device(wanted: str = "auto") -> torch.device:
+    """The torch device for `auto`, `cpu` or `cuda`."""
+    import torch
+
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise PackRefused("pack_mismatch", f"device must be at hand, got {wanted!r} without CUDA; set PACKSHOT_DEVICE=cpu")
+    return torch.device(wanted)
+
+
+def pick_dtype(device: torch.device, wanted: str = "auto") -> torch.dtype:
+    """The arithmetic for `auto`, `fp32`, `bf16` or `fp16`.
+
+    `auto` is bf16 on CUDA and on CPUs with bf16 units (AMX, AVX512-BF16: 6-10x fp32 there), else fp32: on a CPU without
+    them bf16 is emulated and 4x slower than fp32 (docs/measurements.md, 2026-11-21).
+    """
+    import torch
+
+    named = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    if wanted != "auto":
+        if wanted not in named:
+            raise PackRefused("pack_mismatch", f"dtype must be one of auto, {', '.join(named)}, got {wanted!r}")
+        return named[wanted]
+    if device.type == "cuda":
+        return torch.bfloat16
+    has_bf16_units = torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if has_bf16_units else torch.float32

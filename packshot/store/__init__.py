@@ -1,0 +1,1 @@
+"""Durable state: tenants, keys, photos, masks, shots and images in SQL; their bytes behind fsspec."""

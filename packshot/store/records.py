@@ -1,0 +1,153 @@
+"""What the store hands out: frozen rows, free of any database session. Times are aware UTC datetimes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from packshot.types import BoxXYXY
+
+Status = Literal["queued", "running", "done", "failed", "cancelled"]
+Priority = Literal["interactive", "catalogue"]
+ENDED: tuple[Status, ...] = ("done", "failed", "cancelled")
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """An agency or brand that owns its data."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True)
+class KeyRecord:
+    """A key as it is listed: never its secret. `prefix`: the part of the secret by which it is looked up."""
+
+    id: str
+    tenant: str
+    prefix: str
+    created_at: datetime
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class NewKey:
+    """A key just made; `secret` is shown this once and stored only as SHA-256."""
+
+    record: KeyRecord
+    secret: str
+
+
+@dataclass(frozen=True)
+class PhotoRecord:
+    """An uploaded photo. `asset_key` holds the normalised PNG; `sha256` and `bytes` are the upload's own."""
+
+    id: str
+    tenant: str
+    width: int
+    height: int
+    format: str
+    bytes: int
+    sha256: str
+    asset_key: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class NewMask:
+    """A decoded mask to keep. `png`: a bilevel or 8-bit PNG, photo-sized."""
+
+    score: float
+    area_px: int
+    bbox_xyxy: BoxXYXY
+    png: bytes
+
+
+@dataclass(frozen=True)
+class MaskRecord:
+    """A kept mask of a photo; expires at `expires_at` unless a shot has used it (then None)."""
+
+    id: str
+    tenant: str
+    photo_id: str
+    score: float
+    area_px: int
+    bbox_xyxy: BoxXYXY
+    asset_key: str
+    created_at: datetime
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True)
+class NewImage:
+    """A finished picture to commit with its shot. `png`: the file; `recipe`: what it takes to make it again."""
+
+    index: int
+    seed: int
+    width: int
+    height: int
+    png: bytes
+    verdict: dict[str, Any]
+    recipe: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    """A finished picture."""
+
+    id: str
+    tenant: str
+    shot_id: str
+    index: int
+    seed: int
+    width: int
+    height: int
+    asset_key: str
+    verdict: dict[str, Any]
+    recipe: dict[str, Any]
+    review: str | None
+    note: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class ShotRecord:
+    """A shot as clients see it.
+
+    `position`: shots that would be claimed before this one now; 0 = running or ended. `version` grows with every change
+    of the row and is the event id. `preview_version`: 0 = none yet.
+    """
+
+    id: str
+    tenant: str
+    status: Status
+    priority: Priority
+    request: dict[str, Any]
+    position: int
+    step: int
+    steps: int
+    version: int
+    preview_version: int
+    attempt: int
+    created_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    error_code: str | None = None
+    error_detail: str | None = None
+    images: tuple[ImageRecord, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A worker's fenced hold on a shot: changes nothing once `epoch` is no longer the row's."""
+
+    shot_id: str
+    tenant: str
+    worker: str
+    epoch: int
+    attempt: int
+    crashes: int
+    request: dict[str, Any]
+    created_at: datetime
