@@ -1,0 +1,116 @@
+"""Words to token ids: the closed-vocabulary tokenizer of packs that train their own text encoder.
+
+A pack trained on a few hundred words needs no byte-pair merges, but must take any prompt: a word that it does not know is
+first looked up as a synonym, then as a plural, and becomes `<unk>` only after that.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from packshot.errors import PackRefused
+
+PAD, BOS, UNK = 0, 1, 2
+"""Ids of `<pad>` (which also ends a text), `<bos>` and `<unk>` in every vocabulary."""
+SPECIAL = {"<pad>": PAD, "<bos>": BOS, "<unk>": UNK}
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")  # letters and digits of any script; hyphens and commas part words
+
+
+class WordTokenizer:
+    """Token ids of whole words.
+
+    `vocab`: {word: id}, ids unique and ≥ 3 (0 = pad and end, 1 = begin, 2 = unknown; the special words may be listed).
+    `synonyms`: {word: one or more words of the vocabulary, space-separated}; an empty text drops the word.
+    `max_length`: ids a text, begin and end included.
+    """
+
+    def __init__(
+        self, vocab: Mapping[str, int], synonyms: Mapping[str, str] | None = None, max_length: int = 32
+    ) -> None:
+        self.vocab = {**SPECIAL, **vocab}
+        self.synonyms = dict(synonyms or {})
+        self.max_length = max_length
+        if any(self.vocab[word] != index for word, index in SPECIAL.items()):
+            raise PackRefused(
+                "pack_mismatch", f"special words must have the ids {SPECIAL}, got another; mend the vocabulary"
+            )
+        if len(set(self.vocab.values())) != len(self.vocab) or min(self.vocab.values()) < 0:
+            raise PackRefused("pack_mismatch", "every word must have an id of its own, ≥ 0; mend the vocabulary")
+        if max_length < 3:
+            raise PackRefused("pack_mismatch", f"max_length must be at least 3 (begin, a word, end), got {max_length}")
+        for word, meaning in self.synonyms.items():
+            unknown = [part for part in meaning.split() if part not in self.vocab]
+            if unknown:
+                raise PackRefused("pack_mismatch", f"synonym {word!r} must mean words of the vocabulary, got {unknown}")
+
+    @classmethod
+    def from_files(cls, path: Path | str) -> WordTokenizer:
+        """Read `path`, or `words.json` in the folder `path`: `{"max_length": 32, "vocab": {…}, "synonyms": {…}}`."""
+        path = Path(path)
+        data = json.loads((path / "words.json" if path.is_dir() else path).read_text("utf-8"))
+        return cls(data["vocab"], data.get("synonyms", {}), data["max_length"])
+
+    def save(self, path: Path | str) -> None:
+        """Write what `from_files` reads; the words sorted by id, so equal vocabularies are equal bytes."""
+        vocab = dict(sorted(self.vocab.items(), key=lambda row: row[1]))
+        data = {"max_length": self.max_length, "vocab": vocab, "synonyms": dict(sorted(self.synonyms.items()))}
+        path = Path(path)
+        path = path / "words.json" if path.is_dir() else path
+        path.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", "utf-8")
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows that the embedding table needs: the largest id plus one."""
+        return max(self.vocab.values()) + 1
+
+    def words(self, text: str) -> list[str]:
+        """The text's words, lower case, NFC."""
+        return _WORD.findall(unicodedata.normalize("NFC", text.lower()))
+
+    def ids_of(self, word: str) -> list[int]:
+        """Ids of one lower-case word: itself, its synonym's, its singular's, or `<unk>`."""
+        singulars = [word[:-end] + put for end, put in ((3, "y"), (2, ""), (1, "")) if _is_plural(word, end)]
+        for candidate in (word, *singulars):
+            if candidate in self.synonyms:
+                return [self.vocab[part] for part in self.synonyms[candidate].split()]
+            if candidate in self.vocab:
+                return [self.vocab[candidate]]
+        return [UNK]
+
+    def unknown(self, text: str) -> list[str]:
+        """Words of the text that only `<unk>` stands for."""
+        return [word for word in self.words(text) if self.ids_of(word) == [UNK]]
+
+    def overflow(self, text: str) -> int:
+        """How many of the text's ids do not fit into `max_length` and are left out."""
+        return max(0, sum(len(self.ids_of(word)) for word in self.words(text)) - (self.max_length - 2))
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Ids of the texts. Returns int64 (B, max_length): begin, words, end, padding.
+
+        When a text is too long its unknown words go first, then its last words.
+        """
+        rows = np.full((len(texts), self.max_length), PAD, dtype=np.int64)
+        room = self.max_length - 2
+        for row, text in zip(rows, texts, strict=True):
+            ids = [index for word in self.words(text) for index in self.ids_of(word)]
+            if len(ids) > room:
+                ids = [index for index in ids if index != UNK][:room]
+            row[0] = BOS
+            row[1 : 1 + len(ids)] = ids
+        return rows
+
+
+def _is_plural(word: str, end: int) -> bool:
+    """Whether `word` may be a plural whose ending has `end` letters: ies, es, s."""
+    return len(word) > end + 2 and word.endswith({3: "ies", 2: "es", 1: "s"}[end])
+
+
+__all__ = ["BOS", "PAD", "UNK", "WordTokenizer"]
