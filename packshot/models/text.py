@@ -1,7 +1,7 @@
 """Words to token ids: the closed-vocabulary tokenizer of packs that train their own text encoder.
 
-A pack trained on a few hundred words needs no byte-pair merges, but must take any prompt: a word that it does not know is
-first looked up as a synonym, then as a plural, and becomes `<unk>` only after that.
+A pack trained on a few hundred words needs no byte-pair merges, but must take any prompt: a word that it does not know
+is first looked up as a synonym, then as a plural, and becomes `<unk>` only after that.
 """
 
 from __future__ import annotations
