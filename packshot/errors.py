@@ -15,8 +15,8 @@
     ├── LeaseLost         a worker's claim on a shot is no longer its own (never reaches a client)
     └── EngineFailed      the engine could not finish a shot (`retryable` says whether another try may)
 
-A code belongs to exactly one kind; `packshot.api.problems` maps kinds to HTTP statuses in one table. `detail` states the
-rule, the value received and the remedy.
+A code belongs to exactly one kind; `packshot.api.problems` maps kinds to HTTP statuses in one table. `detail` states
+the rule, the value received and the remedy.
 """
 
 from __future__ import annotations

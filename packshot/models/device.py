@@ -17,7 +17,9 @@ def pick_device(wanted: str = "auto") -> torch.device:
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise PackRefused("pack_mismatch", f"device must be at hand, got {wanted!r} without CUDA; set PACKSHOT_DEVICE=cpu")
+        raise PackRefused(
+            "pack_mismatch", f"device must be at hand, got {wanted!r} without CUDA; set PACKSHOT_DEVICE=cpu"
+        )
     return torch.device(wanted)
 
 
