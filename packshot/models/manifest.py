@@ -1,0 +1,214 @@
+"""A pack's manifest: which networks fill its roles, where their files come from, and what the pack can do.
+
+The fields are told one by one in docs/packs.md. Unknown fields are refused, so a typing error is found when the pack is
+read and not when a shot runs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from packshot.errors import PackRefused
+
+Family = Literal["mini", "sd15", "sd2", "sdxl"]
+RoleName = Literal[
+    "segmenter",
+    "tokenizer",
+    "text_encoder",
+    "tokenizer_2",
+    "text_encoder_2",
+    "vae",
+    "unet",
+    "controlnet",
+    "scheduler",
+]
+ClassName = Literal[
+    "AutoencoderKL",
+    "AutoencoderTiny",
+    "CLIPTextModel",
+    "CLIPTextModelWithProjection",
+    "CLIPTokenizer",
+    "ControlNetModel",
+    "DDIMScheduler",
+    "DPMSolverMultistepScheduler",
+    "EulerDiscreteScheduler",
+    "LCMScheduler",
+    "Sam",
+    "UNet2DConditionModel",
+    "UniPCMultistepScheduler",
+    "WordTokenizer",
+]
+PredictionType = Literal["epsilon", "v_prediction", "sample"]
+ControlChannel = Literal["canny", "product"]
+
+ROLES: tuple[RoleName, ...] = get_args(RoleName)
+RENDER_ROLES: tuple[RoleName, ...] = ("tokenizer", "text_encoder", "vae", "unet", "controlnet", "scheduler")
+"""What an engine needs; the segmenter is its own deployment's."""
+CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
+    "segmenter": ("Sam",),
+    "tokenizer": ("CLIPTokenizer", "WordTokenizer"),
+    "text_encoder": ("CLIPTextModel",),
+    "tokenizer_2": ("CLIPTokenizer",),
+    "text_encoder_2": ("CLIPTextModelWithProjection",),
+    "vae": ("AutoencoderKL", "AutoencoderTiny"),
+    "unet": ("UNet2DConditionModel",),
+    "controlnet": ("ControlNetModel",),
+    "scheduler": (
+        "DDIMScheduler",
+        "DPMSolverMultistepScheduler",
+        "EulerDiscreteScheduler",
+        "LCMScheduler",
+        "UniPCMultistepScheduler",
+    ),
+}
+WEIGHT_SUFFIXES = (".safetensors", ".pth", ".bin")
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Size = tuple[int, int]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FileSpec(_Strict):
+    """One file. `sha256`: of its bytes; None only for hub files, whose pinned revision stands for it."""
+
+    sha256: Sha256 | None = None
+    bytes: int | None = Field(None, gt=0)
+
+
+class HubSource(_Strict):
+    """Where on the model hub a role's files live. `revision`: a commit (40 hex digits), or a branch, which may move."""
+
+    repo: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
+    revision: str = Field(min_length=1)
+    subfolder: str = ""
+
+    @property
+    def pinned(self) -> bool:
+        return len(self.revision) == 40 and all(digit in "0123456789abcdef" for digit in self.revision)
+
+
+class RoleSpec(_Strict):
+    """One network, tokenizer or scheduler of a pack.
+
+    `source` None: the files lie beside the manifest. `config`: the class's own constructor arguments. `files`: relative
+    path to hash and size; several safetensors files are shards of one state. `control_channels` (ControlNet only): what
+    each channel of the control image holds.
+    """
+
+    class_name: ClassName
+    licence: str = Field(min_length=1)
+    source: HubSource | None = None
+    config: dict[str, Any] = Field(default_factory=dict)
+    files: dict[str, FileSpec] = Field(default_factory=dict)
+    control_channels: tuple[ControlChannel, ...] = ("canny", "canny", "canny")
+
+    @field_validator("files")
+    @classmethod
+    def _paths_stay_inside(cls, files: dict[str, FileSpec]) -> dict[str, FileSpec]:
+        for path in files:
+            parts = PurePosixPath(path).parts
+            if not parts or PurePosixPath(path).is_absolute() or ".." in parts or "\\" in path or ":" in path:
+                raise ValueError(f"file paths must be relative and stay in the pack's folder, got {path!r}")
+        return files
+
+    @model_validator(mode="after")
+    def _files_are_vouched_for(self) -> RoleSpec:
+        for path, spec in self.files.items():
+            if spec.sha256 is None and self.source is None:
+                raise ValueError(f"a file beside the manifest must state its sha256, {path!r} does not")
+            if spec.sha256 is None and path.endswith((".pth", ".bin")):
+                raise ValueError(f"a pickle must state its sha256, {path!r} does not")
+        return self
+
+    @property
+    def weight_files(self) -> tuple[str, ...]:
+        return tuple(path for path in self.files if path.endswith(WEIGHT_SUFFIXES))
+
+
+class Defaults(_Strict):
+    """Sampling defaults of the engine. `guidance_rescale`: 0 = off (0.7 suits zero-terminal-SNR v-prediction)."""
+
+    steps: int = Field(20, ge=1)
+    guidance_scale: float = Field(7.5, ge=0)
+    control_scale: float = Field(0.8, ge=0)
+    guidance_rescale: float = Field(0.0, ge=0, le=1)
+
+
+class Limits(_Strict):
+    """What a brief may ask for; over it the shot is refused, not clipped."""
+
+    max_steps: int = Field(150, ge=1, le=1000)
+    max_guidance_scale: float = Field(30.0, ge=1)
+    max_control_scale: float = Field(2.0, ge=0)
+
+
+class PackManifest(_Strict):
+    """What manifest.yaml says. Sizes are (width, height) in pixels, memory in GiB."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    title: str = Field(min_length=1)
+    family: Family
+    licence: str = Field(min_length=1)
+    commercial: bool
+    renderable: bool = True
+    reason: str = ""
+    native_px: Size
+    buckets: tuple[Size, ...] = Field(min_length=1)
+    prediction_type: PredictionType
+    defaults: Defaults = Defaults()
+    limits: Limits = Limits()
+    memory_gib: dict[RoleName, float] = Field(default_factory=dict)
+    roles: dict[RoleName, RoleSpec]
+
+    @model_validator(mode="after")
+    def _whole(self) -> PackManifest:
+        for role, spec in self.roles.items():
+            if spec.class_name not in CLASSES_OF_ROLE[role]:
+                raise ValueError(f"{role} must be one of {', '.join(CLASSES_OF_ROLE[role])}, got {spec.class_name}")
+        if self.renderable:
+            missing = [role for role in RENDER_ROLES if role not in self.roles]
+            if missing:
+                raise ValueError(
+                    f"a pack that renders must fill {', '.join(RENDER_ROLES)}; missing: {', '.join(missing)}"
+                )
+        elif not self.reason:
+            raise ValueError("a pack that cannot render must say why in `reason`")
+        if self.native_px not in self.buckets:
+            raise ValueError(f"native_px {self.native_px} must be one of the buckets")
+        if any(side < 1 for bucket in self.buckets for side in bucket):
+            raise ValueError("bucket sides must be at least 1 px")
+        if self.defaults.steps > self.limits.max_steps:
+            raise ValueError(f"default steps {self.defaults.steps} must be within max_steps {self.limits.max_steps}")
+        return self
+
+
+def read_manifest(path: Path) -> PackManifest:
+    """The manifest in the file `path`. Raises PackRefused (pack_mismatch) with each faulty field."""
+    try:
+        return PackManifest.model_validate(yaml.safe_load(path.read_text("utf-8")))
+    except ValidationError as error:
+        rows = [{"loc": list(row["loc"]), "msg": row["msg"]} for row in error.errors()]
+        told = "; ".join(f"{'.'.join(map(str, row['loc'])) or 'manifest'}: {row['msg']}" for row in rows)
+        raise PackRefused("pack_mismatch", f"{path.name} of pack {path.parent.name!r}: {told}", errors=rows) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise PackRefused("pack_mismatch", f"{path.name} of pack {path.parent.name!r} is not YAML: {error}") from error
+
+
+__all__ = [
+    "CLASSES_OF_ROLE",
+    "RENDER_ROLES",
+    "ROLES",
+    "Defaults",
+    "FileSpec",
+    "HubSource",
+    "Limits",
+    "PackManifest",
+    "RoleSpec",
+    "read_manifest",
+]
