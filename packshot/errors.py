@@ -7,6 +7,7 @@
     ├── Unauthorized      no key, or a key that is not valid
     ├── Forbidden         a key or origin that may not do this
     ├── NotFound          no such thing for this tenant
+    ├── MethodNotAllowed  the route exists, but not with this method
     ├── Conflict          the thing is in a state that does not allow this
     ├── Overloaded        too much work is waiting; try again after `retry_after_s`
     ├── Unavailable       the graph does not answer yet, or no longer
@@ -95,6 +96,10 @@ class NotFound(PackshotError):
     codes: ClassVar[dict[str, str]] = {"not_found": "No such thing exists for this tenant."}
 
 
+class MethodNotAllowed(PackshotError):
+    codes: ClassVar[dict[str, str]] = {"method_not_allowed": "The route does not take this method."}
+
+
 class Conflict(PackshotError):
     codes: ClassVar[dict[str, str]] = {
         "in_use": "A live shot needs it.",
@@ -141,6 +146,16 @@ class EngineFailed(PackshotError):
         "timeout": "The shot ran longer than the limit.",
         "internal": "A fault of ours; the request id finds it in the logs.",
     }
+
+
+class EngineCrashed(EngineFailed):
+    """A replica died while it ran a shot: the shot is tried again, alone."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("engine_crash", detail, retryable=True)
+
+    def __reduce__(self) -> tuple[type[EngineCrashed], tuple[str]]:
+        return type(self), (self.detail,)
 
 
 KINDS: tuple[type[PackshotError], ...] = tuple(PackshotError.__subclasses__())

@@ -61,6 +61,7 @@ class _Job(Generic[RowT]):
     answer: asyncio.Future[Render]
     progress: Progress | None
     preview_every_s: float
+    alone: bool
     previewed_at: float = field(default_factory=time.monotonic)
     row: RowT | None = None
 
@@ -72,20 +73,33 @@ class _Job(Generic[RowT]):
 class RenderBatcher(Generic[RowT]):
     """Render scenes with at most `max_rows` of them in the engine at once. Use it from one event loop."""
 
-    def __init__(self, engine: Engine[RowT], *, max_rows: int, meter: Meter | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine[RowT],
+        *,
+        max_rows: int,
+        meter: Meter | None = None,
+        thread_setup: Callable[[], None] = lambda: None,
+    ) -> None:
         self.max_rows = max_rows
         self._engine = engine
         self._meter = meter or NoMeter()
         self._waiting: deque[_Job[RowT]] = deque()
         self._active: deque[_Job[RowT]] = deque()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine", initializer=thread_setup)
         self._worker: asyncio.Task[None] | None = None
         self._started_at: float | None = None
 
-    async def render(self, scene: Scene, progress: Progress | None = None, *, preview_every_s: float = 0.0) -> Render:
-        """The painted scene. Cancelling frees its row at the next step. `preview_every_s` = 0: no previews."""
+    async def render(
+        self, scene: Scene, progress: Progress | None = None, *, preview_every_s: float = 0.0, alone: bool = False
+    ) -> Render:
+        """The painted scene. Cancelling frees its row at the next step.
+
+        `preview_every_s` = 0: no previews. `alone`: no other row is in the engine meanwhile (a shot whose last run ended
+        in a crash must not take others with it).
+        """
         answer: asyncio.Future[Render] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Job(scene, self._engine.batch_key(scene), answer, progress, preview_every_s))
+        self._waiting.append(_Job(scene, self._engine.batch_key(scene), answer, progress, preview_every_s, alone))
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._loop())
         return await answer
@@ -121,6 +135,8 @@ class RenderBatcher(Generic[RowT]):
     async def _admit(self) -> None:
         self._active = deque(job for job in self._active if not job.answer.done())
         while self._waiting and len(self._active) < self.max_rows:
+            if self._active and (self._active[0].alone or self._waiting[0].alone):
+                return
             job = self._waiting.popleft()
             if job.answer.done():
                 continue

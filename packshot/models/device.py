@@ -10,6 +10,18 @@ if TYPE_CHECKING:
     import torch
 
 
+CUDA_CONTEXT_GIB = 0.6
+"""Memory of one process's CUDA context, outside PyTorch's allocator (design: 0.4-0.6 GB; the upper end is planned)."""
+
+
+def use_threads(threads: int) -> None:
+    """Give the calling thread's torch kernels so many threads; 0 leaves torch's own choice (OpenMP counts per thread)."""
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+
+
 def pick_device(wanted: str = "auto") -> torch.device:
     """The torch device for `auto`, `cpu` or `cuda`."""
     import torch

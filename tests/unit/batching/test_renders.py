@@ -144,3 +144,12 @@ async def test_a_step_that_raises_fails_its_rows_and_the_batcher_goes_on():
     engine.step = step
     assert (await batcher.render(scene(seed=5))).seed == 5
     batcher.close()
+
+
+async def test_a_suspect_runs_alone_and_the_others_wait():
+    engine = CountingEngine()
+    batcher = RenderBatcher(engine, max_rows=8)
+    jobs = [batcher.render(scene(steps=2, seed=seed), alone=seed == 2) for seed in (1, 2, 3, 4)]
+    await asyncio.gather(*jobs)
+    assert engine.calls == [[1]] * 2 + [[2]] * 2 + [[3, 4]] * 2
+    batcher.close()

@@ -1,0 +1,59 @@
+"""Profile -> Serve config: what `packshot config` prints, `packshot serve` deploys and Kubernetes is given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cluster.profiles import Profile, Replicas, Stage
+
+APPLICATION = "packshot"
+
+
+def serve_config(profile: Profile, *, host: str = "127.0.0.1", port: int = 8000) -> dict[str, Any]:
+    """The Serve config of a profile, checked by Serve's own schema: what it takes is what it gives back."""
+    from ray.serve.schema import ServeDeploySchema
+
+    config: dict[str, Any] = {
+        "proxy_location": "EveryNode",
+        "http_options": {"host": host, "port": port},
+        "applications": [
+            {
+                "name": APPLICATION,
+                "route_prefix": "/",
+                "import_path": "graphs.product_shot:app",
+                "args": {"pack": profile.pack, **{f"{role}_threads": n for role, n in profile.threads.items()}},
+                "deployments": [_deployment(name, stage) for name, stage in profile.stages.items()],
+            }
+        ],
+    }
+    ServeDeploySchema.model_validate(config)
+    return config
+
+
+def _deployment(name: str, stage: Stage) -> dict[str, Any]:
+    options: dict[str, Any] = {"name": name}
+    actor = {"num_cpus": stage.cpus, "num_gpus": stage.gpu_share}
+    if any(value is not None for value in actor.values()):
+        options["ray_actor_options"] = {key: value for key, value in actor.items() if value is not None}
+    if stage.replicas:
+        options["autoscaling_config"] = _autoscaling(stage.replicas)
+    if stage.max_ongoing:
+        options["max_ongoing_requests"] = stage.max_ongoing
+    if stage.tunables:
+        options["user_config"] = stage.tunables
+    return options
+
+
+def _autoscaling(replicas: Replicas) -> dict[str, Any]:
+    from ray.serve.config import AutoscalingConfig
+
+    values = {
+        "min_replicas": replicas.min,
+        "max_replicas": replicas.max,
+        "target_ongoing_requests": replicas.target_ongoing,
+        "upscale_delay_s": replicas.upscale_delay_s,
+        "downscale_delay_s": replicas.downscale_delay_s,
+    }
+    given = {key: value for key, value in values.items() if value is not None}
+    AutoscalingConfig.model_validate(given)
+    return given

@@ -1,0 +1,27 @@
+"""Layout -> EdgeMap: Canny on the placed product, never on the amateur background. CPU only."""
+
+from __future__ import annotations
+
+from packshot.imaging.edges import canny
+from ray import serve
+
+from packshot.types import EdgeMap, Flat
+
+
+@serve.deployment(
+    name="canny",
+    max_ongoing_requests=8,
+    autoscaling_config={"min_replicas": 1, "max_replicas": 1, "target_ongoing_requests": 4},
+    ray_actor_options={"num_cpus": 0.1},
+    user_config={"low": 100, "high": 200},
+    health_check_period_s=5,
+    graceful_shutdown_timeout_s=20,
+    max_surge_percent=100,
+)
+class CannyDeployment:
+    def reconfigure(self, user_config: dict[str, int]) -> None:
+        self._low, self._high = user_config["low"], user_config["high"]
+
+    def edges(self, flat: Flat) -> EdgeMap:
+        """Edges of a layout at the engine's size."""
+        return canny(flat, self._low, self._high)

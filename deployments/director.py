@@ -1,0 +1,112 @@
+"""Durable shots -> the graph: each call claims the best waiting shot, drives it and returns when it is committed.
+
+Work is a Serve call, so that Serve sees the load and waits for it while draining. A slow poll picks up shots whose caller
+died; it, too, goes through the handle.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+from packshot.models.packs import find_pack
+from packshot.store.store import Store
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from deployments.faults import told
+from deployments.meter import RayMeter
+from packshot.director import Director, Painted, Step
+from packshot.settings import Settings
+from packshot.types import U8, Brief, Canvas, Flat
+
+log = logging.getLogger("ray.serve")
+
+
+@serve.deployment(
+    name="director",
+    max_ongoing_requests=6,
+    autoscaling_config={"min_replicas": 1, "max_replicas": 1, "target_ongoing_requests": 6},
+    ray_actor_options={"num_cpus": 0.2},
+    health_check_period_s=5,
+    graceful_shutdown_timeout_s=120,
+    max_surge_percent=100,
+)
+class DirectorDeployment:
+    def __init__(self, pack: str, canny: DeploymentHandle, generator: DeploymentHandle) -> None:
+        settings = Settings()
+        context = serve.get_replica_context()
+        self._store = Store.from_settings(settings)
+        self._poll_s = settings.poll_s
+        self._director = Director(
+            self._store,
+            GraphStages(pack or settings.pack, settings, canny, generator),
+            settings,
+            worker=context.replica_id.unique_id,
+            meter=RayMeter(),
+        )
+        self._me = serve.get_deployment_handle(context.deployment, app_name=context.app_name)
+        self._poller = asyncio.get_running_loop().create_task(self._poll())
+
+    async def run_next(self) -> str | None:
+        """Claim, drive and commit one shot; its id, or None when nothing waits."""
+        return await self._director.run_next()
+
+    async def check_health(self) -> None:
+        if self._poller.done():
+            self._poller.result()
+            raise RuntimeError("director: the poll has ended")
+
+    async def _poll(self) -> None:
+        """Call for shots that nobody calls for: left by a gateway that died, backed off, or under an expired lease."""
+        calls: set[asyncio.Task[Any]] = set()
+        while True:
+            await asyncio.sleep(self._poll_s)
+            try:
+                due = await asyncio.to_thread(self._store.due_count)
+            except Exception:
+                log.exception("the store did not answer the poll")
+                continue
+            for _ in range(due - len(calls)):
+                call = asyncio.create_task(self._call())
+                calls.add(call)
+                call.add_done_callback(calls.discard)
+
+    async def _call(self) -> None:
+        try:
+            await self._me.run_next.remote()
+        except Exception as error:
+            log.warning("a shot's run ended in %r; the store knows where it stands", told(error))
+
+    def __del__(self) -> None:
+        self._poller.cancel()
+        self._director.release_all()
+
+
+class GraphStages:
+    """The flow's stages over Serve handles: arrays travel by reference, errors are ours."""
+
+    def __init__(self, pack: str, settings: Settings, canny: DeploymentHandle, generator: DeploymentHandle) -> None:
+        self._manifest = find_pack(pack, settings).manifest
+        self._canny = canny
+        self._generator = generator.options(stream=True)
+
+    def size_for(self, canvas: Canvas) -> tuple[int, int]:
+        return self._manifest.bucket(canvas.width, canvas.height)
+
+    def edges(self, flat: Flat) -> Any:
+        return self._canny.edges.remote(flat)
+
+    async def paint(
+        self, product: U8, repaint: U8, edges: Any, brief: Brief, *, alone: bool
+    ) -> AsyncIterator[Step | Painted]:
+        stream = self._generator.paint.remote(product, repaint, edges, brief, alone)
+        try:
+            async for update in stream:
+                yield update
+        except Exception as error:
+            raise told(error) from error
+        finally:
+            stream.cancel()

@@ -1,0 +1,136 @@
+"""HTTP -> the store and the graph: the FastAPI app of packshot.api, in a replica.
+
+It decodes uploads (in a worker process) and touches no other pixel: clicks go encoder -> decoder by reference, accepted
+shots are rows in the store, and each is followed by one call of the director.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from packshot.api.app import create_app
+from packshot.models.packs import find_pack
+from packshot.store.store import Store
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+from ray.serve.schema import ApplicationStatus
+
+from deployments.faults import once_more, told
+from deployments.meter import RayMeter, cluster_metrics
+from packshot.api.studio import Segmented
+from packshot.imaging.codec import PhotoDecoder
+from packshot.settings import Settings
+from packshot.store.records import PhotoRecord
+from packshot.types import Prompts
+
+log = logging.getLogger("ray.serve")
+
+READY_FOR_S = 2.0
+"""How long an answer of the controller about readiness is believed."""
+
+
+@serve.deployment(
+    name="gateway",
+    max_ongoing_requests=256,
+    autoscaling_config={"min_replicas": 1, "max_replicas": 1, "target_ongoing_requests": 64},
+    ray_actor_options={"num_cpus": 0.2},
+    health_check_period_s=5,
+    graceful_shutdown_timeout_s=120,
+    max_surge_percent=100,
+)
+@serve.ingress()
+class GatewayDeployment:
+    def __init__(
+        self, pack: str, encoder: DeploymentHandle, decoder: DeploymentHandle, director: DeploymentHandle
+    ) -> None:
+        self._settings = Settings()
+        self._store = Store.from_settings(self._settings)
+        self._studio = GraphStudio(pack or self._settings.pack, self._settings, self._store, encoder, decoder, director)
+        self._decoder = PhotoDecoder(
+            max_photo_px=self._settings.max_photo_px,
+            max_photo_side_px=self._settings.max_photo_side_px,
+            timeout_s=self._settings.decode_timeout_s,
+            workers=self._settings.decode_workers,
+        )
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return create_app(
+            store=self._store,
+            studio=self._studio,
+            decoder=self._decoder,
+            settings=self._settings,
+            meter=RayMeter(),
+            studio_dir=Path("studio") if Path("studio").is_dir() else None,
+        )
+
+    def __del__(self) -> None:
+        self._decoder.close()
+
+
+class GraphStudio:
+    """The API's `Studio` over Serve handles."""
+
+    def __init__(
+        self,
+        pack: str,
+        settings: Settings,
+        store: Store,
+        encoder: DeploymentHandle,
+        decoder: DeploymentHandle,
+        director: DeploymentHandle,
+    ) -> None:
+        self._manifest = find_pack(pack, settings).manifest
+        self._store = store
+        self._encoder = encoder
+        self._decoder = decoder
+        self._director = director
+        self._app = serve.get_replica_context().app_name
+        self._calls: set[asyncio.Task[None]] = set()
+        self._ready_at = 0.0
+
+    async def ready(self) -> bool:
+        if time.monotonic() - self._ready_at < READY_FOR_S:
+            return True
+        status = (await asyncio.to_thread(serve.status)).applications.get(self._app)
+        if status is None or status.status != ApplicationStatus.RUNNING:
+            return False
+        self._ready_at = time.monotonic()
+        return True
+
+    async def segment(self, photo: PhotoRecord, prompts: Prompts) -> Segmented:
+        encoder = self._encoder.options(session_id=photo.id)
+
+        async def click() -> Segmented:
+            # The response goes on unawaited: the embedding never passes through here.
+            return await self._decoder.decode.remote(encoder.encode.remote(photo.id, photo.asset_key), prompts)
+
+        started_at = time.perf_counter()
+        answer = await once_more(click)
+        total_ms = (time.perf_counter() - started_at) * 1000
+        queue_ms = max(0.0, total_ms - sum(answer.timing_ms.values()))
+        return Segmented(answer.masks, {"queue": queue_ms, **answer.timing_ms})
+
+    def submitted(self) -> None:
+        # An empty context: the run must not be cancelled with the request that asked for it.
+        call = asyncio.get_running_loop().create_task(self._run_next(), context=contextvars.Context())
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+
+    async def _run_next(self) -> None:
+        try:
+            await self._director.run_next.remote()
+        except Exception as error:  # noqa: BLE001 - the shot is in the store: the director's poll finds it
+            log.warning("a shot's run ended in %r; the store knows where it stands", told(error))
+
+    def engines(self) -> list[dict[str, Any]]:
+        return [self._manifest.summary()]
+
+    async def metrics(self) -> str:
+        queued = await asyncio.to_thread(self._store.queued_count)
+        return await cluster_metrics({"packshot_shots_queued": queued})

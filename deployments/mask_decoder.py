@@ -1,0 +1,69 @@
+"""Embedding + prompts -> masks: prompts of different photos share one call of the mask decoder."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from functools import partial
+
+from ray import serve
+
+from deployments.faults import require_progress
+from deployments.gpu import cap_share
+from deployments.meter import RayMeter
+from deployments.sam_encoder import Encoded
+from packshot.api.studio import Segmented
+from packshot.batching import MicroBatcher
+from packshot.imaging.codec import encode_bilevel_png
+from packshot.models.device import use_threads
+from packshot.settings import Settings
+from packshot.store.records import NewMask
+from packshot.types import Embedding, MaskCandidate, Prompts
+
+
+@serve.deployment(
+    name="mask_decoder",
+    max_ongoing_requests=64,
+    autoscaling_config={"min_replicas": 1, "max_replicas": 1, "target_ongoing_requests": 16},
+    ray_actor_options={"num_cpus": 0.2},
+    user_config={"max_batch_size": 16},
+    health_check_period_s=5,
+    graceful_shutdown_timeout_s=30,
+    max_surge_percent=100,
+)
+class MaskDecoderDeployment:
+    def __init__(self, pack: str, threads: int) -> None:
+        from packshot.models.packs import find_pack
+        from packshot.models.sam import load_segmenter
+
+        settings = Settings()
+        device = cap_share(settings.device)
+        _, self._decoder = load_segmenter(find_pack(pack or settings.pack, settings), device, settings.dtype)
+        self._meter = RayMeter()
+        self._batcher: MicroBatcher[tuple[Embedding, Prompts], list[MaskCandidate]] = MicroBatcher(
+            self._decode_batch, max_batch_size=1, name="mask-decoder", thread_setup=partial(use_threads, threads)
+        )
+
+    def reconfigure(self, user_config: dict[str, int]) -> None:
+        self._batcher.max_batch_size = user_config["max_batch_size"]
+
+    async def decode(self, encoded: Encoded, prompts: Prompts) -> Segmented:
+        """Candidates best first, as bilevel PNGs: small enough to travel by value."""
+        started_at = time.perf_counter()
+        candidates = await self._batcher.submit((encoded.embedding, prompts))
+        masks = await asyncio.to_thread(lambda: tuple(_packed(candidate) for candidate in candidates))
+        decode_ms = (time.perf_counter() - started_at) * 1000
+        return Segmented(masks, {"encode": encoded.encode_ms, "decode": decode_ms})
+
+    def check_health(self) -> None:
+        require_progress("mask_decoder", self._batcher.busy_s)
+
+    def _decode_batch(self, requests: Sequence[tuple[Embedding, Prompts]]) -> list[list[MaskCandidate]]:
+        self._meter.count("packshot_mask_decodes_total", len(requests))
+        return self._decoder.decode(requests)
+
+
+def _packed(candidate: MaskCandidate) -> NewMask:
+    mask = candidate.mask
+    return NewMask(candidate.score, mask.area_px, mask.bbox_xyxy, encode_bilevel_png(mask.pixels))

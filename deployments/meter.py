@@ -1,0 +1,105 @@
+"""The library's `Meter` over Ray's metrics, and the reader that sums them over the cluster for `/metrics`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from functools import cache
+
+import httpx
+import ray
+from prometheus_client import CollectorRegistry, Metric, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+from ray.serve import metrics
+
+from packshot.meter import METRICS
+
+PREFIX = "ray_"
+
+
+@cache
+def _instrument(name: str) -> metrics.Counter | metrics.Gauge | metrics.Histogram:
+    row = METRICS[name]
+    match row.kind:
+        case "counter":
+            return metrics.Counter(name, description=row.help, tag_keys=row.labels)
+        case "gauge":
+            return metrics.Gauge(name, description=row.help, tag_keys=row.labels)
+        case "histogram":
+            return metrics.Histogram(name, description=row.help, boundaries=list(row.buckets), tag_keys=row.labels)
+
+
+class RayMeter:
+    """Counts into Ray's metrics agent; use it inside a replica."""
+
+    def count(self, name: str, amount: float = 1.0, **labels: str) -> None:
+        _instrument(name).inc(amount, tags=labels)
+
+    def observe(self, name: str, value: float, **labels: str) -> None:
+        _instrument(name).observe(value, tags=labels)
+
+    def set(self, name: str, value: float, **labels: str) -> None:
+        _instrument(name).set(value, tags=labels)
+
+
+async def cluster_metrics(extra: dict[str, float]) -> str:
+    """Every `packshot_*` of the cluster as Prometheus text, summed over replicas; `extra` gauges come from the caller."""
+    nodes = [node for node in await asyncio.to_thread(ray.nodes) if node["Alive"] and node["MetricsExportPort"]]
+    async with httpx.AsyncClient(timeout=2.0) as http:
+        answers = await asyncio.gather(
+            *(http.get(f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics") for node in nodes),
+            return_exceptions=True,
+        )
+    return summed([answer.text for answer in answers if isinstance(answer, httpx.Response)], extra)
+
+
+def summed(texts: Iterable[str], extra: dict[str, float] | None = None) -> str:
+    """The contract's metrics out of Ray's exports: prefix dropped, samples summed over all but the contract's labels."""
+    sums: dict[str, dict[tuple[str, ...], float]] = {name: {} for name in METRICS}
+    for text in texts:
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                name = sample.name.removeprefix(PREFIX)
+                for metric, row in METRICS.items():
+                    base = metric.removesuffix("_total") if row.kind == "counter" else metric
+                    if name not in (metric, base, f"{metric}_bucket", f"{metric}_sum", f"{metric}_count"):
+                        continue
+                    suffix = name.removeprefix(metric) if name != base else ""
+                    labels = (suffix, sample.labels.get("le", ""), *(sample.labels.get(key, "") for key in row.labels))
+                    sums[metric][labels] = sums[metric].get(labels, 0.0) + sample.value
+    for name, value in (extra or {}).items():
+        sums[name] = {("", "", *("" for _ in METRICS[name].labels)): value}
+    registry = CollectorRegistry()
+    registry.register(_Sums(sums))
+    return generate_latest(registry).decode()
+
+
+class _Sums(Collector):
+    def __init__(self, sums: dict[str, dict[tuple[str, ...], float]]) -> None:
+        self._sums = sums
+
+    def collect(self) -> Iterable[Metric]:
+        for name, row in METRICS.items():
+            samples = self._sums[name]
+            if row.kind == "histogram":
+                yield self._histogram(name, samples)
+                continue
+            family = (CounterMetricFamily if row.kind == "counter" else GaugeMetricFamily)(
+                name, row.help, labels=row.labels
+            )
+            if not samples and not row.labels:
+                family.add_metric([], 0.0)
+            for (_, _, *labels), value in sorted(samples.items()):
+                family.add_metric(labels, value)
+            yield family
+
+    @staticmethod
+    def _histogram(name: str, samples: dict[tuple[str, ...], float]) -> HistogramMetricFamily:
+        family = HistogramMetricFamily(name, METRICS[name].help)
+        bounds = {le: value for (suffix, le), value in samples.items() if suffix == "_bucket"}
+        if bounds:
+            buckets = sorted(bounds.items(), key=lambda bound: float(bound[0]))
+            family.add_metric([], buckets, sum_value=samples.get(("_sum", ""), 0.0))
+        return family

@@ -1,0 +1,86 @@
+"""photo id -> Embedding: encoded once per photo, however many clicks follow.
+
+Requests for one photo meet at one replica (consistent hashing of the photo id), share one flight there and are then
+answered from a cache bounded in bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from packshot.store.assets import Assets
+from ray import serve
+from ray.serve.config import RequestRouterConfig
+
+from deployments.faults import require_progress
+from deployments.gpu import cap_share
+from deployments.meter import RayMeter
+from packshot.batching import MicroBatcher, SingleFlight
+from packshot.imaging.codec import read_photo
+from packshot.models.device import use_threads
+from packshot.settings import Settings
+from packshot.types import Embedding, Photo
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """An embedding and what it cost this caller, in milliseconds."""
+
+    embedding: Embedding
+    encode_ms: float
+
+
+@serve.deployment(
+    name="sam_encoder",
+    max_ongoing_requests=64,
+    autoscaling_config={"min_replicas": 1, "max_replicas": 1, "target_ongoing_requests": 8},
+    ray_actor_options={"num_cpus": 0.2},
+    request_router_config=RequestRouterConfig(
+        request_router_class="ray.serve.experimental.consistent_hash_router.ConsistentHashRouter",
+        request_router_kwargs={"num_fallback_replicas": 0},
+    ),
+    user_config={"max_batch_size": 4},
+    health_check_period_s=5,
+    graceful_shutdown_timeout_s=30,
+    max_surge_percent=100,
+)
+class SamEncoderDeployment:
+    def __init__(self, pack: str, threads: int) -> None:
+        from packshot.models.packs import find_pack
+        from packshot.models.sam import load_segmenter
+
+        settings = Settings()
+        device = cap_share(settings.device)
+        self._encoder, _ = load_segmenter(find_pack(pack or settings.pack, settings), device, settings.dtype)
+        self._assets = Assets(settings.asset_root)
+        self._meter = RayMeter()
+        self._cache: SingleFlight[Embedding] = SingleFlight(settings.embedding_cache_bytes, lambda kept: kept.nbytes)
+        self._batcher: MicroBatcher[Photo, Embedding] = MicroBatcher(
+            self._encode_batch, max_batch_size=1, name="sam-encoder", thread_setup=partial(use_threads, threads)
+        )
+
+    def reconfigure(self, user_config: dict[str, int]) -> None:
+        self._batcher.max_batch_size = user_config["max_batch_size"]
+
+    async def encode(self, photo_id: str, asset_key: str) -> Encoded:
+        """The photo's embedding; `asset_key` names its normalised PNG."""
+        started_at, hits = time.perf_counter(), self._cache.hits
+        embedding = await self._cache.get(photo_id, lambda: self._encode(asset_key))
+        if self._cache.hits > hits:
+            self._meter.count("packshot_embedding_cache_hits_total")
+        return Encoded(embedding, (time.perf_counter() - started_at) * 1000)
+
+    def check_health(self) -> None:
+        require_progress("sam_encoder", self._batcher.busy_s)
+
+    async def _encode(self, asset_key: str) -> Embedding:
+        photo = await asyncio.to_thread(lambda: read_photo(self._assets.get(asset_key)))
+        return await self._batcher.submit(photo)
+
+    def _encode_batch(self, photos: Sequence[Photo]) -> list[Embedding]:
+        self._meter.count("packshot_photo_encodes_total", len(photos))
+        return self._encoder.encode(photos)

@@ -1,0 +1,1 @@
+"""Composition: which deployments make up an application."""

@@ -1,0 +1,45 @@
+"""The product shot, the architecture on one screen.
+
+                        ┌─ clicks ──> sam_encoder ──Embedding──> mask_decoder ──> masks
+    HTTP ──> gateway ───┤             (once a photo)             (batched)
+                │       └─ shots ───> director ──Flat──> canny ──EdgeMap──┐
+                │                        │                                v
+             [ store ] <──── claim ──────┴──────── Brief ───────────> generator ──> Render
+              shots, photos, masks, images                            (shared steps)
+
+An accepted shot is a row in the store before anything runs; the director claims it, drives it and commits its images.
+Arrays travel between replicas by reference: every arrow but HTTP is an unawaited response or a stream.
+
+    serve run graphs.product_shot:app          # this machine, the mini pack, keys required
+    packshot config --profile one-gpu          # the same application with another profile's numbers
+"""
+
+from pydantic import BaseModel, ConfigDict, Field
+from ray.serve import Application
+
+from deployments.canny import CannyDeployment
+from deployments.director import DirectorDeployment
+from deployments.gateway import GatewayDeployment
+from deployments.generator import GeneratorDeployment
+from deployments.mask_decoder import MaskDecoderDeployment
+from deployments.sam_encoder import SamEncoderDeployment
+
+
+class Args(BaseModel):
+    """What the application needs to know beyond each deployment's own options."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pack: str = Field("", description="The pack to serve; empty = the setting PACKSHOT_PACK.")
+    encoder_threads: int = Field(2, ge=0, description="Torch threads of an encoder replica; 0 = torch's choice.")
+    decoder_threads: int = Field(1, ge=0, description="Torch threads of a mask decoder replica.")
+    generator_threads: int = Field(2, ge=0, description="Torch threads of a generator replica.")
+
+
+def app(args: Args) -> Application:
+    """The application: `serve run graphs.product_shot:app`."""
+    encoder = SamEncoderDeployment.bind(args.pack, args.encoder_threads)
+    decoder = MaskDecoderDeployment.bind(args.pack, args.decoder_threads)
+    generator = GeneratorDeployment.bind(args.pack, args.generator_threads)
+    director = DirectorDeployment.bind(args.pack, CannyDeployment.bind(), generator)
+    return GatewayDeployment.bind(args.pack, encoder, decoder, director)

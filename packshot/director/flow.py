@@ -1,0 +1,183 @@
+"""The way of one shot, from its request to finished pictures.
+
+    layers -> Cutouts -> Layout -> Flat ──────────────────────────────┐ (canvas size)
+                                    └> small Flat -> edges ─┐         │
+                                    └> inpaint mask ────────┴> paint -> enlarge -> composite -> inspect -> PNG
+
+A plain background needs no engine: its pictures go from Flat to composite at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import packshot
+from packshot.imaging.canvas import cut, fit_to, flatten
+from packshot.imaging.codec import encode_png, read_mask, read_photo
+from packshot.imaging.composite import composite, enlarge, inpaint_mask, plain_background, product_on_grey
+from packshot.imaging.shadow import contact_shadow
+from packshot.store.records import NewImage
+from packshot.store.store import Store
+from packshot.types import U8, Brief, Canvas, Flat, Layer, Layout, Render, Verdict
+from packshot.verdict.inspect import inspect
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far one picture is. `preview`: uint8 HxWx3 RGB, small, now and then."""
+
+    index: int
+    steps: int
+    preview: U8 | None = None
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A finished scene and what it took to make: pack hashes, dtype, device, and times in milliseconds."""
+
+    render: Render
+    recipe: dict[str, Any]
+    timing_ms: dict[str, float]
+
+
+class Stages(Protocol):
+    """The stages that the flow drives. `edges` may hand out a reference that only `paint` can read."""
+
+    def edges(self, flat: Flat) -> Any:
+        """Canny edges of a layout at the engine's size."""
+        ...
+
+    def paint(
+        self, product: U8, repaint: U8, edges: Any, brief: Brief, *, alone: bool
+    ) -> AsyncIterator[Step | Painted]:
+        """Paint one scene: steps as they come, then one Painted. Closing the iterator cancels the rendering."""
+        ...
+
+    def size_for(self, canvas: Canvas) -> tuple[int, int]:
+        """(width, height) at which the engine paints for this canvas."""
+        ...
+
+
+OnStep = Callable[[Step], None]
+
+
+def load_layout(store: Store, tenant: str, request: dict[str, Any]) -> Layout:
+    """The request's layers, cut out of their photos. Raises NotFound when a mask or photo is gone."""
+    layers = []
+    for row in request["layers"]:
+        mask = store.mask(tenant, row["mask_id"])
+        photo = store.photo(tenant, mask.photo_id)
+        cutout = cut(
+            read_photo(store.assets.get(photo.asset_key)),
+            read_mask(store.assets.get(mask.asset_key)),
+        )
+        layers.append(Layer(cutout, row["x"], row["y"], row["scale"], row["rotation_deg"], row["flip"]))
+    return Layout(Canvas(request["canvas"]["width"], request["canvas"]["height"]), tuple(layers))
+
+
+async def shoot(
+    store: Store, tenant: str, request: dict[str, Any], stages: Stages, on_step: OnStep, *, alone: bool = False
+) -> list[NewImage]:
+    """Every picture of a shot. `request`: as accepted, all defaults resolved. `alone`: share no batch."""
+    flat = await asyncio.to_thread(lambda: flatten(load_layout(store, tenant, request)))
+    if request["background"] != "generate":
+        return await asyncio.to_thread(_plain, flat, request)
+
+    canvas = Canvas(request["canvas"]["width"], request["canvas"]["height"])
+    size = stages.size_for(canvas)
+    small = await asyncio.to_thread(fit_to, flat, *size)
+    product, repaint = product_on_grey(small), inpaint_mask(small)
+    edges = stages.edges(small)
+    progress = _Progress(request["images"], request["steps"], on_step)
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(
+                    _picture(index, flat, request, stages.paint(product, repaint, edges, brief, alone=alone), progress)
+                )
+                for index, brief in enumerate(_briefs(request))
+            ]
+    except ExceptionGroup as failures:  # the pictures of a shot fail together, with the first one's reason
+        raise failures.exceptions[0] from failures
+    return [task.result() for task in tasks]
+
+
+def _briefs(request: dict[str, Any]) -> list[Brief]:
+    """One brief per picture: seeds count up from the request's."""
+    return [
+        Brief(
+            prompt=request["prompt"],
+            negative_prompt=request["negative_prompt"],
+            seed=request["seed"] + index,
+            steps=request["steps"],
+            guidance_scale=request["guidance_scale"],
+            control_scale=request["control_scale"],
+            control_start=request["control_start"],
+            control_end=request["control_end"],
+        )
+        for index in range(request["images"])
+    ]
+
+
+class _Progress:
+    """Sums the steps of a shot's pictures, and passes the first picture's previews on."""
+
+    def __init__(self, images: int, steps: int, on_step: OnStep) -> None:
+        self._taken = [0] * images
+        self._total = images * steps
+        self._on_step = on_step
+
+    def report(self, image: int, step: Step) -> None:
+        self._taken[image] = step.index
+        self._on_step(Step(sum(self._taken), self._total, step.preview if image == 0 else None))
+
+
+async def _picture(
+    index: int, flat: Flat, request: dict[str, Any], painting: AsyncIterator[Step | Painted], progress: _Progress
+) -> NewImage:
+    async for update in painting:
+        if isinstance(update, Step):
+            progress.report(index, update)
+        else:
+            return await asyncio.to_thread(_finish, index, flat, request, update)
+    raise RuntimeError("a painting ended without its picture")
+
+
+def _finish(index: int, flat: Flat, request: dict[str, Any], painted: Painted) -> NewImage:
+    height, width = flat.alpha.shape
+    scene = enlarge(painted.render.pixels, Canvas(width, height))
+    enlarged_by = max(width / painted.render.pixels.shape[1], height / painted.render.pixels.shape[0])
+    picture = composite(flat, scene, _shadow(flat, request))
+    verdict = inspect(flat, picture, enlarged_by=enlarged_by)
+    return _image(index, painted.render.seed, picture, verdict, _recipe(request, painted.render.seed, painted.recipe))
+
+
+def _plain(flat: Flat, request: dict[str, Any]) -> list[NewImage]:
+    """Pictures on white, a colour or nothing: all alike, so painted once."""
+    height, width = flat.alpha.shape
+    transparent = request["background"] == "transparent"
+    background = None if transparent else plain_background(Canvas(width, height), request["background"])
+    picture = composite(flat, background, None if transparent else _shadow(flat, request))
+    verdict = inspect(flat, picture)
+    seed = request["seed"]
+    first = _image(0, seed, picture, verdict, _recipe(request, seed, {}))
+    return [
+        NewImage(index, seed, first.width, first.height, first.png, first.verdict, first.recipe)
+        for index in range(request["images"])
+    ]
+
+
+def _shadow(flat: Flat, request: dict[str, Any]) -> U8 | None:
+    return contact_shadow(flat) if request["shadow"] == "contact" else None
+
+
+def _recipe(request: dict[str, Any], seed: int, engine: dict[str, Any]) -> dict[str, Any]:
+    return {"version": packshot.__version__, "seed": seed, "request": request, **engine}
+
+
+def _image(index: int, seed: int, picture: U8, verdict: Verdict, recipe: dict[str, Any]) -> NewImage:
+    height, width = picture.shape[:2]
+    return NewImage(index, seed, width, height, encode_png(picture), verdict.as_json(), recipe)
