@@ -1,0 +1,39 @@
+# Packshot: every recipe says what it does; CI calls the same ones.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+
+.PHONY: setup demo test check soak bench serve clean
+
+setup: $(STAMP)                     ## Make .venv and install everything, each version pinned
+
+# uv installs the stack in under a minute; plain pip takes several.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: setup                         ## A real photo of a cup, cut out and painted into two scenes: pictures in out/demo
+	$(BIN)/python -m bench.demo
+
+test: setup                         ## The tests (README's test command; what CI runs)
+	$(BIN)/python -m pytest -m 'not soak and not gpu'
+
+check: setup                        ## Lint, format and strict types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+soak: setup                         ## The long tests: 200 shots in a row, the whole corpus of malformed photos
+	$(BIN)/python -m pytest -m soak --timeout 3600
+
+bench: setup                        ## The measured comparisons: a table and one JSON line each
+	$(BIN)/python -m bench
+
+serve: setup                        ## Graph and API on http://127.0.0.1:8000, no keys, loopback only
+	$(BIN)/packshot serve
+
+clean:                              ## Remove what the recipes made
+	rm -rf $(VENV) out runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache
