@@ -6,6 +6,7 @@ read and not when a shot runs.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, get_args
 
@@ -186,6 +187,22 @@ class PackManifest(_Strict):
         if self.defaults.steps > self.limits.max_steps:
             raise ValueError(f"default steps {self.defaults.steps} must be within max_steps {self.limits.max_steps}")
         return self
+
+    def bucket(self, width_px: int, height_px: int) -> Size:
+        """The bucket nearest to a canvas in aspect, then in area (both as ratios; a pure enlargement costs less)."""
+
+        def distance(bucket: Size) -> float:
+            aspect = abs(math.log(bucket[0] * height_px / (bucket[1] * width_px)))
+            area = abs(math.log(bucket[0] * bucket[1] / (width_px * height_px)))
+            return 4 * aspect + area
+
+        return min(self.buckets, key=distance)
+
+    def summary(self) -> dict[str, Any]:
+        """What clients and people read about the pack: no paths of this machine."""
+        told = self.model_dump(mode="json", exclude={"roles", "memory_gib"})
+        told["licences"] = {role: spec.licence for role, spec in self.roles.items()}
+        return told
 
 
 def read_manifest(path: Path) -> PackManifest:

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,46 @@ PAD, BOS, UNK = 0, 1, 2
 """Ids of `<pad>` (which also ends a text), `<bos>` and `<unk>` in every vocabulary."""
 SPECIAL = {"<pad>": PAD, "<bos>": BOS, "<unk>": UNK}
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")  # letters and digits of any script; hyphens and commas part words
+
+
+class Tokenizer(Protocol):
+    """What an engine needs of a tokenizer."""
+
+    max_length: int
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows that the embedding table needs."""
+        ...
+
+    def overflow(self, text: str) -> int:
+        """How many of the text's ids do not fit into `max_length` and are left out."""
+        ...
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        """Ids of the texts. Returns int64 (B, max_length)."""
+        ...
+
+
+class ClipWords:
+    """A transformers CLIPTokenizer behind our protocol."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self.max_length = int(tokenizer.model_max_length)
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self._tokenizer)
+
+    def overflow(self, text: str) -> int:
+        return max(0, len(self._tokenizer(text, verbose=False).input_ids) - self.max_length)
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.int64]:
+        made = self._tokenizer(
+            list(texts), padding="max_length", truncation=True, max_length=self.max_length, return_tensors="np"
+        )
+        return np.asarray(made.input_ids, dtype=np.int64)
 
 
 class WordTokenizer:
@@ -113,4 +154,4 @@ def _is_plural(word: str, end: int) -> bool:
     return len(word) > end + 2 and word.endswith({3: "ies", 2: "es", 1: "s"}[end])
 
 
-__all__ = ["BOS", "PAD", "UNK", "WordTokenizer"]
+__all__ = ["BOS", "PAD", "UNK", "ClipWords", "Tokenizer", "WordTokenizer"]
