@@ -18,6 +18,7 @@ from packshot.models.text import ClipWords, Tokenizer, WordTokenizer
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 
 def build(class_name: ClassName, config: dict[str, Any]) -> Any:
@@ -69,16 +70,17 @@ def _no_init() -> Any:
                 return args[0]
             return func(*args, **(kwargs or {}))
 
-    return NoInit()  # type: ignore[no-untyped-call]
+    return NoInit()
 
 
-def load_module(spec: RoleSpec, files: Sequence[Path], device: torch.device, dtype: torch.dtype) -> torch.nn.Module:
+def load_module(spec: RoleSpec, files: Sequence[Path], device: torch.device, dtype: torch.dtype) -> nn.Module:
     """The role's network in `dtype` on `device`, frozen, in eval mode. `files`: safetensors, the shards of one state.
 
     Raises PackRefused (pack_mismatch) when a tensor is missing, left over or of another shape.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
+    from torch import nn
 
     state: dict[str, torch.Tensor] = {}
     for file in files:
@@ -92,7 +94,8 @@ def load_module(spec: RoleSpec, files: Sequence[Path], device: torch.device, dty
         if twice:
             raise PackRefused("pack_mismatch", f"shards must not share tensors, {file.name} repeats {twice[:3]}")
         state.update(shard)
-    module: torch.nn.Module = build(spec.class_name, spec.config).to(dtype)
+    # torch's own `to`: diffusers' would log that it keeps no module in fp32
+    module: nn.Module = nn.Module.to(build(spec.class_name, spec.config), dtype)
     try:
         found = module.load_state_dict(_present_names(spec.class_name, state), strict=False)
     except RuntimeError as error:
@@ -104,7 +107,7 @@ def load_module(spec: RoleSpec, files: Sequence[Path], device: torch.device, dty
             f"{found.missing_keys[:3]}, {len(found.unexpected_keys)} left over {found.unexpected_keys[:3]}"
         )
         raise PackRefused("pack_mismatch", detail)
-    return module.to(device).eval().requires_grad_(requires_grad=False)
+    return nn.Module.to(module, device).eval().requires_grad_(requires_grad=False)
 
 
 _OLD_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}
