@@ -1,0 +1,78 @@
+"""How every row is measured: both sides in one run, interleaved A B A B, the median of the ratios, gated on parity."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+REPEATS = 7
+
+
+@dataclass(frozen=True)
+class Row:
+    """One ratio of docs/measurements.md. `target`: holds when the median ratio is at most this."""
+
+    name: str
+    sentence: str
+    target: float
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Seconds of each repeat, side by side."""
+
+    ours_s: list[float]
+    theirs_s: list[float]
+
+    @property
+    def ratios(self) -> list[float]:
+        return [ours / theirs for ours, theirs in zip(self.ours_s, self.theirs_s, strict=True)]
+
+
+def timed(call: Callable[[], object]) -> float:
+    """Seconds that one call takes."""
+    started_at = time.perf_counter()
+    call()
+    return time.perf_counter() - started_at
+
+
+def interleave(ours: Callable[[], object], theirs: Callable[[], object], repeats: int = REPEATS) -> Sides:
+    """Time both sides in turn, after one warm-up of each."""
+    ours()
+    theirs()
+    pairs = [(timed(ours), timed(theirs)) for _ in range(repeats)]
+    return Sides([pair[0] for pair in pairs], [pair[1] for pair in pairs])
+
+
+def report(row: Row, sides: Sides, parity: str) -> bool:
+    """Print the table and the JSON line; whether the target holds."""
+    ratio = statistics.median(sides.ratios)
+    holds = ratio <= row.target
+    table = Table(title=f"{row.name}: {row.sentence}", title_justify="left")
+    for column in ("", "min", "median", "max"):
+        table.add_column(column, justify="right")
+    for name, values, unit in (
+        ("ours", [1000 * s for s in sides.ours_s], " ms"),
+        ("theirs", [1000 * s for s in sides.theirs_s], " ms"),
+        ("ratio", sides.ratios, ""),
+    ):
+        shown = (min(values), statistics.median(values), max(values))
+        table.add_row(name, *(f"{value:.3g}{unit}" for value in shown))
+    Console(stderr=True).print(table)
+    line = {
+        "row": row.name,
+        "ratio": round(ratio, 3),
+        "target": row.target,
+        "holds": holds,
+        "repeats": len(sides.ratios),
+        "spread": [round(min(sides.ratios), 3), round(max(sides.ratios), 3)],
+        "parity": parity,
+    }
+    print(json.dumps(line), flush=True)
+    return holds

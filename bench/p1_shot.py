@@ -1,0 +1,94 @@
+"""P1: one shot through the graph over HTTP, against the same model calls in one process (idle machine, one image).
+
+Both sides read the photo and the mask, cut, lay out, paint, composite, inspect and encode the PNG.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import numpy as np
+
+from bench.harness import Row, interleave, report
+from bench.session import Session, post, session
+from packshot.director import Painted, Step
+from packshot.director.flow import shoot
+from packshot.imaging.codec import read_png
+from packshot.imaging.edges import canny
+from packshot.models.denoise import DiffusionEngine
+from packshot.models.device import pick_device, pick_dtype, use_threads
+from packshot.models.packs import find_pack
+from packshot.settings import Settings
+from packshot.store.store import Store
+from packshot.types import U8, Brief, Canvas, EdgeMap, Flat, Scene
+
+ROW = Row("P1", "one shot over HTTP ÷ the same model calls in one process, p50, idle", 1.10)
+STEPS = 60
+THREADS = 2
+
+
+class OneProcess:
+    """The flow's stages as plain calls of one engine: no batcher, no handle, no copy."""
+
+    def __init__(self, settings: Settings) -> None:
+        pack = find_pack(settings.pack, settings)
+        device = pick_device(settings.device)
+        use_threads(THREADS)
+        self._engine = DiffusionEngine(pack, device, pick_dtype(device, settings.dtype))
+        self._manifest = pack.manifest
+
+    def size_for(self, canvas: Canvas) -> tuple[int, int]:
+        return self._manifest.bucket(canvas.width, canvas.height)
+
+    def edges(self, flat: Flat) -> EdgeMap:
+        return canny(flat)
+
+    async def paint(
+        self, product: U8, repaint: U8, edges: EdgeMap, brief: Brief, *, alone: bool
+    ) -> AsyncIterator[Step | Painted]:
+        row = self._engine.begin(Scene(product, repaint, edges, brief))
+        while not row.done:
+            self._engine.step([row])
+        yield Painted(self._engine.decode([row])[0], {}, {})
+
+
+def main() -> int:
+    """Measure and report."""
+    with session() as served:
+        body = {"layers": [{"mask_id": served.mask_id}], "prompt": "on a marble table", "seed": 7, "images": 1}
+        body |= {"steps": STEPS, "canvas": {"width": 512, "height": 512}}
+        shot = over_http(served, body)
+        store = Store.from_settings(served.settings)
+        stages = OneProcess(served.settings)
+        tenant = store.local_tenant().id
+        request = store.shot(tenant, shot["id"]).request
+
+        def in_process() -> bytes:
+            return asyncio.run(shoot(store, tenant, request, stages, lambda step: None))[0].png
+
+        theirs = read_png(in_process())
+        ours = read_png(served.http.get(shot["images"][0]["url"]).content)
+        difference = int(np.abs(ours.astype(int) - theirs.astype(int)).max())
+        if difference > 1:
+            raise SystemExit(f"parity: pictures must agree within 1/255, got {difference}")
+        sides = interleave(lambda: fetched(served, body), in_process)
+    return 0 if report(ROW, sides, f"max difference {difference}/255") else 1
+
+
+def over_http(served: Session, body: dict[str, Any]) -> dict[str, Any]:
+    """A shot, waited for."""
+    shot = post(served.http, "/v1/shots", json=body, headers={"Prefer": "wait=100"})
+    if shot["status"] != "done":
+        raise SystemExit(f"the shot must end done, got {shot}")
+    return shot
+
+
+def fetched(served: Session, body: dict[str, Any]) -> bytes:
+    """The picture's bytes, from request to download."""
+    return served.http.get(over_http(served, body)["images"][0]["url"]).content
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,52 @@
+"""A running laptop cluster with the coffee photo uploaded: what the rows over HTTP start from."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import skimage.data
+
+from bench.demo import CUP_AND_SAUCER_BOX_XYXY
+from cluster.local import serving
+from packshot.imaging.codec import encode_png
+from packshot.settings import Settings
+
+
+@dataclass(frozen=True)
+class Session:
+    """An HTTP client on the cluster, its settings, and the ids of one photo and one mask."""
+
+    http: httpx.Client
+    settings: Settings
+    photo_id: str
+    mask_id: str
+
+
+@contextmanager
+def session() -> Iterator[Session]:
+    """Serve the laptop profile from a home of its own, on loopback, with open access."""
+    with tempfile.TemporaryDirectory() as home:
+        overrides = {"PACKSHOT_HOME": home, "PACKSHOT_OPEN_ACCESS": "true"}
+        with (
+            serving("laptop", port=0, settings_overrides=overrides) as url,
+            httpx.Client(base_url=url, timeout=120) as http,
+        ):
+            photo = post(
+                http, "/v1/photos", files={"file": ("coffee.png", encode_png(skimage.data.coffee()), "image/png")}
+            )
+            click = {"boxes": [CUP_AND_SAUCER_BOX_XYXY]}
+            mask = post(http, f"/v1/photos/{photo['id']}/masks", json=click)["masks"][0]
+            yield Session(http, Settings(), photo["id"], mask["id"])
+
+
+def post(http: httpx.Client, path: str, **options: Any) -> dict[str, Any]:
+    """The JSON of a POST that must succeed."""
+    answer = http.post(path, **options)
+    answer.raise_for_status()
+    body: dict[str, Any] = answer.json()
+    return body
