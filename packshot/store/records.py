@@ -23,7 +23,10 @@ class Tenant:
 
 @dataclass(frozen=True)
 class KeyRecord:
-    """A key as it is listed: never its secret. `prefix`: the part of the secret by which it is looked up."""
+    """A key as it is listed: never its secret.
+
+    `tenant`: its name, where other records hold the id. `prefix`: the part of the secret by which it is looked up.
+    """
 
     id: str
     tenant: str
@@ -116,8 +119,8 @@ class ImageRecord:
 class ShotRecord:
     """A shot as clients see it.
 
-    `position`: shots that would be claimed before this one now; 0 = running or ended. `version` grows with every change
-    of the row and is the event id. `preview_version`: 0 = none yet.
+    `position`: shots that would be claimed before this one now; 0 = next, running or ended. `version` grows with every
+    change of the row and is the event id. `preview_version`: 0 = none yet. `cancel_requested`: it runs, but not for long.
     """
 
     id: str
@@ -136,12 +139,17 @@ class ShotRecord:
     finished_at: datetime | None = None
     error_code: str | None = None
     error_detail: str | None = None
+    cancel_requested: bool = False
     images: tuple[ImageRecord, ...] = field(default=())
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A worker's fenced hold on a shot: changes nothing once `epoch` is no longer the row's."""
+    """A worker's fenced hold on a shot: changes nothing once `epoch` is no longer the row's.
+
+    `attempt`: 1 on the first try. `crashes`: replicas that died, and leases that ran out, while this shot ran; above 0
+    it must run alone, so that the next crash has one suspect.
+    """
 
     shot_id: str
     tenant: str

@@ -1,0 +1,67 @@
+"""The order in which waiting shots are claimed: one query, read by `claim` and by every reported position.
+
+Interactive shots go before catalogue ones; within each, the tenant with the fewest shots running is next, its oldest shot
+first. Ageing: a tenant whose oldest catalogue shot has waited `AGEING_S`, and that had none started for as long, has that
+one shot treated as interactive. So nothing starves, and ten thousand aged rows cannot crowd out a person.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, FromClause, Subquery, and_, case, exists, func, or_, select
+
+from packshot.store.schema import Now, shot
+
+AGEING_S = 120.0
+
+
+def claimable(row: FromClause) -> ColumnElement[bool]:
+    """Queued and due, or running under a lease that ran out."""
+    queued = and_(row.c.status == "queued", row.c.due_at <= Now())
+    return or_(queued, and_(row.c.status == "running", row.c.lease_until <= Now()))
+
+
+def line() -> Subquery:
+    """Columns `seq` and `position` (0 = next) of every shot that waits; those in back-off come after all others."""
+    busy = (
+        select(shot.c.tenant_id, func.count().label("running"))
+        .where(shot.c.status == "running", shot.c.lease_until > Now())
+        .group_by(shot.c.tenant_id)
+        .subquery("busy")
+    )
+    lately = shot.alias("lately")
+    served_lately = exists().where(
+        lately.c.tenant_id == shot.c.tenant_id,
+        lately.c.priority == "catalogue",
+        lately.c.claimed_at > Now() - AGEING_S,
+    )
+    backing_off = case((claimable(shot), 0), else_=1)
+    nth_of_kind = func.row_number().over(
+        partition_by=(shot.c.tenant_id, shot.c.priority), order_by=(backing_off, shot.c.seq)
+    )
+    waiting = (
+        select(
+            shot.c.seq,
+            shot.c.tenant_id,
+            shot.c.priority,
+            case((backing_off == 1, shot.c.due_at), else_=0.0).label("late"),
+            (shot.c.created_at < Now() - AGEING_S).label("aged"),
+            nth_of_kind.label("nth"),
+            served_lately.label("served_lately"),
+            func.coalesce(busy.c.running, 0).label("running"),
+        )
+        .outerjoin(busy, busy.c.tenant_id == shot.c.tenant_id)
+        .where(shot.c.status.in_(("queued", "running")))
+        .where(or_(shot.c.status == "queued", shot.c.lease_until <= Now()))
+        .subquery("waiting")
+    )
+    w = waiting.c
+    promoted = and_(w.nth == 1, w.aged, ~w.served_lately)
+    rank = case((or_(w.priority == "interactive", promoted), 0), else_=1)
+    ranked = select(w.seq, w.tenant_id, w.late, rank.label("rank"), w.running).subquery("ranked")
+    r = ranked.c
+    # How many of its tenant's shots will run when its turn comes. Sorting by it deals the tenants out in turns.
+    ahead = func.row_number().over(partition_by=r.tenant_id, order_by=(r.late, r.rank, r.seq))
+    dealt = select(r.seq, r.late, r.rank, (r.running + ahead).label("turn")).subquery("dealt")
+    d = dealt.c
+    position = func.row_number().over(order_by=(d.late, d.rank, d.turn, d.seq)) - 1
+    return select(d.seq, position.label("position")).subquery("line")

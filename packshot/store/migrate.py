@@ -1,0 +1,74 @@
+"""Bring a database to this version's schema, once, however many processes start together; refuse any other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, inspect, text
+
+from packshot.errors import Unavailable
+from packshot.store.database import open_engine
+from packshot.store.schema import REVISION, metadata
+
+FOLDER = Path(__file__).parent / "migrations"
+_LOCK = 0x7061636B73686F74  # "packshot": one advisory lock for whoever migrates on PostgreSQL
+
+
+def migrate(database_url: str) -> None:
+    """Create or upgrade the schema in one transaction. Raises Unavailable `schema_mismatch` for a newer one."""
+    engine = open_engine(database_url)
+    try:
+        with engine.begin() as connection:  # on SQLite this already excludes other writers
+            if _revision(connection) == REVISION:
+                return
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            revision = _revision(connection)  # another process may have been faster
+            if revision != REVISION:
+                _refuse_unknown(connection, revision)
+                _upgrade(connection)
+    finally:
+        engine.dispose()
+
+
+def check(engine: Engine) -> None:
+    """Raises Unavailable `schema_mismatch` unless the schema is this version's."""
+    with engine.begin() as connection:
+        revision = _revision(connection)
+    if revision != REVISION:
+        raise _mismatch(
+            revision, "open it by Store.from_settings, which upgrades an older one, or install that version"
+        )
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+
+def _refuse_unknown(connection: Connection, revision: str | None) -> None:
+    from alembic.script import ScriptDirectory
+
+    if revision is None:
+        foreign = set(inspect(connection).get_table_names()) & set(metadata.tables)
+        if foreign:
+            raise _mismatch(None, f"tables {sorted(foreign)} are another program's: use a database of its own")
+        return
+    known = {script.revision for script in ScriptDirectory(str(FOLDER)).walk_revisions()}
+    if revision not in known:
+        raise _mismatch(revision, "a newer packshot made it: install that version or newer")
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    command.upgrade(config, "head")
+
+
+def _mismatch(revision: str | None, remedy: str) -> Unavailable:
+    found = f"revision {revision}" if revision else "none of ours"
+    return Unavailable("schema_mismatch", f"the database's schema must be revision {REVISION}, found {found}; {remedy}")

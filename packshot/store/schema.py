@@ -1,0 +1,189 @@
+"""The tables, and the database's own clock.
+
+Times are seconds since 1970 (UTC) as doubles, so that leases and ageing are plain arithmetic in both dialects. A change
+here needs a migration (packshot/store/migrations) and a new `REVISION`; a test holds the three together.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+REVISION = "0001"
+"""The migration that makes the tables below."""
+
+
+class Now(FunctionElement[float]):
+    """The database's clock, now and not when the transaction began: seconds since 1970."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(Now, "sqlite")
+def _now_sqlite(element: Now, compiler: Any, **options: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(Now, "postgresql")
+def _now_postgresql(element: Now, compiler: Any, **options: Any) -> str:
+    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)"
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_ID = String(80)
+
+
+def _tenant() -> Column[str]:
+    return Column("tenant_id", _ID, ForeignKey("tenant.id"), nullable=False)
+
+
+tenant = Table(
+    "tenant",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("name", String(100), nullable=False, unique=True),
+    Column("retention_days", Double),  # NULL = the setting's
+    Column("created_at", Double, nullable=False),
+)
+
+api_key = Table(
+    "api_key",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    _tenant(),
+    Column("prefix", String(16), nullable=False, unique=True),
+    Column("sha256", String(64), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("revoked_at", Double),
+)
+
+# What photos, masks and images hold. A row with refs = 0 is a file about to be deleted.
+asset = Table(
+    "asset",
+    metadata,
+    Column("key", String(200), primary_key=True),
+    Column("bytes", BigInteger, nullable=False),
+    Column("refs", Integer, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Index(None, "refs"),
+)
+
+photo = Table(
+    "photo",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    _tenant(),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("format", String(16), nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("asset_key", ForeignKey("asset.key"), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("used_at", Double, nullable=False),  # last upload or mask: retention counts from here
+    UniqueConstraint("tenant_id", "sha256"),
+)
+
+mask = Table(
+    "mask",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    _tenant(),
+    Column("photo_id", _ID, ForeignKey("photo.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("score", Double, nullable=False),
+    Column("area_px", BigInteger, nullable=False),
+    Column("bbox_xyxy", JSON, nullable=False),
+    Column("asset_key", ForeignKey("asset.key"), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, index=True),  # NULL = a shot has used it
+)
+
+shot = Table(
+    "shot",
+    metadata,
+    # Order of acceptance: "oldest" without ties.
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("id", _ID, nullable=False, unique=True),
+    _tenant(),
+    Column("status", String(16), nullable=False),
+    Column("priority", String(16), nullable=False),
+    Column("request", JSON, nullable=False),
+    Column("request_sha256", String(64), nullable=False),
+    Column("idempotency_key", String(255)),
+    Column("attempt", Integer, nullable=False),
+    Column("crashes", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),  # the fence: grows with every claim
+    Column("worker", String(200)),
+    Column("lease_until", Double),
+    Column("due_at", Double, nullable=False),  # not before: back-off
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("steps", Integer, nullable=False),
+    Column("preview_version", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("error_code", String(64)),
+    Column("error_detail", Text),
+    Column("created_at", Double, nullable=False),
+    Column("claimed_at", Double, index=True),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    UniqueConstraint("tenant_id", "idempotency_key"),
+    CheckConstraint("status IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="status"),
+    CheckConstraint("priority IN ('interactive', 'catalogue')", name="priority"),
+    Index(None, "status", "seq"),
+    Index(None, "tenant_id", "seq"),
+)
+
+shot_mask = Table(
+    "shot_mask",
+    metadata,
+    Column("shot_id", _ID, ForeignKey("shot.id", ondelete="CASCADE"), primary_key=True),
+    Column("mask_id", _ID, ForeignKey("mask.id", ondelete="CASCADE"), primary_key=True, index=True),
+)
+
+image = Table(
+    "image",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    _tenant(),
+    Column("shot_id", _ID, ForeignKey("shot.id", ondelete="CASCADE"), nullable=False),
+    Column("index", Integer, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("asset_key", ForeignKey("asset.key"), nullable=False),
+    Column("verdict", JSON, nullable=False),
+    Column("recipe", JSON, nullable=False),
+    Column("review", String(16)),
+    Column("note", Text),
+    Column("created_at", Double, nullable=False),
+    UniqueConstraint("shot_id", "index"),
+)
