@@ -13,6 +13,7 @@ import skimage.data
 
 from bench.demo import CUP_AND_SAUCER_BOX_XYXY
 from cluster.local import serving
+from cluster.profiles import load_profile
 from packshot.imaging.codec import encode_png
 from packshot.settings import Settings
 
@@ -33,7 +34,7 @@ def session() -> Iterator[Session]:
     with tempfile.TemporaryDirectory() as home:
         overrides = {"PACKSHOT_HOME": home, "PACKSHOT_OPEN_ACCESS": "true"}
         with (
-            serving("laptop", port=0, settings_overrides=overrides) as url,
+            serving(load_profile("laptop"), port=0, settings=overrides) as url,
             httpx.Client(base_url=url, timeout=120) as http,
         ):
             photo = post(

@@ -6,12 +6,11 @@ import logging
 import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from cluster.profiles import load_profile
+from cluster.profiles import Profile
 from cluster.render import serve_config
 from packshot.errors import BadInput, Unavailable
 
@@ -30,23 +29,21 @@ ENVIRONMENT = {
 
 @contextmanager
 def serving(
-    profile: str = "laptop",
+    profile: Profile,
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
-    settings_overrides: Mapping[str, str] | None = None,
+    settings: Mapping[str, str] | None = None,
     quiet: bool = True,
 ) -> Iterator[str]:
     """Start Ray and the application of a profile here; yields the base URL; ends both on the way out.
 
-    `settings_overrides`: more `PACKSHOT_*` for the replicas. `port` 0 takes a free one. Raises BadInput when
+    `settings`: more `PACKSHOT_*` for the replicas. `port` 0 takes a free one. Raises BadInput when
     the port is taken, Unavailable when the application does not start.
     """
-    chosen = load_profile(profile)
     port = port or _free_port(host)
     _require_free(host, port)
-    os.environ.update({**ENVIRONMENT, **(settings_overrides or {})})
-    os.environ.setdefault("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+    os.environ.update({**ENVIRONMENT, **(settings or {})})
 
     import ray
     from ray import serve
@@ -54,10 +51,11 @@ def serving(
     from ray.serve.schema import ServeDeploySchema
 
     ray.init(
-        num_cpus=int(chosen.local.cpus),
-        num_gpus=0 if chosen.device == "cpu" else None,
-        object_store_memory=chosen.local.object_store_mib * MIB,
+        num_cpus=int(profile.local.cpus),
+        num_gpus=0 if profile.device == "cpu" else None,
+        object_store_memory=profile.local.object_store_mib * MIB,
         include_dashboard=False,
+        _node_ip_address="127.0.0.1",  # nothing of a laptop's cluster is for the network
         log_to_driver=not quiet,
         logging_level=logging.ERROR if quiet else logging.INFO,
         configure_logging=not quiet,
@@ -65,7 +63,7 @@ def serving(
     try:
         serve.start(proxy_location="EveryNode", http_options={"host": host, "port": port})
         client = _get_global_client()
-        config = ServeDeploySchema.model_validate(serve_config(chosen, host=host, port=port))
+        config = ServeDeploySchema.model_validate(serve_config(profile, host=host, port=port))
         try:
             client.deploy_apps(config, _blocking=True)
         except RuntimeError as error:
@@ -78,16 +76,16 @@ def serving(
 
 
 def run_forever(
-    profile: str,
+    profile: Profile,
     *,
     host: str,
     port: int,
-    settings_overrides: Mapping[str, str] | None = None,
+    settings: Mapping[str, str] | None = None,
     on_ready: Callable[[str], None] = lambda url: None,
 ) -> None:
     """Serve until SIGINT or SIGTERM; `on_ready` gets the base URL when the graph answers."""
     stop = threading.Event()
-    with serving(profile, host=host, port=port, settings_overrides=settings_overrides) as url:
+    with serving(profile, host=host, port=port, settings=settings) as url:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         on_ready(url)
