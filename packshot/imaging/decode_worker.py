@@ -1,0 +1,284 @@
+"""The process that decodes one untrusted image at a time: bytes in, pixels rebuilt as a plain PNG out.
+
+`packshot.imaging.codec` starts this file as a script (`python -I decode_worker.py`), so it imports Pillow and nothing
+of ours. A request on stdin is `>II` (header length, image length), a JSON header `{"format"}` and the image; the answer
+on stdout is framed the same way: a JSON header, then the PNG. It decodes once, never a second time after a failure (Pillow
+then returns partial pixels), and measures the file's own structure first, because decoders accept files that end early.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import resource
+import signal
+import struct
+import sys
+import warnings
+import zlib
+from typing import Any, BinaryIO
+
+from PIL import Image, ImageCms, ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+PLUGINS: dict[str, type[ImageFile.ImageFile]] = {"jpeg": JpegImageFile, "png": PngImageFile, "webp": WebPImageFile}
+BYTES_PER_PX = 12  # measured peak of open + transpose + convert (docs/measurements.md)
+SLACK_BYTES = 192 * 1024 * 1024  # the upload, the answer, allocator and colour tables
+MIN_SIDE_PX = 16
+EXIF_ORIENTATION = 0x0112
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # inside a scan: not stuffing, not fill, not a restart
+
+
+class Refused(Exception):
+    """The image is refused, with a code of packshot.errors and a detail."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(code, detail)
+        self.code, self.detail = code, detail
+
+
+def _truncated(what: str) -> Refused:
+    return Refused("photo_unreadable", f"the file must be whole, {what}; upload it again")
+
+
+def check_jpeg_whole(data: bytes) -> None:
+    """Walk the segments to the end-of-image marker: libjpeg paints what is missing grey and Pillow may not notice."""
+    at = 2
+    while True:
+        while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] == b"\xff":  # fill bytes
+            at += 1
+        if len(data) < at + 2 or data[at] != 0xFF:
+            raise _truncated("this JPEG ends, or breaks, before its end-of-image marker")
+        marker = data[at + 1]
+        if marker == 0xD9:
+            return
+        if marker == 0x01 or 0xD0 <= marker <= 0xD7:
+            at += 2
+            continue
+        if len(data) < at + 4:
+            raise _truncated("this JPEG ends inside a segment")
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == 0xDA:
+            found = JPEG_MARKER.search(data, at)
+            if found is None:
+                raise _truncated("this JPEG ends inside its picture")
+            at = found.start()
+
+
+def check_png_whole(data: bytes, max_px: int, max_side_px: int) -> None:
+    """Walk the chunks to IEND with their checksums, and count the picture's bytes: Pillow fills missing rows black."""
+    at, width, height, expected, got = 8, 0, 0, -1, 0
+    inflate = zlib.decompressobj()
+    while True:
+        length = int.from_bytes(data[at : at + 4], "big")
+        kind, body = data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
+        if len(data) < at + 12 + length:
+            raise _truncated("this PNG ends before its IEND chunk")
+        if zlib.crc32(body, zlib.crc32(kind)) != int.from_bytes(data[at + 8 + length : at + 12 + length], "big"):
+            raise _truncated("a chunk of this PNG has a wrong checksum")
+        if kind == b"IHDR":
+            width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", body)
+            check_size(width, height, max_px, max_side_px)
+            expected = _png_raw_bytes(width, height, depth, colour, interlace)
+        elif kind == b"acTL" and int.from_bytes(body[:4], "big") > 1:
+            return  # animated: refused by its own code, and only its first frame is in IDAT
+        elif kind == b"IDAT" and got < expected:
+            piece = inflate.decompress(body, expected - got)
+            got += len(piece)
+            while inflate.unconsumed_tail and got < expected:
+                piece = inflate.decompress(inflate.unconsumed_tail, expected - got)
+                got += len(piece)
+        elif kind == b"IEND":
+            if got < expected:
+                raise _truncated(f"this PNG holds {got} of {expected} bytes of picture")
+            return
+        at += 12 + length
+
+
+def _png_raw_bytes(width: int, height: int, depth: int, colour: int, interlace: int) -> int:
+    """Bytes of filtered rows that a PNG of this header must hold."""
+    bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
+    passes = [(0, 0, 1, 1)]
+    if interlace:  # Adam7: x start, y start, x step, y step
+        passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    total = 0
+    for x, y, dx, dy in passes:
+        columns, rows = -((x - width) // dx), -((y - height) // dy)
+        if columns > 0 and rows > 0:
+            total += rows * (1 + (columns * bits + 7) // 8)
+    return total
+
+
+def check_webp_whole(data: bytes) -> None:
+    """The RIFF header must not promise more than there is."""
+    if int.from_bytes(data[4:8], "little") + 8 > len(data):
+        raise _truncated("this WebP is shorter than its header says")
+
+
+def check_size(width: int, height: int, max_px: int, max_side_px: int) -> None:
+    """Refuse by the header, before any pixel is decoded."""
+    if width * height > max_px or max(width, height) > max_side_px:
+        raise Refused(
+            "photo_too_many_pixels",
+            f"a photo may have at most {max_px} pixels and {max_side_px} px a side, this one has {width}x{height} "
+            f"({width * height} pixels); scale it down",
+        )
+    if min(width, height) < MIN_SIDE_PX:
+        raise Refused(
+            "photo_too_small",
+            f"a photo must have at least {MIN_SIDE_PX} px a side, this one has {width}x{height}; upload a larger one",
+        )
+
+
+def rebuild(data: bytes, kind: str, max_px: int, max_side_px: int) -> tuple[Image.Image, list[str]]:
+    """Decode once; give upright 8-bit sRGB pixels that carry nothing else, and notes on what was assumed."""
+    notes: list[str] = []
+    opened = PLUGINS[kind](io.BytesIO(data))  # the sniffed plugin alone: no other parser sees the bytes
+    check_size(*opened.size, max_px, max_side_px)
+    if getattr(opened, "is_animated", False):  # set from the header; never ask n_frames, which walks the file
+        raise Refused("photo_animated", "a photo must be one still picture, this file is animated; export one frame")
+    if kind == "jpeg" and b"MPF\x00" in data[:65536]:
+        notes.append("the file holds several pictures (MPF): the first, primary one was taken")
+    if kind == "jpeg":
+        check_jpeg_whole(data)
+    elif kind == "png":
+        check_png_whole(data, max_px, max_side_px)
+    else:
+        check_webp_whole(data)
+    opened.load()
+    profile, turn = opened.info.get("icc_profile"), _orientation(opened, notes)
+    colours, alpha = _split(opened, notes)
+    del opened
+    rgb = _to_srgb(colours, profile, notes)
+    del colours
+    if alpha is not None:
+        notes.append("transparent parts were laid over white")
+        white = Image.new("RGB", rgb.size, (255, 255, 255))
+        white.paste(rgb, mask=alpha)
+        rgb = white
+    if turn in UPRIGHT:
+        rgb = rgb.transpose(UPRIGHT[turn])
+    rgb.info.clear()
+    return rgb, notes
+
+
+def _orientation(opened: Image.Image, notes: list[str]) -> int:
+    try:
+        found = opened.getexif().get(EXIF_ORIENTATION, 1)
+    except Exception:  # noqa: BLE001 - EXIF parsing raises whatever the bytes make it raise; the pixels are sound
+        notes.append("the EXIF block is broken: taken as upright")
+        return 1
+    return found if isinstance(found, int) else 1
+
+
+def _split(opened: Image.Image, notes: list[str]) -> tuple[Image.Image, Image.Image | None]:
+    """(colours in L, RGB or CMYK, alpha in L or None), 8 bits a channel."""
+    mode = opened.mode
+    if mode.startswith("I"):  # 16-bit grey, in I;16 or I: white is 65535
+        notes.append("16-bit grey was brought to 8 bits")
+        if "transparency" in opened.info:
+            notes.append("the transparent grey value was ignored")
+        scaled = opened.convert("I").point(lambda value: value * (255 / 65535) + 0.5)
+        return scaled.convert("L"), None
+    if mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in opened.info:
+        rgba = opened if mode == "RGBA" else opened.convert("RGBA")
+        alpha = rgba.getchannel("A")
+        return rgba.convert("RGB"), None if alpha.getextrema() == (255, 255) else alpha
+    if mode in ("L", "RGB", "CMYK"):
+        return opened, None
+    return opened.convert("RGB"), None  # 1, P, YCbCr
+
+
+def _to_srgb(colours: Image.Image, profile: Any, notes: list[str]) -> Image.Image:
+    if profile:
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            space = source.profile.xcolor_space.strip()
+            if space == "GRAY" and colours.mode == "RGB":
+                colours = colours.convert("L")  # a grey picture that was split from its alpha
+            intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+            converted = ImageCms.profileToProfile(
+                colours, source, ImageCms.createProfile("sRGB"), renderingIntent=intent, outputMode="RGB"
+            )
+        except Exception:  # noqa: BLE001 - PyCMSError, OSError, TypeError, ValueError were seen; sRGB is the honest guess
+            notes.append("the colour profile is broken or does not fit the pixels: taken as sRGB")
+        else:
+            if converted is not None:
+                return converted
+    return colours.convert("RGB") if colours.mode != "RGB" else colours
+
+
+def answer(data: bytes, kind: str, max_px: int, max_side_px: int) -> tuple[dict[str, Any], bytes]:
+    """(header, PNG) for an image; every failure becomes a header with `code` and `detail`."""
+    try:
+        rgb, notes = rebuild(data, kind, max_px, max_side_px)
+        out = io.BytesIO()
+        rgb.save(out, "PNG", compress_level=1, compress_type=zlib.Z_RLE)  # photos: faster than deflate, and smaller
+    except Refused as refused:
+        return {"code": refused.code, "detail": refused.detail}, b""
+    except MemoryError:
+        budget_mib = (BYTES_PER_PX * max_px + SLACK_BYTES) >> 20
+        detail = f"decoding must fit in {budget_mib} MiB, this file needs more; scale it down or save it anew"
+        return {"code": "photo_too_many_pixels", "detail": detail, "recycle": True}, b""
+    except Exception as error:  # noqa: BLE001 - hostile bytes raise anything (IndexError, KeyError, struct.error, …): 422
+        detail = f"the bytes must be a whole, valid {kind.upper()}, decoding ended in {type(error).__name__}"
+        return {"code": "photo_unreadable", "detail": detail + "; save the photo anew"}, b""
+    return {"width": rgb.width, "height": rgb.height, "notes": notes}, out.getvalue()
+
+
+def _read_exactly(stream: BinaryIO, size: int) -> bytes:
+    data = stream.read(size)  # a buffered reader gives fewer bytes only at the end
+    if len(data) < size:
+        raise EOFError
+    return data
+
+
+def limit_memory(max_px: int) -> None:
+    """Let the process grow by the budget and no further, write no file and leave no core."""
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        now = int(statm.read().split()[0]) * resource.getpagesize()
+    limit = now + BYTES_PER_PX * max_px + SLACK_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+def main(max_px: int, max_side_px: int) -> None:
+    """Answer requests until stdin closes, which it does when the parent goes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    warnings.simplefilter("ignore")
+    Image.MAX_IMAGE_PIXELS = None  # check_size is stricter, and comes first
+    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # nothing that a decoder prints may enter the answers
+    if sys.platform == "linux":
+        limit_memory(max_px)
+    while True:
+        try:
+            header_size, image_size = struct.unpack(">II", _read_exactly(requests, 8))
+            header = json.loads(_read_exactly(requests, header_size))
+            image = _read_exactly(requests, image_size)
+        except EOFError:
+            return
+        head, png = answer(image, header["format"], max_px, max_side_px)
+        packed = json.dumps(head).encode()
+        answers.write(struct.pack(">II", len(packed), len(png)) + packed)
+        answers.write(png)
+        answers.flush()
+        del image, png
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,40 @@
+"""Whether what a person pointed at lies in the photo: checked before anything is encoded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from packshot.errors import BadInput
+from packshot.types import Prompts
+
+__all__ = ["check_prompts"]
+
+
+def check_prompts(prompts: Prompts, width: int, height: int) -> None:
+    """Hold points and boxes against a photo of `width` x `height` pixels.
+
+    Raises BadInput: `point_outside` for a point with x not in [0, width) or y not in [0, height); `box_invalid` for a box
+    that is empty, inverted or reaches over the photo's edge. `errors` names every offender of the first kind found.
+    """
+    points = [
+        _error("points", index, f"must lie in 0 <= x < {width}, 0 <= y < {height}, got ({x:g}, {y:g})")
+        for index, (x, y, _) in enumerate(prompts.points)
+        if not (0 <= x < width and 0 <= y < height)
+    ]
+    if points:
+        raise BadInput("point_outside", f"points.{points[0]['loc'][1]} {points[0]['msg']}.", errors=points)
+    boxes = [
+        _error("boxes", index, f"must be x0 < x1 <= {width}, y0 < y1 <= {height} and not negative, got {_shown(box)}")
+        for index, box in enumerate(prompts.boxes)
+        if not (0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height)
+    ]
+    if boxes:
+        raise BadInput("box_invalid", f"boxes.{boxes[0]['loc'][1]} {boxes[0]['msg']}.", errors=boxes)
+
+
+def _error(field: str, index: int, rule: str) -> dict[str, Any]:
+    return {"loc": [field, index], "msg": rule}
+
+
+def _shown(box: tuple[float, float, float, float]) -> str:
+    return "[" + ", ".join(f"{value:g}" for value in box) + "]"

@@ -1,0 +1,1 @@
+"""Fidelity: what inspection can say about a finished picture."""
