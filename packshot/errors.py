@@ -115,7 +115,10 @@ class Overloaded(PackshotError):
 
 
 class Unavailable(PackshotError):
-    codes: ClassVar[dict[str, str]] = {"not_ready": "The graph does not answer (starting, or a stage is down)."}
+    codes: ClassVar[dict[str, str]] = {
+        "not_ready": "The graph does not answer (starting, or a stage is down).",
+        "schema_mismatch": "The database's schema is of another version of packshot.",
+    }
 
 
 class StorageFull(PackshotError):
