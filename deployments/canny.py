@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from packshot.imaging.edges import canny
 from ray import serve
 
+from packshot.imaging.edges import canny
 from packshot.types import EdgeMap, Flat
 
 

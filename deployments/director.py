@@ -1,28 +1,32 @@
 """Durable shots -> the graph: each call claims the best waiting shot, drives it and returns when it is committed.
 
-Work is a Serve call, so that Serve sees the load and waits for it while draining. A slow poll picks up shots whose caller
-died; it, too, goes through the handle.
+Work is a Serve call, so that Serve sees the load and waits for it while draining. A slow poll picks up shots whose
+caller died; it, too, goes through the handle.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from packshot.models.packs import find_pack
-from packshot.store.store import Store
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from deployments.faults import told
 from deployments.meter import RayMeter
 from packshot.director import Director, Painted, Step
+from packshot.models.packs import find_pack
 from packshot.settings import Settings
+from packshot.store.store import Store
 from packshot.types import U8, Brief, Canvas, Flat
 
 log = logging.getLogger("ray.serve")
+
+SWEEP_EVERY_S = 600.0
+"""How often expired masks, retired shots and orphaned files are looked for."""
 
 
 @serve.deployment(
@@ -62,10 +66,14 @@ class DirectorDeployment:
     async def _poll(self) -> None:
         """Call for shots that nobody calls for: left by a gateway that died, backed off, or under an expired lease."""
         calls: set[asyncio.Task[Any]] = set()
+        swept_at = time.monotonic()
         while True:
             await asyncio.sleep(self._poll_s)
             try:
                 due = await asyncio.to_thread(self._store.due_count)
+                if time.monotonic() - swept_at > SWEEP_EVERY_S:
+                    swept_at = time.monotonic()
+                    log.info("swept %s", await asyncio.to_thread(self._store.sweep))
             except Exception:
                 log.exception("the store did not answer the poll")
                 continue
@@ -77,7 +85,7 @@ class DirectorDeployment:
     async def _call(self) -> None:
         try:
             await self._me.run_next.remote()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever ended it, the store is the truth
             log.warning("a shot's run ended in %r; the store knows where it stands", told(error))
 
     def __del__(self) -> None:

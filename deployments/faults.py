@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from ray.exceptions import ActorDiedError, ActorUnavailableError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
@@ -37,15 +37,15 @@ async def once_more(call: Callable[[], Awaitable[Result]]) -> Result:
         return await call()
     except REPLICA_GONE:
         pass
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - raised again, as ours
         _raise(error)
     try:
         return await call()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - raised again, as ours
         _raise(error)
 
 
-def _raise(error: Exception) -> None:
+def _raise(error: Exception) -> NoReturn:
     ours = told(error)
     if ours is error:
         raise error

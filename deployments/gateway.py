@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from packshot.api.app import create_app
-from packshot.models.packs import find_pack
-from packshot.store.store import Store
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus
 
 from deployments.faults import once_more, told
 from deployments.meter import RayMeter, cluster_metrics
+from packshot.api.app import create_app
 from packshot.api.studio import Segmented
 from packshot.imaging.codec import PhotoDecoder
+from packshot.models.packs import find_pack
 from packshot.settings import Settings
 from packshot.store.records import PhotoRecord
+from packshot.store.store import Store
 from packshot.types import Prompts
 
 log = logging.getLogger("ray.serve")

@@ -38,9 +38,8 @@ PREVIEW_EVERY_S = 2.0
 class GeneratorDeployment:
     def __init__(self, pack: str, threads: int) -> None:
         from packshot.models.denoise import DiffusionEngine
-        from packshot.models.packs import find_pack
-
         from packshot.models.device import pick_dtype
+        from packshot.models.packs import find_pack
 
         settings = Settings()
         device = cap_share(settings.device)

@@ -45,7 +45,7 @@ class RayMeter:
 
 
 async def cluster_metrics(extra: dict[str, float]) -> str:
-    """Every `packshot_*` of the cluster as Prometheus text, summed over replicas; `extra` gauges come from the caller."""
+    """Every `packshot_*` of the cluster as Prometheus text, summed over replicas; `extra`: gauges to add."""
     nodes = [node for node in await asyncio.to_thread(ray.nodes) if node["Alive"] and node["MetricsExportPort"]]
     async with httpx.AsyncClient(timeout=2.0) as http:
         answers = await asyncio.gather(
@@ -56,7 +56,7 @@ async def cluster_metrics(extra: dict[str, float]) -> str:
 
 
 def summed(texts: Iterable[str], extra: dict[str, float] | None = None) -> str:
-    """The contract's metrics out of Ray's exports: prefix dropped, samples summed over all but the contract's labels."""
+    """The contract's metrics out of Ray's exports: prefix dropped, summed over all but the contract's labels."""
     sums: dict[str, dict[tuple[str, ...], float]] = {name: {} for name in METRICS}
     for text in texts:
         for family in text_string_to_metric_families(text):

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from packshot.store.assets import Assets
 from ray import serve
 from ray.serve.config import RequestRouterConfig
 
@@ -23,6 +22,7 @@ from packshot.batching import MicroBatcher, SingleFlight
 from packshot.imaging.codec import read_photo
 from packshot.models.device import use_threads
 from packshot.settings import Settings
+from packshot.store.assets import Assets
 from packshot.types import Embedding, Photo
 
 

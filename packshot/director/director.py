@@ -123,12 +123,12 @@ class Director:
 
     async def _fail(self, claim: Claim, error: PackshotError) -> None:
         crashed = isinstance(error, EngineCrashed)
-        await asyncio.to_thread(
+        shot = await asyncio.to_thread(
             self._store.fail, claim, error.code, error.detail, retryable=error.retryable, crashed=crashed
         )
         self._meter.count("packshot_errors_total", code=error.code)
-        if not error.retryable:
-            self._ended(claim, "failed")
+        if shot.status != "queued":
+            self._ended(claim, shot.status)
 
     def _ended(self, claim: Claim, status: Status) -> None:
         self._meter.count("packshot_shots_total", status=status)

@@ -136,6 +136,11 @@ class Claims(Shots):
         with self.write() as connection:
             return _records(connection, [_fenced(connection, claim, **_ended("cancelled"))])[0]
 
+    def due_count(self) -> int:
+        """Shots that a worker could claim now."""
+        with self.read() as connection:
+            return int(connection.execute(select(func.count()).where(claimable(shot))).scalar_one())
+
     def next_due_s(self) -> float | None:
         """Seconds until the next shot can be claimed: 0 = now, None = nothing waits or runs."""
         due_at = case((shot.c.status == "queued", shot.c.due_at), else_=shot.c.lease_until)

@@ -1,0 +1,95 @@
+"""One laptop cluster for every test of the graph: the real deployments and the mini pack, on loopback."""
+
+import time
+
+import httpx
+import psutil
+import pytest
+import skimage.data
+
+from bench.demo import CUP_AND_SAUCER_BOX_XYXY
+from cluster.local import serving
+from cluster.profiles import load_profile
+from packshot.imaging.codec import encode_png
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session")
+def url(home):
+    settings = {
+        "PACKSHOT_HOME": str(home),
+        "PACKSHOT_OPEN_ACCESS": "true",
+        "PACKSHOT_POLL_S": "1",
+        "PACKSHOT_LEASE_S": "6",
+    }
+    settings |= {"PACKSHOT_HEARTBEAT_S": "1"}
+    with serving(load_profile("laptop"), port=0, settings=settings) as base_url:
+        yield base_url
+
+
+@pytest.fixture(scope="session")
+def http(url):
+    with httpx.Client(base_url=url, timeout=120) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def coffee(http):
+    """The coffee photo, uploaded."""
+    answer = http.post("/v1/photos", files={"file": ("coffee.png", encode_png(skimage.data.coffee()), "image/png")})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+@pytest.fixture(scope="session")
+def cup(http, coffee):
+    """The best mask of cup and saucer."""
+    answer = http.post(f"/v1/photos/{coffee['id']}/masks", json={"boxes": [CUP_AND_SAUCER_BOX_XYXY]})
+    assert answer.status_code == 200, answer.text
+    return answer.json()["masks"][0]
+
+
+@pytest.fixture
+def shot_of(cup):
+    """A shot request of the cup: small and quick unless told otherwise."""
+
+    def request(**changes):
+        small = {"layers": [{"mask_id": cup["id"]}], "canvas": {"width": 256, "height": 256}, "images": 1, "steps": 4}
+        return {**small, "prompt": "on a marble table", "seed": 1, **changes}
+
+    return request
+
+
+@pytest.fixture
+def finished(http):
+    """Wait until each shot has ended; they as they stand then."""
+
+    def wait(ids, timeout_s=90.0):
+        give_up_at = time.monotonic() + timeout_s
+        while True:
+            shots = [http.get(f"/v1/shots/{shot}").json() for shot in ids]
+            if all(shot["status"] in ("done", "failed", "cancelled") for shot in shots):
+                return shots
+            assert time.monotonic() < give_up_at, [shot["status"] for shot in shots]
+            time.sleep(0.2)
+
+    return wait
+
+
+@pytest.fixture
+def replica_pids():
+    """Deployment name -> pids of its replicas on this machine."""
+
+    def find():
+        pids = {}
+        for process in psutil.Process().children(recursive=True):
+            title = " ".join(process.cmdline())
+            if title.startswith("ray::ServeReplica:packshot:"):
+                pids.setdefault(title.split(":")[4].split()[0].split(".")[0], []).append(process.pid)
+        return pids
+
+    return find

@@ -1,0 +1,120 @@
+"""The main job through the real graph: one photo to pictures whose product is the photo's own."""
+
+import concurrent.futures
+import re
+import time
+
+import numpy as np
+import skimage.data
+
+from packshot.imaging.codec import read_png
+
+
+def get_picture(http, image):
+    answer = http.get(image["url"])
+    assert answer.headers["content-type"] == "image/png"
+    return read_png(answer.content)
+
+
+def test_the_graph_is_ready(http):
+    assert http.get("/healthz").json() == {"status": "ok"}
+    assert http.get("/readyz").status_code == 200
+
+
+def test_the_box_finds_cup_and_saucer(cup):
+    x0, _, x1, _ = cup["bbox"]
+    assert cup["score"] > 0.5
+    assert 60 <= x0 <= 130
+    assert 440 <= x1 <= 500
+    assert 40_000 <= cup["area"] <= 130_000
+
+
+def test_a_layer_at_one_to_one_keeps_the_photos_own_pixels(http, cup, shot_of):
+    mask = read_png(http.get(cup["url"]).content)
+    x0, y0, x1, y1 = cup["bbox"]
+    longer = max(x1 - x0, y1 - y0)
+    canvas = 512
+    layer = {"mask_id": cup["id"], "x": 0.5, "y": 0.5, "scale": longer / canvas}
+    shot = http.post(
+        "/v1/shots",
+        json=shot_of(layers=[layer], canvas={"width": canvas, "height": canvas}),
+        headers={"Prefer": "wait=90"},
+    ).json()
+    assert shot["status"] == "done"
+    image = shot["images"][0]
+    assert image["verdict"]["level"] in ("ok", "warning")
+    picture = get_picture(http, image)
+    assert picture.shape == (canvas, canvas, 3)
+    left, top = (int(np.floor(canvas / 2 - side / 2 + 0.5)) for side in (x1 - x0, y1 - y0))
+    import cv2
+
+    inside = cv2.erode(mask, np.ones((5, 5), np.uint8), borderValue=0)[y0:y1, x0:x1] > 0
+    pasted = picture[top : top + y1 - y0, left : left + x1 - x0]
+    assert np.array_equal(pasted[inside], skimage.data.coffee()[y0:y1, x0:x1][inside])
+    assert inside.sum() > 10_000
+    outside = picture[:60, :60].reshape(-1, 3)
+    assert outside.std() > 0.5  # something was painted
+
+
+def test_a_white_packshot_is_white_and_needs_no_engine(http, shot_of):
+    shot = http.post("/v1/shots", json=shot_of(background="white", shadow="none"), headers={"Prefer": "wait=60"}).json()
+    picture = get_picture(http, shot["images"][0])
+    assert (picture[:5] == 255).all()
+
+
+def test_the_same_request_gives_the_same_bytes(http, shot_of):
+    pictures = []
+    for _ in range(2):
+        shot = http.post("/v1/shots", json=shot_of(seed=11), headers={"Prefer": "wait=60"}).json()
+        pictures.append(http.get(shot["images"][0]["url"]).content)
+    assert pictures[0] == pictures[1]
+
+
+def test_events_tell_the_way_to_the_end(http, shot_of):
+    shot = http.post("/v1/shots", json=shot_of(steps=12)).json()
+    names = []
+    with http.stream("GET", shot["events_url"]) as stream:
+        for line in stream.iter_lines():
+            if line.startswith("event:"):
+                names.append(line.split(":")[1].strip())
+    assert names[-1] == "done"
+    assert names.count("done") == 1
+    assert set(names) <= {"queued", "progress", "preview", "done"}
+
+
+def test_sixteen_first_clicks_cost_one_encode(http):
+    from packshot.imaging.codec import encode_png
+
+    photo = http.post("/v1/photos", files={"file": ("cat.png", encode_png(skimage.data.chelsea()), "image/png")}).json()
+    before = encodes(http, at_least=0)
+
+    def click(x):
+        return http.post(f"/v1/photos/{photo['id']}/masks", json={"points": [{"x": x, "y": 150, "label": 1}]})
+
+    with concurrent.futures.ThreadPoolExecutor(16) as racers:
+        answers = list(racers.map(click, range(100, 116)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert all("encode" in answer.headers["server-timing"] for answer in answers)
+    assert encodes(http, at_least=before + 1) == before + 1
+
+
+def encodes(http, at_least):
+    """The counter once it has been the same over three report intervals of Ray's (2 s each)."""
+    seen, since = -1.0, time.monotonic()
+    while seen < at_least or time.monotonic() - since < 6:
+        found = re.search(r"^packshot_photo_encodes_total (\S+)$", http.get("/metrics").text, re.MULTILINE)
+        value = float(found[1]) if found else 0.0
+        if value != seen:
+            seen, since = value, time.monotonic()
+        assert time.monotonic() - since < 30
+        time.sleep(0.5)
+    return seen
+
+
+def test_a_cancelled_shot_ends_cancelled_at_the_next_step(http, shot_of, finished):
+    shot = http.post("/v1/shots", json=shot_of(steps=100, images=4)).json()
+    assert http.delete(f"/v1/shots/{shot['id']}").status_code == 202
+    (ended,) = finished([shot["id"]], timeout_s=20)
+    assert ended["status"] == "cancelled"
+    assert ended["images"] == []
+    assert http.delete(f"/v1/shots/{shot['id']}").json()["code"] == "already_finished"
