@@ -199,7 +199,9 @@ def _random_state(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
     state = module.state_dict()
     for name, tensor in state.items():
         if tensor.is_floating_point() and not tensor.any():
-            state[name] = 0.05 * torch.randn_like(tensor)
+            state[name] = 0.5 * torch.randn_like(tensor)
+        elif "cond_embedding" in name:  # five random layers would fade the control image to nothing
+            state[name] = 4 * tensor
     if class_name == "AutoencoderTiny":  # its random pictures are black: lift them to grey, and give them contrast
         last = max((name for name in state if name.startswith("decoder.")), key=lambda name: int(name.split(".")[2]))
         prefix = last.rsplit(".", 1)[0]
