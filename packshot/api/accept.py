@@ -1,0 +1,156 @@
+"""From a request's bytes to what is stored: parsed strictly, checked against limits, every default resolved.
+
+What is stored is what will be painted: an engine's defaults are looked up now, so that a later pack cannot change an
+accepted shot.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any, TypeVar
+
+from fastapi import Request as HttpRequest
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import from_json
+
+from packshot.api.limits import json_bytes
+from packshot.api.problems import refused_fields
+from packshot.api.schemas import LayerIn, Request, ShotRequest
+from packshot.errors import BadInput
+from packshot.settings import Settings
+from packshot.types import BoxXYXY
+
+Body = TypeVar("Body", bound=Request)
+
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+class SamplingDefaults(BaseModel):
+    """What an engine samples with unless told otherwise."""
+
+    steps: int
+    guidance_scale: float
+    control_scale: float
+
+
+class SamplingLimits(BaseModel):
+    """What an engine may be asked for."""
+
+    max_steps: int
+    max_guidance_scale: float
+    max_control_scale: float
+
+
+class EngineRow(BaseModel):
+    """The part of a row of `Studio.engines()` that accepting a shot needs; the first row is the default engine."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    name: str
+    defaults: SamplingDefaults
+    limits: SamplingLimits
+
+
+async def json_body(request: HttpRequest, model: type[Body]) -> Body:
+    """The request's JSON as `model`. Raises BadInput (`invalid_json`, `invalid_request`) or TooLarge."""
+    data = await json_bytes(request)
+    try:
+        from_json(data, allow_inf_nan=False)  # the model alone would call NaN a wrong type
+    except ValueError as error:
+        raise BadInput("invalid_json", f"The body must be JSON, 200 levels deep at most; {error}.") from None
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        raise refused_fields(error.errors(include_url=False, include_context=False)) from None
+
+
+def checked_prompt(text: str, field: str, max_chars: int) -> str:
+    """`text` in NFC. Raises BadInput `prompt_invalid` for what is too long or holds control or bidi characters."""
+    if len(text) > max_chars:
+        raise _refused_prompt(field, f"may hold {max_chars} characters, got {len(text)}; shorten it")
+    text = unicodedata.normalize("NFC", text)
+    for place, character in enumerate(text):
+        if character in _BIDI or unicodedata.category(character) in _REFUSED_CATEGORIES:
+            raise _refused_prompt(
+                field,
+                f"may hold no control or bidirectional characters, got U+{ord(character):04X} at {place}; remove it",
+            )
+    if len(text) > max_chars:
+        raise _refused_prompt(field, f"may hold {max_chars} characters, got {len(text)} in NFC; shorten it")
+    return text
+
+
+def _refused_prompt(field: str, rule: str) -> BadInput:
+    return BadInput("prompt_invalid", f"{field} {rule}.", errors=[{"loc": [field], "msg": rule}])
+
+
+def pick_engine(name: str | None, engines: list[dict[str, Any]]) -> EngineRow:
+    """The engine of that name, or the default one. Raises BadInput `unknown_engine`."""
+    rows = [EngineRow.model_validate(row) for row in engines]
+    for row in rows:
+        if name is None or row.name == name:
+            return row
+    served = ", ".join(row.name for row in rows) or "none"
+    raise BadInput(
+        "unknown_engine", f"engine must be one of those served ({served}), got {name!r}; see GET /v1/engines."
+    )
+
+
+def resolved(body: ShotRequest, engines: list[dict[str, Any]], settings: Settings) -> dict[str, Any]:
+    """The shot as it is stored. Raises BadInput with every bound that is broken."""
+    engine = pick_engine(body.engine, engines)
+    request: dict[str, Any] = body.model_dump(mode="json")
+    request["prompt"] = checked_prompt(body.prompt, "prompt", settings.max_prompt_chars)
+    request["negative_prompt"] = checked_prompt(body.negative_prompt, "negative_prompt", settings.max_prompt_chars)
+    request["background"] = body.background.lower()
+    request["engine"] = engine.name
+    for name, default in engine.defaults.model_dump().items():
+        if request[name] is None:
+            request[name] = default
+    limits = {
+        "images": settings.max_images,
+        "steps": engine.limits.max_steps,
+        "guidance_scale": engine.limits.max_guidance_scale,
+        "control_scale": engine.limits.max_control_scale,
+    }
+    errors = [
+        {"loc": [name], "msg": f"must be at most {limit:g}, got {request[name]:g}"}
+        for name, limit in limits.items()
+        if request[name] > limit
+    ]
+    if len(body.layers) > settings.max_layers:
+        errors.append({"loc": ["layers"], "msg": f"must be at most {settings.max_layers}, got {len(body.layers)}"})
+    if body.control_start > body.control_end:
+        rule = f"must not be after control_end, got {body.control_start:g} > {body.control_end:g}"
+        errors.append({"loc": ["control_start"], "msg": rule})
+    if errors:
+        raise BadInput("invalid_request", "; ".join(f"{row['loc'][0]} {row['msg']}" for row in errors), errors=errors)
+    return request
+
+
+def check_layer(index: int, layer: LayerIn, bbox_xyxy: BoxXYXY, canvas: tuple[int, int]) -> None:
+    """Refuse a layer that would not show. `bbox_xyxy`: the mask's; `canvas`: (width, height) in pixels.
+
+    Raises BadInput `mask_empty` or `layer_outside`. A turned layer is judged by its diagonal, so none that shows is
+    refused.
+    """
+    width, height = bbox_xyxy[2] - bbox_xyxy[0], bbox_xyxy[3] - bbox_xyxy[1]
+    if width <= 0 or height <= 0:
+        raise BadInput("mask_empty", f"layers.{index}: a mask must hold product pixels, {layer.mask_id} holds none.")
+    factor = layer.scale * max(canvas) / max(width, height)
+    placed_width, placed_height = width * factor, height * factor
+    rule = ""
+    if round(layer.scale * max(canvas)) < 1 or min(placed_width, placed_height) < 0.5:
+        rule = f"would be {placed_width:.2f} x {placed_height:.2f} px; raise scale (got {layer.scale:g})"
+    else:
+        reach_x, reach_y = placed_width / 2, placed_height / 2
+        if layer.rotation_deg % 180:
+            reach_x = reach_y = (placed_width**2 + placed_height**2) ** 0.5 / 2
+        centre_x, centre_y = layer.x * canvas[0], layer.y * canvas[1]
+        across = -reach_x < centre_x < canvas[0] + reach_x
+        along = -reach_y < centre_y < canvas[1] + reach_y
+        if not (across and along):
+            rule = f"lies outside the canvas; move x, y (got {layer.x:g}, {layer.y:g}) towards 0..1"
+    if rule:
+        raise BadInput("layer_outside", f"layers.{index} {rule}.", errors=[{"loc": ["layers", index], "msg": rule}])

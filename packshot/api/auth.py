@@ -1,0 +1,104 @@
+"""Who asks: a key (`Authorization: Bearer`), a session cookie made from one, or, on loopback only, anyone.
+
+A browser sends cookies along with requests that other sites make, so a cookie counts for unsafe methods only with a
+same-origin `Origin`. Open access additionally wants a loopback `Host`: a page of another site that rebinds its name to
+127.0.0.1 still sends its own name there.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request
+
+from packshot.api.services import Services, Wired, in_thread
+from packshot.api.sessions import COOKIE, tenant_of_cookie
+from packshot.errors import Forbidden, Unauthorized
+from packshot.store.records import Tenant
+
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+_REMEDY = "send `Authorization: Bearer <key>` with a key of `packshot keys create`"
+
+
+async def caller(request: Request, services: Wired) -> Tenant:
+    """The tenant that asks. Raises Unauthorized or Forbidden."""
+    if services.settings.open_access:
+        require_loopback(request, services.loopback_port)
+    secret = bearer_of(request)
+    if secret is not None:
+        return await tenant_of_key(services, secret)
+    if services.settings.open_access:
+        return await in_thread(services.store.local_tenant)
+    cookie = request.cookies.get(COOKIE)
+    if cookie is None:
+        raise Unauthorized("unauthorized", f"This route needs a key, got none; {_REMEDY}.")
+    tenant = await in_thread(tenant_of_cookie, services.store, cookie)
+    if tenant is None:
+        raise Unauthorized("unauthorized", "The session has ended or its key was revoked; POST /v1/session again.")
+    if request.method not in _SAFE_METHODS:
+        require_same_origin(request)
+    return tenant
+
+
+Caller = Annotated[Tenant, Depends(caller)]
+
+
+def bearer_of(request: Request) -> str | None:
+    """The key in the Authorization header, None without that header. Raises Unauthorized for another scheme."""
+    header = request.headers.get("authorization")
+    if header is None:
+        return None
+    scheme, _, secret = header.partition(" ")
+    if scheme.lower() != "bearer" or not secret.strip():
+        raise Unauthorized("unauthorized", f"Only the Bearer scheme is taken; {_REMEDY}.")
+    return secret.strip()
+
+
+async def tenant_of_key(services: Services, secret: str) -> Tenant:
+    """The tenant that owns a key. Raises Unauthorized."""
+    tenant = await in_thread(services.store.tenant_of, secret)
+    if tenant is None:
+        raise Unauthorized("unauthorized", f"This key is not valid or was revoked; {_REMEDY}.")
+    return tenant
+
+
+def require_same_origin(request: Request) -> None:
+    """Raise Forbidden unless `Origin` names the host that the request was sent to."""
+    origin = request.headers.get("origin")
+    host = request.headers.get("host", "")
+    if origin is None or _netloc(origin) != host.lower():
+        raise Forbidden(
+            "origin_refused",
+            f"With a cookie, this method needs an Origin of this host ({host}), got {origin or 'none'}; "
+            "send a Bearer key from anywhere else.",
+        )
+
+
+def require_loopback(request: Request, port: int | None) -> None:
+    """Raise Forbidden unless Host, and Origin when there is one, are loopback names (on `port`, if given)."""
+    host = request.headers.get("host", "")
+    if not _is_loopback(host, port):
+        raise Forbidden("origin_refused", f"Without keys, Host must be a loopback name, got {host!r}; use 127.0.0.1.")
+    origin = request.headers.get("origin")
+    if origin is not None and not _is_loopback(_netloc(origin), port):
+        raise Forbidden("origin_refused", f"Without keys, Origin must be loopback, got {origin!r}; serve with keys.")
+
+
+def _netloc(origin: str) -> str:
+    scheme, _, netloc = origin.lower().partition("://")
+    return netloc if scheme in ("http", "https") else ""
+
+
+def _is_loopback(netloc: str, port: int | None) -> bool:
+    try:
+        parts = urlsplit(f"//{netloc}")
+        return (
+            parts.hostname in _LOOPBACK_HOSTS
+            and parts.username is None
+            and not (parts.path or parts.query or parts.fragment)
+            and (port is None or (parts.port or 80) == port)
+        )
+    except ValueError:  # a port that is no number, a bracket that is not closed
+        return False

@@ -1,0 +1,132 @@
+"""Server-sent events: one poller of the store per stream, and only while a shot on it can still change.
+
+An event's id is the version of every shot on the stream, in the order in which the stream names them, so a client that
+comes back with `Last-Event-ID` gets what changed since and never a second ending.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+from fastapi import APIRouter, Request, Response
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from packshot.api.answers import image_json
+from packshot.api.auth import Caller
+from packshot.api.services import Services, Wired, in_thread
+from packshot.errors import BadInput, NotFound
+from packshot.store.records import ENDED, ShotRecord
+
+router = APIRouter(prefix="/v1", tags=["events"])
+
+POLL_S = 0.25
+KEEP_ALIVE_S = 15
+MAX_SHOTS = 100
+
+_VERSIONS = re.compile(r"\d{1,18}(\.\d{1,18})*")
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {}}},
+    204: {"description": "The ending was received before: there is nothing more to wait for."},
+}
+
+
+@router.get("/shots/{shot_id}/events", summary="A shot as it goes", response_class=Response, responses=_STREAM)
+async def shot_events(shot_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
+    """`queued`, `progress`, `preview`, then exactly one of `done`, `failed`, `cancelled`."""
+    return await _stream(request, services, tenant.id, [shot_id])
+
+
+@router.get("/events", summary="Several shots on one stream", response_class=Response, responses=_STREAM)
+async def events(request: Request, services: Wired, tenant: Caller, shots: str = "") -> Response:
+    """`shots`: ids, comma-separated, 100 at most; every event says in `shot` which one it is about."""
+    ids = list(dict.fromkeys(part.strip() for part in shots.split(",") if part.strip()))
+    if not 1 <= len(ids) <= MAX_SHOTS:
+        rule = f"shots must name 1 to {MAX_SHOTS} ids, got {len(ids)}"
+        raise BadInput("invalid_request", f"{rule}.", errors=[{"loc": ["query", "shots"], "msg": rule}])
+    return await _stream(request, services, tenant.id, ids)
+
+
+async def _stream(request: Request, services: Services, tenant_id: str, ids: list[str]) -> Response:
+    records = await in_thread(services.store.watch, tenant_id, ids)
+    missing = sorted(set(ids) - {record.id for record in records})
+    if missing:
+        raise NotFound("not_found", f"No shot has the id {missing[0]}.")
+    progress = Progress(ids, request.headers.get("last-event-id", ""))
+    first = [event for record in records for event in progress.changes(record)]
+    if not first and not progress.live:
+        return Response(status_code=204)
+    return EventSourceResponse(_follow(services, tenant_id, progress, first), ping=KEEP_ALIVE_S)
+
+
+async def _follow(
+    services: Services, tenant_id: str, progress: Progress, first: list[ServerSentEvent]
+) -> AsyncIterator[ServerSentEvent]:
+    for event in first:
+        yield event
+    while progress.live:
+        await anyio.sleep(POLL_S)
+        records = await in_thread(services.store.watch, tenant_id, sorted(progress.live))
+        progress.live &= {record.id for record in records}  # a deleted shot says nothing more
+        for record in records:
+            for event in progress.changes(record):
+                yield event
+
+
+@dataclass(frozen=True)
+class _Shown:
+    status: str
+    position: int
+    step: int
+    preview_version: int
+
+
+class Progress:
+    """What a stream has told of its shots. `live`: the ids that have not ended."""
+
+    def __init__(self, ids: list[str], last_event_id: str) -> None:
+        seen = [int(part) for part in last_event_id.split(".")] if _VERSIONS.fullmatch(last_event_id) else []
+        self._versions = dict(zip(ids, seen if len(seen) == len(ids) else [-1] * len(ids), strict=True))
+        self._shown: dict[str, _Shown] = {}
+        self.live = set(ids)
+
+    def changes(self, shot: ShotRecord) -> list[ServerSentEvent]:
+        """The events between what was told of this shot and what it is now."""
+        before = self._shown.get(shot.id)
+        now = _Shown(shot.status, shot.position, shot.step, shot.preview_version)
+        self._shown[shot.id] = now
+        if shot.status in ENDED:
+            self.live.discard(shot.id)
+        if now == before or (before is None and self._versions[shot.id] >= shot.version):
+            return []
+        told = list(_told(shot, before))
+        # All but the last go out under the id before: whoever loses the line in between gets all of them again.
+        ids = [self._id()] * (len(told) - 1)
+        self._versions[shot.id] = shot.version
+        ids.append(self._id())
+        return [
+            ServerSentEvent(event=name, data=json.dumps({"shot": shot.id, **data}), id=event_id)
+            for (name, data), event_id in zip(told, ids, strict=True)
+        ]
+
+    def _id(self) -> str:
+        return ".".join(str(max(0, version)) for version in self._versions.values())
+
+
+def _told(shot: ShotRecord, before: _Shown | None) -> list[tuple[str, dict[str, Any]]]:
+    if shot.status == "queued":
+        return [("queued", {"position": shot.position})]
+    if shot.status == "done":
+        return [("done", {"images": [image_json(image) for image in shot.images]})]
+    if shot.status == "failed":
+        return [("failed", {"error": {"code": shot.error_code, "detail": shot.error_detail}})]
+    if shot.status == "cancelled":
+        return [("cancelled", {})]
+    told: list[tuple[str, dict[str, Any]]] = [("progress", {"step": shot.step, "steps": shot.steps})]
+    if shot.preview_version > (before.preview_version if before else 0):
+        told.append(("preview", {"url": f"/v1/shots/{shot.id}/preview"}))
+    return told

@@ -1,0 +1,99 @@
+"""`/v1/photos`: uploads, and the clicks on them."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.datastructures import UploadFile
+
+from packshot.api.accept import json_body
+from packshot.api.answers import file_answer, mask_json, photo_json, server_timing
+from packshot.api.auth import Caller
+from packshot.api.limits import to_the_end, with_client
+from packshot.api.schemas import MaskRequest
+from packshot.api.services import Wired, in_thread
+from packshot.errors import BadInput
+from packshot.imaging.prompts import check_prompts
+from packshot.store.records import MaskRecord
+from packshot.types import Prompts
+
+router = APIRouter(prefix="/v1/photos", tags=["photos"])
+
+
+@router.post("", status_code=201, summary="Upload a photo")
+async def upload_photo(request: Request, services: Wired, tenant: Caller) -> JSONResponse:
+    """Multipart `file`: JPEG, PNG or WebP. The same bytes give the same id."""
+    data, claimed_type = await _uploaded(request)
+    started = time.perf_counter()
+    photo = await with_client(request, in_thread(services.decoder.normalise, data, claimed_type))
+    decode_ms = (time.perf_counter() - started) * 1000
+    record = await to_the_end(
+        in_thread(
+            services.store.add_photo,
+            tenant.id,
+            png=photo.png,
+            width=photo.width,
+            height=photo.height,
+            format=photo.format,
+            bytes=photo.bytes,
+            sha256=photo.sha256,
+        )
+    )
+    answer = photo_json(record)
+    headers = {"location": answer["url"], **server_timing({"decode": decode_ms})}
+    return JSONResponse(answer, status_code=201, headers=headers)
+
+
+async def _uploaded(request: Request) -> tuple[bytes, str | None]:
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        got = request.headers.get("content-type", "none")
+        raise BadInput("invalid_request", f"An upload is multipart/form-data with a part `file`, got {got}.")
+    async with request.form(max_files=1, max_fields=0) as form:
+        file = form.get("file")
+        if not isinstance(file, UploadFile):
+            raise BadInput(
+                "invalid_request",
+                f"The upload must hold a part `file`, got {sorted(form.keys())}.",
+                errors=[{"loc": ["file"], "msg": "is missing"}],
+            )
+        return await file.read(), file.content_type
+
+
+@router.get(
+    "/{photo_id}",
+    summary="The normalised photo",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}}}},
+)
+async def get_photo(photo_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
+    """Upright, sRGB, without metadata; PNG."""
+    photo = await in_thread(services.store.photo, tenant.id, photo_id)
+    return file_answer(request, await in_thread(services.store.assets.get, photo.asset_key), "image/png")
+
+
+@router.delete("/{photo_id}", status_code=204, summary="Delete a photo and its masks")
+async def delete_photo(photo_id: str, services: Wired, tenant: Caller) -> None:
+    """409 `in_use` while a live shot needs it."""
+    await to_the_end(in_thread(services.store.delete_photo, tenant.id, photo_id))
+
+
+@router.post("/{photo_id}/masks", summary="Cut out what points or boxes show")
+async def click(photo_id: str, request: Request, services: Wired, tenant: Caller) -> JSONResponse:
+    """Candidates, best first. They expire after 24 h unless a shot uses them."""
+    body = await json_body(request, MaskRequest)
+    photo = await in_thread(services.store.photo, tenant.id, photo_id)
+    prompts = Prompts(
+        points=tuple((point.x, point.y, point.label) for point in body.points),
+        boxes=tuple(body.boxes),
+        multimask=body.multimask,
+    )
+    check_prompts(prompts, photo.width, photo.height)
+    segmented = await with_client(request, services.studio.segment(photo, prompts))
+    masks: list[MaskRecord] = await to_the_end(
+        in_thread(services.store.add_masks, tenant.id, photo.id, list(segmented.masks))
+    )
+    answer: dict[str, Any] = {"masks": [mask_json(mask) for mask in masks]}
+    return JSONResponse(answer, headers=server_timing(segmented.timing_ms))

@@ -1,0 +1,169 @@
+"""Errors as answers: one table from kind to status, one JSON shape (RFC 9457 `application/problem+json`)."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from packshot.errors import (
+    KINDS,
+    BadInput,
+    Conflict,
+    EngineFailed,
+    Forbidden,
+    LeaseLost,
+    MethodNotAllowed,
+    NotFound,
+    Overloaded,
+    PackRefused,
+    PackshotError,
+    StorageFull,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    UnsupportedMedia,
+)
+from packshot.meter import Meter
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUSES: dict[type[PackshotError], int] = {
+    BadInput: 422,
+    TooLarge: 413,
+    UnsupportedMedia: 415,
+    Unauthorized: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    MethodNotAllowed: 405,
+    Conflict: 409,
+    Overloaded: 429,
+    Unavailable: 503,
+    StorageFull: 507,
+    PackRefused: 500,
+    LeaseLost: 500,
+    EngineFailed: 500,
+}
+
+SENTENCES: dict[str, str] = {code: sentence for kind in KINDS for code, sentence in kind.codes.items()}
+"""Every code that a client may meet, and what it means."""
+
+
+def status_of(error: PackshotError) -> int:
+    """The HTTP status of an error's kind."""
+    return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
+
+
+def code_rows() -> list[tuple[str, int, str]]:
+    """(code, status, sentence) of every code, in the order of the error tree."""
+    return [(code, STATUSES[kind], sentence) for kind in KINDS for code, sentence in kind.codes.items()]
+
+
+def body_of(error: PackshotError, request_id: str) -> dict[str, Any]:
+    """The problem document. A fault of ours keeps its detail to itself: only the request id leaves the house."""
+    status = status_of(error)
+    detail = error.detail
+    if error.code == "internal":
+        detail = f"Something broke on our side; tell the operator the request id {request_id}."
+    body: dict[str, Any] = {
+        "type": f"urn:packshot:problem:{error.code}",
+        "title": SENTENCES[error.code],
+        "status": status,
+        "detail": detail,
+        "code": error.code,
+    }
+    if error.errors:
+        body["errors"] = error.errors
+    return body
+
+
+def answer(error: PackshotError, request_id: str) -> JSONResponse:
+    """The whole answer, headers included (`Retry-After`, `WWW-Authenticate`)."""
+    headers = {}
+    if error.retry_after_s is not None or isinstance(error, (Overloaded, Unavailable)):
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s or 1)))
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = 'Bearer realm="packshot"'
+    return JSONResponse(
+        body_of(error, request_id), status_code=status_of(error), headers=headers, media_type=MEDIA_TYPE
+    )
+
+
+def refused_fields(problems: Iterable[Any], *, where: Sequence[str] = ()) -> BadInput:
+    """Pydantic's findings as ours. Values that a client sent are quoted short, never whole."""
+    found = list(problems)
+    unreadable = any(problem["type"] in ("json_invalid", "finite_number") for problem in found)
+    errors = [{"loc": [*where, *problem["loc"]], "msg": _sentence(problem)} for problem in found[:20]]
+    first = errors[0]
+    place = ".".join(str(part) for part in first["loc"]) or "body"
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return BadInput(
+        "invalid_json" if unreadable else "invalid_request", f"{place}: {first['msg']}{more}", errors=errors
+    )
+
+
+def _sentence(problem: Any) -> str:
+    if problem["type"] == "extra_forbidden":
+        return "is not a field of this request; remove it"
+    if problem["type"] in ("missing", "json_invalid"):
+        return str(problem["msg"])
+    received = problem.get("input")
+    if isinstance(received, (dict, list)):
+        received = type(received).__name__
+    shown = repr(received)
+    return f"{problem['msg']}, got {shown if len(shown) <= 60 else shown[:57] + '…'}"
+
+
+def as_problem(error: Exception) -> PackshotError:
+    """Any exception as one of ours."""
+    if isinstance(error, PackshotError):
+        return error
+    if isinstance(error, (RequestValidationError, ValidationError)):
+        return refused_fields(error.errors())
+    if isinstance(error, HTTPException):
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            return NotFound("not_found", "No route has this path; see /openapi.json.")
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            allowed = (error.headers or {}).get("Allow", "another method")
+            return MethodNotAllowed("method_not_allowed", f"This route takes {allowed}.")
+        if error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
+            return BadInput("invalid_request", str(error.detail))
+    return EngineFailed("internal", f"{type(error).__name__}: {error}")
+
+
+def request_id_of(request: Request) -> str:
+    """The id that the edge gave this request."""
+    return str(request.scope.get("packshot_request_id", "-"))
+
+
+def install(app: FastAPI, meter: Meter) -> None:
+    """Answer every exception of `app` in the one shape, counted by code."""
+
+    async def handle(request: Request, error: Exception) -> Response:
+        if isinstance(error, ClientDisconnect):
+            return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody is there to read it
+        problem = as_problem(error)
+        request_id = request_id_of(request)
+        if status_of(problem) >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(
+            problem, (Unavailable, StorageFull)
+        ):
+            logger.error("%s %s failed, request %s", request.method, request.url.path, request_id, exc_info=error)
+        meter.count("packshot_errors_total", code=problem.code)
+        response = answer(problem, request_id)
+        if isinstance(error, HTTPException) and error.headers and "Allow" in error.headers:
+            response.headers["Allow"] = error.headers["Allow"]
+        return response
+
+    for kind in (PackshotError, RequestValidationError, ValidationError, HTTPException, ClientDisconnect):
+        app.add_exception_handler(kind, handle)

@@ -1,0 +1,48 @@
+"""What the routes work with: made once by `create_app`, found through the app's state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol, TypeVar, cast
+
+import anyio.to_thread
+from fastapi import Depends, Request
+
+from packshot.api.studio import Studio
+from packshot.imaging.codec import NormalisedPhoto
+from packshot.meter import Meter
+from packshot.settings import Settings
+from packshot.store.store import Store
+
+T = TypeVar("T")
+
+
+class Decoder(Protocol):
+    """The codec's door: `packshot.imaging.codec.PhotoDecoder`."""
+
+    def normalise(self, data: bytes, claimed_type: str | None) -> NormalisedPhoto: ...
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything behind the API. `loopback_port`: the port that Host must name under open access, None = any."""
+
+    store: Store
+    studio: Studio
+    decoder: Decoder
+    settings: Settings
+    meter: Meter
+    loopback_port: int | None = None
+
+
+def services_of(request: Request) -> Services:
+    return cast(Services, request.app.state.services)
+
+
+Wired = Annotated[Services, Depends(services_of)]
+
+
+async def in_thread(call: Callable[..., T], *args: Any, **named: Any) -> T:
+    """A blocking call (store, codec) off the event loop."""
+    return await anyio.to_thread.run_sync(lambda: call(*args, **named))

@@ -1,0 +1,47 @@
+"""`POST /v1/session`: a key for a cookie."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from packshot.api.accept import json_body
+from packshot.api.answers import iso
+from packshot.api.auth import bearer_of, require_loopback, require_same_origin, tenant_of_key
+from packshot.api.schemas import SessionRequest
+from packshot.api.services import Wired
+from packshot.api.sessions import COOKIE, SESSION_S, new_cookie
+
+router = APIRouter(prefix="/v1", tags=["session"])
+
+
+@router.post("/session", summary="Trade a key for a session cookie")
+async def open_session(request: Request, response: Response, services: Wired) -> dict[str, Any]:
+    """The key comes as `{"key": …}` or as a Bearer header. The cookie is HttpOnly and SameSite=Strict."""
+    if services.settings.open_access:
+        require_loopback(request, services.loopback_port)
+    if "origin" in request.headers:  # another site may not sign a visitor in with a key of its own
+        require_same_origin(request)
+    secret = bearer_of(request)
+    if secret is None:
+        secret = (await json_body(request, SessionRequest)).key
+    tenant = await tenant_of_key(services, secret)
+    value, ends_at = new_cookie(secret)
+    response.set_cookie(
+        COOKIE,
+        value,
+        max_age=SESSION_S,
+        path="/",
+        httponly=True,
+        samesite="strict",
+        secure=_is_https(request),
+    )
+    response.headers["cache-control"] = "no-store"
+    return {"tenant": tenant.name, "expires_at": iso(datetime.fromtimestamp(ends_at, UTC))}
+
+
+def _is_https(request: Request) -> bool:
+    forwarded = request.headers.get("x-forwarded-proto", "")
+    return request.url.scheme == "https" or forwarded.split(",")[0].strip() == "https"

@@ -1,0 +1,22 @@
+"""`packshot …`: the door. One file per command; what is heavy is imported inside a command's body."""
+
+from __future__ import annotations
+
+import typer
+
+from packshot.cli import config, keys, packs, serve, shoot
+
+app = typer.Typer(
+    name="packshot",
+    help="AI product photography: cut the product out, paint a new scene around it, prove it was not altered.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("shoot")(shoot.shoot)
+app.command("serve")(serve.serve)
+app.command("config")(config.config)
+app.add_typer(packs.app, name="packs")
+app.add_typer(keys.app, name="keys")
+
+__all__ = ["app"]

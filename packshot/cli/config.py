@@ -1,0 +1,30 @@
+"""`packshot config`: the Serve config of a profile, as `serve deploy` takes it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from packshot.cli.console import AsJson, put_json, told
+
+DEFAULT_PROFILE = "laptop"
+
+
+@told
+def config(
+    profile: Annotated[str, typer.Option(help="A profile's name, or the path of a YAML file.")] = DEFAULT_PROFILE,
+    as_json: AsJson = False,
+) -> None:
+    """Print the Serve config of a profile, YAML, to stdout."""
+    import yaml
+
+    from cluster.profiles import load_profile
+    from cluster.render import serve_config
+
+    rendered = serve_config(load_profile(profile))
+    if as_json:
+        put_json(rendered)
+    else:
+        sys.stdout.write(yaml.safe_dump(rendered, sort_keys=False))

@@ -1,0 +1,81 @@
+"""What the commands share: tables on stderr, JSON on stdout's last line, and errors as exit codes.
+
+0 done · 1 failed · 2 bad usage or refused input.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+
+import typer
+
+from packshot.errors import BadInput, NotFound, PackshotError, TooLarge, UnsupportedMedia
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+P = ParamSpec("P")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Put one JSON object on the last line of stdout.")]
+
+FAILED = 1
+REFUSED = 2
+_REFUSALS = (BadInput, TooLarge, UnsupportedMedia, NotFound)
+_REFUSAL_CODES = ("pack_unknown",)
+
+
+def stderr() -> Console:
+    """Where people read; stdout belongs to machines."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table for people."""
+    from rich.table import Table
+
+    drawn = Table(title=title, title_justify="left")
+    for column in columns:
+        drawn.add_column(column)
+    for row in rows:
+        drawn.add_row(*("" if value is None else _plain(str(value)) for value in row))
+    stderr().print(drawn)
+
+
+def _plain(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def put_json(answer: dict[str, Any]) -> None:
+    """One JSON object, on one line, to stdout."""
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+def exit_code_of(error: PackshotError) -> int:
+    """2 for what the caller can mend in the call, 1 for the rest."""
+    refused = isinstance(error, _REFUSALS) or error.code in _REFUSAL_CODES
+    return REFUSED if refused else FAILED
+
+
+def told(command: Callable[P, None]) -> Callable[P, None]:
+    """Wrap a command: its PackshotErrors become a line on stderr (and JSON under --json) and an exit code."""
+
+    @wraps(command)
+    def run(*args: P.args, **named: P.kwargs) -> None:
+        try:
+            command(*args, **named)
+        except PackshotError as error:
+            typer.echo(f"packshot: {error.detail} [{error.code}]", err=True)
+            if named.get("as_json"):
+                put_json({"error": {"code": error.code, "detail": error.detail}})
+            raise typer.Exit(exit_code_of(error)) from None
+
+    return run

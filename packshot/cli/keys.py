@@ -1,0 +1,77 @@
+"""`packshot keys`: who may come in. Works on the store that the settings name, running cluster or not."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from packshot.cli.console import AsJson, put_json, stderr, table, told
+
+if TYPE_CHECKING:
+    from packshot.store.store import Store
+
+app = typer.Typer(help="Create, list and revoke keys.", no_args_is_help=True)
+
+
+@contextmanager
+def _store() -> Iterator[Store]:
+    from packshot.settings import Settings
+    from packshot.store.store import Store
+
+    store = Store.from_settings(Settings())
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@app.command()
+@told
+def create(
+    tenant: Annotated[str, typer.Argument(help="Whose key: an agency's or brand's name; made if new.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make a key and show it, this once, on stdout."""
+    with _store() as store:
+        new = store.create_key(tenant)
+    stderr().print(f"Key {new.record.id} of {tenant!r}. It is not shown again:", markup=False)
+    if as_json:
+        put_json({"id": new.record.id, "tenant": new.record.tenant, "key": new.secret})
+    else:
+        sys.stdout.write(new.secret + "\n")
+
+
+@app.command("list")
+@told
+def list_keys(as_json: AsJson = False) -> None:
+    """Every key, revoked ones too; never a secret."""
+    with _store() as store:
+        keys = store.keys()
+    rows = [
+        {
+            "id": key.id,
+            "tenant": key.tenant,
+            "prefix": key.prefix,
+            "created_at": key.created_at.isoformat(timespec="seconds"),
+            "revoked_at": key.revoked_at.isoformat(timespec="seconds") if key.revoked_at else None,
+        }
+        for key in keys
+    ]
+    table("Keys", ("id", "tenant", "starts with", "created", "revoked"), (list(row.values()) for row in rows))
+    if as_json:
+        put_json({"keys": rows})
+
+
+@app.command()
+@told
+def revoke(key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id.")], as_json: AsJson = False) -> None:
+    """Refuse a key from now on, and every session made from it."""
+    with _store() as store:
+        store.revoke_key(key_id)
+    stderr().print(f"{key_id} is revoked.", markup=False)
+    if as_json:
+        put_json({"id": key_id, "revoked": True})

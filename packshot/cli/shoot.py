@@ -1,0 +1,189 @@
+"""`packshot shoot`: one photo to finished pictures, through the public API of a cluster that this command starts.
+
+upload -> mask -> shots (one per prompt) -> events -> download
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from packshot.cli.config import DEFAULT_PROFILE
+from packshot.cli.console import AsJson, put_json, stderr, table, told
+from packshot.errors import BadInput, EngineFailed
+
+if TYPE_CHECKING:
+    from packshot.client import Client, MaskAnswer, ShotAnswer
+
+KEY_VARIABLE = "PACKSHOT_KEY"
+_MEDIA_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
+
+
+@told
+def shoot(
+    photo: Annotated[Path, typer.Argument(help="A photo of the product: JPEG, PNG or WebP.")],
+    prompt: Annotated[list[str] | None, typer.Option(help="The scene, in words; repeat for more scenes.")] = None,
+    box: Annotated[str | None, typer.Option(metavar="X0,Y0,X1,Y1", help="The product's box, photo pixels.")] = None,
+    point: Annotated[list[str] | None, typer.Option(metavar="X,Y", help="A point on the product; repeatable.")] = None,
+    canvas: Annotated[str, typer.Option(metavar="WxH", help="The pictures' size, pixels.")] = "1024x1024",
+    images: Annotated[int, typer.Option("-n", min=1, help="Pictures per prompt.")] = 1,
+    seed: Annotated[int, typer.Option(help="The first picture's seed.")] = 0,
+    background: Annotated[str, typer.Option(help="generate, white, transparent or #rrggbb.")] = "generate",
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path(),
+    host: Annotated[str | None, typer.Option(metavar="URL", help=f"Use this server (key: {KEY_VARIABLE}).")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Turn one photo into finished pictures."""
+    if background == "generate" and not prompt:
+        raise BadInput("bad_usage", "a generated background needs --prompt TEXT, got none; or pass --background white")
+    if not photo.is_file():
+        raise BadInput("bad_usage", f"PHOTO must be a file, got {str(photo)!r}")
+    points = [(*_numbers(text, 2, "--point X,Y"), 1) for text in point or []]
+    boxes = [_numbers(box, 4, "--box X0,Y0,X1,Y1")] if box else []
+    width, height = _size(canvas)
+    request = {"canvas": {"width": width, "height": height}, "background": background, "images": images, "seed": seed}
+
+    clock = _Clock()
+    with _server(host) as url:
+        clock.lap("start")
+        from packshot.client import Client
+
+        with Client(url, os.environ.get(KEY_VARIABLE)) as client:
+            client.wait_ready()
+            media_type = _MEDIA_TYPES.get(photo.suffix.lower(), "application/octet-stream")
+            uploaded = client.upload(photo.read_bytes(), media_type)
+            clock.lap("upload")
+            mask = client.masks(uploaded["id"], points=points, boxes=boxes)[0]
+            clock.lap("mask")
+            layers = [{"mask_id": mask["id"]}]
+            shots = [client.shoot({**request, "layers": layers, "prompt": text})["id"] for text in prompt or [""]]
+            _follow(client, shots)
+            ended = [client.shot(shot) for shot in shots]
+            clock.lap("shots")
+            made = _save(client, ended, out, photo.stem)
+            _save_cutout(client, uploaded["url"], mask, out, photo.stem)
+            clock.lap("download")
+    table(
+        f"{photo.name}: {len(made)} pictures",
+        ("picture", "seed", "verdict", "prompt"),
+        (
+            (row["path"], row["seed"], row["verdict"]["level"], row["prompt"])
+            for row in _with_prompts(made, prompt, images)
+        ),
+    )
+    if as_json:
+        put_json({"images": made, "timing_ms": clock.timing_ms})
+    _raise_failures(ended)
+
+
+@contextmanager
+def _server(host: str | None) -> Iterator[str]:
+    """The base URL of `host`, or of a cluster of our own that ends with the command."""
+    if host is not None:
+        if not host.startswith(("http://", "https://")):
+            raise BadInput("bad_usage", f"--host must be a URL such as http://127.0.0.1:8000, got {host!r}")
+        yield host
+        return
+    from cluster.local import serving
+    from cluster.profiles import load_profile
+
+    profile, settings = load_profile(DEFAULT_PROFILE), {"PACKSHOT_OPEN_ACCESS": "true"}
+    status = stderr().status("starting a local cluster")
+    with status, serving(profile, port=0, settings=settings) as url:
+        status.stop()
+        yield url
+
+
+def _follow(client: Client, shots: list[str]) -> None:
+    """Progress bars until every shot has ended."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn())
+    with Progress(*columns, console=stderr()) as progress:
+        bars = {
+            shot: progress.add_task(f"scene {number}", total=None, state="queued")
+            for number, shot in enumerate(shots, 1)
+        }
+        for event in client.events(shots):
+            bar, data = bars[event.data["shot"]], event.data
+            if event.name == "progress":
+                state = f"{data['step']}/{data['steps']} steps"
+                progress.update(bar, total=data["steps"] or None, completed=data["step"], state=state)
+            elif event.name == "queued":
+                progress.update(bar, state=f"queued, {data['position']} before")
+            elif event.name != "preview":
+                progress.update(bar, total=1, completed=1, state=event.name)
+
+
+def _save(client: Client, ended: list[ShotAnswer], out: Path, stem: str) -> list[dict[str, Any]]:
+    out.mkdir(parents=True, exist_ok=True)
+    made: list[dict[str, Any]] = []
+    for shot in ended:
+        for image in shot["images"]:
+            path = out / f"{stem}-{len(made) + 1:02d}-seed{image['seed']}.png"
+            path.write_bytes(client.download(image["url"]))
+            made.append({"path": str(path), "seed": image["seed"], "verdict": image["verdict"]})
+    return made
+
+
+def _save_cutout(client: Client, photo_url: str, mask: MaskAnswer, out: Path, stem: str) -> None:
+    """The cutout, and the photo with what was not taken for product darkened."""
+    from packshot.imaging.codec import encode_png, read_mask, read_photo
+
+    (out / f"{stem}-cutout.png").write_bytes(client.download(mask["cutout_url"]))
+    pixels = read_photo(client.download(photo_url)).pixels.copy()
+    background = read_mask(client.download(mask["url"])).pixels < 128
+    pixels[background] //= 4
+    (out / f"{stem}-mask.png").write_bytes(encode_png(pixels))
+
+
+def _with_prompts(made: list[dict[str, Any]], prompts: list[str] | None, images: int) -> Iterator[dict[str, Any]]:
+    for number, row in enumerate(made):
+        yield {**row, "prompt": prompts[number // images] if prompts and number // images < len(prompts) else ""}
+
+
+def _raise_failures(ended: list[ShotAnswer]) -> None:
+    failed = [shot for shot in ended if shot["status"] != "done"]
+    if failed:
+        why = failed[0].get("error", {"code": failed[0]["status"], "detail": "it was cancelled"})
+        raise EngineFailed(
+            "engine_failed",
+            f"{len(failed)} of {len(ended)} shots did not finish; the first: {why['code']}: {why['detail']}",
+        )
+
+
+def _numbers(text: str, count: int, form: str) -> Any:
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != count:
+        raise BadInput("bad_usage", f"{form} takes {count} numbers with commas between, got {text!r}")
+    return numbers
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isascii() and width.isdigit() and height.isascii() and height.isdigit()):
+        raise BadInput("bad_usage", f"--canvas must be WIDTHxHEIGHT in pixels, such as 1024x1024, got {text!r}")
+    return int(width), int(height)
+
+
+class _Clock:
+    """Laps in milliseconds."""
+
+    def __init__(self) -> None:
+        self.timing_ms: dict[str, float] = {}
+        self._last = self._first = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.timing_ms[name] = round((now - self._last) * 1000, 1)
+        self.timing_ms["total"] = round((now - self._first) * 1000, 1)
+        self._last = now

@@ -1,0 +1,108 @@
+"""What every request meets and every answer carries."""
+
+import socket
+
+import pytest
+
+from packshot.api.limits import MAX_JSON_BYTES
+from tests.api_studio import code_of, running
+
+
+def test_every_answer_carries_a_request_id(api):
+    for path in ("/healthz", "/v1/shots", "/nowhere"):
+        assert len(api.http.get(path).headers["x-request-id"]) >= 16
+
+
+@pytest.mark.parametrize(("sent", "kept"), [("trace-12345678", True), ("short", False), ("with space in it", False)])
+def test_a_proxys_request_id_is_kept_when_it_looks_like_one(api, sent, kept):
+    assert (api.anyone.get("/healthz", headers={"x-request-id": sent}).headers["x-request-id"] == sent) is kept
+
+
+def test_unknown_routes_and_methods_are_problems_too(api):
+    assert code_of(api.http.get("/v2/photos")) == (404, "not_found")
+    answer = api.http.put("/v1/photos")
+    assert code_of(answer) == (405, "method_not_allowed")
+    assert "POST" in answer.headers["allow"]
+
+
+def test_a_body_declared_over_the_limit_is_refused_unread(api):
+    head = b"POST /v1/photos HTTP/1.1\r\nhost: x\r\ncontent-length: 999999999\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", int(api.url.rpartition(":")[2])), timeout=5) as connection:
+        connection.sendall(head)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 413")
+
+
+def test_a_body_that_grows_over_the_limit_is_refused_while_it_streams(api):
+    def chunks():
+        yield b'--b\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\n'
+        for _ in range(12):
+            yield bytes(64 * 1024)
+
+    answer = api.http.post("/v1/photos", content=chunks(), headers={"content-type": "multipart/form-data; boundary=b"})
+    assert code_of(answer) == (413, "body_too_large")
+
+
+def test_json_has_a_smaller_limit_of_its_own(api):
+    body = b'{"prompt": "' + b"a" * MAX_JSON_BYTES + b'"}'
+    assert code_of(api.http.post("/v1/shots", content=body)) == (413, "body_too_large")
+
+
+def test_headers_that_change_serves_policy_never_reach_a_route(api_server):
+    from packshot.api.limits import Edge
+    from packshot.meter import NoMeter
+
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.append(dict(scope["headers"]))
+
+    scope = {
+        "type": "http",
+        "headers": [
+            (b"x-request-timeout-seconds", b"0"),
+            (b"x-request-disconnect-disabled", b"?1"),
+            (b"accept", b"*/*"),
+        ],
+    }
+    import asyncio
+
+    asyncio.run(Edge(app, max_body_bytes=10, meter=NoMeter())(scope, None, None))
+    assert seen == [{b"accept": b"*/*"}]
+
+
+def test_errors_are_counted_by_code(api):
+    name = "packshot_errors_total"
+    before = api.registry.get_sample_value(name, {"code": "not_found"}) or 0
+    api.http.get("/v1/shots/sh_unknown")
+    assert api.registry.get_sample_value(name, {"code": "not_found"}) == before + 1
+    assert f'{name}{{code="not_found"}}' in api.http.get("/metrics").text
+
+
+def test_readiness_is_the_graphs(api):
+    assert api.anyone.get("/readyz").json() == {"status": "ok"}
+    api.studio.is_ready = False
+    answer = api.anyone.get("/readyz")
+    assert code_of(answer) == (503, "not_ready")
+    assert answer.headers["retry-after"]
+    assert api.anyone.get("/healthz").json() == {"status": "ok"}
+
+
+def test_engines_are_told_as_the_studio_tells_them(api):
+    assert api.http.get("/v1/engines").json() == {"engines": api.studio.engines()}
+
+
+def test_the_root_is_a_few_lines_without_a_studio_and_its_page_with_one(api, tmp_path):
+    assert api.anyone.get("/").headers["content-type"].startswith("text/plain")
+    page = tmp_path / "page"
+    page.mkdir()
+    (page / "index.html").write_text("<p>studio</p>")
+    (page / "main.js").write_text("1")
+    with running(tmp_path, studio_dir=page) as served:
+        assert served.anyone.get("/").text == "<p>studio</p>"
+        assert served.anyone.get("/studio/main.js").text == "1"
+        assert code_of(served.anyone.get("/studio/../../packshot.sqlite"))[0] == 404
+
+
+def test_there_is_no_page_that_loads_from_a_cdn(api):
+    for path in ("/docs", "/redoc"):
+        assert code_of(api.anyone.get(path)) == (404, "not_found")

@@ -1,0 +1,136 @@
+"""Event streams: what happened, once, and where one left off."""
+
+import json
+import threading
+import time
+
+import pytest
+
+from packshot.client import Client
+from tests.api_studio import code_of
+
+
+def read(answer):
+    """(name, data, id) of every event of a stream that has ended."""
+    events = []
+    for block in answer.text.replace("\r\n", "\n").split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.splitlines() if line and not line.startswith(":"))
+        if fields:
+            events.append((fields["event"], json.loads(fields["data"]), fields["id"]))
+    return events
+
+
+def test_a_stream_tells_the_way_of_a_shot_and_ends(api):
+    shot_id = api.shot(images=2)
+    told = []
+
+    def work():
+        claim = api.claim(shot_id)
+        for step in (4, 8):
+            api.store.heartbeat(claim, step=step, steps=32, preview_version=step // 4)
+            wait_for(lambda step=step: any(event.data.get("step") == step for event in told))
+        api.commit(claim)
+
+    with Client(api.url, api.key) as client:
+        worker = threading.Thread(target=work)
+        for event in client.events([shot_id]):
+            if not told:
+                worker.start()
+            told.append(event)
+        worker.join()
+    names = [event.name for event in told]
+    assert names[0] == "queued"
+    assert told[0].data["position"] >= 1
+    assert [event.data["step"] for event in told if event.name == "progress"][-2:] == [4, 8]
+    assert {"shot": shot_id, "url": f"/v1/shots/{shot_id}/preview"} in [
+        event.data for event in told if event.name == "preview"
+    ]
+    assert names[-1] == "done"
+    assert len([name for name in names if name in ("done", "failed", "cancelled")]) == 1
+    assert [image["seed"] for image in told[-1].data["images"]] == [0, 1]
+
+
+def wait_for(condition):
+    give_up_at = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.02)
+
+
+def test_an_ended_shot_has_one_event_and_its_stream_ends(api):
+    shot_id = api.shot()
+    api.http.delete(f"/v1/shots/{shot_id}")
+    answer = api.http.get(f"/v1/shots/{shot_id}/events")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    ((name, data, event_id),) = read(answer)
+    assert (name, data) == ("cancelled", {"shot": shot_id})
+    assert event_id == str(api.store.shot(api.tenant_id, shot_id).version)
+
+
+def test_who_saw_the_ending_is_told_that_nothing_more_comes(api):
+    shot_id = api.shot()
+    api.finish(shot_id)
+    ((_, _, event_id),) = read(api.http.get(f"/v1/shots/{shot_id}/events"))
+    again = api.http.get(f"/v1/shots/{shot_id}/events", headers={"last-event-id": event_id})
+    assert (again.status_code, again.content) == (204, b"")
+
+
+def test_who_missed_the_ending_gets_it_after_coming_back(api):
+    shot_id = api.shot()
+    queued_version = api.store.shot(api.tenant_id, shot_id).version
+    api.finish(shot_id)
+    back = api.http.get(f"/v1/shots/{shot_id}/events", headers={"last-event-id": str(queued_version)})
+    assert [name for name, _, _ in read(back)] == ["done"]
+
+
+@pytest.mark.parametrize("last_id", ["", "nonsense", "1.2.3", "99999999999999999999999", "-1"])
+def test_an_id_of_no_stream_of_ours_means_from_the_start(api, last_id):
+    shot_id = api.shot()
+    api.http.delete(f"/v1/shots/{shot_id}")
+    answer = api.http.get(f"/v1/shots/{shot_id}/events", headers={"last-event-id": last_id})
+    assert [name for name, _, _ in read(answer)] == ["cancelled"]
+
+
+def test_several_shots_share_a_stream_and_are_told_apart(api):
+    ids = [api.shot(prompt=f"scene {number}") for number in range(3)]
+    api.finish(ids[1])
+    for one in (ids[0], ids[2]):
+        if api.store.shot(api.tenant_id, one).status == "queued":
+            api.http.delete(f"/v1/shots/{one}")
+    events = read(api.http.get("/v1/events", params={"shots": ",".join(ids)}))
+    assert [data["shot"] for _, data, _ in events] == ids
+    assert events[1][0] == "done"
+    last_id = events[-1][2]
+    assert last_id.count(".") == 2
+    resumed = api.http.get("/v1/events", params={"shots": ",".join(ids)}, headers={"last-event-id": events[1][2]})
+    assert [data["shot"] for _, data, _ in read(resumed)] == ids[2:]
+    assert (
+        api.http.get("/v1/events", params={"shots": ",".join(ids)}, headers={"last-event-id": last_id}).status_code
+        == 204
+    )
+
+
+def test_a_preview_lost_in_between_is_sent_again(api):
+    """The events of one change share a commit; only the last of them moves the id on."""
+    from packshot.api.events import Progress
+
+    shot_id = api.shot()
+    claim = api.claim(shot_id)
+    api.store.heartbeat(claim, step=2, steps=16, preview_version=1)
+    (record,) = api.store.watch(api.tenant_id, [shot_id])
+    first = Progress([shot_id], "").changes(record)
+    assert [event.event for event in first] == ["progress", "preview"]
+    resumed = Progress([shot_id], str(first[0].id)).changes(record)
+    assert [event.event for event in resumed] == ["progress", "preview"]
+    assert Progress([shot_id], str(first[1].id)).changes(record) == []
+    api.commit(claim)
+
+
+@pytest.mark.parametrize("shots", ["", ",,", ",".join(f"sh_{n}" for n in range(101))])
+def test_a_stream_names_1_to_100_shots(api, shots):
+    assert code_of(api.http.get("/v1/events", params={"shots": shots})) == (422, "invalid_request")
+
+
+def test_one_unknown_shot_refuses_the_whole_stream(api):
+    answer = api.http.get("/v1/events", params={"shots": f"{api.shot()},sh_unknown"})
+    assert code_of(answer) == (404, "not_found")

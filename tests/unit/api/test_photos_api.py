@@ -1,0 +1,206 @@
+"""`/v1/photos` and the clicks on them."""
+
+import hashlib
+import socket
+import time
+
+import numpy as np
+import pytest
+
+from packshot.imaging.codec import read_png
+from tests.api_studio import code_of, jpeg, png
+
+
+def upload(client, data, claimed_type="image/png", name="a.png"):
+    return client.post("/v1/photos", files={"file": (name, data, claimed_type)})
+
+
+def test_an_upload_answers_with_what_the_contract_names(api):
+    data = jpeg(64, 48)
+    answer = upload(api.http, data, "image/jpeg")
+    photo = answer.json()
+    assert answer.status_code == 201
+    assert photo == {
+        "id": photo["id"],
+        "width": 64,
+        "height": 48,
+        "format": "jpeg",
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "url": f"/v1/photos/{photo['id']}",
+    }
+    assert answer.headers["location"] == photo["url"]
+    assert "decode;dur=" in answer.headers["server-timing"]
+
+
+def test_the_same_bytes_give_the_same_id_and_another_tenant_gets_another(api):
+    data = png(shade=77)
+    first, second, other = (upload(client, data).json()["id"] for client in (api.http, api.http, api.stranger))
+    assert first == second != other
+
+
+def test_the_photo_comes_back_as_its_normalised_png(api):
+    answer = api.http.get(api.photo()["url"])
+    assert answer.headers["content-type"] == "image/png"
+    assert np.array_equal(read_png(answer.content), read_png(png()))
+
+
+def test_files_are_cached_privately_for_ever_and_revalidate_by_etag(api):
+    answer = api.http.get(api.photo()["url"])
+    assert answer.headers["cache-control"] == "private, max-age=31536000, immutable"
+    again = api.http.get(api.photo()["url"], headers={"if-none-match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    ("data", "claimed_type", "expected"),
+    [
+        (b"", "image/png", (422, "photo_empty")),
+        (b"GIF89a" + bytes(60), "image/gif", (415, "photo_format")),
+        (jpeg(), "image/png", (422, "photo_type_mismatch")),
+        (png()[:200], "image/png", (422, "photo_unreadable")),
+        (jpeg()[:400], "image/jpeg", (422, "photo_unreadable")),
+        (png()[:33] + bytes(40), "image/png", (422, "photo_unreadable")),
+    ],
+    ids=["empty", "gif", "lying", "truncated-png", "truncated-jpeg", "header-only"],
+)
+def test_a_photo_that_cannot_be_read_is_refused_with_its_code(api, data, claimed_type, expected):
+    assert code_of(upload(api.http, data, claimed_type)) == expected
+
+
+def test_an_upload_that_is_not_multipart_is_refused(api):
+    assert code_of(api.http.post("/v1/photos", content=png())) == (422, "invalid_request")
+    assert code_of(api.http.post("/v1/photos", json={"file": "x"})) == (422, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        [("photo", ("a.png", png(), "image/png"))],
+        [("file", ("a.png", png(), "image/png")), ("file", ("b.png", png(), "image/png"))],
+        [("file", ("a.png", png(), "image/png")), ("note", (None, "hello"))],
+        [("file", (None, "a field, no file"))],
+    ],
+    ids=["other-name", "two-files", "a-field-more", "no-file"],
+)
+def test_a_multipart_body_holds_one_file_and_nothing_else(api, files):
+    assert code_of(api.http.post("/v1/photos", files=files)) == (422, "invalid_request")
+
+
+@pytest.mark.parametrize("content_type", ["multipart/form-data", "multipart/form-data; boundary=x"])
+def test_a_broken_multipart_body_is_refused(api, content_type):
+    answer = api.http.post("/v1/photos", content=b"--y\r\nnonsense", headers={"content-type": content_type})
+    assert code_of(answer) == (422, "invalid_request")
+
+
+def test_a_file_name_of_a_client_goes_nowhere(api):
+    answer = upload(api.http, png(shade=9), name="../../etc/passwd")
+    assert answer.status_code == 201
+    assert "passwd" not in answer.text
+
+
+def test_a_deleted_photo_is_gone_with_its_masks(api):
+    photo = upload(api.http, png(shade=3)).json()
+    mask = api.http.post(f"{photo['url']}/masks", json={}).json()["masks"][0]
+    assert api.http.delete(photo["url"]).status_code == 204
+    for url in (photo["url"], mask["url"], mask["cutout_url"]):
+        assert code_of(api.http.get(url)) == (404, "not_found")
+    assert code_of(api.http.delete(photo["url"])) == (404, "not_found")
+
+
+def test_a_photo_that_a_live_shot_needs_is_not_deleted(api):
+    shot_id = api.shot()
+    assert code_of(api.http.delete(api.photo()["url"])) == (409, "in_use")
+    api.http.delete(f"/v1/shots/{shot_id}")
+
+
+def test_a_click_answers_with_candidates_best_first(api):
+    answer = api.http.post(
+        f"{api.photo()['url']}/masks",
+        json={"points": [{"x": 50, "y": 40, "label": 1}, {"x": 1, "y": 1, "label": 0}], "multimask": True},
+    )
+    masks = answer.json()["masks"]
+    assert answer.status_code == 200
+    assert [mask["score"] for mask in masks] == sorted((mask["score"] for mask in masks), reverse=True)
+    assert masks[0] == {
+        "id": masks[0]["id"],
+        "score": 0.9,
+        "area": 400,
+        "bbox": [40, 30, 60, 50],
+        "url": f"/v1/masks/{masks[0]['id']}",
+        "cutout_url": f"/v1/masks/{masks[0]['id']}/cutout",
+    }
+    assert {"queue", "encode", "decode"} == {part.split(";")[0] for part in answer.headers["server-timing"].split(", ")}
+
+
+def test_neither_points_nor_boxes_is_automatic(api):
+    assert (
+        api.http.post(f"{api.photo()['url']}/masks", json={"multimask": False}).json()["masks"][0]["area"] == 120 * 90
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"points": [{"x": 120, "y": 10, "label": 1}]}, (422, "point_outside")),
+        ({"points": [{"x": -1, "y": 10, "label": 1}]}, (422, "point_outside")),
+        ({"boxes": [[10, 10, 10, 40]]}, (422, "box_invalid")),
+        ({"boxes": [[50, 10, 10, 40]]}, (422, "box_invalid")),
+        ({"boxes": [[10, 10, 121, 40]]}, (422, "box_invalid")),
+        ({"boxes": [[10, 10, 20]]}, (422, "invalid_request")),
+        ({"points": [{"x": 1, "y": 1, "label": 2}]}, (422, "invalid_request")),
+        ({"points": [{"x": "1", "y": 1}]}, (422, "invalid_request")),
+        ({"points": [{"x": True, "y": 1}]}, (422, "invalid_request")),
+        ({"points": [{"x": 1, "y": 1}] * 65}, (422, "invalid_request")),
+        ({"boxes": [[0, 0, 9, 9]] * 17}, (422, "invalid_request")),
+        ({"point": []}, (422, "invalid_request")),
+        ([], (422, "invalid_request")),
+    ],
+)
+def test_a_click_that_cannot_be_meant_is_refused(api, body, expected):
+    assert code_of(api.http.post(f"{api.photo()['url']}/masks", json=body)) == expected
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_numbers_that_are_not_finite_are_not_json(api, number):
+    body = f'{{"points": [{{"x": {number}, "y": 1, "label": 1}}]}}'
+    answer = api.http.post(f"{api.photo()['url']}/masks", content=body, headers={"content-type": "application/json"})
+    assert code_of(answer) == (422, "invalid_json")
+
+
+@pytest.mark.parametrize("client", ["http", "stranger"])
+@pytest.mark.parametrize("route", ["", "/masks"])
+def test_unknown_and_foreign_photos_answer_404(api, client, route):
+    photo_id = api.photo()["id"] if client == "stranger" else "ph_unknown"
+    caller = getattr(api, client)
+    answer = caller.post(f"/v1/photos/{photo_id}/masks", json={}) if route else caller.get(f"/v1/photos/{photo_id}")
+    assert code_of(answer) == (404, "not_found")
+
+
+@pytest.mark.parametrize("odd_id", ["%00", "..%2f..%2fetc", "ph_%ff", "x" * 3000, "%F0%9F%98%80"])
+def test_ids_that_no_id_looks_like_answer_404(api, odd_id):
+    assert code_of(api.http.get(f"/v1/photos/{odd_id}")) == (404, "not_found")
+    assert code_of(api.http.get(f"/v1/shots/{odd_id}/events")) == (404, "not_found")
+
+
+def test_a_client_that_goes_away_cancels_its_click(api):
+    api.photo()
+    api.studio.clicks_held = True
+    body = b'{"multimask": false}'
+    head = (
+        f"POST {api.photo()['url']}/masks HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {api.key}\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", int(api.url.rpartition(":")[2]))) as connection:
+        connection.sendall(head.encode() + body)
+        time.sleep(0.3)  # the click must have begun; were it not, the wait below would fail
+    assert api.studio.clicks_cancelled.wait(10)
+
+
+def test_a_fault_of_ours_is_a_500_that_tells_nothing_but_the_request_id(api):
+    api.studio.broken = RuntimeError("secret path /var/lib")
+    answer = api.http.post(f"{api.photo()['url']}/masks", json={})
+    assert code_of(answer) == (500, "internal")
+    assert "secret" not in answer.text
+    assert answer.headers["x-request-id"] in answer.json()["detail"]

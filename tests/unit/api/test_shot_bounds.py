@@ -1,0 +1,170 @@
+"""The bad-input table of a shot request: each a problem with a stable code, none stored."""
+
+import pytest
+
+from packshot.api.accept import check_layer
+from packshot.api.schemas import LayerIn
+from packshot.errors import BadInput
+from tests.api_studio import code_of
+
+INVALID = [
+    {"canvas": {"width": 63, "height": 512}},
+    {"canvas": {"width": 512, "height": 4097}},
+    {"canvas": {"width": 512.5, "height": 512}},
+    {"canvas": {"width": "512", "height": 512}},
+    {"canvas": [512, 512]},
+    {"steps": 0},
+    {"steps": 101},
+    {"steps": 10_000},
+    {"steps": True},
+    {"images": 0},
+    {"images": 9},
+    {"seed": -1},
+    {"seed": 2**31},
+    {"guidance_scale": -1},
+    {"guidance_scale": 20.5},
+    {"control_scale": 2.5},
+    {"control_start": 0.9, "control_end": 0.2},
+    {"control_end": 1.5},
+    {"background": "blue"},
+    {"background": "#12345"},
+    {"background": "white\n"},
+    {"shadow": "long"},
+    {"priority": "urgent"},
+    {"layers": []},
+    {"layers": [{}]},
+    {"layers": [{"mask_id": ""}]},
+    {"prompt": None},
+    {"prompt": ["a", "b"]},
+    {"colour": "white"},
+    {"negativePrompt": "text"},
+]
+
+
+@pytest.mark.parametrize("fields", INVALID, ids=str)
+def test_a_shot_out_of_bounds_is_refused_and_says_where(api, fields):
+    answer = api.http.post("/v1/shots", json=api.request(**fields))
+    assert code_of(answer) == (422, "invalid_request")
+    named = {str(part) for row in answer.json()["errors"] for part in row["loc"]}
+    assert named & set(fields)
+
+
+def test_the_extremes_are_accepted(api):
+    for fields in (
+        {"canvas": {"width": 64, "height": 4096}},
+        {"steps": 1},
+        {"steps": 100},
+        {"images": 8, "seed": 2**31 - 1},
+    ):
+        assert api.http.post("/v1/shots", json=api.request(**fields)).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        {"scale": 0},
+        {"scale": -0.5},
+        {"scale": 5},
+        {"x": 3},
+        {"rotation_deg": 400},
+        {"flip": 1},
+        {"opacity": 0.5},
+        {"mask_id": 7},
+    ],
+    ids=str,
+)
+def test_a_layer_out_of_bounds_is_refused(api, layer):
+    request = api.request()
+    request["layers"][0].update(layer)
+    assert code_of(api.http.post("/v1/shots", json=request)) == (422, "invalid_request")
+
+
+def test_more_layers_than_the_setting_allows_are_refused(api):
+    request = api.request()
+    request["layers"] *= 17
+    assert code_of(api.http.post("/v1/shots", json=request)) == (422, "invalid_request")
+
+
+@pytest.mark.parametrize("layer", [{"x": -0.9, "scale": 0.1}, {"y": 1.8, "scale": 0.2}, {"scale": 0.0001}], ids=str)
+def test_a_layer_that_would_not_show_is_refused(api, layer):
+    request = api.request()
+    request["layers"][0].update(layer)
+    assert code_of(api.http.post("/v1/shots", json=request)) == (422, "layer_outside")
+
+
+def test_a_layer_that_only_its_turn_brings_in_is_accepted():
+    layer = LayerIn(mask_id="m", x=-0.3, y=0.5, scale=1.0, rotation_deg=90)
+    check_layer(0, layer, (0, 0, 100, 1000), (500, 500))
+    with pytest.raises(BadInput, match="layer_outside"):
+        check_layer(0, layer.model_copy(update={"rotation_deg": 0.0}), (0, 0, 100, 1000), (500, 500))
+
+
+def test_an_empty_mask_is_refused():
+    with pytest.raises(BadInput, match="mask_empty"):
+        check_layer(0, LayerIn(mask_id="m"), (0, 0, 0, 0), (500, 500))
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a" * 10_000,
+        "a" * 2_001,
+        "bell\x07",
+        "nul\x00",
+        "line\nbreak",
+        "right\u202eto left",
+        "iso\u2066late",
+        "para\u2029graph",
+    ],
+    ids=["10000", "2001", "bell", "nul", "newline", "rlo", "isolate", "paragraph"],
+)
+@pytest.mark.parametrize("field", ["prompt", "negative_prompt"])
+def test_a_prompt_that_breaks_its_rules_has_a_code_of_its_own(api, field, prompt):
+    assert code_of(api.http.post("/v1/shots", json=api.request(**{field: prompt}))) == (422, "prompt_invalid")
+
+
+def test_prompts_of_any_script_and_emoji_are_accepted(api):
+    prompt = "на мраморе, 大理石の上, على الرخام, 👩‍🍳 सुबह"
+    assert api.http.post("/v1/shots", json=api.request(prompt=prompt)).status_code == 202
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"not json",
+        b"[" * 100_000,
+        b'{"layers": ' + b"[" * 300 + b"]" * 300 + b"}",
+        b'{"seed": NaN}',
+        b'{"guidance_scale": Infinity, "layers": [{"mask_id": "m"}]}',
+        b'{"guidance_scale": 1e999, "layers": [{"mask_id": "m"}]}',
+        b'{"prompt": "\xff\xfe"}',
+        b'{"prompt": "\\ud800"}',
+        b'{"seed": ' + b"9" * 5000,
+    ],
+    ids=["empty", "open", "words", "deep", "nested", "nan", "infinity", "1e999", "not-utf8", "surrogate", "digits"],
+)
+def test_what_is_not_json_is_refused(api, body):
+    answer = api.http.post("/v1/shots", content=body, headers={"content-type": "application/json"})
+    assert code_of(answer) == (422, "invalid_json")
+
+
+def test_unknown_engines_and_masks_have_codes(api):
+    assert code_of(api.http.post("/v1/shots", json=api.request(engine="huge"))) == (422, "unknown_engine")
+    missing = api.http.post("/v1/shots", json={"layers": [{"mask_id": "mk_unknown"}]})
+    assert code_of(missing) == (404, "not_found")
+    assert code_of(api.http.post("/v1/shots", json={"layers": [{"mask_id": "../\x00"}]})) == (404, "not_found")
+
+
+def test_a_mask_deleted_meanwhile_is_a_404(api):
+    request = api.request()
+    api.http.delete(f"/v1/masks/{request['layers'][0]['mask_id']}")
+    assert code_of(api.http.post("/v1/shots", json=request)) == (404, "not_found")
+
+
+def test_no_refused_shot_is_stored(api):
+    before = api.store.counts_by_status()
+    for fields in INVALID:
+        api.http.post("/v1/shots", json=api.request(**fields))
+    assert api.store.counts_by_status() == before

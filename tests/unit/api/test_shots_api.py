@@ -1,0 +1,219 @@
+"""`/v1/shots`: accepted means stored."""
+
+import threading
+from datetime import datetime
+
+import pytest
+
+from packshot.api.shots import wanted_wait_s
+from tests.api_studio import code_of, running
+
+
+def test_an_accepted_shot_answers_202_with_its_place_and_urls(api):
+    told_before = api.studio.told
+    answer = api.http.post("/v1/shots", json=api.request())
+    shot = answer.json()
+    assert answer.status_code == 202
+    assert shot == {
+        "id": shot["id"],
+        "status": "queued",
+        "position": shot["position"],
+        "url": f"/v1/shots/{shot['id']}",
+        "events_url": f"/v1/shots/{shot['id']}/events",
+    }
+    assert answer.headers["location"] == shot["url"]
+    assert api.studio.told == told_before + 1
+
+
+def test_defaults_are_the_engines_own_and_stored_resolved(api):
+    shot_id = api.shot()
+    assert api.store.shot(api.tenant_id, shot_id).request == {
+        "canvas": {"width": 1024, "height": 1024},
+        "layers": [{**api.store.shot(api.tenant_id, shot_id).request["layers"][0]}],
+        "background": "generate",
+        "prompt": "",
+        "negative_prompt": "",
+        "images": 1,
+        "seed": 0,
+        "steps": 16,
+        "guidance_scale": 2.5,
+        "control_scale": 0.9,
+        "control_start": 0.0,
+        "control_end": 1.0,
+        "shadow": "contact",
+        "engine": "mini",
+        "priority": "interactive",
+    }
+
+
+def test_what_a_client_says_is_what_is_stored(api):
+    said = {
+        "canvas": {"width": 640, "height": 480},
+        "layers": [
+            {"mask_id": api.mask()["id"], "x": 0.4, "y": 0.62, "scale": 0.55, "rotation_deg": -12.5, "flip": True}
+        ],
+        "background": "#FFaa00",
+        "prompt": "on a marble table",
+        "negative_prompt": "text",
+        "images": 2,
+        "seed": 7,
+        "steps": 20,
+        "guidance_scale": 7.5,
+        "control_scale": 0.8,
+        "control_start": 0.1,
+        "control_end": 0.9,
+        "shadow": "none",
+        "engine": "second",
+        "priority": "catalogue",
+    }
+    shot_id = api.http.post("/v1/shots", json=said).json()["id"]
+    assert api.store.shot(api.tenant_id, shot_id).request == {**said, "background": "#ffaa00"}
+
+
+def test_prompts_are_stored_in_nfc(api):
+    shot_id = api.shot(prompt="cafe\u0301")
+    assert api.store.shot(api.tenant_id, shot_id).request["prompt"] == "caf\u00e9"
+
+
+def test_a_finished_shot_shows_its_images_and_times(api):
+    shot = api.finish(api.shot(images=2, seed=7))
+    assert (shot["status"], shot["position"]) == ("done", 0)
+    assert [image["seed"] for image in shot["images"]] == [7, 8]
+    assert set(shot["images"][0]) == {"id", "seed", "width", "height", "url", "verdict"}
+    assert "error" not in shot
+    times = [datetime.fromisoformat(shot[name]) for name in ("created_at", "started_at", "finished_at")]
+    assert times == sorted(times)
+    assert shot["created_at"].endswith("Z")
+
+
+def test_a_failed_shot_says_why(api):
+    shot_id = api.shot(prompt="fails")
+    claim = api.claim(shot_id)
+    api.store.fail(claim, "engine_nan", "a latent was not a number", retryable=False)
+    shot = api.http.get(f"/v1/shots/{shot_id}").json()
+    assert shot["status"] == "failed"
+    assert shot["error"] == {"code": "engine_nan", "detail": "a latent was not a number"}
+
+
+def test_shots_are_listed_newest_first_in_pages(tmp_path, monkeypatch):
+    monkeypatch.setattr("packshot.api.shots.PAGE", 3)
+    with running(tmp_path) as api:
+        request = api.request(background="white")
+        ids = [api.http.post("/v1/shots", json=request).json()["id"] for _ in range(5)]
+        page = api.http.get("/v1/shots").json()
+        rest = api.http.get("/v1/shots", params={"cursor": page["next_cursor"], "status": ""}).json()
+        assert [shot["id"] for shot in page["shots"] + rest["shots"]] == ids[::-1]
+        assert (len(page["shots"]), rest["next_cursor"]) == (3, None)
+        api.http.delete(f"/v1/shots/{ids[0]}")
+        listed = api.http.get("/v1/shots", params={"status": "cancelled"}).json()["shots"]
+        assert [shot["id"] for shot in listed] == ids[:1]
+        assert api.stranger.get("/v1/shots").json() == {"shots": [], "next_cursor": None}
+
+
+@pytest.mark.parametrize("params", [{"status": "sleeping"}, {"cursor": "sh_nowhere"}, {"cursor": "\x00"}])
+def test_a_listing_that_cannot_be_meant_is_refused(api, params):
+    assert code_of(api.http.get("/v1/shots", params=params)) == (422, "invalid_request")
+
+
+def test_a_cancelled_shot_ends_cancelled_and_cannot_be_cancelled_again(api):
+    shot_id = api.shot()
+    answer = api.http.delete(f"/v1/shots/{shot_id}")
+    assert (answer.status_code, answer.json()["status"]) == (202, "cancelled")
+    assert code_of(api.http.delete(f"/v1/shots/{shot_id}")) == (409, "already_finished")
+
+
+def test_an_idempotency_key_gives_one_shot_in_its_present_state(api):
+    request, key = api.request(prompt="once"), {"idempotency-key": "order 66/a"}
+    told_before = api.studio.told
+    first = api.http.post("/v1/shots", json=request, headers=key).json()
+    api.finish(first["id"])
+    again = api.http.post("/v1/shots", json=request, headers=key)
+    assert (again.status_code, again.json()["id"], again.json()["status"]) == (202, first["id"], "done")
+    assert api.studio.told == told_before + 1
+    waited = api.http.post("/v1/shots", json=request, headers={**key, "prefer": "wait=5"})
+    assert (waited.status_code, len(waited.json()["images"])) == (200, 1)
+    assert code_of(api.http.post("/v1/shots", json={**request, "seed": 8}, headers=key)) == (
+        422,
+        "idempotency_mismatch",
+    )
+    assert api.stranger.get(f"/v1/shots/{first['id']}").status_code == 404
+
+
+def test_a_repeat_answers_also_when_its_mask_is_gone(api):
+    request, key = api.request(), {"idempotency-key": "gone"}
+    first = api.http.post("/v1/shots", json=request, headers=key).json()
+    api.finish(first["id"])
+    assert api.http.delete(f"/v1/masks/{request['layers'][0]['mask_id']}").status_code == 204
+    again = api.http.post("/v1/shots", json=request, headers=key)
+    assert (again.status_code, again.json()["id"]) == (202, first["id"])
+
+
+@pytest.mark.parametrize("key", ["", "k" * 256, "tab\there"])
+def test_an_idempotency_key_is_1_to_255_printable_characters(api, key):
+    answer = api.http.post("/v1/shots", json=api.request(), headers={"idempotency-key": key})
+    assert code_of(answer) == (422, "invalid_request")
+
+
+def test_prefer_wait_holds_the_answer_until_done(api):
+    request, key = api.request(prompt="waits"), {"idempotency-key": "waits"}
+    shot_id = api.http.post("/v1/shots", json=request, headers=key).json()["id"]
+    worker = threading.Timer(0.5, lambda: api.finish(shot_id))
+    worker.start()
+    answer = api.http.post("/v1/shots", json=request, headers={**key, "prefer": "respond-async, wait=20"})
+    worker.join()
+    assert (answer.status_code, answer.json()["status"]) == (200, "done")
+    assert answer.headers["preference-applied"] == "wait=20"
+    assert {"queue", "render"} == {part.split(";")[0] for part in answer.headers["server-timing"].split(", ")}
+
+
+def test_prefer_wait_falls_back_to_202_and_does_not_cancel(api):
+    answer = api.http.post("/v1/shots", json=api.request(), headers={"prefer": "wait=0"})
+    assert (answer.status_code, answer.json()["status"]) == (202, "queued")
+
+
+@pytest.mark.parametrize(
+    ("prefer", "wait_s"),
+    [
+        ("wait=60", 60),
+        ("wait=100000", 120),
+        ("return=minimal; wait=3", 3),
+        ('wait="4"', 4),
+        ("wait=x", None),
+        ("await=3", None),
+    ],
+)
+def test_the_wait_is_read_from_prefer_and_bounded(prefer, wait_s):
+    from fastapi import Request
+
+    request = Request({"type": "http", "headers": [(b"prefer", prefer.encode())]})
+    assert wanted_wait_s(request) == wait_s
+
+
+def test_a_full_queue_answers_429_with_retry_after(tmp_path):
+    with running(tmp_path, max_queued_shots=2) as api:
+        request = api.request(background="white")
+        for _ in range(2):
+            assert api.http.post("/v1/shots", json=request).status_code == 202
+        answer = api.http.post("/v1/shots", json=request)
+        assert code_of(answer) == (429, "queue_full")
+        assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_a_preview_is_found_once_there_is_one(api):
+    shot_id = api.shot(prompt="preview")
+    assert code_of(api.http.get(f"/v1/shots/{shot_id}/preview")) == (404, "not_found")
+    claim = api.claim(shot_id)
+    api.store.assets.put_at(f"previews/{shot_id}.png", b"\x89PNG")
+    api.store.heartbeat(claim, step=3, steps=16, preview_version=1)
+    answer = api.http.get(f"/v1/shots/{shot_id}/preview")
+    assert (answer.content, answer.headers["cache-control"]) == (b"\x89PNG", "private, no-cache")
+
+
+def test_foreign_shots_do_not_exist(api):
+    shot_id = api.shot()
+    for path in ("", "/events", "/preview"):
+        assert code_of(api.stranger.get(f"/v1/shots/{shot_id}{path}")) == (404, "not_found")
+    assert code_of(api.stranger.delete(f"/v1/shots/{shot_id}")) == (404, "not_found")
+    assert code_of(api.stranger.get("/v1/events", params={"shots": shot_id})) == (404, "not_found")
+    theft = {"layers": [{"mask_id": api.mask()["id"]}]}
+    assert code_of(api.stranger.post("/v1/shots", json=theft)) == (404, "not_found")
