@@ -1,4 +1,4 @@
-"""The demo: scikit-image's coffee photo (CC0), a person's box around cup and saucer, a white packshot and two scenes.
+"""The demo: scikit-image's coffee photo (CC0), a person's box around cup and saucer, two prompts.
 
 `make demo` runs it: the same command that a new user would type, on the real graph, with nothing downloaded.
 """
@@ -30,7 +30,27 @@ def main() -> int:
     for prompt in PROMPTS:
         command += ["--prompt", prompt]
     command += ["--out", str(OUT), "--json"]
-    return subprocess.run(command, check=False).returncode
+    code = subprocess.run(command, check=False).returncode
+    if code == 0:
+        pictures = [photo, OUT / "coffee-mask.png", *sorted(OUT.glob("coffee-*-seed*.png"))]
+        sheet(pictures, OUT / "sheet.jpg")
+        print(f"look at {OUT / 'sheet.jpg'}", file=sys.stderr)
+    return code
+
+
+def sheet(pictures: list[Path], path: Path, height_px: int = 400, gap_px: int = 8) -> None:
+    """The pictures side by side at one height, in one JPEG."""
+    tiles = [Image.open(picture).convert("RGB") for picture in pictures]
+    tiles = [
+        tile.resize((round(tile.width * height_px / tile.height), height_px), Image.Resampling.LANCZOS)
+        for tile in tiles
+    ]
+    width_px = sum(tile.width for tile in tiles) + gap_px * (len(tiles) - 1)
+    whole, x = Image.new("RGB", (width_px, height_px), "white"), 0
+    for tile in tiles:
+        whole.paste(tile, (x, 0))
+        x += tile.width + gap_px
+    whole.save(path, quality=90)
 
 
 if __name__ == "__main__":

@@ -51,6 +51,7 @@ def serving(
     from ray.serve.schema import ServeDeploySchema
 
     ray.init(
+        address="local",
         num_cpus=int(profile.local.cpus),
         num_gpus=0 if profile.device == "cpu" else None,
         object_store_memory=profile.local.object_store_mib * MIB,
@@ -63,6 +64,7 @@ def serving(
     try:
         serve.start(proxy_location="EveryNode", http_options={"host": host, "port": port})
         client = _get_global_client()
+        assert client is not None, "serve.start made one"
         config = ServeDeploySchema.model_validate(serve_config(profile, host=host, port=port))
         try:
             client.deploy_apps(config, _blocking=True)
@@ -71,7 +73,7 @@ def serving(
         shown = f"[{host}]" if ":" in host else host
         yield f"http://{shown}:{port}"
     finally:
-        serve.shutdown()
+        serve.shutdown()  # type: ignore[no-untyped-call]
         ray.shutdown()
 
 

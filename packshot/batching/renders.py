@@ -95,8 +95,8 @@ class RenderBatcher(Generic[RowT]):
     ) -> Render:
         """The painted scene. Cancelling frees its row at the next step.
 
-        `preview_every_s` = 0: no previews. `alone`: no other row is in the engine meanwhile (a shot whose last run ended
-        in a crash must not take others with it).
+        `preview_every_s` = 0: no previews. `alone`: no other row is in the engine meanwhile (a shot whose last run
+        ended in a crash must not take others with it).
         """
         answer: asyncio.Future[Render] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Job(scene, self._engine.batch_key(scene), answer, progress, preview_every_s, alone))

@@ -15,7 +15,7 @@ CUDA_CONTEXT_GIB = 0.6
 
 
 def use_threads(threads: int) -> None:
-    """Give the calling thread's torch kernels so many threads; 0 leaves torch's own choice (OpenMP counts per thread)."""
+    """Give the calling thread's torch kernels so many threads (OpenMP counts per thread); 0 = torch's own choice."""
     import torch
 
     if threads:
