@@ -45,13 +45,13 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """One snapshot. Raises Unavailable when the database does not answer."""
-        with _translated(), self._reader.begin() as connection:
+        with translated(), self._reader.begin() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction, committed at the end. Raises Unavailable, or StorageFull on a full disk."""
-        with _translated(), self._engine.begin() as connection:
+        with translated(), self._engine.begin() as connection:
             yield connection
 
 
@@ -108,7 +108,8 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """The driver's failures as ours: Unavailable when the database does not answer, StorageFull on a full disk."""
     try:
         yield
     except exc.OperationalError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, inspect, text
 
 from packshot.errors import Unavailable
-from packshot.store.database import open_engine
+from packshot.store.database import open_engine, translated
 from packshot.store.schema import REVISION, metadata
 
 FOLDER = Path(__file__).parent / "migrations"
@@ -15,10 +15,10 @@ _LOCK = 0x7061636B73686F74  # "packshot": one advisory lock for whoever migrates
 
 
 def migrate(database_url: str) -> None:
-    """Create or upgrade the schema in one transaction. Raises Unavailable `schema_mismatch` for a newer one."""
+    """Create or upgrade the schema in one transaction. Raises Unavailable `schema_mismatch` for a newer one, `not_ready`."""
     engine = open_engine(database_url)
     try:
-        with engine.begin() as connection:  # on SQLite this already excludes other writers
+        with translated(), engine.begin() as connection:  # on SQLite this already excludes other writers
             if _revision(connection) == REVISION:
                 return
             if connection.dialect.name == "postgresql":
@@ -33,7 +33,7 @@ def migrate(database_url: str) -> None:
 
 def check(engine: Engine) -> None:
     """Raises Unavailable `schema_mismatch` unless the schema is this version's."""
-    with engine.begin() as connection:
+    with translated(), engine.begin() as connection:
         revision = _revision(connection)
     if revision != REVISION:
         raise _mismatch(

@@ -1,0 +1,85 @@
+"""Every test of the store runs twice: on SQLite, and on a real PostgreSQL server that the session starts."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from postgres_server import NoPostgres, postgres_server
+from sqlalchemy import text
+from store_rows import add_photo
+
+from packshot.settings import Settings
+from packshot.store.database import open_engine
+from packshot.store.migrate import migrate
+from packshot.store.records import PhotoRecord, Tenant
+from packshot.store.schema import metadata
+from packshot.store.store import Store
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    try:
+        with postgres_server() as url:
+            migrate(url)
+            yield url
+    except NoPostgres as reason:
+        pytest.skip(f"no PostgreSQL: {reason}")
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("sqlite") / "migrated.sqlite"
+    migrate(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database at this version's schema."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "packshot.sqlite")
+        return f"sqlite:///{tmp_path / 'packshot.sqlite'}"
+    url: str = request.getfixturevalue("postgres_url")
+    engine = open_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {', '.join(metadata.tables)} CASCADE"))
+    engine.dispose()
+    return url
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path, database_url=database_url)
+
+
+@pytest.fixture
+def open_store(settings: Settings) -> Iterator[Callable[..., Store]]:
+    """Opens a store on the test's database, with some settings changed; closes it at the end."""
+    opened = []
+
+    def open_one(**changes: Any) -> Store:
+        opened.append(Store.from_settings(settings.model_copy(update=changes)))
+        return opened[-1]
+
+    yield open_one
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(open_store: Callable[..., Store]) -> Store:
+    return open_store()
+
+
+@pytest.fixture
+def tenant(store: Store) -> Tenant:
+    return store.tenant("acme")
+
+
+@pytest.fixture
+def photo(store: Store, tenant: Tenant) -> PhotoRecord:
+    return add_photo(store, tenant)

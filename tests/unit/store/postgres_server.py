@@ -1,0 +1,76 @@
+"""A real PostgreSQL server for a test session: its own folder, its own socket, no port, gone at the end.
+
+Needs only the server's binaries (`pg_config --bindir`, PATH, or /usr/lib/postgresql/*/bin). As root it runs as the
+`postgres` user, because PostgreSQL refuses root.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class NoPostgres(Exception):  # a reason to skip, not a fault
+    """Why no server can be had here."""
+
+
+def binaries() -> Path:
+    """The folder of `initdb` and `pg_ctl`. Raises NoPostgres."""
+    candidates = []
+    if shutil.which("pg_config"):
+        told = subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True, check=False)
+        candidates.append(Path(told.stdout.strip()))
+    if found := shutil.which("pg_ctl"):
+        candidates.append(Path(found).resolve().parent)
+    candidates += sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    for folder in candidates:
+        if (folder / "initdb").exists() and (folder / "pg_ctl").exists():
+            return folder
+    raise NoPostgres("PostgreSQL's server binaries (initdb, pg_ctl) are not installed")
+
+
+@contextmanager
+def postgres_server() -> Iterator[str]:
+    """Gives a SQLAlchemy URL of an empty database. Raises NoPostgres."""
+    folder = binaries()
+    user = None
+    if os.geteuid() == 0:
+        try:
+            user = pwd.getpwnam("postgres")
+        except KeyError:
+            raise NoPostgres("running as root, and there is no `postgres` user to run the server as") from None
+    home = Path(tempfile.mkdtemp(prefix="packshot-pg-"))  # short: a socket's path has at most 107 bytes
+
+    def run(program: str, *arguments: str) -> None:
+        identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
+        with (home / "log").open("ab") as log:
+            done = subprocess.run(
+                [folder / program, *arguments],
+                cwd=home,
+                env={"LC_ALL": "C"},
+                stdout=log,
+                stderr=log,
+                check=False,
+                **identity,
+            )
+        if done.returncode:
+            raise RuntimeError(f"{program} failed:\n{(home / 'log').read_text()}")
+
+    try:
+        if user:
+            os.chown(home, user.pw_uid, user.pw_gid)
+        run("initdb", "-D", f"{home}/data", "-U", "packshot", "-A", "trust", "-E", "UTF8", "--no-sync")
+        options = f"-k {home} -c listen_addresses= -c fsync=off -c max_connections=60 -c shared_buffers=16MB"
+        run("pg_ctl", "-D", f"{home}/data", "-w", "-o", options, "start")
+        try:
+            yield f"postgresql+psycopg://packshot@/postgres?host={home}"
+        finally:
+            run("pg_ctl", "-D", f"{home}/data", "-w", "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(home, ignore_errors=True)

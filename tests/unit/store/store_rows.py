@@ -1,0 +1,42 @@
+"""Small things to put into a store under test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import update
+
+from packshot.store.records import NewImage, NewMask, PhotoRecord, Tenant
+from packshot.store.schema import shot
+from packshot.store.store import Store
+
+PNG = b"\x89PNG not really, and nobody looks"
+
+
+def add_photo(store: Store, tenant: Tenant, upload: str = "a") -> PhotoRecord:
+    return store.add_photo(
+        tenant.id, png=PNG + upload.encode(), width=4, height=3, format="JPEG", bytes=99, sha256=upload * 64
+    )
+
+
+def new_mask(png: bytes = b"mask") -> NewMask:
+    return NewMask(score=0.9, area_px=6, bbox_xyxy=(0, 0, 2, 3), png=png)
+
+
+def new_image(index: int = 0, png: bytes = b"image") -> NewImage:
+    return NewImage(index, seed=7 + index, width=8, height=8, png=png, verdict={"level": "ok"}, recipe={"seed": 7})
+
+
+def request_of(mask_id: str | None = None, **changes: Any) -> dict[str, Any]:
+    layers = [{"mask_id": mask_id, "x": 0.5}] if mask_id else []
+    return {"layers": layers, "steps": 4, "priority": "interactive"} | changes
+
+
+def add_shots(store: Store, tenant: Tenant, count: int, **changes: Any) -> list[str]:
+    return [store.add_shot(tenant.id, request_of(**changes))[0].id for _ in range(count)]
+
+
+def tamper(store: Store, shot_id: str, **values: Any) -> None:
+    """Change a row behind the store's back: time passes at once."""
+    with store.write() as connection:
+        assert connection.execute(update(shot).where(shot.c.id == shot_id).values(values)).rowcount == 1

@@ -1,0 +1,310 @@
+"""The worker's side of jobs.md: leases, fences, order, crashes."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+from store_rows import add_photo, add_shots, new_image, new_mask, request_of, tamper
+
+from packshot.errors import LeaseLost
+from packshot.store.claims import MAX_CRASHES
+from packshot.store.line import AGEING_S
+from packshot.store.records import Claim, Tenant
+from packshot.store.schema import Now, image
+from packshot.store.store import Store
+
+
+def claim(store: Store, worker: str = "w") -> Claim:
+    claimed = store.claim(worker)
+    assert claimed is not None
+    return claimed
+
+
+def let_expire(store: Store, shot_id: str) -> None:
+    tamper(store, shot_id, lease_until=Now() - 0.01)
+
+
+def test_a_claim_says_what_to_do_and_the_shot_runs(store: Store, tenant: Tenant) -> None:
+    (shot_id,) = add_shots(store, tenant, 1, prompt="on marble")
+    claimed = claim(store, "worker-1")
+    assert (claimed.shot_id, claimed.tenant, claimed.worker) == (shot_id, tenant.id, "worker-1")
+    assert (claimed.attempt, claimed.crashes, claimed.request["prompt"]) == (1, 0, "on marble")
+    record = store.shot(tenant.id, shot_id)
+    assert (record.status, record.position, record.attempt) == ("running", 0, 1)
+    assert record.started_at is not None
+    assert record.started_at >= record.created_at
+    assert store.claim("worker-2") is None
+
+
+def test_racing_workers_never_claim_the_same_shot(store: Store, tenant: Tenant) -> None:
+    ids = add_shots(store, tenant, 24)
+    start = threading.Barrier(6)
+
+    def work(name: str) -> list[str]:
+        start.wait()
+        mine = []
+        while (claimed := store.claim(name)) is not None:
+            mine.append(claimed.shot_id)
+        return mine
+
+    with ThreadPoolExecutor(6) as pool:
+        claimed = [one for mine in pool.map(work, "abcdef") for one in mine]
+    # A worker may find every free row locked by others and go home early; no row is taken twice.
+    assert max(Counter(claimed).values()) == 1
+    while (rest := store.claim("g")) is not None:
+        claimed.append(rest.shot_id)
+    assert sorted(claimed) == sorted(ids)
+
+
+def test_commit_ends_the_shot_with_its_images(store: Store, tenant: Tenant) -> None:
+    add_shots(store, tenant, 1)
+    done = store.commit(claim(store), [new_image(1, b"second"), new_image(0, b"first")])
+    assert (done.status, done.step, done.steps, done.error_code) == ("done", 4, 4, None)
+    assert [(one.index, one.seed, store.assets.get(one.asset_key)) for one in done.images] == [
+        (0, 7, b"first"),
+        (1, 8, b"second"),
+    ]
+    assert store.shot(tenant.id, done.id) == done
+    assert store.claim("w") is None
+
+
+def test_commit_repeated_by_its_own_claim_changes_nothing(store: Store, tenant: Tenant) -> None:
+    add_shots(store, tenant, 1)
+    mine = claim(store)
+    assert store.commit(mine, [new_image()]) == store.commit(mine, [new_image()])
+    assert count_images(store) == 1
+
+
+def test_commit_is_fenced_whoever_comes_first(store: Store, tenant: Tenant) -> None:
+    (shot_id,) = add_shots(store, tenant, 1)
+    late = claim(store, "late")
+    let_expire(store, shot_id)
+    new = claim(store, "new")
+    assert (new.shot_id, new.epoch) == (shot_id, late.epoch + 1)
+    for attempt in (
+        lambda: store.commit(late, [new_image(png=b"late")]),
+        lambda: store.heartbeat(late, step=1, steps=4),
+        lambda: store.fail(late, "engine_failed", "no", retryable=True),
+        lambda: store.release(late),
+        lambda: store.finish_cancelled(late),
+    ):
+        with pytest.raises(LeaseLost):
+            attempt()
+    assert store.shot(tenant.id, shot_id).status == "running"
+    done = store.commit(new, [new_image(png=b"new")])
+    with pytest.raises(LeaseLost):
+        store.commit(late, [new_image(png=b"late")])
+    assert store.assets.get(done.images[0].asset_key) == b"new"
+    assert count_images(store) == 1
+
+
+def test_racing_commits_of_one_claim_make_one_set_of_images(store: Store, tenant: Tenant) -> None:
+    add_shots(store, tenant, 1)
+    mine = claim(store)
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda _: store.commit(mine, [new_image(), new_image(1)]), range(4)))
+    assert len({one.id for record in done for one in record.images}) == 2
+    assert count_images(store) == 2
+
+
+def count_images(store: Store) -> int:
+    with store.read() as connection:
+        return connection.execute(select(func.count()).select_from(image)).scalar_one()
+
+
+def test_a_failed_commit_leaves_the_shot_running(store: Store, tenant: Tenant) -> None:
+    (shot_id,) = add_shots(store, tenant, 1)
+    mine = claim(store)
+    with pytest.raises(ValueError, match="indexes must differ"):
+        store.commit(mine, [new_image(0), new_image(0)])
+    assert store.shot(tenant.id, shot_id).status == "running"
+    assert store.commit(mine, [new_image(0)]).status == "done"
+
+
+def test_a_lease_runs_out_by_the_databases_clock(open_store: Any) -> None:
+    store = open_store(lease_s=0.05)
+    tenant = store.tenant("acme")
+    (shot_id,) = add_shots(store, tenant, 1)
+    first = claim(store)
+    with store.read() as connection:
+        begin = connection.execute(select(Now())).scalar_one()
+    while (second := store.claim("other")) is None:
+        pass
+    with store.read() as connection:
+        assert connection.execute(select(Now())).scalar_one() - begin < 5
+    assert (second.shot_id, second.epoch) == (shot_id, first.epoch + 1)
+
+
+def test_a_heartbeat_extends_the_lease_and_reports_progress(store: Store, tenant: Tenant) -> None:
+    (shot_id,) = add_shots(store, tenant, 1)
+    mine = claim(store)
+    tamper(store, shot_id, lease_until=Now() + 1.0)
+    before = store.shot(tenant.id, shot_id)
+    assert store.heartbeat(mine, step=2, steps=4, preview_version=1) is False
+    after = store.shot(tenant.id, shot_id)
+    assert (after.step, after.steps, after.preview_version, after.version) == (2, 4, 1, before.version + 1)
+    due_s = store.next_due_s()
+    assert due_s is not None
+    assert due_s > 20
+    store.heartbeat(mine, step=2, steps=4)
+    assert store.shot(tenant.id, shot_id) == after  # nothing that a client sees has changed
+
+
+def test_a_lost_lease_is_a_possible_crash_and_no_attempt(store: Store, tenant: Tenant) -> None:
+    (shot_id,) = add_shots(store, tenant, 1)
+    claim(store)
+    let_expire(store, shot_id)
+    again = claim(store)
+    assert (again.attempt, again.crashes) == (1, 1)
+
+
+def test_the_second_lost_lease_ends_the_shot_and_only_it(store: Store, tenant: Tenant) -> None:
+    guilty, innocent = add_shots(store, tenant, 2)
+    for _ in range(MAX_CRASHES):
+        assert claim(store).shot_id == guilty
+        let_expire(store, guilty)
+    assert claim(store).shot_id == innocent
+    record = store.shot(tenant.id, guilty)
+    assert (record.status, record.error_code) == ("failed", "engine_crash")
+    assert record.finished_at is not None
+
+
+def test_the_second_reported_crash_ends_the_shot(store: Store, tenant: Tenant) -> None:
+    (shot_id,) = add_shots(store, tenant, 1)
+    assert store.fail(claim(store), "engine_failed", "died", retryable=True, crashed=True).status == "queued"
+    tamper(store, shot_id, due_at=0)
+    again = claim(store)
+    assert again.crashes == 1
+    record = store.fail(again, "engine_failed", "died", retryable=True, crashed=True)
+    assert (record.status, record.error_code, record.error_detail) == ("failed", "engine_crash", "died")
+
+
+def test_a_retryable_failure_backs_off_and_has_three_attempts(store: Store, tenant: Tenant) -> None:
+    (shot_id,) = add_shots(store, tenant, 1)
+    waits = []
+    for attempt in (1, 2):
+        mine = claim(store)
+        assert mine.attempt == attempt
+        assert store.fail(mine, "engine_out_of_memory", "too big", retryable=True).status == "queued"
+        assert store.claim("w") is None
+        waits.append(store.next_due_s())
+        tamper(store, shot_id, due_at=0)
+    assert 1 < waits[0] <= 2 < 4 < waits[1] <= 8
+    record = store.fail(claim(store), "engine_out_of_memory", "too \x00big\ud800", retryable=True)
+    assert (record.status, record.error_code, record.attempt) == ("failed", "engine_out_of_memory", 3)
+    assert store.next_due_s() is None
+
+
+def test_a_permanent_failure_ends_the_shot_at_once(store: Store, tenant: Tenant) -> None:
+    add_shots(store, tenant, 1)
+    record = store.fail(claim(store), "mask_empty", "no product", retryable=False)
+    assert (record.status, record.error_code, record.error_detail) == ("failed", "mask_empty", "no product")
+
+
+def test_a_released_shot_is_next_again_and_its_attempt_uncounted(store: Store, tenant: Tenant) -> None:
+    first, _ = add_shots(store, tenant, 2)
+    store.release(claim(store))
+    again = claim(store)
+    assert (again.shot_id, again.attempt, again.crashes) == (first, 1, 0)
+
+
+def test_next_due_names_the_next_event(store: Store, tenant: Tenant) -> None:
+    assert store.next_due_s() is None
+    add_shots(store, tenant, 1)
+    assert store.next_due_s() == 0
+    claim(store)
+    due_s = store.next_due_s()
+    assert due_s is not None
+    assert 25 < due_s <= store.settings.lease_s
+
+
+# Order
+
+
+def drain(store: Store) -> list[str]:
+    order = []
+    while (claimed := store.claim("w")) is not None:
+        order.append(claimed.shot_id)
+    return order
+
+
+def test_interactive_goes_before_catalogue_and_older_before_newer(store: Store, tenant: Tenant) -> None:
+    catalogue = add_shots(store, tenant, 2, priority="catalogue")
+    interactive = add_shots(store, tenant, 2)
+    assert drain(store) == interactive + catalogue
+
+
+def test_tenants_take_turns(store: Store, tenant: Tenant) -> None:
+    other = store.tenant("other")
+    many, few = add_shots(store, tenant, 4), add_shots(store, other, 2)
+    assert drain(store) == [many[0], few[0], many[1], few[1], many[2], many[3]]
+
+
+def test_a_tenant_with_running_shots_waits_for_one_without(store: Store, tenant: Tenant) -> None:
+    waiting = add_shots(store, tenant, 3)
+    claim(store)
+    claim(store)
+    (fresh,) = add_shots(store, store.tenant("other"), 1)
+    assert drain(store) == [fresh, waiting[2]]
+
+
+def test_one_aged_catalogue_shot_goes_first_and_the_others_wait(store: Store, tenant: Tenant) -> None:
+    catalogue = add_shots(store, tenant, 3, priority="catalogue")
+    for one in catalogue:
+        tamper(store, one, created_at=Now() - AGEING_S - 1)
+    interactive = add_shots(store, tenant, 2)
+    assert drain(store) == [catalogue[0], *interactive, *catalogue[1:]]
+
+
+def test_ageing_repeats_after_a_while(store: Store, tenant: Tenant) -> None:
+    catalogue = add_shots(store, tenant, 2, priority="catalogue")
+    for one in catalogue:
+        tamper(store, one, created_at=Now() - AGEING_S - 1)
+    (interactive,) = add_shots(store, tenant, 1)
+    mine = claim(store)
+    assert mine.shot_id == catalogue[0]
+    store.commit(mine, [])
+    tamper(store, catalogue[0], claimed_at=Now() - AGEING_S - 1)
+    assert drain(store) == [catalogue[1], interactive]
+
+
+def test_positions_are_the_order_of_claims(store: Store, tenant: Tenant) -> None:
+    tenants = [tenant, store.tenant("b"), store.tenant("c")]
+    owner: dict[str, Tenant] = {}
+    for index in range(18):
+        who = tenants[index * index % 3]
+        kind = "catalogue" if index % 5 in (0, 3) else "interactive"
+        (shot_id,) = add_shots(store, who, 1, priority=kind)
+        owner[shot_id] = who
+        if index in (2, 3, 5, 6, 9, 10):
+            running = claim(store)
+            owner.pop(running.shot_id)
+            if index in (6, 10):
+                store.release(running)
+                owner[running.shot_id] = next(one for one in tenants if one.id == running.tenant)
+    aged = next(one for one in owner if store.shot(owner[one].id, one).priority == "catalogue")
+    tamper(store, aged, created_at=Now() - AGEING_S - 1)
+    backing_off = list(owner)[-1]
+    tamper(store, backing_off, due_at=Now() + 1000)
+    positions = {one: store.shot(who.id, one).position for one, who in owner.items()}
+    assert sorted(positions.values()) == list(range(len(owner)))
+    promised = sorted(positions, key=positions.__getitem__)
+    assert promised[-1] == backing_off
+    assert drain(store) == promised[:-1]
+
+
+def test_the_whole_way_of_a_shot(store: Store, tenant: Tenant) -> None:
+    photo = add_photo(store, tenant)
+    (kept,) = store.add_masks(tenant.id, photo.id, [new_mask()])
+    record, created = store.add_shot(tenant.id, request_of(kept.id))
+    assert created
+    mine = claim(store)
+    assert store.mask(mine.tenant, mine.request["layers"][0]["mask_id"]).photo_id == photo.id
+    store.heartbeat(mine, step=1, steps=4)
+    assert store.commit(mine, [new_image()]).id == record.id
+    assert store.counts_by_status() == {"queued": 0, "running": 0, "done": 1, "failed": 0, "cancelled": 0}

@@ -1,0 +1,145 @@
+"""The schema: one revision, made once, and no other accepted; and where a store may live."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from packshot.errors import BadInput, Unavailable
+from packshot.settings import Settings
+from packshot.store.assets import Assets
+from packshot.store.database import open_engine
+from packshot.store.location import refuse_shared_sqlite
+from packshot.store.migrate import FOLDER
+from packshot.store.schema import REVISION, metadata
+from packshot.store.store import Store
+
+
+def test_the_migrations_end_at_the_tables_of_the_code(store: Store) -> None:
+    assert ScriptDirectory(str(FOLDER)).get_heads() == [REVISION]
+    with store.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_a_schema_of_a_newer_version_is_refused(store: Store, settings: Settings) -> None:
+    with store.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    try:
+        for opening in (
+            lambda: Store.from_settings(settings),
+            lambda: Store(settings.store_url, store.assets, settings),
+        ):
+            with pytest.raises(Unavailable) as caught:
+                opening()
+            assert caught.value.code == "schema_mismatch"
+            assert "9999" in caught.value.detail
+    finally:
+        with store.write() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": REVISION})
+
+
+def test_another_programs_tables_are_refused(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'other.sqlite'}"
+    engine = open_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE shot (id INTEGER)"))
+    engine.dispose()
+    with pytest.raises(Unavailable, match="another program"):
+        Store.from_settings(Settings(home=tmp_path, database_url=url))
+
+
+def test_a_store_is_not_opened_before_its_schema_exists(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="schema must be revision"):
+        Store(f"sqlite:///{tmp_path / 'new.sqlite'}", Assets(tmp_path.as_uri()))
+
+
+def test_several_starting_at_once_make_one_schema(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home")
+
+    def start(_: int) -> str:
+        store = Store.from_settings(settings)
+        try:
+            return store.local_tenant().id
+        finally:
+            store.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(start, range(4)))) == 1
+
+
+def test_several_processes_starting_at_once_make_one_schema(tmp_path: Path) -> None:
+    program = (
+        "import sys; from packshot.settings import Settings; from packshot.store.store import Store; "
+        "print(Store.from_settings(Settings(home=sys.argv[1])).local_tenant().id)"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "home")], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    answers = {one.communicate(timeout=60)[0] for one in started}
+    assert [one.returncode for one in started] == [0, 0]
+    assert len(answers) == 1
+
+
+def test_sqlite_keeps_what_it_promised(tmp_path: Path) -> None:
+    store = Store.from_settings(Settings(home=tmp_path))
+    with store.write() as connection:
+        pragmas = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        }
+        assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 30_000}
+    store.close()
+
+
+def test_a_reader_neither_waits_for_the_writer_nor_sees_its_work(tmp_path: Path) -> None:
+    store = Store.from_settings(Settings(home=tmp_path))
+    with store.write() as connection:
+        connection.execute(text("INSERT INTO tenant (id, name, created_at) VALUES ('tn_1', 'half', 0)"))
+        with store.read() as reader:
+            assert reader.execute(text("SELECT count(*) FROM tenant")).scalar_one() == 0
+    store.close()
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "mysql://host/db"])
+def test_a_database_that_cannot_keep_shots_is_refused(url: str) -> None:
+    with pytest.raises(BadInput):
+        open_engine(url)
+
+
+def test_a_database_that_does_not_answer_is_unavailable(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable) as caught:
+        Store.from_settings(Settings(home=tmp_path, database_url=f"postgresql://nobody@/none?host={tmp_path}"))
+    assert caught.value.code == "not_ready"
+
+
+SHARED = "postgresql://db/packshot"
+
+
+@pytest.mark.parametrize(
+    ("database_url", "assets_url", "refused"),
+    [
+        ("", "", "PACKSHOT_DATABASE_URL"),
+        ("", "s3://bucket/packshot", "PACKSHOT_DATABASE_URL"),
+        (SHARED, "", "PACKSHOT_ASSETS_URL"),
+        (SHARED, "file:///srv/assets", "PACKSHOT_ASSETS_URL"),
+        (SHARED, "/srv/assets", "PACKSHOT_ASSETS_URL"),
+        (SHARED, "s3://bucket/packshot", None),
+    ],
+)
+def test_more_than_one_node_needs_a_shared_store(database_url: str, assets_url: str, refused: str | None) -> None:
+    settings = Settings(database_url=database_url, assets_url=assets_url)
+    refuse_shared_sqlite(settings, 1)
+    if refused is None:
+        refuse_shared_sqlite(settings, 3)
+    else:
+        with pytest.raises(BadInput, match=refused):
+            refuse_shared_sqlite(settings, 3)

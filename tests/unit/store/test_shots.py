@@ -1,0 +1,322 @@
+"""The client's side of jobs.md: accepted = durable, idempotency, limits, listing, cancelling."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+from store_rows import add_shots, new_image, new_mask, request_of, tamper
+
+from packshot.errors import BadInput, Conflict, NotFound, Overloaded, PackshotError
+from packshot.store.records import PhotoRecord, Tenant
+from packshot.store.schema import Now, shot
+from packshot.store.store import Store
+
+
+def test_an_accepted_shot_waits_in_line(store: Store, tenant: Tenant) -> None:
+    record, created = store.add_shot(tenant.id, request_of(prompt="é \x00 😀"))
+    assert created
+    assert (record.status, record.position, record.step, record.steps, record.attempt) == ("queued", 0, 0, 4, 0)
+    assert record.request["prompt"] == "é \x00 😀"
+    assert store.shot(tenant.id, record.id) == record
+    assert store.queued_count() == 1
+
+
+def test_another_store_on_the_same_database_goes_on(open_store: Callable[..., Store]) -> None:
+    first = open_store()
+    tenant = first.tenant("acme")
+    waiting = add_shots(first, tenant, 3)
+    running = first.claim("w")
+    assert running is not None
+    first.close()
+    second = open_store()
+    assert [one.id for one in second.shots(tenant.id)[0]] == waiting[::-1]
+    assert second.heartbeat(running, step=1, steps=4) is False
+    claimed = second.claim("w2")
+    assert claimed is not None
+    assert claimed.shot_id == waiting[1]
+
+
+def test_a_pickled_store_opens_the_same_rows(store: Store, tenant: Tenant) -> None:
+    (shot_id,) = add_shots(store, tenant, 1)
+    copy = pickle.loads(pickle.dumps(store))
+    try:
+        assert copy.shot(tenant.id, shot_id).id == shot_id
+        assert copy.settings == store.settings
+    finally:
+        copy.close()
+
+
+def test_the_same_key_and_body_is_the_same_shot_in_its_present_state(store: Store, tenant: Tenant) -> None:
+    first, created = store.add_shot(tenant.id, request_of(a=1, b=2), idempotency_key="k")
+    assert created
+    store.claim("w")
+    again, created = store.add_shot(tenant.id, request_of(b=2, a=1), idempotency_key="k")
+    assert (again.id, again.status, created) == (first.id, "running", False)
+
+
+def test_the_same_key_with_another_body_is_refused(store: Store, tenant: Tenant) -> None:
+    store.add_shot(tenant.id, request_of(prompt="a"), idempotency_key="k")
+    with pytest.raises(BadInput) as caught:
+        store.add_shot(tenant.id, request_of(prompt="b"), idempotency_key="k")
+    assert caught.value.code == "idempotency_mismatch"
+    other = store.tenant("other")
+    assert store.add_shot(other.id, request_of(prompt="b"), idempotency_key="k")[1]  # keys are per tenant
+
+
+def test_sixteen_racing_repeats_make_one_shot(store: Store, tenant: Tenant) -> None:
+    start = threading.Barrier(16)
+
+    def post(_: int) -> tuple[str, bool]:
+        start.wait()
+        record, created = store.add_shot(tenant.id, request_of(), idempotency_key="k")
+        return record.id, created
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(post, range(16)))
+    assert len({shot_id for shot_id, _ in answers}) == 1
+    assert [created for _, created in answers].count(True) == 1
+    with store.read() as connection:
+        assert connection.execute(select(func.count()).select_from(shot)).scalar_one() == 1
+
+
+def test_a_full_queue_refuses_that_tenant_only(open_store: Callable[..., Store]) -> None:
+    store = open_store(max_queued_shots=2)
+    tenant, other = store.tenant("acme"), store.tenant("other")
+    store.add_shot(tenant.id, request_of(), idempotency_key="k")
+    add_shots(store, tenant, 1)
+    with pytest.raises(Overloaded) as caught:
+        store.add_shot(tenant.id, request_of())
+    assert caught.value.code == "queue_full"
+    assert caught.value.retry_after_s
+    assert store.add_shot(tenant.id, request_of(), idempotency_key="k")[1] is False  # a repeat takes no room
+    add_shots(store, other, 1)
+    store.claim("w")
+    add_shots(store, tenant, 1)
+
+
+def test_racing_shots_never_overfill_the_queue(open_store: Callable[..., Store]) -> None:
+    store = open_store(max_queued_shots=5)
+    tenant = store.tenant("acme")
+
+    def post(_: int) -> bool:
+        try:
+            return store.add_shot(tenant.id, request_of())[1]
+        except Overloaded:
+            return False
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(post, range(12))).count(True) == 5
+
+
+def test_masks_must_exist_and_be_the_tenants(store: Store, tenant: Tenant, photo: PhotoRecord) -> None:
+    (mine,) = store.add_masks(tenant.id, photo.id, [new_mask()])
+    for stranger, mask_id in ((store.tenant("other"), mine.id), (tenant, "mk_unknown"), (tenant, "mk_\x00")):
+        with pytest.raises(NotFound):
+            store.add_shot(stranger.id, request_of(mask_id))
+    assert store.queued_count() == 0
+    with pytest.raises(NotFound) as caught:
+        store.add_shot(tenant.id, {"layers": [{"mask_id": mine.id}, {"mask_id": "mk_gone"}]})
+    assert caught.value.errors is not None
+    assert caught.value.errors[0]["loc"] == ["layers", 1, "mask_id"]
+    assert store.mask(tenant.id, mine.id).expires_at is not None  # a refused shot pins nothing
+
+
+def test_a_shot_pins_its_masks(store: Store, tenant: Tenant, photo: PhotoRecord) -> None:
+    used, unused = store.add_masks(tenant.id, photo.id, [new_mask(), new_mask()])
+    store.add_shot(tenant.id, {"layers": [{"mask_id": used.id}, {"mask_id": used.id}]})
+    assert store.mask(tenant.id, used.id).expires_at is None
+    assert store.mask(tenant.id, unused.id).expires_at is not None
+
+
+@pytest.mark.parametrize("request_", [{"steps": float("nan")}, {"when": object()}, {"priority": "urgent"}])
+def test_a_request_that_cannot_be_kept_is_refused(store: Store, tenant: Tenant, request_: dict[str, Any]) -> None:
+    with pytest.raises(BadInput):
+        store.add_shot(tenant.id, request_)
+    assert store.queued_count() == 0
+
+
+@pytest.mark.parametrize("key", ["", "k" * 256, "a\x00b", "\ud800"])
+def test_an_unusable_idempotency_key_is_refused(store: Store, tenant: Tenant, key: str) -> None:
+    with pytest.raises(BadInput):
+        store.add_shot(tenant.id, request_of(), idempotency_key=key)
+
+
+def test_another_tenants_shot_does_not_exist(store: Store, tenant: Tenant) -> None:
+    (shot_id,) = add_shots(store, tenant, 1)
+    other = store.tenant("other")
+    with pytest.raises(NotFound):
+        store.shot(other.id, shot_id)
+    with pytest.raises(NotFound):
+        store.cancel_shot(other.id, shot_id)
+    assert store.shots(other.id) == ([], None)
+    assert store.watch(other.id, [shot_id]) == []
+
+
+@pytest.mark.parametrize("shot_id", ["", "sh_", "sh_none", "sh_\x00", "sh_\ud800", "sh_" + "x" * 100, "' OR 1=1 --"])
+def test_an_impossible_id_is_not_found(store: Store, tenant: Tenant, shot_id: str) -> None:
+    for call in (store.shot, store.cancel_shot, store.image, store.photo, store.mask, store.delete_photo):
+        with pytest.raises(NotFound):
+            call(tenant.id, shot_id)
+    assert store.watch(tenant.id, [shot_id]) == []
+
+
+def test_pages_go_from_newest_to_oldest(store: Store, tenant: Tenant) -> None:
+    ids = add_shots(store, tenant, 5)
+    add_shots(store, store.tenant("other"), 1)
+    seen: list[str] = []
+    cursor, pages = None, 0
+    while pages == 0 or cursor is not None:
+        page, cursor = store.shots(tenant.id, cursor=cursor, limit=2)
+        seen += [one.id for one in page]
+        pages += 1
+    assert (seen, pages) == (ids[::-1], 3)
+    store.cancel_shot(tenant.id, ids[1])
+    assert [one.id for one in store.shots(tenant.id, status="cancelled")[0]] == [ids[1]]
+    for bad in ({"cursor": "sh_none"}, {"cursor": "\x00"}, {"status": "lost"}):
+        with pytest.raises(BadInput):
+            store.shots(tenant.id, **bad)  # type: ignore[arg-type]
+
+
+def test_watch_answers_in_the_order_asked(store: Store, tenant: Tenant) -> None:
+    first, second, third = add_shots(store, tenant, 3)
+    mine = store.claim("w")
+    assert mine is not None
+    store.commit(mine, [new_image()])
+    seen = store.watch(tenant.id, [third, first, "sh_none", third, second])
+    assert [one.id for one in seen] == [third, first, second]
+    assert [one.position for one in seen] == [1, 0, 0]
+    assert len(seen[1].images) == 1
+
+
+def test_every_visible_change_raises_the_version(store: Store, tenant: Tenant) -> None:
+    (shot_id,) = add_shots(store, tenant, 1)
+    versions = [store.shot(tenant.id, shot_id).version]
+
+    def look() -> None:
+        versions.append(store.shot(tenant.id, shot_id).version)
+
+    mine = store.claim("w")
+    assert mine is not None
+    look()
+    store.heartbeat(mine, step=1, steps=4)
+    look()
+    store.cancel_shot(tenant.id, shot_id)
+    look()
+    store.finish_cancelled(mine)
+    look()
+    assert versions == sorted(set(versions))
+
+
+# Cancelling
+
+
+def test_a_queued_shot_is_cancelled_at_once(store: Store, tenant: Tenant) -> None:
+    (shot_id,) = add_shots(store, tenant, 1)
+    record = store.cancel_shot(tenant.id, shot_id)
+    assert (record.status, record.cancel_requested) == ("cancelled", False)
+    assert record.finished_at is not None
+    assert store.claim("w") is None
+
+
+def test_a_running_shot_hears_of_it_and_ends_cancelled(store: Store, tenant: Tenant) -> None:
+    (shot_id,) = add_shots(store, tenant, 1)
+    mine = store.claim("w")
+    assert mine is not None
+    for _ in range(2):  # a second wish is no error
+        record = store.cancel_shot(tenant.id, shot_id)
+        assert (record.status, record.cancel_requested) == ("running", True)
+    assert store.heartbeat(mine, step=1, steps=4) is True
+    assert store.finish_cancelled(mine).status == "cancelled"
+
+
+def test_an_ended_shot_cannot_be_cancelled(store: Store, tenant: Tenant) -> None:
+    for ending in ("done", "failed", "cancelled"):
+        (shot_id,) = add_shots(store, tenant, 1)
+        mine = store.claim("w")
+        assert mine is not None
+        if ending == "done":
+            store.commit(mine, [new_image()])
+        elif ending == "failed":
+            store.fail(mine, "internal", "no", retryable=False)
+        else:
+            store.finish_cancelled(mine)
+        before = store.shot(tenant.id, shot_id)
+        with pytest.raises(Conflict) as caught:
+            store.cancel_shot(tenant.id, shot_id)
+        assert caught.value.code == "already_finished"
+        assert store.shot(tenant.id, shot_id) == before
+
+
+@pytest.mark.parametrize("how", ["release", "retry", "fail", "expire"])
+def test_a_wish_to_cancel_outlives_the_worker(store: Store, tenant: Tenant, how: str) -> None:
+    (shot_id,) = add_shots(store, tenant, 1)
+    mine = store.claim("w")
+    assert mine is not None
+    store.cancel_shot(tenant.id, shot_id)
+    if how == "release":
+        store.release(mine)
+    elif how == "expire":
+        tamper(store, shot_id, lease_until=Now() - 1)
+    else:
+        store.fail(mine, "engine_failed", "no", retryable=how == "retry")
+    assert store.claim("w2") is None
+    record = store.shot(tenant.id, shot_id)
+    assert (record.status, record.error_code) == ("cancelled", None)
+    assert record.finished_at is not None
+
+
+def test_a_commit_beats_a_late_wish_to_cancel(store: Store, tenant: Tenant) -> None:
+    (shot_id,) = add_shots(store, tenant, 1)
+    mine = store.claim("w")
+    assert mine is not None
+    store.cancel_shot(tenant.id, shot_id)
+    assert store.commit(mine, [new_image()]).status == "done"
+
+
+def test_racing_cancel_and_claim_agree(store: Store, tenant: Tenant) -> None:
+    ids = add_shots(store, tenant, 6)
+    start = threading.Barrier(2)
+
+    def cancel_all() -> list[str]:
+        start.wait()
+        return [store.cancel_shot(tenant.id, one).status for one in ids]
+
+    def claim_all() -> set[str]:
+        start.wait()
+        claims = set()
+        while (mine := store.claim("w")) is not None:
+            claims.add(mine.shot_id)
+        return claims
+
+    with ThreadPoolExecutor(2) as pool:
+        statuses, claimed = pool.submit(cancel_all), pool.submit(claim_all)
+    expected = {one for one, status in zip(ids, statuses.result(), strict=True) if status == "running"}
+    assert expected == claimed.result()
+
+
+# Images
+
+
+def test_a_review_is_kept_with_its_note(store: Store, tenant: Tenant) -> None:
+    add_shots(store, tenant, 1)
+    mine = store.claim("w")
+    assert mine is not None
+    (image,) = store.commit(mine, [new_image()]).images
+    assert store.image(tenant.id, image.id) == image
+    reviewed = store.review_image(tenant.id, image.id, "approved", "crisp")
+    assert (reviewed.review, reviewed.note) == ("approved", "crisp")
+    assert store.review_image(tenant.id, image.id, None).note == "crisp"
+    assert store.review_image(tenant.id, image.id, "rejected", "").note is None
+    for bad in (("maybe", None), ("approved", "\x00"), ("approved", "\ud800")):
+        with pytest.raises(BadInput):
+            store.review_image(tenant.id, image.id, *bad)
+    for call in (store.image, lambda *who: store.review_image(*who, "approved")):
+        with pytest.raises(PackshotError) as caught:
+            call(store.tenant("other").id, image.id)
+        assert caught.value.code == "not_found"
