@@ -398,3 +398,15 @@ def test_listing_packs_loads_neither_torch_nor_diffusers() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_page_on_packs_tells_every_field_and_class() -> None:
+    from typing import get_args
+
+    from packshot.models.manifest import ROLES, ClassName, Defaults, Limits, PackManifest, RoleSpec
+
+    page = (Path(__file__).parents[3] / "docs/packs.md").read_text("utf-8")
+    names = [*get_args(ClassName), *ROLES]
+    for model in (PackManifest, RoleSpec, Defaults, Limits):
+        names += model.model_fields
+    assert [name for name in names if f"`{name}`" not in page] == []
