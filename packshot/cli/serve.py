@@ -26,16 +26,18 @@ def serve(
     from cluster.local import run_forever
     from cluster.profiles import load_profile
 
-    settings = {OPEN_ACCESS: "true" if open_access(host) else "false"}
+    opened = open_access(host)
     console = stderr()
-    keys = "open to this machine" if settings[OPEN_ACCESS] == "true" else "keys needed: packshot keys create TENANT"
-    with console.status(f"starting {profile} on {host}:{port}") as status:
+    status = console.status(f"starting {profile} on {host}:{port}")
 
-        def announce(url: str) -> None:
-            status.stop()
-            console.print(f"Packshot serves {url} ({keys}). Ctrl-C ends it; accepted shots wait.", markup=False)
+    def ready(url: str) -> None:
+        status.stop()
+        who = "open to this machine" if opened else "keys needed: packshot keys create TENANT"
+        console.print(f"Packshot serves {url} ({who}). Ctrl-C ends it; accepted shots wait.", markup=False)
 
-        run_forever(load_profile(profile), host=host, port=port, settings=settings, on_ready=announce)
+    settings = {OPEN_ACCESS: str(opened).lower()}
+    with status:
+        run_forever(load_profile(profile), host=host, port=port, settings=settings, on_ready=ready)
 
 
 def open_access(host: str) -> bool:

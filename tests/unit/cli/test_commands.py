@@ -1,0 +1,255 @@
+"""`packshot …` as people and scripts call it: exit codes, stdout for machines, stderr for people."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from packshot.cli import app
+from packshot.cli.console import exit_code_of
+from packshot.cli.serve import open_access
+from packshot.errors import BadInput, EngineFailed, NotFound, PackRefused, TooLarge, Unauthorized, Unavailable
+from tests.api_studio import jpeg, png, running
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("PACKSHOT_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("PACKSHOT_OPEN_ACCESS", raising=False)
+    return tmp_path / "home"
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def last_json(result):
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def test_importing_the_commands_loads_nothing_heavy():
+    heavy = {"torch", "ray", "fastapi", "sqlalchemy", "numpy", "httpx", "diffusers", "cv2"}
+    code = f"import sys, packshot.cli; print(sorted({heavy} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize("arguments", [(), ("shot",), ("shoot",), ("serve", "--port", "70000"), ("config", "--nope")])
+def test_bad_usage_exits_with_2(arguments):
+    assert call(*arguments).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (BadInput("photo_empty", ""), 2),
+        (TooLarge("body_too_large", ""), 2),
+        (NotFound("not_found", ""), 2),
+        (PackRefused("pack_unknown", ""), 2),
+        (PackRefused("pack_corrupt", ""), 1),
+        (EngineFailed("engine_nan", ""), 1),
+        (Unavailable("not_ready", ""), 1),
+        (Unauthorized("unauthorized", ""), 1),
+    ],
+)
+def test_refused_input_exits_with_2_and_failure_with_1(error, code):
+    assert exit_code_of(error) == code
+
+
+# keys
+
+
+def test_a_new_key_is_the_only_thing_on_stdout(home):
+    result = call("keys", "create", "Brand & Co")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("pk_")
+    assert len(result.stdout.split()) == 1
+    assert "not shown again" in result.stderr
+
+
+def test_keys_are_listed_without_secrets_and_revoked_by_id(home):
+    secret = last_json(call("keys", "create", "brand", "--json"))["key"]
+    listed = call("keys", "list", "--json")
+    (row,) = last_json(listed)["keys"]
+    assert (row["tenant"], row["revoked_at"]) == ("brand", None)
+    assert secret not in listed.output
+    assert call("keys", "revoke", row["id"]).exit_code == 0
+    assert last_json(call("keys", "list", "--json"))["keys"][0]["revoked_at"] is not None
+
+
+def test_revoking_an_unknown_key_exits_with_2_and_says_why(home):
+    result = call("keys", "revoke", "ky_unknown", "--json")
+    assert result.exit_code == 2
+    assert "not_found" in result.stderr
+    assert last_json(result)["error"]["code"] == "not_found"
+
+
+# packs, config, serve
+
+
+def test_packs_are_listed_with_their_state(home):
+    result = call("packs", "list", "--json")
+    names = [pack["name"] for pack in last_json(result)["packs"]]
+    assert result.exit_code == 0
+    assert {"sd15", "sd2", "sdxl"} <= set(names)
+    assert "sd15" in result.stderr
+
+
+def test_a_pack_is_shown_and_an_unknown_one_exits_with_2(home):
+    assert last_json(call("packs", "show", "sd15", "--json"))["name"] == "sd15"
+    result = call("packs", "show", "nothing")
+    assert (result.exit_code, "pack_unknown" in result.stderr) == (2, True)
+
+
+def test_verifying_a_pack_whose_files_are_missing_exits_with_1(home, monkeypatch):
+    monkeypatch.setenv("HF_HUB_CACHE", str(home / "hub"))
+    result = call("packs", "verify", "sd15", "--json")
+    told = last_json(result)
+    assert (result.exit_code, told["ok"]) == (1, False)
+    assert {row["status"] for row in told["files"]} == {"missing"}
+
+
+def test_config_prints_yaml_that_serve_takes(home):
+    result = call("config", "--profile", "laptop")
+    assert yaml.safe_load(result.stdout)["applications"][0]["import_path"] == "graphs.product_shot:app"
+    assert call("config", "--profile", "nowhere").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("host", "wish", "opened"),
+    [("127.0.0.1", None, True), ("::1", "true", True), ("localhost", "false", False), ("0.0.0.0", None, False)],
+)
+def test_only_a_loopback_host_is_served_without_keys(monkeypatch, host, wish, opened):
+    monkeypatch.delenv("PACKSHOT_OPEN_ACCESS", raising=False)
+    if wish:
+        monkeypatch.setenv("PACKSHOT_OPEN_ACCESS", wish)
+    assert open_access(host) is opened
+
+
+def test_open_access_on_another_host_is_refused(monkeypatch):
+    monkeypatch.setenv("PACKSHOT_OPEN_ACCESS", "1")
+    assert call("serve", "--host", "0.0.0.0").exit_code == 2
+
+
+# shoot
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """A server whose shots are finished by a worker thread; prompts with `fail` in them fail."""
+    stop = threading.Event()
+    with running(tmp_path_factory.mktemp("shoot")) as api:
+
+        def work():
+            while not stop.wait(0.05):
+                while (claim := api.store.claim("worker")) is not None:
+                    if "fail" in claim.request["prompt"]:
+                        api.store.fail(claim, "engine_nan", "not a number", retryable=False)
+                        continue
+                    api.store.heartbeat(claim, step=8, steps=16)
+                    api.commit(claim)
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        yield api
+        stop.set()
+        worker.join()
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "mug.jpg"
+    path.write_bytes(jpeg())
+    return path
+
+
+def shoot(served, monkeypatch, photo, *arguments):
+    monkeypatch.setenv("PACKSHOT_KEY", served.key)
+    return call("shoot", photo, "--host", served.url, "--out", photo.parent / "out", "--json", *arguments)
+
+
+def test_shoot_writes_a_picture_per_prompt_and_seed(served, monkeypatch, photo):
+    result = shoot(
+        served,
+        monkeypatch,
+        photo,
+        "--prompt",
+        "on marble",
+        "--prompt",
+        "on oak",
+        "--box",
+        "10,10,90,80",
+        "-n",
+        2,
+        "--seed",
+        7,
+    )
+    assert result.exit_code == 0, result.output
+    told = last_json(result)
+    names = [os.path.basename(image["path"]) for image in told["images"]]
+    assert names == ["mug-01-seed7.png", "mug-02-seed8.png", "mug-03-seed7.png", "mug-04-seed8.png"]
+    assert [image["seed"] for image in told["images"]] == [7, 8, 7, 8]
+    assert {image["verdict"]["level"] for image in told["images"]} == {"ok"}
+    assert {"upload", "mask", "shots", "download", "total"} <= set(told["timing_ms"])
+    files = {path.name for path in (photo.parent / "out").iterdir()}
+    assert files == {*names, "mug-cutout.png", "mug-mask.png"}
+    assert "on oak" in result.stderr
+
+
+def test_shoot_on_white_needs_no_prompt(served, monkeypatch, photo):
+    result = shoot(served, monkeypatch, photo, "--background", "white", "--point", "50,40", "--canvas", "640x480")
+    assert result.exit_code == 0, result.output
+    assert len(last_json(result)["images"]) == 1
+
+
+def test_a_shot_that_fails_exits_with_1_and_keeps_what_was_made(served, monkeypatch, photo):
+    result = shoot(served, monkeypatch, photo, "--prompt", "on marble", "--prompt", "please fail")
+    assert result.exit_code == 1
+    assert "engine_nan" in result.stderr
+    assert (photo.parent / "out" / "mug-01-seed0.png").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--prompt", "x", "--box", "1,2,3"),
+        ("--prompt", "x", "--box", "a,b,c,d"),
+        ("--prompt", "x", "--point", "1"),
+        ("--prompt", "x", "--canvas", "1024"),
+        ("--prompt", "x", "--canvas", "63x1024"),
+        ("--prompt", "x", "--box", "10,10,900,80"),
+        ("--prompt", "a" * 3000),
+        ("--background", "blue"),
+        ("--prompt", "x", "-n", "0"),
+    ],
+)
+def test_what_the_api_or_the_command_refuses_exits_with_2(served, monkeypatch, photo, arguments):
+    assert shoot(served, monkeypatch, photo, *arguments).exit_code == 2
+
+
+def test_a_photo_that_is_none_exits_with_2(served, monkeypatch, tmp_path):
+    text = tmp_path / "notes.txt"
+    text.write_text("not a photo")
+    lying = tmp_path / "lying.png"
+    lying.write_bytes(jpeg())
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(png()[:100])
+    for path in (text, lying, cut, tmp_path / "missing.jpg", tmp_path):
+        assert shoot(served, monkeypatch, path, "--background", "white").exit_code == 2, path
+
+
+def test_a_server_that_is_not_there_exits_with_1(photo, monkeypatch):
+    monkeypatch.setattr("packshot.client.Client.wait_ready.__defaults__", (0.1,))
+    result = call("shoot", photo, "--background", "white", "--host", "http://127.0.0.1:9")
+    assert (result.exit_code, "not_ready" in result.stderr) == (1, True)
+
+
+def test_a_wrong_key_exits_with_1(served, photo, monkeypatch):
+    monkeypatch.setenv("PACKSHOT_KEY", "pk_wrong")
+    result = call("shoot", photo, "--background", "white", "--host", served.url)
+    assert (result.exit_code, "unauthorized" in result.stderr) == (1, True)
