@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -28,8 +29,6 @@ def encodes(http: httpx.Client) -> float:
 
 def settled(http: httpx.Client, at_least: float, timeout_s: float = 30.0) -> float:
     """The counter after it reached `at_least` and then kept still over three report intervals."""
-    import time
-
     give_up_at = time.monotonic() + timeout_s
     while (value := encodes(http)) < at_least and time.monotonic() < give_up_at:
         time.sleep(0.5)
