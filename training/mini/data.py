@@ -1,0 +1,48 @@
+"""Scenes on disk: uint8 shards that a renderer writes and the VAE and the painter read, while it is still writing."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from training.scenes import render
+
+SHARD_IMAGES = 32
+
+
+def write_shards(folder: Path, images: int, size_px: int, first_seed: int, device: str = "cpu") -> None:
+    """Render shards of SHARD_IMAGES scenes; shards that are already there are kept, so a stopped run goes on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    start, drawn = time.perf_counter(), 0
+    for number in range(images // SHARD_IMAGES):
+        path = folder / f"{first_seed + number:06d}.npz"
+        if path.exists():
+            continue
+        batch = render(SHARD_IMAGES, size_px, seed=first_seed + number, device=device)
+        part = path.with_suffix(".part")
+        with part.open("wb") as file:
+            np.savez(
+                file,
+                image=batch.image.cpu().numpy(),
+                mask=(batch.mask * 255).round().to(torch.uint8).cpu().numpy(),
+                edges=batch.edges.cpu().numpy(),
+                attributes=batch.attributes.numpy(),
+            )
+        os.replace(part, path)
+        drawn += SHARD_IMAGES
+        print(f"{folder.name}: {drawn} scenes, {drawn / (time.perf_counter() - start):.1f}/s", flush=True)
+
+
+def read_shards(folder: Path, limit: int | None = None) -> dict[str, np.ndarray]:
+    """All shards at hand, joined: image NxSxSx3, mask NxSxS, edges NxSxS (uint8), attributes Nx9 (int64)."""
+    paths = sorted(folder.glob("*.npz"))[: limit and -(-limit // SHARD_IMAGES)]
+    if not paths:
+        raise FileNotFoundError(
+            f"{folder} must hold scene shards, got none; run `python -m training.mini scenes` first"
+        )
+    parts = [np.load(path) for path in paths]
+    return {key: np.concatenate([part[key] for part in parts]) for key in ("image", "mask", "edges", "attributes")}

@@ -1,0 +1,248 @@
+"""Products as turned shapes: a profile polygon in (s, y), swept around a rounded-rectangle core.
+
+A round bottle has no core; a box is a thin profile around a wide core. One table of signed distances per product lets a
+whole batch of different shapes be traced at once. A product stands on y = 0; its largest extent is about 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+
+S0, S1, Y0, Y1, CELLS = -0.12, 1.08, -0.12, 1.18, 88  # what the table covers, and its cells a side
+MAX_POINTS = 30
+
+
+@dataclass
+class Shapes:
+    """N products. Every tensor is float32 with N first."""
+
+    table: torch.Tensor  # N, CELLS, CELLS: signed distance at (y, s)
+    core: torch.Tensor  # N, 2: half width in x and z of the core
+    shift: torch.Tensor  # N: s = distance from the core + shift
+    yaw: torch.Tensor  # N, radians
+    size: torch.Tensor  # N: scale
+    place: torch.Tensor  # N, 2: x, z on the floor
+    handle: torch.Tensor  # N, 4: x, y, ring radius, wire radius (0 = none)
+    extent: torch.Tensor  # N, 2: half width, height, in own units
+    zones: torch.Tensor  # N, 4: cap above y, saucer below y, interior within s, interior above y
+    label: torch.Tensor  # N, 4: y low, y high, half angle or half width, kind (0 none, 1 wrap, 2 patch)
+    colours: torch.Tensor  # N, 5, 3: body, cap, label, ink, interior
+    finish: torch.Tensor  # N, 3: gloss 0..1, sharpness, glass 0..1
+    glyphs: torch.Tensor  # N, 12, 24: 0 or 1, ink on the label
+
+    def to(self, device: torch.device | str) -> Shapes:
+        return Shapes(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+
+def _curve(a: tuple[float, float], b: tuple[float, float], bulge: float, n: int = 5) -> list[tuple[float, float]]:
+    """Points from a to b (excluded), bent sideways."""
+    t = np.linspace(0, 1, n, endpoint=False)
+    dx, dy = b[0] - a[0], b[1] - a[1]
+    bend = bulge * np.sin(np.pi * t)
+    return [(float(a[0] + dx * u - dy * w), float(a[1] + dy * u + dx * w)) for u, w in zip(t, bend, strict=True)]
+
+
+def profile(family: str, rng: np.random.Generator) -> tuple[list[tuple[float, float]], dict[str, object]]:
+    """The polygon of one product (from the axis at the bottom, around, back to the axis) and its other traits."""
+    u = lambda low, high: float(rng.uniform(low, high))  # noqa: E731
+    r = u(0.17, 0.26)
+    traits: dict[str, object] = {"cap_y": 9.0, "label": (0.0, 0.0, 0.0, 0.0)}
+    if family in ("bottle", "glass"):
+        r, neck, shoulder, cap = u(0.15, 0.22), u(0.05, 0.085), u(0.55, 0.72), u(0.84, 0.9)
+        points = [
+            (0, 0),
+            (r * 0.95, 0),
+            (r, 0.02),
+            *_curve((r, shoulder), (neck, shoulder + u(0.06, 0.14)), u(0.05, 0.3)),
+            (neck, cap),
+            (neck * u(1.05, 1.35), cap),
+            (neck * 1.2, 1.0),
+            (0, 1.0),
+        ]
+        traits |= {"cap_y": cap, "label": (0.14, shoulder - 0.08, u(0.8, 1.6), rng.integers(0, 3))}
+    elif family == "jar":
+        r, h = u(0.27, 0.38), u(0.55, 0.75)
+        cap = h * u(0.72, 0.8)
+        points = [
+            (0, 0),
+            (r * 0.93, 0),
+            (r, 0.03),
+            (r, cap - 0.05),
+            (r * 0.92, cap - 0.01),
+            (r * 0.92, cap),
+            (r * 0.98, cap),
+            (r * 0.98, h - 0.015),
+            (r * 0.95, h),
+            (0, h),
+        ]
+        traits |= {"cap_y": cap, "label": (0.1, cap - 0.1, u(0.7, 1.6), rng.integers(0, 3))}
+    elif family in ("mug", "cup", "bowl"):
+        h = {"mug": u(0.6, 0.8), "cup": u(0.4, 0.5), "bowl": u(0.28, 0.4)}[family]
+        top = {"mug": u(0.28, 0.36), "cup": u(0.28, 0.34), "bowl": u(0.45, 0.55)}[family]
+        low = top * {"mug": u(0.85, 1.0), "cup": u(0.5, 0.65), "bowl": u(0.3, 0.5)}[family]
+        base, wall, fill = (0.05 if family == "cup" else 0.0), 0.035, u(0.12, 0.3) * h
+        bulge = 0.0 if family == "mug" else -u(0.1, 0.25)
+        saucer = (
+            [(0, 0), (0.3, 0), (0.5, 0.045), (0.52, 0.065), (0.3, 0.045), (low, 0.045)] if family == "cup" else [(0, 0)]
+        )
+        outer = [*saucer, *_curve((low, base), (top, base + h), bulge)]
+        inner_y = base + h - fill
+        points = [
+            *outer,
+            (top, base + h),
+            (top - wall, base + h),
+            (max(top - wall - fill * 0.25 * (family != "mug"), 0.1), inner_y),
+            (0, inner_y),
+        ]
+        traits |= {"interior": (top - wall * 0.6, inner_y - 0.03), "saucer_y": 0.07 if family == "cup" else -1.0}
+        if family == "mug" or (family == "cup" and rng.random() < 0.8):
+            ring = h * u(0.22, 0.3)
+            traits["handle"] = ((low + top) / 2 + ring * 0.55, base + h * 0.52, ring, u(0.03, 0.045))
+        if family == "mug" and rng.random() < 0.5:
+            traits["label"] = (0.18, h - 0.16, u(0.4, 0.8), 2)
+    elif family == "can":
+        r, h = u(0.2, 0.3), u(0.7, 0.95)
+        points = [
+            (0, 0),
+            (r * 0.85, 0),
+            (r, 0.05),
+            (r, h - 0.06),
+            (r * 0.88, h),
+            (r * 0.82, h),
+            (r * 0.8, h - 0.03),
+            (0, h - 0.03),
+        ]
+        traits |= {"cap_y": h - 0.045, "label": (0.1, h - 0.12, 3.2, 1)}
+    elif family == "tube":
+        r = u(0.14, 0.2)
+        points = [(0, 0), (r * 0.7, 0), (r * 0.7, 0.16), (r, 0.19), (r, 0.95), (r * 0.98, 1.0), (0, 1.0)]
+        traits |= {"cap_y": -1.0, "tube_cap": 0.17, "label": (0.32, 0.82, 0.9, rng.integers(1, 3))}
+    elif family == "vase":
+        h, belly, foot, lip = u(0.7, 1.0), u(0.25, 0.4), u(0.12, 0.2), u(0.06, 0.16)
+        mid = h * u(0.35, 0.5)
+        points = [
+            (0, 0),
+            *_curve((foot, 0), (belly, mid), -u(0.1, 0.3)),
+            *_curve((belly, mid), (lip, h), -u(0.05, 0.2)),
+            (lip, h),
+            (0, h - 0.01),
+        ]
+    elif family == "soap":
+        r, h = u(0.05, 0.11), u(0.18, 0.3)
+        points = [(-1, 0), (0, 0), *_curve((r * 0.4, 0), (r * 0.4, h), -u(0.25, 0.5), 7), (0, h), (-1, h)]
+        traits |= {"core": (u(0.25, 0.4), u(0.14, 0.22))}
+    elif family == "perfume":
+        h, cap, neck = u(0.5, 0.75), u(0.14, 0.25), u(-0.03, 0.0)
+        r = u(0.03, 0.06)
+        points = [
+            (-1, 0),
+            (r * 0.7, 0),
+            (r, 0.03),
+            (r, h - 0.03),
+            (r * 0.6, h),
+            (-0.06 + neck, h),
+            (-0.06 + neck, h + cap),
+            (-1, h + cap),
+        ]
+        traits |= {
+            "core": (u(0.16, 0.26), u(0.10, 0.13)),
+            "cap_y": h + 0.01,
+            "label": (0.1, h - 0.12, u(0.1, 0.16), rng.integers(0, 2) * 2),
+        }
+    else:  # box
+        h, r = u(0.45, 1.0), 0.015
+        points = [(-1, 0), (r, 0), (r, h), (-1, h)]
+        traits |= {
+            "core": (u(0.16, 0.42), u(0.1, 0.3)),
+            "label": (h * 0.2, h * u(0.6, 0.9), u(0.1, 0.3), rng.integers(0, 3)),
+        }
+    return points, traits
+
+
+def distance_table(points: torch.Tensor) -> torch.Tensor:
+    """Signed distance to closed polygons. points: N, MAX_POINTS, 2. Returns N, CELLS, CELLS at (y, s)."""
+    s = torch.linspace(S0, S1, CELLS, device=points.device)
+    y = torch.linspace(Y0, Y1, CELLS, device=points.device)
+    ps, py = s[None, :].expand(CELLS, CELLS), y[:, None].expand(CELLS, CELLS)
+    best = torch.full((len(points), CELLS, CELLS), 1e9, device=points.device)
+    inside = torch.zeros_like(best, dtype=torch.bool)
+    for k in range(MAX_POINTS):
+        a, b = points[:, k, :, None, None], points[:, (k + 1) % MAX_POINTS, :, None, None]
+        ex, ey = b[:, 0] - a[:, 0], b[:, 1] - a[:, 1]
+        wx, wy = ps - a[:, 0], py - a[:, 1]
+        t = ((wx * ex + wy * ey) / (ex * ex + ey * ey).clamp_min(1e-9)).clamp(0, 1)
+        dx, dy = wx - ex * t, wy - ey * t
+        best = torch.minimum(best, dx * dx + dy * dy)
+        crosses = (a[:, 1] > py) != (b[:, 1] > py)
+        at = a[:, 0] + ex * (py - a[:, 1]) / torch.where(ey.abs() < 1e-9, torch.full_like(ey, 1e-9), ey)
+        inside ^= crosses & (ps < at)
+    return torch.where(inside, -1.0, 1.0) * best.sqrt()
+
+
+def _colour(rng: np.random.Generator) -> np.ndarray:
+    """A packaging colour: often white, black or muted, sometimes loud."""
+    kind = rng.random()
+    if kind < 0.22:
+        return np.full(3, rng.uniform(0.82, 0.97)) * rng.uniform(0.96, 1.0, 3)
+    if kind < 0.34:
+        return np.full(3, rng.uniform(0.04, 0.16)) * rng.uniform(0.8, 1.2, 3)
+    hue, saturation, value = rng.random(), rng.uniform(0.15, 0.85), rng.uniform(0.25, 0.95)
+    k = (np.array([5.0, 3.0, 1.0]) + hue * 6) % 6
+    return value - value * saturation * np.clip(np.minimum(k, 4 - k), 0, 1)
+
+
+def sample_shapes(families: list[str], rng: np.random.Generator) -> Shapes:
+    """One random product of each family named."""
+    rows: dict[str, list[object]] = {f.name: [] for f in fields(Shapes)}
+    polygons = []
+    for family in families:
+        points, traits = profile(family, rng)
+        core = np.array(traits.get("core", (0.0, 0.0)), dtype=np.float32)
+        shift = float(core.min())
+        # A profile around a core names its left end -1: the medial axis of the core.
+        polygon = np.array([(0.0 if s <= -1 else s + shift, y) for s, y in points], dtype=np.float32)
+        # The left edge runs out of the table, so that the axis is no surface.
+        polygon[0, 0] = polygon[-1, 0] = S0 - 1.0
+        polygons.append(np.concatenate([polygon, np.repeat(polygon[-1:], MAX_POINTS - len(polygon), 0)]))
+        handle = traits.get("handle", (0.0, 0.5, 0.1, 0.0))
+        reach = float(polygon[:, 0].max()) - shift
+        half = max(float(core.max()) + reach, handle[0] + handle[2] + handle[3] if handle[3] else 0.0)
+        rows["core"].append(core)
+        rows["shift"].append(shift)
+        wide = core.max() > 0
+        rows["yaw"].append(
+            rng.uniform(-0.75, 0.75) if wide else rng.uniform(-0.9, 0.9) + (np.pi if rng.random() < 0.4 else 0.0)
+        )
+        rows["size"].append(1.0)
+        rows["place"].append((0.0, 0.0))
+        rows["handle"].append(handle)
+        rows["extent"].append((half * (1.42 if wide else 1.02), float(polygon[:, 1].max()) + 0.01))
+        tube_cap = float(traits.get("tube_cap", -1.0))
+        inner = traits.get("interior", (-1.0, 9.0))
+        rows["zones"].append(
+            (traits["cap_y"] if tube_cap < 0 else 9.0, max(float(traits.get("saucer_y", -1.0)), tube_cap), *inner)
+        )
+        rows["label"].append(traits["label"] if rng.random() < 0.85 else (0, 0, 0, 0))
+        body, cap, label, ink, interior = (_colour(rng) for _ in range(5))
+        if rng.random() < 0.3 or family in ("mug", "cup", "bowl"):
+            cap = body
+        if family in ("mug", "cup") and rng.random() < 0.6:
+            interior = np.array([0.24, 0.13, 0.07]) if rng.random() < 0.7 else np.array([0.72, 0.5, 0.25])
+        rows["colours"].append(np.stack([body, cap, label, ink, interior]).clip(0.02, 0.98))
+        glossy = rng.random() < 0.6
+        glass = 0.55 if family == "glass" or (family in ("perfume", "vase") and rng.random() < 0.25) else 0.0
+        rows["finish"].append(
+            (rng.uniform(0.35, 0.8) if glossy or glass else rng.uniform(0.0, 0.2), rng.uniform(25, 90), glass)
+        )
+        ink_map = np.zeros((12, 24), np.float32)
+        for line in range(1, 11, int(rng.integers(2, 4))):
+            a, b = sorted(rng.integers(2, 22, 2))
+            ink_map[line, a : b + 2] = rng.random(b + 2 - a) < 0.8
+        if rng.random() < 0.4:
+            ink_map[2:5, 8:16] = 1
+        rows["glyphs"].append(ink_map)
+    tensors = {k: torch.tensor(np.asarray(v, dtype=np.float32)) for k, v in rows.items() if k != "table"}
+    return Shapes(table=distance_table(torch.tensor(np.asarray(polygons))), **tensors)
