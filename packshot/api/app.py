@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import anyio
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
@@ -48,7 +49,8 @@ def create_app(
     """The app. `studio_dir`: the page's files, served at `/`; `loopback_port`: the port that Host must name under open access."""
     meter = meter or NoMeter()
     app = FastAPI(title="Packshot", version=packshot.__version__, openapi_url=None, docs_url=None, redoc_url=None)
-    app.state.services = Services(store, studio, decoder, settings, meter, loopback_port)
+    turns = anyio.CapacityLimiter(settings.decode_workers)
+    app.state.services = Services(store, studio, decoder, settings, meter, turns, loopback_port)
     for part in (photos, masks, events, shots, images, session, ops):
         app.include_router(part.router)
     ops.add_page(app, studio_dir)
@@ -66,7 +68,7 @@ def create_app(
 
 def _document(app: FastAPI) -> dict[str, Any]:
     """FastAPI's document plus what it cannot see: bodies that we read ourselves, the one error shape, the schemes."""
-    document = get_openapi(title=app.title, version=app.version, routes=app.routes, description=__doc__ and _PREFACE)
+    document = get_openapi(title=app.title, version=app.version, routes=app.routes, description=_PREFACE)
     _, bodies = models_json_schema(
         [(model, "validation") for model in BODIES], ref_template="#/components/schemas/{model}"
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -14,22 +16,26 @@ from packshot.api.answers import file_answer, mask_json, photo_json, server_timi
 from packshot.api.auth import Caller
 from packshot.api.limits import to_the_end, with_client
 from packshot.api.schemas import MaskRequest
-from packshot.api.services import Wired, in_thread
-from packshot.errors import BadInput
+from packshot.api.services import Services, Wired, in_thread
+from packshot.errors import BadInput, Overloaded
+from packshot.imaging.codec import NormalisedPhoto
 from packshot.imaging.prompts import check_prompts
 from packshot.store.records import MaskRecord
 from packshot.types import Prompts
 
 router = APIRouter(prefix="/v1/photos", tags=["photos"])
 
+MAX_WAITING = 64
+"""Uploads that wait for a decode worker of this replica; more are told to try again."""
+
 
 @router.post("", status_code=201, summary="Upload a photo")
 async def upload_photo(request: Request, services: Wired, tenant: Caller) -> JSONResponse:
     """Multipart `file`: JPEG, PNG or WebP. The same bytes give the same id."""
-    data, claimed_type = await _uploaded(request)
-    started = time.perf_counter()
-    photo = await with_client(request, in_thread(services.decoder.normalise, data, claimed_type))
-    decode_ms = (time.perf_counter() - started) * 1000
+    async with _upload(request) as file:
+        started = time.perf_counter()
+        photo = await with_client(request, _decoded(services, file))
+        decode_ms = (time.perf_counter() - started) * 1000
     record = await to_the_end(
         in_thread(
             services.store.add_photo,
@@ -47,7 +53,9 @@ async def upload_photo(request: Request, services: Wired, tenant: Caller) -> JSO
     return JSONResponse(answer, status_code=201, headers=headers)
 
 
-async def _uploaded(request: Request) -> tuple[bytes, str | None]:
+@asynccontextmanager
+async def _upload(request: Request) -> AsyncIterator[UploadFile]:
+    """The part `file`, on disk where it is large. Raises BadInput, TooLarge."""
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         got = request.headers.get("content-type", "none")
         raise BadInput("invalid_request", f"An upload is multipart/form-data with a part `file`, got {got}.")
@@ -59,7 +67,16 @@ async def _uploaded(request: Request) -> tuple[bytes, str | None]:
                 f"The upload must hold a part `file`, got {sorted(form.keys())}.",
                 errors=[{"loc": ["file"], "msg": "is missing"}],
             )
-        return await file.read(), file.content_type
+        yield file
+
+
+async def _decoded(services: Services, file: UploadFile) -> NormalisedPhoto:
+    """The photo, once a decode worker is free. Uploads wait on disk and not in threads, which other routes need."""
+    turn = services.decode_turns
+    if turn.statistics().tasks_waiting >= MAX_WAITING:
+        raise Overloaded("busy", f"At most {MAX_WAITING} uploads wait to be decoded; try again.", retry_after_s=2)
+    async with turn:
+        return await in_thread(services.decoder.normalise, await file.read(), file.content_type)
 
 
 @router.get(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, TypeVar, cast
 
+import anyio
 import anyio.to_thread
 from fastapi import Depends, Request
 
@@ -26,13 +27,18 @@ class Decoder(Protocol):
 
 @dataclass(frozen=True)
 class Services:
-    """Everything behind the API. `loopback_port`: the port that Host must name under open access, None = any."""
+    """Everything behind the API.
+
+    `decode_turns`: who may decode, one for each of the decoder's workers. `loopback_port`: the port that Host must name
+    under open access, None = any.
+    """
 
     store: Store
     studio: Studio
     decoder: Decoder
     settings: Settings
     meter: Meter
+    decode_turns: anyio.CapacityLimiter
     loopback_port: int | None = None
 
 

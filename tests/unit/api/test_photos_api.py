@@ -3,6 +3,7 @@
 import hashlib
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -204,3 +205,17 @@ def test_a_fault_of_ours_is_a_500_that_tells_nothing_but_the_request_id(api):
     assert code_of(answer) == (500, "internal")
     assert "secret" not in answer.text
     assert answer.headers["x-request-id"] in answer.json()["detail"]
+
+
+def test_more_uploads_than_may_wait_are_told_to_try_again(api, monkeypatch):
+    monkeypatch.setattr("packshot.api.photos.MAX_WAITING", 0)
+    answer = upload(api.http, png(shade=5))
+    assert code_of(answer) == (429, "busy")
+    assert answer.headers["retry-after"] == "2"
+
+
+def test_uploads_at_once_wait_for_their_turn(api):
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda shade: upload(api.http, png(shade=shade)), range(200, 208)))
+    assert [answer.status_code for answer in answers] == [201] * 8
+    assert len({answer.json()["id"] for answer in answers}) == 8

@@ -1,0 +1,117 @@
+"""The OpenAPI document and the integrators' page agree with the code."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from packshot.api.events import MAX_SHOTS
+from packshot.api.limits import MAX_JSON_BYTES
+from packshot.api.problems import STATUSES, code_rows, status_of
+from packshot.api.schemas import MAX_SEED, ShotRequest
+from packshot.api.shots import MAX_WAIT_S
+from packshot.client import error_of
+from packshot.errors import KINDS, EngineFailed, PackshotError
+from packshot.settings import Settings
+from tests.api_studio import code_of
+
+PAGE = Path(__file__).parents[3] / "docs/integrator.md"
+
+
+def code_table():
+    lines = ["| code | status | what it means |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| `{code}` | {status} | {sentence} |" for code, status, sentence in code_rows())])
+
+
+def test_every_kind_of_error_has_a_status_and_no_other_has():
+    assert set(STATUSES) == set(KINDS)
+
+
+def test_a_code_belongs_to_one_kind():
+    codes = [code for kind in KINDS for code in kind.codes]
+    assert len(codes) == len(set(codes))
+
+
+def test_a_kind_below_another_has_its_status():
+    class Worse(EngineFailed):
+        pass
+
+    assert status_of(Worse("engine_crash", "x")) == 500
+
+
+def test_the_integrators_page_lists_every_code():
+    assert code_table() in PAGE.read_text(), f"docs/integrator.md must hold this table:\n{code_table()}"
+
+
+def test_the_integrators_page_lists_every_field_of_a_shot():
+    named = set(re.findall(r"`(\w+)`", PAGE.read_text()))
+    assert set(ShotRequest.model_fields) <= named
+
+
+def test_the_integrators_page_tells_the_limits_in_force():
+    page, settings = PAGE.read_text(), Settings.model_fields
+    told = {
+        "max_body_bytes": (f"over {settings['max_body_bytes'].default // 2**20} MiB", f"{MAX_JSON_BYTES // 1024} KiB"),
+        "max_queued_shots": (f"{settings['max_queued_shots'].default:,} waiting shots",),
+        "max_prompt_chars": (f"at most {settings['max_prompt_chars'].default:,} characters",),
+        "max_images": (f"1 to {settings['max_images'].default}, each with the next seed",),
+        "max_layers": (f"1 to {settings['max_layers'].default} of",),
+        "waits": (f"(at most {MAX_WAIT_S:g})", f"up to {MAX_SHOTS} shots", f"0 to {MAX_SEED} "),
+    }
+    for name, phrases in told.items():
+        for phrase in phrases:
+            assert phrase in page, (name, phrase)
+
+
+@pytest.fixture(scope="module")
+def document(api_server):
+    return api_server.http.get("/openapi.json").json()
+
+
+def test_the_document_lists_every_code(document):
+    code = document["components"]["schemas"]["Problem"]["properties"]["code"]
+    assert code["enum"] == [row[0] for row in code_rows()]
+
+
+def test_every_operation_documents_problems_and_its_key(document):
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            told = operation["responses"]["default"]["content"]
+            assert list(told) == ["application/problem+json"], (method, path)
+            is_open = path in ("/healthz", "/readyz", "/v1/session")
+            assert ("security" in operation) is not is_open, (method, path)
+            assert operation["summary"], (method, path)
+
+
+def test_every_reference_of_the_document_leads_somewhere(document):
+    def references(node):
+        if isinstance(node, dict):
+            yield from ([node["$ref"]] if "$ref" in node else [])
+            for value in node.values():
+                yield from references(value)
+        elif isinstance(node, list):
+            for value in node:
+                yield from references(value)
+
+    found = set(references(document))
+    assert "#/components/schemas/ShotRequest" in found
+    for reference in found:
+        assert reference.removeprefix("#/components/schemas/") in document["components"]["schemas"]
+
+
+def test_every_field_of_every_body_is_described(document):
+    for name in ("ShotRequest", "LayerIn", "CanvasIn", "MaskRequest", "ReviewRequest", "SessionRequest"):
+        schema = document["components"]["schemas"][name]
+        assert schema["additionalProperties"] is False
+        for field, told in schema["properties"].items():
+            assert told.get("description"), (name, field)
+            if name != "SessionRequest" and field not in ("layers", "mask_id", "review"):
+                assert "default" in told or field in ("canvas", "points", "boxes"), (name, field)
+
+
+def test_the_client_raises_what_the_server_raised(api):
+    answer = api.http.get("/v1/shots/sh_unknown")
+    assert code_of(answer) == (404, "not_found")
+    error = error_of(answer)
+    assert isinstance(error, PackshotError)
+    assert (type(error).__name__, error.code, error.detail) == ("NotFound", "not_found", answer.json()["detail"])
