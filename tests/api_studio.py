@@ -103,6 +103,7 @@ class Api:
     studio: BoxStudio
     settings: Settings
     registry: CollectorRegistry
+    _mask_id: str = ""
     _photos: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def photo(self, shade: int = 0) -> dict[str, Any]:
@@ -119,8 +120,9 @@ class Api:
         return answer.json()["masks"][0]
 
     def request(self, **fields: Any) -> dict[str, Any]:
-        """The smallest shot request on a fresh mask, with `fields` over it."""
-        return {"layers": [{"mask_id": self.mask()["id"]}], **fields}
+        """The smallest shot request, with `fields` over it; its mask is every such request's."""
+        self._mask_id = self._mask_id or self.mask()["id"]
+        return {"layers": [{"mask_id": self._mask_id}], **fields}
 
     def shot(self, **fields: Any) -> str:
         """The id of a shot just accepted."""

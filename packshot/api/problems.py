@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
@@ -100,11 +100,11 @@ def answer(error: PackshotError, request_id: str) -> JSONResponse:
     )
 
 
-def refused_fields(problems: Iterable[Any], *, where: Sequence[str] = ()) -> BadInput:
+def refused_fields(problems: Iterable[Any]) -> BadInput:
     """Pydantic's findings as ours. Values that a client sent are quoted short, never whole."""
     found = list(problems)
     unreadable = any(problem["type"] in ("json_invalid", "finite_number") for problem in found)
-    errors = [{"loc": [*where, *problem["loc"]], "msg": _sentence(problem)} for problem in found[:20]]
+    errors = [{"loc": [*map(_short, problem["loc"])], "msg": _sentence(problem)} for problem in found[:20]]
     first = errors[0]
     place = ".".join(str(part) for part in first["loc"]) or "body"
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
@@ -121,8 +121,11 @@ def _sentence(problem: Any) -> str:
     received = problem.get("input")
     if isinstance(received, (dict, list)):
         received = type(received).__name__
-    shown = repr(received)
-    return f"{problem['msg']}, got {shown if len(shown) <= 60 else shown[:57] + '…'}"
+    return f"{problem['msg']}, got {_short(repr(received))}"
+
+
+def _short(part: int | str) -> int | str:
+    return part if isinstance(part, int) or len(part) <= 60 else part[:59] + "…"
 
 
 def as_problem(error: Exception) -> PackshotError:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from packshot.cli.config import DEFAULT_PROFILE
-from packshot.cli.console import AsJson, put_json, stderr, table, told
-from packshot.errors import BadInput, EngineFailed
+from packshot.cli.console import FAILED, AsJson, put_json, stderr, table, told
+from packshot.errors import BadInput
 
 if TYPE_CHECKING:
     from packshot.client import Client, MaskAnswer, ShotAnswer
@@ -54,7 +54,7 @@ def shoot(
         clock.lap("start")
         from packshot.client import Client
 
-        with Client(url, os.environ.get(KEY_VARIABLE)) as client:
+        with Client(url, os.environ.get(KEY_VARIABLE) if host else None) as client:
             client.wait_ready()
             media_type = _MEDIA_TYPES.get(photo.suffix.lower(), "application/octet-stream")
             uploaded = client.upload(photo.read_bytes(), media_type)
@@ -77,9 +77,14 @@ def shoot(
             for row in _with_prompts(made, prompt, images)
         ),
     )
+    failures = [_failure(shot) for shot in ended if shot["status"] != "done"]
+    for failure in failures:
+        typer.echo(f"packshot: {failure['detail']} [{failure['code']}]", err=True)
     if as_json:
-        put_json({"images": made, "timing_ms": clock.timing_ms})
-    _raise_failures(ended)
+        told_failures = {"errors": failures} if failures else {}
+        put_json({"images": made, "timing_ms": clock.timing_ms, **told_failures})
+    if failures:
+        raise typer.Exit(FAILED)
 
 
 @contextmanager
@@ -148,14 +153,9 @@ def _with_prompts(made: list[dict[str, Any]], prompts: list[str] | None, images:
         yield {**row, "prompt": prompts[number // images] if prompts and number // images < len(prompts) else ""}
 
 
-def _raise_failures(ended: list[ShotAnswer]) -> None:
-    failed = [shot for shot in ended if shot["status"] != "done"]
-    if failed:
-        why = failed[0].get("error", {"code": failed[0]["status"], "detail": "it was cancelled"})
-        raise EngineFailed(
-            "engine_failed",
-            f"{len(failed)} of {len(ended)} shots did not finish; the first: {why['code']}: {why['detail']}",
-        )
+def _failure(shot: ShotAnswer) -> dict[str, str]:
+    why = shot.get("error", {"code": shot["status"], "detail": "somebody cancelled it"})
+    return {"shot": shot["id"], "code": why["code"], "detail": f"shot {shot['id']}: {why['detail']}"}
 
 
 def _numbers(text: str, count: int, form: str) -> Any:

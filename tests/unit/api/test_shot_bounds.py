@@ -158,7 +158,7 @@ def test_unknown_engines_and_masks_have_codes(api):
 
 
 def test_a_mask_deleted_meanwhile_is_a_404(api):
-    request = api.request()
+    request = api.request(layers=[{"mask_id": api.mask()["id"]}])
     api.http.delete(f"/v1/masks/{request['layers'][0]['mask_id']}")
     assert code_of(api.http.post("/v1/shots", json=request)) == (404, "not_found")
 

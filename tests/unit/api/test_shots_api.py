@@ -140,7 +140,7 @@ def test_an_idempotency_key_gives_one_shot_in_its_present_state(api):
 
 
 def test_a_repeat_answers_also_when_its_mask_is_gone(api):
-    request, key = api.request(), {"idempotency-key": "gone"}
+    request, key = api.request(layers=[{"mask_id": api.mask()["id"]}]), {"idempotency-key": "gone"}
     first = api.http.post("/v1/shots", json=request, headers=key).json()
     api.finish(first["id"])
     assert api.http.delete(f"/v1/masks/{request['layers'][0]['mask_id']}").status_code == 204

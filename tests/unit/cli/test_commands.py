@@ -210,6 +210,8 @@ def test_a_shot_that_fails_exits_with_1_and_keeps_what_was_made(served, monkeypa
     result = shoot(served, monkeypatch, photo, "--prompt", "on marble", "--prompt", "please fail")
     assert result.exit_code == 1
     assert "engine_nan" in result.stderr
+    assert [error["code"] for error in last_json(result)["errors"]] == ["engine_nan"]
+    assert len(last_json(result)["images"]) == 1
     assert (photo.parent / "out" / "mug-01-seed0.png").exists()
 
 
