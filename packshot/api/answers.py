@@ -113,21 +113,28 @@ def server_timing(timing_ms: dict[str, float]) -> dict[str, str]:
     return {"server-timing": ", ".join(stages)}
 
 
-def disposition(filename: str) -> str:
+def disposition(filename: str, *, inline: bool = False) -> str:
     """RFC 6266: a plain name for old clients, the exact one beside it."""
     plain = re.sub(r"[^A-Za-z0-9._-]", "_", filename)
     exact = f"; filename*=UTF-8''{quote(filename, safe='')}" if plain != filename else ""
-    return f'attachment; filename="{plain}"{exact}'
+    return f'{"inline" if inline else "attachment"}; filename="{plain}"{exact}'
 
 
 def file_answer(
-    request: Request, data: bytes, media_type: str, *, filename: str | None = None, kept: bool = True
+    request: Request,
+    data: bytes,
+    media_type: str,
+    *,
+    filename: str | None = None,
+    inline: bool = False,
+    kept: bool = True,
 ) -> Response:
-    """Bytes with their type and cache headers; 304 when the client has them. `filename`: as a download."""
+    """Bytes with their type and cache headers; 304 when the client has them. `filename`: the name
+    under which to save it, at once or (`inline`) after it was shown."""
     etag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
     headers = {"etag": etag, "cache-control": KEPT if kept else "private, no-cache", "vary": "authorization, cookie"}
     if filename is not None:
-        headers["content-disposition"] = disposition(filename)
+        headers["content-disposition"] = disposition(filename, inline=inline)
     known = request.headers.get("if-none-match", "")
     if any(tag.strip().removeprefix("W/") in (etag, "*") for tag in known.split(",")):
         return Response(status_code=304, headers=headers)

@@ -12,8 +12,26 @@ from packshot.api.auth import Caller
 from packshot.api.limits import to_the_end
 from packshot.api.schemas import ReviewRequest
 from packshot.api.services import Wired, in_thread
+from packshot.director.flow import load_layout
+from packshot.errors import NotFound
+from packshot.imaging.canvas import flatten
+from packshot.imaging.codec import read_png
+from packshot.imaging.deliver import Delivered, deliver
+from packshot.imaging.presets import Preset, preset_named, presets
+from packshot.store.records import ImageRecord
+from packshot.store.store import Store
+from packshot.types import U8
 
 router = APIRouter(prefix="/v1", tags=["images"])
+
+NOTES = "x-packshot-notes"
+"""Header of a delivered file: what was changed for the channel, and advice that the picture does not follow."""
+
+
+@router.get("/presets", summary="The delivery presets")
+async def list_presets(tenant: Caller) -> dict[str, Any]:
+    """What channels accept, with source, date and expiry."""
+    return {"presets": [preset.model_dump(mode="json") for preset in presets()]}
 
 
 @router.get(
@@ -25,10 +43,36 @@ router = APIRouter(prefix="/v1", tags=["images"])
 async def get_image(
     image_id: str, request: Request, services: Wired, tenant: Caller, preset: str | None = None
 ) -> Response:
-    """The PNG; with `preset`, delivered to that spec as a download, or 422 `preset_unmet` with the failing rule."""
+    """The PNG; with `preset`, a download that meets that spec, or 422 `preset_unmet` with the failing rule."""
     image = await in_thread(services.store.image, tenant.id, image_id)
-    data = await in_thread(services.store.assets.get, image.asset_key)
-    return file_answer(request, data, "image/png")
+    if preset is None:
+        data = await in_thread(services.store.assets.get, image.asset_key)
+        return file_answer(request, data, "image/png", filename=f"{image.id}.png", inline=True)
+    wanted = preset_named(preset)
+    made = await in_thread(_delivered, services.store, tenant.id, image, wanted)
+    name = f"{image.id}-{wanted.name}.{made.extension}"
+    answer = file_answer(request, made.data, made.media_type, filename=name, kept=False)
+    if made.notes:
+        answer.headers[NOTES] = "; ".join(made.notes).encode("ascii", "replace").decode()
+    return answer
+
+
+def _delivered(store: Store, tenant_id: str, image: ImageRecord, preset: Preset) -> Delivered:
+    request = store.shot(tenant_id, image.shot_id).request
+    return deliver(
+        read_png(store.assets.get(image.asset_key)),
+        preset,
+        product_alpha=_product_alpha(store, tenant_id, request),
+        generated=request["background"] == "generate",
+    )
+
+
+def _product_alpha(store: Store, tenant_id: str, request: dict[str, Any]) -> U8 | None:
+    """Where the product lies in the picture, uint8 HxW; None once a mask or photo of the shot was deleted."""
+    try:
+        return flatten(load_layout(store, tenant_id, request)).alpha
+    except NotFound:
+        return None
 
 
 @router.patch("/images/{image_id}", summary="Approve or reject a picture")
