@@ -12,6 +12,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # help drawn by rich loads its Markdown and syntax parsers, for half a second
 )
 app.command("shoot")(shoot.shoot)
 app.command("serve")(serve.serve)

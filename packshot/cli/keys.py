@@ -14,7 +14,7 @@ from packshot.cli.console import AsJson, put_json, stderr, table, told
 if TYPE_CHECKING:
     from packshot.store.store import Store
 
-app = typer.Typer(help="Create, list and revoke keys.", no_args_is_help=True)
+app = typer.Typer(help="Create, list and revoke keys.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @contextmanager

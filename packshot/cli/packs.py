@@ -8,7 +8,7 @@ import typer
 
 from packshot.cli.console import FAILED, AsJson, put_json, stderr, table, told
 
-app = typer.Typer(help="List, show, fetch and verify packs of models.", no_args_is_help=True)
+app = typer.Typer(help="List, show, fetch and verify packs of models.", no_args_is_help=True, rich_markup_mode=None)
 
 Name = Annotated[str, typer.Argument(help="A pack's name, as `packshot packs list` shows it.")]
 
