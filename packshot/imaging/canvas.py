@@ -9,6 +9,7 @@ What is fully opaque is the photo's own: `cut` changes colours only where alpha 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -193,9 +194,27 @@ def _place(layer: Layer, layout: Layout) -> tuple[U8, int, int] | None:
 
 
 def _resized(rgba: U8, width: int, height: int, window: tuple[float, float, float, float] | None = None) -> U8:
-    """Lanczos over the source's area, premultiplied inside Pillow. `window`: the part to show, in source pixels."""
-    image = Image.fromarray(np.ascontiguousarray(rgba))
-    return np.asarray(image.resize((width, height), Image.Resampling.LANCZOS, box=window))
+    """Lanczos over the source's area, premultiplied. `window`: the part to show, in source pixels."""
+    planes = (
+        np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.LANCZOS, box=window), np.float32)
+        for plane in _premultiplied(rgba)
+    )
+    return _straight(list(planes))
+
+
+def _premultiplied(rgba: U8) -> tuple[F32, ...]:
+    """Red, green and blue times alpha, and alpha: float32 HxW planes, 0..255."""
+    *colours, alpha = cv2.split(np.ascontiguousarray(rgba))
+    share = np.asarray(alpha, np.float32) / 255
+    return (*(cv2.multiply(colour, share, dtype=cv2.CV_32F) for colour in colours), np.asarray(alpha, np.float32))
+
+
+def _straight(planes: Sequence[F32]) -> U8:
+    """Straight uint8 RGBA. Colours are divided by alpha as it rang, over 255 too: clipped first, it would leave a halo."""
+    *colours, alpha = planes
+    factor = 255 / np.maximum(alpha, 0.5)
+    straight = [cv2.multiply(colour, factor, dtype=cv2.CV_8U) for colour in colours]  # rounds and saturates
+    return np.asarray(cv2.merge([*straight, cv2.multiply(alpha, 1.0, dtype=cv2.CV_8U)]), np.uint8)
 
 
 def _rotated(
@@ -204,8 +223,6 @@ def _rotated(
     """`source` brought to width x height, turned clockwise by `angle` about its centre, and seen through `window` of its box."""
     if width < source.shape[1] or height < source.shape[0]:  # shrink first, over areas; enlarge within the turn
         source = _resized(source, width, height)
-    premultiplied = source.astype(np.float32)
-    premultiplied[..., :3] *= premultiplied[..., 3:] / 255
     radians = math.radians(angle)
     turn = np.array([[math.cos(radians), -math.sin(radians)], [math.sin(radians), math.cos(radians)]])  # y is down
     matrix = turn * (width / source.shape[1], height / source.shape[0])
@@ -213,16 +230,13 @@ def _rotated(
     target_centre = np.array([box[0] - 1, box[1] - 1]) / 2 - window[:2]
     affine = np.hstack([matrix, (target_centre - matrix @ source_centre)[:, None]])
     turned = cv2.warpAffine(
-        premultiplied,
+        cv2.merge(_premultiplied(source)),
         affine,
         (window[2] - window[0], window[3] - window[1]),
         flags=cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_CONSTANT,
     )
-    alpha = np.clip(turned[..., 3:], 0, 255)
-    alpha[alpha > 254.5] = 255
-    colours = turned[..., :3] * (255 / np.maximum(alpha, 0.5))
-    return np.asarray(np.rint(np.clip(np.dstack([colours, alpha]), 0, 255)), np.uint8)
+    return _straight(cv2.split(turned))
 
 
 def _paint_over(below: U8, above: U8) -> None:

@@ -1,0 +1,144 @@
+"""Every file, however broken, is a photo or a refusal: never another exception, a hang, or half a picture."""
+
+import io
+import random
+import time
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from packshot.errors import BadInput, UnsupportedMedia
+from packshot.imaging.codec import PhotoDecoder, read_png, sniff
+from tests import corpus
+
+SEED = 20261121
+LIMIT_S = 2.0
+
+
+def run(files, truncations=()):
+    """Decode every file; returns how many became photos. One worker must outlive them all."""
+    accepted, slow = 0, []
+    with PhotoDecoder() as decoder:
+        decoder.normalise(small_picture("PNG"))
+        pid = decoder._slots.queue[0]._process.pid
+        for name, data in files:
+            started = time.monotonic()
+            try:
+                photo = decoder.normalise(data)
+                assert read_png(photo.png).shape == (photo.height, photo.width, 3), name
+                accepted += 1
+            except (BadInput, UnsupportedMedia) as refused:
+                assert refused.detail, name
+            if time.monotonic() - started > LIMIT_S:
+                slow.append((name, round(time.monotonic() - started, 1)))
+        for name, data, whole in truncations:
+            try:
+                photo = decoder.normalise(data)
+            except (BadInput, UnsupportedMedia):
+                continue
+            # accepted: then only what follows the picture was lost
+            assert np.array_equal(read_png(photo.png), read_png(decoder.normalise(whole).png)), (
+                f"{name} cut at {len(data)}"
+            )
+        assert decoder._slots.queue[0]._process.pid == pid
+    # a machine under other load may be late now and then; a file that is slow by itself is slow every time
+    assert len(slow) <= max(1, len(files) // 100), slow
+    return accepted
+
+
+def small_picture(kind, mode="RGB", seed=0, **options):
+    rng = np.random.default_rng(seed)
+    image = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8)).resize((72, 56), Image.Resampling.BICUBIC)
+    out = io.BytesIO()
+    image.convert(mode).save(out, kind, **options)
+    return out.getvalue()
+
+
+def seeds():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return [
+        ("jpeg", small_picture("JPEG", exif=exif)),
+        ("progressive", small_picture("JPEG", progressive=True)),
+        ("cmyk", small_picture("JPEG", "CMYK")),
+        ("png", small_picture("PNG")),
+        ("palette", small_picture("PNG", "P", transparency=3)),
+        ("grey-alpha", small_picture("PNG", "LA")),
+        ("webp", small_picture("WEBP", quality=60)),
+        ("lossless", small_picture("WEBP", "RGBA", lossless=True, exif=exif)),
+    ]
+
+
+def mended(data):
+    """A PNG with its checksums put right again, so that a mutation gets past them."""
+    if sniff(data) != "png":
+        return data
+    out, at = bytearray(data), 8
+    while at + 12 <= len(out):
+        length = int.from_bytes(out[at : at + 4], "big")
+        if at + 12 + length > len(out):
+            break
+        out[at + 8 + length : at + 12 + length] = zlib.crc32(out[at + 4 : at + 8 + length]).to_bytes(4, "big")
+        at += 12 + length
+    return bytes(out)
+
+
+def mutations(count):
+    """Seeded byte flips, cuts, repeats and splices of small sound files."""
+    rng, sound = random.Random(SEED), seeds()
+    for number in range(count):
+        name, data = sound[number % len(sound)]
+        mutant = bytearray(data)
+        kind = rng.randrange(4)
+        if kind == 0:
+            for _ in range(rng.choice((1, 1, 3, 20))):
+                mutant[rng.randrange(4, len(mutant))] = rng.randrange(256)
+        elif kind == 1:  # most of the header's structure sits at the front
+            for _ in range(rng.choice((1, 2, 4))):
+                mutant[rng.randrange(4, min(len(mutant), 96))] = rng.choice((0, 1, 0x7F, 0x80, 0xFF))
+        elif kind == 2:
+            start = rng.randrange(4, len(mutant))
+            del mutant[start : start + rng.randrange(1, 200)]
+        else:
+            start = rng.randrange(4, len(mutant))
+            mutant[start:start] = mutant[rng.randrange(len(mutant)) :][: rng.randrange(1, 200)]
+        yield f"{name}-{number}", mended(bytes(mutant)) if rng.random() < 0.7 else bytes(mutant)
+
+
+def truncations(files, cuts):
+    rng = random.Random(SEED)
+    for name, data in files:
+        for _ in range(cuts):
+            yield name, data[: rng.randrange(1, len(data))], data
+
+
+def fetched():
+    if not corpus.archive().exists():
+        pytest.skip(
+            f"Pillow's source distribution is not at {corpus.archive()}: run `python -m tests.corpus` with an index"
+        )
+    return list(corpus.images().items())
+
+
+def test_seeded_mutations():
+    assert run(list(mutations(300)), truncations(seeds(), 12)) > 10
+
+
+def test_a_sample_of_pillows_own_images():
+    files = fetched()
+    ours = [(name, data) for name, data in files if sniff(data)]
+    others = [(name, data) for name, data in files if not sniff(data)]
+    rng = random.Random(SEED)
+    sample = rng.sample(ours, min(200, len(ours))) + rng.sample(others, 300 - min(200, len(ours)))
+    small = [(name, data) for name, data in sample if sniff(data) and len(data) < 20_000][:40]
+    assert run(sample, truncations(small, 2)) > 100
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_all_of_pillows_images_and_three_thousand_mutations():
+    files = fetched()
+    assert run(files, truncations([(name, data) for name, data in files if sniff(data)], 3)) > 300
+    assert run(list(mutations(3_000)), truncations(seeds(), 100)) > 100
