@@ -17,7 +17,7 @@ from packshot.store.database import moment, new_id
 from packshot.store.line import claimable, line
 from packshot.store.records import Claim, NewImage, ShotRecord
 from packshot.store.schema import Now, image, shot
-from packshot.store.shots import Shots, _records
+from packshot.store.shots import Shots, shot_records
 
 MAX_CRASHES = 2
 """The first may have been a neighbour's fault; the second came while the shot ran alone."""
@@ -84,7 +84,7 @@ class Claims(Shots):
                 done = connection.execute(select(shot).where(own)).first()
                 if done is None:
                     raise
-                return _records(connection, [done])[0]
+                return shot_records(connection, [done])[0]
             self._hold(connection, keys, files)
             for new, key in zip(images, keys, strict=True):
                 values = {
@@ -101,7 +101,7 @@ class Claims(Shots):
                     "created_at": Now(),
                 }
                 connection.execute(image.insert().values(values))
-            return _records(connection, [row])[0]
+            return shot_records(connection, [row])[0]
 
     def fail(self, claim: Claim, code: str, detail: str, *, retryable: bool, crashed: bool = False) -> ShotRecord:
         """Report a failed attempt: queued again with back-off while tries are left, else `failed` with `code`.
@@ -123,18 +123,18 @@ class Claims(Shots):
             change["error_code"] = case((shot.c.cancel_requested, None), else_=code)
             change["error_detail"] = case((shot.c.cancel_requested, None), else_=detail)
         with self.write() as connection:
-            return _records(connection, [_fenced(connection, claim, **change, crashes=crashes)])[0]
+            return shot_records(connection, [_fenced(connection, claim, **change, crashes=crashes)])[0]
 
     def release(self, claim: Claim) -> ShotRecord:
         """Return the shot to the line, this attempt uncounted: for a worker that drains. Raises LeaseLost."""
         change = _requeued(due_at=Now())
         with self.write() as connection:
-            return _records(connection, [_fenced(connection, claim, **change, attempt=shot.c.attempt - 1)])[0]
+            return shot_records(connection, [_fenced(connection, claim, **change, attempt=shot.c.attempt - 1)])[0]
 
     def finish_cancelled(self, claim: Claim) -> ShotRecord:
         """End the shot `cancelled`. Raises LeaseLost."""
         with self.write() as connection:
-            return _records(connection, [_fenced(connection, claim, **_ended("cancelled"))])[0]
+            return shot_records(connection, [_fenced(connection, claim, **_ended("cancelled"))])[0]
 
     def due_count(self) -> int:
         """Shots that a worker could claim now."""

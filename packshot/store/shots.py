@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Sequence
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, get_args
 
 from sqlalchemy import Connection, Row, and_, case, func, or_, select, update
 
 from packshot.errors import BadInput, Conflict, NotFound, Overloaded
+from packshot.settings import Settings
+from packshot.store.assets import Assets
 from packshot.store.database import absent, is_id, moment, moment_or_none, new_id, require_id, to_json
 from packshot.store.ledger import Ledger
 from packshot.store.line import line
@@ -21,9 +26,18 @@ RETRY_AFTER_S = 10.0
 
 MAX_PAGE = 200
 
+WATCH_FRESH_S = 0.5
+"""How old the positions that `watch` reports may be: many streams poll, and ranking a long line costs 10 µs a shot."""
+
 
 class Shots(Ledger):
     """The client's side of a shot. Another tenant's things do not exist (NotFound)."""
+
+    def __init__(self, database_url: str, assets: Assets, settings: Settings | None = None) -> None:
+        super().__init__(database_url, assets, settings)
+        self._line_lock = threading.Lock()
+        self._line: dict[int, int] = {}
+        self._line_read_at = -math.inf
 
     def add_shot(
         self, tenant_id: str, request: dict[str, Any], *, idempotency_key: str | None = None
@@ -53,7 +67,7 @@ class Shots(Ledger):
                             "idempotency_mismatch",
                             f"an Idempotency-Key belongs to one body; this one made {row.id} from another: use a new key",
                         )
-                    return _records(connection, [row])[0], False
+                    return shot_records(connection, [row])[0], False  # may be done: with its images
             self._refuse_over_limit(connection, tenant_id)
             mask_ids = _pin_masks(connection, tenant_id, request)
             accepted = {
@@ -78,7 +92,8 @@ class Shots(Ledger):
             row = connection.execute(shot.insert().values(accepted).returning(*shot.c)).one()
             if mask_ids:
                 connection.execute(shot_mask.insert(), [{"shot_id": row.id, "mask_id": one} for one in mask_ids])
-            return _records(connection, [row])[0], True
+        # Ranking a long line takes a while: not under the write lock.
+        return self.shot(tenant_id, row.id), True
 
     def _refuse_over_limit(self, connection: Connection, tenant_id: str) -> None:
         mine = and_(shot.c.tenant_id == tenant_id, shot.c.status == "queued")
@@ -93,7 +108,7 @@ class Shots(Ledger):
     def shot(self, tenant_id: str, shot_id: str) -> ShotRecord:
         """The shot as it stands, with its images and its place in line. Raises NotFound."""
         with self.read() as connection:
-            return _records(connection, [_mine(connection, tenant_id, shot_id)])[0]
+            return shot_records(connection, [_mine(connection, tenant_id, shot_id)])[0]
 
     def shots(
         self, tenant_id: str, *, status: str | None = None, cursor: str | None = None, limit: int = 50
@@ -114,15 +129,26 @@ class Shots(Ledger):
                     raise BadInput("invalid_request", rule) from error
             rows = connection.execute(query).all()
             page = rows[:limit]
-            return _records(connection, page), page[-1].id if len(rows) > limit else None
+            return shot_records(connection, page), page[-1].id if len(rows) > limit else None
 
     def watch(self, tenant_id: str, shot_ids: Sequence[str]) -> list[ShotRecord]:
-        """The shots of that name, in that order, unknown ones left out: one look for a stream that polls."""
+        """The shots of that name, in that order, unknown ones left out: a cheap look, for a stream that polls.
+
+        Positions may be `WATCH_FRESH_S` old; everything else is as it stands.
+        """
         known = [one for one in dict.fromkeys(shot_ids) if is_id(one)]
         with self.read() as connection:
             rows = connection.execute(select(shot).where(shot.c.tenant_id == tenant_id, shot.c.id.in_(known))).all()
-            by_id = {record.id: record for record in _records(connection, rows)}
+            by_id = {record.id: record for record in shot_records(connection, rows, self._recent_positions)}
         return [by_id[one] for one in known if one in by_id]
+
+    def _recent_positions(self, connection: Connection, seqs: Sequence[int]) -> dict[int, int]:
+        with self._line_lock:  # one thread reads, the others use what it read
+            stale = time.monotonic() - self._line_read_at > WATCH_FRESH_S
+            if stale or not self._line.keys() >= set(seqs):
+                self._line = _positions(connection)
+                self._line_read_at = time.monotonic()
+            return self._line
 
     def cancel_shot(self, tenant_id: str, shot_id: str) -> ShotRecord:
         """End a waiting shot now, a running one at its next step. Raises NotFound, Conflict `already_finished`."""
@@ -147,7 +173,7 @@ class Shots(Ledger):
                 raise Conflict(
                     "already_finished", f"only a queued or running shot can be cancelled; {shot_id} is {status}"
                 )
-            return _records(connection, [row])[0]
+            return shot_records(connection, [row])[0]
 
     def image(self, tenant_id: str, image_id: str) -> ImageRecord:
         """Raises NotFound."""
@@ -218,10 +244,24 @@ def _pin_masks(connection: Connection, tenant_id: str, request: dict[str, Any]) 
     return wanted
 
 
-def _records(connection: Connection, rows: Sequence[Row[Any]]) -> list[ShotRecord]:
+def _positions(connection: Connection, seqs: Sequence[int] | None = None) -> dict[int, int]:
+    """Places in line, of all that wait or of those named: seq -> position."""
+    waiting = line()
+    query = select(waiting.c.seq, waiting.c.position)
+    if seqs is not None:
+        query = query.where(waiting.c.seq.in_(seqs))
+    return {row.seq: row.position for row in connection.execute(query)}
+
+
+def shot_records(
+    connection: Connection,
+    rows: Sequence[Row[Any]],
+    positions_of: Callable[[Connection, Sequence[int]], dict[int, int]] = _positions,
+) -> list[ShotRecord]:
     """Rows of `shot` with their images and positions, by one query for each, and none where none is needed."""
     images = _images(connection, [row.id for row in rows if row.status == "done"])
-    positions = _positions(connection, [row.seq for row in rows if row.status == "queued"])
+    queued = [row.seq for row in rows if row.status == "queued"]
+    positions = positions_of(connection, queued) if queued else {}
     return [
         ShotRecord(
             id=row.id,
@@ -245,14 +285,6 @@ def _records(connection: Connection, rows: Sequence[Row[Any]]) -> list[ShotRecor
         )
         for row in rows
     ]
-
-
-def _positions(connection: Connection, seqs: Sequence[int]) -> dict[int, int]:
-    if not seqs:
-        return {}
-    waiting = line()
-    rows = connection.execute(select(waiting.c.seq, waiting.c.position).where(waiting.c.seq.in_(seqs))).all()
-    return {row.seq: row.position for row in rows}
 
 
 def _images(connection: Connection, shot_ids: Iterable[str]) -> dict[str, list[ImageRecord]]:

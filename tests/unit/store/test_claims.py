@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from store_rows import add_photo, add_shots, new_image, new_mask, request_of, tamper
 
 from packshot.errors import LeaseLost
+from packshot.store import claims
 from packshot.store.claims import MAX_CRASHES
 from packshot.store.line import AGEING_S
 from packshot.store.records import Claim, Tenant
@@ -184,7 +185,10 @@ def test_the_second_reported_crash_ends_the_shot(store: Store, tenant: Tenant) -
     assert (record.status, record.error_code, record.error_detail) == ("failed", "engine_crash", "died")
 
 
-def test_a_retryable_failure_backs_off_and_has_three_attempts(store: Store, tenant: Tenant) -> None:
+def test_a_retryable_failure_backs_off_and_has_three_attempts(
+    store: Store, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "BACKOFF_S", 1000.0)
     (shot_id,) = add_shots(store, tenant, 1)
     waits = []
     for attempt in (1, 2):
@@ -194,7 +198,7 @@ def test_a_retryable_failure_backs_off_and_has_three_attempts(store: Store, tena
         assert store.claim("w") is None
         waits.append(store.next_due_s())
         tamper(store, shot_id, due_at=0)
-    assert 1 < waits[0] <= 2 < 4 < waits[1] <= 8
+    assert 900 < waits[0] <= 1000 < 3900 < waits[1] <= 4000
     record = store.fail(claim(store), "engine_out_of_memory", "too \x00big\ud800", retryable=True)
     assert (record.status, record.error_code, record.attempt) == ("failed", "engine_out_of_memory", 3)
     assert store.next_due_s() is None

@@ -13,6 +13,8 @@ from sqlalchemy import func, select
 from store_rows import add_shots, new_image, new_mask, request_of, tamper
 
 from packshot.errors import BadInput, Conflict, NotFound, Overloaded, PackshotError
+from packshot.store import shots
+from packshot.store.line import line
 from packshot.store.records import PhotoRecord, Tenant
 from packshot.store.schema import Now, shot
 from packshot.store.store import Store
@@ -192,6 +194,18 @@ def test_watch_answers_in_the_order_asked(store: Store, tenant: Tenant) -> None:
     assert [one.id for one in seen] == [third, first, second]
     assert [one.position for one in seen] == [1, 0, 0]
     assert len(seen[1].images) == 1
+
+
+def test_many_watchers_read_the_line_once(store: Store, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = add_shots(store, tenant, 3)
+    reads = []
+    monkeypatch.setattr(shots, "WATCH_FRESH_S", 1e9)
+    monkeypatch.setattr(shots, "line", lambda: reads.append(1) or line())
+    for _ in range(5):
+        assert [one.position for one in store.watch(tenant.id, ids)] == [0, 1, 2]
+    assert len(reads) == 1
+    (new,) = add_shots(store, tenant, 1)
+    assert store.watch(tenant.id, [new])[0].position == 3  # one that was not there then is not at 0
 
 
 def test_every_visible_change_raises_the_version(store: Store, tenant: Tenant) -> None:
