@@ -1,0 +1,273 @@
+"""The painter: a tiny CLIP text encoder and an inpainting UNet, trained together on latents of scenes; then a ControlNet.
+
+v-prediction, zero terminal SNR, background-weighted loss, 10 % of captions dropped, EMA weights. The masks are worn on
+purpose (grown, shrunk, with a rim of somebody else's background), as a segmenter's are: a painter that has only seen
+perfect masks paints a glow around the product.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from diffusers import ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from packshot.models.text import WordTokenizer
+from training.mini import vae as vae_part
+from training.mini.data import SHARD_IMAGES
+from training.mini.progress import Run
+from training.mini.words import SYNONYMS
+from training.scenes.words import FIELDS, all_words, describe
+
+TEXT_WIDTH, MAX_LENGTH, LATENTS = 96, 24, 8
+SCHEDULER_CONFIG = {
+    "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "prediction_type": "v_prediction",
+    "rescale_betas_zero_snr": True, "timestep_spacing": "trailing", "clip_sample": False,
+}  # fmt: skip
+UNET_CONFIG: dict[str, Any] = {
+    "in_channels": 2 * LATENTS + 1,
+    "out_channels": LATENTS,
+    "block_out_channels": [64, 128, 160],
+    "layers_per_block": 1,
+    "down_block_types": ["DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"],
+    "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"],
+    "attention_head_dim": 4,
+    "norm_num_groups": 16,
+    "cross_attention_dim": TEXT_WIDTH,
+    # The whole caption reaches every block through the time embedding; attention is needed at the coarsest level only.
+    "addition_embed_type": "text",
+    "addition_embed_type_num_heads": 4,
+    "resnet_time_scale_shift": "scale_shift",
+}
+CONTROL_BLOCKS = (8, 16, 32, 48)
+EMA = 0.995
+
+
+def tokenizer() -> WordTokenizer:
+    """The pack's words: the scenes' closed vocabulary, and synonyms for what people write."""
+    return WordTokenizer({word: 3 + i for i, word in enumerate(all_words())}, SYNONYMS, MAX_LENGTH)
+
+
+def text_config() -> dict[str, Any]:
+    """Constructor arguments of the text encoder."""
+    return {
+        "vocab_size": tokenizer().vocab_size, "hidden_size": TEXT_WIDTH, "intermediate_size": 2 * TEXT_WIDTH, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "max_position_embeddings": MAX_LENGTH, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 0,
+        "projection_dim": TEXT_WIDTH,
+    }  # fmt: skip
+
+
+def wear(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A product mask as a segmenter gives it: bool HxW, grown or shrunk by up to 3 px, its border frayed."""
+    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.6)
+    fray = cv2.GaussianBlur(rng.standard_normal(mask.shape).astype(np.float32), (0, 0), 3.0) * 0.8
+    return soft > np.clip(0.5 + rng.uniform(-0.36, 0.36) + fray, 0.04, 0.96)
+
+
+class Latents:
+    """Scenes as the painter sees them, encoded once a shard: grows while the renderer goes on writing."""
+
+    def __init__(self, scenes: Path, vae: torch.nn.Module, seed: int) -> None:
+        self.folder, self.vae, self.rng = scenes, vae, np.random.default_rng(seed)
+        self.seen: set[str] = set()
+        self.z = torch.empty(0, LATENTS, 16, 16)
+        self.masked = torch.empty(0, 2, LATENTS, 16, 16)  # a clean and a worn mask
+        self.repaint = torch.empty(0, 2, 16, 16)
+        self.edges = torch.empty(0, 2, 128, 128, dtype=torch.uint8)
+        self.attributes = np.empty((0, len(FIELDS)), np.int64)
+
+    def refresh(self, at_most: int = 1 << 30) -> None:
+        """Encode shards that are new, at most so many."""
+        fresh = [
+            p for p in sorted(self.folder.glob("*.npz"), key=lambda p: p.stat().st_mtime) if p.name not in self.seen
+        ]
+        for path in fresh[:at_most]:
+            with np.load(path) as shard:
+                self._add(shard["image"], shard["mask"], shard["edges"], shard["attributes"])
+            self.seen.add(path.name)
+
+    @torch.inference_mode()
+    def _encode(self, pictures: np.ndarray) -> Tensor:
+        x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+        return self.vae.encode(x).latents
+
+    def _add(self, image: np.ndarray, mask: np.ndarray, edges: np.ndarray, attributes: np.ndarray) -> None:
+        flip = self.rng.random(len(image)) < 0.5
+        image, mask, edges, attributes = image.copy(), mask.copy(), edges.copy(), attributes.copy()
+        for rows in (image, mask, edges):
+            rows[flip] = rows[flip][:, :, ::-1]
+        side = FIELDS.index("side")
+        attributes[flip, side] = 1 - attributes[flip, side]
+        products, repaints, worn_edges = [], [], []
+        other = image[self.rng.permutation(SHARD_IMAGES) % len(image)]
+        for i, m in enumerate(mask):
+            worn = wear(m >= 128, self.rng)
+            alpha = m[..., None].astype(np.float32) / 255
+            # Beyond the product's true border lies the background of the photo it was cut from.
+            pasted = (image[i] * alpha + other[i] * (1 - alpha)).round().astype(np.uint8)
+            for keep, picture in ((m >= 128, image[i]), (worn, pasted)):
+                repaints.append(~keep)
+                products.append(picture.astype(np.float32) * keep[..., None] + 127.5 * ~keep[..., None])
+            worn_edges.append(np.where(cv2.dilate(worn.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0, edges[i], 0))
+        count = len(image)
+        masked = self._encode(np.stack(products)).reshape(count, 2, LATENTS, 16, 16)
+        repaint = torch.from_numpy(np.stack(repaints)[:, ::8, ::8]).float().reshape(count, 2, 16, 16)
+        self.z = torch.cat([self.z, self._encode(image.astype(np.float32))])
+        self.masked, self.repaint = torch.cat([self.masked, masked]), torch.cat([self.repaint, repaint])
+        self.edges = torch.cat([self.edges, torch.from_numpy(np.stack([edges, np.stack(worn_edges)], 1))])
+        self.attributes = np.concatenate([self.attributes, attributes])
+
+    def draw(self, count: int, words: WordTokenizer) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """z (B, c, 16, 16), repaint (B, 1, 16, 16), masked (B, c, 16, 16), edges uint8 (B, 128, 128), ids (B, L)."""
+        rows = self.rng.integers(0, len(self.z), count)
+        kind = (self.rng.random(count) < 0.6).astype(np.int64)
+        texts = [
+            ""
+            if self.rng.random() < 0.1
+            else describe(dict(zip(FIELDS, self.attributes[r].tolist(), strict=True)), self.rng)
+            for r in rows
+        ]
+        at, k = torch.from_numpy(rows), torch.from_numpy(kind)
+        return (
+            self.z[at],
+            self.repaint[at, k][:, None],
+            self.masked[at, k],
+            self.edges[at, k],
+            torch.from_numpy(words(texts)),
+        )
+
+
+def noised(z: Tensor, t: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+    """Latents at timesteps t and their v targets. kept: alphas_cumprod."""
+    noise = torch.randn_like(z)
+    a, s = kept[t].sqrt()[:, None, None, None], (1 - kept[t]).sqrt()[:, None, None, None]
+    return a * z + s * noise, a * noise - s * z
+
+
+def loss_of(prediction: Tensor, target: Tensor, repaint: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted over the picture (background 1, product 0.25), and plain over the background."""
+    error = (prediction - target) ** 2
+    weight = 0.25 + 0.75 * F.max_pool2d(repaint, 3, 1, 1)
+    return (error * weight).mean() / weight.mean(), (error * repaint).mean() / repaint.mean().clamp_min(1e-6)
+
+
+class Painter(torch.nn.Module):
+    """Text encoder and UNet as one thing to train."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = CLIPTextModel(CLIPTextConfig(**text_config()))
+        self.unet = UNet2DConditionModel(**UNET_CONFIG)
+
+    def forward(self, x: Tensor, t: Tensor, repaint: Tensor, masked: Tensor, ids: Tensor, **residuals: Any) -> Tensor:
+        out: Tensor = self.unet(
+            torch.cat([x, repaint, masked], 1), t, encoder_hidden_states=self.text(ids)[0], **residuals
+        ).sample
+        return out
+
+
+def train(out: Path, vae: Path, scenes: Path, minutes: float, batch: int = 16, lr: float = 8e-4, seed: int = 0) -> None:
+    """Train text encoder and UNet for `minutes`, resumable. Writes checkpoint.pt with `net`, `ema`, `optimizer`."""
+    torch.manual_seed(seed)
+    words, kept = tokenizer(), DDIMScheduler(**SCHEDULER_CONFIG).alphas_cumprod
+    net, average = Painter(), Painter().requires_grad_(False)
+    average.load_state_dict(net.state_dict())
+    optimizer = torch.optim.AdamW(net.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.01)
+    data = Latents(scenes, vae_part.load(vae), seed)
+    data.refresh()
+    run = Run(out, minutes, lr)
+    if state := run.resume():
+        net.load_state_dict(state["net"])
+        average.load_state_dict(state["ema"])
+        optimizer.load_state_dict(state["optimizer"])
+
+    def save() -> None:
+        run.save({"net": net.state_dict(), "ema": average.state_dict(), "optimizer": optimizer.state_dict()})
+
+    while run.going:
+        z, repaint, masked, _, ids = data.draw(batch, words)
+        t = torch.randint(0, len(kept), (batch,))
+        x, target = noised(z, t, kept)
+        loss, background = loss_of(net(x, t, repaint, masked, ids), target, repaint)
+        for group in optimizer.param_groups:
+            group["lr"] = run.rate()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        with torch.no_grad():
+            decay = min(EMA, (1 + run.step) / (10 + run.step))
+            torch._foreach_lerp_(list(average.parameters()), list(net.parameters()), 1 - decay)
+        run.tick(batch, {"loss": float(loss.detach()), "background": float(background.detach())})
+        if run.step % 25 == 0:
+            data.refresh(at_most=2)
+        if run.checkpoint_due:
+            save()
+    save()
+
+
+def train_control(
+    out: Path, painter: Path, vae: Path, scenes: Path, minutes: float, batch: int = 16, lr: float = 6e-4, seed: int = 1
+) -> None:
+    """Train a ControlNet from the frozen painter's EMA weights for `minutes`, resumable. The product counts as much as the rest."""
+    torch.manual_seed(seed)
+    words, kept = tokenizer(), DDIMScheduler(**SCHEDULER_CONFIG).alphas_cumprod
+    net = Painter().requires_grad_(False)
+    net.load_state_dict(torch.load(painter / "checkpoint.pt", map_location="cpu", weights_only=True)["ema"])
+    control = control_from(net.unet)
+    optimizer = torch.optim.AdamW(control.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.0)
+    data = Latents(scenes, vae_part.load(vae), seed)
+    data.refresh()
+    run = Run(out, minutes, lr)
+    if state := run.resume():
+        control.load_state_dict(state["net"])
+        optimizer.load_state_dict(state["optimizer"])
+    while run.going:
+        z, repaint, masked, edges, ids = data.draw(batch, words)
+        t = torch.randint(0, len(kept), (batch,))
+        x, target = noised(z, t, kept)
+        with torch.no_grad():
+            text = net.text(ids)[0]
+        image = edges[:, None].float().expand(-1, 3, -1, -1) / 255
+        down, mid = control(x, t, encoder_hidden_states=text, controlnet_cond=image, return_dict=False)
+        prediction = net.unet(
+            torch.cat([x, repaint, masked], 1), t, encoder_hidden_states=text, down_block_additional_residuals=down, mid_block_additional_residual=mid
+        ).sample  # fmt: skip
+        loss = F.mse_loss(prediction, target)
+        for group in optimizer.param_groups:
+            group["lr"] = run.rate()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(control.parameters(), 1.0)
+        optimizer.step()
+        run.tick(batch, {"loss": float(loss.detach())}, log_every=25)
+        if run.checkpoint_due:
+            run.save({"net": control.state_dict(), "optimizer": optimizer.state_dict()})
+    run.save({"net": control.state_dict(), "optimizer": optimizer.state_dict()})
+
+
+def control_config() -> dict[str, Any]:
+    """Constructor arguments of the ControlNet: the UNet's, but it sees the noisy latents only, and a light condition embedding."""
+    shared = {k: v for k, v in UNET_CONFIG.items() if k not in ("in_channels", "out_channels", "up_block_types")}
+    return {
+        **shared,
+        "in_channels": LATENTS,
+        "conditioning_channels": 3,
+        "conditioning_embedding_out_channels": list(CONTROL_BLOCKS),
+    }
+
+
+def control_from(unet: UNet2DConditionModel) -> ControlNetModel:
+    """A ControlNet that starts as the UNet's encoder; its outputs start at zero."""
+    control = ControlNetModel(**control_config())
+    own, theirs = control.state_dict(), unet.state_dict()
+    taken = {k: theirs[k] for k in own if k in theirs and theirs[k].shape == own[k].shape}
+    taken["conv_in.weight"], taken["conv_in.bias"] = theirs["conv_in.weight"][:, :LATENTS], theirs["conv_in.bias"]
+    control.load_state_dict({**own, **taken})
+    return control
