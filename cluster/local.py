@@ -7,15 +7,16 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from cluster.profiles import Profile
-from cluster.render import serve_config
+from cluster.render import APPLICATION, serve_config
 from packshot.errors import BadInput, Unavailable
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MIB = 1024 * 1024
+START_TIMEOUT_S = 300.0
 
 ENVIRONMENT = {
     # Ray tells its makers nothing, and warns about no GPU on machines that have none.
@@ -24,6 +25,8 @@ ENVIRONMENT = {
     # Exports often enough that /metrics of a running demo is not empty.
     "RAY_metrics_report_interval_ms": "2000",
     "RAY_DEDUP_LOGS": "0",
+    # A busy laptop may take longer than Ray's 30 s to start a node.
+    "RAY_raylet_start_wait_time_s": "120",
 }
 
 
@@ -66,15 +69,31 @@ def serving(
         client = _get_global_client()
         assert client is not None, "serve.start made one"
         config = ServeDeploySchema.model_validate(serve_config(profile, host=host, port=port))
-        try:
-            client.deploy_apps(config, _blocking=True)
-        except RuntimeError as error:
-            raise Unavailable("not_ready", f"the application did not start: {error}") from error
+        client.deploy_apps(config)
+        _wait_until_running()
         shown = f"[{host}]" if ":" in host else host
         yield f"http://{shown}:{port}"
     finally:
         serve.shutdown()  # type: ignore[no-untyped-call]
         ray.shutdown()
+
+
+def _wait_until_running() -> None:
+    """Until every stage answers; Serve's own blocking deploy gives up after a minute, too soon for a busy laptop."""
+    from ray import serve
+    from ray.serve.schema import ApplicationStatus
+
+    give_up_at = time.monotonic() + START_TIMEOUT_S
+    while True:
+        application = serve.status().applications[APPLICATION]
+        if application.status == ApplicationStatus.RUNNING:
+            return
+        if application.status == ApplicationStatus.DEPLOY_FAILED:
+            raise Unavailable("not_ready", f"the application did not start: {application.message}")
+        if time.monotonic() > give_up_at:
+            slow = [name for name, stage in application.deployments.items() if stage.status != "HEALTHY"]
+            raise Unavailable("not_ready", f"stages must answer within {START_TIMEOUT_S:g} s, these did not: {slow}")
+        time.sleep(0.2)
 
 
 def run_forever(

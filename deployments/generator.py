@@ -17,7 +17,8 @@ from deployments.gpu import cap_share
 from deployments.meter import RayMeter
 from packshot.batching import RenderBatcher
 from packshot.director import Painted, Step
-from packshot.models.device import use_threads
+from packshot.models.device import pick_dtype, use_threads
+from packshot.models.manifest import RENDER_ROLES
 from packshot.settings import Settings
 from packshot.types import U8, Brief, EdgeMap, Render, Scene
 
@@ -38,14 +39,13 @@ PREVIEW_EVERY_S = 2.0
 class GeneratorDeployment:
     def __init__(self, pack: str, threads: int) -> None:
         from packshot.models.denoise import DiffusionEngine
-        from packshot.models.device import pick_dtype
         from packshot.models.packs import find_pack
 
         settings = Settings()
         device = cap_share(settings.device)
         dtype = pick_dtype(device, settings.dtype)
         loaded = find_pack(pack or settings.pack, settings)
-        self._recipe = {"pack": loaded.hashes(), "dtype": str(dtype).removeprefix("torch."), "device": device.type}
+        self._recipe = {"pack": loaded.hashes(RENDER_ROLES), "dtype": str(dtype).removeprefix("torch."), "device": device.type}
         engine = DiffusionEngine(loaded, device, dtype)
         self._batcher = RenderBatcher(engine, max_rows=1, meter=RayMeter(), thread_setup=partial(use_threads, threads))
 

@@ -16,7 +16,7 @@ from deployments.sam_encoder import Encoded
 from packshot.api.studio import Segmented
 from packshot.batching import MicroBatcher
 from packshot.imaging.codec import encode_bilevel_png
-from packshot.models.device import use_threads
+from packshot.models.device import pick_dtype, use_threads
 from packshot.settings import Settings
 from packshot.store.records import NewMask
 from packshot.types import Embedding, MaskCandidate, Prompts
@@ -39,7 +39,7 @@ class MaskDecoderDeployment:
 
         settings = Settings()
         device = cap_share(settings.device)
-        _, self._decoder = load_segmenter(find_pack(pack or settings.pack, settings), device, settings.dtype)
+        _, self._decoder = load_segmenter(find_pack(pack or settings.pack, settings), device, pick_dtype(device, settings.dtype))
         self._meter = RayMeter()
         self._batcher: MicroBatcher[tuple[Embedding, Prompts], list[MaskCandidate]] = MicroBatcher(
             self._decode_batch, max_batch_size=1, name="mask-decoder", thread_setup=partial(use_threads, threads)

@@ -20,7 +20,7 @@ from deployments.gpu import cap_share
 from deployments.meter import RayMeter
 from packshot.batching import MicroBatcher, SingleFlight
 from packshot.imaging.codec import read_photo
-from packshot.models.device import use_threads
+from packshot.models.device import pick_dtype, use_threads
 from packshot.settings import Settings
 from packshot.store.assets import Assets
 from packshot.types import Embedding, Photo
@@ -55,7 +55,7 @@ class SamEncoderDeployment:
 
         settings = Settings()
         device = cap_share(settings.device)
-        self._encoder, _ = load_segmenter(find_pack(pack or settings.pack, settings), device, settings.dtype)
+        self._encoder, _ = load_segmenter(find_pack(pack or settings.pack, settings), device, pick_dtype(device, settings.dtype))
         self._assets = Assets(settings.asset_root)
         self._meter = RayMeter()
         self._cache: SingleFlight[Embedding] = SingleFlight(settings.embedding_cache_bytes, lambda kept: kept.nbytes)
