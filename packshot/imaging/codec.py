@@ -17,6 +17,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -48,6 +49,7 @@ CLAIMS = {
     "image/x-png": "png",
     "image/webp": "webp",
 }
+PATIENCE = 3.0  # a decode may take this many times its processor time on the clock
 NO_CLAIM = ("", "application/octet-stream", "binary/octet-stream")
 
 
@@ -81,8 +83,9 @@ def sniff(data: bytes) -> str | None:
 class PhotoDecoder:
     """Untrusted bytes to NormalisedPhoto, in worker processes that are started when first needed.
 
-    Thread-safe; `normalise` blocks, waiting for one of `workers` processes and then at most `timeout_s`. A worker that
-    is late, over its memory or dead is killed and replaced; the photo that did it is refused and not tried again.
+    Thread-safe; `normalise` blocks, waiting for one of `workers` processes and then at most `timeout_s` of its
+    processor time (three times that on the clock). A worker that is late, over its memory or dead is killed and
+    replaced; the photo that did it is refused and not tried again.
     """
 
     def __init__(
@@ -197,16 +200,10 @@ class _Worker:
 
     def ask(self, data: bytes, kind: str, timeout_s: float) -> tuple[dict[str, Any], bytes]:
         """(header, PNG). Kills the process when it is late; raises _WorkerDied when it is no more."""
-        late = threading.Event()
-
-        def kill() -> None:
-            late.set()
-            self._process.kill()  # closes its end of the pipes, which wakes whoever reads or writes below
-
+        late, done = threading.Event(), threading.Event()
+        watch = threading.Thread(target=self._watch, args=(timeout_s, done, late), daemon=True)
+        watch.start()
         header = json.dumps({"format": kind}).encode()
-        timer = threading.Timer(timeout_s, kill)
-        timer.daemon = True
-        timer.start()
         try:
             requests, answers = _pipe(self._process.stdin), _pipe(self._process.stdout)
             requests.write(struct.pack(">II", len(header), len(data)) + header)
@@ -215,13 +212,31 @@ class _Worker:
             header_size, png_size = struct.unpack(">II", _read_exactly(answers, 8))
             head, png = json.loads(_read_exactly(answers, header_size)), _read_exactly(answers, png_size)
         except (OSError, EOFError):
+            done.set()
+            watch.join()  # before the process is reaped: the watch reads its clock
             self.end()
             raise _WorkerDied(late=late.is_set()) from None
         finally:
-            timer.cancel()
+            done.set()
+            watch.join()
         if head.get("recycle") or late.is_set():
             self.end()
         return head, png
+
+    def _watch(self, timeout_s: float, done: threading.Event, late: threading.Event) -> None:
+        """Kill the process after `timeout_s` of its own processor time, or PATIENCE times that on the clock.
+
+        Processor time first, because a sound photo must not be refused for what else a busy machine does.
+        """
+        began_s, began_cpu_s = time.monotonic(), _cpu_s(self._process.pid)
+        wait_s = timeout_s
+        while not done.wait(wait_s):
+            used_s, waited_s = _cpu_s(self._process.pid) - began_cpu_s, time.monotonic() - began_s
+            if used_s >= timeout_s or waited_s >= PATIENCE * timeout_s:
+                late.set()
+                self._process.kill()  # closes its end of the pipes, which wakes whoever reads or writes them
+                return
+            wait_s = max(0.01, min(timeout_s - used_s, PATIENCE * timeout_s - waited_s))
 
     def end(self) -> None:
         """Kill, reap and close; safe to call again."""
@@ -233,6 +248,15 @@ class _Worker:
                     pipe.close()
                 except OSError:  # unflushed bytes for a process that is gone
                     continue
+
+
+def _cpu_s(pid: int) -> float:
+    """Processor seconds that a process has used; the clock where the system does not say (macOS)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return time.monotonic()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
