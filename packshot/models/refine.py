@@ -1,0 +1,104 @@
+"""Lay a coarse mask on the photo's edges: GrabCut around its border, on a thumbnail.
+
+A small network knows where the product is, but draws its border on a grid of several photo pixels. GrabCut learns the
+colours inside and outside and moves the border to where they part, only within the band in which the network was unsure
+or its grid coarse. What it must not do is guarded: the band limits how far the border moves, and a border that lies on
+weaker edges than the network's own, or strays far from it, is dropped. Packs switch it on (`refine: grabcut` in the segmenter's config).
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from packshot.types import F32, U8
+
+SURE = 0.9
+"""Probability from which a pixel inside (or 1 - it outside) may be taken for sure."""
+BAND = 0.03
+"""Half the band's width around the border, as a share of the mask's extent: at least 3 px."""
+ROUNDS = 2
+HOLE = 0.01
+"""Holes and crumbs below this share of the mask's area are the network's doubts, not the product's shape."""
+TRUST_IOU = 0.75
+WORK_PX = 256
+"""GrabCut's time grows with the pixels: the crop around the mask is worked on at this longest side at most."""
+
+
+def refine(thumbnail: U8, probability: F32, photo: tuple[int, int]) -> U8:
+    """A mask of the photo, uint8 HxW of 0 and 255. `thumbnail` hxwx3 RGB, `probability` hxw in 0..1, `photo` (H, W)."""
+    height, width = probability.shape
+    coarse = probability > 0.5
+    soft = probability
+    if coarse.any() and not coarse.all():
+        y0, y1, x0, x1 = _surroundings(coarse)
+        crop = soft[y0:y1, x0:x1].copy()
+        crop[:] = _on_edges(np.ascontiguousarray(thumbnail[y0:y1, x0:x1]), crop)
+        soft = np.zeros((height, width), np.float32)
+        soft[y0:y1, x0:x1] = crop
+    enlarged = cv2.resize(soft.astype(np.float32), (photo[1], photo[0]), interpolation=cv2.INTER_LINEAR)
+    return np.where(enlarged > 0.5, np.uint8(255), np.uint8(0))
+
+
+def _surroundings(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """(y0, y1, x0, x1): the mask's box with a margin in which GrabCut learns what the background looks like."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    margin = max(12, int(0.15 * max(np.ptp(rows), np.ptp(columns))))
+    height, width = mask.shape
+    return (
+        max(0, int(rows[0]) - margin),
+        min(height, int(rows[-1]) + 1 + margin),
+        max(0, int(columns[0]) - margin),
+        min(width, int(columns[-1]) + 1 + margin),
+    )
+
+
+def _on_edges(picture: U8, probability: F32) -> F32:
+    """The refined mask as a soft picture (0..1, 0.5 = border) of the crop's size."""
+    height, width = probability.shape
+    scale = min(1.0, WORK_PX / max(height, width))
+    size = (max(8, round(width * scale)), max(8, round(height * scale)))
+    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    chance = cv2.resize(probability, size, interpolation=cv2.INTER_AREA)
+    coarse = (chance > 0.5).astype(np.uint8)
+    band = max(3, round(BAND * max(size)))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * band + 1, 2 * band + 1))
+    trimap = np.where(coarse > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    trimap[(cv2.erode(coarse, kernel) > 0) & (chance > SURE)] = cv2.GC_FGD
+    trimap[(cv2.dilate(coarse, kernel) == 0) & (chance < 1 - SURE)] = cv2.GC_BGD
+    if not (np.any(trimap == cv2.GC_FGD) and np.any(trimap == cv2.GC_BGD)):
+        return probability
+    cv2.setRNGSeed(0)  # GrabCut's clustering draws numbers: the same click must give the same mask
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.grabCut(small, trimap, (0, 0, 1, 1), *models, ROUNDS, cv2.GC_INIT_WITH_MASK)
+    fine = _tidy(((trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD)).astype(np.uint8))
+    both, either = np.count_nonzero(fine & coarse), np.count_nonzero(fine | coarse)
+    steepness = _steepness(small)
+    if both < TRUST_IOU * either or _along_border(steepness, fine) <= _along_border(steepness, coarse):
+        fine = _tidy(coarse)
+    smooth = cv2.GaussianBlur(fine.astype(np.float32), (0, 0), 1.0)  # no stairs when it is enlarged
+    return np.asarray(cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _steepness(picture: U8) -> F32:
+    """How fast the colour changes at each pixel, in the channel that changes most."""
+    soft = cv2.GaussianBlur(picture, (0, 0), 1.0)
+    across, down = (cv2.Sobel(soft, cv2.CV_32F, dx, 1 - dx) for dx in (1, 0))
+    return np.asarray(np.hypot(across, down).max(axis=2), np.float32)
+
+
+def _along_border(steepness: F32, mask: U8) -> float:
+    border = cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
+    return float(steepness[border].mean()) if border.any() else 0.0
+
+
+def _tidy(mask: U8) -> U8:
+    """Fill small holes, drop small crumbs: uint8 of 0 and 1."""
+    limit = HOLE * np.count_nonzero(mask)
+    for value in (0, 1):
+        count, labels, stats, _ = cv2.connectedComponentsWithStats((mask == value).astype(np.uint8), connectivity=4)
+        small = np.zeros(count, bool)
+        small[1:] = stats[1:, cv2.CC_STAT_AREA] < limit
+        mask = np.where(small[labels], 1 - value, mask).astype(np.uint8)
+    return mask

@@ -1,0 +1,100 @@
+"""Refinement on edges and the choice of a product when nobody points."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from packshot.models.automatic import grid_points, most_product_like
+from packshot.models.refine import refine
+
+
+def disc(height: int, width: int, x: float, y: float, radius: float) -> np.ndarray:
+    ys, xs = np.mgrid[:height, :width]
+    return (xs + 0.5 - x) ** 2 + (ys + 0.5 - y) ** 2 < radius**2
+
+
+def iou(one: np.ndarray, other: np.ndarray) -> float:
+    return np.count_nonzero(one & other) / np.count_nonzero(one | other)
+
+
+def coarse(mask: np.ndarray, cells: int = 12) -> np.ndarray:
+    """What a small network would say: right, but on a coarse grid."""
+    small = cv2.resize(mask.astype(np.float32), (cells, cells), interpolation=cv2.INTER_AREA)
+    return cv2.resize(small, mask.shape[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def scene(truth: np.ndarray) -> np.ndarray:
+    noise = np.random.default_rng(0).normal(0, 8, (*truth.shape, 3))
+    return np.clip(np.where(truth[..., None], (170, 60, 40), (90, 110, 140)) + noise, 0, 255).astype(np.uint8)
+
+
+def test_a_coarse_border_moves_to_the_edge_in_the_photo() -> None:
+    truth = disc(200, 300, 150, 100, 70)
+    guess = coarse(truth)
+    fine = refine(scene(truth), guess, (200, 300)) > 0
+    assert iou(guess > 0.5, truth) < 0.97
+    assert iou(fine, truth) > 0.985
+
+
+def test_a_photo_larger_than_the_thumbnail_gets_a_smooth_border() -> None:
+    truth = disc(600, 900, 450, 300, 210)
+    small = disc(200, 300, 150, 100, 70)
+    fine = refine(scene(small), coarse(small), (600, 900))
+    assert fine.shape == (600, 900)
+    assert set(np.unique(fine)) == {0, 255}
+    assert iou(fine > 0, truth) > 0.98
+
+
+def test_pinholes_are_filled_and_crumbs_dropped_but_a_handle_stays_open() -> None:
+    truth = disc(200, 300, 150, 100, 70) & ~disc(200, 300, 150, 100, 25)
+    guess = truth.astype(np.float32)
+    guess[60:63, 110:113] = 0
+    guess[5:8, 5:8] = 1
+    fine = refine(scene(truth), guess, (200, 300)) > 0
+    assert fine[61, 111]
+    assert not fine[6, 6]
+    assert not fine[100, 150]
+
+
+def test_an_answer_that_strays_is_dropped_for_the_network_s() -> None:
+    """Camouflage: the colours say nothing, the network's border must survive."""
+    truth = disc(200, 300, 150, 100, 70)
+    flat = np.full((200, 300, 3), 128, np.uint8)
+    assert iou(refine(flat, coarse(truth, 24), (200, 300)) > 0, truth) > 0.9
+
+
+def test_the_same_click_gives_the_same_mask() -> None:
+    truth = disc(200, 300, 150, 100, 70)
+    masks = [refine(scene(truth), coarse(truth), (200, 300)) for _ in range(3)]
+    assert all(np.array_equal(masks[0], mask) for mask in masks)
+
+
+def test_nothing_and_everything_pass() -> None:
+    picture = scene(disc(20, 30, 15, 10, 5))
+    assert not refine(picture, np.zeros((20, 30), np.float32), (40, 60)).any()
+    assert refine(picture, np.ones((20, 30), np.float32), (40, 60)).all()
+
+
+def test_grid_points_are_the_middles_of_equal_cells() -> None:
+    assert grid_points(100, 60, 2) == [(25.0, 15.0), (75.0, 15.0), (25.0, 45.0), (75.0, 45.0)]
+
+
+def test_the_centred_whole_thing_wins_over_table_corner_and_copy() -> None:
+    product, corner, table = disc(60, 100, 50, 30, 18), disc(60, 100, 8, 8, 14), np.ones((60, 100), bool)
+    table[:5] = False
+    logits = np.stack([np.where(mask, 6.0, -6.0) for mask in (table, corner, product, product)]).astype(np.float32)
+    found = most_product_like(logits, np.array([0.95, 0.95, 0.9, 0.89], np.float32), 3)
+    assert found[0][0] == 2
+    assert 3 not in [row for row, _ in found]
+
+
+def test_an_unstable_mask_loses() -> None:
+    sure, unsure = np.where(disc(60, 100, 50, 30, 18), 6.0, -6.0), np.where(disc(60, 100, 50, 30, 18), 0.4, -6.0)
+    found = most_product_like(np.stack([unsure, sure]).astype(np.float32), np.array([0.9, 0.9], np.float32), 1)
+    assert [row for row, _ in found] == [1]
+
+
+def test_one_answer_comes_back_even_when_none_looks_like_a_product() -> None:
+    empty = np.full((3, 60, 100), -5.0, np.float32)
+    assert len(most_product_like(empty, np.zeros(3, np.float32), 3)) == 1

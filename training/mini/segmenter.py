@@ -1,0 +1,317 @@
+"""Train the mini pack's segmenter: a SAM of 3.7 M parameters, on a CPU, in about an hour.
+
+    python -m training.mini.shards --pictures 6000 --out runs/shards/collage
+    python -m training.mini.segmenter --samples 60000 --out runs/segmenter --shards runs/shards/collage
+
+One step, as in SAM's paper but smaller (Kirillov et al. 2023, appendix A):
+
+1. Encode a batch of pictures once.
+2. Draw two prompt sets a picture: a jittered box, or a click inside, on the whole product or on a part of it.
+3. Decode; mask rows 1-3 compete (only the best is taught, so that an ambiguous click may mean three things), row 0 must
+   answer alone. Focal + Dice on the masks, squared error on the predicted IoU.
+4. Click where the best answer is wrong, decode again, add that loss.
+
+The first part of training sees the pictures at half size, four times as fast; the rest at full size. Checkpoints are
+written every few minutes and a run that finds one goes on from it; `metrics.jsonl` gets one line per report.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from packshot.models.sam_network import build_sam
+from training.mini.shards import Shards
+
+U8 = NDArray[np.uint8]
+
+CONFIG: dict[str, Any] = {
+    "image_size": 256,
+    "patch_size": 16,
+    "encoder_embed_dim": 192,
+    "encoder_depth": 6,
+    "encoder_heads": 6,
+    "window_size": 8,
+    "global_attn_indexes": [2, 5],
+    "relative_positions": False,
+    "out_chans": 128,
+    "mask_in_chans": 4,
+    "decoder_depth": 2,
+    "decoder_mlp_dim": 256,
+    "decoder_heads": 4,
+    "iou_hidden_dim": 128,
+    "detail": [16, 32, 64],
+}
+SETS_PER_PICTURE = 2
+SMALL_PX, FULL_PX = 128, 256
+CLICK, BACKGROUND_CLICK, PAD, BOX_FROM, BOX_TO = 1, 0, -1, 2, 3
+"""SAM's labels of a prompt token."""
+
+
+@dataclass
+class Batch:
+    """`pixels`: float (B, 3, S, S), normalised. `targets`: float (B, K, S/2, S/2), 0..1. `coords` (B K, N, 2) pixels of S,
+    `labels` (B K, N)."""
+
+    pixels: Tensor
+    targets: Tensor
+    coords: Tensor
+    labels: Tensor
+
+
+def augment(rng: np.random.Generator, rows: U8, size_px: int) -> U8:
+    """Mirror, turn, crop to a photo's aspect, resize the longest side to `size_px`, pad right and bottom as SAM does."""
+    if rng.random() < 0.5:
+        rows = rows[:, ::-1]
+    if rng.random() < 0.15:
+        rows = np.rot90(rows, rng.integers(1, 4))
+    side = rows.shape[0]
+    if rng.random() < 0.7:
+        short, zoom = int(side * rng.choice([0.667, 0.75, 0.5625, 0.8])), rng.uniform(0.75, 1.0)
+        height, width = (int(n * zoom) for n in ((short, side) if rng.random() < 0.65 else (side, short)))
+        y, x = rng.integers(side - height + 1), rng.integers(side - width + 1)
+        crop = rows[y : y + height, x : x + width]
+        if np.count_nonzero(crop[..., 3] > 127) > 0.6 * np.count_nonzero(rows[..., 3] > 127):
+            rows = crop
+    height, width = rows.shape[:2]
+    scale = size_px / max(height, width)
+    height, width = round(height * scale), round(width * scale)
+    parts = (
+        np.ascontiguousarray(rows[..., :3]),
+        np.ascontiguousarray(rows[..., 3:]),
+    )  # OpenCV resizes up to 4 channels
+    resized = np.dstack([cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA) for part in parts])
+    square = np.zeros((size_px, size_px, 5), np.uint8)
+    square[..., :3] = (124, 116, 104)
+    square[:height, :width] = resized
+    if rng.random() < 0.5:
+        gains = rng.normal(1, 0.08, 3) * rng.uniform(0.8, 1.2)
+        square[:height, :width, :3] = np.clip(square[:height, :width, :3] * gains, 0, 255)
+    return square
+
+
+def first_prompt(rng: np.random.Generator, mask: U8, clicks: int) -> tuple[NDArray[np.float32], list[int]]:
+    """Two tokens (a jittered box, or a click and a pad), after `clicks` more clicks. `mask`: uint8 SxS with product in it."""
+    rows, columns = np.nonzero(mask > 127)
+    if rng.random() < 0.55:
+        x0, x1, y0, y1 = columns.min(), columns.max() + 1, rows.min(), rows.max() + 1
+        reach = np.array([x1 - x0, y1 - y0, x1 - x0, y1 - y0])
+        corners = np.clip(np.array([x0, y0, x1, y1]) + rng.normal(0, 0.04, 4) * reach, 0, mask.shape[0] - 1)
+        coords, labels = list(corners.reshape(2, 2)), [BOX_FROM, BOX_TO]
+    else:
+        coords, labels = [_inside(rng, mask, rows, columns), np.zeros(2)], [CLICK, PAD]
+    for _ in range(clicks):
+        if rng.random() < 0.6:
+            coords.append(_inside(rng, mask, rows, columns))
+            labels.append(CLICK)
+        else:
+            outside = np.argwhere(mask <= 127)
+            coords.append(outside[rng.integers(len(outside))][::-1])
+            labels.append(BACKGROUND_CLICK)
+    return np.array(coords, np.float32), labels
+
+
+def _inside(rng: np.random.Generator, mask: U8, rows: NDArray[Any], columns: NDArray[Any]) -> NDArray[Any]:
+    """A pixel of the product; half the time one far from its border, as people click."""
+    picks = rng.integers(len(rows), size=8 if rng.random() < 0.5 else 1)
+    if len(picks) > 1:
+        depth = cv2.distanceTransform((mask > 127).astype(np.uint8), cv2.DIST_L2, 3)
+        picks = picks[[int(np.argmax(depth[rows[picks], columns[picks]]))]]
+    return np.array([columns[picks[0]], rows[picks[0]]], np.float32)
+
+
+def draw_batch(rng: np.random.Generator, shards: Shards, pictures: int, size_px: int) -> Batch:
+    clicks = int(rng.choice([0, 1, 2], p=[0.7, 0.2, 0.1]))
+    squares, targets, coords, labels = [], [], [], []
+    while len(squares) < pictures:
+        square = augment(rng, shards.pick(rng), size_px)
+        whole, part = square[..., 3], square[..., 4]
+        if np.count_nonzero(whole > 127) < 0.004 * whole.size or np.all(whole > 127):
+            continue
+        squares.append(square[..., :3])
+        partial = np.count_nonzero(part > 127) > 0.006 * part.size
+        for index in range(SETS_PER_PICTURE):
+            meant = part if partial and (index == 1 and rng.random() < 0.6) else whole
+            at, kinds = first_prompt(rng, meant, clicks)
+            coords.append(at)
+            labels.append(kinds)
+            targets.append(cv2.resize(meant, (size_px // 2, size_px // 2), interpolation=cv2.INTER_AREA))
+    pixels = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).float()
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)))
+    half = size_px // 2
+    return Batch(
+        ((pixels - mean) / std).contiguous(memory_format=torch.channels_last),
+        torch.from_numpy(np.stack(targets)).float().div_(255).view(pictures, SETS_PER_PICTURE, half, half),
+        torch.from_numpy(np.stack(coords)),
+        torch.tensor(labels),
+    )
+
+
+def prompt_tokens(sam: Any, coords: Tensor, labels: Tensor, size_px: int) -> Tensor:
+    """Coordinates (B, N, 2) in pixels of a size_px square and SAM's labels (B, N) to tokens (B, N, C)."""
+    encoder = sam.prompt_encoder
+    table = torch.cat([encoder.not_a_point_embed.weight, *(e.weight for e in encoder.point_embeddings)])  # label + 1
+    positions = encoder.pe_layer.forward_with_coords(coords + 0.5, (size_px, size_px))
+    return positions * (labels != PAD)[..., None] + table[labels + 1]
+
+
+def losses(logits: Tensor, quality: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Per answer (B K, 4): mask loss, IoU loss, true IoU. `target` (B K, h, w)."""
+    wanted = target[:, None].expand_as(logits)
+    chance = logits.sigmoid()
+    miss = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    focal = (miss * (chance - wanted).square()).mean((2, 3))
+    overlap, total = (chance * wanted).sum((2, 3)), (chance + wanted).sum((2, 3))
+    dice = 1 - (2 * overlap + 1) / (total + 1)
+    with torch.no_grad():
+        yes, truth = logits > 0, wanted > 0.5
+        iou = (yes & truth).sum((2, 3)) / (yes | truth).sum((2, 3)).clamp(min=1)
+    return 10 * focal + dice, (quality - iou).square(), iou
+
+
+def round_loss(logits: Tensor, quality: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(loss, mean best IoU, best row per set): row 0 alone, rows 1-3 by their best, a little of all to keep them alive."""
+    mask_loss, iou_loss, iou = losses(logits, quality, target)
+    best, row = mask_loss[:, 1:].min(1)
+    loss = (mask_loss[:, 0] + best + 0.05 * mask_loss[:, 1:].mean(1)).mean() + iou_loss.mean()
+    return loss, iou[:, 1:].max(1).values.mean(), row + 1
+
+
+def corrective_clicks(rng: np.random.Generator, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Where each answer (B K, h, w) is wrong: coordinates (B K, 1, 2) in pixels of the input (2 h) and labels (B K, 1)."""
+    wrong, truth = ((logits > 0) != (target > 0.5)).numpy(), (target > 0.5).numpy()
+    coords, labels = [], []
+    for errors, product in zip(wrong, truth, strict=True):
+        places = np.argwhere(errors if errors.any() else product)
+        if len(places) > 12:  # prefer the thick of the error to its fringe
+            depth = cv2.distanceTransform(errors.astype(np.uint8), cv2.DIST_L2, 3)
+            picks = places[rng.integers(len(places), size=6)]
+            place = picks[int(np.argmax(depth[picks[:, 0], picks[:, 1]]))]
+        else:
+            place = places[rng.integers(len(places))] if len(places) else np.zeros(2, int)
+        coords.append([[place[1] * 2 + 0.5, place[0] * 2 + 0.5]])
+        labels.append([CLICK if product[place[0], place[1]] else BACKGROUND_CLICK])
+    return torch.tensor(coords, dtype=torch.float32), torch.tensor(labels)
+
+
+def step_loss(sam: Any, batch: Batch, rng: np.random.Generator, size_px: int) -> tuple[Tensor, dict[str, float]]:
+    features, maps = sam.image_encoder.look(batch.pixels)
+    features, *maps = (m.repeat_interleave(SETS_PER_PICTURE, dim=0) for m in (features, *maps))
+    positions = sam.prompt_encoder.pe_layer((size_px // 16, size_px // 16))[None]
+    no_mask = sam.prompt_encoder.no_mask_embed.weight[..., None, None]
+    target = batch.targets.flatten(0, 1)
+    tokens = prompt_tokens(sam, batch.coords, batch.labels, size_px)
+    logits, quality = sam.mask_decoder.decode(features, positions, tokens, no_mask, maps)
+    loss, iou, row = round_loss(logits, quality, target)
+    chosen = logits.detach()[torch.arange(len(row)), row]
+    more, kinds = corrective_clicks(rng, chosen, target)
+    coords, labels = torch.cat([batch.coords, more], dim=1), torch.cat([batch.labels, kinds], dim=1)
+    again, quality = sam.mask_decoder.decode(
+        features, positions, prompt_tokens(sam, coords, labels, size_px), no_mask, maps
+    )
+    corrected, iou_after, _ = round_loss(again, quality, target)
+    return loss + corrected, {"loss": float(loss.detach()), "iou": float(iou), "iou_corrected": float(iou_after)}
+
+
+def learning_rate(done: float, peak: float) -> float:
+    """Warm up over the first 2 %, then a cosine to a fiftieth."""
+    if done < 0.02:
+        return peak * (0.02 + done / 0.02 * 0.98)
+    return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, (done - 0.02) / 0.98))))
+
+
+def train(options: argparse.Namespace) -> None:
+    options.out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(options.seed)
+    sam = build_sam(CONFIG).train().to(memory_format=torch.channels_last)
+    sam.prompt_encoder.mask_downscaling.requires_grad_(False)  # no mask prompts here
+    weights = [p for p in sam.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=options.lr, weight_decay=0.03, betas=(0.9, 0.98))
+    average = {name: value.detach().clone() for name, value in sam.state_dict().items()}
+    seen, spent_s, checkpoint = 0, 0.0, options.out / "checkpoint.pt"
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, weights_only=True)
+        sam.load_state_dict(saved["sam"])
+        optimizer.load_state_dict(saved["optimizer"])
+        average, seen, spent_s = saved["average"], saved["seen"], saved["spent_s"]
+    rng, shards = np.random.default_rng([options.seed, seen]), Shards(options.shards)
+    recent: list[dict[str, float]] = []
+    saved_at = reported_at = time.monotonic()
+    while seen < options.samples:
+        began = time.monotonic()
+        done = seen / options.samples
+        size_px = SMALL_PX if done < options.small_share else FULL_PX
+        pictures = options.batch * 2 if size_px == SMALL_PX else options.batch
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(done, options.lr)
+        loss, figures = step_loss(sam, draw_batch(rng, shards, pictures, size_px), rng, size_px)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        optimizer.step()
+        seen += pictures
+        keep = min(0.998, seen / (seen + 20 * pictures))
+        with torch.no_grad():
+            for name, value in sam.state_dict().items():
+                average[name].lerp_(value, 1 - keep)
+        now = time.monotonic()
+        spent_s += now - began
+        recent.append(figures)
+        if now - reported_at > options.report_s or seen >= options.samples:
+            line = {name: round(sum(f[name] for f in recent) / len(recent), 4) for name in figures}
+            rate = sum((size_px == SMALL_PX and options.batch * 2) or options.batch for _ in recent) / (
+                now - reported_at
+            )
+            line |= {
+                "seen": seen,
+                "minutes": round(spent_s / 60, 1),
+                "size_px": size_px,
+                "samples_per_s": round(rate, 1),
+            }
+            line |= {"pictures": len(shards), "lr": round(optimizer.param_groups[0]["lr"], 6)}
+            with (options.out / "metrics.jsonl").open("a") as file:
+                file.write(json.dumps(line) + "\n")
+            recent, reported_at = [], now
+            shards.refresh()
+        if now - saved_at > options.save_s or seen >= options.samples:
+            partial = checkpoint.with_suffix(".partial")
+            state = {"sam": sam.state_dict(), "optimizer": optimizer.state_dict(), "average": average}
+            torch.save(state | {"seen": seen, "spent_s": spent_s}, partial)
+            partial.replace(checkpoint)
+            saved_at = now
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--samples", type=int, default=60_000)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--shards", type=Path, nargs="+", default=[Path("runs/shards/collage")])
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--lr", type=float, default=8e-4)
+    parser.add_argument("--small-share", type=float, default=0.7, help="the share of samples seen at half size, first")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--report-s", type=float, default=30)
+    parser.add_argument("--save-s", type=float, default=180)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    cv2.setNumThreads(1)
+    os.nice(10)
+    train(options)
+
+
+if __name__ == "__main__":
+    main()

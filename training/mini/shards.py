@@ -1,0 +1,82 @@
+"""Pictures rendered ahead of training, so that no gradient waits for a renderer.
+
+    python -m training.mini.shards --pictures 4000 --out runs/shards/collage
+
+A shard is one .npy of uint8 (N, S, S, 5): RGB, whole mask, part mask (255 = product). A trainer re-lists its folders while it
+runs, so shards may still be appearing. Shards are written under a temporary name and renamed: a reader never sees half.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from training.mini.collage import collage
+
+U8 = NDArray[np.uint8]
+Draw = Callable[[np.random.Generator, int], tuple[U8, U8, U8]]
+PICTURES_PER_SHARD = 200
+
+
+def write_shards(out: Path, pictures: int, *, size_px: int = 256, seed: int = 0, draw: Draw = collage) -> None:
+    """Fill `out` up to `pictures`; shards that exist are kept, so an interrupted run goes on where it stopped."""
+    out.mkdir(parents=True, exist_ok=True)
+    for number in range(-(-pictures // PICTURES_PER_SHARD)):
+        path = out / f"{seed:03d}-{number:04d}.npy"
+        if path.exists():
+            continue
+        rng = np.random.default_rng([seed, number])
+        count = min(PICTURES_PER_SHARD, pictures - number * PICTURES_PER_SHARD)
+        rows = np.stack([np.dstack(draw(rng, size_px)) for _ in range(count)])
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            np.save(file, rows)
+        partial.replace(path)
+
+
+class Shards:
+    """Random access to every picture under some folders, memory-mapped."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.folders, self.open = list(folders), dict[Path, U8]()
+        self.refresh()
+
+    def refresh(self) -> None:
+        for path in sorted(path for folder in self.folders for path in folder.glob("*.npy")):
+            if path not in self.open:
+                self.open[path] = np.load(path, mmap_mode="r")
+        if not self.open:
+            raise SystemExit(
+                f"no shards under {[str(folder) for folder in self.folders]}; run python -m training.mini.shards first"
+            )
+
+    def __len__(self) -> int:
+        return sum(len(rows) for rows in self.open.values())
+
+    def pick(self, rng: np.random.Generator) -> U8:
+        """One picture, uint8 SxSx5, a view that must not be written to."""
+        shards = list(self.open.values())
+        rows = shards[rng.integers(len(shards))]
+        return rows[rng.integers(len(rows))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pictures", type=int, default=4000)
+    parser.add_argument("--size-px", type=int, default=256)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    os.nice(10)
+    write_shards(options.out, options.pictures, size_px=options.size_px, seed=options.seed)
+
+
+if __name__ == "__main__":
+    main()
