@@ -151,7 +151,7 @@ def _finish(index: int, flat: Flat, request: dict[str, Any], painted: Painted) -
     scene = enlarge(painted.render.pixels, Canvas(width, height))
     enlarged_by = max(width / painted.render.pixels.shape[1], height / painted.render.pixels.shape[0])
     picture = composite(flat, scene, _shadow(flat, request))
-    verdict = inspect(flat, picture, enlarged_by=enlarged_by)
+    verdict = inspect(flat, picture, enlarged_by=enlarged_by, generated=True)
     return _image(index, painted.render.seed, picture, verdict, _recipe(request, painted.render.seed, painted.recipe))
 
 

@@ -87,7 +87,10 @@ def replica_pids():
     def find():
         pids = {}
         for process in psutil.Process().children(recursive=True):
-            title = " ".join(process.cmdline())
+            try:
+                title = " ".join(process.cmdline())
+            except psutil.Error:  # it has just ended
+                continue
             if title.startswith("ray::ServeReplica:packshot:"):
                 pids.setdefault(title.split(":")[4].split()[0].split(".")[0], []).append(process.pid)
         return pids

@@ -4,6 +4,7 @@ import concurrent.futures
 import re
 import time
 
+import cv2
 import numpy as np
 import skimage.data
 
@@ -30,11 +31,10 @@ def test_the_box_finds_cup_and_saucer(cup):
 
 
 def test_a_layer_at_one_to_one_keeps_the_photos_own_pixels(http, cup, shot_of):
-    mask = read_png(http.get(cup["url"]).content)
-    x0, y0, x1, y1 = cup["bbox"]
-    longer = max(x1 - x0, y1 - y0)
+    cutout = read_png(http.get(cup["cutout_url"]).content)
+    height, width = cutout.shape[:2]
     canvas = 512
-    layer = {"mask_id": cup["id"], "x": 0.5, "y": 0.5, "scale": longer / canvas}
+    layer = {"mask_id": cup["id"], "x": 0.5, "y": 0.5, "scale": max(height, width) / canvas}
     shot = http.post(
         "/v1/shots",
         json=shot_of(layers=[layer], canvas={"width": canvas, "height": canvas}),
@@ -45,15 +45,28 @@ def test_a_layer_at_one_to_one_keeps_the_photos_own_pixels(http, cup, shot_of):
     assert image["verdict"]["level"] in ("ok", "warning")
     picture = get_picture(http, image)
     assert picture.shape == (canvas, canvas, 3)
-    left, top = (int(np.floor(canvas / 2 - side / 2 + 0.5)) for side in (x1 - x0, y1 - y0))
-    import cv2
-
-    inside = cv2.erode(mask, np.ones((5, 5), np.uint8), borderValue=0)[y0:y1, x0:x1] > 0
-    pasted = picture[top : top + y1 - y0, left : left + x1 - x0]
-    assert np.array_equal(pasted[inside], skimage.data.coffee()[y0:y1, x0:x1][inside])
+    left, top = (int(np.floor(canvas / 2 - side / 2 + 0.5)) for side in (width, height))
+    pasted = picture[top : top + height, left : left + width]
+    mask = read_png(http.get(cup["url"]).content)
+    inside = cv2.erode(mask, np.ones((5, 5), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=255) > 0
+    x0, y0 = corner_in_photo(cutout, cup["bbox"])
+    inside = inside[y0 : y0 + height, x0 : x0 + width]
+    assert np.array_equal(pasted[inside], skimage.data.coffee()[y0 : y0 + height, x0 : x0 + width][inside])
     assert inside.sum() > 10_000
     outside = picture[:60, :60].reshape(-1, 3)
     assert outside.std() > 0.5  # something was painted
+
+
+def corner_in_photo(cutout, bbox):
+    """Where the cutout's upper left corner lies in the photo: a soft edge reaches a little beyond the mask's box."""
+    photo, opaque = skimage.data.coffee(), cutout[..., 3] == 255
+    height, width = opaque.shape
+    for y0 in range(max(0, bbox[1] - 5), bbox[1] + 6):
+        for x0 in range(max(0, bbox[0] - 5), bbox[0] + 6):
+            window = photo[y0 : y0 + height, x0 : x0 + width]
+            if window.shape == (height, width, 3) and np.array_equal(window[opaque], cutout[..., :3][opaque]):
+                return x0, y0
+    raise AssertionError("the cutout's opaque pixels are not the photo's")
 
 
 def test_a_white_packshot_is_white_and_needs_no_engine(http, shot_of):
