@@ -45,7 +45,11 @@ class GeneratorDeployment:
         device = cap_share(settings.device)
         dtype = pick_dtype(device, settings.dtype)
         loaded = find_pack(pack or settings.pack, settings)
-        self._recipe = {"pack": loaded.hashes(RENDER_ROLES), "dtype": str(dtype).removeprefix("torch."), "device": device.type}
+        self._recipe = {
+            "pack": loaded.hashes(RENDER_ROLES),
+            "dtype": str(dtype).removeprefix("torch."),
+            "device": device.type,
+        }
         engine = DiffusionEngine(loaded, device, dtype)
         self._batcher = RenderBatcher(engine, max_rows=1, meter=RayMeter(), thread_setup=partial(use_threads, threads))
 

@@ -39,7 +39,9 @@ class MaskDecoderDeployment:
 
         settings = Settings()
         device = cap_share(settings.device)
-        _, self._decoder = load_segmenter(find_pack(pack or settings.pack, settings), device, pick_dtype(device, settings.dtype))
+        _, self._decoder = load_segmenter(
+            find_pack(pack or settings.pack, settings), device, pick_dtype(device, settings.dtype)
+        )
         self._meter = RayMeter()
         self._batcher: MicroBatcher[tuple[Embedding, Prompts], list[MaskCandidate]] = MicroBatcher(
             self._decode_batch, max_batch_size=1, name="mask-decoder", thread_setup=partial(use_threads, threads)

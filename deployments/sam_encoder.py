@@ -55,7 +55,9 @@ class SamEncoderDeployment:
 
         settings = Settings()
         device = cap_share(settings.device)
-        self._encoder, _ = load_segmenter(find_pack(pack or settings.pack, settings), device, pick_dtype(device, settings.dtype))
+        self._encoder, _ = load_segmenter(
+            find_pack(pack or settings.pack, settings), device, pick_dtype(device, settings.dtype)
+        )
         self._assets = Assets(settings.asset_root)
         self._meter = RayMeter()
         self._cache: SingleFlight[Embedding] = SingleFlight(settings.embedding_cache_bytes, lambda kept: kept.nbytes)

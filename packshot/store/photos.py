@@ -13,6 +13,8 @@ from packshot.store.ledger import Ledger
 from packshot.store.records import MaskRecord, NewMask, PhotoRecord
 from packshot.store.schema import Now, mask, photo, shot, shot_mask
 
+RACES = 50
+"""Tries of an upload whose photo is deleted by another at the same moment; each lost try is the other's progress."""
 HOUR_S = 3600.0
 
 
@@ -41,7 +43,7 @@ class Photos(Ledger):
             "created_at": Now(),
             "used_at": Now(),
         }
-        for _ in range(5):  # the photo that was there may be deleted just before we touch it
+        for _ in range(RACES):  # the photo that was there may be deleted just before we touch it
             with self.write() as connection:
                 again = update(photo).where(ours).values(used_at=Now()).returning(*photo.c)
                 row = connection.execute(again).first()
