@@ -56,7 +56,7 @@ CONFIG: dict[str, Any] = {
     "detail": [16, 32, 64],
 }
 SETS_PER_PICTURE = 2
-SMALL_PX, FULL_PX = 128, 256
+SMALL_PX = 128
 CLICK, BACKGROUND_CLICK, PAD, BOX_FROM, BOX_TO = 1, 0, -1, 2, 3
 """SAM's labels of a prompt token."""
 
@@ -253,7 +253,7 @@ def train(options: argparse.Namespace) -> None:
     while seen < options.samples:
         began = time.monotonic()
         done = seen / options.samples
-        size_px = SMALL_PX if done < options.small_share else FULL_PX
+        size_px = SMALL_PX if done < options.small_share else options.full_px
         pictures = options.batch * 2 if size_px == SMALL_PX else options.batch
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(done, options.lr)
@@ -301,6 +301,9 @@ def main() -> None:
     parser.add_argument("--shards", type=Path, nargs="+", default=[Path("runs/shards/collage")])
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--lr", type=float, default=8e-4)
+    parser.add_argument(
+        "--full-px", type=int, default=CONFIG["image_size"], help="the size of the rest, a multiple of 16"
+    )
     parser.add_argument("--small-share", type=float, default=0.7, help="the share of samples seen at half size, first")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)

@@ -20,6 +20,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+import yaml
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
@@ -38,6 +39,7 @@ COFFEE_POLYGON = (
     (82, 240), (77, 212), (77, 190), (81, 165), (90, 142), (105, 119), (125, 99), (148, 83),
 )  # fmt: skip
 SERVED = {"refine": "grabcut", "thumbnail_px": 512}
+MEMORY_GIB = 0.05
 
 
 def coffee() -> tuple[Photo, NDArray[np.bool_]]:
@@ -147,14 +149,22 @@ def picture(sam: Any, out: Path) -> None:
 
 
 def ship(sam: Any, folder: Path) -> dict[str, Any]:
-    """Write `segmenter.safetensors` (fp16); gives the manifest's role block."""
-    path = folder / "segmenter.safetensors"
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write `segmenter.safetensors` (fp16) and its role into the pack's manifest, whose other roles stay; gives the role."""
+    path, manifest_path = folder / "segmenter.safetensors", folder / "manifest.yaml"
     save_file({name: tensor.half().contiguous() for name, tensor in sam.state_dict().items()}, path)
     data = path.read_bytes()
     config = {key: list(v) if isinstance(v, tuple) else v for key, v in sam.packshot_config.items()}
     files = {path.name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}}
-    return {"class_name": "Sam", "licence": "Apache-2.0", "config": config, "files": files}
+    role = {"class_name": "Sam", "licence": "Apache-2.0", "config": config, "files": files}
+    manifest = yaml.safe_load(manifest_path.read_text("utf-8"))
+    manifest["roles"] = {"segmenter": role} | {
+        name: spec for name, spec in manifest["roles"].items() if name != "segmenter"
+    }
+    manifest.setdefault("memory_gib", {})["segmenter"] = MEMORY_GIB
+    manifest_path.write_text(
+        yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None), "utf-8"
+    )
+    return role
 
 
 def main() -> None:
