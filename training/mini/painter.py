@@ -270,4 +270,10 @@ def control_from(unet: UNet2DConditionModel) -> ControlNetModel:
     taken = {k: theirs[k] for k in own if k in theirs and theirs[k].shape == own[k].shape}
     taken["conv_in.weight"], taken["conv_in.bias"] = theirs["conv_in.weight"][:, :LATENTS], theirs["conv_in.bias"]
     control.load_state_dict({**own, **taken})
+    # Torch's own initial weights lose the edges' signal over the embedding's eight convolutions (to 1e-6 after a short
+    # training): keep its variance. The zero convolutions behind still make a fresh ControlNet silent.
+    embedding = control.controlnet_cond_embedding
+    for conv in (embedding.conv_in, *embedding.blocks, embedding.conv_out):
+        torch.nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+        torch.nn.init.zeros_(conv.bias)
     return control
