@@ -25,6 +25,8 @@ ENVIRONMENT = {
     # Exports often enough that /metrics of a running demo is not empty.
     "RAY_metrics_report_interval_ms": "2000",
     "RAY_DEDUP_LOGS": "0",
+    # Ray runs its workers at nice 15: on a busy machine a click would wait for everything else.
+    "RAY_worker_niceness": "0",
     # A busy laptop may take longer than Ray's 30 s to start a node.
     "RAY_raylet_start_wait_time_s": "120",
 }
