@@ -12,7 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from packshot.types import F32, U8
+from packshot.types import F32, U8, BoxXYXY
+
+Box = tuple[float, float, float, float]
+"""XYXY in photo pixels, as a person draws it."""
 
 SURE = 0.7
 """Probability from which a pixel far inside (or 1 - it far outside) is taken for sure."""
@@ -20,10 +23,16 @@ BAND = 0.03
 """Half the band's width around the border, as a share of the mask's extent: at least 3 px."""
 ROUNDS = 1
 HOLE = 0.01
-"""Holes and crumbs below this share of the mask's area are the network's doubts, not the product's shape."""
+"""Holes below this share of the mask's area are noise, not a handle's opening."""
+HALF_BELIEVED = 0.3
+"""So are larger ones in which the network's mean probability is above this."""
+CRUMB = 0.1
+"""A product is one piece, or a few of like size: smaller pieces than this share of the largest are dropped."""
 TRUST_IOU = 0.75
 SAMPLE = 800
 """Pixels a side from which the colours are first learned."""
+SLACK = 0.02
+"""How far, as a share of its sides, a product may reach over the box that a person drew around it."""
 WORK_PX = 192
 """GrabCut's time grows with the pixels: the crop around the mask is worked on at this longest side at most."""
 
@@ -41,6 +50,26 @@ def refine(thumbnail: U8, probability: F32, photo: tuple[int, int]) -> U8:
         soft[y0:y1, x0:x1] = crop
     enlarged = cv2.resize(soft.astype(np.float32), (photo[1], photo[0]), interpolation=cv2.INTER_LINEAR)
     return np.where(enlarged > 0.5, np.uint8(255), np.uint8(0))
+
+
+def within_box(probability: F32, box: Box, photo: tuple[int, int]) -> F32:
+    """Nothing outside the box (XYXY, photo pixels, a little slack: people draw by hand). `probability` hxw, `photo` (H, W)."""
+    height, width = probability.shape
+    slack_x, slack_y = SLACK * (box[2] - box[0]), SLACK * (box[3] - box[1])
+    across, down = width / photo[1], height / photo[0]
+    x0, x1 = (min(width, max(0, round(x * across))) for x in (box[0] - slack_x, box[2] + slack_x))
+    y0, y1 = (min(height, max(0, round(y * down))) for y in (box[1] - slack_y, box[3] + slack_y))
+    kept = np.zeros_like(probability)
+    kept[y0:y1, x0:x1] = probability[y0:y1, x0:x1]
+    return kept
+
+
+def box_fit(found: BoxXYXY, drawn: Box) -> float:
+    """How well a mask's own box fills the box that was drawn: their intersection over union."""
+    width = max(0.0, min(found[2], drawn[2]) - max(found[0], drawn[0]))
+    height = max(0.0, min(found[3], drawn[3]) - max(found[1], drawn[1]))
+    areas = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (found, drawn)]
+    return width * height / (sum(areas) - width * height)
 
 
 def _surroundings(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
@@ -69,15 +98,16 @@ def _on_edges(picture: U8, probability: F32) -> F32:
     trimap = np.where(coarse > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     trimap[(cv2.erode(coarse, kernel) > 0) & (chance > SURE)] = cv2.GC_FGD
     trimap[(cv2.dilate(coarse, kernel) == 0) & (chance < 1 - SURE)] = cv2.GC_BGD
+    trimap[chance == 0] = cv2.GC_BGD  # a box ruled it out
     if not (np.any(trimap == cv2.GC_FGD) and np.any(trimap == cv2.GC_BGD)):
         return probability
     background, product = _colours(small[coarse == 0]), _colours(small[coarse > 0])
     cv2.grabCut(small, trimap, (0, 0, 1, 1), background, product, ROUNDS, cv2.GC_EVAL)
-    fine = _tidy(((trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD)).astype(np.uint8))
+    fine = _tidy(((trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD)).astype(np.uint8), chance)
     both, either = np.count_nonzero(fine & coarse), np.count_nonzero(fine | coarse)
     steepness = _steepness(small)
     if both < TRUST_IOU * either or _along_border(steepness, fine) <= _along_border(steepness, coarse):
-        fine = _tidy(coarse)
+        fine = _tidy(coarse, chance)
     smooth = cv2.GaussianBlur(fine.astype(np.float32), (0, 0), 1.0)  # no stairs when it is enlarged
     return np.asarray(cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
@@ -115,12 +145,19 @@ def _along_border(steepness: F32, mask: U8) -> float:
     return float(steepness[border].mean()) if border.any() else 0.0
 
 
-def _tidy(mask: U8) -> U8:
-    """Fill small holes, drop small crumbs: uint8 of 0 and 1."""
-    limit = HOLE * np.count_nonzero(mask)
-    for value in (0, 1):
-        count, labels, stats, _ = cv2.connectedComponentsWithStats((mask == value).astype(np.uint8), connectivity=4)
-        small = np.zeros(count, bool)
-        small[1:] = stats[1:, cv2.CC_STAT_AREA] < limit
-        mask = np.where(small[labels], 1 - value, mask).astype(np.uint8)
-    return mask
+def _tidy(mask: U8, chance: F32) -> U8:
+    """Fill holes that are small or that the network half believed in, drop crumbs: uint8 of 0 and 1."""
+    area = np.count_nonzero(mask)
+    count, holes, stats, _ = cv2.connectedComponentsWithStats(1 - mask, connectivity=4)
+    sizes = stats[:, cv2.CC_STAT_AREA]
+    belief = np.bincount(holes.ravel(), chance.ravel(), count) / np.maximum(sizes, 1)
+    framed = np.unique(np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]]))  # open to the outside
+    fill = (sizes < HOLE * area) | (belief > HALF_BELIEVED)
+    fill[framed] = sizes[framed] < HOLE * area
+    fill[0] = False  # label 0 is the mask itself
+    mask = np.where(fill[holes], 1, mask).astype(np.uint8)
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+    sizes = stats[:, cv2.CC_STAT_AREA]
+    drop = sizes < CRUMB * (sizes[1:].max() if count > 1 else 0)
+    drop[0] = False
+    return np.where(drop[pieces], 0, mask).astype(np.uint8)

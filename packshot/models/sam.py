@@ -10,6 +10,9 @@ What a set of prompts means:
   joint score is the weakest part's.
 - Neither points nor boxes: a grid of clicks is decoded and the most product-like answers are kept (`automatic`).
 
+A pack whose config says `refine: grabcut` has its masks laid on the photo's edges (`refine`); there a box also bounds the
+mask, and a candidate that fills its box badly scores lower. Without it masks and scores are SAM's own.
+
 The encoder runs in the dtype that it is given; prompts and mask decoder always in fp32 (a click is cheap, and scores stay
 comparable between machines). Clicks on different photos share one call of the mask decoder when they have equally many
 tokens, so sharing changes no answer.
@@ -32,7 +35,7 @@ from torch.nn import functional
 
 from packshot.imaging.prompts import check_prompts
 from packshot.models.automatic import grid_points, most_product_like
-from packshot.models.refine import refine
+from packshot.models.refine import Box, box_fit, refine, within_box
 from packshot.models.sam_network import DetailEncoder, build_sam
 from packshot.types import F32, Embedding, Mask, MaskCandidate, Photo, Prompts
 
@@ -117,19 +120,30 @@ def _thumbnail(photo: Photo, longest_px: int) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class _Answer:
-    """The mask decoder's answer to one prompt set. `logits`: float32 (K, h, w); `scores`: float32 (K,)."""
+    """The mask decoder's answer to one prompt set. `logits`: float32 (4, h, w); `scores`: float32 (4,)."""
 
     logits: Tensor
     scores: Tensor
+    box: Box | None
 
 
 @dataclass(frozen=True)
 class _Set:
-    """One prompt set in the encoder's pixels. `coords`: float32 Nx2; `labels`: SAM's, N."""
+    """One prompt set in the encoder's pixels. `coords`: float32 Nx2; `labels`: SAM's, N. `box`: in photo pixels."""
 
     request: int
     coords: F32
     labels: tuple[int, ...]
+    box: Box | None
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One mask of one prompt set. `logits`: float32 (h, w)."""
+
+    logits: Tensor
+    score: float
+    box: Box | None = None
 
 
 class SamDecoder:
@@ -172,10 +186,10 @@ class SamDecoder:
             [embedding.input_width / embedding.photo_width, embedding.input_height / embedding.photo_height], np.float64
         )
 
-        def make(points: Sequence[tuple[float, float, int]], box: tuple[float, float, float, float] | None) -> _Set:
+        def make(points: Sequence[tuple[float, float, int]], box: Box | None) -> _Set:
             coords = [point[:2] for point in points] + ([box[:2], box[2:]] if box else [(0.0, 0.0)])
             labels = [point[2] for point in points] + ([BOX_FROM, BOX_TO] if box else [PAD])
-            return _Set(index, (np.array(coords) * scale).astype(np.float32), tuple(labels))
+            return _Set(index, (np.array(coords) * scale).astype(np.float32), tuple(labels), box)
 
         if not prompts.points and not prompts.boxes:
             grid = grid_points(embedding.photo_width, embedding.photo_height, self._grid)
@@ -211,7 +225,7 @@ class SamDecoder:
                 chunk = places[start : start + SETS_PER_CALL]
                 logits, scores = self._call([sets[place] for place in chunk], requests)
                 for row, place in enumerate(chunk):
-                    answers[place] = _Answer(logits[row], scores[row])
+                    answers[place] = _Answer(logits[row], scores[row], sets[place].box)
         grouped: list[list[_Answer]] = [[] for _ in requests]
         for place, one in enumerate(sets):
             grouped[one.request].append(answers[place])
@@ -237,12 +251,10 @@ class SamDecoder:
     # From logits to masks
 
     @staticmethod
-    def _ranked(answer: _Answer, *, multimask: bool) -> list[tuple[Tensor, float]]:
-        """(logits hxw, score) best first: rows 1-3 when the prompt may mean several things, else row 0."""
-        rows = (1, 2, 3) if multimask else (0,)
-        return [
-            (answer.logits[row], float(answer.scores[row])) for row in sorted(rows, key=lambda r: -answer.scores[r])
-        ]
+    def _ranked(answer: _Answer, *, multimask: bool) -> list[_Part]:
+        """Best first: rows 1-3 when the prompt may mean several things, else row 0."""
+        rows = sorted((1, 2, 3) if multimask else (0,), key=lambda row: -answer.scores[row])
+        return [_Part(answer.logits[row], float(answer.scores[row]), answer.box) for row in rows]
 
     def _automatic(self, embedding: Embedding, answers: Sequence[_Answer], most: int) -> list[MaskCandidate]:
         logits = torch.cat([answer.logits[1:] for answer in answers])
@@ -250,24 +262,25 @@ class SamDecoder:
         per_px = logits.shape[-1] / self._size
         width, height = (max(1, round(n * per_px)) for n in (embedding.input_width, embedding.input_height))
         kept = most_product_like(logits[:, :height, :width].numpy(), scores.numpy(), most)
-        return [self._joined(embedding, [(logits[row], score)]) for row, score in kept]
+        return [self._joined(embedding, [_Part(logits[row], score)]) for row, score in kept]
 
-    def _joined(self, embedding: Embedding, parts: Sequence[tuple[Tensor, float]]) -> MaskCandidate:
-        """One candidate from the parts' logits: the union of their masks, the weakest part's score."""
-        pixels = self._photo_sized(embedding, parts[0][0])
-        for logits, _ in parts[1:]:
-            pixels |= self._photo_sized(embedding, logits)
-        score = min(score for _, score in parts)
-        return MaskCandidate(Mask(pixels), min(1.0, max(0.0, score)) if pixels.any() else 0.0)
+    def _joined(self, embedding: Embedding, parts: Sequence[_Part]) -> MaskCandidate:
+        """One candidate: the union of the parts' masks, the weakest part's score."""
+        masks, scores = zip(*(self._finished(embedding, part) for part in parts), strict=True)
+        pixels = np.bitwise_or.reduce(masks)
+        return MaskCandidate(Mask(pixels), min(1.0, max(0.0, min(scores))) if pixels.any() else 0.0)
 
-    def _photo_sized(self, embedding: Embedding, logits: Tensor) -> NDArray[np.uint8]:
-        """Logits hxw over the encoder's square to a mask of the photo: uint8 HxW, 0 or 255."""
+    def _finished(self, embedding: Embedding, part: _Part) -> tuple[NDArray[np.uint8], float]:
+        """The part's mask of the photo, uint8 HxW of 0 and 255, and its score."""
         photo = (embedding.photo_height, embedding.photo_width)
-        if self._refined and THUMBNAIL in embedding.extras:
-            thumbnail = embedding.extras[THUMBNAIL]
-            probability = self._spread(embedding, logits, thumbnail.shape[:2]).sigmoid().numpy()
-            return refine(thumbnail, probability, photo)
-        return (self._spread(embedding, logits, photo) > 0).numpy().astype(np.uint8) * 255
+        if not self._refined or THUMBNAIL not in embedding.extras:
+            return (self._spread(embedding, part.logits, photo) > 0).numpy().astype(np.uint8) * 255, part.score
+        thumbnail = embedding.extras[THUMBNAIL]
+        probability = self._spread(embedding, part.logits, thumbnail.shape[:2]).sigmoid().numpy()
+        if part.box is None:
+            return refine(thumbnail, probability, photo), part.score
+        pixels = refine(thumbnail, within_box(probability, part.box, photo), photo)
+        return pixels, part.score * box_fit(Mask(pixels).bbox_xyxy, part.box)
 
     def _spread(self, embedding: Embedding, logits: Tensor, size: tuple[int, ...]) -> Tensor:
         """Logits over the encoder's square, cut to the photo and enlarged to `size` (height, width)."""

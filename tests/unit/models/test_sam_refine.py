@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from packshot.models.automatic import grid_points, most_product_like
-from packshot.models.refine import refine
+from packshot.models.refine import box_fit, refine, within_box
 
 
 def disc(height: int, width: int, x: float, y: float, radius: float) -> np.ndarray:
@@ -98,3 +98,28 @@ def test_an_unstable_mask_loses() -> None:
 def test_one_answer_comes_back_even_when_none_looks_like_a_product() -> None:
     empty = np.full((3, 60, 100), -5.0, np.float32)
     assert len(most_product_like(empty, np.zeros(3, np.float32), 3)) == 1
+
+
+def test_a_box_bounds_the_mask() -> None:
+    """The shadow beside the product looks like it, and the network believes in it; the person's box does not."""
+    shadowed = disc(200, 300, 150, 100, 70) | (np.indices((200, 300))[0] > 130)
+    guess = within_box(coarse(shadowed), (80, 30, 220, 170), (200, 300))
+    fine = refine(scene(shadowed), guess, (200, 300)) > 0
+    assert not fine[175:].any()
+    assert not fine[:, :75].any()
+    assert (
+        iou(fine, shadowed & within_box(np.ones((200, 300), np.float32), (80, 30, 220, 170), (200, 300)).astype(bool))
+        > 0.95
+    )
+
+
+def test_a_box_is_taken_in_photo_pixels_with_a_little_slack() -> None:
+    kept = within_box(np.ones((100, 100), np.float32), (100, 100, 300, 300), (400, 400))  # 4 photo pixels to one
+    rows, columns = np.nonzero(kept)
+    assert (rows.min(), rows.max() + 1, columns.min(), columns.max() + 1) == (24, 76, 24, 76)
+
+
+def test_box_fit_is_one_only_for_the_same_box() -> None:
+    assert box_fit((10, 10, 30, 20), (10.0, 10.0, 30.0, 20.0)) == 1
+    assert box_fit((10, 10, 20, 20), (10.0, 10.0, 30.0, 20.0)) == 0.5
+    assert box_fit((0, 0, 0, 0), (10.0, 10.0, 30.0, 20.0)) == 0
