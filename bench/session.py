@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -42,7 +43,7 @@ def session() -> Iterator[Session]:
             )
             click = {"boxes": [CUP_AND_SAUCER_BOX_XYXY]}
             mask = post(http, f"/v1/photos/{photo['id']}/masks", json=click)["masks"][0]
-            yield Session(http, Settings(), photo["id"], mask["id"])
+            yield Session(http, Settings(home=Path(home), open_access=True), photo["id"], mask["id"])
 
 
 def post(http: httpx.Client, path: str, **options: Any) -> dict[str, Any]:

@@ -48,24 +48,25 @@ def serving(
     """
     port = port or _free_port(host)
     _require_free(host, port)
-    os.environ.update({**ENVIRONMENT, **(settings or {})})
 
     import ray
     from ray import serve
     from ray.serve.context import _get_global_client
     from ray.serve.schema import ServeDeploySchema
 
-    ray.init(
-        address="local",
-        num_cpus=int(profile.local.cpus),
-        num_gpus=0 if profile.device == "cpu" else None,
-        object_store_memory=profile.local.object_store_mib * MIB,
-        include_dashboard=False,
-        _node_ip_address="127.0.0.1",  # nothing of a laptop's cluster is for the network
-        log_to_driver=not quiet,
-        logging_level=logging.ERROR if quiet else logging.INFO,
-        configure_logging=not quiet,
-    )
+    # Replicas inherit what the node was started with; this process's own environment stays as it was.
+    with _environment({**ENVIRONMENT, **(settings or {})}):
+        ray.init(
+            address="local",
+            num_cpus=int(profile.local.cpus),
+            num_gpus=0 if profile.device == "cpu" else None,
+            object_store_memory=profile.local.object_store_mib * MIB,
+            include_dashboard=False,
+            _node_ip_address="127.0.0.1",  # nothing of a laptop's cluster is for the network
+            log_to_driver=not quiet,
+            logging_level=logging.ERROR if quiet else logging.INFO,
+            configure_logging=not quiet,
+        )
     try:
         serve.start(proxy_location="EveryNode", http_options={"host": host, "port": port})
         client = _get_global_client()
@@ -78,6 +79,17 @@ def serving(
     finally:
         serve.shutdown()  # type: ignore[no-untyped-call]
         ray.shutdown()
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _wait_until_running() -> None:

@@ -1,4 +1,4 @@
-"""`packshot serve` stopped and started again: what was accepted goes on."""
+"""`packshot serve` stopped and started again: what was accepted goes on (make soak: two starts of a cluster)."""
 
 import os
 import re
@@ -23,7 +23,7 @@ def served(home):
     command = [str(Path(sys.executable).with_name("packshot")), "serve", "--port", "0"]
     environment = {**os.environ, "PACKSHOT_HOME": str(home), "PACKSHOT_POLL_S": "1", "COLUMNS": "200"}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    killer = threading.Timer(100, process.kill)
+    killer = threading.Timer(240, process.kill)
     killer.start()
     try:
         heard = []
@@ -38,7 +38,7 @@ def served(home):
         with httpx.Client(base_url=found[1], timeout=60) as http:
             yield http
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=90) == 0
+        assert process.wait(timeout=180) == 0
     finally:
         process.kill()
         process.wait()
@@ -46,7 +46,8 @@ def served(home):
         process.stderr.close()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.soak
+@pytest.mark.timeout(600)
 def test_queued_shots_go_on_after_a_restart(tmp_path):
     with served(tmp_path) as http:
         photo = http.post(
