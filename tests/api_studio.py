@@ -51,6 +51,7 @@ class BoxStudio:
         self.told = 0
         self.broken: Exception | None = None
         self.clicks_held = False
+        self.clicks_begun = threading.Event()
         self.clicks_cancelled = threading.Event()
         self._registry = registry
 
@@ -61,6 +62,7 @@ class BoxStudio:
         if self.broken is not None:
             raise self.broken
         if self.clicks_held:
+            self.clicks_begun.set()
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:

@@ -2,7 +2,6 @@
 
 import hashlib
 import socket
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -195,7 +194,7 @@ def test_a_client_that_goes_away_cancels_its_click(api):
     )
     with socket.create_connection(("127.0.0.1", int(api.url.rpartition(":")[2]))) as connection:
         connection.sendall(head.encode() + body)
-        time.sleep(0.3)  # the click must have begun; were it not, the wait below would fail
+        assert api.studio.clicks_begun.wait(10)
     assert api.studio.clicks_cancelled.wait(10)
 
 
