@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,7 +28,7 @@ def postgres_url() -> Iterator[str]:
             migrate(url)
             yield url
     except NoPostgres as reason:
-        pytest.skip(f"no PostgreSQL: {reason}")
+        (pytest.fail if os.environ.get("PACKSHOT_REQUIRE_POSTGRES") else pytest.skip)(f"no PostgreSQL: {reason}")
 
 
 @pytest.fixture(scope="session")
