@@ -8,11 +8,12 @@ STAMP := $(VENV)/.ready
 
 setup: $(STAMP)                     ## Make .venv and install everything, each version pinned
 
-# uv installs the stack in under a minute; plain pip takes several.
+# uv installs the stack in under a minute; plain pip takes several. Bytecode is compiled here, once: Ray starts a dozen processes
+# that each import torch or Ray, and where the environment forbids caching each would compile them again.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
 	-$(BIN)/python -m tests.corpus   # malformed photos for the tests; they skip with a reason where it cannot be had
 	touch $@
 

@@ -17,6 +17,7 @@ from packshot.errors import BadInput, Unavailable
 
 MIB = 1024 * 1024
 START_TIMEOUT_S = 300.0
+POLL_S = 0.2
 
 ENVIRONMENT = {
     # Ray tells its makers nothing, and warns about no GPU on machines that have none.
@@ -94,20 +95,22 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 def _wait_until_running() -> None:
     """Until every stage answers; Serve's own blocking deploy gives up after a minute, too soon for a busy laptop."""
-    from ray import serve
+    from ray.serve._private.common import DeploymentStatus
     from ray.serve.schema import ApplicationStatus
+
+    from deployments.status import application_overview
 
     give_up_at = time.monotonic() + START_TIMEOUT_S
     while True:
-        application = serve.status().applications[APPLICATION]
-        if application.status == ApplicationStatus.RUNNING:
+        overview = application_overview(APPLICATION)
+        if overview.app_status.status == ApplicationStatus.RUNNING:
             return
-        if application.status == ApplicationStatus.DEPLOY_FAILED:
-            raise Unavailable("not_ready", f"the application did not start: {application.message}")
+        if overview.app_status.status == ApplicationStatus.DEPLOY_FAILED:
+            raise Unavailable("not_ready", f"the application did not start: {overview.app_status.message}")
         if time.monotonic() > give_up_at:
-            slow = [name for name, stage in application.deployments.items() if stage.status != "HEALTHY"]
+            slow = [stage.name for stage in overview.deployment_statuses if stage.status != DeploymentStatus.HEALTHY]
             raise Unavailable("not_ready", f"stages must answer within {START_TIMEOUT_S:g} s, these did not: {slow}")
-        time.sleep(0.2)
+        time.sleep(POLL_S)
 
 
 def run_forever(

@@ -20,6 +20,7 @@ from ray.serve.schema import ApplicationStatus
 
 from deployments.faults import once_more, told
 from deployments.meter import RayMeter, cluster_metrics
+from deployments.status import application_overview
 from packshot.api.app import create_app
 from packshot.api.studio import Segmented
 from packshot.imaging.codec import PhotoDecoder
@@ -97,8 +98,8 @@ class GraphStudio:
     async def ready(self) -> bool:
         if time.monotonic() - self._ready_at < READY_FOR_S:
             return True
-        status = (await asyncio.to_thread(serve.status)).applications.get(self._app)
-        if status is None or status.status != ApplicationStatus.RUNNING:
+        overview = await asyncio.to_thread(application_overview, self._app)
+        if overview.app_status.status != ApplicationStatus.RUNNING:
             return False
         self._ready_at = time.monotonic()
         return True

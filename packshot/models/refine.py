@@ -105,7 +105,7 @@ def _on_edges(picture: U8, probability: F32) -> F32:
     cv2.grabCut(small, trimap, (0, 0, 1, 1), background, product, ROUNDS, cv2.GC_EVAL)
     fine = _tidy(((trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD)).astype(np.uint8), chance)
     both, either = np.count_nonzero(fine & coarse), np.count_nonzero(fine | coarse)
-    steepness = _steepness(small)
+    steepness = edge_steepness(small)
     if both < TRUST_IOU * either or _along_border(steepness, fine) <= _along_border(steepness, coarse):
         fine = _tidy(coarse, chance)
     smooth = cv2.GaussianBlur(fine.astype(np.float32), (0, 0), 1.0)  # no stairs when it is enlarged
@@ -133,8 +133,18 @@ def _colours(pixels: U8) -> NDArray[np.float64]:
     return model
 
 
-def _steepness(picture: U8) -> F32:
-    """How fast the colour changes at each pixel, in the channel that changes most."""
+def edge_support(steepness: F32, mask: U8) -> float:
+    """0..1: how steep the photo is along the mask's border, against the steepest hundredth of the photo.
+
+    `steepness` hxw of the thumbnail; `mask` photo-sized, 0 or 255.
+    """
+    height, width = steepness.shape
+    small = (cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST) > 0).astype(np.uint8)
+    return min(1.0, _along_border(steepness, small) / max(1e-6, float(np.percentile(steepness, 99))))
+
+
+def edge_steepness(picture: U8) -> F32:
+    """How fast the colour changes at each pixel (hxw), in the channel that changes most."""
     soft = cv2.GaussianBlur(picture, (0, 0), 1.0)
     across, down = (cv2.Sobel(soft, cv2.CV_32F, dx, 1 - dx) for dx in (1, 0))
     return np.asarray(np.hypot(across, down).max(axis=2), np.float32)

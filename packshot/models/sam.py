@@ -11,7 +11,8 @@ What a set of prompts means:
 - Neither points nor boxes: a grid of clicks is decoded and the most product-like answers are kept (`automatic`).
 
 A pack whose config says `refine: grabcut` has its masks laid on the photo's edges (`refine`); there a box also bounds the
-mask, and a candidate that fills its box badly scores lower. Without it masks and scores are SAM's own.
+mask, and a candidate scores lower that fills its box badly or whose border lies on weak edges: a small network's own
+scores rank its answers poorly. Without it masks and scores are SAM's own.
 
 The encoder runs in the dtype that it is given; prompts and mask decoder always in fp32 (a click is cheap, and scores stay
 comparable between machines). Clicks on different photos share one call of the mask decoder when they have equally many
@@ -35,14 +36,13 @@ from torch.nn import functional
 
 from packshot.imaging.prompts import check_prompts
 from packshot.models.automatic import grid_points, most_product_like
-from packshot.models.refine import Box, box_fit, refine, within_box
+from packshot.models.refine import Box, box_fit, edge_steepness, edge_support, refine, within_box
 from packshot.models.sam_network import DetailEncoder, build_sam
 from packshot.types import F32, Embedding, Mask, MaskCandidate, Photo, Prompts
 
 if TYPE_CHECKING:
-    from segment_anything.modeling import Sam
-
     from packshot.models.packs import Pack
+    from packshot.models.sam_parts import Sam
 
 __all__ = ["SamDecoder", "SamEncoder", "build_sam", "load_segmenter"]
 
@@ -171,11 +171,14 @@ class SamDecoder:
         answers = self._answers(sets, requests)
         found = []
         for (embedding, prompts), mine in zip(requests, answers, strict=True):
+            steepness = self._steepness(embedding)
             if prompts.points or prompts.boxes:
                 parts = [self._ranked(answer, multimask=prompts.multimask) for answer in mine]
-                candidates = [self._joined(embedding, [part[rank] for part in parts]) for rank in range(len(parts[0]))]
+                candidates = [
+                    self._joined(embedding, [part[rank] for part in parts], steepness) for rank in range(len(parts[0]))
+                ]
             else:
-                candidates = self._automatic(embedding, mine, 3 if prompts.multimask else 1)
+                candidates = self._automatic(embedding, mine, 3 if prompts.multimask else 1, steepness)
             found.append(sorted(candidates, key=lambda candidate: -candidate.score))
         return found
 
@@ -256,31 +259,37 @@ class SamDecoder:
         rows = sorted((1, 2, 3) if multimask else (0,), key=lambda row: -answer.scores[row])
         return [_Part(answer.logits[row], float(answer.scores[row]), answer.box) for row in rows]
 
-    def _automatic(self, embedding: Embedding, answers: Sequence[_Answer], most: int) -> list[MaskCandidate]:
+    def _automatic(
+        self, embedding: Embedding, answers: Sequence[_Answer], most: int, steepness: F32 | None
+    ) -> list[MaskCandidate]:
         logits = torch.cat([answer.logits[1:] for answer in answers])
         scores = torch.cat([answer.scores[1:] for answer in answers])
         per_px = logits.shape[-1] / self._size
         width, height = (max(1, round(n * per_px)) for n in (embedding.input_width, embedding.input_height))
         kept = most_product_like(logits[:, :height, :width].numpy(), scores.numpy(), most)
-        return [self._joined(embedding, [_Part(logits[row], score)]) for row, score in kept]
+        return [self._joined(embedding, [_Part(logits[row], score)], steepness) for row, score in kept]
 
-    def _joined(self, embedding: Embedding, parts: Sequence[_Part]) -> MaskCandidate:
+    def _steepness(self, embedding: Embedding) -> F32 | None:
+        """Where the photo has edges, hxw of its thumbnail; None when masks are not refined."""
+        return edge_steepness(embedding.extras[THUMBNAIL]) if self._refined else None
+
+    def _joined(self, embedding: Embedding, parts: Sequence[_Part], steepness: F32 | None) -> MaskCandidate:
         """One candidate: the union of the parts' masks, the weakest part's score."""
-        masks, scores = zip(*(self._finished(embedding, part) for part in parts), strict=True)
+        masks, scores = zip(*(self._finished(embedding, part, steepness) for part in parts), strict=True)
         pixels = np.bitwise_or.reduce(masks)
         return MaskCandidate(Mask(pixels), min(1.0, max(0.0, min(scores))) if pixels.any() else 0.0)
 
-    def _finished(self, embedding: Embedding, part: _Part) -> tuple[NDArray[np.uint8], float]:
+    def _finished(self, embedding: Embedding, part: _Part, steepness: F32 | None) -> tuple[NDArray[np.uint8], float]:
         """The part's mask of the photo, uint8 HxW of 0 and 255, and its score."""
         photo = (embedding.photo_height, embedding.photo_width)
-        if not self._refined or THUMBNAIL not in embedding.extras:
+        if steepness is None:
             return (self._spread(embedding, part.logits, photo) > 0).numpy().astype(np.uint8) * 255, part.score
-        thumbnail = embedding.extras[THUMBNAIL]
-        probability = self._spread(embedding, part.logits, thumbnail.shape[:2]).sigmoid().numpy()
-        if part.box is None:
-            return refine(thumbnail, probability, photo), part.score
-        pixels = refine(thumbnail, within_box(probability, part.box, photo), photo)
-        return pixels, part.score * box_fit(Mask(pixels).bbox_xyxy, part.box)
+        probability = self._spread(embedding, part.logits, steepness.shape).sigmoid().numpy()
+        if part.box is not None:
+            probability = within_box(probability, part.box, photo)
+        pixels = refine(embedding.extras[THUMBNAIL], probability, photo)
+        fit = box_fit(Mask(pixels).bbox_xyxy, part.box) if part.box is not None else 1.0
+        return pixels, part.score * fit * edge_support(steepness, pixels)
 
     def _spread(self, embedding: Embedding, logits: Tensor, size: tuple[int, ...]) -> Tensor:
         """Logits over the encoder's square, cut to the photo and enlarged to `size` (height, width)."""

@@ -20,11 +20,11 @@ from functools import partial
 from typing import Any
 
 import torch
-from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 from torch import Tensor, nn
 from torch.nn import functional
 
 from packshot.errors import PackRefused
+from packshot.models.sam_parts import MLP, ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
@@ -156,8 +156,6 @@ class BatchMaskDecoder(MaskDecoder):  # type: ignore[misc]
         if detail:
             dim = shared["transformer_dim"]
             self.output_upscaling = DetailUpscaling(dim, detail)
-            from segment_anything.modeling.mask_decoder import MLP
-
             self.output_hypernetworks_mlps = nn.ModuleList(
                 MLP(dim, dim, detail[0], 3) for _ in range(self.num_mask_tokens)
             )

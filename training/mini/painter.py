@@ -172,13 +172,13 @@ class Painter(torch.nn.Module):
         return out
 
 
-def train(out: Path, vae: Path, scenes: Path, minutes: float, batch: int = 16, lr: float = 8e-4, seed: int = 0) -> None:
+def train(out: Path, vae: Path, scenes: Path, minutes: float, batch: int = 32, lr: float = 8e-4, seed: int = 0) -> None:
     """Train text encoder and UNet for `minutes`, resumable. Writes checkpoint.pt with `net`, `ema`, `optimizer`."""
     torch.manual_seed(seed)
     words, kept = tokenizer(), DDIMScheduler(**SCHEDULER_CONFIG).alphas_cumprod
     net, average = Painter(), Painter().requires_grad_(False)
     average.load_state_dict(net.state_dict())
-    optimizer = torch.optim.AdamW(net.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     data = Latents(scenes, vae_part.load(vae), seed)
     data.refresh()
     run = Run(out, minutes, lr)
@@ -213,7 +213,7 @@ def train(out: Path, vae: Path, scenes: Path, minutes: float, batch: int = 16, l
 
 
 def train_control(
-    out: Path, painter: Path, vae: Path, scenes: Path, minutes: float, batch: int = 16, lr: float = 6e-4, seed: int = 1
+    out: Path, painter: Path, vae: Path, scenes: Path, minutes: float, batch: int = 32, lr: float = 6e-4, seed: int = 1
 ) -> None:
     """Train a ControlNet from the frozen painter's EMA weights for `minutes`, resumable. The product counts as much as the rest."""
     torch.manual_seed(seed)
@@ -221,7 +221,7 @@ def train_control(
     net = Painter().requires_grad_(False)
     net.load_state_dict(torch.load(painter / "checkpoint.pt", map_location="cpu", weights_only=True)["ema"])
     control = control_from(net.unet)
-    optimizer = torch.optim.AdamW(control.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.0)
+    optimizer = torch.optim.AdamW(control.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
     data = Latents(scenes, vae_part.load(vae), seed)
     data.refresh()
     run = Run(out, minutes, lr)

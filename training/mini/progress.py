@@ -12,15 +12,20 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+PAUSE_S = 30.0
+
 
 class Run:
-    """A training bounded by minutes. Minutes of earlier tries count in, so a resumed run ends where it was to end."""
+    """A training bounded by minutes. Minutes of earlier tries count in, so a resumed run ends where it was to end.
+
+    A step that took longer than PAUSE_S was suspended (a closed laptop, SIGSTOP): only PAUSE_S of it count.
+    """
 
     def __init__(self, folder: Path, minutes: float, lr: float, checkpoint_every_s: float = 120) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.budget_s, self.lr, self.every_s = folder, minutes * 60, lr, checkpoint_every_s
         self.spent_s, self.step, self.samples = 0.0, 0, 0
-        self._since = self._saved = time.perf_counter()
+        self._since = self._saved = self._ticked = time.perf_counter()
         self._bar = tqdm(total=round(self.budget_s), unit="s", desc=folder.name, mininterval=5)
         self._sums: dict[str, float] = {}
         self._count = 0
@@ -40,6 +45,9 @@ class Run:
 
     def tick(self, samples: int, metrics: dict[str, float], log_every: int = 50) -> None:
         """Count one optimizer step and log means of the metrics."""
+        now = time.perf_counter()
+        self._since += max(0.0, now - self._ticked - PAUSE_S)
+        self._ticked = now
         self.step += 1
         self.samples += samples
         self._count += 1

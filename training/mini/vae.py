@@ -75,9 +75,9 @@ def loss_of(x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, dict[str, float]]:
     spread = (z.mean((0, 2, 3)) ** 2).mean() + ((z.std((0, 2, 3)) - 1) ** 2).mean() + 0.1 * F.relu(z.abs() - 3).mean()
     psnr = -10 * torch.log10(((d / 2) ** 2).mean())
     return l1 + 0.4 * gradient + 0.35 * texture + 0.02 * spread, {
-        "l1": float(l1),
-        "texture": float(texture),
-        "psnr": float(psnr),
+        "l1": float(l1.detach()),
+        "texture": float(texture.detach()),
+        "psnr": float(psnr.detach()),
     }
 
 
@@ -86,7 +86,7 @@ def train(out: Path, scenes: Path, minutes: float, batch: int = 16, lr: float = 
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     net = AutoencoderTiny(**CONFIG).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(net.parameters(), lr=lr, betas=(0.9, 0.99))
+    optimizer = torch.optim.Adam(net.parameters(), lr=lr, betas=(0.9, 0.99), fused=True)
     run = Run(out, minutes, lr)
     if state := run.resume():
         net.load_state_dict(state["net"])

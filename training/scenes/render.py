@@ -172,7 +172,7 @@ def _one(
     span = max(float(extent[1]), 1.5 * float(extent[0]))
 
     # Camera: looks at the product's middle from the front, a little above.
-    pitch, focal = rng.uniform(0.10, 0.46), rng.uniform(2.4, 3.6)
+    pitch, focal = rng.uniform(0.10, 0.60), rng.uniform(2.4, 3.6)
     away = focal * span / (2 * rng.uniform(0.40, 0.66))
     centre = torch.tensor([0.0, float(extent[1]) * 0.5, 0.0])
     forward = torch.tensor([0.0, -np.sin(pitch), -np.cos(pitch)], dtype=torch.float32)
