@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import signal
@@ -9,7 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
 
 from cluster.profiles import Profile
 from cluster.render import APPLICATION, serve_config
@@ -55,6 +56,9 @@ def serving(
     from ray.serve.context import _get_global_client
     from ray.serve.schema import ServeDeploySchema
 
+    if quiet:  # that a token guards the cluster, and that Serve has started
+        for chatty in ("ray._private.authentication", "ray.serve"):
+            logging.getLogger(chatty).setLevel(logging.ERROR)
     # Replicas inherit what the node was started with; this process's own environment stays as it was.
     with _environment({**ENVIRONMENT, **(settings or {})}):
         ray.init(
@@ -78,8 +82,10 @@ def serving(
         shown = f"[{host}]" if ":" in host else host
         yield f"http://{shown}:{port}"
     finally:
-        serve.shutdown()  # type: ignore[no-untyped-call]
-        ray.shutdown()
+        # Ray prints on stdout that its own controller, while it ends, left a call unanswered.
+        with redirect_stdout(io.StringIO()) if quiet else nullcontext():
+            serve.shutdown()  # type: ignore[no-untyped-call]
+            ray.shutdown()
 
 
 @contextmanager

@@ -46,7 +46,7 @@ UNET_CONFIG: dict[str, Any] = {
     "resnet_time_scale_shift": "scale_shift",
 }
 CONTROL_BLOCKS = (8, 16, 32, 48)
-EMA = 0.995
+EMA = 0.998
 
 
 def tokenizer() -> WordTokenizer:
