@@ -197,7 +197,7 @@ def jpeg(width: int = 120, height: int = 90) -> bytes:
 
 
 @contextmanager
-def running(home: Path, *, studio_dir: Path | None = None, pin_port: bool = False, **changed: Any) -> Iterator[Api]:
+def running(home: Path, *, studio_dir: Path | None = None, **changed: Any) -> Iterator[Api]:
     """The API on a free loopback port, over a fresh store in `home`."""
     settings = Settings(home=home, max_body_bytes=512 * 1024, **changed)
     registry = CollectorRegistry()
@@ -213,7 +213,6 @@ def running(home: Path, *, studio_dir: Path | None = None, pin_port: bool = Fals
             settings=settings,
             meter=PrometheusMeter(registry),
             studio_dir=studio_dir,
-            loopback_port=port if pin_port else None,
         )
         server = uvicorn.Server(
             uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, ws="none", lifespan="off")

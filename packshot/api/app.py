@@ -44,13 +44,12 @@ def create_app(
     settings: Settings,
     meter: Meter | None = None,
     studio_dir: Path | None = None,
-    loopback_port: int | None = None,
 ) -> FastAPI:
-    """The app. `studio_dir`: the page's files, served at `/`; `loopback_port`: the port that Host must name under open access."""
+    """The app. `studio_dir`: the page's files, served at `/`."""
     meter = meter or NoMeter()
     app = FastAPI(title="Packshot", version=packshot.__version__, openapi_url=None, docs_url=None, redoc_url=None)
     turns = anyio.CapacityLimiter(settings.decode_workers)
-    app.state.services = Services(store, studio, decoder, settings, meter, turns, loopback_port)
+    app.state.services = Services(store, studio, decoder, settings, meter, turns)
     for part in (photos, masks, events, shots, images, session, ops):
         app.include_router(part.router)
     ops.add_page(app, studio_dir)

@@ -1,8 +1,8 @@
 """Who asks: a key (`Authorization: Bearer`), a session cookie made from one, or, on loopback only, anyone.
 
 A browser sends cookies along with requests that other sites make, so a cookie counts for unsafe methods only with a
-same-origin `Origin`. Open access additionally wants a loopback `Host`: a page of another site that rebinds its name to
-127.0.0.1 still sends its own name there.
+same-origin `Origin`. Open access additionally wants a loopback `Host`, on any port (people tunnel): a page of another site
+that rebinds its name to 127.0.0.1 still sends its own name there.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
+from packshot.api.cookies import COOKIE, tenant_of_cookie
 from packshot.api.services import Services, Wired, in_thread
-from packshot.api.sessions import COOKIE, tenant_of_cookie
 from packshot.errors import Forbidden, Unauthorized
 from packshot.store.records import Tenant
 
@@ -25,7 +25,7 @@ _REMEDY = "send `Authorization: Bearer <key>` with a key of `packshot keys creat
 async def caller(request: Request, services: Wired) -> Tenant:
     """The tenant that asks. Raises Unauthorized or Forbidden."""
     if services.settings.open_access:
-        require_loopback(request, services.loopback_port)
+        require_loopback(request)
     secret = bearer_of(request)
     if secret is not None:
         return await tenant_of_key(services, secret)
@@ -76,14 +76,14 @@ def require_same_origin(request: Request) -> None:
         )
 
 
-def require_loopback(request: Request, port: int | None) -> None:
-    """Raise Forbidden unless Host, and Origin when there is one, are loopback names (on `port`, if given)."""
+def require_loopback(request: Request) -> None:
+    """Raise Forbidden unless Host is a loopback name and Origin, when there is one, the same host and port."""
     host = request.headers.get("host", "")
-    if not _is_loopback(host, port):
+    if not _is_loopback(host):
         raise Forbidden("origin_refused", f"Without keys, Host must be a loopback name, got {host!r}; use 127.0.0.1.")
     origin = request.headers.get("origin")
-    if origin is not None and not _is_loopback(_netloc(origin), port):
-        raise Forbidden("origin_refused", f"Without keys, Origin must be loopback, got {origin!r}; serve with keys.")
+    if origin is not None and _netloc(origin) != host.lower():
+        raise Forbidden("origin_refused", f"Without keys, Origin must be {host!r}, got {origin!r}; serve with keys.")
 
 
 def _netloc(origin: str) -> str:
@@ -91,14 +91,14 @@ def _netloc(origin: str) -> str:
     return netloc if scheme in ("http", "https") else ""
 
 
-def _is_loopback(netloc: str, port: int | None) -> bool:
+def _is_loopback(netloc: str) -> bool:
     try:
         parts = urlsplit(f"//{netloc}")
         return (
             parts.hostname in _LOOPBACK_HOSTS
             and parts.username is None
             and not (parts.path or parts.query or parts.fragment)
-            and (port is None or (parts.port or 80) == port)
+            and parts.port != 0  # raises for what is no port
         )
     except ValueError:  # a port that is no number, a bracket that is not closed
         return False

@@ -29,8 +29,7 @@ class Decoder(Protocol):
 class Services:
     """Everything behind the API.
 
-    `decode_turns`: who may decode, one for each of the decoder's workers. `loopback_port`: the port that Host must name
-    under open access, None = any.
+    `decode_turns`: who may decode, one for each of the decoder's workers.
     """
 
     store: Store
@@ -39,7 +38,6 @@ class Services:
     settings: Settings
     meter: Meter
     decode_turns: anyio.CapacityLimiter
-    loopback_port: int | None = None
 
 
 def services_of(request: Request) -> Services:

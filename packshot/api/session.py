@@ -10,9 +10,9 @@ from fastapi import APIRouter, Request, Response
 from packshot.api.accept import json_body
 from packshot.api.answers import iso
 from packshot.api.auth import bearer_of, require_loopback, require_same_origin, tenant_of_key
+from packshot.api.cookies import COOKIE, SESSION_S, new_cookie
 from packshot.api.schemas import SessionRequest
 from packshot.api.services import Wired
-from packshot.api.sessions import COOKIE, SESSION_S, new_cookie
 
 router = APIRouter(prefix="/v1", tags=["session"])
 
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1", tags=["session"])
 async def open_session(request: Request, response: Response, services: Wired) -> dict[str, Any]:
     """The key comes as `{"key": …}` or as a Bearer header. The cookie is HttpOnly and SameSite=Strict."""
     if services.settings.open_access:
-        require_loopback(request, services.loopback_port)
+        require_loopback(request)
     if "origin" in request.headers:  # another site may not sign a visitor in with a key of its own
         require_same_origin(request)
     secret = bearer_of(request)
