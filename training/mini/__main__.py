@@ -7,6 +7,7 @@ python -m training.mini control --minutes 15
 python -m training.mini export                            runs/ -> packshot/packs/mini
 python -m training.mini sheet   --out sheet.png           what the exported pack paints
 python -m training.mini evaluate                          figures on unseen scenes, as JSON
+python -m training.mini judge   --minutes 8               train a reader of scenes and let it read what the pack paints
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import torch
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("scenes", "vae", "painter", "control", "export", "sheet", "evaluate"))
+    parser.add_argument("part", choices=("scenes", "vae", "painter", "control", "export", "sheet", "evaluate", "judge"))
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of checkpoints and scenes")
     parser.add_argument("--pack", type=Path, default=Path("packshot/packs/mini"))
     parser.add_argument("--out", type=Path, default=Path("runs/sheet.png"))
@@ -27,7 +28,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128, help="pixels a side of a scene")
     parser.add_argument("--seed", type=int, default=100_000, help="of the first shard")
     parser.add_argument("--minutes", type=float, default=20.0, help="in all, earlier tries included")
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--threads", type=int, default=0, help="0 = torch's own choice")
     args = parser.parse_args()
     if args.threads:
@@ -61,6 +62,13 @@ def main() -> None:
         from training.mini.evaluate import evaluate
 
         print(json.dumps(evaluate(runs)))
+    elif args.part == "judge":
+        import json
+
+        from training.mini import judge
+
+        judge.train(runs / "judge", runs / "scenes", args.minutes)
+        print(json.dumps(judge.judge_pack(args.pack, judge.load(runs / "judge"))))
     else:
         from training.mini.sheet import sheet
 

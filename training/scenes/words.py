@@ -51,8 +51,11 @@ def _pick(rng: np.random.Generator, options: tuple[str, ...]) -> str:
     return options[int(rng.integers(len(options)))]
 
 
-def describe(attributes: Mapping[str, int], rng: np.random.Generator) -> str:
-    """One caption of a scene, lower case. Parts are left out now and then, so that short prompts work too."""
+def describe(attributes: Mapping[str, int], rng: np.random.Generator, *, whole: bool = False) -> str:
+    """One caption of a scene, lower case. Parts are left out now and then, so that short prompts work too.
+
+    `whole`: no part is, and the light is told in full.
+    """
     surface = _pick(rng, _SURFACE_SAYINGS[attributes["surface"]]).format(c=COLOURS[attributes["paper_colour"]])
     backdrop = _pick(rng, _BACKDROP_SAYINGS[attributes["backdrop"]]).format(c=COLOURS[attributes["wall_colour"]])
     quality = QUALITIES[attributes["quality"]]
@@ -60,7 +63,7 @@ def describe(attributes: Mapping[str, int], rng: np.random.Generator) -> str:
     side = SIDES[attributes["side"]]
     light = _pick(
         rng,
-        (f"{quality} {tint} light from the {side}", f"{tint} {quality} light from {side}", f"{quality} {tint} light", f"{quality} light from the {side}", f"{tint} light"),
+        (f"{quality} {tint} light from the {side}", f"{tint} {quality} light from {side}", f"{quality} {tint} light", f"{quality} light from the {side}", f"{tint} light")[: 3 if whole else 5],
     )  # fmt: skip
     subject = _pick(
         rng, ("product", "a product", FAMILIES[attributes["family"]], "a " + FAMILIES[attributes["family"]])
@@ -70,7 +73,9 @@ def describe(attributes: Mapping[str, int], rng: np.random.Generator) -> str:
         _pick(rng, (f"in front of {backdrop}", backdrop, f"with {backdrop}", f"{backdrop} behind")),
         light,
     ]
-    kept = [part for part, drop in zip(parts, (0.06, 0.10, 0.12), strict=True) if rng.random() > drop] or parts[:1]
+    kept = [
+        part for part, drop in zip(parts, (0.06, 0.10, 0.12), strict=True) if whole or rng.random() > drop
+    ] or parts[:1]
     if rng.random() < 0.2:
         kept = [kept[i] for i in rng.permutation(len(kept))]
     if rng.random() < 0.15:
