@@ -2,6 +2,7 @@
 
 python -m training.mini scenes  --images 6400            draw scenes into runs/scenes
 python -m training.mini vae     --minutes 20
+python -m training.mini decoder --minutes 20              the VAE's decoder alone, further; beside the painter if you like
 python -m training.mini painter --minutes 40
 python -m training.mini control --minutes 15
 python -m training.mini export                            runs/ -> packshot/packs/mini
@@ -20,7 +21,9 @@ import torch
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("scenes", "vae", "painter", "control", "export", "sheet", "evaluate", "judge"))
+    parser.add_argument(
+        "part", choices=("scenes", "vae", "decoder", "painter", "control", "export", "sheet", "evaluate", "judge")
+    )
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of checkpoints and scenes")
     parser.add_argument("--pack", type=Path, default=Path("packshot/packs/mini"))
     parser.add_argument("--out", type=Path, default=Path("runs/sheet.png"))
@@ -42,6 +45,10 @@ def main() -> None:
         from training.mini import vae
 
         vae.train(runs / "vae", runs / "scenes", args.minutes)
+    elif args.part == "decoder":
+        from training.mini import vae
+
+        vae.train_decoder(runs / "decoder", runs / "vae", runs / "scenes", args.minutes)
     elif args.part == "painter":
         from training.mini import painter
 

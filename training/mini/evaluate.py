@@ -22,7 +22,7 @@ def evaluate(runs: Path, images: int = 64, out: Path | None = None) -> dict[str,
     """VAE PSNR; v errors over the background with the right and with a wrong caption; v errors over the product with the
     right edges, no edges and another product's edges."""
     torch.manual_seed(0)
-    vae, net = vae_part.load(runs / "vae"), Painter()
+    vae, net = vae_part.load_best(runs), Painter()
     net.load_state_dict(torch.load(runs / "painter/checkpoint.pt", map_location="cpu", weights_only=True)["ema"])
     control = control_from(net.unet)
     if (runs / "control/checkpoint.pt").exists():

@@ -77,7 +77,7 @@ def export(runs: Path, folder: Path) -> None:
         control.load_state_dict(
             torch.load(runs / "control/checkpoint.pt", map_location="cpu", weights_only=True)["net"]
         )
-    vae = vae_part.load(runs / "vae")
+    vae = vae_part.load_best(runs)
     tokenizer().save(folder / "words.json")
     parts: list[tuple[str, str, dict[str, Any], list[str]]] = [
         ("tokenizer", "WordTokenizer", {}, ["words.json"]),

@@ -84,9 +84,35 @@ def loss_of(x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, dict[str, float]]:
 def train(out: Path, scenes: Path, minutes: float, batch: int = 16, lr: float = 1.5e-3, seed: int = 0) -> None:
     """Train for `minutes`; go on from out/checkpoint.pt when there is one. Re-reads the scenes as more are drawn."""
     torch.manual_seed(seed)
+    _fit(AutoencoderTiny(**CONFIG), out, scenes, minutes, batch, lr, seed, frozen_encoder=False)
+
+
+def train_decoder(
+    out: Path, vae: Path, scenes: Path, minutes: float, batch: int = 16, lr: float = 1e-3, seed: int = 3
+) -> None:
+    """Train the decoder on, the latents staying what they are: so it may run while a painter learns them."""
+    torch.manual_seed(seed)
+    net = AutoencoderTiny(**CONFIG)
+    net.load_state_dict(torch.load(vae / "checkpoint.pt", map_location="cpu", weights_only=True)["net"])
+    _fit(net, out, scenes, minutes, batch, lr, seed, frozen_encoder=True)
+
+
+def _fit(
+    net: AutoencoderTiny,
+    out: Path,
+    scenes: Path,
+    minutes: float,
+    batch: int,
+    lr: float,
+    seed: int,
+    *,
+    frozen_encoder: bool,
+) -> None:
     rng = np.random.default_rng(seed)
-    net = AutoencoderTiny(**CONFIG).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(net.parameters(), lr=lr, betas=(0.9, 0.99), fused=True)
+    net.to(memory_format=torch.channels_last)
+    net.encoder.requires_grad_(not frozen_encoder)
+    weights = [weight for weight in net.parameters() if weight.requires_grad]
+    optimizer = torch.optim.Adam(weights, lr=lr, betas=(0.9, 0.99), fused=True)
     run = Run(out, minutes, lr)
     if state := run.resume():
         net.load_state_dict(state["net"])
@@ -100,7 +126,7 @@ def train(out: Path, scenes: Path, minutes: float, batch: int = 16, lr: float = 
         loss, metrics = loss_of(x, net.decode(z + 0.03 * torch.randn_like(z)).sample, z)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
         run.tick(batch, metrics)
         if run.checkpoint_due:
@@ -114,3 +140,8 @@ def load(run: Path) -> AutoencoderTiny:
     net = AutoencoderTiny(**CONFIG)
     net.load_state_dict(torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)["net"])
     return net.eval().requires_grad_(False)
+
+
+def load_best(runs: Path) -> AutoencoderTiny:
+    """The VAE that ships: with the decoder that was trained on, when there is one. Its latents are the same."""
+    return load(runs / "decoder" if (runs / "decoder/checkpoint.pt").exists() else runs / "vae")
