@@ -1,0 +1,57 @@
+"""The parts around the painter: the decoder trained on alone, and the judge of scenes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from training.mini import judge, vae
+from training.mini.data import write_shards
+from training.scenes.words import FIELDS, QUALITIES, TINTS, describe
+
+ONE_SECOND = 1 / 60
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("scenes")
+    write_shards(folder, 32, 64, 5)
+    return folder
+
+
+def test_training_the_decoder_on_leaves_the_latents_as_they_are(tmp_path, scenes):
+    vae.train(tmp_path / "vae", scenes, ONE_SECOND)
+    vae.train_decoder(tmp_path / "decoder", tmp_path / "vae", scenes, ONE_SECOND)
+    first, best = vae.load(tmp_path / "vae"), vae.load_best(tmp_path)
+    x = torch.rand(2, 3, 64, 64) * 2 - 1
+    assert torch.equal(first.encode(x).latents, best.encode(x).latents)
+    z = torch.randn(2, 8, 8, 8)
+    assert not torch.equal(first.decode(z).sample, best.decode(z).sample)
+
+
+def test_the_judge_trains_and_answers_every_head(tmp_path, scenes):
+    judge.train(tmp_path / "judge", scenes, ONE_SECOND, batch=4)
+    pictures = np.zeros((3, 128, 128, 3), np.uint8)
+    answers = judge.read(judge.load(tmp_path / "judge"), pictures, pictures[..., 0])
+    assert {name: len(found) for name, found in answers.items()} == dict.fromkeys(judge.HEADS, 3)
+    assert all(0 <= found.min() <= found.max() < judge.HEADS[name] for name, found in answers.items())
+
+
+def test_labels_tell_every_light_apart():
+    attributes = np.zeros((6, len(FIELDS)), np.int64)
+    for row, (quality, tint) in enumerate((q, t) for q in range(len(QUALITIES)) for t in range(len(TINTS))):
+        attributes[row, FIELDS.index("quality")], attributes[row, FIELDS.index("tint")] = quality, tint
+    assert judge.labels_of(attributes)["light"].tolist() == list(range(6))
+
+
+def test_a_whole_caption_leaves_nothing_out():
+    rng = np.random.default_rng(0)
+    attributes = dict.fromkeys(FIELDS, 0)
+    for _ in range(50):
+        said = describe(attributes, rng, whole=True)
+        assert "wood" in said
+        assert "white" in said
+        assert "soft" in said
+        assert "light" in said
