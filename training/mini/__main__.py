@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=100_000, help="of the first shard")
     parser.add_argument("--minutes", type=float, default=20.0, help="in all, earlier tries included")
     parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=0, help="0 = torch's own choice")
     args = parser.parse_args()
     if args.threads:
@@ -40,24 +41,30 @@ def main() -> None:
     if args.part == "scenes":
         from training.mini.data import write_shards
 
-        write_shards(runs / "scenes", args.images, args.size, args.seed)
+        write_shards(runs / "scenes", args.images, args.size, args.seed, args.device)
     elif args.part == "vae":
         from training.mini import vae
 
-        vae.train(runs / "vae", runs / "scenes", args.minutes)
+        vae.train(runs / "vae", runs / "scenes", args.minutes, device=args.device)
     elif args.part == "decoder":
         from training.mini import vae
 
-        vae.train_decoder(runs / "decoder", runs / "vae", runs / "scenes", args.minutes)
+        vae.train_decoder(runs / "decoder", runs / "vae", runs / "scenes", args.minutes, device=args.device)
     elif args.part == "painter":
         from training.mini import painter
 
-        painter.train(runs / "painter", runs / "vae", runs / "scenes", args.minutes, args.batch)
+        painter.train(runs / "painter", runs / "vae", runs / "scenes", args.minutes, args.batch, device=args.device)
     elif args.part == "control":
         from training.mini import painter
 
         painter.train_control(
-            runs / "control", runs / "painter", runs / "vae", runs / "scenes", args.minutes, args.batch
+            runs / "control",
+            runs / "painter",
+            runs / "vae",
+            runs / "scenes",
+            args.minutes,
+            args.batch,
+            device=args.device,
         )
     elif args.part == "export":
         from training.mini.export import export
@@ -74,7 +81,7 @@ def main() -> None:
 
         from training.mini import judge
 
-        judge.train(runs / "judge", runs / "scenes", args.minutes)
+        judge.train(runs / "judge", runs / "scenes", args.minutes, device=args.device)
         print(json.dumps(judge.judge_pack(args.pack, judge.load(runs / "judge"))))
     else:
         from training.mini.sheet import sheet

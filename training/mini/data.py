@@ -14,7 +14,7 @@ from training.scenes import render
 SHARD_IMAGES = 32
 
 
-def write_shards(folder: Path, images: int, size_px: int, first_seed: int, device: str = "cpu") -> None:
+def write_shards(folder: Path, images: int, size_px: int, first_seed: int, device: str | torch.device = "cpu") -> None:
     """Render shards of SHARD_IMAGES scenes; shards that are already there are kept, so a stopped run goes on."""
     folder.mkdir(parents=True, exist_ok=True)
     start, drawn = time.perf_counter(), 0

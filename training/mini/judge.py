@@ -23,6 +23,7 @@ from training.mini.sheet import scene_of
 from training.scenes import render
 from training.scenes.words import BACKDROPS, FIELDS, QUALITIES, SURFACES, TINTS, describe
 
+CPU = torch.device("cpu")
 HEADS = {"surface": len(SURFACES), "backdrop": len(BACKDROPS), "light": len(QUALITIES) * len(TINTS)}
 
 
@@ -72,11 +73,19 @@ def worn(pictures: Tensor, rng: np.random.Generator) -> Tensor:
     return pictures + torch.randn_like(pictures) * float(rng.uniform(0, 0.04))
 
 
-def train(out: Path, scenes: Path, minutes: float, batch: int = 32, lr: float = 2e-3, seed: int = 2) -> None:
+def train(
+    out: Path,
+    scenes: Path,
+    minutes: float,
+    batch: int = 32,
+    lr: float = 2e-3,
+    seed: int = 2,
+    device: torch.device = CPU,
+) -> None:
     """Train for `minutes`, resumable. Metrics: the share read right, for each head, on the batch at hand."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    net = Judge().to(memory_format=torch.channels_last)
+    net = Judge().to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=0.02, fused=True)
     run = Run(out, minutes, lr)
     if state := run.resume():
@@ -86,12 +95,12 @@ def train(out: Path, scenes: Path, minutes: float, batch: int = 32, lr: float = 
     labels = labels_of(data["attributes"])
     while run.going:
         rows = rng.integers(0, len(data["image"]), batch)
-        pictures = torch.from_numpy(data["image"][rows]).permute(0, 3, 1, 2).float() / 127.5 - 1
-        masks = torch.from_numpy(data["mask"][rows])[:, None].float() / 255
+        pictures = torch.from_numpy(data["image"][rows]).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        masks = torch.from_numpy(data["mask"][rows]).to(device)[:, None].float() / 255
         if rng.random() < 0.5:
             pictures, masks = pictures.flip(3), masks.flip(3)
         answers = net(worn(pictures, rng), masks)
-        truth = {name: label[rows] for name, label in labels.items()}
+        truth = {name: label[rows].to(device) for name, label in labels.items()}
         loss = torch.stack([F.cross_entropy(answers[name], truth[name]) for name in HEADS]).sum()
         for group in optimizer.param_groups:
             group["lr"] = run.rate()

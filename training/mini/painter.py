@@ -21,7 +21,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from packshot.models.text import WordTokenizer
 from training.mini import vae as vae_part
 from training.mini.data import SHARD_IMAGES
-from training.mini.progress import Run
+from training.mini.progress import Run, half_on_gpu
 from training.mini.words import SYNONYMS
 from training.scenes.words import FIELDS, all_words, describe
 
@@ -46,6 +46,7 @@ UNET_CONFIG: dict[str, Any] = {
     "resnet_time_scale_shift": "scale_shift",
 }
 CONTROL_BLOCKS = (8, 16, 32, 48)
+CPU = torch.device("cpu")
 EMA = 0.998
 
 
@@ -73,13 +74,13 @@ def wear(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 class Latents:
     """Scenes as the painter sees them, encoded once a shard: grows while the renderer goes on writing."""
 
-    def __init__(self, scenes: Path, vae: torch.nn.Module, seed: int) -> None:
-        self.folder, self.vae, self.rng = scenes, vae, np.random.default_rng(seed)
+    def __init__(self, scenes: Path, vae: torch.nn.Module, seed: int, device: torch.device = CPU) -> None:
+        self.folder, self.vae, self.rng, self.device = scenes, vae.to(device), np.random.default_rng(seed), device
         self.seen: set[str] = set()
-        self.z = torch.empty(0, LATENTS, 16, 16)
-        self.masked = torch.empty(0, 2, LATENTS, 16, 16)  # a clean and a worn mask
-        self.repaint = torch.empty(0, 2, 16, 16)
-        self.edges = torch.empty(0, 2, 128, 128, dtype=torch.uint8)
+        self.z = torch.empty(0, LATENTS, 16, 16, device=device)
+        self.masked = torch.empty(0, 2, LATENTS, 16, 16, device=device)  # a clean and a worn mask
+        self.repaint = torch.empty(0, 2, 16, 16, device=device)
+        self.edges = torch.empty(0, 2, 128, 128, dtype=torch.uint8, device=device)
         self.attributes = np.empty((0, len(FIELDS)), np.int64)
 
     def refresh(self, at_most: int = 1 << 30) -> None:
@@ -94,7 +95,7 @@ class Latents:
 
     @torch.inference_mode()
     def _encode(self, pictures: np.ndarray) -> Tensor:
-        x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+        x = torch.from_numpy(pictures).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
         return self.vae.encode(x).latents
 
     def _add(self, image: np.ndarray, mask: np.ndarray, edges: np.ndarray, attributes: np.ndarray) -> None:
@@ -117,10 +118,11 @@ class Latents:
             worn_edges.append(np.where(cv2.dilate(worn.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0, edges[i], 0))
         count = len(image)
         masked = self._encode(np.stack(products)).reshape(count, 2, LATENTS, 16, 16)
-        repaint = torch.from_numpy(np.stack(repaints)[:, ::8, ::8]).float().reshape(count, 2, 16, 16)
+        repaint = torch.from_numpy(np.stack(repaints)[:, ::8, ::8]).to(self.device).float().reshape(count, 2, 16, 16)
         self.z = torch.cat([self.z, self._encode(image.astype(np.float32))])
         self.masked, self.repaint = torch.cat([self.masked, masked]), torch.cat([self.repaint, repaint])
-        self.edges = torch.cat([self.edges, torch.from_numpy(np.stack([edges, np.stack(worn_edges)], 1))])
+        both = torch.from_numpy(np.stack([edges, np.stack(worn_edges)], 1))
+        self.edges = torch.cat([self.edges, both.to(self.device)])
         self.attributes = np.concatenate([self.attributes, attributes])
 
     def draw(self, count: int, words: WordTokenizer) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -133,13 +135,13 @@ class Latents:
             else describe(dict(zip(FIELDS, self.attributes[r].tolist(), strict=True)), self.rng)
             for r in rows
         ]
-        at, k = torch.from_numpy(rows), torch.from_numpy(kind)
+        at, k = torch.from_numpy(rows).to(self.device), torch.from_numpy(kind).to(self.device)
         return (
             self.z[at],
             self.repaint[at, k][:, None],
             self.masked[at, k],
             self.edges[at, k],
-            torch.from_numpy(words(texts)),
+            torch.from_numpy(words(texts)).to(self.device),
         )
 
 
@@ -172,14 +174,23 @@ class Painter(torch.nn.Module):
         return out
 
 
-def train(out: Path, vae: Path, scenes: Path, minutes: float, batch: int = 32, lr: float = 8e-4, seed: int = 0) -> None:
+def train(
+    out: Path,
+    vae: Path,
+    scenes: Path,
+    minutes: float,
+    batch: int = 32,
+    lr: float = 8e-4,
+    seed: int = 0,
+    device: torch.device = CPU,
+) -> None:
     """Train text encoder and UNet for `minutes`, resumable. Writes checkpoint.pt with `net`, `ema`, `optimizer`."""
     torch.manual_seed(seed)
-    words, kept = tokenizer(), DDIMScheduler(**SCHEDULER_CONFIG).alphas_cumprod
-    net, average = Painter(), Painter().requires_grad_(False)
+    words, kept = tokenizer(), DDIMScheduler(**SCHEDULER_CONFIG).alphas_cumprod.to(device)
+    net, average = Painter().to(device), Painter().to(device).requires_grad_(False)
     average.load_state_dict(net.state_dict())
     optimizer = torch.optim.AdamW(net.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
-    data = Latents(scenes, vae_part.load(vae), seed)
+    data = Latents(scenes, vae_part.load(vae), seed, device)
     data.refresh()
     run = Run(out, minutes, lr)
     if state := run.resume():
@@ -192,9 +203,10 @@ def train(out: Path, vae: Path, scenes: Path, minutes: float, batch: int = 32, l
 
     while run.going:
         z, repaint, masked, _, ids = data.draw(batch, words)
-        t = torch.randint(0, len(kept), (batch,))
+        t = torch.randint(0, len(kept), (batch,), device=device)
         x, target = noised(z, t, kept)
-        loss, background = loss_of(net(x, t, repaint, masked, ids), target, repaint)
+        with half_on_gpu(device):
+            loss, background = loss_of(net(x, t, repaint, masked, ids), target, repaint)
         for group in optimizer.param_groups:
             group["lr"] = run.rate()
         optimizer.zero_grad(set_to_none=True)
@@ -213,16 +225,24 @@ def train(out: Path, vae: Path, scenes: Path, minutes: float, batch: int = 32, l
 
 
 def train_control(
-    out: Path, painter: Path, vae: Path, scenes: Path, minutes: float, batch: int = 32, lr: float = 6e-4, seed: int = 1
+    out: Path,
+    painter: Path,
+    vae: Path,
+    scenes: Path,
+    minutes: float,
+    batch: int = 32,
+    lr: float = 6e-4,
+    seed: int = 1,
+    device: torch.device = CPU,
 ) -> None:
     """Train a ControlNet from the frozen painter's EMA weights for `minutes`, resumable. The product counts as much as the rest."""
     torch.manual_seed(seed)
-    words, kept = tokenizer(), DDIMScheduler(**SCHEDULER_CONFIG).alphas_cumprod
-    net = Painter().requires_grad_(False)
+    words, kept = tokenizer(), DDIMScheduler(**SCHEDULER_CONFIG).alphas_cumprod.to(device)
+    net = Painter().to(device).requires_grad_(False)
     net.load_state_dict(torch.load(painter / "checkpoint.pt", map_location="cpu", weights_only=True)["ema"])
-    control = control_from(net.unet)
+    control = control_from(net.unet).to(device)
     optimizer = torch.optim.AdamW(control.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
-    data = Latents(scenes, vae_part.load(vae), seed)
+    data = Latents(scenes, vae_part.load(vae), seed, device)
     data.refresh()
     run = Run(out, minutes, lr)
     if state := run.resume():
@@ -230,16 +250,16 @@ def train_control(
         optimizer.load_state_dict(state["optimizer"])
     while run.going:
         z, repaint, masked, edges, ids = data.draw(batch, words)
-        t = torch.randint(0, len(kept), (batch,))
+        t = torch.randint(0, len(kept), (batch,), device=device)
         x, target = noised(z, t, kept)
-        with torch.no_grad():
-            text = net.text(ids)[0]
         image = edges[:, None].float().expand(-1, 3, -1, -1) / 255
-        down, mid = control(x, t, encoder_hidden_states=text, controlnet_cond=image, return_dict=False)
-        prediction = net.unet(
-            torch.cat([x, repaint, masked], 1), t, encoder_hidden_states=text, down_block_additional_residuals=down, mid_block_additional_residual=mid
-        ).sample  # fmt: skip
-        loss = F.mse_loss(prediction, target)
+        with half_on_gpu(device):
+            with torch.no_grad():
+                text = net.text(ids)[0]
+            down, mid = control(x, t, encoder_hidden_states=text, controlnet_cond=image, return_dict=False)
+            residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
+            prediction = net.unet(torch.cat([x, repaint, masked], 1), t, encoder_hidden_states=text, **residuals).sample
+            loss = F.mse_loss(prediction.float(), target)
         for group in optimizer.param_groups:
             group["lr"] = run.rate()
         optimizer.zero_grad(set_to_none=True)

@@ -83,3 +83,8 @@ class Run:
         counters = state["counters"]
         self.spent_s, self.step, self.samples = counters["spent_s"], counters["step"], counters["samples"]
         return state
+
+
+def half_on_gpu(device: torch.device) -> torch.autocast:
+    """bf16 where a GPU has it; a CPU trains in fp32 (bf16 pays only where the processor has units for it)."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")

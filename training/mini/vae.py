@@ -29,6 +29,7 @@ CONFIG = {
     "scaling_factor": 1.0,
 }
 CROP_PX = 64
+CPU = torch.device("cpu")
 
 
 def photographs() -> list[np.ndarray]:
@@ -81,20 +82,35 @@ def loss_of(x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, dict[str, float]]:
     }
 
 
-def train(out: Path, scenes: Path, minutes: float, batch: int = 16, lr: float = 1.5e-3, seed: int = 0) -> None:
+def train(
+    out: Path,
+    scenes: Path,
+    minutes: float,
+    batch: int = 16,
+    lr: float = 1.5e-3,
+    seed: int = 0,
+    device: torch.device = CPU,
+) -> None:
     """Train for `minutes`; go on from out/checkpoint.pt when there is one. Re-reads the scenes as more are drawn."""
     torch.manual_seed(seed)
-    _fit(AutoencoderTiny(**CONFIG), out, scenes, minutes, batch, lr, seed, frozen_encoder=False)
+    _fit(AutoencoderTiny(**CONFIG).to(device), out, scenes, minutes, batch, lr, seed, frozen_encoder=False)
 
 
 def train_decoder(
-    out: Path, vae: Path, scenes: Path, minutes: float, batch: int = 16, lr: float = 1e-3, seed: int = 3
+    out: Path,
+    vae: Path,
+    scenes: Path,
+    minutes: float,
+    batch: int = 16,
+    lr: float = 1e-3,
+    seed: int = 3,
+    device: torch.device = CPU,
 ) -> None:
     """Train the decoder on, the latents staying what they are: so it may run while a painter learns them."""
     torch.manual_seed(seed)
     net = AutoencoderTiny(**CONFIG)
     net.load_state_dict(torch.load(vae / "checkpoint.pt", map_location="cpu", weights_only=True)["net"])
-    _fit(net, out, scenes, minutes, batch, lr, seed, frozen_encoder=True)
+    _fit(net.to(device), out, scenes, minutes, batch, lr, seed, frozen_encoder=True)
 
 
 def _fit(
@@ -121,7 +137,7 @@ def _fit(
     while run.going:
         for group in optimizer.param_groups:
             group["lr"] = run.rate()
-        x = crops(pictures, photos, batch, rng).contiguous(memory_format=torch.channels_last)
+        x = crops(pictures, photos, batch, rng).to(net.device, memory_format=torch.channels_last)
         z = net.encode(x).latents
         loss, metrics = loss_of(x, net.decode(z + 0.03 * torch.randn_like(z)).sample, z)
         optimizer.zero_grad(set_to_none=True)
