@@ -80,7 +80,7 @@ def finished(http):
     return wait
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def replica_pids():
     """Deployment name -> pids of its replicas on this machine."""
 
