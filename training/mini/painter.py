@@ -235,11 +235,18 @@ def train_control(
     seed: int = 1,
     device: torch.device = CPU,
 ) -> None:
-    """Train a ControlNet from the frozen painter's EMA weights for `minutes`, resumable. The product counts as much as the rest."""
+    """Train a ControlNet from the painter's EMA weights for `minutes`, resumable. The product counts as much as the rest.
+
+    The painter stands still, but its checkpoint is read anew with every save here: both may train at once, towards the end.
+    """
     torch.manual_seed(seed)
     words, kept = tokenizer(), DDIMScheduler(**SCHEDULER_CONFIG).alphas_cumprod.to(device)
     net = Painter().to(device).requires_grad_(False)
-    net.load_state_dict(torch.load(painter / "checkpoint.pt", map_location="cpu", weights_only=True)["ema"])
+
+    def read_painter() -> None:
+        net.load_state_dict(torch.load(painter / "checkpoint.pt", map_location="cpu", weights_only=True)["ema"])
+
+    read_painter()
     control = control_from(net.unet).to(device)
     optimizer = torch.optim.AdamW(control.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
     data = Latents(scenes, vae_part.load(vae), seed, device)
@@ -269,6 +276,7 @@ def train_control(
         run.tick(batch, {"loss": float(loss.detach())}, log_every=25)
         if run.checkpoint_due:
             run.save({"net": control.state_dict(), "optimizer": optimizer.state_dict()})
+            read_painter()
     run.save({"net": control.state_dict(), "optimizer": optimizer.state_dict()})
 
 
