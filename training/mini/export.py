@@ -26,7 +26,7 @@ from training.mini.painter import (
 
 LICENCE = "Apache-2.0"
 MOST_BYTES = 16 * 1024 * 1024
-BUCKETS = [[128, 128], [160, 128], [128, 160], [192, 128], [128, 192], [160, 160]]
+BUCKETS = [[128, 128], [160, 128], [128, 160], [192, 128], [128, 192]]
 
 
 def _described(folder: Path, files: list[str]) -> dict[str, dict[str, Any]]:
@@ -104,7 +104,7 @@ def export(runs: Path, folder: Path) -> None:
         "native_px": [128, 128],
         "buckets": BUCKETS,
         "prediction_type": "v_prediction",
-        "defaults": {"steps": 16, "guidance_scale": 2.5, "control_scale": 0.8, "guidance_rescale": 0.7},
+        "defaults": {"steps": 16, "guidance_scale": 2.0, "control_scale": 0.8, "guidance_rescale": 0.7},
         "limits": {"max_steps": 100, "max_guidance_scale": 15.0, "max_control_scale": 2.0},
         "memory_gib": {
             **before.get("memory_gib", {}),
