@@ -9,7 +9,7 @@ import pytest
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("victim", ["generator", "sam_encoder", "director", "gateway"])
 def test_twenty_shots_survive_the_death_of_a_replica(http, shot_of, finished, replica_pids, victim):
-    accepted = [http.post("/v1/shots", json=shot_of(seed=seed, steps=8)).json()["id"] for seed in range(20)]
+    accepted = [http.post("/v1/shots", json=shot_of(seed=seed, steps=4)).json()["id"] for seed in range(20)]
     (pid,) = replica_pids()[victim]
     os.kill(pid, signal.SIGKILL)
     wait_for_another(http, replica_pids, victim, pid)
