@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from training.scenes.noise import CLOUD, look
+from training.scenes.noise import CLOUD, MID, look
 
 T = torch.Tensor
 
@@ -65,6 +65,26 @@ def night(x: T, y: T, generator: torch.Generator) -> T:
         _uniform(generator, n, 0.35, 0.85).to(x.device),
         0.10,
     )
+
+
+def sea(x: T, y: T, generator: torch.Generator) -> T:
+    """Sky over the sea, out of focus, with sunlight on the water. x, y: flat, R. Returns Rx3."""
+    shift, level, sun = (float(v) for v in torch.rand(3, generator=generator))
+    horizon = 0.12 + 0.3 * level
+    haze = torch.tensor([0.90, 0.94, 0.97]).to(x.device)
+    up = ((y - horizon) / 0.9).clamp(0, 1)[:, None]
+    sky = haze + (torch.tensor([0.36, 0.60, 0.88]).to(x.device) - haze) * up.sqrt()
+    cloud = look(x * 0.11 + shift, y * 0.3 + shift, CLOUD).clamp_min(0)[:, None] * 0.35
+    sky = sky + (1 - sky) * cloud.clamp(0, 0.8)
+    down = ((horizon - y) / 0.8).clamp(0, 1)[:, None]
+    water = (
+        torch.tensor([0.42, 0.66, 0.78]).to(x.device) * (1 - down)
+        + torch.tensor([0.06, 0.27, 0.42]).to(x.device) * down
+    )
+    swell = look(x * 0.2 + shift, y * 1.1 + shift, MID)
+    glitter = torch.exp(-(((x - 1.4 * sun + 0.7) / 0.35) ** 2)) * (swell - 0.3).clamp_min(0) * 0.35
+    water = water * (1 + 0.10 * swell)[:, None] + glitter[:, None]
+    return sky + (water - sky) * torch.sigmoid((horizon - y) / 0.012)[:, None]
 
 
 def room(x: T, y: T, side: float, generator: torch.Generator) -> T:

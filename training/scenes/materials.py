@@ -92,23 +92,61 @@ def _sand(u: T, v: T, seed: T) -> T:
     return value.clamp(0.1, 1.1)[..., None] * _rgb(u, 0.98, 0.83, 0.60)
 
 
-def surface(kind: int, u: T, v: T, seed: T, colour: T) -> T:
-    """RGB (..., 3) of surface `kind` at floor coordinates (u, v) in product heights. `colour`: RGB of paper."""
-    if kind == 0:
+def _black_marble(u: T, v: T, seed: T) -> T:
+    u, v = u * 0.7 + seed, v * 0.7 + seed * 0.7
+    warp = 0.06 * look(u * 0.2, v * 0.2, CLOUD)
+    bold = look(u * 0.13 + warp + 0.3, v * 0.13 - warp, CLOUD).abs()
+    thin = look(u * 0.33 - warp, v * 0.26 + warp + 0.5, CLOUD).abs()
+    base = 0.085 + 0.025 * look(u * 0.2, v * 0.2 + 0.2, CLOUD)
+    vein = (torch.exp(-bold * 30) * 0.8 + torch.exp(-thin * 40) * 0.35 + torch.exp(-bold * 6) * 0.08).clamp(0, 1)
+    return _mix(base.clamp(0.02, 0.3)[..., None] * _rgb(u, 1.0, 1.0, 1.05), _rgb(u, 0.86, 0.82, 0.74), vein)
+
+
+def _terrazzo(u: T, v: T, seed: T) -> T:
+    """Chips of three colours and two sizes in pale cement; each cell of a grid may hold one."""
+    cement = 0.86 + 0.02 * look(u * 0.4 + seed, v * 0.4, MID)
+    colour = cement[..., None] * _rgb(u, 1.0, 0.985, 0.955)
+    chips = torch.stack([_rgb(u, 0.72, 0.45, 0.36), _rgb(u, 0.36, 0.42, 0.40), _rgb(u, 0.78, 0.66, 0.48)])
+    for layer, (pitch, chance) in enumerate(((0.05, 0.5), (0.13, 0.55))):
+        x, y = u / pitch + 7.3 * layer, v / pitch
+        i, j = torch.floor(x), torch.floor(y)
+        pick = [dice(i, j, seed + 5 * layer + k) for k in range(5)]
+        ragged = 0.06 * look(u * 1.1 + seed, v * 1.1, MID)
+        far = torch.maximum((x - i - 0.35 - 0.3 * pick[0]).abs(), (y - j - 0.35 - 0.3 * pick[1]).abs()) + ragged
+        chip = _step(0.0, 0.08, 0.16 + 0.14 * pick[2] - far) * (pick[3] < chance)
+        colour = _mix(colour, chips[(pick[4] * 2.999).long()], chip)
+    return colour
+
+
+def _grass(u: T, v: T, seed: T) -> T:
+    patch = look(u * 0.12 + seed, v * 0.12 + seed, CLOUD)
+    blade = look(u * 1.6 + seed, v * 0.55 + 0.1 * patch, MID) * 0.6 + look(u * 1.1 + seed, v * 0.5, FINE) * 0.6
+    amount = (0.45 + 0.20 * patch + 0.26 * blade).clamp(0, 1)
+    return _mix(_rgb(u, 0.07, 0.17, 0.03), _rgb(u, 0.50, 0.66, 0.22), amount)
+
+
+def _steel(u: T, v: T, seed: T) -> T:
+    brush = look(u * 0.03 + seed, v * 1.9 + seed, FINE)
+    broad = look(u * 0.02 + seed, v * 0.25, MID)
+    value = 0.60 + 0.045 * brush + 0.07 * broad
+    return value.clamp(0.2, 0.95)[..., None] * _rgb(u, 0.985, 1.0, 1.02)
+
+
+def surface(kind: str, u: T, v: T, seed: T, colour: T) -> T:
+    """RGB (..., 3) of a surface of `words.SURFACES` at floor coordinates (u, v) in product heights. `colour`: RGB of paper."""
+    if kind == "wood":
         return _wood(u, v, seed, _rgb(u, 0.84, 0.64, 0.42), _rgb(u, 0.56, 0.35, 0.18))
-    if kind == 1:
+    if kind == "walnut":
         return _wood(u, v, seed, _rgb(u, 0.45, 0.28, 0.18), _rgb(u, 0.20, 0.115, 0.07))
-    if kind == 2:
-        return _marble(u, v, seed)
-    if kind == 3:
-        return _slate(u, v, seed)
-    if kind == 4:
-        return _concrete(u, v, seed)
-    if kind == 5:
-        return _linen(u, v, seed)
-    if kind == 6:
-        return _sand(u, v, seed)
-    return colour * (1 + 0.012 * look(u * 0.5 + seed, v * 0.5, FINE))[..., None]
+    if kind == "paper":
+        return colour * (1 + 0.012 * look(u * 0.5 + seed, v * 0.5, FINE))[..., None]
+    return _PLAIN[kind](u, v, seed)
+
+
+_PLAIN = {
+    "marble": _marble, "slate": _slate, "concrete": _concrete, "linen": _linen, "sand": _sand, "terrazzo": _terrazzo,
+    "black_marble": _black_marble, "grass": _grass, "steel": _steel,
+}  # fmt: skip
 
 
 def brick(u: T, v: T, seed: T) -> T:
@@ -137,3 +175,11 @@ def tile(u: T, v: T, seed: T) -> T:
     sheen = 0.05 * (y % 1.0) + 0.03 * look(u * 0.1 + tone, v * 0.1, CLOUD)
     colour = (0.84 + 0.07 * tone + sheen)[..., None] * _rgb(u, 0.99, 1.0, 1.0)
     return _mix(_rgb(u, 0.50, 0.51, 0.52), colour, _step(joint * 0.3, joint * 0.9, edge))
+
+
+def curtain(u: T, v: T, seed: T, colour: T) -> T:
+    """RGB (..., 3) of cloth hanging in folds; u across, v up, in product heights. `colour`: RGB of the cloth."""
+    bend = 0.5 * look(u * 0.05 + seed, v * 0.03 + seed, CLOUD)
+    fold = torch.sin(u * 7.5 + 3.0 * bend + seed) + 0.5 * torch.sin(u * 17.0 + 5.0 * bend + 2 * seed)
+    weave = 0.012 * look(u * 0.8, v * 0.8, GRAIN)
+    return colour * (0.76 + 0.13 * fold + weave).clamp(0.2, 1.1)[..., None]

@@ -33,8 +33,35 @@ class Shapes:
     finish: torch.Tensor  # N, 3: gloss 0..1, sharpness, glass 0..1
     glyphs: torch.Tensor  # N, 12, 24: 0 or 1, ink on the label
 
-    def to(self, device: torch.device | str) -> Shapes:
-        return Shapes(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+    def one(self, index: int, device: torch.device | str) -> Product:
+        """One product of the batch, its pictures on `device` and its numbers as Python's."""
+        numbers = {
+            name: tuple(getattr(self, name)[index].tolist())
+            for name in ("core", "place", "handle", "extent", "zones", "label", "finish")
+        }
+        return Product(
+            table=self.table[index][None, None].to(device), shift=float(self.shift[index]), yaw=float(self.yaw[index]),
+            size=float(self.size[index]), colours=self.colours[index].to(device), glyphs=self.glyphs[index].to(device), **numbers,
+        )  # fmt: skip
+
+
+@dataclass
+class Product:
+    """One product of `Shapes`: the same fields, without N."""
+
+    table: torch.Tensor  # 1, 1, CELLS, CELLS
+    core: tuple[float, float]
+    shift: float
+    yaw: float
+    size: float
+    place: tuple[float, float]
+    handle: tuple[float, float, float, float]
+    extent: tuple[float, float]
+    zones: tuple[float, float, float, float]
+    label: tuple[float, float, float, float]
+    colours: torch.Tensor
+    finish: tuple[float, float, float]
+    glyphs: torch.Tensor
 
 
 def _curve(a: tuple[float, float], b: tuple[float, float], bulge: float, n: int = 5) -> list[tuple[float, float]]:

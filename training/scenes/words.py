@@ -9,8 +9,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-SURFACES = ("wood", "walnut", "marble", "slate", "concrete", "linen", "sand", "paper")
-BACKDROPS = ("plain", "brick", "tile", "foliage", "night", "room")
+SURFACES = (
+    "wood", "walnut", "marble", "slate", "concrete", "linen", "sand", "paper", "terrazzo", "black_marble", "grass", "steel",
+)  # fmt: skip
+BACKDROPS = ("plain", "brick", "tile", "foliage", "night", "room", "sea", "curtain")
 SIDES = ("left", "right")
 QUALITIES = ("soft", "hard")
 TINTS = ("neutral", "warm", "cool")
@@ -31,6 +33,10 @@ _SURFACE_SAYINGS: tuple[tuple[str, ...], ...] = (
     ("linen", "linen cloth", "linen fabric", "linen surface"),
     ("sand", "beach sand", "sand surface"),
     ("{c} paper", "{c} paper surface", "{c} sweep", "{c} paper table"),
+    ("terrazzo", "terrazzo table", "terrazzo surface"),
+    ("black marble", "black marble table", "dark marble surface"),
+    ("grass", "green grass", "a lawn"),
+    ("brushed steel", "steel table", "brushed metal surface"),
 )
 _BACKDROP_SAYINGS: tuple[tuple[str, ...], ...] = (
     ("{c} wall", "plain {c} backdrop", "{c} studio backdrop", "{c} background"),
@@ -39,6 +45,8 @@ _BACKDROP_SAYINGS: tuple[tuple[str, ...], ...] = (
     ("green foliage", "garden foliage", "garden backdrop", "green garden"),
     ("night lights", "city lights at night", "dark night backdrop", "night bokeh"),
     ("bright room", "blurred room", "room with window", "room backdrop"),
+    ("blue sea and sky", "sea backdrop", "ocean and sky", "sea horizon"),
+    ("{c} curtain", "draped {c} curtain", "{c} fabric backdrop"),
 )
 _TINT_WORDS: tuple[tuple[str, ...], ...] = (
     ("daylight", "neutral", "bright"),
