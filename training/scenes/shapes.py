@@ -25,7 +25,7 @@ class Shapes:
     yaw: torch.Tensor  # N, radians
     size: torch.Tensor  # N: scale
     place: torch.Tensor  # N, 2: x, z on the floor
-    handle: torch.Tensor  # N, 4: x, y, ring radius, wire radius (0 = none)
+    handle: torch.Tensor  # N, 6: x, y, ring radius, wire radius (0 = none), drawn right of this x, squeezed in z by
     extent: torch.Tensor  # N, 2: half width, height, in own units
     zones: torch.Tensor  # N, 4: cap above y, saucer below y, interior within s, interior above y
     label: torch.Tensor  # N, 4: y low, y high, half angle or half width, kind (0 none, 1 wrap, 2 patch)
@@ -55,7 +55,7 @@ class Product:
     yaw: float
     size: float
     place: tuple[float, float]
-    handle: tuple[float, float, float, float]
+    handle: tuple[float, float, float, float, float, float]
     extent: tuple[float, float]
     zones: tuple[float, float, float, float]
     label: tuple[float, float, float, float]
@@ -127,7 +127,9 @@ def profile(family: str, rng: np.random.Generator) -> tuple[list[tuple[float, fl
         traits |= {"interior": (top - wall * 0.6, inner_y - 0.03), "saucer_y": 0.07 if family == "cup" else -1.0}
         if family == "mug" or (family == "cup" and rng.random() < 0.8):
             ring = h * u(0.22, 0.3)
-            traits["handle"] = ((low + top) / 2 + ring * 0.55, base + h * 0.52, ring, u(0.03, 0.045))
+            x = (low + top) / 2 + ring * 0.55
+            # The ring's inner half would stick through the wall of the cup.
+            traits["handle"] = (x, base + h * 0.52, ring, u(0.03, 0.045), x - ring * 0.6, 1.0)
         if family == "mug" and rng.random() < 0.5:
             traits["label"] = (0.18, h - 0.16, u(0.4, 0.8), 2)
     elif family == "can":
@@ -179,6 +181,25 @@ def profile(family: str, rng: np.random.Generator) -> tuple[list[tuple[float, fl
             "cap_y": h + 0.01,
             "label": (0.1, h - 0.12, u(0.1, 0.16), rng.integers(0, 2) * 2),
         }
+    elif family == "lamp":
+        foot, stem, low, wide, narrow = u(0.14, 0.22), u(0.015, 0.03), u(0.5, 0.62), u(0.26, 0.36), u(0.12, 0.22)
+        points = [(0, 0), (foot, 0), (foot, 0.03), (stem, 0.06), (stem, low), (wide, low), (narrow, 1.0), (0, 1.0)]
+        traits |= {"cap_y": low - 0.01}
+    elif family == "ball":
+        r = u(0.25, 0.5)
+        turn = np.linspace(-np.pi / 2, np.pi / 2, 24)
+        points = [(r * float(np.cos(t)), r + r * float(np.sin(t))) for t in turn]
+    elif family == "bag":
+        h, r = u(0.45, 0.65), 0.03
+        wide, deep = u(0.26, 0.36), u(0.08, 0.14)
+        points = [(-1, 0), (r, 0), (r * 1.4, 0.04), (r * 0.4, h), (-1, h)]
+        traits |= {"core": (wide, deep), "handle": (0.0, h, wide * u(0.45, 0.65), u(0.014, 0.022), -9.0, 1.0)}
+        traits["label"] = (h * 0.3, h * 0.7, u(0.08, 0.2), rng.integers(0, 2) * 2)
+    elif family == "watch":
+        ring, r, thick = u(0.30, 0.38), u(0.17, 0.24), u(0.05, 0.09)
+        top = 2 * ring + 0.03
+        points = [(0, top - 0.02), (r, top - 0.02), (r, top + thick - 0.02), (r - 0.03, top + thick), (0, top + thick)]
+        traits |= {"handle": (0.0, ring + 0.03, ring, 0.03, -9.0, 0.32), "interior": (r - 0.045, top + thick - 0.02)}
     else:  # box
         h, r = u(0.45, 1.0), 0.015
         points = [(-1, 0), (r, 0), (r, h), (-1, h)]
@@ -234,7 +255,7 @@ def sample_shapes(families: list[str], rng: np.random.Generator) -> Shapes:
         # The left edge runs out of the table, so that the axis is no surface.
         polygon[0, 0] = polygon[-1, 0] = S0 - 1.0
         polygons.append(np.concatenate([polygon, np.repeat(polygon[-1:], MAX_POINTS - len(polygon), 0)]))
-        handle = traits.get("handle", (0.0, 0.5, 0.1, 0.0))
+        handle = traits.get("handle", (0.0, 0.5, 0.1, 0.0, 0.0, 1.0))
         reach = float(polygon[:, 0].max()) - shift
         half = max(float(core.max()) + reach, handle[0] + handle[2] + handle[3] if handle[3] else 0.0)
         rows["core"].append(core)
@@ -246,7 +267,8 @@ def sample_shapes(families: list[str], rng: np.random.Generator) -> Shapes:
         rows["size"].append(1.0)
         rows["place"].append((0.0, 0.0))
         rows["handle"].append(handle)
-        rows["extent"].append((half * (1.42 if wide else 1.02), float(polygon[:, 1].max()) + 0.01))
+        top = max(float(polygon[:, 1].max()), handle[1] + handle[2] + handle[3] if handle[3] else 0.0)
+        rows["extent"].append((half * (1.42 if wide else 1.02), top + 0.01))
         tube_cap = float(traits.get("tube_cap", -1.0))
         inner = traits.get("interior", (-1.0, 9.0))
         rows["zones"].append(

@@ -42,12 +42,11 @@ def distance(product: Product, p: T) -> T:
     inside = F.grid_sample(product.table, grid[None, None], padding_mode="border", align_corners=True).reshape(-1)
     beyond = (grid.abs().amax(1) - 1).clamp_min(0) * ((S1 - S0) / CELLS * (CELLS - 1) / 2)
     d = inside + beyond
-    x, y, ring, wire = product.handle
+    x, y, ring, wire, from_x, squeeze = product.handle
     if wire <= 0:
         return d
-    loop = torch.hypot(torch.hypot(p[:, 0] - x, p[:, 1] - y) - ring, p[:, 2]) - wire
-    # The ring's inner half would stick through the wall of the cup.
-    return torch.where(p[:, 0] > x - ring * 0.6, torch.minimum(d, loop), d)
+    loop = torch.hypot(torch.hypot(p[:, 0] - x, p[:, 1] - y) - ring, p[:, 2] * squeeze) - wire
+    return torch.where(p[:, 0] > from_x, torch.minimum(d, loop), d)
 
 
 def trace(product: Product, origin: T, direction: T, steps: int = 44) -> tuple[T, T]:

@@ -21,7 +21,10 @@ COLOUR_RGB = (
     (0.94, 0.94, 0.93), (0.56, 0.57, 0.59), (0.85, 0.77, 0.65), (0.92, 0.66, 0.70),
     (0.42, 0.60, 0.83), (0.46, 0.66, 0.45), (0.93, 0.80, 0.34), (0.85, 0.48, 0.28),
 )  # fmt: skip
-FAMILIES = ("bottle", "jar", "mug", "cup", "can", "tube", "box", "vase", "bowl", "perfume", "soap", "glass")
+FAMILIES = (
+    "bottle", "jar", "mug", "cup", "can", "tube", "box", "vase", "bowl", "perfume", "soap", "glass",
+    "lamp", "ball", "bag", "watch",
+)  # fmt: skip
 FIELDS = ("surface", "backdrop", "side", "quality", "tint", "paper_colour", "wall_colour", "family", "texture_seed")
 
 _SURFACE_SAYINGS: tuple[tuple[str, ...], ...] = (
