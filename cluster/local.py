@@ -67,7 +67,7 @@ def serving(
             num_gpus=0 if profile.device == "cpu" else None,
             object_store_memory=profile.local.object_store_mib * MIB,
             include_dashboard=False,
-            _node_ip_address="127.0.0.1",  # nothing of a laptop's cluster is for the network
+            _node_ip_address="127.0.0.1",  # Ray still binds some ports to every address; its token guards them
             log_to_driver=not quiet,
             logging_level=logging.ERROR if quiet else logging.INFO,
             configure_logging=not quiet,
