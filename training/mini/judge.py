@@ -144,7 +144,7 @@ def judge_pack(
         "guidance_scale": defaults.guidance_scale,
         "control_scale": defaults.control_scale,
     }
-    drawn = render(pictures, 128, seed, clutter=0.0)
+    drawn = render(pictures, pack.manifest.native_px[0], seed, clutter=0.0)
     images, masks, edges = drawn.image.numpy(), drawn.mask.numpy(), drawn.edges.numpy()
     asked = drawn.attributes.numpy()[::-1].copy()
     rng = np.random.default_rng(seed)
