@@ -27,6 +27,7 @@ from safetensors.torch import save_file
 from packshot.models.sam import SamDecoder, SamEncoder
 from packshot.models.sam_network import build_sam
 from packshot.types import Photo, Prompts
+from training.mini.progress import read_checkpoint
 from training.mini.segmenter import CONFIG
 
 COFFEE_BOX = (75.0, 15.0, 482.0, 392.0)
@@ -57,8 +58,8 @@ def iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
 
 def load(run: Path, size_px: int) -> tuple[Any, int]:
     """The averaged weights of a run as a SAM for `size_px`, and the samples that it has seen."""
-    saved = torch.load(run / "checkpoint.pt", weights_only=True)
-    state = saved["average"]
+    saved = read_checkpoint(run)
+    state = saved["ema"]
     if size_px != CONFIG["image_size"]:  # a run that only saw small pictures is served on small ones
         positions = state["image_encoder.pos_embed"].permute(0, 3, 1, 2)
         side = size_px // CONFIG["patch_size"]
@@ -66,7 +67,7 @@ def load(run: Path, size_px: int) -> tuple[Any, int]:
         state["image_encoder.pos_embed"] = shrunk.permute(0, 2, 3, 1).contiguous()
     sam = build_sam(CONFIG | SERVED | {"image_size": size_px})
     sam.load_state_dict(state)
-    return sam, saved["seen"]
+    return sam, saved["counters"]["samples"]
 
 
 def measure(sam: Any, held_out: Path, pictures: int) -> dict[str, float]:
