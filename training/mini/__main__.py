@@ -21,6 +21,7 @@ import argparse
 import importlib
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ MINUTES = 20.0
 SCENE_SEED = 100_000
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=(*TRAININGS, *OTHERS))
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of checkpoints and scenes")
@@ -67,7 +68,7 @@ def main() -> None:
     training.add_argument("--warm", type=Path, help="segmenter: a run's folder whose averaged weights to begin with")
     training.add_argument("--small-share", type=float, default=0.7, help="segmenter: of the plan, at half size, first")
     training.add_argument("--shards", type=Path, nargs="+", help="segmenter: runs/shards/{collages,worn}")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if args.threads:
         torch.set_num_threads(args.threads)
         cv2.setNumThreads(args.threads)
