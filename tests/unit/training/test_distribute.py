@@ -9,6 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+import torch
+
 from training.mini.progress import read_checkpoint
 
 ROOT = Path(__file__).parents[3]
@@ -39,9 +42,9 @@ for samples in map(int, sys.argv[2:]):
 """A regression of four weights; `train` is sent to the workers by value."""
 
 
-def test_two_workers_share_one_training(tmp_path):
-    import torch
-
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_two_workers_share_one_training_and_resume_it(tmp_path):
     environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "OMP_NUM_THREADS": "1"}
     environment.pop("RAY_ADDRESS", None)
     script = [sys.executable, "-c", SCRIPT, str(tmp_path)]
