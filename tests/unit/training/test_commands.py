@@ -73,19 +73,26 @@ def command(runs: Path, part: str, *options: str) -> None:
     subprocess.run([sys.executable, "-m", "training.mini", part, "--runs", runs, *options], cwd=ROOT, check=True)
 
 
+def assert_fell(folder: Path) -> None:
+    """The mean loss of the last third of a run is below the first third's."""
+    means = losses(folder)
+    third = len(means) // 3
+    assert third, f"{folder.name} came to {len(means)} steps only: this machine is too busy to tell"
+    assert sum(means[-third:]) < sum(means[:third]), folder.name
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_every_training_command_lowers_its_loss_in_a_minute(scenes):
     for part in TRAININGS:  # in this order: the painter reads the VAE, the ControlNet the painter
-        command(scenes, part, "--minutes", "1", "--batch", "8", "--log-every", "5")
-        first, *_, last = losses(scenes / part)
-        assert last < first, part
+        faster = ("--lr", "1e-2") if part == "control" else ()  # its outputs start at zero, and a minute is short
+        command(scenes, part, "--minutes", "1", "--batch", "8", "--log-every", "1", *faster)
+        assert_fell(scenes / part)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
 def test_a_training_command_lowers_its_loss_on_two_workers(scenes, tmp_path):
     (tmp_path / "scenes").symlink_to(scenes / "scenes")
-    command(tmp_path, "vae", "--minutes", "1", "--batch", "8", "--log-every", "5", "--workers", "2")
-    first, *_, last = losses(tmp_path / "vae")
-    assert last < first
+    command(tmp_path, "vae", "--minutes", "1", "--batch", "8", "--log-every", "1", "--workers", "2")
+    assert_fell(tmp_path / "vae")
