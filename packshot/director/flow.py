@@ -52,9 +52,12 @@ class Stages(Protocol):
         ...
 
     def paint(
-        self, product: U8, repaint: U8, edges: Any, brief: Brief, *, alone: bool
+        self, product: U8, repaint: U8, edges: Any, brief: Brief, *, interactive: bool, alone: bool
     ) -> AsyncIterator[Step | Painted]:
-        """Paint one scene: steps as they come, then one Painted. Closing the iterator cancels the rendering."""
+        """Paint one scene: steps as they come, then one Painted. Closing the iterator cancels the rendering.
+
+        `interactive`: a person waits; `alone`: a suspect, no other scene shares its steps.
+        """
         ...
 
     def size_for(self, canvas: Canvas) -> tuple[int, int]:
@@ -96,19 +99,16 @@ async def shoot(
     small = await asyncio.to_thread(fit_to, flat, *size)
     product, repaint = product_on_grey(small), inpaint_mask(small)
     edges = stages.edges(small)
+    interactive = request.get("priority", "interactive") == "interactive"
     progress = _Progress(request["images"], request["steps"], on_step)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(
-                    _picture(
-                        index,
-                        stages.paint(product, repaint, edges, brief, alone=alone),
-                        progress,
-                        partial(_finish, index, flat, request, look),
-                    )
+                group.create_task(_picture(index, painting, progress, partial(_finish, index, flat, request, look)))
+                for index, painting in enumerate(
+                    stages.paint(product, repaint, edges, brief, interactive=interactive, alone=alone)
+                    for brief in _briefs(request)
                 )
-                for index, brief in enumerate(_briefs(request))
             ]
     except ExceptionGroup as failures:  # the pictures of a shot fail together, with the first one's reason
         raise failures.exceptions[0] from failures

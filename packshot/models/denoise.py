@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import time
 import warnings
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
@@ -40,7 +41,7 @@ from torch.nn import functional
 from packshot.errors import BadInput, EngineFailed, PackRefused
 from packshot.models.packs import Pack
 from packshot.models.text import Tokenizer
-from packshot.types import U8, Brief, Finding, Render, Scene
+from packshot.types import U8, Brief, EdgeMap, Finding, Render, Scene
 
 TEXTS_KEPT = 256
 PREVIEW_LATENTS = 16
@@ -137,6 +138,40 @@ class DiffusionEngine:
     def batch_key(self, scene: Scene) -> Hashable:
         """Scenes of equal keys can share a step: their latents have one size."""
         return (scene.size[0] // self.factor, scene.size[1] // self.factor)
+
+    def rows(self, scene: Scene) -> int:
+        """Rows of the networks' batch that each step of the scene takes: with guidance two."""
+        return 2 if scene.brief.guidance_scale > 1 else 1
+
+    def step_seconds(self, rows: Sequence[int] = (1, 2, 4, 8)) -> dict[int, float]:
+        """Seconds of one step at the native size that so many rows share, measured now: the batch curve of this machine.
+
+        The quicker of two, each after a warm-up; a count that does not fit into memory ends the measuring.
+        """
+        width, height = self.native
+        blank = np.zeros((height, width), np.uint8)
+        scene = Scene(
+            np.full((height, width, 3), 128, np.uint8),
+            blank + 255,
+            EdgeMap(blank),
+            Brief("", steps=3, guidance_scale=1.0),
+        )
+        found: dict[int, float] = {}
+        for count in rows:
+            try:
+                going = [self.begin(scene) for _ in range(count)]
+                times = [self._timed(going) for _ in range(3)]
+            except EngineFailed:
+                break
+            found[count] = min(times[1:])
+        return found
+
+    def _timed(self, rows: Sequence[Denoising]) -> float:
+        started_at = time.perf_counter()
+        self.step(rows)
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter() - started_at
 
     @torch.inference_mode()
     def begin(self, scene: Scene) -> Denoising:

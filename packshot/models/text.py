@@ -1,8 +1,8 @@
 """Words to token ids: the closed-vocabulary tokenizer of packs that train their own text encoder.
 
 A pack trained on a few hundred words needs no byte-pair merges, but must take any prompt: a word that it does not know
-is first looked up as a synonym, then as a plural, and is left out after that: no training gave `<unk>` a meaning, and a few
-of them turn a scene into another.
+is first looked up as a synonym, then as a plural, and is left out after that: `<unk>` tells nothing, and
+a few of them turned one scene into another.
 """
 
 from __future__ import annotations

@@ -28,7 +28,10 @@ def main() -> None:
     parser.add_argument("--pack", type=Path, default=Path("packshot/packs/mini"))
     parser.add_argument("--out", type=Path, default=Path("runs/sheet.png"))
     parser.add_argument("--images", type=int, default=6400)
-    parser.add_argument("--size", type=int, default=128, help="pixels a side of a scene")
+    parser.add_argument("--size", type=int, default=256, help="pixels a side of a scene")
+    parser.add_argument(
+        "--core", type=Path, help="a painter of half the size to grow: its checkpoint.pt and words.json"
+    )
     parser.add_argument("--seed", type=int, default=100_000, help="of the first shard")
     parser.add_argument("--minutes", type=float, default=20.0, help="in all, earlier tries included")
     parser.add_argument("--batch", type=int, default=32)
@@ -53,7 +56,8 @@ def main() -> None:
     elif args.part == "painter":
         from training.mini import painter
 
-        painter.train(runs / "painter", runs / "vae", runs / "scenes", args.minutes, args.batch, device=args.device)
+        folders = (runs / "painter", runs / "vae", runs / "scenes")
+        painter.train(*folders, args.minutes, args.batch, device=args.device, core=args.core)
     elif args.part == "control":
         from training.mini import painter
 

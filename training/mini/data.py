@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ import torch
 from training.scenes import render
 
 SHARD_IMAGES = 32
+MIXED_LIGHT = 0.5
+"""Half of the products are lit by another lamp than their scene, as those are that come from somebody's photo."""
+COLUMNS = ("image", "mask", "part", "edges", "attributes")
 
 
 def write_shards(folder: Path, images: int, size_px: int, first_seed: int, device: str | torch.device = "cpu") -> None:
@@ -22,13 +26,14 @@ def write_shards(folder: Path, images: int, size_px: int, first_seed: int, devic
         path = folder / f"{first_seed + number:06d}.npz"
         if path.exists():
             continue
-        batch = render(SHARD_IMAGES, size_px, seed=first_seed + number, device=device)
+        batch = render(SHARD_IMAGES, size_px, seed=first_seed + number, device=device, mixed_light=MIXED_LIGHT)
         part = path.with_suffix(".part")
         with part.open("wb") as file:
             np.savez(
                 file,
                 image=batch.image.cpu().numpy(),
-                mask=(batch.mask * 255).round().to(torch.uint8).cpu().numpy(),
+                mask=_bytes(batch.mask),
+                part=_bytes(batch.part),
                 edges=batch.edges.cpu().numpy(),
                 attributes=batch.attributes.numpy(),
             )
@@ -37,12 +42,16 @@ def write_shards(folder: Path, images: int, size_px: int, first_seed: int, devic
         print(f"{folder.name}: {drawn} scenes, {drawn / (time.perf_counter() - start):.1f}/s", flush=True)
 
 
-def read_shards(folder: Path, limit: int | None = None) -> dict[str, np.ndarray]:
-    """All shards at hand, joined: image NxSxSx3, mask NxSxS, edges NxSxS (uint8), attributes Nx9 (int64)."""
+def _bytes(coverage: torch.Tensor) -> np.ndarray:
+    return (coverage * 255).round().to(torch.uint8).cpu().numpy()
+
+
+def read_shards(folder: Path, limit: int | None = None, columns: Sequence[str] = COLUMNS) -> dict[str, np.ndarray]:
+    """All shards at hand, joined: image NxSxSx3, mask, part and edges NxSxS (uint8), attributes Nx10 (int64)."""
     paths = sorted(folder.glob("*.npz"))[: limit and -(-limit // SHARD_IMAGES)]
     if not paths:
         raise FileNotFoundError(
             f"{folder} must hold scene shards, got none; run `python -m training.mini scenes` first"
         )
     parts = [np.load(path) for path in paths]
-    return {key: np.concatenate([part[key] for part in parts]) for key in ("image", "mask", "edges", "attributes")}
+    return {key: np.concatenate([part[key] for part in parts]) for key in columns}

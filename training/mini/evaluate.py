@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from training.mini import vae as vae_part
 from training.mini.data import read_shards, write_shards
-from training.mini.painter import SCHEDULER_CONFIG, Latents, Painter, control_from, noised, tokenizer
+from training.mini.painter import NATIVE_PX, SCHEDULER_CONFIG, Latents, Painter, control_from, noised, tokenizer
 
 HELD_OUT_SEED = 950_000
 
@@ -30,7 +30,7 @@ def evaluate(runs: Path, images: int = 64, out: Path | None = None) -> dict[str,
             torch.load(runs / "control/checkpoint.pt", map_location="cpu", weights_only=True)["net"]
         )
     with tempfile.TemporaryDirectory() as folder:
-        write_shards(Path(folder), images, 128, HELD_OUT_SEED)
+        write_shards(Path(folder), images, NATIVE_PX, HELD_OUT_SEED)
         data = Latents(Path(folder), vae, seed=7)
         data.refresh()
         x = torch.from_numpy(read_shards(Path(folder))["image"]).permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from training.mini import vae as vae_part
 from training.mini.painter import (
+    NATIVE_PX,
     SCHEDULER_CONFIG,
     UNET_CONFIG,
     Painter,
@@ -26,7 +27,7 @@ from training.mini.painter import (
 
 LICENCE = "Apache-2.0"
 MOST_BYTES = 16 * 1024 * 1024
-BUCKETS = [[128, 128], [160, 128], [128, 160], [192, 128], [128, 192]]
+BUCKETS = [[256, 256], [320, 256], [256, 320], [384, 256], [256, 384]]
 
 
 def _described(folder: Path, files: list[str]) -> dict[str, dict[str, Any]]:
@@ -101,7 +102,7 @@ def export(runs: Path, folder: Path) -> None:
         "family": "mini",
         "licence": LICENCE,
         "commercial": True,
-        "native_px": [128, 128],
+        "native_px": [NATIVE_PX, NATIVE_PX],
         "buckets": BUCKETS,
         "prediction_type": "v_prediction",
         "defaults": {"steps": 16, "guidance_scale": 2.0, "control_scale": 0.8, "guidance_rescale": 0.7},

@@ -34,7 +34,7 @@ class Block(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(into, out, 3, stride=2, padding=1, bias=False)
         self.second = nn.Conv2d(out, out, 3, padding=1, bias=False)
-        self.norms = nn.ModuleList(nn.GroupNorm(8, out) for _ in range(2))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(out) for _ in range(2))
         self.short = nn.Conv2d(into, out, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -43,16 +43,16 @@ class Block(nn.Module):
 
 
 class Judge(nn.Module):
-    """Pictures (B, 3, 128, 128) in -1..1 and product masks (B, 1, 128, 128) in 0..1 to logits of each of HEADS."""
+    """Pictures (B, 3, S, S) in -1..1 and product masks (B, 1, S, S) in 0..1 to logits of each of HEADS."""
 
     def __init__(self) -> None:
         super().__init__()
-        widths = (32, 48, 96, 128, 160)
+        widths = (16, 32, 64, 128, 192)
         self.blocks = nn.Sequential(*(Block(a, b) for a, b in zip((4, *widths[:-1]), widths, strict=True)))
         self.heads = nn.ModuleDict({name: nn.Linear(2 * widths[-1] * 2, count) for name, count in HEADS.items()})
 
     def forward(self, pictures: Tensor, masks: Tensor) -> dict[str, Tensor]:
-        seen = self.blocks(torch.cat([pictures * (1 - masks), masks], 1))  # (B, C, 4, 4)
+        seen = self.blocks(torch.cat([pictures * (1 - masks), masks], 1))  # (B, C, S / 32, S / 32)
         halves = seen.split(seen.shape[2] // 2, 2)  # surfaces lie low, backdrops stand high
         pooled = torch.cat([pool for half in halves for pool in (half.mean((2, 3)), half.amax((2, 3)))], 1)
         return {name: head(pooled) for name, head in self.heads.items()}
@@ -123,7 +123,7 @@ def load(run: Path) -> Judge:
 
 @torch.inference_mode()
 def read(judge: Judge, pictures: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
-    """Class indices (N) of each head. pictures: uint8 N x 128 x 128 x 3; masks: uint8 N x 128 x 128, 255 = product."""
+    """Class indices (N) of each head. pictures: uint8 N x S x S x 3; masks: uint8 N x S x S, 255 = product."""
     x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
     answers = judge(x, torch.from_numpy(masks)[:, None].float() / 255)
     return {name: logits.argmax(1).numpy() for name, logits in answers.items()}
@@ -144,7 +144,7 @@ def judge_pack(
         "guidance_scale": defaults.guidance_scale,
         "control_scale": defaults.control_scale,
     }
-    drawn = render(pictures, 128, seed, clutter=0.0)
+    drawn = render(pictures, pack.manifest.native_px[0], seed, clutter=0.0)
     images, masks, edges = drawn.image.numpy(), drawn.mask.numpy(), drawn.edges.numpy()
     asked = drawn.attributes.numpy()[::-1].copy()
     rng = np.random.default_rng(seed)

@@ -7,6 +7,7 @@ perfect masks paints a glow around the product.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,14 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from packshot.models.text import WordTokenizer
 from training.mini import vae as vae_part
-from training.mini.data import SHARD_IMAGES
+from training.mini.grow import grown
 from training.mini.progress import Run, half_on_gpu
 from training.mini.words import SYNONYMS
 from training.scenes.words import FIELDS, all_words, describe
 
 TEXT_WIDTH, MAX_LENGTH, LATENTS = 96, 24, 8
+NATIVE_PX, FACTOR = 256, 8
+SIDE = NATIVE_PX // FACTOR
 SCHEDULER_CONFIG = {
     "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "prediction_type": "v_prediction",
     "rescale_betas_zero_snr": True, "timestep_spacing": "trailing", "clip_sample": False,
@@ -33,10 +36,10 @@ SCHEDULER_CONFIG = {
 UNET_CONFIG: dict[str, Any] = {
     "in_channels": 2 * LATENTS + 1,
     "out_channels": LATENTS,
-    "block_out_channels": [64, 128, 160],
+    "block_out_channels": [64, 64, 128, 160],
     "layers_per_block": 1,
-    "down_block_types": ["DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"],
-    "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D"],
+    "down_block_types": ["DownBlock2D", "DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"],
+    "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D", "UpBlock2D", "UpBlock2D"],
     "attention_head_dim": 4,
     "norm_num_groups": 16,
     "cross_attention_dim": TEXT_WIDTH,
@@ -65,10 +68,24 @@ def text_config() -> dict[str, Any]:
 
 
 def wear(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A product mask as a segmenter gives it: bool HxW, grown or shrunk by up to 3 px, its border frayed."""
-    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.6)
-    fray = cv2.GaussianBlur(rng.standard_normal(mask.shape).astype(np.float32), (0, 0), 3.0) * 0.8
-    return soft > np.clip(0.5 + rng.uniform(-0.36, 0.36) + fray, 0.04, 0.96)
+    """A product mask as a segmenter gives it: bool HxW, grown by up to 5 px or shrunk by one, its border frayed.
+
+    Hardly ever shrunk: what a painter learns to paint beyond a shrunk mask is more product, and a product must not grow.
+    """
+    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 3.0)
+    fray = cv2.GaussianBlur(rng.standard_normal(mask.shape).astype(np.float32), (0, 0), 5.0) * 1.2
+    return soft > np.clip(0.45 + rng.uniform(-0.38, 0.10) + np.minimum(fray, 0.1), 0.04, 0.96)
+
+
+def caption(attributes: Mapping[str, int], rng: np.random.Generator) -> str:
+    """What a training sample says: nothing one time in ten (for guidance), unknown words strewn in one time in seven."""
+    if rng.random() < 0.1:
+        return ""
+    said = describe(attributes, rng).split()
+    if rng.random() < 0.15:
+        for _ in range(rng.integers(1, 4)):
+            said.insert(int(rng.integers(len(said) + 1)), "xyzzy")
+    return " ".join(said)
 
 
 class Latents:
@@ -77,10 +94,10 @@ class Latents:
     def __init__(self, scenes: Path, vae: torch.nn.Module, seed: int, device: torch.device = CPU) -> None:
         self.folder, self.vae, self.rng, self.device = scenes, vae.to(device), np.random.default_rng(seed), device
         self.seen: set[str] = set()
-        self.z = torch.empty(0, LATENTS, 16, 16, device=device)
-        self.masked = torch.empty(0, 2, LATENTS, 16, 16, device=device)  # a clean and a worn mask
-        self.repaint = torch.empty(0, 2, 16, 16, device=device)
-        self.edges = torch.empty(0, 2, 128, 128, dtype=torch.uint8, device=device)
+        self.z = torch.empty(0, LATENTS, SIDE, SIDE, device=device)
+        self.masked = torch.empty(0, 2, LATENTS, SIDE, SIDE, device=device)  # a clean and a worn mask
+        self.repaint = torch.empty(0, 2, SIDE, SIDE, device=device)
+        self.edges = torch.empty(0, 2, NATIVE_PX, NATIVE_PX, dtype=torch.uint8, device=device)
         self.attributes = np.empty((0, len(FIELDS)), np.int64)
 
     def refresh(self, at_most: int = 1 << 30) -> None:
@@ -106,7 +123,7 @@ class Latents:
         side = FIELDS.index("side")
         attributes[flip, side] = 1 - attributes[flip, side]
         products, repaints, worn_edges = [], [], []
-        other = image[self.rng.permutation(SHARD_IMAGES) % len(image)]
+        other = image[self.rng.permutation(len(image))]
         for i, m in enumerate(mask):
             worn = wear(m >= 128, self.rng)
             alpha = m[..., None].astype(np.float32) / 255
@@ -117,8 +134,9 @@ class Latents:
                 products.append(picture.astype(np.float32) * keep[..., None] + 127.5 * ~keep[..., None])
             worn_edges.append(np.where(cv2.dilate(worn.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0, edges[i], 0))
         count = len(image)
-        masked = self._encode(np.stack(products)).reshape(count, 2, LATENTS, 16, 16)
-        repaint = torch.from_numpy(np.stack(repaints)[:, ::8, ::8]).to(self.device).float().reshape(count, 2, 16, 16)
+        masked = self._encode(np.stack(products)).reshape(count, 2, LATENTS, SIDE, SIDE)
+        repaint = torch.from_numpy(np.stack(repaints)[:, ::FACTOR, ::FACTOR]).to(self.device).float()
+        repaint = repaint.reshape(count, 2, SIDE, SIDE)
         self.z = torch.cat([self.z, self._encode(image.astype(np.float32))])
         self.masked, self.repaint = torch.cat([self.masked, masked]), torch.cat([self.repaint, repaint])
         both = torch.from_numpy(np.stack([edges, np.stack(worn_edges)], 1))
@@ -126,15 +144,10 @@ class Latents:
         self.attributes = np.concatenate([self.attributes, attributes])
 
     def draw(self, count: int, words: WordTokenizer) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """z (B, c, 16, 16), repaint (B, 1, 16, 16), masked (B, c, 16, 16), edges uint8 (B, 128, 128), ids (B, L)."""
+        """z (B, c, s, s), repaint (B, 1, s, s), masked (B, c, s, s), edges uint8 (B, NATIVE_PX, NATIVE_PX), ids (B, L); s = SIDE."""
         rows = self.rng.integers(0, len(self.z), count)
         kind = (self.rng.random(count) < 0.6).astype(np.int64)
-        texts = [
-            ""
-            if self.rng.random() < 0.1
-            else describe(dict(zip(FIELDS, self.attributes[r].tolist(), strict=True)), self.rng)
-            for r in rows
-        ]
+        texts = [caption(dict(zip(FIELDS, self.attributes[r].tolist(), strict=True)), self.rng) for r in rows]
         at, k = torch.from_numpy(rows).to(self.device), torch.from_numpy(kind).to(self.device)
         return (
             self.z[at],
@@ -183,11 +196,19 @@ def train(
     lr: float = 8e-4,
     seed: int = 0,
     device: torch.device = CPU,
+    core: Path | None = None,
 ) -> None:
-    """Train text encoder and UNet for `minutes`, resumable. Writes checkpoint.pt with `net`, `ema`, `optimizer`."""
+    """Train text encoder and UNet for `minutes`, resumable. Writes checkpoint.pt with `net`, `ema`, `optimizer`.
+
+    core: a folder with the checkpoint and words.json of a painter of half the size to begin with (`training.mini.grow`).
+    """
     torch.manual_seed(seed)
     words, kept = tokenizer(), DDIMScheduler(**SCHEDULER_CONFIG).alphas_cumprod.to(device)
-    net, average = Painter().to(device), Painter().to(device).requires_grad_(False)
+    net, average = Painter(), Painter().to(device).requires_grad_(False)
+    if core:
+        trained = torch.load(core / "checkpoint.pt", map_location="cpu", weights_only=True)["ema"]
+        net.load_state_dict(grown(net.state_dict(), trained, words.vocab, WordTokenizer.from_files(core).vocab))
+    net.to(device)
     average.load_state_dict(net.state_dict())
     optimizer = torch.optim.AdamW(net.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     data = Latents(scenes, vae_part.load(vae), seed, device)

@@ -240,6 +240,8 @@ def train(options: argparse.Namespace) -> None:
     sam.prompt_encoder.mask_downscaling.requires_grad_(False)  # no mask prompts here
     weights = [p for p in sam.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=options.lr, weight_decay=0.03, betas=(0.9, 0.98))
+    if options.warm:
+        sam.load_state_dict(torch.load(options.warm / "checkpoint.pt", weights_only=True)["average"])
     average = {name: value.detach().clone() for name, value in sam.state_dict().items()}
     seen, spent_s, checkpoint = 0, 0.0, options.out / "checkpoint.pt"
     if checkpoint.exists():
@@ -305,6 +307,7 @@ def main() -> None:
         "--full-px", type=int, default=CONFIG["image_size"], help="the size of the rest, a multiple of 16"
     )
     parser.add_argument("--small-share", type=float, default=0.7, help="the share of samples seen at half size, first")
+    parser.add_argument("--warm", type=Path, help="a run's folder whose averaged weights to begin with")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--report-s", type=float, default=30)

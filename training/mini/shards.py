@@ -1,6 +1,7 @@
 """Pictures rendered ahead of training, so that no gradient waits for a renderer.
 
     python -m training.mini.shards --pictures 4000 --out runs/shards/collage
+    python -m training.mini.shards --scenes runs/scenes --out runs/shards/scenes    # drawn scenes, worn as amateurs' photos are
 
 A shard is one .npy of uint8 (N, S, S, 5): RGB, whole mask, part mask (255 = product). A trainer re-lists its folders while it
 runs, so shards may still be appearing. Shards are written under a temporary name and renamed: a reader never sees half.
@@ -17,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.mini.collage import collage
+from training.mini.collage import collage, degrade
 
 U8 = NDArray[np.uint8]
 Draw = Callable[[np.random.Generator, int], tuple[U8, U8, U8]]
@@ -34,10 +35,28 @@ def write_shards(out: Path, pictures: int, *, size_px: int = 256, seed: int = 0,
         rng = np.random.default_rng([seed, number])
         count = min(PICTURES_PER_SHARD, pictures - number * PICTURES_PER_SHARD)
         rows = np.stack([np.dstack(draw(rng, size_px)) for _ in range(count)])
-        partial = path.with_suffix(".partial")
-        with partial.open("wb") as file:
-            np.save(file, rows)
-        partial.replace(path)
+        _save(path, rows)
+
+
+def wear_scenes(scenes: Path, out: Path) -> int:
+    """Every shard of drawn scenes (`training.mini.data`) as an amateur's photos; those that exist are kept. Gives how many are new."""
+    out.mkdir(parents=True, exist_ok=True)
+    fresh = [path for path in sorted(scenes.glob("*.npz")) if not (out / f"{path.stem}.npy").exists()]
+    for path in fresh:
+        rng = np.random.default_rng(int(path.stem))
+        with np.load(path) as shard:
+            worn = [degrade(rng, image.astype(np.float32) / 255) for image in shard["image"]]
+            rows = np.concatenate([np.stack(worn), shard["mask"][..., None], shard["part"][..., None]], axis=3)
+        _save(out / f"{path.stem}.npy", rows)
+    return len(fresh)
+
+
+def _save(path: Path, rows: U8) -> None:
+    """Whole or not at all."""
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        np.save(file, rows)
+    partial.replace(path)
 
 
 class Shards:
@@ -71,10 +90,14 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=4000)
     parser.add_argument("--size-px", type=int, default=256)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--scenes", type=Path, help="wear these instead of drawing collages")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     cv2.setNumThreads(1)
     os.nice(10)
+    if options.scenes:
+        print(f"{wear_scenes(options.scenes, options.out)} new shards in {options.out}")
+        return
     write_shards(options.out, options.pictures, size_px=options.size_px, seed=options.seed)
 
 

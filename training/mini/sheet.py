@@ -51,7 +51,7 @@ def sheet(
         "control_scale": defaults.control_scale,
         **brief,
     }
-    drawn = render(rows, 128, seed, clutter=0.0)
+    drawn = render(rows, pack.manifest.native_px[0], seed, clutter=0.0)
     lines = []
     for r in range(rows):
         image, mask = drawn.image[r].numpy(), drawn.mask[r].numpy()

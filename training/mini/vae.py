@@ -133,7 +133,7 @@ def _fit(
     if state := run.resume():
         net.load_state_dict(state["net"])
         optimizer.load_state_dict(state["optimizer"])
-    pictures, photos = read_shards(scenes)["image"], photographs()
+    pictures, photos = read_shards(scenes, columns=["image"])["image"], photographs()
     while run.going:
         for group in optimizer.param_groups:
             group["lr"] = run.rate()
@@ -147,7 +147,7 @@ def _fit(
         run.tick(batch, metrics)
         if run.checkpoint_due:
             run.save({"net": net.state_dict(), "optimizer": optimizer.state_dict()})
-            pictures = read_shards(scenes)["image"]
+            pictures = read_shards(scenes, columns=["image"])["image"]
     run.save({"net": net.state_dict(), "optimizer": optimizer.state_dict()})
 
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from training.scenes import render
+from training.scenes.words import FAMILIES, MATERIALS
 
 
 def main() -> None:
@@ -20,10 +21,12 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=128, help="pixels a side")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--families", nargs="+", choices=FAMILIES, help="default: those that training sees")
+    parser.add_argument("--materials", nargs="+", choices=MATERIALS, help="default: those that training sees")
     args = parser.parse_args()
     start = time.perf_counter()
     count = args.rows * args.columns
-    batch = render(count, args.size, args.seed, args.device)
+    batch = render(count, args.size, args.seed, args.device, families=args.families, materials=args.materials)
     seconds = time.perf_counter() - start
     image = batch.image.cpu().numpy().reshape(args.rows, args.columns, args.size, args.size, 3)
     sheet = np.concatenate(list(np.concatenate(list(image.transpose(1, 0, 2, 3, 4)), 2)), 0)

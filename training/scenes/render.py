@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -11,8 +11,22 @@ import torch
 import torch.nn.functional as F
 
 from training.scenes import backdrops, materials, tracing
+from training.scenes.shading import Around, Light, shade
 from training.scenes.shapes import Product, sample_shapes
-from training.scenes.words import BACKDROPS, COLOUR_RGB, COLOURS, FAMILIES, FIELDS, SURFACES, describe
+from training.scenes.words import (
+    BACKDROPS,
+    COLOUR_RGB,
+    COLOURS,
+    FAMILIES,
+    FIELDS,
+    MATERIALS,
+    QUALITIES,
+    SURFACES,
+    TINTS,
+    UNSEEN_FAMILIES,
+    UNSEEN_MATERIALS,
+    describe,
+)  # fmt: skip
 
 T = torch.Tensor
 OVERSAMPLING = 2
@@ -24,15 +38,24 @@ class SceneBatch:
     """B scenes of size S.
 
     image: uint8 BxSxSx3 RGB, on the rendering device. mask: float32 BxSxS, exact coverage of the product, 0..1.
-    edges: uint8 BxSxS, Canny of the product over grey. captions: B strings of the closed vocabulary.
-    boxes: int64 Bx4 XYXY px, right and bottom exclusive. attributes: int64 Bx9, columns `words.FIELDS`.
+    part: float32 BxSxS, coverage of what could be meant alone: the neighbour, or the cup without its saucer; zero when neither.
+    depth: float32 BxSxS, along the ray, in product heights; inf where only the backdrop is. normals: float32 BxSxSx3, world
+    frame (x right, y up, z to the camera); zero on the backdrop.
+    edges: uint8 BxSxS, Canny of the product over grey. captions: B strings of the closed vocabulary; texts: B, what the labels say.
+    boxes: int64 Bx4 XYXY px, right and bottom exclusive; points: int64 Bx2 XY, the pixel of each product that lies deepest inside.
+    attributes: int64 Bx10, columns `words.FIELDS`.
     """
 
     image: T
     mask: T
+    part: T
+    depth: T
+    normals: T
     edges: T
     captions: list[str]
+    texts: list[str]
     boxes: T
+    points: T
     attributes: T
 
 
@@ -42,7 +65,9 @@ def product_edges(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return cv2.Canny(cv2.cvtColor(over_grey.round().astype(np.uint8), cv2.COLOR_RGB2GRAY), 100, 200)
 
 
-def _sample_attributes(count: int, rng: np.random.Generator) -> np.ndarray:
+def _sample_attributes(
+    count: int, rng: np.random.Generator, families: Sequence[str], materials: Sequence[str]
+) -> np.ndarray:
     surfaces = rng.choice(
         len(SURFACES), count, p=(0.12, 0.10, 0.12, 0.07, 0.07, 0.08, 0.07, 0.13, 0.06, 0.07, 0.05, 0.06)
     )
@@ -51,97 +76,92 @@ def _sample_attributes(count: int, rng: np.random.Generator) -> np.ndarray:
     colours[:, 1] = np.where(
         (surfaces == SURFACES.index("paper")) & (rng.random(count) < 0.6), colours[:, 0], colours[:, 1]
     )
+    kinds = rng.choice([FAMILIES.index(family) for family in families], count)
     columns = [
         surfaces, backdrop, rng.integers(0, 2, count), rng.integers(0, 2, count), rng.choice(3, count, p=(0.44, 0.30, 0.26)),
-        colours[:, 0], colours[:, 1], rng.integers(0, len(FAMILIES), count), rng.integers(0, 1 << 20, count),
+        colours[:, 0], colours[:, 1], kinds, rng.integers(0, 1 << 20, count), [MATERIALS.index(_material(FAMILIES[k], materials, rng)) for k in kinds],
     ]  # fmt: skip
     return np.stack(columns, 1).astype(np.int64)
 
 
-def _shade(product: Product, p: T, view: T, light: T, soft: bool, tint: T, ambient: float) -> T:
-    """Colour of own-frame surface points (R, 3): label, lambert, highlight, softbox reflection. RGB (R, 3)."""
-    n = tracing.normal(product, p)
-    s, y = tracing.across(product, p), p[:, 1]
-    cap_y, saucer_y, inner_s, inner_y = product.zones
-    body, cap, paper, ink, interior = product.colours
-    colour = torch.where(((y > cap_y) | (y < saucer_y))[:, None], cap, body)
-    inside = (s < inner_s) & (y > inner_y) & (n[:, 1] > 0.5)
-    colour = torch.where(inside[:, None], interior, colour)
-    low, high, half, kind = product.label
-    if kind > 0:
-        round_ = product.core[0] == 0
-        u = (torch.atan2(p[:, 0], p[:, 2]) if round_ else p[:, 0]) / max(half, 1e-3)
-        v = (y - low) / max(high - low, 1e-3)
-        facing = n[:, 1].abs() < 0.6 if round_ else n[:, 2] > 0.7
-        patch = (v > 0) & (v < 1) & facing
-        printed = patch & (u.abs() < 1)
-        colour = torch.where((patch if kind == 1 else printed)[:, None], paper, colour)
-        row, column = ((1 - v) * 12).long().clamp(0, 11), ((u * 0.5 + 0.5) * 24).long().clamp(0, 23)
-        colour = torch.where((printed & (product.glyphs[row, column] > 0.5))[:, None], ink, colour)
-
-    gloss, sharpness, _ = product.finish
-    wrap = 0.45 if soft else 0.08
-    diffuse = ((n @ light + wrap) / (1 + wrap)).clamp_min(0)
-    sky = 0.5 + 0.5 * n[:, 1]
-    near_floor = (0.55 + 0.45 * (y / 0.22)).clamp(0.55, 1)
-    lit = colour * ((ambient * (0.55 + 0.45 * sky) * near_floor)[:, None] + (0.80 * diffuse)[:, None] * tint)
-    reflected = view - 2 * (view * n).sum(1, keepdim=True) * n
-    toward = (reflected @ light).clamp_min(0)
-    highlight = ((toward - 0.80) / 0.10).clamp(0, 1) * 0.55 if soft else toward**sharpness
-    fresnel = 0.25 + 0.75 * (1 + (view * n).sum(1)).clamp(0, 1) ** 3
-    lit = lit * torch.where(inside, 0.8, 1.0)[:, None]
-    return lit + (gloss * (highlight * 0.8 + 0.18 * fresnel * sky * ambient))[:, None] * tint
+def _material(family: str, pool: Sequence[str], rng: np.random.Generator) -> str:
+    """One of the pool; glass is for what is made of it, unless the pool has nothing else."""
+    if family == "glass" and "glass" in pool:
+        return "glass"
+    chances = {"matte": 0.36, "gloss": 0.46, "metal": 0.18, "glass": 0.25 if family in ("perfume", "vase") else 0.0}
+    weights = np.array([chances.get(name, 1.0) for name in pool])
+    return str(rng.choice(pool, p=weights / weights.sum() if weights.sum() else None))
 
 
 def render(
-    batch_size: int, size_px: int, seed: int, device: str | torch.device = "cpu", clutter: float = 0.12
+    batch_size: int,
+    size_px: int,
+    seed: int,
+    device: str | torch.device = "cpu",
+    clutter: float = 0.12,
+    families: Sequence[str] | None = None,
+    materials: Sequence[str] | None = None,
+    mixed_light: float = 0.0,
 ) -> SceneBatch:
     """Draw `batch_size` scenes of `size_px` squared. The same seed draws the same scenes.
 
-    clutter: the chance of a second product behind or beside, which is not part of the mask.
+    clutter: the chance of a second product behind or beside, which is not part of the mask. families, materials: what to
+    draw from, by default all but the unseen ones. mixed_light: the chance that the product is lit by another lamp than the
+    scene, as a product is that was cut out of somebody's photo.
     """
+    families = families or [name for name in FAMILIES if name not in UNSEEN_FAMILIES]
+    pool = materials or [name for name in MATERIALS if name not in UNSEEN_MATERIALS]
     rng = np.random.default_rng(seed)
     generator = torch.Generator().manual_seed(seed)
     device = torch.device(device)
-    attributes = _sample_attributes(batch_size, rng)
-    shapes = sample_shapes([FAMILIES[i] for i in attributes[:, 7]], rng)
-    tints = torch.tensor(_TINT_RGB)
-    images, masks = [], []
+    attributes = _sample_attributes(batch_size, rng, families, pool)
+    shapes = sample_shapes([FAMILIES[i] for i in attributes[:, 7]], [MATERIALS[i] for i in attributes[:, 9]], rng)
+    drawn = []
     for b in range(batch_size):
-        image, mask = _one(
-            attributes[b],
-            [*_neighbour(shapes.colours[b], clutter, rng, device), shapes.one(b, device)],
-            size_px,
-            rng,
-            generator,
-            tints[attributes[b][FIELDS.index("tint")]].to(device),
-            device,
-        )
-        images.append(image)
-        masks.append(mask)
-    image, mask = torch.stack(images), torch.stack(masks)
+        products = [*_neighbour(shapes.colours[b], clutter, families, pool, rng, device), shapes.one(b, device)]
+        cup = FAMILIES[attributes[b, 7]] == "cup"
+        drawn.append(_one(attributes[b], products, cup, size_px, mixed_light, rng, generator, device))
+    image, mask, part, depth, normals = (torch.stack(column) for column in zip(*drawn, strict=True))
     host_image, host_mask = image.cpu().numpy(), mask.cpu().numpy()
     edges = np.stack([product_edges(i, m) for i, m in zip(host_image, host_mask, strict=True)])
-    boxes = []
+    boxes, points = [], []
     for m in host_mask:
+        points.append(
+            np.unravel_index(int(cv2.distanceTransform((m >= 0.5).astype(np.uint8), cv2.DIST_L2, 3).argmax()), m.shape)[
+                ::-1
+            ]
+        )
         rows, columns = np.flatnonzero((m >= 0.5).any(1)), np.flatnonzero((m >= 0.5).any(0))
         boxes.append((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1) if len(rows) else (0, 0, 0, 0))
     captions = [describe(dict(zip(FIELDS, row.tolist(), strict=True)), rng) for row in attributes]
     return SceneBatch(
         image,
         mask,
+        part,
+        depth,
+        normals,
         torch.from_numpy(edges).to(device),
         captions,
+        shapes.texts,
         torch.tensor(np.asarray(boxes, np.int64)),
+        torch.tensor(np.asarray(points, np.int64)),
         torch.from_numpy(attributes),
     )
 
 
-def _neighbour(colours: T, chance: float, rng: np.random.Generator, device: torch.device) -> list[Product]:
+def _neighbour(
+    colours: T,
+    chance: float,
+    families: Sequence[str],
+    pool: Sequence[str],
+    rng: np.random.Generator,
+    device: torch.device,
+) -> list[Product]:
     """Now and then a smaller product behind or beside, often in the product's own colours."""
     if rng.random() >= chance:
         return []
-    shapes = sample_shapes([FAMILIES[int(rng.integers(len(FAMILIES)))]], rng)
+    family = families[int(rng.integers(len(families)))]
+    shapes = sample_shapes([family], [_material(family, pool, rng)], rng)
     shapes.place[0] = torch.tensor((rng.choice([-1.0, 1.0]) * rng.uniform(0.5, 0.95), rng.uniform(-0.9, 0.1)))
     shapes.size[0] = 0.8
     if rng.random() < 0.35:
@@ -173,28 +193,35 @@ def _out_of_focus(
     return F.interpolate(picture, scale_factor=OVERSAMPLING, mode="bilinear", align_corners=False)[0].reshape(3, -1).T
 
 
+def _light(side: float, soft: bool, tint: int, night: bool, rng: np.random.Generator, device: torch.device) -> Light:
+    """A lamp on that side (-1 left, 1 right), high and in front."""
+    high = rng.uniform(0.75, 1.1) if soft else rng.uniform(0.6, 0.9)
+    key = torch.tensor([side * rng.uniform(0.75, 1.0), high, rng.uniform(0.15, 0.6)], dtype=torch.float32)
+    ambient = 0.30 if night else 0.42 if soft else 0.34
+    return Light((key / key.norm()).to(device), torch.tensor(_TINT_RGB[tint], device=device), ambient, soft)
+
+
 def _one(
     row: np.ndarray,
     products: list[Product],
+    cup: bool,
     size_px: int,
+    mixed_light: float,
     rng: np.random.Generator,
     generator: torch.Generator,
-    tint: T,
     device: torch.device,
-) -> tuple[T, T]:
-    """One scene, the last of `products` its product: image uint8 SxSx3 and mask float32 SxS."""
+) -> tuple[T, T, T, T, T]:
+    """One scene, the last of `products` its product: image uint8 SxSx3, mask, part and depth float32 SxS, normals SxSx3."""
     a = dict(zip(FIELDS, row.tolist(), strict=True))
     side = -1.0 if a["side"] == 0 else 1.0
     soft = a["quality"] == 0
-    key = torch.tensor(
-        [
-            side * rng.uniform(0.75, 1.0),
-            rng.uniform(0.75, 1.1) if soft else rng.uniform(0.6, 0.9),
-            rng.uniform(0.15, 0.6),
-        ],
-        dtype=torch.float32,
-    )
-    key = (key / key.norm()).to(device)
+    kind = BACKDROPS[a["backdrop"]]
+    light = _light(side, soft, a["tint"], kind == "night", rng, device)
+    key, tint, ambient = light.key, light.tint, light.ambient
+    on_product = light
+    if rng.random() < mixed_light:
+        other = (float(rng.choice([-1.0, 1.0])), bool(rng.integers(len(QUALITIES)) == 0), int(rng.integers(len(TINTS))))
+        on_product = _light(*other, False, rng, device)
     big = size_px * OVERSAMPLING
     half, height = products[-1].extent
     span = max(height, 1.5 * half)
@@ -235,7 +262,6 @@ def _one(
     u, v = fx * np.cos(angle) - fz * np.sin(angle), fx * np.sin(angle) + fz * np.cos(angle)
     paper = torch.tensor(COLOUR_RGB[a["paper_colour"]], device=device)
     colour[floor] = materials.surface(SURFACES[a["surface"]], u, v, seed, paper)
-    kind = BACKDROPS[a["backdrop"]]
     wall = ~floor
     wall_colour = torch.tensor(COLOUR_RGB[a["wall_colour"]], device=device)
     if kind in WALLS:
@@ -250,7 +276,6 @@ def _one(
         colour = colour + (swept - colour) * (blend * blend)[:, None]
 
     # Light on floor and wall: ambient, key, falloff away from the lamp, shadows at half resolution.
-    ambient = {"night": 0.30}.get(kind, 0.42 if soft else 0.34)
     near_side = (1 + 0.20 * side * sx).clamp(0.7, 1.3)
     grid = torch.arange(big * big, device=device).reshape(big, big)[::OVERSAMPLING, ::OVERSAMPLING].reshape(-1)
     lit, occluded = torch.ones(len(grid), device=device), torch.ones(len(grid), device=device)
@@ -259,7 +284,9 @@ def _one(
         close = on_floor & ((at[grid, 0] - product.place[0]).abs() < 2.6 * span) & (at[grid, 2].abs() < 1.8 * span)
         own = tracing.to_own(product, at[grid[close]])
         own_key = tracing.turn(product, key[None])[0]
-        lit[close] = torch.minimum(lit[close], tracing.shadow(product, own, own_key, 2.6 if soft else 16.0))
+        cast = tracing.shadow(product, own, own_key, 2.6 if soft else 22.0)
+        opacity = 1 - 0.4 * product.finish[2] - 0.4 * product.finish[4]
+        lit[close] = torch.minimum(lit[close], 1 - opacity * (1 - cast))
         gap = tracing.distance(product, own + torch.tensor([0.0, 0.03, 0.0], device=device)).clamp_min(0)
         occluded[close] = torch.minimum(
             occluded[close], 1 - 0.62 * torch.exp(-gap / 0.05) - 0.22 * torch.exp(-gap / 0.22)
@@ -289,25 +316,35 @@ def _one(
         colour = colour * (1 - 0.25 * seam)[:, None]
 
     # Products: the neighbour first, the product over it where it is nearer.
-    mask = torch.zeros(big * big, device=device)
-    depth = torch.full((big * big,), 1e9, device=device)
+    around = Around(*(_mean_rgb(colour, where) for where in (floor, wall)))
+    mask, part = torch.zeros(big * big, device=device), torch.zeros(big * big, device=device)
+    depth = torch.where(floor, t_floor, torch.full_like(t_floor, torch.inf))
+    normals = torch.zeros(big * big, 3, device=device)
+    normals[floor] = torch.tensor([0.0, 1.0, 0.0], device=device)
+    nearest = torch.full((big * big,), 1e9, device=device)
     for product in products:
         own_eye = tracing.to_own(product, eye[None])[0]
         own_direction = tracing.turn(product, direction)
         index, t = tracing.trace(product, own_eye, own_direction / product.size)
-        nearer = t < depth[index]
+        nearer = t < nearest[index]
         index, t = index[nearer], t[nearer]
         if len(index) == 0:
             continue
-        depth[index] = t
+        nearest[index], depth[index] = t, t
         view = own_direction[index]
         p = own_eye + view * (t / product.size)[:, None]
-        own_key = tracing.turn(product, key[None])[0]
-        seen = _shade(product, p, view, own_key, soft, tint, ambient + 0.08)
+        seen, n = shade(product, p, view, on_product, around)
         if glass := product.finish[2]:
             seen = seen * (1 - glass) + colour[index] * glass * (0.35 + 0.65 * product.colours[0])
-        colour[index] = seen
-        mask[index] = float(product is products[-1])
+        colour[index], normals[index] = seen, tracing.turn_back(product, n)
+        is_product = product is products[-1]
+        mask[index] = float(is_product)
+        if not is_product:
+            part[index] = 1.0
+        elif len(products) > 1:
+            part[index] = 0.0
+        elif cup:
+            part[index] = (p[:, 1] > product.zones[1]).float()
 
     image = F.avg_pool2d(colour.clamp(0, 1).reshape(1, big, big, 3).permute(0, 3, 1, 2), OVERSAMPLING)[0]
     vignette = (
@@ -320,5 +357,16 @@ def _one(
         / 2
     )
     image = (image * vignette).clamp(0, 1)
-    mask = F.avg_pool2d(mask.reshape(1, 1, big, big), OVERSAMPLING)[0, 0]
-    return (image.permute(1, 2, 0) * 255).round().to(torch.uint8), mask
+    mask, part = F.avg_pool2d(torch.stack([mask, part]).reshape(1, 2, big, big), OVERSAMPLING)[0]
+    normals = F.avg_pool2d(normals.T.reshape(1, 3, big, big), OVERSAMPLING)[0].permute(1, 2, 0)
+    return (
+        (image.permute(1, 2, 0) * 255).round().to(torch.uint8),
+        mask,
+        part,
+        (depth / span).reshape(big, big)[::OVERSAMPLING, ::OVERSAMPLING],
+        normals / normals.norm(dim=2, keepdim=True).clamp_min(1e-6),
+    )
+
+
+def _mean_rgb(colour: T, where: T) -> T:
+    return colour[where].mean(0).clamp(0, 1) if bool(where.any()) else torch.full((3,), 0.5, device=colour.device)

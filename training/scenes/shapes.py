@@ -6,13 +6,27 @@ whole batch of different shapes be traced at once. A product stands on y = 0; it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
+import cv2
 import numpy as np
 import torch
 
-S0, S1, Y0, Y1, CELLS = -0.12, 1.08, -0.12, 1.18, 88  # what the table covers, and its cells a side
-MAX_POINTS = 30
+S0, S1, Y0, Y1, CELLS = -0.12, 1.08, -0.12, 1.18, 112  # what the table covers, and its cells a side
+MAX_POINTS = 40
+INK_ROWS, INK_COLUMNS = 40, 80
+BRANDS = (
+    "NORD", "LUNA", "OLEA", "TERRA", "MIRO", "SOLE", "AQUA", "FERN", "KAFFE", "HONEY", "ROSA", "ALBA", "VERDE", "PURE", "MINT",
+    "CACAO", "SALT", "AMBER", "IRIS", "POLAR",
+)  # fmt: skip
+KINDS = ("500 ml", "250 g", "No. 5", "CREAM", "BALM", "TEA", "OIL", "SOAP", "WATER", "12 pcs", "SINCE 1987", "ORGANIC")
+METALS = (
+    (0.90, 0.91, 0.93),
+    (0.95, 0.78, 0.45),
+    (0.94, 0.66, 0.53),
+    (0.34, 0.35, 0.38),
+)  # steel, gold, copper, gunmetal
 
 
 @dataclass
@@ -30,8 +44,10 @@ class Shapes:
     zones: torch.Tensor  # N, 4: cap above y, saucer below y, interior within s, interior above y
     label: torch.Tensor  # N, 4: y low, y high, half angle or half width, kind (0 none, 1 wrap, 2 patch)
     colours: torch.Tensor  # N, 5, 3: body, cap, label, ink, interior
-    finish: torch.Tensor  # N, 3: gloss 0..1, sharpness, glass 0..1
-    glyphs: torch.Tensor  # N, 12, 24: 0 or 1, ink on the label
+    finish: torch.Tensor  # N, 5: gloss 0..1, sharpness, glass 0..1, metal 0..1, translucency 0..1
+    taper: torch.Tensor  # N: by how much the right end is lower than the left, 0..1
+    glyphs: torch.Tensor  # N, INK_ROWS, INK_COLUMNS: 0..1, ink on the label
+    texts: list[str]  # what each label says, "" where there is none
 
     def one(self, index: int, device: torch.device | str) -> Product:
         """One product of the batch, its pictures on `device` and its numbers as Python's."""
@@ -41,7 +57,7 @@ class Shapes:
         }
         return Product(
             table=self.table[index][None, None].to(device), shift=float(self.shift[index]), yaw=float(self.yaw[index]),
-            size=float(self.size[index]), colours=self.colours[index].to(device), glyphs=self.glyphs[index].to(device), **numbers,
+            size=float(self.size[index]), taper=float(self.taper[index]), colours=self.colours[index].to(device), glyphs=self.glyphs[index].to(device), **numbers,
         )  # fmt: skip
 
 
@@ -60,11 +76,12 @@ class Product:
     zones: tuple[float, float, float, float]
     label: tuple[float, float, float, float]
     colours: torch.Tensor
-    finish: tuple[float, float, float]
+    finish: tuple[float, float, float, float, float]
+    taper: float
     glyphs: torch.Tensor
 
 
-def _curve(a: tuple[float, float], b: tuple[float, float], bulge: float, n: int = 5) -> list[tuple[float, float]]:
+def _curve(a: tuple[float, float], b: tuple[float, float], bulge: float, n: int = 9) -> list[tuple[float, float]]:
     """Points from a to b (excluded), bent sideways."""
     t = np.linspace(0, 1, n, endpoint=False)
     dx, dy = b[0] - a[0], b[1] - a[1]
@@ -161,7 +178,7 @@ def profile(family: str, rng: np.random.Generator) -> tuple[list[tuple[float, fl
         ]
     elif family == "soap":
         r, h = u(0.05, 0.11), u(0.18, 0.3)
-        points = [(-1, 0), (0, 0), *_curve((r * 0.4, 0), (r * 0.4, h), -u(0.25, 0.5), 7), (0, h), (-1, h)]
+        points = [(-1, 0), (0, 0), *_curve((r * 0.4, 0), (r * 0.4, h), -u(0.25, 0.5)), (0, h), (-1, h)]
         traits |= {"core": (u(0.25, 0.4), u(0.14, 0.22))}
     elif family == "perfume":
         h, cap, neck = u(0.5, 0.75), u(0.14, 0.25), u(-0.03, 0.0)
@@ -200,6 +217,23 @@ def profile(family: str, rng: np.random.Generator) -> tuple[list[tuple[float, fl
         top = 2 * ring + 0.03
         points = [(0, top - 0.02), (r, top - 0.02), (r, top + thick - 0.02), (r - 0.03, top + thick), (0, top + thick)]
         traits |= {"handle": (0.0, ring + 0.03, ring, 0.03, -9.0, 0.32), "interior": (r - 0.045, top + thick - 0.02)}
+    elif family == "shoe":
+        h, r = u(0.34, 0.46), u(0.12, 0.16)
+        points = [
+            (-1, 0),
+            (r * 0.95, 0),
+            (r, 0.02),
+            (r, 0.07),
+            (r * 0.9, 0.09),
+            *_curve((r * 0.95, 0.1), (r * 0.5, h), -u(0.02, 0.12)),
+            (-1, h),
+        ]
+        traits |= {
+            "core": (u(0.28, 0.36), 0.001),
+            "taper": u(0.5, 0.65),
+            "saucer_y": 0.085,
+            "interior": (r * 0.42, h * 0.8),
+        }
     else:  # box
         h, r = u(0.45, 1.0), 0.015
         points = [(-1, 0), (r, 0), (r, h), (-1, h)]
@@ -242,11 +276,44 @@ def _colour(rng: np.random.Generator) -> np.ndarray:
     return value - value * saturation * np.clip(np.minimum(k, 4 - k), 0, 1)
 
 
-def sample_shapes(families: list[str], rng: np.random.Generator) -> Shapes:
-    """One random product of each family named."""
+def _ink(rng: np.random.Generator) -> tuple[np.ndarray, str]:
+    """A label's print, float32 INK_ROWS x INK_COLUMNS in 0..1: a brand's name, a line below it, sometimes a mark above or bars."""
+    ink = np.zeros((INK_ROWS, INK_COLUMNS), np.uint8)
+    brand, kind = str(rng.choice(BRANDS)), str(rng.choice(KINDS))
+    high = int(rng.integers(10, 15))
+    line = 20 + int(rng.integers(-4, 5))
+    for text, tall, bottom, thick in ((brand, high, line, 2), (kind, 6, line + int(rng.integers(9, 14)), 1)):
+        scale = tall / 22
+        wide = cv2.getTextSize(text, cv2.FONT_HERSHEY_DUPLEX, scale, thick)[0][0]
+        scale *= min(1.0, (INK_COLUMNS - 6) / wide)
+        wide = cv2.getTextSize(text, cv2.FONT_HERSHEY_DUPLEX, scale, thick)[0][0]
+        at = ((INK_COLUMNS - wide) // 2, bottom)
+        cv2.putText(ink, text, at, cv2.FONT_HERSHEY_DUPLEX, scale, 255, thick, cv2.LINE_AA)
+    if rng.random() < 0.4:
+        cv2.circle(ink, (INK_COLUMNS // 2, 4), 3, 255, int(rng.choice([-1, 1])), cv2.LINE_AA)
+    if rng.random() < 0.5:
+        ink[-2:] = 255
+    return ink.astype(np.float32) / 255, f"{brand} {kind}"
+
+
+def _finish(material: str, rng: np.random.Generator) -> tuple[float, float, float, float, float]:
+    """Gloss, sharpness, glass, metal, translucency of a material of `words.MATERIALS`."""
+    glossy = material in ("gloss", "glass", "metal")
+    return (
+        rng.uniform(0.35, 0.8) if glossy else rng.uniform(0.0, 0.2),
+        rng.uniform(25, 90),
+        0.55 if material == "glass" else 0.0,
+        rng.uniform(0.75, 1.0) if material == "metal" else 0.0,
+        rng.uniform(0.6, 1.0) if material == "translucent" else 0.0,
+    )
+
+
+def sample_shapes(families: Sequence[str], materials: Sequence[str], rng: np.random.Generator) -> Shapes:
+    """One random product of each family and material named."""
     rows: dict[str, list[object]] = {f.name: [] for f in fields(Shapes)}
+    texts = []
     polygons = []
-    for family in families:
+    for family, material in zip(families, materials, strict=True):
         points, traits = profile(family, rng)
         core = np.array(traits.get("core", (0.0, 0.0)), dtype=np.float32)
         shift = float(core.min())
@@ -274,24 +341,21 @@ def sample_shapes(families: list[str], rng: np.random.Generator) -> Shapes:
         rows["zones"].append(
             (traits["cap_y"] if tube_cap < 0 else 9.0, max(float(traits.get("saucer_y", -1.0)), tube_cap), *inner)
         )
-        rows["label"].append(traits["label"] if rng.random() < 0.85 else (0, 0, 0, 0))
+        labelled = traits["label"][3] > 0 and rng.random() < 0.85
+        rows["label"].append(traits["label"] if labelled else (0, 0, 0, 0))
+        rows["taper"].append(traits.get("taper", 0.0))
         body, cap, label, ink, interior = (_colour(rng) for _ in range(5))
         if rng.random() < 0.3 or family in ("mug", "cup", "bowl"):
             cap = body
         if family in ("mug", "cup") and rng.random() < 0.6:
             interior = np.array([0.24, 0.13, 0.07]) if rng.random() < 0.7 else np.array([0.72, 0.5, 0.25])
+        if material == "metal":
+            body = np.array(METALS[int(rng.integers(len(METALS)))])
+            cap = body if rng.random() < 0.7 else cap
         rows["colours"].append(np.stack([body, cap, label, ink, interior]).clip(0.02, 0.98))
-        glossy = rng.random() < 0.6
-        glass = 0.55 if family == "glass" or (family in ("perfume", "vase") and rng.random() < 0.25) else 0.0
-        rows["finish"].append(
-            (rng.uniform(0.35, 0.8) if glossy or glass else rng.uniform(0.0, 0.2), rng.uniform(25, 90), glass)
-        )
-        ink_map = np.zeros((12, 24), np.float32)
-        for line in range(1, 11, int(rng.integers(2, 4))):
-            a, b = sorted(rng.integers(2, 22, 2))
-            ink_map[line, a : b + 2] = rng.random(b + 2 - a) < 0.8
-        if rng.random() < 0.4:
-            ink_map[2:5, 8:16] = 1
-        rows["glyphs"].append(ink_map)
-    tensors = {k: torch.tensor(np.asarray(v, dtype=np.float32)) for k, v in rows.items() if k != "table"}
-    return Shapes(table=distance_table(torch.tensor(np.asarray(polygons))), **tensors)
+        rows["finish"].append(_finish(material, rng))
+        glyphs, text = _ink(rng)
+        rows["glyphs"].append(glyphs)
+        texts.append(text if labelled else "")
+    tensors = {k: torch.tensor(np.asarray(v, dtype=np.float32)) for k, v in rows.items() if k not in ("table", "texts")}
+    return Shapes(table=distance_table(torch.tensor(np.asarray(polygons))), texts=texts, **tensors)

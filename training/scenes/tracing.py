@@ -25,6 +25,13 @@ def turn(product: Product, directions: T) -> T:
     return torch.stack([c * x - s * z, y, s * x + c * z], 1)
 
 
+def turn_back(product: Product, directions: T) -> T:
+    """Own-frame directions (R, 3) in the world's frame."""
+    c, s = math.cos(product.yaw), math.sin(product.yaw)
+    x, y, z = directions.unbind(1)
+    return torch.stack([c * x + s * z, y, c * z - s * x], 1)
+
+
 def across(product: Product, p: T) -> T:
     """s: how far own-frame points (R, 3) lie from the medial axis of the core."""
     core_x, core_z = product.core
@@ -36,12 +43,16 @@ def across(product: Product, p: T) -> T:
 
 def distance(product: Product, p: T) -> T:
     """Signed distance of own-frame points (R, 3), own units."""
+    high = p[:, 1]
+    if product.taper:
+        along = (p[:, 0] / product.core[0] * 0.5 + 0.35).clamp(0, 1)
+        high = high / (1 - product.taper * along * along * (3 - 2 * along))
     fs = (across(product, p) - S0) * (2 / (S1 - S0)) - 1
-    fy = (p[:, 1] - Y0) * (2 / (Y1 - Y0)) - 1
+    fy = (high - Y0) * (2 / (Y1 - Y0)) - 1
     grid = torch.stack([fs, fy], 1)
     inside = F.grid_sample(product.table, grid[None, None], padding_mode="border", align_corners=True).reshape(-1)
     beyond = (grid.abs().amax(1) - 1).clamp_min(0) * ((S1 - S0) / CELLS * (CELLS - 1) / 2)
-    d = inside + beyond
+    d = (inside + beyond) * (1 - product.taper)  # squeezed space is steeper
     x, y, ring, wire, from_x, squeeze = product.handle
     if wire <= 0:
         return d
@@ -77,7 +88,7 @@ def trace(product: Product, origin: T, direction: T, steps: int = 44) -> tuple[T
     return torch.cat(found), torch.cat(depths)
 
 
-def normal(product: Product, p: T, eps: float = 0.008) -> T:
+def normal(product: Product, p: T, eps: float = 0.014) -> T:
     """Unit normals of own-frame surface points (R, 3)."""
     k = torch.tensor([[1.0, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]], device=p.device)
     d = distance(product, (p[None] + eps * k[:, None]).reshape(-1, 3)).reshape(4, -1)

@@ -1,6 +1,6 @@
 """The closed vocabulary of scenes: what is drawn is what is said.
 
-A scene is nine small integers (one row of `Attributes`); a caption is one of many ways to say some of them.
+A scene is ten small integers (one row of `Attributes`); a caption is one of many ways to say some of them.
 """
 
 from __future__ import annotations
@@ -23,9 +23,15 @@ COLOUR_RGB = (
 )  # fmt: skip
 FAMILIES = (
     "bottle", "jar", "mug", "cup", "can", "tube", "box", "vase", "bowl", "perfume", "soap", "glass",
-    "lamp", "ball", "bag", "watch",
+    "lamp", "ball", "bag", "watch", "shoe",
 )  # fmt: skip
-FIELDS = ("surface", "backdrop", "side", "quality", "tint", "paper_colour", "wall_colour", "family", "texture_seed")
+MATERIALS = ("matte", "gloss", "metal", "glass", "translucent")
+UNSEEN_FAMILIES = ("lamp", "bag", "shoe")
+UNSEEN_MATERIALS = ("translucent",)
+"""Kept from training, for evaluation; nor do captions say these families' names."""
+FIELDS = (
+    "surface", "backdrop", "side", "quality", "tint", "paper_colour", "wall_colour", "family", "texture_seed", "material",
+)  # fmt: skip
 
 _SURFACE_SAYINGS: tuple[tuple[str, ...], ...] = (
     ("wood table", "wood surface", "wood floor", "light wood"),
@@ -76,9 +82,9 @@ def describe(attributes: Mapping[str, int], rng: np.random.Generator, *, whole: 
         rng,
         (f"{quality} {tint} light from the {side}", f"{tint} {quality} light from {side}", f"{quality} {tint} light", f"{quality} light from the {side}", f"{tint} light")[: 3 if whole else 5],
     )  # fmt: skip
-    subject = _pick(
-        rng, ("product", "a product", FAMILIES[attributes["family"]], "a " + FAMILIES[attributes["family"]])
-    )
+    family = FAMILIES[attributes["family"]]
+    named = ("product", "a product") if family in UNSEEN_FAMILIES else ("product", "a product", family, "a " + family)
+    subject = _pick(rng, named)
     parts = [
         _pick(rng, (f"{subject} on {surface}", f"on {surface}", f"{subject} on a {surface}", surface)),
         _pick(rng, (f"in front of {backdrop}", backdrop, f"with {backdrop}", f"{backdrop} behind")),
@@ -101,7 +107,7 @@ def all_words() -> list[str]:
         *SIDES,
         *QUALITIES,
         *COLOURS,
-        *FAMILIES,
+        *(family for family in FAMILIES if family not in UNSEEN_FAMILIES),
         "product",
         "a",
         "on",

@@ -32,7 +32,7 @@ class Painter:
     def edges(self, flat):
         return flat
 
-    async def paint(self, product, repaint, edges, brief, *, alone):
+    async def paint(self, product, repaint, edges, brief, *, interactive, alone):
         self.alone.append(alone)
         self.started.set()
         try:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from training.scenes import render
-from training.scenes.words import FIELDS, all_words, describe
+from training.scenes.words import FAMILIES, FIELDS, MATERIALS, UNSEEN_FAMILIES, UNSEEN_MATERIALS, all_words, describe
 
 SIZE = 48
 
@@ -51,5 +51,50 @@ def test_boxes_are_tight_around_the_masks(batch):
 def test_captions_stay_inside_the_closed_vocabulary():
     rng, known = np.random.default_rng(0), set(all_words())
     for _ in range(300):
-        attributes = dict(zip(FIELDS, (int(rng.integers(n)) for n in (12, 8, 2, 2, 3, 8, 8, 12, 9)), strict=True))
+        attributes = dict(zip(FIELDS, (int(rng.integers(n)) for n in (12, 8, 2, 2, 3, 8, 8, 17, 9, 5)), strict=True))
         assert set(describe(attributes, rng).replace(",", " ").split()) <= known
+
+
+def test_training_never_draws_what_is_kept_for_evaluation():
+    rows = render(24, 16, seed=5, clutter=0.0).attributes.numpy()
+    assert not {FAMILIES[k] for k in rows[:, FIELDS.index("family")]} & set(UNSEEN_FAMILIES)
+    assert not {MATERIALS[k] for k in rows[:, FIELDS.index("material")]} & set(UNSEEN_MATERIALS)
+
+
+def test_families_and_materials_can_be_asked_for():
+    rows = render(6, 16, seed=5, families=["shoe"], materials=["translucent"]).attributes.numpy()
+    assert {FAMILIES[k] for k in rows[:, FIELDS.index("family")]} == {"shoe"}
+    assert {MATERIALS[k] for k in rows[:, FIELDS.index("material")]} == {"translucent"}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_in_every_material_is_a_product_that_stands_in_the_picture(family):
+    batch = render(len(MATERIALS), 32, seed=11, families=[family], materials=MATERIALS, clutter=0.0)
+    share = batch.mask.mean((1, 2))
+    assert float(share.min()) > 0.01
+    assert float(share.max()) < 0.75
+
+
+def test_normals_are_unit_and_look_up_from_the_floor(batch):
+    length = batch.normals.norm(dim=3)
+    assert set(np.unique(length.round().numpy())) <= {0.0, 1.0}
+    bare = (batch.mask == 0) & torch.isfinite(batch.depth) & (batch.part == 0)
+    assert float(batch.normals[..., 1][bare].median()) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_the_product_stands_nearer_than_the_floor_behind_it(batch):
+    for depth, mask, (x, y) in zip(batch.depth, batch.mask, batch.points.tolist(), strict=True):
+        assert mask[y, x] == 1.0
+        assert depth[y, x] < depth[mask == 0].max()
+
+
+def test_a_cup_may_be_meant_without_its_saucer():
+    batch = render(3, SIZE, seed=2, families=["cup"], clutter=0.0)
+    assert bool(((batch.part > 0) <= (batch.mask > 0)).all())
+    assert bool((batch.part.sum((1, 2)) < 0.95 * batch.mask.sum((1, 2))).all())
+
+
+def test_mixed_light_changes_the_product_and_not_its_shape():
+    one, other = (render(4, SIZE, seed=9, mixed_light=chance) for chance in (0.0, 1.0))
+    assert one.texts == other.texts
+    assert not torch.equal(one.image, other.image)
