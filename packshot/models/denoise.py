@@ -40,11 +40,14 @@ from torch.nn import functional
 
 from packshot.errors import BadInput, EngineFailed, PackRefused
 from packshot.models.packs import Pack
-from packshot.types import U8, Brief, EdgeMap, Render, Scene
+from packshot.models.text import Tokenizer
+from packshot.types import U8, Brief, EdgeMap, Finding, Render, Scene
 
 TEXTS_KEPT = 256
 PREVIEW_LATENTS = 16
 """Longest side of a preview's latents: with a VAE of factor 8, 128 px."""
+WORDS_NAMED = 8
+"""A finding names at most so many unknown words of a prompt."""
 
 
 @dataclass(eq=False)
@@ -54,7 +57,7 @@ class Denoising:
     In the engine's dtype: `texts` ([negative,] prompt: 1 or 2, L, D), `control` (1, C, h, w) and `inpaint` (mask and
     masked-picture latents: 1, 1 + c, h, w; None for a plain UNet). In fp32: `latents`, `noise`, `known` (the picture's
     latents; None for an inpainting UNet), all (1, c, h, w), and `mask` (1, 1, h, w; 1 = repaint). `control_scales`: one
-    for each step, 0 outside the control window. `predicted`: the clean latents that the last step implied. `error`: why
+    for each step, 0 outside the control window. `findings`: how the prompt was read. `predicted`: the clean latents that the last step implied. `error`: why
     this row alone cannot go on.
     """
 
@@ -70,7 +73,7 @@ class Denoising:
     timesteps: Tensor
     control_scales: tuple[float, ...]
     generator: torch.Generator
-    overflow_tokens: int = 0
+    findings: tuple[Finding, ...] = ()
     index: int = 0
     error: Exception | None = None
     predicted: Tensor | None = field(default=None, repr=False)
@@ -178,7 +181,8 @@ class DiffusionEngine:
         self._admit(scene)
         with _memory_errors_told():
             # 2. Encode the texts.
-            texts = [brief.negative_prompt, brief.prompt] if brief.guidance_scale > 1 else [brief.prompt]
+            prompt, finding = read_prompt(brief.prompt, self._tokenizer, self.pack.manifest.defaults.prompt)
+            texts = [brief.negative_prompt, prompt] if brief.guidance_scale > 1 else [prompt]
             encoded = torch.cat([self._text(text) for text in texts])  # (1 or 2, L, D)
             # 3. Embed the control image.
             repaint = torch.from_numpy(scene.inpaint_mask >= 128).to(self.device, torch.float32)[
@@ -221,7 +225,7 @@ class DiffusionEngine:
                 for i in range(count)
             ),
             generator=generator,
-            overflow_tokens=self._tokenizer.overflow(brief.prompt),
+            findings=(finding,),
         )
 
     def _admit(self, scene: Scene) -> None:
@@ -354,7 +358,7 @@ class DiffusionEngine:
     def decode(self, rows: Sequence[Denoising]) -> list[Render]:
         """12. The painted scenes, in order. One at a time: the decoder's activations are an engine's largest."""
         with _memory_errors_told():
-            return [Render(self._picture(row.latents), row.brief.seed) for row in rows]
+            return [Render(self._picture(row.latents), row.brief.seed, row.findings) for row in rows]
 
     def _picture(self, latents: Tensor) -> U8:
         unscaled = latents.to(self.dtype) / self._vae.config.scaling_factor
@@ -365,6 +369,27 @@ class DiffusionEngine:
         pixels = (decoded[0].float() / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)  # (3, H, W)
         picture: U8 = pixels.permute(1, 2, 0).contiguous().cpu().numpy()
         return picture
+
+
+def read_prompt(prompt: str, tokenizer: Tokenizer, default: str) -> tuple[str, Finding]:
+    """What is painted for `prompt`, and how it was read. `default` stands in for one of which no word is known.
+
+    The finding (`prompt`) is a warning when words were not known, or did not fit; its value counts both.
+    """
+    unknown = list(dict.fromkeys(tokenizer.unknown(prompt)))
+    overflow = tokenizer.overflow(prompt)
+    told = []
+    if unknown:
+        named = ", ".join(word[:24] for word in unknown[:WORDS_NAMED])
+        more = f" and {len(unknown) - WORDS_NAMED} more" if len(unknown) > WORDS_NAMED else ""
+        told.append(f"the engine does not know {named}{more}: left out; say it in other, English words")
+    if overflow:
+        told.append(f"the prompt's last {overflow} tokens do not fit: left out; shorten it")
+    if tokenizer.blank(prompt):
+        prompt = default
+        told.append(f"no prompt was left to follow: painted {default!r}" if default else "no prompt was left to follow")
+    level = "warning" if unknown or overflow else "ok"
+    return prompt, Finding("prompt", level, "; ".join(told) or "the whole prompt was read", len(unknown) + overflow)
 
 
 def _to_unit(pixels: U8) -> Tensor:
@@ -401,4 +426,4 @@ def _memory_errors_told() -> Iterator[None]:
         raise EngineFailed("engine_out_of_memory", detail, retryable=True) from error
 
 
-__all__ = ["Denoising", "DiffusionEngine"]
+__all__ = ["Denoising", "DiffusionEngine", "read_prompt"]

@@ -35,7 +35,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from packshot.imaging.prompts import check_prompts
-from packshot.models.automatic import grid_points, most_product_like
+from packshot.models.automatic import grid_points, most_product_like, off_plain_backdrop
 from packshot.models.refine import Box, box_fit, edge_steepness, edge_support, refine, within_box
 from packshot.models.sam_network import DetailEncoder, build_sam
 from packshot.types import F32, Embedding, Mask, MaskCandidate, Photo, Prompts
@@ -267,7 +267,12 @@ class SamDecoder:
         per_px = logits.shape[-1] / self._size
         width, height = (max(1, round(n * per_px)) for n in (embedding.input_width, embedding.input_height))
         kept = most_product_like(logits[:, :height, :width].numpy(), scores.numpy(), most)
-        return [self._joined(embedding, [_Part(logits[row], score)], steepness) for row, score in kept]
+        candidates = [self._joined(embedding, [_Part(logits[row], score)], steepness) for row, score in kept]
+        if steepness is not None and (found := off_plain_backdrop(embedding.extras[THUMBNAIL])) is not None:
+            product, plain = found
+            pixels = refine(embedding.extras[THUMBNAIL], product, (embedding.photo_height, embedding.photo_width))
+            candidates.append(MaskCandidate(Mask(pixels), plain * edge_support(steepness, pixels)))
+        return sorted(candidates, key=lambda candidate: -candidate.score)[:most]
 
     def _steepness(self, embedding: Embedding) -> F32 | None:
         """Where the photo has edges, hxw of its thumbnail; None when masks are not refined."""
