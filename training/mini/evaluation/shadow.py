@@ -7,8 +7,8 @@ Around the product's base, at the rows from 2 % of the picture's height above it
 - far: 12-40 % away, at the same rows, on both sides: the same surface in the same light.
 
 Each row's mean luminance near is set against the row's median far; rows are weighted by their near pixels. A shot has a
-contact shadow when near is at most DARKER of far: without one, both are alike but for the surface's grain. Only light
-surfaces are judged, for on slate no shadow shows.
+contact shadow when near is at most DARKER of far: 40 products pasted on a grainy sweep without shadows gave 0.93-1.08, drawn
+scenes 0.38-0.85. Only light surfaces are judged, for on slate no shadow shows.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from training.scenes.words import FIELDS, SURFACES
 
 Bits = NDArray[np.bool_]
 LIGHT = ("marble", "concrete", "linen", "sand", "paper", "terrazzo")
-DARKER = 0.95
+DARKER = 0.92
 ABOVE, BELOW, NEAR, FAR, FEWEST_PX = 0.02, 0.04, (0.01, 0.05), (0.12, 0.40), 20
 
 

@@ -27,10 +27,10 @@ class Row:
         return found
 
     def verdict(self, value: float | None) -> str:
-        if value is None:
-            return "not measured"
         if self.at_least is None and self.at_most is None:
             return ""
+        if value is None:
+            return "not measured"
         high = self.at_least is None or value >= self.at_least
         low = self.at_most is None or value <= self.at_most
         return "holds" if high and low else "MISS"
