@@ -26,7 +26,7 @@ U8 = NDArray[np.uint8]
 Bits = NDArray[np.bool_]
 
 PHOTOS = Path(__file__).parents[1] / "photos.yaml"
-CHUNK = 8
+CHUNK = 4
 SMALLEST = 0.005
 """A collage's clutter may hide its product: below this share of the picture there is nothing to point at."""
 HELD_OUT, FAMILIES, MATERIALS, COLLAGES = 990_000, 991_000, 992_000, 993_000
