@@ -43,10 +43,10 @@ class Block(nn.Module):
 class Judge(nn.Module):
     """Pictures (B, 3, S, S) in -1..1 and product masks (B, 1, S, S) in 0..1 to logits of each of HEADS.
 
-    `size_px`: the S that it was trained at; others are resized to it.
+    `size_px`: the S that it was trained at, to which others are resized; None = read at any size.
     """
 
-    def __init__(self, size_px: int = 128) -> None:
+    def __init__(self, size_px: int | None = None) -> None:
         super().__init__()
         self.size_px = size_px
         widths = (16, 32, 64, 128, 192)
@@ -122,8 +122,8 @@ def load(run: Path) -> Judge:
     net = Judge()
     if run.suffix == ".safetensors":
         with safe_open(run, "pt") as file:
-            net.size_px = int((file.metadata() or {}).get("size_px", net.size_px))
-            net.load_state_dict({name: file.get_tensor(name).float() for name in file.keys()})  # noqa: SIM118
+            net.size_px = int((file.metadata() or {}).get("size_px", 0)) or None
+            net.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     else:
         saved = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
         net.size_px = saved.get("size_px", net.size_px)
@@ -133,15 +133,15 @@ def load(run: Path) -> Judge:
 
 def save(net: Judge, path: Path) -> None:
     """fp16 weights and the picture size they were trained at."""
-    state = {name: tensor.half().contiguous() for name, tensor in net.state_dict().items()}
-    save_file(state, path, {"size_px": str(net.size_px)})
+    state = {name: t.half() if t.is_floating_point() else t for name, t in net.state_dict().items()}
+    save_file(state, path, {"size_px": str(net.size_px or 0)})
 
 
 def prepared(judge: Judge, pictures: np.ndarray, masks: np.ndarray) -> tuple[Tensor, Tensor]:
     """Pictures (N, 3, s, s) in -1..1 and masks (N, 1, s, s) in 0..1 at the judge's size, from uint8 NxSxSx3 and NxSxS."""
     x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
     m = torch.from_numpy(masks)[:, None].float() / 255
-    if x.shape[2:] != (judge.size_px, judge.size_px):
+    if judge.size_px and x.shape[2] != judge.size_px:
         x, m = (F.interpolate(one, (judge.size_px, judge.size_px), mode="area") for one in (x, m))
     return x, m
 

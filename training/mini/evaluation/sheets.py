@@ -44,7 +44,7 @@ def _tile(subject: Subject, answers: Answers, prompt: str) -> U8:
     for number, (x, y, label) in enumerate(answers.points[: {"click": 1, "clicks3": 3}.get(prompt, 0)]):
         cv2.drawMarker(shown, place(x, y), POINTED if label else (255, 0, 0), cv2.MARKER_CROSS, 9 - 2 * number, 2)
     text = f"{subject.name.rpartition('/')[2]} {prompt} {answers.overlaps[prompt]:.2f}"
-    cv2.putText(shown, text, (4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 3, cv2.LINE_AA)
+    cv2.rectangle(shown, (0, 0), (TILE_PX, 17), (0, 0, 0), -1)
     cv2.putText(shown, text, (4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
     return shown
 
