@@ -34,7 +34,7 @@ soak: setup                         ## The long tests: 200 shots in a row, the w
 bench: setup                        ## The measured comparisons: a table and one JSON line each
 	$(BIN)/python -m bench
 
-eval-mini: setup                    ## What the embedded pack can do: figures, targets and sheets in out/eval-mini (EVAL=--subset: 2 min)
+eval-mini: setup                    ## What the embedded pack can do: figures, targets and sheets in out/eval-mini (EVAL=--subset: fewer)
 	$(BIN)/python -m training.mini.evaluation $(EVAL)
 
 serve: setup                        ## Graph and API on http://127.0.0.1:8000, no keys, loopback only

@@ -23,7 +23,7 @@ COMMITTED = "evaluation.json"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=package.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--subset", action="store_true", help="fewer samples, no painted sheet: two minutes")
+    parser.add_argument("--subset", action="store_true", help="fewer samples, no painted sheet")
     parser.add_argument("--pack", type=Path, default=Path("packshot/packs/mini"))
     parser.add_argument(
         "--judge", type=Path, default=judges.SHIPPED, help="weights or run folder of the judge of scenes"
