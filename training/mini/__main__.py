@@ -8,7 +8,8 @@ python -m training.mini control --minutes 15
 python -m training.mini export                            runs/ -> packshot/packs/mini
 python -m training.mini sheet   --out sheet.png           what the exported pack paints
 python -m training.mini evaluate                          figures on unseen scenes, as JSON
-python -m training.mini judge   --minutes 8               train a reader of scenes and let it read what the pack paints
+python -m training.mini judge   --minutes 8               train the reader of scenes that the evaluation uses
+python -m training.mini.evaluation                        what the pack can do: `make eval-mini`
 """
 
 from __future__ import annotations
@@ -81,12 +82,10 @@ def main() -> None:
 
         print(json.dumps(evaluate(runs)))
     elif args.part == "judge":
-        import json
-
         from training.mini import judge
 
         judge.train(runs / "judge", runs / "scenes", args.minutes, device=args.device)
-        print(json.dumps(judge.judge_pack(args.pack, judge.load(runs / "judge"))))
+        judge.save(judge.load(runs / "judge"), judge.SHIPPED)
     else:
         from training.mini.sheet import sheet
 
