@@ -39,8 +39,7 @@ def most_product_like(logits: F32, predicted_iou: F32, most: int) -> list[tuple[
     """(row, score 0..1) of up to `most` distinct masks, best first; at least one. `logits` (N, h, w), without padding."""
     masks = logits > 0
     area = masks.sum((1, 2))
-    wide, narrow = (logits > -SHIFT).sum((1, 2)), (logits > SHIFT).sum((1, 2))
-    score = np.clip(predicted_iou, 0, 1) * (narrow / np.maximum(wide, 1)) * centredness(masks)
+    score = np.clip(predicted_iou, 0, 1) * stability(logits) * centredness(masks)
     share = area / masks[0].size
     score[(share < SMALLEST) | (share > LARGEST)] = 0
     kept: list[int] = []
@@ -50,6 +49,12 @@ def most_product_like(logits: F32, predicted_iou: F32, most: int) -> list[tuple[
         if all(overlap(masks[row], masks[other]) <= SAME_IOU for other in kept):
             kept.append(int(row))
     return [(row, float(score[row])) for row in kept]
+
+
+def stability(logits: F32) -> F32:
+    """0..1 per mask (N, h, w): how little it changes when its threshold moves by SHIFT either way."""
+    wide, narrow = (logits > -SHIFT).sum((1, 2)), (logits > SHIFT).sum((1, 2))
+    return np.asarray(narrow / np.maximum(wide, 1), np.float32)
 
 
 def off_plain_backdrop(photo: U8) -> tuple[F32, float] | None:

@@ -9,20 +9,24 @@ What is measured, and how: training/mini/evaluation.
 from __future__ import annotations
 
 import argparse
+import copy
 import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import torch
 import yaml
 from safetensors.torch import save_file
 
 from packshot.models.sam import SamDecoder, SamEncoder
 from packshot.models.sam_network import build_sam
-from training.mini.evaluation.masks import Segmenter
+from training.mini.evaluation.masks import Segmenter, iou
 from training.mini.evaluation.measure import COUNTS, mask_figures
+from training.mini.evaluation.pointing import box_of, deepest
+from training.mini.evaluation.subjects import for_calibration
 from training.mini.segmenter import CONFIG
 
 SERVED = {"refine": "grabcut", "thumbnail_px": 512}
@@ -41,6 +45,23 @@ def load(run: Path, size_px: int) -> tuple[Any, int]:
     sam = build_sam(CONFIG | SERVED | {"image_size": size_px})
     sam.load_state_dict(state)
     return sam, saved["seen"]
+
+
+def calibrated(sam: Any, size_px: int, pictures: int = 32) -> Any:
+    """The same network with the `score_line` that makes a score the IoU to expect, of a box and of a click."""
+    cpu = torch.device("cpu")
+    segmenter = Segmenter(SamEncoder(copy.deepcopy(sam), cpu, torch.float32), SamDecoder(copy.deepcopy(sam), cpu))
+    scored = []
+    for subject in for_calibration(pictures, size_px):
+        seen = segmenter.look(subject.image)
+        for candidates in (
+            segmenter.answer(seen, [deepest(subject.truth)]),
+            segmenter.answer(seen, box=box_of(subject.truth)),
+        ):
+            scored += [(one.score, iou(one.mask.pixels > 0, subject.truth)) for one in candidates]
+    by, start = np.polyfit(*np.array(scored).T, 1)
+    sam.packshot_config = sam.packshot_config | {"score_line": (round(float(start), 3), round(float(by), 3))}
+    return sam
 
 
 def ship(sam: Any, folder: Path) -> dict[str, Any]:
@@ -73,7 +94,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     sam, seen = load(options.run, options.size_px)
     if options.ship:
-        print(json.dumps(ship(sam, options.ship)))
+        print(json.dumps(ship(calibrated(sam, options.size_px), options.ship)))
         return
     cpu = torch.device("cpu")
     segmenter = Segmenter(SamEncoder(sam, cpu, torch.float32), SamDecoder(sam, cpu))

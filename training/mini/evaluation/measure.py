@@ -39,7 +39,7 @@ class Counts:
     rounds: int
 
 
-COUNTS = {"full": Counts(96, 96, 6, 4, 9), "subset": Counts(4, 4, 2, 2, 3)}
+COUNTS = {"full": Counts(32, 48, 4, 3, 9), "subset": Counts(4, 4, 2, 2, 3)}
 SETS = {
     "held_out": subjects.held_out,
     "unseen_families": subjects.unseen_families,

@@ -30,6 +30,8 @@ CHUNK = 4
 SMALLEST = 0.005
 """A collage's clutter may hide its product: below this share of the picture there is nothing to point at."""
 HELD_OUT, FAMILIES, MATERIALS, COLLAGES = 990_000, 991_000, 992_000, 993_000
+CALIBRATION = 890_000
+"""Neither trained on nor measured: what the score's line is fitted to."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,10 @@ class Subject:
 
 def held_out(count: int, size_px: int) -> list[Subject]:
     return _rendered("held_out", count, size_px, HELD_OUT)
+
+
+def for_calibration(count: int, size_px: int) -> list[Subject]:
+    return _rendered("calibration", count, size_px, CALIBRATION)
 
 
 def unseen_families(count: int, size_px: int) -> list[Subject]:
