@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.mini.data import read_shards
-from training.mini.progress import Run
+from training.mini.fit import Loss, fit
+from training.mini.progress import Plan, Run
 from training.scenes.words import BACKDROPS, FIELDS, QUALITIES, SURFACES, TINTS
 
-CPU = torch.device("cpu")
 SHIPPED = Path(__file__).with_suffix(".safetensors")
 """The weights that the evaluation reads pictures with."""
 HEADS = {"surface": len(SURFACES), "backdrop": len(BACKDROPS), "light": len(QUALITIES) * len(TINTS)}
@@ -75,46 +75,28 @@ def worn(pictures: Tensor, rng: np.random.Generator) -> Tensor:
     return pictures + torch.randn_like(pictures) * float(rng.uniform(0, 0.04))
 
 
-def train(
-    out: Path,
-    scenes: Path,
-    minutes: float,
-    batch: int = 32,
-    lr: float = 2e-3,
-    seed: int = 2,
-    device: torch.device = CPU,
-) -> None:
-    """Train for `minutes`, resumable. Metrics: the share read right, for each head, on the batch at hand."""
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
+def train(out: Path, scenes: Path, plan: Plan) -> nn.Module:
+    """Train the judge, resumable. Metrics: the share read right, for each head, on the batch at hand."""
+    run = Run(out, plan.filled(batch=32, lr=2e-3, seed=2))
+    device, rng = run.plan.device, run.rng
     net = Judge().to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=0.02, fused=True)
-    run = Run(out, minutes, lr)
-    if state := run.resume():
-        net.load_state_dict(state["net"])
-        optimizer.load_state_dict(state["optimizer"])
-    data = read_shards(scenes)
-    net.size_px = data["image"].shape[1]
+    optimizer = torch.optim.AdamW(net.parameters(), lr=run.plan.lr, weight_decay=0.02, fused=True)
+    data = read_shards(scenes, columns=("image", "mask", "attributes"))
     labels = labels_of(data["attributes"])
-    while run.going:
-        rows = rng.integers(0, len(data["image"]), batch)
+
+    def loss() -> Loss:
+        rows = rng.integers(0, len(data["image"]), run.plan.batch)
         pictures = torch.from_numpy(data["image"][rows]).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
         masks = torch.from_numpy(data["mask"][rows]).to(device)[:, None].float() / 255
         if rng.random() < 0.5:
             pictures, masks = pictures.flip(3), masks.flip(3)
         answers = net(worn(pictures, rng), masks)
         truth = {name: label[rows].to(device) for name, label in labels.items()}
-        loss = torch.stack([F.cross_entropy(answers[name], truth[name]) for name in HEADS]).sum()
-        for group in optimizer.param_groups:
-            group["lr"] = run.rate()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        right = {name: float((answers[name].argmax(1) == truth[name]).float().mean()) for name in HEADS}
-        run.tick(batch, {"loss": float(loss.detach()), **right})
-        if run.checkpoint_due:
-            run.save({"net": net.state_dict(), "optimizer": optimizer.state_dict(), "size_px": net.size_px})
-    run.save({"net": net.state_dict(), "optimizer": optimizer.state_dict(), "size_px": net.size_px})
+        value = torch.stack([F.cross_entropy(answers[name], truth[name]) for name in HEADS]).sum()
+        right = {name: (answers[name].argmax(1) == truth[name]).float().mean() for name in HEADS}
+        return Loss(value, len(rows), {"loss": value, **right})
+
+    return fit(run, net, optimizer, loss, size_px=data["image"].shape[1])
 
 
 def load(run: Path) -> Judge:

@@ -15,21 +15,21 @@ import cv2
 import numpy as np
 import torch
 from diffusers import ControlNetModel, DDIMScheduler, UNet2DConditionModel
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from packshot.models.text import WordTokenizer
 from training.mini import vae as vae_part
+from training.mini.fit import Loss, fit
 from training.mini.grow import grown
-from training.mini.progress import Run, half_on_gpu
+from training.mini.progress import CPU, Plan, Run, read_checkpoint
 from training.mini.words import SYNONYMS
 from training.mini.words_languages import WORDS
 from training.scenes.words import FIELDS, all_words, describe
 
 TEXT_WIDTH, MAX_LENGTH, LATENTS = 96, 24, 8
 NATIVE_PX, FACTOR = 256, 8
-SIDE = NATIVE_PX // FACTOR
 SCHEDULER_CONFIG = {
     "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "prediction_type": "v_prediction",
     "rescale_betas_zero_snr": True, "timestep_spacing": "trailing", "clip_sample": False,
@@ -50,7 +50,6 @@ UNET_CONFIG: dict[str, Any] = {
     "resnet_time_scale_shift": "scale_shift",
 }
 CONTROL_BLOCKS = (8, 16, 32, 48)
-CPU = torch.device("cpu")
 EMA = 0.998
 
 
@@ -86,13 +85,15 @@ def caption(attributes: Mapping[str, int], rng: np.random.Generator) -> str:
 class Latents:
     """Scenes as the painter sees them, encoded once a shard: grows while the renderer goes on writing."""
 
-    def __init__(self, scenes: Path, vae: torch.nn.Module, seed: int, device: torch.device = CPU) -> None:
+    def __init__(
+        self, scenes: Path, vae: nn.Module, seed: int | np.random.Generator, device: torch.device = CPU
+    ) -> None:
         self.folder, self.vae, self.rng, self.device = scenes, vae.to(device), np.random.default_rng(seed), device
         self.seen: set[str] = set()
-        self.z = torch.empty(0, LATENTS, SIDE, SIDE, device=device)
-        self.masked = torch.empty(0, 2, LATENTS, SIDE, SIDE, device=device)  # a clean and a worn mask
-        self.repaint = torch.empty(0, 2, SIDE, SIDE, device=device)
-        self.edges = torch.empty(0, 2, NATIVE_PX, NATIVE_PX, dtype=torch.uint8, device=device)
+        # torch.cat skips tensors of shape (0,): the pictures' size is that of the first shard.
+        self.z = torch.empty(0, device=device)
+        self.masked, self.repaint = self.z, self.z  # of a clean and of a worn mask
+        self.edges = torch.empty(0, dtype=torch.uint8, device=device)
         self.attributes = np.empty((0, len(FIELDS)), np.int64)
 
     def refresh(self, at_most: int = 1 << 30) -> None:
@@ -129,17 +130,16 @@ class Latents:
                 products.append(picture.astype(np.float32) * keep[..., None] + 127.5 * ~keep[..., None])
             worn_edges.append(np.where(cv2.dilate(worn.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0, edges[i], 0))
         count = len(image)
-        masked = self._encode(np.stack(products)).reshape(count, 2, LATENTS, SIDE, SIDE)
         repaint = torch.from_numpy(np.stack(repaints)[:, ::FACTOR, ::FACTOR]).to(self.device).float()
-        repaint = repaint.reshape(count, 2, SIDE, SIDE)
         self.z = torch.cat([self.z, self._encode(image.astype(np.float32))])
-        self.masked, self.repaint = torch.cat([self.masked, masked]), torch.cat([self.repaint, repaint])
+        self.masked = torch.cat([self.masked, self._encode(np.stack(products)).unflatten(0, (count, 2))])
+        self.repaint = torch.cat([self.repaint, repaint.unflatten(0, (count, 2))])
         both = torch.from_numpy(np.stack([edges, np.stack(worn_edges)], 1))
         self.edges = torch.cat([self.edges, both.to(self.device)])
         self.attributes = np.concatenate([self.attributes, attributes])
 
     def draw(self, count: int, words: WordTokenizer) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """z (B, c, s, s), repaint (B, 1, s, s), masked (B, c, s, s), edges uint8 (B, NATIVE_PX, NATIVE_PX), ids (B, L); s = SIDE."""
+        """z (B, c, s, s), repaint (B, 1, s, s), masked (B, c, s, s), edges uint8 (B, S, S), ids (B, L); s = S / 8."""
         rows = self.rng.integers(0, len(self.z), count)
         kind = (self.rng.random(count) < 0.6).astype(np.int64)
         texts = [caption(dict(zip(FIELDS, self.attributes[r].tolist(), strict=True)), self.rng) for r in rows]
@@ -151,6 +151,12 @@ class Latents:
             self.edges[at, k],
             torch.from_numpy(words(texts)).to(self.device),
         )
+
+
+def timesteps(count: int, of: int, device: torch.device) -> Tensor:
+    """One timestep (int64, 0..of - 1) at random from each of `count` equal stretches: a batch's loss varies less than with any."""
+    share = (torch.arange(count, device=device) + torch.rand(count, device=device)) / count
+    return (share * of).long().clamp(max=of - 1)
 
 
 def noised(z: Tensor, t: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
@@ -167,7 +173,7 @@ def loss_of(prediction: Tensor, target: Tensor, repaint: Tensor) -> tuple[Tensor
     return (error * weight).mean() / weight.mean(), (error * repaint).mean() / repaint.mean().clamp_min(1e-6)
 
 
-class Painter(torch.nn.Module):
+class Painter(nn.Module):
     """Text encoder and UNet as one thing to train."""
 
     def __init__(self) -> None:
@@ -182,118 +188,66 @@ class Painter(torch.nn.Module):
         return out
 
 
-def train(
-    out: Path,
-    vae: Path,
-    scenes: Path,
-    minutes: float,
-    batch: int = 32,
-    lr: float = 8e-4,
-    seed: int = 0,
-    device: torch.device = CPU,
-    core: Path | None = None,
-) -> None:
-    """Train text encoder and UNet for `minutes`, resumable. Writes checkpoint.pt with `net`, `ema`, `optimizer`.
+def train(out: Path, vae: Path, scenes: Path, plan: Plan, core: Path | None = None) -> nn.Module:
+    """Train text encoder and UNet, resumable, with averaged weights.
 
     core: a folder with the checkpoint and words.json of a painter of half the size to begin with (`training.mini.grow`).
     """
-    torch.manual_seed(seed)
+    run = Run(out, plan.filled(batch=32, lr=8e-4, seed=0))
+    device, batch = run.plan.device, run.plan.batch
     words, kept = tokenizer(), DDIMScheduler(**SCHEDULER_CONFIG).alphas_cumprod.to(device)
-    net, average = Painter(), Painter().to(device).requires_grad_(False)
+    net = Painter()
     if core:
-        trained = torch.load(core / "checkpoint.pt", map_location="cpu", weights_only=True)["ema"]
+        trained = read_checkpoint(core)["ema"]
         net.load_state_dict(grown(net.state_dict(), trained, words.vocab, WordTokenizer.from_files(core).vocab))
     net.to(device)
-    average.load_state_dict(net.state_dict())
-    optimizer = torch.optim.AdamW(net.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
-    data = Latents(scenes, vae_part.load(vae), seed, device)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=run.plan.lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+    data = Latents(scenes, vae_part.load(vae), run.rng, device)
     data.refresh()
-    run = Run(out, minutes, lr)
-    if state := run.resume():
-        net.load_state_dict(state["net"])
-        average.load_state_dict(state["ema"])
-        optimizer.load_state_dict(state["optimizer"])
 
-    def save() -> None:
-        run.save({"net": net.state_dict(), "ema": average.state_dict(), "optimizer": optimizer.state_dict()})
-
-    while run.going:
+    def loss() -> Loss:
         z, repaint, masked, _, ids = data.draw(batch, words)
-        t = torch.randint(0, len(kept), (batch,), device=device)
+        t = timesteps(batch, len(kept), device)
         x, target = noised(z, t, kept)
-        with half_on_gpu(device):
-            loss, background = loss_of(net(x, t, repaint, masked, ids), target, repaint)
-        for group in optimizer.param_groups:
-            group["lr"] = run.rate()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimizer.step()
-        with torch.no_grad():
-            decay = min(EMA, (1 + run.step) / (10 + run.step))
-            torch._foreach_lerp_(list(average.parameters()), list(net.parameters()), 1 - decay)
-        run.tick(batch, {"loss": float(loss.detach()), "background": float(background.detach())})
-        if run.step % 25 == 0:
-            data.refresh(at_most=2)
-        if run.checkpoint_due:
-            save()
-    save()
+        value, background = loss_of(net(x, t, repaint, masked, ids).float(), target, repaint)
+        return Loss(value, batch, {"loss": value, "background": background})
+
+    return fit(run, net, optimizer, loss, ema=EMA, on_log=lambda: data.refresh(at_most=2))
 
 
-def train_control(
-    out: Path,
-    painter: Path,
-    vae: Path,
-    scenes: Path,
-    minutes: float,
-    batch: int = 32,
-    lr: float = 6e-4,
-    seed: int = 1,
-    device: torch.device = CPU,
-) -> None:
-    """Train a ControlNet from the painter's EMA weights for `minutes`, resumable. The product counts as much as the rest.
+def train_control(out: Path, painter: Path, vae: Path, scenes: Path, plan: Plan) -> nn.Module:
+    """Train a ControlNet from the painter's EMA weights, resumable. The product counts as much as the rest.
 
     The painter stands still, but its checkpoint is read anew with every save here: both may train at once, towards the end.
     """
-    torch.manual_seed(seed)
+    run = Run(out, plan.filled(batch=32, lr=6e-4, seed=1))
+    device, batch = run.plan.device, run.plan.batch
     words, kept = tokenizer(), DDIMScheduler(**SCHEDULER_CONFIG).alphas_cumprod.to(device)
     net = Painter().to(device).requires_grad_(False)
 
     def read_painter() -> None:
-        net.load_state_dict(torch.load(painter / "checkpoint.pt", map_location="cpu", weights_only=True)["ema"])
+        net.load_state_dict(read_checkpoint(painter)["ema"])
 
     read_painter()
     control = control_from(net.unet).to(device)
-    optimizer = torch.optim.AdamW(control.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
-    data = Latents(scenes, vae_part.load(vae), seed, device)
+    optimizer = torch.optim.AdamW(control.parameters(), lr=run.plan.lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+    data = Latents(scenes, vae_part.load(vae), run.rng, device)
     data.refresh()
-    run = Run(out, minutes, lr)
-    if state := run.resume():
-        control.load_state_dict(state["net"])
-        optimizer.load_state_dict(state["optimizer"])
-    while run.going:
+
+    def loss() -> Loss:
         z, repaint, masked, edges, ids = data.draw(batch, words)
-        t = torch.randint(0, len(kept), (batch,), device=device)
+        t = timesteps(batch, len(kept), device)
         x, target = noised(z, t, kept)
         image = edges[:, None].float().expand(-1, 3, -1, -1) / 255
-        with half_on_gpu(device):
-            with torch.no_grad():
-                text = net.text(ids)[0]
-            down, mid = control(x, t, encoder_hidden_states=text, controlnet_cond=image, return_dict=False)
-            residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
-            prediction = net.unet(torch.cat([x, repaint, masked], 1), t, encoder_hidden_states=text, **residuals).sample
-            loss = F.mse_loss(prediction.float(), target)
-        for group in optimizer.param_groups:
-            group["lr"] = run.rate()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(control.parameters(), 1.0)
-        optimizer.step()
-        run.tick(batch, {"loss": float(loss.detach())}, log_every=25)
-        if run.checkpoint_due:
-            run.save({"net": control.state_dict(), "optimizer": optimizer.state_dict()})
-            read_painter()
-    run.save({"net": control.state_dict(), "optimizer": optimizer.state_dict()})
+        with torch.no_grad():
+            text = net.text(ids)[0]
+        down, mid = control(x, t, encoder_hidden_states=text, controlnet_cond=image, return_dict=False)
+        residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
+        prediction = net.unet(torch.cat([x, repaint, masked], 1), t, encoder_hidden_states=text, **residuals).sample
+        value = F.mse_loss(prediction.float(), target)
+        return Loss(value, batch, {"loss": value})
+
+    return fit(run, control, optimizer, loss, on_save=read_painter)
 
 
 def control_config() -> dict[str, Any]:

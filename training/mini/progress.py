@@ -1,4 +1,4 @@
-"""What every training shares: a clock that sets the learning rate, JSON lines of metrics, checkpoints that can go on."""
+"""A run: its plan, the clock that bounds it, JSON lines of metrics, and checkpoints that can go on."""
 
 from __future__ import annotations
 
@@ -6,45 +6,95 @@ import json
 import math
 import os
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+import torch.distributed as dist
+from torch import Tensor
 from tqdm import tqdm
 
+CPU = torch.device("cpu")
 PAUSE_S = 30.0
+SAVE_EVERY_S = 120.0
+WARM_UP_STEPS = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a training is told: it ends at `minutes` or at `samples`, whichever comes first, earlier tries included.
+
+    `batch` (samples a step and worker), `lr` (the highest) and `seed` are the part's own where they are None.
+    """
+
+    minutes: float = math.inf
+    samples: float = math.inf
+    batch: int | None = None
+    lr: float | None = None
+    seed: int | None = None
+    device: torch.device = CPU
+    log_every: int = 25
+
+    def filled(self, **own: float) -> Plan:
+        """This plan with a part's own values in place of each None."""
+        return replace(self, **{name: value for name, value in own.items() if getattr(self, name) is None})
 
 
 class Run:
-    """A training bounded by minutes. Minutes of earlier tries count in, so a resumed run ends where it was to end.
+    """One training in one folder: goes on where the folder's checkpoint stopped. With several workers, rank 0 alone writes.
 
     A step that took longer than PAUSE_S was suspended (a closed laptop, SIGSTOP): only PAUSE_S of it count.
+    torch is seeded alike on every rank, so that all build the same network; `rng` is each rank's own.
     """
 
-    def __init__(self, folder: Path, minutes: float, lr: float, checkpoint_every_s: float = 120) -> None:
+    def __init__(self, folder: Path, plan: Plan) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.budget_s, self.lr, self.every_s = folder, minutes * 60, lr, checkpoint_every_s
+        self.folder, self.plan = folder, plan
+        self.rank, self.ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
         self.spent_s, self.step, self.samples = 0.0, 0, 0
-        self._since = self._saved = self._ticked = time.perf_counter()
-        self._bar = tqdm(total=round(self.budget_s), unit="s", desc=folder.name, mininterval=5)
-        self._sums: dict[str, float] = {}
+        self.state: dict[str, Any] = {}
+        if (folder / "checkpoint.pt").exists():
+            self.state = read_checkpoint(folder)
+            counters = self.state["counters"]
+            self.spent_s, self.step, self.samples = counters["spent_s"], counters["step"], counters["samples"]
+        self.done, self.save_due = 0.0, False
+        self.begin()
+        self._bar = tqdm(
+            total=100.0, desc=folder.name, mininterval=5, disable=self.rank > 0,
+            bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
+        )  # fmt: skip
+        self._sums: dict[str, Tensor] = {}
         self._count = 0
+        torch.manual_seed(plan.seed or 0)
+        self.rng = np.random.default_rng([plan.seed or 0, self.rank, self.samples])
+
+    def begin(self) -> None:
+        """Start the clock; what was read or drawn before does not count."""
+        self._since = self._saved = self._ticked = time.perf_counter()
+        self.look()
 
     @property
     def elapsed_s(self) -> float:
         return self.spent_s + time.perf_counter() - self._since
 
-    @property
-    def going(self) -> bool:
-        return self.elapsed_s < self.budget_s
+    def look(self) -> None:
+        """Set `done` (0..1 of the plan) and `save_due`. Rank 0's clock says it for all."""
+        done = max(self.elapsed_s / (60 * self.plan.minutes), self.samples / self.plan.samples)
+        said = torch.tensor([done, time.perf_counter() - self._saved > SAVE_EVERY_S], dtype=torch.float64)
+        if self.ranks > 1:
+            said = said.to(self.plan.device)
+            dist.broadcast(said, src=0)
+        self.done, self.save_due = min(1.0, float(said[0])), bool(said[1])
 
     def rate(self) -> float:
-        """The learning rate now: warm-up over 60 steps, then a cosine over the time that is left, to 3 %."""
-        done = min(1.0, self.elapsed_s / self.budget_s)
-        return self.lr * min(1.0, (self.step + 1) / 60) * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * done)))
+        """The learning rate now: a warm-up, then a cosine over what is left of the plan, to 3 %."""
+        warm = min(1.0, (self.step + 1) / WARM_UP_STEPS)
+        return (self.plan.lr or 0.0) * warm * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * self.done)))
 
-    def tick(self, samples: int, metrics: dict[str, float], log_every: int = 50) -> None:
-        """Count one optimizer step and log means of the metrics."""
+    def tick(self, samples: int, metrics: dict[str, Tensor]) -> bool:
+        """Count one optimizer step; every `log_every` steps log the metrics' means. Gives whether it did."""
         now = time.perf_counter()
         self._since += max(0.0, now - self._ticked - PAUSE_S)
         self._ticked = now
@@ -52,39 +102,43 @@ class Run:
         self.samples += samples
         self._count += 1
         for key, value in metrics.items():
-            self._sums[key] = self._sums.get(key, 0.0) + value
-        if self.step % log_every == 0:
-            row = {"step": self.step, "samples": self.samples, "seconds": round(self.elapsed_s, 1), "lr": self.rate()}
-            row |= {key: round(value / self._count, 5) for key, value in self._sums.items()}
-            with (self.folder / "metrics.jsonl").open("a") as file:
-                file.write(json.dumps(row) + "\n")
-            self._bar.n = round(self.elapsed_s)
-            self._bar.set_postfix({"samples": self.samples, **{k: v for k, v in row.items() if k in self._sums}})
-            self._sums, self._count = {}, 0
+            self._sums[key] = self._sums[key] + value if key in self._sums else value
+        if self.step % self.plan.log_every:
+            return False
+        self.log()
+        return True
 
-    @property
-    def checkpoint_due(self) -> bool:
-        return time.perf_counter() - self._saved > self.every_s
+    def log(self) -> None:
+        """One line of metrics.jsonl: means over the steps since the last."""
+        if self.rank == 0 and self._count:
+            means = {key: round(float(value) / self._count, 5) for key, value in self._sums.items()}
+            row = {"step": self.step, "samples": self.samples, "seconds": round(self.elapsed_s, 1), "lr": self.rate()}
+            with (self.folder / "metrics.jsonl").open("a") as file:
+                file.write(json.dumps(row | means) + "\n")
+            self._bar.n = 100 * self.done
+            self._bar.set_postfix({"samples": self.samples, **means})
+        self._sums, self._count = {}, 0
 
     def save(self, state: dict[str, Any]) -> None:
         """Write the checkpoint whole or not at all."""
-        counters = {"spent_s": self.elapsed_s, "step": self.step, "samples": self.samples}
-        part = self.folder / "checkpoint.part"
-        torch.save({**state, "counters": counters}, part)
-        os.replace(part, self.folder / "checkpoint.pt")
+        if self.rank == 0:
+            counters = {"spent_s": self.elapsed_s, "step": self.step, "samples": self.samples}
+            part = self.folder / "checkpoint.part"
+            torch.save({**state, "counters": counters}, part)
+            os.replace(part, self.folder / "checkpoint.pt")
         self._saved = time.perf_counter()
 
-    def resume(self) -> dict[str, Any] | None:
-        """The last checkpoint of this folder, its counters taken over; None when there is none."""
-        path = self.folder / "checkpoint.pt"
-        if not path.exists():
-            return None
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        counters = state["counters"]
-        self.spent_s, self.step, self.samples = counters["spent_s"], counters["step"], counters["samples"]
-        return state
+    def close(self) -> None:
+        self.log()
+        self._bar.n = 100 * self.done
+        self._bar.close()
 
 
-def half_on_gpu(device: torch.device) -> torch.autocast:
-    """bf16 where a GPU has it; a CPU trains in fp32 (bf16 pays only where the processor has units for it)."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+def read_checkpoint(folder: Path) -> dict[str, Any]:
+    """A run's `net`, `optimizer`, `counters` and, where weights are averaged, `ema`."""
+    state: dict[str, Any] = torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)
+    if "sam" in state:  # a segmenter of before it had the common loop, 16 pictures a step
+        counters = {"spent_s": state["spent_s"], "step": state["seen"] // 16, "samples": state["seen"]}
+        names = {"net": "sam", "ema": "average", "optimizer": "optimizer"}
+        return {new: state[old] for new, old in names.items()} | {"counters": counters}
+    return state

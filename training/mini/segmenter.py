@@ -1,7 +1,4 @@
-"""Train the mini pack's segmenter: a SAM of 3.7 M parameters, on a CPU, in about an hour.
-
-    python -m training.mini.shards --pictures 6000 --out runs/shards/collage
-    python -m training.mini.segmenter --samples 60000 --out runs/segmenter --shards runs/shards/collage
+"""The segmenter: a SAM of 3.7 M parameters, trained on a CPU in about an hour.
 
 One step, as in SAM's paper but smaller (Kirillov et al. 2023, appendix A):
 
@@ -11,17 +8,12 @@ One step, as in SAM's paper but smaller (Kirillov et al. 2023, appendix A):
    answer alone. Focal + Dice on the masks, squared error on the predicted IoU.
 4. Click where the best answer is wrong, decode again, add that loss.
 
-The first part of training sees the pictures at half size, four times as fast; the rest at full size. Checkpoints are
-written every few minutes and a run that finds one goes on from it; `metrics.jsonl` gets one line per report.
+The first part of training sees the pictures at half size, four times as fast; the rest at full size.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import math
-import os
-import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,10 +22,12 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from packshot.models.sam_network import build_sam
+from training.mini.fit import Loss, fit
+from training.mini.progress import Plan, Run, read_checkpoint
 from training.mini.shards import Shards
 
 U8 = NDArray[np.uint8]
@@ -57,6 +51,7 @@ CONFIG: dict[str, Any] = {
 }
 SETS_PER_PICTURE = 2
 SMALL_PX = 128
+EMA = 0.998
 CLICK, BACKGROUND_CLICK, PAD, BOX_FROM, BOX_TO = 1, 0, -1, 2, 3
 """SAM's labels of a prompt token."""
 
@@ -70,6 +65,9 @@ class Batch:
     targets: Tensor
     coords: Tensor
     labels: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(*(tensor.to(device) for tensor in vars(self).values()))
 
 
 def augment(rng: np.random.Generator, rows: U8, size_px: int) -> U8:
@@ -164,7 +162,8 @@ def prompt_tokens(sam: Any, coords: Tensor, labels: Tensor, size_px: int) -> Ten
     """Coordinates (B, N, 2) in pixels of a size_px square and SAM's labels (B, N) to tokens (B, N, C)."""
     encoder = sam.prompt_encoder
     table = torch.cat([encoder.not_a_point_embed.weight, *(e.weight for e in encoder.point_embeddings)])  # label + 1
-    positions = encoder.pe_layer.forward_with_coords(coords + 0.5, (size_px, size_px))
+    with torch.autocast(coords.device.type, enabled=False):  # bf16 has too few digits for a coordinate
+        positions = encoder.pe_layer.forward_with_coords(coords + 0.5, (size_px, size_px))
     return positions * (labels != PAD)[..., None] + table[labels + 1]
 
 
@@ -207,117 +206,54 @@ def corrective_clicks(rng: np.random.Generator, logits: Tensor, target: Tensor) 
     return torch.tensor(coords, dtype=torch.float32), torch.tensor(labels)
 
 
-def step_loss(sam: Any, batch: Batch, rng: np.random.Generator, size_px: int) -> tuple[Tensor, dict[str, float]]:
+def step_loss(sam: Any, batch: Batch, rng: np.random.Generator, size_px: int) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss of a batch of size_px pictures, and its metrics: the first answers' loss and IoU, the corrected ones' IoU."""
     features, maps = sam.image_encoder.look(batch.pixels)
     features, *maps = (m.repeat_interleave(SETS_PER_PICTURE, dim=0) for m in (features, *maps))
-    positions = sam.prompt_encoder.pe_layer((size_px // 16, size_px // 16))[None]
+    with torch.autocast(batch.pixels.device.type, enabled=False):
+        positions = sam.prompt_encoder.pe_layer((size_px // 16, size_px // 16))[None]
     no_mask = sam.prompt_encoder.no_mask_embed.weight[..., None, None]
     target = batch.targets.flatten(0, 1)
     tokens = prompt_tokens(sam, batch.coords, batch.labels, size_px)
     logits, quality = sam.mask_decoder.decode(features, positions, tokens, no_mask, maps)
-    loss, iou, row = round_loss(logits, quality, target)
+    loss, iou, row = round_loss(logits.float(), quality.float(), target)
     chosen = logits.detach()[torch.arange(len(row)), row]
-    more, kinds = corrective_clicks(rng, chosen, target)
+    more, kinds = (found.to(target.device) for found in corrective_clicks(rng, chosen.cpu(), target.cpu()))
     coords, labels = torch.cat([batch.coords, more], dim=1), torch.cat([batch.labels, kinds], dim=1)
     again, quality = sam.mask_decoder.decode(
         features, positions, prompt_tokens(sam, coords, labels, size_px), no_mask, maps
     )
-    corrected, iou_after, _ = round_loss(again, quality, target)
-    return loss + corrected, {"loss": float(loss.detach()), "iou": float(iou), "iou_corrected": float(iou_after)}
+    corrected, iou_after, _ = round_loss(again.float(), quality.float(), target)
+    return loss + corrected, {"loss": loss, "iou": iou, "iou_corrected": iou_after}
 
 
-def learning_rate(done: float, peak: float) -> float:
-    """Warm up over the first 2 %, then a cosine to a fiftieth."""
-    if done < 0.02:
-        return peak * (0.02 + done / 0.02 * 0.98)
-    return peak * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, (done - 0.02) / 0.98))))
+def train(
+    out: Path,
+    shards: Sequence[Path],
+    plan: Plan,
+    full_px: int = CONFIG["image_size"],
+    small_share: float = 0.7,
+    warm: Path | None = None,
+) -> nn.Module:
+    """Train the segmenter, resumable, with averaged weights: `small_share` of the plan on half-size pictures, the rest at full size.
 
-
-def train(options: argparse.Namespace) -> None:
-    options.out.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(options.seed)
-    sam = build_sam(CONFIG).train().to(memory_format=torch.channels_last)
+    full_px: a multiple of 16. warm: a run's folder whose averaged weights to begin with.
+    """
+    run = Run(out, plan.filled(batch=16, lr=8e-4, seed=0))
+    sam = build_sam(CONFIG).train()
     sam.prompt_encoder.mask_downscaling.requires_grad_(False)  # no mask prompts here
-    weights = [p for p in sam.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(weights, lr=options.lr, weight_decay=0.03, betas=(0.9, 0.98))
-    if options.warm:
-        sam.load_state_dict(torch.load(options.warm / "checkpoint.pt", weights_only=True)["average"])
-    average = {name: value.detach().clone() for name, value in sam.state_dict().items()}
-    seen, spent_s, checkpoint = 0, 0.0, options.out / "checkpoint.pt"
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
-        sam.load_state_dict(saved["sam"])
-        optimizer.load_state_dict(saved["optimizer"])
-        average, seen, spent_s = saved["average"], saved["seen"], saved["spent_s"]
-    rng, shards = np.random.default_rng([options.seed, seen]), Shards(options.shards)
-    recent: list[dict[str, float]] = []
-    saved_at = reported_at = time.monotonic()
-    while seen < options.samples:
-        began = time.monotonic()
-        done = seen / options.samples
-        size_px = SMALL_PX if done < options.small_share else options.full_px
-        pictures = options.batch * 2 if size_px == SMALL_PX else options.batch
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(done, options.lr)
-        loss, figures = step_loss(sam, draw_batch(rng, shards, pictures, size_px), rng, size_px)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        optimizer.step()
-        seen += pictures
-        keep = min(0.998, seen / (seen + 20 * pictures))
-        with torch.no_grad():
-            for name, value in sam.state_dict().items():
-                average[name].lerp_(value, 1 - keep)
-        now = time.monotonic()
-        spent_s += now - began
-        recent.append(figures)
-        if now - reported_at > options.report_s or seen >= options.samples:
-            line = {name: round(sum(f[name] for f in recent) / len(recent), 4) for name in figures}
-            rate = sum((size_px == SMALL_PX and options.batch * 2) or options.batch for _ in recent) / (
-                now - reported_at
-            )
-            line |= {
-                "seen": seen,
-                "minutes": round(spent_s / 60, 1),
-                "size_px": size_px,
-                "samples_per_s": round(rate, 1),
-            }
-            line |= {"pictures": len(shards), "lr": round(optimizer.param_groups[0]["lr"], 6)}
-            with (options.out / "metrics.jsonl").open("a") as file:
-                file.write(json.dumps(line) + "\n")
-            recent, reported_at = [], now
-            shards.refresh()
-        if now - saved_at > options.save_s or seen >= options.samples:
-            partial = checkpoint.with_suffix(".partial")
-            state = {"sam": sam.state_dict(), "optimizer": optimizer.state_dict(), "average": average}
-            torch.save(state | {"seen": seen, "spent_s": spent_s}, partial)
-            partial.replace(checkpoint)
-            saved_at = now
+    if warm:
+        sam.load_state_dict(read_checkpoint(warm)["ema"])
+    sam.to(run.plan.device, memory_format=torch.channels_last)
+    weights = [weight for weight in sam.parameters() if weight.requires_grad]
+    optimizer = torch.optim.AdamW(weights, lr=run.plan.lr, weight_decay=0.03, betas=(0.9, 0.98), fused=True)
+    pictures = Shards(shards)
 
+    def loss() -> Loss:
+        small = run.done < small_share
+        size_px, count = (SMALL_PX, 2 * run.plan.batch) if small else (full_px, run.plan.batch)
+        batch = draw_batch(run.rng, pictures, count, size_px).to(run.plan.device)
+        value, metrics = step_loss(sam, batch, run.rng, size_px)
+        return Loss(value, count, metrics)
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--samples", type=int, default=60_000)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--shards", type=Path, nargs="+", default=[Path("runs/shards/collage")])
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--lr", type=float, default=8e-4)
-    parser.add_argument(
-        "--full-px", type=int, default=CONFIG["image_size"], help="the size of the rest, a multiple of 16"
-    )
-    parser.add_argument("--small-share", type=float, default=0.7, help="the share of samples seen at half size, first")
-    parser.add_argument("--warm", type=Path, help="a run's folder whose averaged weights to begin with")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--report-s", type=float, default=30)
-    parser.add_argument("--save-s", type=float, default=180)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    cv2.setNumThreads(1)
-    os.nice(10)
-    train(options)
-
-
-if __name__ == "__main__":
-    main()
+    return fit(run, sam, optimizer, loss, ema=EMA, on_log=pictures.refresh)

@@ -27,6 +27,7 @@ from training.mini.evaluation.masks import Segmenter, iou
 from training.mini.evaluation.measure import COUNTS, mask_figures
 from training.mini.evaluation.pointing import box_of, deepest
 from training.mini.evaluation.subjects import for_calibration
+from training.mini.progress import read_checkpoint
 from training.mini.segmenter import CONFIG
 
 SERVED = {"refine": "grabcut", "thumbnail_px": 512}
@@ -35,8 +36,8 @@ MEMORY_GIB = 0.05
 
 def load(run: Path, size_px: int) -> tuple[Any, int]:
     """The averaged weights of a run as a SAM for `size_px`, and the samples that it has seen."""
-    saved = torch.load(run / "checkpoint.pt", weights_only=True)
-    state = saved["average"]
+    saved = read_checkpoint(run)
+    state = saved["ema"]
     if size_px != CONFIG["image_size"]:  # a run that only saw small pictures is served on small ones
         positions = state["image_encoder.pos_embed"].permute(0, 3, 1, 2)
         side = size_px // CONFIG["patch_size"]
@@ -44,7 +45,7 @@ def load(run: Path, size_px: int) -> tuple[Any, int]:
         state["image_encoder.pos_embed"] = shrunk.permute(0, 2, 3, 1).contiguous()
     sam = build_sam(CONFIG | SERVED | {"image_size": size_px})
     sam.load_state_dict(state)
-    return sam, saved["seen"]
+    return sam, saved["counters"]["samples"]
 
 
 def calibrated(sam: Any, size_px: int, pictures: int = 32) -> Any:

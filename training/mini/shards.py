@@ -1,7 +1,5 @@
-"""Pictures rendered ahead of training, so that no gradient waits for a renderer.
-
-    python -m training.mini.shards --pictures 4000 --out runs/shards/collage
-    python -m training.mini.shards --scenes runs/scenes --out runs/shards/scenes    # drawn scenes, worn as amateurs' photos are
+"""The segmenter's pictures, made ahead of training, so that no gradient waits: collages, and drawn scenes worn as amateurs'
+photos are.
 
 A shard is one .npy of uint8 (N, S, S, 5): RGB, whole mask, part mask (255 = product). A trainer re-lists its folders while it
 runs, so shards may still be appearing. Shards are written under a temporary name and renamed: a reader never sees half.
@@ -9,12 +7,9 @@ runs, so shards may still be appearing. Shards are written under a temporary nam
 
 from __future__ import annotations
 
-import argparse
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -71,8 +66,8 @@ class Shards:
             if path not in self.open:
                 self.open[path] = np.load(path, mmap_mode="r")
         if not self.open:
-            raise SystemExit(
-                f"no shards under {[str(folder) for folder in self.folders]}; run python -m training.mini.shards first"
+            raise FileNotFoundError(
+                f"{', '.join(map(str, self.folders))} must hold shards, got none; run `python -m training.mini collages` first"
             )
 
     def __len__(self) -> int:
@@ -83,23 +78,3 @@ class Shards:
         shards = list(self.open.values())
         rows = shards[rng.integers(len(shards))]
         return rows[rng.integers(len(rows))]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pictures", type=int, default=4000)
-    parser.add_argument("--size-px", type=int, default=256)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--scenes", type=Path, help="wear these instead of drawing collages")
-    parser.add_argument("--out", type=Path, required=True)
-    options = parser.parse_args()
-    cv2.setNumThreads(1)
-    os.nice(10)
-    if options.scenes:
-        print(f"{wear_scenes(options.scenes, options.out)} new shards in {options.out}")
-        return
-    write_shards(options.out, options.pictures, size_px=options.size_px, seed=options.seed)
-
-
-if __name__ == "__main__":
-    main()

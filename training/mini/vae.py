@@ -13,11 +13,12 @@ import numpy as np
 import skimage.data
 import torch
 from diffusers import AutoencoderTiny
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.mini.data import read_shards
-from training.mini.progress import Run
+from training.mini.fit import Loss, fit
+from training.mini.progress import Plan, Run, read_checkpoint
 
 CHANNELS = 32
 CONFIG = {
@@ -29,7 +30,6 @@ CONFIG = {
     "scaling_factor": 1.0,
 }
 CROP_PX = 64
-CPU = torch.device("cpu")
 
 
 def photographs() -> list[np.ndarray]:
@@ -67,7 +67,7 @@ def spectra(x: Tensor) -> Tensor:
     return torch.fft.rfft2(patches, norm="ortho").abs()
 
 
-def loss_of(x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, dict[str, float]]:
+def loss_of(x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """x: truth, y: reconstruction (B, 3, S, S), -1..1; z: latents."""
     l1 = (x - y).abs().mean()
     d = y - x
@@ -75,86 +75,49 @@ def loss_of(x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, dict[str, float]]:
     texture = (spectra(x) - spectra(y)).abs().mean()
     spread = (z.mean((0, 2, 3)) ** 2).mean() + ((z.std((0, 2, 3)) - 1) ** 2).mean() + 0.1 * F.relu(z.abs() - 3).mean()
     psnr = -10 * torch.log10(((d / 2) ** 2).mean())
-    return l1 + 0.4 * gradient + 0.35 * texture + 0.02 * spread, {
-        "l1": float(l1.detach()),
-        "texture": float(texture.detach()),
-        "psnr": float(psnr.detach()),
-    }
+    loss = l1 + 0.4 * gradient + 0.35 * texture + 0.02 * spread
+    return loss, {"loss": loss, "l1": l1, "texture": texture, "psnr": psnr}
 
 
-def train(
-    out: Path,
-    scenes: Path,
-    minutes: float,
-    batch: int = 16,
-    lr: float = 1.5e-3,
-    seed: int = 0,
-    device: torch.device = CPU,
-) -> None:
-    """Train for `minutes`; go on from out/checkpoint.pt when there is one. Re-reads the scenes as more are drawn."""
-    torch.manual_seed(seed)
-    _fit(AutoencoderTiny(**CONFIG).to(device), out, scenes, minutes, batch, lr, seed, frozen_encoder=False)
+def train(out: Path, scenes: Path, plan: Plan) -> nn.Module:
+    """Train encoder and decoder, resumable. Re-reads the scenes as more are drawn."""
+    run = Run(out, plan.filled(batch=16, lr=1.5e-3, seed=0))
+    return _train(run, AutoencoderTiny(**CONFIG), scenes)
 
 
-def train_decoder(
-    out: Path,
-    vae: Path,
-    scenes: Path,
-    minutes: float,
-    batch: int = 16,
-    lr: float = 1e-3,
-    seed: int = 3,
-    device: torch.device = CPU,
-) -> None:
+def train_decoder(out: Path, vae: Path, scenes: Path, plan: Plan) -> nn.Module:
     """Train the decoder on, the latents staying what they are: so it may run while a painter learns them."""
-    torch.manual_seed(seed)
-    net = AutoencoderTiny(**CONFIG)
-    net.load_state_dict(torch.load(vae / "checkpoint.pt", map_location="cpu", weights_only=True)["net"])
-    _fit(net.to(device), out, scenes, minutes, batch, lr, seed, frozen_encoder=True)
+    run = Run(out, plan.filled(batch=16, lr=1e-3, seed=3))
+    net = load(vae).requires_grad_(True).train()
+    net.encoder.requires_grad_(False)
+    return _train(run, net, scenes)
 
 
-def _fit(
-    net: AutoencoderTiny,
-    out: Path,
-    scenes: Path,
-    minutes: float,
-    batch: int,
-    lr: float,
-    seed: int,
-    *,
-    frozen_encoder: bool,
-) -> None:
-    rng = np.random.default_rng(seed)
-    net.to(memory_format=torch.channels_last)
-    net.encoder.requires_grad_(not frozen_encoder)
+def _train(run: Run, net: AutoencoderTiny, scenes: Path) -> nn.Module:
+    net.to(run.plan.device, memory_format=torch.channels_last)
     weights = [weight for weight in net.parameters() if weight.requires_grad]
-    optimizer = torch.optim.Adam(weights, lr=lr, betas=(0.9, 0.99), fused=True)
-    run = Run(out, minutes, lr)
-    if state := run.resume():
-        net.load_state_dict(state["net"])
-        optimizer.load_state_dict(state["optimizer"])
-    pictures, photos = read_shards(scenes, columns=["image"])["image"], photographs()
-    while run.going:
-        for group in optimizer.param_groups:
-            group["lr"] = run.rate()
-        x = crops(pictures, photos, batch, rng).to(net.device, memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(weights, lr=run.plan.lr, betas=(0.9, 0.99), fused=True)
+    photos = photographs()
+    pictures = read_shards(scenes, columns=["image"])["image"]
+
+    def loss() -> Loss:
+        x = crops(pictures, photos, run.plan.batch, run.rng).to(net.device, memory_format=torch.channels_last)
         z = net.encode(x).latents
-        loss, metrics = loss_of(x, net.decode(z + 0.03 * torch.randn_like(z)).sample, z)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        optimizer.step()
-        run.tick(batch, metrics)
-        if run.checkpoint_due:
-            run.save({"net": net.state_dict(), "optimizer": optimizer.state_dict()})
-            pictures = read_shards(scenes, columns=["image"])["image"]
-    run.save({"net": net.state_dict(), "optimizer": optimizer.state_dict()})
+        y = net.decode(z + 0.03 * torch.randn_like(z)).sample
+        value, metrics = loss_of(x, y.float(), z.float())
+        return Loss(value, len(x), metrics)
+
+    def read_again() -> None:
+        nonlocal pictures
+        pictures = read_shards(scenes, columns=["image"])["image"]
+
+    return fit(run, net, optimizer, loss, on_save=read_again)
 
 
 def load(run: Path) -> AutoencoderTiny:
     """The trained VAE of a run's folder, in eval mode."""
     net = AutoencoderTiny(**CONFIG)
-    net.load_state_dict(torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)["net"])
+    net.load_state_dict(read_checkpoint(run)["net"])
     return net.eval().requires_grad_(False)
 
 

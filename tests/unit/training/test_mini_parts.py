@@ -8,9 +8,10 @@ import torch
 
 from training.mini import judge, vae
 from training.mini.data import write_shards
+from training.mini.progress import Plan
 from training.scenes.words import FIELDS, QUALITIES, TINTS, describe
 
-ONE_SECOND = 1 / 60
+BRIEFLY = Plan(samples=16, batch=8)
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +23,8 @@ def scenes(tmp_path_factory):
 
 
 def test_training_the_decoder_on_leaves_the_latents_as_they_are(tmp_path, scenes):
-    vae.train(tmp_path / "vae", scenes, ONE_SECOND)
-    vae.train_decoder(tmp_path / "decoder", tmp_path / "vae", scenes, ONE_SECOND)
+    vae.train(tmp_path / "vae", scenes, BRIEFLY)
+    vae.train_decoder(tmp_path / "decoder", tmp_path / "vae", scenes, BRIEFLY)
     first, best = vae.load(tmp_path / "vae"), vae.load_best(tmp_path)
     x = torch.rand(2, 3, 64, 64) * 2 - 1
     assert torch.equal(first.encode(x).latents, best.encode(x).latents)
@@ -32,7 +33,7 @@ def test_training_the_decoder_on_leaves_the_latents_as_they_are(tmp_path, scenes
 
 
 def test_the_judge_trains_and_answers_every_head(tmp_path, scenes):
-    judge.train(tmp_path / "judge", scenes, ONE_SECOND, batch=4)
+    judge.train(tmp_path / "judge", scenes, BRIEFLY)
     pictures = np.zeros((3, 128, 128, 3), np.uint8)
     answers = judge.read(judge.load(tmp_path / "judge"), pictures, pictures[..., 0])
     assert {name: len(found) for name, found in answers.items()} == dict.fromkeys(judge.HEADS, 3)

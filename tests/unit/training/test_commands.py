@@ -1,0 +1,91 @@
+"""Every training command lowers its loss and goes on where it stopped; the long form trains each for a minute."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from training.mini.__main__ import TRAININGS, main
+from training.mini.progress import read_checkpoint
+
+ROOT = Path(__file__).parents[3]
+STEPS, LOG_EVERY = 24, 6
+TINY = {
+    "vae": ("--batch", "8", "--lr", "3e-3"),
+    "decoder": ("--batch", "8", "--lr", "3e-3"),
+    "painter": ("--batch", "8", "--lr", "3e-3"),
+    "control": ("--batch", "8", "--lr", "1e-2"),  # of a frozen, untrained painter little can be learnt
+    "segmenter": ("--batch", "4", "--lr", "4e-3", "--size", "64", "--small-share", "0"),
+    "judge": ("--batch", "8", "--lr", "4e-3"),
+}
+"""Options that make a part learn in STEPS steps of pictures 64 px wide."""
+
+
+def losses(folder: Path) -> list[float]:
+    """The logged means, oldest first."""
+    return [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """A runs folder: 32 scenes, 16 collages, and a VAE and a painter that have seen one step."""
+    torch.set_num_threads(1)
+    runs = tmp_path_factory.mktemp("runs")
+    main(["scenes", "--runs", str(runs), "--images", "32", "--size", "64"])
+    main(["collages", "--runs", str(runs), "--images", "16", "--size", "64"])
+    for part in ("vae", "painter"):
+        main([part, "--runs", str(runs), "--samples", "4", "--batch", "4"])
+    return runs
+
+
+@pytest.mark.parametrize("part", TRAININGS)
+def test_a_training_resumes_and_lowers_its_loss(part, drawn, tmp_path):
+    for folder in drawn.iterdir():
+        if folder.name != part:
+            (tmp_path / folder.name).symlink_to(folder)
+    batch = int(TINY[part][1])
+    command = [part, "--runs", str(tmp_path), "--log-every", str(LOG_EVERY), *TINY[part]]
+    main([*command, "--samples", str(batch * STEPS // 2)])
+    main([*command, "--samples", str(batch * STEPS)])
+    counters = read_checkpoint(tmp_path / part)["counters"]
+    assert (counters["step"], counters["samples"]) == (STEPS, STEPS * batch)
+    first, *_, last = losses(tmp_path / part)
+    assert last < 0.97 * first
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    """A runs folder with what every command reads, at the shipped size."""
+    runs = tmp_path_factory.mktemp("runs")
+    command(runs, "scenes", "--images", "64")
+    command(runs, "collages", "--images", "64")
+    command(runs, "worn")
+    return runs
+
+
+def command(runs: Path, part: str, *options: str) -> None:
+    """As a user would."""
+    subprocess.run([sys.executable, "-m", "training.mini", part, "--runs", runs, *options], cwd=ROOT, check=True)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_every_training_command_lowers_its_loss_in_a_minute(scenes):
+    for part in TRAININGS:  # in this order: the painter reads the VAE, the ControlNet the painter
+        command(scenes, part, "--minutes", "1", "--batch", "8", "--log-every", "5")
+        first, *_, last = losses(scenes / part)
+        assert last < first, part
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_a_training_command_lowers_its_loss_on_two_workers(scenes, tmp_path):
+    (tmp_path / "scenes").symlink_to(scenes / "scenes")
+    command(tmp_path, "vae", "--minutes", "1", "--batch", "8", "--log-every", "5", "--workers", "2")
+    first, *_, last = losses(tmp_path / "vae")
+    assert last < first
