@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-ROWS = ("p1_shot", "p3_click", "p7_encodes", "memory")
+ROWS = ("p1_shot", "p2_hops", "p3_click", "p4_goodput", "p5_saturated", "p7_encodes", "p10_ready", "memory")
 
 
 def main() -> int:

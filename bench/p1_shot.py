@@ -46,7 +46,7 @@ class OneProcess:
         return canny(flat)
 
     async def paint(
-        self, product: U8, repaint: U8, edges: EdgeMap, brief: Brief, *, alone: bool
+        self, product: U8, repaint: U8, edges: EdgeMap, brief: Brief, *, interactive: bool, alone: bool
     ) -> AsyncIterator[Step | Painted]:
         row = self._engine.begin(Scene(product, repaint, edges, brief))
         while not row.done:

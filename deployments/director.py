@@ -108,9 +108,9 @@ class GraphStages:
         return self._canny.edges.remote(flat)
 
     async def paint(
-        self, product: U8, repaint: U8, edges: Any, brief: Brief, *, alone: bool
+        self, product: U8, repaint: U8, edges: Any, brief: Brief, *, interactive: bool, alone: bool
     ) -> AsyncIterator[Step | Painted]:
-        stream = self._generator.paint.remote(product, repaint, edges, brief, alone)
+        stream = self._generator.paint.remote(product, repaint, edges, brief, interactive, alone)
         try:
             async for update in stream:
                 yield update

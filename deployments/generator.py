@@ -15,15 +15,16 @@ from ray import serve
 from deployments.faults import require_progress
 from deployments.gpu import cap_share
 from deployments.meter import RayMeter
-from packshot.batching import RenderBatcher
+from packshot.batching import RenderBatcher, Rendered, knee
 from packshot.director import Painted, Step
 from packshot.models.device import pick_dtype, use_threads
 from packshot.models.manifest import RENDER_ROLES
 from packshot.settings import Settings
-from packshot.types import U8, Brief, EdgeMap, Render, Scene
+from packshot.types import U8, Brief, EdgeMap, Scene
 
 REPORT_EVERY_S = 0.25
 PREVIEW_EVERY_S = 2.0
+ROWS_OF_A_GUIDED_SCENE = 2
 
 
 @serve.deployment(
@@ -31,7 +32,7 @@ PREVIEW_EVERY_S = 2.0
     max_ongoing_requests=32,
     autoscaling_config={"min_replicas": 1, "max_replicas": 1, "target_ongoing_requests": 8},
     ray_actor_options={"num_cpus": 0.5},
-    user_config={"max_rows": 4},
+    user_config={"max_rows": 16},
     health_check_period_s=5,
     graceful_shutdown_timeout_s=120,
     max_surge_percent=100,
@@ -51,22 +52,25 @@ class GeneratorDeployment:
             "device": device.type,
         }
         engine = DiffusionEngine(loaded, device, dtype)
+        use_threads(threads)
+        self._knee = knee(engine.step_seconds())
         self._batcher = RenderBatcher(engine, max_rows=1, meter=RayMeter(), thread_setup=partial(use_threads, threads))
 
     def reconfigure(self, user_config: dict[str, int]) -> None:
-        self._batcher.max_rows = user_config["max_rows"]
+        """`max_rows`: rows of the networks' batch, what memory allows; no step has more than this machine's knee either."""
+        self._batcher.max_rows = min(user_config["max_rows"], max(self._knee, ROWS_OF_A_GUIDED_SCENE))
 
     async def paint(
-        self, product: U8, repaint: U8, edges: EdgeMap, brief: Brief, alone: bool
+        self, product: U8, repaint: U8, edges: EdgeMap, brief: Brief, interactive: bool, alone: bool
     ) -> AsyncIterator[Step | Painted]:
         """Steps as they come (the latest only, a few a second), then the painted scene."""
-        started_at = time.perf_counter()
         latest: asyncio.Queue[Step | None] = asyncio.Queue()
-        work: asyncio.Task[Render] = asyncio.create_task(
+        work: asyncio.Task[Rendered] = asyncio.create_task(
             self._batcher.render(
                 Scene(product, repaint, edges, brief),
                 lambda index, steps, preview: latest.put_nowait(Step(index, steps, preview)),
                 preview_every_s=PREVIEW_EVERY_S,
+                interactive=interactive,
                 alone=alone,
             )
         )
@@ -78,7 +82,8 @@ class GeneratorDeployment:
                 if step.preview is not None or now - reported_at >= REPORT_EVERY_S:
                     reported_at = now
                     yield step
-            yield Painted(await work, self._recipe, {"paint": (time.perf_counter() - started_at) * 1000})
+            render, milliseconds = await work
+            yield Painted(render, self._recipe, milliseconds)
         finally:
             work.cancel()
 

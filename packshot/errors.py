@@ -56,7 +56,7 @@ class BadInput(PackshotError):
     codes: ClassVar[dict[str, str]] = {
         "invalid_request": "A field is missing, unknown, of the wrong type or out of its range.",
         "invalid_json": "The body is not JSON, is nested too deep, or holds a number that is not finite.",
-        "photo_empty": "The upload holds no bytes.",
+        "photo_empty": "The upload holds no bytes, or no pixel that shows.",
         "photo_unreadable": "The bytes are not a whole, valid image (truncated, corrupt).",
         "photo_type_mismatch": "The bytes are of another type than the upload claims.",
         "photo_animated": "The image has more than one frame.",
@@ -66,6 +66,7 @@ class BadInput(PackshotError):
         "point_outside": "A point lies outside the photo.",
         "box_invalid": "A box is empty, inverted or outside the photo.",
         "mask_empty": "The mask holds no product pixel.",
+        "mask_too_small": "The product in the mask is smaller than the smallest size that can be placed.",
         "prompt_invalid": "The prompt is too long or holds control or bidirectional characters.",
         "unknown_engine": "No engine of that name is served.",
         "unknown_preset": "No delivery preset of that name exists.",

@@ -222,10 +222,14 @@ class Scene:
 
 @dataclass(frozen=True)
 class Render:
-    """A painted scene at bucket size, before the product's own pixels are locked in. `pixels`: uint8 HxWx3 RGB."""
+    """A painted scene at bucket size, before the product's own pixels are locked in. `pixels`: uint8 HxWx3 RGB.
+
+    `findings`: what the engine has to tell about it.
+    """
 
     pixels: U8
     seed: int
+    findings: tuple[Finding, ...] = ()
 
     def __post_init__(self) -> None:
         _require(self.pixels, "render", np.uint8, 3, 3)

@@ -23,6 +23,8 @@ from packshot.types import BoxXYXY
 Body = TypeVar("Body", bound=Request)
 
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+MIN_PRODUCT_PX = 16
+"""The longer side of the smallest product that can be placed: as of the smallest photo that is taken."""
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
@@ -132,12 +134,19 @@ def resolved(body: ShotRequest, engines: list[dict[str, Any]], settings: Setting
 def check_layer(index: int, layer: LayerIn, bbox_xyxy: BoxXYXY, canvas: tuple[int, int]) -> None:
     """Refuse a layer that would not show. `bbox_xyxy`: the mask's; `canvas`: (width, height) in pixels.
 
-    Raises BadInput `mask_empty` or `layer_outside`. A turned layer is judged by its diagonal, so none that shows is
+    Raises BadInput `mask_empty`, `mask_too_small` or `layer_outside`. A turned layer is judged by its diagonal, so none that shows is
     refused.
     """
     width, height = bbox_xyxy[2] - bbox_xyxy[0], bbox_xyxy[3] - bbox_xyxy[1]
     if width <= 0 or height <= 0:
         raise BadInput("mask_empty", f"layers.{index}: a mask must hold product pixels, {layer.mask_id} holds none.")
+    if max(width, height) < MIN_PRODUCT_PX:
+        rule = f"must hold a product of at least {MIN_PRODUCT_PX} px on its longer side, got {width} x {height} px"
+        raise BadInput(
+            "mask_too_small",
+            f"layers.{index}: mask {layer.mask_id} {rule}; click on the whole product, or take the photo from nearer.",
+            errors=[{"loc": ["layers", index, "mask_id"], "msg": rule}],
+        )
     factor = layer.scale * max(canvas) / max(width, height)
     placed_width, placed_height = width * factor, height * factor
     rule = ""

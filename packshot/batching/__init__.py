@@ -5,7 +5,8 @@
 """
 
 from packshot.batching.micro import MicroBatcher
-from packshot.batching.renders import RenderBatcher
+from packshot.batching.policy import Policy, knee
+from packshot.batching.renders import RenderBatcher, Rendered
 from packshot.batching.singleflight import SingleFlight
 
-__all__ = ["MicroBatcher", "RenderBatcher", "SingleFlight"]
+__all__ = ["MicroBatcher", "Policy", "RenderBatcher", "Rendered", "SingleFlight", "knee"]

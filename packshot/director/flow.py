@@ -4,7 +4,7 @@
                                     └> small Flat -> edges ─┐         │
                                     └> inpaint mask ────────┴> paint -> enlarge -> composite -> inspect -> PNG
 
-A plain background needs no engine: its pictures go from Flat to composite at once.
+A plain background needs no engine, and neither does a product that covers the canvas: Flat goes to composite at once.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import packshot
-from packshot.imaging.canvas import cut, fit_to, flatten
+from packshot.imaging.canvas import cut, enlargement, fit_to, flatten
 from packshot.imaging.codec import encode_png, read_mask, read_photo
 from packshot.imaging.composite import composite, enlarge, inpaint_mask, plain_background, product_on_grey
 from packshot.imaging.shadow import contact_shadow
@@ -51,9 +52,12 @@ class Stages(Protocol):
         ...
 
     def paint(
-        self, product: U8, repaint: U8, edges: Any, brief: Brief, *, alone: bool
+        self, product: U8, repaint: U8, edges: Any, brief: Brief, *, interactive: bool, alone: bool
     ) -> AsyncIterator[Step | Painted]:
-        """Paint one scene: steps as they come, then one Painted. Closing the iterator cancels the rendering."""
+        """Paint one scene: steps as they come, then one Painted. Closing the iterator cancels the rendering.
+
+        `interactive`: a person waits; `alone`: a suspect, no other scene shares its steps.
+        """
         ...
 
     def size_for(self, canvas: Canvas) -> tuple[int, int]:
@@ -62,6 +66,8 @@ class Stages(Protocol):
 
 
 OnStep = Callable[[Step], None]
+Look = Callable[..., Verdict]
+"""`inspect` of a shot's own layout: takes the picture, and `enlarged_by`."""
 
 
 def load_layout(store: Store, tenant: str, request: dict[str, Any]) -> Layout:
@@ -82,23 +88,27 @@ async def shoot(
     store: Store, tenant: str, request: dict[str, Any], stages: Stages, on_step: OnStep, *, alone: bool = False
 ) -> list[NewImage]:
     """Every picture of a shot. `request`: as accepted, all defaults resolved. `alone`: share no batch."""
-    flat = await asyncio.to_thread(lambda: flatten(load_layout(store, tenant, request)))
-    if request["background"] != "generate":
-        return await asyncio.to_thread(_plain, flat, request)
+    layout = await asyncio.to_thread(load_layout, store, tenant, request)
+    flat = await asyncio.to_thread(flatten, layout)
+    look = partial(inspect, flat, product_by=enlargement(layout), generated=request["background"] == "generate")
+    if request["background"] != "generate" or (flat.alpha == 255).all():
+        return await asyncio.to_thread(_plain, flat, request, look)
 
     canvas = Canvas(request["canvas"]["width"], request["canvas"]["height"])
     size = stages.size_for(canvas)
     small = await asyncio.to_thread(fit_to, flat, *size)
     product, repaint = product_on_grey(small), inpaint_mask(small)
     edges = stages.edges(small)
+    interactive = request.get("priority", "interactive") == "interactive"
     progress = _Progress(request["images"], request["steps"], on_step)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(
-                    _picture(index, flat, request, stages.paint(product, repaint, edges, brief, alone=alone), progress)
+                group.create_task(_picture(index, painting, progress, partial(_finish, index, flat, request, look)))
+                for index, painting in enumerate(
+                    stages.paint(product, repaint, edges, brief, interactive=interactive, alone=alone)
+                    for brief in _briefs(request)
                 )
-                for index, brief in enumerate(_briefs(request))
             ]
     except ExceptionGroup as failures:  # the pictures of a shot fail together, with the first one's reason
         raise failures.exceptions[0] from failures
@@ -136,32 +146,37 @@ class _Progress:
 
 
 async def _picture(
-    index: int, flat: Flat, request: dict[str, Any], painting: AsyncIterator[Step | Painted], progress: _Progress
+    index: int,
+    painting: AsyncIterator[Step | Painted],
+    progress: _Progress,
+    finish: Callable[[Painted], NewImage],
 ) -> NewImage:
     async for update in painting:
         if isinstance(update, Step):
             progress.report(index, update)
         else:
-            return await asyncio.to_thread(_finish, index, flat, request, update)
+            return await asyncio.to_thread(finish, update)
     raise RuntimeError("a painting ended without its picture")
 
 
-def _finish(index: int, flat: Flat, request: dict[str, Any], painted: Painted) -> NewImage:
+def _finish(index: int, flat: Flat, request: dict[str, Any], look: Look, painted: Painted) -> NewImage:
     height, width = flat.alpha.shape
     scene = enlarge(painted.render.pixels, Canvas(width, height))
     enlarged_by = max(width / painted.render.pixels.shape[1], height / painted.render.pixels.shape[0])
     picture = composite(flat, scene, _shadow(flat, request))
-    verdict = inspect(flat, picture, enlarged_by=enlarged_by, generated=True)
+    verdict = look(picture, enlarged_by=enlarged_by)
+    verdict = Verdict((*verdict.findings, *painted.render.findings))
     return _image(index, painted.render.seed, picture, verdict, _recipe(request, painted.render.seed, painted.recipe))
 
 
-def _plain(flat: Flat, request: dict[str, Any]) -> list[NewImage]:
-    """Pictures on white, a colour or nothing: all alike, so painted once."""
+def _plain(flat: Flat, request: dict[str, Any], look: Look) -> list[NewImage]:
+    """Pictures on white, a colour or nothing, or of nothing but product: all alike, so painted once."""
     height, width = flat.alpha.shape
     transparent = request["background"] == "transparent"
-    background = None if transparent else plain_background(Canvas(width, height), request["background"])
+    colour = "white" if request["background"] == "generate" else request["background"]
+    background = None if transparent else plain_background(Canvas(width, height), colour)
     picture = composite(flat, background, None if transparent else _shadow(flat, request))
-    verdict = inspect(flat, picture)
+    verdict = look(picture)
     seed = request["seed"]
     first = _image(0, seed, picture, verdict, _recipe(request, seed, {}))
     return [

@@ -18,7 +18,7 @@ from PIL import Image
 from packshot.errors import BadInput
 from packshot.types import F32, U8, Cutout, Flat, Layer, Layout, Mask, Photo
 
-__all__ = ["cut", "fit_to", "flatten", "layer_size", "locked_mask"]
+__all__ = ["cut", "enlargement", "fit_to", "flatten", "layer_size", "locked_mask"]
 
 LOCK_PX = 2  # everything that lies deeper than this inside the mask is opaque, and the photo's own
 BAND_PX = 2  # how far the soft edge may reach outside the mask
@@ -135,6 +135,11 @@ def layer_size(layer: Layer, layout: Layout) -> tuple[int, int]:
     if longer == max(width, height):
         return width, height
     return math.floor(width * longer / max(width, height) + 0.5), math.floor(height * longer / max(width, height) + 0.5)
+
+
+def enlargement(layout: Layout) -> float:
+    """How many times a layer's pixels are enlarged on the canvas, of the layer with the most; below 1 all are shrunk."""
+    return max(max(layer_size(layer, layout)) / max(layer.cutout.width, layer.cutout.height) for layer in layout.layers)
 
 
 def flatten(layout: Layout) -> Flat:

@@ -165,6 +165,10 @@ def rebuild(data: bytes, kind: str, max_px: int, max_side_px: int) -> tuple[Imag
     rgb = _to_srgb(colours, profile, notes)
     del colours
     if alpha is not None:
+        if alpha.getextrema() == (0, 0):
+            raise Refused(
+                "photo_empty", "a photo must show something, every pixel of this one is clear; export it anew"
+            )
         notes.append("transparent parts were laid over white")
         white = Image.new("RGB", rgb.size, (255, 255, 255))
         white.paste(rgb, mask=alpha)

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import time
 import warnings
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
@@ -39,11 +40,14 @@ from torch.nn import functional
 
 from packshot.errors import BadInput, EngineFailed, PackRefused
 from packshot.models.packs import Pack
-from packshot.types import U8, Brief, Render, Scene
+from packshot.models.text import Tokenizer
+from packshot.types import U8, Brief, EdgeMap, Finding, Render, Scene
 
 TEXTS_KEPT = 256
 PREVIEW_LATENTS = 16
 """Longest side of a preview's latents: with a VAE of factor 8, 128 px."""
+WORDS_NAMED = 8
+"""A finding names at most so many unknown words of a prompt."""
 
 
 @dataclass(eq=False)
@@ -53,7 +57,7 @@ class Denoising:
     In the engine's dtype: `texts` ([negative,] prompt: 1 or 2, L, D), `control` (1, C, h, w) and `inpaint` (mask and
     masked-picture latents: 1, 1 + c, h, w; None for a plain UNet). In fp32: `latents`, `noise`, `known` (the picture's
     latents; None for an inpainting UNet), all (1, c, h, w), and `mask` (1, 1, h, w; 1 = repaint). `control_scales`: one
-    for each step, 0 outside the control window. `predicted`: the clean latents that the last step implied. `error`: why
+    for each step, 0 outside the control window. `findings`: how the prompt was read. `predicted`: the clean latents that the last step implied. `error`: why
     this row alone cannot go on.
     """
 
@@ -69,7 +73,7 @@ class Denoising:
     timesteps: Tensor
     control_scales: tuple[float, ...]
     generator: torch.Generator
-    overflow_tokens: int = 0
+    findings: tuple[Finding, ...] = ()
     index: int = 0
     error: Exception | None = None
     predicted: Tensor | None = field(default=None, repr=False)
@@ -135,6 +139,37 @@ class DiffusionEngine:
         """Scenes of equal keys can share a step: their latents have one size."""
         return (scene.size[0] // self.factor, scene.size[1] // self.factor)
 
+    def rows(self, scene: Scene) -> int:
+        """Rows of the networks' batch that each step of the scene takes: with guidance two."""
+        return 2 if scene.brief.guidance_scale > 1 else 1
+
+    @torch.inference_mode()
+    def step_seconds(self, rows: Sequence[int] = (1, 2, 4, 8)) -> dict[int, float]:
+        """Seconds that the networks take for a step of so many rows at the native size: this machine's batch curve.
+
+        Measured now, the quicker of two; a count that does not fit into memory ends the measuring.
+        """
+        width, height = self.native
+        repaint = np.full((height, width), 255, np.uint8)
+        brief = Brief("", steps=1, guidance_scale=1.0)
+        row = self.begin(Scene(np.full((height, width, 3), 128, np.uint8), repaint, EdgeMap(repaint), brief))
+        self._predict([row], [row.latents])  # warm
+        found: dict[int, float] = {}
+        for count in rows:
+            try:
+                with _memory_errors_told():
+                    found[count] = min(self._timed([row] * count) for _ in range(2))
+            except EngineFailed:
+                break
+        return found
+
+    def _timed(self, rows: Sequence[Denoising]) -> float:
+        started_at = time.perf_counter()
+        self._predict(rows, [row.latents for row in rows])
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter() - started_at
+
     @torch.inference_mode()
     def begin(self, scene: Scene) -> Denoising:
         """Everything that does not depend on the timestep. Raises BadInput for a brief beyond the pack's limits."""
@@ -143,7 +178,8 @@ class DiffusionEngine:
         self._admit(scene)
         with _memory_errors_told():
             # 2. Encode the texts.
-            texts = [brief.negative_prompt, brief.prompt] if brief.guidance_scale > 1 else [brief.prompt]
+            prompt, finding = read_prompt(brief.prompt, self._tokenizer, self.pack.manifest.defaults.prompt)
+            texts = [brief.negative_prompt, prompt] if brief.guidance_scale > 1 else [prompt]
             encoded = torch.cat([self._text(text) for text in texts])  # (1 or 2, L, D)
             # 3. Embed the control image.
             repaint = torch.from_numpy(scene.inpaint_mask >= 128).to(self.device, torch.float32)[
@@ -186,7 +222,7 @@ class DiffusionEngine:
                 for i in range(count)
             ),
             generator=generator,
-            overflow_tokens=self._tokenizer.overflow(brief.prompt),
+            findings=(finding,),
         )
 
     def _admit(self, scene: Scene) -> None:
@@ -319,7 +355,7 @@ class DiffusionEngine:
     def decode(self, rows: Sequence[Denoising]) -> list[Render]:
         """12. The painted scenes, in order. One at a time: the decoder's activations are an engine's largest."""
         with _memory_errors_told():
-            return [Render(self._picture(row.latents), row.brief.seed) for row in rows]
+            return [Render(self._picture(row.latents), row.brief.seed, row.findings) for row in rows]
 
     def _picture(self, latents: Tensor) -> U8:
         unscaled = latents.to(self.dtype) / self._vae.config.scaling_factor
@@ -330,6 +366,27 @@ class DiffusionEngine:
         pixels = (decoded[0].float() / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)  # (3, H, W)
         picture: U8 = pixels.permute(1, 2, 0).contiguous().cpu().numpy()
         return picture
+
+
+def read_prompt(prompt: str, tokenizer: Tokenizer, default: str) -> tuple[str, Finding]:
+    """What is painted for `prompt`, and how it was read. `default` stands in for one of which no word is known.
+
+    The finding (`prompt`) is a warning when words were not known, or did not fit; its value counts both.
+    """
+    unknown = list(dict.fromkeys(tokenizer.unknown(prompt)))
+    overflow = tokenizer.overflow(prompt)
+    told = []
+    if unknown:
+        named = ", ".join(word[:24] for word in unknown[:WORDS_NAMED])
+        more = f" and {len(unknown) - WORDS_NAMED} more" if len(unknown) > WORDS_NAMED else ""
+        told.append(f"the engine does not know {named}{more}: left out; say it in other, English words")
+    if overflow:
+        told.append(f"the prompt's last {overflow} tokens do not fit: left out; shorten it")
+    if tokenizer.blank(prompt):
+        prompt = default
+        told.append(f"no prompt was left to follow: painted {default!r}" if default else "no prompt was left to follow")
+    level = "warning" if unknown or overflow else "ok"
+    return prompt, Finding("prompt", level, "; ".join(told) or "the whole prompt was read", len(unknown) + overflow)
 
 
 def _to_unit(pixels: U8) -> Tensor:
@@ -366,4 +423,4 @@ def _memory_errors_told() -> Iterator[None]:
         raise EngineFailed("engine_out_of_memory", detail, retryable=True) from error
 
 
-__all__ = ["Denoising", "DiffusionEngine"]
+__all__ = ["Denoising", "DiffusionEngine", "read_prompt"]

@@ -133,7 +133,12 @@ class RoleSpec(_Strict):
 
 
 class Defaults(_Strict):
-    """Sampling defaults of the engine. `guidance_rescale`: 0 = off (0.7 suits zero-terminal-SNR v-prediction)."""
+    """Sampling defaults of the engine. `guidance_rescale`: 0 = off (0.7 suits zero-terminal-SNR v-prediction).
+
+    `prompt`: the scene that is painted for a prompt that says nothing; empty = whatever the engine makes of no words.
+    """
+
+    prompt: str = ""
 
     steps: int = Field(20, ge=1)
     guidance_scale: float = Field(7.5, ge=0)

@@ -142,7 +142,7 @@ def edge_support(steepness: F32, mask: U8) -> float:
     """
     height, width = steepness.shape
     small = (cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST) > 0).astype(np.uint8)
-    steepest = float(np.percentile(steepness, 99))
+    steepest = float(np.percentile(steepness[::2, ::2], 99))  # a quarter of the pixels tells as much
     return min(1.0, _along_border(steepness, small) / max(1e-6, FULL_SUPPORT * steepest))
 
 
@@ -150,7 +150,8 @@ def edge_steepness(picture: U8) -> F32:
     """How fast the colour changes at each pixel (hxw), in the channel that changes most."""
     soft = cv2.GaussianBlur(picture, (0, 0), 1.0)
     across, down = (cv2.Sobel(soft, cv2.CV_32F, dx, 1 - dx) for dx in (1, 0))
-    return np.asarray(np.hypot(across, down).max(axis=2), np.float32)
+    red, green, blue = cv2.split(cv2.magnitude(across, down))
+    return np.asarray(cv2.max(cv2.max(red, green), blue), np.float32)
 
 
 def _along_border(steepness: F32, mask: U8) -> float:

@@ -11,8 +11,11 @@ What a set of prompts means:
 - Neither points nor boxes: a grid of clicks is decoded and the most product-like answers are kept (`automatic`).
 
 A pack whose config says `refine: grabcut` has its masks laid on the photo's edges (`refine`); there a box also bounds the
-mask, and a candidate scores lower that fills its box badly or whose border lies on weak edges: a small network's own
-scores rank its answers poorly. Without it masks and scores are SAM's own.
+mask, and a small network's own scores, which rank its answers poorly, are set right:
+
+    score = a + b x predicted IoU x stability x how well the mask fills its box x sqrt(steepness of the photo along its border)
+
+with the pack's `score_line` (a, b), fitted so that a score is the IoU to expect. Without it masks and scores are SAM's own.
 
 The encoder runs in the dtype that it is given; prompts and mask decoder always in fp32 (a click is cheap, and scores stay
 comparable between machines). Clicks on different photos share one call of the mask decoder when they have equally many
@@ -35,7 +38,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from packshot.imaging.prompts import check_prompts
-from packshot.models.automatic import grid_points, most_product_like
+from packshot.models.automatic import grid_points, most_product_like, off_plain_backdrop, stability
 from packshot.models.refine import Box, box_fit, edge_steepness, edge_support, refine, within_box
 from packshot.models.sam_network import DetailEncoder, build_sam
 from packshot.types import F32, Embedding, Mask, MaskCandidate, Photo, Prompts
@@ -155,6 +158,7 @@ class SamDecoder:
         self._decoder = sam.mask_decoder.to(device, torch.float32).eval()
         self._size = int(keys["image_size"])
         self._refined = keys["refine"] == "grabcut"
+        self._score_from, self._score_by = (float(value) for value in keys["score_line"])
         self._grid = int(keys["automatic_grid"])
         self._device = device
 
@@ -253,11 +257,13 @@ class SamDecoder:
 
     # From logits to masks
 
-    @staticmethod
-    def _ranked(answer: _Answer, *, multimask: bool) -> list[_Part]:
+    def _ranked(self, answer: _Answer, *, multimask: bool) -> list[_Part]:
         """Best first: rows 1-3 when the prompt may mean several things, else row 0."""
-        rows = sorted((1, 2, 3) if multimask else (0,), key=lambda row: -answer.scores[row])
-        return [_Part(answer.logits[row], float(answer.scores[row]), answer.box) for row in rows]
+        rows = slice(1, 4) if multimask else slice(0, 1)
+        logits, scores = answer.logits[rows], answer.scores[rows].numpy()
+        if self._refined:
+            scores = scores * stability(logits.numpy())
+        return [_Part(logits[row], float(scores[row]), answer.box) for row in np.argsort(-scores, kind="stable")]
 
     def _automatic(
         self, embedding: Embedding, answers: Sequence[_Answer], most: int, steepness: F32 | None
@@ -267,7 +273,12 @@ class SamDecoder:
         per_px = logits.shape[-1] / self._size
         width, height = (max(1, round(n * per_px)) for n in (embedding.input_width, embedding.input_height))
         kept = most_product_like(logits[:, :height, :width].numpy(), scores.numpy(), most)
-        return [self._joined(embedding, [_Part(logits[row], score)], steepness) for row, score in kept]
+        candidates = [self._joined(embedding, [_Part(logits[row], score)], steepness) for row, score in kept]
+        if steepness is not None and (found := off_plain_backdrop(embedding.extras[THUMBNAIL])) is not None:
+            product, plain = found
+            pixels = refine(embedding.extras[THUMBNAIL], product, (embedding.photo_height, embedding.photo_width))
+            candidates.append(MaskCandidate(Mask(pixels), plain * edge_support(steepness, pixels) ** 0.5))
+        return sorted(candidates, key=lambda candidate: -candidate.score)[:most]
 
     def _steepness(self, embedding: Embedding) -> F32 | None:
         """Where the photo has edges, hxw of its thumbnail; None when masks are not refined."""
@@ -277,7 +288,8 @@ class SamDecoder:
         """One candidate: the union of the parts' masks, the weakest part's score."""
         masks, scores = zip(*(self._finished(embedding, part, steepness) for part in parts), strict=True)
         pixels = np.bitwise_or.reduce(masks)
-        return MaskCandidate(Mask(pixels), min(1.0, max(0.0, min(scores))) if pixels.any() else 0.0)
+        score = self._score_from + self._score_by * min(scores)
+        return MaskCandidate(Mask(pixels), min(1.0, max(0.0, score)) if pixels.any() else 0.0)
 
     def _finished(self, embedding: Embedding, part: _Part, steepness: F32 | None) -> tuple[NDArray[np.uint8], float]:
         """The part's mask of the photo, uint8 HxW of 0 and 255, and its score."""
@@ -289,7 +301,7 @@ class SamDecoder:
             probability = within_box(probability, part.box, photo)
         pixels = refine(embedding.extras[THUMBNAIL], probability, photo)
         fit = box_fit(Mask(pixels).bbox_xyxy, part.box) if part.box is not None else 1.0
-        return pixels, part.score * fit * edge_support(steepness, pixels)
+        return pixels, part.score * fit * edge_support(steepness, pixels) ** 0.5
 
     def _spread(self, embedding: Embedding, logits: Tensor, size: tuple[int, ...]) -> Tensor:
         """Logits over the encoder's square, cut to the photo and enlarged to `size` (height, width)."""

@@ -50,6 +50,7 @@ KEYS: dict[str, Any] = {
     "refine": "none",
     "thumbnail_px": 512,
     "automatic_grid": 8,
+    "score_line": (0.0, 1.0),
 }
 """Every key of a segmenter's config with its default; None = must be given. The defaults are the published SAM's."""
 

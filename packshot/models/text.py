@@ -1,7 +1,8 @@
 """Words to token ids: the closed-vocabulary tokenizer of packs that train their own text encoder.
 
 A pack trained on a few hundred words needs no byte-pair merges, but must take any prompt: a word that it does not know
-is first looked up as a synonym, then as a plural, and becomes `<unk>` only after that.
+is first looked up as a synonym, then as a plural, and is left out after that: `<unk>` tells nothing, and
+a few of them turned one scene into another.
 """
 
 from __future__ import annotations
@@ -38,6 +39,14 @@ class Tokenizer(Protocol):
         """How many of the text's ids do not fit into `max_length` and are left out."""
         ...
 
+    def unknown(self, text: str) -> list[str]:
+        """Words of the text that mean nothing to the pack."""
+        ...
+
+    def blank(self, text: str) -> bool:
+        """Whether nothing of the text means anything to the pack."""
+        ...
+
     def __call__(self, texts: Sequence[str]) -> NDArray[np.int64]:
         """Ids of the texts. Returns int64 (B, max_length)."""
         ...
@@ -56,6 +65,13 @@ class ClipWords:
 
     def overflow(self, text: str) -> int:
         return max(0, len(self._tokenizer(text, verbose=False).input_ids) - self.max_length)
+
+    def unknown(self, text: str) -> list[str]:
+        """None: letters that no merge holds are still spelt byte by byte."""
+        return []
+
+    def blank(self, text: str) -> bool:
+        return not text.strip()
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.int64]:
         made = self._tokenizer(
@@ -126,24 +142,29 @@ class WordTokenizer:
         return [UNK]
 
     def unknown(self, text: str) -> list[str]:
-        """Words of the text that only `<unk>` stands for."""
+        """Words of the text that only `<unk>` stands for: they are left out."""
         return [word for word in self.words(text) if self.ids_of(word) == [UNK]]
+
+    def known(self, text: str) -> list[int]:
+        """Ids of the text's words, without the unknown ones."""
+        return [index for word in self.words(text) for index in self.ids_of(word) if index != UNK]
+
+    def blank(self, text: str) -> bool:
+        return not self.known(text)
 
     def overflow(self, text: str) -> int:
         """How many of the text's ids do not fit into `max_length` and are left out."""
-        return max(0, sum(len(self.ids_of(word)) for word in self.words(text)) - (self.max_length - 2))
+        return max(0, len(self.known(text)) - (self.max_length - 2))
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """Ids of the texts. Returns int64 (B, max_length): begin, words, end, padding.
+        """Ids of the texts. Returns int64 (B, max_length): begin, known words, end, padding.
 
-        When a text is too long its unknown words go first, then its last words.
+        A text that is too long loses its last words.
         """
         rows = np.full((len(texts), self.max_length), PAD, dtype=np.int64)
         room = self.max_length - 2
         for row, text in zip(rows, texts, strict=True):
-            ids = [index for word in self.words(text) for index in self.ids_of(word)]
-            if len(ids) > room:
-                ids = [index for index in ids if index != UNK][:room]
+            ids = self.known(text)[:room]
             row[0] = BOS
             row[1 : 1 + len(ids)] = ids
         return rows

@@ -11,8 +11,8 @@ python -m training.mini segmenter --minutes 90
 python -m training.mini export                           runs/ -> packshot/packs/mini
 python -m training.mini sheet     --out sheet.png        what the exported pack paints
 python -m training.mini evaluate                         figures on unseen scenes, as JSON
-python -m training.mini judge     --minutes 8            train a reader of scenes
-python -m training.mini read                             what the judge reads off the pack's pictures, as JSON
+python -m training.mini judge     --minutes 8            train the reader of scenes that the evaluation uses
+python -m training.mini.evaluation                       what the pack can do: `make eval-mini`
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ TRAININGS = {
     "judge": ("judge", "train", ("scenes",)),
 }
 """Part: module, function, and the folders under runs/ that it reads."""
-OTHERS = ("scenes", "collages", "worn", "export", "sheet", "evaluate", "read")
+OTHERS = ("scenes", "collages", "worn", "export", "sheet", "evaluate")
 MINUTES = 20.0
 SCENE_SEED = 100_000
+JUDGE = Path(__file__).with_name("judge.safetensors")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -68,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     training.add_argument("--warm", type=Path, help="segmenter: a run's folder whose averaged weights to begin with")
     training.add_argument("--small-share", type=float, default=0.7, help="segmenter: of the plan, at half size, first")
     training.add_argument("--shards", type=Path, nargs="+", help="segmenter: runs/shards/{collages,worn}")
+    training.add_argument("--judge-out", type=Path, default=JUDGE, help="judge: the weights that the evaluation reads")
     args = parser.parse_args(argv)
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -97,6 +99,10 @@ def train(args: argparse.Namespace) -> None:
         distribute(function, arguments, args.workers, args.threads or 1)
     else:
         function(**arguments)
+    if args.part == "judge":
+        from training.mini import judge
+
+        judge.save(judge.load(args.runs / "judge"), args.judge_out)
 
 
 def make(args: argparse.Namespace) -> None:
@@ -123,14 +129,10 @@ def make(args: argparse.Namespace) -> None:
         from training.mini.sheet import sheet
 
         sheet(args.pack, args.out)
-    elif args.part == "evaluate":
+    else:
         from training.mini.evaluate import evaluate
 
         print(json.dumps(evaluate(runs)))
-    else:
-        from training.mini import judge
-
-        print(json.dumps(judge.judge_pack(args.pack, judge.load(runs / "judge"))))
 
 
 if __name__ == "__main__":

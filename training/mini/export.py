@@ -105,7 +105,13 @@ def export(runs: Path, folder: Path) -> None:
         "native_px": [NATIVE_PX, NATIVE_PX],
         "buckets": BUCKETS,
         "prediction_type": "v_prediction",
-        "defaults": {"steps": 16, "guidance_scale": 2.0, "control_scale": 0.8, "guidance_rescale": 0.7},
+        "defaults": {
+            "steps": 16,
+            "guidance_scale": 2.0,
+            "control_scale": 0.8,
+            "guidance_rescale": 0.7,
+            "prompt": "product on white paper, in front of a plain white wall, soft neutral light",
+        },
         "limits": {"max_steps": 100, "max_guidance_scale": 15.0, "max_control_scale": 2.0},
         "memory_gib": {
             **before.get("memory_gib", {}),

@@ -10,20 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from packshot.models.denoise import DiffusionEngine
-from packshot.models.manifest import read_manifest
-from packshot.models.packs import Pack
-from packshot.settings import Settings
 from training.mini.data import read_shards
 from training.mini.fit import Loss, fit
 from training.mini.progress import Plan, Run
-from training.mini.sheet import scene_of
-from training.scenes import render
-from training.scenes.words import BACKDROPS, FIELDS, QUALITIES, SURFACES, TINTS, describe
+from training.scenes.words import BACKDROPS, FIELDS, QUALITIES, SURFACES, TINTS
 
+SHIPPED = Path(__file__).with_suffix(".safetensors")
+"""The weights that the evaluation reads pictures with."""
 HEADS = {"surface": len(SURFACES), "backdrop": len(BACKDROPS), "light": len(QUALITIES) * len(TINTS)}
 
 
@@ -43,10 +41,14 @@ class Block(nn.Module):
 
 
 class Judge(nn.Module):
-    """Pictures (B, 3, S, S) in -1..1 and product masks (B, 1, S, S) in 0..1 to logits of each of HEADS."""
+    """Pictures (B, 3, S, S) in -1..1 and product masks (B, 1, S, S) in 0..1 to logits of each of HEADS.
 
-    def __init__(self) -> None:
+    `size_px`: the S that it was trained at, to which others are resized; None = read at any size.
+    """
+
+    def __init__(self, size_px: int | None = None) -> None:
         super().__init__()
+        self.size_px = size_px
         widths = (16, 32, 64, 128, 192)
         self.blocks = nn.Sequential(*(Block(a, b) for a, b in zip((4, *widths[:-1]), widths, strict=True)))
         self.heads = nn.ModuleDict({name: nn.Linear(2 * widths[-1] * 2, count) for name, count in HEADS.items()})
@@ -79,7 +81,7 @@ def train(out: Path, scenes: Path, plan: Plan) -> nn.Module:
     device, rng = run.plan.device, run.rng
     net = Judge().to(device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), lr=run.plan.lr, weight_decay=0.02, fused=True)
-    data = read_shards(scenes)
+    data = read_shards(scenes, columns=("image", "mask", "attributes"))
     labels = labels_of(data["attributes"])
 
     def loss() -> Loss:
@@ -98,55 +100,36 @@ def train(out: Path, scenes: Path, plan: Plan) -> nn.Module:
 
 
 def load(run: Path) -> Judge:
-    """The trained judge of a run's folder, in eval mode."""
+    """The trained judge, in eval mode: of a run's folder, or of a .safetensors file that `save` wrote."""
     net = Judge()
-    net.load_state_dict(torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)["net"])
+    if run.suffix == ".safetensors":
+        with safe_open(run, "pt") as file:
+            net.size_px = int((file.metadata() or {}).get("size_px", 0)) or None
+            net.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    else:
+        saved = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
+        net.size_px = saved.get("size_px", net.size_px)
+        net.load_state_dict(saved["net"])
     return net.eval().requires_grad_(False)
+
+
+def save(net: Judge, path: Path) -> None:
+    """fp16 weights and the picture size they were trained at."""
+    state = {name: t.half() if t.is_floating_point() else t for name, t in net.state_dict().items()}
+    save_file(state, path, {"size_px": str(net.size_px or 0)})
+
+
+def prepared(judge: Judge, pictures: np.ndarray, masks: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Pictures (N, 3, s, s) in -1..1 and masks (N, 1, s, s) in 0..1 at the judge's size, from uint8 NxSxSx3 and NxSxS."""
+    x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
+    m = torch.from_numpy(masks)[:, None].float() / 255
+    if judge.size_px and x.shape[2] != judge.size_px:
+        x, m = (F.interpolate(one, (judge.size_px, judge.size_px), mode="area") for one in (x, m))
+    return x, m
 
 
 @torch.inference_mode()
 def read(judge: Judge, pictures: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
     """Class indices (N) of each head. pictures: uint8 N x S x S x 3; masks: uint8 N x S x S, 255 = product."""
-    x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
-    answers = judge(x, torch.from_numpy(masks)[:, None].float() / 255)
-    return {name: logits.argmax(1).numpy() for name, logits in answers.items()}
-
-
-def judge_pack(
-    pack_folder: Path, judge: Judge, pictures: int = 64, seed: int = 970_000, batch: int = 8
-) -> dict[str, float]:
-    """How often the judge reads off a painted picture what its prompt asked for, and off a drawn one what was drawn.
-
-    Each drawn product (unseen) is painted, by the engine that serves the pack, into another drawn scene's caption; the
-    product's own pixels are put back. Returns `drawn_*` and `painted_*` for each of HEADS, 0..1.
-    """
-    pack = Pack(read_manifest(pack_folder / "manifest.yaml"), pack_folder, Settings())
-    engine, defaults = DiffusionEngine(pack, "cpu", torch.float32), pack.manifest.defaults
-    brief = {
-        "steps": defaults.steps,
-        "guidance_scale": defaults.guidance_scale,
-        "control_scale": defaults.control_scale,
-    }
-    drawn = render(pictures, pack.manifest.native_px[0], seed, clutter=0.0)
-    images, masks, edges = drawn.image.numpy(), drawn.mask.numpy(), drawn.edges.numpy()
-    asked = drawn.attributes.numpy()[::-1].copy()
-    rng = np.random.default_rng(seed)
-    painted = []
-    for at in range(0, pictures, batch):
-        rows = range(at, min(at + batch, pictures))
-        texts = [describe(dict(zip(FIELDS, asked[r].tolist(), strict=True)), rng, whole=True) for r in rows]
-        going = [
-            engine.begin(scene_of(images[r], masks[r], edges[r], text, seed=r, **brief))
-            for r, text in zip(rows, texts, strict=True)
-        ]
-        while not going[0].done:
-            engine.step(going)
-        painted += [render_.pixels for render_ in engine.decode(going)]
-    alpha = masks[..., None]
-    locked = (images * alpha + np.stack(painted) * (1 - alpha)).round().astype(np.uint8)
-    worn_masks = (masks * 255).round().astype(np.uint8)
-    figures = {}
-    for name, seen, attributes in (("drawn", images, drawn.attributes.numpy()), ("painted", locked, asked)):
-        truth, answers = labels_of(attributes), read(judge, seen, worn_masks)
-        figures |= {f"{name}_{head}": round(float((answers[head] == truth[head].numpy()).mean()), 3) for head in HEADS}
-    return figures
+    parts = [judge(*prepared(judge, pictures[at : at + 16], masks[at : at + 16])) for at in range(0, len(pictures), 16)]
+    return {name: torch.cat([part[name] for part in parts]).argmax(1).numpy() for name in HEADS}

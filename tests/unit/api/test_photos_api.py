@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from packshot.imaging.codec import read_png
+from packshot.imaging.codec import encode_png, read_png
 from tests.api_studio import code_of, jpeg, png
 
 
@@ -57,13 +57,14 @@ def test_files_are_cached_privately_for_ever_and_revalidate_by_etag(api):
     ("data", "claimed_type", "expected"),
     [
         (b"", "image/png", (422, "photo_empty")),
+        (encode_png(np.zeros((40, 40, 4), np.uint8)), "image/png", (422, "photo_empty")),
         (b"GIF89a" + bytes(60), "image/gif", (415, "photo_format")),
         (jpeg(), "image/png", (422, "photo_type_mismatch")),
         (png()[:200], "image/png", (422, "photo_unreadable")),
         (jpeg()[:400], "image/jpeg", (422, "photo_unreadable")),
         (png()[:33] + bytes(40), "image/png", (422, "photo_unreadable")),
     ],
-    ids=["empty", "gif", "lying", "truncated-png", "truncated-jpeg", "header-only"],
+    ids=["empty", "clear", "gif", "lying", "truncated-png", "truncated-jpeg", "header-only"],
 )
 def test_a_photo_that_cannot_be_read_is_refused_with_its_code(api, data, claimed_type, expected):
     assert code_of(upload(api.http, data, claimed_type)) == expected

@@ -104,6 +104,12 @@ def test_an_empty_mask_is_refused():
         check_layer(0, LayerIn(mask_id="m"), (0, 0, 0, 0), (500, 500))
 
 
+def test_a_product_of_a_few_pixels_is_refused_and_a_thin_one_taken():
+    with pytest.raises(BadInput, match=r"mask_too_small.*got 3 x 3 px"):
+        check_layer(0, LayerIn(mask_id="m"), (10, 10, 13, 13), (500, 500))
+    check_layer(0, LayerIn(mask_id="m"), (10, 10, 26, 12), (500, 500))
+
+
 @pytest.mark.parametrize(
     "prompt",
     [

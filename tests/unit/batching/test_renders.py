@@ -2,19 +2,20 @@
 
 import asyncio
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
-from packshot.batching import RenderBatcher
+from packshot.batching import RenderBatcher, Rendered
+from packshot.errors import EngineFailed
 from packshot.types import Brief, EdgeMap, Render, Scene
 
 
 def scene(steps=2, seed=0, side=8):
     grey = np.full((side, side, 3), 128, np.uint8)
     flat = np.zeros((side, side), np.uint8)
-    return Scene(grey, flat, EdgeMap(flat), Brief("", steps=steps, seed=seed))
+    return Scene(grey, flat, EdgeMap(flat), Brief("", steps=steps, seed=seed, guidance_scale=1.0))
 
 
 @dataclass
@@ -41,6 +42,9 @@ class CountingEngine:
 
     def batch_key(self, scene):
         return scene.size
+
+    def rows(self, scene):
+        return 2 if scene.brief.guidance_scale > 1 else 1
 
     def begin(self, scene):
         if scene.brief.seed == 666:
@@ -71,9 +75,9 @@ async def test_a_row_joins_between_two_steps_of_another():
     second = asyncio.create_task(batcher.render(scene(steps=1, seed=2)))
     await asyncio.sleep(0)
     engine.go.release(9)
-    assert (await first).seed == 1
-    assert (await second).seed == 2
-    assert engine.calls == [[1], [1, 2], [1]]
+    assert (await first).render.seed == 1
+    assert (await second).render.seed == 2
+    assert engine.calls == [[1], [2, 1], [1]]
     batcher.close()
 
 
@@ -86,7 +90,7 @@ async def test_a_cancelled_row_is_free_at_the_next_step():
     await asyncio.sleep(0)
     gone.cancel()
     engine.go.release(9)
-    assert (await waiting).seed == 2
+    assert (await waiting).render.seed == 2
     assert engine.calls == [[1], [2]]
     batcher.close()
 
@@ -96,20 +100,102 @@ async def test_a_failing_row_leaves_the_others_alone():
     batcher = RenderBatcher(engine, max_rows=8)
     jobs = [batcher.render(scene(steps=3, seed=seed)) for seed in (1, 13, 666, 4)]
     results = await asyncio.gather(*jobs, return_exceptions=True)
-    assert [getattr(result, "seed", None) for result in results] == [1, None, None, 4]
+    assert [result.render.seed if isinstance(result, Rendered) else None for result in results] == [1, None, None, 4]
     assert str(results[1]) == "NaN"
     assert str(results[2]) == "refused at the start"
     batcher.close()
 
 
-async def test_sizes_take_steps_in_turn():
+async def test_sizes_do_not_share_a_step_and_the_oldest_size_goes_first():
     engine = CountingEngine(gated=True)
     batcher = RenderBatcher(engine, max_rows=8)
     jobs = [asyncio.create_task(batcher.render(scene(3, seed, side))) for seed, side in ((1, 8), (2, 16), (3, 8))]
     await asyncio.to_thread(engine.entered.acquire)
     engine.go.release(99)
     await asyncio.gather(*jobs)
-    assert engine.calls == [[1, 3], [2]] * 3
+    assert engine.calls == [[1, 3]] * 3 + [[2]] * 3
+    batcher.close()
+
+
+async def test_a_short_scene_overtakes_a_long_one_when_there_is_no_room_for_both():
+    engine = CountingEngine(gated=True)
+    batcher = RenderBatcher(engine, max_rows=1)
+    long = asyncio.create_task(batcher.render(scene(steps=4, seed=1)))
+    await asyncio.to_thread(engine.entered.acquire)
+    short = asyncio.create_task(batcher.render(scene(steps=1, seed=2)))
+    await asyncio.sleep(0)
+    engine.go.release(9)
+    await asyncio.gather(long, short)
+    assert engine.calls == [[1], [2], [1], [1], [1]]
+    batcher.close()
+
+
+async def test_catalogue_work_waits_for_interactive_work():
+    engine = CountingEngine(gated=True)
+    batcher = RenderBatcher(engine, max_rows=1)
+    night = asyncio.create_task(batcher.render(scene(steps=2, seed=1), interactive=False))
+    await asyncio.to_thread(engine.entered.acquire)
+    person = asyncio.create_task(batcher.render(scene(steps=4, seed=2)))
+    await asyncio.sleep(0)
+    engine.go.release(9)
+    await asyncio.gather(night, person)
+    assert engine.calls == [[1], [2], [2], [2], [2], [1]]
+    batcher.close()
+
+
+async def test_a_guided_scene_takes_two_rows():
+    engine = CountingEngine()
+    batcher = RenderBatcher(engine, max_rows=3)
+    guided = scene(steps=1, seed=1)
+    guided = replace(guided, brief=replace(guided.brief, guidance_scale=2.0))
+    await asyncio.gather(*(batcher.render(one) for one in (guided, scene(1, 2), scene(1, 3))))
+    assert engine.calls == [[1, 2], [3]]
+    batcher.close()
+
+
+async def test_a_step_out_of_memory_is_taken_again_by_half_as_many_rows():
+    engine = CountingEngine()
+    batcher = RenderBatcher(engine, max_rows=8)
+    step = engine.step
+
+    def too_large(rows):
+        if len(rows) > 2:
+            raise EngineFailed("engine_out_of_memory", "four rows do not fit", retryable=True)
+        step(rows)
+
+    engine.step = too_large
+    done = await asyncio.gather(*(batcher.render(scene(steps=2, seed=seed)) for seed in range(4)))
+    assert [one.render.seed for one in done] == [0, 1, 2, 3]
+    assert [len(rows) for rows in engine.calls] == [2, 2, 2, 2]
+    batcher.close()
+
+
+async def test_a_row_that_alone_is_out_of_memory_fails():
+    batcher = RenderBatcher(CountingEngine(), max_rows=8)
+    batcher._engine.step = lambda rows: (_ for _ in ()).throw(EngineFailed("engine_out_of_memory", "one row"))
+    with pytest.raises(EngineFailed, match="one row"):
+        await batcher.render(scene())
+    batcher.close()
+
+
+async def test_rows_on_their_way_wait_for_one_beginning_between_two_steps():
+    engine = CountingEngine(gated=True)
+    batcher = RenderBatcher(engine, max_rows=4)
+    jobs = [asyncio.create_task(batcher.render(scene(steps=4, seed=1)))]
+    await asyncio.to_thread(engine.entered.acquire)
+    jobs += [asyncio.create_task(batcher.render(scene(steps=9, seed=seed))) for seed in (2, 3)]
+    await asyncio.sleep(0)
+    engine.go.release(99)
+    await asyncio.gather(*jobs)
+    assert [len(rows) for rows in engine.calls[:3]] == [1, 2, 3]
+    batcher.close()
+
+
+async def test_the_stages_of_a_scene_are_timed():
+    batcher = RenderBatcher(CountingEngine(), max_rows=1)
+    rendered = await batcher.render(scene())
+    assert list(rendered.milliseconds) == ["queue", "begin", "steps", "decode"]
+    assert all(spent >= 0 for spent in rendered.milliseconds.values())
     batcher.close()
 
 
@@ -142,7 +228,7 @@ async def test_a_step_that_raises_fails_its_rows_and_the_batcher_goes_on():
     with pytest.raises(RuntimeError, match="device lost"):
         await batcher.render(scene())
     engine.step = step
-    assert (await batcher.render(scene(seed=5))).seed == 5
+    assert (await batcher.render(scene(seed=5))).render.seed == 5
     batcher.close()
 
 
@@ -151,5 +237,5 @@ async def test_a_suspect_runs_alone_and_the_others_wait():
     batcher = RenderBatcher(engine, max_rows=8)
     jobs = [batcher.render(scene(steps=2, seed=seed), alone=seed == 2) for seed in (1, 2, 3, 4)]
     await asyncio.gather(*jobs)
-    assert engine.calls == [[1]] * 2 + [[2]] * 2 + [[3, 4]] * 2
+    assert engine.calls == [[1, 3, 4]] * 2 + [[2]] * 2
     batcher.close()

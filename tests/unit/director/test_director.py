@@ -11,7 +11,7 @@ from packshot.imaging.codec import encode_bilevel_png, encode_png, read_png
 from packshot.settings import Settings
 from packshot.store.records import NewMask
 from packshot.store.store import Store
-from packshot.types import Render
+from packshot.types import Finding, Render
 
 
 class Painter:
@@ -32,7 +32,7 @@ class Painter:
     def edges(self, flat):
         return flat
 
-    async def paint(self, product, repaint, edges, brief, *, alone):
+    async def paint(self, product, repaint, edges, brief, *, interactive, alone):
         self.alone.append(alone)
         self.started.set()
         try:
@@ -41,7 +41,8 @@ class Painter:
             if self.faults:
                 raise self.faults.pop(0)
             yield Step(brief.steps, brief.steps, np.zeros((8, 8, 3), np.uint8))
-            yield Painted(Render(np.full_like(product, 90), brief.seed), {"dtype": "float32"}, {})
+            told = (Finding("prompt", "ok", "read"),)
+            yield Painted(Render(np.full_like(product, 90), brief.seed, told), {"dtype": "float32"}, {})
         finally:
             self.closed += 1
 
@@ -113,6 +114,23 @@ async def test_a_plain_background_asks_no_engine(store, settings, request_of, ba
     picture = read_png(store.assets.get(done.images[0].asset_key))
     assert picture[0, 0, -1:].tolist() == corner[-1:]
     assert picture.shape[2] == len(corner)
+
+
+async def test_a_product_that_covers_the_canvas_asks_no_engine_and_warns(store, settings, request_of):
+    layer = request_of()["layers"][0] | {"scale": 4.0}
+    shot = accepted(store, request_of(layers=[layer]))
+    painter = Painter()
+    await Director(store, painter, settings, worker="w").run_next()
+    done = now(store, shot)
+    assert (painter.alone, done.status, len(done.images)) == ([], "done", 2)
+    levels = {row["check"]: row["level"] for row in done.images[0].verdict["findings"]}
+    assert levels["scene"] == levels["product"] == levels["frame"] == "warning"
+
+
+async def test_what_the_engine_tells_is_in_the_verdict(store, settings, request_of):
+    shot = accepted(store, request_of(images=1))
+    await Director(store, Painter(), settings, worker="w").run_next()
+    assert now(store, shot).images[0].verdict["findings"][-1]["detail"] == "read"
 
 
 async def test_a_cancelled_shot_closes_its_paintings_and_ends_cancelled(store, settings, request_of):

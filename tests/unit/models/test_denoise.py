@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from packshot.errors import BadInput, EngineFailed, PackRefused
-from packshot.models.denoise import Denoising, DiffusionEngine
+from packshot.models.denoise import Denoising, DiffusionEngine, read_prompt
 from packshot.models.packs import find_pack
+from packshot.models.text import WordTokenizer
 from packshot.settings import Settings
 from packshot.types import Brief, EdgeMap, Render, Scene
 from tests.tiny_pack import SIZE_PX, build_tiny_pack
@@ -289,9 +290,43 @@ def test_a_scene_of_no_bucket_is_refused(make: Make) -> None:
 
 
 def test_a_long_prompt_is_cut_and_says_so(make: Make) -> None:
-    row = make("sd15").begin(scene(Brief("marble table " * 20, steps=1)))
-    assert row.overflow_tokens > 0
-    assert make("sd15").begin(scene(Brief("marble", steps=1))).overflow_tokens == 0
+    (told,) = make("sd15").begin(scene(Brief("marble table " * 20, steps=1))).findings
+    assert (told.check, told.level) == ("prompt", "warning")
+    assert "do not fit" in told.detail
+    assert make("sd15").begin(scene(Brief("marble", steps=1))).findings[0].level == "ok"
+
+
+WORDS = WordTokenizer({"table": 3, "marble": 4}, {"the": ""}, 8)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "painted", "level", "told"),
+    [
+        ("the marble table", "the marble table", "ok", "whole prompt was read"),
+        ("", "marble", "ok", "painted 'marble'"),
+        ("zorbly table", "zorbly table", "warning", "does not know zorbly:"),
+        ("zorbly quaxle zorbly", "marble", "warning", "does not know zorbly, quaxle: left out"),
+        ("在大理石桌子上", "marble", "warning", "在大理石桌子上"),
+        (" ".join(f"w{i}" for i in range(30)), "marble", "warning", "w7 and 22 more"),
+        ("x" * 2000, "marble", "warning", "x" * 24 + ":"),
+    ],
+)
+def test_a_prompt_that_says_nothing_is_the_packs_own_scene(prompt: str, painted: str, level: str, told: str) -> None:
+    read, finding = read_prompt(prompt, WORDS, "marble")
+    assert (read, finding.level) == (painted, level)
+    assert told in finding.detail
+
+
+def test_the_embedded_packs_own_scene_is_in_its_words() -> None:
+    pack = find_pack("mini", Settings())
+    _, finding = read_prompt(pack.manifest.defaults.prompt, pack.tokenizer(), "")
+    assert finding.detail == "the whole prompt was read"
+
+
+def test_a_render_tells_how_its_prompt_was_read(make: Make) -> None:
+    engine = make("mini")
+    (render,) = run(engine, engine.begin(scene(Brief("zorbly marble", steps=1))))
+    assert "zorbly" in render.findings[0].detail
 
 
 def test_bf16_renders(make: Make) -> None:

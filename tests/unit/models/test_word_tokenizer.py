@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from packshot.errors import PackRefused
-from packshot.models.text import BOS, PAD, UNK, WordTokenizer
+from packshot.models.text import BOS, PAD, WordTokenizer
 
 VOCAB = {"table": 3, "marble": 4, "light": 5, "berry": 6, "wood": 7, "box": 8}
 
@@ -32,10 +32,18 @@ def test_a_plural_is_read_as_its_singular(plural: str, word: str) -> None:
     assert WordTokenizer(VOCAB, {}, 4).ids_of(plural) == [VOCAB[word]]
 
 
-def test_unknown_words_are_unk_and_named() -> None:
+def test_unknown_words_are_left_out_and_named() -> None:
     tokenizer = WordTokenizer(VOCAB, {}, 5)
-    assert tokenizer(["spaceship table"]).tolist() == [[BOS, UNK, 3, PAD, PAD]]
+    assert tokenizer(["spaceship table"]).tolist() == [[BOS, 3, PAD, PAD, PAD]]
     assert tokenizer.unknown("a spaceship on a table") == ["a", "spaceship", "on", "a"]
+
+
+@pytest.mark.parametrize("text", ["", " \n", "!!! 🫖", "zorbly quaxle", "在大理石桌子上", "the the"])
+def test_a_text_without_a_known_word_is_blank(text: str) -> None:
+    tokenizer = WordTokenizer(VOCAB, {"the": ""}, 5)
+    assert tokenizer.blank(text)
+    assert tokenizer([text]).tolist() == tokenizer([""]).tolist()
+    assert not tokenizer.blank(text + " table")
 
 
 def test_a_long_text_loses_unknown_words_first_and_always_ends() -> None:

@@ -1,5 +1,6 @@
 """A verdict says what is so: a product that changed is never ok."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -14,7 +15,8 @@ def product(size=40):
 
 
 def finished(flat, seed=0):
-    picture = np.random.default_rng(seed).integers(0, 256, flat.rgb.shape, np.uint8)
+    coarse = np.random.default_rng(seed).integers(0, 256, (3, 3, 3), np.uint8)
+    picture = cv2.resize(coarse, flat.alpha.shape[::-1], interpolation=cv2.INTER_CUBIC)
     picture[flat.alpha == 255] = flat.rgb[flat.alpha == 255]
     return picture
 
@@ -61,6 +63,40 @@ def test_a_generated_scene_of_one_colour_is_a_warning():
     blank[flat.alpha == 255] = flat.rgb[flat.alpha == 255]
     assert finding(inspect(flat, blank, generated=True), "scene").level == "warning"
     assert inspect(flat, blank).level == "ok"
+
+
+@pytest.mark.parametrize("enlarged_by", [1.0, 2.5, 4.0])
+@pytest.mark.parametrize("grain_px", [1, 8])
+def test_noise_presented_as_a_scene_fails(enlarged_by, grain_px):
+    flat = Flat(np.pad(product().pixels, ((80, 80), (80, 80), (0, 0))))
+    side = round(200 / enlarged_by / grain_px)
+    noise = np.random.default_rng(0).integers(60, 200, (side, side, 3), np.uint8)
+    picture = cv2.resize(noise, (200, 200), interpolation=cv2.INTER_CUBIC)
+    picture[flat.alpha == 255] = flat.rgb[flat.alpha == 255]
+    assert finding(inspect(flat, picture, enlarged_by=enlarged_by, generated=True), "scene").level == "failed"
+    assert inspect(flat, picture).level == "ok"  # a plain background is not judged
+
+
+def test_faint_grain_of_a_white_sweep_is_no_noise():
+    flat = product()
+    sweep = np.random.default_rng(0).normal(245, 3, flat.rgb.shape).astype(np.uint8)
+    sweep[flat.alpha == 255] = flat.rgb[flat.alpha == 255]
+    assert finding(inspect(flat, sweep, generated=True), "scene").level == "ok"
+
+
+def test_a_product_that_leaves_no_scene_is_a_warning():
+    flat = Flat(np.full((40, 40, 4), 255, np.uint8))
+    covered = finding(inspect(flat, flat.rgb, generated=True), "scene")
+    assert covered.level == "warning"
+    assert "0.00% of the frame" in covered.detail
+
+
+def test_a_product_of_three_pixels_or_blown_up_is_a_warning():
+    pixels = np.zeros((400, 400, 4), np.uint8)
+    pixels[200:203, 200:203] = 255
+    speck = Flat(pixels)
+    assert finding(inspect(speck, finished(speck)), "fill").level == "warning"
+    assert finding(inspect(product(), finished(product()), product_by=40.0), "product").level == "warning"
 
 
 def test_transparent_pictures_and_wrong_sizes():

@@ -1,0 +1,117 @@
+"""The monolith that most people would write: FastAPI, every model in one process, one lock around them.
+
+    python -m bench.monolith PORT THREADS
+
+It gets everything that a good one has: the same networks in the same dtype, one scene's guided rows in one call, decoded
+photos and embeddings kept in memory, no database and no other process to talk to. `POST /photos` (PNG), `POST /masks`,
+`POST /shots`: JSON in, PNG out.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+
+from packshot.imaging.canvas import cut, fit_to, flatten
+from packshot.imaging.codec import encode_bilevel_png, encode_png, read_photo
+from packshot.imaging.composite import composite, enlarge, inpaint_mask, product_on_grey
+from packshot.imaging.edges import canny
+from packshot.models.denoise import DiffusionEngine
+from packshot.models.device import pick_device, pick_dtype, use_threads
+from packshot.models.packs import find_pack
+from packshot.models.sam import load_segmenter
+from packshot.settings import Settings
+from packshot.types import Brief, Canvas, Embedding, Layer, Layout, Mask, Photo, Prompts, Scene
+
+
+class Monolith:
+    """Models, photos and masks of one process."""
+
+    def __init__(self, threads: int) -> None:
+        settings = Settings()
+        pack = find_pack("mini", settings)
+        device = pick_device(settings.device)
+        dtype = pick_dtype(device, settings.dtype)
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._engine = DiffusionEngine(pack, device, dtype)
+        self._encoder, self._decoder = load_segmenter(pack, device, dtype)
+        self._photos: list[tuple[Photo, Embedding]] = []
+        self._masks: list[tuple[int, Mask]] = []
+
+    def photo(self, data: bytes) -> int:
+        photo = read_photo(data)
+        with self._models():
+            [embedding] = self._encoder.encode([photo])
+        self._photos.append((photo, embedding))
+        return len(self._photos) - 1
+
+    def mask(self, body: dict[str, Any]) -> tuple[int, bytes]:
+        """The best mask of points or boxes as PNG, and its number."""
+        _, embedding = self._photos[body["photo"]]
+        prompts = Prompts(
+            tuple((p["x"], p["y"], p["label"]) for p in body.get("points", ())),
+            tuple(tuple(box) for box in body.get("boxes", ())),
+        )
+        with self._models():
+            [candidates] = self._decoder.decode([(embedding, prompts)])
+        pngs = [encode_bilevel_png(candidate.mask.pixels) for candidate in candidates]  # all three, as our API does
+        self._masks.append((body["photo"], candidates[0].mask))
+        return len(self._masks) - 1, pngs[0]
+
+    def shot(self, body: dict[str, Any]) -> bytes:
+        """One picture: the whole way, as PNG."""
+        number, mask = self._masks[body["mask"]]
+        layer = Layer(cut(self._photos[number][0], mask), *(body["layer"][name] for name in ("x", "y", "scale")))
+        canvas = Canvas(body["width"], body["height"])
+        flat = flatten(Layout(canvas, (layer,)))
+        small = fit_to(flat, *self._engine.bucket(canvas.width, canvas.height))
+        scene = Scene(product_on_grey(small), inpaint_mask(small), canny(small), Brief(**body["brief"]))
+        with self._models():
+            row = self._engine.begin(scene)
+            while not row.done:
+                self._engine.step([row])
+            [render] = self._engine.decode([row])
+        return encode_png(composite(flat, enlarge(render.pixels, canvas), None))
+
+    def _models(self) -> threading.Lock:
+        use_threads(self._threads)  # a property of the calling thread
+        return self._lock
+
+
+def app_of(monolith: Monolith) -> FastAPI:
+    app = FastAPI()
+
+    @app.post("/photos")
+    async def photos(request: Request) -> dict[str, int]:
+        data = await request.body()
+        return {"photo": await _aside(monolith.photo, data)}
+
+    @app.post("/masks")
+    def masks(body: dict[str, Any]) -> Response:
+        number, png = monolith.mask(body)
+        return Response(png, media_type="image/png", headers={"x-mask": str(number)})
+
+    @app.post("/shots")
+    def shots(body: dict[str, Any]) -> Response:
+        return Response(monolith.shot(body), media_type="image/png")
+
+    @app.get("/ready")
+    def ready() -> dict[str, str]:
+        return {"status": "ok"}
+
+    return app
+
+
+async def _aside(call: Any, *args: Any) -> Any:
+    from anyio.to_thread import run_sync
+
+    return await run_sync(call, *args)
+
+
+if __name__ == "__main__":
+    uvicorn.run(app_of(Monolith(int(sys.argv[2]))), host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")

@@ -1,0 +1,60 @@
+"""P10: a generator replica from asked-for to ready, against a bare process that imports the same and reads the same bytes.
+
+Both with a warm page cache. Ready means that Serve routes to it: weights loaded and checked, the batch curve measured.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import ray
+from ray import serve
+
+from bench.harness import Row, interleave, report
+from cluster.local import ENVIRONMENT
+from deployments.generator import GeneratorDeployment
+from packshot.models.packs import find_pack
+from packshot.settings import Settings
+
+ROW = Row("P10", "replica ready ÷ process start + imports + the same bytes read", 1.3)
+REPEATS = 5
+BARE = """
+import sys
+from pathlib import Path
+import ray.serve, deployments.generator, packshot.models.denoise, diffusers, transformers, torch
+from diffusers import AutoencoderTiny, ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from transformers import CLIPTextModel
+for name in sys.argv[1:]:
+    Path(name).read_bytes()
+"""
+
+
+def main() -> int:
+    """Measure and report."""
+    pack = find_pack("mini", Settings())
+    files = [str(path) for path in sorted(pack.folder.glob("*.safetensors")) if "segmenter" not in path.name]
+    env = {**ENVIRONMENT}
+    ray.init(
+        address="local", num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False,
+        runtime_env={"env_vars": env},
+    )  # fmt: skip
+    serve.start(proxy_location="Disabled")
+    try:
+
+        def ours() -> None:
+            serve.delete("p10")
+            serve.run(GeneratorDeployment.bind("mini", 2), name="p10", route_prefix=None)  # type: ignore[attr-defined]
+
+        def theirs() -> None:
+            subprocess.run([sys.executable, "-c", BARE, *files], check=True)
+
+        sides = interleave(ours, theirs, REPEATS)
+    finally:
+        serve.shutdown()
+        ray.shutdown()
+    return 0 if report(ROW, sides, f"{len(files)} files of weights") else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,102 @@
+"""P2: what a hop between deployments costs: a handle call against a raw async-actor call, and a 4 MB embedding sent along.
+
+The small hop: `await handle.echo.remote(x)` inside a replica, against the same call on a plain async actor. The large hop: the
+embedding goes from one deployment to the next as our graph sends it (the caller passes the response on, Ray moves the array
+once), against one `ray.put` and one `ray.get` of the array plus the two raw actor calls that carry its reference.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import ray
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from bench.harness import Row, Sides, report
+
+SMALL = Row("P2-hop", "one extra handle hop ÷ a raw async-actor call", 2.0)
+LARGE = Row("P2-embedding", "a 4 MB embedding from deployment to deployment ÷ raw put + get", 1.3)
+CALLS, REPEATS = 200, 7
+EMBEDDING_SHAPE = (1, 256, 64, 64)
+"""float32: SAM's image embedding, 4 MiB."""
+
+
+class Echo:
+    """Answers what it is given; makes and measures embeddings."""
+
+    def __init__(self) -> None:
+        self._embedding = np.random.default_rng(0).random(EMBEDDING_SHAPE, np.float32)
+
+    async def echo(self, value: int) -> int:
+        return value
+
+    async def embedding(self) -> np.ndarray:
+        return self._embedding
+
+    async def size(self, array: np.ndarray) -> int:
+        return int(array.nbytes)
+
+
+@serve.deployment(ray_actor_options={"num_cpus": 0})
+class Callee(Echo):
+    """`Echo` behind a handle."""
+
+
+@serve.deployment(ray_actor_options={"num_cpus": 0})
+class Caller:
+    """Calls a deployment and a raw actor in turn, from inside a replica as our director does."""
+
+    def __init__(self, maker: DeploymentHandle, taker: DeploymentHandle) -> None:
+        self._maker, self._taker = maker, taker
+        actor = ray.remote(num_cpus=0)(Echo)
+        self._raw_maker, self._raw_taker = actor.remote(), actor.remote()
+
+    async def measure(self) -> dict[str, tuple[list[float], list[float]]]:
+        """Seconds of CALLS calls: handle, raw; small, large."""
+        pairs = {"small": (self._small, self._raw_small), "large": (self._large, self._raw_large)}
+        out: dict[str, tuple[list[float], list[float]]] = {}
+        for name, (ours, theirs) in pairs.items():
+            await ours()
+            await theirs()
+            out[name] = ([], [])
+            for _ in range(REPEATS):
+                for side, call in zip(out[name], (ours, theirs), strict=True):
+                    started_at = time.perf_counter()
+                    for _ in range(CALLS):
+                        await call()
+                    side.append((time.perf_counter() - started_at) / CALLS)
+        return out
+
+    async def _small(self) -> Any:
+        return await self._maker.echo.remote(1)
+
+    async def _raw_small(self) -> Any:
+        return await self._raw_maker.echo.remote(1)
+
+    async def _large(self) -> Any:
+        return await self._taker.size.remote(self._maker.embedding.remote())
+
+    async def _raw_large(self) -> Any:
+        return await self._raw_taker.size.remote(self._raw_maker.embedding.remote())
+
+
+def main() -> int:
+    """Measure and report."""
+    ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+    serve.start(proxy_location="Disabled")
+    try:
+        caller = Caller.bind(Callee.options(name="maker").bind(), Callee.options(name="taker").bind())  # type: ignore[attr-defined]
+        measured = serve.run(caller, name="p2").measure.remote().result()
+    finally:
+        serve.shutdown()
+        ray.shutdown()
+    parity = "the same values come back"
+    holds = [report(row, Sides(*measured[name]), parity) for row, name in ((SMALL, "small"), (LARGE, "large"))]
+    return 0 if all(holds) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,57 @@
+"""Do distinct seeds give distinct pictures?
+
+The perceptual distance is LPIPS's without its learned weights, in the features of the judge of scenes (training/mini/judge.py): at
+its first three levels each pixel's features are scaled to unit length, and squared differences are averaged over the picture
+and the levels. The judge sees the product blacked out, so only what was painted counts. 0 = equal; 2 = nothing in common.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from training.mini.evaluation.painting import Painter, Shot
+from training.mini.judge import Judge, prepared
+
+LEVELS = 3
+
+
+@torch.inference_mode()
+def perceptual(judge: Judge, pictures: NDArray[np.uint8], masks: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Distances of every pair of pictures (N x S x S x 3), in `combinations` order."""
+    x, m = prepared(judge, pictures, masks)
+    x = torch.cat([x * (1 - m), m], 1)
+    total = torch.zeros(len(pictures), len(pictures))
+    for block in judge.blocks[:LEVELS]:
+        x = block(x)
+        unit = x / x.norm(dim=1, keepdim=True).clamp(min=1e-6)  # (N, C, h, w)
+        same = torch.einsum("achw,bchw->ab", unit, unit) / (x.shape[2] * x.shape[3])
+        own = same.diagonal()
+        total += (own[:, None] + own[None] - 2 * same) / LEVELS
+    return np.array([float(total[a, b]) for a, b in combinations(range(len(pictures)), 2)], np.float32)
+
+
+def diversity(painter: Painter, shots: list[Shot], seeds: int, judge: Judge | None) -> dict[str, float]:
+    """Mean pairwise distance between `seeds` pictures of each shot: `perceptual`, and `pixels`: mean |difference| of the
+    background, 0..1. `perceptual_prompts`: between different shots' prompts around one product, for scale."""
+    apart: dict[str, list[float]] = {"pixels": []}
+    for shot in shots:
+        variants = [Shot(shot.flat, shot.prompt, seed) for seed in range(seeds)]
+        pictures = np.stack([picture.locked for picture in painter.paint(variants)])
+        background = ~shot.product
+        apart["pixels"] += [
+            float(np.abs(pictures[a][background].astype(np.int16) - pictures[b][background]).mean() / 255)
+            for a, b in combinations(range(seeds), 2)
+        ]
+        if judge:
+            masks = np.stack([shot.flat.alpha] * seeds)
+            apart.setdefault("perceptual", []).extend(perceptual(judge, pictures, masks).tolist())
+    if judge and len(shots) > 1:
+        first = shots[0].flat
+        pictures = np.stack([p.locked for p in painter.paint([Shot(first, shot.prompt, 0) for shot in shots])])
+        masks = np.stack([first.alpha] * len(shots))
+        apart["perceptual_prompts"] = perceptual(judge, pictures, masks).tolist()
+    return {name: round(float(np.mean(values)), 4) for name, values in apart.items()}

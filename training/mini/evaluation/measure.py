@@ -1,0 +1,150 @@
+"""One measurement of a pack: everything that the table states, in a plain dict, and what the sheets show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import torch
+
+from packshot.models.device import pick_dtype
+from packshot.models.manifest import read_manifest
+from packshot.models.packs import Pack
+from packshot.models.sam import load_segmenter
+from packshot.settings import Settings
+from training.mini.evaluation import subjects
+from training.mini.evaluation.diversity import diversity
+from training.mini.evaluation.masks import Answers, Segmenter, ask, calibration, iou, means
+from training.mini.evaluation.painting import Painter, drawn_shots, expansion, readings
+from training.mini.evaluation.pointing import box_of, deepest
+from training.mini.evaluation.shadow import shadows
+from training.mini.evaluation.speed import speed
+from training.mini.evaluation.subjects import Subject
+from training.mini.judge import Judge
+
+CPU = torch.device("cpu")
+Told = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How much is measured. subjects: of each drawn set; shots: painted; prompts x seeds: for diversity."""
+
+    subjects: int
+    shots: int
+    prompts: int
+    seeds: int
+    rounds: int
+
+
+COUNTS = {"full": Counts(32, 48, 4, 3, 9), "subset": Counts(4, 4, 2, 2, 3)}
+SETS = {
+    "held_out": subjects.held_out,
+    "unseen_families": subjects.unseen_families,
+    "unseen_materials": subjects.unseen_materials,
+    "collages": subjects.collages,
+}
+
+
+def open_pack(folder: Path) -> Pack:
+    return Pack(read_manifest(folder / "manifest.yaml"), folder, Settings())
+
+
+def open_segmenter(pack: Pack, dtype: torch.dtype) -> Segmenter:
+    return Segmenter(*load_segmenter(pack, CPU, dtype))
+
+
+def mask_figures(
+    segmenter: Segmenter, count: int, size_px: int, told: Told = lambda _: None
+) -> tuple[dict[str, object], list[tuple[Subject, Answers]]]:
+    """Mean IoU of each set, each photo's object, calibration over all; and the held-out and real answers, for the sheets."""
+    figures: dict[str, object] = {}
+    everything: list[Answers] = []
+    kept: list[tuple[Subject, Answers]] = []
+    for name, drawn in SETS.items():
+        told(f"masks: {name}")
+        asked = [(subject, ask(segmenter, subject)) for subject in drawn(count, size_px)]
+        figures[name] = means([answers for _, answers in asked])
+        everything += [answers for _, answers in asked]
+        kept += asked if name == "held_out" else []
+    told("masks: real photos")
+    real = list(_asked_photos(segmenter, subjects.real_photos()))
+    figures["photos"] = {subject.name: _rounded(answers.overlaps) for subject, answers in real}
+    figures["photos_mean"] = means([answers for _, answers in real])
+    everything += [answers for _, answers in real]
+    figures["calibration"] = calibration(everything)
+    return figures, kept + real
+
+
+def _asked_photos(segmenter: Segmenter, photos: Iterable[Subject]) -> Iterable[tuple[Subject, Answers]]:
+    """Each photo is encoded once, however many objects it holds."""
+    name, seen = "", None
+    for subject in photos:
+        photo = subject.name.partition("/")[0]
+        if photo != name:
+            name, seen = photo, segmenter.look(subject.image)
+        yield subject, ask(segmenter, subject, seen)
+
+
+def _rounded(overlaps: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in overlaps.items()}
+
+
+def paint_figures(
+    segmenter: Segmenter, painter: Painter, judge: Judge | None, counts: Counts, told: Told
+) -> dict[str, object]:
+    """What the painter does with drawn products; without a judge its readings are left out."""
+    told("painter: shots")
+    shots = drawn_shots(counts.shots, painter.width_px)
+    pictures = painter.paint(shots)
+    figures: dict[str, object] = {"shots": len(shots)}
+    if judge:
+        figures |= readings(judge, shots, pictures)
+    told("painter: expansion and shadows")
+    figures |= expansion(segmenter, shots, pictures)
+    figures["shadow_painted"] = shadows(
+        [(picture.locked, shot.product, shot.asked) for shot, picture in zip(shots, pictures, strict=True)]
+    )
+    figures["shadow_drawn"] = shadows([(shot.drawn, shot.product, shot.attributes) for shot in shots])
+    told("painter: diversity")
+    figures["diversity"] = diversity(painter, shots[: counts.prompts], counts.seeds, judge)
+    return figures
+
+
+def speed_figures(segmenter: Segmenter, painter: Painter, rounds: int) -> dict[str, float]:
+    return speed(segmenter, painter, drawn_shots(1, painter.width_px)[0], rounds)
+
+
+def slice_figures(pack: Pack) -> dict[str, float]:
+    """A few figures that a test repeats in seconds, always in fp32: the coffee photo, two renders, a picture of 4 steps."""
+    segmenter, painter = open_segmenter(pack, torch.float32), Painter(pack, torch.float32)
+    figures: dict[str, float] = {}
+    coffee = [subject for subject in subjects.real_photos() if subject.name.startswith("coffee/cup")]
+    seen = segmenter.look(coffee[0].image)
+    for subject in coffee:
+        found = segmenter.answer(seen, box=box_of(subject.truth))[0].mask.pixels > 0
+        figures[f"iou {subject.name} box"] = iou(found, subject.truth)
+    for subject in subjects.held_out(2, encoder_px(pack)):
+        found = segmenter.answer(segmenter.look(subject.image), [deepest(subject.truth)])[0].mask.pixels > 0
+        figures[f"iou {subject.name} click"] = iou(found, subject.truth)
+    [picture] = painter.paint(drawn_shots(1, painter.width_px), steps=4)
+    for channel, level in zip("rgb", picture.painted.reshape(-1, 3).mean(0) / 255, strict=True):
+        figures[f"level {channel}"] = float(level)
+    return _rounded(figures)
+
+
+def encoder_px(pack: Pack) -> int:
+    """The side at which drawn subjects are made: what the segmenter sees."""
+    return int(pack.role("segmenter").config["image_size"])
+
+
+def quiet_threads(threads: int) -> None:
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(1)
+
+
+def served_dtype() -> torch.dtype:
+    """As the deployments pick it on this machine."""
+    return pick_dtype(CPU)

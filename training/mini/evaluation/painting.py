@@ -1,0 +1,144 @@
+"""Shots of drawn products, painted by the engine that serves the pack, and whether the pictures are what was asked for.
+
+A shot takes a held-out drawn product and the caption of another drawn scene. The picture is looked at twice: `painted`, as
+the engine gives it, and `locked`, with the product's own pixels put back, as it is delivered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from packshot.imaging.composite import composite, enlarge, inpaint_mask, product_on_grey
+from packshot.imaging.edges import canny
+from packshot.models.denoise import DiffusionEngine
+from packshot.models.packs import Pack
+from packshot.types import Brief, Canvas, Flat, Scene
+from training.mini.evaluation.masks import Segmenter
+from training.mini.evaluation.pointing import box_of, spread
+from training.mini.evaluation.subjects import CHUNK
+from training.mini.judge import HEADS, Judge, labels_of, read
+from training.scenes import render
+from training.scenes.words import FIELDS, describe
+
+U8 = NDArray[np.uint8]
+Bits = NDArray[np.bool_]
+SHOTS = 995_000
+STEPS = 12
+"""Of the figures' pictures: what the time target is stated for."""
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A product and what to paint around it. `drawn`: uint8 SxSx3, the scene it comes from, and its attributes; `asked`: those
+    of the prompt (None for a prompt in somebody's own words). Attributes: int64, `words.FIELDS`."""
+
+    flat: Flat
+    prompt: str
+    seed: int
+    drawn: U8 | None = None
+    attributes: NDArray[np.int64] | None = None
+    asked: NDArray[np.int64] | None = None
+
+    @property
+    def product(self) -> Bits:
+        return self.flat.alpha >= 128
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A painted shot, both uint8 HxWx3 RGB."""
+
+    painted: U8
+    locked: U8
+
+
+class Painter:
+    """A pack's engine with its default brief. Pictures are painted at the pack's native size, `batch` at a time."""
+
+    def __init__(self, pack: Pack, dtype: torch.dtype = torch.float32, batch: int = 4) -> None:
+        self.engine = DiffusionEngine(pack, "cpu", dtype)
+        self.width_px, self.height_px = self.engine.native
+        kept = pack.manifest.defaults
+        self.brief = Brief("", guidance_scale=kept.guidance_scale, control_scale=kept.control_scale, steps=kept.steps)
+        self._batch = batch
+
+    def paint(self, shots: Sequence[Shot], steps: int = STEPS) -> list[Picture]:
+        """The pictures, in order."""
+        pictures = []
+        for at in range(0, len(shots), self._batch):
+            some = shots[at : at + self._batch]
+            rows = [self.engine.begin(self.scene(shot, steps)) for shot in some]
+            while not rows[0].done:
+                self.engine.step(rows)
+            for shot, done in zip(some, self.engine.decode(rows), strict=True):
+                canvas = Canvas(*shot.flat.alpha.shape[::-1])
+                pictures.append(Picture(done.pixels, composite(shot.flat, enlarge(done.pixels, canvas))))
+        return pictures
+
+    def scene(self, shot: Shot, steps: int) -> Scene:
+        """As the director builds it."""
+        brief = replace(self.brief, prompt=shot.prompt, seed=shot.seed, steps=steps)
+        return Scene(product_on_grey(shot.flat), inpaint_mask(shot.flat), canny(shot.flat), brief)
+
+
+def drawn_shots(count: int, size_px: int) -> list[Shot]:
+    """Held-out products without clutter, each with a whole caption of another scene of its chunk."""
+    shots: list[Shot] = []
+    for chunk in range(-(-count // CHUNK)):
+        batch = render(CHUNK, size_px, SHOTS + chunk, clutter=0.0)
+        rng = np.random.default_rng([SHOTS, chunk])
+        attributes = batch.attributes.numpy()
+        for index in range(CHUNK):
+            image, asked = batch.image[index].numpy(), attributes[(index + CHUNK // 2) % CHUNK]
+            alpha = (batch.mask[index].numpy() * 255).round().astype(np.uint8)
+            shots.append(
+                Shot(
+                    flat=Flat(np.dstack([image, alpha])),
+                    prompt=describe(dict(zip(FIELDS, asked.tolist(), strict=True)), rng, whole=True),
+                    seed=len(shots),
+                    drawn=image,
+                    attributes=attributes[index],
+                    asked=asked,
+                )
+            )
+    return shots[:count]
+
+
+def readings(judge: Judge, shots: Sequence[Shot], pictures: Sequence[Picture]) -> dict[str, float]:
+    """Share of pictures whose surface, backdrop and light the judge reads as asked: `painted_*`; off drawn scenes: `drawn_*`."""
+    masks = np.stack([shot.flat.alpha for shot in shots])
+    figures = {}
+    for name, seen, truth in (
+        ("painted", [picture.locked for picture in pictures], [shot.asked for shot in shots]),
+        ("drawn", [shot.drawn for shot in shots], [shot.attributes for shot in shots]),
+    ):
+        answers, labels = read(judge, np.stack(seen), masks), labels_of(np.stack(truth))
+        figures |= {f"{name}_{head}": round(float((answers[head] == labels[head].numpy()).mean()), 3) for head in HEADS}
+    return figures
+
+
+def expansion(segmenter: Segmenter, shots: Sequence[Shot], pictures: Sequence[Picture]) -> dict[str, float]:
+    """How far the product grew: re-segmented area outside the product over its area, before its pixels are put back.
+
+    `expansion`: by the product's box, which where masks are refined bounds the answer but for a little slack; so also
+    `expansion_unbounded`, by three points. The same off drawn scenes (`drawn_*`) is the segmenter's own error. Means.
+    """
+    grown: dict[str, list[float]] = {}
+    for shot, picture in zip(shots, pictures, strict=True):
+        truth = shot.product
+        for name, image in (("", picture.painted), ("drawn_", shot.drawn)):
+            seen = segmenter.look(image)
+            by_box, by_points = (
+                segmenter.answer(seen, box=box_of(truth)),
+                segmenter.answer(seen, spread(truth)),
+            )
+            for kind, candidates in (("expansion", by_box), ("expansion_unbounded", by_points)):
+                outside = np.count_nonzero((candidates[0].mask.pixels > 0) & ~truth)
+                grown.setdefault(name + kind, []).append(outside / np.count_nonzero(truth))
+    figures = {name: round(float(np.mean(values)), 4) for name, values in grown.items()}
+    return figures | {"expansion_median": round(float(np.median(grown["expansion"])), 4)}

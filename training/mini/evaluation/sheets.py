@@ -1,0 +1,96 @@
+"""What the figures look like: answers outlined on photos and renders, and real products painted into scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from packshot.imaging.canvas import cut, fit_to, flatten
+from packshot.types import Canvas, Layer, Layout, Mask, Photo
+from training.mini.evaluation.masks import Answers
+from training.mini.evaluation.painting import Painter, Shot
+from training.mini.evaluation.pointing import box_of
+from training.mini.evaluation.subjects import Subject, real_photos
+from training.mini.sheet import PROMPTS
+
+U8 = NDArray[np.uint8]
+TILE_PX, MARGIN, COLUMNS = 224, 0.35, 8
+FOUND, TRUTH, POINTED = (0, 255, 0), (255, 255, 255), (255, 230, 0)
+PAINTED = ("coffee/cup_saucer_spoon", "rocket/rocket", "coins/coin_3_6", "astronaut/patch", "camera/camcorder")
+
+
+def _tile(subject: Subject, answers: Answers, prompt: str) -> U8:
+    """The surroundings of the object with its border (white), the answer (green), and what was pointed at (yellow)."""
+    x0, y0, x1, y1 = box_of(subject.truth)
+    half = (0.5 + MARGIN) * max(x1 - x0, y1 - y0)
+    matrix = cv2.getRotationMatrix2D(((x0 + x1) / 2, (y0 + y1) / 2), 0, TILE_PX / (2 * half))
+    matrix[:, 2] += TILE_PX / 2 - np.array([x0 + x1, y0 + y1]) / 2
+    shown = cv2.warpAffine(subject.image, matrix, (TILE_PX, TILE_PX), flags=cv2.INTER_AREA)
+    for mask, ink in ((subject.truth, TRUTH), (answers.masks[prompt], FOUND)):
+        moved = cv2.warpAffine(mask.astype(np.uint8) * 255, matrix, (TILE_PX, TILE_PX))
+        borders, _ = cv2.findContours((moved > 127).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(shown, borders, -1, ink, 1)
+
+    def place(x: float, y: float) -> tuple[int, int]:
+        u, v = matrix @ (x, y, 1.0)
+        return round(float(u)), round(float(v))
+
+    if prompt == "box":
+        cv2.rectangle(shown, place(x0, y0), place(x1, y1), POINTED, 1)
+    for number, (x, y, label) in enumerate(answers.points[: {"click": 1, "clicks3": 3}.get(prompt, 0)]):
+        cv2.drawMarker(shown, place(x, y), POINTED if label else (255, 0, 0), cv2.MARKER_CROSS, 9 - 2 * number, 2)
+    text = f"{subject.name.rpartition('/')[2]} {prompt} {answers.overlaps[prompt]:.2f}"
+    cv2.rectangle(shown, (0, 0), (TILE_PX, 17), (0, 0, 0), -1)
+    cv2.putText(shown, text, (4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
+    return shown
+
+
+def mask_sheets(asked: Sequence[tuple[Subject, Answers]], out: Path) -> list[Path]:
+    """`photos.png`: a row an object, a column a prompt. `held-out.png`: renders by box. Photos not free to show are left out."""
+    real = [pair for pair in asked if "/" in pair[0].name and pair[0].shown]
+    drawn = [pair for pair in asked if "/" not in pair[0].name][:32]
+    prompts = ("box", "click", "clicks3", "automatic")
+    pages = {
+        "photos.png": [[_tile(*pair, prompt) for half in (0, 1) for pair in real[row + half : row + half + 1] for prompt in prompts] for row in range(0, len(real), 2)],
+        "held-out.png": [[_tile(*pair, "box") for pair in drawn[at : at + COLUMNS]] for at in range(0, len(drawn), COLUMNS)],
+    }  # fmt: skip
+    return [_write(out / name, rows) for name, rows in pages.items() if rows]
+
+
+def real_shot(subject: Subject, width_px: int, height_px: int, prompt: str, seed: int) -> Shot:
+    """A real product, cut out by its drawn mask and placed on a canvas of the engine's size, low in the middle."""
+    cutout = cut(Photo(subject.image), Mask(subject.truth.astype(np.uint8) * 255))
+    flat = flatten(Layout(Canvas(2 * width_px, 2 * height_px), (Layer(cutout, y=0.56, scale=0.6),)))
+    return Shot(fit_to(flat, width_px, height_px), prompt, seed)
+
+
+def painted_sheet(painter: Painter, out: Path, subjects: Sequence[str] = PAINTED) -> Path:
+    """`painted.png`: a row a real product, its photo first, then PROMPTS with the product's pixels locked."""
+    rows = []
+    for seed, name in enumerate(subjects):
+        subject = next(subject for subject in real_photos() if subject.name == name)
+        size = (painter.width_px, painter.height_px)
+        shots = [real_shot(subject, *size, prompt, seed) for prompt in PROMPTS]
+        pictures = painter.paint(shots, painter.brief.steps)
+        rows.append([_square(subject.image, *size), *(picture.locked for picture in pictures)])
+    return _write(out / "painted.png", rows)
+
+
+def _square(image: U8, width: int, height: int) -> U8:
+    scale = min(width / image.shape[1], height / image.shape[0])
+    fit = (round(image.shape[1] * scale), round(image.shape[0] * scale))
+    page = np.full((height, width, 3), 255, np.uint8)
+    page[: fit[1], : fit[0]] = cv2.resize(image, fit, interpolation=cv2.INTER_AREA)
+    return page
+
+
+def _write(path: Path, rows: Sequence[Sequence[U8]]) -> Path:
+    widest = max(sum(tile.shape[1] for tile in row) for row in rows)
+    lines = [np.concatenate(row, 1) for row in rows]
+    page = [np.pad(line, ((0, 0), (0, widest - line.shape[1]), (0, 0)), constant_values=255) for line in lines]
+    cv2.imwrite(str(path), cv2.cvtColor(np.concatenate(page), cv2.COLOR_RGB2BGR))
+    return path
