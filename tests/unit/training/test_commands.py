@@ -26,6 +26,11 @@ TINY = {
 """Options that make a part learn in STEPS steps of pictures 64 px wide."""
 
 
+def judge_beside(runs: Path) -> tuple[str, str]:
+    """A judge of few steps must not take the place of the one that the evaluation reads."""
+    return "--judge-out", str(runs / "judge.safetensors")
+
+
 def losses(folder: Path) -> list[float]:
     """The logged means, oldest first."""
     return [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -49,7 +54,7 @@ def test_a_training_resumes_and_lowers_its_loss(part, drawn, tmp_path):
         if folder.name != part:
             (tmp_path / folder.name).symlink_to(folder)
     batch = int(TINY[part][1])
-    command = [part, "--runs", str(tmp_path), "--log-every", str(LOG_EVERY), *TINY[part]]
+    command = [part, "--runs", str(tmp_path), "--log-every", str(LOG_EVERY), *TINY[part], *judge_beside(tmp_path)]
     main([*command, "--samples", str(batch * STEPS // 2)])
     main([*command, "--samples", str(batch * STEPS)])
     counters = read_checkpoint(tmp_path / part)["counters"]
@@ -70,7 +75,8 @@ def scenes(tmp_path_factory):
 
 def command(runs: Path, part: str, *options: str) -> None:
     """As a user would."""
-    subprocess.run([sys.executable, "-m", "training.mini", part, "--runs", runs, *options], cwd=ROOT, check=True)
+    line = [sys.executable, "-m", "training.mini", part, "--runs", runs, *options, *judge_beside(runs)]
+    subprocess.run(line, cwd=ROOT, check=True)
 
 
 def assert_fell(folder: Path) -> None:
