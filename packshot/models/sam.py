@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -123,11 +123,15 @@ def _thumbnail(photo: Photo, longest_px: int) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class _Answer:
-    """The mask decoder's answer to one prompt set. `logits`: float32 (4, h, w); `scores`: float32 (4,)."""
+    """The mask decoder's answer to one prompt set. `logits`: float32 (4, h, w); `scores`: float32 (4,).
+
+    `clear`: a box, or more than one click: it can hardly mean three things.
+    """
 
     logits: Tensor
     scores: Tensor
     box: Box | None
+    clear: bool
 
 
 @dataclass(frozen=True)
@@ -181,6 +185,9 @@ class SamDecoder:
                 candidates = [
                     self._joined(embedding, [part[rank] for part in parts], steepness) for rank in range(len(parts[0]))
                 ]
+                if self._refined and all(answer.clear for answer in mine):
+                    best = max(candidate.score for candidate in candidates)
+                    candidates[0] = replace(candidates[0], score=best if candidates[0].score else 0.0)
             else:
                 candidates = self._automatic(embedding, mine, 3 if prompts.multimask else 1, steepness)
             found.append(sorted(candidates, key=lambda candidate: -candidate.score))
@@ -232,7 +239,8 @@ class SamDecoder:
                 chunk = places[start : start + SETS_PER_CALL]
                 logits, scores = self._call([sets[place] for place in chunk], requests)
                 for row, place in enumerate(chunk):
-                    answers[place] = _Answer(logits[row], scores[row], sets[place].box)
+                    clear = sum(label != PAD for label in sets[place].labels) > 1
+                    answers[place] = _Answer(logits[row], scores[row], sets[place].box, clear)
         grouped: list[list[_Answer]] = [[] for _ in requests]
         for place, one in enumerate(sets):
             grouped[one.request].append(answers[place])
@@ -258,12 +266,19 @@ class SamDecoder:
     # From logits to masks
 
     def _ranked(self, answer: _Answer, *, multimask: bool) -> list[_Part]:
-        """Best first: rows 1-3 when the prompt may mean several things, else row 0."""
-        rows = slice(1, 4) if multimask else slice(0, 1)
-        logits, scores = answer.logits[rows], answer.scores[rows].numpy()
+        """Best first: rows 1-3 when the prompt may mean several things, else row 0.
+
+        A small network's row 0, taught to answer alone, is its best answer to a clear prompt: there it leads two of the others.
+        """
+        scores = answer.scores.numpy()
         if self._refined:
-            scores = scores * stability(logits.numpy())
-        return [_Part(logits[row], float(scores[row]), answer.box) for row in np.argsort(-scores, kind="stable")]
+            scores = scores * stability(answer.logits.numpy())
+        rows = [1 + int(row) for row in np.argsort(-scores[1:], kind="stable")]
+        if not multimask:
+            rows = [0]
+        elif self._refined and answer.clear:
+            rows = [0, *rows[:2]]
+        return [_Part(answer.logits[row], float(scores[row]), answer.box) for row in rows]
 
     def _automatic(
         self, embedding: Embedding, answers: Sequence[_Answer], most: int, steepness: F32 | None
