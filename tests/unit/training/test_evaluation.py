@@ -15,7 +15,7 @@ from training.mini.evaluation.diversity import perceptual
 from training.mini.evaluation.pointing import box_of, correction, deepest, spread
 from training.mini.evaluation.shadow import contrast
 from training.mini.evaluation.subjects import real_photos
-from training.mini.evaluation.table import ROWS, hashes, markdown, table
+from training.mini.evaluation.table import ROWS, hashes, in_card, markdown, table
 
 PACK = Path(measure.__file__).parents[3] / "packshot/packs/mini"
 TOLERANCE = 0.02
@@ -92,13 +92,19 @@ def test_a_table_says_miss_when_a_target_is_missed():
     assert "| 0.5 | ≥ 0.93 | MISS |" in markdown({"pack": {"name": "mini"}, "made": {}, "rows": rows, "figures": {}})
 
 
+def test_the_card_shows_the_committed_table():
+    card, kept = (PACK / "README.md").read_text("utf-8"), json.loads((PACK / "evaluation.json").read_text("utf-8"))
+    assert in_card(card, markdown(kept)) == card
+    with pytest.raises(ValueError, match="no place for the table"):
+        in_card("# A card", markdown(kept))
+
+
 def test_a_slice_of_the_committed_table_is_reproduced():
     """Only a table that was made of these very weights can be."""
     torch.set_num_threads(1)
     pack = measure.open_pack(PACK)
     figures = measure.slice_figures(pack)
     assert figures["iou coffee/cup_saucer_spoon box"] > 0.5
-    committed = PACK / "evaluation.json"
-    if not committed.exists() or (kept := json.loads(committed.read_text("utf-8")))["pack"]["files"] != hashes(pack):
-        pytest.skip("no table of this pack's weights is committed; run python -m training.mini.evaluation --commit")
+    kept = json.loads((PACK / "evaluation.json").read_text("utf-8"))
+    assert kept["pack"]["files"] == hashes(pack), "new weights: measure them, make eval-mini EVAL=--commit"
     assert figures == pytest.approx(kept["slice"], abs=TOLERANCE)

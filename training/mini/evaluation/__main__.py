@@ -14,11 +14,11 @@ from training.mini import judge as judges
 from training.mini.evaluation import measure
 from training.mini.evaluation.painting import STEPS, Painter
 from training.mini.evaluation.sheets import mask_sheets, painted_sheet
-from training.mini.evaluation.table import markdown, sizes, table
+from training.mini.evaluation.table import in_card, markdown, sizes, table
 
 PARTS = ("masks", "painter", "speed", "sheets")
 THREADS = 2
-COMMITTED = "evaluation.json"
+COMMITTED, CARD = "evaluation.json", "README.md"
 
 
 def main() -> None:
@@ -30,7 +30,9 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("out/eval-mini"))
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--commit", action="store_true", help=f"also write {COMMITTED} beside the weights")
+    parser.add_argument(
+        "--commit", action="store_true", help=f"also write {COMMITTED} and the card's table, beside the weights"
+    )
     options = parser.parse_args()
     began = time.perf_counter()
 
@@ -74,6 +76,9 @@ def main() -> None:
         path.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
     shown = markdown(found)
     (options.out / "table.md").write_text(shown, "utf-8")
+    if options.commit:
+        card = options.pack / CARD
+        card.write_text(in_card(card.read_text("utf-8"), shown), "utf-8")
     print(shown, file=sys.stderr)
     verdicts = {row["title"]: row["verdict"] for row in found["rows"] if row["verdict"]}
     misses = [title for title, verdict in verdicts.items() if verdict == "MISS"]

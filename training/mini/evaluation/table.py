@@ -9,6 +9,9 @@ from typing import Any
 
 from packshot.models.packs import Pack
 
+# Between these the model card holds the table.
+OPENS, CLOSES = "<!-- table: eval-mini --commit writes it -->", "<!-- /table -->"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -140,6 +143,16 @@ def markdown(found: Mapping[str, Any]) -> str:
         lines += ["", "| score | answers | mean score | mean IoU |", "|---|---|---|---|"]
         lines += [f"| {r['scores']} | {r['answers']} | {r['score']} | {r['iou']} |" for r in believed["reliability"]]
     return "\n".join(lines) + "\n"
+
+
+def in_card(card: str, shown: str) -> str:
+    """The model card with `shown` (of markdown) between its table's marks."""
+    before, _, rest = card.partition(f"{OPENS}\n")
+    _, closes, after = rest.partition(CLOSES)
+    if not closes:
+        raise ValueError(f"the model card has no place for the table: write {OPENS} and {CLOSES} on lines of their own")
+    table = shown.partition("\n\n")[2].strip()  # the card has a heading of its own
+    return f"{before}{OPENS}\n{table}\n{CLOSES}{after}"
 
 
 def _shown(value: float | None) -> str:
