@@ -13,7 +13,7 @@ import skimage.data
 from PIL import Image
 
 OUT = Path("out/demo")
-CUP_AND_SAUCER_BOX_XYXY = (72, 12, 484, 390)
+CUP_AND_SAUCER_BOX_XYXY = (78, 14, 480, 387)
 PROMPTS = (
     "on a marble table, soft morning light, blurred green garden behind",
     "on a dark wooden table in front of a brick wall, warm evening light",

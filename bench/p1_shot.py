@@ -24,7 +24,7 @@ from packshot.settings import Settings
 from packshot.store.store import Store
 from packshot.types import U8, Brief, Canvas, EdgeMap, Flat, Scene
 
-ROW = Row("P1", "one shot over HTTP ÷ the same model calls in one process, p50, idle", 1.10)
+ROW = Row("P1", "one shot over HTTP ÷ the same model calls in one process, p50, idle", 1.05)
 STEPS = 60
 THREADS = 2
 

@@ -30,7 +30,7 @@ from packshot.models.packs import find_pack, sha256_of
 from packshot.models.sam_network import VIT_B
 from packshot.settings import Settings
 
-ROW = Row("P3", "cached click over HTTP ÷ in-process predict_torch + the same mask encoding, ViT-B", 1.5)
+ROW = Row("P3", "cached click over HTTP ÷ in-process predict_torch + the same mask encoding, ViT-B", 1.3)
 THREADS = 1  # profile laptop: decoder_threads
 POINT = (280, 200)
 

@@ -40,6 +40,7 @@ from torch.nn import functional
 from packshot.imaging.prompts import check_prompts
 from packshot.models.automatic import grid_points, most_product_like, off_plain_backdrop, stability
 from packshot.models.refine import Box, box_fit, edge_steepness, edge_support, refine, within_box
+from packshot.models.sam_attention import attend_piecewise
 from packshot.models.sam_network import DetailEncoder, build_sam
 from packshot.types import F32, Embedding, Mask, MaskCandidate, Photo, Prompts
 
@@ -70,6 +71,7 @@ class SamEncoder:
     def __init__(self, sam: Sam, device: torch.device, dtype: torch.dtype) -> None:
         keys = sam.packshot_config
         self._network = sam.image_encoder.to(device, dtype).eval()
+        attend_piecewise(self._network)
         self._size = int(keys["image_size"])
         self._thumbnail_px = int(keys["thumbnail_px"]) if keys["refine"] != "none" else 0
         self._mean, self._std = (torch.tensor(keys[key]).view(3, 1, 1) for key in ("pixel_mean", "pixel_std"))

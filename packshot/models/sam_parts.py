@@ -36,6 +36,16 @@ if _NAME not in sys.modules:
     _load()
 
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer  # noqa: E402
+from segment_anything.modeling.image_encoder import Attention, get_rel_pos  # noqa: E402
 from segment_anything.modeling.mask_decoder import MLP  # noqa: E402
 
-__all__ = ["MLP", "ImageEncoderViT", "MaskDecoder", "PromptEncoder", "Sam", "TwoWayTransformer"]
+__all__ = [
+    "MLP",
+    "Attention",
+    "ImageEncoderViT",
+    "MaskDecoder",
+    "PromptEncoder",
+    "Sam",
+    "TwoWayTransformer",
+    "get_rel_pos",
+]
