@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -16,11 +16,19 @@ REPEATS = 7
 
 @dataclass(frozen=True)
 class Row:
-    """One ratio of docs/measurements.md. `target`: holds when the median ratio is at most this."""
+    """One ratio of docs/measurements.md. `target`: the median must be at most this, or at least it."""
 
     name: str
     sentence: str
     target: float
+    at_least: bool = False
+
+    def holds(self, ratio: float) -> bool:
+        return ratio >= self.target if self.at_least else ratio <= self.target
+
+    @property
+    def aim(self) -> str:
+        return f"{'≥' if self.at_least else '≤'} {self.target:g}"
 
 
 @dataclass(frozen=True)
@@ -52,8 +60,6 @@ def interleave(ours: Callable[[], object], theirs: Callable[[], object], repeats
 
 def report(row: Row, sides: Sides, parity: str) -> bool:
     """Print the table and the JSON line; whether the target holds."""
-    ratio = statistics.median(sides.ratios)
-    holds = ratio <= row.target
     table = Table(title=f"{row.name}: {row.sentence}", title_justify="left")
     for column in ("", "min", "median", "max"):
         table.add_column(column, justify="right")
@@ -65,14 +71,26 @@ def report(row: Row, sides: Sides, parity: str) -> bool:
         shown = (min(values), statistics.median(values), max(values))
         table.add_row(name, *(f"{value:.3g}{unit}" for value in shown))
     Console(stderr=True).print(table)
+    return tell(row, sides.ratios, parity=parity)
+
+
+def tell(row: Row, ratios: Sequence[float], **more: object) -> bool:
+    """Print the row's JSON line, `more` in it; whether the target holds."""
+    ratio = statistics.median(ratios)
     line = {
         "row": row.name,
+        "what": row.sentence,
         "ratio": round(ratio, 3),
         "target": row.target,
-        "holds": holds,
-        "repeats": len(sides.ratios),
-        "spread": [round(min(sides.ratios), 3), round(max(sides.ratios), 3)],
-        "parity": parity,
+        "at_least": row.at_least,
+        "holds": row.holds(ratio),
+        "repeats": len(ratios),
+        "spread": [round(min(ratios), 3), round(max(ratios), 3)],
     }
-    print(json.dumps(line), flush=True)
-    return holds
+    print(json.dumps(line | more), flush=True)
+    return row.holds(ratio)
+
+
+def not_measured(row: Row, why: str) -> None:
+    """Print the JSON line of a row that this machine cannot measure."""
+    print(json.dumps({"row": row.name, "what": row.sentence, "target": row.target, "not_measured": why}), flush=True)

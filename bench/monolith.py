@@ -1,4 +1,4 @@
-"""The monolith that most people would write: FastAPI, every model in one process, one lock around them.
+"""The monolith that most people would write: FastAPI, every model in one process, one thread that calls them.
 
     python -m bench.monolith PORT THREADS
 
@@ -10,7 +10,6 @@ photos and embeddings kept in memory, no database and no other process to talk t
 from __future__ import annotations
 
 import sys
-import threading
 from typing import Any
 
 import uvicorn
@@ -21,11 +20,11 @@ from packshot.imaging.codec import encode_bilevel_png, encode_png, read_photo
 from packshot.imaging.composite import composite, enlarge, inpaint_mask, product_on_grey
 from packshot.imaging.edges import canny
 from packshot.models.denoise import DiffusionEngine
-from packshot.models.device import pick_device, pick_dtype, use_threads
+from packshot.models.device import model_thread, pick_device, pick_dtype
 from packshot.models.packs import find_pack
 from packshot.models.sam import load_segmenter
 from packshot.settings import Settings
-from packshot.types import Brief, Canvas, Embedding, Layer, Layout, Mask, Photo, Prompts, Scene
+from packshot.types import Brief, Canvas, Embedding, Layer, Layout, Mask, Photo, Prompts, Render, Scene
 
 
 class Monolith:
@@ -36,8 +35,7 @@ class Monolith:
         pack = find_pack("mini", settings)
         device = pick_device(settings.device)
         dtype = pick_dtype(device, settings.dtype)
-        self._threads = threads
-        self._lock = threading.Lock()
+        self._model = model_thread(threads)
         self._engine = DiffusionEngine(pack, device, dtype)
         self._encoder, self._decoder = load_segmenter(pack, device, dtype)
         self._photos: list[tuple[Photo, Embedding]] = []
@@ -45,8 +43,7 @@ class Monolith:
 
     def photo(self, data: bytes) -> int:
         photo = read_photo(data)
-        with self._models():
-            [embedding] = self._encoder.encode([photo])
+        [embedding] = self._model.submit(self._encoder.encode, [photo]).result()
         self._photos.append((photo, embedding))
         return len(self._photos) - 1
 
@@ -57,8 +54,7 @@ class Monolith:
             tuple((p["x"], p["y"], p["label"]) for p in body.get("points", ())),
             tuple(tuple(box) for box in body.get("boxes", ())),
         )
-        with self._models():
-            [candidates] = self._decoder.decode([(embedding, prompts)])
+        [candidates] = self._model.submit(self._decoder.decode, [(embedding, prompts)]).result()
         pngs = [encode_bilevel_png(candidate.mask.pixels) for candidate in candidates]  # all three, as our API does
         self._masks.append((body["photo"], candidates[0].mask))
         return len(self._masks) - 1, pngs[0]
@@ -71,16 +67,14 @@ class Monolith:
         flat = flatten(Layout(canvas, (layer,)))
         small = fit_to(flat, *self._engine.bucket(canvas.width, canvas.height))
         scene = Scene(product_on_grey(small), inpaint_mask(small), canny(small), Brief(**body["brief"]))
-        with self._models():
-            row = self._engine.begin(scene)
-            while not row.done:
-                self._engine.step([row])
-            [render] = self._engine.decode([row])
+        render = self._model.submit(self._paint, scene).result()
         return encode_png(composite(flat, enlarge(render.pixels, canvas), None))
 
-    def _models(self) -> threading.Lock:
-        use_threads(self._threads)  # a property of the calling thread
-        return self._lock
+    def _paint(self, scene: Scene) -> Render:
+        row = self._engine.begin(scene)
+        while not row.done:
+            self._engine.step([row])
+        return self._engine.decode([row])[0]
 
 
 def app_of(monolith: Monolith) -> FastAPI:

@@ -33,6 +33,8 @@ from packshot.settings import Settings
 ROW = Row("P3", "cached click over HTTP ÷ in-process predict_torch + the same mask encoding, ViT-B", 1.3)
 THREADS = 1  # profile laptop: decoder_threads
 POINT = (280, 200)
+AREAS_APART = 1e-4
+"""Sums in another order (packshot.models.sam_attention) turn a pixel or two of random weights' masks."""
 
 
 def main() -> int:
@@ -59,10 +61,13 @@ def main() -> int:
 
         areas = sorted(mask["area"] for mask in ours()["masks"])
         expected = sorted(areas_of(predictor, pixels))
-        if areas != expected:
-            raise SystemExit(f"parity: the masks' areas must agree, got {areas} and {expected}")
+        apart = max(abs(ours_px - theirs_px) / theirs_px for ours_px, theirs_px in zip(areas, expected, strict=True))
+        if apart > AREAS_APART:
+            raise SystemExit(
+                f"parity: the masks' areas must agree within {AREAS_APART:.2%}, got {areas} and {expected}"
+            )
         sides = interleave(ours, theirs, repeats=41)
-    return 0 if report(ROW, sides, f"areas equal: {areas}") else 1
+    return 0 if report(ROW, sides, f"areas {areas}, apart by {apart:.4%} at most") else 1
 
 
 def areas_of(predictor: SamPredictor, pixels: np.ndarray[Any, Any]) -> list[int]:

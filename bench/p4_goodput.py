@@ -8,21 +8,19 @@ batch curve on paper. In time: within 4x the mean lone scene, and within 4x the 
 from __future__ import annotations
 
 import asyncio
-import json
 import statistics
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
+from bench.harness import Row, tell
 from bench.step_simulation import SLO, STATIC_SIZES, Curve, Mix, goodput, static, trace
 from bench.step_simulation import Scene as Arrival
 from packshot.batching import MicroBatcher, RenderBatcher, knee
 from packshot.models.denoise import DiffusionEngine
-from packshot.models.device import pick_device, pick_dtype, use_threads
+from packshot.models.device import model_thread, pick_device, pick_dtype
 from packshot.models.packs import find_pack
 from packshot.settings import Settings
 from packshot.types import U8, Brief, EdgeMap, Render, Scene
@@ -76,9 +74,9 @@ async def run(arrivals: Sequence[Arrival], paint: Callable[[int], Awaitable[U8]]
 def main() -> int:
     settings = Settings()
     device = pick_device(settings.device)
-    use_threads(THREADS)
+    thread = model_thread(THREADS)
     engine = DiffusionEngine(find_pack(settings.pack, settings), device, pick_dtype(device, settings.dtype))
-    step_s = engine.step_seconds()
+    step_s = thread.submit(engine.step_seconds).result()
     curve, rows = fitted(step_s), knee(step_s)
     gain = max(count * step_s[1] / seconds for count, seconds in step_s.items())
 
@@ -94,14 +92,12 @@ def main() -> int:
 
     def ours(arrivals: Sequence[Arrival]) -> list[U8]:
         async def go() -> list[U8]:
-            batcher = RenderBatcher(engine, max_rows=rows, thread_setup=partial(use_threads, THREADS))
+            batcher = RenderBatcher(engine, max_rows=rows, thread=thread)
 
             async def paint(index: int) -> U8:
                 return (await batcher.render(scene_of(engine, arrivals[index].steps, index))).render.pixels
 
-            pictures = await run(arrivals, paint)
-            batcher.close()
-            return pictures
+            return await run(arrivals, paint)
 
         return asyncio.run(go())
 
@@ -111,15 +107,13 @@ def main() -> int:
                 partial(painted_together, engine),
                 max_batch_size=batch,
                 key=lambda scene: scene.brief.steps,
-                thread_setup=partial(use_threads, THREADS),
+                thread=thread,
             )
 
             async def paint(index: int) -> U8:
                 return (await batcher.submit(scene_of(engine, arrivals[index].steps, index))).pixels
 
-            pictures = await run(arrivals, paint)
-            batcher.close()
-            return pictures
+            return await run(arrivals, paint)
 
         return asyncio.run(go())
 
@@ -135,27 +129,14 @@ def main() -> int:
             shares[name].append(pair)
             ratios[name].append(pair[0] / max(pair[1], 1 / COUNT))
         print(f"repeat {repeat + 1}: in time {shares['mean'][-1]}, own {shares['own'][-1]}", file=sys.stderr)
-    target = {"mean": round(0.9 * gain, 2), "own": round(0.9 * gain, 2)}
-    table = Table(
-        title=f"P4: batch gain {gain:.2f}, knee {rows} rows, static batch {batch}, {COUNT} scenes, {LOAD:.0%} load"
-    )
-    for column in ("SLO", "ours", "theirs", "ratio", "target"):
-        table.add_column(column, justify="right")
+    target = round(0.9 * gain, 2)
     holds = True
     for name, values in ratios.items():
-        ratio = statistics.median(values)
-        holds &= ratio >= target[name]
-        ours_share, theirs_share = (statistics.median(pair[side] for pair in shares[name]) for side in (0, 1))
-        table.add_row(
-            f"{SLO:g}x {name} solo", f"{ours_share:.0%}", f"{theirs_share:.0%}", f"{ratio:.2f}", f"{target[name]}"
-        )
-        line = {
-            "row": f"P4-{name}", "ratio": round(ratio, 3), "target": target[name], "holds": ratio >= target[name],
-            "repeats": REPEATS, "spread": [round(min(values), 3), round(max(values), 3)], "batch_gain": round(gain, 2),
-            "parity": f"max difference {worst}/255",
-        }  # fmt: skip
-        print(json.dumps(line), flush=True)
-    Console(stderr=True).print(table)
+        sentence = f"scenes within {SLO:g}x {name} lone time ÷ static batching (0.9 x batch gain {gain:.2f})"
+        row = Row(f"P4-{name}", sentence, target, at_least=True)
+        in_time = [round(statistics.median(pair[side] for pair in shares[name]), 2) for side in (0, 1)]
+        parity = f"max difference {worst}/255"
+        holds &= tell(row, values, parity=parity, in_time=in_time, knee=rows, static_batch=batch, load=LOAD)
     return 0 if holds else 1
 
 

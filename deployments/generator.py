@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from functools import partial
 
 from ray import serve
 
@@ -17,7 +16,7 @@ from deployments.gpu import cap_share
 from deployments.meter import RayMeter
 from packshot.batching import RenderBatcher, Rendered, knee
 from packshot.director import Painted, Step
-from packshot.models.device import pick_dtype, use_threads
+from packshot.models.device import model_thread, pick_dtype
 from packshot.models.manifest import RENDER_ROLES
 from packshot.settings import Settings
 from packshot.types import U8, Brief, EdgeMap, Scene
@@ -43,6 +42,7 @@ class GeneratorDeployment:
         from packshot.models.packs import find_pack
 
         settings = Settings()
+        thread = model_thread(threads)
         device = cap_share(settings.device)
         dtype = pick_dtype(device, settings.dtype)
         loaded = find_pack(pack or settings.pack, settings)
@@ -52,9 +52,8 @@ class GeneratorDeployment:
             "device": device.type,
         }
         engine = DiffusionEngine(loaded, device, dtype)
-        use_threads(threads)
-        self._knee = knee(engine.step_seconds())
-        self._batcher = RenderBatcher(engine, max_rows=1, meter=RayMeter(), thread_setup=partial(use_threads, threads))
+        self._knee = knee(thread.submit(engine.step_seconds).result())
+        self._batcher = RenderBatcher(engine, max_rows=1, meter=RayMeter(), thread=thread)
 
     def reconfigure(self, user_config: dict[str, int]) -> None:
         """`max_rows`: rows of the networks' batch, what memory allows; no step has more than this machine's knee either."""

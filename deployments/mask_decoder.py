@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from functools import partial
 
 from ray import serve
 
@@ -16,7 +15,7 @@ from deployments.sam_encoder import Encoded
 from packshot.api.studio import Segmented
 from packshot.batching import MicroBatcher
 from packshot.imaging.codec import encode_bilevel_png
-from packshot.models.device import pick_dtype, use_threads
+from packshot.models.device import model_thread, pick_dtype
 from packshot.settings import Settings
 from packshot.store.records import NewMask
 from packshot.types import Embedding, MaskCandidate, Prompts
@@ -38,13 +37,14 @@ class MaskDecoderDeployment:
         from packshot.models.sam import load_segmenter
 
         settings = Settings()
+        thread = model_thread(threads)
         device = cap_share(settings.device)
         _, self._decoder = load_segmenter(
             find_pack(pack or settings.pack, settings), device, pick_dtype(device, settings.dtype)
         )
         self._meter = RayMeter()
         self._batcher: MicroBatcher[tuple[Embedding, Prompts], list[MaskCandidate]] = MicroBatcher(
-            self._decode_batch, max_batch_size=1, name="mask-decoder", thread_setup=partial(use_threads, threads)
+            self._decode_batch, max_batch_size=1, thread=thread
         )
 
     def reconfigure(self, user_config: dict[str, int]) -> None:

@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from ray import serve
 from ray.serve.config import RequestRouterConfig
@@ -20,7 +19,7 @@ from deployments.gpu import cap_share
 from deployments.meter import RayMeter
 from packshot.batching import MicroBatcher, SingleFlight
 from packshot.imaging.codec import read_photo
-from packshot.models.device import pick_dtype, use_threads
+from packshot.models.device import model_thread, pick_dtype
 from packshot.settings import Settings
 from packshot.store.assets import Assets
 from packshot.types import Embedding, Photo
@@ -54,6 +53,7 @@ class SamEncoderDeployment:
         from packshot.models.sam import load_segmenter
 
         settings = Settings()
+        thread = model_thread(threads)
         device = cap_share(settings.device)
         self._encoder, _ = load_segmenter(
             find_pack(pack or settings.pack, settings), device, pick_dtype(device, settings.dtype)
@@ -62,7 +62,7 @@ class SamEncoderDeployment:
         self._meter = RayMeter()
         self._cache: SingleFlight[Embedding] = SingleFlight(settings.embedding_cache_bytes, lambda kept: kept.nbytes)
         self._batcher: MicroBatcher[Photo, Embedding] = MicroBatcher(
-            self._encode_batch, max_batch_size=1, name="sam-encoder", thread_setup=partial(use_threads, threads)
+            self._encode_batch, max_batch_size=1, thread=thread
         )
 
     def reconfigure(self, user_config: dict[str, int]) -> None:

@@ -150,7 +150,10 @@ class Api:
                 height=96,
                 png=png(96, 96, shade=index),
                 verdict={"level": "ok", "findings": []},
-                recipe={"seed": claim.request["seed"] + index},
+                recipe={
+                    "seed": claim.request["seed"] + index,
+                    "timing_ms": {"queue": 1, "steps": 2 + index, "decode": 1},
+                },
             )
             for index in range(claim.request["images"])
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 from urllib.parse import quote
 
@@ -96,13 +97,20 @@ def shot_json(shot: ShotRecord) -> dict[str, Any]:
 
 
 def shot_timing(shot: ShotRecord) -> dict[str, float]:
-    """Milliseconds that a finished shot waited and was painted."""
+    """Milliseconds of a finished shot: `queue` (in the store and for room in a batch) and `render`, all of the rest.
+
+    Of a render also `begin`, `steps` and `decode`, each of the picture that took longest: a shot's pictures run together.
+    """
     if shot.status not in ENDED or shot.started_at is None or shot.finished_at is None:
         return {}
-    return {
-        "queue": (shot.started_at - shot.created_at).total_seconds() * 1000,
-        "render": (shot.finished_at - shot.started_at).total_seconds() * 1000,
-    }
+    times = [image.recipe.get("timing_ms", {}) for image in shot.images]
+    stages = {name: max(time.get(name, 0.0) for time in times) for name in dict.fromkeys(chain.from_iterable(times))}
+    in_store_ms, total_ms = (
+        (end - start).total_seconds() * 1000
+        for start, end in ((shot.created_at, shot.started_at), (shot.created_at, shot.finished_at))
+    )
+    queue_ms = in_store_ms + stages.pop("queue", 0.0)
+    return {"queue": queue_ms, "render": total_ms - queue_ms, **stages}
 
 
 def server_timing(timing_ms: dict[str, float]) -> dict[str, str]:

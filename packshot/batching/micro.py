@@ -18,8 +18,8 @@ class MicroBatcher(Generic[In, Out]):
 
     `run` is called in one thread of its own, never twice at once, and returns one value per item; a returned exception
     is raised for that item alone. When `run` raises for a batch, its items are run one by one, so that only the
-    culprit fails. An item whose caller went away before its batch started is never run. `thread_setup` runs first in
-    that thread (OpenMP's thread count is a property of the calling thread). Use it from one event loop.
+    culprit fails. An item whose caller went away before its batch started is never run. `thread`: the model's
+    (`packshot.models.device.model_thread`); a new one otherwise. Use it from one event loop.
     """
 
     def __init__(
@@ -28,14 +28,13 @@ class MicroBatcher(Generic[In, Out]):
         *,
         max_batch_size: int,
         key: Callable[[In], Hashable] = lambda item: None,
-        name: str = "model",
-        thread_setup: Callable[[], None] = lambda: None,
+        thread: ThreadPoolExecutor | None = None,
     ) -> None:
         self.max_batch_size = max_batch_size
         self._run = run
         self._key = key
         self._waiting: deque[tuple[In, asyncio.Future[Out]]] = deque()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name, initializer=thread_setup)
+        self._thread = thread or ThreadPoolExecutor(1, thread_name_prefix="model")
         self._worker: asyncio.Task[None] | None = None
         self._started_at: float | None = None
 

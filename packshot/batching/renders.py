@@ -104,7 +104,8 @@ STEP_S = 0.05
 class RenderBatcher(Generic[RowT]):
     """Render scenes, at most `max_rows` rows of the network's batch a step. Use it from one event loop.
 
-    `max_begun`: scenes that may hold memory in the engine at once; 0 = twice the rows.
+    `max_begun`: scenes that may hold memory in the engine at once; 0 = twice the rows. `thread`: the engine's
+    (`packshot.models.device.model_thread`); a new one otherwise.
     """
 
     def __init__(
@@ -115,7 +116,7 @@ class RenderBatcher(Generic[RowT]):
         max_begun: int = 0,
         policy: Policy | None = None,
         meter: Meter | None = None,
-        thread_setup: Callable[[], None] = lambda: None,
+        thread: ThreadPoolExecutor | None = None,
     ) -> None:
         self.max_rows = max_rows
         self.max_begun = max_begun
@@ -123,7 +124,7 @@ class RenderBatcher(Generic[RowT]):
         self._policy = policy or Policy()
         self._meter = meter or NoMeter()
         self._jobs: list[_Job[RowT]] = []
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="engine", initializer=thread_setup)
+        self._thread = thread or ThreadPoolExecutor(1, thread_name_prefix="model")
         self._worker: asyncio.Task[None] | None = None
         self._started_at: float | None = None
         self._step_s = STEP_S

@@ -166,7 +166,9 @@ def _finish(index: int, flat: Flat, request: dict[str, Any], look: Look, painted
     picture = composite(flat, scene, _shadow(flat, request))
     verdict = look(picture, enlarged_by=enlarged_by)
     verdict = Verdict((*verdict.findings, *painted.render.findings))
-    return _image(index, painted.render.seed, picture, verdict, _recipe(request, painted.render.seed, painted.recipe))
+    took = {"timing_ms": {name: round(spent, 1) for name, spent in painted.timing_ms.items()}}
+    recipe = _recipe(request, painted.render.seed, painted.recipe | took)
+    return _image(index, painted.render.seed, picture, verdict, recipe)
 
 
 def _plain(flat: Flat, request: dict[str, Any], look: Look) -> list[NewImage]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from packshot.errors import PackRefused
@@ -20,6 +21,19 @@ def use_threads(threads: int) -> None:
 
     if threads:
         torch.set_num_threads(threads)
+
+
+def model_thread(threads: int) -> ThreadPoolExecutor:
+    """The one thread that calls a process's model; so many of torch's threads work for it (0 = torch's own choice).
+
+    Call this before the model is built, and let no other thread run kernels: every thread that does gets a pool of its own,
+    and with more pools than cores libgomp's threads sleep between kernels instead of spinning (a step of the embedded
+    pack: 110 instead of 75 ms).
+    """
+    import torch
+
+    torch.set_num_threads(1)  # the calling thread's kernels need no pool
+    return ThreadPoolExecutor(1, thread_name_prefix="model", initializer=use_threads, initargs=(threads,))
 
 
 def pick_device(wanted: str = "auto") -> torch.device:

@@ -83,6 +83,15 @@ def test_the_same_request_gives_the_same_bytes(http, shot_of):
     assert pictures[0] == pictures[1]
 
 
+def test_server_timing_tells_the_stages(http, shot_of):
+    answer = http.post("/v1/shots", json=shot_of(seed=12), headers={"Prefer": "wait=60"})
+    told = {
+        name: float(ms) for name, ms in (part.split(";dur=") for part in answer.headers["server-timing"].split(", "))
+    }
+    assert list(told) == ["queue", "render", "begin", "steps", "decode"]
+    assert told["begin"] + told["steps"] + told["decode"] <= told["render"]
+
+
 def test_events_tell_the_way_to_the_end(http, shot_of):
     shot = http.post("/v1/shots", json=shot_of(steps=12)).json()
     names = []

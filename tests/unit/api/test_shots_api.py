@@ -163,7 +163,9 @@ def test_prefer_wait_holds_the_answer_until_done(api):
     worker.join()
     assert (answer.status_code, answer.json()["status"]) == (200, "done")
     assert answer.headers["preference-applied"] == "wait=20"
-    assert {"queue", "render"} == {part.split(";")[0] for part in answer.headers["server-timing"].split(", ")}
+    told = dict(part.split(";dur=") for part in answer.headers["server-timing"].split(", "))
+    assert list(told) == ["queue", "render", "steps", "decode"]
+    assert float(told["steps"]) == 1 + len(answer.json()["images"])
 
 
 def test_prefer_wait_falls_back_to_202_and_does_not_cancel(api):

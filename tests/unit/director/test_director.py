@@ -42,7 +42,7 @@ class Painter:
                 raise self.faults.pop(0)
             yield Step(brief.steps, brief.steps, np.zeros((8, 8, 3), np.uint8))
             told = (Finding("prompt", "ok", "read"),)
-            yield Painted(Render(np.full_like(product, 90), brief.seed, told), {"dtype": "float32"}, {})
+            yield Painted(Render(np.full_like(product, 90), brief.seed, told), {"dtype": "float32"}, {"steps": 12.34})
         finally:
             self.closed += 1
 
@@ -95,6 +95,7 @@ async def test_a_shot_becomes_its_images(store, settings, request_of):
     assert done.status == "done"
     assert [(image.index, image.seed) for image in done.images] == [(0, 5), (1, 6)]
     assert done.images[0].recipe["dtype"] == "float32"
+    assert done.images[0].recipe["timing_ms"] == {"steps": 12.3}
     assert done.images[0].recipe["request"]["seed"] == 5
     picture = read_png(store.assets.get(done.images[0].asset_key))
     assert picture.shape == (128, 128, 3)

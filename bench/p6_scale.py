@@ -1,0 +1,173 @@
+"""P6: two generator replicas against one, and eight replicas of a sleeping model against one.
+
+The first is held against the machine too: what two bare processes paint against one, since two cores are seldom twice one
+(shared caches, shared clock). A replica has one thread; every side has scenes enough waiting that no step goes unshared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import statistics
+import time
+from typing import Any
+
+import numpy as np
+import ray
+from ray import serve
+from ray.serve.handle import DeploymentHandle
+
+from bench.harness import Row, tell
+from cluster.local import ENVIRONMENT
+from deployments.generator import GeneratorDeployment
+from packshot.director import Painted
+from packshot.models.denoise import DiffusionEngine
+from packshot.models.device import use_threads
+from packshot.models.packs import find_pack
+from packshot.settings import Settings
+from packshot.types import Brief, EdgeMap, Scene
+
+REPLICAS = Row("P6-replicas", "2 one-thread generators ÷ 1, of linear", 0.90, at_least=True)
+MACHINE = Row("P6-machine", "2 one-thread generators ÷ 1, of what two bare processes gain", 0.90, at_least=True)
+SLEEPING = Row("P6-sleeping", "8 replicas of a sleeping model ÷ 1, of linear", 0.95, at_least=True)
+REPEATS, SCENES, STEPS = 5, 8, 10
+SLEEP_S, SLEEPERS, NAPS = 0.1, 8, 12
+
+
+def scene(width: int, height: int, seed: int) -> Scene:
+    """A grey picture to paint all over, without guidance."""
+    repaint = np.full((height, width), 255, np.uint8)
+    brief = Brief("on a marble table", seed=seed, steps=STEPS, guidance_scale=1.0)
+    return Scene(np.full((height, width, 3), 128, np.uint8), repaint, EdgeMap(repaint // 2), brief)
+
+
+@serve.deployment(ray_actor_options={"num_cpus": 0}, max_ongoing_requests=4)
+class Sleeper:
+    """A model that takes SLEEP_S for each request, one at a time."""
+
+    def __init__(self) -> None:
+        self._model = asyncio.Lock()
+
+    async def __call__(self) -> None:
+        async with self._model:
+            await asyncio.sleep(SLEEP_S)
+
+
+@serve.deployment(ray_actor_options={"num_cpus": 0})
+class Caller:
+    """Sends the load from inside the cluster, as the director does."""
+
+    def __init__(self, callee: DeploymentHandle) -> None:
+        self._callee = callee
+
+    async def paint(self, count: int) -> float:
+        """Pictures a second."""
+        width, height = find_pack("mini", Settings()).manifest.native_px
+
+        async def one(seed: int) -> None:
+            asked = scene(width, height, seed)
+            stream = self._callee.options(stream=True).paint.remote(
+                asked.product, asked.inpaint_mask, asked.edge_map, asked.brief, True, False
+            )
+            async for update in stream:
+                if isinstance(update, Painted):
+                    return
+
+        started_at = time.perf_counter()
+        await asyncio.gather(*(one(seed) for seed in range(count)))
+        return count / (time.perf_counter() - started_at)
+
+    async def nap(self, count: int, at_once: int) -> float:
+        """Requests a second, `at_once` of them on their way."""
+        room = asyncio.Semaphore(at_once)
+
+        async def one() -> None:
+            async with room:
+                await self._callee.remote()
+
+        started_at = time.perf_counter()
+        await asyncio.gather(*(one() for _ in range(count)))
+        return count / (time.perf_counter() - started_at)
+
+
+def bare(count: int, ready: Any, go: Any, rates: Any) -> None:
+    """A process of its own: the engine with one thread, four rows a step."""
+    use_threads(1)
+    engine = DiffusionEngine(find_pack("mini", Settings()))
+    width, height = engine.native
+    for _ in range(REPEATS + 1):
+        ready.put(True)
+        go.acquire()
+        started_at = time.perf_counter()
+        for first in range(0, count, 4):
+            rows = [engine.begin(scene(width, height, first + seed)) for seed in range(4)]
+            while not rows[0].done:
+                engine.step(rows)
+            engine.decode(rows)
+        rates.put(count / (time.perf_counter() - started_at))
+
+
+def bare_rates(processes: int) -> list[float]:
+    """Pictures a second of so many bare processes together, one figure a repeat."""
+    spawn = multiprocessing.get_context("spawn")
+    ready, rates, go = spawn.Queue(), spawn.Queue(), spawn.Semaphore(0)
+    workers = [spawn.Process(target=bare, args=(SCENES, ready, go, rates)) for _ in range(processes)]
+    for worker in workers:
+        worker.start()
+    found = []
+    for _ in range(REPEATS + 1):
+        for _ in workers:
+            ready.get()
+        for _ in workers:
+            go.release()
+        found.append(sum(rates.get() for _ in workers))
+    for worker in workers:
+        worker.join()
+    return found[1:]  # the first warms up
+
+
+def main() -> int:
+    """Measure and report."""
+    one, two = bare_rates(1), bare_rates(2)
+    gain = statistics.median(two) / statistics.median(one)
+    ray.init(
+        address="local", num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False,
+        runtime_env={"env_vars": {**ENVIRONMENT}},
+    )  # fmt: skip
+    serve.start(proxy_location="Disabled")
+    try:
+        painters, sleepers = {}, {}
+        for count in (1, 2):
+            generator = GeneratorDeployment.options(  # type: ignore[attr-defined]
+                autoscaling_config=None, num_replicas=count, ray_actor_options={"num_cpus": 0}
+            )
+            name = f"paint{count}"
+            painters[count] = serve.run(
+                Caller.bind(generator.bind("mini", 1)),  # type: ignore[attr-defined]
+                name=name,
+                route_prefix=None,
+            )
+        for count in (1, SLEEPERS):
+            app = Caller.bind(Sleeper.options(num_replicas=count).bind())  # type: ignore[attr-defined]
+            sleepers[count] = serve.run(app, name=f"nap{count}", route_prefix=None)
+        linear, asleep = [], []
+        for repeat in range(REPEATS + 1):
+            rates = {count: painters[count].paint.remote(SCENES * count).result() for count in (1, 2)}
+            naps = {count: sleepers[count].nap.remote(NAPS * count, 3 * count).result() for count in (1, SLEEPERS)}
+            if repeat:  # the first warms up
+                linear.append(rates[2] / rates[1] / 2)
+                asleep.append(naps[SLEEPERS] / naps[1] / SLEEPERS)
+    finally:
+        serve.shutdown()  # type: ignore[no-untyped-call]
+        ray.shutdown()
+    parity = f"{SCENES} scenes of {STEPS} steps a replica"
+    holds = [
+        tell(REPLICAS, linear, parity=parity, bare_gain=round(gain, 3)),
+        tell(MACHINE, [2 * ratio / gain for ratio in linear], parity=parity),
+        tell(SLEEPING, asleep, parity=f"{SLEEP_S} s a request"),
+    ]
+    return 0 if all(holds) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

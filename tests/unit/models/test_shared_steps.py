@@ -1,0 +1,150 @@
+"""The batcher and the engine together: mixed requests in company against each of them alone."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from packshot.batching import RenderBatcher
+from packshot.errors import BadInput, EngineFailed
+from packshot.models.denoise import Denoising, DiffusionEngine
+from packshot.models.manifest import read_manifest
+from packshot.models.packs import Pack, find_pack
+from packshot.settings import Settings
+from packshot.types import U8, Brief, EdgeMap, Scene
+from tests.tiny_pack import build_tiny_pack
+
+AT_ONCE, MAX_ROWS = 7, 6
+BOUND = 1
+"""Of 255, in fp32 (the contract's bound)."""
+NOT_NUMBERS, REFUSED = 13, 14
+
+
+class Engine(DiffusionEngine):
+    """Gives the scene of seed NOT_NUMBERS latents that are not."""
+
+    def begin(self, scene: Scene) -> Denoising:
+        row = super().begin(scene)
+        if scene.brief.seed == NOT_NUMBERS:
+            row.latents = row.latents * torch.nan
+        return row
+
+
+def mixed(pack: Pack, count: int, max_steps: int) -> list[Scene]:
+    """Every size, step count, one or two rows, control scale and window, prompt and seed, by a fixed seed."""
+    dice = random.Random(0)
+    prompts = ("on a marble table, soft light", "on wood", "", "on sand, night city lights")
+    scenes = []
+    for index in range(count):
+        width, height = dice.choice(pack.manifest.buckets)
+        repaint = np.zeros((height, width), np.uint8)
+        repaint[dice.randrange(height // 2) :, dice.randrange(width // 2) :] = 255
+        product = np.full((height, width, 3), dice.randrange(256), np.uint8)
+        start = dice.choice((0.0, 0.25))
+        brief = Brief(
+            dice.choice(prompts),
+            negative_prompt=dice.choice(("", "blurry")),
+            seed=1000 + index,
+            steps=dice.randint(1, max_steps),
+            guidance_scale=dice.choice((1.0, 1.5, 2.0, 4.0)),
+            control_scale=dice.choice((0.0, 0.5, 1.0)),
+            control_start=start,
+            control_end=dice.choice((start, 0.75, 1.0)),
+        )
+        scenes.append(Scene(product, repaint, EdgeMap(repaint // 2), brief))
+    return scenes
+
+
+def alone(engine: DiffusionEngine, scene: Scene) -> U8:
+    row = engine.begin(scene)
+    while not row.done:
+        engine.step([row])
+    return engine.decode([row])[0].pixels
+
+
+async def together(engine: DiffusionEngine, scenes: Sequence[Scene]) -> tuple[list[U8 | BaseException], list[int]]:
+    """Everything that came of the scenes, AT_ONCE on their way; every ninth is cancelled after its first step."""
+    room, shared = asyncio.Semaphore(AT_ONCE), []
+    batcher = RenderBatcher(engine, max_rows=MAX_ROWS)
+    step = engine.step
+
+    def counted(rows: Sequence[Denoising]) -> None:
+        shared.append(len(rows))
+        step(rows)
+
+    engine.step = counted  # type: ignore[method-assign]
+
+    async def one(index: int, scene: Scene) -> U8:
+        async with room:
+            stepped = asyncio.Event()
+            work = asyncio.create_task(batcher.render(scene, lambda *_: stepped.set(), interactive=index % 3 > 0))
+            if index % 9 == 8:
+                await asyncio.wait([work, asyncio.create_task(stepped.wait())], return_when=asyncio.FIRST_COMPLETED)
+                work.cancel()
+            return (await work).render.pixels
+
+    found = await asyncio.gather(*(one(*each) for each in enumerate(scenes)), return_exceptions=True)
+    batcher.close()
+    engine.step = step  # type: ignore[method-assign]
+    return list(found), shared
+
+
+async def check(engine: DiffusionEngine, pack: Pack, count: int, max_steps: int) -> None:
+    scenes = mixed(pack, count, max_steps)
+    for seed in (NOT_NUMBERS, REFUSED):  # in the midst of the others
+        brief = Brief("on wood", seed=seed, steps=5 if seed == NOT_NUMBERS else 10**6)
+        scenes[count // 2 + seed % 2] = Scene(scenes[0].product, scenes[0].inpaint_mask, scenes[0].edge_map, brief)
+    found, shared = await together(engine, scenes)
+    assert sum(shared) > 1.5 * len(shared), "most steps are shared"
+    checked = 0
+    for index, (scene, made) in enumerate(zip(scenes, found, strict=True)):
+        if scene.brief.seed in (NOT_NUMBERS, REFUSED):
+            assert isinstance(made, EngineFailed if scene.brief.seed == NOT_NUMBERS else BadInput)
+        elif index % 9 == 8 and isinstance(made, asyncio.CancelledError):
+            continue
+        else:
+            assert isinstance(made, np.ndarray), made
+            assert np.abs(made.astype(int) - alone(engine, scene).astype(int)).max() <= BOUND, scene.brief
+            checked += 1
+    assert checked > 0.8 * count
+
+
+async def test_mixed_requests_in_company_equal_themselves_alone(tmp_path: Path) -> None:
+    folder = build_tiny_pack(tmp_path / "tiny")
+    pack = Pack(read_manifest(folder / "manifest.yaml"), folder, Settings())
+    torch.set_num_threads(1)
+    await check(Engine(pack), pack, count=60, max_steps=12)
+
+
+@pytest.mark.soak
+async def test_two_hundred_mixed_requests_of_the_embedded_pack() -> None:
+    pack = find_pack("mini", Settings())
+    torch.set_num_threads(2)
+    await check(Engine(pack), pack, count=200, max_steps=12)
+
+
+@pytest.mark.soak
+async def test_memory_is_flat_over_a_thousand_requests() -> None:
+    pack = find_pack("mini", Settings())
+    torch.set_num_threads(2)
+    batcher = RenderBatcher(DiffusionEngine(pack), max_rows=8)
+    scenes = mixed(pack, 250, max_steps=2)
+    room, me = asyncio.Semaphore(AT_ONCE), psutil.Process()
+
+    async def one(scene: Scene) -> None:
+        async with room:
+            await batcher.render(scene)
+
+    held_mb = []
+    for _ in range(4):
+        await asyncio.gather(*(one(scene) for scene in scenes))
+        held_mb.append(me.memory_info().rss / 1e6)
+    batcher.close()
+    assert held_mb[-1] - held_mb[0] < 25, held_mb
