@@ -164,7 +164,7 @@ def test_prefer_wait_holds_the_answer_until_done(api):
     assert (answer.status_code, answer.json()["status"]) == (200, "done")
     assert answer.headers["preference-applied"] == "wait=20"
     told = dict(part.split(";dur=") for part in answer.headers["server-timing"].split(", "))
-    assert list(told) == ["queue", "render", "steps", "decode"]
+    assert set(told) == {"queue", "render", "steps", "decode"}
     assert float(told["steps"]) == 1 + len(answer.json()["images"])
 
 
