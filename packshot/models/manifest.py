@@ -109,6 +109,15 @@ class RoleSpec(_Strict):
     files: dict[str, FileSpec] = Field(default_factory=dict)
     control_channels: tuple[ControlChannel, ...] = ("canny", "canny", "canny")
 
+    @field_validator("class_name", mode="before")
+    @classmethod
+    def _steps_can_be_shared(cls, name: object) -> object:
+        shared = CLASSES_OF_ROLE["scheduler"]
+        if isinstance(name, str) and name.endswith("Scheduler") and name not in shared:
+            rule = "a scheduler must take a step with one call of the networks, so that requests can share it"
+            raise ValueError(f"{rule}; take one of {', '.join(shared)}, got {name}")
+        return name
+
     @field_validator("files")
     @classmethod
     def _paths_stay_inside(cls, files: dict[str, FileSpec]) -> dict[str, FileSpec]:
