@@ -10,6 +10,7 @@ import asyncio
 import contextvars
 import logging
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,7 @@ class GraphStudio:
         self._app = serve.get_replica_context().app_name
         self._calls: set[asyncio.Task[None]] = set()
         self._ready_at = 0.0
+        self._end = asyncio.Event()
 
     async def ready(self) -> bool:
         if time.monotonic() - self._ready_at < READY_FOR_S:
@@ -128,6 +130,14 @@ class GraphStudio:
             await self._director.run_next.remote()
         except Exception as error:  # noqa: BLE001 - the shot is in the store: the director's poll finds it
             log.warning("a shot's run ended in %r; the store knows where it stands", told(error))
+        finally:
+            self._end.set()
+            self._end = asyncio.Event()
+
+    async def some_end(self, timeout_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._end.wait()
 
     def engines(self) -> list[dict[str, Any]]:
         return [self._manifest.summary()]

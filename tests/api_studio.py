@@ -84,6 +84,9 @@ class BoxStudio:
     def submitted(self) -> None:
         self.told += 1
 
+    async def some_end(self, timeout_s: float) -> None:
+        await asyncio.sleep(min(timeout_s, 0.02))
+
     def engines(self) -> list[dict[str, Any]]:
         return ENGINES
 

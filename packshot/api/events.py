@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-import anyio
 from fastapi import APIRouter, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
@@ -69,7 +68,7 @@ async def _follow(
     for event in first:
         yield event
     while progress.live:
-        await anyio.sleep(POLL_S)
+        await services.studio.some_end(POLL_S)
         records = await in_thread(services.store.watch, tenant_id, sorted(progress.live))
         progress.live &= {record.id for record in records}  # a deleted shot says nothing more
         for record in records:

@@ -6,7 +6,6 @@ import re
 import time
 from typing import Any, get_args
 
-import anyio
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
@@ -23,7 +22,8 @@ router = APIRouter(prefix="/v1/shots", tags=["shots"])
 
 PAGE = 50
 MAX_WAIT_S = 120.0
-WAIT_POLL_S = 0.05
+WAIT_POLL_S = 0.25
+"""Between looks at a shot that is waited for; an end that this process hears of is looked at at once."""
 """How often a held answer looks for its end: half of it is what waiting adds to a shot."""
 STATUSES: tuple[Status, ...] = get_args(Status)
 
@@ -76,7 +76,7 @@ async def _ended(services: Services, tenant_id: str, shot: ShotRecord, wait_s: f
     """The shot once it has ended, or as it stands after `wait_s`. Whoever stops waiting stops nothing else."""
     give_up_at = time.monotonic() + wait_s
     while shot.status not in ENDED and (left_s := give_up_at - time.monotonic()) > 0:
-        await anyio.sleep(min(WAIT_POLL_S, left_s))
+        await services.studio.some_end(min(WAIT_POLL_S, left_s))
         shot = await in_thread(services.store.shot, tenant_id, shot.id)
     return shot
 

@@ -32,6 +32,10 @@ class Studio(Protocol):
         """Say that a shot was committed to the store; returns at once, outlives the request that called it."""
         ...
 
+    async def some_end(self, timeout_s: float) -> None:
+        """Until a shot that was `submitted` here has ended, whichever, or the time is up: when to look at the store again."""
+        ...
+
     def engines(self) -> list[dict[str, Any]]:
         """The packs and engines served, with native sizes, limits and sampling defaults."""
         ...
