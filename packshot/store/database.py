@@ -105,6 +105,8 @@ def _begin_sqlite(connection: Connection) -> None:
     # Immediate: a transaction that will write takes the lock first, so it never fails half-way on a stale snapshot.
     reading = connection.get_execution_options().get("packshot_read", False)
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+    if not reading:  # until this transaction ends: a photo's row is written before its asset's
+        connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
 
 
 @contextmanager

@@ -49,12 +49,11 @@ class Photos(Ledger):
                 row = connection.execute(again).first()
                 if row is not None:
                     return _photo_record(row)
-                self._hold(connection, [asset_key], files)
                 new = insert(connection, photo).values(row_values)
                 row = connection.execute(new.on_conflict_do_nothing().returning(*photo.c)).first()
                 if row is not None:
+                    self._hold(connection, [asset_key], files)
                     return _photo_record(row)
-                self._drop(connection, [asset_key])
         raise Unavailable("not_ready", "the same photo is being added and deleted at once; try again")
 
     def photo(self, tenant_id: str, photo_id: str) -> PhotoRecord:

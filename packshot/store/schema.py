@@ -27,8 +27,8 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISION = "0001"
-"""The migration that makes the tables below."""
+REVISION = "0002"
+"""The last of the migrations that make the tables below."""
 
 
 class Now(FunctionElement[float]):
@@ -106,7 +106,8 @@ photo = Table(
     Column("format", String(16), nullable=False),
     Column("bytes", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
-    Column("asset_key", ForeignKey("asset.key"), nullable=False),
+    # Deferred, so that an upload takes its lock on the photo before the one on the asset, as a deletion does.
+    Column("asset_key", ForeignKey("asset.key", deferrable=True, initially="DEFERRED"), nullable=False),
     Column("created_at", Double, nullable=False),
     Column("used_at", Double, nullable=False),  # last upload or mask: retention counts from here
     UniqueConstraint("tenant_id", "sha256"),

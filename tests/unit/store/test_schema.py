@@ -26,7 +26,10 @@ from packshot.store.store import Store
 def test_the_migrations_end_at_the_tables_of_the_code(store: Store) -> None:
     assert ScriptDirectory(str(FOLDER)).get_heads() == [REVISION]
     with store.read() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        # SQLite defers this one by a pragma: its tables are never rebuilt for it.
+        by_pragma = "fk_photo_asset_key" if connection.dialect.name == "sqlite" else None
+        options = {"include_object": lambda thing, name, *rest: name != by_pragma}
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
 
 
 def test_a_schema_of_a_newer_version_is_refused(store: Store, settings: Settings) -> None:
