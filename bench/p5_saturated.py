@@ -36,7 +36,7 @@ from packshot.models.packs import find_pack
 from packshot.settings import Settings
 
 CLIENTS, SHOTS, REPEATS, THREADS = 6, 12, 5, 2
-STEPS, GUIDANCE, CONTROL, SIDE_PX = 12, 2.0, 0.8, 512
+STEPS, GUIDANCE, CONTROL, SIDE_PX = 12, 2.0, 0.8, 256
 PROMPT = "on a marble table, soft light"
 LAYER = {"x": 0.5, "y": 0.55, "scale": 0.6}
 CLICK_EVERY_S = 0.5

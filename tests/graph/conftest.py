@@ -68,7 +68,7 @@ def shot_of(cup):
 def finished(http):
     """Wait until each shot has ended; they as they stand then."""
 
-    def wait(ids, timeout_s=90.0):
+    def wait(ids, timeout_s=240.0):
         give_up_at = time.monotonic() + timeout_s
         while True:
             shots = [http.get(f"/v1/shots/{shot}").json() for shot in ids]

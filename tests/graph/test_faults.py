@@ -2,36 +2,46 @@
 
 import os
 import signal
+import time
 
+import httpx
 import pytest
 
+EVERY = ("generator", "sam_encoder", "director", "gateway")
+RECOVERY_S = 400.0
+"""Serve starts the dead again and twenty shots are painted: a minute on two idle cores, several on busy ones."""
 
-@pytest.mark.timeout(240)
-@pytest.mark.parametrize("victim", ["generator", "sam_encoder", "director", "gateway"])
-def test_twenty_shots_survive_the_death_of_a_replica(http, shot_of, finished, replica_pids, victim):
+
+@pytest.mark.timeout(RECOVERY_S + 60)
+@pytest.mark.parametrize(
+    "victims",
+    [EVERY, *(pytest.param((one,), marks=pytest.mark.soak) for one in EVERY)],
+    ids="+".join,
+)
+def test_twenty_shots_survive_the_death_of_their_replicas(http, shot_of, finished, replica_pids, victims):
     accepted = [http.post("/v1/shots", json=shot_of(seed=seed, steps=4)).json()["id"] for seed in range(20)]
-    (pid,) = replica_pids()[victim]
-    os.kill(pid, signal.SIGKILL)
-    wait_for_another(http, replica_pids, victim, pid)
-    ended = finished(accepted, timeout_s=200)
+    give_up_at = time.monotonic() + RECOVERY_S
+    before = replica_pids()
+    dead = {victim: before[victim] for victim in victims}
+    for pids in dead.values():
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+    wait_for_others(http, replica_pids, dead, give_up_at)
+    ended = finished(accepted, timeout_s=give_up_at - time.monotonic())
     assert [(shot["status"], shot.get("error")) for shot in ended] == [("done", None)] * 20
     assert [len(shot["images"]) for shot in ended] == [1] * 20
     assert len({image["id"] for shot in ended for image in shot["images"]}) == 20
 
 
-def wait_for_another(http, replica_pids, victim, dead):
-    import time
-
-    import httpx
-
-    give_up_at = time.monotonic() + 60
+def wait_for_others(http, replica_pids, dead, give_up_at):
+    """Until each deployment has a replica that is not one of the `dead`, and the gateway answers."""
     while time.monotonic() < give_up_at:
-        pids = replica_pids().get(victim, [])
-        if pids and dead not in pids:
+        now = replica_pids()
+        if all(set(now.get(name, ())) - set(pids) for name, pids in dead.items()):
             try:
                 if http.get("/readyz").status_code == 200:
                     return
             except httpx.TransportError:
                 pass
         time.sleep(0.25)
-    raise AssertionError(f"no new {victim} in 60 s: {pids}")
+    raise AssertionError(f"no other replicas within {RECOVERY_S:.0f} s: {dead} died, {replica_pids()} live")

@@ -20,7 +20,7 @@ def test_the_curl_session_makes_a_picture(url, tmp_path):
     (tmp_path / "out/demo").mkdir(parents=True)
     (tmp_path / "out/demo/coffee.png").write_bytes(encode_png(skimage.data.coffee()))
     script = "set -euo pipefail\n" + session.replace("http://127.0.0.1:8000", url)
-    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=90)
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
     assert read_png((tmp_path / "picture.png").read_bytes()).shape == (1024, 1024, 3)
 
