@@ -29,6 +29,8 @@ ENVIRONMENT = {
     "RAY_DEDUP_LOGS": "0",
     # Ray runs its workers at nice 15: on a busy machine a click would wait for everything else.
     "RAY_worker_niceness": "0",
+    # Threads that spin while they wait take the cores that a click, or the user's other programs, need.
+    "OMP_WAIT_POLICY": "passive",
     # A busy laptop may take longer than Ray's 30 s to start a node.
     "RAY_raylet_start_wait_time_s": "120",
 }
