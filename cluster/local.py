@@ -48,8 +48,9 @@ def serving(
     """Start Ray and the application of a profile here; yields the base URL; ends both on the way out.
 
     `settings`: more `PACKSHOT_*` for the replicas. `port` 0 takes a free one. Raises BadInput when
-    the port is taken, Unavailable when the application does not start.
+    the profile is for several nodes or the port is taken, Unavailable when the application does not start.
     """
+    machine = profile.machine
     port = port or _free_port(host)
     _require_free(host, port)
 
@@ -65,9 +66,9 @@ def serving(
     with _environment({**ENVIRONMENT, **(settings or {})}):
         ray.init(
             address="local",
-            num_cpus=int(profile.local.cpus),
+            num_cpus=int(machine.cpus),
             num_gpus=0 if profile.device == "cpu" else None,
-            object_store_memory=profile.local.object_store_mib * MIB,
+            object_store_memory=machine.object_store_mib * MIB,
             include_dashboard=False,
             _node_ip_address="127.0.0.1",  # Ray still binds some ports to every address; its token guards them
             log_to_driver=not quiet,

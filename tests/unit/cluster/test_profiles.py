@@ -8,6 +8,8 @@ from cluster.profiles import DEPLOYMENTS, GPU_STAGES, MAX_DEVICE_SHARE, Profile,
 from cluster.render import serve_config
 from packshot.errors import BadInput
 
+MACHINE = {"machine": {"cpus": 2, "memory_gib": 4}}
+
 
 @pytest.mark.parametrize("name", profile_names())
 def test_a_shipped_profile_renders_to_a_config_that_serve_gives_back(name):
@@ -39,6 +41,7 @@ def test_the_one_gpu_profile_fits_every_model_on_one_device():
         (
             {
                 "device": "cuda",
+                "pools": {"machine": {"cpus": 2, "memory_gib": 4, "gpus": 1, "gpu": "L4"}},
                 "stages": {stage: {"gpu_share": 0.4} for stage in GPU_STAGES},
             },
             "GPU shares must sum to ≤ 0.95 per device, got 1.200",
@@ -47,20 +50,22 @@ def test_the_one_gpu_profile_fits_every_model_on_one_device():
 )
 def test_a_faulty_profile_is_refused_with_its_reason(tmp_path, change, reason):
     file = tmp_path / "mine.yaml"
-    file.write_text(yaml.safe_dump({"name": "mine", "sentence": "x", "device": "cpu", **change}))
+    file.write_text(yaml.safe_dump({"name": "mine", "sentence": "x", "device": "cpu", "pools": MACHINE, **change}))
     with pytest.raises(BadInput, match=reason) as refused:
         load_profile(str(file))
     assert refused.value.code == "bad_usage"
 
 
 def test_an_unknown_profile_names_those_there_are():
-    with pytest.raises(BadInput, match="laptop, one-gpu"):
+    with pytest.raises(BadInput, match="laptop, node, one-gpu, production"):
         load_profile("mainframe")
 
 
 def test_a_profile_of_ones_own_loads_by_path(tmp_path):
     file = tmp_path / "mine.yaml"
-    file.write_text("{name: mine, sentence: x, device: cpu, stages: {generator: {tunables: {max_rows: 2}}}}")
+    file.write_text(
+        "{name: mine, sentence: x, device: cpu, pools: {machine: {cpus: 2, memory_gib: 4}}, stages: {generator: {tunables: {max_rows: 2}}}}"
+    )
     profile = load_profile(str(file))
     assert isinstance(profile, Profile)
     assert serve_config(profile)["applications"][0]["deployments"] == [
