@@ -12,11 +12,13 @@ from typing import Literal, get_args
 
 @dataclass(frozen=True)
 class Gpu:
-    """`memory_gib`: total memory as CUDA reports it. `bf16_tflops`: dense matrix arithmetic, the datasheet's peak."""
+    """`memory_gib`: total memory as CUDA reports it. Datasheet's peaks: `bf16_tflops`, dense matrix arithmetic with sums in
+    fp32, and `memory_gb_s`, 10^9 bytes a second."""
 
     name: str
     memory_gib: float
     bf16_tflops: float
+    memory_gb_s: float
 
 
 GpuName = Literal["RTX3090", "RTX4090", "A10G", "L4", "L40S", "A100", "H100", "H200"]
@@ -24,17 +26,19 @@ GpuName = Literal["RTX3090", "RTX4090", "A10G", "L4", "L40S", "A100", "H100", "H
 GPUS: dict[str, Gpu] = {
     gpu.name: gpu
     for gpu in (
-        Gpu("RTX3090", 23.5, 71.2),
-        Gpu("RTX4090", 23.5, 165.2),
-        Gpu("A10G", 22.0, 70.0),
-        Gpu("L4", 22.0, 121.0),
-        Gpu("L40S", 44.3, 362.0),
-        Gpu("A100", 79.1, 312.0),
-        Gpu("H100", 79.1, 989.0),
-        Gpu("H200", 139.7, 989.0),
+        Gpu("RTX3090", 23.5, 71.2, 936),
+        Gpu("RTX4090", 23.5, 165.2, 1008),
+        Gpu("A10G", 22.0, 70.0, 600),
+        Gpu("L4", 22.0, 121.0, 300),
+        Gpu("L40S", 44.3, 362.0, 864),
+        Gpu("A100", 79.1, 312.0, 2039),
+        Gpu("H100", 79.1, 989.0, 3350),
+        Gpu("H200", 139.7, 989.0, 4800),
     )
 }
-"""Datasheets of 2026-11; the memory is the least that drivers were seen to report. A100: the one of 80 GB."""
+"""Makers' datasheets; memory: the least of "total capacity" in PyTorch's out-of-memory messages that people published, looked
+up on 2026-11-21 (L4 and A10G 22.03, L40S 44.34, A100 and H100 79.14, H200 139.72, RTX 3090 and 4090 23.52 GiB), rounded down.
+A100: the one of 80 GB."""
 
 assert set(GPUS) == set(get_args(GpuName))
 

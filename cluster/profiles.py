@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cluster.gpus import GPUS, Gpu, GpuName
+from cluster.packing import MAX_DEVICE_SHARE
 from packshot.errors import BadInput
 
 StageName = Literal["gateway", "sam_encoder", "mask_decoder", "canny", "generator", "director"]
@@ -28,8 +29,6 @@ TUNABLES: dict[StageName, tuple[str, ...]] = {
     "generator": ("max_rows",),
 }
 """What each deployment's `reconfigure` reads: all of them or none, since Serve replaces a user_config as a whole."""
-MAX_DEVICE_SHARE = 0.95
-"""The rest of a device is left to what no plan knows: fragmentation, other processes' contexts."""
 
 
 class Strict(BaseModel):

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from cluster.gpu import check_profile
 from cluster.profiles import Profile, Replicas, Stage, StageName
+from packshot.settings import Settings
 
 APPLICATION = "packshot"
 POOL_LABEL = "packshot/pool"
@@ -16,8 +18,13 @@ GIB = 1024**3
 
 
 def serve_config(profile: Profile, *, host: str = "127.0.0.1", port: int = 8000) -> dict[str, Any]:
-    """The Serve config of a profile, checked by Serve's own schema: what it takes is what it gives back."""
+    """The Serve config of a profile, checked by Serve's own schema: what it takes is what it gives back.
+
+    Raises BadInput or PackRefused for a profile whose pack does not hold on its GPUs (cluster/gpu.py).
+    """
     from ray.serve.schema import ServeDeploySchema
+
+    check_profile(profile, Settings())
 
     config: dict[str, Any] = {
         "proxy_location": "EveryNode",
