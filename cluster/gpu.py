@@ -151,12 +151,12 @@ def _refuse_small_share(
         raise BadInput(
             "bad_usage",
             f"a replica must fit {MAX_DEVICE_SHARE} of a device: {one.stage} of pack {manifest.name} with {key} {one.batch} needs "
-            f"{one.told()}, a device of {device_gib:g} GiB gives {MAX_DEVICE_SHARE * device_gib:.2f}; take a larger GPU{smaller}",
+            f"{one.told()}, a device of {device_gib:.4g} GiB gives {MAX_DEVICE_SHARE * device_gib:.2f}; take a larger GPU{smaller}",
         )
     raise BadInput(
         "bad_usage",
         f"a replica must fit its share: {one.stage} of pack {manifest.name} with {key} {one.batch} needs {one.told()}, "
-        f"gpu_share {share:g} of {device_gib:g} GiB is {share * device_gib:.2f}; "
+        f"gpu_share {share:g} of {device_gib:.4g} GiB is {share * device_gib:.2f}; "
         f"raise gpu_share to {one.share(device_gib):.2f}{smaller}",
     )
 

@@ -46,9 +46,11 @@ def draw(plan: Plan) -> str:
 
 
 def _groups(pool: PoolPlan) -> list[tuple[Device, int]]:
-    """Devices of a pool and how many are alike, the most first."""
+    """Devices of a pool and how many are alike, the most first; at the end those that are paid for and hold nothing."""
     alike = Counter(tuple(sorted(device.items())) for device in pool.devices)
-    return [(dict(items), count) for items, count in alike.most_common()]
+    groups = [(dict(items), count) for items, count in alike.most_common()]
+    idle = pool.gpus - len(pool.devices)
+    return groups + ([({}, idle)] if idle else [])
 
 
 def _text(
@@ -65,7 +67,7 @@ def _rect(x: float, y: float, width: float, height: float, fill: str, more: str 
 def _title(plan: Plan) -> Iterator[str]:
     images, gpus = plan.demand.images_per_hour, sum(plan.gpus.values())
     yield _text(MARGIN, 44, f"{plan.profile.name}: {images:,.0f} images an hour", size=22, bold=True)
-    told = " + ".join(f"{count} x {gpu}" for gpu, count in plan.gpus.items())
+    told = " + ".join(f"{count} × {gpu}" for gpu, count in plan.gpus.items())
     yield _text(
         MARGIN,
         70,
@@ -77,29 +79,30 @@ def _title(plan: Plan) -> Iterator[str]:
 
 def _pool(plan: Plan, pool: PoolPlan, y: float) -> Iterator[str]:
     yield f'<line x1="{MARGIN}" y1="{y:.1f}" x2="{WIDTH - MARGIN}" y2="{y:.1f}" stroke="{LINE}"/>'
-    memory = f"{pool.pool.device.memory_gib:g} GiB each"
-    count = f"{len(pool.devices)} device{'s' if len(pool.devices) > 1 else ''}"
     yield _text(MARGIN, y + 26, f"pool {pool.name}", bold=True)
-    yield _text(BAR_X, y + 26, f"memory of {count} {pool.pool.gpu}, {memory}", fill=SOFT)
-    yield _text(BUSY_X, y + 26, "time", fill=SOFT)
+    yield _text(BAR_X, y + 26, f"memory, {pool.pool.device.memory_gib:g} GiB a device", fill=SOFT)
+    yield _text(BUSY_X, y + 26, f"time, at most {plan.demand.utilisation:.0%}", fill=SOFT)
 
 
 def _device(plan: Plan, pool: PoolPlan, device: Device, count: int, y: float) -> Iterator[str]:
     share, _, busy = plan.device_sums(device)
     middle = y + BAR_HEIGHT / 2 + 5
-    yield _text(MARGIN, middle, f"{count} x {pool.pool.gpu}", size=15)
+    yield _text(MARGIN, middle, f"{count} × {pool.pool.gpu}", size=15)
     yield _rect(BAR_X, y, BAR_WIDTH, BAR_HEIGHT, EMPTY)
     x = float(BAR_X)
     for name, replicas in sorted(device.items(), key=lambda item: list(COLOURS).index(item[0])):
         one = plan.stage(name)  # type: ignore[arg-type]
         width = (one.gpu_share or 0.0) * BAR_WIDTH
+        needed = (one.need.total_gib if one.need else 0.0) / pool.pool.device.memory_gib * BAR_WIDTH
         for _ in range(replicas):
-            yield _rect(x, y, width, BAR_HEIGHT, COLOURS[name], ' stroke="#ffffff" stroke-width="1.5"')
+            yield _rect(x, y, width, BAR_HEIGHT, COLOURS[name], ' fill-opacity="0.65"')
+            yield _rect(x, y, needed, BAR_HEIGHT, COLOURS[name])
+            yield _rect(x, y, width, BAR_HEIGHT, "none", ' stroke="#ffffff" stroke-width="1.5"')
             yield from _label(x, y, width, WORDS[name], one.gpu_share or 0.0)
             x += width
     free = BAR_WIDTH * MAX_DEVICE_SHARE - (x - BAR_X)
     if free > LETTER_PX * 9:
-        yield _text(x + free / 2, middle, f"{1 - share - (1 - MAX_DEVICE_SHARE):.2f} free", fill=SOFT, anchor="middle")
+        yield _text(x + free / 2, middle, f"{MAX_DEVICE_SHARE - share:.2f} free", fill=SOFT, anchor="middle")
     limit = BAR_X + BAR_WIDTH * MAX_DEVICE_SHARE
     yield (
         f'<line x1="{limit:.1f}" y1="{y - 4:.1f}" x2="{limit:.1f}" y2="{y + BAR_HEIGHT + 4:.1f}" stroke="{INK}" '
@@ -123,15 +126,16 @@ def _legend(plan: Plan, y: float) -> Iterator[str]:
     for stage, colour in COLOURS.items():
         one = plan.stage(stage)  # type: ignore[arg-type]
         assert one.need is not None, "a GPU stage"
-        told = f"{stage}: {one.replicas} replicas, {one.need.total_gib:.1f} GiB each"
+        count = f"{one.replicas} replica{'' if one.replicas == 1 else 's'}"
+        told = f"{stage}: {count}, {one.need.total_gib:.1f} GiB {'each' if one.replicas > 1 else ''}".rstrip()
         yield _rect(x, y, 13, 13, colour)
         yield _text(x + 20, y + 11, told)
         x += 20 + LETTER_PX * len(told) + 24
     note = (
-        f"A share is (weights + activations at its batch + workspaces + CUDA context) / device; dashed: the limit of {MAX_DEVICE_SHARE}. "
-        f"Time: at most {plan.demand.utilisation:.0%} is planned."
+        "Strong colour: what a replica needs (weights, activations at its batch, workspaces, CUDA context); pale: the rest of its share. "
+        f"Dashed: the limit, {MAX_DEVICE_SHARE}."
     )
-    yield _text(MARGIN, y + 40, note, size=12, fill=SOFT)
+    yield _text(MARGIN, y + 40, note, size=11, fill=SOFT)
 
 
 __all__ = ["draw"]

@@ -24,7 +24,7 @@ PUBLIC_STEPS_S: dict[str, float] = {"A100": 2.58, "RTX3090": 1.23, "RTX4090": 2.
 """Steps a second of 16 guided pictures, the better of its two PyTorch versions (2.15, 1.22 and 2.23 with the other)."""
 PUBLIC_ROWS = 32
 
-CPU_SECONDS: dict[str, float] = {"gateway": 1.4, "canny": 0.01, "director": 0.6}
+CPU_SECONDS: dict[str, float] = {"gateway": 1.4, "canny": 0.01, "director": 0.8}
 """Processor seconds of a photo (gateway: a 10-megapixel JPEG) or of an image (canny at 512 px, director at 1024 px)."""
 
 

@@ -97,7 +97,7 @@ def _tell(made: Plan, prices: dict[str, float]) -> None:
 
 
 def _device_rows(made: Plan, pool: PoolPlan) -> Iterator[tuple[str, ...]]:
-    """A row for each run of equal devices."""
+    """A row for each run of equal devices, and one for those that are paid for and hold nothing."""
     first = 0
     while first < len(pool.devices):
         device = pool.devices[first]
@@ -110,6 +110,15 @@ def _device_rows(made: Plan, pool: PoolPlan) -> Iterator[tuple[str, ...]]:
         memory = f"{gib:.1f} of {pool.pool.device.memory_gib:g}"
         yield f"{pool.name} {numbers} ({pool.pool.gpu})", replicas, f"{share:.2f}", memory, f"{busy:.0%}"
         first = last + 1
+    if pool.gpus > first:
+        numbers = f"{first + 1}" if first + 1 == pool.gpus else f"{first + 1}-{pool.gpus}"
+        yield (
+            f"{pool.name} {numbers} ({pool.pool.gpu})",
+            "nothing",
+            "0.00",
+            f"0 of {pool.pool.device.memory_gib:g}",
+            "0%",
+        )
 
 
 def _lines(made: Plan, prices: dict[str, float]) -> Iterator[str]:
