@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cluster.packing import MAX_DEVICE_SHARE, Kind, fewest_devices, overfull
-from cluster.profiles import GPU_STAGES, Pool, Profile, StageName
+from cluster.profiles import GPU_STAGES, Pool, Profile
 from packshot.errors import BadInput
 from packshot.models.device import CUDA_CONTEXT_GIB
-from packshot.models.footprint import Footprint, PackFootprint, find_footprint
+from packshot.models.footprint import Footprint, GpuStage, PackFootprint, find_footprint
 from packshot.models.manifest import PackManifest, RoleName
 from packshot.models.packs import Pack, find_pack
 from packshot.settings import Settings
@@ -28,12 +28,12 @@ FRAGMENTATION = 1.1
 WORKSPACE_GIB = 0.25
 """cuBLAS's and cuDNN's workspaces in one process: an assumption, to be measured on a GPU."""
 SHARE_STEP = 0.01
-BATCH_KEY: dict[StageName, str] = {
+BATCH_KEY: dict[GpuStage, str] = {
     "sam_encoder": "max_batch_size",
     "mask_decoder": "max_batch_size",
     "generator": "max_rows",
 }
-ROLES_OF: dict[StageName, tuple[RoleName, ...]] = {
+ROLES_OF: dict[GpuStage, tuple[RoleName, ...]] = {
     "sam_encoder": ("segmenter",),
     "mask_decoder": ("segmenter",),
     "generator": ("text_encoder", "vae", "unet", "controlnet"),
@@ -46,7 +46,7 @@ SCENES_A_ROW = 2
 class Need:
     """Memory of one replica, GiB. `batch`: rows of its largest call."""
 
-    stage: StageName
+    stage: GpuStage
     batch: int
     weights_gib: float
     activations_gib: float
@@ -70,7 +70,7 @@ class Need:
         )
 
 
-def need(stage: StageName, footprint: Footprint, batch: int, manifest: PackManifest) -> Need:
+def need(stage: GpuStage, footprint: Footprint, batch: int, manifest: PackManifest) -> Need:
     """The memory of a replica whose largest call has `batch` rows."""
     scenes = SCENES_A_ROW * batch if stage == "generator" else 0
     return Need(
@@ -88,7 +88,7 @@ def footprint_of(pack: Pack, settings: Settings) -> PackFootprint:
     return find_footprint(pack, "fp32" if settings.dtype == "fp32" else "bf16")
 
 
-def check_profile(profile: Profile, settings: Settings, device_gib: float | None = None) -> dict[StageName, Need]:
+def check_profile(profile: Profile, settings: Settings, device_gib: float | None = None) -> dict[GpuStage, Need]:
     """The needs of a profile whose pack is known and holds on its GPUs; none without GPUs.
 
     Raises PackRefused for a pack that is unknown or cannot render, BadInput as `refuse_misfits`.
@@ -99,15 +99,12 @@ def check_profile(profile: Profile, settings: Settings, device_gib: float | None
     return refuse_misfits(profile, footprint_of(pack, settings), pack.manifest, device_gib)
 
 
-def needs(profile: Profile, footprint: PackFootprint, manifest: PackManifest) -> dict[StageName, Need]:
+def needs(profile: Profile, footprint: PackFootprint, manifest: PackManifest) -> dict[GpuStage, Need]:
     """What each GPU stage of a profile needs. Raises BadInput for a stage that leaves its batch open."""
-    return {
-        stage: need(stage, footprint.stages[stage], _batch(profile, stage), manifest)  # type: ignore[index]
-        for stage in GPU_STAGES
-    }
+    return {stage: need(stage, footprint.stages[stage], _batch(profile, stage), manifest) for stage in GPU_STAGES}
 
 
-def _batch(profile: Profile, stage: StageName) -> int:
+def _batch(profile: Profile, stage: GpuStage) -> int:
     tunables, key = profile.stage(stage).tunables, BATCH_KEY[stage]
     if tunables is None:
         raise BadInput(
@@ -119,7 +116,7 @@ def _batch(profile: Profile, stage: StageName) -> int:
 
 def refuse_misfits(
     profile: Profile, footprint: PackFootprint, manifest: PackManifest, device_gib: float | None = None
-) -> dict[StageName, Need]:
+) -> dict[GpuStage, Need]:
     """The needs of a profile that holds. `device_gib`: what the devices really have, where that is known.
 
     Raises BadInput, with the numbers: a replica that needs more than its share, or than any share; shares that Ray would put
@@ -128,7 +125,7 @@ def refuse_misfits(
     found = needs(profile, footprint, manifest)
     for stage, one in found.items():
         pool = profile.pools[profile.pool_of(stage)]
-        _refuse_small_share(profile, manifest, one, device_gib or pool.device.memory_gib, footprint.stages[stage])  # type: ignore[index]
+        _refuse_small_share(profile, manifest, one, device_gib or pool.device.memory_gib, footprint.stages[stage])
     for name, pool in profile.pools.items():
         if pool.gpus:
             _refuse_crowded_pool(profile, name, pool, kinds_of(profile, name))
@@ -165,7 +162,7 @@ def _total(one: Need, footprint: Footprint, manifest: PackManifest, rows: int) -
     return need(one.stage, footprint, rows, manifest).total_gib
 
 
-def kinds_of(profile: Profile, pool: str, counts: Mapping[StageName, int] | None = None) -> list[Kind]:
+def kinds_of(profile: Profile, pool: str, counts: Mapping[str, int] | None = None) -> list[Kind]:
     """The GPU replicas of a pool as the packing sees them; `counts` left out: each stage's most."""
     return [
         Kind(stage, counts[stage] if counts else profile.stage(stage).range.max, profile.stage(stage).gpu_share or 0.0)
@@ -177,7 +174,7 @@ def kinds_of(profile: Profile, pool: str, counts: Mapping[StageName, int] | None
 def _refuse_crowded_pool(profile: Profile, name: str, pool: Pool, kinds: list[Kind]) -> None:
     crowd = overfull(kinds)
     if crowd:
-        shares = {stage: profile.stages[stage].gpu_share or 0.0 for stage in crowd}  # type: ignore[index]
+        shares = {kind.name: kind.share for kind in kinds}
         total = sum(count * shares[stage] for stage, count in crowd.items())
         told = " + ".join(f"{count} x {stage} {shares[stage]:g}" for stage, count in crowd.items())
         raise BadInput(

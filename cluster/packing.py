@@ -16,7 +16,7 @@ from itertools import permutations
 MAX_DEVICE_SHARE = 0.95
 """The rest of a device is left to what no plan knows: fragmentation, other processes' contexts."""
 TOLERANCE = 1e-9
-SEARCHED = 50_000
+SEARCHED = 1_000
 """Arrangements that the search looks at before it takes what it has; beyond, a plan is large and the greedy ones are near."""
 
 Device = dict[str, int]

@@ -91,7 +91,7 @@ def _device(plan: Plan, pool: PoolPlan, device: Device, count: int, y: float) ->
     yield _rect(BAR_X, y, BAR_WIDTH, BAR_HEIGHT, EMPTY)
     x = float(BAR_X)
     for name, replicas in sorted(device.items(), key=lambda item: list(COLOURS).index(item[0])):
-        one = plan.stage(name)  # type: ignore[arg-type]
+        one = plan.stage(name)
         width = (one.gpu_share or 0.0) * BAR_WIDTH
         needed = (one.need.total_gib if one.need else 0.0) / pool.pool.device.memory_gib * BAR_WIDTH
         for _ in range(replicas):
@@ -124,7 +124,7 @@ def _label(x: float, y: float, width: float, word: str, share: float) -> Iterato
 def _legend(plan: Plan, y: float) -> Iterator[str]:
     x = float(MARGIN)
     for stage, colour in COLOURS.items():
-        one = plan.stage(stage)  # type: ignore[arg-type]
+        one = plan.stage(stage)
         assert one.need is not None, "a GPU stage"
         count = f"{one.replicas} replica{'' if one.replicas == 1 else 's'}"
         told = f"{stage}: {count}, {one.need.total_gib:.1f} GiB {'each' if one.replicas > 1 else ''}".rstrip()

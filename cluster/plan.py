@@ -8,7 +8,7 @@ A stage may get more replicas than its work needs where the smaller pieces fill 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -108,14 +108,14 @@ class Plan:
         images = self.demand.images_per_hour
         return sum(self.gpus.values()) * 1000 / images if images else 0.0
 
-    def stage(self, name: StageName) -> StagePlan:
+    def stage(self, name: str) -> StagePlan:
         return next(one for one in self.stages if one.stage == name)
 
     def device_sums(self, device: Device) -> tuple[float, float, float]:
         """(share, GiB, busy) of a device: sums over its replicas."""
         share = gib = busy = 0.0
         for name, count in device.items():
-            one = self.stage(name)  # type: ignore[arg-type]
+            one = self.stage(name)
             assert one.need is not None, "only GPU stages sit on devices"
             share += count * (one.gpu_share or 0.0)
             gib += count * one.need.total_gib
@@ -193,7 +193,7 @@ def make_plan(profile: Profile, manifest: PackManifest, footprint: PackFootprint
             "bad_usage",
             f"a plan is for GPUs: profile {profile.name} has none; take one with device: cuda (make bench measures this machine)",
         )
-    found = refuse_misfits(profile, footprint, manifest)
+    needs: Mapping[str, Need] = {need.stage: need for need in refuse_misfits(profile, footprint, manifest).values()}
     work = _Work(profile, manifest, footprint, demand)
     at_most = _at_most(work)
     stages = work.stages(demand.per_second)
@@ -205,15 +205,17 @@ def make_plan(profile: Profile, manifest: PackManifest, footprint: PackFootprint
             f"{'; '.join(work.lacks(stages, pools))}; raise replicas.max and nodes.max, or take a larger GPU",
         )
     by_name = {one.name: one for one in pools}
-    stages = [replace(one, need=found.get(one.stage), replicas=_placed(by_name[one.pool], one)) for one in stages]
+    stages = [
+        replace(one, need=needs.get(one.stage), replicas=_placed(by_name[one.pool].devices, one)) for one in stages
+    ]
     return Plan(profile, manifest.name, demand, manifest.defaults.steps, tuple(stages), tuple(pools), at_most)
 
 
-def _placed(pool: PoolPlan, one: StagePlan) -> int:
+def _placed(devices: Sequence[Device], one: StagePlan) -> int:
     """Replicas as laid out: maybe more than needed."""
     if one.stage not in GPU_STAGES:
         return one.replicas
-    return sum(device.get(one.stage, 0) for device in pool.devices)
+    return sum(device.get(one.stage, 0) for device in devices)
 
 
 class _Work:
@@ -224,8 +226,7 @@ class _Work:
         self._demand = demand
         steps, rows = manifest.defaults.steps, 2 if manifest.defaults.guidance_scale > 1 else 1
         encoder, decoder, generator = (
-            (profile.pools[profile.pool_of(stage)].device, footprint.stages[stage])
-            for stage in GPU_STAGES  # type: ignore[index]
+            (profile.pools[profile.pool_of(stage)].device, footprint.stages[stage]) for stage in GPU_STAGES
         )
         photos = demand.photos_per_image
         self._seconds: dict[StageName, float] = {
@@ -271,13 +272,7 @@ class _Work:
         for name, pool in self._profile.pools.items():
             here = [one for one in stages if one.pool == name]
             layout = self._layout(name, [one for one in here if one.stage in GPU_STAGES]) if pool.gpus else []
-            replicas = {one.stage: one.replicas for one in here}
-            for device in layout:
-                for stage in device:
-                    replicas[stage] = 0  # type: ignore[index]
-            for device in layout:
-                for stage, count in device.items():
-                    replicas[stage] += count  # type: ignore[index]
+            replicas = {one.stage: _placed(layout, one) for one in here}
             cpus = sum((self._profile.stage(stage).cpus or 0) * count for stage, count in replicas.items())
             memory = sum((self._profile.stage(stage).memory_gib or 0) * count for stage, count in replicas.items())
             nodes = max(
@@ -286,7 +281,7 @@ class _Work:
                 math.ceil(cpus / pool.cpus - 1e-9),
                 math.ceil(memory / pool.memory_gib - 1e-9),
             )
-            counts = {stage: count for stage, count in replicas.items() if stage in GPU_STAGES}
+            counts: dict[str, int] = {stage: count for stage, count in replicas.items() if stage in GPU_STAGES}
             sure = sure_devices(kinds_of(self._profile, name, counts)) if pool.gpus else 0
             made.append(PoolPlan(name, pool, nodes, tuple(layout), sure))
         return made
@@ -320,7 +315,7 @@ class _Work:
         return not any(self.lacks(stages, [])) and not any(self.lacks([], self.pools(stages)))
 
 
-def _counts(profile: Profile, stages: list[StagePlan]) -> Iterator[dict[StageName, int]]:
+def _counts(profile: Profile, stages: list[StagePlan]) -> Iterator[dict[str, int]]:
     """Replicas to try, fewest first: what is needed, and a few more where that is allowed and may matter."""
     ranges = []
     for one in stages:

@@ -18,10 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from cluster.gpus import GPUS, Gpu, GpuName
 from cluster.packing import MAX_DEVICE_SHARE
 from packshot.errors import BadInput
+from packshot.models.footprint import GpuStage
 
 StageName = Literal["gateway", "sam_encoder", "mask_decoder", "canny", "generator", "director"]
 DEPLOYMENTS: tuple[StageName, ...] = get_args(StageName)
-GPU_STAGES: tuple[StageName, ...] = ("sam_encoder", "mask_decoder", "generator")
+GPU_STAGES: tuple[GpuStage, ...] = get_args(GpuStage)
 TUNABLES: dict[StageName, tuple[str, ...]] = {
     "sam_encoder": ("max_batch_size",),
     "mask_decoder": ("max_batch_size",),
