@@ -165,7 +165,11 @@ def _total(one: Need, footprint: Footprint, manifest: PackManifest, rows: int) -
 def kinds_of(profile: Profile, pool: str, counts: Mapping[str, int] | None = None) -> list[Kind]:
     """The GPU replicas of a pool as the packing sees them; `counts` left out: each stage's most."""
     return [
-        Kind(stage, counts[stage] if counts else profile.stage(stage).range.max, profile.stage(stage).gpu_share or 0.0)
+        Kind(
+            stage,
+            counts[stage] if counts is not None else profile.stage(stage).range.max,
+            profile.stage(stage).gpu_share or 0.0,
+        )
         for stage in GPU_STAGES
         if profile.pool_of(stage) == pool
     ]

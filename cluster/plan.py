@@ -198,17 +198,26 @@ def make_plan(profile: Profile, manifest: PackManifest, footprint: PackFootprint
     at_most = _at_most(work)
     stages = work.stages(demand.per_second)
     pools = work.pools(stages)
-    if demand.images_per_hour > at_most:
+    missing = list(work.lacks(stages, pools))
+    if missing:
         raise BadInput(
             "bad_usage",
             f"profile {profile.name} makes at most {math.floor(at_most):,} images an hour, got {demand.images_per_hour:,.0f}: "
-            f"{'; '.join(work.lacks(stages, pools))}; raise replicas.max and nodes.max, or take a larger GPU",
+            f"{'; '.join(missing)}; raise replicas.max and nodes.max, or take a larger GPU",
         )
     by_name = {one.name: one for one in pools}
     stages = [
         replace(one, need=needs.get(one.stage), replicas=_placed(by_name[one.pool].devices, one)) for one in stages
     ]
-    return Plan(profile, manifest.name, demand, manifest.defaults.steps, tuple(stages), tuple(pools), at_most)
+    return Plan(
+        profile,
+        manifest.name,
+        demand,
+        manifest.defaults.steps,
+        tuple(stages),
+        tuple(pools),
+        max(at_most, demand.images_per_hour),
+    )
 
 
 def _placed(devices: Sequence[Device], one: StagePlan) -> int:
