@@ -48,9 +48,11 @@ def draw(plan: Plan) -> str:
 def _groups(pool: PoolPlan) -> list[tuple[Device, int]]:
     """Devices of a pool and how many are alike, the most first; at the end those that are paid for and hold nothing."""
     alike = Counter(tuple(sorted(device.items())) for device in pool.devices)
-    groups = [(dict(items), count) for items, count in alike.most_common()]
+    groups: list[tuple[Device, int]] = [(dict(items), count) for items, count in alike.most_common()]
     idle = pool.gpus - len(pool.devices)
-    return groups + ([({}, idle)] if idle else [])
+    if idle:
+        groups.append(({}, idle))
+    return groups
 
 
 def _text(
