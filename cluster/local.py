@@ -7,18 +7,22 @@ import logging
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, redirect_stdout
 
+from cluster.gpu import check_profile
 from cluster.profiles import Profile
 from cluster.render import APPLICATION, serve_config
 from packshot.errors import BadInput, Unavailable
+from packshot.settings import Settings
 
 MIB = 1024 * 1024
 START_TIMEOUT_S = 300.0
 POLL_S = 0.2
+NVIDIA_SMI_TIMEOUT_S = 20.0
 
 ENVIRONMENT = {
     # Ray tells its makers nothing, and warns about no GPU on machines that have none.
@@ -48,8 +52,12 @@ def serving(
     """Start Ray and the application of a profile here; yields the base URL; ends both on the way out.
 
     `settings`: more `PACKSHOT_*` for the replicas. `port` 0 takes a free one. Raises BadInput when
-    the port is taken, Unavailable when the application does not start.
+    the profile is for several nodes, does not hold on this machine's GPUs, or the port is taken; Unavailable when the application does not start.
     """
+    machine = profile.machine
+    with _environment(settings or {}):
+        if profile.device == "cuda":
+            check_profile(profile, Settings(), _device_gib(profile))
     port = port or _free_port(host)
     _require_free(host, port)
 
@@ -65,9 +73,9 @@ def serving(
     with _environment({**ENVIRONMENT, **(settings or {})}):
         ray.init(
             address="local",
-            num_cpus=int(profile.local.cpus),
+            num_cpus=int(machine.cpus),
             num_gpus=0 if profile.device == "cpu" else None,
-            object_store_memory=profile.local.object_store_mib * MIB,
+            object_store_memory=machine.object_store_mib * MIB,
             include_dashboard=False,
             _node_ip_address="127.0.0.1",  # Ray still binds some ports to every address; its token guards them
             log_to_driver=not quiet,
@@ -99,6 +107,27 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
+
+
+def _device_gib(profile: Profile) -> float:
+    """Memory that the profile may plan with on this machine: its kind of GPU, or the least one here if that has less.
+
+    Raises BadInput where there are fewer GPUs than the profile is for. Asked of nvidia-smi: torch would take half a
+    gigabyte of the device for as long as this process lives.
+    """
+    try:
+        asked = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+        told = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=NVIDIA_SMI_TIMEOUT_S).stdout  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        told = ""
+    found_gib = [float(line) / 1024 for line in told.split()]
+    if len(found_gib) < profile.machine.gpus:
+        raise BadInput(
+            "bad_usage",
+            f"profile {profile.name} is for {profile.machine.gpus} GPUs, nvidia-smi shows {len(found_gib)} here; "
+            "take the profile laptop, or one of your own",
+        )
+    return min(profile.machine.device.memory_gib, *found_gib)
 
 
 def _wait_until_running() -> None:

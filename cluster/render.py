@@ -1,17 +1,30 @@
-"""Profile -> Serve config: what `packshot config` prints, `packshot serve` deploys and Kubernetes is given."""
+"""Profile -> Serve config: what `packshot config` prints, `packshot serve` deploys and Kubernetes is given.
+
+With several pools each replica asks for a node of its pool by label: nodes must be started with `packshot/pool=NAME`
+(`labels` of a KubeRay worker group, `ray start --labels`).
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from cluster.profiles import Profile, Replicas, Stage
+from cluster.gpu import check_profile
+from cluster.profiles import Profile, Replicas, Stage, StageName
+from packshot.settings import Settings
 
 APPLICATION = "packshot"
+POOL_LABEL = "packshot/pool"
+GIB = 1024**3
 
 
 def serve_config(profile: Profile, *, host: str = "127.0.0.1", port: int = 8000) -> dict[str, Any]:
-    """The Serve config of a profile, checked by Serve's own schema: what it takes is what it gives back."""
+    """The Serve config of a profile, checked by Serve's own schema: what it takes is what it gives back.
+
+    Raises BadInput or PackRefused for a profile whose pack does not hold on its GPUs (cluster/gpu.py).
+    """
     from ray.serve.schema import ServeDeploySchema
+
+    check_profile(profile, Settings())
 
     config: dict[str, Any] = {
         "proxy_location": "EveryNode",
@@ -22,7 +35,7 @@ def serve_config(profile: Profile, *, host: str = "127.0.0.1", port: int = 8000)
                 "route_prefix": "/",
                 "import_path": "graphs.product_shot:app",
                 "args": {"pack": profile.pack, **{f"{role}_threads": n for role, n in profile.threads.items()}},
-                "deployments": [_deployment(name, stage) for name, stage in profile.stages.items()],
+                "deployments": [_deployment(profile, name, stage) for name, stage in profile.stages.items()],
             }
         ],
     }
@@ -30,9 +43,14 @@ def serve_config(profile: Profile, *, host: str = "127.0.0.1", port: int = 8000)
     return config
 
 
-def _deployment(name: str, stage: Stage) -> dict[str, Any]:
+def _deployment(profile: Profile, name: StageName, stage: Stage) -> dict[str, Any]:
     options: dict[str, Any] = {"name": name}
-    actor = {"num_cpus": stage.cpus, "num_gpus": stage.gpu_share}
+    actor = {
+        "num_cpus": stage.cpus,
+        "num_gpus": stage.gpu_share,
+        "memory": None if stage.memory_gib is None else int(stage.memory_gib * GIB),
+        "label_selector": {POOL_LABEL: profile.pool_of(name)} if len(profile.pools) > 1 else None,
+    }
     if any(value is not None for value in actor.values()):
         options["ray_actor_options"] = {key: value for key, value in actor.items() if value is not None}
     if stage.replicas:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from packshot.cli import config, keys, packs, serve, shoot
+from packshot.cli import config, keys, packs, plan, serve, shoot
 
 app = typer.Typer(
     name="packshot",
@@ -17,6 +17,7 @@ app = typer.Typer(
 app.command("shoot")(shoot.shoot)
 app.command("serve")(serve.serve)
 app.command("config")(config.config)
+app.command("plan")(plan.plan)
 app.add_typer(packs.app, name="packs")
 app.add_typer(keys.app, name="keys")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from packshot.errors import PackRefused
+from packshot.errors import BadInput, PackRefused
 
 if TYPE_CHECKING:
     import torch
@@ -13,6 +13,21 @@ if TYPE_CHECKING:
 
 CUDA_CONTEXT_GIB = 0.6
 """Memory of one process's CUDA context, outside PyTorch's allocator (design: 0.4-0.6 GB; the upper end is planned)."""
+
+
+def allocator_fraction(share: float, device_gib: float) -> float:
+    """What of a device PyTorch's allocator may take in a process whose share it is: the CUDA context lies outside of it.
+
+    Raises BadInput for a share that the context alone would fill.
+    """
+    fraction = share - CUDA_CONTEXT_GIB / device_gib
+    if fraction <= 0:
+        raise BadInput(
+            "bad_usage",
+            f"a GPU share must be more than a CUDA context ({CUDA_CONTEXT_GIB} GiB), got {share:g} of {device_gib:.1f} GiB; "
+            "raise gpu_share in the profile, or take a larger GPU",
+        )
+    return fraction
 
 
 def use_threads(threads: int) -> None:

@@ -1,12 +1,18 @@
 """Profiles: shares that fit a device, unknown keys refused, and Serve configs that say what the profile says."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
-from cluster.profiles import DEPLOYMENTS, GPU_STAGES, MAX_DEVICE_SHARE, Profile, load_profile, profile_names
+from cluster.packing import MAX_DEVICE_SHARE
+from cluster.profiles import DEPLOYMENTS, GPU_STAGES, TUNABLES, Profile, load_profile, profile_names
 from cluster.render import serve_config
 from packshot.errors import BadInput
+
+PROFILES = Path(__file__).parents[3] / "cluster/profiles"
+MACHINE = {"machine": {"cpus": 2, "memory_gib": 4}}
 
 
 @pytest.mark.parametrize("name", profile_names())
@@ -17,8 +23,49 @@ def test_a_shipped_profile_renders_to_a_config_that_serve_gives_back(name):
     assert application["args"] == config["applications"][0]["args"]
     for rendered, kept in zip(config["applications"][0]["deployments"], application["deployments"], strict=True):
         assert kept["name"] in DEPLOYMENTS
-        for key in ("ray_actor_options", "user_config", "max_ongoing_requests"):
+        for key in ("ray_actor_options", "user_config", "max_ongoing_requests", "autoscaling_config"):
             assert kept.get(key) == rendered.get(key)
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_a_shipped_profile_dumps_what_it_says(name):
+    said = yaml.safe_load((PROFILES / f"{name}.yaml").read_text())
+    assert load_profile(name).model_dump(mode="json", exclude_unset=True) == said
+    assert said["name"] == name
+
+
+def test_the_four_profiles_ship():
+    assert profile_names() == ["laptop", "node", "one-gpu", "production"]
+    assert load_profile("node").machine.gpus == 8
+    production = load_profile("production")
+    assert set(production.pools) == {"cpu", "segment", "paint"}
+    assert all(stage.range.max > stage.range.min for stage in production.stages.values())
+    assert production.stages["generator"].range.min == 0
+    assert production.stages["gateway"].range.min >= 1
+
+
+def test_with_several_pools_each_replica_asks_for_a_node_of_its_own():
+    for rendered in serve_config(load_profile("production"))["applications"][0]["deployments"]:
+        pool = load_profile("production").stages[rendered["name"]].pool
+        assert rendered["ray_actor_options"]["label_selector"] == {"packshot/pool": pool}
+    for rendered in serve_config(load_profile("node"))["applications"][0]["deployments"]:
+        assert "label_selector" not in rendered["ray_actor_options"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "deployment"),
+    [
+        ("sam_encoder", "SamEncoderDeployment"),
+        ("mask_decoder", "MaskDecoderDeployment"),
+        ("canny", "CannyDeployment"),
+        ("generator", "GeneratorDeployment"),
+    ],
+)
+def test_the_tunables_are_what_the_deployment_reads(stage, deployment):
+    import graphs.product_shot
+
+    kept = getattr(graphs.product_shot, deployment).user_config
+    assert set(TUNABLES[stage]) == set(kept)
 
 
 def test_the_one_gpu_profile_fits_every_model_on_one_device():
@@ -34,11 +81,36 @@ def test_the_one_gpu_profile_fits_every_model_on_one_device():
         ({"stages": {"canny": {"cpu": 1}}}, "Extra inputs are not permitted"),
         ({"stages": {"painter": {}}}, "Input should be"),
         ({"stages": {"canny": {"replicas": {"min": 3, "max": 2}}}}, "replicas.min must be ≤ replicas.max, got 3 and 2"),
+        (
+            {"stages": {"canny": {"replicas": {"min": -1}}}},
+            r"stages.canny.replicas.min: Input should be greater than or equal to 0, got -1; mend the file",
+        ),
+        ({"stages": {"canny": {"gpu_share": 0.96}}}, "gpu_share: Input should be less than or equal to 0.95, got 0.96"),
+        ({"stages": {"canny": {"pool": "cellar"}}}, "stages.canny.pool must be one of machine, got 'cellar'"),
+        (
+            {"stages": {"generator": {"tunables": {"max_row": 4}}}},
+            r"tunables of generator must be max_rows, all of them",
+        ),
+        ({"stages": {"canny": {"tunables": {"low": 100}}}}, r"tunables of canny must be low, high, all of them"),
+        ({"stages": {"generator": {"tunables": {"max_rows": 0}}}}, r"tunables of generator must be at least 1"),
+        (
+            {"stages": {"canny": {"cpus": 1, "replicas": {"max": 3}}}},
+            "CPUs of all replicas must be ≤ the pool's, got 3 of 2",
+        ),
+        ({"stages": {"canny": {"memory_gib": 5}}}, "memory of all replicas must be ≤ the pool's, got 5 of 4 GiB"),
+        ({"pools": {**MACHINE, "more": MACHINE["machine"]}}, "with several pools every deployment must name its own"),
+        ({"pools": {"machine": {"cpus": 2, "memory_gib": 4, "gpus": 1}}}, "gpus and gpu must be stated together"),
+        ({"pools": {"machine": {"cpus": 2, "memory_gib": 4, "gpus": 1, "gpu": "K80"}}}, "Input should be 'RTX3090'"),
+        (
+            {"pools": {"machine": {**MACHINE["machine"], "nodes": {"min": 2}}}},
+            "nodes.min must be ≤ nodes.max, got 2 and 1",
+        ),
         ({"stages": {"generator": {"gpu_share": 0.5}}}, "a cpu profile has no GPU to share"),
         ({"device": "cuda"}, "exactly sam_encoder, mask_decoder, generator take GPU shares"),
         (
             {
                 "device": "cuda",
+                "pools": {"machine": {"cpus": 2, "memory_gib": 4, "gpus": 1, "gpu": "L4"}},
                 "stages": {stage: {"gpu_share": 0.4} for stage in GPU_STAGES},
             },
             "GPU shares must sum to ≤ 0.95 per device, got 1.200",
@@ -47,20 +119,22 @@ def test_the_one_gpu_profile_fits_every_model_on_one_device():
 )
 def test_a_faulty_profile_is_refused_with_its_reason(tmp_path, change, reason):
     file = tmp_path / "mine.yaml"
-    file.write_text(yaml.safe_dump({"name": "mine", "sentence": "x", "device": "cpu", **change}))
+    file.write_text(yaml.safe_dump({"name": "mine", "sentence": "x", "device": "cpu", "pools": MACHINE, **change}))
     with pytest.raises(BadInput, match=reason) as refused:
         load_profile(str(file))
     assert refused.value.code == "bad_usage"
 
 
 def test_an_unknown_profile_names_those_there_are():
-    with pytest.raises(BadInput, match="laptop, one-gpu"):
+    with pytest.raises(BadInput, match="laptop, node, one-gpu, production"):
         load_profile("mainframe")
 
 
 def test_a_profile_of_ones_own_loads_by_path(tmp_path):
     file = tmp_path / "mine.yaml"
-    file.write_text("{name: mine, sentence: x, device: cpu, stages: {generator: {tunables: {max_rows: 2}}}}")
+    file.write_text(
+        "{name: mine, sentence: x, device: cpu, pools: {machine: {cpus: 2, memory_gib: 4}}, stages: {generator: {tunables: {max_rows: 2}}}}"
+    )
     profile = load_profile(str(file))
     assert isinstance(profile, Profile)
     assert serve_config(profile)["applications"][0]["deployments"] == [

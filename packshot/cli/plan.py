@@ -1,0 +1,143 @@
+"""`packshot plan`: how many GPUs a profile takes for so many images an hour, what sits where, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from packshot.cli.console import AsJson, put_json, stderr, table, told
+from packshot.errors import BadInput
+
+if TYPE_CHECKING:
+    from cluster.plan import Plan, PoolPlan
+
+
+@told
+def plan(
+    profile: Annotated[str, typer.Option(help="A profile's name, or the path of a YAML file.")] = "one-gpu",
+    images_per_hour: Annotated[float, typer.Option(help="Finished images an hour.")] = 100,
+    photos_per_image: Annotated[
+        float, typer.Option(help="New photos an image; less than 1 where a photo is used for several.")
+    ] = 1,
+    clicks_per_photo: Annotated[float, typer.Option(help="Masks asked for, a photo.")] = 3,
+    utilisation: Annotated[float, typer.Option(help="Share of a device's time that is planned.")] = 0.8,
+    price: Annotated[
+        list[str] | None, typer.Option(help="Price of a GPU-hour: a number, or KIND=NUMBER; may be given again.")
+    ] = None,
+    picture: Annotated[Path | None, typer.Option(help="Write a picture of the plan, SVG.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Plan GPUs on paper: replicas, what sits on each device, GPU-hours and cost. Times are estimates until measured."""
+    from cluster.gpu import footprint_of
+    from cluster.picture import draw
+    from cluster.plan import Demand, make_plan
+    from cluster.profiles import load_profile
+    from packshot.models.packs import find_pack
+    from packshot.settings import Settings
+
+    prices = read_prices(price or [])
+    demand = Demand(images_per_hour, photos_per_image, clicks_per_photo, utilisation)
+    wanted, settings = load_profile(profile), Settings()
+    pack = find_pack(wanted.pack or settings.pack, settings)
+    with stderr().status(f"pack {pack.name} on paper"):
+        footprint = footprint_of(pack, settings)
+    made = make_plan(wanted, pack.manifest, footprint, demand)
+    _tell(made, prices)
+    if picture:
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        picture.write_text(draw(made), "utf-8")
+        stderr().print(f"Picture: {picture}", markup=False)
+    if as_json:
+        put_json(made.as_json(prices))
+
+
+def read_prices(given: Sequence[str]) -> dict[str, float]:
+    """Kind of GPU (or "" for all others) to the price of an hour. Raises BadInput for what is no price."""
+    prices: dict[str, float] = {}
+    for one in given:
+        kind, _, number = one.rpartition("=")
+        try:
+            prices[kind] = float(number)
+        except ValueError:
+            prices[kind] = -1.0
+        if not 0 <= prices[kind] < float("inf"):
+            raise BadInput("bad_usage", f"--price must be NUMBER or KIND=NUMBER, with a number ≥ 0, got {one!r}")
+    return prices
+
+
+def _tell(made: Plan, prices: dict[str, float]) -> None:
+    images = made.demand.images_per_hour
+    table(
+        f"Profile {made.profile.name}, pack {made.pack}, {images:,.0f} images an hour of {made.steps} steps",
+        ("stage", "pool", "replicas", "of", "share", "GiB", "s an image", "busy"),
+        (
+            (
+                one.stage,
+                one.pool,
+                one.replicas,
+                f"{made.profile.stage(one.stage).range.min}-{made.profile.stage(one.stage).range.max}",
+                f"{one.gpu_share:.2f}" if one.gpu_share else "",
+                f"{one.need.total_gib:.2f}" if one.need else "",
+                f"{one.seconds:.3f}",
+                f"{one.busy:.2f} {'GPUs' if one.need else 'CPUs'}",
+            )
+            for one in made.stages
+        ),
+    )
+    table(
+        "What sits where",
+        ("devices", "replicas", "share", "GiB", "busy"),
+        (row for pool in made.pools for row in _device_rows(made, pool)),
+    )
+    for line in _lines(made, prices):
+        stderr().print(line, markup=False)
+
+
+def _device_rows(made: Plan, pool: PoolPlan) -> Iterator[tuple[str, ...]]:
+    """A row for each run of equal devices, and one for those that are paid for and hold nothing."""
+    first = 0
+    while first < len(pool.devices):
+        device = pool.devices[first]
+        last = first
+        while last + 1 < len(pool.devices) and pool.devices[last + 1] == device:
+            last += 1
+        share, gib, busy = made.device_sums(device)
+        numbers = f"{first + 1}" if first == last else f"{first + 1}-{last + 1}"
+        replicas = " + ".join(f"{count} {stage}" for stage, count in device.items())
+        memory = f"{gib:.1f} of {pool.pool.device.memory_gib:g}"
+        yield f"{pool.name} {numbers} ({pool.pool.gpu})", replicas, f"{share:.2f}", memory, f"{busy:.0%}"
+        first = last + 1
+    if pool.gpus > first:
+        numbers = f"{first + 1}" if first + 1 == pool.gpus else f"{first + 1}-{pool.gpus}"
+        yield (
+            f"{pool.name} {numbers} ({pool.pool.gpu})",
+            "nothing",
+            "0.00",
+            f"0 of {pool.pool.device.memory_gib:g}",
+            "0%",
+        )
+
+
+def _lines(made: Plan, prices: dict[str, float]) -> Iterator[str]:
+    images, gpus = made.demand.images_per_hour, made.gpus
+    nodes = ", ".join(f"{pool.name} {pool.nodes}" for pool in made.pools)
+    yield f"Nodes: {nodes}. GPUs: {' + '.join(f'{count} x {gpu}' for gpu, count in gpus.items()) or 'none'}."
+    yield f"{sum(gpus.values())} GPU-hours an hour, {made.gpu_hours_per_1000_images:.2f} per 1,000 images."
+    if prices:
+        per_hour = made.cost_per_hour(prices)
+        yield f"Cost: {per_hour:,.2f} an hour" + (
+            f", {per_hour * 1000 / images:,.2f} per 1,000 images." if images else "."
+        )
+    yield f"At most {made.at_most:,.0f} images an hour with this profile."
+    for pool in made.pools:
+        if pool.sure > len(pool.devices) and pool.sure > pool.gpus:
+            yield (
+                f"Pool {pool.name}: Ray may need {pool.sure} devices, not {len(pool.devices)}, when replicas start in an unlucky order."
+            )
+    yield (
+        "GPU times are estimates: datasheet peaks, fitted to public figures; none was measured (docs/plan.md). "
+        "Memory is computed from the pack's manifest."
+    )

@@ -1,0 +1,74 @@
+"""`packshot plan`: a table for people, a line for machines, a picture, and exit code 2 with the reason for what cannot be."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from packshot.cli import app
+from packshot.cli.plan import read_prices
+from packshot.errors import BadInput
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, ["plan", *map(str, arguments)])
+
+
+def test_a_plan_is_told_to_people_and_machines_and_drawn(tmp_path):
+    picture = tmp_path / "new" / "plan.svg"
+    result = call(
+        "--profile",
+        "production",
+        "--images-per-hour",
+        50_000,
+        "--price",
+        "L4=1",
+        "--price",
+        "2",
+        "--picture",
+        picture,
+        "--json",
+    )
+    assert result.exit_code == 0
+    told = json.loads(result.stdout.splitlines()[-1])
+    assert len(result.stdout.splitlines()) == 1
+    assert told["cost_per_hour"] == told["gpus"]["L4"] * 1 + told["gpus"]["L40S"] * 2
+    assert "1 generator" in result.stderr
+    assert "GPU times are estimates" in result.stderr
+    assert picture.read_text().startswith("<svg ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--profile", "one-gpu", "--images-per-hour", 1_000_000), "makes at most"),
+        (("--profile", "laptop"), "a plan is for GPUs"),
+        (("--profile", "mainframe"), "profile must be one of laptop, node, one-gpu, production"),
+        (("--images-per-hour", -5), "images_per_hour must be a number ≥ 0, got -5"),
+        (("--price", "L4=cheap"), "--price must be NUMBER or KIND=NUMBER"),
+        (("--price", "H100=3"), "every kind of GPU must have a price, L4 have none"),
+    ],
+)
+def test_what_cannot_be_exits_with_2_and_its_reason(arguments, reason):
+    result = call(*arguments, "--json")
+    assert result.exit_code == 2
+    assert reason in result.stderr
+    assert json.loads(result.stdout.splitlines()[-1])["error"]["code"] == "bad_usage"
+
+
+def test_prices_are_read_by_kind():
+    assert read_prices(["2", "L4=0.5"]) == {"": 2.0, "L4": 0.5}
+    for bad in ("-1", "nan", "inf", "L4=", "=x"):
+        with pytest.raises(BadInput, match="got"):
+            read_prices([bad])
+
+
+def test_a_plan_of_a_shipped_pack_loads_no_torch():
+    code = (
+        "import sys; from packshot.cli import app; from typer.testing import CliRunner; "
+        "assert CliRunner().invoke(app, ['plan']).exit_code == 0; print('torch' in sys.modules, 'ray' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["False", "False"]

@@ -1,0 +1,59 @@
+"""The share at run time: Ray's fraction becomes the allocator's, less the CUDA context."""
+
+import types
+
+import pytest
+import torch
+
+from deployments import gpu
+
+
+@pytest.fixture
+def replica(monkeypatch):
+    """A replica that Ray gave `share` of a GPU of 22 GiB; yields what the allocator was held to."""
+    held = []
+
+    def of(share):
+        context = types.SimpleNamespace(get_assigned_resources=lambda: {"GPU": share} if share else {})
+        monkeypatch.setattr(gpu.ray, "get_runtime_context", lambda: context)
+        return held
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda device: types.SimpleNamespace(total_memory=22 * 2**30)
+    )
+    monkeypatch.setattr(
+        torch.cuda, "set_per_process_memory_fraction", lambda fraction, device: held.append((fraction, device.type))
+    )
+    return of
+
+
+def test_the_allocator_is_held_to_the_share_less_the_context(replica):
+    held = replica(0.29)
+    assert gpu.cap_share("cuda").type == "cuda"
+    assert held == [(pytest.approx(0.29 - 0.6 / 22), "cuda")]
+
+
+@pytest.mark.parametrize("share", [0, 1])
+def test_a_whole_gpu_or_none_is_not_capped(replica, share):
+    held = replica(share)
+    gpu.cap_share("cuda")
+    assert held == []
+
+
+def test_a_replica_on_a_cpu_is_not_capped(replica):
+    held = replica(0.29)
+    assert gpu.cap_share("cpu").type == "cpu"
+    assert held == []
+
+
+@pytest.mark.gpu
+def test_over_its_share_a_replica_runs_out_of_memory_alone(monkeypatch):
+    context = types.SimpleNamespace(get_assigned_resources=lambda: {"GPU": 0.05})
+    monkeypatch.setattr(gpu.ray, "get_runtime_context", lambda: context)
+    total = torch.cuda.get_device_properties(0).total_memory
+    device = gpu.cap_share("cuda")
+    with pytest.raises(torch.OutOfMemoryError):
+        torch.empty(int(0.05 * total), dtype=torch.uint8, device=device)
+    torch.empty(int(0.02 * total), dtype=torch.uint8, device=device)
+    torch.cuda.set_per_process_memory_fraction(1.0, device)

@@ -1,0 +1,94 @@
+"""Footprints: what the meta device counts is what a call takes, and the kept files are the manifests'."""
+
+import pytest
+import torch
+from torch import nn
+
+from packshot.models import paper
+from packshot.models.footprint import compute_footprint, digest, find_footprint
+from packshot.models.packs import find_pack
+from packshot.settings import Settings
+
+MIB = 2**20
+
+
+def pack(name):
+    return find_pack(name, Settings())
+
+
+def test_memory_is_counted_from_a_tensors_making_to_its_end():
+    def call():
+        first = torch.empty(MIB, dtype=torch.uint8, device="meta")
+        second = first.to(torch.int16)  # 1 + 2 MiB
+        del first
+        second.view(2, -1).add_(1)  # neither a view nor an operation in place takes memory
+        return second.to(torch.int32)  # 2 + 4 MiB
+
+    assert on_meta(call).peak_bytes == 6 * MIB
+
+
+def test_arithmetic_and_other_traffic_are_told_apart():
+    rows, weights = torch.empty(10, 64, device="meta"), torch.empty(64, 32, device="meta")
+    told = on_meta(lambda: torch.relu(torch.mm(rows, weights)))
+    assert told.flop == 2 * 10 * 64 * 32
+    assert told.moved_bytes == 2 * 10 * 32 * 4  # relu reads and writes
+
+
+def test_attention_counts_as_fused_its_scores_are_never_held():
+    tensor = torch.empty(1, 8, 1024, 64, device="meta")
+    told = on_meta(lambda: nn.functional.scaled_dot_product_attention(tensor, tensor, tensor))
+    assert told.peak_bytes == tensor.nbytes
+    assert told.flop == 4 * 8 * 1024 * 1024 * 64
+
+
+def on_meta(call):
+    return paper.on_paper(call)
+
+
+@pytest.mark.parametrize("name", ["mini", "sd15", "sd2"])
+def test_the_kept_footprint_is_of_todays_manifest(name):
+    kept = find_footprint(pack(name))
+    assert kept.of == digest(pack(name)), f"python -m packshot.models.paper {name}"
+
+
+def test_the_kept_footprint_is_what_the_networks_take():
+    kept, computed = find_footprint(pack("mini")), compute_footprint(pack("mini"))
+    for stage, footprint in computed.stages.items():
+        assert kept.stages[stage].model_dump() == pytest.approx(footprint.model_dump(), rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", ["sd15", "sd2"])
+def test_the_kept_footprint_is_what_the_large_networks_take(name):
+    kept, computed = find_footprint(pack(name)), compute_footprint(pack(name))
+    for stage, footprint in computed.stages.items():
+        assert kept.stages[stage].model_dump() == pytest.approx(footprint.model_dump(), rel=1e-3, abs=1e-6)
+
+
+def test_published_arithmetic_comes_out():
+    stages = find_footprint(pack("sd2")).stages
+    assert stages["sam_encoder"].row_tflop == pytest.approx(0.972, rel=0.01)  # SAM ViT-B at 1024 px
+    image = 20 * 2 * stages["generator"].row_tflop + stages["generator"].scene_tflop
+    assert 790 / image == pytest.approx(16.75, rel=0.02)  # images/s at an H200's measured 790 TFLOP/s
+
+
+def test_activations_lie_on_a_line():
+    encoder = find_footprint(pack("sd15")).stages["sam_encoder"]
+    assert encoder.activations_gib(8) == pytest.approx(2 * encoder.activations_gib(4), rel=0.01)
+    generator = find_footprint(pack("sd15")).stages["generator"]
+    assert generator.activations_gib(1) == generator.alone_gib  # one row is less than a picture's decoding
+    assert generator.activations_gib(16, scenes=32) > generator.activations_gib(16)
+
+
+@pytest.mark.gpu
+def test_the_allocators_peak_on_a_gpu_is_as_on_paper():
+    from packshot.models.denoise import DiffusionEngine
+
+    found = pack("mini")
+    engine = DiffusionEngine(found, "cuda", torch.bfloat16)
+    footprint = find_footprint(found).stages["generator"]
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    engine.step_seconds((8,))
+    taken_gib = (torch.cuda.max_memory_allocated() - before) / 2**30
+    assert taken_gib <= 1.1 * footprint.activations_gib(8, scenes=8) + 0.25
