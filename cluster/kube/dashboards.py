@@ -11,7 +11,6 @@ from grafana_foundation_sdk.models.dashboard import (
     DataSourceRef,
     FieldColorModeId,
     Threshold,
-    ThresholdsConfig,
     ThresholdsMode,
 )
 
@@ -73,7 +72,9 @@ def _service() -> dashboard.Dashboard:
 
 
 def _pipeline() -> dashboard.Dashboard:
-    board = _board("packshot-pipeline", "Packshot: pipeline", "Where pictures are made: replicas, load, batches, caches.")
+    board = _board(
+        "packshot-pipeline", "Packshot: pipeline", "Where pictures are made: replicas, load, batches, caches."
+    )
     board.with_row(dashboard.Row("Replicas"))
     board.with_panel(
         _lines(

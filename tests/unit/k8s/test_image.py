@@ -3,10 +3,10 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
-import tomllib
 
 from cluster.kube.bake import bake
 from cluster.kube.rayservice import USER_ID

@@ -137,5 +137,5 @@ def test_a_folder_that_does_not_build_is_refused_with_kustomizes_words(tmp_path)
     from cluster.kube.build import build
 
     (tmp_path / "kustomization.yaml").write_text("resources: [nowhere.yaml]")
-    with pytest.raises(BadInput, match="nowhere.yaml"):
+    with pytest.raises(BadInput, match=r"nowhere\.yaml"):
         build(tmp_path)

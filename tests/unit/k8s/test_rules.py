@@ -31,7 +31,9 @@ def drop(manifests, kind, name):
 BREAKS = {
     "non_root": lambda m: worker_pod(m)["securityContext"].update(runAsUser=0),
     "read_only_root": lambda m: container(m, "RayService")["securityContext"].update(readOnlyRootFilesystem=False),
-    "no_privilege: ray-worker must state": lambda m: container(m, "RayService")["securityContext"].update(privileged=True),
+    "no_privilege: ray-worker must state": lambda m: container(m, "RayService")["securityContext"].update(
+        privileged=True
+    ),
     "no_privilege: ray-worker must drop": lambda m: container(m, "RayService")["securityContext"].update(
         capabilities={"drop": ["ALL"], "add": ["SYS_PTRACE"]}
     ),
@@ -54,9 +56,9 @@ BREAKS = {
     "images: ray-worker must name its image by digest, got registry.example.com/packshot:latest": lambda m: container(
         m, "RayService"
     ).update(image="registry.example.com/packshot:latest"),
-    "images: ray-worker must name its image by digest, got packshot:latest": lambda m: container(m, "RayService").update(
-        image="packshot:latest"
-    ),
+    "images: ray-worker must name its image by digest, got packshot:latest": lambda m: container(
+        m, "RayService"
+    ).update(image="packshot:latest"),
     "images: ray-worker must pull its image IfNotPresent": lambda m: container(m, "RayService").update(
         imagePullPolicy="Always"
     ),
@@ -108,9 +110,9 @@ BREAKS = {
     "isolated: RayService/packshot/head must be let out to the API server": lambda m: drop(
         m, "NetworkPolicy", "packshot-head"
     ),
-    "services: Service/packshot-edge must be a ClusterIP": lambda m: named(m, "Service", "packshot-edge")["spec"].update(
-        type="LoadBalancer"
-    ),
+    "services: Service/packshot-edge must be a ClusterIP": lambda m: named(m, "Service", "packshot-edge")[
+        "spec"
+    ].update(type="LoadBalancer"),
     "services: Service/packshot-edge must select": lambda m: named(m, "Service", "packshot-edge")["spec"].update(
         selector={"app": "gone"}
     ),
