@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from string import ascii_uppercase
 
 from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, timeseries
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
@@ -18,7 +19,7 @@ from cluster.kube.alerts import recorded
 from cluster.kube.objectives import OBJECTIVES
 
 DATASOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
-FULL, HALF, THIRD, QUARTER = 24, 12, 8, 6
+THIRD, QUARTER = 8, 6
 """Widths, in the 24 columns of a Grafana row."""
 RATE = "$__rate_interval"
 
@@ -28,15 +29,22 @@ Query = tuple[str, str]
 
 def dashboards() -> dict[str, str]:
     """File name without suffix -> Grafana's JSON."""
-    return {
-        name: json.dumps(json.loads(JSONEncoder(sort_keys=True).encode(board.build())), indent=1) + "\n"
-        for name, board in (("service", _service()), ("pipeline", _pipeline()))
-    }
+    return {name: _text(board) for name, board in (("service", _service()), ("pipeline", _pipeline()))}
+
+
+def _text(board: dashboard.Dashboard) -> str:
+    """Grafana's JSON, each panel and each of its queries with a name of its own (the library leaves them empty)."""
+    plain = json.loads(JSONEncoder(sort_keys=True).encode(board.build()))
+    for number, panel in enumerate(plain["panels"], 1):
+        panel["id"] = number
+        for letter, query in zip(ascii_uppercase, panel.get("targets", []), strict=False):
+            query["refId"] = letter
+    return json.dumps(plain, indent=1) + "\n"
 
 
 def _service() -> dashboard.Dashboard:
     board = _board("packshot-service", "Packshot: service", "What users get: objectives, traffic, waiting.")
-    board.with_row(dashboard.Row("Objectives, the last 30 days of budget at today's rate"))
+    board.with_row(dashboard.Row("Objectives: how fast the month's budget is spent, 1 is allowed"))
     for one in OBJECTIVES:
         board.with_panel(_burn(one.name, one.sentence, one.budget))
     board.with_row(dashboard.Row("Requests"))
@@ -48,7 +56,7 @@ def _service() -> dashboard.Dashboard:
             stacked=True,
         )
     )
-    board.with_panel(_lines("Seconds to an answer", "ms", *_quantiles("ray_serve_http_request_latency_ms")))
+    board.with_panel(_lines("Time to an answer", "ms", *_quantiles("ray_serve_http_request_latency_ms")))
     board.with_panel(
         _lines(
             "Errors a second, by code",
@@ -66,7 +74,7 @@ def _service() -> dashboard.Dashboard:
             stacked=True,
         )
     )
-    board.with_panel(_lines("Seconds from accepted to ended", "s", *_quantiles("ray_packshot_shot_seconds")))
+    board.with_panel(_lines("From accepted to ended", "s", *_quantiles("ray_packshot_shot_seconds")))
     board.with_panel(_lines("Shots that wait in the store", "short", ("max(packshot_shots_queued)", "waiting")))
     return board
 
@@ -117,7 +125,7 @@ def _pipeline() -> dashboard.Dashboard:
         )
     )
     board.with_panel(
-        _lines("Milliseconds in each stage, p95", "ms", *_stages(0.95)),
+        _lines("Time in each stage, p95", "ms", *_stages(0.95)),
     )
     board.with_row(dashboard.Row("Clicks"))
     board.with_panel(
@@ -166,7 +174,7 @@ def _burn(name: str, sentence: str, budget: float) -> stat.Panel:
     steps = [Threshold(None, "green"), Threshold(1, "orange"), Threshold(6, "red")]
     return (
         stat.Panel()
-        .title(f"{name}: times the allowed spending, 1 h")
+        .title(f"{name}: spending, last hour")
         .description(sentence)
         .datasource(DATASOURCE)
         .with_target(_target(f'{recorded("1h")}{{objective="{name}"}} / {budget:g}', name))

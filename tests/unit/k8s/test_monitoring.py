@@ -1,5 +1,6 @@
 """Alerts fire when they should, and rules and dashboards read what Packshot and Serve export."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ import yaml
 
 from cluster.kube import promql
 from cluster.kube.alerts import BURNS, WINDOWS, alert_rules
+from cluster.kube.dashboards import dashboards
 from cluster.kube.objectives import OBJECTIVES
 from packshot.api.problems import code_rows
 from packshot.meter import METRICS
@@ -80,6 +82,23 @@ def test_the_runbook_has_a_heading_for_each_alert():
 def test_metric_names_are_read_from_every_part_of_an_expression():
     text = 'histogram_quantile(0.9, sum by (le) (rate(a_bucket[$__rate_interval]))) > on() (b{x="y"} or -c) and max_over_time(d[5m:1m]) > 0'
     assert promql.metric_names(text) == {"a_bucket", "b", "c", "d"}
+
+
+@pytest.mark.parametrize("name", ["service", "pipeline"])
+def test_a_dashboards_panels_have_names_and_places_of_their_own(name):
+    board = json.loads(dashboards()[name])
+    panels = board["panels"]
+    assert [panel["id"] for panel in panels] == list(range(1, len(panels) + 1))
+    cells = set()
+    for panel in panels:
+        place = panel["gridPos"]
+        here = {(place["x"] + dx, place["y"] + dy) for dx in range(place["w"]) for dy in range(place["h"])}
+        assert not here & cells, panel["title"]
+        assert max(x for x, _ in here) < 24
+        cells |= here
+        queries = [query["refId"] for query in panel.get("targets", [])]
+        assert len(queries) == len(set(queries))
+        assert panel["type"] == "row" or queries
 
 
 def test_codes_in_alerts_are_codes():
