@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup demo test check soak k8s bench eval-mini serve clean
+.PHONY: setup demo test check soak bench eval-mini serve clean
 
 setup: $(STAMP)                     ## Make .venv and install everything, each version pinned
 
@@ -23,6 +23,11 @@ demo: setup                         ## A real photo of a cup, cut out and painte
 test: setup                         ## The tests (README's test command; what CI runs)
 	$(BIN)/python -m pytest -m 'not soak and not gpu'
 
+.PHONY: k8s
+k8s: setup                          ## Build every overlay and check it: schemas, rules, alerts, the edge, the Dockerfile; nothing is fetched
+	$(BIN)/python -m cluster.kube check
+	$(BIN)/python -m pytest tests/unit/k8s
+
 check: setup                        ## Lint, format and strict types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -30,10 +35,6 @@ check: setup                        ## Lint, format and strict types
 
 soak: setup                         ## The long tests: 200 shots in a row, the whole corpus of malformed photos
 	$(BIN)/python -m pytest -m soak --timeout 3600
-
-k8s: setup                          ## Build every overlay and check it: schemas, rules, alerts, the edge, the Dockerfile; nothing is fetched
-	$(BIN)/python -m cluster.kube check
-	$(BIN)/python -m pytest tests/unit/k8s
 
 bench: setup                        ## The measured comparisons: a table and one JSON line each
 	$(BIN)/python -m bench
