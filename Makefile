@@ -23,6 +23,11 @@ demo: setup                         ## A real photo of a cup, cut out and painte
 test: setup                         ## The tests (README's test command; what CI runs)
 	$(BIN)/python -m pytest -m 'not soak and not gpu'
 
+.PHONY: k8s
+k8s: setup                          ## Build every overlay and check it: schemas, rules, alerts, the edge, the Dockerfile; nothing is fetched
+	$(BIN)/python -m cluster.kube check
+	$(BIN)/python -m pytest tests/unit/k8s
+
 check: setup                        ## Lint, format and strict types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -1,0 +1,53 @@
+"""`python -m cluster.kube render | check [FOLDER …] | service PROFILE`: exit 1 when a check fails."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from cluster.kube import promql, rules, schemas
+from cluster.kube.build import build
+from cluster.kube.rendered import ROOT, rendered, spec_patch, write
+from cluster.profiles import load_profile
+from packshot.errors import PackshotError
+
+OVERLAYS = ("k8s/overlays/dev", "k8s/overlays/production")
+USAGE = "usage: python -m cluster.kube render | check [FOLDER …] | patch PROFILE"
+
+
+def check(folder: Path) -> list[str]:
+    """What is wrong with an overlay: schemas, rules, PromQL."""
+    manifests = build(folder)
+    found = [fault for manifest in manifests for fault in schemas.faults(manifest)]
+    found += [*rules.faults(manifests), *promql.faults(manifests)]
+    print(f"{folder}: {len(manifests)} manifests, {len(found)} faults")
+    return found
+
+
+def main(arguments: list[str]) -> int:
+    """The command. Returns the exit code: 0 done, 1 faults, 2 bad usage or refused input."""
+    match arguments:
+        case ["render"]:
+            print(*(write() or ["nothing changed"]), sep="\n")
+            return 0
+        case ["patch", profile]:
+            sys.stdout.write(spec_patch(load_profile(profile)))
+            return 0
+        case ["check", *folders]:
+            stale = [path for path, text in rendered().items() if (ROOT / path).read_text() != text]
+            faults = [f"{path} must be what is rendered; run python -m cluster.kube render" for path in stale]
+            for folder in folders or [str(ROOT / overlay) for overlay in OVERLAYS]:
+                faults += check(Path(folder))
+            print(*faults, sep="\n", file=sys.stderr)
+            return 1 if faults else 0
+        case _:
+            print(USAGE, file=sys.stderr)
+            return 2
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except PackshotError as error:
+        print(f"packshot: {error} [{error.code}]", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,138 @@
+"""The PrometheusRule: burn rates of the objectives over several windows, and what no ratio shows.
+
+A burn rate is how many times faster than allowed the budget of 30 days is spent. Each alert looks at a long window (it is
+real) and a short one (it is still so), as the SRE workbook has it: 14.4 spends 2 % of a month in an hour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from cluster.kube.objectives import OBJECTIVES, Objective
+from cluster.kube.rayservice import NAME, PART_OF
+
+
+@dataclass(frozen=True)
+class Burn:
+    """Alert at `rate` times the allowed spending, over `long` and still over `short`."""
+
+    rate: float
+    long: str
+    short: str
+    severity: str
+
+
+BURNS = (
+    Burn(14.4, "1h", "5m", "page"),
+    Burn(6, "6h", "30m", "page"),
+    Burn(3, "1d", "2h", "ticket"),
+    Burn(1, "3d", "6h", "ticket"),
+)
+WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
+
+
+def alert_rules() -> dict[str, Any]:
+    """The manifest."""
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": NAME, "labels": PART_OF},
+        "spec": {
+            "groups": [
+                {"name": "packshot-ratios", "interval": "30s", "rules": [*_ratios()]},
+                {"name": "packshot-burn", "rules": [_burn_alert(one, burn) for one in OBJECTIVES for burn in BURNS]},
+                {"name": "packshot-state", "rules": _state()},
+            ]
+        },
+    }
+
+
+def recorded(window: str) -> str:
+    """The name of the recorded ratio of bad events."""
+    return f"packshot:bad:ratio_rate{window}"
+
+
+def _ratios() -> list[dict[str, Any]]:
+    return [
+        {
+            "record": recorded(window),
+            "expr": f"({one.bad}) / ({one.all_events} > 0)".replace("WINDOW", window),
+            "labels": {"objective": one.name},
+        }
+        for one in OBJECTIVES
+        for window in WINDOWS
+    ]
+
+
+def _burn_alert(one: Objective, burn: Burn) -> dict[str, Any]:
+    def over(window: str) -> str:
+        return f'{recorded(window)}{{objective="{one.name}"}} > {burn.rate:g} * {one.budget:g}'
+
+    return {
+        "alert": "PackshotBudgetBurns",
+        "expr": f"{over(burn.long)} and {over(burn.short)}",
+        "for": "2m" if burn.severity == "page" else "15m",
+        "labels": {"severity": burn.severity, "objective": one.name, "window": burn.long},
+        "annotations": {
+            "summary": f"{one.sentence} The month's budget is spent {burn.rate:g} times too fast.",
+            "description": "{{ $value | humanizePercentage }} of the last " + burn.long + " were bad.",
+            "runbook": "docs/runbook.md#a-budget-burns",
+        },
+    }
+
+
+def _state() -> list[dict[str, Any]]:
+    return [
+        _alert(
+            "PackshotGone",
+            'absent(ray_serve_deployment_replica_healthy{deployment="gateway"} == 1)',
+            "5m",
+            "page",
+            "No healthy gateway reports.",
+            "packshot-is-gone",
+        ),
+        _alert(
+            "PackshotPaintsNothing",
+            "sum(packshot_shots_queued) > 0 and (sum(rate(ray_packshot_denoise_steps_total[10m])) or vector(0)) == 0",
+            "10m",
+            "page",
+            "Shots wait and no denoising step is taken.",
+            "nothing-is-painted",
+        ),
+        _alert(
+            "PackshotReplicaUnhealthy",
+            "min by (deployment) (ray_serve_deployment_replica_healthy) == 0",
+            "5m",
+            "ticket",
+            "A replica of {{ $labels.deployment }} fails its health check.",
+            "a-replica-is-unhealthy",
+        ),
+        _alert(
+            "PackshotEngineCrashes",
+            'sum(increase(ray_packshot_errors_total{code="engine_crash"}[30m])) > 3',
+            "0s",
+            "ticket",
+            "Replicas died while they painted, more than three times in half an hour.",
+            "engines-crash",
+        ),
+        _alert(
+            "PackshotOutOfCapacity",
+            "max by (deployment) (ray_serve_autoscaling_desired_replicas)"
+            " > max by (deployment) (ray_serve_autoscaling_target_replicas)",
+            "30m",
+            "ticket",
+            "{{ $labels.deployment }} has asked for more replicas than it may have for half an hour.",
+            "out-of-capacity",
+        ),
+    ]
+
+
+def _alert(name: str, expr: str, hold: str, severity: str, summary: str, anchor: str) -> dict[str, Any]:
+    return {
+        "alert": name,
+        "expr": expr,
+        "for": hold,
+        "labels": {"severity": severity},
+        "annotations": {"summary": summary, "runbook": f"docs/runbook.md#{anchor}"},
+    }

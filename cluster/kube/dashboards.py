@@ -1,0 +1,233 @@
+"""Two Grafana dashboards: what users get (service), and where it is made (pipeline)."""
+
+from __future__ import annotations
+
+import json
+from string import ascii_uppercase
+
+from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, timeseries
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.common import GraphDrawStyle, LegendDisplayMode, LegendPlacement, StackingMode
+from grafana_foundation_sdk.models.dashboard import (
+    DataSourceRef,
+    FieldColorModeId,
+    Threshold,
+    ThresholdsMode,
+)
+
+from cluster.kube.alerts import recorded
+from cluster.kube.objectives import OBJECTIVES
+
+DATASOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
+THIRD, QUARTER = 8, 6
+"""Widths, in the 24 columns of a Grafana row."""
+RATE = "$__rate_interval"
+
+Query = tuple[str, str]
+"""PromQL and the name of its series."""
+
+
+def dashboards() -> dict[str, str]:
+    """File name without suffix -> Grafana's JSON."""
+    return {name: _text(board) for name, board in (("service", _service()), ("pipeline", _pipeline()))}
+
+
+def _text(board: dashboard.Dashboard) -> str:
+    """Grafana's JSON, each panel and each of its queries with a name of its own (the library leaves them empty)."""
+    plain = json.loads(JSONEncoder(sort_keys=True).encode(board.build()))
+    for number, panel in enumerate(plain["panels"], 1):
+        panel["id"] = number
+        for letter, query in zip(ascii_uppercase, panel.get("targets", []), strict=False):
+            query["refId"] = letter
+    return json.dumps(plain, indent=1) + "\n"
+
+
+def _service() -> dashboard.Dashboard:
+    board = _board("packshot-service", "Packshot: service", "What users get: objectives, traffic, waiting.")
+    board.with_row(dashboard.Row("Objectives: how fast the month's budget is spent, 1 is allowed"))
+    for one in OBJECTIVES:
+        board.with_panel(_burn(one.name, one.sentence, one.budget))
+    board.with_row(dashboard.Row("Requests"))
+    board.with_panel(
+        _lines(
+            "Requests a second, by status",
+            "reqps",
+            (f"sum by (status_code) (rate(ray_serve_num_http_requests_total[{RATE}]))", "{{status_code}}"),
+            stacked=True,
+        )
+    )
+    board.with_panel(_lines("Time to an answer", "ms", *_quantiles("ray_serve_http_request_latency_ms")))
+    board.with_panel(
+        _lines(
+            "Errors a second, by code",
+            "reqps",
+            (f"sum by (code) (rate(ray_packshot_errors_total[{RATE}]))", "{{code}}"),
+            stacked=True,
+        )
+    )
+    board.with_row(dashboard.Row("Shots"))
+    board.with_panel(
+        _lines(
+            "Shots ended a minute, by status",
+            "short",
+            (f"60 * sum by (status) (rate(ray_packshot_shots_total[{RATE}]))", "{{status}}"),
+            stacked=True,
+        )
+    )
+    board.with_panel(_lines("From accepted to ended", "s", *_quantiles("ray_packshot_shot_seconds")))
+    board.with_panel(_lines("Shots that wait in the store", "short", ("max(packshot_shots_queued)", "waiting")))
+    return board
+
+
+def _pipeline() -> dashboard.Dashboard:
+    board = _board(
+        "packshot-pipeline", "Packshot: pipeline", "Where pictures are made: replicas, load, batches, caches."
+    )
+    board.with_row(dashboard.Row("Replicas"))
+    board.with_panel(
+        _lines(
+            "Healthy replicas",
+            "short",
+            ("sum by (deployment) (ray_serve_deployment_replica_healthy)", "{{deployment}}"),
+        )
+    )
+    board.with_panel(
+        _lines(
+            "Asked for and allowed: where the lines part, the range ends",
+            "short",
+            ("max by (deployment) (ray_serve_autoscaling_desired_replicas)", "{{deployment}} asked for"),
+            ("max by (deployment) (ray_serve_autoscaling_target_replicas)", "{{deployment}} target"),
+        )
+    )
+    board.with_panel(
+        _lines(
+            "Calls under way",
+            "short",
+            ("sum by (deployment) (ray_serve_replica_processing_queries)", "{{deployment}}"),
+        )
+    )
+    board.with_row(dashboard.Row("Painting"))
+    board.with_panel(
+        _lines(
+            "Denoising steps a second (rows counted one by one)",
+            "short",
+            (f"sum(rate(ray_packshot_denoise_steps_total[{RATE}]))", "steps"),
+        )
+    )
+    board.with_panel(
+        _lines(
+            "Rows that share a step",
+            "short",
+            (
+                f"sum(rate(ray_packshot_denoise_batch_rows_sum[{RATE}])) / sum(rate(ray_packshot_denoise_batch_rows_count[{RATE}]))",
+                "mean",
+            ),
+        )
+    )
+    board.with_panel(
+        _lines("Time in each stage, p95", "ms", *_stages(0.95)),
+    )
+    board.with_row(dashboard.Row("Clicks"))
+    board.with_panel(
+        _lines(
+            "Masks decoded and photos encoded a second",
+            "short",
+            (f"sum(rate(ray_packshot_mask_decodes_total[{RATE}]))", "masks"),
+            (f"sum(rate(ray_packshot_photo_encodes_total[{RATE}]))", "photos"),
+        )
+    )
+    board.with_panel(
+        _lines(
+            "Clicks that found their embedding",
+            "percentunit",
+            (
+                f"sum(rate(ray_packshot_embedding_cache_hits_total[{RATE}])) / (sum(rate(ray_packshot_embedding_cache_hits_total[{RATE}]))"
+                f" + sum(rate(ray_packshot_photo_encodes_total[{RATE}])))",
+                "hits",
+            ),
+        )
+    )
+    board.with_panel(
+        _lines(
+            "Calls that wait for a replica",
+            "short",
+            ("sum by (deployment) (ray_serve_deployment_queued_queries)", "{{deployment}}"),
+        )
+    )
+    return board
+
+
+def _board(uid: str, title: str, description: str) -> dashboard.Dashboard:
+    return (
+        dashboard.Dashboard(title)
+        .uid(uid)
+        .description(description)
+        .tags(["packshot"])
+        .refresh("30s")
+        .time("now-6h", "now")
+        .readonly()
+        .with_variable(dashboard.DatasourceVariable("datasource").label("Prometheus").type("prometheus"))
+    )
+
+
+def _burn(name: str, sentence: str, budget: float) -> stat.Panel:
+    steps = [Threshold(None, "green"), Threshold(1, "orange"), Threshold(6, "red")]
+    return (
+        stat.Panel()
+        .title(f"{name}: spending, last hour")
+        .description(sentence)
+        .datasource(DATASOURCE)
+        .with_target(_target(f'{recorded("1h")}{{objective="{name}"}} / {budget:g}', name))
+        .unit("short")
+        .decimals(1)
+        .no_value("no events")
+        .thresholds(_thresholds(steps))
+        .height(5)
+        .span(QUARTER)
+    )
+
+
+def _lines(title: str, unit: str, *queries: Query, stacked: bool = False) -> timeseries.Panel:
+    panel = (
+        timeseries.Panel()
+        .title(title)
+        .datasource(DATASOURCE)
+        .unit(unit)
+        .min(0)
+        .height(8)
+        .span(THIRD)
+        .draw_style(GraphDrawStyle.LINE)
+        .fill_opacity(20 if stacked else 0)
+        .legend(
+            common.VizLegendOptions()
+            .display_mode(LegendDisplayMode.LIST)
+            .placement(LegendPlacement.BOTTOM)
+            .show_legend(True)
+        )
+        .color_scheme(dashboard.FieldColor().mode(FieldColorModeId.PALETTE_CLASSIC))
+    )
+    if stacked:
+        panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL).group("A"))
+    for expr, legend in queries:
+        panel.with_target(_target(expr, legend))
+    return panel
+
+
+def _target(expr: str, legend: str) -> prometheus.Dataquery:
+    return prometheus.Dataquery().expr(expr).legend_format(legend).datasource(DATASOURCE)
+
+
+def _thresholds(steps: list[Threshold]) -> dashboard.ThresholdsConfig:
+    return dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps)
+
+
+def _quantiles(histogram: str) -> list[Query]:
+    return [
+        (f"histogram_quantile({q}, sum by (le) (rate({histogram}_bucket[{RATE}])))", f"p{q * 100:g}")
+        for q in (0.5, 0.95, 0.99)
+    ]
+
+
+def _stages(quantile: float) -> list[Query]:
+    rate = f"rate(ray_serve_deployment_processing_latency_ms_bucket[{RATE}])"
+    return [(f"histogram_quantile({quantile}, sum by (le, deployment) ({rate}))", "{{deployment}}")]

@@ -1,0 +1,237 @@
+"""Profile -> RayService (KubeRay 1.7, `ray.io/v1`) and the budgets of its pods.
+
+A profile of one machine is one pod, the head, that serves; a profile with several pools is a head that serves nothing and
+a worker group for each pool. Names of settings, secrets, volumes and images are what the components patch or replace.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+import yaml
+
+from cluster.profiles import Pool, Profile
+from cluster.render import POOL_LABEL, serve_config
+
+NAME = "packshot"
+"""Of the RayService; KubeRay allows at most 47 characters."""
+PART_OF = {"app.kubernetes.io/part-of": NAME}
+SERVE_PORT, METRICS_PORT, AGENT_PORT = 8000, 8080, 52365
+USER_ID = 10001
+"""Of the image's user; volumes are given to its group."""
+
+DRAIN_S = 120
+"""What a node that must go waits for its replicas: the longest graceful_shutdown_timeout_s of deployments/*.py."""
+GRACE_S = DRAIN_S + 30
+"""What Kubernetes waits for the node: Ray's drain, then its processes' end."""
+OLD_CLUSTER_S = DRAIN_S + 60
+"""What an upgrade keeps the old cluster for, after the new one has the traffic."""
+
+CPU_IMAGE, CUDA_IMAGE = "packshot-cpu", "packshot-cuda"
+"""Names that each overlay's `images:` replaces by a registry's, with a digest."""
+HEAD_CPUS, HEAD_MEMORY_GIB = 2, 8
+"""Of a head that serves nothing: GCS, dashboard, Serve's controller and one proxy."""
+TEMPORARY_GIB, HOME_GIB = 20, 5
+"""Ray's session folder (logs, spilled objects); caches that die with the pod."""
+
+MIB = 1024 * 1024
+
+
+def ray_service(profile: Profile) -> dict[str, Any]:
+    """The RayService of a profile, named `packshot`. Raises BadInput as `load_profile` and `Profile.machine` do."""
+    one_machine = len(profile.pools) == 1
+    cluster: dict[str, Any] = {
+        "rayVersion": version("ray"),
+        "authOptions": {"mode": "token", "secretName": "ray-auth-token"},
+        "headGroupSpec": _head(profile.machine) if one_machine else _head(None),
+        "workerGroupSpecs": [] if one_machine else [_workers(name, pool) for name, pool in profile.pools.items()],
+    }
+    return {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayService",
+        "metadata": {"name": NAME, "labels": PART_OF},
+        "spec": {
+            "upgradeStrategy": {"type": "NewCluster"},
+            "rayClusterDeletionDelaySeconds": OLD_CLUSTER_S,
+            "excludeHeadPodFromServeSvc": not one_machine,
+            "serveConfigV2": _block(serve_config(profile, host="0.0.0.0", port=SERVE_PORT)),  # noqa: S104 - the pod's
+            "rayClusterConfig": cluster,
+        },
+    }
+
+
+def disruption_budgets(profile: Profile) -> list[dict[str, Any]]:
+    """One PodDisruptionBudget for each pool that always has two nodes or more: one of them may go at a time.
+
+    Pods of a RayCluster have no scale that Kubernetes knows, so only an integer `minAvailable` holds for them.
+    """
+    return [
+        {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": {"name": f"{NAME}-{name}", "labels": PART_OF},
+            "spec": {
+                "minAvailable": pool.nodes.min - 1,
+                "selector": {"matchLabels": {**PART_OF, "app.kubernetes.io/component": name}},
+            },
+        }
+        for name, pool in profile.pools.items()
+        if pool.nodes.min >= 2
+    ]
+
+
+def _head(serving: Pool | None) -> dict[str, Any]:
+    """The head group; `serving`: the machine whose work it does itself."""
+    start = {"dashboard-host": "0.0.0.0", "metrics-export-port": str(METRICS_PORT)}  # noqa: S104 - the pod's own address
+    cpus, memory_gib = (serving.cpus, serving.memory_gib) if serving else (HEAD_CPUS, HEAD_MEMORY_GIB)
+    start["num-cpus"] = f"{serving.cpus:g}" if serving else "0"
+    start["num-gpus"] = str(serving.gpus) if serving else "0"
+    if serving:
+        start["object-store-memory"] = str(serving.object_store_mib * MIB)
+    image = CUDA_IMAGE if serving and serving.gpus else CPU_IMAGE
+    container = _container("ray-head", image, cpus, memory_gib, serving.gpus if serving else 0)
+    container["ports"] = _ports(gcs=6379, dashboard=8265, client=10001, metrics=METRICS_PORT, serve=SERVE_PORT)
+    container["livenessProbe"] = _probe(_healthz(), timeout_s=5, failures=120, delay_s=30)
+    container["readinessProbe"] = _probe(_healthz(), timeout_s=5, failures=10, delay_s=10)
+    return {"serviceType": "ClusterIP", "rayStartParams": start, "template": _pod("head", container)}
+
+
+def _workers(name: str, pool: Pool) -> dict[str, Any]:
+    start = {
+        "num-cpus": f"{pool.cpus:g}",
+        "num-gpus": str(pool.gpus),
+        "object-store-memory": str(pool.object_store_mib * MIB),
+        "metrics-export-port": str(METRICS_PORT),
+    }
+    image = CUDA_IMAGE if pool.gpus else CPU_IMAGE
+    container = _container("ray-worker", image, pool.cpus, pool.memory_gib, pool.gpus)
+    container["ports"] = _ports(metrics=METRICS_PORT, serve=SERVE_PORT)
+    container["livenessProbe"] = _probe(_healthz(), timeout_s=2, failures=120, delay_s=30)
+    container["readinessProbe"] = _probe(_serves(), timeout_s=10, failures=1, delay_s=10)
+    template = _pod(name, container)
+    if pool.gpus:
+        template["spec"]["tolerations"] = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+    template["spec"]["topologySpreadConstraints"] = [
+        {
+            "maxSkew": 1,
+            "topologyKey": "kubernetes.io/hostname",
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": {**PART_OF, "app.kubernetes.io/component": name}},
+        }
+    ]
+    return {
+        "groupName": name,
+        "labels": {POOL_LABEL: name},
+        "replicas": pool.nodes.min,
+        "minReplicas": pool.nodes.min,
+        "maxReplicas": pool.nodes.max,
+        "rayStartParams": start,
+        "template": template,
+    }
+
+
+def _pod(component: str, container: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "metadata": {"labels": {**PART_OF, "app.kubernetes.io/component": component}},
+        "spec": {
+            "serviceAccountName": NAME,
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": GRACE_S,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": USER_ID,
+                "runAsGroup": USER_ID,
+                "fsGroup": USER_ID,
+                "fsGroupChangePolicy": "OnRootMismatch",
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [container],
+            "volumes": [
+                {"name": "tmp", "emptyDir": {"sizeLimit": f"{TEMPORARY_GIB}Gi"}},
+                {"name": "home", "emptyDir": {"sizeLimit": f"{HOME_GIB}Gi"}},
+            ],
+        },
+    }
+
+
+def _container(name: str, image: str, cpus: float, memory_gib: float, gpus: int) -> dict[str, Any]:
+    # Requests are limits: Ray schedules by what it was told at start, and the object store is memory of the pod.
+    resources = {"cpu": f"{cpus:g}", "memory": f"{memory_gib:g}Gi"}
+    if gpus:
+        resources["nvidia.com/gpu"] = str(gpus)
+    return {
+        "name": name,
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "env": [
+            {"name": "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S", "value": str(DRAIN_S)},
+            {"name": "RAY_SERVE_REQUEST_LATENCY_BUCKETS_MS", "value": LATENCY_BUCKETS_MS},
+            {"name": "RAY_USAGE_STATS_ENABLED", "value": "0"},
+        ],
+        "envFrom": [{"configMapRef": {"name": "packshot-settings"}}],
+        "resources": {"requests": dict(resources), "limits": resources},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, {"name": "home", "mountPath": "/var/lib/packshot"}],  # noqa: S108 - a volume
+    }
+
+
+LATENCY_BUCKETS_MS = "10,25,50,100,200,300,500,750,1000,1500,2000,3000,5000,7500,10000,20000,30000,60000,120000"
+"""Serve's own leap from 10 s to 60 s, across every bound that a shot's or a click's objective could have."""
+
+
+def _ports(**ports: int) -> list[dict[str, Any]]:
+    names = {"gcs": "gcs-server"}
+    return [{"name": names.get(name, name), "containerPort": port} for name, port in ports.items()]
+
+
+def _healthz() -> dict[str, Any]:
+    return {"httpGet": {"path": "/api/healthz", "port": AGENT_PORT}}
+
+
+def _serves() -> dict[str, Any]:
+    """As KubeRay's own: the raylet lives, and this node's proxy takes requests (it does so where replicas are)."""
+    asks = (
+        f"wget --tries 1 -T 2 -q -O- http://localhost:{AGENT_PORT}/api/local_raylet_healthz | grep success",
+        f"wget --tries 1 -T 10 -q -O- http://localhost:{SERVE_PORT}/-/healthz | grep success",
+    )
+    return {"exec": {"command": ["bash", "-c", " && ".join(asks)]}}
+
+
+def _probe(action: dict[str, Any], *, timeout_s: int, failures: int, delay_s: int) -> dict[str, Any]:
+    return {
+        **action,
+        "initialDelaySeconds": delay_s,
+        "periodSeconds": 5,
+        "timeoutSeconds": timeout_s,
+        "failureThreshold": failures,
+    }
+
+
+class _Block(str):
+    """Text that YAML shows as it is, line by line."""
+
+
+def _block(value: dict[str, Any]) -> _Block:
+    return _Block(yaml.safe_dump(value, sort_keys=False, width=110))
+
+
+class Dumper(yaml.SafeDumper):
+    """YAML with block text and without anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+Dumper.add_representer(
+    _Block, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style="|")
+)
+
+
+def to_yaml(*objects: dict[str, Any]) -> str:
+    """The manifests as one YAML stream."""
+    return "---\n".join(yaml.dump(one, Dumper=Dumper, sort_keys=False, width=110) for one in objects)

@@ -1,0 +1,44 @@
+"""The files under k8s/ that are rendered: each path and its text. A test holds what is committed to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cluster.kube.alerts import alert_rules
+from cluster.kube.dashboards import dashboards
+from cluster.kube.rayservice import disruption_budgets, ray_service, to_yaml
+from cluster.profiles import Profile, load_profile
+
+ROOT = Path(__file__).parents[2]
+HEADER = "# Rendered from profile {profile} by `python -m cluster.kube render`; do not edit.\n"
+
+
+def rendered() -> dict[str, str]:
+    """Path from the repository's root -> text."""
+    production, laptop = load_profile("production"), load_profile("laptop")
+    return {
+        "k8s/base/rayservice.yaml": HEADER.format(profile="production") + to_yaml(ray_service(production)),
+        "k8s/base/budgets.yaml": HEADER.format(profile="production") + to_yaml(*disruption_budgets(production)),
+        "k8s/overlays/dev/rayservice.yaml": spec_patch(laptop),
+        "k8s/components/monitoring/rules.yaml": HEADER.replace(" from profile {profile}", "") + to_yaml(alert_rules()),
+        **{f"k8s/components/monitoring/dashboards/{name}.json": text for name, text in dashboards().items()},
+    }
+
+
+def spec_patch(profile: Profile) -> str:
+    """The RayService of a profile as a kustomize patch that takes the place of the base's spec."""
+    service = ray_service(profile)
+    service["spec"] = {"$patch": "replace", **service["spec"]}
+    return HEADER.format(profile=profile.name) + to_yaml(service)
+
+
+def write(root: Path = ROOT) -> list[str]:
+    """Write every rendered file; the paths that changed."""
+    changed = []
+    for path, text in rendered().items():
+        file = root / path
+        if not file.exists() or file.read_text() != text:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+            changed.append(path)
+    return changed

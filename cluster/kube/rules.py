@@ -1,0 +1,146 @@
+"""Rules over a whole overlay: what no single pod shows. `faults` runs these and every pod's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from cluster.kube.build import Manifest
+from cluster.kube.pods import CREDENTIALS_IN_URL, POD_RULES, SECRET_NAME, Pod, pods
+
+CLUSTER_WIDE = ("Namespace",)
+
+
+def faults(manifests: list[Manifest]) -> Iterator[str]:
+    """What breaks a rule, a line each: object, rule, remedy."""
+    for pod in pods(manifests):
+        for rule in POD_RULES:
+            for fault in rule(pod):
+                yield f"{pod.owner}: {rule.__name__}: {fault}"
+    for check in RULES:
+        for fault in check(manifests):
+            yield f"{check.__name__}: {fault}"
+
+
+def no_secret_in_git(manifests: list[Manifest]) -> Iterator[str]:
+    for one in manifests:
+        if one["kind"] == "Secret":
+            yield f"Secret/{one['metadata']['name']} must be made in the cluster, not committed"
+        for key, value in (one.get("data") or {}).items() if one["kind"] == "ConfigMap" else ():
+            if CREDENTIALS_IN_URL.search(str(value)) or (SECRET_NAME.search(key) and "\n" not in str(value)):
+                yield f"ConfigMap/{one['metadata']['name']}: {key} must come from a secret"
+
+
+def restricted_namespace(manifests: list[Manifest]) -> Iterator[str]:
+    names = set()
+    for one in of_kind(manifests, "Namespace"):
+        names.add(one["metadata"]["name"])
+        if one["metadata"].get("labels", {}).get("pod-security.kubernetes.io/enforce") != "restricted":
+            yield f"Namespace/{one['metadata']['name']} must enforce the restricted pod security standard"
+    for one in manifests:
+        if one["kind"] not in CLUSTER_WIDE and one["metadata"].get("namespace") not in names:
+            yield f"{one['kind']}/{one['metadata']['name']} must be in the overlay's namespace {sorted(names)}"
+
+
+def budgets(manifests: list[Manifest]) -> Iterator[str]:
+    """Whoever is several must keep some while nodes are drained, and no budget may forbid every drain."""
+    all_pods = list(pods(manifests))
+    for budget in of_kind(manifests, "PodDisruptionBudget"):
+        name, spec = budget["metadata"]["name"], budget["spec"]
+        chosen = [pod for pod in all_pods if selects(spec["selector"], pod.labels)]
+        if not chosen:
+            yield f"PodDisruptionBudget/{name} must select pods, it selects none"
+        kept, lost = spec.get("minAvailable"), spec.get("maxUnavailable")
+        if any(pod.kind == "RayService" for pod in chosen) and not isinstance(kept, int):
+            yield f"PodDisruptionBudget/{name} must state minAvailable as a number: Ray's pods have no scale that maxUnavailable could be counted by"
+        if lost in (0, "0%") or (isinstance(kept, int) and kept >= sum(pod.replicas for pod in chosen)):
+            yield f"PodDisruptionBudget/{name} must let one pod go, got minAvailable {kept}, maxUnavailable {lost}"
+    selectors = [budget["spec"]["selector"] for budget in of_kind(manifests, "PodDisruptionBudget")]
+    for pod in all_pods:
+        if pod.replicas >= 2 and not any(selects(selector, pod.labels) for selector in selectors):
+            yield f"{pod.owner} has {pod.replicas} replicas and must have a PodDisruptionBudget"
+
+
+def isolated(manifests: list[Manifest]) -> Iterator[str]:
+    """Each pod is under a policy for both directions, and DNS is let out."""
+    policies = of_kind(manifests, "NetworkPolicy")
+    for pod in pods(manifests):
+        chosen = [policy for policy in policies if selects(policy["spec"]["podSelector"], pod.labels)]
+        for direction in ("Ingress", "Egress"):
+            if not any(direction in policy["spec"]["policyTypes"] for policy in chosen):
+                yield f"{pod.owner} must be under a NetworkPolicy for {direction}"
+        ports = {
+            (port.get("protocol", "TCP"), port.get("port"))
+            for policy in chosen
+            for rule in policy["spec"].get("egress") or []
+            for port in rule.get("ports", [])
+        }
+        if not {("UDP", 53), ("TCP", 53)} <= ports:
+            yield f"{pod.owner} must be let out to DNS, UDP and TCP 53"
+        if pod.spec.get("automountServiceAccountToken") is not False and not {("TCP", 443), ("TCP", 6443)} <= ports:
+            yield f"{pod.owner} must be let out to the API server, TCP 443 and 6443"
+
+
+def services(manifests: list[Manifest]) -> Iterator[str]:
+    all_pods = list(pods(manifests))
+    for service in of_kind(manifests, "Service"):
+        name, spec = service["metadata"]["name"], service["spec"]
+        if spec.get("type", "ClusterIP") != "ClusterIP":
+            yield f"Service/{name} must be a ClusterIP: the way in is the edge's route"
+        chosen = [pod for pod in all_pods if selects({"matchLabels": spec["selector"]}, pod.labels)]
+        if not chosen:
+            yield f"Service/{name} must select pods, it selects none"
+        named = {port["name"] for pod in chosen for one in pod.containers for port in one.get("ports", [])}
+        for port in spec["ports"]:
+            if isinstance(port.get("targetPort"), str) and port["targetPort"] not in named:
+                yield f"Service/{name} must point at a port that its pods name, got {port['targetPort']}"
+
+
+def ray_token(manifests: list[Manifest]) -> Iterator[str]:
+    for service in of_kind(manifests, "RayService"):
+        name, cluster = service["metadata"]["name"], service["spec"]["rayClusterConfig"]
+        auth = cluster.get("authOptions", {})
+        if auth.get("mode") != "token" or not auth.get("secretName"):
+            yield f"RayService/{name} must ask for a token: authOptions.mode token, with a secretName"
+        if len(name) > 47:
+            yield f"RayService/{name} must have a name of at most 47 characters"
+        if service["spec"].get("upgradeStrategy", {}).get(
+            "type"
+        ) == "NewClusterWithIncrementalUpgrade" and not cluster.get("enableInTreeAutoscaling"):
+            yield f"RayService/{name} must have the autoscaler to upgrade in steps"
+
+
+def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:
+    return [one for one in manifests if one["kind"] == kind]
+
+
+def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    """Whether a label selector takes a pod with these labels; an empty one takes all."""
+    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
+        return False
+    return all(_holds(row, labels) for row in selector.get("matchExpressions") or [])
+
+
+def _holds(row: dict[str, Any], labels: dict[str, str]) -> bool:
+    key, values = row["key"], row.get("values", [])
+    match row["operator"]:
+        case "Exists":
+            return key in labels
+        case "DoesNotExist":
+            return key not in labels
+        case "In":
+            return labels.get(key) in values
+        case _:
+            return labels.get(key) not in values
+
+
+RULES: tuple[Callable[[list[Manifest]], Iterator[str]], ...] = (
+    no_secret_in_git,
+    restricted_namespace,
+    budgets,
+    isolated,
+    services,
+    ray_token,
+)
+
+__all__ = ["RULES", "Pod", "faults", "of_kind", "selects"]

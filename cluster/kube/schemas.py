@@ -1,0 +1,66 @@
+"""Manifests against schemas: Kubernetes' own (package kubernetes-validate), KubeRay's CRD, and small ones of ours.
+
+Ours stand for kinds whose CRDs no package carries (k8s/schemas/*.yaml, each named as such). An unknown field is a fault:
+the API server would drop it in silence.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import yaml
+
+from cluster.kube.build import Manifest
+
+SCHEMAS = Path(__file__).parents[2] / "k8s/schemas"
+KUBERNETES = ("1.32", "1.37")
+"""The oldest and the newest release that manifests must fit."""
+CUSTOM = {
+    "ray.io/v1": "rayservice-kuberay-1.7.0.json",
+    "gateway.networking.k8s.io/v1": "gateway-api-v1.yaml",
+    "monitoring.coreos.com/v1": "prometheus-operator-v1.yaml",
+}
+
+
+def faults(manifest: Manifest) -> Iterator[str]:
+    """What the manifest's schema refuses, a line each."""
+    name = f"{manifest.get('kind')}/{manifest.get('metadata', {}).get('name')}"
+    if manifest.get("apiVersion") in CUSTOM:
+        for error in _validator(manifest["apiVersion"], manifest["kind"]).iter_errors(manifest):
+            yield f"{name}: {'.'.join(map(str, error.absolute_path))}: {error.message[:300]}"
+        return
+    for release in KUBERNETES:
+        try:
+            kubernetes_validate.validate(manifest, release, strict=True)
+        except kubernetes_validate.ValidationError as error:
+            yield f"{name}: Kubernetes {release}: {'.'.join(map(str, error.path))}: {error.message[:300]}"
+        except kubernetes_validate.SchemaNotFoundError as error:
+            yield f"{name}: Kubernetes {release}: {error.message}"
+
+
+@cache
+def _validator(api_version: str, kind: str) -> jsonschema.Draft202012Validator:
+    text = (SCHEMAS / CUSTOM[api_version]).read_text()
+    schema = json.loads(text) if CUSTOM[api_version].endswith(".json") else yaml.safe_load(text)[kind]
+    return jsonschema.Draft202012Validator(_strict(schema))
+
+
+def _strict(schema: Any) -> Any:
+    """OpenAPI's structural schema as JSON Schema: what is not named is refused, unless the schema keeps unknown fields."""
+    if isinstance(schema, list):
+        return [_strict(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("x-kubernetes-int-or-string"):
+        return {"type": ["integer", "string"]}
+    strict = {key: _strict(value) for key, value in schema.items()}
+    named = isinstance(schema.get("properties"), dict)
+    if named and "additionalProperties" not in schema and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        strict["additionalProperties"] = False
+    return strict

@@ -1,0 +1,43 @@
+"""What alerts and dashboards ask for, a running system exports."""
+
+import re
+import time
+
+import httpx
+import pytest
+import ray
+
+from cluster.kube import promql
+from cluster.kube.alerts import alert_rules
+from cluster.kube.dashboards import dashboards
+
+
+@pytest.fixture
+def named():
+    """Every metric that the rules and the dashboards read, less those that the rules record."""
+    board = {"kind": "ConfigMap", "metadata": {"labels": {"grafana_dashboard": "1"}}, "data": dashboards()}
+    manifests = [alert_rules(), board]
+    expressions = [*promql.rule_expressions(manifests), *promql.dashboard_expressions(manifests)]
+    read = {name for expression in expressions for name in promql.metric_names(expression)}
+    return read - promql.recorded_names(manifests)
+
+
+def exported(http):
+    """The names in Ray's own export on this node, and in the gateway's /metrics."""
+    (node,) = [node for node in ray.nodes() if node["Alive"]]
+    address = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
+    text = httpx.get(address).text + http.get("/metrics").text
+    return set(re.findall(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)", text, re.MULTILINE))
+
+
+def test_alerts_and_dashboards_name_only_what_is_exported(http, cup, coffee, shot_of, named):
+    """After one shot, two clicks on one photo and one error: a series begins with its first event."""
+    assert len(named) > 15
+    click = {"points": [{"x": 200, "y": 200, "label": 1}]}
+    assert http.post(f"/v1/photos/{coffee['id']}/masks", json=click).status_code == 200
+    assert http.get("/v1/shots/none").status_code == 404
+    assert http.post("/v1/shots", json=shot_of(), headers={"Prefer": "wait=60"}).json()["status"] == "done"
+    give_up_at = time.monotonic() + 60
+    while missing := named - exported(http):
+        assert time.monotonic() < give_up_at, f"no series of {sorted(missing)}"
+        time.sleep(1)

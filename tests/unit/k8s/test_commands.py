@@ -1,0 +1,147 @@
+"""The commands of docs/kubernetes.md and docs/runbook.md, as far as they can be held against anything without a cluster."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cluster.kube import rules
+from cluster.kube.__main__ import main
+from cluster.kube.build import kubectl
+
+ROOT = Path(__file__).parents[3]
+PAGES = ("docs/kubernetes.md", "docs/runbook.md")
+MADE_BY_KUBERAY = {"packshot-serve-svc", "packshot-head-svc"}
+
+
+def commands(page):
+    """Each command of the page's bash blocks: continued lines joined, pipes and substitutions taken apart."""
+    for block in re.findall(r"^```bash\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            inner = re.findall(r"\$\(([^()]*)\)", line)
+            for part in (line, *inner):
+                for piece in re.split(r"(?<!\\)\|(?=\s)", part):
+                    piece = re.sub(r"^[A-Z]+=\S*\$\(.*", "", piece.strip()).rstrip("&")
+                    yield piece.split(" > ")[0].strip()
+
+
+ALL = [command for page in PAGES for command in commands(page) if command and not command.startswith("#")]
+
+
+def words(command):
+    return shlex.split(re.sub(r"\$\([^()]*\)", "made", command))
+
+
+@pytest.mark.parametrize("command", sorted({one for one in ALL if one.startswith("kubectl ")}))
+def test_kubectl_knows_the_command_and_its_flags(command):
+    """With --help kubectl still refuses a flag that it does not know."""
+    arguments = words(command)[1:]
+    if "--" in arguments:
+        arguments = arguments[: arguments.index("--")]
+    done = subprocess.run([kubectl(), *arguments, "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    verb = next(word for word in arguments if not word.startswith("-") and word != "packshot")
+    assert f"kubectl {verb}" in done.stdout
+
+
+def test_a_wrong_flag_would_be_found():
+    done = subprocess.run([kubectl(), "wait", "--fro=x", "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+
+
+@pytest.mark.parametrize("command", sorted({one for one in ALL if " create secret " in one}))
+def test_a_secret_is_made_as_the_manifests_ask_for_it(command, overlays, tmp_path):
+    (tmp_path / "store.env").write_text("PACKSHOT_DATABASE_URL=postgresql://x\n")
+    arguments = [word for word in words(command)[1:] if word != "--dry-run=client"]
+    arguments = arguments[: arguments.index("-o")] if "-o" in arguments else arguments
+    done = subprocess.run(
+        [kubectl(), *arguments, "--dry-run=client", "-o", "name"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    name = done.stdout.strip().removeprefix("secret/")
+    keys = {word.removeprefix("--from-literal=").split("=")[0] for word in arguments if "--from-literal" in word}
+    assert name in asked_for(overlays["production"])
+    assert keys <= asked_for(overlays["production"])[name] | {"auth_token"}  # the key that KubeRay reads
+
+
+def asked_for(node):
+    """Secret's name -> keys, wherever the manifests name one."""
+    found = {}
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        for name, keys in asked_for(child).items():
+            found.setdefault(name, set()).update(keys)
+    if isinstance(node, dict):
+        for key in ("secretKeyRef", "secretRef", "credentials"):
+            if isinstance(node.get(key), dict):
+                found.setdefault(node[key]["name"], set()).add(node[key].get("key"))
+        if "secretName" in node:
+            found.setdefault(node["secretName"], set())
+    return found
+
+
+def test_every_secret_that_manifests_ask_for_is_made_on_the_page(overlays):
+    page = (ROOT / "docs/kubernetes.md").read_text()
+    for name in asked_for(overlays["production"]):
+        assert f"create secret generic {name} " in page, name
+
+
+def test_what_commands_name_is_there(overlays):
+    """Files of the repository, and objects that an overlay or KubeRay makes."""
+    objects = {f"{one['kind'].lower()}/{one['metadata']['name']}" for one in overlays["production"]}
+    for command in ALL:
+        for path in re.findall(r"(?<![\w/])(?:k8s|cluster)/[\w./-]+", command):
+            assert (ROOT / path).exists(), command
+        for kind, name in re.findall(r"\b(deployment|job|rayservice|service)/(packshot[\w-]*)", command):
+            assert f"{kind}/{name}" in objects or name in MADE_BY_KUBERAY, command
+    assert any("rayservice/packshot" in command for command in ALL)
+
+
+def test_containers_that_commands_enter_exist(overlays):
+    (service,) = rules.of_kind(overlays["production"], "RayService")
+    head = service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["containers"]
+    for command in ALL:
+        for name in re.findall(r" -c (\S+)", command):
+            assert name in {container["name"] for container in head}
+
+
+def test_targets_that_docker_builds_exist():
+    targets = set(re.findall(r"^FROM .+ AS (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
+    asked = {target for command in ALL for target in re.findall(r"--target (\S+)", command)}
+    assert asked
+    assert asked <= targets
+
+
+@pytest.mark.parametrize("command", sorted({one for one in ALL if " -- packshot " in one}))
+def test_packshot_knows_the_command(command):
+    from typer.testing import CliRunner
+
+    from packshot.cli import app
+
+    arguments = words(command.split(" -- packshot ")[1])
+    answer = CliRunner().invoke(app, [*arguments, "--help"])
+    assert answer.exit_code == 0
+    assert " ".join(arguments[:2]) in answer.output
+
+
+def test_the_check_of_an_own_overlay_runs(tmp_path, capsys):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "kustomization.yaml").write_text("resources: [pod.yaml]\nnamespace: packshot\n")
+    (folder / "pod.yaml").write_text("{apiVersion: v1, kind: Secret, metadata: {name: x}}")
+    assert main(["check", str(folder)]) == 1
+    assert "Secret/x must be made in the cluster" in capsys.readouterr().err
+    assert main(["patch", "cluster/profiles/node.yaml"]) == 0
+    assert "$patch: replace" in capsys.readouterr().out
+    assert main(["chekc"]) == 2
+
+
+def test_relative_links_lead_somewhere():
+    for page in [ROOT / path for path in PAGES] + sorted((ROOT / "k8s").rglob("README.md")):
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page}: {target}"

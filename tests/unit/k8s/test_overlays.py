@@ -1,0 +1,141 @@
+"""Every overlay builds, fits its schemas and keeps the rules; what is rendered is what is committed."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cluster.kube import promql, rules, schemas
+from cluster.kube.pods import pods
+from cluster.kube.rayservice import DRAIN_S, GRACE_S, OLD_CLUSTER_S, disruption_budgets, ray_service, to_yaml
+from cluster.kube.rendered import rendered
+from cluster.profiles import load_profile, profile_names
+from deployments import canny, director, gateway, generator, mask_decoder, sam_encoder
+from packshot.errors import BadInput
+from packshot.settings import Settings
+
+ROOT = Path(__file__).parents[3]
+NAMES = ("dev", "production", "incremental-upgrade", "gpu-sharing")
+DEPLOYMENTS = (
+    gateway.GatewayDeployment,
+    sam_encoder.SamEncoderDeployment,
+    mask_decoder.MaskDecoderDeployment,
+    canny.CannyDeployment,
+    generator.GeneratorDeployment,
+    director.DirectorDeployment,
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_overlay_fits_kubernetes_and_kuberays_schemas(overlays, name):
+    assert [fault for manifest in overlays[name] for fault in schemas.faults(manifest)] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_overlay_keeps_the_rules(overlays, name):
+    assert [*rules.faults(overlays[name]), *promql.faults(overlays[name])] == []
+
+
+def test_what_is_rendered_is_what_is_committed():
+    for path, text in rendered().items():
+        assert (ROOT / path).read_text() == text, f"{path} is stale: python -m cluster.kube render"
+
+
+def test_every_component_is_built_by_a_test(overlays):
+    shipped = {folder.name for folder in (ROOT / "k8s/components").iterdir()}
+    used = set()
+    for overlay in ("dev", "production"):
+        text = yaml.safe_load((ROOT / f"k8s/overlays/{overlay}/kustomization.yaml").read_text())
+        used |= {Path(path).name for path in text.get("components", [])}
+    assert shipped == used | set(overlays) - {"dev", "production"}
+
+
+@pytest.mark.parametrize("folder", [*sorted((ROOT / "k8s/components").iterdir()), ROOT / "k8s/base", ROOT / "k8s"])
+def test_each_component_has_a_readme(folder):
+    assert len((folder / "README.md").read_text().splitlines()) >= 5
+
+
+def test_the_dev_overlay_is_one_pod_with_its_volume(overlays):
+    (pod,) = pods(overlays["dev"])
+    assert pod.is_head
+    volumes = {volume["name"]: volume for volume in pod.spec["volumes"]}
+    assert volumes["home"]["persistentVolumeClaim"] == {"claimName": "packshot-home"}
+    (service,) = rules.of_kind(overlays["dev"], "RayService")
+    assert service["spec"]["excludeHeadPodFromServeSvc"] is False
+    assert service["spec"]["rayClusterConfig"]["workerGroupSpecs"] == []
+
+
+def test_production_gives_each_pool_its_worker_group(overlays):
+    (service,) = rules.of_kind(overlays["production"], "RayService")
+    cluster = service["spec"]["rayClusterConfig"]
+    profile = load_profile("production")
+    for group in cluster["workerGroupSpecs"]:
+        pool = profile.pools[group["groupName"]]
+        assert (group["minReplicas"], group["maxReplicas"]) == (pool.nodes.min, pool.nodes.max)
+        limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
+        assert float(limits["cpu"]) == pool.cpus
+        assert limits.get("nvidia.com/gpu") == (str(pool.gpus) if pool.gpus else None)
+    assert cluster["enableInTreeAutoscaling"] is True
+    assert cluster["gcsFaultToleranceOptions"]["redisAddress"] == "packshot-redis:6379"
+    assert yaml.safe_load(service["spec"]["serveConfigV2"])["http_options"] == {"host": "0.0.0.0", "port": 8000}
+
+
+def test_a_change_of_settings_is_an_upgrade(overlays):
+    """The settings' ConfigMap has its hash in its name, and every Ray pod asks for it by that name."""
+    names = {one["metadata"]["name"] for one in rules.of_kind(overlays["production"], "ConfigMap")}
+    for pod in pods(overlays["production"]):
+        if pod.kind == "RayService":
+            asked = pod.spec["containers"][0]["envFrom"][0]["configMapRef"]["name"]
+            assert asked in names
+            assert asked.startswith("packshot-settings-")
+
+
+def test_settings_in_the_overlays_are_settings(overlays):
+    known = {f"PACKSHOT_{name.upper()}" for name in Settings.model_fields}
+    for name in ("dev", "production"):
+        for one in rules.of_kind(overlays[name], "ConfigMap"):
+            if one["metadata"]["name"].startswith("packshot-settings"):
+                assert {key for key in one["data"] if key.startswith("PACKSHOT_")} <= known
+
+
+def test_a_drain_waits_for_the_slowest_deployment_and_kubernetes_for_the_drain():
+    slowest_s = max(one._deployment_config.graceful_shutdown_timeout_s for one in DEPLOYMENTS)
+    assert slowest_s <= DRAIN_S
+    assert GRACE_S >= DRAIN_S + 30
+    assert OLD_CLUSTER_S >= DRAIN_S
+
+
+def test_the_mig_component_trades_a_whole_device_for_a_slice(overlays):
+    (service,) = rules.of_kind(overlays["gpu-sharing"], "RayService")
+    limits = {
+        group["groupName"]: group["template"]["spec"]["containers"][0]["resources"]["limits"]
+        for group in service["spec"]["rayClusterConfig"]["workerGroupSpecs"]
+    }
+    assert "nvidia.com/gpu" not in limits["segment"]
+    assert limits["segment"]["nvidia.com/mig-2g.24gb"] == "1"
+    assert limits["paint"]["nvidia.com/gpu"] == "1"
+
+
+def test_the_incremental_upgrade_moves_the_edge_behind_kuberays_gateway(overlays):
+    edge = next(
+        one
+        for one in rules.of_kind(overlays["incremental-upgrade"], "ConfigMap")
+        if one["metadata"]["name"].startswith("packshot-edge")
+    )
+    assert "packshot-gateway-istio.packshot.svc" in edge["data"]["upstream.conf"]
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_every_profile_renders_to_a_ray_service(name):
+    profile = load_profile(name)
+    service = yaml.safe_load(to_yaml(ray_service(profile)))
+    assert list(schemas.faults(service)) == []
+    assert all(budget["spec"]["minAvailable"] >= 1 for budget in disruption_budgets(profile))
+
+
+def test_a_folder_that_does_not_build_is_refused_with_kustomizes_words(tmp_path):
+    from cluster.kube.build import build
+
+    (tmp_path / "kustomization.yaml").write_text("resources: [nowhere.yaml]")
+    with pytest.raises(BadInput, match=r"nowhere\.yaml"):
+        build(tmp_path)
