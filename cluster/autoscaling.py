@@ -27,7 +27,7 @@ GENERATOR, DIRECTOR = "generator", "director"
 FAST_S = 15.0
 """The director's short window (packshot/director/load.py); a test holds the two together."""
 
-BURST_SIGMAS = 2.0
+BURST_SIGMAS = 3.0
 """How far above the long window's arrivals the short window's must be to be believed."""
 
 DOWN_MARGIN = 0.9
@@ -128,33 +128,41 @@ class Seen:
 
 @dataclass(frozen=True)
 class State:
-    """What `decide` remembers. `peaks`: per stage, falling needs with their times, the last `calm_s` only."""
+    """What `decide` remembers.
+
+    `peaks`: per stage, falling needs with their times, the last `calm_s` only. `busy_at_s`: when there was work last. `held`: the
+    catalogue's generators. `asked_at_s`: since when more generators are asked for than run; None when they all do.
+    """
 
     peaks: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     busy_at_s: float | None = None
     row_step_s: float | None = None
     held: float = 0.0
+    asked_at_s: float | None = None
 
 
 def decide(seen: Seen, state: State, plan: Pipeline) -> tuple[dict[str, int], State]:
     """Replicas of every stage, within its limits, and what to remember."""
     row_step_s = seen.row_step_s or state.row_step_s or plan.row_step_s
     needs = {name: stage.ongoing / stage.target_ongoing for name, stage in seen.stages.items()}
-    held = state.held
+    held, asked_at_s = state.held, _asked_at_s(seen, state)
     if seen.reported:
-        ours, held = _needs(seen, held, plan, row_step_s)
+        ready_in_s = max(0.0, plan.start_s - (seen.at_s - asked_at_s)) if asked_at_s is not None else plan.start_s
+        ours, held = _needs(seen, held, plan, row_step_s, ready_in_s)
         needs |= {name: need for name, need in ours.items() if name in needs}
     busy_at_s = seen.at_s if state.busy_at_s is None or _busy(seen) else state.busy_at_s
     awake = seen.at_s - busy_at_s < plan.idle_s
     replicas, peaks = {}, {}
     for name, stage in seen.stages.items():
-        need = min(max(needs[name], 1.0 if awake else 0.0), float(stage.high))
+        need = min(needs[name], float(stage.high))
         peaks[name] = _peaks(state.peaks.get(name, ()), seen.at_s, need, plan.calm_s)
-        replicas[name] = _move(stage, need, peaks[name])
-    return replicas, State(peaks, busy_at_s, row_step_s, held)
+        replicas[name] = min(max(_move(stage.target, need, peaks[name][0][1]), stage.low, int(awake)), stage.high)
+    return replicas, State(peaks, busy_at_s, row_step_s, held, asked_at_s)
 
 
-def _needs(seen: Seen, held: float, plan: Pipeline, row_step_s: float) -> tuple[dict[str, float], float]:
+def _needs(
+    seen: Seen, held: float, plan: Pipeline, row_step_s: float, ready_in_s: float
+) -> tuple[dict[str, float], float]:
     """Replicas, as fractions, that the reported work asks for, and the catalogue's part of the generators."""
 
     def seconds(work: Work) -> float:
@@ -170,7 +178,7 @@ def _needs(seen: Seen, held: float, plan: Pipeline, row_step_s: float) -> tuple[
     arriving_s = seconds(arriving)
     under_way_s = generator.running * plan.scenes * scene_s / 2  # full batches, on average half done
     behind_s = max(0.0, seconds(seen.interactive.here) - under_way_s)
-    behind_s += max(0.0, arriving_s - generator.running) * plan.start_s
+    behind_s += max(0.0, arriving_s - generator.running) * ready_in_s
     people = arriving_s / plan.utilisation + behind_s / plan.answer_s
 
     catalogue_s = seconds(seen.catalogue.here)
@@ -193,6 +201,13 @@ def _needs(seen: Seen, held: float, plan: Pipeline, row_step_s: float) -> tuple[
     return needs, held
 
 
+def _asked_at_s(seen: Seen, state: State) -> float | None:
+    generator = seen.stages.get(GENERATOR)
+    if generator is None or generator.running >= generator.target:
+        return None
+    return seen.at_s if state.asked_at_s is None else state.asked_at_s
+
+
 def _holds(seen: Seen, name: str) -> float:
     stage = seen.stages.get(name)
     return stage.target_ongoing if stage else 1.0
@@ -213,13 +228,11 @@ def _peaks(
     return (*kept, (at_s, need))
 
 
-def _move(stage: Stage, need: float, peaks: tuple[tuple[float, float], ...]) -> int:
-    target = stage.target
+def _move(target: int, need: float, peak: float) -> int:
+    """Up to the need at once; down to what the need's peak of late leaves a margin in."""
     if need > target + UP_SLACK:
-        target = math.ceil(need - UP_SLACK)
-    elif (least := math.ceil(peaks[0][1] / DOWN_MARGIN - UP_SLACK)) < target:
-        target = least
-    return min(max(target, stage.low), stage.high)
+        return math.ceil(need - UP_SLACK)
+    return min(target, math.ceil(peak / DOWN_MARGIN - UP_SLACK))
 
 
 class PipelinePolicy:

@@ -1,7 +1,7 @@
 """The application on paper: arrivals -> store -> directors -> canny -> generators -> done, scaled by a policy as it runs.
 
-    photo (some of the shots, LEAD_S before) ──> sam_encoder ──> mask_decoder, a few clicks
-    shot ──> line ──claim──> director ──> canny ──> generator, picture by picture ──> director ──> commit
+photo (some of the shots, LEAD_S before) ──> sam_encoder ──> mask_decoder, a few clicks
+shot ──> line ──claim──> director ──> canny ──> generator, picture by picture ──> director ──> commit
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Protocol
 
 import simpy
@@ -22,7 +23,7 @@ from packshot.director.load import LoadReport
 
 STAGES = ("sam_encoder", "mask_decoder", "canny", "generator", "director")
 TICK_S = 1.0
-"""How often the policy is asked; Serve asks ten times a second, of numbers that come every few seconds."""
+"""How often the policy is asked unless told otherwise; Serve asks ten times a second, of numbers that come every few seconds."""
 SAMPLE_EVERY_S = 5.0
 
 
@@ -40,7 +41,9 @@ class Scaler(Protocol):
 
     def initial(self) -> dict[str, int]: ...
 
-    def targets(self, now_s: float, views: Mapping[str, View], report: Callable[[], dict[str, float]]) -> dict[str, int]: ...
+    def targets(
+        self, now_s: float, views: Mapping[str, View], report: Callable[[], dict[str, float]]
+    ) -> dict[str, int]: ...
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ class Run:
         """Times that a stage grew and shrank, or shrank and grew, `within_s` of each other."""
         turned = 0
         for moves in self.changes.values():
-            for (then_s, a, b), (now_s, c, d) in zip(moves, moves[1:], strict=False):
+            for (then_s, a, b), (now_s, c, d) in pairwise(moves):
                 turned += (b > a) != (d > c) and now_s - then_s < within_s
         return turned
 
@@ -91,10 +94,13 @@ class Run:
 class Pipeline:
     """One simulated run."""
 
-    def __init__(self, trace: Trace, machine: Machine, scaler: Scaler, seed: int = 7) -> None:
+    def __init__(
+        self, trace: Trace, machine: Machine, scaler: Scaler, *, tick_s: float = TICK_S, seed: int = 7
+    ) -> None:
         self.env = simpy.Environment()
         self._machine = machine
         self._scaler = scaler
+        self._tick_s = tick_s
         self._line = Line(lambda: float(self.env.now), self._row_steps_left)
         rng = random.Random(seed)
         self._generators: Fleet[Scene] = painters(self.env, machine, rng)
@@ -166,7 +172,7 @@ class Pipeline:
 
     def _control(self) -> Any:
         while True:
-            yield self.env.timeout(TICK_S)
+            yield self.env.timeout(self._tick_s)
             views = {name: View(fleet.target, fleet.running, fleet.ongoing) for name, fleet in self.fleets.items()}
             for name, target in self._scaler.targets(float(self.env.now), views, self._report).items():
                 before = self.fleets[name].target

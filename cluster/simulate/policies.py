@@ -76,7 +76,9 @@ class ServeScaler:
 
     def _context(self, name: str, now_s: float, view: View, told: dict[str, float], told_at_s: float) -> Any:
         config = self.configs[name]
-        raw: dict[str, dict[Any, Any]] = {key: {name: [TimeStampedValue(told_at_s, value)]} for key, value in told.items()}
+        raw: dict[str, dict[Any, Any]] = {
+            key: {name: [TimeStampedValue(told_at_s, value)]} for key, value in told.items()
+        }
         return AutoscalingContext(
             deployment_id=DeploymentID(name, APPLICATION),
             deployment_name=name,
@@ -104,7 +106,9 @@ class ServeScaler:
 class EachItsOwn(ServeScaler):
     """Serve's stock autoscaler: every deployment by its own calls (`replica_queue_length_autoscaling_policy`)."""
 
-    def targets(self, now_s: float, views: Mapping[str, View], report: Callable[[], dict[str, float]]) -> dict[str, int]:
+    def targets(
+        self, now_s: float, views: Mapping[str, View], report: Callable[[], dict[str, float]]
+    ) -> dict[str, int]:
         decisions = {}
         for name in self.configs:
             context = self._context(name, now_s, views[name], {}, now_s)
@@ -141,7 +145,9 @@ class WholePipeline(ServeScaler):
         self._report_every_s = self.configs[DIRECTOR].metrics_interval_s
         self._reported: deque[tuple[float, dict[str, float]]] = deque(maxlen=2)
 
-    def targets(self, now_s: float, views: Mapping[str, View], report: Callable[[], dict[str, float]]) -> dict[str, int]:
+    def targets(
+        self, now_s: float, views: Mapping[str, View], report: Callable[[], dict[str, float]]
+    ) -> dict[str, int]:
         if not self._reported or now_s - self._reported[-1][0] >= self._report_every_s:
             self._reported.append((now_s, report()))
         told_at_s, told = self._reported[0]  # recorded and pushed by two clocks: the older may be all that is known
@@ -165,5 +171,7 @@ class Fixed:
     def initial(self) -> dict[str, int]:
         return self._replicas
 
-    def targets(self, now_s: float, views: Mapping[str, View], report: Callable[[], dict[str, float]]) -> dict[str, int]:
+    def targets(
+        self, now_s: float, views: Mapping[str, View], report: Callable[[], dict[str, float]]
+    ) -> dict[str, int]:
         return {}
