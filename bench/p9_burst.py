@@ -17,7 +17,7 @@ TUNED = Row("P9-tuned", "5× burst: late shots, the pipeline's policy ÷ Serve's
 STOCK_COST = Row("P9-stock-cost", "5× burst: replica-seconds, the pipeline's policy ÷ Serve's defaults", 1.1)
 TUNED_COST = Row("P9-tuned-cost", "5× burst: replica-seconds, the pipeline's policy ÷ tuned", 1.1)
 SEEDS = (1, 2, 3, 4, 5)
-RATE, HIGH, BEGIN = 1.0, 48, 6
+RATE, HIGH, BEGIN = 1.5, 48, 6
 """Shots a second between bursts; most generators; those at the beginning."""
 
 

@@ -27,6 +27,8 @@ GENERATOR, DIRECTOR = "generator", "director"
 FAST_S = 15.0
 """The director's short window (packshot/director/load.py); a test holds the two together."""
 
+ROWS_OF_A_GUIDED_SCENE = 2
+
 BURST_SIGMAS = 3.0
 """How far above the long window's arrivals the short window's must be to be believed."""
 
@@ -51,13 +53,13 @@ class Pipeline:
 
     row_step_s: float = 0.04  # a row of a step in a full batch, until a replica has measured it
     picture_s: float = 0.2  # beginning and decoding a picture
-    scenes: float = 4.0  # what a generator is meant to have under way: its full batch
+    scenes: float = 4.0  # what a generator is meant to have under way: its full batch; until a replica tells
     start_s: float = 30.0  # from asking for a generator to its first step
-    answer_s: float = 20.0  # waiting interactive work is to be gone in
+    answer_s: float = 10.0  # waiting interactive work is to be gone in
     catalogue_s: float = 3600.0  # a catalogue is to be done in
-    utilisation: float = 0.8  # of a generator by arriving interactive work
+    utilisation: float = 0.75  # of a generator by arriving interactive work
     spare: float = 1.0  # generators kept free of a catalogue
-    calm_s: float = 180.0
+    calm_s: float = 120.0
     idle_s: float = 600.0
     shot_s: dict[str, float] = field(default_factory=dict)
 
@@ -116,7 +118,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Seen:
-    """One look at the pipeline. `reported`: a director has; `row_step_s`: None when no generator has measured one."""
+    """One look at the pipeline. `reported`: a director has. `row_step_s`, `step_rows`: as generators measured; None when none has."""
 
     at_s: float
     stages: Mapping[str, Stage]
@@ -124,6 +126,7 @@ class Seen:
     catalogue: Demand = Demand()
     reported: bool = True
     row_step_s: float | None = None
+    step_rows: float | None = None
 
 
 @dataclass(frozen=True)
@@ -137,18 +140,24 @@ class State:
     peaks: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     busy_at_s: float | None = None
     row_step_s: float | None = None
+    step_rows: float | None = None
     held: float = 0.0
     asked_at_s: float | None = None
 
 
 def decide(seen: Seen, state: State, plan: Pipeline) -> tuple[dict[str, int], State]:
     """Replicas of every stage, within its limits, and what to remember."""
-    row_step_s = seen.row_step_s or state.row_step_s or plan.row_step_s
+    row_step_s, step_rows = seen.row_step_s or state.row_step_s, seen.step_rows or state.step_rows
+    plan = replace(
+        plan,
+        row_step_s=row_step_s or plan.row_step_s,
+        scenes=max(1.0, step_rows / ROWS_OF_A_GUIDED_SCENE) if step_rows else plan.scenes,
+    )
     needs = {name: stage.ongoing / stage.target_ongoing for name, stage in seen.stages.items()}
     held, asked_at_s = state.held, _asked_at_s(seen, state)
     if seen.reported:
         ready_in_s = max(0.0, plan.start_s - (seen.at_s - asked_at_s)) if asked_at_s is not None else plan.start_s
-        ours, held = _needs(seen, held, plan, row_step_s, ready_in_s)
+        ours, held = _needs(seen, held, plan, ready_in_s)
         needs |= {name: need for name, need in ours.items() if name in needs}
     busy_at_s = seen.at_s if state.busy_at_s is None or _busy(seen) else state.busy_at_s
     awake = seen.at_s - busy_at_s < plan.idle_s
@@ -157,16 +166,14 @@ def decide(seen: Seen, state: State, plan: Pipeline) -> tuple[dict[str, int], St
         need = min(needs[name], float(stage.high))
         peaks[name] = _peaks(state.peaks.get(name, ()), seen.at_s, need, plan.calm_s)
         replicas[name] = min(max(_move(stage.target, need, peaks[name][0][1]), stage.low, int(awake)), stage.high)
-    return replicas, State(peaks, busy_at_s, row_step_s, held, asked_at_s)
+    return replicas, State(peaks, busy_at_s, row_step_s, step_rows, held, asked_at_s)
 
 
-def _needs(
-    seen: Seen, held: float, plan: Pipeline, row_step_s: float, ready_in_s: float
-) -> tuple[dict[str, float], float]:
+def _needs(seen: Seen, held: float, plan: Pipeline, ready_in_s: float) -> tuple[dict[str, float], float]:
     """Replicas, as fractions, that the reported work asks for, and the catalogue's part of the generators."""
 
     def seconds(work: Work) -> float:
-        return work.row_steps * row_step_s + work.pictures * plan.picture_s
+        return work.row_steps * plan.row_step_s + work.pictures * plan.picture_s
 
     generator = seen.stages.get(GENERATOR) or Stage(1, 1, 0, 1)
     here = seen.interactive.here + seen.catalogue.here
@@ -259,7 +266,8 @@ class PipelinePolicy:
 
 def seen_by_serve(contexts: Mapping[Any, Any]) -> Seen:
     """Serve's contexts as one look: the report of the director that has watched longest, the mean of the generators' times."""
-    stages, reports, row_steps = {}, list[tuple[float, dict[str, float]]](), list[float]()
+    stages, reports = {}, list[tuple[float, dict[str, float]]]()
+    measured: dict[str, float | None] = {}
     for deployment, context in contexts.items():
         stages[deployment.name] = Stage(
             target=context.target_num_replicas,
@@ -273,13 +281,19 @@ def seen_by_serve(contexts: Mapping[Any, Any]) -> Seen:
         if deployment.name == DIRECTOR:
             reports = _newest(told)
         elif deployment.name == GENERATOR:
-            row_steps = [series[-1].value for series in told.get("row_step_s", {}).values() if series]
+            measured = {name: _mean(told.get(name, {})) for name in ("row_step_s", "step_rows")}
     at_s = max(context.current_time for context in contexts.values())
-    seen = Seen(at_s, stages, reported=bool(reports), row_step_s=sum(row_steps) / len(row_steps) if row_steps else None)
+    seen = Seen(at_s, stages, reported=bool(reports), **measured)  # type: ignore[arg-type]
     if not reports:
         return seen
     _, report = max(reports, key=lambda one: (one[1].get("seen_s", 0.0), one[0]))
     return replace(seen, interactive=demand_of(report, "interactive"), catalogue=demand_of(report, "catalogue"))
+
+
+def _mean(by_replica: Mapping[Any, Any]) -> float | None:
+    """Of every replica's newest."""
+    values = [series[-1].value for series in by_replica.values() if series]
+    return sum(values) / len(values) if values else None
 
 
 def _newest(told: Mapping[str, Mapping[Any, Any]]) -> list[tuple[float, dict[str, float]]]:

@@ -6,7 +6,6 @@ With several pools each replica asks for a node of its pool by label: nodes must
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import asdict
 from typing import Any
 
@@ -88,7 +87,5 @@ def autoscaling_config(replicas: Replicas, *, whole: bool = False) -> dict[str, 
     given = {key: value for key, value in values.items() if value is not None}
     if whole:
         given |= WHOLE_PIPELINE
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        AutoscalingConfig.model_validate(given)
+    AutoscalingConfig.model_validate(given)
     return given

@@ -89,8 +89,8 @@ class GeneratorDeployment:
             work.cancel()
 
     def record_autoscaling_stats(self) -> dict[str, float]:
-        """Seconds of this replica that a row of a step takes in a full batch, as measured at its start."""
-        return {"row_step_s": self._row_step_s}
+        """Seconds of this replica that a row of a step takes in a full batch, as measured at its start, and that batch's rows."""
+        return {"row_step_s": self._row_step_s, "step_rows": float(self._batcher.max_rows)}
 
     def check_health(self) -> None:
         require_progress("generator", self._batcher.busy_s)

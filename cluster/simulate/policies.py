@@ -130,18 +130,21 @@ class EachItsOwn(ServeScaler):
 
 
 class WholePipeline(ServeScaler):
-    """Packshot's policy, through the wrapper that Serve puts around it. Directors report every `metrics_interval_s` of theirs."""
+    """Packshot's policy, through the wrapper that Serve puts around it. Directors report every `metrics_interval_s` of theirs.
+
+    `measured`: what generators report.
+    """
 
     def __init__(
         self,
         configs: Mapping[str, AutoscalingConfig],
         plan: Pipeline,
         start: Mapping[str, int] | None = None,
-        row_step_s: float | None = None,
+        measured: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__(configs, start)
         self._policy: Any = _apply_app_level_autoscaling_config(PipelinePolicy(**asdict(plan)))
-        self._measured = {} if row_step_s is None else {"row_step_s": row_step_s}
+        self._measured = dict(measured or {})
         self._report_every_s = self.configs[DIRECTOR].metrics_interval_s
         self._reported: deque[tuple[float, dict[str, float]]] = deque(maxlen=2)
 

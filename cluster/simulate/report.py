@@ -27,7 +27,7 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Setting:
-    """A trace and its cluster: most generators, those at the beginning, the fixed number, least of the GPU stages for ours.
+    """A trace and its cluster: most generators, those at the beginning, the fixed number (for the peak), least of the GPU stages for ours.
 
     `tick_s`: how often the policy is asked; a long trace can do with less.
     """
@@ -41,9 +41,9 @@ class Setting:
 
 
 SETTINGS = {
-    "steady": Setting(lambda: traces.steady(1.0), 24, 6, 7),
-    "diurnal": Setting(lambda: traces.diurnal(1.0), 24, 1, 4, low=0, tick_s=5),
-    "burst": Setting(lambda: traces.burst(1.0), 48, 6, 16),
+    "steady": Setting(lambda: traces.steady(1.5), 24, 6, 6),
+    "diurnal": Setting(lambda: traces.diurnal(1.5), 24, 1, 6, low=0, tick_s=5),
+    "burst": Setting(lambda: traces.burst(1.5), 48, 6, 24),
     "catalogue": Setting(lambda: traces.catalogue(50_000, 0.3), 64, 3, 32, tick_s=5),
     "monday": Setting(lambda: traces.agency_monday(0.8), 48, 3, 12, tick_s=5),
 }

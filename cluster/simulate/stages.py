@@ -49,11 +49,12 @@ GPU_HOUR = 1.0
 """Dollars of a 24 GB card's hour, assumed; a share of the card costs its share."""
 
 A_24_GB_CARD = Machine(
-    # Assumed, not measured: 0.148 s for a row alone, growth as on an H200 (3.1 times the rate at eight rows).
+    # A full batch: SD 1.5 with a ControlNet at 512 px on an RTX 3090, 32 rows in 1/1.23 s (cluster/rates.py names the source). The
+    # curve below it is assumed to be an H200's: 3.1 times a lone row's rate at eight rows.
     name="24 GB card",
-    step_fixed_s=0.148 * 0.78,
-    step_each_s=0.148 * 0.22,
-    max_rows=8,
+    step_fixed_s=0.78 * 0.0945,
+    step_each_s=0.22 * 0.0945,
+    max_rows=8,  # the most that a generator measures, and so uses (packshot/models/denoise.py, step_seconds)
     start_s={"generator": 25.0, "sam_encoder": 15.0, "mask_decoder": 12.0, "canny": 5.0, "director": 5.0},
     dollars_hour={
         "generator": 0.67 * GPU_HOUR,

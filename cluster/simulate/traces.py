@@ -55,13 +55,14 @@ def steady(rate: float, seed: int = 1, end_s: float = HOUR_S) -> Trace:
 
 
 def burst(rate: float, seed: int = 1, times: float = 5.0, at_s: float = 900.0, for_s: float = 600.0) -> Trace:
-    """An hour at `rate`, with ten minutes of `times` as much."""
+    """Three quarters of an hour at `rate`, with ten minutes of `times` as much."""
 
     def now(t: float) -> float:
         return rate * (times if at_s <= t < at_s + for_s else 1.0)
 
-    arrivals = list(people(now, rate * times, HOUR_S, random.Random(seed)))
-    return Trace("burst", f"{rate:g} shots/s, {times:g}× of it for {for_s / 60:g} min", HOUR_S, arrivals)
+    end_s = 0.75 * HOUR_S
+    arrivals = list(people(now, rate * times, end_s, random.Random(seed)))
+    return Trace("burst", f"{rate:g} shots/s, {times:g}× of it for {for_s / 60:g} min", end_s, arrivals)
 
 
 def diurnal(peak: float, seed: int = 1, hours: float = 24.0) -> Trace:

@@ -180,7 +180,7 @@ def test_at_the_limit_the_catalogue_gives_way():
     """People's share is not taken by a catalogue that alone would fill the cluster."""
     bulk = Demand(waiting=shots(10**6))
     seen = Seen(0.0, {"generator": Stage(50, 50, 1, 50)}, people(20.0), bulk)
-    needs, _ = autoscaling._needs(seen, 0.0, PLAN, PLAN.row_step_s, PLAN.start_s)
+    needs, _ = autoscaling._needs(seen, 0.0, PLAN, PLAN.start_s)
     assert needs["generator"] == 50
     assert Cluster(high=50).ticks(3, people(20.0), bulk)["generator"] == 50
 
@@ -225,11 +225,11 @@ def test_before_any_report_each_stage_follows_its_own_calls():
     assert (replicas["generator"], replicas["director"]) == (5, 2)
 
 
-def test_a_measured_step_time_is_remembered_while_no_generator_runs():
+def test_what_a_generator_measured_is_remembered_while_none_runs():
     cluster = Cluster(low=0, generator=20)
-    cluster.ticks(2, people(8.0), row_step_s=0.1)
-    assert cluster.history[-1] == 20
-    assert cluster.tick(people(8.0))["generator"] == 20
+    measured = cluster.ticks(2, people(8.0), row_step_s=0.1, step_rows=16)
+    assert (measured["generator"], measured["director"]) == (20, 50)  # 8 scenes a generator, not the plan's 4
+    assert cluster.tick(people(8.0)) == measured
 
 
 @pytest.mark.parametrize(

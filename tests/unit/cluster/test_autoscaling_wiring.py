@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
+
 import pytest
 import yaml
 from ray.serve.config import AutoscalingPolicy
@@ -64,7 +67,9 @@ def test_production_scales_as_a_pipeline_and_keeps_the_gateway_awake():
     assert isinstance(production.autoscaling, Pipeline)
     assert production.stage("generator").range.min == 0
     assert production.stage("gateway").range.min >= 1
-    # one full batch of guided scenes
-    tunables = production.stage("generator").tunables
-    assert tunables is not None
-    assert production.autoscaling.scenes == tunables["max_rows"] / 2
+
+
+def test_the_capacity_page_tells_every_field_with_its_default():
+    page = (Path(__file__).parents[3] / "docs/capacity.md").read_text()
+    for name, default in asdict(Pipeline()).items():
+        assert f"| `{name}` | `{default}` |" in page, f"docs/capacity.md must tell {name}, default {default}"
