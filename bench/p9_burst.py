@@ -6,9 +6,11 @@ The policy is the very function that Serve runs; Serve's autoscaler is its own c
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor
+
 from bench.harness import Row, tell
 from cluster.simulate import contest, traces
-from cluster.simulate.pipeline import Pipeline, Run, Scaler
+from cluster.simulate.pipeline import Pipeline, Run
 from cluster.simulate.report import WARM_UP_S
 from cluster.simulate.stages import A_24_GB_CARD
 
@@ -21,8 +23,17 @@ RATE, HIGH, BEGIN = 1.5, 48, 6
 """Shots a second between bursts; most generators; those at the beginning."""
 
 
-def run(scaler: Scaler, seed: int) -> Run:
-    return Pipeline(traces.burst(RATE, seed=seed), A_24_GB_CARD, scaler).simulate()
+POLICIES = ("ours", "stock", "tuned")
+
+
+def run(policy: str, seed: int) -> Run:
+    """One burst under one policy."""
+    makers = {
+        "ours": lambda: contest.ours(A_24_GB_CARD, HIGH, BEGIN),
+        "stock": lambda: contest.stock(HIGH, BEGIN),
+        "tuned": lambda: contest.tuned(HIGH, BEGIN),
+    }
+    return Pipeline(traces.burst(RATE, seed=seed), A_24_GB_CARD, makers[policy]()).simulate()
 
 
 def late(one: Run) -> int:
@@ -39,16 +50,12 @@ def main() -> int:
     late_of: dict[str, list[int]] = {"ours": [], "stock": [], "tuned": []}
     cost_of: dict[str, list[float]] = {"ours": [], "stock": [], "tuned": []}
     generators_of: dict[str, list[float]] = {"ours": [], "stock": [], "tuned": []}
-    for seed in SEEDS:
-        runs = {
-            "ours": run(contest.ours(A_24_GB_CARD, HIGH, BEGIN), seed),
-            "stock": run(contest.stock(HIGH, BEGIN), seed),
-            "tuned": run(contest.tuned(HIGH, BEGIN), seed),
-        }
-        for name, one in runs.items():
-            late_of[name].append(late(one))
-            cost_of[name].append(replica_seconds(one))
-            generators_of[name].append(one.replica_seconds["generator"])
+    jobs = [(policy, seed) for seed in SEEDS for policy in POLICIES]
+    with ProcessPoolExecutor(2) as pool:
+        for (policy, _), one in zip(jobs, pool.map(run, *zip(*jobs, strict=True)), strict=True):
+            late_of[policy].append(late(one))
+            cost_of[policy].append(replica_seconds(one))
+            generators_of[policy].append(one.replica_seconds["generator"])
     holds = []
     for theirs, row, cost_row in (("stock", STOCK, STOCK_COST), ("tuned", TUNED, TUNED_COST)):
         ratios = [ours / max(their, 1) for ours, their in zip(late_of["ours"], late_of[theirs], strict=True)]

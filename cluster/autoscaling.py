@@ -222,7 +222,7 @@ def _holds(seen: Seen, name: str) -> float:
 
 def _busy(seen: Seen) -> bool:
     """Whether anything waits, runs or is being clicked at; the gateway's idle polls are no work."""
-    work = (d.here + d.slow for d in (seen.interactive, seen.catalogue))
+    work = (demand.here + demand.fast for demand in (seen.interactive, seen.catalogue))
     calls = (stage.ongoing for name, stage in seen.stages.items() if name not in ("gateway", DIRECTOR))
     return any(w.shots > 0 for w in work) or any(ongoing > 0 for ongoing in calls)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +18,7 @@ from cluster.simulate.report import POLICIES, SETTINGS, WARM_UP_S, draw, figures
 from cluster.simulate.stages import A_24_GB_CARD
 
 TUNING_SEED = 99
+PROCESSES = 2
 
 
 def main(
@@ -34,9 +36,11 @@ def main(
         search()
         return
     runs = {}
-    for name, policy in product(only or SETTINGS, POLICIES):
-        runs[name, policy] = simulate(name, policy)
-        print(json.dumps(figures(name, policy, runs[name, policy])), flush=True)
+    keys = list(product(only or SETTINGS, POLICIES))
+    with ProcessPoolExecutor(PROCESSES) as pool:
+        for (name, policy), run in zip(keys, pool.map(simulate, *zip(*keys, strict=True)), strict=True):
+            runs[name, policy] = run
+            print(json.dumps(figures(name, policy, run)), flush=True)
     lines = [figures(*key, run) for key, run in runs.items()]
     Console(stderr=True, width=140).print(table(lines))
     for picture in draw(runs, out):

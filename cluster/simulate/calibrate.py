@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import random
 import statistics
+import sys
 import tempfile
 import threading
 import time
@@ -37,9 +38,9 @@ from packshot.types import U8
 GUIDED_ROWS = 2
 DIRECTOR_HOLDS, GENERATOR_HOLDS = 6, 32
 """The laptop profile's: deployments/director.py, deployments/generator.py."""
-STEPS = 8
-LONE, AT_ONCE = 4, 8
-PEOPLE, CATALOGUE = 26, 10
+STEPS = 6
+LONE, AT_ONCE = 3, 6
+PEOPLE, CATALOGUE = 20, 8
 LOAD = 0.7
 """Of what the machine can do: people and catalogue together, while people come."""
 
@@ -163,16 +164,16 @@ def fit(lone: Sequence[ShotRecord], at_once: Sequence[ShotRecord], max_rows: int
 def unseen(machine: Machine, seed: int = 3) -> Trace:
     """The run to predict."""
     rng = random.Random(seed)
-    # 1.5 pictures of 9 steps a shot on average; the catalogue is part of the load
-    shot_s = 1.5 * machine.picture_s(steps=9)
+    # 1.5 pictures of 6 steps a shot on average; the catalogue is part of the load
+    shot_s = 1.5 * machine.picture_s(steps=6)
     rate = LOAD / shot_s * PEOPLE / (PEOPLE + CATALOGUE)
     arrivals, now = [], 0.0
     for _ in range(PEOPLE):
         now += rng.expovariate(rate)
-        arrivals.append(Arrival(now, pictures=rng.choice((1, 2)), steps=rng.choice((6, 9, 12))))
+        arrivals.append(Arrival(now, pictures=rng.choice((1, 2)), steps=rng.choice((4, 6, 8))))
     for index in range(CATALOGUE):
         at_s = now / 4 + index * 0.1
-        arrivals.append(Arrival(at_s, interactive=False, pictures=rng.choice((1, 2)), steps=rng.choice((6, 9, 12))))
+        arrivals.append(Arrival(at_s, interactive=False, pictures=rng.choice((1, 2)), steps=rng.choice((4, 6, 8))))
     arrivals.sort(key=lambda arrival: arrival.at_s)
     return Trace("unseen", "people at random beside a small catalogue", now + 1.0, arrivals)
 
@@ -195,12 +196,14 @@ def compare(trace: Trace, machine: Machine, measured: Sequence[ShotRecord]) -> C
 def main() -> int:
     """Fit, run, compare; prints one JSON line. 0 when throughput and p95 are within 15 %."""
     max_rows = rows_of_a_step()
+    print(f"{max_rows} rows share a step; starting the laptop profile", file=sys.stderr)
     with studio() as real:
         real.run([Arrival(0.0, pictures=1, steps=STEPS)])  # warms up
         lone = [real.run([Arrival(0.0, pictures=1, steps=STEPS)])[0] for _ in range(LONE)]
         at_once = real.run([Arrival(0.0, pictures=1, steps=STEPS)] * AT_ONCE)
         machine = fit(lone, at_once, max_rows)
         trace = unseen(machine)
+        print(f"fitted {machine}; {len(trace.arrivals)} shots in {trace.end_s:.0f} s to come", file=sys.stderr)
         measured = real.run(trace.arrivals)
     compared = compare(trace, machine, measured)
     holds = all(abs(compared.errors[name]) <= 0.15 for name in ("throughput", "p95"))

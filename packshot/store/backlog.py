@@ -16,18 +16,29 @@ def backlog_query(since_seq: int) -> Select[Any]:
     A shot whose background is not painted takes no denoising steps; with guidance a step takes two rows.
     """
     request = shot.c.request
-    pictures = func.coalesce(request["images"].as_integer(), 1)
-    rows = case((request["guidance_scale"].as_float() > 1, 2), else_=1)
-    painted = case((request["background"].as_string() != "generate", 0), else_=1)
-    steps = func.coalesce(request["steps"].as_integer(), 0)
-    waits, runs, came = shot.c.status == "queued", shot.c.status == "running", shot.c.seq > since_seq
+    here = (
+        select(
+            shot.c.priority,
+            shot.c.status,
+            (shot.c.seq > since_seq).label("came"),
+            shot.c.step,
+            func.coalesce(request["images"].as_integer(), 1).label("pictures"),
+            func.coalesce(request["steps"].as_integer(), 0).label("steps"),
+            case((request["guidance_scale"].as_float() > 1, 2), else_=1).label("rows"),
+            case((request["background"].as_string() != "generate", 0), else_=1).label("painted"),
+        )
+        .where(or_(shot.c.status.in_(("queued", "running")), shot.c.seq > since_seq))
+        .cte("here")
+        .prefix_with("MATERIALIZED")  # else each sum below reads the JSON anew
+    )
+    h = here.c
 
     def work(which: ColumnElement[bool], taken: Any = 0) -> list[ColumnElement[Any]]:
-        left = painted * rows * (pictures * steps - taken)
-        return [func.coalesce(func.sum(case((which, value), else_=0)), 0) for value in (1, pictures, left)]
+        left = h.painted * h.rows * (h.pictures * h.steps - taken)
+        return [func.coalesce(func.sum(case((which, value), else_=0)), 0) for value in (1, h.pictures, left)]
 
-    columns = [*work(waits), *work(runs, taken=shot.c.step), *work(came)]
-    return select(shot.c.priority, *columns).where(or_(waits, runs, came)).group_by(shot.c.priority)
+    columns = [*work(h.status == "queued"), *work(h.status == "running", taken=h.step), *work(h.came)]
+    return select(h.priority, *columns).group_by(h.priority)
 
 
 def backlog_of(rows: list[Row[Any]], last_seq: int) -> Backlog:

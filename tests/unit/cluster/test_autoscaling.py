@@ -215,6 +215,12 @@ def test_heavy_stages_sleep_after_idleness_and_wake_with_the_first_shot_or_click
     assert cluster.tick(ongoing={"sam_encoder": 1})["generator"] == 1
 
 
+def test_idleness_counts_from_the_last_shot_not_from_the_end_of_the_long_window():
+    cluster = Cluster(low=0)
+    cluster.tick(people(1.0))
+    assert cluster.ticks(int(PLAN.idle_s / 5) + 1, Demand(slow=shots(0.01)))["mask_decoder"] == 0
+
+
 def test_what_may_not_sleep_does_not():
     assert min(Cluster(low=1).ticks(500).values()) == 1
 
@@ -322,3 +328,20 @@ def test_the_report_counts_arrivals_over_both_windows():
     assert (told["interactive_fast_shots"], told["interactive_slow_shots"]) == (30 / 15, 30 / 120)
     now = 230.0
     assert report()["interactive_fast_shots"] == 0
+
+
+def test_a_store_that_takes_long_to_count_is_asked_less_often():
+    now, asked = 0.0, []
+
+    class Slow:
+        def backlog(self, since_seq=None):
+            nonlocal now
+            asked.append(now)
+            now += 0.5
+            return Backlog(0, Flow(), Flow())
+
+    report = LoadReport(Slow(), clock=lambda: now)
+    for _ in range(20):
+        report()
+        now += 2.0
+    assert asked[1] - asked[0] == pytest.approx(0.5 + 0.5 / load.QUERY_SHARE, abs=2.0)
