@@ -56,7 +56,7 @@ class Pipeline:
     scenes: float = 4.0  # what a generator is meant to have under way: its full batch; until a replica tells
     start_s: float = 30.0  # from asking for a generator to its first step
     answer_s: float = 10.0  # waiting interactive work is to be gone in
-    catalogue_s: float = 3600.0  # a catalogue is to be done in
+    catalogue_s: float = 900.0  # a catalogue is to be done in
     utilisation: float = 0.75  # of a generator by arriving interactive work
     spare: float = 1.0  # generators kept free of a catalogue
     calm_s: float = 120.0

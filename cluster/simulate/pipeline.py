@@ -101,6 +101,7 @@ class Pipeline:
         self._machine = machine
         self._scaler = scaler
         self._tick_s = tick_s
+        self._database = simpy.Resource(self.env, machine.database_cores)
         self._line = Line(lambda: float(self.env.now), self._row_steps_left)
         rng = random.Random(seed)
         self._generators: Fleet[Scene] = painters(self.env, machine, rng)
@@ -146,8 +147,13 @@ class Pipeline:
         self._line.commit(shot)
         self._left -= 1
 
-    def claim(self) -> Shot | None:
-        return self._line.claim()
+    def claim(self) -> Any:
+        """A process: the best shot in line, when one of the database's cores has ranked the line; None from an empty one."""
+        with self._database.request() as turn:
+            yield turn
+            waiting = sum(work.shots for work in self._line.waiting.values())
+            yield self.env.timeout(self._machine.claim_s(waiting))
+            return self._line.claim()
 
     def _picture(self, scene: Scene) -> Any:
         yield self._generators.call(scene)
@@ -204,9 +210,7 @@ class _Director:
         self._pipeline.env.process(self._run_next(call))
 
     def _run_next(self, call: object) -> Any:
-        shot = self._pipeline.claim()
-        if shot is None:
-            yield self._pipeline.env.timeout(0)
-        else:
+        shot = yield self._pipeline.env.process(self._pipeline.claim())
+        if shot is not None:
             yield self._pipeline.env.process(self._pipeline.shot_flow(shot))
         self._on_done(call)

@@ -12,7 +12,8 @@ class Machine:
     A step of r rows takes `step_fixed_s + step_each_s * r`. `encode_s`, `click_s`: a photo's embedding, a click's mask;
     `edges_s`: a layout's edge map; `begin_s`, `decode_s`: a picture in the generator, alone; `layout_s` a shot and
     `finish_s` a picture in the director (cut out, compose, inspect, encode). `start_s`: from asked for to ready, by stage.
-    `dollars_hour`: of a replica, by stage.
+    A claim takes `claim_fixed_s` and `claim_each_s` for each shot that waits, of one of `database_cores` (PostgreSQL, measured:
+    docs/capacity.md). `dollars_hour`: of a replica, by stage.
     """
 
     name: str
@@ -29,11 +30,18 @@ class Machine:
     finish_s: float = 0.3
     start_s: dict[str, float] = field(default_factory=dict)
     dollars_hour: dict[str, float] = field(default_factory=dict)
+    claim_fixed_s: float = 0.008
+    claim_each_s: float = 6.8e-6
+    database_cores: int = 4
     generator_holds: int = 32
     director_holds: int = 16
 
     def step_s(self, rows: int) -> float:
         return self.step_fixed_s + self.step_each_s * rows
+
+    def claim_s(self, waiting: int) -> float:
+        """Of a database core."""
+        return self.claim_fixed_s + self.claim_each_s * waiting
 
     @property
     def row_step_s(self) -> float:

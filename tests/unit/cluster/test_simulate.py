@@ -175,6 +175,13 @@ def test_every_shot_is_done_and_nothing_is_painted_twice():
     assert run.replica_seconds["generator"] == pytest.approx(6 * 300)
 
 
+def test_a_long_line_is_claimed_no_faster_than_the_database_ranks_it():
+    bulk = [Arrival(0.0, interactive=False, pictures=1, steps=1, rows=1, tenant=9) for _ in range(500)]
+    slow = replace(A_24_GB_CARD, claim_fixed_s=0.5, claim_each_s=0.0, database_cores=2)
+    run = Pipeline(Trace("x", "x", 300.0, bulk), slow, contest.fixed(20)).simulate()
+    assert run.catalogue_done_s() == pytest.approx(500 * 0.5 / 2, rel=0.05)
+
+
 def test_seeds_repeat():
     def latencies():
         run = Pipeline(traces.steady(0.5, seed=4, end_s=200), A_24_GB_CARD, contest.ours(A_24_GB_CARD, 8, 3)).simulate()
