@@ -44,9 +44,9 @@ UP_SLACK = 0.05
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The installation's numbers, in a profile's `autoscaling`. Seconds are seconds of one replica, or of the clock for `…_s` waits.
+    """The installation's numbers, a profile's `autoscaling`; docs/capacity.md tells each. Times in seconds.
 
-    `shot_s`: what a shot takes of a stage beside the generator.
+    `shot_s`: by stage, what a shot takes of one replica. Raises ValueError for a number out of range.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}

@@ -19,6 +19,9 @@ SLO_S = 20.0
 HOLDS = {"sam_encoder": 4.0, "mask_decoder": 8.0, "canny": 8.0, "generator": 4.0, "director": 12.0}
 """Calls that one replica is meant to hold: for the generator a full batch of guided scenes."""
 
+SERVE_TARGET = 2.0
+"""Calls a replica by Serve's default."""
+
 TUNED = {"upscale_delay_s": 0.0, "downscale_delay_s": 60.0, "look_back_period_s": 30.0}
 TUNED_TARGET = 2.0
 """The best of a grid of delays, look-backs and targets on a burst of its own (`python -m cluster.simulate --tune`)."""
@@ -35,13 +38,13 @@ def start(generators: int) -> dict[str, int]:
     return {name: max(1, generators // 3) if name == "director" else 1 for name in STAGES} | {"generator": generators}
 
 
-def stock(generators: int, begin: int, **changes: float) -> Scaler:
-    """Serve's autoscaler: its defaults, or with `changes`; `target` is the generators'."""
-    target = changes.pop("target", None)
-    targets = {"generator": target} if target else {}
+def stock(generators: int, begin: int, *, target: float = SERVE_TARGET, **delays: float) -> Scaler:
+    """Serve's autoscaler: its defaults, or with other `delays` and another `target` of calls for a generator."""
     configs = {
         name: AutoscalingConfig(
-            max_replicas=high, **changes, **({"target_ongoing_requests": targets[name]} if name in targets else {})
+            max_replicas=high,
+            target_ongoing_requests=target if name == "generator" else SERVE_TARGET,
+            **delays,  # type: ignore[arg-type]
         )
         for name, high in bounds(generators).items()
     }
