@@ -97,6 +97,10 @@ class Studio:
                 return records
             time.sleep(0.5)
 
+    def close(self) -> None:
+        self._client.close()
+        self._store.close()
+
     def _request(self, arrival: Arrival) -> dict[str, Any]:
         return {
             "layers": [{"mask_id": self._mask}],
@@ -122,7 +126,11 @@ def studio() -> Iterator[Studio]:
     with tempfile.TemporaryDirectory() as home:
         overrides = {"PACKSHOT_HOME": home, "PACKSHOT_OPEN_ACCESS": "true"}
         with serving(load_profile("laptop"), port=0, settings=overrides) as url:
-            yield Studio(url, Settings(home=Path(home), open_access=True))
+            running = Studio(url, Settings(home=Path(home), open_access=True))
+            try:
+                yield running
+            finally:
+                running.close()
 
 
 def rows_of_a_step() -> int:
