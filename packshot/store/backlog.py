@@ -24,7 +24,7 @@ def backlog_query(since_seq: int) -> Select[Any]:
             shot.c.step,
             func.coalesce(request["images"].as_integer(), 1).label("pictures"),
             func.coalesce(request["steps"].as_integer(), 0).label("steps"),
-            case((request["guidance_scale"].as_float() > 1, 2), else_=1).label("rows"),
+            case((request["guidance_scale"].as_float() > 1, 2), else_=1).label("rows_a_step"),
             case((request["background"].as_string() != "generate", 0), else_=1).label("painted"),
         )
         .where(or_(shot.c.status.in_(("queued", "running")), shot.c.seq > since_seq))
@@ -34,7 +34,7 @@ def backlog_query(since_seq: int) -> Select[Any]:
     h = here.c
 
     def work(which: ColumnElement[bool], taken: Any = 0) -> list[ColumnElement[Any]]:
-        left = h.painted * h.rows * (h.pictures * h.steps - taken)
+        left = h.painted * h.rows_a_step * (h.pictures * h.steps - taken)
         return [func.coalesce(func.sum(case((which, value), else_=0)), 0) for value in (1, h.pictures, left)]
 
     columns = [*work(h.status == "queued"), *work(h.status == "running", taken=h.step), *work(h.came)]
