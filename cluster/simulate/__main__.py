@@ -14,7 +14,7 @@ from rich.console import Console
 
 from cluster.simulate import contest, traces
 from cluster.simulate.pipeline import Pipeline
-from cluster.simulate.report import POLICIES, SETTINGS, WARM_UP_S, draw, figures, simulate, table
+from cluster.simulate.report import POLICIES, SETTINGS, WARM_UP_S, draw, figures, simulate, table, write_page
 from cluster.simulate.stages import A_24_GB_CARD
 
 TUNING_SEED = 99
@@ -24,6 +24,7 @@ PROCESSES = 2
 def main(
     only: Annotated[list[str] | None, typer.Argument(help=f"Traces: {', '.join(SETTINGS)}; none = all.")] = None,
     out: Annotated[Path, typer.Option(help="Where the pictures go.")] = Path("out/simulate"),
+    page: Annotated[Path | None, typer.Option(help="A page whose figures are to be these.")] = None,
     calibrate: Annotated[bool, typer.Option("--calibrate", help="Compare the model with a real run here.")] = False,
     tune: Annotated[bool, typer.Option("--tune", help="Search the grid for the tuned autoscaler's settings.")] = False,
 ) -> None:
@@ -43,7 +44,10 @@ def main(
             print(json.dumps(figures(name, policy, run)), flush=True)
     lines = [figures(*key, run) for key, run in runs.items()]
     Console(stderr=True, width=140).print(table(lines))
-    for picture in draw(runs, out):
+    pictures = draw(runs, out)
+    if page is not None:
+        write_page(page, lines, pictures)
+    for picture in pictures:
         print(f"look at {picture}", file=sys.stderr)
 
 

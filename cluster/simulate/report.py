@@ -98,6 +98,30 @@ def table(lines: Sequence[dict[str, Any]]) -> Table:
     return shown
 
 
+MARKS = ("<!-- figures -->\n", "<!-- /figures -->")
+
+
+def write_page(page: Path, lines: Sequence[dict[str, Any]], pictures: Sequence[Path]) -> None:
+    """Put the lines and pictures between the page's marks. Raises ValueError when they are not there."""
+    before, _, rest = page.read_text("utf-8").partition(MARKS[0])
+    _, mark, after = rest.partition(MARKS[1])
+    if not mark:
+        raise ValueError(f"{page} must hold the marks {MARKS[0].strip()} and {MARKS[1]}")
+    rows = [
+        "| trace | policy | in time | generator-hours | hours of all replicas | $ | catalogue done after | flaps |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for line in lines:
+        done = f"{60 * line['catalogue_hours']:.0f} min" if line["catalogue_hours"] else ""
+        rows.append(
+            f"| {line['trace']} | {NAMES[line['policy']]} | {line['attainment']:.2%} | {line['generator_hours']:.1f} "
+            f"| {line['replica_hours']:.1f} | {line['dollars']:.2f} | {done} | {line['flaps']} |"
+        )
+    shown = [f"![{picture.stem.replace('-', ' ')}](pictures/{picture.name})" for picture in pictures]
+    text = "\n".join(rows) + "\n\n" + "\n\n".join(shown) + "\n"
+    page.write_text(before + MARKS[0] + text + MARKS[1] + after, "utf-8")
+
+
 def draw(runs: dict[tuple[str, str], Run], folder: Path) -> list[Path]:
     """The pictures, as far as their runs are there."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -226,7 +226,15 @@ def test_a_burst_is_met_with_fewer_late_shots_than_under_serves_defaults(tmp_pat
     assert json.loads(json.dumps(lines)) == lines
     assert report.table(lines).row_count == 2
     runs = {("burst", "ours"): ours, ("burst", "stock"): stock, ("burst", "tuned"): stock}
-    assert [path.name for path in report.draw(runs, tmp_path)] == ["capacity-burst.png", "capacity-misses.png"]
+    pictures = report.draw(runs, tmp_path)
+    assert [path.name for path in pictures] == ["capacity-burst.png", "capacity-misses.png"]
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- figures -->\nold\n<!-- /figures -->\nafter\n")
+    report.write_page(page, lines, pictures)
+    text = page.read_text()
+    assert "old" not in text
+    assert text.startswith("before\n<!-- figures -->\n| trace |")
+    assert text.endswith("(pictures/capacity-misses.png)\n<!-- /figures -->\nafter\n")
 
 
 def test_more_of_a_fixed_fleet_is_never_worse():
