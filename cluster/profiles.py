@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from cluster.autoscaling import Pipeline
 from cluster.gpus import GPUS, Gpu, GpuName
 from cluster.packing import MAX_DEVICE_SHARE
 from packshot.errors import BadInput
@@ -118,19 +119,23 @@ class Stage(Strict):
 
 
 class Profile(Strict):
-    """Where the application runs. `threads`: torch threads of a replica, 0 = torch's own choice."""
+    """Where the application runs. `threads`: torch threads of a replica, 0 = torch's own choice.
+
+    `autoscaling`: the whole pipeline's policy (cluster/autoscaling.py); without it each deployment scales by its own calls.
+    """
 
     name: str
     sentence: str
     device: Literal["cpu", "cuda"]
     pack: str = ""
     threads: dict[Literal["encoder", "decoder", "generator"], int] = Field(default_factory=dict)
+    autoscaling: Pipeline | None = None
     pools: dict[str, Pool] = Field(min_length=1)
     stages: dict[StageName, Stage] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> Profile:
-        for check in (_places, _tunables, _shares, _room):
+        for check in (_places, _tunables, _shares, _room, _awake):
             check(self)
         return self
 
@@ -211,6 +216,16 @@ def _room(profile: Profile) -> None:
                 f"memory of all replicas must be ≤ the pool's, got {memory_gib:g} of {pool.memory_gib * pool.nodes.max:g} GiB "
                 f"in pool {name}"
             )
+
+
+def _awake(profile: Profile) -> None:
+    if profile.autoscaling:
+        for name, why in (
+            ("gateway", "it takes the call that wakes the others"),
+            ("director", "it reports what waits"),
+        ):
+            if profile.stage(name).range.min < 1:  # type: ignore[arg-type]
+                raise ValueError(f"{name} must have replicas.min ≥ 1 under autoscaling, got 0: {why}")
 
 
 def profile_names() -> list[str]:

@@ -6,6 +6,7 @@ With several pools each replica asks for a node of its pool by label: nodes must
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from cluster.gpu import check_profile
@@ -39,6 +40,11 @@ def serve_config(profile: Profile, *, host: str = "127.0.0.1", port: int = 8000)
             }
         ],
     }
+    if profile.autoscaling:
+        config["applications"][0]["autoscaling_policy"] = {
+            "policy_function": "cluster.autoscaling:PipelinePolicy",
+            "policy_kwargs": asdict(profile.autoscaling),
+        }
     ServeDeploySchema.model_validate(config)
     return config
 
@@ -54,7 +60,7 @@ def _deployment(profile: Profile, name: StageName, stage: Stage) -> dict[str, An
     if any(value is not None for value in actor.values()):
         options["ray_actor_options"] = {key: value for key, value in actor.items() if value is not None}
     if stage.replicas:
-        options["autoscaling_config"] = _autoscaling(stage.replicas)
+        options["autoscaling_config"] = autoscaling_config(stage.replicas, whole=profile.autoscaling is not None)
     if stage.max_ongoing:
         options["max_ongoing_requests"] = stage.max_ongoing
     if stage.tunables:
@@ -62,7 +68,13 @@ def _deployment(profile: Profile, name: StageName, stage: Stage) -> dict[str, An
     return options
 
 
-def _autoscaling(replicas: Replicas) -> dict[str, Any]:
+WHOLE_PIPELINE = {"upscale_delay_s": 0, "downscale_delay_s": 0, "metrics_interval_s": 2, "look_back_period_s": 10}
+"""Under the pipeline's policy: it does its own smoothing, and wants to know soon. `metrics_interval_s` is called deprecated in
+favour of environment variables that Ray 2.60 reads nowhere."""
+
+
+def autoscaling_config(replicas: Replicas, *, whole: bool = False) -> dict[str, Any]:
+    """Serve's autoscaling of one deployment; `whole`: the pipeline's policy decides, within these bounds."""
     from ray.serve.config import AutoscalingConfig
 
     values = {
@@ -73,5 +85,7 @@ def _autoscaling(replicas: Replicas) -> dict[str, Any]:
         "downscale_delay_s": replicas.downscale_delay_s,
     }
     given = {key: value for key, value in values.items() if value is not None}
+    if whole:
+        given |= WHOLE_PIPELINE
     AutoscalingConfig.model_validate(given)
     return given

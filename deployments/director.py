@@ -17,7 +17,7 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.faults import told
 from deployments.meter import RayMeter
-from packshot.director import Director, Painted, Step
+from packshot.director import Director, LoadReport, Painted, Step
 from packshot.models.packs import find_pack
 from packshot.settings import Settings
 from packshot.store.store import Store
@@ -51,12 +51,17 @@ class DirectorDeployment:
             worker=context.replica_id.unique_id,
             meter=RayMeter(),
         )
+        self._load = LoadReport(self._store)
         self._me = serve.get_deployment_handle(context.deployment, app_name=context.app_name)
         self._poller = asyncio.get_running_loop().create_task(self._poll())
 
     async def run_next(self) -> str | None:
         """Claim, drive and commit one shot; its id, or None when nothing waits."""
         return await self._director.run_next()
+
+    async def record_autoscaling_stats(self) -> dict[str, float]:
+        """The whole store's load, for the policy (cluster/autoscaling.py); Serve asks every `metrics_interval_s`."""
+        return await asyncio.to_thread(self._load)
 
     async def check_health(self) -> None:
         if self._poller.done():

@@ -52,7 +52,9 @@ class GeneratorDeployment:
             "device": device.type,
         }
         engine = DiffusionEngine(loaded, device, dtype)
-        self._knee = knee(thread.submit(engine.step_seconds).result())
+        curve_s = thread.submit(engine.step_seconds).result()
+        self._knee = knee(curve_s)
+        self._row_step_s = curve_s[self._knee] / self._knee
         self._batcher = RenderBatcher(engine, max_rows=1, meter=RayMeter(), thread=thread)
 
     def reconfigure(self, user_config: dict[str, int]) -> None:
@@ -85,6 +87,10 @@ class GeneratorDeployment:
             yield Painted(render, self._recipe, milliseconds)
         finally:
             work.cancel()
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """Seconds of this replica that a row of a step takes in a full batch, as measured at its start, and that batch's rows."""
+        return {"row_step_s": self._row_step_s, "step_rows": float(self._batcher.max_rows)}
 
     def check_health(self) -> None:
         require_progress("generator", self._batcher.busy_s)

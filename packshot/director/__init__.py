@@ -2,5 +2,6 @@
 
 from packshot.director.director import Director
 from packshot.director.flow import Painted, Stages, Step
+from packshot.director.load import LoadReport
 
-__all__ = ["Director", "Painted", "Stages", "Step"]
+__all__ = ["Director", "LoadReport", "Painted", "Stages", "Step"]

@@ -13,9 +13,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, Update, and_, case, func, or_, select, update
 
 from packshot.errors import LeaseLost
+from packshot.store.backlog import backlog_of, backlog_query
 from packshot.store.database import moment, new_id
 from packshot.store.line import claimable, line
-from packshot.store.records import Claim, NewImage, ShotRecord
+from packshot.store.records import Backlog, Claim, NewImage, ShotRecord
 from packshot.store.schema import Now, image, shot
 from packshot.store.shots import Shots, shot_records
 
@@ -140,6 +141,13 @@ class Claims(Shots):
         """Shots that a worker could claim now."""
         with self.read() as connection:
             return int(connection.execute(select(func.count()).where(claimable(shot))).scalar_one())
+
+    def backlog(self, since_seq: int | None = None) -> Backlog:
+        """Work that waits, runs, and was accepted after `since_seq` (a `last_seq` of before; None: nothing has arrived)."""
+        with self.read() as connection:
+            last_seq = int(connection.execute(select(func.coalesce(func.max(shot.c.seq), 0))).scalar_one())
+            rows = connection.execute(backlog_query(last_seq if since_seq is None else since_seq)).all()
+        return backlog_of(list(rows), last_seq)
 
     def next_due_s(self) -> float | None:
         """Seconds until the next shot can be claimed: 0 = now, None = nothing waits or runs."""

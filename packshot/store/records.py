@@ -159,3 +159,30 @@ class Claim:
     crashes: int
     request: dict[str, Any]
     created_at: datetime
+
+
+@dataclass(frozen=True)
+class Work:
+    """What some shots ask for. `row_steps`: denoising steps left, each row of the networks' batch counted (guidance: two)."""
+
+    shots: int = 0
+    pictures: int = 0
+    row_steps: int = 0
+
+
+@dataclass(frozen=True)
+class Flow:
+    """The shots of one priority: queued, running, and accepted since one asked before."""
+
+    waiting: Work = Work()
+    running: Work = Work()
+    arrived: Work = Work()
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """The store's load. `last_seq`: what to ask with next time, so that `arrived` counts each shot once."""
+
+    last_seq: int
+    interactive: Flow
+    catalogue: Flow

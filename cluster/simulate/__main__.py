@@ -1,0 +1,68 @@
+"""`python -m cluster.simulate`: the report; `--calibrate`, `--tune`: see the options."""
+
+from __future__ import annotations
+
+import json
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from itertools import product
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cluster.simulate import contest, traces
+from cluster.simulate.pipeline import Pipeline
+from cluster.simulate.report import POLICIES, SETTINGS, WARM_UP_S, draw, figures, simulate, table, write_page
+from cluster.simulate.stages import A_24_GB_CARD
+
+TUNING_SEED = 99
+PROCESSES = 2
+
+
+def main(
+    only: Annotated[list[str] | None, typer.Argument(help=f"Traces: {', '.join(SETTINGS)}; none = all.")] = None,
+    out: Annotated[Path, typer.Option(help="Where the pictures go.")] = Path("out/simulate"),
+    page: Annotated[Path | None, typer.Option(help="A page whose figures are to be these.")] = None,
+    calibrate: Annotated[bool, typer.Option("--calibrate", help="Compare the model with a real run here.")] = False,
+    tune: Annotated[bool, typer.Option("--tune", help="Search the grid for the tuned autoscaler's settings.")] = False,
+) -> None:
+    """Capacity on paper: SLO attainment, replica-hours and cost of every policy on every trace, as JSON lines."""
+    if calibrate:
+        from cluster.simulate.calibrate import main as run
+
+        raise typer.Exit(run())
+    if tune:
+        search()
+        return
+    runs = {}
+    keys = list(product(only or SETTINGS, POLICIES))
+    with ProcessPoolExecutor(PROCESSES) as pool:
+        for (name, policy), run in zip(keys, pool.map(simulate, *zip(*keys, strict=True)), strict=True):
+            runs[name, policy] = run
+            print(json.dumps(figures(name, policy, run)), flush=True)
+    lines = [figures(*key, run) for key, run in runs.items()]
+    Console(stderr=True, width=140).print(table(lines))
+    pictures = draw(runs, out)
+    if page is not None:
+        write_page(page, lines, pictures)
+    for picture in pictures:
+        print(f"look at {picture}", file=sys.stderr)
+
+
+def search() -> None:
+    """Every tuning of Serve's autoscaler on one burst: the fewest late shots for no more generator-seconds than its defaults."""
+    trace = traces.burst(1.5, seed=TUNING_SEED)
+    allowed = Pipeline(trace, A_24_GB_CARD, contest.stock(48, 6)).simulate().replica_seconds["generator"]
+    for up_s, down_s, look_back_s, target in product((0.0, 5.0), (60.0, 120.0), (15.0, 30.0), (1.5, 2.0, 3.0)):
+        changes = {"upscale_delay_s": up_s, "downscale_delay_s": down_s, "look_back_period_s": look_back_s}
+        run = Pipeline(trace, A_24_GB_CARD, contest.stock(48, 6, target=target, **changes)).simulate()
+        seconds = run.replica_seconds["generator"]
+        missed, _ = run.misses(contest.SLO_S, WARM_UP_S)
+        line = {**changes, "target": target, "missed": missed, "generator_seconds": round(seconds)}
+        print(json.dumps(line | {"allowed": seconds <= allowed}), flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,115 @@
+"""A generator replica on paper: scenes share steps as packshot.batching.renders shares them, chosen by the same policy.
+
+Between two events (a scene comes, or takes its last step) the chosen scenes advance together, a step in `step_s(rows)`; beginning and
+decoding a scene stops the others. What the real batcher does at the edges of steps happens here at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+import simpy
+
+from cluster.simulate.stages import Machine
+from packshot.batching.policy import Policy
+
+EPSILON = 1e-6
+
+
+@dataclass(eq=False)
+class Scene:
+    """A picture to paint; `packshot.batching.policy.Work`. Steps may be fractions: events come between them."""
+
+    rows: int
+    steps_left: float  # type: ignore[assignment]  # whole where the protocol asks
+    interactive: bool
+    since_s: float = 0.0
+    key: Hashable = None
+    begun: bool = False
+
+
+class Painter:
+    """One replica. `on_done` is called when a scene is decoded."""
+
+    def __init__(self, env: simpy.Environment, machine: Machine, on_done: Callable[[Scene], None]) -> None:
+        self._env = env
+        self._machine = machine
+        self._on_done = on_done
+        self._policy = Policy()
+        self._scenes: list[Scene] = []
+        self._group: list[Scene] = []
+        self._alone = False
+        """Whether a scene is being begun or decoded."""
+        self._since_s = 0.0
+        self._plan_number = 0
+        self.busy_s = 0.0
+
+    def take(self, scene: Scene) -> None:
+        scene.since_s = self._env.now
+        self._scenes.append(scene)
+        if not self._alone:
+            self._advance()
+            self._next()
+
+    def row_steps_left(self, interactive: bool) -> float:
+        """Of the scenes of one priority."""
+        return sum(scene.steps_left * scene.rows for scene in self._scenes if scene.interactive == interactive)
+
+    def _advance(self) -> None:
+        """Let the group take the steps of the time since."""
+        spent_s = self._env.now - self._since_s
+        if self._group:
+            self.busy_s += spent_s
+            steps = spent_s / self._machine.step_s(sum(scene.rows for scene in self._group))
+            for scene in self._group:
+                scene.steps_left -= steps
+        self._since_s = self._env.now
+
+    def _next(self) -> None:
+        """What the replica does until something happens."""
+        self._group = []
+        now, step_s, rows = self._env.now, self._machine.step_s(1), self._machine.max_rows
+        done = [scene for scene in self._scenes if scene.begun and scene.steps_left <= EPSILON]
+        if done:
+            self._do_alone(done[0], self._machine.decode_s)
+            return
+        begun = [scene for scene in self._scenes if scene.begun]
+        if len(begun) < 2 * rows:
+            fresh = [one for one in self._policy.group(self._scenes, now, step_s, rows) if not one.begun]
+            if fresh:
+                self._do_alone(fresh[0], self._machine.begin_s)
+                return
+        if begun:
+            self._group = self._policy.group(begun, now, step_s, rows)
+            steps = min(scene.steps_left for scene in self._group)
+            self._after(steps * self._machine.step_s(sum(scene.rows for scene in self._group)), self._stepped)
+
+    def _do_alone(self, scene: Scene, for_s: float) -> None:
+        self._alone = True
+        self.busy_s += for_s
+        self._after(for_s, lambda: self._done_alone(scene))
+
+    def _done_alone(self, scene: Scene) -> None:
+        self._alone = False
+        self._since_s = self._env.now
+        if scene.begun:
+            self._scenes.remove(scene)
+            self._on_done(scene)
+        else:
+            scene.begun = True
+        if not self._alone:  # `on_done` may have brought a scene, and that one begun something
+            self._advance()
+            self._next()
+
+    def _stepped(self) -> None:
+        self._advance()
+        self._next()
+
+    def _after(self, wait_s: float, then: Callable[[], None]) -> None:
+        """Call `then`, unless something else is planned before."""
+        self._plan_number += 1
+        number = self._plan_number
+        event = self._env.timeout(max(wait_s, 0.0))
+        assert event.callbacks is not None
+        event.callbacks.append(lambda _: then() if number == self._plan_number else None)

@@ -1,0 +1,216 @@
+"""The application on paper: arrivals -> store -> directors -> canny -> generators -> done, scaled by a policy as it runs.
+
+photo (some of the shots, LEAD_S before) ──> sam_encoder ──> mask_decoder, a few clicks
+shot ──> line ──claim──> director ──> canny ──> generator, picture by picture ──> director ──> commit
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Protocol
+
+import simpy
+
+from cluster.simulate.fleet import Fleet, Timed, painters, workers
+from cluster.simulate.line import Line, Shot
+from cluster.simulate.painter import Painter, Scene
+from cluster.simulate.stages import Machine
+from cluster.simulate.traces import LEAD_S, Arrival, Trace
+from packshot.director.load import LoadReport
+
+STAGES = ("sam_encoder", "mask_decoder", "canny", "generator", "director")
+TICK_S = 1.0
+"""How often the policy is asked unless told otherwise; Serve asks ten times a second, of numbers that come every few seconds."""
+SAMPLE_EVERY_S = 5.0
+
+
+@dataclass(frozen=True)
+class View:
+    """A deployment at one moment: what Serve's controller would know without delay."""
+
+    target: int
+    running: int
+    ongoing: int
+
+
+class Scaler(Protocol):
+    """A policy at work in a simulation; `report` reads the store as a director would."""
+
+    def initial(self) -> dict[str, int]: ...
+
+    def targets(
+        self, now_s: float, views: Mapping[str, View], report: Callable[[], dict[str, float]]
+    ) -> dict[str, int]: ...
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The cluster at one moment, for plots."""
+
+    at_s: float
+    targets: dict[str, int]
+    running: dict[str, int]
+    waiting_shots: int
+
+
+@dataclass
+class Run:
+    """What happened. `changes`: per stage, (time, from, to) of every change of its target."""
+
+    trace: Trace
+    machine: Machine
+    shots: list[Shot]
+    samples: list[Sample] = field(default_factory=list)
+    changes: dict[str, list[tuple[float, int, int]]] = field(default_factory=dict)
+    replica_seconds: dict[str, float] = field(default_factory=dict)
+    ended_s: float = 0.0
+
+    @property
+    def dollars(self) -> float:
+        return sum(s * self.machine.dollars_hour.get(name, 0.0) / 3600 for name, s in self.replica_seconds.items())
+
+    def misses(self, slo_s: float, since_s: float = 0.0) -> tuple[int, int]:
+        """Interactive shots accepted after `since_s` that took longer than `slo_s`, and how many there were."""
+        people = [s for s in self.shots if s.arrival.interactive and s.arrival.at_s >= since_s]
+        return sum(shot.latency_s > slo_s for shot in people), len(people)
+
+    def catalogue_done_s(self) -> float:
+        """When the last catalogue shot was committed, from the first one's arrival; 0 without a catalogue."""
+        bulk = [shot for shot in self.shots if not shot.arrival.interactive]
+        return max(s.done_s for s in bulk) - min(s.arrival.at_s for s in bulk) if bulk else 0.0
+
+    def flaps(self, within_s: float = 120.0) -> int:
+        """Times that a stage grew and shrank, or shrank and grew, `within_s` of each other."""
+        turned = 0
+        for moves in self.changes.values():
+            for (then_s, a, b), (now_s, c, d) in pairwise(moves):
+                turned += (b > a) != (d > c) and now_s - then_s < within_s
+        return turned
+
+
+class Pipeline:
+    """One simulated run."""
+
+    def __init__(
+        self, trace: Trace, machine: Machine, scaler: Scaler, *, tick_s: float = TICK_S, seed: int = 7
+    ) -> None:
+        self.env = simpy.Environment()
+        self._machine = machine
+        self._scaler = scaler
+        self._tick_s = tick_s
+        self._database = simpy.Resource(self.env, machine.database_cores)
+        self._line = Line(lambda: float(self.env.now), self._row_steps_left)
+        rng = random.Random(seed)
+        self._generators: Fleet[Scene] = painters(self.env, machine, rng)
+        self._directors: Fleet[object] = Fleet(
+            self.env,
+            lambda on_done: _Director(self, on_done),
+            start_s=machine.start_s.get("director", 0.0),
+            max_ongoing=machine.director_holds,
+            rng=rng,
+        )
+        self._workers = {name: workers(self.env, machine, name, rng) for name in STAGES[:3]}
+        self.fleets: dict[str, Fleet[Any]] = {
+            **self._workers, "generator": self._generators, "director": self._directors
+        }  # fmt: skip
+        self.run = Run(trace, machine, [Shot(arrival) for arrival in trace.arrivals])
+        self.run.changes = {name: [] for name in STAGES}
+        self._left = len(self.run.shots)
+        self._report = LoadReport(self._line, clock=lambda: float(self.env.now))
+
+    def simulate(self, patience_s: float = 7200.0) -> Run:
+        """Run to the trace's end, and on until the last shot is done, `patience_s` at most."""
+        for name, count in self._scaler.initial().items():
+            self.fleets[name].scale(count, at_once=True)
+        self.env.process(self._arrive())
+        self.env.process(self._photos())
+        self.env.process(self._control())
+        self.env.process(self._sample())
+        end_s = self.run.trace.end_s
+        self.env.run(until=end_s)
+        self.run.replica_seconds = {name: fleet.replica_seconds for name, fleet in self.fleets.items()}
+        while self._left and self.env.now < end_s + patience_s:
+            self.env.run(until=self.env.now + 10 * TICK_S)
+        self.run.ended_s = float(self.env.now)
+        return self.run
+
+    def shot_flow(self, shot: Shot) -> Any:
+        """A director's work on one shot."""
+        machine, arrival = self._machine, shot.arrival
+        yield self.env.timeout(machine.layout_s)
+        yield self._workers["canny"].call(Timed(machine.edges_s))
+        scenes = [Scene(arrival.rows, arrival.steps, arrival.interactive) for _ in range(arrival.pictures)]
+        yield self.env.all_of([self.env.process(self._picture(scene)) for scene in scenes])
+        self._line.commit(shot)
+        self._left -= 1
+
+    def claim(self) -> Any:
+        """A process: the best shot in line, when one of the database's cores has ranked the line; None from an empty one."""
+        with self._database.request() as turn:
+            yield turn
+            waiting = sum(work.shots for work in self._line.waiting.values())
+            yield self.env.timeout(self._machine.claim_s(waiting))
+            return self._line.claim()
+
+    def _picture(self, scene: Scene) -> Any:
+        yield self._generators.call(scene)
+        yield self.env.timeout(self._machine.finish_s)
+
+    def _arrive(self) -> Any:
+        for shot in self.run.shots:
+            yield self.env.timeout(max(0.0, shot.arrival.at_s - self.env.now))
+            self._line.add(shot)
+            self._directors.call(object())
+
+    def _photos(self) -> Any:
+        for arrival in self.run.trace.arrivals:
+            if arrival.photo:
+                yield self.env.timeout(max(0.0, arrival.at_s - LEAD_S - self.env.now))
+                self.env.process(self._clicks(arrival))
+
+    def _clicks(self, arrival: Arrival) -> Any:
+        yield self._workers["sam_encoder"].call(Timed(self._machine.encode_s))
+        for _ in range(self._machine.clicks):
+            yield self._workers["mask_decoder"].call(Timed(self._machine.click_s))
+
+    def _control(self) -> Any:
+        while True:
+            yield self.env.timeout(self._tick_s)
+            views = {name: View(fleet.target, fleet.running, fleet.ongoing) for name, fleet in self.fleets.items()}
+            for name, target in self._scaler.targets(float(self.env.now), views, self._report).items():
+                before = self.fleets[name].target
+                if target != before:
+                    self.run.changes[name].append((float(self.env.now), before, target))
+                    self.fleets[name].scale(target)
+
+    def _sample(self) -> Any:
+        while True:
+            targets = {name: fleet.target for name, fleet in self.fleets.items()}
+            running = {name: fleet.running for name, fleet in self.fleets.items()}
+            waiting = sum(work.shots for work in self._line.waiting.values())
+            self.run.samples.append(Sample(float(self.env.now), targets, running, waiting))
+            yield self.env.timeout(SAMPLE_EVERY_S)
+
+    def _row_steps_left(self, interactive: bool) -> float:
+        painting = (member.replica for member in self._generators.members)
+        return sum(one.row_steps_left(interactive) for one in painting if isinstance(one, Painter))
+
+
+class _Director:
+    """A replica of the director: each call claims the best shot and drives it."""
+
+    def __init__(self, pipeline: Pipeline, on_done: Callable[[object], None]) -> None:
+        self._pipeline = pipeline
+        self._on_done = on_done
+
+    def take(self, call: object) -> None:
+        self._pipeline.env.process(self._run_next(call))
+
+    def _run_next(self, call: object) -> Any:
+        shot = yield self._pipeline.env.process(self._pipeline.claim())
+        if shot is not None:
+            yield self._pipeline.env.process(self._pipeline.shot_flow(shot))
+        self._on_done(call)

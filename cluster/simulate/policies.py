@@ -1,0 +1,180 @@
+"""The autoscalers that a simulation may run under: Serve's own, Packshot's, and none.
+
+Both run Serve's code on Serve's contexts, at simulated times. What Serve knows late is late here: a handle samples its calls every
+fifth of the look-back (at most every push), pushes them every `metrics_interval_s`, and the controller takes the mean over the look-back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from ray.serve._private.common import DeploymentID, TimeStampedValue
+from ray.serve.autoscaling_policy import (
+    _apply_app_level_autoscaling_config,
+    _apply_delay_logic,
+    _apply_scaling_factors,
+    _core_replica_queue_length_policy,
+    _get_cold_start_scale_up_replicas,
+)
+from ray.serve.config import AutoscalingConfig, AutoscalingContext
+
+from cluster.autoscaling import DIRECTOR, GENERATOR, Pipeline, PipelinePolicy
+from cluster.simulate.pipeline import View
+
+APPLICATION = "packshot"
+SAMPLES_A_LOOK_BACK = 5
+
+
+class Handle:
+    """What the controller knows of a deployment's calls: samples of the look-back, as they were at the last push."""
+
+    def __init__(self, config: AutoscalingConfig) -> None:
+        self._push_every_s = config.metrics_interval_s
+        self._look_back_s = config.look_back_period_s
+        self._sample_every_s = min(self._look_back_s / SAMPLES_A_LOOK_BACK, self._push_every_s)
+        self._samples: deque[tuple[float, float]] = deque()
+        self._pushed: list[tuple[float, float]] = []
+        self._sampled_at_s = self._pushed_at_s = -math.inf
+
+    def look(self, now_s: float, ongoing: float) -> float:
+        """Mean calls under way, as Serve's controller would compute it now."""
+        if now_s - self._sampled_at_s >= self._sample_every_s:
+            self._sampled_at_s = now_s
+            self._samples.append((now_s, ongoing))
+        if now_s - self._pushed_at_s >= self._push_every_s:
+            self._pushed_at_s = now_s
+            while self._samples and self._samples[0][0] < now_s - self._look_back_s:
+                self._samples.popleft()
+            self._pushed = list(self._samples)
+        return step_mean(self._pushed, now_s)
+
+
+def step_mean(samples: list[tuple[float, float]], now_s: float) -> float:
+    """Mean over time of a step function from its first sample to now; a moment's value when there is no time between."""
+    if not samples:
+        return 0.0
+    ends = [at_s for at_s, _ in samples[1:]] + [max(now_s, samples[-1][0] + 1e-3)]
+    spans = [end - at_s for (at_s, _), end in zip(samples, ends, strict=True)]
+    return sum(value * span for (_, value), span in zip(samples, spans, strict=True)) / sum(spans)
+
+
+class ServeScaler:
+    """Contexts as Serve's controller makes them, out of the simulation's views."""
+
+    def __init__(self, configs: Mapping[str, AutoscalingConfig], start: Mapping[str, int] | None = None) -> None:
+        self.configs = dict(configs)
+        self._start = dict(start or {})
+        self._handles = {name: Handle(config) for name, config in self.configs.items()}
+        self._state: dict[str, dict[str, Any]] = {name: {} for name in self.configs}
+
+    def initial(self) -> dict[str, int]:
+        return {name: self._start.get(name, config.min_replicas) for name, config in self.configs.items()}
+
+    def _context(self, name: str, now_s: float, view: View, told: dict[str, float], told_at_s: float) -> Any:
+        config = self.configs[name]
+        raw: dict[str, dict[Any, Any]] = {
+            key: {name: [TimeStampedValue(told_at_s, value)]} for key, value in told.items()
+        }
+        return AutoscalingContext(
+            deployment_id=DeploymentID(name, APPLICATION),
+            deployment_name=name,
+            app_name=APPLICATION,
+            current_num_replicas=view.running,
+            target_num_replicas=view.target,
+            running_replicas=[],
+            total_num_requests=self._handles[name].look(now_s, view.ongoing),
+            total_queued_requests=0.0,
+            aggregated_metrics=None,
+            raw_metrics=raw,
+            capacity_adjusted_min_replicas=config.min_replicas,
+            capacity_adjusted_max_replicas=config.max_replicas,
+            policy_state=self._state[name].copy(),
+            last_scale_up_time=None,
+            last_scale_down_time=None,
+            current_time=now_s,
+            config=config,
+        )
+
+    def _within(self, name: str, replicas: float) -> int:
+        return max(self.configs[name].min_replicas, min(self.configs[name].max_replicas, math.ceil(replicas)))
+
+
+class EachItsOwn(ServeScaler):
+    """Serve's stock autoscaler: every deployment by its own calls (`replica_queue_length_autoscaling_policy`)."""
+
+    def targets(
+        self, now_s: float, views: Mapping[str, View], report: Callable[[], dict[str, float]]
+    ) -> dict[str, int]:
+        decisions = {}
+        for name in self.configs:
+            context = self._context(name, now_s, views[name], {}, now_s)
+            decisions[name] = self._within(name, self._decide(name, context, now_s))
+        return decisions
+
+    def _decide(self, name: str, context: Any, now_s: float) -> float:
+        """Serve's `_apply_autoscaling_config` around its default policy, with the simulation's clock; a test holds them equal."""
+        if (cold := _get_cold_start_scale_up_replicas(context)) is not None:
+            return float(cold)
+        wanted, _ = _core_replica_queue_length_policy(context)
+        wanted = _apply_scaling_factors(wanted, context.current_num_replicas, context.config)
+        if context.current_num_replicas == 0 and wanted > 0:
+            return float(wanted)
+        replicas, self._state[name] = _apply_delay_logic(
+            max(0, wanted), context.target_num_replicas, context.config, self._state[name], _now=now_s
+        )
+        return float(replicas)
+
+
+class WholePipeline(ServeScaler):
+    """Packshot's policy, through the wrapper that Serve puts around it. Directors report every `metrics_interval_s` of theirs.
+
+    `measured`: what generators report.
+    """
+
+    def __init__(
+        self,
+        configs: Mapping[str, AutoscalingConfig],
+        plan: Pipeline,
+        start: Mapping[str, int] | None = None,
+        measured: Mapping[str, float] | None = None,
+    ) -> None:
+        super().__init__(configs, start)
+        self._policy: Any = _apply_app_level_autoscaling_config(PipelinePolicy(**asdict(plan)))
+        self._measured = dict(measured or {})
+        self._report_every_s = self.configs[DIRECTOR].metrics_interval_s
+        self._reported: deque[tuple[float, dict[str, float]]] = deque(maxlen=2)
+
+    def targets(
+        self, now_s: float, views: Mapping[str, View], report: Callable[[], dict[str, float]]
+    ) -> dict[str, int]:
+        if not self._reported or now_s - self._reported[-1][0] >= self._report_every_s:
+            self._reported.append((now_s, report()))
+        told_at_s, told = self._reported[0]  # recorded and pushed by two clocks: the older may be all that is known
+        contexts = {}
+        for name in self.configs:
+            own = told if name == DIRECTOR and views[name].running else {}
+            measured = self._measured if name == GENERATOR and views[name].running else {}
+            context = self._context(name, now_s, views[name], own | measured, told_at_s)
+            contexts[context.deployment_id] = context
+        decisions, states = self._policy(contexts)
+        self._state = {deployment.name: state for deployment, state in states.items()}
+        return {deployment.name: self._within(deployment.name, n) for deployment, n in decisions.items()}
+
+
+class Fixed:
+    """As many replicas as it was given, always."""
+
+    def __init__(self, replicas: Mapping[str, int]) -> None:
+        self._replicas = dict(replicas)
+
+    def initial(self) -> dict[str, int]:
+        return self._replicas
+
+    def targets(
+        self, now_s: float, views: Mapping[str, View], report: Callable[[], dict[str, float]]
+    ) -> dict[str, int]:
+        return {}

@@ -1,0 +1,108 @@
+"""What arrives: shots over time, drawn from a seed."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+HOUR_S = 3600.0
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A shot. `photo`: a new photo was uploaded and clicked at `LEAD_S` before."""
+
+    at_s: float
+    interactive: bool = True
+    pictures: int = 2
+    steps: int = 20
+    rows: int = 2
+    photo: bool = False
+    tenant: int = 0
+
+
+LEAD_S = 30.0
+PICTURES = (1, 2, 2, 4)
+PHOTO_SHARE = 0.4
+TENANTS = 5
+"""A person's shots: pictures each as likely, two of five from a new photo."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Arrivals in order of time, over `end_s` seconds."""
+
+    name: str
+    sentence: str
+    end_s: float
+    arrivals: list[Arrival]
+
+
+def people(rate: Callable[[float], float], peak: float, end_s: float, rng: random.Random) -> Iterator[Arrival]:
+    """A Poisson process of `rate(t)` ≤ `peak` shots a second, by thinning."""
+    now = 0.0
+    while (now := now + rng.expovariate(peak)) < end_s:
+        if rng.random() < rate(now) / peak:
+            photo = rng.random() < PHOTO_SHARE
+            yield Arrival(now, pictures=rng.choice(PICTURES), photo=photo, tenant=rng.randrange(TENANTS))
+
+
+def steady(rate: float, seed: int = 1, end_s: float = HOUR_S) -> Trace:
+    arrivals = list(people(lambda _: rate, rate, end_s, random.Random(seed)))
+    return Trace("steady", f"{rate:g} shots/s for {end_s / 60:g} min", end_s, arrivals)
+
+
+def burst(rate: float, seed: int = 1, times: float = 5.0, at_s: float = 900.0, for_s: float = 600.0) -> Trace:
+    """Three quarters of an hour at `rate`, with ten minutes of `times` as much."""
+
+    def now(t: float) -> float:
+        return rate * (times if at_s <= t < at_s + for_s else 1.0)
+
+    end_s = 0.75 * HOUR_S
+    arrivals = list(people(now, rate * times, end_s, random.Random(seed)))
+    return Trace("burst", f"{rate:g} shots/s, {times:g}× of it for {for_s / 60:g} min", end_s, arrivals)
+
+
+def diurnal(peak: float, seed: int = 1, hours: float = 24.0) -> Trace:
+    """A day: nothing much at night, `peak` shots a second in the early afternoon."""
+
+    def now(t: float) -> float:
+        return peak * (0.03 + 0.97 * max(0.0, math.sin(math.pi * (t / HOUR_S - 7) / 13)) ** 2)
+
+    arrivals = list(people(now, peak, hours * HOUR_S, random.Random(seed)))
+    return Trace("diurnal", f"a day that peaks at {peak:g} shots/s", hours * HOUR_S, arrivals)
+
+
+def catalogue(skus: int, rate: float, seed: int = 1, end_s: float = 8 * HOUR_S, at_s: float = 600.0) -> Trace:
+    """A catalogue of `skus` shots of two pictures handed in within five minutes, beside a few people."""
+    rng = random.Random(seed)
+    dump = [Arrival(at_s + 300.0 * i / skus, interactive=False, tenant=99) for i in range(skus)]
+    shots = [*dump, *people(lambda _: rate, rate, end_s, rng)]
+    sentence = f"{skus:,} SKUs in five minutes, beside {rate:g} shots/s of people"
+    return Trace("catalogue", sentence, end_s, sorted(shots, key=lambda shot: shot.at_s))
+
+
+def agency_monday(rate: float, seed: int = 1, brands: int = 12, skus: int = 250) -> Trace:
+    """Ten working hours: everybody begins at nine, brands hand in catalogues through the morning, lunch, an afternoon."""
+    rng = random.Random(seed)
+    end_s = 10 * HOUR_S
+
+    def now(t: float) -> float:
+        hour = t / HOUR_S
+        if hour < 1:
+            return 0.1 * rate
+        if 4 <= hour < 5:
+            return 0.4 * rate
+        return rate * (1.0 if hour < 8 else 0.5)
+
+    dumps = [
+        Arrival(start_s + i * 0.2, interactive=False, tenant=100 + brand)
+        for brand in range(brands)
+        for start_s in [HOUR_S * (1 + rng.random() * 3)]
+        for i in range(skus)
+    ]
+    shots = [*dumps, *people(now, rate, end_s, rng)]
+    sentence = f"ten hours, up to {rate:g} shots/s of people and {brands} catalogues of {skus} SKUs"
+    return Trace("monday", sentence, end_s, sorted(shots, key=lambda shot: shot.at_s))

@@ -1,0 +1,47 @@
+"""How much work waits, runs and has come: one query, for whoever decides how many replicas there should be."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from sqlalchemy import ColumnElement, Row, Select, case, func, or_, select
+
+from packshot.store.records import Backlog, Flow, Priority, Work
+from packshot.store.schema import shot
+
+
+def backlog_query(since_seq: int) -> Select[Any]:
+    """A row for each priority, over shots that wait, run, or were accepted after `since_seq`; it reads no other shot.
+
+    A shot whose background is not painted takes no denoising steps; with guidance a step takes two rows.
+    """
+    request = shot.c.request
+    here = (
+        select(
+            shot.c.priority,
+            shot.c.status,
+            (shot.c.seq > since_seq).label("came"),
+            shot.c.step,
+            func.coalesce(request["images"].as_integer(), 1).label("pictures"),
+            func.coalesce(request["steps"].as_integer(), 0).label("steps"),
+            case((request["guidance_scale"].as_float() > 1, 2), else_=1).label("rows_a_step"),
+            case((request["background"].as_string() != "generate", 0), else_=1).label("painted"),
+        )
+        .where(or_(shot.c.status.in_(("queued", "running")), shot.c.seq > since_seq))
+        .cte("here")
+        .prefix_with("MATERIALIZED")  # else each sum below reads the JSON anew
+    )
+    h = here.c
+
+    def work(which: ColumnElement[bool], taken: Any = 0) -> list[ColumnElement[Any]]:
+        left = h.painted * h.rows_a_step * (h.pictures * h.steps - taken)
+        return [func.coalesce(func.sum(case((which, value), else_=0)), 0) for value in (1, h.pictures, left)]
+
+    columns = [*work(h.status == "queued"), *work(h.status == "running", taken=h.step), *work(h.came)]
+    return select(h.priority, *columns).group_by(h.priority)
+
+
+def backlog_of(rows: list[Row[Any]], last_seq: int) -> Backlog:
+    """The query's rows as a record."""
+    flows = {row[0]: Flow(Work(*row[1:4]), Work(*row[4:7]), Work(*row[7:10])) for row in rows}
+    return Backlog(last_seq, *(flows.get(priority, Flow()) for priority in get_args(Priority)))

@@ -1,0 +1,347 @@
+"""The pipeline's policy: bursts, ramps, no flapping, sleep and waking, proportion, headroom; and the form that Serve wants."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+from ray import cloudpickle
+from ray.serve._private.common import DeploymentID, TimeStampedValue
+from ray.serve.autoscaling_policy import _apply_app_level_autoscaling_config
+from ray.serve.config import AutoscalingConfig, AutoscalingContext
+
+from cluster import autoscaling
+from cluster.autoscaling import Demand, Pipeline, PipelinePolicy, Seen, Stage, State, Work, decide, demand_of
+from packshot.director import load
+from packshot.director.load import LoadReport
+from packshot.store.records import Backlog, Flow
+from packshot.store.records import Work as StoreWork
+
+PLAN = Pipeline(
+    row_step_s=0.05, picture_s=0.0, scenes=4, start_s=30, answer_s=10, catalogue_s=1000, utilisation=0.8, spare=1,
+    calm_s=100, idle_s=300, shot_s={"sam_encoder": 0.1, "canny": 0.2},
+)  # fmt: skip
+HEAVY = ("sam_encoder", "mask_decoder", "generator")
+
+
+def shots(count):
+    """So many, each a second of one generator's work."""
+    return Work(count, count, 20 * count)
+
+
+def people(rate, waiting=0.0):
+    return Demand(waiting=shots(waiting), fast=shots(rate), slow=shots(rate))
+
+
+class Cluster:
+    """The deployments as Serve would keep them, with replicas that run at once; `tick` takes one decision."""
+
+    def __init__(self, plan=PLAN, low=1, high=50, **targets):
+        names = ("sam_encoder", "mask_decoder", "canny", "generator", "director")
+        self.stages = {
+            name: Stage(targets.get(name, 1), targets.get(name, 1), max(low, name == "director"), high, 0.0, 4.0)
+            for name in names
+        }
+        self.plan, self.state, self.at_s, self.history = plan, State(), 0.0, []
+
+    def tick(self, interactive=None, catalogue=None, *, ongoing=None, after_s=5.0, **seen):
+        self.at_s += after_s
+        stages = {n: replace(s, ongoing=(ongoing or {}).get(n, 0.0)) for n, s in self.stages.items()}
+        look = Seen(self.at_s, stages, interactive or Demand(), catalogue or Demand(), **seen)
+        replicas, self.state = decide(look, self.state, self.plan)
+        self.stages = {n: replace(s, target=replicas[n], running=replicas[n]) for n, s in self.stages.items()}
+        self.history.append(replicas["generator"])
+        return replicas
+
+    def ticks(self, count, interactive=None, catalogue=None, **more):
+        for _ in range(count):
+            replicas = self.tick(interactive, catalogue, **more)
+        return replicas
+
+
+def test_arriving_work_fills_the_generators_to_the_utilisation():
+    assert Cluster(generator=10).ticks(3, people(8.0))["generator"] == 10  # 8 s of work a second / 0.8
+
+
+def test_a_burst_is_answered_at_the_first_look():
+    cluster = Cluster(generator=4)
+    cluster.ticks(40, people(3.0))
+    burst = Demand(waiting=shots(10), fast=shots(15.0), slow=shots(4.0))
+    assert cluster.tick(burst)["generator"] >= 15 / 0.8
+
+
+def test_chance_is_not_a_burst():
+    lucky = Demand(fast=shots(1.2), slow=shots(1.0))
+    assert lucky.arriving == lucky.slow
+    assert Demand(fast=shots(5.0), slow=shots(1.0)).arriving.shots == 5.0
+
+
+def test_waiting_work_is_drained_within_the_answer_time():
+    rate_only = Cluster(generator=3).ticks(3, people(2.0))["generator"]
+    behind = Cluster(generator=rate_only).tick(people(2.0, waiting=100))["generator"]
+    # 100 s of work, less what two full-ish batches hold, within 10 s: some nine generators more
+    assert behind - rate_only >= (100 - rate_only * PLAN.scenes / 2) / PLAN.answer_s - 1
+
+
+def test_work_that_comes_while_replicas_start_is_asked_for_once():
+    """Half-way through the start the same burst asks for no more than at its beginning."""
+    stage = Stage(40, 4, 1, 100, 0, 4)
+    burst = Demand(fast=shots(20.0), slow=shots(20.0))
+    early, state = decide(Seen(0.0, {"generator": stage}, burst), State(), PLAN)
+    later = replace(burst, waiting=shots(16 * 15))
+    late, _ = decide(Seen(15.0, {"generator": replace(stage, target=early["generator"])}, later), state, PLAN)
+    assert late["generator"] <= early["generator"] + 1
+
+
+def test_a_ramp_is_followed_up_and_down_without_turning():
+    cluster = Cluster()
+    for rate in [n / 4 for n in range(1, 60)]:
+        cluster.tick(people(rate))
+    assert cluster.history == sorted(cluster.history)
+    top = len(cluster.history)
+    for rate in [n / 4 for n in range(60, 0, -1)]:
+        cluster.tick(people(rate))
+    down = cluster.history[top:]
+    assert down == sorted(down, reverse=True)
+    assert down[-1] < 12
+
+
+def test_down_waits_for_calm_and_keeps_a_margin():
+    cluster = Cluster(generator=20)
+    cluster.ticks(4, people(16.0))
+    assert cluster.history[-1] == 20
+    before = cluster.ticks(int(PLAN.calm_s / 5) - 1, people(4.0))["generator"]
+    after = cluster.ticks(2, people(4.0))["generator"]
+    assert (before, after) == (20, 6)  # 5 needed, and at most 0.9 filled
+
+
+@given(
+    loads=st.lists(st.floats(0, 30), min_size=5, max_size=80),
+    waiting=st.lists(st.floats(0, 200), min_size=5, max_size=80),
+)
+@settings(max_examples=30, deadline=None)
+def test_a_stage_that_grew_does_not_shrink_before_it_was_calm(loads, waiting):
+    """Whatever comes: no stage shrinks within `calm_s` of having grown. So it never flaps."""
+    cluster = Cluster()
+    grew, before = {}, {name: stage.target for name, stage in cluster.stages.items()}
+    for rate, behind in zip(loads, waiting, strict=False):
+        now = cluster.tick(people(rate, waiting=behind))
+        for name, count in now.items():
+            if count > before[name]:
+                grew[name] = cluster.at_s
+            elif count < before[name]:
+                assert cluster.at_s - grew.get(name, -1e9) >= PLAN.calm_s
+        before = now
+
+
+@given(rate=st.floats(0.5, 20), noise=st.floats(0, 0.04), period=st.integers(1, 19))
+@settings(max_examples=20, deadline=None)
+def test_an_oscillation_faster_than_calm_moves_nothing_once_met(rate, noise, period):
+    cluster = Cluster()
+    for i in range(120):
+        cluster.tick(people(rate * (1 + (noise if i // period % 2 else -noise))))
+    assert len(set(cluster.history[60:])) == 1
+
+
+def test_stages_keep_their_proportion():
+    # canny works for what the generators finish, the encoder for what arrives, the director holds what they paint
+    replicas = Cluster(generator=20).ticks(4, people(16.0))
+    assert replicas["generator"] == 20
+    assert replicas["canny"] == 4  # 16 shots a second x 0.2 s / 0.8
+    assert replicas["sam_encoder"] == 2  # 16 x 0.1 s / 0.8
+    assert replicas["director"] == 25  # 20 generators x 4 scenes x 1.25 / 4 calls
+    assert replicas["mask_decoder"] == 1
+
+
+def test_a_stage_with_more_calls_than_its_proportion_gets_what_they_ask():
+    assert Cluster().ticks(3, people(1.0), ongoing={"sam_encoder": 22, "mask_decoder": 9})["sam_encoder"] == 6
+
+
+def test_shots_of_several_pictures_need_fewer_directors():
+    one = Cluster(generator=20).ticks(4, people(16.0))
+    four = Demand(fast=Work(4, 16, 320), slow=Work(4, 16, 320))
+    assert Cluster(generator=20).ticks(4, four)["director"] == pytest.approx(one["director"] / 4, abs=1)
+
+
+def test_a_catalogue_is_given_its_time_and_people_their_headroom():
+    bulk = Demand(waiting=shots(10_000))
+    alone = Cluster(generator=5).ticks(3, people(4.0))["generator"]
+    both = Cluster(generator=5).ticks(3, people(4.0), bulk)["generator"]
+    assert both == alone + 10 + 1  # 10,000 s of work within 1,000 s, and one spare
+    small = Demand(waiting=shots(20))
+    assert Cluster(generator=5).ticks(3, people(4.0), small)["generator"] == alone  # it rides along
+
+
+def test_at_the_limit_the_catalogue_gives_way():
+    """People's share is not taken by a catalogue that alone would fill the cluster."""
+    bulk = Demand(waiting=shots(10**6))
+    seen = Seen(0.0, {"generator": Stage(50, 50, 1, 50)}, people(20.0), bulk)
+    needs, _ = autoscaling._needs(seen, 0.0, PLAN, PLAN.start_s)
+    assert needs["generator"] == 50
+    assert Cluster(high=50).ticks(3, people(20.0), bulk)["generator"] == 50
+
+
+def test_a_catalogues_generators_stay_until_its_end_and_go_with_it():
+    """Draining by a share of what is left would never end; generators are kept, and leave when the work does."""
+    cluster, left, ended_at = Cluster(), 3000.0, None
+    for _ in range(400):
+        running = cluster.stages["generator"].running
+        left = max(0.0, left - running * 5.0)
+        cluster.tick(None, Demand(waiting=shots(left)))
+        if not left and ended_at is None:
+            ended_at = cluster.at_s
+        if cluster.stages["generator"].running < 4 and left:
+            assert left < 4 * PLAN.calm_s
+    assert ended_at is not None
+    assert ended_at <= 1.1 * PLAN.catalogue_s
+    assert cluster.history[-1] == 1
+
+
+def test_heavy_stages_sleep_after_idleness_and_wake_with_the_first_shot_or_click():
+    cluster = Cluster(low=0)
+    cluster.ticks(3, people(2.0))
+    awake = cluster.ticks(int(PLAN.idle_s / 5) - 1)
+    assert awake["generator"] == 1
+    asleep = cluster.ticks(2)
+    assert {name: asleep[name] for name in HEAVY} == dict.fromkeys(HEAVY, 0)
+    assert asleep["director"] >= 1  # it reports what waits
+    assert cluster.tick(Demand(waiting=shots(1)))["generator"] == 1
+    cluster.ticks(200)
+    # a photo is being encoded: its shot will come, so the generator wakes first
+    assert cluster.tick(ongoing={"sam_encoder": 1})["generator"] == 1
+
+
+def test_idleness_counts_from_the_last_shot_not_from_the_end_of_the_long_window():
+    cluster = Cluster(low=0)
+    cluster.tick(people(1.0))
+    assert cluster.ticks(int(PLAN.idle_s / 5) + 1, Demand(slow=shots(0.01)))["mask_decoder"] == 0
+
+
+def test_what_may_not_sleep_does_not():
+    assert min(Cluster(low=1).ticks(500).values()) == 1
+
+
+def test_before_any_report_each_stage_follows_its_own_calls():
+    ongoing = {"generator": 20, "director": 8}
+    replicas = Cluster().tick(ongoing=ongoing, reported=False)
+    assert (replicas["generator"], replicas["director"]) == (5, 2)
+
+
+def test_what_a_generator_measured_is_remembered_while_none_runs():
+    cluster = Cluster(low=0, generator=20)
+    measured = cluster.ticks(2, people(8.0), row_step_s=0.1, step_rows=16)
+    assert (measured["generator"], measured["director"]) == (20, 50)  # 8 scenes a generator, not the plan's 4
+    assert cluster.tick(people(8.0)) == measured
+
+
+@pytest.mark.parametrize(
+    ("faulty", "rule"),
+    [({"utilisation": 0}, "utilisation must be in"), ({"calm_s": 0}, "calm_s must be > 0"), ({"calm": 1}, "calm")],
+)
+def test_a_faulty_plan_is_refused(faulty, rule):
+    with pytest.raises(ValidationError, match=rule):
+        TypeAdapter(Pipeline).validate_python(faulty)
+
+
+def contexts(policy_state=None, generators=0, target=0, calls=0.0, report=None, at_s=1000.0, high=50):
+    """Serve's own contexts for two deployments."""
+
+    def context(name, running, goal, ongoing, raw):
+        deployment = DeploymentID(name, "packshot")
+        config = AutoscalingConfig(min_replicas=0, max_replicas=high, upscale_delay_s=0, downscale_delay_s=0)
+        return deployment, AutoscalingContext(
+            deployment_id=deployment, deployment_name=name, app_name="packshot", current_num_replicas=running,
+            target_num_replicas=goal, running_replicas=[], total_num_requests=ongoing, total_queued_requests=0.0,
+            aggregated_metrics=None, raw_metrics=raw, capacity_adjusted_min_replicas=0, capacity_adjusted_max_replicas=high,
+            policy_state=(policy_state or {}).get(deployment, {}), last_scale_up_time=None, last_scale_down_time=None,
+            current_time=at_s, config=config,
+        )  # fmt: skip
+
+    raw = {key: {"r1": [TimeStampedValue(at_s - 1, value)]} for key, value in (report or {}).items()}
+    return dict([context("generator", generators, target, calls, {}), context("director", 1, 1, 0.0, raw)])
+
+
+class Store:
+    """A store with so much waiting."""
+
+    def __init__(self, waiting):
+        self.waiting = waiting
+
+    def backlog(self, since_seq=None):
+        return Backlog(0, Flow(waiting=self.waiting), Flow())
+
+
+def test_serve_gets_the_form_it_wants_and_hands_the_state_back():
+    """Through Serve's own wrapper, from a director's report to replicas; the policy pickled as Serve pickles it."""
+    cloudpickle.register_pickle_by_value(autoscaling)
+    carried = cloudpickle.loads(cloudpickle.dumps(PipelinePolicy))
+    cloudpickle.unregister_pickle_by_value(autoscaling)
+    kwargs = json.loads(json.dumps(asdict(PLAN)))
+    policy = _apply_app_level_autoscaling_config(carried(**kwargs))
+    report = LoadReport(Store(StoreWork(40, 40, 800)))()
+    decisions, states = policy(contexts(generators=1, target=1, report=report))
+    assert {deployment.name: type(count) for deployment, count in decisions.items()} == {
+        "generator": int,
+        "director": int,
+    }
+    asked = next(count for deployment, count in decisions.items() if deployment.name == "generator")
+    assert asked == 4  # 40 s of work, less half a batch, within 10 s
+    again, _ = policy(contexts(states, generators=4, target=4, at_s=1010.0, report=LoadReport(Store(StoreWork()))()))
+    assert (
+        next(count for deployment, count in again.items() if deployment.name == "generator") == 4
+    )  # remembered: not calm yet
+
+
+def test_serves_cold_start_does_not_hold_the_generators_at_one():
+    policy = _apply_app_level_autoscaling_config(PipelinePolicy(**asdict(PLAN)))
+    report = LoadReport(Store(StoreWork(100, 100, 2000)))()
+    decisions, _ = policy(contexts(generators=0, target=0, calls=6.0, report=report))
+    assert next(count for deployment, count in decisions.items() if deployment.name == "generator") == 10
+
+
+def test_the_report_is_read_as_it_is_written():
+    store = Store(StoreWork(3, 4, 500))
+    report = LoadReport(store)()
+    assert demand_of(report, "interactive") == Demand(waiting=Work(3, 4, 500))
+    assert autoscaling.FAST_S == load.FAST_S
+
+
+def test_the_report_counts_arrivals_over_both_windows():
+    now = 0.0
+    came = [0, 0, 30, 0]
+
+    class Arriving:
+        def backlog(self, since_seq=None):
+            count = came.pop(0)
+            return Backlog(0, Flow(arrived=StoreWork(count, count, 20 * count)), Flow())
+
+    report = LoadReport(Arriving(), clock=lambda: now)
+    report()
+    now = 200.0
+    report()
+    now = 210.0
+    told = report()
+    assert (told["interactive_fast_shots"], told["interactive_slow_shots"]) == (30 / 15, 30 / 120)
+    now = 230.0
+    assert report()["interactive_fast_shots"] == 0
+
+
+def test_a_store_that_takes_long_to_count_is_asked_less_often():
+    now, asked = 0.0, []
+
+    class Slow:
+        def backlog(self, since_seq=None):
+            nonlocal now
+            asked.append(now)
+            now += 0.5
+            return Backlog(0, Flow(), Flow())
+
+    report = LoadReport(Slow(), clock=lambda: now)
+    for _ in range(20):
+        report()
+        now += 2.0
+    assert asked[1] - asked[0] == pytest.approx(0.5 + 0.5 / load.QUERY_SHARE, abs=2.0)

@@ -1,0 +1,253 @@
+"""The simulator: known queues come out right, Serve's autoscaler is Serve's own, and bursts are met as P9 says."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+
+import pytest
+import simpy
+from ray.serve import autoscaling_policy
+from ray.serve._private.common import DeploymentID, TimeStampedValue
+from ray.serve._private.metrics_utils import AggregationFunction, aggregate_timeseries
+from ray.serve.autoscaling_policy import _apply_autoscaling_config, replica_queue_length_autoscaling_policy
+from ray.serve.config import AutoscalingConfig, AutoscalingContext
+
+from cluster.simulate import contest, report, traces
+from cluster.simulate.calibrate import Compared
+from cluster.simulate.fleet import Fleet, Timed, Worker
+from cluster.simulate.line import Line, Shot
+from cluster.simulate.painter import Painter, Scene
+from cluster.simulate.pipeline import STAGES, Pipeline, View
+from cluster.simulate.policies import EachItsOwn, Fixed, Handle, step_mean
+from cluster.simulate.stages import A_24_GB_CARD, Machine
+from cluster.simulate.traces import Arrival, Trace
+from packshot.store.line import AGEING_S
+
+PLAIN = Machine("plain", 0.5, 0.5, 4, begin_s=0.0, decode_s=0.0, edges_s=0.0, layout_s=0.0, finish_s=0.0)
+"""A step of r rows takes (1 + r) / 2 seconds."""
+
+
+def paint(*scenes, machine=PLAIN):
+    """When each (time of arrival, scene) was done, in a replica."""
+    env, done = simpy.Environment(), {}
+    painter = Painter(env, machine, lambda scene: done.setdefault(id(scene), env.now))
+
+    def bring():
+        for at_s, scene in scenes:
+            yield env.timeout(at_s - env.now)
+            painter.take(scene)
+
+    env.process(bring())
+    env.run()
+    return [done[id(scene)] for _, scene in scenes]
+
+
+def test_a_lone_scene_takes_its_steps():
+    assert paint((0, Scene(1, 10, True))) == pytest.approx([10])
+    assert paint((0, Scene(1, 10, True)), machine=replace(PLAIN, begin_s=1, decode_s=2)) == pytest.approx([13])
+
+
+def test_scenes_share_steps_along_the_batch_curve():
+    assert paint((0, Scene(1, 10, True)), (0, Scene(1, 10, True))) == pytest.approx([15, 15])
+    # four steps alone, then shared: six of 1.5 s; the other's last four alone again
+    assert paint((0, Scene(1, 10, True)), (4, Scene(1, 10, True))) == pytest.approx([13, 17])
+
+
+def test_a_full_batch_lets_a_person_pass_and_work_is_conserved():
+    def bulk():
+        return [(0, Scene(2, 20, False)), (0, Scene(2, 20, False))]
+
+    *_, person = paint(*bulk(), (10, Scene(2, 4, True)))
+    assert person == pytest.approx(10 + 4 * 2.5)  # at once, beside one of them
+    assert max(paint(*bulk())) == pytest.approx(20 * 2.5)
+
+
+def test_workers_are_a_queue_with_one_server_each():
+    """M/M/1 at half load: the mean time in it is 2 s."""
+    env, rng, waits = simpy.Environment(), random.Random(5), []
+    fleet = Fleet(env, lambda done: Worker(env, done), start_s=0, max_ongoing=10**6, rng=rng)
+    fleet.scale(1, at_once=True)
+
+    def one():
+        began = env.now
+        yield fleet.call(Timed(rng.expovariate(1)))
+        waits.append(env.now - began)
+
+    def come():
+        for _ in range(20_000):
+            yield env.timeout(rng.expovariate(0.5))
+            env.process(one())
+
+    env.process(come())
+    env.run()
+    assert sum(waits) / len(waits) == pytest.approx(2.0, rel=0.1)
+
+
+def test_a_fleet_counts_replicas_while_they_start_run_and_drain():
+    env = simpy.Environment()
+    fleet = Fleet(env, lambda done: Worker(env, done), start_s=10, max_ongoing=2, rng=random.Random(1))
+    fleet.scale(1)
+    answered = fleet.call(Timed(5))
+    env.run(until=9)
+    assert (fleet.running, fleet.ongoing) == (0, 1)
+    env.run(until=11)
+    fleet.scale(0)
+    assert (fleet.running, fleet.ongoing) == (0, 1)  # it drains
+    env.run(until=answered)
+    env.run(until=40)
+    assert fleet.replica_seconds == pytest.approx(15)
+    assert fleet.members == []
+
+
+def test_the_line_is_claimed_in_the_stores_order():
+    now = 0.0
+    line = Line(lambda: now, lambda interactive: 0.0)
+    bulk = [Shot(Arrival(0.0, interactive=False, tenant=9)) for _ in range(3)]
+    first, second, other = (Shot(Arrival(at, tenant=who)) for at, who in ((1.0, 1), (2.0, 1), (3.0, 2)))
+    for shot in (*bulk, first, second, other):
+        line.add(shot)
+    assert [line.claim(), line.claim(), line.claim()] == [first, other, second]  # fair between tenants
+    assert line.claim() is bulk[0]
+    now = AGEING_S + 1
+    person = Shot(Arrival(now, tenant=1))
+    line.add(person)
+    aged = {line.claim(), line.claim()}
+    assert aged == {bulk[1], person}  # one that aged counts as a person's
+    backlog = line.backlog()
+    assert (backlog.catalogue.waiting.shots, backlog.interactive.running.shots) == (1, 4)
+
+
+def contexts(config, ongoing, target, state, now):
+    return AutoscalingContext(
+        deployment_id=DeploymentID("generator", "a"), deployment_name="generator", app_name="a", current_num_replicas=target,
+        target_num_replicas=target, running_replicas=[], total_num_requests=ongoing, total_queued_requests=0.0,
+        aggregated_metrics=None, raw_metrics=None, capacity_adjusted_min_replicas=config.min_replicas,
+        capacity_adjusted_max_replicas=config.max_replicas, policy_state=state, last_scale_up_time=None,
+        last_scale_down_time=None, current_time=now, config=config,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_stock_autoscaler_decides_as_serve_does(seed, monkeypatch):
+    """Serve's own wrapped policy on a patched clock, and the simulation's, over the same random load: the same targets."""
+    config = AutoscalingConfig(min_replicas=0, max_replicas=20, upscale_delay_s=15, downscale_delay_s=40)
+    theirs = _apply_autoscaling_config(replica_queue_length_autoscaling_policy)
+    ours = EachItsOwn({"generator": config})
+    rng, handle, state, target = random.Random(seed), Handle(config), {}, 1
+    level = 0.0
+    for now in range(400):
+        if now % 50 == 0:
+            level = rng.choice((0, 2, 10, 40))
+        ongoing = level + rng.random() * (level > 0)
+        monkeypatch.setattr(autoscaling_policy.time, "time", lambda now=now: float(now))
+        decided, state = theirs(contexts(config, handle.look(now, ongoing), target, state, now))
+        decided = max(0, min(20, int(-(-decided // 1))))
+        views = {"generator": View(target, target, ongoing)}
+        assert ours.targets(float(now), views, dict)["generator"] == decided
+        target = decided
+
+
+def test_the_mean_over_the_look_back_is_serves():
+    rng = random.Random(1)
+    samples = [(float(at), rng.uniform(0, 9)) for at in range(0, 30, 6)]
+    theirs = aggregate_timeseries(
+        [TimeStampedValue(*one) for one in samples], AggregationFunction.MEAN, last_window_s=4.0
+    )
+    assert step_mean(samples, samples[-1][0] + 4.0) == pytest.approx(theirs)
+
+
+def test_what_serve_learns_is_late():
+    handle = Handle(AutoscalingConfig())
+    known = [handle.look(float(at), 0.0 if at < 5 else 60.0) for at in range(50)]
+    assert known[9] == 0  # pushed at 0, next at 10
+    assert 0 < known[12] < 60  # a mean over the look-back
+    assert known[49] == 60
+
+
+def test_every_shot_is_done_and_nothing_is_painted_twice():
+    trace = traces.steady(0.8, seed=3, end_s=300)
+    run = Pipeline(trace, A_24_GB_CARD, contest.fixed(6)).simulate()
+    assert all(shot.done_s < float("inf") for shot in run.shots)
+    solo = A_24_GB_CARD.step_s(2) * 20
+    assert min(shot.latency_s for shot in run.shots) >= solo
+    assert run.replica_seconds["generator"] == pytest.approx(6 * 300)
+
+
+def test_a_long_line_is_claimed_no_faster_than_the_database_ranks_it():
+    bulk = [Arrival(0.0, interactive=False, pictures=1, steps=1, rows=1, tenant=9) for _ in range(500)]
+    slow = replace(A_24_GB_CARD, claim_fixed_s=0.5, claim_each_s=0.0, database_cores=2)
+    run = Pipeline(Trace("x", "x", 300.0, bulk), slow, contest.fixed(20)).simulate()
+    assert run.catalogue_done_s() == pytest.approx(500 * 0.5 / 2, rel=0.05)
+
+
+def test_seeds_repeat():
+    def latencies():
+        run = Pipeline(traces.steady(0.5, seed=4, end_s=200), A_24_GB_CARD, contest.ours(A_24_GB_CARD, 8, 3)).simulate()
+        return [shot.latency_s for shot in run.shots]
+
+    assert latencies() == latencies()
+
+
+def test_a_catalogue_leaves_people_in_time_and_generators_go_when_it_is_done():
+    end_s = 3600.0
+    people = traces.steady(0.3, seed=2, end_s=end_s).arrivals
+    bulk = [Arrival(300.0 + i * 0.1, interactive=False, tenant=9) for i in range(400)]
+    trace = Trace("x", "x", end_s, sorted([*people, *bulk], key=lambda arrival: arrival.at_s))
+    run = Pipeline(trace, A_24_GB_CARD, contest.ours(A_24_GB_CARD, 16, 3, catalogue_s=900.0)).simulate()
+    missed, count = run.misses(contest.SLO_S)
+    assert missed <= 0.02 * count
+    assert run.catalogue_done_s() <= 1.3 * 900
+    assert run.samples[-1].targets["generator"] <= 5
+
+
+def test_heavy_stages_sleep_through_a_quiet_hour_and_wake_for_a_shot():
+    arrivals = [Arrival(10.0), Arrival(3000.0)]
+    trace = Trace("x", "x", 3300.0, arrivals)
+    run = Pipeline(trace, A_24_GB_CARD, contest.ours(A_24_GB_CARD, 4, 1, low=0)).simulate()
+    asleep = next(sample for sample in run.samples if sample.at_s >= 2000)
+    assert (asleep.running["generator"], asleep.running["sam_encoder"], asleep.running["director"]) == (0, 0, 1)
+    woken = run.shots[1]
+    assert A_24_GB_CARD.start_s["generator"] < woken.latency_s < A_24_GB_CARD.start_s["generator"] + 20
+
+
+def test_a_burst_is_met_with_fewer_late_shots_than_under_serves_defaults(tmp_path):
+    """P9 in small; `python -m bench.p9_burst` is the measure."""
+    whole = traces.burst(0.6, seed=1, at_s=600.0, for_s=240.0)
+    trace = replace(whole, end_s=1100.0, arrivals=[a for a in whole.arrivals if a.at_s < 1100])
+    ours = Pipeline(trace, A_24_GB_CARD, contest.ours(A_24_GB_CARD, 30, 4)).simulate()
+    stock = Pipeline(trace, A_24_GB_CARD, contest.stock(30, 4)).simulate()
+    late, theirs = (run.misses(contest.SLO_S, 300.0)[0] for run in (ours, stock))
+    assert theirs >= 40
+    assert late <= 0.35 * theirs
+    assert sum(ours.replica_seconds.values()) <= 1.1 * sum(stock.replica_seconds.values())
+    lines = [report.figures("burst", name, run) for name, run in (("ours", ours), ("stock", stock))]
+    assert json.loads(json.dumps(lines)) == lines
+    assert report.table(lines).row_count == 2
+    runs = {("burst", "ours"): ours, ("burst", "stock"): stock, ("burst", "tuned"): stock}
+    pictures = report.draw(runs, tmp_path)
+    assert [path.name for path in pictures] == ["capacity-burst.png", "capacity-misses.png"]
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- figures -->\nold\n<!-- /figures -->\nafter\n")
+    report.write_page(page, lines, pictures)
+    text = page.read_text()
+    assert "old" not in text
+    assert text.startswith("before\n<!-- figures -->\n| trace |")
+    assert text.endswith("(pictures/capacity-misses.png)\n<!-- /figures -->\nafter\n")
+
+
+def test_more_of_a_fixed_fleet_is_never_worse():
+    trace = traces.burst(0.3, seed=1, at_s=100.0, for_s=100.0)
+    trace = replace(trace, end_s=400.0, arrivals=[a for a in trace.arrivals if a.at_s < 400])
+    late = []
+    for count in (1, 4, 12):
+        run = Pipeline(trace, A_24_GB_CARD, Fixed(dict.fromkeys(STAGES, count))).simulate()
+        late.append(run.misses(contest.SLO_S)[0])
+    assert late == sorted(late, reverse=True)
+    assert late[0] > late[-1]
+
+
+def test_the_comparison_tells_relative_errors():
+    compared = Compared(2.0, 2.2, 4.0, 4.0, 10.0, 9.0, 30)
+    assert compared.errors == pytest.approx({"throughput": 0.1, "p50": 0.0, "p95": -0.1})
