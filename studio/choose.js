@@ -6,8 +6,8 @@ import * as compare from "./compare.js";
 import { order, requestOf, reuse } from "./render.js";
 import { standing } from "./shots.js";
 import { entry as entryOf, forget, isLive, keep, results, shots, watch } from "./store.js";
-import { $, alertOf, h, icon, keyed, openDialog, say } from "./widgets.js";
-import { ago, plain, plural, verdictWords } from "./words.js";
+import { $, alertOf, h, icon, iconButton, keyed, openDialog, say, sorry } from "./widgets.js";
+import { ago, plural, titleOf, verdictWords } from "./words.js";
 
 let chosen = null; // the image's id
 let presets = [];
@@ -75,7 +75,7 @@ function withChosen(how) {
 function resultItem({ image, entry }) {
   const { width, height } = entry.request.canvas;
   const picture = h("img", { src: image.url, alt: `Result ${image.number}`, width, height, loading: "lazy", decoding: "async" });
-  const button = h("button", { type: "button", className: "picture-open", "aria-label": `Show picture ${image.number}` }, String(image.number));
+  const button = h("button", { className: "picture-open", "aria-label": `Show picture ${image.number}` }, String(image.number));
   return h("li", { className: "picture", onclick: () => ((chosen = image.id), sync()) }, picture, button, h("span", { className: "badge", "aria-hidden": "true" }));
 }
 
@@ -91,8 +91,7 @@ function showResult(item, { image }) {
 function showChosen({ image, entry }) {
   compare.compare(image, entry.desk);
   say($("chosen-title"), `Picture ${image.number}`);
-  const { background, prompt } = entry.request;
-  say($("chosen-prompt"), background === "generate" ? prompt || "The engine's own plain scene" : `On ${background}`);
+  say($("chosen-prompt"), titleOf(entry.request));
   say($("chosen-facts"), `${image.width} × ${image.height} · seed ${image.seed} · ${ago(entry.finished_at ?? entry.created_at)}`);
   $("approve").setAttribute("aria-pressed", String(image.review === "approved"));
   $("reject").setAttribute("aria-pressed", String(image.review === "rejected"));
@@ -125,15 +124,11 @@ function review(wanted) {
 }
 
 function trouble(problem, image) {
-  if (!problem.code) throw problem;
   if (problem.code === "not_found") {
     alertOf(`Picture ${image.number} is gone from the server.`, "It was deleted elsewhere. More like this paints it anew from the same request.", { key: "choose" });
   } else if (problem.code === "preset_unmet") {
     alertOf("This channel would refuse the picture.", problem.detail, { key: "choose" });
-  } else {
-    const { title, remedy } = plain(problem);
-    alertOf(title, remedy, { key: "choose" });
-  }
+  } else sorry(problem, { key: "choose" });
 }
 
 /** The same layout and brief, with the seeds that follow those of this shot's family. */
@@ -197,15 +192,15 @@ async function copy(name) {
 }
 
 function historyItem(entry) {
-  const again = h("button", { type: "button", className: "small", onclick: () => (reuse(entryOf(entry.key)), go("place")) }, "Use again");
-  const copyAs = h("button", { type: "button", className: "small", onclick: () => commands(entryOf(entry.key)) }, "Commands");
-  const away = h("button", { type: "button", className: "small ghost icon-only", title: "Take off this list", "aria-label": "Take off this list", onclick: () => forget(entry.key) }, icon("close"));
+  const again = h("button", { className: "small", onclick: () => (reuse(entryOf(entry.key)), go("place")) }, "Use again");
+  const copyAs = h("button", { className: "small", onclick: () => commands(entryOf(entry.key)) }, "Commands");
+  const away = iconButton("close", "Take off this list", () => forget(entry.key), "small ghost icon-only");
   return h("li", {}, h("div", {}, h("strong", {}), h("span", { className: "quiet" })), again, copyAs, away);
 }
 
 function showHistory(item, entry) {
   const [title, facts] = item.firstChild.children;
-  say(title, entry.request.background === "generate" ? entry.request.prompt || "The engine's own plain scene" : `On ${entry.request.background}`);
+  say(title, titleOf(entry.request));
   say(facts, `${standing(entry)} · ${ago(entry.created_at)}`);
   item.lastChild.hidden = isLive(entry);
 }

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { BASELINE, boxOf, clamp, layerSize } from "./geometry.js";
 import { drawShape, maskShape } from "./mask.js";
 import { change, desk, randomId, watch } from "./store.js";
-import { $, alertOf, dismiss, h, icon, keyed, say } from "./widgets.js";
+import { $, alertOf, dismiss, h, iconButton, keyed, say, sorry } from "./widgets.js";
 import { plain } from "./words.js";
 import { Zoom } from "./zoom.js";
 
@@ -118,11 +118,11 @@ function sync() {
 
 function stripItem(one) {
   const show = () => change((now) => (now.photo = one.id));
-  const remove = h("button", { type: "button", className: "strip-remove", title: `Remove ${one.name}`, "aria-label": `Remove ${one.name}`, onclick: () => removePhoto(one) }, icon("close"));
+  const remove = iconButton("close", `Remove ${one.name}`, () => removePhoto(one), "strip-remove");
   return h(
     "li",
     {},
-    h("button", { type: "button", className: "strip-photo", title: one.name, "aria-label": one.name, onclick: show }, h("img", { src: api.photoUrl(one.id), alt: "", loading: "lazy", decoding: "async" })),
+    h("button", { className: "strip-photo", title: one.name, "aria-label": one.name, onclick: show }, h("img", { src: api.photoUrl(one.id), alt: "", loading: "lazy", decoding: "async" })),
     remove,
   );
 }
@@ -161,7 +161,7 @@ function candidate(mask) {
   }, number === 1 ? 0 : OTHERS_AFTER_MS);
   const take = () => change((now) => (now.cuts[now.photo].chosen = now.cuts[now.photo].masks.findIndex((one) => one.id === mask.id)));
   const sure = `${Math.round(mask.score * 100)} %`;
-  return h("button", { type: "button", className: "candidate", "aria-label": `Candidate ${number}, ${sure} sure`, onclick: take }, thumb, h("span", {}, sure));
+  return h("button", { className: "candidate", "aria-label": `Candidate ${number}, ${sure} sure`, onclick: take }, thumb, h("span", {}, sure));
 }
 
 function drawThumb(thumb, shape) {
@@ -197,7 +197,6 @@ async function overlay() {
     drawShape(target, shape, $("photo").clientWidth, getComputedStyle(document.body).getPropertyValue("--line"));
     target.hidden = false;
   } catch (problem) {
-    if (!problem.code) throw problem;
     if (drawn === mask.id) drawn = "";
     target.hidden = true;
     if (problem.code === "not_found") forgetMasks(open.id);
@@ -211,11 +210,6 @@ function forgetMasks(id) {
   const { strokes } = cutOf(id);
   change((now) => (now.cuts[id] = { strokes: [], masks: [], chosen: 0 }));
   if (id === desk.photo && strokes.length) setStrokes(strokes);
-}
-
-function sorry(problem) {
-  const { title, remedy } = plain(problem);
-  alertOf(title, remedy);
 }
 
 function goneFromServer(one) {
@@ -260,7 +254,6 @@ async function setStrokes(strokes) {
     else tell(`Product found: ${Math.round((100 * masks[0].area) / (open.width * open.height))} % of the photo.`);
   } catch (problem) {
     if (problem.name === "AbortError") return;
-    if (!problem.code) throw problem;
     if (asking === mine) {
       asking = null;
       change((now) => (now.cuts[open.id] = { ...cutOf(open.id), strokes: before }));
@@ -409,7 +402,6 @@ async function addToCanvas() {
     bitmap.close();
     placeLayer({ open, cut, mask, size: { width, height } });
   } catch (problem) {
-    if (!problem.code) throw problem;
     if (problem.code === "not_found") forgetMasks(open.id);
     else sorry(problem);
   } finally {

@@ -7,7 +7,7 @@ import * as place from "./place.js";
 import * as render from "./render.js";
 import * as shots from "./shots.js";
 import * as store from "./store.js";
-import { $, alertOf, dismiss, openDialog, say, settled, wireDialogs } from "./widgets.js";
+import { $, alertOf, alerted, dismiss, icon, openDialog, say, settled, sorry, wireDialogs } from "./widgets.js";
 import { plain } from "./words.js";
 
 const STEPS = ["cut", "place", "render", "choose"];
@@ -155,7 +155,7 @@ function ended(entry) {
 
 function line(isUp) {
   if (isUp) return dismiss("line");
-  if ([...$("alerts").children].some((box) => box.dataset.key === "line")) return;
+  if (alerted("line")) return;
   alertOf("The line to the studio is down.", "What you asked for goes on over there, and what you made is kept here. Trying again…", { key: "line" });
 }
 
@@ -198,9 +198,7 @@ async function learn() {
     choose.usePresets(presets);
     dismiss("start");
   } catch (problem) {
-    if (!problem.code) throw problem;
-    const { title, remedy } = plain(problem);
-    if (![...$("alerts").children].some((box) => box.dataset.key === "start")) alertOf(title, remedy, { key: "start" });
+    if (!alerted("start")) sorry(problem, { key: "start" });
     setTimeout(learn, TRY_AGAIN_MS);
     return;
   }
@@ -214,6 +212,7 @@ function badges() {
   count("choose", store.results().length);
 }
 
+for (const holder of document.querySelectorAll("[data-icon]")) holder.prepend(icon(holder.dataset.icon));
 store.open(() => alertOf("This browser keeps no more.", "Its storage is full or switched off: what you make now is gone when the page closes. Download what you need."));
 wireTheme();
 wireSignIn();

@@ -5,8 +5,7 @@ import * as board from "./board.js";
 import { clamp, oneToOne, uprightAngle } from "./geometry.js";
 import { onPreview, previewOf } from "./previews.js";
 import { canUndo, change, desk, randomId, undo, watch } from "./store.js";
-import { $, alertOf, h, keyed, onNumber, say, show } from "./widgets.js";
-import { plain } from "./words.js";
+import { $, alertOf, h, keyed, onNumber, say, show, sorry } from "./widgets.js";
 
 const SIZES = [
   ["Square", 1024, 1024],
@@ -112,7 +111,7 @@ function showNumbers(layer) {
 
 function layerItem(layer) {
   const pick = () => change((now) => (now.selected = layer.key));
-  return h("li", {}, h("button", { type: "button", className: "layer-item", onclick: pick }, h("canvas", { "aria-hidden": "true", width: 80, height: 80 }), h("span", {})));
+  return h("li", {}, h("button", { className: "layer-item", onclick: pick }, h("canvas", { "aria-hidden": "true", width: 80, height: 80 }), h("span", {})));
 }
 
 function showItem(item, layer) {
@@ -137,8 +136,8 @@ function missing() {
       "li",
       {},
       h("span", {}, titled(layer)),
-      h("button", { type: "button", className: "small", onclick: () => cutAgain(layer) }, "Cut it again"),
-      h("button", { type: "button", className: "small ghost", onclick: () => change((now) => (now.layers = now.layers.filter((one) => one.key !== layer.key)), { layout: true }) }, "Take it off"),
+      h("button", { className: "small", onclick: () => cutAgain(layer) }, "Cut it again"),
+      h("button", { className: "small ghost", onclick: () => change((now) => (now.layers = now.layers.filter((one) => one.key !== layer.key)), { layout: true }) }, "Take it off"),
     ),
   );
 }
@@ -155,10 +154,8 @@ async function cutAgain({ key, photo_id: photoId, points, boxes, candidate }) {
       if (layer) Object.assign(layer, { mask_id: mask.id, bbox: mask.bbox, cutout: { width, height } });
     });
   } catch (problem) {
-    if (!problem.code) throw problem;
-    const { title, remedy } = plain(problem);
     if (problem.code === "not_found") alertOf("Its photo is gone from the server, too.", "Add the photo again under Cut, cut it, and take this layer off.");
-    else alertOf(title, remedy);
+    else sorry(problem);
   }
 }
 

@@ -3,8 +3,8 @@
 import * as shots from "./shots.js";
 import { NEGATIVE, GROUPS, chosenOf, toggled } from "./scenes.js";
 import { change, desk, isLive, randomSeed, shots as entries, watch } from "./store.js";
-import { $, alertOf, dismiss, h, keyed, onNumber, say, show } from "./widgets.js";
-import { ago, plain } from "./words.js";
+import { $, alertOf, dismiss, h, keyed, onNumber, say, show, sorry } from "./widgets.js";
+import { ago, plain, titleOf } from "./words.js";
 
 const SHOWN = 8; // shots on the list, besides those that run
 const NUMBERS = ["images", "seed", "steps", "guidance_scale", "control_scale"];
@@ -55,7 +55,7 @@ const engine = () => engines.find((row) => row.name === desk.brief.engine) ?? en
 
 function group(one) {
   const chip = ([name, phrase]) => {
-    const button = h("button", { type: "button", className: "chip", title: phrase, onclick: () => change((now) => (now.brief.prompt = toggled(now.brief.prompt, one, phrase))) }, name);
+    const button = h("button", { className: "chip", title: phrase, onclick: () => change((now) => (now.brief.prompt = toggled(now.brief.prompt, one, phrase))) }, name);
     button.dataset.phrase = phrase;
     return button;
   };
@@ -128,11 +128,9 @@ export async function order(request, made) {
     await shots.generate({ request, desk: made, source });
     return true;
   } catch (problem) {
-    if (!problem.code) throw problem;
-    const { title, remedy } = plain(problem);
     if (problem.code === "not_found") {
       alertOf("A product on the canvas is gone from the server.", "It was deleted elsewhere. Under Place, cut it again.", { key: "generate", action: { label: "Go to Place", run: () => go("place") } });
-    } else alertOf(title, remedy, { key: "generate" });
+    } else sorry(problem, { key: "generate" });
     return false;
   }
 }
@@ -145,14 +143,13 @@ function showShots() {
 }
 
 function shotCard(entry) {
-  const title = entry.request.background === "generate" ? entry.request.prompt || "The engine's own plain scene" : `On ${entry.request.background}`;
+  const title = titleOf(entry.request);
   const id = `shot-${entry.key}`;
   const stop = async () => {
     try {
       await shots.cancel(entries().find((one) => one.key === entry.key));
     } catch (problem) {
-      if (!problem.code) throw problem;
-      alertOf(plain(problem).title, plain(problem).remedy, { key: entry.key });
+      sorry(problem, { key: entry.key });
     }
   };
   return h(
@@ -161,7 +158,7 @@ function shotCard(entry) {
     h("div", { className: "shot-head" }, h("h3", { id, className: "shot-title", title }, title), h("span", { className: "shot-standing" })),
     h("div", { className: "bar", role: "progressbar", "aria-labelledby": id, "aria-valuemin": "0", "aria-valuemax": "100" }, h("div", {})),
     h("div", { className: "shot-pictures" }),
-    h("div", { className: "shot-foot" }, h("span", { className: "quiet shot-note" }), h("button", { type: "button", className: "small shot-cancel", "aria-describedby": id, onclick: stop }, "Cancel")),
+    h("div", { className: "shot-foot" }, h("span", { className: "quiet shot-note" }), h("button", { className: "small shot-cancel", "aria-describedby": id, onclick: stop }, "Cancel")),
   );
 }
 
@@ -187,7 +184,7 @@ function showCard(card, entry) {
     }
     const picture = h("img", { src: image.url, alt: `Result ${image.number}`, width: image.width, height: image.height, decoding: "async" });
     picture.style.aspectRatio = `${width} / ${height}`;
-    const open = h("button", { type: "button", className: "picture-open", "aria-label": `Look at picture ${image.number}` }, String(image.number));
+    const open = h("button", { className: "picture-open", "aria-label": `Look at picture ${image.number}` }, String(image.number));
     return h("div", { className: "picture", onclick: () => pick(image.number) }, picture, open);
   }, (slot, { index, image }) => {
     if (image || index > 0 || !entry.preview || slot.dataset.preview === String(entry.preview)) return;

@@ -1,10 +1,13 @@
 // Small pieces of page: elements, icons, alerts, dialogs, fields.
 
+import { plain } from "./words.js";
+
 export const $ = (id) => document.getElementById(id);
 
-/** An element. `props`: properties and attributes; `on…` are listeners; children are nodes or text. */
+/** An element. `props`: properties and attributes; `on…` are listeners; children are nodes or text. Buttons submit nothing. */
 export function h(tag, props = {}, ...children) {
   const element = document.createElement(tag);
+  if (tag === "button") element.type = "button";
   for (const [name, value] of Object.entries(props)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
@@ -26,6 +29,10 @@ export function icon(name) {
   use.setAttribute("href", `#i-${name}`);
   svg.append(use);
   return svg;
+}
+
+export function iconButton(name, label, onclick, className) {
+  return h("button", { className, title: label, "aria-label": label, onclick }, icon(name));
 }
 
 /** Make the children of `parent` those of `items`: kept where the key is known, in order. `update(element, item)`. */
@@ -65,12 +72,21 @@ export function alertOf(title, remedy, { action = null, key = title } = {}) {
   box.dataset.key = key;
   const close = () => box.remove();
   if (action) {
-    box.append(h("button", { type: "button", className: "small", onclick: () => (close(), action.run()) }, action.label));
+    box.append(h("button", { className: "small", onclick: () => (close(), action.run()) }, action.label));
   }
-  box.append(h("button", { type: "button", className: "ghost icon-only", title: "Dismiss", "aria-label": "Dismiss", onclick: close }, icon("close")));
+  box.append(iconButton("close", "Dismiss", close, "ghost icon-only"));
   $("alerts").append(box);
   while ($("alerts").children.length > 3) $("alerts").firstElementChild.remove();
 }
+
+/** Tell of a Problem in plain words; any other error is ours, and goes on. */
+export function sorry(problem, options) {
+  if (!problem.code) throw problem;
+  const { title, remedy } = plain(problem);
+  alertOf(title, remedy, options);
+}
+
+export const alerted = (key) => [...$("alerts").children].some((box) => box.dataset.key === key);
 
 export function dismiss(key) {
   for (const box of $("alerts").children) if (box.dataset.key === key) box.remove();

@@ -35,12 +35,13 @@ export function plain(problem) {
   return { title, remedy: KEEPS_DETAIL.has(problem.code) ? `${remedy} ${problem.detail}` : remedy };
 }
 
-/** "a", "a and b", "a, b and c". */
-export function listed(words) {
-  return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
-}
-
 export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
+
+/** What a shot is called: its prompt, or its background where nothing is painted. */
+export function titleOf({ background, prompt }) {
+  if (background !== "generate") return background.startsWith("#") ? `On ${background}` : `On ${background} ground`;
+  return prompt || "The engine's own plain scene";
+}
 
 /** "3 minutes ago", from milliseconds since 1970. */
 export function ago(time, now = Date.now()) {
