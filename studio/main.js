@@ -1,7 +1,6 @@
 // The studio page: four steps over one desk. Starts the parts and joins them.
 
 import * as api from "./api.js";
-import * as choose from "./choose.js";
 import * as cut from "./cut.js";
 import * as place from "./place.js";
 import * as render from "./render.js";
@@ -15,6 +14,18 @@ const TRY_AGAIN_MS = 2000;
 const SPEAK_EVERY_MS = 400;
 
 let word = "";
+let presets = [];
+let choosing = null;
+
+/** The step Choose, fetched once there is, or soon will be, a picture to choose. */
+function choose() {
+  choosing ??= import("./choose.js").then((step) => {
+    step.open({ toTab: go, said });
+    step.usePresets(presets);
+    return step;
+  });
+  return choosing;
+}
 
 function step() {
   const wanted = location.hash.slice(1);
@@ -35,6 +46,7 @@ function showStep() {
     tab.tabIndex = name === now ? 0 : -1;
     $(`panel-${name}`).hidden = name !== now;
   }
+  if (now === "choose") choose();
   document.title = `${$(`tab-${now}`).firstElementChild.textContent} · Packshot studio`;
 }
 
@@ -192,10 +204,11 @@ function wireSignIn() {
 /** What the server serves; asked again until it answers. */
 async function learn() {
   try {
-    const [engines, presets] = await Promise.all([api.engines(), api.presets()]);
+    const [engines, channels] = await Promise.all([api.engines(), api.presets()]);
+    presets = channels;
     render.useEngines(engines);
     place.listSizes(presets);
-    choose.usePresets(presets);
+    choosing?.then((step) => step.usePresets(presets));
     dismiss("start");
   } catch (problem) {
     if (!alerted("start")) sorry(problem, { key: "start" });
@@ -219,12 +232,16 @@ wireSignIn();
 wireDialogs();
 cut.open(said);
 place.open(said);
-render.open({ toTab: go, said, choose: (number) => (choose.pick(number), go("choose")) });
-choose.open({ toTab: go, said });
-store.watch(() => (badges(), speak()));
+render.open({ toTab: go, said, choose: async (number) => ((await choose()).pick(number), go("choose")) });
+store.watch((what) => {
+  badges();
+  speak();
+  if (what === "shots") choose();
+});
 badges();
 wireTabs();
 wireFiles();
 wireKeys();
 document.body.dataset.ready = "true";
+if (store.shots().length) choose();
 learn();

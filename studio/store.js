@@ -10,7 +10,8 @@ const UNDO_DEPTH = 60;
 const WRITE_AFTER_MS = 120;
 
 export const randomId = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-export const randomSeed = () => crypto.getRandomValues(new Uint32Array(1))[0] % 2 ** 31;
+/** Six digits at most: easy to say and to write down. */
+export const randomSeed = () => crypto.getRandomValues(new Uint32Array(1))[0] % 1_000_000;
 
 function freshDesk() {
   return {
