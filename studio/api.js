@@ -21,8 +21,8 @@ export function onUnauthorized(ask) {
 export const withKeys = () => signedIn;
 
 /** One call; gives the Response. Raises Problem, or the AbortError of `signal`. A 401 signs in and tries once more. */
-export async function call(method, path, { json, body, headers = {}, signal } = {}) {
-  const options = { method, signal, headers: { ...headers }, credentials: "same-origin", body };
+export async function call(method, path, { json, body, headers = {}, signal, cache } = {}) {
+  const options = { method, signal, cache, headers: { ...headers }, credentials: "same-origin", body };
   if (json !== undefined) {
     options.headers["content-type"] = "application/json";
     options.body = JSON.stringify(json);
@@ -92,8 +92,8 @@ export async function masks(photoId, { points, boxes }, signal) {
 }
 
 /** A picture by its URL, no larger than `longest` px: {bitmap, width, height} with the size of the whole. */
-export async function bitmap(url, longest, signal) {
-  const blob = await (await call("GET", url, { signal })).blob();
+export async function bitmap(url, longest, options = {}) {
+  const blob = await (await call("GET", url, options)).blob();
   const whole = await createImageBitmap(blob);
   const { width, height } = whole;
   const factor = longest / Math.max(width, height);

@@ -11,6 +11,7 @@ import { Zoom } from "./zoom.js";
 const DRAG_PX = 5; // shorter pulls are clicks
 const KEY_STEP = 0.02; // of the photo's width, a press of an arrow
 const OTHERS_AFTER_MS = 150; // the first candidate is fetched before the others
+const KEPT_SHAPES = 24;
 const MAX_BYTES = 32 * 2 ** 20;
 
 let zoom;
@@ -22,7 +23,7 @@ let drawn = ""; // the mask that the overlay shows
 let uploads = 0;
 let tell = () => {};
 const answers = new Map(); // photo + strokes -> masks, so that undo is at once
-const shapes = new Map(); // mask id -> its shape
+const shapes = new Map(); // mask id -> a promise of its shape
 
 const photo = () => desk.photos.find((one) => one.id === desk.photo) ?? null;
 const cutOf = (id) => desk.cuts[id] ?? { strokes: [], masks: [], chosen: 0 };
@@ -41,7 +42,7 @@ export function open(said) {
   });
   surface.addEventListener("contextmenu", (event) => event.preventDefault());
   $("photo-image").addEventListener("load", () => (surface.hidden = false, zoom.lay()));
-  $("photo-image").addEventListener("error", () => photo() && goneFromServer(photo()));
+  $("photo-image").addEventListener("error", () => photo() && lookFor(photo()));
   $("add-photos").addEventListener("change", (event) => {
     addFiles([...event.target.files]);
     event.target.value = "";
@@ -170,11 +171,13 @@ function drawThumb(thumb, shape) {
   thumb.getContext("2d").drawImage(shape, 0, 0, thumb.width, thumb.height);
 }
 
-async function shapeOf(id, signal) {
+/** A mask's shape, fetched once. */
+function shapeOf(id) {
   if (!shapes.has(id)) {
-    const shape = await maskShape(id, signal);
+    const shape = maskShape(id);
     shapes.set(id, shape);
-    if (shapes.size > 24) shapes.delete(shapes.keys().next().value);
+    shape.catch(() => shapes.delete(id));
+    if (shapes.size > KEPT_SHAPES) shapes.delete(shapes.keys().next().value);
   }
   return shapes.get(id);
 }
@@ -212,12 +215,24 @@ function forgetMasks(id) {
   if (id === desk.photo && strokes.length) setStrokes(strokes);
 }
 
+/** A photo that does not show: a session that ran out asks for the key, and then it does. */
+async function lookFor(one) {
+  const image = $("photo-image");
+  try {
+    await api.call("GET", api.photoUrl(one.id));
+    if (image.dataset.again === one.id) return goneFromServer(one);
+    image.dataset.again = one.id;
+    image.src = api.photoUrl(one.id);
+  } catch (problem) {
+    if (problem.code === "not_found") goneFromServer(one);
+    else sorry(problem, { action: tryAgain });
+  }
+}
+
+const tryAgain = { label: "Try again", run: () => (delete $("photo-image").dataset.id, sync()) };
+
 function goneFromServer(one) {
-  if (!$("photo-image").dataset.id) return;
-  alertOf(`${one.name} cannot be shown.`, "It may have been deleted on the server, or the line is down. Try again, or take it off the table and add it anew.", {
-    key: one.id,
-    action: { label: "Try again", run: () => (delete $("photo-image").dataset.id, sync()) },
-  });
+  alertOf(`${one.name} is gone from the server.`, "It was deleted elsewhere. Take it off the table and add it anew; products of it that are placed stay.", { key: one.id, action: tryAgain });
 }
 
 function undo() {
@@ -245,7 +260,7 @@ async function setStrokes(strokes) {
   controls();
   try {
     const masks = await api.masks(open.id, promptsOf(strokes), mine.signal);
-    shapeOf(masks[0]?.id).catch(() => {}); // on its way while the page is brought up to date
+    if (masks.length) shapeOf(masks[0].id).catch(() => {}); // on its way while the page is brought up to date
     answers.set(key, masks);
     if (asking !== mine) return;
     asking = null;

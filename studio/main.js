@@ -195,6 +195,7 @@ function wireSignIn() {
           $("key").value = "";
           dialog.close();
           resolve();
+          for (const image of document.images) if (image.complete && !image.naturalWidth && image.src) image.src = image.src;
         };
         $("sign-in-form").addEventListener("submit", submit);
       }),

@@ -12,8 +12,8 @@ function blank(width, height) {
 }
 
 /** The mask as a canvas whose alpha is the product, white, 1280 px at most. */
-export async function maskShape(id, signal, longest = LONGEST_PX) {
-  const { bitmap } = await api.bitmap(api.maskUrl(id), longest, signal);
+export async function maskShape(id) {
+  const { bitmap } = await api.bitmap(api.maskUrl(id), LONGEST_PX);
   const canvas = blank(bitmap.width, bitmap.height);
   const pen = canvas.getContext("2d", { willReadFrequently: true });
   pen.drawImage(bitmap, 0, 0);

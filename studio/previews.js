@@ -19,9 +19,12 @@ export function previewOf(maskId) {
   return previews.get(maskId);
 }
 
-async function fetchPreview(maskId) {
+/** Ask the server itself whether these cutouts are still there: the browser's cache would not know. */
+export const askAgain = (maskIds) => Promise.all([...new Set(maskIds)].map((maskId) => fetchPreview(maskId, "reload")));
+
+async function fetchPreview(maskId, cache) {
   try {
-    previews.set(maskId, await api.bitmap(api.cutoutUrl(maskId), LONGEST_PX));
+    previews.set(maskId, await api.bitmap(api.cutoutUrl(maskId), LONGEST_PX, { cache }));
   } catch (problem) {
     if (!problem.code) throw problem;
     if (problem.code === "not_found") previews.set(maskId, { missing: true });

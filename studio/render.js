@@ -1,5 +1,6 @@
 // Render: the brief, and the shots as they come.
 
+import { askAgain } from "./previews.js";
 import * as shots from "./shots.js";
 import { NEGATIVE, GROUPS, chosenOf, toggled } from "./scenes.js";
 import { change, desk, isLive, randomSeed, shots as entries, watch } from "./store.js";
@@ -129,6 +130,7 @@ export async function order(request, made) {
     return true;
   } catch (problem) {
     if (problem.code === "not_found") {
+      await askAgain(made.layers.map((layer) => layer.mask_id));
       alertOf("A product on the canvas is gone from the server.", "It was deleted elsewhere. Under Place, cut it again.", { key: "generate", action: { label: "Go to Place", run: () => go("place") } });
     } else sorry(problem, { key: "generate" });
     return false;

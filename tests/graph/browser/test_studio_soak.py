@@ -66,6 +66,15 @@ def busy_per_frame_ms(events):
     return [sum(row) for (pid, _), row in frames.items() if pid == most and sum(row) > 0.2]
 
 
+def test_the_page_is_usable_within_a_second(visit):
+    took = []
+    for _ in range(5):
+        page = visit().page()
+        took.append(page.evaluate("performance.getEntriesByType('navigation')[0].domContentLoadedEventEnd"))
+    print(f"usable after {[round(one) for one in took]} ms")
+    assert statistics.median(took) <= 1000
+
+
 def test_clicks_show_their_mask_within_a_breath(visit, cut_coffee):
     """p50 of click to mask on the screen at most 150 ms, the photo encoded before."""
     page = cut_coffee(visit().page())

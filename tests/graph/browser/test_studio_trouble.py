@@ -88,12 +88,11 @@ def test_a_mask_deleted_elsewhere_is_cut_again(visit, cut_coffee, http):
     page.get_by_role("tab", name="Place").click()
     mask = page.evaluate("async () => (await import('/studio/store.js')).desk.layers[0].mask_id")
     assert http.delete(f"/v1/masks/{mask}").status_code == 204
-    page.reload()
-    expect(page.get_by_text("A cut is gone from the server")).to_be_visible()
     page.get_by_role("tab", name="Render").click()
     page.get_by_role("button", name="Generate").click()
     expect(page.get_by_role("alert")).to_contain_text("gone from the server")
     page.get_by_role("button", name="Go to Place").click()
+    expect(page.get_by_text("A cut is gone from the server")).to_be_visible()
     page.get_by_role("button", name="Cut it again").click()
     expect(page.get_by_text("A cut is gone from the server")).to_be_hidden()
     page.get_by_label("Background", exact=True).select_option("White")
