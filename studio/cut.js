@@ -346,6 +346,7 @@ function onKey(event) {
     const [dx, dy] = arrows[event.key];
     cross = { x: clamp(cross.x + dx, 0, open.width - 1), y: clamp(cross.y + dy, 0, open.height - 1) };
     band(corner ? boxOf(corner, cross, open) : null);
+    zoom.reveal(cross);
   } else if (event.key === "Enter" || event.key === " ") click(cross, event.altKey || event.shiftKey ? 1 - label : label);
   else if (event.key.toLowerCase() === "b") keyboardBox();
   else if (event.key === "Escape") (corner = null, band(null));

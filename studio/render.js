@@ -116,9 +116,9 @@ async function generate() {
     wrong.focus();
     return;
   }
-  const desk_ = structuredClone({ canvas: desk.canvas, layers: desk.layers, background: desk.background, brief: desk.brief });
+  const made = structuredClone({ canvas: desk.canvas, layers: desk.layers, background: desk.background, brief: desk.brief });
   if (!desk.brief.locked) change((now) => (now.brief.seed = randomSeed()));
-  await order(requestOf(desk_), desk_);
+  if (await order(requestOf(made), made)) $("shots").firstElementChild?.scrollIntoView({ block: "nearest" });
 }
 
 /** Send a request off; problems are told. Gives whether it was taken. */

@@ -42,6 +42,13 @@ export class Zoom {
     this.lay();
   }
 
+  /** Pan until a content point is in sight. */
+  reveal(point) {
+    const { scale, view, room } = this;
+    const off = (at, space) => clamp(at, 20, space - 20) - at;
+    this.pan(off(view.x + point.x * scale, room.clientWidth), off(view.y + point.y * scale, room.clientHeight));
+  }
+
   lay() {
     const room = { width: this.room.clientWidth, height: this.room.clientHeight };
     if (!room.width || !room.height) return;

@@ -41,7 +41,7 @@ class Visit:
     def page(self, step="cut"):
         """A new page on this step, ready to use."""
         page = self.context.new_page()
-        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("request", lambda request: self.requests.append(request.url.split("#")[0]))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("console", self._heard)
         page.goto(f"/#{step}")
