@@ -8,10 +8,12 @@ import { $, h, keyed } from "./widgets.js";
 
 const ROOM_PX = 28; // around the canvas, for handles
 const SNAP_PX = 7; // on the screen
+const TELL_MS = 100; // numbers beside the canvas follow a drag this often: fields cost more than the drag itself
 const TURN_STEP = 15; // with shift
 
 let k = 1; // screen pixels a canvas pixel
 let moved = () => {};
+let toldAt = 0;
 
 /** `onMove(layer)`: called while a layer moves under the pointer. */
 export function open(onMove) {
@@ -82,7 +84,11 @@ function drawHandles() {
   handles.hidden = !layer;
   if (!layer) return;
   const { width, height } = layerSize(layer, desk.canvas);
-  Object.assign(handles.style, { width: `${width * k}px`, height: `${height * k}px` });
+  const size = `${width * k}px ${height * k}px`;
+  if (handles.dataset.size !== size) {
+    handles.dataset.size = size;
+    Object.assign(handles.style, { width: `${width * k}px`, height: `${height * k}px` });
+  }
   handles.style.transform = `translate(${layer.x * desk.canvas.width * k}px, ${layer.y * desk.canvas.height * k}px) rotate(${layer.rotation_deg}deg) translate(-50%, -50%)`;
 }
 
@@ -90,6 +96,8 @@ function redraw(layer) {
   const element = [...$("board-layers").children].find((one) => one.dataset.key === layer.key);
   if (element) place(element, layer, previewOf(layer.mask_id).bitmap ?? layer.cutout);
   drawHandles();
+  if (performance.now() - toldAt < TELL_MS) return;
+  toldAt = performance.now();
   moved(layer);
 }
 
@@ -97,14 +105,13 @@ function guide(lines) {
   for (const axis of ["x", "y"]) {
     const line = lines.find((one) => one.axis === axis);
     const element = $(`guide-${axis}`);
-    element.hidden = !line;
+    if (element.hidden === Boolean(line)) element.hidden = !line;
     if (line) element.style.transform = axis === "x" ? `translateX(${line.at * k}px)` : `translateY(${line.at * k}px)`;
   }
 }
 
-/** A page point on the canvas, in canvas pixels. */
-function onCanvas(event) {
-  const box = $("board").getBoundingClientRect();
+/** A page point on the canvas, in canvas pixels. `box`: the board's place on the page. */
+function onCanvas(event, box = $("board").getBoundingClientRect()) {
   return { x: (event.clientX - box.left) / k, y: (event.clientY - box.top) / k };
 }
 
@@ -112,18 +119,27 @@ function onCanvas(event) {
 function follow(event, element, move) {
   const key = desk.selected;
   const start = structuredClone(selected());
-  const from = onCanvas(event);
+  const box = $("board").getBoundingClientRect();
+  const from = onCanvas(event, box);
   let begun = false;
+  let next = null; // the last pointer event that waits for its frame
   element.setPointerCapture(event.pointerId);
-  const step = (next) => {
-    const layer = desk.layers.find((one) => one.key === key);
-    if (!layer) return;
+  const draw = () => {
+    const layer = next && desk.layers.find((one) => one.key === key);
+    if (layer) {
+      move(layer, start, from, onCanvas(next, box), next);
+      redraw(layer);
+    }
+    next = null;
+  };
+  const step = (moved) => {
     if (!begun) remember();
     begun = true;
-    move(layer, start, from, onCanvas(next), next);
-    redraw(layer);
+    if (!next) requestAnimationFrame(draw);
+    next = moved;
   };
   const end = () => {
+    draw();
     element.removeEventListener("pointermove", step);
     element.removeEventListener("pointerup", end);
     element.removeEventListener("pointercancel", end);

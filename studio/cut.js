@@ -1,15 +1,14 @@
 // Cut: photos in, products out. Each stroke (a click, a box, "automatic") asks for the product anew; the photo is encoded once.
 
 import * as api from "./api.js";
-import { BASELINE, boxOf, clamp, layerSize } from "./geometry.js";
+import { BASELINE, layerSize } from "./geometry.js";
 import { drawShape, maskShape } from "./mask.js";
+import * as pointing from "./pointing.js";
 import { change, desk, randomId, watch } from "./store.js";
 import { $, alertOf, dismiss, h, iconButton, keyed, say, sorry } from "./widgets.js";
 import { plain } from "./words.js";
 import { Zoom } from "./zoom.js";
 
-const DRAG_PX = 5; // shorter pulls are clicks
-const KEY_STEP = 0.02; // of the photo's width, a press of an arrow
 const OTHERS_AFTER_MS = 150; // the first candidate is fetched before the others
 const KEPT_SHAPES = 24;
 const MAX_BYTES = 32 * 2 ** 20;
@@ -17,8 +16,6 @@ const MAX_BYTES = 32 * 2 ** 20;
 let zoom;
 let label = 1; // what a plain click means
 let asking = null; // the AbortController of the click under way
-let cross = null; // {x, y} of the keyboard's crosshair, photo pixels
-let corner = null; // the first corner of a box that the keyboard draws
 let drawn = ""; // the mask that the overlay shows
 let uploads = 0;
 let tell = () => {};
@@ -32,16 +29,15 @@ const cutOf = (id) => desk.cuts[id] ?? { strokes: [], masks: [], chosen: 0 };
 export function open(said) {
   tell = said;
   zoom = new Zoom($("photo-room"), $("photo"), marks);
-  const surface = $("photo");
-  surface.addEventListener("pointerdown", onPointer);
-  surface.addEventListener("keydown", onKey);
-  surface.addEventListener("blur", () => ((cross = corner = null), marks()));
-  surface.addEventListener("focus", () => {
-    if (surface.matches(":focus-visible") && photo()) cross ??= { x: photo().width / 2, y: photo().height / 2 };
-    marks();
+  pointing.open(zoom, {
+    photo,
+    click: (at, turned) => add({ kind: "point", x: Math.floor(at.x), y: Math.floor(at.y), label: turned ? 1 - label : label }),
+    box: (box) => add({ kind: "box", box }),
+    undo,
+    candidate: (number) => $("candidate-list").children[number - 1]?.click(),
+    said,
   });
-  surface.addEventListener("contextmenu", (event) => event.preventDefault());
-  $("photo-image").addEventListener("load", () => (surface.hidden = false, zoom.lay()));
+  $("photo-image").addEventListener("load", () => (($("photo").hidden = false), zoom.lay()));
   $("photo-image").addEventListener("error", () => photo() && lookFor(photo()));
   $("add-photos").addEventListener("change", (event) => {
     addFiles([...event.target.files]);
@@ -86,7 +82,9 @@ export async function addFiles(files) {
       if (!problem.code) throw problem;
       const tooLarge = problem.code === "offline" && file.size > MAX_BYTES; // servers hang up on such a body
       const { title, remedy } = plain(tooLarge ? { ...problem, code: "body_too_large" } : problem);
-      alertOf(`${file.name || "The pasted picture"}: ${title.charAt(0).toLowerCase()}${title.slice(1)}`, remedy, { key: file.name });
+      const passing = !tooLarge && (problem.code === "offline" || problem.code === "not_ready" || problem.code === "busy");
+      const action = passing ? { label: "Try again", run: () => addFiles([file]) } : null;
+      alertOf(`${file.name || "The pasted picture"}: ${title.charAt(0).toLowerCase()}${title.slice(1)}`, remedy, { key: file.name, action });
     } finally {
       uploads -= 1;
       sync();
@@ -109,7 +107,7 @@ function sync() {
     image.dataset.id = open.id;
     $("photo").hidden = true;
     image.src = api.photoUrl(open.id);
-    cross = corner = null;
+    pointing.reset();
     zoom.open(open);
   }
   if (!open) delete image.dataset.id;
@@ -279,116 +277,8 @@ async function setStrokes(strokes) {
 }
 
 const add = (stroke) => setStrokes([...cutOf(desk.photo).strokes.filter((one) => one.kind !== "auto"), stroke]);
-const click = (at, meaning) => add({ kind: "point", x: Math.floor(at.x), y: Math.floor(at.y), label: meaning });
 
-// Pointer: a click marks, a pull draws a box; the middle button, or two fingers, move the photo.
-const fingers = new Map();
-
-function onPointer(event) {
-  const surface = $("photo");
-  if (event.button === 2) return;
-  event.preventDefault();
-  surface.focus({ preventScroll: true });
-  cross = null;
-  fingers.set(event.pointerId, event);
-  surface.setPointerCapture(event.pointerId);
-  const start = { x: event.clientX, y: event.clientY };
-  const from = zoom.at(event);
-  const panning = event.button === 1;
-  const background = event.altKey || event.shiftKey;
-  let pinched = false;
-  let last = start;
-
-  const move = (next) => {
-    const before = [...fingers.values()];
-    fingers.set(next.pointerId, next);
-    if (fingers.size === 2) {
-      pinched = true;
-      band(null);
-      const after = [...fingers.values()];
-      const room = $("photo-room").getBoundingClientRect();
-      const spread = (pair) => Math.hypot(pair[0].clientX - pair[1].clientX, pair[0].clientY - pair[1].clientY);
-      const middle = (pair) => ({ x: (pair[0].clientX + pair[1].clientX) / 2 - room.left, y: (pair[0].clientY + pair[1].clientY) / 2 - room.top });
-      const [was, is] = [middle(before), middle(after)];
-      zoom.pan(is.x - was.x, is.y - was.y);
-      zoom.by(spread(after) / Math.max(1, spread(before)), is);
-    } else if (panning) {
-      zoom.pan(next.clientX - last.x, next.clientY - last.y);
-    } else if (!pinched && far(start, next)) {
-      band(boxOf(from, zoom.at(next), photo()));
-    }
-    last = { x: next.clientX, y: next.clientY };
-  };
-  const end = (next) => {
-    fingers.delete(next.pointerId);
-    surface.removeEventListener("pointermove", move);
-    surface.removeEventListener("pointerup", end);
-    surface.removeEventListener("pointercancel", end);
-    band(null);
-    if (next.type === "pointercancel" || panning || pinched || !photo()) return;
-    if (far(start, next)) add({ kind: "box", box: boxOf(from, zoom.at(next), photo()) });
-    else click(from, background ? 1 - label : label);
-  };
-  surface.addEventListener("pointermove", move);
-  surface.addEventListener("pointerup", end);
-  surface.addEventListener("pointercancel", end);
-}
-
-const far = (start, event) => Math.hypot(event.clientX - start.x, event.clientY - start.y) > DRAG_PX;
-
-function onKey(event) {
-  const open = photo();
-  if (!open || event.ctrlKey || event.metaKey) return;
-  const step = KEY_STEP * open.width * (event.shiftKey ? 4 : 1);
-  const arrows = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
-  cross ??= { x: open.width / 2, y: open.height / 2 };
-  if (arrows[event.key]) {
-    const [dx, dy] = arrows[event.key];
-    cross = { x: clamp(cross.x + dx, 0, open.width - 1), y: clamp(cross.y + dy, 0, open.height - 1) };
-    band(corner ? boxOf(corner, cross, open) : null);
-    zoom.reveal(cross);
-  } else if (event.key === "Enter" || event.key === " ") click(cross, event.altKey || event.shiftKey ? 1 - label : label);
-  else if (event.key.toLowerCase() === "b") keyboardBox();
-  else if (event.key === "Escape") (corner = null, band(null));
-  else if (event.key === "Backspace") undo();
-  else if (event.key === "+" || event.key === "=") zoom.larger();
-  else if (event.key === "-") zoom.smaller();
-  else if (event.key === "0") zoom.whole();
-  else if (/^[1-9]$/.test(event.key)) $("candidate-list").children[Number(event.key) - 1]?.click();
-  else return;
-  event.preventDefault();
-  marks();
-}
-
-function keyboardBox() {
-  if (!corner) {
-    corner = { ...cross };
-    tell("One corner of the box is set; move to the other and press B again.");
-    return;
-  }
-  const box = boxOf(corner, cross, photo());
-  corner = null;
-  band(null);
-  add({ kind: "box", box });
-}
-
-/** The box under way, in photo pixels; null hides it. */
-function band(box) {
-  $("photo-band").hidden = !box;
-  if (box) placeBox($("photo-band"), box);
-}
-
-function placeBox(element, [x0, y0, x1, y1]) {
-  const { width, height } = photo();
-  Object.assign(element.style, {
-    left: `${(100 * x0) / width}%`,
-    top: `${(100 * y0) / height}%`,
-    width: `${(100 * (x1 - x0)) / width}%`,
-    height: `${(100 * (y1 - y0)) / height}%`,
-  });
-}
-
-/** Draw the strokes and the crosshair, and the zoom's figure. */
+/** Draw the strokes, and the zoom's figure. */
 function marks() {
   const open = photo();
   if (!open) return;
@@ -396,15 +286,13 @@ function marks() {
   keyed($("photo-marks"), strokes, (stroke) => JSON.stringify(stroke), (stroke) => {
     if (stroke.kind === "box") {
       const box = h("span", { className: "mark-box" });
-      placeBox(box, stroke.box);
+      pointing.placeBox(box, stroke.box, open);
       return box;
     }
     const dot = h("span", { className: stroke.label ? "mark product" : "mark background" });
     Object.assign(dot.style, { left: `${(100 * (stroke.x + 0.5)) / open.width}%`, top: `${(100 * (stroke.y + 0.5)) / open.height}%` });
     return dot;
   });
-  $("photo-cross").hidden = !cross;
-  if (cross) Object.assign($("photo-cross").style, { left: `${(100 * cross.x) / open.width}%`, top: `${(100 * cross.y) / open.height}%` });
   say($("zoom-fit"), zoom ? `${Math.round(zoom.view.zoom * 100)} %` : "100 %");
 }
 

@@ -106,7 +106,3 @@ def quick(page, steps=4):
 @pytest.fixture(scope="session")
 def made_quick():
     return quick
-
-
-def pytest_configure(config):
-    config.option.maxfail = 0  # TEMPORARY

@@ -46,7 +46,7 @@ def test_dragging_one_of_six_layers_on_a_large_canvas_takes_little_of_a_frame(vi
 
 
 def busy_per_frame_ms(events):
-    """Milliseconds of work in each sixtieth of a second that had any, on the renderer's main thread."""
+    """Milliseconds that the renderer's main thread computed (not: waited) in each sixtieth of a second that had any work."""
     mains = {
         (event["pid"], event["tid"])
         for event in events
@@ -59,7 +59,9 @@ def busy_per_frame_ms(events):
     ]
     frames = {}
     for task in tasks:
-        frames.setdefault((task["pid"], int(task["ts"] / 1e6 / FRAME_S)), []).append(task["dur"] / 1000)
+        frames.setdefault((task["pid"], int(task["ts"] / 1e6 / FRAME_S)), []).append(
+            task.get("tdur", task["dur"]) / 1000
+        )
     most = max(
         (pid for pid, _ in frames), key=lambda pid: sum(sum(row) for (one, _), row in frames.items() if one == pid)
     )
@@ -121,8 +123,9 @@ def test_twelve_browsers_render_at_once(visit, cut_coffee, http, coffee):
     clicker.start()
     try:
         for page in pages:
-            status = page.get_by_role("status").inner_text()
-            assert re.search(r"In the queue: (next|\d+ before)|Painting|ready", status), status
+            line = page.get_by_role("status")
+            expect(line).to_contain_text(re.compile(r"In the queue: (next|\d+ before)|Painting|ready"))
+            status = line.inner_text()
             if place := re.search(r"In the queue: (\d+) before", status):
                 assert 0 < int(place[1]) < 12
         for page in pages:
