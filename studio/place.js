@@ -79,6 +79,7 @@ export function listSizes(presets) {
 function sync() {
   const empty = desk.layers.length === 0;
   $("place-empty").hidden = !empty;
+  $("board-frame").hidden = empty;
   show($("canvas-width"), desk.canvas.width);
   show($("canvas-height"), desk.canvas.height);
   const size = sizes.findIndex(([, width, height]) => width === desk.canvas.width && height === desk.canvas.height);
