@@ -11,6 +11,7 @@ import { Zoom } from "./zoom.js";
 
 const OTHERS_AFTER_MS = 150; // the first candidate is fetched before the others
 const KEPT_SHAPES = 24;
+const USUAL_WIDTH_PX = 900; // of a photo on the screen, where it is drawn before it is seen
 const MAX_BYTES = 32 * 2 ** 20;
 
 let zoom;
@@ -195,7 +196,7 @@ async function overlay() {
   try {
     const shape = await shapeOf(mask.id);
     if (drawn !== mask.id) return;
-    drawShape(target, shape, $("photo").clientWidth, getComputedStyle(document.body).getPropertyValue("--line"));
+    drawShape(target, shape, $("photo").clientWidth || USUAL_WIDTH_PX, getComputedStyle(document.body).getPropertyValue("--line"));
     target.hidden = false;
   } catch (problem) {
     if (drawn === mask.id) drawn = "";
