@@ -62,15 +62,6 @@ def test_only_files_of_this_server_may_run(visit, url):
     here.complaints.clear()  # that one was meant
 
 
-def test_the_designers_page_shows_pictures_that_exist():
-    page = STUDIO.parent / "docs/studio.md"
-    pictures = [page.parent / name for name in re.findall(r"!\[[^]]+\]\(([^)]+)\)", page.read_text())]
-    assert len(pictures) == 4
-    for picture in pictures:
-        for theme in ("light", "dark"):
-            assert picture.with_name(picture.name.replace("light", theme)).stat().st_size <= 300_000
-
-
 def test_no_script_or_style_stands_in_the_page():
     page = (STUDIO / "index.html").read_text()
     assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*src=)", page)
