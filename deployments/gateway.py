@@ -33,6 +33,8 @@ from packshot.types import Prompts
 
 log = logging.getLogger("ray.serve")
 
+STUDIO_DIR = Path(__file__).parents[1] / "studio"
+
 READY_FOR_S = 2.0
 """How long an answer of the controller about readiness is believed."""
 
@@ -68,7 +70,7 @@ class GatewayDeployment:
             decoder=self._decoder,
             settings=self._settings,
             meter=RayMeter(),
-            studio_dir=Path("studio") if Path("studio").is_dir() else None,
+            studio_dir=STUDIO_DIR if STUDIO_DIR.is_dir() else None,
         )
 
     def __del__(self) -> None:

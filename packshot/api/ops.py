@@ -5,15 +5,32 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request, Response
-from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.datastructures import MutableHeaders
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from packshot.api.auth import Caller
 from packshot.api.services import Wired
 from packshot.errors import Unavailable
 
 router = APIRouter(tags=["operations"])
+
+PAGE_HEADERS = {
+    # Scripts, styles and everything else only from here, none of it inline; no page may frame this one.
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+        "require-trusted-types-for 'script'; trusted-types 'none'"
+    ),
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-cache",  # kept, but asked about: an upgraded server shows its own page
+}
 
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 _PAGE = """Packshot: product photographs through an HTTP API.
@@ -68,10 +85,25 @@ def add_page(app: FastAPI, studio_dir: Path | None) -> None:
 
         return
 
-    index = studio_dir / "index.html"
+    files = GZipMiddleware(StaticFiles(directory=studio_dir))
 
-    @app.get("/", include_in_schema=False)
-    async def page() -> Response:
-        return FileResponse(index, headers={"cache-control": "no-cache"})
+    async def page(scope: Scope, receive: Receive, send: Send) -> None:
+        await files({**scope, "path": f"{scope['root_path']}/index.html"}, receive, send)
 
-    app.mount("/studio", StaticFiles(directory=studio_dir), name="studio")
+    app.router.routes.append(Route("/", _PageHeaders(page), methods=["GET", "HEAD"], include_in_schema=False))
+    app.mount("/studio", _PageHeaders(files), name="studio")
+
+
+class _PageHeaders:
+    """ASGI: `PAGE_HEADERS` on every answer of the page's files."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_out(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(PAGE_HEADERS)
+            await send(message)
+
+        await self.app(scope, receive, send_out)

@@ -100,6 +100,11 @@ def test_the_root_is_a_few_lines_without_a_studio_and_its_page_with_one(api, tmp
     with running(tmp_path, studio_dir=page) as served:
         assert served.anyone.get("/").text == "<p>studio</p>"
         assert served.anyone.get("/studio/main.js").text == "1"
+        for path in ("/", "/studio/main.js"):
+            policy = served.anyone.get(path).headers["content-security-policy"]
+            assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
+            assert "unsafe" not in policy
+        assert "content-security-policy" not in served.anyone.get("/healthz").headers
         assert code_of(served.anyone.get("/studio/../../packshot.sqlite"))[0] == 404
 
 

@@ -1,0 +1,118 @@
+// The public HTTP API, and nothing else of the server.
+
+/** What the server refused, or that it could not be reached (`offline`). `code` and `detail` as in the API. */
+export class Problem extends Error {
+  constructor(code, detail, status = 0, retryAfterS = 0) {
+    super(detail);
+    Object.assign(this, { code, detail, status, retryAfterS });
+  }
+}
+
+let askForKey = () => Promise.reject(new Problem("unauthorized", "A key is needed.", 401));
+let signingIn = null;
+let signedIn = false;
+
+/** `ask`: shows the sign-in and settles once a session is open. */
+export function onUnauthorized(ask) {
+  askForKey = ask;
+}
+
+/** Whether this server asks for keys. */
+export const withKeys = () => signedIn;
+
+/** One call; gives the Response. Raises Problem, or the AbortError of `signal`. A 401 signs in and tries once more. */
+export async function call(method, path, { json, body, headers = {}, signal, cache } = {}) {
+  const options = { method, signal, cache, headers: { ...headers }, credentials: "same-origin", body };
+  if (json !== undefined) {
+    options.headers["content-type"] = "application/json";
+    options.body = JSON.stringify(json);
+  }
+  let answer = await reached(path, options);
+  if (answer.status === 401 && path !== "/v1/session") {
+    signingIn ??= askForKey().finally(() => (signingIn = null));
+    await signingIn;
+    answer = await reached(path, options);
+  }
+  if (!answer.ok) throw await problemOf(answer);
+  return answer;
+}
+
+async function reached(path, options) {
+  try {
+    return await fetch(path, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem("offline", "The server did not answer.");
+  }
+}
+
+async function problemOf(answer) {
+  const retryAfterS = Number(answer.headers.get("retry-after")) || 0;
+  const told = await answer.json().catch(() => null);
+  if (told?.code) return new Problem(told.code, told.detail, answer.status, retryAfterS);
+  const gone = answer.status >= 502 && answer.status <= 504; // a proxy in front, or a graph that restarts
+  return new Problem(gone ? "not_ready" : "internal", `The server answered ${answer.status}.`, answer.status, retryAfterS);
+}
+
+const told = async (answer) => (await answer).json();
+
+export async function openSession(key) {
+  await call("POST", "/v1/session", { json: { key } });
+  signedIn = true;
+}
+
+export const engines = async () => (await told(call("GET", "/v1/engines"))).engines;
+export const presets = async () => (await told(call("GET", "/v1/presets"))).presets;
+
+const TRIES = 6;
+const pause = (s) => new Promise((resolve) => setTimeout(resolve, s * 1000));
+
+/** Upload a file; waits its turn where the server is busy. */
+export async function upload(file) {
+  for (let attempt = 1; ; attempt += 1) {
+    const body = new FormData();
+    body.append("file", file, file.name || "photo");
+    try {
+      return await told(call("POST", "/v1/photos", { body }));
+    } catch (problem) {
+      if (problem.code !== "busy" || attempt === TRIES) throw problem;
+      await pause(problem.retryAfterS || 1);
+    }
+  }
+}
+
+export const photoUrl = (id) => `/v1/photos/${id}`;
+export const maskUrl = (id) => `/v1/masks/${id}`;
+export const cutoutUrl = (id) => `/v1/masks/${id}/cutout`;
+
+/** The candidates for what was pointed at, best first. */
+export async function masks(photoId, { points, boxes }, signal) {
+  const json = { points, boxes };
+  return (await told(call("POST", `/v1/photos/${photoId}/masks`, { json, signal }))).masks;
+}
+
+/** A picture by its URL, no larger than `longest` px: {bitmap, width, height} with the size of the whole. */
+export async function bitmap(url, longest, options = {}) {
+  const blob = await (await call("GET", url, options)).blob();
+  const whole = await createImageBitmap(blob);
+  const { width, height } = whole;
+  const factor = longest / Math.max(width, height);
+  if (factor >= 1) return { bitmap: whole, width, height };
+  const small = { resizeWidth: Math.max(1, Math.round(width * factor)), resizeHeight: Math.max(1, Math.round(height * factor)) };
+  const bitmap = await createImageBitmap(whole, { ...small, resizeQuality: "high" });
+  whole.close();
+  return { bitmap, width, height };
+}
+
+export const submit = (request, key) => told(call("POST", "/v1/shots", { json: request, headers: { "idempotency-key": key } }));
+export const shot = (id) => told(call("GET", `/v1/shots/${id}`));
+export const cancel = (id) => told(call("DELETE", `/v1/shots/${id}`));
+export const eventsUrl = (ids) => `/v1/events?shots=${ids.join(",")}`;
+export const review = (imageId, review) => told(call("PATCH", `/v1/images/${imageId}`, { json: { review } }));
+
+/** A finished picture as a file: {blob, name, notes}. `preset`: a channel's name, or "" for the PNG as it is. */
+export async function delivered(image, preset) {
+  const answer = await call("GET", preset ? `${image.url}?preset=${encodeURIComponent(preset)}` : image.url);
+  const name = /filename="([^"]+)"/.exec(answer.headers.get("content-disposition") ?? "")?.[1] ?? `${image.id}.png`;
+  return { blob: await answer.blob(), name, notes: answer.headers.get("x-packshot-notes") ?? "" };
+}

@@ -1,0 +1,194 @@
+// The canvas on the screen: layers are elements moved by transforms, so that a drag costs no painting; handles and guides
+// lie above. It draws the desk and reports gestures; place.js decides what they mean.
+
+import { bounds, clamp, fitScale, layerAt, layerSize, scaledBy, snapped, turnedBy } from "./geometry.js";
+import { onPreview, previewOf } from "./previews.js";
+import { change, desk, remember } from "./store.js";
+import { $, h, keyed } from "./widgets.js";
+
+const ROOM_PX = 28; // around the canvas, for handles
+const SNAP_PX = 7; // on the screen
+const TELL_MS = 100; // numbers beside the canvas follow a drag this often: fields cost more than the drag itself
+const TURN_STEP = 15; // with shift
+
+let k = 1; // screen pixels a canvas pixel
+let moved = () => {};
+let toldAt = 0;
+
+/** `onMove(layer)`: called while a layer moves under the pointer. */
+export function open(onMove) {
+  moved = onMove;
+  new ResizeObserver(lay).observe($("board-room"));
+  onPreview(draw);
+  $("board").addEventListener("pointerdown", onPointer);
+  for (const handle of document.querySelectorAll("[data-handle]")) {
+    handle.addEventListener("pointerdown", (event) => onHandle(event, handle.dataset.handle));
+  }
+}
+
+const selected = () => desk.layers.find((layer) => layer.key === desk.selected) ?? null;
+
+/** Fit the canvas into its room, and draw. */
+export function lay() {
+  const room = $("board-room");
+  if (!room.clientWidth) return;
+  k = fitScale(desk.canvas, { width: room.clientWidth - 2 * ROOM_PX, height: room.clientHeight - 2 * ROOM_PX });
+  const frame = $("board-frame").style;
+  frame.width = `${desk.canvas.width * k}px`;
+  frame.height = `${desk.canvas.height * k}px`;
+  draw();
+}
+
+/** Draw every layer, in order, and the handles of the selected one. */
+export function draw() {
+  const board = $("board");
+  const plain = desk.background.startsWith("#") || desk.background === "white";
+  board.className = `board ${plain ? "" : desk.background}`;
+  board.style.backgroundColor = plain ? (desk.background === "white" ? "#ffffff" : desk.background) : "";
+  keyed($("board-layers"), desk.layers, (layer) => layer.key, () => h("div", { className: "layer" }), drawLayer);
+  drawHandles();
+}
+
+function drawLayer(element, layer) {
+  const preview = previewOf(layer.mask_id);
+  const state = preview.bitmap ? layer.mask_id : preview.missing ? "missing" : "waiting";
+  if (element.dataset.state !== state) {
+    element.dataset.state = state;
+    element.replaceChildren(preview.bitmap ? painted(preview.bitmap) : h("span", {}, preview.missing ? "Cut is gone" : ""));
+  }
+  place(element, layer, preview.bitmap ?? layer.cutout);
+}
+
+function painted(bitmap) {
+  const canvas = h("canvas", { width: bitmap.width, height: bitmap.height });
+  canvas.getContext("2d").drawImage(bitmap, 0, 0);
+  return canvas;
+}
+
+/** Put an element of `drawn` size where its layer is; nothing but a transform changes while it moves. */
+function place(element, layer, drawn) {
+  const { width } = layerSize(layer, desk.canvas);
+  const factor = (width * k) / drawn.width;
+  const at = `translate(${layer.x * desk.canvas.width * k}px, ${layer.y * desk.canvas.height * k}px)`;
+  const size = `${drawn.width}px ${drawn.height}px`;
+  if (element.dataset.size !== size) {
+    element.dataset.size = size;
+    Object.assign(element.style, { width: `${drawn.width}px`, height: `${drawn.height}px` });
+  }
+  element.style.transform = `${at} rotate(${layer.rotation_deg}deg) scale(${layer.flip ? -factor : factor}, ${factor}) translate(-50%, -50%)`;
+}
+
+function drawHandles() {
+  const layer = selected();
+  const handles = $("handles");
+  handles.hidden = !layer;
+  if (!layer) return;
+  const { width, height } = layerSize(layer, desk.canvas);
+  const size = `${width * k}px ${height * k}px`;
+  if (handles.dataset.size !== size) {
+    handles.dataset.size = size;
+    Object.assign(handles.style, { width: `${width * k}px`, height: `${height * k}px` });
+  }
+  handles.style.transform = `translate(${layer.x * desk.canvas.width * k}px, ${layer.y * desk.canvas.height * k}px) rotate(${layer.rotation_deg}deg) translate(-50%, -50%)`;
+}
+
+function redraw(layer) {
+  const element = [...$("board-layers").children].find((one) => one.dataset.key === layer.key);
+  if (element) place(element, layer, previewOf(layer.mask_id).bitmap ?? layer.cutout);
+  drawHandles();
+  if (performance.now() - toldAt < TELL_MS) return;
+  toldAt = performance.now();
+  moved(layer);
+}
+
+function guide(lines) {
+  for (const axis of ["x", "y"]) {
+    const line = lines.find((one) => one.axis === axis);
+    const element = $(`guide-${axis}`);
+    if (element.hidden === Boolean(line)) element.hidden = !line;
+    if (line) element.style.transform = axis === "x" ? `translateX(${line.at * k}px)` : `translateY(${line.at * k}px)`;
+  }
+}
+
+/** A page point on the canvas, in canvas pixels. `box`: the board's place on the page. */
+function onCanvas(event, box = $("board").getBoundingClientRect()) {
+  return { x: (event.clientX - box.left) / k, y: (event.clientY - box.top) / k };
+}
+
+/** Follow the pointer from `event` on; `move(layer, start, point, event)` changes the layer. */
+function follow(event, element, move) {
+  const key = desk.selected;
+  const start = structuredClone(selected());
+  const box = $("board").getBoundingClientRect();
+  const from = onCanvas(event, box);
+  let begun = false;
+  let next = null; // the last pointer event that waits for its frame
+  element.setPointerCapture(event.pointerId);
+  const draw = () => {
+    const layer = next && desk.layers.find((one) => one.key === key);
+    if (layer) {
+      move(layer, start, from, onCanvas(next, box), next);
+      redraw(layer);
+    }
+    next = null;
+  };
+  const step = (moved) => {
+    if (!begun) remember();
+    begun = true;
+    if (!next) requestAnimationFrame(draw);
+    next = moved;
+  };
+  const end = () => {
+    draw();
+    element.removeEventListener("pointermove", step);
+    element.removeEventListener("pointerup", end);
+    element.removeEventListener("pointercancel", end);
+    guide([]);
+    if (begun) change(() => {}); // kept, now that it is over
+  };
+  element.addEventListener("pointermove", step);
+  element.addEventListener("pointerup", end);
+  element.addEventListener("pointercancel", end);
+}
+
+function onPointer(event) {
+  if (event.button !== 0) return;
+  const board = $("board");
+  const index = layerAt(desk.layers, desk.canvas, onCanvas(event));
+  const key = desk.layers[index]?.key ?? null;
+  if (key !== desk.selected) change((now) => (now.selected = key));
+  board.focus({ preventScroll: true });
+  event.preventDefault();
+  if (key) follow(event, board, moveLayer);
+}
+
+function moveLayer(layer, start, from, to, event) {
+  layer.x = clamp(start.x + (to.x - from.x) / desk.canvas.width, -1, 2);
+  layer.y = clamp(start.y + (to.y - from.y) / desk.canvas.height, -1, 2);
+  const free = event.altKey || !desk.snap;
+  const others = desk.layers.filter((one) => one !== layer);
+  const rest = free ? { x: layer.x, y: layer.y, guides: [] } : snapped(layer, others, desk.canvas, SNAP_PX / k);
+  layer.x = rest.x;
+  layer.y = rest.y;
+  keepOnCanvas(layer);
+  guide(rest.guides);
+}
+
+/** A layer that nobody sees cannot be grasped again: a little of it stays on the canvas. */
+export function keepOnCanvas(layer) {
+  const box = bounds(layer, desk.canvas);
+  const least = 0.02 * Math.max(desk.canvas.width, desk.canvas.height);
+  const back = (low, high, side) => (high < least ? least - high : low > side - least ? side - least - low : 0);
+  layer.x = clamp(layer.x + back(box.x0, box.x1, desk.canvas.width) / desk.canvas.width, -1, 2);
+  layer.y = clamp(layer.y + back(box.y0, box.y1, desk.canvas.height) / desk.canvas.height, -1, 2);
+}
+
+function onHandle(event, kind) {
+  if (event.button !== 0 || !selected()) return;
+  event.preventDefault();
+  event.stopPropagation();
+  follow(event, event.currentTarget, (layer, start, from, to, next) => {
+    if (kind === "turn") layer.rotation_deg = turnedBy(start, desk.canvas, from, to, next.shiftKey ? TURN_STEP : 0);
+    else layer.scale = scaledBy(start, desk.canvas, from, to);
+  });
+}

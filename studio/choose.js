@@ -1,0 +1,216 @@
+// Choose: the pictures of this browser, one of them large; what is thought of it, and the ways out: files and commands.
+
+import * as api from "./api.js";
+import { asCurl, asShoot } from "./commands.js";
+import * as compare from "./compare.js";
+import { order, requestOf, reuse } from "./render.js";
+import { standing } from "./shots.js";
+import { entry as entryOf, forget, isLive, keep, results, shots, watch } from "./store.js";
+import { $, alertOf, h, icon, iconButton, keyed, openDialog, say, sorry } from "./widgets.js";
+import { ago, plural, titleOf, verdictWords } from "./words.js";
+
+let chosen = null; // the image's id
+let presets = [];
+let go = () => {};
+let tell = () => {};
+
+/** `toTab(name)`: go to a step. `said(text)`: a word for the status line. */
+export function open({ toTab, said }) {
+  [go, tell] = [toTab, said];
+  compare.open();
+  $("approve").addEventListener("click", () => review("approved"));
+  $("reject").addEventListener("click", () => review("rejected"));
+  $("more").addEventListener("click", moreLikeThis);
+  $("reuse").addEventListener("click", () => withChosen(({ entry }) => (reuse(entry), go("place"))));
+  $("download").addEventListener("click", download);
+  $("full-size").addEventListener("click", () => withChosen(({ image }) => fullSize(image)));
+  $("commands-open").addEventListener("click", () => withChosen(({ entry }) => commands(entry)));
+  $("preset").addEventListener("change", showPreset);
+  $("filter").addEventListener("change", sync);
+  for (const name of ["curl", "shoot"]) $(`copy-${name}`).addEventListener("click", () => copy(name));
+  document.addEventListener("keydown", onKey);
+  watch((what) => what === "shots" && sync());
+  sync();
+}
+
+/** The channels that a picture can be delivered to. */
+export function usePresets(rows) {
+  presets = rows;
+  const options = rows.map((row) => h("option", { value: row.name }, row.title));
+  $("preset").replaceChildren(h("option", { value: "" }, "PNG as it is"), ...options);
+  showPreset();
+}
+
+function showPreset() {
+  const preset = presets.find((row) => row.name === $("preset").value);
+  const size = preset ? `${preset.advised_longest_px} px advised` : "The finished file, every pixel as it was made.";
+  say($("preset-words"), preset ? [size, preset.formats.map((name) => name.toUpperCase()).join(" or "), preset.advice].filter(Boolean).join(". ") : size);
+}
+
+/** Show the picture of this number. */
+export function pick(number) {
+  const found = results().find(({ image }) => image.number === number);
+  if (found) chosen = found.image.id;
+  sync();
+}
+
+function sync() {
+  const all = results();
+  const wanted = $("filter").value;
+  const shown = all.filter(({ image }) => wanted === "all" || (image.review ?? "open") === wanted);
+  if (!all.some(({ image }) => image.id === chosen)) chosen = all[0]?.image.id ?? null;
+  $("choose-empty").hidden = all.length > 0;
+  $("choose-some").hidden = all.length === 0;
+  $("filter-none").hidden = shown.length > 0 || all.length === 0;
+  keyed($("results"), shown, ({ image }) => image.id, resultItem, showResult);
+  keyed($("history"), shots(), (entry) => entry.key, historyItem, showHistory);
+  withChosen(showChosen);
+}
+
+function withChosen(how) {
+  const found = results().find(({ image }) => image.id === chosen);
+  if (found) how(found);
+}
+
+function resultItem({ image, entry }) {
+  const { width, height } = entry.request.canvas;
+  const picture = h("img", { src: image.url, alt: `Result ${image.number}`, width, height, loading: "lazy", decoding: "async" });
+  const button = h("button", { className: "picture-open", "aria-label": `Show picture ${image.number}` }, String(image.number));
+  return h("li", { className: "picture", onclick: () => ((chosen = image.id), sync()) }, picture, button, h("span", { className: "badge", "aria-hidden": "true" }));
+}
+
+function showResult(item, { image }) {
+  item.children[1].setAttribute("aria-pressed", String(image.id === chosen));
+  item.classList.toggle("on", image.id === chosen);
+  const badge = item.lastChild;
+  if (badge.dataset.review === String(image.review)) return;
+  badge.dataset.review = String(image.review);
+  badge.replaceChildren(...(image.review ? [icon(image.review === "approved" ? "check" : "close")] : []));
+}
+
+function showChosen({ image, entry }) {
+  compare.compare(image, entry.desk);
+  say($("chosen-title"), `Picture ${image.number}`);
+  say($("chosen-prompt"), titleOf(entry.request));
+  say($("chosen-facts"), `${image.width} × ${image.height} · seed ${image.seed} · ${ago(entry.finished_at ?? entry.created_at)}`);
+  $("approve").setAttribute("aria-pressed", String(image.review === "approved"));
+  $("reject").setAttribute("aria-pressed", String(image.review === "rejected"));
+  const words = verdictWords(image.verdict);
+  const verdict = $("verdict");
+  verdict.dataset.level = image.verdict.level;
+  const good = "Checked: the product's pixels are the photo's own.";
+  const list = words.length ? words : [good];
+  if (verdict.dataset.words !== list.join("|")) {
+    verdict.dataset.words = list.join("|");
+    verdict.replaceChildren(icon(words.length ? "warn" : "check"), h("ul", {}, ...list.map((text) => h("li", {}, text))));
+  }
+}
+
+function change(image, how) {
+  const entry = shots().find((shot) => shot.images.some((one) => one.id === image.id));
+  if (entry) keep({ ...entry, images: entry.images.map((one) => (one.id === image.id ? { ...one, ...how } : one)) });
+}
+
+function review(wanted) {
+  withChosen(async ({ image }) => {
+    try {
+      const told = await api.review(image.id, image.review === wanted ? null : wanted);
+      change(image, { review: told.review });
+      tell(told.review ? `Picture ${image.number} is ${told.review}.` : `Picture ${image.number} is open again.`);
+    } catch (problem) {
+      trouble(problem, image);
+    }
+  });
+}
+
+function trouble(problem, image) {
+  if (problem.code === "not_found") {
+    alertOf(`Picture ${image.number} is gone from the server.`, "It was deleted elsewhere. More like this paints it anew from the same request.", { key: "choose" });
+  } else if (problem.code === "preset_unmet") {
+    alertOf("This channel would refuse the picture.", problem.detail, { key: "choose" });
+  } else sorry(problem, { key: "choose" });
+}
+
+/** The same layout and brief, with the seeds that follow those of this shot's family. */
+function moreLikeThis() {
+  withChosen(async ({ entry }) => {
+    const alike = (shot) => JSON.stringify({ ...shot.request, seed: 0 }) === JSON.stringify({ ...entry.request, seed: 0 });
+    const family = shots().filter(alike);
+    const last = Math.max(...family.map((shot) => shot.request.seed + shot.request.images));
+    const seed = last % 2 ** 31;
+    const made = { ...entry.desk, brief: { ...entry.desk.brief, seed } };
+    if (await order({ ...requestOf(made), seed }, made)) {
+      tell(`${plural(entry.request.images, "more picture")} like this on the way.`);
+      go("render");
+    }
+  });
+}
+
+function download() {
+  withChosen(async ({ image }) => {
+    $("download").disabled = true;
+    try {
+      const { blob, name, notes } = await api.delivered(image, $("preset").value);
+      const url = URL.createObjectURL(blob);
+      const link = h("a", { href: url, download: name });
+      document.body.append(link);
+      link.click();
+      link.remove();
+      setTimeout(() => URL.revokeObjectURL(url), 60000);
+      say($("preset-words"), notes ? `Saved as ${name}. ${notes}` : `Saved as ${name}.`);
+    } catch (problem) {
+      trouble(problem, image);
+    } finally {
+      $("download").disabled = false;
+    }
+  });
+}
+
+function fullSize(image) {
+  $("full-picture").src = image.url;
+  $("full-picture").alt = `Picture ${image.number}, full size`;
+  openDialog($("full"));
+}
+
+function commands(entry) {
+  $("command-curl").value = asCurl(entry.request, location.origin, api.withKeys());
+  $("command-shoot").value = asShoot(entry.request, entry.source, location.origin);
+  $("shoot-note").hidden = entry.request.layers.length === 1;
+  openDialog($("commands"));
+}
+
+async function copy(name) {
+  const text = $(`command-${name}`);
+  text.select();
+  try {
+    await navigator.clipboard.writeText(text.value);
+  } catch {
+    document.execCommand("copy"); // without a secure origin there is no clipboard API
+  }
+  tell("Copied.");
+  say($("copied"), `Copied the ${name === "curl" ? "curl" : "packshot shoot"} command.`);
+}
+
+function historyItem(entry) {
+  const again = h("button", { className: "small", onclick: () => (reuse(entryOf(entry.key)), go("place")) }, "Use again");
+  const copyAs = h("button", { className: "small", onclick: () => commands(entryOf(entry.key)) }, "Commands");
+  const away = iconButton("close", "Take off this list", () => forget(entry.key), "small ghost icon-only");
+  return h("li", {}, h("div", {}, h("strong", {}), h("span", { className: "quiet" })), again, copyAs, away);
+}
+
+function showHistory(item, entry) {
+  const [title, facts] = item.firstChild.children;
+  say(title, titleOf(entry.request));
+  say(facts, `${standing(entry)} · ${ago(entry.created_at)}`);
+  item.lastChild.hidden = isLive(entry);
+}
+
+function onKey(event) {
+  if ($("panel-choose").hidden || event.target.closest("input, textarea, select, dialog") || event.ctrlKey || event.metaKey) return;
+  const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (!step || event.target.closest("[role=tablist]")) return;
+  const all = results();
+  const at = all.findIndex(({ image }) => image.id === chosen);
+  const next = all[at + step];
+  if (next) ((chosen = next.image.id), sync());
+}

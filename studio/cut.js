@@ -1,0 +1,349 @@
+// Cut: photos in, products out. Each stroke (a click, a box, "automatic") asks for the product anew; the photo is encoded once.
+
+import * as api from "./api.js";
+import { BASELINE, layerSize } from "./geometry.js";
+import { drawShape, maskShape } from "./mask.js";
+import * as pointing from "./pointing.js";
+import { change, desk, randomId, watch } from "./store.js";
+import { $, alertOf, dismiss, h, iconButton, keyed, say, sorry } from "./widgets.js";
+import { plain } from "./words.js";
+import { Zoom } from "./zoom.js";
+
+const OTHERS_AFTER_MS = 150; // the first candidate is fetched before the others
+const KEPT_SHAPES = 24;
+const USUAL_WIDTH_PX = 900; // of a photo on the screen, where it is drawn before it is seen
+const MAX_BYTES = 32 * 2 ** 20;
+
+let zoom;
+let label = 1; // what a plain click means
+let asking = null; // the AbortController of the click under way
+let drawn = ""; // the mask that the overlay shows
+let uploads = 0;
+let tell = () => {};
+const answers = new Map(); // photo + strokes -> masks, so that undo is at once
+const shapes = new Map(); // mask id -> a promise of its shape
+
+const photo = () => desk.photos.find((one) => one.id === desk.photo) ?? null;
+const cutOf = (id) => desk.cuts[id] ?? { strokes: [], masks: [], chosen: 0 };
+
+/** `said(text)`: a word for the status line. */
+export function open(said) {
+  tell = said;
+  zoom = new Zoom($("photo-room"), $("photo"), marks);
+  pointing.open(zoom, {
+    photo,
+    click: (at, turned) => add({ kind: "point", x: Math.floor(at.x), y: Math.floor(at.y), label: turned ? 1 - label : label }),
+    box: (box) => add({ kind: "box", box }),
+    undo,
+    candidate: (number) => $("candidate-list").children[number - 1]?.click(),
+    said,
+  });
+  $("photo-image").addEventListener("load", () => (($("photo").hidden = false), zoom.lay()));
+  $("photo-image").addEventListener("error", () => photo() && lookFor(photo()));
+  $("add-photos").addEventListener("change", (event) => {
+    addFiles([...event.target.files]);
+    event.target.value = "";
+  });
+  $("choose-files").addEventListener("click", () => $("add-photos").click());
+  $("zoom-in").addEventListener("click", zoom.larger);
+  $("zoom-out").addEventListener("click", zoom.smaller);
+  $("zoom-fit").addEventListener("click", zoom.whole);
+  $("mark-product").addEventListener("click", () => mean(1));
+  $("mark-background").addEventListener("click", () => mean(0));
+  $("automatic").addEventListener("click", () => setStrokes([{ kind: "auto" }]));
+  $("cut-undo").addEventListener("click", undo);
+  $("cut-clear").addEventListener("click", () => setStrokes([]));
+  $("add-to-canvas").addEventListener("click", addToCanvas);
+  watch((what) => what === "desk" && sync());
+  sync();
+}
+
+function mean(meaning) {
+  label = meaning;
+  $("mark-product").setAttribute("aria-pressed", String(label === 1));
+  $("mark-background").setAttribute("aria-pressed", String(label === 0));
+}
+
+/** Upload files, one after another; each becomes a photo on the strip. */
+export async function addFiles(files) {
+  for (const file of files) {
+    uploads += 1;
+    sync();
+    try {
+      const added = await api.upload(file);
+      dismiss(file.name);
+      change((now) => {
+        if (!now.photos.some((one) => one.id === added.id)) {
+          now.photos.push({ id: added.id, name: file.name || "Pasted photo", width: added.width, height: added.height });
+        }
+        now.photo = added.id;
+      });
+      tell(`${file.name || "The photo"} is on the table. Click the product.`);
+    } catch (problem) {
+      if (!problem.code) throw problem;
+      const tooLarge = problem.code === "offline" && file.size > MAX_BYTES; // servers hang up on such a body
+      const { title, remedy } = plain(tooLarge ? { ...problem, code: "body_too_large" } : problem);
+      const passing = !tooLarge && (problem.code === "offline" || problem.code === "not_ready" || problem.code === "busy");
+      const action = passing ? { label: "Try again", run: () => addFiles([file]) } : null;
+      alertOf(`${file.name || "The pasted picture"}: ${title.charAt(0).toLowerCase()}${title.slice(1)}`, remedy, { key: file.name, action });
+    } finally {
+      uploads -= 1;
+      sync();
+    }
+  }
+}
+
+function sync() {
+  const open = photo();
+  $("cut-empty").hidden = open !== null || uploads > 0;
+  $("photo-room").hidden = open === null;
+  $("cut-loading").hidden = !(uploads > 0 && open === null);
+  $("strip").hidden = desk.photos.length === 0 && uploads === 0;
+  keyed($("strip-photos"), desk.photos, (one) => one.id, stripItem, (item, one) => {
+    item.firstChild.setAttribute("aria-pressed", String(one.id === desk.photo));
+  });
+  $("strip-busy").hidden = uploads === 0;
+  const image = $("photo-image");
+  if (open && image.dataset.id !== open.id) {
+    image.dataset.id = open.id;
+    $("photo").hidden = true;
+    image.src = api.photoUrl(open.id);
+    pointing.reset();
+    zoom.open(open);
+  }
+  if (!open) delete image.dataset.id;
+  controls();
+  overlay();
+}
+
+function stripItem(one) {
+  const show = () => change((now) => (now.photo = one.id));
+  const remove = iconButton("close", `Remove ${one.name}`, () => removePhoto(one), "strip-remove");
+  return h(
+    "li",
+    {},
+    h("button", { className: "strip-photo", title: one.name, "aria-label": one.name, onclick: show }, h("img", { src: api.photoUrl(one.id), alt: "", loading: "lazy", decoding: "async" })),
+    remove,
+  );
+}
+
+/** Off this page's table; the server keeps it, and layers of it stay. */
+function removePhoto(one) {
+  change((now) => {
+    now.photos = now.photos.filter((other) => other.id !== one.id);
+    if (now.photo === one.id) now.photo = now.photos.at(-1)?.id ?? null;
+  });
+}
+
+function controls() {
+  const open = photo();
+  const cut = open ? cutOf(open.id) : { strokes: [], masks: [], chosen: 0 };
+  const busy = asking !== null;
+  $("cut-undo").disabled = cut.strokes.length === 0;
+  $("cut-clear").disabled = cut.strokes.length === 0;
+  $("automatic").disabled = !open;
+  $("add-to-canvas").disabled = busy || cut.masks.length === 0;
+  $("photo").setAttribute("aria-busy", String(busy));
+  $("cut-hint").hidden = !open || cut.strokes.length > 0;
+  $("candidates").hidden = cut.masks.length < 2;
+  keyed($("candidate-list"), cut.masks, (mask) => mask.id, candidate, (button, mask) => {
+    button.setAttribute("aria-pressed", String(cut.masks[cut.chosen] === mask));
+  });
+  marks();
+}
+
+function candidate(mask) {
+  const number = cutOf(desk.photo).masks.indexOf(mask) + 1;
+  const thumb = h("canvas", { "aria-hidden": "true" });
+  setTimeout(async () => {
+    const shape = await shapeOf(mask.id).catch(() => null);
+    if (shape) drawThumb(thumb, shape);
+  }, number === 1 ? 0 : OTHERS_AFTER_MS);
+  const take = () => change((now) => (now.cuts[now.photo].chosen = now.cuts[now.photo].masks.findIndex((one) => one.id === mask.id)));
+  const sure = `${Math.round(mask.score * 100)} %`;
+  return h("button", { className: "candidate", "aria-label": `Candidate ${number}, ${sure} sure`, onclick: take }, thumb, h("span", {}, sure));
+}
+
+function drawThumb(thumb, shape) {
+  const factor = 72 / Math.max(shape.width, shape.height);
+  Object.assign(thumb, { width: shape.width * factor * devicePixelRatio, height: shape.height * factor * devicePixelRatio });
+  thumb.getContext("2d").drawImage(shape, 0, 0, thumb.width, thumb.height);
+}
+
+/** A mask's shape, fetched once. */
+function shapeOf(id) {
+  if (!shapes.has(id)) {
+    const shape = maskShape(id);
+    shapes.set(id, shape);
+    shape.catch(() => shapes.delete(id));
+    if (shapes.size > KEPT_SHAPES) shapes.delete(shapes.keys().next().value);
+  }
+  return shapes.get(id);
+}
+
+async function overlay() {
+  const open = photo();
+  const cut = open && cutOf(open.id);
+  const mask = cut?.masks[cut.chosen];
+  const target = $("photo-mask");
+  if (!mask) {
+    drawn = "";
+    target.hidden = true;
+    return;
+  }
+  if (drawn === mask.id) return;
+  drawn = mask.id;
+  try {
+    const shape = await shapeOf(mask.id);
+    if (drawn !== mask.id) return;
+    drawShape(target, shape, $("photo").clientWidth || USUAL_WIDTH_PX, getComputedStyle(document.body).getPropertyValue("--line"));
+    target.hidden = false;
+  } catch (problem) {
+    if (drawn === mask.id) drawn = "";
+    target.hidden = true;
+    if (problem.code === "not_found") forgetMasks(open.id);
+    else sorry(problem);
+  }
+}
+
+/** The masks of a photo were deleted elsewhere, or ran out: ask for them again. */
+function forgetMasks(id) {
+  for (const key of [...answers.keys()]) if (key.startsWith(id)) answers.delete(key);
+  const { strokes } = cutOf(id);
+  change((now) => (now.cuts[id] = { strokes: [], masks: [], chosen: 0 }));
+  if (id === desk.photo && strokes.length) setStrokes(strokes);
+}
+
+/** A photo that does not show: a session that ran out asks for the key, and then it does. */
+async function lookFor(one) {
+  const image = $("photo-image");
+  try {
+    await api.call("GET", api.photoUrl(one.id));
+    if (image.dataset.again === one.id) return goneFromServer(one);
+    image.dataset.again = one.id;
+    image.src = api.photoUrl(one.id);
+  } catch (problem) {
+    if (problem.code === "not_found") goneFromServer(one);
+    else sorry(problem, { action: tryAgain });
+  }
+}
+
+const tryAgain = { label: "Try again", run: () => (delete $("photo-image").dataset.id, sync()) };
+
+function goneFromServer(one) {
+  alertOf(`${one.name} is gone from the server.`, "It was deleted elsewhere. Take it off the table and add it anew; products of it that are placed stay.", { key: one.id, action: tryAgain });
+}
+
+function undo() {
+  const open = photo();
+  if (open) setStrokes(cutOf(open.id).strokes.slice(0, -1));
+}
+
+/** What the strokes say, as the API takes it. */
+export function promptsOf(strokes) {
+  const points = strokes.filter((stroke) => stroke.kind === "point").map(({ x, y, label: meaning }) => ({ x, y, label: meaning }));
+  return { points, boxes: strokes.filter((stroke) => stroke.kind === "box").map((stroke) => stroke.box) };
+}
+
+async function setStrokes(strokes) {
+  const open = photo();
+  if (!open) return;
+  const before = cutOf(open.id).strokes;
+  asking?.abort();
+  asking = null;
+  const key = open.id + JSON.stringify(strokes);
+  const known = strokes.length ? answers.get(key) : [];
+  change((now) => (now.cuts[open.id] = { strokes, masks: known ?? cutOf(open.id).masks, chosen: known ? 0 : cutOf(open.id).chosen }));
+  if (known) return;
+  const mine = (asking = new AbortController());
+  controls();
+  try {
+    const masks = await api.masks(open.id, promptsOf(strokes), mine.signal);
+    if (masks.length) shapeOf(masks[0].id).catch(() => {}); // on its way while the page is brought up to date
+    answers.set(key, masks);
+    if (asking !== mine) return;
+    asking = null;
+    change((now) => (now.cuts[open.id] = { strokes, masks, chosen: 0 }));
+    if (!masks.length) alertOf("Nothing was found there.", "Click on the product itself, or draw a box around it.");
+    else tell(`Product found: ${Math.round((100 * masks[0].area) / (open.width * open.height))} % of the photo.`);
+  } catch (problem) {
+    if (problem.name === "AbortError") return;
+    if (asking === mine) {
+      asking = null;
+      change((now) => (now.cuts[open.id] = { ...cutOf(open.id), strokes: before }));
+    }
+    if (problem.code === "not_found") goneFromServer(open);
+    else sorry(problem);
+  }
+}
+
+const add = (stroke) => setStrokes([...cutOf(desk.photo).strokes.filter((one) => one.kind !== "auto"), stroke]);
+
+/** Draw the strokes, and the zoom's figure. */
+function marks() {
+  const open = photo();
+  if (!open) return;
+  const strokes = cutOf(open.id).strokes.filter((stroke) => stroke.kind !== "auto");
+  keyed($("photo-marks"), strokes, (stroke) => JSON.stringify(stroke), (stroke) => {
+    if (stroke.kind === "box") {
+      const box = h("span", { className: "mark-box" });
+      pointing.placeBox(box, stroke.box, open);
+      return box;
+    }
+    const dot = h("span", { className: stroke.label ? "mark product" : "mark background" });
+    Object.assign(dot.style, { left: `${(100 * (stroke.x + 0.5)) / open.width}%`, top: `${(100 * (stroke.y + 0.5)) / open.height}%` });
+    return dot;
+  });
+  say($("zoom-fit"), zoom ? `${Math.round(zoom.view.zoom * 100)} %` : "100 %");
+}
+
+async function addToCanvas() {
+  const open = photo();
+  const cut = cutOf(open.id);
+  const mask = cut.masks[cut.chosen];
+  $("add-to-canvas").disabled = true;
+  try {
+    const { bitmap, width, height } = await api.bitmap(api.cutoutUrl(mask.id), 64);
+    bitmap.close();
+    placeLayer({ open, cut, mask, size: { width, height } });
+  } catch (problem) {
+    if (problem.code === "not_found") forgetMasks(open.id);
+    else sorry(problem);
+  } finally {
+    controls();
+  }
+}
+
+function placeLayer({ open, cut, mask, size }) {
+  const { points, boxes } = promptsOf(cut.strokes);
+  change(
+    (now) => {
+      const layer = {
+        key: randomId(),
+        mask_id: mask.id,
+        photo_id: open.id,
+        name: open.name.replace(/\.[a-z0-9]+$/i, ""),
+        photo: { name: open.name, width: open.width, height: open.height },
+        bbox: mask.bbox,
+        cutout: size,
+        points,
+        boxes,
+        candidate: cut.chosen,
+        x: 0.5,
+        y: 0.5,
+        scale: 0.6,
+        rotation_deg: 0,
+        flip: false,
+      };
+      const shift = [0, 0.16, -0.16, 0.08, -0.08][now.layers.length % 5]; // beside the one before, not on top of it
+      const { height } = layerSize(layer, now.canvas);
+      layer.x += shift;
+      layer.y = Math.max(0.5, BASELINE - height / 2 / now.canvas.height);
+      now.layers.push(layer);
+      now.selected = layer.key;
+    },
+    { layout: true },
+  );
+  const count = desk.layers.length;
+  tell(`${open.name} is on the canvas${count > 1 ? ` (${count} layers)` : ""}. Go on to Place, or cut another.`);
+}

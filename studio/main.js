@@ -1,0 +1,248 @@
+// The studio page: four steps over one desk. Starts the parts and joins them.
+
+import * as api from "./api.js";
+import * as cut from "./cut.js";
+import * as place from "./place.js";
+import * as render from "./render.js";
+import * as shots from "./shots.js";
+import * as store from "./store.js";
+import { $, alertOf, alerted, dismiss, icon, openDialog, say, settled, sorry, wireDialogs } from "./widgets.js";
+import { plain } from "./words.js";
+
+const STEPS = ["cut", "place", "render", "choose"];
+const TRY_AGAIN_MS = 2000;
+const SPEAK_EVERY_MS = 400;
+
+let word = "";
+let presets = [];
+let choosing = null;
+
+/** The step Choose, fetched once there is, or soon will be, a picture to choose. */
+function choose() {
+  choosing ??= import("./choose.js").then((step) => {
+    step.open({ toTab: go, said });
+    step.usePresets(presets);
+    return step;
+  });
+  return choosing;
+}
+
+function step() {
+  const wanted = location.hash.slice(1);
+  return STEPS.includes(wanted) ? wanted : "cut";
+}
+
+/** Go to a step; the browser's back button leads back. */
+function go(name) {
+  if (name !== step()) history.pushState(null, "", `#${name}`);
+  showStep();
+}
+
+function showStep() {
+  const now = step();
+  for (const name of STEPS) {
+    const tab = $(`tab-${name}`);
+    tab.setAttribute("aria-selected", String(name === now));
+    tab.tabIndex = name === now ? 0 : -1;
+    $(`panel-${name}`).hidden = name !== now;
+  }
+  if (now === "choose") choose();
+  document.title = `${$(`tab-${now}`).firstElementChild.textContent} · Packshot studio`;
+}
+
+function wireTabs() {
+  for (const name of STEPS) $(`tab-${name}`).addEventListener("click", () => go(name));
+  $("tabs").addEventListener("keydown", (event) => {
+    const at = STEPS.indexOf(step());
+    const to = { ArrowRight: (at + 1) % 4, ArrowLeft: (at + 3) % 4, Home: 0, End: 3 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    go(STEPS[to]);
+    $(`tab-${STEPS[to]}`).focus();
+  });
+  addEventListener("popstate", showStep);
+  addEventListener("hashchange", showStep);
+  showStep();
+}
+
+function wireFiles() {
+  let depth = 0;
+  const files = (data) => [...(data?.files ?? [])];
+  const carries = (event) => event.dataTransfer?.types.includes("Files");
+  const over = (is) => ($("drop").hidden = !is);
+  addEventListener("dragenter", (event) => carries(event) && over(++depth > 0));
+  addEventListener("dragleave", (event) => carries(event) && over(--depth > 0));
+  addEventListener("dragover", (event) => carries(event) && event.preventDefault());
+  addEventListener("drop", (event) => {
+    if (!carries(event)) return;
+    event.preventDefault();
+    over((depth = 0) > 0);
+    go("cut");
+    cut.addFiles(files(event.dataTransfer));
+  });
+  addEventListener("paste", (event) => {
+    const pasted = files(event.clipboardData);
+    if (!pasted.length) return;
+    event.preventDefault();
+    go("cut");
+    cut.addFiles(pasted);
+  });
+}
+
+function wireKeys() {
+  addEventListener("keydown", (event) => {
+    if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z" || event.target.closest("input, textarea")) return;
+    const button = { cut: "cut-undo", place: "place-undo" }[step()];
+    if (!button) return;
+    event.preventDefault();
+    $(button).click();
+  });
+}
+
+function wireTheme() {
+  const names = ["auto", "light", "dark"];
+  const kept = () => {
+    try {
+      return localStorage.getItem("packshot.theme") ?? "auto";
+    } catch {
+      return "auto";
+    }
+  };
+  const apply = (name) => {
+    document.documentElement.dataset.theme = name;
+    $("theme").setAttribute("aria-label", `Colours: ${name === "auto" ? "as the system" : name}`);
+    $("theme").title = $("theme").getAttribute("aria-label");
+  };
+  $("theme").addEventListener("click", () => {
+    const next = names[(names.indexOf(document.documentElement.dataset.theme) + 1) % 3];
+    try {
+      localStorage.setItem("packshot.theme", next);
+    } catch {
+      // nothing is kept here; it holds until the page is closed
+    }
+    apply(next);
+  });
+  apply(names.includes(kept()) ? kept() : "auto");
+}
+
+/** The status line: how the shots stand, else the last word. */
+const speak = (() => {
+  let last = 0;
+  let timer = 0;
+  const now = () => {
+    last = Date.now();
+    timer = 0;
+    say($("status-words"), statusText());
+  };
+  return () => {
+    if (timer) return;
+    timer = setTimeout(now, Math.max(0, SPEAK_EVERY_MS - (Date.now() - last)));
+  };
+})();
+
+function statusText() {
+  const live = store.shots().filter(store.isLive).reverse(); // the oldest is the one that is under way
+  const first = live.find((entry) => entry.status === "running") ?? live[0];
+  $("status").dataset.state = first ? first.status : "idle";
+  if (!first) return word;
+  const others = live.length > 1 ? `, ${live.length - 1} more after it` : "";
+  return `${shots.standing(first)}${others}`;
+}
+
+const forgetWord = settled(9000, () => {
+  word = "";
+  speak();
+});
+
+function said(text) {
+  word = text;
+  speak();
+  forgetWord();
+}
+
+function ended(entry) {
+  const { title } = plain(entry.error ?? { code: "internal" });
+  said(entry.status === "failed" ? `A shot failed. ${title}` : `${shots.standing(entry)}.`);
+}
+
+function line(isUp) {
+  if (isUp) return dismiss("line");
+  if (alerted("line")) return;
+  alertOf("The line to the studio is down.", "What you asked for goes on over there, and what you made is kept here. Trying again…", { key: "line" });
+}
+
+function wireSignIn() {
+  const dialog = $("sign-in");
+  dialog.addEventListener("cancel", (event) => event.preventDefault());
+  api.onUnauthorized(
+    () =>
+      new Promise((resolve) => {
+        $("key").value = "";
+        say($("key-problem"), "");
+        if (!dialog.open) openDialog(dialog);
+        const submit = async (event) => {
+          event.preventDefault();
+          try {
+            await api.openSession($("key").value.trim());
+          } catch (problem) {
+            if (!problem.code) throw problem;
+            const wrong = problem.code === "unauthorized" || problem.code === "invalid_request";
+            const { title, remedy } = plain(problem);
+            say($("key-problem"), wrong ? "This key is not valid, or was revoked. Ask whoever runs the studio for a new one." : `${title} ${remedy}`);
+            return;
+          }
+          $("sign-in-form").removeEventListener("submit", submit);
+          $("key").value = "";
+          dialog.close();
+          resolve();
+          for (const image of document.images) if (image.complete && !image.naturalWidth && image.src) image.src = image.src;
+        };
+        $("sign-in-form").addEventListener("submit", submit);
+      }),
+  );
+}
+
+/** What the server serves; asked again until it answers. */
+async function learn() {
+  try {
+    const [engines, channels] = await Promise.all([api.engines(), api.presets()]);
+    presets = channels;
+    render.useEngines(engines);
+    place.listSizes(presets);
+    choosing?.then((step) => step.usePresets(presets));
+    dismiss("start");
+  } catch (problem) {
+    if (!alerted("start")) sorry(problem, { key: "start" });
+    setTimeout(learn, TRY_AGAIN_MS);
+    return;
+  }
+  shots.open({ end: ended, line });
+}
+
+function badges() {
+  const count = (name, number) => say($(`count-${name}`), number ? String(number) : "");
+  count("place", store.desk.layers.length);
+  count("render", store.shots().filter(store.isLive).length);
+  count("choose", store.results().length);
+}
+
+for (const holder of document.querySelectorAll("[data-icon]")) holder.prepend(icon(holder.dataset.icon));
+store.open(() => alertOf("This browser keeps no more.", "Its storage is full or switched off: what you make now is gone when the page closes. Download what you need."));
+wireTheme();
+wireSignIn();
+wireDialogs();
+cut.open(said);
+place.open(said);
+render.open({ toTab: go, said, choose: async (number) => ((await choose()).pick(number), go("choose")) });
+store.watch((what) => {
+  badges();
+  speak();
+  if (what === "shots") choose();
+});
+badges();
+wireTabs();
+wireFiles();
+wireKeys();
+document.body.dataset.ready = "true";
+if (store.shots().length) choose();
+learn();

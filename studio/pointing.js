@@ -1,0 +1,146 @@
+// Gestures on the photo. Pointer: a click marks, a pull draws a box, the middle button or two fingers move the photo.
+// Keyboard: a crosshair that clicks, and sets the two corners of a box.
+
+import { boxOf, clamp } from "./geometry.js";
+import { $ } from "./widgets.js";
+
+const DRAG_PX = 5; // shorter pulls are clicks
+const KEY_STEP = 0.02; // of the photo's width, a press of an arrow
+
+let zoom;
+let tell; // {photo, click, box, undo, candidate, said}
+let cross = null; // {x, y} of the crosshair, photo pixels
+let corner = null; // the first corner of a box that the keyboard draws
+let pinched = false; // two fingers were down: neither is a click
+const fingers = new Map(); // pointer id -> its last event
+
+/**
+ * Listen. `listeners`: photo() gives the photo or null; click(at, turned) with `turned` for Alt or Shift; box([x0, y0, x1, y1]);
+ * undo(); candidate(number); said(text).
+ */
+export function open(onZoom, listeners) {
+  [zoom, tell] = [onZoom, listeners];
+  const surface = $("photo");
+  surface.addEventListener("pointerdown", onPointer);
+  surface.addEventListener("keydown", onKey);
+  surface.addEventListener("blur", reset);
+  surface.addEventListener("focus", () => {
+    const photo = tell.photo();
+    if (photo && surface.matches(":focus-visible")) aim({ x: photo.width / 2, y: photo.height / 2 });
+  });
+  surface.addEventListener("contextmenu", (event) => event.preventDefault());
+}
+
+/** Neither crosshair nor box under way. */
+export function reset() {
+  corner = null;
+  aim(null);
+  band(null);
+}
+
+function aim(at) {
+  cross = at;
+  $("photo-cross").hidden = !cross;
+  if (!cross) return;
+  const { width, height } = tell.photo();
+  Object.assign($("photo-cross").style, { left: `${(100 * cross.x) / width}%`, top: `${(100 * cross.y) / height}%` });
+}
+
+/** Lay an element over a box of the photo, at every zoom. */
+export function placeBox(element, [x0, y0, x1, y1], { width, height }) {
+  Object.assign(element.style, {
+    left: `${(100 * x0) / width}%`,
+    top: `${(100 * y0) / height}%`,
+    width: `${(100 * (x1 - x0)) / width}%`,
+    height: `${(100 * (y1 - y0)) / height}%`,
+  });
+}
+
+/** Show the box under way, in photo pixels; null hides it. */
+function band(box) {
+  $("photo-band").hidden = !box;
+  if (box) placeBox($("photo-band"), box, tell.photo());
+}
+
+const far = (start, event) => Math.hypot(event.clientX - start.x, event.clientY - start.y) > DRAG_PX;
+
+function onPointer(event) {
+  if (event.button === 2) return;
+  const surface = $("photo");
+  event.preventDefault();
+  surface.focus({ preventScroll: true });
+  aim(null);
+  fingers.set(event.pointerId, event);
+  surface.setPointerCapture(event.pointerId);
+  const start = { x: event.clientX, y: event.clientY };
+  const from = zoom.at(event);
+  const panning = event.button === 1;
+  pinched = fingers.size > 1;
+  let last = event;
+
+  const move = (next) => {
+    const before = [...fingers.values()];
+    fingers.set(next.pointerId, next);
+    if (fingers.size === 2) {
+      band(null);
+      pinch(before, [...fingers.values()]);
+    } else if (panning) zoom.pan(next.clientX - last.clientX, next.clientY - last.clientY);
+    else if (!pinched && far(start, next)) band(boxOf(from, zoom.at(next), tell.photo()));
+    last = next;
+  };
+  const end = (next) => {
+    fingers.delete(next.pointerId);
+    for (const name of ["pointerup", "pointercancel"]) surface.removeEventListener(name, end);
+    surface.removeEventListener("pointermove", move);
+    band(null);
+    if (next.type === "pointercancel" || panning || pinched || !tell.photo()) return;
+    if (far(start, next)) tell.box(boxOf(from, zoom.at(next), tell.photo()));
+    else tell.click(from, event.altKey || event.shiftKey);
+  };
+  surface.addEventListener("pointermove", move);
+  for (const name of ["pointerup", "pointercancel"]) surface.addEventListener(name, end);
+}
+
+function pinch(before, after) {
+  const room = $("photo-room").getBoundingClientRect();
+  const spread = ([a, b]) => Math.max(1, Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY));
+  const middle = ([a, b]) => ({ x: (a.clientX + b.clientX) / 2 - room.left, y: (a.clientY + b.clientY) / 2 - room.top });
+  const [was, is] = [middle(before), middle(after)];
+  zoom.pan(is.x - was.x, is.y - was.y);
+  zoom.by(spread(after) / spread(before), is);
+}
+
+function onKey(event) {
+  const photo = tell.photo();
+  if (!photo || event.ctrlKey || event.metaKey) return;
+  const step = KEY_STEP * photo.width * (event.shiftKey ? 4 : 1);
+  const arrow = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] }[event.key];
+  const at = cross ?? { x: photo.width / 2, y: photo.height / 2 };
+  if (arrow) {
+    aim({ x: clamp(at.x + arrow[0], 0, photo.width - 1), y: clamp(at.y + arrow[1], 0, photo.height - 1) });
+    if (corner) band(boxOf(corner, cross, photo));
+    zoom.reveal(cross);
+  } else if (event.key === "Enter" || event.key === " ") tell.click(at, event.altKey || event.shiftKey);
+  else if (event.key.toLowerCase() === "b") setCorner(at, photo);
+  else if (event.key === "Escape") (corner = null), band(null);
+  else if (event.key === "Backspace") tell.undo();
+  else if (event.key === "+" || event.key === "=") zoom.larger();
+  else if (event.key === "-") zoom.smaller();
+  else if (event.key === "0") zoom.whole();
+  else if (/^[1-9]$/.test(event.key)) tell.candidate(Number(event.key));
+  else return;
+  if (!cross) aim(at);
+  event.preventDefault();
+}
+
+function setCorner(at, photo) {
+  if (!corner) {
+    corner = at;
+    tell.said("One corner of the box is set; move to the other and press B again.");
+    return;
+  }
+  const box = boxOf(corner, at, photo);
+  corner = null;
+  band(null);
+  tell.box(box);
+}

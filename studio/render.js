@@ -1,0 +1,224 @@
+// Render: the brief, and the shots as they come.
+
+import { askAgain } from "./previews.js";
+import * as shots from "./shots.js";
+import { NEGATIVE, GROUPS, chosenOf, toggled } from "./scenes.js";
+import { change, desk, isLive, randomSeed, shots as entries, watch } from "./store.js";
+import { $, alertOf, dismiss, h, keyed, onNumber, say, show, sorry } from "./widgets.js";
+import { ago, plain, titleOf } from "./words.js";
+
+const SHOWN = 8; // shots on the list, besides those that run
+const NUMBERS = ["images", "seed", "steps", "guidance_scale", "control_scale"];
+const field = (name) => $(`brief-${name}`);
+
+let engines = [];
+let go = () => {};
+let pick = () => {};
+let tell = () => {};
+
+/** `toTab(name)`: go to a step. `choose(number)`: show a picture under Choose. `said(text)`: a word for the status line. */
+export function open({ toTab, choose, said }) {
+  [go, pick, tell] = [toTab, choose, said];
+  for (const name of ["prompt", "negative_prompt"]) {
+    field(name).addEventListener("input", () => change((now) => (now.brief[name] = field(name).value)));
+  }
+  for (const name of NUMBERS) {
+    onNumber(field(name), (value) => {
+      const whole = name === "images" || name === "seed" || name === "steps";
+      change((now) => {
+        now.brief[name] = whole ? Math.round(value) : value;
+        if (name === "seed") now.brief.locked = true; // who types a seed wants that one
+      });
+    });
+  }
+  $("seed-lock").addEventListener("click", () => change((now) => (now.brief.locked = !now.brief.locked)));
+  $("seed-roll").addEventListener("click", () => change((now) => Object.assign(now.brief, { seed: randomSeed(), locked: false })));
+  $("shadow").addEventListener("change", (event) => change((now) => (now.brief.shadow = event.target.checked ? "contact" : "none")));
+  $("engine").addEventListener("change", (event) => change((now) => Object.assign(now.brief, { engine: event.target.value, steps: null, guidance_scale: null, control_scale: null })));
+  $("negative-usual").addEventListener("click", () => change((now) => (now.brief.negative_prompt = NEGATIVE)));
+  $("brief").addEventListener("submit", (event) => (event.preventDefault(), generate()));
+  $("scenes").append(...GROUPS.map(group));
+  watch((what) => (what === "desk" ? showBrief() : showShots()));
+  showBrief();
+  showShots();
+}
+
+/** What the server paints with: defaults and limits of the fields. */
+export function useEngines(rows) {
+  engines = rows;
+  if (desk.brief.engine && !engines.some((row) => row.name === desk.brief.engine)) change((now) => (now.brief.engine = null));
+  $("engine").replaceChildren(...rows.map((row) => h("option", { value: row.name }, row.title ?? row.name)));
+  $("engine-row").hidden = rows.length < 2;
+  showBrief();
+}
+
+const engine = () => engines.find((row) => row.name === desk.brief.engine) ?? engines[0] ?? null;
+
+function group(one) {
+  const chip = ([name, phrase]) => {
+    const button = h("button", { className: "chip", title: phrase, onclick: () => change((now) => (now.brief.prompt = toggled(now.brief.prompt, one, phrase))) }, name);
+    button.dataset.phrase = phrase;
+    return button;
+  };
+  return h("div", { className: "chips", role: "group", "aria-label": one.name }, h("span", { className: "chips-name", "aria-hidden": "true" }, one.name), ...one.scenes.map(chip));
+}
+
+function showBrief() {
+  const { brief } = desk;
+  const now = engine();
+  for (const name of ["prompt", "negative_prompt", "images", "seed"]) show(field(name), brief[name]);
+  for (const name of ["steps", "guidance_scale", "control_scale"]) show(field(name), brief[name] ?? now?.defaults[name]);
+  if (now) {
+    field("steps").max = now.limits.max_steps;
+    field("guidance_scale").max = now.limits.max_guidance_scale;
+    field("control_scale").max = now.limits.max_control_scale;
+    $("engine").value = now.name;
+  }
+  $("seed-lock").setAttribute("aria-pressed", String(brief.locked));
+  $("shadow").checked = brief.shadow === "contact";
+  GROUPS.forEach((one, index) => {
+    const chosen = chosenOf(one, brief.prompt);
+    for (const chip of $("scenes").children[index].querySelectorAll(".chip")) chip.setAttribute("aria-pressed", String(chip.dataset.phrase === chosen));
+  });
+  const painted = desk.background === "generate";
+  $("unpainted").hidden = painted;
+  say($("unpainted-words"), `The background is ${desk.background === "transparent" ? "transparent" : desk.background === "white" ? "white" : `the colour ${desk.background}`}: nothing is painted, and the words below are not used.`);
+}
+
+/** The request as the API takes it, from the desk as it is. */
+export function requestOf(now) {
+  const { brief } = now;
+  return {
+    canvas: now.canvas,
+    layers: now.layers.map(({ mask_id, x, y, scale, rotation_deg, flip }) => ({ mask_id, x, y, scale, rotation_deg, flip })),
+    background: now.background,
+    prompt: brief.prompt,
+    negative_prompt: brief.negative_prompt,
+    images: brief.images,
+    seed: brief.seed,
+    steps: brief.steps,
+    guidance_scale: brief.guidance_scale,
+    control_scale: brief.control_scale,
+    shadow: brief.shadow,
+    engine: brief.engine,
+  };
+}
+
+async function generate() {
+  dismiss("generate");
+  if (!desk.layers.length) {
+    alertOf("There is nothing on the canvas yet.", "Cut a product out and press Add to canvas first.", { key: "generate", action: { label: "Go to Cut", run: () => go("cut") } });
+    return;
+  }
+  const wrong = [...$("brief").querySelectorAll("input[type=number]")].find((input) => !input.checkValidity());
+  if (wrong) {
+    alertOf(`${wrong.labels[0].firstChild.textContent.trim()} does not fit.`, `It takes ${wrong.min} to ${wrong.max}${wrong.step === "1" ? ", a whole number" : ""}.`, { key: "generate" });
+    wrong.focus();
+    return;
+  }
+  const made = structuredClone({ canvas: desk.canvas, layers: desk.layers, background: desk.background, brief: desk.brief });
+  if (!desk.brief.locked) change((now) => (now.brief.seed = randomSeed()));
+  if (await order(requestOf(made), made)) $("shots").firstElementChild?.scrollIntoView({ block: "nearest" });
+}
+
+/** Send a request off; problems are told. Gives whether it was taken. */
+export async function order(request, made) {
+  const [first] = made.layers;
+  const source = { name: first.photo.name, points: first.points, boxes: first.boxes };
+  try {
+    await shots.generate({ request, desk: made, source });
+    return true;
+  } catch (problem) {
+    if (problem.code === "not_found") {
+      await askAgain(made.layers.map((layer) => layer.mask_id));
+      alertOf("A product on the canvas is gone from the server.", "It was deleted elsewhere. Under Place, cut it again.", { key: "generate", action: { label: "Go to Place", run: () => go("place") } });
+    } else sorry(problem, { key: "generate" });
+    return false;
+  }
+}
+
+function showShots() {
+  const all = entries();
+  const shown = all.filter((entry, index) => isLive(entry) || index < SHOWN);
+  $("render-empty").hidden = shown.length > 0;
+  keyed($("shots"), shown, (entry) => entry.key, shotCard, showCard);
+}
+
+function shotCard(entry) {
+  const title = titleOf(entry.request);
+  const id = `shot-${entry.key}`;
+  const stop = async () => {
+    try {
+      await shots.cancel(entries().find((one) => one.key === entry.key));
+    } catch (problem) {
+      sorry(problem, { key: entry.key });
+    }
+  };
+  return h(
+    "li",
+    { className: "shot" },
+    h("div", { className: "shot-head" }, h("h3", { id, className: "shot-title", title }, title), h("span", { className: "shot-standing" })),
+    h("div", { className: "bar", role: "progressbar", "aria-labelledby": id, "aria-valuemin": "0", "aria-valuemax": "100" }, h("div", {})),
+    h("div", { className: "shot-pictures" }),
+    h("div", { className: "shot-foot" }, h("span", { className: "quiet shot-note" }), h("button", { className: "small shot-cancel", "aria-describedby": id, onclick: stop }, "Cancel")),
+  );
+}
+
+function showCard(card, entry) {
+  const [head, bar, pictures, foot] = card.children;
+  const live = isLive(entry);
+  card.dataset.status = entry.status;
+  say(head.lastChild, shots.standing(entry));
+  bar.hidden = !live;
+  const share = entry.steps ? entry.step / entry.steps : 0;
+  bar.setAttribute("aria-valuenow", String(Math.round(share * 100)));
+  bar.firstChild.style.transform = `scaleX(${share})`;
+  foot.lastChild.hidden = !live;
+  foot.lastChild.disabled = entry.cancelling;
+  say(foot.firstChild, noteOf(entry));
+  const { width, height } = entry.request.canvas;
+  const slots = live ? Array.from({ length: entry.request.images }, (_, index) => ({ index })) : entry.images.map((image, index) => ({ index, image }));
+  keyed(pictures, slots, ({ index, image }) => image?.id ?? `slot-${index}`, ({ image }) => {
+    if (!image) {
+      const slot = h("div", { className: "slot" });
+      slot.style.aspectRatio = `${width} / ${height}`;
+      return slot;
+    }
+    const picture = h("img", { src: image.url, alt: `Result ${image.number}`, width: image.width, height: image.height, decoding: "async" });
+    picture.style.aspectRatio = `${width} / ${height}`;
+    const open = h("button", { className: "picture-open", "aria-label": `Look at picture ${image.number}` }, String(image.number));
+    return h("div", { className: "picture", onclick: () => pick(image.number) }, picture, open);
+  }, (slot, { index, image }) => {
+    if (image || index > 0 || !entry.preview || slot.dataset.preview === String(entry.preview)) return;
+    slot.dataset.preview = String(entry.preview);
+    preview(slot, `/v1/shots/${entry.id}/preview?at=${entry.preview}`);
+  });
+}
+
+/** Show the next preview once it is there, so that nothing flickers; one that has gone already is let go. */
+function preview(slot, url) {
+  const image = h("img", { alt: "", src: url });
+  image.addEventListener("load", () => slot.isConnected && slot.replaceChildren(image));
+}
+
+function noteOf(entry) {
+  if (entry.status === "failed") {
+    const { title, remedy } = plain(entry.error ?? { code: "internal", detail: "" });
+    return entry.error?.code === "not_found" ? "The server no longer knows this shot; press Generate to ask for it again." : `${title} ${remedy}`;
+  }
+  const { images, seed, canvas } = entry.request;
+  return `${images > 1 ? `Seeds ${seed} to ${seed + images - 1}` : `Seed ${seed}`} · ${canvas.width} × ${canvas.height} · ${ago(entry.created_at)}`;
+}
+
+/** Take a shot's layout and brief back onto the desk. */
+export function reuse(entry) {
+  change(
+    (now) => {
+      Object.assign(now, structuredClone({ canvas: entry.desk.canvas, layers: entry.desk.layers, background: entry.desk.background }));
+      Object.assign(now.brief, structuredClone(entry.desk.brief), { seed: entry.request.seed, locked: true });
+      now.selected = now.layers.at(-1)?.key ?? null;
+    },
+    { layout: true },
+  );
+  tell("Layout and brief of that shot are back on the desk.");
+}

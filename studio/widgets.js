@@ -1,0 +1,135 @@
+// Small pieces of page: elements, icons, alerts, dialogs, fields.
+
+import { plain } from "./words.js";
+
+export const $ = (id) => document.getElementById(id);
+
+/** An element. `props`: properties and attributes; `on…` are listeners; children are nodes or text. Buttons submit nothing. */
+export function h(tag, props = {}, ...children) {
+  const element = document.createElement(tag);
+  if (tag === "button") element.type = "button";
+  for (const [name, value] of Object.entries(props)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name in element && !name.includes("-")) element[name] = value;
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** One of the symbols of index.html. */
+export function icon(name) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS(SVG, "use");
+  use.setAttribute("href", `#i-${name}`);
+  svg.append(use);
+  return svg;
+}
+
+export function iconButton(name, label, onclick, className) {
+  return h("button", { className, title: label, "aria-label": label, onclick }, icon(name));
+}
+
+/** Make the children of `parent` those of `items`: kept where the key is known, in order. `update(element, item)`. */
+export function keyed(parent, items, keyOf, create, update = () => {}) {
+  const before = new Map([...parent.children].map((child) => [child.dataset.key, child]));
+  let previous = null;
+  for (const item of items) {
+    const key = String(keyOf(item));
+    let element = before.get(key);
+    before.delete(key);
+    if (!element) {
+      element = create(item);
+      element.dataset.key = key;
+    }
+    update(element, item);
+    const place = previous ? previous.nextElementSibling : parent.firstElementChild;
+    if (place !== element) parent.insertBefore(element, place);
+    previous = element;
+  }
+  for (const gone of before.values()) gone.remove();
+}
+
+/** Set a text only where it differs: no needless work for screen readers and layout. */
+export function say(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** Tell of a problem, until it is dismissed. `action`: {label, run}. `key`: one alert for each. */
+export function alertOf(title, remedy, { action = null, key = title } = {}) {
+  dismiss(key);
+  const box = h(
+    "div",
+    { className: "alert", role: "alert" },
+    icon("warn"),
+    h("div", { className: "alert-words" }, h("strong", {}, title), remedy ? h("p", {}, remedy) : null),
+  );
+  box.dataset.key = key;
+  const close = () => box.remove();
+  if (action) {
+    box.append(h("button", { className: "small", onclick: () => (close(), action.run()) }, action.label));
+  }
+  box.append(iconButton("close", "Dismiss", close, "ghost icon-only"));
+  $("alerts").append(box);
+  while ($("alerts").children.length > 3) $("alerts").firstElementChild.remove();
+}
+
+/** Tell of a Problem in plain words; any other error is ours, and goes on. */
+export function sorry(problem, options) {
+  if (!problem.code) throw problem;
+  const { title, remedy } = plain(problem);
+  alertOf(title, remedy, options);
+}
+
+export const alerted = (key) => [...$("alerts").children].some((box) => box.dataset.key === key);
+
+export function dismiss(key) {
+  for (const box of $("alerts").children) if (box.dataset.key === key) box.remove();
+}
+
+/** Open a <dialog> and give back the focus when it closes. */
+export function openDialog(dialog) {
+  const before = document.activeElement;
+  dialog.showModal();
+  dialog.addEventListener("close", () => before?.focus?.(), { once: true });
+}
+
+/** Close every dialog by its own buttons and by a click beside it. */
+export function wireDialogs() {
+  for (const dialog of document.querySelectorAll("dialog:not([data-stays])")) {
+    dialog.addEventListener("click", (event) => {
+      if (event.target === dialog || event.target.closest("[data-close]")) dialog.close();
+    });
+  }
+}
+
+/** Show a value in a field, unless the person is just writing in it. */
+export function show(field, value) {
+  const text = value === null || value === undefined ? "" : String(value);
+  if (field !== document.activeElement && field.value !== text) field.value = text;
+}
+
+/** Call `take(number)` for every valid number that is entered; the field says when it is not one. */
+export function onNumber(field, take) {
+  field.addEventListener("input", () => {
+    const value = field.valueAsNumber;
+    const valid = Number.isFinite(value) && field.checkValidity();
+    field.toggleAttribute("aria-invalid", false);
+    if (!valid) field.setAttribute("aria-invalid", "true");
+    else take(value);
+  });
+}
+
+/** Run `later` once calls have stopped for `ms`. */
+export function settled(ms, later) {
+  let timer = 0;
+  return (...given) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => later(...given), ms);
+  };
+}

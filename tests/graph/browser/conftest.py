@@ -1,0 +1,108 @@
+"""The studio page in Debian's Chromium, on the graph tests' one server. Each page gathers what no page may have."""
+
+import os
+import shutil
+
+import pytest
+import skimage.data
+
+from packshot.imaging.codec import encode_png
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+REQUIRED = "PACKSHOT_REQUIRE_CHROMIUM"
+WAIT_MS = 60_000
+CUP_POINT = (0.55, 0.52)
+"""On the cup of the coffee photo, as shares of its width and height."""
+
+
+@pytest.fixture(scope="package")
+def chromium():
+    """One Chromium for the package, ended before any asyncio test of another package starts."""
+    if not shutil.which(CHROMIUM) and not os.environ.get(REQUIRED):
+        pytest.skip(f"no Chromium at {CHROMIUM}: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """A browser context on a server. `requests`: URLs that were asked for; `complaints`: errors of pages and policy."""
+
+    def __init__(self, browser, url, **options):
+        self.url = url
+        self.requests, self.complaints = [], []
+        self.context = browser.new_context(base_url=url, reduced_motion="reduce", **options)
+        self.context.set_default_timeout(WAIT_MS)
+
+    def page(self, step="cut"):
+        """A new page on this step, ready to use."""
+        page = self.context.new_page()
+        page.on("request", lambda request: self.requests.append(request.url.split("#")[0]))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", self._heard)
+        page.goto(f"/#{step}")
+        page.wait_for_selector("body[data-ready]")
+        return page
+
+    def _heard(self, message):
+        if message.type == "error" and "Failed to load resource" not in message.text:
+            self.complaints.append(message.text)
+
+
+@pytest.fixture
+def visit(chromium, url):
+    """Visits of this test: `visit()` gives one on the shared server; what they complain of fails the test."""
+    visits = []
+
+    def new(server=url, **options):
+        options = {"viewport": {"width": 1280, "height": 800}, **options}
+        visits.append(Visit(chromium, server, **options))
+        return visits[-1]
+
+    yield new
+    for one in visits:
+        one.context.close()
+    assert [complaint for one in visits for complaint in one.complaints] == []
+
+
+@pytest.fixture(scope="session")
+def coffee_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("photos") / "coffee.png"
+    path.write_bytes(encode_png(skimage.data.coffee()))
+    return path
+
+
+@pytest.fixture(scope="session")
+def cut_coffee(coffee_file):
+    """Add the coffee photo, click the cup, put it on the canvas `times` times."""
+
+    def cut(page, times=1):
+        page.get_by_label("Add photos").set_input_files(coffee_file)
+        photo = page.get_by_role("img", name="Photo")
+        photo.wait_for()
+        box = photo.bounding_box()
+        photo.click(position={"x": CUP_POINT[0] * box["width"], "y": CUP_POINT[1] * box["height"]})
+        for number in range(1, times + 1):
+            page.get_by_role("button", name="Add to canvas").click()
+            page.locator("#count-place", has_text=str(number)).wait_for()
+        return page
+
+    return cut
+
+
+def quick(page, steps=4):
+    """A small canvas and few steps: a picture in a second."""
+    page.get_by_role("tab", name="Place").click()
+    page.get_by_label("Width").fill("256")
+    page.get_by_label("Height").fill("256")
+    page.get_by_role("tab", name="Render").click()
+    page.get_by_role("spinbutton", name="Steps").fill(str(steps))
+
+
+@pytest.fixture(scope="session")
+def made_quick():
+    return quick

@@ -1,0 +1,216 @@
+"""What the page is made of: weight, policy, names, contrast; and its geometry, which is the server's."""
+
+import random
+import re
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from packshot.imaging.canvas import flatten, layer_size
+from packshot.types import Canvas, Cutout, Layer, Layout
+
+STUDIO = Path(__file__).parents[3] / "studio"
+MOST_BYTES = 150_000
+NAMES = {
+    "cut": [("img", "Photo"), ("button", "Add to canvas"), ("button", "Undo"), ("button", "Clear")],
+    "place": [("spinbutton", name) for name in ("X", "Y", "Scale", "Rotation")],
+    "render": [
+        ("button", "Generate"),
+        ("textbox", "Prompt"),
+        ("textbox", "Negative prompt"),
+        *(("spinbutton", name) for name in ("Pictures", "Seed", "Steps", "Guidance", "Control scale")),
+    ],
+    "choose": [("img", "Result 1"), *(("button", name) for name in ("Approve", "Reject", "Download"))],
+}
+
+
+def test_the_first_load_weighs_little_and_comes_from_here_alone(visit, url):
+    here = visit()
+    here.page().wait_for_load_state("networkidle")
+    files = {asked.removeprefix(f"{url}/studio/") for asked in here.requests if "/studio/" in asked}
+    assert {"main.js", "cut.js", "studio.css"} <= files <= {path.name for path in STUDIO.iterdir()}
+    assert {asked.removeprefix(f"{url}/studio/") for asked in here.requests} - files == {
+        f"{url}/",
+        f"{url}/v1/engines",
+        f"{url}/v1/presets",
+    }
+    plain = {"accept-encoding": "identity"}
+    assert sum(len(httpx.get(asked, headers=plain).content) for asked in here.requests) <= MOST_BYTES
+
+
+def test_only_files_of_this_server_may_run(visit, url):
+    answer = httpx.get(url)
+    policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == "'self'"
+    assert policy["frame-ancestors"] == "'none'"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert httpx.get(f"{url}/studio/main.js").headers["content-security-policy"]
+    here = visit()
+    refused = here.page().evaluate(
+        """() => new Promise((resolve) => {
+            addEventListener("securitypolicyviolation", (event) => resolve(event.effectiveDirective));
+            const image = new Image();
+            image.src = "http://127.0.0.1:9/elsewhere.png";
+        })"""
+    )
+    assert refused == "img-src"
+    here.complaints.clear()  # that one was meant
+
+
+def test_no_script_or_style_stands_in_the_page():
+    page = (STUDIO / "index.html").read_text()
+    assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*src=)", page)
+
+
+def test_nothing_names_another_host():
+    for file in STUDIO.iterdir():
+        named = set(re.findall(r"(?:https?:)?//[a-z][\w.-]+\.\w+", file.read_text()))
+        assert named <= {"http://www.w3.org"}, file
+
+
+@pytest.fixture(scope="module")
+def full_context(chromium, url, cut_coffee):
+    """One browser that has a photo, a cut, two layers and a finished picture."""
+    context = chromium.new_context(base_url=url, viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
+    page = context.new_page()
+    page.goto("/")
+    cut_coffee(page, times=2)
+    page.get_by_role("tab", name="Place").click()
+    page.get_by_label("Background", exact=True).select_option("White")
+    page.get_by_role("tab", name="Render").click()
+    page.get_by_role("spinbutton", name="Pictures").fill("1")
+    page.get_by_role("button", name="Generate").click()
+    page.get_by_role("img", name="Result 1").wait_for()
+    yield page
+    context.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("step", NAMES)
+def test_each_step_is_accessible(full_context, step, theme):
+    page = full_context
+    page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+    page.get_by_role("tab", name=step.title()).click()
+    for role, name in NAMES[step]:
+        expect(page.get_by_role(role, name=name, exact=True)).to_have_count(1)
+    expect(page.get_by_role("status")).to_have_count(1)
+    assert serious(page) == []
+
+
+def serious(page):
+    found = Axe().run(page).response["violations"]
+    return [
+        (rule["id"], [node["target"] for node in rule["nodes"]])
+        for rule in found
+        if rule["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.mark.parametrize("step", NAMES)
+def test_each_step_is_accessible_while_it_is_empty(visit, step):
+    assert serious(visit().page(step)) == []
+
+
+def test_the_tab_panels_follow_the_tabs(visit):
+    page = visit().page()
+    page.get_by_role("tab", name="Cut").focus()
+    page.keyboard.press("End")
+    expect(page.get_by_role("tabpanel", name="Choose")).to_be_visible()
+    expect(page.get_by_role("tabpanel")).to_have_count(1)
+    page.go_back()
+    expect(page.get_by_role("tabpanel", name="Cut")).to_be_visible()
+
+
+def test_layers_are_as_large_on_the_page_as_on_the_server(visit):
+    chance = random.Random(5)
+    rows = [
+        {
+            "cutout": {"width": chance.randint(1, 900), "height": chance.randint(1, 900)},
+            "canvas": {"width": chance.randint(64, 4096), "height": chance.randint(64, 4096)},
+            "scale": chance.choice([0.5, 0.333, 1.0, 0.617]),
+        }
+        for _ in range(200)
+    ]
+    page = visit().page()
+    told = page.evaluate(
+        """async (rows) => {
+            const { layerSize } = await import("/studio/geometry.js");
+            return rows.map((row) => layerSize(row, row.canvas));
+        }""",
+        rows,
+    )
+    for row, size in zip(rows, told, strict=True):
+        cutout = Cutout(np.zeros((row["cutout"]["height"], row["cutout"]["width"], 4), np.uint8))
+        layer = Layer(cutout, scale=row["scale"])
+        assert layer_size(layer, Layout(Canvas(**row["canvas"]), (layer,))) == (size["width"], size["height"])
+
+
+@pytest.mark.parametrize(("rotation", "flip"), [(0, False), (30, False), (30, True), (-75, True)])
+def test_a_layer_lies_on_the_page_where_the_server_paints_it(visit, rotation, flip):
+    page = visit().page()
+    canvas, cutout = Canvas(400, 300), Cutout(np.full((40, 120, 4), 255, np.uint8))
+    layer = Layer(cutout, x=0.4, y=0.55, scale=0.5, rotation_deg=rotation, flip=flip)
+    rows, columns = np.nonzero(flatten(Layout(canvas, (layer,))).alpha >= 128)
+    box = page.evaluate(
+        """async ([layer, canvas]) => (await import("/studio/geometry.js")).bounds(layer, canvas)""",
+        [
+            {"x": 0.4, "y": 0.55, "scale": 0.5, "rotation_deg": rotation, "cutout": {"width": 120, "height": 40}},
+            {"width": 400, "height": 300},
+        ],
+    )
+    painted = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    assert np.allclose(painted, [box["x0"], box["y0"], box["x1"], box["y1"]], atol=1.5)
+
+
+def test_what_is_dragged_near_a_line_rests_on_it(visit):
+    rest = (
+        visit()
+        .page()
+        .evaluate(
+            """async () => {
+            const { snapped } = await import("/studio/geometry.js");
+            const canvas = { width: 1000, height: 1000 };
+            const at = (x, y) => ({ x, y, scale: 0.2, rotation_deg: 0, cutout: { width: 100, height: 100 } });
+            const other = at(0.2, 0.7);
+            return {
+                centre: snapped(at(0.503, 0.3), [other], canvas, 8),
+                margin: snapped(at(0.163, 0.3), [], canvas, 8),
+                foot: snapped(at(0.7, 0.695), [other], canvas, 8),
+                free: snapped(at(0.6, 0.3), [], canvas, 8),
+            };
+        }"""
+        )
+    )
+    assert rest["centre"]["x"] == pytest.approx(0.5)
+    assert rest["margin"]["x"] == pytest.approx(0.16)
+    assert rest["foot"]["y"] == pytest.approx(0.7)
+    assert rest["free"] == {"x": 0.6, "y": 0.3, "guides": []}
+
+
+def test_a_phrase_takes_its_groups_place_in_the_prompt(visit):
+    prompts = (
+        visit()
+        .page()
+        .evaluate(
+            """async () => {
+            const { GROUPS, toggled } = await import("/studio/scenes.js");
+            const [surface, , light] = GROUPS;
+            const one = toggled("", surface, surface.scenes[0][1]);
+            const two = toggled(one, light, light.scenes[0][1]);
+            const three = toggled(two, surface, surface.scenes[1][1]);
+            return [one, two, three, toggled(three, surface, surface.scenes[1][1]), toggled("my own words.", light, light.scenes[2][1])];
+        }"""
+        )
+    )
+    assert prompts == [
+        "on a marble table",
+        "on a marble table, soft warm morning light",
+        "on a dark wooden table, soft warm morning light",
+        "soft warm morning light",
+        "my own words, bright daylight",
+    ]

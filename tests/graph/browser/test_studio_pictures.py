@@ -1,0 +1,81 @@
+"""The pictures of docs/studio.md, taken anew from the page as it is (make soak): the four steps, light and dark."""
+
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+pytestmark = pytest.mark.soak
+
+PICTURES = Path(__file__).parents[3] / "docs/pictures"
+MOST_BYTES = 300_000
+
+
+def photograph(page, step):
+    """Both colour schemes of what the page shows, in as many colours as fit the size."""
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+        shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+        for colours in (256, 192, 128, 96, 64):
+            file = io.BytesIO()
+            shot.quantize(colours).save(file, "PNG", optimize=True)
+            if file.tell() <= MOST_BYTES:
+                break
+        assert file.tell() <= MOST_BYTES
+        (PICTURES / f"studio-{step}-{theme}.png").write_bytes(file.getvalue())
+
+
+def test_the_pictures_of_the_designers_page(visit, cut_coffee, coffee_file):
+    page = visit(viewport={"width": 1200, "height": 750}).page()
+    page.get_by_label("Add photos").set_input_files(coffee_file)
+    photo = page.get_by_role("img", name="Photo")
+    photo.wait_for()
+    box = photo.bounding_box()
+    corners = [
+        (box["x"] + x * box["width"] / 600, box["y"] + y * box["height"] / 400) for x, y in ((78, 14), (480, 387))
+    ]
+    page.mouse.move(*corners[0])
+    page.mouse.down()
+    page.mouse.move(*corners[1], steps=3)
+    page.mouse.up()
+    for number in ("1", "2"):
+        page.get_by_role("button", name="Add to canvas").click()
+        page.locator("#count-place", has_text=number).wait_for()
+        if number == "1":
+            expect(page.locator("#photo-mask")).to_be_visible()
+            photograph(page, "cut")
+
+    page.get_by_role("tab", name="Place").click()
+    for layer, fields in (
+        ("coffee 1", {"Scale": "56", "X": "38"}),
+        ("coffee 2", {"Scale": "34", "X": "78", "Y": "70.5", "Rotation": "-8"}),
+    ):
+        page.get_by_role("button", name=layer).click()
+        for name, value in fields.items():
+            page.get_by_role("spinbutton", name=name, exact=True).fill(value)
+    photograph(page, "place")
+
+    page.get_by_role("tab", name="Render").click()
+    for scenes, seed, result in (
+        (("Dark wood", "Brick wall", "Soft morning"), "7", 2),
+        (("Marble", "Garden"), "21", 4),
+    ):
+        for scene in scenes:
+            page.get_by_role("button", name=scene, exact=True).click()
+        page.get_by_role("spinbutton", name="Seed").fill(seed)
+        page.get_by_role("button", name="Generate").click()
+        page.get_by_role("img", name=f"Result {result}").wait_for()
+    page.get_by_role("spinbutton", name="Steps").fill("60")
+    page.get_by_role("button", name="Generate").click()
+    page.locator(".slot img").first.wait_for()
+    photograph(page, "render")
+    page.get_by_role("button", name="Cancel").click()
+
+    page.get_by_role("tab", name="Choose").click()
+    page.get_by_role("img", name="Result 4").click()
+    page.get_by_role("button", name="Approve").click()
+    page.get_by_role("slider", name="Compare").fill("38")
+    expect(page.get_by_role("button", name="Approve")).to_have_attribute("aria-pressed", "true")
+    photograph(page, "choose")

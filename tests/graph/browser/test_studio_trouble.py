@@ -1,0 +1,158 @@
+"""What goes wrong, in plain words and with a way on; nothing that a person made is lost."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.api_studio import running
+
+STUDIO = Path(__file__).parents[3] / "studio"
+PAINTING = re.compile("Painting: step [1-9]")
+
+
+def start_long_shot(page, made_quick):
+    made_quick(page, steps=100)
+    page.get_by_role("spinbutton", name="Pictures").fill("1")
+    page.get_by_role("button", name="Generate").click()
+    expect(page.get_by_role("status")).to_contain_text(PAINTING, timeout=60_000)
+
+
+def test_a_text_file_that_is_called_jpg_is_refused_in_plain_words(visit, tmp_path):
+    fake = tmp_path / "notes.jpg"
+    fake.write_text("not a photo at all\n" * 100)
+    page = visit().page()
+    page.get_by_label("Add photos").set_input_files(fake)
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("notes.jpg")
+    expect(alert).to_contain_text("JPEG, PNG or WebP")
+    page.get_by_role("button", name="Dismiss").click()
+    expect(alert).to_have_count(0)
+    expect(page.get_by_role("heading", name="Start with a photo")).to_be_visible()
+
+
+def test_a_huge_photo_is_refused_in_plain_words_and_the_next_one_is_taken(visit, cut_coffee, tmp_path):
+    huge = tmp_path / "huge.jpg"
+    with huge.open("wb") as file:
+        file.truncate(200 * 1024 * 1024)
+    page = visit().page()
+    page.get_by_label("Add photos").set_input_files(huge)
+    expect(page.get_by_role("alert")).to_contain_text("larger than this server takes")
+    cut_coffee(page)
+
+
+def test_a_reload_loses_neither_layout_nor_shot(visit, cut_coffee, made_quick):
+    page = cut_coffee(visit().page())
+    page.get_by_role("tab", name="Place").click()
+    page.get_by_role("spinbutton", name="Rotation").fill("21")
+    start_long_shot(page, made_quick)
+    page.reload()
+    expect(page.get_by_role("status")).to_contain_text(PAINTING)
+    page.get_by_role("tab", name="Place").click()
+    expect(page.get_by_role("spinbutton", name="Rotation")).to_have_value("21")
+    page.get_by_role("tab", name="Render").click()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator(".shot").first).to_contain_text("Cancelled")
+
+
+def test_a_lost_line_is_told_and_mended(visit, cut_coffee, made_quick):
+    here = visit()
+    page = cut_coffee(here.page())
+    made_quick(page)
+    page.get_by_role("spinbutton", name="Pictures").fill("1")
+    here.context.set_offline(True)
+    page.get_by_role("button", name="Generate").click()
+    expect(page.get_by_role("alert")).to_contain_text("The line to the studio is down")
+    here.context.set_offline(False)
+    page.get_by_role("img", name="Result 1").wait_for()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(page.locator(".shot")).to_have_count(1)
+
+
+def test_two_tabs_show_the_same_desk(visit, cut_coffee):
+    here = visit()
+    first, second = here.page(), here.page("place")
+    cut_coffee(first, times=2)
+    expect(second.locator("#layers li")).to_have_count(2)
+    second.get_by_role("spinbutton", name="Rotation").fill("33")
+    first.get_by_role("tab", name="Place").click()
+    expect(first.get_by_role("spinbutton", name="Rotation")).to_have_value("33")
+    first.close()
+    second.reload()
+    expect(second.get_by_role("spinbutton", name="Rotation")).to_have_value("33")
+
+
+def test_a_mask_deleted_elsewhere_is_cut_again(visit, cut_coffee, http):
+    page = cut_coffee(visit().page())
+    page.get_by_role("tab", name="Place").click()
+    mask = page.evaluate("async () => (await import('/studio/store.js')).desk.layers[0].mask_id")
+    assert http.delete(f"/v1/masks/{mask}").status_code == 204
+    page.get_by_role("tab", name="Render").click()
+    page.get_by_role("button", name="Generate").click()
+    expect(page.get_by_role("alert")).to_contain_text("gone from the server")
+    page.get_by_role("button", name="Go to Place").click()
+    expect(page.get_by_text("A cut is gone from the server")).to_be_visible()
+    page.get_by_role("button", name="Cut it again").click()
+    expect(page.get_by_text("A cut is gone from the server")).to_be_hidden()
+    page.get_by_label("Background", exact=True).select_option("White")
+    page.get_by_role("tab", name="Render").click()
+    page.get_by_role("button", name="Generate").click()
+    page.get_by_role("img", name="Result 1").wait_for()
+
+
+def test_a_shot_that_elsewhere_made_impossible_is_refused_at_the_field(visit, cut_coffee):
+    page = cut_coffee(visit().page())
+    page.get_by_role("tab", name="Render").click()
+    page.get_by_role("spinbutton", name="Steps").fill("5000")
+    page.get_by_role("button", name="Generate").click()
+    expect(page.get_by_role("alert")).to_contain_text("Steps does not fit")
+    expect(page.get_by_role("spinbutton", name="Steps")).to_be_focused()
+
+
+@pytest.fixture
+def keyed_server(tmp_path):
+    with running(tmp_path, studio_dir=STUDIO) as api:
+        yield api
+
+
+def test_with_keys_the_page_signs_in_once_and_keeps_no_key(visit, keyed_server):
+    here = visit(keyed_server.url)
+    page = here.page()
+    page.get_by_label("Key").fill("pk_wrong")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_text("This key is not valid")).to_be_visible()
+    page.get_by_label("Key").fill(keyed_server.key)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.get_by_label("Add photos").set_input_files(
+        {"name": "a.png", "mimeType": "image/png", "buffer": keyed_server.http.get(keyed_server.photo()["url"]).content}
+    )
+    page.get_by_role("img", name="Photo").wait_for()  # an image element got in by the cookie
+    page.reload()
+    page.get_by_role("img", name="Photo").wait_for()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert keyed_server.key not in page.evaluate("JSON.stringify({...localStorage})")
+
+
+def test_the_queue_place_is_the_servers(visit, keyed_server):
+    """Nobody paints here: shots wait, and the page says how many are before its own."""
+    ahead = [keyed_server.shot() for _ in range(3)]
+    page = visit(keyed_server.url, extra_http_headers=None).page()
+    page.get_by_label("Key").fill(keyed_server.key)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_label("Add photos").set_input_files(
+        {"name": "a.png", "mimeType": "image/png", "buffer": keyed_server.http.get(keyed_server.photo()["url"]).content}
+    )
+    page.get_by_role("img", name="Photo").click()
+    page.get_by_role("button", name="Add to canvas").click()
+    page.locator("#count-place", has_text="1").wait_for()
+    page.get_by_role("tab", name="Render").click()
+    page.get_by_role("button", name="Generate").click()
+    status = page.get_by_role("status")
+    expect(status).to_contain_text("In the queue: 3 before this one")
+    keyed_server.finish(ahead[0])
+    expect(status).to_contain_text("In the queue: 2 before this one")
+    for shot in ahead[1:]:
+        keyed_server.finish(shot)
+    expect(status).to_contain_text("In the queue: next")

@@ -1,0 +1,183 @@
+"""The whole way through the page: cut, place, render, choose."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+from playwright.sync_api import expect
+
+from packshot.imaging.codec import read_png
+
+TEXT = "on a marble table, blurred green garden behind"
+
+
+def test_a_photo_becomes_an_approved_download(visit, cut_coffee, http, tmp_path):
+    here = visit(accept_downloads=True)
+    page = cut_coffee(here.page(), times=2)
+
+    page.get_by_role("tab", name="Place").click()
+    expect(page.locator("#layers li")).to_have_count(2)
+    page.get_by_label("Width").fill("256")
+    page.get_by_label("Height").fill("256")
+    page.get_by_role("spinbutton", name="Scale").fill("40")
+    turn = page.locator(".handle.turn").bounding_box()
+    x, y = turn["x"] + turn["width"] / 2, turn["y"] + turn["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 60, y + 30, steps=4)
+    page.mouse.up()
+    turned = float(page.get_by_role("spinbutton", name="Rotation").input_value())
+    assert 5 < turned < 85
+
+    page.get_by_role("tab", name="Render").click()
+    page.get_by_role("textbox", name="Prompt", exact=True).fill(TEXT)
+    page.get_by_role("button", name="Soft morning").click()
+    page.get_by_role("spinbutton", name="Seed").fill("7")
+    page.get_by_role("spinbutton", name="Pictures").fill("2")
+    page.get_by_role("spinbutton", name="Steps").fill("4")
+    page.get_by_role("button", name="Generate").click()
+    expect(page.get_by_role("img", name="Result 1")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("img", name="Result 2")).to_be_visible()
+    expect(page.get_by_role("status")).to_contain_text("2 pictures are ready")
+
+    page.get_by_role("spinbutton", name="Steps").fill("100")
+    page.get_by_role("button", name="Generate").click()
+    expect(page.get_by_role("status")).to_contain_text(re.compile("Painting: step [1-9]"))
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator(".shot").first).to_contain_text("Cancelled")
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+
+    page.get_by_role("tab", name="Choose").click()
+    page.get_by_role("img", name="Result 1").click()
+    page.get_by_role("button", name="Approve").click()
+    expect(page.get_by_role("button", name="Approve")).to_have_attribute("aria-pressed", "true")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").click()
+    saved = tmp_path / "saved.png"
+    download.value.save_as(saved)
+    assert read_png(saved.read_bytes()).shape == (256, 256, 3)
+
+    # what the server holds is what the page shows
+    curl = command_of(page, "curl")
+    request = json.loads(curl[curl.index("-d") + 1])
+    assert request["prompt"] == f"{TEXT}, soft warm morning light"
+    assert (request["seed"], request["images"], len(request["layers"])) == (7, 2, 2)
+    assert request["layers"][1]["rotation_deg"] == turned
+    assert request["layers"][1]["scale"] == 0.4
+    image = download.value.suggested_filename.removesuffix(".png")
+    assert http.patch(f"/v1/images/{image}", json={"review": "approved"}).json()["recipe"]["request"]["seed"] == 7
+    assert {httpx.URL(asked).host for asked in here.requests if not asked.startswith("blob:")} == {"127.0.0.1"}
+
+
+def command_of(page, name):
+    """The words of a shot's command, as a shell sees them."""
+    page.locator("#commands-open").click()
+    words = shlex.split(page.get_by_role("textbox", name=name, exact=True).input_value().replace("\\\n", " "))
+    page.get_by_role("button", name="Close").click()
+    return words
+
+
+def test_the_copied_commands_run(visit, cut_coffee, coffee_file, tmp_path):
+    page = cut_coffee(visit().page())
+    page.get_by_role("tab", name="Place").click()
+    page.get_by_label("Width").fill("256")
+    page.get_by_label("Height").fill("256")
+    page.get_by_label("Background", exact=True).select_option("White")
+    page.get_by_role("tab", name="Render").click()
+    page.get_by_role("textbox", name="Prompt", exact=True).fill('it\'s "quoted" $HOME `x` \\ done')
+    page.get_by_role("spinbutton", name="Pictures").fill("1")
+    page.get_by_role("button", name="Generate").click()
+    page.get_by_role("img", name="Result 1").wait_for()
+    page.get_by_role("tab", name="Choose").click()
+    page.locator("#commands-open").click()
+    curl, shoot = (
+        page.get_by_role("textbox", name=name, exact=True).input_value() for name in ("curl", "packshot shoot")
+    )
+    again = subprocess.run(["bash", "-c", f"{curl} --silent"], capture_output=True, text=True, check=True)
+    assert json.loads(again.stdout)["status"] in ("queued", "running", "done")
+
+    shutil_file = tmp_path / "coffee.png"
+    shutil_file.write_bytes(coffee_file.read_bytes())
+    command = shoot.replace("packshot", shlex.quote(str(Path(sys.executable).with_name("packshot"))), 1)
+    run = subprocess.run(["bash", "-c", f"{command} --json"], capture_output=True, text=True, cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    (image,) = json.loads(run.stdout.splitlines()[-1])["images"]
+    assert read_png((tmp_path / image["path"]).read_bytes()).shape == (256, 256, 3)
+
+
+def test_the_whole_way_by_keyboard_alone(visit, coffee_file, made_quick):
+    page = visit().page()
+    press = page.keyboard.press
+    page.get_by_label("Add photos").set_input_files(coffee_file)  # the system's own file dialog is not the page's
+    page.get_by_role("img", name="Photo").wait_for()
+
+    def reach(target):
+        """Go on with Tab until this has the focus."""
+        for _ in range(80):
+            if target.evaluate("element => element === document.activeElement"):
+                return
+            press("Tab")
+        raise AssertionError(f"Tab does not reach {target}")
+
+    reach(page.get_by_role("img", name="Photo"))
+    press("b")
+    for _ in range(3):
+        press("Shift+ArrowRight")
+        press("Shift+ArrowDown")
+    press("Escape")
+    for _ in range(3):
+        press("Shift+ArrowLeft")
+        press("Shift+ArrowUp")
+    press("Enter")
+    expect(page.locator("#photo-mask")).to_be_visible()
+    reach(page.get_by_role("button", name="Add to canvas"))
+    press("Enter")
+    page.locator("#count-place", has_text="1").wait_for()
+
+    reach(page.get_by_role("tab", name="Cut"))
+    press("ArrowRight")
+    reach(page.get_by_role("application", name="Canvas"))
+    before = page.get_by_role("spinbutton", name="X").input_value()
+    press("Shift+ArrowRight")
+    press("]")
+    assert page.get_by_role("spinbutton", name="X").input_value() != before
+    assert page.get_by_role("spinbutton", name="Rotation").input_value() == "1"
+    reach(page.get_by_label("Background", exact=True))
+    press("w")  # White: nothing to paint, so this test is about keys
+    reach(page.get_by_role("tab", name="Place"))
+    press("ArrowRight")
+    reach(page.get_by_role("spinbutton", name="Pictures"))
+    press("Control+a")
+    page.keyboard.type("1")
+    reach(page.get_by_role("button", name="Generate"))
+    press("Enter")
+    page.get_by_role("img", name="Result 1").wait_for()
+    reach(page.get_by_role("tab", name="Render"))
+    press("ArrowRight")
+    reach(page.get_by_role("button", name="Approve"))
+    press("Space")
+    expect(page.get_by_role("button", name="Approve")).to_have_attribute("aria-pressed", "true")
+
+
+def test_the_way_on_a_phone(visit, cut_coffee):
+    page = cut_coffee(visit(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True).page())
+    page.get_by_role("tab", name="Place").tap()
+    page.get_by_label("Background", exact=True).select_option("White")
+    for step in ("Cut", "Place", "Render", "Choose"):
+        page.get_by_role("tab", name=step).tap()
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= 390, f"{step} is {wide} px wide"
+        bar = page.get_by_role("tab", name=step).bounding_box()
+        assert bar["height"] >= 44
+        assert bar["y"] + bar["height"] <= 844.5
+    page.get_by_role("tab", name="Render").tap()
+    page.get_by_role("spinbutton", name="Pictures").fill("1")
+    page.get_by_role("button", name="Generate").tap()
+    page.get_by_role("img", name="Result 1").wait_for()
+    page.get_by_role("tab", name="Choose").tap()
+    page.get_by_role("button", name="Reject").tap()
+    expect(page.get_by_role("button", name="Reject")).to_have_attribute("aria-pressed", "true")
