@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from packshot.cli import config, keys, packs, serve, shoot
+from packshot.cli import config, keys, loadtest, packs, serve, shoot
 
 app = typer.Typer(
     name="packshot",
@@ -19,5 +19,6 @@ app.command("serve")(serve.serve)
 app.command("config")(config.config)
 app.add_typer(packs.app, name="packs")
 app.add_typer(keys.app, name="keys")
+app.add_typer(loadtest.app, name="loadtest")
 
 __all__ = ["app"]
