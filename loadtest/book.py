@@ -199,7 +199,8 @@ class Book:
 
 def place_errors(shots: Sequence[Shot]) -> list[int]:
     by_creation = sorted(shots, key=lambda shot: shot.created)
-    errors, waiting = [], []
+    errors: list[int] = []
+    waiting: list[Shot] = []
     for shot in by_creation:
         waiting = [other for other in waiting if other.started > shot.created]
         if shot.position is not None:

@@ -2,18 +2,19 @@
 
 Each trial is a short run at one load that holds or fails. Near the knee the same load does both, so the chance that a trial
 holds is taken to fall as 1 / (1 + (load/knee)^steepness), and a grid of knees and steepnesses is weighed by what was seen
-(Bayes). The next trial goes where the present belief puts the knee, which tells most. Standard library only.
+(Bayes). The next trial goes where the present belief puts the knee, which tells most.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 LOWEST, HIGHEST = 1 / 64, 1024.0
-KNEES = tuple(LOWEST * (HIGHEST / LOWEST) ** (index / 799) for index in range(800))
-STEEPNESSES = (6.0, 12.0, 25.0, 50.0)
+KNEES = np.geomspace(LOWEST, HIGHEST, 800)
+STEEPNESSES = np.array([6.0, 12.0, 25.0, 50.0])
 CREDIBLE = 0.9
 NARROW = 1.25
 """Enough is known when the interval's ends are this ratio apart."""
@@ -42,29 +43,14 @@ class Knee:
 
 def knee(trials: Sequence[Trial]) -> Knee:
     """The belief after `trials`; before the first, that all loads are as likely."""
-    weights = [sum(math.exp(_likelihood(trials, at, steep)) for steep in STEEPNESSES) for at in KNEES]
-    total, passed = sum(weights), 0.0
-    found: list[float] = []
-    wanted = [(1 - CREDIBLE) / 2, 0.5, (1 + CREDIBLE) / 2]
-    for at, weight in zip(KNEES, weights, strict=True):
-        passed += weight / total
-        while len(found) < 3 and passed >= wanted[len(found)] - 1e-12:
-            found.append(at)
-    found += [KNEES[-1]] * (3 - len(found))
-    return Knee(found[1], found[0], found[2])
-
-
-def _likelihood(trials: Sequence[Trial], at: float, steep: float) -> float:
-    """Logarithm of the chance of what was seen, if the knee were `at`."""
-    told = 0.0
+    told = np.zeros((len(KNEES), len(STEEPNESSES)))  # logarithm of the chance of what was seen
     for trial in trials:
-        turn = steep * math.log(trial.load / at)
-        told += _log_sigmoid(-turn if trial.holds else turn)
-    return told
-
-
-def _log_sigmoid(x: float) -> float:
-    return -math.log1p(math.exp(-x)) if x > -30 else x
+        turn = STEEPNESSES * np.log(trial.load / KNEES)[:, None]
+        told -= np.logaddexp(0.0, turn if trial.holds else -turn)
+    weights = np.exp(told - told.max()).sum(axis=1)
+    share = np.cumsum(weights) / weights.sum()
+    low, middle, high = KNEES[np.searchsorted(share, [(1 - CREDIBLE) / 2, 0.5, (1 + CREDIBLE) / 2])]
+    return Knee(float(middle), float(low), float(high))
 
 
 def next_load(trials: Sequence[Trial]) -> float:

@@ -40,11 +40,16 @@ def compare(before: Summary, after: Summary) -> list[Difference]:
             f"both runs must be of one scenario at one load, got {before['name']} {before['digest']} ×{before['factor']:g} "
             f"and {after['name']} {after['digest']} ×{after['factor']:g}"
         )
-    found = [_share("goodput", before, after, "good", up=True), _share("right answers", before, after, "right", up=True)]
-    for name, row in before["classes"].items():
+    found = [
+        _share("goodput", before, after, "good", up=True),
+        _share("right answers", before, after, "right", up=True),
+    ]
+    for name in before["classes"]:
         histograms = [HdrHistogram.decode(side["classes"][name]["histogram"]["encoded"]) for side in (before, after)]
         if all(histogram.get_total_count() for histogram in histograms):
-            found += [_percentile(f"{name} p{percent}", *histograms, percent) for percent in (50, 95, 99)]
+            found += [
+                _percentile(f"{name} p{percent}", histograms[0], histograms[1], percent) for percent in (50, 95, 99)
+            ]
     return found
 
 

@@ -51,18 +51,45 @@ def generating(plan: Plan, folder: Path, means: Means) -> Iterator[Iterator[Reco
         log = stack.enter_context((folder / "locust.log").open("w", encoding="utf-8"))
 
         def start(*options: str, **variables: str) -> subprocess.Popen[str]:
-            command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--loglevel", "WARNING", "--exit-code-on-error", "0"]
+            command = [
+                sys.executable,
+                "-m",
+                "locust",
+                "-f",
+                str(LOCUSTFILE),
+                "--loglevel",
+                "WARNING",
+                "--exit-code-on-error",
+                "0",
+            ]
             child = subprocess.Popen(
-                [*command, *options], env=_environment(variables), stdin=subprocess.DEVNULL, stdout=log, stderr=log, text=True
+                [*command, *options],
+                env=_environment(variables),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                text=True,
             )
             stack.callback(_end, child)
             return child
 
         users = str(means.workers)
         options = ["--host", plan.host, "-u", users, "-r", _SPAWN_AT_ONCE]
-        options += ["--autostart", "--autoquit", "5", "--web-host", WEB[0], "--web-port", str(WEB[1])] if means.web else ["--headless"]
+        options += (
+            ["--autostart", "--autoquit", "5", "--web-host", WEB[0], "--web-port", str(WEB[1])]
+            if means.web
+            else ["--headless"]
+        )
         if not alone:
-            options += ["--master", "--master-bind-host", bind, "--master-bind-port", str(port), "--expect-workers", users]
+            options += [
+                "--master",
+                "--master-bind-host",
+                bind,
+                "--master-bind-port",
+                str(port),
+                "--expect-workers",
+                users,
+            ]
         children = [start(*options, **{PLAN_FILE: str(plan_file), RECORDS_FILE: str(records)})]
         if not alone and means.bind is None:
             children += [start(*worker_options("127.0.0.1", port)) for _ in range(means.workers)]
@@ -76,7 +103,16 @@ def worker_options(master: str, port: int = MASTER_PORT) -> list[str]:
 
 def run_worker(master: str) -> int:
     """Be a worker of a master elsewhere until it is done (`packshot loadtest worker`); Locust's exit code."""
-    command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "--exit-code-on-error", "0", *worker_options(master)]
+    command = [
+        sys.executable,
+        "-m",
+        "locust",
+        "-f",
+        str(LOCUSTFILE),
+        "--exit-code-on-error",
+        "0",
+        *worker_options(master),
+    ]
     return subprocess.run(command, env=_environment({}), check=False).returncode
 
 
@@ -101,7 +137,9 @@ def _read(records: Path, children: list[subprocess.Popen[str]], log: Path) -> It
             if not chunk:
                 if ended:
                     tail = log.read_text("utf-8", "replace").strip()[-400:]
-                    raise Broken(f"the generator ended with {ended[0].returncode} before its schedule did: {tail or 'it said nothing'}")
+                    raise Broken(
+                        f"the generator ended with {ended[0].returncode} before its schedule did: {tail or 'it said nothing'}"
+                    )
                 time.sleep(READ_S)
 
 

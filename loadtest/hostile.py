@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import gevent
 
-from loadtest.personas import Person, Wrong
+from loadtest.person import Person, Wrong
 from loadtest.wire import Answer, WireError, multipart
 
 SLOW_FOR_S = 8.0
@@ -67,7 +67,12 @@ def bidi_prompt(person: Person) -> tuple[str, str, bytes, str]:
 
 
 def nan_point(person: Person) -> tuple[str, str, bytes, str]:
-    return "POST", f"/v1/photos/{person.tenant.photo_id}/masks", b'{"points": [{"x": NaN, "y": 1, "label": 1}]}', "application/json"
+    return (
+        "POST",
+        f"/v1/photos/{person.tenant.photo_id}/masks",
+        b'{"points": [{"x": NaN, "y": 1, "label": 1}]}',
+        "application/json",
+    )
 
 
 ATTACKS: tuple[Attack, ...] = (
@@ -147,7 +152,9 @@ def _half_upload(person: Person, declared_bytes: int) -> socket.socket | None:
     if host.scheme != "http":
         return None
     headers = {**person.headers, "host": host.netloc, "content-type": "multipart/form-data; boundary=b"}
-    head = "".join(f"{name}: {value}\r\n" for name, value in (headers | {"content-length": str(declared_bytes)}).items())
+    head = "".join(
+        f"{name}: {value}\r\n" for name, value in (headers | {"content-length": str(declared_bytes)}).items()
+    )
     try:
         connection = socket.create_connection((host.hostname, host.port or 80), timeout=5)
         connection.sendall(f"POST /v1/photos HTTP/1.1\r\n{head}\r\n--b\r\n".encode())

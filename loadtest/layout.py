@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-Box = tuple[int, int, int, int]
+Size = tuple[int, int]
+"""Width and height, pixels."""
 
 FILLS = 0.6
 """Share of the canvas's side that a product takes which does not fit 1:1."""
@@ -24,11 +25,14 @@ class Placed:
     top: int
 
 
-def place(mask_id: str, bbox_xyxy: Box, canvas_px: int, x: float = 0.5, y: float = 0.55) -> Placed:
-    """Put the cutout of a mask at the fraction (x, y) of the canvas: 1:1 where it fits, else scaled to FILLS."""
-    width, height = bbox_xyxy[2] - bbox_xyxy[0], bbox_xyxy[3] - bbox_xyxy[1]
+def place(mask_id: str, cutout_px: Size | None, canvas_px: int, x: float = 0.5, y: float = 0.55) -> Placed:
+    """Put the cutout of a mask at the fraction (x, y) of the canvas: 1:1 where it fits, else scaled to FILLS.
+
+    `cutout_px`: of the cutout's file, whose soft edge reaches beyond the mask; None for who has not fetched it.
+    """
+    width, height = cutout_px or (0, 0)
     longer = max(width, height)
-    fits = longer <= FITS * canvas_px
+    fits = 0 < longer <= FITS * canvas_px
     layer = {"mask_id": mask_id, "x": x, "y": y, "scale": longer / canvas_px if fits else FILLS}
     left = math.floor(x * canvas_px - width / 2 + 0.5)
     top = math.floor(y * canvas_px - height / 2 + 0.5)

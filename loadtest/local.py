@@ -5,18 +5,16 @@ Only what is started here may be harmed (faults.py): by signals alone, nothing i
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -43,7 +41,16 @@ class LocalCluster:
     def start(self) -> None:
         """Return when the graph answers. Raises Broken."""
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "packshot.cli", "serve", "--profile", self.profile, "--port", str(self.port)]
+            command = [
+                sys.executable,
+                "-m",
+                "packshot.cli",
+                "serve",
+                "--profile",
+                self.profile,
+                "--port",
+                str(self.port),
+            ]
             self._child = subprocess.Popen(
                 command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
@@ -61,17 +68,6 @@ class LocalCluster:
             return httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False).status_code == 200
         except httpx.HTTPError:
             return False
-
-    def keys(self, tenants: int) -> list[str]:
-        """A key for each of so many tenants, made by `packshot keys create`."""
-        made = []
-        for number in range(1, tenants + 1):
-            command = [sys.executable, "-m", "packshot.cli", "keys", "create", f"tenant-{number}", "--json"]
-            done = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise Broken(f"packshot keys create ended with {done.returncode}: {done.stderr[-300:]}")
-            made.append(str(json.loads(done.stdout.splitlines()[-1])["key"]))
-        return made
 
     def processes(self) -> list[psutil.Process]:
         """Every process of the cluster, the first one `packshot serve` itself."""
@@ -128,10 +124,8 @@ class LocalCluster:
         if child is None:
             return
         child.send_signal(signal.SIGINT)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             child.wait(END_S)
-        except subprocess.TimeoutExpired:
-            pass
         for process in processes:
             try:
                 process.kill()
@@ -142,18 +136,17 @@ class LocalCluster:
 
 
 @contextmanager
-def local_cluster(profile: str, log: Path) -> Iterator[LocalCluster]:
-    """A running cluster in a temporary home, ended on the way out. Raises Refused, Broken."""
-    with tempfile.TemporaryDirectory(prefix="packshot-loadtest-") as home:
-        cluster = LocalCluster(profile, Path(home), log)
+def local_cluster(profile: str, home: Path, log: Path) -> Iterator[LocalCluster]:
+    """A running cluster whose things live in `home`, ended on the way out. Raises Refused when it does not start."""
+    cluster = LocalCluster(profile, home, log)
+    try:
         try:
-            try:
-                cluster.start()
-            except Broken as error:
-                raise Refused(str(error)) from error
-            yield cluster
-        finally:
-            cluster.stop()
+            cluster.start()
+        except Broken as error:
+            raise Refused(str(error)) from error
+        yield cluster
+    finally:
+        cluster.stop()
 
 
 def _free_port() -> int:

@@ -23,7 +23,8 @@ from locust.exception import StopUser
 from locust.runners import MasterRunner, WorkerRunner
 
 from loadtest.hostile import hostile
-from loadtest.personas import Person, Record, World, catalogue, designer, integrator, probe
+from loadtest.person import Person, Record, World
+from loadtest.personas import catalogue, designer, integrator, probe
 from loadtest.photos import DrawnPhoto, draw_pool
 from loadtest.plan import LEAD_S, PLAN_FILE, RECORDS_FILE, Plan
 from loadtest.traffic import share_of

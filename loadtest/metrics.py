@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
@@ -22,6 +23,8 @@ _COUNTERS = (
     "packshot_shot_seconds_sum",
     "packshot_shot_seconds_count",
 )
+
+_LABELLED = ("packshot_shots_total", "packshot_errors_total")
 
 
 def parsed(text: str) -> dict[str, float]:
@@ -82,9 +85,10 @@ class Scraper:
 
     def counted(self) -> dict[str, float]:
         """What each counter rose by during the run; a counter that fell (its process died) starts again from 0."""
-        names = [*_COUNTERS, *sorted({name for _, row in self.rows for name in row if name.startswith(("packshot_shots_total", "packshot_errors_total"))})]
+        labelled = {name for _, row in self.rows for name in row if name.startswith(_LABELLED)}
+        names = [*_COUNTERS, *sorted(labelled)]
         found = {}
         for name in names:
             values = [values.get(name, 0.0) for _, values in self.rows]
-            found[name] = sum(max(0.0, after - before) if after >= before else after for before, after in zip(values, values[1:], strict=False))
+            found[name] = sum(after - before if after >= before else after for before, after in pairwise(values))
         return found

@@ -1,285 +1,24 @@
 """Who sends what: a designer at a screen, a shop's backend, an operator with a catalogue, and a probe.
 
 A persona is begun by the schedule, never by an answer; inside one, a step follows the one before, as it must (no click
-before its photo is there), and is timed from when it was due. Every answer is checked. Part of the Locust child.
+before its photo is there), and is timed from when it was due. Part of the Locust child.
 
-    designer     upload, k × click, place + shot (followed by its events), download
+    designer     upload, k × click, cutout, place + shot (followed by its events), download
     integrator   [upload, click,] one call that waits for the picture, download
     catalogue    n shots dropped at once as catalogue work, followed on one stream, downloads
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
-from random import Random
 from typing import Any
 
 import gevent
 from gevent.event import AsyncResult
 
-from loadtest.layout import Box, place
-from loadtest.photos import DrawnPhoto
-from loadtest.plan import Plan, Tenant
-from loadtest.png import png_size
-from loadtest.scenario import Asked
-from loadtest.traffic import Arrival
-from loadtest.wire import Answer, Wire, WireError, multipart
-
-ENDINGS = ("done", "failed", "cancelled")
-RETRY_S = 0.5
-MAX_FOLLOWED = 100
-"""Shots on one event stream, as the contract says."""
-STRANGER_SHARE = 0.1
-"""Share of shots that another tenant then asks for, and must not get."""
-PROMPTS = (
-    "on a marble table, soft morning light",
-    "on a dark wooden table in front of a brick wall, warm evening light",
-    "on white paper, in front of a plain white wall",
-    "on a stone, green garden behind",
-    "on sand, blue sky behind",
-)
-
-Record = dict[str, Any]
-
-
-class Wrong(Exception):
-    """An answer that is not what the contract says. `str`: a short code that the report counts."""
-
-
-@dataclass
-class World:
-    """What the personas of one worker share. `now` and `sleep_until` speak seconds of the schedule."""
-
-    plan: Plan
-    wire: Wire
-    photos: list[DrawnPhoto]
-    now: Callable[[], float]
-    sleep_until: Callable[[float], None]
-    note: Callable[[Record], None]
-
-
-@dataclass
-class Op:
-    """One answer that somebody waits for. What is put into `record` goes into the report."""
-
-    record: Record
-    deadline_s: float
-    retries: int = 0
-    stages_ms: dict[str, float] = field(default_factory=dict)
-
-
-class Person:
-    """One arrival, acting for one tenant."""
-
-    def __init__(self, world: World, arrival: Arrival) -> None:
-        self.world, self.arrival = world, arrival
-        self.rng = Random(arrival.seed)
-        self.tenant: Tenant = world.plan.tenants[arrival.tenant]
-        self.headers = {"authorization": f"Bearer {self.tenant.key}"} if self.tenant.key else {}
-
-    @contextmanager
-    def op(self, name: str, at_s: float) -> Iterator[Op]:
-        """Time one answer of class `name` from `at_s`, when it was due; its failure is recorded and goes on up."""
-        world = self.world
-        op = Op({"k": "op", "c": name, "n": self.arrival.number, "t": self.arrival.tenant, "at": at_s},
-                at_s + world.plan.scenario.patience_s)  # fmt: skip
-        op.record["sent"] = world.now()
-        why = "abandoned"
-        try:
-            yield op
-            why = ""
-        except (Wrong, WireError) as error:
-            why = str(error)
-            raise
-        except gevent.GreenletExit:
-            why = "unfinished"
-            raise
-        finally:
-            op.record |= {"ms": (world.now() - at_s) * 1000, "ok": not why, "why": why, "st": op.stages_ms}
-            if op.retries:
-                op.record["retries"] = op.retries
-            world.note(op.record)
-
-    def given_up(self, name: str, at_s: float) -> None:
-        """Record an answer that was planned and never asked for, because a step before it failed."""
-        record = {"k": "op", "c": name, "n": self.arrival.number, "t": self.arrival.tenant, "at": at_s}
-        self.world.note(record | {"sent": None, "ms": None, "ok": False, "why": "abandoned", "st": {}})
-
-    def think(self, seconds: float) -> float:
-        """Pause; when the next step was due."""
-        at_s = self.world.now() + self.rng.uniform(0.5, 1.5) * seconds
-        self.world.sleep_until(at_s)
-        return at_s
-
-    def call(
-        self, op: Op, method: str, path: str, *, body: bytes = b"", headers: dict[str, str] | None = None, expect: int
-    ) -> Answer:
-        """A call that is safe to repeat: sent again while nobody answers (refused, reset, 503). Raises Wrong, WireError."""
-        world = self.world
-        while True:
-            left_s = max(0.05, op.deadline_s - world.now())
-            try:
-                answer = world.wire.request(method, path, body, {**self.headers, **(headers or {})}, left_s)
-                if answer.status == expect:
-                    return answer
-                lost = answer.status == 503
-                error: Exception = Wrong(_code(answer))
-            except WireError as wire_error:
-                error, lost = wire_error, str(wire_error) in ("refused", "reset")
-            if not lost or world.now() + RETRY_S > op.deadline_s:
-                raise error
-            op.retries += 1
-            gevent.sleep(RETRY_S)
-
-    def json(self, op: Op, method: str, path: str, payload: Any = None, *, expect: int = 200, **headers: str) -> Any:
-        """`call` with JSON both ways; the stages that the server tells go into the record."""
-        body = json.dumps(payload).encode() if payload is not None else b""
-        told = {name.replace("_", "-"): value for name, value in headers.items()}
-        if body:
-            told["content-type"] = "application/json"
-        answer = self.call(op, method, path, body=body, headers=told, expect=expect)
-        op.stages_ms |= answer.stages_ms()
-        try:
-            return answer.json()
-        except ValueError:
-            raise Wrong("not_json") from None
-
-    @property
-    def name(self) -> str:
-        """Of this arrival, in this run: no other's."""
-        return f"lt-{self.world.plan.run}-{self.arrival.number}"
-
-    def upload(self, op: Op, photo: DrawnPhoto) -> str:
-        """Upload a photo as bytes that are new to the server; its id. Raises Wrong when it is told as another."""
-        data = photo.unique(self.name)
-        body, content_type = multipart(data, "image/jpeg")
-        answer = self.call(op, "POST", "/v1/photos", body=body, headers={"content-type": content_type}, expect=201)
-        op.stages_ms |= answer.stages_ms()
-        told = answer.json()
-        if (told["width"], told["height"]) != (photo.width, photo.height):
-            raise Wrong("wrong_photo_size")
-        if told["sha256"] != hashlib.sha256(data).hexdigest():
-            raise Wrong("somebody_elses_photo")
-        return str(told["id"])
-
-    def click(self, op: Op, photo_id: str, photo: DrawnPhoto) -> tuple[str, Box]:
-        """The best mask for the product's box, a few pixels loose: (id, bbox). Raises Wrong."""
-        left, top, right, bottom = photo.box_xyxy
-        loose = [self.rng.uniform(0, 6) for _ in range(4)]
-        box = [max(0, left - loose[0]), max(0, top - loose[1]), min(photo.width, right + loose[2]), min(photo.height, bottom + loose[3])]
-        told = self.json(op, "POST", f"/v1/photos/{photo_id}/masks", {"boxes": [box]})
-        masks = told["masks"]
-        if not masks or [mask["score"] for mask in masks] != sorted((mask["score"] for mask in masks), reverse=True):
-            raise Wrong("masks_not_best_first")
-        x0, y0, x1, y1 = bbox = tuple(masks[0]["bbox"])
-        if not (0 <= x0 < x1 <= photo.width and 0 <= y0 < y1 <= photo.height and masks[0]["area"] > 0):
-            raise Wrong("mask_outside_photo")
-        return str(masks[0]["id"]), bbox
-
-    def shot_request(self, asked: Asked, mask_id: str, bbox: Box, seed: int, priority: str) -> dict[str, Any]:
-        placed = place(mask_id, bbox, asked.canvas_px)
-        request: dict[str, Any] = {
-            "canvas": {"width": asked.canvas_px, "height": asked.canvas_px},
-            "layers": [placed.layer],
-            "prompt": self.rng.choice(PROMPTS),
-            "images": asked.images,
-            "seed": seed,
-            "priority": priority,
-        }
-        return request | ({"steps": asked.steps} if asked.steps is not None else {})
-
-    def follow(self, op: Op, shot_ids: list[str], on_end: Callable[[str], None] = lambda shot_id: None) -> None:
-        """Return when every shot has ended; a stream that breaks is taken up where it stood. Raises WireError("timeout")."""
-        live, last_id = set(shot_ids), ""
-        while live:
-            left_s = op.deadline_s - self.world.now()
-            if left_s <= 0:
-                raise WireError("timeout")
-            headers = {**self.headers, **({"last-event-id": last_id} if last_id else {})}
-            try:
-                name = ""
-                for line in self.world.wire.lines(f"/v1/events?shots={','.join(shot_ids)}", headers, left_s):
-                    if isinstance(line, Answer):
-                        if line.status == 204:
-                            return
-                        if line.status != 503:
-                            raise Wrong(_code(line))
-                        break
-                    key, _, value = line.partition(": ")
-                    if key == "event":
-                        name = value
-                    elif key == "id":
-                        last_id = value
-                    elif key == "data" and name in ENDINGS:
-                        shot = json.loads(value)["shot"]
-                        if shot not in shot_ids:
-                            raise Wrong("somebody_elses_event")
-                        if shot in live:
-                            on_end(shot)
-                        live.discard(shot)
-                        if not live:
-                            return
-            except WireError as error:
-                if str(error) == "timeout":
-                    raise
-            op.retries += 1
-            gevent.sleep(RETRY_S)
-
-    def finished(self, op: Op, shot: dict[str, Any], request: dict[str, Any], photo_id: str) -> None:
-        """Check a shot that has ended, and fetch and check its pictures. Raises Wrong."""
-        if shot["status"] != "done":
-            raise Wrong(shot.get("error", {}).get("code", shot["status"]))
-        images, side = shot["images"], request["canvas"]["width"]
-        if [image["seed"] for image in images] != [request["seed"] + index for index in range(request["images"])]:
-            raise Wrong("somebody_elses_images")
-        pictures = []
-        for image in images:
-            if (image["width"], image["height"]) != (side, side):
-                raise Wrong("wrong_picture_size")
-            data = self.call(op, "GET", image["url"], expect=200).body
-            try:
-                # In a thread: inflating a picture must not hold up the schedule.
-                size = gevent.get_hub().threadpool.apply(png_size, (data,))
-            except ValueError:
-                raise Wrong("picture_broken") from None
-            if size != (side, side):
-                raise Wrong("wrong_picture_size")
-            pictures.append([image["url"], hashlib.sha256(data).hexdigest()])
-        op.record |= {
-            "shot": shot["id"],
-            "request": request,
-            "photo": photo_id,
-            "pictures": pictures,
-            "times": [_epoch(shot[name]) for name in ("created_at", "started_at", "finished_at")],
-        }
-
-    def stranger_asks(self, shot_id: str) -> None:
-        """Sometimes: another tenant asks for the shot, and must be told that there is none."""
-        others = [tenant for tenant in self.world.plan.tenants if tenant.key != self.tenant.key]
-        if not others or self.rng.random() >= STRANGER_SHARE:
-            return
-        headers = {"authorization": f"Bearer {self.rng.choice(others).key}"}
-        try:
-            status = self.world.wire.request("GET", f"/v1/shots/{shot_id}", headers=headers, timeout_s=30).status
-        except WireError:
-            return  # nobody answered: nothing was told
-        self.world.note({"k": "stranger", "ok": status != 200, "at": self.world.now(), "status": status})
-
-
-def _code(answer: Answer) -> str:
-    try:
-        return f"{answer.status} {answer.json()['code']}"
-    except (ValueError, KeyError, TypeError):
-        return str(answer.status)
-
-
-def _epoch(moment: str) -> float:
-    return datetime.fromisoformat(moment).timestamp()
+from loadtest.layout import Size
+from loadtest.person import MAX_FOLLOWED, Op, Person, Wrong
+from loadtest.wire import WireError
 
 
 def designer(person: Person) -> None:
@@ -287,7 +26,7 @@ def designer(person: Person) -> None:
     asked = person.world.plan.scenario.personas.designer
     photo = person.rng.choice(person.world.photos)
     clicks = person.rng.randint(*asked.clicks)
-    rest = ["upload", *["click"] * clicks, "shot"]
+    rest = ["upload", *["click"] * clicks, "cutout", "shot"]
     at_s = person.arrival.at_s
     try:
         with person.op(rest.pop(0), at_s) as op:
@@ -295,9 +34,12 @@ def designer(person: Person) -> None:
         for _ in range(clicks):
             at_s = person.think(asked.think_s)
             with person.op(rest.pop(0), at_s) as op:
-                mask_id, bbox = person.click(op, photo_id, photo)
+                mask_id = person.click(op, photo_id, photo)
+        at_s = person.world.now()
+        with person.op(rest.pop(0), at_s) as op:
+            cutout_px = person.cutout(op, mask_id, photo)
         at_s = person.think(asked.think_s)
-        request = person.shot_request(asked, mask_id, bbox, person.arrival.seed, "interactive")
+        request = person.shot_request(asked, mask_id, cutout_px, person.arrival.seed, "interactive")
         with person.op(rest.pop(0), at_s) as op:
             accepted = person.json(op, "POST", "/v1/shots", request, expect=202, idempotency_key=person.name)
             op.record["position"] = accepted["position"]
@@ -314,7 +56,8 @@ def integrator(person: Person) -> None:
     """A backend's order: with a photo of its own or the tenant's, in one call that waits for the picture."""
     asked = person.world.plan.scenario.personas.integrator
     at_s, tenant = person.arrival.at_s, person.tenant
-    photo_id, mask_id, bbox = tenant.photo_id, tenant.mask_id, tenant.bbox_xyxy
+    photo_id, mask_id = tenant.photo_id, tenant.mask_id
+    cutout_px: Size | None = tenant.cutout_px
     fresh = person.rng.random() < asked.fresh
     rest = ["upload", "click", "api_shot"] if fresh else ["api_shot"]
     try:
@@ -324,9 +67,9 @@ def integrator(person: Person) -> None:
                 photo_id = person.upload(op, photo)
             at_s = person.world.now()
             with person.op(rest.pop(0), at_s) as op:
-                mask_id, bbox = person.click(op, photo_id, photo)
+                mask_id, cutout_px = person.click(op, photo_id, photo), None
             at_s = person.world.now()
-        request = person.shot_request(asked, mask_id, bbox, person.arrival.seed, "interactive")
+        request = person.shot_request(asked, mask_id, cutout_px, person.arrival.seed, "interactive")
         with person.op(rest.pop(0), at_s) as op:
             shot = _waited_for(person, op, request)
             person.finished(op, shot, request, photo_id)
@@ -364,7 +107,7 @@ def catalogue(person: Person) -> None:
 
     def one(index: int) -> None:
         seed = person.arrival.seed + index * asked.images
-        request = person.shot_request(asked, tenant.mask_id, tenant.bbox_xyxy, seed, "catalogue")
+        request = person.shot_request(asked, tenant.mask_id, tenant.cutout_px, seed, "catalogue")
         key = f"{person.name}-{index}"
         try:
             with person.op("catalogue_shot", at_s) as op:

@@ -65,9 +65,16 @@ def draw(number: int, width: int, height: int, seed: int = 0) -> DrawnPhoto:
     big = big.filter(ImageFilter.GaussianBlur(side * 0.02 * SUPERSAMPLE))
     pen = ImageDraw.Draw(big)
     shoulder = top + neck_h
-    pen.rectangle(scaled(left + (body_w - neck_w) / 2, top, left + (body_w + neck_w) / 2, shoulder + neck_h), fill=colour)
-    pen.rounded_rectangle(scaled(left, shoulder, left + body_w, top + body_h), radius=body_w * 0.18 * SUPERSAMPLE, fill=colour)
-    pen.rectangle(scaled(left + body_w * 0.12, top + body_h * 0.5, left + body_w * 0.88, top + body_h * 0.78), fill=(246, 243, 232))
+    pen.rectangle(
+        scaled(left + (body_w - neck_w) / 2, top, left + (body_w + neck_w) / 2, shoulder + neck_h), fill=colour
+    )
+    pen.rounded_rectangle(
+        scaled(left, shoulder, left + body_w, top + body_h), radius=body_w * 0.18 * SUPERSAMPLE, fill=colour
+    )
+    pen.rectangle(
+        scaled(left + body_w * 0.12, top + body_h * 0.5, left + body_w * 0.88, top + body_h * 0.78),
+        fill=(246, 243, 232),
+    )
     for row in range(3):  # lines of a label
         y = top + body_h * (0.56 + 0.07 * row)
         pen.line(scaled(left + body_w * 0.2, y, left + body_w * (0.5 + 0.3 * rng.random()), y), fill=colour,

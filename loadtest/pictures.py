@@ -1,8 +1,8 @@
 """After the load: a sample of the run's pictures, held against the photo's pixels and against the same shot painted alone.
 
-    received == stored          the bytes that came under load are those the server keeps (SHA-256)
-    product   == photo          inside the mask less 2 px, where the layer is 1:1; else == the lone picture's
-    scene     ≈ painted alone   within 1/255 in fp32; in bf16 mean ≤ 0.5/255 and 99.9 % within 2/255 (api.md)
+received == stored          the bytes that came under load are those the server keeps (SHA-256)
+product   == photo          inside the mask less 2 px, where the layer is 1:1; else == the lone picture's
+scene     ≈ painted alone   within 1/255 in fp32; in bf16 mean ≤ 0.5/255 and 99.9 % within 2/255 (api.md)
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from loadtest.target import client
 Pixels = NDArray[np.uint8]
 
 ERODED_PX = 2
+EDGE_PX = 3
 WAIT_S = 120
 
 
@@ -55,11 +56,14 @@ def compare_sample(plan: Plan, sample: Sequence[Record]) -> Compared:
 
 def _compare(http: httpx.Client, record: Record, compared: Compared) -> None:
     request = record["request"]
-    again = http.post("/v1/shots", json={**request, "priority": "interactive"}, headers={"prefer": f"wait={WAIT_S}"}, timeout=WAIT_S + 10)
+    again = http.post(
+        "/v1/shots",
+        json={**request, "priority": "interactive"},
+        headers={"prefer": f"wait={WAIT_S}"},
+        timeout=WAIT_S + 10,
+    )
     again.raise_for_status()
     alone = again.json()["images"]
-    mask_id = request["layers"][0]["mask_id"]
-    mask = _pixels(http, f"/v1/masks/{mask_id}", "L")
     for (url, sha256), lone in zip(record["pictures"], alone, strict=True):
         data = _bytes(http, url)
         compared.pictures += 1
@@ -70,7 +74,7 @@ def _compare(http: httpx.Client, record: Record, compared: Compared) -> None:
         compared.batched_alone_differ = max(compared.batched_alone_differ, float(difference.max()))
         if why := scene_wrong(difference):
             compared.wrong.append(f"{url}: {why}")
-        if product_wrong(http, record["photo"], mask, request, picture, compared):
+        if product_wrong(http, record["photo"], request, picture, compared):
             compared.wrong.append(f"{url}: the product's pixels are not the photo's")
 
 
@@ -83,19 +87,44 @@ def scene_wrong(difference: NDArray[np.int16]) -> str:
 
 
 def product_wrong(
-    http: httpx.Client, photo_id: str, mask: Pixels, request: dict[str, Any], picture: Pixels, compared: Compared
+    http: httpx.Client, photo_id: str, request: dict[str, Any], picture: Pixels, compared: Compared
 ) -> bool:
     """Whether a 1:1 product's pixels differ from the photo's; False for a scaled one, which the lone picture covers."""
-    rows, columns = np.nonzero(mask > 127)
-    x0, y0, x1, y1 = int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
-    placed = place("", (x0, y0, x1, y1), request["canvas"]["width"])
-    if not placed.one_to_one:
+    layer, side = request["layers"][0], request["canvas"]["width"]
+    cutout = _pixels(http, f"/v1/masks/{layer['mask_id']}/cutout", "RGBA")
+    height, width = cutout.shape[:2]
+    placed = place(layer["mask_id"], (width, height), side)
+    if placed.layer != layer or not placed.one_to_one:
         return False
     compared.one_to_one += 1
+    mask = _pixels(http, f"/v1/masks/{layer['mask_id']}", "L")
     photo = _pixels(http, f"/v1/photos/{photo_id}", "RGB")
-    inside = eroded(mask)[y0:y1, x0:x1]
-    shown = picture[placed.top : placed.top + y1 - y0, placed.left : placed.left + x1 - x0]
-    return digest(shown, inside) != digest(photo[y0:y1, x0:x1], inside)
+    inside = eroded(mask)
+    found = origin(cutout, photo, inside)
+    if found is None:
+        return True
+    x, y = found
+    here = np.s_[y : y + height, x : x + width]
+    shown = picture[placed.top : placed.top + height, placed.left : placed.left + width]
+    return digest(shown, inside[here]) != digest(photo[here], inside[here])
+
+
+def origin(cutout: Pixels, photo: Pixels, inside: NDArray[np.bool_]) -> tuple[int, int] | None:
+    """Where in the photo a cutout begins (x, y): where its pixels are the photo's in all of `inside`; None for nowhere.
+
+    Its soft edge reaches EDGE_PX beyond the mask at most, and the mask inside lies ERODED_PX deeper than the mask.
+    """
+    height, width = cutout.shape[:2]
+    rows, columns = np.nonzero(inside)
+    left, top = int(columns.min()), int(rows.min())
+    for y in range(max(0, top - ERODED_PX - EDGE_PX), top + 1):
+        for x in range(max(0, left - ERODED_PX - EDGE_PX), left + 1):
+            here = np.s_[y : y + height, x : x + width]
+            if photo[here].shape[:2] != (height, width) or inside[here].sum() != inside.sum():
+                continue
+            if np.array_equal(cutout[..., :3][inside[here]], photo[here][inside[here]]):
+                return x, y
+    return None
 
 
 def eroded(mask: Pixels) -> NDArray[np.bool_]:

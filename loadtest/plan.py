@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from loadtest.layout import Size
 from loadtest.scenario import Scenario
 
 PLAN_FILE = "PACKSHOT_LOADTEST_PLAN"
@@ -21,7 +22,7 @@ class Tenant:
     key: str | None
     photo_id: str
     mask_id: str
-    bbox_xyxy: tuple[int, int, int, int]
+    cutout_px: Size
     photo: int
     """Which of the run's drawn photos it is (photos.py)."""
 
@@ -55,6 +56,6 @@ class Plan:
     @classmethod
     def from_json(cls, text: str) -> Plan:
         raw: dict[str, Any] = json.loads(text)
-        tenants = tuple(Tenant(**{**row, "bbox_xyxy": tuple(row["bbox_xyxy"])}) for row in raw["tenants"])
+        tenants = tuple(Tenant(**{**row, "cutout_px": tuple(row["cutout_px"])}) for row in raw["tenants"])
         scenario = Scenario.model_validate(raw["scenario"])
         return cls(raw["run"], scenario, raw["host"], tenants, raw["workers"], raw["factor"])

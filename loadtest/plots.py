@@ -50,15 +50,19 @@ def latency(run: Summary) -> Figure:
     names = [name for name in run["classes"] if run["classes"][name]["offered"]]
     columns = 2 if len(names) > 1 else 1
     rows = -(-len(names) // columns)
-    figure, grid = pyplot.subplots(rows, columns, figsize=(WIDTH, 2.0 * rows + 0.6), sharex=True, squeeze=False, layout="constrained")
+    figure, grid = pyplot.subplots(
+        rows, columns, figsize=(WIDTH, 2.0 * rows + 0.6), sharex=True, squeeze=False, layout="constrained"
+    )
     for place, name in enumerate(names):
         axes, colour = grid[place // columns][place % columns], COLOURS[place % len(COLOURS)]
         windows = run["windows"]["classes"][name]
         kept = [(at, row) for at, row in zip(_middles(run), windows, strict=True) if row["p50_ms"] is not None]
         at = [middle for middle, _ in kept]
-        axes.plot(at, [row["p95_ms"] / 1000 for _, row in kept], "o", color=colour, markersize=3.5, alpha=0.55, label="p95")
+        axes.plot(
+            at, [row["p95_ms"] / 1000 for _, row in kept], "o", color=colour, markersize=3.5, alpha=0.55, label="p95"
+        )
         axes.plot(at, [row["p50_ms"] / 1000 for _, row in kept], "-", color=colour, linewidth=1.6, label="p50")
-        bounds, low, high = run["scenario"]["slo"]["classes"][name], *axes.get_ylim()
+        bounds, high = run["scenario"]["slo"]["classes"][name], axes.get_ylim()[1]
         for percent in (50, 95):
             bound = bounds[f"p{percent}_ms"] / 1000
             if bound < 4 * high:
@@ -72,7 +76,9 @@ def latency(run: Summary) -> Figure:
     for spare in range(len(names), rows * columns):
         grid[spare // columns][spare % columns].set_visible(False)
     for axes in grid[-1]:
-        axes.set_xlabel("seconds of the run, by intended send time (line: p50, dots: p95 of each window)", color=MUTED, fontsize=8)
+        axes.set_xlabel(
+            "seconds of the run, by intended send time (line: p50, dots: p95 of each window)", color=MUTED, fontsize=8
+        )
     return figure
 
 
@@ -86,11 +92,18 @@ def goodput(run: Summary) -> Figure:
     figure, axes = _axes()
     at = _middles(run)
     axes.fill_between(at, offered, color="#d7dce3", step="mid", label="offered")
-    axes.fill_between(at, good, color=COLOURS[2], step="mid", alpha=0.85, label="good: right, and within the class's p99 bound")
+    axes.fill_between(
+        at, good, color=COLOURS[2], step="mid", alpha=0.85, label="good: right, and within the class's p99 bound"
+    )
     axes.step(at, offered, where="mid", color=INK, linewidth=1.0)
     axes.set_ylim(bottom=0)
     what = "shots" if names[0] in SHOTS else "answers"
-    axes.set_title(f"Goodput against offered load, {what} a second (by intended send time, over {5 * width_s:.3g} s)", loc="left", fontsize=10, color=INK)
+    axes.set_title(
+        f"Goodput against offered load, {what} a second (by intended send time, over {5 * width_s:.3g} s)",
+        loc="left",
+        fontsize=10,
+        color=INK,
+    )
     _dress(run, axes)
     axes.set_xlabel("seconds of the run", color=MUTED, fontsize=8.5)
     axes.legend(loc="upper left", fontsize=8, frameon=False)
@@ -104,20 +117,37 @@ def stages(run: Summary) -> Figure | None:
         return None
     figure, axes = pyplot.subplots(figsize=(WIDTH, 0.62 * len(rows) + 1.5), layout="constrained")
     shown: set[str] = set()
-    for place, (name, row) in enumerate(reversed(rows)):
+    for place, (_, row) in enumerate(reversed(rows)):
         left = 0.0
         for stage, ms in stage_rows(row).items():
             colour = STAGE_COLOURS.get(stage, "#b9a7d1")
-            axes.barh(place, ms / 1000, left=left / 1000, height=0.55, color=colour, label=None if stage in shown else stage)
+            axes.barh(
+                place, ms / 1000, left=left / 1000, height=0.55, color=colour, label=None if stage in shown else stage
+            )
             shown.add(stage)
             left += ms
-        axes.annotate(f"{left / 1000:.2f} s", (left / 1000, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8, color=MUTED)
+        axes.annotate(
+            f"{left / 1000:.2f} s",
+            (left / 1000, place),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+            color=MUTED,
+        )
     axes.set_yticks(range(len(rows)), [name for name, _ in reversed(rows)], fontsize=9)
-    axes.set_title("Mean seconds of an answer by stage (rest: network, waiting to be told, download)", loc="left", fontsize=10, color=INK)
+    axes.set_title(
+        "Mean seconds of an answer by stage (rest: network, waiting to be told, download)",
+        loc="left",
+        fontsize=10,
+        color=INK,
+    )
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(colors=MUTED, labelsize=8.5)
     axes.margins(x=0.09)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13 if len(rows) > 2 else -0.25), ncols=7, fontsize=8, frameon=False)
+    axes.legend(
+        loc="upper center", bbox_to_anchor=(0.5, -0.13 if len(rows) > 2 else -0.25), ncols=7, fontsize=8, frameon=False
+    )
     return figure
 
 
@@ -149,7 +179,9 @@ def replicas(run: Summary) -> Figure | None:
         axes.set_ylabel("replicas", color=MUTED, fontsize=8.5)
     if queued:
         right = axes.twinx()
-        right.fill_between([at for at, _ in queued], [count for _, count in queued], color="#d7dce3", alpha=0.7, step="post")
+        right.fill_between(
+            [at for at, _ in queued], [count for _, count in queued], color="#d7dce3", alpha=0.7, step="post"
+        )
         right.set_ylabel("shots waiting (grey)", color=MUTED, fontsize=8.5)
         right.set_ylim(0, max(1, *(count for _, count in queued)) * 1.5)
         right.tick_params(colors=MUTED, labelsize=8.5)
@@ -175,7 +207,9 @@ def generator(run: Summary) -> Figure:
     axes.set_ylim(0, 100)
     axes.set_ylabel("% of a core", color=MUTED, fontsize=8.5)
     right = axes.twinx()
-    right.step([row[0] for row in rows if row[1] == 0], [row[3] for row in rows if row[1] == 0], color=MUTED, linewidth=1.0)
+    right.step(
+        [row[0] for row in rows if row[1] == 0], [row[3] for row in rows if row[1] == 0], color=MUTED, linewidth=1.0
+    )
     right.set_ylim(bottom=0)
     right.set_ylabel("sessions under way (grey)", color=MUTED, fontsize=8.5)
     right.tick_params(colors=MUTED, labelsize=8.5)

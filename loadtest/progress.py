@@ -38,19 +38,27 @@ def _lines(scenario: Scenario, console: Console) -> Progress:
 
 def _table(scenario: Scenario, book: Book, at_s: float) -> Table:
     phase, start = "waiting for the last answers", 0.0
-    for row in scenario.timeline:
-        if start <= at_s < start + row.seconds:
-            phase = row.name
-        start += row.seconds
+    for stretch in scenario.timeline:
+        if start <= at_s < start + stretch.seconds:
+            phase = stretch.name
+        start += stretch.seconds
     lag, busy = book.lag_percentile_ms(0.99), book.generator[-1]["cpu"] if book.generator else 0.0
     under_way = book.generator[-1]["open"] if book.generator else 0
     title = f"{scenario.name} · {phase} · {at_s:.0f} of {scenario.seconds:g} s · {under_way} under way"
-    table = Table(title=title, title_justify="left", caption=f"generator: lag p99 ≤ {lag:g} ms, {busy:.0%} of a core", caption_justify="left")
+    table = Table(
+        title=title,
+        title_justify="left",
+        caption=f"generator: lag p99 ≤ {lag:g} ms, {busy:.0%} of a core",
+        caption_justify="left",
+    )
     for column in ("class", "answers", "right", "p50", "p95", "p99"):
         table.add_column(column, justify="left" if column == "class" else "right")
     for name, row in book.classes.items():
         answers, right = (sum(getattr(window, what) for window in row.windows) for what in ("offered", "right"))
-        times = (shown(row.percentile_ms(percent), "ms") if row.histogram.get_total_count() else "" for percent in (50, 95, 99))
+        times = (
+            shown(row.percentile_ms(percent), "ms") if row.histogram.get_total_count() else ""
+            for percent in (50, 95, 99)
+        )
         table.add_row(name, str(answers), str(right), *times)
     return table
 
@@ -74,7 +82,10 @@ def told(run: dict[str, Any], console: Console) -> None:
             console.print(f"{name}: {count} × {why}", markup=False)
     for fault in run["faults"]:
         back = "never" if fault["back_s"] is None else f"{fault['back_s']:.1f} s"
-        console.print(f"{fault['words']} at {fault['at_s']:.1f} s: back after {back}, recovered after {fault['recovered_s']:.1f} s {fault['error']}", markup=False)
+        console.print(
+            f"{fault['words']} at {fault['at_s']:.1f} s: back after {back}, recovered after {fault['recovered_s']:.1f} s {fault['error']}",
+            markup=False,
+        )
     console.print(pictures_sentence(run["pictures"]), markup=False)
     for sentence in run["pictures"]["wrong"]:
         console.print(sentence, style="red", markup=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,12 @@ def check_cells(check: Summary) -> tuple[str, str, str, str]:
     """Name, value, bound, verdict."""
     sign = "≥" if check["at_least"] else "≤"
     value = shown(float(check["value"]), check["unit"])
-    return check["name"], value, f"{sign} {shown(check['bound'], check['unit'])}", "holds" if check["holds"] else "FAILS"
+    return (
+        check["name"],
+        value,
+        f"{sign} {shown(check['bound'], check['unit'])}",
+        "holds" if check["holds"] else "FAILS",
+    )
 
 
 def class_cells(name: str, row: Summary) -> tuple[str, ...]:
@@ -79,19 +85,26 @@ def _page(run: Summary, plots: dict[str, Path]) -> str:
     parts = [
         f"<h1>{_(run['name'])}: {_(OUTCOMES[run['outcome']])}</h1>",
         f"<p class=lead>{_(run['sentence'])}</p><p class=facts>{_(facts)}</p>",
-        f"<p>Shots a second: <b>{shots['offered']:.2f}</b> offered, <b>{shots['good']:.2f}</b> good.</p>" if shots["offered"] else "",
+        f"<p>Shots a second: <b>{shots['offered']:.2f}</b> offered, <b>{shots['good']:.2f}</b> good.</p>"
+        if shots["offered"]
+        else "",
         "<h2>Bounds</h2>",
         _table(("bound", "value", "limit", ""), [check_cells(check) for check in run["checks"]]),
         "<h2>Answers</h2>",
         _table(CLASS_HEAD, [class_cells(name, row) for name, row in run["classes"].items()]),
-        *(f"<figure><img alt='{_(name)}' src='{_inline(path)}'><figcaption>{_(CAPTIONS[name])}</figcaption></figure>" for name, path in plots.items()),
+        *(
+            f"<figure><img alt='{_(name)}' src='{_inline(path)}'><figcaption>{_(CAPTIONS[name])}</figcaption></figure>"
+            for name, path in plots.items()
+        ),
         _faults(run),
         _failures(run),
         "<h2>Pictures</h2>",
         f"<p>{_(pictures_sentence(run['pictures']))}</p>",
         *(f"<p class=bad>{_(sentence)}</p>" for sentence in run["pictures"]["wrong"]),
         "<h2>The server's counters over the run</h2>",
-        _table(("counter", "rose by"), [(name, f"{value:g}") for name, value in run["server"]["counted"].items() if value]),
+        _table(
+            ("counter", "rose by"), [(name, f"{value:g}") for name, value in run["server"]["counted"].items() if value]
+        ),
         "<h2>The generator</h2>",
         _table(("bound", "value", "limit", ""), [check_cells(check) for check in run["validity"]]),
         f"<details><summary>Scenario</summary><pre>{_(json.dumps(run['scenario'], indent=1))}</pre></details>",
@@ -124,10 +137,11 @@ def _failures(run: Summary) -> str:
     return "<h2>What failed</h2>" + _table(("class", "why", "times"), rows) if rows else ""
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     top = "".join(f"<th>{_(cell)}</th>" for cell in head)
     body = "".join(
-        f"<tr{' class=bad' if 'FAILS' in row else ''}>" + "".join(f"<td>{_(cell)}</td>" for cell in row) + "</tr>" for row in rows
+        f"<tr{' class=bad' if 'FAILS' in row else ''}>" + "".join(f"<td>{_(cell)}</td>" for cell in row) + "</tr>"
+        for row in rows
     )
     return f"<table><tr>{top}</tr>{body}</table>"
 

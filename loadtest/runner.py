@@ -1,8 +1,8 @@
 """One run from beginning to end: prepare, load, watch, strike, compare, judge.
 
-    check host ─> prepare tenants ─> generator ──records──> book ─┐
-                                     scraper, replicas, chaos ────┼─> verdict ─> summary ─> report
-                                     sample painted again, alone ─┘
+check host ─> prepare tenants ─> generator ──records──> book ─┐
+                                 scraper, replicas, chaos ────┼─> verdict ─> summary ─> report
+                                 sample painted again, alone ─┘
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ def run(
     means = means or Means()
     probes_only = all(row.persona == "probe" for row in scenario.traffic)
     if scenario.chaos and target.cluster is None:
-        raise Refused(f"{scenario.name} has a chaos section: only a cluster that this command starts is harmed; leave out --host")
+        raise Refused(
+            f"{scenario.name} has a chaos section: only a cluster that this command starts is harmed; leave out --host"
+        )
     check_reachable(target.host, scenario.personas.probe.path if probes_only else "/readyz")
     plan = prepare(target.host, scenario, target.keys, workers=means.workers, factor=factor)
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,7 +93,10 @@ def run(
     struck = chaos.struck if chaos else []
     recovered = recoveries_s(struck, book.bad_at, scenario.seconds)
     # A fault whose part never came back, or that did not happen, has not been recovered from within the run.
-    recovered = [scenario.seconds - one.at_s if one.back_s is None else taken for one, taken in zip(struck, recovered, strict=True)]
+    recovered = [
+        scenario.seconds - one.at_s if one.back_s is None else taken
+        for one, taken in zip(struck, recovered, strict=True)
+    ]
     recovered += [scenario.seconds] * (len(scenario.chaos) - len(struck))
     verdict = judge(scenario, book, planned=planned, wrong_pictures=len(compared.wrong), recoveries_s=recovered)
     facts = Facts(

@@ -23,7 +23,7 @@ PersonaName = Literal["designer", "integrator", "catalogue", "hostile", "probe"]
 Stage = Literal["gateway", "sam_encoder", "mask_decoder", "canny", "generator", "director"]
 
 CLASSES: dict[str, tuple[str, ...]] = {
-    "designer": ("upload", "click", "shot"),
+    "designer": ("upload", "click", "cutout", "shot"),
     "integrator": ("upload", "click", "api_shot"),
     "catalogue": ("catalogue_shot",),
     "hostile": ("refusal",),
@@ -34,6 +34,7 @@ SHOT_CLASSES = ("shot", "api_shot", "catalogue_shot")
 COLUMNS = 64
 ROWS = 4
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
+
 
 def _rising(range_: tuple[int, int]) -> tuple[int, int]:
     low, high = range_
@@ -228,13 +229,17 @@ class Scenario(Strict):
             raise ValueError(f"slo.classes bounds what the traffic does not have: {', '.join(sorted(idle))}")
         if self.timeline[-1].warm_up:
             raise ValueError("the last phase cannot be a warm-up: nothing would be judged")
-        if any(row.warm_up and not before.warm_up for before, row in zip(self.timeline, self.timeline[1:], strict=False)):
+        if any(
+            row.warm_up and not before.warm_up for before, row in zip(self.timeline, self.timeline[1:], strict=False)
+        ):
             raise ValueError("warm-ups come first")
         if bool(self.chaos) != (self.slo.recovery_s is not None):
             raise ValueError("chaos and slo.recovery_s go together")
         latest_s = self.seconds - (self.slo.recovery_s or 0.0)
         if late := [fault.at_s for fault in self.chaos if fault.at_s > latest_s]:
-            raise ValueError(f"a fault needs slo.recovery_s before the end: at {latest_s:g} s at the latest, got {late}")
+            raise ValueError(
+                f"a fault needs slo.recovery_s before the end: at {latest_s:g} s at the latest, got {late}"
+            )
         return self
 
     @property

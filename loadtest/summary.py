@@ -74,11 +74,20 @@ def summary(scenario: Scenario, book: Book, verdict: Verdict, facts: Facts) -> d
             "replicas": facts.replicas,
         },
         "faults": [
-            {"words": one.fault.words, "at_s": round(one.at_s, 2), "back_s": one.back_s, "recovered_s": taken, "error": one.error}
+            {
+                "words": one.fault.words,
+                "at_s": round(one.at_s, 2),
+                "back_s": one.back_s,
+                "recovered_s": taken,
+                "error": one.error,
+            }
             for one, taken in zip(facts.struck, facts.recovered_s, strict=False)
         ],
         "pictures": asdict(facts.compared),
-        "queue_places": {"told": len(errors), "errors": {str(error): errors.count(error) for error in sorted(set(errors))}},
+        "queue_places": {
+            "told": len(errors),
+            "errors": {str(error): errors.count(error) for error in sorted(set(errors))},
+        },
         "strangers": {"asked": book.strangers, "let_in": book.strangers_let_in},
         "attacks": dict(book.attacks),
         "failures": book.failures,
@@ -87,7 +96,12 @@ def summary(scenario: Scenario, book: Book, verdict: Verdict, facts: Facts) -> d
 
 def machine() -> dict[str, Any]:
     """What the run was made on, without its name."""
-    return {"cores": os.cpu_count(), "machine": platform.machine(), "system": platform.system(), "python": platform.python_version()}
+    return {
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+    }
 
 
 def _class(row: ClassBook) -> dict[str, Any]:
@@ -97,10 +111,15 @@ def _class(row: ClassBook) -> dict[str, Any]:
         "good": row.good,
         "retries": row.retries,
         "why": dict(row.why),
-        **{f"p{str(percent).replace('.', '')}_ms": round(row.percentile_ms(percent), 3) for percent in (50, 95, 99, 99.9)},
+        **{
+            f"p{str(percent).replace('.', '')}_ms": round(row.percentile_ms(percent), 3)
+            for percent in (50, 95, 99, 99.9)
+        },
         "mean_ms": round(row.histogram.get_mean_value() / 1000, 3) if row.histogram.get_total_count() else 0.0,
         "max_ms": row.histogram.get_max_value() / 1000,
-        "stages_ms": {name: round(spent / row.staged, 2) for name, spent in row.stages_ms.items()} if row.staged else {},
+        "stages_ms": {name: round(spent / row.staged, 2) for name, spent in row.stages_ms.items()}
+        if row.staged
+        else {},
         "histogram": histogram_json(row.histogram),
     }
 
@@ -112,7 +131,9 @@ def _window(window: Window) -> dict[str, Any]:
         "right": window.right,
         "good": window.good,
         **{name: None if value is None else round(value, 2) for name, value in percentiles.items()},
-        "stages_ms": {name: round(spent / window.right, 2) for name, spent in window.stages.items()} if window.right else {},
+        "stages_ms": {name: round(spent / window.right, 2) for name, spent in window.stages.items()}
+        if window.right
+        else {},
     }
 
 

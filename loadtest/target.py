@@ -14,6 +14,7 @@ import httpx
 from loadtest.errors import Refused
 from loadtest.photos import DrawnPhoto, draw_pool
 from loadtest.plan import Plan, Tenant
+from loadtest.png import png_size
 from loadtest.scenario import Scenario
 
 TIMEOUT_S = 60.0
@@ -46,7 +47,9 @@ def _is_loopback(host: str) -> bool:
 def client(host: str, key: str | None = None) -> httpx.Client:
     """A client that no proxy of the environment comes between."""
     headers = {"authorization": f"Bearer {key}"} if key else {}
-    return httpx.Client(base_url=host, headers=headers, timeout=TIMEOUT_S, trust_env=False, verify=ssl.create_default_context())
+    return httpx.Client(
+        base_url=host, headers=headers, timeout=TIMEOUT_S, trust_env=False, verify=ssl.create_default_context()
+    )
 
 
 def check_reachable(host: str, path: str = "/readyz") -> None:
@@ -56,12 +59,16 @@ def check_reachable(host: str, path: str = "/readyz") -> None:
             answer = http.get(path, timeout=10)
     except httpx.ConnectError as error:
         if "certificate" in str(error).lower() or "ssl" in str(error).lower():
-            raise Refused(f"{host} must present a certificate that this machine trusts: {error}; set SSL_CERT_FILE") from None
+            raise Refused(
+                f"{host} must present a certificate that this machine trusts: {error}; set SSL_CERT_FILE"
+            ) from None
         raise Refused(f"{host} must be reachable, got {type(error).__name__}: {error}; is it running?") from None
     except httpx.HTTPError as error:
         raise Refused(f"{host} must answer GET {path}, got {type(error).__name__}: {error}") from None
     if answer.status_code != 200:
-        raise Refused(f"{host} must be ready before it is loaded, GET {path} answered {answer.status_code} {answer.text[:160]}")
+        raise Refused(
+            f"{host} must be ready before it is loaded, GET {path} answered {answer.status_code} {answer.text[:160]}"
+        )
 
 
 def prepare(host: str, scenario: Scenario, keys: Sequence[str | None], *, workers: int, factor: float) -> Plan:
@@ -71,7 +78,7 @@ def prepare(host: str, scenario: Scenario, keys: Sequence[str | None], *, worker
     """
     run = secrets.token_hex(4)
     if all(row.persona == "probe" for row in scenario.traffic):
-        nobody = tuple(Tenant(key, "", "", (0, 0, 1, 1), 0) for key in _dealt(keys, scenario.tenants))
+        nobody = tuple(Tenant(key, "", "", (0, 0), 0) for key in _dealt(keys, scenario.tenants))
         return Plan(run, scenario, host, nobody, workers, factor)
     pool = draw_pool(scenario.photos, scenario.seed)
     tenants = [
@@ -89,9 +96,12 @@ def _prepared(host: str, key: str | None, photo: DrawnPhoto, number: int, name: 
     with client(host, key) as http:
         uploaded = _ok(http, "/v1/photos", files={"file": ("photo", photo.unique(name), "image/jpeg")})
         told = _ok(http, f"/v1/photos/{uploaded['id']}/masks", json={"boxes": [list(photo.box_xyxy)]})
-    mask = told["masks"][0]
-    x0, y0, x1, y1 = mask["bbox"]
-    return Tenant(key, uploaded["id"], mask["id"], (x0, y0, x1, y1), number)
+        mask = told["masks"][0]
+        cutout = http.get(mask["cutout_url"])
+    try:
+        return Tenant(key, uploaded["id"], mask["id"], png_size(cutout.content), number)
+    except ValueError as error:
+        raise Refused(f"GET {mask['cutout_url']} must give the cutout before the load: it {error}") from None
 
 
 def _ok(http: httpx.Client, path: str, **options: Any) -> dict[str, Any]:
@@ -100,7 +110,9 @@ def _ok(http: httpx.Client, path: str, **options: Any) -> dict[str, Any]:
     except httpx.HTTPError as error:
         raise Refused(f"{http.base_url} must answer POST {path}, got {type(error).__name__}: {error}") from None
     if answer.status_code == 401:
-        raise Refused(f"{http.base_url} asks for keys: put them into PACKSHOT_LOADTEST_KEYS, one per tenant, with spaces between")
+        raise Refused(
+            f"{http.base_url} asks for keys: put them into PACKSHOT_LOADTEST_KEYS, one per tenant, with spaces between"
+        )
     if not answer.is_success:
         raise Refused(f"POST {path} must succeed before the load, got {answer.status_code} {answer.text[:200]}")
     body: dict[str, Any] = answer.json()

@@ -86,9 +86,13 @@ def judge(
             checks.append(Check(f"{name} answers", 0, 1, at_least=True))
     if slo.queue_place is not None:
         share = share_within(book.place_errors(), slo.queue_place.within)
-        checks.append(Check(f"queue places within {slo.queue_place.within}", share, slo.queue_place.share, at_least=True))
+        checks.append(
+            Check(f"queue places within {slo.queue_place.within}", share, slo.queue_place.share, at_least=True)
+        )
     if slo.recovery_s is not None:
-        checks += [Check(f"recovery {index}", taken, slo.recovery_s, "s") for index, taken in enumerate(recoveries_s, 1)]
+        checks += [
+            Check(f"recovery {index}", taken, slo.recovery_s, "s") for index, taken in enumerate(recoveries_s, 1)
+        ]
     checks += [
         Check("somebody else's answers", book.strangers_let_in + book.doubles, 0),
         Check("wrong pictures", wrong_pictures, 0),

@@ -101,7 +101,9 @@ class Wire:
             client.close()
 
     def _client(self) -> HTTPClient:
-        options: dict[str, Any] = {"ssl_context_factory": ssl.create_default_context} if self._host.startswith("https") else {}
+        options: dict[str, Any] = (
+            {"ssl_context_factory": ssl.create_default_context} if self._host.startswith("https") else {}
+        )
         return HTTPClient.from_url(
             self._host,
             concurrency=1,
