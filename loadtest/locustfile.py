@@ -25,7 +25,7 @@ from locust.runners import MasterRunner, WorkerRunner
 from loadtest.hostile import hostile
 from loadtest.person import Person, Record, World
 from loadtest.personas import catalogue, designer, integrator, probe
-from loadtest.photos import DrawnPhoto, draw_pool
+from loadtest.photos import DrawnPhoto, pool
 from loadtest.plan import LEAD_S, PLAN_FILE, RECORDS_FILE, Plan
 from loadtest.traffic import share_of
 from loadtest.wire import Wire
@@ -65,7 +65,9 @@ class Generator:
         self.plan = Plan.from_json(plan_json)
         scenario = self.plan.scenario
         if any(row.persona != "probe" for row in scenario.traffic):
-            self._photos = draw_pool(scenario.photos, scenario.seed)
+            for photo in pool(scenario.photos, scenario.seed):
+                self._photos.append(photo)
+                gevent.sleep(0)  # the master must hear of this worker meanwhile
 
     def go(self, start_at: float) -> None:
         """`start_at`: second 0 of the schedule by the wall's clock, which all machines share; from there the monotonic one counts."""

@@ -90,6 +90,9 @@ class Person:
         except gevent.GreenletExit:
             why = "unfinished"
             raise
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            why = "malformed_answer"
+            raise Wrong(why) from error
         finally:
             op.record |= {"ms": (world.now() - at_s) * 1000, "ok": not why, "why": why, "st": op.stages_ms}
             if op.retries:

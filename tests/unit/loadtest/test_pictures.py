@@ -71,7 +71,8 @@ def test_a_cutout_is_found_in_its_photo():
     mask[30:90, 50:110] = 255
     cutout = cut(Photo(photo), Mask(mask)).pixels
     x, y = origin(cutout, photo, eroded(mask))
-    assert (47 <= x <= 50) and (27 <= y <= 30)
+    assert 47 <= x <= 50
+    assert 27 <= y <= 30
     assert np.array_equal(cutout[10:40, 10:40, :3], photo[y + 10 : y + 40, x + 10 : x + 40])
     assert origin(cutout, np.roll(photo, 5, axis=1), eroded(mask)) is None
 
