@@ -78,7 +78,9 @@ class Wire:
                 answer = Answer(response.status_code, response, bytes(response.read()))
         except BaseException as error:
             client.close()
-            raise _told(error) from error
+            if (told := _told(error)) is error:
+                raise
+            raise told from error
         self._idle.append(client)
         return answer
 
@@ -93,10 +95,10 @@ class Wire:
                     return
                 while line := response.readline(b"\n"):
                     yield line.decode().rstrip("\r\n")
-        except GeneratorExit:
-            raise
-        except BaseException as error:
-            raise _told(error) from error
+        except Exception as error:
+            if (told := _told(error)) is error:
+                raise
+            raise told from error
         finally:
             client.close()
 
@@ -115,15 +117,12 @@ class Wire:
 
 
 def _told(error: BaseException) -> BaseException:
-    if isinstance(error, WireError | gevent.GreenletExit):
-        return error
+    """A WireError for what went wrong on the way; anything else as it is."""
     if isinstance(error, ConnectionRefusedError):
         return WireError("refused")
     if isinstance(error, TimeoutError):
         return WireError("timeout")
-    if isinstance(error, HTTPParseError):
-        return WireError("reset")
-    if isinstance(error, OSError):
+    if isinstance(error, HTTPParseError | OSError):
         return WireError("reset")
     return error
 
