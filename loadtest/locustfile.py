@@ -8,6 +8,7 @@ module: Locust monkey-patches. It is run as `python -m locust -f locustfile.py` 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from pathlib import Path
@@ -248,8 +249,14 @@ class Dispatcher(User):
 
     @task
     def dispatch(self) -> None:
-        generator.run()
         runner = self.environment.runner
+        try:
+            generator.run()
+        except Exception:
+            # Locust would begin the schedule again; ended without its last record, the run is told as broken.
+            logging.exception("the generator broke")
+            gevent.spawn(runner.quit)
+            raise StopUser from None
         if isinstance(runner, WorkerRunner):
             taken, generator.records = generator.records, []
             runner.send_message(FINISHED, json.dumps(taken))

@@ -5,7 +5,7 @@ before its photo is there), and is timed from when it was due. Part of the Locus
 
     designer     upload, k × click, cutout, place + shot (followed by its events), download
     integrator   [upload, click,] one call that waits for the picture, download
-    catalogue    n shots dropped at once as catalogue work, followed on one stream, downloads
+    catalogue    n shots dropped at once as catalogue work, followed on a stream of 100 each, downloads
 """
 
 from __future__ import annotations
@@ -122,24 +122,27 @@ def catalogue(person: Person) -> None:
         except (Wrong, WireError):
             return
 
+    def follow(ids: list[str]) -> None:
+        watching = Op({}, at_s + person.world.plan.scenario.patience_s)
+        try:
+            person.follow(watching, ids, lambda shot_id: accepted[shot_id].set(True))
+            error: Exception = WireError("stream_ended")
+        except (Wrong, WireError) as broken:
+            error = broken
+        for shot_id in ids:
+            if not accepted[shot_id].ready():
+                accepted[shot_id].set_exception(error)
+
     orders = [gevent.spawn(one, index) for index in range(count)]
     try:
         for answer in answers:
             answer.get()
-        watching = Op({}, at_s + person.world.plan.scenario.patience_s)
-        for ids in batched(list(accepted), MAX_FOLLOWED):
-            person.follow(watching, ids, lambda shot_id: accepted[shot_id].set(True))
-    except (Wrong, WireError) as error:
-        for ended in accepted.values():
-            if not ended.ready():
-                ended.set_exception(error)
-    finally:
+        ids = list(accepted)
+        streams = [ids[first : first + MAX_FOLLOWED] for first in range(0, len(ids), MAX_FOLLOWED)]
+        orders += [gevent.spawn(follow, stream) for stream in streams]
         gevent.joinall(orders)
+    finally:
         gevent.killall(orders)
-
-
-def batched(ids: list[str], size: int) -> list[list[str]]:
-    return [ids[first : first + size] for first in range(0, len(ids), size)]
 
 
 def probe(person: Person) -> None:
