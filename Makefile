@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup demo test check soak bench eval-mini serve clean
+.PHONY: setup demo test check soak bench loadtest eval-mini serve clean
 
 setup: $(STAMP)                     ## Make .venv and install everything, each version pinned
 
@@ -38,6 +38,10 @@ soak: setup                         ## The long tests: 200 shots in a row, the w
 
 bench: setup                        ## The measured comparisons: a table and one JSON line each
 	$(BIN)/python -m bench
+
+loadtest: setup                     ## Smoke and flash sale against a cluster of their own, judged: reports in out/loadtest
+	$(BIN)/packshot loadtest smoke
+	$(BIN)/packshot loadtest flash-sale
 
 eval-mini: setup                    ## What the embedded pack can do: figures, targets and sheets in out/eval-mini (EVAL=--subset: fewer)
 	$(BIN)/python -m training.mini.evaluation $(EVAL)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from packshot.cli import config, keys, packs, plan, serve, shoot
+from packshot.cli import config, keys, loadtest, packs, plan, serve, shoot
 
 app = typer.Typer(
     name="packshot",
@@ -20,5 +20,6 @@ app.command("config")(config.config)
 app.command("plan")(plan.plan)
 app.add_typer(packs.app, name="packs")
 app.add_typer(keys.app, name="keys")
+app.add_typer(loadtest.app, name="loadtest")
 
 __all__ = ["app"]

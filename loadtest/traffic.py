@@ -1,0 +1,236 @@
+"""When requests are sent: arrival processes and the schedule of a run. Standard library only.
+
+An arrival process is a *rate over time* crossed with a *renewal process*: gaps are drawn at unit rate (constant, Poisson,
+gamma) and stretched by the inverse of the integrated rate, so a ramp or a day of traffic keeps the chosen randomness
+exactly. Everything is fixed in advance by the seed, whatever the server does: the same seed gives the same schedule.
+
+    gaps      . .  .   .. .      unit-rate renewal process, cumulated: g1, g1+g2, …
+    rate      ▁▂▅▇▅▂▁            phases × the stream's rate
+    arrivals  .   . ..... .   .  at = Λ⁻¹(cumulated gaps)
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import Literal, Protocol
+
+Gaps = Literal["constant", "poisson", "gamma"]
+
+MAX_SEED = 2**31 - 1
+SEEDS_APART = 2048
+"""An arrival paints seeds seed, seed + 1, …: 250 SKUs of 8 images at most, so those of two arrivals never meet."""
+_SEEDS = MAX_SEED - SEEDS_APART
+
+
+class Phase(Protocol):
+    """A stretch of time with a load factor; a stream's rate is its own rate times this factor."""
+
+    @property
+    def seconds(self) -> float: ...
+
+    def load_at(self, t: float) -> float:
+        """The factor `t` seconds into the phase."""
+
+    def work(self, t: float) -> float:
+        """The factor's integral over the first `t` seconds."""
+
+
+@dataclass(frozen=True)
+class Flat:
+    """One load all along."""
+
+    seconds: float
+    load: float = 1.0
+
+    def load_at(self, t: float) -> float:
+        return self.load
+
+    def work(self, t: float) -> float:
+        return self.load * t
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """From one load to another, evenly."""
+
+    seconds: float
+    start: float
+    end: float
+
+    def load_at(self, t: float) -> float:
+        return self.start + (self.end - self.start) * t / self.seconds
+
+    def work(self, t: float) -> float:
+        return self.start * t + (self.end - self.start) * t * t / (2 * self.seconds)
+
+
+@dataclass(frozen=True)
+class Diurnal:
+    """A day squeezed into `period_s`: a cosine that starts at `low`, its night, and reaches `high` at noon."""
+
+    seconds: float
+    low: float
+    high: float
+    period_s: float
+
+    def load_at(self, t: float) -> float:
+        return self._mean - self._swing * math.cos(2 * math.pi * t / self.period_s)
+
+    def work(self, t: float) -> float:
+        turn = 2 * math.pi / self.period_s
+        return self._mean * t - self._swing * math.sin(turn * t) / turn
+
+    @property
+    def _mean(self) -> float:
+        return (self.low + self.high) / 2
+
+    @property
+    def _swing(self) -> float:
+        return (self.high - self.low) / 2
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Phases one after the other."""
+
+    phases: tuple[Phase, ...]
+
+    @property
+    def seconds(self) -> float:
+        return sum(phase.seconds for phase in self.phases)
+
+    def load_at(self, t: float) -> float:
+        """The load factor at second `t`; 0 outside."""
+        for phase in self.phases:
+            if 0 <= t < phase.seconds:
+                return phase.load_at(t)
+            t -= phase.seconds
+        return 0.0
+
+    def work(self, t: float) -> float:
+        """The load factor's integral from 0 to `t`."""
+        done = 0.0
+        for phase in self.phases:
+            done += phase.work(min(max(t, 0.0), phase.seconds))
+            t -= phase.seconds
+        return done
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Arrivals of one persona. `rate_per_s` at load 1; `variation`: the gaps' deviation over their mean (gamma only).
+
+    `trace`: times in seconds to replay instead; the rate, the gaps and the timeline do not touch them.
+    """
+
+    persona: str
+    rate_per_s: float = 0.0
+    gaps: Gaps = "poisson"
+    variation: float = 1.0
+    trace: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, order=True)
+class Arrival:
+    """One planned beginning. `number` counts all arrivals of the run, `seed` is its own and no other's."""
+
+    at_s: float
+    number: int
+    persona: str
+    tenant: int
+    seed: int
+
+
+def gaps(kind: Gaps, variation: float, rng: Random) -> Iterator[float]:
+    """Gaps of a renewal process of unit rate, without end."""
+    if kind == "constant":
+        while True:
+            yield 1.0
+    if kind == "poisson":
+        while True:
+            yield rng.expovariate(1.0)
+    shape = 1 / variation**2
+    while True:
+        yield rng.gammavariate(shape, 1 / shape)
+
+
+def times(stream: Stream, timeline: Timeline, rng: Random, factor: float = 1.0) -> Iterator[float]:
+    """A stream's arrivals in seconds, rising; lazily, so a night's worth takes no memory. `factor` scales the rate."""
+    if stream.trace:
+        yield from (at for at in stream.trace if at < timeline.seconds)
+        return
+    rate = stream.rate_per_s * factor
+    if rate > 0:
+        yield from _stretched(stream, timeline, rng, rate)
+
+
+def _stretched(stream: Stream, timeline: Timeline, rng: Random, rate: float) -> Iterator[float]:
+    source = gaps(stream.gaps, stream.variation, rng)
+    cumulated = next(source) * (rng.random() if stream.gaps == "constant" else 1.0)
+    started_s = begun = 0.0
+    for phase in timeline.phases:
+        whole = rate * phase.work(phase.seconds)
+        while cumulated - begun < whole:
+            yield started_s + _when(phase, (cumulated - begun) / rate)
+            cumulated += next(source)
+        started_s += phase.seconds
+        begun += whole
+
+
+def _when(phase: Phase, work: float) -> float:
+    """The second of a phase by which `work` is done: bisection, the work rises with time."""
+    low, high = 0.0, phase.seconds
+    if isinstance(phase, Flat):
+        return work / phase.load
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if phase.work(middle) < work else (low, middle)
+    return high
+
+
+def schedule(
+    streams: Sequence[Stream], timeline: Timeline, *, seed: int, tenants: int = 1, factor: float = 1.0
+) -> Iterator[Arrival]:
+    """Every arrival of a run in order of time. The same arguments give the same schedule, on any machine."""
+    sources = []
+    for index, stream in enumerate(streams):
+        rng = Random(f"{seed}/{index}/{stream.persona}")
+        sources.append(_named(stream, times(stream, timeline, rng, factor), rng, tenants))
+    for number, (at_s, persona, tenant) in enumerate(heapq.merge(*sources)):
+        yield Arrival(at_s, number, persona, tenant, seed=(seed * 1_000_003 + number * SEEDS_APART) % _SEEDS)
+
+
+def _named(stream: Stream, arrivals: Iterator[float], rng: Random, tenants: int) -> Iterator[tuple[float, str, int]]:
+    pick = Random(rng.random())
+    for at_s in arrivals:
+        yield at_s, stream.persona, pick.randrange(tenants)
+
+
+def share_of(arrivals: Iterator[Arrival], index: int, workers: int) -> Iterator[Arrival]:
+    """The arrivals that worker `index` of `workers` sends: every `workers`-th, so each sees the whole timeline."""
+    return islice(arrivals, index, None, workers)
+
+
+def read_trace(path: Path) -> tuple[float, ...]:
+    """Arrival times from a file: one number of seconds a line, rising; `#` begins a comment. Raises ValueError."""
+    found: list[float] = []
+    for row, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        text = line.partition("#")[0].strip()
+        if not text:
+            continue
+        try:
+            at_s = float(text)
+        except ValueError:
+            raise ValueError(f"{path.name}:{row} must be a number of seconds, got {text[:40]!r}") from None
+        if not (math.isfinite(at_s) and at_s >= (found[-1] if found else 0.0)):
+            raise ValueError(f"{path.name}:{row}: times must be ≥ 0 and rise, got {at_s:g}")
+        found.append(at_s)
+    if not found:
+        raise ValueError(f"{path.name} must hold at least one time, got none")
+    return tuple(found)

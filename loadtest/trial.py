@@ -1,0 +1,41 @@
+"""The trials of a capacity search: a scenario's traffic at one even load, and what was tried so far, on disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from loadtest.capacity import Trial
+from loadtest.errors import Refused
+from loadtest.scenario import PhaseRow, Scenario
+
+WARM_UP_SHARE = 0.25
+"""Of the judged time: until the line that a load makes has formed."""
+
+
+def flat(scenario: Scenario, judged_s: float) -> Scenario:
+    """The scenario's traffic and bounds under an even load, without faults or comparisons. Raises Refused for a trace."""
+    if any(row.trace for row in scenario.traffic):
+        raise Refused(f"a trace has one rate: the capacity of {scenario.name} cannot be searched; use rate_per_s")
+    if scenario.chaos:
+        raise Refused(f"a capacity under faults is none: {scenario.name} has a chaos section")
+    warm_up = PhaseRow(name="warm-up", seconds=WARM_UP_SHARE * judged_s, load=1, warm_up=True)
+    timeline = (warm_up, PhaseRow(name="trial", seconds=judged_s, load=1))
+    return scenario.model_copy(update={"timeline": timeline, "sample": 0})
+
+
+def kept_trials(file: Path, shape: Scenario) -> tuple[list[Trial], list[dict[str, Any]]]:
+    """The trials of an earlier search with the same shape. Raises Refused when the file is of another one."""
+    if not file.is_file():
+        return [], []
+    kept = json.loads(file.read_text("utf-8"))
+    if kept["digest"] != shape.digest():
+        raise Refused(f"{file} holds trials of another scenario or length; remove it, or pass another --out")
+    rows: list[dict[str, Any]] = kept["trials"]
+    return [Trial(row["load"], row["holds"]) for row in rows], rows
+
+
+def keep(file: Path, shape: Scenario, rows: list[dict[str, Any]]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"digest": shape.digest(), "trials": rows}, indent=1) + "\n", "utf-8")

@@ -1,0 +1,308 @@
+"""`packshot loadtest`: honest load on a running server, or on a cluster that this command starts; the exit code is the verdict.
+
+0 the SLOs hold · 1 they do not · 2 refused before any load · 3 invalid: the generator was the bottleneck
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+
+import typer
+from typer.core import TyperGroup
+
+from packshot.cli.config import DEFAULT_PROFILE
+from packshot.cli.console import FAILED, REFUSED, AsJson, put_json, stderr, table
+
+if TYPE_CHECKING:
+    from loadtest.runner import Target
+    from loadtest.scenario import Scenario
+
+P = ParamSpec("P")
+
+KEYS_VARIABLE = "PACKSHOT_LOADTEST_KEYS"
+MAX_TRIALS = 16
+
+
+class ScenarioFirst(TyperGroup):
+    """`loadtest SCENARIO …` is short for `loadtest run SCENARIO …`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] != "--help":
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=ScenarioFirst,
+    help="Load a server and judge it: packshot loadtest SCENARIO [--host URL].",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+def _told(command: Callable[P, None]) -> Callable[P, None]:
+    """Wrap a command: what is refused becomes a sentence and exit code 2, what broke underway one and 1."""
+
+    @wraps(command)
+    def run_told(*args: P.args, **named: P.kwargs) -> None:
+        try:
+            from loadtest.errors import Broken, Refused
+        except ModuleNotFoundError as error:
+            typer.echo(
+                f"packshot: load tests need the extra packages: pip install 'packshot[loadtest]' ({error})", err=True
+            )
+            raise typer.Exit(REFUSED) from None
+        try:
+            command(*args, **named)
+        except (Refused, Broken) as error:
+            typer.echo(f"packshot: {error}", err=True)
+            if named.get("as_json"):
+                put_json(
+                    {"error": {"code": "refused" if isinstance(error, Refused) else "broken", "detail": str(error)}}
+                )
+            raise typer.Exit(REFUSED if isinstance(error, Refused) else FAILED) from None
+
+    return run_told
+
+
+@app.command()
+@_told
+def run(
+    scenario: Annotated[str, typer.Argument(help="A scenario's name (packshot loadtest scenarios) or a YAML file.")],
+    host: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help=f"The server; keys: {KEYS_VARIABLE}. Default: a cluster of one's own."),
+    ] = None,
+    profile: Annotated[
+        str, typer.Option(help="Without --host: the profile of the cluster to start.")
+    ] = DEFAULT_PROFILE,
+    load: Annotated[float, typer.Option(min=0.001, max=1000, help="Times the scenario's rates.")] = 1.0,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Generator processes that share the schedule.")] = 1,
+    bind: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Wait there for workers that others start (loadtest worker).")
+    ] = None,
+    web: Annotated[bool, typer.Option("--web", help="Serve Locust's page on http://127.0.0.1:8089 meanwhile.")] = False,
+    find_capacity: Annotated[
+        bool, typer.Option("--find-capacity", help="Search the highest load whose SLOs hold.")
+    ] = False,
+    trial_s: Annotated[float, typer.Option(min=5, help="Seconds judged in each trial of the search.")] = 60.0,
+    trials: Annotated[
+        int, typer.Option(min=1, max=100, help="Trials at most; those in OUT count and are not run again.")
+    ] = MAX_TRIALS,
+    own_host: Annotated[bool, typer.Option("--i-own-this-host", help="Load a host that is not this machine.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder of the report. Default: out/loadtest/SCENARIO.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a scenario and judge it. Writes report.html, report.json and plots."""
+    from loadtest.generator import WEB, Means
+    from loadtest.progress import live, told
+    from loadtest.report import write_report
+    from loadtest.runner import run as run_once
+    from loadtest.scenario import load_scenario
+    from loadtest.verdict import EXIT_CODES
+
+    chosen = load_scenario(scenario)
+    folder, console = out or Path("out/loadtest") / chosen.name, stderr()
+    means = Means(workers, bind, web)
+    if find_capacity:
+        _capacity(
+            chosen,
+            host,
+            profile,
+            means=means,
+            own_host=own_host,
+            trial_s=trial_s,
+            trials=trials,
+            out=folder,
+            as_json=as_json,
+        )
+        return
+    with _target(chosen, host, profile, own_host, folder) as target:
+        if web:
+            console.print(f"Locust's page: http://{WEB[0]}:{WEB[1]}", markup=False)
+        with live(chosen, console) as progress:
+            summary = run_once(chosen, target, folder, means=means, factor=load, progress=progress)
+    page = write_report(summary, folder)
+    told(summary, console)
+    console.print(f"report: {page}", markup=False)
+    if as_json:
+        put_json(
+            {key: summary[key] for key in ("name", "outcome", "checks", "validity", "shots_per_s")}
+            | {"report": str(page)}
+        )
+    raise typer.Exit(EXIT_CODES[summary["outcome"]])
+
+
+@app.command()
+@_told
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="A report's folder or its report.json: before.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="The same scenario, later.")],
+    as_json: AsJson = False,
+) -> None:
+    """Tell two runs of a scenario apart; exit code 1 when B is worse by more than chance and 10 %."""
+    from loadtest.compare import compare as differences_of
+    from loadtest.errors import Refused
+    from loadtest.report import read_report, shown
+
+    try:
+        differences = differences_of(read_report(a), read_report(b))
+    except (OSError, ValueError, KeyError) as error:
+        raise Refused(f"A and B must be two reports of one scenario: {error}") from None
+    table(
+        f"{a} -> {b}",
+        ("figure", "A", "B", "change", ""),
+        (
+            (row.name, shown(row.before, row.unit), shown(row.after, row.unit), f"{row.change:+.1%}", row.verdict)
+            for row in differences
+        ),
+    )
+    worse = [row.name for row in differences if row.verdict == "worse"]
+    if as_json:
+        put_json({"worse": worse, "figures": {row.name: [row.before, row.after, row.verdict] for row in differences}})
+    raise typer.Exit(1 if worse else 0)
+
+
+@app.command()
+@_told
+def scenarios() -> None:
+    """The scenarios that ship, each with its timeline."""
+    from loadtest.scenario import drawing, load_scenario, scenario_names
+
+    for name in scenario_names():
+        scenario = load_scenario(name)
+        typer.echo("\n".join([f"{name}: {scenario.sentence}", *drawing(scenario), ""]))
+
+
+@app.command()
+@_told
+def worker(
+    master: Annotated[str, typer.Option(metavar="HOST", help="Where `loadtest SCENARIO --bind` waits.")],
+) -> None:
+    """Be one generator process of a run elsewhere, until it is done."""
+    from loadtest.generator import run_worker
+
+    raise typer.Exit(run_worker(master))
+
+
+@contextmanager
+def _target(scenario: Scenario, host: str | None, profile: str, own_host: bool, folder: Path) -> Iterator[Target]:
+    """The server that was named, or a cluster that lives as long as this."""
+    from loadtest.local import local_cluster
+    from loadtest.runner import Target
+    from loadtest.target import check_host
+
+    if host is not None:
+        keys = os.environ.get(KEYS_VARIABLE, "").split()
+        yield Target(check_host(host, owned=own_host), keys or [None])
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    status = stderr().status(f"starting {profile}")
+    with tempfile.TemporaryDirectory(prefix="packshot-loadtest-") as home, status:
+        keys = _keys(Path(home), scenario.tenants)
+        with _ended_by_sigterm(), local_cluster(profile, Path(home), folder / "cluster.log") as cluster:
+            status.stop()
+            yield Target(cluster.url, keys, cluster, profile)
+
+
+def _keys(home: Path, tenants: int) -> list[str]:
+    """A key for each tenant of a cluster that is about to start in `home`."""
+    from packshot.settings import Settings
+    from packshot.store.store import Store
+
+    store = Store.from_settings(Settings(home=home))
+    try:
+        return [store.create_key(f"tenant-{number}").secret for number in range(1, tenants + 1)]
+    finally:
+        store.close()
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM unwinds as Ctrl-C does, so that the cluster does not outlive the command."""
+
+    def end(*_: object) -> None:
+        raise typer.Exit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _capacity(
+    scenario: Scenario,
+    host: str | None,
+    profile: str,
+    *,
+    means: Any,
+    own_host: bool,
+    trial_s: float,
+    trials: int,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Trial after trial until the knee is known; what was tried is kept in `out`, so a search can be taken up again."""
+    from loadtest.capacity import Trial, knee, next_load
+    from loadtest.progress import live
+    from loadtest.runner import run as run_once
+    from loadtest.trial import flat, keep, kept_trials
+
+    shape, file, console = flat(scenario, trial_s), out / "capacity.json", stderr()
+    seen, rows = kept_trials(file, shape)
+    bottleneck = False
+    with _target(scenario, host, profile, own_host, out) as target:
+        while len(seen) < trials and not (len(seen) >= 4 and knee(seen).known):
+            load = next_load(seen)
+            trial = shape.model_copy(update={"seed": scenario.seed + len(seen)})
+            with live(trial, console) as progress:
+                summary = run_once(
+                    trial, target, out / f"trial-{len(seen) + 1}", means=means, factor=load, progress=progress
+                )
+            if summary["outcome"] == "invalid":
+                console.print(
+                    f"×{load:.3g}: invalid, the generator was the bottleneck; use more --workers", markup=False
+                )
+                bottleneck = True
+                break
+            seen.append(Trial(load, summary["outcome"] == "holds"))
+            misses = [check["name"] for check in summary["checks"] if not check["holds"]]
+            rows.append(
+                {"load": load, "holds": seen[-1].holds, "shots_per_s": summary["shots_per_s"], "misses": misses}
+            )
+            keep(file, shape, rows)
+            believed = knee(seen)
+            console.print(
+                f"×{load:.3g}, {summary['shots_per_s']['offered']:.2f} shots/s: {'holds' if seen[-1].holds else 'fails'} "
+                f"{', '.join(misses)}; knee ×{believed.load:.3g} ({believed.low:.3g} to {believed.high:.3g})", markup=False,
+            )  # fmt: skip
+    believed, per_load = knee(seen), _shots_at_one(scenario)
+    answer = {
+        "knee": {"load": believed.load, "low": believed.low, "high": believed.high},
+        "shots_per_s": {
+            "knee": believed.load * per_load,
+            "low": believed.low * per_load,
+            "high": believed.high * per_load,
+        },
+        "known": believed.known,
+        "trials": len(seen),
+    }
+    console.print(f"knee: {json.dumps(answer)}", markup=False)
+    if as_json:
+        put_json(answer)
+    raise typer.Exit(3 if bottleneck else 0 if believed.known else 1)
+
+
+def _shots_at_one(scenario: Scenario) -> float:
+    """Shots a second that the scenario offers at load 1."""
+    per_arrival = {"designer": 1.0, "integrator": 1.0, "catalogue": sum(scenario.personas.catalogue.skus) / 2}
+    return sum((row.rate_per_s or 0.0) * per_arrival.get(row.persona, 0.0) for row in scenario.traffic)

@@ -1,0 +1,115 @@
+"""Faults strike real processes, by signals, when the schedule says; here `sleep`s stand in for replicas."""
+
+import os
+import signal
+import subprocess
+import time
+
+import psutil
+import pytest
+
+from loadtest.errors import Broken
+from loadtest.faults import Chaos
+from loadtest.local import LocalCluster
+from loadtest.scenario import Fault
+
+
+class Puppets(LocalCluster):
+    """A cluster whose one generator is a `sleep`, started again by whoever looks for it, as Serve does."""
+
+    def __init__(self, *, comes_back=True):
+        self.comes_back, self.children = comes_back, []
+        self.start()
+
+    def start(self):
+        self.children.append(subprocess.Popen(["sleep", "60"]))
+
+    restart = start
+
+    def ready(self):
+        return True
+
+    def pids(self, part):
+        if part not in ("generator", "node"):
+            return []
+        if self.children[-1].poll() is not None and self.comes_back:
+            self.start()
+        return [child.pid for child in self.children if child.poll() is None]
+
+    def stop(self):
+        for child in self.children:
+            child.kill()
+            child.wait()
+
+
+@pytest.fixture
+def puppets():
+    made = Puppets()
+    yield made
+    made.stop()
+
+
+def struck_by(faults, cluster, in_s=0.0):
+    chaos = Chaos(faults, cluster)
+    chaos.start(time.time() + in_s)
+    return chaos
+
+
+def test_a_killed_part_is_back_when_another_process_runs(puppets):
+    first = puppets.children[0]
+    chaos = struck_by([Fault(at_s=0, kill="generator")], puppets)
+    chaos.join()
+    (struck,) = chaos.struck
+    assert first.wait() == -signal.SIGKILL
+    assert struck.back_s is not None
+    assert struck.error == ""
+    assert len(puppets.children) == 2
+
+
+def test_a_stopped_part_stands_still_and_goes_on(puppets):
+    process = psutil.Process(puppets.children[0].pid)
+    chaos = struck_by([Fault(at_s=0, stop="generator", for_s=0.5)], puppets)
+    give_up_at = time.monotonic() + 20
+    while process.status() != psutil.STATUS_STOPPED:
+        assert time.monotonic() < give_up_at
+        time.sleep(0.01)
+    chaos.join()
+    assert process.status() != psutil.STATUS_STOPPED
+    assert chaos.struck[0].back_s >= 0.5
+    assert len(puppets.children) == 1
+
+
+def test_a_killed_node_is_started_again(puppets):
+    chaos = struck_by([Fault(at_s=0, kill="node")], puppets)
+    chaos.join()
+    assert puppets.children[0].wait() == -signal.SIGKILL
+    assert chaos.struck[0].back_s is not None
+
+
+def test_a_fault_waits_for_its_time_and_can_be_called_off(puppets):
+    chaos = struck_by([Fault(at_s=3600, kill="generator")], puppets)
+    chaos.abort()
+    chaos.join()
+    assert chaos.struck == []
+    assert puppets.children[0].poll() is None
+
+
+def test_a_fault_that_finds_nothing_to_strike_is_told(puppets):
+    chaos = struck_by([Fault(at_s=0, kill="controller")], puppets)
+    chaos.join()
+    assert chaos.struck[0].back_s is None
+    assert "no process of controller runs" in chaos.struck[0].error
+    with pytest.raises(Broken):
+        puppets.signal("gateway", signal.SIGTERM)
+
+
+def test_only_processes_of_the_cluster_are_ever_signalled(puppets):
+    bystander = subprocess.Popen(["sleep", "60"])
+    try:
+        chaos = struck_by([Fault(at_s=0, kill="node")], puppets)
+        chaos.join()
+        assert bystander.poll() is None
+        os.kill(bystander.pid, 0)
+    finally:
+        bystander.kill()
+        bystander.wait()
