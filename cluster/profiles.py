@@ -249,7 +249,7 @@ def load_profile(name: str) -> Profile:
     except ValidationError as error:
         faults = [{"loc": list(row["loc"]), "msg": _told(row)} for row in error.errors()]
         raise BadInput(
-            "bad_usage", f"profile {name}: {'; '.join(fault['msg'] for fault in faults)}; mend the file", errors=faults
+            "bad_usage", f"profile {name}: {'; '.join(map(_told, error.errors()))}; mend the file", errors=faults
         ) from error
     except yaml.YAMLError as error:
         raise BadInput("bad_usage", f"profile {name} must be YAML: {error}") from error
