@@ -192,7 +192,8 @@ def replicas(run: Summary) -> Figure | None:
     _dress(run, axes)
     axes.set_xlim(0, run["scenario_seconds"])
     axes.set_xlabel("seconds of the run", color=MUTED, fontsize=8.5)
-    axes.legend(loc="upper left", ncols=3, fontsize=8, frameon=False)
+    if found:
+        axes.legend(loc="upper left", ncols=3, fontsize=8, frameon=False)
     return figure
 
 
