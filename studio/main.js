@@ -17,14 +17,24 @@ let word = "";
 let presets = [];
 let choosing = null;
 
-/** The step Choose, fetched once there is, or soon will be, a picture to choose. */
+/** The step Choose, fetched once there is, or soon will be, a picture to choose; where the line is down, as soon as it is back. */
 function choose() {
-  choosing ??= import("./choose.js").then((step) => {
+  choosing ??= fetched().then((step) => {
     step.open({ toTab: go, said });
     step.usePresets(presets);
     return step;
   });
   return choosing;
+}
+
+/** A browser may remember that a module could not be had: each further try has a name of its own. */
+async function fetched(tries = 0) {
+  try {
+    return await import(tries ? `./choose.js?try=${tries}` : "./choose.js");
+  } catch {
+    await new Promise((later) => setTimeout(later, TRY_AGAIN_MS));
+    return fetched(tries + 1);
+  }
 }
 
 function step() {

@@ -16,9 +16,9 @@ CUP_POINT = (0.55, 0.52)
 """On the cup of the coffee photo, as shares of its width and height."""
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def chromium():
-    """One Chromium for the package, ended before any asyncio test of another package starts."""
+    """A Chromium for each file: Playwright's loop ends with it, before any asyncio test starts."""
     if not shutil.which(CHROMIUM) and not os.environ.get(REQUIRED):
         pytest.skip(f"no Chromium at {CHROMIUM}: apt-get install chromium")
     from playwright.sync_api import sync_playwright

@@ -24,6 +24,7 @@ def test_a_photo_becomes_an_approved_download(visit, cut_coffee, http, tmp_path)
     page.get_by_label("Width").fill("256")
     page.get_by_label("Height").fill("256")
     page.get_by_role("spinbutton", name="Scale").fill("40")
+    page.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
     turn = page.locator(".handle.turn").bounding_box()
     x, y = turn["x"] + turn["width"] / 2, turn["y"] + turn["height"] / 2
     page.mouse.move(x, y)
