@@ -17,7 +17,8 @@ def photograph(page, step):
     """Both colour schemes of what the page shows, in as many colours as fit the size."""
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-        shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+        page.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+        shot = Image.open(io.BytesIO(page.screenshot(animations="disabled"))).convert("RGB")
         for colours in (256, 192, 128, 96, 64):
             file = io.BytesIO()
             shot.quantize(colours).save(file, "PNG", optimize=True)

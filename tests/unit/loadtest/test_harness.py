@@ -75,7 +75,7 @@ def test_what_a_stalling_server_shows_can_be_written_down():
     assert analytic_ms(0.5, stall_s=0.2, every_s=2.0) == 0
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.soak)])
 def test_a_slow_server_fails_and_the_exit_code_says_so(tmp_path, workers):
     """Every answer takes 0.3 s more than its bound, and bounds are wide enough that a busy generator stays valid."""
     slow = probes(20, 2, p50_ms=1_000, p95_ms=20_000, p99_ms=20_000)
