@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup demo test check soak bench loadtest eval-mini serve clean
+.PHONY: setup demo test k8s check soak bench loadtest eval-mini serve clean
 
 setup: $(STAMP)                     ## Make .venv and install everything, each version pinned
 
@@ -23,7 +23,6 @@ demo: setup                         ## A real photo of a cup, cut out and painte
 test: setup                         ## The tests (README's test command; what CI runs)
 	$(BIN)/python -m pytest -m 'not soak and not gpu'
 
-.PHONY: k8s
 k8s: setup                          ## Build every overlay and check it: schemas, rules, alerts, the edge, the Dockerfile; nothing is fetched
 	$(BIN)/python -m cluster.kube check
 	$(BIN)/python -m pytest tests/unit/k8s
