@@ -23,6 +23,8 @@ ROWS = (
     "p5_saturated",
     "p6_scale",
     "p7_encodes",
+    "p8_loadgen",
+    "p9_burst",
     "p10_ready",
     "memory",
     "gpu",

@@ -198,16 +198,18 @@ def _misses(runs: dict[tuple[str, str], Run], path: Path) -> None:
 
 def _catalogue(runs: dict[tuple[str, str], Run], path: Path) -> None:
     figure, axes = _axes()
-    for policy, colour, width in (("stock", QUIET, 1.4), ("ours", OURS, 2.0)):
+    last_h = 0.0
+    for policy, colour, width, above_pt in (("stock", QUIET, 3.0, 8), ("ours", OURS, 1.4, 36)):
         run = runs["catalogue", policy]
         at = [sample.at_s / 3600 for sample in run.samples]
         axes.plot(at, [sample.waiting_shots for sample in run.samples], color=colour, linewidth=width)
         done_h = (600 + run.catalogue_done_s()) / 3600
         axes.annotate(
-            f"{NAMES[policy]}:\ndone after {done_h:.1f} h", (done_h, 600), xytext=(-4, 16), textcoords="offset points",
-            ha="right" if policy == "ours" else "left", color=colour, fontsize=8,
+            f"{NAMES[policy]}:\ndone after {done_h:.1f} h", (done_h, 600), xytext=(6, above_pt), textcoords="offset points",
+            color=colour, fontsize=8,
         )  # fmt: skip
-    axes.set(xlim=(0, None), ylim=(0, None), xlabel="hours", ylabel="shots waiting")
+        last_h = max(last_h, done_h)
+    axes.set(xlim=(0, 1.3 * last_h), ylim=(0, None), xlabel="hours", ylabel="shots waiting")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.set_title("A catalogue of 50,000 SKUs, 64 cards at most", loc="left", fontsize=10)
     _save(figure, path)
