@@ -24,14 +24,15 @@ def test_a_photo_becomes_an_approved_download(visit, cut_coffee, http, tmp_path)
     page.get_by_label("Width").fill("256")
     page.get_by_label("Height").fill("256")
     page.get_by_role("spinbutton", name="Scale").fill("40")
-    page.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
-    turn = page.locator(".handle.turn").bounding_box()
-    x, y = turn["x"] + turn["width"] / 2, turn["y"] + turn["height"] / 2
-    page.mouse.move(x, y)
+    handle = page.locator(".handle.turn")
+    handle.hover()  # waits until it rests and is what the pointer meets
+    at = handle.bounding_box()
     page.mouse.down()
-    page.mouse.move(x + 60, y + 30, steps=4)
+    page.mouse.move(at["x"] + 66, at["y"] + 36, steps=4)
     page.mouse.up()
-    turned = float(page.get_by_role("spinbutton", name="Rotation").input_value())
+    rotation = page.get_by_role("spinbutton", name="Rotation")
+    expect(rotation).not_to_have_value("0")
+    turned = float(rotation.input_value())
     assert 5 < turned < 85
 
     page.get_by_role("tab", name="Render").click()
