@@ -1,14 +1,14 @@
 """P5: our graph against a monolith on the same cores: pictures a second when saturated, clicks meanwhile, and the tail below.
 
 Both sides get the same photo, mask, layout and briefs over HTTP from the same clients. Saturated: CLIENTS people who ask for
-their next picture when they have one, and one who clicks twice a second. Below: the same Poisson arrivals of pictures at
-shares of what the monolith can do, 10, 20 or 30 steps each. Both sides decode, composite and encode PNGs.
+their next picture when they have one. Clicks: the same, and one more who clicks at every half second that finds no click on its way
+(apart from the pictures, or the side that answers more clicks would paint fewer). Below: the same Poisson arrivals of pictures at
+shares of what the monolith can do, 6, 12 or 18 steps each. Both sides decode, composite and encode PNGs.
 """
 
 from __future__ import annotations
 
 import io
-import itertools
 import random
 import socket
 import statistics
@@ -27,7 +27,7 @@ import skimage.data
 from PIL import Image
 
 from bench.demo import CUP_AND_SAUCER_BOX_XYXY
-from bench.harness import Row, tell
+from bench.harness import Row, tell, timed
 from bench.session import Session, post, session
 from packshot.imaging.codec import encode_png
 from packshot.models.denoise import DiffusionEngine
@@ -35,12 +35,12 @@ from packshot.models.device import pick_device, pick_dtype, use_threads
 from packshot.models.packs import find_pack
 from packshot.settings import Settings
 
-CLIENTS, SHOTS, REPEATS, THREADS = 6, 12, 5, 2
+CLIENTS, SHOTS, REPEATS, CLICK_REPEATS, THREADS = 6, 12, 5, 2, 2
 STEPS, GUIDANCE, CONTROL, SIDE_PX = 12, 2.0, 0.8, 256
 PROMPT = "on a marble table, soft light"
 LAYER = {"x": 0.5, "y": 0.55, "scale": 0.6}
 CLICK_EVERY_S = 0.5
-LOADS, ARRIVALS, MIXED_STEPS = (0.5, 0.8), 24, (10, 20, 30)
+LOADS, ARRIVALS, MIXED_STEPS = (0.5, 0.8), 24, (6, 12, 18)
 CLICKS = Row("P5-clicks", "click p99 while pictures are painted ÷ the monolith's", 0.2)
 TAIL = Row("P5-tail", "p99 of pictures at 50 and 80 % of the monolith's rate ÷ the monolith's, the worse", 1.0)
 Paint, Click = Callable[..., bytes], Callable[[], object]
@@ -106,25 +106,29 @@ def _wait_ready(http: httpx.Client, process: subprocess.Popen[bytes], timeout_s:
     raise SystemExit(f"the monolith must be ready within {timeout_s:g} s")
 
 
-def saturated(paint: Paint, click: Click) -> tuple[float, list[float]]:
-    """Pictures a second with CLIENTS at it, and seconds of the clicks meanwhile."""
+def saturated(paint: Paint) -> float:
+    """Pictures a second with CLIENTS at it."""
+    with ThreadPoolExecutor(CLIENTS) as people:
+        started_at = time.perf_counter()
+        list(people.map(paint, range(SHOTS)))
+        return SHOTS / (time.perf_counter() - started_at)
+
+
+def clicked(paint: Paint, click: Click) -> list[float]:
+    """Seconds of the clicks while CLIENTS have pictures painted."""
     clicks: list[float] = []
     over = threading.Event()
 
     def clicking() -> None:
         while not over.wait(CLICK_EVERY_S):
-            started_at = time.perf_counter()
-            click()
-            clicks.append(time.perf_counter() - started_at)
+            clicks.append(timed(click))
 
-    with ThreadPoolExecutor(CLIENTS + 1) as people:
-        clicker = people.submit(clicking)
-        started_at = time.perf_counter()
-        list(people.map(paint, itertools.islice(itertools.count(), SHOTS)))
-        spent = time.perf_counter() - started_at
+    with ThreadPoolExecutor(1) as person:
+        clicker = person.submit(clicking)
+        saturated(paint)
         over.set()
         clicker.result()
-    return SHOTS / spent, clicks
+    return clicks
 
 
 def batch_gain() -> float:
@@ -171,14 +175,15 @@ def main() -> int:
         sides = (serve_side(served), theirs)
         pixels = [np.asarray(Image.open(io.BytesIO(paint(7))).convert("RGB")).astype(int) for paint, _ in sides]
         difference = int(np.abs(pixels[0] - pixels[1]).max())
-        for paint, click in sides:  # warm
-            saturated(paint, click)
+        for side in sides:  # warm
+            clicked(*side)
         for repeat in range(REPEATS):
-            both = [saturated(*side) for side in sides]
-            rates.append((both[0][0], both[1][0]))
-            for kept, (_, new) in zip(clicks, both, strict=True):
-                kept.extend(new)
-            print(f"repeat {repeat + 1}: {both[0][0]:.2f} and {both[1][0]:.2f} pictures/s", file=sys.stderr)
+            ours, other = (saturated(paint) for paint, _ in sides)
+            rates.append((ours, other))
+            print(f"repeat {repeat + 1}: {ours:.2f} and {other:.2f} pictures/s", file=sys.stderr)
+        for _ in range(CLICK_REPEATS):
+            for kept, side in zip(clicks, sides, strict=True):
+                kept.extend(clicked(*side))
         # A picture of the mix takes as long as its steps.
         full = statistics.median(rate for _, rate in rates) * STEPS / statistics.mean(MIXED_STEPS)
         for at, load in enumerate(LOADS):

@@ -1,7 +1,8 @@
 """P6: two generator replicas against one, and eight replicas of a sleeping model against one.
 
 The first is held against the machine too: what two bare processes paint against one, since two cores are seldom twice one
-(shared caches, shared clock). A replica has one thread; every side has scenes enough waiting that no step goes unshared.
+(shared caches, shared clock). A replica has one thread and as many scenes as share its step; no replica gets a scene more
+while another has room for it (`max_ongoing_requests`), as where a stage has many replicas.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ REPLICAS = Row("P6-replicas", "2 one-thread generators ÷ 1, of linear", 0.90, a
 MACHINE = Row("P6-machine", "2 one-thread generators ÷ 1, of what two bare processes gain", 0.90, at_least=True)
 SLEEPING = Row("P6-sleeping", "8 replicas of a sleeping model ÷ 1, of linear", 0.95, at_least=True)
 REPEATS, SCENES, STEPS = 5, 8, 10
-SLEEP_S, SLEEPERS, NAPS = 0.1, 8, 12
+SLEEP_S, SLEEPERS, NAPS = 0.1, 8, 40
 
 
 def scene(width: int, height: int, seed: int) -> Scene:
@@ -91,7 +92,7 @@ class Caller:
 
 
 def bare(count: int, ready: Any, go: Any, rates: Any) -> None:
-    """A process of its own: the engine with one thread, four rows a step."""
+    """A process of its own: the engine with one thread, as many rows a step as a replica has scenes."""
     use_threads(1)
     engine = DiffusionEngine(find_pack("mini", Settings()))
     width, height = engine.native
@@ -99,11 +100,10 @@ def bare(count: int, ready: Any, go: Any, rates: Any) -> None:
         ready.put(True)
         go.acquire()
         started_at = time.perf_counter()
-        for first in range(0, count, 4):
-            rows = [engine.begin(scene(width, height, first + seed)) for seed in range(4)]
-            while not rows[0].done:
-                engine.step(rows)
-            engine.decode(rows)
+        rows = [engine.begin(scene(width, height, seed)) for seed in range(count)]
+        while not rows[0].done:
+            engine.step(rows)
+        engine.decode(rows)
         rates.put(count / (time.perf_counter() - started_at))
 
 
@@ -139,7 +139,10 @@ def main() -> int:
         painters, sleepers = {}, {}
         for count in (1, 2):
             generator = GeneratorDeployment.options(  # type: ignore[attr-defined]
-                autoscaling_config=None, num_replicas=count, ray_actor_options={"num_cpus": 0}
+                autoscaling_config=None,
+                num_replicas=count,
+                ray_actor_options={"num_cpus": 0},
+                max_ongoing_requests=SCENES,
             )
             name = f"paint{count}"
             painters[count] = serve.run(

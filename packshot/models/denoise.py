@@ -46,6 +46,8 @@ from packshot.types import U8, Brief, EdgeMap, Finding, Render, Scene
 TEXTS_KEPT = 256
 PREVIEW_LATENTS = 16
 """Longest side of a preview's latents: with a VAE of factor 8, 128 px."""
+LONGEST_STEP_S = 0.35
+"""Whoever joins waits for the step that runs: no batch is made so large that it takes longer."""
 WORDS_NAMED = 8
 """A finding names at most so many unknown words of a prompt."""
 
@@ -144,10 +146,11 @@ class DiffusionEngine:
         return 2 if scene.brief.guidance_scale > 1 else 1
 
     @torch.inference_mode()
-    def step_seconds(self, rows: Sequence[int] = (1, 2, 4, 8)) -> dict[int, float]:
+    def step_seconds(self, rows: Sequence[int] = (1, 2, 4, 8, 16, 32, 64)) -> dict[int, float]:
         """Seconds that the networks take for a step of so many rows at the native size: this machine's batch curve.
 
-        Measured now, the quicker of two; a count that does not fit into memory ends the measuring.
+        Measured now, the quicker of two. A count that may take longer than LONGEST_STEP_S, by the one before, ends the
+        measuring, and so does one that does not fit into memory.
         """
         width, height = self.native
         repaint = np.full((height, width), 255, np.uint8)
@@ -155,7 +158,9 @@ class DiffusionEngine:
         row = self.begin(Scene(np.full((height, width, 3), 128, np.uint8), repaint, EdgeMap(repaint), brief))
         self._predict([row], [row.latents])  # warm
         found: dict[int, float] = {}
-        for count in rows:
+        for last, count in zip((None, *rows), rows, strict=False):
+            if last and found[last] * count / last > LONGEST_STEP_S:
+                break
             try:
                 with _memory_errors_told():
                     found[count] = min(self._timed([row] * count) for _ in range(2))

@@ -329,6 +329,15 @@ def test_a_render_tells_how_its_prompt_was_read(make: Make) -> None:
     assert "zorbly" in render.findings[0].detail
 
 
+@pytest.mark.parametrize(("each_s", "counts"), [(0.001, [1, 2, 4, 8, 16, 32, 64]), (0.05, [1, 2, 4]), (9.0, [1])])
+def test_the_batch_curve_ends_where_a_step_would_last_too_long(
+    make: Make, monkeypatch: pytest.MonkeyPatch, each_s: float, counts: list[int]
+) -> None:
+    engine = make("mini")
+    monkeypatch.setattr(engine, "_timed", lambda rows: each_s * len(rows))
+    assert engine.step_seconds() == {count: each_s * count for count in counts}
+
+
 def test_bf16_renders(make: Make) -> None:
     engine = make("mini")
     low = DiffusionEngine(engine.pack, dtype=torch.bfloat16)
