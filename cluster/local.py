@@ -55,10 +55,10 @@ def serving(
     the profile is for several nodes, does not hold on this machine's GPUs, or the port is taken; Unavailable when the application does not start.
     """
     machine = profile.machine
-    with _environment(settings or {}):
+    with environment(settings or {}):
         if profile.device == "cuda":
             check_profile(profile, Settings(), _device_gib(profile))
-    port = port or _free_port(host)
+    port = port or free_port(host)
     _require_free(host, port)
 
     import ray
@@ -70,7 +70,7 @@ def serving(
         for chatty in ("ray._private.authentication", "ray.serve"):
             logging.getLogger(chatty).setLevel(logging.ERROR)
     # Replicas inherit what the node was started with; this process's own environment stays as it was.
-    with _environment({**ENVIRONMENT, **(settings or {})}):
+    with environment({**ENVIRONMENT, **(settings or {})}):
         ray.init(
             address="local",
             num_cpus=int(machine.cpus),
@@ -88,7 +88,7 @@ def serving(
         assert client is not None, "serve.start made one"
         config = ServeDeploySchema.model_validate(serve_config(profile, host=host, port=port))
         client.deploy_apps(config)
-        _wait_until_running()
+        wait_until_running()
         shown = f"[{host}]" if ":" in host else host
         yield f"http://{shown}:{port}"
     finally:
@@ -99,7 +99,8 @@ def serving(
 
 
 @contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """These variables of the process environment, for a while."""
     before = dict(os.environ)
     os.environ.update(variables)
     try:
@@ -130,7 +131,7 @@ def _device_gib(profile: Profile) -> float:
     return min(profile.machine.device.memory_gib, *found_gib)
 
 
-def _wait_until_running() -> None:
+def wait_until_running() -> None:
     """Until every stage answers; Serve's own blocking deploy gives up after a minute, too soon for a busy laptop."""
     from ray.serve._private.common import DeploymentStatus
     from ray.serve.schema import ApplicationStatus
@@ -167,7 +168,8 @@ def run_forever(
         stop.wait()
 
 
-def _free_port(host: str) -> int:
+def free_port(host: str) -> int:
+    """A port that nobody listens on now."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])

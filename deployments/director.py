@@ -15,8 +15,9 @@ from typing import Any
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from deployments.faults import told
+from deployments.faults import handed_on, told
 from deployments.meter import RayMeter
+from deployments.shared_store import require_shared_store
 from packshot.director import Director, LoadReport, Painted, Step
 from packshot.models.packs import find_pack
 from packshot.settings import Settings
@@ -41,6 +42,7 @@ SWEEP_EVERY_S = 600.0
 class DirectorDeployment:
     def __init__(self, pack: str, canny: DeploymentHandle, generator: DeploymentHandle) -> None:
         settings = Settings()
+        require_shared_store(settings)
         context = serve.get_replica_context()
         self._store = Store.from_settings(settings)
         self._poll_s = settings.poll_s
@@ -117,6 +119,7 @@ class GraphStages:
     ) -> AsyncIterator[Step | Painted]:
         stream = self._generator.paint.remote(product, repaint, edges, brief, interactive, alone)
         try:
+            yield await handed_on(edges, anext(stream))
             async for update in stream:
                 yield update
         except Exception as error:

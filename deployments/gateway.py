@@ -19,8 +19,9 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus
 
-from deployments.faults import once_more, told
+from deployments.faults import handed_on, once_more, told
 from deployments.meter import RayMeter, cluster_metrics
+from deployments.shared_store import require_shared_store
 from deployments.status import application_overview
 from packshot.api.app import create_app
 from packshot.api.studio import Segmented
@@ -54,6 +55,7 @@ class GatewayDeployment:
         self, pack: str, encoder: DeploymentHandle, decoder: DeploymentHandle, director: DeploymentHandle
     ) -> None:
         self._settings = Settings()
+        require_shared_store(self._settings)
         self._store = Store.from_settings(self._settings)
         self._studio = GraphStudio(pack or self._settings.pack, self._settings, self._store, encoder, decoder, director)
         self._decoder = PhotoDecoder(
@@ -113,7 +115,8 @@ class GraphStudio:
 
         async def click() -> Segmented:
             # The response goes on unawaited: the embedding never passes through here.
-            return await self._decoder.decode.remote(encoder.encode.remote(photo.id, photo.asset_key), prompts)
+            encoded = encoder.encode.remote(photo.id, photo.asset_key)
+            return await handed_on(encoded, self._decoder.decode.remote(encoded, prompts))
 
         started_at = time.perf_counter()
         answer = await once_more(click)

@@ -23,6 +23,8 @@ from deployments.gateway import GatewayDeployment
 from deployments.generator import GeneratorDeployment
 from deployments.mask_decoder import MaskDecoderDeployment
 from deployments.sam_encoder import SamEncoderDeployment
+from deployments.shared_store import require_shared_store
+from packshot.settings import Settings
 
 
 class Args(BaseModel):
@@ -37,7 +39,8 @@ class Args(BaseModel):
 
 
 def app(args: Args) -> Application:
-    """The application: `serve run graphs.product_shot:app`."""
+    """The application: `serve run graphs.product_shot:app`. Raises BadInput for machines that share no store."""
+    require_shared_store(Settings())
     encoder = SamEncoderDeployment.bind(args.pack, args.encoder_threads)
     decoder = MaskDecoderDeployment.bind(args.pack, args.decoder_threads)
     generator = GeneratorDeployment.bind(args.pack, args.generator_threads)

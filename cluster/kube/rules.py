@@ -9,6 +9,7 @@ from cluster.kube.build import Manifest
 from cluster.kube.pods import CREDENTIALS_IN_URL, POD_RULES, SECRET_NAME, Pod, pods
 
 CLUSTER_WIDE = ("Namespace",)
+STORE_VARIABLES = {"PACKSHOT_DATABASE_URL", "PACKSHOT_ASSETS_URL"}
 
 
 def faults(manifests: list[Manifest]) -> Iterator[str]:
@@ -110,6 +111,23 @@ def ray_token(manifests: list[Manifest]) -> Iterator[str]:
             yield f"RayService/{name} must have the autoscaler to upgrade in steps"
 
 
+def shared_store(manifests: list[Manifest]) -> Iterator[str]:
+    """Several nodes share a database and a bucket; without, each would keep a store of its own, and the application is refused."""
+    for service in of_kind(manifests, "RayService"):
+        groups = service["spec"]["rayClusterConfig"].get("workerGroupSpecs", [])
+        if sum(group.get("maxReplicas", 1) for group in groups) <= 1:
+            continue
+        for group in groups:
+            containers = group["template"]["spec"]["containers"]
+            named = {variable["name"] for one in containers for variable in one.get("env", [])}
+            secret = any(source.get("secretRef") for one in containers for source in one.get("envFrom", []))
+            if not secret and not named >= STORE_VARIABLES:
+                yield (
+                    f"RayService/{service['metadata']['name']}: worker group {group['groupName']} must take "
+                    f"{' and '.join(sorted(STORE_VARIABLES))} from a secret: add the component external-store"
+                )
+
+
 def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:
     return [one for one in manifests if one["kind"] == kind]
 
@@ -141,6 +159,7 @@ RULES: tuple[Callable[[list[Manifest]], Iterator[str]], ...] = (
     isolated,
     services,
     ray_token,
+    shared_store,
 )
 
 __all__ = ["RULES", "Pod", "faults", "of_kind", "selects"]

@@ -120,6 +120,9 @@ BREAKS = {
         0
     ].update(targetPort="gone"),
     "ray_token": lambda m: without(named(m, "RayService")["spec"]["rayClusterConfig"], "authOptions"),
+    "shared_store: RayService/packshot: worker group cpu must take PACKSHOT_ASSETS_URL and PACKSHOT_DATABASE_URL": lambda m: (
+        without(container(m, "RayService"), "envFrom")
+    ),
 }
 
 

@@ -1,0 +1,187 @@
+"""Several nodes for real (several_nodes.py in a child process), and people who use them over HTTP."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import skimage.data
+import yaml
+
+from bench.demo import CUP_AND_SAUCER_BOX_XYXY
+from packshot.imaging.codec import encode_png
+
+ROOT = Path(__file__).parents[2]
+START_S = 400.0
+
+
+class Nodes:
+    """The child: its verbs as methods. Raises AssertionError with what the child said."""
+
+    def __init__(self, process, log):
+        self._process, self._log, self._turn = process, log, threading.Lock()
+
+    def __getattr__(self, verb):
+        def ask(*args):
+            with self._turn:
+                self._process.stdin.write(json.dumps([verb, *args]) + "\n")
+                self._process.stdin.flush()
+                line = self._process.stdout.readline()
+            assert line, f"the cluster's process ended: {self._log.read_text()[-2000:]}"
+            answer = json.loads(line)
+            assert "error" not in answer, answer["error"]
+            return answer["ok"]
+
+        return ask
+
+
+@contextmanager
+def started(folder, nodes, head=None, **settings):
+    """A cluster with such nodes and nothing deployed; `settings`: more PACKSHOT_* and RAY_*."""
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {
+        "PACKSHOT_HOME": str(folder / "home"),
+        "PACKSHOT_OPEN_ACCESS": "true",
+        "PACKSHOT_DEVICE": "cpu",  # the GPUs are fake
+        "PACKSHOT_POLL_S": "1",
+        "PACKSHOT_LEASE_S": "6",
+        "PACKSHOT_HEARTBEAT_S": "1",
+        **settings,
+    }
+    asked = {"nodes": nodes, "head": head, "settings": settings}
+    command = [sys.executable, "-m", "tests.cluster.several_nodes", json.dumps(asked)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    log = folder / "cluster.log"
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
+        )
+    try:
+        yield Nodes(process, log)
+        process.stdin.close()
+        process.wait(timeout=120)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+def write_profile(path, **values):
+    """A profile's file: the mini pack on GPUs, which are fake here; its path."""
+    values = {"name": path.stem, "sentence": "A test's.", "device": "cuda", "pack": "mini", **values}
+    path.write_text(yaml.safe_dump(values))
+    return str(path)
+
+
+class People:
+    """Threads that send light requests, one after the other: clicks on an encoded photo and looks at a shot.
+
+    `retries`: how often a client asks again after a failure. What happened is in `answers`: (begun, ended, failure or "").
+    """
+
+    KINDS = ("click", "look", "photo")
+
+    def __init__(self, url, photo_id, shot_id, count=4, retries=0, pause_s=0.0):
+        self._url, self._photo_id, self._shot_id = url, photo_id, shot_id
+        self._retries, self._pause_s, self._stop = retries, pause_s, threading.Event()
+        self._threads = [threading.Thread(target=self._use, args=(number,), daemon=True) for number in range(count)]
+        self.answers = []
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    @property
+    def failures(self):
+        return [answer for answer in self.answers if answer[2]]
+
+    def _use(self, number):
+        with httpx.Client(base_url=self._url, timeout=120) as http:
+            while not self._stop.wait(self._pause_s):
+                kind = self.KINDS[number % len(self.KINDS)]
+                number += 1
+                begun = time.monotonic()
+                for _ in range(self._retries + 1):
+                    failure = self._ask(http, kind)
+                    if not failure:
+                        break
+                self.answers.append((begun, time.monotonic(), failure))
+
+    def _ask(self, http, kind):
+        try:
+            if kind == "click":
+                answer = http.post(f"/v1/photos/{self._photo_id}/masks", json={"boxes": [CUP_AND_SAUCER_BOX_XYXY]})
+            elif kind == "look":
+                answer = http.get(f"/v1/shots/{self._shot_id}")
+            else:
+                answer = http.get(f"/v1/photos/{self._photo_id}")
+        except httpx.TransportError as error:
+            return f"{kind}: {error!r}"
+        return "" if answer.status_code == 200 else f"{kind}: {answer.status_code} {answer.text[:200]}"
+
+
+class Session:
+    """A person's session on a cluster: a photo, a mask and shots of it."""
+
+    def __init__(self, url):
+        self.url = url
+        self.http = httpx.Client(base_url=url, timeout=120)
+        photo = self._post("/v1/photos", files={"file": ("c.png", encode_png(skimage.data.coffee()), "image/png")})
+        click = self._post(f"/v1/photos/{photo['id']}/masks", json={"boxes": [CUP_AND_SAUCER_BOX_XYXY]})
+        self.photo_id, self.mask_id = photo["id"], click["masks"][0]["id"]
+
+    def _post(self, path, **options):
+        answer = self.http.post(path, **options)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def accept(self, seed, steps=4, **changes):
+        """A shot's id, once it is accepted."""
+        small = {"layers": [{"mask_id": self.mask_id}], "canvas": {"width": 256, "height": 256}, "images": 1}
+        body = {**small, "steps": steps, "prompt": "on a marble table", "seed": seed, **changes}
+        return self._post("/v1/shots", json=body)["id"]
+
+    def finished(self, ids, timeout_s=240.0):
+        """The shots, once each has ended."""
+        return wait_for(lambda: self._ended(ids), timeout_s, lambda: self._ended(ids, still=True))
+
+    def _ended(self, ids, still=False):
+        shots = []
+        for shot in ids:
+            try:
+                answer = self.http.get(f"/v1/shots/{shot}")
+            except httpx.TransportError:
+                return None
+            if not answer.is_success:
+                return None
+            shots.append(answer.json())
+        return shots if still or all(shot["status"] in ("done", "failed", "cancelled") for shot in shots) else None
+
+    def people(self, shot_id, **options):
+        return People(self.url, self.photo_id, shot_id, **options)
+
+
+def assert_each_done_once(shots):
+    assert [(shot["status"], shot.get("error")) for shot in shots] == [("done", None)] * len(shots)
+    assert [len(shot["images"]) for shot in shots] == [1] * len(shots)
+    assert len({image["id"] for shot in shots for image in shot["images"]}) == len(shots)
+
+
+def wait_for(condition, timeout_s, told=lambda: ""):
+    """What `condition` returns once that is true."""
+    give_up_at = time.monotonic() + timeout_s
+    while not (found := condition()):
+        assert time.monotonic() < give_up_at, f"not within {timeout_s:.0f} s: {told()}"
+        time.sleep(0.25)
+    return found

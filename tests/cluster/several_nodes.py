@@ -1,0 +1,138 @@
+"""Several Ray nodes on this machine, with GPUs and processors that are only counted, and the application of a profile on them.
+
+A process of its own (one Ray a process), driven over its pipes: a JSON list `[verb, …]` in, one JSON line out. The head holds
+no replicas, as on Kubernetes; the proxy, the controller and the driver are on it, so every other node may be killed.
+
+    python -m tests.cluster.several_nodes '{"profile": "two.yaml", "nodes": [{"num_cpus": 1, "num_gpus": 1}]}'
+"""
+
+import json
+import logging
+import os
+import sys
+from contextlib import suppress
+
+import psutil
+
+from cluster.local import ENVIRONMENT, environment, free_port, wait_until_running
+from cluster.profiles import load_profile
+from cluster.render import APPLICATION, serve_config
+
+LOOPBACK = "127.0.0.1"
+OBJECT_STORE_BYTES = 128 * 2**20
+RUNNING = "RUNNING"
+
+
+class SeveralNodes:
+    """The cluster. Every verb is a method that takes and returns plain values."""
+
+    def __init__(self, nodes, head=None, settings=None):
+        import ray
+        from ray import serve
+        from ray.cluster_utils import Cluster
+
+        self._host, self._port = LOOPBACK, free_port(LOOPBACK)
+        self._settings = settings or {}
+        with environment({**ENVIRONMENT, **self._settings}):
+            self._cluster = Cluster(initialize_head=True, head_node_args=self._node({"num_cpus": 0, **(head or {})}))
+            for node in nodes:
+                self.add(node)
+            ray.init(address=self._cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+        serve.start(proxy_location="HeadOnly", http_options={"host": self._host, "port": self._port})
+
+    @staticmethod
+    def _node(options):
+        small = {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
+        return {**small, **options}
+
+    def add(self, options):
+        """One more node; its id."""
+        with environment({**ENVIRONMENT, **self._settings}):
+            return self._cluster.add_node(**self._node(options)).node_id
+
+    def deploy(self, profile, wait=True):
+        """The application as a profile says, as `packshot config` and Kubernetes give it to Serve; the base URL."""
+        from ray.serve.context import _get_global_client
+        from ray.serve.schema import ServeDeploySchema
+
+        config = serve_config(load_profile(profile), host=self._host, port=self._port)
+        config["proxy_location"] = "HeadOnly"  # every node has this machine's one address
+        _get_global_client().deploy_apps(ServeDeploySchema.model_validate(config))
+        if wait:
+            wait_until_running()
+        return f"http://{self._host}:{self._port}"
+
+    def status(self):
+        """(the application's status, its message)."""
+        from deployments.status import application_overview
+
+        overview = application_overview(APPLICATION).app_status
+        return overview.status, overview.message
+
+    def nodes(self):
+        """Living nodes: id -> resources, those in use, and the replicas that run there: [deployment, replica, pid]."""
+        import ray
+        from ray._private.state import available_resources_per_node
+        from ray.serve.context import _get_global_client
+
+        free = available_resources_per_node()
+        told = {}
+        for node in ray.nodes():
+            if node["Alive"]:
+                total, left = node["Resources"], free.get(node["NodeID"], {})
+                used = {kind: total[kind] - left.get(kind, 0) for kind in ("CPU", "GPU") if kind in total}
+                told[node["NodeID"]] = {"total": total, "used": used, "labels": node["Labels"], "replicas": []}
+        application = _get_global_client().get_serve_details()["applications"].get(APPLICATION, {"deployments": {}})
+        for name, deployment in application["deployments"].items():
+            for replica in deployment["replicas"]:
+                if replica["state"] == RUNNING and replica["node_id"] in told:
+                    told[replica["node_id"]]["replicas"].append([name, replica["replica_id"], replica["pid"]])
+        return told
+
+    def kill(self, node_id):
+        """The machine's power fails: every process of the node is killed at once, and nobody is told."""
+        (node,) = [node for node in self._cluster.worker_nodes if node.node_id == node_id]
+        ours = [psutil.Process(one.process.pid) for kind in node.all_processes.values() for one in kind]
+        for process in [*ours, *(child for one in ours for child in one.children(recursive=True))]:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._cluster.remove_node(node, allow_graceful=False)
+
+    def restart_gcs(self, down_s):
+        """Kill the head's GCS, and start it anew after a while; on Redis it knows what it knew."""
+        import time
+
+        head = self._cluster.head_node
+        head.kill_gcs_server()
+        time.sleep(down_s)
+        with environment({**ENVIRONMENT, **self._settings}):
+            head.start_gcs_server()
+
+    def end(self):
+        import ray
+        from ray import serve
+
+        serve.shutdown()
+        ray.shutdown()
+        self._cluster.shutdown()
+
+
+def main():
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # Ray's own words do not belong among the answers
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    cluster = SeveralNodes(**json.loads(sys.argv[1]))
+    try:
+        for line in sys.stdin:
+            verb, *args = json.loads(line)
+            try:
+                answer = {"ok": getattr(cluster, verb)(*args)}
+            except Exception as error:  # noqa: BLE001 - told to the test, which fails by it
+                answer = {"error": f"{type(error).__name__}: {error}"}
+            print(json.dumps(answer), file=answers, flush=True)
+    finally:
+        cluster.end()
+
+
+if __name__ == "__main__":
+    main()

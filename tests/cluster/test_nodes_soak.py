@@ -1,0 +1,161 @@
+"""Several nodes for longer (make soak): an upgrade under load, scaling by the pipeline's policy, a GCS that dies."""
+
+import shutil
+import socket
+import subprocess
+import time
+from contextlib import contextmanager
+from itertools import groupby
+
+import pytest
+from on_several_nodes import Session, assert_each_done_once, started, wait_for, write_profile
+
+from cluster.local import free_port
+
+UPGRADE_S, REQUESTS = 120.0, 2_000
+PEOPLE = 6
+STAGES = {
+    "gateway": {"replicas": {"min": 2, "max": 2}, "cpus": 0.1},
+    "sam_encoder": {"cpus": 0.1, "gpu_share": 0.2, "tunables": {"max_batch_size": 2}},
+    "mask_decoder": {"cpus": 0.1, "gpu_share": 0.07, "tunables": {"max_batch_size": 4}},
+    "canny": {"cpus": 0.1},
+    "generator": {"cpus": 0.1, "gpu_share": 0.67, "tunables": {"max_rows": 8}},
+    "director": {"replicas": {"min": 2, "max": 2}, "cpus": 0.1},
+}
+NODE = {"num_cpus": 2, "num_gpus": 2}
+
+
+def profile(path, stages=STAGES, threads=1, **more):
+    machine = {"nodes": {"min": 2, "max": 2}, "cpus": 2, "memory_gib": 6, "object_store_mib": 128}
+    machine |= {"gpus": 2, "gpu": "L4"}
+    asked = {"encoder": 1, "decoder": threads, "generator": 1}
+    return write_profile(path, threads=asked, pools={"machine": machine}, stages=stages, **more)
+
+
+def replicas(nodes):
+    return {replica for node in nodes.nodes().values() for _, replica, _ in node["replicas"]}
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_an_upgrade_under_load_fails_no_request_and_loses_no_shot(tmp_path):
+    with started(tmp_path, [NODE, NODE]) as nodes:
+        session = Session(nodes.deploy(profile(tmp_path / "old.yaml")))
+        (looked_at,) = [session.accept(seed=1000)]
+        session.finished([looked_at])
+        old, begun = replicas(nodes), time.monotonic()
+        shots, upgraded_s = [], None
+        with session.people(looked_at, count=PEOPLE, pause_s=0.05) as people:
+            wait_for(lambda: len(people.answers) > REQUESTS / 10, 120)
+            nodes.deploy(profile(tmp_path / "new.yaml", threads=2), False)
+            deployed_at = time.monotonic()
+            while time.monotonic() - begun < UPGRADE_S or len(people.answers) < REQUESTS or upgraded_s is None:
+                shots.append(session.accept(seed=len(shots)))
+                time.sleep(3)
+                if upgraded_s is None and not replicas(nodes) & old and nodes.status()[0] == "RUNNING":
+                    upgraded_s = time.monotonic() - deployed_at
+                assert time.monotonic() - begun < 600, (nodes.status(), len(people.answers))
+        lasted_s = time.monotonic() - begun
+        ended = session.finished(shots)
+        print(
+            f"upgrade: {len(people.answers)} light requests in {lasted_s:.0f} s, {len(people.failures)} failed; "
+            f"all replicas new after {upgraded_s:.0f} s; {len(shots)} shots"
+        )
+        assert people.failures == []
+        assert_each_done_once(ended)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_replicas_follow_the_policy_up_and_down_and_do_not_flap(tmp_path):
+    stages = {**STAGES, "generator": {**STAGES["generator"], "replicas": {"min": 0, "max": 2}}}
+    pipeline = {"answer_s": 2, "start_s": 10, "calm_s": 15, "idle_s": 40}
+    file = profile(tmp_path / "scaled.yaml", stages=stages, autoscaling=pipeline)
+    with started(tmp_path, [NODE, NODE]) as nodes:
+        session = Session(nodes.deploy(file))
+        counts = []
+
+        def painters():
+            found = [name for node in nodes.nodes().values() for name, _, _ in node["replicas"]]
+            counts.append(found.count("generator"))
+            return counts[-1]
+
+        shots = [session.accept(seed, steps=40) for seed in range(40)]
+        wait_for(lambda: painters() == 2, 120, lambda: counts)
+        on = [node for node in nodes.nodes().values() if "generator" in [name for name, _, _ in node["replicas"]]]
+        share = sum(node["used"]["GPU"] for node in on)
+        assert share >= 2 * 0.67
+        while not session._ended(shots):
+            painters()
+            time.sleep(1)
+        wait_for(lambda: painters() == 0, 180, lambda: counts)
+        assert session.http.get("/readyz").status_code == 200  # the gateway is awake
+        (late,) = session.finished([session.accept(seed=99)])
+        seen = [count for count, _ in groupby(counts)]
+        print("painters:", seen)
+        assert seen in ([1, 2, 1, 0], [0, 1, 2, 1, 0], [1, 2, 0], [0, 2, 1, 0], [0, 1, 2, 0], [0, 2, 0])
+        assert_each_done_once([*session.finished(shots), late])
+
+
+@contextmanager
+def redis(folder):
+    """A Redis server of its own on loopback; host:port. Skips where there is none."""
+    server = shutil.which("redis-server")
+    if server is None:
+        pytest.skip("no redis-server on this machine: apt install redis-server")
+    port = free_port("127.0.0.1")
+    command = [server, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "yes"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: listens(port), 30)
+        yield f"127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("down_s", [5, 40])
+def test_a_gcs_that_restarts_on_redis_loses_no_traffic(tmp_path, down_s):
+    with redis(tmp_path) as address, started(tmp_path, [NODE, NODE], RAY_REDIS_ADDRESS=address) as nodes:
+        session = Session(nodes.deploy(profile(tmp_path / "plain.yaml")))
+        (looked_at,) = [session.accept(seed=1000)]
+        session.finished([looked_at])
+        with session.people(looked_at, count=PEOPLE, pause_s=0.05) as people:
+            shots = [session.accept(seed) for seed in range(4)]
+            wait_for(lambda: len(people.answers) > 50, 60)
+            begun = time.monotonic()
+            nodes.restart_gcs(down_s)  # shots are painted and clicks answered meanwhile
+            shots += [session.accept(seed) for seed in range(4, 8)]
+            ended = session.finished(shots)
+            after = len(people.answers)
+            wait_for(lambda: len(people.answers) > after + 200, 120)
+            # What controls the cluster is back, too: a dead replica is replaced.
+            victim, pid = next(
+                (replica, pid)
+                for node in nodes.nodes().values()
+                for name, replica, pid in node["replicas"]
+                if name == "canny"
+            )
+            subprocess.run(["kill", "-9", str(pid)], check=True)
+            wait_for(
+                lambda: any(
+                    name == "canny" and replica != victim
+                    for node in nodes.nodes().values()
+                    for name, replica, _ in node["replicas"]
+                ),
+                120,
+            )
+        slowest_s = max(end - start for start, end, _ in people.answers)
+        print(
+            f"GCS down {down_s} s: {len(people.answers)} light requests in {time.monotonic() - begun:.0f} s, "
+            f"{len(people.failures)} failed, slowest {slowest_s:.2f} s"
+        )
+        assert people.failures == []
+        assert_each_done_once(ended)

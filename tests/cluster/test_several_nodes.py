@@ -1,0 +1,106 @@
+"""Two nodes with a GPU each: replicas sit where the plan says, and the death of a node loses nothing that was accepted."""
+
+import time
+from collections import Counter
+
+import pytest
+from on_several_nodes import Session, assert_each_done_once, started, wait_for, write_profile
+
+from cluster.packing import MAX_DEVICE_SHARE
+from cluster.plan import Demand, make_plan
+from cluster.profiles import DEPLOYMENTS, GPU_STAGES, load_profile
+from packshot.models.footprint import find_footprint
+from packshot.models.packs import find_pack
+from packshot.settings import Settings
+
+TWO = {"min": 2, "max": 2}
+STAGES = {
+    # More than half a node, so that each node has one; one node has room for all the others.
+    "gateway": {"replicas": TWO, "cpus": 0.51},
+    "sam_encoder": {"cpus": 0.05, "gpu_share": 0.2, "tunables": {"max_batch_size": 2}},
+    "mask_decoder": {"cpus": 0.05, "gpu_share": 0.07, "tunables": {"max_batch_size": 4}},
+    "canny": {"cpus": 0.05},
+    "generator": {"replicas": TWO, "cpus": 0.1, "gpu_share": 0.67, "tunables": {"max_rows": 8}},
+    "director": {"replicas": TWO, "cpus": 0.05},
+}
+NODE = {"num_cpus": 1, "num_gpus": 1}
+SHOTS, PEOPLE = 8, 4
+
+
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory):
+    machine = {"nodes": TWO, "cpus": 1, "memory_gib": 6, "object_store_mib": 128, "gpus": 1, "gpu": "L4"}
+    threads = {"encoder": 1, "decoder": 1, "generator": 1}
+    file = tmp_path_factory.mktemp("profile") / "two-nodes.yaml"
+    return write_profile(file, threads=threads, pools={"machine": machine}, stages=STAGES)
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory):
+    with started(tmp_path_factory.mktemp("nodes"), [NODE, NODE]) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def session(nodes, profile):
+    return Session(nodes.deploy(profile))
+
+
+def on_workers(nodes):
+    """Node id -> (Ray's own account of what is in use, replicas of each deployment) of the nodes with processors."""
+    return {
+        node: (found["used"], Counter(name for name, _, _ in found["replicas"]))
+        for node, found in nodes.nodes().items()
+        if found["total"].get("CPU")
+    }
+
+
+@pytest.mark.timeout(500)
+def test_replicas_sit_where_the_plan_says(nodes, session, profile):
+    loaded = load_profile(profile)
+    pack = find_pack(loaded.pack, Settings())
+    plan = make_plan(loaded, pack.manifest, find_footprint(pack), Demand(images_per_hour=100))
+    (pool,) = plan.pools
+    assert pool.sure == len(pool.devices) == 2  # so Ray needs no more, in whatever order they start
+
+    found = on_workers(nodes)
+    assert len(found) == pool.nodes
+    for used, replicas in found.values():
+        device = {stage: replicas[stage] for stage in GPU_STAGES if replicas[stage]}
+        share, _, _ = plan.device_sums(device)
+        assert used["GPU"] == pytest.approx(share)
+        assert share <= MAX_DEVICE_SHARE
+        assert replicas["generator"] == replicas["gateway"] == 1
+    assert sum((replicas for _, replicas in found.values()), Counter()) == {
+        stage: plan.stage(stage).replicas for stage in DEPLOYMENTS
+    }
+
+
+@pytest.mark.timeout(500)
+def test_a_node_killed_under_load_loses_no_accepted_shot(nodes, session):
+    victim, (_, lost) = max(on_workers(nodes).items(), key=lambda row: row[1][1].total())
+    looked_at = session.accept(seed=1000)
+    session.finished([looked_at])
+    with (
+        session.people(looked_at, count=PEOPLE) as once,
+        session.people(looked_at, count=PEOPLE, retries=1) as patient,
+    ):
+        shots = [session.accept(seed) for seed in range(SHOTS)]
+        killed_at = time.monotonic()
+        nodes.kill(victim)
+        dead_at = time.monotonic()
+        shots += [session.accept(seed) for seed in range(SHOTS, 2 * SHOTS)]
+        wait_for(lambda: victim not in nodes.nodes(), 120)
+        noticed_s = time.monotonic() - killed_at
+        ended = session.finished(shots)
+    slowest_s = max(end - begun for begun, end, _ in once.answers + patient.answers)
+    print(
+        f"killed a node with {dict(lost)}: Ray noticed after {noticed_s:.1f} s; {len(once.answers)} light requests without retry, "
+        f"{len(once.failures)} failed; {len(patient.answers)} with one, {len(patient.failures)} failed; slowest {slowest_s:.1f} s"
+    )
+    for begun, end, failure in once.failures:
+        print(f"{begun - killed_at:.2f} {end - killed_at:.2f} (dead {dead_at - killed_at:.2f}) {failure}")
+    assert_each_done_once(ended)
+    assert patient.failures == []
+    # Only what was on its way when the node died: what came later went to the other gateway.
+    assert all(begun <= dead_at and killed_at <= end for begun, end, _ in once.failures)
