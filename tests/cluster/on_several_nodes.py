@@ -6,10 +6,11 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
+import psutil
 import skimage.data
 import yaml
 
@@ -63,11 +64,12 @@ def started(folder, nodes, head=None, **settings):
         )
     try:
         yield Nodes(process, log)
-        process.stdin.close()
-        process.wait(timeout=120)
-    finally:
-        process.kill()
+    finally:  # by the tree: Serve would take its time to drain what nobody needs any more
+        for one in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
         process.wait()
+        process.stdin.close()
         process.stdout.close()
 
 
@@ -140,6 +142,12 @@ class Session:
         photo = self._post("/v1/photos", files={"file": ("c.png", encode_png(skimage.data.coffee()), "image/png")})
         click = self._post(f"/v1/photos/{photo['id']}/masks", json={"boxes": [CUP_AND_SAUCER_BOX_XYXY]})
         self.photo_id, self.mask_id = photo["id"], click["masks"][0]["id"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.http.close()
 
     def _post(self, path, **options):
         answer = self.http.post(path, **options)

@@ -36,7 +36,8 @@ class SeveralNodes:
         with environment({**ENVIRONMENT, **self._settings}):
             self._cluster = Cluster(initialize_head=True, head_node_args=self._node({"num_cpus": 0, **(head or {})}))
             for node in nodes:
-                self.add(node)
+                self._cluster.add_node(wait=False, **self._node(node))
+            self._cluster.wait_for_nodes(timeout=120)
             ray.init(address=self._cluster.address, log_to_driver=False, logging_level=logging.ERROR)
         serve.start(proxy_location="HeadOnly", http_options={"host": self._host, "port": self._port})
 
@@ -108,30 +109,19 @@ class SeveralNodes:
         with environment({**ENVIRONMENT, **self._settings}):
             head.start_gcs_server()
 
-    def end(self):
-        import ray
-        from ray import serve
-
-        serve.shutdown()
-        ray.shutdown()
-        self._cluster.shutdown()
-
 
 def main():
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # Ray's own words do not belong among the answers
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     cluster = SeveralNodes(**json.loads(sys.argv[1]))
-    try:
-        for line in sys.stdin:
-            verb, *args = json.loads(line)
-            try:
-                answer = {"ok": getattr(cluster, verb)(*args)}
-            except Exception as error:  # noqa: BLE001 - told to the test, which fails by it
-                answer = {"error": f"{type(error).__name__}: {error}"}
-            print(json.dumps(answer), file=answers, flush=True)
-    finally:
-        cluster.end()
+    for line in sys.stdin:
+        verb, *args = json.loads(line)
+        try:
+            answer = {"ok": getattr(cluster, verb)(*args)}
+        except Exception as error:  # noqa: BLE001 - told to the test, which fails by it
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,9 @@ STAGES = {
     "director": {"replicas": TWO, "cpus": 0.05},
 }
 NODE = {"num_cpus": 1, "num_gpus": 1}
-SHOTS, PEOPLE = 8, 4
+SHOTS, PEOPLE, PAUSE_S = 6, 3, 0.1
+NOTICE = {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "3"}
+"""A dead node is known to be dead in 3 s, not in 15 s."""
 
 
 @pytest.fixture(scope="module")
@@ -37,13 +39,14 @@ def profile(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory):
-    with started(tmp_path_factory.mktemp("nodes"), [NODE, NODE]) as cluster:
+    with started(tmp_path_factory.mktemp("nodes"), [NODE, NODE], **NOTICE) as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="module")
 def session(nodes, profile):
-    return Session(nodes.deploy(profile))
+    with Session(nodes.deploy(profile)) as person:
+        yield person
 
 
 def on_workers(nodes):
@@ -82,8 +85,8 @@ def test_a_node_killed_under_load_loses_no_accepted_shot(nodes, session):
     looked_at = session.accept(seed=1000)
     session.finished([looked_at])
     with (
-        session.people(looked_at, count=PEOPLE) as once,
-        session.people(looked_at, count=PEOPLE, retries=1) as patient,
+        session.people(looked_at, count=PEOPLE, pause_s=PAUSE_S) as once,
+        session.people(looked_at, count=PEOPLE, retries=1, pause_s=PAUSE_S) as patient,
     ):
         shots = [session.accept(seed) for seed in range(SHOTS)]
         killed_at = time.monotonic()
