@@ -162,7 +162,7 @@ class Session:
 
     def finished(self, ids, timeout_s=240.0):
         """The shots, once each has ended."""
-        return wait_for(lambda: self._ended(ids), timeout_s, lambda: self._ended(ids, still=True))
+        return wait_for(lambda: self._ended(ids), timeout_s, lambda: self._ended(ids, still=True), every_s=1.0)
 
     def _ended(self, ids, still=False):
         shots = []
@@ -186,10 +186,10 @@ def assert_each_done_once(shots):
     assert len({image["id"] for shot in shots for image in shot["images"]}) == len(shots)
 
 
-def wait_for(condition, timeout_s, told=lambda: ""):
+def wait_for(condition, timeout_s, told=lambda: "", every_s=0.25):
     """What `condition` returns once that is true."""
     give_up_at = time.monotonic() + timeout_s
     while not (found := condition()):
         assert time.monotonic() < give_up_at, f"not within {timeout_s:.0f} s: {told()}"
-        time.sleep(0.25)
+        time.sleep(every_s)
     return found

@@ -93,7 +93,7 @@ def test_a_node_killed_under_load_loses_no_accepted_shot(nodes, session):
         nodes.kill(victim)
         dead_at = time.monotonic()
         shots += [session.accept(seed) for seed in range(SHOTS, 2 * SHOTS)]
-        wait_for(lambda: victim not in nodes.nodes(), 120)
+        wait_for(lambda: victim not in nodes.nodes(), 120, every_s=1.0)
         noticed_s = time.monotonic() - killed_at
         ended = session.finished(shots)
     slowest_s = max(end - begun for begun, end, _ in once.answers + patient.answers)
