@@ -38,7 +38,7 @@ def profile(path, stages=STAGES, threads=1, **more):
 @pytest.mark.timeout(400)
 def test_two_machines_on_sqlite_are_refused_before_a_replica_starts(tmp_path):
     with started(tmp_path, [NODE, {**NODE, "node_ip_address": "127.0.0.2"}]) as nodes:
-        with pytest.raises(AssertionError, match="a cluster of 2 nodes.*got a SQLite file; set PACKSHOT_DATABASE_URL"):
+        with pytest.raises(AssertionError, match=r"a cluster of 2 nodes.*got a SQLite file; set PACKSHOT_DATABASE_URL"):
             nodes.deploy(profile(tmp_path / "plain.yaml"))
         assert replicas(nodes) == set()
 
