@@ -18,7 +18,6 @@ from bench.demo import CUP_AND_SAUCER_BOX_XYXY
 from packshot.imaging.codec import encode_png
 
 ROOT = Path(__file__).parents[2]
-START_S = 400.0
 
 
 class Nodes:
@@ -65,9 +64,11 @@ def started(folder, nodes, head=None, **settings):
     try:
         yield Nodes(process, log)
     finally:  # by the tree: Serve would take its time to drain what nobody needs any more
-        for one in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        for child in children:
             with suppress(psutil.NoSuchProcess):
-                one.kill()
+                child.kill()
         process.wait()
         process.stdin.close()
         process.stdout.close()

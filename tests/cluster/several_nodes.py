@@ -46,11 +46,6 @@ class SeveralNodes:
         small = {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
         return {**small, **options}
 
-    def add(self, options):
-        """One more node; its id."""
-        with environment({**ENVIRONMENT, **self._settings}):
-            return self._cluster.add_node(**self._node(options)).node_id
-
     def deploy(self, profile, wait=True):
         """The application as a profile says, as `packshot config` and Kubernetes give it to Serve; the base URL."""
         from ray.serve.context import _get_global_client
