@@ -18,12 +18,12 @@ from packshot.imaging.codec import encode_png
 
 
 @contextmanager
-def served(home, *options):
-    """A `packshot serve` of its own; an HTTP client on it. Ends it as a person does, with Ctrl-C."""
+def served(home, *options, limit_s=240):
+    """A `packshot serve` of its own, for `limit_s` at most; an HTTP client on it. Ends it as a person does, with Ctrl-C."""
     command = [str(Path(sys.executable).with_name("packshot")), "serve", "--port", "0", *options]
     environment = {**os.environ, "PACKSHOT_HOME": str(home), "PACKSHOT_POLL_S": "1", "COLUMNS": "200"}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    killer = threading.Timer(240, process.kill)
+    killer = threading.Timer(limit_s, process.kill)
     killer.start()
     try:
         heard = []

@@ -33,14 +33,14 @@ def wait_for(count, timeout_s):
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_the_generator_sleeps_and_wakes_for_a_shot(tmp_path):
     profile = yaml.safe_load(resources.files("cluster").joinpath("profiles/laptop.yaml").read_text())
     profile["autoscaling"] = {"idle_s": IDLE_S, "calm_s": 5, "start_s": 15}
     profile["stages"] = {"generator": {"replicas": {"min": 0, "max": 1, "target_ongoing": 4}}}
     file = tmp_path / "sleepy.yaml"
     file.write_text(yaml.safe_dump(profile))
-    with served(tmp_path / "home", "--profile", str(file)) as http:
+    with served(tmp_path / "home", "--profile", str(file), limit_s=500) as http:
         photo = http.post(
             "/v1/photos", files={"file": ("c.png", encode_png(skimage.data.coffee()), "image/png")}
         ).json()
