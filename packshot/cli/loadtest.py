@@ -42,7 +42,9 @@ class ScenarioFirst(TyperGroup):
 
 app = typer.Typer(
     cls=ScenarioFirst,
-    help="Load a server and judge it: packshot loadtest SCENARIO [--host URL].",
+    help="Load a server and judge it: `packshot loadtest smoke`, or any SCENARIO [--host URL], is short for "
+    "`loadtest run SCENARIO`; its options: `packshot loadtest run --help`.",
+    epilog="Exit codes: 0 the bounds hold, 1 they do not, 2 refused before any load, 3 invalid: the generator was the bottleneck.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -197,14 +199,14 @@ def worker(
 def _target(scenario: Scenario, host: str | None, profile: str, own_host: bool, folder: Path) -> Iterator[Target]:
     """The server that was named, or a cluster that lives as long as this."""
     from loadtest.local import local_cluster
-    from loadtest.runner import Target
+    from loadtest.runner import Target, make
     from loadtest.target import check_host
 
     if host is not None:
         keys = os.environ.get(KEYS_VARIABLE, "").split()
         yield Target(check_host(host, owned=own_host), keys or [None])
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    make(folder)
     status = stderr().status(f"starting {profile}")
     with tempfile.TemporaryDirectory(prefix="packshot-loadtest-") as home, status:
         keys = _keys(Path(home), scenario.tenants)
