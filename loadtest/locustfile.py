@@ -123,6 +123,7 @@ class Generator:
         people.join(timeout=2 * scenario.patience_s)
         people.kill()
         watch.kill()
+        wire.close()
         self.records.append({"k": "sent", "w": self.index, "count": sent})
 
     def _watch(self, people: gevent.pool.Group, lags: Lags) -> None:

@@ -108,6 +108,11 @@ class Wire:
         finally:
             client.close()
 
+    def close(self) -> None:
+        """Close the connections that wait for a next request."""
+        while self._idle:
+            self._idle.pop().close()
+
     def _client(self) -> HTTPClient:
         options: dict[str, Any] = (
             {"ssl_context_factory": ssl.create_default_context} if self._host.startswith("https") else {}
