@@ -29,6 +29,7 @@ WIDTH, HEIGHT = 10.0, 3.6
 DPI, COLOURS_KEPT = 110, 96
 HEADROOM = 1.18
 """Above what is drawn, for the names of the phases."""
+LETTER_PX = 6.0
 
 
 def draw_all(run: Summary, folder: Path) -> dict[str, Path]:
@@ -80,7 +81,7 @@ def latency(run: Summary) -> Figure:
         top = high
         for percent in (50, 95):
             bound = bounds[f"p{percent}_ms"] / 1000
-            if bound < 4 * high:
+            if bound < 2.5 * high:
                 axes.axhline(bound, color=MUTED, linewidth=0.9, linestyle="--")
                 top = max(top, bound)
                 axes.annotate(f"p{percent} ≤ {bound:g} s", (1, bound), xycoords=("axes fraction", "data"), ha="right", va="bottom",
@@ -283,10 +284,12 @@ def _dress(run: Summary, axes: Axes) -> None:
     for index, phase in enumerate(run["scenario"]["timeline"]):
         if index % 2:
             axes.axvspan(start, start + phase["seconds"], color=BAND, zorder=0)
-        axes.annotate(phase["name"], (start, 1), xycoords=("data", "axes fraction"), xytext=(3, -2), textcoords="offset points",
-                      va="top", fontsize=7, color=MUTED)  # fmt: skip
+        room = axes.get_window_extent().width * phase["seconds"] / run["scenario_seconds"]
+        if room >= LETTER_PX * len(phase["name"]):
+            axes.annotate(phase["name"], (start, 1), xycoords=("data", "axes fraction"), xytext=(3, -2),
+                          textcoords="offset points", va="top", fontsize=7, color=MUTED)  # fmt: skip
         start += phase["seconds"]
     for fault in run["faults"]:
         axes.axvline(fault["at_s"], color=FAULT, linewidth=1.0)
-        axes.annotate(fault["words"], (fault["at_s"], 0.9), xycoords=("data", "axes fraction"), xytext=(3, 0),
-                      textcoords="offset points", va="top", fontsize=7, color=FAULT)  # fmt: skip
+        axes.annotate(fault["words"], (fault["at_s"], 0.88), xycoords=("data", "axes fraction"), xytext=(2, 0),
+                      textcoords="offset points", va="top", rotation=90, fontsize=7, color=FAULT)  # fmt: skip
