@@ -257,7 +257,7 @@ def _capacity(
     from loadtest.capacity import Trial, knee, next_load
     from loadtest.progress import live
     from loadtest.runner import run as run_once
-    from loadtest.trial import flat, keep, kept_trials
+    from loadtest.trial import flat, keep, kept_trials, misses
 
     shape, file, console = flat(scenario, trial_s), out / "capacity.json", stderr()
     seen, rows = kept_trials(file, shape)
@@ -276,16 +276,16 @@ def _capacity(
                 )
                 bottleneck = True
                 break
-            seen.append(Trial(load, summary["outcome"] == "holds"))
-            misses = [check["name"] for check in summary["checks"] if not check["holds"]]
+            missed = misses(summary)
+            seen.append(Trial(load, not missed))
             rows.append(
-                {"load": load, "holds": seen[-1].holds, "shots_per_s": summary["shots_per_s"], "misses": misses}
+                {"load": load, "holds": seen[-1].holds, "shots_per_s": summary["shots_per_s"], "misses": missed}
             )
             keep(file, shape, rows)
             believed = knee(seen)
             console.print(
                 f"×{load:.3g}, {summary['shots_per_s']['offered']:.2f} shots/s: {'holds' if seen[-1].holds else 'fails'} "
-                f"{', '.join(misses)}; knee ×{believed.load:.3g} ({believed.low:.3g} to {believed.high:.3g})", markup=False,
+                f"{', '.join(missed)}; knee ×{believed.load:.3g} ({believed.low:.3g} to {believed.high:.3g})", markup=False,
             )  # fmt: skip
     believed, per_load = knee(seen), _shots_at_one(scenario)
     answer = {
