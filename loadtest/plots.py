@@ -215,7 +215,8 @@ def replicas(run: Summary) -> Figure | None:
     _dress(run, axes)
     axes.set_xlim(0, run["scenario_seconds"])
     axes.set_xlabel("seconds of the run", color=MUTED, fontsize=8.5)
-    _legend(figure)
+    if found:
+        _legend(figure)
     return figure
 
 
