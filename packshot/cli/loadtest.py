@@ -272,7 +272,9 @@ def _capacity(
                 )
             if summary["outcome"] == "invalid":
                 console.print(
-                    f"×{load:.3g}: invalid, the generator was the bottleneck; use more --workers", markup=False
+                    f"×{load:.3g}: invalid, the generator did not keep its schedule ({_late(summary)}); give it a core of its own, "
+                    "or more --workers",
+                    markup=False,
                 )
                 bottleneck = True
                 break
@@ -302,6 +304,12 @@ def _capacity(
     if as_json:
         put_json(answer)
     raise typer.Exit(3 if bottleneck else 0 if believed.known else 1)
+
+
+def _late(summary: dict[str, Any]) -> str:
+    """What of the generator's own bounds did not hold."""
+    missed = [check for check in summary["validity"] if not check["holds"]]
+    return ", ".join(f"{check['name']} {check['value']:g} {check['unit']}".rstrip() for check in missed)
 
 
 def _shots_at_one(scenario: Scenario) -> float:
