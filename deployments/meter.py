@@ -17,6 +17,7 @@ from ray.serve import metrics
 from packshot.meter import METRICS
 
 PREFIX = "ray_"
+_OURS = tuple(f"{start}{PREFIX}packshot_" for start in ("", "# HELP ", "# TYPE "))
 
 
 @cache
@@ -52,14 +53,19 @@ async def cluster_metrics(extra: dict[str, float]) -> str:
             *(http.get(f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics") for node in nodes),
             return_exceptions=True,
         )
-    return summed([answer.text for answer in answers if isinstance(answer, httpx.Response)], extra)
+    texts = [answer.text for answer in answers if isinstance(answer, httpx.Response)]
+    return await asyncio.to_thread(summed, texts, extra)
 
 
 def summed(texts: Iterable[str], extra: dict[str, float] | None = None) -> str:
-    """The contract's metrics out of Ray's exports: prefix dropped, summed over all but the contract's labels."""
+    """The contract's metrics out of Ray's exports: prefix dropped, summed over all but the contract's labels.
+
+    Ray's own metrics are thousands of lines: parsed, they would hold up whoever shares this process for a second.
+    """
     sums: dict[str, dict[tuple[str, ...], float]] = {name: {} for name in METRICS}
     for text in texts:
-        for family in text_string_to_metric_families(text):
+        ours = "\n".join(line for line in text.splitlines() if line.startswith(_OURS))
+        for family in text_string_to_metric_families(ours):
             for sample in family.samples:
                 name = sample.name.removeprefix(PREFIX)
                 for metric, row in METRICS.items():

@@ -99,7 +99,9 @@ def hostile(person: Person) -> None:
             left_s = person.world.plan.scenario.patience_s
             headers = {**person.headers, "content-type": content_type}
             op.record["attack"] = path
-            _require_refusal(person.world.wire.request(method, path, body, headers, left_s))
+            answer = person.world.wire.request(method, path, body, headers, left_s)
+            op.answered_s = answer.at_s
+            _require_refusal(answer)
     except (Wrong, WireError):
         return
 

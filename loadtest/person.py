@@ -56,10 +56,14 @@ class World:
 
 @dataclass
 class Op:
-    """One answer that somebody waits for. What is put into `record` goes into the report."""
+    """One answer that somebody waits for. What is put into `record` goes into the report.
+
+    `answered_s`: when the last byte of what was asked last came; None while that is awaited.
+    """
 
     record: Record
     deadline_s: float
+    answered_s: float | None = None
     retries: int = 0
     stages_ms: dict[str, float] = field(default_factory=dict)
 
@@ -94,7 +98,9 @@ class Person:
             why = "malformed_answer"
             raise Wrong(why) from error
         finally:
-            op.record |= {"ms": (world.now() - at_s) * 1000, "ok": not why, "why": why, "st": op.stages_ms}
+            # What we do with an answer is not the server's delay.
+            ended_s = world.now() if op.answered_s is None else op.answered_s
+            op.record |= {"ms": (ended_s - at_s) * 1000, "ok": not why, "why": why, "st": op.stages_ms}
             if op.retries:
                 op.record["retries"] = op.retries
             world.note(op.record)
@@ -117,8 +123,10 @@ class Person:
         world = self.world
         while True:
             left_s = max(0.05, op.deadline_s - world.now())
+            op.answered_s = None
             try:
                 answer = world.wire.request(method, path, body, {**self.headers, **(headers or {})}, left_s)
+                op.answered_s = answer.at_s
                 if answer.status == expect:
                     return answer
                 lost = answer.status == 503
@@ -212,6 +220,7 @@ class Person:
     def follow(self, op: Op, shot_ids: list[str], on_end: Callable[[str], None] = lambda shot_id: None) -> None:
         """Return when every shot has ended; a stream that breaks is taken up where it stood. Raises WireError("timeout")."""
         live, last_id = set(shot_ids), ""
+        op.answered_s = None
         while live:
             left_s = op.deadline_s - self.world.now()
             if left_s <= 0:

@@ -117,6 +117,7 @@ def catalogue(person: Person) -> None:
                 finally:
                     answers[index].set(True)
                 op.record["position"] = told["position"]
+                op.answered_s = None  # its end is awaited
                 ended.get()
                 person.finished(op, person.json(op, "GET", told["url"]), request, tenant.photo_id)
         except (Wrong, WireError):

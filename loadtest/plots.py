@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
 
 Summary = dict[str, Any]
 
@@ -23,6 +26,10 @@ STAGE_COLOURS = {
 }  # fmt: skip
 SHOTS = ("shot", "api_shot", "catalogue_shot")
 WIDTH, HEIGHT = 10.0, 3.6
+DPI, COLOURS_KEPT = 110, 96
+HEADROOM = 1.18
+"""Above what is drawn, for the names of the phases."""
+LETTER_PX = 6.0
 
 
 def draw_all(run: Summary, folder: Path) -> dict[str, Path]:
@@ -39,10 +46,18 @@ def draw_all(run: Summary, folder: Path) -> dict[str, Path]:
     for name, plot in plots.items():
         if (figure := plot(run)) is not None:
             path = folder / f"{name}.png"
-            figure.savefig(path, dpi=110)
+            _save(figure, path)
             pyplot.close(figure)
             drawn[name] = path
     return drawn
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """As a PNG with a palette: a third of the bytes, and a report is one file that people mail."""
+    data = BytesIO()
+    figure.savefig(data, dpi=DPI)
+    with Image.open(data) as picture:
+        picture.convert("RGB").quantize(COLOURS_KEPT).save(path, optimize=True)
 
 
 def latency(run: Summary) -> Figure:
@@ -63,13 +78,15 @@ def latency(run: Summary) -> Figure:
         )
         axes.plot(at, [row["p50_ms"] / 1000 for _, row in kept], "-", color=colour, linewidth=1.6, label="p50")
         bounds, high = run["scenario"]["slo"]["classes"][name], axes.get_ylim()[1]
+        top = high
         for percent in (50, 95):
             bound = bounds[f"p{percent}_ms"] / 1000
-            if bound < 4 * high:
+            if bound < 2.5 * high:
                 axes.axhline(bound, color=MUTED, linewidth=0.9, linestyle="--")
+                top = max(top, bound)
                 axes.annotate(f"p{percent} ≤ {bound:g} s", (1, bound), xycoords=("axes fraction", "data"), ha="right", va="bottom",
                               fontsize=7.5, color=MUTED)  # fmt: skip
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, HEADROOM * top)
         axes.set_title(f"{name}  ({run['classes'][name]['offered']} judged)", loc="left", fontsize=9.5, color=INK)
         _dress(run, axes)
         axes.set_ylabel("s", color=MUTED, fontsize=8.5)
@@ -96,7 +113,7 @@ def goodput(run: Summary) -> Figure:
         at, good, color=COLOURS[2], step="mid", alpha=0.85, label="good: right, and within the class's p99 bound"
     )
     axes.step(at, offered, where="mid", color=INK, linewidth=1.0)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, HEADROOM * max(*offered, 1e-9))
     what = "shots" if names[0] in SHOTS else "answers"
     axes.set_title(
         f"Goodput against offered load, {what} a second (by intended send time, over {5 * width_s:.3g} s)",
@@ -106,7 +123,7 @@ def goodput(run: Summary) -> Figure:
     )
     _dress(run, axes)
     axes.set_xlabel("seconds of the run", color=MUTED, fontsize=8.5)
-    axes.legend(loc="upper left", fontsize=8, frameon=False)
+    _legend(figure)
     return figure
 
 
@@ -119,7 +136,9 @@ def stages(run: Summary) -> Figure | None:
     shown: set[str] = set()
     for place, (_, row) in enumerate(reversed(rows)):
         left = 0.0
-        for stage, ms in stage_rows(row).items():
+        parts = stage_rows(row)
+        for stage in sorted(parts, key=_place_of):
+            ms = parts[stage]
             colour = STAGE_COLOURS.get(stage, "#b9a7d1")
             axes.barh(
                 place, ms / 1000, left=left / 1000, height=0.55, color=colour, label=None if stage in shown else stage
@@ -145,10 +164,16 @@ def stages(run: Summary) -> Figure | None:
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(colors=MUTED, labelsize=8.5)
     axes.margins(x=0.09)
-    axes.legend(
-        loc="upper center", bbox_to_anchor=(0.5, -0.13 if len(rows) > 2 else -0.25), ncols=7, fontsize=8, frameon=False
-    )
+    handles, labels = axes.get_legend_handles_labels()
+    told = sorted(zip(labels, handles, strict=True), key=lambda pair: _place_of(pair[0]))
+    _legend(figure, [handle for _, handle in told], [label for label, _ in told])
     return figure
+
+
+def _place_of(stage: str) -> int:
+    """Where a stage stands in a bar and in the legend."""
+    order = ("queue", "encode", "begin", "steps", "decode", "rest of render", "rest")
+    return order.index(stage) if stage in order else order.index("rest of render")
 
 
 def stage_rows(row: Summary) -> dict[str, float]:
@@ -182,10 +207,8 @@ def replicas(run: Summary) -> Figure | None:
         right.fill_between(
             [at for at, _ in queued], [count for _, count in queued], color="#d7dce3", alpha=0.7, step="post"
         )
-        right.set_ylabel("shots waiting (grey)", color=MUTED, fontsize=8.5)
         right.set_ylim(0, max(1, *(count for _, count in queued)) * 1.5)
-        right.tick_params(colors=MUTED, labelsize=8.5)
-        right.spines[["top", "left"]].set_visible(False)
+        _dress_right(right, "shots waiting (grey)")
         axes.set_zorder(right.get_zorder() + 1)
         axes.patch.set_visible(False)
     axes.set_title("Replicas, and shots that wait", loc="left", fontsize=10, color=INK)
@@ -193,7 +216,7 @@ def replicas(run: Summary) -> Figure | None:
     axes.set_xlim(0, run["scenario_seconds"])
     axes.set_xlabel("seconds of the run", color=MUTED, fontsize=8.5)
     if found:
-        axes.legend(loc="upper left", ncols=3, fontsize=8, frameon=False)
+        _legend(figure)
     return figure
 
 
@@ -205,22 +228,26 @@ def generator(run: Summary) -> Figure:
         own = [row for row in rows if row[1] == worker]
         axes.plot([row[0] for row in own], [100 * row[2] for row in own], color=COLOURS[worker % len(COLOURS)], linewidth=1.4,
                   label=f"worker {worker}: % of a core")  # fmt: skip
-    axes.set_ylim(0, 100)
+    axes.set_ylim(0, 100 * HEADROOM)
+    axes.set_yticks(range(0, 101, 20))
     axes.set_ylabel("% of a core", color=MUTED, fontsize=8.5)
     right = axes.twinx()
     right.step(
         [row[0] for row in rows if row[1] == 0], [row[3] for row in rows if row[1] == 0], color=MUTED, linewidth=1.0
     )
     right.set_ylim(bottom=0)
-    right.set_ylabel("sessions under way (grey)", color=MUTED, fontsize=8.5)
-    right.tick_params(colors=MUTED, labelsize=8.5)
-    right.spines[["top", "left"]].set_visible(False)
+    _dress_right(right, "sessions under way (grey)")
     lag = run["generator"]["lag_p99_ms"]
     axes.set_title(f"The generator itself (99 % of its delays ≤ {lag:g} ms)", loc="left", fontsize=10, color=INK)
     _dress(run, axes)
     axes.set_xlabel("seconds of the run", color=MUTED, fontsize=8.5)
-    axes.legend(loc="upper left", fontsize=8, frameon=False)
+    _legend(figure)
     return figure
+
+
+def _legend(figure: Figure, *handles_and_labels: Sequence[Any]) -> None:
+    """Under the plot, where nothing is drawn."""
+    figure.legend(*handles_and_labels, loc="outside lower center", ncols=7, fontsize=8, frameon=False)
 
 
 def _axes() -> tuple[Figure, Axes]:
@@ -239,6 +266,14 @@ def _smooth(values: Sequence[float], over: int = 5) -> list[float]:
     return [sum(part) / len(part) for part in (values[max(0, i - half) : i + half + 1] for i in range(len(values)))]
 
 
+def _dress_right(axes: Axes, label: str) -> None:
+    axes.set_ylabel(label, color=MUTED, fontsize=8.5)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.tick_params(colors=MUTED, labelsize=8.5)
+    axes.spines[["top", "left"]].set_visible(False)
+    axes.spines[["right", "bottom"]].set_color(GRID)
+
+
 def _dress(run: Summary, axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(GRID)
@@ -250,10 +285,12 @@ def _dress(run: Summary, axes: Axes) -> None:
     for index, phase in enumerate(run["scenario"]["timeline"]):
         if index % 2:
             axes.axvspan(start, start + phase["seconds"], color=BAND, zorder=0)
-        axes.annotate(phase["name"], (start, 1), xycoords=("data", "axes fraction"), xytext=(3, -2), textcoords="offset points",
-                      va="top", fontsize=7, color=MUTED)  # fmt: skip
+        room = axes.get_window_extent().width * phase["seconds"] / run["scenario_seconds"]
+        if room >= LETTER_PX * len(phase["name"]):
+            axes.annotate(phase["name"], (start, 1), xycoords=("data", "axes fraction"), xytext=(3, -2),
+                          textcoords="offset points", va="top", fontsize=7, color=MUTED)  # fmt: skip
         start += phase["seconds"]
     for fault in run["faults"]:
         axes.axvline(fault["at_s"], color=FAULT, linewidth=1.0)
-        axes.annotate(fault["words"], (fault["at_s"], 0.9), xycoords=("data", "axes fraction"), xytext=(3, 0),
-                      textcoords="offset points", va="top", fontsize=7, color=FAULT)  # fmt: skip
+        axes.annotate(fault["words"], (fault["at_s"], 0.88), xycoords=("data", "axes fraction"), xytext=(2, 0),
+                      textcoords="offset points", va="top", rotation=90, fontsize=7, color=FAULT)  # fmt: skip

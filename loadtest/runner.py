@@ -62,7 +62,7 @@ def run(
         )
     check_reachable(target.host, scenario.personas.probe.path if probes_only else "/readyz")
     plan = prepare(target.host, scenario, target.keys, workers=means.workers, factor=factor)
-    folder.mkdir(parents=True, exist_ok=True)
+    make(folder)
 
     book = Book(scenario)
     scraper = Scraper(target.host, plan.tenants[0].key)
@@ -104,6 +104,14 @@ def run(
         replicas=replicas.since(book.epoch), struck=struck, recovered_s=recovered, compared=compared,
     )  # fmt: skip
     return summary(scenario, book, verdict, facts)
+
+
+def make(folder: Path) -> None:
+    """Make the folder of a report. Raises Refused."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Refused(f"--out must be a folder that can be written, got {folder} ({error.strerror})") from None
 
 
 @dataclass

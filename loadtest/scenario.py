@@ -300,14 +300,18 @@ def parse(text: str, name: str, folder: Path) -> Scenario:
     """The scenario in `text`; traces are found beside it, in `folder`. Raises Refused."""
     try:
         raw = yaml.safe_load(text)
-        for row in raw.get("traffic") or [] if isinstance(raw, dict) else []:
+        if not isinstance(raw, dict):
+            raise Refused(f"scenario {name} must be a mapping of name, timeline, traffic, slo …, got {_shown(raw)}")
+        for row in raw.get("traffic") or []:
             if isinstance(row, dict) and isinstance(row.get("trace"), str):
                 row["trace"] = str(folder / row["trace"])
         scenario = Scenario.model_validate(raw)
         for stream in scenario.traffic:
             _stream(stream)
     except yaml.YAMLError as error:
-        raise Refused(f"scenario {name} must be YAML: {error}") from error
+        where = getattr(error, "problem_mark", None)
+        line = f" in line {where.line + 1}" if where else ""
+        raise Refused(f"scenario {name} must be YAML: {getattr(error, 'problem', error)}{line}") from error
     except ValidationError as error:
         raise Refused(f"scenario {name}: {'; '.join(_faults(error))}") from error
     except (OSError, ValueError) as error:
@@ -316,7 +320,11 @@ def parse(text: str, name: str, folder: Path) -> Scenario:
 
 
 def _faults(error: ValidationError) -> Iterator[str]:
-    for row in error.errors():
+    rows = error.errors()
+    for row in rows:
+        inside = any(other["loc"][: len(row["loc"])] == row["loc"] and other is not row for other in rows)
+        if row["type"] == "too_short" and inside:
+            continue  # a list whose rows are at fault counts as empty
         place = ".".join(map(str, row["loc"]))
         got = "" if row["type"] in ("missing", "value_error") else f", got {_shown(row['input'])}"
         yield f"{place + ': ' if place else ''}{row['msg'].removeprefix('Value error, ')}{got}"

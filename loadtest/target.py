@@ -23,8 +23,8 @@ OWN_IT = "--i-own-this-host"
 
 def check_host(url: str, *, owned: bool) -> str:
     """The base URL, tidied. Raises Refused: not a URL, or a host that is not this machine without the operator's word."""
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
         raise Refused(f"--host must be a URL such as http://127.0.0.1:8000, got {url!r} ({error})") from None

@@ -36,6 +36,12 @@ def kept_trials(file: Path, shape: Scenario) -> tuple[list[Trial], list[dict[str
     return [Trial(row["load"], row["holds"]) for row in rows], rows
 
 
+def misses(run: dict[str, Any]) -> list[str]:
+    """The bounds that a trial missed. A class of which a short trial's draw had no arrival says nothing, for or against."""
+    unasked = {f"{name} answers" for name, row in run["classes"].items() if not row["offered"]}
+    return [check["name"] for check in run["checks"] if not check["holds"] and check["name"] not in unasked]
+
+
 def keep(file: Path, shape: Scenario, rows: list[dict[str, Any]]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({"digest": shape.digest(), "trials": rows}, indent=1) + "\n", "utf-8")

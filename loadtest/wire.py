@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import secrets
 import ssl
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gevent
@@ -25,12 +26,12 @@ class WireError(Exception):
 
 
 class Answer:
-    """Status, headers and body of one answer."""
+    """Status, headers and body of one answer. `at_s`: when its last byte was here."""
 
-    __slots__ = ("body", "headers", "status")
+    __slots__ = ("at_s", "body", "headers", "status")
 
-    def __init__(self, status: int, headers: Any, body: bytes) -> None:
-        self.status, self.headers, self.body = status, headers, body
+    def __init__(self, status: int, headers: Any, body: bytes, at_s: float) -> None:
+        self.status, self.headers, self.body, self.at_s = status, headers, body, at_s
 
     def json(self) -> Any:
         """The body as JSON. Raises ValueError."""
@@ -56,10 +57,14 @@ def server_timing(header: str) -> dict[str, float]:
 
 
 class Wire:
-    """Connections to one server, kept open and reused; last in, first out."""
+    """Connections to one server, kept open and reused; last in, first out. `now`: the clock that answers are timed by.
 
-    def __init__(self, host: str, *, timeout_s: float) -> None:
-        self._host, self._timeout_s = host, timeout_s
+    When many answers come at once (a stall has ended), each is timed before any is looked into: otherwise what this process
+    does with the first ones would be told as the server's delay of the last.
+    """
+
+    def __init__(self, host: str, *, timeout_s: float, now: Callable[[], float] = time.monotonic) -> None:
+        self._host, self._timeout_s, self._now = host, timeout_s, now
         self._idle: list[HTTPClient] = []
 
     def request(
@@ -75,13 +80,14 @@ class Wire:
         try:
             with gevent.Timeout(timeout_s or self._timeout_s, WireError("timeout")):
                 response = client.request(method, path, body=body, headers=headers)
-                answer = Answer(response.status_code, response, bytes(response.read()))
+                answer = Answer(response.status_code, response, bytes(response.read()), self._now())
         except BaseException as error:
             client.close()
             if (told := _told(error)) is error:
                 raise
             raise told from error
         self._idle.append(client)
+        gevent.idle()
         return answer
 
     def lines(self, path: str, headers: dict[str, str], timeout_s: float) -> Iterator[str | Answer]:
@@ -91,7 +97,7 @@ class Wire:
             with gevent.Timeout(timeout_s, WireError("timeout")):
                 response = client.request("GET", path, headers={**headers, "accept": "text/event-stream"})
                 if response.status_code != 200:
-                    yield Answer(response.status_code, response, bytes(response.read()))
+                    yield Answer(response.status_code, response, bytes(response.read()), self._now())
                     return
                 while line := response.readline(b"\n"):
                     yield line.decode().rstrip("\r\n")
@@ -101,6 +107,11 @@ class Wire:
             raise told from error
         finally:
             client.close()
+
+    def close(self) -> None:
+        """Close the connections that wait for a next request."""
+        while self._idle:
+            self._idle.pop().close()
 
     def _client(self) -> HTTPClient:
         options: dict[str, Any] = (

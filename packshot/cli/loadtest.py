@@ -42,7 +42,9 @@ class ScenarioFirst(TyperGroup):
 
 app = typer.Typer(
     cls=ScenarioFirst,
-    help="Load a server and judge it: packshot loadtest SCENARIO [--host URL].",
+    help="Load a server and judge it: `packshot loadtest smoke`, or any SCENARIO [--host URL], is short for "
+    "`loadtest run SCENARIO`; its options: `packshot loadtest run --help`.",
+    epilog="Exit codes: 0 the bounds hold, 1 they do not, 2 refused before any load, 3 invalid: the generator was the bottleneck.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -197,14 +199,14 @@ def worker(
 def _target(scenario: Scenario, host: str | None, profile: str, own_host: bool, folder: Path) -> Iterator[Target]:
     """The server that was named, or a cluster that lives as long as this."""
     from loadtest.local import local_cluster
-    from loadtest.runner import Target
+    from loadtest.runner import Target, make
     from loadtest.target import check_host
 
     if host is not None:
         keys = os.environ.get(KEYS_VARIABLE, "").split()
         yield Target(check_host(host, owned=own_host), keys or [None])
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    make(folder)
     status = stderr().status(f"starting {profile}")
     with tempfile.TemporaryDirectory(prefix="packshot-loadtest-") as home, status:
         keys = _keys(Path(home), scenario.tenants)
@@ -255,7 +257,7 @@ def _capacity(
     from loadtest.capacity import Trial, knee, next_load
     from loadtest.progress import live
     from loadtest.runner import run as run_once
-    from loadtest.trial import flat, keep, kept_trials
+    from loadtest.trial import flat, keep, kept_trials, misses
 
     shape, file, console = flat(scenario, trial_s), out / "capacity.json", stderr()
     seen, rows = kept_trials(file, shape)
@@ -270,20 +272,22 @@ def _capacity(
                 )
             if summary["outcome"] == "invalid":
                 console.print(
-                    f"×{load:.3g}: invalid, the generator was the bottleneck; use more --workers", markup=False
+                    f"×{load:.3g}: invalid, the generator did not keep its schedule ({_late(summary)}); give it a core of its own, "
+                    "or more --workers",
+                    markup=False,
                 )
                 bottleneck = True
                 break
-            seen.append(Trial(load, summary["outcome"] == "holds"))
-            misses = [check["name"] for check in summary["checks"] if not check["holds"]]
+            missed = misses(summary)
+            seen.append(Trial(load, not missed))
             rows.append(
-                {"load": load, "holds": seen[-1].holds, "shots_per_s": summary["shots_per_s"], "misses": misses}
+                {"load": load, "holds": seen[-1].holds, "shots_per_s": summary["shots_per_s"], "misses": missed}
             )
             keep(file, shape, rows)
             believed = knee(seen)
             console.print(
                 f"×{load:.3g}, {summary['shots_per_s']['offered']:.2f} shots/s: {'holds' if seen[-1].holds else 'fails'} "
-                f"{', '.join(misses)}; knee ×{believed.load:.3g} ({believed.low:.3g} to {believed.high:.3g})", markup=False,
+                f"{', '.join(missed)}; knee ×{believed.load:.3g} ({believed.low:.3g} to {believed.high:.3g})", markup=False,
             )  # fmt: skip
     believed, per_load = knee(seen), _shots_at_one(scenario)
     answer = {
@@ -300,6 +304,12 @@ def _capacity(
     if as_json:
         put_json(answer)
     raise typer.Exit(3 if bottleneck else 0 if believed.known else 1)
+
+
+def _late(summary: dict[str, Any]) -> str:
+    """What of the generator's own bounds did not hold."""
+    missed = [check for check in summary["validity"] if not check["holds"]]
+    return ", ".join(f"{check['name']} {check['value']:g} {check['unit']}".rstrip() for check in missed)
 
 
 def _shots_at_one(scenario: Scenario) -> float:

@@ -70,9 +70,13 @@ def test_an_open_loop_sees_the_stalls_of_a_server(tmp_path):
 
 
 def test_what_a_stalling_server_shows_can_be_written_down():
+    """By hand: 20 ms of every 2 s wait longer than the p99; where serving the line takes half of the time, it ebbs half as fast."""
     assert analytic_ms(0.99, stall_s=0.2, every_s=2.0) == pytest.approx(180)
     assert analytic_ms(0.95, stall_s=0.2, every_s=2.0) == pytest.approx(100)
     assert analytic_ms(0.5, stall_s=0.2, every_s=2.0) == 0
+    line = {"stall_s": 0.2, "every_s": 2.0, "rate_per_s": 500, "service_s": 0.001}
+    assert analytic_ms(0.99, **line) == pytest.approx(200 + 1 - 10)
+    assert analytic_ms(0.8, **line) == pytest.approx(1)
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.soak)])

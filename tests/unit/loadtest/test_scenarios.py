@@ -97,6 +97,7 @@ def test_a_wrong_scenario_is_refused_with_exit_code_2(write, fields, rule):
     result = call(path, "--host", "http://127.0.0.1:1")
     assert result.exit_code == 2
     assert result.stderr.startswith("packshot: scenario ")
+    assert "at least 1 item" not in result.stderr
 
 
 @pytest.mark.parametrize("text", ["", "- a list", "a: [", "\t"])
@@ -113,6 +114,8 @@ def test_what_is_no_scenario_at_all_is_refused(text, tmp_path):
         (["--host", "ftp://127.0.0.1"], "must be a URL"),
         (["--host", "127.0.0.1:8000"], "must be a URL"),
         (["--host", "http://127.0.0.1:99999"], "must be a URL"),
+        (["--host", "http://[::1"], "must be a URL"),
+        (["--out", "/dev/null/report"], "--out must be a folder"),
         (["--host", "http://127.0.0.1:1"], "must be reachable"),
         (["--load", "-1"], "--load"),
     ],

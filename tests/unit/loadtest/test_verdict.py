@@ -8,6 +8,7 @@ from loadtest.book import Book, Shot, place_errors, share_within
 from loadtest.capacity import Trial, knee, next_load
 from loadtest.faults import Struck, recoveries_s
 from loadtest.scenario import Fault, Scenario
+from loadtest.trial import misses
 from loadtest.verdict import EXIT_CODES, Check, allowed_lag_ms, judge
 
 QUIET = [0] * 12
@@ -244,3 +245,13 @@ def test_the_interval_holds_the_knee_as_often_as_it_says():
         found = knee(trials)
         held += found.low <= true_knee <= found.high
     assert held >= 32
+
+
+def test_a_class_that_a_short_trial_did_not_draw_does_not_make_it_fail():
+    checks = [
+        {"name": "goodput", "holds": True},
+        {"name": "shot answers", "holds": False},
+        {"name": "click answers", "holds": False},
+    ]
+    asked = {"click": {"offered": 3}, "shot": {"offered": 0}}
+    assert misses({"checks": checks, "classes": asked}) == ["click answers"]
