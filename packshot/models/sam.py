@@ -181,10 +181,11 @@ class SamDecoder:
         for index, (embedding, prompts) in enumerate(requests):
             check_prompts(prompts, embedding.photo_width, embedding.photo_height)
             sets += self._sets(index, embedding, prompts)
+        edges = [_REFINERS.submit(self._steepness, embedding) for embedding, _ in requests]  # beside the network
         answers = self._answers(sets, requests)
         found = []
-        for (embedding, prompts), mine in zip(requests, answers, strict=True):
-            steepness = self._steepness(embedding)
+        for (embedding, prompts), mine, edge in zip(requests, answers, edges, strict=True):
+            steepness = edge.result()
             if prompts.points or prompts.boxes:
                 parts = [self._ranked(answer, multimask=prompts.multimask) for answer in mine]
                 ranks = [[part[rank] for part in parts] for rank in range(len(parts[0]))]
