@@ -83,8 +83,8 @@ function showBrief() {
   });
   const painted = desk.background === "generate";
   const { width, height } = desk.canvas;
-  const by = Math.min(...(now?.buckets ?? []).map(([across, along]) => Math.max(width / across, height / along)));
-  $("soft").hidden = !painted || !now || by <= SOFT_ABOVE;
+  const by = Math.min(...(now?.buckets ?? [[width, height]]).map(([across, along]) => Math.max(width / across, height / along)));
+  $("soft").hidden = !painted || by <= SOFT_ABOVE;
   say($("soft"), `On this canvas the scene is enlarged about ${Math.round(by)} times: soft, while the product stays sharp.`);
   $("unpainted").hidden = painted;
   say($("unpainted-words"), `The background is ${desk.background === "transparent" ? "transparent" : desk.background === "white" ? "white" : `the colour ${desk.background}`}: nothing is painted, and the words below are not used.`);
