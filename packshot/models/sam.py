@@ -309,7 +309,7 @@ class SamDecoder:
     ) -> list[MaskCandidate]:
         """A candidate for each of `wanted`: the union of its parts' masks, the weakest part's score."""
         photo = (embedding.photo_height, embedding.photo_width)
-        parts = [part for parts in wanted for part in parts]
+        parts = [part for own in wanted for part in own]
         finished: Iterator[tuple[U8, float]]
         if steepness is None:
             masks = [(self._spread(embedding, p.logits, photo) > 0).numpy().astype(np.uint8) * 255 for p in parts]
