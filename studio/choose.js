@@ -27,7 +27,7 @@ export function open({ toTab, said }) {
   $("commands-open").addEventListener("click", () => withChosen(({ entry }) => commands(entry)));
   $("preset").addEventListener("change", showPreset);
   $("filter").addEventListener("change", sync);
-  for (const name of ["curl", "shoot"]) $(`copy-${name}`).addEventListener("click", () => copy(name));
+  document.body.append(sheet());
   document.addEventListener("keydown", onKey);
   watch((what) => what === "shots" && sync());
   sync();
@@ -170,6 +170,28 @@ function fullSize(image) {
   $("full-picture").src = image.url;
   $("full-picture").alt = `Picture ${image.number}, full size`;
   openDialog($("full"));
+}
+
+/** The dialog that shows a shot as commands. */
+function sheet() {
+  const command = (name, title, rows, ...more) =>
+    h(
+      "div",
+      { className: "field" },
+      h("div", { className: "row spread" }, h("label", { className: "label", htmlFor: `command-${name}` }, title), h("button", { className: "small", onclick: () => copy(name) }, `Copy ${name}`)),
+      h("textarea", { id: `command-${name}`, className: "code", rows, readOnly: true }),
+      ...more,
+    );
+  const note = h("span", { id: "shoot-note" }, "; of several layers it takes the first. curl keeps the layout");
+  return h(
+    "dialog",
+    { id: "commands", className: "sheet", "aria-labelledby": "commands-title" },
+    h("h2", { id: "commands-title" }, "This shot as a command"),
+    command("curl", "curl", 7),
+    command("shoot", "packshot shoot", 4, h("p", { className: "quiet" }, "Cuts the photo anew and places the product in the middle", note, ".")),
+    h("p", { id: "copied", className: "quiet" }),
+    h("div", { className: "row end" }, h("button", { className: "primary", "data-close": true }, "Close")),
+  );
 }
 
 function commands(entry) {

@@ -17,6 +17,7 @@ const MAX_BYTES = 32 * 2 ** 20;
 let zoom;
 let label = 1; // what a plain click means
 let asking = null; // the AbortController of the click under way
+let adding = false; // a product is on its way to the canvas
 let drawn = ""; // the mask that the overlay shows
 let uploads = 0;
 let tell = () => {};
@@ -142,7 +143,7 @@ function controls() {
   $("cut-undo").disabled = cut.strokes.length === 0;
   $("cut-clear").disabled = cut.strokes.length === 0;
   $("automatic").disabled = !open;
-  $("add-to-canvas").disabled = busy || cut.masks.length === 0;
+  $("add-to-canvas").disabled = busy || adding || cut.masks.length === 0;
   $("photo").setAttribute("aria-busy", String(busy));
   $("cut-hint").hidden = !open || cut.strokes.length > 0;
   $("candidates").hidden = cut.masks.length < 2;
@@ -157,6 +158,7 @@ function candidate(mask) {
   const thumb = h("canvas", { "aria-hidden": "true" });
   setTimeout(async () => {
     const shape = await shapeOf(mask.id).catch(() => null);
+    await $("photo-image").decode().catch(() => {}); // the photo may just have been changed for this one
     if (shape) drawThumb(thumb, shape);
   }, number === 1 ? 0 : OTHERS_AFTER_MS);
   const take = () => change((now) => (now.cuts[now.photo].chosen = now.cuts[now.photo].masks.findIndex((one) => one.id === mask.id)));
@@ -167,7 +169,10 @@ function candidate(mask) {
 function drawThumb(thumb, shape) {
   const factor = 72 / Math.max(shape.width, shape.height);
   Object.assign(thumb, { width: shape.width * factor * devicePixelRatio, height: shape.height * factor * devicePixelRatio });
-  thumb.getContext("2d").drawImage(shape, 0, 0, thumb.width, thumb.height);
+  const pen = thumb.getContext("2d");
+  pen.drawImage(shape, 0, 0, thumb.width, thumb.height);
+  pen.globalCompositeOperation = "source-in"; // the product itself tells parts apart that are shaped alike
+  pen.drawImage($("photo-image"), 0, 0, thumb.width, thumb.height);
 }
 
 /** A mask's shape, fetched once. */
@@ -253,12 +258,12 @@ async function setStrokes(strokes) {
   asking = null;
   const key = open.id + JSON.stringify(strokes);
   const known = strokes.length ? answers.get(key) : [];
+  const mine = known ? null : (asking = new AbortController());
+  const answer = mine && api.masks(open.id, promptsOf(strokes), mine.signal); // off it goes, and the page follows
   change((now) => (now.cuts[open.id] = { strokes, masks: known ?? cutOf(open.id).masks, chosen: known ? 0 : cutOf(open.id).chosen }));
   if (known) return;
-  const mine = (asking = new AbortController());
-  controls();
   try {
-    const masks = await api.masks(open.id, promptsOf(strokes), mine.signal);
+    const masks = await answer;
     if (masks.length) shapeOf(masks[0].id).catch(() => {}); // on its way while the page is brought up to date
     answers.set(key, masks);
     if (asking !== mine) return;
@@ -301,7 +306,8 @@ async function addToCanvas() {
   const open = photo();
   const cut = cutOf(open.id);
   const mask = cut.masks[cut.chosen];
-  $("add-to-canvas").disabled = true;
+  adding = true;
+  controls();
   try {
     const { bitmap, width, height } = await api.bitmap(api.cutoutUrl(mask.id), 64);
     bitmap.close();
@@ -310,6 +316,7 @@ async function addToCanvas() {
     if (problem.code === "not_found") forgetMasks(open.id);
     else sorry(problem);
   } finally {
+    adding = false;
     controls();
   }
 }

@@ -8,6 +8,7 @@ import { $, alertOf, dismiss, h, keyed, onNumber, say, show, sorry } from "./wid
 import { ago, plain, titleOf } from "./words.js";
 
 const SHOWN = 8; // shots on the list, besides those that run
+const SOFT_ABOVE = 2; // times that a scene is enlarged: beyond, the server's verdict warns
 const NUMBERS = ["images", "seed", "steps", "guidance_scale", "control_scale"];
 const field = (name) => $(`brief-${name}`);
 
@@ -81,6 +82,10 @@ function showBrief() {
     for (const chip of $("scenes").children[index].querySelectorAll(".chip")) chip.setAttribute("aria-pressed", String(chip.dataset.phrase === chosen));
   });
   const painted = desk.background === "generate";
+  const { width, height } = desk.canvas;
+  const by = Math.min(...(now?.buckets ?? [[width, height]]).map(([across, along]) => Math.max(width / across, height / along)));
+  $("soft").hidden = !painted || by <= SOFT_ABOVE;
+  say($("soft"), `On this canvas the scene is enlarged about ${Math.round(by)} times: soft, while the product stays sharp.`);
   $("unpainted").hidden = painted;
   say($("unpainted-words"), `The background is ${desk.background === "transparent" ? "transparent" : desk.background === "white" ? "white" : `the colour ${desk.background}`}: nothing is painted, and the words below are not used.`);
 }

@@ -101,11 +101,10 @@ export function openDialog(dialog) {
 
 /** Close every dialog by its own buttons and by a click beside it. */
 export function wireDialogs() {
-  for (const dialog of document.querySelectorAll("dialog:not([data-stays])")) {
-    dialog.addEventListener("click", (event) => {
-      if (event.target === dialog || event.target.closest("[data-close]")) dialog.close();
-    });
-  }
+  document.addEventListener("click", ({ target }) => {
+    const dialog = target.closest("dialog:not([data-stays])");
+    if (dialog && (target === dialog || target.closest("[data-close]"))) dialog.close();
+  });
 }
 
 /** Show a value in a field, unless the person is just writing in it. */

@@ -54,5 +54,5 @@ export function ago(time, now = Date.now()) {
 
 /** What a verdict says, one sentence a finding that is not in order. */
 export function verdictWords(verdict) {
-  return verdict.findings.filter((finding) => finding.level !== "ok").map((finding) => finding.detail);
+  return verdict.findings.filter((finding) => finding.level !== "ok").map(({ detail }) => detail.charAt(0).toUpperCase() + detail.slice(1));
 }

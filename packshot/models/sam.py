@@ -25,7 +25,8 @@ tokens, so sharing changes no answer.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ from packshot.models.automatic import grid_points, most_product_like, off_plain_
 from packshot.models.refine import Box, box_fit, edge_steepness, edge_support, refine, within_box
 from packshot.models.sam_attention import attend_piecewise
 from packshot.models.sam_network import DetailEncoder, build_sam
-from packshot.types import F32, Embedding, Mask, MaskCandidate, Photo, Prompts
+from packshot.types import F32, U8, Embedding, Mask, MaskCandidate, Photo, Prompts
 
 if TYPE_CHECKING:
     from packshot.models.packs import Pack
@@ -57,6 +58,8 @@ PAD, BOX_FROM, BOX_TO = -1, 2, 3
 """SAM's labels of a token that is no click: padding, a box's upper left and lower right corner."""
 SETS_PER_CALL = 16
 """Prompt sets of one call of the mask decoder, so that memory stays bounded (ViT-B: 40 MB each)."""
+_REFINERS = ThreadPoolExecutor(3, thread_name_prefix="refine")
+"""A click's candidates are laid on the photo's edges side by side: OpenCV lets go of the interpreter. They run no torch kernels."""
 
 
 def load_segmenter(pack: Pack, device: torch.device, dtype: torch.dtype) -> tuple[SamEncoder, SamDecoder]:
@@ -178,15 +181,15 @@ class SamDecoder:
         for index, (embedding, prompts) in enumerate(requests):
             check_prompts(prompts, embedding.photo_width, embedding.photo_height)
             sets += self._sets(index, embedding, prompts)
+        edges = [_REFINERS.submit(self._steepness, embedding) for embedding, _ in requests]  # beside the network
         answers = self._answers(sets, requests)
         found = []
-        for (embedding, prompts), mine in zip(requests, answers, strict=True):
-            steepness = self._steepness(embedding)
+        for (embedding, prompts), mine, edge in zip(requests, answers, edges, strict=True):
+            steepness = edge.result()
             if prompts.points or prompts.boxes:
                 parts = [self._ranked(answer, multimask=prompts.multimask) for answer in mine]
-                candidates = [
-                    self._joined(embedding, [part[rank] for part in parts], steepness) for rank in range(len(parts[0]))
-                ]
+                ranks = [[part[rank] for part in parts] for rank in range(len(parts[0]))]
+                candidates = self._joined(embedding, ranks, steepness)
                 if self._refined and all(answer.clear for answer in mine):
                     best = max(candidate.score for candidate in candidates)
                     candidates[0] = replace(candidates[0], score=best if candidates[0].score else 0.0)
@@ -290,7 +293,7 @@ class SamDecoder:
         per_px = logits.shape[-1] / self._size
         width, height = (max(1, round(n * per_px)) for n in (embedding.input_width, embedding.input_height))
         kept = most_product_like(logits[:, :height, :width].numpy(), scores.numpy(), most)
-        candidates = [self._joined(embedding, [_Part(logits[row], score)], steepness) for row, score in kept]
+        candidates = self._joined(embedding, [[_Part(logits[row], score)] for row, score in kept], steepness)
         if steepness is not None and (found := off_plain_backdrop(embedding.extras[THUMBNAIL])) is not None:
             product, plain = found
             pixels = refine(embedding.extras[THUMBNAIL], product, (embedding.photo_height, embedding.photo_width))
@@ -301,27 +304,39 @@ class SamDecoder:
         """Where the photo has edges, hxw of its thumbnail; None when masks are not refined."""
         return edge_steepness(embedding.extras[THUMBNAIL]) if self._refined else None
 
-    def _joined(self, embedding: Embedding, parts: Sequence[_Part], steepness: F32 | None) -> MaskCandidate:
-        """One candidate: the union of the parts' masks, the weakest part's score."""
-        masks, scores = zip(*(self._finished(embedding, part, steepness) for part in parts), strict=True)
+    def _joined(
+        self, embedding: Embedding, wanted: Sequence[Sequence[_Part]], steepness: F32 | None
+    ) -> list[MaskCandidate]:
+        """A candidate for each of `wanted`: the union of its parts' masks, the weakest part's score."""
+        photo = (embedding.photo_height, embedding.photo_width)
+        parts = [part for own in wanted for part in own]
+        finished: Iterator[tuple[U8, float]]
+        if steepness is None:
+            masks = [(self._spread(embedding, p.logits, photo) > 0).numpy().astype(np.uint8) * 255 for p in parts]
+            finished = iter([(mask, part.score) for mask, part in zip(masks, parts, strict=True)])
+        else:
+            spread = [self._spread(embedding, part.logits, steepness.shape).sigmoid().numpy() for part in parts]
+            thumbnail = embedding.extras[THUMBNAIL]
+            finished = _REFINERS.map(lambda p, chance: _refined(p, chance, thumbnail, steepness, photo), parts, spread)
+        return [self._candidate([next(finished) for _ in own]) for own in wanted]
+
+    def _candidate(self, finished: Sequence[tuple[U8, float]]) -> MaskCandidate:
+        masks, scores = zip(*finished, strict=True)
         pixels = np.bitwise_or.reduce(masks)
         score = self._score_from + self._score_by * min(scores)
         return MaskCandidate(Mask(pixels), min(1.0, max(0.0, score)) if pixels.any() else 0.0)
-
-    def _finished(self, embedding: Embedding, part: _Part, steepness: F32 | None) -> tuple[NDArray[np.uint8], float]:
-        """The part's mask of the photo, uint8 HxW of 0 and 255, and its score."""
-        photo = (embedding.photo_height, embedding.photo_width)
-        if steepness is None:
-            return (self._spread(embedding, part.logits, photo) > 0).numpy().astype(np.uint8) * 255, part.score
-        probability = self._spread(embedding, part.logits, steepness.shape).sigmoid().numpy()
-        if part.box is not None:
-            probability = within_box(probability, part.box, photo)
-        pixels = refine(embedding.extras[THUMBNAIL], probability, photo)
-        fit = box_fit(Mask(pixels).bbox_xyxy, part.box) if part.box is not None else 1.0
-        return pixels, part.score * fit * edge_support(steepness, pixels) ** 0.5
 
     def _spread(self, embedding: Embedding, logits: Tensor, size: tuple[int, ...]) -> Tensor:
         """Logits over the encoder's square, cut to the photo and enlarged to `size` (height, width)."""
         square = functional.interpolate(logits[None, None], (self._size, self._size), mode="bilinear")
         inside = square[..., : embedding.input_height, : embedding.input_width]
         return functional.interpolate(inside, size, mode="bilinear")[0, 0]
+
+
+def _refined(part: _Part, probability: F32, thumbnail: U8, steepness: F32, photo: tuple[int, int]) -> tuple[U8, float]:
+    """The part's mask of the photo, uint8 HxW of 0 and 255, and its score. `probability` hxw of the thumbnail."""
+    if part.box is not None:
+        probability = within_box(probability, part.box, photo)
+    pixels = refine(thumbnail, probability, photo)
+    fit = box_fit(Mask(pixels).bbox_xyxy, part.box) if part.box is not None else 1.0
+    return pixels, part.score * fit * edge_support(steepness, pixels) ** 0.5

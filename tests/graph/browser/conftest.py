@@ -21,8 +21,9 @@ def chromium():
     """A Chromium for each file: Playwright's loop ends with it, before any asyncio test starts."""
     if not shutil.which(CHROMIUM) and not os.environ.get(REQUIRED):
         pytest.skip(f"no Chromium at {CHROMIUM}: apt-get install chromium")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=WAIT_MS)  # its own five seconds are short on a machine that others use
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
@@ -83,9 +84,10 @@ def cut_coffee(coffee_file):
     def cut(page, times=1):
         page.get_by_label("Add photos").set_input_files(coffee_file)
         photo = page.get_by_role("img", name="Photo")
-        photo.wait_for()
+        photo.hover()  # waits until it is there and rests
         box = photo.bounding_box()
         photo.click(position={"x": CUP_POINT[0] * box["width"], "y": CUP_POINT[1] * box["height"]})
+        page.locator("#photo-mask").wait_for()  # nothing of the click is under way any more
         for number in range(1, times + 1):
             page.get_by_role("button", name="Add to canvas").click()
             page.locator("#count-place", has_text=str(number)).wait_for()

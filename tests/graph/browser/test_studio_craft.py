@@ -77,6 +77,7 @@ def test_nothing_names_another_host():
 def full_context(chromium, url, cut_coffee):
     """One browser that has a photo, a cut, two layers and a finished picture."""
     context = chromium.new_context(base_url=url, viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
+    context.set_default_timeout(60_000)
     page = context.new_page()
     page.goto("/")
     cut_coffee(page, times=2)

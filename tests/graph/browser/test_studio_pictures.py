@@ -32,7 +32,7 @@ def test_the_pictures_of_the_designers_page(visit, cut_coffee, coffee_file):
     page = visit(viewport={"width": 1200, "height": 750}).page()
     page.get_by_label("Add photos").set_input_files(coffee_file)
     photo = page.get_by_role("img", name="Photo")
-    photo.wait_for()
+    photo.hover()
     box = photo.bounding_box()
     corners = [
         (box["x"] + x * box["width"] / 600, box["y"] + y * box["height"] / 400) for x, y in ((78, 14), (480, 387))

@@ -28,6 +28,8 @@ def test_dragging_one_of_six_layers_on_a_large_canvas_takes_little_of_a_frame(vi
     page.get_by_label("Width").fill("4096")
     page.get_by_label("Height").fill("4096")
     expect(page.locator(".layer canvas")).to_have_count(6)
+    board = page.get_by_role("application", name="Canvas")
+    board.hover()  # waits until it rests
     layer = page.locator("#handles").bounding_box()
     x, y = layer["x"] + layer["width"] / 2, layer["y"] + layer["height"] / 2
     page.mouse.move(x, y)
@@ -38,15 +40,20 @@ def test_dragging_one_of_six_layers_on_a_large_canvas_takes_little_of_a_frame(vi
         page.mouse.move(x + 120 * ((move % 40) / 40 - 0.5), y + move % 30)
     chromium.stop_tracing()
     page.mouse.up()
-    busy = busy_per_frame_ms(json.loads(trace.read_text())["traceEvents"])
-    p95 = statistics.quantiles(busy, n=20)[-1]
-    print(f"drag, six layers, 4096 px: p50 {statistics.median(busy):.2f} ms, p95 {p95:.2f} ms of {len(busy)} frames")
-    assert len(busy) >= 60
-    assert p95 <= 8
+    events = json.loads(trace.read_text())["traceEvents"]
+    cpu, wall = (busy_per_frame_ms(events, clock) for clock in ("tdur", "dur"))
+    for clock, busy in (("CPU", cpu), ("wall", wall)):
+        p50, p95 = statistics.median(busy), statistics.quantiles(busy, n=20)[-1]
+        print(f"drag, six layers, 4096 px, {clock}: p50 {p50:.2f} ms, p95 {p95:.2f} ms of {len(busy)} frames")
+    assert len(cpu) >= 60
+    assert statistics.quantiles(cpu, n=20)[-1] <= 8
 
 
-def busy_per_frame_ms(events):
-    """Milliseconds that the renderer's main thread computed (not: waited) in each sixtieth of a second that had any work."""
+def busy_per_frame_ms(events, clock):
+    """Milliseconds of the renderer's main thread in each sixtieth of a second that had any work.
+
+    `clock`: "tdur" counts what it computed, "dur" also what it waited for a core.
+    """
     mains = {
         (event["pid"], event["tid"])
         for event in events
@@ -60,7 +67,7 @@ def busy_per_frame_ms(events):
     frames = {}
     for task in tasks:
         frames.setdefault((task["pid"], int(task["ts"] / 1e6 / FRAME_S)), []).append(
-            task.get("tdur", task["dur"]) / 1000
+            task.get(clock, task["dur"]) / 1000
         )
     most = max(
         (pid for pid, _ in frames), key=lambda pid: sum(sum(row) for (one, _), row in frames.items() if one == pid)
@@ -111,6 +118,7 @@ def test_twelve_browsers_render_at_once(visit, cut_coffee, http, coffee):
     for page in pages:
         page.get_by_role("tab", name="Render").click()
         page.get_by_role("button", name="Generate").click()
+        expect(page.locator(".shot")).to_have_count(1)
     done, clicks = threading.Event(), []
 
     def click():
@@ -122,12 +130,7 @@ def test_twelve_browsers_render_at_once(visit, cut_coffee, http, coffee):
     clicker = threading.Thread(target=click)
     clicker.start()
     try:
-        for page in pages:
-            line = page.get_by_role("status")
-            expect(line).to_contain_text(re.compile(r"In the queue: (next|\d+ before)|Painting|ready"))
-            status = line.inner_text()
-            if place := re.search(r"In the queue: (\d+) before", status):
-                assert 0 < int(place[1]) < 12
+        waited = sum(shows_its_place(page, http) for page in pages)
         for page in pages:
             page.get_by_role("img", name="Result 2").wait_for(timeout=600_000)
             expect(page.get_by_role("alert")).to_have_count(0)
@@ -136,7 +139,25 @@ def test_twelve_browsers_render_at_once(visit, cut_coffee, http, coffee):
         clicker.join()
     p95 = statistics.quantiles(clicks, n=20)[-1]
     print(f"{len(clicks)} clicks while twelve pages rendered: p50 {statistics.median(clicks):.0f} ms, p95 {p95:.0f} ms")
+    print(f"{waited} of 12 pages were seen waiting, each at the server's own place")
+    assert waited > 0
     assert p95 <= 500
+
+
+def shows_its_place(page, http):
+    """Wait until the page says of its shot what the server says of it; whether that was a place in the queue."""
+    give_up_at = time.monotonic() + 60
+    while True:
+        shot = page.evaluate("async () => (await import('/studio/store.js')).shots()[0].id")
+        told = http.get(f"/v1/shots/{shot}").json() if shot else {"status": "sending"}
+        shown = page.locator(".shot-standing").inner_text()
+        if told["status"] == "queued":
+            before = told["position"]
+            if shown == (f"In the queue: {before} before this one" if before else "In the queue: next"):
+                return True
+        elif told["status"] in ("running", "done") and re.search("Painting|ready", shown):
+            return False
+        assert time.monotonic() < give_up_at, (told, shown)
 
 
 def test_a_shot_outlives_the_server_and_the_page_finds_it_again(visit, cut_coffee, made_quick, tmp_path):
