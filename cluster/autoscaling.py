@@ -41,6 +41,10 @@ CLAIM_AHEAD = 1.25
 UP_SLACK = 0.05
 """Replicas short of which nothing is started."""
 
+RETURN_MARGIN = 0.2
+RETURN_SLACK = 1.0
+"""Part of its replicas by which a stage that shrank within `calm_s` must be short before it grows again: chance does not turn it."""
+
 
 @dataclass(frozen=True)
 class Pipeline:
@@ -138,6 +142,7 @@ class State:
     """
 
     peaks: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    shrank_at_s: Mapping[str, float] = field(default_factory=dict)
     busy_at_s: float | None = None
     row_step_s: float | None = None
     step_rows: float | None = None
@@ -161,12 +166,18 @@ def decide(seen: Seen, state: State, plan: Pipeline) -> tuple[dict[str, int], St
         needs |= {name: need for name, need in ours.items() if name in needs}
     busy_at_s = seen.at_s if state.busy_at_s is None or _busy(seen) else state.busy_at_s
     awake = seen.at_s - busy_at_s < plan.idle_s
-    replicas, peaks = {}, {}
+    replicas, peaks, shrank_at_s = {}, {}, dict(state.shrank_at_s)
     for name, stage in seen.stages.items():
         need = min(needs[name], float(stage.high))
-        peaks[name] = _peaks(state.peaks.get(name, ()), seen.at_s, need, plan.calm_s)
-        replicas[name] = min(max(_move(stage.target, need, peaks[name][0][1]), stage.low, int(awake)), stage.high)
-    return replicas, State(peaks, busy_at_s, row_step_s, step_rows, held, asked_at_s)
+        before = state.peaks.get(name, ((seen.at_s, float(stage.target)),))  # nothing known yet: what runs is needed
+        peaks[name] = _peaks(before, seen.at_s, need, plan.calm_s)
+        turning = seen.at_s - shrank_at_s.get(name, -math.inf) < plan.calm_s
+        slack = max(RETURN_SLACK, RETURN_MARGIN * stage.target) if turning else UP_SLACK
+        moved = _move(stage.target, need, peaks[name][0][1], slack)
+        replicas[name] = min(max(moved, stage.low, int(awake)), stage.high)
+        if replicas[name] < stage.target:
+            shrank_at_s[name] = seen.at_s
+    return replicas, State(peaks, shrank_at_s, busy_at_s, row_step_s, step_rows, held, asked_at_s)
 
 
 def _needs(seen: Seen, held: float, plan: Pipeline, ready_in_s: float) -> tuple[dict[str, float], float]:
@@ -235,9 +246,9 @@ def _peaks(
     return (*kept, (at_s, need))
 
 
-def _move(target: int, need: float, peak: float) -> int:
-    """Up to the need at once; down to what the need's peak of late leaves a margin in."""
-    if need > target + UP_SLACK:
+def _move(target: int, need: float, peak: float, slack: float) -> int:
+    """Up to the need at once, when it is short by more than `slack`; down to what the need's peak of late leaves a margin in."""
+    if need > target + slack:
         return math.ceil(need - UP_SLACK)
     return min(target, math.ceil(peak / DOWN_MARGIN - UP_SLACK))
 

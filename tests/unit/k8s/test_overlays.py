@@ -15,7 +15,7 @@ from packshot.errors import BadInput
 from packshot.settings import Settings
 
 ROOT = Path(__file__).parents[3]
-NAMES = ("dev", "production", "incremental-upgrade", "gpu-sharing")
+NAMES = ("dev", "production", "incremental-upgrade", "gpu-sharing", "loadtest")
 DEPLOYMENTS = (
     gateway.GatewayDeployment,
     sam_encoder.SamEncoderDeployment,
@@ -47,7 +47,7 @@ def test_every_component_is_built_by_a_test(overlays):
     for overlay in ("dev", "production"):
         text = yaml.safe_load((ROOT / f"k8s/overlays/{overlay}/kustomization.yaml").read_text())
         used |= {Path(path).name for path in text.get("components", [])}
-    assert shipped == used | set(overlays) - {"dev", "production"}
+    assert shipped == used | set(overlays) - {"dev", "production", "loadtest"}
 
 
 @pytest.mark.parametrize("folder", [*sorted((ROOT / "k8s/components").iterdir()), ROOT / "k8s/base", ROOT / "k8s"])
@@ -123,6 +123,33 @@ def test_the_incremental_upgrade_moves_the_edge_behind_kuberays_gateway(overlays
         if one["metadata"]["name"].startswith("packshot-edge")
     )
     assert "packshot-gateway-istio.packshot.svc" in edge["data"]["upstream.conf"]
+
+
+def lets(manifests, source, target, port):
+    """Whether policies let `source` out to, and into, `target` on a TCP port."""
+    labels = {pod.owner: pod.labels for pod in pods(manifests)}
+
+    def let(owner, other, direction, peer):
+        return any(
+            any(rules.selects(one["podSelector"], labels[other]) for one in rule[peer] if "podSelector" in one)
+            and any(allowed["port"] == port for allowed in rule["ports"])
+            for policy in rules.of_kind(manifests, "NetworkPolicy")
+            if rules.selects(policy["spec"]["podSelector"], labels[owner])
+            for rule in policy["spec"].get(direction, [])
+            if "ports" in rule and peer in rule
+        )
+
+    return let(source, target, "egress", "to") and let(target, source, "ingress", "from")
+
+
+def test_the_load_test_reaches_ray_and_one_another_and_nothing_else_does(overlays):
+    manifests = overlays["loadtest"]
+    jobs = ("Job/packshot-loadtest", "Job/packshot-loadtest-workers")
+    assert all(lets(manifests, job, f"RayService/packshot/{pool}", 8000) for job in jobs for pool in ("head", "cpu"))
+    assert lets(manifests, jobs[1], jobs[0], 5557)
+    assert not lets(manifests, jobs[0], "RayService/packshot/head", 8265)
+    assert not lets(manifests, "Job/packshot-model-fetch", "RayService/packshot/cpu", 8000)
+    assert lets(manifests, "Deployment/packshot-edge", "RayService/packshot/cpu", 8000)
 
 
 @pytest.mark.parametrize("name", profile_names())

@@ -48,7 +48,7 @@ def on_meta(call):
 @pytest.mark.parametrize("name", ["mini", "sd15", "sd2"])
 def test_the_kept_footprint_is_of_todays_manifest(name):
     kept = find_footprint(pack(name))
-    assert kept.of == digest(pack(name)), f"python -m packshot.models.paper {name}"
+    assert kept.of == digest(pack(name)), f"python -m packshot.models.footprint {name}"
 
 
 def test_the_kept_footprint_is_what_the_networks_take():
