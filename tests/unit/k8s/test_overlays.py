@@ -160,6 +160,33 @@ def test_every_profile_renders_to_a_ray_service(name):
     assert all(budget["spec"]["minAvailable"] >= 1 for budget in disruption_budgets(profile))
 
 
+def test_an_overlay_of_another_profile_builds_and_its_budgets_are_its_pools(tmp_path):
+    """A pool more, a pool renamed, a pool with other bounds: what docs/kubernetes.md says under "Another profile"."""
+    from cluster.kube.build import build
+    from cluster.kube.rendered import added_budgets, overlay_patch
+
+    text = (ROOT / "cluster/profiles/production.yaml").read_text().replace("nodes: {min: 1", "nodes: {min: 3")
+    profile = tmp_path / "own.yaml"
+    for own, budgets in (
+        (text, {"cpu": 1, "segment": 2}),
+        (text.replace("cpu:  ", "web:").replace("pool: cpu", "pool: web"), {"web": 1, "segment": 2}),
+    ):
+        profile.write_text(own)
+        (tmp_path / "rayservice.yaml").write_text(overlay_patch(load_profile(str(profile))))
+        (tmp_path / "budgets.yaml").write_text(added_budgets(load_profile(str(profile))))
+        up = Path(*[".."] * (len(tmp_path.resolve().parts) - 1))
+        resources = [str(up / str(ROOT / "k8s/base").lstrip("/")), "budgets.yaml"]
+        kustomization = {"namespace": "packshot", "resources": resources, "patches": [{"path": "rayservice.yaml"}]}
+        (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+        manifests = build(tmp_path)
+        assert list(rules.budgets(manifests)) == []
+        kept = {
+            one["metadata"]["name"].removeprefix("packshot-"): one["spec"]["minAvailable"]
+            for one in rules.of_kind(manifests, "PodDisruptionBudget")
+        }
+        assert kept == budgets
+
+
 def test_a_folder_that_does_not_build_is_refused_with_kustomizes_words(tmp_path):
     from cluster.kube.build import build
 
