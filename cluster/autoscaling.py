@@ -179,7 +179,7 @@ def decide(seen: Seen, state: State, plan: Pipeline) -> tuple[dict[str, int], St
         )  # at the first look, what runs is taken to be needed
         peaks[name] = _peaks(before, seen.at_s, need, plan.steady_s)
         shrank_s = seen.at_s - shrank_at_s.get(name, -math.inf)
-        moved = _move(stage.target, need, _keep(peaks[name], seen.at_s - plan.calm_s), turning=shrank_s < plan.calm_s)
+        moved = _move(stage.target, need, _keep(peaks[name], seen.at_s - plan.calm_s), turning=shrank_s < plan.steady_s)
         replicas[name] = min(max(moved, stage.low, int(awake)), stage.high)
         if replicas[name] < stage.target:
             shrank_at_s[name] = seen.at_s
