@@ -12,7 +12,7 @@ Generators are counted out of seconds of work; the other stages follow in propor
     up            at once
     down          to the largest need of the last `steady_s` with a small margin, or of the last `calm_s` with a large one; to nothing
                   after `idle_s` without work
-    back up       within `calm_s` of having shrunk only for more than chance brings
+    back up       within `steady_s` of having shrunk only for more than chance brings
 
 Serve pickles this module by value into its controller, so it stands alone: the standard library only.
 """
@@ -45,7 +45,7 @@ UP_SLACK = 0.05
 """Replicas short of which nothing is started."""
 
 RETURN_MARGIN, RETURN_SLACK = 0.25, 1.0
-"""Part of its replicas, and how many at least, by which a stage that shrank within `calm_s` must be short to grow again."""
+"""Part of its replicas, and how many at least, by which a stage that shrank within `steady_s` must be short to grow again."""
 
 
 @dataclass(frozen=True)

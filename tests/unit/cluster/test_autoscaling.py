@@ -142,9 +142,9 @@ def test_a_stage_that_shrank_is_not_turned_by_chance_but_by_a_burst():
     assert shrunk().history[-1] == 8
     assert shrunk().tick(people(7.2))["generator"] == 8  # 9 needed
     assert shrunk().tick(people(16.0))["generator"] >= 20
-    calm = shrunk()
-    calm.ticks(int(PLAN.calm_s / 5), people(4.0))
-    assert calm.tick(people(7.2))["generator"] == 9
+    steady = shrunk()
+    assert steady.ticks(int(PLAN.steady_s / 5), people(5.6))["generator"] == 8
+    assert steady.tick(people(7.2))["generator"] == 9
 
 
 @given(
