@@ -205,12 +205,12 @@ def test_a_catalogue_leaves_people_in_time_and_generators_go_when_it_is_done():
 
 
 def test_no_stage_flaps_while_people_come_by_chance():
-    """Half an hour at an even rate, from too few generators: each stage finds its size and stays near it."""
-    trace = traces.steady(0.5, seed=SEEDX, end_s=1800)
-    run = Pipeline(trace, A_24_GB_CARD, contest.ours(A_24_GB_CARD, 16, 3), tick_s=2).simulate()
+    """An even rate, from too few generators: each stage finds its size and stays near it. (With one short window: 5 flaps, 28 changes.)"""
+    trace = traces.steady(1.2, seed=2, end_s=1500.0)
+    run = Pipeline(trace, A_24_GB_CARD, contest.ours(A_24_GB_CARD, 16, 3), tick_s=2.0).simulate()
     assert run.flaps() == 0
-    assert len(run.changes["generator"]) <= MOVESX
-    assert run.misses(contest.SLO_S, 600)[0] == 0
+    assert len(run.changes["generator"]) <= 14
+    assert run.misses(contest.SLO_S, 600.0)[0] == 0
 
 
 def test_heavy_stages_sleep_through_a_quiet_hour_and_wake_for_a_shot():
