@@ -2,6 +2,7 @@
 #   cpu         head, gateways, directors; a development cluster     docker build --target cpu  --tag packshot:dev .
 #   cuda        pods with GPUs, weights mounted                      docker build --target cuda --tag packshot-cuda .
 #   cuda-baked  the same with one pack's weights in the image        … --target cuda-baked --build-arg PACK=sd15 …
+#   loadtest    the Jobs of loadtest/k8s                             docker build --target loadtest --tag packshot-loadtest:dev .
 # For production name the base by its digest: --build-arg BASE=python:3.11-slim-bookworm@sha256:…
 ARG BASE=python:3.11-slim-bookworm
 
@@ -21,6 +22,12 @@ RUN uv pip install --no-cache --python /opt/packshot/venv --constraint constrain
 # What .dockerignore lets in: the code, and the page.
 COPY . .
 RUN uv pip install --no-cache --python /opt/packshot/venv --no-deps --editable . && python -m compileall -q .
+
+
+# With the load generator, which no server needs.
+FROM build-cpu AS build-loadtest
+RUN uv pip install --no-cache --python /opt/packshot/venv --constraint constraints.txt --torch-backend cpu \
+      --requirements pyproject.toml --extra loadtest
 
 
 # Torch as constraints.txt pins it. CUDA's libraries come as packages, so the base needs none; the node brings the driver.
@@ -61,6 +68,10 @@ CMD ["packshot", "serve", "--host", "0.0.0.0"]
 
 FROM runtime AS cpu
 COPY --from=build-cpu /opt/packshot /opt/packshot
+
+
+FROM runtime AS loadtest
+COPY --from=build-loadtest /opt/packshot /opt/packshot
 
 
 FROM runtime AS cuda

@@ -10,7 +10,9 @@ Generators are counted out of seconds of work; the other stages follow in propor
     interactive   arriving work / `utilisation`, and what waits or will have come by the time a new replica runs, within `answer_s`
     catalogue     its work within `catalogue_s`, on top; at the limit it has what interactive work and `spare` leave
     up            at once
-    down          to the largest need of the last `calm_s`, if that leaves a margin; to nothing after `idle_s` without work
+    down          to the largest need of the last `steady_s` with a small margin, or of the last `calm_s` with a large one; to nothing
+                  after `idle_s` without work
+    back up       within `steady_s` of having shrunk only for more than chance brings
 
 Serve pickles this module by value into its controller, so it stands alone: the standard library only.
 """
@@ -32,14 +34,18 @@ ROWS_OF_A_GUIDED_SCENE = 2
 BURST_SIGMAS = 3.0
 """How far above the long window's arrivals the short window's must be to be believed."""
 
-DOWN_MARGIN = 0.9
-"""A stage shrinks only to where its largest need of late fills at most this much of it: chance does not undo it at once."""
+DOWN_MARGIN, BURST_MARGIN = 0.9, 0.67
+"""A stage shrinks to where its largest need of the last `steady_s` fills the first part of it at most, or, as after a burst, that of the
+last `calm_s` the second: chance does not undo it at once."""
 
 CLAIM_AHEAD = 1.25
 """Shots under way for each that the generators paint: the others are being cut out, composed or committed."""
 
 UP_SLACK = 0.05
 """Replicas short of which nothing is started."""
+
+RETURN_MARGIN, RETURN_SLACK = 0.25, 1.0
+"""Part of its replicas, and how many at least, by which a stage that shrank within `steady_s` must be short to grow again."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,8 @@ class Pipeline:
     catalogue_s: float = 900.0  # a catalogue is to be done in
     utilisation: float = 0.75  # of a generator by arriving interactive work
     spare: float = 1.0  # generators kept free of a catalogue
-    calm_s: float = 120.0
+    calm_s: float = 120.0  # a need must have been lower for so long before a stage shrinks,
+    steady_s: float = 600.0  # and for so long before it shrinks to little more than it
     idle_s: float = 600.0
     shot_s: dict[str, float] = field(default_factory=dict)
 
@@ -69,6 +76,8 @@ class Pipeline:
                 raise ValueError(f"autoscaling.{name} must be > 0, got {getattr(self, name)}")
         if not 0 < self.utilisation <= 1:
             raise ValueError(f"autoscaling.utilisation must be in (0, 1], got {self.utilisation}")
+        if self.steady_s < self.calm_s:
+            raise ValueError(f"autoscaling.steady_s must be ≥ calm_s, got {self.steady_s} and {self.calm_s}")
 
 
 @dataclass(frozen=True)
@@ -133,11 +142,12 @@ class Seen:
 class State:
     """What `decide` remembers.
 
-    `peaks`: per stage, falling needs with their times, the last `calm_s` only. `busy_at_s`: when there was work last. `held`: the
+    `peaks`: per stage, falling needs with their times, the last `steady_s` only. `shrank_at_s`: when each did last. `busy_at_s`: when there was work last. `held`: the
     catalogue's generators. `asked_at_s`: since when more generators are asked for than run; None when they all do.
     """
 
     peaks: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    shrank_at_s: Mapping[str, float] = field(default_factory=dict)
     busy_at_s: float | None = None
     row_step_s: float | None = None
     step_rows: float | None = None
@@ -161,12 +171,19 @@ def decide(seen: Seen, state: State, plan: Pipeline) -> tuple[dict[str, int], St
         needs |= {name: need for name, need in ours.items() if name in needs}
     busy_at_s = seen.at_s if state.busy_at_s is None or _busy(seen) else state.busy_at_s
     awake = seen.at_s - busy_at_s < plan.idle_s
-    replicas, peaks = {}, {}
+    replicas, peaks, shrank_at_s = {}, {}, dict(state.shrank_at_s)
     for name, stage in seen.stages.items():
         need = min(needs[name], float(stage.high))
-        peaks[name] = _peaks(state.peaks.get(name, ()), seen.at_s, need, plan.calm_s)
-        replicas[name] = min(max(_move(stage.target, need, peaks[name][0][1]), stage.low, int(awake)), stage.high)
-    return replicas, State(peaks, busy_at_s, row_step_s, step_rows, held, asked_at_s)
+        before = state.peaks.get(
+            name, ((seen.at_s, float(stage.target)),)
+        )  # at the first look, what runs is taken to be needed
+        peaks[name] = _peaks(before, seen.at_s, need, plan.steady_s)
+        shrank_s = seen.at_s - shrank_at_s.get(name, -math.inf)
+        moved = _move(stage.target, need, _keep(peaks[name], seen.at_s - plan.calm_s), turning=shrank_s < plan.steady_s)
+        replicas[name] = min(max(moved, stage.low, int(awake)), stage.high)
+        if replicas[name] < stage.target:
+            shrank_at_s[name] = seen.at_s
+    return replicas, State(peaks, shrank_at_s, busy_at_s, row_step_s, step_rows, held, asked_at_s)
 
 
 def _needs(seen: Seen, held: float, plan: Pipeline, ready_in_s: float) -> tuple[dict[str, float], float]:
@@ -228,18 +245,24 @@ def _busy(seen: Seen) -> bool:
 
 
 def _peaks(
-    before: Iterable[tuple[float, float]], at_s: float, need: float, calm_s: float
+    before: Iterable[tuple[float, float]], at_s: float, need: float, window_s: float
 ) -> tuple[tuple[float, float], ...]:
     """The window's maximum, now and as it will be: times rise, needs fall."""
-    kept = [(then_s, peak) for then_s, peak in before if then_s > at_s - calm_s and peak > need]
+    kept = [(then_s, peak) for then_s, peak in before if then_s > at_s - window_s and peak > need]
     return (*kept, (at_s, need))
 
 
-def _move(target: int, need: float, peak: float) -> int:
-    """Up to the need at once; down to what the need's peak of late leaves a margin in."""
-    if need > target + UP_SLACK:
+def _keep(peaks: tuple[tuple[float, float], ...], calm_since_s: float) -> int:
+    """The replicas that needs of late ask to be kept: of the whole window, or of its calm end with more room."""
+    calm = next(peak for then_s, peak in peaks if then_s > calm_since_s)
+    return math.ceil(min(peaks[0][1] / DOWN_MARGIN, calm / BURST_MARGIN) - UP_SLACK)
+
+
+def _move(target: int, need: float, keep: int, *, turning: bool) -> int:
+    """Up to the need at once, down to what is to be kept. `turning`: it shrank just now."""
+    if need > target + (max(RETURN_SLACK, RETURN_MARGIN * target) if turning else UP_SLACK):
         return math.ceil(need - UP_SLACK)
-    return min(target, math.ceil(peak / DOWN_MARGIN - UP_SLACK))
+    return min(target, keep)
 
 
 class PipelinePolicy:

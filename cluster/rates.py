@@ -4,8 +4,8 @@
                      + what its other kernels move / (share of the bandwidth x datasheet's bandwidth)
 
 The two shares are fitted to one public figure of the same recipe: Stable Diffusion 1.5 with a ControlNet at 512 px, guided,
-16 pictures at once, in eager PyTorch on an A100. Of that table it is the slowest for its datasheet: both consumer cards
-are 1.7 times faster than estimated so, and a plan errs on the side of too many GPUs. No GPU was at hand when this was
+16 pictures at once, in eager PyTorch on an A100. Of that table it is the slowest for its datasheet: the consumer
+cards are 1.7 and 1.9 times faster than estimated so, and a plan errs on the side of too many GPUs. No GPU was at hand when this was
 written: a plan says "estimate" wherever these numbers go in. What CPUs do is measured (docs/plan.md).
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 from cluster.gpus import Gpu
 from packshot.models.footprint import Footprint
 
-PEAK_SHARE = 0.42
+PEAK_SHARE = 0.34
 BANDWIDTH_SHARE = 0.8
 UTILISATION = 0.8
 """Of a device's time, what a plan fills: the rest keeps queues short while traffic is uneven."""

@@ -1,4 +1,4 @@
-"""`python -m cluster.kube render | check [FOLDER …] | service PROFILE`: exit 1 when a check fails."""
+"""`python -m cluster.kube render | check [FOLDER …] | patch PROFILE | budgets PROFILE`: exit 1 when a check fails."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 from cluster.kube import promql, rules, schemas
 from cluster.kube.build import build
-from cluster.kube.rendered import ROOT, rendered, spec_patch, write
+from cluster.kube.rendered import ROOT, added_budgets, overlay_patch, rendered, write
 from cluster.profiles import load_profile
 from packshot.errors import PackshotError
 
 OVERLAYS = ("k8s/overlays/dev", "k8s/overlays/production")
-USAGE = "usage: python -m cluster.kube render | check [FOLDER …] | patch PROFILE"
+USAGE = "usage: python -m cluster.kube render | check [FOLDER …] | patch PROFILE | budgets PROFILE"
 
 
 def check(folder: Path) -> list[str]:
@@ -31,7 +31,10 @@ def main(arguments: list[str]) -> int:
             print(*(write() or ["nothing changed"]), sep="\n")
             return 0
         case ["patch", profile]:
-            sys.stdout.write(spec_patch(load_profile(profile)))
+            sys.stdout.write(overlay_patch(load_profile(profile)))
+            return 0
+        case ["budgets", profile]:
+            sys.stdout.write(added_budgets(load_profile(profile)))
             return 0
         case ["check", *folders]:
             stale = [path for path, text in rendered().items() if (ROOT / path).read_text() != text]

@@ -10,15 +10,17 @@ from cluster.kube.rayservice import disruption_budgets, ray_service, to_yaml
 from cluster.profiles import Profile, load_profile
 
 ROOT = Path(__file__).parents[2]
+BASE_PROFILE = "production"
+KEYS = ("apiVersion", "kind", "metadata")
 HEADER = "# Rendered from profile {profile} by `python -m cluster.kube render`; do not edit.\n"
 
 
 def rendered() -> dict[str, str]:
     """Path from the repository's root -> text."""
-    production, laptop = load_profile("production"), load_profile("laptop")
+    production, laptop = load_profile(BASE_PROFILE), load_profile("laptop")
     return {
-        "k8s/base/rayservice.yaml": HEADER.format(profile="production") + to_yaml(ray_service(production)),
-        "k8s/base/budgets.yaml": HEADER.format(profile="production") + to_yaml(*disruption_budgets(production)),
+        "k8s/base/rayservice.yaml": HEADER.format(profile=BASE_PROFILE) + to_yaml(ray_service(production)),
+        "k8s/base/budgets.yaml": HEADER.format(profile=BASE_PROFILE) + to_yaml(*disruption_budgets(production)),
         "k8s/overlays/dev/rayservice.yaml": spec_patch(laptop),
         "k8s/components/monitoring/rules.yaml": HEADER.replace(" from profile {profile}", "") + to_yaml(alert_rules()),
         **{f"k8s/components/monitoring/dashboards/{name}.json": text for name, text in dashboards().items()},
@@ -30,6 +32,22 @@ def spec_patch(profile: Profile) -> str:
     service = ray_service(profile)
     service["spec"] = {"$patch": "replace", **service["spec"]}
     return HEADER.format(profile=profile.name) + to_yaml(service)
+
+
+def overlay_patch(profile: Profile) -> str:
+    """For an overlay on the base: the profile's RayService, and the base's budgets as its pools want them."""
+    own = {budget["metadata"]["name"]: budget for budget in disruption_budgets(profile)}
+    budgets = [
+        own.get(budget["metadata"]["name"], {**{key: budget[key] for key in KEYS}, "$patch": "delete"})
+        for budget in disruption_budgets(load_profile(BASE_PROFILE))
+    ]
+    return spec_patch(profile) + "---\n" + to_yaml(*budgets)
+
+
+def added_budgets(profile: Profile) -> str:
+    """The budgets of pools that the base does not know; empty when there are none."""
+    known = {budget["metadata"]["name"] for budget in disruption_budgets(load_profile(BASE_PROFILE))}
+    return to_yaml(*(one for one in disruption_budgets(profile) if one["metadata"]["name"] not in known))
 
 
 def write(root: Path = ROOT) -> list[str]:

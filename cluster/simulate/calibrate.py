@@ -1,7 +1,8 @@
-"""What the model predicts against what this machine does: throughput and p95 of a real run, and of the same run on paper.
+"""What the model predicts against what this machine does: throughput and p95 of real runs, and of the same runs on paper.
 
-Stage times are fitted on two small runs (shots one by one; a few at once); the comparison is a third, which the fit never saw: people at
-random beside a small catalogue, other step counts, several pictures a shot.
+Stage times are fitted on two small runs (shots one by one; two full batches at once). Two others, which the fit never saw, are compared,
+both with other step counts and several pictures a shot: a line of shots handed in at once, for throughput (with people at random the rate is
+that at which they come, whatever the model says), and people at random beside a small catalogue, for what they wait.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import numpy as np
 
 from cluster.local import serving
 from cluster.profiles import load_profile
+from cluster.simulate.line import Shot
 from cluster.simulate.pipeline import STAGES, Pipeline
 from cluster.simulate.policies import Fixed
 from cluster.simulate.stages import Machine
@@ -39,15 +41,15 @@ GUIDED_ROWS = 2
 DIRECTOR_HOLDS, GENERATOR_HOLDS = 6, 32
 """The laptop profile's: deployments/director.py, deployments/generator.py."""
 STEPS = 6
-LONE, AT_ONCE = 3, 6
-PEOPLE, CATALOGUE = 20, 8
+LONE, LINE = 5, 14
+PEOPLE, CATALOGUE = 32, 8
 LOAD = 0.7
 """Of what the machine can do: people and catalogue together, while people come."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """Measured and predicted: pictures a second from the first shot to the last picture, and people's 95th percentile."""
+    """Measured and predicted: pictures a second of the line, from its first shot to its last picture, and people's waits."""
 
     measured_rate: float
     predicted_rate: float
@@ -149,7 +151,7 @@ def fit(lone: Sequence[ShotRecord], at_once: Sequence[ShotRecord], max_rows: int
     """Stage times from shots one by one, and from shots enough at once that every step is full."""
 
     def spent_s(stage: str) -> float:
-        return statistics.median(shot.images[0].recipe["timing_ms"][stage] for shot in lone) / 1000
+        return float(statistics.median(shot.images[0].recipe["timing_ms"][stage] for shot in lone)) / 1000
 
     begin_s, decode_s, alone_s = spent_s("begin"), spent_s("decode"), spent_s("steps") / STEPS
     took_s = statistics.median(_latency_s(shot) for shot in lone)
@@ -169,8 +171,15 @@ def fit(lone: Sequence[ShotRecord], at_once: Sequence[ShotRecord], max_rows: int
     )  # fmt: skip
 
 
+def line(seed: int = 5) -> Trace:
+    """A catalogue handed in at once."""
+    rng = random.Random(seed)
+    arrivals = [_shot(0.0, rng, interactive=False) for _ in range(LINE)]
+    return Trace("line", "a line of shots", 1.0, arrivals)
+
+
 def unseen(machine: Machine, seed: int = 3) -> Trace:
-    """The run to predict."""
+    """People at random beside a small catalogue."""
     rng = random.Random(seed)
     # 1.5 pictures of 6 steps a shot on average; the catalogue is part of the load
     shot_s = 1.5 * machine.picture_s(steps=6)
@@ -178,26 +187,34 @@ def unseen(machine: Machine, seed: int = 3) -> Trace:
     arrivals, now = [], 0.0
     for _ in range(PEOPLE):
         now += rng.expovariate(rate)
-        arrivals.append(Arrival(now, pictures=rng.choice((1, 2)), steps=rng.choice((4, 6, 8))))
+        arrivals.append(_shot(now, rng))
     for index in range(CATALOGUE):
-        at_s = now / 4 + index * 0.1
-        arrivals.append(Arrival(at_s, interactive=False, pictures=rng.choice((1, 2)), steps=rng.choice((4, 6, 8))))
+        arrivals.append(_shot(now / 4 + index * 0.1, rng, interactive=False))
     arrivals.sort(key=lambda arrival: arrival.at_s)
     return Trace("unseen", "people at random beside a small catalogue", now + 1.0, arrivals)
 
 
-def compare(trace: Trace, machine: Machine, measured: Sequence[ShotRecord]) -> Compared:
-    """The trace on paper, beside what was measured."""
-    run = Pipeline(trace, machine, Fixed(dict.fromkeys(STAGES, 1))).simulate()
-    pictures = sum(arrival.pictures for arrival in trace.arrivals)
-    ended_s = max(shot.done_s for shot in run.shots) - trace.arrivals[0].at_s
-    predicted = [shot.latency_s for shot in run.shots if shot.arrival.interactive]
-    real = [_latency_s(s) for s, arrival in zip(measured, trace.arrivals, strict=True) if arrival.interactive]
+def _shot(at_s: float, rng: random.Random, *, interactive: bool = True) -> Arrival:
+    return Arrival(at_s, interactive, pictures=rng.choice((1, 2)), steps=rng.choice((4, 6, 8)))
+
+
+def compare(
+    machine: Machine, together: tuple[Trace, Sequence[ShotRecord]], random: tuple[Trace, Sequence[ShotRecord]]
+) -> Compared:
+    """Both runs on paper, beside what was measured."""
+
+    def on_paper(trace: Trace) -> list[Shot]:
+        return Pipeline(trace, machine, Fixed(dict.fromkeys(STAGES, 1))).simulate().shots
+
+    pictures = sum(arrival.pictures for arrival in together[0].arrivals)
+    ended_s = max(shot.done_s for shot in on_paper(together[0]))
+    predicted = [shot.latency_s for shot in on_paper(random[0]) if shot.arrival.interactive]
+    real = [_latency_s(s) for s, arrival in zip(random[1], random[0].arrivals, strict=True) if arrival.interactive]
     return Compared(
-        pictures / _span_s(measured), pictures / ended_s,
+        pictures / _span_s(together[1]), pictures / ended_s,
         statistics.median(real), statistics.median(predicted),
         float(np.percentile(real, 95)), float(np.percentile(predicted, 95)),
-        len(trace.arrivals),
+        len(together[1]) + len(random[1]),
     )  # fmt: skip
 
 
@@ -208,12 +225,13 @@ def main() -> int:
     with studio() as real:
         real.run([Arrival(0.0, pictures=1, steps=STEPS)])  # warms up
         lone = [real.run([Arrival(0.0, pictures=1, steps=STEPS)])[0] for _ in range(LONE)]
-        at_once = real.run([Arrival(0.0, pictures=1, steps=STEPS)] * AT_ONCE)
+        at_once = real.run(
+            [Arrival(0.0, pictures=1, steps=STEPS)] * max_rows
+        )  # two scenes for each place of a full batch
         machine = fit(lone, at_once, max_rows)
-        trace = unseen(machine)
-        print(f"fitted {machine}; {len(trace.arrivals)} shots in {trace.end_s:.0f} s to come", file=sys.stderr)
-        measured = real.run(trace.arrivals)
-    compared = compare(trace, machine, measured)
+        together, apart = line(), unseen(machine)
+        print(f"fitted {machine}; {len(apart.arrivals)} shots in {apart.end_s:.0f} s to come", file=sys.stderr)
+        compared = compare(machine, (together, real.run(together.arrivals)), (apart, real.run(apart.arrivals)))
     holds = all(abs(compared.errors[name]) <= 0.15 for name in ("throughput", "p95"))
     fitted = {name: round(value, 4) for name, value in vars(machine).items() if isinstance(value, float)}
     figures = {name: round(value, 3) for name, value in vars(compared).items()}

@@ -172,7 +172,7 @@ def _burst(runs: dict[tuple[str, str], Run], path: Path) -> None:
     figure, axes = _axes()
     axes.axvspan(15, 25, color="#f3ede2", linewidth=0)
     axes.text(20, 50.5, "five times the traffic", ha="center", fontsize=8)
-    labels = {"ours": (27.5, 26), "stock": (37, 42), "tuned": (16.5, 33)}
+    labels = {"ours": (27.2, 41), "stock": (32, 30.5), "tuned": (16.3, 19)}
     for policy, colour, width in (("stock", QUIET, 1.4), ("tuned", LATE, 1.2), ("ours", OURS, 2.0)):
         at, running = _generators(runs["burst", policy], 60)
         axes.step(at, running, where="post", color=colour, linewidth=width)

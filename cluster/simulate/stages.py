@@ -62,7 +62,7 @@ A_24_GB_CARD = Machine(
     name="24 GB card",
     step_fixed_s=0.78 * 0.0945,
     step_each_s=0.22 * 0.0945,
-    max_rows=8,  # the most that a generator measures, and so uses (packshot/models/denoise.py, step_seconds)
+    max_rows=8,  # more would make a step longer than a generator lets it be (packshot/models/denoise.py, LONGEST_STEP_S)
     # A generator's is P10's on two cores (imports, for the most part), and taken to be a GPU node's with the weights on its disk.
     start_s={"generator": 17.0, "sam_encoder": 12.0, "mask_decoder": 12.0, "canny": 5.0, "director": 5.0},
     dollars_hour={

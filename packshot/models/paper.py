@@ -6,14 +6,11 @@ other kernels read and write: the peak is what PyTorch's allocator must hand out
 its rounding and the libraries' workspaces, which the planner adds (cluster/gpu.py). The arithmetic of SAM ViT-B comes out at
 the 972 GFLOP that are published.
 
-Memory is taken at the pack's largest bucket, arithmetic at its native size.
-
-    python -m packshot.models.paper sd15 sd2 mini      # writes each pack's footprint.yaml
+Memory is taken at the pack's largest bucket, arithmetic at its native size. packshot/models/footprint.py keeps the results.
 """
 
 from __future__ import annotations
 
-import sys
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,12 +24,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from packshot.models.footprint import Footprint
 from packshot.models.manifest import RoleName
 from packshot.models.packs import Pack
 from packshot.models.sam import DETAIL, SETS_PER_CALL
 from packshot.models.sam_attention import attend_piecewise
 from packshot.models.sam_network import DetailEncoder
+from packshot.models.stage_footprint import Footprint
 from packshot.models.weights import build
 
 GIB = 2**30
@@ -93,6 +90,12 @@ class _Alive(TorchDispatchMode):
         self._known: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func not in MATRIX_KERNELS:
+            # Without gradients composite operations arrive whole: what they consist of is what a GPU runs and holds.
+            with self:
+                made = func.decompose(*args, **(kwargs or {}))
+            if made is not NotImplemented:
+                return made
         made = func(*args, **(kwargs or {}))
         read, written = ([leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)] for tree in (args, made))
         given = {leaf.untyped_storage()._cdata for leaf in read}
@@ -272,18 +275,5 @@ def _line(few: Paper, many: Paper, *, weights: int, loading: int) -> Footprint:
         row_gb=few.moved_bytes / FEW / GIGA,
     )
 
-
-def main() -> None:
-    """Write the footprints of the packs that are named."""
-    from packshot.models.footprint import write_footprint
-    from packshot.models.packs import find_pack
-    from packshot.settings import Settings
-
-    for name in sys.argv[1:]:
-        sys.stdout.write(f"{write_footprint(find_pack(name, Settings()))}\n")
-
-
-if __name__ == "__main__":
-    main()
 
 __all__ = ["Paper", "engine_footprint", "on_paper", "segmenter_footprints"]

@@ -131,7 +131,7 @@ def test_the_picture_has_a_bar_for_each_kind_of_device_and_says_that_times_are_e
 def test_estimates_are_never_faster_than_the_public_figures(gpu):
     footprint = find_footprint(find_pack("sd15", Settings())).stages["generator"]
     public = 1 / (rates.PUBLIC_STEPS_S[gpu] * rates.PUBLIC_ROWS)
-    assert 0.99 <= rates.row_seconds(GPUS[gpu], footprint) / public <= 1.8
+    assert 0.99 <= rates.row_seconds(GPUS[gpu], footprint) / public <= 2.0
 
 
 def test_the_estimates_are_fitted_to_the_a100():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 import simpy
@@ -14,7 +16,7 @@ from ray.serve._private.metrics_utils import AggregationFunction, aggregate_time
 from ray.serve.autoscaling_policy import _apply_autoscaling_config, replica_queue_length_autoscaling_policy
 from ray.serve.config import AutoscalingConfig, AutoscalingContext
 
-from cluster.simulate import contest, report, traces
+from cluster.simulate import calibrate, contest, report, traces
 from cluster.simulate.calibrate import Compared
 from cluster.simulate.fleet import Fleet, Timed, Worker
 from cluster.simulate.line import Line, Shot
@@ -202,6 +204,15 @@ def test_a_catalogue_leaves_people_in_time_and_generators_go_when_it_is_done():
     assert run.samples[-1].targets["generator"] <= 5
 
 
+def test_no_stage_flaps_while_people_come_by_chance():
+    """An even rate, from too few generators: each stage finds its size and stays near it. (With one short window: 5 flaps, 28 changes.)"""
+    trace = traces.steady(1.2, seed=2, end_s=1500.0)
+    run = Pipeline(trace, A_24_GB_CARD, contest.ours(A_24_GB_CARD, 16, 3), tick_s=2.0).simulate()
+    assert run.flaps() == 0
+    assert len(run.changes["generator"]) <= 14
+    assert run.misses(contest.SLO_S, 600.0)[0] == 0
+
+
 def test_heavy_stages_sleep_through_a_quiet_hour_and_wake_for_a_shot():
     arrivals = [Arrival(10.0), Arrival(3000.0)]
     trace = Trace("x", "x", 3300.0, arrivals)
@@ -246,6 +257,29 @@ def test_more_of_a_fixed_fleet_is_never_worse():
         late.append(run.misses(contest.SLO_S)[0])
     assert late == sorted(late, reverse=True)
     assert late[0] > late[-1]
+
+
+def as_recorded(machine, count):
+    """Shots of one picture handed in at once, on paper, as the store would record them."""
+    arrivals = [Arrival(0.0, pictures=1, steps=calibrate.STEPS)] * count
+    run = Pipeline(Trace("x", "x", 1.0, arrivals), machine, Fixed(dict.fromkeys(STAGES, 1))).simulate()
+    timing_ms = {"begin": machine.begin_s, "steps": calibrate.STEPS * machine.step_s(2), "decode": machine.decode_s}
+    picture = SimpleNamespace(recipe={"timing_ms": {stage: 1000 * seconds for stage, seconds in timing_ms.items()}})
+    began = datetime(2026, 1, 1, tzinfo=UTC)
+    return [
+        SimpleNamespace(images=[picture], created_at=began, finished_at=began + timedelta(seconds=shot.done_s))
+        for shot in run.shots
+    ]
+
+
+def test_the_fit_finds_a_machines_times_again():
+    known = Machine(
+        "known", 0.04, 0.02, 8, begin_s=0.05, decode_s=0.08, edges_s=0.0, layout_s=0.1, finish_s=0.1, director_holds=6
+    )
+    found = calibrate.fit(as_recorded(known, 1), as_recorded(known, 8), 8)
+    assert found.step_s(2) == pytest.approx(known.step_s(2), rel=0.01)
+    assert found.step_s(8) == pytest.approx(known.step_s(8), rel=0.1)
+    assert found.layout_s + found.finish_s == pytest.approx(0.2, abs=0.02)
 
 
 def test_the_comparison_tells_relative_errors():

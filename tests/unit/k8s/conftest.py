@@ -15,23 +15,25 @@ WITHOUT_OVERLAY = {"incremental-upgrade", "gpu-sharing"}
 
 @pytest.fixture(scope="session")
 def overlays(tmp_path_factory):
-    """Name -> manifests: dev, production, and production with each optional component."""
+    """Name -> manifests: dev, production, production with each optional component, and production under a load test."""
     built = {name: build(ROOT / "k8s/overlays" / name) for name in ("dev", "production")}
-    for component in WITHOUT_OVERLAY:
-        folder = tmp_path_factory.mktemp(component)
+    beside = {name: {"components": [f"k8s/components/{name}"]} for name in WITHOUT_OVERLAY}
+    for name, more in (beside | {"loadtest": {"resources": ["loadtest/k8s"]}}).items():
+        folder = tmp_path_factory.mktemp(name)
         up = Path(*[".."] * (len(folder.resolve().parts) - 1))
+        resources = ["k8s/overlays/production", *more.get("resources", [])]
         (folder / "kustomization.yaml").write_text(
             yaml.safe_dump(
                 {
                     "apiVersion": "kustomize.config.k8s.io/v1beta1",
                     "kind": "Kustomization",
                     "namespace": "packshot",
-                    "resources": [str(up / str(ROOT / "k8s/overlays/production").lstrip("/"))],
-                    "components": [str(up / str(ROOT / "k8s/components" / component).lstrip("/"))],
+                    "resources": [str(up / str(ROOT / path).lstrip("/")) for path in resources],
+                    "components": [str(up / str(ROOT / path).lstrip("/")) for path in more.get("components", [])],
                 }
             )
         )
-        built[component] = build(folder)
+        built[name] = build(folder)
     return built
 
 

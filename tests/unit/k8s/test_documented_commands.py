@@ -66,8 +66,8 @@ def test_a_secret_is_made_as_the_manifests_ask_for_it(command, overlays, tmp_pat
     assert done.returncode == 0, done.stderr
     name = done.stdout.strip().removeprefix("secret/")
     keys = {word.removeprefix("--from-literal=").split("=")[0] for word in arguments if "--from-literal" in word}
-    assert name in asked_for(overlays["production"])
-    assert keys <= asked_for(overlays["production"])[name] | {"auth_token"}  # the key that KubeRay reads
+    assert name in asked_for(overlays["loadtest"])
+    assert keys <= asked_for(overlays["loadtest"])[name] | {"auth_token"}  # the key that KubeRay reads
 
 
 def asked_for(node):
@@ -87,13 +87,13 @@ def asked_for(node):
 
 def test_every_secret_that_manifests_ask_for_is_made_on_the_page(overlays):
     page = (ROOT / "docs/kubernetes.md").read_text()
-    for name in asked_for(overlays["production"]):
+    for name in asked_for(overlays["loadtest"]):
         assert f"create secret generic {name} " in page, name
 
 
 def test_what_commands_name_is_there(overlays):
     """Files of the repository, and objects that an overlay or KubeRay makes."""
-    objects = {f"{one['kind'].lower()}/{one['metadata']['name']}" for one in overlays["production"]}
+    objects = {f"{one['kind'].lower()}/{one['metadata']['name']}" for one in overlays["loadtest"]}
     for command in ALL:
         for path in re.findall(r"(?<![\w/])(?:k8s|cluster)/[\w./-]+", command):
             assert (ROOT / path).exists(), command

@@ -33,7 +33,7 @@ def test_hadolint_finds_nothing():
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("target", ["cpu", "cuda", "cuda-baked"])
+@pytest.mark.parametrize("target", ["cpu", "cuda", "cuda-baked", "loadtest"])
 def test_a_target_runs_as_the_user_of_the_manifests(target):
     while target != "runtime":
         assert "USER" not in stages()[target]
@@ -54,7 +54,7 @@ def test_the_base_is_an_argument_and_every_stage_builds_on_it():
 def test_what_is_copied_is_what_the_product_needs():
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]["include"]
-    rooms = {name.rstrip("*") for name in packages} - {"training", "bench", "loadtest"}
+    rooms = {name.rstrip("*") for name in packages} - {"training", "bench"}
     assert rooms <= allowed
     assert not allowed & {"tests", "training", "bench", ".git", "shared"}
 
@@ -65,6 +65,11 @@ def test_extras_that_the_image_installs_are_declared_and_pinned():
     for extra in re.findall(r"--extra (\S+)", DOCKERFILE):
         for requirement in extras[extra]:
             assert re.split(r"[\[<>=]", requirement)[0] in pinned
+
+
+def test_the_load_test_jobs_run_the_image_that_carries_their_extra():
+    assert "--extra loadtest" in stages()[parents()["build-loadtest"].replace("build-cpu", "build-loadtest")]
+    assert "COPY --from=build-loadtest" in stages()["loadtest"]
 
 
 def test_a_baked_pack_is_found_by_its_folder_alone(tmp_path, monkeypatch):

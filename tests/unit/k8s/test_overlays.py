@@ -15,7 +15,7 @@ from packshot.errors import BadInput
 from packshot.settings import Settings
 
 ROOT = Path(__file__).parents[3]
-NAMES = ("dev", "production", "incremental-upgrade", "gpu-sharing")
+NAMES = ("dev", "production", "incremental-upgrade", "gpu-sharing", "loadtest")
 DEPLOYMENTS = (
     gateway.GatewayDeployment,
     sam_encoder.SamEncoderDeployment,
@@ -47,7 +47,7 @@ def test_every_component_is_built_by_a_test(overlays):
     for overlay in ("dev", "production"):
         text = yaml.safe_load((ROOT / f"k8s/overlays/{overlay}/kustomization.yaml").read_text())
         used |= {Path(path).name for path in text.get("components", [])}
-    assert shipped == used | set(overlays) - {"dev", "production"}
+    assert shipped == used | set(overlays) - {"dev", "production", "loadtest"}
 
 
 @pytest.mark.parametrize("folder", [*sorted((ROOT / "k8s/components").iterdir()), ROOT / "k8s/base", ROOT / "k8s"])
@@ -125,12 +125,66 @@ def test_the_incremental_upgrade_moves_the_edge_behind_kuberays_gateway(overlays
     assert "packshot-gateway-istio.packshot.svc" in edge["data"]["upstream.conf"]
 
 
+def lets(manifests, source, target, port):
+    """Whether policies let `source` out to, and into, `target` on a TCP port."""
+    labels = {pod.owner: pod.labels for pod in pods(manifests)}
+
+    def let(owner, other, direction, peer):
+        return any(
+            any(rules.selects(one["podSelector"], labels[other]) for one in rule[peer] if "podSelector" in one)
+            and any(allowed["port"] == port for allowed in rule["ports"])
+            for policy in rules.of_kind(manifests, "NetworkPolicy")
+            if rules.selects(policy["spec"]["podSelector"], labels[owner])
+            for rule in policy["spec"].get(direction, [])
+            if "ports" in rule and peer in rule
+        )
+
+    return let(source, target, "egress", "to") and let(target, source, "ingress", "from")
+
+
+def test_the_load_test_reaches_ray_and_one_another_and_nothing_else_does(overlays):
+    manifests = overlays["loadtest"]
+    jobs = ("Job/packshot-loadtest", "Job/packshot-loadtest-workers")
+    assert all(lets(manifests, job, f"RayService/packshot/{pool}", 8000) for job in jobs for pool in ("head", "cpu"))
+    assert lets(manifests, jobs[1], jobs[0], 5557)
+    assert not lets(manifests, jobs[0], "RayService/packshot/head", 8265)
+    assert not lets(manifests, "Job/packshot-model-fetch", "RayService/packshot/cpu", 8000)
+    assert lets(manifests, "Deployment/packshot-edge", "RayService/packshot/cpu", 8000)
+
+
 @pytest.mark.parametrize("name", profile_names())
 def test_every_profile_renders_to_a_ray_service(name):
     profile = load_profile(name)
     service = yaml.safe_load(to_yaml(ray_service(profile)))
     assert list(schemas.faults(service)) == []
     assert all(budget["spec"]["minAvailable"] >= 1 for budget in disruption_budgets(profile))
+
+
+def test_an_overlay_of_another_profile_builds_and_its_budgets_are_its_pools(tmp_path):
+    """A pool more, a pool renamed, a pool with other bounds: what docs/kubernetes.md says under "Another profile"."""
+    from cluster.kube.build import build
+    from cluster.kube.rendered import added_budgets, overlay_patch
+
+    text = (ROOT / "cluster/profiles/production.yaml").read_text().replace("nodes: {min: 1", "nodes: {min: 3")
+    profile = tmp_path / "own.yaml"
+    for own, budgets in (
+        (text, {"cpu": 1, "segment": 2}),
+        (text.replace("cpu:  ", "web:").replace("pool: cpu", "pool: web"), {"web": 1, "segment": 2}),
+    ):
+        profile.write_text(own)
+        (tmp_path / "rayservice.yaml").write_text(overlay_patch(load_profile(str(profile))))
+        (tmp_path / "budgets.yaml").write_text(added_budgets(load_profile(str(profile))))
+        up = Path(*[".."] * (len(tmp_path.resolve().parts) - 1))
+        resources = [str(up / str(ROOT / "k8s/base").lstrip("/")), "budgets.yaml"]
+        kustomization = {"namespace": "packshot", "resources": resources, "patches": [{"path": "rayservice.yaml"}]}
+        (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+        manifests = build(tmp_path)
+        assert list(rules.budgets(manifests)) == []
+        kept = {
+            one["metadata"]["name"].removeprefix("packshot-"): one["spec"]["minAvailable"]
+            for one in rules.of_kind(manifests, "PodDisruptionBudget")
+        }
+        assert kept == budgets
 
 
 def test_a_folder_that_does_not_build_is_refused_with_kustomizes_words(tmp_path):

@@ -41,6 +41,14 @@ def test_attention_counts_as_fused_its_scores_are_never_held():
     assert told.flop == 4 * 8 * 1024 * 1024 * 64
 
 
+def test_composite_operations_count_as_what_they_consist_of():
+    """Without gradients `linear` arrives whole: a matrix product all the same, whose bytes no other kernel moves."""
+    rows, weights, bias = (torch.empty(*shape, device="meta") for shape in ((10, 64), (32, 64), (32,)))
+    told = on_meta(lambda: nn.functional.linear(rows, weights, bias))
+    assert (told.flop, told.moved_bytes) == (2 * 10 * 64 * 32, 0)
+    assert told.peak_bytes == 10 * 32 * 4
+
+
 def on_meta(call):
     return paper.on_paper(call)
 
@@ -48,7 +56,7 @@ def on_meta(call):
 @pytest.mark.parametrize("name", ["mini", "sd15", "sd2"])
 def test_the_kept_footprint_is_of_todays_manifest(name):
     kept = find_footprint(pack(name))
-    assert kept.of == digest(pack(name)), f"python -m packshot.models.paper {name}"
+    assert kept.of == digest(pack(name)), f"python -m packshot.models.footprint {name}"
 
 
 def test_the_kept_footprint_is_what_the_networks_take():
