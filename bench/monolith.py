@@ -36,7 +36,7 @@ class Monolith:
         device = pick_device(settings.device)
         dtype = pick_dtype(device, settings.dtype)
         self._model = model_thread(threads)
-        self._engine = DiffusionEngine(pack, device, dtype)
+        self._engine = DiffusionEngine(pack, device, dtype, freeze=True)
         self._encoder, self._decoder = load_segmenter(pack, device, dtype)
         self._photos: list[tuple[Photo, Embedding]] = []
         self._masks: list[tuple[int, Mask]] = []

@@ -36,7 +36,7 @@ class OneProcess:
         pack = find_pack(settings.pack, settings)
         device = pick_device(settings.device)
         use_threads(THREADS)
-        self._engine = DiffusionEngine(pack, device, pick_dtype(device, settings.dtype))
+        self._engine = DiffusionEngine(pack, device, pick_dtype(device, settings.dtype), freeze=True)
         self._manifest = pack.manifest
 
     def size_for(self, canvas: Canvas) -> tuple[int, int]:

@@ -75,7 +75,9 @@ def main() -> int:
     settings = Settings()
     device = pick_device(settings.device)
     thread = model_thread(THREADS)
-    engine = DiffusionEngine(find_pack(settings.pack, settings), device, pick_dtype(device, settings.dtype))
+    engine = DiffusionEngine(
+        find_pack(settings.pack, settings), device, pick_dtype(device, settings.dtype), freeze=True
+    )
     step_s = thread.submit(engine.step_seconds).result()
     curve, rows = fitted(step_s), knee(step_s)
     gain = max(count * step_s[1] / seconds for count, seconds in step_s.items())

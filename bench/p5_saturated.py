@@ -137,7 +137,7 @@ def batch_gain() -> float:
     device = pick_device(settings.device)
     use_threads(THREADS)
     pack = find_pack("mini", settings)
-    step_s = DiffusionEngine(pack, device, pick_dtype(device, settings.dtype)).step_seconds()
+    step_s = DiffusionEngine(pack, device, pick_dtype(device, settings.dtype), freeze=True).step_seconds()
     return max(rows / seconds for rows, seconds in step_s.items()) / (2 / step_s[2])
 
 

@@ -94,7 +94,7 @@ class Caller:
 def bare(count: int, ready: Any, go: Any, rates: Any) -> None:
     """A process of its own: the engine with one thread, as many rows a step as a replica has scenes."""
     use_threads(1)
-    engine = DiffusionEngine(find_pack("mini", Settings()))
+    engine = DiffusionEngine(find_pack("mini", Settings()), freeze=True)
     width, height = engine.native
     for _ in range(REPEATS + 1):
         ready.put(True)

@@ -51,7 +51,7 @@ class GeneratorDeployment:
             "dtype": str(dtype).removeprefix("torch."),
             "device": device.type,
         }
-        engine = DiffusionEngine(loaded, device, dtype)
+        engine = DiffusionEngine(loaded, device, dtype, freeze=True)
         curve_s = thread.submit(engine.step_seconds).result()
         self._knee = knee(curve_s)
         self._row_step_s = curve_s[self._knee] / self._knee

@@ -142,7 +142,7 @@ def rows_of_a_step() -> int:
     from packshot.models.packs import find_pack
 
     def curve() -> dict[int, float]:
-        return DiffusionEngine(find_pack("mini", Settings())).step_seconds()
+        return DiffusionEngine(find_pack("mini", Settings()), freeze=True).step_seconds()
 
     return max(GUIDED_ROWS, knee(model_thread(2).submit(curve).result()))
 
