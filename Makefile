@@ -32,7 +32,7 @@ check: setup                        ## Lint, format and strict types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-soak: setup                         ## The long tests: 200 shots in a row, the whole corpus of malformed photos
+soak: setup                         ## The long tests: 200 shots in a row, every malformed photo, upgrades and faults on several nodes, twelve browsers
 	$(BIN)/python -m pytest -m soak --timeout 3600
 
 bench: setup                        ## The measured comparisons: a table and one JSON line each
