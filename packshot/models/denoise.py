@@ -41,7 +41,7 @@ from torch.nn import functional
 from packshot.errors import BadInput, EngineFailed, PackRefused
 from packshot.models.controlled import ControlledUNet, Frozen
 from packshot.models.packs import Pack
-from packshot.models.text import Tokenizer
+from packshot.models.text import read_prompt
 from packshot.types import U8, Brief, EdgeMap, Finding, Render, Scene
 
 TEXTS_KEPT = 256
@@ -49,8 +49,6 @@ PREVIEW_LATENTS = 16
 """Longest side of a preview's latents: with a VAE of factor 8, 128 px."""
 LONGEST_STEP_S = 0.35
 """Whoever joins waits for the step that runs: no batch is made so large that it takes longer."""
-WORDS_NAMED = 8
-"""A finding names at most so many unknown words of a prompt."""
 
 
 @dataclass(eq=False)
@@ -378,27 +376,6 @@ class DiffusionEngine:
         return picture
 
 
-def read_prompt(prompt: str, tokenizer: Tokenizer, default: str) -> tuple[str, Finding]:
-    """What is painted for `prompt`, and how it was read. `default` stands in for one of which no word is known.
-
-    The finding (`prompt`) is a warning when words were not known, or did not fit; its value counts both.
-    """
-    unknown = list(dict.fromkeys(tokenizer.unknown(prompt)))
-    overflow = tokenizer.overflow(prompt)
-    told = []
-    if unknown:
-        named = ", ".join(word[:24] for word in unknown[:WORDS_NAMED])
-        more = f" and {len(unknown) - WORDS_NAMED} more" if len(unknown) > WORDS_NAMED else ""
-        told.append(f"the engine does not know {named}{more}: left out; say it in other, English words")
-    if overflow:
-        told.append(f"the prompt's last {overflow} tokens do not fit: left out; shorten it")
-    if tokenizer.blank(prompt):
-        prompt = default
-        told.append(f"no prompt was left to follow: painted {default!r}" if default else "no prompt was left to follow")
-    level = "warning" if unknown or overflow else "ok"
-    return prompt, Finding("prompt", level, "; ".join(told) or "the whole prompt was read", len(unknown) + overflow)
-
-
 def _to_unit(pixels: U8) -> Tensor:
     """(1, 3, H, W) fp32, -1..1, of uint8 HxWx3."""
     return torch.from_numpy(pixels.astype(np.float32) / 255).permute(2, 0, 1)[None] * 2 - 1
@@ -433,4 +410,4 @@ def _memory_errors_told() -> Iterator[None]:
         raise EngineFailed("engine_out_of_memory", detail, retryable=True) from error
 
 
-__all__ = ["Denoising", "DiffusionEngine", "read_prompt"]
+__all__ = ["Denoising", "DiffusionEngine"]

@@ -18,10 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from packshot.errors import PackRefused
+from packshot.types import Finding
 
 PAD, BOS, UNK = 0, 1, 2
 """Ids of `<pad>` (which also ends a text), `<bos>` and `<unk>` in every vocabulary."""
 SPECIAL = {"<pad>": PAD, "<bos>": BOS, "<unk>": UNK}
+WORDS_NAMED = 8
+"""A finding names at most so many unknown words of a prompt."""
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")  # letters and digits of any script; hyphens and commas part words
 
 
@@ -175,4 +178,25 @@ def _is_plural(word: str, end: int) -> bool:
     return len(word) > end + 2 and word.endswith({3: "ies", 2: "es", 1: "s"}[end])
 
 
-__all__ = ["BOS", "PAD", "UNK", "ClipWords", "Tokenizer", "WordTokenizer"]
+def read_prompt(prompt: str, tokenizer: Tokenizer, default: str) -> tuple[str, Finding]:
+    """What is painted for `prompt`, and how it was read. `default` stands in for one of which no word is known.
+
+    The finding (`prompt`) is a warning when words were not known, or did not fit; its value counts both.
+    """
+    unknown = list(dict.fromkeys(tokenizer.unknown(prompt)))
+    overflow = tokenizer.overflow(prompt)
+    told = []
+    if unknown:
+        named = ", ".join(word[:24] for word in unknown[:WORDS_NAMED])
+        more = f" and {len(unknown) - WORDS_NAMED} more" if len(unknown) > WORDS_NAMED else ""
+        told.append(f"the engine does not know {named}{more}: left out; say it in other, English words")
+    if overflow:
+        told.append(f"the prompt's last {overflow} tokens do not fit: left out; shorten it")
+    if tokenizer.blank(prompt):
+        prompt = default
+        told.append(f"no prompt was left to follow: painted {default!r}" if default else "no prompt was left to follow")
+    level = "warning" if unknown or overflow else "ok"
+    return prompt, Finding("prompt", level, "; ".join(told) or "the whole prompt was read", len(unknown) + overflow)
+
+
+__all__ = ["BOS", "PAD", "UNK", "ClipWords", "Tokenizer", "WordTokenizer", "read_prompt"]

@@ -12,9 +12,9 @@ import torch
 
 from packshot.errors import BadInput, EngineFailed, PackRefused
 from packshot.models.controlled import Frozen
-from packshot.models.denoise import Denoising, DiffusionEngine, read_prompt
+from packshot.models.denoise import Denoising, DiffusionEngine
 from packshot.models.packs import find_pack
-from packshot.models.text import WordTokenizer
+from packshot.models.text import WordTokenizer, read_prompt
 from packshot.settings import Settings
 from packshot.types import Brief, EdgeMap, Render, Scene
 from tests.tiny_pack import SIZE_PX, build_tiny_pack
