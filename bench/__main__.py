@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.chart import draw
+from cluster.local import ENVIRONMENT
 
 OUT = Path("out/bench")
 ROWS = (
@@ -33,7 +35,8 @@ ROWS = (
 
 def lines_of(row: str) -> list[dict[str, Any]]:
     """What a row's process printed, one JSON object a line; a row that ended without one says so."""
-    process = subprocess.Popen([sys.executable, "-m", f"bench.{row}"], stdout=subprocess.PIPE, text=True)
+    env = {**os.environ, **ENVIRONMENT}  # both sides' threads wait as the cluster's do
+    process = subprocess.Popen([sys.executable, "-m", f"bench.{row}"], stdout=subprocess.PIPE, text=True, env=env)
     assert process.stdout is not None
     found = []
     for line in process.stdout:
