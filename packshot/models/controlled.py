@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 SMALL_PARAMETERS = 100_000_000
-"""Beyond, a trace takes long and gains nothing."""
+"""Beyond, kernels outweigh Python by far (by their arithmetic; the embedded pack, of 12 M, is what was measured)."""
 
 
 class ControlledUNet(nn.Module):
