@@ -36,7 +36,7 @@ from packshot.models.packs import find_pack
 from packshot.settings import Settings
 
 CLIENTS, SHOTS, REPEATS, CLICK_REPEATS, THREADS = 6, 12, 5, 2, 2
-STEPS, GUIDANCE, CONTROL, SIDE_PX = 12, 2.0, 0.8, 256
+STEPS, GUIDANCE, CONTROL, SIDE_PX = 16, 2.0, 0.8, 256  # what the embedded pack takes unless told otherwise
 PROMPT = "on a marble table, soft light"
 LAYER = {"x": 0.5, "y": 0.55, "scale": 0.6}
 CLICK_EVERY_S = 0.5

@@ -21,7 +21,7 @@ from packshot.models.manifest import RENDER_ROLES
 from packshot.settings import Settings
 from packshot.types import U8, Brief, EdgeMap, Scene
 
-REPORT_EVERY_S = 0.25
+REPORT_EVERY_S = 0.5
 PREVIEW_EVERY_S = 2.0
 ROWS_OF_A_GUIDED_SCENE = 2
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Row, Update, and_, case, func, or_, select, update
@@ -158,6 +159,7 @@ class Claims(Shots):
         return None if wait_s is None else max(0.0, float(wait_s))
 
 
+@cache  # a worker asks with the same words each time
 def _claim_next(worker: str, lease_s: float) -> Update:
     """One statement: pick, lock, fence. A shot whose lease ran out may end here instead, cancelled or as a crash."""
     candidate, waiting = shot.alias("candidate"), line()

@@ -7,6 +7,8 @@ one shot treated as interactive. So nothing starves, and ten thousand aged rows 
 
 from __future__ import annotations
 
+from functools import cache
+
 from sqlalchemy import ColumnElement, FromClause, Subquery, and_, case, func, or_, select
 
 from packshot.store.schema import Now, shot
@@ -20,6 +22,7 @@ def claimable(row: FromClause) -> ColumnElement[bool]:
     return or_(queued, and_(row.c.status == "running", row.c.lease_until <= Now()))
 
 
+@cache  # building it takes longer than many a run of it
 def line() -> Subquery:
     """Columns `seq` and `position` (0 = next) of every shot that waits; those in back-off come after all others."""
     busy = (

@@ -13,6 +13,7 @@ import torch
 from packshot.errors import BadInput, EngineFailed, PackRefused
 from packshot.models.controlled import Frozen
 from packshot.models.denoise import Denoising, DiffusionEngine
+from packshot.models.device import model_thread
 from packshot.models.packs import find_pack
 from packshot.models.text import WordTokenizer, read_prompt
 from packshot.settings import Settings
@@ -339,24 +340,29 @@ def test_the_batch_curve_ends_where_a_step_would_last_too_long(
     assert engine.step_seconds() == {count: each_s * count for count in counts}
 
 
-@pytest.mark.parametrize("family", ["mini", "sd15"])
-def test_a_frozen_engine_says_what_the_network_says_for_any_rows_and_size(make: Make, family: str) -> None:
+@pytest.mark.parametrize(("family", "threads"), [("mini", 1), ("mini", 2), ("sd15", 3)])
+def test_a_frozen_engine_says_what_the_network_says_for_any_rows_and_size(
+    make: Make, family: str, threads: int
+) -> None:
     plain = make(family)
     cold = DiffusionEngine(plain.pack, freeze=True)
-    for size in plain.pack.manifest.buckets:
-        for count in (1, 3, 2):
-            both = []
-            for engine in (plain, cold):
-                rows = [
-                    engine.begin(
-                        scene(Brief("wood", seed=seed, steps=2, guidance_scale=1 + seed % 2, control_end=0.6), size)
-                    )
-                    for seed in range(count)
-                ]
-                both.append([render.pixels for render in run(engine, *rows)])
-            assert all(np.array_equal(*pair) for pair in zip(*both, strict=True))
+    with model_thread(threads) as thread:
+        for size in plain.pack.manifest.buckets:
+            for count in (1, 3, 2):
+                both = []
+                for engine in (plain, cold):
+                    rows = [
+                        engine.begin(
+                            scene(Brief("wood", seed=seed, steps=2, guidance_scale=1 + seed % 2, control_end=0.6), size)
+                        )
+                        for seed in range(count)
+                    ]
+                    thread.submit(run, engine, *rows).result()
+                    both.append(torch.cat([row.latents for row in rows]))
+                torch.testing.assert_close(*both, atol=1e-4, rtol=0)
     assert isinstance(cold._controlled, Frozen)
     assert cold._controlled._trace is not None
+    assert cold._controlled._threads == threads
 
 
 def test_bf16_renders(make: Make) -> None:
