@@ -93,4 +93,5 @@ def tell(row: Row, ratios: Sequence[float], **more: object) -> bool:
 
 def not_measured(row: Row, why: str) -> None:
     """Print the JSON line of a row that this machine cannot measure."""
-    print(json.dumps({"row": row.name, "what": row.sentence, "target": row.target, "not_measured": why}), flush=True)
+    line = {"row": row.name, "what": row.sentence, "target": row.target, "at_least": row.at_least, "not_measured": why}
+    print(json.dumps(line), flush=True)

@@ -2,7 +2,8 @@
 
 Static batching here is better than `@serve.batch`: the micro-batcher takes what has arrived at the moment the engine is free
 (no batch is frozen early, no wait to tune), grouped by step count; its batch size is the best for this machine's measured
-batch curve on paper. In time: within 4x the mean lone scene, and within 4x the scene's own lone time.
+batch curve on paper. In time: within 4x the mean lone scene, and within 4x the scene's own lone time. The curve is of whole
+pictures, begun and decoded, under the pack's own guidance.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from functools import partial
 
 import numpy as np
 
-from bench.harness import Row, tell
+from bench.harness import Row, tell, timed
 from bench.step_simulation import SLO, STATIC_SIZES, Curve, Mix, goodput, static, trace
 from bench.step_simulation import Scene as Arrival
 from packshot.batching import MicroBatcher, RenderBatcher, knee
@@ -27,25 +28,42 @@ from packshot.types import U8, Brief, EdgeMap, Render, Scene
 
 MIX = Mix("10, 20 or 30 steps", (10, 20, 30))
 LOAD = 0.85
-"""Of what the machine does with eight rows a step."""
+"""Of what the machine does with eight scenes a step."""
 COUNT = 48
 REPEATS = 5
 THREADS = 2
 
 
 def fitted(step_s: dict[int, float]) -> Curve:
-    """A straight line through the measured steps: `fixed` + `each` x rows."""
-    rows = np.array(list(step_s))
-    each, fixed = np.polyfit(rows, np.array(list(step_s.values())), 1)
+    """A straight line through the measured steps: `fixed` + `each` x scenes."""
+    scenes = np.array(list(step_s))
+    each, fixed = np.polyfit(scenes, np.array(list(step_s.values())), 1)
     return Curve(max(float(fixed), 0.0), float(each))
 
 
+def seconds_a_step(engine: DiffusionEngine) -> dict[int, float]:
+    """Scenes painted together -> seconds of them, beginning and decoding included, over their steps; the quicker of two."""
+    steps = round(statistics.mean(MIX.steps))
+    return {
+        count: min(
+            timed(lambda: painted_together(engine, [scene_of(engine, steps, seed) for seed in range(count)]))  # noqa: B023
+            for _ in range(2)
+        )
+        / steps
+        for count in STATIC_SIZES
+    }
+
+
 def scene_of(engine: DiffusionEngine, steps: int, seed: int) -> Scene:
-    """A grey box to paint around at the native size, without guidance: one row a step."""
+    """A grey box to paint around at the native size."""
     width, height = engine.native
     repaint = np.full((height, width), 255, np.uint8)
     repaint[height // 3 : -height // 4, width // 3 : -width // 3] = 0
-    brief = Brief("on a marble table, soft light", seed=seed, steps=steps, guidance_scale=1.0)
+    asked = engine.pack.manifest.defaults
+    brief = Brief(
+        "on a marble table, soft light", seed=seed, steps=steps,
+        guidance_scale=asked.guidance_scale, control_scale=asked.control_scale,
+    )  # fmt: skip
     return Scene(np.full((height, width, 3), 128, np.uint8), repaint, EdgeMap(repaint // 2), brief)
 
 
@@ -78,8 +96,9 @@ def main() -> int:
     engine = DiffusionEngine(
         find_pack(settings.pack, settings), device, pick_dtype(device, settings.dtype), freeze=True
     )
-    step_s = thread.submit(engine.step_seconds).result()
-    curve, rows = fitted(step_s), knee(step_s)
+    rows = knee(thread.submit(engine.step_seconds).result())
+    step_s = thread.submit(seconds_a_step, engine).result()
+    curve = fitted(step_s)
     gain = max(count * step_s[1] / seconds for count, seconds in step_s.items())
 
     def fresh(seed: int) -> list[Arrival]:

@@ -3,15 +3,66 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from loadtest.capacity import Trial
-from loadtest.errors import Refused
+from loadtest.capacity import Knee, Trial, knee, next_load
+from loadtest.errors import Broken, Refused
+from loadtest.generator import Means
+from loadtest.runner import Progress, Target, run
 from loadtest.scenario import PhaseRow, Scenario
 
+MAX_TRIALS = 16
 WARM_UP_SHARE = 0.25
 """Of the judged time: until the line that a load makes has formed."""
+
+Told = Callable[[dict[str, Any], Knee], None]
+"""Told of each trial: its row (load, holds, shots_per_s, misses) and what is believed since."""
+
+
+class Bottleneck(Broken):
+    """The generator did not keep its schedule in a trial, which therefore says nothing."""
+
+
+def search(
+    scenario: Scenario,
+    target: Target,
+    folder: Path,
+    *,
+    trial_s: float,
+    watched: Callable[[Scenario], AbstractContextManager[Progress]],
+    told: Told,
+    means: Means | None = None,
+    most: int = MAX_TRIALS,
+) -> Sequence[Trial]:
+    """Trial after trial until the knee is known, `most` at most; kept in `folder`, so that a search can be taken up again.
+
+    `watched`: what shows a trial's progress. Raises Bottleneck.
+    """
+    shape, file = flat(scenario, trial_s), folder / "capacity.json"
+    seen, rows = kept_trials(file, shape)
+    while len(seen) < most and not (len(seen) >= 4 and knee(seen).known):
+        load = next_load(seen)
+        trial = shape.model_copy(update={"seed": scenario.seed + len(seen)})
+        with watched(trial) as progress:
+            summary = run(trial, target, folder / f"trial-{len(seen) + 1}", means=means, factor=load, progress=progress)
+        if summary["outcome"] == "invalid":
+            late = ", ".join(
+                f"{check['name']} {check['value']:g} {check['unit']}".rstrip()
+                for check in summary["validity"]
+                if not check["holds"]
+            )
+            raise Bottleneck(
+                f"×{load:.3g}: invalid, the generator did not keep its schedule ({late}); give it a core of its own, or more --workers"
+            )
+        missed = misses(summary)
+        seen.append(Trial(load, not missed))
+        rows.append({"load": load, "holds": not missed, "shots_per_s": summary["shots_per_s"], "misses": missed})
+        keep(file, shape, rows)
+        told(rows[-1], knee(seen))
+    return seen
 
 
 def flat(scenario: Scenario, judged_s: float) -> Scenario:

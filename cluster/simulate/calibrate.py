@@ -70,12 +70,12 @@ class Compared:
 
 
 class Studio:
-    """A running laptop cluster with one photo and mask."""
+    """A running laptop cluster with one photo and mask. `key`: the tenant's; None under open access."""
 
-    def __init__(self, url: str, settings: Settings) -> None:
-        self._client = Client(url)
+    def __init__(self, url: str, settings: Settings, *, key: str | None = None, tenant: str = "local") -> None:
+        self._client = Client(url, key)
         self._store = Store.from_settings(settings)
-        self._tenant = self._store.tenant("local").id
+        self._tenant = self._store.tenant(tenant).id
         photo = self._client.upload(encode_png(product()), "image/png")
         self._mask = self._client.masks(photo["id"], boxes=[(90.0, 60.0, 230.0, 260.0)])[0]["id"]
 
@@ -145,6 +145,14 @@ def rows_of_a_step() -> int:
         return DiffusionEngine(find_pack("mini", Settings()), freeze=True).step_seconds()
 
     return max(GUIDED_ROWS, knee(model_thread(2).submit(curve).result()))
+
+
+def fitted(real: Studio, max_rows: int) -> Machine:
+    """This machine's stage times, from two small runs."""
+    real.run([Arrival(0.0, pictures=1, steps=STEPS)])  # warms up
+    lone = [real.run([Arrival(0.0, pictures=1, steps=STEPS)])[0] for _ in range(LONE)]
+    at_once = real.run([Arrival(0.0, pictures=1, steps=STEPS)] * max_rows)  # two scenes for each place of a full batch
+    return fit(lone, at_once, max_rows)
 
 
 def fit(lone: Sequence[ShotRecord], at_once: Sequence[ShotRecord], max_rows: int) -> Machine:
@@ -223,22 +231,17 @@ def main() -> int:
     max_rows = rows_of_a_step()
     print(f"{max_rows} rows share a step; starting the laptop profile", file=sys.stderr)
     with studio() as real:
-        real.run([Arrival(0.0, pictures=1, steps=STEPS)])  # warms up
-        lone = [real.run([Arrival(0.0, pictures=1, steps=STEPS)])[0] for _ in range(LONE)]
-        at_once = real.run(
-            [Arrival(0.0, pictures=1, steps=STEPS)] * max_rows
-        )  # two scenes for each place of a full batch
-        machine = fit(lone, at_once, max_rows)
+        machine = fitted(real, max_rows)
         together, apart = line(), unseen(machine)
         print(f"fitted {machine}; {len(apart.arrivals)} shots in {apart.end_s:.0f} s to come", file=sys.stderr)
         compared = compare(machine, (together, real.run(together.arrivals)), (apart, real.run(apart.arrivals)))
     holds = all(abs(compared.errors[name]) <= 0.15 for name in ("throughput", "p95"))
-    fitted = {name: round(value, 4) for name, value in vars(machine).items() if isinstance(value, float)}
+    stages = {name: round(value, 4) for name, value in vars(machine).items() if isinstance(value, float)}
     figures = {name: round(value, 3) for name, value in vars(compared).items()}
     errors = {name: round(value, 3) for name, value in compared.errors.items()}
     print(
         json.dumps(
-            {"row": "calibration", "holds": holds, "errors": errors, **figures, "rows": max_rows, "fitted": fitted}
+            {"row": "calibration", "holds": holds, "errors": errors, **figures, "rows": max_rows, "fitted": stages}
         )
     )
     return 0 if holds else 1

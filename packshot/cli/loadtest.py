@@ -253,42 +253,29 @@ def _capacity(
     out: Path,
     as_json: bool,
 ) -> None:
-    """Trial after trial until the knee is known; what was tried is kept in `out`, so a search can be taken up again."""
-    from loadtest.capacity import Trial, knee, next_load
+    """The knee, trial by trial."""
+    from loadtest.capacity import Knee, knee
     from loadtest.progress import live
-    from loadtest.runner import run as run_once
-    from loadtest.trial import flat, keep, kept_trials, misses
+    from loadtest.trial import Bottleneck, flat, kept_trials, search
 
-    shape, file, console = flat(scenario, trial_s), out / "capacity.json", stderr()
-    seen, rows = kept_trials(file, shape)
-    bottleneck = False
+    console, bottleneck = stderr(), False
+
+    def told(row: dict[str, Any], believed: Knee) -> None:
+        console.print(
+            f"×{row['load']:.3g}, {row['shots_per_s']['offered']:.2f} shots/s: {'holds' if row['holds'] else 'fails'} "
+            f"{', '.join(row['misses'])}; knee ×{believed.load:.3g} ({believed.low:.3g} to {believed.high:.3g})", markup=False,
+        )  # fmt: skip
+
     with _target(scenario, host, profile, own_host, out) as target:
-        while len(seen) < trials and not (len(seen) >= 4 and knee(seen).known):
-            load = next_load(seen)
-            trial = shape.model_copy(update={"seed": scenario.seed + len(seen)})
-            with live(trial, console) as progress:
-                summary = run_once(
-                    trial, target, out / f"trial-{len(seen) + 1}", means=means, factor=load, progress=progress
-                )
-            if summary["outcome"] == "invalid":
-                console.print(
-                    f"×{load:.3g}: invalid, the generator did not keep its schedule ({_late(summary)}); give it a core of its own, "
-                    "or more --workers",
-                    markup=False,
-                )
-                bottleneck = True
-                break
-            missed = misses(summary)
-            seen.append(Trial(load, not missed))
-            rows.append(
-                {"load": load, "holds": seen[-1].holds, "shots_per_s": summary["shots_per_s"], "misses": missed}
-            )
-            keep(file, shape, rows)
-            believed = knee(seen)
-            console.print(
-                f"×{load:.3g}, {summary['shots_per_s']['offered']:.2f} shots/s: {'holds' if seen[-1].holds else 'fails'} "
-                f"{', '.join(missed)}; knee ×{believed.load:.3g} ({believed.low:.3g} to {believed.high:.3g})", markup=False,
+        try:
+            seen = search(
+                scenario, target, out, trial_s=trial_s, most=trials, means=means,
+                watched=lambda trial: live(trial, console), told=told,
             )  # fmt: skip
+        except Bottleneck as error:
+            console.print(str(error), markup=False)
+            bottleneck = True
+            seen, _ = kept_trials(out / "capacity.json", flat(scenario, trial_s))
     believed, per_load = knee(seen), _shots_at_one(scenario)
     answer = {
         "knee": {"load": believed.load, "low": believed.low, "high": believed.high},
@@ -304,12 +291,6 @@ def _capacity(
     if as_json:
         put_json(answer)
     raise typer.Exit(3 if bottleneck else 0 if believed.known else 1)
-
-
-def _late(summary: dict[str, Any]) -> str:
-    """What of the generator's own bounds did not hold."""
-    missed = [check for check in summary["validity"] if not check["holds"]]
-    return ", ".join(f"{check['name']} {check['value']:g} {check['unit']}".rstrip() for check in missed)
 
 
 def _shots_at_one(scenario: Scenario) -> float:

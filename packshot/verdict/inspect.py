@@ -33,7 +33,13 @@ def inspect(
     """
     if picture.shape[:2] != flat.alpha.shape:
         raise ValueError(f"picture must have the layout's size {flat.alpha.shape}, got {picture.shape[:2]}")
-    findings = [_lock(flat, picture), _enlargement(enlarged_by), _product(product_by), _fill(flat), _frame(flat)]
+    findings = [
+        _lock(flat, picture),
+        _size("enlargement", "the scene", enlarged_by, "use a smaller canvas"),
+        _size("product", "the product", product_by, "use a smaller scale or a larger photo"),
+        _fill(flat),
+        _frame(flat),
+    ]
     if generated:
         findings.append(_scene(flat, picture, enlarged_by))
     return Verdict(tuple(findings))
@@ -48,18 +54,12 @@ def _lock(flat: Flat, picture: U8) -> Finding:
     return Finding("lock", "ok", f"all {total} opaque product pixels equal the layout", 0.0)
 
 
-def _enlargement(enlarged_by: float) -> Finding:
-    if enlarged_by > MAX_ENLARGEMENT:
-        detail = f"the scene was enlarged {enlarged_by:.2f}x, which looks soft above 2x; use a smaller canvas"
-        return Finding("enlargement", "warning", detail, enlarged_by)
-    return Finding("enlargement", "ok", f"the scene was enlarged {enlarged_by:.2f}x", enlarged_by)
-
-
-def _product(product_by: float) -> Finding:
-    if product_by > MAX_ENLARGEMENT:
-        detail = f"the product was enlarged {product_by:.2f}x, which looks soft above 2x; use a smaller scale or a larger photo"
-        return Finding("product", "warning", detail, product_by)
-    return Finding("product", "ok", f"the product was enlarged {product_by:.2f}x", product_by)
+def _size(check: str, what: str, by: float, remedy: str) -> Finding:
+    if by > MAX_ENLARGEMENT:
+        return Finding(check, "warning", f"{what} was enlarged {by:.2f}x, which looks soft above 2x; {remedy}", by)
+    if round(by, 2) == 1:
+        return Finding(check, "ok", f"{what} kept its size", by)
+    return Finding(check, "ok", f"{what} was {'enlarged' if by > 1 else 'shrunk'} to {by:.2f} of its size", by)
 
 
 def _fill(flat: Flat) -> Finding:

@@ -41,7 +41,7 @@ def call(*arguments):
 
 
 def test_the_scenarios_of_the_plan_ship():
-    assert {"smoke", "agency-monday", "flash-sale", "catalogue-night", "soak", "poison", "faults"} == set(
+    assert {"smoke", "orders", "agency-monday", "flash-sale", "catalogue-night", "soak", "poison", "faults"} == set(
         scenario_names()
     )
 

@@ -48,6 +48,14 @@ def test_enlargement_above_twice_is_a_warning():
     assert finding(inspect(flat, finished(flat), enlarged_by=2.1), "enlargement").level == "warning"
 
 
+@pytest.mark.parametrize(
+    ("by", "told"), [(0.75, "shrunk to 0.75 of its size"), (1.0, "kept its size"), (1.5, "enlarged to 1.50 of its size")]
+)
+def test_a_size_is_told_as_what_was_done(by, told):
+    flat = product()
+    assert told in finding(inspect(flat, finished(flat), product_by=by), "product").detail
+
+
 def test_a_product_that_the_frame_cuts_is_a_warning():
     pixels = product().pixels.copy()
     pixels[:10, 10:30] = pixels[15, 15]

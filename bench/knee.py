@@ -1,0 +1,126 @@
+"""The knee of the laptop profile under orders: found under load, and by the simulator with stage times fitted on the same cluster.
+
+`python -m bench.knee`: a cluster of its own; the fit on two small runs, then `packshot loadtest orders --find-capacity`'s
+search. On paper the same trials are drawn many times over and judged by the same bounds.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.harness import Row, tell
+from cluster.simulate.calibrate import Studio, fitted, rows_of_a_step
+from cluster.simulate.pipeline import STAGES, Pipeline
+from cluster.simulate.policies import Fixed
+from cluster.simulate.stages import Machine
+from cluster.simulate.traces import Arrival, Trace
+from loadtest.capacity import Knee, Trial, knee
+from loadtest.local import local_cluster
+from loadtest.runner import Target, make
+from loadtest.scenario import Scenario, load_scenario
+from loadtest.trial import flat, search
+from packshot.settings import Settings
+from packshot.store.store import Store
+
+ROW = Row("knee", "the knee under load and the simulator's, the larger ÷ the smaller", 1.15)
+OUT = Path("out/bench/knee")
+PROFILE, TENANT, TRIAL_S, SEEDS = "laptop", "tenant-1", 60.0, 6
+LOADS = np.geomspace(0.4, 2.5, 24)
+"""Of what the generator alone would do."""
+
+
+def predicted(machine: Machine, shape: Scenario) -> Knee:
+    """The knee on paper: every load, with every seed."""
+    integrators, steps = shape.traffic[0], shape.personas.integrator.steps
+    assert integrators.rate_per_s is not None
+    assert steps is not None
+    full = 1 / (machine.picture_s(steps) * integrators.rate_per_s)
+    return knee(
+        [
+            Trial(float(load), _holds(machine, shape, float(load) * integrators.rate_per_s, steps, seed))
+            for load in full * LOADS
+            for seed in range(SEEDS)
+        ]
+    )
+
+
+def _holds(machine: Machine, shape: Scenario, rate: float, steps: int, seed: int) -> bool:
+    """One trial on paper."""
+    warm_s, judged_s = (stretch.seconds for stretch in shape.timeline)
+    dice, now, arrivals = random.Random(seed), 0.0, list[Arrival]()
+    while (now := now + dice.expovariate(rate)) < warm_s + judged_s:
+        arrivals.append(Arrival(now, pictures=1, steps=steps))
+    trace = Trace(shape.name, shape.sentence, warm_s + judged_s, arrivals)
+    run = Pipeline(trace, machine, Fixed(dict.fromkeys(STAGES, 1))).simulate()
+    took_ms = [1000 * shot.latency_s for shot in run.shots if shot.arrival.at_s >= warm_s]
+    return not took_ms or within(took_ms, shape)
+
+
+def within(took_ms: Sequence[float], shape: Scenario) -> bool:
+    """Whether pictures that took so long meet the scenario's bounds."""
+    bounds = shape.slo.classes["api_shot"]
+    good = sum(one <= bounds.p99_ms for one in took_ms) / len(took_ms)
+    p50, p95, p99 = np.percentile(took_ms, (50, 95, 99))
+    return bool(good >= shape.slo.goodput and p50 <= bounds.p50_ms and p95 <= bounds.p95_ms and p99 <= bounds.p99_ms)
+
+
+def _told(row: dict[str, Any], believed: Knee) -> None:
+    print(
+        f"×{row['load']:.3g}: {'holds' if row['holds'] else 'fails'} {row['misses']}; knee ×{believed.load:.3g} "
+        f"({believed.low:.3g} to {believed.high:.3g})",
+        file=sys.stderr,
+    )
+
+
+def main() -> int:
+    """Fit, predict, search, compare."""
+    scenario = load_scenario("orders")
+    make(OUT)
+    (OUT / "capacity.json").unlink(missing_ok=True)
+    max_rows = rows_of_a_step()
+    with tempfile.TemporaryDirectory(prefix="packshot-knee-") as home:
+        settings = Settings(home=Path(home))
+        store = Store.from_settings(settings)
+        key = store.create_key(TENANT).secret
+        store.close()
+        with local_cluster(PROFILE, Path(home), OUT / "cluster.log") as cluster:
+            studio = Studio(cluster.url, settings, key=key, tenant=TENANT)
+            machine = fitted(studio, max_rows)
+            studio.close()
+            paper = predicted(machine, flat(scenario, TRIAL_S))
+            print(
+                f"fitted {machine}\nexpected ×{paper.load:.3g} ({paper.low:.3g} to {paper.high:.3g})", file=sys.stderr
+            )
+            target = Target(cluster.url, [key], cluster, PROFILE)
+            trials = search(
+                scenario,
+                target,
+                OUT,
+                trial_s=TRIAL_S,
+                watched=lambda _: nullcontext(lambda book, at_s: None),
+                told=_told,
+            )
+    found = knee(trials)
+    per_s = scenario.traffic[0].rate_per_s or 0.0
+    holds = tell(
+        ROW,
+        [max(found.load / paper.load, paper.load / found.load)],
+        profile=PROFILE,
+        shots_per_s={name: round(per_s * value, 3) for name, value in vars(found).items()},
+        predicted_shots_per_s={name: round(per_s * value, 3) for name, value in vars(paper).items()},
+        trials=json.loads((OUT / "capacity.json").read_text("utf-8"))["trials"],
+    )
+    return 0 if holds else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,72 @@
+"""The search for the knee: trials at one load each, kept on disk, ended by a generator that could not keep up."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import pytest
+
+from loadtest import trial
+from loadtest.capacity import knee
+from loadtest.runner import Target
+from loadtest.scenario import load_scenario
+from loadtest.trial import Bottleneck, search
+
+KNEE = 5.0
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Loads that were tried, of a server that holds up to KNEE."""
+    loads: list[float] = []
+
+    def run(scenario, target, folder, *, factor, **options):
+        loads.append(factor)
+        check = {"name": "api_shot p95", "holds": factor <= KNEE, "value": 1.0, "unit": "ms"}
+        return {
+            "outcome": "invalid" if factor > 100 else "holds",
+            "validity": [{"name": "delays above 50 ms", "holds": False, "value": 1.2, "unit": "%"}],
+            "checks": [check],
+            "classes": {"api_shot": {"offered": 9}},
+            "shots_per_s": {"offered": factor},
+        }
+
+    monkeypatch.setattr(trial, "run", run)
+    return loads
+
+
+def sought(folder, most=30):
+    told = []
+    seen = search(
+        load_scenario("orders"),
+        Target("http://127.0.0.1:1"),
+        folder,
+        trial_s=30,
+        most=most,
+        watched=lambda _: nullcontext(lambda book, at_s: None),
+        told=lambda row, believed: told.append((row["load"], row["holds"], row["misses"])),
+    )
+    return seen, told
+
+
+def test_the_search_ends_near_the_knee(tmp_path, ran):
+    seen, told = sought(tmp_path)
+    found = knee(seen)
+    assert found.known
+    assert KNEE / 1.2 < found.load < KNEE * 1.2
+    assert len(told) == len(seen) == len(ran)
+    assert (8.0, False, ["api_shot p95"]) in told
+
+
+def test_what_was_tried_is_not_tried_again(tmp_path, ran):
+    sought(tmp_path, most=3)
+    seen, told = sought(tmp_path, most=5)
+    assert ran[:3] == [1.0, 2.0, 4.0]
+    assert len(seen) == len(ran) == 5
+    assert len(told) == 2
+
+
+def test_a_generator_that_could_not_keep_up_ends_the_search(tmp_path, ran, monkeypatch):
+    monkeypatch.setattr(trial, "next_load", lambda seen: 101.0)
+    with pytest.raises(Bottleneck, match=r"×101: invalid.*delays above 50 ms 1.2 %"):
+        sought(tmp_path)
