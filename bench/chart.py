@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import matplotlib
@@ -12,18 +13,21 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 HOLDS, MISSES, SPREAD = "#2a7f62", "#c1442e", "#333333"
+FAR = 16.0
+"""The axis ends here, on both sides: an error of nothing would be endlessly better than its bound."""
 
 
 def margin(line: dict[str, Any], ratio: float) -> float:
-    """1 on the target; 2 when twice as good."""
+    """1 on the target; 2 when twice as good; within the axis."""
     target = float(line["target"])
-    return ratio / target if line["at_least"] else target / max(ratio, 1e-9)
+    times = ratio / target if line["at_least"] else target / max(ratio, 1e-9)
+    return min(FAR, max(1 / FAR, times))
 
 
 def draw(lines: Sequence[dict[str, Any]], path: Path) -> Path:
     """One bar a row that has a ratio, from the target (1) to its median, with its spread; right is better."""
     shown = [line for line in lines if "ratio" in line][::-1]
-    figure, axes = pyplot.subplots(figsize=(9, 1.2 + 0.42 * len(shown)), layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(12, 1.2 + 0.42 * len(shown)), layout="constrained")
     for place, line in enumerate(shown):
         middle = margin(line, line["ratio"])
         axes.barh(place, middle - 1, left=1, height=0.55, color=HOLDS if line["holds"] else MISSES)
@@ -34,11 +38,12 @@ def draw(lines: Sequence[dict[str, Any]], path: Path) -> Path:
                       textcoords=axes.get_yaxis_transform(), va="center", fontsize=8)  # fmt: skip
     axes.axvline(1, color=SPREAD, linewidth=1)
     axes.set_xscale("log", base=2)
+    axes.set_xlim(1 / FAR, FAR)
+    axes.set_ylim(-0.7, len(shown) - 0.3)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
-    axes.set_yticks(range(len(shown)), [f"{line['row']}: {line['what']}" for line in shown], fontsize=8)
-    axes.set_xlabel(
-        "as good as asked for (1×), worse to the left, better to the right; the line is the spread of repeats"
-    )
+    names = [shorten(f"{line['row']}: {line['what']}", 76, placeholder=" …") for line in shown]
+    axes.set_yticks(range(len(shown)), names, fontsize=8)
+    axes.set_xlabel("1×: as good as asked for; red to the left: missed; the line: repeats")
     axes.spines[["top", "right", "left"]].set_visible(False)
     figure.savefig(path, dpi=130)
     pyplot.close(figure)

@@ -1,7 +1,8 @@
 """The knee of the laptop profile under orders: found under load, and by the simulator with stage times fitted on the same cluster.
 
 `python -m bench.knee`: a cluster of its own; the fit on two small runs, then `packshot loadtest orders --find-capacity`'s
-search. On paper the same trials are drawn many times over and judged by the same bounds.
+search (trials in out/bench/knee are kept, and not run again). On paper the same trials are drawn many times over and judged
+by the same bounds.
 """
 
 from __future__ import annotations
@@ -85,7 +86,6 @@ def main() -> int:
     """Fit, predict, search, compare."""
     scenario = load_scenario("orders")
     make(OUT)
-    (OUT / "capacity.json").unlink(missing_ok=True)
     max_rows = rows_of_a_step()
     with tempfile.TemporaryDirectory(prefix="packshot-knee-") as home:
         settings = Settings(home=Path(home))

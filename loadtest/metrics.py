@@ -39,6 +39,17 @@ def parsed(text: str) -> dict[str, float]:
     return found
 
 
+def queued(host: str, key: str | None) -> float:
+    """Shots that wait on the server; 0 where it does not tell."""
+    try:
+        with client(host, key) as http:
+            answer = http.get("/metrics", timeout=5)
+        values = parsed(answer.text) if answer.status_code == 200 else {}
+    except (httpx.HTTPError, ValueError):
+        return 0.0
+    return sum(value for name, value in values.items() if name.startswith("packshot_shots_queued"))
+
+
 @dataclass
 class Scraper:
     """Reads `/metrics` every EVERY_S in a thread; `rows`: (seconds since `started_at`, values)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -11,12 +12,16 @@ from typing import Any
 from loadtest.capacity import Knee, Trial, knee, next_load
 from loadtest.errors import Broken, Refused
 from loadtest.generator import Means
+from loadtest.metrics import queued
 from loadtest.runner import Progress, Target, run
 from loadtest.scenario import PhaseRow, Scenario
 
 MAX_TRIALS = 16
 WARM_UP_SHARE = 0.25
 """Of the judged time: until the line that a load makes has formed."""
+
+REST_S = 180.0
+"""Until the line of the trial before is worked off, at most."""
 
 Told = Callable[[dict[str, Any], Knee], None]
 """Told of each trial: its row (load, holds, shots_per_s, misses) and what is believed since."""
@@ -45,6 +50,7 @@ def search(
     seen, rows = kept_trials(file, shape)
     while len(seen) < most and not (len(seen) >= 4 and knee(seen).known):
         load = next_load(seen)
+        _rest(target)
         trial = shape.model_copy(update={"seed": scenario.seed + len(seen)})
         with watched(trial) as progress:
             summary = run(trial, target, folder / f"trial-{len(seen) + 1}", means=means, factor=load, progress=progress)
@@ -63,6 +69,13 @@ def search(
         keep(file, shape, rows)
         told(rows[-1], knee(seen))
     return seen
+
+
+def _rest(target: Target) -> None:
+    """Return when no shot waits any more: what an overload left behind would be the next trial's load."""
+    give_up_at = time.monotonic() + REST_S
+    while queued(target.host, target.keys[0]) > 0 and time.monotonic() < give_up_at:
+        time.sleep(1.0)
 
 
 def flat(scenario: Scenario, judged_s: float) -> Scenario:

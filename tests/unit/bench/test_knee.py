@@ -32,7 +32,12 @@ def test_the_knee_on_paper_lies_where_the_generator_is_full(shape, monkeypatch):
 
 @pytest.mark.parametrize(
     ("took_ms", "holds"),
-    [([1000.0] * 20, True), ([4000.0] * 20, False), ([1000.0] * 17 + [9000.0] * 3, False), ([1000] * 9 + [11e3], False)],
+    [
+        ([1000.0] * 20, True),
+        ([4000.0] * 20, False),
+        ([1000.0] * 17 + [9000.0] * 3, False),
+        ([1000] * 9 + [11e3], False),
+    ],
 )
 def test_a_trial_on_paper_is_judged_by_the_scenarios_bounds(shape, took_ms, holds):
     assert within(took_ms, shape) is holds

@@ -32,6 +32,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         }
 
     monkeypatch.setattr(trial, "run", run)
+    monkeypatch.setattr(trial, "queued", lambda host, key: 0.0)
     return loads
 
 
@@ -70,3 +71,13 @@ def test_a_generator_that_could_not_keep_up_ends_the_search(tmp_path, ran, monke
     monkeypatch.setattr(trial, "next_load", lambda seen: 101.0)
     with pytest.raises(Bottleneck, match=r"×101: invalid.*delays above 50 ms 1.2 %"):
         sought(tmp_path)
+
+
+def test_a_trial_begins_when_the_line_of_the_one_before_is_gone(tmp_path, ran, monkeypatch):
+    waiting, slept = [3.0, 1.0, 0.0], []
+    monkeypatch.setattr(trial, "queued", lambda host, key: waiting.pop(0))
+    monkeypatch.setattr(trial.time, "sleep", slept.append)
+    sought(tmp_path, most=1)
+    assert ran == [1.0]
+    assert len(slept) == 2
+    assert not waiting

@@ -49,7 +49,8 @@ def test_enlargement_above_twice_is_a_warning():
 
 
 @pytest.mark.parametrize(
-    ("by", "told"), [(0.75, "shrunk to 0.75 of its size"), (1.0, "kept its size"), (1.5, "enlarged to 1.50 of its size")]
+    ("by", "told"),
+    [(0.75, "shrunk to 0.75 of its size"), (1.0, "kept its size"), (1.5, "enlarged to 1.50 of its size")],
 )
 def test_a_size_is_told_as_what_was_done(by, told):
     flat = product()
