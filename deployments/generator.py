@@ -55,11 +55,13 @@ class GeneratorDeployment:
         curve_s = thread.submit(engine.step_seconds).result()
         self._knee = knee(curve_s)
         self._row_step_s = curve_s[self._knee] / self._knee
-        self._batcher = RenderBatcher(engine, max_rows=1, meter=RayMeter(), thread=thread)
+        self._meter = RayMeter()
+        self._batcher = RenderBatcher(engine, max_rows=1, meter=self._meter, thread=thread)
 
     def reconfigure(self, user_config: dict[str, int]) -> None:
         """`max_rows`: rows of the networks' batch, what memory allows; no step has more than this machine's knee either."""
         self._batcher.max_rows = min(user_config["max_rows"], max(self._knee, ROWS_OF_A_GUIDED_SCENE))
+        self._meter.set("packshot_denoise_max_rows", self._batcher.max_rows)
 
     async def paint(
         self, product: U8, repaint: U8, edges: EdgeMap, brief: Brief, interactive: bool, alone: bool

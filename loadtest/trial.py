@@ -50,7 +50,7 @@ def search(
     seen, rows = kept_trials(file, shape)
     while len(seen) < most and not (len(seen) >= 4 and knee(seen).known):
         load = next_load(seen)
-        _rest(target)
+        rest(target)
         trial = shape.model_copy(update={"seed": scenario.seed + len(seen)})
         with watched(trial) as progress:
             summary = run(trial, target, folder / f"trial-{len(seen) + 1}", means=means, factor=load, progress=progress)
@@ -71,7 +71,7 @@ def search(
     return seen
 
 
-def _rest(target: Target) -> None:
+def rest(target: Target) -> None:
     """Return when no shot waits any more: what an overload left behind would be the next trial's load."""
     give_up_at = time.monotonic() + REST_S
     while queued(target.host, target.keys[0]) > 0 and time.monotonic() < give_up_at:

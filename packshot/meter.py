@@ -38,6 +38,9 @@ METRICS: dict[str, Metric] = {
     "packshot_denoise_batch_rows": Metric(
         "histogram", "Rows that shared one denoising step.", buckets=(1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
     ),
+    "packshot_denoise_max_rows": Metric(
+        "gauge", "Rows of the networks' batch that a denoising step may have, as the generators measured."
+    ),
     "packshot_errors_total": Metric("counter", "Errors answered or recorded, by code.", ("code",)),
 }
 

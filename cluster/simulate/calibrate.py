@@ -1,7 +1,7 @@
 """What the model predicts against what this machine does: throughput and p95 of real runs, and of the same runs on paper.
 
-Stage times are fitted on two small runs (shots one by one; six full batches at once, so that what shares the generator's cores tells). Two others, which the fit never saw, are compared,
-both with other step counts and several pictures a shot: a line of shots handed in at once, for throughput (with people at random the rate is
+Stage times are fitted on two small runs (shots one by one; a line handed in at once, so that what shares the generator's cores
+tells): those with which the model takes as long as they did. Two others, which the fit never saw, are compared, both with other step counts and several pictures a shot: a line of shots handed in at once, for throughput (with people at random the rate is
 that at which they come, whatever the model says), and people at random beside a small catalogue, for what they wait.
 """
 
@@ -16,11 +16,13 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
+from prometheus_client.parser import text_string_to_metric_families
 
 from cluster.local import serving
 from cluster.profiles import load_profile
@@ -29,8 +31,8 @@ from cluster.simulate.pipeline import STAGES, Pipeline
 from cluster.simulate.policies import Fixed
 from cluster.simulate.stages import Machine
 from cluster.simulate.traces import Arrival, Trace
-from packshot.batching.policy import knee
 from packshot.client import Client
+from packshot.errors import Unavailable
 from packshot.imaging.codec import encode_png
 from packshot.settings import Settings
 from packshot.store.records import ShotRecord
@@ -41,8 +43,12 @@ GUIDED_ROWS = 2
 DIRECTOR_HOLDS, GENERATOR_HOLDS = 6, 32
 """The laptop profile's: deployments/director.py, deployments/generator.py."""
 STEPS = 6
-LONE, SATURATED, LINE = 5, 3, 14
-"""Shots one by one, shots at once for each row of a full batch, shots of the line."""
+LONE, AT_ONCE, LINE = 5, 30, 14
+"""Shots one by one and shots at once that a fit looks at, shots of the line that is compared."""
+METRICS_S = 30.0
+"""Until /metrics must tell what a generator measured."""
+HALVINGS = 20
+"""Of the interval in which a full step's seconds are looked for."""
 PEOPLE, CATALOGUE = 32, 8
 LOAD = 0.7
 """Of what the machine can do: people and catalogue together, while people come."""
@@ -74,6 +80,7 @@ class Studio:
     """A running laptop cluster with one photo and mask. `key`: the tenant's; None under open access."""
 
     def __init__(self, url: str, settings: Settings, *, key: str | None = None, tenant: str = "local") -> None:
+        self._url, self._key = url, key
         self._client = Client(url, key)
         self._store = Store.from_settings(settings)
         self._tenant = self._store.tenant(tenant).id
@@ -97,6 +104,20 @@ class Studio:
         while self._busy():  # one query: asking for each shot would take the cores that are measured
             time.sleep(0.5)
         return [self._store.shot(self._tenant, one) for one in ids]
+
+    def max_rows(self) -> int:
+        """Rows that a step may have, as the generator measured at its start."""
+        headers = {"authorization": f"Bearer {self._key}"} if self._key else {}
+        give_up_at = time.monotonic() + METRICS_S
+        while time.monotonic() < give_up_at:  # Ray exports every few seconds
+            text = httpx.get(f"{self._url}/metrics", headers=headers, trust_env=False).raise_for_status().text
+            for family in text_string_to_metric_families(text):
+                if family.name == "packshot_denoise_max_rows" and family.samples[0].value:
+                    return int(family.samples[0].value)
+            time.sleep(0.5)
+        raise Unavailable(
+            "not_ready", f"/metrics must tell packshot_denoise_max_rows within {METRICS_S:g} s; is a generator running?"
+        )
 
     def _busy(self) -> bool:
         backlog = self._store.backlog()
@@ -138,48 +159,58 @@ def studio() -> Iterator[Studio]:
                 running.close()
 
 
-def rows_of_a_step() -> int:
-    """Rows that a generator of this machine lets share a step; it measures the same at its start."""
-    from packshot.models.denoise import DiffusionEngine
-    from packshot.models.device import model_thread
-    from packshot.models.packs import find_pack
+@dataclass
+class Runs:
+    """The small runs that stage times are fitted on; taken several times, what a shared host does meanwhile evens out."""
 
-    def curve() -> dict[int, float]:
-        return DiffusionEngine(find_pack("mini", Settings()), freeze=True).step_seconds()
+    lone: list[ShotRecord] = field(default_factory=list)
+    line_s: list[float] = field(default_factory=list)
+    """Seconds from a line's first accepted shot to its last finished one."""
 
-    return max(GUIDED_ROWS, knee(model_thread(2).submit(curve).result()))
-
-
-def fitted(real: Studio, max_rows: int) -> Machine:
-    """This machine's stage times, from two small runs."""
-    real.run([Arrival(0.0, pictures=1, steps=STEPS)])  # warms up
-    lone = [real.run([Arrival(0.0, pictures=1, steps=STEPS)])[0] for _ in range(LONE)]
-    at_once = real.run([Arrival(0.0, pictures=1, steps=STEPS)] * (SATURATED * max_rows))
-    return fit(lone, at_once, max_rows)
+    def take(self, real: Studio) -> None:
+        """Both runs, once more."""
+        shot = Arrival(0.0, pictures=1, steps=STEPS)
+        real.run([shot])  # warms up
+        self.lone += [real.run([shot])[0] for _ in range(LONE)]
+        self.line_s.append(_span_s(real.run([shot] * AT_ONCE)))
 
 
-def fit(lone: Sequence[ShotRecord], at_once: Sequence[ShotRecord], max_rows: int) -> Machine:
-    """Stage times from shots one by one, and from shots enough at once that every step is full."""
+def fit(runs: Runs, max_rows: int) -> Machine:
+    """The stage times of a laptop with which the model takes the medians of what the runs took."""
 
     def spent_s(stage: str) -> float:
-        return float(statistics.median(shot.images[0].recipe["timing_ms"][stage] for shot in lone)) / 1000
+        return statistics.median(shot.images[0].recipe["timing_ms"][stage] for shot in runs.lone) / 1000
 
     begin_s, decode_s, alone_s = spent_s("begin"), spent_s("decode"), spent_s("steps") / STEPS
-    took_s = statistics.median(_latency_s(shot) for shot in lone)
+    took_s = statistics.median(_latency_s(shot) for shot in runs.lone)
     beside_s = max(0.0, took_s - begin_s - decode_s - alone_s * STEPS)
-    pictures = sum(len(shot.images) for shot in at_once)
-    picture_s = (_span_s(at_once) - beside_s) / pictures
-    full_s = max(alone_s, (picture_s - begin_s - decode_s) / STEPS * max_rows / GUIDED_ROWS)
-    if max_rows > GUIDED_ROWS:
-        each_s = (full_s - alone_s) / (max_rows - GUIDED_ROWS)
-        fixed_s = alone_s - each_s * GUIDED_ROWS
-    else:
-        fixed_s, each_s = 0.0, full_s / GUIDED_ROWS
-    return Machine(
-        "this machine", fixed_s, each_s, max_rows, begin_s=begin_s, decode_s=decode_s, edges_s=0.0,
-        layout_s=0.5 * beside_s, finish_s=0.5 * beside_s,
-        director_holds=DIRECTOR_HOLDS, generator_holds=GENERATOR_HOLDS,
-    )  # fmt: skip
+
+    def with_full_steps_of(full_s: float) -> Machine:
+        if max_rows > GUIDED_ROWS:
+            each_s = (full_s - alone_s) / (max_rows - GUIDED_ROWS)
+            fixed_s = alone_s - each_s * GUIDED_ROWS
+        else:
+            fixed_s, each_s = 0.0, full_s / GUIDED_ROWS
+        return Machine(
+            "this machine", fixed_s, each_s, max_rows, begin_s=begin_s, decode_s=decode_s,
+            edges_s=0.0, layout_s=0.5 * beside_s, finish_s=0.5 * beside_s,
+            director_holds=DIRECTOR_HOLDS, generator_holds=GENERATOR_HOLDS,
+        )  # fmt: skip
+
+    line_s = statistics.median(runs.line_s)
+    low_s, high_s = alone_s, alone_s * max_rows
+    for _ in range(HALVINGS):
+        middle_s = 0.5 * (low_s + high_s)
+        takes_longer = _on_paper_s(with_full_steps_of(middle_s)) > line_s
+        low_s, high_s = (low_s, middle_s) if takes_longer else (middle_s, high_s)
+    return with_full_steps_of(low_s)
+
+
+def _on_paper_s(machine: Machine) -> float:
+    """What the line at once takes on paper."""
+    arrivals = [Arrival(0.0, pictures=1, steps=STEPS)] * AT_ONCE
+    run = Pipeline(Trace("line", "a line of shots", 1.0, arrivals), machine, Fixed(dict.fromkeys(STAGES, 1))).simulate()
+    return max(shot.done_s for shot in run.shots)
 
 
 def line(seed: int = 5) -> Trace:
@@ -231,10 +262,10 @@ def compare(
 
 def main() -> int:
     """Fit, run, compare; prints one JSON line. 0 when throughput and p95 are within 15 %."""
-    max_rows = rows_of_a_step()
-    print(f"{max_rows} rows share a step; starting the laptop profile", file=sys.stderr)
     with studio() as real:
-        machine = fitted(real, max_rows)
+        max_rows, runs = real.max_rows(), Runs()
+        runs.take(real)
+        machine = fit(runs, max_rows)
         together, apart = line(), unseen(machine)
         print(f"fitted {machine}; {len(apart.arrivals)} shots in {apart.end_s:.0f} s to come", file=sys.stderr)
         compared = compare(machine, (together, real.run(together.arrivals)), (apart, real.run(apart.arrivals)))

@@ -259,27 +259,36 @@ def test_more_of_a_fixed_fleet_is_never_worse():
     assert late[0] > late[-1]
 
 
-def as_recorded(machine, count):
-    """Shots of one picture handed in at once, on paper, as the store would record them."""
-    arrivals = [Arrival(0.0, pictures=1, steps=calibrate.STEPS)] * count
-    run = Pipeline(Trace("x", "x", 1.0, arrivals), machine, Fixed(dict.fromkeys(STAGES, 1))).simulate()
+def as_taken(machine):
+    """The small runs on paper, as the store would record them."""
     timing_ms = {"begin": machine.begin_s, "steps": calibrate.STEPS * machine.step_s(2), "decode": machine.decode_s}
     picture = SimpleNamespace(recipe={"timing_ms": {stage: 1000 * seconds for stage, seconds in timing_ms.items()}})
     began = datetime(2026, 1, 1, tzinfo=UTC)
-    return [
-        SimpleNamespace(images=[picture], created_at=began, finished_at=began + timedelta(seconds=shot.done_s))
-        for shot in run.shots
-    ]
+    trace = Trace("x", "x", 1.0, [Arrival(0.0, pictures=1, steps=calibrate.STEPS)])
+    [shot] = Pipeline(trace, machine, Fixed(dict.fromkeys(STAGES, 1))).simulate().shots
+    lone = SimpleNamespace(images=[picture], created_at=began, finished_at=began + timedelta(seconds=shot.done_s))
+    return calibrate.Runs([lone], [calibrate._on_paper_s(machine)])
 
 
-def test_the_fit_finds_a_machines_times_again():
+@pytest.mark.parametrize("max_rows", [2, 8, 16])
+def test_the_fit_finds_a_machines_times_again(max_rows):
+    """Also where a director holds fewer shots than a step has room for."""
+    fixed_s, each_s = (0.04, 0.02) if max_rows > 2 else (0.0, 0.04)
     known = Machine(
-        "known", 0.04, 0.02, 8, begin_s=0.05, decode_s=0.08, edges_s=0.0, layout_s=0.1, finish_s=0.1, director_holds=6
-    )
-    found = calibrate.fit(as_recorded(known, 1), as_recorded(known, 8), 8)
+        "known", fixed_s, each_s, max_rows, begin_s=0.05, decode_s=0.08, edges_s=0.0, layout_s=0.1, finish_s=0.1,
+        director_holds=6,
+    )  # fmt: skip
+    found = calibrate.fit(as_taken(known), max_rows)
     assert found.step_s(2) == pytest.approx(known.step_s(2), rel=0.01)
-    assert found.step_s(8) == pytest.approx(known.step_s(8), rel=0.1)
+    assert found.step_s(8) == pytest.approx(known.step_s(8), rel=0.02)
     assert found.layout_s + found.finish_s == pytest.approx(0.2, abs=0.02)
+
+
+def test_a_fit_on_several_runs_takes_their_medians():
+    known = Machine("known", 0.04, 0.02, 8, begin_s=0.05, decode_s=0.08, edges_s=0.0, layout_s=0.1, finish_s=0.1)
+    taken = as_taken(known)
+    slowed = calibrate.Runs(taken.lone * 3, [*taken.line_s * 2, 10 * taken.line_s[0]])
+    assert calibrate.fit(slowed, 8) == calibrate.fit(taken, 8)
 
 
 def test_the_comparison_tells_relative_errors():
