@@ -19,6 +19,7 @@ from packshot.api.limits import Edge
 from packshot.api.schemas import BODIES, MaskRequest, Request, ReviewRequest, SessionRequest, ShotRequest
 from packshot.api.services import Decoder, Services
 from packshot.api.studio import Studio
+from packshot.api.watch import Watch
 from packshot.meter import Meter, NoMeter
 from packshot.settings import Settings
 from packshot.store.store import Store
@@ -49,7 +50,7 @@ def create_app(
     meter = meter or NoMeter()
     app = FastAPI(title="Packshot", version=packshot.__version__, openapi_url=None, docs_url=None, redoc_url=None)
     turns = anyio.CapacityLimiter(settings.decode_workers)
-    app.state.services = Services(store, studio, decoder, settings, meter, turns)
+    app.state.services = Services(store, studio, decoder, settings, meter, turns, Watch(store, studio))
     for part in (photos, masks, events, shots, images, session, ops):
         app.include_router(part.router)
     ops.add_page(app, studio_dir)

@@ -1,4 +1,4 @@
-"""Server-sent events: one poller of the store per stream, and only while a shot on it can still change.
+"""Server-sent events: what the common watch finds, only while a shot on the stream can still change.
 
 An event's id is the version of every shot on the stream, in the order in which the stream names them, so a client that
 comes back with `Last-Event-ID` gets what changed since and never a second ending.
@@ -23,7 +23,6 @@ from packshot.store.records import ENDED, ShotRecord
 
 router = APIRouter(prefix="/v1", tags=["events"])
 
-POLL_S = 0.25
 KEEP_ALIVE_S = 15
 MAX_SHOTS = 100
 
@@ -51,7 +50,8 @@ async def events(request: Request, services: Wired, tenant: Caller, shots: str =
 
 
 async def _stream(request: Request, services: Services, tenant_id: str, ids: list[str]) -> Response:
-    records = await in_thread(services.store.watch, tenant_id, ids)
+    found = await in_thread(services.store.watch, [(tenant_id, one) for one in ids])
+    records = list(found.values())
     missing = sorted(set(ids) - {record.id for record in records})
     if missing:
         raise NotFound("not_found", f"No shot has the id {missing[0]}.")
@@ -68,8 +68,7 @@ async def _follow(
     for event in first:
         yield event
     while progress.live:
-        await services.studio.some_end(POLL_S)
-        records = await in_thread(services.store.watch, tenant_id, sorted(progress.live))
+        records = await services.watch.next(tenant_id, sorted(progress.live))
         progress.live &= {record.id for record in records}  # a deleted shot says nothing more
         for record in records:
             for event in progress.changes(record):

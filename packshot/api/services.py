@@ -11,6 +11,7 @@ import anyio.to_thread
 from fastapi import Depends, Request
 
 from packshot.api.studio import Studio
+from packshot.api.watch import Watch
 from packshot.imaging.codec import NormalisedPhoto
 from packshot.meter import Meter
 from packshot.settings import Settings
@@ -38,6 +39,7 @@ class Services:
     settings: Settings
     meter: Meter
     decode_turns: anyio.CapacityLimiter
+    watch: Watch
 
 
 def services_of(request: Request) -> Services:

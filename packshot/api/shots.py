@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-import time
+from contextlib import suppress
 from typing import Any, get_args
 
 from fastapi import APIRouter, Request, Response
@@ -22,9 +23,6 @@ router = APIRouter(prefix="/v1/shots", tags=["shots"])
 
 PAGE = 50
 MAX_WAIT_S = 120.0
-WAIT_POLL_S = 0.25
-"""Between looks at a shot that is waited for; an end that this process hears of is looked at at once."""
-"""How often a held answer looks for its end: half of it is what waiting adds to a shot."""
 STATUSES: tuple[Status, ...] = get_args(Status)
 
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
@@ -74,11 +72,11 @@ def _add(
 
 async def _ended(services: Services, tenant_id: str, shot: ShotRecord, wait_s: float) -> ShotRecord:
     """The shot once it has ended, or as it stands after `wait_s`. Whoever stops waiting stops nothing else."""
-    give_up_at = time.monotonic() + wait_s
-    while shot.status not in ENDED and (left_s := give_up_at - time.monotonic()) > 0:
-        await services.studio.some_end(min(WAIT_POLL_S, left_s))
-        shot = await in_thread(services.store.shot, tenant_id, shot.id)
-    return shot
+    with suppress(TimeoutError):
+        async with asyncio.timeout(wait_s):
+            while shot.status not in ENDED and (seen := await services.watch.next(tenant_id, [shot.id])):
+                shot = seen[0]
+    return shot if shot.status in ENDED else await in_thread(services.store.shot, tenant_id, shot.id)
 
 
 def wanted_wait_s(request: Request) -> float | None:

@@ -118,7 +118,7 @@ def test_a_preview_lost_in_between_is_sent_again(api):
     shot_id = api.shot()
     claim = api.claim(shot_id)
     api.store.heartbeat(claim, step=2, steps=16, preview_version=1)
-    (record,) = api.store.watch(api.tenant_id, [shot_id])
+    (record,) = api.store.watch([(api.tenant_id, shot_id)]).values()
     first = Progress([shot_id], "").changes(record)
     assert [event.event for event in first] == ["progress", "preview"]
     resumed = Progress([shot_id], str(first[0].id)).changes(record)

@@ -157,7 +157,7 @@ def test_another_tenants_shot_does_not_exist(store: Store, tenant: Tenant) -> No
     with pytest.raises(NotFound):
         store.cancel_shot(other.id, shot_id)
     assert store.shots(other.id) == ([], None)
-    assert store.watch(other.id, [shot_id]) == []
+    assert store.watch([(other.id, shot_id)]) == {}
 
 
 @pytest.mark.parametrize("shot_id", ["", "sh_", "sh_none", "sh_\x00", "sh_\ud800", "sh_" + "x" * 100, "' OR 1=1 --"])
@@ -165,7 +165,7 @@ def test_an_impossible_id_is_not_found(store: Store, tenant: Tenant, shot_id: st
     for call in (store.shot, store.cancel_shot, store.image, store.photo, store.mask, store.delete_photo):
         with pytest.raises(NotFound):
             call(tenant.id, shot_id)
-    assert store.watch(tenant.id, [shot_id]) == []
+    assert store.watch([(tenant.id, shot_id)]) == {}
 
 
 def test_pages_go_from_newest_to_oldest(store: Store, tenant: Tenant) -> None:
@@ -190,10 +190,21 @@ def test_watch_answers_in_the_order_asked(store: Store, tenant: Tenant) -> None:
     mine = store.claim("w")
     assert mine is not None
     store.commit(mine, [new_image()])
-    seen = store.watch(tenant.id, [third, first, "sh_none", third, second])
-    assert [one.id for one in seen] == [third, first, second]
-    assert [one.position for one in seen] == [1, 0, 0]
-    assert len(seen[1].images) == 1
+    asked = [(tenant.id, one) for one in (third, first, "sh_none", third, second)]
+    seen = store.watch(asked)
+    assert list(seen) == [(tenant.id, one) for one in (third, first, second)]
+    assert [one.position for one in seen.values()] == [1, 0, 0]
+    assert len(seen[tenant.id, first].images) == 1
+
+
+def test_tenants_are_watched_together_and_see_only_their_own(
+    store: Store, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shots, "WATCHED_AT_ONCE", 2)
+    other = store.tenant("other")
+    mine, theirs = add_shots(store, tenant, 2), add_shots(store, other, 1)
+    everyone = [(one.id, shot_id) for one in (tenant, other) for shot_id in (*mine, *theirs)]
+    assert list(store.watch(everyone)) == [*((tenant.id, one) for one in mine), (other.id, theirs[0])]
 
 
 def test_many_watchers_read_the_line_once(store: Store, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,10 +213,10 @@ def test_many_watchers_read_the_line_once(store: Store, tenant: Tenant, monkeypa
     monkeypatch.setattr(shots, "WATCH_FRESH_S", 1e9)
     monkeypatch.setattr(shots, "line", lambda: reads.append(1) or line())
     for _ in range(5):
-        assert [one.position for one in store.watch(tenant.id, ids)] == [0, 1, 2]
+        assert [one.position for one in store.watch([(tenant.id, one) for one in ids]).values()] == [0, 1, 2]
     assert len(reads) == 1
     (new,) = add_shots(store, tenant, 1)
-    assert store.watch(tenant.id, [new])[0].position == 3  # one that was not there then is not at 0
+    assert store.watch([(tenant.id, new)])[tenant.id, new].position == 3  # one that was not there then is not at 0
 
 
 def test_every_visible_change_raises_the_version(store: Store, tenant: Tenant) -> None:

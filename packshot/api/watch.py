@@ -1,0 +1,53 @@
+"""One look at the store for all who wait for shots: event streams and held answers of this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+
+from anyio import to_thread
+
+from packshot.api.studio import Studio
+from packshot.store.records import ShotRecord
+from packshot.store.store import Store
+
+LOOK_EVERY_S = 0.25
+"""Between looks; an end that this process hears of is looked at at once. Half of it is what waiting adds to other ends."""
+
+
+class Watch:
+    """Looks at the store as long as anybody waits, once for all of them. Use it from one event loop."""
+
+    def __init__(self, store: Store, studio: Studio) -> None:
+        self._store = store
+        self._studio = studio
+        self._asked: list[tuple[str, Collection[str], asyncio.Future[list[ShotRecord]]]] = []
+        self._looking: asyncio.Task[None] | None = None
+
+    async def next(self, tenant_id: str, shot_ids: Collection[str]) -> list[ShotRecord]:
+        """The shots as the next look finds them, in that order; those that are not there, or another tenant's, left out.
+
+        Raises what the store raises.
+        """
+        answer: asyncio.Future[list[ShotRecord]] = asyncio.get_running_loop().create_future()
+        self._asked.append((tenant_id, shot_ids, answer))
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+        return await answer
+
+    async def _look(self) -> None:
+        while self._asked:
+            await self._studio.some_end(LOOK_EVERY_S)
+            asked = [one for one in self._asked if not one[2].done()]  # who has left is not looked for
+            self._asked = []
+            try:
+                wanted = [(tenant, one) for tenant, ids, _ in asked for one in ids]
+                found = await to_thread.run_sync(self._store.watch, wanted)
+            except Exception as error:  # noqa: BLE001 - it is told to all who waited for this look
+                for _, _, answer in asked:
+                    if not answer.done():
+                        answer.set_exception(error)
+                continue
+            for tenant, ids, answer in asked:
+                if not answer.done():
+                    answer.set_result([found[tenant, one] for one in ids if (tenant, one) in found])

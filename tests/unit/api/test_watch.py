@@ -1,0 +1,88 @@
+"""One look at the store for all who wait."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from packshot.api.watch import Watch
+
+pytestmark = pytest.mark.asyncio
+
+
+class Shelf:
+    """A store of shots a..z of tenant `t`, and of how it was looked at."""
+
+    def __init__(self):
+        self.looks = []
+        self.broken = None
+
+    def watch(self, wanted):
+        self.looks.append(sorted(wanted))
+        if self.broken is not None:
+            raise self.broken
+        return {(tenant, one): f"{tenant}/{one}" for tenant, one in wanted if tenant == "t"}
+
+
+class Ends:
+    """The graph's word that some shot has ended: when the test says so."""
+
+    def __init__(self):
+        self.event = asyncio.Event()
+
+    async def some_end(self, timeout_s):
+        await self.event.wait()
+        self.event.clear()
+
+
+@pytest.fixture
+def desk():
+    shelf, ends = Shelf(), Ends()
+    return SimpleNamespace(shelf=shelf, ends=ends, watch=Watch(shelf, ends))
+
+
+async def asked(*calls):
+    """Tasks of these calls, after each has asked."""
+    tasks = [asyncio.create_task(call) for call in calls]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_all_who_wait_share_a_look_and_get_their_own(desk):
+    waiters = await asked(
+        desk.watch.next("t", ["b", "a"]), desk.watch.next("t", ["c"]), desk.watch.next("stranger", ["a"])
+    )
+    desk.ends.event.set()
+    assert await asyncio.gather(*waiters) == [["t/b", "t/a"], ["t/c"], []]
+    assert desk.shelf.looks == [[("stranger", "a"), ("t", "a"), ("t", "b"), ("t", "c")]]
+
+
+async def test_nobody_looks_when_nobody_waits(desk):
+    waiters = await asked(desk.watch.next("t", ["a"]))
+    desk.ends.event.set()
+    await asyncio.gather(*waiters)
+    await asyncio.wait_for(desk.watch._looking, 5)
+    assert len(desk.shelf.looks) == 1
+
+
+async def test_who_has_left_is_not_looked_for(desk):
+    leaver, stayer = await asked(desk.watch.next("t", ["a"]), desk.watch.next("t", ["b"]))
+    leaver.cancel()
+    await asyncio.sleep(0)
+    desk.ends.event.set()
+    assert await stayer == ["t/b"]
+    assert desk.shelf.looks == [[("t", "b")]]
+
+
+async def test_a_look_that_fails_is_told_to_all_and_the_next_is_made(desk):
+    desk.shelf.broken = OSError("the database is away")
+    waiters = await asked(desk.watch.next("t", ["a"]), desk.watch.next("t", ["b"]))
+    desk.ends.event.set()
+    told = await asyncio.gather(*waiters, return_exceptions=True)
+    assert [str(error) for error in told] == ["the database is away"] * 2
+    desk.shelf.broken = None
+    [again] = await asked(desk.watch.next("t", ["a"]))
+    desk.ends.event.set()
+    assert await again == ["t/a"]
