@@ -1,8 +1,8 @@
 """The knee of the laptop profile under orders: found under load, and by the simulator with stage times fitted on the same cluster.
 
 `python -m bench.knee`: a cluster of its own, on it `packshot loadtest orders --find-capacity`'s search. Before it and after
-every third trial the small runs are taken that stage times are fitted on: a shared host is not as fast at the end as it was at the
-start, and both knees must be of the same hours. On paper the trials are drawn many times over and judged by the same bounds.
+each trial the small runs are taken that stage times are fitted on: a shared host is not as fast at the end as it was at the
+start, and both knees must be of the same minutes. On paper the trials are drawn many times over and judged by the same bounds.
 """
 
 from __future__ import annotations
@@ -28,15 +28,13 @@ from loadtest.capacity import Knee, Trial, knee
 from loadtest.local import local_cluster
 from loadtest.runner import Target, make
 from loadtest.scenario import Scenario, load_scenario
-from loadtest.trial import flat, rest, search
+from loadtest.trial import flat, rest, search, trial_words
 from packshot.settings import Settings
 from packshot.store.store import Store
 
 ROW = Row("knee", "the knee under load and the simulator's, the larger ÷ the smaller", 1.15)
 OUT = Path("out/bench/knee")
 PROFILE, TENANT, TRIAL_S, SEEDS = "laptop", "tenant-1", 60.0, 6
-FIT_EVERY = 3
-"""Trials."""
 LOADS = np.geomspace(0.4, 2.5, 24)
 """Of what the generator alone would do."""
 
@@ -78,7 +76,7 @@ def within(took_ms: Sequence[float], shape: Scenario) -> bool:
 
 def _tell(row: dict[str, Any], believed: Knee) -> None:
     print(
-        f"×{row['load']:.3g}: {'holds' if row['holds'] else 'fails'} {row['misses']}; knee ×{believed.load:.3g} "
+        f"×{row['load']:.3g}: {trial_words(row)}; knee ×{believed.load:.3g} "
         f"({believed.low:.3g} to {believed.high:.3g})",
         file=sys.stderr,
     )
@@ -89,7 +87,7 @@ def main() -> int:
     if OUT.exists():
         raise SystemExit(f"{OUT} holds an earlier search, of other hours than a fit made now: remove it first")
     make(OUT)
-    scenario, runs, trials_seen = load_scenario("orders"), Runs(), 0
+    scenario, runs = load_scenario("orders"), Runs()
     with tempfile.TemporaryDirectory(prefix="packshot-knee-") as home:
         settings = Settings(home=Path(home))
         store = Store.from_settings(settings)
@@ -106,11 +104,8 @@ def main() -> int:
                 print(f"line of {AT_ONCE} in {runs.line_s[-1]:.1f} s", file=sys.stderr)
 
             def told(row: dict[str, Any], believed: Knee) -> None:
-                nonlocal trials_seen
-                trials_seen += 1
                 _tell(row, believed)
-                if trials_seen % FIT_EVERY == 0:
-                    take_runs()
+                take_runs()
 
             take_runs()
             trials = search(
@@ -121,8 +116,6 @@ def main() -> int:
                 watched=lambda _: nullcontext(lambda book, at_s: None),
                 told=told,
             )
-            if trials_seen % FIT_EVERY:
-                take_runs()
             studio.close()
     machine, found = fit(runs, max_rows), knee(trials)
     paper = predicted(machine, flat(scenario, TRIAL_S))

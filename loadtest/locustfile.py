@@ -18,6 +18,7 @@ from typing import Any
 import gevent
 import gevent.pool
 import locust.runners
+import psutil
 from gevent.event import Event
 from locust import User, events, task
 from locust.env import Environment
@@ -129,7 +130,7 @@ class Generator:
     def _watch(self, people: gevent.pool.Group, lags: Lags) -> None:
         """Every second: how late this process is, and how busy."""
         while True:
-            began, used = time.monotonic(), time.process_time()
+            began, used, taken = time.monotonic(), time.process_time(), _taken()
             while (passed := time.monotonic() - began) < REPORT_S:
                 due = time.monotonic() + TICK_S
                 gevent.sleep(TICK_S)
@@ -137,7 +138,7 @@ class Generator:
             cpu = (time.process_time() - used) / passed
             self.records.append(
                 {"k": "gen", "w": self.index, "at": self.now(), "cpu": round(cpu, 4), "rss_mib": _rss_mib(),
-                 "open": len(people), "lags_ms": lags.taken()}
+                 "taken": round(_share(taken, _taken()), 4), "open": len(people), "lags_ms": lags.taken()}
             )  # fmt: skip
             self.flush()
 
@@ -168,6 +169,16 @@ class Lags:
         """The counts since the last call, by step."""
         taken, self._counts = self._counts, [0] * len(self._counts)
         return taken
+
+
+def _taken() -> tuple[float, float]:
+    """Processor seconds of this machine that its host gave to others, and all there were, since the start."""
+    times = psutil.cpu_times()
+    return getattr(times, "steal", 0.0), sum(times)
+
+
+def _share(before: tuple[float, float], after: tuple[float, float]) -> float:
+    return (after[0] - before[0]) / max(after[1] - before[1], 1e-6)
 
 
 def _rss_mib() -> float:

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from loadtest.book import Book
-from loadtest.report import CLASS_HEAD, OUTCOMES, check_cells, class_cells, pictures_sentence, shown
+from loadtest.report import CLASS_HEAD, OUTCOMES, check_cells, class_cells, host_sentence, pictures_sentence, shown
 from loadtest.runner import Progress
 from loadtest.scenario import Scenario
 
@@ -77,6 +77,7 @@ def told(run: dict[str, Any], console: Console) -> None:
     for check in [*run["checks"], *run["validity"]]:
         bounds.add_row(*check_cells(check), style=None if check["holds"] else "bold red")
     console.print(bounds)
+    console.print(host_sentence(run["generator"]), markup=False)
     for name, row in run["classes"].items():
         for why, count in row["why"].items():
             console.print(f"{name}: {count} × {why}", markup=False)

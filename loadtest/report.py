@@ -107,6 +107,7 @@ def _page(run: Summary, plots: dict[str, Path]) -> str:
         ),
         "<h2>The generator</h2>",
         _table(("bound", "value", "limit", ""), [check_cells(check) for check in run["validity"]]),
+        f"<p>{_(host_sentence(run['generator']))}</p>",
         f"<details><summary>Scenario</summary><pre>{_(json.dumps(run['scenario'], indent=1))}</pre></details>",
     ]
     return f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'><title>{_(run['name'])}</title><style>{_STYLE}</style><body class={run['outcome']}>{''.join(parts)}</body></html>\n"
@@ -119,6 +120,10 @@ def pictures_sentence(pictures: Summary) -> str:
         f"{pictures['pictures']} pictures of the run were painted again, alone: {len(pictures['wrong'])} wrong. Largest difference of a pixel: "
         f"{pictures['batched_alone_differ']:g}/255. In {pictures['one_to_one']} the product is 1:1, its pixels' checksum the photo's."
     )
+
+
+def host_sentence(generator: Summary) -> str:
+    return f"The host took {generator['host_took']:.1%} of this machine's processor time for others."
 
 
 def _faults(run: Summary) -> str:

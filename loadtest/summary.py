@@ -145,6 +145,7 @@ def _generator(book: Book) -> dict[str, Any]:
         "lag_p99_ms": book.lag_percentile_ms(0.99),
         "cpu_mean": round(sum(row["cpu"] for row in rows) / len(rows), 3) if rows else 0.0,
         "cpu_max": max((row["cpu"] for row in rows), default=0.0),
+        "host_took": round(sum(row.get("taken", 0.0) for row in rows) / len(rows), 4) if rows else 0.0,
         "rss_mib": [rows[0]["rss_mib"], rows[-1]["rss_mib"]] if rows else [],
         "first_to_last_sent_s": round(asked, 4) if asked > 0 else 0.0,
         "rows": [[round(row["at"], 1), row["w"], row["cpu"], row["open"], row["rss_mib"]] for row in rows],

@@ -20,11 +20,16 @@ MAX_TRIALS = 16
 WARM_UP_SHARE = 0.25
 """Of the judged time: until the line that a load makes has formed."""
 
+HOST_MAY_TAKE = 0.05
+"""Of the processor time: a trial in which a shared machine's host took more says little of the deployment, and is made again."""
+MAX_DISTURBED = 8
+"""Trials made again; from then on all count."""
+
 REST_S = 180.0
 """Until the line of the trial before is worked off, at most."""
 
 Told = Callable[[dict[str, Any], Knee], None]
-"""Told of each trial: its row (load, holds, shots_per_s, misses) and what is believed since."""
+"""Told of each trial: its row (load, holds, shots_per_s, misses, host_took, counts) and what is believed since."""
 
 
 class Bottleneck(Broken):
@@ -51,9 +56,9 @@ def search(
     while len(seen) < most and not (len(seen) >= 4 and knee(seen).known):
         load = next_load(seen)
         rest(target)
-        trial = shape.model_copy(update={"seed": scenario.seed + len(seen)})
+        trial = shape.model_copy(update={"seed": scenario.seed + len(rows)})
         with watched(trial) as progress:
-            summary = run(trial, target, folder / f"trial-{len(seen) + 1}", means=means, factor=load, progress=progress)
+            summary = run(trial, target, folder / f"trial-{len(rows) + 1}", means=means, factor=load, progress=progress)
         if summary["outcome"] == "invalid":
             late = ", ".join(
                 f"{check['name']} {check['value']:g} {check['unit']}".rstrip()
@@ -63,9 +68,14 @@ def search(
             raise Bottleneck(
                 f"×{load:.3g}: invalid, the generator did not keep its schedule ({late}); give it a core of its own, or more --workers"
             )
-        missed = misses(summary)
-        seen.append(Trial(load, not missed))
-        rows.append({"load": load, "holds": not missed, "shots_per_s": summary["shots_per_s"], "misses": missed})
+        missed, host_took = misses(summary), summary["generator"]["host_took"]
+        counts = host_took <= HOST_MAY_TAKE or sum(not row.get("counts", True) for row in rows) >= MAX_DISTURBED
+        if counts:
+            seen.append(Trial(load, not missed))
+        rows.append(
+            {"load": load, "holds": not missed, "shots_per_s": summary["shots_per_s"], "misses": missed,
+             "host_took": host_took, "counts": counts}
+        )  # fmt: skip
         keep(file, shape, rows)
         told(rows[-1], knee(seen))
     return seen
@@ -97,13 +107,19 @@ def kept_trials(file: Path, shape: Scenario) -> tuple[list[Trial], list[dict[str
     if kept["digest"] != shape.digest():
         raise Refused(f"{file} holds trials of another scenario or length; remove it, or pass another --out")
     rows: list[dict[str, Any]] = kept["trials"]
-    return [Trial(row["load"], row["holds"]) for row in rows], rows
+    return [Trial(row["load"], row["holds"]) for row in rows if row.get("counts", True)], rows
 
 
 def misses(run: dict[str, Any]) -> list[str]:
     """The bounds that a trial missed. A class of which a short trial's draw had no arrival says nothing, for or against."""
     unasked = {f"{name} answers" for name, row in run["classes"].items() if not row["offered"]}
     return [check["name"] for check in run["checks"] if not check["holds"] and check["name"] not in unasked]
+
+
+def trial_words(row: dict[str, Any]) -> str:
+    """What a trial's row says, in words: "fails (api_shot p99)"."""
+    words = "holds" if row["holds"] else f"fails ({', '.join(row['misses'])})"
+    return words if row["counts"] else f"{words}, does not count: the host took {row['host_took']:.0%}"
 
 
 def keep(file: Path, shape: Scenario, rows: list[dict[str, Any]]) -> None:

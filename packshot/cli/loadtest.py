@@ -256,14 +256,13 @@ def _capacity(
     """The knee, trial by trial."""
     from loadtest.capacity import Knee, knee
     from loadtest.progress import live
-    from loadtest.trial import Bottleneck, flat, kept_trials, search
+    from loadtest.trial import Bottleneck, flat, kept_trials, search, trial_words
 
     console, bottleneck = stderr(), False
 
     def told(row: dict[str, Any], believed: Knee) -> None:
         console.print(
-            f"×{row['load']:.3g}, {row['shots_per_s']['offered']:.2f} shots/s: {'holds' if row['holds'] else 'fails'} "
-            f"{', '.join(row['misses'])}; knee ×{believed.load:.3g} ({believed.low:.3g} to {believed.high:.3g})", markup=False,
+            f"×{row['load']:.3g}, {row['shots_per_s']['offered']:.2f} shots/s: {trial_words(row)}; knee ×{believed.load:.3g} ({believed.low:.3g} to {believed.high:.3g})", markup=False,
         )  # fmt: skip
 
     with _target(scenario, host, profile, own_host, out) as target:

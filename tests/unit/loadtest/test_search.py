@@ -16,7 +16,13 @@ KNEE = 5.0
 
 
 @pytest.fixture
-def ran(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+def took() -> list[float]:
+    """Shares of the processor that the host takes in the next trials; none after that."""
+    return []
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch, took: list[float]) -> list[float]:
     """Loads that were tried, of a server that holds up to KNEE."""
     loads: list[float] = []
 
@@ -29,6 +35,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[float]:
             "checks": [check],
             "classes": {"api_shot": {"offered": 9}},
             "shots_per_s": {"offered": factor},
+            "generator": {"host_took": took.pop(0) if took else 0.0},
         }
 
     monkeypatch.setattr(trial, "run", run)
@@ -65,6 +72,31 @@ def test_what_was_tried_is_not_tried_again(tmp_path, ran):
     assert ran[:3] == [1.0, 2.0, 4.0]
     assert len(seen) == len(ran) == 5
     assert len(told) == 2
+
+
+def test_a_trial_in_which_the_host_took_the_cores_is_made_again(tmp_path, ran, took):
+    took += [0.3, 0.2]
+    seen, told = sought(tmp_path, most=2)
+    assert ran == [1.0, 1.0, 1.0, 2.0]
+    assert [one.load for one in seen] == [1.0, 2.0]
+    assert len(told) == 4
+    seen, _ = sought(tmp_path, most=2)
+    assert len(seen) == 2
+
+
+def test_on_a_host_that_always_takes_cores_trials_count_in_the_end(tmp_path, ran, took):
+    took += [0.3] * 30
+    seen, told = sought(tmp_path, most=3)
+    assert len(seen) == 3
+    assert len(told) == 3 + trial.MAX_DISTURBED
+
+
+def test_a_trial_is_told_in_words():
+    row = {"holds": False, "misses": ["goodput", "api_shot p99"], "counts": True, "host_took": 0.01}
+    assert trial.trial_words(row) == "fails (goodput, api_shot p99)"
+    assert trial.trial_words(row | {"holds": True}) == "holds"
+    disturbed = row | {"holds": True, "counts": False, "host_took": 0.31}
+    assert trial.trial_words(disturbed) == "holds, does not count: the host took 31%"
 
 
 def test_a_generator_that_could_not_keep_up_ends_the_search(tmp_path, ran, monkeypatch):
