@@ -265,10 +265,12 @@ def main() -> int:
     with studio() as real:
         max_rows, runs = real.max_rows(), Runs()
         runs.take(real)
-        machine = fit(runs, max_rows)
-        together, apart = line(), unseen(machine)
-        print(f"fitted {machine}; {len(apart.arrivals)} shots in {apart.end_s:.0f} s to come", file=sys.stderr)
-        compared = compare(machine, (together, real.run(together.arrivals)), (apart, real.run(apart.arrivals)))
+        together, apart = line(), unseen(fit(runs, max_rows))
+        print(f"{len(apart.arrivals)} shots in {apart.end_s:.0f} s to come", file=sys.stderr)
+        at_once, at_random = real.run(together.arrivals), real.run(apart.arrivals)
+        runs.take(real)  # the machine may have changed meanwhile
+    machine = fit(runs, max_rows)
+    compared = compare(machine, (together, at_once), (apart, at_random))
     holds = all(abs(compared.errors[name]) <= 0.15 for name in ("throughput", "p95"))
     stages = {name: round(value, 4) for name, value in vars(machine).items() if isinstance(value, float)}
     figures = {name: round(value, 3) for name, value in vars(compared).items()}
