@@ -39,7 +39,8 @@ METRICS: dict[str, Metric] = {
         "histogram", "Rows that shared one denoising step.", buckets=(1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
     ),
     "packshot_denoise_max_rows": Metric(
-        "gauge", "Rows of the networks' batch that a denoising step may have, as the generators measured."
+        "gauge",
+        "Rows of the networks' batch that a denoising step may have, as measured at start; summed over generators.",
     ),
     "packshot_errors_total": Metric("counter", "Errors answered or recorded, by code.", ("code",)),
 }

@@ -1,7 +1,8 @@
 """What the model predicts against what this machine does: throughput and p95 of real runs, and of the same runs on paper.
 
 Stage times are fitted on two small runs (shots one by one; a line handed in at once, so that what shares the generator's cores
-tells): those with which the model takes as long as they did. Two others, which the fit never saw, are compared, both with other step counts and several pictures a shot: a line of shots handed in at once, for throughput (with people at random the rate is
+tells): those with which the model takes as long as they did. Two others, which the fit never saw, are compared, both with
+other step counts and several pictures a shot: a line of shots handed in at once, for throughput (with people at random the rate is
 that at which they come, whatever the model says), and people at random beside a small catalogue, for what they wait.
 """
 
@@ -188,7 +189,9 @@ def fit(runs: Runs, max_rows: int) -> Machine:
     def with_full_steps_of(full_s: float) -> Machine:
         if max_rows > GUIDED_ROWS:
             each_s = (full_s - alone_s) / (max_rows - GUIDED_ROWS)
-            fixed_s = alone_s - each_s * GUIDED_ROWS
+            fixed_s = (
+                alone_s - each_s * GUIDED_ROWS
+            )  # below 0 where company costs more than its rows: it takes cores as well
         else:
             fixed_s, each_s = 0.0, full_s / GUIDED_ROWS
         return Machine(
