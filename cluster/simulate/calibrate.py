@@ -189,9 +189,8 @@ def fit(runs: Runs, max_rows: int) -> Machine:
     def with_full_steps_of(full_s: float) -> Machine:
         if max_rows > GUIDED_ROWS:
             each_s = (full_s - alone_s) / (max_rows - GUIDED_ROWS)
-            fixed_s = (
-                alone_s - each_s * GUIDED_ROWS
-            )  # below 0 where company costs more than its rows: it takes cores as well
+            # Below 0 where a scene more costs more than its rows: its director takes the same cores.
+            fixed_s = alone_s - each_s * GUIDED_ROWS
         else:
             fixed_s, each_s = 0.0, full_s / GUIDED_ROWS
         return Machine(
