@@ -1,7 +1,7 @@
 """The GPU rows: full-size networks with random weights, which cost what trained ones do; "not measured" without CUDA.
 
 SD2 inpainting + canny ControlNet at 512², 20 guided steps, as our engine runs it with many scenes a step, against diffusers'
-own pipeline with one; and SAM ViT-H. Parity with the pipeline is tested on small networks (tests/unit/models/test_denoise.py).
+own pipeline with one; and SAM ViT-H. Parity with the pipeline is tested on small networks (tests/unit/models/test_unet_controlnet.py).
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from PIL import Image
 
 from bench.harness import Row, not_measured, tell, timed
 from packshot.imaging.codec import encode_png, read_photo
-from packshot.models.denoise import DiffusionEngine
-from packshot.models.manifest import RoleName
-from packshot.models.packs import Pack, find_pack
-from packshot.models.sam import SamEncoder
-from packshot.models.sam_network import VIT_H, build_sam
-from packshot.models.text import Tokenizer
-from packshot.models.weights import build
+from packshot.models.engines.unet_controlnet import DiffusionEngine
+from packshot.models.engines.word_tokenizer import Tokenizer
+from packshot.models.packs.manifest import RoleName
+from packshot.models.packs.pack import Pack, find_pack
+from packshot.models.packs.weights import build
+from packshot.models.segment.network import VIT_H, build_sam
+from packshot.models.segment.segmenter import SamEncoder
 from packshot.settings import Settings
 from packshot.types import Brief, EdgeMap, Photo, Scene
 

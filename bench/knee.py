@@ -24,11 +24,11 @@ from cluster.simulate.pipeline import STAGES, Pipeline
 from cluster.simulate.policies import Fixed
 from cluster.simulate.stages import Machine
 from cluster.simulate.traces import Arrival, Trace
-from loadtest.capacity import Knee, Trial, knee
-from loadtest.local import local_cluster
-from loadtest.runner import Target, make
-from loadtest.scenario import Scenario, load_scenario
-from loadtest.trial import flat, rest, search, trial_words
+from loadtest.capacity.knee import Knee, Trial, knee
+from loadtest.capacity.trial import flat, rest, search, trial_words
+from loadtest.run.own_cluster import local_cluster
+from loadtest.run.runner import Target, make
+from loadtest.scenarios.scenario import Scenario, load_scenario
 from packshot.settings import Settings
 from packshot.store.store import Store
 
@@ -103,7 +103,7 @@ def main() -> int:
                 runs.take(studio)
                 print(f"line of {AT_ONCE} in {runs.line_s[-1]:.1f} s", file=sys.stderr)
 
-            def told(row: dict[str, Any], believed: Knee) -> None:
+            def report(row: dict[str, Any], believed: Knee) -> None:
                 _tell(row, believed)
                 take_runs()
 
@@ -114,7 +114,7 @@ def main() -> int:
                 OUT,
                 trial_s=TRIAL_S,
                 watched=lambda _: nullcontext(lambda book, at_s: None),
-                told=told,
+                report=report,
             )
             studio.close()
     machine, found = fit(runs, max_rows), knee(trials)

@@ -19,10 +19,10 @@ from packshot.imaging.canvas import cut, fit_to, flatten
 from packshot.imaging.codec import encode_bilevel_png, encode_png, read_photo
 from packshot.imaging.composite import composite, enlarge, inpaint_mask, product_on_grey
 from packshot.imaging.edges import canny
-from packshot.models.denoise import DiffusionEngine
 from packshot.models.device import model_thread, pick_device, pick_dtype
-from packshot.models.packs import find_pack
-from packshot.models.sam import load_segmenter
+from packshot.models.engines.unet_controlnet import DiffusionEngine
+from packshot.models.packs.pack import find_pack
+from packshot.models.segment.segmenter import load_segmenter
 from packshot.settings import Settings
 from packshot.types import Brief, Canvas, Embedding, Layer, Layout, Mask, Photo, Prompts, Render, Scene
 

@@ -14,7 +14,7 @@ from ray import serve
 from bench.harness import Row, Sides, report, timed
 from cluster.local import ENVIRONMENT
 from deployments.generator import GeneratorDeployment
-from packshot.models.packs import find_pack
+from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 
 ROW = Row("P10", "replica ready ÷ process start + imports + the same bytes read", 1.3)
@@ -22,7 +22,7 @@ REPEATS = 5
 BARE = """
 import sys
 from pathlib import Path
-import ray.serve, deployments.generator, packshot.models.denoise, diffusers, transformers, torch
+import ray.serve, deployments.generator, packshot.models.engines.unet_controlnet, diffusers, transformers, torch
 from diffusers import AutoencoderTiny, ControlNetModel, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextModel
 for name in sys.argv[1:]:

@@ -13,14 +13,14 @@ import numpy as np
 
 from bench.harness import Row, interleave, report
 from bench.session import Session, post, session
-from packshot.director import Painted, Step
-from packshot.director.flow import shoot
 from packshot.imaging.codec import read_png
 from packshot.imaging.edges import canny
-from packshot.models.denoise import DiffusionEngine
 from packshot.models.device import pick_device, pick_dtype, use_threads
-from packshot.models.packs import find_pack
+from packshot.models.engines.unet_controlnet import DiffusionEngine
+from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
+from packshot.shots import Painted, Step
+from packshot.shots.flow import shoot
 from packshot.store.store import Store
 from packshot.types import U8, Brief, Canvas, EdgeMap, Flat, Scene
 

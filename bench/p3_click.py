@@ -26,15 +26,15 @@ from cluster.local import serving
 from cluster.profiles import load_profile
 from packshot.imaging.codec import encode_bilevel_png, encode_png
 from packshot.models.device import use_threads
-from packshot.models.packs import find_pack, sha256_of
-from packshot.models.sam_network import VIT_B
+from packshot.models.packs.pack import find_pack, sha256_of
+from packshot.models.segment.network import VIT_B
 from packshot.settings import Settings
 
 ROW = Row("P3", "cached click over HTTP ÷ in-process predict_torch + the same mask encoding, ViT-B", 1.3)
 THREADS = 1  # profile laptop: decoder_threads
 POINT = (280, 200)
 AREAS_APART = 1e-4
-"""Sums in another order (packshot.models.sam_attention) turn a pixel or two of random weights' masks."""
+"""Sums in another order (packshot.models.segment.attention) turn a pixel or two of random weights' masks."""
 
 
 def main() -> int:

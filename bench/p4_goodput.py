@@ -20,9 +20,9 @@ from bench.harness import Row, tell, timed
 from bench.step_simulation import SLO, STATIC_SIZES, Curve, Mix, goodput, static, trace
 from bench.step_simulation import Scene as Arrival
 from packshot.batching import MicroBatcher, RenderBatcher, knee
-from packshot.models.denoise import DiffusionEngine
 from packshot.models.device import model_thread, pick_device, pick_dtype
-from packshot.models.packs import find_pack
+from packshot.models.engines.unet_controlnet import DiffusionEngine
+from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.types import U8, Brief, EdgeMap, Render, Scene
 

@@ -30,9 +30,9 @@ from bench.demo import CUP_AND_SAUCER_BOX_XYXY
 from bench.harness import Row, tell, timed
 from bench.session import Session, post, session
 from packshot.imaging.codec import encode_png
-from packshot.models.denoise import DiffusionEngine
 from packshot.models.device import pick_device, pick_dtype, use_threads
-from packshot.models.packs import find_pack
+from packshot.models.engines.unet_controlnet import DiffusionEngine
+from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 
 CLIENTS, SHOTS, REPEATS, CLICK_REPEATS, THREADS = 6, 12, 5, 2, 2

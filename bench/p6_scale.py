@@ -21,11 +21,11 @@ from ray.serve.handle import DeploymentHandle
 from bench.harness import Row, tell
 from cluster.local import ENVIRONMENT
 from deployments.generator import GeneratorDeployment
-from packshot.director import Painted
-from packshot.models.denoise import DiffusionEngine
 from packshot.models.device import use_threads
-from packshot.models.packs import find_pack
+from packshot.models.engines.unet_controlnet import DiffusionEngine
+from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
+from packshot.shots import Painted
 from packshot.types import Brief, EdgeMap, Scene
 
 REPLICAS = Row("P6-replicas", "2 one-thread generators ÷ 1, of linear", 0.90, at_least=True)

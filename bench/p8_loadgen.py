@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.harness import Row, tell
-from loadtest.runner import Target, run
-from loadtest.scenario import Scenario
+from loadtest.run.runner import Target, run
+from loadtest.scenarios.scenario import Scenario
 from loadtest.stall import analytic_ms
 
 LATENCY = Row("P8-p99", "p99 of an open loop against a stalling server: relative error to the analytic value", 0.05)
@@ -88,15 +88,15 @@ class Run:
 
 def open_loop(url: str, seed: int, folder: Path) -> Run:
     """Send on schedule for SECONDS."""
-    told = run(scenario(seed), Target(url), folder)
-    assert told["classes"]["probe"]["right"] == told["classes"]["probe"]["offered"], "every answer is right"
+    found = run(scenario(seed), Target(url), folder)
+    assert found["classes"]["probe"]["right"] == found["classes"]["probe"]["offered"], "every answer is right"
     asked = [arrival.at_s for arrival in scenario(seed).arrivals()]
-    achieved_s, asked_s = told["generator"]["first_to_last_sent_s"], asked[-1] - asked[0]
+    achieved_s, asked_s = found["generator"]["first_to_last_sent_s"], asked[-1] - asked[0]
     return Run(
-        told["classes"]["probe"]["p95_ms"],
-        told["classes"]["probe"]["p99_ms"],
-        abs(asked_s / achieved_s * told["sent"] / len(asked) - 1),
-        told["generator"]["cpu_mean"],
+        found["classes"]["probe"]["p95_ms"],
+        found["classes"]["probe"]["p99_ms"],
+        abs(asked_s / achieved_s * found["sent"] / len(asked) - 1),
+        found["generator"]["cpu_mean"],
     )
 
 

@@ -27,7 +27,7 @@ from typing import Any, ClassVar
 GENERATOR, DIRECTOR = "generator", "director"
 
 FAST_S = 15.0
-"""The director's short window (packshot/director/load.py); a test holds the two together."""
+"""The director's short window (packshot/shots/load_report.py); a test holds the two together."""
 
 ROWS_OF_A_GUIDED_SCENE = 2
 
@@ -300,11 +300,11 @@ def seen_by_serve(contexts: Mapping[Any, Any]) -> Seen:
             ongoing=context.total_num_requests,
             target_ongoing=context.config.get_target_ongoing_requests(),
         )
-        told = context.raw_metrics or {}
+        found = context.raw_metrics or {}
         if deployment.name == DIRECTOR:
-            reports = _newest(told)
+            reports = _newest(found)
         elif deployment.name == GENERATOR:
-            measured = {name: _mean(told.get(name, {})) for name in ("row_step_s", "step_rows")}
+            measured = {name: _mean(found.get(name, {})) for name in ("row_step_s", "step_rows")}
     at_s = max(context.current_time for context in contexts.values())
     seen = Seen(at_s, stages, reported=bool(reports), **measured)  # type: ignore[arg-type]
     if not reports:
@@ -319,10 +319,10 @@ def _mean(by_replica: Mapping[Any, Any]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def _newest(told: Mapping[str, Mapping[Any, Any]]) -> list[tuple[float, dict[str, float]]]:
+def _newest(found: Mapping[str, Mapping[Any, Any]]) -> list[tuple[float, dict[str, float]]]:
     """A report a director: when it was made, and its numbers. One that lacks the store's is left out."""
     reports: dict[Any, tuple[float, dict[str, float]]] = {}
-    for name, by_replica in told.items():
+    for name, by_replica in found.items():
         for replica, series in by_replica.items():
             if series:
                 at_s, values = reports.get(replica, (0.0, {}))

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, redirect_stdout
 
-from cluster.gpu import check_profile
+from cluster.plan.gpu_shares import check_profile
 from cluster.profiles import Profile
 from cluster.render import APPLICATION, serve_config
 from packshot.errors import BadInput, Unavailable
@@ -118,10 +118,10 @@ def _device_gib(profile: Profile) -> float:
     """
     try:
         asked = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-        told = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=NVIDIA_SMI_TIMEOUT_S).stdout  # noqa: S603
+        found = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=NVIDIA_SMI_TIMEOUT_S).stdout  # noqa: S603
     except (OSError, subprocess.SubprocessError):
-        told = ""
-    found_gib = [float(line) / 1024 for line in told.split()]
+        found = ""
+    found_gib = [float(line) / 1024 for line in found.split()]
     if len(found_gib) < profile.machine.gpus:
         raise BadInput(
             "bad_usage",
@@ -136,7 +136,7 @@ def wait_until_running() -> None:
     from ray.serve._private.common import DeploymentStatus
     from ray.serve.schema import ApplicationStatus
 
-    from deployments.status import application_overview
+    from deployments.ray_support.status import application_overview
 
     give_up_at = time.monotonic() + START_TIMEOUT_S
     while True:

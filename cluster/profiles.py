@@ -2,7 +2,7 @@
 
 What a profile leaves out keeps the deployment's own default (deployments/*.py). Serve drops unknown keys of its configs
 silently, so profiles are our own models, and Serve's are built from them (cluster/render.py). What can be said without
-a pack is refused here; whether a pack's models fit their shares, cluster/gpu.py says.
+a pack is refused here; whether a pack's models fit their shares, cluster/plan/gpu_shares.py says.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cluster.autoscaling import Pipeline
-from cluster.gpus import GPUS, Gpu, GpuName
-from cluster.packing import MAX_DEVICE_SHARE
+from cluster.plan.gpus import GPUS, Gpu, GpuName
+from cluster.plan.packing import MAX_DEVICE_SHARE
 from packshot.errors import BadInput
-from packshot.models.footprint import GpuStage
+from packshot.models.footprint.pack_footprint import GpuStage
 
 StageName = Literal["gateway", "sam_encoder", "mask_decoder", "canny", "generator", "director"]
 DEPLOYMENTS: tuple[StageName, ...] = get_args(StageName)
@@ -69,7 +69,7 @@ class Nodes(Strict):
 class Pool(Strict):
     """Like nodes: a worker group on Kubernetes, this machine for `packshot serve`. What is said of a node is each one's.
 
-    `memory_gib`: the node's main memory. `gpus`: devices of a node, of the kind `gpu` (cluster/gpus.py).
+    `memory_gib`: the node's main memory. `gpus`: devices of a node, of the kind `gpu` (cluster/plan/gpus.py).
     """
 
     nodes: Nodes = Nodes()
@@ -195,7 +195,7 @@ def _shares(profile: Profile) -> None:
 
 
 def _room(profile: Profile) -> None:
-    """What is always there must fit what is at most there; the solver of cluster/gpu.py does it device by device."""
+    """What is always there must fit what is at most there; the solver of cluster/plan/gpu_shares.py does it device by device."""
     for name, pool in profile.pools.items():
         here = {stage: profile.stage(stage) for stage in DEPLOYMENTS if profile.pool_of(stage) == name}
         shares = {stage: one.gpu_share * one.range.max for stage, one in here.items() if one.gpu_share}
@@ -247,15 +247,15 @@ def load_profile(name: str) -> Profile:
     try:
         return Profile.model_validate(yaml.safe_load(text))
     except ValidationError as error:
-        faults = [{"loc": list(row["loc"]), "msg": _told(row)} for row in error.errors()]
+        faults = [{"loc": list(row["loc"]), "msg": _field_error(row)} for row in error.errors()]
         raise BadInput(
-            "bad_usage", f"profile {name}: {'; '.join(map(_told, error.errors()))}; mend the file", errors=faults
+            "bad_usage", f"profile {name}: {'; '.join(map(_field_error, error.errors()))}; mend the file", errors=faults
         ) from error
     except yaml.YAMLError as error:
         raise BadInput("bad_usage", f"profile {name} must be YAML: {error}") from error
 
 
-def _told(row: Any) -> str:
+def _field_error(row: Any) -> str:
     """One fault: where, the rule, and the value unless the rule tells it."""
     where, rule = ".".join(map(str, row["loc"])), row["msg"].removeprefix("Value error, ")
     if row["type"] == "value_error":

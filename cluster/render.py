@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from cluster.gpu import check_profile
+from cluster.plan.gpu_shares import check_profile
 from cluster.profiles import Profile, Replicas, Stage, StageName
 from packshot.settings import Settings
 
@@ -21,7 +21,7 @@ GIB = 1024**3
 def serve_config(profile: Profile, *, host: str = "127.0.0.1", port: int = 8000) -> dict[str, Any]:
     """The Serve config of a profile, checked by Serve's own schema: what it takes is what it gives back.
 
-    Raises BadInput or PackRefused for a profile whose pack does not hold on its GPUs (cluster/gpu.py).
+    Raises BadInput or PackRefused for a profile whose pack does not hold on its GPUs (cluster/plan/gpu_shares.py).
     """
     from ray.serve.schema import ServeDeploySchema
 

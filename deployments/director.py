@@ -15,12 +15,12 @@ from typing import Any
 from ray import serve
 from ray.serve.handle import DeploymentHandle
 
-from deployments.faults import handed_on, told
-from deployments.meter import RayMeter
-from deployments.shared_store import require_shared_store
-from packshot.director import Director, LoadReport, Painted, Step
-from packshot.models.packs import find_pack
+from deployments.ray_support.calls import await_with_argument, to_packshot_error
+from deployments.ray_support.metrics import RayMeter
+from deployments.ray_support.shared_store import require_shared_store
+from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
+from packshot.shots import Director, LoadReport, Painted, Step
 from packshot.store.store import Store
 from packshot.types import U8, Brief, Canvas, Flat
 
@@ -93,7 +93,7 @@ class DirectorDeployment:
         try:
             await self._me.run_next.remote()
         except Exception as error:  # noqa: BLE001 - whatever ended it, the store is the truth
-            log.warning("a shot's run ended in %r; the store knows where it stands", told(error))
+            log.warning("a shot's run ended in %r; the store knows where it stands", to_packshot_error(error))
 
     def __del__(self) -> None:
         self._poller.cancel()
@@ -119,10 +119,10 @@ class GraphStages:
     ) -> AsyncIterator[Step | Painted]:
         stream = self._generator.paint.remote(product, repaint, edges, brief, interactive, alone)
         try:
-            yield await handed_on(edges, anext(stream))
+            yield await await_with_argument(edges, anext(stream))
             async for update in stream:
                 yield update
         except Exception as error:
-            raise told(error) from error
+            raise to_packshot_error(error) from error
         finally:
             stream.cancel()

@@ -19,14 +19,14 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus
 
-from deployments.faults import handed_on, once_more, told
-from deployments.meter import RayMeter, cluster_metrics
-from deployments.shared_store import require_shared_store
-from deployments.status import application_overview
+from deployments.ray_support.calls import await_with_argument, retry_once, to_packshot_error
+from deployments.ray_support.metrics import RayMeter, cluster_metrics
+from deployments.ray_support.shared_store import require_shared_store
+from deployments.ray_support.status import application_overview
 from packshot.api.app import create_app
-from packshot.api.studio import Segmented
+from packshot.api.graph import Segmented
 from packshot.imaging.codec import PhotoDecoder
-from packshot.models.packs import find_pack
+from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.store.records import PhotoRecord
 from packshot.store.store import Store
@@ -57,7 +57,7 @@ class GatewayDeployment:
         self._settings = Settings()
         require_shared_store(self._settings)
         self._store = Store.from_settings(self._settings)
-        self._studio = GraphStudio(pack or self._settings.pack, self._settings, self._store, encoder, decoder, director)
+        self._graph = ServeGraph(pack or self._settings.pack, self._settings, self._store, encoder, decoder, director)
         self._decoder = PhotoDecoder(
             max_photo_px=self._settings.max_photo_px,
             max_photo_side_px=self._settings.max_photo_side_px,
@@ -68,7 +68,7 @@ class GatewayDeployment:
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(
             store=self._store,
-            studio=self._studio,
+            graph=self._graph,
             decoder=self._decoder,
             settings=self._settings,
             meter=RayMeter(),
@@ -79,8 +79,8 @@ class GatewayDeployment:
         self._decoder.close()
 
 
-class GraphStudio:
-    """The API's `Studio` over Serve handles."""
+class ServeGraph:
+    """The API's `Graph` over Serve handles."""
 
     def __init__(
         self,
@@ -116,10 +116,10 @@ class GraphStudio:
         async def click() -> Segmented:
             # The response goes on unawaited: the embedding never passes through here.
             encoded = encoder.encode.remote(photo.id, photo.asset_key)
-            return await handed_on(encoded, self._decoder.decode.remote(encoded, prompts))
+            return await await_with_argument(encoded, self._decoder.decode.remote(encoded, prompts))
 
         started_at = time.perf_counter()
-        answer = await once_more(click)
+        answer = await retry_once(click)
         total_ms = (time.perf_counter() - started_at) * 1000
         queue_ms = max(0.0, total_ms - sum(answer.timing_ms.values()))
         return Segmented(answer.masks, {"queue": queue_ms, **answer.timing_ms})
@@ -134,12 +134,12 @@ class GraphStudio:
         try:
             await self._director.run_next.remote()
         except Exception as error:  # noqa: BLE001 - the shot is in the store: the director's poll finds it
-            log.warning("a shot's run ended in %r; the store knows where it stands", told(error))
+            log.warning("a shot's run ended in %r; the store knows where it stands", to_packshot_error(error))
         finally:
             self._end.set()
             self._end = asyncio.Event()
 
-    async def some_end(self, timeout_s: float) -> None:
+    async def wait_for_any_completion(self, timeout_s: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._end.wait()

@@ -11,14 +11,14 @@ from collections.abc import AsyncIterator
 
 from ray import serve
 
-from deployments.faults import require_progress
-from deployments.gpu import cap_share
-from deployments.meter import RayMeter
+from deployments.ray_support.calls import require_progress
+from deployments.ray_support.gpu import cap_share
+from deployments.ray_support.metrics import RayMeter
 from packshot.batching import RenderBatcher, Rendered, knee
-from packshot.director import Painted, Step
 from packshot.models.device import model_thread, pick_dtype
-from packshot.models.manifest import RENDER_ROLES
+from packshot.models.packs.manifest import RENDER_ROLES
 from packshot.settings import Settings
+from packshot.shots import Painted, Step
 from packshot.types import U8, Brief, EdgeMap, Scene
 
 REPORT_EVERY_S = 0.5
@@ -38,8 +38,8 @@ ROWS_OF_A_GUIDED_SCENE = 2
 )
 class GeneratorDeployment:
     def __init__(self, pack: str, threads: int) -> None:
-        from packshot.models.denoise import DiffusionEngine
-        from packshot.models.packs import find_pack
+        from packshot.models.engines.unet_controlnet import DiffusionEngine
+        from packshot.models.packs.pack import find_pack
 
         settings = Settings()
         thread = model_thread(threads)

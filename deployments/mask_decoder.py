@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 from ray import serve
 
-from deployments.faults import require_progress
-from deployments.gpu import cap_share
-from deployments.meter import RayMeter
+from deployments.ray_support.calls import require_progress
+from deployments.ray_support.gpu import cap_share
+from deployments.ray_support.metrics import RayMeter
 from deployments.sam_encoder import Encoded
-from packshot.api.studio import Segmented
+from packshot.api.graph import Segmented
 from packshot.batching import MicroBatcher
 from packshot.imaging.codec import encode_bilevel_png
 from packshot.models.device import model_thread, pick_dtype
@@ -33,8 +33,8 @@ from packshot.types import Embedding, MaskCandidate, Prompts
 )
 class MaskDecoderDeployment:
     def __init__(self, pack: str, threads: int) -> None:
-        from packshot.models.packs import find_pack
-        from packshot.models.sam import load_segmenter
+        from packshot.models.packs.pack import find_pack
+        from packshot.models.segment.segmenter import load_segmenter
 
         settings = Settings()
         thread = model_thread(threads)

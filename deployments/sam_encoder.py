@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from ray import serve
 from ray.serve.config import RequestRouterConfig
 
-from deployments.faults import require_progress
-from deployments.gpu import cap_share
-from deployments.meter import RayMeter
+from deployments.ray_support.calls import require_progress
+from deployments.ray_support.gpu import cap_share
+from deployments.ray_support.metrics import RayMeter
 from packshot.batching import MicroBatcher, SingleFlight
 from packshot.imaging.codec import read_photo
 from packshot.models.device import model_thread, pick_dtype
@@ -49,8 +49,8 @@ class Encoded:
 )
 class SamEncoderDeployment:
     def __init__(self, pack: str, threads: int) -> None:
-        from packshot.models.packs import find_pack
-        from packshot.models.sam import load_segmenter
+        from packshot.models.packs.pack import find_pack
+        from packshot.models.segment.segmenter import load_segmenter
 
         settings = Settings()
         thread = model_thread(threads)

@@ -22,8 +22,8 @@ from deployments.director import DirectorDeployment
 from deployments.gateway import GatewayDeployment
 from deployments.generator import GeneratorDeployment
 from deployments.mask_decoder import MaskDecoderDeployment
+from deployments.ray_support.shared_store import require_shared_store
 from deployments.sam_encoder import SamEncoderDeployment
-from deployments.shared_store import require_shared_store
 from packshot.settings import Settings
 
 

@@ -1,7 +1,7 @@
 """Counting, without saying where the counts go.
 
 The library counts through `Meter`; tests and tools use the prometheus-client one below, deployments one over
-`ray.serve.metrics` (deployments/meter.py). `METRICS` is the one list of names, labels and bounds.
+`ray.serve.metrics` (deployments/ray_support/metrics.py). `METRICS` is the one list of names, labels and bounds.
 """
 
 from __future__ import annotations

@@ -189,7 +189,7 @@ def _random_state(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
 
         module = CLIPTextModel(CLIPTextConfig(**config))
     elif class_name == "Sam":
-        from packshot.models.sam_network import build_sam
+        from packshot.models.segment.network import build_sam
 
         module = build_sam(config)
     else:

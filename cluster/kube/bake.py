@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from packshot.models.packs import MANIFEST, Pack, find_pack
+from packshot.models.packs.pack import MANIFEST, Pack, find_pack
 from packshot.settings import Settings
 
 

@@ -1,6 +1,6 @@
 """Rules for every pod that an overlay makes, after kube-linter's list and the restricted pod security standard.
 
-A rule is a function of one pod's template that yields what is wrong with it; its name is how a fault is told.
+A rule is a function of one pod's template that yields what is wrong with it; its name is how a fault is found.
 """
 
 from __future__ import annotations
@@ -110,8 +110,8 @@ def resources(pod: Pod) -> Iterator[str]:
             for unit in ("cpu", "memory"):
                 if unit not in stated:
                     yield f"{container['name']} must state {bound}.{unit}"
-        told = container.get("resources", {})
-        if told.get("requests", {}).get("memory") != told.get("limits", {}).get("memory"):
+        found = container.get("resources", {})
+        if found.get("requests", {}).get("memory") != found.get("limits", {}).get("memory"):
             yield f"{container['name']}: memory that is not set aside is taken away; requests and limits must agree"
 
 
@@ -154,7 +154,7 @@ def no_secrets(pod: Pod) -> Iterator[str]:
 
 
 def drain(pod: Pod) -> Iterator[str]:
-    """A Ray node that is told to end needs Ray's drain and a while to stop; `ray stop` would cut it off."""
+    """A Ray node that is found to end needs Ray's drain and a while to stop; `ray stop` would cut it off."""
     if pod.kind != "RayService":
         return
     env = {row["name"]: row.get("value") for row in pod.spec["containers"][0].get("env", [])}

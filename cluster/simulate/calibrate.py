@@ -27,9 +27,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from cluster.local import serving
 from cluster.profiles import load_profile
-from cluster.simulate.line import Shot
 from cluster.simulate.pipeline import STAGES, Pipeline
 from cluster.simulate.policies import Fixed
+from cluster.simulate.queue import Shot
 from cluster.simulate.stages import Machine
 from cluster.simulate.traces import Arrival, Trace
 from packshot.client import Client

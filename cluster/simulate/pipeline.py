@@ -15,11 +15,11 @@ from typing import Any, Protocol
 import simpy
 
 from cluster.simulate.fleet import Fleet, Timed, painters, workers
-from cluster.simulate.line import Line, Shot
 from cluster.simulate.painter import Painter, Scene
+from cluster.simulate.queue import Line, Shot
 from cluster.simulate.stages import Machine
 from cluster.simulate.traces import LEAD_S, Arrival, Trace
-from packshot.director.load import LoadReport
+from packshot.shots.load_report import LoadReport
 
 STAGES = ("sam_encoder", "mask_decoder", "canny", "generator", "director")
 TICK_S = 1.0

@@ -74,10 +74,10 @@ class ServeScaler:
     def initial(self) -> dict[str, int]:
         return {name: self._start.get(name, config.min_replicas) for name, config in self.configs.items()}
 
-    def _context(self, name: str, now_s: float, view: View, told: dict[str, float], told_at_s: float) -> Any:
+    def _context(self, name: str, now_s: float, view: View, found: dict[str, float], reported_at_s: float) -> Any:
         config = self.configs[name]
         raw: dict[str, dict[Any, Any]] = {
-            key: {name: [TimeStampedValue(told_at_s, value)]} for key, value in told.items()
+            key: {name: [TimeStampedValue(reported_at_s, value)]} for key, value in found.items()
         }
         return AutoscalingContext(
             deployment_id=DeploymentID(name, APPLICATION),
@@ -153,12 +153,14 @@ class WholePipeline(ServeScaler):
     ) -> dict[str, int]:
         if not self._reported or now_s - self._reported[-1][0] >= self._report_every_s:
             self._reported.append((now_s, report()))
-        told_at_s, told = self._reported[0]  # recorded and pushed by two clocks: the older may be all that is known
+        reported_at_s, found = self._reported[
+            0
+        ]  # recorded and pushed by two clocks: the older may be all that is known
         contexts = {}
         for name in self.configs:
-            own = told if name == DIRECTOR and views[name].running else {}
+            own = found if name == DIRECTOR and views[name].running else {}
             measured = self._measured if name == GENERATOR and views[name].running else {}
-            context = self._context(name, now_s, views[name], own | measured, told_at_s)
+            context = self._context(name, now_s, views[name], own | measured, reported_at_s)
             contexts[context.deployment_id] = context
         decisions, states = self._policy(contexts)
         self._state = {deployment.name: state for deployment, state in states.items()}

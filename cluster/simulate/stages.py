@@ -57,12 +57,12 @@ GPU_HOUR = 1.0
 """Dollars of a 24 GB card's hour, assumed; a share of the card costs its share."""
 
 A_24_GB_CARD = Machine(
-    # A full batch: SD 1.5 with a ControlNet at 512 px on an RTX 3090, 32 rows in 1/1.23 s (cluster/rates.py names the source). The
+    # A full batch: SD 1.5 with a ControlNet at 512 px on an RTX 3090, 32 rows in 1/1.23 s (cluster/plan/rates.py names the source). The
     # curve below it is assumed to be an H200's: 3.1 times a lone row's rate at eight rows.
     name="24 GB card",
     step_fixed_s=0.78 * 0.0945,
     step_each_s=0.22 * 0.0945,
-    max_rows=8,  # more would make a step longer than a generator lets it be (packshot/models/denoise.py, LONGEST_STEP_S)
+    max_rows=8,  # more would make a step longer than a generator lets it be (packshot/models/engines/unet_controlnet.py, LONGEST_STEP_S)
     # A generator's is P10's on two cores (imports, for the most part), and taken to be a GPU node's with the weights on its disk.
     start_s={"generator": 17.0, "sam_encoder": 12.0, "mask_decoder": 12.0, "canny": 5.0, "director": 5.0},
     dollars_hour={

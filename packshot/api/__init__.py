@@ -1,1 +1,1 @@
-"""The HTTP API: a FastAPI app over a `Store` and a `Studio`, so that its tests need no cluster."""
+"""The HTTP API: a FastAPI app over a `Store` and a `Graph`, so that its tests need no cluster."""

@@ -45,7 +45,7 @@ class SamplingLimits(BaseModel):
 
 
 class EngineRow(BaseModel):
-    """The part of a row of `Studio.engines()` that accepting a shot needs; the first row is the default engine."""
+    """The part of a row of `Graph.engines()` that accepting a shot needs; the first row is the default engine."""
 
     model_config = ConfigDict(extra="ignore")
 

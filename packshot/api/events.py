@@ -84,7 +84,7 @@ class _Shown:
 
 
 class Progress:
-    """What a stream has told of its shots. `live`: the ids that have not ended."""
+    """What a stream has events of its shots. `live`: the ids that have not ended."""
 
     def __init__(self, ids: list[str], last_event_id: str) -> None:
         seen = [int(part) for part in last_event_id.split(".")] if _VERSIONS.fullmatch(last_event_id) else []
@@ -93,7 +93,7 @@ class Progress:
         self.live = set(ids)
 
     def changes(self, shot: ShotRecord) -> list[ServerSentEvent]:
-        """The events between what was told of this shot and what it is now."""
+        """The events between what was events of this shot and what it is now."""
         before = self._shown.get(shot.id)
         now = _Shown(shot.status, shot.position, shot.step, shot.preview_version)
         self._shown[shot.id] = now
@@ -101,21 +101,21 @@ class Progress:
             self.live.discard(shot.id)
         if now == before or (before is None and self._versions[shot.id] >= shot.version):
             return []
-        told = list(_told(shot, before))
+        events = list(_events_between(shot, before))
         # All but the last go out under the id before: whoever loses the line in between gets all of them again.
-        ids = [self._id()] * (len(told) - 1)
+        ids = [self._id()] * (len(events) - 1)
         self._versions[shot.id] = shot.version
         ids.append(self._id())
         return [
             ServerSentEvent(event=name, data=json.dumps({"shot": shot.id, **data}), id=event_id)
-            for (name, data), event_id in zip(told, ids, strict=True)
+            for (name, data), event_id in zip(events, ids, strict=True)
         ]
 
     def _id(self) -> str:
         return ".".join(str(max(0, version)) for version in self._versions.values())
 
 
-def _told(shot: ShotRecord, before: _Shown | None) -> list[tuple[str, dict[str, Any]]]:
+def _events_between(shot: ShotRecord, before: _Shown | None) -> list[tuple[str, dict[str, Any]]]:
     if shot.status == "queued":
         return [("queued", {"position": shot.position})]
     if shot.status == "done":
@@ -124,7 +124,7 @@ def _told(shot: ShotRecord, before: _Shown | None) -> list[tuple[str, dict[str, 
         return [("failed", {"error": {"code": shot.error_code, "detail": shot.error_detail}})]
     if shot.status == "cancelled":
         return [("cancelled", {})]
-    told: list[tuple[str, dict[str, Any]]] = [("progress", {"step": shot.step, "steps": shot.steps})]
+    events: list[tuple[str, dict[str, Any]]] = [("progress", {"step": shot.step, "steps": shot.steps})]
     if shot.preview_version > (before.preview_version if before else 0):
-        told.append(("preview", {"url": f"/v1/shots/{shot.id}/preview"}))
-    return told
+        events.append(("preview", {"url": f"/v1/shots/{shot.id}/preview"}))
+    return events

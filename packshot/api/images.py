@@ -9,15 +9,15 @@ from fastapi import APIRouter, Request, Response
 from packshot.api.accept import json_body
 from packshot.api.answers import file_answer, whole_image_json
 from packshot.api.auth import Caller
-from packshot.api.limits import to_the_end
+from packshot.api.limits import shield_to_completion
 from packshot.api.schemas import ReviewRequest
 from packshot.api.services import Wired, in_thread
-from packshot.director.flow import load_layout
+from packshot.delivery.deliver import Delivered, deliver
+from packshot.delivery.presets import Preset, preset_named, presets
 from packshot.errors import NotFound
 from packshot.imaging.canvas import flatten
 from packshot.imaging.codec import read_png
-from packshot.imaging.deliver import Delivered, deliver
-from packshot.imaging.presets import Preset, preset_named, presets
+from packshot.shots.flow import load_layout
 from packshot.store.records import ImageRecord
 from packshot.store.store import Store
 from packshot.types import U8
@@ -79,5 +79,7 @@ def _product_alpha(store: Store, tenant_id: str, request: dict[str, Any]) -> U8 
 async def review_image(image_id: str, request: Request, services: Wired, tenant: Caller) -> dict[str, Any]:
     """`review` null takes the decision back; `note` stays when it is not given, and goes when it is empty."""
     body = await json_body(request, ReviewRequest)
-    image = await to_the_end(in_thread(services.store.review_image, tenant.id, image_id, body.review, body.note))
+    image = await shield_to_completion(
+        in_thread(services.store.review_image, tenant.id, image_id, body.review, body.note)
+    )
     return whole_image_json(image)

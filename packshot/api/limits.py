@@ -121,7 +121,7 @@ async def json_bytes(request: Request) -> bytes:
     return bytes(body)
 
 
-async def with_client(request: Request, work: Coroutine[Any, Any, T]) -> T:
+async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """`work`, cancelled when the client goes away. To be called once the request's body has been read."""
 
     async def until_gone() -> None:
@@ -143,7 +143,7 @@ async def with_client(request: Request, work: Coroutine[Any, Any, T]) -> T:
 _committing: set[asyncio.Task[Any]] = set()
 
 
-async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+async def shield_to_completion(work: Coroutine[Any, Any, T]) -> T:
     """`work`, which goes on to its end even when the request that asked for it is cancelled (commits)."""
     task = asyncio.ensure_future(work)
     _committing.add(task)  # the loop itself keeps only a weak reference

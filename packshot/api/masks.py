@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from packshot.api.answers import file_answer
 from packshot.api.auth import Caller
-from packshot.api.limits import to_the_end
+from packshot.api.limits import shield_to_completion
 from packshot.api.services import Services, Wired, in_thread
 from packshot.imaging.canvas import cut
 from packshot.imaging.codec import encode_png, read_mask, read_photo
@@ -49,4 +49,4 @@ def _cutout_png(services: Services, tenant_id: str, mask_id: str) -> bytes:
 @router.delete("/{mask_id}", status_code=204, summary="Delete a mask")
 async def delete_mask(mask_id: str, services: Wired, tenant: Caller) -> None:
     """409 `in_use` while a live shot needs it."""
-    await to_the_end(in_thread(services.store.delete_mask, tenant.id, mask_id))
+    await shield_to_completion(in_thread(services.store.delete_mask, tenant.id, mask_id))

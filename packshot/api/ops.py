@@ -50,7 +50,7 @@ async def healthz() -> dict[str, str]:
 @router.get("/readyz", summary="The graph answers")
 async def readyz(services: Wired) -> dict[str, str]:
     """503 `not_ready` until every stage answers. Open to anyone."""
-    if not await services.studio.ready():
+    if not await services.graph.ready():
         raise Unavailable(
             "not_ready", "The graph is starting, or a stage is down; try again in a moment.", retry_after_s=2
         )
@@ -60,13 +60,13 @@ async def readyz(services: Wired) -> dict[str, str]:
 @router.get("/metrics", summary="The cluster's metrics", response_class=PlainTextResponse)
 async def metrics(services: Wired, tenant: Caller) -> PlainTextResponse:
     """Prometheus text: `packshot_*`, summed over replicas."""
-    return PlainTextResponse(await services.studio.metrics(), media_type=_PROMETHEUS)
+    return PlainTextResponse(await services.graph.metrics(), media_type=_PROMETHEUS)
 
 
 @router.get("/v1/engines", summary="The packs and engines served")
 async def engines(services: Wired, tenant: Caller) -> dict[str, Any]:
     """With their native sizes, limits and sampling defaults; the first is the default."""
-    return {"engines": services.studio.engines()}
+    return {"engines": services.graph.engines()}
 
 
 @router.get("/openapi.json", summary="The contract", include_in_schema=False)

@@ -14,7 +14,7 @@ from starlette.datastructures import UploadFile
 from packshot.api.accept import json_body
 from packshot.api.answers import file_answer, mask_json, photo_json, server_timing
 from packshot.api.auth import Caller
-from packshot.api.limits import to_the_end, with_client
+from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.schemas import MaskRequest
 from packshot.api.services import Services, Wired, in_thread
 from packshot.errors import BadInput, Overloaded
@@ -34,9 +34,9 @@ async def upload_photo(request: Request, services: Wired, tenant: Caller) -> JSO
     """Multipart `file`: JPEG, PNG or WebP. The same bytes give the same id."""
     async with _upload(request) as file:
         started = time.perf_counter()
-        photo = await with_client(request, _decoded(services, file))
+        photo = await cancel_on_disconnect(request, _decoded(services, file))
         decode_ms = (time.perf_counter() - started) * 1000
-    record = await to_the_end(
+    record = await shield_to_completion(
         in_thread(
             services.store.add_photo,
             tenant.id,
@@ -94,7 +94,7 @@ async def get_photo(photo_id: str, request: Request, services: Wired, tenant: Ca
 @router.delete("/{photo_id}", status_code=204, summary="Delete a photo and its masks")
 async def delete_photo(photo_id: str, services: Wired, tenant: Caller) -> None:
     """409 `in_use` while a live shot needs it."""
-    await to_the_end(in_thread(services.store.delete_photo, tenant.id, photo_id))
+    await shield_to_completion(in_thread(services.store.delete_photo, tenant.id, photo_id))
 
 
 @router.post("/{photo_id}/masks", summary="Cut out what points or boxes show")
@@ -108,8 +108,8 @@ async def click(photo_id: str, request: Request, services: Wired, tenant: Caller
         multimask=body.multimask,
     )
     check_prompts(prompts, photo.width, photo.height)
-    segmented = await with_client(request, services.studio.segment(photo, prompts))
-    masks: list[MaskRecord] = await to_the_end(
+    segmented = await cancel_on_disconnect(request, services.graph.segment(photo, prompts))
+    masks: list[MaskRecord] = await shield_to_completion(
         in_thread(services.store.add_masks, tenant.id, photo.id, list(segmented.masks))
     )
     answer: dict[str, Any] = {"masks": [mask_json(mask) for mask in masks]}

@@ -10,7 +10,7 @@ import anyio
 import anyio.to_thread
 from fastapi import Depends, Request
 
-from packshot.api.studio import Studio
+from packshot.api.graph import Graph
 from packshot.api.watch import Watch
 from packshot.imaging.codec import NormalisedPhoto
 from packshot.meter import Meter
@@ -34,7 +34,7 @@ class Services:
     """
 
     store: Store
-    studio: Studio
+    graph: Graph
     decoder: Decoder
     settings: Settings
     meter: Meter

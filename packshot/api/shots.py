@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from packshot.api.accept import check_layer, json_body, resolved
 from packshot.api.answers import accepted_json, file_answer, server_timing, shot_json, shot_timing
 from packshot.api.auth import Caller
-from packshot.api.limits import to_the_end, with_client
+from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.schemas import ShotRequest
 from packshot.api.services import Services, Wired, in_thread
 from packshot.errors import BadInput, NotFound
@@ -37,21 +37,21 @@ async def post_shot(request: Request, services: Wired, tenant: Caller) -> JSONRe
     """
     key = _idempotency_key(request)
     body = await json_body(request, ShotRequest)
-    stored = resolved(body, services.studio.engines(), services.settings)
+    stored = resolved(body, services.graph.engines(), services.settings)
 
     async def accept() -> ShotRecord:
         shot, created = await in_thread(_add, services, tenant.id, body, stored, key)
         if created:
-            services.studio.submitted()
+            services.graph.submitted()
         return shot
 
-    shot = await to_the_end(accept())
+    shot = await shield_to_completion(accept())
     headers = {"location": f"/v1/shots/{shot.id}"}
     wait_s = wanted_wait_s(request)
     if wait_s is None:
         return JSONResponse(accepted_json(shot), status_code=202, headers=headers)
     headers["preference-applied"] = f"wait={wait_s:g}"
-    shot = await with_client(request, _ended(services, tenant.id, shot, wait_s))
+    shot = await cancel_on_disconnect(request, _ended(services, tenant.id, shot, wait_s))
     if shot.status not in ENDED:
         return JSONResponse(accepted_json(shot), status_code=202, headers=headers)
     return JSONResponse(shot_json(shot), status_code=200, headers={**headers, **server_timing(shot_timing(shot))})
@@ -132,4 +132,4 @@ async def get_preview(shot_id: str, request: Request, services: Wired, tenant: C
 @router.delete("/{shot_id}", status_code=202, summary="Cancel a shot")
 async def cancel_shot(shot_id: str, services: Wired, tenant: Caller) -> dict[str, Any]:
     """It ends `cancelled` at the next step. 409 `already_finished` once it has ended."""
-    return accepted_json(await to_the_end(in_thread(services.store.cancel_shot, tenant.id, shot_id)))
+    return accepted_json(await shield_to_completion(in_thread(services.store.cancel_shot, tenant.id, shot_id)))

@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from anyio import to_thread
 
-from packshot.api.studio import Studio
+from packshot.api.graph import Graph
 from packshot.store.records import ShotRecord
 from packshot.store.store import Store
 
@@ -18,9 +18,9 @@ LOOK_EVERY_S = 0.25
 class Watch:
     """Looks at the store as long as anybody waits, once for all of them. Use it from one event loop."""
 
-    def __init__(self, store: Store, studio: Studio) -> None:
+    def __init__(self, store: Store, graph: Graph) -> None:
         self._store = store
-        self._studio = studio
+        self._graph = graph
         self._asked: list[tuple[str, Collection[str], asyncio.Future[list[ShotRecord]]]] = []
         self._looking: asyncio.Task[None] | None = None
 
@@ -37,7 +37,7 @@ class Watch:
 
     async def _look(self) -> None:
         while self._asked:
-            await self._studio.some_end(LOOK_EVERY_S)
+            await self._graph.wait_for_any_completion(LOOK_EVERY_S)
             asked = [one for one in self._asked if not one[2].done()]  # who has left is not looked for
             self._asked = []
             try:

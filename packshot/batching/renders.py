@@ -22,7 +22,7 @@ from packshot.types import U8, Render, Scene
 
 
 class Row(Protocol):
-    """A scene on its way: what the batcher needs of `packshot.models.denoise.Denoising`."""
+    """A scene on its way: what the batcher needs of `packshot.models.engines.unet_controlnet.Denoising`."""
 
     error: Exception | None
 

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from packshot.cli.console import AsJson, put_json, told
+from packshot.cli.console import AsJson, put_json, report_errors
 
 DEFAULT_PROFILE = "laptop"
 
 
-@told
+@report_errors
 def config(
     profile: Annotated[str, typer.Option(help="A profile's name, or the path of a YAML file.")] = DEFAULT_PROFILE,
     as_json: AsJson = False,

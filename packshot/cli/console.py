@@ -65,7 +65,7 @@ def exit_code_of(error: PackshotError) -> int:
     return REFUSED if refused else FAILED
 
 
-def told(command: Callable[P, None]) -> Callable[P, None]:
+def report_errors(command: Callable[P, None]) -> Callable[P, None]:
     """Wrap a command: its PackshotErrors become a line on stderr (and JSON under --json) and an exit code."""
 
     @wraps(command)

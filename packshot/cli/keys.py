@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from packshot.cli.console import AsJson, put_json, stderr, table, told
+from packshot.cli.console import AsJson, put_json, report_errors, stderr, table
 
 if TYPE_CHECKING:
     from packshot.store.store import Store
@@ -30,7 +30,7 @@ def _store() -> Iterator[Store]:
 
 
 @app.command()
-@told
+@report_errors
 def create(
     tenant: Annotated[str, typer.Argument(help="Whose key: an agency's or brand's name; made if new.")],
     as_json: AsJson = False,
@@ -46,7 +46,7 @@ def create(
 
 
 @app.command("list")
-@told
+@report_errors
 def list_keys(as_json: AsJson = False) -> None:
     """Every key, revoked ones too; never a secret."""
     with _store() as store:
@@ -67,7 +67,7 @@ def list_keys(as_json: AsJson = False) -> None:
 
 
 @app.command()
-@told
+@report_errors
 def revoke(key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id.")], as_json: AsJson = False) -> None:
     """Refuse a key from now on, and every session made from it."""
     with _store() as store:

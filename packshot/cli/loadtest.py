@@ -22,8 +22,8 @@ from packshot.cli.config import DEFAULT_PROFILE
 from packshot.cli.console import FAILED, REFUSED, AsJson, put_json, stderr, table
 
 if TYPE_CHECKING:
-    from loadtest.runner import Target
-    from loadtest.scenario import Scenario
+    from loadtest.run.runner import Target
+    from loadtest.scenarios.scenario import Scenario
 
 P = ParamSpec("P")
 
@@ -50,7 +50,7 @@ app = typer.Typer(
 )
 
 
-def _told(command: Callable[P, None]) -> Callable[P, None]:
+def _report_errors(command: Callable[P, None]) -> Callable[P, None]:
     """Wrap a command: what is refused becomes a sentence and exit code 2, what broke underway one and 1."""
 
     @wraps(command)
@@ -76,7 +76,7 @@ def _told(command: Callable[P, None]) -> Callable[P, None]:
 
 
 @app.command()
-@_told
+@_report_errors
 def run(
     scenario: Annotated[str, typer.Argument(help="A scenario's name (packshot loadtest scenarios) or a YAML file.")],
     host: Annotated[
@@ -104,12 +104,12 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Run a scenario and judge it. Writes report.html, report.json and plots."""
-    from loadtest.generator import WEB, Means
-    from loadtest.progress import live, told
-    from loadtest.report import write_report
-    from loadtest.runner import run as run_once
-    from loadtest.scenario import load_scenario
-    from loadtest.verdict import EXIT_CODES
+    from loadtest.checks.verdict import EXIT_CODES
+    from loadtest.report.report import write_report
+    from loadtest.run.generator_process import WEB, Means
+    from loadtest.run.progress import live, print_summary
+    from loadtest.run.runner import run as run_once
+    from loadtest.scenarios.scenario import load_scenario
 
     chosen = load_scenario(scenario)
     folder, console = out or Path("out/loadtest") / chosen.name, stderr()
@@ -133,7 +133,7 @@ def run(
         with live(chosen, console) as progress:
             summary = run_once(chosen, target, folder, means=means, factor=load, progress=progress)
     page = write_report(summary, folder)
-    told(summary, console)
+    print_summary(summary, console)
     console.print(f"report: {page}", markup=False)
     if as_json:
         put_json(
@@ -144,16 +144,16 @@ def run(
 
 
 @app.command()
-@_told
+@_report_errors
 def compare(
     a: Annotated[Path, typer.Argument(metavar="A", help="A report's folder or its report.json: before.")],
     b: Annotated[Path, typer.Argument(metavar="B", help="The same scenario, later.")],
     as_json: AsJson = False,
 ) -> None:
     """Tell two runs of a scenario apart; exit code 1 when B is worse by more than chance and 10 %."""
-    from loadtest.compare import compare as differences_of
     from loadtest.errors import Refused
-    from loadtest.report import read_report, shown
+    from loadtest.report.compare import compare as differences_of
+    from loadtest.report.report import read_report, shown
 
     try:
         differences = differences_of(read_report(a), read_report(b))
@@ -174,10 +174,10 @@ def compare(
 
 
 @app.command()
-@_told
+@_report_errors
 def scenarios() -> None:
     """The scenarios that ship, each with its timeline."""
-    from loadtest.scenario import drawing, load_scenario, scenario_names
+    from loadtest.scenarios.scenario import drawing, load_scenario, scenario_names
 
     for name in scenario_names():
         scenario = load_scenario(name)
@@ -185,12 +185,12 @@ def scenarios() -> None:
 
 
 @app.command()
-@_told
+@_report_errors
 def worker(
     master: Annotated[str, typer.Option(metavar="HOST", help="Where `loadtest SCENARIO --bind` waits.")],
 ) -> None:
     """Be one generator process of a run elsewhere, until it is done."""
-    from loadtest.generator import run_worker
+    from loadtest.run.generator_process import run_worker
 
     raise typer.Exit(run_worker(master))
 
@@ -198,9 +198,9 @@ def worker(
 @contextmanager
 def _target(scenario: Scenario, host: str | None, profile: str, own_host: bool, folder: Path) -> Iterator[Target]:
     """The server that was named, or a cluster that lives as long as this."""
-    from loadtest.local import local_cluster
-    from loadtest.runner import Target, make
-    from loadtest.target import check_host
+    from loadtest.run.own_cluster import local_cluster
+    from loadtest.run.runner import Target, make
+    from loadtest.run.target import check_host
 
     if host is not None:
         keys = os.environ.get(KEYS_VARIABLE, "").split()
@@ -254,13 +254,13 @@ def _capacity(
     as_json: bool,
 ) -> None:
     """The knee, trial by trial."""
-    from loadtest.capacity import Knee, knee
-    from loadtest.progress import live
-    from loadtest.trial import Bottleneck, flat, kept_trials, search, trial_words
+    from loadtest.capacity.knee import Knee, knee
+    from loadtest.capacity.trial import Bottleneck, flat, kept_trials, search, trial_words
+    from loadtest.run.progress import live
 
     console, bottleneck = stderr(), False
 
-    def told(row: dict[str, Any], believed: Knee) -> None:
+    def report(row: dict[str, Any], believed: Knee) -> None:
         console.print(
             f"×{row['load']:.3g}, {row['shots_per_s']['offered']:.2f} shots/s: {trial_words(row)}; knee ×{believed.load:.3g} ({believed.low:.3g} to {believed.high:.3g})", markup=False,
         )  # fmt: skip
@@ -269,7 +269,7 @@ def _capacity(
         try:
             seen = search(
                 scenario, target, out, trial_s=trial_s, most=trials, means=means,
-                watched=lambda trial: live(trial, console), told=told,
+                watched=lambda trial: live(trial, console), report=report,
             )  # fmt: skip
         except Bottleneck as error:
             console.print(str(error), markup=False)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from packshot.cli.console import FAILED, AsJson, put_json, stderr, table, told
+from packshot.cli.console import FAILED, AsJson, put_json, report_errors, stderr, table
 
 app = typer.Typer(help="List, show, fetch and verify packs of models.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -14,10 +14,10 @@ Name = Annotated[str, typer.Argument(help="A pack's name, as `packshot packs lis
 
 
 @app.command("list")
-@told
+@report_errors
 def list_packs(as_json: AsJson = False) -> None:
     """Every pack that is found."""
-    from packshot.models.packs import list_packs as find_all
+    from packshot.models.packs.pack import list_packs as find_all
     from packshot.settings import Settings
 
     rows: list[dict[str, Any]] = []
@@ -54,10 +54,10 @@ def _state(row: dict[str, Any]) -> str:
 
 
 @app.command()
-@told
+@report_errors
 def show(name: Name, as_json: AsJson = False) -> None:
     """What a pack is: sizes, defaults, limits, licences."""
-    from packshot.models.packs import find_pack
+    from packshot.models.packs.pack import find_pack
     from packshot.settings import Settings
 
     summary = find_pack(name, Settings()).summary()
@@ -67,10 +67,10 @@ def show(name: Name, as_json: AsJson = False) -> None:
 
 
 @app.command()
-@told
+@report_errors
 def fetch(name: Name, as_json: AsJson = False) -> None:
     """Bring a pack's missing files from the model hub into the pack cache."""
-    from packshot.models.packs import find_pack
+    from packshot.models.packs.pack import find_pack
     from packshot.settings import Settings
 
     console = stderr()
@@ -84,10 +84,10 @@ def fetch(name: Name, as_json: AsJson = False) -> None:
 
 
 @app.command()
-@told
+@report_errors
 def verify(name: Name, as_json: AsJson = False) -> None:
     """Hold every file of a pack against its manifest, and its parts against each other. Exit code 1 if any fails."""
-    from packshot.models.packs import find_pack
+    from packshot.models.packs.pack import find_pack
     from packshot.settings import Settings
 
     pack = find_pack(name, Settings())

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from packshot.cli.console import AsJson, put_json, stderr, table, told
+from packshot.cli.console import AsJson, put_json, report_errors, stderr, table
 from packshot.errors import BadInput
 
 if TYPE_CHECKING:
-    from cluster.plan import Plan, PoolPlan
+    from cluster.plan.planner import Plan, PoolPlan
 
 
-@told
+@report_errors
 def plan(
     profile: Annotated[str, typer.Option(help="A profile's name, or the path of a YAML file.")] = "one-gpu",
     images_per_hour: Annotated[float, typer.Option(help="Finished images an hour.")] = 100,
@@ -31,11 +31,11 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Plan GPUs on paper: replicas, what sits on each device, GPU-hours and cost. Times are estimates until measured."""
-    from cluster.gpu import footprint_of
-    from cluster.picture import draw
-    from cluster.plan import Demand, make_plan
+    from cluster.plan.drawing import draw
+    from cluster.plan.gpu_shares import footprint_of
+    from cluster.plan.planner import Demand, make_plan
     from cluster.profiles import load_profile
-    from packshot.models.packs import find_pack
+    from packshot.models.packs.pack import find_pack
     from packshot.settings import Settings
 
     prices = read_prices(price or [])

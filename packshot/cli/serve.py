@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from packshot.cli.config import DEFAULT_PROFILE
-from packshot.cli.console import stderr, told
+from packshot.cli.console import report_errors, stderr
 from packshot.errors import BadInput
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -16,7 +16,7 @@ OPEN_ACCESS = "PACKSHOT_OPEN_ACCESS"
 _TRUE = ("1", "true", "yes", "on", "t", "y")
 
 
-@told
+@report_errors
 def serve(
     profile: Annotated[str, typer.Option(help="A profile's name, or the path of a YAML file.")] = DEFAULT_PROFILE,
     host: Annotated[str, typer.Option(help="Address to listen on; without keys only a loopback one.")] = "127.0.0.1",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from packshot.cli.config import DEFAULT_PROFILE
-from packshot.cli.console import FAILED, AsJson, put_json, stderr, table, told
+from packshot.cli.console import FAILED, AsJson, put_json, report_errors, stderr, table
 from packshot.errors import BadInput
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ KEY_VARIABLE = "PACKSHOT_KEY"
 _MEDIA_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 
 
-@told
+@report_errors
 def shoot(
     photo: Annotated[Path, typer.Argument(help="A photo of the product: JPEG, PNG or WebP.")],
     prompt: Annotated[list[str] | None, typer.Option(help="The scene, in words; repeat for more scenes.")] = None,

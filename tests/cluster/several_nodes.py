@@ -60,7 +60,7 @@ class SeveralNodes:
 
     def status(self):
         """(the application's status, its message)."""
-        from deployments.status import application_overview
+        from deployments.ray_support.status import application_overview
 
         overview = application_overview(APPLICATION).app_status
         return overview.status, overview.message

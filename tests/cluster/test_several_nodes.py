@@ -6,11 +6,11 @@ from collections import Counter
 import pytest
 from on_several_nodes import Session, assert_each_done_once, started, wait_for, write_profile
 
-from cluster.packing import MAX_DEVICE_SHARE
-from cluster.plan import Demand, make_plan
+from cluster.plan.packing import MAX_DEVICE_SHARE
+from cluster.plan.planner import Demand, make_plan
 from cluster.profiles import DEPLOYMENTS, GPU_STAGES, load_profile
-from packshot.models.footprint import find_footprint
-from packshot.models.packs import find_pack
+from packshot.models.footprint.pack_footprint import find_footprint
+from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 
 TWO = {"min": 2, "max": 2}

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from cluster.gpu import check_profile
-from cluster.picture import draw
-from cluster.plan import Demand, make_plan
+from cluster.plan.drawing import draw
+from cluster.plan.gpu_shares import check_profile
+from cluster.plan.planner import Demand, make_plan
 from cluster.profiles import GPU_STAGES, load_profile, profile_names
-from packshot.models.footprint import find_footprint
-from packshot.models.packs import find_pack
+from packshot.models.footprint.pack_footprint import find_footprint
+from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings, rows
 
 ROOT = Path(__file__).parents[2]

@@ -28,7 +28,7 @@ from typing import Any
 import cv2
 import torch
 
-from training.mini.progress import Plan
+from training.core.progress import Plan
 
 TRAININGS = {
     "vae": ("vae", "train", ("scenes",)),
@@ -94,7 +94,7 @@ def train(args: argparse.Namespace) -> None:
         shards = args.shards or [args.runs / "shards/collages", args.runs / "shards/worn"]
         arguments |= {"shards": shards, "full_px": args.size, "small_share": args.small_share, "warm": args.warm}
     if args.workers > 1:
-        from training.mini.distribute import distribute
+        from training.core.distribute import distribute
 
         distribute(function, arguments, args.workers, args.threads or 1)
     else:

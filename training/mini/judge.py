@@ -15,9 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.core.fit import Loss, fit
+from training.core.progress import Plan, Run
 from training.mini.data import read_shards
-from training.mini.fit import Loss, fit
-from training.mini.progress import Plan, Run
 from training.scenes.words import BACKDROPS, FIELDS, QUALITIES, SURFACES, TINTS
 
 SHIPPED = Path(__file__).with_suffix(".safetensors")

@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from packshot.models.text import WordTokenizer
+from packshot.models.engines.word_tokenizer import WordTokenizer
+from training.core.fit import Loss, fit
+from training.core.progress import CPU, Plan, Run, read_checkpoint
 from training.mini import vae as vae_part
-from training.mini.fit import Loss, fit
 from training.mini.grow import grown
-from training.mini.progress import CPU, Plan, Run, read_checkpoint
 from training.mini.words import SYNONYMS
 from training.mini.words_languages import WORDS
 from training.scenes.words import FIELDS, all_words, describe

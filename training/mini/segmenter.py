@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from packshot.models.sam_network import build_sam
-from training.mini.fit import Loss, fit
-from training.mini.progress import Plan, Run, read_checkpoint
+from packshot.models.segment.network import build_sam
+from training.core.fit import Loss, fit
+from training.core.progress import Plan, Run, read_checkpoint
 from training.mini.shards import Shards
 
 U8 = NDArray[np.uint8]

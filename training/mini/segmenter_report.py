@@ -21,13 +21,13 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from packshot.models.sam import SamDecoder, SamEncoder
-from packshot.models.sam_network import build_sam
+from packshot.models.segment.network import build_sam
+from packshot.models.segment.segmenter import SamDecoder, SamEncoder
+from training.core.progress import read_checkpoint
 from training.mini.evaluation.masks import Segmenter, iou
 from training.mini.evaluation.measure import COUNTS, mask_figures
 from training.mini.evaluation.pointing import box_of, deepest
 from training.mini.evaluation.subjects import for_calibration
-from training.mini.progress import read_checkpoint
 from training.mini.segmenter import CONFIG
 
 SERVED = {"refine": "grabcut", "thumbnail_px": 512}

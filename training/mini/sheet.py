@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from packshot.models.manifest import read_manifest
-from packshot.models.packs import Pack
+from packshot.models.packs.manifest import read_manifest
+from packshot.models.packs.pack import Pack
 from packshot.settings import Settings
 from training.mini.evaluation.painting import Painter, Shot, drawn_shots
 

@@ -16,9 +16,9 @@ from diffusers import AutoencoderTiny
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.core.fit import Loss, fit
+from training.core.progress import Plan, Run, read_checkpoint
 from training.mini.data import read_shards
-from training.mini.fit import Loss, fit
-from training.mini.progress import Plan, Run, read_checkpoint
 
 CHANNELS = 32
 CONFIG = {

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.api_studio import running
+from tests.api_graph import running
 
 STUDIO = Path(__file__).parents[3] / "studio"
 PAINTING = re.compile("Painting: step [1-9]")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.api_studio import running
+from tests.api_graph import running
 
 
 @pytest.fixture(scope="session")
@@ -13,8 +13,8 @@ def api_server(tmp_path_factory):
 
 @pytest.fixture
 def api(api_server):
-    """The running API, its studio as new."""
-    studio = api_server.studio
-    studio.is_ready, studio.broken, studio.clicks_held = True, None, False
-    studio.clicks_cancelled.clear()
+    """The running API, its graph as new."""
+    graph = api_server.graph
+    graph.is_ready, graph.broken, graph.clicks_held = True, None, False
+    graph.clicks_cancelled.clear()
     return api_server

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from packshot.api.cookies import COOKIE, SESSION_S, new_cookie
-from tests.api_studio import code_of, running
+from tests.api_graph import code_of, running
 
 CLOSED = [
     ("GET", "/metrics"),

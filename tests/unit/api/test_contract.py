@@ -13,7 +13,7 @@ from packshot.api.shots import MAX_WAIT_S
 from packshot.client import error_of
 from packshot.errors import KINDS, EngineFailed, PackshotError
 from packshot.settings import Settings
-from tests.api_studio import code_of
+from tests.api_graph import code_of
 
 PAGE = Path(__file__).parents[3] / "docs/integrator.md"
 

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from packshot.api.limits import MAX_JSON_BYTES
-from tests.api_studio import code_of, running
+from tests.api_graph import code_of, running
 
 
 def test_every_answer_carries_a_request_id(api):
@@ -80,15 +80,15 @@ def test_errors_are_counted_by_code(api):
 
 def test_readiness_is_the_graphs(api):
     assert api.anyone.get("/readyz").json() == {"status": "ok"}
-    api.studio.is_ready = False
+    api.graph.is_ready = False
     answer = api.anyone.get("/readyz")
     assert code_of(answer) == (503, "not_ready")
     assert answer.headers["retry-after"]
     assert api.anyone.get("/healthz").json() == {"status": "ok"}
 
 
-def test_engines_are_told_as_the_studio_tells_them(api):
-    assert api.http.get("/v1/engines").json() == {"engines": api.studio.engines()}
+def test_engines_are_told_as_the_graph_tells_them(api):
+    assert api.http.get("/v1/engines").json() == {"engines": api.graph.engines()}
 
 
 def test_the_root_is_a_few_lines_without_a_studio_and_its_page_with_one(api, tmp_path):

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from packshot.client import Client
-from tests.api_studio import code_of
+from tests.api_graph import code_of
 
 
 def read(answer):

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from packshot.api.answers import disposition
-from packshot.imaging.presets import presets
-from tests.api_studio import code_of, png
+from packshot.delivery.presets import presets
+from tests.api_graph import code_of, png
 
 CANVAS = {"width": 96, "height": 96}
 

@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from tests.api_studio import code_of
+from tests.api_graph import code_of
 
 
 def test_a_mask_is_an_8_bit_grey_png_of_the_photos_size(api):

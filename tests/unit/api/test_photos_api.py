@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from packshot.imaging.codec import encode_png, read_png
-from tests.api_studio import code_of, jpeg, png
+from tests.api_graph import code_of, jpeg, png
 
 
 def upload(client, data, claimed_type="image/png", name="a.png"):
@@ -187,7 +187,7 @@ def test_ids_that_no_id_looks_like_answer_404(api, odd_id):
 
 def test_a_client_that_goes_away_cancels_its_click(api):
     api.photo()
-    api.studio.clicks_held = True
+    api.graph.clicks_held = True
     body = b'{"multimask": false}'
     head = (
         f"POST {api.photo()['url']}/masks HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {api.key}\r\n"
@@ -195,12 +195,12 @@ def test_a_client_that_goes_away_cancels_its_click(api):
     )
     with socket.create_connection(("127.0.0.1", int(api.url.rpartition(":")[2]))) as connection:
         connection.sendall(head.encode() + body)
-        assert api.studio.clicks_begun.wait(10)
-    assert api.studio.clicks_cancelled.wait(10)
+        assert api.graph.clicks_begun.wait(10)
+    assert api.graph.clicks_cancelled.wait(10)
 
 
 def test_a_fault_of_ours_is_a_500_that_tells_nothing_but_the_request_id(api):
-    api.studio.broken = RuntimeError("secret path /var/lib")
+    api.graph.broken = RuntimeError("secret path /var/lib")
     answer = api.http.post(f"{api.photo()['url']}/masks", json={})
     assert code_of(answer) == (500, "internal")
     assert "secret" not in answer.text

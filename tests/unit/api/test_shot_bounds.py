@@ -5,7 +5,7 @@ import pytest
 from packshot.api.accept import check_layer
 from packshot.api.schemas import LayerIn
 from packshot.errors import BadInput
-from tests.api_studio import code_of
+from tests.api_graph import code_of
 
 INVALID = [
     {"canvas": {"width": 63, "height": 512}},

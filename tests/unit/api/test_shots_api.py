@@ -6,11 +6,11 @@ from datetime import datetime
 import pytest
 
 from packshot.api.shots import wanted_wait_s
-from tests.api_studio import code_of, running
+from tests.api_graph import code_of, running
 
 
 def test_an_accepted_shot_answers_202_with_its_place_and_urls(api):
-    told_before = api.studio.told
+    submitted_before = api.graph.submissions
     answer = api.http.post("/v1/shots", json=api.request())
     shot = answer.json()
     assert answer.status_code == 202
@@ -22,7 +22,7 @@ def test_an_accepted_shot_answers_202_with_its_place_and_urls(api):
         "events_url": f"/v1/shots/{shot['id']}/events",
     }
     assert answer.headers["location"] == shot["url"]
-    assert api.studio.told == told_before + 1
+    assert api.graph.submissions == submitted_before + 1
 
 
 def test_defaults_are_the_engines_own_and_stored_resolved(api):
@@ -124,12 +124,12 @@ def test_a_cancelled_shot_ends_cancelled_and_cannot_be_cancelled_again(api):
 
 def test_an_idempotency_key_gives_one_shot_in_its_present_state(api):
     request, key = api.request(prompt="once"), {"idempotency-key": "order 66/a"}
-    told_before = api.studio.told
+    submitted_before = api.graph.submissions
     first = api.http.post("/v1/shots", json=request, headers=key).json()
     api.finish(first["id"])
     again = api.http.post("/v1/shots", json=request, headers=key)
     assert (again.status_code, again.json()["id"], again.json()["status"]) == (202, first["id"], "done")
-    assert api.studio.told == told_before + 1
+    assert api.graph.submissions == submitted_before + 1
     waited = api.http.post("/v1/shots", json=request, headers={**key, "prefer": "wait=5"})
     assert (waited.status_code, len(waited.json()["images"])) == (200, 1)
     assert code_of(api.http.post("/v1/shots", json={**request, "seed": 8}, headers=key)) == (

@@ -32,7 +32,7 @@ class Ends:
     def __init__(self):
         self.event = asyncio.Event()
 
-    async def some_end(self, timeout_s):
+    async def wait_for_any_completion(self, timeout_s):
         await self.event.wait()
         self.event.clear()
 

@@ -13,7 +13,7 @@ from bench import gpu
 from bench.__main__ import summary
 from bench.chart import draw, margin
 from bench.harness import Row, not_measured, tell
-from packshot.models.manifest import read_manifest
+from packshot.models.packs.manifest import read_manifest
 from packshot.settings import Settings
 from tests.tiny_pack import SAM, build_tiny_pack
 

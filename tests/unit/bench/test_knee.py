@@ -7,8 +7,8 @@ import pytest
 from bench import knee as bench
 from bench.knee import predicted, within
 from cluster.simulate.stages import Machine
-from loadtest.scenario import load_scenario
-from loadtest.trial import flat
+from loadtest.capacity.trial import flat
+from loadtest.scenarios.scenario import load_scenario
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from packshot.cli import app
 from packshot.cli.console import exit_code_of
 from packshot.cli.serve import open_access
 from packshot.errors import BadInput, EngineFailed, NotFound, PackRefused, TooLarge, Unauthorized, Unavailable
-from tests.api_studio import jpeg, png, running
+from tests.api_graph import jpeg, png, running
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from ray.serve.config import AutoscalingConfig, AutoscalingContext
 
 from cluster import autoscaling
 from cluster.autoscaling import Demand, Pipeline, PipelinePolicy, Seen, Stage, State, Work, decide, demand_of
-from packshot.director import load
-from packshot.director.load import LoadReport
+from packshot.shots import load_report
+from packshot.shots.load_report import LoadReport
 from packshot.store.records import Backlog, Flow
 from packshot.store.records import Work as StoreWork
 
@@ -340,7 +340,7 @@ def test_the_report_is_read_as_it_is_written():
     store = Store(StoreWork(3, 4, 500))
     report = LoadReport(store)()
     assert demand_of(report, "interactive") == Demand(waiting=Work(3, 4, 500))
-    assert autoscaling.FAST_S == load.FAST_S
+    assert autoscaling.FAST_S == load_report.FAST_S
 
 
 def test_the_report_counts_arrivals_over_both_windows():
@@ -357,8 +357,8 @@ def test_the_report_counts_arrivals_over_both_windows():
     now = 200.0
     report()
     now = 210.0
-    told = report()
-    assert (told["interactive_fast_shots"], told["interactive_slow_shots"]) == (30 / 15, 30 / 120)
+    described = report()
+    assert (described["interactive_fast_shots"], described["interactive_slow_shots"]) == (30 / 15, 30 / 120)
     now = 230.0
     assert report()["interactive_fast_shots"] == 0
 
@@ -377,4 +377,4 @@ def test_a_store_that_takes_long_to_count_is_asked_less_often():
     for _ in range(20):
         report()
         now += 2.0
-    assert asked[1] - asked[0] == pytest.approx(0.5 + 0.5 / load.QUERY_SHARE, abs=2.0)
+    assert asked[1] - asked[0] == pytest.approx(0.5 + 0.5 / load_report.QUERY_SHARE, abs=2.0)

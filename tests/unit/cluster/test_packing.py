@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 
-from cluster.packing import MAX_DEVICE_SHARE, Kind, fewest_devices, overfull, sure_devices
+from cluster.plan.packing import MAX_DEVICE_SHARE, Kind, fewest_devices, overfull, sure_devices
 
 PLANS = 200
 

@@ -7,15 +7,15 @@ from functools import cache
 
 import pytest
 
-from cluster import rates
-from cluster.gpus import GPUS
-from cluster.packing import MAX_DEVICE_SHARE
-from cluster.picture import draw
-from cluster.plan import Demand, make_plan
+from cluster.plan import rates
+from cluster.plan.drawing import draw
+from cluster.plan.gpus import GPUS
+from cluster.plan.packing import MAX_DEVICE_SHARE
+from cluster.plan.planner import Demand, make_plan
 from cluster.profiles import DEPLOYMENTS, GPU_STAGES, load_profile
 from packshot.errors import BadInput
-from packshot.models.footprint import find_footprint
-from packshot.models.packs import find_pack
+from packshot.models.footprint.pack_footprint import find_footprint
+from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 
 
@@ -104,13 +104,13 @@ def test_whole_nodes_are_paid_for():
 
 def test_the_json_says_what_the_plan_says():
     plan = planned("production", 60_000.0)
-    told = json.loads(json.dumps(plan.as_json({"": 2.0})))
-    assert set(told["stages"]) == set(DEPLOYMENTS)
-    assert told["source"] == "estimate"
-    assert told["gpu_hours_per_hour"] == sum(plan.gpus.values())
-    assert told["cost_per_1000_images"] == pytest.approx(2.0 * told["gpu_hours_per_1000_images"], abs=0.01)
+    described = json.loads(json.dumps(plan.as_json({"": 2.0})))
+    assert set(described["stages"]) == set(DEPLOYMENTS)
+    assert described["source"] == "estimate"
+    assert described["gpu_hours_per_hour"] == sum(plan.gpus.values())
+    assert described["cost_per_1000_images"] == pytest.approx(2.0 * described["gpu_hours_per_1000_images"], abs=0.01)
     assert (
-        sum(device["replicas"]["generator"] for device in told["pools"]["paint"]["devices"])
+        sum(device["replicas"]["generator"] for device in described["pools"]["paint"]["devices"])
         == plan.stage("generator").replicas
     )
 

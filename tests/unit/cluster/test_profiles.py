@@ -6,7 +6,7 @@ import pytest
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
-from cluster.packing import MAX_DEVICE_SHARE
+from cluster.plan.packing import MAX_DEVICE_SHARE
 from cluster.profiles import DEPLOYMENTS, GPU_STAGES, TUNABLES, Profile, load_profile, profile_names
 from cluster.render import serve_config
 from packshot.errors import BadInput

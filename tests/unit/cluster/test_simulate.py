@@ -19,10 +19,10 @@ from ray.serve.config import AutoscalingConfig, AutoscalingContext
 from cluster.simulate import calibrate, contest, report, traces
 from cluster.simulate.calibrate import Compared
 from cluster.simulate.fleet import Fleet, Timed, Worker
-from cluster.simulate.line import Line, Shot
 from cluster.simulate.painter import Painter, Scene
 from cluster.simulate.pipeline import STAGES, Pipeline, View
 from cluster.simulate.policies import EachItsOwn, Fixed, Handle, step_mean
+from cluster.simulate.queue import Line, Shot
 from cluster.simulate.stages import A_24_GB_CARD, Machine
 from cluster.simulate.traces import Arrival, Trace
 from packshot.store.line import AGEING_S

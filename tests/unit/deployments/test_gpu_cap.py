@@ -5,7 +5,7 @@ import types
 import pytest
 import torch
 
-from deployments import gpu
+from deployments.ray_support import gpu
 
 
 @pytest.fixture

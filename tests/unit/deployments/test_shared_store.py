@@ -2,8 +2,8 @@
 
 import pytest
 
-from deployments import shared_store
-from deployments.shared_store import machines, require_shared_store
+from deployments.ray_support import shared_store
+from deployments.ray_support.shared_store import machines, require_shared_store
 from graphs.product_shot import Args, app
 from packshot.errors import BadInput
 from packshot.settings import Settings

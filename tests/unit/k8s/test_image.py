@@ -10,7 +10,7 @@ import pytest
 
 from cluster.kube.bake import bake
 from cluster.kube.rayservice import USER_ID
-from packshot.models.packs import find_pack
+from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 
 ROOT = Path(__file__).parents[3]

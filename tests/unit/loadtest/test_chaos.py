@@ -9,9 +9,9 @@ import psutil
 import pytest
 
 from loadtest.errors import Broken
-from loadtest.faults import Chaos
-from loadtest.local import LocalCluster
-from loadtest.scenario import Fault
+from loadtest.run.faults import Chaos
+from loadtest.run.own_cluster import LocalCluster
+from loadtest.scenarios.scenario import Fault
 
 
 class Puppets(LocalCluster):

@@ -17,19 +17,19 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from loadtest.compare import compare
 from loadtest.errors import Broken
-from loadtest.plots import draw_all
-from loadtest.report import read_report, write_report
-from loadtest.runner import Target, run
-from loadtest.scenario import Scenario
+from loadtest.report.compare import compare
+from loadtest.report.plots import draw_all
+from loadtest.report.report import read_report, write_report
+from loadtest.run.runner import Target, run
+from loadtest.scenarios.scenario import Scenario
 from loadtest.stall import analytic_ms
 from packshot.cli import app
 from packshot.imaging.canvas import cut, flatten
 from packshot.imaging.codec import encode_png, read_mask, read_photo
 from packshot.store.records import NewImage
 from packshot.types import Canvas, Layer, Layout
-from tests.api_studio import running
+from tests.api_graph import running
 
 STALL_S, EVERY_S = 0.4, 1.0
 PATIENT = {"p50_ms": 20_000, "p95_ms": 20_000, "p99_ms": 20_000}
@@ -110,7 +110,7 @@ def test_a_server_that_dies_makes_errors_and_no_crash(tmp_path):
 
 
 def test_a_generator_that_dies_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr("loadtest.generator.LOCUSTFILE", tmp_path / "none.py")
+    monkeypatch.setattr("loadtest.run.generator_process.LOCUSTFILE", tmp_path / "none.py")
     with server("--stall", 0) as url, pytest.raises(Broken, match="the generator ended with 1"):
         run(Scenario.model_validate(probes(5, 1)), Target(url), tmp_path)
 

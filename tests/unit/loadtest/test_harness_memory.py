@@ -5,8 +5,8 @@ import os
 import psutil
 import pytest
 
-from loadtest.runner import Target, run
-from loadtest.scenario import Scenario
+from loadtest.run.runner import Target, run
+from loadtest.scenarios.scenario import Scenario
 from tests.unit.loadtest.test_harness import probes, server
 
 MAX_GROWTH_MIB = 8

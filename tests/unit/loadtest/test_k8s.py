@@ -5,8 +5,8 @@ from pathlib import Path
 import yaml
 from typer.main import get_command
 
-from loadtest.generator import MASTER_PORT
-from loadtest.scenario import load_scenario
+from loadtest.run.generator_process import MASTER_PORT
+from loadtest.scenarios.scenario import load_scenario
 from packshot.cli.loadtest import app
 
 FOLDER = Path(__file__).parents[3] / "loadtest/k8s"

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from loadtest.layout import place
-from loadtest.photos import draw, draw_pool
-from loadtest.pictures import digest, eroded, origin, scene_wrong
-from loadtest.png import png_size
-from loadtest.scenario import PhotoRow
+from loadtest.checks.layout import place
+from loadtest.checks.pictures import digest, eroded, origin, scene_wrong
+from loadtest.checks.png import png_size
+from loadtest.scenarios.photos import draw, draw_pool
+from loadtest.scenarios.scenario import PhotoRow
 from packshot.imaging.canvas import cut, flatten
 from packshot.imaging.codec import encode_png, read_photo
 from packshot.types import Canvas, Cutout, Layer, Layout, Mask, Photo

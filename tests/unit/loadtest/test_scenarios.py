@@ -7,8 +7,8 @@ import yaml
 from typer.testing import CliRunner
 
 from loadtest.errors import Refused
-from loadtest.scenario import drawing, load_scenario, parse, scenario_names
-from loadtest.target import check_host
+from loadtest.run.target import check_host
+from loadtest.scenarios.scenario import drawing, load_scenario, parse, scenario_names
 from packshot.cli import app
 
 PROBES = {

@@ -6,11 +6,11 @@ from contextlib import nullcontext
 
 import pytest
 
-from loadtest import trial
-from loadtest.capacity import knee
-from loadtest.runner import Target
-from loadtest.scenario import load_scenario
-from loadtest.trial import Bottleneck, search
+from loadtest.capacity import trial
+from loadtest.capacity.knee import knee
+from loadtest.capacity.trial import Bottleneck, search
+from loadtest.run.runner import Target
+from loadtest.scenarios.scenario import load_scenario
 
 KNEE = 5.0
 
@@ -44,7 +44,7 @@ def ran(monkeypatch: pytest.MonkeyPatch, took: list[float]) -> list[float]:
 
 
 def sought(folder, most=30):
-    told = []
+    report = []
     seen = search(
         load_scenario("orders"),
         Target("http://127.0.0.1:1"),
@@ -52,43 +52,43 @@ def sought(folder, most=30):
         trial_s=30,
         most=most,
         watched=lambda _: nullcontext(lambda book, at_s: None),
-        told=lambda row, believed: told.append((row["load"], row["holds"], row["misses"])),
+        report=lambda row, believed: report.append((row["load"], row["holds"], row["misses"])),
     )
-    return seen, told
+    return seen, report
 
 
 def test_the_search_ends_near_the_knee(tmp_path, ran):
-    seen, told = sought(tmp_path)
+    seen, report = sought(tmp_path)
     found = knee(seen)
     assert found.known
     assert KNEE / 1.2 < found.load < KNEE * 1.2
-    assert len(told) == len(seen) == len(ran)
-    assert (8.0, False, ["api_shot p95"]) in told
+    assert len(report) == len(seen) == len(ran)
+    assert (8.0, False, ["api_shot p95"]) in report
 
 
 def test_what_was_tried_is_not_tried_again(tmp_path, ran):
     sought(tmp_path, most=3)
-    seen, told = sought(tmp_path, most=5)
+    seen, report = sought(tmp_path, most=5)
     assert ran[:3] == [1.0, 2.0, 4.0]
     assert len(seen) == len(ran) == 5
-    assert len(told) == 2
+    assert len(report) == 2
 
 
 def test_a_trial_in_which_the_host_took_the_cores_is_made_again(tmp_path, ran, took):
     took += [0.3, 0.2]
-    seen, told = sought(tmp_path, most=2)
+    seen, report = sought(tmp_path, most=2)
     assert ran == [1.0, 1.0, 1.0, 2.0]
     assert [one.load for one in seen] == [1.0, 2.0]
-    assert len(told) == 4
+    assert len(report) == 4
     seen, _ = sought(tmp_path, most=2)
     assert len(seen) == 2
 
 
 def test_on_a_host_that_always_takes_cores_trials_count_in_the_end(tmp_path, ran, took):
     took += [0.3] * 30
-    seen, told = sought(tmp_path, most=3)
+    seen, report = sought(tmp_path, most=3)
     assert len(seen) == 3
-    assert len(told) == 3 + trial.MAX_DISTURBED
+    assert len(report) == 3 + trial.MAX_DISTURBED
 
 
 def test_a_trial_is_told_in_words():

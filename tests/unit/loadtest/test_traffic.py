@@ -10,8 +10,8 @@ from random import Random
 import pytest
 from scipy import stats
 
-import loadtest.traffic
-from loadtest.traffic import Diurnal, Flat, Ramp, Stream, Timeline, read_trace, schedule, share_of, times
+import loadtest.scenarios.traffic
+from loadtest.scenarios.traffic import Diurnal, Flat, Ramp, Stream, Timeline, read_trace, schedule, share_of, times
 
 SALE = Timeline((Flat(100, 1.0), Ramp(50, 1.0, 5.0), Flat(50, 5.0), Diurnal(200, 0.2, 2.0, 100)))
 
@@ -119,7 +119,7 @@ def test_a_trace_is_read_with_comments_and_refused_with_its_line(tmp_path):
 
 
 def test_traffic_needs_the_standard_library_alone():
-    tree = ast.parse(Path(loadtest.traffic.__file__).read_text())
+    tree = ast.parse(Path(loadtest.scenarios.traffic.__file__).read_text())
     for node in ast.walk(tree):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module] if isinstance(node, ast.ImportFrom) else []

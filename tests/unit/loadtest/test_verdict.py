@@ -4,12 +4,12 @@ import math
 
 import pytest
 
-from loadtest.book import Book, Shot, place_errors, share_within
-from loadtest.capacity import Trial, knee, next_load
-from loadtest.faults import Struck, recoveries_s
-from loadtest.scenario import Fault, Scenario
-from loadtest.trial import misses
-from loadtest.verdict import EXIT_CODES, Check, allowed_lag_ms, judge
+from loadtest.capacity.knee import Trial, knee, next_load
+from loadtest.capacity.trial import misses
+from loadtest.checks.verdict import EXIT_CODES, Check, allowed_lag_ms, judge
+from loadtest.run.faults import Struck, recoveries_s
+from loadtest.run.recorder import Book, Shot, place_errors, share_within
+from loadtest.scenarios.scenario import Fault, Scenario
 
 QUIET = [0] * 12
 

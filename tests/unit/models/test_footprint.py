@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from packshot.models import paper
-from packshot.models.footprint import compute_footprint, digest, find_footprint
-from packshot.models.packs import find_pack
+from packshot.models.footprint import counting
+from packshot.models.footprint.pack_footprint import compute_footprint, digest, find_footprint
+from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 
 MIB = 2**20
@@ -50,13 +50,13 @@ def test_composite_operations_count_as_what_they_consist_of():
 
 
 def on_meta(call):
-    return paper.on_paper(call)
+    return counting.on_paper(call)
 
 
 @pytest.mark.parametrize("name", ["mini", "sd15", "sd2"])
 def test_the_kept_footprint_is_of_todays_manifest(name):
     kept = find_footprint(pack(name))
-    assert kept.of == digest(pack(name)), f"python -m packshot.models.footprint {name}"
+    assert kept.of == digest(pack(name)), f"python -m packshot.models.footprint.pack_footprint {name}"
 
 
 def test_the_kept_footprint_is_what_the_networks_take():
@@ -90,7 +90,7 @@ def test_activations_lie_on_a_line():
 
 @pytest.mark.gpu
 def test_the_allocators_peak_on_a_gpu_is_as_on_paper():
-    from packshot.models.denoise import DiffusionEngine
+    from packshot.models.engines.unet_controlnet import DiffusionEngine
 
     found = pack("mini")
     engine = DiffusionEngine(found, "cuda", torch.bfloat16)

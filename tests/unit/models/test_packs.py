@@ -13,9 +13,9 @@ import torch
 import yaml
 
 from packshot.errors import PackRefused
-from packshot.models.manifest import read_manifest
-from packshot.models.packs import Pack, find_pack, list_packs, sha256_of
-from packshot.models.weights import build, convert_pth
+from packshot.models.packs.manifest import read_manifest
+from packshot.models.packs.pack import Pack, find_pack, list_packs, sha256_of
+from packshot.models.packs.weights import build, convert_pth
 from packshot.settings import Settings
 from tests.tiny_pack import build_tiny_pack
 
@@ -79,7 +79,7 @@ def test_names_of_older_checkpoints_are_read(tmp_path: Path, shared: Path) -> No
     """The VAE's attention of 2022, and the text encoder's prefix and buffer."""
     from safetensors.torch import load_file, save_file
 
-    from packshot.models.weights import load_module
+    from packshot.models.packs.weights import load_module
 
     pack = find_pack("tiny", settings(shared))
     old = {".to_q.": ".query.", ".to_k.": ".key.", ".to_v.": ".value.", ".to_out.0.": ".proj_attn."}
@@ -396,7 +396,7 @@ def test_a_pickle_with_code_in_it_is_not_run(tmp_path: Path) -> None:
 
 def test_listing_packs_loads_neither_torch_nor_diffusers() -> None:
     code = (
-        "import sys; from packshot.models.packs import list_packs; from packshot.settings import Settings; "
+        "import sys; from packshot.models.packs.pack import list_packs; from packshot.settings import Settings; "
         "assert list_packs(Settings()); "
         "print(sorted({'torch', 'diffusers', 'transformers', 'ray', 'safetensors'} & set(sys.modules)))"
     )
@@ -407,7 +407,7 @@ def test_listing_packs_loads_neither_torch_nor_diffusers() -> None:
 def test_the_page_on_packs_tells_every_field_and_class() -> None:
     from typing import get_args
 
-    from packshot.models.manifest import ROLES, ClassName, Defaults, Limits, PackManifest, RoleSpec
+    from packshot.models.packs.manifest import ROLES, ClassName, Defaults, Limits, PackManifest, RoleSpec
 
     page = (Path(__file__).parents[3] / "docs/packs.md").read_text("utf-8")
     names = [*get_args(ClassName), *ROLES]

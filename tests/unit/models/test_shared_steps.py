@@ -16,10 +16,10 @@ import torch
 
 from packshot.batching import RenderBatcher
 from packshot.errors import BadInput, EngineFailed
-from packshot.models.denoise import Denoising, DiffusionEngine
 from packshot.models.device import model_thread
-from packshot.models.manifest import read_manifest
-from packshot.models.packs import Pack, find_pack
+from packshot.models.engines.unet_controlnet import Denoising, DiffusionEngine
+from packshot.models.packs.manifest import read_manifest
+from packshot.models.packs.pack import Pack, find_pack
 from packshot.settings import Settings
 from packshot.types import U8, Brief, EdgeMap, Scene
 from tests.tiny_pack import build_tiny_pack

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from packshot.errors import PackRefused
-from packshot.models.text import BOS, PAD, WordTokenizer
+from packshot.models.engines.word_tokenizer import BOS, PAD, WordTokenizer
 
 VOCAB = {"table": 3, "marble": 4, "light": 5, "berry": 6, "wood": 7, "box": 8}
 

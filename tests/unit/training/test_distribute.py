@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.mini.progress import read_checkpoint
+from training.core.progress import read_checkpoint
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = """
 import sys
 from pathlib import Path
 import torch
-from training.mini.distribute import distribute
-from training.mini.fit import Loss, fit
-from training.mini.progress import Plan, Run
+from training.core.distribute import distribute
+from training.core.fit import Loss, fit
+from training.core.progress import Plan, Run
 
 def train(out, plan):
     run = Run(out, plan.filled(batch=8, lr=0.1))

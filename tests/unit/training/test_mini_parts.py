@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from training.core.progress import Plan
 from training.mini import judge, vae
 from training.mini.data import write_shards
-from training.mini.progress import Plan
 from training.scenes.words import FIELDS, QUALITIES, TINTS, describe
 
 BRIEFLY = Plan(samples=16, batch=8)

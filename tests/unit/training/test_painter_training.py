@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from packshot.models.text import UNK
+from packshot.models.engines.word_tokenizer import UNK
 from training.mini.painter import LATENTS, SCHEDULER_CONFIG, Painter, control_from, noised, tokenizer, wear
 
 

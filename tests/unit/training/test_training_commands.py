@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from training.core.progress import read_checkpoint
 from training.mini.__main__ import TRAININGS, main
-from training.mini.progress import read_checkpoint
 
 ROOT = Path(__file__).parents[3]
 STEPS, LOG_EVERY = 24, 6

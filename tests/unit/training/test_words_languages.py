@@ -1,6 +1,6 @@
 """Words of other languages are read by the tokenizer as words that the scenes know, and never take an English one's place."""
 
-from packshot.models.text import WordTokenizer
+from packshot.models.engines.word_tokenizer import WordTokenizer
 from training.mini.words import SYNONYMS
 from training.mini.words_languages import WORDS
 from training.scenes.words import all_words

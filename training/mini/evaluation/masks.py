@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from packshot.models.sam import SamDecoder, SamEncoder
+from packshot.models.segment.segmenter import SamDecoder, SamEncoder
 from packshot.types import Embedding, MaskCandidate, Photo, Prompts
 from training.mini.evaluation.pointing import Point, box_of, correction, deepest, spread
 from training.mini.evaluation.subjects import Subject

@@ -10,9 +10,9 @@ import cv2
 import torch
 
 from packshot.models.device import pick_dtype
-from packshot.models.manifest import read_manifest
-from packshot.models.packs import Pack
-from packshot.models.sam import load_segmenter
+from packshot.models.packs.manifest import read_manifest
+from packshot.models.packs.pack import Pack
+from packshot.models.segment.segmenter import load_segmenter
 from packshot.settings import Settings
 from training.mini.evaluation import subjects
 from training.mini.evaluation.diversity import diversity

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from packshot.imaging.composite import composite, enlarge, inpaint_mask, product_on_grey
 from packshot.imaging.edges import canny
-from packshot.models.denoise import DiffusionEngine
-from packshot.models.packs import Pack
+from packshot.models.engines.unet_controlnet import DiffusionEngine
+from packshot.models.packs.pack import Pack
 from packshot.types import Brief, Canvas, Flat, Scene
 from training.mini.evaluation.masks import Segmenter
 from training.mini.evaluation.pointing import box_of, spread

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from packshot.models.packs import Pack
+from packshot.models.packs.pack import Pack
 
 # Between these the model card holds the table.
 OPENS, CLOSES = "<!-- table: eval-mini --commit writes it -->", "<!-- /table -->"

@@ -1,0 +1,1 @@
+"""The capacity planner: how many GPUs, and which replica sits where."""

@@ -1,0 +1,1 @@
+"""What must hold in a run, and in its pictures."""

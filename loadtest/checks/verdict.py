@@ -1,0 +1,116 @@
+"""Did it hold? Pure functions from a run's books to checks, each with its bound and its value.
+
+`holds`: every bound of the scenario. `valid`: the generator kept its schedule; where it did not, the run says nothing about the
+server, whatever it measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from loadtest.run.recorder import Book, share_within
+from loadtest.scenarios.scenario import Scenario
+
+LAG_SHARE = 0.05
+"""The generator's own delay (p99) may be this share of the tightest latency bound."""
+LEAST_LAG_MS = 10.0
+MOST_CPU = 0.9
+"""Of one core, in a second; more than BUSY_SHARE of a run's seconds so busy make it invalid."""
+BUSY_SHARE = 0.05
+RATE_SHARE = 0.005
+
+Outcome = Literal["holds", "fails", "invalid"]
+EXIT_CODES: dict[Outcome, int] = {"holds": 0, "fails": 1, "invalid": 3}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One bound. `at_least`: the value must not be below it, else not above."""
+
+    name: str
+    value: float
+    bound: float
+    unit: str = ""
+    at_least: bool = False
+
+    @property
+    def holds(self) -> bool:
+        return self.value >= self.bound if self.at_least else self.value <= self.bound
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name, "value": round(self.value, 4), "bound": self.bound, "unit": self.unit,
+            "at_least": self.at_least, "holds": self.holds,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The checks of the server, and those of the generator itself."""
+
+    checks: tuple[Check, ...]
+    validity: tuple[Check, ...]
+
+    @property
+    def outcome(self) -> Outcome:
+        if not all(check.holds for check in self.validity):
+            return "invalid"
+        return "holds" if all(check.holds for check in self.checks) else "fails"
+
+
+def judge(
+    scenario: Scenario,
+    book: Book,
+    *,
+    planned: int,
+    wrong_pictures: int = 0,
+    recoveries_s: Sequence[float] = (),
+) -> Verdict:
+    """Every bound of `scenario` against the books. `planned`: arrivals of the schedule; `wrong_pictures`: of those compared
+    after the run; `recoveries_s`: one per fault."""
+    slo = scenario.slo
+    offered = sum(row.offered for row in book.classes.values())
+    wrong = offered - sum(row.right for row in book.classes.values())
+    good = sum(row.good for row in book.classes.values())
+    checks = [
+        Check("goodput", good / offered if offered else 0.0, slo.goodput, at_least=True),
+        Check("errors", wrong / offered if offered else 1.0, slo.errors),
+    ]
+    for name, bounds in slo.classes.items():
+        row = book.classes[name]
+        for percent, bound in ((50, bounds.p50_ms), (95, bounds.p95_ms), (99, bounds.p99_ms)):
+            checks.append(Check(f"{name} p{percent}", row.percentile_ms(percent), bound, "ms"))
+        if not row.histogram.get_total_count():
+            checks.append(Check(f"{name} answers", 0, 1, at_least=True))
+    if slo.queue_place is not None:
+        share = share_within(book.place_errors(), slo.queue_place.within)
+        checks.append(
+            Check(f"queue places within {slo.queue_place.within}", share, slo.queue_place.share, at_least=True)
+        )
+    if slo.recovery_s is not None:
+        checks += [
+            Check(f"recovery {index}", taken, slo.recovery_s, "s") for index, taken in enumerate(recoveries_s, 1)
+        ]
+    checks += [
+        Check("somebody else's answers", book.strangers_let_in + book.doubles, 0),
+        Check("wrong pictures", wrong_pictures, 0),
+    ]
+    return Verdict(tuple(checks), tuple(_validity(scenario, book, planned)))
+
+
+def allowed_lag_ms(scenario: Scenario) -> float:
+    """What the generator itself may be late: a share of the tightest bound."""
+    tightest = min(bounds.p99_ms for bounds in scenario.slo.classes.values())
+    return max(LEAST_LAG_MS, LAG_SHARE * tightest)
+
+
+def _validity(scenario: Scenario, book: Book, planned: int) -> list[Check]:
+    seconds = [row["cpu"] for row in book.generator]
+    busy = sum(cpu > MOST_CPU for cpu in seconds) / len(seconds) if seconds else 0.0
+    return [
+        Check("arrivals sent", book.sent / planned if planned else 0.0, 1 - RATE_SHARE, at_least=True),
+        Check("generator lag p99", book.lag_percentile_ms(0.99), allowed_lag_ms(scenario), "ms"),
+        Check("generator busy seconds", busy, BUSY_SHARE),
+    ]

@@ -1,0 +1,165 @@
+"""The persona that means harm: malformed photos, bodies that never end, connections that break. Part of the Locust child.
+
+What it sends must be refused in its own class's time, and must not show in anybody else's. What cannot be answered (a
+slow body, a broken connection) is only counted.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import zlib
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import gevent
+
+from loadtest.generator.http_client import Answer, WireError, multipart
+from loadtest.generator.person import Person, Wrong
+
+SLOW_FOR_S = 8.0
+SLOW_EVERY_S = 0.25
+
+Attack = Callable[[Person], tuple[str, str, bytes, str]]
+"""Method, path, body and content type of a request that must be refused."""
+
+
+def _photo(data: bytes, media_type: str) -> tuple[str, str, bytes, str]:
+    body, content_type = multipart(data, media_type)
+    return "POST", "/v1/photos", body, content_type
+
+
+def truncated_photo(person: Person) -> tuple[str, str, bytes, str]:
+    data = person.rng.choice(person.world.photos).data
+    return _photo(data[: person.rng.randrange(200, len(data) // 2)], "image/jpeg")
+
+
+def mutated_photo(person: Person) -> tuple[str, str, bytes, str]:
+    """A PNG whose pixels are noise that does not inflate."""
+    return _photo(_png(640, 480, person.rng.randbytes(2_000)), "image/png")
+
+
+def bomb(person: Person) -> tuple[str, str, bytes, str]:
+    return _photo(_png(40_000, 40_000, zlib.compress(bytes(1_000_000))), "image/png")
+
+
+def wrong_type(person: Person) -> tuple[str, str, bytes, str]:
+    return _photo(b"GIF89a" + person.rng.randbytes(500), "image/gif")
+
+
+def deep_json(person: Person) -> tuple[str, str, bytes, str]:
+    return "POST", "/v1/shots", b"[" * 5_000, "application/json"
+
+
+def long_json(person: Person) -> tuple[str, str, bytes, str]:
+    return "POST", "/v1/shots", json.dumps({"prompt": "x" * 400_000}).encode(), "application/json"
+
+
+def unknown_field(person: Person) -> tuple[str, str, bytes, str]:
+    body = {"layers": [{"mask_id": person.tenant.mask_id}], "colour": "red"}
+    return "POST", "/v1/shots", json.dumps(body).encode(), "application/json"
+
+
+def bidi_prompt(person: Person) -> tuple[str, str, bytes, str]:
+    body = {"layers": [{"mask_id": person.tenant.mask_id}], "prompt": "on a \u202emarble table"}
+    return "POST", "/v1/shots", json.dumps(body).encode(), "application/json"
+
+
+def nan_point(person: Person) -> tuple[str, str, bytes, str]:
+    return (
+        "POST",
+        f"/v1/photos/{person.tenant.photo_id}/masks",
+        b'{"points": [{"x": NaN, "y": 1, "label": 1}]}',
+        "application/json",
+    )
+
+
+ATTACKS: tuple[Attack, ...] = (
+    truncated_photo, mutated_photo, bomb, wrong_type, deep_json, long_json, unknown_field, bidi_prompt, nan_point,
+)  # fmt: skip
+
+
+def _png(width: int, height: int, packed: bytes) -> bytes:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+
+
+def hostile(person: Person) -> None:
+    """One attack, drawn by the arrival's seed; a third of them never finish what they begin."""
+    if person.rng.random() < 1 / 3:
+        person.rng.choice((slow_body, broken_upload))(person)
+        return
+    method, path, body, content_type = person.rng.choice(ATTACKS)(person)
+    try:
+        with person.op("refusal", person.arrival.at_s) as op:
+            left_s = person.world.plan.scenario.patience_s
+            headers = {**person.headers, "content-type": content_type}
+            op.record["attack"] = path
+            answer = person.world.wire.request(method, path, body, headers, left_s)
+            op.answered_s = answer.at_s
+            _require_refusal(answer)
+    except (Wrong, WireError):
+        return
+
+
+def _require_refusal(answer: Answer) -> None:
+    if not 400 <= answer.status < 500:
+        raise Wrong(f"{answer.status} instead of 4xx")
+    try:
+        coded = isinstance(answer.json()["code"], str)
+    except (ValueError, KeyError, TypeError):
+        coded = False
+    if not coded:
+        raise Wrong(f"{answer.status} without a code")
+
+
+def slow_body(person: Person) -> None:
+    """An upload that drips for SLOW_FOR_S and never ends."""
+    connection = _half_upload(person, 1_000_000)
+    if connection is None:
+        return
+    end_s = person.world.now() + SLOW_FOR_S
+    try:
+        while person.world.now() < end_s:
+            connection.sendall(b"x")
+            gevent.sleep(SLOW_EVERY_S)
+    except OSError:
+        pass  # hung up on, as it deserves
+    finally:
+        connection.close()
+    person.world.note({"k": "attack", "name": "slow_body", "at": person.arrival.at_s})
+
+
+def broken_upload(person: Person) -> None:
+    """An upload whose connection is reset in its middle."""
+    connection = _half_upload(person, 500_000)
+    if connection is None:
+        return
+    try:
+        connection.sendall(person.rng.randbytes(20_000))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    except OSError:
+        pass
+    finally:
+        connection.close()
+    person.world.note({"k": "attack", "name": "broken_upload", "at": person.arrival.at_s})
+
+
+def _half_upload(person: Person, declared_bytes: int) -> socket.socket | None:
+    host = urlsplit(person.world.plan.host)
+    if host.scheme != "http":
+        return None
+    headers = {**person.headers, "host": host.netloc, "content-type": "multipart/form-data; boundary=b"}
+    head = "".join(
+        f"{name}: {value}\r\n" for name, value in (headers | {"content-length": str(declared_bytes)}).items()
+    )
+    try:
+        connection = socket.create_connection((host.hostname, host.port or 80), timeout=5)
+        connection.sendall(f"POST /v1/photos HTTP/1.1\r\n{head}\r\n--b\r\n".encode())
+    except OSError:
+        return None
+    return connection

@@ -1,0 +1,148 @@
+"""HTTP for the generator's greenlets: as many connections as there are requests under way, none waiting for another.
+
+A pool with a limit would make a late answer delay the next request, which is what an open loop must never do. Part of the
+Locust child: imported after gevent has patched.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gevent
+from geventhttpclient import HTTPClient
+from geventhttpclient.response import HTTPParseError
+
+CONNECT_S = 5.0
+BLOCK_BYTES = 64 * 1024
+
+
+class WireError(Exception):
+    """No whole answer came. `str`: refused, reset, timeout, malformed."""
+
+
+class Answer:
+    """Status, headers and body of one answer. `at_s`: when its last byte was here."""
+
+    __slots__ = ("at_s", "body", "headers", "status")
+
+    def __init__(self, status: int, headers: Any, body: bytes, at_s: float) -> None:
+        self.status, self.headers, self.body, self.at_s = status, headers, body, at_s
+
+    def json(self) -> Any:
+        """The body as JSON. Raises ValueError."""
+        return json.loads(self.body)
+
+    def stages_ms(self) -> dict[str, float]:
+        """The `server-timing` header: stage -> milliseconds."""
+        return server_timing(self.headers.get("server-timing") or "")
+
+
+def server_timing(header: str) -> dict[str, float]:
+    """`queue;dur=1.5, render;dur=20` as {"queue": 1.5, "render": 20.0}; what is not understood is left out."""
+    found: dict[str, float] = {}
+    for part in header.split(","):
+        name, *fields = (field.strip() for field in part.split(";"))
+        for field in fields:
+            if field.startswith("dur="):
+                try:
+                    found[name] = float(field[4:].strip('"'))
+                except ValueError:
+                    continue
+    return found
+
+
+class Wire:
+    """Connections to one server, kept open and reused; last in, first out. `now`: the clock that answers are timed by.
+
+    When many answers come at once (a stall has ended), each is timed before any is looked into: otherwise what this process
+    does with the first ones would be known as the server's delay of the last.
+    """
+
+    def __init__(self, host: str, *, timeout_s: float, now: Callable[[], float] = time.monotonic) -> None:
+        self._host, self._timeout_s, self._now = host, timeout_s, now
+        self._idle: list[HTTPClient] = []
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        headers: dict[str, str] | None = None,
+        timeout_s: float | None = None,
+    ) -> Answer:
+        """One request and its whole answer. Raises WireError."""
+        client = self._idle.pop() if self._idle else self._client()
+        try:
+            with gevent.Timeout(timeout_s or self._timeout_s, WireError("timeout")):
+                response = client.request(method, path, body=body, headers=headers)
+                answer = Answer(response.status_code, response, bytes(response.read()), self._now())
+        except BaseException as error:
+            client.close()
+            if (known := _as_http_error(error)) is error:
+                raise
+            raise known from error
+        self._idle.append(client)
+        gevent.idle()
+        return answer
+
+    def lines(self, path: str, headers: dict[str, str], timeout_s: float) -> Iterator[str | Answer]:
+        """The lines of an event stream as they come; an answer that is no stream comes as one Answer. Raises WireError."""
+        client = self._client()
+        try:
+            with gevent.Timeout(timeout_s, WireError("timeout")):
+                response = client.request("GET", path, headers={**headers, "accept": "text/event-stream"})
+                if response.status_code != 200:
+                    yield Answer(response.status_code, response, bytes(response.read()), self._now())
+                    return
+                while line := response.readline(b"\n"):
+                    yield line.decode().rstrip("\r\n")
+        except Exception as error:
+            if (known := _as_http_error(error)) is error:
+                raise
+            raise known from error
+        finally:
+            client.close()
+
+    def close(self) -> None:
+        """Close the connections that wait for a next request."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _client(self) -> HTTPClient:
+        options: dict[str, Any] = (
+            {"ssl_context_factory": ssl.create_default_context} if self._host.startswith("https") else {}
+        )
+        return HTTPClient.from_url(
+            self._host,
+            concurrency=1,
+            block_size=BLOCK_BYTES,
+            connection_timeout=CONNECT_S,
+            network_timeout=self._timeout_s,
+            **options,
+        )
+
+
+def _as_http_error(error: BaseException) -> BaseException:
+    """A WireError for what went wrong on the way; anything else as it is."""
+    if isinstance(error, ConnectionRefusedError):
+        return WireError("refused")
+    if isinstance(error, TimeoutError):
+        return WireError("timeout")
+    if isinstance(error, HTTPParseError | OSError):
+        return WireError("reset")
+    return error
+
+
+def multipart(data: bytes, media_type: str) -> tuple[bytes, str]:
+    """A body with one part `file`, and its content type."""
+    boundary = secrets.token_hex(16)
+    head = (
+        f'--{boundary}\r\ncontent-disposition: form-data; name="file"; filename="photo"\r\n'
+        f"content-type: {media_type}\r\n\r\n"
+    )
+    return head.encode() + data + f"\r\n--{boundary}--\r\n".encode(), f"multipart/form-data; boundary={boundary}"

@@ -1,0 +1,305 @@
+"""One arrival, acting for a tenant: the calls of the contract, each answer timed and checked. Part of the Locust child."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from random import Random
+from typing import Any
+
+import gevent
+
+from loadtest.checks.layout import Size, place
+from loadtest.checks.png import png_size
+from loadtest.generator.http_client import Answer, Wire, WireError, multipart
+from loadtest.run.job import Plan, Tenant
+from loadtest.scenarios.photos import DrawnPhoto
+from loadtest.scenarios.scenario import Asked
+from loadtest.scenarios.traffic import Arrival
+
+ENDINGS = ("done", "failed", "cancelled")
+RETRY_S = 0.5
+MAX_FOLLOWED = 100
+"""Shots on one event stream, as the contract says."""
+STRANGER_SHARE = 0.1
+"""Share of shots that another tenant then asks for, and must not get."""
+PROMPTS = (
+    "on a marble table, soft morning light",
+    "on a dark wooden table in front of a brick wall, warm evening light",
+    "on white paper, in front of a plain white wall",
+    "on a stone, green garden behind",
+    "on sand, blue sky behind",
+)
+
+Record = dict[str, Any]
+
+
+class Wrong(Exception):
+    """An answer that is not what the contract says. `str`: a short code that the report counts."""
+
+
+@dataclass
+class World:
+    """What the personas of one worker share. `now` and `sleep_until` speak seconds of the schedule."""
+
+    plan: Plan
+    wire: Wire
+    photos: list[DrawnPhoto]
+    now: Callable[[], float]
+    sleep_until: Callable[[float], None]
+    note: Callable[[Record], None]
+
+
+@dataclass
+class Op:
+    """One answer that somebody waits for. What is put into `record` goes into the report.
+
+    `answered_s`: when the last byte of what was asked last came; None while that is awaited.
+    """
+
+    record: Record
+    deadline_s: float
+    answered_s: float | None = None
+    retries: int = 0
+    stages_ms: dict[str, float] = field(default_factory=dict)
+
+
+class Person:
+    """One arrival, acting for one tenant."""
+
+    def __init__(self, world: World, arrival: Arrival) -> None:
+        self.world, self.arrival = world, arrival
+        self.rng = Random(arrival.seed)
+        self.tenant: Tenant = world.plan.tenants[arrival.tenant]
+        self.headers = {"authorization": f"Bearer {self.tenant.key}"} if self.tenant.key else {}
+
+    @contextmanager
+    def op(self, name: str, at_s: float) -> Iterator[Op]:
+        """Time one answer of class `name` from `at_s`, when it was due; its failure is recorded and goes on up."""
+        world = self.world
+        op = Op({"k": "op", "c": name, "n": self.arrival.number, "t": self.arrival.tenant, "at": at_s},
+                at_s + world.plan.scenario.patience_s)  # fmt: skip
+        op.record["sent"] = world.now()
+        why = "abandoned"
+        try:
+            yield op
+            why = ""
+        except (Wrong, WireError) as error:
+            why = str(error)
+            raise
+        except gevent.GreenletExit:
+            why = "unfinished"
+            raise
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            why = "malformed_answer"
+            raise Wrong(why) from error
+        finally:
+            # What we do with an answer is not the server's delay.
+            ended_s = world.now() if op.answered_s is None else op.answered_s
+            op.record |= {"ms": (ended_s - at_s) * 1000, "ok": not why, "why": why, "st": op.stages_ms}
+            if op.retries:
+                op.record["retries"] = op.retries
+            world.note(op.record)
+
+    def given_up(self, name: str, at_s: float) -> None:
+        """Record an answer that was planned and never asked for, because a step before it failed."""
+        record = {"k": "op", "c": name, "n": self.arrival.number, "t": self.arrival.tenant, "at": at_s}
+        self.world.note(record | {"sent": None, "ms": None, "ok": False, "why": "abandoned", "st": {}})
+
+    def think(self, seconds: float) -> float:
+        """Pause; when the next step was due."""
+        at_s = self.world.now() + self.rng.uniform(0.5, 1.5) * seconds
+        self.world.sleep_until(at_s)
+        return at_s
+
+    def call(
+        self, op: Op, method: str, path: str, *, body: bytes = b"", headers: dict[str, str] | None = None, expect: int
+    ) -> Answer:
+        """A call that is safe to repeat: sent again while nobody answers (refused, reset, 503). Raises Wrong, WireError."""
+        world = self.world
+        while True:
+            left_s = max(0.05, op.deadline_s - world.now())
+            op.answered_s = None
+            try:
+                answer = world.wire.request(method, path, body, {**self.headers, **(headers or {})}, left_s)
+                op.answered_s = answer.at_s
+                if answer.status == expect:
+                    return answer
+                lost = answer.status == 503
+                error: Exception = Wrong(_code(answer))
+            except WireError as wire_error:
+                error, lost = wire_error, str(wire_error) in ("refused", "reset")
+            if not lost or world.now() + RETRY_S > op.deadline_s:
+                raise error
+            op.retries += 1
+            gevent.sleep(RETRY_S)
+
+    def json(self, op: Op, method: str, path: str, payload: Any = None, *, expect: int = 200, **headers: str) -> Any:
+        """`call` with JSON both ways; the stages that the server tells go into the record."""
+        body = json.dumps(payload).encode() if payload is not None else b""
+        found = {name.replace("_", "-"): value for name, value in headers.items()}
+        if body:
+            found["content-type"] = "application/json"
+        answer = self.call(op, method, path, body=body, headers=found, expect=expect)
+        op.stages_ms |= answer.stages_ms()
+        try:
+            return answer.json()
+        except ValueError:
+            raise Wrong("not_json") from None
+
+    @property
+    def name(self) -> str:
+        """Of this arrival, in this run: no other's."""
+        return f"lt-{self.world.plan.run}-{self.arrival.number}"
+
+    def upload(self, op: Op, photo: DrawnPhoto) -> str:
+        """Upload a photo as bytes that are new to the server; its id. Raises Wrong when it is found as another."""
+        data = photo.unique(self.name)
+        body, content_type = multipart(data, "image/jpeg")
+        answer = self.call(op, "POST", "/v1/photos", body=body, headers={"content-type": content_type}, expect=201)
+        op.stages_ms |= answer.stages_ms()
+        found = answer.json()
+        if (found["width"], found["height"]) != (photo.width, photo.height):
+            raise Wrong("wrong_photo_size")
+        if found["sha256"] != hashlib.sha256(data).hexdigest():
+            raise Wrong("somebody_elses_photo")
+        return str(found["id"])
+
+    def click(self, op: Op, photo_id: str, photo: DrawnPhoto) -> str:
+        """The id of the best mask for the product's box, a few pixels loose. Raises Wrong."""
+        left, top, right, bottom = photo.box_xyxy
+        loose = [self.rng.uniform(0, 6) for _ in range(4)]
+        box = [
+            max(0, left - loose[0]),
+            max(0, top - loose[1]),
+            min(photo.width, right + loose[2]),
+            min(photo.height, bottom + loose[3]),
+        ]
+        found = self.json(op, "POST", f"/v1/photos/{photo_id}/masks", {"boxes": [box]})
+        masks = found["masks"]
+        if not masks or [mask["score"] for mask in masks] != sorted((mask["score"] for mask in masks), reverse=True):
+            raise Wrong("masks_not_best_first")
+        x0, y0, x1, y1 = masks[0]["bbox"]
+        if not (0 <= x0 < x1 <= photo.width and 0 <= y0 < y1 <= photo.height and masks[0]["area"] > 0):
+            raise Wrong("mask_outside_photo")
+        return str(masks[0]["id"])
+
+    def cutout(self, op: Op, mask_id: str, photo: DrawnPhoto) -> Size:
+        """Fetch the cutout, as a page does to show it; its size in pixels. Raises Wrong."""
+        size = self.picture_size(self.call(op, "GET", f"/v1/masks/{mask_id}/cutout", expect=200).body)
+        if size[0] > photo.width or size[1] > photo.height:
+            raise Wrong("cutout_larger_than_photo")
+        return size
+
+    def picture_size(self, data: bytes) -> Size:
+        """Of a picture whose every byte is checked, in a thread: it must not hold up the schedule. Raises Wrong."""
+        try:
+            size: Size = gevent.get_hub().threadpool.apply(png_size, (data,))
+        except ValueError:
+            raise Wrong("picture_broken") from None
+        return size
+
+    def shot_request(
+        self, asked: Asked, mask_id: str, cutout_px: Size | None, seed: int, priority: str
+    ) -> dict[str, Any]:
+        placed = place(mask_id, cutout_px, asked.canvas_px)
+        request: dict[str, Any] = {
+            "canvas": {"width": asked.canvas_px, "height": asked.canvas_px},
+            "layers": [placed.layer],
+            "prompt": self.rng.choice(PROMPTS),
+            "images": asked.images,
+            "seed": seed,
+            "priority": priority,
+        }
+        return request | ({"steps": asked.steps} if asked.steps is not None else {})
+
+    def follow(self, op: Op, shot_ids: list[str], on_end: Callable[[str], None] = lambda shot_id: None) -> None:
+        """Return when every shot has ended; a stream that breaks is taken up where it stood. Raises WireError("timeout")."""
+        live, last_id = set(shot_ids), ""
+        op.answered_s = None
+        while live:
+            left_s = op.deadline_s - self.world.now()
+            if left_s <= 0:
+                raise WireError("timeout")
+            headers = {**self.headers, **({"last-event-id": last_id} if last_id else {})}
+            try:
+                name = ""
+                for line in self.world.wire.lines(f"/v1/events?shots={','.join(shot_ids)}", headers, left_s):
+                    if isinstance(line, Answer):
+                        if line.status == 204:  # every ending was sent before; one was lost on its way
+                            for shot in live:
+                                on_end(shot)
+                            return
+                        if line.status != 503:
+                            raise Wrong(_code(line))
+                        break
+                    key, _, value = line.partition(": ")
+                    if key == "event":
+                        name = value
+                    elif key == "id":
+                        last_id = value
+                    elif key == "data" and name in ENDINGS:
+                        shot = json.loads(value)["shot"]
+                        if shot not in shot_ids:
+                            raise Wrong("somebody_elses_event")
+                        if shot in live:
+                            on_end(shot)
+                        live.discard(shot)
+                        if not live:
+                            return
+            except WireError as error:
+                if str(error) == "timeout":
+                    raise
+            op.retries += 1
+            gevent.sleep(RETRY_S)
+
+    def finished(self, op: Op, shot: dict[str, Any], request: dict[str, Any], photo_id: str) -> None:
+        """Check a shot that has ended, and fetch and check its pictures. Raises Wrong."""
+        if shot["status"] != "done":
+            raise Wrong(shot.get("error", {}).get("code", shot["status"]))
+        images, side = shot["images"], request["canvas"]["width"]
+        if [image["seed"] for image in images] != [request["seed"] + index for index in range(request["images"])]:
+            raise Wrong("somebody_elses_images")
+        pictures = []
+        for image in images:
+            if (image["width"], image["height"]) != (side, side):
+                raise Wrong("wrong_picture_size")
+            data = self.call(op, "GET", image["url"], expect=200).body
+            size = self.picture_size(data)
+            if size != (side, side):
+                raise Wrong("wrong_picture_size")
+            pictures.append([image["url"], hashlib.sha256(data).hexdigest()])
+        op.record |= {
+            "shot": shot["id"],
+            "request": request,
+            "photo": photo_id,
+            "pictures": pictures,
+            "times": [_epoch(shot[name]) for name in ("created_at", "started_at", "finished_at")],
+        }
+
+    def stranger_asks(self, shot_id: str) -> None:
+        """Sometimes: another tenant asks for the shot, and must be found that there is none."""
+        others = [tenant for tenant in self.world.plan.tenants if tenant.key != self.tenant.key]
+        if not others or self.rng.random() >= STRANGER_SHARE:
+            return
+        headers = {"authorization": f"Bearer {self.rng.choice(others).key}"}
+        try:
+            status = self.world.wire.request("GET", f"/v1/shots/{shot_id}", headers=headers, timeout_s=30).status
+        except WireError:
+            return  # nobody answered: nothing was found
+        self.world.note({"k": "stranger", "ok": status != 200, "at": self.world.now(), "status": status})
+
+
+def _code(answer: Answer) -> str:
+    try:
+        return f"{answer.status} {answer.json()['code']}"
+    except (ValueError, KeyError, TypeError):
+        return str(answer.status)
+
+
+def _epoch(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()

@@ -1,0 +1,157 @@
+"""A run as one JSON object: what the report draws, `loadtest compare` reads and machines keep."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from loadtest.checks.pictures import Compared
+from loadtest.checks.verdict import Verdict
+from loadtest.run.faults import Struck
+from loadtest.run.metrics import Scraper
+from loadtest.run.recorder import WINDOWS, Book, ClassBook, Window, histogram_json
+from loadtest.scenarios.scenario import SHOT_CLASSES, Scenario
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a summary tells beyond the books."""
+
+    host: str
+    profile: str | None
+    workers: int
+    factor: float
+    planned: int
+    scraper: Scraper
+    replicas: dict[str, list[list[float]]]
+    struck: Sequence[Struck]
+    recovered_s: Sequence[float]
+    compared: Compared
+
+
+def summary(scenario: Scenario, book: Book, verdict: Verdict, facts: Facts) -> dict[str, Any]:
+    judged_s = scenario.seconds - scenario.warm_up_s
+    shots = [book.classes[name] for name in SHOT_CLASSES if name in book.classes]
+    errors = book.place_errors()
+    return {
+        "version": VERSION,
+        "name": scenario.name,
+        "sentence": scenario.sentence,
+        "digest": scenario.digest(),
+        "scenario": scenario.model_dump(mode="json"),
+        "scenario_seconds": scenario.seconds,
+        "started_at": datetime.fromtimestamp(book.epoch, UTC).isoformat(timespec="seconds"),
+        "host": facts.host,
+        "profile": facts.profile,
+        "machine": machine(),
+        "workers": facts.workers,
+        "factor": facts.factor,
+        "outcome": verdict.outcome,
+        "checks": [check.to_json() for check in verdict.checks],
+        "validity": [check.to_json() for check in verdict.validity],
+        "planned": facts.planned,
+        "sent": book.sent,
+        "shots_per_s": {
+            "offered": sum(row.offered for row in shots) / judged_s,
+            "good": sum(row.good for row in shots) / judged_s,
+        },
+        "classes": {name: _class(row) for name, row in book.classes.items()},
+        "windows": {
+            "seconds": scenario.seconds / WINDOWS,
+            "classes": {name: [_window(window) for window in row.windows] for name, row in book.classes.items()},
+        },
+        "generator": _generator(book),
+        "server": {
+            "counted": facts.scraper.counted(),
+            "queued": _since(facts.scraper, "packshot_shots_queued", book.epoch),
+            "metrics_missed": facts.scraper.missed,
+            "replicas": facts.replicas,
+        },
+        "faults": [
+            {
+                "words": one.fault.words,
+                "at_s": round(one.at_s, 2),
+                "back_s": one.back_s,
+                "recovered_s": taken,
+                "error": one.error,
+            }
+            for one, taken in zip(facts.struck, facts.recovered_s, strict=False)
+        ],
+        "pictures": asdict(facts.compared),
+        "queue_places": {
+            "told": len(errors),
+            "errors": {str(error): errors.count(error) for error in sorted(set(errors))},
+        },
+        "strangers": {"asked": book.strangers, "let_in": book.strangers_let_in},
+        "attacks": dict(book.attacks),
+        "failures": book.failures,
+    }
+
+
+def machine() -> dict[str, Any]:
+    """What the run was made on, without its name."""
+    return {
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+    }
+
+
+def _class(row: ClassBook) -> dict[str, Any]:
+    return {
+        "offered": row.offered,
+        "right": row.right,
+        "good": row.good,
+        "retries": row.retries,
+        "why": dict(row.why),
+        **{
+            f"p{str(percent).replace('.', '')}_ms": round(row.percentile_ms(percent), 3)
+            for percent in (50, 95, 99, 99.9)
+        },
+        "mean_ms": round(row.histogram.get_mean_value() / 1000, 3) if row.histogram.get_total_count() else 0.0,
+        "max_ms": row.histogram.get_max_value() / 1000,
+        "stages_ms": {name: round(spent / row.staged, 2) for name, spent in row.stages_ms.items()}
+        if row.staged
+        else {},
+        "histogram": histogram_json(row.histogram),
+    }
+
+
+def _window(window: Window) -> dict[str, Any]:
+    percentiles = {f"p{percent}_ms": window.percentile(percent / 100) for percent in (50, 95, 99)}
+    return {
+        "offered": window.offered,
+        "right": window.right,
+        "good": window.good,
+        **{name: None if value is None else round(value, 2) for name, value in percentiles.items()},
+        "stages_ms": {name: round(spent / window.right, 2) for name, spent in window.stages.items()}
+        if window.right
+        else {},
+    }
+
+
+def _generator(book: Book) -> dict[str, Any]:
+    rows = book.generator
+    asked = book.last_sent - book.first_sent
+    return {
+        "lag_p50_ms": book.lag_percentile_ms(0.5),
+        "lag_p99_ms": book.lag_percentile_ms(0.99),
+        "cpu_mean": round(sum(row["cpu"] for row in rows) / len(rows), 3) if rows else 0.0,
+        "cpu_max": max((row["cpu"] for row in rows), default=0.0),
+        "host_took": round(sum(row.get("taken", 0.0) for row in rows) / len(rows), 4) if rows else 0.0,
+        "rss_mib": [rows[0]["rss_mib"], rows[-1]["rss_mib"]] if rows else [],
+        "first_to_last_sent_s": round(asked, 4) if asked > 0 else 0.0,
+        "rows": [[round(row["at"], 1), row["w"], row["cpu"], row["open"], row["rss_mib"]] for row in rows],
+    }
+
+
+def _since(scraper: Scraper, name: str, epoch: float) -> list[list[float]]:
+    shift = scraper.started_at - epoch
+    return [[round(at_s + shift, 1), value] for at_s, value in scraper.over_time(name)]

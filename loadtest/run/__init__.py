@@ -1,0 +1,1 @@
+"""One run: prepare, load, inject faults, record."""

@@ -1,0 +1,148 @@
+"""One run from beginning to end: prepare, load, watch, strike, compare, judge.
+
+check host ─> prepare tenants ─> generator ──records──> book ─┐
+                                 scraper, replicas, chaos ────┼─> verdict ─> summary ─> report
+                                 sample painted again, alone ─┘
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from loadtest.checks.pictures import Compared, compare_sample
+from loadtest.checks.verdict import judge
+from loadtest.errors import Refused
+from loadtest.report.summary import Facts, summary
+from loadtest.run.faults import Chaos, recoveries_s
+from loadtest.run.generator_process import Means, generating
+from loadtest.run.metrics import Scraper
+from loadtest.run.own_cluster import LocalCluster
+from loadtest.run.recorder import Book
+from loadtest.run.target import check_reachable, prepare
+from loadtest.scenarios.scenario import Scenario
+
+REPLICAS_EVERY_S = 2.0
+
+Progress = Callable[[Book, float], None]
+"""Told the books and the second of the schedule, about once a second."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is loaded. `cluster`: given when this run started it, which alone allows faults. `keys`: one per tenant."""
+
+    host: str
+    keys: Sequence[str | None] = (None,)
+    cluster: LocalCluster | None = None
+    profile: str | None = None
+
+
+def run(
+    scenario: Scenario,
+    target: Target,
+    folder: Path,
+    *,
+    means: Means | None = None,
+    factor: float = 1.0,
+    progress: Progress = lambda book, at_s: None,
+) -> dict[str, Any]:
+    """Run a scenario; its summary (report.json's content). Raises Refused before any load, Broken after."""
+    means = means or Means()
+    probes_only = all(row.persona == "probe" for row in scenario.traffic)
+    if scenario.chaos and target.cluster is None:
+        raise Refused(
+            f"{scenario.name} has a chaos section: only a cluster that this command starts is harmed; leave out --host"
+        )
+    check_reachable(target.host, scenario.personas.probe.path if probes_only else "/readyz")
+    plan = prepare(target.host, scenario, target.keys, workers=means.workers, factor=factor)
+    make(folder)
+
+    book = Book(scenario)
+    scraper = Scraper(target.host, plan.tenants[0].key)
+    replicas = _Replicas(target.cluster)
+    chaos = Chaos(scenario.chaos, target.cluster) if target.cluster and scenario.chaos else None
+    with ExitStack() as stack:
+        records = stack.enter_context(generating(plan, folder, means))
+        stack.callback(replicas.stop)
+        replicas.start()
+        if not probes_only:
+            scraper.start()
+        if chaos is not None:
+            stack.callback(chaos.abort)
+        for record in records:
+            if not book.feed(record):
+                break
+            if record["k"] == "start" and chaos is not None:
+                chaos.start(record["epoch"])
+            if record["k"] == "gen" and record["w"] == 0:
+                progress(book, record["at"])
+        if chaos is not None:
+            chaos.join()
+    if not probes_only:
+        scraper.stop()
+    compared = compare_sample(plan, book.sample) if book.sample else Compared()
+
+    planned = sum(1 for _ in scenario.arrivals(factor))
+    struck = chaos.struck if chaos else []
+    recovered = recoveries_s(struck, book.bad_at, scenario.seconds)
+    # A fault whose part never came back, or that did not happen, has not been recovered from within the run.
+    recovered = [
+        scenario.seconds - one.at_s if one.back_s is None else taken
+        for one, taken in zip(struck, recovered, strict=True)
+    ]
+    recovered += [scenario.seconds] * (len(scenario.chaos) - len(struck))
+    verdict = judge(scenario, book, planned=planned, wrong_pictures=len(compared.wrong), recoveries_s=recovered)
+    facts = Facts(
+        host=target.host, profile=target.profile, workers=means.workers, factor=factor, planned=planned, scraper=scraper,
+        replicas=replicas.since(book.epoch), struck=struck, recovered_s=recovered, compared=compared,
+    )  # fmt: skip
+    return summary(scenario, book, verdict, facts)
+
+
+def make(folder: Path) -> None:
+    """Make the folder of a report. Raises Refused."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Refused(f"--out must be a folder that can be written, got {folder} ({error.strerror})") from None
+
+
+@dataclass
+class _Replicas:
+    """Counts the replicas of a local cluster by their processes' titles, now and then."""
+
+    cluster: LocalCluster | None
+    rows: list[tuple[float, Counter[str]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        if self.cluster is not None:
+            self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def since(self, epoch: float) -> dict[str, list[list[float]]]:
+        """Stage -> [second, replicas], from second 0 on."""
+        stages = sorted({stage for _, row in self.rows for stage in row})
+        kept = [(at - epoch, row) for at, row in self.rows if at >= epoch - REPLICAS_EVERY_S]
+        return {stage: [[round(at, 1), row[stage]] for at, row in kept] for stage in stages}
+
+    def _run(self) -> None:
+        assert self.cluster is not None, "started with one"
+        while True:
+            self.rows.append((time.time(), self.cluster.replicas()))
+            if self._stop.wait(REPLICAS_EVERY_S):
+                return

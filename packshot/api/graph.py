@@ -1,0 +1,45 @@
+"""What the API needs of the graph: one protocol, so that its tests need no cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from packshot.store.records import NewMask, PhotoRecord
+from packshot.types import Prompts
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """Answer to a click: candidates best first, and the stages' own times in milliseconds (queue, encode, decode)."""
+
+    masks: tuple[NewMask, ...]
+    timing_ms: dict[str, float]
+
+
+class Graph(Protocol):
+    """The graph as the API sees it."""
+
+    async def ready(self) -> bool:
+        """Whether every stage answers."""
+        ...
+
+    async def segment(self, photo: PhotoRecord, prompts: Prompts) -> Segmented:
+        """Masks for what a person pointed at. Cancelling the call cancels the click, never a shared encode."""
+        ...
+
+    def submitted(self) -> None:
+        """Say that a shot was committed to the store; returns at once, outlives the request that called it."""
+        ...
+
+    async def wait_for_any_completion(self, timeout_s: float) -> None:
+        """Until a shot that was `submitted` here has ended, whichever, or the time is up: when to look at the store again."""
+        ...
+
+    def engines(self) -> list[dict[str, Any]]:
+        """The packs and engines served, with native sizes, limits and sampling defaults."""
+        ...
+
+    async def metrics(self) -> str:
+        """The whole cluster's `packshot_*`, as Prometheus text."""
+        ...

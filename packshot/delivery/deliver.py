@@ -1,0 +1,281 @@
+"""A finished picture as the file that a channel accepts, checked against the channel's rules after it was made.
+
+    pixels ──flatten, pad──> aspect ──resize──> advised size ──encode──> file ──> rules: size, fill, background, bytes
+
+Nothing is mended in secret: what was changed is in `notes`, and a rule that cannot be met refuses the delivery.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from typing import NoReturn
+
+import numpy as np
+from PIL import Image, ImageCms, PngImagePlugin
+
+from packshot.delivery.presets import Format, Preset, preset_named, presets
+from packshot.errors import BadInput
+from packshot.types import U8, BoxXYXY, Mask
+
+__all__ = ["Delivered", "Preset", "deliver", "preset_named", "presets"]
+
+MAX_ENLARGEMENT = 2.0
+JPEG_QUALITIES = (95, 92, 88, 84, 80)
+MEDIA = {"jpeg": ("image/jpeg", "jpg"), "png": ("image/png", "png"), "webp": ("image/webp", "webp")}
+JPEG_BLOCK_PX = 16  # how far an edge may ring in a JPEG
+XMP = (
+    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
+    '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
+    'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" Iptc4xmpExt:DigitalSourceType="{value}"/>'
+    '</rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+)
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """A file for a channel. `notes`: what was changed, and advice that the picture does not follow."""
+
+    data: bytes
+    media_type: str
+    width: int
+    height: int
+    extension: str
+    notes: tuple[str, ...]
+
+
+@dataclass
+class _Work:
+    """A picture on its way: `pixels` uint8 HxWx3 or HxWx4, `alpha` uint8 HxW (the product) or None, `notes` so far."""
+
+    preset: Preset
+    pixels: U8
+    alpha: U8 | None
+    notes: list[str]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return int(self.pixels.shape[1]), int(self.pixels.shape[0])
+
+    def refuse(self, rule: str, got: str, remedy: str) -> NoReturn:
+        raise BadInput("preset_unmet", f"{self.preset.title}: {rule}, got {got}; {remedy}")
+
+
+def deliver(
+    pixels: U8, preset: Preset, *, product_alpha: U8 | None = None, generated: bool, today: date | None = None
+) -> Delivered:
+    """`pixels` (uint8 HxWx3 RGB or HxWx4 straight RGBA) as a file that meets `preset`.
+
+    `product_alpha`: uint8 HxW, the layout's alpha, for the fill and background rules; without it those rules see only
+    what the picture shows. `generated`: an engine painted the scene (the file is then labelled). `today`: for the
+    expiry warning. Raises BadInput (preset_unmet) with the failing rule, what was found and the remedy.
+    """
+    if product_alpha is None and pixels.shape[2] == 4:
+        product_alpha = pixels[..., 3]
+    work = _Work(preset, pixels, product_alpha, [])
+    expired = preset.expiry_note(today or date.today())
+    if expired:
+        work.notes.append(expired)
+    _settle_background(work, generated)
+    _settle_aspect(work)
+    _settle_size(work)
+    _check_fill(work)
+    label = preset.digital_source_type if generated else None
+    data, kind = _encode(work, label)
+    media_type, extension = MEDIA[kind]
+    return Delivered(data, media_type, *work.size, extension, tuple(work.notes))
+
+
+def _settle_background(work: _Work, generated: bool) -> None:
+    """Lay a transparent picture over white where the channel wants that, and check what must be white."""
+    rule = work.preset.background
+    transparent = work.pixels.shape[2] == 4
+    if transparent and not (rule == "white_or_transparent_advised" and set(work.preset.formats) & {"png", "webp"}):
+        share = work.pixels[..., 3:].astype(np.float32) / 255
+        work.pixels = np.rint(work.pixels[..., :3] * share + 255 * (1 - share)).astype(np.uint8)
+        work.notes.append("the transparent picture was laid over white")
+        transparent = False
+    if rule == "free" or transparent:
+        return
+    white = "the background must be exactly 255,255,255"
+    if rule == "white" and generated:
+        remedy = "make the packshot with background `white`, and use the scene in a secondary slot"
+        work.refuse(white, "a generated scene", remedy)
+    outside = _outside(work)
+    off = int(np.count_nonzero((work.pixels[outside] != 255).any(axis=-1)))
+    if off and rule == "white":
+        work.refuse(white, f"{off} pixels of another colour", "use background `white` and shadow `none`")
+    if off:
+        work.notes.append(f"advised: a white background; {off} background pixels are of another colour")
+
+
+def _outside(work: _Work) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    """Where there is surely no product, bool HxW: outside its alpha, or else the frame's outermost pixels."""
+    if work.alpha is not None:
+        return np.asarray(work.alpha == 0)
+    rim = np.ones(work.pixels.shape[:2], bool)
+    rim[1:-1, 1:-1] = False
+    return rim
+
+
+def _settle_aspect(work: _Work) -> None:
+    """Pad a white (or transparent) picture to the channel's aspect; refuse to crop or stretch any other."""
+    if work.preset.aspect is None:
+        return
+    across, down = work.preset.aspect
+    width, height = work.size
+    want_width, want_height = max(width, round(height * across / down)), max(height, round(width * down / across))
+    if abs(width * down / (height * across) - 1) < 0.002:  # a rounding of the same shape
+        return
+    edge = work.pixels[..., :3][[0, -1]].reshape(-1, 3), work.pixels[..., :3][:, [0, -1]].reshape(-1, 3)
+    if not all((side == 255).all() for side in edge):
+        remedy = f"make the picture anew on a canvas of {across}:{down}"
+        work.refuse(f"width to height must be {across}:{down}", f"{width}x{height} whose edges are not white", remedy)
+    left, top = (want_width - width) // 2, (want_height - height) // 2
+    beside = ((top, want_height - height - top), (left, want_width - width - left))
+    work.pixels = np.pad(work.pixels, (*beside, (0, 0)), constant_values=255)
+    if work.alpha is not None:
+        work.alpha = np.pad(work.alpha, beside)
+    work.notes.append(f"padded with white from {width}x{height} to {want_width}x{want_height} for {across}:{down}")
+
+
+def _settle_size(work: _Work) -> None:
+    """Resample to the advised size, at most 2x up; then the channel's limits must hold."""
+    preset, (width, height) = work.preset, work.size
+    wanted = preset.advised_longest_px / max(width, height)
+    if wanted < 1 and preset.larger_is_fine:
+        wanted = min(1.0, (preset.max_longest_px or max(width, height)) / max(width, height))
+    if preset.max_pixels:
+        wanted = min(wanted, (preset.max_pixels / (width * height)) ** 0.5)
+    scale = min(wanted, MAX_ENLARGEMENT)
+    new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
+    if preset.aspect and max(new_width, new_height) == preset.advised_longest_px:  # exactly the channel's own numbers
+        across, down = preset.aspect
+        new_width = round(new_height * across / down) if down >= across else new_width
+        new_height = round(new_width * down / across) if across > down else new_height
+    if (new_width, new_height) != (width, height):
+        _resample(work, new_width, new_height)
+    if scale > 1:
+        work.notes.append(f"enlarged {scale:.2f}x from {width}x{height} by Lanczos; a larger canvas would be sharper")
+    if wanted > scale:
+        work.notes.append(f"advised: {preset.advised_longest_px} px on the longer side; more than 2x is not enlarged")
+    limits = (
+        ("the longer side", max(work.size), preset.min_longest_px),
+        ("the width", work.size[0], preset.min_width_px),
+        ("the height", work.size[1], preset.min_height_px),
+    )
+    for what, got, least in limits:
+        if least and got < least:
+            remedy = f"make the picture on a canvas whose longer side is {preset.advised_longest_px} px"
+            work.refuse(f"{what} must be at least {least} px", f"{got} px at 2x enlargement", remedy)
+
+
+def _resample(work: _Work, width: int, height: int) -> None:
+    image = Image.fromarray(np.ascontiguousarray(work.pixels))
+    white = work.preset.background != "free" and work.pixels.shape[2] == 3 and _is_white(work)
+    pixels = np.array(image.resize((width, height), Image.Resampling.LANCZOS))
+    if work.alpha is not None:
+        alpha = Image.fromarray(np.ascontiguousarray(work.alpha)).resize((width, height), Image.Resampling.LANCZOS)
+        work.alpha = np.asarray(alpha)
+        if white:
+            pixels[work.alpha == 0] = 255  # Lanczos rings beside a dark product
+    work.pixels = pixels
+
+
+def _is_white(work: _Work) -> bool:
+    return bool((work.pixels[_outside(work)] == 255).all())
+
+
+def _product_box(work: _Work) -> BoxXYXY | None:
+    """The product's box: by its alpha, or on white by what is not white; None where neither tells."""
+    if work.alpha is not None:
+        return Mask(work.alpha).bbox_xyxy
+    if work.pixels.shape[2] == 3 and _is_white(work):
+        return Mask(np.where((work.pixels < 250).any(axis=2), np.uint8(255), np.uint8(0))).bbox_xyxy
+    return None
+
+
+def _check_fill(work: _Work) -> None:
+    """The product's longer extent over the frame's; how much of the frame it takes, 0..1."""
+    preset = work.preset
+    if preset.fill_min is None and preset.fill_advised is None:
+        return
+    box = _product_box(work)
+    if box is None:
+        work.notes.append("how much of the frame the product fills was not checked: its mask is not at hand")
+        return
+    fill = max((box[2] - box[0]) / work.size[0], (box[3] - box[1]) / work.size[1])
+    if preset.fill_min is not None and fill < preset.fill_min:
+        remedy = f"multiply the layer's scale by {preset.fill_min / max(fill, 0.01):.2f}"
+        work.refuse(f"the product must fill at least {preset.fill_min:.0%} of the frame", f"{fill:.1%}", remedy)
+    if preset.fill_advised is not None and not preset.fill_advised[0] <= fill <= preset.fill_advised[1]:
+        low, high = preset.fill_advised
+        work.notes.append(f"advised: the product fills {low:.0%} to {high:.0%} of the frame; it fills {fill:.0%}")
+
+
+def _encode(work: _Work, label: str | None) -> tuple[bytes, Format]:
+    """(file, format): the first of the preset's formats that fits its size limit."""
+    smallest = 0
+    for kind in work.preset.formats:
+        if work.pixels.shape[2] == 4 and kind == "jpeg":
+            continue
+        for quality in JPEG_QUALITIES if kind != "png" else (100,):
+            data = _write(work.pixels, kind, quality, label)
+            smallest = min(smallest or len(data), len(data))
+            if len(data) <= work.preset.max_bytes:
+                _check_written(work, data, kind)
+                return data, kind
+    size = f"{smallest / 1e6:.1f} MB at {work.size[0]}x{work.size[1]}"
+    return work.refuse(
+        f"a file may have at most {work.preset.max_bytes / 1e6:g} MB", size, "make it on a smaller canvas"
+    )
+
+
+def _write(pixels: U8, kind: Format, quality: int, label: str | None) -> bytes:
+    out, image = io.BytesIO(), Image.fromarray(np.ascontiguousarray(pixels))
+    xmp = XMP.format(value=label).encode() if label else b""
+    if kind == "png":
+        info = PngImagePlugin.PngInfo()
+        if xmp:
+            info.add_itxt("XML:com.adobe.xmp", xmp.decode())
+        image.save(out, "PNG", icc_profile=_srgb(), pnginfo=info, compress_level=6)
+    elif kind == "jpeg":
+        image.save(out, "JPEG", quality=quality, subsampling=0, icc_profile=_srgb(), xmp=xmp)
+    else:
+        image.save(out, "WEBP", quality=quality, method=4, icc_profile=_srgb(), xmp=xmp)
+    return out.getvalue()
+
+
+@cache
+def _srgb() -> bytes:
+    """An sRGB profile without the moment of its making, so that the same picture gives the same file."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[24:36] = bytes((7, 208, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0))  # 2000-01-01
+    return bytes(profile)
+
+
+def _check_written(work: _Work, data: bytes, kind: Format) -> None:
+    """The file itself, read back: white must still be white. JPEG rings within a block of the product's edge."""
+    if work.preset.background != "white":
+        return
+    written = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    outside = _outside(work)
+    off = outside & (written != 255).any(axis=2)
+    if not off.any():
+        return
+    worst = 255 - int(written[off].min())
+    reach = _grow(~outside, JPEG_BLOCK_PX) if work.alpha is not None else np.zeros_like(off)
+    if kind == "png" or (off & ~reach).any():
+        work.refuse("the background must be exactly 255,255,255", f"{int(off.sum())} others", "use background `white`")
+    work.notes.append(f"as JPEG (the PNG was too large) white is off by up to {worst} within 16 px of the product")
+
+
+def _grow(
+    where: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], by_px: int
+) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    import cv2
+
+    side = 2 * by_px + 1
+    return np.asarray(cv2.dilate(where.astype(np.uint8), np.ones((side, side), np.uint8)) > 0)

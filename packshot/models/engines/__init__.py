@@ -1,0 +1,1 @@
+"""Engines: from a scene and a brief to a render."""

@@ -1,0 +1,1 @@
+"""What a pack's stages need of memory and arithmetic."""

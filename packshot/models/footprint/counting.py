@@ -1,0 +1,279 @@
+"""What a pack's models need, on paper: memory and arithmetic of each stage's calls, without weights and without a GPU.
+
+The pack's own networks are built from the manifest's config on torch's meta device, where tensors have shapes and no values,
+and called as the stages call them. Every tensor is counted from its making to its end, every multiplication, and what the
+other kernels read and write: the peak is what PyTorch's allocator must hand out on CUDA (fused attention, no gradients), less
+its rounding and the libraries' workspaces, which the planner adds (cluster/plan/gpu_shares.py). The arithmetic of SAM ViT-B comes out at
+the 972 GFLOP that are published.
+
+Memory is taken at the pack's largest bucket, arithmetic at its native size. packshot/models/footprint/pack_footprint.py keeps the results.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from packshot.models.footprint.stage_footprint import Footprint
+from packshot.models.packs.manifest import RoleName
+from packshot.models.packs.pack import Pack
+from packshot.models.packs.weights import build
+from packshot.models.segment.attention import attend_piecewise
+from packshot.models.segment.network import DetailEncoder
+from packshot.models.segment.segmenter import DETAIL, SETS_PER_CALL
+
+GIB = 2**30
+TERA, GIGA = 1e12, 1e9
+aten = torch.ops.aten
+MATRIX_KERNELS = (
+    aten.mm.default,
+    aten.addmm.default,
+    aten.bmm.default,
+    aten.baddbmm.default,
+    aten.scaled_dot_product_attention.default,
+)
+"""With convolutions, for which cuDNN also copies input and output: its kernels like them channels last."""
+FEW, MANY = 2, 4
+"""Batches from which the line is drawn; a batch of one is a little below it."""
+SET_TOKENS = 8
+"""Tokens of a prompt set: clicks and a box. Thousands of image tokens make them matter little."""
+
+
+@dataclass(frozen=True)
+class Paper:
+    """What a call takes. `peak_bytes`: the most that was alive at once, its inputs included and its weights not.
+
+    `flop` is spent in matrix products, convolutions and attention; `moved_bytes` is what all other kernels read and write.
+    """
+
+    peak_bytes: int
+    flop: int
+    moved_bytes: int
+
+
+def on_paper(call: Callable[[], object]) -> Paper:
+    """Memory and arithmetic of a call whose tensors are on the meta device; those that it makes are counted."""
+    with torch.inference_mode(), _flops() as flops, _Alive() as alive:
+        call()
+    return Paper(alive.peak_bytes, flops.get_total_flops(), alive.moved_bytes)
+
+
+@contextmanager
+def _flops() -> Iterator[FlopCounterMode]:
+    def attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+        batch, heads, asked, width = query
+        return int(2 * batch * heads * asked * key[2] * (width + value[3]))
+
+    mapping = {aten.scaled_dot_product_attention: attention}
+    with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
+        yield counter
+
+
+class _Alive(TorchDispatchMode):
+    """Bytes of the storages that operations made and that something still holds."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._now = 0
+        self.peak_bytes = 0
+        self.moved_bytes = 0
+        self._known: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func not in MATRIX_KERNELS:
+            # Without gradients composite operations arrive whole: what they consist of is what a GPU runs and holds.
+            with self:
+                made = func.decompose(*args, **(kwargs or {}))
+            if made is not NotImplemented:
+                return made
+        made = func(*args, **(kwargs or {}))
+        read, written = ([leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)] for tree in (args, made))
+        given = {leaf.untyped_storage()._cdata for leaf in read}
+        for leaf in written:
+            storage = leaf.untyped_storage()
+            if storage not in self._known and storage._cdata not in given:  # not a view, not in place
+                self._known.add(storage)
+                self._now += storage.nbytes()
+                weakref.finalize(storage, self._ended, storage.nbytes())
+        other_layout = args[0].nbytes + made.nbytes if func is aten.convolution.default else 0
+        self.peak_bytes = max(self.peak_bytes, self._now + other_layout)
+        if other_layout:
+            self.moved_bytes += 2 * other_layout
+        elif func not in MATRIX_KERNELS and not _only_looks(func):
+            self.moved_bytes += sum(leaf.nbytes for leaf in (*read, *written))
+        return made
+
+    def _ended(self, size: int) -> None:
+        self._now -= size
+
+
+def _only_looks(func: Any) -> bool:
+    """Whether an operation moves nothing: a view, or memory that is only reserved."""
+    returned = func._schema.returns
+    viewed = bool(returned) and all(one.alias_info is not None and not one.alias_info.is_write for one in returned)
+    return viewed or func in (aten.empty.memory_format, aten._unsafe_view.default)
+
+
+def segmenter_footprints(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> tuple[Footprint, Footprint]:
+    """Of the image encoder, a row being a photo, and of the mask decoder, whose calls never have more than SETS_PER_CALL
+    prompt sets (a row being one)."""
+    sam = _network(pack, "segmenter", torch.float32)
+    loading = _bytes(sam)
+    decoder = _bytes(sam.prompt_encoder) + _bytes(sam.mask_decoder)
+    answers = on_paper(partial(_decode, sam, SETS_PER_CALL))
+    encoder = nn.Module.to(sam.image_encoder, dtype)
+    attend_piecewise(encoder)
+    few, many = (on_paper(partial(_encode, encoder, sam.packshot_config, dtype, photos)) for photos in (FEW, MANY))
+    return (
+        _line(few, many, weights=_bytes(encoder), loading=loading),
+        Footprint(
+            weights_gib=decoder / GIB,
+            loading_gib=loading / GIB,
+            base_gib=answers.peak_bytes / GIB,
+            row_gib=0,
+            row_tflop=answers.flop / SETS_PER_CALL / TERA,
+            row_gb=answers.moved_bytes / SETS_PER_CALL / GIGA,
+        ),
+    )
+
+
+def _encode(encoder: Any, keys: dict[str, Any], dtype: torch.dtype, photos: int) -> object:
+    pixels = torch.empty(photos, 3, keys["image_size"], keys["image_size"], dtype=dtype, device="meta")
+    return encoder.look(pixels) if isinstance(encoder, DetailEncoder) else encoder(pixels)
+
+
+def _decode(sam: Any, sets: int) -> object:
+    keys = sam.packshot_config
+    channels, side = keys["out_chans"], keys["image_size"] // keys["patch_size"]
+    features, positions, tokens, no_mask = (
+        torch.empty(shape, device="meta")
+        for shape in (
+            (sets, channels, side, side),
+            (1, channels, side, side),
+            (sets, SET_TOKENS, channels),
+            (1, channels, 1, 1),
+        )
+    )
+    sides = [keys["image_size"] // 2 ** (level + 1) for level in range(len(DETAIL))]
+    maps = [
+        torch.empty(sets, wide, side, side, device="meta") for wide, side in zip(keys["detail"], sides, strict=False)
+    ]
+    return sam.mask_decoder.decode(features, positions, tokens, no_mask, maps)
+
+
+def engine_footprint(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> Footprint:
+    """Of the generator, a row being one of a denoising step (a guided scene has two)."""
+    names: tuple[RoleName, ...] = ("text_encoder", "vae", "unet", "controlnet")
+    parts = {name: _network(pack, name, dtype) for name in names}
+    embed = parts["controlnet"].controlnet_cond_embedding
+    parts["controlnet"].controlnet_cond_embedding = nn.Identity()  # as the engine does: once a scene, not once a step
+    largest = max(pack.manifest.buckets, key=lambda bucket: bucket[0] * bucket[1])
+    native = pack.manifest.native_px
+    step = partial(_step, pack, parts, dtype)
+    once = [partial(call, pack, parts, embed, dtype) for call in (_text, _control, _vae_encode, _vae_decode)]
+    few, many = (on_paper(partial(step, largest, rows)) for rows in (FEW, MANY))
+    row = on_paper(partial(step, native, 1))
+    texts, *others = (on_paper(partial(call, native)) for call in once)
+    weights = sum(map(_bytes, parts.values())) + _bytes(embed)
+    line = _line(few, many, weights=weights, loading=weights)
+    return line.model_copy(
+        update={
+            "row_tflop": row.flop / TERA,
+            "row_gb": row.moved_bytes / GIGA,
+            "scene_tflop": (2 * texts.flop + sum(call.flop for call in others)) / TERA,
+            "scene_gb": (2 * texts.moved_bytes + sum(call.moved_bytes for call in others)) / GIGA,
+            "scene_gib": _scene_bytes(pack, dtype, largest) / GIB,
+            "alone_gib": max(on_paper(partial(call, largest)).peak_bytes for call in once) / GIB,
+        }
+    )
+
+
+def _step(pack: Pack, parts: dict[RoleName, Any], dtype: torch.dtype, size: tuple[int, int], rows: int) -> object:
+    """Steps 7.t to 9.t of the recipe (packshot/models/engines/unet_controlnet.py)."""
+    empty = partial(torch.empty, device="meta", dtype=dtype)
+    unet, controlnet = parts["unet"].config, parts["controlnet"].config
+    width, height = (side // pack.vae_factor for side in size)
+    latents, times = empty(rows, controlnet.in_channels, height, width), torch.empty(rows, device="meta")
+    texts = empty(rows, parts["text_encoder"].config.max_position_embeddings, unet.cross_attention_dim)
+    down, mid = parts["controlnet"](
+        latents,
+        times,
+        encoder_hidden_states=texts,
+        controlnet_cond=empty(rows, controlnet.block_out_channels[0], height, width),
+        conditioning_scale=empty(rows, 1, 1, 1),
+        return_dict=False,
+    )
+    inputs = empty(rows, unet.in_channels, height, width)
+    residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
+    return parts["unet"](inputs, times, encoder_hidden_states=texts, return_dict=False, **residuals)[0].float()
+
+
+def _text(pack: Pack, parts: dict[RoleName, Any], embed: Any, dtype: torch.dtype, size: tuple[int, int]) -> object:
+    length = parts["text_encoder"].config.max_position_embeddings
+    return parts["text_encoder"](torch.zeros(1, length, dtype=torch.long, device="meta"))[0]
+
+
+def _control(pack: Pack, parts: dict[RoleName, Any], embed: Any, dtype: torch.dtype, size: tuple[int, int]) -> object:
+    channels = parts["controlnet"].config.conditioning_channels
+    return embed(torch.empty(1, channels, size[1], size[0], dtype=dtype, device="meta"))
+
+
+def _vae_encode(
+    pack: Pack, parts: dict[RoleName, Any], embed: Any, dtype: torch.dtype, size: tuple[int, int]
+) -> object:
+    return parts["vae"].encode(torch.empty(1, 3, size[1], size[0], dtype=dtype, device="meta"))
+
+
+def _vae_decode(
+    pack: Pack, parts: dict[RoleName, Any], embed: Any, dtype: torch.dtype, size: tuple[int, int]
+) -> object:
+    width, height = (side // pack.vae_factor for side in size)
+    latents = torch.empty(1, parts["vae"].config.latent_channels, height, width, dtype=dtype, device="meta")
+    return parts["vae"].decode(latents, return_dict=False)[0]
+
+
+def _scene_bytes(pack: Pack, dtype: torch.dtype, size: tuple[int, int]) -> int:
+    """What `Denoising` holds between its steps."""
+    places = size[0] * size[1] // pack.vae_factor**2
+    channels = pack.role("vae").config["latent_channels"]
+    control = pack.role("unet").config["block_out_channels"][0]
+    text = pack.role("text_encoder").config
+    own_dtype = places * (control + 1 + channels) + 2 * text["max_position_embeddings"] * text["hidden_size"]
+    fp32 = places * (4 * channels + 1)  # latents, noise, known, predicted; mask
+    return int(own_dtype * dtype.itemsize + fp32 * torch.float32.itemsize)
+
+
+def _network(pack: Pack, role: RoleName, dtype: torch.dtype) -> Any:
+    spec = pack.role(role)
+    with torch.device("meta"):
+        made = build(spec.class_name, spec.config)
+    return nn.Module.to(made, dtype).eval().requires_grad_(requires_grad=False)
+
+
+def _bytes(module: nn.Module) -> int:
+    return sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
+
+
+def _line(few: Paper, many: Paper, *, weights: int, loading: int) -> Footprint:
+    row = (many.peak_bytes - few.peak_bytes) / (MANY - FEW)
+    return Footprint(
+        weights_gib=weights / GIB,
+        loading_gib=loading / GIB,
+        base_gib=(few.peak_bytes - FEW * row) / GIB,
+        row_gib=row / GIB,
+        row_tflop=few.flop / FEW / TERA,
+        row_gb=few.moved_bytes / FEW / GIGA,
+    )
+
+
+__all__ = ["Paper", "engine_footprint", "on_paper", "segmenter_footprints"]

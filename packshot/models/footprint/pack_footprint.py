@@ -1,0 +1,87 @@
+"""A pack's footprint: what each GPU stage needs of memory and arithmetic, kept beside the manifest in `footprint.yaml`.
+
+It is computed from the manifest (packshot/models/footprint/counting.py) and carries the manifest's digest: a pack that changed, or one that
+has no such file, is computed anew, which takes half a minute.
+
+    python -m packshot.models.footprint.pack_footprint sd15 sd2 mini      # write the files
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import yaml
+
+from packshot.models.footprint.stage_footprint import Footprint, GpuStage, PackFootprint
+
+if TYPE_CHECKING:
+    from packshot.models.packs.pack import Pack
+
+FILE = "footprint.yaml"
+
+
+def digest(pack: Pack) -> str:
+    """Of what a footprint depends on: the networks' configs and the sizes."""
+    manifest = pack.manifest
+    networks = {role: [spec.class_name, spec.config] for role, spec in manifest.roles.items()}
+    facts = json.dumps([networks, manifest.native_px, manifest.buckets], sort_keys=True)
+    return hashlib.sha256(facts.encode()).hexdigest()[:16]
+
+
+def compute_footprint(pack: Pack, dtype: Literal["bf16", "fp32"] = "bf16") -> PackFootprint:
+    """From the manifest, on paper. Loads torch and the model libraries; raises PackRefused for a pack that cannot render."""
+    import torch
+
+    from packshot.models.footprint.counting import engine_footprint, segmenter_footprints
+
+    pack.check()
+    arithmetic = torch.bfloat16 if dtype == "bf16" else torch.float32
+    encoder, decoder = segmenter_footprints(pack, arithmetic)
+    stages: dict[GpuStage, Footprint] = {
+        "sam_encoder": encoder,
+        "mask_decoder": decoder,
+        "generator": engine_footprint(pack, arithmetic),
+    }
+    return PackFootprint(of=digest(pack), dtype=dtype, stages=stages)
+
+
+def find_footprint(pack: Pack, dtype: Literal["bf16", "fp32"] = "bf16") -> PackFootprint:
+    """The one beside the manifest while it is the manifest's, else computed."""
+    pack.check()
+    file = pack.folder / FILE
+    if file.is_file():
+        kept = PackFootprint.model_validate(yaml.safe_load(file.read_text("utf-8")))
+        if (kept.of, kept.dtype) == (digest(pack), dtype):
+            return kept
+    return compute_footprint(pack, dtype)
+
+
+def write_footprint(pack: Pack) -> Path:
+    """Compute a pack's and keep it beside the manifest."""
+    told = compute_footprint(pack).model_dump(mode="json")
+    for stage in told["stages"].values():
+        for key, value in stage.items():
+            stage[key] = float(f"{value:.4g}")
+    file = pack.folder / FILE
+    header = f"# python -m packshot.models.footprint.pack_footprint {pack.name}\n"
+    file.write_text(header + yaml.safe_dump(told, sort_keys=False), "utf-8")
+    return file
+
+
+def main() -> None:
+    """Write the footprints of the packs that are named."""
+    from packshot.models.packs.pack import find_pack
+    from packshot.settings import Settings
+
+    for name in sys.argv[1:]:
+        sys.stdout.write(f"{write_footprint(find_pack(name, Settings()))}\n")
+
+
+if __name__ == "__main__":
+    main()
+
+__all__ = ["Footprint", "GpuStage", "PackFootprint", "compute_footprint", "digest", "find_footprint", "write_footprint"]

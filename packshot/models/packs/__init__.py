@@ -1,0 +1,1 @@
+"""Packs: their manifests, their files, and loading a role."""

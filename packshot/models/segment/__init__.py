@@ -1,0 +1,1 @@
+"""The segmenter: photo to embedding, prompts to masks."""

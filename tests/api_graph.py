@@ -1,0 +1,245 @@
+"""What API tests stand on: a `Graph` without a cluster, and the whole app behind a real local server.
+
+The store (SQLite), the codec and the HTTP server are the real ones; only the graph is replaced, by one whose
+segmenter takes the box, or a square around the point, for the product.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import uvicorn
+from PIL import Image
+from prometheus_client import CollectorRegistry, generate_latest
+
+from packshot.api.app import create_app
+from packshot.api.graph import Segmented
+from packshot.imaging.codec import PhotoDecoder, encode_bilevel_png, encode_png
+from packshot.meter import PrometheusMeter
+from packshot.settings import Settings
+from packshot.store.records import Claim, NewImage, NewMask, PhotoRecord
+from packshot.store.store import Store
+from packshot.types import Mask, Prompts
+
+ENGINES: list[dict[str, Any]] = [
+    {
+        "name": name,
+        "title": name.title(),
+        "native_px": [256, 256],
+        "buckets": [[256, 256]],
+        "defaults": {"steps": 16, "guidance_scale": 2.5, "control_scale": 0.9, "guidance_rescale": 0.7},
+        "limits": {"max_steps": 100, "max_guidance_scale": 20.0, "max_control_scale": 2.0},
+    }
+    for name in ("mini", "second")
+]
+
+
+class BoxGraph:
+    """A `Graph` whose segmenter needs no model. `hold`: set to let clicks through, clear to hold them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.is_ready = True
+        self.submissions = 0
+        self.broken: Exception | None = None
+        self.clicks_held = False
+        self.clicks_begun = threading.Event()
+        self.clicks_cancelled = threading.Event()
+        self._registry = registry
+
+    async def ready(self) -> bool:
+        return self.is_ready
+
+    async def segment(self, photo: PhotoRecord, prompts: Prompts) -> Segmented:
+        if self.broken is not None:
+            raise self.broken
+        if self.clicks_held:
+            self.clicks_begun.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                self.clicks_cancelled.set()
+                raise
+        x0, y0, x1, y1 = 0.0, 0.0, float(photo.width), float(photo.height)
+        if prompts.boxes:
+            x0, y0, x1, y1 = prompts.boxes[0]
+        elif prompts.points:
+            x, y, _ = prompts.points[0]
+            x0, y0, x1, y1 = max(0, x - 10), max(0, y - 10), x + 10, y + 10
+        pixels = np.zeros((photo.height, photo.width), np.uint8)
+        pixels[int(y0) : int(y1), int(x0) : int(x1)] = 255
+        mask = Mask(pixels)
+        scores = (0.9, 0.7, 0.5) if prompts.multimask else (0.9,)
+        masks = tuple(NewMask(score, mask.area_px, mask.bbox_xyxy, encode_bilevel_png(pixels)) for score in scores)
+        return Segmented(masks, {"queue": 0.5, "encode": 3.0, "decode": 1.0})
+
+    def submitted(self) -> None:
+        self.submissions += 1
+
+    async def wait_for_any_completion(self, timeout_s: float) -> None:
+        await asyncio.sleep(min(timeout_s, 0.02))
+
+    def engines(self) -> list[dict[str, Any]]:
+        return ENGINES
+
+    async def metrics(self) -> str:
+        return generate_latest(self._registry).decode()
+
+
+@dataclass
+class Api:
+    """A running server and what is behind it. `http` speaks with `key` of tenant `brand`, `stranger` for another."""
+
+    url: str
+    http: httpx.Client
+    stranger: httpx.Client
+    anyone: httpx.Client
+    key: str
+    key_id: str
+    store: Store
+    graph: BoxGraph
+    settings: Settings
+    registry: CollectorRegistry
+    _mask_id: str = ""
+    _photos: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    def photo(self, shade: int = 0) -> dict[str, Any]:
+        """An uploaded photo, 120 x 90 px."""
+        if shade not in self._photos:
+            self._photos[shade] = self.http.post(
+                "/v1/photos", files={"file": ("a.png", png(shade=shade), "image/png")}
+            ).json()
+        return self._photos[shade]
+
+    def mask(self) -> dict[str, Any]:
+        """A fresh mask: 60 x 40 px of the photo."""
+        answer = self.http.post(f"/v1/photos/{self.photo()['id']}/masks", json={"boxes": [[20, 20, 80, 60]]})
+        return answer.json()["masks"][0]
+
+    def request(self, **fields: Any) -> dict[str, Any]:
+        """The smallest shot request, with `fields` over it; its mask is every such request's."""
+        self._mask_id = self._mask_id or self.mask()["id"]
+        return {"layers": [{"mask_id": self._mask_id}], **fields}
+
+    def shot(self, **fields: Any) -> str:
+        """The id of a shot just accepted."""
+        answer = self.http.post("/v1/shots", json=self.request(**fields))
+        assert answer.status_code == 202, answer.text
+        return answer.json()["id"]
+
+    def claim(self, shot_id: str) -> Claim:
+        """A worker's hold on this shot; shots of other tests that come first are failed."""
+        while (claim := self.store.claim("worker")) is not None:
+            if claim.shot_id == shot_id:
+                return claim
+            self.store.fail(claim, "engine_failed", "left over by another test", retryable=False)
+        raise AssertionError(f"{shot_id} does not wait")
+
+    def commit(self, claim: Claim) -> None:
+        """Finish a claimed shot with as many pictures as it asked for."""
+        images = [
+            NewImage(
+                index=index,
+                seed=claim.request["seed"] + index,
+                width=96,
+                height=96,
+                png=png(96, 96, shade=index),
+                verdict={"level": "ok", "findings": []},
+                recipe={
+                    "seed": claim.request["seed"] + index,
+                    "timing_ms": {"queue": 1, "steps": 2 + index, "decode": 1},
+                },
+            )
+            for index in range(claim.request["images"])
+        ]
+        self.store.commit(claim, images)
+
+    def finish(self, shot_id: str) -> dict[str, Any]:
+        """Claim and commit this shot; gives it as clients see it."""
+        self.commit(self.claim(shot_id))
+        return self.http.get(f"/v1/shots/{shot_id}").json()
+
+    @property
+    def tenant_id(self) -> str:
+        tenant = self.store.tenant_of(self.key)
+        assert tenant is not None
+        return tenant.id
+
+
+def code_of(answer: httpx.Response) -> tuple[int, str]:
+    """(status, code) of a problem, whose shape is held here."""
+    assert answer.headers["content-type"] == "application/problem+json", answer.text
+    body = answer.json()
+    assert body["status"] == answer.status_code
+    assert (
+        {"type", "title", "status", "detail", "code"}
+        <= set(body)
+        <= {"type", "title", "status", "detail", "code", "errors"}
+    )
+    assert answer.headers["x-request-id"]
+    return answer.status_code, body["code"]
+
+
+def png(width: int = 120, height: int = 90, *, shade: int = 0) -> bytes:
+    """A PNG of ours: a gradient, told apart by `shade`."""
+    columns = np.linspace(0, 200, width, dtype=np.uint8)
+    pixels = np.broadcast_to(columns[None, :, None], (height, width, 3)).copy()
+    pixels[..., 2] = shade
+    return encode_png(pixels)
+
+
+def jpeg(width: int = 120, height: int = 90) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (width, height), (200, 30, 60)).save(out, "JPEG")
+    return out.getvalue()
+
+
+@contextmanager
+def running(home: Path, *, studio_dir: Path | None = None, **changed: Any) -> Iterator[Api]:
+    """The API on a free loopback port, over a fresh store in `home`."""
+    settings = Settings(home=home, max_body_bytes=512 * 1024, **changed)
+    registry = CollectorRegistry()
+    store = Store.from_settings(settings)
+    graph = BoxGraph(registry)
+    with PhotoDecoder(timeout_s=10.0) as decoder:
+        listener = uvicorn.Config("", host="127.0.0.1", port=0).bind_socket()
+        port = int(listener.getsockname()[1])
+        app = create_app(
+            store=store,
+            graph=graph,
+            decoder=decoder,
+            settings=settings,
+            meter=PrometheusMeter(registry),
+            studio_dir=studio_dir,
+        )
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, ws="none", lifespan="off")
+        )
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        url = f"http://127.0.0.1:{port}"
+        new, other = store.create_key("brand"), store.create_key("stranger")
+        try:
+            with (
+                httpx.Client(base_url=url, headers=_bearer(new.secret), timeout=20, trust_env=False) as http,
+                httpx.Client(base_url=url, headers=_bearer(other.secret), timeout=20, trust_env=False) as stranger,
+                httpx.Client(base_url=url, timeout=20, trust_env=False) as anyone,
+            ):
+                yield Api(url, http, stranger, anyone, new.secret, new.record.id, store, graph, settings, registry)
+        finally:
+            server.should_exit = True
+            thread.join()
+            listener.close()
+            store.close()
+
+
+def _bearer(secret: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {secret}"}

@@ -1,0 +1,162 @@
+"""Every delivery meets its channel's rules or is refused with the rule, the value and the remedy."""
+
+import io
+from datetime import date
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from packshot.delivery.deliver import deliver, preset_named, presets
+from packshot.errors import BadInput
+
+TODAY = date(2026, 11, 21)
+RNG = np.random.default_rng(2)
+
+
+def packshot(width, height, fill=0.9, colour=(30, 60, 90)):
+    """A product on white: (pixels, alpha)."""
+    alpha = np.zeros((height, width), np.uint8)
+    half_x, half_y = int(width * fill / 2), int(height * fill / 2)
+    alpha[height // 2 - half_y : height // 2 + half_y, width // 2 - half_x : width // 2 + half_x] = 255
+    pixels = np.full((height, width, 3), 255, np.uint8)
+    pixels[alpha > 0] = colour
+    return pixels, alpha
+
+
+def scene(width, height):
+    small = RNG.integers(0, 256, (8, 8, 3), np.uint8)
+    return np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def opened(delivered):
+    return Image.open(io.BytesIO(delivered.data))
+
+
+def make(pixels, name, alpha=None, generated=False, today=TODAY):
+    return deliver(pixels, preset_named(name), product_alpha=alpha, generated=generated, today=today)
+
+
+@pytest.mark.parametrize("name", [preset.name for preset in presets()])
+def test_a_white_packshot_is_delivered_to_every_channel(name):
+    preset = preset_named(name)
+    pixels, alpha = packshot(1400, 2021 if name == "zalando" else 1400)
+    delivered = make(pixels, name, alpha)
+    image = opened(delivered)
+    assert image.format.lower() in preset.formats
+    assert image.size == (delivered.width, delivered.height)
+    assert max(image.size) == preset.advised_longest_px
+    assert len(delivered.data) <= preset.max_bytes
+    assert delivered.media_type == Image.MIME[image.format]
+    assert "icc_profile" in image.info
+    assert b"DigitalSourceType" not in delivered.data
+    if preset.background == "white":
+        assert (np.asarray(image.convert("RGB"))[0] == 255).all()
+
+
+def test_white_stays_exactly_white_after_resampling():
+    pixels, alpha = packshot(1000, 1000, colour=(0, 0, 0))
+    image = np.asarray(opened(make(pixels, "amazon-main", alpha)))
+    assert image.shape == (1600, 1600, 3)
+    rows = image[800]
+    assert set(np.unique(rows[:70])) == {255}
+
+
+def test_amazon_refuses_a_scene_a_tint_and_a_small_product():
+    pixels, alpha = packshot(1600, 1600)
+    with pytest.raises(BadInput, match=r"255,255,255, got a generated scene; .*secondary slot"):
+        make(scene(1600, 1600), "amazon-main", alpha, generated=True)
+    tinted = pixels.copy()
+    tinted[0, 0] = (255, 254, 255)
+    with pytest.raises(BadInput, match=r"got 1 pixels of another colour; .*shadow `none`"):
+        make(tinted, "amazon-main", alpha)
+    with pytest.raises(BadInput, match="got 1 pixels"):
+        make(tinted, "amazon-main")
+    small, small_alpha = packshot(1600, 1600, fill=0.5)
+    with pytest.raises(BadInput, match=r"at least 85% of the frame, got 50\.0%; multiply the layer's scale by 1\.70"):
+        make(small, "amazon-main", small_alpha)
+    with pytest.raises(BadInput, match=r"85% of the frame, got 50\.0%"):
+        make(small, "amazon-main")
+
+
+def test_amazon_keeps_what_is_larger_than_advised():
+    pixels, alpha = packshot(2000, 2000)
+    assert make(pixels, "amazon-main", alpha).width == 2000
+
+
+def test_nothing_is_enlarged_beyond_twice_its_size():
+    pixels, alpha = packshot(600, 600)
+    delivered = make(pixels, "amazon-main", alpha)
+    assert delivered.width == 1200
+    assert any("enlarged 2.00x" in note for note in delivered.notes)
+    assert any("1600 px" in note for note in delivered.notes)
+    tiny, tiny_alpha = packshot(200, 200)
+    with pytest.raises(BadInput, match="at least 500 px, got 400 px"):
+        make(tiny, "amazon-main", tiny_alpha)
+
+
+def test_walmart_pads_white_to_a_square_and_refuses_to_crop_a_scene():
+    pixels, alpha = packshot(2200, 1800)
+    delivered = make(pixels, "walmart-main", alpha)
+    assert (delivered.width, delivered.height) == (2200, 2200)
+    assert any("padded" in note for note in delivered.notes)
+    with pytest.raises(BadInput, match="1801:2600"):
+        make(scene(1500, 1500), "zalando", generated=True)
+
+
+def test_zalando_gets_its_own_numbers():
+    pixels, alpha = packshot(1801, 2600)
+    delivered = make(pixels, "zalando", alpha)
+    assert (delivered.width, delivered.height, delivered.extension) == (1801, 2600, "jpg")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("google-merchant", b'"TrainedAlgorithmicMedia"'), ("ebay", b"digitalsourcetype/compositeWithTrainedAlgorithmic")],
+)
+def test_a_generated_scene_says_so_in_the_channels_own_words(name, value):
+    delivered = make(scene(1024, 1024), name, generated=True)
+    assert b"DigitalSourceType" in delivered.data
+    assert value in delivered.data
+
+
+def test_transparency_is_kept_where_the_channel_takes_it_and_laid_over_white_elsewhere():
+    pixels, alpha = packshot(1500, 1500, fill=0.8)
+    clear = np.dstack([pixels, alpha])
+    kept = make(clear, "google-merchant")
+    assert opened(kept).mode == "RGBA"
+    laid = make(clear, "ebay")
+    assert opened(laid).mode == "RGB"
+    assert "the transparent picture was laid over white" in laid.notes
+    assert (np.asarray(opened(laid))[0] == 255).all()
+
+
+def test_a_file_over_the_limit_loses_quality_before_it_is_refused():
+    noise = RNG.integers(0, 256, (1600, 1600, 3), np.uint8)
+    tight = preset_named("ebay").model_copy(update={"max_bytes": 4_500_000})
+    assert len(deliver(noise, tight, generated=False, today=TODAY).data) <= 4_500_000
+    hopeless = tight.model_copy(update={"max_bytes": 10_000, "formats": ("jpeg",)})
+    with pytest.raises(BadInput, match=r"at most 0\.01 MB"):
+        deliver(noise, hopeless, generated=False, today=TODAY)
+
+
+def test_rules_that_ran_out_are_said():
+    pixels, alpha = packshot(1500, 1500, fill=0.8)
+    assert not any("ran out" in note for note in make(pixels, "google-merchant", alpha).notes)
+    assert any("ran out" in note for note in make(pixels, "google-merchant", alpha, today=date(2027, 2, 1)).notes)
+
+
+def test_the_same_picture_gives_the_same_file():
+    pixels, alpha = packshot(800, 800)
+    assert make(pixels, "shopify", alpha).data == make(pixels, "shopify", alpha).data
+
+
+def test_presets_are_data_that_add_up():
+    names = [preset.name for preset in presets()]
+    assert len(names) == len(set(names)) == 7
+    for preset in presets():
+        assert preset.source
+        assert preset.dated < preset.expires
+        assert preset.advised_longest_px >= max(preset.min_longest_px or 0, preset.min_height_px or 0)
+    with pytest.raises(BadInput, match="unknown_preset"):
+        preset_named("amazon")

@@ -1,0 +1,111 @@
+"""A call that was given a dead node's result ends, and is asked again; what Ray raises is told in our own errors."""
+
+import asyncio
+
+import pytest
+from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, ObjectLostError
+from ray.serve.exceptions import RayServeException
+
+from deployments.ray_support import calls
+from deployments.ray_support.calls import await_with_argument, retry_once, to_packshot_error
+from packshot.errors import BadInput, EngineCrashed
+
+UNAVAILABLE = ActorUnavailableError("socket closed", None)
+
+
+class Response:
+    """A Serve response that has been sent to a replica."""
+
+    async def _to_object_ref(self):
+        return "reference"
+
+
+@pytest.fixture
+def object_is(monkeypatch):
+    """What Ray says of the response's object: an error, a value elsewhere (GetTimeoutError), or nothing yet (None)."""
+    monkeypatch.setattr(calls, "LOOK_EVERY_S", 0.01)
+
+    def of(*states):
+        left = list(states)
+
+        def wait(references, timeout, fetch_local):
+            assert not fetch_local
+            if left[0] is None:
+                left.pop(0)
+                return [], references
+            return references, []
+
+        def get(reference, timeout):
+            raise left[0]
+
+        monkeypatch.setattr(calls.ray, "wait", wait)
+        monkeypatch.setattr(calls.ray, "get", get)
+
+    return of
+
+
+async def for_ever():
+    await asyncio.Event().wait()
+
+
+async def test_a_call_ends_when_the_result_that_it_was_given_is_lost(object_is):
+    object_is(None, None, UNAVAILABLE)
+    running = asyncio.ensure_future(for_ever())
+    with pytest.raises(ActorUnavailableError):
+        await asyncio.wait_for(await_with_argument(Response(), running), 30)
+    await asyncio.wait({running})
+    assert running.cancelled()
+
+
+async def test_a_long_call_is_waited_for_when_its_argument_has_arrived(object_is):
+    object_is(None, GetTimeoutError("elsewhere"))
+
+    async def long():
+        await asyncio.sleep(0.2)
+        return "masks"
+
+    assert await await_with_argument(Response(), long()) == "masks"
+
+
+async def test_a_quick_call_looks_at_nothing(monkeypatch):
+    monkeypatch.setattr(calls.ray, "wait", None)
+
+    async def quick():
+        return "masks"
+
+    assert await await_with_argument(Response(), quick()) == "masks"
+
+
+def upstream_died():
+    error = RayServeException("an upstream actor died before finishing a dependent task")
+    error.__cause__ = ActorDiedError()
+    return error
+
+
+@pytest.mark.parametrize(
+    "lost",
+    [ActorDiedError(), UNAVAILABLE, ObjectLostError("ab", None, ""), upstream_died()],
+    ids=lambda e: type(e).__name__,
+)
+async def test_a_pure_stage_is_asked_once_more_after_a_death(lost):
+    answers = iter([lost])
+
+    async def click():
+        if (error := next(answers, None)) is not None:
+            raise error
+        return "masks"
+
+    assert await retry_once(click) == "masks"
+    assert isinstance(to_packshot_error(lost), EngineCrashed)
+
+
+async def test_a_refusal_is_not_asked_again():
+    calls = []
+
+    async def click():
+        calls.append(1)
+        raise BadInput("bad_usage", "no")
+
+    with pytest.raises(BadInput):
+        await retry_once(click)
+    assert calls == [1]
