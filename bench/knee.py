@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from bench.harness import Row, tell
-from cluster.simulate.calibrate import AT_ONCE, Runs, Studio, fit
+from cluster.simulate.calibrate import AT_ONCE, CalibrationTarget, Runs, fit
 from cluster.simulate.pipeline import STAGES, Pipeline
 from cluster.simulate.policies import Fixed
 from cluster.simulate.stages import Machine
@@ -95,12 +95,12 @@ def main() -> int:
         store.close()
         with local_cluster(PROFILE, Path(home), OUT / "cluster.log") as cluster:
             target = Target(cluster.url, [key], cluster, PROFILE)
-            studio = Studio(cluster.url, settings, key=key, tenant=TENANT)
-            max_rows = studio.max_rows()
+            calibration = CalibrationTarget(cluster.url, settings, key=key, tenant=TENANT)
+            max_rows = calibration.max_rows()
 
             def take_runs() -> None:
                 rest(target)
-                runs.take(studio)
+                runs.take(calibration)
                 print(f"line of {AT_ONCE} in {runs.line_s[-1]:.1f} s", file=sys.stderr)
 
             def report(row: dict[str, Any], believed: Knee) -> None:
@@ -113,10 +113,10 @@ def main() -> int:
                 target,
                 OUT,
                 trial_s=TRIAL_S,
-                watched=lambda _: nullcontext(lambda book, at_s: None),
+                watched=lambda _: nullcontext(lambda recorder, at_s: None),
                 report=report,
             )
-            studio.close()
+            calibration.close()
     machine, found = fit(runs, max_rows), knee(trials)
     paper = predicted(machine, flat(scenario, TRIAL_S))
     per_s = scenario.traffic[0].rate_per_s or 0.0

@@ -81,32 +81,32 @@ class Pipeline:
 
 
 @dataclass(frozen=True)
-class Work:
+class Load:
     """Shots, pictures and row-steps: an amount, or per second."""
 
     shots: float = 0.0
     pictures: float = 0.0
     row_steps: float = 0.0
 
-    def __add__(self, other: Work) -> Work:
-        return Work(self.shots + other.shots, self.pictures + other.pictures, self.row_steps + other.row_steps)
+    def __add__(self, other: Load) -> Load:
+        return Load(self.shots + other.shots, self.pictures + other.pictures, self.row_steps + other.row_steps)
 
 
 @dataclass(frozen=True)
 class Demand:
     """One priority's work: queued, running, and arriving per second over a short and a long window."""
 
-    waiting: Work = Work()
-    running: Work = Work()
-    fast: Work = Work()
-    slow: Work = Work()
+    waiting: Load = Load()
+    running: Load = Load()
+    fast: Load = Load()
+    slow: Load = Load()
 
     @property
-    def here(self) -> Work:
+    def here(self) -> Load:
         return self.waiting + self.running
 
     @property
-    def arriving(self) -> Work:
+    def arriving(self) -> Load:
         """The long window's, unless the short one is above it by more than chance."""
         expected = self.slow.shots * FAST_S
         burst = self.fast.shots * FAST_S > expected + BURST_SIGMAS * math.sqrt(max(expected, 1.0))
@@ -189,7 +189,7 @@ def decide(seen: Seen, state: State, plan: Pipeline) -> tuple[dict[str, int], St
 def _needs(seen: Seen, held: float, plan: Pipeline, ready_in_s: float) -> tuple[dict[str, float], float]:
     """Replicas, as fractions, that the reported work asks for, and the catalogue's part of the generators."""
 
-    def seconds(work: Work) -> float:
+    def seconds(work: Load) -> float:
         return work.row_steps * plan.row_step_s + work.pictures * plan.picture_s
 
     generator = seen.stages.get(GENERATOR) or Stage(1, 1, 0, 1)
@@ -333,7 +333,7 @@ def _newest(found: Mapping[str, Mapping[Any, Any]]) -> list[tuple[float, dict[st
 def demand_of(report: Mapping[str, float], priority: str) -> Demand:
     """One priority's part of a director's report."""
 
-    def work(kind: str) -> Work:
-        return Work(*(report.get(f"{priority}_{kind}_{unit}", 0.0) for unit in ("shots", "pictures", "row_steps")))
+    def work(kind: str) -> Load:
+        return Load(*(report.get(f"{priority}_{kind}_{unit}", 0.0) for unit in ("shots", "pictures", "row_steps")))
 
     return Demand(*(work(kind) for kind in ("waiting", "running", "fast", "slow")))

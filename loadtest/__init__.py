@@ -2,7 +2,7 @@
 
     scenarios/*.yaml -> scenario ──> traffic (the schedule) ──> locustfile ──> personas ──HTTP──> the server
                                                                      │ records
-            local (a cluster of our own), faults, metrics ──> runner ┴─> book ──> verdict ──> report
+            local (a cluster of our own), faults, metrics ──> runner ┴─> recorder ──> verdict ──> report
 
 Locust monkey-patches what it is imported into, so it runs as a child process: locustfile, person, personas, hostile
 and wire are that child's, and no other module imports them. The rest imports the standard library, its tools and this room.

@@ -194,7 +194,7 @@ def make_plan(profile: Profile, manifest: PackManifest, footprint: PackFootprint
             f"a plan is for GPUs: profile {profile.name} has none; take one with device: cuda (make bench measures this machine)",
         )
     needs: Mapping[str, Need] = {need.stage: need for need in refuse_misfits(profile, footprint, manifest).values()}
-    work = _Work(profile, manifest, footprint, demand)
+    work = _StageSeconds(profile, manifest, footprint, demand)
     at_most = _at_most(work)
     stages = work.stages(demand.per_second)
     pools = work.pools(stages)
@@ -227,7 +227,7 @@ def _placed(devices: Sequence[Device], one: StagePlan) -> int:
     return sum(device.get(one.stage, 0) for device in devices)
 
 
-class _Work:
+class _StageSeconds:
     """Seconds of each stage's work for one image, and what a rate of images makes of them."""
 
     def __init__(self, profile: Profile, manifest: PackManifest, footprint: PackFootprint, demand: Demand) -> None:
@@ -335,7 +335,7 @@ def _counts(profile: Profile, stages: list[StagePlan]) -> Iterator[dict[str, int
         yield {one.stage: count for one, count in zip(stages, counts, strict=True)}
 
 
-def _at_most(work: _Work) -> float:
+def _at_most(work: _StageSeconds) -> float:
     """Images an hour that the whole profile could make, to a thousandth."""
     if not work.enough(0.0):
         return 0.0

@@ -77,7 +77,7 @@ class Compared:
         }
 
 
-class Studio:
+class CalibrationTarget:
     """A running laptop cluster with one photo and mask. `key`: the tenant's; None under open access."""
 
     def __init__(self, url: str, settings: Settings, *, key: str | None = None, tenant: str = "local") -> None:
@@ -148,12 +148,12 @@ def product() -> U8:
 
 
 @contextmanager
-def studio() -> Iterator[Studio]:
+def calibration_target() -> Iterator[CalibrationTarget]:
     """Serve the laptop profile from a home of its own, on loopback, with open access."""
     with tempfile.TemporaryDirectory() as home:
         overrides = {"PACKSHOT_HOME": home, "PACKSHOT_OPEN_ACCESS": "true"}
         with serving(load_profile("laptop"), port=0, settings=overrides) as url:
-            running = Studio(url, Settings(home=Path(home), open_access=True))
+            running = CalibrationTarget(url, Settings(home=Path(home), open_access=True))
             try:
                 yield running
             finally:
@@ -168,7 +168,7 @@ class Runs:
     line_s: list[float] = field(default_factory=list)
     """Seconds from a line's first accepted shot to its last finished one."""
 
-    def take(self, real: Studio) -> None:
+    def take(self, real: CalibrationTarget) -> None:
         """Both runs, once more."""
         shot = Arrival(0.0, pictures=1, steps=STEPS)
         real.run([shot])  # warms up
@@ -264,7 +264,7 @@ def compare(
 
 def main() -> int:
     """Fit, run, compare; prints one JSON line. 0 when throughput and p95 are within 15 %."""
-    with studio() as real:
+    with calibration_target() as real:
         max_rows, runs = real.max_rows(), Runs()
         runs.take(real)
         together, apart = line(), unseen(fit(runs, max_rows))

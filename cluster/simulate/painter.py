@@ -19,7 +19,7 @@ EPSILON = 1e-6
 
 @dataclass(eq=False)
 class Scene:
-    """A picture to paint; `packshot.batching.policy.Work`. Steps may be fractions: events come between them."""
+    """A picture to paint; `packshot.batching.policy.PendingScene`. Steps may be fractions: events come between them."""
 
     rows: int
     steps_left: float  # type: ignore[assignment]  # whole where the protocol asks

@@ -16,7 +16,7 @@ import simpy
 
 from cluster.simulate.fleet import Fleet, Timed, painters, workers
 from cluster.simulate.painter import Painter, Scene
-from cluster.simulate.queue import Line, Shot
+from cluster.simulate.queue import Queue, Shot
 from cluster.simulate.stages import Machine
 from cluster.simulate.traces import LEAD_S, Arrival, Trace
 from packshot.shots.load_report import LoadReport
@@ -102,7 +102,7 @@ class Pipeline:
         self._scaler = scaler
         self._tick_s = tick_s
         self._database = simpy.Resource(self.env, machine.database_cores)
-        self._line = Line(lambda: float(self.env.now), self._row_steps_left)
+        self._line = Queue(lambda: float(self.env.now), self._row_steps_left)
         rng = random.Random(seed)
         self._generators: Fleet[Scene] = painters(self.env, machine, rng)
         self._directors: Fleet[object] = Fleet(

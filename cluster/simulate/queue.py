@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from cluster.simulate.traces import Arrival
 from packshot.store.line import AGEING_S
-from packshot.store.records import Backlog, Flow, Work
+from packshot.store.records import Backlog, Flow, Load
 
 
 @dataclass(eq=False)
@@ -29,7 +29,7 @@ class Shot:
         return self.arrival.pictures * self.arrival.steps * self.arrival.rows
 
 
-class Line:
+class Queue:
     """Waiting shots by priority and tenant, each oldest first. `row_steps_left`: of what runs, asked when a report is made."""
 
     def __init__(self, now: Callable[[], float], row_steps_left: Callable[[bool], float]) -> None:
@@ -38,9 +38,9 @@ class Line:
         self._waiting: dict[bool, dict[int, deque[Shot]]] = {True: {}, False: {}}
         self._running: dict[int, int] = {}
         self._catalogue_claimed_s: dict[int, float] = {}
-        self._waits = {True: Work(), False: Work()}
-        self._runs = {True: Work(), False: Work()}
-        self._came = {True: Work(), False: Work()}
+        self._waits = {True: Load(), False: Load()}
+        self._runs = {True: Load(), False: Load()}
+        self._came = {True: Load(), False: Load()}
         self._seq = 0
         self._came_before = {0: dict(self._came)}
 
@@ -84,7 +84,7 @@ class Line:
         shot.done_s = self._now()
 
     @property
-    def waiting(self) -> dict[bool, Work]:
+    def waiting(self) -> dict[bool, Load]:
         return self._waits
 
     def backlog(self, since_seq: int | None = None) -> Backlog:
@@ -93,7 +93,7 @@ class Line:
         flows = [
             Flow(
                 self._waits[kind],
-                Work(self._runs[kind].shots, self._runs[kind].pictures, round(self._row_steps_left(kind))),
+                Load(self._runs[kind].shots, self._runs[kind].pictures, round(self._row_steps_left(kind))),
                 _plus(self._came[kind], before[kind], -1),
             )
             for kind in (True, False)
@@ -102,11 +102,11 @@ class Line:
         return Backlog(self._seq, *flows)
 
 
-def _work(shot: Shot) -> Work:
-    return Work(1, shot.arrival.pictures, shot.row_steps)
+def _work(shot: Shot) -> Load:
+    return Load(1, shot.arrival.pictures, shot.row_steps)
 
 
-def _plus(one: Work, other: Work, sign: int = 1) -> Work:
-    return Work(
+def _plus(one: Load, other: Load, sign: int = 1) -> Load:
+    return Load(
         one.shots + sign * other.shots, one.pictures + sign * other.pictures, one.row_steps + sign * other.row_steps
     )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from loadtest.checks.layout import place
-from loadtest.run.job import Plan
+from loadtest.run.job import Job
 from loadtest.run.recorder import Record
 from loadtest.run.target import client
 
@@ -41,7 +41,7 @@ class Compared:
     wrong: list[str] = field(default_factory=list)
 
 
-def compare_sample(plan: Plan, sample: Sequence[Record]) -> Compared:
+def compare_sample(plan: Job, sample: Sequence[Record]) -> Compared:
     """Check every shot of the sample; each is painted once more, alone. A server that has gone makes them wrong."""
     compared = Compared()
     for record in sample:

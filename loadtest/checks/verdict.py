@@ -1,4 +1,4 @@
-"""Did it hold? Pure functions from a run's books to checks, each with its bound and its value.
+"""Did it hold? Pure functions from a run's records to checks, each with its bound and its value.
 
 `holds`: every bound of the scenario. `valid`: the generator kept its schedule; where it did not, the run says nothing about the
 server, whatever it measured.
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from loadtest.run.recorder import Book, share_within
+from loadtest.run.recorder import Recorder, share_within
 from loadtest.scenarios.scenario import Scenario
 
 LAG_SHARE = 0.05
@@ -62,30 +62,30 @@ class Verdict:
 
 def judge(
     scenario: Scenario,
-    book: Book,
+    recorder: Recorder,
     *,
     planned: int,
     wrong_pictures: int = 0,
     recoveries_s: Sequence[float] = (),
 ) -> Verdict:
-    """Every bound of `scenario` against the books. `planned`: arrivals of the schedule; `wrong_pictures`: of those compared
+    """Every bound of `scenario` against the records. `planned`: arrivals of the schedule; `wrong_pictures`: of those compared
     after the run; `recoveries_s`: one per fault."""
     slo = scenario.slo
-    offered = sum(row.offered for row in book.classes.values())
-    wrong = offered - sum(row.right for row in book.classes.values())
-    good = sum(row.good for row in book.classes.values())
+    offered = sum(row.offered for row in recorder.classes.values())
+    wrong = offered - sum(row.right for row in recorder.classes.values())
+    good = sum(row.good for row in recorder.classes.values())
     checks = [
         Check("goodput", good / offered if offered else 0.0, slo.goodput, at_least=True),
         Check("errors", wrong / offered if offered else 1.0, slo.errors),
     ]
     for name, bounds in slo.classes.items():
-        row = book.classes[name]
+        row = recorder.classes[name]
         for percent, bound in ((50, bounds.p50_ms), (95, bounds.p95_ms), (99, bounds.p99_ms)):
             checks.append(Check(f"{name} p{percent}", row.percentile_ms(percent), bound, "ms"))
         if not row.histogram.get_total_count():
             checks.append(Check(f"{name} answers", 0, 1, at_least=True))
     if slo.queue_place is not None:
-        share = share_within(book.place_errors(), slo.queue_place.within)
+        share = share_within(recorder.place_errors(), slo.queue_place.within)
         checks.append(
             Check(f"queue places within {slo.queue_place.within}", share, slo.queue_place.share, at_least=True)
         )
@@ -94,10 +94,10 @@ def judge(
             Check(f"recovery {index}", taken, slo.recovery_s, "s") for index, taken in enumerate(recoveries_s, 1)
         ]
     checks += [
-        Check("somebody else's answers", book.strangers_let_in + book.doubles, 0),
+        Check("somebody else's answers", recorder.strangers_let_in + recorder.doubles, 0),
         Check("wrong pictures", wrong_pictures, 0),
     ]
-    return Verdict(tuple(checks), tuple(_validity(scenario, book, planned)))
+    return Verdict(tuple(checks), tuple(_validity(scenario, recorder, planned)))
 
 
 def allowed_lag_ms(scenario: Scenario) -> float:
@@ -106,11 +106,11 @@ def allowed_lag_ms(scenario: Scenario) -> float:
     return max(LEAST_LAG_MS, LAG_SHARE * tightest)
 
 
-def _validity(scenario: Scenario, book: Book, planned: int) -> list[Check]:
-    seconds = [row["cpu"] for row in book.generator]
+def _validity(scenario: Scenario, recorder: Recorder, planned: int) -> list[Check]:
+    seconds = [row["cpu"] for row in recorder.generator]
     busy = sum(cpu > MOST_CPU for cpu in seconds) / len(seconds) if seconds else 0.0
     return [
-        Check("arrivals sent", book.sent / planned if planned else 0.0, 1 - RATE_SHARE, at_least=True),
-        Check("generator lag p99", book.lag_percentile_ms(0.99), allowed_lag_ms(scenario), "ms"),
+        Check("arrivals sent", recorder.sent / planned if planned else 0.0, 1 - RATE_SHARE, at_least=True),
+        Check("generator lag p99", recorder.lag_percentile_ms(0.99), allowed_lag_ms(scenario), "ms"),
         Check("generator busy seconds", busy, BUSY_SHARE),
     ]

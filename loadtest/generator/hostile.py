@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import gevent
 
-from loadtest.generator.http_client import Answer, WireError, multipart
+from loadtest.generator.http_client import Answer, HttpError, multipart
 from loadtest.generator.person import Person, Wrong
 
 SLOW_FOR_S = 8.0
@@ -99,10 +99,10 @@ def hostile(person: Person) -> None:
             left_s = person.world.plan.scenario.patience_s
             headers = {**person.headers, "content-type": content_type}
             op.record["attack"] = path
-            answer = person.world.wire.request(method, path, body, headers, left_s)
+            answer = person.world.http.request(method, path, body, headers, left_s)
             op.answered_s = answer.at_s
             _require_refusal(answer)
-    except (Wrong, WireError):
+    except (Wrong, HttpError):
         return
 
 

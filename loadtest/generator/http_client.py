@@ -21,7 +21,7 @@ CONNECT_S = 5.0
 BLOCK_BYTES = 64 * 1024
 
 
-class WireError(Exception):
+class HttpError(Exception):
     """No whole answer came. `str`: refused, reset, timeout, malformed."""
 
 
@@ -56,7 +56,7 @@ def server_timing(header: str) -> dict[str, float]:
     return found
 
 
-class Wire:
+class HttpClient:
     """Connections to one server, kept open and reused; last in, first out. `now`: the clock that answers are timed by.
 
     When many answers come at once (a stall has ended), each is timed before any is looked into: otherwise what this process
@@ -75,10 +75,10 @@ class Wire:
         headers: dict[str, str] | None = None,
         timeout_s: float | None = None,
     ) -> Answer:
-        """One request and its whole answer. Raises WireError."""
+        """One request and its whole answer. Raises HttpError."""
         client = self._idle.pop() if self._idle else self._client()
         try:
-            with gevent.Timeout(timeout_s or self._timeout_s, WireError("timeout")):
+            with gevent.Timeout(timeout_s or self._timeout_s, HttpError("timeout")):
                 response = client.request(method, path, body=body, headers=headers)
                 answer = Answer(response.status_code, response, bytes(response.read()), self._now())
         except BaseException as error:
@@ -91,10 +91,10 @@ class Wire:
         return answer
 
     def lines(self, path: str, headers: dict[str, str], timeout_s: float) -> Iterator[str | Answer]:
-        """The lines of an event stream as they come; an answer that is no stream comes as one Answer. Raises WireError."""
+        """The lines of an event stream as they come; an answer that is no stream comes as one Answer. Raises HttpError."""
         client = self._client()
         try:
-            with gevent.Timeout(timeout_s, WireError("timeout")):
+            with gevent.Timeout(timeout_s, HttpError("timeout")):
                 response = client.request("GET", path, headers={**headers, "accept": "text/event-stream"})
                 if response.status_code != 200:
                     yield Answer(response.status_code, response, bytes(response.read()), self._now())
@@ -128,13 +128,13 @@ class Wire:
 
 
 def _as_http_error(error: BaseException) -> BaseException:
-    """A WireError for what went wrong on the way; anything else as it is."""
+    """A HttpError for what went wrong on the way; anything else as it is."""
     if isinstance(error, ConnectionRefusedError):
-        return WireError("refused")
+        return HttpError("refused")
     if isinstance(error, TimeoutError):
-        return WireError("timeout")
+        return HttpError("timeout")
     if isinstance(error, HTTPParseError | OSError):
-        return WireError("reset")
+        return HttpError("reset")
     return error
 
 

@@ -26,10 +26,10 @@ from locust.exception import StopUser
 from locust.runners import MasterRunner, WorkerRunner
 
 from loadtest.generator.hostile import hostile
-from loadtest.generator.http_client import Wire
+from loadtest.generator.http_client import HttpClient
 from loadtest.generator.person import Person, Record, World
 from loadtest.generator.personas import catalogue, designer, integrator, probe
-from loadtest.run.job import LEAD_S, PLAN_FILE, RECORDS_FILE, Plan
+from loadtest.run.job import JOB_FILE, LEAD_S, RECORDS_FILE, Job
 from loadtest.scenarios.photos import DrawnPhoto, pool
 from loadtest.scenarios.traffic import share_of
 
@@ -56,7 +56,7 @@ class Generator:
         self.environment = environment
         self.records: list[Record] = []
         self.ready = self.finished = 0
-        self.plan: Plan | None = None
+        self.plan: Job | None = None
         self._photos: list[DrawnPhoto] = []
         self._gone = Event()
         self._origin = 0.0
@@ -65,7 +65,7 @@ class Generator:
 
     def prepare(self, plan_json: str) -> None:
         """Draw what will be uploaded, which takes a while."""
-        self.plan = Plan.from_json(plan_json)
+        self.plan = Job.from_json(plan_json)
         scenario = self.plan.scenario
         if any(row.persona != "probe" for row in scenario.traffic):
             for photo in pool(scenario.photos, scenario.seed):
@@ -110,8 +110,8 @@ class Generator:
         self._gone.wait()
         assert self.plan is not None, "whoever says go has prepared"
         scenario = self.plan.scenario
-        wire = Wire(self.plan.host, timeout_s=scenario.patience_s, now=self.now)
-        world = World(self.plan, wire, self._photos, self.now, self.sleep_until, self.note)
+        http = HttpClient(self.plan.host, timeout_s=scenario.patience_s, now=self.now)
+        world = World(self.plan, http, self._photos, self.now, self.sleep_until, self.note)
         people, lags = gevent.pool.Group(), Lags()
         watch = gevent.spawn(self._watch, people, lags)
         sent = 0
@@ -124,7 +124,7 @@ class Generator:
         people.join(timeout=2 * scenario.patience_s)
         people.kill()
         watch.kill()
-        wire.close()
+        http.close()
         self.records.append({"k": "sent", "w": self.index, "count": sent})
 
     def _watch(self, people: gevent.pool.Group, lags: Lags) -> None:
@@ -207,9 +207,9 @@ def _test_start(environment: Environment, **_: Any) -> None:
     runner = environment.runner
     if isinstance(runner, WorkerRunner):
         return
-    plan_json = Path(os.environ[PLAN_FILE]).read_text("utf-8")
+    plan_json = Path(os.environ[JOB_FILE]).read_text("utf-8")
     if isinstance(runner, MasterRunner):
-        generator.plan = Plan.from_json(plan_json)
+        generator.plan = Job.from_json(plan_json)
         runner.send_message(PLAN, plan_json)
     else:
         generator.prepare(plan_json)

@@ -15,8 +15,8 @@ import gevent
 
 from loadtest.checks.layout import Size, place
 from loadtest.checks.png import png_size
-from loadtest.generator.http_client import Answer, Wire, WireError, multipart
-from loadtest.run.job import Plan, Tenant
+from loadtest.generator.http_client import Answer, HttpClient, HttpError, multipart
+from loadtest.run.job import Job, Tenant
 from loadtest.scenarios.photos import DrawnPhoto
 from loadtest.scenarios.scenario import Asked
 from loadtest.scenarios.traffic import Arrival
@@ -46,8 +46,8 @@ class Wrong(Exception):
 class World:
     """What the personas of one worker share. `now` and `sleep_until` speak seconds of the schedule."""
 
-    plan: Plan
-    wire: Wire
+    plan: Job
+    http: HttpClient
     photos: list[DrawnPhoto]
     now: Callable[[], float]
     sleep_until: Callable[[float], None]
@@ -88,7 +88,7 @@ class Person:
         try:
             yield op
             why = ""
-        except (Wrong, WireError) as error:
+        except (Wrong, HttpError) as error:
             why = str(error)
             raise
         except gevent.GreenletExit:
@@ -119,19 +119,19 @@ class Person:
     def call(
         self, op: Op, method: str, path: str, *, body: bytes = b"", headers: dict[str, str] | None = None, expect: int
     ) -> Answer:
-        """A call that is safe to repeat: sent again while nobody answers (refused, reset, 503). Raises Wrong, WireError."""
+        """A call that is safe to repeat: sent again while nobody answers (refused, reset, 503). Raises Wrong, HttpError."""
         world = self.world
         while True:
             left_s = max(0.05, op.deadline_s - world.now())
             op.answered_s = None
             try:
-                answer = world.wire.request(method, path, body, {**self.headers, **(headers or {})}, left_s)
+                answer = world.http.request(method, path, body, {**self.headers, **(headers or {})}, left_s)
                 op.answered_s = answer.at_s
                 if answer.status == expect:
                     return answer
                 lost = answer.status == 503
                 error: Exception = Wrong(_code(answer))
-            except WireError as wire_error:
+            except HttpError as wire_error:
                 error, lost = wire_error, str(wire_error) in ("refused", "reset")
             if not lost or world.now() + RETRY_S > op.deadline_s:
                 raise error
@@ -218,17 +218,17 @@ class Person:
         return request | ({"steps": asked.steps} if asked.steps is not None else {})
 
     def follow(self, op: Op, shot_ids: list[str], on_end: Callable[[str], None] = lambda shot_id: None) -> None:
-        """Return when every shot has ended; a stream that breaks is taken up where it stood. Raises WireError("timeout")."""
+        """Return when every shot has ended; a stream that breaks is taken up where it stood. Raises HttpError("timeout")."""
         live, last_id = set(shot_ids), ""
         op.answered_s = None
         while live:
             left_s = op.deadline_s - self.world.now()
             if left_s <= 0:
-                raise WireError("timeout")
+                raise HttpError("timeout")
             headers = {**self.headers, **({"last-event-id": last_id} if last_id else {})}
             try:
                 name = ""
-                for line in self.world.wire.lines(f"/v1/events?shots={','.join(shot_ids)}", headers, left_s):
+                for line in self.world.http.lines(f"/v1/events?shots={','.join(shot_ids)}", headers, left_s):
                     if isinstance(line, Answer):
                         if line.status == 204:  # every ending was sent before; one was lost on its way
                             for shot in live:
@@ -251,7 +251,7 @@ class Person:
                         live.discard(shot)
                         if not live:
                             return
-            except WireError as error:
+            except HttpError as error:
                 if str(error) == "timeout":
                     raise
             op.retries += 1
@@ -288,8 +288,8 @@ class Person:
             return
         headers = {"authorization": f"Bearer {self.rng.choice(others).key}"}
         try:
-            status = self.world.wire.request("GET", f"/v1/shots/{shot_id}", headers=headers, timeout_s=30).status
-        except WireError:
+            status = self.world.http.request("GET", f"/v1/shots/{shot_id}", headers=headers, timeout_s=30).status
+        except HttpError:
             return  # nobody answered: nothing was found
         self.world.note({"k": "stranger", "ok": status != 200, "at": self.world.now(), "status": status})
 

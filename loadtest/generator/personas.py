@@ -17,7 +17,7 @@ import gevent
 from gevent.event import AsyncResult
 
 from loadtest.checks.layout import Size
-from loadtest.generator.http_client import WireError
+from loadtest.generator.http_client import HttpError
 from loadtest.generator.person import MAX_FOLLOWED, Op, Person, Wrong
 
 
@@ -45,7 +45,7 @@ def designer(person: Person) -> None:
             op.record["position"] = accepted["position"]
             person.follow(op, [accepted["id"]])
             person.finished(op, person.json(op, "GET", accepted["url"]), request, photo_id)
-    except (Wrong, WireError):
+    except (Wrong, HttpError):
         for name in rest:
             person.given_up(name, at_s)
         return
@@ -73,7 +73,7 @@ def integrator(person: Person) -> None:
         with person.op(rest.pop(0), at_s) as op:
             shot = _waited_for(person, op, request)
             person.finished(op, shot, request, photo_id)
-    except (Wrong, WireError):
+    except (Wrong, HttpError):
         for name in rest:
             person.given_up(name, at_s)
         return
@@ -120,15 +120,15 @@ def catalogue(person: Person) -> None:
                 op.answered_s = None  # its end is awaited
                 ended.get()
                 person.finished(op, person.json(op, "GET", found["url"]), request, tenant.photo_id)
-        except (Wrong, WireError):
+        except (Wrong, HttpError):
             return
 
     def follow(ids: list[str]) -> None:
         watching = Op({}, at_s + person.world.plan.scenario.patience_s)
         try:
             person.follow(watching, ids, lambda shot_id: accepted[shot_id].set(True))
-            error: Exception = WireError("stream_ended")
-        except (Wrong, WireError) as broken:
+            error: Exception = HttpError("stream_ended")
+        except (Wrong, HttpError) as broken:
             error = broken
         for shot_id in ids:
             if not accepted[shot_id].ready():
@@ -151,5 +151,5 @@ def probe(person: Person) -> None:
     try:
         with person.op("probe", person.arrival.at_s) as op:
             person.call(op, "GET", person.world.plan.scenario.personas.probe.path, expect=200)
-    except (Wrong, WireError):
+    except (Wrong, HttpError):
         return

@@ -13,7 +13,7 @@ from loadtest.checks.pictures import Compared
 from loadtest.checks.verdict import Verdict
 from loadtest.run.faults import Struck
 from loadtest.run.metrics import Scraper
-from loadtest.run.recorder import WINDOWS, Book, ClassBook, Window, histogram_json
+from loadtest.run.recorder import WINDOWS, ClassRecord, Recorder, Window, histogram_json
 from loadtest.scenarios.scenario import SHOT_CLASSES, Scenario
 
 VERSION = 1
@@ -21,7 +21,7 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Facts:
-    """What a summary tells beyond the books."""
+    """What a summary tells beyond the records."""
 
     host: str
     profile: str | None
@@ -35,10 +35,10 @@ class Facts:
     compared: Compared
 
 
-def summary(scenario: Scenario, book: Book, verdict: Verdict, facts: Facts) -> dict[str, Any]:
+def summary(scenario: Scenario, recorder: Recorder, verdict: Verdict, facts: Facts) -> dict[str, Any]:
     judged_s = scenario.seconds - scenario.warm_up_s
-    shots = [book.classes[name] for name in SHOT_CLASSES if name in book.classes]
-    errors = book.place_errors()
+    shots = [recorder.classes[name] for name in SHOT_CLASSES if name in recorder.classes]
+    errors = recorder.place_errors()
     return {
         "version": VERSION,
         "name": scenario.name,
@@ -46,7 +46,7 @@ def summary(scenario: Scenario, book: Book, verdict: Verdict, facts: Facts) -> d
         "digest": scenario.digest(),
         "scenario": scenario.model_dump(mode="json"),
         "scenario_seconds": scenario.seconds,
-        "started_at": datetime.fromtimestamp(book.epoch, UTC).isoformat(timespec="seconds"),
+        "started_at": datetime.fromtimestamp(recorder.epoch, UTC).isoformat(timespec="seconds"),
         "host": facts.host,
         "profile": facts.profile,
         "machine": machine(),
@@ -56,20 +56,20 @@ def summary(scenario: Scenario, book: Book, verdict: Verdict, facts: Facts) -> d
         "checks": [check.to_json() for check in verdict.checks],
         "validity": [check.to_json() for check in verdict.validity],
         "planned": facts.planned,
-        "sent": book.sent,
+        "sent": recorder.sent,
         "shots_per_s": {
             "offered": sum(row.offered for row in shots) / judged_s,
             "good": sum(row.good for row in shots) / judged_s,
         },
-        "classes": {name: _class(row) for name, row in book.classes.items()},
+        "classes": {name: _class(row) for name, row in recorder.classes.items()},
         "windows": {
             "seconds": scenario.seconds / WINDOWS,
-            "classes": {name: [_window(window) for window in row.windows] for name, row in book.classes.items()},
+            "classes": {name: [_window(window) for window in row.windows] for name, row in recorder.classes.items()},
         },
-        "generator": _generator(book),
+        "generator": _generator(recorder),
         "server": {
             "counted": facts.scraper.counted(),
-            "queued": _since(facts.scraper, "packshot_shots_queued", book.epoch),
+            "queued": _since(facts.scraper, "packshot_shots_queued", recorder.epoch),
             "metrics_missed": facts.scraper.missed,
             "replicas": facts.replicas,
         },
@@ -88,9 +88,9 @@ def summary(scenario: Scenario, book: Book, verdict: Verdict, facts: Facts) -> d
             "told": len(errors),
             "errors": {str(error): errors.count(error) for error in sorted(set(errors))},
         },
-        "strangers": {"asked": book.strangers, "let_in": book.strangers_let_in},
-        "attacks": dict(book.attacks),
-        "failures": book.failures,
+        "strangers": {"asked": recorder.strangers, "let_in": recorder.strangers_let_in},
+        "attacks": dict(recorder.attacks),
+        "failures": recorder.failures,
     }
 
 
@@ -104,7 +104,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _class(row: ClassBook) -> dict[str, Any]:
+def _class(row: ClassRecord) -> dict[str, Any]:
     return {
         "offered": row.offered,
         "right": row.right,
@@ -137,12 +137,12 @@ def _window(window: Window) -> dict[str, Any]:
     }
 
 
-def _generator(book: Book) -> dict[str, Any]:
-    rows = book.generator
-    asked = book.last_sent - book.first_sent
+def _generator(recorder: Recorder) -> dict[str, Any]:
+    rows = recorder.generator
+    asked = recorder.last_sent - recorder.first_sent
     return {
-        "lag_p50_ms": book.lag_percentile_ms(0.5),
-        "lag_p99_ms": book.lag_percentile_ms(0.99),
+        "lag_p50_ms": recorder.lag_percentile_ms(0.5),
+        "lag_p99_ms": recorder.lag_percentile_ms(0.99),
         "cpu_mean": round(sum(row["cpu"] for row in rows) / len(rows), 3) if rows else 0.0,
         "cpu_max": max((row["cpu"] for row in rows), default=0.0),
         "host_took": round(sum(row.get("taken", 0.0) for row in rows) / len(rows), 4) if rows else 0.0,

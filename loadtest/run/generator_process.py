@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loadtest.errors import Broken
-from loadtest.run.job import PLAN_FILE, RECORDS_FILE, Plan
+from loadtest.run.job import JOB_FILE, RECORDS_FILE, Job
 from loadtest.run.recorder import Record
 
 LOCUSTFILE = Path(__file__).parents[1] / "generator/locustfile.py"
@@ -37,7 +37,7 @@ class Means:
 
 
 @contextmanager
-def generating(plan: Plan, folder: Path, means: Means) -> Iterator[Iterator[Record]]:
+def generating(plan: Job, folder: Path, means: Means) -> Iterator[Iterator[Record]]:
     """Start the generator; gives its records as they come, to the last. Everything that was started is ended.
 
     Leaves plan, records and Locust's log in `folder`. The iteration raises Broken when the generator ends early.
@@ -91,7 +91,7 @@ def generating(plan: Plan, folder: Path, means: Means) -> Iterator[Iterator[Reco
                 "--expect-workers",
                 users,
             ]
-        children = [start(*options, **{PLAN_FILE: str(plan_file), RECORDS_FILE: str(records)})]
+        children = [start(*options, **{JOB_FILE: str(plan_file), RECORDS_FILE: str(records)})]
         if not alone and means.bind is None:
             children += [start(*worker_options("127.0.0.1", port)) for _ in range(means.workers)]
         yield _read(records, children, folder / "locust.log")

@@ -9,7 +9,7 @@ from typing import Any
 from loadtest.checks.layout import Size
 from loadtest.scenarios.scenario import Scenario
 
-PLAN_FILE = "PACKSHOT_LOADTEST_PLAN"
+JOB_FILE = "PACKSHOT_LOADTEST_JOB"
 RECORDS_FILE = "PACKSHOT_LOADTEST_RECORDS"
 LEAD_S = 1.0
 """Between the word to begin and second 0 of the schedule, so that every worker has it in time."""
@@ -28,7 +28,7 @@ class Tenant:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Job:
     """A run: the scenario, where it goes, on whose behalf, and how many workers share it.
 
     `run`: this run's own name, in its idempotency keys and photos: the same scenario again is new work for the server.
@@ -54,7 +54,7 @@ class Plan:
         )
 
     @classmethod
-    def from_json(cls, text: str) -> Plan:
+    def from_json(cls, text: str) -> Job:
         raw: dict[str, Any] = json.loads(text)
         tenants = tuple(Tenant(**{**row, "cutout_px": tuple(row["cutout_px"])}) for row in raw["tenants"])
         scenario = Scenario.model_validate(raw["scenario"])

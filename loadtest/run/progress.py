@@ -19,7 +19,7 @@ from loadtest.report.report import (
     pictures_sentence,
     shown,
 )
-from loadtest.run.recorder import Book
+from loadtest.run.recorder import Recorder
 from loadtest.run.runner import Progress
 from loadtest.scenarios.scenario import Scenario
 
@@ -31,14 +31,14 @@ def live(scenario: Scenario, console: Console) -> Iterator[Progress]:
         yield _lines(scenario, console)
         return
     with Live(console=console, auto_refresh=False, transient=True) as screen:
-        yield lambda book, at_s: screen.update(_table(scenario, book, at_s), refresh=True)
+        yield lambda recorder, at_s: screen.update(_table(scenario, recorder, at_s), refresh=True)
 
 
 def _lines(scenario: Scenario, console: Console) -> Progress:
-    def tell(book: Book, at_s: float) -> None:
+    def tell(recorder: Recorder, at_s: float) -> None:
         if int(at_s) % 10 == 0:
-            found = sum(window.offered for row in book.classes.values() for window in row.windows)
-            right = sum(window.right for row in book.classes.values() for window in row.windows)
+            found = sum(window.offered for row in recorder.classes.values() for window in row.windows)
+            right = sum(window.right for row in recorder.classes.values() for window in row.windows)
             console.print(
                 f"{at_s:6.0f} s of {scenario.seconds:g}: {found} answers, {found - right} wrong", markup=False
             )
@@ -46,14 +46,14 @@ def _lines(scenario: Scenario, console: Console) -> Progress:
     return tell
 
 
-def _table(scenario: Scenario, book: Book, at_s: float) -> Table:
+def _table(scenario: Scenario, recorder: Recorder, at_s: float) -> Table:
     phase, start = "waiting for the last answers", 0.0
     for stretch in scenario.timeline:
         if start <= at_s < start + stretch.seconds:
             phase = stretch.name
         start += stretch.seconds
-    lag, busy = book.lag_percentile_ms(0.99), book.generator[-1]["cpu"] if book.generator else 0.0
-    under_way = book.generator[-1]["open"] if book.generator else 0
+    lag, busy = recorder.lag_percentile_ms(0.99), recorder.generator[-1]["cpu"] if recorder.generator else 0.0
+    under_way = recorder.generator[-1]["open"] if recorder.generator else 0
     title = f"{scenario.name} · {phase} · {at_s:.0f} of {scenario.seconds:g} s · {under_way} under way"
     table = Table(
         title=title,
@@ -63,7 +63,7 @@ def _table(scenario: Scenario, book: Book, at_s: float) -> Table:
     )
     for column in ("class", "answers", "right", "p50", "p95", "p99"):
         table.add_column(column, justify="left" if column == "class" else "right")
-    for name, row in book.classes.items():
+    for name, row in recorder.classes.items():
         answers, right = (sum(getattr(window, what) for window in row.windows) for what in ("offered", "right"))
         times = (
             shown(row.percentile_ms(percent), "ms") if row.histogram.get_total_count() else ""

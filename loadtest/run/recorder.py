@@ -58,7 +58,7 @@ class Window:
 
 
 @dataclass
-class ClassBook:
+class ClassRecord:
     """One class of answers, after the warm-up."""
 
     histogram: HdrHistogram = field(default_factory=lambda: HdrHistogram(1, HIGHEST_US, 3))
@@ -87,12 +87,12 @@ class Shot:
     finished: float
 
 
-class Book:
-    """A run's books. Feed it records in any order."""
+class Recorder:
+    """A run's records. Feed it records in any order."""
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
-        self.classes = {name: ClassBook() for name in scenario.classes}
+        self.classes = {name: ClassRecord() for name in scenario.classes}
         self.shots: list[Shot] = []
         self.sample: list[Record] = []
         self.failures: list[Record] = []
@@ -137,30 +137,30 @@ class Book:
         name, at_s, ms, right = record["c"], record["at"], record["ms"], record["ok"]
         if record["sent"] is not None:
             self.first_sent, self.last_sent = min(self.first_sent, record["sent"]), max(self.last_sent, record["sent"])
-        book = self.classes[name]
+        row = self.classes[name]
         if "shot" in record:
             right = self._shot(record) and right
         good = right and ms <= self.scenario.slo.classes[name].p99_ms
         if not good:
             self.bad_at.append(at_s)
-        window = book.windows[self.window_of(at_s)]
+        window = row.windows[self.window_of(at_s)]
         window.add(ms, right, good)
         for stage, spent_ms in record["st"].items():
             window.stages[stage] += spent_ms
         if at_s < self.scenario.warm_up_s:
             return
-        book.offered += 1
-        book.right += right
-        book.good += good
-        book.retries += record.get("retries", 0)
+        row.offered += 1
+        row.right += right
+        row.good += good
+        row.retries += record.get("retries", 0)
         if ms is not None:
-            book.histogram.record_value(min(HIGHEST_US, max(1, round(ms * 1000))))
+            row.histogram.record_value(min(HIGHEST_US, max(1, round(ms * 1000))))
         if record["st"]:
-            book.staged += 1
+            row.staged += 1
             for stage, spent_ms in record["st"].items():
-                book.stages_ms[stage] += spent_ms
+                row.stages_ms[stage] += spent_ms
         if not right:
-            book.why[record["why"] or "double"] += 1
+            row.why[record["why"] or "double"] += 1
             if len(self.failures) < KEPT_FAILURES:
                 self.failures.append({key: record[key] for key in ("c", "at", "ms", "why")})
 

@@ -1,6 +1,6 @@
 """One run from beginning to end: prepare, load, watch, strike, compare, judge.
 
-check host ─> prepare tenants ─> generator ──records──> book ─┐
+check host ─> prepare tenants ─> generator ──records──> recorder ─┐
                                  scraper, replicas, chaos ────┼─> verdict ─> summary ─> report
                                  sample painted again, alone ─┘
 """
@@ -24,14 +24,14 @@ from loadtest.run.faults import Chaos, recoveries_s
 from loadtest.run.generator_process import Means, generating
 from loadtest.run.metrics import Scraper
 from loadtest.run.own_cluster import LocalCluster
-from loadtest.run.recorder import Book
+from loadtest.run.recorder import Recorder
 from loadtest.run.target import check_reachable, prepare
 from loadtest.scenarios.scenario import Scenario
 
 REPLICAS_EVERY_S = 2.0
 
-Progress = Callable[[Book, float], None]
-"""Told the books and the second of the schedule, about once a second."""
+Progress = Callable[[Recorder, float], None]
+"""Told the records and the second of the schedule, about once a second."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def run(
     *,
     means: Means | None = None,
     factor: float = 1.0,
-    progress: Progress = lambda book, at_s: None,
+    progress: Progress = lambda recorder, at_s: None,
 ) -> dict[str, Any]:
     """Run a scenario; its summary (report.json's content). Raises Refused before any load, Broken after."""
     means = means or Means()
@@ -64,7 +64,7 @@ def run(
     plan = prepare(target.host, scenario, target.keys, workers=means.workers, factor=factor)
     make(folder)
 
-    book = Book(scenario)
+    recorder = Recorder(scenario)
     scraper = Scraper(target.host, plan.tenants[0].key)
     replicas = _Replicas(target.cluster)
     chaos = Chaos(scenario.chaos, target.cluster) if target.cluster and scenario.chaos else None
@@ -77,33 +77,33 @@ def run(
         if chaos is not None:
             stack.callback(chaos.abort)
         for record in records:
-            if not book.feed(record):
+            if not recorder.feed(record):
                 break
             if record["k"] == "start" and chaos is not None:
                 chaos.start(record["epoch"])
             if record["k"] == "gen" and record["w"] == 0:
-                progress(book, record["at"])
+                progress(recorder, record["at"])
         if chaos is not None:
             chaos.join()
     if not probes_only:
         scraper.stop()
-    compared = compare_sample(plan, book.sample) if book.sample else Compared()
+    compared = compare_sample(plan, recorder.sample) if recorder.sample else Compared()
 
     planned = sum(1 for _ in scenario.arrivals(factor))
     struck = chaos.struck if chaos else []
-    recovered = recoveries_s(struck, book.bad_at, scenario.seconds)
+    recovered = recoveries_s(struck, recorder.bad_at, scenario.seconds)
     # A fault whose part never came back, or that did not happen, has not been recovered from within the run.
     recovered = [
         scenario.seconds - one.at_s if one.back_s is None else taken
         for one, taken in zip(struck, recovered, strict=True)
     ]
     recovered += [scenario.seconds] * (len(scenario.chaos) - len(struck))
-    verdict = judge(scenario, book, planned=planned, wrong_pictures=len(compared.wrong), recoveries_s=recovered)
+    verdict = judge(scenario, recorder, planned=planned, wrong_pictures=len(compared.wrong), recoveries_s=recovered)
     facts = Facts(
         host=target.host, profile=target.profile, workers=means.workers, factor=factor, planned=planned, scraper=scraper,
-        replicas=replicas.since(book.epoch), struck=struck, recovered_s=recovered, compared=compared,
+        replicas=replicas.since(recorder.epoch), struck=struck, recovered_s=recovered, compared=compared,
     )  # fmt: skip
-    return summary(scenario, book, verdict, facts)
+    return summary(scenario, recorder, verdict, facts)
 
 
 def make(folder: Path) -> None:

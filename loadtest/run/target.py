@@ -13,7 +13,7 @@ import httpx
 
 from loadtest.checks.png import png_size
 from loadtest.errors import Refused
-from loadtest.run.job import Plan, Tenant
+from loadtest.run.job import Job, Tenant
 from loadtest.scenarios.photos import DrawnPhoto, draw_pool
 from loadtest.scenarios.scenario import Scenario
 
@@ -71,7 +71,7 @@ def check_reachable(host: str, path: str = "/readyz") -> None:
         )
 
 
-def prepare(host: str, scenario: Scenario, keys: Sequence[str | None], *, workers: int, factor: float) -> Plan:
+def prepare(host: str, scenario: Scenario, keys: Sequence[str | None], *, workers: int, factor: float) -> Job:
     """Upload a photo for every tenant and click once, so that integrators and catalogues have what they order with.
 
     `keys`: one per tenant, reused in turn where there are fewer. Raises Refused when the server does not answer as it should.
@@ -79,13 +79,13 @@ def prepare(host: str, scenario: Scenario, keys: Sequence[str | None], *, worker
     run = secrets.token_hex(4)
     if all(row.persona == "probe" for row in scenario.traffic):
         nobody = tuple(Tenant(key, "", "", (0, 0), 0) for key in _dealt(keys, scenario.tenants))
-        return Plan(run, scenario, host, nobody, workers, factor)
+        return Job(run, scenario, host, nobody, workers, factor)
     pool = draw_pool(scenario.photos, scenario.seed)
     tenants = [
         _prepared(host, key, pool[index % len(pool)], index % len(pool), f"{run}-{index}")
         for index, key in enumerate(_dealt(keys, scenario.tenants))
     ]
-    return Plan(run, scenario, host, tuple(tenants), workers, factor)
+    return Job(run, scenario, host, tuple(tenants), workers, factor)
 
 
 def _dealt(keys: Sequence[str | None], tenants: int) -> list[str | None]:

@@ -7,7 +7,7 @@ to the next most urgent rows of that size. Urgency, in seconds, low first:
     + `catalogue_s` for catalogue work        a person waits for the others
     - `ageing` × seconds waited               so nothing starves: all urgencies sink, the oldest farthest
 
-Work that waits long enough overtakes any newcomer: a catalogue row of w seconds goes before a fresh interactive row of v
+PendingScene that waits long enough overtakes any newcomer: a catalogue row of w seconds goes before a fresh interactive row of v
 after (w - v + catalogue_s) / ageing seconds at the latest.
 """
 
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 
-class Work(Protocol):
+class PendingScene(Protocol):
     """A scene that wants steps. `rows`: rows of the network's batch that each of its steps takes (two with guidance)."""
 
     @property
@@ -37,7 +37,7 @@ class Work(Protocol):
     def since_s(self) -> float: ...
 
 
-WorkT = TypeVar("WorkT", bound=Work)
+SceneT = TypeVar("SceneT", bound=PendingScene)
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,15 @@ class Policy:
     ageing: float = 0.02
     catalogue_s: float = 60.0
 
-    def urgency(self, work: Work, now_s: float, step_s: float) -> float:
+    def urgency(self, work: PendingScene, now_s: float, step_s: float) -> float:
         """Seconds, low first. `step_s`: what one step takes alone."""
         behind = 0.0 if work.interactive else self.catalogue_s
         return work.steps_left * step_s + behind - self.ageing * (now_s - work.since_s)
 
-    def group(self, works: Iterable[WorkT], now_s: float, step_s: float, max_rows: int) -> list[WorkT]:
+    def group(self, works: Iterable[SceneT], now_s: float, step_s: float, max_rows: int) -> list[SceneT]:
         """Those that take the next step, most urgent first: one size, at most `max_rows` rows (but at least one work)."""
         ordered = sorted(works, key=lambda work: self.urgency(work, now_s, step_s))
-        chosen: list[WorkT] = []
+        chosen: list[SceneT] = []
         room = max_rows
         for work in ordered:
             if work.key == ordered[0].key and (work.rows <= room or not chosen):

@@ -68,7 +68,7 @@ class Rendered(NamedTuple):
 
 @dataclass(eq=False)
 class _Job(Generic[RowT]):
-    """A scene from arrival to answer; `policy.Work`."""
+    """A scene from arrival to answer; `policy.PendingScene`."""
 
     scene: Scene
     key: Hashable

@@ -47,7 +47,7 @@ class Delivered:
 
 
 @dataclass
-class _Work:
+class _Draft:
     """A picture on its way: `pixels` uint8 HxWx3 or HxWx4, `alpha` uint8 HxW (the product) or None, `notes` so far."""
 
     preset: Preset
@@ -74,76 +74,76 @@ def deliver(
     """
     if product_alpha is None and pixels.shape[2] == 4:
         product_alpha = pixels[..., 3]
-    work = _Work(preset, pixels, product_alpha, [])
+    draft = _Draft(preset, pixels, product_alpha, [])
     expired = preset.expiry_note(today or date.today())
     if expired:
-        work.notes.append(expired)
-    _settle_background(work, generated)
-    _settle_aspect(work)
-    _settle_size(work)
-    _check_fill(work)
+        draft.notes.append(expired)
+    _settle_background(draft, generated)
+    _settle_aspect(draft)
+    _settle_size(draft)
+    _check_fill(draft)
     label = preset.digital_source_type if generated else None
-    data, kind = _encode(work, label)
+    data, kind = _encode(draft, label)
     media_type, extension = MEDIA[kind]
-    return Delivered(data, media_type, *work.size, extension, tuple(work.notes))
+    return Delivered(data, media_type, *draft.size, extension, tuple(draft.notes))
 
 
-def _settle_background(work: _Work, generated: bool) -> None:
+def _settle_background(draft: _Draft, generated: bool) -> None:
     """Lay a transparent picture over white where the channel wants that, and check what must be white."""
-    rule = work.preset.background
-    transparent = work.pixels.shape[2] == 4
-    if transparent and not (rule == "white_or_transparent_advised" and set(work.preset.formats) & {"png", "webp"}):
-        share = work.pixels[..., 3:].astype(np.float32) / 255
-        work.pixels = np.rint(work.pixels[..., :3] * share + 255 * (1 - share)).astype(np.uint8)
-        work.notes.append("the transparent picture was laid over white")
+    rule = draft.preset.background
+    transparent = draft.pixels.shape[2] == 4
+    if transparent and not (rule == "white_or_transparent_advised" and set(draft.preset.formats) & {"png", "webp"}):
+        share = draft.pixels[..., 3:].astype(np.float32) / 255
+        draft.pixels = np.rint(draft.pixels[..., :3] * share + 255 * (1 - share)).astype(np.uint8)
+        draft.notes.append("the transparent picture was laid over white")
         transparent = False
     if rule == "free" or transparent:
         return
     white = "the background must be exactly 255,255,255"
     if rule == "white" and generated:
         remedy = "make the packshot with background `white`, and use the scene in a secondary slot"
-        work.refuse(white, "a generated scene", remedy)
-    outside = _outside(work)
-    off = int(np.count_nonzero((work.pixels[outside] != 255).any(axis=-1)))
+        draft.refuse(white, "a generated scene", remedy)
+    outside = _outside(draft)
+    off = int(np.count_nonzero((draft.pixels[outside] != 255).any(axis=-1)))
     if off and rule == "white":
-        work.refuse(white, f"{off} pixels of another colour", "use background `white` and shadow `none`")
+        draft.refuse(white, f"{off} pixels of another colour", "use background `white` and shadow `none`")
     if off:
-        work.notes.append(f"advised: a white background; {off} background pixels are of another colour")
+        draft.notes.append(f"advised: a white background; {off} background pixels are of another colour")
 
 
-def _outside(work: _Work) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+def _outside(draft: _Draft) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
     """Where there is surely no product, bool HxW: outside its alpha, or else the frame's outermost pixels."""
-    if work.alpha is not None:
-        return np.asarray(work.alpha == 0)
-    rim = np.ones(work.pixels.shape[:2], bool)
+    if draft.alpha is not None:
+        return np.asarray(draft.alpha == 0)
+    rim = np.ones(draft.pixels.shape[:2], bool)
     rim[1:-1, 1:-1] = False
     return rim
 
 
-def _settle_aspect(work: _Work) -> None:
+def _settle_aspect(draft: _Draft) -> None:
     """Pad a white (or transparent) picture to the channel's aspect; refuse to crop or stretch any other."""
-    if work.preset.aspect is None:
+    if draft.preset.aspect is None:
         return
-    across, down = work.preset.aspect
-    width, height = work.size
+    across, down = draft.preset.aspect
+    width, height = draft.size
     want_width, want_height = max(width, round(height * across / down)), max(height, round(width * down / across))
     if abs(width * down / (height * across) - 1) < 0.002:  # a rounding of the same shape
         return
-    edge = work.pixels[..., :3][[0, -1]].reshape(-1, 3), work.pixels[..., :3][:, [0, -1]].reshape(-1, 3)
+    edge = draft.pixels[..., :3][[0, -1]].reshape(-1, 3), draft.pixels[..., :3][:, [0, -1]].reshape(-1, 3)
     if not all((side == 255).all() for side in edge):
         remedy = f"make the picture anew on a canvas of {across}:{down}"
-        work.refuse(f"width to height must be {across}:{down}", f"{width}x{height} whose edges are not white", remedy)
+        draft.refuse(f"width to height must be {across}:{down}", f"{width}x{height} whose edges are not white", remedy)
     left, top = (want_width - width) // 2, (want_height - height) // 2
     beside = ((top, want_height - height - top), (left, want_width - width - left))
-    work.pixels = np.pad(work.pixels, (*beside, (0, 0)), constant_values=255)
-    if work.alpha is not None:
-        work.alpha = np.pad(work.alpha, beside)
-    work.notes.append(f"padded with white from {width}x{height} to {want_width}x{want_height} for {across}:{down}")
+    draft.pixels = np.pad(draft.pixels, (*beside, (0, 0)), constant_values=255)
+    if draft.alpha is not None:
+        draft.alpha = np.pad(draft.alpha, beside)
+    draft.notes.append(f"padded with white from {width}x{height} to {want_width}x{want_height} for {across}:{down}")
 
 
-def _settle_size(work: _Work) -> None:
+def _settle_size(draft: _Draft) -> None:
     """Resample to the advised size, at most 2x up; then the channel's limits must hold."""
-    preset, (width, height) = work.preset, work.size
+    preset, (width, height) = draft.preset, draft.size
     wanted = preset.advised_longest_px / max(width, height)
     if wanted < 1 and preset.larger_is_fine:
         wanted = min(1.0, (preset.max_longest_px or max(width, height)) / max(width, height))
@@ -156,80 +156,80 @@ def _settle_size(work: _Work) -> None:
         new_width = round(new_height * across / down) if down >= across else new_width
         new_height = round(new_width * down / across) if across > down else new_height
     if (new_width, new_height) != (width, height):
-        _resample(work, new_width, new_height)
+        _resample(draft, new_width, new_height)
     if scale > 1:
-        work.notes.append(f"enlarged {scale:.2f}x from {width}x{height} by Lanczos; a larger canvas would be sharper")
+        draft.notes.append(f"enlarged {scale:.2f}x from {width}x{height} by Lanczos; a larger canvas would be sharper")
     if wanted > scale:
-        work.notes.append(f"advised: {preset.advised_longest_px} px on the longer side; more than 2x is not enlarged")
+        draft.notes.append(f"advised: {preset.advised_longest_px} px on the longer side; more than 2x is not enlarged")
     limits = (
-        ("the longer side", max(work.size), preset.min_longest_px),
-        ("the width", work.size[0], preset.min_width_px),
-        ("the height", work.size[1], preset.min_height_px),
+        ("the longer side", max(draft.size), preset.min_longest_px),
+        ("the width", draft.size[0], preset.min_width_px),
+        ("the height", draft.size[1], preset.min_height_px),
     )
     for what, got, least in limits:
         if least and got < least:
             remedy = f"make the picture on a canvas whose longer side is {preset.advised_longest_px} px"
-            work.refuse(f"{what} must be at least {least} px", f"{got} px at 2x enlargement", remedy)
+            draft.refuse(f"{what} must be at least {least} px", f"{got} px at 2x enlargement", remedy)
 
 
-def _resample(work: _Work, width: int, height: int) -> None:
-    image = Image.fromarray(np.ascontiguousarray(work.pixels))
-    white = work.preset.background != "free" and work.pixels.shape[2] == 3 and _is_white(work)
+def _resample(draft: _Draft, width: int, height: int) -> None:
+    image = Image.fromarray(np.ascontiguousarray(draft.pixels))
+    white = draft.preset.background != "free" and draft.pixels.shape[2] == 3 and _is_white(draft)
     pixels = np.array(image.resize((width, height), Image.Resampling.LANCZOS))
-    if work.alpha is not None:
-        alpha = Image.fromarray(np.ascontiguousarray(work.alpha)).resize((width, height), Image.Resampling.LANCZOS)
-        work.alpha = np.asarray(alpha)
+    if draft.alpha is not None:
+        alpha = Image.fromarray(np.ascontiguousarray(draft.alpha)).resize((width, height), Image.Resampling.LANCZOS)
+        draft.alpha = np.asarray(alpha)
         if white:
-            pixels[work.alpha == 0] = 255  # Lanczos rings beside a dark product
-    work.pixels = pixels
+            pixels[draft.alpha == 0] = 255  # Lanczos rings beside a dark product
+    draft.pixels = pixels
 
 
-def _is_white(work: _Work) -> bool:
-    return bool((work.pixels[_outside(work)] == 255).all())
+def _is_white(draft: _Draft) -> bool:
+    return bool((draft.pixels[_outside(draft)] == 255).all())
 
 
-def _product_box(work: _Work) -> BoxXYXY | None:
+def _product_box(draft: _Draft) -> BoxXYXY | None:
     """The product's box: by its alpha, or on white by what is not white; None where neither tells."""
-    if work.alpha is not None:
-        return Mask(work.alpha).bbox_xyxy
-    if work.pixels.shape[2] == 3 and _is_white(work):
-        return Mask(np.where((work.pixels < 250).any(axis=2), np.uint8(255), np.uint8(0))).bbox_xyxy
+    if draft.alpha is not None:
+        return Mask(draft.alpha).bbox_xyxy
+    if draft.pixels.shape[2] == 3 and _is_white(draft):
+        return Mask(np.where((draft.pixels < 250).any(axis=2), np.uint8(255), np.uint8(0))).bbox_xyxy
     return None
 
 
-def _check_fill(work: _Work) -> None:
+def _check_fill(draft: _Draft) -> None:
     """The product's longer extent over the frame's; how much of the frame it takes, 0..1."""
-    preset = work.preset
+    preset = draft.preset
     if preset.fill_min is None and preset.fill_advised is None:
         return
-    box = _product_box(work)
+    box = _product_box(draft)
     if box is None:
-        work.notes.append("how much of the frame the product fills was not checked: its mask is not at hand")
+        draft.notes.append("how much of the frame the product fills was not checked: its mask is not at hand")
         return
-    fill = max((box[2] - box[0]) / work.size[0], (box[3] - box[1]) / work.size[1])
+    fill = max((box[2] - box[0]) / draft.size[0], (box[3] - box[1]) / draft.size[1])
     if preset.fill_min is not None and fill < preset.fill_min:
         remedy = f"multiply the layer's scale by {preset.fill_min / max(fill, 0.01):.2f}"
-        work.refuse(f"the product must fill at least {preset.fill_min:.0%} of the frame", f"{fill:.1%}", remedy)
+        draft.refuse(f"the product must fill at least {preset.fill_min:.0%} of the frame", f"{fill:.1%}", remedy)
     if preset.fill_advised is not None and not preset.fill_advised[0] <= fill <= preset.fill_advised[1]:
         low, high = preset.fill_advised
-        work.notes.append(f"advised: the product fills {low:.0%} to {high:.0%} of the frame; it fills {fill:.0%}")
+        draft.notes.append(f"advised: the product fills {low:.0%} to {high:.0%} of the frame; it fills {fill:.0%}")
 
 
-def _encode(work: _Work, label: str | None) -> tuple[bytes, Format]:
+def _encode(draft: _Draft, label: str | None) -> tuple[bytes, Format]:
     """(file, format): the first of the preset's formats that fits its size limit."""
     smallest = 0
-    for kind in work.preset.formats:
-        if work.pixels.shape[2] == 4 and kind == "jpeg":
+    for kind in draft.preset.formats:
+        if draft.pixels.shape[2] == 4 and kind == "jpeg":
             continue
         for quality in JPEG_QUALITIES if kind != "png" else (100,):
-            data = _write(work.pixels, kind, quality, label)
+            data = _write(draft.pixels, kind, quality, label)
             smallest = min(smallest or len(data), len(data))
-            if len(data) <= work.preset.max_bytes:
-                _check_written(work, data, kind)
+            if len(data) <= draft.preset.max_bytes:
+                _check_written(draft, data, kind)
                 return data, kind
-    size = f"{smallest / 1e6:.1f} MB at {work.size[0]}x{work.size[1]}"
-    return work.refuse(
-        f"a file may have at most {work.preset.max_bytes / 1e6:g} MB", size, "make it on a smaller canvas"
+    size = f"{smallest / 1e6:.1f} MB at {draft.size[0]}x{draft.size[1]}"
+    return draft.refuse(
+        f"a file may have at most {draft.preset.max_bytes / 1e6:g} MB", size, "make it on a smaller canvas"
     )
 
 
@@ -256,20 +256,20 @@ def _srgb() -> bytes:
     return bytes(profile)
 
 
-def _check_written(work: _Work, data: bytes, kind: Format) -> None:
+def _check_written(draft: _Draft, data: bytes, kind: Format) -> None:
     """The file itself, read back: white must still be white. JPEG rings within a block of the product's edge."""
-    if work.preset.background != "white":
+    if draft.preset.background != "white":
         return
     written = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
-    outside = _outside(work)
+    outside = _outside(draft)
     off = outside & (written != 255).any(axis=2)
     if not off.any():
         return
     worst = 255 - int(written[off].min())
-    reach = _grow(~outside, JPEG_BLOCK_PX) if work.alpha is not None else np.zeros_like(off)
+    reach = _grow(~outside, JPEG_BLOCK_PX) if draft.alpha is not None else np.zeros_like(off)
     if kind == "png" or (off & ~reach).any():
-        work.refuse("the background must be exactly 255,255,255", f"{int(off.sum())} others", "use background `white`")
-    work.notes.append(f"as JPEG (the PNG was too large) white is off by up to {worst} within 16 px of the product")
+        draft.refuse("the background must be exactly 255,255,255", f"{int(off.sum())} others", "use background `white`")
+    draft.notes.append(f"as JPEG (the PNG was too large) white is off by up to {worst} within 16 px of the product")
 
 
 def _grow(

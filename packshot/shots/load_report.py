@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from packshot.store.records import Backlog, Work
+from packshot.store.records import Backlog, Load
 
 FAST_S, SLOW_S = 15.0, 120.0
 """Windows over which arrivals are counted: one that sees a burst, one that sees past chance."""
@@ -36,7 +36,7 @@ class LoadReport:
         self._clock = clock
         self._seq: int | None = None
         self._began_s = clock()
-        self._came: deque[tuple[float, dict[str, Work]]] = deque()
+        self._came: deque[tuple[float, dict[str, Load]]] = deque()
         self._report: dict[str, float] = {}
         self._fresh_until_s = -math.inf
 
@@ -67,7 +67,7 @@ class LoadReport:
         return report
 
 
-def _named(prefix: str, work: Work) -> dict[str, float]:
+def _named(prefix: str, work: Load) -> dict[str, float]:
     return {
         f"{prefix}_shots": float(work.shots),
         f"{prefix}_pictures": float(work.pictures),
@@ -75,8 +75,8 @@ def _named(prefix: str, work: Work) -> dict[str, float]:
     }
 
 
-def _sum(works: Iterable[Work]) -> Work:
+def _sum(works: Iterable[Load]) -> Load:
     shots = pictures = row_steps = 0
     for work in works:
         shots, pictures, row_steps = shots + work.shots, pictures + work.pictures, row_steps + work.row_steps
-    return Work(shots, pictures, row_steps)
+    return Load(shots, pictures, row_steps)

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from sqlalchemy import ColumnElement, Row, Select, case, func, or_, select
 
-from packshot.store.records import Backlog, Flow, Priority, Work
+from packshot.store.records import Backlog, Flow, Load, Priority
 from packshot.store.schema import shot
 
 
@@ -43,5 +43,5 @@ def backlog_query(since_seq: int) -> Select[Any]:
 
 def backlog_of(rows: list[Row[Any]], last_seq: int) -> Backlog:
     """The query's rows as a record."""
-    flows = {row[0]: Flow(Work(*row[1:4]), Work(*row[4:7]), Work(*row[7:10])) for row in rows}
+    flows = {row[0]: Flow(Load(*row[1:4]), Load(*row[4:7]), Load(*row[7:10])) for row in rows}
     return Backlog(last_seq, *(flows.get(priority, Flow()) for priority in get_args(Priority)))

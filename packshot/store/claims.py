@@ -144,7 +144,7 @@ class Claims(Shots):
             return int(connection.execute(select(func.count()).where(claimable(shot))).scalar_one())
 
     def backlog(self, since_seq: int | None = None) -> Backlog:
-        """Work that waits, runs, and was accepted after `since_seq` (a `last_seq` of before; None: nothing has arrived)."""
+        """Load that waits, runs, and was accepted after `since_seq` (a `last_seq` of before; None: nothing has arrived)."""
         with self.read() as connection:
             last_seq = int(connection.execute(select(func.coalesce(func.max(shot.c.seq), 0))).scalar_one())
             rows = connection.execute(backlog_query(last_seq if since_seq is None else since_seq)).all()

@@ -162,7 +162,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Work:
+class Load:
     """What some shots ask for. `row_steps`: denoising steps left, each row of the networks' batch counted (guidance: two)."""
 
     shots: int = 0
@@ -174,9 +174,9 @@ class Work:
 class Flow:
     """The shots of one priority: queued, running, and accepted since one asked before."""
 
-    waiting: Work = Work()
-    running: Work = Work()
-    arrived: Work = Work()
+    waiting: Load = Load()
+    running: Load = Load()
+    arrived: Load = Load()
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from training.core.progress import Plan
+from training.core.progress import TrainingOptions
 
 RETRIES = 2
 
@@ -49,7 +49,7 @@ def _work(config: dict[str, Any]) -> None:
     from ray.train.torch import get_device
 
     torch.set_num_threads(config["threads"])
-    plan: Plan = config["arguments"]["plan"]
+    plan: TrainingOptions = config["arguments"]["plan"]
     if plan.device.type == "cuda":
         plan = replace(plan, device=get_device())
     config["train"](**{**config["arguments"], "plan": plan})

@@ -23,7 +23,7 @@ WARM_UP_STEPS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class TrainingOptions:
     """What a training is told: it ends at `minutes` or at `samples`, whichever comes first, earlier tries included.
 
     `batch` (samples a step and worker), `lr` (the highest) and `seed` are the part's own where they are None.
@@ -37,7 +37,7 @@ class Plan:
     device: torch.device = CPU
     log_every: int = 25
 
-    def filled(self, **own: float) -> Plan:
+    def filled(self, **own: float) -> TrainingOptions:
         """This plan with a part's own values in place of each None."""
         return replace(self, **{name: value for name, value in own.items() if getattr(self, name) is None})
 
@@ -49,7 +49,7 @@ class Run:
     torch is seeded alike on every rank, so that all build the same network; `rng` is each rank's own.
     """
 
-    def __init__(self, folder: Path, plan: Plan) -> None:
+    def __init__(self, folder: Path, plan: TrainingOptions) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.plan = folder, plan
         self.rank, self.ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)

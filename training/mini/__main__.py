@@ -28,7 +28,7 @@ from typing import Any
 import cv2
 import torch
 
-from training.core.progress import Plan
+from training.core.progress import TrainingOptions
 
 TRAININGS = {
     "vae": ("vae", "train", ("scenes",)),
@@ -82,7 +82,7 @@ def train(args: argparse.Namespace) -> None:
     module, name, reads = TRAININGS[args.part]
     function = getattr(importlib.import_module(f"training.mini.{module}"), name)
     minutes = args.minutes or (math.inf if args.samples else MINUTES)
-    plan = Plan(
+    plan = TrainingOptions(
         minutes=minutes, samples=args.samples or math.inf, batch=args.batch, lr=args.lr, seed=args.seed,
         device=args.device, log_every=args.log_every,
     )  # fmt: skip

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.core.fit import Loss, fit
-from training.core.progress import Plan, Run
+from training.core.progress import Run, TrainingOptions
 from training.mini.data import read_shards
 from training.scenes.words import BACKDROPS, FIELDS, QUALITIES, SURFACES, TINTS
 
@@ -75,7 +75,7 @@ def worn(pictures: Tensor, rng: np.random.Generator) -> Tensor:
     return pictures + torch.randn_like(pictures) * float(rng.uniform(0, 0.04))
 
 
-def train(out: Path, scenes: Path, plan: Plan) -> nn.Module:
+def train(out: Path, scenes: Path, plan: TrainingOptions) -> nn.Module:
     """Train the judge, resumable. Metrics: the share read right, for each head, on the batch at hand."""
     run = Run(out, plan.filled(batch=32, lr=2e-3, seed=2))
     device, rng = run.plan.device, run.rng

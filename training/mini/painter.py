@@ -21,7 +21,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from packshot.models.engines.word_tokenizer import WordTokenizer
 from training.core.fit import Loss, fit
-from training.core.progress import CPU, Plan, Run, read_checkpoint
+from training.core.progress import CPU, Run, TrainingOptions, read_checkpoint
 from training.mini import vae as vae_part
 from training.mini.grow import grown
 from training.mini.words import SYNONYMS
@@ -188,7 +188,7 @@ class Painter(nn.Module):
         return out
 
 
-def train(out: Path, vae: Path, scenes: Path, plan: Plan, core: Path | None = None) -> nn.Module:
+def train(out: Path, vae: Path, scenes: Path, plan: TrainingOptions, core: Path | None = None) -> nn.Module:
     """Train text encoder and UNet, resumable, with averaged weights.
 
     core: a folder with the checkpoint and words.json of a painter of half the size to begin with (`training.mini.grow`).
@@ -215,7 +215,7 @@ def train(out: Path, vae: Path, scenes: Path, plan: Plan, core: Path | None = No
     return fit(run, net, optimizer, loss, ema=EMA, on_log=lambda: data.refresh(at_most=2))
 
 
-def train_control(out: Path, painter: Path, vae: Path, scenes: Path, plan: Plan) -> nn.Module:
+def train_control(out: Path, painter: Path, vae: Path, scenes: Path, plan: TrainingOptions) -> nn.Module:
     """Train a ControlNet from the painter's EMA weights, resumable. The product counts as much as the rest.
 
     The painter stands still, but its checkpoint is read anew with every save here: both may train at once, towards the end.

@@ -27,7 +27,7 @@ from torch.nn import functional
 
 from packshot.models.segment.network import build_sam
 from training.core.fit import Loss, fit
-from training.core.progress import Plan, Run, read_checkpoint
+from training.core.progress import Run, TrainingOptions, read_checkpoint
 from training.mini.shards import Shards
 
 U8 = NDArray[np.uint8]
@@ -230,7 +230,7 @@ def step_loss(sam: Any, batch: Batch, rng: np.random.Generator, size_px: int) ->
 def train(
     out: Path,
     shards: Sequence[Path],
-    plan: Plan,
+    plan: TrainingOptions,
     full_px: int = CONFIG["image_size"],
     small_share: float = 0.7,
     warm: Path | None = None,

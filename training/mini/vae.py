@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from training.core.fit import Loss, fit
-from training.core.progress import Plan, Run, read_checkpoint
+from training.core.progress import Run, TrainingOptions, read_checkpoint
 from training.mini.data import read_shards
 
 CHANNELS = 32
@@ -79,13 +79,13 @@ def loss_of(x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, dict[str, Tensor]]
     return loss, {"loss": loss, "l1": l1, "texture": texture, "psnr": psnr}
 
 
-def train(out: Path, scenes: Path, plan: Plan) -> nn.Module:
+def train(out: Path, scenes: Path, plan: TrainingOptions) -> nn.Module:
     """Train encoder and decoder, resumable. Re-reads the scenes as more are drawn."""
     run = Run(out, plan.filled(batch=16, lr=1.5e-3, seed=0))
     return _train(run, AutoencoderTiny(**CONFIG), scenes)
 
 
-def train_decoder(out: Path, vae: Path, scenes: Path, plan: Plan) -> nn.Module:
+def train_decoder(out: Path, vae: Path, scenes: Path, plan: TrainingOptions) -> nn.Module:
     """Train the decoder on, the latents staying what they are: so it may run while a painter learns them."""
     run = Run(out, plan.filled(batch=16, lr=1e-3, seed=3))
     net = load(vae).requires_grad_(True).train()

@@ -15,11 +15,11 @@ from ray.serve.autoscaling_policy import _apply_app_level_autoscaling_config
 from ray.serve.config import AutoscalingConfig, AutoscalingContext
 
 from cluster import autoscaling
-from cluster.autoscaling import Demand, Pipeline, PipelinePolicy, Seen, Stage, State, Work, decide, demand_of
+from cluster.autoscaling import Demand, Load, Pipeline, PipelinePolicy, Seen, Stage, State, decide, demand_of
 from packshot.shots import load_report
 from packshot.shots.load_report import LoadReport
 from packshot.store.records import Backlog, Flow
-from packshot.store.records import Work as StoreWork
+from packshot.store.records import Load as StoreWork
 
 PLAN = Pipeline(
     row_step_s=0.05, picture_s=0.0, scenes=4, start_s=30, answer_s=10, catalogue_s=1000, utilisation=0.8, spare=1,
@@ -30,7 +30,7 @@ HEAVY = ("sam_encoder", "mask_decoder", "generator")
 
 def shots(count):
     """So many, each a second of one generator's work."""
-    return Work(count, count, 20 * count)
+    return Load(count, count, 20 * count)
 
 
 def people(rate, waiting=0.0):
@@ -191,7 +191,7 @@ def test_a_stage_with_more_calls_than_its_proportion_gets_what_they_ask():
 
 def test_shots_of_several_pictures_need_fewer_directors():
     one = Cluster(generator=20).ticks(4, people(16.0))
-    four = Demand(fast=Work(4, 16, 320), slow=Work(4, 16, 320))
+    four = Demand(fast=Load(4, 16, 320), slow=Load(4, 16, 320))
     assert Cluster(generator=20).ticks(4, four)["director"] == pytest.approx(one["director"] / 4, abs=1)
 
 
@@ -339,7 +339,7 @@ def test_serves_cold_start_does_not_hold_the_generators_at_one():
 def test_the_report_is_read_as_it_is_written():
     store = Store(StoreWork(3, 4, 500))
     report = LoadReport(store)()
-    assert demand_of(report, "interactive") == Demand(waiting=Work(3, 4, 500))
+    assert demand_of(report, "interactive") == Demand(waiting=Load(3, 4, 500))
     assert autoscaling.FAST_S == load_report.FAST_S
 
 

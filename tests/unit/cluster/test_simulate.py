@@ -22,7 +22,7 @@ from cluster.simulate.fleet import Fleet, Timed, Worker
 from cluster.simulate.painter import Painter, Scene
 from cluster.simulate.pipeline import STAGES, Pipeline, View
 from cluster.simulate.policies import EachItsOwn, Fixed, Handle, step_mean
-from cluster.simulate.queue import Line, Shot
+from cluster.simulate.queue import Queue, Shot
 from cluster.simulate.stages import A_24_GB_CARD, Machine
 from cluster.simulate.traces import Arrival, Trace
 from packshot.store.line import AGEING_S
@@ -105,7 +105,7 @@ def test_a_fleet_counts_replicas_while_they_start_run_and_drain():
 
 def test_the_line_is_claimed_in_the_stores_order():
     now = 0.0
-    line = Line(lambda: now, lambda interactive: 0.0)
+    line = Queue(lambda: now, lambda interactive: 0.0)
     bulk = [Shot(Arrival(0.0, interactive=False, tenant=9)) for _ in range(3)]
     first, second, other = (Shot(Arrival(at, tenant=who)) for at, who in ((1.0, 1), (2.0, 1), (3.0, 2)))
     for shot in (*bulk, first, second, other):

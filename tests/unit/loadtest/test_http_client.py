@@ -6,9 +6,9 @@ import time
 
 import gevent
 
-from loadtest.generator.http_client import Wire
+from loadtest.generator.http_client import HttpClient
 from loadtest.generator.person import Person, World
-from loadtest.run.job import Plan, Tenant
+from loadtest.run.job import Job, Tenant
 from loadtest.scenarios.scenario import load_scenario
 from loadtest.scenarios.traffic import Arrival
 
@@ -34,11 +34,11 @@ def test_answers_that_come_at_once_are_all_timed_before_one_is_looked_into():
     came, looked_into = [], []
 
     def ask():
-        came.append(wire.request("GET", "/").at_s)
+        came.append(http.request("GET", "/").at_s)
         looked_into.append(time.monotonic())
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        wire = Wire(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout_s=60)
+        http = HttpClient(f"http://127.0.0.1:{listener.getsockname()[1]}", timeout_s=60)
         thread = threading.Thread(target=serve, args=(listener,))
         thread.start()
         greenlets = [gevent.spawn(ask) for _ in range(AT_ONCE)]
@@ -48,15 +48,15 @@ def test_answers_that_come_at_once_are_all_timed_before_one_is_looked_into():
         answered.wait()  # this thread's greenlets stand still meanwhile: all answers wait for them
         gevent.joinall(greenlets, raise_error=True)
         thread.join()
-    wire.close()
+    http.close()
     assert len(came) == AT_ONCE
     assert max(came) <= min(looked_into)
 
 
 def test_what_is_done_with_an_answer_does_not_count_as_its_delay():
-    plan = Plan("run", load_scenario("smoke"), "http://127.0.0.1:1", (Tenant(None, "", "", (0, 0), 0),))
+    plan = Job("run", load_scenario("smoke"), "http://127.0.0.1:1", (Tenant(None, "", "", (0, 0), 0),))
     now, noted = [10.0], []
-    world = World(plan, Wire(plan.host, timeout_s=1), [], lambda: now[0], lambda at_s: None, noted.append)
+    world = World(plan, HttpClient(plan.host, timeout_s=1), [], lambda: now[0], lambda at_s: None, noted.append)
     person = Person(world, Arrival(9.5, 0, "probe", 0, seed=1))
     with person.op("probe", 9.5) as op:
         op.answered_s = 10.5

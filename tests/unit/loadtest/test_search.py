@@ -51,7 +51,7 @@ def sought(folder, most=30):
         folder,
         trial_s=30,
         most=most,
-        watched=lambda _: nullcontext(lambda book, at_s: None),
+        watched=lambda _: nullcontext(lambda recorder, at_s: None),
         report=lambda row, believed: report.append((row["load"], row["holds"], row["misses"])),
     )
     return seen, report

@@ -8,7 +8,7 @@ from loadtest.capacity.knee import Trial, knee, next_load
 from loadtest.capacity.trial import misses
 from loadtest.checks.verdict import EXIT_CODES, Check, allowed_lag_ms, judge
 from loadtest.run.faults import Struck, recoveries_s
-from loadtest.run.recorder import Book, Shot, place_errors, share_within
+from loadtest.run.recorder import Recorder, Shot, place_errors, share_within
 from loadtest.scenarios.scenario import Fault, Scenario
 
 QUIET = [0] * 12
@@ -54,8 +54,8 @@ def second(at_s, *, cpu=0.1, lags=None):
     return {"k": "gen", "w": 0, "at": at_s, "cpu": cpu, "rss_mib": 80, "open": 1, "lags_ms": lags or [100, *QUIET[1:]]}
 
 
-def book(*records, of=None, sent=1000):
-    made = Book(of or scenario())
+def recorder(*records, of=None, sent=1000):
+    made = Recorder(of or scenario())
     for record in records or (op(20, 10),):
         assert made.feed(record)
     made.feed(second(1))
@@ -73,12 +73,12 @@ def evenly(ms_of, count=1000):
 
 
 def test_a_run_within_its_bounds_holds():
-    assert outcome(book(*evenly(lambda index: 40 + index % 10))) == ("holds", [])
+    assert outcome(recorder(*evenly(lambda index: 40 + index % 10))) == ("holds", [])
     assert EXIT_CODES["holds"] == 0
 
 
 def test_a_slow_server_fails_its_percentiles_and_its_goodput():
-    told, misses = outcome(book(*evenly(lambda index: 300.0)))
+    told, misses = outcome(recorder(*evenly(lambda index: 300.0)))
     assert (told, EXIT_CODES[told]) == ("fails", 1)
     assert misses == ["goodput", "probe p50", "probe p95", "probe p99"]
 
@@ -87,20 +87,20 @@ def test_a_slow_server_fails_its_percentiles_and_its_goodput():
     ("slow", "misses"), [(9, []), (11, ["probe p99"]), (51, ["goodput", "probe p95", "probe p99"])]
 )
 def test_a_percentile_fails_when_more_than_its_share_is_late(slow, misses):
-    assert outcome(book(*evenly(lambda index: 250.0 if index % 1000 < slow else 20.0)))[1] == misses
+    assert outcome(recorder(*evenly(lambda index: 250.0 if index % 1000 < slow else 20.0)))[1] == misses
 
 
 def test_errors_have_a_budget():
     within = [op(20, 10, ok=False, why="500 internal") for _ in range(10)]
-    assert outcome(book(*evenly(lambda index: 10.0, 990), *within)) == ("holds", [])
+    assert outcome(recorder(*evenly(lambda index: 10.0, 990), *within)) == ("holds", [])
     over = [op(20, 10, ok=False, why="500 internal") for _ in range(12)]
-    made = book(*evenly(lambda index: 10.0, 988), *over)
+    made = recorder(*evenly(lambda index: 10.0, 988), *over)
     assert outcome(made) == ("fails", ["errors"])
     assert made.classes["probe"].why == {"500 internal": 12}
 
 
 def test_an_answer_that_was_never_asked_for_is_a_failure_without_a_latency():
-    made = book(
+    made = recorder(
         *evenly(lambda index: 10.0, 500), *(op(30, None, ok=False, why="abandoned", sent=None) for _ in range(500))
     )
     assert outcome(made)[1] == ["goodput", "errors"]
@@ -108,20 +108,20 @@ def test_an_answer_that_was_never_asked_for_is_a_failure_without_a_latency():
 
 
 def test_what_a_warm_up_answers_is_not_judged():
-    made = book(*(op(5, 9_000) for _ in range(100)), *evenly(lambda index: 10.0))
+    made = recorder(*(op(5, 9_000) for _ in range(100)), *evenly(lambda index: 10.0))
     assert outcome(made) == ("holds", [])
     assert made.classes["probe"].offered == 1000
     assert sum(window.offered for window in made.classes["probe"].windows) == 1100
 
 
 def test_a_class_without_any_answer_does_not_hold():
-    assert "probe answers" in outcome(book(op(5, 10)))[1]
+    assert "probe answers" in outcome(recorder(op(5, 10)))[1]
 
 
 def test_a_late_generator_makes_a_run_invalid_whatever_the_server_did():
     assert allowed_lag_ms(scenario()) == 10
     late = [0, 0, 0, 0, 100, *QUIET[5:]]  # 100 delays of 10 to 20 ms
-    made = book(*evenly(lambda index: 300.0))
+    made = recorder(*evenly(lambda index: 300.0))
     made.feed(second(2, lags=late))
     told, misses = outcome(made)
     assert (told, EXIT_CODES[told]) == ("invalid", 3)
@@ -129,11 +129,11 @@ def test_a_late_generator_makes_a_run_invalid_whatever_the_server_did():
 
 
 def test_a_busy_generator_and_a_schedule_cut_short_make_a_run_invalid():
-    made = book(*evenly(lambda index: 10.0))
+    made = recorder(*evenly(lambda index: 10.0))
     for at_s in range(9):
         made.feed(second(at_s, cpu=0.97 if at_s == 3 else 0.2))
     assert outcome(made) == ("invalid", ["generator busy seconds"])
-    assert outcome(book(*evenly(lambda index: 10.0), sent=994)) == ("invalid", ["arrivals sent"])
+    assert outcome(recorder(*evenly(lambda index: 10.0), sent=994)) == ("invalid", ["arrivals sent"])
 
 
 def test_the_generator_may_be_late_by_a_share_of_the_tightest_bound():
@@ -142,7 +142,7 @@ def test_the_generator_may_be_late_by_a_share_of_the_tightest_bound():
 
 
 def test_wrong_pictures_and_answers_of_others_fail_a_run():
-    made = book(*evenly(lambda index: 10.0))
+    made = recorder(*evenly(lambda index: 10.0))
     made.feed({"k": "stranger", "ok": True, "at": 20, "status": 404})
     assert outcome(made)[0] == "holds"
     assert outcome(made, wrong_pictures=1) == ("fails", ["wrong pictures"])
@@ -164,7 +164,7 @@ def test_an_image_that_two_shots_were_given_is_somebody_elses():
         personas={"integrator": {"fresh": 0}},
         slo={"goodput": 0.1, "errors": 0.9, "classes": {"api_shot": bounds}},
     )
-    made = book(
+    made = recorder(
         shot_record(1, "/v1/images/a"), shot_record(2, "/v1/images/b"), shot_record(3, "/v1/images/a"), of=shots
     )
     assert outcome(made) == ("fails", ["somebody else's answers"])
@@ -182,7 +182,7 @@ def test_the_sample_is_bounded_and_fair():
             personas={"integrator": {"fresh": 0}},
             slo={"goodput": 0.1, "errors": 0.9, "classes": {"api_shot": bounds}},
         )
-        made = Book(shots)
+        made = Recorder(shots)
         for number in range(40):
             made.feed(shot_record(number, f"/v1/images/{number}"))
         assert len(made.sample) == 10

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from store_rows import add_shots, new_image
 
-from packshot.store.records import Backlog, Flow, Tenant, Work
+from packshot.store.records import Backlog, Flow, Load, Tenant
 from packshot.store.store import Store
 
 
@@ -17,8 +17,8 @@ def test_work_is_counted_in_pictures_and_row_steps(store: Store, tenant: Tenant)
     add_shots(store, tenant, 1, images=1, steps=10, guidance_scale=1.0)
     add_shots(store, tenant, 1, images=4, steps=10, guidance_scale=7.5, background="white", priority="catalogue")
     backlog = store.backlog()
-    assert backlog.interactive == Flow(waiting=Work(3, 7, 2 * 3 * 10 * 2 + 10))
-    assert backlog.catalogue == Flow(waiting=Work(1, 4, 0))
+    assert backlog.interactive == Flow(waiting=Load(3, 7, 2 * 3 * 10 * 2 + 10))
+    assert backlog.catalogue == Flow(waiting=Load(1, 4, 0))
 
 
 def test_a_running_shot_counts_what_is_left_and_an_ended_one_nothing(store: Store, tenant: Tenant) -> None:
@@ -27,20 +27,20 @@ def test_a_running_shot_counts_what_is_left_and_an_ended_one_nothing(store: Stor
     assert first is not None
     assert second is not None
     store.heartbeat(first, step=15, steps=20)
-    assert store.backlog().interactive == Flow(running=Work(2, 4, 2 * 5 + 2 * 20))
+    assert store.backlog().interactive == Flow(running=Load(2, 4, 2 * 5 + 2 * 20))
     store.commit(first, [new_image()])
-    assert store.backlog().interactive == Flow(running=Work(1, 2, 2 * 20))
+    assert store.backlog().interactive == Flow(running=Load(1, 2, 2 * 20))
 
 
 def test_each_shot_arrives_once_whatever_became_of_it(store: Store, tenant: Tenant) -> None:
     add_shots(store, tenant, 1, steps=5)
     before = store.backlog()
-    assert before.interactive.arrived == Work()
+    assert before.interactive.arrived == Load()
     add_shots(store, tenant, 1, images=2, steps=5)
     for _ in range(2):
         claim = store.claim("w")
         assert claim is not None
         store.commit(claim, [new_image()])
     after = store.backlog(before.last_seq)
-    assert after.interactive == Flow(arrived=Work(1, 2, 10))
+    assert after.interactive == Flow(arrived=Load(1, 2, 10))
     assert store.backlog(after.last_seq).interactive == Flow()

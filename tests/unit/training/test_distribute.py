@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 from training.core.distribute import distribute
 from training.core.fit import Loss, fit
-from training.core.progress import Plan, Run
+from training.core.progress import TrainingOptions, Run
 
 def train(out, plan):
     run = Run(out, plan.filled(batch=8, lr=0.1))
@@ -37,7 +37,7 @@ def train(out, plan):
     torch.save({"net": net.state_dict(), "x": torch.cat(drawn)}, out / f"rank{run.rank}.pt")
 
 for samples in map(int, sys.argv[2:]):
-    distribute(train, {"out": Path(sys.argv[1]), "plan": Plan(samples=samples, log_every=10)}, workers=2)
+    distribute(train, {"out": Path(sys.argv[1]), "plan": TrainingOptions(samples=samples, log_every=10)}, workers=2)
 """
 """A regression of four weights; `train` is sent to the workers by value."""
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from training.core.progress import Plan
+from training.core.progress import TrainingOptions
 from training.mini import judge, vae
 from training.mini.data import write_shards
 from training.scenes.words import FIELDS, QUALITIES, TINTS, describe
 
-BRIEFLY = Plan(samples=16, batch=8)
+BRIEFLY = TrainingOptions(samples=16, batch=8)
 
 
 @pytest.fixture(scope="module")
