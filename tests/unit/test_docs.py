@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-import click
 import numpy as np
 import pytest
 import typer
@@ -150,7 +150,7 @@ def calls_of(executable: str) -> list[tuple[Path, str]]:
         for command in commands_of(page):
             match = re.search(rf"(?:^|\s|\(|-- |/){re.escape(executable)} (?!-h\b)(.*)", command)
             if match:
-                found.append((page, re.split(r"\s#|\s\||\s>|\s&|;|\)(?:\s|$)|\"\)", match[1])[0].strip()))
+                found.append((page, re.split(r"\s#|\s\||\s>|\s&&|\s&$|;|\)[\"\s]|\)$", match[1])[0].strip()))
     return found
 
 
@@ -204,17 +204,14 @@ PACKSHOT_CALLS = [
 
 @pytest.mark.parametrize(("page", "arguments"), PACKSHOT_CALLS, ids=lambda value: str(value))
 def test_packshot_knows_every_command_and_option_that_a_page_names(page: Path, arguments: str) -> None:
-    command: click.Command = typer.main.get_command(app)
+    command: Any = typer.main.get_command(app)
     words = shlex.split(re.sub(r"[…\[\]]", " ", arguments))
-    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
-        step = command.commands.get(words[0])
-        if step is None:  # `packshot loadtest SCENARIO` is short for `packshot loadtest run SCENARIO`
-            step = command.commands.get("run")
-            assert step is not None, f"{page}: packshot has no command {arguments!r}"
-            words = ["run", *words]
-        command, words = step, words[1:]
-    if isinstance(command, click.Group):
-        command = command.commands.get("run", command)
+    while commands := getattr(command, "commands", None):  # a group; `loadtest SCENARIO` is short for `loadtest run SCENARIO`
+        named = bool(words) and words[0] in commands
+        assert named or "run" in commands or not words, f"{page}: packshot has no command {arguments!r}"
+        if not named and "run" not in commands:
+            return
+        command, words = commands[words[0] if named else "run"], words[named:]
     known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
     for option in (word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)):
         assert option in known, f"{page}: packshot {arguments} has no {option}; it knows {sorted(known)}"
