@@ -55,5 +55,11 @@ eval-mini: setup                    ## What the embedded pack can do: figures, t
 serve: setup                        ## Graph and API on http://127.0.0.1:8000, no keys, loopback only
 	$(BIN)/packshot serve
 
+wheel: setup                        ## The wheel of the last commit, in out/wheel (docs/releasing.md)
+	rm -rf out/wheel && mkdir -p out/wheel/source
+	git archive HEAD | tar -x -C out/wheel/source
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir out/wheel out/wheel/source
+	rm -r out/wheel/source && ls -l out/wheel
+
 clean:                              ## Remove what the recipes made
 	rm -rf $(VENV) out runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache
