@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 import typer
 from typer.core import TyperGroup
 
+from loadtest.capacity import MAX_TRIALS
 from packshot.cli.config import DEFAULT_PROFILE
 from packshot.cli.console import FAILED, REFUSED, AsJson, named_extra, put_json, report_errors, stderr, table
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 
 KEYS_VARIABLE = "PACKSHOT_LOADTEST_KEYS"
-MAX_TRIALS = 16
 
 
 class ScenarioFirst(TyperGroup):
