@@ -15,6 +15,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Request, Response
 
+from packshot.contract.shot_spec import Canvas
 from packshot.imaging.canvas import cut, fit_to, flatten
 from packshot.imaging.codec import encode_bilevel_png, encode_png, read_photo
 from packshot.imaging.composite import composite, enlarge, inpaint_mask, product_on_grey
@@ -24,7 +25,7 @@ from packshot.models.engines.unet_controlnet import DiffusionEngine
 from packshot.models.packs.pack import find_pack
 from packshot.models.segment.segmenter import load_segmenter
 from packshot.settings import Settings
-from packshot.types import Brief, Canvas, Embedding, Layer, Layout, Mask, Photo, Prompts, Render, Scene
+from packshot.types import Brief, Embedding, Layer, Layout, Mask, Photo, Prompts, Render, Scene
 
 
 class Monolith:

@@ -13,6 +13,8 @@ import numpy as np
 
 from bench.harness import Row, interleave, report
 from bench.session import Session, post, session
+from packshot.contract.recipe import EngineStamp
+from packshot.contract.shot_spec import Canvas
 from packshot.imaging.codec import read_png
 from packshot.imaging.edges import canny
 from packshot.models.device import pick_device, pick_dtype, use_threads
@@ -22,7 +24,7 @@ from packshot.settings import Settings
 from packshot.shots import Painted, Step
 from packshot.shots.flow import shoot
 from packshot.store.store import Store
-from packshot.types import U8, Brief, Canvas, EdgeMap, Flat, Scene
+from packshot.types import U8, Brief, EdgeMap, Flat, Scene
 
 ROW = Row("P1", "one shot over HTTP ÷ the same model calls in one process, p50, idle", 1.05)
 STEPS = 60
@@ -51,7 +53,7 @@ class OneProcess:
         row = self._engine.begin(Scene(product, repaint, edges, brief))
         while not row.done:
             self._engine.step([row])
-        yield Painted(self._engine.decode([row])[0], {}, {})
+        yield Painted(self._engine.decode([row])[0], EngineStamp(pack={}, dtype="", device=""), {})
 
 
 def main() -> int:
@@ -63,10 +65,10 @@ def main() -> int:
         store = Store.from_settings(served.settings)
         stages = OneProcess(served.settings)
         tenant = store.local_tenant().id
-        request = store.shot(tenant, shot["id"]).request
+        spec = store.shot(tenant, shot["id"]).spec
 
         def in_process() -> bytes:
-            return asyncio.run(shoot(store, tenant, request, stages, lambda step: None))[0].png
+            return asyncio.run(shoot(store, tenant, spec, stages, lambda step: None))[0].png
 
         theirs = read_png(in_process())
         ours = read_png(served.http.get(shot["images"][0]["url"]).content)

@@ -18,11 +18,12 @@ from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 from deployments.ray_support.calls import await_with_argument, to_packshot_error
 from deployments.ray_support.metrics import RayMeter
 from deployments.ray_support.shared_store import require_shared_store
+from packshot.contract.shot_spec import Canvas
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.shots import Director, LoadReport, Painted, Step
 from packshot.store.store import Store
-from packshot.types import U8, Brief, Canvas, Flat
+from packshot.types import U8, Brief, Flat
 
 log = logging.getLogger("ray.serve")
 

@@ -19,6 +19,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
 from ray.serve.schema import ApplicationStatus
 
+import packshot
 from deployments.ray_support.calls import await_with_argument, retry_once, to_packshot_error
 from deployments.ray_support.metrics import RayMeter, cluster_metrics
 from deployments.ray_support.shared_store import require_shared_store
@@ -34,7 +35,7 @@ from packshot.types import Prompts
 
 log = logging.getLogger("ray.serve")
 
-STUDIO_DIR = Path(__file__).parents[1] / "studio"
+STUDIO_DIR = Path(packshot.__file__).with_name("studio")
 
 READY_FOR_S = 2.0
 """How long an answer of the controller about readiness is believed."""

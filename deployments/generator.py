@@ -15,6 +15,7 @@ from deployments.ray_support.calls import require_progress
 from deployments.ray_support.gpu import cap_share
 from deployments.ray_support.metrics import RayMeter
 from packshot.batching import RenderBatcher, Rendered, knee
+from packshot.contract.recipe import EngineStamp
 from packshot.models.device import model_thread, pick_dtype
 from packshot.models.packs.manifest import RENDER_ROLES
 from packshot.settings import Settings
@@ -46,11 +47,9 @@ class GeneratorDeployment:
         device = cap_share(settings.device)
         dtype = pick_dtype(device, settings.dtype)
         loaded = find_pack(pack or settings.pack, settings)
-        self._recipe = {
-            "pack": loaded.hashes(RENDER_ROLES),
-            "dtype": str(dtype).removeprefix("torch."),
-            "device": device.type,
-        }
+        self._stamp = EngineStamp(
+            pack=loaded.hashes(RENDER_ROLES), dtype=str(dtype).removeprefix("torch."), device=device.type
+        )
         engine = DiffusionEngine(loaded, device, dtype, freeze=True)
         curve_s = thread.submit(engine.step_seconds).result()
         self._knee = knee(curve_s)
@@ -86,7 +85,7 @@ class GeneratorDeployment:
                     reported_at = now
                     yield step
             render, milliseconds = await work
-            yield Painted(render, self._recipe, milliseconds)
+            yield Painted(render, self._stamp, milliseconds)
         finally:
             work.cancel()
 

@@ -20,9 +20,9 @@ from typing import Any, TypedDict, cast
 
 import httpx
 
+from packshot.contract.status import ENDED
 from packshot.errors import KINDS, EngineFailed, PackshotError, Unavailable
 
-ENDINGS = ("done", "failed", "cancelled")
 RECONNECTS = 20
 RECONNECT_S = 0.5
 
@@ -175,7 +175,7 @@ class Client:
                         raise error_of(answer)
                     for event in _parsed(answer.iter_lines()):
                         last_id, silent = event.id, 0
-                        if event.name in ENDINGS:
+                        if event.name in ENDED:
                             live.discard(event.data["shot"])
                         yield event
                     if answer.status_code == httpx.codes.NO_CONTENT:

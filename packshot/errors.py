@@ -22,11 +22,18 @@ the rule, the value received and the remedy.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar, TypedDict
+
+
+class FieldError(TypedDict):
+    """One offending field. `loc`: the path to it. `msg`: the rule and the value received."""
+
+    loc: list[str | int]
+    msg: str
 
 
 class PackshotError(Exception):
-    """Base of the tree. `errors` lists one dict per offending field: `{"loc": [...], "msg": "..."}`."""
+    """Base of the tree. `errors` lists one entry per offending field."""
 
     codes: ClassVar[dict[str, str]] = {}
 
@@ -35,7 +42,7 @@ class PackshotError(Exception):
         code: str,
         detail: str,
         *,
-        errors: list[dict[str, Any]] | None = None,
+        errors: list[FieldError] | None = None,
         retry_after_s: float | None = None,
         retryable: bool = False,
     ) -> None:
@@ -165,4 +172,4 @@ class EngineCrashed(EngineFailed):
 KINDS: tuple[type[PackshotError], ...] = tuple(PackshotError.__subclasses__())
 """Every kind, in the order of the drawing."""
 
-__all__ = ["KINDS", "PackshotError", *sorted(kind.__name__ for kind in KINDS)]
+__all__ = ["KINDS", "FieldError", "PackshotError", *sorted(kind.__name__ for kind in KINDS)]

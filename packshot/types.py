@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from packshot.contract.shot_spec import Canvas, rows_per_step
+from packshot.contract.verdict import Finding
+
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 BoxXYXY = tuple[int, int, int, int]
@@ -122,14 +125,6 @@ class Cutout:
 
 
 @dataclass(frozen=True)
-class Canvas:
-    """The finished picture's size, in pixels."""
-
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
 class Layer:
     """A cutout placed on the canvas.
 
@@ -194,6 +189,11 @@ class Brief:
     control_start: float = 0.0
     control_end: float = 1.0
 
+    @property
+    def rows_per_step(self) -> int:
+        """Rows of the networks' batch that each of its steps takes."""
+        return rows_per_step(self.guidance_scale)
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -233,28 +233,3 @@ class Render:
 
     def __post_init__(self) -> None:
         _require(self.pixels, "render", np.uint8, 3, 3)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing inspection found. `level`: ok, warning or failed."""
-
-    check: str
-    level: str
-    detail: str
-    value: float | None = None
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What inspection found about an image; `level` is its worst finding's."""
-
-    findings: tuple[Finding, ...]
-
-    @property
-    def level(self) -> str:
-        order = ("ok", "warning", "failed")
-        return max((finding.level for finding in self.findings), key=order.index, default="ok")
-
-    def as_json(self) -> dict[str, Any]:
-        return {"level": self.level, "findings": [vars(finding).copy() for finding in self.findings]}

@@ -23,12 +23,14 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from packshot.api.app import create_app
 from packshot.api.graph import Segmented
+from packshot.contract.verdict import Verdict
 from packshot.imaging.codec import PhotoDecoder, encode_bilevel_png, encode_png
 from packshot.meter import PrometheusMeter
 from packshot.settings import Settings
 from packshot.store.records import Claim, NewImage, NewMask, PhotoRecord
 from packshot.store.store import Store
 from packshot.types import Mask, Prompts
+from tests.specs import recipe_of
 
 ENGINES: list[dict[str, Any]] = [
     {
@@ -148,17 +150,14 @@ class Api:
         images = [
             NewImage(
                 index=index,
-                seed=claim.request["seed"] + index,
+                seed=claim.spec.seeds[index],
                 width=96,
                 height=96,
                 png=png(96, 96, shade=index),
-                verdict={"level": "ok", "findings": []},
-                recipe={
-                    "seed": claim.request["seed"] + index,
-                    "timing_ms": {"queue": 1, "steps": 2 + index, "decode": 1},
-                },
+                verdict=Verdict(),
+                recipe=recipe_of(claim.spec.seeds[index], claim.spec, queue=1, steps=2 + index, decode=1),
             )
-            for index in range(claim.request["images"])
+            for index in range(claim.spec.images)
         ]
         self.store.commit(claim, images)
 

@@ -17,6 +17,7 @@ from cluster.plan import rates
 from cluster.plan.gpu_shares import Need, kinds_of, refuse_misfits
 from cluster.plan.packing import Device, fewest_devices, sure_devices
 from cluster.profiles import DEPLOYMENTS, GPU_STAGES, Pool, Profile, StageName
+from packshot.contract.shot_spec import rows_per_step
 from packshot.errors import BadInput
 from packshot.models.footprint.pack_footprint import PackFootprint
 from packshot.models.packs.manifest import PackManifest
@@ -233,7 +234,7 @@ class _StageSeconds:
     def __init__(self, profile: Profile, manifest: PackManifest, footprint: PackFootprint, demand: Demand) -> None:
         self._profile = profile
         self._demand = demand
-        steps, rows = manifest.defaults.steps, 2 if manifest.defaults.guidance_scale > 1 else 1
+        steps, rows = manifest.defaults.steps, rows_per_step(manifest.defaults.guidance_scale)
         encoder, decoder, generator = (
             (profile.pools[profile.pool_of(stage)].device, footprint.stages[stage]) for stage in GPU_STAGES
         )

@@ -180,7 +180,7 @@ def fit(runs: Runs, max_rows: int) -> Machine:
     """The stage times of a laptop with which the model takes the medians of what the runs took."""
 
     def spent_s(stage: str) -> float:
-        return float(statistics.median(shot.images[0].recipe["timing_ms"][stage] for shot in runs.lone)) / 1000
+        return statistics.median(shot.images[0].recipe.timing_ms[stage] for shot in runs.lone) / 1000
 
     begin_s, decode_s, alone_s = spent_s("begin"), spent_s("decode"), spent_s("steps") / STEPS
     took_s = statistics.median(_latency_s(shot) for shot in runs.lone)

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from loadtest.capacity import MAX_TRIALS
 from loadtest.capacity.knee import Knee, Trial, knee, next_load
 from loadtest.errors import Broken, Refused
 from loadtest.run.generator_process import Means
@@ -16,7 +17,6 @@ from loadtest.run.metrics import queued
 from loadtest.run.runner import Progress, Target, run
 from loadtest.scenarios.scenario import PhaseRow, Scenario
 
-MAX_TRIALS = 16
 WARM_UP_SHARE = 0.25
 """Of the judged time: until the line that a load makes has formed."""
 

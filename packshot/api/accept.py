@@ -16,11 +16,13 @@ from pydantic_core import from_json
 from packshot.api.limits import json_bytes
 from packshot.api.problems import refused_fields
 from packshot.api.schemas import LayerIn, Request, ShotRequest
-from packshot.errors import BadInput
+from packshot.contract.shot_spec import Background, Canvas, Condition, LayerSpec, Shadow, ShotSpec
+from packshot.errors import BadInput, FieldError
 from packshot.settings import Settings
 from packshot.types import BoxXYXY
 
 Body = TypeVar("Body", bound=Request)
+Number = TypeVar("Number", int, float)
 
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 MIN_PRODUCT_PX = 16
@@ -99,36 +101,61 @@ def pick_engine(name: str | None, engines: list[dict[str, Any]]) -> EngineRow:
     )
 
 
-def resolved(body: ShotRequest, engines: list[dict[str, Any]], settings: Settings) -> dict[str, Any]:
+def resolved(body: ShotRequest, engines: list[dict[str, Any]], settings: Settings) -> ShotSpec:
     """The shot as it is stored. Raises BadInput with every bound that is broken."""
     engine = pick_engine(body.engine, engines)
-    request: dict[str, Any] = body.model_dump(mode="json")
-    request["prompt"] = checked_prompt(body.prompt, "prompt", settings.max_prompt_chars)
-    request["negative_prompt"] = checked_prompt(body.negative_prompt, "negative_prompt", settings.max_prompt_chars)
-    request["background"] = body.background.lower()
-    request["engine"] = engine.name
-    for name, default in engine.defaults.model_dump().items():
-        if request[name] is None:
-            request[name] = default
-    limits = {
-        "images": settings.max_images,
-        "steps": engine.limits.max_steps,
-        "guidance_scale": engine.limits.max_guidance_scale,
-        "control_scale": engine.limits.max_control_scale,
-    }
-    errors = [
-        {"loc": [name], "msg": f"must be at most {limit:g}, got {request[name]:g}"}
-        for name, limit in limits.items()
-        if request[name] > limit
-    ]
-    if len(body.layers) > settings.max_layers:
-        errors.append({"loc": ["layers"], "msg": f"must be at most {settings.max_layers}, got {len(body.layers)}"})
-    if body.control_start > body.control_end:
-        rule = f"must not be after control_end, got {body.control_start:g} > {body.control_end:g}"
-        errors.append({"loc": ["control_start"], "msg": rule})
+    spec = ShotSpec(
+        canvas=Canvas(body.canvas.width, body.canvas.height),
+        layers=tuple(LayerSpec(**layer.model_dump()) for layer in body.layers),
+        background=Background(body.background.lower()),
+        prompt=checked_prompt(body.prompt, "prompt", settings.max_prompt_chars),
+        negative_prompt=checked_prompt(body.negative_prompt, "negative_prompt", settings.max_prompt_chars),
+        images=body.images,
+        seed=body.seed,
+        steps=_given(body.steps, engine.defaults.steps),
+        guidance_scale=_given(body.guidance_scale, engine.defaults.guidance_scale),
+        conditions=(
+            Condition(
+                kind="canny",
+                scale=_given(body.control_scale, engine.defaults.control_scale),
+                start=body.control_start,
+                end=body.control_end,
+            ),
+        ),
+        shadow=Shadow(body.shadow),
+        engine=engine.name,
+        priority=body.priority,
+    )
+    errors = _broken_bounds(spec, engine.limits, settings)
     if errors:
         raise BadInput("invalid_request", "; ".join(f"{row['loc'][0]} {row['msg']}" for row in errors), errors=errors)
-    return request
+    return spec
+
+
+def _given(value: Number | None, default: Number) -> Number:
+    return default if value is None else value
+
+
+def _broken_bounds(spec: ShotSpec, limits: SamplingLimits, settings: Settings) -> list[FieldError]:
+    """What the operator's settings and the engine do not allow, as `errors` of a problem."""
+    canny = spec.conditions[0]
+    bounds: tuple[tuple[str, float, float], ...] = (
+        ("images", spec.images, settings.max_images),
+        ("steps", spec.steps, limits.max_steps),
+        ("guidance_scale", spec.guidance_scale, limits.max_guidance_scale),
+        ("control_scale", canny.scale, limits.max_control_scale),
+    )
+    errors: list[FieldError] = [
+        {"loc": [name], "msg": f"must be at most {most:g}, got {value:g}"}
+        for name, value, most in bounds
+        if value > most
+    ]
+    if len(spec.layers) > settings.max_layers:
+        errors.append({"loc": ["layers"], "msg": f"must be at most {settings.max_layers}, got {len(spec.layers)}"})
+    if canny.start > canny.end:
+        rule = f"must not be after control_end, got {canny.start:g} > {canny.end:g}"
+        errors.append({"loc": ["control_start"], "msg": rule})
+    return errors
 
 
 def check_layer(index: int, layer: LayerIn, bbox_xyxy: BoxXYXY, canvas: tuple[int, int]) -> None:

@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 from fastapi import Request, Response
 
-from packshot.store.records import ENDED, ImageRecord, MaskRecord, PhotoRecord, ShotRecord
+from packshot.contract.status import ENDED
+from packshot.store.records import ImageRecord, MaskRecord, PhotoRecord, ShotRecord
 
 KEPT = "private, max-age=31536000, immutable"
 """For what never changes under its URL; private, because it belongs to a tenant."""
@@ -53,7 +54,7 @@ def image_json(image: ImageRecord) -> dict[str, Any]:
         "width": image.width,
         "height": image.height,
         "url": f"/v1/images/{image.id}",
-        "verdict": image.verdict,
+        "verdict": image.verdict.to_json(),
     }
 
 
@@ -64,7 +65,7 @@ def whole_image_json(image: ImageRecord) -> dict[str, Any]:
         "shot_id": image.shot_id,
         "review": image.review,
         "note": image.note,
-        "recipe": image.recipe,
+        "recipe": image.recipe.to_json(),
         "created_at": iso(image.created_at),
     }
 
@@ -103,7 +104,7 @@ def shot_timing(shot: ShotRecord) -> dict[str, float]:
     """
     if shot.status not in ENDED or shot.started_at is None or shot.finished_at is None:
         return {}
-    times = [image.recipe.get("timing_ms", {}) for image in shot.images]
+    times = [image.recipe.timing_ms for image in shot.images]
     stages = {name: max(time.get(name, 0.0) for time in times) for name in dict.fromkeys(chain.from_iterable(times))}
     in_store_ms, total_ms = (
         (end - start).total_seconds() * 1000

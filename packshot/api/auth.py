@@ -15,10 +15,10 @@ from fastapi import Depends, Request
 from packshot.api.cookies import COOKIE, tenant_of_cookie
 from packshot.api.services import Services, Wired, in_thread
 from packshot.errors import Forbidden, Unauthorized
+from packshot.settings import LOOPBACK_HOSTS
 from packshot.store.records import Tenant
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 _REMEDY = "send `Authorization: Bearer <key>` with a key of `packshot keys create`"
 
 
@@ -95,7 +95,7 @@ def _is_loopback(netloc: str) -> bool:
     try:
         parts = urlsplit(f"//{netloc}")
         return (
-            parts.hostname in _LOOPBACK_HOSTS
+            parts.hostname in LOOPBACK_HOSTS
             and parts.username is None
             and not (parts.path or parts.query or parts.fragment)
             and parts.port != 0  # raises for what is no port

@@ -18,8 +18,9 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from packshot.api.answers import image_json
 from packshot.api.auth import Caller
 from packshot.api.services import Services, Wired, in_thread
+from packshot.contract.status import ENDED
 from packshot.errors import BadInput, NotFound
-from packshot.store.records import ENDED, ShotRecord
+from packshot.store.records import ShotRecord
 
 router = APIRouter(prefix="/v1", tags=["events"])
 

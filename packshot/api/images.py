@@ -12,6 +12,7 @@ from packshot.api.auth import Caller
 from packshot.api.limits import shield_to_completion
 from packshot.api.schemas import ReviewRequest
 from packshot.api.services import Wired, in_thread
+from packshot.contract.shot_spec import ShotSpec
 from packshot.delivery.deliver import Delivered, deliver
 from packshot.delivery.presets import Preset, preset_named, presets
 from packshot.errors import NotFound
@@ -58,19 +59,19 @@ async def get_image(
 
 
 def _delivered(store: Store, tenant_id: str, image: ImageRecord, preset: Preset) -> Delivered:
-    request = store.shot(tenant_id, image.shot_id).request
+    spec = store.shot(tenant_id, image.shot_id).spec
     return deliver(
         read_png(store.assets.get(image.asset_key)),
         preset,
-        product_alpha=_product_alpha(store, tenant_id, request),
-        generated=request["background"] == "generate",
+        product_alpha=_product_alpha(store, tenant_id, spec),
+        generated=spec.background.generated,
     )
 
 
-def _product_alpha(store: Store, tenant_id: str, request: dict[str, Any]) -> U8 | None:
+def _product_alpha(store: Store, tenant_id: str, spec: ShotSpec) -> U8 | None:
     """Where the product lies in the picture, uint8 HxW; None once a mask or photo of the shot was deleted."""
     try:
-        return flatten(load_layout(store, tenant_id, request)).alpha
+        return flatten(load_layout(store, tenant_id, spec)).alpha
     except NotFound:
         return None
 

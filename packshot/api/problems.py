@@ -20,6 +20,7 @@ from packshot.errors import (
     BadInput,
     Conflict,
     EngineFailed,
+    FieldError,
     Forbidden,
     LeaseLost,
     MethodNotAllowed,
@@ -104,7 +105,9 @@ def refused_fields(problems: Iterable[Any]) -> BadInput:
     """Pydantic's findings as ours. Values that a client sent are quoted short, never whole."""
     found = list(problems)
     unreadable = any(problem["type"] in ("json_invalid", "finite_number") for problem in found)
-    errors = [{"loc": [*map(_short, problem["loc"])], "msg": _sentence(problem)} for problem in found[:20]]
+    errors: list[FieldError] = [
+        {"loc": [*map(_short, problem["loc"])], "msg": _sentence(problem)} for problem in found[:20]
+    ]
     first = errors[0]
     place = ".".join(str(part) for part in first["loc"]) or "body"
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""

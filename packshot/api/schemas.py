@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from packshot.types import Layer
+from packshot.contract.shot_spec import LayerSpec
 
 MAX_SEED = 2**31 - 1
 MAX_POINTS = 64
@@ -56,16 +56,16 @@ class LayerIn(Request):
     """A cutout placed on the canvas."""
 
     mask_id: str = Field(min_length=1, max_length=64, description="The mask whose cutout is placed.")
-    x: float = Field(Layer.x, ge=-1.0, le=2.0, description="The centre, as a fraction of the canvas's width.")
-    y: float = Field(Layer.y, ge=-1.0, le=2.0, description="The centre, as a fraction of the canvas's height.")
+    x: float = Field(LayerSpec.x, ge=-1.0, le=2.0, description="The centre, as a fraction of the canvas's width.")
+    y: float = Field(LayerSpec.y, ge=-1.0, le=2.0, description="The centre, as a fraction of the canvas's height.")
     scale: float = Field(
-        Layer.scale,
+        LayerSpec.scale,
         gt=0.0,
         le=4.0,
         description="The cutout's longer side over the canvas's longer side; above 1 it is cropped.",
     )
-    rotation_deg: float = Field(Layer.rotation_deg, ge=-360.0, le=360.0, description="Clockwise.")
-    flip: bool = Field(Layer.flip, description="Mirror left to right.")
+    rotation_deg: float = Field(LayerSpec.rotation_deg, ge=-360.0, le=360.0, description="Clockwise.")
+    flip: bool = Field(LayerSpec.flip, description="Mirror left to right.")
 
 
 class ShotRequest(Request):

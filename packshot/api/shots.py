@@ -16,8 +16,10 @@ from packshot.api.auth import Caller
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.schemas import ShotRequest
 from packshot.api.services import Services, Wired, in_thread
+from packshot.contract.shot_spec import ShotSpec
+from packshot.contract.status import ENDED, Status
 from packshot.errors import BadInput, NotFound
-from packshot.store.records import ENDED, ShotRecord, Status
+from packshot.store.records import ShotRecord
 
 router = APIRouter(prefix="/v1/shots", tags=["shots"])
 
@@ -58,7 +60,7 @@ async def post_shot(request: Request, services: Wired, tenant: Caller) -> JSONRe
 
 
 def _add(
-    services: Services, tenant_id: str, body: ShotRequest, stored: dict[str, Any], key: str | None
+    services: Services, tenant_id: str, body: ShotRequest, stored: ShotSpec, key: str | None
 ) -> tuple[ShotRecord, bool]:
     canvas = (body.canvas.width, body.canvas.height)
     for index, layer in enumerate(body.layers):

@@ -10,8 +10,8 @@ import typer
 from packshot.cli.config import DEFAULT_PROFILE
 from packshot.cli.console import report_errors, stderr
 from packshot.errors import BadInput
+from packshot.settings import LOOPBACK_HOSTS
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 OPEN_ACCESS = "PACKSHOT_OPEN_ACCESS"
 _TRUE = ("1", "true", "yes", "on", "t", "y")
 
@@ -43,10 +43,10 @@ def serve(
 def open_access(host: str) -> bool:
     """Whether to serve without keys: on loopback, unless the environment says no. Raises BadInput elsewhere."""
     wish = os.environ.get(OPEN_ACCESS, "").strip().lower()
-    if host in LOOPBACK:
+    if host in LOOPBACK_HOSTS:
         return wish in ("", *_TRUE)
     if wish in _TRUE:
         raise BadInput(
-            "bad_usage", f"{OPEN_ACCESS} needs a loopback host ({', '.join(LOOPBACK)}), got {host!r}; use keys"
+            "bad_usage", f"{OPEN_ACCESS} needs a loopback host ({', '.join(LOOPBACK_HOSTS)}), got {host!r}; use keys"
         )
     return False

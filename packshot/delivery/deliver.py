@@ -16,13 +16,13 @@ from typing import NoReturn
 import numpy as np
 from PIL import Image, ImageCms, PngImagePlugin
 
+from packshot.contract.verdict import MAX_ENLARGEMENT
 from packshot.delivery.presets import Format, Preset, preset_named, presets
 from packshot.errors import BadInput
 from packshot.types import U8, BoxXYXY, Mask
 
 __all__ = ["Delivered", "Preset", "deliver", "preset_named", "presets"]
 
-MAX_ENLARGEMENT = 2.0
 JPEG_QUALITIES = (95, 92, 88, 84, 80)
 MEDIA = {"jpeg": ("image/jpeg", "jpg"), "png": ("image/png", "png"), "webp": ("image/webp", "webp")}
 JPEG_BLOCK_PX = 16  # how far an edge may ring in a JPEG

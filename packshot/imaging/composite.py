@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from packshot.contract.shot_spec import Canvas
 from packshot.errors import BadInput
-from packshot.types import U8, Canvas, Flat
+from packshot.types import U8, Flat
 
 __all__ = ["composite", "enlarge", "inpaint_mask", "plain_background", "product_on_grey"]
 

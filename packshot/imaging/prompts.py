@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from packshot.errors import BadInput
+from packshot.errors import BadInput, FieldError
 from packshot.types import Prompts
 
 __all__ = ["check_prompts"]
@@ -32,7 +30,7 @@ def check_prompts(prompts: Prompts, width: int, height: int) -> None:
         raise BadInput("box_invalid", f"boxes.{boxes[0]['loc'][1]} {boxes[0]['msg']}.", errors=boxes)
 
 
-def _error(field: str, index: int, rule: str) -> dict[str, Any]:
+def _error(field: str, index: int, rule: str) -> FieldError:
     return {"loc": [field, index], "msg": rule}
 
 

@@ -9,12 +9,13 @@ import asyncio
 import logging
 import time
 
+from packshot.contract.status import Status
 from packshot.errors import EngineCrashed, EngineFailed, LeaseLost, PackshotError
 from packshot.imaging.codec import encode_png
 from packshot.meter import Meter, NoMeter
 from packshot.settings import Settings
 from packshot.shots.flow import Stages, Step, shoot
-from packshot.store.records import Claim, Status
+from packshot.store.records import Claim
 from packshot.store.store import Store
 from packshot.types import U8
 
@@ -72,7 +73,7 @@ class Director:
 
     async def _run(self, claim: Claim) -> None:
         latest = _LatestStep()
-        picture = shoot(self._store, claim.tenant, claim.request, self._stages, latest.set, alone=claim.crashes > 0)
+        picture = shoot(self._store, claim.tenant, claim.spec, self._stages, latest.set, alone=claim.crashes > 0)
         work = asyncio.create_task(picture)
         heart = asyncio.create_task(self._beat(claim, latest))
         try:

@@ -11,18 +11,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
 
 import packshot
+from packshot.contract.recipe import EngineStamp, Recipe
+from packshot.contract.shot_spec import Canvas, Condition, ShotSpec
+from packshot.contract.verdict import Verdict
 from packshot.imaging.canvas import cut, enlargement, fit_to, flatten
 from packshot.imaging.codec import encode_png, read_mask, read_photo
 from packshot.imaging.composite import composite, enlarge, inpaint_mask, plain_background, product_on_grey
 from packshot.imaging.shadow import contact_shadow
 from packshot.store.records import NewImage
 from packshot.store.store import Store
-from packshot.types import U8, Brief, Canvas, Flat, Layer, Layout, Render, Verdict
+from packshot.types import U8, Brief, Flat, Layer, Layout, Render
 from packshot.verdict.inspect import inspect
 
 
@@ -37,10 +40,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Painted:
-    """A finished scene and what it took to make: pack hashes, dtype, device, and times in milliseconds."""
+    """A finished scene, which engine painted it, and what each stage took in milliseconds."""
 
     render: Render
-    recipe: dict[str, Any]
+    engine: EngineStamp
     timing_ms: dict[str, float]
 
 
@@ -70,44 +73,42 @@ Look = Callable[..., Verdict]
 """`inspect` of a shot's own layout: takes the picture, and `enlarged_by`."""
 
 
-def load_layout(store: Store, tenant: str, request: dict[str, Any]) -> Layout:
-    """The request's layers, cut out of their photos. Raises NotFound when a mask or photo is gone."""
+def load_layout(store: Store, tenant: str, spec: ShotSpec) -> Layout:
+    """The shot's layers, cut out of their photos. Raises NotFound when a mask or photo is gone."""
     layers = []
-    for row in request["layers"]:
-        mask = store.mask(tenant, row["mask_id"])
+    for row in spec.layers:
+        mask = store.mask(tenant, row.mask_id)
         photo = store.photo(tenant, mask.photo_id)
         cutout = cut(
             read_photo(store.assets.get(photo.asset_key)),
             read_mask(store.assets.get(mask.asset_key)),
         )
-        layers.append(Layer(cutout, row["x"], row["y"], row["scale"], row["rotation_deg"], row["flip"]))
-    return Layout(Canvas(request["canvas"]["width"], request["canvas"]["height"]), tuple(layers))
+        layers.append(Layer(cutout, row.x, row.y, row.scale, row.rotation_deg, row.flip))
+    return Layout(spec.canvas, tuple(layers))
 
 
 async def shoot(
-    store: Store, tenant: str, request: dict[str, Any], stages: Stages, on_step: OnStep, *, alone: bool = False
+    store: Store, tenant: str, spec: ShotSpec, stages: Stages, on_step: OnStep, *, alone: bool = False
 ) -> list[NewImage]:
-    """Every picture of a shot. `request`: as accepted, all defaults resolved. `alone`: share no batch."""
-    layout = await asyncio.to_thread(load_layout, store, tenant, request)
+    """Every picture of a shot. `alone`: run unbatched, because this shot may have crashed a replica."""
+    layout = await asyncio.to_thread(load_layout, store, tenant, spec)
     flat = await asyncio.to_thread(flatten, layout)
-    look = partial(inspect, flat, product_by=enlargement(layout), generated=request["background"] == "generate")
-    if request["background"] != "generate" or (flat.alpha == 255).all():
-        return await asyncio.to_thread(_plain, flat, request, look)
+    look = partial(inspect, flat, product_by=enlargement(layout), generated=spec.background.generated)
+    if not spec.background.generated or (flat.alpha == 255).all():
+        return await asyncio.to_thread(_plain, flat, spec, look)
 
-    canvas = Canvas(request["canvas"]["width"], request["canvas"]["height"])
-    size = stages.size_for(canvas)
+    size = stages.size_for(spec.canvas)
     small = await asyncio.to_thread(fit_to, flat, *size)
     product, repaint = product_on_grey(small), inpaint_mask(small)
     edges = stages.edges(small)
-    interactive = request.get("priority", "interactive") == "interactive"
-    progress = _Progress(request["images"], request["steps"], on_step)
+    progress = _Progress(spec.images, spec.steps, on_step)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(_picture(index, painting, progress, partial(_finish, index, flat, request, look)))
+                group.create_task(_picture(index, painting, progress, partial(_finish, index, flat, spec, look)))
                 for index, painting in enumerate(
-                    stages.paint(product, repaint, edges, brief, interactive=interactive, alone=alone)
-                    for brief in _briefs(request)
+                    stages.paint(product, repaint, edges, brief, interactive=spec.interactive, alone=alone)
+                    for brief in _briefs(spec)
                 )
             ]
     except ExceptionGroup as failures:  # the pictures of a shot fail together, with the first one's reason
@@ -115,20 +116,21 @@ async def shoot(
     return [task.result() for task in tasks]
 
 
-def _briefs(request: dict[str, Any]) -> list[Brief]:
-    """One brief per picture: seeds count up from the request's."""
+def _briefs(spec: ShotSpec) -> list[Brief]:
+    """One brief per picture."""
+    canny = spec.condition("canny") or Condition(scale=0.0)
     return [
         Brief(
-            prompt=request["prompt"],
-            negative_prompt=request["negative_prompt"],
-            seed=request["seed"] + index,
-            steps=request["steps"],
-            guidance_scale=request["guidance_scale"],
-            control_scale=request["control_scale"],
-            control_start=request["control_start"],
-            control_end=request["control_end"],
+            prompt=spec.prompt,
+            negative_prompt=spec.negative_prompt,
+            seed=seed,
+            steps=spec.steps,
+            guidance_scale=spec.guidance_scale,
+            control_scale=canny.scale,
+            control_start=canny.start,
+            control_end=canny.end,
         )
-        for index in range(request["images"])
+        for seed in spec.seeds
     ]
 
 
@@ -159,42 +161,40 @@ async def _picture(
     raise RuntimeError("a painting ended without its picture")
 
 
-def _finish(index: int, flat: Flat, request: dict[str, Any], look: Look, painted: Painted) -> NewImage:
+def _finish(index: int, flat: Flat, spec: ShotSpec, look: Look, painted: Painted) -> NewImage:
     height, width = flat.alpha.shape
     scene = enlarge(painted.render.pixels, Canvas(width, height))
     enlarged_by = max(width / painted.render.pixels.shape[1], height / painted.render.pixels.shape[0])
-    picture = composite(flat, scene, _shadow(flat, request))
+    picture = composite(flat, scene, _shadow(flat, spec))
     verdict = look(picture, enlarged_by=enlarged_by)
     verdict = Verdict((*verdict.findings, *painted.render.findings))
-    took = {"timing_ms": {name: round(spent, 1) for name, spent in painted.timing_ms.items()}}
-    recipe = _recipe(request, painted.render.seed, painted.recipe | took)
-    return _image(index, painted.render.seed, picture, verdict, recipe)
+    recipe = Recipe(
+        version=packshot.__version__,
+        seed=painted.render.seed,
+        spec=spec,
+        engine=painted.engine,
+        timing_ms={name: round(spent, 1) for name, spent in painted.timing_ms.items()},
+    )
+    return _image(index, picture, verdict, recipe)
 
 
-def _plain(flat: Flat, request: dict[str, Any], look: Look) -> list[NewImage]:
+def _plain(flat: Flat, spec: ShotSpec, look: Look) -> list[NewImage]:
     """Pictures on white, a colour or nothing, or of nothing but product: all alike, so painted once."""
     height, width = flat.alpha.shape
-    transparent = request["background"] == "transparent"
-    colour = "white" if request["background"] == "generate" else request["background"]
+    transparent = spec.background.transparent
+    colour = "white" if spec.background.generated else spec.background.name
     background = None if transparent else plain_background(Canvas(width, height), colour)
-    picture = composite(flat, background, None if transparent else _shadow(flat, request))
+    picture = composite(flat, background, None if transparent else _shadow(flat, spec))
     verdict = look(picture)
-    seed = request["seed"]
-    first = _image(0, seed, picture, verdict, _recipe(request, seed, {}))
-    return [
-        NewImage(index, seed, first.width, first.height, first.png, first.verdict, first.recipe)
-        for index in range(request["images"])
-    ]
+    recipe = Recipe(version=packshot.__version__, seed=spec.seed, spec=spec)
+    first = _image(0, picture, verdict, recipe)
+    return [replace(first, index=index) for index in range(spec.images)]
 
 
-def _shadow(flat: Flat, request: dict[str, Any]) -> U8 | None:
-    return contact_shadow(flat) if request["shadow"] == "contact" else None
+def _shadow(flat: Flat, spec: ShotSpec) -> U8 | None:
+    return contact_shadow(flat) if spec.shadow.kind == "contact" else None
 
 
-def _recipe(request: dict[str, Any], seed: int, engine: dict[str, Any]) -> dict[str, Any]:
-    return {"version": packshot.__version__, "seed": seed, "request": request, **engine}
-
-
-def _image(index: int, seed: int, picture: U8, verdict: Verdict, recipe: dict[str, Any]) -> NewImage:
+def _image(index: int, picture: U8, verdict: Verdict, recipe: Recipe) -> NewImage:
     height, width = picture.shape[:2]
-    return NewImage(index, seed, width, height, encode_png(picture), verdict.as_json(), recipe)
+    return NewImage(index, recipe.seed, width, height, encode_png(picture), verdict, recipe)

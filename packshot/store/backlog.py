@@ -6,7 +6,8 @@ from typing import Any, get_args
 
 from sqlalchemy import ColumnElement, Row, Select, case, func, or_, select
 
-from packshot.store.records import Backlog, Flow, Load, Priority
+from packshot.contract.status import Priority
+from packshot.store.records import Backlog, Flow, Load
 from packshot.store.schema import shot
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Update, and_, case, func, or_, select, update
 
+from packshot.contract.shot_spec import ShotSpec
 from packshot.errors import LeaseLost
 from packshot.store.backlog import backlog_of, backlog_query
 from packshot.store.database import moment, new_id
@@ -48,7 +49,7 @@ class Claims(Shots):
                     epoch=row.epoch,
                     attempt=row.attempt,
                     crashes=row.crashes,
-                    request=row.request,
+                    spec=ShotSpec.from_json(row.request),
                     created_at=moment(row.created_at),
                 )
             log.warning("shot %s ended %s: its worker's lease ran out", row.id, row.status)  # look for the next
@@ -98,8 +99,8 @@ class Claims(Shots):
                     "width": new.width,
                     "height": new.height,
                     "asset_key": key,
-                    "verdict": new.verdict,
-                    "recipe": new.recipe,
+                    "verdict": new.verdict.to_json(),
+                    "recipe": new.recipe.to_json(),
                     "created_at": Now(),
                 }
                 connection.execute(image.insert().values(values))

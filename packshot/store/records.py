@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
 
+from packshot.contract.recipe import Recipe
+from packshot.contract.shot_spec import ShotSpec
+from packshot.contract.status import Priority, Review, Status
+from packshot.contract.verdict import Verdict
 from packshot.types import BoxXYXY
-
-Status = Literal["queued", "running", "done", "failed", "cancelled"]
-Priority = Literal["interactive", "catalogue"]
-ENDED: tuple[Status, ...] = ("done", "failed", "cancelled")
 
 
 @dataclass(frozen=True)
@@ -92,8 +91,8 @@ class NewImage:
     width: int
     height: int
     png: bytes
-    verdict: dict[str, Any]
-    recipe: dict[str, Any]
+    verdict: Verdict
+    recipe: Recipe
 
 
 @dataclass(frozen=True)
@@ -108,9 +107,9 @@ class ImageRecord:
     width: int
     height: int
     asset_key: str
-    verdict: dict[str, Any]
-    recipe: dict[str, Any]
-    review: str | None
+    verdict: Verdict
+    recipe: Recipe
+    review: Review | None
     note: str | None
     created_at: datetime
 
@@ -127,7 +126,7 @@ class ShotRecord:
     tenant: str
     status: Status
     priority: Priority
-    request: dict[str, Any]
+    spec: ShotSpec
     position: int
     step: int
     steps: int
@@ -157,7 +156,7 @@ class Claim:
     epoch: int
     attempt: int
     crashes: int
-    request: dict[str, Any]
+    spec: ShotSpec
     created_at: datetime
 
 

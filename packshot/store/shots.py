@@ -12,13 +12,17 @@ from typing import Any, get_args
 
 from sqlalchemy import Connection, Row, and_, case, func, or_, select, update
 
+from packshot.contract.recipe import Recipe
+from packshot.contract.shot_spec import ShotSpec
+from packshot.contract.status import ENDED, Review, Status
+from packshot.contract.verdict import Verdict
 from packshot.errors import BadInput, Conflict, NotFound, Overloaded
 from packshot.settings import Settings
 from packshot.store.assets import Assets
 from packshot.store.database import absent, is_id, moment, moment_or_none, new_id, require_id, to_json
 from packshot.store.ledger import Ledger
 from packshot.store.line import line
-from packshot.store.records import ENDED, ImageRecord, Priority, ShotRecord, Status
+from packshot.store.records import ImageRecord, ShotRecord
 from packshot.store.schema import Now, image, mask, shot, shot_mask, tenant
 
 RETRY_AFTER_S = 10.0
@@ -42,17 +46,14 @@ class Shots(Ledger):
         self._line_read_at = -math.inf
 
     def add_shot(
-        self, tenant_id: str, request: dict[str, Any], *, idempotency_key: str | None = None
+        self, tenant_id: str, spec: ShotSpec, *, idempotency_key: str | None = None
     ) -> tuple[ShotRecord, bool]:
         """Accept a shot: durable on return. Gives it and whether it is new (False: that key was used before).
 
-        `request`: the validated request, defaults filled in; its masks are pinned. Raises NotFound (a mask), Overloaded
-        `queue_full`, BadInput (`idempotency_mismatch`; a request that is not JSON).
+        The masks of `spec` are pinned. Raises NotFound (a mask), Overloaded `queue_full`, BadInput `idempotency_mismatch`.
         """
+        request = spec.to_json()
         digest = hashlib.sha256(to_json(request).encode()).hexdigest()
-        priority = request.get("priority", "interactive")
-        if priority not in get_args(Priority):
-            raise BadInput("invalid_request", f"priority must be interactive or catalogue, got {priority!r}")
         if idempotency_key is not None and not (1 <= len(idempotency_key) <= 255 and idempotency_key.isprintable()):
             raise BadInput("invalid_request", "Idempotency-Key must be 1-255 printable characters")
         with self.write() as connection:
@@ -71,12 +72,12 @@ class Shots(Ledger):
                         )
                     return shot_records(connection, [row])[0], False  # may be done: with its images
             self._refuse_over_limit(connection, tenant_id)
-            mask_ids = _pin_masks(connection, tenant_id, request)
+            mask_ids = _pin_masks(connection, tenant_id, spec)
             accepted = {
                 "id": new_id("sh"),
                 "tenant_id": tenant_id,
                 "status": "queued",
-                "priority": priority,
+                "priority": spec.priority,
                 "request": request,
                 "request_sha256": digest,
                 "idempotency_key": idempotency_key,
@@ -86,7 +87,7 @@ class Shots(Ledger):
                 "due_at": Now(),
                 "cancel_requested": False,
                 "step": 0,
-                "steps": int(request.get("steps") or 0),
+                "steps": spec.steps,
                 "preview_version": 0,
                 "version": 1,
                 "created_at": Now(),
@@ -192,7 +193,9 @@ class Shots(Ledger):
             raise absent("image", image_id)
         return _image_record(row)
 
-    def review_image(self, tenant_id: str, image_id: str, review: str | None, note: str | None = None) -> ImageRecord:
+    def review_image(
+        self, tenant_id: str, image_id: str, review: Review | None, note: str | None = None
+    ) -> ImageRecord:
         """Keep a person's judgement. `note`: None leaves the note that is there, "" removes it. Raises NotFound, BadInput."""
         require_id(image_id, "image")
         if review not in ("approved", "rejected", None):
@@ -227,10 +230,9 @@ def _mine(connection: Connection, tenant_id: str, shot_id: str) -> Row[Any]:
     return row
 
 
-def _pin_masks(connection: Connection, tenant_id: str, request: dict[str, Any]) -> list[str]:
+def _pin_masks(connection: Connection, tenant_id: str, spec: ShotSpec) -> list[str]:
     """Lock the masks of a request's layers and take their expiry away; gives each id once."""
-    named = [str(layer["mask_id"]) for layer in request.get("layers", ())]
-    wanted = sorted(set(named))
+    wanted = sorted(set(spec.mask_ids))
     for one in wanted:
         require_id(one, "mask")
     usable = (
@@ -241,7 +243,7 @@ def _pin_masks(connection: Connection, tenant_id: str, request: dict[str, Any]) 
         .with_for_update()
     )
     found = set(connection.execute(usable).scalars())
-    for index, one in enumerate(named):
+    for index, one in enumerate(spec.mask_ids):
         if one not in found:
             error = absent("mask", one)
             error.errors = [{"loc": ["layers", index, "mask_id"], "msg": "no such mask; cut the photo again"}]
@@ -274,7 +276,7 @@ def shot_records(
             tenant=row.tenant_id,
             status=row.status,
             priority=row.priority,
-            request=row.request,
+            spec=ShotSpec.from_json(row.request),
             position=positions.get(row.seq, 0),
             step=row.step,
             steps=row.steps,
@@ -314,8 +316,8 @@ def _image_record(row: Row[Any]) -> ImageRecord:
         width=row.width,
         height=row.height,
         asset_key=row.asset_key,
-        verdict=row.verdict,
-        recipe=row.recipe,
+        verdict=Verdict.from_json(row.verdict),
+        recipe=Recipe.from_json(row.recipe),
         review=row.review,
         note=row.note,
         created_at=moment(row.created_at),

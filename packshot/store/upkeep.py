@@ -7,10 +7,10 @@ from itertools import islice
 
 from sqlalchemy import ColumnElement, and_, delete, exists, func, select, update
 
+from packshot.contract.status import ENDED
 from packshot.store.claims import Claims
 from packshot.store.database import insert
 from packshot.store.photos import HOUR_S, Photos
-from packshot.store.records import ENDED
 from packshot.store.schema import Now, asset, image, mask, photo, shot, shot_mask, tenant
 
 DAY_S = 24 * HOUR_S

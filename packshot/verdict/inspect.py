@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from packshot.contract.verdict import MAX_ENLARGEMENT, Finding, Verdict
 from packshot.imaging.canvas import locked_mask
-from packshot.types import F32, U8, Finding, Flat, Mask, Verdict
+from packshot.types import F32, U8, Flat, Mask
 
 __all__ = ["inspect"]
 
-MAX_ENLARGEMENT = 2.0
 MIN_FILL = 0.002  # of the frame: the least that the automatic mask takes for a product
 MIN_SCENE = 0.02  # of the frame: less is a rim that nobody takes for a scene
 BLANK_LEVELS = 2.0  # standard deviation under which a painted scene is one flat colour

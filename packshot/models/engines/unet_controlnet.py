@@ -39,11 +39,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from packshot.contract.verdict import Finding
 from packshot.errors import BadInput, EngineFailed, PackRefused
 from packshot.models.engines.step_networks import ControlledUNet, Frozen
 from packshot.models.engines.word_tokenizer import read_prompt
 from packshot.models.packs.pack import Pack
-from packshot.types import U8, Brief, EdgeMap, Finding, Render, Scene
+from packshot.types import U8, Brief, EdgeMap, Render, Scene
 
 TEXTS_KEPT = 256
 PREVIEW_LATENTS = 16
@@ -90,7 +91,7 @@ class Denoising:
 
     @property
     def guided(self) -> bool:
-        return self.brief.guidance_scale > 1  # at 1 the unconditional row would cancel out
+        return self.brief.rows_per_step == 2  # at 1 the unconditional row would cancel out
 
 
 class DiffusionEngine:
@@ -158,7 +159,7 @@ class DiffusionEngine:
 
     def rows(self, scene: Scene) -> int:
         """Rows of the networks' batch that each step of the scene takes: with guidance two."""
-        return 2 if scene.brief.guidance_scale > 1 else 1
+        return scene.brief.rows_per_step
 
     @torch.inference_mode()
     def step_seconds(self, rows: Sequence[int] = (1, 2, 4, 8, 16, 32, 64)) -> dict[int, float]:
@@ -199,7 +200,7 @@ class DiffusionEngine:
         with _memory_errors_told():
             # 2. Encode the texts.
             prompt, finding = read_prompt(brief.prompt, self._tokenizer, self.pack.manifest.defaults.prompt)
-            texts = [brief.negative_prompt, prompt] if brief.guidance_scale > 1 else [prompt]
+            texts = [brief.negative_prompt, prompt] if brief.rows_per_step == 2 else [prompt]
             encoded = torch.cat([self._text(text) for text in texts])  # (1 or 2, L, D)
             # 3. Embed the control image.
             repaint = torch.from_numpy(scene.inpaint_mask >= 128).to(self.device, torch.float32)[

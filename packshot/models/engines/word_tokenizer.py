@@ -17,8 +17,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from packshot.contract.verdict import Finding, Level
 from packshot.errors import PackRefused
-from packshot.types import Finding
 
 PAD, BOS, UNK = 0, 1, 2
 """Ids of `<pad>` (which also ends a text), `<bos>` and `<unk>` in every vocabulary."""
@@ -195,7 +195,7 @@ def read_prompt(prompt: str, tokenizer: Tokenizer, default: str) -> tuple[str, F
     if tokenizer.blank(prompt):
         prompt = default
         told.append(f"no prompt was left to follow: painted {default!r}" if default else "no prompt was left to follow")
-    level = "warning" if unknown or overflow else "ok"
+    level: Level = "warning" if unknown or overflow else "ok"
     return prompt, Finding("prompt", level, "; ".join(told) or "the whole prompt was read", len(unknown) + overflow)
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from packshot.errors import PackRefused
+from packshot.errors import FieldError, PackRefused
 
 Family = Literal["mini", "sd15", "sd2", "sdxl"]
 RoleName = Literal[
@@ -224,7 +224,7 @@ def read_manifest(path: Path) -> PackManifest:
     try:
         return PackManifest.model_validate(yaml.safe_load(path.read_text("utf-8")))
     except ValidationError as error:
-        rows = [{"loc": list(row["loc"]), "msg": row["msg"]} for row in error.errors()]
+        rows: list[FieldError] = [{"loc": list(row["loc"]), "msg": row["msg"]} for row in error.errors()]
         told = "; ".join(f"{'.'.join(map(str, row['loc'])) or 'manifest'}: {row['msg']}" for row in rows)
         raise PackRefused("pack_mismatch", f"{path.name} of pack {path.parent.name!r}: {told}", errors=rows) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

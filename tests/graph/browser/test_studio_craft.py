@@ -10,8 +10,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from packshot.contract.shot_spec import Canvas
 from packshot.imaging.canvas import flatten, layer_size
-from packshot.types import Canvas, Cutout, Layer, Layout
+from packshot.types import Cutout, Layer, Layout
 
 STUDIO = Path(__file__).parents[3] / "studio"
 MOST_BYTES = 150_000

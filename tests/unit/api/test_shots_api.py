@@ -27,9 +27,9 @@ def test_an_accepted_shot_answers_202_with_its_place_and_urls(api):
 
 def test_defaults_are_the_engines_own_and_stored_resolved(api):
     shot_id = api.shot()
-    assert api.store.shot(api.tenant_id, shot_id).request == {
+    assert api.store.shot(api.tenant_id, shot_id).spec.to_json() == {
         "canvas": {"width": 1024, "height": 1024},
-        "layers": [{**api.store.shot(api.tenant_id, shot_id).request["layers"][0]}],
+        "layers": [{**api.store.shot(api.tenant_id, shot_id).spec.to_json()["layers"][0]}],
         "background": "generate",
         "prompt": "",
         "negative_prompt": "",
@@ -67,12 +67,12 @@ def test_what_a_client_says_is_what_is_stored(api):
         "priority": "catalogue",
     }
     shot_id = api.http.post("/v1/shots", json=said).json()["id"]
-    assert api.store.shot(api.tenant_id, shot_id).request == {**said, "background": "#ffaa00"}
+    assert api.store.shot(api.tenant_id, shot_id).spec.to_json() == {**said, "background": "#ffaa00"}
 
 
 def test_prompts_are_stored_in_nfc(api):
     shot_id = api.shot(prompt="cafe\u0301")
-    assert api.store.shot(api.tenant_id, shot_id).request["prompt"] == "caf\u00e9"
+    assert api.store.shot(api.tenant_id, shot_id).spec.prompt == "caf\u00e9"
 
 
 def test_a_finished_shot_shows_its_images_and_times(api):

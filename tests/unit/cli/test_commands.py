@@ -147,7 +147,7 @@ def served(tmp_path_factory):
         def work():
             while not stop.wait(0.05):
                 while (claim := api.store.claim("worker")) is not None:
-                    if "fail" in claim.request["prompt"]:
+                    if "fail" in claim.spec.prompt:
                         api.store.fail(claim, "engine_nan", "not a number", retryable=False)
                         continue
                     api.store.heartbeat(claim, step=8, steps=16)

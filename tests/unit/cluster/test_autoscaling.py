@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import asdict, replace
 
 import pytest
@@ -309,12 +311,9 @@ class Store:
 
 
 def test_serve_gets_the_form_it_wants_and_hands_the_state_back():
-    """Through Serve's own wrapper, from a director's report to replicas; the policy pickled as Serve pickles it."""
-    cloudpickle.register_pickle_by_value(autoscaling)
-    carried = cloudpickle.loads(cloudpickle.dumps(PipelinePolicy))
-    cloudpickle.unregister_pickle_by_value(autoscaling)
+    """Through Serve's own wrapper, from a director's report to replicas."""
     kwargs = json.loads(json.dumps(asdict(PLAN)))
-    policy = _apply_app_level_autoscaling_config(carried(**kwargs))
+    policy = _apply_app_level_autoscaling_config(PipelinePolicy(**kwargs))
     report = LoadReport(Store(StoreWork(40, 40, 800)))()
     decisions, states = policy(contexts(generators=1, target=1, report=report))
     assert {deployment.name: type(count) for deployment, count in decisions.items()} == {
@@ -327,6 +326,32 @@ def test_serve_gets_the_form_it_wants_and_hands_the_state_back():
     assert (
         next(count for deployment, count in again.items() if deployment.name == "generator") == 4
     )  # remembered: not calm yet
+
+
+IN_THE_CONTROLLER = """
+import sys
+from ray import cloudpickle
+from ray.serve.autoscaling_policy import _apply_app_level_autoscaling_config
+
+sys.modules["cluster"] = None  # as where the policy's module cannot be imported
+policy, plan, contexts = cloudpickle.load(sys.stdin.buffer)
+decisions, _ = _apply_app_level_autoscaling_config(policy(**plan))(contexts)
+print({deployment.name: count for deployment, count in decisions.items()})
+"""
+
+
+def test_the_policy_decides_the_same_where_serve_has_pickled_it_to():
+    """In a process of its own: unpickled in this one, the copy would write itself over the class that every test uses."""
+    seen = contexts(generators=1, target=1, report=LoadReport(Store(StoreWork(40, 40, 800)))())
+    here, _ = _apply_app_level_autoscaling_config(PipelinePolicy(**asdict(PLAN)))(seen)
+    cloudpickle.register_pickle_by_value(autoscaling)
+    try:
+        carried = cloudpickle.dumps((PipelinePolicy, asdict(PLAN), seen))
+    finally:
+        cloudpickle.unregister_pickle_by_value(autoscaling)
+    command = [sys.executable, "-W", "ignore", "-c", IN_THE_CONTROLLER]
+    done = subprocess.run(command, input=carried, capture_output=True, check=True, timeout=120)
+    assert done.stdout.decode().strip() == str({deployment.name: count for deployment, count in here.items()})
 
 
 def test_serves_cold_start_does_not_hold_the_generators_at_one():

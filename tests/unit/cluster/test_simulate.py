@@ -262,7 +262,9 @@ def test_more_of_a_fixed_fleet_is_never_worse():
 def as_taken(machine):
     """The small runs on paper, as the store would record them."""
     timing_ms = {"begin": machine.begin_s, "steps": calibrate.STEPS * machine.step_s(2), "decode": machine.decode_s}
-    picture = SimpleNamespace(recipe={"timing_ms": {stage: 1000 * seconds for stage, seconds in timing_ms.items()}})
+    picture = SimpleNamespace(
+        recipe=SimpleNamespace(timing_ms={stage: 1000 * seconds for stage, seconds in timing_ms.items()})
+    )
     began = datetime(2026, 1, 1, tzinfo=UTC)
     trace = Trace("x", "x", 1.0, [Arrival(0.0, pictures=1, steps=calibrate.STEPS)])
     [shot] = Pipeline(trace, machine, Fixed(dict.fromkeys(STAGES, 1))).simulate().shots

@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
+from packshot.contract.shot_spec import Canvas
 from packshot.errors import BadInput
 from packshot.imaging.canvas import cut, fit_to, flatten, layer_size, locked_mask
-from packshot.types import Canvas, Cutout, Flat, Layer, Layout, Mask, Photo
+from packshot.types import Cutout, Flat, Layer, Layout, Mask, Photo
 
 RNG = np.random.default_rng(5)
 

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from packshot.contract.shot_spec import Canvas
 from packshot.errors import BadInput
 from packshot.imaging.composite import composite, enlarge, inpaint_mask, plain_background, product_on_grey
 from packshot.imaging.edges import canny
 from packshot.imaging.shadow import contact_shadow
-from packshot.types import Canvas, Flat
+from packshot.types import Flat
 
 RNG = np.random.default_rng(11)
 

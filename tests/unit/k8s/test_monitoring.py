@@ -16,6 +16,7 @@ from cluster.kube.dashboards import dashboards
 from cluster.kube.objectives import OBJECTIVES
 from packshot.api.problems import code_rows
 from packshot.meter import METRICS
+from tests.debian_tools import missing
 
 ROOT = Path(__file__).parents[3]
 
@@ -23,7 +24,7 @@ ROOT = Path(__file__).parents[3]
 def test_alerts_fire_when_they_should(tmp_path: Path) -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
-        pytest.skip("promtool is not installed (Debian's package prometheus carries it)")
+        missing("promtool", "Debian's package prometheus carries it")
     (tmp_path / "rules.groups.yaml").write_text(yaml.safe_dump(alert_rules()["spec"]))
     shutil.copy(ROOT / "k8s/components/monitoring/rules.test.yaml", tmp_path)
     for arguments in (["check", "rules", "rules.groups.yaml"], ["test", "rules", "rules.test.yaml"]):

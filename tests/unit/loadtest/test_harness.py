@@ -25,11 +25,13 @@ from loadtest.run.runner import Target, run
 from loadtest.scenarios.scenario import Scenario
 from loadtest.stall import analytic_ms
 from packshot.cli import app
+from packshot.contract.verdict import Verdict
 from packshot.imaging.canvas import cut, flatten
 from packshot.imaging.codec import encode_png, read_mask, read_photo
 from packshot.store.records import NewImage
-from packshot.types import Canvas, Layer, Layout
+from packshot.types import Layer, Layout
 from tests.api_graph import running
+from tests.specs import recipe_of
 
 STALL_S, EVERY_S = 0.4, 1.0
 PATIENT = {"p50_ms": 20_000, "p95_ms": 20_000, "p99_ms": 20_000}
@@ -126,7 +128,7 @@ def painting(api, shift_px=0):
             if claim is None:
                 stop.wait(0.02)
                 continue
-            api.store.commit(claim, [picture(api, claim, index, shift_px) for index in range(claim.request["images"])])
+            api.store.commit(claim, [picture(api, claim, index, shift_px) for index in range(claim.spec.images)])
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -138,20 +140,18 @@ def painting(api, shift_px=0):
 
 
 def picture(api, claim, index, shift_px):
-    (layer,), size = claim.request["layers"], claim.request["canvas"]
-    mask = api.store.mask(claim.tenant, layer["mask_id"])
+    (layer,), size = claim.spec.layers, claim.spec.canvas
+    mask = api.store.mask(claim.tenant, layer.mask_id)
     photo = read_photo(api.store.assets.get(api.store.photo(claim.tenant, mask.photo_id).asset_key))
     cutout = cut(photo, read_mask(api.store.assets.get(mask.asset_key)))
-    place = Layer(cutout, x=layer["x"], y=layer["y"], scale=layer["scale"])
-    flat = flatten(Layout(Canvas(size["width"], size["height"]), (place,)))
-    seed = claim.request["seed"] + index
-    scene = np.random.default_rng([seed, len(claim.request["prompt"])]).integers(0, 255, 3)
+    place = Layer(cutout, x=layer.x, y=layer.y, scale=layer.scale)
+    flat = flatten(Layout(size, (place,)))
+    seed = claim.spec.seeds[index]
+    scene = np.random.default_rng([seed, len(claim.spec.prompt)]).integers(0, 255, 3)
     alpha = flat.alpha[..., None] / 255
     pixels = np.roll((flat.rgb * alpha + scene * (1 - alpha)).astype(np.uint8), shift_px, axis=1)
-    recipe = {"seed": seed, "timing_ms": {"queue": 1, "begin": 2, "steps": 3, "decode": 1}}
-    return NewImage(
-        index, seed, size["width"], size["height"], encode_png(pixels), {"level": "ok", "findings": []}, recipe
-    )
+    recipe = recipe_of(seed, claim.spec, queue=1, begin=2, steps=3, decode=1)
+    return NewImage(index, seed, size.width, size.height, encode_png(pixels), Verdict(), recipe)
 
 
 def everyone():

@@ -11,9 +11,10 @@ from loadtest.checks.pictures import digest, eroded, origin, scene_wrong
 from loadtest.checks.png import png_size
 from loadtest.scenarios.photos import draw, draw_pool
 from loadtest.scenarios.scenario import PhotoRow
+from packshot.contract.shot_spec import Canvas
 from packshot.imaging.canvas import cut, flatten
 from packshot.imaging.codec import encode_png, read_photo
-from packshot.types import Canvas, Cutout, Layer, Layout, Mask, Photo
+from packshot.types import Cutout, Layer, Layout, Mask, Photo
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])

@@ -1,17 +1,21 @@
 """A claimed shot is driven and committed once; cancels, lost leases, crashes and faults end as the store's contract says."""
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from packshot.contract.shot_spec import Background, Canvas, LayerSpec, Shadow
+from packshot.contract.verdict import Finding
 from packshot.errors import EngineCrashed, EngineFailed
 from packshot.imaging.codec import encode_bilevel_png, encode_png, read_png
 from packshot.settings import Settings
 from packshot.shots import Director, Painted, Step
 from packshot.store.records import NewMask
 from packshot.store.store import Store
-from packshot.types import Finding, Render
+from packshot.types import Render
+from tests.specs import STAMP, spec_of
 
 
 class Painter:
@@ -42,7 +46,7 @@ class Painter:
                 raise self.faults.pop(0)
             yield Step(brief.steps, brief.steps, np.zeros((8, 8, 3), np.uint8))
             told = (Finding("prompt", "ok", "read"),)
-            yield Painted(Render(np.full_like(product, 90), brief.seed, told), {"dtype": "float32"}, {"steps": 12.34})
+            yield Painted(Render(np.full_like(product, 90), brief.seed, told), STAMP, {"steps": 12.34})
         finally:
             self.closed += 1
 
@@ -60,7 +64,7 @@ def store(settings):
 
 
 @pytest.fixture
-def request_of(store):
+def spec_for(store):
     tenant = store.local_tenant().id
     pixels = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
     photo = store.add_photo(tenant, png=encode_png(pixels), width=80, height=60, format="png", bytes=1, sha256="0" * 64)
@@ -69,11 +73,9 @@ def request_of(store):
     (kept,) = store.add_masks(tenant, photo.id, [NewMask(0.9, 1600, (20, 10, 60, 50), encode_bilevel_png(mask))])
 
     def request(**changes):
-        layer = {"mask_id": kept.id, "x": 0.5, "y": 0.5, "scale": 0.5, "rotation_deg": 0.0, "flip": False}
-        rest = {"background": "generate", "prompt": "x", "negative_prompt": "", "images": 2, "seed": 5, "steps": 4}
-        rest |= {"guidance_scale": 2.0, "control_scale": 1.0, "control_start": 0.0, "control_end": 1.0}
-        rest |= {"shadow": "contact", "engine": None, "priority": "interactive"}
-        return {"canvas": {"width": 128, "height": 128}, "layers": [layer], **rest, **changes}
+        fields = {"canvas": Canvas(128, 128), "layers": (LayerSpec(mask_id=kept.id, scale=0.5),), "prompt": "x"}
+        fields |= {"images": 2, "seed": 5, "guidance_scale": 2.0, "shadow": Shadow("contact")}
+        return spec_of(**{**fields, **changes})
 
     return request
 
@@ -86,17 +88,17 @@ def now(store, shot_id):
     return store.shot(store.local_tenant().id, shot_id)
 
 
-async def test_a_shot_becomes_its_images(store, settings, request_of):
-    shot = accepted(store, request_of())
+async def test_a_shot_becomes_its_images(store, settings, spec_for):
+    shot = accepted(store, spec_for())
     director = Director(store, Painter(), settings, worker="w")
     assert await director.run_next() == shot
     assert await director.run_next() is None
     done = now(store, shot)
     assert done.status == "done"
     assert [(image.index, image.seed) for image in done.images] == [(0, 5), (1, 6)]
-    assert done.images[0].recipe["dtype"] == "float32"
-    assert done.images[0].recipe["timing_ms"] == {"steps": 12.3}
-    assert done.images[0].recipe["request"]["seed"] == 5
+    assert done.images[0].recipe.engine == STAMP
+    assert done.images[0].recipe.timing_ms == {"steps": 12.3}
+    assert done.images[0].recipe.spec.seed == 5
     picture = read_png(store.assets.get(done.images[0].asset_key))
     assert picture.shape == (128, 128, 3)
     assert (picture[0, 0] == 90).all()
@@ -106,8 +108,8 @@ async def test_a_shot_becomes_its_images(store, settings, request_of):
 @pytest.mark.parametrize(
     ("background", "corner"), [("white", [255] * 3), ("#102030", [16, 32, 48]), ("transparent", [0] * 4)]
 )
-async def test_a_plain_background_asks_no_engine(store, settings, request_of, background, corner):
-    shot = accepted(store, request_of(background=background, shadow="none", images=1))
+async def test_a_plain_background_asks_no_engine(store, settings, spec_for, background, corner):
+    shot = accepted(store, spec_for(background=Background(background), shadow=Shadow("none"), images=1))
     painter = Painter()
     await Director(store, painter, settings, worker="w").run_next()
     done = now(store, shot)
@@ -117,25 +119,25 @@ async def test_a_plain_background_asks_no_engine(store, settings, request_of, ba
     assert picture.shape[2] == len(corner)
 
 
-async def test_a_product_that_covers_the_canvas_asks_no_engine_and_warns(store, settings, request_of):
-    layer = request_of()["layers"][0] | {"scale": 4.0}
-    shot = accepted(store, request_of(layers=[layer]))
+async def test_a_product_that_covers_the_canvas_asks_no_engine_and_warns(store, settings, spec_for):
+    layer = replace(spec_for().layers[0], scale=4.0)
+    shot = accepted(store, spec_for(layers=(layer,)))
     painter = Painter()
     await Director(store, painter, settings, worker="w").run_next()
     done = now(store, shot)
     assert (painter.alone, done.status, len(done.images)) == ([], "done", 2)
-    levels = {row["check"]: row["level"] for row in done.images[0].verdict["findings"]}
+    levels = {row.check: row.level for row in done.images[0].verdict.findings}
     assert levels["scene"] == levels["product"] == levels["frame"] == "warning"
 
 
-async def test_what_the_engine_tells_is_in_the_verdict(store, settings, request_of):
-    shot = accepted(store, request_of(images=1))
+async def test_what_the_engine_tells_is_in_the_verdict(store, settings, spec_for):
+    shot = accepted(store, spec_for(images=1))
     await Director(store, Painter(), settings, worker="w").run_next()
-    assert now(store, shot).images[0].verdict["findings"][-1]["detail"] == "read"
+    assert now(store, shot).images[0].verdict.findings[-1].detail == "read"
 
 
-async def test_a_cancelled_shot_closes_its_paintings_and_ends_cancelled(store, settings, request_of):
-    shot = accepted(store, request_of())
+async def test_a_cancelled_shot_closes_its_paintings_and_ends_cancelled(store, settings, spec_for):
+    shot = accepted(store, spec_for())
     painter = Painter(held=True)
     run = asyncio.create_task(Director(store, painter, settings, worker="w").run_next())
     await painter.started.wait()
@@ -145,8 +147,8 @@ async def test_a_cancelled_shot_closes_its_paintings_and_ends_cancelled(store, s
     assert painter.closed == 2
 
 
-async def test_a_worker_that_lost_its_lease_changes_nothing(store, settings, request_of):
-    shot = accepted(store, request_of())
+async def test_a_worker_that_lost_its_lease_changes_nothing(store, settings, spec_for):
+    shot = accepted(store, spec_for())
     slow, quick = Painter(held=True), Painter()
     first = asyncio.create_task(Director(store, slow, settings, worker="slow").run_next())
     await slow.started.wait()
@@ -169,8 +171,8 @@ def expire_leases(store):
         connection.execute(update(shot).values(lease_until=0.0))
 
 
-async def test_after_a_crash_the_shot_runs_alone_and_a_second_crash_ends_it(store, settings, request_of):
-    shot = accepted(store, request_of(images=1))
+async def test_after_a_crash_the_shot_runs_alone_and_a_second_crash_ends_it(store, settings, spec_for):
+    shot = accepted(store, spec_for(images=1))
     painter = Painter(faults=[EngineCrashed("replica died"), EngineCrashed("replica died")])
     director = Director(store, painter, settings, worker="w")
     await director.run_next()
@@ -191,14 +193,14 @@ def make_due(store):
         connection.execute(update(shot).values(due_at=0.0))
 
 
-async def test_a_permanent_fault_fails_at_once_with_its_code(store, settings, request_of):
-    shot = accepted(store, request_of(images=1))
+async def test_a_permanent_fault_fails_at_once_with_its_code(store, settings, spec_for):
+    shot = accepted(store, spec_for(images=1))
     await Director(store, Painter(faults=[EngineFailed("engine_nan", "NaN")]), settings, worker="w").run_next()
     assert now(store, shot).error_code == "engine_nan"
 
 
-async def test_a_fault_of_ours_is_tried_again(store, settings, request_of):
-    shot = accepted(store, request_of(images=1))
+async def test_a_fault_of_ours_is_tried_again(store, settings, spec_for):
+    shot = accepted(store, spec_for(images=1))
     director = Director(store, Painter(faults=[ZeroDivisionError()]), settings, worker="w")
     await director.run_next()
     assert now(store, shot).status == "queued"
@@ -207,15 +209,15 @@ async def test_a_fault_of_ours_is_tried_again(store, settings, request_of):
     assert now(store, shot).status == "done"
 
 
-async def test_a_shot_over_its_time_fails_with_timeout(store, tmp_path, request_of):
-    shot = accepted(store, request_of(images=1))
+async def test_a_shot_over_its_time_fails_with_timeout(store, tmp_path, spec_for):
+    shot = accepted(store, spec_for(images=1))
     settings = Settings(home=tmp_path, shot_timeout_s=0.2)
     await Director(store, Painter(held=True), settings, worker="w").run_next()
     assert now(store, shot).error_code == "timeout"
 
 
-async def test_a_director_told_to_go_returns_its_shots_uncounted(store, settings, request_of):
-    shot = accepted(store, request_of(images=1))
+async def test_a_director_told_to_go_returns_its_shots_uncounted(store, settings, spec_for):
+    shot = accepted(store, spec_for(images=1))
     painter = Painter(held=True)
     director = Director(store, painter, settings, worker="w")
     run = asyncio.create_task(director.run_next())
@@ -227,8 +229,8 @@ async def test_a_director_told_to_go_returns_its_shots_uncounted(store, settings
     assert now(store, shot).status == "queued"
 
 
-async def test_a_cancelled_call_returns_its_shot(store, settings, request_of):
-    shot = accepted(store, request_of(images=1))
+async def test_a_cancelled_call_returns_its_shot(store, settings, spec_for):
+    shot = accepted(store, spec_for(images=1))
     painter = Painter(held=True)
     run = asyncio.create_task(Director(store, painter, settings, worker="w").run_next())
     await painter.started.wait()

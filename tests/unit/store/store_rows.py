@@ -6,9 +6,11 @@ from typing import Any
 
 from sqlalchemy import update
 
+from packshot.contract.verdict import Verdict
 from packshot.store.records import NewImage, NewMask, PhotoRecord, Tenant
 from packshot.store.schema import shot
 from packshot.store.store import Store
+from tests.specs import recipe_of, spec_of
 
 PNG = b"\x89PNG not really, and nobody looks"
 
@@ -24,16 +26,11 @@ def new_mask(png: bytes = b"mask") -> NewMask:
 
 
 def new_image(index: int = 0, png: bytes = b"image") -> NewImage:
-    return NewImage(index, seed=7 + index, width=8, height=8, png=png, verdict={"level": "ok"}, recipe={"seed": 7})
-
-
-def request_of(mask_id: str | None = None, **changes: Any) -> dict[str, Any]:
-    layers = [{"mask_id": mask_id, "x": 0.5}] if mask_id else []
-    return {"layers": layers, "steps": 4, "priority": "interactive"} | changes
+    return NewImage(index, seed=7 + index, width=8, height=8, png=png, verdict=Verdict(), recipe=recipe_of(7 + index))
 
 
 def add_shots(store: Store, tenant: Tenant, count: int, **changes: Any) -> list[str]:
-    return [store.add_shot(tenant.id, request_of(**changes))[0].id for _ in range(count)]
+    return [store.add_shot(tenant.id, spec_of(**changes))[0].id for _ in range(count)]
 
 
 def tamper(store: Store, shot_id: str, **values: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from store_rows import add_shots, new_image
 
+from packshot.contract.shot_spec import Background
 from packshot.store.records import Backlog, Flow, Load, Tenant
 from packshot.store.store import Store
 
@@ -13,9 +14,11 @@ def test_an_empty_store_has_no_backlog(store: Store) -> None:
 
 
 def test_work_is_counted_in_pictures_and_row_steps(store: Store, tenant: Tenant) -> None:
-    add_shots(store, tenant, 2, images=3, steps=10, guidance_scale=7.5, background="generate")
+    add_shots(store, tenant, 2, images=3, steps=10, guidance_scale=7.5, background=Background("generate"))
     add_shots(store, tenant, 1, images=1, steps=10, guidance_scale=1.0)
-    add_shots(store, tenant, 1, images=4, steps=10, guidance_scale=7.5, background="white", priority="catalogue")
+    add_shots(
+        store, tenant, 1, images=4, steps=10, guidance_scale=7.5, background=Background("white"), priority="catalogue"
+    )
     backlog = store.backlog()
     assert backlog.interactive == Flow(waiting=Load(3, 7, 2 * 3 * 10 * 2 + 10))
     assert backlog.catalogue == Flow(waiting=Load(1, 4, 0))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select
-from store_rows import add_photo, add_shots, new_image, new_mask, request_of, tamper
+from store_rows import add_photo, add_shots, new_image, new_mask, tamper
 
 from packshot.errors import LeaseLost
 from packshot.store import claims
@@ -18,6 +18,7 @@ from packshot.store.line import AGEING_S
 from packshot.store.records import Claim, Tenant
 from packshot.store.schema import Now, image
 from packshot.store.store import Store
+from tests.specs import spec_of
 
 
 def claim(store: Store, worker: str = "w") -> Claim:
@@ -34,7 +35,7 @@ def test_a_claim_says_what_to_do_and_the_shot_runs(store: Store, tenant: Tenant)
     (shot_id,) = add_shots(store, tenant, 1, prompt="on marble")
     claimed = claim(store, "worker-1")
     assert (claimed.shot_id, claimed.tenant, claimed.worker) == (shot_id, tenant.id, "worker-1")
-    assert (claimed.attempt, claimed.crashes, claimed.request["prompt"]) == (1, 0, "on marble")
+    assert (claimed.attempt, claimed.crashes, claimed.spec.prompt) == (1, 0, "on marble")
     record = store.shot(tenant.id, shot_id)
     assert (record.status, record.position, record.attempt) == ("running", 0, 1)
     assert record.started_at is not None
@@ -305,10 +306,10 @@ def test_positions_are_the_order_of_claims(store: Store, tenant: Tenant) -> None
 def test_the_whole_way_of_a_shot(store: Store, tenant: Tenant) -> None:
     photo = add_photo(store, tenant)
     (kept,) = store.add_masks(tenant.id, photo.id, [new_mask()])
-    record, created = store.add_shot(tenant.id, request_of(kept.id))
+    record, created = store.add_shot(tenant.id, spec_of(kept.id))
     assert created
     mine = claim(store)
-    assert store.mask(mine.tenant, mine.request["layers"][0]["mask_id"]).photo_id == photo.id
+    assert store.mask(mine.tenant, mine.spec.mask_ids[0]).photo_id == photo.id
     store.heartbeat(mine, step=1, steps=4)
     assert store.commit(mine, [new_image()]).id == record.id
     assert store.counts_by_status() == {"queued": 0, "running": 0, "done": 1, "failed": 0, "cancelled": 0}

@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
-from store_rows import add_photo, new_image, new_mask, request_of
+from store_rows import add_photo, new_image, new_mask
 
 from packshot.errors import Conflict, NotFound
 from packshot.store.records import PhotoRecord, Tenant
 from packshot.store.store import Store
+from tests.specs import spec_of
 
 
 def test_the_same_bytes_are_the_same_photo_of_a_tenant(store: Store, tenant: Tenant, photo: PhotoRecord) -> None:
@@ -97,7 +98,7 @@ def test_deleting_a_photo_deletes_its_masks_and_files(store: Store, tenant: Tena
 
 def test_what_a_live_shot_needs_cannot_be_deleted(store: Store, tenant: Tenant, photo: PhotoRecord) -> None:
     used, unused = store.add_masks(tenant.id, photo.id, [new_mask(), new_mask()])
-    store.add_shot(tenant.id, request_of(used.id))
+    store.add_shot(tenant.id, spec_of(used.id))
 
     def refused() -> None:
         for call, name in ((store.delete_mask, used.id), (store.delete_photo, photo.id)):
@@ -123,7 +124,7 @@ def test_a_shot_and_a_delete_racing_for_a_mask_have_one_winner(store: Store, ten
 
     def use() -> list[bool]:
         start.wait()
-        return [attempt(lambda one=one: store.add_shot(tenant.id, request_of(one.id))) for one in masks]
+        return [attempt(lambda one=one: store.add_shot(tenant.id, spec_of(one.id))) for one in masks]
 
     def delete() -> list[bool]:
         start.wait()

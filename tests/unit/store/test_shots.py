@@ -6,11 +6,10 @@ import pickle
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 from sqlalchemy import func, select
-from store_rows import add_shots, new_image, new_mask, request_of, tamper
+from store_rows import add_shots, new_image, new_mask, tamper
 
 from packshot.errors import BadInput, Conflict, NotFound, Overloaded, PackshotError
 from packshot.store import shots
@@ -18,13 +17,14 @@ from packshot.store.line import line
 from packshot.store.records import PhotoRecord, Tenant
 from packshot.store.schema import Now, shot
 from packshot.store.store import Store
+from tests.specs import spec_of
 
 
 def test_an_accepted_shot_waits_in_line(store: Store, tenant: Tenant) -> None:
-    record, created = store.add_shot(tenant.id, request_of(prompt="é \x00 😀"))
+    record, created = store.add_shot(tenant.id, spec_of(prompt="é \x00 😀"))
     assert created
     assert (record.status, record.position, record.step, record.steps, record.attempt) == ("queued", 0, 0, 4, 0)
-    assert record.request["prompt"] == "é \x00 😀"
+    assert record.spec.prompt == "é \x00 😀"
     assert store.shot(tenant.id, record.id) == record
     assert store.queued_count() == 1
 
@@ -55,20 +55,20 @@ def test_a_pickled_store_opens_the_same_rows(store: Store, tenant: Tenant) -> No
 
 
 def test_the_same_key_and_body_is_the_same_shot_in_its_present_state(store: Store, tenant: Tenant) -> None:
-    first, created = store.add_shot(tenant.id, request_of(a=1, b=2), idempotency_key="k")
+    first, created = store.add_shot(tenant.id, spec_of(prompt="a", images=2), idempotency_key="k")
     assert created
     store.claim("w")
-    again, created = store.add_shot(tenant.id, request_of(b=2, a=1), idempotency_key="k")
+    again, created = store.add_shot(tenant.id, spec_of(images=2, prompt="a"), idempotency_key="k")
     assert (again.id, again.status, created) == (first.id, "running", False)
 
 
 def test_the_same_key_with_another_body_is_refused(store: Store, tenant: Tenant) -> None:
-    store.add_shot(tenant.id, request_of(prompt="a"), idempotency_key="k")
+    store.add_shot(tenant.id, spec_of(prompt="a"), idempotency_key="k")
     with pytest.raises(BadInput) as caught:
-        store.add_shot(tenant.id, request_of(prompt="b"), idempotency_key="k")
+        store.add_shot(tenant.id, spec_of(prompt="b"), idempotency_key="k")
     assert caught.value.code == "idempotency_mismatch"
     other = store.tenant("other")
-    assert store.add_shot(other.id, request_of(prompt="b"), idempotency_key="k")[1]  # keys are per tenant
+    assert store.add_shot(other.id, spec_of(prompt="b"), idempotency_key="k")[1]  # keys are per tenant
 
 
 def test_sixteen_racing_repeats_make_one_shot(store: Store, tenant: Tenant) -> None:
@@ -76,7 +76,7 @@ def test_sixteen_racing_repeats_make_one_shot(store: Store, tenant: Tenant) -> N
 
     def post(_: int) -> tuple[str, bool]:
         start.wait()
-        record, created = store.add_shot(tenant.id, request_of(), idempotency_key="k")
+        record, created = store.add_shot(tenant.id, spec_of(), idempotency_key="k")
         return record.id, created
 
     with ThreadPoolExecutor(16) as pool:
@@ -90,13 +90,13 @@ def test_sixteen_racing_repeats_make_one_shot(store: Store, tenant: Tenant) -> N
 def test_a_full_queue_refuses_that_tenant_only(open_store: Callable[..., Store]) -> None:
     store = open_store(max_queued_shots=2)
     tenant, other = store.tenant("acme"), store.tenant("other")
-    store.add_shot(tenant.id, request_of(), idempotency_key="k")
+    store.add_shot(tenant.id, spec_of(), idempotency_key="k")
     add_shots(store, tenant, 1)
     with pytest.raises(Overloaded) as caught:
-        store.add_shot(tenant.id, request_of())
+        store.add_shot(tenant.id, spec_of())
     assert caught.value.code == "queue_full"
     assert caught.value.retry_after_s
-    assert store.add_shot(tenant.id, request_of(), idempotency_key="k")[1] is False  # a repeat takes no room
+    assert store.add_shot(tenant.id, spec_of(), idempotency_key="k")[1] is False  # a repeat takes no room
     add_shots(store, other, 1)
     store.claim("w")
     add_shots(store, tenant, 1)
@@ -108,7 +108,7 @@ def test_racing_shots_never_overfill_the_queue(open_store: Callable[..., Store])
 
     def post(_: int) -> bool:
         try:
-            return store.add_shot(tenant.id, request_of())[1]
+            return store.add_shot(tenant.id, spec_of())[1]
         except Overloaded:
             return False
 
@@ -120,10 +120,10 @@ def test_masks_must_exist_and_be_the_tenants(store: Store, tenant: Tenant, photo
     (mine,) = store.add_masks(tenant.id, photo.id, [new_mask()])
     for stranger, mask_id in ((store.tenant("other"), mine.id), (tenant, "mk_unknown"), (tenant, "mk_\x00")):
         with pytest.raises(NotFound):
-            store.add_shot(stranger.id, request_of(mask_id))
+            store.add_shot(stranger.id, spec_of(mask_id))
     assert store.queued_count() == 0
     with pytest.raises(NotFound) as caught:
-        store.add_shot(tenant.id, {"layers": [{"mask_id": mine.id}, {"mask_id": "mk_gone"}]})
+        store.add_shot(tenant.id, spec_of(mine.id, "mk_gone"))
     assert caught.value.errors is not None
     assert caught.value.errors[0]["loc"] == ["layers", 1, "mask_id"]
     assert store.mask(tenant.id, mine.id).expires_at is not None  # a refused shot pins nothing
@@ -131,22 +131,21 @@ def test_masks_must_exist_and_be_the_tenants(store: Store, tenant: Tenant, photo
 
 def test_a_shot_pins_its_masks(store: Store, tenant: Tenant, photo: PhotoRecord) -> None:
     used, unused = store.add_masks(tenant.id, photo.id, [new_mask(), new_mask()])
-    store.add_shot(tenant.id, {"layers": [{"mask_id": used.id}, {"mask_id": used.id}]})
+    store.add_shot(tenant.id, spec_of(used.id, used.id))
     assert store.mask(tenant.id, used.id).expires_at is None
     assert store.mask(tenant.id, unused.id).expires_at is not None
 
 
-@pytest.mark.parametrize("request_", [{"steps": float("nan")}, {"when": object()}, {"priority": "urgent"}])
-def test_a_request_that_cannot_be_kept_is_refused(store: Store, tenant: Tenant, request_: dict[str, Any]) -> None:
+def test_a_shot_that_is_not_json_is_refused(store: Store, tenant: Tenant) -> None:
     with pytest.raises(BadInput):
-        store.add_shot(tenant.id, request_)
+        store.add_shot(tenant.id, spec_of(guidance_scale=float("nan")))
     assert store.queued_count() == 0
 
 
 @pytest.mark.parametrize("key", ["", "k" * 256, "a\x00b", "\ud800"])
 def test_an_unusable_idempotency_key_is_refused(store: Store, tenant: Tenant, key: str) -> None:
     with pytest.raises(BadInput):
-        store.add_shot(tenant.id, request_of(), idempotency_key=key)
+        store.add_shot(tenant.id, spec_of(), idempotency_key=key)
 
 
 def test_another_tenants_shot_does_not_exist(store: Store, tenant: Tenant) -> None:

@@ -8,12 +8,13 @@ from collections.abc import Callable
 
 import pytest
 from sqlalchemy import update
-from store_rows import add_photo, add_shots, new_image, new_mask, request_of, tamper
+from store_rows import add_photo, add_shots, new_image, new_mask, tamper
 
 from packshot.errors import BadInput, NotFound
 from packshot.store.records import PhotoRecord, Tenant
 from packshot.store.schema import Now, mask, photo
 from packshot.store.store import Store
+from tests.specs import spec_of
 
 DAY_S = 86_400
 
@@ -35,7 +36,7 @@ def age_files(store: Store, hours: float) -> None:
 
 
 def finished_shot(store: Store, tenant: Tenant, mask_id: str, png: bytes = b"image") -> str:
-    store.add_shot(tenant.id, request_of(mask_id))
+    store.add_shot(tenant.id, spec_of(mask_id))
     mine = store.claim("w")
     assert mine is not None
     return store.commit(mine, [new_image(png=png)]).id
@@ -53,12 +54,12 @@ def test_nothing_goes_that_is_in_use(store: Store, tenant: Tenant, photo: PhotoR
 
 def test_a_candidate_mask_expires_unless_a_shot_took_it_up(store: Store, tenant: Tenant, photo: PhotoRecord) -> None:
     used, unused = store.add_masks(tenant.id, photo.id, [new_mask(b"used"), new_mask(b"unused")])
-    add = store.add_shot(tenant.id, request_of(used.id))[0]
+    add = store.add_shot(tenant.id, spec_of(used.id))[0]
     age_everything(store, 1.01)
     with pytest.raises(NotFound):
         store.mask(tenant.id, unused.id)  # before any sweep
     with pytest.raises(NotFound):
-        store.add_shot(tenant.id, request_of(unused.id))
+        store.add_shot(tenant.id, spec_of(unused.id))
     assert store.sweep()["masks"] == 1
     assert not store.assets.exists(unused.asset_key)
     assert store.mask(tenant.id, used.id).expires_at is None
@@ -111,18 +112,18 @@ def test_uploading_again_restarts_retention(open_store: Callable[..., Store]) ->
 
 
 def test_idempotency_keys_are_kept_a_day_and_while_the_shot_lives(store: Store, tenant: Tenant) -> None:
-    live = store.add_shot(tenant.id, request_of(priority="catalogue"), idempotency_key="live")[0]
-    ended = store.add_shot(tenant.id, request_of(), idempotency_key="ended")[0]
-    young = store.add_shot(tenant.id, request_of(), idempotency_key="young")[0]
+    live = store.add_shot(tenant.id, spec_of(priority="catalogue"), idempotency_key="live")[0]
+    ended = store.add_shot(tenant.id, spec_of(), idempotency_key="ended")[0]
+    young = store.add_shot(tenant.id, spec_of(), idempotency_key="young")[0]
     for one in (ended, young):
         store.cancel_shot(tenant.id, one.id)
     for one in (live, ended):
         tamper(store, one.id, created_at=Now() - DAY_S - 1)
     assert store.sweep()["idempotency_keys"] == 1
-    catalogue = request_of(priority="catalogue")
+    catalogue = spec_of(priority="catalogue")
     assert store.add_shot(tenant.id, catalogue, idempotency_key="live")[0].id == live.id
-    assert store.add_shot(tenant.id, request_of(), idempotency_key="young")[0].id == young.id
-    assert store.add_shot(tenant.id, request_of(), idempotency_key="ended")[0].id != ended.id
+    assert store.add_shot(tenant.id, spec_of(), idempotency_key="young")[0].id == young.id
+    assert store.add_shot(tenant.id, spec_of(), idempotency_key="ended")[0].id != ended.id
 
 
 def test_old_orphans_go_and_young_ones_stay(store: Store, tenant: Tenant) -> None:

@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from packshot.contract.shot_spec import Canvas
 from packshot.imaging.composite import composite, enlarge, inpaint_mask, product_on_grey
 from packshot.imaging.edges import canny
 from packshot.models.engines.unet_controlnet import DiffusionEngine
 from packshot.models.packs.pack import Pack
-from packshot.types import Brief, Canvas, Flat, Scene
+from packshot.types import Brief, Flat, Scene
 from training.mini.evaluation.masks import Segmenter
 from training.mini.evaluation.pointing import box_of, spread
 from training.mini.evaluation.subjects import CHUNK

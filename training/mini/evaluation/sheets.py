@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from packshot.contract.shot_spec import Canvas
 from packshot.imaging.canvas import cut, fit_to, flatten
-from packshot.types import Canvas, Layer, Layout, Mask, Photo
+from packshot.types import Layer, Layout, Mask, Photo
 from training.mini.evaluation.masks import Answers
 from training.mini.evaluation.painting import Painter, Shot
 from training.mini.evaluation.pointing import box_of
