@@ -116,11 +116,14 @@ def test_clicks_on_different_photos_in_one_call_answer_as_alone(config: dict[str
 
 def test_clicks_of_equal_length_share_one_call_of_the_mask_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder, decoder = halves()
-    rows = []
+    rows: list[int] = []
     decode = decoder._decoder.decode
-    monkeypatch.setattr(
-        decoder._decoder, "decode", lambda features, *rest: rows.append(len(features)) or decode(features, *rest)
-    )
+
+    def counted(features: torch.Tensor, *rest: Any) -> Any:
+        rows.append(len(features))
+        return decode(features, *rest)
+
+    monkeypatch.setattr(decoder._decoder, "decode", counted)
     embeddings = encoder.encode([photo(seed) for seed in range(3)])
     click, box = Prompts(((50.0, 30.0, 1),)), Prompts((), (BOX,))  # a click and its pad, two corners: two tokens each
     decoder.decode([(embeddings[0], click), (embeddings[1], box), (embeddings[2], click)])
