@@ -17,12 +17,13 @@ from cluster.plan.gpu_shares import check_profile
 from cluster.plan.planner import Demand, make_plan
 from cluster.profiles import GPU_STAGES, load_profile, profile_names
 from packshot.cli import app
+from packshot.contract.shot_spec import Canvas
 from packshot.imaging.canvas import flatten, layer_size
 from packshot.meter import METRICS
 from packshot.models.footprint.pack_footprint import GpuStage, find_footprint
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings, rows
-from packshot.types import Canvas, Cutout, Layer, Layout
+from packshot.types import Cutout, Layer, Layout
 
 ROOT = Path(__file__).parents[2]
 OURS = ("packshot", "deployments", "graphs", "cluster", "loadtest", "training", "bench")
