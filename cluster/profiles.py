@@ -220,11 +220,12 @@ def _room(profile: Profile) -> None:
 
 def _awake(profile: Profile) -> None:
     if profile.autoscaling:
-        for name, why in (
-            ("gateway", "it takes the call that wakes the others"),
-            ("director", "it reports what waits"),
-        ):
-            if profile.stage(name).range.min < 1:  # type: ignore[arg-type]
+        needed: dict[StageName, str] = {
+            "gateway": "it takes the call that wakes the others",
+            "director": "it reports what waits",
+        }
+        for name, why in needed.items():
+            if profile.stage(name).range.min < 1:
                 raise ValueError(f"{name} must have replicas.min ≥ 1 under autoscaling, got 0: {why}")
 
 
