@@ -93,8 +93,18 @@ def test_a_slow_server_fails_and_the_exit_code_says_so(tmp_path: Path, workers: 
     with server("--stall", 0, "--delay", 1.3) as url:
         result = CliRunner().invoke(
             app,
-            ["loadtest", str(tmp_path / "slow.yaml"), "--host", url, "--out", str(tmp_path / "out"), "--workers", str(workers), "--json"],
-        )  # fmt: skip
+            [
+                "loadtest",
+                str(tmp_path / "slow.yaml"),
+                "--host",
+                url,
+                "--out",
+                str(tmp_path / "out"),
+                "--workers",
+                str(workers),
+                "--json",
+            ],
+        )
     assert result.exit_code == 1, result.output
     told = json.loads(result.stdout.splitlines()[-1])
     assert told["outcome"] == "fails"

@@ -68,5 +68,7 @@ def test_no_pod_runs_as_root_or_may_become_it() -> None:
         if kind == "Job":
             assert job["spec"]["template"]["spec"]["securityContext"]["runAsNonRoot"]
             assert container(job)["securityContext"] == {
-                "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
-            }  # fmt: skip
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }

@@ -157,8 +157,15 @@ def test_wrong_pictures_and_answers_of_others_fail_a_run() -> None:
 def shot_record(number: int, image: str, created: float = 0.0, started: float = 1.0) -> dict[str, Any]:
     request = {"seed": number, "images": 1}
     return op(
-        20, 10, name="api_shot", shot=f"shot-{number}", request=request, photo="p", pictures=[[image, "00"]], times=[created, started, started + 1]
-    )  # fmt: skip
+        20,
+        10,
+        name="api_shot",
+        shot=f"shot-{number}",
+        request=request,
+        photo="p",
+        pictures=[[image, "00"]],
+        times=[created, started, started + 1],
+    )
 
 
 def test_an_image_that_two_shots_were_given_is_somebody_elses() -> None:

@@ -238,12 +238,20 @@ def test_weights_named_by_transformers_give_transformers_masks() -> None:
     torch.manual_seed(5)
     config = SamConfig(
         vision_config={
-            "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 64, "patch_size": 8,
-            "window_size": 3, "global_attn_indexes": [1], "mlp_dim": 128, "output_channels": 16, "num_pos_feats": 8,
+            "hidden_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": 64,
+            "patch_size": 8,
+            "window_size": 3,
+            "global_attn_indexes": [1],
+            "mlp_dim": 128,
+            "output_channels": 16,
+            "num_pos_feats": 8,
         },
         prompt_encoder_config={"hidden_size": 16, "image_size": 64, "patch_size": 8, "mask_input_channels": 4},
         mask_decoder_config={"hidden_size": 16, "mlp_dim": 32, "num_attention_heads": 2, "iou_head_hidden_dim": 16},
-    )  # fmt: skip
+    )
     theirs = SamModel(config).eval()
     with torch.no_grad():
         for weight in theirs.parameters():

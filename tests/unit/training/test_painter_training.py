@@ -56,7 +56,11 @@ def test_a_fresh_controlnet_is_the_unets_encoder_and_says_nothing() -> None:
     ids = torch.from_numpy(tokenizer()(["on marble"]))
     with torch.inference_mode():
         down, mid = control(
-            torch.randn(1, LATENTS, 16, 16), torch.tensor([500]), encoder_hidden_states=painter.text(ids)[0], controlnet_cond=torch.rand(1, 3, 128, 128), return_dict=False
-        )  # fmt: skip
+            torch.randn(1, LATENTS, 16, 16),
+            torch.tensor([500]),
+            encoder_hidden_states=painter.text(ids)[0],
+            controlnet_cond=torch.rand(1, 3, 128, 128),
+            return_dict=False,
+        )
     assert all(float(residual.abs().max()) == 0 for residual in (*down, mid))
     assert torch.equal(control.mid_block.resnets[0].conv1.weight, painter.unet.mid_block.resnets[0].conv1.weight)
