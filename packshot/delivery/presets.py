@@ -22,8 +22,8 @@ class Preset(BaseModel):
     """One channel's rules for a main image. None = the channel has no such rule.
 
     `formats`: ours that the channel takes, preferred first. `aspect`: width to height. `fill_min` is demanded and
-    `fill_advised` advised: the product's longer extent over the frame's, 0..1. `background: white` = exactly 255,255,255.
-    `digital_source_type`: what a generated scene is labelled with (IPTC), None = no label.
+    `fill_advised` advised: the product's longer extent over the frame's, 0..1. `background: white` = exactly
+    255,255,255. `digital_source_type`: what a generated scene is labelled with (IPTC), None = no label.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

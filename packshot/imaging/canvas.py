@@ -2,8 +2,8 @@
 
     Photo + Mask ──cut──> Cutout ──Layer, Layout──> flatten ──> Flat ──fit_to──> Flat at the engine's size
 
-What is fully opaque is the photo's own: `cut` changes colours only where alpha < 255, and `flatten` copies a layer that is
-1:1 and not rotated. All resampling is premultiplied, so that colours outside the product never bleed in.
+What is fully opaque is the photo's own: `cut` changes colours only where alpha < 255, and `flatten` copies a layer that
+is 1:1 and not rotated. All resampling is premultiplied, so that colours outside the product never bleed in.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def _disk(radius: int) -> U8:
 def cut(photo: Photo, mask: Mask) -> Cutout:
     """The product with a soft edge, cropped to it.
 
-    Alpha is 255 in the mask eroded by 2 px, 0 beyond 2 px outside the mask, and follows the photo between (guided filter).
-    Where alpha is 255 the colours are the photo's own; below, the old background is taken out of them.
-    Raises BadInput: mask_empty; invalid_request when mask and photo differ in size.
+    Alpha is 255 in the mask eroded by 2 px, 0 beyond 2 px outside the mask, and follows the photo between (guided
+    filter). Where alpha is 255 the colours are the photo's own; below, the old background is taken out of them. Raises
+    BadInput: mask_empty; invalid_request when mask and photo differ in size.
     """
     if mask.pixels.shape != photo.pixels.shape[:2]:
         detail = f"mask and photo must have one size, got {mask.pixels.shape[::-1]} and {photo.width, photo.height}"
@@ -115,7 +115,8 @@ def _guided(guide: F32, source: F32) -> F32:
 
 
 def _clean_fringe(rgb: U8, alpha: U8) -> U8:
-    """Take the old background out of the half-covered pixels: their colour comes from the opaque product beside them."""
+    """Take the old background out of the half-covered pixels:
+    their colour comes from the opaque product beside them."""
     opaque = (alpha == 255).astype(np.float32)
     side = 2 * FRINGE_RADIUS_PX + 1
     weight = cv2.GaussianBlur(opaque, (side, side), FRINGE_RADIUS_PX / 2)
@@ -129,7 +130,8 @@ def _clean_fringe(rgb: U8, alpha: U8) -> U8:
 
 
 def layer_size(layer: Layer, layout: Layout) -> tuple[int, int]:
-    """(width, height) of a layer on its canvas before rotation, in pixels: longer side = round(scale x longer canvas side)."""
+    """(width, height) of a layer on its canvas before rotation, in pixels:
+    longer side = round(scale x longer canvas side)."""
     width, height = layer.cutout.width, layer.cutout.height
     longer = math.floor(layer.scale * max(layout.canvas.width, layout.canvas.height) + 0.5)
     if longer == max(width, height):
@@ -138,15 +140,17 @@ def layer_size(layer: Layer, layout: Layout) -> tuple[int, int]:
 
 
 def enlargement(layout: Layout) -> float:
-    """How many times a layer's pixels are enlarged on the canvas, of the layer with the most; below 1 all are shrunk."""
+    """How many times a layer's pixels are enlarged on the canvas, of the layer with the most;
+    below 1 all are shrunk."""
     return max(max(layer_size(layer, layout)) / max(layer.cutout.width, layer.cutout.height) for layer in layout.layers)
 
 
 def flatten(layout: Layout) -> Flat:
     """Paint the layers in order, later over earlier, at the canvas's full resolution.
 
-    A layer whose size equals its cutout's, at a multiple of 90 degrees, is copied (flipped or not); others are resampled.
-    Top-left = floor(centre - size / 2 + 0.5). Raises BadInput (layer_outside) for a layer that shows nowhere.
+    A layer whose size equals its cutout's, at a multiple of 90 degrees, is copied (flipped or not); others are
+    resampled. Top-left = floor(centre - size / 2 + 0.5). Raises BadInput (layer_outside) for a layer that shows
+    nowhere.
     """
     canvas = np.zeros((layout.canvas.height, layout.canvas.width, 4), np.uint8)
     for number, layer in enumerate(layout.layers):
@@ -215,7 +219,8 @@ def _premultiplied(rgba: U8) -> tuple[F32, ...]:
 
 
 def _straight(planes: Sequence[F32]) -> U8:
-    """Straight uint8 RGBA. Colours are divided by alpha as it rang, over 255 too: clipped first, it would leave a halo."""
+    """Straight uint8 RGBA. Colours are divided by alpha as it rang, over 255 too: clipped first,
+    it would leave a halo."""
     *colours, alpha = planes
     factor = 255 / np.maximum(alpha, 0.5)
     straight = [cv2.multiply(colour, factor, dtype=cv2.CV_8U) for colour in colours]  # rounds and saturates
@@ -225,7 +230,8 @@ def _straight(planes: Sequence[F32]) -> U8:
 def _rotated(
     source: U8, width: int, height: int, angle: float, box: tuple[int, int], window: tuple[int, int, int, int]
 ) -> U8:
-    """`source` brought to width x height, turned clockwise by `angle` about its centre, and seen through `window` of its box."""
+    """`source` brought to width x height, turned clockwise by `angle` about its centre,
+    and seen through `window` of its box."""
     if width < source.shape[1] or height < source.shape[0]:  # shrink first, over areas; enlarge within the turn
         source = _resized(source, width, height)
     radians = math.radians(angle)
@@ -259,7 +265,8 @@ def _paint_over(below: U8, above: U8) -> None:
 
 
 def fit_to(flat: Flat, width: int, height: int) -> Flat:
-    """The layout at the engine's size, in pixels: each axis resampled on its own, as `enlarge` brings the render back."""
+    """The layout at the engine's size, in pixels: each axis resampled on its own,
+    as `enlarge` brings the render back."""
     if flat.pixels.shape[:2] == (height, width):
         return flat
     return Flat(_resized(flat.pixels, width, height))

@@ -64,7 +64,8 @@ def _over(flat: Flat, scene: U8) -> U8:
 
 
 def _pull_under_edge(flat: Flat, background: U8) -> U8:
-    """Behind the soft edge, the scene as it is just outside: an engine's render there still shows grey or old product."""
+    """Behind the soft edge, the scene as it is just outside:
+    an engine's render there still shows grey or old product."""
     edge = (flat.alpha > 0) & (flat.alpha < 255)
     ys, xs = np.flatnonzero(edge.any(axis=1)), np.flatnonzero(edge.any(axis=0))
     if ys.size == 0:

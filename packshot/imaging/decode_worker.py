@@ -2,8 +2,9 @@
 
 `packshot.imaging.codec` starts this file as a script (`python -I decode_worker.py`), so it imports Pillow and nothing
 of ours. A request on stdin is `>II` (header length, image length), a JSON header `{"format"}` and the image; the answer
-on stdout is framed the same way: a JSON header, then the PNG. It decodes once, never a second time after a failure (Pillow
-then returns partial pixels), and measures the file's own structure first, because decoders accept files that end early.
+on stdout is framed the same way: a JSON header, then the PNG. It decodes once, never a second time after a failure
+(Pillow then returns partial pixels), and measures the file's own structure first, because decoders accept files that
+end early.
 """
 
 from __future__ import annotations
@@ -217,7 +218,7 @@ def _to_srgb(colours: Image.Image, profile: Any, notes: list[str]) -> Image.Imag
             converted = ImageCms.profileToProfile(
                 colours, source, ImageCms.createProfile("sRGB"), renderingIntent=intent, outputMode="RGB"
             )
-        except Exception:  # noqa: BLE001 - PyCMSError, OSError, TypeError, ValueError were seen; sRGB is the honest guess
+        except Exception:  # noqa: BLE001 - PyCMSError, OSError, TypeError and ValueError were seen; sRGB is a guess
             notes.append("the colour profile is broken or does not fit the pixels: taken as sRGB")
         else:
             if converted is not None:
@@ -237,7 +238,7 @@ def answer(data: bytes, kind: str, max_px: int, max_side_px: int) -> tuple[dict[
         budget_mib = (BYTES_PER_PX * max_px + SLACK_BYTES) >> 20
         detail = f"decoding must fit in {budget_mib} MiB, this file needs more; scale it down or save it anew"
         return {"code": "photo_too_many_pixels", "detail": detail, "recycle": True}, b""
-    except Exception as error:  # noqa: BLE001 - hostile bytes raise anything (IndexError, KeyError, struct.error, …): 422
+    except Exception as error:  # noqa: BLE001 - hostile bytes raise anything (IndexError, struct.error, …): 422
         detail = f"the bytes must be a whole, valid {kind.upper()}, decoding ended in {type(error).__name__}"
         return {"code": "photo_unreadable", "detail": detail + "; save the photo anew"}, b""
     return {"width": rgb.width, "height": rgb.height, "notes": notes}, out.getvalue()

@@ -19,8 +19,8 @@ POOL = 0.26  # darkness of the flat pool on the ground, 0..1
 def contact_shadow(flat: Flat) -> U8:
     """Darkening under and just around the base of every product part, uint8 HxW, 0 = none, 255 = black.
 
-    Three layers per part, all sized by it: a thin, dark line that hugs the lower outline, a softer band around that, and a
-    flat pool on the ground. The light is overhead and diffuse, as in a light tent.
+    Three layers per part, all sized by it: a thin, dark line that hugs the lower outline, a softer band around that,
+    and a flat pool on the ground. The light is overhead and diffuse, as in a light tent.
     """
     shadow = np.zeros(flat.alpha.shape, np.float32)
     solid = (flat.alpha >= 128).astype(np.uint8)

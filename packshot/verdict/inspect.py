@@ -1,4 +1,5 @@
-"""What can be said about a finished picture by looking at it: is the product the photo's own, and is the frame sound."""
+"""What can be said about a finished picture by looking at it: is the product the photo's own,
+and is the frame sound."""
 
 from __future__ import annotations
 
@@ -26,10 +27,11 @@ def inspect(
 ) -> Verdict:
     """Judge `picture` (uint8 HxWx3 RGB or HxWx4 RGBA, the layout's size) against its layout.
 
-    Checks: `lock` (opaque product pixels that differ; failed if any), `enlargement` of the scene (`enlarged_by`, warning
-    above 2x), `product` (how far its pixels were enlarged, `product_by`, warning above 2x), `fill` (the product's share of the
-    frame, warning under 0.2 %), `frame` (warning where the canvas cuts the product) and, for a `generated` scene, `scene`
-    (failed where it is noise, warning where it is one flat colour or covered by the product).
+    Checks: `lock` (opaque product pixels that differ; failed if any), `enlargement` of the scene (`enlarged_by`,
+    warning above 2x), `product` (how far its pixels were enlarged, `product_by`, warning above 2x), `fill` (the
+    product's share of the frame, warning under 0.2 %), `frame` (warning where the canvas cuts the product) and, for a
+    `generated` scene, `scene` (failed where it is noise, warning where it is one flat colour or covered by the
+    product).
     """
     if picture.shape[:2] != flat.alpha.shape:
         raise ValueError(f"picture must have the layout's size {flat.alpha.shape}, got {picture.shape[:2]}")
@@ -104,7 +106,8 @@ def _scene(flat: Flat, picture: U8, enlarged_by: float) -> Finding:
 
 
 def _grain(picture: U8, seen: NDArray[np.bool_], apart_px: int) -> float:
-    """Mean squared difference of scene pixels `apart_px` apart over that of any two: 1 for noise, near 0 for a slope."""
+    """Mean squared difference of scene pixels `apart_px` apart over that of any two: 1 for noise,
+    near 0 for a slope."""
     values = picture.astype(np.float32)
     squares: list[F32] = []
     for scene, shown in ((values, seen), (values.swapaxes(0, 1), seen.T)):
