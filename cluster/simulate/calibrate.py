@@ -84,7 +84,7 @@ class CalibrationTarget:
         self._url, self._key = url, key
         self._client = Client(url, key)
         self._store = Store.from_settings(settings)
-        self._tenant = self._store.tenant(tenant).id
+        self._tenant = self._store.tenants.get_or_create(tenant).id
         photo = self._client.upload(encode_png(product()), "image/png")
         self._mask = self._client.masks(photo["id"], boxes=[(200.0, 75.0, 440.0, 405.0)])[0]["id"]
 
@@ -104,7 +104,7 @@ class CalibrationTarget:
             thread.join()
         while self._busy():  # one query: asking for each shot would take the cores that are measured
             time.sleep(0.5)
-        return [self._store.shot(self._tenant, one) for one in ids]
+        return [self._store.shots.get(self._tenant, one) for one in ids]
 
     def max_rows(self) -> int:
         """Rows that a step may have, as the generator measured at its start."""
@@ -121,8 +121,8 @@ class CalibrationTarget:
         )
 
     def _busy(self) -> bool:
-        backlog = self._store.backlog()
-        return any(flow.waiting.shots or flow.running.shots for flow in (backlog.interactive, backlog.catalogue))
+        load = self._store.queue.load()
+        return any(flow.waiting.shots or flow.running.shots for flow in (load.interactive, load.catalogue))
 
     def close(self) -> None:
         self._client.close()

@@ -42,7 +42,7 @@ class Watch:
             self._asked = []
             try:
                 wanted = [(tenant, one) for tenant, ids, _ in asked for one in ids]
-                found = await to_thread.run_sync(self._store.watch, wanted)
+                found = await to_thread.run_sync(self._store.shots.watch, wanted)
             except Exception as error:  # noqa: BLE001 - it is told to all who waited for this look
                 for _, _, answer in asked:
                     if not answer.done():

@@ -124,11 +124,11 @@ def painting(api, shift_px=0):
 
     def work():
         while not stop.is_set():
-            claim = api.store.claim("painter")
+            claim = api.store.queue.claim("painter")
             if claim is None:
                 stop.wait(0.02)
                 continue
-            api.store.commit(claim, [picture(api, claim, index, shift_px) for index in range(claim.spec.images)])
+            api.store.queue.commit(claim, [picture(api, claim, index, shift_px) for index in range(claim.spec.images)])
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -141,8 +141,8 @@ def painting(api, shift_px=0):
 
 def picture(api, claim, index, shift_px):
     (layer,), size = claim.spec.layers, claim.spec.canvas
-    mask = api.store.mask(claim.tenant, layer.mask_id)
-    photo = read_photo(api.store.assets.get(api.store.photo(claim.tenant, mask.photo_id).asset_key))
+    mask = api.store.masks.get(claim.tenant, layer.mask_id)
+    photo = read_photo(api.store.assets.get(api.store.photos.get(claim.tenant, mask.photo_id).asset_key))
     cutout = cut(photo, read_mask(api.store.assets.get(mask.asset_key)))
     place = Layer(cutout, x=layer.x, y=layer.y, scale=layer.scale)
     flat = flatten(Layout(size, (place,)))
@@ -193,7 +193,7 @@ def test_every_persona_gets_right_answers_from_the_api(tmp_path):
     """Uploads, clicks, shots by events and by waiting, dumps, attacks: each as the contract says, nothing of anybody else's."""
     scenario = everyone()
     with running(tmp_path / "home") as api, painting(api):
-        keys = [api.key, api.store.create_key("other").secret]
+        keys = [api.key, api.store.keys.create("other").secret]
         told = run(scenario, Target(api.url, keys), tmp_path / "out")
     wrong = {name: row["why"] for name, row in told["classes"].items() if row["why"]}
     assert wrong == {}
