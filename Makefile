@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
-.PHONY: setup demo test k8s check soak bench loadtest eval-mini serve clean
+.PHONY: setup tools demo test shuffled k8s check soak bench loadtest eval-mini serve wheel clean
 
 setup: $(STAMP)                     ## Make .venv and install everything, each version pinned
 
@@ -17,11 +17,18 @@ $(STAMP): pyproject.toml constraints.txt
 	-$(BIN)/python -m tests.corpus   # malformed photos for the tests; they skip with a reason where it cannot be had
 	touch $@
 
+tools:                              ## Install the Debian packages that the tests drive: Chromium, promtool, PostgreSQL (asks sudo)
+	.ci/install-tools --sudo
+
 demo: setup                         ## A real photo of a cup, cut out and painted into two scenes: pictures in out/demo
 	$(BIN)/python -m bench.demo
 
 test: setup                         ## The tests (README's test command; what CI runs)
-	$(BIN)/python -m pytest -m 'not soak and not gpu'
+	.ci/install-tools
+	$(BIN)/python -m pytest -m 'not soak and not gpu' --durations=10
+
+shuffled: setup                     ## The tests in a random order, whose seed is printed; the same order again: make shuffled SEED=…
+	$(BIN)/python -m pytest -m 'not soak and not gpu' $(if $(SEED),--random-order-seed=$(SEED),--random-order)
 
 k8s: setup                          ## Build every overlay and check it: schemas, rules, alerts, the edge, the Dockerfile; nothing is fetched
 	$(BIN)/python -m cluster.kube check
@@ -47,6 +54,12 @@ eval-mini: setup                    ## What the embedded pack can do: figures, t
 
 serve: setup                        ## Graph and API on http://127.0.0.1:8000, no keys, loopback only
 	$(BIN)/packshot serve
+
+wheel: setup                        ## The wheel of the last commit, in out/wheel (docs/releasing.md)
+	rm -rf out/wheel && mkdir -p out/wheel/source
+	git archive HEAD | tar -x -C out/wheel/source
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir out/wheel out/wheel/source
+	rm -r out/wheel/source && ls -l out/wheel
 
 clean:                              ## Remove what the recipes made
 	rm -rf $(VENV) out runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -7,6 +7,7 @@ once), against one `ray.put` and one `ray.get` of the array plus the two raw act
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
@@ -16,6 +17,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 
 from bench.harness import Row, Sides, report
+from deployments.ray_support.decorated import as_deployment
 
 SMALL = Row("P2-hop", "one extra handle hop ÷ a raw async-actor call", 2.0)
 LARGE = Row("P2-embedding", "a 4 MB embedding from deployment to deployment ÷ raw put + get", 1.3)
@@ -49,9 +51,9 @@ class Callee(Echo):
 class Caller:
     """Calls a deployment and a raw actor in turn, from inside a replica as our director does."""
 
-    def __init__(self, maker: DeploymentHandle, taker: DeploymentHandle) -> None:
+    def __init__(self, maker: DeploymentHandle[Any], taker: DeploymentHandle[Any]) -> None:
         self._maker, self._taker = maker, taker
-        actor = ray.remote(num_cpus=0)(Echo)
+        actor: Any = ray.remote(num_cpus=0)(Echo)  # Ray types calls only of methods that it decorates
         self._raw_maker, self._raw_taker = actor.remote(), actor.remote()
 
     async def measure(self) -> dict[str, tuple[list[float], list[float]]]:
@@ -85,10 +87,11 @@ class Caller:
 
 def main() -> int:
     """Measure and report."""
-    ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+    ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False)
     serve.start(proxy_location="Disabled")
     try:
-        caller = Caller.bind(Callee.options(name="maker").bind(), Callee.options(name="taker").bind())  # type: ignore[attr-defined]
+        callee = as_deployment(Callee)
+        caller = as_deployment(Caller).bind(callee.options(name="maker").bind(), callee.options(name="taker").bind())
         measured = serve.run(caller, name="p2").measure.remote().result()
     finally:
         serve.shutdown()

@@ -43,7 +43,8 @@ CLICK_EVERY_S = 0.5
 LOADS, ARRIVALS, MIXED_STEPS = (0.5, 0.8), 24, (6, 12, 18)
 CLICKS = Row("P5-clicks", "click p99 while pictures are painted ÷ the monolith's", 0.2)
 TAIL = Row("P5-tail", "p99 of pictures at 50 and 80 % of the monolith's rate ÷ the monolith's, the worse", 1.0)
-Paint, Click = Callable[..., bytes], Callable[[], object]
+Paint = Callable[..., bytes]
+Click = Callable[[], object]
 
 
 def serve_side(served: Session) -> tuple[Paint, Click]:
@@ -187,8 +188,8 @@ def main() -> int:
         # A picture of the mix takes as long as its steps.
         full = statistics.median(rate for _, rate in rates) * STEPS / statistics.mean(MIXED_STEPS)
         for at, load in enumerate(LOADS):
-            for side, (paint, _) in enumerate(sides):
-                p99[at][side] = float(np.percentile(tail(paint, arrivals_at(load * full, at)), 99))
+            for number, (paint, _) in enumerate(sides):
+                p99[at][number] = float(np.percentile(tail(paint, arrivals_at(load * full, at)), 99))
             print(f"{load:.0%}: p99 {p99[at][0]:.1f} and {p99[at][1]:.1f} s", file=sys.stderr)
     click_p99 = [float(np.percentile(side, 99)) for side in clicks]
     parity = f"max difference {difference}/255"

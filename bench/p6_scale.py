@@ -8,6 +8,7 @@ while another has room for it (`max_ongoing_requests`), as where a stage has man
 from __future__ import annotations
 
 import asyncio
+import logging
 import multiprocessing
 import statistics
 import time
@@ -16,11 +17,12 @@ from typing import Any
 import numpy as np
 import ray
 from ray import serve
-from ray.serve.handle import DeploymentHandle
+from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
 from bench.harness import Row, tell
 from cluster.local import ENVIRONMENT
 from deployments.generator import GeneratorDeployment
+from deployments.ray_support.decorated import as_deployment
 from packshot.models.device import use_threads
 from packshot.models.engines.unet_controlnet import DiffusionEngine
 from packshot.models.packs.pack import find_pack
@@ -58,7 +60,7 @@ class Sleeper:
 class Caller:
     """Sends the load from inside the cluster, as the director does."""
 
-    def __init__(self, callee: DeploymentHandle) -> None:
+    def __init__(self, callee: DeploymentHandle[Any]) -> None:
         self._callee = callee
 
     async def paint(self, count: int) -> float:
@@ -70,6 +72,7 @@ class Caller:
             stream = self._callee.options(stream=True).paint.remote(
                 asked.product, asked.inpaint_mask, asked.edge_map, asked.brief, True, False
             )
+            assert isinstance(stream, DeploymentResponseGenerator)
             async for update in stream:
                 if isinstance(update, Painted):
                     return
@@ -131,27 +134,24 @@ def main() -> int:
     one, two = bare_rates(1), bare_rates(2)
     gain = statistics.median(two) / statistics.median(one)
     ray.init(
-        address="local", num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False,
+        address="local", num_cpus=2, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False,
         runtime_env={"env_vars": {**ENVIRONMENT}},
     )  # fmt: skip
     serve.start(proxy_location="Disabled")
     try:
         painters, sleepers = {}, {}
         for count in (1, 2):
-            generator = GeneratorDeployment.options(  # type: ignore[attr-defined]
+            generator = as_deployment(GeneratorDeployment).options(
                 autoscaling_config=None,
                 num_replicas=count,
                 ray_actor_options={"num_cpus": 0},
                 max_ongoing_requests=SCENES,
             )
             name = f"paint{count}"
-            painters[count] = serve.run(
-                Caller.bind(generator.bind("mini", 1)),  # type: ignore[attr-defined]
-                name=name,
-                route_prefix=None,
-            )
+            app = as_deployment(Caller).bind(generator.bind("mini", 1))
+            painters[count] = serve.run(app, name=name, route_prefix=None)
         for count in (1, SLEEPERS):
-            app = Caller.bind(Sleeper.options(num_replicas=count).bind())  # type: ignore[attr-defined]
+            app = as_deployment(Caller).bind(as_deployment(Sleeper).options(num_replicas=count).bind())
             sleepers[count] = serve.run(app, name=f"nap{count}", route_prefix=None)
         linear, asleep = [], []
         for repeat in range(REPEATS + 1):
@@ -161,7 +161,7 @@ def main() -> int:
                 linear.append(rates[2] / rates[1] / 2)
                 asleep.append(naps[SLEEPERS] / naps[1] / SLEEPERS)
     finally:
-        serve.shutdown()  # type: ignore[no-untyped-call]
+        serve.shutdown()
         ray.shutdown()
     parity = f"{SCENES} scenes of {STEPS} steps a replica"
     holds = [

@@ -274,7 +274,7 @@ class PipelinePolicy:
     def __init__(self, **plan: Any) -> None:
         self._plan = Pipeline(**plan)
 
-    def __call__(self, contexts: Mapping[Any, Any]) -> tuple[dict[Any, int], dict[Any, dict[str, Any]]]:
+    def __call__(self, contexts: Mapping[Any, Any]) -> tuple[dict[Any, int | float], dict[Any, dict[str, Any]] | None]:
         if not contexts:
             return {}, {}
         keeper = min(contexts, key=str)
@@ -290,7 +290,7 @@ class PipelinePolicy:
 def seen_by_serve(contexts: Mapping[Any, Any]) -> Seen:
     """Serve's contexts as one look: the report of the director that has watched longest, the mean of the generators' times."""
     stages, reports = {}, list[tuple[float, dict[str, float]]]()
-    measured: dict[str, float | None] = {}
+    row_step_s = step_rows = None
     for deployment, context in contexts.items():
         stages[deployment.name] = Stage(
             target=context.target_num_replicas,
@@ -304,9 +304,9 @@ def seen_by_serve(contexts: Mapping[Any, Any]) -> Seen:
         if deployment.name == DIRECTOR:
             reports = _newest(found)
         elif deployment.name == GENERATOR:
-            measured = {name: _mean(found.get(name, {})) for name in ("row_step_s", "step_rows")}
+            row_step_s, step_rows = (_mean(found.get(name, {})) for name in ("row_step_s", "step_rows"))
     at_s = max(context.current_time for context in contexts.values())
-    seen = Seen(at_s, stages, reported=bool(reports), **measured)  # type: ignore[arg-type]
+    seen = Seen(at_s, stages, reported=bool(reports), row_step_s=row_step_s, step_rows=step_rows)
     if not reports:
         return seen
     _, report = max(reports, key=lambda one: (one[1].get("seen_s", 0.0), one[0]))

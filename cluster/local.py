@@ -94,7 +94,7 @@ def serving(
     finally:
         # Ray prints on stdout that its own controller, while it ends, left a call unanswered.
         with redirect_stdout(io.StringIO()) if quiet else nullcontext():
-            serve.shutdown()  # type: ignore[no-untyped-call]
+            serve.shutdown()
             ray.shutdown()
 
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from cluster.autoscaling import Pipeline
 from cluster.plan.gpus import GPUS, Gpu, GpuName
 from cluster.plan.packing import MAX_DEVICE_SHARE
-from packshot.errors import BadInput
+from packshot.errors import BadInput, FieldError
 from packshot.models.footprint.pack_footprint import GpuStage
 
 StageName = Literal["gateway", "sam_encoder", "mask_decoder", "canny", "generator", "director"]
@@ -220,11 +220,12 @@ def _room(profile: Profile) -> None:
 
 def _awake(profile: Profile) -> None:
     if profile.autoscaling:
-        for name, why in (
-            ("gateway", "it takes the call that wakes the others"),
-            ("director", "it reports what waits"),
-        ):
-            if profile.stage(name).range.min < 1:  # type: ignore[arg-type]
+        needed: dict[StageName, str] = {
+            "gateway": "it takes the call that wakes the others",
+            "director": "it reports what waits",
+        }
+        for name, why in needed.items():
+            if profile.stage(name).range.min < 1:
                 raise ValueError(f"{name} must have replicas.min ≥ 1 under autoscaling, got 0: {why}")
 
 
@@ -247,7 +248,7 @@ def load_profile(name: str) -> Profile:
     try:
         return Profile.model_validate(yaml.safe_load(text))
     except ValidationError as error:
-        faults = [{"loc": list(row["loc"]), "msg": _field_error(row)} for row in error.errors()]
+        faults: list[FieldError] = [{"loc": list(row["loc"]), "msg": _field_error(row)} for row in error.errors()]
         raise BadInput(
             "bad_usage", f"profile {name}: {'; '.join(map(_field_error, error.errors()))}; mend the file", errors=faults
         ) from error

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from ray import serve
-from ray.serve.handle import DeploymentHandle
+from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
 from deployments.ray_support.calls import await_with_argument, to_packshot_error
 from deployments.ray_support.metrics import RayMeter
@@ -41,7 +41,7 @@ SWEEP_EVERY_S = 600.0
     max_surge_percent=100,
 )
 class DirectorDeployment:
-    def __init__(self, pack: str, canny: DeploymentHandle, generator: DeploymentHandle) -> None:
+    def __init__(self, pack: str, canny: DeploymentHandle[Any], generator: DeploymentHandle[Any]) -> None:
         settings = Settings()
         require_shared_store(settings)
         context = serve.get_replica_context()
@@ -104,7 +104,9 @@ class DirectorDeployment:
 class GraphStages:
     """The flow's stages over Serve handles: arrays travel by reference, errors are ours."""
 
-    def __init__(self, pack: str, settings: Settings, canny: DeploymentHandle, generator: DeploymentHandle) -> None:
+    def __init__(
+        self, pack: str, settings: Settings, canny: DeploymentHandle[Any], generator: DeploymentHandle[Any]
+    ) -> None:
         self._manifest = find_pack(pack, settings).manifest
         self._canny = canny
         self._generator = generator.options(stream=True)
@@ -119,6 +121,7 @@ class GraphStages:
         self, product: U8, repaint: U8, edges: Any, brief: Brief, *, interactive: bool, alone: bool
     ) -> AsyncIterator[Step | Painted]:
         stream = self._generator.paint.remote(product, repaint, edges, brief, interactive, alone)
+        assert isinstance(stream, DeploymentResponseGenerator)
         try:
             yield await await_with_argument(edges, anext(stream))
             async for update in stream:

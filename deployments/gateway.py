@@ -16,9 +16,10 @@ from typing import Any
 
 from fastapi import FastAPI
 from ray import serve
-from ray.serve.handle import DeploymentHandle
+from ray.serve.handle import DeploymentHandle, DeploymentResponse
 from ray.serve.schema import ApplicationStatus
 
+import packshot
 from deployments.ray_support.calls import await_with_argument, retry_once, to_packshot_error
 from deployments.ray_support.metrics import RayMeter, cluster_metrics
 from deployments.ray_support.shared_store import require_shared_store
@@ -34,7 +35,7 @@ from packshot.types import Prompts
 
 log = logging.getLogger("ray.serve")
 
-STUDIO_DIR = Path(__file__).parents[1] / "studio"
+STUDIO_DIR = Path(packshot.__file__).with_name("studio")
 
 READY_FOR_S = 2.0
 """How long an answer of the controller about readiness is believed."""
@@ -52,7 +53,7 @@ READY_FOR_S = 2.0
 @serve.ingress()
 class GatewayDeployment:
     def __init__(
-        self, pack: str, encoder: DeploymentHandle, decoder: DeploymentHandle, director: DeploymentHandle
+        self, pack: str, encoder: DeploymentHandle[Any], decoder: DeploymentHandle[Any], director: DeploymentHandle[Any]
     ) -> None:
         self._settings = Settings()
         require_shared_store(self._settings)
@@ -87,9 +88,9 @@ class ServeGraph:
         pack: str,
         settings: Settings,
         store: Store,
-        encoder: DeploymentHandle,
-        decoder: DeploymentHandle,
-        director: DeploymentHandle,
+        encoder: DeploymentHandle[Any],
+        decoder: DeploymentHandle[Any],
+        director: DeploymentHandle[Any],
     ) -> None:
         self._manifest = find_pack(pack, settings).manifest
         self._store = store
@@ -116,6 +117,7 @@ class ServeGraph:
         async def click() -> Segmented:
             # The response goes on unawaited: the embedding never passes through here.
             encoded = encoder.encode.remote(photo.id, photo.asset_key)
+            assert isinstance(encoded, DeploymentResponse)
             return await await_with_argument(encoded, self._decoder.decode.remote(encoded, prompts))
 
         started_at = time.perf_counter()

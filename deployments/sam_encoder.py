@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ray import serve
-from ray.serve.config import RequestRouterConfig
 
 from deployments.ray_support.calls import require_progress
 from deployments.ray_support.gpu import cap_share
@@ -38,10 +37,10 @@ class Encoded:
     max_ongoing_requests=64,
     autoscaling_config={"min_replicas": 1, "max_replicas": 1, "target_ongoing_requests": 8},
     ray_actor_options={"num_cpus": 0.2},
-    request_router_config=RequestRouterConfig(
-        request_router_class="ray.serve.experimental.consistent_hash_router.ConsistentHashRouter",
-        request_router_kwargs={"num_fallback_replicas": 0},
-    ),
+    request_router_config={
+        "request_router_class": "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter",
+        "request_router_kwargs": {"num_fallback_replicas": 0},
+    },
     user_config={"max_batch_size": 4},
     health_check_period_s=5,
     graceful_shutdown_timeout_s=30,

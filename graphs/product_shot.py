@@ -22,6 +22,7 @@ from deployments.director import DirectorDeployment
 from deployments.gateway import GatewayDeployment
 from deployments.generator import GeneratorDeployment
 from deployments.mask_decoder import MaskDecoderDeployment
+from deployments.ray_support.decorated import as_deployment
 from deployments.ray_support.shared_store import require_shared_store
 from deployments.sam_encoder import SamEncoderDeployment
 from packshot.settings import Settings
@@ -41,8 +42,8 @@ class Args(BaseModel):
 def app(args: Args) -> Application:
     """The application: `serve run graphs.product_shot:app`. Raises BadInput for machines that share no store."""
     require_shared_store(Settings())
-    encoder = SamEncoderDeployment.bind(args.pack, args.encoder_threads)
-    decoder = MaskDecoderDeployment.bind(args.pack, args.decoder_threads)
-    generator = GeneratorDeployment.bind(args.pack, args.generator_threads)
-    director = DirectorDeployment.bind(args.pack, CannyDeployment.bind(), generator)
-    return GatewayDeployment.bind(args.pack, encoder, decoder, director)
+    encoder = as_deployment(SamEncoderDeployment).bind(args.pack, args.encoder_threads)
+    decoder = as_deployment(MaskDecoderDeployment).bind(args.pack, args.decoder_threads)
+    generator = as_deployment(GeneratorDeployment).bind(args.pack, args.generator_threads)
+    director = as_deployment(DirectorDeployment).bind(args.pack, as_deployment(CannyDeployment).bind(), generator)
+    return as_deployment(GatewayDeployment).bind(args.pack, encoder, decoder, director)

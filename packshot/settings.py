@@ -34,7 +34,6 @@ class Settings(BaseSettings):
     accept_noncommercial: bool = Field(False, description="Allow packs whose licence forbids commercial use.")
     device: str = Field("auto", description="Torch device of the models: auto, cpu, cuda.")
     dtype: str = Field("auto", description="Arithmetic of the models: auto, fp32, bf16, fp16.")
-    torch_threads: int = Field(0, ge=0, description="Torch threads of each model replica; 0 = from the profile.")
     embedding_cache_bytes: int = Field(256 * MIB, ge=0, description="Embeddings kept by each encoder replica, bytes.")
 
     # What gets in

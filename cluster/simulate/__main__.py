@@ -30,9 +30,9 @@ def main(
 ) -> None:
     """Capacity on paper: SLO attainment, replica-hours and cost of every policy on every trace, as JSON lines."""
     if calibrate:
-        from cluster.simulate.calibrate import main as run
+        from cluster.simulate.calibrate import main as compare
 
-        raise typer.Exit(run())
+        raise typer.Exit(compare())
     if tune:
         search()
         return

@@ -44,7 +44,7 @@ def stock(generators: int, begin: int, *, target: float = SERVE_TARGET, **delays
         name: AutoscalingConfig(
             max_replicas=high,
             target_ongoing_requests=target if name == "generator" else SERVE_TARGET,
-            **delays,  # type: ignore[arg-type]
+            **delays,
         )
         for name, high in bounds(generators).items()
     }

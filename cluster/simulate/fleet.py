@@ -13,12 +13,13 @@ from cluster.simulate.painter import Painter, Scene
 from cluster.simulate.stages import Machine
 
 CallT = TypeVar("CallT")
+CallT_contra = TypeVar("CallT_contra", contravariant=True)
 
 
-class Replica(Protocol[CallT]):
+class Replica(Protocol[CallT_contra]):
     """What takes calls; it tells its fleet when each has ended."""
 
-    def take(self, call: CallT) -> None: ...
+    def take(self, call: CallT_contra) -> None: ...
 
 
 class Member(Generic[CallT]):
@@ -90,13 +91,16 @@ class Fleet(Generic[CallT]):
             if at_once:
                 self._ready(member)
             else:
-                event = self._env.timeout(self._start_s)
-                assert event.callbacks is not None
-                event.callbacks.append(lambda _, member=member: self._ready(member))
+                self._start(member)
         staying.sort(key=lambda member: (member.replica is not None, member.holds))
         for member in staying[: max(0, len(staying) - target)]:
             member.leaving = True
             self._retire(member)
+
+    def _start(self, member: Member[CallT]) -> None:
+        event = self._env.timeout(self._start_s)
+        assert event.callbacks is not None
+        event.callbacks.append(lambda _: self._ready(member))
 
     def _ready(self, member: Member[CallT]) -> None:
         if member in self.members:

@@ -22,7 +22,7 @@ class Scene:
     """A picture to paint; `packshot.batching.policy.PendingScene`. Steps may be fractions: events come between them."""
 
     rows: int
-    steps_left: float  # type: ignore[assignment]  # whole where the protocol asks
+    steps_left: float
     interactive: bool
     since_s: float = 0.0
     key: Hashable = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from functools import cache
+from typing import Any
 
 import httpx
 import ray
@@ -21,28 +22,36 @@ _OURS = tuple(f"{start}{PREFIX}packshot_" for start in ("", "# HELP ", "# TYPE "
 
 
 @cache
-def _instrument(name: str) -> metrics.Counter | metrics.Gauge | metrics.Histogram:
+def _counter(name: str) -> metrics.Counter:
+    return metrics.Counter(name, description=METRICS[name].help, tag_keys=_tag_keys(name))
+
+
+@cache
+def _gauge(name: str) -> metrics.Gauge:
+    return metrics.Gauge(name, description=METRICS[name].help, tag_keys=_tag_keys(name))
+
+
+@cache
+def _histogram(name: str) -> metrics.Histogram:
     row = METRICS[name]
-    match row.kind:
-        case "counter":
-            return metrics.Counter(name, description=row.help, tag_keys=row.labels)
-        case "gauge":
-            return metrics.Gauge(name, description=row.help, tag_keys=row.labels)
-        case "histogram":
-            return metrics.Histogram(name, description=row.help, boundaries=list(row.buckets), tag_keys=row.labels)
+    return metrics.Histogram(name, description=row.help, boundaries=list(row.buckets), tag_keys=_tag_keys(name))
+
+
+def _tag_keys(name: str) -> Any:
+    return METRICS[name].labels  # Ray's annotation, Tuple[str], allows one only
 
 
 class RayMeter:
     """Counts into Ray's metrics agent; use it inside a replica."""
 
     def count(self, name: str, amount: float = 1.0, **labels: str) -> None:
-        _instrument(name).inc(amount, tags=labels)
+        _counter(name).inc(amount, tags=labels)
 
     def observe(self, name: str, value: float, **labels: str) -> None:
-        _instrument(name).observe(value, tags=labels)
+        _histogram(name).observe(value, tags=labels)
 
     def set(self, name: str, value: float, **labels: str) -> None:
-        _instrument(name).set(value, tags=labels)
+        _gauge(name).set(value, tags=labels)
 
 
 async def cluster_metrics(extra: dict[str, float]) -> str:

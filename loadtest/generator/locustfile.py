@@ -189,7 +189,6 @@ def _rss_mib() -> float:
 generator: Generator
 
 
-@events.init.add_listener
 def _init(environment: Environment, **_: Any) -> None:
     global generator
     generator = Generator(environment)
@@ -202,7 +201,6 @@ def _init(environment: Environment, **_: Any) -> None:
         runner.register_message(FINISHED, _worker_finished)
 
 
-@events.test_start.add_listener
 def _test_start(environment: Environment, **_: Any) -> None:
     runner = environment.runner
     if isinstance(runner, WorkerRunner):
@@ -235,13 +233,11 @@ def _start() -> float:
     return start_at
 
 
-@events.report_to_master.add_listener
 def _report(data: dict[str, Any], **_: Any) -> None:
     taken, generator.records = generator.records, []
     data[RECORDS] = json.dumps(taken)
 
 
-@events.worker_report.add_listener
 def _reported(data: dict[str, Any], **_: Any) -> None:
     generator.write(json.loads(data.get(RECORDS, "[]")))
 
@@ -259,10 +255,16 @@ def _end(environment: Environment) -> None:
     gevent.spawn_later(0.1, environment.runner.quit)
 
 
-class Dispatcher(User):
+events.init.add_listener(_init)
+events.test_start.add_listener(_test_start)
+events.report_to_master.add_listener(_report)
+events.worker_report.add_listener(_reported)
+
+
+class Dispatcher(User):  # type: ignore[misc]  # Locust's types are not followed: half of them are missing
     """The one user of a worker: it begins arrivals and never waits for one."""
 
-    @task
+    @task  # type: ignore[untyped-decorator]  # likewise
     def dispatch(self) -> None:
         runner = self.environment.runner
         try:

@@ -19,7 +19,10 @@ from typing import Protocol, TypeVar
 
 
 class PendingScene(Protocol):
-    """A scene that wants steps. `rows`: rows of the network's batch that each of its steps takes (two with guidance)."""
+    """A scene that wants steps. `rows`: rows of the network's batch that each of its steps takes (two with guidance).
+
+    `steps_left` is a whole number for a real scene; the simulator stops a scene between two steps.
+    """
 
     @property
     def key(self) -> Hashable: ...
@@ -28,7 +31,7 @@ class PendingScene(Protocol):
     def rows(self) -> int: ...
 
     @property
-    def steps_left(self) -> int: ...
+    def steps_left(self) -> float: ...
 
     @property
     def interactive(self) -> bool: ...

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 P = ParamSpec("P")
+
+_OWN = ("packshot", "deployments", "graphs", "cluster", "loadtest")
+_EXTRAS = {
+    "psycopg": "postgres",
+    "s3fs": "s3",
+    **dict.fromkeys(("gevent", "geventhttpclient", "hdrh", "jinja2", "locust", "matplotlib", "psutil"), "loadtest"),
+}
+"""Module -> the extra that alone brings it."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Put one JSON object on the last line of stdout.")]
 
@@ -59,6 +68,24 @@ def put_json(answer: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
+@contextmanager
+def named_extra(default: str = "serve") -> Iterator[None]:
+    """Say which extra brings a package that is not installed. Raises BadInput instead of ModuleNotFoundError.
+
+    `default`: the extra to name for packages that several bring.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        module = (error.name or "packshot").partition(".")[0]
+        if module in _OWN:
+            raise
+        extra = _EXTRAS.get(module, default)
+        raise BadInput(
+            "bad_usage", f"this needs the package {module}, which is not installed: pip install 'packshot[{extra}]'"
+        ) from error
+
+
 def exit_code_of(error: PackshotError) -> int:
     """2 for what the caller can mend in the call, 1 for the rest."""
     refused = isinstance(error, _REFUSALS) or error.code in _REFUSAL_CODES
@@ -71,7 +98,8 @@ def report_errors(command: Callable[P, None]) -> Callable[P, None]:
     @wraps(command)
     def run(*args: P.args, **named: P.kwargs) -> None:
         try:
-            command(*args, **named)
+            with named_extra():
+                command(*args, **named)
         except PackshotError as error:
             typer.echo(f"packshot: {error.detail} [{error.code}]", err=True)
             if named.get("as_json"):

@@ -20,7 +20,7 @@ from typer.core import TyperGroup
 
 from loadtest.capacity import MAX_TRIALS
 from packshot.cli.config import DEFAULT_PROFILE
-from packshot.cli.console import FAILED, REFUSED, AsJson, put_json, stderr, table
+from packshot.cli.console import FAILED, REFUSED, AsJson, named_extra, put_json, report_errors, stderr, table
 
 if TYPE_CHECKING:
     from loadtest.run.runner import Target
@@ -54,16 +54,13 @@ def _report_errors(command: Callable[P, None]) -> Callable[P, None]:
     """Wrap a command: what is refused becomes a sentence and exit code 2, what broke underway one and 1."""
 
     @wraps(command)
+    @report_errors
     def run_told(*args: P.args, **named: P.kwargs) -> None:
+        from loadtest.errors import Broken, Refused
+
         try:
-            from loadtest.errors import Broken, Refused
-        except ModuleNotFoundError as error:
-            typer.echo(
-                f"packshot: load tests need the extra packages: pip install 'packshot[loadtest]' ({error})", err=True
-            )
-            raise typer.Exit(REFUSED) from None
-        try:
-            command(*args, **named)
+            with named_extra("loadtest"):
+                command(*args, **named)
         except (Refused, Broken) as error:
             typer.echo(f"packshot: {error}", err=True)
             if named.get("as_json"):
@@ -217,8 +214,9 @@ def _target(scenario: Scenario, host: str | None, profile: str, own_host: bool, 
 
 def _keys(home: Path, tenants: int) -> list[str]:
     """A key for each tenant of a cluster that is about to start in `home`."""
-    from packshot.settings import Settings
-    from packshot.store.store import Store
+    with named_extra("serve"):
+        from packshot.settings import Settings
+        from packshot.store.store import Store
 
     store = Store.from_settings(Settings(home=home))
     try:

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -139,13 +140,13 @@ def _save(client: Client, ended: list[ShotAnswer], out: Path, stem: str) -> list
 
 def _save_cutout(client: Client, photo_url: str, mask: MaskAnswer, out: Path, stem: str) -> None:
     """The cutout, and the photo with what was not taken for product darkened."""
-    from packshot.imaging.codec import encode_png, read_mask, read_photo
+    from PIL import Image  # not the codec: with --host this command needs nothing of the server's
 
     (out / f"{stem}-cutout.png").write_bytes(client.download(mask["cutout_url"]))
-    pixels = read_photo(client.download(photo_url)).pixels.copy()
-    background = read_mask(client.download(mask["url"])).pixels < 128
-    pixels[background] //= 4
-    (out / f"{stem}-mask.png").write_bytes(encode_png(pixels))
+    photo = Image.open(BytesIO(client.download(photo_url))).convert("RGB")
+    product = Image.open(BytesIO(client.download(mask["url"]))).convert("L").point(lambda value: 255 * (value >= 128))
+    darkened = photo.point(lambda value: value // 4)
+    Image.composite(photo, darkened, product).save(out / f"{stem}-mask.png")
 
 
 def _with_prompts(made: list[dict[str, Any]], prompts: list[str] | None, images: int) -> Iterator[dict[str, Any]]:

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,23 +23,43 @@ WARM_UP_STEPS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingOptions:
-    """What a training is told: it ends at `minutes` or at `samples`, whichever comes first, earlier tries included.
-
-    `batch` (samples a step and worker), `lr` (the highest) and `seed` are the part's own where they are None.
-    """
+class Limits:
+    """When a training ends and where it runs: at `minutes` or at `samples`, whichever comes first, earlier tries included."""
 
     minutes: float = math.inf
     samples: float = math.inf
-    batch: int | None = None
-    lr: float | None = None
-    seed: int | None = None
     device: torch.device = CPU
     log_every: int = 25
 
-    def filled(self, **own: float) -> TrainingOptions:
-        """This plan with a part's own values in place of each None."""
-        return replace(self, **{name: value for name, value in own.items() if getattr(self, name) is None})
+
+@dataclass(frozen=True, kw_only=True)
+class Plan(Limits):
+    """A training's options, each of them known. `batch`: samples a step and worker; `lr`: the highest learning rate."""
+
+    batch: int
+    lr: float
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions(Limits):
+    """What a caller may say about a training; a None is the part's to fill (`Plan`)."""
+
+    batch: int | None = None
+    lr: float | None = None
+    seed: int | None = None
+
+    def filled(self, *, batch: int, lr: float, seed: int = 0) -> Plan:
+        """The plan: a part's own values in place of each None."""
+        return Plan(
+            minutes=self.minutes,
+            samples=self.samples,
+            device=self.device,
+            log_every=self.log_every,
+            batch=batch if self.batch is None else self.batch,
+            lr=lr if self.lr is None else self.lr,
+            seed=seed if self.seed is None else self.seed,
+        )
 
 
 class Run:
@@ -49,7 +69,7 @@ class Run:
     torch is seeded alike on every rank, so that all build the same network; `rng` is each rank's own.
     """
 
-    def __init__(self, folder: Path, plan: TrainingOptions) -> None:
+    def __init__(self, folder: Path, plan: Plan) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.plan = folder, plan
         self.rank, self.ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
@@ -67,8 +87,8 @@ class Run:
         )  # fmt: skip
         self._sums: dict[str, Tensor] = {}
         self._count = 0
-        torch.manual_seed(plan.seed or 0)
-        self.rng = np.random.default_rng([plan.seed or 0, self.rank, self.samples])
+        torch.manual_seed(plan.seed)
+        self.rng = np.random.default_rng([plan.seed, self.rank, self.samples])
 
     def begin(self) -> None:
         """Start the clock; what was read or drawn before does not count."""
@@ -91,7 +111,7 @@ class Run:
     def rate(self) -> float:
         """The learning rate now: a warm-up, then a cosine over what is left of the plan, to 3 %."""
         warm = min(1.0, (self.step + 1) / WARM_UP_STEPS)
-        return (self.plan.lr or 0.0) * warm * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * self.done)))
+        return self.plan.lr * warm * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * self.done)))
 
     def tick(self, samples: int, metrics: dict[str, Tensor]) -> bool:
         """Count one optimizer step; every `log_every` steps log the metrics' means. Gives whether it did."""

@@ -11,7 +11,6 @@ product that could be meant on its own (the cup without its saucer, one of two n
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 import cv2
 import numpy as np
@@ -42,21 +41,24 @@ def photographs() -> tuple[U8, ...]:
 
 def noise(rng: Rng, size: int, *, coarse: float, stretch: float = 1.0, octaves: int = 4) -> F32:
     """Fractal value noise SxS in 0..1; `coarse`: cells across the picture; `stretch` > 1 draws grain along x."""
-    total, weight = np.zeros((size, size), np.float32), 0.0
+    total: F32 = np.zeros((size, size), np.float32)
+    weight = 0.0
     for octave in range(octaves):
         cells = coarse * 2**octave
         rows, columns = (int(np.clip(cells * s, 2, size)) for s in (stretch**0.5, stretch**-0.5))
         layer = rng.random((rows, columns), dtype=np.float32)
         total += cv2.resize(layer, (size, size), interpolation=cv2.INTER_CUBIC) * 0.6**octave
         weight += 0.6**octave
-    return np.clip(total / weight, 0, 1)
+    clipped: F32 = np.clip(total / weight, 0, 1)
+    return clipped
 
 
 def colour(rng: Rng) -> F32:
     """An RGB colour in 0..1, spread over hue, saturation and value as products and rooms are."""
     hue, saturation, value = rng.random(), rng.beta(1.3, 1.6), rng.beta(2.0, 1.4)
     hsv = np.array([[[hue * 360, saturation, value]]], np.float32)
-    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0]
+    rgb: F32 = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0]
+    return rgb
 
 
 def texture(rng: Rng, size: int, near: F32 | None = None) -> F32:
@@ -90,7 +92,8 @@ def texture(rng: Rng, size: int, near: F32 | None = None) -> F32:
     else:
         field = noise(rng, size, coarse=1.2, octaves=1)
     field = field.astype(np.float32)[..., None]
-    return base * field + other * (1 - field)
+    mixed: F32 = base * field + other * (1 - field)
+    return mixed
 
 
 def _photo_texture(rng: Rng, size: int, near: F32 | None) -> F32:
@@ -100,7 +103,7 @@ def _photo_texture(rng: Rng, size: int, near: F32 | None) -> F32:
     side = int(min(height, width) * rng.uniform(0.25, 1.0))
     y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
     crop = cv2.resize(photo[y : y + side, x : x + side], (size, size), interpolation=cv2.INTER_LINEAR)
-    crop = np.rot90(crop, rng.integers(4)).astype(np.float32) / 255
+    crop = np.rot90(crop, int(rng.integers(4))).astype(np.float32) / 255
     if rng.random() < 0.5:
         crop = crop[..., rng.permutation(3)]
     if near is not None:
@@ -111,7 +114,8 @@ def _photo_texture(rng: Rng, size: int, near: F32 | None) -> F32:
 def _spin(rng: Rng, field: F32) -> F32:
     size = field.shape[0]
     turn = cv2.getRotationMatrix2D((size / 2, size / 2), rng.uniform(0, 360), rng.uniform(1.0, 1.8))
-    return cv2.warpAffine(field, turn, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    spun: F32 = cv2.warpAffine(field, turn, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    return spun
 
 
 class Stage:
@@ -169,7 +173,8 @@ def _ellipse(cx: float, cy: float, a: float, b: float, turn: float = 0.0, count:
 
 
 def _hull(*outlines: F32) -> F32:
-    return cv2.convexHull(np.concatenate(outlines).astype(np.float32))[:, 0]
+    corners: F32 = cv2.convexHull(np.concatenate(outlines).astype(np.float32))[:, 0]
+    return corners
 
 
 def _paint(stage: Stage, near: F32 | None = None) -> F32:
@@ -255,7 +260,8 @@ def bottle(stage: Stage, owner: int, cx: float, cy: float, reach: float, near: F
         left = np.stack([-w[::-1], rows[::-1] * 2 - 1], 1)
         points = np.concatenate([low, right, high, left]) * reach
         c, s = np.cos(turn), np.sin(turn)
-        return (points @ np.array([[c, s], [-s, c]]) + (cx, cy)).astype(np.float32)
+        outline: F32 = (points @ np.array([[c, s], [-s, c]]) + (cx, cy)).astype(np.float32)
+        return outline
 
     paint = _paint(stage, near)
     _cast(stage, band(0, 1), reach)
@@ -429,6 +435,9 @@ def degrade(rng: Rng, picture: F32) -> U8:
         picture = picture + rng.standard_normal(picture.shape, dtype=np.float32) * np.float32(rng.uniform(0.004, 0.05))
     image = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
     if rng.random() < 0.6:
-        coded: Any = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 95))])[1]
-        image = cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1]
+        quality = int(rng.integers(35, 95))
+        _, coded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+        decoded = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+        assert decoded is not None, "what OpenCV has just written"
+        image = decoded[..., ::-1]
     return np.ascontiguousarray(image)

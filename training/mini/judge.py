@@ -79,7 +79,7 @@ def train(out: Path, scenes: Path, plan: TrainingOptions) -> nn.Module:
     """Train the judge, resumable. Metrics: the share read right, for each head, on the batch at hand."""
     run = Run(out, plan.filled(batch=32, lr=2e-3, seed=2))
     device, rng = run.plan.device, run.rng
-    net = Judge().to(device, memory_format=torch.channels_last)
+    net = Judge().to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), lr=run.plan.lr, weight_decay=0.02, fused=True)
     data = read_shards(scenes, columns=("image", "mask", "attributes"))
     labels = labels_of(data["attributes"])

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from diffusers import ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderTiny, ControlNetModel, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel
@@ -74,7 +74,8 @@ def wear(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """
     soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 3.0)
     fray = cv2.GaussianBlur(rng.standard_normal(mask.shape).astype(np.float32), (0, 0), 5.0) * 1.2
-    return soft > np.clip(0.45 + rng.uniform(-0.38, 0.10) + np.minimum(fray, 0.1), 0.04, 0.96)
+    worn: np.ndarray = soft > np.clip(0.45 + rng.uniform(-0.38, 0.10) + np.minimum(fray, 0.1), 0.04, 0.96)
+    return worn
 
 
 def caption(attributes: Mapping[str, int], rng: np.random.Generator) -> str:
@@ -86,7 +87,7 @@ class Latents:
     """Scenes as the painter sees them, encoded once a shard: grows while the renderer goes on writing."""
 
     def __init__(
-        self, scenes: Path, vae: nn.Module, seed: int | np.random.Generator, device: torch.device = CPU
+        self, scenes: Path, vae: AutoencoderTiny, seed: int | np.random.Generator, device: torch.device = CPU
     ) -> None:
         self.folder, self.vae, self.rng, self.device = scenes, vae.to(device), np.random.default_rng(seed), device
         self.seen: set[str] = set()
@@ -109,7 +110,8 @@ class Latents:
     @torch.inference_mode()
     def _encode(self, pictures: np.ndarray) -> Tensor:
         x = torch.from_numpy(pictures).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
-        return self.vae.encode(x).latents
+        latents: Tensor = self.vae.encode(x).latents
+        return latents
 
     def _add(self, image: np.ndarray, mask: np.ndarray, edges: np.ndarray, attributes: np.ndarray) -> None:
         flip = self.rng.random(len(image)) < 0.5

@@ -75,7 +75,7 @@ def augment(rng: np.random.Generator, rows: U8, size_px: int) -> U8:
     if rng.random() < 0.5:
         rows = rows[:, ::-1]
     if rng.random() < 0.15:
-        rows = np.rot90(rows, rng.integers(1, 4))
+        rows = np.rot90(rows, int(rng.integers(1, 4)))
     side = rows.shape[0]
     if rng.random() < 0.7:
         short, zoom = int(side * rng.choice([0.667, 0.75, 0.5625, 0.8])), rng.uniform(0.75, 1.0)
@@ -133,7 +133,8 @@ def _inside(rng: np.random.Generator, mask: U8, rows: NDArray[Any], columns: NDA
 
 def draw_batch(rng: np.random.Generator, shards: Shards, pictures: int, size_px: int) -> Batch:
     clicks = int(rng.choice([0, 1, 2], p=[0.7, 0.2, 0.1]))
-    squares, targets, coords, labels = [], [], [], []
+    squares: list[U8] = []
+    targets, coords, labels = [], [], []
     while len(squares) < pictures:
         square = augment(rng, shards.pick(rng), size_px)
         whole, part = square[..., 3], square[..., 4]
@@ -163,7 +164,7 @@ def prompt_tokens(sam: Any, coords: Tensor, labels: Tensor, size_px: int) -> Ten
     encoder = sam.prompt_encoder
     table = torch.cat([encoder.not_a_point_embed.weight, *(e.weight for e in encoder.point_embeddings)])  # label + 1
     with torch.autocast(coords.device.type, enabled=False):  # bf16 has too few digits for a coordinate
-        positions = encoder.pe_layer.forward_with_coords(coords + 0.5, (size_px, size_px))
+        positions: Tensor = encoder.pe_layer.forward_with_coords(coords + 0.5, (size_px, size_px))
     return positions * (labels != PAD)[..., None] + table[labels + 1]
 
 

@@ -60,7 +60,8 @@ def calibrated(sam: Any, size_px: int, pictures: int = 32) -> Any:
             segmenter.answer(seen, box=box_of(subject.truth)),
         ):
             scored += [(one.score, iou(one.mask.pixels > 0, subject.truth)) for one in candidates]
-    by, start = np.polyfit(*np.array(scored).T, 1)
+    scores, overlaps = np.array(scored).T
+    by, start = np.polyfit(scores, overlaps, 1)
     sam.packshot_config = sam.packshot_config | {"score_line": (round(float(start), 3), round(float(by), 3))}
     return sam
 

@@ -77,4 +77,5 @@ class Shards:
         """One picture, uint8 SxSx5, a view that must not be written to."""
         shards = list(self.open.values())
         rows = shards[rng.integers(len(shards))]
-        return rows[rng.integers(len(rows))]
+        picture: U8 = rows[rng.integers(len(rows))]
+        return picture

@@ -64,7 +64,8 @@ def crops(scenes: np.ndarray, photos: list[np.ndarray], count: int, rng: np.rand
 def spectra(x: Tensor) -> Tensor:
     """Amplitudes of 16 px patches' spectra, half overlapping."""
     patches = x.unfold(2, 16, 8).unfold(3, 16, 8)  # (B, 3, n, n, 16, 16)
-    return torch.fft.rfft2(patches, norm="ortho").abs()
+    amplitudes: Tensor = torch.fft.rfft2(patches, norm="ortho").abs()
+    return amplitudes
 
 
 def loss_of(x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

@@ -62,7 +62,8 @@ class SceneBatch:
 def product_edges(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Canny of the product over mid-grey. image: uint8 HxWx3; mask: float HxW 0..1. Returns uint8 HxW, 0 or 255."""
     over_grey = image * mask[..., None] + 128.0 * (1 - mask[..., None])
-    return cv2.Canny(cv2.cvtColor(over_grey.round().astype(np.uint8), cv2.COLOR_RGB2GRAY), 100, 200)
+    edges: np.ndarray = cv2.Canny(cv2.cvtColor(over_grey.round().astype(np.uint8), cv2.COLOR_RGB2GRAY), 100, 200)
+    return edges
 
 
 def _sample_attributes(
@@ -77,10 +78,11 @@ def _sample_attributes(
         (surfaces == SURFACES.index("paper")) & (rng.random(count) < 0.6), colours[:, 0], colours[:, 1]
     )
     kinds = rng.choice([FAMILIES.index(family) for family in families], count)
-    columns = [
-        surfaces, backdrop, rng.integers(0, 2, count), rng.integers(0, 2, count), rng.choice(3, count, p=(0.44, 0.30, 0.26)),
-        colours[:, 0], colours[:, 1], kinds, rng.integers(0, 1 << 20, count), [MATERIALS.index(_material(FAMILIES[k], materials, rng)) for k in kinds],
-    ]  # fmt: skip
+    sides, qualities = rng.integers(0, 2, count), rng.integers(0, 2, count)
+    tints = rng.choice(3, count, p=(0.44, 0.30, 0.26))
+    seeds = rng.integers(0, 1 << 20, count)
+    finishes = np.array([MATERIALS.index(_material(FAMILIES[k], materials, rng)) for k in kinds])
+    columns = [surfaces, backdrop, sides, qualities, tints, colours[:, 0], colours[:, 1], kinds, seeds, finishes]
     return np.stack(columns, 1).astype(np.int64)
 
 

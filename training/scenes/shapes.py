@@ -89,11 +89,28 @@ def _curve(a: tuple[float, float], b: tuple[float, float], bulge: float, n: int 
     return [(float(a[0] + dx * u - dy * w), float(a[1] + dy * u + dx * w)) for u, w in zip(t, bend, strict=True)]
 
 
-def profile(family: str, rng: np.random.Generator) -> tuple[list[tuple[float, float]], dict[str, object]]:
+@dataclass(frozen=True)
+class Traits:
+    """What a profile does not say, in its units; a height of 9 or of -1 is beyond the product. Columns as in `Shapes`."""
+
+    cap_y: float = 9.0
+    label: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    core: tuple[float, float] = (0.0, 0.0)
+    handle: tuple[float, float, float, float, float, float] = (0.0, 0.5, 0.1, 0.0, 0.0, 1.0)
+    tube_cap: float = -1.0  # the cap of a tube lies below this y
+    saucer_y: float = -1.0
+    interior: tuple[float, float] = (-1.0, 9.0)
+    taper: float = 0.0
+
+
+def profile(family: str, rng: np.random.Generator) -> tuple[list[tuple[float, float]], Traits]:
     """The polygon of one product (from the axis at the bottom, around, back to the axis) and its other traits."""
-    u = lambda low, high: float(rng.uniform(low, high))  # noqa: E731
+
+    def u(low: float, high: float) -> float:
+        return float(rng.uniform(low, high))
+
     r = u(0.17, 0.26)
-    traits: dict[str, object] = {"cap_y": 9.0, "label": (0.0, 0.0, 0.0, 0.0)}
+    traits = Traits()
     if family in ("bottle", "glass"):
         r, neck, shoulder, cap = u(0.15, 0.22), u(0.05, 0.085), u(0.55, 0.72), u(0.84, 0.9)
         points = [
@@ -106,7 +123,7 @@ def profile(family: str, rng: np.random.Generator) -> tuple[list[tuple[float, fl
             (neck * 1.2, 1.0),
             (0, 1.0),
         ]
-        traits |= {"cap_y": cap, "label": (0.14, shoulder - 0.08, u(0.8, 1.6), rng.integers(0, 3))}
+        traits = Traits(cap_y=cap, label=(0.14, shoulder - 0.08, u(0.8, 1.6), int(rng.integers(0, 3))))
     elif family == "jar":
         r, h = u(0.27, 0.38), u(0.55, 0.75)
         cap = h * u(0.72, 0.8)
@@ -122,7 +139,7 @@ def profile(family: str, rng: np.random.Generator) -> tuple[list[tuple[float, fl
             (r * 0.95, h),
             (0, h),
         ]
-        traits |= {"cap_y": cap, "label": (0.1, cap - 0.1, u(0.7, 1.6), rng.integers(0, 3))}
+        traits = Traits(cap_y=cap, label=(0.1, cap - 0.1, u(0.7, 1.6), int(rng.integers(0, 3))))
     elif family in ("mug", "cup", "bowl"):
         h = {"mug": u(0.6, 0.8), "cup": u(0.4, 0.5), "bowl": u(0.28, 0.4)}[family]
         top = {"mug": u(0.28, 0.36), "cup": u(0.28, 0.34), "bowl": u(0.45, 0.55)}[family]
@@ -141,14 +158,20 @@ def profile(family: str, rng: np.random.Generator) -> tuple[list[tuple[float, fl
             (max(top - wall - fill * 0.25 * (family != "mug"), 0.1), inner_y),
             (0, inner_y),
         ]
-        traits |= {"interior": (top - wall * 0.6, inner_y - 0.03), "saucer_y": 0.07 if family == "cup" else -1.0}
+        handle, label = traits.handle, traits.label
         if family == "mug" or (family == "cup" and rng.random() < 0.8):
             ring = h * u(0.22, 0.3)
             x = (low + top) / 2 + ring * 0.55
             # The ring's inner half would stick through the wall of the cup.
-            traits["handle"] = (x, base + h * 0.52, ring, u(0.03, 0.045), x - ring * 0.6, 1.0)
+            handle = (x, base + h * 0.52, ring, u(0.03, 0.045), x - ring * 0.6, 1.0)
         if family == "mug" and rng.random() < 0.5:
-            traits["label"] = (0.18, h - 0.16, u(0.4, 0.8), 2)
+            label = (0.18, h - 0.16, u(0.4, 0.8), 2)
+        traits = Traits(
+            label=label,
+            handle=handle,
+            saucer_y=0.07 if family == "cup" else -1.0,
+            interior=(top - wall * 0.6, inner_y - 0.03),
+        )
     elif family == "can":
         r, h = u(0.2, 0.3), u(0.7, 0.95)
         points = [
@@ -161,11 +184,11 @@ def profile(family: str, rng: np.random.Generator) -> tuple[list[tuple[float, fl
             (r * 0.8, h - 0.03),
             (0, h - 0.03),
         ]
-        traits |= {"cap_y": h - 0.045, "label": (0.1, h - 0.12, 3.2, 1)}
+        traits = Traits(cap_y=h - 0.045, label=(0.1, h - 0.12, 3.2, 1))
     elif family == "tube":
         r = u(0.14, 0.2)
         points = [(0, 0), (r * 0.7, 0), (r * 0.7, 0.16), (r, 0.19), (r, 0.95), (r * 0.98, 1.0), (0, 1.0)]
-        traits |= {"cap_y": -1.0, "tube_cap": 0.17, "label": (0.32, 0.82, 0.9, rng.integers(1, 3))}
+        traits = Traits(cap_y=-1.0, tube_cap=0.17, label=(0.32, 0.82, 0.9, int(rng.integers(1, 3))))
     elif family == "vase":
         h, belly, foot, lip = u(0.7, 1.0), u(0.25, 0.4), u(0.12, 0.2), u(0.06, 0.16)
         mid = h * u(0.35, 0.5)
@@ -179,7 +202,7 @@ def profile(family: str, rng: np.random.Generator) -> tuple[list[tuple[float, fl
     elif family == "soap":
         r, h = u(0.05, 0.11), u(0.18, 0.3)
         points = [(-1, 0), (0, 0), *_curve((r * 0.4, 0), (r * 0.4, h), -u(0.25, 0.5)), (0, h), (-1, h)]
-        traits |= {"core": (u(0.25, 0.4), u(0.14, 0.22))}
+        traits = Traits(core=(u(0.25, 0.4), u(0.14, 0.22)))
     elif family == "perfume":
         h, cap, neck = u(0.5, 0.75), u(0.14, 0.25), u(-0.03, 0.0)
         r = u(0.03, 0.06)
@@ -193,15 +216,15 @@ def profile(family: str, rng: np.random.Generator) -> tuple[list[tuple[float, fl
             (-0.06 + neck, h + cap),
             (-1, h + cap),
         ]
-        traits |= {
-            "core": (u(0.16, 0.26), u(0.10, 0.13)),
-            "cap_y": h + 0.01,
-            "label": (0.1, h - 0.12, u(0.1, 0.16), rng.integers(0, 2) * 2),
-        }
+        traits = Traits(
+            core=(u(0.16, 0.26), u(0.10, 0.13)),
+            cap_y=h + 0.01,
+            label=(0.1, h - 0.12, u(0.1, 0.16), int(rng.integers(0, 2)) * 2),
+        )
     elif family == "lamp":
         foot, stem, low, wide, narrow = u(0.14, 0.22), u(0.015, 0.03), u(0.5, 0.62), u(0.26, 0.36), u(0.12, 0.22)
         points = [(0, 0), (foot, 0), (foot, 0.03), (stem, 0.06), (stem, low), (wide, low), (narrow, 1.0), (0, 1.0)]
-        traits |= {"cap_y": low - 0.01}
+        traits = Traits(cap_y=low - 0.01)
     elif family == "ball":
         r = u(0.25, 0.5)
         turn = np.linspace(-np.pi / 2, np.pi / 2, 24)
@@ -210,13 +233,16 @@ def profile(family: str, rng: np.random.Generator) -> tuple[list[tuple[float, fl
         h, r = u(0.45, 0.65), 0.03
         wide, deep = u(0.26, 0.36), u(0.08, 0.14)
         points = [(-1, 0), (r, 0), (r * 1.4, 0.04), (r * 0.4, h), (-1, h)]
-        traits |= {"core": (wide, deep), "handle": (0.0, h, wide * u(0.45, 0.65), u(0.014, 0.022), -9.0, 1.0)}
-        traits["label"] = (h * 0.3, h * 0.7, u(0.08, 0.2), rng.integers(0, 2) * 2)
+        traits = Traits(
+            core=(wide, deep),
+            handle=(0.0, h, wide * u(0.45, 0.65), u(0.014, 0.022), -9.0, 1.0),
+            label=(h * 0.3, h * 0.7, u(0.08, 0.2), int(rng.integers(0, 2)) * 2),
+        )
     elif family == "watch":
         ring, r, thick = u(0.30, 0.38), u(0.17, 0.24), u(0.05, 0.09)
         top = 2 * ring + 0.03
         points = [(0, top - 0.02), (r, top - 0.02), (r, top + thick - 0.02), (r - 0.03, top + thick), (0, top + thick)]
-        traits |= {"handle": (0.0, ring + 0.03, ring, 0.03, -9.0, 0.32), "interior": (r - 0.045, top + thick - 0.02)}
+        traits = Traits(handle=(0.0, ring + 0.03, ring, 0.03, -9.0, 0.32), interior=(r - 0.045, top + thick - 0.02))
     elif family == "shoe":
         h, r = u(0.34, 0.46), u(0.12, 0.16)
         points = [
@@ -228,19 +254,19 @@ def profile(family: str, rng: np.random.Generator) -> tuple[list[tuple[float, fl
             *_curve((r * 0.95, 0.1), (r * 0.5, h), -u(0.02, 0.12)),
             (-1, h),
         ]
-        traits |= {
-            "core": (u(0.28, 0.36), 0.001),
-            "taper": u(0.5, 0.65),
-            "saucer_y": 0.085,
-            "interior": (r * 0.42, h * 0.8),
-        }
+        traits = Traits(
+            core=(u(0.28, 0.36), 0.001),
+            taper=u(0.5, 0.65),
+            saucer_y=0.085,
+            interior=(r * 0.42, h * 0.8),
+        )
     else:  # box
         h, r = u(0.45, 1.0), 0.015
         points = [(-1, 0), (r, 0), (r, h), (-1, h)]
-        traits |= {
-            "core": (u(0.16, 0.42), u(0.1, 0.3)),
-            "label": (h * 0.2, h * u(0.6, 0.9), u(0.1, 0.3), rng.integers(0, 3)),
-        }
+        traits = Traits(
+            core=(u(0.16, 0.42), u(0.1, 0.3)),
+            label=(h * 0.2, h * u(0.6, 0.9), u(0.1, 0.3), int(rng.integers(0, 3))),
+        )
     return points, traits
 
 
@@ -315,14 +341,14 @@ def sample_shapes(families: Sequence[str], materials: Sequence[str], rng: np.ran
     polygons = []
     for family, material in zip(families, materials, strict=True):
         points, traits = profile(family, rng)
-        core = np.array(traits.get("core", (0.0, 0.0)), dtype=np.float32)
+        core = np.array(traits.core, dtype=np.float32)
         shift = float(core.min())
         # A profile around a core names its left end -1: the medial axis of the core.
         polygon = np.array([(0.0 if s <= -1 else s + shift, y) for s, y in points], dtype=np.float32)
         # The left edge runs out of the table, so that the axis is no surface.
         polygon[0, 0] = polygon[-1, 0] = S0 - 1.0
         polygons.append(np.concatenate([polygon, np.repeat(polygon[-1:], MAX_POINTS - len(polygon), 0)]))
-        handle = traits.get("handle", (0.0, 0.5, 0.1, 0.0, 0.0, 1.0))
+        handle = traits.handle
         reach = float(polygon[:, 0].max()) - shift
         half = max(float(core.max()) + reach, handle[0] + handle[2] + handle[3] if handle[3] else 0.0)
         rows["core"].append(core)
@@ -336,14 +362,11 @@ def sample_shapes(families: Sequence[str], materials: Sequence[str], rng: np.ran
         rows["handle"].append(handle)
         top = max(float(polygon[:, 1].max()), handle[1] + handle[2] + handle[3] if handle[3] else 0.0)
         rows["extent"].append((half * (1.42 if wide else 1.02), top + 0.01))
-        tube_cap = float(traits.get("tube_cap", -1.0))
-        inner = traits.get("interior", (-1.0, 9.0))
-        rows["zones"].append(
-            (traits["cap_y"] if tube_cap < 0 else 9.0, max(float(traits.get("saucer_y", -1.0)), tube_cap), *inner)
-        )
-        labelled = traits["label"][3] > 0 and rng.random() < 0.85
-        rows["label"].append(traits["label"] if labelled else (0, 0, 0, 0))
-        rows["taper"].append(traits.get("taper", 0.0))
+        cap_y = traits.cap_y if traits.tube_cap < 0 else 9.0
+        rows["zones"].append((cap_y, max(traits.saucer_y, traits.tube_cap), *traits.interior))
+        labelled = traits.label[3] > 0 and rng.random() < 0.85
+        rows["label"].append(traits.label if labelled else (0, 0, 0, 0))
+        rows["taper"].append(traits.taper)
         body, cap, label, ink, interior = (_colour(rng) for _ in range(5))
         if rng.random() < 0.3 or family in ("mug", "cup", "bowl"):
             cap = body

@@ -86,7 +86,7 @@ class Frozen:
         twice = tuple(torch.cat([one, one]) for one in inputs)  # a trace of one row might take 1 for a constant
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the tracer names each Python branch, and itself as old
-            trace = torch.jit.trace(self._network, twice, check_trace=False)  # type: ignore[no-untyped-call]
+            trace = torch.jit.trace(self._network, twice, check_trace=False)
             return torch.jit.freeze(trace)
 
     def _run(self, inputs: tuple[Tensor, ...], threads: int) -> Tensor:

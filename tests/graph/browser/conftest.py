@@ -1,16 +1,14 @@
 """The studio page in Debian's Chromium, on the graph tests' one server. Each page gathers what no page may have."""
 
-import os
 import shutil
 
 import pytest
 import skimage.data
 
 from packshot.imaging.codec import encode_png
+from tests.debian_tools import missing
 
-CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-REQUIRED = "PACKSHOT_REQUIRE_CHROMIUM"
 WAIT_MS = 60_000
 CUP_POINT = (0.55, 0.52)
 """On the cup of the coffee photo, as shares of its width and height."""
@@ -19,13 +17,14 @@ CUP_POINT = (0.55, 0.52)
 @pytest.fixture(scope="module")
 def chromium():
     """A Chromium for each file: Playwright's loop ends with it, before any asyncio test starts."""
-    if not shutil.which(CHROMIUM) and not os.environ.get(REQUIRED):
-        pytest.skip(f"no Chromium at {CHROMIUM}: apt-get install chromium")
+    path = shutil.which("chromium")
+    if path is None:
+        missing("chromium", "Debian's package chromium carries it")
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=WAIT_MS)  # its own five seconds are short on a machine that others use
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
         browser.close()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from packshot.store.migrate import migrate
 from packshot.store.records import PhotoRecord, Tenant
 from packshot.store.schema import metadata
 from packshot.store.store import Store
+from tests.debian_tools import missing
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +28,7 @@ def postgres_url() -> Iterator[str]:
             migrate(url)
             yield url
     except NoPostgres as reason:
-        (pytest.fail if os.environ.get("PACKSHOT_REQUIRE_POSTGRES") else pytest.skip)(f"no PostgreSQL: {reason}")
+        missing("postgres", str(reason))
 
 
 @pytest.fixture(scope="session")

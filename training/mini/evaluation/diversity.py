@@ -7,6 +7,7 @@ and the levels. The judge sees the product blacked out, so only what was painted
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -34,7 +35,7 @@ def perceptual(judge: Judge, pictures: NDArray[np.uint8], masks: NDArray[np.uint
     return np.array([float(total[a, b]) for a, b in combinations(range(len(pictures)), 2)], np.float32)
 
 
-def diversity(painter: Painter, shots: list[Shot], seeds: int, judge: Judge | None) -> dict[str, float]:
+def diversity(painter: Painter, shots: Sequence[Shot], seeds: int, judge: Judge | None) -> dict[str, float]:
     """Mean pairwise distance between `seeds` pictures of each shot: `perceptual`, and `pixels`: mean |difference| of the
     background, 0..1. `perceptual_prompts`: between different shots' prompts around one product, for scale."""
     apart: dict[str, list[float]] = {"pixels": []}

@@ -26,7 +26,7 @@ BINS = 5
 
 def iou(one: Bits, other: Bits) -> float:
     """Intersection over union; 0 for two empty masks."""
-    return float(np.count_nonzero(one & other) / max(1, np.count_nonzero(one | other)))
+    return float(np.count_nonzero(one & other) / max(1, int(np.count_nonzero(one | other))))
 
 
 @dataclass

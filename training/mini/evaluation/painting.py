@@ -35,19 +35,25 @@ STEPS = 12
 
 @dataclass(frozen=True)
 class Shot:
-    """A product and what to paint around it. `drawn`: uint8 SxSx3, the scene it comes from, and its attributes; `asked`: those
-    of the prompt (None for a prompt in somebody's own words). Attributes: int64, `words.FIELDS`."""
+    """A product and what to paint around it, perhaps in somebody's own words."""
 
     flat: Flat
     prompt: str
     seed: int
-    drawn: U8 | None = None
-    attributes: NDArray[np.int64] | None = None
-    asked: NDArray[np.int64] | None = None
 
     @property
     def product(self) -> Bits:
         return self.flat.alpha >= 128
+
+
+@dataclass(frozen=True)
+class DrawnShot(Shot):
+    """A shot of a drawn product. `drawn`: uint8 SxSx3, the scene it comes from; `attributes`: that scene's; `asked`: the
+    prompt's. Attributes: int64, `words.FIELDS`."""
+
+    drawn: U8
+    attributes: NDArray[np.int64]
+    asked: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -87,9 +93,9 @@ class Painter:
         return Scene(product_on_grey(shot.flat), inpaint_mask(shot.flat), canny(shot.flat), brief)
 
 
-def drawn_shots(count: int, size_px: int) -> list[Shot]:
+def drawn_shots(count: int, size_px: int) -> list[DrawnShot]:
     """Held-out products without clutter, each with a whole caption of another scene of its chunk."""
-    shots: list[Shot] = []
+    shots: list[DrawnShot] = []
     for chunk in range(-(-count // CHUNK)):
         batch = render(CHUNK, size_px, SHOTS + chunk, clutter=0.0)
         rng = np.random.default_rng([SHOTS, chunk])
@@ -98,7 +104,7 @@ def drawn_shots(count: int, size_px: int) -> list[Shot]:
             image, asked = batch.image[index].numpy(), attributes[(index + CHUNK // 2) % CHUNK]
             alpha = (batch.mask[index].numpy() * 255).round().astype(np.uint8)
             shots.append(
-                Shot(
+                DrawnShot(
                     flat=Flat(np.dstack([image, alpha])),
                     prompt=describe(dict(zip(FIELDS, asked.tolist(), strict=True)), rng, whole=True),
                     seed=len(shots),
@@ -110,10 +116,10 @@ def drawn_shots(count: int, size_px: int) -> list[Shot]:
     return shots[:count]
 
 
-def readings(judge: Judge, shots: Sequence[Shot], pictures: Sequence[Picture]) -> dict[str, float]:
+def readings(judge: Judge, shots: Sequence[DrawnShot], pictures: Sequence[Picture]) -> dict[str, float]:
     """Share of pictures whose surface, backdrop and light the judge reads as asked: `painted_*`; off drawn scenes: `drawn_*`."""
     masks = np.stack([shot.flat.alpha for shot in shots])
-    figures = {}
+    figures: dict[str, float] = {}
     for name, seen, truth in (
         ("painted", [picture.locked for picture in pictures], [shot.asked for shot in shots]),
         ("drawn", [shot.drawn for shot in shots], [shot.attributes for shot in shots]),
@@ -123,7 +129,7 @@ def readings(judge: Judge, shots: Sequence[Shot], pictures: Sequence[Picture]) -
     return figures
 
 
-def expansion(segmenter: Segmenter, shots: Sequence[Shot], pictures: Sequence[Picture]) -> dict[str, float]:
+def expansion(segmenter: Segmenter, shots: Sequence[DrawnShot], pictures: Sequence[Picture]) -> dict[str, float]:
     """How far the product grew: re-segmented area outside the product over its area, before its pixels are put back.
 
     `expansion`: by the product's box, which where masks are refined bounds the answer but for a little slack; so also

@@ -22,7 +22,8 @@ def box_of(mask: Bits) -> tuple[float, float, float, float]:
 def depth_in(mask: Bits) -> NDArray[np.float32]:
     """Distance to the mask's border in pixels, HxW; the picture's frame is a border."""
     padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    return cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    depth: NDArray[np.float32] = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
+    return depth
 
 
 def deepest(mask: Bits, label: int = 1) -> Point:

@@ -30,7 +30,7 @@ def _tile(subject: Subject, answers: Answers, prompt: str) -> U8:
     half = (0.5 + MARGIN) * max(x1 - x0, y1 - y0)
     matrix = cv2.getRotationMatrix2D(((x0 + x1) / 2, (y0 + y1) / 2), 0, TILE_PX / (2 * half))
     matrix[:, 2] += TILE_PX / 2 - np.array([x0 + x1, y0 + y1]) / 2
-    shown = cv2.warpAffine(subject.image, matrix, (TILE_PX, TILE_PX), flags=cv2.INTER_AREA)
+    shown: U8 = cv2.warpAffine(subject.image, matrix, (TILE_PX, TILE_PX), flags=cv2.INTER_AREA)
     for mask, ink in ((subject.truth, TRUTH), (answers.masks[prompt], FOUND)):
         moved = cv2.warpAffine(mask.astype(np.uint8) * 255, matrix, (TILE_PX, TILE_PX))
         borders, _ = cv2.findContours((moved > 127).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)

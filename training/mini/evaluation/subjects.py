@@ -65,14 +65,21 @@ def collages(count: int, size_px: int) -> list[Subject]:
     return list(islice(_collages(size_px), count))
 
 
-def _rendered(name: str, count: int, size_px: int, seed: int, **drawn_from: Sequence[str]) -> list[Subject]:
+def _rendered(
+    name: str,
+    count: int,
+    size_px: int,
+    seed: int,
+    families: Sequence[str] | None = None,
+    materials: Sequence[str] | None = None,
+) -> list[Subject]:
     """Scenes as an amateur's camera gives them (`collage.degrade`)."""
     subjects = []
     for chunk in range(-(-count // CHUNK)):
-        batch = render(CHUNK, size_px, seed + chunk, **drawn_from)
+        batch = render(CHUNK, size_px, seed + chunk, families=families, materials=materials)
         for index in range(CHUNK):
             rng = np.random.default_rng([seed, chunk, index])
-            image = degrade(rng, batch.image[index].numpy().astype(np.float32) / 255)
+            image = degrade(rng, batch.image[index].numpy().astype(np.float32) / np.float32(255))
             truth, part = (layer[index].numpy() >= 0.5 for layer in (batch.mask, batch.part))
             subjects.append(Subject(f"{name}-{CHUNK * chunk + index}", image, truth, _worth(part)))
     return subjects[:count]

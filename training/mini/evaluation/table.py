@@ -27,7 +27,7 @@ class Row:
         found: Any = figures
         for key in self.path:
             found = found.get(key) if isinstance(found, Mapping) else None
-        return found
+        return None if found is None else float(found)
 
     def verdict(self, value: float | None) -> str:
         if self.at_least is None and self.at_most is None:
@@ -92,8 +92,8 @@ ROWS: tuple[Row, ...] = (
 )
 
 
-def hashes(pack: Pack) -> dict[str, str]:
-    """sha256 of every file that the pack's manifest names."""
+def hashes(pack: Pack) -> dict[str, str | None]:
+    """sha256 of every file that the pack's manifest names; None where a pinned revision stands for it."""
     return {name: spec.sha256 for role in pack.manifest.roles.values() for name, spec in role.files.items()}
 
 
