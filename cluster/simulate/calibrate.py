@@ -194,10 +194,18 @@ def fit(runs: Runs, max_rows: int) -> Machine:
         else:
             fixed_s, each_s = 0.0, full_s / GUIDED_ROWS
         return Machine(
-            "this machine", fixed_s, each_s, max_rows, begin_s=begin_s, decode_s=decode_s,
-            edges_s=0.0, layout_s=0.5 * beside_s, finish_s=0.5 * beside_s,
-            director_holds=DIRECTOR_HOLDS, generator_holds=GENERATOR_HOLDS,
-        )  # fmt: skip
+            "this machine",
+            fixed_s,
+            each_s,
+            max_rows,
+            begin_s=begin_s,
+            decode_s=decode_s,
+            edges_s=0.0,
+            layout_s=0.5 * beside_s,
+            finish_s=0.5 * beside_s,
+            director_holds=DIRECTOR_HOLDS,
+            generator_holds=GENERATOR_HOLDS,
+        )
 
     line_s = statistics.median(runs.line_s)
     low_s, high_s = alone_s, alone_s * max_rows
@@ -255,11 +263,14 @@ def compare(
     predicted = [shot.latency_s for shot in on_paper(random[0]) if shot.arrival.interactive]
     real = [_latency_s(s) for s, arrival in zip(random[1], random[0].arrivals, strict=True) if arrival.interactive]
     return Compared(
-        pictures / _span_s(together[1]), pictures / ended_s,
-        statistics.median(real), statistics.median(predicted),
-        float(np.percentile(real, 95)), float(np.percentile(predicted, 95)),
+        pictures / _span_s(together[1]),
+        pictures / ended_s,
+        statistics.median(real),
+        statistics.median(predicted),
+        float(np.percentile(real, 95)),
+        float(np.percentile(predicted, 95)),
         len(together[1]) + len(random[1]),
-    )  # fmt: skip
+    )
 
 
 def main() -> int:

@@ -31,7 +31,8 @@ class Nodes:
 
     def __getattr__(self, verb: str) -> Callable[..., Any]:
         def ask(*args: object) -> Any:
-            assert self._process.stdin and self._process.stdout, "both are pipes"
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
             with self._turn:
                 self._process.stdin.write(json.dumps([verb, *args]) + "\n")
                 self._process.stdin.flush()

@@ -26,9 +26,19 @@ from packshot.store.records import Flow, QueueLoad
 from packshot.store.records import Load as StoreWork
 
 PLAN = Pipeline(
-    row_step_s=0.05, picture_s=0.0, scenes=4, start_s=30, answer_s=10, catalogue_s=1000, utilisation=0.8, spare=1,
-    calm_s=100, steady_s=400, idle_s=300, shot_s={"sam_encoder": 0.1, "canny": 0.2},
-)  # fmt: skip
+    row_step_s=0.05,
+    picture_s=0.0,
+    scenes=4,
+    start_s=30,
+    answer_s=10,
+    catalogue_s=1000,
+    utilisation=0.8,
+    spare=1,
+    calm_s=100,
+    steady_s=400,
+    idle_s=300,
+    shot_s={"sam_encoder": 0.1, "canny": 0.2},
+)
 HEAVY = ("sam_encoder", "mask_decoder", "generator")
 
 
@@ -316,12 +326,24 @@ def contexts(
         deployment = DeploymentID(name, "packshot")
         config = AutoscalingConfig(min_replicas=0, max_replicas=high, upscale_delay_s=0, downscale_delay_s=0)
         return deployment, AutoscalingContext(
-            deployment_id=deployment, deployment_name=name, app_name="packshot", current_num_replicas=running,
-            target_num_replicas=goal, running_replicas=[], total_num_requests=ongoing, total_queued_requests=0.0,
-            aggregated_metrics=None, raw_metrics=raw, capacity_adjusted_min_replicas=0, capacity_adjusted_max_replicas=high,
-            policy_state=(policy_state or {}).get(deployment, {}), last_scale_up_time=None, last_scale_down_time=None,
-            current_time=at_s, config=config,
-        )  # fmt: skip
+            deployment_id=deployment,
+            deployment_name=name,
+            app_name="packshot",
+            current_num_replicas=running,
+            target_num_replicas=goal,
+            running_replicas=[],
+            total_num_requests=ongoing,
+            total_queued_requests=0.0,
+            aggregated_metrics=None,
+            raw_metrics=raw,
+            capacity_adjusted_min_replicas=0,
+            capacity_adjusted_max_replicas=high,
+            policy_state=(policy_state or {}).get(deployment, {}),
+            last_scale_up_time=None,
+            last_scale_down_time=None,
+            current_time=at_s,
+            config=config,
+        )
 
     raw = {key: {"r1": [TimeStampedValue(at_s - 1, value)]} for key, value in (report or {}).items()}
     return dict([context("generator", generators, target, calls, {}), context("director", 1, 1, 0.0, raw)])

@@ -132,12 +132,24 @@ def contexts(
     config: AutoscalingConfig, ongoing: float, target: int, state: dict[str, Any], now: int
 ) -> AutoscalingContext:
     return AutoscalingContext(
-        deployment_id=DeploymentID("generator", "a"), deployment_name="generator", app_name="a", current_num_replicas=target,
-        target_num_replicas=target, running_replicas=[], total_num_requests=ongoing, total_queued_requests=0.0,
-        aggregated_metrics=None, raw_metrics=None, capacity_adjusted_min_replicas=config.min_replicas,
-        capacity_adjusted_max_replicas=config.max_replicas, policy_state=state, last_scale_up_time=None,
-        last_scale_down_time=None, current_time=now, config=config,
-    )  # fmt: skip
+        deployment_id=DeploymentID("generator", "a"),
+        deployment_name="generator",
+        app_name="a",
+        current_num_replicas=target,
+        target_num_replicas=target,
+        running_replicas=[],
+        total_num_requests=ongoing,
+        total_queued_requests=0.0,
+        aggregated_metrics=None,
+        raw_metrics=None,
+        capacity_adjusted_min_replicas=config.min_replicas,
+        capacity_adjusted_max_replicas=config.max_replicas,
+        policy_state=state,
+        last_scale_up_time=None,
+        last_scale_down_time=None,
+        current_time=now,
+        config=config,
+    )
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -287,9 +299,17 @@ def test_the_fit_finds_a_machines_times_again(max_rows: int) -> None:
     """Also where a director holds fewer shots than a step has room for."""
     fixed_s, each_s = (0.04, 0.02) if max_rows > 2 else (0.0, 0.04)
     known = Machine(
-        "known", fixed_s, each_s, max_rows, begin_s=0.05, decode_s=0.08, edges_s=0.0, layout_s=0.1, finish_s=0.1,
+        "known",
+        fixed_s,
+        each_s,
+        max_rows,
+        begin_s=0.05,
+        decode_s=0.08,
+        edges_s=0.0,
+        layout_s=0.1,
+        finish_s=0.1,
         director_holds=6,
-    )  # fmt: skip
+    )
     found = calibrate.fit(as_taken(known), max_rows)
     assert found.step_s(2) == pytest.approx(known.step_s(2), rel=0.01)
     assert found.step_s(8) == pytest.approx(known.step_s(8), rel=0.02)
