@@ -30,8 +30,8 @@ _SESSION = APIKeyCookie(name=COOKIE, scheme_name="session", description="Of POST
 async def caller(
     request: Request,
     services: Wired,
-    cookie: Annotated[str | None, Security(_SESSION)],
     _bearer: Annotated[object, Security(_KEY)],  # only /openapi.json reads it: `bearer_of` is stricter
+    cookie: Annotated[str | None, Security(_SESSION)],
 ) -> Tenant:
     """The tenant that asks. Raises Unauthorized or Forbidden."""
     if services.settings.open_access:

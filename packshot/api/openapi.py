@@ -7,7 +7,6 @@ streams and problems. The functions here describe those; each returns a part of 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
@@ -38,7 +37,6 @@ from packshot.errors import (
 _PREFACE = "Cut a product out of a photo, paint a new scene around it, prove that the product was not altered."
 _REF = "#/components/schemas/{model}"
 _REQUEST_ID = {"x-request-id": "The id of this request, for the operator."}
-_RETRY = {"retry-after": "Seconds after which to try again."}
 
 TIMING = {"server-timing": "Milliseconds of each stage."}
 LOCATION = {"location": "Path of what was made."}
@@ -105,8 +103,15 @@ def empty_json(description: str, *, status: int = 204) -> dict[int | str, dict[s
 
 
 def problems_json(*kinds: type[PackshotError]) -> dict[int | str, dict[str, Any]]:
-    """The problems that a route may answer with, by status; and `default`, for a fault of ours."""
-    return {STATUSES[kind]: _problem_json(kind) for kind in kinds} | {"default": _problem_json(EngineFailed)}
+    """The problems that a route may answer with, by status; and `default`, for a fault of ours.
+
+    They refer to `components/responses`, where each kind of error has its name.
+    """
+    named: dict[int | str, type[PackshotError]] = {STATUSES[kind]: kind for kind in kinds}
+    return {
+        status: {"$ref": f"#/components/responses/{kind.__name__}", "description": _sentence(kind)}
+        for status, kind in (named | {"default": EngineFailed}).items()
+    }
 
 
 def keyed_problems_json() -> dict[int | str, dict[str, Any]]:
@@ -155,6 +160,7 @@ def openapi_json(app: FastAPI) -> dict[str, Any]:
         ref_template=_REF,
     )
     document["components"]["schemas"] |= ours["$defs"]
+    document["components"]["responses"] = {type(error).__name__: _problem_json(error) for error in _EXAMPLES}
     app.openapi_schema = document
     return document
 
@@ -168,19 +174,17 @@ def _response_json(description: str, content: Mapping[str, Any], headers: Mappin
     return response | ({"content": content} if content else {})
 
 
-def _problem_json(kind: type[PackshotError]) -> dict[str, Any]:
-    example = next(error for error in _EXAMPLES if type(error) is kind)
+def _problem_json(example: PackshotError) -> dict[str, Any]:
     shown = problem_of(example, "4f1c2b7a9d3e").model_dump(mode="json")
-    codes = ", ".join(f"`{code}`" for code in kind.codes)
     content = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}, "example": shown}}
     headers: dict[str, str] = {}
-    if kind in (Overloaded, Unavailable):
-        headers = _RETRY
-    elif kind is Unauthorized:
+    if isinstance(example, (Overloaded, Unavailable)):
+        headers = {"retry-after": "Seconds after which to try again."}
+    elif isinstance(example, Unauthorized):
         headers = {"www-authenticate": "The scheme that the route takes."}
-    named = (
-        f"Any other problem, such as {codes}."
-        if kind is EngineFailed
-        else f"{HTTPStatus(STATUSES[kind]).phrase}: {codes}."
-    )
-    return _response_json(named, content, headers)
+    return _response_json(_sentence(type(example)), content, headers)
+
+
+def _sentence(kind: type[PackshotError]) -> str:
+    codes = ", ".join(f"`{code}`" for code in kind.codes)
+    return f"A fault of ours: {codes}." if kind is EngineFailed else f"Refused: {codes}."
