@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from packshot.api.app import create_app
 from packshot.api.graph import Segmented
+from packshot.contract.engines import EngineInfo, SamplingDefaults, SamplingLimits
 from packshot.contract.verdict import Verdict
 from packshot.imaging.codec import PhotoDecoder, encode_bilevel_png, encode_png
 from packshot.meter import PrometheusMeter
@@ -32,17 +33,24 @@ from packshot.store.store import Store
 from packshot.types import Mask, Prompts
 from tests.specs import recipe_of
 
-ENGINES: list[dict[str, Any]] = [
-    {
-        "name": name,
-        "title": name.title(),
-        "native_px": [256, 256],
-        "buckets": [[256, 256]],
-        "defaults": {"steps": 16, "guidance_scale": 2.5, "control_scale": 0.9, "guidance_rescale": 0.7},
-        "limits": {"max_steps": 100, "max_guidance_scale": 20.0, "max_control_scale": 2.0},
-    }
+ENGINES = tuple(
+    EngineInfo(
+        name=name,
+        title=name.title(),
+        family="mini",
+        licence="Apache-2.0",
+        commercial=True,
+        renderable=True,
+        reason="",
+        native_px=(256, 256),
+        buckets=((256, 256),),
+        prediction_type="v_prediction",
+        defaults=SamplingDefaults(prompt="", steps=16, guidance_scale=2.5, control_scale=0.9, guidance_rescale=0.7),
+        limits=SamplingLimits(max_steps=100, max_guidance_scale=20.0, max_control_scale=2.0),
+        licences={},
+    )
     for name in ("mini", "second")
-]
+)
 
 
 class BoxGraph:
@@ -89,7 +97,7 @@ class BoxGraph:
     async def wait_for_any_completion(self, timeout_s: float) -> None:
         await asyncio.sleep(min(timeout_s, 0.02))
 
-    def engines(self) -> list[dict[str, Any]]:
+    def engines(self) -> tuple[EngineInfo, ...]:
         return ENGINES
 
     async def metrics(self) -> str:

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from packshot.client import Client
+from packshot.contract.events import PreviewEvent
 from tests.api_graph import code_of
 
 
@@ -29,7 +30,7 @@ def test_a_stream_tells_the_way_of_a_shot_and_ends(api):
         claim = api.claim(shot_id)
         for step in (4, 8):
             api.store.queue.heartbeat(claim, step=step, steps=32, preview_version=step // 4)
-            wait_for(lambda step=step: any(event.data.get("step") == step for event in told))
+            wait_for(lambda step=step: any(getattr(event.data, "step", None) == step for event in told))
         api.commit(claim)
 
     with Client(api.url, api.key) as client:
@@ -41,14 +42,13 @@ def test_a_stream_tells_the_way_of_a_shot_and_ends(api):
         worker.join()
     names = [event.name for event in told]
     assert names[0] == "queued"
-    assert told[0].data["position"] == position
-    assert [event.data["step"] for event in told if event.name == "progress"][-2:] == [4, 8]
-    assert {"shot": shot_id, "url": f"/v1/shots/{shot_id}/preview"} in [
-        event.data for event in told if event.name == "preview"
-    ]
+    assert told[0].data.position == position
+    assert [event.data.step for event in told if event.name == "progress"][-2:] == [4, 8]
+    preview = PreviewEvent(shot=shot_id, url=f"/v1/shots/{shot_id}/preview")
+    assert preview in [event.data for event in told if event.name == "preview"]
     assert names[-1] == "done"
     assert len([name for name in names if name in ("done", "failed", "cancelled")]) == 1
-    assert [image["seed"] for image in told[-1].data["images"]] == [0, 1]
+    assert [image.seed for image in told[-1].data.images] == [0, 1]
 
 
 def wait_for(condition):

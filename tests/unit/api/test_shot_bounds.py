@@ -3,7 +3,7 @@
 import pytest
 
 from packshot.api.accept import check_layer
-from packshot.api.schemas import LayerIn
+from packshot.contract.requests import LayerIn
 from packshot.errors import BadInput
 from tests.api_graph import code_of
 
