@@ -26,6 +26,7 @@ from deployments.ray_support.shared_store import require_shared_store
 from deployments.ray_support.status import application_overview
 from packshot.api.app import create_app
 from packshot.api.graph import Segmented
+from packshot.contract.engines import EngineInfo
 from packshot.imaging.codec import PhotoDecoder
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
@@ -92,7 +93,7 @@ class ServeGraph:
         decoder: DeploymentHandle[Any],
         director: DeploymentHandle[Any],
     ) -> None:
-        self._manifest = find_pack(pack, settings).manifest
+        self._engines = (find_pack(pack, settings).summary(),)
         self._store = store
         self._encoder = encoder
         self._decoder = decoder
@@ -146,9 +147,9 @@ class ServeGraph:
             async with asyncio.timeout(timeout_s):
                 await self._end.wait()
 
-    def engines(self) -> list[dict[str, Any]]:
-        return [self._manifest.summary()]
+    def engines(self) -> tuple[EngineInfo, ...]:
+        return self._engines
 
     async def metrics(self) -> str:
-        queued = await asyncio.to_thread(self._store.queued_count)
+        queued = (await asyncio.to_thread(self._store.queue.counts))["queued"]
         return await cluster_metrics({"packshot_shots_queued": queued})

@@ -21,7 +21,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -34,7 +33,7 @@ from cluster.simulate.policies import Fixed
 from cluster.simulate.queue import Shot
 from cluster.simulate.stages import Machine
 from cluster.simulate.traces import Arrival, Trace
-from packshot.client import Client
+from packshot.client import CanvasIn, Client, LayerIn, ShotRequest
 from packshot.errors import Unavailable
 from packshot.imaging.codec import encode_png
 from packshot.settings import Settings
@@ -87,9 +86,9 @@ class CalibrationTarget:
         self._url, self._key = url, key
         self._client = Client(url, key)
         self._store = Store.from_settings(settings)
-        self._tenant = self._store.tenant(tenant).id
+        self._tenant = self._store.tenants.get_or_create(tenant).id
         photo = self._client.upload(encode_png(product()), "image/png")
-        self._mask = self._client.masks(photo["id"], boxes=[(200.0, 75.0, 440.0, 405.0)])[0]["id"]
+        self._mask = self._client.masks(photo.id, boxes=[(200.0, 75.0, 440.0, 405.0)])[0].id
 
     def run(self, arrivals: Sequence[Arrival]) -> list[ShotRecord]:
         """Send each shot at its time, on a thread of its own; the shots when all have ended."""
@@ -98,7 +97,7 @@ class CalibrationTarget:
 
         def send(index: int, arrival: Arrival) -> None:
             time.sleep(max(0.0, started_at + arrival.at_s - time.monotonic()))
-            ids[index] = self._client.shoot(self._request(arrival))["id"]
+            ids[index] = self._client.shoot(self._request(arrival)).id
 
         threads = [threading.Thread(target=send, args=pair) for pair in enumerate(arrivals)]
         for thread in threads:
@@ -107,7 +106,7 @@ class CalibrationTarget:
             thread.join()
         while self._busy():  # one query: asking for each shot would take the cores that are measured
             time.sleep(0.5)
-        return [self._store.shot(self._tenant, one) for one in ids]
+        return [self._store.shots.get(self._tenant, one) for one in ids]
 
     def max_rows(self) -> int:
         """Rows that a step may have, as the generator measured at its start."""
@@ -124,22 +123,22 @@ class CalibrationTarget:
         )
 
     def _busy(self) -> bool:
-        backlog = self._store.backlog()
-        return any(flow.waiting.shots or flow.running.shots for flow in (backlog.interactive, backlog.catalogue))
+        load = self._store.queue.load()
+        return any(flow.waiting.shots or flow.running.shots for flow in (load.interactive, load.catalogue))
 
     def close(self) -> None:
         self._client.close()
         self._store.close()
 
-    def _request(self, arrival: Arrival) -> dict[str, Any]:
-        return {
-            "layers": [{"mask_id": self._mask}],
-            "canvas": {"width": 512, "height": 512},
-            "prompt": "on a marble table",
-            "images": arrival.pictures,
-            "steps": arrival.steps,
-            "priority": "interactive" if arrival.interactive else "catalogue",
-        }
+    def _request(self, arrival: Arrival) -> ShotRequest:
+        return ShotRequest(
+            layers=[LayerIn(mask_id=self._mask)],
+            canvas=CanvasIn(width=512, height=512),
+            prompt="on a marble table",
+            images=arrival.pictures,
+            steps=arrival.steps,
+            priority="interactive" if arrival.interactive else "catalogue",
+        )
 
 
 def product() -> U8:

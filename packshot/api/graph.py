@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
+from packshot.contract.engines import EngineInfo
 from packshot.store.records import NewMask, PhotoRecord
 from packshot.types import Prompts
 
@@ -36,8 +37,8 @@ class Graph(Protocol):
         """Until a shot that was `submitted` here has ended, whichever, or the time is up: when to look at the store again."""
         ...
 
-    def engines(self) -> list[dict[str, Any]]:
-        """The packs and engines served, with native sizes, limits and sampling defaults."""
+    def engines(self) -> tuple[EngineInfo, ...]:
+        """The engines served. The first one is the default."""
         ...
 
     async def metrics(self) -> str:

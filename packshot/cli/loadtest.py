@@ -224,7 +224,7 @@ def _keys(home: Path, tenants: int) -> list[str]:
 
     store = Store.from_settings(Settings(home=home))
     try:
-        return [store.create_key(f"tenant-{number}").secret for number in range(1, tenants + 1)]
+        return [store.keys.create(f"tenant-{number}").secret for number in range(1, tenants + 1)]
     finally:
         store.close()
 

@@ -23,7 +23,7 @@ from cluster import autoscaling
 from cluster.autoscaling import Demand, Load, Pipeline, PipelinePolicy, Seen, Stage, State, decide, demand_of
 from packshot.shots import load_report
 from packshot.shots.load_report import LoadReport
-from packshot.store.records import Backlog, Flow
+from packshot.store.records import Flow, QueueLoad
 from packshot.store.records import Load as StoreWork
 
 PLAN = Pipeline(
@@ -357,8 +357,8 @@ class Store:
     def __init__(self, waiting: StoreWork) -> None:
         self.waiting = waiting
 
-    def backlog(self, since_seq: int | None = None) -> Backlog:
-        return Backlog(0, Flow(waiting=self.waiting), Flow())
+    def load(self, since_seq: int | None = None) -> QueueLoad:
+        return QueueLoad(0, Flow(waiting=self.waiting), Flow())
 
 
 def test_serve_gets_the_form_it_wants_and_hands_the_state_back() -> None:
@@ -425,9 +425,9 @@ def test_the_report_counts_arrivals_over_both_windows() -> None:
     came = [0, 0, 30, 0]
 
     class Arriving:
-        def backlog(self, since_seq: int | None = None) -> Backlog:
+        def load(self, since_seq: int | None = None) -> QueueLoad:
             count = came.pop(0)
-            return Backlog(0, Flow(arrived=StoreWork(count, count, 20 * count)), Flow())
+            return QueueLoad(0, Flow(arrived=StoreWork(count, count, 20 * count)), Flow())
 
     report = LoadReport(Arriving(), clock=lambda: now)
     report()
@@ -444,11 +444,11 @@ def test_a_store_that_takes_long_to_count_is_asked_less_often() -> None:
     now, asked = 0.0, []
 
     class Slow:
-        def backlog(self, since_seq: int | None = None) -> Backlog:
+        def load(self, since_seq: int | None = None) -> QueueLoad:
             nonlocal now
             asked.append(now)
             now += 0.5
-            return Backlog(0, Flow(), Flow())
+            return QueueLoad(0, Flow(), Flow())
 
     report = LoadReport(Slow(), clock=lambda: now)
     for _ in range(20):

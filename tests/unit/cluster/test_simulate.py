@@ -27,7 +27,7 @@ from cluster.simulate.policies import EachItsOwn, Fixed, Handle, step_mean
 from cluster.simulate.queue import Queue, Shot
 from cluster.simulate.stages import A_24_GB_CARD, Machine
 from cluster.simulate.traces import Arrival, Trace
-from packshot.store.line import AGEING_S
+from packshot.store.queue_order import AGEING_S
 
 PLAIN = Machine("plain", 0.5, 0.5, 4, begin_s=0.0, decode_s=0.0, edges_s=0.0, layout_s=0.0, finish_s=0.0)
 """A step of r rows takes (1 + r) / 2 seconds."""
@@ -124,8 +124,8 @@ def test_the_line_is_claimed_in_the_stores_order() -> None:
     line.add(person)
     aged = {line.claim(), line.claim()}
     assert aged == {bulk[1], person}  # one that aged counts as a person's
-    backlog = line.backlog()
-    assert (backlog.catalogue.waiting.shots, backlog.interactive.running.shots) == (1, 4)
+    load = line.load()
+    assert (load.catalogue.waiting.shots, load.interactive.running.shots) == (1, 4)
 
 
 def contexts(

@@ -140,11 +140,11 @@ def painting(api: Api, shift_px: int = 0) -> Iterator[None]:
 
     def work() -> None:
         while not stop.is_set():
-            claim = api.store.claim("painter")
+            claim = api.store.queue.claim("painter")
             if claim is None:
                 stop.wait(0.02)
                 continue
-            api.store.commit(claim, [picture(api, claim, index, shift_px) for index in range(claim.spec.images)])
+            api.store.queue.commit(claim, [picture(api, claim, index, shift_px) for index in range(claim.spec.images)])
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -157,8 +157,8 @@ def painting(api: Api, shift_px: int = 0) -> Iterator[None]:
 
 def picture(api: Api, claim: Claim, index: int, shift_px: int) -> NewImage:
     (layer,), size = claim.spec.layers, claim.spec.canvas
-    mask = api.store.mask(claim.tenant, layer.mask_id)
-    photo = read_photo(api.store.assets.get(api.store.photo(claim.tenant, mask.photo_id).asset_key))
+    mask = api.store.masks.get(claim.tenant, layer.mask_id)
+    photo = read_photo(api.store.assets.get(api.store.photos.get(claim.tenant, mask.photo_id).asset_key))
     cutout = cut(photo, read_mask(api.store.assets.get(mask.asset_key)))
     place = Layer(cutout, x=layer.x, y=layer.y, scale=layer.scale)
     flat = flatten(Layout(size, (place,)))
@@ -210,7 +210,7 @@ def test_every_persona_gets_right_answers_from_the_api(tmp_path: Path) -> None:
     nothing of anybody else's."""
     scenario = everyone()
     with running(tmp_path / "home") as api, painting(api):
-        keys = [api.key, api.store.create_key("other").secret]
+        keys = [api.key, api.store.keys.create("other").secret]
         told = run(scenario, Target(api.url, keys), tmp_path / "out")
     wrong = {name: row["why"] for name, row in told["classes"].items() if row["why"]}
     assert wrong == {}

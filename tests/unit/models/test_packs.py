@@ -269,7 +269,7 @@ def test_shipped_packs_fit_and_can_be_built(name: str, tmp_path: Path) -> None:
 
 def test_sdxl_is_declared_and_refused_with_its_reason(tmp_path: Path) -> None:
     pack = find_pack("sdxl", Settings(home=tmp_path))
-    assert pack.summary()["renderable"] is False
+    assert pack.summary().renderable is False
     with pytest.raises(PackRefused, match="two text encoders") as refused:
         pack.check()
     assert refused.value.code == "pack_not_renderable"
