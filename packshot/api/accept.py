@@ -136,8 +136,8 @@ def _broken_bounds(spec: ShotSpec, limits: SamplingLimits, settings: Settings) -
 def check_layer(index: int, layer: LayerIn, bbox_xyxy: BoxXYXY, canvas: tuple[int, int]) -> None:
     """Refuse a layer that would not show. `bbox_xyxy`: the mask's; `canvas`: (width, height) in pixels.
 
-    Raises BadInput `mask_empty`, `mask_too_small` or `layer_outside`. A turned layer is judged by its diagonal, so none that shows is
-    refused.
+    Raises BadInput `mask_empty`, `mask_too_small` or `layer_outside`. A turned layer is judged by its diagonal,
+    so none that shows is refused.
     """
     width, height = bbox_xyxy[2] - bbox_xyxy[0], bbox_xyxy[3] - bbox_xyxy[1]
     if width <= 0 or height <= 0:

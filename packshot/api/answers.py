@@ -26,7 +26,8 @@ def json_answer(answer: Answer, *, status: int = 200, headers: Mapping[str, str]
 def shot_timing(shot: ShotRecord) -> dict[str, float]:
     """Milliseconds of a finished shot: `queue` (in the store and for room in a batch) and `render`, all of the rest.
 
-    Of a render also `begin`, `steps` and `decode`, each of the picture that took longest: a shot's pictures run together.
+    Of a render also `begin`, `steps` and `decode`, each of the picture that took longest:
+    a shot's pictures run together.
     """
     if shot.status not in ENDED or shot.started_at is None or shot.finished_at is None:
         return {}

@@ -1,8 +1,8 @@
 """Who asks: a key (`Authorization: Bearer`), a session cookie made from one, or, on loopback only, anyone.
 
 A browser sends cookies along with requests that other sites make, so a cookie counts for unsafe methods only with a
-same-origin `Origin`. Open access additionally wants a loopback `Host`, on any port (people tunnel): a page of another site
-that rebinds its name to 127.0.0.1 still sends its own name there.
+same-origin `Origin`. Open access additionally wants a loopback `Host`, on any port (people tunnel): a page of another
+site that rebinds its name to 127.0.0.1 still sends its own name there.
 """
 
 from __future__ import annotations

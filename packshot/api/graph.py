@@ -34,7 +34,8 @@ class Graph(Protocol):
         ...
 
     async def wait_for_any_completion(self, timeout_s: float) -> None:
-        """Until a shot that was `submitted` here has ended, whichever, or the time is up: when to look at the store again."""
+        """Until a shot that was `submitted` here has ended, whichever, or the time is up:
+        when to look at the store again."""
         ...
 
     def engines(self) -> tuple[EngineInfo, ...]:

@@ -1,7 +1,7 @@
 """What the routes say about themselves for `/openapi.json`, and the document.
 
-FastAPI makes the document from each route's decorator. It cannot see what we read and write ourselves: JSON bodies, files,
-streams and problems. The functions here describe those; each returns a part of OpenAPI's JSON.
+FastAPI makes the document from each route's decorator. It cannot see what we read and write ourselves: JSON bodies,
+files, streams and problems. The functions here describe those; each returns a part of OpenAPI's JSON.
 """
 
 from __future__ import annotations

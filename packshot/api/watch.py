@@ -12,7 +12,8 @@ from packshot.store.records import ShotRecord
 from packshot.store.shots import Shots
 
 LOOK_EVERY_S = 0.25
-"""Between looks; an end that this process hears of is looked at at once. Half of it is what waiting adds to other ends."""
+"""Between looks; an end that this process hears of is looked at at once.
+Half of it is what waiting adds to other ends."""
 
 
 class Watch:
@@ -25,7 +26,8 @@ class Watch:
         self._looking: asyncio.Task[None] | None = None
 
     async def next(self, tenant_id: str, shot_ids: Collection[str]) -> list[ShotRecord]:
-        """The shots as the next look finds them, in that order; those that are not there, or another tenant's, left out.
+        """The shots as the next look finds them, in that order; those that are not there, or another tenant's,
+        left out.
 
         Raises what the store raises.
         """
