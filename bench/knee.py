@@ -91,7 +91,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="packshot-knee-") as home:
         settings = Settings(home=Path(home))
         store = Store.from_settings(settings)
-        key = store.create_key(TENANT).secret
+        key = store.keys.create(TENANT).secret
         store.close()
         with local_cluster(PROFILE, Path(home), OUT / "cluster.log") as cluster:
             target = Target(cluster.url, [key], cluster, PROFILE)

@@ -39,9 +39,13 @@ def main() -> int:
     files = [str(path) for path in sorted(pack.folder.glob("*.safetensors")) if "segmenter" not in path.name]
     env = {**ENVIRONMENT}
     ray.init(
-        address="local", num_cpus=2, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False,
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        logging_level=logging.ERROR,
+        log_to_driver=False,
         runtime_env={"env_vars": env},
-    )  # fmt: skip
+    )
     serve.start(proxy_location="Disabled")
     started: list[tuple[float, float]] = []
     try:

@@ -61,9 +61,12 @@ def scene_of(engine: DiffusionEngine, steps: int, seed: int) -> Scene:
     repaint[height // 3 : -height // 4, width // 3 : -width // 3] = 0
     asked = engine.pack.manifest.defaults
     brief = Brief(
-        "on a marble table, soft light", seed=seed, steps=steps,
-        guidance_scale=asked.guidance_scale, control_scale=asked.control_scale,
-    )  # fmt: skip
+        "on a marble table, soft light",
+        seed=seed,
+        steps=steps,
+        guidance_scale=asked.guidance_scale,
+        control_scale=asked.control_scale,
+    )
     return Scene(np.full((height, width, 3), 128, np.uint8), repaint, EdgeMap(repaint // 2), brief)
 
 

@@ -134,9 +134,13 @@ def main() -> int:
     one, two = bare_rates(1), bare_rates(2)
     gain = statistics.median(two) / statistics.median(one)
     ray.init(
-        address="local", num_cpus=2, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False,
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        logging_level=logging.ERROR,
+        log_to_driver=False,
         runtime_env={"env_vars": {**ENVIRONMENT}},
-    )  # fmt: skip
+    )
     serve.start(proxy_location="Disabled")
     try:
         painters, sleepers = {}, {}

@@ -151,5 +151,5 @@ class ServeGraph:
         return self._engines
 
     async def metrics(self) -> str:
-        queued = await asyncio.to_thread(self._store.queued_count)
+        queued = (await asyncio.to_thread(self._store.queue.counts))["queued"]
         return await cluster_metrics({"packshot_shots_queued": queued})

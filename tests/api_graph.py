@@ -147,10 +147,10 @@ class Api:
 
     def claim(self, shot_id: str) -> Claim:
         """A worker's hold on this shot; shots of other tests that come first are failed."""
-        while (claim := self.store.claim("worker")) is not None:
+        while (claim := self.store.queue.claim("worker")) is not None:
             if claim.shot_id == shot_id:
                 return claim
-            self.store.fail(claim, "engine_failed", "left over by another test", retryable=False)
+            self.store.queue.fail(claim, "engine_failed", "left over by another test", retryable=False)
         raise AssertionError(f"{shot_id} does not wait")
 
     def commit(self, claim: Claim) -> None:
@@ -167,7 +167,7 @@ class Api:
             )
             for index in range(claim.spec.images)
         ]
-        self.store.commit(claim, images)
+        self.store.queue.commit(claim, images)
 
     def finish(self, shot_id: str) -> dict[str, Any]:
         """Claim and commit this shot; gives it as clients see it."""
@@ -176,7 +176,7 @@ class Api:
 
     @property
     def tenant_id(self) -> str:
-        tenant = self.store.tenant_of(self.key)
+        tenant = self.store.keys.tenant_of(self.key)
         assert tenant is not None
         return tenant.id
 
@@ -233,7 +233,7 @@ def running(home: Path, *, studio_dir: Path | None = None, **changed: Any) -> It
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         url = f"http://127.0.0.1:{port}"
-        new, other = store.create_key("brand"), store.create_key("stranger")
+        new, other = store.keys.create("brand"), store.keys.create("stranger")
         try:
             with (
                 httpx.Client(base_url=url, headers=_bearer(new.secret), timeout=20, trust_env=False) as http,

@@ -83,7 +83,7 @@ class CalibrationTarget:
         self._url, self._key = url, key
         self._client = Client(url, key)
         self._store = Store.from_settings(settings)
-        self._tenant = self._store.tenant(tenant).id
+        self._tenant = self._store.tenants.get_or_create(tenant).id
         photo = self._client.upload(encode_png(product()), "image/png")
         self._mask = self._client.masks(photo.id, boxes=[(200.0, 75.0, 440.0, 405.0)])[0].id
 
@@ -103,7 +103,7 @@ class CalibrationTarget:
             thread.join()
         while self._busy():  # one query: asking for each shot would take the cores that are measured
             time.sleep(0.5)
-        return [self._store.shot(self._tenant, one) for one in ids]
+        return [self._store.shots.get(self._tenant, one) for one in ids]
 
     def max_rows(self) -> int:
         """Rows that a step may have, as the generator measured at its start."""
@@ -120,8 +120,8 @@ class CalibrationTarget:
         )
 
     def _busy(self) -> bool:
-        backlog = self._store.backlog()
-        return any(flow.waiting.shots or flow.running.shots for flow in (backlog.interactive, backlog.catalogue))
+        load = self._store.queue.load()
+        return any(flow.waiting.shots or flow.running.shots for flow in (load.interactive, load.catalogue))
 
     def close(self) -> None:
         self._client.close()
@@ -193,10 +193,18 @@ def fit(runs: Runs, max_rows: int) -> Machine:
         else:
             fixed_s, each_s = 0.0, full_s / GUIDED_ROWS
         return Machine(
-            "this machine", fixed_s, each_s, max_rows, begin_s=begin_s, decode_s=decode_s,
-            edges_s=0.0, layout_s=0.5 * beside_s, finish_s=0.5 * beside_s,
-            director_holds=DIRECTOR_HOLDS, generator_holds=GENERATOR_HOLDS,
-        )  # fmt: skip
+            "this machine",
+            fixed_s,
+            each_s,
+            max_rows,
+            begin_s=begin_s,
+            decode_s=decode_s,
+            edges_s=0.0,
+            layout_s=0.5 * beside_s,
+            finish_s=0.5 * beside_s,
+            director_holds=DIRECTOR_HOLDS,
+            generator_holds=GENERATOR_HOLDS,
+        )
 
     line_s = statistics.median(runs.line_s)
     low_s, high_s = alone_s, alone_s * max_rows
@@ -254,11 +262,14 @@ def compare(
     predicted = [shot.latency_s for shot in on_paper(random[0]) if shot.arrival.interactive]
     real = [_latency_s(s) for s, arrival in zip(random[1], random[0].arrivals, strict=True) if arrival.interactive]
     return Compared(
-        pictures / _span_s(together[1]), pictures / ended_s,
-        statistics.median(real), statistics.median(predicted),
-        float(np.percentile(real, 95)), float(np.percentile(predicted, 95)),
+        pictures / _span_s(together[1]),
+        pictures / ended_s,
+        statistics.median(real),
+        statistics.median(predicted),
+        float(np.percentile(real, 95)),
+        float(np.percentile(predicted, 95)),
         len(together[1]) + len(random[1]),
-    )  # fmt: skip
+    )
 
 
 def main() -> int:

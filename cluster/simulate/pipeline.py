@@ -33,7 +33,7 @@ class View:
 
     target: int
     running: int
-    ongoing: int
+    ongoing: float
 
 
 class Scaler(Protocol):
@@ -114,8 +114,10 @@ class Pipeline:
         )
         self._workers = {name: workers(self.env, machine, name, rng) for name in STAGES[:3]}
         self.fleets: dict[str, Fleet[Any]] = {
-            **self._workers, "generator": self._generators, "director": self._directors
-        }  # fmt: skip
+            **self._workers,
+            "generator": self._generators,
+            "director": self._directors,
+        }
         self.run = Run(trace, machine, [Shot(arrival) for arrival in trace.arrivals])
         self.run.changes = {name: [] for name in STAGES}
         self._left = len(self.run.shots)

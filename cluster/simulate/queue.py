@@ -1,4 +1,4 @@
-"""The store on paper: which shot is claimed next (packshot/store/line.py's order), and how much waits."""
+"""The store on paper: which shot is claimed next (packshot/store/queue_order.py's order), and how much waits."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cluster.simulate.traces import Arrival
-from packshot.store.line import AGEING_S
-from packshot.store.records import Backlog, Flow, Load
+from packshot.store.queue_order import AGEING_S
+from packshot.store.records import Flow, Load, QueueLoad
 
 
 @dataclass(eq=False)
@@ -87,8 +87,8 @@ class Queue:
     def waiting(self) -> dict[bool, Load]:
         return self._waits
 
-    def backlog(self, since_seq: int | None = None) -> Backlog:
-        """As `Store.backlog`; `since_seq` must be the last one handed out."""
+    def load(self, since_seq: int | None = None) -> QueueLoad:
+        """As the store's `Queue.load`; `since_seq` must be the last one handed out."""
         before = self._came if since_seq is None else self._came_before[since_seq]
         flows = [
             Flow(
@@ -99,7 +99,7 @@ class Queue:
             for kind in (True, False)
         ]
         self._came_before = {self._seq: dict(self._came)}
-        return Backlog(self._seq, *flows)
+        return QueueLoad(self._seq, *flows)
 
 
 def _work(shot: Shot) -> Load:

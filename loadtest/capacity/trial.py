@@ -73,9 +73,15 @@ def search(
         if counts:
             seen.append(Trial(load, not missed))
         rows.append(
-            {"load": load, "holds": not missed, "shots_per_s": summary["shots_per_s"], "misses": missed,
-             "host_took": host_took, "counts": counts}
-        )  # fmt: skip
+            {
+                "load": load,
+                "holds": not missed,
+                "shots_per_s": summary["shots_per_s"],
+                "misses": missed,
+                "host_took": host_took,
+                "counts": counts,
+            }
+        )
         keep(file, shape, rows)
         report(rows[-1], knee(seen))
     return seen

@@ -41,9 +41,13 @@ class Check:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "name": self.name, "value": round(self.value, 4), "bound": self.bound, "unit": self.unit,
-            "at_least": self.at_least, "holds": self.holds,
-        }  # fmt: skip
+            "name": self.name,
+            "value": round(self.value, 4),
+            "bound": self.bound,
+            "unit": self.unit,
+            "at_least": self.at_least,
+            "holds": self.holds,
+        }
 
 
 @dataclass(frozen=True)

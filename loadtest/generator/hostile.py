@@ -76,8 +76,16 @@ def nan_point(person: Person) -> tuple[str, str, bytes, str]:
 
 
 ATTACKS: tuple[Attack, ...] = (
-    truncated_photo, mutated_photo, bomb, wrong_type, deep_json, long_json, unknown_field, bidi_prompt, nan_point,
-)  # fmt: skip
+    truncated_photo,
+    mutated_photo,
+    bomb,
+    wrong_type,
+    deep_json,
+    long_json,
+    unknown_field,
+    bidi_prompt,
+    nan_point,
+)
 
 
 def _png(width: int, height: int, packed: bytes) -> bytes:

@@ -137,9 +137,17 @@ class Generator:
                 lags.add(time.monotonic() - due)
             cpu = (time.process_time() - used) / passed
             self.records.append(
-                {"k": "gen", "w": self.index, "at": self.now(), "cpu": round(cpu, 4), "rss_mib": _rss_mib(),
-                 "taken": round(_share(taken, _taken()), 4), "open": len(people), "lags_ms": lags.taken()}
-            )  # fmt: skip
+                {
+                    "k": "gen",
+                    "w": self.index,
+                    "at": self.now(),
+                    "cpu": round(cpu, 4),
+                    "rss_mib": _rss_mib(),
+                    "taken": round(_share(taken, _taken()), 4),
+                    "open": len(people),
+                    "lags_ms": lags.taken(),
+                }
+            )
             self.flush()
 
     def flush(self) -> None:

@@ -81,8 +81,10 @@ class Person:
     def op(self, name: str, at_s: float) -> Iterator[Op]:
         """Time one answer of class `name` from `at_s`, when it was due; its failure is recorded and goes on up."""
         world = self.world
-        op = Op({"k": "op", "c": name, "n": self.arrival.number, "t": self.arrival.tenant, "at": at_s},
-                at_s + world.plan.scenario.patience_s)  # fmt: skip
+        op = Op(
+            {"k": "op", "c": name, "n": self.arrival.number, "t": self.arrival.tenant, "at": at_s},
+            at_s + world.plan.scenario.patience_s,
+        )
         op.record["sent"] = world.now()
         why = "abandoned"
         try:

@@ -6,7 +6,6 @@ is judged, that is after the warm-up; failures count with the time they took, an
 
 from __future__ import annotations
 
-import json
 import math
 from bisect import bisect_left
 from collections import Counter, defaultdict
@@ -213,10 +212,6 @@ def place_errors(shots: Sequence[Shot]) -> list[int]:
 def histogram_json(histogram: HdrHistogram) -> dict[str, Any]:
     """An HdrHistogram as its standard compressed encoding, for `loadtest compare` and other tools."""
     return {"count": histogram.get_total_count(), "encoded": histogram.encode().decode(), "unit": "µs"}
-
-
-def read_records(text: str) -> list[Record]:
-    return [json.loads(line) for line in text.splitlines()]
 
 
 def share_within(errors: Sequence[int], within: int) -> float:

@@ -37,7 +37,7 @@ def create_app(
     meter = meter or NoMeter()
     app = FastAPI(title="Packshot", version=packshot.__version__, openapi_url=None, docs_url=None, redoc_url=None)
     turns = anyio.CapacityLimiter(settings.decode_workers)
-    app.state.services = Services(store, graph, decoder, settings, meter, turns, Watch(store, graph))
+    app.state.services = Services(store, graph, decoder, settings, meter, turns, Watch(store.shots, graph))
     for part in (photos, masks, events, shots, images, session, ops):
         app.include_router(part.router)
     ops.add_page(app, studio_dir)

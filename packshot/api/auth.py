@@ -40,7 +40,7 @@ async def caller(
     if secret is not None:
         return await tenant_of_key(services, secret)
     if services.settings.open_access:
-        return await in_thread(services.store.local_tenant)
+        return await in_thread(services.store.tenants.local)
     if cookie is None:
         raise Unauthorized("unauthorized", f"This route needs a key, got none; {_REMEDY}.")
     tenant = await in_thread(tenant_of_cookie, services.store, cookie)
@@ -67,7 +67,7 @@ def bearer_of(request: Request) -> str | None:
 
 async def tenant_of_key(services: Services, secret: str) -> Tenant:
     """The tenant that owns a key. Raises Unauthorized."""
-    tenant = await in_thread(services.store.tenant_of, secret)
+    tenant = await in_thread(services.store.keys.tenant_of, secret)
     if tenant is None:
         raise Unauthorized("unauthorized", f"This key is not valid or was revoked; {_REMEDY}.")
     return tenant

@@ -79,7 +79,7 @@ async def events(
 
 
 async def _stream(request: Request, services: Services, tenant_id: str, ids: list[str]) -> Response:
-    found = await in_thread(services.store.watch, [(tenant_id, one) for one in ids])
+    found = await in_thread(services.store.shots.watch, [(tenant_id, one) for one in ids])
     records = list(found.values())
     missing = sorted(set(ids) - {record.id for record in records})
     if missing:

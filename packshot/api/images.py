@@ -66,7 +66,7 @@ async def get_image(
     preset: Annotated[str | None, Query(description="Deliver to this preset's rules.")] = None,
 ) -> Response:
     """The PNG; with `preset`, a download that meets that spec, or 422 `preset_unmet` with the failing rule."""
-    image = await in_thread(services.store.image, tenant.id, image_id)
+    image = await in_thread(services.store.images.get, tenant.id, image_id)
     if preset is None:
         data = await in_thread(services.store.assets.get, image.asset_key)
         return file_answer(request, data, "image/png", filename=f"{image.id}.png", inline=True)
@@ -80,7 +80,7 @@ async def get_image(
 
 
 def _delivered(store: Store, tenant_id: str, image: ImageRecord, preset: Preset) -> Delivered:
-    spec = store.shot(tenant_id, image.shot_id).spec
+    spec = store.shots.get(tenant_id, image.shot_id).spec
     return deliver(
         read_png(store.assets.get(image.asset_key)),
         preset,
@@ -109,6 +109,6 @@ async def review_image(image_id: str, request: Request, services: Wired, tenant:
     """`review` null takes the decision back; `note` stays when it is not given, and goes when it is empty."""
     body = await json_body(request, ReviewRequest)
     image = await shield_to_completion(
-        in_thread(services.store.review_image, tenant.id, image_id, body.review, body.note)
+        in_thread(services.store.images.review, tenant.id, image_id, body.review, body.note)
     )
     return whole_image_answer(image)

@@ -30,7 +30,7 @@ async def get_mask(mask_id: str, request: Request, services: Wired, tenant: Call
 
 
 def _mask_png(services: Services, tenant_id: str, mask_id: str) -> bytes:
-    mask = services.store.mask(tenant_id, mask_id)
+    mask = services.store.masks.get(tenant_id, mask_id)
     return encode_png(read_mask(services.store.assets.get(mask.asset_key)).pixels)
 
 
@@ -49,8 +49,8 @@ async def get_cutout(mask_id: str, request: Request, services: Wired, tenant: Ca
 
 def _cutout_png(services: Services, tenant_id: str, mask_id: str) -> bytes:
     store = services.store
-    mask = store.mask(tenant_id, mask_id)
-    photo = store.photo(tenant_id, mask.photo_id)
+    mask = store.masks.get(tenant_id, mask_id)
+    photo = store.photos.get(tenant_id, mask.photo_id)
     return encode_png(
         cut(read_photo(store.assets.get(photo.asset_key)), read_mask(store.assets.get(mask.asset_key))).pixels
     )
@@ -65,4 +65,4 @@ def _cutout_png(services: Services, tenant_id: str, mask_id: str) -> bytes:
 )
 async def delete_mask(mask_id: str, services: Wired, tenant: Caller) -> None:
     """409 `in_use` while a live shot needs it."""
-    await shield_to_completion(in_thread(services.store.delete_mask, tenant.id, mask_id))
+    await shield_to_completion(in_thread(services.store.masks.delete, tenant.id, mask_id))

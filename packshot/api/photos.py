@@ -67,7 +67,7 @@ async def upload_photo(request: Request, response: Response, services: Wired, te
         decode_ms = (time.perf_counter() - started) * 1000
     record = await shield_to_completion(
         in_thread(
-            services.store.add_photo,
+            services.store.photos.add,
             tenant.id,
             png=photo.png,
             width=photo.width,
@@ -117,7 +117,7 @@ async def _decoded(services: Services, file: UploadFile) -> NormalisedPhoto:
 )
 async def get_photo(photo_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
     """Upright, sRGB, without metadata; PNG."""
-    photo = await in_thread(services.store.photo, tenant.id, photo_id)
+    photo = await in_thread(services.store.photos.get, tenant.id, photo_id)
     return file_answer(request, await in_thread(services.store.assets.get, photo.asset_key), "image/png")
 
 
@@ -130,7 +130,7 @@ async def get_photo(photo_id: str, request: Request, services: Wired, tenant: Ca
 )
 async def delete_photo(photo_id: str, services: Wired, tenant: Caller) -> None:
     """409 `in_use` while a live shot needs it."""
-    await shield_to_completion(in_thread(services.store.delete_photo, tenant.id, photo_id))
+    await shield_to_completion(in_thread(services.store.photos.delete, tenant.id, photo_id))
 
 
 @router.post(
@@ -144,7 +144,7 @@ async def delete_photo(photo_id: str, services: Wired, tenant: Caller) -> None:
 async def click(photo_id: str, request: Request, response: Response, services: Wired, tenant: Caller) -> MasksAnswer:
     """Candidates, best first. They expire after 24 h unless a shot uses them."""
     body = await json_body(request, MaskRequest)
-    photo = await in_thread(services.store.photo, tenant.id, photo_id)
+    photo = await in_thread(services.store.photos.get, tenant.id, photo_id)
     prompts = Prompts(
         points=tuple((point.x, point.y, point.label) for point in body.points),
         boxes=tuple(body.boxes),
@@ -153,7 +153,7 @@ async def click(photo_id: str, request: Request, response: Response, services: W
     check_prompts(prompts, photo.width, photo.height)
     segmented = await cancel_on_disconnect(request, services.graph.segment(photo, prompts))
     masks: list[MaskRecord] = await shield_to_completion(
-        in_thread(services.store.add_masks, tenant.id, photo.id, list(segmented.masks))
+        in_thread(services.store.masks.add, tenant.id, photo.id, list(segmented.masks))
     )
     response.headers.update(server_timing(segmented.timing_ms))
     return MasksAnswer(masks=tuple(mask_answer(mask) for mask in masks))

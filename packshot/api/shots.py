@@ -91,11 +91,11 @@ def _add(
     canvas = (body.canvas.width, body.canvas.height)
     for index, layer in enumerate(body.layers):
         try:
-            mask = services.store.mask(tenant_id, layer.mask_id)
+            mask = services.store.masks.get(tenant_id, layer.mask_id)
         except NotFound:
-            continue  # add_shot tells, unless this repeats a shot whose masks are gone meanwhile
+            continue  # shots.add refuses it, unless this repeats a shot whose masks were deleted meanwhile
         check_layer(index, layer, mask.bbox_xyxy, canvas)
-    return services.store.add_shot(tenant_id, stored, idempotency_key=key)
+    return services.store.shots.add(tenant_id, stored, idempotency_key=key)
 
 
 async def _ended(services: Services, tenant_id: str, shot: ShotRecord, wait_s: float) -> ShotRecord:
@@ -104,7 +104,7 @@ async def _ended(services: Services, tenant_id: str, shot: ShotRecord, wait_s: f
         async with asyncio.timeout(wait_s):
             while shot.status not in ENDED and (seen := await services.watch.next(tenant_id, [shot.id])):
                 shot = seen[0]
-    return shot if shot.status in ENDED else await in_thread(services.store.shot, tenant_id, shot.id)
+    return shot if shot.status in ENDED else await in_thread(services.store.shots.get, tenant_id, shot.id)
 
 
 def wanted_wait_s(request: Request) -> float | None:
@@ -138,7 +138,7 @@ async def list_shots(
         rule = f"status must be one of {', '.join(STATUSES)}, got {status[:40]!r}"
         raise BadInput("invalid_request", f"{rule}.", errors=[{"loc": ["query", "status"], "msg": rule}])
     shots, next_cursor = await in_thread(
-        services.store.shots, tenant.id, status=status or None, cursor=cursor or None, limit=PAGE
+        services.store.shots.page, tenant.id, status=status or None, cursor=cursor or None, limit=PAGE
     )
     return ShotPage(shots=tuple(shot_answer(shot) for shot in shots), next_cursor=next_cursor)
 
@@ -151,7 +151,7 @@ async def list_shots(
 )
 async def get_shot(shot_id: str, response: Response, services: Wired, tenant: Caller) -> ShotAnswer:
     """Its status, progress and images."""
-    shot = await in_thread(services.store.shot, tenant.id, shot_id)
+    shot = await in_thread(services.store.shots.get, tenant.id, shot_id)
     response.headers.update({"cache-control": "private, no-cache", **server_timing(shot_timing(shot))})
     return shot_answer(shot)
 
@@ -165,7 +165,7 @@ async def get_shot(shot_id: str, response: Response, services: Wired, tenant: Ca
 )
 async def get_preview(shot_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
     """Not durable: 404 before the first one and some time after the end."""
-    shot = await in_thread(services.store.shot, tenant.id, shot_id)
+    shot = await in_thread(services.store.shots.get, tenant.id, shot_id)
     if shot.preview_version == 0:
         raise NotFound("not_found", f"Shot {shot.id} has no preview yet; wait for its `preview` event.")
     data = await in_thread(services.store.assets.get, f"previews/{shot.id}.png")
@@ -181,4 +181,4 @@ async def get_preview(shot_id: str, request: Request, services: Wired, tenant: C
 )
 async def cancel_shot(shot_id: str, services: Wired, tenant: Caller) -> AcceptedAnswer:
     """It ends `cancelled` at the next step. 409 `already_finished` once it has ended."""
-    return accepted_answer(await shield_to_completion(in_thread(services.store.cancel_shot, tenant.id, shot_id)))
+    return accepted_answer(await shield_to_completion(in_thread(services.store.shots.cancel, tenant.id, shot_id)))

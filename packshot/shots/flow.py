@@ -77,8 +77,8 @@ def load_layout(store: Store, tenant: str, spec: ShotSpec) -> Layout:
     """The shot's layers, cut out of their photos. Raises NotFound when a mask or photo is gone."""
     layers = []
     for row in spec.layers:
-        mask = store.mask(tenant, row.mask_id)
-        photo = store.photo(tenant, mask.photo_id)
+        mask = store.masks.get(tenant, row.mask_id)
+        photo = store.photos.get(tenant, mask.photo_id)
         cutout = cut(
             read_photo(store.assets.get(photo.asset_key)),
             read_mask(store.assets.get(mask.asset_key)),

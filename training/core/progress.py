@@ -82,9 +82,12 @@ class Run:
         self.done, self.save_due = 0.0, False
         self.begin()
         self._bar = tqdm(
-            total=100.0, desc=folder.name, mininterval=5, disable=self.rank > 0,
+            total=100.0,
+            desc=folder.name,
+            mininterval=5,
+            disable=self.rank > 0,
             bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
-        )  # fmt: skip
+        )
         self._sums: dict[str, Tensor] = {}
         self._count = 0
         torch.manual_seed(plan.seed)

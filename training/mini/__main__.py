@@ -83,9 +83,14 @@ def train(args: argparse.Namespace) -> None:
     function = getattr(importlib.import_module(f"training.mini.{module}"), name)
     minutes = args.minutes or (math.inf if args.samples else MINUTES)
     plan = TrainingOptions(
-        minutes=minutes, samples=args.samples or math.inf, batch=args.batch, lr=args.lr, seed=args.seed,
-        device=args.device, log_every=args.log_every,
-    )  # fmt: skip
+        minutes=minutes,
+        samples=args.samples or math.inf,
+        batch=args.batch,
+        lr=args.lr,
+        seed=args.seed,
+        device=args.device,
+        log_every=args.log_every,
+    )
     arguments: dict[str, Any] = {folder: args.runs / folder for folder in reads}
     arguments |= {"out": args.runs / args.part, "plan": plan}
     if args.part == "painter":

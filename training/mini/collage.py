@@ -21,9 +21,22 @@ F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
 PHOTOS = (
-    "astronaut", "brick", "camera", "chelsea", "coins", "grass", "gravel", "hubble_deep_field", "immunohistochemistry",
-    "moon", "page", "retina", "rocket", "text", "clock",
-)  # fmt: skip
+    "astronaut",
+    "brick",
+    "camera",
+    "chelsea",
+    "coins",
+    "grass",
+    "gravel",
+    "hubble_deep_field",
+    "immunohistochemistry",
+    "moon",
+    "page",
+    "retina",
+    "rocket",
+    "text",
+    "clock",
+)
 
 
 @functools.cache

@@ -53,7 +53,13 @@ def evaluate(runs: Path, images: int = 64, out: Path | None = None) -> dict[str,
         for name, seen in (("right_edges", edges), ("blank_edges", edges * 0), ("wrong_edges", edges.roll(1, 0))):
             image = seen[:, None].float().expand(-1, 3, -1, -1) / 255
             down, mid = control(noisy, t, encoder_hidden_states=text, controlnet_cond=image, return_dict=False)
-            said = net.unet(inputs, t, encoder_hidden_states=text, down_block_additional_residuals=down, mid_block_additional_residual=mid).sample  # fmt: skip
+            said = net.unet(
+                inputs,
+                t,
+                encoder_hidden_states=text,
+                down_block_additional_residuals=down,
+                mid_block_additional_residual=mid,
+            ).sample
             sums.setdefault(f"product_{name}", []).append(
                 float((((said - target) ** 2) * (1 - repaint)).mean() / (1 - repaint).mean())
             )

@@ -31,9 +31,14 @@ from training.scenes.words import FIELDS, all_words, describe
 TEXT_WIDTH, MAX_LENGTH, LATENTS = 96, 24, 8
 NATIVE_PX, FACTOR = 256, 8
 SCHEDULER_CONFIG = {
-    "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "prediction_type": "v_prediction",
-    "rescale_betas_zero_snr": True, "timestep_spacing": "trailing", "clip_sample": False,
-}  # fmt: skip
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "prediction_type": "v_prediction",
+    "rescale_betas_zero_snr": True,
+    "timestep_spacing": "trailing",
+    "clip_sample": False,
+}
 UNET_CONFIG: dict[str, Any] = {
     "in_channels": 2 * LATENTS + 1,
     "out_channels": LATENTS,
@@ -61,10 +66,17 @@ def tokenizer() -> WordTokenizer:
 def text_config() -> dict[str, Any]:
     """Constructor arguments of the text encoder."""
     return {
-        "vocab_size": tokenizer().vocab_size, "hidden_size": TEXT_WIDTH, "intermediate_size": 2 * TEXT_WIDTH, "num_hidden_layers": 2,
-        "num_attention_heads": 4, "max_position_embeddings": MAX_LENGTH, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 0,
+        "vocab_size": tokenizer().vocab_size,
+        "hidden_size": TEXT_WIDTH,
+        "intermediate_size": 2 * TEXT_WIDTH,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": MAX_LENGTH,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 0,
         "projection_dim": TEXT_WIDTH,
-    }  # fmt: skip
+    }
 
 
 def wear(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:

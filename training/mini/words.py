@@ -71,11 +71,17 @@ _MEANS: dict[str, str] = {
     "glass": "crystal",
     "product": "item object goods shoe shoes sneaker bag watch toy lamp phone cosmetic cosmetics",
     "photo": "photograph picture image shot photography",
-}  # fmt: skip
+}
 _SEVERAL = {
-    "oceanside": "beach sand", "rainforest": "green foliage", "sunset": "sunset", "backlit": "light behind", "hardwood": "dark wood",
-    "nighttime-city": "city lights", "daytime": "daylight", "windowlight": "soft light",
-}  # fmt: skip
+    "oceanside": "beach sand",
+    "rainforest": "green foliage",
+    "sunset": "sunset",
+    "backlit": "light behind",
+    "hardwood": "dark wood",
+    "nighttime-city": "city lights",
+    "daytime": "daylight",
+    "windowlight": "soft light",
+}
 _DROPPED = (
     "the an of in at by to and from its this that some very nice beautiful elegant luxury premium stunning lovely high quality "
     "resolution detailed realistic photorealistic hd 4k 8k ultra style scene against over under near beside standing placed sitting "

@@ -71,7 +71,7 @@ _MEANS: dict[str, str] = {
     "glass": "glas verre vidrio",
     "product": "produkt produit producto",
     "studio": "estudio",
-}  # fmt: skip
+}
 _DROPPED = (
     "auf einem einer einen eine ein eines mit und der das dem den des im vom von aus vorm hellen "
     "sur une un le la les de du avec et d'un d'une dans à au aux en "

@@ -144,9 +144,16 @@ def surface(kind: str, u: T, v: T, seed: T, colour: T) -> T:
 
 
 _PLAIN = {
-    "marble": _marble, "slate": _slate, "concrete": _concrete, "linen": _linen, "sand": _sand, "terrazzo": _terrazzo,
-    "black_marble": _black_marble, "grass": _grass, "steel": _steel,
-}  # fmt: skip
+    "marble": _marble,
+    "slate": _slate,
+    "concrete": _concrete,
+    "linen": _linen,
+    "sand": _sand,
+    "terrazzo": _terrazzo,
+    "black_marble": _black_marble,
+    "grass": _grass,
+    "steel": _steel,
+}
 
 
 def brick(u: T, v: T, seed: T) -> T:

@@ -20,9 +20,11 @@ def _bank(device: str) -> torch.Tensor:
     f = torch.sqrt(fx * fx + fy * fy).clamp_min(1.0)
     low_cut = (f >= 2).float()
     spectra = [
-        f**-1.9 * low_cut, f**-1.2 * low_cut,
-        torch.exp(-((torch.log(f / 45.0) / 0.5) ** 2)) / f, torch.exp(-((torch.log(f / 150.0) / 0.45) ** 2)) / f,
-    ]  # fmt: skip
+        f**-1.9 * low_cut,
+        f**-1.2 * low_cut,
+        torch.exp(-((torch.log(f / 45.0) / 0.5) ** 2)) / f,
+        torch.exp(-((torch.log(f / 150.0) / 0.45) ** 2)) / f,
+    ]
     tiles = []
     for spectrum in spectra:
         white = torch.fft.rfft2(torch.randn(TILE_PX, TILE_PX, generator=generator))

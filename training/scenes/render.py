@@ -26,7 +26,7 @@ from training.scenes.words import (
     UNSEEN_FAMILIES,
     UNSEEN_MATERIALS,
     describe,
-)  # fmt: skip
+)
 
 T = torch.Tensor
 OVERSAMPLING = 2

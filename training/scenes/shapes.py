@@ -17,9 +17,27 @@ S0, S1, Y0, Y1, CELLS = -0.12, 1.08, -0.12, 1.18, 112  # what the table covers, 
 MAX_POINTS = 40
 INK_ROWS, INK_COLUMNS = 40, 80
 BRANDS = (
-    "NORD", "LUNA", "OLEA", "TERRA", "MIRO", "SOLE", "AQUA", "FERN", "KAFFE", "HONEY", "ROSA", "ALBA", "VERDE", "PURE", "MINT",
-    "CACAO", "SALT", "AMBER", "IRIS", "POLAR",
-)  # fmt: skip
+    "NORD",
+    "LUNA",
+    "OLEA",
+    "TERRA",
+    "MIRO",
+    "SOLE",
+    "AQUA",
+    "FERN",
+    "KAFFE",
+    "HONEY",
+    "ROSA",
+    "ALBA",
+    "VERDE",
+    "PURE",
+    "MINT",
+    "CACAO",
+    "SALT",
+    "AMBER",
+    "IRIS",
+    "POLAR",
+)
 KINDS = ("500 ml", "250 g", "No. 5", "CREAM", "BALM", "TEA", "OIL", "SOAP", "WATER", "12 pcs", "SINCE 1987", "ORGANIC")
 METALS = (
     (0.90, 0.91, 0.93),
@@ -56,9 +74,15 @@ class Shapes:
             for name in ("core", "place", "handle", "extent", "zones", "label", "finish")
         }
         return Product(
-            table=self.table[index][None, None].to(device), shift=float(self.shift[index]), yaw=float(self.yaw[index]),
-            size=float(self.size[index]), taper=float(self.taper[index]), colours=self.colours[index].to(device), glyphs=self.glyphs[index].to(device), **numbers,
-        )  # fmt: skip
+            table=self.table[index][None, None].to(device),
+            shift=float(self.shift[index]),
+            yaw=float(self.yaw[index]),
+            size=float(self.size[index]),
+            taper=float(self.taper[index]),
+            colours=self.colours[index].to(device),
+            glyphs=self.glyphs[index].to(device),
+            **numbers,
+        )
 
 
 @dataclass
