@@ -10,6 +10,7 @@ A plain background needs no engine, and neither does a product that covers the c
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,9 +21,9 @@ from packshot.imaging.canvas import cut, enlargement, fit_to, flatten
 from packshot.imaging.codec import encode_png, read_mask, read_photo
 from packshot.imaging.composite import composite, enlarge, inpaint_mask, plain_background, product_on_grey
 from packshot.imaging.shadow import contact_shadow
-from packshot.store.records import NewImage
+from packshot.store.records import MaskRecord, NewImage
 from packshot.store.store import Store
-from packshot.types import U8, Brief, Canvas, Flat, Layer, Layout, Render, Verdict
+from packshot.types import U8, Brief, Canvas, Cutout, Flat, Layer, Layout, Render, Verdict
 from packshot.verdict.inspect import inspect
 
 
@@ -72,16 +73,25 @@ Look = Callable[..., Verdict]
 
 def load_layout(store: Store, tenant: str, request: dict[str, Any]) -> Layout:
     """The request's layers, cut out of their photos. Raises NotFound when a mask or photo is gone."""
-    layers = []
-    for row in request["layers"]:
-        mask = store.mask(tenant, row["mask_id"])
-        photo = store.photo(tenant, mask.photo_id)
-        cutout = cut(
-            read_photo(store.assets.get(photo.asset_key)),
-            read_mask(store.assets.get(mask.asset_key)),
-        )
-        layers.append(Layer(cutout, row["x"], row["y"], row["scale"], row["rotation_deg"], row["flip"]))
+    cutouts = load_cutouts(store, tenant, {row["mask_id"] for row in request["layers"]})
+    layers = [
+        Layer(cutouts[row["mask_id"]], row["x"], row["y"], row["scale"], row["rotation_deg"], row["flip"])
+        for row in request["layers"]
+    ]
     return Layout(Canvas(request["canvas"]["width"], request["canvas"]["height"]), tuple(layers))
+
+
+def load_cutouts(store: Store, tenant: str, mask_ids: set[str]) -> dict[str, Cutout]:
+    """The cutout of each mask. Each photo is read once, however many masks it has. Raises NotFound when one is gone."""
+    masks_of: dict[str, list[MaskRecord]] = defaultdict(list)
+    for mask_id in mask_ids:
+        mask = store.mask(tenant, mask_id)
+        masks_of[mask.photo_id].append(mask)
+    cutouts: dict[str, Cutout] = {}
+    for photo_id, masks in masks_of.items():
+        photo = read_photo(store.assets.get(store.photo(tenant, photo_id).asset_key))
+        cutouts |= {mask.id: cut(photo, read_mask(store.assets.get(mask.asset_key))) for mask in masks}
+    return cutouts
 
 
 async def shoot(
