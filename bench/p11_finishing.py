@@ -23,11 +23,12 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.harness import Row, Sides, interleave, report, tell, timed
+from packshot.contract.shot_spec import Canvas
 from packshot.imaging.canvas import cut, enlargement, fit_to, flatten
 from packshot.imaging.codec import encode_bilevel_png, encode_png, read_mask, read_photo, read_png
 from packshot.imaging.composite import composite, enlarge, inpaint_mask, product_on_grey
 from packshot.imaging.shadow import contact_shadow
-from packshot.types import U8, Canvas, Cutout, Layer, Layout
+from packshot.types import U8, Cutout, Layer, Layout
 from packshot.verdict.inspect import inspect
 
 ROW = Row("P11", "core-seconds of finishing a 1024 px picture, its cutout at hand ÷ a bare OpenCV composite + PNG", 2.0)
@@ -125,7 +126,7 @@ def finished(cutout: Cutout, scene: U8, stages: Stages, *, shadow: bool = True, 
     by = {"enlarged_by": CANVAS.width / RENDER_PX, "product_by": enlargement(layout)}
     verdict = stages.take("inspect", lambda: inspect(flat, picture, generated=True, **by))
     if verdict.level == "failed":
-        raise SystemExit(f"parity: the picture must pass inspection, got {verdict.as_json()}")
+        raise SystemExit(f"parity: the picture must pass inspection, got {verdict.to_json()}")
     return stages.take("encode", lambda: encode_png(picture))
 
 
