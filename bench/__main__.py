@@ -1,4 +1,5 @@
-"""`python -m bench [ROW …]`: every row, one process each; a table, out/bench/rows.jsonl and a chart; exits 1 when a target is missed."""
+"""`python -m bench [ROW …]`: every row, one process each; a table, out/bench/rows.jsonl and a chart;
+exits 1 when a target is missed."""
 
 from __future__ import annotations
 
