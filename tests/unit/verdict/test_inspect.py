@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from packshot.types import Finding, Flat, Verdict
+from packshot.contract.verdict import Verdict
+from packshot.types import Finding, Flat
 from packshot.verdict.inspect import inspect
 
 
