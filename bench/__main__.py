@@ -29,6 +29,7 @@ ROWS = (
     "p8_loadgen",
     "p9_burst",
     "p10_ready",
+    "p11_finishing",
     "memory",
     "gpu",
 )
