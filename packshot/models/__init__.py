@@ -1,1 +1,1 @@
-"""The models, without any serving: packs, the segmenter, the denoising recipe. Importing this loads no torch."""
+"""The models, without serving: packs, the segmenter and the engine. Importing this package does not load torch."""

@@ -1,4 +1,4 @@
-"""Which device and arithmetic a model runs with, on the machine at hand."""
+"""Choose the device, the number format and the threads of a model on the present machine."""
 
 from __future__ import annotations
 
@@ -12,28 +12,31 @@ if TYPE_CHECKING:
 
 
 CUDA_CONTEXT_GIB = 0.6
-"""Memory of one process's CUDA context, outside PyTorch's allocator (design: 0.4-0.6 GB; the upper end is planned)."""
+"""GPU memory of one process's CUDA context, outside PyTorch's allocator. It takes 0.4 to 0.6; plans use the maximum."""
 
 
 def allocator_fraction(share: float, device_gib: float) -> float:
-    """What of a device PyTorch's allocator may take in a process whose share it is:
-    the CUDA context lies outside of it.
+    """The fraction of a device's memory that PyTorch's allocator may use in a process with the GPU share `share`, 0..1.
 
-    Raises BadInput for a share that the context alone would fill.
+    `device_gib` is the memory of the whole device. The CUDA context takes memory of the share outside the allocator.
+    Raises BadInput (bad_usage) for a share that is not larger than the context.
     """
     fraction = share - CUDA_CONTEXT_GIB / device_gib
     if fraction <= 0:
         raise BadInput(
             "bad_usage",
-            f"a GPU share must be more than a CUDA context ({CUDA_CONTEXT_GIB} GiB), got {share:g} of "
+            f"a GPU share must be larger than a CUDA context ({CUDA_CONTEXT_GIB} GiB), got {share:g} of "
             f"{device_gib:.1f} GiB; "
-            "raise gpu_share in the profile, or take a larger GPU",
+            "raise gpu_share in the profile, or use a larger GPU",
         )
     return fraction
 
 
 def use_threads(threads: int) -> None:
-    """Give the calling thread's torch kernels so many threads (OpenMP counts per thread); 0 = torch's own choice."""
+    """Set the number of threads for torch kernels that the calling thread starts; 0 keeps torch's default.
+
+    OpenMP keeps this number for each calling thread.
+    """
     import torch
 
     if threads:
@@ -41,43 +44,50 @@ def use_threads(threads: int) -> None:
 
 
 def model_thread(threads: int) -> ThreadPoolExecutor:
-    """The one thread that calls a process's model; so many of torch's threads work for it (0 = torch's own choice).
+    """An executor with the one thread that runs a process's model. Kernels use `threads` threads; 0 = torch's default.
 
-    Call this before the model is built, and let no other thread run kernels: every thread that does gets a pool of its
-    own, and with more pools than cores libgomp's threads sleep between kernels instead of spinning (a step of the
-    embedded pack: 110 instead of 75 ms).
+    Call this before the model is built, and run no kernels in other threads. Every thread that runs kernels gets its
+    own pool. With more pool threads than cores, libgomp's threads sleep between kernels instead of spinning: a step of
+    the embedded pack then takes 110 ms instead of 75 ms.
     """
     import torch
 
-    torch.set_num_threads(1)  # the calling thread's kernels need no pool
+    torch.set_num_threads(1)  # the calling thread runs no kernels and needs no pool
     return ThreadPoolExecutor(1, thread_name_prefix="model", initializer=use_threads, initargs=(threads,))
 
 
 def pick_device(wanted: str = "auto") -> torch.device:
-    """The torch device for `auto`, `cpu` or `cuda`."""
+    """The torch device for `auto`, `cpu` or `cuda`; `auto` is `cuda` if it is available.
+
+    Raises PackRefused (pack_mismatch) when CUDA is wanted and not available.
+    """
     import torch
 
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     if wanted.startswith("cuda") and not torch.cuda.is_available():
         raise PackRefused(
-            "pack_mismatch", f"device must be at hand, got {wanted!r} without CUDA; set PACKSHOT_DEVICE=cpu"
+            "pack_mismatch",
+            f"the device must be available, got {wanted!r} on a machine without CUDA; set PACKSHOT_DEVICE=cpu",
         )
     return torch.device(wanted)
 
 
 def pick_dtype(device: torch.device, wanted: str = "auto") -> torch.dtype:
-    """The arithmetic for `auto`, `fp32`, `bf16` or `fp16`.
+    """The torch dtype for `auto`, `fp32`, `bf16` or `fp16`.
 
-    `auto` is bf16 on CUDA and on CPUs with bf16 units (AMX, AVX512-BF16: 6-10x fp32 there), else fp32: on a CPU without
-    them bf16 is emulated and 4x slower than fp32 (docs/measurements.md, 2026-11-21).
+    `auto` is bf16 on CUDA and on CPUs with bf16 units (AMX or AVX512-BF16), where bf16 is 6 to 10 times as fast as
+    fp32. On other CPUs it is fp32, because they emulate bf16, which is 4 times as slow (docs/measurements.md,
+    2026-11-21). Raises PackRefused (pack_mismatch) for any other name.
     """
     import torch
 
     named = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     if wanted != "auto":
         if wanted not in named:
-            raise PackRefused("pack_mismatch", f"dtype must be one of auto, {', '.join(named)}, got {wanted!r}")
+            raise PackRefused(
+                "pack_mismatch", f"dtype must be one of auto, {', '.join(named)}, got {wanted!r}; set PACKSHOT_DTYPE"
+            )
         return named[wanted]
     if device.type == "cuda":
         return torch.bfloat16

@@ -214,7 +214,7 @@ def corrective_clicks(rng: np.random.Generator, logits: Tensor, target: Tensor) 
 def step_loss(sam: Any, batch: Batch, rng: np.random.Generator, size_px: int) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss of a batch of size_px pictures, and its metrics: the first answers' loss and IoU,
     the corrected ones' IoU."""
-    features, maps = sam.image_encoder.look(batch.pixels)
+    features, maps = sam.image_encoder.encode_with_maps(batch.pixels)
     features, *maps = (m.repeat_interleave(SETS_PER_PICTURE, dim=0) for m in (features, *maps))
     with torch.autocast(batch.pixels.device.type, enabled=False):
         positions = sam.prompt_encoder.pe_layer((size_px // 16, size_px // 16))[None]

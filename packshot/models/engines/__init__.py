@@ -1,1 +1,1 @@
-"""Engines: from a scene and a brief to a render."""
+"""Engines: they paint a render from a scene and its brief."""

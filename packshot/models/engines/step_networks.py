@@ -1,5 +1,7 @@
-"""The networks of a step as one call: the ControlNet's residuals go into the UNet.
-Steps 8 and 9 of `packshot.models.engines.unet_controlnet`."""
+"""The networks of a denoising step as one call: a ControlNet, and a UNet that gets the ControlNet's residuals.
+
+These are the steps 8.t and 9.t of `packshot.models.engines.unet_controlnet`.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,15 @@ from torch import Tensor, nn
 from packshot.models.device import use_threads
 
 SMALL_PARAMETERS = 100_000_000
-"""Beyond, kernels outweigh Python by far (by their arithmetic; the embedded pack, of 12 M, is what was measured)."""
+"""Above this size the kernels take far more time than Python does. This is an estimate from their arithmetic; only the
+embedded pack, with 12 M parameters, was measured."""
 
 
 class ControlledUNet(nn.Module):
-    """A UNet and its ControlNet, whose control image is already embedded. Tensors in, a tensor out:
-    it can be traced."""
+    """A UNet and its ControlNet. The control image must already be embedded.
+
+    `forward` takes only tensors and returns a tensor, so the module can be traced.
+    """
 
     def __init__(self, unet: Any, controlnet: Any) -> None:
         super().__init__()
@@ -33,10 +38,11 @@ class ControlledUNet(nn.Module):
         scale: Tensor,
         inpaint: Tensor | None = None,
     ) -> Tensor:
-        """What the UNet says, (n, c, h, w).
+        """The UNet's prediction, (n, c, h, w), for n batch rows.
 
-        latents (n, c, h, w), scaled; times (n,); texts (n, L, D); control (n, C, h, w); scale (n, 1, 1, 1); inpaint
-        (n, 1 + c, h, w) for an inpainting UNet.
+        `latents` (n, c, h, w) are scaled by the scheduler. `times` (n,) are the timesteps. `texts` (n, L, D) are the
+        encoded prompts. `control` (n, C, h, w) is the embedded control image, and `scale` (n, 1, 1, 1) its weight.
+        `inpaint` (n, 1 + c, h, w) holds the mask and the masked picture's latents; only an inpainting UNet takes it.
         """
         # 8.t
         down, mid = self.controlnet(
@@ -56,13 +62,13 @@ class ControlledUNet(nn.Module):
 
 
 class Frozen:
-    """A ControlledUNet's kernels as its first call ran them, without Python between them,
-    its rows dealt out to threads.
+    """A ControlledUNet that is traced at its first call, and whose batch rows run in several threads.
 
-    The first caller's torch threads are shared out: each share takes its rows through all the kernels, so shares wait
-    for each other once a call and not once a kernel. Any number of rows and any size may follow. Latents that the UNet
-    cannot halve evenly at each of its levels it sizes in Python: those run as they are. Values are the plain call's but
-    for fp32 rounding, 1e-6. Call it from one thread.
+    Later calls run the traced kernels without Python between them. The torch threads of the first call are divided
+    among the batch rows: each group of rows runs through all kernels in its own thread, so the groups wait for each
+    other once in a call and not after each kernel. Later calls may have any number of rows and any size. If the UNet
+    cannot halve the latents' sides evenly at each level, it computes sizes in Python; such calls run untraced. The
+    results equal the untraced ones to 1e-6 (fp32 rounding). Call it from one thread only.
     """
 
     def __init__(self, network: ControlledUNet) -> None:
@@ -77,29 +83,29 @@ class Frozen:
             return self._network.forward(*inputs)
         if self._trace is None:
             self._threads = torch.get_num_threads()
-            self._sharers = ThreadPoolExecutor(self._threads, "rows")
+            self._row_threads = ThreadPoolExecutor(self._threads, "rows")
             self._trace = self._traced(inputs)
-        shares = min(self._threads, len(inputs[0]))
-        if shares == 1:
+        groups = min(self._threads, len(inputs[0]))
+        if groups == 1:
             return self._run(inputs, self._threads)
-        dealt = zip(*(one.tensor_split(shares) for one in inputs), strict=True)
-        return torch.cat(list(self._sharers.map(self._run, dealt, [self._threads // shares] * shares)))
+        split = zip(*(tensor.tensor_split(groups) for tensor in inputs), strict=True)
+        return torch.cat(list(self._row_threads.map(self._run, split, [self._threads // groups] * groups)))
 
     def _traced(self, inputs: tuple[Tensor, ...]) -> Any:
-        twice = tuple(torch.cat([one, one]) for one in inputs)  # a trace of one row might take 1 for a constant
+        doubled = tuple(torch.cat([tensor, tensor]) for tensor in inputs)  # a trace of one row might fix the size 1
         with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the tracer names each Python branch, and itself as old
-            trace = torch.jit.trace(self._network, twice, check_trace=False)
+            warnings.simplefilter("ignore")  # the tracer warns of every Python branch, and that it is deprecated
+            trace = torch.jit.trace(self._network, doubled, check_trace=False)
             return torch.jit.freeze(trace)
 
     def _run(self, inputs: tuple[Tensor, ...], threads: int) -> Tensor:
         use_threads(threads)
-        with torch.inference_mode():  # each thread has a mode of its own
+        with torch.inference_mode():  # the mode belongs to the thread
             out: Tensor = self._trace(*inputs)
         return out
 
     @staticmethod
-    def pays(network: ControlledUNet, device: torch.device) -> bool:
-        """Whether Python costs about as much as the kernels: small networks on a CPU."""
+    def worthwhile(network: ControlledUNet, device: torch.device) -> bool:
+        """Whether tracing saves time: for small networks on a CPU, where Python takes about as long as the kernels."""
         parameters = sum(parameter.numel() for parameter in network.parameters())
         return device.type == "cpu" and parameters < SMALL_PARAMETERS

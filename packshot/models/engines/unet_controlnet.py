@@ -1,24 +1,24 @@
-"""The ControlNet-inpaint recipe, as steps that rows of different requests can share.
+"""ControlNet inpainting in steps that scenes of different requests can share.
 
 For each scene, once (`begin`):
-    1.  Refuse what the pack cannot do.
+    1.  Refuse a brief that exceeds the pack's limits.
     2.  Encode the prompt, and the negative prompt when guidance needs it (cached by text).
     3.  Embed the control image: it does not depend on the timestep.
-    4.  Make the scene's own scheduler and seeded generator.
+    4.  Make a scheduler and a seeded random generator for the scene.
     5.  Encode the masked picture for an inpainting UNet (2c + 1 channels), the whole picture for a plain one (c).
     6.  Draw the initial noise.
-For each tick, over all rows (`step`):
-    7.t Scale the latents; a row with guidance gives two rows.
-    8.t One ControlNet call: residuals, times each row's own scale.
-    9.t One UNet call, with a (B,) vector of timesteps.
-    10.t Guide each row, and rescale.
-    11.t Step each row's scheduler; for a plain UNet put the known part back, noised to the next timestep.
+For each denoising step, over all scenes of the step (`step`):
+    7.t Scale the latents. A scene with guidance takes two batch rows.
+    8.t Call the ControlNet once, and multiply the residuals by each row's own scale.
+    9.t Call the UNet once, with a (B,) vector of timesteps.
+    10.t Apply each scene's guidance, and rescale.
+    11.t Step each scene's scheduler. For a plain UNet, put the known part back, noised to the next timestep.
 For each scene, at the end (`decode`):
     12. Decode the latents.
 
-The networks run in the engine's dtype, the latents and the schedulers' arithmetic in fp32. Noise comes from a CPU
-generator, so a seed means the same on every device and in every batch. Nothing here takes a lock: one engine, one
-thread.
+The networks run in the engine's dtype. The latents and the schedulers' arithmetic are in fp32. Noise comes from a CPU
+generator, so a seed gives the same noise on every device and in every batch. Nothing here takes a lock, because one
+thread owns an engine.
 """
 
 from __future__ import annotations
@@ -46,22 +46,31 @@ from packshot.models.engines.word_tokenizer import read_prompt
 from packshot.models.packs.pack import Pack
 from packshot.types import U8, Brief, EdgeMap, Render, Scene
 
-TEXTS_KEPT = 256
+TEXT_CACHE_SIZE = 256
+"""The number of encoded texts that are cached."""
 PREVIEW_LATENTS = 16
-"""Longest side of a preview's latents: with a VAE of factor 8, 128 px."""
+"""Longest side of a preview, in latents: 128 px with a VAE of factor 8."""
 LONGEST_STEP_S = 0.35
-"""Whoever joins waits for the step that runs: no batch is made so large that it takes longer."""
+"""Longest allowed step in seconds. A scene that joins waits for the running step, so no larger batch is used."""
 
 
 @dataclass(eq=False)
 class Denoising:
-    """A scene on its way, c latent channels, h x w latents. Owned by the engine that began it; made of its tensors.
+    """The state of a scene between its denoising steps, with c latent channels and h x w latents.
 
-    In the engine's dtype: `texts` ([negative,] prompt: 1 or 2, L, D), `control` (1, C, h, w) and `inpaint` (mask and
-    masked-picture latents: 1, 1 + c, h, w; None for a plain UNet). In fp32: `latents`, `noise`, `known` (the picture's
-    latents; None for an inpainting UNet), all (1, c, h, w), and `mask` (1, 1, h, w; 1 = repaint). `control_scales`: one
-    for each step, 0 outside the control window. `findings`: how the prompt was read. `predicted`: the clean latents
-    that the last step implied. `error`: why this row alone cannot go on.
+    Tensors in the engine's dtype:
+        `texts` (1 or 2, L, D): the encoded [negative prompt and] prompt.
+        `control` (1, C, h, w): the embedded control image.
+        `inpaint` (1, 1 + c, h, w): the mask and the masked picture's latents; None for a plain UNet.
+    Tensors in fp32:
+        `latents`, `noise` (1, c, h, w): the present latents, and the initial noise.
+        `known` (1, c, h, w): the picture's latents; None for an inpainting UNet.
+        `mask` (1, 1, h, w): 1 = repaint.
+        `predicted` (1, c, h, w): the clean latents that the last step implied; None before the first step.
+
+    `control_scales` holds one scale for each step, which is 0 outside the control window. `findings` states how the
+    prompt was read. `index` is the number of completed steps. `error` is the reason why this scene cannot continue.
+    Only the engine that began a scene can step it.
     """
 
     brief: Brief
@@ -91,15 +100,17 @@ class Denoising:
 
     @property
     def guided(self) -> bool:
-        return self.brief.rows_per_step == 2  # at 1 the unconditional row would cancel out
+        """Whether the scene uses guidance, and thus two batch rows."""
+        return self.brief.rows_per_step == 2
 
 
 class DiffusionEngine:
-    """A pack's generator on one device. Not safe for threads: call it from one thread only.
+    """A pack's engine on one device. It is not thread-safe: call it from one thread only.
 
-    `freeze`: trace small networks on a CPU at their first step, so that later ones run without Python between the
-    kernels and rows side by side (1.4 to 1.9 times as fast; `packshot.models.engines.step_networks.Frozen`); worth its
-    two seconds in a process that stays. Raises PackRefused when the pack's parts are missing, altered, or do not fit.
+    `dtype` is the number format of the networks. `freeze` traces small networks on a CPU at their first step
+    (`packshot.models.engines.step_networks.Frozen`). Tracing takes two seconds, and later steps are 1.4 to 1.9 times as
+    fast, so use it in processes that serve. The constructor raises PackRefused when parts of the pack are missing, were
+    altered, or do not fit together.
     """
 
     def __init__(
@@ -119,15 +130,15 @@ class DiffusionEngine:
         self._text_encoder, self._vae, self._unet, self._controlnet = (
             pack.load(role, self.device, dtype) for role in ("text_encoder", "vae", "unet", "controlnet")
         )
-        if self.device.type == "cpu":  # its decoding takes 25 ms instead of 45; the other networks gain nothing
+        if self.device.type == "cpu":  # decoding takes 25 ms instead of 45 ms; the other networks do not get faster
             self._vae.to(memory_format=torch.channels_last)
         self._scheduler = pack.load("scheduler")
         self._scheduler_step_takes_generator = "generator" in inspect.signature(self._scheduler.step).parameters
-        # Step 3 runs it once a scene; in the ControlNet's own call the embedding then passes through.
+        # Step 3 embeds the control image once for each scene, so the ControlNet's own call must not do it again.
         self._embed_control = self._controlnet.controlnet_cond_embedding
         self._controlnet.controlnet_cond_embedding = nn.Identity()
         network = ControlledUNet(self._unet, self._controlnet).eval()
-        self._controlled = Frozen(network) if freeze and Frozen.pays(network, self.device) else network
+        self._controlled = Frozen(network) if freeze and Frozen.worthwhile(network, self.device) else network
         self.channels = int(self._vae.config.latent_channels)
         self.inpaints = int(self._unet.config.in_channels) != self.channels
         self._texts: OrderedDict[str, Tensor] = OrderedDict()
@@ -135,53 +146,53 @@ class DiffusionEngine:
 
     def _check_vocabulary(self) -> None:
         config = self._text_encoder.config
-        for what, has, room in (
+        for quantity, value, limit in (
             ("tokenizer's vocabulary", self._tokenizer.vocab_size, config.vocab_size),
             ("tokenizer's max_length", self._tokenizer.max_length, config.max_position_embeddings),
         ):
-            if has > room:
-                detail = f"pack {self.pack.name!r}: the {what} must fit the text encoder's {room}, got {has}"
-                raise PackRefused("pack_mismatch", f"{detail}; take parts that fit")
+            if value > limit:
+                detail = f"pack {self.pack.name!r}: the {quantity} must fit the text encoder's {limit}, got {value}"
+                raise PackRefused("pack_mismatch", f"{detail}; use parts that fit together")
 
     @property
     def native(self) -> tuple[int, int]:
-        """(width, height) in pixels that the pack was trained at."""
+        """The (width, height) in pixels at which the pack was trained."""
         return self.pack.manifest.native_px
 
     def bucket(self, canvas_w: int, canvas_h: int) -> tuple[int, int]:
-        """The (width, height) to render a canvas at: the bucket nearest in aspect and area."""
+        """The (width, height) at which a canvas is rendered: the bucket that is nearest in aspect ratio and area."""
         return self.pack.manifest.bucket(canvas_w, canvas_h)
 
     def batch_key(self, scene: Scene) -> Hashable:
-        """Scenes of equal keys can share a step: their latents have one size."""
+        """Scenes with equal keys can share a step, because their latents have the same size."""
         return (scene.size[0] // self.factor, scene.size[1] // self.factor)
 
     def rows(self, scene: Scene) -> int:
-        """Rows of the networks' batch that each step of the scene takes: with guidance two."""
+        """The number of batch rows that each step of the scene needs: 2 with guidance, else 1."""
         return scene.brief.rows_per_step
 
     @torch.inference_mode()
     def step_seconds(self, rows: Sequence[int] = (1, 2, 4, 8, 16, 32, 64)) -> dict[int, float]:
-        """Seconds that the networks take for a step of so many rows at the native size: this machine's batch curve.
+        """Measure this machine's batch curve: the seconds of a step at the native size for each number of batch rows.
 
-        Measured now, the quicker of two. A count that may take longer than LONGEST_STEP_S, by the one before, ends the
-        measuring, and so does one that does not fit into memory.
+        Each value is the faster of two measurements. The measurement stops at the first number of rows whose step is
+        expected to exceed LONGEST_STEP_S, or that runs out of memory.
         """
         width, height = self.native
         repaint = np.full((height, width), 255, np.uint8)
         brief = Brief("", steps=1, guidance_scale=1.0)
         row = self.begin(Scene(np.full((height, width, 3), 128, np.uint8), repaint, EdgeMap(repaint), brief))
-        self._predict([row], [row.latents])  # warm
-        found: dict[int, float] = {}
+        self._predict([row], [row.latents])  # warm up
+        curve: dict[int, float] = {}
         for last, count in zip((None, *rows), rows, strict=False):
-            if last and found[last] * count / last > LONGEST_STEP_S:
+            if last and curve[last] * count / last > LONGEST_STEP_S:
                 break
             try:
-                with _memory_errors_told():
-                    found[count] = min(self._timed([row] * count) for _ in range(2))
+                with _convert_memory_errors():
+                    curve[count] = min(self._timed([row] * count) for _ in range(2))
             except EngineFailed:
                 break
-        return found
+        return curve
 
     def _timed(self, rows: Sequence[Denoising]) -> float:
         started_at = time.perf_counter()
@@ -192,12 +203,16 @@ class DiffusionEngine:
 
     @torch.inference_mode()
     def begin(self, scene: Scene) -> Denoising:
-        """Everything that does not depend on the timestep. Raises BadInput for a brief beyond the pack's limits."""
-        # 1. Refuse what the pack cannot do.
+        """Compute everything that does not depend on the timestep.
+
+        Raises BadInput (invalid_request) when the scene's size is no bucket or the brief exceeds the pack's limits, and
+        EngineFailed (engine_out_of_memory).
+        """
+        # 1. Refuse a brief that exceeds the pack's limits.
         brief = scene.brief
-        self._admit(scene)
-        with _memory_errors_told():
-            # 2. Encode the texts.
+        self._check_limits(scene)
+        with _convert_memory_errors():
+            # 2. Encode the prompt and the negative prompt.
             prompt, finding = read_prompt(brief.prompt, self._tokenizer, self.pack.manifest.defaults.prompt)
             texts = [brief.negative_prompt, prompt] if brief.rows_per_step == 2 else [prompt]
             encoded = torch.cat([self._text(text) for text in texts])  # (1 or 2, L, D)
@@ -206,14 +221,14 @@ class DiffusionEngine:
                 None, None
             ]  # (1, 1, H, W)
             control = self._embed_control(self.control_image(scene, repaint).to(self.dtype))  # (1, C, h, w)
-            # 4. A scheduler and a generator of the scene's own: both keep state from step to step.
+            # 4. Each scene has its own scheduler and generator, because both keep state from step to step.
             scheduler = copy.deepcopy(self._scheduler)
             with warnings.catch_warnings():
-                # diffusers 0.42 hands tensors to np.array, which numpy 2.5 tells as deprecated
+                # diffusers 0.42 passes tensors to np.array, which numpy 2.5 reports as deprecated
                 warnings.simplefilter("ignore", DeprecationWarning)
                 scheduler.set_timesteps(brief.steps)
             generator = torch.Generator("cpu").manual_seed(brief.seed)
-            # 5. and 6. The order of the draws is the published pipeline's, so that a seed gives its picture.
+            # 5. and 6. Draw random numbers in the published pipeline's order, so that a seed gives the same picture.
             picture = _to_unit(scene.product).to(self.device)  # (1, 3, H, W), -1..1
             height, width = (side // self.factor for side in picture.shape[-2:])
             mask = functional.interpolate(repaint, size=(height, width))  # nearest: (1, 1, h, w)
@@ -245,7 +260,7 @@ class DiffusionEngine:
             findings=(finding,),
         )
 
-    def _admit(self, scene: Scene) -> None:
+    def _check_limits(self, scene: Scene) -> None:
         brief, limits = scene.brief, self.pack.manifest.limits
         if scene.size not in self.pack.manifest.buckets:
             detail = f"a scene must have a bucket's size, one of {self.pack.manifest.buckets}, got {scene.size}"
@@ -257,22 +272,25 @@ class DiffusionEngine:
             ("control_start", brief.control_start, 0, 1),
             ("control_end", brief.control_end, brief.control_start, 1),
         ):
-            if not least <= value <= most:  # also when it is not a number
+            if not least <= value <= most:  # also true for NaN
                 detail = f"{name} must be between {least} and {most} for pack {self.pack.name!r}, got {value}"
                 raise BadInput("invalid_request", detail, errors=[{"loc": [name], "msg": detail}])
 
     def _text(self, text: str) -> Tensor:
-        """(1, L, D) in the engine's dtype; the texts used last are kept."""
+        """The encoded text, (1, L, D) in the engine's dtype. The most recently used texts are cached."""
         if text not in self._texts:
             ids = torch.from_numpy(self._tokenizer([text])).to(self.device)
             self._texts[text] = self._text_encoder(ids)[0].to(self.dtype)
-            if len(self._texts) > TEXTS_KEPT:
+            if len(self._texts) > TEXT_CACHE_SIZE:
                 self._texts.popitem(last=False)
         self._texts.move_to_end(text)
         return self._texts[text]
 
     def control_image(self, scene: Scene, repaint: Tensor) -> Tensor:
-        """(1, K, H, W) fp32, 0..1: the channels that the manifest's `control_channels` names."""
+        """The control image, (1, K, H, W) fp32, 0..1, with the channels that the manifest's `control_channels` lists.
+
+        `repaint` is (1, 1, H, W) fp32, 1 = repaint.
+        """
         channels = {
             "canny": torch.from_numpy(scene.edge_map.pixels.astype(np.float32) / 255).to(self.device),
             "product": 1 - repaint[0, 0],
@@ -280,21 +298,22 @@ class DiffusionEngine:
         return torch.stack([channels[name] for name in self.pack.role("controlnet").control_channels])[None]
 
     def _encode(self, picture: Tensor, generator: torch.Generator) -> Tensor:
-        """Latents (1, c, h, w) fp32 of a picture (1, 3, H, W), -1..1."""
+        """The latents (1, c, h, w), fp32, of a picture (1, 3, H, W), -1..1."""
         encoded = self._vae.encode(picture.to(self.dtype))
-        drawn: Tensor = encoded.latent_dist.sample(generator) if hasattr(encoded, "latent_dist") else encoded.latents
-        return (float(self._vae.config.scaling_factor) * drawn).float()
+        latents: Tensor = encoded.latent_dist.sample(generator) if hasattr(encoded, "latent_dist") else encoded.latents
+        return (float(self._vae.config.scaling_factor) * latents).float()
 
     @torch.inference_mode()
     def step(self, rows: Sequence[Denoising]) -> None:
-        """One denoising step of every row that can go on; all must have one batch key.
+        """Take one denoising step of every scene that is neither done nor failed. All must have the same batch key.
 
-        A row whose latents stop being numbers gets an `error`; the others are not touched by it.
+        A scene whose latents become NaN or infinite gets an `error`; the others are not affected. Raises EngineFailed
+        (engine_out_of_memory) when the step does not fit into the device's memory.
         """
         rows = [row for row in rows if not row.done and row.error is None]
         if not rows:
             return
-        with _memory_errors_told():
+        with _convert_memory_errors():
             scaled = [row.scheduler.scale_model_input(row.latents, row.timesteps[row.index]) for row in rows]
             predictions = self._predict(rows, scaled)
             for row, inputs, prediction in zip(rows, scaled, predictions, strict=True):
@@ -302,17 +321,18 @@ class DiffusionEngine:
                 row.predicted = _clean(row, inputs, guided, self.pack.manifest.prediction_type)
                 self._advance(row, guided)
             finite = torch.isfinite(torch.cat([row.latents for row in rows])).flatten(1).all(1).tolist()
-        for row, numbers in zip(rows, finite, strict=True):
+        for row, is_finite in zip(rows, finite, strict=True):
             row.index += 1
-            if not numbers:
+            if not is_finite:
                 detail = (
-                    f"step {row.index} of {row.steps} gave values that are not numbers (dtype {self.dtype}); try fp32"
+                    f"values must be finite, step {row.index} of {row.steps} produced NaN or infinity "
+                    f"(dtype {self.dtype}); set PACKSHOT_DTYPE=fp32"
                 )
                 row.error = EngineFailed("engine_nan", detail)
 
     def _predict(self, rows: Sequence[Denoising], scaled: Sequence[Tensor]) -> list[Tensor]:
-        """What the UNet says, fp32, one (1 or 2, c, h, w) for each row: ([negative,] prompt)."""
-        # 7.t A row with guidance gives two rows: n rows in all.
+        """The UNet's predictions in fp32, for each scene (1 or 2, c, h, w): ([negative prompt,] prompt)."""
+        # 7.t A scene with guidance takes two batch rows: n rows in all.
         counts = [len(row.texts) for row in rows]
         latents = _repeat(scaled, counts).to(self.dtype)  # (n, c, h, w)
         texts = torch.cat([row.texts for row in rows])  # (n, L, D)
@@ -322,7 +342,7 @@ class DiffusionEngine:
         # 8.t, 9.t
         scales = [row.control_scales[row.index] for row in rows]
         if any(scales):
-            scale = _repeat([torch.full((1, 1, 1, 1), one, device=self.device) for one in scales], counts)
+            scale = _repeat([torch.full((1, 1, 1, 1), value, device=self.device) for value in scales], counts)
             control = _repeat([row.control for row in rows], counts)
             inputs = (latents, times, texts, control, scale.to(self.dtype), *inpaint)
             out = self._controlled(*inputs)
@@ -333,7 +353,10 @@ class DiffusionEngine:
         return list(out.float().split(counts))
 
     def _guide(self, row: Denoising, prediction: Tensor) -> Tensor:
-        """10.t (1, c, h, w): away from the negative prompt; the pack's share of it at the prompt's own contrast."""
+        """10.t Apply classifier-free guidance, and rescale the pack's share of it to the prompt's own contrast.
+
+        Returns (1, c, h, w).
+        """
         if not row.guided:
             return prediction
         negative, prompt = prediction.chunk(2)
@@ -344,7 +367,7 @@ class DiffusionEngine:
         return guided
 
     def _advance(self, row: Denoising, prediction: Tensor) -> None:
-        """11.t"""
+        """11.t Step the scene's scheduler. For a plain UNet, put the known part back, noised to the next timestep."""
         extra = {"generator": row.generator} if self._scheduler_step_takes_generator else {}
         now = row.timesteps[row.index]
         row.latents = row.scheduler.step(prediction, now, row.latents, return_dict=False, **extra)[0]
@@ -356,45 +379,50 @@ class DiffusionEngine:
 
     @torch.inference_mode()
     def preview(self, row: Denoising) -> U8:
-        """A small picture of what the row is becoming: uint8 hxwx3 RGB, at most PREVIEW_LATENTS latents on a side."""
+        """A preview of the scene, uint8 hxwx3 RGB, decoded from at most PREVIEW_LATENTS latents on each side."""
         latents = row.latents if row.predicted is None else row.predicted
         shrink = -(-max(latents.shape[-2:]) // PREVIEW_LATENTS)
         if shrink > 1:
             latents = functional.avg_pool2d(latents, shrink)
-        with _memory_errors_told():
+        with _convert_memory_errors():
             return self._picture(torch.nan_to_num(latents))
 
     @torch.inference_mode()
     def decode(self, rows: Sequence[Denoising]) -> list[Render]:
-        """12. The painted scenes, in order. One at a time: the decoder's activations are an engine's largest."""
-        with _memory_errors_told():
+        """12. Decode the latents of finished scenes, in order.
+
+        The scenes are decoded one by one, because the VAE decoder's activations are the largest of an engine. Raises
+        EngineFailed: engine_nan when the VAE produces NaN or infinity, or engine_out_of_memory.
+        """
+        with _convert_memory_errors():
             return [Render(self._picture(row.latents), row.brief.seed, row.findings) for row in rows]
 
     def _picture(self, latents: Tensor) -> U8:
         unscaled = latents.to(self.dtype) / self._vae.config.scaling_factor
         decoded: Tensor = self._vae.decode(unscaled, return_dict=False)[0]
         if not torch.isfinite(decoded).all():
-            detail = f"the VAE gave values that are not numbers (dtype {self.dtype}); try fp32"
-            raise EngineFailed("engine_nan", detail)
+            detail = f"values must be finite, the VAE produced NaN or infinity (dtype {self.dtype}); "
+            raise EngineFailed("engine_nan", f"{detail}set PACKSHOT_DTYPE=fp32")
         pixels = (decoded[0].float() / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)  # (3, H, W)
         picture: U8 = pixels.permute(1, 2, 0).contiguous().cpu().numpy()
         return picture
 
 
 def _to_unit(pixels: U8) -> Tensor:
-    """(1, 3, H, W) fp32, -1..1, of uint8 HxWx3."""
+    """Convert uint8 HxWx3 to (1, 3, H, W) fp32, -1..1."""
     return torch.from_numpy(pixels.astype(np.float32) / 255).permute(2, 0, 1)[None] * 2 - 1
 
 
 def _repeat(parts: Sequence[Tensor], counts: Sequence[int]) -> Tensor:
-    """Each (1, …) part as often as its count says, in one (n, …)."""
+    """Repeat each (1, …) part as often as its count states, and concatenate the results to (n, …)."""
     return torch.cat([part.expand(count, *part.shape[1:]) for part, count in zip(parts, counts, strict=True)])
 
 
 def _clean(row: Denoising, inputs: Tensor, prediction: Tensor, kind: str) -> Tensor:
-    """The clean latents that a prediction implies: good enough to look at, whatever the scheduler.
+    """The clean latents that a prediction implies, as an approximation for previews that fits every scheduler.
 
-    `inputs` are what the network saw: variance-preserving also with a scheduler that counts in sigmas.
+    `inputs` are the network's inputs. They are variance-preserving even if the scheduler uses sigmas. `kind` is the
+    pack's prediction type.
     """
     if kind == "sample":
         return prediction
@@ -407,11 +435,12 @@ def _clean(row: Denoising, inputs: Tensor, prediction: Tensor, kind: str) -> Ten
 
 
 @contextmanager
-def _memory_errors_told() -> Iterator[None]:
+def _convert_memory_errors() -> Iterator[None]:
+    """Convert torch's out-of-memory error to EngineFailed (engine_out_of_memory)."""
     try:
         yield
     except torch.OutOfMemoryError as error:
-        detail = f"the device ran out of memory: {error}; fewer rows a batch or a smaller pack would fit"
+        detail = f"the device ran out of memory: {error}; use fewer batch rows or a smaller pack"
         raise EngineFailed("engine_out_of_memory", detail, retryable=True) from error
 
 

@@ -1,8 +1,8 @@
-"""Words to token ids: the closed-vocabulary tokenizer of packs that train their own text encoder.
+"""The closed-vocabulary tokenizer of packs that train their own text encoder, and the protocol of all tokenizers.
 
-A pack trained on a few hundred words needs no byte-pair merges, but must take any prompt: a word that it does not know
-is first looked up as a synonym, then as a plural, and is left out after that: `<unk>` tells nothing, and
-a few of them turned one scene into another.
+A pack that is trained on a few hundred words needs no byte-pair encoding, but must accept any prompt. A word outside
+the vocabulary is looked up as a synonym, then as a plural, and is otherwise left out. It is not replaced by `<unk>`,
+because a few `<unk>` tokens changed the scene.
 """
 
 from __future__ import annotations
@@ -21,42 +21,42 @@ from packshot.contract.verdict import Finding, Level
 from packshot.errors import PackRefused
 
 PAD, BOS, UNK = 0, 1, 2
-"""Ids of `<pad>` (which also ends a text), `<bos>` and `<unk>` in every vocabulary."""
+"""The ids of `<pad>` (which also ends a text), `<bos>` and `<unk>` in every vocabulary."""
 SPECIAL = {"<pad>": PAD, "<bos>": BOS, "<unk>": UNK}
 WORDS_NAMED = 8
-"""A finding names at most so many unknown words of a prompt."""
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")  # letters and digits of any script; hyphens and commas part words
+"""The largest number of unknown words that a finding lists."""
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")  # letters and digits of any script; hyphens and commas separate words
 
 
 class Tokenizer(Protocol):
-    """What an engine needs of a tokenizer."""
+    """The tokenizer's methods that an engine uses. `max_length` is the number of ids of every text."""
 
     max_length: int
 
     @property
     def vocab_size(self) -> int:
-        """Rows that the embedding table needs."""
+        """The number of rows that the embedding table needs."""
         ...
 
     def overflow(self, text: str) -> int:
-        """How many of the text's ids do not fit into `max_length` and are left out."""
+        """The number of the text's ids that exceed `max_length` and are left out."""
         ...
 
     def unknown(self, text: str) -> list[str]:
-        """Words of the text that mean nothing to the pack."""
+        """The words of the text that the vocabulary does not hold."""
         ...
 
     def blank(self, text: str) -> bool:
-        """Whether nothing of the text means anything to the pack."""
+        """Whether the text holds no known word."""
         ...
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """Ids of the texts. Returns int64 (B, max_length)."""
+        """The ids of the texts, int64 (B, max_length)."""
         ...
 
 
-class ClipWords:
-    """A transformers CLIPTokenizer behind our protocol."""
+class ClipTokenizer:
+    """A `Tokenizer` that uses transformers' CLIPTokenizer."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
@@ -70,25 +70,26 @@ class ClipWords:
         return max(0, len(self._tokenizer(text, verbose=False).input_ids) - self.max_length)
 
     def unknown(self, text: str) -> list[str]:
-        """None: letters that no merge holds are still spelt byte by byte."""
+        """Always empty, because byte-pair encoding encodes any text."""
         return []
 
     def blank(self, text: str) -> bool:
         return not text.strip()
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        made = self._tokenizer(
+        encoded = self._tokenizer(
             list(texts), padding="max_length", truncation=True, max_length=self.max_length, return_tensors="np"
         )
-        return np.asarray(made.input_ids, dtype=np.int64)
+        return np.asarray(encoded.input_ids, dtype=np.int64)
 
 
 class WordTokenizer:
-    """Token ids of whole words.
+    """A tokenizer with one token for each word of a fixed vocabulary.
 
-    `vocab`: {word: id}, ids unique and ≥ 3 (0 = pad and end, 1 = begin, 2 = unknown; the special words may be listed).
-    `synonyms`: {word: one or more words of the vocabulary, space-separated}; an empty text drops the word.
-    `max_length`: ids a text, begin and end included.
+    `vocab` maps a word to its id. Ids are unique and at least 3, because 0 is pad and end, 1 is begin and 2 is unknown;
+    these special words may be listed. `synonyms` maps a word to one or more words of the vocabulary, separated by
+    spaces; an empty text drops the word. `max_length` is the number of ids of every text, with begin and end. The
+    constructor raises PackRefused (pack_mismatch) when these rules are broken.
     """
 
     def __init__(
@@ -99,26 +100,33 @@ class WordTokenizer:
         self.max_length = max_length
         if any(self.vocab[word] != index for word, index in SPECIAL.items()):
             raise PackRefused(
-                "pack_mismatch", f"special words must have the ids {SPECIAL}, got another; mend the vocabulary"
+                "pack_mismatch", f"special words must have the ids {SPECIAL}, got other ids; correct the vocabulary"
             )
         if len(set(self.vocab.values())) != len(self.vocab) or min(self.vocab.values()) < 0:
-            raise PackRefused("pack_mismatch", "every word must have an id of its own, ≥ 0; mend the vocabulary")
+            raise PackRefused(
+                "pack_mismatch", "ids must be unique and ≥ 0, got a repeated or negative id; correct the vocabulary"
+            )
         if max_length < 3:
             raise PackRefused("pack_mismatch", f"max_length must be at least 3 (begin, a word, end), got {max_length}")
         for word, meaning in self.synonyms.items():
             unknown = [part for part in meaning.split() if part not in self.vocab]
             if unknown:
-                raise PackRefused("pack_mismatch", f"synonym {word!r} must mean words of the vocabulary, got {unknown}")
+                raise PackRefused(
+                    "pack_mismatch", f"synonym {word!r} must map to words of the vocabulary, got {unknown}"
+                )
 
     @classmethod
     def from_files(cls, path: Path | str) -> WordTokenizer:
-        """Read `path`, or `words.json` in the folder `path`: `{"max_length": 32, "vocab": {…}, "synonyms": {…}}`."""
+        """Read a tokenizer from the file `path`, or from `words.json` in the folder `path`.
+
+        The file holds `{"max_length": 32, "vocab": {…}, "synonyms": {…}}`.
+        """
         path = Path(path)
         data = json.loads((path / "words.json" if path.is_dir() else path).read_text("utf-8"))
         return cls(data["vocab"], data.get("synonyms", {}), data["max_length"])
 
     def save(self, path: Path | str) -> None:
-        """Write what `from_files` reads; the words sorted by id, so equal vocabularies are equal bytes."""
+        """Write the file that `from_files` reads. Words are sorted by id, so equal tokenizers give equal files."""
         vocab = dict(sorted(self.vocab.items(), key=lambda row: row[1]))
         data = {"max_length": self.max_length, "vocab": vocab, "synonyms": dict(sorted(self.synonyms.items()))}
         path = Path(path)
@@ -127,16 +135,16 @@ class WordTokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """Rows that the embedding table needs: the largest id plus one."""
+        """The number of rows that the embedding table needs: the largest id plus one."""
         return max(self.vocab.values()) + 1
 
     def words(self, text: str) -> list[str]:
-        """The text's words, lower case, NFC."""
+        """The words of the text, in lower case and Unicode NFC."""
         return _WORD.findall(unicodedata.normalize("NFC", text.lower()))
 
     def ids_of(self, word: str) -> list[int]:
-        """Ids of one lower-case word: itself, its synonym's, its singular's, or `<unk>`."""
-        singulars = [word[:-end] + put for end, put in ((3, "y"), (2, ""), (1, "")) if _is_plural(word, end)]
+        """The ids of a lower-case word: those of its synonym, the word itself or its singular, or `<unk>`."""
+        singulars = [word[:-cut] + suffix for cut, suffix in ((3, "y"), (2, ""), (1, "")) if _is_plural(word, cut)]
         for candidate in (word, *singulars):
             if candidate in self.synonyms:
                 return [self.vocab[part] for part in self.synonyms[candidate].split()]
@@ -145,24 +153,24 @@ class WordTokenizer:
         return [UNK]
 
     def unknown(self, text: str) -> list[str]:
-        """Words of the text that only `<unk>` stands for: they are left out."""
+        """The words of the text that have no id. They are left out."""
         return [word for word in self.words(text) if self.ids_of(word) == [UNK]]
 
     def known(self, text: str) -> list[int]:
-        """Ids of the text's words, without the unknown ones."""
+        """The ids of the text's known words."""
         return [index for word in self.words(text) for index in self.ids_of(word) if index != UNK]
 
     def blank(self, text: str) -> bool:
         return not self.known(text)
 
     def overflow(self, text: str) -> int:
-        """How many of the text's ids do not fit into `max_length` and are left out."""
+        """The number of the text's ids that exceed `max_length` and are left out."""
         return max(0, len(self.known(text)) - (self.max_length - 2))
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.int64]:
-        """Ids of the texts. Returns int64 (B, max_length): begin, known words, end, padding.
+        """The ids of the texts, int64 (B, max_length): begin, known words, end, padding.
 
-        A text that is too long loses its last words.
+        A text that is too long is truncated at its end.
         """
         rows = np.full((len(texts), self.max_length), PAD, dtype=np.int64)
         room = self.max_length - 2
@@ -173,30 +181,32 @@ class WordTokenizer:
         return rows
 
 
-def _is_plural(word: str, end: int) -> bool:
-    """Whether `word` may be a plural whose ending has `end` letters: ies, es, s."""
-    return len(word) > end + 2 and word.endswith({3: "ies", 2: "es", 1: "s"}[end])
+def _is_plural(word: str, letters: int) -> bool:
+    """Whether `word` may be a plural with an ending of `letters` letters: ies, es or s."""
+    return len(word) > letters + 2 and word.endswith({3: "ies", 2: "es", 1: "s"}[letters])
 
 
 def read_prompt(prompt: str, tokenizer: Tokenizer, default: str) -> tuple[str, Finding]:
-    """What is painted for `prompt`, and how it was read. `default` stands in for one of which no word is known.
+    """The prompt that the engine paints, and a finding about how `prompt` was read.
 
-    The finding (`prompt`) is a warning when words were not known, or did not fit; its value counts both.
+    `default` replaces a prompt without any known word. The finding `prompt` is a warning if words were unknown or
+    tokens did not fit; its value is the number of both.
     """
     unknown = list(dict.fromkeys(tokenizer.unknown(prompt)))
     overflow = tokenizer.overflow(prompt)
-    told = []
+    sentences = []
     if unknown:
         named = ", ".join(word[:24] for word in unknown[:WORDS_NAMED])
         more = f" and {len(unknown) - WORDS_NAMED} more" if len(unknown) > WORDS_NAMED else ""
-        told.append(f"the engine does not know {named}{more}: left out; say it in other, English words")
+        sentences.append(f"unknown words were left out: {named}{more}; use other, English words")
     if overflow:
-        told.append(f"the prompt's last {overflow} tokens do not fit: left out; shorten it")
+        sentences.append(f"the prompt's last {overflow} tokens do not fit and were left out; shorten the prompt")
     if tokenizer.blank(prompt):
         prompt = default
-        told.append(f"no prompt was left to follow: painted {default!r}" if default else "no prompt was left to follow")
+        sentences.append("the prompt has no known word" + (f": painted {default!r}" if default else ""))
     level: Level = "warning" if unknown or overflow else "ok"
-    return prompt, Finding("prompt", level, "; ".join(told) or "the whole prompt was read", len(unknown) + overflow)
+    detail = "; ".join(sentences) or "the whole prompt was read"
+    return prompt, Finding("prompt", level, detail, len(unknown) + overflow)
 
 
-__all__ = ["BOS", "PAD", "UNK", "ClipWords", "Tokenizer", "WordTokenizer", "read_prompt"]
+__all__ = ["BOS", "PAD", "UNK", "ClipTokenizer", "Tokenizer", "WordTokenizer", "read_prompt"]

@@ -1,1 +1,1 @@
-"""What a pack's stages need of memory and arithmetic."""
+"""Footprints: the memory and arithmetic that each GPU stage of a pack needs."""

@@ -1,12 +1,13 @@
-"""What a pack's models need, on paper: memory and arithmetic of each stage's calls, without weights and without a GPU.
+"""Compute the memory and arithmetic of each stage's calls, without weights and without a GPU.
 
-The pack's own networks are built from the manifest's config on torch's meta device, where tensors have shapes and no
-values, and called as the stages call them. Every tensor is counted from its making to its end, every multiplication,
-and what the other kernels read and write: the peak is what PyTorch's allocator must hand out on CUDA (fused attention,
-no gradients), less its rounding and the libraries' workspaces, which the planner adds (cluster/plan/gpu_shares.py). The
-arithmetic of SAM ViT-B comes out at the 972 GFLOP that are published.
+The pack's networks are built from the manifest's config on torch's meta device, where tensors have shapes but no
+values, and are called as the stages call them. Three quantities are counted: the bytes of every tensor while it is
+alive, the operations of matrix kernels, and the bytes that all other kernels read and write. The peak of the first is
+the memory that PyTorch's allocator must provide on CUDA (with fused attention, without gradients). The planner adds the
+allocator's rounding and the libraries' workspaces (cluster/plan/gpu_shares.py). For SAM ViT-B the count is the
+published 972 GFLOP.
 
-Memory is taken at the pack's largest bucket, arithmetic at its native size.
+Memory is computed at the pack's largest bucket, and arithmetic at its native size.
 packshot/models/footprint/pack_footprint.py keeps the results.
 """
 
@@ -43,19 +44,21 @@ MATRIX_KERNELS = (
     aten.baddbmm.default,
     aten.scaled_dot_product_attention.default,
 )
-"""With convolutions, for which cuDNN also copies input and output: its kernels like them channels last."""
+"""The matrix kernels besides convolutions. For convolutions cuDNN also copies the input and the output, because its
+kernels need the layout channels last."""
 FEW, MANY = 2, 4
-"""Batches from which the line is drawn; a batch of one is a little below it."""
+"""The two batch sizes from which the linear model of memory is computed. A batch of one needs slightly less."""
 SET_TOKENS = 8
-"""Tokens of a prompt set: clicks and a box. Thousands of image tokens make them matter little."""
+"""Assumed tokens of a prompt set: clicks and a box. The thousands of image tokens make their number unimportant."""
 
 
 @dataclass(frozen=True)
-class Paper:
-    """What a call takes. `peak_bytes`: the most that was alive at once, its inputs included and its weights not.
+class CallCost:
+    """The memory and arithmetic of one call.
 
-    `flop` is spent in matrix products, convolutions and attention;
-    `moved_bytes` is what all other kernels read and write.
+    `peak_bytes` is the largest number of bytes that were alive at once, with the call's inputs and without the weights.
+    `flop` counts the operations of matrix products, convolutions and attention. `moved_bytes` counts the bytes that all
+    other kernels read and write.
     """
 
     peak_bytes: int
@@ -63,26 +66,26 @@ class Paper:
     moved_bytes: int
 
 
-def on_paper(call: Callable[[], object]) -> Paper:
-    """Memory and arithmetic of a call whose tensors are on the meta device; those that it makes are counted."""
-    with torch.inference_mode(), _flops() as flops, _Alive() as alive:
+def cost_of(call: Callable[[], object]) -> CallCost:
+    """The memory and arithmetic of a call that makes all its tensors on the meta device."""
+    with torch.inference_mode(), _flops() as flops, _MemoryCounter() as memory:
         call()
-    return Paper(alive.peak_bytes, flops.get_total_flops(), alive.moved_bytes)
+    return CallCost(memory.peak_bytes, flops.get_total_flops(), memory.moved_bytes)
 
 
 @contextmanager
 def _flops() -> Iterator[FlopCounterMode]:
     def attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
-        batch, heads, asked, width = query
-        return int(2 * batch * heads * asked * key[2] * (width + value[3]))
+        batch, heads, queries, width = query
+        return int(2 * batch * heads * queries * key[2] * (width + value[3]))
 
     mapping = {aten.scaled_dot_product_attention: attention}
     with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
         yield counter
 
 
-class _Alive(TorchDispatchMode):
-    """Bytes of the storages that operations made and that something still holds."""
+class _MemoryCounter(TorchDispatchMode):
+    """Counts the bytes of the storages that operations allocated and that are still referenced."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -93,7 +96,7 @@ class _Alive(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func not in MATRIX_KERNELS:
-            # Without gradients composite operations arrive whole: what they consist of is what a GPU runs and holds.
+            # In inference mode composite operations arrive undivided. A GPU runs their parts, so count those.
             with self:
                 made = func.decompose(*args, **(kwargs or {}))
             if made is not NotImplemented:
@@ -103,55 +106,58 @@ class _Alive(TorchDispatchMode):
         given = {leaf.untyped_storage()._cdata for leaf in read}
         for leaf in written:
             storage = leaf.untyped_storage()
-            if storage not in self._known and storage._cdata not in given:  # not a view, not in place
+            if storage not in self._known and storage._cdata not in given:  # neither a view nor written in place
                 self._known.add(storage)
                 self._now += storage.nbytes()
-                weakref.finalize(storage, self._ended, storage.nbytes())
+                weakref.finalize(storage, self._freed, storage.nbytes())
         other_layout = args[0].nbytes + made.nbytes if func is aten.convolution.default else 0
         self.peak_bytes = max(self.peak_bytes, self._now + other_layout)
         if other_layout:
             self.moved_bytes += 2 * other_layout
-        elif func not in MATRIX_KERNELS and not _only_looks(func):
+        elif func not in MATRIX_KERNELS and not _moves_nothing(func):
             self.moved_bytes += sum(leaf.nbytes for leaf in (*read, *written))
         return made
 
-    def _ended(self, size: int) -> None:
+    def _freed(self, size: int) -> None:
         self._now -= size
 
 
-def _only_looks(func: Any) -> bool:
-    """Whether an operation moves nothing: a view, or memory that is only reserved."""
-    returned = func._schema.returns
-    viewed = bool(returned) and all(one.alias_info is not None and not one.alias_info.is_write for one in returned)
-    return viewed or func in (aten.empty.memory_format, aten._unsafe_view.default)
+def _moves_nothing(func: Any) -> bool:
+    """Whether an operation neither reads nor writes values: it makes a view, or only allocates memory."""
+    returns = func._schema.returns
+    is_view = bool(returns) and all(value.alias_info is not None and not value.alias_info.is_write for value in returns)
+    return is_view or func in (aten.empty.memory_format, aten._unsafe_view.default)
 
 
 def segmenter_footprints(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> tuple[Footprint, Footprint]:
-    """Of the image encoder, a row being a photo, and of the mask decoder,
-    whose calls never have more than SETS_PER_CALL prompt sets (a row being one)."""
+    """The footprints of the image encoder in `dtype` and of the mask decoder in fp32.
+
+    A row of the encoder is a photo, and a row of the decoder is a prompt set. A call of the decoder has at most
+    SETS_PER_CALL prompt sets.
+    """
     sam = _network(pack, "segmenter", torch.float32)
     loading = _bytes(sam)
     decoder = _bytes(sam.prompt_encoder) + _bytes(sam.mask_decoder)
-    answers = on_paper(partial(_decode, sam, SETS_PER_CALL))
+    decode = cost_of(partial(_decode, sam, SETS_PER_CALL))
     encoder = nn.Module.to(sam.image_encoder, dtype)
     attend_piecewise(encoder)
-    few, many = (on_paper(partial(_encode, encoder, sam.packshot_config, dtype, photos)) for photos in (FEW, MANY))
+    few, many = (cost_of(partial(_encode, encoder, sam.packshot_config, dtype, photos)) for photos in (FEW, MANY))
     return (
-        _line(few, many, weights=_bytes(encoder), loading=loading),
+        _linear_footprint(few, many, weights=_bytes(encoder), loading=loading),
         Footprint(
             weights_gib=decoder / GIB,
             loading_gib=loading / GIB,
-            base_gib=answers.peak_bytes / GIB,
+            base_gib=decode.peak_bytes / GIB,
             row_gib=0,
-            row_tflop=answers.flop / SETS_PER_CALL / TERA,
-            row_gb=answers.moved_bytes / SETS_PER_CALL / GIGA,
+            row_tflop=decode.flop / SETS_PER_CALL / TERA,
+            row_gb=decode.moved_bytes / SETS_PER_CALL / GIGA,
         ),
     )
 
 
 def _encode(encoder: Any, keys: dict[str, Any], dtype: torch.dtype, photos: int) -> object:
     pixels = torch.empty(photos, 3, keys["image_size"], keys["image_size"], dtype=dtype, device="meta")
-    return encoder.look(pixels) if isinstance(encoder, DetailEncoder) else encoder(pixels)
+    return encoder.encode_with_maps(pixels) if isinstance(encoder, DetailEncoder) else encoder(pixels)
 
 
 def _decode(sam: Any, sets: int) -> object:
@@ -174,34 +180,34 @@ def _decode(sam: Any, sets: int) -> object:
 
 
 def engine_footprint(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> Footprint:
-    """Of the generator, a row being one of a denoising step (a guided scene has two)."""
+    """The footprint of the generator. A row is a batch row of a denoising step; a guided scene has two."""
     names: tuple[RoleName, ...] = ("text_encoder", "vae", "unet", "controlnet")
     parts = {name: _network(pack, name, dtype) for name in names}
     embed = parts["controlnet"].controlnet_cond_embedding
-    parts["controlnet"].controlnet_cond_embedding = nn.Identity()  # as the engine does: once a scene, not once a step
+    parts["controlnet"].controlnet_cond_embedding = nn.Identity()  # the engine runs it once a scene, not in each step
     largest = max(pack.manifest.buckets, key=lambda bucket: bucket[0] * bucket[1])
     native = pack.manifest.native_px
     step = partial(_step, pack, parts, dtype)
     once = [partial(call, pack, parts, embed, dtype) for call in (_text, _control, _vae_encode, _vae_decode)]
-    few, many = (on_paper(partial(step, largest, rows)) for rows in (FEW, MANY))
-    row = on_paper(partial(step, native, 1))
-    texts, *others = (on_paper(partial(call, native)) for call in once)
+    few, many = (cost_of(partial(step, largest, rows)) for rows in (FEW, MANY))
+    row = cost_of(partial(step, native, 1))
+    text, *others = (cost_of(partial(call, native)) for call in once)
     weights = sum(map(_bytes, parts.values())) + _bytes(embed)
-    line = _line(few, many, weights=weights, loading=weights)
-    return line.model_copy(
+    footprint = _linear_footprint(few, many, weights=weights, loading=weights)
+    return footprint.model_copy(
         update={
             "row_tflop": row.flop / TERA,
             "row_gb": row.moved_bytes / GIGA,
-            "scene_tflop": (2 * texts.flop + sum(call.flop for call in others)) / TERA,
-            "scene_gb": (2 * texts.moved_bytes + sum(call.moved_bytes for call in others)) / GIGA,
+            "scene_tflop": (2 * text.flop + sum(call.flop for call in others)) / TERA,
+            "scene_gb": (2 * text.moved_bytes + sum(call.moved_bytes for call in others)) / GIGA,
             "scene_gib": _scene_bytes(pack, dtype, largest) / GIB,
-            "alone_gib": max(on_paper(partial(call, largest)).peak_bytes for call in once) / GIB,
+            "alone_gib": max(cost_of(partial(call, largest)).peak_bytes for call in once) / GIB,
         }
     )
 
 
 def _step(pack: Pack, parts: dict[RoleName, Any], dtype: torch.dtype, size: tuple[int, int], rows: int) -> object:
-    """Steps 7.t to 9.t of the recipe (packshot/models/engines/unet_controlnet.py)."""
+    """Steps 7.t to 9.t of packshot/models/engines/unet_controlnet.py."""
     empty = partial(torch.empty, device="meta", dtype=dtype)
     unet, controlnet = parts["unet"].config, parts["controlnet"].config
     width, height = (side // pack.vae_factor for side in size)
@@ -245,14 +251,14 @@ def _vae_decode(
 
 
 def _scene_bytes(pack: Pack, dtype: torch.dtype, size: tuple[int, int]) -> int:
-    """What `Denoising` holds between its steps."""
-    places = size[0] * size[1] // pack.vae_factor**2
+    """The bytes that a `Denoising` holds between its steps."""
+    positions = size[0] * size[1] // pack.vae_factor**2
     channels = pack.role("vae").config["latent_channels"]
     control = pack.role("unet").config["block_out_channels"][0]
     text = pack.role("text_encoder").config
-    own_dtype = places * (control + 1 + channels) + 2 * text["max_position_embeddings"] * text["hidden_size"]
-    fp32 = places * (4 * channels + 1)  # latents, noise, known, predicted; mask
-    return int(own_dtype * dtype.itemsize + fp32 * torch.float32.itemsize)
+    in_dtype = positions * (control + 1 + channels) + 2 * text["max_position_embeddings"] * text["hidden_size"]
+    in_fp32 = positions * (4 * channels + 1)  # latents, noise, known, predicted; mask
+    return int(in_dtype * dtype.itemsize + in_fp32 * torch.float32.itemsize)
 
 
 def _network(pack: Pack, role: RoleName, dtype: torch.dtype) -> Any:
@@ -266,7 +272,8 @@ def _bytes(module: nn.Module) -> int:
     return sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
 
 
-def _line(few: Paper, many: Paper, *, weights: int, loading: int) -> Footprint:
+def _linear_footprint(few: CallCost, many: CallCost, *, weights: int, loading: int) -> Footprint:
+    """The footprint whose memory is linear in the rows, from calls with FEW and MANY rows. Sizes are bytes."""
     row = (many.peak_bytes - few.peak_bytes) / (MANY - FEW)
     return Footprint(
         weights_gib=weights / GIB,
@@ -278,4 +285,4 @@ def _line(few: Paper, many: Paper, *, weights: int, loading: int) -> Footprint:
     )
 
 
-__all__ = ["Paper", "engine_footprint", "on_paper", "segmenter_footprints"]
+__all__ = ["CallCost", "cost_of", "engine_footprint", "segmenter_footprints"]

@@ -1,7 +1,7 @@
-"""A pack's footprint: what each GPU stage needs of memory and arithmetic, kept beside the manifest in `footprint.yaml`.
+"""A pack's footprint: the memory and arithmetic of each GPU stage, kept beside the manifest in `footprint.yaml`.
 
-It is computed from the manifest (packshot/models/footprint/counting.py) and carries the manifest's digest: a pack that
-changed, or one that has no such file, is computed anew, which takes half a minute.
+The footprint is computed from the manifest (packshot/models/footprint/counting.py), and the file holds the manifest's
+digest. If the manifest has changed, or the file is missing, the footprint is computed again, which takes half a minute.
 
     python -m packshot.models.footprint.pack_footprint sd15 sd2 mini      # write the files
 """
@@ -25,16 +25,18 @@ FILE = "footprint.yaml"
 
 
 def digest(pack: Pack) -> str:
-    """Of what a footprint depends on: the networks' configs and the sizes."""
+    """A hash of the parts of the manifest that a footprint depends on: the networks' configs and the sizes."""
     manifest = pack.manifest
     networks = {role: [spec.class_name, spec.config] for role, spec in manifest.roles.items()}
-    facts = json.dumps([networks, manifest.native_px, manifest.buckets], sort_keys=True)
-    return hashlib.sha256(facts.encode()).hexdigest()[:16]
+    inputs = json.dumps([networks, manifest.native_px, manifest.buckets], sort_keys=True)
+    return hashlib.sha256(inputs.encode()).hexdigest()[:16]
 
 
 def compute_footprint(pack: Pack, dtype: Literal["bf16", "fp32"] = "bf16") -> PackFootprint:
-    """From the manifest, on paper. Loads torch and the model libraries;
-    raises PackRefused for a pack that cannot render."""
+    """Compute a pack's footprint from its manifest, without weights. Loads torch and the model libraries.
+
+    Raises PackRefused for a pack that cannot render.
+    """
     import torch
 
     from packshot.models.footprint.counting import engine_footprint, segmenter_footprints
@@ -51,7 +53,10 @@ def compute_footprint(pack: Pack, dtype: Literal["bf16", "fp32"] = "bf16") -> Pa
 
 
 def find_footprint(pack: Pack, dtype: Literal["bf16", "fp32"] = "bf16") -> PackFootprint:
-    """The one beside the manifest while it is the manifest's, else computed."""
+    """The footprint in `footprint.yaml` if it belongs to the manifest and the dtype; otherwise it is computed.
+
+    Raises PackRefused for a pack that cannot render.
+    """
     pack.check()
     file = pack.folder / FILE
     if file.is_file():
@@ -62,19 +67,19 @@ def find_footprint(pack: Pack, dtype: Literal["bf16", "fp32"] = "bf16") -> PackF
 
 
 def write_footprint(pack: Pack) -> Path:
-    """Compute a pack's and keep it beside the manifest."""
-    told = compute_footprint(pack).model_dump(mode="json")
-    for stage in told["stages"].values():
+    """Compute a pack's footprint, write it beside the manifest, and return the file's path."""
+    footprint = compute_footprint(pack).model_dump(mode="json")
+    for stage in footprint["stages"].values():
         for key, value in stage.items():
             stage[key] = float(f"{value:.4g}")
     file = pack.folder / FILE
     header = f"# python -m packshot.models.footprint.pack_footprint {pack.name}\n"
-    file.write_text(header + yaml.safe_dump(told, sort_keys=False), "utf-8")
+    file.write_text(header + yaml.safe_dump(footprint, sort_keys=False), "utf-8")
     return file
 
 
 def main() -> None:
-    """Write the footprints of the packs that are named."""
+    """Write the footprints of the packs that the command's arguments name."""
     from packshot.models.packs.pack import find_pack
     from packshot.settings import Settings
 

@@ -1,4 +1,4 @@
-"""What one stage of a pack needs of memory and arithmetic: the record that is kept, planned with and computed."""
+"""The footprint records: the memory and arithmetic that each GPU stage of a pack needs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ class _Strict(BaseModel):
 
 
 class Footprint(_Strict):
-    """One stage of a pack. A row: a photo (sam_encoder), a prompt set (mask_decoder),
-    a row of a denoising step (generator).
+    """The footprint of a stage. A row is a photo (sam_encoder), a prompt set (mask_decoder) or a batch row (generator).
 
-    `weights_gib` stay; `loading_gib` is the most while they load. Activations of a call: `base_gib` + `row_gib` x rows,
-    or `alone_gib`, that of the largest call that takes one scene whatever the batch. `scene_gib`: what a scene on its
-    way holds. Each row of each call spends `row_tflop` (10^12 multiplications and additions in matrix kernels) and
-    moves `row_gb` (10^9 bytes in all others); each scene, once, `scene_tflop` and `scene_gb`.
+    Memory: the weights take `weights_gib` permanently, and up to `loading_gib` while they load. The activations of a
+    call with n rows take `base_gib` + n x `row_gib`. Calls that handle one scene, whatever the batch, take up to
+    `alone_gib`. A begun scene holds `scene_gib` until it is decoded.
+
+    Arithmetic: each row of each call needs `row_tflop` (10^12 operations in matrix kernels), and all other kernels move
+    `row_gb` (10^9 bytes) for it. Each scene needs `scene_tflop` and `scene_gb` once.
     """
 
     weights_gib: float = Field(gt=0)
@@ -35,12 +36,15 @@ class Footprint(_Strict):
     scene_gb: float = Field(0, ge=0)
 
     def activations_gib(self, rows: int, scenes: int = 0) -> float:
-        """The most beside the weights, GiB: a call of so many rows, while so many scenes are on their way."""
+        """The peak memory besides the weights, in GiB, of a call with `rows` rows while `scenes` scenes are begun."""
         return max(self.base_gib + self.row_gib * rows, self.alone_gib) + self.scene_gib * scenes
 
 
 class PackFootprint(_Strict):
-    """`of`: digest of the manifest's networks and sizes. `dtype`: the arithmetic that it is for."""
+    """The footprints of a pack's GPU stages.
+
+    `of` is the digest of the manifest's networks and sizes. `dtype` is the number format of the networks.
+    """
 
     of: str
     dtype: Literal["bf16", "fp32"] = "bf16"

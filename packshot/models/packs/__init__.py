@@ -1,1 +1,1 @@
-"""Packs: their manifests, their files, and loading a role."""
+"""Packs: their manifests, their files, and the loading of a role."""

@@ -1,7 +1,7 @@
-"""A pack's manifest: which networks fill its roles, where their files come from, and what the pack can do.
+"""A pack's manifest: the networks of its roles, the sources of their files, and the pack's defaults and limits.
 
-The fields are told one by one in docs/packs.md. Unknown fields are refused, so a typing error is found when the pack is
-read and not when a shot runs.
+docs/packs.md describes every field. Unknown fields are refused, so a misspelt field is found when the pack is read and
+not when a shot runs.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ ControlChannel = Literal["canny", "product"]
 
 ROLES: tuple[RoleName, ...] = get_args(RoleName)
 RENDER_ROLES: tuple[RoleName, ...] = ("tokenizer", "text_encoder", "vae", "unet", "controlnet", "scheduler")
-"""What an engine needs; the segmenter is its own deployment's."""
+"""The roles that an engine loads. The segmenter belongs to other deployments."""
 CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
     "segmenter": ("Sam",),
     "tokenizer": ("CLIPTokenizer", "WordTokenizer"),
@@ -77,14 +77,22 @@ class _Strict(BaseModel):
 
 
 class FileSpec(_Strict):
-    """One file. `sha256`: of its bytes; None only for hub files, whose pinned revision stands for it."""
+    """One file of a role.
+
+    `sha256` is the hash of its bytes. Only a file of the hub may leave it out; its pinned revision then identifies it.
+    `bytes` is its size.
+    """
 
     sha256: Sha256 | None = None
     bytes: int | None = Field(None, gt=0)
 
 
 class HubSource(_Strict):
-    """Where on the model hub a role's files live. `revision`: a commit (40 hex digits), or a branch, which may move."""
+    """The place of a role's files on the model hub.
+
+    `revision` is a commit (40 hexadecimal digits) or a branch, whose files may change. `subfolder` is the folder of the
+    files inside the repository.
+    """
 
     repo: str = Field(pattern=r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
     revision: str = Field(min_length=1)
@@ -92,15 +100,16 @@ class HubSource(_Strict):
 
     @property
     def pinned(self) -> bool:
+        """Whether the revision is a commit, so that its files cannot change."""
         return len(self.revision) == 40 and all(digit in "0123456789abcdef" for digit in self.revision)
 
 
 class RoleSpec(_Strict):
     """One network, tokenizer or scheduler of a pack.
 
-    `source` None: the files lie beside the manifest. `config`: the class's own constructor arguments. `files`: relative
-    path to hash and size; several safetensors files are shards of one state. `control_channels` (ControlNet only): what
-    each channel of the control image holds.
+    Without `source`, the files lie beside the manifest. `config` holds the arguments of the class's constructor.
+    `files` maps relative paths to hashes and sizes; several safetensors files are shards of one state.
+    `control_channels` lists the content of each channel of the control image; only a ControlNet uses it.
     """
 
     class_name: ClassName
@@ -115,8 +124,8 @@ class RoleSpec(_Strict):
     def _steps_can_be_shared(cls, name: object) -> object:
         shared = CLASSES_OF_ROLE["scheduler"]
         if isinstance(name, str) and name.endswith("Scheduler") and name not in shared:
-            rule = "a scheduler must take a step with one call of the networks, so that requests can share it"
-            raise ValueError(f"{rule}; take one of {', '.join(shared)}, got {name}")
+            rule = "a scheduler must need one call of the networks for each step, so that requests can share it"
+            raise ValueError(f"{rule}; got {name}, use one of {', '.join(shared)}")
         return name
 
     @field_validator("files")
@@ -129,23 +138,25 @@ class RoleSpec(_Strict):
         return files
 
     @model_validator(mode="after")
-    def _files_are_vouched_for(self) -> RoleSpec:
+    def _files_have_hashes(self) -> RoleSpec:
         for path, spec in self.files.items():
             if spec.sha256 is None and self.source is None:
                 raise ValueError(f"a file beside the manifest must state its sha256, {path!r} does not")
             if spec.sha256 is None and path.endswith((".pth", ".bin")):
-                raise ValueError(f"a pickle must state its sha256, {path!r} does not")
+                raise ValueError(f"a pickle file must state its sha256, {path!r} does not")
         return self
 
     @property
     def weight_files(self) -> tuple[str, ...]:
+        """The paths of the files that hold weights."""
         return tuple(path for path in self.files if path.endswith(WEIGHT_SUFFIXES))
 
 
 class Defaults(_Strict):
-    """Sampling defaults of the engine. `guidance_rescale`: 0 = off (0.7 suits zero-terminal-SNR v-prediction).
+    """The engine's sampling defaults.
 
-    `prompt`: the scene that is painted for a prompt that says nothing; empty = whatever the engine makes of no words.
+    `prompt` replaces a prompt without any known word; empty = no replacement. `guidance_rescale` is the share of the
+    guided prediction that is rescaled to the prompt's own contrast, 0 = off (0.7 suits zero-terminal-SNR v-prediction).
     """
 
     prompt: str = ""
@@ -157,7 +168,7 @@ class Defaults(_Strict):
 
 
 class Limits(_Strict):
-    """What a brief may ask for; over it the shot is refused, not clipped."""
+    """The largest values of a brief. A shot that exceeds one is refused; values are not clipped."""
 
     max_steps: int = Field(150, ge=1, le=1000)
     max_guidance_scale: float = Field(30.0, ge=1)
@@ -165,7 +176,7 @@ class Limits(_Strict):
 
 
 class PackManifest(_Strict):
-    """What manifest.yaml says. Sizes are (width, height) in pixels, memory in GiB."""
+    """The content of manifest.yaml. Sizes are (width, height) in pixels, and memory is in GiB."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     title: str = Field(min_length=1)
@@ -191,10 +202,10 @@ class PackManifest(_Strict):
             missing = [role for role in RENDER_ROLES if role not in self.roles]
             if missing:
                 raise ValueError(
-                    f"a pack that renders must fill {', '.join(RENDER_ROLES)}; missing: {', '.join(missing)}"
+                    f"a renderable pack must have the roles {', '.join(RENDER_ROLES)}; missing: {', '.join(missing)}"
                 )
         elif not self.reason:
-            raise ValueError("a pack that cannot render must say why in `reason`")
+            raise ValueError("a pack that cannot render must state why in `reason`")
         if self.native_px not in self.buckets:
             raise ValueError(f"native_px {self.native_px} must be one of the buckets")
         if any(side < 1 for bucket in self.buckets for side in bucket):
@@ -204,7 +215,11 @@ class PackManifest(_Strict):
         return self
 
     def bucket(self, width_px: int, height_px: int) -> Size:
-        """The bucket nearest to a canvas in aspect, then in area (both as ratios; a pure enlargement costs less)."""
+        """The bucket that is nearest to a canvas in aspect ratio and area.
+
+        Distances are logarithms of ratios. The aspect ratio has four times the weight of the area, because enlarging
+        does less harm than distortion.
+        """
 
         def distance(bucket: Size) -> float:
             aspect = abs(math.log(bucket[0] * height_px / (bucket[1] * width_px)))
@@ -214,19 +229,21 @@ class PackManifest(_Strict):
         return min(self.buckets, key=distance)
 
     def summary(self) -> EngineInfo:
-        """What clients and people read about the pack: no paths of this machine."""
+        """The pack's public description, without paths of this machine."""
         licences = {role: spec.licence for role, spec in self.roles.items()}
         return EngineInfo.model_validate(self.model_dump(exclude={"roles", "memory_gib"}) | {"licences": licences})
 
 
 def read_manifest(path: Path) -> PackManifest:
-    """The manifest in the file `path`. Raises PackRefused (pack_mismatch) with each faulty field."""
+    """Read the manifest in the file `path`. Raises PackRefused (pack_mismatch), which lists every invalid field."""
     try:
         return PackManifest.model_validate(yaml.safe_load(path.read_text("utf-8")))
     except ValidationError as error:
         rows: list[FieldError] = [{"loc": list(row["loc"]), "msg": row["msg"]} for row in error.errors()]
-        told = "; ".join(f"{'.'.join(map(str, row['loc'])) or 'manifest'}: {row['msg']}" for row in rows)
-        raise PackRefused("pack_mismatch", f"{path.name} of pack {path.parent.name!r}: {told}", errors=rows) from error
+        listed = "; ".join(f"{'.'.join(map(str, row['loc'])) or 'manifest'}: {row['msg']}" for row in rows)
+        raise PackRefused(
+            "pack_mismatch", f"{path.name} of pack {path.parent.name!r}: {listed}", errors=rows
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise PackRefused("pack_mismatch", f"{path.name} of pack {path.parent.name!r} is not YAML: {error}") from error
 

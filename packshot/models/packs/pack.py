@@ -1,10 +1,10 @@
-"""Packs: find them, check that their parts fit, and load a role.
+"""Find packs, check that their parts fit together, and load their roles.
 
     settings.pack_path ─┐
     packshot/packs      ├─> manifest.yaml ─> Pack ─> check() · verify() · load(role) ─> module, scheduler or tokenizer
     pack cache          ┘                     └─ files: beside the manifest, pack cache, hub cache, only then the hub
 
-Torch is imported when a model is loaded, not before: `packshot packs list` answers at once.
+Torch is imported only when a model is loaded, so that `packshot packs list` is fast.
 """
 
 from __future__ import annotations
@@ -35,7 +35,11 @@ GIB = 1024**3
 
 @dataclass(frozen=True)
 class FileCheck:
-    """One file of a pack. `status`: ok (hash as stated), unverified (the manifest states none), missing or corrupt."""
+    """The state of one file of a pack on this machine.
+
+    `status` is `ok` (the hash matches), `unverified` (the manifest states no hash), `missing` or `corrupt`. `bytes` is
+    the file's size. `path` and `sha256` are None for a missing file.
+    """
 
     role: str
     file: str
@@ -47,7 +51,7 @@ class FileCheck:
 
 @dataclass(frozen=True)
 class Pack:
-    """A manifest and the folder that it lies in."""
+    """A pack: its manifest, and the folder that holds it."""
 
     manifest: PackManifest
     folder: Path
@@ -58,19 +62,19 @@ class Pack:
         return self.manifest.name
 
     def role(self, role: RoleName) -> RoleSpec:
-        """The role's spec. Raises PackRefused (pack_mismatch) when the pack does not fill it."""
+        """The role's entry in the manifest. Raises PackRefused (pack_mismatch) when the pack does not have the role."""
         if role not in self.manifest.roles:
-            self._refuse(f"the role {role} must be filled, only {', '.join(self.manifest.roles)} are")
+            self._refuse(f"the pack must have the role {role}, got only {', '.join(self.manifest.roles)}")
         return self.manifest.roles[role]
 
     # Files
 
     def locate(self, role: RoleName, file: str) -> Path | None:
-        """Where the file is on this machine, or None."""
+        """The path of the file on this machine, or None."""
         source = self.role(role).source
         if source is None:
-            here = self.folder / file
-            return here if here.is_file() else None
+            local = self.folder / file
+            return local if local.is_file() else None
         remote = f"{source.subfolder}/{file}" if source.subfolder else file
         for candidate in (self.folder / role / file, self._cached(role) / remote):
             if candidate.is_file():
@@ -84,28 +88,28 @@ class Pack:
         return self.settings.pack_cache_dir / self.name / role
 
     def missing(self, role: RoleName | None = None) -> list[tuple[RoleName, str]]:
-        """(role, file) of every file that is not on this machine."""
+        """(role, file) of every file that is not on this machine. `role` None = all roles."""
         roles = [role] if role else list(self.manifest.roles)
         return [(name, file) for name in roles for file in self.role(name).files if self.locate(name, file) is None]
 
     def fetch(self, report: Callable[[str], None] = lambda _: None, *, role: RoleName | None = None) -> list[Path]:
-        """Bring the missing files from the hub into the pack cache; `told` gets a line before each.
+        """Download the missing files from the hub to the pack cache. `report` gets a line before each download.
 
-        Raises PackRefused: pack_missing when offline, when a file has no hub source or when the hub fails; pack_corrupt
-        when a file is not the one that the manifest states.
+        `role` None = all roles. Raises PackRefused: pack_missing when the hub is off, when a file has no hub source or
+        when a download fails, and pack_corrupt when a downloaded file does not have the hash that the manifest states.
         """
         absent = self.missing(role)
-        here_only = [f"{name}/{file}" for name, file in absent if self.role(name).source is None]
-        if here_only:
-            raise self._absent(here_only, f"put them into the pack's folder ({self.folder})")
+        local_only = [f"{name}/{file}" for name, file in absent if self.role(name).source is None]
+        if local_only:
+            raise self._missing_files(local_only, f"put them into the pack's folder ({self.folder})")
         if absent and self.settings.offline:
-            remedy = f"run packshot packs fetch {self.name} where the hub can be reached, or copy each to "
+            remedy = f"run packshot packs fetch {self.name} on a machine that reaches the hub, or copy each file to "
             remedy += f"{self.settings.pack_cache_dir / self.name}/ROLE/FILE"
-            raise self._absent([f"{name}/{file}" for name, file in absent], remedy)
+            raise self._missing_files([f"{name}/{file}" for name, file in absent], remedy)
         return [self._download(name, file, report) for name, file in absent]
 
-    def _absent(self, what: list[str], remedy: str) -> PackRefused:
-        shown = ", ".join(what[:6]) + (f" and {len(what) - 6} more" if len(what) > 6 else "")
+    def _missing_files(self, names: list[str], remedy: str) -> PackRefused:
+        shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
         return PackRefused(
             "pack_missing", f"pack {self.name!r} needs files that are not on this machine: {shown}; {remedy}"
         )
@@ -114,7 +118,7 @@ class Pack:
         from huggingface_hub import hf_hub_download
 
         source = self.role(role).source
-        assert source is not None, "fetch asks only for hub files"
+        assert source is not None, "fetch downloads only files of the hub"
         report(f"{role}: {source.repo}@{source.revision[:12]} {file}")
         try:
             path = Path(
@@ -126,24 +130,24 @@ class Pack:
                     local_dir=self._cached(role),
                 )
             )
-        except Exception as error:  # the hub's client raises many kinds; each means that the file did not come
-            raise self._absent(
-                [f"{role}/{file}"], f"the hub answered {type(error).__name__}: {error}; try again"
+        except Exception as error:  # the hub's client raises many kinds of errors; each means a failed download
+            raise self._missing_files(
+                [f"{role}/{file}"], f"the download failed with {type(error).__name__}: {error}; try again"
             ) from error
-        self._assert_whole(role, file, path)
+        self._check_hash(role, file, path)
         return path
 
     def _paths(self, role: RoleName) -> dict[str, Path]:
-        """The role's files, on this machine and whole; fetched first when the settings allow it."""
+        """The role's files by name, after their hashes were checked. Missing files are downloaded if the hub is on."""
         if self.missing(role):
             self.fetch(role=role)
         paths = {file: self.locate(role, file) for file in self.role(role).files}
         present = {file: path for file, path in paths.items() if path is not None}
         for file, path in present.items():
-            self._assert_whole(role, file, path)
+            self._check_hash(role, file, path)
         return present
 
-    def _assert_whole(self, role: RoleName, file: str, path: Path) -> None:
+    def _check_hash(self, role: RoleName, file: str, path: Path) -> None:
         wanted = self.role(role).files[file].sha256
         if wanted is None:
             return
@@ -153,7 +157,7 @@ class Pack:
             raise PackRefused("pack_corrupt", f"{detail}delete it, then run packshot packs fetch {self.name}")
 
     def verify(self) -> list[FileCheck]:
-        """What every file of the pack is like on this machine; hashes all of them."""
+        """Hash every file of the pack and compare it with the manifest."""
         rows = []
         for role, spec in self.manifest.roles.items():
             for file, stated in spec.files.items():
@@ -172,28 +176,29 @@ class Pack:
         return rows
 
     def hashes(self, roles: Sequence[RoleName] | None = None) -> dict[str, str]:
-        """What a recipe keeps: role to sha256 over its config and files, and `manifest`. `roles` None = all.
+        """The hashes for a recipe: the sha256 of each role's manifest entry and files, and of `manifest`.
 
-        Raises PackRefused (pack_missing) when a file is not there.
+        `roles` None = all roles. Raises PackRefused: pack_missing when a file is missing, and pack_corrupt when it does
+        not have the hash that the manifest states.
         """
-        made = {"manifest": hashlib.sha256(self.manifest.model_dump_json().encode()).hexdigest()}
+        hashes = {"manifest": hashlib.sha256(self.manifest.model_dump_json().encode()).hexdigest()}
         for role in roles or tuple(self.manifest.roles):
             spec = self.role(role)
             digest = hashlib.sha256(spec.model_dump_json().encode())
             for file, path in sorted(self._paths(role).items()):
                 digest.update(f"{file} {sha256_of(path)}\n".encode())
-            made[role] = digest.hexdigest()
-        return made
+            hashes[role] = digest.hexdigest()
+        return hashes
 
-    # Fit
+    # Compatibility of the parts
 
     def check(self) -> None:
-        """Refuse parts that do not fit together.
+        """Check that the pack can render and that its parts fit together. It reads only the manifest.
 
-        Raises PackRefused: pack_mismatch with both values, or pack_not_renderable.
+        Raises PackRefused: pack_not_renderable, or pack_mismatch with both values.
         """
         if not self.manifest.renderable:
-            detail = f"pack {self.name!r} is declared, but cannot render yet: {self.manifest.reason}; take another pack"
+            detail = f"pack {self.name!r} cannot render in this version: {self.manifest.reason}; use another pack"
             raise PackRefused("pack_not_renderable", detail)
         channels = self._number("vae", "latent_channels")
         inpaint = 2 * channels + 1
@@ -214,9 +219,7 @@ class Pack:
         named = len(control.control_channels)
         if control.config.get("conditioning_channels", 3) != named:
             got = control.config.get("conditioning_channels", 3)
-            self._refuse(
-                f"controlnet.conditioning_channels must be {named}, as many as control_channels names, got {got}"
-            )
+            self._refuse(f"controlnet.conditioning_channels must be {named}, the number of control_channels, got {got}")
         if control.config.get("controlnet_conditioning_channel_order", "rgb") != "rgb":
             self._refuse("controlnet.controlnet_conditioning_channel_order must be rgb, got bgr")
         predicted = self.manifest.prediction_type
@@ -228,7 +231,7 @@ class Pack:
 
     @property
     def vae_factor(self) -> int:
-        """Pixels a latent, on either side."""
+        """The number of pixels of one latent on each side."""
         spec = self.role("vae")
         key = "encoder_block_out_channels" if spec.class_name == "AutoencoderTiny" else "block_out_channels"
         blocks = spec.config.get(key)
@@ -242,19 +245,19 @@ class Pack:
             self._refuse(f"{role}.{key} must be stated in the manifest, got {value!r}")
         return value
 
-    def _same(self, role: RoleName, key: str, allowed: tuple[Any, ...], whose: str) -> None:
+    def _same(self, role: RoleName, key: str, allowed: tuple[Any, ...], owner: str) -> None:
         value = self.role(role).config.get(key)
         if value not in allowed:
             wanted = " or ".join(map(str, allowed))
-            self._refuse(f"{role}.{key} must be {wanted} ({whose}), got {value!r}")
+            self._refuse(f"{role}.{key} must be {wanted} ({owner}), got {value!r}")
 
     def _refuse(self, detail: str) -> NoReturn:
-        raise PackRefused("pack_mismatch", f"pack {self.name!r}: {detail}; mend the manifest or take parts that fit")
+        raise PackRefused("pack_mismatch", f"pack {self.name!r}: {detail}; correct the manifest")
 
     # Loading
 
     def load(self, role: RoleName, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> Any:
-        """The role's network in eval mode, or a new scheduler, or the tokenizer. `dtype` None = fp32.
+        """Load a role: its network in eval mode on `device`, a new scheduler, or the tokenizer. `dtype` None = fp32.
 
         Raises PackRefused: pack_missing, pack_corrupt or pack_mismatch.
         """
@@ -270,6 +273,7 @@ class Pack:
         return load_module(spec, weights, torch.device(device), dtype or torch.float32)
 
     def tokenizer(self) -> Tokenizer:
+        """Load the tokenizer. Raises PackRefused: pack_missing, pack_corrupt or pack_mismatch."""
         return load_tokenizer(self.role("tokenizer"), self._paths("tokenizer"))
 
     def _as_safetensors(self, role: RoleName, file: str, path: Path) -> Path:
@@ -280,7 +284,7 @@ class Pack:
         return converted if converted.is_file() else convert_pth(path, converted)
 
     def summary(self) -> EngineInfo:
-        """`PackManifest.summary`: what clients and people read about the pack."""
+        """The pack's public description, without paths of this machine."""
         return self.manifest.summary()
 
 
@@ -288,7 +292,7 @@ _HASHES: dict[tuple[str, int, int], str] = {}
 
 
 def sha256_of(path: Path) -> str:
-    """The file's sha256, remembered for as long as its size and time of change stay."""
+    """The file's sha256 in hexadecimal. It is cached until the file's size or modification time changes."""
     stat = path.stat()
     key = (str(path), stat.st_size, stat.st_mtime_ns)
     if key not in _HASHES:
@@ -301,13 +305,16 @@ def sha256_of(path: Path) -> str:
 
 
 def pack_folders(settings: Settings) -> list[Path]:
-    """Folders that hold packs, in the order in which they are searched."""
+    """The folders that are searched for packs, in their order."""
     named = [Path(part).expanduser() for part in settings.pack_path.split(os.pathsep) if part]
     return [*named, Path(str(package_files("packshot"))) / "packs", settings.pack_cache_dir]
 
 
 def _manifests(settings: Settings) -> dict[str, Path]:
-    """Pack name (its folder's) to manifest; the first of a name wins. A folder of `pack_path` may be a pack itself."""
+    """The manifest's path for each pack name, which is its folder's name. The first pack of a name is used.
+
+    A folder of `pack_path` holds packs, or is a pack itself.
+    """
     found: dict[str, Path] = {}
     for folder in pack_folders(settings):
         if (folder / MANIFEST).is_file():
@@ -319,22 +326,28 @@ def _manifests(settings: Settings) -> dict[str, Path]:
 
 
 def find_pack(name: str, settings: Settings) -> Pack:
-    """The pack of that name. Raises PackRefused: pack_unknown, pack_licence, or pack_mismatch for a faulty manifest."""
+    """Find the pack with the given name.
+
+    Raises PackRefused: pack_unknown, pack_mismatch for an invalid manifest, or pack_licence when the licence forbids
+    commercial use and the settings do not accept that.
+    """
     found = _manifests(settings)
     if name not in found:
         known = ", ".join(sorted(found)) or "none"
         raise PackRefused("pack_unknown", f"pack must be one of {known}, got {name!r}; PACKSHOT_PACK_PATH adds folders")
     manifest = read_manifest(found[name])
     if manifest.name != name:
-        raise PackRefused("pack_mismatch", f"a pack's folder must have its name, got {manifest.name!r} in {name!r}")
+        raise PackRefused(
+            "pack_mismatch", f"a pack's folder must have the pack's name, got {manifest.name!r} in {name!r}"
+        )
     if not manifest.commercial and not settings.accept_noncommercial:
-        detail = f"pack {name!r} is licensed {manifest.licence}, which forbids commercial use; "
-        raise PackRefused("pack_licence", f"{detail}PACKSHOT_ACCEPT_NONCOMMERCIAL=true accepts it")
+        detail = f"the licence must allow commercial use, pack {name!r} has {manifest.licence}; "
+        raise PackRefused("pack_licence", f"{detail}set PACKSHOT_ACCEPT_NONCOMMERCIAL=true to accept it")
     return Pack(manifest, found[name].parent, settings)
 
 
 def list_packs(settings: Settings) -> list[Pack]:
-    """Every pack that is found, by name; also those that `find_pack` would refuse for their licence."""
+    """All packs that were found, sorted by name, including packs that `find_pack` refuses for their licence."""
     return [Pack(read_manifest(path), path.parent, settings) for _, path in sorted(_manifests(settings).items())]
 
 

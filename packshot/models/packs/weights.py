@@ -1,7 +1,7 @@
-"""From files to modules: build a pack's class from its config and fill it, strictly, from safetensors.
+"""Build a pack's classes from their configs, and load their weights strictly from safetensors files.
 
-Nothing is unpickled here but in `convert_pth`, which reads with `weights_only=True` and only after the hash matched.
-Torch and the model libraries are imported when a model is built.
+Only `convert_pth` reads pickle files. It uses `weights_only=True`, after the hash was checked. Torch and the model
+libraries are imported when a model is built.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packshot.errors import PackRefused
-from packshot.models.engines.word_tokenizer import ClipWords, Tokenizer, WordTokenizer
+from packshot.models.engines.word_tokenizer import ClipTokenizer, Tokenizer, WordTokenizer
 from packshot.models.packs.manifest import ClassName, RoleSpec
 
 if TYPE_CHECKING:
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 
 def build(class_name: ClassName, config: dict[str, Any]) -> Any:
-    """The class's network or scheduler with the config's sizes; a network's weights are not initialised."""
+    """Build a network or scheduler from its config. A network's weights are not initialised.
+
+    Raises PackRefused (pack_mismatch) when the class cannot be built from the config.
+    """
     try:
         with _no_init():
             if class_name == "CLIPTextModel":
@@ -31,18 +34,19 @@ def build(class_name: ClassName, config: dict[str, Any]) -> Any:
                 return _sam(config)
             return _diffusers(class_name, config)
     except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
-        detail = f"{class_name} must be buildable from its config, which fails: {error}; mend `config` in the manifest"
+        detail = f"{class_name} must be buildable from its config, got {error}; correct `config` in the manifest"
         raise PackRefused("pack_mismatch", detail) from error
 
 
 def _diffusers(class_name: str, config: dict[str, Any]) -> Any:
     import diffusers
 
-    made, unused = getattr(diffusers, class_name).from_config(config, return_unused_kwargs=True)
+    module, unused = getattr(diffusers, class_name).from_config(config, return_unused_kwargs=True)
     unknown = sorted(key for key in unused if not key.startswith("_"))
     if unknown:
-        raise PackRefused("pack_mismatch", f"{class_name} does not know the config keys {unknown}; mend the manifest")
-    return made
+        detail = f"{class_name} must have only config keys that it defines, got {unknown}; correct the manifest"
+        raise PackRefused("pack_mismatch", detail)
+    return module
 
 
 def _clip_text(config: dict[str, Any]) -> Any:
@@ -58,7 +62,7 @@ def _sam(config: dict[str, Any]) -> Any:
 
 
 def _no_init() -> Any:
-    """While it is entered, torch.nn.init leaves tensors as they are: the weights are about to be read from files."""
+    """A context in which torch.nn.init does nothing, because the weights will be loaded from files."""
     import torch
     from torch.overrides import TorchFunctionMode
 
@@ -74,9 +78,10 @@ def _no_init() -> Any:
 
 
 def load_module(spec: RoleSpec, files: Sequence[Path], device: torch.device, dtype: torch.dtype) -> nn.Module:
-    """The role's network in `dtype` on `device`, frozen, in eval mode. `files`: safetensors, the shards of one state.
+    """Load a role's network in `dtype` on `device`, in eval mode and without gradients.
 
-    Raises PackRefused (pack_mismatch) when a tensor is missing, left over or of another shape.
+    `files` are safetensors files, the shards of one state. Raises PackRefused: pack_corrupt for an invalid file, and
+    pack_mismatch when a tensor is missing, not in the network, or of another shape.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -88,13 +93,13 @@ def load_module(spec: RoleSpec, files: Sequence[Path], device: torch.device, dty
             shard = load_file(file)
         except SafetensorError as error:
             raise PackRefused(
-                "pack_corrupt", f"{file.name} must be a whole safetensors file: {error}; fetch it again"
+                "pack_corrupt", f"{file.name} must be a complete safetensors file, got {error}; fetch it again"
             ) from error
         twice = sorted(state.keys() & shard.keys())
         if twice:
             raise PackRefused("pack_mismatch", f"shards must not share tensors, {file.name} repeats {twice[:3]}")
         state.update(shard)
-    # torch's own `to`: diffusers' would log that it keeps no module in fp32
+    # nn.Module.to, because diffusers' own `to` would log that it keeps no module in fp32
     module: nn.Module = nn.Module.to(build(spec.class_name, spec.config), dtype)
     try:
         found = module.load_state_dict(_present_names(spec.class_name, state), strict=False)
@@ -103,8 +108,8 @@ def load_module(spec: RoleSpec, files: Sequence[Path], device: torch.device, dty
         raise PackRefused("pack_mismatch", detail) from error
     if found.missing_keys or found.unexpected_keys:
         detail = (
-            f"{spec.class_name}: the files must hold exactly the config's tensors; {len(found.missing_keys)} missing "
-            f"{found.missing_keys[:3]}, {len(found.unexpected_keys)} left over {found.unexpected_keys[:3]}"
+            f"{spec.class_name}: the files must hold exactly the network's tensors; {len(found.missing_keys)} missing "
+            f"{found.missing_keys[:3]}, {len(found.unexpected_keys)} unexpected {found.unexpected_keys[:3]}"
         )
         raise PackRefused("pack_mismatch", detail)
     return nn.Module.to(module, device).eval().requires_grad_(requires_grad=False)
@@ -114,7 +119,7 @@ _OLD_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", "
 
 
 def _present_names(class_name: ClassName, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Tensors under the names that today's classes use; checkpoints of 2022 carry older ones."""
+    """The tensors under the names that the present classes use. Checkpoints of 2022 have older names."""
     if class_name == "CLIPTextModel":
         prefix = "text_model."
         state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
@@ -128,7 +133,10 @@ def _present_names(class_name: ClassName, state: dict[str, torch.Tensor]) -> dic
 
 
 def load_tokenizer(spec: RoleSpec, files: dict[str, Path]) -> Tokenizer:
-    """The role's tokenizer. `files`: the manifest's file names to paths."""
+    """Load a role's tokenizer. `files` maps the manifest's file names to paths.
+
+    Raises PackRefused (pack_mismatch) when the files are not those of the class.
+    """
     if spec.class_name == "WordTokenizer":
         if len(files) != 1:
             raise PackRefused("pack_mismatch", f"WordTokenizer must have one file, got {sorted(files)}")
@@ -139,20 +147,24 @@ def load_tokenizer(spec: RoleSpec, files: dict[str, Path]) -> Tokenizer:
     from transformers import CLIPTokenizer
 
     config = {"model_max_length": 77} | spec.config
-    return ClipWords(CLIPTokenizer(vocab=str(by_name["vocab.json"]), merges=str(by_name["merges.txt"]), **config))
+    return ClipTokenizer(CLIPTokenizer(vocab=str(by_name["vocab.json"]), merges=str(by_name["merges.txt"]), **config))
 
 
 def convert_pth(source: Path, out: Path) -> Path:
-    """Keep what a `.pth` or `.bin` holds as safetensors at `out`. The caller has checked the source's sha256."""
+    """Convert a `.pth` or `.bin` file to the safetensors file `out`, and return `out`.
+
+    The caller must have checked the sha256 of `source`. Raises PackRefused (pack_mismatch) when the file does not hold
+    a flat dictionary of tensors.
+    """
     import torch
     from safetensors.torch import save_file
 
     state = torch.load(source, map_location="cpu", weights_only=True)
     state = state.get("state_dict", state)
     if not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
-        raise PackRefused("pack_mismatch", f"{source.name} must hold a flat table of tensors")
+        raise PackRefused("pack_mismatch", f"{source.name} must hold a flat dictionary of tensors")
     out.parent.mkdir(parents=True, exist_ok=True)
-    # A name of its own, then one rename: two processes may convert at once, and neither may read half a file.
+    # Write to a temporary name and rename it: two processes may convert at once, and neither may read a partial file.
     handle, partial = tempfile.mkstemp(dir=out.parent, suffix=".partial")
     os.close(handle)
     save_file({name: tensor.contiguous().clone() for name, tensor in state.items()}, partial)

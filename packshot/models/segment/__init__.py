@@ -1,1 +1,1 @@
-"""The segmenter: photo to embedding, prompts to masks."""
+"""The segmenter: it encodes a photo to an embedding, and decodes prompts to masks."""

@@ -1,11 +1,10 @@
-"""Nobody pointed at anything: which of the masks behind a grid of clicks is the product?
+"""Automatic segmentation: choose the product among the masks of a grid of clicks, when the request has no prompt.
 
-score = predicted IoU x stability x centredness. Stability (as in SAM's automatic mode): how little the mask changes
-when its threshold moves. Centredness: near the photo's middle, of a product's size, and not running out of the frame,
-which tells a product from the table that it stands on.
+score = predicted IoU x stability x centredness. Stability, as in SAM's automatic mode, is high for a mask that hardly
+changes when its threshold moves. Centredness is high for a mask that is near the photo's centre and does not touch its
+frame, which distinguishes a product from the table under it.
 
-A photo on one even colour, as cutouts laid over white are, needs no network:
-the product is what the colour does not reach.
+A photo with a backdrop of one uniform colour needs no network: the product is everything except the backdrop.
 """
 
 from __future__ import annotations
@@ -19,51 +18,54 @@ from numpy.typing import NDArray
 from packshot.types import F32, U8
 
 SHIFT = 1.0
-"""Stability compares the masks at logits > +1 and > -1."""
+"""Stability compares the masks at logits > SHIFT and > -SHIFT."""
 SAME_IOU = 0.7
-"""Two masks that overlap more than this are one answer."""
+"""Two masks with a larger IoU count as the same mask."""
 SMALLEST, LARGEST = 0.002, 0.9
-"""A product covers between these shares of the photo."""
+"""The smallest and the largest share of the photo that a product covers."""
 EVEN_LEVELS = 6
-"""Pixels this close to the backdrop's colour, in every channel, belong to it."""
+"""Pixels whose channels all differ from the backdrop's colour by at most this many levels belong to the backdrop."""
 PLAIN_FRAME = 0.6
-"""Share of the photo's frame that an even backdrop takes: a product may run out of the photo."""
+"""The share of the photo's outermost pixels that a backdrop must cover. A product may touch the frame."""
 
 
 def grid_points(width: int, height: int, side: int) -> list[tuple[float, float]]:
-    """(x, y) in photo pixels: the middles of side x side equal cells."""
-    middles = [(index + 0.5) / side for index in range(side)]
-    return [(x * width, y * height) for y in middles for x in middles]
+    """The centres (x, y) of `side` x `side` equal cells of the photo, in photo pixels."""
+    centres = [(index + 0.5) / side for index in range(side)]
+    return [(x * width, y * height) for y in centres for x in centres]
 
 
 def most_product_like(logits: F32, predicted_iou: F32, most: int) -> list[tuple[int, float]]:
-    """(row, score 0..1) of up to `most` distinct masks, best first; at least one. `logits` (N, h, w),
-    without padding."""
+    """Choose at least one and at most `most` distinct masks, best first. Returns (index, score 0..1) of each.
+
+    `logits` are float32 (N, h, w), cropped to the photo. `predicted_iou` is float32 (N,).
+    """
     masks = logits > 0
     area = masks.sum((1, 2))
     score = np.clip(predicted_iou, 0, 1) * stability(logits) * centredness(masks)
     share = area / masks[0].size
     score[(share < SMALLEST) | (share > LARGEST)] = 0
     kept: list[int] = []
-    for row in np.argsort(-score, kind="stable"):
-        if len(kept) == most or (kept and score[row] <= 0):
+    for index in np.argsort(-score, kind="stable"):
+        if len(kept) == most or (kept and score[index] <= 0):
             break
-        if all(overlap(masks[row], masks[other]) <= SAME_IOU for other in kept):
-            kept.append(int(row))
-    return [(row, float(score[row])) for row in kept]
+        if all(iou(masks[index], masks[other]) <= SAME_IOU for other in kept):
+            kept.append(int(index))
+    return [(index, float(score[index])) for index in kept]
 
 
 def stability(logits: F32) -> F32:
-    """0..1 per mask (N, h, w): how little it changes when its threshold moves by SHIFT either way."""
+    """The stability (N,) of masks with logits (N, h, w): the IoU of the mask at the thresholds +SHIFT and -SHIFT."""
     wide, narrow = (logits > -SHIFT).sum((1, 2)), (logits > SHIFT).sum((1, 2))
     return np.asarray(narrow / np.maximum(wide, 1), np.float32)
 
 
-def off_plain_backdrop(photo: U8) -> tuple[F32, float] | None:
-    """What stands before a backdrop of one even colour: (0 or 1 hxw, the frame's share of that colour);
-    None without one.
+def product_on_plain_backdrop(photo: U8) -> tuple[F32, float] | None:
+    """Segment the product in a photo (uint8 hxwx3 RGB) whose backdrop has one uniform colour.
 
-    `photo`: hxwx3 RGB. What the colour encloses without reaching the frame is the product's.
+    Returns the product (float32 hxw in {0, 1}) and the share of the photo's outermost pixels that the backdrop covers,
+    or None if there is no such backdrop. An area of the backdrop's colour that the product encloses belongs to the
+    product.
     """
     rim = np.concatenate([photo[0], photo[-1], photo[:, 0], photo[:, -1]])
     even = (
@@ -77,7 +79,7 @@ def off_plain_backdrop(photo: U8) -> tuple[F32, float] | None:
 
 
 def centredness(masks: NDArray[np.bool_]) -> F32:
-    """0..1 per mask (N, h, w): 1 for a mask centred in the photo that no edge cuts."""
+    """The centredness (N,) of masks, bool (N, h, w): 1 for a mask that is centred and does not touch the frame."""
     height, width = masks.shape[1:]
     area = np.maximum(masks.sum((1, 2)), 1)
     x = (masks.sum(1) @ (np.arange(width) + 0.5)) / area / width - 0.5
@@ -88,7 +90,7 @@ def centredness(masks: NDArray[np.bool_]) -> F32:
     return np.asarray(away * (1 - on_rim) ** 3, np.float32)
 
 
-def overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """Intersection over union; 0 for two empty masks."""
-    union = np.count_nonzero(one | other)
-    return np.count_nonzero(one & other) / union if union else 0.0
+def iou(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
+    """The intersection over union of two masks; 0 for two empty masks."""
+    union = np.count_nonzero(first | second)
+    return np.count_nonzero(first & second) / union if union else 0.0

@@ -1,12 +1,12 @@
-"""The segmenter's network: SAM of any size, built from one flat table of numbers.
+"""The segmenter's network: a SAM of any size, built from a flat config.
 
 The parts are segment_anything's own (`ImageEncoderViT`, `PromptEncoder`, `MaskDecoder`, `TwoWayTransformer`), so
-original `.pth` checkpoints fit key by key; the names of transformers' `facebook/sam-vit-*` are translated while they
-load.
+original `.pth` checkpoints load unchanged. The tensor names of transformers' `facebook/sam-vit-*` are translated while
+they load.
 
-A small SAM may name `detail` channels. Then a convolutional stem takes the place of the patch embedding (it learns much
-faster from little data), and its maps at 1/2, 1/4 and 1/8 of the input skip the transformer and meet the mask
-while it is enlarged, so that masks come out at half the input's size instead of a quarter of the token grid's 16.
+A small SAM may have `detail` channels. A convolutional stem then replaces the patch embedding, because it learns much
+faster from little data. The stem's maps at 1/2, 1/4 and 1/8 of the input's size bypass the transformer and are added
+while the mask is upscaled. Masks then have half of the input's size; without the stem they have a quarter.
 
     pixels (B, 3, S, S) -> stem -> maps /2 /4 /8 ──────────────────────────┐
                              └──> tokens (B, S/16, S/16, D) -> ViT -> features (B, C, S/16, S/16)
@@ -53,7 +53,7 @@ KEYS: dict[str, Any] = {
     "automatic_grid": 8,
     "score_line": (0.0, 1.0),
 }
-"""Every key of a segmenter's config with its default; None = must be given. The defaults are the published SAM's."""
+"""Every key of a segmenter's config with its default; None = required. The defaults are those of the published SAM."""
 
 VIT_B = {
     "image_size": 1024,
@@ -77,7 +77,10 @@ VIT_H = VIT_B | {
 
 
 class Stem(nn.Module):
-    """Pixels (B, 3, S, S) to tokens (B, S/16, S/16, D) and the three maps that it passes on the way."""
+    """A convolutional stem: pixels (B, 3, S, S) to tokens (B, S/16, S/16, D) and three feature maps.
+
+    `channels` are the channels of the maps at 1/2, 1/4 and 1/8 of S. `embed_dim` is D.
+    """
 
     def __init__(self, channels: Sequence[int], embed_dim: int) -> None:
         super().__init__()
@@ -107,32 +110,39 @@ def _stage(channels_in: int, channels: int, *, convolutions: int) -> nn.Sequenti
 
 
 class DetailEncoder(ImageEncoderViT):  # type: ignore[misc]  # segment_anything has no types
-    """SAM's encoder with a `Stem`; `look` also gives the stem's maps, ready for the decoder to add."""
+    """SAM's image encoder with a `Stem`. `encode_with_maps` also returns the stem's maps for the mask decoder.
+
+    `detail` are the channels of the stem's three maps. The other arguments are those of `ImageEncoderViT`.
+    """
 
     def __init__(self, *, detail: Sequence[int], embed_dim: int, **shared: Any) -> None:
         super().__init__(embed_dim=embed_dim, **shared)
         self.patch_embed = Stem(detail, embed_dim)
         self.skips = nn.ModuleList(nn.Conv2d(channels, channels, kernel_size=1) for channels in detail)
 
-    def look(self, pixels: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def encode_with_maps(self, pixels: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Pixels (B, 3, S, S) to features (B, C, S/16, S/16), and the maps at 1/2, 1/4 and 1/8 of S."""
         tokens, maps = self.patch_embed(pixels)
         positions = self.pos_embed
-        if positions.shape[1:3] != tokens.shape[1:3]:  # training begins on smaller pictures
-            shrunk = functional.interpolate(positions.permute(0, 3, 1, 2), tokens.shape[1:3], mode="bilinear")
-            positions = shrunk.permute(0, 2, 3, 1)
+        if positions.shape[1:3] != tokens.shape[1:3]:  # training starts with smaller pictures
+            resized = functional.interpolate(positions.permute(0, 3, 1, 2), tokens.shape[1:3], mode="bilinear")
+            positions = resized.permute(0, 2, 3, 1)
         tokens = tokens + positions
         for block in self.blocks:
             tokens = block(tokens)
         return self.neck(tokens.permute(0, 3, 1, 2)), tuple(
-            skip(seen) for skip, seen in zip(self.skips, maps, strict=True)
+            skip(feature_map) for skip, feature_map in zip(self.skips, maps, strict=True)
         )
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return self.look(pixels)[0]
+        return self.encode_with_maps(pixels)[0]
 
 
 class DetailUpscaling(nn.Module):
-    """Features (B, C, s, s) and the stem's maps to mask features (B, c, 8 s, 8 s), c = the finest map's channels."""
+    """Upscale features (B, C, s, s), and add the stem's maps, to mask features (B, c, 8 s, 8 s).
+
+    `channels_in` is C. `detail` are the channels of the stem's maps, finest first; c is the first of them.
+    """
 
     def __init__(self, channels_in: int, detail: Sequence[int]) -> None:
         super().__init__()
@@ -151,7 +161,7 @@ class DetailUpscaling(nn.Module):
 
 
 class BatchMaskDecoder(MaskDecoder):  # type: ignore[misc]
-    """SAM's mask decoder over B photos with one prompt set each (the original takes one photo with B prompt sets)."""
+    """SAM's mask decoder for B photos with one prompt set each. The original takes one photo with B prompt sets."""
 
     def __init__(self, *, detail: Sequence[int] = (), **shared: Any) -> None:
         super().__init__(**shared)
@@ -165,26 +175,28 @@ class BatchMaskDecoder(MaskDecoder):  # type: ignore[misc]
     def decode(
         self, features: Tensor, positions: Tensor, prompt_tokens: Tensor, no_mask: Tensor, maps: Sequence[Tensor] = ()
     ) -> tuple[Tensor, Tensor]:
-        """Masks (B, 4, h, w) as logits and predicted IoU (B, 4): row 0 for a single answer,
-        rows 1-3 when it is ambiguous.
+        """Masks as logits (B, 4, h, w), and their predicted IoU (B, 4).
 
-        `features` (B, C, s, s); `positions` (1, C, s, s); `prompt_tokens` (B, N, C); `no_mask` (1, C, 1, 1).
+        Mask 0 is the single answer. Masks 1 to 3 are the answers to an ambiguous prompt. `features` (B, C, s, s) are
+        the encoder's output. `positions` (1, C, s, s) is the positional encoding. `prompt_tokens` (B, N, C) are the
+        encoded points and boxes. `no_mask` (1, C, 1, 1) is the embedding of a missing mask prompt. `maps` are the
+        stem's maps, if there are any.
         """
         batch, channels, side_y, side_x = features.shape
-        answers = torch.cat([self.iou_token.weight, self.mask_tokens.weight])  # (1 + 4, C)
-        tokens = torch.cat([answers.expand(batch, -1, -1), prompt_tokens], dim=1)
-        seen, grid = self.transformer(features + no_mask, positions.expand(batch, -1, -1, -1), tokens)
+        output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])  # (1 + 4, C)
+        tokens = torch.cat([output_tokens.expand(batch, -1, -1), prompt_tokens], dim=1)
+        decoded, grid = self.transformer(features + no_mask, positions.expand(batch, -1, -1, -1), tokens)
         grid = grid.transpose(1, 2).reshape(batch, channels, side_y, side_x)
         upscaled = self.output_upscaling(grid, maps) if maps else self.output_upscaling(grid)
-        filters = torch.stack([mlp(seen[:, 1 + k]) for k, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1)
+        filters = torch.stack([mlp(decoded[:, 1 + k]) for k, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1)
         masks = torch.einsum("bkc,bchw->bkhw", filters, upscaled)
-        return masks, self.iou_prediction_head(seen[:, 0])
+        return masks, self.iou_prediction_head(decoded[:, 0])
 
 
 def build_sam(config: Mapping[str, Any]) -> Sam:
-    """A SAM with random weights from a flat config (`KEYS` lists its keys and defaults).
+    """Build a SAM from a flat config. `KEYS` lists the config's keys and defaults. The weights are random.
 
-    Raises `PackRefused("pack_mismatch")` for an unknown or missing key or sizes that do not fit together.
+    Raises PackRefused (pack_mismatch) for an unknown or missing key, or for sizes that do not fit together.
     """
     keys = _checked(config)
     size, patch, dim, channels = (keys[k] for k in ("image_size", "patch_size", "encoder_embed_dim", "out_chans"))
@@ -239,21 +251,22 @@ def _checked(config: Mapping[str, Any]) -> dict[str, Any]:
     if unknown or missing:
         raise PackRefused(
             "pack_mismatch",
-            f"a segmenter's config has the keys {sorted(KEYS)}; unknown here: {unknown}, missing: {missing}",
+            f"a segmenter's config must have keys of {sorted(KEYS)}, got unknown keys {unknown} and missing keys "
+            f"{missing}; correct the pack's segmenter config",
         )
     keys = KEYS | dict(config)
     rules = {
         "image_size must be a multiple of patch_size": keys["image_size"] % keys["patch_size"] == 0,
         "encoder_embed_dim must be a multiple of encoder_heads": keys["encoder_embed_dim"] % keys["encoder_heads"] == 0,
         "out_chans must be a multiple of 2 x decoder_heads": keys["out_chans"] % (2 * keys["decoder_heads"]) == 0,
-        "detail must name three channel counts, and needs patch_size 16": not keys["detail"]
+        "detail must hold three channel counts, and needs patch_size 16": not keys["detail"]
         or (len(keys["detail"]) == 3 and keys["patch_size"] == 16),
         "refine must be none or grabcut": keys["refine"] in ("none", "grabcut"),
     }
     for rule, holds in rules.items():
         if not holds:
             named = {key: keys[key] for key in KEYS if re.search(rf"\b{key}\b", rule)}
-            raise PackRefused("pack_mismatch", f"{rule}, got {named}; mend the pack's segmenter config")
+            raise PackRefused("pack_mismatch", f"{rule}, got {named}; correct the pack's segmenter config")
     return keys
 
 
@@ -285,14 +298,14 @@ _TWICE_IN_TRANSFORMERS = "prompt_encoder.shared_embedding.positional_embedding"
 
 
 def _accept_transformers_names(module: nn.Module, state: dict[str, Any], *_: Any) -> None:
-    """Before weights load: names of transformers' SamModel become segment_anything's; others pass untouched."""
+    """Rename the tensors of transformers' SamModel to segment_anything's names. Other states stay unchanged."""
     if "shared_image_embedding.positional_embedding" not in state:
         return
-    theirs = {name: state.pop(name) for name in list(state)}
-    theirs.pop(_TWICE_IN_TRANSFORMERS, None)
-    for name, tensor in theirs.items():
+    tensors = {name: state.pop(name) for name in list(state)}
+    tensors.pop(_TWICE_IN_TRANSFORMERS, None)
+    for name, tensor in tensors.items():
         for pattern, replacement in _TRANSFORMERS_NAMES:
-            ours, hits = re.subn(pattern, replacement, name)
-            if hits:
+            renamed, matches = re.subn(pattern, replacement, name)
+            if matches:
                 break
-        state[ours] = tensor
+        state[renamed] = tensor

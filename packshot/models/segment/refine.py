@@ -1,10 +1,10 @@
-"""Lay a coarse mask on the photo's edges: GrabCut around its border, on a thumbnail.
+"""Move the border of a coarse mask to the photo's edges, with GrabCut on a thumbnail.
 
-A small network knows where the product is, but draws its border on a grid of several photo pixels. GrabCut learns the
-colours inside and outside and moves the border to where they part, only within the band in which the network was unsure
-or its grid coarse. What it must not do is guarded: the band limits how far the border moves, and a border that lies on
-weaker edges than the network's own, or strays far from it, is dropped.
-Packs switch it on (`refine: grabcut` in the segmenter's config).
+A small network finds the product, but each cell of its mask covers several photo pixels. GrabCut learns the colours
+inside and outside of the mask, and moves the border to the edge between them. It changes only a band around the border
+and pixels in which the network is unsure. The refined mask is discarded if its border lies on weaker edges than the
+network's own, or if it differs too much from the network's mask. A pack enables this with `refine: grabcut` in the
+segmenter's config.
 """
 
 from __future__ import annotations
@@ -16,32 +16,38 @@ from numpy.typing import NDArray
 from packshot.types import F32, U8, BoxXYXY
 
 Box = tuple[float, float, float, float]
-"""XYXY in photo pixels, as a person draws it."""
+"""A box XYXY in photo pixels, as the user drew it."""
 
 SURE = 0.7
-"""Probability from which a pixel far inside (or 1 - it far outside) is taken for sure."""
+"""Outside the band, GrabCut may not change pixels with at least this probability of product or of background."""
 BAND = 0.03
-"""Half the band's width around the border, as a share of the mask's extent: at least 3 px."""
+"""Half of the band's width, as a share of the crop's longer side; at least 3 px."""
 ROUNDS = 1
+"""Iterations of GrabCut."""
 HOLE = 0.01
-"""Holes below this share of the mask's area are noise, not a handle's opening."""
-HALF_BELIEVED = 0.3
-"""So are larger ones in which the network's mean probability is above this."""
+"""Holes smaller than this share of the mask's area are filled. Larger ones may be real, such as a handle's opening."""
+HOLE_PROBABILITY = 0.3
+"""Larger holes are filled too if the network's mean probability in them is above this."""
 CRUMB = 0.1
-"""A product is one piece, or a few of like size: smaller pieces than this share of the largest are dropped."""
+"""Pieces smaller than this share of the largest piece are dropped."""
 TRUST_IOU = 0.75
+"""A refined mask with a smaller IoU with the network's mask is discarded."""
 FULL_SUPPORT = 0.6
-"""Border steepness of a sound mask (0.60-0.67 on the coffee photo, 0.2-0.5 for masks that leak)."""
+"""Relative steepness along the border of a correct mask (0.60-0.67 on the coffee photo, 0.2-0.5 for leaking masks)."""
 SAMPLE = 800
-"""Pixels a side from which the colours are first learned."""
+"""Number of pixels, inside and outside each, from which the initial colours are learned."""
 SLACK = 0.02
-"""How far, as a share of its sides, a product may reach over the box that a person drew around it."""
+"""A product may extend beyond the user's box by this share of the box's sides."""
 WORK_PX = 192
-"""GrabCut's time grows with the pixels: the crop around the mask is worked on at this longest side at most."""
+"""Longest side of the crop on which GrabCut runs, because its time grows with the number of pixels."""
 
 
 def refine(thumbnail: U8, probability: F32, photo: tuple[int, int]) -> U8:
-    """A mask of the photo, uint8 HxW of 0 and 255. `thumbnail` hxwx3 RGB, `probability` hxw in 0..1, `photo` (H, W)."""
+    """The refined mask of the photo, uint8 HxW of 0 and 255.
+
+    `thumbnail` is uint8 hxwx3 RGB. `probability` is the network's product probability, float32 hxw in 0..1. `photo` is
+    the photo's size (H, W) in pixels.
+    """
     height, width = probability.shape
     coarse = probability > 0.5
     soft = probability
@@ -56,8 +62,10 @@ def refine(thumbnail: U8, probability: F32, photo: tuple[int, int]) -> U8:
 
 
 def within_box(probability: F32, box: Box, photo: tuple[int, int]) -> F32:
-    """Nothing outside the box (XYXY, photo pixels, a little slack: people draw by hand). `probability` hxw,
-    `photo` (H, W)."""
+    """`probability` (float32 hxw) with 0 outside the box, which is enlarged by SLACK because it was drawn by hand.
+
+    `box` is XYXY in photo pixels, and `photo` is the photo's size (H, W) in pixels.
+    """
     height, width = probability.shape
     slack_x, slack_y = SLACK * (box[2] - box[0]), SLACK * (box[3] - box[1])
     across, down = width / photo[1], height / photo[0]
@@ -69,7 +77,7 @@ def within_box(probability: F32, box: Box, photo: tuple[int, int]) -> F32:
 
 
 def box_fit(found: BoxXYXY, drawn: Box) -> float:
-    """How well a mask's own box fills the box that was drawn: their intersection over union."""
+    """The intersection over union of a mask's bounding box and the user's box."""
     width = max(0.0, min(found[2], drawn[2]) - max(found[0], drawn[0]))
     height = max(0.0, min(found[3], drawn[3]) - max(found[1], drawn[1]))
     areas = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (found, drawn)]
@@ -77,7 +85,7 @@ def box_fit(found: BoxXYXY, drawn: Box) -> float:
 
 
 def _surroundings(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """(y0, y1, x0, x1): the mask's box with a margin in which GrabCut learns what the background looks like."""
+    """(y0, y1, x0, x1): the mask's box with a margin, in which GrabCut learns the background's colours."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     margin = max(12, int(0.15 * max(np.ptp(rows), np.ptp(columns))))
     height, width = mask.shape
@@ -90,36 +98,36 @@ def _surroundings(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
 
 
 def _on_edges(picture: U8, probability: F32) -> F32:
-    """The refined mask as a soft picture (0..1, 0.5 = border) of the crop's size."""
+    """The refined mask of a crop, float32 hxw in 0..1, in which 0.5 is the border."""
     height, width = probability.shape
     scale = min(1.0, WORK_PX / max(height, width))
     size = (max(8, round(width * scale)), max(8, round(height * scale)))
     small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    chance = cv2.resize(probability, size, interpolation=cv2.INTER_AREA)
-    coarse = (chance > 0.5).astype(np.uint8)
+    likelihood = cv2.resize(probability, size, interpolation=cv2.INTER_AREA)
+    coarse = (likelihood > 0.5).astype(np.uint8)
     band = max(3, round(BAND * max(size)))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * band + 1, 2 * band + 1))
     trimap = np.where(coarse > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    trimap[(cv2.erode(coarse, kernel) > 0) & (chance > SURE)] = cv2.GC_FGD
-    trimap[(cv2.dilate(coarse, kernel) == 0) & (chance < 1 - SURE)] = cv2.GC_BGD
-    trimap[chance == 0] = cv2.GC_BGD  # a box ruled it out
+    trimap[(cv2.erode(coarse, kernel) > 0) & (likelihood > SURE)] = cv2.GC_FGD
+    trimap[(cv2.dilate(coarse, kernel) == 0) & (likelihood < 1 - SURE)] = cv2.GC_BGD
+    trimap[likelihood == 0] = cv2.GC_BGD  # outside the user's box
     if not (np.any(trimap == cv2.GC_FGD) and np.any(trimap == cv2.GC_BGD)):
         return probability
     background, product = _colours(small[coarse == 0]), _colours(small[coarse > 0])
     cv2.grabCut(small, trimap, (0, 0, 1, 1), background, product, ROUNDS, cv2.GC_EVAL)
-    fine = _tidy(((trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD)).astype(np.uint8), chance)
+    fine = _tidy(((trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD)).astype(np.uint8), likelihood)
     both, either = np.count_nonzero(fine & coarse), np.count_nonzero(fine | coarse)
     steepness = edge_steepness(small)
     if both < TRUST_IOU * either or _along_border(steepness, fine) <= _along_border(steepness, coarse):
-        fine = _tidy(coarse, chance)
-    smooth = cv2.GaussianBlur(fine.astype(np.float32), (0, 0), 1.0)  # no stairs when it is enlarged
+        fine = _tidy(coarse, likelihood)
+    smooth = cv2.GaussianBlur(fine.astype(np.float32), (0, 0), 1.0)  # no jagged border after the enlargement
     return np.asarray(cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def _colours(pixels: U8) -> NDArray[np.float64]:
-    """A first mixture of five Gaussians over Nx3 colours, in GrabCut's layout: 5 weights, 5 means, 5 covariances.
+    """An initial mixture of five Gaussians over Nx3 colours, in GrabCut's layout: 5 weights, 5 means, 5 covariances.
 
-    GrabCut's own start clusters every pixel, which costs more than its cut; a sample tells as much.
+    GrabCut's own initialisation clusters every pixel, which takes longer than its cut. A sample gives the same quality.
     """
     sample = pixels[:: max(1, len(pixels) // SAMPLE)].astype(np.float32)
     count = min(5, len(sample))
@@ -138,18 +146,19 @@ def _colours(pixels: U8) -> NDArray[np.float64]:
 
 
 def edge_support(steepness: F32, mask: U8) -> float:
-    """0..1: how steep the photo is along the mask's border; 1 = FULL_SUPPORT of the steepest hundredth of the photo.
+    """How strong the photo's edges along the mask's border are, 0..1.
 
-    `steepness` hxw of the thumbnail; `mask` photo-sized, 0 or 255.
+    It is 1 when the mean steepness along the border reaches FULL_SUPPORT times the 99th percentile of the photo.
+    `steepness` is float32 hxw of the thumbnail. `mask` is uint8 HxW of the photo's size, 0 or 255.
     """
     height, width = steepness.shape
     small = (cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST) > 0).astype(np.uint8)
-    steepest = float(np.percentile(steepness[::2, ::2], 99))  # a quarter of the pixels tells as much
+    steepest = float(np.percentile(steepness[::2, ::2], 99))  # a quarter of the pixels gives the same percentile
     return min(1.0, _along_border(steepness, small) / max(1e-6, FULL_SUPPORT * steepest))
 
 
 def edge_steepness(picture: U8) -> F32:
-    """How fast the colour changes at each pixel (hxw), in the channel that changes most."""
+    """The magnitude of the colour gradient at each pixel, float32 hxw, in the channel where it is largest."""
     soft = cv2.GaussianBlur(picture, (0, 0), 1.0)
     across, down = (cv2.Sobel(soft, cv2.CV_32F, dx, 1 - dx) for dx in (1, 0))
     red, green, blue = cv2.split(cv2.magnitude(across, down))
@@ -161,14 +170,14 @@ def _along_border(steepness: F32, mask: U8) -> float:
     return float(steepness[border].mean()) if border.any() else 0.0
 
 
-def _tidy(mask: U8, chance: F32) -> U8:
-    """Fill holes that are small or that the network half believed in, drop crumbs: uint8 of 0 and 1."""
+def _tidy(mask: U8, likelihood: F32) -> U8:
+    """Fill holes that are small or likely to be product, and drop small pieces. Returns uint8 hxw of 0 and 1."""
     area = np.count_nonzero(mask)
     count, holes, stats, _ = cv2.connectedComponentsWithStats(1 - mask, connectivity=4)
     sizes = stats[:, cv2.CC_STAT_AREA]
-    belief = np.bincount(holes.ravel(), chance.ravel(), count) / np.maximum(sizes, 1)
-    framed = np.unique(np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]]))  # open to the outside
-    fill = (sizes < HOLE * area) | (belief > HALF_BELIEVED)
+    mean = np.bincount(holes.ravel(), likelihood.ravel(), count) / np.maximum(sizes, 1)
+    framed = np.unique(np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]]))  # touch the crop's border
+    fill = (sizes < HOLE * area) | (mean > HOLE_PROBABILITY)
     fill[framed] = sizes[framed] < HOLE * area
     fill[0] = False  # label 0 is the mask itself
     mask = np.where(fill[holes], 1, mask).astype(np.uint8)

@@ -1,7 +1,8 @@
-"""segment_anything's networks, without what its package imports beside them.
+"""segment_anything's networks, imported without the rest of its package.
 
-`segment_anything/__init__.py` imports a predictor that nothing here uses, and with it torchvision and torch's compiler:
-10 s of a replica's start. `segment_anything.modeling` needs torch alone, so it is loaded by its own path.
+`segment_anything/__init__.py` imports a predictor that Packshot does not use, and with it torchvision and torch's
+compiler. That takes 10 s of a replica's start. `segment_anything.modeling` needs only torch, so this module loads it by
+its path.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ _NAME = "segment_anything.modeling"
 
 
 def _load() -> None:
-    package = importlib.util.find_spec("segment_anything")  # finds it, does not run it
+    package = importlib.util.find_spec("segment_anything")  # finds the package without importing it
     if package is None or not package.submodule_search_locations:
         raise ModuleNotFoundError("segment_anything must be installed; run `make setup`", name="segment_anything")
     folder = Path(package.submodule_search_locations[0]) / "modeling"

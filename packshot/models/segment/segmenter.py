@@ -1,27 +1,27 @@
-"""The segmenter in two halves that live in two deployments: encode a photo once, then decode any number of clicks.
+"""The segmenter in two parts for two deployments: encode a photo once, then decode any number of clicks.
 
     Photo ─> SamEncoder ─> Embedding ──┐
     Prompts (points, boxes) ───────────┴─> SamDecoder ─> MaskCandidates, best first
 
-What a set of prompts means:
+The meaning of a request's prompts:
 - Points and one box together describe one product.
-- Several boxes are several parts of the wanted product: each is decoded with the product points inside it and all
-  background points, product points in no box are decoded on their own, and the masks are joined, best with best; the
-  joint score is the weakest part's.
-- Neither points nor boxes: a grid of clicks is decoded and the most product-like answers are kept (`automatic`).
+- Several boxes are several parts of the product. Each box is decoded with the product points inside it and all
+  background points. Product points in no box are decoded as one further part. The candidates of equal rank of all parts
+  are united; the score of the union is the lowest score of its parts.
+- Without points and boxes, a grid of clicks is decoded, and the most product-like masks are kept (`automatic`).
 
-A pack whose config says `refine: grabcut` has its masks laid on the photo's edges (`refine`); there a box also bounds
-the mask, and a small network's own scores, which rank its answers poorly, are set right:
+The masks of a pack with `refine: grabcut` in its config are refined to the photo's edges (`refine`). A box then also
+limits the mask. The scores of a small network rank its masks poorly, so they are corrected:
 
-    score = a + b x predicted IoU x stability x how well the mask fills its box
-                  x sqrt(steepness of the photo along its border)
+    score = a + b x predicted IoU x stability x IoU of the mask's box with the user's box
+                  x sqrt(strength of the photo's edges along the mask's border)
 
-with the pack's `score_line` (a, b), fitted so that a score is the IoU to expect.
-Without it masks and scores are SAM's own.
+The pack's `score_line` (a, b) is fitted so that the score is the expected IoU. Without `refine`, masks and scores are
+SAM's own.
 
-The encoder runs in the dtype that it is given; prompts and mask decoder always in fp32 (a click is cheap, and scores
-stay comparable between machines). Clicks on different photos share one call of the mask decoder when they have equally
-many tokens, so sharing changes no answer.
+The encoder runs in the dtype that it is given. The prompt encoder and the mask decoder always run in fp32, because a
+click is cheap and scores stay comparable between machines. Prompt sets of different photos share a call of the mask
+decoder only if they have the same number of tokens, so that sharing does not change the result.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from torch.nn import functional
 
 from packshot.imaging.prompts import check_prompts
 from packshot.models.segment.attention import attend_piecewise
-from packshot.models.segment.automatic import grid_points, most_product_like, off_plain_backdrop, stability
+from packshot.models.segment.automatic import grid_points, most_product_like, product_on_plain_backdrop, stability
 from packshot.models.segment.network import DetailEncoder, build_sam
 from packshot.models.segment.refine import Box, box_fit, edge_steepness, edge_support, refine, within_box
 from packshot.types import F32, U8, Embedding, Mask, MaskCandidate, Photo, Prompts
@@ -54,25 +54,28 @@ if TYPE_CHECKING:
 __all__ = ["SamDecoder", "SamEncoder", "build_sam", "load_segmenter"]
 
 DETAIL = ("half", "quarter", "eighth")
-"""Names in `Embedding.extras` of the stem's maps, for a SAM that has them."""
+"""Names of the stem's maps in `Embedding.extras`, for a SAM that has a stem."""
 THUMBNAIL = "thumbnail"
+"""Name of the thumbnail in `Embedding.extras`."""
 PAD, BOX_FROM, BOX_TO = -1, 2, 3
-"""SAM's labels of a token that is no click: padding, a box's upper left and lower right corner."""
+"""SAM's labels of tokens that are no clicks: padding, and a box's top left and bottom right corner."""
 SETS_PER_CALL = 16
-"""Prompt sets of one call of the mask decoder, so that memory stays bounded (ViT-B: 40 MB each)."""
+"""Largest number of prompt sets in one call of the mask decoder. It limits the memory (ViT-B: 40 MB for each set)."""
 _REFINERS = ThreadPoolExecutor(3, thread_name_prefix="refine")
-"""A click's candidates are laid on the photo's edges side by side: OpenCV lets go of the interpreter.
-They run no torch kernels."""
+"""Threads that refine a click's candidates in parallel, because OpenCV releases the GIL. They run no torch kernels."""
 
 
 def load_segmenter(pack: Pack, device: torch.device, dtype: torch.dtype) -> tuple[SamEncoder, SamDecoder]:
-    """Both halves of the pack's segmenter. Raises PackRefused when its files are missing or do not fit."""
+    """Load both parts of the pack's segmenter. `dtype` is the encoder's; the decoder runs in fp32.
+
+    Raises PackRefused when files are missing, corrupt or do not fit together.
+    """
     sam: Any = pack.load("segmenter", device, torch.float32)
     return SamEncoder(sam, device, dtype), SamDecoder(sam, device)
 
 
 class SamEncoder:
-    """Photos to embeddings."""
+    """SAM's image encoder on `device` in `dtype`: it encodes photos to embeddings."""
 
     def __init__(self, sam: Sam, device: torch.device, dtype: torch.dtype) -> None:
         keys = sam.packshot_config
@@ -85,35 +88,38 @@ class SamEncoder:
 
     @torch.inference_mode()
     def encode(self, photos: Sequence[Photo]) -> list[Embedding]:
-        """One embedding a photo, all in one call. Features are fp32 when the encoder runs in fp32, else fp16."""
+        """Encode all photos in one call. Returns one embedding for each photo, in order.
+
+        Features are float32 when the encoder runs in fp32, else float16.
+        """
         if not photos:
             return []
         insides = [_fit(photo, self._size) for photo in photos]
         resized = [_resize(photo, inside) for photo, inside in zip(photos, insides, strict=True)]
         pixels = torch.stack([self._normalise(picture) for picture in resized]).to(self._device, self._dtype)
         if isinstance(self._network, DetailEncoder):
-            features, maps = self._network.look(pixels)
+            features, maps = self._network.encode_with_maps(pixels)
         else:
             features, maps = self._network(pixels), ()
-        keep = torch.float32 if self._dtype == torch.float32 else torch.float16
-        kept = features.to("cpu", keep).numpy()
-        extras = {name: seen.to("cpu", torch.float16).numpy() for name, seen in zip(DETAIL, maps, strict=False)}
+        stored_dtype = torch.float32 if self._dtype == torch.float32 else torch.float16
+        stored = features.to("cpu", stored_dtype).numpy()
+        details = {name: values.to("cpu", torch.float16).numpy() for name, values in zip(DETAIL, maps, strict=False)}
         embeddings = []
         for index, (photo, (width, height)) in enumerate(zip(photos, insides, strict=True)):
-            own = {name: seen[index].copy() for name, seen in extras.items()}
+            extras = {name: values[index].copy() for name, values in details.items()}
             if self._thumbnail_px:
-                own[THUMBNAIL] = _thumbnail(photo, self._thumbnail_px)
-            embeddings.append(Embedding(kept[index].copy(), photo.width, photo.height, width, height, own))
+                extras[THUMBNAIL] = _thumbnail(photo, self._thumbnail_px)
+            embeddings.append(Embedding(stored[index].copy(), photo.width, photo.height, width, height, extras))
         return embeddings
 
     def _normalise(self, picture: NDArray[np.uint8]) -> Tensor:
-        """uint8 hxwx3 to float (3, S, S), padded right and bottom with the mean."""
+        """Convert uint8 hxwx3 to float32 (3, S, S), padded with the mean colour at the right and the bottom."""
         pixels = (torch.from_numpy(picture.copy()).permute(2, 0, 1) - self._mean) / self._std
         return functional.pad(pixels, (0, self._size - pixels.shape[2], 0, self._size - pixels.shape[1]))
 
 
 def _fit(photo: Photo, longest_px: int) -> tuple[int, int]:
-    """(width, height) of the photo when its longest side has `longest_px`."""
+    """The photo's (width, height) after it is scaled to a longer side of `longest_px` pixels."""
     scale = longest_px / max(photo.width, photo.height)
     return max(1, int(photo.width * scale + 0.5)), max(1, int(photo.height * scale + 0.5))
 
@@ -123,7 +129,7 @@ def _resize(photo: Photo, size: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def _thumbnail(photo: Photo, longest_px: int) -> NDArray[np.uint8]:
-    """The photo at `longest_px`, never enlarged."""
+    """The photo, shrunk to a longer side of at most `longest_px` pixels: uint8 hxwx3 RGB."""
     if max(photo.width, photo.height) <= longest_px:
         return photo.pixels.copy()
     return np.asarray(cv2.resize(photo.pixels, _fit(photo, longest_px), interpolation=cv2.INTER_AREA), np.uint8)
@@ -131,9 +137,9 @@ def _thumbnail(photo: Photo, longest_px: int) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class _Answer:
-    """The mask decoder's answer to one prompt set. `logits`: float32 (4, h, w); `scores`: float32 (4,).
+    """The mask decoder's output for one prompt set. `logits` are float32 (4, h, w), and `scores` are float32 (4,).
 
-    `clear`: a box, or more than one click: it can hardly mean three things.
+    `clear` is True for a box or for more than one click. Such a prompt is unambiguous.
     """
 
     logits: Tensor
@@ -144,7 +150,11 @@ class _Answer:
 
 @dataclass(frozen=True)
 class _Set:
-    """One prompt set in the encoder's pixels. `coords`: float32 Nx2; `labels`: SAM's, N. `box`: in photo pixels."""
+    """The points and the box of one part of a product.
+
+    `request` is the index of the request. `coords` are float32 Nx2 in the encoder's pixels, and `labels` are SAM's N
+    labels. `box` is in photo pixels.
+    """
 
     request: int
     coords: F32
@@ -154,7 +164,7 @@ class _Set:
 
 @dataclass(frozen=True)
 class _Part:
-    """One mask of one prompt set. `logits`: float32 (h, w)."""
+    """One mask of one prompt set. `logits` are float32 (h, w)."""
 
     logits: Tensor
     score: float
@@ -162,7 +172,7 @@ class _Part:
 
 
 class SamDecoder:
-    """Embeddings and prompts to masks."""
+    """SAM's prompt encoder and mask decoder on `device`: they decode embeddings and prompts to masks."""
 
     def __init__(self, sam: Sam, device: torch.device) -> None:
         keys = sam.packshot_config
@@ -176,31 +186,32 @@ class SamDecoder:
 
     @torch.inference_mode()
     def decode(self, requests: Sequence[tuple[Embedding, Prompts]]) -> list[list[MaskCandidate]]:
-        """Per request its candidates, best first: 3 for `multimask` (automatic: up to 3), else 1.
-        Masks are photo-sized.
+        """Decode the prompts of each request. Returns each request's candidates, best first.
 
-        An empty mask scores 0 and comes last. Raises BadInput (point_outside, box_invalid).
+        A request has 3 candidates with `multimask` (at most 3 without points and boxes), else 1. Masks have the photo's
+        size. An empty mask has the score 0 and comes last. Raises BadInput (point_outside or box_invalid) when a point
+        or a box lies outside its photo.
         """
         sets: list[_Set] = []
         for index, (embedding, prompts) in enumerate(requests):
             check_prompts(prompts, embedding.photo_width, embedding.photo_height)
             sets += self._sets(index, embedding, prompts)
-        edges = [_REFINERS.submit(self._steepness, embedding) for embedding, _ in requests]  # beside the network
+        edges = [_REFINERS.submit(self._steepness, embedding) for embedding, _ in requests]  # while the network runs
         answers = self._answers(sets, requests)
-        found = []
-        for (embedding, prompts), mine, edge in zip(requests, answers, edges, strict=True):
+        results = []
+        for (embedding, prompts), own_answers, edge in zip(requests, answers, edges, strict=True):
             steepness = edge.result()
             if prompts.points or prompts.boxes:
-                parts = [self._ranked(answer, multimask=prompts.multimask) for answer in mine]
+                parts = [self._ranked(answer, multimask=prompts.multimask) for answer in own_answers]
                 ranks = [[part[rank] for part in parts] for rank in range(len(parts[0]))]
                 candidates = self._joined(embedding, ranks, steepness)
-                if self._refined and all(answer.clear for answer in mine):
+                if self._refined and all(answer.clear for answer in own_answers):
                     best = max(candidate.score for candidate in candidates)
                     candidates[0] = replace(candidates[0], score=best if candidates[0].score else 0.0)
             else:
-                candidates = self._automatic(embedding, mine, 3 if prompts.multimask else 1, steepness)
-            found.append(sorted(candidates, key=lambda candidate: -candidate.score))
-        return found
+                candidates = self._automatic(embedding, own_answers, 3 if prompts.multimask else 1, steepness)
+            results.append(sorted(candidates, key=lambda candidate: -candidate.score))
+        return results
 
     # From prompts to tokens
 
@@ -222,42 +233,42 @@ class SamDecoder:
         product = [point for point in prompts.points if point[2] == 1]
         background = [point for point in prompts.points if point[2] != 1]
         inside = [[p for p in product if b[0] <= p[0] < b[2] and b[1] <= p[1] < b[3]] for b in prompts.boxes]
-        loose = [p for p in product if not any(p in points for points in inside)]
+        outside = [p for p in product if not any(p in points for points in inside)]
         sets = [make(points + background, box) for points, box in zip(inside, prompts.boxes, strict=True)]
-        return [*sets, make(loose + background, None)] if loose else sets
+        return [*sets, make(outside + background, None)] if outside else sets
 
     def _tokens(self, sets: Sequence[_Set]) -> Tensor:
-        """Equally long prompt sets as tokens (B, N, C)."""
-        coords = torch.from_numpy(np.stack([one.coords for one in sets])).to(self._device)
-        labels = torch.tensor([one.labels for one in sets], device=self._device)
+        """The tokens (B, N, C) of prompt sets with equal numbers of tokens."""
+        coords = torch.from_numpy(np.stack([prompt_set.coords for prompt_set in sets])).to(self._device)
+        labels = torch.tensor([prompt_set.labels for prompt_set in sets], device=self._device)
         kinds = [self._prompts.not_a_point_embed, *self._prompts.point_embeddings]
         table = torch.cat([kind.weight for kind in kinds])  # row = label + 1
-        places: Tensor = self._prompts.pe_layer.forward_with_coords(coords + 0.5, self._prompts.input_image_size)
-        return torch.where(labels[..., None] == PAD, 0.0, places) + table[labels + 1]
+        positions: Tensor = self._prompts.pe_layer.forward_with_coords(coords + 0.5, self._prompts.input_image_size)
+        return torch.where(labels[..., None] == PAD, 0.0, positions) + table[labels + 1]
 
     # The network
 
     def _answers(self, sets: Sequence[_Set], requests: Sequence[tuple[Embedding, Prompts]]) -> list[list[_Answer]]:
-        """Per request the answers to its sets, in order. Equally long sets share calls."""
+        """The answers to the sets of each request, in order. Sets with equal numbers of tokens share calls."""
         by_length: dict[int, list[int]] = defaultdict(list)
-        for place, one in enumerate(sets):
-            by_length[len(one.labels)].append(place)
+        for index, prompt_set in enumerate(sets):
+            by_length[len(prompt_set.labels)].append(index)
         answers: dict[int, _Answer] = {}
-        for places in by_length.values():
-            for start in range(0, len(places), SETS_PER_CALL):
-                chunk = places[start : start + SETS_PER_CALL]
-                logits, scores = self._call([sets[place] for place in chunk], requests)
-                for row, place in enumerate(chunk):
-                    clear = sum(label != PAD for label in sets[place].labels) > 1
-                    answers[place] = _Answer(logits[row], scores[row], sets[place].box, clear)
+        for indices in by_length.values():
+            for start in range(0, len(indices), SETS_PER_CALL):
+                chunk = indices[start : start + SETS_PER_CALL]
+                logits, scores = self._call([sets[index] for index in chunk], requests)
+                for row, index in enumerate(chunk):
+                    clear = sum(label != PAD for label in sets[index].labels) > 1
+                    answers[index] = _Answer(logits[row], scores[row], sets[index].box, clear)
         grouped: list[list[_Answer]] = [[] for _ in requests]
-        for place, one in enumerate(sets):
-            grouped[one.request].append(answers[place])
+        for index, prompt_set in enumerate(sets):
+            grouped[prompt_set.request].append(answers[index])
         return grouped
 
     def _call(self, sets: Sequence[_Set], requests: Sequence[tuple[Embedding, Prompts]]) -> tuple[Tensor, Tensor]:
         """Logits (B, 4, h, w) and predicted IoU (B, 4) on the CPU."""
-        embeddings = [requests[one.request][0] for one in sets]
+        embeddings = [requests[prompt_set.request][0] for prompt_set in sets]
         features = self._stack([embedding.features for embedding in embeddings])
         maps = [self._stack([e.extras[name] for e in embeddings]) for name in DETAIL if name in embeddings[0].extras]
         no_mask = self._prompts.no_mask_embed.weight[..., None, None]
@@ -265,20 +276,20 @@ class SamDecoder:
         return logits.float().cpu(), scores.float().cpu()
 
     def _stack(self, arrays: Sequence[NDArray[Any]]) -> Tensor:
-        """Arrays of the same shape, read-only or not, as one fp32 tensor; an array that repeats crosses only once."""
+        """Stack arrays of the same shape to one fp32 tensor. If all are the same array, it is copied only once."""
         distinct = {id(array): array for array in arrays}
         if len(distinct) == 1:
-            one = torch.from_numpy(np.array(arrays[0])).to(self._device, torch.float32)
-            return one.expand(len(arrays), *one.shape)
+            tensor = torch.from_numpy(np.array(arrays[0])).to(self._device, torch.float32)
+            return tensor.expand(len(arrays), *tensor.shape)
         return torch.from_numpy(np.stack(arrays)).to(self._device, torch.float32)
 
     # From logits to masks
 
     def _ranked(self, answer: _Answer, *, multimask: bool) -> list[_Part]:
-        """Best first: rows 1-3 when the prompt may mean several things, else row 0.
+        """The masks of an answer, best first: masks 1 to 3 with `multimask`, else mask 0.
 
-        A small network's row 0, taught to answer alone, is its best answer to a clear prompt:
-        there it leads two of the others.
+        A small network is trained to give its best answer to an unambiguous prompt as mask 0. For such a prompt mask 0
+        comes first, followed by two of the others.
         """
         scores = answer.scores.numpy()
         if self._refined:
@@ -293,28 +304,29 @@ class SamDecoder:
     def _automatic(
         self, embedding: Embedding, answers: Sequence[_Answer], most: int, steepness: F32 | None
     ) -> list[MaskCandidate]:
+        """At most `most` candidates, best first, from the answers to a grid of clicks and from a plain backdrop."""
         logits = torch.cat([answer.logits[1:] for answer in answers])
         scores = torch.cat([answer.scores[1:] for answer in answers])
         per_px = logits.shape[-1] / self._size
         width, height = (max(1, round(n * per_px)) for n in (embedding.input_width, embedding.input_height))
         kept = most_product_like(logits[:, :height, :width].numpy(), scores.numpy(), most)
         candidates = self._joined(embedding, [[_Part(logits[row], score)] for row, score in kept], steepness)
-        if steepness is not None and (found := off_plain_backdrop(embedding.extras[THUMBNAIL])) is not None:
+        if steepness is not None and (found := product_on_plain_backdrop(embedding.extras[THUMBNAIL])) is not None:
             product, plain = found
             pixels = refine(embedding.extras[THUMBNAIL], product, (embedding.photo_height, embedding.photo_width))
             candidates.append(MaskCandidate(Mask(pixels), plain * edge_support(steepness, pixels) ** 0.5))
         return sorted(candidates, key=lambda candidate: -candidate.score)[:most]
 
     def _steepness(self, embedding: Embedding) -> F32 | None:
-        """Where the photo has edges, hxw of its thumbnail; None when masks are not refined."""
+        """The colour gradients of the photo's thumbnail, float32 hxw; None when masks are not refined."""
         return edge_steepness(embedding.extras[THUMBNAIL]) if self._refined else None
 
     def _joined(
-        self, embedding: Embedding, wanted: Sequence[Sequence[_Part]], steepness: F32 | None
+        self, embedding: Embedding, groups: Sequence[Sequence[_Part]], steepness: F32 | None
     ) -> list[MaskCandidate]:
-        """A candidate for each of `wanted`: the union of its parts' masks, the weakest part's score."""
+        """One candidate for each group of parts: the union of the parts' masks, with the lowest of their scores."""
         photo = (embedding.photo_height, embedding.photo_width)
-        parts = [part for own in wanted for part in own]
+        parts = [part for group in groups for part in group]
         finished: Iterator[tuple[U8, float]]
         if steepness is None:
             masks = [(self._spread(embedding, p.logits, photo) > 0).numpy().astype(np.uint8) * 255 for p in parts]
@@ -322,8 +334,10 @@ class SamDecoder:
         else:
             spread = [self._spread(embedding, part.logits, steepness.shape).sigmoid().numpy() for part in parts]
             thumbnail = embedding.extras[THUMBNAIL]
-            finished = _REFINERS.map(lambda p, chance: _refined(p, chance, thumbnail, steepness, photo), parts, spread)
-        return [self._candidate([next(finished) for _ in own]) for own in wanted]
+            finished = _REFINERS.map(
+                lambda part, probability: _refined(part, probability, thumbnail, steepness, photo), parts, spread
+            )
+        return [self._candidate([next(finished) for _ in group]) for group in groups]
 
     def _candidate(self, finished: Sequence[tuple[U8, float]]) -> MaskCandidate:
         masks, scores = zip(*finished, strict=True)
@@ -332,14 +346,17 @@ class SamDecoder:
         return MaskCandidate(Mask(pixels), min(1.0, max(0.0, score)) if pixels.any() else 0.0)
 
     def _spread(self, embedding: Embedding, logits: Tensor, size: tuple[int, ...]) -> Tensor:
-        """Logits over the encoder's square, cut to the photo and enlarged to `size` (height, width)."""
+        """Upsample the logits to the encoder's square, crop them to the photo, and resize to `size` (height, width)."""
         square = functional.interpolate(logits[None, None], (self._size, self._size), mode="bilinear")
         inside = square[..., : embedding.input_height, : embedding.input_width]
         return functional.interpolate(inside, size, mode="bilinear")[0, 0]
 
 
 def _refined(part: _Part, probability: F32, thumbnail: U8, steepness: F32, photo: tuple[int, int]) -> tuple[U8, float]:
-    """The part's mask of the photo, uint8 HxW of 0 and 255, and its score. `probability` hxw of the thumbnail."""
+    """The part's refined mask of the photo, uint8 HxW of 0 and 255, and its score.
+
+    `probability` is float32 hxw of the thumbnail's size. `photo` is the photo's size (H, W) in pixels.
+    """
     if part.box is not None:
         probability = within_box(probability, part.box, photo)
     pixels = refine(thumbnail, probability, photo)

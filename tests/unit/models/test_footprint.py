@@ -52,8 +52,8 @@ def test_composite_operations_count_as_what_they_consist_of() -> None:
     assert told.peak_bytes == 10 * 32 * 4
 
 
-def on_meta(call: Callable[..., Any]) -> counting.Paper:
-    return counting.on_paper(call)
+def on_meta(call: Callable[..., Any]) -> counting.CallCost:
+    return counting.cost_of(call)
 
 
 @pytest.mark.parametrize("name", ["mini", "sd15", "sd2"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from packshot.models.segment.automatic import grid_points, most_product_like, off_plain_backdrop
+from packshot.models.segment.automatic import grid_points, most_product_like, product_on_plain_backdrop
 from packshot.models.segment.refine import box_fit, refine, within_box
 
 
@@ -102,15 +102,15 @@ def test_one_answer_comes_back_even_when_none_looks_like_a_product() -> None:
 
 def test_what_stands_before_an_even_backdrop_is_the_product_with_what_it_encloses() -> None:
     truth, hole = disc(80, 100, 50, 40, 25), disc(80, 100, 50, 40, 5)
-    found = off_plain_backdrop(np.where((truth & ~hole)[..., None], scene(truth), np.uint8(255)))
+    found = product_on_plain_backdrop(np.where((truth & ~hole)[..., None], scene(truth), np.uint8(255)))
     assert found is not None
     assert iou(found[0] > 0.5, truth) > 0.99
     assert found[1] == 1
 
 
 def test_a_photo_without_an_even_backdrop_or_without_a_product_is_left_to_the_network() -> None:
-    assert off_plain_backdrop(scene(disc(80, 100, 50, 40, 25))) is None
-    assert off_plain_backdrop(np.full((80, 100, 3), 255, np.uint8)) is None
+    assert product_on_plain_backdrop(scene(disc(80, 100, 50, 40, 25))) is None
+    assert product_on_plain_backdrop(np.full((80, 100, 3), 255, np.uint8)) is None
 
 
 def test_a_box_bounds_the_mask() -> None:

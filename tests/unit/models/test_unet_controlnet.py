@@ -15,7 +15,7 @@ from packshot.errors import BadInput, EngineFailed, PackRefused
 from packshot.models.device import model_thread
 from packshot.models.engines.step_networks import Frozen
 from packshot.models.engines.unet_controlnet import Denoising, DiffusionEngine
-from packshot.models.engines.word_tokenizer import ClipWords, WordTokenizer, read_prompt
+from packshot.models.engines.word_tokenizer import ClipTokenizer, WordTokenizer, read_prompt
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.types import Brief, EdgeMap, Render, Scene
@@ -64,7 +64,7 @@ def published(engine: DiffusionEngine, wanted: Scene) -> tuple[np.ndarray, np.nd
 
     pack, brief = engine.pack, wanted.brief
     tokenizer = pack.tokenizer()
-    assert isinstance(tokenizer, ClipWords)
+    assert isinstance(tokenizer, ClipTokenizer)
     parts = {role: pack.load(role) for role in ("text_encoder", "vae", "unet", "controlnet", "scheduler")}
     pipeline = StableDiffusionControlNetInpaintPipeline(
         **parts,
@@ -309,11 +309,11 @@ WORDS = WordTokenizer({"table": 3, "marble": 4}, {"the": ""}, 8)
     [
         ("the marble table", "the marble table", "ok", "whole prompt was read"),
         ("", "marble", "ok", "painted 'marble'"),
-        ("zorbly table", "zorbly table", "warning", "does not know zorbly:"),
-        ("zorbly quaxle zorbly", "marble", "warning", "does not know zorbly, quaxle: left out"),
+        ("zorbly table", "zorbly table", "warning", "left out: zorbly;"),
+        ("zorbly quaxle zorbly", "marble", "warning", "left out: zorbly, quaxle;"),
         ("在大理石桌子上", "marble", "warning", "在大理石桌子上"),
         (" ".join(f"w{i}" for i in range(30)), "marble", "warning", "w7 and 22 more"),
-        ("x" * 2000, "marble", "warning", "x" * 24 + ":"),
+        ("x" * 2000, "marble", "warning", "x" * 24 + ";"),
     ],
 )
 def test_a_prompt_that_says_nothing_is_the_packs_own_scene(prompt: str, painted: str, level: str, told: str) -> None:
