@@ -76,6 +76,8 @@ class Shots:
                 steps=spec.steps,
                 preview_version=0,
                 version=1,
+                images=spec.images,
+                row_steps=spec.row_steps,
                 created_at=Now(),
             )
             shot_id = connection.execute(new.returning(shot.c.id)).scalar_one()
