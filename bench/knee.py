@@ -1,8 +1,10 @@
-"""The knee of the laptop profile under orders: found under load, and by the simulator with stage times fitted on the same cluster.
+"""The knee of the laptop profile under orders: found under load,
+and by the simulator with stage times fitted on the same cluster.
 
-`python -m bench.knee`: a cluster of its own, on it `packshot loadtest orders --find-capacity`'s search. Before it and after
-each trial the small runs are taken that stage times are fitted on: a shared host is not as fast at the end as it was at the
-start, and both knees must be of the same minutes. On paper the trials are drawn many times over and judged by the same bounds.
+`python -m bench.knee`: a cluster of its own, on it `packshot loadtest orders --find-capacity`'s search. Before it and
+after each trial the small runs are taken that stage times are fitted on: a shared host is not as fast at the end as it
+was at the start, and both knees must be of the same minutes. On paper the trials are drawn many times over and judged
+by the same bounds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""P10: a generator replica from asked-for to ready, against a bare process that imports the same and reads the same bytes.
+"""P10: a generator replica from asked-for to ready, against a bare process that imports the same and reads the same
+bytes.
 
 Both with a warm page cache. Ready means that Serve routes to it: weights loaded and checked, the batch curve measured.
 """

@@ -1,8 +1,8 @@
 """P6: two generator replicas against one, and eight replicas of a sleeping model against one.
 
-The first is held against the machine too: what two bare processes paint against one, since two cores are seldom twice one
-(shared caches, shared clock). A replica has one thread and as many scenes as share its step; no replica gets a scene more
-while another has room for it (`max_ongoing_requests`), as where a stage has many replicas.
+The first is held against the machine too: what two bare processes paint against one, since two cores are seldom twice
+one (shared caches, shared clock). A replica has one thread and as many scenes as share its step; no replica gets a
+scene more while another has room for it (`max_ongoing_requests`), as where a stage has many replicas.
 """
 
 from __future__ import annotations

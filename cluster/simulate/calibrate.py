@@ -1,9 +1,11 @@
-"""What the model predicts against what this machine does: throughput and p95 of real runs, and of the same runs on paper.
+"""What the model predicts against what this machine does: throughput and p95 of real runs,
+and of the same runs on paper.
 
-Stage times are fitted on two small runs (shots one by one; a line handed in at once, so that what shares the generator's cores
-tells): those with which the model takes as long as they did. Two others, which the fit never saw, are compared, both with
-other step counts and several pictures a shot: a line of shots handed in at once, for throughput (with people at random the rate is
-that at which they come, whatever the model says), and people at random beside a small catalogue, for what they wait.
+Stage times are fitted on two small runs (shots one by one; a line handed in at once, so that what shares the
+generator's cores tells): those with which the model takes as long as they did. Two others, which the fit never saw, are
+compared, both with other step counts and several pictures a shot: a line of shots handed in at once, for throughput
+(with people at random the rate is that at which they come, whatever the model says), and people at random beside a
+small catalogue, for what they wait.
 """
 
 from __future__ import annotations
@@ -56,7 +58,8 @@ LOAD = 0.7
 
 @dataclass(frozen=True)
 class Compared:
-    """Measured and predicted: pictures a second of the line, from its first shot to its last picture, and people's waits."""
+    """Measured and predicted: pictures a second of the line, from its first shot to its last picture,
+    and people's waits."""
 
     measured_rate: float
     predicted_rate: float
@@ -161,7 +164,8 @@ def calibration_target() -> Iterator[CalibrationTarget]:
 
 @dataclass
 class Runs:
-    """The small runs that stage times are fitted on; taken several times, what a shared host does meanwhile evens out."""
+    """The small runs that stage times are fitted on; taken several times,
+    what a shared host does meanwhile evens out."""
 
     lone: list[ShotRecord] = field(default_factory=list)
     line_s: list[float] = field(default_factory=list)

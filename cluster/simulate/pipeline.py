@@ -1,4 +1,5 @@
-"""The application on paper: arrivals -> store -> directors -> canny -> generators -> done, scaled by a policy as it runs.
+"""The application on paper: arrivals -> store -> directors -> canny -> generators -> done,
+scaled by a policy as it runs.
 
 photo (some of the shots, LEAD_S before) ──> sam_encoder ──> mask_decoder, a few clicks
 shot ──> line ──claim──> director ──> canny ──> generator, picture by picture ──> director ──> commit
@@ -23,7 +24,8 @@ from packshot.shots.load_report import LoadReport
 
 STAGES = ("sam_encoder", "mask_decoder", "canny", "generator", "director")
 TICK_S = 1.0
-"""How often the policy is asked unless told otherwise; Serve asks ten times a second, of numbers that come every few seconds."""
+"""How often the policy is asked unless told otherwise; Serve asks ten times a second,
+of numbers that come every few seconds."""
 SAMPLE_EVERY_S = 5.0
 
 
@@ -150,7 +152,8 @@ class Pipeline:
         self._left -= 1
 
     def claim(self) -> Any:
-        """A process: the best shot in line, when one of the database's cores has ranked the line; None from an empty one."""
+        """A process: the best shot in line, when one of the database's cores has ranked the line;
+        None from an empty one."""
         with self._database.request() as turn:
             yield turn
             waiting = sum(work.shots for work in self._line.waiting.values())

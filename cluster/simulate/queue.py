@@ -30,7 +30,8 @@ class Shot:
 
 
 class Queue:
-    """Waiting shots by priority and tenant, each oldest first. `row_steps_left`: of what runs, asked when a report is made."""
+    """Waiting shots by priority and tenant, each oldest first. `row_steps_left`: of what runs,
+    asked when a report is made."""
 
     def __init__(self, now: Callable[[], float], row_steps_left: Callable[[bool], float]) -> None:
         self._now = now
@@ -52,7 +53,8 @@ class Queue:
         self._seq += 1
 
     def claim(self) -> Shot | None:
-        """Interactive before catalogue, an aged one of each tenant between; then the tenant with the fewest running; then the oldest."""
+        """Interactive before catalogue, an aged one of each tenant between;
+        then the tenant with the fewest running; then the oldest."""
         now = self._now()
         people = [line[0] for line in self._waiting[True].values()]
         aged = [

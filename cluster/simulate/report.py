@@ -27,7 +27,8 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Setting:
-    """A trace and its cluster: most generators, those at the beginning, the fixed number (for the peak), least of the GPU stages for ours.
+    """A trace and its cluster: most generators, those at the beginning, the fixed number (for the peak),
+    least of the GPU stages for ours.
 
     `tick_s`: how often the policy is asked; a long trace can do with less.
     """

@@ -52,8 +52,9 @@ async def retry_once(call: Callable[[], Awaitable[Result]]) -> Result:
 async def await_with_argument(response: DeploymentResponse[Any], call: Awaitable[Result]) -> Result:
     """The result of a call that was given `response` unawaited; raises that one's error if it has one. Fetches nothing.
 
-    A node that dies is unavailable before it is known to be dead, and Serve's router takes an argument that is unavailable
-    for a callee that is: it would send the call again for ever. So whoever waits long has a look at the argument.
+    A node that dies is unavailable before it is known to be dead, and Serve's router takes an argument that is
+    unavailable for a callee that is: it would send the call again for ever. So whoever waits long has a look at the
+    argument.
     """
     running = asyncio.ensure_future(call)
     reference = asyncio.ensure_future(response._to_object_ref())

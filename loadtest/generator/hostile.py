@@ -1,4 +1,5 @@
-"""The persona that means harm: malformed photos, bodies that never end, connections that break. Part of the Locust child.
+"""The persona that means harm: malformed photos, bodies that never end, connections that break.
+Part of the Locust child.
 
 What it sends must be refused in its own class's time, and must not show in anybody else's. What cannot be answered (a
 slow body, a broken connection) is only counted.

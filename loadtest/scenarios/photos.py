@@ -1,7 +1,7 @@
 """Photos of products, drawn: the same number and size give the same bytes, on every worker.
 
-A bottle in one strong colour on a pale backdrop, with grain: what a segmenter finds by its box, what JPEG cannot squeeze
-to nothing, and what no two tenants share.
+A bottle in one strong colour on a pale backdrop, with grain: what a segmenter finds by its box,
+what JPEG cannot squeeze to nothing, and what no two tenants share.
 """
 
 from __future__ import annotations

@@ -126,11 +126,10 @@ def body_json(example: Request) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-def upload_json(description: str) -> dict[str, Any]:
-    """A multipart body with one part, `file`."""
-    part = {"type": "string", "format": "binary", "description": description}
-    schema = {"title": "PhotoUpload", "type": "object", "properties": {"file": part}, "required": ["file"]}
-    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+def upload_json(model: type[Request]) -> dict[str, Any]:
+    """A multipart body, one part for each field of `model`."""
+    content = {"multipart/form-data": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def headers_json(**headers: str) -> dict[str, Any]:

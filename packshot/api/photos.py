@@ -28,7 +28,7 @@ from packshot.api.openapi import (
 from packshot.api.services import Services, Wired, in_thread
 from packshot.contract import examples
 from packshot.contract.answers import MasksAnswer, PhotoAnswer
-from packshot.contract.requests import MaskRequest
+from packshot.contract.requests import MaskRequest, PhotoUpload
 from packshot.errors import (
     BadInput,
     Conflict,
@@ -57,7 +57,7 @@ MAX_WAITING = 64
     summary="Upload a photo",
     responses=answer_json(examples.PHOTO, "The photo.", status=201, headers=LOCATION | TIMING)
     | problems_json(BadInput, TooLarge, UnsupportedMedia, Overloaded, StorageFull),
-    openapi_extra=upload_json("A JPEG, PNG or WebP image."),
+    openapi_extra=upload_json(PhotoUpload),
 )
 async def upload_photo(request: Request, response: Response, services: Wired, tenant: Caller) -> PhotoAnswer:
     """Multipart `file`: JPEG, PNG or WebP. The same bytes give the same id."""

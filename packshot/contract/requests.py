@@ -106,5 +106,11 @@ class SessionRequest(Request):
     key: str = Field(min_length=1, max_length=256, description="A key as `packshot keys create` showed it.")
 
 
-BODIES: tuple[type[Request], ...] = (MaskRequest, ShotRequest, ReviewRequest, SessionRequest)
-"""Every JSON body, for the OpenAPI document."""
+class PhotoUpload(Request):
+    """A photo, as multipart/form-data."""
+
+    file: bytes = Field(description="A JPEG, PNG or WebP image. The bytes decide, and must fit the part's type.")
+
+
+BODIES: tuple[type[Request], ...] = (PhotoUpload, MaskRequest, ShotRequest, ReviewRequest, SessionRequest)
+"""Every body, for the OpenAPI document."""

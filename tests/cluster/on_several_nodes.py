@@ -90,7 +90,8 @@ def write_profile(path: Path, **values: Any) -> str:
 class People:
     """Threads that send light requests, one after the other: clicks on an encoded photo and looks at a shot.
 
-    `retries`: how often a client asks again after a failure. What happened is in `answers`: (begun, ended, failure or "").
+    `retries`: how often a client asks again after a failure. What happened is in `answers`: (begun, ended,
+    failure or "").
     """
 
     KINDS = ("click", "look", "photo")

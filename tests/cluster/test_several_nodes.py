@@ -1,4 +1,5 @@
-"""Two nodes with a GPU each: replicas sit where the plan says, and the death of a node loses nothing that was accepted."""
+"""Two nodes with a GPU each: replicas sit where the plan says,
+and the death of a node loses nothing that was accepted."""
 
 import time
 from collections import Counter
@@ -108,8 +109,10 @@ def test_a_node_killed_under_load_loses_no_accepted_shot(nodes: Nodes, session: 
         ended = session.finished(shots)
     slowest_s = max(end - begun for begun, end, _ in once.answers + patient.answers)
     print(
-        f"killed a node with {dict(lost)}: Ray noticed after {noticed_s:.1f} s; {len(once.answers)} light requests without retry, "
-        f"{len(once.failures)} failed; {len(patient.answers)} with one, {len(patient.failures)} failed; slowest {slowest_s:.1f} s"
+        f"killed a node with {dict(lost)}: Ray noticed after {noticed_s:.1f} s; {len(once.answers)} light requests "
+        "without retry, "
+        f"{len(once.failures)} failed; {len(patient.answers)} with one, {len(patient.failures)} failed; slowest "
+        f"{slowest_s:.1f} s"
     )
     for begun, end, failure in once.failures:
         print(f"{begun - killed_at:.2f} {end - killed_at:.2f} (dead {dead_at - killed_at:.2f}) {failure}")

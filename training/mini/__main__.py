@@ -2,7 +2,8 @@
 
 python -m training.mini scenes    --images 6400          draw scenes into runs/scenes
 python -m training.mini vae       --minutes 20
-python -m training.mini decoder   --minutes 20           the VAE's decoder alone, further; beside the painter if you like
+python -m training.mini decoder   --minutes 20           the VAE's decoder alone, further;
+beside the painter if you like
 python -m training.mini painter   --minutes 40
 python -m training.mini control   --minutes 15
 python -m training.mini collages  --images 6000          paste pictures for the segmenter together

@@ -1,4 +1,5 @@
-"""Figures for the model card, on scenes that training has not seen: reconstruction, prediction, and what edges change."""
+"""Figures for the model card, on scenes that training has not seen: reconstruction, prediction,
+and what edges change."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ HELD_OUT_SEED = 950_000
 
 @torch.inference_mode()
 def evaluate(runs: Path, images: int = 64, out: Path | None = None) -> dict[str, float]:
-    """VAE PSNR; v errors over the background with the right and with a wrong caption; v errors over the product with the
-    right edges, no edges and another product's edges."""
+    """VAE PSNR; v errors over the background with the right and with a wrong caption;
+    v errors over the product with the right edges, no edges and another product's edges."""
     torch.manual_seed(0)
     vae, net = vae_part.load_best(runs), Painter()
     net.load_state_dict(torch.load(runs / "painter/checkpoint.pt", map_location="cpu", weights_only=True)["ema"])

@@ -1,7 +1,8 @@
 """German, French and Spanish words for scenes, in the words that the scenes know. An empty meaning drops the word.
 
 Left out on purpose: words that mean another thing in English or in one another (French `sol` is a floor, Spanish a sun;
-`or`, `main`, `lit`, `lino`, `hell` and `son` are English). `wand` and `strand` stay: their English senses are rarer in scenes.
+`or`, `main`, `lit`, `lino`, `hell` and `son` are English). `wand` and `strand` stay:
+their English senses are rarer in scenes.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ CLOUD, MID, FINE, GRAIN = range(4)
 
 @cache
 def _bank(device: str) -> torch.Tensor:
-    """float32 1x4x513x513, unit variance: cloud (1/f^1.9), mid (1/f^1.2), fine (band around 1/12 px), grain (1/3 px)."""
+    """float32 1x4x513x513, unit variance: cloud (1/f^1.9), mid (1/f^1.2), fine (band around 1/12 px),
+    grain (1/3 px)."""
     generator = torch.Generator().manual_seed(20)
     fy = torch.fft.fftfreq(TILE_PX)[:, None] * TILE_PX
     fx = torch.fft.rfftfreq(TILE_PX)[None, :] * TILE_PX

@@ -115,7 +115,8 @@ def _curve(a: tuple[float, float], b: tuple[float, float], bulge: float, n: int 
 
 @dataclass(frozen=True)
 class Traits:
-    """What a profile does not say, in its units; a height of 9 or of -1 is beyond the product. Columns as in `Shapes`."""
+    """What a profile does not say, in its units; a height of 9 or of -1 is beyond the product.
+    Columns as in `Shapes`."""
 
     cap_y: float = 9.0
     label: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
@@ -327,7 +328,8 @@ def _colour(rng: np.random.Generator) -> np.ndarray:
 
 
 def _ink(rng: np.random.Generator) -> tuple[np.ndarray, str]:
-    """A label's print, float32 INK_ROWS x INK_COLUMNS in 0..1: a brand's name, a line below it, sometimes a mark above or bars."""
+    """A label's print, float32 INK_ROWS x INK_COLUMNS in 0..1: a brand's name, a line below it,
+    sometimes a mark above or bars."""
     ink = np.zeros((INK_ROWS, INK_COLUMNS), np.uint8)
     brand, kind = str(rng.choice(BRANDS)), str(rng.choice(KINDS))
     high = int(rng.integers(10, 15))

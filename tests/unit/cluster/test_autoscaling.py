@@ -1,4 +1,5 @@
-"""The pipeline's policy: bursts, ramps, no flapping, sleep and waking, proportion, headroom; and the form that Serve wants."""
+"""The pipeline's policy: bursts, ramps, no flapping, sleep and waking, proportion, headroom;
+and the form that Serve wants."""
 
 from __future__ import annotations
 
@@ -151,7 +152,8 @@ def test_down_waits_for_calm_then_for_steadiness_and_keeps_a_margin() -> None:
 
 
 def test_the_first_look_takes_nothing_away() -> None:
-    """A controller that has forgotten, or a cluster that was just deployed: what runs is kept until the window has been watched."""
+    """A controller that has forgotten, or a cluster that was just deployed:
+    what runs is kept until the window has been watched."""
     cluster = Cluster(generator=6, director=3)
     for _ in range(int(PLAN.calm_s / 5)):
         replicas = cluster.tick(people(0.1))
@@ -390,7 +392,8 @@ print({deployment.name: count for deployment, count in decisions.items()})
 
 
 def test_the_policy_decides_the_same_where_serve_has_pickled_it_to() -> None:
-    """In a process of its own: unpickled in this one, the copy would write itself over the class that every test uses."""
+    """In a process of its own: unpickled in this one, the copy would write itself over the class that every test
+    uses."""
     seen = contexts(generators=1, target=1, report=LoadReport(Store(StoreWork(40, 40, 800)))())
     here, _ = _apply_app_level_autoscaling_config(PipelinePolicy(**asdict(PLAN)))(seen)
     cloudpickle.register_pickle_by_value(autoscaling)

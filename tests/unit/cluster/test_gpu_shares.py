@@ -1,4 +1,5 @@
-"""Shares that hold: enough for the pack, on every device, in whatever order; and refused, with the numbers, before anything starts."""
+"""Shares that hold: enough for the pack, on every device, in whatever order; and refused, with the numbers,
+before anything starts."""
 
 import re
 from pathlib import Path

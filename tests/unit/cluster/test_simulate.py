@@ -154,7 +154,8 @@ def contexts(
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_stock_autoscaler_decides_as_serve_does(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Serve's own wrapped policy on a patched clock, and the simulation's, over the same random load: the same targets."""
+    """Serve's own wrapped policy on a patched clock, and the simulation's, over the same random load:
+    the same targets."""
     config = AutoscalingConfig(min_replicas=0, max_replicas=20, upscale_delay_s=15, downscale_delay_s=40)
     theirs = _apply_autoscaling_config(replica_queue_length_autoscaling_policy)
     ours = EachItsOwn({"generator": config})
@@ -227,7 +228,8 @@ def test_a_catalogue_leaves_people_in_time_and_generators_go_when_it_is_done() -
 
 
 def test_no_stage_flaps_while_people_come_by_chance() -> None:
-    """An even rate, from too few generators: each stage finds its size and stays near it. (With one short window: 5 flaps, 28 changes.)"""
+    """An even rate, from too few generators: each stage finds its size and stays near it. (With one short window:
+    5 flaps, 28 changes.)"""
     trace = traces.steady(1.2, seed=2, end_s=1500.0)
     run = Pipeline(trace, A_24_GB_CARD, contest.ours(A_24_GB_CARD, 16, 3), tick_s=2.0).simulate()
     assert run.flaps() == 0

@@ -1,7 +1,7 @@
 """The harness whole, in real time: Locust as a child, against a server that stalls and against the API.
 
-Bounds here hold on any machine however busy, because its delays only ever add: what an open loop must see at least, that
-nothing scheduled is left out, that verdicts and exit codes follow. The tight figures are bench/p8_loadgen.py's.
+Bounds here hold on any machine however busy, because its delays only ever add: what an open loop must see at least,
+that nothing scheduled is left out, that verdicts and exit codes follow. The tight figures are bench/p8_loadgen.py's.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def probes(rate_per_s: int, seconds: int, **bounds: int) -> dict[str, Any]:
 
 
 def test_an_open_loop_sees_the_stalls_of_a_server(tmp_path: Path) -> None:
-    """40 % of the time nothing answers: half of those who come then wait at least half of a stall, whatever else goes on."""
+    """40 % of the time nothing answers: half of those who come then wait at least half of a stall,
+    whatever else goes on."""
     with server("--stall", STALL_S, "--every", EVERY_S) as url:
         told = run(Scenario.model_validate(probes(50, 4)), Target(url), tmp_path)
     row = told["classes"]["probe"]
@@ -76,7 +77,8 @@ def test_an_open_loop_sees_the_stalls_of_a_server(tmp_path: Path) -> None:
 
 
 def test_what_a_stalling_server_shows_can_be_written_down() -> None:
-    """By hand: 20 ms of every 2 s wait longer than the p99; where serving the line takes half of the time, it ebbs half as fast."""
+    """By hand: 20 ms of every 2 s wait longer than the p99; where serving the line takes half of the time,
+    it ebbs half as fast."""
     assert analytic_ms(0.99, stall_s=0.2, every_s=2.0) == pytest.approx(180)
     assert analytic_ms(0.95, stall_s=0.2, every_s=2.0) == pytest.approx(100)
     assert analytic_ms(0.5, stall_s=0.2, every_s=2.0) == 0
@@ -204,7 +206,8 @@ def everyone() -> Scenario:
 
 @pytest.mark.timeout(240)
 def test_every_persona_gets_right_answers_from_the_api(tmp_path: Path) -> None:
-    """Uploads, clicks, shots by events and by waiting, dumps, attacks: each as the contract says, nothing of anybody else's."""
+    """Uploads, clicks, shots by events and by waiting, dumps, attacks: each as the contract says,
+    nothing of anybody else's."""
     scenario = everyone()
     with running(tmp_path / "home") as api, painting(api):
         keys = [api.key, api.store.keys.create("other").secret]

@@ -28,7 +28,8 @@ def rescaled_gaps(at: list[float], timeline: Timeline, rate: float) -> list[floa
 
 @pytest.mark.parametrize("timeline", [Timeline((Flat(500, 1.0),)), SALE])
 def test_poisson_arrivals_pass_a_kolmogorov_smirnov_test(timeline: Timeline) -> None:
-    """Over ten seeds no p-value may be tiny: what is really exponential fails this once in 10,000 times; the seeds are fixed."""
+    """Over ten seeds no p-value may be tiny: what is really exponential fails this once in 10,000 times;
+    the seeds are fixed."""
     found = [
         stats.kstest(rescaled_gaps(arrivals(Stream("probe", 5.0), timeline, seed), timeline, 5.0), "expon").pvalue
         for seed in range(10)

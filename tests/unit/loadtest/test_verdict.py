@@ -243,7 +243,8 @@ def test_the_search_finds_a_knee_in_few_trials(true_knee: float) -> None:
 
 
 def test_the_interval_holds_the_knee_as_often_as_it_says() -> None:
-    """Trials that hold by chance near the knee: of 40 searches at least 32 intervals of 90 % must hold it (seeds are fixed)."""
+    """Trials that hold by chance near the knee: of 40 searches at least 32 intervals of 90 % must hold it (seeds are
+    fixed)."""
     from random import Random
 
     held = 0

@@ -1,4 +1,5 @@
-"""A claimed shot is driven and committed once; cancels, lost leases, crashes and faults end as the store's contract says."""
+"""A claimed shot is driven and committed once; cancels, lost leases,
+crashes and faults end as the store's contract says."""
 
 import asyncio
 from dataclasses import replace

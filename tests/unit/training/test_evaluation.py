@@ -1,4 +1,5 @@
-"""The evaluation of the mini pack: prompts, measures, the table, and that a slice of the committed one is reproduced."""
+"""The evaluation of the mini pack: prompts, measures, the table,
+and that a slice of the committed one is reproduced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Words of other languages are read by the tokenizer as words that the scenes know, and never take an English one's place."""
+"""Words of other languages are read by the tokenizer as words that the scenes know,
+and never take an English one's place."""
 
 from packshot.models.engines.word_tokenizer import WordTokenizer
 from training.mini.words import SYNONYMS

@@ -51,7 +51,8 @@ def _tile(subject: Subject, answers: Answers, prompt: str) -> U8:
 
 
 def mask_sheets(asked: Sequence[tuple[Subject, Answers]], out: Path) -> list[Path]:
-    """`photos.png`: a row an object, a column a prompt. `held-out.png`: renders by box. Photos not free to show are left out."""
+    """`photos.png`: a row an object, a column a prompt. `held-out.png`: renders by box.
+    Photos not free to show are left out."""
     real = [pair for pair in asked if "/" in pair[0].name and pair[0].shown]
     drawn = [pair for pair in asked if "/" not in pair[0].name][:32]
     prompts = ("box", "click", "clicks3", "automatic")
