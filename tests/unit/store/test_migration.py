@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, MetaData, func, insert, make_url, select, text
-from store_rows import claim, new_image
 
 from packshot.contract.recipe import EngineStamp
 from packshot.contract.shot_spec import Background, Canvas, Condition, LayerSpec, Shadow, ShotSpec
@@ -21,6 +20,7 @@ from packshot.store.database import open_engine
 from packshot.store.migrate import upgrade
 from packshot.store.records import Flow, ImageRecord, Load, ShotRecord
 from packshot.store.store import Store
+from tests.unit.store.store_rows import claim, new_image
 
 OLD = json.loads(Path(__file__).with_name("rows_of_0_1_0.json").read_text())
 NAMES: dict[str, str] = OLD["names"]

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import func, select
-from store_rows import add_shots, new_image, new_mask, tamper
+from sqlalchemy import Subquery, func, select
 
 from packshot.errors import BadInput, Conflict, NotFound, Overloaded
 from packshot.store import positions, shots
@@ -18,9 +17,10 @@ from packshot.store.records import PhotoRecord, Tenant
 from packshot.store.schema import Now, shot
 from packshot.store.store import Store
 from tests.specs import spec_of
+from tests.unit.store.store_rows import add_shots, new_image, new_mask, tamper
 
 
-def test_an_accepted_shot_waits_in_line(store: Store, tenant: Tenant) -> None:
+def test_an_accepted_shot_waits_in_the_queue(store: Store, tenant: Tenant) -> None:
     record, created = store.shots.add(tenant.id, spec_of(prompt="é \x00 😀"))
     assert created
     assert (record.status, record.position, record.step, record.steps, record.attempt) == ("queued", 0, 0, 4, 0)
@@ -217,18 +217,22 @@ def test_tenants_are_watched_together_and_see_only_their_own(
     assert list(store.shots.watch(everyone)) == [*((tenant.id, one) for one in mine), (other.id, theirs[0])]
 
 
-def test_many_watchers_read_the_line_once(store: Store, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_watchers_rank_the_queue_once(store: Store, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = add_shots(store, tenant, 3)
-    reads = []
+    rankings = []
+
+    def counted() -> Subquery:
+        rankings.append(1)
+        return queue_order()
+
     monkeypatch.setattr(positions, "WATCH_FRESH_S", 1e9)
-    monkeypatch.setattr(positions, "queue_order", lambda: reads.append(1) or queue_order())
+    monkeypatch.setattr(positions, "queue_order", counted)
     for _ in range(5):
         assert [one.position for one in store.shots.watch([(tenant.id, one) for one in ids]).values()] == [0, 1, 2]
-    assert len(reads) == 1
+    assert len(rankings) == 1
     (new,) = add_shots(store, tenant, 1)
-    assert (
-        store.shots.watch([(tenant.id, new)])[tenant.id, new].position == 3
-    )  # one that was not there then is not at 0
+    seen = store.shots.watch([(tenant.id, new)])
+    assert seen[tenant.id, new].position == 3  # one that was not there then is not at 0
 
 
 def test_every_visible_change_raises_the_version(store: Store, tenant: Tenant) -> None:
