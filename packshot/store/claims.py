@@ -73,7 +73,8 @@ class Claims(Shots):
     def commit(self, claim: Claim, images: Sequence[NewImage]) -> ShotRecord:
         """End the shot `done` with its images: all of it or nothing, once. Again with the same claim changes nothing.
 
-        Raises LeaseLost, StorageFull.
+        A shot that somebody asked to cancel before this transaction ends `cancelled` and keeps no image. Whoever asks later
+        waits for the transaction and gets Conflict `already_finished`. Raises LeaseLost, StorageFull.
         """
         if len({new.index for new in images}) != len(images):
             raise ValueError(f"image indexes must differ, got {[new.index for new in images]}")
@@ -81,13 +82,16 @@ class Claims(Shots):
         keys = [self.assets.key_of(new.png, ".png") for new in images]
         with self.write() as connection:
             try:
-                row = _fenced(connection, claim, **_ended("done"), step=shot.c.steps)
+                row = _fenced(connection, claim, **_committed())
             except LeaseLost:
-                own = and_(shot.c.id == claim.shot_id, shot.c.epoch == claim.epoch, shot.c.status == "done")
+                ended = shot.c.status.in_(("done", "cancelled"))
+                own = and_(shot.c.id == claim.shot_id, shot.c.epoch == claim.epoch, ended)
                 done = connection.execute(select(shot).where(own)).first()
                 if done is None:
                     raise
                 return shot_records(connection, [done])[0]
+            if row.status == "cancelled":  # the files that nobody holds are left to the sweep
+                return shot_records(connection, [row])[0]
             self._hold(connection, keys, files)
             for new, key in zip(images, keys, strict=True):
                 values = {
@@ -215,6 +219,15 @@ def _fenced(connection: Connection, claim: Claim, **values: Any) -> Row[Any]:
 
 def _ended(status: Any) -> dict[str, Any]:
     return {"status": status, "finished_at": Now(), "worker": None, "lease_until": None}
+
+
+def _committed() -> dict[str, Any]:
+    """The end of a shot whose pictures are ready. The row itself decides whether a cancel came first."""
+    cancelled = shot.c.cancel_requested
+    return {
+        **_ended(case((cancelled, "cancelled"), else_="done")),
+        "step": case((cancelled, shot.c.step), else_=shot.c.steps),
+    }
 
 
 def _requeued(due_at: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutErro
 from ray.serve.exceptions import RayServeException
 
 from deployments.ray_support import calls
-from deployments.ray_support.calls import await_with_argument, retry_once, to_packshot_error
+from deployments.ray_support.calls import await_with_arguments, retry_once, to_packshot_error
 from packshot.errors import BadInput, EngineCrashed
 
 UNAVAILABLE = ActorUnavailableError("socket closed", None)
@@ -52,7 +52,7 @@ async def test_a_call_ends_when_the_result_that_it_was_given_is_lost(object_is):
     object_is(None, None, UNAVAILABLE)
     running = asyncio.ensure_future(for_ever())
     with pytest.raises(ActorUnavailableError):
-        await asyncio.wait_for(await_with_argument(Response(), running), 30)
+        await asyncio.wait_for(await_with_arguments(running, Response()), 30)
     await asyncio.wait({running})
     assert running.cancelled()
 
@@ -64,7 +64,7 @@ async def test_a_long_call_is_waited_for_when_its_argument_has_arrived(object_is
         await asyncio.sleep(0.2)
         return "masks"
 
-    assert await await_with_argument(Response(), long()) == "masks"
+    assert await await_with_arguments(long(), Response()) == "masks"
 
 
 async def test_a_quick_call_looks_at_nothing(monkeypatch):
@@ -73,7 +73,7 @@ async def test_a_quick_call_looks_at_nothing(monkeypatch):
     async def quick():
         return "masks"
 
-    assert await await_with_argument(Response(), quick()) == "masks"
+    assert await await_with_arguments(quick(), Response()) == "masks"
 
 
 def upstream_died():

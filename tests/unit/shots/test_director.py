@@ -10,8 +10,10 @@ from packshot.contract.shot_spec import Background, Canvas, LayerSpec, Shadow
 from packshot.contract.verdict import Finding
 from packshot.errors import EngineCrashed, EngineFailed
 from packshot.imaging.codec import encode_bilevel_png, encode_png, read_png
+from packshot.imaging.edges import canny
 from packshot.settings import Settings
-from packshot.shots import Director, Painted, Step
+from packshot.shots import Director, Finisher, Painted, Step
+from packshot.shots.finish import finish
 from packshot.store.records import NewMask
 from packshot.store.store import Store
 from packshot.types import Render
@@ -21,7 +23,8 @@ from tests.specs import STAMP, spec_of
 class Painter:
     """Stages that paint grey at a quarter of the canvas. `faults`: raised one by one, then it paints."""
 
-    def __init__(self, faults=(), held=False):
+    def __init__(self, store, faults=(), held=False):
+        self.finisher = Finisher(store.assets)
         self.faults = list(faults)
         self.let_go = asyncio.Event()
         self.started = asyncio.Event()
@@ -33,10 +36,13 @@ class Painter:
     def size_for(self, canvas):
         return canvas.width // 4, canvas.height // 4
 
-    def edges(self, flat):
-        return flat
+    async def prepare(self, files, size):
+        return await asyncio.to_thread(self.finisher.prepare, files, size)
 
-    async def paint(self, product, repaint, edges, brief, *, interactive, alone):
+    def edges(self, fitted):
+        return canny(fitted.flat)
+
+    async def paint(self, fitted, edges, brief, *, interactive, alone):
         self.alone.append(alone)
         self.started.set()
         try:
@@ -46,9 +52,15 @@ class Painter:
                 raise self.faults.pop(0)
             yield Step(brief.steps, brief.steps, np.zeros((8, 8, 3), np.uint8))
             told = (Finding("prompt", "ok", "read"),)
-            yield Painted(Render(np.full_like(product, 90), brief.seed, told), STAMP, {"steps": 12.34})
+            yield Painted(Render(np.full_like(fitted.product, 90), brief.seed, told), STAMP, {"steps": 12.34})
         finally:
             self.closed += 1
+
+    async def finish(self, prepared, painted, spec):
+        return await asyncio.to_thread(finish, prepared, painted, spec)
+
+    async def finish_plain(self, files, spec):
+        return await asyncio.to_thread(self.finisher.finish_plain, files, spec)
 
 
 @pytest.fixture
@@ -90,14 +102,15 @@ def now(store, shot_id):
 
 async def test_a_shot_becomes_its_images(store, settings, spec_for):
     shot = accepted(store, spec_for())
-    director = Director(store, Painter(), settings, worker="w")
+    director = Director(store, Painter(store), settings, worker="w")
     assert await director.run_next() == shot
     assert await director.run_next() is None
     done = now(store, shot)
     assert done.status == "done"
     assert [(image.index, image.seed) for image in done.images] == [(0, 5), (1, 6)]
     assert done.images[0].recipe.engine == STAMP
-    assert done.images[0].recipe.timing_ms == {"steps": 12.3}
+    assert done.images[0].recipe.timing_ms["steps"] == 12.3
+    assert done.images[0].recipe.timing_ms["finish"] > 0
     assert done.images[0].recipe.spec.seed == 5
     picture = read_png(store.assets.get(done.images[0].asset_key))
     assert picture.shape == (128, 128, 3)
@@ -110,7 +123,7 @@ async def test_a_shot_becomes_its_images(store, settings, spec_for):
 )
 async def test_a_plain_background_asks_no_engine(store, settings, spec_for, background, corner):
     shot = accepted(store, spec_for(background=Background(background), shadow=Shadow("none"), images=1))
-    painter = Painter()
+    painter = Painter(store)
     await Director(store, painter, settings, worker="w").run_next()
     done = now(store, shot)
     assert painter.alone == []
@@ -122,7 +135,7 @@ async def test_a_plain_background_asks_no_engine(store, settings, spec_for, back
 async def test_a_product_that_covers_the_canvas_asks_no_engine_and_warns(store, settings, spec_for):
     layer = replace(spec_for().layers[0], scale=4.0)
     shot = accepted(store, spec_for(layers=(layer,)))
-    painter = Painter()
+    painter = Painter(store)
     await Director(store, painter, settings, worker="w").run_next()
     done = now(store, shot)
     assert (painter.alone, done.status, len(done.images)) == ([], "done", 2)
@@ -132,13 +145,13 @@ async def test_a_product_that_covers_the_canvas_asks_no_engine_and_warns(store, 
 
 async def test_what_the_engine_tells_is_in_the_verdict(store, settings, spec_for):
     shot = accepted(store, spec_for(images=1))
-    await Director(store, Painter(), settings, worker="w").run_next()
+    await Director(store, Painter(store), settings, worker="w").run_next()
     assert now(store, shot).images[0].verdict.findings[-1].detail == "read"
 
 
 async def test_a_cancelled_shot_closes_its_paintings_and_ends_cancelled(store, settings, spec_for):
     shot = accepted(store, spec_for())
-    painter = Painter(held=True)
+    painter = Painter(store, held=True)
     run = asyncio.create_task(Director(store, painter, settings, worker="w").run_next())
     await painter.started.wait()
     store.cancel_shot(store.local_tenant().id, shot)
@@ -149,7 +162,7 @@ async def test_a_cancelled_shot_closes_its_paintings_and_ends_cancelled(store, s
 
 async def test_a_worker_that_lost_its_lease_changes_nothing(store, settings, spec_for):
     shot = accepted(store, spec_for())
-    slow, quick = Painter(held=True), Painter()
+    slow, quick = Painter(store, held=True), Painter(store)
     first = asyncio.create_task(Director(store, slow, settings, worker="slow").run_next())
     await slow.started.wait()
     assert store.claim("other") is None  # the lease holds
@@ -173,7 +186,7 @@ def expire_leases(store):
 
 async def test_after_a_crash_the_shot_runs_alone_and_a_second_crash_ends_it(store, settings, spec_for):
     shot = accepted(store, spec_for(images=1))
-    painter = Painter(faults=[EngineCrashed("replica died"), EngineCrashed("replica died")])
+    painter = Painter(store, faults=[EngineCrashed("replica died"), EngineCrashed("replica died")])
     director = Director(store, painter, settings, worker="w")
     await director.run_next()
     assert now(store, shot).status == "queued"
@@ -195,13 +208,13 @@ def make_due(store):
 
 async def test_a_permanent_fault_fails_at_once_with_its_code(store, settings, spec_for):
     shot = accepted(store, spec_for(images=1))
-    await Director(store, Painter(faults=[EngineFailed("engine_nan", "NaN")]), settings, worker="w").run_next()
+    await Director(store, Painter(store, faults=[EngineFailed("engine_nan", "NaN")]), settings, worker="w").run_next()
     assert now(store, shot).error_code == "engine_nan"
 
 
 async def test_a_fault_of_ours_is_tried_again(store, settings, spec_for):
     shot = accepted(store, spec_for(images=1))
-    director = Director(store, Painter(faults=[ZeroDivisionError()]), settings, worker="w")
+    director = Director(store, Painter(store, faults=[ZeroDivisionError()]), settings, worker="w")
     await director.run_next()
     assert now(store, shot).status == "queued"
     make_due(store)
@@ -212,13 +225,13 @@ async def test_a_fault_of_ours_is_tried_again(store, settings, spec_for):
 async def test_a_shot_over_its_time_fails_with_timeout(store, tmp_path, spec_for):
     shot = accepted(store, spec_for(images=1))
     settings = Settings(home=tmp_path, shot_timeout_s=0.2)
-    await Director(store, Painter(held=True), settings, worker="w").run_next()
+    await Director(store, Painter(store, held=True), settings, worker="w").run_next()
     assert now(store, shot).error_code == "timeout"
 
 
 async def test_a_director_told_to_go_returns_its_shots_uncounted(store, settings, spec_for):
     shot = accepted(store, spec_for(images=1))
-    painter = Painter(held=True)
+    painter = Painter(store, held=True)
     director = Director(store, painter, settings, worker="w")
     run = asyncio.create_task(director.run_next())
     await painter.started.wait()
@@ -231,7 +244,7 @@ async def test_a_director_told_to_go_returns_its_shots_uncounted(store, settings
 
 async def test_a_cancelled_call_returns_its_shot(store, settings, spec_for):
     shot = accepted(store, spec_for(images=1))
-    painter = Painter(held=True)
+    painter = Painter(store, held=True)
     run = asyncio.create_task(Director(store, painter, settings, worker="w").run_next())
     await painter.started.wait()
     run.cancel()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pickle
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -295,12 +297,42 @@ def test_a_wish_to_cancel_outlives_the_worker(store: Store, tenant: Tenant, how:
     assert record.finished_at is not None
 
 
-def test_a_commit_beats_a_late_wish_to_cancel(store: Store, tenant: Tenant) -> None:
+def test_a_cancel_before_the_commit_ends_the_shot_without_images(store: Store, tenant: Tenant) -> None:
     (shot_id,) = add_shots(store, tenant, 1)
     mine = store.claim("w")
     assert mine is not None
     store.cancel_shot(tenant.id, shot_id)
-    assert store.commit(mine, [new_image()]).status == "done"
+    ended = store.commit(mine, [new_image()])
+    assert (ended.status, ended.images, ended.cancel_requested) == ("cancelled", (), False)
+    assert store.commit(mine, [new_image()]).status == "cancelled"  # again: changes nothing
+    with pytest.raises(Conflict) as caught:
+        store.cancel_shot(tenant.id, shot_id)
+    assert caught.value.code == "already_finished"
+
+
+def test_a_cancel_during_the_commit_waits_and_is_refused(
+    store: Store, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (shot_id,) = add_shots(store, tenant, 1)
+    mine = store.claim("w")
+    assert mine is not None
+    began = threading.Event()
+    hold = store._hold
+
+    def slowly(*arguments: Any) -> None:
+        began.set()
+        time.sleep(0.3)
+        hold(*arguments)
+
+    monkeypatch.setattr(store, "_hold", slowly)
+    with ThreadPoolExecutor(1) as pool:
+        commit = pool.submit(store.commit, mine, [new_image()])
+        assert began.wait(10)
+        with pytest.raises(Conflict) as caught:
+            store.cancel_shot(tenant.id, shot_id)
+        assert caught.value.code == "already_finished"
+        assert commit.result().status == "done"
+    assert len(store.shot(tenant.id, shot_id).images) == 1
 
 
 def test_racing_cancel_and_claim_agree(store: Store, tenant: Tenant) -> None:
