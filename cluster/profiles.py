@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from cluster.autoscaling import Pipeline
 from cluster.plan.gpus import GPUS, Gpu, GpuName
 from cluster.plan.packing import MAX_DEVICE_SHARE
-from packshot.errors import BadInput
+from packshot.errors import BadInput, FieldError
 from packshot.models.footprint.pack_footprint import GpuStage
 
 StageName = Literal["gateway", "sam_encoder", "mask_decoder", "canny", "generator", "director"]
@@ -248,7 +248,7 @@ def load_profile(name: str) -> Profile:
     try:
         return Profile.model_validate(yaml.safe_load(text))
     except ValidationError as error:
-        faults = [{"loc": list(row["loc"]), "msg": _field_error(row)} for row in error.errors()]
+        faults: list[FieldError] = [{"loc": list(row["loc"]), "msg": _field_error(row)} for row in error.errors()]
         raise BadInput(
             "bad_usage", f"profile {name}: {'; '.join(map(_field_error, error.errors()))}; mend the file", errors=faults
         ) from error

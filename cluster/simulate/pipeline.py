@@ -33,7 +33,7 @@ class View:
 
     target: int
     running: int
-    ongoing: int
+    ongoing: float
 
 
 class Scaler(Protocol):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-import html
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from loadtest.report.plots import draw_all
 
@@ -72,45 +72,43 @@ def class_cells(name: str, row: Summary) -> tuple[str, ...]:
 
 
 CLASS_HEAD = ("class", "offered", "right", "good", "p50", "p95", "p99", "max")
+CHECK_HEAD = ("bound", "value", "limit", "")
 
 
 def _page(run: Summary, plots: dict[str, Path]) -> str:
-    where = f"profile {run['profile']}, a cluster of its own" if run["profile"] else run["host"]
+    """report.html.jinja, filled."""
+    environment = Environment(loader=PackageLoader("loadtest.report", ""), autoescape=True, undefined=StrictUndefined)
+    return environment.get_template("report.html.jinja").render(
+        run=run,
+        outcome=OUTCOMES[run["outcome"]],
+        facts=_facts(run),
+        plots=[{"name": name, "url": _inline(path), "caption": CAPTIONS[name]} for name, path in plots.items()],
+        check_head=CHECK_HEAD,
+        checks=[check_cells(check) for check in run["checks"]],
+        validity=[check_cells(check) for check in run["validity"]],
+        class_head=CLASS_HEAD,
+        answers=[class_cells(name, row) for name, row in run["classes"].items()],
+        faults=[_fault_cells(fault) for fault in run["faults"]],
+        failures=[(name, why, count) for name, row in run["classes"].items() for why, count in row["why"].items()],
+        pictures=pictures_sentence(run["pictures"]),
+        counters=[(name, f"{value:g}") for name, value in run["server"]["counted"].items() if value],
+        host=host_sentence(run["generator"]),
+        scenario=json.dumps(run["scenario"], indent=1),
+    )
+
+
+def _facts(run: Summary) -> str:
     machine = run["machine"]
-    facts = (
+    where = f"profile {run['profile']}, a cluster of its own" if run["profile"] else run["host"]
+    return (
         f"{where} · {machine['cores']} cores, {machine['machine']} · {run['started_at']} · {run['scenario_seconds']:g} s"
         f" · {run['planned']} arrivals · load ×{run['factor']:g} · {run['workers']} generator worker(s)"
     )
-    shots = run["shots_per_s"]
-    parts = [
-        f"<h1>{_(run['name'])}: {_(OUTCOMES[run['outcome']])}</h1>",
-        f"<p class=lead>{_(run['sentence'])}</p><p class=facts>{_(facts)}</p>",
-        f"<p>Shots a second: <b>{shots['offered']:.2f}</b> offered, <b>{shots['good']:.2f}</b> good.</p>"
-        if shots["offered"]
-        else "",
-        "<h2>Bounds</h2>",
-        _table(("bound", "value", "limit", ""), [check_cells(check) for check in run["checks"]]),
-        "<h2>Answers</h2>",
-        _table(CLASS_HEAD, [class_cells(name, row) for name, row in run["classes"].items()]),
-        *(
-            f"<figure><img alt='{_(name)}' src='{_inline(path)}'><figcaption>{_(CAPTIONS[name])}</figcaption></figure>"
-            for name, path in plots.items()
-        ),
-        _faults(run),
-        _failures(run),
-        "<h2>Pictures</h2>",
-        f"<p>{_(pictures_sentence(run['pictures']))}</p>",
-        *(f"<p class=bad>{_(sentence)}</p>" for sentence in run["pictures"]["wrong"]),
-        "<h2>The server's counters over the run</h2>",
-        _table(
-            ("counter", "rose by"), [(name, f"{value:g}") for name, value in run["server"]["counted"].items() if value]
-        ),
-        "<h2>The generator</h2>",
-        _table(("bound", "value", "limit", ""), [check_cells(check) for check in run["validity"]]),
-        f"<p>{_(host_sentence(run['generator']))}</p>",
-        f"<details><summary>Scenario</summary><pre>{_(json.dumps(run['scenario'], indent=1))}</pre></details>",
-    ]
-    return f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'><title>{_(run['name'])}</title><style>{_STYLE}</style><body class={run['outcome']}>{''.join(parts)}</body></html>\n"
+
+
+def _fault_cells(fault: Summary) -> tuple[str, ...]:
+    back = "never" if fault["back_s"] is None else f"{fault['back_s']:.1f} s"
+    return fault["words"], f"{fault['at_s']:.1f} s", back, f"{fault['recovered_s']:.1f} s", fault["error"]
 
 
 def pictures_sentence(pictures: Summary) -> str:
@@ -126,47 +124,5 @@ def host_sentence(generator: Summary) -> str:
     return f"The host took {generator['host_took']:.1%} of this machine's processor time for others."
 
 
-def _faults(run: Summary) -> str:
-    if not run["faults"]:
-        return ""
-    rows = [
-        (fault["words"], f"{fault['at_s']:.1f} s", "never" if fault["back_s"] is None else f"{fault['back_s']:.1f} s",
-         f"{fault['recovered_s']:.1f} s", fault["error"])
-        for fault in run["faults"]
-    ]  # fmt: skip
-    return "<h2>Faults</h2>" + _table(("fault", "at", "back after", "last bad answer due after", ""), rows)
-
-
-def _failures(run: Summary) -> str:
-    rows = [(name, why, str(count)) for name, row in run["classes"].items() for why, count in row["why"].items()]
-    return "<h2>What failed</h2>" + _table(("class", "why", "times"), rows) if rows else ""
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    top = "".join(f"<th>{_(cell)}</th>" for cell in head)
-    body = "".join(
-        f"<tr{' class=bad' if 'FAILS' in row else ''}>" + "".join(f"<td>{_(cell)}</td>" for cell in row) + "</tr>"
-        for row in rows
-    )
-    return f"<table><tr>{top}</tr>{body}</table>"
-
-
 def _inline(path: Path) -> str:
     return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
-
-
-def _(text: str) -> str:
-    return html.escape(str(text))
-
-
-_STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;color:#22252a;max-width:62rem;margin:2rem auto;padding:0 1rem;border-top:6px solid #2a7f62}
-body.fails{border-color:#b42318}body.invalid{border-color:#b07d1a}
-h1{font-size:1.5rem;margin:1.2rem 0 .2rem}h2{font-size:1.05rem;margin:2rem 0 .5rem}
-.lead{margin:0;font-size:1.05rem}.facts{color:#6b7280;font-size:.85rem}
-table{border-collapse:collapse;font-size:.86rem;font-variant-numeric:tabular-nums}
-th{color:#6b7280;font-weight:500;text-align:left}th,td{padding:.2rem 1.4rem .2rem 0;border-bottom:1px solid #e5e7eb}
-td+td,th+th{text-align:right}td:last-child,th:last-child{padding-right:0}
-tr.bad td,p.bad{color:#b42318;font-weight:600}
-figure{margin:2rem 0}img{max-width:100%}figcaption{color:#6b7280;font-size:.85rem}pre{font-size:.75rem;overflow:auto}
-"""

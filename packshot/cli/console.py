@@ -25,7 +25,7 @@ _OWN = ("packshot", "deployments", "graphs", "cluster", "loadtest")
 _EXTRAS = {
     "psycopg": "postgres",
     "s3fs": "s3",
-    **dict.fromkeys(("gevent", "geventhttpclient", "hdrh", "locust", "matplotlib", "psutil"), "loadtest"),
+    **dict.fromkeys(("gevent", "geventhttpclient", "hdrh", "jinja2", "locust", "matplotlib", "psutil"), "loadtest"),
 }
 """Module -> the extra that alone brings it."""
 

@@ -10,7 +10,6 @@ import typer
 from packshot.cli.config import DEFAULT_PROFILE
 from packshot.cli.console import report_errors, stderr
 from packshot.errors import BadInput
-from packshot.settings import LOOPBACK_HOSTS
 
 OPEN_ACCESS = "PACKSHOT_OPEN_ACCESS"
 _TRUE = ("1", "true", "yes", "on", "t", "y")
@@ -42,6 +41,8 @@ def serve(
 
 def open_access(host: str) -> bool:
     """Whether to serve without keys: on loopback, unless the environment says no. Raises BadInput elsewhere."""
+    from packshot.settings import LOOPBACK_HOSTS
+
     wish = os.environ.get(OPEN_ACCESS, "").strip().lower()
     if host in LOOPBACK_HOSTS:
         return wish in ("", *_TRUE)

@@ -6,8 +6,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, Self, TypeVar
 
 import httpx
 import psutil
@@ -18,16 +20,18 @@ from bench.demo import CUP_AND_SAUCER_BOX_XYXY
 from packshot.imaging.codec import encode_png
 
 ROOT = Path(__file__).parents[2]
+Found = TypeVar("Found")
 
 
 class Nodes:
     """The child: its verbs as methods. Raises AssertionError with what the child said."""
 
-    def __init__(self, process, log):
+    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
         self._process, self._log, self._turn = process, log, threading.Lock()
 
-    def __getattr__(self, verb):
-        def ask(*args):
+    def __getattr__(self, verb: str) -> Callable[..., Any]:
+        def ask(*args: object) -> Any:
+            assert self._process.stdin and self._process.stdout, "both are pipes"
             with self._turn:
                 self._process.stdin.write(json.dumps([verb, *args]) + "\n")
                 self._process.stdin.flush()
@@ -41,10 +45,10 @@ class Nodes:
 
 
 @contextmanager
-def started(folder, nodes, head=None, **settings):
+def started(folder: Path, nodes: list[dict[str, Any]], **settings: str) -> Iterator[Nodes]:
     """A cluster with such nodes and nothing deployed; `settings`: more PACKSHOT_* and RAY_*."""
     folder.mkdir(parents=True, exist_ok=True)
-    settings = {
+    more = {
         "PACKSHOT_HOME": str(folder / "home"),
         "PACKSHOT_OPEN_ACCESS": "true",
         "PACKSHOT_DEVICE": "cpu",  # the GPUs are fake
@@ -53,7 +57,7 @@ def started(folder, nodes, head=None, **settings):
         "PACKSHOT_HEARTBEAT_S": "1",
         **settings,
     }
-    asked = {"nodes": nodes, "head": head, "settings": settings}
+    asked = {"nodes": nodes, "settings": more}
     command = [sys.executable, "-m", "tests.cluster.several_nodes", json.dumps(asked)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     log = folder / "cluster.log"
@@ -70,11 +74,12 @@ def started(folder, nodes, head=None, **settings):
             with suppress(psutil.NoSuchProcess):
                 child.kill()
         process.wait()
-        process.stdin.close()
-        process.stdout.close()
+        for pipe in (process.stdin, process.stdout):
+            assert pipe is not None
+            pipe.close()
 
 
-def write_profile(path, **values):
+def write_profile(path: Path, **values: Any) -> str:
     """A profile's file: the mini pack on GPUs, which are fake here; its path."""
     values = {"name": path.stem, "sentence": "A test's.", "device": "cuda", "pack": "mini", **values}
     path.write_text(yaml.safe_dump(values))
@@ -89,27 +94,29 @@ class People:
 
     KINDS = ("click", "look", "photo")
 
-    def __init__(self, url, photo_id, shot_id, count=4, retries=0, pause_s=0.0):
+    def __init__(
+        self, url: str, photo_id: str, shot_id: str, count: int = 4, retries: int = 0, pause_s: float = 0.0
+    ) -> None:
         self._url, self._photo_id, self._shot_id = url, photo_id, shot_id
         self._retries, self._pause_s, self._stop = retries, pause_s, threading.Event()
         self._threads = [threading.Thread(target=self._use, args=(number,), daemon=True) for number in range(count)]
-        self.answers = []
+        self.answers: list[tuple[float, float, str]] = []
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
             thread.join()
 
     @property
-    def failures(self):
+    def failures(self) -> list[tuple[float, float, str]]:
         return [answer for answer in self.answers if answer[2]]
 
-    def _use(self, number):
+    def _use(self, number: int) -> None:
         with httpx.Client(base_url=self._url, timeout=120) as http:
             while not self._stop.wait(self._pause_s):
                 kind = self.KINDS[number % len(self.KINDS)]
@@ -121,7 +128,7 @@ class People:
                         break
                 self.answers.append((begun, time.monotonic(), failure))
 
-    def _ask(self, http, kind):
+    def _ask(self, http: httpx.Client, kind: str) -> str:
         try:
             if kind == "click":
                 answer = http.post(f"/v1/photos/{self._photo_id}/masks", json={"boxes": [CUP_AND_SAUCER_BOX_XYXY]})
@@ -137,36 +144,36 @@ class People:
 class Session:
     """A person's session on a cluster: a photo, a mask and shots of it."""
 
-    def __init__(self, url):
+    def __init__(self, url: str) -> None:
         self.url = url
         self.http = httpx.Client(base_url=url, timeout=120)
         photo = self._post("/v1/photos", files={"file": ("c.png", encode_png(skimage.data.coffee()), "image/png")})
         click = self._post(f"/v1/photos/{photo['id']}/masks", json={"boxes": [CUP_AND_SAUCER_BOX_XYXY]})
         self.photo_id, self.mask_id = photo["id"], click["masks"][0]["id"]
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.http.close()
 
-    def _post(self, path, **options):
+    def _post(self, path: str, **options: Any) -> Any:
         answer = self.http.post(path, **options)
         assert answer.is_success, answer.text
         return answer.json()
 
-    def accept(self, seed, steps=4, **changes):
+    def accept(self, seed: int, steps: int = 4, **changes: Any) -> str:
         """A shot's id, once it is accepted."""
         small = {"layers": [{"mask_id": self.mask_id}], "canvas": {"width": 256, "height": 256}, "images": 1}
         body = {**small, "steps": steps, "prompt": "on a marble table", "seed": seed, **changes}
-        return self._post("/v1/shots", json=body)["id"]
+        return str(self._post("/v1/shots", json=body)["id"])
 
-    def finished(self, ids, timeout_s=240.0):
+    def finished(self, ids: list[str], timeout_s: float = 240.0) -> list[dict[str, Any]]:
         """The shots, once each has ended."""
         return wait_for(lambda: self._ended(ids), timeout_s, lambda: self._ended(ids, still=True), every_s=1.0)
 
-    def _ended(self, ids, still=False):
-        shots = []
+    def _ended(self, ids: list[str], still: bool = False) -> list[dict[str, Any]] | None:
+        shots: list[dict[str, Any]] = []
         for shot in ids:
             try:
                 answer = self.http.get(f"/v1/shots/{shot}")
@@ -177,17 +184,22 @@ class Session:
             shots.append(answer.json())
         return shots if still or all(shot["status"] in ("done", "failed", "cancelled") for shot in shots) else None
 
-    def people(self, shot_id, **options):
+    def people(self, shot_id: str, **options: Any) -> People:
         return People(self.url, self.photo_id, shot_id, **options)
 
 
-def assert_each_done_once(shots):
+def assert_each_done_once(shots: list[dict[str, Any]]) -> None:
     assert [(shot["status"], shot.get("error")) for shot in shots] == [("done", None)] * len(shots)
     assert [len(shot["images"]) for shot in shots] == [1] * len(shots)
     assert len({image["id"] for shot in shots for image in shot["images"]}) == len(shots)
 
 
-def wait_for(condition, timeout_s, told=lambda: "", every_s=0.25):
+def wait_for(
+    condition: Callable[[], Found | None],
+    timeout_s: float,
+    told: Callable[[], object] = lambda: "",
+    every_s: float = 0.25,
+) -> Found:
     """What `condition` returns once that is true."""
     give_up_at = time.monotonic() + timeout_s
     while not (found := condition()):

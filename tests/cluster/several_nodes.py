@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from contextlib import suppress
+from typing import Any
 
 import psutil
 
@@ -26,7 +27,7 @@ RUNNING = "RUNNING"
 class SeveralNodes:
     """The cluster. Every verb is a method that takes and returns plain values."""
 
-    def __init__(self, nodes, head=None, settings=None):
+    def __init__(self, nodes: list[dict[str, Any]], settings: dict[str, str] | None = None) -> None:
         import ray
         from ray import serve
         from ray.cluster_utils import Cluster
@@ -34,7 +35,7 @@ class SeveralNodes:
         self._host, self._port = LOOPBACK, free_port(LOOPBACK)
         self._settings = settings or {}
         with environment({**ENVIRONMENT, **self._settings}):
-            self._cluster = Cluster(initialize_head=True, head_node_args=self._node({"num_cpus": 0, **(head or {})}))
+            self._cluster = Cluster(initialize_head=True, head_node_args=self._node({"num_cpus": 0}))
             for node in nodes:
                 self._cluster.add_node(wait=False, **self._node(node))
             self._cluster.wait_for_nodes(timeout=120)
@@ -42,50 +43,54 @@ class SeveralNodes:
         serve.start(proxy_location="HeadOnly", http_options={"host": self._host, "port": self._port})
 
     @staticmethod
-    def _node(options):
+    def _node(options: dict[str, Any]) -> dict[str, Any]:
         small = {"object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
         return {**small, **options}
 
-    def deploy(self, profile, wait=True):
+    def deploy(self, profile: str, wait: bool = True) -> str:
         """The application as a profile says, as `packshot config` and Kubernetes give it to Serve; the base URL."""
         from ray.serve.context import _get_global_client
         from ray.serve.schema import ServeDeploySchema
 
         config = serve_config(load_profile(profile), host=self._host, port=self._port)
         config["proxy_location"] = "HeadOnly"  # every node has this machine's one address
-        _get_global_client().deploy_apps(ServeDeploySchema.model_validate(config))
+        client = _get_global_client()
+        assert client is not None, "serve.start made one"
+        client.deploy_apps(ServeDeploySchema.model_validate(config))
         if wait:
             wait_until_running()
         return f"http://{self._host}:{self._port}"
 
-    def status(self):
+    def status(self) -> tuple[str, str]:
         """(the application's status, its message)."""
         from deployments.ray_support.status import application_overview
 
         overview = application_overview(APPLICATION).app_status
         return overview.status, overview.message
 
-    def nodes(self):
+    def nodes(self) -> dict[str, dict[str, Any]]:
         """Living nodes: id -> resources, those in use, and the replicas that run there: [deployment, replica, pid]."""
         import ray
         from ray._private.state import available_resources_per_node
         from ray.serve.context import _get_global_client
 
         free = available_resources_per_node()
-        told = {}
+        told: dict[str, dict[str, Any]] = {}
         for node in ray.nodes():
             if node["Alive"]:
                 total, left = node["Resources"], free.get(node["NodeID"], {})
                 used = {kind: total[kind] - left.get(kind, 0) for kind in ("CPU", "GPU") if kind in total}
                 told[node["NodeID"]] = {"total": total, "used": used, "labels": node["Labels"], "replicas": []}
-        application = _get_global_client().get_serve_details()["applications"].get(APPLICATION, {"deployments": {}})
+        client = _get_global_client()
+        assert client is not None, "serve.start made one"
+        application = client.get_serve_details()["applications"].get(APPLICATION, {"deployments": {}})
         for name, deployment in application["deployments"].items():
             for replica in deployment["replicas"]:
                 if replica["state"] == RUNNING and replica["node_id"] in told:
                     told[replica["node_id"]]["replicas"].append([name, replica["replica_id"], replica["pid"]])
         return told
 
-    def kill(self, node_id):
+    def kill(self, node_id: str) -> None:
         """The machine's power fails: every process of the node is killed at once, and nobody is told."""
         (node,) = [node for node in self._cluster.worker_nodes if node.node_id == node_id]
         ours = [psutil.Process(one.process.pid) for kind in node.all_processes.values() for one in kind]
@@ -94,18 +99,18 @@ class SeveralNodes:
                 process.kill()
         self._cluster.remove_node(node, allow_graceful=False)
 
-    def restart_gcs(self, down_s):
+    def restart_gcs(self, down_s: float) -> None:
         """Kill the head's GCS, and start it anew after a while; on Redis it knows what it knew."""
         import time
 
-        head = self._cluster.head_node
+        head: Any = self._cluster.head_node  # Ray annotates it None
         head.kill_gcs_server()
         time.sleep(down_s)
         with environment({**ENVIRONMENT, **self._settings}):
             head.start_gcs_server()
 
 
-def main():
+def main() -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # Ray's own words do not belong among the answers
     logging.getLogger("ray.serve").setLevel(logging.ERROR)

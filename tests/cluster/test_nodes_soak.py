@@ -6,17 +6,20 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import groupby
+from pathlib import Path
+from typing import Any
 
 import pytest
-from on_several_nodes import Session, assert_each_done_once, started, wait_for, write_profile
 
 from cluster.local import free_port
+from tests.cluster.on_several_nodes import Nodes, Session, assert_each_done_once, started, wait_for, write_profile
 
 UPGRADE_S, REQUESTS = 120.0, 2_000
 PEOPLE = 6
-STAGES = {
+STAGES: dict[str, dict[str, Any]] = {
     "gateway": {"replicas": {"min": 2, "max": 2}, "cpus": 0.1},
     "sam_encoder": {"cpus": 0.1, "gpu_share": 0.2, "tunables": {"max_batch_size": 2}},
     "mask_decoder": {"cpus": 0.1, "gpu_share": 0.07, "tunables": {"max_batch_size": 4}},
@@ -27,8 +30,8 @@ STAGES = {
 NODE = {"num_cpus": 2, "num_gpus": 2}
 
 
-def profile(path, stages=STAGES, threads=1, **more):
-    machine = {"nodes": {"min": 2, "max": 2}, "cpus": 2, "memory_gib": 6, "object_store_mib": 128}
+def profile(path: Path, stages: dict[str, dict[str, Any]] = STAGES, threads: int = 1, **more: Any) -> str:
+    machine: dict[str, Any] = {"nodes": {"min": 2, "max": 2}, "cpus": 2, "memory_gib": 6, "object_store_mib": 128}
     machine |= {"gpus": 2, "gpu": "L4"}
     asked = {"encoder": 1, "decoder": threads, "generator": 1}
     return write_profile(path, threads=asked, pools={"machine": machine}, stages=stages, **more)
@@ -36,25 +39,26 @@ def profile(path, stages=STAGES, threads=1, **more):
 
 @pytest.mark.soak
 @pytest.mark.timeout(400)
-def test_two_machines_on_sqlite_are_refused_before_a_replica_starts(tmp_path):
+def test_two_machines_on_sqlite_are_refused_before_a_replica_starts(tmp_path: Path) -> None:
     with started(tmp_path, [NODE, {**NODE, "node_ip_address": "127.0.0.2"}]) as nodes:
         with pytest.raises(AssertionError, match=r"a cluster of 2 nodes.*got a SQLite file; set PACKSHOT_DATABASE_URL"):
             nodes.deploy(profile(tmp_path / "plain.yaml"))
         assert replicas(nodes) == set()
 
 
-def replicas(nodes):
+def replicas(nodes: Nodes) -> set[str]:
     return {replica for node in nodes.nodes().values() for _, replica, _ in node["replicas"]}
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
-def test_an_upgrade_under_load_fails_no_request_and_loses_no_shot(tmp_path):
+def test_an_upgrade_under_load_fails_no_request_and_loses_no_shot(tmp_path: Path) -> None:
     with started(tmp_path, [NODE, NODE]) as nodes, Session(nodes.deploy(profile(tmp_path / "old.yaml"))) as session:
         looked_at = session.accept(seed=1000)
         session.finished([looked_at])
         old, begun = replicas(nodes), time.monotonic()
-        shots, upgraded_s = [], None
+        shots: list[str] = []
+        upgraded_s: float | None = None
         with session.people(looked_at, count=PEOPLE, pause_s=0.05) as people:
             wait_for(lambda: len(people.answers) > REQUESTS / 10, 120)
             nodes.deploy(profile(tmp_path / "new.yaml", threads=2), False)
@@ -77,14 +81,14 @@ def test_an_upgrade_under_load_fails_no_request_and_loses_no_shot(tmp_path):
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
-def test_replicas_follow_the_policy_up_and_down_and_do_not_flap(tmp_path):
+def test_replicas_follow_the_policy_up_and_down_and_do_not_flap(tmp_path: Path) -> None:
     stages = {**STAGES, "generator": {**STAGES["generator"], "replicas": {"min": 0, "max": 2}}}
     pipeline = {"answer_s": 2, "start_s": 10, "calm_s": 15, "idle_s": 40}
     file = profile(tmp_path / "scaled.yaml", stages=stages, autoscaling=pipeline)
     with started(tmp_path, [NODE, NODE]) as nodes, Session(nodes.deploy(file)) as session:
-        counts = []
+        counts: list[int] = []
 
-        def painters():
+        def painters() -> int:
             found = [name for node in nodes.nodes().values() for name, _, _ in node["replicas"]]
             counts.append(found.count("generator"))
             return counts[-1]
@@ -109,7 +113,7 @@ def test_replicas_follow_the_policy_up_and_down_and_do_not_flap(tmp_path):
 
 
 @contextmanager
-def redis(folder):
+def redis(folder: Path) -> Iterator[str]:
     """A Redis server of its own on loopback; host:port. Skips where there is none."""
     server = shutil.which("redis-server")
     if server is None:
@@ -125,7 +129,7 @@ def redis(folder):
         process.wait()
 
 
-def listens(port):
+def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
@@ -133,7 +137,7 @@ def listens(port):
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("down_s", [5, 40])
-def test_a_gcs_that_restarts_on_redis_loses_no_traffic(tmp_path, down_s):
+def test_a_gcs_that_restarts_on_redis_loses_no_traffic(tmp_path: Path, down_s: int) -> None:
     with (
         redis(tmp_path) as address,
         started(tmp_path, [NODE, NODE], RAY_REDIS_ADDRESS=address) as nodes,

@@ -2,9 +2,9 @@
 
 import time
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
-from on_several_nodes import Session, assert_each_done_once, started, wait_for, write_profile
 
 from cluster.plan.packing import MAX_DEVICE_SHARE
 from cluster.plan.planner import Demand, make_plan
@@ -12,6 +12,7 @@ from cluster.profiles import DEPLOYMENTS, GPU_STAGES, load_profile
 from packshot.models.footprint.pack_footprint import find_footprint
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
+from tests.cluster.on_several_nodes import Nodes, Session, assert_each_done_once, started, wait_for, write_profile
 
 TWO = {"min": 2, "max": 2}
 STAGES = {
@@ -30,7 +31,7 @@ NOTICE = {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_thresh
 
 
 @pytest.fixture(scope="module")
-def profile(tmp_path_factory):
+def profile(tmp_path_factory: pytest.TempPathFactory) -> str:
     machine = {"nodes": TWO, "cpus": 1, "memory_gib": 6, "object_store_mib": 128, "gpus": 1, "gpu": "L4"}
     threads = {"encoder": 1, "decoder": 1, "generator": 1}
     file = tmp_path_factory.mktemp("profile") / "two-nodes.yaml"
@@ -38,18 +39,18 @@ def profile(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory):
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     with started(tmp_path_factory.mktemp("nodes"), [NODE, NODE], **NOTICE) as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="module")
-def session(nodes, profile):
+def session(nodes: Nodes, profile: str) -> Iterator[Session]:
     with Session(nodes.deploy(profile)) as person:
         yield person
 
 
-def on_workers(nodes):
+def on_workers(nodes: Nodes) -> dict[str, tuple[dict[str, float], Counter[str]]]:
     """Node id -> (Ray's own account of what is in use, replicas of each deployment) of the nodes with processors."""
     return {
         node: (found["used"], Counter(name for name, _, _ in found["replicas"]))
@@ -59,7 +60,7 @@ def on_workers(nodes):
 
 
 @pytest.mark.timeout(500)
-def test_replicas_sit_where_the_plan_says(nodes, session, profile):
+def test_replicas_sit_where_the_plan_says(nodes: Nodes, session: Session, profile: str) -> None:
     loaded = load_profile(profile)
     pack = find_pack(loaded.pack, Settings())
     plan = make_plan(loaded, pack.manifest, find_footprint(pack), Demand(images_per_hour=100))
@@ -69,7 +70,7 @@ def test_replicas_sit_where_the_plan_says(nodes, session, profile):
     found = on_workers(nodes)
     assert len(found) == pool.nodes
     for used, replicas in found.values():
-        device = {stage: replicas[stage] for stage in GPU_STAGES if replicas[stage]}
+        device: dict[str, int] = {stage: replicas[stage] for stage in GPU_STAGES if replicas[stage]}
         share, _, _ = plan.device_sums(device)
         assert used["GPU"] == pytest.approx(share)
         assert share <= MAX_DEVICE_SHARE
@@ -80,7 +81,7 @@ def test_replicas_sit_where_the_plan_says(nodes, session, profile):
 
 
 @pytest.mark.timeout(500)
-def test_a_node_killed_under_load_loses_no_accepted_shot(nodes, session):
+def test_a_node_killed_under_load_loses_no_accepted_shot(nodes: Nodes, session: Session) -> None:
     victim, (_, lost) = max(on_workers(nodes).items(), key=lambda row: row[1][1].total())
     looked_at = session.accept(seed=1000)
     session.finished([looked_at])

@@ -17,18 +17,19 @@ from cluster.plan.gpu_shares import check_profile
 from cluster.plan.planner import Demand, make_plan
 from cluster.profiles import GPU_STAGES, load_profile, profile_names
 from packshot.cli import app
+from packshot.contract.shot_spec import Canvas
 from packshot.imaging.canvas import flatten, layer_size
+from packshot.meter import METRICS
 from packshot.models.footprint.pack_footprint import GpuStage, find_footprint
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings, rows
-from packshot.types import Canvas, Cutout, Layer, Layout
+from packshot.types import Cutout, Layer, Layout
 
 ROOT = Path(__file__).parents[2]
 OURS = ("packshot", "deployments", "graphs", "cluster", "loadtest", "training", "bench")
 """Our import packages: a `python -m` of one of these must name a module that runs."""
 SKIPPED = {".venv", "node_modules", "out", "runs", "build"}
 COMING = {
-    "packshot/contract/shot_spec.py",
     "packshot/contract/answers.py",
     "deployments/finisher.py",
     "deployments/photo_decoder.py",
@@ -231,7 +232,7 @@ def test_every_setting_that_a_page_names_exists() -> None:
     known = {name for name, _, _ in rows()} | {
         "PACKSHOT_LOADTEST_KEYS",  # packshot loadtest
         "PACKSHOT_KEY",  # packshot shoot --host
-        "PACKSHOT_REQUIRE_POSTGRES",  # the tests
+        *("PACKSHOT_REQUIRE_CHROMIUM", "PACKSHOT_REQUIRE_POSTGRES", "PACKSHOT_REQUIRE_PROMTOOL"),  # the tests
     }
     for page in pages():
         for name in re.findall(r"PACKSHOT_[A-Z_]*[A-Z]", text_of(page)):
@@ -267,6 +268,13 @@ def settings_table() -> str:
 def test_the_operators_page_lists_every_setting_with_its_default() -> None:
     page = text_of(Path("docs/operator.md"))
     assert settings_table() in page, f"docs/operator.md must hold this table:\n{settings_table()}"
+
+
+def test_the_operators_page_lists_every_metric() -> None:
+    page = text_of(Path("docs/operator.md"))
+    for name, metric in METRICS.items():
+        assert f"| `{name}`" in page
+        assert f"| {metric.kind} | {metric.help} |" in page, f"docs/operator.md must say of {name}: {metric.help}"
 
 
 @pytest.mark.parametrize("stage", GPU_STAGES)

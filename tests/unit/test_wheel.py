@@ -84,7 +84,12 @@ def test_data_that_the_code_reads_is_in_it(site: Path) -> None:
     data = {f"packshot/studio/{path.name}" for path in (ROOT / "studio").iterdir()}
     for folder in ("packshot/packs", "cluster/profiles", "loadtest/scenarios"):
         data |= {path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob("*.*") if path.suffix != ".pyc"}
-    data |= {"packshot/py.typed", "packshot/delivery/presets.yaml", "packshot/store/migrations/script.py.mako"}
+    data |= {
+        "loadtest/report/report.html.jinja",
+        "packshot/py.typed",
+        "packshot/delivery/presets.yaml",
+        "packshot/store/migrations/script.py.mako",
+    }
     assert data <= packed, sorted(data - packed)
 
 

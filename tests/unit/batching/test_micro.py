@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Sequence
 
 import pytest
 
@@ -11,22 +12,22 @@ from packshot.batching import MicroBatcher
 class Gate:
     """A model that records its batches and holds each until it is let go."""
 
-    def __init__(self):
-        self.batches = []
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
         self.entered = threading.Semaphore(0)
         self.go = threading.Semaphore(0)
 
-    def __call__(self, items):
+    def __call__(self, items: Sequence[int]) -> list[int]:
         self.batches.append(list(items))
         self.entered.release()
         self.go.acquire()
         return [item * 10 for item in items]
 
-    async def wait_entered(self):
+    async def wait_entered(self) -> None:
         await asyncio.to_thread(self.entered.acquire)
 
 
-async def test_what_arrives_while_the_model_is_busy_is_the_next_batch():
+async def test_what_arrives_while_the_model_is_busy_is_the_next_batch() -> None:
     gate = Gate()
     batcher = MicroBatcher(gate, max_batch_size=8)
     first = asyncio.create_task(batcher.submit(1))
@@ -42,7 +43,7 @@ async def test_what_arrives_while_the_model_is_busy_is_the_next_batch():
     batcher.close()
 
 
-async def test_items_of_another_key_keep_their_place():
+async def test_items_of_another_key_keep_their_place() -> None:
     gate = Gate()
     batcher = MicroBatcher(gate, max_batch_size=2, key=lambda item: item % 2)
     tasks = [asyncio.create_task(batcher.submit(1))]
@@ -55,7 +56,7 @@ async def test_items_of_another_key_keep_their_place():
     batcher.close()
 
 
-async def test_a_cancelled_item_is_never_run():
+async def test_a_cancelled_item_is_never_run() -> None:
     gate = Gate()
     batcher = MicroBatcher(gate, max_batch_size=8)
     first = asyncio.create_task(batcher.submit(1))
@@ -70,8 +71,8 @@ async def test_a_cancelled_item_is_never_run():
     batcher.close()
 
 
-async def test_only_the_culprit_of_a_failed_batch_fails():
-    def run(items):
+async def test_only_the_culprit_of_a_failed_batch_fails() -> None:
+    def run(items: Sequence[int]) -> list[int]:
         if 13 in items:
             raise ValueError("unlucky")
         return [item + 1 for item in items]
@@ -84,8 +85,11 @@ async def test_only_the_culprit_of_a_failed_batch_fails():
     batcher.close()
 
 
-async def test_a_returned_exception_is_raised_for_its_item():
-    batcher = MicroBatcher(lambda items: [KeyError(item) for item in items], max_batch_size=4)
+async def test_a_returned_exception_is_raised_for_its_item() -> None:
+    def run(items: Sequence[int]) -> list[int | Exception]:
+        return [KeyError(item) for item in items]
+
+    batcher = MicroBatcher(run, max_batch_size=4)
     with pytest.raises(KeyError):
         await batcher.submit(1)
     batcher.close()

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,10 +10,10 @@ import pytest
 
 from packshot.batching import RenderBatcher, Rendered
 from packshot.errors import EngineFailed
-from packshot.types import Brief, EdgeMap, Render, Scene
+from packshot.types import U8, Brief, EdgeMap, Render, Scene
 
 
-def scene(steps=2, seed=0, side=8):
+def scene(steps: int = 2, seed: int = 0, side: int = 8) -> Scene:
     grey = np.full((side, side, 3), 128, np.uint8)
     flat = np.zeros((side, side), np.uint8)
     return Scene(grey, flat, EdgeMap(flat), Brief("", steps=steps, seed=seed, guidance_scale=1.0))
@@ -25,33 +26,33 @@ class CountingRow:
     error: Exception | None = None
 
     @property
-    def steps(self):
+    def steps(self) -> int:
         return self.scene.brief.steps
 
     @property
-    def done(self):
+    def done(self) -> bool:
         return self.index >= self.steps
 
 
 class CountingEngine:
     """Takes steps by counting; each step waits until the test lets it go, when `gated`."""
 
-    def __init__(self, gated=False):
-        self.calls = []
+    def __init__(self, gated: bool = False) -> None:
+        self.calls: list[list[int]] = []
         self.entered, self.go = threading.Semaphore(0), threading.Semaphore(0 if gated else 10**6)
 
-    def batch_key(self, scene):
+    def batch_key(self, scene: Scene) -> tuple[int, int]:
         return scene.size
 
-    def rows(self, scene):
+    def rows(self, scene: Scene) -> int:
         return 2 if scene.brief.guidance_scale > 1 else 1
 
-    def begin(self, scene):
+    def begin(self, scene: Scene) -> CountingRow:
         if scene.brief.seed == 666:
             raise ValueError("refused at the start")
         return CountingRow(scene)
 
-    def step(self, rows):
+    def step(self, rows: Sequence[CountingRow]) -> None:
         self.calls.append([row.scene.brief.seed for row in rows])
         self.entered.release()
         self.go.acquire()
@@ -60,14 +61,14 @@ class CountingEngine:
             if row.scene.brief.seed == 13 and row.index == 2:
                 row.error = ValueError("NaN")
 
-    def preview(self, row):
+    def preview(self, row: CountingRow) -> U8:
         return row.scene.product[:1]
 
-    def decode(self, rows):
+    def decode(self, rows: Sequence[CountingRow]) -> list[Render]:
         return [Render(row.scene.product, row.scene.brief.seed) for row in rows]
 
 
-async def test_a_row_joins_between_two_steps_of_another():
+async def test_a_row_joins_between_two_steps_of_another() -> None:
     engine = CountingEngine(gated=True)
     batcher = RenderBatcher(engine, max_rows=4)
     first = asyncio.create_task(batcher.render(scene(steps=3, seed=1)))
@@ -81,7 +82,7 @@ async def test_a_row_joins_between_two_steps_of_another():
     batcher.close()
 
 
-async def test_a_cancelled_row_is_free_at_the_next_step():
+async def test_a_cancelled_row_is_free_at_the_next_step() -> None:
     engine = CountingEngine(gated=True)
     batcher = RenderBatcher(engine, max_rows=1)
     gone = asyncio.create_task(batcher.render(scene(steps=50, seed=1)))
@@ -95,7 +96,7 @@ async def test_a_cancelled_row_is_free_at_the_next_step():
     batcher.close()
 
 
-async def test_a_failing_row_leaves_the_others_alone():
+async def test_a_failing_row_leaves_the_others_alone() -> None:
     engine = CountingEngine()
     batcher = RenderBatcher(engine, max_rows=8)
     jobs = [batcher.render(scene(steps=3, seed=seed)) for seed in (1, 13, 666, 4)]
@@ -106,7 +107,7 @@ async def test_a_failing_row_leaves_the_others_alone():
     batcher.close()
 
 
-async def test_sizes_do_not_share_a_step_and_the_oldest_size_goes_first():
+async def test_sizes_do_not_share_a_step_and_the_oldest_size_goes_first() -> None:
     engine = CountingEngine(gated=True)
     batcher = RenderBatcher(engine, max_rows=8)
     jobs = [asyncio.create_task(batcher.render(scene(3, seed, side))) for seed, side in ((1, 8), (2, 16), (3, 8))]
@@ -117,7 +118,7 @@ async def test_sizes_do_not_share_a_step_and_the_oldest_size_goes_first():
     batcher.close()
 
 
-async def test_a_short_scene_overtakes_a_long_one_when_there_is_no_room_for_both():
+async def test_a_short_scene_overtakes_a_long_one_when_there_is_no_room_for_both() -> None:
     engine = CountingEngine(gated=True)
     batcher = RenderBatcher(engine, max_rows=1)
     long = asyncio.create_task(batcher.render(scene(steps=4, seed=1)))
@@ -130,7 +131,7 @@ async def test_a_short_scene_overtakes_a_long_one_when_there_is_no_room_for_both
     batcher.close()
 
 
-async def test_catalogue_work_waits_for_interactive_work():
+async def test_catalogue_work_waits_for_interactive_work() -> None:
     engine = CountingEngine(gated=True)
     batcher = RenderBatcher(engine, max_rows=1)
     night = asyncio.create_task(batcher.render(scene(steps=2, seed=1), interactive=False))
@@ -143,7 +144,7 @@ async def test_catalogue_work_waits_for_interactive_work():
     batcher.close()
 
 
-async def test_a_guided_scene_takes_two_rows():
+async def test_a_guided_scene_takes_two_rows() -> None:
     engine = CountingEngine()
     batcher = RenderBatcher(engine, max_rows=3)
     guided = scene(steps=1, seed=1)
@@ -153,32 +154,37 @@ async def test_a_guided_scene_takes_two_rows():
     batcher.close()
 
 
-async def test_a_step_out_of_memory_is_taken_again_by_half_as_many_rows():
+async def test_a_step_out_of_memory_is_taken_again_by_half_as_many_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = CountingEngine()
     batcher = RenderBatcher(engine, max_rows=8)
     step = engine.step
 
-    def too_large(rows):
+    def too_large(rows: Sequence[CountingRow]) -> None:
         if len(rows) > 2:
             raise EngineFailed("engine_out_of_memory", "four rows do not fit", retryable=True)
         step(rows)
 
-    engine.step = too_large
+    monkeypatch.setattr(engine, "step", too_large)
     done = await asyncio.gather(*(batcher.render(scene(steps=2, seed=seed)) for seed in range(4)))
     assert [one.render.seed for one in done] == [0, 1, 2, 3]
     assert [len(rows) for rows in engine.calls] == [2, 2, 2, 2]
     batcher.close()
 
 
-async def test_a_row_that_alone_is_out_of_memory_fails():
-    batcher = RenderBatcher(CountingEngine(), max_rows=8)
-    batcher._engine.step = lambda rows: (_ for _ in ()).throw(EngineFailed("engine_out_of_memory", "one row"))
+async def test_a_row_that_alone_is_out_of_memory_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = CountingEngine()
+    batcher = RenderBatcher(engine, max_rows=8)
+
+    def too_large(rows: Sequence[CountingRow]) -> None:
+        raise EngineFailed("engine_out_of_memory", "one row")
+
+    monkeypatch.setattr(engine, "step", too_large)
     with pytest.raises(EngineFailed, match="one row"):
         await batcher.render(scene())
     batcher.close()
 
 
-async def test_rows_on_their_way_wait_for_one_beginning_between_two_steps():
+async def test_rows_on_their_way_wait_for_one_beginning_between_two_steps() -> None:
     engine = CountingEngine(gated=True)
     batcher = RenderBatcher(engine, max_rows=4)
     jobs = [asyncio.create_task(batcher.render(scene(steps=4, seed=1)))]
@@ -191,7 +197,7 @@ async def test_rows_on_their_way_wait_for_one_beginning_between_two_steps():
     batcher.close()
 
 
-async def test_the_stages_of_a_scene_are_timed():
+async def test_the_stages_of_a_scene_are_timed() -> None:
     batcher = RenderBatcher(CountingEngine(), max_rows=1)
     rendered = await batcher.render(scene())
     assert list(rendered.milliseconds) == ["queue", "begin", "steps", "decode"]
@@ -199,19 +205,22 @@ async def test_the_stages_of_a_scene_are_timed():
     batcher.close()
 
 
-async def test_progress_comes_after_every_step_with_previews_when_asked():
-    seen = []
+async def test_progress_comes_after_every_step_with_previews_when_asked() -> None:
+    seen: list[tuple[int, int, bool]] = []
+
+    def report(step: int, steps: int, preview: U8 | None) -> None:
+        seen.append((step, steps, preview is not None))
+
     batcher = RenderBatcher(CountingEngine(), max_rows=2)
-    await batcher.render(scene(steps=3), lambda step, steps, preview: seen.append((step, steps, preview is not None)))
+    await batcher.render(scene(steps=3), report)
     assert seen == [(1, 3, False), (2, 3, False), (3, 3, False)]
     seen.clear()
-    report = lambda step, steps, preview: seen.append((step, preview is not None))  # noqa: E731
     await batcher.render(scene(steps=3), report, preview_every_s=1e-9)
-    assert seen == [(1, True), (2, True), (3, False)]
+    assert seen == [(1, 3, True), (2, 3, True), (3, 3, False)]
     batcher.close()
 
 
-async def test_never_more_rows_than_allowed():
+async def test_never_more_rows_than_allowed() -> None:
     engine = CountingEngine()
     batcher = RenderBatcher(engine, max_rows=2)
     await asyncio.gather(*(batcher.render(scene(steps=2, seed=seed)) for seed in range(5)))
@@ -220,19 +229,21 @@ async def test_never_more_rows_than_allowed():
     batcher.close()
 
 
-async def test_a_step_that_raises_fails_its_rows_and_the_batcher_goes_on():
+async def test_a_step_that_raises_fails_its_rows_and_the_batcher_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = CountingEngine()
     batcher = RenderBatcher(engine, max_rows=2)
-    step = engine.step
-    engine.step = lambda rows: (_ for _ in ()).throw(RuntimeError("device lost"))
-    with pytest.raises(RuntimeError, match="device lost"):
+
+    def lost(rows: Sequence[CountingRow]) -> None:
+        raise RuntimeError("device lost")
+
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="device lost"):
+        patched.setattr(engine, "step", lost)
         await batcher.render(scene())
-    engine.step = step
     assert (await batcher.render(scene(seed=5))).render.seed == 5
     batcher.close()
 
 
-async def test_a_suspect_runs_alone_and_the_others_wait():
+async def test_a_suspect_runs_alone_and_the_others_wait() -> None:
     engine = CountingEngine()
     batcher = RenderBatcher(engine, max_rows=8)
     jobs = [batcher.render(scene(steps=2, seed=seed), alone=seed == 2) for seed in (1, 2, 3, 4)]

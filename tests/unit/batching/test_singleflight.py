@@ -7,10 +7,10 @@ import pytest
 from packshot.batching import SingleFlight
 
 
-async def test_sixteen_racers_compute_once():
+async def test_sixteen_racers_compute_once() -> None:
     calls = 0
 
-    async def compute():
+    async def compute() -> bytes:
         nonlocal calls
         calls += 1
         await asyncio.sleep(0)
@@ -23,10 +23,10 @@ async def test_sixteen_racers_compute_once():
     assert cache.bytes == 5
 
 
-async def test_the_first_racer_may_leave_without_harm_to_the_others():
+async def test_the_first_racer_may_leave_without_harm_to_the_others() -> None:
     started, go = asyncio.Event(), asyncio.Event()
 
-    async def compute():
+    async def compute() -> bytes:
         started.set()
         await go.wait()
         return b"value"
@@ -41,10 +41,10 @@ async def test_the_first_racer_may_leave_without_harm_to_the_others():
     assert await second == b"value"
 
 
-async def test_the_least_recently_used_goes_first():
+async def test_the_least_recently_used_goes_first() -> None:
     cache = SingleFlight(10, len)
 
-    async def value():
+    async def value() -> bytes:
         return b"12345"
 
     await cache.get("a", value)
@@ -58,11 +58,11 @@ async def test_the_least_recently_used_goes_first():
     assert cache.bytes == 0
 
 
-async def test_a_failure_is_told_and_not_kept():
-    async def fail():
+async def test_a_failure_is_told_and_not_kept() -> None:
+    async def fail() -> bytes:
         raise OSError("disk")
 
-    async def succeed():
+    async def succeed() -> bytes:
         return b"ok"
 
     cache = SingleFlight(10, len)

@@ -8,11 +8,11 @@ from bench import knee as bench
 from bench.knee import predicted, within
 from cluster.simulate.stages import Machine
 from loadtest.capacity.trial import flat
-from loadtest.scenarios.scenario import load_scenario
+from loadtest.scenarios.scenario import Scenario, load_scenario
 
 
 @pytest.fixture
-def shape():
+def shape() -> Scenario:
     return flat(load_scenario("orders"), 30.0)
 
 
@@ -23,7 +23,7 @@ def machine(step_s: float) -> Machine:
     )  # fmt: skip
 
 
-def test_the_knee_on_paper_lies_where_the_generator_is_full(shape, monkeypatch):
+def test_the_knee_on_paper_lies_where_the_generator_is_full(shape: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "SEEDS", 1)
     for step_s in (0.1, 0.2):
         full = 1 / (machine(step_s).picture_s(8) * 0.25)
@@ -39,5 +39,5 @@ def test_the_knee_on_paper_lies_where_the_generator_is_full(shape, monkeypatch):
         ([1000] * 9 + [11e3], False),
     ],
 )
-def test_a_trial_on_paper_is_judged_by_the_scenarios_bounds(shape, took_ms, holds):
+def test_a_trial_on_paper_is_judged_by_the_scenarios_bounds(shape: Scenario, took_ms: list[float], holds: bool) -> None:
     assert within(took_ms, shape) is holds

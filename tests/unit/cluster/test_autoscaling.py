@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -30,27 +32,36 @@ PLAN = Pipeline(
 HEAVY = ("sam_encoder", "mask_decoder", "generator")
 
 
-def shots(count):
+def shots(count: float) -> Load:
     """So many, each a second of one generator's work."""
     return Load(count, count, 20 * count)
 
 
-def people(rate, waiting=0.0):
+def people(rate: float, waiting: float = 0.0) -> Demand:
     return Demand(waiting=shots(waiting), fast=shots(rate), slow=shots(rate))
 
 
 class Cluster:
     """The deployments as Serve would keep them, with replicas that run at once; `tick` takes one decision."""
 
-    def __init__(self, plan=PLAN, low=1, high=50, **targets):
+    def __init__(self, plan: Pipeline = PLAN, low: int = 1, high: int = 50, **targets: int) -> None:
         names = ("sam_encoder", "mask_decoder", "canny", "generator", "director")
         self.stages = {
             name: Stage(targets.get(name, 1), targets.get(name, 1), max(low, name == "director"), high, 0.0, 4.0)
             for name in names
         }
-        self.plan, self.state, self.at_s, self.history = plan, State(), 0.0, []
+        self.plan, self.state, self.at_s = plan, State(), 0.0
+        self.history: list[int] = []
 
-    def tick(self, interactive=None, catalogue=None, *, ongoing=None, after_s=5.0, **seen):
+    def tick(
+        self,
+        interactive: Demand | None = None,
+        catalogue: Demand | None = None,
+        *,
+        ongoing: Mapping[str, float] | None = None,
+        after_s: float = 5.0,
+        **seen: Any,
+    ) -> dict[str, int]:
         self.at_s += after_s
         stages = {n: replace(s, ongoing=(ongoing or {}).get(n, 0.0)) for n, s in self.stages.items()}
         look = Seen(self.at_s, stages, interactive or Demand(), catalogue or Demand(), **seen)
@@ -59,37 +70,43 @@ class Cluster:
         self.history.append(replicas["generator"])
         return replicas
 
-    def ticks(self, count, interactive=None, catalogue=None, **more):
+    def ticks(
+        self,
+        count: int,
+        interactive: Demand | None = None,
+        catalogue: Demand | None = None,
+        **more: Any,
+    ) -> dict[str, int]:
         for _ in range(count):
             replicas = self.tick(interactive, catalogue, **more)
         return replicas
 
 
-def test_arriving_work_fills_the_generators_to_the_utilisation():
+def test_arriving_work_fills_the_generators_to_the_utilisation() -> None:
     assert Cluster(generator=10).ticks(3, people(8.0))["generator"] == 10  # 8 s of work a second / 0.8
 
 
-def test_a_burst_is_answered_at_the_first_look():
+def test_a_burst_is_answered_at_the_first_look() -> None:
     cluster = Cluster(generator=4)
     cluster.ticks(40, people(3.0))
     burst = Demand(waiting=shots(10), fast=shots(15.0), slow=shots(4.0))
     assert cluster.tick(burst)["generator"] >= 15 / 0.8
 
 
-def test_chance_is_not_a_burst():
+def test_chance_is_not_a_burst() -> None:
     lucky = Demand(fast=shots(1.2), slow=shots(1.0))
     assert lucky.arriving == lucky.slow
     assert Demand(fast=shots(5.0), slow=shots(1.0)).arriving.shots == 5.0
 
 
-def test_waiting_work_is_drained_within_the_answer_time():
+def test_waiting_work_is_drained_within_the_answer_time() -> None:
     rate_only = Cluster(generator=3).ticks(3, people(2.0))["generator"]
     behind = Cluster(generator=rate_only).tick(people(2.0, waiting=100))["generator"]
     # 100 s of work, less what two full-ish batches hold, within 10 s: some nine generators more
     assert behind - rate_only >= (100 - rate_only * PLAN.scenes / 2) / PLAN.answer_s - 1
 
 
-def test_work_that_comes_while_replicas_start_is_asked_for_once():
+def test_work_that_comes_while_replicas_start_is_asked_for_once() -> None:
     """Half-way through the start the same burst asks for no more than at its beginning."""
     stage = Stage(40, 4, 1, 100, 0, 4)
     burst = Demand(fast=shots(20.0), slow=shots(20.0))
@@ -99,7 +116,7 @@ def test_work_that_comes_while_replicas_start_is_asked_for_once():
     assert late["generator"] <= early["generator"] + 1
 
 
-def test_a_ramp_is_followed_up_and_down_without_turning():
+def test_a_ramp_is_followed_up_and_down_without_turning() -> None:
     cluster = Cluster()
     for rate in [n / 4 for n in range(1, 60)]:
         cluster.tick(people(rate))
@@ -112,7 +129,7 @@ def test_a_ramp_is_followed_up_and_down_without_turning():
     assert down[-1] < 12
 
 
-def test_down_waits_for_calm_then_for_steadiness_and_keeps_a_margin():
+def test_down_waits_for_calm_then_for_steadiness_and_keeps_a_margin() -> None:
     cluster = Cluster(generator=20)
     cluster.ticks(4, people(16.0))
     assert cluster.history[-1] == 20
@@ -123,7 +140,7 @@ def test_down_waits_for_calm_then_for_steadiness_and_keeps_a_margin():
     assert late == 6  # at most 0.9 filled
 
 
-def test_the_first_look_takes_nothing_away():
+def test_the_first_look_takes_nothing_away() -> None:
     """A controller that has forgotten, or a cluster that was just deployed: what runs is kept until the window has been watched."""
     cluster = Cluster(generator=6, director=3)
     for _ in range(int(PLAN.calm_s / 5)):
@@ -133,8 +150,8 @@ def test_the_first_look_takes_nothing_away():
     assert cluster.ticks(2, people(0.1))["generator"] < 6
 
 
-def test_a_stage_that_shrank_is_not_turned_by_chance_but_by_a_burst():
-    def shrunk():
+def test_a_stage_that_shrank_is_not_turned_by_chance_but_by_a_burst() -> None:
+    def shrunk() -> Cluster:
         cluster = Cluster(generator=10)
         cluster.ticks(4, people(8.0))
         while cluster.history[-1] == 10:
@@ -154,7 +171,7 @@ def test_a_stage_that_shrank_is_not_turned_by_chance_but_by_a_burst():
     waiting=st.lists(st.floats(0, 200), min_size=5, max_size=80),
 )
 @settings(max_examples=30, deadline=None)
-def test_a_stage_that_grew_does_not_shrink_before_it_was_calm(loads, waiting):
+def test_a_stage_that_grew_does_not_shrink_before_it_was_calm(loads: list[float], waiting: list[float]) -> None:
     """Whatever comes: no stage shrinks within `calm_s` of having grown."""
     cluster = Cluster()
     grew, before = {}, {name: stage.target for name, stage in cluster.stages.items()}
@@ -170,14 +187,14 @@ def test_a_stage_that_grew_does_not_shrink_before_it_was_calm(loads, waiting):
 
 @given(rate=st.floats(0.5, 20), noise=st.floats(0, 0.04), period=st.integers(1, 19))
 @settings(max_examples=20, deadline=None)
-def test_an_oscillation_faster_than_calm_moves_nothing_once_met(rate, noise, period):
+def test_an_oscillation_faster_than_calm_moves_nothing_once_met(rate: float, noise: float, period: int) -> None:
     cluster = Cluster()
     for i in range(150):
         cluster.tick(people(rate * (1 + (noise if i // period % 2 else -noise))))
     assert len(set(cluster.history[int(PLAN.steady_s / 5) + 20 :])) == 1
 
 
-def test_stages_keep_their_proportion():
+def test_stages_keep_their_proportion() -> None:
     # canny works for what the generators finish, the encoder for what arrives, the director holds what they paint
     replicas = Cluster(generator=20).ticks(4, people(16.0))
     assert replicas["generator"] == 20
@@ -187,17 +204,17 @@ def test_stages_keep_their_proportion():
     assert replicas["mask_decoder"] == 1
 
 
-def test_a_stage_with_more_calls_than_its_proportion_gets_what_they_ask():
+def test_a_stage_with_more_calls_than_its_proportion_gets_what_they_ask() -> None:
     assert Cluster().ticks(3, people(1.0), ongoing={"sam_encoder": 22, "mask_decoder": 9})["sam_encoder"] == 6
 
 
-def test_shots_of_several_pictures_need_fewer_directors():
+def test_shots_of_several_pictures_need_fewer_directors() -> None:
     one = Cluster(generator=20).ticks(4, people(16.0))
     four = Demand(fast=Load(4, 16, 320), slow=Load(4, 16, 320))
     assert Cluster(generator=20).ticks(4, four)["director"] == pytest.approx(one["director"] / 4, abs=1)
 
 
-def test_a_catalogue_is_given_its_time_and_people_their_headroom():
+def test_a_catalogue_is_given_its_time_and_people_their_headroom() -> None:
     bulk = Demand(waiting=shots(10_000))
     alone = Cluster(generator=5).ticks(3, people(4.0))["generator"]
     both = Cluster(generator=5).ticks(3, people(4.0), bulk)["generator"]
@@ -206,7 +223,7 @@ def test_a_catalogue_is_given_its_time_and_people_their_headroom():
     assert Cluster(generator=5).ticks(3, people(4.0), small)["generator"] == alone  # it rides along
 
 
-def test_at_the_limit_the_catalogue_gives_way():
+def test_at_the_limit_the_catalogue_gives_way() -> None:
     """People's share is not taken by a catalogue that alone would fill the cluster."""
     bulk = Demand(waiting=shots(10**6))
     seen = Seen(0.0, {"generator": Stage(50, 50, 1, 50)}, people(20.0), bulk)
@@ -215,7 +232,7 @@ def test_at_the_limit_the_catalogue_gives_way():
     assert Cluster(high=50).ticks(3, people(20.0), bulk)["generator"] == 50
 
 
-def test_a_catalogues_generators_stay_until_its_end_and_go_with_it():
+def test_a_catalogues_generators_stay_until_its_end_and_go_with_it() -> None:
     """Draining by a share of what is left would never end; generators are kept, and leave when the work does."""
     cluster, left, ended_at = Cluster(), 3000.0, None
     for _ in range(400):
@@ -231,7 +248,7 @@ def test_a_catalogues_generators_stay_until_its_end_and_go_with_it():
     assert cluster.history[-1] == 1
 
 
-def test_heavy_stages_sleep_after_idleness_and_wake_with_the_first_shot_or_click():
+def test_heavy_stages_sleep_after_idleness_and_wake_with_the_first_shot_or_click() -> None:
     cluster = Cluster(low=0)
     cluster.ticks(3, people(2.0))
     awake = cluster.ticks(int(PLAN.idle_s / 5) - 1)
@@ -245,23 +262,23 @@ def test_heavy_stages_sleep_after_idleness_and_wake_with_the_first_shot_or_click
     assert cluster.tick(ongoing={"sam_encoder": 1})["generator"] == 1
 
 
-def test_idleness_counts_from_the_last_shot_not_from_the_end_of_the_long_window():
+def test_idleness_counts_from_the_last_shot_not_from_the_end_of_the_long_window() -> None:
     cluster = Cluster(low=0)
     cluster.tick(people(1.0))
     assert cluster.ticks(int(PLAN.idle_s / 5) + 1, Demand(slow=shots(0.01)))["mask_decoder"] == 0
 
 
-def test_what_may_not_sleep_does_not():
+def test_what_may_not_sleep_does_not() -> None:
     assert min(Cluster(low=1).ticks(500).values()) == 1
 
 
-def test_before_any_report_each_stage_follows_its_own_calls():
+def test_before_any_report_each_stage_follows_its_own_calls() -> None:
     ongoing = {"generator": 20, "director": 8}
     replicas = Cluster().tick(ongoing=ongoing, reported=False)
     assert (replicas["generator"], replicas["director"]) == (5, 2)
 
 
-def test_what_a_generator_measured_is_remembered_while_none_runs():
+def test_what_a_generator_measured_is_remembered_while_none_runs() -> None:
     cluster = Cluster(low=0, generator=20)
     measured = cluster.ticks(2, people(8.0), row_step_s=0.1, step_rows=16)
     assert (measured["generator"], measured["director"]) == (20, 50)  # 8 scenes a generator, not the plan's 4
@@ -277,15 +294,25 @@ def test_what_a_generator_measured_is_remembered_while_none_runs():
         ({"calm": 1}, "calm"),
     ],
 )
-def test_a_faulty_plan_is_refused(faulty, rule):
+def test_a_faulty_plan_is_refused(faulty: dict[str, int], rule: str) -> None:
     with pytest.raises(ValidationError, match=rule):
         TypeAdapter(Pipeline).validate_python(faulty)
 
 
-def contexts(policy_state=None, generators=0, target=0, calls=0.0, report=None, at_s=1000.0, high=50):
+def contexts(
+    policy_state: dict[DeploymentID, dict[str, Any]] | None = None,
+    generators: int = 0,
+    target: int = 0,
+    calls: float = 0.0,
+    report: dict[str, float] | None = None,
+    at_s: float = 1000.0,
+    high: int = 50,
+) -> dict[DeploymentID, AutoscalingContext]:
     """Serve's own contexts for two deployments."""
 
-    def context(name, running, goal, ongoing, raw):
+    def context(
+        name: str, running: int, goal: int, ongoing: float, raw: Any
+    ) -> tuple[DeploymentID, AutoscalingContext]:
         deployment = DeploymentID(name, "packshot")
         config = AutoscalingConfig(min_replicas=0, max_replicas=high, upscale_delay_s=0, downscale_delay_s=0)
         return deployment, AutoscalingContext(
@@ -303,14 +330,14 @@ def contexts(policy_state=None, generators=0, target=0, calls=0.0, report=None, 
 class Store:
     """A store with so much waiting."""
 
-    def __init__(self, waiting):
+    def __init__(self, waiting: StoreWork) -> None:
         self.waiting = waiting
 
-    def backlog(self, since_seq=None):
+    def backlog(self, since_seq: int | None = None) -> Backlog:
         return Backlog(0, Flow(waiting=self.waiting), Flow())
 
 
-def test_serve_gets_the_form_it_wants_and_hands_the_state_back():
+def test_serve_gets_the_form_it_wants_and_hands_the_state_back() -> None:
     """Through Serve's own wrapper, from a director's report to replicas."""
     kwargs = json.loads(json.dumps(asdict(PLAN)))
     policy = _apply_app_level_autoscaling_config(PipelinePolicy(**kwargs))
@@ -340,7 +367,7 @@ print({deployment.name: count for deployment, count in decisions.items()})
 """
 
 
-def test_the_policy_decides_the_same_where_serve_has_pickled_it_to():
+def test_the_policy_decides_the_same_where_serve_has_pickled_it_to() -> None:
     """In a process of its own: unpickled in this one, the copy would write itself over the class that every test uses."""
     seen = contexts(generators=1, target=1, report=LoadReport(Store(StoreWork(40, 40, 800)))())
     here, _ = _apply_app_level_autoscaling_config(PipelinePolicy(**asdict(PLAN)))(seen)
@@ -354,26 +381,26 @@ def test_the_policy_decides_the_same_where_serve_has_pickled_it_to():
     assert done.stdout.decode().strip() == str({deployment.name: count for deployment, count in here.items()})
 
 
-def test_serves_cold_start_does_not_hold_the_generators_at_one():
+def test_serves_cold_start_does_not_hold_the_generators_at_one() -> None:
     policy = _apply_app_level_autoscaling_config(PipelinePolicy(**asdict(PLAN)))
     report = LoadReport(Store(StoreWork(100, 100, 2000)))()
     decisions, _ = policy(contexts(generators=0, target=0, calls=6.0, report=report))
     assert next(count for deployment, count in decisions.items() if deployment.name == "generator") == 10
 
 
-def test_the_report_is_read_as_it_is_written():
+def test_the_report_is_read_as_it_is_written() -> None:
     store = Store(StoreWork(3, 4, 500))
     report = LoadReport(store)()
     assert demand_of(report, "interactive") == Demand(waiting=Load(3, 4, 500))
     assert autoscaling.FAST_S == load_report.FAST_S
 
 
-def test_the_report_counts_arrivals_over_both_windows():
+def test_the_report_counts_arrivals_over_both_windows() -> None:
     now = 0.0
     came = [0, 0, 30, 0]
 
     class Arriving:
-        def backlog(self, since_seq=None):
+        def backlog(self, since_seq: int | None = None) -> Backlog:
             count = came.pop(0)
             return Backlog(0, Flow(arrived=StoreWork(count, count, 20 * count)), Flow())
 
@@ -388,11 +415,11 @@ def test_the_report_counts_arrivals_over_both_windows():
     assert report()["interactive_fast_shots"] == 0
 
 
-def test_a_store_that_takes_long_to_count_is_asked_less_often():
+def test_a_store_that_takes_long_to_count_is_asked_less_often() -> None:
     now, asked = 0.0, []
 
     class Slow:
-        def backlog(self, since_seq=None):
+        def backlog(self, since_seq: int | None = None) -> Backlog:
             nonlocal now
             asked.append(now)
             now += 0.5

@@ -1,29 +1,31 @@
 """Shares that hold: enough for the pack, on every device, in whatever order; and refused, with the numbers, before anything starts."""
 
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
 import yaml
 
 from cluster.local import serving
-from cluster.plan.gpu_shares import check_profile, kinds_of, need, refuse_misfits
+from cluster.plan.gpu_shares import Need, check_profile, kinds_of, need, refuse_misfits
 from cluster.plan.packing import MAX_DEVICE_SHARE, overfull, sure_devices
-from cluster.profiles import GPU_STAGES, load_profile, profile_names
+from cluster.profiles import GPU_STAGES, Profile, load_profile, profile_names
 from cluster.render import serve_config
 from packshot.errors import BadInput, PackRefused
 from packshot.models.device import CUDA_CONTEXT_GIB, allocator_fraction
-from packshot.models.footprint.pack_footprint import find_footprint
+from packshot.models.footprint.pack_footprint import GpuStage, find_footprint
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 
 GPU_PROFILES = [name for name in profile_names() if load_profile(name).device == "cuda"]
 
 
-def changed(tmp_path, change, base="one-gpu"):
+def changed(tmp_path: Path, change: dict[str, Any], base: str = "one-gpu") -> Profile:
     """A profile of one's own: a shipped one with `change` merged in."""
 
-    def merge(into, new):
+    def merge(into: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         for key, value in new.items():
             into[key] = merge(into.get(key) or {}, value) if isinstance(value, dict) else value
         return into
@@ -34,32 +36,35 @@ def changed(tmp_path, change, base="one-gpu"):
     return load_profile(str(file))
 
 
-def check(profile):
+def check(profile: Profile) -> dict[GpuStage, Need]:
     return check_profile(profile, Settings())
 
 
 @pytest.mark.parametrize("name", GPU_PROFILES)
-def test_a_shipped_profile_holds_its_pack(name):
+def test_a_shipped_profile_holds_its_pack(name: str) -> None:
     profile = load_profile(name)
     for stage, one in check(profile).items():
         device_gib = profile.pools[profile.pool_of(stage)].device.memory_gib
         share = profile.stage(stage).gpu_share
+        assert share is not None
         assert one.total_gib <= share * device_gib
         assert one.share(device_gib) <= share + 1e-9
 
 
 @pytest.mark.parametrize("name", GPU_PROFILES)
-def test_the_allocator_of_a_shipped_profiles_replica_has_what_its_plan_says(name):
+def test_the_allocator_of_a_shipped_profiles_replica_has_what_its_plan_says(name: str) -> None:
     profile = load_profile(name)
     for stage, one in check(profile).items():
         device_gib = profile.pools[profile.pool_of(stage)].device.memory_gib
-        allowed_gib = allocator_fraction(profile.stage(stage).gpu_share, device_gib) * device_gib
-        assert allowed_gib + CUDA_CONTEXT_GIB == pytest.approx(profile.stage(stage).gpu_share * device_gib)
+        share = profile.stage(stage).gpu_share
+        assert share is not None
+        allowed_gib = allocator_fraction(share, device_gib) * device_gib
+        assert allowed_gib + CUDA_CONTEXT_GIB == pytest.approx(share * device_gib)
         assert one.total_gib - one.context_gib <= allowed_gib
 
 
 @pytest.mark.parametrize("name", GPU_PROFILES)
-def test_ray_finds_room_for_a_shipped_profiles_replicas_in_any_order_and_never_overfills_a_device(name):
+def test_ray_finds_room_for_a_shipped_profiles_replicas_in_any_order_and_never_overfills_a_device(name: str) -> None:
     profile = load_profile(name)
     for pool_name, pool in profile.pools.items():
         kinds = kinds_of(profile, pool_name)
@@ -67,20 +72,23 @@ def test_ray_finds_room_for_a_shipped_profiles_replicas_in_any_order_and_never_o
         assert overfull(kinds) is None
 
 
-def test_one_painter_a_device_whatever_ray_does():
-    assert load_profile("node").stages["generator"].gpu_share * 2 > 1
+def test_one_painter_a_device_whatever_ray_does() -> None:
+    share = load_profile("node").stages["generator"].gpu_share
+    assert share is not None
+    assert share * 2 > 1
 
 
-def test_a_profile_without_gpus_needs_none():
+def test_a_profile_without_gpus_needs_none() -> None:
     assert check(load_profile("laptop")) == {}
 
 
-def test_a_share_too_small_is_refused_and_either_remedy_mends_it(tmp_path):
+def test_a_share_too_small_is_refused_and_either_remedy_mends_it(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"needs 12\.69 GiB .* gpu_share 0\.4 of 22 GiB is 8\.80") as refused:
         check(changed(tmp_path, {"stages": {"generator": {"gpu_share": 0.4}}}))
     described = re.search(
         r"raise gpu_share to ([\d.]+), or lower stages.generator.tunables.max_rows to (\d+)", str(refused.value)
     )
+    assert described is not None
     check(changed(tmp_path, {"stages": {"generator": {"gpu_share": float(described[1])}}}))
     check(changed(tmp_path, {"stages": {"generator": {"gpu_share": 0.4, "tunables": {"max_rows": int(described[2])}}}}))
     one_more = {"generator": {"gpu_share": 0.4, "tunables": {"max_rows": int(described[2]) + 1}}}
@@ -88,21 +96,21 @@ def test_a_share_too_small_is_refused_and_either_remedy_mends_it(tmp_path):
         check(changed(tmp_path, {"stages": one_more}))
 
 
-def test_a_pack_too_large_for_the_device_is_refused(tmp_path):
+def test_a_pack_too_large_for_the_device_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         BadInput, match=r"must fit 0.95 of a device: generator of pack sd15 .*max_rows 256 needs .* take a larger GPU"
     ):
         check(changed(tmp_path, {"stages": {"generator": {"tunables": {"max_rows": 256}}}}))
 
 
-def test_a_device_that_is_smaller_than_planned_is_refused():
+def test_a_device_that_is_smaller_than_planned_is_refused() -> None:
     profile, pack = load_profile("one-gpu"), find_pack("sd15", Settings())
     refuse_misfits(profile, find_footprint(pack), pack.manifest, 22.0)
     with pytest.raises(BadInput, match=r"of 15 GiB is 3\.00"):
         refuse_misfits(profile, find_footprint(pack), pack.manifest, 15.0)
 
 
-def test_shares_that_ray_would_add_up_to_more_than_the_limit_are_refused(tmp_path):
+def test_shares_that_ray_would_add_up_to_more_than_the_limit_are_refused(tmp_path: Path) -> None:
     shares = {"generator": {"gpu_share": 0.6}, "mask_decoder": {"gpu_share": 0.05}}
     with pytest.raises(
         BadInput, match=r"2 x sam_encoder 0.15 \+ 2 x mask_decoder 0.05 \+ 1 x generator 0.6 = 1.00 in pool machine"
@@ -110,7 +118,7 @@ def test_shares_that_ray_would_add_up_to_more_than_the_limit_are_refused(tmp_pat
         check(changed(tmp_path, {"stages": shares}, "node"))
 
 
-def test_more_replicas_than_a_pools_devices_hold_are_refused(tmp_path):
+def test_more_replicas_than_a_pools_devices_hold_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"3 x generator 0.56 need 3 devices, pool machine has at most 2"):
         check(
             changed(
@@ -128,19 +136,19 @@ def test_more_replicas_than_a_pools_devices_hold_are_refused(tmp_path):
         )
 
 
-def test_a_share_without_its_batch_is_refused(tmp_path):
+def test_a_share_without_its_batch_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"stages.generator.tunables.max_rows must be stated"):
         check(changed(tmp_path, {"stages": {"generator": {"tunables": None}}}))
 
 
-def test_a_profile_for_an_unknown_pack_or_one_that_cannot_render_is_refused(tmp_path):
+def test_a_profile_for_an_unknown_pack_or_one_that_cannot_render_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PackRefused, match="pack must be one of"):
         check(changed(tmp_path, {"pack": "nothing"}))
     with pytest.raises(PackRefused, match="declared, but cannot render"):
         check(changed(tmp_path, {"pack": "sdxl"}))
 
 
-def test_memory_that_the_manifest_states_counts_where_it_is_more():
+def test_memory_that_the_manifest_states_counts_where_it_is_more() -> None:
     pack = find_pack("sd15", Settings())
     footprint = find_footprint(pack).stages["sam_encoder"]
     stated = pack.manifest.model_copy(update={"memory_gib": {"segmenter": 9.0}})
@@ -148,12 +156,14 @@ def test_memory_that_the_manifest_states_counts_where_it_is_more():
     assert need("sam_encoder", footprint, 16, stated).total_gib > 16
 
 
-def test_a_share_that_the_context_alone_would_fill_is_refused():
+def test_a_share_that_the_context_alone_would_fill_is_refused() -> None:
     with pytest.raises(BadInput, match=r"more than a CUDA context \(0.6 GiB\), got 0.02 of 22.0 GiB"):
         allocator_fraction(0.02, 22.0)
 
 
-def test_nothing_is_rendered_or_started_for_a_profile_that_does_not_hold(tmp_path, monkeypatch):
+def test_nothing_is_rendered_or_started_for_a_profile_that_does_not_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     small = changed(tmp_path, {"stages": {"generator": {"gpu_share": 0.4}}})
     with pytest.raises(BadInput, match="must fit its share"):
         serve_config(small)
@@ -169,7 +179,9 @@ def test_nothing_is_rendered_or_started_for_a_profile_that_does_not_hold(tmp_pat
 
 
 @pytest.mark.parametrize(("memory_mib", "reason"), [(16376, "of 15.99 GiB"), (23034, "must fit its share")])
-def test_the_start_asks_what_gpus_there_are(tmp_path, monkeypatch, memory_mib, reason):
+def test_the_start_asks_what_gpus_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, memory_mib: int, reason: str
+) -> None:
     small = changed(tmp_path, {"stages": {"generator": {"gpu_share": 0.5}}})
     described = tmp_path / "nvidia-smi"
     described.write_text(f"#!/bin/sh\necho {memory_mib}\n")
@@ -180,6 +192,6 @@ def test_the_start_asks_what_gpus_there_are(tmp_path, monkeypatch, memory_mib, r
     assert not ray.is_initialized()
 
 
-def test_every_gpu_stage_is_planned():
+def test_every_gpu_stage_is_planned() -> None:
     assert set(check(load_profile("one-gpu"))) == set(GPU_STAGES)
     assert MAX_DEVICE_SHARE == 0.95

@@ -11,7 +11,7 @@ from cluster.plan.packing import MAX_DEVICE_SHARE, Kind, fewest_devices, overful
 PLANS = 200
 
 
-def random_plan(seed):
+def random_plan(seed: int) -> list[Kind]:
     draw = random.Random(seed)
     kinds = []
     for name in "abc"[: draw.randint(1, 3)]:
@@ -19,7 +19,7 @@ def random_plan(seed):
     return kinds
 
 
-def fewest_by_exhaustion(kinds, max_busy):
+def fewest_by_exhaustion(kinds: tuple[Kind, ...], max_busy: float) -> int:
     """The least number of devices over every way to fill one, then the next, and so on: nothing is left out."""
     counts = tuple(kind.count for kind in kinds)
     fillings = [
@@ -31,7 +31,7 @@ def fewest_by_exhaustion(kinds, max_busy):
     ]
 
     @cache
-    def least(left):
+    def least(left: tuple[int, ...]) -> int:
         if not any(left):
             return 0
         rests = (
@@ -44,7 +44,7 @@ def fewest_by_exhaustion(kinds, max_busy):
     return least(counts)
 
 
-def test_two_hundred_random_plans_are_within_a_tenth_of_the_best_and_hold_everything():
+def test_two_hundred_random_plans_are_within_a_tenth_of_the_best_and_hold_everything() -> None:
     for seed in range(PLANS):
         kinds = random_plan(seed)
         devices = fewest_devices(kinds, 0.8)
@@ -58,7 +58,7 @@ def test_two_hundred_random_plans_are_within_a_tenth_of_the_best_and_hold_everyt
 
 
 @pytest.mark.parametrize("scale", [1, 10, 100])
-def test_large_plans_are_within_a_tenth_of_what_the_sums_allow(scale):
+def test_large_plans_are_within_a_tenth_of_what_the_sums_allow(scale: int) -> None:
     kinds = [
         Kind("generator", 9 * scale, 0.6, 0.7),
         Kind("encoder", 7 * scale, 0.15, 0.1),
@@ -68,22 +68,22 @@ def test_large_plans_are_within_a_tenth_of_what_the_sums_allow(scale):
     assert len(fewest_devices(kinds, 0.8)) <= 1.1 * max(9 * scale, busy / 0.8)
 
 
-def test_time_fills_a_device_as_memory_does():
+def test_time_fills_a_device_as_memory_does() -> None:
     small_and_busy = [Kind("a", 4, 0.1, 0.6)]
     assert len(fewest_devices(small_and_busy, 0.8)) == 4
     assert len(fewest_devices(small_and_busy, 1.2)) == 2
 
 
-def test_a_replica_that_fits_no_device_is_refused_with_its_numbers():
+def test_a_replica_that_fits_no_device_is_refused_with_its_numbers() -> None:
     with pytest.raises(ValueError, match=r"share ≤ 0.95.*busy ≤ 0.8.*got share 0.300, busy 0.900"):
         fewest_devices([Kind("a", 1, 0.3, 0.9)], 0.8)
 
 
-def lost_in_some_order(kinds, devices):
+def lost_in_some_order(kinds: list[Kind], devices: int) -> bool:
     """Whether some order of arrival on some choice of devices leaves Ray without room: by going through all of them."""
     seen = set()
 
-    def down(left, loads):
+    def down(left: tuple[int, ...], loads: tuple[float, ...]) -> bool:
         if (left, loads) in seen:
             return False
         seen.add((left, loads))
@@ -104,20 +104,20 @@ def lost_in_some_order(kinds, devices):
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_on_sure_devices_no_order_of_arrival_leaves_a_replica_out(seed):
+def test_on_sure_devices_no_order_of_arrival_leaves_a_replica_out(seed: int) -> None:
     draw = random.Random(seed)
     kinds = [Kind(name, draw.randint(1, 3), draw.choice([0.05, 0.15, 0.25, 0.4, 0.6, 0.95])) for name in "ab"]
     assert not lost_in_some_order(kinds, sure_devices(kinds)), kinds
 
 
-def test_the_fewest_devices_may_be_too_few_for_ray():
+def test_the_fewest_devices_may_be_too_few_for_ray() -> None:
     kinds = [Kind("generator", 2, 0.7), Kind("encoder", 2, 0.25)]
     assert len(fewest_devices(kinds)) == 2
     assert lost_in_some_order(kinds, 2)
     assert sure_devices(kinds) == 3
 
 
-def test_shares_that_ray_would_put_over_the_limit_are_found():
+def test_shares_that_ray_would_put_over_the_limit_are_found() -> None:
     assert overfull([Kind("encoder", 5, 0.2)]) == {"encoder": 5}
     assert overfull([Kind("encoder", 4, 0.2)]) is None
     assert overfull([Kind("encoder", 5, 0.21)]) is None  # five would be over Ray's own limit

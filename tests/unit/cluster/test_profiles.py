@@ -1,13 +1,14 @@
 """Profiles: shares that fit a device, unknown keys refused, and Serve configs that say what the profile says."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
 from cluster.plan.packing import MAX_DEVICE_SHARE
-from cluster.profiles import DEPLOYMENTS, GPU_STAGES, TUNABLES, Profile, load_profile, profile_names
+from cluster.profiles import DEPLOYMENTS, GPU_STAGES, TUNABLES, Profile, StageName, load_profile, profile_names
 from cluster.render import serve_config
 from packshot.errors import BadInput
 
@@ -16,7 +17,7 @@ MACHINE = {"machine": {"cpus": 2, "memory_gib": 4}}
 
 
 @pytest.mark.parametrize("name", profile_names())
-def test_a_shipped_profile_renders_to_a_config_that_serve_gives_back(name):
+def test_a_shipped_profile_renders_to_a_config_that_serve_gives_back(name: str) -> None:
     config = serve_config(load_profile(name))
     given_back = ServeDeploySchema.model_validate(config).model_dump(exclude_unset=True)
     application = given_back["applications"][0]
@@ -28,7 +29,7 @@ def test_a_shipped_profile_renders_to_a_config_that_serve_gives_back(name):
 
 
 @pytest.mark.parametrize("name", profile_names())
-def test_a_shipped_profile_dumps_what_it_says(name):
+def test_a_shipped_profile_dumps_what_it_says(name: str) -> None:
     said = yaml.safe_load((PROFILES / f"{name}.yaml").read_text())
     profile = load_profile(name)
     dumped = profile.model_dump(mode="json", exclude_unset=True)
@@ -39,7 +40,7 @@ def test_a_shipped_profile_dumps_what_it_says(name):
     assert profile.name == name
 
 
-def test_the_four_profiles_ship():
+def test_the_four_profiles_ship() -> None:
     assert profile_names() == ["laptop", "node", "one-gpu", "production"]
     assert load_profile("node").machine.gpus == 8
     production = load_profile("production")
@@ -49,7 +50,7 @@ def test_the_four_profiles_ship():
     assert production.stages["gateway"].range.min >= 1
 
 
-def test_with_several_pools_each_replica_asks_for_a_node_of_its_own():
+def test_with_several_pools_each_replica_asks_for_a_node_of_its_own() -> None:
     for rendered in serve_config(load_profile("production"))["applications"][0]["deployments"]:
         pool = load_profile("production").stages[rendered["name"]].pool
         assert rendered["ray_actor_options"]["label_selector"] == {"packshot/pool": pool}
@@ -66,14 +67,14 @@ def test_with_several_pools_each_replica_asks_for_a_node_of_its_own():
         ("generator", "GeneratorDeployment"),
     ],
 )
-def test_the_tunables_are_what_the_deployment_reads(stage, deployment):
+def test_the_tunables_are_what_the_deployment_reads(stage: StageName, deployment: str) -> None:
     import graphs.product_shot
 
     kept = getattr(graphs.product_shot, deployment).user_config
     assert set(TUNABLES[stage]) == set(kept)
 
 
-def test_the_one_gpu_profile_fits_every_model_on_one_device():
+def test_the_one_gpu_profile_fits_every_model_on_one_device() -> None:
     shares = [stage.gpu_share for stage in load_profile("one-gpu").stages.values() if stage.gpu_share]
     assert len(shares) == 3
     assert sum(shares) <= MAX_DEVICE_SHARE
@@ -122,7 +123,7 @@ def test_the_one_gpu_profile_fits_every_model_on_one_device():
         ),
     ],
 )
-def test_a_faulty_profile_is_refused_with_its_reason(tmp_path, change, reason):
+def test_a_faulty_profile_is_refused_with_its_reason(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(yaml.safe_dump({"name": "mine", "sentence": "x", "device": "cpu", "pools": MACHINE, **change}))
     with pytest.raises(BadInput, match=reason) as refused:
@@ -130,12 +131,12 @@ def test_a_faulty_profile_is_refused_with_its_reason(tmp_path, change, reason):
     assert refused.value.code == "bad_usage"
 
 
-def test_an_unknown_profile_names_those_there_are():
+def test_an_unknown_profile_names_those_there_are() -> None:
     with pytest.raises(BadInput, match="laptop, node, one-gpu, production"):
         load_profile("mainframe")
 
 
-def test_a_profile_of_ones_own_loads_by_path(tmp_path):
+def test_a_profile_of_ones_own_loads_by_path(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(
         "{name: mine, sentence: x, device: cpu, pools: {machine: {cpus: 2, memory_gib: 4}}, stages: {generator: {tunables: {max_rows: 2}}}}"

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Generator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import simpy
-from ray.serve import autoscaling_policy
 from ray.serve._private.common import DeploymentID, TimeStampedValue
-from ray.serve._private.metrics_utils import AggregationFunction, aggregate_timeseries
+from ray.serve._private.metrics_utils import aggregate_timeseries
 from ray.serve.autoscaling_policy import _apply_autoscaling_config, replica_queue_length_autoscaling_policy
-from ray.serve.config import AutoscalingConfig, AutoscalingContext
+from ray.serve.config import AggregationFunction, AutoscalingConfig, AutoscalingContext
 
 from cluster.simulate import calibrate, contest, report, traces
 from cluster.simulate.calibrate import Compared
@@ -31,12 +33,17 @@ PLAIN = Machine("plain", 0.5, 0.5, 4, begin_s=0.0, decode_s=0.0, edges_s=0.0, la
 """A step of r rows takes (1 + r) / 2 seconds."""
 
 
-def paint(*scenes, machine=PLAIN):
+def paint(*scenes: tuple[float, Scene], machine: Machine = PLAIN) -> list[float]:
     """When each (time of arrival, scene) was done, in a replica."""
-    env, done = simpy.Environment(), {}
-    painter = Painter(env, machine, lambda scene: done.setdefault(id(scene), env.now))
+    env = simpy.Environment()
+    done: dict[int, float] = {}
 
-    def bring():
+    def finish(scene: Scene) -> None:
+        done[id(scene)] = env.now
+
+    painter = Painter(env, machine, finish)
+
+    def bring() -> Generator[simpy.Event]:
         for at_s, scene in scenes:
             yield env.timeout(at_s - env.now)
             painter.take(scene)
@@ -46,19 +53,19 @@ def paint(*scenes, machine=PLAIN):
     return [done[id(scene)] for _, scene in scenes]
 
 
-def test_a_lone_scene_takes_its_steps():
+def test_a_lone_scene_takes_its_steps() -> None:
     assert paint((0, Scene(1, 10, True))) == pytest.approx([10])
     assert paint((0, Scene(1, 10, True)), machine=replace(PLAIN, begin_s=1, decode_s=2)) == pytest.approx([13])
 
 
-def test_scenes_share_steps_along_the_batch_curve():
+def test_scenes_share_steps_along_the_batch_curve() -> None:
     assert paint((0, Scene(1, 10, True)), (0, Scene(1, 10, True))) == pytest.approx([15, 15])
     # four steps alone, then shared: six of 1.5 s; the other's last four alone again
     assert paint((0, Scene(1, 10, True)), (4, Scene(1, 10, True))) == pytest.approx([13, 17])
 
 
-def test_a_full_batch_lets_a_person_pass_and_work_is_conserved():
-    def bulk():
+def test_a_full_batch_lets_a_person_pass_and_work_is_conserved() -> None:
+    def bulk() -> list[tuple[float, Scene]]:
         return [(0, Scene(2, 20, False)), (0, Scene(2, 20, False))]
 
     *_, person = paint(*bulk(), (10, Scene(2, 4, True)))
@@ -66,18 +73,18 @@ def test_a_full_batch_lets_a_person_pass_and_work_is_conserved():
     assert max(paint(*bulk())) == pytest.approx(20 * 2.5)
 
 
-def test_workers_are_a_queue_with_one_server_each():
+def test_workers_are_a_queue_with_one_server_each() -> None:
     """M/M/1 at half load: the mean time in it is 2 s."""
     env, rng, waits = simpy.Environment(), random.Random(5), []
     fleet = Fleet(env, lambda done: Worker(env, done), start_s=0, max_ongoing=10**6, rng=rng)
     fleet.scale(1, at_once=True)
 
-    def one():
+    def one() -> Generator[simpy.Event]:
         began = env.now
         yield fleet.call(Timed(rng.expovariate(1)))
         waits.append(env.now - began)
 
-    def come():
+    def come() -> Generator[simpy.Event]:
         for _ in range(20_000):
             yield env.timeout(rng.expovariate(0.5))
             env.process(one())
@@ -87,7 +94,7 @@ def test_workers_are_a_queue_with_one_server_each():
     assert sum(waits) / len(waits) == pytest.approx(2.0, rel=0.1)
 
 
-def test_a_fleet_counts_replicas_while_they_start_run_and_drain():
+def test_a_fleet_counts_replicas_while_they_start_run_and_drain() -> None:
     env = simpy.Environment()
     fleet = Fleet(env, lambda done: Worker(env, done), start_s=10, max_ongoing=2, rng=random.Random(1))
     fleet.scale(1)
@@ -103,7 +110,7 @@ def test_a_fleet_counts_replicas_while_they_start_run_and_drain():
     assert fleet.members == []
 
 
-def test_the_line_is_claimed_in_the_stores_order():
+def test_the_line_is_claimed_in_the_stores_order() -> None:
     now = 0.0
     line = Queue(lambda: now, lambda interactive: 0.0)
     bulk = [Shot(Arrival(0.0, interactive=False, tenant=9)) for _ in range(3)]
@@ -121,7 +128,9 @@ def test_the_line_is_claimed_in_the_stores_order():
     assert (backlog.catalogue.waiting.shots, backlog.interactive.running.shots) == (1, 4)
 
 
-def contexts(config, ongoing, target, state, now):
+def contexts(
+    config: AutoscalingConfig, ongoing: float, target: int, state: dict[str, Any], now: int
+) -> AutoscalingContext:
     return AutoscalingContext(
         deployment_id=DeploymentID("generator", "a"), deployment_name="generator", app_name="a", current_num_replicas=target,
         target_num_replicas=target, running_replicas=[], total_num_requests=ongoing, total_queued_requests=0.0,
@@ -132,18 +141,19 @@ def contexts(config, ongoing, target, state, now):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_stock_autoscaler_decides_as_serve_does(seed, monkeypatch):
+def test_the_stock_autoscaler_decides_as_serve_does(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Serve's own wrapped policy on a patched clock, and the simulation's, over the same random load: the same targets."""
     config = AutoscalingConfig(min_replicas=0, max_replicas=20, upscale_delay_s=15, downscale_delay_s=40)
     theirs = _apply_autoscaling_config(replica_queue_length_autoscaling_policy)
     ours = EachItsOwn({"generator": config})
-    rng, handle, state, target = random.Random(seed), Handle(config), {}, 1
+    rng, handle, target = random.Random(seed), Handle(config), 1
+    state: dict[str, Any] = {}
     level = 0.0
     for now in range(400):
         if now % 50 == 0:
             level = rng.choice((0, 2, 10, 40))
         ongoing = level + rng.random() * (level > 0)
-        monkeypatch.setattr(autoscaling_policy.time, "time", lambda now=now: float(now))
+        monkeypatch.setattr("ray.serve.autoscaling_policy.time.time", lambda now=now: float(now))
         decided, state = theirs(contexts(config, handle.look(now, ongoing), target, state, now))
         decided = max(0, min(20, int(-(-decided // 1))))
         views = {"generator": View(target, target, ongoing)}
@@ -151,7 +161,7 @@ def test_the_stock_autoscaler_decides_as_serve_does(seed, monkeypatch):
         target = decided
 
 
-def test_the_mean_over_the_look_back_is_serves():
+def test_the_mean_over_the_look_back_is_serves() -> None:
     rng = random.Random(1)
     samples = [(float(at), rng.uniform(0, 9)) for at in range(0, 30, 6)]
     theirs = aggregate_timeseries(
@@ -160,7 +170,7 @@ def test_the_mean_over_the_look_back_is_serves():
     assert step_mean(samples, samples[-1][0] + 4.0) == pytest.approx(theirs)
 
 
-def test_what_serve_learns_is_late():
+def test_what_serve_learns_is_late() -> None:
     handle = Handle(AutoscalingConfig())
     known = [handle.look(float(at), 0.0 if at < 5 else 60.0) for at in range(50)]
     assert known[9] == 0  # pushed at 0, next at 10
@@ -168,7 +178,7 @@ def test_what_serve_learns_is_late():
     assert known[49] == 60
 
 
-def test_every_shot_is_done_and_nothing_is_painted_twice():
+def test_every_shot_is_done_and_nothing_is_painted_twice() -> None:
     trace = traces.steady(0.8, seed=3, end_s=300)
     run = Pipeline(trace, A_24_GB_CARD, contest.fixed(6)).simulate()
     assert all(shot.done_s < float("inf") for shot in run.shots)
@@ -177,22 +187,22 @@ def test_every_shot_is_done_and_nothing_is_painted_twice():
     assert run.replica_seconds["generator"] == pytest.approx(6 * 300)
 
 
-def test_a_long_line_is_claimed_no_faster_than_the_database_ranks_it():
+def test_a_long_line_is_claimed_no_faster_than_the_database_ranks_it() -> None:
     bulk = [Arrival(0.0, interactive=False, pictures=1, steps=1, rows=1, tenant=9) for _ in range(500)]
     slow = replace(A_24_GB_CARD, claim_fixed_s=0.5, claim_each_s=0.0, database_cores=2)
     run = Pipeline(Trace("x", "x", 300.0, bulk), slow, contest.fixed(20)).simulate()
     assert run.catalogue_done_s() == pytest.approx(500 * 0.5 / 2, rel=0.05)
 
 
-def test_seeds_repeat():
-    def latencies():
+def test_seeds_repeat() -> None:
+    def latencies() -> list[float]:
         run = Pipeline(traces.steady(0.5, seed=4, end_s=200), A_24_GB_CARD, contest.ours(A_24_GB_CARD, 8, 3)).simulate()
         return [shot.latency_s for shot in run.shots]
 
     assert latencies() == latencies()
 
 
-def test_a_catalogue_leaves_people_in_time_and_generators_go_when_it_is_done():
+def test_a_catalogue_leaves_people_in_time_and_generators_go_when_it_is_done() -> None:
     end_s = 3600.0
     people = traces.steady(0.3, seed=2, end_s=end_s).arrivals
     bulk = [Arrival(300.0 + i * 0.1, interactive=False, tenant=9) for i in range(400)]
@@ -204,7 +214,7 @@ def test_a_catalogue_leaves_people_in_time_and_generators_go_when_it_is_done():
     assert run.samples[-1].targets["generator"] <= 5
 
 
-def test_no_stage_flaps_while_people_come_by_chance():
+def test_no_stage_flaps_while_people_come_by_chance() -> None:
     """An even rate, from too few generators: each stage finds its size and stays near it. (With one short window: 5 flaps, 28 changes.)"""
     trace = traces.steady(1.2, seed=2, end_s=1500.0)
     run = Pipeline(trace, A_24_GB_CARD, contest.ours(A_24_GB_CARD, 16, 3), tick_s=2.0).simulate()
@@ -213,7 +223,7 @@ def test_no_stage_flaps_while_people_come_by_chance():
     assert run.misses(contest.SLO_S, 600.0)[0] == 0
 
 
-def test_heavy_stages_sleep_through_a_quiet_hour_and_wake_for_a_shot():
+def test_heavy_stages_sleep_through_a_quiet_hour_and_wake_for_a_shot() -> None:
     arrivals = [Arrival(10.0), Arrival(3000.0)]
     trace = Trace("x", "x", 3300.0, arrivals)
     run = Pipeline(trace, A_24_GB_CARD, contest.ours(A_24_GB_CARD, 4, 1, low=0)).simulate()
@@ -223,7 +233,7 @@ def test_heavy_stages_sleep_through_a_quiet_hour_and_wake_for_a_shot():
     assert A_24_GB_CARD.start_s["generator"] < woken.latency_s < A_24_GB_CARD.start_s["generator"] + 20
 
 
-def test_a_burst_is_met_with_fewer_late_shots_than_under_serves_defaults(tmp_path):
+def test_a_burst_is_met_with_fewer_late_shots_than_under_serves_defaults(tmp_path: Path) -> None:
     """P9 in small; `python -m bench.p9_burst` is the measure."""
     whole = traces.burst(0.6, seed=1, at_s=600.0, for_s=240.0)
     trace = replace(whole, end_s=1100.0, arrivals=[a for a in whole.arrivals if a.at_s < 1100])
@@ -248,7 +258,7 @@ def test_a_burst_is_met_with_fewer_late_shots_than_under_serves_defaults(tmp_pat
     assert text.endswith("(pictures/capacity-misses.png)\n<!-- /figures -->\nafter\n")
 
 
-def test_more_of_a_fixed_fleet_is_never_worse():
+def test_more_of_a_fixed_fleet_is_never_worse() -> None:
     trace = traces.burst(0.3, seed=1, at_s=100.0, for_s=100.0)
     trace = replace(trace, end_s=400.0, arrivals=[a for a in trace.arrivals if a.at_s < 400])
     late = []
@@ -259,7 +269,7 @@ def test_more_of_a_fixed_fleet_is_never_worse():
     assert late[0] > late[-1]
 
 
-def as_taken(machine):
+def as_taken(machine: Machine) -> calibrate.Runs:
     """The small runs on paper, as the store would record them."""
     timing_ms = {"begin": machine.begin_s, "steps": calibrate.STEPS * machine.step_s(2), "decode": machine.decode_s}
     picture = SimpleNamespace(
@@ -268,12 +278,12 @@ def as_taken(machine):
     began = datetime(2026, 1, 1, tzinfo=UTC)
     trace = Trace("x", "x", 1.0, [Arrival(0.0, pictures=1, steps=calibrate.STEPS)])
     [shot] = Pipeline(trace, machine, Fixed(dict.fromkeys(STAGES, 1))).simulate().shots
-    lone = SimpleNamespace(images=[picture], created_at=began, finished_at=began + timedelta(seconds=shot.done_s))
+    lone: Any = SimpleNamespace(images=[picture], created_at=began, finished_at=began + timedelta(seconds=shot.done_s))
     return calibrate.Runs([lone], [calibrate._on_paper_s(machine)])
 
 
 @pytest.mark.parametrize("max_rows", [2, 8, 16])
-def test_the_fit_finds_a_machines_times_again(max_rows):
+def test_the_fit_finds_a_machines_times_again(max_rows: int) -> None:
     """Also where a director holds fewer shots than a step has room for."""
     fixed_s, each_s = (0.04, 0.02) if max_rows > 2 else (0.0, 0.04)
     known = Machine(
@@ -286,13 +296,13 @@ def test_the_fit_finds_a_machines_times_again(max_rows):
     assert found.layout_s + found.finish_s == pytest.approx(0.2, abs=0.02)
 
 
-def test_a_fit_on_several_runs_takes_their_medians():
+def test_a_fit_on_several_runs_takes_their_medians() -> None:
     known = Machine("known", 0.04, 0.02, 8, begin_s=0.05, decode_s=0.08, edges_s=0.0, layout_s=0.1, finish_s=0.1)
     taken = as_taken(known)
     slowed = calibrate.Runs(taken.lone * 3, [*taken.line_s * 2, 10 * taken.line_s[0]])
     assert calibrate.fit(slowed, 8) == calibrate.fit(taken, 8)
 
 
-def test_the_comparison_tells_relative_errors():
+def test_the_comparison_tells_relative_errors() -> None:
     compared = Compared(2.0, 2.2, 4.0, 4.0, 10.0, 9.0, 30)
     assert compared.errors == pytest.approx({"throughput": 0.1, "p50": 0.0, "p95": -0.1})

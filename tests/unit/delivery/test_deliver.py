@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from packshot.delivery.deliver import deliver, preset_named, presets
+from packshot.delivery.deliver import Delivered, deliver, preset_named, presets
 from packshot.errors import BadInput
 
 TODAY = date(2026, 11, 21)
 RNG = np.random.default_rng(2)
 
 
-def packshot(width, height, fill=0.9, colour=(30, 60, 90)):
+def packshot(
+    width: int, height: int, fill: float = 0.9, colour: tuple[int, int, int] = (30, 60, 90)
+) -> tuple[np.ndarray, np.ndarray]:
     """A product on white: (pixels, alpha)."""
     alpha = np.zeros((height, width), np.uint8)
     half_x, half_y = int(width * fill / 2), int(height * fill / 2)
@@ -24,25 +26,28 @@ def packshot(width, height, fill=0.9, colour=(30, 60, 90)):
     return pixels, alpha
 
 
-def scene(width, height):
+def scene(width: int, height: int) -> np.ndarray:
     small = RNG.integers(0, 256, (8, 8, 3), np.uint8)
     return np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def opened(delivered):
+def opened(delivered: Delivered) -> Image.Image:
     return Image.open(io.BytesIO(delivered.data))
 
 
-def make(pixels, name, alpha=None, generated=False, today=TODAY):
+def make(
+    pixels: np.ndarray, name: str, alpha: np.ndarray | None = None, generated: bool = False, today: date = TODAY
+) -> Delivered:
     return deliver(pixels, preset_named(name), product_alpha=alpha, generated=generated, today=today)
 
 
 @pytest.mark.parametrize("name", [preset.name for preset in presets()])
-def test_a_white_packshot_is_delivered_to_every_channel(name):
+def test_a_white_packshot_is_delivered_to_every_channel(name: str) -> None:
     preset = preset_named(name)
     pixels, alpha = packshot(1400, 2021 if name == "zalando" else 1400)
     delivered = make(pixels, name, alpha)
     image = opened(delivered)
+    assert image.format is not None
     assert image.format.lower() in preset.formats
     assert image.size == (delivered.width, delivered.height)
     assert max(image.size) == preset.advised_longest_px
@@ -54,7 +59,7 @@ def test_a_white_packshot_is_delivered_to_every_channel(name):
         assert (np.asarray(image.convert("RGB"))[0] == 255).all()
 
 
-def test_white_stays_exactly_white_after_resampling():
+def test_white_stays_exactly_white_after_resampling() -> None:
     pixels, alpha = packshot(1000, 1000, colour=(0, 0, 0))
     image = np.asarray(opened(make(pixels, "amazon-main", alpha)))
     assert image.shape == (1600, 1600, 3)
@@ -62,7 +67,7 @@ def test_white_stays_exactly_white_after_resampling():
     assert set(np.unique(rows[:70])) == {255}
 
 
-def test_amazon_refuses_a_scene_a_tint_and_a_small_product():
+def test_amazon_refuses_a_scene_a_tint_and_a_small_product() -> None:
     pixels, alpha = packshot(1600, 1600)
     with pytest.raises(BadInput, match=r"255,255,255, got a generated scene; .*secondary slot"):
         make(scene(1600, 1600), "amazon-main", alpha, generated=True)
@@ -79,12 +84,12 @@ def test_amazon_refuses_a_scene_a_tint_and_a_small_product():
         make(small, "amazon-main")
 
 
-def test_amazon_keeps_what_is_larger_than_advised():
+def test_amazon_keeps_what_is_larger_than_advised() -> None:
     pixels, alpha = packshot(2000, 2000)
     assert make(pixels, "amazon-main", alpha).width == 2000
 
 
-def test_nothing_is_enlarged_beyond_twice_its_size():
+def test_nothing_is_enlarged_beyond_twice_its_size() -> None:
     pixels, alpha = packshot(600, 600)
     delivered = make(pixels, "amazon-main", alpha)
     assert delivered.width == 1200
@@ -95,7 +100,7 @@ def test_nothing_is_enlarged_beyond_twice_its_size():
         make(tiny, "amazon-main", tiny_alpha)
 
 
-def test_walmart_pads_white_to_a_square_and_refuses_to_crop_a_scene():
+def test_walmart_pads_white_to_a_square_and_refuses_to_crop_a_scene() -> None:
     pixels, alpha = packshot(2200, 1800)
     delivered = make(pixels, "walmart-main", alpha)
     assert (delivered.width, delivered.height) == (2200, 2200)
@@ -104,7 +109,7 @@ def test_walmart_pads_white_to_a_square_and_refuses_to_crop_a_scene():
         make(scene(1500, 1500), "zalando", generated=True)
 
 
-def test_zalando_gets_its_own_numbers():
+def test_zalando_gets_its_own_numbers() -> None:
     pixels, alpha = packshot(1801, 2600)
     delivered = make(pixels, "zalando", alpha)
     assert (delivered.width, delivered.height, delivered.extension) == (1801, 2600, "jpg")
@@ -114,13 +119,13 @@ def test_zalando_gets_its_own_numbers():
     ("name", "value"),
     [("google-merchant", b'"TrainedAlgorithmicMedia"'), ("ebay", b"digitalsourcetype/compositeWithTrainedAlgorithmic")],
 )
-def test_a_generated_scene_says_so_in_the_channels_own_words(name, value):
+def test_a_generated_scene_says_so_in_the_channels_own_words(name: str, value: bytes) -> None:
     delivered = make(scene(1024, 1024), name, generated=True)
     assert b"DigitalSourceType" in delivered.data
     assert value in delivered.data
 
 
-def test_transparency_is_kept_where_the_channel_takes_it_and_laid_over_white_elsewhere():
+def test_transparency_is_kept_where_the_channel_takes_it_and_laid_over_white_elsewhere() -> None:
     pixels, alpha = packshot(1500, 1500, fill=0.8)
     clear = np.dstack([pixels, alpha])
     kept = make(clear, "google-merchant")
@@ -131,7 +136,7 @@ def test_transparency_is_kept_where_the_channel_takes_it_and_laid_over_white_els
     assert (np.asarray(opened(laid))[0] == 255).all()
 
 
-def test_a_file_over_the_limit_loses_quality_before_it_is_refused():
+def test_a_file_over_the_limit_loses_quality_before_it_is_refused() -> None:
     noise = RNG.integers(0, 256, (1600, 1600, 3), np.uint8)
     tight = preset_named("ebay").model_copy(update={"max_bytes": 4_500_000})
     assert len(deliver(noise, tight, generated=False, today=TODAY).data) <= 4_500_000
@@ -140,18 +145,18 @@ def test_a_file_over_the_limit_loses_quality_before_it_is_refused():
         deliver(noise, hopeless, generated=False, today=TODAY)
 
 
-def test_rules_that_ran_out_are_said():
+def test_rules_that_ran_out_are_said() -> None:
     pixels, alpha = packshot(1500, 1500, fill=0.8)
     assert not any("ran out" in note for note in make(pixels, "google-merchant", alpha).notes)
     assert any("ran out" in note for note in make(pixels, "google-merchant", alpha, today=date(2027, 2, 1)).notes)
 
 
-def test_the_same_picture_gives_the_same_file():
+def test_the_same_picture_gives_the_same_file() -> None:
     pixels, alpha = packshot(800, 800)
     assert make(pixels, "shopify", alpha).data == make(pixels, "shopify", alpha).data
 
 
-def test_presets_are_data_that_add_up():
+def test_presets_are_data_that_add_up() -> None:
     names = [preset.name for preset in presets()]
     assert len(names) == len(set(names)) == 7
     for preset in presets():

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cluster.kube.build import build
+from cluster.kube.build import Manifest, build
 
 ROOT = Path(__file__).parents[3]
 WITHOUT_OVERLAY = {"incremental-upgrade", "gpu-sharing"}
@@ -14,7 +14,7 @@ WITHOUT_OVERLAY = {"incremental-upgrade", "gpu-sharing"}
 
 
 @pytest.fixture(scope="session")
-def overlays(tmp_path_factory):
+def overlays(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Manifest]]:
     """Name -> manifests: dev, production, production with each optional component, and production under a load test."""
     built = {name: build(ROOT / "k8s/overlays" / name) for name in ("dev", "production")}
     beside = {name: {"components": [f"k8s/components/{name}"]} for name in WITHOUT_OVERLAY}
@@ -38,6 +38,6 @@ def overlays(tmp_path_factory):
 
 
 @pytest.fixture
-def production(overlays):
+def production(overlays: dict[str, list[Manifest]]) -> list[Manifest]:
     """A copy that a test may break."""
     return copy.deepcopy(overlays["production"])

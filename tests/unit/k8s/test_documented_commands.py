@@ -3,20 +3,22 @@
 import re
 import shlex
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cluster.kube import rules
 from cluster.kube.__main__ import main
-from cluster.kube.build import kubectl
+from cluster.kube.build import Manifest, kubectl
 
 ROOT = Path(__file__).parents[3]
 PAGES = ("docs/kubernetes.md", "docs/runbook.md")
 MADE_BY_KUBERAY = {"packshot-serve-svc", "packshot-head-svc"}
 
 
-def commands(page):
+def commands(page: str) -> Iterator[str]:
     """Each command of the page's bash blocks: continued lines joined, pipes and substitutions taken apart."""
     for block in re.findall(r"^```bash\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL):
         for line in block.replace("\\\n", " ").splitlines():
@@ -30,12 +32,12 @@ def commands(page):
 ALL = [command for page in PAGES for command in commands(page) if command and not command.startswith("#")]
 
 
-def words(command):
+def words(command: str) -> list[str]:
     return shlex.split(re.sub(r"\$\([^()]*\)", "made", command))
 
 
 @pytest.mark.parametrize("command", sorted({one for one in ALL if one.startswith("kubectl ")}))
-def test_kubectl_knows_the_command_and_its_flags(command):
+def test_kubectl_knows_the_command_and_its_flags(command: str) -> None:
     """With --help kubectl still refuses a flag that it does not know."""
     arguments = words(command)[1:]
     if "--" in arguments:
@@ -46,13 +48,15 @@ def test_kubectl_knows_the_command_and_its_flags(command):
     assert f"kubectl {verb}" in done.stdout
 
 
-def test_a_wrong_flag_would_be_found():
+def test_a_wrong_flag_would_be_found() -> None:
     done = subprocess.run([kubectl(), "wait", "--fro=x", "--help"], capture_output=True, text=True, check=False)
     assert done.returncode != 0
 
 
 @pytest.mark.parametrize("command", sorted({one for one in ALL if " create secret " in one}))
-def test_a_secret_is_made_as_the_manifests_ask_for_it(command, overlays, tmp_path):
+def test_a_secret_is_made_as_the_manifests_ask_for_it(
+    command: str, overlays: dict[str, list[Manifest]], tmp_path: Path
+) -> None:
     (tmp_path / "store.env").write_text("PACKSHOT_DATABASE_URL=postgresql://x\n")
     arguments = [word for word in words(command)[1:] if word != "--dry-run=client"]
     arguments = arguments[: arguments.index("-o")] if "-o" in arguments else arguments
@@ -70,9 +74,9 @@ def test_a_secret_is_made_as_the_manifests_ask_for_it(command, overlays, tmp_pat
     assert keys <= asked_for(overlays["loadtest"])[name] | {"auth_token"}  # the key that KubeRay reads
 
 
-def asked_for(node):
+def asked_for(node: Any) -> dict[str, set[str]]:
     """Secret's name -> keys, wherever the manifests name one."""
-    found = {}
+    found: dict[str, set[str]] = {}
     for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
         for name, keys in asked_for(child).items():
             found.setdefault(name, set()).update(keys)
@@ -85,13 +89,13 @@ def asked_for(node):
     return found
 
 
-def test_every_secret_that_manifests_ask_for_is_made_on_the_page(overlays):
+def test_every_secret_that_manifests_ask_for_is_made_on_the_page(overlays: dict[str, list[Manifest]]) -> None:
     page = (ROOT / "docs/kubernetes.md").read_text()
     for name in asked_for(overlays["loadtest"]):
         assert f"create secret generic {name} " in page, name
 
 
-def test_what_commands_name_is_there(overlays):
+def test_what_commands_name_is_there(overlays: dict[str, list[Manifest]]) -> None:
     """Files of the repository, and objects that an overlay or KubeRay makes."""
     objects = {f"{one['kind'].lower()}/{one['metadata']['name']}" for one in overlays["loadtest"]}
     for command in ALL:
@@ -102,7 +106,7 @@ def test_what_commands_name_is_there(overlays):
     assert any("rayservice/packshot" in command for command in ALL)
 
 
-def test_containers_that_commands_enter_exist(overlays):
+def test_containers_that_commands_enter_exist(overlays: dict[str, list[Manifest]]) -> None:
     (service,) = rules.of_kind(overlays["production"], "RayService")
     head = service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["containers"]
     for command in ALL:
@@ -110,7 +114,7 @@ def test_containers_that_commands_enter_exist(overlays):
             assert name in {container["name"] for container in head}
 
 
-def test_targets_that_docker_builds_exist():
+def test_targets_that_docker_builds_exist() -> None:
     targets = set(re.findall(r"^FROM .+ AS (\S+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
     asked = {target for command in ALL for target in re.findall(r"--target (\S+)", command)}
     assert asked
@@ -118,7 +122,7 @@ def test_targets_that_docker_builds_exist():
 
 
 @pytest.mark.parametrize("command", sorted({one for one in ALL if " -- packshot " in one}))
-def test_packshot_knows_the_command(command):
+def test_packshot_knows_the_command(command: str) -> None:
     from typer.testing import CliRunner
 
     from packshot.cli import app
@@ -129,7 +133,7 @@ def test_packshot_knows_the_command(command):
     assert " ".join(arguments[:2]) in answer.output
 
 
-def test_the_check_of_an_own_overlay_runs(tmp_path, capsys):
+def test_the_check_of_an_own_overlay_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "kustomization.yaml").write_text("resources: [pod.yaml]\nnamespace: packshot\n")
@@ -141,7 +145,7 @@ def test_the_check_of_an_own_overlay_runs(tmp_path, capsys):
     assert main(["chekc"]) == 2
 
 
-def test_relative_links_lead_somewhere():
+def test_relative_links_lead_somewhere() -> None:
     for page in [ROOT / path for path in PAGES] + sorted((ROOT / "k8s").rglob("README.md")):
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page}: {target}"

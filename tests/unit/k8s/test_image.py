@@ -17,24 +17,24 @@ ROOT = Path(__file__).parents[3]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
-def stages():
+def stages() -> dict[str, str]:
     """Target -> its text."""
     parts = re.split(r"^FROM (.+)$", DOCKERFILE, flags=re.MULTILINE)[1:]
     return {source.split(" AS ")[1]: text for source, text in zip(parts[::2], parts[1::2], strict=True)}
 
 
-def parents():
+def parents() -> dict[str, str]:
     return dict(reversed(line.split(" AS ")) for line in re.findall(r"^FROM (.+)$", DOCKERFILE, re.MULTILINE))
 
 
-def test_hadolint_finds_nothing():
+def test_hadolint_finds_nothing() -> None:
     hadolint = Path(sys.executable).with_name("hadolint")
     done = subprocess.run([hadolint, ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize("target", ["cpu", "cuda", "cuda-baked", "loadtest"])
-def test_a_target_runs_as_the_user_of_the_manifests(target):
+def test_a_target_runs_as_the_user_of_the_manifests(target: str) -> None:
     while target != "runtime":
         assert "USER" not in stages()[target]
         target = parents()[target]
@@ -42,16 +42,16 @@ def test_a_target_runs_as_the_user_of_the_manifests(target):
     assert f"useradd --uid {USER_ID}" in stages()["runtime"]
 
 
-def test_kuberays_probes_find_bash_and_wget():
+def test_kuberays_probes_find_bash_and_wget() -> None:
     assert re.search(r"install .*\bbash wget\b", stages()["runtime"])
 
 
-def test_the_base_is_an_argument_and_every_stage_builds_on_it():
+def test_the_base_is_an_argument_and_every_stage_builds_on_it() -> None:
     assert DOCKERFILE.count("ARG BASE=") == 1
     assert set(parents().values()) <= {"${BASE}", *stages()}
 
 
-def test_what_is_copied_is_what_the_product_needs():
+def test_what_is_copied_is_what_the_product_needs() -> None:
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]["include"]
     rooms = {name.rstrip("*") for name in packages} - {"training", "bench"}
@@ -59,7 +59,7 @@ def test_what_is_copied_is_what_the_product_needs():
     assert not allowed & {"tests", "training", "bench", ".git", "shared"}
 
 
-def test_extras_that_the_image_installs_are_declared_and_pinned():
+def test_extras_that_the_image_installs_are_declared_and_pinned() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     pinned = {line.split("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines()}
     for extra in re.findall(r"--extra (\S+)", DOCKERFILE):
@@ -67,12 +67,12 @@ def test_extras_that_the_image_installs_are_declared_and_pinned():
             assert re.split(r"[\[<>=]", requirement)[0] in pinned
 
 
-def test_the_load_test_jobs_run_the_image_that_carries_their_extra():
+def test_the_load_test_jobs_run_the_image_that_carries_their_extra() -> None:
     assert "--extra loadtest" in stages()[parents()["build-loadtest"].replace("build-cpu", "build-loadtest")]
     assert "COPY --from=build-loadtest" in stages()["loadtest"]
 
 
-def test_a_baked_pack_is_found_by_its_folder_alone(tmp_path, monkeypatch):
+def test_a_baked_pack_is_found_by_its_folder_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The mini pack, baked; then found without the package's own copy."""
     settings = Settings(home=tmp_path / "home")
     baked = bake(find_pack("mini", settings), tmp_path / "packs")

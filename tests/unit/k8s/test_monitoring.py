@@ -11,6 +11,7 @@ import yaml
 
 from cluster.kube import promql
 from cluster.kube.alerts import BURNS, WINDOWS, alert_rules
+from cluster.kube.build import Manifest
 from cluster.kube.dashboards import dashboards
 from cluster.kube.objectives import OBJECTIVES
 from packshot.api.problems import code_rows
@@ -20,7 +21,7 @@ from tests.debian_tools import missing
 ROOT = Path(__file__).parents[3]
 
 
-def test_alerts_fire_when_they_should(tmp_path):
+def test_alerts_fire_when_they_should(tmp_path: Path) -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
         missing("promtool", "Debian's package prometheus carries it")
@@ -31,7 +32,7 @@ def test_alerts_fire_when_they_should(tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_each_objective_is_watched_at_each_rate():
+def test_each_objective_is_watched_at_each_rate() -> None:
     alerts = [rule for rule in promql._rules([alert_rules()]) if rule.get("alert") == "PackshotBudgetBurns"]
     assert len(alerts) == len(OBJECTIVES) * len(BURNS)
     for burn in BURNS:
@@ -42,14 +43,14 @@ def test_each_objective_is_watched_at_each_rate():
         assert 0.02 <= spent + 1e-9 <= 0.1 + 1e-9
 
 
-def test_bounds_of_objectives_are_bounds_of_histograms():
+def test_bounds_of_objectives_are_bounds_of_histograms() -> None:
     assert 600 in METRICS["packshot_shot_seconds"].buckets
     from cluster.kube.rayservice import LATENCY_BUCKETS_MS
 
     assert "2000" in LATENCY_BUCKETS_MS.split(",")
 
 
-def test_our_metrics_are_in_the_contract(overlays):
+def test_our_metrics_are_in_the_contract(overlays: dict[str, list[Manifest]]) -> None:
     """Ray's exporter puts `ray_` before a name, and `_bucket`, `_sum`, `_count` after a histogram's."""
     suffixed = {
         f"{name}{suffix}"
@@ -62,12 +63,12 @@ def test_our_metrics_are_in_the_contract(overlays):
     assert ours <= suffixed
 
 
-def read_by(manifests):
+def read_by(manifests: list[Manifest]) -> set[str]:
     expressions = [*promql.rule_expressions(manifests), *promql.dashboard_expressions(manifests)]
     return {name for expression in expressions for name in promql.metric_names(expression)}
 
 
-def test_the_runbook_has_a_heading_for_each_alert():
+def test_the_runbook_has_a_heading_for_each_alert() -> None:
     headings = {
         line.lstrip("# ").strip().lower().replace(" ", "-").replace(",", "").replace("'", "")
         for line in (ROOT / "docs/runbook.md").read_text().splitlines()
@@ -80,17 +81,17 @@ def test_the_runbook_has_a_heading_for_each_alert():
             assert anchor in headings
 
 
-def test_metric_names_are_read_from_every_part_of_an_expression():
+def test_metric_names_are_read_from_every_part_of_an_expression() -> None:
     text = 'histogram_quantile(0.9, sum by (le) (rate(a_bucket[$__rate_interval]))) > on() (b{x="y"} or -c) and max_over_time(d[5m:1m]) > 0'
     assert promql.metric_names(text) == {"a_bucket", "b", "c", "d"}
 
 
 @pytest.mark.parametrize("name", ["service", "pipeline"])
-def test_a_dashboards_panels_have_names_and_places_of_their_own(name):
+def test_a_dashboards_panels_have_names_and_places_of_their_own(name: str) -> None:
     board = json.loads(dashboards()[name])
     panels = board["panels"]
     assert [panel["id"] for panel in panels] == list(range(1, len(panels) + 1))
-    cells = set()
+    cells: set[tuple[int, int]] = set()
     for panel in panels:
         place = panel["gridPos"]
         here = {(place["x"] + dx, place["y"] + dy) for dx in range(place["w"]) for dy in range(place["h"])}
@@ -102,7 +103,7 @@ def test_a_dashboards_panels_have_names_and_places_of_their_own(name):
         assert panel["type"] == "row" or queries
 
 
-def test_codes_in_alerts_are_codes():
+def test_codes_in_alerts_are_codes() -> None:
     codes = {code for code, _, _ in code_rows()}
     for expression in promql.rule_expressions([alert_rules()]):
         assert set(re.findall(r'code="([^"]+)"', expression)) <= codes

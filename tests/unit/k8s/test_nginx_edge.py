@@ -9,6 +9,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,7 +29,7 @@ class Echo(http.server.BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         self.rfile.read(int(self.headers.get("content-length", 0)))
         body = repr({name.lower(): value for name, value in self.headers.items()}).encode()
         self.send_response(200)
@@ -38,12 +39,12 @@ class Echo(http.server.BaseHTTPRequestHandler):
 
     do_POST = do_GET  # noqa: N815 - the name that http.server calls
 
-    def log_message(self, *_):
+    def log_message(self, *_: str) -> None:
         pass
 
 
 @pytest.fixture(scope="module")
-def edge(tmp_path_factory):
+def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of the edge. Only the addresses differ from what is shipped: where it listens, and what it serves."""
     folder = tmp_path_factory.mktemp("edge")
     with socket.socket() as probe:
@@ -87,14 +88,14 @@ def edge(tmp_path_factory):
     "header", ["x-request-timeout-seconds", "X-Request-Disconnect-Disabled", "x_request_timeout_seconds"]
 )
 @pytest.mark.parametrize("path", ["/v1/shots", "/v1/shots/7/events"])
-def test_headers_that_change_serves_policies_do_not_pass(edge, path, header):
+def test_headers_that_change_serves_policies_do_not_pass(edge: str, path: str, header: str) -> None:
     told = httpx.get(f"{edge}{path}", headers={header: "0", "x-kept": "1"}).text
     assert "x-kept" in told
     assert header.lower() not in told
     assert header.lower().replace("_", "-") not in told
 
 
-def test_a_body_over_the_apps_limit_is_refused_in_the_apps_words(edge):
+def test_a_body_over_the_apps_limit_is_refused_in_the_apps_words(edge: str) -> None:
     limit = Settings.model_fields["max_body_bytes"].default
     assert httpx.post(edge, content=b"0" * 1024).status_code == 200
     answer = httpx.post(edge, content=b"0" * (limit + 1))
@@ -103,25 +104,25 @@ def test_a_body_over_the_apps_limit_is_refused_in_the_apps_words(edge):
     assert answer.json()["code"] == "body_too_large"
 
 
-def test_a_body_without_a_length_is_counted(edge):
+def test_a_body_without_a_length_is_counted(edge: str) -> None:
     limit = Settings.model_fields["max_body_bytes"].default
     chunk = b"0" * 1024 * 1024
     assert httpx.post(edge, content=(chunk for _ in range(2))).status_code == 200
     assert httpx.post(edge, content=(chunk for _ in range(limit // len(chunk) + 1))).status_code == 413
 
 
-def test_long_headers_are_refused(edge):
+def test_long_headers_are_refused(edge: str) -> None:
     assert httpx.get(edge, headers={"x-long": "a" * 16_000}).status_code == 400
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/-/routes", "/-/healthz"])
-def test_what_is_for_the_cluster_is_not_for_the_world(edge, path):
+def test_what_is_for_the_cluster_is_not_for_the_world(edge: str, path: str) -> None:
     assert httpx.get(edge + path).status_code == 404
 
 
-def until_refused(client, keys):
+def until_refused(client: httpx.Client, keys: Iterator[object]) -> list[httpx.Response]:
     """Answers to 100 requests at a time, eight at once, until one is 429; a slow machine needs more of them."""
-    answers = []
+    answers: list[httpx.Response] = []
     with ThreadPoolExecutor(8) as many:
         while len(answers) < 2000 and not any(answer.status_code == 429 for answer in answers):
             batch = [{"authorization": f"Bearer {next(keys)}"} for _ in range(100)]
@@ -129,7 +130,7 @@ def until_refused(client, keys):
     return answers
 
 
-def test_a_caller_over_its_rate_is_told_to_wait_and_others_are_not(edge):
+def test_a_caller_over_its_rate_is_told_to_wait_and_others_are_not(edge: str) -> None:
     with httpx.Client(base_url=edge) as client:
         mine = until_refused(client, itertools.repeat("mine"))
         other = client.get("/", headers={"authorization": "Bearer other"})
@@ -140,12 +141,12 @@ def test_a_caller_over_its_rate_is_told_to_wait_and_others_are_not(edge):
     assert other.status_code == 200
 
 
-def test_made_up_keys_gain_nothing(edge):
+def test_made_up_keys_gain_nothing(edge: str) -> None:
     with httpx.Client(base_url=edge) as client:
         assert 429 in {answer.status_code for answer in until_refused(client, itertools.count())}
 
 
-def test_the_log_has_neither_keys_nor_queries(edge, tmp_path_factory):
+def test_the_log_has_neither_keys_nor_queries(edge: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     httpx.get(f"{edge}/v1/photos?secret=s3cr3t", headers={"authorization": "Bearer pk_hidden"})
     text = next(tmp_path_factory.getbasetemp().glob("edge*/access.log")).read_text()
     assert "/v1/photos" in text
@@ -154,7 +155,7 @@ def test_the_log_has_neither_keys_nor_queries(edge, tmp_path_factory):
 
 
 @pytest.mark.parametrize("component", ["edge", "incremental-upgrade"])
-def test_a_shipped_upstream_is_nginxs(component, tmp_path):
+def test_a_shipped_upstream_is_nginxs(component: str, tmp_path: Path) -> None:
     """Names are asked for when requests come: nginx starts though nobody answers for them yet."""
     shutil.copy(EDGE / "nginx.conf", tmp_path)
     shutil.copy(EDGE.parent / component / "upstream.conf", tmp_path)
@@ -167,14 +168,14 @@ def test_a_shipped_upstream_is_nginxs(component, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_answers_are_waited_for_longer_than_the_app_holds_them():
+def test_answers_are_waited_for_longer_than_the_app_holds_them() -> None:
     conf = (EDGE / "nginx.conf").read_text()
     held, events = (float(value) for value in re.findall(r"proxy_read_timeout (\d+)s;", conf))
     assert held > MAX_WAIT_S
     assert events >= Settings.model_fields["shot_timeout_s"].default
 
 
-def test_the_pod_outlives_its_drain():
+def test_the_pod_outlives_its_drain() -> None:
     deployment = next(
         one for one in yaml.safe_load_all((EDGE / "edge.yaml").read_text()) if one["kind"] == "Deployment"
     )

@@ -6,11 +6,13 @@ import pytest
 import yaml
 
 from cluster.kube import promql, rules, schemas
+from cluster.kube.build import Manifest
 from cluster.kube.pods import pods
 from cluster.kube.rayservice import DRAIN_S, GRACE_S, OLD_CLUSTER_S, disruption_budgets, ray_service, to_yaml
 from cluster.kube.rendered import rendered
 from cluster.profiles import load_profile, profile_names
 from deployments import canny, director, gateway, generator, mask_decoder, sam_encoder
+from deployments.ray_support.decorated import as_deployment
 from packshot.errors import BadInput
 from packshot.settings import Settings
 
@@ -27,21 +29,21 @@ DEPLOYMENTS = (
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_overlay_fits_kubernetes_and_kuberays_schemas(overlays, name):
+def test_an_overlay_fits_kubernetes_and_kuberays_schemas(overlays: dict[str, list[Manifest]], name: str) -> None:
     assert [fault for manifest in overlays[name] for fault in schemas.faults(manifest)] == []
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_overlay_keeps_the_rules(overlays, name):
+def test_an_overlay_keeps_the_rules(overlays: dict[str, list[Manifest]], name: str) -> None:
     assert [*rules.faults(overlays[name]), *promql.faults(overlays[name])] == []
 
 
-def test_what_is_rendered_is_what_is_committed():
+def test_what_is_rendered_is_what_is_committed() -> None:
     for path, text in rendered().items():
         assert (ROOT / path).read_text() == text, f"{path} is stale: python -m cluster.kube render"
 
 
-def test_every_component_is_built_by_a_test(overlays):
+def test_every_component_is_built_by_a_test(overlays: dict[str, list[Manifest]]) -> None:
     shipped = {folder.name for folder in (ROOT / "k8s/components").iterdir()}
     used = set()
     for overlay in ("dev", "production"):
@@ -51,11 +53,11 @@ def test_every_component_is_built_by_a_test(overlays):
 
 
 @pytest.mark.parametrize("folder", [*sorted((ROOT / "k8s/components").iterdir()), ROOT / "k8s/base", ROOT / "k8s"])
-def test_each_component_has_a_readme(folder):
+def test_each_component_has_a_readme(folder: Path) -> None:
     assert len((folder / "README.md").read_text().splitlines()) >= 5
 
 
-def test_the_dev_overlay_is_one_pod_with_its_volume(overlays):
+def test_the_dev_overlay_is_one_pod_with_its_volume(overlays: dict[str, list[Manifest]]) -> None:
     (pod,) = pods(overlays["dev"])
     assert pod.is_head
     volumes = {volume["name"]: volume for volume in pod.spec["volumes"]}
@@ -65,7 +67,7 @@ def test_the_dev_overlay_is_one_pod_with_its_volume(overlays):
     assert service["spec"]["rayClusterConfig"]["workerGroupSpecs"] == []
 
 
-def test_production_gives_each_pool_its_worker_group(overlays):
+def test_production_gives_each_pool_its_worker_group(overlays: dict[str, list[Manifest]]) -> None:
     (service,) = rules.of_kind(overlays["production"], "RayService")
     cluster = service["spec"]["rayClusterConfig"]
     profile = load_profile("production")
@@ -80,7 +82,7 @@ def test_production_gives_each_pool_its_worker_group(overlays):
     assert yaml.safe_load(service["spec"]["serveConfigV2"])["http_options"] == {"host": "0.0.0.0", "port": 8000}
 
 
-def test_a_change_of_settings_is_an_upgrade(overlays):
+def test_a_change_of_settings_is_an_upgrade(overlays: dict[str, list[Manifest]]) -> None:
     """The settings' ConfigMap has its hash in its name, and every Ray pod asks for it by that name."""
     names = {one["metadata"]["name"] for one in rules.of_kind(overlays["production"], "ConfigMap")}
     for pod in pods(overlays["production"]):
@@ -90,7 +92,7 @@ def test_a_change_of_settings_is_an_upgrade(overlays):
             assert asked.startswith("packshot-settings-")
 
 
-def test_settings_in_the_overlays_are_settings(overlays):
+def test_settings_in_the_overlays_are_settings(overlays: dict[str, list[Manifest]]) -> None:
     known = {f"PACKSHOT_{name.upper()}" for name in Settings.model_fields}
     for name in ("dev", "production"):
         for one in rules.of_kind(overlays[name], "ConfigMap"):
@@ -98,14 +100,14 @@ def test_settings_in_the_overlays_are_settings(overlays):
                 assert {key for key in one["data"] if key.startswith("PACKSHOT_")} <= known
 
 
-def test_a_drain_waits_for_the_slowest_deployment_and_kubernetes_for_the_drain():
-    slowest_s = max(one._deployment_config.graceful_shutdown_timeout_s for one in DEPLOYMENTS)
+def test_a_drain_waits_for_the_slowest_deployment_and_kubernetes_for_the_drain() -> None:
+    slowest_s = max(one._deployment_config.graceful_shutdown_timeout_s for one in map(as_deployment, DEPLOYMENTS))
     assert slowest_s <= DRAIN_S
     assert GRACE_S >= DRAIN_S + 30
     assert OLD_CLUSTER_S >= DRAIN_S
 
 
-def test_the_mig_component_trades_a_whole_device_for_a_slice(overlays):
+def test_the_mig_component_trades_a_whole_device_for_a_slice(overlays: dict[str, list[Manifest]]) -> None:
     (service,) = rules.of_kind(overlays["gpu-sharing"], "RayService")
     limits = {
         group["groupName"]: group["template"]["spec"]["containers"][0]["resources"]["limits"]
@@ -116,7 +118,9 @@ def test_the_mig_component_trades_a_whole_device_for_a_slice(overlays):
     assert limits["paint"]["nvidia.com/gpu"] == "1"
 
 
-def test_the_incremental_upgrade_moves_the_edge_behind_kuberays_gateway(overlays):
+def test_the_incremental_upgrade_moves_the_edge_behind_kuberays_gateway(
+    overlays: dict[str, list[Manifest]],
+) -> None:
     edge = next(
         one
         for one in rules.of_kind(overlays["incremental-upgrade"], "ConfigMap")
@@ -125,11 +129,11 @@ def test_the_incremental_upgrade_moves_the_edge_behind_kuberays_gateway(overlays
     assert "packshot-gateway-istio.packshot.svc" in edge["data"]["upstream.conf"]
 
 
-def lets(manifests, source, target, port):
+def lets(manifests: list[Manifest], source: str, target: str, port: int) -> bool:
     """Whether policies let `source` out to, and into, `target` on a TCP port."""
     labels = {pod.owner: pod.labels for pod in pods(manifests)}
 
-    def let(owner, other, direction, peer):
+    def let(owner: str, other: str, direction: str, peer: str) -> bool:
         return any(
             any(rules.selects(one["podSelector"], labels[other]) for one in rule[peer] if "podSelector" in one)
             and any(allowed["port"] == port for allowed in rule["ports"])
@@ -142,7 +146,9 @@ def lets(manifests, source, target, port):
     return let(source, target, "egress", "to") and let(target, source, "ingress", "from")
 
 
-def test_the_load_test_reaches_ray_and_one_another_and_nothing_else_does(overlays):
+def test_the_load_test_reaches_ray_and_one_another_and_nothing_else_does(
+    overlays: dict[str, list[Manifest]],
+) -> None:
     manifests = overlays["loadtest"]
     jobs = ("Job/packshot-loadtest", "Job/packshot-loadtest-workers")
     assert all(lets(manifests, job, f"RayService/packshot/{pool}", 8000) for job in jobs for pool in ("head", "cpu"))
@@ -153,14 +159,14 @@ def test_the_load_test_reaches_ray_and_one_another_and_nothing_else_does(overlay
 
 
 @pytest.mark.parametrize("name", profile_names())
-def test_every_profile_renders_to_a_ray_service(name):
+def test_every_profile_renders_to_a_ray_service(name: str) -> None:
     profile = load_profile(name)
     service = yaml.safe_load(to_yaml(ray_service(profile)))
     assert list(schemas.faults(service)) == []
     assert all(budget["spec"]["minAvailable"] >= 1 for budget in disruption_budgets(profile))
 
 
-def test_an_overlay_of_another_profile_builds_and_its_budgets_are_its_pools(tmp_path):
+def test_an_overlay_of_another_profile_builds_and_its_budgets_are_its_pools(tmp_path: Path) -> None:
     """A pool more, a pool renamed, a pool with other bounds: what docs/kubernetes.md says under "Another profile"."""
     from cluster.kube.build import build
     from cluster.kube.rendered import added_budgets, overlay_patch
@@ -187,7 +193,7 @@ def test_an_overlay_of_another_profile_builds_and_its_budgets_are_its_pools(tmp_
         assert kept == budgets
 
 
-def test_a_folder_that_does_not_build_is_refused_with_kustomizes_words(tmp_path):
+def test_a_folder_that_does_not_build_is_refused_with_kustomizes_words(tmp_path: Path) -> None:
     from cluster.kube.build import build
 
     (tmp_path / "kustomization.yaml").write_text("resources: [nowhere.yaml]")

@@ -1,34 +1,38 @@
 """Each rule finds the fault that it is for: production's manifests, with one thing broken."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
-from cluster.kube import promql, rules, schemas
+from cluster.kube import pods, promql, rules, schemas
+from cluster.kube.build import Manifest
 
 
-def container(manifests, kind, name="packshot"):
+def container(manifests: list[Manifest], kind: str, name: str = "packshot") -> Manifest:
     one = named(manifests, kind, name)
     if kind == "RayService":
         return one["spec"]["rayClusterConfig"]["workerGroupSpecs"][0]["template"]["spec"]["containers"][0]
     return one["spec"]["template"]["spec"]["containers"][0]
 
 
-def named(manifests, kind, name="packshot"):
+def named(manifests: list[Manifest], kind: str, name: str = "packshot") -> Manifest:
     return next(one for one in manifests if one["kind"] == kind and one["metadata"]["name"] == name)
 
 
-def worker_pod(manifests):
+def worker_pod(manifests: list[Manifest]) -> Manifest:
     return named(manifests, "RayService")["spec"]["rayClusterConfig"]["workerGroupSpecs"][0]["template"]["spec"]
 
 
-def without(mapping, key):
+def without(mapping: Manifest, key: str) -> None:
     del mapping[key]
 
 
-def drop(manifests, kind, name):
+def drop(manifests: list[Manifest], kind: str, name: str) -> None:
     manifests.remove(named(manifests, kind, name))
 
 
-BREAKS = {
+BREAKS: dict[str, Callable[[list[Manifest]], object]] = {
     "non_root": lambda m: worker_pod(m)["securityContext"].update(runAsUser=0),
     "read_only_root": lambda m: container(m, "RayService")["securityContext"].update(readOnlyRootFilesystem=False),
     "no_privilege: ray-worker must state": lambda m: container(m, "RayService")["securityContext"].update(
@@ -127,17 +131,17 @@ BREAKS = {
 
 
 @pytest.mark.parametrize("told", BREAKS)
-def test_a_rule_finds_its_fault(production, told):
+def test_a_rule_finds_its_fault(production: list[Manifest], told: str) -> None:
     BREAKS[told](production)
     assert any(told in fault for fault in rules.faults(production)), list(rules.faults(production))
 
 
-def test_every_rule_has_a_fault_that_it_finds():
-    known = {rule.__name__ for rule in (*rules.RULES, *rules.POD_RULES)}
+def test_every_rule_has_a_fault_that_it_finds() -> None:
+    known = {rule.__name__ for rule in (*rules.RULES, *pods.POD_RULES)}
     assert {told.split(":")[0] for told in BREAKS} == known
 
 
-def edge(manifests):
+def edge(manifests: list[Manifest]) -> Manifest:
     return named(manifests, "Deployment", "packshot-edge")
 
 
@@ -166,7 +170,12 @@ def edge(manifests):
         (lambda m: named(m, "PodMonitor", "packshot-ray"), lambda one: one["spec"].update(endpoint=[]), "endpoint"),
     ],
 )
-def test_a_schema_finds_what_the_api_server_would_refuse_or_drop(production, pick, change, told):
+def test_a_schema_finds_what_the_api_server_would_refuse_or_drop(
+    production: list[Manifest],
+    pick: Callable[[list[Manifest]], Manifest],
+    change: Callable[[Manifest], object],
+    told: str,
+) -> None:
     one = pick(production)
     change(one)
     assert any(told in fault for fault in schemas.faults(one))
@@ -181,7 +190,7 @@ def test_a_schema_finds_what_the_api_server_would_refuse_or_drop(production, pic
         ({"annotations": {"summary": "x"}}, "runbook"),
     ],
 )
-def test_a_faulty_alert_is_found(production, change, told):
+def test_a_faulty_alert_is_found(production: list[Manifest], change: dict[str, Any], told: str) -> None:
     groups = named(production, "PrometheusRule")["spec"]["groups"]
     groups[-1]["rules"][0].update(change)
     assert any(told in fault for fault in promql.faults(production))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from segment_anything import SamPredictor
+from segment_anything.modeling.sam import Sam
 
 from packshot.errors import BadInput, PackRefused
 from packshot.models.segment.network import KEYS, VIT_B
 from packshot.models.segment.segmenter import SamDecoder, SamEncoder, build_sam
-from packshot.types import Embedding, Photo, Prompts
+from packshot.types import Embedding, MaskCandidate, Photo, Prompts
 
 TINY = {
     "image_size": 64,
@@ -37,7 +39,7 @@ def photo(seed: int = 0, width: int = 100, height: int = 60) -> Photo:
     return Photo(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
-def random_sam(config=TINY):
+def random_sam(config: dict[str, Any] = TINY) -> Sam:
     torch.set_num_threads(1)
     torch.manual_seed(3)
     sam = build_sam(config)
@@ -48,16 +50,16 @@ def random_sam(config=TINY):
     return sam
 
 
-def halves(config=TINY) -> tuple[SamEncoder, SamDecoder]:
+def halves(config: dict[str, Any] = TINY) -> tuple[SamEncoder, SamDecoder]:
     sam = random_sam(config)
     return SamEncoder(copy.deepcopy(sam), CPU, FP32), SamDecoder(sam, CPU)
 
 
-def masks_of(candidates) -> np.ndarray:
+def masks_of(candidates: list[MaskCandidate]) -> np.ndarray:
     return np.stack([candidate.mask.pixels for candidate in candidates])
 
 
-def scores_of(candidates) -> np.ndarray:
+def scores_of(candidates: list[MaskCandidate]) -> np.ndarray:
     return np.array([candidate.score for candidate in candidates])
 
 
@@ -72,7 +74,9 @@ def scores_of(candidates) -> np.ndarray:
     ],
     ids=["click", "clicks", "box", "box and clicks"],
 )
-def test_masks_and_scores_are_those_of_sam_predictor(points, box, multimask) -> None:
+def test_masks_and_scores_are_those_of_sam_predictor(
+    points: tuple[Any, ...], box: tuple[float, float, float, float] | None, multimask: bool
+) -> None:
     encoder, decoder = halves()
     picture = photo()
     predictor = SamPredictor(random_sam())
@@ -94,7 +98,7 @@ def test_masks_and_scores_are_those_of_sam_predictor(points, box, multimask) -> 
 
 
 @pytest.mark.parametrize("config", [TINY, TINY_DETAIL], ids=["plain", "detail"])
-def test_clicks_on_different_photos_in_one_call_answer_as_alone(config) -> None:
+def test_clicks_on_different_photos_in_one_call_answer_as_alone(config: dict[str, Any]) -> None:
     encoder, decoder = halves(config)
     embeddings = encoder.encode([photo(1), photo(2, 60, 100)])
     requests = [
@@ -110,7 +114,7 @@ def test_clicks_on_different_photos_in_one_call_answer_as_alone(config) -> None:
         assert np.mean(masks_of(alone) != masks_of(shared)) <= 1e-4  # a logit of ±1e-7 may fall either way
 
 
-def test_clicks_of_equal_length_share_one_call_of_the_mask_decoder(monkeypatch) -> None:
+def test_clicks_of_equal_length_share_one_call_of_the_mask_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder, decoder = halves()
     rows = []
     decode = decoder._decoder.decode
@@ -179,7 +183,7 @@ def test_several_boxes_join_what_each_finds() -> None:
     left, right = (5.0, 5.0, 45.0, 55.0), (55.0, 5.0, 95.0, 55.0)
     inside_left = (20.0, 20.0, 1)
 
-    def ask(points, *boxes):
+    def ask(points: tuple[Any, ...], *boxes: tuple[float, float, float, float]) -> MaskCandidate:
         return decoder.decode([(embedding, Prompts(points, boxes, multimask=False))])[0][0]
 
     both, one, other = ask((inside_left,), left, right), ask((inside_left,), left), ask((), right)

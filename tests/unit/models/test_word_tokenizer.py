@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -53,7 +55,7 @@ def test_a_long_text_loses_unknown_words_first_and_always_ends() -> None:
     assert tokenizer.overflow("marble table light wood") == 1
 
 
-def test_what_is_saved_is_read_back(tmp_path) -> None:
+def test_what_is_saved_is_read_back(tmp_path: Path) -> None:
     tokenizer = WordTokenizer(VOCAB, {"desk": "table"}, 7)
     tokenizer.save(tmp_path)
     again = WordTokenizer.from_files(tmp_path)
@@ -65,6 +67,8 @@ def test_what_is_saved_is_read_back(tmp_path) -> None:
     ("vocab", "synonyms", "length"),
     [({"<unk>": 7}, {}, 8), ({"a": 3, "b": 3}, {}, 8), (VOCAB, {"desk": "spaceship"}, 8), (VOCAB, {}, 2)],
 )
-def test_a_vocabulary_that_contradicts_itself_is_refused(vocab, synonyms, length) -> None:
+def test_a_vocabulary_that_contradicts_itself_is_refused(
+    vocab: dict[str, int], synonyms: dict[str, str], length: int
+) -> None:
     with pytest.raises(PackRefused):
         WordTokenizer(vocab, synonyms, length)
