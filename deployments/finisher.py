@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import cv2
+import ray
 from ray import serve
 
 from deployments.ray_support.calls import require_progress
@@ -31,12 +32,13 @@ from packshot.store.assets import Assets
     max_surge_percent=100,
 )
 class FinisherDeployment:
-    """`threads`: calls at once, each of which may hold a photo of 50 megapixels and its layers; one for each CPU it has."""
+    """One call at a time for each whole CPU of its share, since each may hold a photo of 50 megapixels and its layers."""
 
-    def __init__(self, threads: int) -> None:
-        cv2.setNumThreads(1)  # a call keeps one CPU busy: the replica's share says how many calls there are
+    def __init__(self) -> None:
+        cv2.setNumThreads(1)  # a call keeps one CPU busy
+        cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1.0)
         self._finisher = Finisher(Assets(Settings().asset_root))
-        self._threads = WorkerThreads("finisher", threads)
+        self._threads = WorkerThreads("finisher", max(1, int(cpus)))
 
     async def prepare(self, files: LayoutFiles, size: tuple[int, int]) -> AsyncIterator[bool | Fitted | Prepared]:
         """Whether the product covers the canvas; then the layout at the engine's `size`; then at the canvas's.

@@ -73,8 +73,7 @@ class GatewayDeployment:
         self._graph = ServeGraph(
             pack or self._settings.pack, self._settings, self._store, encoder, decoder, finisher, director
         )
-        self._local = LocalDecoder(self._settings) if photo_decoder is None else None
-        self._decoder: Decoder = self._local or ServeDecoder(photo_decoder)
+        self._decoder: Decoder = LocalDecoder(self._settings) if photo_decoder is None else ServeDecoder(photo_decoder)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(
@@ -87,8 +86,8 @@ class GatewayDeployment:
         )
 
     def __del__(self) -> None:
-        if self._local is not None:
-            self._local.close()
+        if isinstance(self._decoder, LocalDecoder):
+            self._decoder.close()
 
 
 class ServeDecoder:

@@ -43,7 +43,6 @@ class Args(BaseModel):
     encoder_threads: int = Field(2, ge=0, description="Torch threads of an encoder replica; 0 = torch's choice.")
     decoder_threads: int = Field(1, ge=0, description="Torch threads of a mask decoder replica.")
     generator_threads: int = Field(2, ge=0, description="Torch threads of a generator replica.")
-    finisher_threads: int = Field(1, ge=1, description="Pictures that a finisher replica works on at once: one a CPU.")
     photo_decoder: bool = Field(False, description="Decode uploads in a deployment of its own, not in the gateway.")
 
 
@@ -53,7 +52,7 @@ def app(args: Args) -> Application:
     encoder = as_deployment(SamEncoderDeployment).bind(args.pack, args.encoder_threads)
     decoder = as_deployment(MaskDecoderDeployment).bind(args.pack, args.decoder_threads)
     generator = as_deployment(GeneratorDeployment).bind(args.pack, args.generator_threads)
-    finisher = as_deployment(FinisherDeployment).bind(args.finisher_threads)
+    finisher = as_deployment(FinisherDeployment).bind()
     canny = as_deployment(CannyDeployment).bind()
     director = as_deployment(DirectorDeployment).bind(args.pack, finisher, canny, generator)
     photo_decoder = as_deployment(PhotoDecoderDeployment).bind() if args.photo_decoder else None

@@ -8,7 +8,7 @@ import pytest
 
 from cluster.plan.packing import MAX_DEVICE_SHARE
 from cluster.plan.planner import Demand, make_plan
-from cluster.profiles import DEPLOYMENTS, GPU_STAGES, load_profile
+from cluster.profiles import GPU_STAGES, load_profile
 from packshot.models.footprint.pack_footprint import find_footprint
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
@@ -76,7 +76,7 @@ def test_replicas_sit_where_the_plan_says(nodes: Nodes, session: Session, profil
         assert share <= MAX_DEVICE_SHARE
         assert replicas["generator"] == replicas["gateway"] == 1
     assert sum((replicas for _, replicas in found.values()), Counter()) == {
-        stage: plan.stage(stage).replicas for stage in DEPLOYMENTS
+        stage: plan.stage(stage).replicas for stage in plan.profile.deployments
     }
 
 
