@@ -29,7 +29,14 @@ TUNED_TARGET = 2.0
 
 def bounds(generators: int) -> dict[str, int]:
     """Most replicas of each stage, beside so many generators."""
-    part = {"sam_encoder": 0.34, "mask_decoder": 0.17, "canny": 0.17, "finisher": 1.0, "generator": 1.0, "director": 0.5}
+    part = {
+        "sam_encoder": 0.34,
+        "mask_decoder": 0.17,
+        "canny": 0.17,
+        "finisher": 1.0,
+        "generator": 1.0,
+        "director": 0.5,
+    }
     return {name: max(1, round(generators * part[name])) for name in STAGES}
 
 
