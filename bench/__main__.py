@@ -1,4 +1,5 @@
-"""`python -m bench [ROW …]`: every row, one process each; a table, out/bench/rows.jsonl and a chart; exits 1 when a target is missed."""
+"""`python -m bench [ROW …]`: every row, one process each; a table, out/bench/rows.jsonl and a chart;
+exits 1 when a target is missed."""
 
 from __future__ import annotations
 
@@ -28,6 +29,7 @@ ROWS = (
     "p8_loadgen",
     "p9_burst",
     "p10_ready",
+    "p11_finishing",
     "memory",
     "gpu",
 )

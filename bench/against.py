@@ -1,9 +1,10 @@
 """This tree against another checkout of it: is a change slower? `python -m bench.against PATH [--pairs 15]`.
 
 Both trees serve the laptop profile side by side, and take turns: A B B A. Each pair times one shot, one click with its
-embedding cached, and one cutout. The figure is the median ratio with its interval (order statistics, 95 %). "No worse by 3 %"
-holds when the interval's lower end is at most 1.03 and its upper end says how sure that is: an interval that reaches over
-1.03 is undecided. Seconds of the wall clock and seconds of the processors (of all processes of that cluster) both count.
+embedding cached, and one cutout. The figure is the median ratio with its interval (order statistics, 95 %). "No worse
+by 3 %" holds when the interval's lower end is at most 1.03 and its upper end says how sure that is: an interval that
+reaches over 1.03 is undecided. Seconds of the wall clock and seconds of the processors (of all processes of that
+cluster) both count.
 """
 
 from __future__ import annotations

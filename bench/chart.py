@@ -34,8 +34,15 @@ def draw(lines: Sequence[dict[str, Any]], path: Path) -> Path:
         spread = sorted(margin(line, ratio) for ratio in line["spread"])
         axes.plot(spread, (place, place), color=SPREAD, linewidth=1.2, marker="|")
         aim = f"{'≥' if line['at_least'] else '≤'} {line['target']:g}"
-        axes.annotate(f"{line['ratio']:g} ({aim})", (1, place), xytext=(1.005, place), xycoords="axes fraction",
-                      textcoords=axes.get_yaxis_transform(), va="center", fontsize=8)  # fmt: skip
+        axes.annotate(
+            f"{line['ratio']:g} ({aim})",
+            (1, place),
+            xytext=(1.005, place),
+            xycoords="axes fraction",
+            textcoords=axes.get_yaxis_transform(),
+            va="center",
+            fontsize=8,
+        )
     axes.axvline(1, color=SPREAD, linewidth=1)
     axes.set_xscale("log", base=2)
     axes.set_xlim(1 / FAR, FAR)

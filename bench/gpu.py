@@ -1,7 +1,8 @@
 """The GPU rows: full-size networks with random weights, which cost what trained ones do; "not measured" without CUDA.
 
-SD2 inpainting + canny ControlNet at 512², 20 guided steps, as our engine runs it with many scenes a step, against diffusers'
-own pipeline with one; and SAM ViT-H. Parity with the pipeline is tested on small networks (tests/unit/models/test_unet_controlnet.py).
+SD2 inpainting + canny ControlNet at 512², 20 guided steps, as our engine runs it with many scenes a step, against
+diffusers' own pipeline with one; and SAM ViT-H. Parity with the pipeline is tested on small networks
+(tests/unit/models/test_unet_controlnet.py).
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""The knee of the laptop profile under orders: found under load, and by the simulator with stage times fitted on the same cluster.
+"""The knee of the laptop profile under orders: found under load,
+and by the simulator with stage times fitted on the same cluster.
 
-`python -m bench.knee`: a cluster of its own, on it `packshot loadtest orders --find-capacity`'s search. Before it and after
-each trial the small runs are taken that stage times are fitted on: a shared host is not as fast at the end as it was at the
-start, and both knees must be of the same minutes. On paper the trials are drawn many times over and judged by the same bounds.
+`python -m bench.knee`: a cluster of its own, on it `packshot loadtest orders --find-capacity`'s search. Before it and
+after each trial the small runs are taken that stage times are fitted on: a shared host is not as fast at the end as it
+was at the start, and both knees must be of the same minutes. On paper the trials are drawn many times over and judged
+by the same bounds.
 """
 
 from __future__ import annotations
@@ -91,7 +93,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="packshot-knee-") as home:
         settings = Settings(home=Path(home))
         store = Store.from_settings(settings)
-        key = store.create_key(TENANT).secret
+        key = store.keys.create(TENANT).secret
         store.close()
         with local_cluster(PROFILE, Path(home), OUT / "cluster.log") as cluster:
             target = Target(cluster.url, [key], cluster, PROFILE)

@@ -2,9 +2,9 @@
 
     python -m bench.monolith PORT THREADS
 
-It gets everything that a good one has: the same networks in the same dtype, one scene's guided rows in one call, decoded
-photos and embeddings kept in memory, no database and no other process to talk to. `POST /photos` (PNG), `POST /masks`,
-`POST /shots`: JSON in, PNG out.
+It gets everything that a good one has: the same networks in the same dtype, one scene's guided rows in one call,
+decoded photos and embeddings kept in memory, no database and no other process to talk to. `POST /photos` (PNG),
+`POST /masks`, `POST /shots`: JSON in, PNG out.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""P10: a generator replica from asked-for to ready, against a bare process that imports the same and reads the same bytes.
+"""P10: a generator replica from asked-for to ready, against a bare process that imports the same and reads the same
+bytes.
 
 Both with a warm page cache. Ready means that Serve routes to it: weights loaded and checked, the batch curve measured.
 """
@@ -39,9 +40,13 @@ def main() -> int:
     files = [str(path) for path in sorted(pack.folder.glob("*.safetensors")) if "segmenter" not in path.name]
     env = {**ENVIRONMENT}
     ray.init(
-        address="local", num_cpus=2, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False,
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        logging_level=logging.ERROR,
+        log_to_driver=False,
         runtime_env={"env_vars": env},
-    )  # fmt: skip
+    )
     serve.start(proxy_location="Disabled")
     started: list[tuple[float, float]] = []
     try:

@@ -76,8 +76,8 @@ def main() -> int:
         shot = over_http(served, body)
         store = Store.from_settings(served.settings)
         stages = OneProcess(served.settings)
-        tenant = store.local_tenant().id
-        spec = store.shot(tenant, shot["id"]).spec
+        tenant = store.tenants.local().id
+        spec = store.shots.get(tenant, shot["id"]).spec
 
         def in_process() -> bytes:
             return asyncio.run(shoot(store, tenant, spec, stages, lambda step: None))[0].png

@@ -1,8 +1,10 @@
-"""P2: what a hop between deployments costs: a handle call against a raw async-actor call, and a 4 MB embedding sent along.
+"""P2: what a hop between deployments costs: a handle call against a raw async-actor call,
+and a 4 MB embedding sent along.
 
-The small hop: `await handle.echo.remote(x)` inside a replica, against the same call on a plain async actor. The large hop: the
-embedding goes from one deployment to the next as our graph sends it (the caller passes the response on, Ray moves the array
-once), against one `ray.put` and one `ray.get` of the array plus the two raw actor calls that carry its reference.
+The small hop: `await handle.echo.remote(x)` inside a replica, against the same call on a plain async actor. The large
+hop: the embedding goes from one deployment to the next as our graph sends it (the caller passes the response on, Ray
+moves the array once), against one `ray.put` and one `ray.get` of the array plus the two raw actor calls that carry its
+reference.
 """
 
 from __future__ import annotations

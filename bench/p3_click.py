@@ -78,7 +78,8 @@ def areas_of(predictor: SamPredictor, pixels: np.ndarray[Any, Any]) -> list[int]
 
 @contextmanager
 def clicks(network: torch.nn.Module, folder: Path, pixels: np.ndarray[Any, Any]) -> Iterator[tuple[httpx.Client, str]]:
-    """The laptop cluster with that ViT-B in place of the mini pack's segmenter; a client, and the photo's click path."""
+    """The laptop cluster with that ViT-B in place of the mini pack's segmenter; a client,
+    and the photo's click path."""
     pack = folder / "packs" / "vit-b"
     pack.mkdir(parents=True)
     mini = find_pack("mini", Settings())

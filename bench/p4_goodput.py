@@ -1,9 +1,10 @@
-"""P4: scenes that end in time, step batching against static batching, one engine, open-loop arrivals, steps of 10, 20 or 30.
+"""P4: scenes that end in time, step batching against static batching, one engine, open-loop arrivals, steps of 10,
+20 or 30.
 
-Static batching here is better than `@serve.batch`: the micro-batcher takes what has arrived at the moment the engine is free
-(no batch is frozen early, no wait to tune), grouped by step count; its batch size is the best for this machine's measured
-batch curve on paper. In time: within 4x the mean lone scene, and within 4x the scene's own lone time. The curve is of whole
-pictures, begun and decoded, under the pack's own guidance.
+Static batching here is better than `@serve.batch`: the micro-batcher takes what has arrived at the moment the engine is
+free (no batch is frozen early, no wait to tune), grouped by step count; its batch size is the best for this machine's
+measured batch curve on paper. In time: within 4x the mean lone scene, and within 4x the scene's own lone time. The
+curve is of whole pictures, begun and decoded, under the pack's own guidance.
 """
 
 from __future__ import annotations
@@ -42,16 +43,14 @@ def fitted(step_s: dict[int, float]) -> Curve:
 
 
 def seconds_a_step(engine: DiffusionEngine) -> dict[int, float]:
-    """Scenes painted together -> seconds of them, beginning and decoding included, over their steps; the quicker of two."""
+    """Scenes painted together -> seconds of them, beginning and decoding included, over their steps;
+    the quicker of two."""
     steps = round(statistics.mean(MIX.steps))
-    return {
-        count: min(
-            timed(lambda: painted_together(engine, [scene_of(engine, steps, seed) for seed in range(count)]))  # noqa: B023
-            for _ in range(2)
-        )
-        / steps
-        for count in STATIC_SIZES
-    }
+
+    def seconds_of(count: int) -> float:
+        return timed(lambda: painted_together(engine, [scene_of(engine, steps, seed) for seed in range(count)]))
+
+    return {count: min(seconds_of(count) for _ in range(2)) / steps for count in STATIC_SIZES}
 
 
 def scene_of(engine: DiffusionEngine, steps: int, seed: int) -> Scene:
@@ -61,9 +60,12 @@ def scene_of(engine: DiffusionEngine, steps: int, seed: int) -> Scene:
     repaint[height // 3 : -height // 4, width // 3 : -width // 3] = 0
     asked = engine.pack.manifest.defaults
     brief = Brief(
-        "on a marble table, soft light", seed=seed, steps=steps,
-        guidance_scale=asked.guidance_scale, control_scale=asked.control_scale,
-    )  # fmt: skip
+        "on a marble table, soft light",
+        seed=seed,
+        steps=steps,
+        guidance_scale=asked.guidance_scale,
+        control_scale=asked.control_scale,
+    )
     return Scene(np.full((height, width, 3), 128, np.uint8), repaint, EdgeMap(repaint // 2), brief)
 
 

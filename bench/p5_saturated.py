@@ -1,9 +1,11 @@
-"""P5: our graph against a monolith on the same cores: pictures a second when saturated, clicks meanwhile, and the tail below.
+"""P5: our graph against a monolith on the same cores: pictures a second when saturated, clicks meanwhile,
+and the tail below.
 
-Both sides get the same photo, mask, layout and briefs over HTTP from the same clients. Saturated: CLIENTS people who ask for
-their next picture when they have one. Clicks: the same, and one more who clicks at every half second that finds no click on its way
-(apart from the pictures, or the side that answers more clicks would paint fewer). Below: the same Poisson arrivals of pictures at
-shares of what the monolith can do, 6, 12 or 18 steps each. Both sides decode, composite and encode PNGs.
+Both sides get the same photo, mask, layout and briefs over HTTP from the same clients. Saturated: CLIENTS people who
+ask for their next picture when they have one. Clicks: the same, and one more who clicks at every half second that finds
+no click on its way (apart from the pictures, or the side that answers more clicks would paint fewer). Below: the same
+Poisson arrivals of pictures at shares of what the monolith can do, 6, 12 or 18 steps each. Both sides decode, composite
+and encode PNGs.
 """
 
 from __future__ import annotations

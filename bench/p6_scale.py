@@ -1,8 +1,8 @@
 """P6: two generator replicas against one, and eight replicas of a sleeping model against one.
 
-The first is held against the machine too: what two bare processes paint against one, since two cores are seldom twice one
-(shared caches, shared clock). A replica has one thread and as many scenes as share its step; no replica gets a scene more
-while another has room for it (`max_ongoing_requests`), as where a stage has many replicas.
+The first is held against the machine too: what two bare processes paint against one, since two cores are seldom twice
+one (shared caches, shared clock). A replica has one thread and as many scenes as share its step; no replica gets a
+scene more while another has room for it (`max_ongoing_requests`), as where a stage has many replicas.
 """
 
 from __future__ import annotations
@@ -133,9 +133,13 @@ def main() -> int:
     one, two = bare_rates(1), bare_rates(2)
     gain = statistics.median(two) / statistics.median(one)
     ray.init(
-        address="local", num_cpus=2, include_dashboard=False, logging_level=logging.ERROR, log_to_driver=False,
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        logging_level=logging.ERROR,
+        log_to_driver=False,
         runtime_env={"env_vars": {**ENVIRONMENT}},
-    )  # fmt: skip
+    )
     serve.start(proxy_location="Disabled")
     try:
         painters, sleepers = {}, {}

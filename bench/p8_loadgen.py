@@ -1,9 +1,10 @@
-"""P8: the load generator against a server whose stalls are known, and what a closed loop would have said of the same server.
+"""P8: the load generator against a server whose stalls are known,
+and what a closed loop would have said of the same server.
 
-The server answers nothing for 0.2 s in every 2 s. Whoever sends on schedule sees a p99 of 180 ms and, for the line that a
-stall leaves, as long as the server says that it takes (less than a millisecond), by arithmetic, and a p95 of 100 ms; a tool
-whose users wait for an answer before they send again sends next to nothing while the server stalls: ten users see ten slow
-answers of a stall's hundred, so that their p95 knows of no stall.
+The server answers nothing for 0.2 s in every 2 s. Whoever sends on schedule sees a p99 of 180 ms and, for the line that
+a stall leaves, as long as the server says that it takes (less than a millisecond), by arithmetic, and a p95 of 100 ms;
+a tool whose users wait for an answer before they send again sends next to nothing while the server stalls: ten users
+see ten slow answers of a stall's hundred, so that their p95 knows of no stall.
 """
 
 from __future__ import annotations
@@ -101,7 +102,8 @@ def open_loop(url: str, seed: int, folder: Path) -> Run:
 
 
 def closed_loop(url: str, folder: Path) -> tuple[float, float]:
-    """(p95, p99) in ms as Locust's own users measure them: asked for the same rate, each sends when it has its answer."""
+    """(p95, p99) in ms as Locust's own users measure them: asked for the same rate,
+    each sends when it has its answer."""
     file = folder / "closed.py"
     file.write_text(_CLOSED, "utf-8")
     command = [sys.executable, "-m", "locust", "-f", str(file), "--headless", "--json", "--skip-log", "--host", url]

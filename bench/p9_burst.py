@@ -1,7 +1,8 @@
-"""P9: a five-fold burst on paper. Late shots under the pipeline's policy ÷ under Serve's autoscaler, and what each had of replicas.
+"""P9: a five-fold burst on paper. Late shots under the pipeline's policy ÷ under Serve's autoscaler,
+and what each had of replicas.
 
-The policy is the very function that Serve runs; Serve's autoscaler is its own code on contexts as late as they are in Serve
-(cluster/simulate/policies.py). Five bursts from seeds that neither side was tuned on.
+The policy is the very function that Serve runs; Serve's autoscaler is its own code on contexts as late as they are in
+Serve (cluster/simulate/policies.py). Five bursts from seeds that neither side was tuned on.
 """
 
 from __future__ import annotations

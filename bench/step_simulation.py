@@ -1,8 +1,8 @@
 """Step batching against static batching on paper: one server, a batch curve, arrivals; no model and no clock.
 
-`python -m bench.step_simulation` prints, for each mix, how many scenes a second end within the SLO under either, at loads
-around what the server can do. Static batching is `@serve.batch` at its best here: scenes grouped by size and step count,
-the batch size tuned for each mix and load, no waiting beyond the batch that runs.
+`python -m bench.step_simulation` prints, for each mix, how many scenes a second end within the SLO under either, at
+loads around what the server can do. Static batching is `@serve.batch` at its best here: scenes grouped by size and step
+count, the batch size tuned for each mix and load, no waiting beyond the batch that runs.
 """
 
 from __future__ import annotations
@@ -136,7 +136,8 @@ def goodput(scenes: Sequence[Scene], curve: Curve, own: bool) -> float:
 
 @dataclass(frozen=True)
 class Compared:
-    """One mix at one load: shares of scenes in time, static at its best batch size, and the mean waits in step times."""
+    """One mix at one load: shares of scenes in time, static at its best batch size,
+    and the mean waits in step times."""
 
     mix: str
     curve: str

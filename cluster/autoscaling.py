@@ -1,17 +1,20 @@
-"""How many replicas of each stage: a policy that sees the whole pipeline. Pure: `decide` reads no clock and asks nobody.
+"""How many replicas of each stage: a policy that sees the whole pipeline. Pure:
+`decide` reads no clock and asks nobody.
 
     store ──> director ── waiting and arriving work, in row-steps ──┐
               generator ── seconds of a row-step, measured ─────────┤──> Seen ──> decide ──> replicas of every stage
               Serve ── running replicas, calls under way ───────────┘              │  ^
                                                                                    └ State
 
-Generators are counted out of seconds of work; the other stages follow in proportion, or their own calls where these ask for more:
+Generators are counted out of seconds of work; the other stages follow in proportion,
+or their own calls where these ask for more:
 
-    interactive   arriving work / `utilisation`, and what waits or will have come by the time a new replica runs, within `answer_s`
+    interactive   arriving work / `utilisation`, and within `answer_s` what waits or will have come
+                  by the time a new replica runs
     catalogue     its work within `catalogue_s`, on top; at the limit it has what interactive work and `spare` leave
     up            at once
-    down          to the largest need of the last `steady_s` with a small margin, or of the last `calm_s` with a large one; to nothing
-                  after `idle_s` without work
+    down          to the largest need of the last `steady_s` with a small margin, or of the last `calm_s` with a
+                  large one; to nothing after `idle_s` without work
     back up       within `steady_s` of having shrunk only for more than chance brings
 
 Serve pickles this module by value into its controller, so it stands alone: the standard library only.
@@ -35,8 +38,8 @@ BURST_SIGMAS = 3.0
 """How far above the long window's arrivals the short window's must be to be believed."""
 
 DOWN_MARGIN, BURST_MARGIN = 0.9, 0.67
-"""A stage shrinks to where its largest need of the last `steady_s` fills the first part of it at most, or, as after a burst, that of the
-last `calm_s` the second: chance does not undo it at once."""
+"""A stage shrinks to where its largest need of the last `steady_s` fills the first part of it at most, or, as after a
+burst, that of the last `calm_s` the second: chance does not undo it at once."""
 
 CLAIM_AHEAD = 1.25
 """Shots under way for each that the generators paint: the others are being cut out, composed or committed."""
@@ -45,15 +48,16 @@ UP_SLACK = 0.05
 """Replicas short of which nothing is started."""
 
 RETURN_MARGIN, RETURN_SLACK = 0.25, 1.0
-"""Part of its replicas, and how many at least, by which a stage that shrank within `steady_s` must be short to grow again."""
+"""Part of its replicas, and how many at least, by which a stage that shrank within `steady_s` must be short to grow
+again."""
 
 
 @dataclass(frozen=True)
 class Pipeline:
     """The installation's numbers, a profile's `autoscaling`; docs/capacity.md tells each. Times in seconds.
 
-    `shot_s`, `image_s`: by stage, what a shot and what each of its images takes of one replica. Raises ValueError for a number
-    out of range.
+    `shot_s`, `image_s`: by stage, what a shot and what each of its images takes of one replica. Raises ValueError for a
+    number out of range.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -129,7 +133,8 @@ class Stage:
 
 @dataclass(frozen=True)
 class Seen:
-    """One look at the pipeline. `reported`: a director has. `row_step_s`, `step_rows`: as generators measured; None when none has."""
+    """One look at the pipeline. `reported`: a director has. `row_step_s`, `step_rows`: as generators measured;
+    None when none has."""
 
     at_s: float
     stages: Mapping[str, Stage]
@@ -144,8 +149,9 @@ class Seen:
 class State:
     """What `decide` remembers.
 
-    `peaks`: per stage, falling needs with their times, the last `steady_s` only. `shrank_at_s`: when each did last. `busy_at_s`: when there was work last. `held`: the
-    catalogue's generators. `asked_at_s`: since when more generators are asked for than run; None when they all do.
+    `peaks`: per stage, falling needs with their times, the last `steady_s` only. `shrank_at_s`: when each did last.
+    `busy_at_s`: when there was work last. `held`: the catalogue's generators. `asked_at_s`: since when more generators
+    are asked for than run; None when they all do.
     """
 
     peaks: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
@@ -208,7 +214,8 @@ def _needs(seen: Seen, held: float, plan: Pipeline, ready_in_s: float) -> tuple[
     people = arriving_s / plan.utilisation + behind_s / plan.answer_s
 
     catalogue_s = seconds(seen.catalogue.here)
-    # A catalogue keeps what it once had until that would end it within `calm_s`; when the last peak is forgotten, it is done.
+    # A catalogue keeps what it once had until that would end it within `calm_s`; when the last peak is forgotten, it is
+    # done.
     held = max(catalogue_s / plan.catalogue_s, min(held, catalogue_s / plan.calm_s))
     spare = plan.spare if held >= 1 else 0.0
     bulk = min(held, max(0.0, generator.high - people - spare))
@@ -284,13 +291,15 @@ class PipelinePolicy:
         replicas, state = decide(seen_by_serve(contexts), state, self._plan)
         for deployment, context in contexts.items():
             if context.current_num_replicas == 0:
-                # While none runs and calls wait, Serve overrules us with the larger of 1 and its own target: make that ours.
+                # While none runs and calls wait, Serve overrules us with the larger of 1 and its own target: make that
+                # ours.
                 context.target_num_replicas = max(context.target_num_replicas, replicas[deployment.name])
         return {deployment: replicas[deployment.name] for deployment in contexts}, {keeper: {"pipeline": state}}
 
 
 def seen_by_serve(contexts: Mapping[Any, Any]) -> Seen:
-    """Serve's contexts as one look: the report of the director that has watched longest, the mean of the generators' times."""
+    """Serve's contexts as one look: the report of the director that has watched longest,
+    the mean of the generators' times."""
     stages, reports = {}, list[tuple[float, dict[str, float]]]()
     row_step_s = step_rows = None
     for deployment, context in contexts.items():

@@ -52,7 +52,8 @@ def serving(
     """Start Ray and the application of a profile here; yields the base URL; ends both on the way out.
 
     `settings`: more `PACKSHOT_*` for the replicas. `port` 0 takes a free one. Raises BadInput when
-    the profile is for several nodes, does not hold on this machine's GPUs, or the port is taken; Unavailable when the application does not start.
+    the profile is for several nodes, does not hold on this machine's GPUs, or the port is taken;
+    Unavailable when the application does not start.
     """
     machine = profile.machine
     with environment(settings or {}):
@@ -118,7 +119,10 @@ def _device_gib(profile: Profile) -> float:
     """
     try:
         asked = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-        found = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=NVIDIA_SMI_TIMEOUT_S).stdout  # noqa: S603
+        done = subprocess.run(  # noqa: S603
+            asked, capture_output=True, text=True, check=True, timeout=NVIDIA_SMI_TIMEOUT_S
+        )
+        found = done.stdout
     except (OSError, subprocess.SubprocessError):
         found = ""
     found_gib = [float(line) / 1024 for line in found.split()]

@@ -71,7 +71,8 @@ class Nodes(Strict):
 
 
 class Pool(Strict):
-    """Like nodes: a worker group on Kubernetes, this machine for `packshot serve`. What is said of a node is each one's.
+    """Like nodes: a worker group on Kubernetes, this machine for `packshot serve`.
+    What is said of a node is each one's.
 
     `memory_gib`: the node's main memory. `gpus`: devices of a node, of the kind `gpu` (cluster/plan/gpus.py).
     """
@@ -125,7 +126,8 @@ class Stage(Strict):
 class Profile(Strict):
     """Where the application runs. `threads`: torch threads of a replica, 0 = torch's own choice.
 
-    `autoscaling`: the whole pipeline's policy (cluster/autoscaling.py); without it each deployment scales by its own calls.
+    `autoscaling`: the whole pipeline's policy (cluster/autoscaling.py);
+    without it each deployment scales by its own calls.
     """
 
     name: str
@@ -184,7 +186,8 @@ def _tunables(profile: Profile) -> None:
         known = TUNABLES.get(name, ())
         if stage.tunables is not None and set(stage.tunables) != set(known):
             raise ValueError(
-                f"tunables of {name} must be {', '.join(known) or 'left out'}, all of them, got {sorted(stage.tunables)}"
+                f"tunables of {name} must be {', '.join(known) or 'left out'}, all of them, got "
+                f"{sorted(stage.tunables)}"
             )
         if stage.tunables is not None and min(stage.tunables.values()) < 1:
             raise ValueError(f"tunables of {name} must be at least 1, got {stage.tunables}")
@@ -204,7 +207,8 @@ def _shares(profile: Profile) -> None:
 
 
 def _room(profile: Profile) -> None:
-    """What is always there must fit what is at most there; the solver of cluster/plan/gpu_shares.py does it device by device."""
+    """What is always there must fit what is at most there;
+    the solver of cluster/plan/gpu_shares.py does it device by device."""
     for name, pool in profile.pools.items():
         here = {stage: profile.stage(stage) for stage in profile.deployments if profile.pool_of(stage) == name}
         shares = {stage: one.gpu_share * one.range.max for stage, one in here.items() if one.gpu_share}
@@ -217,12 +221,14 @@ def _room(profile: Profile) -> None:
         cpus = sum((one.cpus or 0) * one.range.max for one in here.values())
         if cpus > pool.cpus * pool.nodes.max:
             raise ValueError(
-                f"CPUs of all replicas must be ≤ the pool's, got {cpus:g} of {pool.cpus * pool.nodes.max:g} in pool {name}"
+                f"CPUs of all replicas must be ≤ the pool's, got {cpus:g} of {pool.cpus * pool.nodes.max:g} in pool "
+                f"{name}"
             )
         memory_gib = sum((one.memory_gib or 0) * one.range.max for one in here.values())
         if memory_gib > pool.memory_gib * pool.nodes.max:
             raise ValueError(
-                f"memory of all replicas must be ≤ the pool's, got {memory_gib:g} of {pool.memory_gib * pool.nodes.max:g} GiB "
+                f"memory of all replicas must be ≤ the pool's, got {memory_gib:g} of "
+                f"{pool.memory_gib * pool.nodes.max:g} GiB "
                 f"in pool {name}"
             )
 

@@ -74,8 +74,8 @@ def _deployment(profile: Profile, name: StageName, stage: Stage) -> dict[str, An
 
 
 WHOLE_PIPELINE = {"upscale_delay_s": 0, "downscale_delay_s": 0, "metrics_interval_s": 2, "look_back_period_s": 10}
-"""Under the pipeline's policy: it does its own smoothing, and wants to know soon. `metrics_interval_s` is called deprecated in
-favour of environment variables that Ray 2.60 reads nowhere."""
+"""Under the pipeline's policy: it does its own smoothing, and wants to know soon. `metrics_interval_s` is called
+deprecated in favour of environment variables that Ray 2.60 reads nowhere."""
 
 
 def autoscaling_config(replicas: Replicas, *, whole: bool = False) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class DirectorDeployment:
             worker=context.replica_id.unique_id,
             meter=RayMeter(),
         )
-        self._load = LoadReport(self._store)
+        self._load = LoadReport(self._store.queue)
         self._me = serve.get_deployment_handle(context.deployment, app_name=context.app_name)
         self._poller = asyncio.get_running_loop().create_task(self._poll())
 
@@ -84,10 +84,10 @@ class DirectorDeployment:
         while True:
             await asyncio.sleep(self._poll_s)
             try:
-                due = await asyncio.to_thread(self._store.due_count)
+                due = await asyncio.to_thread(self._store.queue.due_count)
                 if time.monotonic() - swept_at > SWEEP_EVERY_S:
                     swept_at = time.monotonic()
-                    log.info("swept %s", await asyncio.to_thread(self._store.sweep))
+                    log.info("swept %s", await asyncio.to_thread(self._store.retention.sweep))
             except Exception:
                 log.exception("the store did not answer the poll")
                 continue
@@ -108,7 +108,7 @@ class DirectorDeployment:
 
 
 class GraphStages:
-    """The flow's stages over Serve handles: arrays travel by reference, pure stages are retried once, errors are ours."""
+    """The flow's stages over Serve handles: arrays go by reference, pure stages are retried once, errors are ours."""
 
     def __init__(
         self,

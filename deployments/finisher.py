@@ -1,7 +1,7 @@
 """Photos, masks and renders -> finished pictures, cutouts and deliveries: all pixel work beside the models. CPU only.
 
-It reads assets and writes none, so a call that its replica's death interrupted is simply repeated. A layout leaves here as
-two objects in Ray's store, and whoever needs one is given its reference.
+It reads assets and writes none, so a call that its replica's death interrupted is simply repeated. A layout leaves here
+as two objects in Ray's store, and whoever needs one is given its reference.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from packshot.store.assets import Assets
     max_surge_percent=100,
 )
 class FinisherDeployment:
-    """One call at a time for each whole CPU of its share, since each may hold a photo of 50 megapixels and its layers."""
+    """One call at a time for each whole CPU of its share: each may hold a photo of 50 megapixels and its layers."""
 
     def __init__(self) -> None:
         cv2.setNumThreads(1)  # a call keeps one CPU busy

@@ -1,8 +1,8 @@
 """HTTP -> the store and the graph: the FastAPI app of packshot.api, in a replica.
 
-It touches no pixel. Uploads go to the photo decoder, in a process of its own here or in a deployment of its own. Clicks go
-encoder -> decoder by reference. Masks, cutouts and deliveries come from the finisher. Accepted shots are rows in the store,
-and each is followed by one call of the director.
+It touches no pixel. Uploads go to the photo decoder, in a process of its own here or in a deployment of its own. Clicks
+go encoder -> decoder by reference. Masks, cutouts and deliveries come from the finisher. Accepted shots are rows in the
+store, and each is followed by one call of the director.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from deployments.ray_support.status import application_overview
 from packshot.api.app import create_app
 from packshot.api.decoding import Decoder, LocalDecoder
 from packshot.api.graph import Segmented
+from packshot.contract.engines import EngineInfo
 from packshot.delivery.deliver import Delivered, Preset
 from packshot.imaging.codec import NormalisedPhoto
 from packshot.models.packs.pack import find_pack
@@ -116,7 +117,7 @@ class ServeGraph:
         finisher: DeploymentHandle[Any],
         director: DeploymentHandle[Any],
     ) -> None:
-        self._manifest = find_pack(pack, settings).manifest
+        self._engines = (find_pack(pack, settings).summary(),)
         self._store = store
         self._encoder = encoder
         self._decoder = decoder
@@ -182,9 +183,9 @@ class ServeGraph:
             async with asyncio.timeout(timeout_s):
                 await self._end.wait()
 
-    def engines(self) -> list[dict[str, Any]]:
-        return [self._manifest.summary()]
+    def engines(self) -> tuple[EngineInfo, ...]:
+        return self._engines
 
     async def metrics(self) -> str:
-        queued = await asyncio.to_thread(self._store.queued_count)
+        queued = (await asyncio.to_thread(self._store.queue.counts))["queued"]
         return await cluster_metrics({"packshot_shots_queued": queued})

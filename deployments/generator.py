@@ -58,7 +58,8 @@ class GeneratorDeployment:
         self._batcher = RenderBatcher(engine, max_rows=1, meter=self._meter, thread=thread)
 
     def reconfigure(self, user_config: dict[str, int]) -> None:
-        """`max_rows`: rows of the networks' batch, what memory allows; no step has more than this machine's knee either."""
+        """`max_rows`: rows of the networks' batch, what memory allows;
+        no step has more than this machine's knee either."""
         self._batcher.max_rows = min(user_config["max_rows"], max(self._knee, ROWS_OF_A_GUIDED_SCENE))
         self._meter.set("packshot_denoise_max_rows", self._batcher.max_rows)
 
@@ -90,7 +91,8 @@ class GeneratorDeployment:
             work.cancel()
 
     def record_autoscaling_stats(self) -> dict[str, float]:
-        """Seconds of this replica that a row of a step takes in a full batch, as measured at its start, and that batch's rows."""
+        """Seconds of this replica that a row of a step takes in a full batch, as measured at its start,
+        and that batch's rows."""
         return {"row_step_s": self._row_step_s, "step_rows": float(self._batcher.max_rows)}
 
     def check_health(self) -> None:

@@ -12,7 +12,7 @@
                                          └──────── PNG ────────── finisher <──────────Painted───────────┘
 
 An accepted shot is a row in the store before anything runs; the director claims it, drives it and commits its images.
-Layouts and edge maps travel between replicas by reference: such an arrow is an unawaited response or an object's reference.
+Layouts and edge maps travel between replicas by reference: as an unawaited response or as an object's reference.
 
     serve run graphs.product_shot:app          # this machine, the mini pack, keys required
     packshot config --profile one-gpu          # the same application with another profile's numbers

@@ -5,5 +5,6 @@
             local (a cluster of our own), faults, metrics ──> runner ┴─> recorder ──> verdict ──> report
 
 Locust monkey-patches what it is imported into, so it runs as a child process: locustfile, person, personas, hostile
-and wire are that child's, and no other module imports them. The rest imports the standard library, its tools and this room.
+and wire are that child's, and no other module imports them. The rest imports the standard library,
+its tools and this room.
 """

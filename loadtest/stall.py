@@ -1,8 +1,8 @@
 """A server with known stalls, to hold the harness against: `python -m loadtest.stall --port 0 --stall 0.2 --every 2`.
 
 The whole process stops for `stall` seconds in every `every`, as a garbage collector or a swapped page would stop it. An
-open loop then sees latencies that can be written down: they fall evenly from the stall's length to nothing, during the stall
-and while the line that it left is served. `GET /service` tells how long one of that line takes.
+open loop then sees latencies that can be written down: they fall evenly from the stall's length to nothing, during the
+stall and while the line that it left is served. `GET /service` tells how long one of that line takes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _OK = _answer(b'{"status":"ok"}')
 def analytic_ms(
     share: float, *, stall_s: float, every_s: float, rate_per_s: float = 0.0, service_s: float = 0.0
 ) -> float:
-    """The percentile (`share`, such as 0.99) that arrivals spread evenly over time see; `service_s` outside the line's share.
+    """The percentile (`share`, such as 0.99) that arrivals spread evenly over time see;
+    `service_s` outside the line's share.
 
     latency  stall + service ┤▇▅                     the first that a stall catches
                              ┤████▆▄                 falls by 1 - rate·service a second: who comes later waits less,

@@ -1,6 +1,6 @@
 """What API tests stand on: a `Graph` without a cluster, and the whole app behind a real local server.
 
-The store (SQLite), the codec, the finisher and the HTTP server are the real ones; only the graph is replaced, by one whose
+The store (SQLite), the codec, the finisher and the HTTP server are real; only the graph is replaced, by one whose
 segmenter takes the box, or a square around the point, for the product.
 """
 
@@ -24,6 +24,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from packshot.api.app import create_app
 from packshot.api.decoding import LocalDecoder
 from packshot.api.graph import Segmented
+from packshot.contract.engines import EngineInfo, SamplingDefaults, SamplingLimits
 from packshot.contract.verdict import Verdict
 from packshot.delivery.deliver import Delivered, Preset
 from packshot.imaging.codec import encode_bilevel_png, encode_png
@@ -35,17 +36,24 @@ from packshot.store.store import Store
 from packshot.types import Mask, Prompts
 from tests.specs import recipe_of
 
-ENGINES: list[dict[str, Any]] = [
-    {
-        "name": name,
-        "title": name.title(),
-        "native_px": [256, 256],
-        "buckets": [[256, 256]],
-        "defaults": {"steps": 16, "guidance_scale": 2.5, "control_scale": 0.9, "guidance_rescale": 0.7},
-        "limits": {"max_steps": 100, "max_guidance_scale": 20.0, "max_control_scale": 2.0},
-    }
+ENGINES = tuple(
+    EngineInfo(
+        name=name,
+        title=name.title(),
+        family="mini",
+        licence="Apache-2.0",
+        commercial=True,
+        renderable=True,
+        reason="",
+        native_px=(256, 256),
+        buckets=((256, 256),),
+        prediction_type="v_prediction",
+        defaults=SamplingDefaults(prompt="", steps=16, guidance_scale=2.5, control_scale=0.9, guidance_rescale=0.7),
+        limits=SamplingLimits(max_steps=100, max_guidance_scale=20.0, max_control_scale=2.0),
+        licences={},
+    )
     for name in ("mini", "second")
-]
+)
 
 
 class BoxGraph:
@@ -104,7 +112,7 @@ class BoxGraph:
     async def wait_for_any_completion(self, timeout_s: float) -> None:
         await asyncio.sleep(min(timeout_s, 0.02))
 
-    def engines(self) -> list[dict[str, Any]]:
+    def engines(self) -> tuple[EngineInfo, ...]:
         return ENGINES
 
     async def metrics(self) -> str:
@@ -154,10 +162,10 @@ class Api:
 
     def claim(self, shot_id: str) -> Claim:
         """A worker's hold on this shot; shots of other tests that come first are failed."""
-        while (claim := self.store.claim("worker")) is not None:
+        while (claim := self.store.queue.claim("worker")) is not None:
             if claim.shot_id == shot_id:
                 return claim
-            self.store.fail(claim, "engine_failed", "left over by another test", retryable=False)
+            self.store.queue.fail(claim, "engine_failed", "left over by another test", retryable=False)
         raise AssertionError(f"{shot_id} does not wait")
 
     def commit(self, claim: Claim) -> None:
@@ -174,7 +182,7 @@ class Api:
             )
             for index in range(claim.spec.images)
         ]
-        self.store.commit(claim, images)
+        self.store.queue.commit(claim, images)
 
     def finish(self, shot_id: str) -> dict[str, Any]:
         """Claim and commit this shot; gives it as clients see it."""
@@ -183,7 +191,7 @@ class Api:
 
     @property
     def tenant_id(self) -> str:
-        tenant = self.store.tenant_of(self.key)
+        tenant = self.store.keys.tenant_of(self.key)
         assert tenant is not None
         return tenant.id
 
@@ -240,7 +248,7 @@ def running(home: Path, *, studio_dir: Path | None = None, **changed: Any) -> It
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         url = f"http://127.0.0.1:{port}"
-        new, other = store.create_key("brand"), store.create_key("stranger")
+        new, other = store.keys.create("brand"), store.keys.create("stranger")
         try:
             with (
                 httpx.Client(base_url=url, headers=_bearer(new.secret), timeout=20, trust_env=False) as http,

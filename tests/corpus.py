@@ -1,4 +1,5 @@
-"""Fetch Pillow's own test images, the malformed ones included: they are in its source distribution on the package index.
+"""Fetch Pillow's own test images, the malformed ones included:
+they are in its source distribution on the package index.
 
     python -m tests.corpus        # into .cache/pillow-src/, once; the version is the one that is installed
 

@@ -1,7 +1,7 @@
 """The PrometheusRule: burn rates of the objectives over several windows, and what no ratio shows.
 
-A burn rate is how many times faster than allowed the budget of 30 days is spent. Each alert looks at a long window (it is
-real) and a short one (it is still so), as the SRE workbook has it: 14.4 spends 2 % of a month in an hour.
+A burn rate is how many times faster than allowed the budget of 30 days is spent. Each alert looks at a long window (it
+is real) and a short one (it is still so), as the SRE workbook has it: 14.4 spends 2 % of a month in an hour.
 """
 
 from __future__ import annotations

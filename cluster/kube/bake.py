@@ -11,7 +11,8 @@ from packshot.settings import Settings
 
 
 def bake(pack: Pack, folder: Path) -> Path:
-    """Copy manifest and files to `folder`/NAME, as PACKSHOT_PACK_PATH finds them. Raises PackRefused for a missing file."""
+    """Copy manifest and files to `folder`/NAME, as PACKSHOT_PACK_PATH finds them.
+    Raises PackRefused for a missing file."""
     pack.fetch()
     target = folder / pack.name
     target.mkdir(parents=True)

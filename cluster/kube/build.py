@@ -18,7 +18,8 @@ BUILD_TIMEOUT_S = 20.0
 
 
 def build(overlay: Path) -> list[Manifest]:
-    """The manifests of a kustomization's folder. Raises BadInput with kustomize's words, Unavailable without kubectl."""
+    """The manifests of a kustomization's folder. Raises BadInput with kustomize's words,
+    Unavailable without kubectl."""
     command = [kubectl(), "kustomize", str(overlay)]
     done = _run(command)
     if done.returncode:

@@ -119,7 +119,8 @@ def _pipeline() -> dashboard.Dashboard:
             "Rows that share a step",
             "short",
             (
-                f"sum(rate(ray_packshot_denoise_batch_rows_sum[{RATE}])) / sum(rate(ray_packshot_denoise_batch_rows_count[{RATE}]))",
+                f"sum(rate(ray_packshot_denoise_batch_rows_sum[{RATE}])) / "
+                f"sum(rate(ray_packshot_denoise_batch_rows_count[{RATE}]))",
                 "mean",
             ),
         )
@@ -141,7 +142,8 @@ def _pipeline() -> dashboard.Dashboard:
             "Clicks that found their embedding",
             "percentunit",
             (
-                f"sum(rate(ray_packshot_embedding_cache_hits_total[{RATE}])) / (sum(rate(ray_packshot_embedding_cache_hits_total[{RATE}]))"
+                f"sum(rate(ray_packshot_embedding_cache_hits_total[{RATE}])) / "
+                f"(sum(rate(ray_packshot_embedding_cache_hits_total[{RATE}]))"
                 f" + sum(rate(ray_packshot_photo_encodes_total[{RATE}])))",
                 "hits",
             ),

@@ -1,4 +1,5 @@
-"""What Packshot promises, as Prometheus asks for it; alerts (alerts.py) and dashboards (dashboards.py) are made of these.
+"""What Packshot promises, as Prometheus asks for it; alerts (alerts.py) and dashboards (dashboards.py)
+are made of these.
 
 Ray exports every metric with the prefix `ray_`, one series a replica.
 """
@@ -10,7 +11,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Objective:
-    """`good` of all events, at least, over 30 days. `bad` and `all_events`: PromQL with WINDOW where the window goes."""
+    """`good` of all events, at least, over 30 days. `bad` and `all_events`:
+    PromQL with WINDOW where the window goes."""
 
     name: str
     sentence: str

@@ -142,7 +142,10 @@ def service_account(pod: Pod) -> Iterator[str]:
     if pod.spec.get("serviceAccountName", "default") == "default":
         yield "a serviceAccountName other than default must be stated"
     if pod.spec.get("automountServiceAccountToken") is not False and not pod.is_head:
-        yield "automountServiceAccountToken must be false: only the autoscaler, in the head's pod, talks to the API server"
+        yield (
+            "automountServiceAccountToken must be false: only the autoscaler, in the head's pod, talks to the API "
+            "server"
+        )
 
 
 def no_secrets(pod: Pod) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Profile -> RayService (KubeRay 1.7, `ray.io/v1`) and the budgets of its pods.
 
-A profile of one machine is one pod, the head, that serves; a profile with several pools is a head that serves nothing and
-a worker group for each pool. Names of settings, secrets, volumes and images are what the components patch or replace.
+A profile of one machine is one pod, the head, that serves; a profile with several pools is a head that serves nothing
+and a worker group for each pool. Names of settings, secrets, volumes and images are what the components patch or
+replace.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ def disruption_budgets(profile: Profile) -> list[dict[str, Any]]:
 
 def _head(serving: Pool | None) -> dict[str, Any]:
     """The head group; `serving`: the machine whose work it does itself."""
-    start = {"dashboard-host": "0.0.0.0", "metrics-export-port": str(METRICS_PORT)}  # noqa: S104 - the pod's own address
+    own_address = "0.0.0.0"  # noqa: S104 - every address of the pod
+    start = {"dashboard-host": own_address, "metrics-export-port": str(METRICS_PORT)}
     cpus, memory_gib = (serving.cpus, serving.memory_gib) if serving else (HEAD_CPUS, HEAD_MEMORY_GIB)
     start["num-cpus"] = f"{serving.cpus:g}" if serving else "0"
     start["num-gpus"] = str(serving.gpus) if serving else "0"
@@ -176,7 +178,10 @@ def _container(name: str, image: str, cpus: float, memory_gib: float, gpus: int)
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
-        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, {"name": "home", "mountPath": "/var/lib/packshot"}],  # noqa: S108 - a volume
+        "volumeMounts": [
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - a volume
+            {"name": "home", "mountPath": "/var/lib/packshot"},
+        ],
     }
 
 

@@ -53,7 +53,10 @@ def budgets(manifests: list[Manifest]) -> Iterator[str]:
             yield f"PodDisruptionBudget/{name} must select pods, it selects none"
         kept, lost = spec.get("minAvailable"), spec.get("maxUnavailable")
         if any(pod.kind == "RayService" for pod in chosen) and not isinstance(kept, int):
-            yield f"PodDisruptionBudget/{name} must state minAvailable as a number: Ray's pods have no scale that maxUnavailable could be counted by"
+            yield (
+                f"PodDisruptionBudget/{name} must state minAvailable as a number: Ray's pods have no scale that "
+                "maxUnavailable could be counted by"
+            )
         if lost in (0, "0%") or (isinstance(kept, int) and kept >= sum(pod.replicas for pod in chosen)):
             yield f"PodDisruptionBudget/{name} must let one pod go, got minAvailable {kept}, maxUnavailable {lost}"
     selectors = [budget["spec"]["selector"] for budget in of_kind(manifests, "PodDisruptionBudget")]
@@ -112,7 +115,8 @@ def ray_token(manifests: list[Manifest]) -> Iterator[str]:
 
 
 def shared_store(manifests: list[Manifest]) -> Iterator[str]:
-    """Several nodes share a database and a bucket; without, each would keep a store of its own, and the application is refused."""
+    """Several nodes share a database and a bucket; without, each would keep a store of its own,
+    and the application is refused."""
     for service in of_kind(manifests, "RayService"):
         groups = service["spec"]["rayClusterConfig"].get("workerGroupSpecs", [])
         if sum(group.get("maxReplicas", 1) for group in groups) <= 1:

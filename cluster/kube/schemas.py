@@ -1,7 +1,7 @@
 """Manifests against schemas: Kubernetes' own (package kubernetes-validate), KubeRay's CRD, and small ones of ours.
 
-Ours stand for kinds whose CRDs no package carries (k8s/schemas/*.yaml, each named as such). An unknown field is a fault:
-the API server would drop it in silence.
+Ours stand for kinds whose CRDs no package carries (k8s/schemas/*.yaml, each named as such).
+An unknown field is a fault: the API server would drop it in silence.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def _validator(api_version: str, kind: str) -> jsonschema.Draft202012Validator:
 
 
 def _strict(schema: Any) -> Any:
-    """OpenAPI's structural schema as JSON Schema: what is not named is refused, unless the schema keeps unknown fields."""
+    """OpenAPI's structural schema as JSON Schema: what is not named is refused,
+    unless the schema keeps unknown fields."""
     if isinstance(schema, list):
         return [_strict(each) for each in schema]
     if not isinstance(schema, dict):

@@ -1,4 +1,5 @@
-"""A plan's picture, SVG: a bar for each device (equal ones once), its memory by replica, and how much of its time is taken.
+"""A plan's picture, SVG: a bar for each device (equal ones once), its memory by replica,
+and how much of its time is taken.
 
 L4 x 2   [ sam_encoder | sam_encoder | mask_decoder |  free  : ]   busy [#####  ]
          the colon is the limit of 0.95
@@ -59,7 +60,10 @@ def _text(
     x: float, y: float, text: str, *, size: int = 13, fill: str = INK, anchor: str = "start", bold: bool = False
 ) -> str:
     weight = ' font-weight="600"' if bold else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" fill="{fill}" text-anchor="{anchor}"{weight}>{escape(text)}</text>'
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" fill="{fill}" '
+        f'text-anchor="{anchor}"{weight}>{escape(text)}</text>'
+    )
 
 
 def _rect(x: float, y: float, width: float, height: float, fill: str, more: str = "") -> str:
@@ -134,7 +138,8 @@ def _legend(plan: Plan, y: float) -> Iterator[str]:
         yield _text(x + 20, y + 11, described)
         x += 20 + LETTER_PX * len(described) + 24
     note = (
-        "Strong colour: what a replica needs (weights, activations at its batch, workspaces, CUDA context); pale: the rest of its share. "
+        "Strong colour: what a replica needs (weights, activations at its batch, workspaces, CUDA context); pale: the "
+        "rest of its share. "
         f"Dashed: the limit, {MAX_DEVICE_SHARE}."
     )
     yield _text(MARGIN, y + 40, note, size=11, fill=SOFT)

@@ -3,9 +3,9 @@
     replica = max(weights + activations at its batch x 1.1 + workspaces, weights while they load) + CUDA context
     share   = replica / device, rounded up; sums of shares and of memory stay ≤ 0.95 on every device
 
-Weights and activations are computed from the pack's manifest (packshot/models/footprint/pack_footprint.py); what a manifest states as
-measured (`memory_gib`) counts where it is more. The share is Ray's `num_gpus`, and the replica's allocator is held to it
-(deployments/ray_support/gpu.py), so a stage that needs more than its plan fails alone.
+Weights and activations are computed from the pack's manifest (packshot/models/footprint/pack_footprint.py); what a
+manifest states as measured (`memory_gib`) counts where it is more. The share is Ray's `num_gpus`, and the replica's
+allocator is held to it (deployments/ray_support/gpu.py), so a stage that needs more than its plan fails alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from packshot.models.packs.pack import Pack, find_pack
 from packshot.settings import Settings
 
 FRAGMENTATION = 1.1
-"""Activations as PyTorch's caching allocator holds them, over their own bytes: an assumption, to be measured on a GPU."""
+"""Activations as PyTorch's caching allocator holds them, over their own bytes: an assumption,
+to be measured on a GPU."""
 WORKSPACE_GIB = 0.25
 """cuBLAS's and cuDNN's workspaces in one process: an assumption, to be measured on a GPU."""
 SHARE_STEP = 0.01
@@ -109,7 +110,8 @@ def _batch(profile: Profile, stage: GpuStage) -> int:
     if tunables is None:
         raise BadInput(
             "bad_usage",
-            f"a GPU share is for a batch: stages.{stage}.tunables.{key} must be stated in profile {profile.name}, got none",
+            f"a GPU share is for a batch: stages.{stage}.tunables.{key} must be stated in profile {profile.name}, got "
+            "none",
         )
     return tunables[key]
 
@@ -119,8 +121,8 @@ def refuse_misfits(
 ) -> dict[GpuStage, Need]:
     """The needs of a profile that holds. `device_gib`: what the devices really have, where that is known.
 
-    Raises BadInput, with the numbers: a replica that needs more than its share, or than any share; shares that Ray would put
-    on one device though they sum to more than the limit; more replicas than a pool's devices hold.
+    Raises BadInput, with the numbers: a replica that needs more than its share, or than any share; shares that Ray
+    would put on one device though they sum to more than the limit; more replicas than a pool's devices hold.
     """
     found = needs(profile, footprint, manifest)
     for stage, one in found.items():
@@ -147,12 +149,15 @@ def _refuse_small_share(
     if one.total_gib > MAX_DEVICE_SHARE * device_gib:
         raise BadInput(
             "bad_usage",
-            f"a replica must fit {MAX_DEVICE_SHARE} of a device: {one.stage} of pack {manifest.name} with {key} {one.batch} needs "
-            f"{one.sentence()}, a device of {device_gib:.4g} GiB gives {MAX_DEVICE_SHARE * device_gib:.2f}; take a larger GPU{smaller}",
+            f"a replica must fit {MAX_DEVICE_SHARE} of a device: {one.stage} of pack {manifest.name} with {key} "
+            f"{one.batch} needs "
+            f"{one.sentence()}, a device of {device_gib:.4g} GiB gives {MAX_DEVICE_SHARE * device_gib:.2f}; take a "
+            f"larger GPU{smaller}",
         )
     raise BadInput(
         "bad_usage",
-        f"a replica must fit its share: {one.stage} of pack {manifest.name} with {key} {one.batch} needs {one.sentence()}, "
+        f"a replica must fit its share: {one.stage} of pack {manifest.name} with {key} {one.batch} needs "
+        f"{one.sentence()}, "
         f"gpu_share {share:g} of {device_gib:.4g} GiB is {share * device_gib:.2f}; "
         f"raise gpu_share to {one.share(device_gib):.2f}{smaller}",
     )
@@ -191,6 +196,7 @@ def _refuse_crowded_pool(profile: Profile, name: str, pool: Pool, kinds: list[Ki
         asked = ", ".join(f"{kind.count} x {kind.name} {kind.share:g}" for kind in kinds)
         raise BadInput(
             "bad_usage",
-            f"a pool must hold the most replicas of its stages: {asked} need {devices} devices, pool {name} has at most "
+            f"a pool must hold the most replicas of its stages: {asked} need {devices} devices, pool {name} has at "
+            "most "
             f"{pool.max_devices}; lower replicas.max, or raise nodes.max",
         )

@@ -1,7 +1,7 @@
 """Kinds of GPUs: what a plan must know of them, from their makers' datasheets and from what CUDA reports of them.
 
-A share is a fraction of what CUDA reports (`torch.cuda.get_device_properties(0).total_memory`), which is less than the name
-on the box: the driver keeps a part for itself, and error correction another.
+A share is a fraction of what CUDA reports (`torch.cuda.get_device_properties(0).total_memory`), which is less than the
+name on the box: the driver keeps a part for itself, and error correction another.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Literal, get_args
 
 @dataclass(frozen=True)
 class Gpu:
-    """`memory_gib`: total memory as CUDA reports it. Datasheet's peaks: `bf16_tflops`, dense matrix arithmetic with sums in
-    fp32, and `memory_gb_s`, 10^9 bytes a second."""
+    """`memory_gib`: total memory as CUDA reports it. Datasheet's peaks: `bf16_tflops`,
+    dense matrix arithmetic with sums in fp32, and `memory_gb_s`, 10^9 bytes a second."""
 
     name: str
     memory_gib: float
@@ -36,9 +36,9 @@ GPUS: dict[str, Gpu] = {
         Gpu("H200", 139.7, 989.0, 4800),
     )
 }
-"""Makers' datasheets; memory: the least of "total capacity" in PyTorch's out-of-memory messages that people published, looked
-up on 2026-11-21 (L4 and A10G 22.03, L40S 44.34, A100 and H100 79.14, H200 139.72, RTX 3090 and 4090 23.52 GiB), rounded down.
-A100: the one of 80 GB."""
+"""Makers' datasheets; memory: the least of "total capacity" in PyTorch's out-of-memory messages that people published,
+looked up on 2026-11-21 (L4 and A10G 22.03, L40S 44.34, A100 and H100 79.14, H200 139.72, RTX 3090 and 4090 23.52 GiB),
+rounded down. A100: the one of 80 GB."""
 
 assert set(GPUS) == set(get_args(GpuName))
 

@@ -1,9 +1,9 @@
 """Replicas onto devices: the fewest devices that hold them, and how many devices hold them in whatever order they come.
 
 A replica takes two things of a device: a share of its memory, which Ray and PyTorch hold it to, and a part of its time,
-which nobody holds it to: models on one device take turns. A device is full when either sum is at its limit. Ray knows the
-shares alone, puts a replica wherever its share still fits, and never moves it; so the fewest devices may be too few for
-Ray. `sure_devices` says how many are enough in every order of arrival and after every history of coming and going.
+which nobody holds it to: models on one device take turns. A device is full when either sum is at its limit. Ray knows
+the shares alone, puts a replica wherever its share still fits, and never moves it; so the fewest devices may be too few
+for Ray. `sure_devices` says how many are enough in every order of arrival and after every history of coming and going.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ MAX_DEVICE_SHARE = 0.95
 """The rest of a device is left to what no plan knows: fragmentation, other processes' contexts."""
 TOLERANCE = 1e-9
 SEARCHED = 1_000
-"""Arrangements that the search looks at before it takes what it has; beyond, a plan is large and the greedy ones are near."""
+"""Arrangements that the search looks at before it takes what it has; beyond,
+a plan is large and the greedy ones are near."""
 
 Device = dict[str, int]
 """Deployment to how many of its replicas are on the device."""
@@ -156,8 +157,9 @@ class _Search:
 def sure_devices(kinds: Sequence[Kind]) -> int:
     """Devices on which Ray finds room for every replica, in whatever order they start, stop and start again.
 
-    Ray lacks room for a replica of share s only where every device holds more than 1 - s of the others' shares. An other of
-    share r does r / (1 - s) of that on its device, at most all of it; so no more devices than their sum can be blocked.
+    Ray lacks room for a replica of share s only where every device holds more than 1 - s of the others' shares. An
+    other of share r does r / (1 - s) of that on its device, at most all of it; so no more devices than their sum can be
+    blocked.
     """
     enough = 0
     for kind in kinds:

@@ -1,6 +1,7 @@
 """Capacity on paper: images an hour -> replicas of each stage -> the devices that hold them -> GPU-hours.
 
-    demand x seconds of work = busy devices -> replicas (each at most `utilisation` busy) -> fewest devices, by share and by time
+    demand x seconds of work = busy devices -> replicas (each at most `utilisation` busy)
+                                            -> fewest devices, by share and by time
 
 A stage may get more replicas than its work needs where the smaller pieces fill the devices better.
 """
@@ -33,7 +34,8 @@ DEFAULT_MAX_ONGOING = 6
 
 @dataclass(frozen=True)
 class Demand:
-    """What is asked for. A photo is encoded once, `clicks_per_photo` times decoded, and used for 1 / `photos_per_image` images."""
+    """What is asked for. A photo is encoded once, `clicks_per_photo` times decoded,
+    and used for 1 / `photos_per_image` images."""
 
     images_per_hour: float
     photos_per_image: float = 1.0
@@ -55,8 +57,8 @@ class Demand:
 
 @dataclass(frozen=True)
 class StagePlan:
-    """One deployment. `seconds`: work for one image, of a GPU or of a processor. `busy`: devices' (or processors') worth of
-    work, all replicas together. `need`: None for stages without a GPU."""
+    """One deployment. `seconds`: work for one image, of a GPU or of a processor. `busy`: devices' (or processors')
+    worth of work, all replicas together. `need`: None for stages without a GPU."""
 
     stage: StageName
     pool: str
@@ -69,7 +71,8 @@ class StagePlan:
 
 @dataclass(frozen=True)
 class PoolPlan:
-    """One pool. `devices`: what sits on each; `sure`: devices on which Ray finds room in whatever order replicas start."""
+    """One pool. `devices`: what sits on each; `sure`: devices on which Ray finds room in whatever order replicas
+    start."""
 
     name: str
     pool: Pool
@@ -192,7 +195,8 @@ def make_plan(profile: Profile, manifest: PackManifest, footprint: PackFootprint
     if profile.device != "cuda":
         raise BadInput(
             "bad_usage",
-            f"a plan is for GPUs: profile {profile.name} has none; take one with device: cuda (make bench measures this machine)",
+            f"a plan is for GPUs: profile {profile.name} has none; take one with device: cuda (make bench measures "
+            "this machine)",
         )
     needs: Mapping[str, Need] = {need.stage: need for need in refuse_misfits(profile, footprint, manifest).values()}
     work = _StageSeconds(profile, manifest, footprint, demand)
@@ -203,7 +207,8 @@ def make_plan(profile: Profile, manifest: PackManifest, footprint: PackFootprint
     if missing:
         raise BadInput(
             "bad_usage",
-            f"profile {profile.name} makes at most {math.floor(at_most):,} images an hour, got {demand.images_per_hour:,.0f}: "
+            f"profile {profile.name} makes at most {math.floor(at_most):,} images an hour, got "
+            f"{demand.images_per_hour:,.0f}: "
             f"{'; '.join(missing)}; raise replicas.max and nodes.max, or take a larger GPU",
         )
     by_name = {one.name: one for one in pools}

@@ -3,10 +3,11 @@
     seconds of a row = its matrix arithmetic / (share of the peak x datasheet's peak)
                      + what its other kernels move / (share of the bandwidth x datasheet's bandwidth)
 
-The two shares are fitted to one public figure of the same recipe: Stable Diffusion 1.5 with a ControlNet at 512 px, guided,
-16 pictures at once, in eager PyTorch on an A100. Of that table it is the slowest for its datasheet: the consumer
-cards are 1.7 and 1.9 times faster than estimated so, and a plan errs on the side of too many GPUs. No GPU was at hand when this was
-written: a plan says "estimate" wherever these numbers go in. What CPUs do is measured (docs/plan.md).
+The two shares are fitted to one public figure of the same recipe: Stable Diffusion 1.5 with a ControlNet at 512 px,
+guided, 16 pictures at once, in eager PyTorch on an A100. Of that table it is the slowest for its datasheet: the
+consumer cards are 1.7 and 1.9 times faster than estimated so, and a plan errs on the side of too many GPUs. No GPU was
+at hand when this was written: a plan says "estimate" wherever these numbers go in. What CPUs do is measured
+(docs/plan.md).
 """
 
 from __future__ import annotations

@@ -52,7 +52,8 @@ def main(
 
 
 def search() -> None:
-    """Every tuning of Serve's autoscaler on one burst: the fewest late shots for no more generator-seconds than its defaults."""
+    """Every tuning of Serve's autoscaler on one burst: the fewest late shots for no more generator-seconds than its
+    defaults."""
     trace = traces.burst(1.5, seed=TUNING_SEED)
     allowed = Pipeline(trace, A_24_GB_CARD, contest.stock(48, 6)).simulate().replica_seconds["generator"]
     for up_s, down_s, look_back_s, target in product((0.0, 5.0), (60.0, 120.0), (15.0, 30.0), (1.5, 2.0, 3.0)):

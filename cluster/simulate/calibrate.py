@@ -1,9 +1,11 @@
-"""What the model predicts against what this machine does: throughput and p95 of real runs, and of the same runs on paper.
+"""What the model predicts against what this machine does: throughput and p95 of real runs,
+and of the same runs on paper.
 
-Stage times are fitted on two small runs (shots one by one; a line handed in at once, so that what shares the generator's cores
-tells): those with which the model takes as long as they did. Two others, which the fit never saw, are compared, both with
-other step counts and several pictures a shot: a line of shots handed in at once, for throughput (with people at random the rate is
-that at which they come, whatever the model says), and people at random beside a small catalogue, for what they wait.
+Stage times are fitted on two small runs (shots one by one; a line handed in at once, so that what shares the
+generator's cores tells): those with which the model takes as long as they did. Two others, which the fit never saw, are
+compared, both with other step counts and several pictures a shot: a line of shots handed in at once, for throughput
+(with people at random the rate is that at which they come, whatever the model says), and people at random beside a
+small catalogue, for what they wait.
 """
 
 from __future__ import annotations
@@ -19,7 +21,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -32,7 +33,7 @@ from cluster.simulate.policies import Fixed
 from cluster.simulate.queue import Shot
 from cluster.simulate.stages import Machine
 from cluster.simulate.traces import Arrival, Trace
-from packshot.client import Client
+from packshot.client import CanvasIn, Client, LayerIn, ShotRequest
 from packshot.errors import Unavailable
 from packshot.imaging.codec import encode_png
 from packshot.settings import Settings
@@ -57,7 +58,8 @@ LOAD = 0.7
 
 @dataclass(frozen=True)
 class Compared:
-    """Measured and predicted: pictures a second of the line, from its first shot to its last picture, and people's waits."""
+    """Measured and predicted: pictures a second of the line, from its first shot to its last picture,
+    and people's waits."""
 
     measured_rate: float
     predicted_rate: float
@@ -84,9 +86,9 @@ class CalibrationTarget:
         self._url, self._key = url, key
         self._client = Client(url, key)
         self._store = Store.from_settings(settings)
-        self._tenant = self._store.tenant(tenant).id
+        self._tenant = self._store.tenants.get_or_create(tenant).id
         photo = self._client.upload(encode_png(product()), "image/png")
-        self._mask = self._client.masks(photo["id"], boxes=[(200.0, 75.0, 440.0, 405.0)])[0]["id"]
+        self._mask = self._client.masks(photo.id, boxes=[(200.0, 75.0, 440.0, 405.0)])[0].id
 
     def run(self, arrivals: Sequence[Arrival]) -> list[ShotRecord]:
         """Send each shot at its time, on a thread of its own; the shots when all have ended."""
@@ -95,7 +97,7 @@ class CalibrationTarget:
 
         def send(index: int, arrival: Arrival) -> None:
             time.sleep(max(0.0, started_at + arrival.at_s - time.monotonic()))
-            ids[index] = self._client.shoot(self._request(arrival))["id"]
+            ids[index] = self._client.shoot(self._request(arrival)).id
 
         threads = [threading.Thread(target=send, args=pair) for pair in enumerate(arrivals)]
         for thread in threads:
@@ -104,7 +106,7 @@ class CalibrationTarget:
             thread.join()
         while self._busy():  # one query: asking for each shot would take the cores that are measured
             time.sleep(0.5)
-        return [self._store.shot(self._tenant, one) for one in ids]
+        return [self._store.shots.get(self._tenant, one) for one in ids]
 
     def max_rows(self) -> int:
         """Rows that a step may have, as the generator measured at its start."""
@@ -121,22 +123,22 @@ class CalibrationTarget:
         )
 
     def _busy(self) -> bool:
-        backlog = self._store.backlog()
-        return any(flow.waiting.shots or flow.running.shots for flow in (backlog.interactive, backlog.catalogue))
+        load = self._store.queue.load()
+        return any(flow.waiting.shots or flow.running.shots for flow in (load.interactive, load.catalogue))
 
     def close(self) -> None:
         self._client.close()
         self._store.close()
 
-    def _request(self, arrival: Arrival) -> dict[str, Any]:
-        return {
-            "layers": [{"mask_id": self._mask}],
-            "canvas": {"width": 512, "height": 512},
-            "prompt": "on a marble table",
-            "images": arrival.pictures,
-            "steps": arrival.steps,
-            "priority": "interactive" if arrival.interactive else "catalogue",
-        }
+    def _request(self, arrival: Arrival) -> ShotRequest:
+        return ShotRequest(
+            layers=[LayerIn(mask_id=self._mask)],
+            canvas=CanvasIn(width=512, height=512),
+            prompt="on a marble table",
+            images=arrival.pictures,
+            steps=arrival.steps,
+            priority="interactive" if arrival.interactive else "catalogue",
+        )
 
 
 def product() -> U8:
@@ -162,7 +164,8 @@ def calibration_target() -> Iterator[CalibrationTarget]:
 
 @dataclass
 class Runs:
-    """The small runs that stage times are fitted on; taken several times, what a shared host does meanwhile evens out."""
+    """The small runs that stage times are fitted on; taken several times,
+    what a shared host does meanwhile evens out."""
 
     lone: list[ShotRecord] = field(default_factory=list)
     line_s: list[float] = field(default_factory=list)
@@ -194,10 +197,18 @@ def fit(runs: Runs, max_rows: int) -> Machine:
         else:
             fixed_s, each_s = 0.0, full_s / GUIDED_ROWS
         return Machine(
-            "this machine", fixed_s, each_s, max_rows, begin_s=begin_s, decode_s=decode_s,
-            edges_s=0.0, layout_s=0.5 * beside_s, finish_s=0.5 * beside_s,
-            director_holds=DIRECTOR_HOLDS, generator_holds=GENERATOR_HOLDS,
-        )  # fmt: skip
+            "this machine",
+            fixed_s,
+            each_s,
+            max_rows,
+            begin_s=begin_s,
+            decode_s=decode_s,
+            edges_s=0.0,
+            layout_s=0.5 * beside_s,
+            finish_s=0.5 * beside_s,
+            director_holds=DIRECTOR_HOLDS,
+            generator_holds=GENERATOR_HOLDS,
+        )
 
     line_s = statistics.median(runs.line_s)
     low_s, high_s = alone_s, alone_s * max_rows
@@ -255,11 +266,14 @@ def compare(
     predicted = [shot.latency_s for shot in on_paper(random[0]) if shot.arrival.interactive]
     real = [_latency_s(s) for s, arrival in zip(random[1], random[0].arrivals, strict=True) if arrival.interactive]
     return Compared(
-        pictures / _span_s(together[1]), pictures / ended_s,
-        statistics.median(real), statistics.median(predicted),
-        float(np.percentile(real, 95)), float(np.percentile(predicted, 95)),
+        pictures / _span_s(together[1]),
+        pictures / ended_s,
+        statistics.median(real),
+        statistics.median(predicted),
+        float(np.percentile(real, 95)),
+        float(np.percentile(predicted, 95)),
         len(together[1]) + len(random[1]),
-    )  # fmt: skip
+    )
 
 
 def main() -> int:

@@ -14,7 +14,8 @@ from cluster.simulate.policies import EachItsOwn, Fixed, WholePipeline
 from cluster.simulate.stages import Machine
 
 SLO_S = 20.0
-"""A person's shot, from accepted to done: twice what it takes in a full batch of the 24 GB card, five times a lone one."""
+"""A person's shot, from accepted to done: twice what it takes in a full batch of the 24 GB card,
+five times a lone one."""
 
 HOLDS = {"sam_encoder": 4.0, "mask_decoder": 8.0, "canny": 8.0, "finisher": 2.0, "generator": 4.0, "director": 12.0}
 """Calls that one replica is meant to hold: for the generator a full batch of guided scenes."""

@@ -81,7 +81,8 @@ class Fleet(Generic[CallT]):
         return self._seconds
 
     def scale(self, target: int, *, at_once: bool = False) -> None:
-        """Ask for so many replicas; `at_once`: ready now, for a beginning. Those that start go first, then the emptiest."""
+        """Ask for so many replicas; `at_once`: ready now, for a beginning. Those that start go first,
+        then the emptiest."""
         self._count()
         self.target = target
         staying = [member for member in self.members if not member.leaving]

@@ -1,7 +1,7 @@
 """A generator replica on paper: scenes share steps as packshot.batching.renders shares them, chosen by the same policy.
 
-Between two events (a scene comes, or takes its last step) the chosen scenes advance together, a step in `step_s(rows)`; beginning and
-decoding a scene stops the others. What the real batcher does at the edges of steps happens here at once.
+Between two events (a scene comes, or takes its last step) the chosen scenes advance together, a step in `step_s(rows)`;
+beginning and decoding a scene stops the others. What the real batcher does at the edges of steps happens here at once.
 """
 
 from __future__ import annotations

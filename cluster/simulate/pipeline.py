@@ -1,4 +1,5 @@
-"""The application on paper: arrivals -> store -> directors -> canny -> generators -> done, scaled by a policy as it runs.
+"""The application on paper: arrivals -> store -> directors -> canny -> generators -> done,
+scaled by a policy as it runs.
 
 photo (some of the shots, LEAD_S before) ──> sam_encoder ──> mask_decoder, a few clicks
 shot ──> line ──claim──> director ──> finisher ──> canny ──> generator, picture by picture ──> finisher ──> commit
@@ -25,7 +26,8 @@ ONE_THREAD = ("sam_encoder", "mask_decoder", "canny", "finisher")
 """Stages whose replicas do one call at a time, in order of arrival."""
 STAGES = (*ONE_THREAD, "generator", "director")
 TICK_S = 1.0
-"""How often the policy is asked unless told otherwise; Serve asks ten times a second, of numbers that come every few seconds."""
+"""How often the policy is asked unless told otherwise; Serve asks ten times a second,
+of numbers that come every few seconds."""
 SAMPLE_EVERY_S = 5.0
 
 
@@ -116,8 +118,10 @@ class Pipeline:
         )
         self._workers = {name: workers(self.env, machine, name, rng) for name in ONE_THREAD}
         self.fleets: dict[str, Fleet[Any]] = {
-            **self._workers, "generator": self._generators, "director": self._directors
-        }  # fmt: skip
+            **self._workers,
+            "generator": self._generators,
+            "director": self._directors,
+        }
         self.run = Run(trace, machine, [Shot(arrival) for arrival in trace.arrivals])
         self.run.changes = {name: [] for name in STAGES}
         self._left = len(self.run.shots)
@@ -150,7 +154,8 @@ class Pipeline:
         self._left -= 1
 
     def claim(self) -> Any:
-        """A process: the best shot in line, when one of the database's cores has ranked the line; None from an empty one."""
+        """A process: the best shot in line, when one of the database's cores has ranked the line;
+        None from an empty one."""
         with self._database.request() as turn:
             yield turn
             waiting = sum(work.shots for work in self._line.waiting.values())

@@ -1,7 +1,8 @@
 """The autoscalers that a simulation may run under: Serve's own, Packshot's, and none.
 
-Both run Serve's code on Serve's contexts, at simulated times. What Serve knows late is late here: a handle samples its calls every
-fifth of the look-back (at most every push), pushes them every `metrics_interval_s`, and the controller takes the mean over the look-back.
+Both run Serve's code on Serve's contexts, at simulated times. What Serve knows late is late here: a handle samples its
+calls every fifth of the look-back (at most every push), pushes them every `metrics_interval_s`, and the controller
+takes the mean over the look-back.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ class Handle:
 
 
 def step_mean(samples: list[tuple[float, float]], now_s: float) -> float:
-    """Mean over time of a step function from its first sample to now; a moment's value when there is no time between."""
+    """Mean over time of a step function from its first sample to now;
+    a moment's value when there is no time between."""
     if not samples:
         return 0.0
     ends = [at_s for at_s, _ in samples[1:]] + [max(now_s, samples[-1][0] + 1e-3)]
@@ -116,7 +118,8 @@ class EachItsOwn(ServeScaler):
         return decisions
 
     def _decide(self, name: str, context: Any, now_s: float) -> float:
-        """Serve's `_apply_autoscaling_config` around its default policy, with the simulation's clock; a test holds them equal."""
+        """Serve's `_apply_autoscaling_config` around its default policy, with the simulation's clock;
+        a test holds them equal."""
         if (cold := _get_cold_start_scale_up_replicas(context)) is not None:
             return float(cold)
         wanted, _ = _core_replica_queue_length_policy(context)
@@ -130,7 +133,8 @@ class EachItsOwn(ServeScaler):
 
 
 class WholePipeline(ServeScaler):
-    """Packshot's policy, through the wrapper that Serve puts around it. Directors report every `metrics_interval_s` of theirs.
+    """Packshot's policy, through the wrapper that Serve puts around it.
+    Directors report every `metrics_interval_s` of theirs.
 
     `measured`: what generators report.
     """

@@ -1,4 +1,4 @@
-"""The store on paper: which shot is claimed next (packshot/store/line.py's order), and how much waits."""
+"""The store on paper: which shot is claimed next (packshot/store/queue_order.py's order), and how much waits."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cluster.simulate.traces import Arrival
-from packshot.store.line import AGEING_S
-from packshot.store.records import Backlog, Flow, Load
+from packshot.store.queue_order import AGEING_S
+from packshot.store.records import Flow, Load, QueueLoad
 
 
 @dataclass(eq=False)
@@ -30,7 +30,8 @@ class Shot:
 
 
 class Queue:
-    """Waiting shots by priority and tenant, each oldest first. `row_steps_left`: of what runs, asked when a report is made."""
+    """Waiting shots by priority and tenant, each oldest first. `row_steps_left`: of what runs,
+    asked when a report is made."""
 
     def __init__(self, now: Callable[[], float], row_steps_left: Callable[[bool], float]) -> None:
         self._now = now
@@ -52,7 +53,8 @@ class Queue:
         self._seq += 1
 
     def claim(self) -> Shot | None:
-        """Interactive before catalogue, an aged one of each tenant between; then the tenant with the fewest running; then the oldest."""
+        """Interactive before catalogue, an aged one of each tenant between;
+        then the tenant with the fewest running; then the oldest."""
         now = self._now()
         people = [line[0] for line in self._waiting[True].values()]
         aged = [
@@ -87,8 +89,8 @@ class Queue:
     def waiting(self) -> dict[bool, Load]:
         return self._waits
 
-    def backlog(self, since_seq: int | None = None) -> Backlog:
-        """As `Store.backlog`; `since_seq` must be the last one handed out."""
+    def load(self, since_seq: int | None = None) -> QueueLoad:
+        """As the store's `Queue.load`; `since_seq` must be the last one handed out."""
         before = self._came if since_seq is None else self._came_before[since_seq]
         flows = [
             Flow(
@@ -99,7 +101,7 @@ class Queue:
             for kind in (True, False)
         ]
         self._came_before = {self._seq: dict(self._came)}
-        return Backlog(self._seq, *flows)
+        return QueueLoad(self._seq, *flows)
 
 
 def _work(shot: Shot) -> Load:

@@ -27,7 +27,8 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Setting:
-    """A trace and its cluster: most generators, those at the beginning, the fixed number (for the peak), least of the GPU stages for ours.
+    """A trace and its cluster: most generators, those at the beginning, the fixed number (for the peak),
+    least of the GPU stages for ours.
 
     `tick_s`: how often the policy is asked; a long trace can do with less.
     """
@@ -92,9 +93,15 @@ def table(lines: Sequence[dict[str, Any]]) -> Table:
     for line in lines:
         done = f"{line['catalogue_hours']:.1f} h" if line["catalogue_hours"] else ""
         shown.add_row(
-            line["trace"], NAMES[line["policy"]], f"{line['attainment']:.2%}", f"{line['generator_hours']:.1f}",
-            f"{line['replica_hours']:.1f}", f"{line['dollars']:.2f}", done, str(line["flaps"]),
-        )  # fmt: skip
+            line["trace"],
+            NAMES[line["policy"]],
+            f"{line['attainment']:.2%}",
+            f"{line['generator_hours']:.1f}",
+            f"{line['replica_hours']:.1f}",
+            f"{line['dollars']:.2f}",
+            done,
+            str(line["flaps"]),
+        )
     return shown
 
 
@@ -205,9 +212,13 @@ def _catalogue(runs: dict[tuple[str, str], Run], path: Path) -> None:
         axes.plot(at, [sample.waiting_shots for sample in run.samples], color=colour, linewidth=width)
         done_h = (600 + run.catalogue_done_s()) / 3600
         axes.annotate(
-            f"{NAMES[policy]}:\ndone after {done_h:.1f} h", (done_h, 600), xytext=(6, above_pt), textcoords="offset points",
-            color=colour, fontsize=8,
-        )  # fmt: skip
+            f"{NAMES[policy]}:\ndone after {done_h:.1f} h",
+            (done_h, 600),
+            xytext=(6, above_pt),
+            textcoords="offset points",
+            color=colour,
+            fontsize=8,
+        )
         last_h = max(last_h, done_h)
     axes.set(xlim=(0, 1.3 * last_h), ylim=(0, None), xlabel="hours", ylabel="shots waiting")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")

@@ -10,10 +10,10 @@ class Machine:
     """Stage times, in seconds of one replica.
 
     A step of r rows takes `step_fixed_s + step_each_s * r`. `encode_s`, `click_s`: a photo's embedding, a click's mask;
-    `edges_s`: a layout's edge map; `begin_s`, `decode_s`: a picture in the generator, alone; `layout_s` a shot (cut out, place)
-    and `finish_s` a picture (composite, inspect, encode) in the finisher. `start_s`: from asked for to ready, by stage.
-    A claim takes `claim_fixed_s` and `claim_each_s` for each shot that waits, of one of `database_cores` (PostgreSQL, measured:
-    docs/capacity.md). `dollars_hour`: of a replica, by stage.
+    `edges_s`: a layout's edge map; `begin_s`, `decode_s`: a picture in the generator, alone; `layout_s` a shot (cut,
+    place) and `finish_s` a picture (composite, inspect, encode) in the finisher. `start_s`: from asked for to ready, by
+    stage. A claim takes `claim_fixed_s` and `claim_each_s` for each shot that waits, of one of `database_cores`
+    (PostgreSQL, measured: docs/capacity.md). `dollars_hour`: of a replica, by stage.
     """
 
     name: str
@@ -57,13 +57,16 @@ GPU_HOUR = 1.0
 """Dollars of a 24 GB card's hour, assumed; a share of the card costs its share."""
 
 A_24_GB_CARD = Machine(
-    # A full batch: SD 1.5 with a ControlNet at 512 px on an RTX 3090, 32 rows in 1/1.23 s (cluster/plan/rates.py names the source). The
-    # curve below it is assumed to be an H200's: 3.1 times a lone row's rate at eight rows.
+    # A full batch: SD 1.5 with a ControlNet at 512 px on an RTX 3090, 32 rows in 1/1.23 s (cluster/plan/rates.py names
+    # the source). The curve below it is assumed to be an H200's: 3.1 times a lone row's rate at eight rows.
     name="24 GB card",
     step_fixed_s=0.78 * 0.0945,
     step_each_s=0.22 * 0.0945,
-    max_rows=8,  # more would make a step longer than a generator lets it be (packshot/models/engines/unet_controlnet.py, LONGEST_STEP_S)
-    # A generator's is P10's on two cores (imports, for the most part), and taken to be a GPU node's with the weights on its disk.
+    # more would make a step longer than a generator lets it be (packshot/models/engines/unet_controlnet.py,
+    # LONGEST_STEP_S)
+    max_rows=8,
+    # A generator's is P10's on two cores (imports, for the most part), and taken to be a GPU node's with the weights on
+    # its disk.
     start_s={
         "generator": 17.0,
         "sam_encoder": 12.0,

@@ -85,7 +85,8 @@ def catalogue(skus: int, rate: float, seed: int = 1, end_s: float = 8 * HOUR_S, 
 
 
 def agency_monday(rate: float, seed: int = 1, brands: int = 12, skus: int = 250) -> Trace:
-    """Ten working hours: everybody begins at nine, brands hand in catalogues through the morning, lunch, an afternoon."""
+    """Ten working hours: everybody begins at nine, brands hand in catalogues through the morning, lunch,
+    an afternoon."""
     rng = random.Random(seed)
     end_s = 10 * HOUR_S
 

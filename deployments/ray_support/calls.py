@@ -56,8 +56,8 @@ async def await_with_arguments(call: Awaitable[Result], *arguments: Argument) ->
     """The result of a call that was given `arguments` by reference. Raises an argument's error if it has one.
 
     It fetches no argument. A node that dies is unavailable before it is known to be dead, and Serve's router takes an
-    argument that is unavailable for a callee that is: it would send the call again for ever. So whoever waits long looks at
-    the arguments.
+    argument that is unavailable for a callee that is: it would send the call again for ever. So whoever waits long
+    looks at the arguments.
     """
     running = asyncio.ensure_future(call)
     references = [asyncio.ensure_future(_reference(argument)) for argument in arguments]

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 def cap_share(wanted: str) -> torch.device:
     """The device for this replica. On CUDA, PyTorch's allocator gets the replica's share less the CUDA context.
 
-    Over that, PyTorch gives back what it had set aside, and then raises torch.OutOfMemoryError here, in the replica that
-    took too much, and not in its neighbour.
+    Over that, PyTorch gives back what it had set aside, and then raises torch.OutOfMemoryError here,
+    in the replica that took too much, and not in its neighbour.
     """
     import torch
 

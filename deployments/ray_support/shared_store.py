@@ -1,6 +1,7 @@
 """Refuse a cluster of several machines on a store that each of them would keep for itself.
 
-Asked where the application is built, so that nothing starts, and by whoever opens the store, since machines may come later.
+Asked where the application is built, so that nothing starts, and by whoever opens the store,
+since machines may come later.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from packshot.store.location import refuse_shared_sqlite
 
 
 def require_shared_store(settings: Settings) -> None:
-    """Raises BadInput `bad_usage` on several machines with a SQLite file or a local asset folder; no Ray, no cluster."""
+    """Raises BadInput `bad_usage` on several machines with a SQLite file or a local asset folder; no Ray,
+    no cluster."""
     if ray.is_initialized():
         refuse_shared_sqlite(settings, machines(ray.nodes()))
 

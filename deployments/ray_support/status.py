@@ -1,7 +1,7 @@
 """How the application stands, asked cheaply.
 
-`serve.status()` rebuilds every deployment's config for its answer, request router included: 0.4 s of a processor each time.
-The controller's own overview is one small message.
+`serve.status()` rebuilds every deployment's config for its answer, request router included:
+0.4 s of a processor each time. The controller's own overview is one small message.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The knee: the highest load whose SLOs hold, with a credible interval, from as few trials as that takes.
 
-Each trial is a short run at one load that holds or fails. Near the knee the same load does both, so the chance that a trial
-holds is taken to fall as 1 / (1 + (load/knee)^steepness), and a grid of knees and steepnesses is weighed by what was seen
-(Bayes). The next trial goes where the present belief puts the knee, which tells most.
+Each trial is a short run at one load that holds or fails. Near the knee the same load does both, so the chance that a
+trial holds is taken to fall as 1 / (1 + (load/knee)^steepness), and a grid of knees and steepnesses is weighed by what
+was seen (Bayes). The next trial goes where the present belief puts the knee, which tells most.
 """
 
 from __future__ import annotations

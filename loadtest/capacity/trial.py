@@ -21,7 +21,8 @@ WARM_UP_SHARE = 0.25
 """Of the judged time: until the line that a load makes has formed."""
 
 HOST_MAY_TAKE = 0.05
-"""Of the processor time: a trial in which a shared machine's host took more says little of the deployment, and is made again."""
+"""Of the processor time: a trial in which a shared machine's host took more says little of the deployment,
+and is made again."""
 MAX_DISTURBED = 8
 """Trials made again; from then on all count."""
 
@@ -47,7 +48,8 @@ def search(
     means: Means | None = None,
     most: int = MAX_TRIALS,
 ) -> Sequence[Trial]:
-    """Trial after trial until the knee is known, `most` at most; kept in `folder`, so that a search can be taken up again.
+    """Trial after trial until the knee is known, `most` at most; kept in `folder`,
+    so that a search can be taken up again.
 
     `watched`: what shows a trial's progress. Raises Bottleneck.
     """
@@ -66,16 +68,23 @@ def search(
                 if not check["holds"]
             )
             raise Bottleneck(
-                f"×{load:.3g}: invalid, the generator did not keep its schedule ({late}); give it a core of its own, or more --workers"
+                f"×{load:.3g}: invalid, the generator did not keep its schedule ({late}); give it a core of its own, "
+                "or more --workers"
             )
         missed, host_took = misses(summary), summary["generator"]["host_took"]
         counts = host_took <= HOST_MAY_TAKE or sum(not row.get("counts", True) for row in rows) >= MAX_DISTURBED
         if counts:
             seen.append(Trial(load, not missed))
         rows.append(
-            {"load": load, "holds": not missed, "shots_per_s": summary["shots_per_s"], "misses": missed,
-             "host_took": host_took, "counts": counts}
-        )  # fmt: skip
+            {
+                "load": load,
+                "holds": not missed,
+                "shots_per_s": summary["shots_per_s"],
+                "misses": missed,
+                "host_took": host_took,
+                "counts": counts,
+            }
+        )
         keep(file, shape, rows)
         report(rows[-1], knee(seen))
     return seen
@@ -89,7 +98,8 @@ def rest(target: Target) -> None:
 
 
 def flat(scenario: Scenario, judged_s: float) -> Scenario:
-    """The scenario's traffic and bounds under an even load, without faults or comparisons. Raises Refused for a trace."""
+    """The scenario's traffic and bounds under an even load, without faults or comparisons.
+    Raises Refused for a trace."""
     if any(row.trace for row in scenario.traffic):
         raise Refused(f"a trace has one rate: the capacity of {scenario.name} cannot be searched; use rate_per_s")
     if scenario.chaos:
@@ -111,7 +121,8 @@ def kept_trials(file: Path, shape: Scenario) -> tuple[list[Trial], list[dict[str
 
 
 def misses(run: dict[str, Any]) -> list[str]:
-    """The bounds that a trial missed. A class of which a short trial's draw had no arrival says nothing, for or against."""
+    """The bounds that a trial missed. A class of which a short trial's draw had no arrival says nothing,
+    for or against."""
     unasked = {f"{name} answers" for name, row in run["classes"].items() if not row["offered"]}
     return [check["name"] for check in run["checks"] if not check["holds"] and check["name"] not in unasked]
 

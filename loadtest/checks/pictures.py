@@ -1,4 +1,5 @@
-"""After the load: a sample of the run's pictures, held against the photo's pixels and against the same shot painted alone.
+"""After the load: a sample of the run's pictures, held against the photo's pixels and against the same shot painted
+alone.
 
 received == stored          the bytes that came under load are those the server keeps (SHA-256)
 product   == photo          inside the mask less 2 px, where the layer is 1:1; else == the lone picture's

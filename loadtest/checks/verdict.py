@@ -1,7 +1,7 @@
 """Did it hold? Pure functions from a run's records to checks, each with its bound and its value.
 
-`holds`: every bound of the scenario. `valid`: the generator kept its schedule; where it did not, the run says nothing about the
-server, whatever it measured.
+`holds`: every bound of the scenario. `valid`: the generator kept its schedule; where it did not,
+the run says nothing about the server, whatever it measured.
 """
 
 from __future__ import annotations
@@ -41,9 +41,13 @@ class Check:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "name": self.name, "value": round(self.value, 4), "bound": self.bound, "unit": self.unit,
-            "at_least": self.at_least, "holds": self.holds,
-        }  # fmt: skip
+            "name": self.name,
+            "value": round(self.value, 4),
+            "bound": self.bound,
+            "unit": self.unit,
+            "at_least": self.at_least,
+            "holds": self.holds,
+        }
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,8 @@ def judge(
     wrong_pictures: int = 0,
     recoveries_s: Sequence[float] = (),
 ) -> Verdict:
-    """Every bound of `scenario` against the records. `planned`: arrivals of the schedule; `wrong_pictures`: of those compared
-    after the run; `recoveries_s`: one per fault."""
+    """Every bound of `scenario` against the records. `planned`: arrivals of the schedule; `wrong_pictures`:
+    of those compared after the run; `recoveries_s`: one per fault."""
     slo = scenario.slo
     offered = sum(row.offered for row in recorder.classes.values())
     wrong = offered - sum(row.right for row in recorder.classes.values())

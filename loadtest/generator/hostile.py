@@ -1,4 +1,5 @@
-"""The persona that means harm: malformed photos, bodies that never end, connections that break. Part of the Locust child.
+"""The persona that means harm: malformed photos, bodies that never end, connections that break.
+Part of the Locust child.
 
 What it sends must be refused in its own class's time, and must not show in anybody else's. What cannot be answered (a
 slow body, a broken connection) is only counted.
@@ -76,8 +77,16 @@ def nan_point(person: Person) -> tuple[str, str, bytes, str]:
 
 
 ATTACKS: tuple[Attack, ...] = (
-    truncated_photo, mutated_photo, bomb, wrong_type, deep_json, long_json, unknown_field, bidi_prompt, nan_point,
-)  # fmt: skip
+    truncated_photo,
+    mutated_photo,
+    bomb,
+    wrong_type,
+    deep_json,
+    long_json,
+    unknown_field,
+    bidi_prompt,
+    nan_point,
+)
 
 
 def _png(width: int, height: int, packed: bytes) -> bytes:

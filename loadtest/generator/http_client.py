@@ -1,7 +1,7 @@
 """HTTP for the generator's greenlets: as many connections as there are requests under way, none waiting for another.
 
-A pool with a limit would make a late answer delay the next request, which is what an open loop must never do. Part of the
-Locust child: imported after gevent has patched.
+A pool with a limit would make a late answer delay the next request, which is what an open loop must never do.
+Part of the Locust child: imported after gevent has patched.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def server_timing(header: str) -> dict[str, float]:
 class HttpClient:
     """Connections to one server, kept open and reused; last in, first out. `now`: the clock that answers are timed by.
 
-    When many answers come at once (a stall has ended), each is timed before any is looked into: otherwise what this process
-    does with the first ones would be known as the server's delay of the last.
+    When many answers come at once (a stall has ended), each is timed before any is looked into: otherwise what this
+    process does with the first ones would be known as the server's delay of the last.
     """
 
     def __init__(self, host: str, *, timeout_s: float, now: Callable[[], float] = time.monotonic) -> None:
@@ -91,7 +91,8 @@ class HttpClient:
         return answer
 
     def lines(self, path: str, headers: dict[str, str], timeout_s: float) -> Iterator[str | Answer]:
-        """The lines of an event stream as they come; an answer that is no stream comes as one Answer. Raises HttpError."""
+        """The lines of an event stream as they come; an answer that is no stream comes as one Answer.
+        Raises HttpError."""
         client = self._client()
         try:
             with gevent.Timeout(timeout_s, HttpError("timeout")):

@@ -1,8 +1,8 @@
 """The generator: a Locust child process in which one dispatcher per worker begins every arrival when it is due.
 
-Locust gives the processes, their connections, the web page and the distributed mode; its own users are not used, because
-a user that waits for an answer before it sends again hides the very delays that are to be measured. Never import this
-module: Locust monkey-patches. It is run as `python -m locust -f locustfile.py` by runner.py.
+Locust gives the processes, their connections, the web page and the distributed mode; its own users are not used,
+because a user that waits for an answer before it sends again hides the very delays that are to be measured. Never
+import this module: Locust monkey-patches. It is run as `python -m locust -f locustfile.py` by runner.py.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class Generator:
         self._gone = Event()
         self._origin = 0.0
         path = os.environ.get(RECORDS_FILE)
-        self._out = Path(path).open("a", encoding="utf-8") if path else None  # noqa: SIM115 - open for the process's life
+        # Open for the process's life.
+        self._out = Path(path).open("a", encoding="utf-8") if path else None  # noqa: SIM115
 
     def prepare(self, plan_json: str) -> None:
         """Draw what will be uploaded, which takes a while."""
@@ -73,7 +74,8 @@ class Generator:
                 gevent.sleep(0)  # the master must hear of this worker meanwhile
 
     def go(self, start_at: float) -> None:
-        """`start_at`: second 0 of the schedule by the wall's clock, which all machines share; from there the monotonic one counts."""
+        """`start_at`: second 0 of the schedule by the wall's clock, which all machines share;
+        from there the monotonic one counts."""
         self._origin = time.monotonic() + (start_at - time.time())
         gc.collect()
         gc.freeze()  # a collection that goes through all that Locust imported is a delay of our own
@@ -137,9 +139,17 @@ class Generator:
                 lags.add(time.monotonic() - due)
             cpu = (time.process_time() - used) / passed
             self.records.append(
-                {"k": "gen", "w": self.index, "at": self.now(), "cpu": round(cpu, 4), "rss_mib": _rss_mib(),
-                 "taken": round(_share(taken, _taken()), 4), "open": len(people), "lags_ms": lags.taken()}
-            )  # fmt: skip
+                {
+                    "k": "gen",
+                    "w": self.index,
+                    "at": self.now(),
+                    "cpu": round(cpu, 4),
+                    "rss_mib": _rss_mib(),
+                    "taken": round(_share(taken, _taken()), 4),
+                    "open": len(people),
+                    "lags_ms": lags.taken(),
+                }
+            )
             self.flush()
 
     def flush(self) -> None:

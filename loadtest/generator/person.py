@@ -1,4 +1,5 @@
-"""One arrival, acting for a tenant: the calls of the contract, each answer timed and checked. Part of the Locust child."""
+"""One arrival, acting for a tenant: the calls of the contract, each answer timed and checked.
+Part of the Locust child."""
 
 from __future__ import annotations
 
@@ -81,8 +82,10 @@ class Person:
     def op(self, name: str, at_s: float) -> Iterator[Op]:
         """Time one answer of class `name` from `at_s`, when it was due; its failure is recorded and goes on up."""
         world = self.world
-        op = Op({"k": "op", "c": name, "n": self.arrival.number, "t": self.arrival.tenant, "at": at_s},
-                at_s + world.plan.scenario.patience_s)  # fmt: skip
+        op = Op(
+            {"k": "op", "c": name, "n": self.arrival.number, "t": self.arrival.tenant, "at": at_s},
+            at_s + world.plan.scenario.patience_s,
+        )
         op.record["sent"] = world.now()
         why = "abandoned"
         try:
@@ -119,7 +122,8 @@ class Person:
     def call(
         self, op: Op, method: str, path: str, *, body: bytes = b"", headers: dict[str, str] | None = None, expect: int
     ) -> Answer:
-        """A call that is safe to repeat: sent again while nobody answers (refused, reset, 503). Raises Wrong, HttpError."""
+        """A call that is safe to repeat: sent again while nobody answers (refused, reset, 503).
+        Raises Wrong, HttpError."""
         world = self.world
         while True:
             left_s = max(0.05, op.deadline_s - world.now())
@@ -218,7 +222,8 @@ class Person:
         return request | ({"steps": asked.steps} if asked.steps is not None else {})
 
     def follow(self, op: Op, shot_ids: list[str], on_end: Callable[[str], None] = lambda shot_id: None) -> None:
-        """Return when every shot has ended; a stream that breaks is taken up where it stood. Raises HttpError("timeout")."""
+        """Return when every shot has ended; a stream that breaks is taken up where it stood.
+        Raises HttpError("timeout")."""
         live, last_id = set(shot_ids), ""
         op.answered_s = None
         while live:

@@ -1,7 +1,7 @@
 """`loadtest compare A B`: what changed from one run to another, and whether it is worse by more than chance.
 
-A percentile's uncertainty comes from the order statistics around it (95 %, distribution-free), so it needs no repeats: B is
-worse where its interval lies wholly above A's and its value is more than TOLERANCE above.
+A percentile's uncertainty comes from the order statistics around it (95 %, distribution-free), so it needs no repeats:
+B is worse where its interval lies wholly above A's and its value is more than TOLERANCE above.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def compare(before: Summary, after: Summary) -> list[Difference]:
     """Every figure that both runs have. Raises ValueError when they were not asked the same."""
     if before["digest"] != after["digest"] or before["factor"] != after["factor"]:
         raise ValueError(
-            f"both runs must be of one scenario at one load, got {before['name']} {before['digest']} ×{before['factor']:g} "
+            f"both runs must be of one scenario at one load, got {before['name']} {before['digest']} "
+            f"×{before['factor']:g} "
             f"and {after['name']} {after['digest']} ×{after['factor']:g}"
         )
     found = [

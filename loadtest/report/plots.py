@@ -22,8 +22,13 @@ INK, MUTED, GRID = "#22252a", "#6b7280", "#e5e7eb"
 BAND, FAULT, BAD = "#f3f4f6", "#b42318", "#b42318"
 COLOURS = ("#1f5fa8", "#c2570c", "#2a7f62", "#7a4fa3", "#8a6d1d", "#4b5563", "#b23a6e")
 STAGE_COLOURS = {
-    "queue": "#9aa3ae", "begin": "#8ab6d6", "encode": "#5b9bd5", "steps": "#1f5fa8", "decode": "#2a7f62", "rest": "#e0b070",
-}  # fmt: skip
+    "queue": "#9aa3ae",
+    "begin": "#8ab6d6",
+    "encode": "#5b9bd5",
+    "steps": "#1f5fa8",
+    "decode": "#2a7f62",
+    "rest": "#e0b070",
+}
 SHOTS = ("shot", "api_shot", "catalogue_shot")
 WIDTH, HEIGHT = 10.0, 3.6
 DPI, COLOURS_KEPT = 110, 96
@@ -84,8 +89,15 @@ def latency(run: Summary) -> Figure:
             if bound < 2.5 * high:
                 axes.axhline(bound, color=MUTED, linewidth=0.9, linestyle="--")
                 top = max(top, bound)
-                axes.annotate(f"p{percent} ≤ {bound:g} s", (1, bound), xycoords=("axes fraction", "data"), ha="right", va="bottom",
-                              fontsize=7.5, color=MUTED)  # fmt: skip
+                axes.annotate(
+                    f"p{percent} ≤ {bound:g} s",
+                    (1, bound),
+                    xycoords=("axes fraction", "data"),
+                    ha="right",
+                    va="bottom",
+                    fontsize=7.5,
+                    color=MUTED,
+                )
         axes.set_ylim(0, HEADROOM * top)
         axes.set_title(f"{name}  ({run['classes'][name]['offered']} judged)", loc="left", fontsize=9.5, color=INK)
         _dress(run, axes)
@@ -195,8 +207,14 @@ def replicas(run: Summary) -> Figure | None:
     figure, axes = _axes()
     for place, (stage, rows) in enumerate(sorted(found.items())):
         # A hair apart, so that stages with as many replicas do not hide one another.
-        axes.step([at for at, _ in rows], [count + 0.03 * place for _, count in rows], where="post", linewidth=1.7,
-                  color=COLOURS[place % len(COLOURS)], label=stage)  # fmt: skip
+        axes.step(
+            [at for at, _ in rows],
+            [count + 0.03 * place for _, count in rows],
+            where="post",
+            linewidth=1.7,
+            color=COLOURS[place % len(COLOURS)],
+            label=stage,
+        )
     if found:
         most = max(count for rows in found.values() for _, count in rows)
         axes.set_ylim(0, most + 1)
@@ -226,8 +244,13 @@ def generator(run: Summary) -> Figure:
     figure, axes = _axes()
     for worker in sorted({row[1] for row in rows}):
         own = [row for row in rows if row[1] == worker]
-        axes.plot([row[0] for row in own], [100 * row[2] for row in own], color=COLOURS[worker % len(COLOURS)], linewidth=1.4,
-                  label=f"worker {worker}: % of a core")  # fmt: skip
+        axes.plot(
+            [row[0] for row in own],
+            [100 * row[2] for row in own],
+            color=COLOURS[worker % len(COLOURS)],
+            linewidth=1.4,
+            label=f"worker {worker}: % of a core",
+        )
     axes.set_ylim(0, 100 * HEADROOM)
     axes.set_yticks(range(0, 101, 20))
     axes.set_ylabel("% of a core", color=MUTED, fontsize=8.5)
@@ -287,10 +310,27 @@ def _dress(run: Summary, axes: Axes) -> None:
             axes.axvspan(start, start + phase["seconds"], color=BAND, zorder=0)
         room = axes.get_window_extent().width * phase["seconds"] / run["scenario_seconds"]
         if room >= LETTER_PX * len(phase["name"]):
-            axes.annotate(phase["name"], (start, 1), xycoords=("data", "axes fraction"), xytext=(3, -2),
-                          textcoords="offset points", va="top", fontsize=7, color=MUTED)  # fmt: skip
+            axes.annotate(
+                phase["name"],
+                (start, 1),
+                xycoords=("data", "axes fraction"),
+                xytext=(3, -2),
+                textcoords="offset points",
+                va="top",
+                fontsize=7,
+                color=MUTED,
+            )
         start += phase["seconds"]
     for fault in run["faults"]:
         axes.axvline(fault["at_s"], color=FAULT, linewidth=1.0)
-        axes.annotate(fault["words"], (fault["at_s"], 0.88), xycoords=("data", "axes fraction"), xytext=(2, 0),
-                      textcoords="offset points", va="top", rotation=90, fontsize=7, color=FAULT)  # fmt: skip
+        axes.annotate(
+            fault["words"],
+            (fault["at_s"], 0.88),
+            xycoords=("data", "axes fraction"),
+            xytext=(2, 0),
+            textcoords="offset points",
+            va="top",
+            rotation=90,
+            fontsize=7,
+            color=FAULT,
+        )

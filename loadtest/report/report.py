@@ -19,8 +19,12 @@ OUTCOMES = {
     "invalid": "The run is invalid: the generator did not keep its schedule, so nothing here speaks of the server.",
 }
 CAPTIONS = {
-    "latency": "Latency from the moment a request was meant to be sent, whenever it was sent. Dashed: the scenario's bounds.",
-    "goodput": "What was asked for, and what of it was answered rightly and in time. A gap is work that was late or lost.",
+    "latency": (
+        "Latency from the moment a request was meant to be sent, whenever it was sent. Dashed: the scenario's bounds."
+    ),
+    "goodput": (
+        "What was asked for, and what of it was answered rightly and in time. A gap is work that was late or lost."
+    ),
     "stages": "The server's own split (its server-timing header), and what is left of the time that a client waited.",
     "replicas": "Replicas by their processes, and the server's count of waiting shots.",
     "generator": "The generator watches itself: a busy or late generator would blame the server for its own delay.",
@@ -101,7 +105,8 @@ def _facts(run: Summary) -> str:
     machine = run["machine"]
     where = f"profile {run['profile']}, a cluster of its own" if run["profile"] else run["host"]
     return (
-        f"{where} · {machine['cores']} cores, {machine['machine']} · {run['started_at']} · {run['scenario_seconds']:g} s"
+        f"{where} · {machine['cores']} cores, {machine['machine']} · {run['started_at']} · "
+        f"{run['scenario_seconds']:g} s"
         f" · {run['planned']} arrivals · load ×{run['factor']:g} · {run['workers']} generator worker(s)"
     )
 
@@ -115,8 +120,10 @@ def pictures_sentence(pictures: Summary) -> str:
     if not pictures["pictures"]:
         return "No picture was compared."
     return (
-        f"{pictures['pictures']} pictures of the run were painted again, alone: {len(pictures['wrong'])} wrong. Largest difference of a pixel: "
-        f"{pictures['batched_alone_differ']:g}/255. In {pictures['one_to_one']} the product is 1:1, its pixels' checksum the photo's."
+        f"{pictures['pictures']} pictures of the run were painted again, alone: {len(pictures['wrong'])} wrong. "
+        "Largest difference of a pixel: "
+        f"{pictures['batched_alone_differ']:g}/255. In {pictures['one_to_one']} the product is 1:1, its pixels' "
+        "checksum the photo's."
     )
 
 

@@ -1,7 +1,7 @@
 """Faults while loaded: a replica, the controller or the node is killed, a stage's process stopped and continued.
 
-By signals, on a cluster that this run started. Two times are measured for each: until the part is back (a new process, and
-the graph ready), and until the last bad answer after it was due (recovery, which the scenario bounds).
+By signals, on a cluster that this run started. Two times are measured for each: until the part is back (a new process,
+and the graph ready), and until the last bad answer after it was due (recovery, which the scenario bounds).
 """
 
 from __future__ import annotations

@@ -139,7 +139,8 @@ def _read(records: Path, children: list[subprocess.Popen[str]], log: Path) -> It
                 if ended:
                     tail = log.read_text("utf-8", "replace").strip()[-400:]
                     raise Broken(
-                        f"the generator ended with {ended[0].returncode} before its schedule did: {tail or 'it said nothing'}"
+                        f"the generator ended with {ended[0].returncode} before its schedule did: "
+                        f"{tail or 'it said nothing'}"
                     )
                 time.sleep(READ_S)
 

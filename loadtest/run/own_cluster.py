@@ -1,4 +1,5 @@
-"""A cluster of one's own for the length of a test: `packshot serve` as a child, with keys, and its processes by their stages.
+"""A cluster of one's own for the length of a test: `packshot serve` as a child, with keys,
+and its processes by their stages.
 
 Only what is started here may be harmed (faults.py): by signals alone, nothing in the product knows of tests.
 """
@@ -56,7 +57,8 @@ class LocalCluster:
             self._child = subprocess.Popen(
                 command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        # On one machine the generator shares the server's cores: it must come first to keep its schedule, for 2 % of a core.
+        # On one machine the generator shares the server's cores: it must come first to keep its schedule, for 2 % of a
+        # core.
         os.setpriority(os.PRIO_PROCESS, self._child.pid, os.getpriority(os.PRIO_PROCESS, 0) + BELOW_GENERATOR)
         give_up_at = time.monotonic() + START_S
         while not self.ready():

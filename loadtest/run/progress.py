@@ -94,7 +94,8 @@ def print_summary(run: dict[str, Any], console: Console) -> None:
     for fault in run["faults"]:
         back = "never" if fault["back_s"] is None else f"{fault['back_s']:.1f} s"
         console.print(
-            f"{fault['words']} at {fault['at_s']:.1f} s: back after {back}, recovered after {fault['recovered_s']:.1f} s {fault['error']}",
+            f"{fault['words']} at {fault['at_s']:.1f} s: back after {back}, recovered after "
+            f"{fault['recovered_s']:.1f} s {fault['error']}",
             markup=False,
         )
     console.print(pictures_sentence(run["pictures"]), markup=False)

@@ -1,12 +1,12 @@
 """What a run answered, added up as it comes: histograms for the truth, coarse bins for the plots. Memory stays flat.
 
-Latencies are milliseconds from the intended send time. Each class has one HdrHistogram (three significant digits) over what
-is judged, that is after the warm-up; failures count with the time they took, answers never asked for only as failures.
+Latencies are milliseconds from the intended send time. Each class has one HdrHistogram (three significant digits) over
+what is judged, that is after the warm-up; failures count with the time they took, answers never asked for only as
+failures.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from bisect import bisect_left
 from collections import Counter, defaultdict
@@ -191,8 +191,8 @@ class Recorder:
     def place_errors(self) -> list[int]:
         """Of every shot that was told its place: how far that was from the number that really went before it.
 
-        Went before: accepted earlier, not begun when this one was accepted, begun before it. What came later and overtook
-        (interactive before catalogue) is no lie; what others than this run sent is not seen.
+        Went before: accepted earlier, not begun when this one was accepted, begun before it. What came later and
+        overtook (interactive before catalogue) is no lie; what others than this run sent is not seen.
         """
         return place_errors(self.shots)
 
@@ -213,10 +213,6 @@ def place_errors(shots: Sequence[Shot]) -> list[int]:
 def histogram_json(histogram: HdrHistogram) -> dict[str, Any]:
     """An HdrHistogram as its standard compressed encoding, for `loadtest compare` and other tools."""
     return {"count": histogram.get_total_count(), "encoded": histogram.encode().decode(), "unit": "µs"}
-
-
-def read_records(text: str) -> list[Record]:
-    return [json.loads(line) for line in text.splitlines()]
 
 
 def share_within(errors: Sequence[int], within: int) -> float:

@@ -100,9 +100,17 @@ def run(
     recovered += [scenario.seconds] * (len(scenario.chaos) - len(struck))
     verdict = judge(scenario, recorder, planned=planned, wrong_pictures=len(compared.wrong), recoveries_s=recovered)
     facts = Facts(
-        host=target.host, profile=target.profile, workers=means.workers, factor=factor, planned=planned, scraper=scraper,
-        replicas=replicas.since(recorder.epoch), struck=struck, recovered_s=recovered, compared=compared,
-    )  # fmt: skip
+        host=target.host,
+        profile=target.profile,
+        workers=means.workers,
+        factor=factor,
+        planned=planned,
+        scraper=scraper,
+        replicas=replicas.since(recorder.epoch),
+        struck=struck,
+        recovered_s=recovered,
+        compared=compared,
+    )
     return summary(scenario, recorder, verdict, facts)
 
 

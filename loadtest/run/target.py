@@ -22,7 +22,8 @@ OWN_IT = "--i-own-this-host"
 
 
 def check_host(url: str, *, owned: bool) -> str:
-    """The base URL, tidied. Raises Refused: not a URL, or a host that is not this machine without the operator's word."""
+    """The base URL, tidied. Raises Refused: not a URL, or a host that is not this machine without the operator's
+    word."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -74,7 +75,8 @@ def check_reachable(host: str, path: str = "/readyz") -> None:
 def prepare(host: str, scenario: Scenario, keys: Sequence[str | None], *, workers: int, factor: float) -> Job:
     """Upload a photo for every tenant and click once, so that integrators and catalogues have what they order with.
 
-    `keys`: one per tenant, reused in turn where there are fewer. Raises Refused when the server does not answer as it should.
+    `keys`: one per tenant, reused in turn where there are fewer.
+    Raises Refused when the server does not answer as it should.
     """
     run = secrets.token_hex(4)
     if all(row.persona == "probe" for row in scenario.traffic):

@@ -1,7 +1,7 @@
 """Photos of products, drawn: the same number and size give the same bytes, on every worker.
 
-A bottle in one strong colour on a pale backdrop, with grain: what a segmenter finds by its box, what JPEG cannot squeeze
-to nothing, and what no two tenants share.
+A bottle in one strong colour on a pale backdrop, with grain: what a segmenter finds by its box,
+what JPEG cannot squeeze to nothing, and what no two tenants share.
 """
 
 from __future__ import annotations
@@ -69,8 +69,10 @@ def draw(number: int, width: int, height: int, seed: int = 0) -> DrawnPhoto:
     def scaled(*box: float) -> tuple[float, ...]:
         return tuple(zoom * value for value in box)
 
-    pen.ellipse(scaled(left - 0.1 * body_w, top + 0.93 * body_h, left + 1.1 * body_w, top + 1.05 * body_h),
-                fill=tuple(part - 45 for part in backdrop))  # fmt: skip
+    pen.ellipse(
+        scaled(left - 0.1 * body_w, top + 0.93 * body_h, left + 1.1 * body_w, top + 1.05 * body_h),
+        fill=tuple(part - 45 for part in backdrop),
+    )
     big = big.filter(ImageFilter.GaussianBlur(side * 0.02 * zoom))
     pen = ImageDraw.Draw(big)
     shoulder = top + neck_h
@@ -84,8 +86,11 @@ def draw(number: int, width: int, height: int, seed: int = 0) -> DrawnPhoto:
     )
     for row in range(3):  # lines of a label
         y = top + body_h * (0.56 + 0.07 * row)
-        pen.line(scaled(left + body_w * 0.2, y, left + body_w * (0.5 + 0.3 * rng.random()), y), fill=colour,
-                 width=max(1, round(body_h * 0.02 * zoom)))  # fmt: skip
+        pen.line(
+            scaled(left + body_w * 0.2, y, left + body_w * (0.5 + 0.3 * rng.random()), y),
+            fill=colour,
+            width=max(1, round(body_h * 0.02 * zoom)),
+        )
     pixels = np.asarray(big.resize((width, height), Image.Resampling.BICUBIC), np.int16)
     grain = np.random.default_rng([seed, number]).integers(-6, 7, (height, width, 1), np.int16)
     out = io.BytesIO()

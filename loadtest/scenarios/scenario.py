@@ -184,7 +184,8 @@ class Slo(Strict):
 
 
 class Fault(Strict):
-    """`kill` a stage's replica, the controller or the node; or `stop` a stage's process and continue it after `for_s`."""
+    """`kill` a stage's replica, the controller or the node;
+    or `stop` a stage's process and continue it after `for_s`."""
 
     at_s: float = Field(ge=0)
     kill: Stage | Literal["controller", "node"] | None = None

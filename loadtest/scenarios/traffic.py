@@ -1,8 +1,9 @@
 """When requests are sent: arrival processes and the schedule of a run. Standard library only.
 
-An arrival process is a *rate over time* crossed with a *renewal process*: gaps are drawn at unit rate (constant, Poisson,
-gamma) and stretched by the inverse of the integrated rate, so a ramp or a day of traffic keeps the chosen randomness
-exactly. Everything is fixed in advance by the seed, whatever the server does: the same seed gives the same schedule.
+An arrival process is a *rate over time* crossed with a *renewal process*: gaps are drawn at unit rate (constant,
+Poisson, gamma) and stretched by the inverse of the integrated rate, so a ramp or a day of traffic keeps the chosen
+randomness exactly. Everything is fixed in advance by the seed, whatever the server does: the same seed gives the same
+schedule.
 
     gaps      . .  .   .. .      unit-rate renewal process, cumulated: g1, g1+g2, …
     rate      ▁▂▅▇▅▂▁            phases × the stream's rate

@@ -7,15 +7,17 @@ accepted shot.
 from __future__ import annotations
 
 import unicodedata
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import TypeVar
 
 from fastapi import Request as HttpRequest
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from pydantic_core import from_json
 
 from packshot.api.limits import json_bytes
 from packshot.api.problems import refused_fields
-from packshot.api.schemas import LayerIn, Request, ShotRequest
+from packshot.contract.engines import EngineInfo, SamplingLimits
+from packshot.contract.requests import LayerIn, Request, ShotRequest
 from packshot.contract.shot_spec import Background, Canvas, Condition, LayerSpec, Shadow, ShotSpec
 from packshot.errors import BadInput, FieldError
 from packshot.settings import Settings
@@ -28,32 +30,6 @@ _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\
 MIN_PRODUCT_PX = 16
 """The longer side of the smallest product that can be placed: as of the smallest photo that is taken."""
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
-
-
-class SamplingDefaults(BaseModel):
-    """What an engine samples with unless told otherwise."""
-
-    steps: int
-    guidance_scale: float
-    control_scale: float
-
-
-class SamplingLimits(BaseModel):
-    """What an engine may be asked for."""
-
-    max_steps: int
-    max_guidance_scale: float
-    max_control_scale: float
-
-
-class EngineRow(BaseModel):
-    """The part of a row of `Graph.engines()` that accepting a shot needs; the first row is the default engine."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    name: str
-    defaults: SamplingDefaults
-    limits: SamplingLimits
 
 
 async def json_body(request: HttpRequest, model: type[Body]) -> Body:
@@ -89,19 +65,18 @@ def _refused_prompt(field: str, rule: str) -> BadInput:
     return BadInput("prompt_invalid", f"{field} {rule}.", errors=[{"loc": [field], "msg": rule}])
 
 
-def pick_engine(name: str | None, engines: list[dict[str, Any]]) -> EngineRow:
-    """The engine of that name, or the default one. Raises BadInput `unknown_engine`."""
-    rows = [EngineRow.model_validate(row) for row in engines]
-    for row in rows:
-        if name is None or row.name == name:
-            return row
-    served = ", ".join(row.name for row in rows) or "none"
+def pick_engine(name: str | None, engines: Sequence[EngineInfo]) -> EngineInfo:
+    """The engine of that name, or the default one, which is the first. Raises BadInput `unknown_engine`."""
+    for engine in engines:
+        if name is None or engine.name == name:
+            return engine
+    served = ", ".join(engine.name for engine in engines) or "none"
     raise BadInput(
         "unknown_engine", f"engine must be one of those served ({served}), got {name!r}; see GET /v1/engines."
     )
 
 
-def resolved(body: ShotRequest, engines: list[dict[str, Any]], settings: Settings) -> ShotSpec:
+def resolved(body: ShotRequest, engines: Sequence[EngineInfo], settings: Settings) -> ShotSpec:
     """The shot as it is stored. Raises BadInput with every bound that is broken."""
     engine = pick_engine(body.engine, engines)
     spec = ShotSpec(

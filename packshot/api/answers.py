@@ -1,100 +1,26 @@
-"""Records as JSON, in the contract's words; files with the headers that fit them."""
+"""Answers' headers and files. conversions.py makes the models that answers carry."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from itertools import chain
-from typing import Any
 from urllib.parse import quote
 
 from fastapi import Request, Response
 
+from packshot.contract.base import Answer
 from packshot.contract.status import ENDED
-from packshot.store.records import ImageRecord, MaskRecord, PhotoRecord, ShotRecord
+from packshot.store.records import ShotRecord
 
 KEPT = "private, max-age=31536000, immutable"
 """For what never changes under its URL; private, because it belongs to a tenant."""
 
 
-def iso(moment: datetime | None) -> str | None:
-    """ISO 8601 in UTC, `Z` at the end."""
-    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def photo_json(photo: PhotoRecord) -> dict[str, Any]:
-    return {
-        "id": photo.id,
-        "width": photo.width,
-        "height": photo.height,
-        "format": photo.format,
-        "bytes": photo.bytes,
-        "sha256": photo.sha256,
-        "url": f"/v1/photos/{photo.id}",
-    }
-
-
-def mask_json(mask: MaskRecord) -> dict[str, Any]:
-    return {
-        "id": mask.id,
-        "score": mask.score,
-        "area": mask.area_px,
-        "bbox": list(mask.bbox_xyxy),
-        "url": f"/v1/masks/{mask.id}",
-        "cutout_url": f"/v1/masks/{mask.id}/cutout",
-    }
-
-
-def image_json(image: ImageRecord) -> dict[str, Any]:
-    """An image inside its shot."""
-    return {
-        "id": image.id,
-        "seed": image.seed,
-        "width": image.width,
-        "height": image.height,
-        "url": f"/v1/images/{image.id}",
-        "verdict": image.verdict.to_json(),
-    }
-
-
-def whole_image_json(image: ImageRecord) -> dict[str, Any]:
-    """An image by itself, with its review and what it takes to make it again."""
-    return {
-        **image_json(image),
-        "shot_id": image.shot_id,
-        "review": image.review,
-        "note": image.note,
-        "recipe": image.recipe.to_json(),
-        "created_at": iso(image.created_at),
-    }
-
-
-def accepted_json(shot: ShotRecord) -> dict[str, Any]:
-    return {
-        "id": shot.id,
-        "status": shot.status,
-        "position": shot.position,
-        "url": f"/v1/shots/{shot.id}",
-        "events_url": f"/v1/shots/{shot.id}/events",
-    }
-
-
-def shot_json(shot: ShotRecord) -> dict[str, Any]:
-    answer: dict[str, Any] = {
-        "id": shot.id,
-        "status": shot.status,
-        "position": shot.position,
-        "step": shot.step,
-        "steps": shot.steps,
-        "created_at": iso(shot.created_at),
-        "started_at": iso(shot.started_at),
-        "finished_at": iso(shot.finished_at),
-        "images": [image_json(image) for image in shot.images],
-    }
-    if shot.error_code is not None:
-        answer["error"] = {"code": shot.error_code, "detail": shot.error_detail or ""}
-    return answer
+def json_answer(answer: Answer, *, status: int = 200, headers: Mapping[str, str]) -> Response:
+    """An answer of a route that may give one of several."""
+    return Response(answer.model_dump_json(), status, headers, "application/json")
 
 
 def shot_timing(shot: ShotRecord) -> dict[str, float]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyCookie, HTTPBearer
 
 from packshot.api.cookies import COOKIE, tenant_of_cookie
 from packshot.api.services import Services, Wired, in_thread
@@ -22,7 +23,16 @@ _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _REMEDY = "send `Authorization: Bearer <key>` with a key of `packshot keys create`"
 
 
-async def caller(request: Request, services: Wired) -> Tenant:
+_KEY = HTTPBearer(scheme_name="key", description="A key of `packshot keys create`.", auto_error=False)
+_SESSION = APIKeyCookie(name=COOKIE, scheme_name="session", description="Of POST /v1/session.", auto_error=False)
+
+
+async def caller(
+    request: Request,
+    services: Wired,
+    _bearer: Annotated[object, Security(_KEY)],  # only /openapi.json reads it: `bearer_of` is stricter
+    cookie: Annotated[str | None, Security(_SESSION)],
+) -> Tenant:
     """The tenant that asks. Raises Unauthorized or Forbidden."""
     if services.settings.open_access:
         require_loopback(request)
@@ -30,8 +40,7 @@ async def caller(request: Request, services: Wired) -> Tenant:
     if secret is not None:
         return await tenant_of_key(services, secret)
     if services.settings.open_access:
-        return await in_thread(services.store.local_tenant)
-    cookie = request.cookies.get(COOKIE)
+        return await in_thread(services.store.tenants.local)
     if cookie is None:
         raise Unauthorized("unauthorized", f"This route needs a key, got none; {_REMEDY}.")
     tenant = await in_thread(tenant_of_cookie, services.store, cookie)
@@ -58,7 +67,7 @@ def bearer_of(request: Request) -> str | None:
 
 async def tenant_of_key(services: Services, secret: str) -> Tenant:
     """The tenant that owns a key. Raises Unauthorized."""
-    tenant = await in_thread(services.store.tenant_of, secret)
+    tenant = await in_thread(services.store.keys.tenant_of, secret)
     if tenant is None:
         raise Unauthorized("unauthorized", f"This key is not valid or was revoked; {_REMEDY}.")
     return tenant

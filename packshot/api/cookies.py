@@ -35,7 +35,7 @@ def tenant_of_cookie(store: Store, value: str) -> Tenant | None:
     ends_at, secret, signature = int(shape[1]), shape[2], shape[3]
     if not hmac.compare_digest(signature, _signature(secret, ends_at)) or ends_at <= time.time():
         return None
-    return store.tenant_of(secret)
+    return store.keys.tenant_of(secret)
 
 
 def _signature(secret: str, ends_at: int) -> str:

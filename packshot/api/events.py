@@ -10,38 +10,66 @@ import json
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from packshot.api.answers import image_json
 from packshot.api.auth import Caller
+from packshot.api.conversions import error_answer, image_answer
+from packshot.api.openapi import headers_json, keyed_problems_json, problems_json, stream_json
 from packshot.api.services import Services, Wired, in_thread
+from packshot.contract import examples
+from packshot.contract.answers import ErrorAnswer
+from packshot.contract.events import (
+    CancelledEvent,
+    DoneEvent,
+    FailedEvent,
+    PreviewEvent,
+    ProgressEvent,
+    QueuedEvent,
+    ShotEvent,
+)
 from packshot.contract.status import ENDED
 from packshot.errors import BadInput, NotFound
 from packshot.store.records import ShotRecord
 
-router = APIRouter(prefix="/v1", tags=["events"])
+router = APIRouter(prefix="/v1", tags=["events"], responses=keyed_problems_json())
 
 KEEP_ALIVE_S = 15
 MAX_SHOTS = 100
 
 _VERSIONS = re.compile(r"\d{1,18}(\.\d{1,18})*")
-_STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/event-stream": {}}},
-    204: {"description": "The ending was received before: there is nothing more to wait for."},
-}
+_RESUME = headers_json(Last_Event_ID="The id of the last event received; the stream goes on behind it.")
 
 
-@router.get("/shots/{shot_id}/events", summary="A shot as it goes", response_class=Response, responses=_STREAM)
+@router.get(
+    "/shots/{shot_id}/events",
+    operation_id="watch_shot",
+    summary="A shot as it goes",
+    response_class=Response,
+    responses=stream_json(examples.EVENT_STREAM) | problems_json(NotFound),
+    openapi_extra=_RESUME,
+)
 async def shot_events(shot_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
     """`queued`, `progress`, `preview`, then exactly one of `done`, `failed`, `cancelled`."""
     return await _stream(request, services, tenant.id, [shot_id])
 
 
-@router.get("/events", summary="Several shots on one stream", response_class=Response, responses=_STREAM)
-async def events(request: Request, services: Wired, tenant: Caller, shots: str = "") -> Response:
+@router.get(
+    "/events",
+    operation_id="watch_shots",
+    summary="Several shots on one stream",
+    response_class=Response,
+    responses=stream_json(examples.EVENT_STREAM) | problems_json(BadInput, NotFound),
+    openapi_extra=_RESUME,
+)
+async def events(
+    request: Request,
+    services: Wired,
+    tenant: Caller,
+    shots: Annotated[str, Query(description="Ids of shots, comma-separated.")] = "",
+) -> Response:
     """`shots`: ids, comma-separated, 100 at most; every event says in `shot` which one it is about."""
     ids = list(dict.fromkeys(part.strip() for part in shots.split(",") if part.strip()))
     if not 1 <= len(ids) <= MAX_SHOTS:
@@ -51,7 +79,7 @@ async def events(request: Request, services: Wired, tenant: Caller, shots: str =
 
 
 async def _stream(request: Request, services: Services, tenant_id: str, ids: list[str]) -> Response:
-    found = await in_thread(services.store.watch, [(tenant_id, one) for one in ids])
+    found = await in_thread(services.store.shots.watch, [(tenant_id, one) for one in ids])
     records = list(found.values())
     missing = sorted(set(ids) - {record.id for record in records})
     if missing:
@@ -108,24 +136,24 @@ class Progress:
         self._versions[shot.id] = shot.version
         ids.append(self._id())
         return [
-            ServerSentEvent(event=name, data=json.dumps({"shot": shot.id, **data}), id=event_id)
-            for (name, data), event_id in zip(events, ids, strict=True)
+            ServerSentEvent(event=event.name, data=json.dumps(event.model_dump(mode="json")), id=event_id)
+            for event, event_id in zip(events, ids, strict=True)
         ]
 
     def _id(self) -> str:
         return ".".join(str(max(0, version)) for version in self._versions.values())
 
 
-def _events_between(shot: ShotRecord, before: _Shown | None) -> list[tuple[str, dict[str, Any]]]:
+def _events_between(shot: ShotRecord, before: _Shown | None) -> list[ShotEvent]:
     if shot.status == "queued":
-        return [("queued", {"position": shot.position})]
+        return [QueuedEvent(shot=shot.id, position=shot.position)]
     if shot.status == "done":
-        return [("done", {"images": [image_json(image) for image in shot.images]})]
+        return [DoneEvent(shot=shot.id, images=tuple(image_answer(image) for image in shot.images))]
     if shot.status == "failed":
-        return [("failed", {"error": {"code": shot.error_code, "detail": shot.error_detail}})]
+        return [FailedEvent(shot=shot.id, error=error_answer(shot) or ErrorAnswer(code="internal", detail=""))]
     if shot.status == "cancelled":
-        return [("cancelled", {})]
-    events: list[tuple[str, dict[str, Any]]] = [("progress", {"step": shot.step, "steps": shot.steps})]
+        return [CancelledEvent(shot=shot.id)]
+    events: list[ShotEvent] = [ProgressEvent(shot=shot.id, step=shot.step, steps=shot.steps)]
     if shot.preview_version > (before.preview_version if before else 0):
-        events.append(("preview", {"url": f"/v1/shots/{shot.id}/preview"}))
+        events.append(PreviewEvent(shot=shot.id, url=f"/v1/shots/{shot.id}/preview"))
     return events

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
+from packshot.contract.engines import EngineInfo
 from packshot.delivery.deliver import Delivered, Preset
 from packshot.shots.layout import LayoutFiles
 from packshot.store.records import NewMask, PhotoRecord
@@ -43,7 +44,8 @@ class Graph(Protocol):
     ) -> Delivered:
         """A finished picture as a channel's file. Raises BadInput (preset_unmet).
 
-        `layout`: the picture's own; None once a mask or photo of it was deleted. `generated`: an engine painted the scene.
+        `layout`: the picture's own; None once a mask or photo of it was deleted. `generated`: an engine painted the
+        scene.
         """
         ...
 
@@ -55,8 +57,8 @@ class Graph(Protocol):
         """Until a shot that was `submitted` here has ended, whichever, or the time is up: when to look at the store again."""
         ...
 
-    def engines(self) -> list[dict[str, Any]]:
-        """The packs and engines served, with native sizes, limits and sampling defaults."""
+    def engines(self) -> tuple[EngineInfo, ...]:
+        """The engines served. The first one is the default."""
         ...
 
     async def metrics(self) -> str:

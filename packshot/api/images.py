@@ -2,50 +2,71 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from packshot.api.accept import json_body
-from packshot.api.answers import file_answer, whole_image_json
+from packshot.api.answers import file_answer
 from packshot.api.auth import Caller
+from packshot.api.conversions import whole_image_answer
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
-from packshot.api.schemas import ReviewRequest
+from packshot.api.openapi import answer_json, body_json, file_json, keyed_problems_json, problems_json
 from packshot.api.services import Wired, in_thread
+from packshot.contract import examples
+from packshot.contract.answers import WholeImageAnswer
+from packshot.contract.presets import PresetsAnswer
+from packshot.contract.requests import ReviewRequest
 from packshot.contract.shot_spec import ShotSpec
 from packshot.delivery.presets import preset_named, presets
-from packshot.errors import NotFound
+from packshot.errors import BadInput, NotFound, TooLarge
 from packshot.shots.layout import LayoutFiles, find_layout
 from packshot.store.store import Store
 
-router = APIRouter(prefix="/v1", tags=["images"])
+router = APIRouter(prefix="/v1", tags=["images"], responses=keyed_problems_json())
 
 NOTES = "x-packshot-notes"
 """Header of a delivered file: what was changed for the channel, and advice that the picture does not follow."""
 
 
-@router.get("/presets", summary="The delivery presets")
-async def list_presets(tenant: Caller) -> dict[str, Any]:
+@router.get(
+    "/presets",
+    operation_id="list_presets",
+    summary="The delivery presets",
+    responses=answer_json(examples.PRESETS, "The presets."),
+)
+async def list_presets(tenant: Caller) -> PresetsAnswer:
     """What channels accept, with source, date and expiry."""
-    return {"presets": [preset.model_dump(mode="json") for preset in presets()]}
+    return PresetsAnswer(presets=tuple(presets()))
 
 
 @router.get(
     "/images/{image_id}",
+    operation_id="get_image",
     summary="A finished picture",
     response_class=Response,
-    responses={200: {"content": {"image/png": {}, "image/jpeg": {}, "image/webp": {}}}},
+    responses=file_json(
+        "The picture.",
+        *("image/png", "image/jpeg", "image/webp"),
+        content_disposition="The name under which to save it.",
+        x_packshot_notes="What was changed for the channel, and advice that the picture does not follow.",
+    )
+    | problems_json(BadInput, NotFound),
 )
 async def get_image(
-    image_id: str, request: Request, services: Wired, tenant: Caller, preset: str | None = None
+    image_id: str,
+    request: Request,
+    services: Wired,
+    tenant: Caller,
+    preset: Annotated[str | None, Query(description="Deliver to this preset's rules.")] = None,
 ) -> Response:
     """The PNG; with `preset`, a download that meets that spec, or 422 `preset_unmet` with the failing rule."""
-    image = await in_thread(services.store.image, tenant.id, image_id)
+    image = await in_thread(services.store.images.get, tenant.id, image_id)
     if preset is None:
         data = await in_thread(services.store.assets.get, image.asset_key)
         return file_answer(request, data, "image/png", filename=f"{image.id}.png", inline=True)
     wanted = preset_named(preset)
-    spec = (await in_thread(services.store.shot, tenant.id, image.shot_id)).spec
+    spec = (await in_thread(services.store.shots.get, tenant.id, image.shot_id)).spec
     layout = await in_thread(_layout_or_none, services.store, tenant.id, spec)
     made = await cancel_on_disconnect(
         request, services.graph.deliver(image.asset_key, layout, wanted, generated=spec.background.generated)
@@ -65,11 +86,18 @@ def _layout_or_none(store: Store, tenant_id: str, spec: ShotSpec) -> LayoutFiles
         return None
 
 
-@router.patch("/images/{image_id}", summary="Approve or reject a picture")
-async def review_image(image_id: str, request: Request, services: Wired, tenant: Caller) -> dict[str, Any]:
+@router.patch(
+    "/images/{image_id}",
+    operation_id="review_image",
+    summary="Approve or reject a picture",
+    responses=answer_json(examples.WHOLE_IMAGE, "The picture, with its review.")
+    | problems_json(BadInput, NotFound, TooLarge),
+    openapi_extra=body_json(examples.REVIEW_REQUEST),
+)
+async def review_image(image_id: str, request: Request, services: Wired, tenant: Caller) -> WholeImageAnswer:
     """`review` null takes the decision back; `note` stays when it is not given, and goes when it is empty."""
     body = await json_body(request, ReviewRequest)
     image = await shield_to_completion(
-        in_thread(services.store.review_image, tenant.id, image_id, body.review, body.note)
+        in_thread(services.store.images.review, tenant.id, image_id, body.review, body.note)
     )
-    return whole_image_json(image)
+    return whole_image_answer(image)

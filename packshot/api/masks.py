@@ -2,38 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter, Request, Response
 
 from packshot.api.answers import file_answer
 from packshot.api.auth import Caller
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
+from packshot.api.openapi import empty_json, file_json, keyed_problems_json, problems_json
 from packshot.api.services import Wired, in_thread
+from packshot.errors import Conflict, NotFound
 
-router = APIRouter(prefix="/v1/masks", tags=["masks"])
-
-_PNG: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}}}
+router = APIRouter(prefix="/v1/masks", tags=["masks"], responses=keyed_problems_json())
 
 
-@router.get("/{mask_id}", summary="The mask", response_class=Response, responses=_PNG)
+@router.get(
+    "/{mask_id}",
+    operation_id="get_mask",
+    summary="The mask",
+    response_class=Response,
+    responses=file_json("The mask.", "image/png") | problems_json(NotFound),
+)
 async def get_mask(mask_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
     """8-bit single-channel PNG, photo-sized, 255 = product."""
-    mask = await in_thread(services.store.mask, tenant.id, mask_id)
+    mask = await in_thread(services.store.masks.get, tenant.id, mask_id)
     data = await cancel_on_disconnect(request, services.graph.mask_png(mask.asset_key))
     return file_answer(request, data, "image/png")
 
 
-@router.get("/{mask_id}/cutout", summary="The product, cut out", response_class=Response, responses=_PNG)
+@router.get(
+    "/{mask_id}/cutout",
+    operation_id="get_cutout",
+    summary="The product, cut out",
+    response_class=Response,
+    responses=file_json("The cutout.", "image/png") | problems_json(NotFound),
+)
 async def get_cutout(mask_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
     """RGBA PNG, cropped to the product."""
-    mask = await in_thread(services.store.mask, tenant.id, mask_id)
-    photo = await in_thread(services.store.photo, tenant.id, mask.photo_id)
+    mask = await in_thread(services.store.masks.get, tenant.id, mask_id)
+    photo = await in_thread(services.store.photos.get, tenant.id, mask.photo_id)
     data = await cancel_on_disconnect(request, services.graph.cutout(photo.asset_key, mask.asset_key))
     return file_answer(request, data, "image/png")
 
 
-@router.delete("/{mask_id}", status_code=204, summary="Delete a mask")
+@router.delete(
+    "/{mask_id}",
+    status_code=204,
+    operation_id="delete_mask",
+    summary="Delete a mask",
+    responses=empty_json("The mask is gone.") | problems_json(NotFound, Conflict),
+)
 async def delete_mask(mask_id: str, services: Wired, tenant: Caller) -> None:
     """409 `in_use` while a live shot needs it."""
-    await shield_to_completion(in_thread(services.store.delete_mask, tenant.id, mask_id))
+    await shield_to_completion(in_thread(services.store.masks.delete, tenant.id, mask_id))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
@@ -14,7 +13,11 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from packshot.api.auth import Caller
+from packshot.api.openapi import answer_json, keyed_problems_json, problems_json, text_json
 from packshot.api.services import Wired
+from packshot.contract import examples
+from packshot.contract.answers import HealthAnswer
+from packshot.contract.engines import EnginesAnswer
 from packshot.errors import Unavailable
 
 router = APIRouter(tags=["operations"])
@@ -41,32 +44,53 @@ POST /v1/photos     where a photo begins
 """
 
 
-@router.get("/healthz", summary="The process answers")
-async def healthz() -> dict[str, str]:
+@router.get(
+    "/healthz",
+    operation_id="check_health",
+    summary="The process answers",
+    responses=answer_json(examples.HEALTH, "It does.") | problems_json(),
+)
+async def healthz() -> HealthAnswer:
     """Open to anyone."""
-    return {"status": "ok"}
+    return HealthAnswer(status="ok")
 
 
-@router.get("/readyz", summary="The graph answers")
-async def readyz(services: Wired) -> dict[str, str]:
+@router.get(
+    "/readyz",
+    operation_id="check_ready",
+    summary="The graph answers",
+    responses=answer_json(examples.HEALTH, "It does.") | problems_json(Unavailable),
+)
+async def readyz(services: Wired) -> HealthAnswer:
     """503 `not_ready` until every stage answers. Open to anyone."""
     if not await services.graph.ready():
         raise Unavailable(
             "not_ready", "The graph is starting, or a stage is down; try again in a moment.", retry_after_s=2
         )
-    return {"status": "ok"}
+    return HealthAnswer(status="ok")
 
 
-@router.get("/metrics", summary="The cluster's metrics", response_class=PlainTextResponse)
+@router.get(
+    "/metrics",
+    operation_id="get_metrics",
+    summary="The cluster's metrics",
+    response_class=PlainTextResponse,
+    responses=text_json("The metrics.", "text/plain", examples.METRICS) | keyed_problems_json(),
+)
 async def metrics(services: Wired, tenant: Caller) -> PlainTextResponse:
     """Prometheus text: `packshot_*`, summed over replicas."""
     return PlainTextResponse(await services.graph.metrics(), media_type=_PROMETHEUS)
 
 
-@router.get("/v1/engines", summary="The packs and engines served")
-async def engines(services: Wired, tenant: Caller) -> dict[str, Any]:
+@router.get(
+    "/v1/engines",
+    operation_id="list_engines",
+    summary="The packs and engines served",
+    responses=answer_json(examples.ENGINES, "The engines.") | keyed_problems_json(),
+)
+async def engines(services: Wired, tenant: Caller) -> EnginesAnswer:
     """With their native sizes, limits and sampling defaults; the first is the default."""
-    return {"engines": services.graph.engines()}
+    return EnginesAnswer(engines=services.graph.engines())
 
 
 @router.get("/openapi.json", summary="The contract", include_in_schema=False)

@@ -5,32 +5,61 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
 from starlette.datastructures import UploadFile
 
 from packshot.api.accept import json_body
-from packshot.api.answers import file_answer, mask_json, photo_json, server_timing
+from packshot.api.answers import file_answer, server_timing
 from packshot.api.auth import Caller
+from packshot.api.conversions import mask_answer, photo_answer
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
-from packshot.api.schemas import MaskRequest
+from packshot.api.openapi import (
+    LOCATION,
+    TIMING,
+    answer_json,
+    body_json,
+    empty_json,
+    file_json,
+    keyed_problems_json,
+    problems_json,
+    upload_json,
+)
 from packshot.api.services import Services, Wired, in_thread
-from packshot.errors import BadInput, Overloaded
+from packshot.contract import examples
+from packshot.contract.answers import MasksAnswer, PhotoAnswer
+from packshot.contract.requests import MaskRequest, PhotoUpload
+from packshot.errors import (
+    BadInput,
+    Conflict,
+    NotFound,
+    Overloaded,
+    StorageFull,
+    TooLarge,
+    Unavailable,
+    UnsupportedMedia,
+)
 from packshot.imaging.codec import NormalisedPhoto
 from packshot.imaging.prompts import check_prompts
 from packshot.store.records import MaskRecord
 from packshot.types import Prompts
 
-router = APIRouter(prefix="/v1/photos", tags=["photos"])
+router = APIRouter(prefix="/v1/photos", tags=["photos"], responses=keyed_problems_json())
 
 MAX_WAITING = 64
 """Uploads that wait for a decode worker of this replica; more are told to try again."""
 
 
-@router.post("", status_code=201, summary="Upload a photo")
-async def upload_photo(request: Request, services: Wired, tenant: Caller) -> JSONResponse:
+@router.post(
+    "",
+    status_code=201,
+    operation_id="upload_photo",
+    summary="Upload a photo",
+    responses=answer_json(examples.PHOTO, "The photo.", status=201, headers=LOCATION | TIMING)
+    | problems_json(BadInput, TooLarge, UnsupportedMedia, Overloaded, StorageFull),
+    openapi_extra=upload_json(PhotoUpload),
+)
+async def upload_photo(request: Request, response: Response, services: Wired, tenant: Caller) -> PhotoAnswer:
     """Multipart `file`: JPEG, PNG or WebP. The same bytes give the same id."""
     async with _upload(request) as file:
         started = time.perf_counter()
@@ -38,7 +67,7 @@ async def upload_photo(request: Request, services: Wired, tenant: Caller) -> JSO
         decode_ms = (time.perf_counter() - started) * 1000
     record = await shield_to_completion(
         in_thread(
-            services.store.add_photo,
+            services.store.photos.add,
             tenant.id,
             png=photo.png,
             width=photo.width,
@@ -48,9 +77,9 @@ async def upload_photo(request: Request, services: Wired, tenant: Caller) -> JSO
             sha256=photo.sha256,
         )
     )
-    answer = photo_json(record)
-    headers = {"location": answer["url"], **server_timing({"decode": decode_ms})}
-    return JSONResponse(answer, status_code=201, headers=headers)
+    answer = photo_answer(record)
+    response.headers.update({"location": answer.url, **server_timing({"decode": decode_ms})})
+    return answer
 
 
 @asynccontextmanager
@@ -81,27 +110,41 @@ async def _decoded(services: Services, file: UploadFile) -> NormalisedPhoto:
 
 @router.get(
     "/{photo_id}",
+    operation_id="get_photo",
     summary="The normalised photo",
     response_class=Response,
-    responses={200: {"content": {"image/png": {}}}},
+    responses=file_json("The photo.", "image/png") | problems_json(NotFound),
 )
 async def get_photo(photo_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
     """Upright, sRGB, without metadata; PNG."""
-    photo = await in_thread(services.store.photo, tenant.id, photo_id)
+    photo = await in_thread(services.store.photos.get, tenant.id, photo_id)
     return file_answer(request, await in_thread(services.store.assets.get, photo.asset_key), "image/png")
 
 
-@router.delete("/{photo_id}", status_code=204, summary="Delete a photo and its masks")
+@router.delete(
+    "/{photo_id}",
+    status_code=204,
+    operation_id="delete_photo",
+    summary="Delete a photo and its masks",
+    responses=empty_json("The photo is gone.") | problems_json(NotFound, Conflict),
+)
 async def delete_photo(photo_id: str, services: Wired, tenant: Caller) -> None:
     """409 `in_use` while a live shot needs it."""
-    await shield_to_completion(in_thread(services.store.delete_photo, tenant.id, photo_id))
+    await shield_to_completion(in_thread(services.store.photos.delete, tenant.id, photo_id))
 
 
-@router.post("/{photo_id}/masks", summary="Cut out what points or boxes show")
-async def click(photo_id: str, request: Request, services: Wired, tenant: Caller) -> JSONResponse:
+@router.post(
+    "/{photo_id}/masks",
+    operation_id="click",
+    summary="Cut out what points or boxes show",
+    responses=answer_json(examples.MASKS, "Candidates, best first.", headers=TIMING)
+    | problems_json(BadInput, NotFound, TooLarge, Overloaded, Unavailable, StorageFull),
+    openapi_extra=body_json(examples.MASK_REQUEST),
+)
+async def click(photo_id: str, request: Request, response: Response, services: Wired, tenant: Caller) -> MasksAnswer:
     """Candidates, best first. They expire after 24 h unless a shot uses them."""
     body = await json_body(request, MaskRequest)
-    photo = await in_thread(services.store.photo, tenant.id, photo_id)
+    photo = await in_thread(services.store.photos.get, tenant.id, photo_id)
     prompts = Prompts(
         points=tuple((point.x, point.y, point.label) for point in body.points),
         boxes=tuple(body.boxes),
@@ -110,7 +153,7 @@ async def click(photo_id: str, request: Request, services: Wired, tenant: Caller
     check_prompts(prompts, photo.width, photo.height)
     segmented = await cancel_on_disconnect(request, services.graph.segment(photo, prompts))
     masks: list[MaskRecord] = await shield_to_completion(
-        in_thread(services.store.add_masks, tenant.id, photo.id, list(segmented.masks))
+        in_thread(services.store.masks.add, tenant.id, photo.id, list(segmented.masks))
     )
-    answer: dict[str, Any] = {"masks": [mask_json(mask) for mask in masks]}
-    return JSONResponse(answer, headers=server_timing(segmented.timing_ms))
+    response.headers.update(server_timing(segmented.timing_ms))
+    return MasksAnswer(masks=tuple(mask_answer(mask) for mask in masks))

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from packshot.contract.problem import MEDIA_TYPE, SENTENCES, FieldProblem, Problem
 from packshot.errors import (
     KINDS,
     BadInput,
@@ -38,8 +39,6 @@ from packshot.meter import Meter
 
 logger = logging.getLogger(__name__)
 
-MEDIA_TYPE = "application/problem+json"
-
 STATUSES: dict[type[PackshotError], int] = {
     BadInput: 422,
     TooLarge: 413,
@@ -57,9 +56,6 @@ STATUSES: dict[type[PackshotError], int] = {
     EngineFailed: 500,
 }
 
-SENTENCES: dict[str, str] = {code: sentence for kind in KINDS for code, sentence in kind.codes.items()}
-"""Every code that a client may meet, and what it means."""
-
 
 def status_of(error: PackshotError) -> int:
     """The HTTP status of an error's kind."""
@@ -71,22 +67,19 @@ def code_rows() -> list[tuple[str, int, str]]:
     return [(code, STATUSES[kind], sentence) for kind in KINDS for code, sentence in kind.codes.items()]
 
 
-def body_of(error: PackshotError, request_id: str) -> dict[str, Any]:
+def problem_of(error: PackshotError, request_id: str) -> Problem:
     """The problem document. A fault of ours keeps its detail to itself: only the request id leaves the house."""
-    status = status_of(error)
     detail = error.detail
     if error.code == "internal":
         detail = f"Something broke on our side; tell the operator the request id {request_id}."
-    body: dict[str, Any] = {
-        "type": f"urn:packshot:problem:{error.code}",
-        "title": SENTENCES[error.code],
-        "status": status,
-        "detail": detail,
-        "code": error.code,
-    }
-    if error.errors:
-        body["errors"] = error.errors
-    return body
+    return Problem(
+        type=f"urn:packshot:problem:{error.code}",
+        title=SENTENCES[error.code],
+        status=status_of(error),
+        detail=detail,
+        code=error.code,
+        errors=tuple(FieldProblem(loc=tuple(row["loc"]), msg=row["msg"]) for row in error.errors or ()) or None,
+    )
 
 
 def answer(error: PackshotError, request_id: str) -> JSONResponse:
@@ -96,8 +89,9 @@ def answer(error: PackshotError, request_id: str) -> JSONResponse:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s or 1)))
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = 'Bearer realm="packshot"'
+    problem = problem_of(error, request_id)
     return JSONResponse(
-        body_of(error, request_id), status_code=status_of(error), headers=headers, media_type=MEDIA_TYPE
+        problem.model_dump(mode="json"), status_code=problem.status, headers=headers, media_type=MEDIA_TYPE
     )
 
 

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
 from packshot.api.accept import json_body
-from packshot.api.answers import iso
 from packshot.api.auth import bearer_of, require_loopback, require_same_origin, tenant_of_key
 from packshot.api.cookies import COOKIE, SESSION_S, new_cookie
-from packshot.api.schemas import SessionRequest
+from packshot.api.openapi import answer_json, body_json, problems_json
 from packshot.api.services import Wired
+from packshot.contract import examples
+from packshot.contract.answers import SessionAnswer
+from packshot.contract.requests import SessionRequest
+from packshot.errors import BadInput, Forbidden, TooLarge, Unauthorized
 
 router = APIRouter(prefix="/v1", tags=["session"])
 
 
-@router.post("/session", summary="Trade a key for a session cookie")
-async def open_session(request: Request, response: Response, services: Wired) -> dict[str, Any]:
+@router.post(
+    "/session",
+    operation_id="open_session",
+    summary="Trade a key for a session cookie",
+    responses=answer_json(examples.SESSION, "The session.", headers={"set-cookie": "The session cookie."})
+    | problems_json(BadInput, TooLarge, Unauthorized, Forbidden),
+    openapi_extra=body_json(examples.SESSION_REQUEST),
+)
+async def open_session(request: Request, response: Response, services: Wired) -> SessionAnswer:
     """The key comes as `{"key": …}` or as a Bearer header. The cookie is HttpOnly and SameSite=Strict."""
     if services.settings.open_access:
         require_loopback(request)
@@ -39,7 +48,7 @@ async def open_session(request: Request, response: Response, services: Wired) ->
         secure=_is_https(request),
     )
     response.headers["cache-control"] = "no-store"
-    return {"tenant": tenant.name, "expires_at": iso(datetime.fromtimestamp(ends_at, UTC))}
+    return SessionAnswer(tenant=tenant.name, expires_at=datetime.fromtimestamp(ends_at, UTC))
 
 
 def _is_https(request: Request) -> bool:

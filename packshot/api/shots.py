@@ -5,34 +5,60 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import suppress
-from typing import Any, get_args
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Query, Request, Response
 
 from packshot.api.accept import check_layer, json_body, resolved
-from packshot.api.answers import accepted_json, file_answer, server_timing, shot_json, shot_timing
+from packshot.api.answers import file_answer, json_answer, server_timing, shot_timing
 from packshot.api.auth import Caller
+from packshot.api.conversions import accepted_answer, shot_answer
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
-from packshot.api.schemas import ShotRequest
+from packshot.api.openapi import (
+    LOCATION,
+    TIMING,
+    answer_json,
+    body_json,
+    file_json,
+    headers_json,
+    keyed_problems_json,
+    problems_json,
+)
 from packshot.api.services import Services, Wired, in_thread
+from packshot.contract import examples
+from packshot.contract.answers import AcceptedAnswer, ShotAnswer, ShotPage
+from packshot.contract.requests import ShotRequest
 from packshot.contract.shot_spec import ShotSpec
-from packshot.contract.status import ENDED, Status
-from packshot.errors import BadInput, NotFound
+from packshot.contract.status import ENDED, STATUSES
+from packshot.errors import BadInput, Conflict, NotFound, Overloaded, TooLarge
 from packshot.store.records import ShotRecord
 
-router = APIRouter(prefix="/v1/shots", tags=["shots"])
+router = APIRouter(prefix="/v1/shots", tags=["shots"], responses=keyed_problems_json())
 
 PAGE = 50
 MAX_WAIT_S = 120.0
-STATUSES: tuple[Status, ...] = get_args(Status)
 
+_APPLIED = {"preference-applied": "The wait in force, under `Prefer: wait`."}
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
-@router.post("", status_code=202, summary="Ask for images", responses={200: {"description": "The finished shot."}})
-async def post_shot(request: Request, services: Wired, tenant: Caller) -> JSONResponse:
+@router.post(
+    "",
+    status_code=202,
+    operation_id="create_shot",
+    summary="Ask for images",
+    response_model=AcceptedAnswer,
+    responses=answer_json(examples.ACCEPTED, "The shot is stored.", status=202, headers=LOCATION | _APPLIED)
+    | answer_json(examples.SHOT, "The shot has ended, under `Prefer: wait`.", headers=LOCATION | _APPLIED | TIMING)
+    | problems_json(BadInput, NotFound, TooLarge, Overloaded),
+    openapi_extra=body_json(examples.SHOT_REQUEST)
+    | headers_json(
+        Idempotency_Key="1 to 255 printable ASCII characters. A repeat answers with the same shot.",
+        Prefer="wait=SECONDS holds the answer until the shot has ended, 120 s at most.",
+    ),
+)
+async def create_shot(request: Request, services: Wired, tenant: Caller) -> Response:
     """202 once the shot is stored. `Prefer: wait=60` holds the answer until it has ended (200), 120 s at most.
 
     `Idempotency-Key`: a repeat answers with the same shot in its present state.
@@ -51,12 +77,12 @@ async def post_shot(request: Request, services: Wired, tenant: Caller) -> JSONRe
     headers = {"location": f"/v1/shots/{shot.id}"}
     wait_s = wanted_wait_s(request)
     if wait_s is None:
-        return JSONResponse(accepted_json(shot), status_code=202, headers=headers)
+        return json_answer(accepted_answer(shot), status=202, headers=headers)
     headers["preference-applied"] = f"wait={wait_s:g}"
     shot = await cancel_on_disconnect(request, _ended(services, tenant.id, shot, wait_s))
     if shot.status not in ENDED:
-        return JSONResponse(accepted_json(shot), status_code=202, headers=headers)
-    return JSONResponse(shot_json(shot), status_code=200, headers={**headers, **server_timing(shot_timing(shot))})
+        return json_answer(accepted_answer(shot), status=202, headers=headers)
+    return json_answer(shot_answer(shot), headers={**headers, **server_timing(shot_timing(shot))})
 
 
 def _add(
@@ -65,11 +91,11 @@ def _add(
     canvas = (body.canvas.width, body.canvas.height)
     for index, layer in enumerate(body.layers):
         try:
-            mask = services.store.mask(tenant_id, layer.mask_id)
+            mask = services.store.masks.get(tenant_id, layer.mask_id)
         except NotFound:
-            continue  # add_shot tells, unless this repeats a shot whose masks are gone meanwhile
+            continue  # shots.add refuses it, unless this repeats a shot whose masks were deleted meanwhile
         check_layer(index, layer, mask.bbox_xyxy, canvas)
-    return services.store.add_shot(tenant_id, stored, idempotency_key=key)
+    return services.store.shots.add(tenant_id, stored, idempotency_key=key)
 
 
 async def _ended(services: Services, tenant_id: str, shot: ShotRecord, wait_s: float) -> ShotRecord:
@@ -78,7 +104,7 @@ async def _ended(services: Services, tenant_id: str, shot: ShotRecord, wait_s: f
         async with asyncio.timeout(wait_s):
             while shot.status not in ENDED and (seen := await services.watch.next(tenant_id, [shot.id])):
                 shot = seen[0]
-    return shot if shot.status in ENDED else await in_thread(services.store.shot, tenant_id, shot.id)
+    return shot if shot.status in ENDED else await in_thread(services.store.shots.get, tenant_id, shot.id)
 
 
 def wanted_wait_s(request: Request) -> float | None:
@@ -95,43 +121,64 @@ def _idempotency_key(request: Request) -> str | None:
     return key
 
 
-@router.get("", summary="The shots, newest first")
-async def list_shots(services: Wired, tenant: Caller, status: str = "", cursor: str = "") -> dict[str, Any]:
+@router.get(
+    "",
+    operation_id="list_shots",
+    summary="The shots, newest first",
+    responses=answer_json(examples.SHOTS, "A page of shots.") | problems_json(BadInput),
+)
+async def list_shots(
+    services: Wired,
+    tenant: Caller,
+    status: Annotated[str, Query(description=f"Only shots that are {', '.join(STATUSES)}.")] = "",
+    cursor: Annotated[str, Query(description="The `next_cursor` of the page before.")] = "",
+) -> ShotPage:
     """A page of 50; `next_cursor` is null on the last one."""
     if status and status not in STATUSES:
         rule = f"status must be one of {', '.join(STATUSES)}, got {status[:40]!r}"
         raise BadInput("invalid_request", f"{rule}.", errors=[{"loc": ["query", "status"], "msg": rule}])
     shots, next_cursor = await in_thread(
-        services.store.shots, tenant.id, status=status or None, cursor=cursor or None, limit=PAGE
+        services.store.shots.page, tenant.id, status=status or None, cursor=cursor or None, limit=PAGE
     )
-    return {"shots": [shot_json(shot) for shot in shots], "next_cursor": next_cursor}
+    return ShotPage(shots=tuple(shot_answer(shot) for shot in shots), next_cursor=next_cursor)
 
 
-@router.get("/{shot_id}", summary="A shot as it stands")
-async def get_shot(shot_id: str, services: Wired, tenant: Caller) -> JSONResponse:
+@router.get(
+    "/{shot_id}",
+    operation_id="get_shot",
+    summary="A shot as it stands",
+    responses=answer_json(examples.SHOT, "The shot.", headers=TIMING) | problems_json(NotFound),
+)
+async def get_shot(shot_id: str, response: Response, services: Wired, tenant: Caller) -> ShotAnswer:
     """Its status, progress and images."""
-    shot = await in_thread(services.store.shot, tenant.id, shot_id)
-    return JSONResponse(
-        shot_json(shot), headers={"cache-control": "private, no-cache", **server_timing(shot_timing(shot))}
-    )
+    shot = await in_thread(services.store.shots.get, tenant.id, shot_id)
+    response.headers.update({"cache-control": "private, no-cache", **server_timing(shot_timing(shot))})
+    return shot_answer(shot)
 
 
 @router.get(
     "/{shot_id}/preview",
+    operation_id="get_preview",
     summary="How the first image looks so far",
     response_class=Response,
-    responses={200: {"content": {"image/png": {}}}},
+    responses=file_json("The preview.", "image/png", kept=False) | problems_json(NotFound),
 )
 async def get_preview(shot_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
     """Not durable: 404 before the first one and some time after the end."""
-    shot = await in_thread(services.store.shot, tenant.id, shot_id)
+    shot = await in_thread(services.store.shots.get, tenant.id, shot_id)
     if shot.preview_version == 0:
         raise NotFound("not_found", f"Shot {shot.id} has no preview yet; wait for its `preview` event.")
     data = await in_thread(services.store.assets.get, f"previews/{shot.id}.png")
     return file_answer(request, data, "image/png", kept=False)
 
 
-@router.delete("/{shot_id}", status_code=202, summary="Cancel a shot")
-async def cancel_shot(shot_id: str, services: Wired, tenant: Caller) -> dict[str, Any]:
+@router.delete(
+    "/{shot_id}",
+    status_code=202,
+    operation_id="cancel_shot",
+    summary="Cancel a shot",
+    responses=answer_json(examples.ACCEPTED, "The shot will end.", status=202) | problems_json(NotFound, Conflict),
+)
+async def cancel_shot(shot_id: str, services: Wired, tenant: Caller) -> AcceptedAnswer:
     """It ends `cancelled` at the next step. 409 `already_finished` once it has ended."""
-    return accepted_json(await shield_to_completion(in_thread(services.store.cancel_shot, tenant.id, shot_id)))
+    return accepted_answer(await shield_to_completion(in_thread(services.store.shots.cancel, tenant.id, shot_id)))

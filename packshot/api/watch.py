@@ -9,7 +9,7 @@ from anyio import to_thread
 
 from packshot.api.graph import Graph
 from packshot.store.records import ShotRecord
-from packshot.store.store import Store
+from packshot.store.shots import Shots
 
 LOOK_EVERY_S = 0.25
 """Between looks; an end that this process hears of is looked at at once. Half of it is what waiting adds to other ends."""
@@ -18,8 +18,8 @@ LOOK_EVERY_S = 0.25
 class Watch:
     """Looks at the store as long as anybody waits, once for all of them. Use it from one event loop."""
 
-    def __init__(self, store: Store, graph: Graph) -> None:
-        self._store = store
+    def __init__(self, shots: Shots, graph: Graph) -> None:
+        self._shots = shots
         self._graph = graph
         self._asked: list[tuple[str, Collection[str], asyncio.Future[list[ShotRecord]]]] = []
         self._looking: asyncio.Task[None] | None = None
@@ -42,7 +42,7 @@ class Watch:
             self._asked = []
             try:
                 wanted = [(tenant, one) for tenant, ids, _ in asked for one in ids]
-                found = await to_thread.run_sync(self._store.watch, wanted)
+                found = await to_thread.run_sync(self._shots.watch, wanted)
             except Exception as error:  # noqa: BLE001 - it is told to all who waited for this look
                 for _, _, answer in asked:
                     if not answer.done():

@@ -1,9 +1,9 @@
 """The render batcher: rows of different requests share each denoising step.
 
-One thread owns the engine. A tick is: decode what is finished, begin what is urgent, one step of the group that the policy
-chooses, reports. Rows that are on their way wait for at most one decode and one beginning between two of their steps.
-Cancelled rows go at the next tick, a row that fails leaves alone, and a step that does not fit into memory is taken again
-by half as many rows.
+One thread owns the engine. A tick is: decode what is finished, begin what is urgent, one step of the group that the
+policy chooses, reports. Rows that are on their way wait for at most one decode and one beginning between two of their
+steps. Cancelled rows go at the next tick, a row that fails leaves alone, and a step that does not fit into memory is
+taken again by half as many rows.
 """
 
 from __future__ import annotations
@@ -142,8 +142,8 @@ class RenderBatcher(Generic[RowT]):
     ) -> Rendered:
         """The painted scene. Cancelling frees its row at the next step.
 
-        `preview_every_s` = 0: no previews. `interactive`: a person waits. `alone`: no other row is in the engine meanwhile
-        (a shot whose last run ended in a crash must not take others with it).
+        `preview_every_s` = 0: no previews. `interactive`: a person waits. `alone`: no other row is in the engine
+        meanwhile (a shot whose last run ended in a crash must not take others with it).
         """
         answer: asyncio.Future[Rendered] = asyncio.get_running_loop().create_future()
         key, rows = self._engine.batch_key(scene), self._engine.rows(scene)

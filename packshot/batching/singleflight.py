@@ -40,12 +40,6 @@ class SingleFlight(Generic[Value]):
             self.hits += 1
         return await asyncio.shield(flight)
 
-    def forget(self, key: Hashable) -> None:
-        """Drop `key` if it is kept."""
-        value = self._kept.pop(key, None)
-        if value is not None:
-            self.bytes -= self._size_of(value)
-
     def resize(self, max_bytes: int) -> None:
         """Keep at most `max_bytes` from now on."""
         self.max_bytes = max_bytes

@@ -37,7 +37,7 @@ def create(
 ) -> None:
     """Make a key and show it, this once, on stdout."""
     with _store() as store:
-        new = store.create_key(tenant)
+        new = store.keys.create(tenant)
     stderr().print(f"Key {new.record.id} of {tenant!r}. It is not shown again:", markup=False)
     if as_json:
         put_json({"id": new.record.id, "tenant": new.record.tenant, "key": new.secret})
@@ -50,7 +50,7 @@ def create(
 def list_keys(as_json: AsJson = False) -> None:
     """Every key, revoked ones too; never a secret."""
     with _store() as store:
-        keys = store.keys()
+        keys = store.keys.all()
     rows = [
         {
             "id": key.id,
@@ -71,7 +71,7 @@ def list_keys(as_json: AsJson = False) -> None:
 def revoke(key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id.")], as_json: AsJson = False) -> None:
     """Refuse a key from now on, and every session made from it."""
     with _store() as store:
-        store.revoke_key(key_id)
+        store.keys.revoke(key_id)
     stderr().print(f"{key_id} is revoked.", markup=False)
     if as_json:
         put_json({"id": key_id, "revoked": True})

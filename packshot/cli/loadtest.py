@@ -1,4 +1,5 @@
-"""`packshot loadtest`: honest load on a running server, or on a cluster that this command starts; the exit code is the verdict.
+"""`packshot loadtest`: honest load on a running server, or on a cluster that this command starts;
+the exit code is the verdict.
 
 0 the SLOs hold · 1 they do not · 2 refused before any load · 3 invalid: the generator was the bottleneck
 """
@@ -44,7 +45,10 @@ app = typer.Typer(
     cls=ScenarioFirst,
     help="Load a server and judge it: `packshot loadtest smoke`, or any SCENARIO [--host URL], is short for "
     "`loadtest run SCENARIO`; its options: `packshot loadtest run --help`.",
-    epilog="Exit codes: 0 the bounds hold, 1 they do not, 2 refused before any load, 3 invalid: the generator was the bottleneck.",
+    epilog=(
+        "Exit codes: 0 the bounds hold, 1 they do not, 2 refused before any load, 3 invalid: the generator was the "
+        "bottleneck."
+    ),
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -220,7 +224,7 @@ def _keys(home: Path, tenants: int) -> list[str]:
 
     store = Store.from_settings(Settings(home=home))
     try:
-        return [store.create_key(f"tenant-{number}").secret for number in range(1, tenants + 1)]
+        return [store.keys.create(f"tenant-{number}").secret for number in range(1, tenants + 1)]
     finally:
         store.close()
 
@@ -260,15 +264,23 @@ def _capacity(
 
     def report(row: dict[str, Any], believed: Knee) -> None:
         console.print(
-            f"×{row['load']:.3g}, {row['shots_per_s']['offered']:.2f} shots/s: {trial_words(row)}; knee ×{believed.load:.3g} ({believed.low:.3g} to {believed.high:.3g})", markup=False,
-        )  # fmt: skip
+            f"×{row['load']:.3g}, {row['shots_per_s']['offered']:.2f} shots/s: {trial_words(row)}; knee "
+            f"×{believed.load:.3g} ({believed.low:.3g} to {believed.high:.3g})",
+            markup=False,
+        )
 
     with _target(scenario, host, profile, own_host, out) as target:
         try:
             seen = search(
-                scenario, target, out, trial_s=trial_s, most=trials, means=means,
-                watched=lambda trial: live(trial, console), report=report,
-            )  # fmt: skip
+                scenario,
+                target,
+                out,
+                trial_s=trial_s,
+                most=trials,
+                means=means,
+                watched=lambda trial: live(trial, console),
+                report=report,
+            )
         except Bottleneck as error:
             console.print(str(error), markup=False)
             bottleneck = True

@@ -60,7 +60,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
     from packshot.models.packs.pack import find_pack
     from packshot.settings import Settings
 
-    summary = find_pack(name, Settings()).summary()
+    summary = find_pack(name, Settings()).summary().model_dump(mode="json")
     table(f"Pack {name}", ("field", "value"), summary.items())
     if as_json:
         put_json(summary)

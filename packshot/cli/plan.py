@@ -30,7 +30,8 @@ def plan(
     picture: Annotated[Path | None, typer.Option(help="Write a picture of the plan, SVG.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Plan GPUs on paper: replicas, what sits on each device, GPU-hours and cost. Times are estimates until measured."""
+    """Plan GPUs on paper: replicas, what sits on each device, GPU-hours and cost.
+    Times are estimates until measured."""
     from cluster.plan.drawing import draw
     from cluster.plan.gpu_shares import footprint_of
     from cluster.plan.planner import Demand, make_plan
@@ -135,7 +136,8 @@ def _lines(made: Plan, prices: dict[str, float]) -> Iterator[str]:
     for pool in made.pools:
         if pool.sure > len(pool.devices) and pool.sure > pool.gpus:
             yield (
-                f"Pool {pool.name}: Ray may need {pool.sure} devices, not {len(pool.devices)}, when replicas start in an unlucky order."
+                f"Pool {pool.name}: Ray may need {pool.sure} devices, not {len(pool.devices)}, when replicas start in "
+                "an unlucky order."
             )
     yield (
         "GPU times are estimates: datasheet peaks, fitted to public figures; none was measured (docs/plan.md). "

@@ -21,7 +21,8 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; without keys only a loopback one.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8000,
 ) -> None:
-    """Serve the graph and the API until Ctrl-C. On a loopback host no key is needed; PACKSHOT_OPEN_ACCESS=false asks for keys there too."""
+    """Serve the graph and the API until Ctrl-C. On a loopback host no key is needed;
+    PACKSHOT_OPEN_ACCESS=false asks for keys there too."""
     from cluster.local import run_forever
     from cluster.profiles import load_profile
 

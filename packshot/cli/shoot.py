@@ -20,7 +20,8 @@ from packshot.cli.console import FAILED, AsJson, put_json, report_errors, stderr
 from packshot.errors import BadInput
 
 if TYPE_CHECKING:
-    from packshot.client import Client, MaskAnswer, ShotAnswer
+    from packshot.client import Client
+    from packshot.contract.answers import MaskAnswer, ShotAnswer
 
 KEY_VARIABLE = "PACKSHOT_KEY"
 _MEDIA_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
@@ -60,15 +61,15 @@ def shoot(
             media_type = _MEDIA_TYPES.get(photo.suffix.lower(), "application/octet-stream")
             uploaded = client.upload(photo.read_bytes(), media_type)
             clock.lap("upload")
-            mask = client.masks(uploaded["id"], points=points, boxes=boxes)[0]
+            mask = client.masks(uploaded.id, points=points, boxes=boxes)[0]
             clock.lap("mask")
-            layers = [{"mask_id": mask["id"]}]
-            shots = [client.shoot({**request, "layers": layers, "prompt": text})["id"] for text in prompt or [""]]
+            layers = [{"mask_id": mask.id}]
+            shots = [client.shoot({**request, "layers": layers, "prompt": text}).id for text in prompt or [""]]
             _follow(client, shots)
             ended = [client.shot(shot) for shot in shots]
             clock.lap("shots")
             made = _save(client, ended, out, photo.stem)
-            _save_cutout(client, uploaded["url"], mask, out, photo.stem)
+            _save_cutout(client, uploaded.url, mask, out, photo.stem)
             clock.lap("download")
     table(
         f"{photo.name}: {len(made)} pictures",
@@ -78,7 +79,7 @@ def shoot(
             for row in _with_prompts(made, prompt, images)
         ),
     )
-    failures = [_failure(shot) for shot in ended if shot["status"] != "done"]
+    failures = [_failure(shot) for shot in ended if shot.status != "done"]
     for failure in failures:
         typer.echo(f"packshot: {failure['detail']} [{failure['code']}]", err=True)
     if as_json:
@@ -110,6 +111,8 @@ def _follow(client: Client, shots: list[str]) -> None:
     """Progress bars until every shot has ended."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from packshot.contract.events import PreviewEvent, ProgressEvent, QueuedEvent
+
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn())
     with Progress(*columns, console=stderr()) as progress:
         bars = {
@@ -117,24 +120,26 @@ def _follow(client: Client, shots: list[str]) -> None:
             for number, shot in enumerate(shots, 1)
         }
         for event in client.events(shots):
-            bar, data = bars[event.data["shot"]], event.data
-            if event.name == "progress":
-                state = f"{data['step']}/{data['steps']} steps"
-                progress.update(bar, total=data["steps"] or None, completed=data["step"], state=state)
-            elif event.name == "queued":
-                progress.update(bar, state=f"queued, {data['position']} before")
-            elif event.name != "preview":
-                progress.update(bar, total=1, completed=1, state=event.name)
+            bar = bars[event.data.shot]
+            match event.data:
+                case ProgressEvent(step=step, steps=steps):
+                    progress.update(bar, total=steps or None, completed=step, state=f"{step}/{steps} steps")
+                case QueuedEvent(position=position):
+                    progress.update(bar, state=f"queued, {position} before")
+                case PreviewEvent():
+                    pass
+                case _:
+                    progress.update(bar, total=1, completed=1, state=event.name)
 
 
 def _save(client: Client, ended: list[ShotAnswer], out: Path, stem: str) -> list[dict[str, Any]]:
     out.mkdir(parents=True, exist_ok=True)
     made: list[dict[str, Any]] = []
     for shot in ended:
-        for image in shot["images"]:
-            path = out / f"{stem}-{len(made) + 1:02d}-seed{image['seed']}.png"
-            path.write_bytes(client.download(image["url"]))
-            made.append({"path": str(path), "seed": image["seed"], "verdict": image["verdict"]})
+        for image in shot.images:
+            path = out / f"{stem}-{len(made) + 1:02d}-seed{image.seed}.png"
+            path.write_bytes(client.download(image.url))
+            made.append({"path": str(path), "seed": image.seed, "verdict": image.verdict.model_dump(mode="json")})
     return made
 
 
@@ -142,9 +147,9 @@ def _save_cutout(client: Client, photo_url: str, mask: MaskAnswer, out: Path, st
     """The cutout, and the photo with what was not taken for product darkened."""
     from PIL import Image  # not the codec: with --host this command needs nothing of the server's
 
-    (out / f"{stem}-cutout.png").write_bytes(client.download(mask["cutout_url"]))
+    (out / f"{stem}-cutout.png").write_bytes(client.download(mask.cutout_url))
     photo = Image.open(BytesIO(client.download(photo_url))).convert("RGB")
-    product = Image.open(BytesIO(client.download(mask["url"]))).convert("L").point(lambda value: 255 * (value >= 128))
+    product = Image.open(BytesIO(client.download(mask.url))).convert("L").point(lambda value: 255 * (value >= 128))
     darkened = photo.point(lambda value: value // 4)
     Image.composite(photo, darkened, product).save(out / f"{stem}-mask.png")
 
@@ -155,8 +160,8 @@ def _with_prompts(made: list[dict[str, Any]], prompts: list[str] | None, images:
 
 
 def _failure(shot: ShotAnswer) -> dict[str, str]:
-    why = shot.get("error", {"code": shot["status"], "detail": "somebody cancelled it"})
-    return {"shot": shot["id"], "code": why["code"], "detail": f"shot {shot['id']}: {why['detail']}"}
+    code, detail = (shot.error.code, shot.error.detail) if shot.error else (shot.status, "somebody cancelled it")
+    return {"shot": shot.id, "code": code, "detail": f"shot {shot.id}: {detail}"}
 
 
 def _numbers(text: str, count: int, form: str) -> Any:

@@ -21,8 +21,8 @@ class EngineStamp:
 class Recipe:
     """The recipe of one image.
 
-    `version`: of Packshot. `spec`: the whole shot. `engine`: None where no engine painted. `timing_ms`: milliseconds of the
-    stages, by name.
+    `version`: of Packshot. `spec`: the whole shot. `engine`: None where no engine painted. `timing_ms`:
+    milliseconds of the stages, by name.
     """
 
     version: str

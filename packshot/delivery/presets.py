@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
+from packshot.contract.presets import PresetInfo
 from packshot.errors import BadInput
 
 __all__ = ["Preset", "preset_named", "presets"]
@@ -18,38 +19,16 @@ Format = Literal["jpeg", "png", "webp"]
 Background = Literal["white", "white_advised", "white_or_transparent_advised", "free"]
 
 
-class Preset(BaseModel):
-    """One channel's rules for a main image. None = the channel has no such rule.
+class Preset(PresetInfo):
+    """A preset as presets.yaml has it, with our own formats and backgrounds. Unknown fields are refused.
 
-    `formats`: ours that the channel takes, preferred first. `aspect`: width to height. `fill_min` is demanded and
-    `fill_advised` advised: the product's longer extent over the frame's, 0..1. `background: white` = exactly 255,255,255.
-    `digital_source_type`: what a generated scene is labelled with (IPTC), None = no label.
+    `fill_min` is demanded and `fill_advised` advised. `background: white` = exactly 255,255,255.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(extra="forbid")
 
-    name: str
-    title: str
-    source: str
-    dated: date
-    expires: date
     formats: tuple[Format, ...]
-    min_longest_px: int | None = None
-    min_width_px: int | None = None
-    min_height_px: int | None = None
-    max_longest_px: int | None = None
-    max_pixels: int | None = None
-    advised_longest_px: int
-    larger_is_fine: bool = False
-    aspect: tuple[int, int] | None = None
-    fill_min: float | None = None
-    fill_advised: tuple[float, float] | None = None
     background: Background
-    max_bytes: int
-    digital_source_type: str | None = (
-        "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
-    )
-    advice: str = ""
 
     def expiry_note(self, today: date) -> str | None:
         """A warning once the rules are older than they promise to be true."""

@@ -2,20 +2,20 @@
 
     Photo + Mask ──cut──> Cutout ──Layer, Layout──> flatten ──> Flat ──fit_to──> Flat at the engine's size
 
-What is fully opaque is the photo's own: `cut` changes colours only where alpha < 255, and `flatten` copies a layer that is
-1:1 and not rotated. All resampling is premultiplied, so that colours outside the product never bleed in.
+What is fully opaque is the photo's own: `cut` changes colours only where alpha < 255, and `flatten` copies a layer that
+is 1:1 and not rotated. All resampling is premultiplied, so that colours outside the product never bleed in.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from packshot.errors import BadInput
+from packshot.imaging.resample import premultiplied, resized, straight
+from packshot.imaging.tiles import REACH_PX, Bools, nearby_colours, on_tiles
 from packshot.types import F32, U8, Cutout, Flat, Layer, Layout, Mask, Photo
 
 __all__ = ["cut", "enlargement", "fit_to", "flatten", "layer_size", "locked_mask"]
@@ -25,8 +25,6 @@ BAND_PX = 2  # how far the soft edge may reach outside the mask
 GUIDE_RADIUS_PX = 2  # window of the guided filter
 GUIDE_EPS = 4e-4  # of variance of values in 0..1: edges fainter than 2 % are not followed
 STEEPEN = 2.0  # the filter's ramp where the photo shows no edge is 8 px wide; twice as steep, it ends within the band
-TILE_PX = 256  # the edge is refined tile by tile, and only where there is an edge
-FRINGE_RADIUS_PX = 4  # how far inside the product a fringe pixel looks for its true colour
 
 
 def _disk(radius: int) -> U8:
@@ -37,7 +35,8 @@ def _disk(radius: int) -> U8:
 def cut(photo: Photo, mask: Mask) -> Cutout:
     """The product with a soft edge, cropped to it.
 
-    Alpha is 255 in the mask eroded by 2 px, 0 beyond 2 px outside the mask, and follows the photo between (guided filter).
+    Alpha is 255 in the mask eroded by 2 px, and 0 beyond 2 px outside the mask. Between, it follows the photo (guided
+    filter).
     Where alpha is 255 the colours are the photo's own; below, the old background is taken out of them.
     Raises BadInput: mask_empty; invalid_request when mask and photo differ in size.
     """
@@ -63,73 +62,65 @@ def cut(photo: Photo, mask: Mask) -> Cutout:
     alpha[reach == 0] = 0
     ys, xs = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
     crop = np.s_[ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1]
-    alpha, rgb = alpha[crop], rgb[crop]
-    return Cutout(np.dstack([_clean_fringe(rgb, alpha), alpha]))
+    alpha = np.ascontiguousarray(alpha[crop])
+    rgba = cv2.cvtColor(_clean_fringe(rgb[crop], alpha), cv2.COLOR_RGB2RGBA)
+    cv2.insertChannel(alpha, rgba, 3)
+    return Cutout(np.asarray(rgba, np.uint8))
 
 
-def _refine(rgb: U8, hard: U8, band: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> U8:
+def _refine(rgb: U8, hard: U8, band: Bools) -> U8:
     """Alpha, uint8 HxW: `hard` x 255 outside the band, the guided filter's answer inside it."""
     alpha = hard * np.uint8(255)
-    halo = 2 * GUIDE_RADIUS_PX + 2
-    for top in range(0, hard.shape[0], TILE_PX):
-        for left in range(0, hard.shape[1], TILE_PX):
-            tile = np.s_[top : top + TILE_PX, left : left + TILE_PX]
-            here = band[tile]
-            if not here.any():
-                continue
-            y0, x0 = max(0, top - halo), max(0, left - halo)
-            wide = np.s_[y0 : top + TILE_PX + halo, x0 : left + TILE_PX + halo]
-            stairs = np.asarray(hard[wide], np.float32)
-            soft = _guided(np.asarray(rgb[wide] / 255, np.float32), np.asarray(cv2.GaussianBlur(stairs, (5, 5), 1)))
-            soft = (soft[top - y0 :, left - x0 :][: here.shape[0], : here.shape[1]] - 0.5) * STEEPEN + 0.5
-            alpha[tile][here] = np.rint(np.clip(soft, 0, 1) * 255).astype(np.uint8)[here]
+    stairs = np.asarray(cv2.GaussianBlur(hard.astype(np.float32), (5, 5), 1), np.float32)
+    for at, soft in on_tiles(band, _guided, rgb, stairs, halo=2 * GUIDE_RADIUS_PX, border=cv2.BORDER_REFLECT):
+        alpha.reshape(-1)[at] = np.rint(np.clip((soft - 0.5) * STEEPEN + 0.5, 0, 1) * 255).astype(np.uint8)
     return alpha
 
 
-def _guided(guide: F32, source: F32) -> F32:
-    """Guided filter (He, Sun, Tang 2010) with a colour guide. `guide` HxWx3 and `source` HxW in 0..1; float32 HxW."""
+def _guided(guide: U8, source: F32) -> F32:
+    """Guided filter (He, Sun, Tang 2010) with a colour guide, float32 HxW.
+
+    `guide`: uint8 HxWx3. `source`: float32 HxW in 0..1. A pixel depends on those up to 2 GUIDE_RADIUS_PX away.
+    """
 
     def mean(values: F32) -> F32:
         side = 2 * GUIDE_RADIUS_PX + 1
         return np.asarray(cv2.boxFilter(values, cv2.CV_32F, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
 
-    guide_mean, source_mean = mean(guide), mean(source)
-    cross = mean(guide * source[..., None]) - guide_mean * source_mean[..., None]
-    (r, g, b), (mr, mg, mb) = cv2.split(guide), cv2.split(guide_mean)
+    r, g, b = (plane.astype(np.float32) / 255 for plane in cv2.split(guide))
+    mr, mg, mb, source_mean = mean(r), mean(g), mean(b), mean(source)
     rr, gg, bb = mean(r * r) - mr * mr + GUIDE_EPS, mean(g * g) - mg * mg + GUIDE_EPS, mean(b * b) - mb * mb + GUIDE_EPS
     rg, rb, gb = mean(r * g) - mr * mg, mean(r * b) - mr * mb, mean(g * b) - mg * mb
     # the inverse of the symmetric 3x3 covariance, by cofactors
     crr, crg, crb = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
     cgg, cgb, cbb = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
     determinant = rr * crr + rg * crg + rb * crb
-    cr, cg, cb = cv2.split(cross)
-    slope = np.dstack(
-        [
-            (crr * cr + crg * cg + crb * cb) / determinant,
-            (crg * cr + cgg * cg + cgb * cb) / determinant,
-            (crb * cr + cgb * cg + cbb * cb) / determinant,
-        ]
-    )
-    offset = source_mean - (slope * guide_mean).sum(axis=2)
-    return np.asarray((mean(slope) * guide).sum(axis=2) + mean(offset), np.float32)
+    cr, cg, cb = (mean(colour * source) - at * source_mean for colour, at in ((r, mr), (g, mg), (b, mb)))
+    slope_r = (crr * cr + crg * cg + crb * cb) / determinant
+    slope_g = (crg * cr + cgg * cg + cgb * cb) / determinant
+    slope_b = (crb * cr + cgb * cg + cbb * cb) / determinant
+    offset = source_mean - (slope_r * mr + slope_g * mg + slope_b * mb)
+    return np.asarray(mean(slope_r) * r + mean(slope_g) * g + mean(slope_b) * b + mean(offset), np.float32)
 
 
 def _clean_fringe(rgb: U8, alpha: U8) -> U8:
-    """Take the old background out of the half-covered pixels: their colour comes from the opaque product beside them."""
-    opaque = (alpha == 255).astype(np.float32)
-    side = 2 * FRINGE_RADIUS_PX + 1
-    weight = cv2.GaussianBlur(opaque, (side, side), FRINGE_RADIUS_PX / 2)
-    near = cv2.GaussianBlur(rgb.astype(np.float32) * opaque[..., None], (side, side), FRINGE_RADIUS_PX / 2)
-    fringe = (alpha < 255) & (weight > 1e-3)
-    # the less of the product a pixel shows, the less of its own colour is the product's
-    keep = np.clip(alpha[fringe].astype(np.float32) / 255 * 2 - 1, 0, 1)[:, None]
+    """Take the old background out of half-covered pixels: their colour comes from the opaque product beside them."""
+    opaque = alpha == 255
+    beside = cv2.dilate(opaque.view(np.uint8), np.ones((2 * REACH_PX + 1, 2 * REACH_PX + 1), np.uint8)) > 0
     clean = rgb.copy()
-    clean[fringe] = np.rint(keep * rgb[fringe] + (1 - keep) * (near[fringe] / weight[fringe][:, None])).astype(np.uint8)
+    pixels, cover = clean.reshape(-1, 3), alpha.reshape(-1)
+    for at, near in nearby_colours(rgb, opaque, beside & ~opaque):
+        # the less of the product a pixel shows, the less of its own colour is the product's
+        keep = np.clip(cover[at].astype(np.float32) / 255 * 2 - 1, 0, 1)[:, None]
+        pixels[at] = np.rint(keep * pixels[at] + (1 - keep) * near).astype(np.uint8)
     return clean
 
 
 def layer_size(layer: Layer, layout: Layout) -> tuple[int, int]:
-    """(width, height) of a layer on its canvas before rotation, in pixels: longer side = round(scale x longer canvas side)."""
+    """(width, height) of a layer on its canvas before rotation, in pixels.
+
+    The longer side is round(scale x longer canvas side).
+    """
     width, height = layer.cutout.width, layer.cutout.height
     longer = math.floor(layer.scale * max(layout.canvas.width, layout.canvas.height) + 0.5)
     if longer == max(width, height):
@@ -138,15 +129,16 @@ def layer_size(layer: Layer, layout: Layout) -> tuple[int, int]:
 
 
 def enlargement(layout: Layout) -> float:
-    """How many times a layer's pixels are enlarged on the canvas, of the layer with the most; below 1 all are shrunk."""
+    """How many times the most enlarged layer's pixels are enlarged on the canvas; below 1, all layers are shrunk."""
     return max(max(layer_size(layer, layout)) / max(layer.cutout.width, layer.cutout.height) for layer in layout.layers)
 
 
 def flatten(layout: Layout) -> Flat:
     """Paint the layers in order, later over earlier, at the canvas's full resolution.
 
-    A layer whose size equals its cutout's, at a multiple of 90 degrees, is copied (flipped or not); others are resampled.
-    Top-left = floor(centre - size / 2 + 0.5). Raises BadInput (layer_outside) for a layer that shows nowhere.
+    A layer whose size equals its cutout's, at a multiple of 90 degrees, is copied (flipped or not). Others are
+    resampled. Top-left = floor(centre - size / 2 + 0.5).
+    Raises BadInput (layer_outside) for a layer that shows nowhere.
     """
     canvas = np.zeros((layout.canvas.height, layout.canvas.width, 4), np.uint8)
     for number, layer in enumerate(layout.layers):
@@ -194,40 +186,16 @@ def _place(layer: Layer, layout: Layout) -> tuple[U8, int, int] | None:
     else:
         scale_x, scale_y = source.shape[1] / box_width, source.shape[0] / box_height
         window = (x0 * scale_x, y0 * scale_y, x1 * scale_x, y1 * scale_y)
-        pixels = _resized(source, x1 - x0, y1 - y0, window)
+        pixels = resized(source, x1 - x0, y1 - y0, window)
     return (pixels, left + x0, top + y0) if pixels[..., 3].any() else None
-
-
-def _resized(rgba: U8, width: int, height: int, window: tuple[float, float, float, float] | None = None) -> U8:
-    """Lanczos over the source's area, premultiplied. `window`: the part to show, in source pixels."""
-    planes = (
-        np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.LANCZOS, box=window), np.float32)
-        for plane in _premultiplied(rgba)
-    )
-    return _straight(list(planes))
-
-
-def _premultiplied(rgba: U8) -> tuple[F32, ...]:
-    """Red, green and blue times alpha, and alpha: float32 HxW planes, 0..255."""
-    *colours, alpha = cv2.split(np.ascontiguousarray(rgba))
-    share = np.asarray(alpha, np.float32) / 255
-    return (*(cv2.multiply(colour, share, dtype=cv2.CV_32F) for colour in colours), np.asarray(alpha, np.float32))
-
-
-def _straight(planes: Sequence[F32]) -> U8:
-    """Straight uint8 RGBA. Colours are divided by alpha as it rang, over 255 too: clipped first, it would leave a halo."""
-    *colours, alpha = planes
-    factor = 255 / np.maximum(alpha, 0.5)
-    straight = [cv2.multiply(colour, factor, dtype=cv2.CV_8U) for colour in colours]  # rounds and saturates
-    return np.asarray(cv2.merge([*straight, cv2.multiply(alpha, 1.0, dtype=cv2.CV_8U)]), np.uint8)
 
 
 def _rotated(
     source: U8, width: int, height: int, angle: float, box: tuple[int, int], window: tuple[int, int, int, int]
 ) -> U8:
-    """`source` brought to width x height, turned clockwise by `angle` about its centre, and seen through `window` of its box."""
+    """`source` brought to width x height, turned clockwise by `angle` about its centre, and cut to `window`."""
     if width < source.shape[1] or height < source.shape[0]:  # shrink first, over areas; enlarge within the turn
-        source = _resized(source, width, height)
+        source = resized(source, width, height)
     radians = math.radians(angle)
     turn = np.array([[math.cos(radians), -math.sin(radians)], [math.sin(radians), math.cos(radians)]])  # y is down
     matrix = turn * (width / source.shape[1], height / source.shape[0])
@@ -235,34 +203,34 @@ def _rotated(
     target_centre = np.array([box[0] - 1, box[1] - 1]) / 2 - window[:2]
     affine = np.hstack([matrix, (target_centre - matrix @ source_centre)[:, None]])
     turned = cv2.warpAffine(
-        cv2.merge(_premultiplied(source)),
+        cv2.merge(premultiplied(source)),
         affine,
         (window[2] - window[0], window[3] - window[1]),
         flags=cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_CONSTANT,
     )
-    return _straight(cv2.split(turned))
+    return straight(cv2.split(turned))
 
 
 def _paint_over(below: U8, above: U8) -> None:
     """Straight-alpha `over`, in place on `below` (HxWx4); opaque pixels are copied, clear ones leave what was there."""
-    alpha = above[..., 3]
-    copy = (alpha == 255) | ((below[..., 3] == 0) & (alpha > 0))
-    mix = (alpha > 0) & ~copy
-    below[copy] = above[copy]
-    if mix.any():
-        top, bottom = above[mix].astype(np.float32) / 255, below[mix].astype(np.float32) / 255
-        share = bottom[:, 3:] * (1 - top[:, 3:])
-        total = top[:, 3:] + share
-        colours = (top[:, :3] * top[:, 3:] + bottom[:, :3] * share) / total
-        below[mix] = np.rint(np.hstack([colours, total]) * 255).astype(np.uint8)
+    above = np.ascontiguousarray(above)
+    alpha, under = cv2.extractChannel(above, 3), cv2.extractChannel(below, 3)
+    copy = (alpha == 255) | ((under == 0) & (alpha > 0))
+    mix = np.divmod(np.flatnonzero((alpha > 0) & ~copy), alpha.shape[1])
+    top, bottom = above[mix].astype(np.float32) / 255, below[mix].astype(np.float32) / 255
+    share = bottom[:, 3:] * (1 - top[:, 3:])
+    total = top[:, 3:] + share
+    colours = (top[:, :3] * top[:, 3:] + bottom[:, :3] * share) / total
+    cv2.copyTo(above, copy.view(np.uint8), below)
+    below[mix] = np.rint(np.hstack([colours, total]) * 255).astype(np.uint8)
 
 
 def fit_to(flat: Flat, width: int, height: int) -> Flat:
-    """The layout at the engine's size, in pixels: each axis resampled on its own, as `enlarge` brings the render back."""
+    """The layout at the engine's size, in pixels: each axis is resampled on its own, as `enlarge` does."""
     if flat.pixels.shape[:2] == (height, width):
         return flat
-    return Flat(_resized(flat.pixels, width, height))
+    return Flat(resized(flat.pixels, width, height))
 
 
 def locked_mask(flat: Flat) -> U8:
@@ -270,4 +238,4 @@ def locked_mask(flat: Flat) -> U8:
 
     For a 1:1 layer this holds the whole mask eroded by 2 px, and there the layout equals the photo.
     """
-    return np.where(flat.alpha == 255, np.uint8(255), np.uint8(0))
+    return np.asarray(cv2.compare(cv2.extractChannel(flat.pixels, 3), 255, cv2.CMP_EQ), np.uint8)

@@ -6,22 +6,23 @@ import re
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from packshot.contract.shot_spec import Canvas
 from packshot.errors import BadInput
+from packshot.imaging.tiles import nearby_colours
 from packshot.types import U8, Flat
 
 __all__ = ["composite", "enlarge", "inpaint_mask", "plain_background", "product_on_grey"]
 
 GREY = 127  # neutral: 0 in the engine's -1..1 range
 KEEP_ALPHA = 128  # pixels that are at least half product are kept from the engine
-PULL_PX = 4  # how far outside the product the scene behind its soft edge is taken from
 
 
 def product_on_grey(flat: Flat) -> U8:
     """The layout over neutral grey, uint8 HxWx3 RGB: what the engine sees of the product."""
-    return _over(flat, np.full_like(flat.rgb, GREY))
+    return _lay_over(np.full(flat.rgb.shape, GREY, np.uint8), flat)
 
 
 def inpaint_mask(flat: Flat) -> U8:
@@ -46,38 +47,46 @@ def composite(flat: Flat, background: U8 | None, shadow: U8 | None = None) -> U8
             raise ValueError(f"{what} must have the layout's size {size}, got {array.shape[:2]}; enlarge it first")
     if background is None:
         return _transparent(flat, shadow)
-    scene = _pull_under_edge(flat, background)
+    picture = background.copy()
+    _pull_under_edge(flat, picture)
     if shadow is not None:
-        dark = (shadow > 0) & (flat.alpha < 255)
-        scene = scene.copy()
-        scene[dark] = np.rint(scene[dark] * (1 - shadow[dark][:, None] / 255)).astype(np.uint8)
-    return _over(flat, scene)
+        _darken(picture, shadow)
+    return _lay_over(picture, flat)
 
 
-def _over(flat: Flat, scene: U8) -> U8:
-    alpha = flat.alpha
-    picture = np.where(alpha[..., None] == 255, flat.rgb, scene)
-    edge = (alpha > 0) & (alpha < 255)
-    share = np.asarray(alpha[edge] / 255, np.float32)[:, None]
-    picture[edge] = np.rint(flat.rgb[edge] * share + scene[edge] * (1 - share)).astype(np.uint8)
-    return picture
+def _lay_over(picture: U8, flat: Flat) -> U8:
+    """The product over the picture, in place: opaque pixels are copied, those of the soft edge are mixed."""
+    alpha = cv2.extractChannel(flat.pixels, 3)
+    rgb = cv2.cvtColor(flat.pixels, cv2.COLOR_RGBA2RGB)
+    edge = np.flatnonzero(_soft(alpha))
+    pixels, above = picture.reshape(-1, 3), rgb.reshape(-1, 3)
+    share = (alpha.reshape(-1)[edge].astype(np.float32) / 255)[:, None]
+    pixels[edge] = np.rint(above[edge] * share + pixels[edge] * (1 - share)).astype(np.uint8)
+    return np.asarray(cv2.copyTo(rgb, cv2.compare(alpha, 255, cv2.CMP_EQ), picture), np.uint8)
 
 
-def _pull_under_edge(flat: Flat, background: U8) -> U8:
-    """Behind the soft edge, the scene as it is just outside: an engine's render there still shows grey or old product."""
-    edge = (flat.alpha > 0) & (flat.alpha < 255)
-    ys, xs = np.flatnonzero(edge.any(axis=1)), np.flatnonzero(edge.any(axis=0))
-    if ys.size == 0:
-        return background
-    window = np.s_[max(0, ys[0] - PULL_PX) : ys[-1] + PULL_PX + 1, max(0, xs[0] - PULL_PX) : xs[-1] + PULL_PX + 1]
-    outside = np.asarray(flat.alpha[window] == 0, np.float32)
-    side = 2 * PULL_PX + 1
-    weight = cv2.GaussianBlur(outside, (side, side), PULL_PX / 2)
-    near = cv2.GaussianBlur(background[window] * outside[..., None], (side, side), PULL_PX / 2)
-    mend = edge[window] & (weight > 1e-3)
-    scene = background.copy()
-    scene[window][mend] = np.rint(near[mend] / weight[mend][:, None]).astype(np.uint8)
-    return scene
+def _soft(alpha: U8) -> NDArray[np.bool_]:
+    """Where the product is neither opaque nor absent."""
+    return (alpha > 0) & (alpha < 255)
+
+
+def _pull_under_edge(flat: Flat, picture: U8) -> None:
+    """Bring the scene from just outside in behind the soft edge, in place.
+
+    An engine's render still shows grey or an old product there.
+    """
+    alpha = cv2.extractChannel(flat.pixels, 3)
+    for at, near in nearby_colours(picture, alpha == 0, _soft(alpha)):
+        picture.reshape(-1, 3)[at] = np.rint(near).astype(np.uint8)
+
+
+def _darken(picture: U8, shadow: U8) -> None:
+    """Take the shadow's share of 255 out of every pixel, in place."""
+    x, y, width, height = cv2.boundingRect(shadow)
+    if width == 0:
+        return
+    part = np.s_[y : y + height, x : x + width]
+    picture[part] = cv2.multiply(picture[part], cv2.cvtColor(255 - shadow[part], cv2.COLOR_GRAY2RGB), scale=1 / 255)
 
 
 def _transparent(flat: Flat, shadow: U8 | None) -> U8:

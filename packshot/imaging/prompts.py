@@ -11,8 +11,8 @@ __all__ = ["check_prompts"]
 def check_prompts(prompts: Prompts, width: int, height: int) -> None:
     """Hold points and boxes against a photo of `width` x `height` pixels.
 
-    Raises BadInput: `point_outside` for a point with x not in [0, width) or y not in [0, height); `box_invalid` for a box
-    that is empty, inverted or reaches over the photo's edge. `errors` names every offender of the first kind found.
+    Raises BadInput: `point_outside` for a point with x not in [0, width) or y not in [0, height); `box_invalid` for a
+    box that is empty, inverted or reaches over the photo's edge. `errors` names every offender of the first kind found.
     """
     points = [
         _error("points", index, f"must lie in 0 <= x < {width}, 0 <= y < {height}, got ({x:g}, {y:g})")

@@ -16,7 +16,8 @@ CUDA_CONTEXT_GIB = 0.6
 
 
 def allocator_fraction(share: float, device_gib: float) -> float:
-    """What of a device PyTorch's allocator may take in a process whose share it is: the CUDA context lies outside of it.
+    """What of a device PyTorch's allocator may take in a process whose share it is:
+    the CUDA context lies outside of it.
 
     Raises BadInput for a share that the context alone would fill.
     """
@@ -24,7 +25,8 @@ def allocator_fraction(share: float, device_gib: float) -> float:
     if fraction <= 0:
         raise BadInput(
             "bad_usage",
-            f"a GPU share must be more than a CUDA context ({CUDA_CONTEXT_GIB} GiB), got {share:g} of {device_gib:.1f} GiB; "
+            f"a GPU share must be more than a CUDA context ({CUDA_CONTEXT_GIB} GiB), got {share:g} of "
+            f"{device_gib:.1f} GiB; "
             "raise gpu_share in the profile, or take a larger GPU",
         )
     return fraction
@@ -41,9 +43,9 @@ def use_threads(threads: int) -> None:
 def model_thread(threads: int) -> ThreadPoolExecutor:
     """The one thread that calls a process's model; so many of torch's threads work for it (0 = torch's own choice).
 
-    Call this before the model is built, and let no other thread run kernels: every thread that does gets a pool of its own,
-    and with more pools than cores libgomp's threads sleep between kernels instead of spinning (a step of the embedded
-    pack: 110 instead of 75 ms).
+    Call this before the model is built, and let no other thread run kernels: every thread that does gets a pool of its
+    own, and with more pools than cores libgomp's threads sleep between kernels instead of spinning (a step of the
+    embedded pack: 110 instead of 75 ms).
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""How an accepted shot becomes committed images: the flow of one shot, its stages, and the lease under which it runs."""
+"""How an accepted shot becomes committed images: the flow of a shot, its stages, the lease under which it runs."""
 
 from packshot.shots.director import Director
 from packshot.shots.finish import Finisher

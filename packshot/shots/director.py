@@ -46,7 +46,7 @@ class Director:
 
     async def run_next(self) -> str | None:
         """Claim the best waiting shot, drive it and commit it; its id, or None when nothing waits."""
-        claim = await asyncio.to_thread(self._store.claim, self._worker)
+        claim = await asyncio.to_thread(self._store.queue.claim, self._worker)
         if claim is None:
             return None
         self._running[claim.shot_id] = claim
@@ -68,7 +68,7 @@ class Director:
 
     def _give_back(self, claim: Claim) -> None:
         try:
-            self._store.release(claim)
+            self._store.queue.release(claim)
         except LeaseLost:
             log.info("%s was not ours any more", claim.shot_id)
 
@@ -84,10 +84,10 @@ class Director:
             if heart in ended:
                 heart.result()  # raises LeaseLost; else somebody wishes to cancel
                 await _stop(work)
-                await asyncio.to_thread(self._store.finish_cancelled, claim)
+                await asyncio.to_thread(self._store.queue.finish_cancelled, claim)
                 self._ended(claim, "cancelled")
             elif work in ended:
-                ended_shot = await asyncio.to_thread(self._store.commit, claim, work.result())
+                ended_shot = await asyncio.to_thread(self._store.queue.commit, claim, work.result())
                 self._ended(claim, ended_shot.status)  # cancelled, if somebody asked for that before the commit
             else:
                 limit = f"a shot may run {self._settings.shot_timeout_s:g} s; ask for fewer steps or images"
@@ -115,7 +115,7 @@ class Director:
                     data = await asyncio.to_thread(encode_png, preview)
                     await asyncio.to_thread(self._store.assets.put_at, f"previews/{claim.shot_id}.png", data)
                 cancel = await asyncio.to_thread(
-                    self._store.heartbeat, claim, step=step.index, steps=step.steps, preview_version=previews
+                    self._store.queue.heartbeat, claim, step=step.index, steps=step.steps, preview_version=previews
                 )
                 if cancel:
                     return
@@ -125,7 +125,7 @@ class Director:
     async def _fail(self, claim: Claim, error: PackshotError) -> None:
         crashed = isinstance(error, EngineCrashed)
         shot = await asyncio.to_thread(
-            self._store.fail, claim, error.code, error.detail, retryable=error.retryable, crashed=crashed
+            self._store.queue.fail, claim, error.code, error.detail, retryable=error.retryable, crashed=crashed
         )
         self._meter.count("packshot_errors_total", code=error.code)
         if shot.status != "queued":

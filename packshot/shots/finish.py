@@ -50,7 +50,7 @@ def finish(prepared: Prepared, painted: Painted, spec: ShotSpec) -> Finished:
 
 
 def finish_plain(prepared: Prepared, spec: ShotSpec) -> Finished:
-    """The product on white, on a colour or on nothing. A canvas that the product covers may ask for a generated scene."""
+    """The product on white, on a colour or on nothing; white where a scene was wanted and the product covers it all."""
     started_at = time.perf_counter()
     height, width = prepared.flat.alpha.shape
     if spec.background.transparent:
@@ -82,7 +82,7 @@ def _finished(picture: U8, verdict: Verdict, started_at: float) -> Finished:
 
 
 class Finisher:
-    """The same, from files. Every method blocks on pixel work: call them on a worker thread, one call on each thread."""
+    """The same, from files. Every method blocks on pixel work: call them on a worker thread."""
 
     def __init__(self, assets: Assets) -> None:
         self._assets = assets

@@ -31,9 +31,9 @@ class LayoutFiles:
 
 def find_layout(store: Store, tenant_id: str, spec: ShotSpec) -> LayoutFiles:
     """The files of a shot's layers. Raises NotFound when a mask or a photo is gone."""
-    masks = {mask_id: store.mask(tenant_id, mask_id) for mask_id in dict.fromkeys(spec.mask_ids)}
+    masks = {mask_id: store.masks.get(tenant_id, mask_id) for mask_id in dict.fromkeys(spec.mask_ids)}
     photo_ids = dict.fromkeys(mask.photo_id for mask in masks.values())
-    photos = {photo_id: store.photo(tenant_id, photo_id) for photo_id in photo_ids}
+    photos = {photo_id: store.photos.get(tenant_id, photo_id) for photo_id in photo_ids}
     layers = tuple(
         LayerFiles(photos[masks[layer.mask_id].photo_id].asset_key, masks[layer.mask_id].asset_key, layer)
         for layer in spec.layers

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from packshot.store.records import Backlog, Load
+from packshot.store.records import Load, QueueLoad
 
 FAST_S, SLOW_S = 15.0, 120.0
 """Windows over which arrivals are counted: one that sees a burst, one that sees past chance."""
@@ -18,10 +18,10 @@ QUERY_SHARE = 0.05
 """Of the time that the store may be kept busy with one director's questions: 50,000 waiting shots take it a while to count."""
 
 
-class HasBacklog(Protocol):
-    """The store, or what stands for it in a simulation."""
+class HasLoad(Protocol):
+    """The store's queue, or what stands for it in a simulation."""
 
-    def backlog(self, since_seq: int | None = None) -> Backlog: ...
+    def load(self, since_seq: int | None = None) -> QueueLoad: ...
 
 
 class LoadReport:
@@ -31,8 +31,8 @@ class LoadReport:
     `{interactive,catalogue}_{fast,slow}_{shots,pictures,row_steps}`; `seen_s`, how long arrivals were watched.
     """
 
-    def __init__(self, store: HasBacklog, clock: Callable[[], float] = time.monotonic) -> None:
-        self._store = store
+    def __init__(self, queue: HasLoad, clock: Callable[[], float] = time.monotonic) -> None:
+        self._queue = queue
         self._clock = clock
         self._seq: int | None = None
         self._began_s = clock()
@@ -48,10 +48,10 @@ class LoadReport:
         return self._report
 
     def _look(self) -> dict[str, float]:
-        backlog = self._store.backlog(self._seq)
-        self._seq = backlog.last_seq
+        load = self._queue.load(self._seq)
+        self._seq = load.last_seq
         now = self._clock()
-        flows = {"interactive": backlog.interactive, "catalogue": backlog.catalogue}
+        flows = {"interactive": load.interactive, "catalogue": load.catalogue}
         self._came.append((now, {priority: flow.arrived for priority, flow in flows.items()}))
         while self._came[0][0] < now - SLOW_S:
             self._came.popleft()

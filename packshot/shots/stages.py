@@ -44,8 +44,8 @@ class Fitted:
 class Placed:
     """A prepared layout as the flow holds it: two references that only stages read, and what the flow must know.
 
-    `covered`: whether the product covers the canvas, so that there is nothing to paint. `prepared`: a Prepared, or a reference to one. `fitted`: a Fitted, or a
-    reference to one.
+    `covered`: whether the product covers the canvas, so that there is nothing to paint. `prepared`, `fitted`: a Prepared
+    and a Fitted, or references to them.
     """
 
     covered: bool
@@ -83,7 +83,7 @@ class Finished:
 
 
 class Stages(Protocol):
-    """The stages that the flow drives. Values of type Any may be references: the flow passes them on and never reads them."""
+    """The stages that the flow drives. Values of type Any may be references: the flow only passes them on."""
 
     def size_for(self, canvas: Canvas) -> tuple[int, int]:
         """(width, height) at which the engine paints for this canvas."""

@@ -105,10 +105,6 @@ class Assets:
         with self._lock:
             self._scanned_at = None
 
-    def path_or_none(self, key: str) -> Path | None:
-        """The local file of `key`, for servers that send files; None when the assets are elsewhere."""
-        return None if self._folder is None else self._folder / _checked(key)
-
     def used_bytes(self) -> int:
         """Bytes of all files in the root, counted now."""
         total = sum(file.bytes for file in self.files())

@@ -1,4 +1,4 @@
-"""The engine under the store: how transactions begin on SQLite and PostgreSQL, and what their failures mean."""
+"""The database under the store: how transactions begin on SQLite and PostgreSQL, and what their errors become."""
 
 from __future__ import annotations
 
@@ -17,30 +17,29 @@ from sqlalchemy import Connection, Engine, Table, create_engine, event, exc, mak
 from sqlalchemy.dialects import postgresql, sqlite
 
 from packshot.errors import BadInput, NotFound, StorageFull, Unavailable
-from packshot.settings import Settings
-from packshot.store.assets import Assets
 
 BUSY_TIMEOUT_S = 30.0
 _ID = re.compile(r"[a-z]{2}_[A-Za-z0-9_-]{1,64}")
 
 
 class Database:
-    """The connection pool. `read()` and `write()` are the only ways to a connection; both are safe from any thread."""
+    """The connection pool that every part of the store shares.
 
-    def __init__(self, database_url: str, assets: Assets, settings: Settings | None = None) -> None:
-        self.database_url = database_url
-        self.assets = assets
-        self.settings = settings or Settings()
-        self._engine = open_engine(database_url)
+    `read()` and `write()` are the only ways to a connection; both may be called from any thread.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine = open_engine(url)
         # A read sees one moment. On SQLite it begins deferred, so that it neither waits for the writer nor blocks it.
-        if self._engine.dialect.name == "sqlite":
-            self._reader = self._engine.execution_options(packshot_read=True)
+        if self.engine.dialect.name == "sqlite":
+            self._reader = self.engine.execution_options(packshot_read=True)
         else:
-            self._reader = self._engine.execution_options(isolation_level="REPEATABLE READ")
+            self._reader = self.engine.execution_options(isolation_level="REPEATABLE READ")
 
     def close(self) -> None:
         """Close every pooled connection."""
-        self._engine.dispose()
+        self.engine.dispose()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -51,7 +50,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction, committed at the end. Raises Unavailable, or StorageFull on a full disk."""
-        with translated(), self._engine.begin() as connection:
+        with translated(), self.engine.begin() as connection:
             yield connection
 
 
@@ -61,7 +60,10 @@ def open_engine(database_url: str) -> Engine:
     backend = url.get_backend_name()
     if backend == "sqlite":
         if url.database in (None, "", ":memory:"):
-            raise BadInput("bad_usage", "PACKSHOT_DATABASE_URL must name a SQLite file: in memory, no shot is durable")
+            raise BadInput(
+                "bad_usage",
+                "PACKSHOT_DATABASE_URL must name a SQLite file, got one in memory; add a path: sqlite:////path/to/file",
+            )
         engine = create_engine(url, json_serializer=to_json, connect_args={"timeout": BUSY_TIMEOUT_S})
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -70,7 +72,9 @@ def open_engine(database_url: str) -> Engine:
         if url.drivername == "postgresql":
             url = url.set(drivername="postgresql+psycopg")
         return create_engine(url, json_serializer=to_json, pool_pre_ping=True)
-    raise BadInput("bad_usage", f"PACKSHOT_DATABASE_URL must be sqlite:// or postgresql://, got {backend}://")
+    raise BadInput(
+        "bad_usage", f"PACKSHOT_DATABASE_URL must be sqlite:// or postgresql://, got {backend}://; use one of these"
+    )
 
 
 def sqlite_file(database_url: str) -> Path | None:
@@ -111,7 +115,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """The driver's failures as ours: Unavailable when the database does not answer, StorageFull on a full disk."""
+    """Raise the driver's errors as ours: Unavailable when the database does not answer, StorageFull on a full disk."""
     try:
         yield
     except exc.OperationalError as error:
@@ -120,10 +124,10 @@ def translated() -> Iterator[None]:
                 "storage_full", "the database's disk is full; delete photos or shots, or add disk"
             ) from error
         raise Unavailable(
-            "not_ready", "the database must answer and did not; try again (its words are in the log)"
+            "not_ready", "the database must answer, but it did not; try again (its error is in the log)"
         ) from error
     except exc.TimeoutError as error:
-        raise Unavailable("not_ready", "every database connection of this process is taken; try again") from error
+        raise Unavailable("not_ready", "every database connection of this process is in use; try again") from error
 
 
 def to_json(value: Any) -> str:
@@ -140,7 +144,7 @@ def insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.I
 
 
 def new_id(prefix: str) -> str:
-    """A random, URL-safe id: 120 bits behind a prefix that tells people what it names."""
+    """A random, URL-safe id: 120 bits behind a prefix that says what it names."""
     return f"{prefix}_{secrets.token_urlsafe(15)}"
 
 

@@ -171,7 +171,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Flow:
-    """The shots of one priority: queued, running, and accepted since one asked before."""
+    """The shots of one priority: queued, running, and accepted since the caller last asked."""
 
     waiting: Load = Load()
     running: Load = Load()
@@ -179,8 +179,8 @@ class Flow:
 
 
 @dataclass(frozen=True)
-class Backlog:
-    """The store's load. `last_seq`: what to ask with next time, so that `arrived` counts each shot once."""
+class QueueLoad:
+    """The load of the queue. `last_seq`: what to ask with next time, so that `arrived` counts each shot once."""
 
     last_seq: int
     interactive: Flow

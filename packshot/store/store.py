@@ -1,4 +1,4 @@
-"""The store: one object over the rooms beside it. Thread-safe; pickles as its settings and opens anew."""
+"""The store: one object that holds its parts. Thread-safe; it is pickled as its settings and opens anew."""
 
 from __future__ import annotations
 
@@ -6,26 +6,49 @@ from typing import Any
 
 from packshot.settings import Settings
 from packshot.store.assets import Assets
-from packshot.store.database import sqlite_file
+from packshot.store.database import Database, sqlite_file
+from packshot.store.images import Images
 from packshot.store.keys import Keys
+from packshot.store.masks import Masks
 from packshot.store.migrate import check, migrate
-from packshot.store.upkeep import Upkeep
+from packshot.store.photos import Photos
+from packshot.store.queue import Queue
+from packshot.store.references import AssetReferences
+from packshot.store.retention import HOUR_S, Retention
+from packshot.store.shots import Shots
+from packshot.store.tenants import Tenants
 
 
-class Store(Keys, Upkeep):
-    """Tenants, keys, photos, masks, shots and images. Raises Unavailable `schema_mismatch` on another schema."""
+class Store:
+    """Durable state over one database and one asset root.
+
+    `tenants` and their `keys` · `photos` and their `masks` · `shots`, the client's side, and `queue`, the worker's ·
+    finished `images` · `assets`, the files · `retention`, which deletes what is no longer kept · `database`, under all.
+    Raises Unavailable `schema_mismatch` when the database has another version's schema.
+    """
 
     def __init__(self, database_url: str, assets: Assets, settings: Settings | None = None) -> None:
-        super().__init__(database_url, assets, settings)
+        self.settings = settings = settings or Settings()
+        self.database = database = Database(database_url)
+        self.assets = assets
+        references = AssetReferences(database, assets)
+        self.tenants = Tenants(database)
+        self.keys = Keys(database)
+        self.photos = Photos(database, references)
+        self.masks = Masks(database, references, candidate_lifetime_s=settings.candidate_mask_hours * HOUR_S)
+        self.shots = Shots(database, max_queued=settings.max_queued_shots)
+        self.images = Images(database)
+        self.queue = Queue(database, references, lease_s=settings.lease_s, max_attempts=settings.max_attempts)
+        self.retention = Retention(database, assets, references, self.photos, default_days=settings.retention_days)
         try:
-            check(self._engine)
+            check(database.engine)
         except BaseException:
             self.close()
             raise
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Store:
-        """Open the store that the settings name: makes its folders, and brings the database to this version's schema."""
+        """Open the store that the settings name: make its folders and upgrade its schema to this version's."""
         settings.home_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = sqlite_file(settings.store_url)
         if file is not None:
@@ -33,5 +56,9 @@ class Store(Keys, Upkeep):
         migrate(settings.store_url)
         return cls(settings.store_url, Assets(settings.asset_root, settings.max_asset_bytes), settings)
 
+    def close(self) -> None:
+        """Close every database connection."""
+        self.database.close()
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return Store, (self.database_url, self.assets, self.settings)
+        return Store, (self.database.url, self.assets, self.settings)

@@ -1,13 +1,13 @@
-"""What can be said about a finished picture by looking at it: is the product the photo's own, and is the frame sound."""
+"""What can be said about a finished picture by looking at it: is the product the photo's, and is the frame sound."""
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from packshot.contract.verdict import MAX_ENLARGEMENT, Finding, Verdict
 from packshot.imaging.canvas import locked_mask
-from packshot.types import F32, U8, Flat, Mask
+from packshot.types import U8, Flat, Mask
 
 __all__ = ["inspect"]
 
@@ -26,10 +26,10 @@ def inspect(
 ) -> Verdict:
     """Judge `picture` (uint8 HxWx3 RGB or HxWx4 RGBA, the layout's size) against its layout.
 
-    Checks: `lock` (opaque product pixels that differ; failed if any), `enlargement` of the scene (`enlarged_by`, warning
-    above 2x), `product` (how far its pixels were enlarged, `product_by`, warning above 2x), `fill` (the product's share of the
-    frame, warning under 0.2 %), `frame` (warning where the canvas cuts the product) and, for a `generated` scene, `scene`
-    (failed where it is noise, warning where it is one flat colour or covered by the product).
+    Checks: `lock` (opaque product pixels that differ; failed if any), `enlargement` of the scene (`enlarged_by`,
+    warning above 2x), `product` (how far its pixels were enlarged, `product_by`, warning above 2x), `fill` (the
+    product's share of the frame, warning under 0.2 %), `frame` (warning where the canvas cuts the product) and, for a
+    `generated` scene, `scene` (failed where it is noise, warning where it is one flat colour or is covered).
     """
     if picture.shape[:2] != flat.alpha.shape:
         raise ValueError(f"picture must have the layout's size {flat.alpha.shape}, got {picture.shape[:2]}")
@@ -46,12 +46,19 @@ def inspect(
 
 
 def _lock(flat: Flat, picture: U8) -> Finding:
-    locked = locked_mask(flat) == 255
-    differing = int(np.count_nonzero((picture[..., :3][locked] != flat.rgb[locked]).any(axis=-1)))
-    total = int(np.count_nonzero(locked))
-    if differing:
+    """Compare the picture with the layout where the layout is opaque."""
+    locked = locked_mask(flat)
+    layout, shown = cv2.cvtColor(flat.pixels, cv2.COLOR_RGBA2RGB), _rgb(picture)
+    total = cv2.countNonZero(locked)
+    if cv2.norm(layout, shown, cv2.NORM_INF, locked) > 0:
+        differing = int(np.count_nonzero((layout != shown).any(axis=-1) & (locked > 0)))
         return Finding("lock", "failed", f"{differing} of {total} product pixels differ from the layout", differing)
     return Finding("lock", "ok", f"all {total} opaque product pixels equal the layout", 0.0)
+
+
+def _rgb(picture: U8) -> U8:
+    """The colours of an RGB or RGBA picture, contiguous."""
+    return picture if picture.shape[2] == 3 else np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGBA2RGB), np.uint8)
 
 
 def _size(check: str, what: str, by: float, remedy: str) -> Finding:
@@ -86,14 +93,17 @@ def _frame(flat: Flat) -> Finding:
 
 
 def _scene(flat: Flat, picture: U8, enlarged_by: float) -> Finding:
-    seen = flat.alpha == 0
-    share = float(np.count_nonzero(seen)) / seen.size
+    seen = cv2.compare(cv2.extractChannel(flat.pixels, 3), 0, cv2.CMP_EQ)
+    share = cv2.countNonZero(seen) / seen.size
     if share < MIN_SCENE:
         detail = f"the product leaves {share:.2%} of the frame to the scene; use a smaller scale"
         return Finding("scene", "warning", detail, share)
-    spread = float(picture[..., :3][seen].std(axis=0).max())
+    shown = _rgb(picture)
+    spread = float(cv2.meanStdDev(shown, mask=seen)[1].max())
     every = max(1, int(enlarged_by))  # what enlarging put in between tells nothing
-    grain = _grain(picture[::every, ::every, :3], seen[::every, ::every], max(1, round(GRAIN_PX * enlarged_by / every)))
+    apart_px = max(1, round(GRAIN_PX * enlarged_by / every))
+    sparse, sparse_seen = np.ascontiguousarray(shown[::every, ::every]), np.ascontiguousarray(seen[::every, ::every])
+    grain = _grain(sparse, sparse_seen, apart_px)
     if spread >= GRAIN_LEVELS and grain > MAX_GRAIN:
         return Finding(
             "scene", "failed", f"the scene looks like noise (grain {grain:.2f} of 1); use another seed", grain
@@ -103,13 +113,13 @@ def _scene(flat: Flat, picture: U8, enlarged_by: float) -> Finding:
     return Finding("scene", "ok", f"the scene has contrast (deviation {spread:.1f} of 255)", spread)
 
 
-def _grain(picture: U8, seen: NDArray[np.bool_], apart_px: int) -> float:
-    """Mean squared difference of scene pixels `apart_px` apart over that of any two: 1 for noise, near 0 for a slope."""
-    values = picture.astype(np.float32)
-    squares: list[F32] = []
-    for scene, shown in ((values, seen), (values.swapaxes(0, 1), seen.T)):
-        both = shown[apart_px:] & shown[:-apart_px]
-        squares.append(((scene[apart_px:][both] - scene[:-apart_px][both]) ** 2).sum(axis=1))
-    between = np.concatenate(squares)
-    any_two = 2 * float(values[seen].var(axis=0).sum())
-    return float(between.mean()) / any_two if between.size and any_two > 0 else 0.0
+def _grain(picture: U8, seen: U8, apart_px: int) -> float:
+    """Mean squared difference of scene pixels `apart_px` apart over any two's: 1 for noise, near 0 for a slope."""
+    squares, pairs = 0.0, 0
+    for here, there in ((np.s_[apart_px:], np.s_[:-apart_px]), (np.s_[:, apart_px:], np.s_[:, :-apart_px])):
+        both = cv2.bitwise_and(seen[here], seen[there])
+        if both.size:
+            squares += cv2.norm(picture[here], picture[there], cv2.NORM_L2SQR, both)
+            pairs += cv2.countNonZero(both)
+    any_two = 2 * float((cv2.meanStdDev(picture, mask=seen)[1] ** 2).sum())
+    return squares / pairs / any_two if pairs and any_two > 0 else 0.0

@@ -31,7 +31,8 @@ class Nodes:
 
     def __getattr__(self, verb: str) -> Callable[..., Any]:
         def ask(*args: object) -> Any:
-            assert self._process.stdin and self._process.stdout, "both are pipes"
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
             with self._turn:
                 self._process.stdin.write(json.dumps([verb, *args]) + "\n")
                 self._process.stdin.flush()
@@ -89,7 +90,8 @@ def write_profile(path: Path, **values: Any) -> str:
 class People:
     """Threads that send light requests, one after the other: clicks on an encoded photo and looks at a shot.
 
-    `retries`: how often a client asks again after a failure. What happened is in `answers`: (begun, ended, failure or "").
+    `retries`: how often a client asks again after a failure. What happened is in `answers`: (begun, ended,
+    failure or "").
     """
 
     KINDS = ("click", "look", "photo")

@@ -1,7 +1,9 @@
-"""Several Ray nodes on this machine, with GPUs and processors that are only counted, and the application of a profile on them.
+"""Several Ray nodes on this machine, with GPUs and processors that are only counted,
+and the application of a profile on them.
 
-A process of its own (one Ray a process), driven over its pipes: a JSON list `[verb, …]` in, one JSON line out. The head holds
-no replicas, as on Kubernetes; the proxy, the controller and the driver are on it, so every other node may be killed.
+A process of its own (one Ray a process), driven over its pipes: a JSON list `[verb, …]` in, one JSON line out. The head
+holds no replicas, as on Kubernetes; the proxy, the controller and the driver are on it, so every other node may be
+killed.
 
     python -m tests.cluster.several_nodes '{"profile": "two.yaml", "nodes": [{"num_cpus": 1, "num_gpus": 1}]}'
 """

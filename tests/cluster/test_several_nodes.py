@@ -1,4 +1,5 @@
-"""Two nodes with a GPU each: replicas sit where the plan says, and the death of a node loses nothing that was accepted."""
+"""Two nodes with a GPU each: replicas sit where the plan says,
+and the death of a node loses nothing that was accepted."""
 
 import time
 from collections import Counter
@@ -31,6 +32,10 @@ NOTICE = {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_thresh
 """A dead node is known to be dead in 3 s, not in 15 s."""
 
 
+Placed = dict[str, tuple[dict[str, float], Counter[str]]]
+"""Node id -> (Ray's own account of what is in use, replicas of each deployment)."""
+
+
 @pytest.fixture(scope="module")
 def profile(tmp_path_factory: pytest.TempPathFactory) -> str:
     machine = {"nodes": TWO, "cpus": 1, "memory_gib": 6, "object_store_mib": 128, "gpus": 1, "gpu": "L4"}
@@ -51,8 +56,14 @@ def session(nodes: Nodes, profile: str) -> Iterator[Session]:
         yield person
 
 
-def on_workers(nodes: Nodes) -> dict[str, tuple[dict[str, float], Counter[str]]]:
-    """Node id -> (Ray's own account of what is in use, replicas of each deployment) of the nodes with processors."""
+@pytest.fixture(scope="module")
+def placed(nodes: Nodes, session: Session) -> Placed:
+    """Where replicas sat before a test killed a node."""
+    return on_workers(nodes)
+
+
+def on_workers(nodes: Nodes) -> Placed:
+    """The nodes with processors, as they are now."""
     return {
         node: (found["used"], Counter(name for name, _, _ in found["replicas"]))
         for node, found in nodes.nodes().items()
@@ -61,29 +72,28 @@ def on_workers(nodes: Nodes) -> dict[str, tuple[dict[str, float], Counter[str]]]
 
 
 @pytest.mark.timeout(500)
-def test_replicas_sit_where_the_plan_says(nodes: Nodes, session: Session, profile: str) -> None:
+def test_replicas_sit_where_the_plan_says(placed: Placed, profile: str) -> None:
     loaded = load_profile(profile)
     pack = find_pack(loaded.pack, Settings())
     plan = make_plan(loaded, pack.manifest, find_footprint(pack), Demand(images_per_hour=100))
     (pool,) = plan.pools
     assert pool.sure == len(pool.devices) == 2  # so Ray needs no more, in whatever order they start
 
-    found = on_workers(nodes)
-    assert len(found) == pool.nodes
-    for used, replicas in found.values():
+    assert len(placed) == pool.nodes
+    for used, replicas in placed.values():
         device: dict[str, int] = {stage: replicas[stage] for stage in GPU_STAGES if replicas[stage]}
         share, _, _ = plan.device_sums(device)
         assert used["GPU"] == pytest.approx(share)
         assert share <= MAX_DEVICE_SHARE
         assert replicas["generator"] == replicas["gateway"] == 1
-    assert sum((replicas for _, replicas in found.values()), Counter()) == {
+    assert sum((replicas for _, replicas in placed.values()), Counter()) == {
         stage: plan.stage(stage).replicas for stage in plan.profile.deployments
     }
 
 
 @pytest.mark.timeout(500)
-def test_a_node_killed_under_load_loses_no_accepted_shot(nodes: Nodes, session: Session) -> None:
-    victim, (_, lost) = max(on_workers(nodes).items(), key=lambda row: row[1][1].total())
+def test_a_node_killed_under_load_loses_no_accepted_shot(nodes: Nodes, session: Session, placed: Placed) -> None:
+    victim, (_, lost) = max(placed.items(), key=lambda row: row[1][1].total())
     looked_at = session.accept(seed=1000)
     session.finished([looked_at])
     with (
@@ -100,8 +110,10 @@ def test_a_node_killed_under_load_loses_no_accepted_shot(nodes: Nodes, session: 
         ended = session.finished(shots)
     slowest_s = max(end - begun for begun, end, _ in once.answers + patient.answers)
     print(
-        f"killed a node with {dict(lost)}: Ray noticed after {noticed_s:.1f} s; {len(once.answers)} light requests without retry, "
-        f"{len(once.failures)} failed; {len(patient.answers)} with one, {len(patient.failures)} failed; slowest {slowest_s:.1f} s"
+        f"killed a node with {dict(lost)}: Ray noticed after {noticed_s:.1f} s; {len(once.answers)} light requests "
+        "without retry, "
+        f"{len(once.failures)} failed; {len(patient.answers)} with one, {len(patient.failures)} failed; slowest "
+        f"{slowest_s:.1f} s"
     )
     for begun, end, failure in once.failures:
         print(f"{begun - killed_at:.2f} {end - killed_at:.2f} (dead {dead_at - killed_at:.2f}) {failure}")

@@ -1,4 +1,5 @@
-"""What no picture can come of, through the real graph: each a 4xx with its code, no replica lost, and the next shot is done."""
+"""What no picture can come of, through the real graph: each a 4xx with its code, no replica lost,
+and the next shot is done."""
 
 import io
 

@@ -30,7 +30,7 @@ def test_the_finishers_death_loses_nothing(http: httpx.Client, home, cup, shot_o
     assert victim not in replica_pids()["finisher"]
     store = Store.from_settings(Settings(home=home))
     try:
-        assert {store.shot(store.local_tenant().id, shot).attempt for shot in accepted} == {1}
+        assert {store.shots.get(store.tenants.local().id, shot).attempt for shot in accepted} == {1}
     finally:
         store.close()
 

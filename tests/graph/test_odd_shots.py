@@ -1,4 +1,5 @@
-"""Odd but well-formed wishes, through the real graph: a sensible picture that says what is odd, or a 4xx, and never noise."""
+"""Odd but well-formed wishes, through the real graph: a sensible picture that says what is odd, or a 4xx,
+and never noise."""
 
 import cv2
 import numpy as np

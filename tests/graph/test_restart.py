@@ -19,7 +19,8 @@ from packshot.imaging.codec import encode_png
 
 @contextmanager
 def served(home, *options, limit_s=240):
-    """A `packshot serve` of its own, for `limit_s` at most; an HTTP client on it. Ends it as a person does, with Ctrl-C."""
+    """A `packshot serve` of its own, for `limit_s` at most; an HTTP client on it. Ends it as a person does,
+    with Ctrl-C."""
     command = [str(Path(sys.executable).with_name("packshot")), "serve", "--port", "0", *options]
     environment = {**os.environ, "PACKSHOT_HOME": str(home), "PACKSHOT_POLL_S": "1", "COLUMNS": "200"}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)

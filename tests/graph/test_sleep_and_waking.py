@@ -1,4 +1,5 @@
-"""The pipeline's policy in a real Serve: the generator sleeps when nothing is to do and wakes for a shot (make soak: a cluster)."""
+"""The pipeline's policy in a real Serve: the generator sleeps when nothing is to do and wakes for a shot (make soak:
+a cluster)."""
 
 import time
 from importlib import resources

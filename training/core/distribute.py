@@ -1,7 +1,8 @@
 """The same training in N processes, through Ray Train: on this machine, or on the cluster that RAY_ADDRESS names.
 
-Every worker runs the part's own function; `fit` sees the process group that Ray Train has set up and averages over it. The
-runs folder must be one that all workers see. A worker that dies is replaced, and all go on from the last checkpoint.
+Every worker runs the part's own function; `fit` sees the process group that Ray Train has set up and averages over it.
+The runs folder must be one that all workers see. A worker that dies is replaced, and all go on from the last
+checkpoint.
 """
 
 from __future__ import annotations

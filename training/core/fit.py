@@ -7,8 +7,8 @@
     5. Count, log, and every two minutes save.
 
 Data-parallel by an explicit all-reduce: these networks are called in parts (`vae.encode`, then `vae.decode`), where
-DistributedDataParallel, which watches `forward` alone, would leave the workers' gradients apart. Batch norm's running means
-are each worker's own; rank 0's are kept, as in DistributedDataParallel.
+DistributedDataParallel, which watches `forward` alone, would leave the workers' gradients apart. Batch norm's running
+means are each worker's own; rank 0's are kept, as in DistributedDataParallel.
 """
 
 from __future__ import annotations
@@ -110,7 +110,8 @@ def _alike(run: Run, *nets: nn.Module | None) -> None:
     dist.broadcast(step, src=0)
     if int(step) != run.step:
         raise RuntimeError(
-            f"every worker must see the folder {run.folder}; rank 0 goes on from step {int(step)}, rank {run.rank} from {run.step}"
+            f"every worker must see the folder {run.folder}; rank 0 goes on from step {int(step)}, rank {run.rank} "
+            f"from {run.step}"
         )
     for tensor in (tensor for net in nets if net is not None for tensor in net.state_dict().values()):
         dist.broadcast(tensor, src=0)

@@ -24,7 +24,8 @@ WARM_UP_STEPS = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """When a training ends and where it runs: at `minutes` or at `samples`, whichever comes first, earlier tries included."""
+    """When a training ends and where it runs: at `minutes` or at `samples`, whichever comes first,
+    earlier tries included."""
 
     minutes: float = math.inf
     samples: float = math.inf
@@ -63,7 +64,8 @@ class TrainingOptions(Limits):
 
 
 class Run:
-    """One training in one folder: goes on where the folder's checkpoint stopped. With several workers, rank 0 alone writes.
+    """One training in one folder: goes on where the folder's checkpoint stopped. With several workers,
+    rank 0 alone writes.
 
     A step that took longer than PAUSE_S was suspended (a closed laptop, SIGSTOP): only PAUSE_S of it count.
     torch is seeded alike on every rank, so that all build the same network; `rng` is each rank's own.
@@ -82,9 +84,12 @@ class Run:
         self.done, self.save_due = 0.0, False
         self.begin()
         self._bar = tqdm(
-            total=100.0, desc=folder.name, mininterval=5, disable=self.rank > 0,
+            total=100.0,
+            desc=folder.name,
+            mininterval=5,
+            disable=self.rank > 0,
             bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
-        )  # fmt: skip
+        )
         self._sums: dict[str, Tensor] = {}
         self._count = 0
         torch.manual_seed(plan.seed)

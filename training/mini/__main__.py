@@ -2,7 +2,8 @@
 
 python -m training.mini scenes    --images 6400          draw scenes into runs/scenes
 python -m training.mini vae       --minutes 20
-python -m training.mini decoder   --minutes 20           the VAE's decoder alone, further; beside the painter if you like
+python -m training.mini decoder   --minutes 20           the VAE's decoder alone, further;
+beside the painter if you like
 python -m training.mini painter   --minutes 40
 python -m training.mini control   --minutes 15
 python -m training.mini collages  --images 6000          paste pictures for the segmenter together
@@ -83,9 +84,14 @@ def train(args: argparse.Namespace) -> None:
     function = getattr(importlib.import_module(f"training.mini.{module}"), name)
     minutes = args.minutes or (math.inf if args.samples else MINUTES)
     plan = TrainingOptions(
-        minutes=minutes, samples=args.samples or math.inf, batch=args.batch, lr=args.lr, seed=args.seed,
-        device=args.device, log_every=args.log_every,
-    )  # fmt: skip
+        minutes=minutes,
+        samples=args.samples or math.inf,
+        batch=args.batch,
+        lr=args.lr,
+        seed=args.seed,
+        device=args.device,
+        log_every=args.log_every,
+    )
     arguments: dict[str, Any] = {folder: args.runs / folder for folder in reads}
     arguments |= {"out": args.runs / args.part, "plan": plan}
     if args.part == "painter":

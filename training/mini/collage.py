@@ -1,4 +1,5 @@
-"""Flat product pictures with exact masks, pasted together from shapes, noise and the photographs that scikit-image carries.
+"""Flat product pictures with exact masks, pasted together from shapes,
+noise and the photographs that scikit-image carries.
 
 The renderer in `training.scenes` knows light and space; this one knows mess: real textures, near-camouflage colours,
 clutter, occlusion, cups on saucers of the same colour. The segmenter sees both, so it can rely on neither. The demo's
@@ -21,9 +22,22 @@ F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 
 PHOTOS = (
-    "astronaut", "brick", "camera", "chelsea", "coins", "grass", "gravel", "hubble_deep_field", "immunohistochemistry",
-    "moon", "page", "retina", "rocket", "text", "clock",
-)  # fmt: skip
+    "astronaut",
+    "brick",
+    "camera",
+    "chelsea",
+    "coins",
+    "grass",
+    "gravel",
+    "hubble_deep_field",
+    "immunohistochemistry",
+    "moon",
+    "page",
+    "retina",
+    "rocket",
+    "text",
+    "clock",
+)
 
 
 @functools.cache

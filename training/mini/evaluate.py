@@ -1,4 +1,5 @@
-"""Figures for the model card, on scenes that training has not seen: reconstruction, prediction, and what edges change."""
+"""Figures for the model card, on scenes that training has not seen: reconstruction, prediction,
+and what edges change."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ HELD_OUT_SEED = 950_000
 
 @torch.inference_mode()
 def evaluate(runs: Path, images: int = 64, out: Path | None = None) -> dict[str, float]:
-    """VAE PSNR; v errors over the background with the right and with a wrong caption; v errors over the product with the
-    right edges, no edges and another product's edges."""
+    """VAE PSNR; v errors over the background with the right and with a wrong caption;
+    v errors over the product with the right edges, no edges and another product's edges."""
     torch.manual_seed(0)
     vae, net = vae_part.load_best(runs), Painter()
     net.load_state_dict(torch.load(runs / "painter/checkpoint.pt", map_location="cpu", weights_only=True)["ema"])
@@ -53,7 +54,13 @@ def evaluate(runs: Path, images: int = 64, out: Path | None = None) -> dict[str,
         for name, seen in (("right_edges", edges), ("blank_edges", edges * 0), ("wrong_edges", edges.roll(1, 0))):
             image = seen[:, None].float().expand(-1, 3, -1, -1) / 255
             down, mid = control(noisy, t, encoder_hidden_states=text, controlnet_cond=image, return_dict=False)
-            said = net.unet(inputs, t, encoder_hidden_states=text, down_block_additional_residuals=down, mid_block_additional_residual=mid).sample  # fmt: skip
+            said = net.unet(
+                inputs,
+                t,
+                encoder_hidden_states=text,
+                down_block_additional_residuals=down,
+                mid_block_additional_residual=mid,
+            ).sample
             sums.setdefault(f"product_{name}", []).append(
                 float((((said - target) ** 2) * (1 - repaint)).mean() / (1 - repaint).mean())
             )

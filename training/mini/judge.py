@@ -120,7 +120,8 @@ def save(net: Judge, path: Path) -> None:
 
 
 def prepared(judge: Judge, pictures: np.ndarray, masks: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Pictures (N, 3, s, s) in -1..1 and masks (N, 1, s, s) in 0..1 at the judge's size, from uint8 NxSxSx3 and NxSxS."""
+    """Pictures (N, 3, s, s) in -1..1 and masks (N, 1, s, s) in 0..1 at the judge's size,
+    from uint8 NxSxSx3 and NxSxS."""
     x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
     m = torch.from_numpy(masks)[:, None].float() / 255
     if judge.size_px and x.shape[2] != judge.size_px:

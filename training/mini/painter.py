@@ -1,4 +1,5 @@
-"""The painter: a tiny CLIP text encoder and an inpainting UNet, trained together on latents of scenes; then a ControlNet.
+"""The painter: a tiny CLIP text encoder and an inpainting UNet, trained together on latents of scenes;
+then a ControlNet.
 
 v-prediction, zero terminal SNR, background-weighted loss, 10 % of captions dropped, EMA weights. The masks are worn on
 purpose (grown, shrunk, with a rim of somebody else's background), as a segmenter's are: a painter that has only seen
@@ -31,9 +32,14 @@ from training.scenes.words import FIELDS, all_words, describe
 TEXT_WIDTH, MAX_LENGTH, LATENTS = 96, 24, 8
 NATIVE_PX, FACTOR = 256, 8
 SCHEDULER_CONFIG = {
-    "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "prediction_type": "v_prediction",
-    "rescale_betas_zero_snr": True, "timestep_spacing": "trailing", "clip_sample": False,
-}  # fmt: skip
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "prediction_type": "v_prediction",
+    "rescale_betas_zero_snr": True,
+    "timestep_spacing": "trailing",
+    "clip_sample": False,
+}
 UNET_CONFIG: dict[str, Any] = {
     "in_channels": 2 * LATENTS + 1,
     "out_channels": LATENTS,
@@ -61,16 +67,24 @@ def tokenizer() -> WordTokenizer:
 def text_config() -> dict[str, Any]:
     """Constructor arguments of the text encoder."""
     return {
-        "vocab_size": tokenizer().vocab_size, "hidden_size": TEXT_WIDTH, "intermediate_size": 2 * TEXT_WIDTH, "num_hidden_layers": 2,
-        "num_attention_heads": 4, "max_position_embeddings": MAX_LENGTH, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 0,
+        "vocab_size": tokenizer().vocab_size,
+        "hidden_size": TEXT_WIDTH,
+        "intermediate_size": 2 * TEXT_WIDTH,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": MAX_LENGTH,
+        "pad_token_id": 0,
+        "bos_token_id": 1,
+        "eos_token_id": 0,
         "projection_dim": TEXT_WIDTH,
-    }  # fmt: skip
+    }
 
 
 def wear(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A product mask as a segmenter gives it: bool HxW, grown by up to 5 px or shrunk by one, its border frayed.
 
-    Hardly ever shrunk: what a painter learns to paint beyond a shrunk mask is more product, and a product must not grow.
+    Hardly ever shrunk: what a painter learns to paint beyond a shrunk mask is more product,
+    and a product must not grow.
     """
     soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 3.0)
     fray = cv2.GaussianBlur(rng.standard_normal(mask.shape).astype(np.float32), (0, 0), 5.0) * 1.2
@@ -156,7 +170,8 @@ class Latents:
 
 
 def timesteps(count: int, of: int, device: torch.device) -> Tensor:
-    """One timestep (int64, 0..of - 1) at random from each of `count` equal stretches: a batch's loss varies less than with any."""
+    """One timestep (int64, 0..of - 1) at random from each of `count` equal stretches:
+    a batch's loss varies less than with any."""
     share = (torch.arange(count, device=device) + torch.rand(count, device=device)) / count
     return (share * of).long().clamp(max=of - 1)
 
@@ -193,7 +208,8 @@ class Painter(nn.Module):
 def train(out: Path, vae: Path, scenes: Path, plan: TrainingOptions, core: Path | None = None) -> nn.Module:
     """Train text encoder and UNet, resumable, with averaged weights.
 
-    core: a folder with the checkpoint and words.json of a painter of half the size to begin with (`training.mini.grow`).
+    core: a folder with the checkpoint and words.json of a painter of half the size to begin with
+    (`training.mini.grow`).
     """
     run = Run(out, plan.filled(batch=32, lr=8e-4, seed=0))
     device, batch = run.plan.device, run.plan.batch
@@ -220,7 +236,8 @@ def train(out: Path, vae: Path, scenes: Path, plan: TrainingOptions, core: Path 
 def train_control(out: Path, painter: Path, vae: Path, scenes: Path, plan: TrainingOptions) -> nn.Module:
     """Train a ControlNet from the painter's EMA weights, resumable. The product counts as much as the rest.
 
-    The painter stands still, but its checkpoint is read anew with every save here: both may train at once, towards the end.
+    The painter stands still, but its checkpoint is read anew with every save here: both may train at once,
+    towards the end.
     """
     run = Run(out, plan.filled(batch=32, lr=6e-4, seed=1))
     device, batch = run.plan.device, run.plan.batch
@@ -253,7 +270,8 @@ def train_control(out: Path, painter: Path, vae: Path, scenes: Path, plan: Train
 
 
 def control_config() -> dict[str, Any]:
-    """Constructor arguments of the ControlNet: the UNet's, but it sees the noisy latents only, and a light condition embedding."""
+    """Constructor arguments of the ControlNet: the UNet's, but it sees the noisy latents only,
+    and a light condition embedding."""
     shared = {k: v for k, v in UNET_CONFIG.items() if k not in ("in_channels", "out_channels", "up_block_types")}
     return {
         **shared,

@@ -58,8 +58,8 @@ CLICK, BACKGROUND_CLICK, PAD, BOX_FROM, BOX_TO = 1, 0, -1, 2, 3
 
 @dataclass
 class Batch:
-    """`pixels`: float (B, 3, S, S), normalised. `targets`: float (B, K, S/2, S/2), 0..1. `coords` (B K, N, 2) pixels of S,
-    `labels` (B K, N)."""
+    """`pixels`: float (B, 3, S, S), normalised. `targets`: float (B, K, S/2, S/2), 0..1. `coords` (B K, N, 2)
+    pixels of S, `labels` (B K, N)."""
 
     pixels: Tensor
     targets: Tensor
@@ -71,7 +71,8 @@ class Batch:
 
 
 def augment(rng: np.random.Generator, rows: U8, size_px: int) -> U8:
-    """Mirror, turn, crop to a photo's aspect, resize the longest side to `size_px`, pad right and bottom as SAM does."""
+    """Mirror, turn, crop to a photo's aspect, resize the longest side to `size_px`,
+    pad right and bottom as SAM does."""
     if rng.random() < 0.5:
         rows = rows[:, ::-1]
     if rng.random() < 0.15:
@@ -102,7 +103,8 @@ def augment(rng: np.random.Generator, rows: U8, size_px: int) -> U8:
 
 
 def first_prompt(rng: np.random.Generator, mask: U8, clicks: int) -> tuple[NDArray[np.float32], list[int]]:
-    """Two tokens (a jittered box, or a click and a pad), after `clicks` more clicks. `mask`: uint8 SxS with product in it."""
+    """Two tokens (a jittered box, or a click and a pad), after `clicks` more clicks. `mask`:
+    uint8 SxS with product in it."""
     rows, columns = np.nonzero(mask > 127)
     if rng.random() < 0.55:
         x0, x1, y0, y1 = columns.min(), columns.max() + 1, rows.min(), rows.max() + 1
@@ -183,7 +185,8 @@ def losses(logits: Tensor, quality: Tensor, target: Tensor) -> tuple[Tensor, Ten
 
 
 def round_loss(logits: Tensor, quality: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(loss, mean best IoU, best row per set): row 0 alone, rows 1-3 by their best, a little of all to keep them alive."""
+    """(loss, mean best IoU, best row per set): row 0 alone, rows 1-3 by their best,
+    a little of all to keep them alive."""
     mask_loss, iou_loss, iou = losses(logits, quality, target)
     best, row = mask_loss[:, 1:].min(1)
     loss = (mask_loss[:, 0] + best + 0.05 * mask_loss[:, 1:].mean(1)).mean() + iou_loss.mean()
@@ -191,7 +194,8 @@ def round_loss(logits: Tensor, quality: Tensor, target: Tensor) -> tuple[Tensor,
 
 
 def corrective_clicks(rng: np.random.Generator, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Where each answer (B K, h, w) is wrong: coordinates (B K, 1, 2) in pixels of the input (2 h) and labels (B K, 1)."""
+    """Where each answer (B K, h, w) is wrong: coordinates (B K, 1, 2) in pixels of the input (2 h)
+    and labels (B K, 1)."""
     wrong, truth = ((logits > 0) != (target > 0.5)).numpy(), (target > 0.5).numpy()
     coords, labels = [], []
     for errors, product in zip(wrong, truth, strict=True):
@@ -208,7 +212,8 @@ def corrective_clicks(rng: np.random.Generator, logits: Tensor, target: Tensor) 
 
 
 def step_loss(sam: Any, batch: Batch, rng: np.random.Generator, size_px: int) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss of a batch of size_px pictures, and its metrics: the first answers' loss and IoU, the corrected ones' IoU."""
+    """The loss of a batch of size_px pictures, and its metrics: the first answers' loss and IoU,
+    the corrected ones' IoU."""
     features, maps = sam.image_encoder.look(batch.pixels)
     features, *maps = (m.repeat_interleave(SETS_PER_PICTURE, dim=0) for m in (features, *maps))
     with torch.autocast(batch.pixels.device.type, enabled=False):
@@ -236,7 +241,8 @@ def train(
     small_share: float = 0.7,
     warm: Path | None = None,
 ) -> nn.Module:
-    """Train the segmenter, resumable, with averaged weights: `small_share` of the plan on half-size pictures, the rest at full size.
+    """Train the segmenter, resumable, with averaged weights: `small_share` of the plan on half-size pictures,
+    the rest at full size.
 
     full_px: a multiple of 16. warm: a run's folder whose averaged weights to begin with.
     """

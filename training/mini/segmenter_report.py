@@ -67,7 +67,8 @@ def calibrated(sam: Any, size_px: int, pictures: int = 32) -> Any:
 
 
 def ship(sam: Any, folder: Path) -> dict[str, Any]:
-    """Write `segmenter.safetensors` (fp16) and its role into the pack's manifest, whose other roles stay; gives the role."""
+    """Write `segmenter.safetensors` (fp16) and its role into the pack's manifest, whose other roles stay;
+    gives the role."""
     path, manifest_path = folder / "segmenter.safetensors", folder / "manifest.yaml"
     save_file({name: tensor.half().contiguous() for name, tensor in sam.state_dict().items()}, path)
     data = path.read_bytes()

@@ -1,8 +1,9 @@
-"""The segmenter's pictures, made ahead of training, so that no gradient waits: collages, and drawn scenes worn as amateurs'
-photos are.
+"""The segmenter's pictures, made ahead of training, so that no gradient waits: collages,
+and drawn scenes worn as amateurs' photos are.
 
-A shard is one .npy of uint8 (N, S, S, 5): RGB, whole mask, part mask (255 = product). A trainer re-lists its folders while it
-runs, so shards may still be appearing. Shards are written under a temporary name and renamed: a reader never sees half.
+A shard is one .npy of uint8 (N, S, S, 5): RGB, whole mask, part mask (255 = product). A trainer re-lists its folders
+while it runs, so shards may still be appearing. Shards are written under a temporary name and renamed: a reader never
+sees half.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ def write_shards(out: Path, pictures: int, *, size_px: int = 256, seed: int = 0,
 
 
 def wear_scenes(scenes: Path, out: Path) -> int:
-    """Every shard of drawn scenes (`training.mini.data`) as an amateur's photos; those that exist are kept. Gives how many are new."""
+    """Every shard of drawn scenes (`training.mini.data`) as an amateur's photos; those that exist are kept.
+    Gives how many are new."""
     out.mkdir(parents=True, exist_ok=True)
     fresh = [path for path in sorted(scenes.glob("*.npz")) if not (out / f"{path.stem}.npy").exists()]
     for path in fresh:
@@ -67,7 +69,8 @@ class Shards:
                 self.open[path] = np.load(path, mmap_mode="r")
         if not self.open:
             raise FileNotFoundError(
-                f"{', '.join(map(str, self.folders))} must hold shards, got none; run `python -m training.mini collages` first"
+                f"{', '.join(map(str, self.folders))} must hold shards, got none; run `python -m training.mini "
+                "collages` first"
             )
 
     def __len__(self) -> int:

@@ -1,7 +1,7 @@
 """The VAE: f8, 8 channels, AutoencoderTiny, on crops of scenes and of real photographs.
 
-The loss keeps grain: L1 for colour, L1 of gradients for edges, and the amplitudes of 16 px patches' spectra for texture,
-which a blurred reconstruction cannot fake. The latents are held near zero mean and unit variance, so that
+The loss keeps grain: L1 for colour, L1 of gradients for edges, and the amplitudes of 16 px patches' spectra for
+texture, which a blurred reconstruction cannot fake. The latents are held near zero mean and unit variance, so that
 scaling_factor is 1.
 """
 
@@ -49,7 +49,8 @@ def photographs() -> list[np.ndarray]:
 
 
 def crops(scenes: np.ndarray, photos: list[np.ndarray], count: int, rng: np.random.Generator) -> Tensor:
-    """float32 count x 3 x CROP_PX x CROP_PX, -1..1: four fifths of scenes, the rest of photographs, mirrored at random."""
+    """float32 count x 3 x CROP_PX x CROP_PX, -1..1: four fifths of scenes, the rest of photographs,
+    mirrored at random."""
     out = np.empty((count, CROP_PX, CROP_PX, 3), np.uint8)
     for i in range(count):
         picture = (

@@ -24,7 +24,9 @@ _MEANS: dict[str, str] = {
     "surface": "top base plinth podium pedestal stand",
     "brick": "bricks loft masonry",
     "tile": "tiles tiled bathroom subway ceramic kitchen",
-    "garden": "park forest outdoor outdoors nature meadow field backyard terrace spring summer jungle woods countryside",
+    "garden": (
+        "park forest outdoor outdoors nature meadow field backyard terrace spring summer jungle woods countryside"
+    ),
     "foliage": "leaf leaves plant plants trees tree botanical greenery bush fern grass tropical",
     "night": "nighttime midnight nightclub bar party neon",
     "lights": "lamps bokeh lantern christmas festive",
@@ -71,14 +73,22 @@ _MEANS: dict[str, str] = {
     "glass": "crystal",
     "product": "item object goods shoe shoes sneaker bag watch toy lamp phone cosmetic cosmetics",
     "photo": "photograph picture image shot photography",
-}  # fmt: skip
+}
 _SEVERAL = {
-    "oceanside": "beach sand", "rainforest": "green foliage", "sunset": "sunset", "backlit": "light behind", "hardwood": "dark wood",
-    "nighttime-city": "city lights", "daytime": "daylight", "windowlight": "soft light",
-}  # fmt: skip
+    "oceanside": "beach sand",
+    "rainforest": "green foliage",
+    "sunset": "sunset",
+    "backlit": "light behind",
+    "hardwood": "dark wood",
+    "nighttime-city": "city lights",
+    "daytime": "daylight",
+    "windowlight": "soft light",
+}
 _DROPPED = (
-    "the an of in at by to and from its this that some very nice beautiful elegant luxury premium stunning lovely high quality "
-    "resolution detailed realistic photorealistic hd 4k 8k ultra style scene against over under near beside standing placed sitting "
+    "the an of in at by to and from its this that some very nice beautiful elegant luxury premium stunning lovely "
+    "high quality "
+    "resolution detailed realistic photorealistic hd 4k 8k ultra style scene against over under near beside standing "
+    "placed sitting "
     "resting modern rustic vintage classic simple pretty with- is are it"
 )
 

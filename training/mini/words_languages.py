@@ -1,7 +1,8 @@
 """German, French and Spanish words for scenes, in the words that the scenes know. An empty meaning drops the word.
 
 Left out on purpose: words that mean another thing in English or in one another (French `sol` is a floor, Spanish a sun;
-`or`, `main`, `lit`, `lino`, `hell` and `son` are English). `wand` and `strand` stay: their English senses are rarer in scenes.
+`or`, `main`, `lit`, `lino`, `hell` and `son` are English). `wand` and `strand` stay:
+their English senses are rarer in scenes.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ _MEANS: dict[str, str] = {
     "glass": "glas verre vidrio",
     "product": "produkt produit producto",
     "studio": "estudio",
-}  # fmt: skip
+}
 _DROPPED = (
     "auf einem einer einen eine ein eines mit und der das dem den des im vom von aus vorm hellen "
     "sur une un le la les de du avec et d'un d'une dans à au aux en "

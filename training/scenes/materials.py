@@ -1,4 +1,5 @@
-"""Surfaces and walls: colour as a function of where a ray lands. All tensors float32; RGB in 0..1, linear-ish display values."""
+"""Surfaces and walls: colour as a function of where a ray lands. All tensors float32; RGB in 0..1,
+linear-ish display values."""
 
 from __future__ import annotations
 
@@ -133,7 +134,8 @@ def _steel(u: T, v: T, seed: T) -> T:
 
 
 def surface(kind: str, u: T, v: T, seed: T, colour: T) -> T:
-    """RGB (..., 3) of a surface of `words.SURFACES` at floor coordinates (u, v) in product heights. `colour`: RGB of paper."""
+    """RGB (..., 3) of a surface of `words.SURFACES` at floor coordinates (u, v) in product heights. `colour`:
+    RGB of paper."""
     if kind == "wood":
         return _wood(u, v, seed, _rgb(u, 0.84, 0.64, 0.42), _rgb(u, 0.56, 0.35, 0.18))
     if kind == "walnut":
@@ -144,9 +146,16 @@ def surface(kind: str, u: T, v: T, seed: T, colour: T) -> T:
 
 
 _PLAIN = {
-    "marble": _marble, "slate": _slate, "concrete": _concrete, "linen": _linen, "sand": _sand, "terrazzo": _terrazzo,
-    "black_marble": _black_marble, "grass": _grass, "steel": _steel,
-}  # fmt: skip
+    "marble": _marble,
+    "slate": _slate,
+    "concrete": _concrete,
+    "linen": _linen,
+    "sand": _sand,
+    "terrazzo": _terrazzo,
+    "black_marble": _black_marble,
+    "grass": _grass,
+    "steel": _steel,
+}
 
 
 def brick(u: T, v: T, seed: T) -> T:

@@ -13,16 +13,19 @@ CLOUD, MID, FINE, GRAIN = range(4)
 
 @cache
 def _bank(device: str) -> torch.Tensor:
-    """float32 1x4x513x513, unit variance: cloud (1/f^1.9), mid (1/f^1.2), fine (band around 1/12 px), grain (1/3 px)."""
+    """float32 1x4x513x513, unit variance: cloud (1/f^1.9), mid (1/f^1.2), fine (band around 1/12 px),
+    grain (1/3 px)."""
     generator = torch.Generator().manual_seed(20)
     fy = torch.fft.fftfreq(TILE_PX)[:, None] * TILE_PX
     fx = torch.fft.rfftfreq(TILE_PX)[None, :] * TILE_PX
     f = torch.sqrt(fx * fx + fy * fy).clamp_min(1.0)
     low_cut = (f >= 2).float()
     spectra = [
-        f**-1.9 * low_cut, f**-1.2 * low_cut,
-        torch.exp(-((torch.log(f / 45.0) / 0.5) ** 2)) / f, torch.exp(-((torch.log(f / 150.0) / 0.45) ** 2)) / f,
-    ]  # fmt: skip
+        f**-1.9 * low_cut,
+        f**-1.2 * low_cut,
+        torch.exp(-((torch.log(f / 45.0) / 0.5) ** 2)) / f,
+        torch.exp(-((torch.log(f / 150.0) / 0.45) ** 2)) / f,
+    ]
     tiles = []
     for spectrum in spectra:
         white = torch.fft.rfft2(torch.randn(TILE_PX, TILE_PX, generator=generator))

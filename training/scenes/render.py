@@ -26,7 +26,7 @@ from training.scenes.words import (
     UNSEEN_FAMILIES,
     UNSEEN_MATERIALS,
     describe,
-)  # fmt: skip
+)
 
 T = torch.Tensor
 OVERSAMPLING = 2
@@ -38,11 +38,11 @@ class SceneBatch:
     """B scenes of size S.
 
     image: uint8 BxSxSx3 RGB, on the rendering device. mask: float32 BxSxS, exact coverage of the product, 0..1.
-    part: float32 BxSxS, coverage of what could be meant alone: the neighbour, or the cup without its saucer; zero when neither.
-    depth: float32 BxSxS, along the ray, in product heights; inf where only the backdrop is. normals: float32 BxSxSx3, world
-    frame (x right, y up, z to the camera); zero on the backdrop.
-    edges: uint8 BxSxS, Canny of the product over grey. captions: B strings of the closed vocabulary; texts: B, what the labels say.
-    boxes: int64 Bx4 XYXY px, right and bottom exclusive; points: int64 Bx2 XY, the pixel of each product that lies deepest inside.
+    part: float32 BxSxS, coverage of what could be meant alone: the neighbour, or the cup without its saucer; zero when
+    neither. depth: float32 BxSxS, along the ray, in product heights; inf where only the backdrop is. normals: float32
+    BxSxSx3, world frame (x right, y up, z to the camera); zero on the backdrop. edges: uint8 BxSxS, Canny of the
+    product over grey. captions: B strings of the closed vocabulary; texts: B, what the labels say. boxes: int64 Bx4
+    XYXY px, right and bottom exclusive; points: int64 Bx2 XY, the pixel of each product that lies deepest inside.
     attributes: int64 Bx10, columns `words.FIELDS`.
     """
 
@@ -107,9 +107,9 @@ def render(
 ) -> SceneBatch:
     """Draw `batch_size` scenes of `size_px` squared. The same seed draws the same scenes.
 
-    clutter: the chance of a second product behind or beside, which is not part of the mask. families, materials: what to
-    draw from, by default all but the unseen ones. mixed_light: the chance that the product is lit by another lamp than the
-    scene, as a product is that was cut out of somebody's photo.
+    clutter: the chance of a second product behind or beside, which is not part of the mask. families, materials: what
+    to draw from, by default all but the unseen ones. mixed_light: the chance that the product is lit by another lamp
+    than the scene, as a product is that was cut out of somebody's photo.
     """
     families = families or [name for name in FAMILIES if name not in UNSEEN_FAMILIES]
     pool = materials or [name for name in MATERIALS if name not in UNSEEN_MATERIALS]
@@ -213,7 +213,8 @@ def _one(
     generator: torch.Generator,
     device: torch.device,
 ) -> tuple[T, T, T, T, T]:
-    """One scene, the last of `products` its product: image uint8 SxSx3, mask, part and depth float32 SxS, normals SxSx3."""
+    """One scene, the last of `products` its product: image uint8 SxSx3, mask, part and depth float32 SxS,
+    normals SxSx3."""
     a = dict(zip(FIELDS, row.tolist(), strict=True))
     side = -1.0 if a["side"] == 0 else 1.0
     soft = a["quality"] == 0

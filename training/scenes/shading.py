@@ -14,7 +14,8 @@ T = torch.Tensor
 
 @dataclass
 class Light:
-    """`key`: unit vector (3) towards the lamp, world frame. `tint`: RGB (3) of its light. `ambient`: what the sky adds."""
+    """`key`: unit vector (3) towards the lamp, world frame. `tint`: RGB (3) of its light. `ambient`:
+    what the sky adds."""
 
     key: T
     tint: T
@@ -31,7 +32,8 @@ class Around:
 
 
 def shade(product: Product, p: T, view: T, light: Light, around: Around) -> tuple[T, T]:
-    """Colour and unit normal, own frame, of own-frame surface points. p, view: (R, 3). Returns RGB (R, 3), normals (R, 3)."""
+    """Colour and unit normal, own frame, of own-frame surface points. p, view: (R, 3). Returns RGB (R, 3),
+    normals (R, 3)."""
     n = tracing.normal(product, p)
     key = tracing.turn(product, light.key[None])[0]
     colour, inside = _paint(product, p, n)
@@ -83,7 +85,8 @@ def _paint(product: Product, p: T, n: T) -> tuple[T, T]:
 
 
 def _mirror(product: Product, colour: T, reflected: T, toward: T, light: Light, around: Around) -> T:
-    """What brushed metal shows: floor below, wall above, a bright band between, and two softboxes upright. RGB (R, 3)."""
+    """What brushed metal shows: floor below, wall above, a bright band between, and two softboxes upright.
+    RGB (R, 3)."""
     up = reflected[:, 1]
     seen = around.floor + (around.wall - around.floor) * torch.sigmoid(up / 0.12)[:, None]
     turn = torch.atan2(reflected[:, 0], reflected[:, 2]) - product.yaw

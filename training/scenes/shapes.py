@@ -17,9 +17,27 @@ S0, S1, Y0, Y1, CELLS = -0.12, 1.08, -0.12, 1.18, 112  # what the table covers, 
 MAX_POINTS = 40
 INK_ROWS, INK_COLUMNS = 40, 80
 BRANDS = (
-    "NORD", "LUNA", "OLEA", "TERRA", "MIRO", "SOLE", "AQUA", "FERN", "KAFFE", "HONEY", "ROSA", "ALBA", "VERDE", "PURE", "MINT",
-    "CACAO", "SALT", "AMBER", "IRIS", "POLAR",
-)  # fmt: skip
+    "NORD",
+    "LUNA",
+    "OLEA",
+    "TERRA",
+    "MIRO",
+    "SOLE",
+    "AQUA",
+    "FERN",
+    "KAFFE",
+    "HONEY",
+    "ROSA",
+    "ALBA",
+    "VERDE",
+    "PURE",
+    "MINT",
+    "CACAO",
+    "SALT",
+    "AMBER",
+    "IRIS",
+    "POLAR",
+)
 KINDS = ("500 ml", "250 g", "No. 5", "CREAM", "BALM", "TEA", "OIL", "SOAP", "WATER", "12 pcs", "SINCE 1987", "ORGANIC")
 METALS = (
     (0.90, 0.91, 0.93),
@@ -56,9 +74,15 @@ class Shapes:
             for name in ("core", "place", "handle", "extent", "zones", "label", "finish")
         }
         return Product(
-            table=self.table[index][None, None].to(device), shift=float(self.shift[index]), yaw=float(self.yaw[index]),
-            size=float(self.size[index]), taper=float(self.taper[index]), colours=self.colours[index].to(device), glyphs=self.glyphs[index].to(device), **numbers,
-        )  # fmt: skip
+            table=self.table[index][None, None].to(device),
+            shift=float(self.shift[index]),
+            yaw=float(self.yaw[index]),
+            size=float(self.size[index]),
+            taper=float(self.taper[index]),
+            colours=self.colours[index].to(device),
+            glyphs=self.glyphs[index].to(device),
+            **numbers,
+        )
 
 
 @dataclass
@@ -91,7 +115,8 @@ def _curve(a: tuple[float, float], b: tuple[float, float], bulge: float, n: int 
 
 @dataclass(frozen=True)
 class Traits:
-    """What a profile does not say, in its units; a height of 9 or of -1 is beyond the product. Columns as in `Shapes`."""
+    """What a profile does not say, in its units; a height of 9 or of -1 is beyond the product.
+    Columns as in `Shapes`."""
 
     cap_y: float = 9.0
     label: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
@@ -303,7 +328,8 @@ def _colour(rng: np.random.Generator) -> np.ndarray:
 
 
 def _ink(rng: np.random.Generator) -> tuple[np.ndarray, str]:
-    """A label's print, float32 INK_ROWS x INK_COLUMNS in 0..1: a brand's name, a line below it, sometimes a mark above or bars."""
+    """A label's print, float32 INK_ROWS x INK_COLUMNS in 0..1: a brand's name, a line below it,
+    sometimes a mark above or bars."""
     ink = np.zeros((INK_ROWS, INK_COLUMNS), np.uint8)
     brand, kind = str(rng.choice(BRANDS)), str(rng.choice(KINDS))
     high = int(rng.integers(10, 15))

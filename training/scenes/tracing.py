@@ -61,7 +61,8 @@ def distance(product: Product, p: T) -> T:
 
 
 def trace(product: Product, origin: T, direction: T, steps: int = 44) -> tuple[T, T]:
-    """March own-frame rays: origin (3), direction (R, 3). Returns the rays that hit (K, index) and their t (K), own units."""
+    """March own-frame rays: origin (3), direction (R, 3). Returns the rays that hit (K, index) and their t (K),
+    own units."""
     half, height = product.extent
     low = torch.tensor((-half, 0.0, -half), device=direction.device)
     high = torch.tensor((half, height, half), device=direction.device)

@@ -10,28 +10,69 @@ from collections.abc import Mapping
 import numpy as np
 
 SURFACES = (
-    "wood", "walnut", "marble", "slate", "concrete", "linen", "sand", "paper", "terrazzo", "black_marble", "grass", "steel",
-)  # fmt: skip
+    "wood",
+    "walnut",
+    "marble",
+    "slate",
+    "concrete",
+    "linen",
+    "sand",
+    "paper",
+    "terrazzo",
+    "black_marble",
+    "grass",
+    "steel",
+)
 BACKDROPS = ("plain", "brick", "tile", "foliage", "night", "room", "sea", "curtain")
 SIDES = ("left", "right")
 QUALITIES = ("soft", "hard")
 TINTS = ("neutral", "warm", "cool")
 COLOURS = ("white", "grey", "beige", "pink", "blue", "green", "yellow", "orange")
 COLOUR_RGB = (
-    (0.94, 0.94, 0.93), (0.56, 0.57, 0.59), (0.85, 0.77, 0.65), (0.92, 0.66, 0.70),
-    (0.42, 0.60, 0.83), (0.46, 0.66, 0.45), (0.93, 0.80, 0.34), (0.85, 0.48, 0.28),
-)  # fmt: skip
+    (0.94, 0.94, 0.93),
+    (0.56, 0.57, 0.59),
+    (0.85, 0.77, 0.65),
+    (0.92, 0.66, 0.70),
+    (0.42, 0.60, 0.83),
+    (0.46, 0.66, 0.45),
+    (0.93, 0.80, 0.34),
+    (0.85, 0.48, 0.28),
+)
 FAMILIES = (
-    "bottle", "jar", "mug", "cup", "can", "tube", "box", "vase", "bowl", "perfume", "soap", "glass",
-    "lamp", "ball", "bag", "watch", "shoe",
-)  # fmt: skip
+    "bottle",
+    "jar",
+    "mug",
+    "cup",
+    "can",
+    "tube",
+    "box",
+    "vase",
+    "bowl",
+    "perfume",
+    "soap",
+    "glass",
+    "lamp",
+    "ball",
+    "bag",
+    "watch",
+    "shoe",
+)
 MATERIALS = ("matte", "gloss", "metal", "glass", "translucent")
 UNSEEN_FAMILIES = ("lamp", "bag", "shoe")
 UNSEEN_MATERIALS = ("translucent",)
 """Kept from training, for evaluation; nor do captions say these families' names."""
 FIELDS = (
-    "surface", "backdrop", "side", "quality", "tint", "paper_colour", "wall_colour", "family", "texture_seed", "material",
-)  # fmt: skip
+    "surface",
+    "backdrop",
+    "side",
+    "quality",
+    "tint",
+    "paper_colour",
+    "wall_colour",
+    "family",
+    "texture_seed",
+    "material",
+)
 
 _SURFACE_SAYINGS: tuple[tuple[str, ...], ...] = (
     ("wood table", "wood surface", "wood floor", "light wood"),
@@ -80,8 +121,14 @@ def describe(attributes: Mapping[str, int], rng: np.random.Generator, *, whole: 
     side = SIDES[attributes["side"]]
     light = _pick(
         rng,
-        (f"{quality} {tint} light from the {side}", f"{tint} {quality} light from {side}", f"{quality} {tint} light", f"{quality} light from the {side}", f"{tint} light")[: 3 if whole else 5],
-    )  # fmt: skip
+        (
+            f"{quality} {tint} light from the {side}",
+            f"{tint} {quality} light from {side}",
+            f"{quality} {tint} light",
+            f"{quality} light from the {side}",
+            f"{tint} light",
+        )[: 3 if whole else 5],
+    )
     family = FAMILIES[attributes["family"]]
     named = ("product", "a product") if family in UNSEEN_FAMILIES else ("product", "a product", family, "a " + family)
     subject = _pick(rng, named)

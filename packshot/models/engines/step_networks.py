@@ -1,4 +1,5 @@
-"""The networks of a step as one call: the ControlNet's residuals go into the UNet. Steps 8 and 9 of `packshot.models.engines.unet_controlnet`."""
+"""The networks of a step as one call: the ControlNet's residuals go into the UNet.
+Steps 8 and 9 of `packshot.models.engines.unet_controlnet`."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ SMALL_PARAMETERS = 100_000_000
 
 
 class ControlledUNet(nn.Module):
-    """A UNet and its ControlNet, whose control image is already embedded. Tensors in, a tensor out: it can be traced."""
+    """A UNet and its ControlNet, whose control image is already embedded. Tensors in, a tensor out:
+    it can be traced."""
 
     def __init__(self, unet: Any, controlnet: Any) -> None:
         super().__init__()
@@ -54,12 +56,13 @@ class ControlledUNet(nn.Module):
 
 
 class Frozen:
-    """A ControlledUNet's kernels as its first call ran them, without Python between them, its rows dealt out to threads.
+    """A ControlledUNet's kernels as its first call ran them, without Python between them,
+    its rows dealt out to threads.
 
-    The first caller's torch threads are shared out: each share takes its rows through all the kernels, so shares wait for
-    each other once a call and not once a kernel. Any number of rows and any size may follow. Latents that the UNet cannot
-    halve evenly at each of its levels it sizes in Python: those run as they are. Values are the plain call's but for fp32
-    rounding, 1e-6. Call it from one thread.
+    The first caller's torch threads are shared out: each share takes its rows through all the kernels, so shares wait
+    for each other once a call and not once a kernel. Any number of rows and any size may follow. Latents that the UNet
+    cannot halve evenly at each of its levels it sizes in Python: those run as they are. Values are the plain call's but
+    for fp32 rounding, 1e-6. Call it from one thread.
     """
 
     def __init__(self, network: ControlledUNet) -> None:

@@ -60,8 +60,8 @@ class Denoising:
     In the engine's dtype: `texts` ([negative,] prompt: 1 or 2, L, D), `control` (1, C, h, w) and `inpaint` (mask and
     masked-picture latents: 1, 1 + c, h, w; None for a plain UNet). In fp32: `latents`, `noise`, `known` (the picture's
     latents; None for an inpainting UNet), all (1, c, h, w), and `mask` (1, 1, h, w; 1 = repaint). `control_scales`: one
-    for each step, 0 outside the control window. `findings`: how the prompt was read. `predicted`: the clean latents that the last step implied. `error`: why
-    this row alone cannot go on.
+    for each step, 0 outside the control window. `findings`: how the prompt was read. `predicted`: the clean latents
+    that the last step implied. `error`: why this row alone cannot go on.
     """
 
     brief: Brief
@@ -97,10 +97,9 @@ class Denoising:
 class DiffusionEngine:
     """A pack's generator on one device. Not safe for threads: call it from one thread only.
 
-    `freeze`: trace small networks on a CPU at their first step, so that later ones run without Python between the kernels
-    and rows side by side (1.4 to 1.9 times as fast; `packshot.models.engines.step_networks.Frozen`); worth its two seconds in a process
-    that stays.
-    Raises PackRefused when the pack's parts are missing, altered, or do not fit.
+    `freeze`: trace small networks on a CPU at their first step, so that later ones run without Python between the
+    kernels and rows side by side (1.4 to 1.9 times as fast; `packshot.models.engines.step_networks.Frozen`); worth its
+    two seconds in a process that stays. Raises PackRefused when the pack's parts are missing, altered, or do not fit.
     """
 
     def __init__(

@@ -1,12 +1,13 @@
 """What a pack's models need, on paper: memory and arithmetic of each stage's calls, without weights and without a GPU.
 
-The pack's own networks are built from the manifest's config on torch's meta device, where tensors have shapes and no values,
-and called as the stages call them. Every tensor is counted from its making to its end, every multiplication, and what the
-other kernels read and write: the peak is what PyTorch's allocator must hand out on CUDA (fused attention, no gradients), less
-its rounding and the libraries' workspaces, which the planner adds (cluster/plan/gpu_shares.py). The arithmetic of SAM ViT-B comes out at
-the 972 GFLOP that are published.
+The pack's own networks are built from the manifest's config on torch's meta device, where tensors have shapes and no
+values, and called as the stages call them. Every tensor is counted from its making to its end, every multiplication,
+and what the other kernels read and write: the peak is what PyTorch's allocator must hand out on CUDA (fused attention,
+no gradients), less its rounding and the libraries' workspaces, which the planner adds (cluster/plan/gpu_shares.py). The
+arithmetic of SAM ViT-B comes out at the 972 GFLOP that are published.
 
-Memory is taken at the pack's largest bucket, arithmetic at its native size. packshot/models/footprint/pack_footprint.py keeps the results.
+Memory is taken at the pack's largest bucket, arithmetic at its native size.
+packshot/models/footprint/pack_footprint.py keeps the results.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ SET_TOKENS = 8
 class Paper:
     """What a call takes. `peak_bytes`: the most that was alive at once, its inputs included and its weights not.
 
-    `flop` is spent in matrix products, convolutions and attention; `moved_bytes` is what all other kernels read and write.
+    `flop` is spent in matrix products, convolutions and attention;
+    `moved_bytes` is what all other kernels read and write.
     """
 
     peak_bytes: int
@@ -125,8 +127,8 @@ def _only_looks(func: Any) -> bool:
 
 
 def segmenter_footprints(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> tuple[Footprint, Footprint]:
-    """Of the image encoder, a row being a photo, and of the mask decoder, whose calls never have more than SETS_PER_CALL
-    prompt sets (a row being one)."""
+    """Of the image encoder, a row being a photo, and of the mask decoder,
+    whose calls never have more than SETS_PER_CALL prompt sets (a row being one)."""
     sam = _network(pack, "segmenter", torch.float32)
     loading = _bytes(sam)
     decoder = _bytes(sam.prompt_encoder) + _bytes(sam.mask_decoder)

@@ -1,7 +1,7 @@
 """A pack's footprint: what each GPU stage needs of memory and arithmetic, kept beside the manifest in `footprint.yaml`.
 
-It is computed from the manifest (packshot/models/footprint/counting.py) and carries the manifest's digest: a pack that changed, or one that
-has no such file, is computed anew, which takes half a minute.
+It is computed from the manifest (packshot/models/footprint/counting.py) and carries the manifest's digest: a pack that
+changed, or one that has no such file, is computed anew, which takes half a minute.
 
     python -m packshot.models.footprint.pack_footprint sd15 sd2 mini      # write the files
 """
@@ -33,7 +33,8 @@ def digest(pack: Pack) -> str:
 
 
 def compute_footprint(pack: Pack, dtype: Literal["bf16", "fp32"] = "bf16") -> PackFootprint:
-    """From the manifest, on paper. Loads torch and the model libraries; raises PackRefused for a pack that cannot render."""
+    """From the manifest, on paper. Loads torch and the model libraries;
+    raises PackRefused for a pack that cannot render."""
     import torch
 
     from packshot.models.footprint.counting import engine_footprint, segmenter_footprints

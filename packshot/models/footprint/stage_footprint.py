@@ -14,12 +14,13 @@ class _Strict(BaseModel):
 
 
 class Footprint(_Strict):
-    """One stage of a pack. A row: a photo (sam_encoder), a prompt set (mask_decoder), a row of a denoising step (generator).
+    """One stage of a pack. A row: a photo (sam_encoder), a prompt set (mask_decoder),
+    a row of a denoising step (generator).
 
-    `weights_gib` stay; `loading_gib` is the most while they load. Activations of a call: `base_gib` + `row_gib` x rows, or
-    `alone_gib`, that of the largest call that takes one scene whatever the batch. `scene_gib`: what a scene on its way
-    holds. Each row of each call spends `row_tflop` (10^12 multiplications and additions in matrix kernels) and moves
-    `row_gb` (10^9 bytes in all others); each scene, once, `scene_tflop` and `scene_gb`.
+    `weights_gib` stay; `loading_gib` is the most while they load. Activations of a call: `base_gib` + `row_gib` x rows,
+    or `alone_gib`, that of the largest call that takes one scene whatever the batch. `scene_gib`: what a scene on its
+    way holds. Each row of each call spends `row_tflop` (10^12 multiplications and additions in matrix kernels) and
+    moves `row_gb` (10^9 bytes in all others); each scene, once, `scene_tflop` and `scene_gb`.
     """
 
     weights_gib: float = Field(gt=0)

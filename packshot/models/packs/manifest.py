@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from packshot.contract.engines import EngineInfo
 from packshot.errors import FieldError, PackRefused
 
 Family = Literal["mini", "sd15", "sd2", "sdxl"]
@@ -212,11 +213,10 @@ class PackManifest(_Strict):
 
         return min(self.buckets, key=distance)
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> EngineInfo:
         """What clients and people read about the pack: no paths of this machine."""
-        told = self.model_dump(mode="json", exclude={"roles", "memory_gib"})
-        told["licences"] = {role: spec.licence for role, spec in self.roles.items()}
-        return told
+        licences = {role: spec.licence for role, spec in self.roles.items()}
+        return EngineInfo.model_validate(self.model_dump(exclude={"roles", "memory_gib"}) | {"licences": licences})
 
 
 def read_manifest(path: Path) -> PackManifest:

@@ -17,6 +17,7 @@ from importlib.resources import files as package_files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
+from packshot.contract.engines import EngineInfo
 from packshot.errors import PackRefused
 from packshot.models.engines.word_tokenizer import Tokenizer
 from packshot.models.packs.manifest import PackManifest, RoleName, RoleSpec, read_manifest
@@ -278,7 +279,7 @@ class Pack:
         converted = self._cached(role) / "converted" / f"{stated}.safetensors"
         return converted if converted.is_file() else convert_pth(path, converted)
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> EngineInfo:
         """`PackManifest.summary`: what clients and people read about the pack."""
         return self.manifest.summary()
 

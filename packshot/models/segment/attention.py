@@ -1,8 +1,9 @@
 """SAM's image attention in pieces that stay in a processor's cache.
 
 segment_anything writes every query's scores against every key at once: at 1024 px 805 MB for one global layer, read and
-written four times over (scores, two relative positions, softmax). Here a piece of some queries goes the whole way before the
-next one begins. The arithmetic is the original's, and so are the parameters' names; only `torch.bmm` may sum in another order.
+written four times over (scores, two relative positions, softmax). Here a piece of some queries goes the whole way
+before the next one begins. The arithmetic is the original's, and so are the parameters' names; only `torch.bmm` may sum
+in another order.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """Nobody pointed at anything: which of the masks behind a grid of clicks is the product?
 
-score = predicted IoU x stability x centredness. Stability (as in SAM's automatic mode): how little the mask changes when
-its threshold moves. Centredness: near the photo's middle, of a product's size, and not running out of the frame, which
-tells a product from the table that it stands on.
+score = predicted IoU x stability x centredness. Stability (as in SAM's automatic mode): how little the mask changes
+when its threshold moves. Centredness: near the photo's middle, of a product's size, and not running out of the frame,
+which tells a product from the table that it stands on.
 
-A photo on one even colour, as cutouts laid over white are, needs no network: the product is what the colour does not reach.
+A photo on one even colour, as cutouts laid over white are, needs no network:
+the product is what the colour does not reach.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def grid_points(width: int, height: int, side: int) -> list[tuple[float, float]]
 
 
 def most_product_like(logits: F32, predicted_iou: F32, most: int) -> list[tuple[int, float]]:
-    """(row, score 0..1) of up to `most` distinct masks, best first; at least one. `logits` (N, h, w), without padding."""
+    """(row, score 0..1) of up to `most` distinct masks, best first; at least one. `logits` (N, h, w),
+    without padding."""
     masks = logits > 0
     area = masks.sum((1, 2))
     score = np.clip(predicted_iou, 0, 1) * stability(logits) * centredness(masks)
@@ -58,7 +60,8 @@ def stability(logits: F32) -> F32:
 
 
 def off_plain_backdrop(photo: U8) -> tuple[F32, float] | None:
-    """What stands before a backdrop of one even colour: (0 or 1 hxw, the frame's share of that colour); None without one.
+    """What stands before a backdrop of one even colour: (0 or 1 hxw, the frame's share of that colour);
+    None without one.
 
     `photo`: hxwx3 RGB. What the colour encloses without reaching the frame is the product's.
     """

@@ -1,7 +1,8 @@
 """The segmenter's network: SAM of any size, built from one flat table of numbers.
 
-The parts are segment_anything's own (`ImageEncoderViT`, `PromptEncoder`, `MaskDecoder`, `TwoWayTransformer`), so original
-`.pth` checkpoints fit key by key; the names of transformers' `facebook/sam-vit-*` are translated while they load.
+The parts are segment_anything's own (`ImageEncoderViT`, `PromptEncoder`, `MaskDecoder`, `TwoWayTransformer`), so
+original `.pth` checkpoints fit key by key; the names of transformers' `facebook/sam-vit-*` are translated while they
+load.
 
 A small SAM may name `detail` channels. Then a convolutional stem takes the place of the patch embedding (it learns much
 faster from little data), and its maps at 1/2, 1/4 and 1/8 of the input skip the transformer and meet the mask
@@ -164,7 +165,8 @@ class BatchMaskDecoder(MaskDecoder):  # type: ignore[misc]
     def decode(
         self, features: Tensor, positions: Tensor, prompt_tokens: Tensor, no_mask: Tensor, maps: Sequence[Tensor] = ()
     ) -> tuple[Tensor, Tensor]:
-        """Masks (B, 4, h, w) as logits and predicted IoU (B, 4): row 0 for a single answer, rows 1-3 when it is ambiguous.
+        """Masks (B, 4, h, w) as logits and predicted IoU (B, 4): row 0 for a single answer,
+        rows 1-3 when it is ambiguous.
 
         `features` (B, C, s, s); `positions` (1, C, s, s); `prompt_tokens` (B, N, C); `no_mask` (1, C, 1, 1).
         """

@@ -3,7 +3,8 @@
 A small network knows where the product is, but draws its border on a grid of several photo pixels. GrabCut learns the
 colours inside and outside and moves the border to where they part, only within the band in which the network was unsure
 or its grid coarse. What it must not do is guarded: the band limits how far the border moves, and a border that lies on
-weaker edges than the network's own, or strays far from it, is dropped. Packs switch it on (`refine: grabcut` in the segmenter's config).
+weaker edges than the network's own, or strays far from it, is dropped.
+Packs switch it on (`refine: grabcut` in the segmenter's config).
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ def refine(thumbnail: U8, probability: F32, photo: tuple[int, int]) -> U8:
 
 
 def within_box(probability: F32, box: Box, photo: tuple[int, int]) -> F32:
-    """Nothing outside the box (XYXY, photo pixels, a little slack: people draw by hand). `probability` hxw, `photo` (H, W)."""
+    """Nothing outside the box (XYXY, photo pixels, a little slack: people draw by hand). `probability` hxw,
+    `photo` (H, W)."""
     height, width = probability.shape
     slack_x, slack_y = SLACK * (box[2] - box[0]), SLACK * (box[3] - box[1])
     across, down = width / photo[1], height / photo[0]

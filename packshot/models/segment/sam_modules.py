@@ -1,7 +1,7 @@
 """segment_anything's networks, without what its package imports beside them.
 
-`segment_anything/__init__.py` imports a predictor that nothing here uses, and with it torchvision and torch's compiler: 10 s
-of a replica's start. `segment_anything.modeling` needs torch alone, so it is loaded by its own path.
+`segment_anything/__init__.py` imports a predictor that nothing here uses, and with it torchvision and torch's compiler:
+10 s of a replica's start. `segment_anything.modeling` needs torch alone, so it is loaded by its own path.
 """
 
 from __future__ import annotations

@@ -10,16 +10,18 @@ What a set of prompts means:
   joint score is the weakest part's.
 - Neither points nor boxes: a grid of clicks is decoded and the most product-like answers are kept (`automatic`).
 
-A pack whose config says `refine: grabcut` has its masks laid on the photo's edges (`refine`); there a box also bounds the
-mask, and a small network's own scores, which rank its answers poorly, are set right:
+A pack whose config says `refine: grabcut` has its masks laid on the photo's edges (`refine`); there a box also bounds
+the mask, and a small network's own scores, which rank its answers poorly, are set right:
 
-    score = a + b x predicted IoU x stability x how well the mask fills its box x sqrt(steepness of the photo along its border)
+    score = a + b x predicted IoU x stability x how well the mask fills its box
+                  x sqrt(steepness of the photo along its border)
 
-with the pack's `score_line` (a, b), fitted so that a score is the IoU to expect. Without it masks and scores are SAM's own.
+with the pack's `score_line` (a, b), fitted so that a score is the IoU to expect.
+Without it masks and scores are SAM's own.
 
-The encoder runs in the dtype that it is given; prompts and mask decoder always in fp32 (a click is cheap, and scores stay
-comparable between machines). Clicks on different photos share one call of the mask decoder when they have equally many
-tokens, so sharing changes no answer.
+The encoder runs in the dtype that it is given; prompts and mask decoder always in fp32 (a click is cheap, and scores
+stay comparable between machines). Clicks on different photos share one call of the mask decoder when they have equally
+many tokens, so sharing changes no answer.
 """
 
 from __future__ import annotations
@@ -59,7 +61,8 @@ PAD, BOX_FROM, BOX_TO = -1, 2, 3
 SETS_PER_CALL = 16
 """Prompt sets of one call of the mask decoder, so that memory stays bounded (ViT-B: 40 MB each)."""
 _REFINERS = ThreadPoolExecutor(3, thread_name_prefix="refine")
-"""A click's candidates are laid on the photo's edges side by side: OpenCV lets go of the interpreter. They run no torch kernels."""
+"""A click's candidates are laid on the photo's edges side by side: OpenCV lets go of the interpreter.
+They run no torch kernels."""
 
 
 def load_segmenter(pack: Pack, device: torch.device, dtype: torch.dtype) -> tuple[SamEncoder, SamDecoder]:
@@ -173,7 +176,8 @@ class SamDecoder:
 
     @torch.inference_mode()
     def decode(self, requests: Sequence[tuple[Embedding, Prompts]]) -> list[list[MaskCandidate]]:
-        """Per request its candidates, best first: 3 for `multimask` (automatic: up to 3), else 1. Masks are photo-sized.
+        """Per request its candidates, best first: 3 for `multimask` (automatic: up to 3), else 1.
+        Masks are photo-sized.
 
         An empty mask scores 0 and comes last. Raises BadInput (point_outside, box_invalid).
         """
@@ -273,7 +277,8 @@ class SamDecoder:
     def _ranked(self, answer: _Answer, *, multimask: bool) -> list[_Part]:
         """Best first: rows 1-3 when the prompt may mean several things, else row 0.
 
-        A small network's row 0, taught to answer alone, is its best answer to a clear prompt: there it leads two of the others.
+        A small network's row 0, taught to answer alone, is its best answer to a clear prompt:
+        there it leads two of the others.
         """
         scores = answer.scores.numpy()
         if self._refined:

@@ -205,7 +205,8 @@ def test_a_phrase_takes_its_groups_place_in_the_prompt(visit):
             const one = toggled("", surface, surface.scenes[0][1]);
             const two = toggled(one, light, light.scenes[0][1]);
             const three = toggled(two, surface, surface.scenes[1][1]);
-            return [one, two, three, toggled(three, surface, surface.scenes[1][1]), toggled("my own words.", light, light.scenes[2][1])];
+            const four = toggled(three, surface, surface.scenes[1][1]);
+            return [one, two, three, four, toggled("my own words.", light, light.scenes[2][1])];
         }"""
         )
     )

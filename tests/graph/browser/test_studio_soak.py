@@ -99,7 +99,8 @@ def test_clicks_show_their_mask_within_a_breath(visit, cut_coffee):
 CLICK = """(share) => new Promise((resolve) => {
     const photo = document.getElementById("photo"), mask = document.getElementById("photo-mask");
     const box = photo.getBoundingClientRect();
-    const at = { bubbles: true, pointerId: 1, isPrimary: true, button: 0, clientX: box.left + share * box.width, clientY: box.top + 0.5 * box.height };
+    const place = { clientX: box.left + share * box.width, clientY: box.top + 0.5 * box.height };
+    const at = { bubbles: true, pointerId: 1, isPrimary: true, button: 0, ...place };
     photo.setPointerCapture = () => {};
     const from = performance.now();
     new MutationObserver((_, watcher) => {

@@ -65,7 +65,7 @@ def test_a_revoked_key_is_refused_at_once_and_so_is_its_session(tmp_path):
     with running(tmp_path) as api:
         api.anyone.post("/v1/session", json={"key": api.key})
         assert api.http.get("/v1/shots").status_code == api.anyone.get("/v1/shots").status_code == 200
-        api.store.revoke_key(api.key_id)
+        api.store.keys.revoke(api.key_id)
         assert code_of(api.http.get("/v1/shots")) == (401, "unauthorized")
         assert code_of(api.anyone.get("/v1/shots")) == (401, "unauthorized")
 

@@ -1,16 +1,14 @@
-"""The OpenAPI document and the integrators' page agree with the code."""
+"""The integrators' page and the client agree with the code."""
 
 import re
 from pathlib import Path
 
-import pytest
-
 from packshot.api.events import MAX_SHOTS
 from packshot.api.limits import MAX_JSON_BYTES
 from packshot.api.problems import STATUSES, code_rows, status_of
-from packshot.api.schemas import MAX_SEED, ShotRequest
 from packshot.api.shots import MAX_WAIT_S
 from packshot.client import error_of
+from packshot.contract.requests import MAX_SEED, ShotRequest
 from packshot.errors import KINDS, EngineFailed, PackshotError
 from packshot.settings import Settings
 from tests.api_graph import code_of
@@ -61,52 +59,6 @@ def test_the_integrators_page_tells_the_limits_in_force():
     for name, phrases in told.items():
         for phrase in phrases:
             assert phrase in page, (name, phrase)
-
-
-@pytest.fixture(scope="module")
-def document(api_server):
-    return api_server.http.get("/openapi.json").json()
-
-
-def test_the_document_lists_every_code(document):
-    code = document["components"]["schemas"]["Problem"]["properties"]["code"]
-    assert code["enum"] == [row[0] for row in code_rows()]
-
-
-def test_every_operation_documents_problems_and_its_key(document):
-    for path, methods in document["paths"].items():
-        for method, operation in methods.items():
-            told = operation["responses"]["default"]["content"]
-            assert list(told) == ["application/problem+json"], (method, path)
-            is_open = path in ("/healthz", "/readyz", "/v1/session")
-            assert ("security" in operation) is not is_open, (method, path)
-            assert operation["summary"], (method, path)
-
-
-def test_every_reference_of_the_document_leads_somewhere(document):
-    def references(node):
-        if isinstance(node, dict):
-            yield from ([node["$ref"]] if "$ref" in node else [])
-            for value in node.values():
-                yield from references(value)
-        elif isinstance(node, list):
-            for value in node:
-                yield from references(value)
-
-    found = set(references(document))
-    assert "#/components/schemas/ShotRequest" in found
-    for reference in found:
-        assert reference.removeprefix("#/components/schemas/") in document["components"]["schemas"]
-
-
-def test_every_field_of_every_body_is_described(document):
-    for name in ("ShotRequest", "LayerIn", "CanvasIn", "MaskRequest", "ReviewRequest", "SessionRequest"):
-        schema = document["components"]["schemas"][name]
-        assert schema["additionalProperties"] is False
-        for field, told in schema["properties"].items():
-            assert told.get("description"), (name, field)
-            if name != "SessionRequest" and field not in ("layers", "mask_id", "review"):
-                assert "default" in told or field in ("canvas", "points", "boxes"), (name, field)
 
 
 def test_the_client_raises_what_the_server_raised(api):

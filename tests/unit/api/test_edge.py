@@ -88,7 +88,9 @@ def test_readiness_is_the_graphs(api):
 
 
 def test_engines_are_told_as_the_graph_tells_them(api):
-    assert api.http.get("/v1/engines").json() == {"engines": api.graph.engines()}
+    assert api.http.get("/v1/engines").json() == {
+        "engines": [engine.model_dump(mode="json") for engine in api.graph.engines()]
+    }
 
 
 def test_the_root_is_a_few_lines_without_a_studio_and_its_page_with_one(api, tmp_path):

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from packshot.client import Client
+from packshot.contract.events import PreviewEvent
 from tests.api_graph import code_of
 
 
@@ -28,8 +29,8 @@ def test_a_stream_tells_the_way_of_a_shot_and_ends(api):
     def work():
         claim = api.claim(shot_id)
         for step in (4, 8):
-            api.store.heartbeat(claim, step=step, steps=32, preview_version=step // 4)
-            wait_for(lambda step=step: any(event.data.get("step") == step for event in told))
+            api.store.queue.heartbeat(claim, step=step, steps=32, preview_version=step // 4)
+            wait_for(lambda step=step: any(getattr(event.data, "step", None) == step for event in told))
         api.commit(claim)
 
     with Client(api.url, api.key) as client:
@@ -41,14 +42,13 @@ def test_a_stream_tells_the_way_of_a_shot_and_ends(api):
         worker.join()
     names = [event.name for event in told]
     assert names[0] == "queued"
-    assert told[0].data["position"] == position
-    assert [event.data["step"] for event in told if event.name == "progress"][-2:] == [4, 8]
-    assert {"shot": shot_id, "url": f"/v1/shots/{shot_id}/preview"} in [
-        event.data for event in told if event.name == "preview"
-    ]
+    assert told[0].data.position == position
+    assert [event.data.step for event in told if event.name == "progress"][-2:] == [4, 8]
+    preview = PreviewEvent(shot=shot_id, url=f"/v1/shots/{shot_id}/preview")
+    assert preview in [event.data for event in told if event.name == "preview"]
     assert names[-1] == "done"
     assert len([name for name in names if name in ("done", "failed", "cancelled")]) == 1
-    assert [image["seed"] for image in told[-1].data["images"]] == [0, 1]
+    assert [image.seed for image in told[-1].data.images] == [0, 1]
 
 
 def wait_for(condition):
@@ -65,7 +65,7 @@ def test_an_ended_shot_has_one_event_and_its_stream_ends(api):
     assert answer.headers["content-type"].startswith("text/event-stream")
     ((name, data, event_id),) = read(answer)
     assert (name, data) == ("cancelled", {"shot": shot_id})
-    assert event_id == str(api.store.shot(api.tenant_id, shot_id).version)
+    assert event_id == str(api.store.shots.get(api.tenant_id, shot_id).version)
 
 
 def test_who_saw_the_ending_is_told_that_nothing_more_comes(api):
@@ -78,7 +78,7 @@ def test_who_saw_the_ending_is_told_that_nothing_more_comes(api):
 
 def test_who_missed_the_ending_gets_it_after_coming_back(api):
     shot_id = api.shot()
-    queued_version = api.store.shot(api.tenant_id, shot_id).version
+    queued_version = api.store.shots.get(api.tenant_id, shot_id).version
     api.finish(shot_id)
     back = api.http.get(f"/v1/shots/{shot_id}/events", headers={"last-event-id": str(queued_version)})
     assert [name for name, _, _ in read(back)] == ["done"]
@@ -96,7 +96,7 @@ def test_several_shots_share_a_stream_and_are_told_apart(api):
     ids = [api.shot(prompt=f"scene {number}") for number in range(3)]
     api.finish(ids[1])
     for one in (ids[0], ids[2]):
-        if api.store.shot(api.tenant_id, one).status == "queued":
+        if api.store.shots.get(api.tenant_id, one).status == "queued":
             api.http.delete(f"/v1/shots/{one}")
     events = read(api.http.get("/v1/events", params={"shots": ",".join(ids)}))
     assert [data["shot"] for _, data, _ in events] == ids
@@ -117,8 +117,8 @@ def test_a_preview_lost_in_between_is_sent_again(api):
 
     shot_id = api.shot()
     claim = api.claim(shot_id)
-    api.store.heartbeat(claim, step=2, steps=16, preview_version=1)
-    (record,) = api.store.watch([(api.tenant_id, shot_id)]).values()
+    api.store.queue.heartbeat(claim, step=2, steps=16, preview_version=1)
+    (record,) = api.store.shots.watch([(api.tenant_id, shot_id)]).values()
     first = Progress([shot_id], "").changes(record)
     assert [event.event for event in first] == ["progress", "preview"]
     resumed = Progress([shot_id], str(first[0].id)).changes(record)

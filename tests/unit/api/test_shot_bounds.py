@@ -3,7 +3,7 @@
 import pytest
 
 from packshot.api.accept import check_layer
-from packshot.api.schemas import LayerIn
+from packshot.contract.requests import LayerIn
 from packshot.errors import BadInput
 from tests.api_graph import code_of
 
@@ -170,7 +170,7 @@ def test_a_mask_deleted_meanwhile_is_a_404(api):
 
 
 def test_no_refused_shot_is_stored(api):
-    before = api.store.counts_by_status()
+    before = api.store.queue.counts()
     for fields in INVALID:
         api.http.post("/v1/shots", json=api.request(**fields))
-    assert api.store.counts_by_status() == before
+    assert api.store.queue.counts() == before

@@ -27,9 +27,9 @@ def test_an_accepted_shot_answers_202_with_its_place_and_urls(api):
 
 def test_defaults_are_the_engines_own_and_stored_resolved(api):
     shot_id = api.shot()
-    assert api.store.shot(api.tenant_id, shot_id).spec.to_json() == {
+    assert api.store.shots.get(api.tenant_id, shot_id).spec.to_json() == {
         "canvas": {"width": 1024, "height": 1024},
-        "layers": [{**api.store.shot(api.tenant_id, shot_id).spec.to_json()["layers"][0]}],
+        "layers": [{**api.store.shots.get(api.tenant_id, shot_id).spec.to_json()["layers"][0]}],
         "background": "generate",
         "prompt": "",
         "negative_prompt": "",
@@ -67,12 +67,12 @@ def test_what_a_client_says_is_what_is_stored(api):
         "priority": "catalogue",
     }
     shot_id = api.http.post("/v1/shots", json=said).json()["id"]
-    assert api.store.shot(api.tenant_id, shot_id).spec.to_json() == {**said, "background": "#ffaa00"}
+    assert api.store.shots.get(api.tenant_id, shot_id).spec.to_json() == {**said, "background": "#ffaa00"}
 
 
 def test_prompts_are_stored_in_nfc(api):
     shot_id = api.shot(prompt="cafe\u0301")
-    assert api.store.shot(api.tenant_id, shot_id).spec.prompt == "caf\u00e9"
+    assert api.store.shots.get(api.tenant_id, shot_id).spec.prompt == "caf\u00e9"
 
 
 def test_a_finished_shot_shows_its_images_and_times(api):
@@ -89,7 +89,7 @@ def test_a_finished_shot_shows_its_images_and_times(api):
 def test_a_failed_shot_says_why(api):
     shot_id = api.shot(prompt="fails")
     claim = api.claim(shot_id)
-    api.store.fail(claim, "engine_nan", "a latent was not a number", retryable=False)
+    api.store.queue.fail(claim, "engine_nan", "a latent was not a number", retryable=False)
     shot = api.http.get(f"/v1/shots/{shot_id}").json()
     assert shot["status"] == "failed"
     assert shot["error"] == {"code": "engine_nan", "detail": "a latent was not a number"}
@@ -206,7 +206,7 @@ def test_a_preview_is_found_once_there_is_one(api):
     assert code_of(api.http.get(f"/v1/shots/{shot_id}/preview")) == (404, "not_found")
     claim = api.claim(shot_id)
     api.store.assets.put_at(f"previews/{shot_id}.png", b"\x89PNG")
-    api.store.heartbeat(claim, step=3, steps=16, preview_version=1)
+    api.store.queue.heartbeat(claim, step=3, steps=16, preview_version=1)
     answer = api.http.get(f"/v1/shots/{shot_id}/preview")
     assert (answer.content, answer.headers["cache-control"]) == (b"\x89PNG", "private, no-cache")
 

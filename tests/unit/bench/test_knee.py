@@ -18,9 +18,17 @@ def shape() -> Scenario:
 
 def machine(step_s: float) -> Machine:
     return Machine(
-        "laptop", step_s / 2, step_s / 16, 8, begin_s=0.05, decode_s=0.05, edges_s=0.0, layout_s=0.1, finish_s=0.1,
+        "laptop",
+        step_s / 2,
+        step_s / 16,
+        8,
+        begin_s=0.05,
+        decode_s=0.05,
+        edges_s=0.0,
+        layout_s=0.1,
+        finish_s=0.1,
         director_holds=6,
-    )  # fmt: skip
+    )
 
 
 def test_the_knee_on_paper_lies_where_the_generator_is_full(shape: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -146,11 +146,11 @@ def served(tmp_path_factory):
 
         def work():
             while not stop.wait(0.05):
-                while (claim := api.store.claim("worker")) is not None:
+                while (claim := api.store.queue.claim("worker")) is not None:
                     if "fail" in claim.spec.prompt:
-                        api.store.fail(claim, "engine_nan", "not a number", retryable=False)
+                        api.store.queue.fail(claim, "engine_nan", "not a number", retryable=False)
                         continue
-                    api.store.heartbeat(claim, step=8, steps=16)
+                    api.store.queue.heartbeat(claim, step=8, steps=16)
                     api.commit(claim)
 
         worker = threading.Thread(target=work)

@@ -1,4 +1,5 @@
-"""`packshot plan`: a table for people, a line for machines, a picture, and exit code 2 with the reason for what cannot be."""
+"""`packshot plan`: a table for people, a line for machines, a picture,
+and exit code 2 with the reason for what cannot be."""
 
 import json
 import subprocess

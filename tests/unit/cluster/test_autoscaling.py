@@ -1,4 +1,5 @@
-"""The pipeline's policy: bursts, ramps, no flapping, sleep and waking, proportion, headroom; and the form that Serve wants."""
+"""The pipeline's policy: bursts, ramps, no flapping, sleep and waking, proportion, headroom;
+and the form that Serve wants."""
 
 from __future__ import annotations
 
@@ -22,13 +23,23 @@ from cluster import autoscaling
 from cluster.autoscaling import Demand, Load, Pipeline, PipelinePolicy, Seen, Stage, State, decide, demand_of
 from packshot.shots import load_report
 from packshot.shots.load_report import LoadReport
-from packshot.store.records import Backlog, Flow
+from packshot.store.records import Flow, QueueLoad
 from packshot.store.records import Load as StoreWork
 
 PLAN = Pipeline(
-    row_step_s=0.05, picture_s=0.0, scenes=4, start_s=30, answer_s=10, catalogue_s=1000, utilisation=0.8, spare=1,
-    calm_s=100, steady_s=400, idle_s=300, shot_s={"sam_encoder": 0.1, "canny": 0.2},
-)  # fmt: skip
+    row_step_s=0.05,
+    picture_s=0.0,
+    scenes=4,
+    start_s=30,
+    answer_s=10,
+    catalogue_s=1000,
+    utilisation=0.8,
+    spare=1,
+    calm_s=100,
+    steady_s=400,
+    idle_s=300,
+    shot_s={"sam_encoder": 0.1, "canny": 0.2},
+)
 HEAVY = ("sam_encoder", "mask_decoder", "generator")
 
 
@@ -141,7 +152,8 @@ def test_down_waits_for_calm_then_for_steadiness_and_keeps_a_margin() -> None:
 
 
 def test_the_first_look_takes_nothing_away() -> None:
-    """A controller that has forgotten, or a cluster that was just deployed: what runs is kept until the window has been watched."""
+    """A controller that has forgotten, or a cluster that was just deployed:
+    what runs is kept until the window has been watched."""
     cluster = Cluster(generator=6, director=3)
     for _ in range(int(PLAN.calm_s / 5)):
         replicas = cluster.tick(people(0.1))
@@ -206,7 +218,9 @@ def test_stages_keep_their_proportion() -> None:
 
 def test_the_finisher_follows_shots_and_their_images() -> None:
     cluster = Cluster(replace(PLAN, shot_s={"canny": 0.2}, image_s={"canny": 0.1}), generator=20)
-    four_images = Demand(fast=Load(4, 16, 320), slow=Load(4, 16, 320))  # 16 s of work a second, as 16 shots of one image
+    four_images = Demand(
+        fast=Load(4, 16, 320), slow=Load(4, 16, 320)
+    )  # 16 s of work a second, as 16 shots of one image
     replicas = cluster.ticks(4, four_images)
     assert replicas["generator"] == 20
     assert replicas["canny"] == 3  # 4 shots a second x (0.2 s + 4 x 0.1 s) / 0.8
@@ -324,12 +338,24 @@ def contexts(
         deployment = DeploymentID(name, "packshot")
         config = AutoscalingConfig(min_replicas=0, max_replicas=high, upscale_delay_s=0, downscale_delay_s=0)
         return deployment, AutoscalingContext(
-            deployment_id=deployment, deployment_name=name, app_name="packshot", current_num_replicas=running,
-            target_num_replicas=goal, running_replicas=[], total_num_requests=ongoing, total_queued_requests=0.0,
-            aggregated_metrics=None, raw_metrics=raw, capacity_adjusted_min_replicas=0, capacity_adjusted_max_replicas=high,
-            policy_state=(policy_state or {}).get(deployment, {}), last_scale_up_time=None, last_scale_down_time=None,
-            current_time=at_s, config=config,
-        )  # fmt: skip
+            deployment_id=deployment,
+            deployment_name=name,
+            app_name="packshot",
+            current_num_replicas=running,
+            target_num_replicas=goal,
+            running_replicas=[],
+            total_num_requests=ongoing,
+            total_queued_requests=0.0,
+            aggregated_metrics=None,
+            raw_metrics=raw,
+            capacity_adjusted_min_replicas=0,
+            capacity_adjusted_max_replicas=high,
+            policy_state=(policy_state or {}).get(deployment, {}),
+            last_scale_up_time=None,
+            last_scale_down_time=None,
+            current_time=at_s,
+            config=config,
+        )
 
     raw = {key: {"r1": [TimeStampedValue(at_s - 1, value)]} for key, value in (report or {}).items()}
     return dict([context("generator", generators, target, calls, {}), context("director", 1, 1, 0.0, raw)])
@@ -341,8 +367,8 @@ class Store:
     def __init__(self, waiting: StoreWork) -> None:
         self.waiting = waiting
 
-    def backlog(self, since_seq: int | None = None) -> Backlog:
-        return Backlog(0, Flow(waiting=self.waiting), Flow())
+    def load(self, since_seq: int | None = None) -> QueueLoad:
+        return QueueLoad(0, Flow(waiting=self.waiting), Flow())
 
 
 def test_serve_gets_the_form_it_wants_and_hands_the_state_back() -> None:
@@ -376,7 +402,8 @@ print({deployment.name: count for deployment, count in decisions.items()})
 
 
 def test_the_policy_decides_the_same_where_serve_has_pickled_it_to() -> None:
-    """In a process of its own: unpickled in this one, the copy would write itself over the class that every test uses."""
+    """In a process of its own: unpickled in this one, the copy would write itself over the class that every test
+    uses."""
     seen = contexts(generators=1, target=1, report=LoadReport(Store(StoreWork(40, 40, 800)))())
     here, _ = _apply_app_level_autoscaling_config(PipelinePolicy(**asdict(PLAN)))(seen)
     cloudpickle.register_pickle_by_value(autoscaling)
@@ -408,9 +435,9 @@ def test_the_report_counts_arrivals_over_both_windows() -> None:
     came = [0, 0, 30, 0]
 
     class Arriving:
-        def backlog(self, since_seq: int | None = None) -> Backlog:
+        def load(self, since_seq: int | None = None) -> QueueLoad:
             count = came.pop(0)
-            return Backlog(0, Flow(arrived=StoreWork(count, count, 20 * count)), Flow())
+            return QueueLoad(0, Flow(arrived=StoreWork(count, count, 20 * count)), Flow())
 
     report = LoadReport(Arriving(), clock=lambda: now)
     report()
@@ -427,11 +454,11 @@ def test_a_store_that_takes_long_to_count_is_asked_less_often() -> None:
     now, asked = 0.0, []
 
     class Slow:
-        def backlog(self, since_seq: int | None = None) -> Backlog:
+        def load(self, since_seq: int | None = None) -> QueueLoad:
             nonlocal now
             asked.append(now)
             now += 0.5
-            return Backlog(0, Flow(), Flow())
+            return QueueLoad(0, Flow(), Flow())
 
     report = LoadReport(Slow(), clock=lambda: now)
     for _ in range(20):

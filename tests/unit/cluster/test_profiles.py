@@ -150,7 +150,8 @@ def test_an_unknown_profile_names_those_there_are() -> None:
 def test_a_profile_of_ones_own_loads_by_path(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text(
-        "{name: mine, sentence: x, device: cpu, pools: {machine: {cpus: 2, memory_gib: 4}}, stages: {generator: {tunables: {max_rows: 2}}}}"
+        "{name: mine, sentence: x, device: cpu, pools: {machine: {cpus: 2, memory_gib: 4}}, stages: {generator: "
+        "{tunables: {max_rows: 2}}}}"
     )
     profile = load_profile(str(file))
     assert isinstance(profile, Profile)

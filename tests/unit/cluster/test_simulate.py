@@ -27,7 +27,7 @@ from cluster.simulate.policies import EachItsOwn, Fixed, Handle, step_mean
 from cluster.simulate.queue import Queue, Shot
 from cluster.simulate.stages import A_24_GB_CARD, Machine
 from cluster.simulate.traces import Arrival, Trace
-from packshot.store.line import AGEING_S
+from packshot.store.queue_order import AGEING_S
 
 PLAIN = Machine("plain", 0.5, 0.5, 4, begin_s=0.0, decode_s=0.0, edges_s=0.0, layout_s=0.0, finish_s=0.0)
 """A step of r rows takes (1 + r) / 2 seconds."""
@@ -124,25 +124,38 @@ def test_the_line_is_claimed_in_the_stores_order() -> None:
     line.add(person)
     aged = {line.claim(), line.claim()}
     assert aged == {bulk[1], person}  # one that aged counts as a person's
-    backlog = line.backlog()
-    assert (backlog.catalogue.waiting.shots, backlog.interactive.running.shots) == (1, 4)
+    load = line.load()
+    assert (load.catalogue.waiting.shots, load.interactive.running.shots) == (1, 4)
 
 
 def contexts(
     config: AutoscalingConfig, ongoing: float, target: int, state: dict[str, Any], now: int
 ) -> AutoscalingContext:
     return AutoscalingContext(
-        deployment_id=DeploymentID("generator", "a"), deployment_name="generator", app_name="a", current_num_replicas=target,
-        target_num_replicas=target, running_replicas=[], total_num_requests=ongoing, total_queued_requests=0.0,
-        aggregated_metrics=None, raw_metrics=None, capacity_adjusted_min_replicas=config.min_replicas,
-        capacity_adjusted_max_replicas=config.max_replicas, policy_state=state, last_scale_up_time=None,
-        last_scale_down_time=None, current_time=now, config=config,
-    )  # fmt: skip
+        deployment_id=DeploymentID("generator", "a"),
+        deployment_name="generator",
+        app_name="a",
+        current_num_replicas=target,
+        target_num_replicas=target,
+        running_replicas=[],
+        total_num_requests=ongoing,
+        total_queued_requests=0.0,
+        aggregated_metrics=None,
+        raw_metrics=None,
+        capacity_adjusted_min_replicas=config.min_replicas,
+        capacity_adjusted_max_replicas=config.max_replicas,
+        policy_state=state,
+        last_scale_up_time=None,
+        last_scale_down_time=None,
+        current_time=now,
+        config=config,
+    )
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_stock_autoscaler_decides_as_serve_does(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Serve's own wrapped policy on a patched clock, and the simulation's, over the same random load: the same targets."""
+    """Serve's own wrapped policy on a patched clock, and the simulation's, over the same random load:
+    the same targets."""
     config = AutoscalingConfig(min_replicas=0, max_replicas=20, upscale_delay_s=15, downscale_delay_s=40)
     theirs = _apply_autoscaling_config(replica_queue_length_autoscaling_policy)
     ours = EachItsOwn({"generator": config})
@@ -215,7 +228,8 @@ def test_a_catalogue_leaves_people_in_time_and_generators_go_when_it_is_done() -
 
 
 def test_no_stage_flaps_while_people_come_by_chance() -> None:
-    """An even rate, from too few generators: each stage finds its size and stays near it. (With one short window: 5 flaps, 28 changes.)"""
+    """An even rate, from too few generators: each stage finds its size and stays near it. (With one short window:
+    5 flaps, 28 changes.)"""
     trace = traces.steady(1.2, seed=2, end_s=1500.0)
     run = Pipeline(trace, A_24_GB_CARD, contest.ours(A_24_GB_CARD, 16, 3), tick_s=2.0).simulate()
     assert run.flaps() == 0
@@ -288,9 +302,17 @@ def test_the_fit_finds_a_machines_times_again(max_rows: int) -> None:
     """Also where a director holds fewer shots than a step has room for."""
     fixed_s, each_s = (0.04, 0.02) if max_rows > 2 else (0.0, 0.04)
     known = Machine(
-        "known", fixed_s, each_s, max_rows, begin_s=0.05, decode_s=0.08, edges_s=0.0, layout_s=0.1, finish_s=0.1,
+        "known",
+        fixed_s,
+        each_s,
+        max_rows,
+        begin_s=0.05,
+        decode_s=0.08,
+        edges_s=0.0,
+        layout_s=0.1,
+        finish_s=0.1,
         director_holds=6,
-    )  # fmt: skip
+    )
     found = calibrate.fit(as_taken(known), max_rows)
     assert found.step_s(2) == pytest.approx(known.step_s(2), rel=0.01)
     assert found.step_s(8) == pytest.approx(known.step_s(8), rel=0.02)

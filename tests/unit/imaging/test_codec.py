@@ -9,7 +9,9 @@ import sys
 import threading
 import time
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,12 +23,12 @@ from packshot.imaging.codec import PhotoDecoder, read_png
 
 
 @pytest.fixture(scope="module")
-def decoder():
+def decoder() -> Iterator[PhotoDecoder]:
     with PhotoDecoder() as made:
         yield made
 
 
-def picture(width=40, height=30, seed=0):
+def picture(width: int = 40, height: int = 30, seed: int = 0) -> Image.Image:
     """Smooth colours with an unmistakable top-left corner."""
     rng = np.random.default_rng(seed)
     small = Image.fromarray(rng.integers(0, 256, (4, 5, 3), np.uint8)).resize((width, height), Image.Resampling.BICUBIC)
@@ -35,17 +37,17 @@ def picture(width=40, height=30, seed=0):
     return Image.fromarray(pixels)
 
 
-def encoded(image, kind="PNG", **options):
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     out = io.BytesIO()
     image.save(out, kind, **options)
     return out.getvalue()
 
 
-def png_chunk(kind, body):
+def png_chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def lying_png(width, height, rows):
+def lying_png(width: int, height: int, rows: int) -> bytes:
     """A PNG with sound checksums whose header promises `height` rows and whose picture holds `rows`."""
     raw = b"".join(b"\0" + b"\xc8" * 3 * width for _ in range(rows))
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
@@ -57,13 +59,13 @@ def lying_png(width, height, rows):
     )
 
 
-def code_of(decoder, data, claim=None):
+def code_of(decoder: PhotoDecoder, data: bytes, claim: str | None = None) -> str:
     with pytest.raises((BadInput, UnsupportedMedia)) as refused:
         decoder.normalise(data, claim)
     return refused.value.code
 
 
-def test_png_comes_through_with_every_pixel(decoder):
+def test_png_comes_through_with_every_pixel(decoder: PhotoDecoder) -> None:
     image = picture()
     photo = decoder.normalise(encoded(image), "image/png")
     assert (photo.width, photo.height, photo.format, photo.notes) == (40, 30, "png", ())
@@ -71,7 +73,7 @@ def test_png_comes_through_with_every_pixel(decoder):
 
 
 @pytest.mark.parametrize(("kind", "claim"), [("JPEG", "image/jpeg"), ("WEBP", "image/webp"), ("PNG", None)])
-def test_formats_and_their_facts(decoder, kind, claim):
+def test_formats_and_their_facts(decoder: PhotoDecoder, kind: str, claim: str | None) -> None:
     data = encoded(picture(), kind)
     photo = decoder.normalise(data, claim)
     assert photo.format == kind.lower()
@@ -81,7 +83,7 @@ def test_formats_and_their_facts(decoder, kind, claim):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_applied(decoder, orientation):
+def test_exif_orientation_is_applied(decoder: PhotoDecoder, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     turned = picture().transpose(Image.Transpose.ROTATE_90) if orientation >= 5 else picture()
@@ -92,7 +94,7 @@ def test_exif_orientation_is_applied(decoder, orientation):
     assert np.array_equal(upright, np.asarray(ImageOps.exif_transpose(reference)))
 
 
-def test_no_metadata_survives(decoder):
+def test_no_metadata_survives(decoder: PhotoDecoder) -> None:
     exif = Image.Exif()
     exif[0x010E] = "SECRET-DESCRIPTION"
     data = encoded(picture(), "JPEG", exif=exif, comment=b"SECRET-COMMENT", xmp=b"<x>SECRET-XMP</x>")
@@ -107,7 +109,7 @@ ALPHA = np.full((30, 40), 255, np.uint8)
 ALPHA[:, :20] = 0
 
 
-def modes():
+def modes() -> dict[str, tuple[Image.Image, dict[str, Any], np.ndarray]]:
     rgb, grey = picture(), Image.fromarray(GREY)
     over_white = np.where(ALPHA[..., None] == 255, np.asarray(rgb), 255)
     grey_over_white = np.where(ALPHA == 255, GREY, 255)
@@ -138,14 +140,14 @@ def modes():
 
 
 @pytest.mark.parametrize("mode", modes())
-def test_every_mode_becomes_8_bit_rgb_over_white(decoder, mode):
+def test_every_mode_becomes_8_bit_rgb_over_white(decoder: PhotoDecoder, mode: str) -> None:
     image, options, expected = modes()[mode]
     pixels = read_png(decoder.normalise(encoded(image, **options)).png)
     assert pixels.shape == (30, 40, 3)
     assert np.abs(pixels.astype(int) - expected).max() <= 1
 
 
-def test_16_bit_rgb_becomes_8_bit(decoder):
+def test_16_bit_rgb_becomes_8_bit(decoder: PhotoDecoder) -> None:
     wide = np.asarray(picture()).astype(">u2") * 257
     raw = b"".join(b"\0" + row.tobytes() for row in wide)
     header = struct.pack(">IIBBBBB", 40, 30, 16, 2, 0, 0, 0)
@@ -154,13 +156,13 @@ def test_16_bit_rgb_becomes_8_bit(decoder):
     assert np.abs(pixels.astype(int) - np.asarray(picture())).max() <= 1
 
 
-def test_cmyk_jpeg_becomes_rgb(decoder):
+def test_cmyk_jpeg_becomes_rgb(decoder: PhotoDecoder) -> None:
     data = encoded(picture().convert("CMYK"), "JPEG", quality=95)
     pixels = read_png(decoder.normalise(data).png)
     assert np.abs(pixels.astype(int) - np.asarray(picture())).mean() < 4
 
 
-def test_icc_profile_is_converted_to_srgb(decoder):
+def test_icc_profile_is_converted_to_srgb(decoder: PhotoDecoder) -> None:
     """A linear-gamma profile: the same numbers mean lighter colours in sRGB."""
     xyz = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     plain = read_png(decoder.normalise(encoded(picture(), icc_profile=xyz)).png)
@@ -171,13 +173,13 @@ def test_icc_profile_is_converted_to_srgb(decoder):
     assert np.array_equal(read_png(misfit.png), np.asarray(picture()))
 
 
-def test_a_broken_icc_profile_is_said_and_taken_as_srgb(decoder):
+def test_a_broken_icc_profile_is_said_and_taken_as_srgb(decoder: PhotoDecoder) -> None:
     photo = decoder.normalise(encoded(picture(), icc_profile=b"\0\0\0\x90not a profile" * 9))
     assert np.array_equal(read_png(photo.png), np.asarray(picture()))
     assert any("profile is broken" in note for note in photo.notes)
 
 
-def test_a_phone_jpeg_of_several_pictures_gives_its_first(decoder):
+def test_a_phone_jpeg_of_several_pictures_gives_its_first(decoder: PhotoDecoder) -> None:
     data = encoded(picture(seed=1), "MPO", save_all=True, append_images=[picture(seed=2)])
     photo = decoder.normalise(data, "image/jpeg")
     first = np.asarray(Image.open(io.BytesIO(encoded(picture(seed=1), "JPEG"))))
@@ -185,7 +187,7 @@ def test_a_phone_jpeg_of_several_pictures_gives_its_first(decoder):
     assert "MPF" in photo.notes[0]
 
 
-def test_codes_of_what_is_refused(decoder):
+def test_codes_of_what_is_refused(decoder: PhotoDecoder) -> None:
     image = picture()
     still = {"duration": 50, "save_all": True, "append_images": [image.rotate(90)]}
     assert code_of(decoder, b"") == "photo_empty"
@@ -200,7 +202,7 @@ def test_codes_of_what_is_refused(decoder):
     assert code_of(decoder, b"\xff\xd8\xff") == "photo_unreadable"
 
 
-def test_a_51_megapixel_photo_is_refused_by_its_header(decoder):
+def test_a_51_megapixel_photo_is_refused_by_its_header(decoder: PhotoDecoder) -> None:
     bomb = encoded(Image.new("1", (7_200, 7_200)))
     decoder.normalise(encoded(picture()))  # the worker is up
     started = time.monotonic()
@@ -209,7 +211,7 @@ def test_a_51_megapixel_photo_is_refused_by_its_header(decoder):
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_no_truncated_file_is_accepted(decoder, kind):
+def test_no_truncated_file_is_accepted(decoder: PhotoDecoder, kind: str) -> None:
     """At any cut but one that leaves the whole picture and loses only what came after it."""
     options = {"progressive": True} if kind == "JPEG" else {}
     data = encoded(picture(64, 48), kind, **options)
@@ -218,7 +220,7 @@ def test_no_truncated_file_is_accepted(decoder, kind):
         assert code == "photo_unreadable" or (end < 12 and code == "photo_format")
 
 
-def test_a_truncated_jpeg_with_a_whole_thumbnail_is_refused(decoder):
+def test_a_truncated_jpeg_with_a_whole_thumbnail_is_refused(decoder: PhotoDecoder) -> None:
     exif = Image.Exif()
     exif[0x010E] = encoded(picture(16, 16), "JPEG").decode("latin-1")
     data = encoded(picture(64, 48), "JPEG", exif=exif)
@@ -227,12 +229,12 @@ def test_a_truncated_jpeg_with_a_whole_thumbnail_is_refused(decoder):
 
 
 @pytest.mark.parametrize("rows", [0, 1, 32, 63])
-def test_a_png_that_holds_fewer_rows_than_it_says_is_refused(decoder, rows):
+def test_a_png_that_holds_fewer_rows_than_it_says_is_refused(decoder: PhotoDecoder, rows: int) -> None:
     assert code_of(decoder, lying_png(64, 64, rows)) == "photo_unreadable"
 
 
 @pytest.mark.parametrize("interlaced_depth", [(1, "1"), (8, "L"), (8, "RGB")])
-def test_interlaced_png_is_measured_right(interlaced_depth):
+def test_interlaced_png_is_measured_right(interlaced_depth: tuple[int, str]) -> None:
     from packshot.imaging.decode_worker import _png_raw_bytes
 
     depth, mode = interlaced_depth
@@ -252,7 +254,7 @@ def test_interlaced_png_is_measured_right(interlaced_depth):
         assert _png_raw_bytes(width, height, depth, colour, 1) == expected
 
 
-def test_a_late_worker_is_killed_and_replaced():
+def test_a_late_worker_is_killed_and_replaced() -> None:
     with PhotoDecoder(timeout_s=0.02) as decoder:
         big = encoded(Image.effect_noise((2_000, 2_000), 90).convert("RGB"))
         started = time.monotonic()
@@ -262,21 +264,24 @@ def test_a_late_worker_is_killed_and_replaced():
         assert decoder.normalise(encoded(picture())).width == 40
 
 
-def test_a_worker_that_dies_is_replaced():
+def test_a_worker_that_dies_is_replaced() -> None:
     with PhotoDecoder() as decoder:
         decoder.normalise(encoded(picture()))
         worker = decoder._slots.queue[0]
+        assert worker is not None
         os.kill(worker._process.pid, signal.SIGKILL)
         worker._process.wait()
         assert decoder.normalise(encoded(picture())).width == 40
         assert decoder._slots.queue[0] is not worker
 
 
-def test_memory_over_the_budget_is_a_refusal_not_a_crash():
+def test_memory_over_the_budget_is_a_refusal_not_a_crash() -> None:
     """The header's size passes, the decoder's own appetite does not."""
     with PhotoDecoder(max_photo_px=6_000_000) as decoder:
         decoder.normalise(encoded(picture()))
-        process = decoder._slots.queue[0]._process
+        worker = decoder._slots.queue[0]
+        assert worker is not None
+        process = worker._process
         import resource
 
         now = int(Path(f"/proc/{process.pid}/statm").read_text().split()[0]) * resource.getpagesize()
@@ -286,11 +291,11 @@ def test_memory_over_the_budget_is_a_refusal_not_a_crash():
         assert decoder.normalise(encoded(picture())).width == 40
 
 
-def test_threads_share_the_workers():
+def test_threads_share_the_workers() -> None:
     results = []
     with PhotoDecoder(workers=2) as decoder:
 
-        def run(seed):
+        def run(seed: int) -> None:
             results.append((seed, read_png(decoder.normalise(encoded(picture(seed=seed))).png)))
 
         threads = [threading.Thread(target=run, args=(seed,)) for seed in range(8)]
@@ -302,14 +307,14 @@ def test_threads_share_the_workers():
     assert all(np.array_equal(pixels, np.asarray(picture(seed=seed))) for seed, pixels in results)
 
 
-def test_closed_decoder_says_so():
+def test_closed_decoder_says_so() -> None:
     decoder = PhotoDecoder()
     decoder.close()
     with pytest.raises(Unavailable):
         decoder.normalise(encoded(picture()))
 
 
-def test_works_from_a_script_without_a_main_guard(tmp_path):
+def test_works_from_a_script_without_a_main_guard(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     (tmp_path / "photo.png").write_bytes(encoded(picture()))
     script.write_text(
@@ -322,7 +327,7 @@ def test_works_from_a_script_without_a_main_guard(tmp_path):
 
 @pytest.mark.parametrize("channels", [0, 3, 4])
 @pytest.mark.parametrize("level", [1, 6])
-def test_own_png_round_trip(channels, level):
+def test_own_png_round_trip(channels: int, level: int) -> None:
     shape = (13, 21, channels) if channels else (13, 21)
     pixels = np.random.default_rng(3).integers(0, 256, shape, np.uint8)
     png = codec.encode_png(pixels, level=level)
@@ -330,7 +335,7 @@ def test_own_png_round_trip(channels, level):
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(png))), pixels)
 
 
-def test_own_mask_round_trip_in_one_bit():
+def test_own_mask_round_trip_in_one_bit() -> None:
     mask = np.zeros((13, 21), np.uint8)
     mask[3:9, 5:17] = 255
     png = codec.encode_bilevel_png(mask)

@@ -13,7 +13,7 @@ from packshot.types import Flat
 RNG = np.random.default_rng(11)
 
 
-def flat_with_soft_edge(size=64):
+def flat_with_soft_edge(size: int = 64) -> Flat:
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
     alpha = np.clip((size * 0.3 - np.hypot(x, y)) / 3 + 0.5, 0, 1)
     pixels = RNG.integers(0, 256, (size, size, 4), np.uint8)
@@ -21,7 +21,7 @@ def flat_with_soft_edge(size=64):
     return Flat(pixels)
 
 
-def test_opaque_product_pixels_are_the_layouts_whatever_lies_behind():
+def test_opaque_product_pixels_are_the_layouts_whatever_lies_behind() -> None:
     flat = flat_with_soft_edge()
     background = RNG.integers(0, 256, (64, 64, 3), np.uint8)
     shadow = RNG.integers(0, 256, (64, 64), np.uint8)
@@ -33,7 +33,7 @@ def test_opaque_product_pixels_are_the_layouts_whatever_lies_behind():
     assert np.array_equal(composite(flat, background)[flat.alpha == 0], background[flat.alpha == 0])
 
 
-def test_inputs_stay_as_they_were():
+def test_inputs_stay_as_they_were() -> None:
     """Ray hands arrays over read-only."""
     flat = flat_with_soft_edge()
     background, shadow = np.full((64, 64, 3), 200, np.uint8), np.full((64, 64), 90, np.uint8)
@@ -45,7 +45,7 @@ def test_inputs_stay_as_they_were():
     canny(flat)
 
 
-def test_the_soft_edge_mixes_with_the_scene_beyond_it_not_with_what_the_engine_left_there():
+def test_the_soft_edge_mixes_with_the_scene_beyond_it_not_with_what_the_engine_left_there() -> None:
     flat = flat_with_soft_edge()
     flat.pixels[..., :3] = 0
     background = np.full((64, 64, 3), 240, np.uint8)
@@ -56,7 +56,7 @@ def test_the_soft_edge_mixes_with_the_scene_beyond_it_not_with_what_the_engine_l
     assert np.abs(picture - expected[:, None]).max() <= 1
 
 
-def test_transparent_keeps_the_layout_and_puts_the_shadow_under_it():
+def test_transparent_keeps_the_layout_and_puts_the_shadow_under_it() -> None:
     flat = flat_with_soft_edge()
     assert np.array_equal(composite(flat, None), flat.pixels)
     shadow = np.full((64, 64), 100, np.uint8)
@@ -66,12 +66,12 @@ def test_transparent_keeps_the_layout_and_puts_the_shadow_under_it():
     assert np.abs(over_white - composite(flat, np.full((64, 64, 3), 255, np.uint8), shadow)).max() <= 2
 
 
-def test_sizes_must_agree():
+def test_sizes_must_agree() -> None:
     with pytest.raises(ValueError, match="layout's size"):
         composite(flat_with_soft_edge(), np.zeros((32, 32, 3), np.uint8))
 
 
-def test_grey_is_neutral_and_the_mask_keeps_what_is_mostly_product():
+def test_grey_is_neutral_and_the_mask_keeps_what_is_mostly_product() -> None:
     flat = flat_with_soft_edge()
     assert (product_on_grey(flat)[flat.alpha == 0] == 127).all()
     mask = inpaint_mask(flat)
@@ -79,7 +79,7 @@ def test_grey_is_neutral_and_the_mask_keeps_what_is_mostly_product():
     assert np.array_equal(mask == 0, flat.alpha >= 128)
 
 
-def test_plain_backgrounds():
+def test_plain_backgrounds() -> None:
     assert (plain_background(Canvas(3, 2), "white") == 255).all()
     assert tuple(plain_background(Canvas(3, 2), "#0A80ff")[1, 2]) == (10, 128, 255)
     assert plain_background(Canvas(3, 2), "white").shape == (2, 3, 3)
@@ -88,12 +88,12 @@ def test_plain_backgrounds():
             plain_background(Canvas(3, 2), wrong)
 
 
-def test_enlarge_reaches_the_canvas_and_leaves_flat_colour_alone():
+def test_enlarge_reaches_the_canvas_and_leaves_flat_colour_alone() -> None:
     assert (enlarge(np.full((16, 16, 3), 77, np.uint8), Canvas(50, 40)) == 77).all()
     assert enlarge(np.zeros((16, 16, 3), np.uint8), Canvas(50, 40)).shape == (40, 50, 3)
 
 
-def test_canny_sees_the_product_and_not_the_canvas():
+def test_canny_sees_the_product_and_not_the_canvas() -> None:
     pixels = np.zeros((64, 64, 4), np.uint8)
     pixels[16:48, 16:48] = (250, 250, 250, 255)
     pixels[28:36, 28:36, :3] = 20
@@ -105,13 +105,13 @@ def test_canny_sees_the_product_and_not_the_canvas():
     assert not canny(Flat(np.zeros((64, 64, 4), np.uint8))).pixels.any()
 
 
-def standing_box(size=200):
+def standing_box(size: int = 200) -> Flat:
     pixels = np.zeros((size, size, 4), np.uint8)
     pixels[60:140, 60:140] = (90, 90, 90, 255)
     return Flat(pixels)
 
 
-def test_the_shadow_lies_at_the_base_and_dies_away():
+def test_the_shadow_lies_at_the_base_and_dies_away() -> None:
     shadow = contact_shadow(standing_box()).astype(int)
     assert shadow.shape == (200, 200)
     assert shadow[141, 80:120].min() > 80  # dark along the line of contact
@@ -122,7 +122,7 @@ def test_the_shadow_lies_at_the_base_and_dies_away():
     assert np.abs(shadow - shadow[:, ::-1]).max() <= 6  # light from above
 
 
-def test_each_part_casts_its_own_shadow_and_specks_none():
+def test_each_part_casts_its_own_shadow_and_specks_none() -> None:
     pixels = np.zeros((200, 300, 4), np.uint8)
     pixels[20:60, 30:90] = pixels[100:160, 180:260] = (50, 50, 50, 255)
     pixels[5, 290] = (50, 50, 50, 255)
@@ -133,7 +133,7 @@ def test_each_part_casts_its_own_shadow_and_specks_none():
     assert not contact_shadow(Flat(np.zeros((64, 64, 4), np.uint8))).any()
 
 
-def test_a_shadow_stays_on_the_canvas_when_the_product_leaves_it():
+def test_a_shadow_stays_on_the_canvas_when_the_product_leaves_it() -> None:
     pixels = np.zeros((100, 100, 4), np.uint8)
     pixels[70:, 60:] = (50, 50, 50, 255)
     assert contact_shadow(Flat(pixels)).shape == (100, 100)

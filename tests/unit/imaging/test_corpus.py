@@ -3,6 +3,7 @@
 import io
 import random
 import zlib
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import psutil
@@ -17,12 +18,12 @@ SEED = 20261121
 LIMIT_S = 2.0  # of the worker's processor time, so that a busy machine fails no test
 
 
-def run(files, truncations=()):
+def run(files: list[tuple[str, bytes]], truncations: Iterable[tuple[str, bytes, bytes]] = ()) -> int:
     """Decode every file; returns how many became photos. One worker must outlive them all."""
     accepted = 0
     with PhotoDecoder() as decoder:
         decoder.normalise(small_picture("PNG"))
-        pid = decoder._slots.queue[0]._process.pid
+        pid = pid_of(decoder)
         worker = psutil.Process(pid)
         for name, data in files:
             before_s = sum(worker.cpu_times()[:2])
@@ -43,11 +44,17 @@ def run(files, truncations=()):
             assert np.array_equal(read_png(photo.png), read_png(decoder.normalise(whole).png)), (
                 f"{name} cut at {len(data)}"
             )
-        assert decoder._slots.queue[0]._process.pid == pid
+        assert pid_of(decoder) == pid
     return accepted
 
 
-def small_picture(kind, mode="RGB", seed=0, **options):
+def pid_of(decoder: PhotoDecoder) -> int:
+    worker = decoder._slots.queue[0]
+    assert worker is not None
+    return worker._process.pid
+
+
+def small_picture(kind: str, mode: str = "RGB", seed: int = 0, **options: Image.Exif | int) -> bytes:
     rng = np.random.default_rng(seed)
     image = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8)).resize((72, 56), Image.Resampling.BICUBIC)
     out = io.BytesIO()
@@ -55,7 +62,7 @@ def small_picture(kind, mode="RGB", seed=0, **options):
     return out.getvalue()
 
 
-def seeds():
+def seeds() -> list[tuple[str, bytes]]:
     exif = Image.Exif()
     exif[0x0112] = 6
     return [
@@ -70,7 +77,7 @@ def seeds():
     ]
 
 
-def mended(data):
+def mended(data: bytes) -> bytes:
     """A PNG with its checksums put right again, so that a mutation gets past them."""
     if sniff(data) != "png":
         return data
@@ -84,7 +91,7 @@ def mended(data):
     return bytes(out)
 
 
-def mutations(count):
+def mutations(count: int) -> Iterator[tuple[str, bytes]]:
     """Seeded byte flips, cuts, repeats and splices of small sound files."""
     rng, sound = random.Random(SEED), seeds()
     for number in range(count):
@@ -106,14 +113,14 @@ def mutations(count):
         yield f"{name}-{number}", mended(bytes(mutant)) if rng.random() < 0.7 else bytes(mutant)
 
 
-def truncations(files, cuts):
+def truncations(files: list[tuple[str, bytes]], cuts: int) -> Iterator[tuple[str, bytes, bytes]]:
     rng = random.Random(SEED)
     for name, data in files:
         for _ in range(cuts):
             yield name, data[: rng.randrange(1, len(data))], data
 
 
-def fetched():
+def fetched() -> list[tuple[str, bytes]]:
     if not corpus.archive().exists():
         pytest.skip(
             f"Pillow's source distribution is not at {corpus.archive()}: run `python -m tests.corpus` with an index"
@@ -121,11 +128,11 @@ def fetched():
     return list(corpus.images().items())
 
 
-def test_seeded_mutations():
+def test_seeded_mutations() -> None:
     assert run(list(mutations(300)), truncations(seeds(), 12)) > 10
 
 
-def test_a_sample_of_pillows_own_images():
+def test_a_sample_of_pillows_own_images() -> None:
     files = [(name, data) for name, data in fetched() if len(data) < 2_000_000]  # the soak takes the large ones too
     ours = [(name, data) for name, data in files if sniff(data)]
     others = [(name, data) for name, data in files if not sniff(data)]
@@ -137,7 +144,7 @@ def test_a_sample_of_pillows_own_images():
 
 @pytest.mark.soak
 @pytest.mark.timeout(900)
-def test_all_of_pillows_images_and_three_thousand_mutations():
+def test_all_of_pillows_images_and_three_thousand_mutations() -> None:
     files = fetched()
     assert run(files, truncations([(name, data) for name, data in files if sniff(data)], 3)) > 300
     assert run(list(mutations(3_000)), truncations(seeds(), 100)) > 100

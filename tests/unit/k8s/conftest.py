@@ -1,4 +1,5 @@
-"""The shipped overlays, built once; those of the components that none of them includes, in folders made for the session."""
+"""The shipped overlays, built once; those of the components that none of them includes,
+in folders made for the session."""
 
 import copy
 from pathlib import Path

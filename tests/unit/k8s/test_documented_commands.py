@@ -1,4 +1,5 @@
-"""The commands of docs/kubernetes.md and docs/runbook.md, as far as they can be held against anything without a cluster."""
+"""The commands of docs/kubernetes.md and docs/runbook.md, as far as they can be held against anything without a
+cluster."""
 
 import re
 import shlex

@@ -82,7 +82,10 @@ def test_the_runbook_has_a_heading_for_each_alert() -> None:
 
 
 def test_metric_names_are_read_from_every_part_of_an_expression() -> None:
-    text = 'histogram_quantile(0.9, sum by (le) (rate(a_bucket[$__rate_interval]))) > on() (b{x="y"} or -c) and max_over_time(d[5m:1m]) > 0'
+    text = (
+        "histogram_quantile(0.9, sum by (le) (rate(a_bucket[$__rate_interval]))) "
+        '> on() (b{x="y"} or -c) and max_over_time(d[5m:1m]) > 0'
+    )
     assert promql.metric_names(text) == {"a_bucket", "b", "c", "d"}
 
 

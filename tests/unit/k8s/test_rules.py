@@ -124,8 +124,8 @@ BREAKS: dict[str, Callable[[list[Manifest]], object]] = {
         0
     ].update(targetPort="gone"),
     "ray_token": lambda m: without(named(m, "RayService")["spec"]["rayClusterConfig"], "authOptions"),
-    "shared_store: RayService/packshot: worker group cpu must take PACKSHOT_ASSETS_URL and PACKSHOT_DATABASE_URL": lambda m: (
-        without(container(m, "RayService"), "envFrom")
+    "shared_store: RayService/packshot: worker group cpu must take PACKSHOT_ASSETS_URL": lambda m: without(
+        container(m, "RayService"), "envFrom"
     ),
 }
 

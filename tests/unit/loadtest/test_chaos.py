@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 
 import psutil
 import pytest
@@ -17,45 +18,46 @@ from loadtest.scenarios.scenario import Fault
 class Puppets(LocalCluster):
     """A cluster whose one generator is a `sleep`, started again by whoever looks for it, as Serve does."""
 
-    def __init__(self, *, comes_back=True):
-        self.comes_back, self.children = comes_back, []
+    def __init__(self, *, comes_back: bool = True) -> None:
+        self.comes_back = comes_back
+        self.children: list[subprocess.Popen[bytes]] = []
         self.start()
 
-    def start(self):
+    def start(self) -> None:
         self.children.append(subprocess.Popen(["sleep", "60"]))
 
     restart = start
 
-    def ready(self):
+    def ready(self) -> bool:
         return True
 
-    def pids(self, part):
+    def pids(self, part: str) -> list[int]:
         if part not in ("generator", "node"):
             return []
         if self.children[-1].poll() is not None and self.comes_back:
             self.start()
         return [child.pid for child in self.children if child.poll() is None]
 
-    def stop(self):
+    def stop(self) -> None:
         for child in self.children:
             child.kill()
             child.wait()
 
 
 @pytest.fixture
-def puppets():
+def puppets() -> Iterator[Puppets]:
     made = Puppets()
     yield made
     made.stop()
 
 
-def struck_by(faults, cluster, in_s=0.0):
+def struck_by(faults: list[Fault], cluster: Puppets, in_s: float = 0.0) -> Chaos:
     chaos = Chaos(faults, cluster)
     chaos.start(time.time() + in_s)
     return chaos
 
 
-def test_a_killed_part_is_back_when_another_process_runs(puppets):
+def test_a_killed_part_is_back_when_another_process_runs(puppets: Puppets) -> None:
     first = puppets.children[0]
     chaos = struck_by([Fault(at_s=0, kill="generator")], puppets)
     chaos.join()
@@ -66,7 +68,7 @@ def test_a_killed_part_is_back_when_another_process_runs(puppets):
     assert len(puppets.children) == 2
 
 
-def test_a_stopped_part_stands_still_and_goes_on(puppets):
+def test_a_stopped_part_stands_still_and_goes_on(puppets: Puppets) -> None:
     process = psutil.Process(puppets.children[0].pid)
     chaos = struck_by([Fault(at_s=0, stop="generator", for_s=0.5)], puppets)
     give_up_at = time.monotonic() + 20
@@ -75,18 +77,19 @@ def test_a_stopped_part_stands_still_and_goes_on(puppets):
         time.sleep(0.01)
     chaos.join()
     assert process.status() != psutil.STATUS_STOPPED
+    assert chaos.struck[0].back_s is not None
     assert chaos.struck[0].back_s >= 0.5
     assert len(puppets.children) == 1
 
 
-def test_a_killed_node_is_started_again(puppets):
+def test_a_killed_node_is_started_again(puppets: Puppets) -> None:
     chaos = struck_by([Fault(at_s=0, kill="node")], puppets)
     chaos.join()
     assert puppets.children[0].wait() == -signal.SIGKILL
     assert chaos.struck[0].back_s is not None
 
 
-def test_a_fault_waits_for_its_time_and_can_be_called_off(puppets):
+def test_a_fault_waits_for_its_time_and_can_be_called_off(puppets: Puppets) -> None:
     chaos = struck_by([Fault(at_s=3600, kill="generator")], puppets)
     chaos.abort()
     chaos.join()
@@ -94,7 +97,7 @@ def test_a_fault_waits_for_its_time_and_can_be_called_off(puppets):
     assert puppets.children[0].poll() is None
 
 
-def test_a_fault_that_finds_nothing_to_strike_is_told(puppets):
+def test_a_fault_that_finds_nothing_to_strike_is_told(puppets: Puppets) -> None:
     chaos = struck_by([Fault(at_s=0, kill="controller")], puppets)
     chaos.join()
     assert chaos.struck[0].back_s is None
@@ -103,7 +106,7 @@ def test_a_fault_that_finds_nothing_to_strike_is_told(puppets):
         puppets.signal("gateway", signal.SIGTERM)
 
 
-def test_only_processes_of_the_cluster_are_ever_signalled(puppets):
+def test_only_processes_of_the_cluster_are_ever_signalled(puppets: Puppets) -> None:
     bystander = subprocess.Popen(["sleep", "60"])
     try:
         chaos = struck_by([Fault(at_s=0, kill="node")], puppets)

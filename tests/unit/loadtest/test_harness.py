@@ -1,7 +1,7 @@
 """The harness whole, in real time: Locust as a child, against a server that stalls and against the API.
 
-Bounds here hold on any machine however busy, because its delays only ever add: what an open loop must see at least, that
-nothing scheduled is left out, that verdicts and exit codes follow. The tight figures are bench/p8_loadgen.py's.
+Bounds here hold on any machine however busy, because its delays only ever add: what an open loop must see at least,
+that nothing scheduled is left out, that verdicts and exit codes follow. The tight figures are bench/p8_loadgen.py's.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,9 +31,9 @@ from packshot.cli import app
 from packshot.contract.verdict import Verdict
 from packshot.imaging.canvas import cut, flatten
 from packshot.imaging.codec import encode_png, read_mask, read_photo
-from packshot.store.records import NewImage
+from packshot.store.records import Claim, NewImage
 from packshot.types import Layer, Layout
-from tests.api_graph import running
+from tests.api_graph import Api, running
 from tests.specs import recipe_of
 
 STALL_S, EVERY_S = 0.4, 1.0
@@ -38,16 +41,17 @@ PATIENT = {"p50_ms": 20_000, "p95_ms": 20_000, "p99_ms": 20_000}
 
 
 @contextmanager
-def server(*options):
+def server(*options: float | str) -> Iterator[str]:
     command = [sys.executable, "-m", "loadtest.stall", *map(str, options)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         try:
+            assert child.stdout is not None
             yield child.stdout.readline().strip()
         finally:
             child.kill()
 
 
-def probes(rate_per_s, seconds, **bounds):
+def probes(rate_per_s: int, seconds: int, **bounds: int) -> dict[str, Any]:
     return {
         "name": "probes",
         "sentence": "Probes alone.",
@@ -59,8 +63,9 @@ def probes(rate_per_s, seconds, **bounds):
     }
 
 
-def test_an_open_loop_sees_the_stalls_of_a_server(tmp_path):
-    """40 % of the time nothing answers: half of those who come then wait at least half of a stall, whatever else goes on."""
+def test_an_open_loop_sees_the_stalls_of_a_server(tmp_path: Path) -> None:
+    """40 % of the time nothing answers: half of those who come then wait at least half of a stall,
+    whatever else goes on."""
     with server("--stall", STALL_S, "--every", EVERY_S) as url:
         told = run(Scenario.model_validate(probes(50, 4)), Target(url), tmp_path)
     row = told["classes"]["probe"]
@@ -71,8 +76,9 @@ def test_an_open_loop_sees_the_stalls_of_a_server(tmp_path):
     assert told["generator"]["lag_p99_ms"] > 0
 
 
-def test_what_a_stalling_server_shows_can_be_written_down():
-    """By hand: 20 ms of every 2 s wait longer than the p99; where serving the line takes half of the time, it ebbs half as fast."""
+def test_what_a_stalling_server_shows_can_be_written_down() -> None:
+    """By hand: 20 ms of every 2 s wait longer than the p99; where serving the line takes half of the time,
+    it ebbs half as fast."""
     assert analytic_ms(0.99, stall_s=0.2, every_s=2.0) == pytest.approx(180)
     assert analytic_ms(0.95, stall_s=0.2, every_s=2.0) == pytest.approx(100)
     assert analytic_ms(0.5, stall_s=0.2, every_s=2.0) == 0
@@ -82,15 +88,25 @@ def test_what_a_stalling_server_shows_can_be_written_down():
 
 
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.soak)])
-def test_a_slow_server_fails_and_the_exit_code_says_so(tmp_path, workers):
+def test_a_slow_server_fails_and_the_exit_code_says_so(tmp_path: Path, workers: int) -> None:
     """Every answer takes 0.3 s more than its bound, and bounds are wide enough that a busy generator stays valid."""
     slow = probes(20, 2, p50_ms=1_000, p95_ms=20_000, p99_ms=20_000)
     (tmp_path / "slow.yaml").write_text(yaml.safe_dump(slow))
     with server("--stall", 0, "--delay", 1.3) as url:
         result = CliRunner().invoke(
             app,
-            ["loadtest", str(tmp_path / "slow.yaml"), "--host", url, "--out", str(tmp_path / "out"), "--workers", str(workers), "--json"],
-        )  # fmt: skip
+            [
+                "loadtest",
+                str(tmp_path / "slow.yaml"),
+                "--host",
+                url,
+                "--out",
+                str(tmp_path / "out"),
+                "--workers",
+                str(workers),
+                "--json",
+            ],
+        )
     assert result.exit_code == 1, result.output
     told = json.loads(result.stdout.splitlines()[-1])
     assert told["outcome"] == "fails"
@@ -104,31 +120,31 @@ def test_a_slow_server_fails_and_the_exit_code_says_so(tmp_path, workers):
     assert [difference.verdict for difference in compare(report, report)] == ["same"] * 5
 
 
-def test_a_server_that_dies_makes_errors_and_no_crash(tmp_path):
+def test_a_server_that_dies_makes_errors_and_no_crash(tmp_path: Path) -> None:
     with server("--stall", 0) as url:
         pass
     with pytest.raises(Exception, match="must be reachable"):
         run(Scenario.model_validate(probes(5, 1)), Target(url), tmp_path)
 
 
-def test_a_generator_that_dies_is_told(tmp_path, monkeypatch):
+def test_a_generator_that_dies_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("loadtest.run.generator_process.LOCUSTFILE", tmp_path / "none.py")
     with server("--stall", 0) as url, pytest.raises(Broken, match="the generator ended with 1"):
         run(Scenario.model_validate(probes(5, 1)), Target(url), tmp_path)
 
 
 @contextmanager
-def painting(api, shift_px=0):
+def painting(api: Api, shift_px: int = 0) -> Iterator[None]:
     """A director for tests: paints each shot's layout over a colour that its prompt and seed give."""
     stop = threading.Event()
 
-    def work():
+    def work() -> None:
         while not stop.is_set():
-            claim = api.store.claim("painter")
+            claim = api.store.queue.claim("painter")
             if claim is None:
                 stop.wait(0.02)
                 continue
-            api.store.commit(claim, [picture(api, claim, index, shift_px) for index in range(claim.spec.images)])
+            api.store.queue.commit(claim, [picture(api, claim, index, shift_px) for index in range(claim.spec.images)])
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -139,10 +155,10 @@ def painting(api, shift_px=0):
         thread.join()
 
 
-def picture(api, claim, index, shift_px):
+def picture(api: Api, claim: Claim, index: int, shift_px: int) -> NewImage:
     (layer,), size = claim.spec.layers, claim.spec.canvas
-    mask = api.store.mask(claim.tenant, layer.mask_id)
-    photo = read_photo(api.store.assets.get(api.store.photo(claim.tenant, mask.photo_id).asset_key))
+    mask = api.store.masks.get(claim.tenant, layer.mask_id)
+    photo = read_photo(api.store.assets.get(api.store.photos.get(claim.tenant, mask.photo_id).asset_key))
     cutout = cut(photo, read_mask(api.store.assets.get(mask.asset_key)))
     place = Layer(cutout, x=layer.x, y=layer.y, scale=layer.scale)
     flat = flatten(Layout(size, (place,)))
@@ -154,7 +170,7 @@ def picture(api, claim, index, shift_px):
     return NewImage(index, seed, size.width, size.height, encode_png(pixels), Verdict(), recipe)
 
 
-def everyone():
+def everyone() -> Scenario:
     classes = ("upload", "click", "cutout", "shot", "api_shot", "catalogue_shot", "refusal", "probe")
     return Scenario.model_validate(
         {
@@ -189,11 +205,12 @@ def everyone():
 
 
 @pytest.mark.timeout(240)
-def test_every_persona_gets_right_answers_from_the_api(tmp_path):
-    """Uploads, clicks, shots by events and by waiting, dumps, attacks: each as the contract says, nothing of anybody else's."""
+def test_every_persona_gets_right_answers_from_the_api(tmp_path: Path) -> None:
+    """Uploads, clicks, shots by events and by waiting, dumps, attacks: each as the contract says,
+    nothing of anybody else's."""
     scenario = everyone()
     with running(tmp_path / "home") as api, painting(api):
-        keys = [api.key, api.store.create_key("other").secret]
+        keys = [api.key, api.store.keys.create("other").secret]
         told = run(scenario, Target(api.url, keys), tmp_path / "out")
     wrong = {name: row["why"] for name, row in told["classes"].items() if row["why"]}
     assert wrong == {}
@@ -209,7 +226,7 @@ def test_every_persona_gets_right_answers_from_the_api(tmp_path):
 
 
 @pytest.mark.timeout(240)
-def test_a_product_that_lies_a_pixel_aside_is_found_out(tmp_path):
+def test_a_product_that_lies_a_pixel_aside_is_found_out(tmp_path: Path) -> None:
     raw = everyone().model_dump(mode="json")
     raw["traffic"] = [{"persona": "integrator", "rate_per_s": 2, "gaps": "constant"}]
     raw["timeline"] = [{"name": "steady", "seconds": 1, "load": 1}]
@@ -221,7 +238,7 @@ def test_a_product_that_lies_a_pixel_aside_is_found_out(tmp_path):
     assert told["outcome"] == "fails"
 
 
-def test_locust_is_imported_by_its_child_alone():
+def test_locust_is_imported_by_its_child_alone() -> None:
     """It monkey-patches: no module but those of the child may import it or gevent, nor one of these."""
     import ast
     from pathlib import Path

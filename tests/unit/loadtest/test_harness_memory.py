@@ -1,10 +1,12 @@
 """A hundred thousand requests: neither the generator nor the process that keeps the records grows (make soak)."""
 
 import os
+from pathlib import Path
 
 import psutil
 import pytest
 
+from loadtest.run.recorder import Recorder
 from loadtest.run.runner import Target, run
 from loadtest.scenarios.scenario import Scenario
 from tests.unit.loadtest.test_harness import probes, server
@@ -14,10 +16,11 @@ MAX_GROWTH_MIB = 8
 
 @pytest.mark.soak
 @pytest.mark.timeout(400)
-def test_memory_is_flat_over_a_hundred_thousand_requests(tmp_path):
-    own, seen = psutil.Process(os.getpid()), []
+def test_memory_is_flat_over_a_hundred_thousand_requests(tmp_path: Path) -> None:
+    own = psutil.Process(os.getpid())
+    seen: list[tuple[int, float]] = []
 
-    def progress(recorder, at_s):
+    def progress(recorder: Recorder, at_s: float) -> None:
         seen.append((sum(row.offered for row in recorder.classes.values()), own.memory_info().rss / 2**20))
 
     with server("--stall", 0) as url:

@@ -7,7 +7,7 @@ import time
 import gevent
 
 from loadtest.generator.http_client import HttpClient
-from loadtest.generator.person import Person, World
+from loadtest.generator.person import Person, Record, World
 from loadtest.run.job import Job, Tenant
 from loadtest.scenarios.scenario import load_scenario
 from loadtest.scenarios.traffic import Arrival
@@ -16,10 +16,10 @@ ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
 AT_ONCE = 10
 
 
-def test_answers_that_come_at_once_are_all_timed_before_one_is_looked_into():
+def test_answers_that_come_at_once_are_all_timed_before_one_is_looked_into() -> None:
     asked, may_answer, answered = threading.Event(), threading.Event(), threading.Event()
 
-    def serve(listener):
+    def serve(listener: socket.socket) -> None:
         connections = [listener.accept()[0] for _ in range(AT_ONCE)]
         for connection in connections:
             connection.recv(4096)
@@ -31,9 +31,10 @@ def test_answers_that_come_at_once_are_all_timed_before_one_is_looked_into():
         for connection in connections:
             connection.close()
 
-    came, looked_into = [], []
+    came: list[float] = []
+    looked_into: list[float] = []
 
-    def ask():
+    def ask() -> None:
         came.append(http.request("GET", "/").at_s)
         looked_into.append(time.monotonic())
 
@@ -53,9 +54,10 @@ def test_answers_that_come_at_once_are_all_timed_before_one_is_looked_into():
     assert max(came) <= min(looked_into)
 
 
-def test_what_is_done_with_an_answer_does_not_count_as_its_delay():
+def test_what_is_done_with_an_answer_does_not_count_as_its_delay() -> None:
     plan = Job("run", load_scenario("smoke"), "http://127.0.0.1:1", (Tenant(None, "", "", (0, 0), 0),))
-    now, noted = [10.0], []
+    now = [10.0]
+    noted: list[Record] = []
     world = World(plan, HttpClient(plan.host, timeout_s=1), [], lambda: now[0], lambda at_s: None, noted.append)
     person = Person(world, Arrival(9.5, 0, "probe", 0, seed=1))
     with person.op("probe", 9.5) as op:

@@ -1,8 +1,10 @@
 """The Jobs of a load test inside Kubernetes: their parts agree with one another and with the command line."""
 
 from pathlib import Path
+from typing import Any
 
 import yaml
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from loadtest.run.generator_process import MASTER_PORT
@@ -12,7 +14,7 @@ from packshot.cli.loadtest import app
 FOLDER = Path(__file__).parents[3] / "loadtest/k8s"
 
 
-def documents():
+def documents() -> dict[tuple[str, str], dict[str, Any]]:
     return {
         (document["kind"], document["metadata"]["name"]): document
         for file in ("runner.yaml", "workers.yaml", "networkpolicy.yaml")
@@ -20,11 +22,11 @@ def documents():
     }
 
 
-def container(job):
+def container(job: dict[str, Any]) -> dict[str, Any]:
     return job["spec"]["template"]["spec"]["containers"][0]
 
 
-def test_the_jobs_agree_on_workers_names_and_ports():
+def test_the_jobs_agree_on_workers_names_and_ports() -> None:
     found = documents()
     runner, workers = found["Job", "packshot-loadtest"], found["Job", "packshot-loadtest-workers"]
     service = found["Service", "packshot-loadtest"]
@@ -37,8 +39,10 @@ def test_the_jobs_agree_on_workers_names_and_ports():
     assert runner["spec"]["backoffLimit"] == workers["spec"]["backoffLimit"] == 0
 
 
-def test_the_jobs_pass_options_that_the_command_has():
-    commands = get_command(app).commands
+def test_the_jobs_pass_options_that_the_command_has() -> None:
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    commands = group.commands
     known = {option for parameter in commands["run"].params for option in parameter.opts}
     runner = container(documents()["Job", "packshot-loadtest"])
     assert {argument.partition("=")[0] for argument in runner["args"] if argument.startswith("--")} <= known
@@ -47,7 +51,7 @@ def test_the_jobs_pass_options_that_the_command_has():
     assert workers["command"] == ["packshot", "loadtest", "worker"]
 
 
-def test_the_mounted_scenario_is_sound_and_harms_nobody():
+def test_the_mounted_scenario_is_sound_and_harms_nobody() -> None:
     scenario = load_scenario(str(FOLDER / "scenario.yaml"))
     assert scenario.chaos == ()
     kustomization = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())
@@ -59,10 +63,12 @@ def test_the_mounted_scenario_is_sound_and_harms_nobody():
     assert mounts["scenario"] == "/scenario"
 
 
-def test_no_pod_runs_as_root_or_may_become_it():
+def test_no_pod_runs_as_root_or_may_become_it() -> None:
     for (kind, _), job in documents().items():
         if kind == "Job":
             assert job["spec"]["template"]["spec"]["securityContext"]["runAsNonRoot"]
             assert container(job)["securityContext"] == {
-                "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]},
-            }  # fmt: skip
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }

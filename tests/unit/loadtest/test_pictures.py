@@ -18,12 +18,12 @@ from packshot.types import Cutout, Layer, Layout, Mask, Photo
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
-def test_a_whole_png_tells_its_size(channels):
+def test_a_whole_png_tells_its_size(channels: int) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (37, 53, channels), np.uint8)
     assert png_size(encode_png(pixels.squeeze())) == (53, 37)
 
 
-def test_a_png_that_is_not_whole_is_told():
+def test_a_png_that_is_not_whole_is_told() -> None:
     data = encode_png(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))
     flipped = bytearray(data)
     flipped[len(data) // 2] ^= 1
@@ -34,7 +34,7 @@ def test_a_png_that_is_not_whole_is_told():
             png_size(broken)
 
 
-def test_a_photo_is_the_same_everywhere_and_a_comment_makes_it_new_bytes_of_the_same_pixels():
+def test_a_photo_is_the_same_everywhere_and_a_comment_makes_it_new_bytes_of_the_same_pixels() -> None:
     photo = draw(3, 320, 240, seed=1)
     assert photo == draw(3, 320, 240, seed=1)
     assert photo.data != draw(4, 320, 240, seed=1).data
@@ -46,12 +46,12 @@ def test_a_photo_is_the_same_everywhere_and_a_comment_makes_it_new_bytes_of_the_
     assert 0 <= y0 < y1 <= 240
 
 
-def test_the_pool_has_every_size():
+def test_the_pool_has_every_size() -> None:
     sizes = [PhotoRow(width=64, height=64, share=9), PhotoRow(width=128, height=64, share=0.001)]
     assert {(photo.width, photo.height) for photo in draw_pool(sizes, 0)} == {(64, 64), (128, 64)}
 
 
-def test_a_product_lies_where_the_library_puts_it():
+def test_a_product_lies_where_the_library_puts_it() -> None:
     """layout.place writes api.md's pixel rules down a second time: they must agree with the library."""
     rng = np.random.default_rng(2)
     for _ in range(20):
@@ -66,25 +66,27 @@ def test_a_product_lies_where_the_library_puts_it():
         assert np.array_equal(shown, pixels)
 
 
-def test_a_cutout_is_found_in_its_photo():
+def test_a_cutout_is_found_in_its_photo() -> None:
     photo = read_photo(draw(0, 160, 120).data).pixels
     mask = np.zeros((120, 160), np.uint8)
     mask[30:90, 50:110] = 255
     cutout = cut(Photo(photo), Mask(mask)).pixels
-    x, y = origin(cutout, photo, eroded(mask))
+    found = origin(cutout, photo, eroded(mask))
+    assert found is not None
+    x, y = found
     assert 47 <= x <= 50
     assert 27 <= y <= 30
     assert np.array_equal(cutout[10:40, 10:40, :3], photo[y + 10 : y + 40, x + 10 : x + 40])
     assert origin(cutout, np.roll(photo, 5, axis=1), eroded(mask)) is None
 
 
-def test_a_product_that_does_not_fit_is_scaled():
+def test_a_product_that_does_not_fit_is_scaled() -> None:
     placed = place("m", (400, 300), 256)
     assert (placed.one_to_one, placed.layer["scale"]) == (False, 0.6)
     assert place("m", None, 256).layer["scale"] == 0.6
 
 
-def test_a_scene_is_held_to_the_contracts_bound():
+def test_a_scene_is_held_to_the_contracts_bound() -> None:
     same = np.zeros((100, 100, 3), np.int16)
     assert scene_wrong(same) == ""
     assert scene_wrong(same + 1) == ""  # fp32: 1/255 everywhere
@@ -96,7 +98,7 @@ def test_a_scene_is_held_to_the_contracts_bound():
     assert "2/255" in scene_wrong(same + 2)
 
 
-def test_one_wrong_pixel_of_the_product_changes_its_checksum():
+def test_one_wrong_pixel_of_the_product_changes_its_checksum() -> None:
     mask = np.zeros((40, 40), np.uint8)
     mask[10:30, 10:30] = 255
     inside = eroded(mask)

@@ -1,17 +1,20 @@
 """Scenarios: those that ship, and what a wrong one is told before any load is sent."""
 
 import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from loadtest.errors import Refused
 from loadtest.run.target import check_host
 from loadtest.scenarios.scenario import drawing, load_scenario, parse, scenario_names
 from packshot.cli import app
 
-PROBES = {
+PROBES: dict[str, Any] = {
     "name": "probes",
     "sentence": "Probes alone.",
     "timeline": [{"name": "steady", "seconds": 2, "load": 1}],
@@ -20,13 +23,13 @@ PROBES = {
 }
 
 
-def changed(**fields):
+def changed(**fields: Any) -> str:
     return yaml.safe_dump({**PROBES, **fields})
 
 
 @pytest.fixture
-def write(tmp_path):
-    def file(**fields):
+def write(tmp_path: Path) -> Callable[..., str]:
+    def file(**fields: Any) -> str:
         path = tmp_path / "probes.yaml"
         path.write_text(changed(**fields))
         return str(path)
@@ -34,20 +37,20 @@ def write(tmp_path):
     return file
 
 
-def call(*arguments):
+def call(*arguments: str) -> Result:
     result = CliRunner().invoke(app, ["loadtest", *arguments])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
 
 
-def test_the_scenarios_of_the_plan_ship():
+def test_the_scenarios_of_the_plan_ship() -> None:
     assert {"smoke", "orders", "agency-monday", "flash-sale", "catalogue-night", "soak", "poison", "faults"} == set(
         scenario_names()
     )
 
 
 @pytest.mark.parametrize("name", scenario_names())
-def test_a_scenarios_header_draws_its_timeline(name):
+def test_a_scenarios_header_draws_its_timeline(name: str) -> None:
     from importlib import resources
 
     text = resources.files("loadtest").joinpath("scenarios", f"{name}.yaml").read_text("utf-8")
@@ -56,8 +59,8 @@ def test_a_scenarios_header_draws_its_timeline(name):
     assert header == [line.rstrip() for line in drawn], "\n".join(f"# {line}".rstrip() for line in drawn)
 
 
-def test_the_flash_sale_is_five_times_as_much():
-    loads = {row.name: row.load for row in load_scenario("flash-sale").timeline}
+def test_the_flash_sale_is_five_times_as_much() -> None:
+    loads = {row.name: row.load or 0.0 for row in load_scenario("flash-sale").timeline}
     assert loads["sale"] == 5 * loads["before"]
 
 
@@ -90,7 +93,9 @@ def test_the_flash_sale_is_five_times_as_much():
         ({"personas": {"catalogue": {"skus": [5, 2]}}}, "a range is"),
     ],
 )
-def test_a_wrong_scenario_is_refused_with_exit_code_2(write, fields, rule):
+def test_a_wrong_scenario_is_refused_with_exit_code_2(
+    write: Callable[..., str], fields: dict[str, Any], rule: str
+) -> None:
     path = write(**fields)
     with pytest.raises(Refused, match=rule):
         load_scenario(path)
@@ -101,7 +106,7 @@ def test_a_wrong_scenario_is_refused_with_exit_code_2(write, fields, rule):
 
 
 @pytest.mark.parametrize("text", ["", "- a list", "a: [", "\t"])
-def test_what_is_no_scenario_at_all_is_refused(text, tmp_path):
+def test_what_is_no_scenario_at_all_is_refused(text: str, tmp_path: Path) -> None:
     with pytest.raises(Refused):
         parse(text, "x", tmp_path)
 
@@ -120,7 +125,9 @@ def test_what_is_no_scenario_at_all_is_refused(text, tmp_path):
         (["--load", "-1"], "--load"),
     ],
 )
-def test_a_host_that_may_not_or_cannot_be_loaded_is_refused_with_exit_code_2(write, options, rule):
+def test_a_host_that_may_not_or_cannot_be_loaded_is_refused_with_exit_code_2(
+    write: Callable[..., str], options: list[str], rule: str
+) -> None:
     result = call(write(), *options)
     assert result.exit_code == 2
     assert rule in result.stderr
@@ -129,15 +136,15 @@ def test_a_host_that_may_not_or_cannot_be_loaded_is_refused_with_exit_code_2(wri
 @pytest.mark.parametrize(
     "host", ["http://127.0.0.1:8000", "http://localhost:8000/", "https://[::1]:8443", "http://127.9.9.9"]
 )
-def test_loopback_hosts_need_no_word(host):
+def test_loopback_hosts_need_no_word(host: str) -> None:
     assert check_host(host, owned=False) == host.rstrip("/")
 
 
-def test_a_host_of_ones_own_may_be_loaded():
+def test_a_host_of_ones_own_may_be_loaded() -> None:
     assert check_host("https://packshot.example.org", owned=True) == "https://packshot.example.org"
 
 
-def test_a_certificate_that_is_not_trusted_is_refused(write, tmp_path):
+def test_a_certificate_that_is_not_trusted_is_refused(write: Callable[..., str], tmp_path: Path) -> None:
     import socket
     import ssl
     import threading
@@ -147,7 +154,7 @@ def test_a_certificate_that_is_not_trusted_is_refused(write, tmp_path):
     context.load_cert_chain(certificate, key)
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def shake_hands():
+        def shake_hands() -> None:
             connection, _ = listener.accept()
             with connection, contextlib.suppress(OSError):
                 context.wrap_socket(connection, server_side=True).close()
@@ -160,7 +167,7 @@ def test_a_certificate_that_is_not_trusted_is_refused(write, tmp_path):
     assert "certificate" in result.stderr
 
 
-def self_signed(folder):
+def self_signed(folder: Path) -> tuple[Path, Path]:
     import datetime
 
     from cryptography import x509
@@ -172,9 +179,15 @@ def self_signed(folder):
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.datetime.now(datetime.UTC)
     certificate = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-        .serial_number(1).not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1)).sign(key, hashes.SHA256())
-    )  # fmt: skip
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now)
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
     (folder / "certificate.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     (folder / "key.pem").write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
@@ -182,13 +195,13 @@ def self_signed(folder):
     return folder / "certificate.pem", folder / "key.pem"
 
 
-def test_faults_are_for_a_cluster_of_ones_own():
+def test_faults_are_for_a_cluster_of_ones_own() -> None:
     result = call("faults", "--host", "http://127.0.0.1:1")
     assert result.exit_code == 2
     assert "only a cluster that this command starts is harmed" in result.stderr
 
 
-def test_the_scenarios_are_listed_with_their_timelines():
+def test_the_scenarios_are_listed_with_their_timelines() -> None:
     result = call("scenarios")
     assert result.exit_code == 0
     for name in scenario_names():

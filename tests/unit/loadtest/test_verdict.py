@@ -1,12 +1,14 @@
 """Books and verdicts, on records made by hand: no clock, no server."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from loadtest.capacity.knee import Trial, knee, next_load
 from loadtest.capacity.trial import misses
-from loadtest.checks.verdict import EXIT_CODES, Check, allowed_lag_ms, judge
+from loadtest.checks.verdict import EXIT_CODES, Check, Outcome, allowed_lag_ms, judge
 from loadtest.run.faults import Struck, recoveries_s
 from loadtest.run.recorder import Recorder, Shot, place_errors, share_within
 from loadtest.scenarios.scenario import Fault, Scenario
@@ -14,7 +16,7 @@ from loadtest.scenarios.scenario import Fault, Scenario
 QUIET = [0] * 12
 
 
-def scenario(**fields):
+def scenario(**fields: Any) -> Scenario:
     return Scenario.model_validate(
         {
             "name": "probes",
@@ -34,7 +36,9 @@ def scenario(**fields):
     )
 
 
-def op(at_s, ms, *, ok=True, name="probe", why="", **more):
+def op(
+    at_s: float, ms: float | None, *, ok: bool = True, name: str = "probe", why: str = "", **more: Any
+) -> dict[str, Any]:
     return {
         "k": "op",
         "c": name,
@@ -50,11 +54,11 @@ def op(at_s, ms, *, ok=True, name="probe", why="", **more):
     }
 
 
-def second(at_s, *, cpu=0.1, lags=None):
+def second(at_s: int, *, cpu: float = 0.1, lags: list[int] | None = None) -> dict[str, Any]:
     return {"k": "gen", "w": 0, "at": at_s, "cpu": cpu, "rss_mib": 80, "open": 1, "lags_ms": lags or [100, *QUIET[1:]]}
 
 
-def recorder(*records, of=None, sent=1000):
+def recorder(*records: dict[str, Any], of: Scenario | None = None, sent: int = 1000) -> Recorder:
     made = Recorder(of or scenario())
     for record in records or (op(20, 10),):
         assert made.feed(record)
@@ -63,21 +67,21 @@ def recorder(*records, of=None, sent=1000):
     return made
 
 
-def outcome(made, **more):
+def outcome(made: Recorder, **more: Any) -> tuple[Outcome, list[str]]:
     verdict = judge(made.scenario, made, planned=1000, **more)
     return verdict.outcome, [check.name for check in (*verdict.checks, *verdict.validity) if not check.holds]
 
 
-def evenly(ms_of, count=1000):
+def evenly(ms_of: Callable[[int], float], count: int = 1000) -> list[dict[str, Any]]:
     return [op(10 + 89 * index / count, ms_of(index)) for index in range(count)]
 
 
-def test_a_run_within_its_bounds_holds():
+def test_a_run_within_its_bounds_holds() -> None:
     assert outcome(recorder(*evenly(lambda index: 40 + index % 10))) == ("holds", [])
     assert EXIT_CODES["holds"] == 0
 
 
-def test_a_slow_server_fails_its_percentiles_and_its_goodput():
+def test_a_slow_server_fails_its_percentiles_and_its_goodput() -> None:
     told, misses = outcome(recorder(*evenly(lambda index: 300.0)))
     assert (told, EXIT_CODES[told]) == ("fails", 1)
     assert misses == ["goodput", "probe p50", "probe p95", "probe p99"]
@@ -86,11 +90,11 @@ def test_a_slow_server_fails_its_percentiles_and_its_goodput():
 @pytest.mark.parametrize(
     ("slow", "misses"), [(9, []), (11, ["probe p99"]), (51, ["goodput", "probe p95", "probe p99"])]
 )
-def test_a_percentile_fails_when_more_than_its_share_is_late(slow, misses):
+def test_a_percentile_fails_when_more_than_its_share_is_late(slow: int, misses: list[str]) -> None:
     assert outcome(recorder(*evenly(lambda index: 250.0 if index % 1000 < slow else 20.0)))[1] == misses
 
 
-def test_errors_have_a_budget():
+def test_errors_have_a_budget() -> None:
     within = [op(20, 10, ok=False, why="500 internal") for _ in range(10)]
     assert outcome(recorder(*evenly(lambda index: 10.0, 990), *within)) == ("holds", [])
     over = [op(20, 10, ok=False, why="500 internal") for _ in range(12)]
@@ -99,7 +103,7 @@ def test_errors_have_a_budget():
     assert made.classes["probe"].why == {"500 internal": 12}
 
 
-def test_an_answer_that_was_never_asked_for_is_a_failure_without_a_latency():
+def test_an_answer_that_was_never_asked_for_is_a_failure_without_a_latency() -> None:
     made = recorder(
         *evenly(lambda index: 10.0, 500), *(op(30, None, ok=False, why="abandoned", sent=None) for _ in range(500))
     )
@@ -107,18 +111,18 @@ def test_an_answer_that_was_never_asked_for_is_a_failure_without_a_latency():
     assert made.classes["probe"].histogram.get_total_count() == 500
 
 
-def test_what_a_warm_up_answers_is_not_judged():
+def test_what_a_warm_up_answers_is_not_judged() -> None:
     made = recorder(*(op(5, 9_000) for _ in range(100)), *evenly(lambda index: 10.0))
     assert outcome(made) == ("holds", [])
     assert made.classes["probe"].offered == 1000
     assert sum(window.offered for window in made.classes["probe"].windows) == 1100
 
 
-def test_a_class_without_any_answer_does_not_hold():
+def test_a_class_without_any_answer_does_not_hold() -> None:
     assert "probe answers" in outcome(recorder(op(5, 10)))[1]
 
 
-def test_a_late_generator_makes_a_run_invalid_whatever_the_server_did():
+def test_a_late_generator_makes_a_run_invalid_whatever_the_server_did() -> None:
     assert allowed_lag_ms(scenario()) == 10
     late = [0, 0, 0, 0, 100, *QUIET[5:]]  # 100 delays of 10 to 20 ms
     made = recorder(*evenly(lambda index: 300.0))
@@ -128,7 +132,7 @@ def test_a_late_generator_makes_a_run_invalid_whatever_the_server_did():
     assert "generator lag p99" in misses
 
 
-def test_a_busy_generator_and_a_schedule_cut_short_make_a_run_invalid():
+def test_a_busy_generator_and_a_schedule_cut_short_make_a_run_invalid() -> None:
     made = recorder(*evenly(lambda index: 10.0))
     for at_s in range(9):
         made.feed(second(at_s, cpu=0.97 if at_s == 3 else 0.2))
@@ -136,12 +140,12 @@ def test_a_busy_generator_and_a_schedule_cut_short_make_a_run_invalid():
     assert outcome(recorder(*evenly(lambda index: 10.0), sent=994)) == ("invalid", ["arrivals sent"])
 
 
-def test_the_generator_may_be_late_by_a_share_of_the_tightest_bound():
+def test_the_generator_may_be_late_by_a_share_of_the_tightest_bound() -> None:
     slow = {"goodput": 0.9, "errors": 0.1, "classes": {"probe": {"p50_ms": 1000, "p95_ms": 2000, "p99_ms": 4000}}}
     assert allowed_lag_ms(scenario(slo=slow)) == 200
 
 
-def test_wrong_pictures_and_answers_of_others_fail_a_run():
+def test_wrong_pictures_and_answers_of_others_fail_a_run() -> None:
     made = recorder(*evenly(lambda index: 10.0))
     made.feed({"k": "stranger", "ok": True, "at": 20, "status": 404})
     assert outcome(made)[0] == "holds"
@@ -150,14 +154,21 @@ def test_wrong_pictures_and_answers_of_others_fail_a_run():
     assert outcome(made) == ("fails", ["somebody else's answers"])
 
 
-def shot_record(number, image, created=0.0, started=1.0):
+def shot_record(number: int, image: str, created: float = 0.0, started: float = 1.0) -> dict[str, Any]:
     request = {"seed": number, "images": 1}
     return op(
-        20, 10, name="api_shot", shot=f"shot-{number}", request=request, photo="p", pictures=[[image, "00"]], times=[created, started, started + 1]
-    )  # fmt: skip
+        20,
+        10,
+        name="api_shot",
+        shot=f"shot-{number}",
+        request=request,
+        photo="p",
+        pictures=[[image, "00"]],
+        times=[created, started, started + 1],
+    )
 
 
-def test_an_image_that_two_shots_were_given_is_somebody_elses():
+def test_an_image_that_two_shots_were_given_is_somebody_elses() -> None:
     bounds = {"p50_ms": 50, "p95_ms": 100, "p99_ms": 200}
     shots = scenario(
         traffic=[{"persona": "integrator", "rate_per_s": 1}],
@@ -171,7 +182,7 @@ def test_an_image_that_two_shots_were_given_is_somebody_elses():
     assert (made.classes["api_shot"].right, made.classes["api_shot"].offered) == (2, 3)
 
 
-def test_the_sample_is_bounded_and_fair():
+def test_the_sample_is_bounded_and_fair() -> None:
     bounds = {"p50_ms": 50, "p95_ms": 100, "p99_ms": 200}
     counts = [0] * 40
     for seed in range(200):
@@ -192,7 +203,7 @@ def test_the_sample_is_bounded_and_fair():
     assert max(counts) < 80
 
 
-def test_a_told_place_is_held_against_what_went_before():
+def test_a_told_place_is_held_against_what_went_before() -> None:
     truthful = [Shot(str(n), 0, n, created=float(n) / 10, started=10.0 + n, finished=99.0) for n in range(5)]
     assert place_errors(truthful) == [0, 0, 0, 0, 0]
     lied = [*truthful[:4], Shot("4", 0, 0, created=0.4, started=14.0, finished=99.0)]
@@ -205,13 +216,13 @@ def test_a_told_place_is_held_against_what_went_before():
     assert share_within([], 0) == 1
 
 
-def test_recovery_is_until_the_last_bad_answer_before_the_next_fault():
+def test_recovery_is_until_the_last_bad_answer_before_the_next_fault() -> None:
     struck = [Struck(Fault(at_s=10, kill="generator"), 10.2, 3.0), Struck(Fault(at_s=50, kill="gateway"), 50.0, 4.0)]
     assert recoveries_s(struck, [5.0, 11.2, 18.2, 49.0, 55.0], end_s=100) == pytest.approx([38.8, 5.0])
     assert recoveries_s(struck, [5.0], end_s=100) == [0.0, 0.0]
 
 
-def test_a_check_holds_on_its_side_of_the_bound():
+def test_a_check_holds_on_its_side_of_the_bound() -> None:
     assert Check("a", 1.0, 1.0).holds
     assert not Check("a", 1.01, 1.0).holds
     assert Check("a", 1.0, 1.0, at_least=True).holds
@@ -220,8 +231,8 @@ def test_a_check_holds_on_its_side_of_the_bound():
 
 
 @pytest.mark.parametrize("true_knee", [0.07, 0.9, 1.0, 3.3, 40.0])
-def test_the_search_finds_a_knee_in_few_trials(true_knee):
-    trials = []
+def test_the_search_finds_a_knee_in_few_trials(true_knee: float) -> None:
+    trials: list[Trial] = []
     while not (len(trials) >= 4 and knee(trials).known):
         load = next_load(trials)
         trials.append(Trial(load, load <= true_knee))
@@ -231,13 +242,15 @@ def test_the_search_finds_a_knee_in_few_trials(true_knee):
     assert found.load == pytest.approx(true_knee, rel=0.15)
 
 
-def test_the_interval_holds_the_knee_as_often_as_it_says():
-    """Trials that hold by chance near the knee: of 40 searches at least 32 intervals of 90 % must hold it (seeds are fixed)."""
+def test_the_interval_holds_the_knee_as_often_as_it_says() -> None:
+    """Trials that hold by chance near the knee: of 40 searches at least 32 intervals of 90 % must hold it (seeds are
+    fixed)."""
     from random import Random
 
     held = 0
     for seed in range(40):
-        rng, trials = Random(seed), []
+        rng = Random(seed)
+        trials: list[Trial] = []
         true_knee = rng.uniform(0.5, 8)
         while len(trials) < 20 and not (len(trials) >= 4 and knee(trials).known):
             load = next_load(trials)
@@ -247,7 +260,7 @@ def test_the_interval_holds_the_knee_as_often_as_it_says():
     assert held >= 32
 
 
-def test_a_class_that_a_short_trial_did_not_draw_does_not_make_it_fail():
+def test_a_class_that_a_short_trial_did_not_draw_does_not_make_it_fail() -> None:
     checks = [
         {"name": "goodput", "holds": True},
         {"name": "shot answers", "holds": False},

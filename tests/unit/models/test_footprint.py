@@ -9,13 +9,13 @@ from torch import nn
 
 from packshot.models.footprint import counting
 from packshot.models.footprint.pack_footprint import compute_footprint, digest, find_footprint
-from packshot.models.packs.pack import find_pack
+from packshot.models.packs.pack import Pack, find_pack
 from packshot.settings import Settings
 
 MIB = 2**20
 
 
-def pack(name: str) -> counting.Pack:
+def pack(name: str) -> Pack:
     return find_pack(name, Settings())
 
 
@@ -70,7 +70,7 @@ def test_the_kept_footprint_is_what_the_networks_take() -> None:
 
 @pytest.mark.soak
 @pytest.mark.parametrize("name", ["sd15", "sd2"])
-def test_the_kept_footprint_is_what_the_large_networks_take(name) -> None:
+def test_the_kept_footprint_is_what_the_large_networks_take(name: str) -> None:
     kept, computed = find_footprint(pack(name)), compute_footprint(pack(name))
     for stage, footprint in computed.stages.items():
         assert kept.stages[stage].model_dump() == pytest.approx(footprint.model_dump(), rel=1e-3, abs=1e-6)

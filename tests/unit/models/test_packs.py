@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from packshot.errors import PackRefused
-from packshot.models.packs.manifest import read_manifest
+from packshot.models.packs.manifest import RoleName, read_manifest
 from packshot.models.packs.pack import Pack, find_pack, list_packs, sha256_of
 from packshot.models.packs.weights import build, convert_pth
 from packshot.settings import Settings
@@ -254,7 +254,7 @@ def test_shipped_packs_fit_and_can_be_built(name: str, tmp_path: Path) -> None:
     """Channels, widths and sizes agree, and each network has the published number of weights."""
     pack = find_pack(name, Settings(home=tmp_path))
     pack.check()
-    millions = {
+    millions: dict[str, dict[RoleName, float]] = {
         "sd15": {"unet": 859.5, "controlnet": 361.3, "vae": 83.7, "text_encoder": 123.1, "segmenter": 93.7},
         "sd2": {"unet": 865.9, "controlnet": 364.2, "vae": 83.7, "text_encoder": 340.4, "segmenter": 93.7},
     }
@@ -269,7 +269,7 @@ def test_shipped_packs_fit_and_can_be_built(name: str, tmp_path: Path) -> None:
 
 def test_sdxl_is_declared_and_refused_with_its_reason(tmp_path: Path) -> None:
     pack = find_pack("sdxl", Settings(home=tmp_path))
-    assert pack.summary()["renderable"] is False
+    assert pack.summary().renderable is False
     with pytest.raises(PackRefused, match="two text encoders") as refused:
         pack.check()
     assert refused.value.code == "pack_not_renderable"

@@ -116,11 +116,14 @@ def test_clicks_on_different_photos_in_one_call_answer_as_alone(config: dict[str
 
 def test_clicks_of_equal_length_share_one_call_of_the_mask_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
     encoder, decoder = halves()
-    rows = []
+    rows: list[int] = []
     decode = decoder._decoder.decode
-    monkeypatch.setattr(
-        decoder._decoder, "decode", lambda features, *rest: rows.append(len(features)) or decode(features, *rest)
-    )
+
+    def counted(features: torch.Tensor, *rest: Any) -> Any:
+        rows.append(len(features))
+        return decode(features, *rest)
+
+    monkeypatch.setattr(decoder._decoder, "decode", counted)
     embeddings = encoder.encode([photo(seed) for seed in range(3)])
     click, box = Prompts(((50.0, 30.0, 1),)), Prompts((), (BOX,))  # a click and its pad, two corners: two tokens each
     decoder.decode([(embeddings[0], click), (embeddings[1], box), (embeddings[2], click)])
@@ -235,12 +238,20 @@ def test_weights_named_by_transformers_give_transformers_masks() -> None:
     torch.manual_seed(5)
     config = SamConfig(
         vision_config={
-            "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 64, "patch_size": 8,
-            "window_size": 3, "global_attn_indexes": [1], "mlp_dim": 128, "output_channels": 16, "num_pos_feats": 8,
+            "hidden_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": 64,
+            "patch_size": 8,
+            "window_size": 3,
+            "global_attn_indexes": [1],
+            "mlp_dim": 128,
+            "output_channels": 16,
+            "num_pos_feats": 8,
         },
         prompt_encoder_config={"hidden_size": 16, "image_size": 64, "patch_size": 8, "mask_input_channels": 4},
         mask_decoder_config={"hidden_size": 16, "mlp_dim": 32, "num_attention_heads": 2, "iou_head_hidden_dim": 16},
-    )  # fmt: skip
+    )
     theirs = SamModel(config).eval()
     with torch.no_grad():
         for weight in theirs.parameters():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from packshot.errors import BadInput, EngineFailed, PackRefused
 from packshot.models.device import model_thread
 from packshot.models.engines.step_networks import Frozen
 from packshot.models.engines.unet_controlnet import Denoising, DiffusionEngine
-from packshot.models.engines.word_tokenizer import WordTokenizer, read_prompt
+from packshot.models.engines.word_tokenizer import ClipWords, WordTokenizer, read_prompt
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.types import Brief, EdgeMap, Render, Scene
@@ -62,10 +63,12 @@ def published(engine: DiffusionEngine, wanted: Scene) -> tuple[np.ndarray, np.nd
     from PIL import Image
 
     pack, brief = engine.pack, wanted.brief
+    tokenizer = pack.tokenizer()
+    assert isinstance(tokenizer, ClipWords)
     parts = {role: pack.load(role) for role in ("text_encoder", "vae", "unet", "controlnet", "scheduler")}
     pipeline = StableDiffusionControlNetInpaintPipeline(
         **parts,
-        tokenizer=pack.tokenizer()._tokenizer,
+        tokenizer=tokenizer._tokenizer,
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -281,7 +284,7 @@ def test_the_bucket_is_nearest_in_aspect_then_area(make: Make) -> None:
     ],
     ids=str,
 )
-def test_a_brief_beyond_the_limits_is_refused(make: Make, change: dict[str, float]) -> None:
+def test_a_brief_beyond_the_limits_is_refused(make: Make, change: dict[str, Any]) -> None:
     with pytest.raises(BadInput, match=next(reversed(change))):
         make("mini").begin(scene(replace(FULL, **change)))
 

@@ -1,4 +1,5 @@
-"""A claimed shot is driven and committed once; cancels, lost leases, crashes and faults end as the store's contract says."""
+"""A claimed shot is driven and committed once; cancels, lost leases,
+crashes and faults end as the store's contract says."""
 
 import asyncio
 from dataclasses import replace
@@ -77,12 +78,14 @@ def store(settings):
 
 @pytest.fixture
 def spec_for(store):
-    tenant = store.local_tenant().id
+    tenant = store.tenants.local().id
     pixels = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
-    photo = store.add_photo(tenant, png=encode_png(pixels), width=80, height=60, format="png", bytes=1, sha256="0" * 64)
+    photo = store.photos.add(
+        tenant, png=encode_png(pixels), width=80, height=60, format="png", bytes=1, sha256="0" * 64
+    )
     mask = np.zeros((60, 80), np.uint8)
     mask[10:50, 20:60] = 255
-    (kept,) = store.add_masks(tenant, photo.id, [NewMask(0.9, 1600, (20, 10, 60, 50), encode_bilevel_png(mask))])
+    (kept,) = store.masks.add(tenant, photo.id, [NewMask(0.9, 1600, (20, 10, 60, 50), encode_bilevel_png(mask))])
 
     def request(**changes):
         fields = {"canvas": Canvas(128, 128), "layers": (LayerSpec(mask_id=kept.id, scale=0.5),), "prompt": "x"}
@@ -93,11 +96,11 @@ def spec_for(store):
 
 
 def accepted(store, request):
-    return store.add_shot(store.local_tenant().id, request, idempotency_key=None)[0].id
+    return store.shots.add(store.tenants.local().id, request, idempotency_key=None)[0].id
 
 
 def now(store, shot_id):
-    return store.shot(store.local_tenant().id, shot_id)
+    return store.shots.get(store.tenants.local().id, shot_id)
 
 
 async def test_a_shot_becomes_its_images(store, settings, spec_for):
@@ -154,7 +157,7 @@ async def test_a_cancelled_shot_closes_its_paintings_and_ends_cancelled(store, s
     painter = Painter(store, held=True)
     run = asyncio.create_task(Director(store, painter, settings, worker="w").run_next())
     await painter.started.wait()
-    store.cancel_shot(store.local_tenant().id, shot)
+    store.shots.cancel(store.tenants.local().id, shot)
     await run
     assert now(store, shot).status == "cancelled"
     assert painter.closed == 2
@@ -165,7 +168,7 @@ async def test_a_worker_that_lost_its_lease_changes_nothing(store, settings, spe
     slow, quick = Painter(store, held=True), Painter(store)
     first = asyncio.create_task(Director(store, slow, settings, worker="slow").run_next())
     await slow.started.wait()
-    assert store.claim("other") is None  # the lease holds
+    assert store.queue.claim("other") is None  # the lease holds
     expire_leases(store)
     assert await Director(store, quick, settings, worker="quick").run_next() == shot
     slow.let_go.set()
@@ -180,7 +183,7 @@ def expire_leases(store):
 
     from packshot.store.schema import shot
 
-    with store.write() as connection:
+    with store.database.write() as connection:
         connection.execute(update(shot).values(lease_until=0.0))
 
 
@@ -202,7 +205,7 @@ def make_due(store):
 
     from packshot.store.schema import shot
 
-    with store.write() as connection:
+    with store.database.write() as connection:
         connection.execute(update(shot).values(due_at=0.0))
 
 

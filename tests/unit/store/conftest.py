@@ -78,7 +78,7 @@ def store(open_store: Callable[..., Store]) -> Store:
 
 @pytest.fixture
 def tenant(store: Store) -> Tenant:
-    return store.tenant("acme")
+    return store.tenants.get_or_create("acme")
 
 
 @pytest.fixture

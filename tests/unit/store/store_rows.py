@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import update
 
 from packshot.contract.verdict import Verdict
-from packshot.store.records import NewImage, NewMask, PhotoRecord, Tenant
+from packshot.store.records import Claim, NewImage, NewMask, PhotoRecord, Tenant
 from packshot.store.schema import shot
 from packshot.store.store import Store
 from tests.specs import recipe_of, spec_of
@@ -16,7 +16,7 @@ PNG = b"\x89PNG not really, and nobody looks"
 
 
 def add_photo(store: Store, tenant: Tenant, upload: str = "a") -> PhotoRecord:
-    return store.add_photo(
+    return store.photos.add(
         tenant.id, png=PNG + upload.encode(), width=4, height=3, format="JPEG", bytes=99, sha256=upload * 64
     )
 
@@ -30,10 +30,17 @@ def new_image(index: int = 0, png: bytes = b"image") -> NewImage:
 
 
 def add_shots(store: Store, tenant: Tenant, count: int, **changes: Any) -> list[str]:
-    return [store.add_shot(tenant.id, spec_of(**changes))[0].id for _ in range(count)]
+    return [store.shots.add(tenant.id, spec_of(**changes))[0].id for _ in range(count)]
+
+
+def claim(store: Store, worker: str = "w") -> Claim:
+    """The next shot, which must be there."""
+    claimed = store.queue.claim(worker)
+    assert claimed is not None
+    return claimed
 
 
 def tamper(store: Store, shot_id: str, **values: Any) -> None:
     """Change a row behind the store's back: time passes at once."""
-    with store.write() as connection:
+    with store.database.write() as connection:
         assert connection.execute(update(shot).where(shot.c.id == shot_id).values(values)).rowcount == 1

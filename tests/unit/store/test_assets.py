@@ -56,13 +56,6 @@ def test_a_key_that_leaves_the_root_is_not_found(assets: Assets, key: str) -> No
             call(key)
 
 
-def test_only_a_local_folder_has_paths(tmp_path: Path) -> None:
-    local = Assets(tmp_path.as_uri())
-    key = local.put(b"data", ".png")
-    assert local.path_or_none(key) == tmp_path / key
-    assert Assets(f"memory://{uuid.uuid4().hex}").path_or_none(key) is None
-
-
 def test_over_the_quota_is_storage_full_and_deleting_makes_room(tmp_path: Path) -> None:
     assets = Assets(tmp_path.as_uri(), max_bytes=10)
     first = assets.put(b"12345678", ".png")

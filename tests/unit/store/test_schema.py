@@ -25,7 +25,7 @@ from packshot.store.store import Store
 
 def test_the_migrations_end_at_the_tables_of_the_code(store: Store) -> None:
     assert ScriptDirectory(str(FOLDER)).get_heads() == [REVISION]
-    with store.read() as connection:
+    with store.database.read() as connection:
         # SQLite defers this one by a pragma: its tables are never rebuilt for it.
         by_pragma = "fk_photo_asset_key" if connection.dialect.name == "sqlite" else None
         options = {"include_object": lambda thing, name, *rest: name != by_pragma}
@@ -33,7 +33,7 @@ def test_the_migrations_end_at_the_tables_of_the_code(store: Store) -> None:
 
 
 def test_a_schema_of_a_newer_version_is_refused(store: Store, settings: Settings) -> None:
-    with store.write() as connection:
+    with store.database.write() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     try:
         for opening in (
@@ -45,7 +45,7 @@ def test_a_schema_of_a_newer_version_is_refused(store: Store, settings: Settings
             assert caught.value.code == "schema_mismatch"
             assert "9999" in caught.value.detail
     finally:
-        with store.write() as connection:
+        with store.database.write() as connection:
             connection.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": REVISION})
 
 
@@ -70,7 +70,7 @@ def test_several_starting_at_once_make_one_schema(tmp_path: Path) -> None:
     def start(_: int) -> str:
         store = Store.from_settings(settings)
         try:
-            return store.local_tenant().id
+            return store.tenants.local().id
         finally:
             store.close()
 
@@ -81,7 +81,7 @@ def test_several_starting_at_once_make_one_schema(tmp_path: Path) -> None:
 def test_several_processes_starting_at_once_make_one_schema(tmp_path: Path) -> None:
     program = (
         "import sys; from packshot.settings import Settings; from packshot.store.store import Store; "
-        "print(Store.from_settings(Settings(home=sys.argv[1])).local_tenant().id)"
+        "print(Store.from_settings(Settings(home=sys.argv[1])).tenants.local().id)"
     )
     started = [
         subprocess.Popen([sys.executable, "-c", program, str(tmp_path / "home")], stdout=subprocess.PIPE, text=True)
@@ -94,7 +94,7 @@ def test_several_processes_starting_at_once_make_one_schema(tmp_path: Path) -> N
 
 def test_sqlite_keeps_what_it_promised(tmp_path: Path) -> None:
     store = Store.from_settings(Settings(home=tmp_path))
-    with store.write() as connection:
+    with store.database.write() as connection:
         pragmas = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
             for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
@@ -105,9 +105,9 @@ def test_sqlite_keeps_what_it_promised(tmp_path: Path) -> None:
 
 def test_a_reader_neither_waits_for_the_writer_nor_sees_its_work(tmp_path: Path) -> None:
     store = Store.from_settings(Settings(home=tmp_path))
-    with store.write() as connection:
+    with store.database.write() as connection:
         connection.execute(text("INSERT INTO tenant (id, name, created_at) VALUES ('tn_1', 'half', 0)"))
-        with store.read() as reader:
+        with store.database.read() as reader:
             assert reader.execute(text("SELECT count(*) FROM tenant")).scalar_one() == 0
     store.close()
 

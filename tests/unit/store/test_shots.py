@@ -1,4 +1,4 @@
-"""The client's side of jobs.md: accepted = durable, idempotency, limits, listing, cancelling."""
+"""The client's side of a shot: accepted = durable, idempotency, limits, listing, cancelling."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 from sqlalchemy import func, select
 from store_rows import add_shots, new_image, new_mask, tamper
 
-from packshot.errors import BadInput, Conflict, NotFound, Overloaded, PackshotError
-from packshot.store import shots
-from packshot.store.line import line
+from packshot.errors import BadInput, Conflict, NotFound, Overloaded
+from packshot.store import positions, shots
+from packshot.store.queue_order import queue_order
 from packshot.store.records import PhotoRecord, Tenant
 from packshot.store.schema import Now, shot
 from packshot.store.store import Store
@@ -23,25 +23,25 @@ from tests.specs import spec_of
 
 
 def test_an_accepted_shot_waits_in_line(store: Store, tenant: Tenant) -> None:
-    record, created = store.add_shot(tenant.id, spec_of(prompt="é \x00 😀"))
+    record, created = store.shots.add(tenant.id, spec_of(prompt="é \x00 😀"))
     assert created
     assert (record.status, record.position, record.step, record.steps, record.attempt) == ("queued", 0, 0, 4, 0)
     assert record.spec.prompt == "é \x00 😀"
-    assert store.shot(tenant.id, record.id) == record
-    assert store.queued_count() == 1
+    assert store.shots.get(tenant.id, record.id) == record
+    assert store.queue.counts()["queued"] == 1
 
 
 def test_another_store_on_the_same_database_goes_on(open_store: Callable[..., Store]) -> None:
     first = open_store()
-    tenant = first.tenant("acme")
+    tenant = first.tenants.get_or_create("acme")
     waiting = add_shots(first, tenant, 3)
-    running = first.claim("w")
+    running = first.queue.claim("w")
     assert running is not None
     first.close()
     second = open_store()
-    assert [one.id for one in second.shots(tenant.id)[0]] == waiting[::-1]
-    assert second.heartbeat(running, step=1, steps=4) is False
-    claimed = second.claim("w2")
+    assert [one.id for one in second.shots.page(tenant.id)[0]] == waiting[::-1]
+    assert second.queue.heartbeat(running, step=1, steps=4) is False
+    claimed = second.queue.claim("w2")
     assert claimed is not None
     assert claimed.shot_id == waiting[1]
 
@@ -50,27 +50,27 @@ def test_a_pickled_store_opens_the_same_rows(store: Store, tenant: Tenant) -> No
     (shot_id,) = add_shots(store, tenant, 1)
     copy = pickle.loads(pickle.dumps(store))
     try:
-        assert copy.shot(tenant.id, shot_id).id == shot_id
+        assert copy.shots.get(tenant.id, shot_id).id == shot_id
         assert copy.settings == store.settings
     finally:
         copy.close()
 
 
 def test_the_same_key_and_body_is_the_same_shot_in_its_present_state(store: Store, tenant: Tenant) -> None:
-    first, created = store.add_shot(tenant.id, spec_of(prompt="a", images=2), idempotency_key="k")
+    first, created = store.shots.add(tenant.id, spec_of(prompt="a", images=2), idempotency_key="k")
     assert created
-    store.claim("w")
-    again, created = store.add_shot(tenant.id, spec_of(images=2, prompt="a"), idempotency_key="k")
+    store.queue.claim("w")
+    again, created = store.shots.add(tenant.id, spec_of(images=2, prompt="a"), idempotency_key="k")
     assert (again.id, again.status, created) == (first.id, "running", False)
 
 
 def test_the_same_key_with_another_body_is_refused(store: Store, tenant: Tenant) -> None:
-    store.add_shot(tenant.id, spec_of(prompt="a"), idempotency_key="k")
+    store.shots.add(tenant.id, spec_of(prompt="a"), idempotency_key="k")
     with pytest.raises(BadInput) as caught:
-        store.add_shot(tenant.id, spec_of(prompt="b"), idempotency_key="k")
+        store.shots.add(tenant.id, spec_of(prompt="b"), idempotency_key="k")
     assert caught.value.code == "idempotency_mismatch"
-    other = store.tenant("other")
-    assert store.add_shot(other.id, spec_of(prompt="b"), idempotency_key="k")[1]  # keys are per tenant
+    other = store.tenants.get_or_create("other")
+    assert store.shots.add(other.id, spec_of(prompt="b"), idempotency_key="k")[1]  # keys are per tenant
 
 
 def test_sixteen_racing_repeats_make_one_shot(store: Store, tenant: Tenant) -> None:
@@ -78,39 +78,39 @@ def test_sixteen_racing_repeats_make_one_shot(store: Store, tenant: Tenant) -> N
 
     def post(_: int) -> tuple[str, bool]:
         start.wait()
-        record, created = store.add_shot(tenant.id, spec_of(), idempotency_key="k")
+        record, created = store.shots.add(tenant.id, spec_of(), idempotency_key="k")
         return record.id, created
 
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(post, range(16)))
     assert len({shot_id for shot_id, _ in answers}) == 1
     assert [created for _, created in answers].count(True) == 1
-    with store.read() as connection:
+    with store.database.read() as connection:
         assert connection.execute(select(func.count()).select_from(shot)).scalar_one() == 1
 
 
 def test_a_full_queue_refuses_that_tenant_only(open_store: Callable[..., Store]) -> None:
     store = open_store(max_queued_shots=2)
-    tenant, other = store.tenant("acme"), store.tenant("other")
-    store.add_shot(tenant.id, spec_of(), idempotency_key="k")
+    tenant, other = store.tenants.get_or_create("acme"), store.tenants.get_or_create("other")
+    store.shots.add(tenant.id, spec_of(), idempotency_key="k")
     add_shots(store, tenant, 1)
     with pytest.raises(Overloaded) as caught:
-        store.add_shot(tenant.id, spec_of())
+        store.shots.add(tenant.id, spec_of())
     assert caught.value.code == "queue_full"
     assert caught.value.retry_after_s
-    assert store.add_shot(tenant.id, spec_of(), idempotency_key="k")[1] is False  # a repeat takes no room
+    assert store.shots.add(tenant.id, spec_of(), idempotency_key="k")[1] is False  # a repeat takes no room
     add_shots(store, other, 1)
-    store.claim("w")
+    store.queue.claim("w")
     add_shots(store, tenant, 1)
 
 
 def test_racing_shots_never_overfill_the_queue(open_store: Callable[..., Store]) -> None:
     store = open_store(max_queued_shots=5)
-    tenant = store.tenant("acme")
+    tenant = store.tenants.get_or_create("acme")
 
     def post(_: int) -> bool:
         try:
-            return store.add_shot(tenant.id, spec_of())[1]
+            return store.shots.add(tenant.id, spec_of())[1]
         except Overloaded:
             return False
 
@@ -119,80 +119,91 @@ def test_racing_shots_never_overfill_the_queue(open_store: Callable[..., Store])
 
 
 def test_masks_must_exist_and_be_the_tenants(store: Store, tenant: Tenant, photo: PhotoRecord) -> None:
-    (mine,) = store.add_masks(tenant.id, photo.id, [new_mask()])
-    for stranger, mask_id in ((store.tenant("other"), mine.id), (tenant, "mk_unknown"), (tenant, "mk_\x00")):
+    (mine,) = store.masks.add(tenant.id, photo.id, [new_mask()])
+    for stranger, mask_id in (
+        (store.tenants.get_or_create("other"), mine.id),
+        (tenant, "mk_unknown"),
+        (tenant, "mk_\x00"),
+    ):
         with pytest.raises(NotFound):
-            store.add_shot(stranger.id, spec_of(mask_id))
-    assert store.queued_count() == 0
+            store.shots.add(stranger.id, spec_of(mask_id))
+    assert store.queue.counts()["queued"] == 0
     with pytest.raises(NotFound) as caught:
-        store.add_shot(tenant.id, spec_of(mine.id, "mk_gone"))
+        store.shots.add(tenant.id, spec_of(mine.id, "mk_gone"))
     assert caught.value.errors is not None
     assert caught.value.errors[0]["loc"] == ["layers", 1, "mask_id"]
-    assert store.mask(tenant.id, mine.id).expires_at is not None  # a refused shot pins nothing
+    assert store.masks.get(tenant.id, mine.id).expires_at is not None  # a refused shot pins nothing
 
 
 def test_a_shot_pins_its_masks(store: Store, tenant: Tenant, photo: PhotoRecord) -> None:
-    used, unused = store.add_masks(tenant.id, photo.id, [new_mask(), new_mask()])
-    store.add_shot(tenant.id, spec_of(used.id, used.id))
-    assert store.mask(tenant.id, used.id).expires_at is None
-    assert store.mask(tenant.id, unused.id).expires_at is not None
+    used, unused = store.masks.add(tenant.id, photo.id, [new_mask(), new_mask()])
+    store.shots.add(tenant.id, spec_of(used.id, used.id))
+    assert store.masks.get(tenant.id, used.id).expires_at is None
+    assert store.masks.get(tenant.id, unused.id).expires_at is not None
 
 
 def test_a_shot_that_is_not_json_is_refused(store: Store, tenant: Tenant) -> None:
     with pytest.raises(BadInput):
-        store.add_shot(tenant.id, spec_of(guidance_scale=float("nan")))
-    assert store.queued_count() == 0
+        store.shots.add(tenant.id, spec_of(guidance_scale=float("nan")))
+    assert store.queue.counts()["queued"] == 0
 
 
 @pytest.mark.parametrize("key", ["", "k" * 256, "a\x00b", "\ud800"])
 def test_an_unusable_idempotency_key_is_refused(store: Store, tenant: Tenant, key: str) -> None:
     with pytest.raises(BadInput):
-        store.add_shot(tenant.id, spec_of(), idempotency_key=key)
+        store.shots.add(tenant.id, spec_of(), idempotency_key=key)
 
 
 def test_another_tenants_shot_does_not_exist(store: Store, tenant: Tenant) -> None:
     (shot_id,) = add_shots(store, tenant, 1)
-    other = store.tenant("other")
+    other = store.tenants.get_or_create("other")
     with pytest.raises(NotFound):
-        store.shot(other.id, shot_id)
+        store.shots.get(other.id, shot_id)
     with pytest.raises(NotFound):
-        store.cancel_shot(other.id, shot_id)
-    assert store.shots(other.id) == ([], None)
-    assert store.watch([(other.id, shot_id)]) == {}
+        store.shots.cancel(other.id, shot_id)
+    assert store.shots.page(other.id) == ([], None)
+    assert store.shots.watch([(other.id, shot_id)]) == {}
 
 
 @pytest.mark.parametrize("shot_id", ["", "sh_", "sh_none", "sh_\x00", "sh_\ud800", "sh_" + "x" * 100, "' OR 1=1 --"])
 def test_an_impossible_id_is_not_found(store: Store, tenant: Tenant, shot_id: str) -> None:
-    for call in (store.shot, store.cancel_shot, store.image, store.photo, store.mask, store.delete_photo):
+    for call in (
+        store.shots.get,
+        store.shots.cancel,
+        store.images.get,
+        store.photos.get,
+        store.masks.get,
+        store.photos.delete,
+    ):
         with pytest.raises(NotFound):
             call(tenant.id, shot_id)
-    assert store.watch([(tenant.id, shot_id)]) == {}
+    assert store.shots.watch([(tenant.id, shot_id)]) == {}
 
 
 def test_pages_go_from_newest_to_oldest(store: Store, tenant: Tenant) -> None:
     ids = add_shots(store, tenant, 5)
-    add_shots(store, store.tenant("other"), 1)
+    add_shots(store, store.tenants.get_or_create("other"), 1)
     seen: list[str] = []
     cursor, pages = None, 0
     while pages == 0 or cursor is not None:
-        page, cursor = store.shots(tenant.id, cursor=cursor, limit=2)
+        page, cursor = store.shots.page(tenant.id, cursor=cursor, limit=2)
         seen += [one.id for one in page]
         pages += 1
     assert (seen, pages) == (ids[::-1], 3)
-    store.cancel_shot(tenant.id, ids[1])
-    assert [one.id for one in store.shots(tenant.id, status="cancelled")[0]] == [ids[1]]
+    store.shots.cancel(tenant.id, ids[1])
+    assert [one.id for one in store.shots.page(tenant.id, status="cancelled")[0]] == [ids[1]]
     for bad in ({"cursor": "sh_none"}, {"cursor": "\x00"}, {"status": "lost"}):
         with pytest.raises(BadInput):
-            store.shots(tenant.id, **bad)  # type: ignore[arg-type]
+            store.shots.page(tenant.id, **bad)  # type: ignore[arg-type]
 
 
 def test_watch_answers_in_the_order_asked(store: Store, tenant: Tenant) -> None:
     first, second, third = add_shots(store, tenant, 3)
-    mine = store.claim("w")
+    mine = store.queue.claim("w")
     assert mine is not None
-    store.commit(mine, [new_image()])
+    store.queue.commit(mine, [new_image()])
     asked = [(tenant.id, one) for one in (third, first, "sh_none", third, second)]
-    seen = store.watch(asked)
+    seen = store.shots.watch(asked)
     assert list(seen) == [(tenant.id, one) for one in (third, first, second)]
     assert [one.position for one in seen.values()] == [1, 0, 0]
     assert len(seen[tenant.id, first].images) == 1
@@ -202,39 +213,41 @@ def test_tenants_are_watched_together_and_see_only_their_own(
     store: Store, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shots, "WATCHED_AT_ONCE", 2)
-    other = store.tenant("other")
+    other = store.tenants.get_or_create("other")
     mine, theirs = add_shots(store, tenant, 2), add_shots(store, other, 1)
     everyone = [(one.id, shot_id) for one in (tenant, other) for shot_id in (*mine, *theirs)]
-    assert list(store.watch(everyone)) == [*((tenant.id, one) for one in mine), (other.id, theirs[0])]
+    assert list(store.shots.watch(everyone)) == [*((tenant.id, one) for one in mine), (other.id, theirs[0])]
 
 
 def test_many_watchers_read_the_line_once(store: Store, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = add_shots(store, tenant, 3)
     reads = []
-    monkeypatch.setattr(shots, "WATCH_FRESH_S", 1e9)
-    monkeypatch.setattr(shots, "line", lambda: reads.append(1) or line())
+    monkeypatch.setattr(positions, "WATCH_FRESH_S", 1e9)
+    monkeypatch.setattr(positions, "queue_order", lambda: reads.append(1) or queue_order())
     for _ in range(5):
-        assert [one.position for one in store.watch([(tenant.id, one) for one in ids]).values()] == [0, 1, 2]
+        assert [one.position for one in store.shots.watch([(tenant.id, one) for one in ids]).values()] == [0, 1, 2]
     assert len(reads) == 1
     (new,) = add_shots(store, tenant, 1)
-    assert store.watch([(tenant.id, new)])[tenant.id, new].position == 3  # one that was not there then is not at 0
+    assert (
+        store.shots.watch([(tenant.id, new)])[tenant.id, new].position == 3
+    )  # one that was not there then is not at 0
 
 
 def test_every_visible_change_raises_the_version(store: Store, tenant: Tenant) -> None:
     (shot_id,) = add_shots(store, tenant, 1)
-    versions = [store.shot(tenant.id, shot_id).version]
+    versions = [store.shots.get(tenant.id, shot_id).version]
 
     def look() -> None:
-        versions.append(store.shot(tenant.id, shot_id).version)
+        versions.append(store.shots.get(tenant.id, shot_id).version)
 
-    mine = store.claim("w")
+    mine = store.queue.claim("w")
     assert mine is not None
     look()
-    store.heartbeat(mine, step=1, steps=4)
+    store.queue.heartbeat(mine, step=1, steps=4)
     look()
-    store.cancel_shot(tenant.id, shot_id)
+    store.shots.cancel(tenant.id, shot_id)
     look()
-    store.finish_cancelled(mine)
+    store.queue.finish_cancelled(mine)
     look()
     assert versions == sorted(set(versions))
 
@@ -244,69 +257,69 @@ def test_every_visible_change_raises_the_version(store: Store, tenant: Tenant) -
 
 def test_a_queued_shot_is_cancelled_at_once(store: Store, tenant: Tenant) -> None:
     (shot_id,) = add_shots(store, tenant, 1)
-    record = store.cancel_shot(tenant.id, shot_id)
+    record = store.shots.cancel(tenant.id, shot_id)
     assert (record.status, record.cancel_requested) == ("cancelled", False)
     assert record.finished_at is not None
-    assert store.claim("w") is None
+    assert store.queue.claim("w") is None
 
 
 def test_a_running_shot_hears_of_it_and_ends_cancelled(store: Store, tenant: Tenant) -> None:
     (shot_id,) = add_shots(store, tenant, 1)
-    mine = store.claim("w")
+    mine = store.queue.claim("w")
     assert mine is not None
     for _ in range(2):  # a second wish is no error
-        record = store.cancel_shot(tenant.id, shot_id)
+        record = store.shots.cancel(tenant.id, shot_id)
         assert (record.status, record.cancel_requested) == ("running", True)
-    assert store.heartbeat(mine, step=1, steps=4) is True
-    assert store.finish_cancelled(mine).status == "cancelled"
+    assert store.queue.heartbeat(mine, step=1, steps=4) is True
+    assert store.queue.finish_cancelled(mine).status == "cancelled"
 
 
 def test_an_ended_shot_cannot_be_cancelled(store: Store, tenant: Tenant) -> None:
     for ending in ("done", "failed", "cancelled"):
         (shot_id,) = add_shots(store, tenant, 1)
-        mine = store.claim("w")
+        mine = store.queue.claim("w")
         assert mine is not None
         if ending == "done":
-            store.commit(mine, [new_image()])
+            store.queue.commit(mine, [new_image()])
         elif ending == "failed":
-            store.fail(mine, "internal", "no", retryable=False)
+            store.queue.fail(mine, "internal", "no", retryable=False)
         else:
-            store.finish_cancelled(mine)
-        before = store.shot(tenant.id, shot_id)
+            store.queue.finish_cancelled(mine)
+        before = store.shots.get(tenant.id, shot_id)
         with pytest.raises(Conflict) as caught:
-            store.cancel_shot(tenant.id, shot_id)
+            store.shots.cancel(tenant.id, shot_id)
         assert caught.value.code == "already_finished"
-        assert store.shot(tenant.id, shot_id) == before
+        assert store.shots.get(tenant.id, shot_id) == before
 
 
 @pytest.mark.parametrize("how", ["release", "retry", "fail", "expire"])
 def test_a_wish_to_cancel_outlives_the_worker(store: Store, tenant: Tenant, how: str) -> None:
     (shot_id,) = add_shots(store, tenant, 1)
-    mine = store.claim("w")
+    mine = store.queue.claim("w")
     assert mine is not None
-    store.cancel_shot(tenant.id, shot_id)
+    store.shots.cancel(tenant.id, shot_id)
     if how == "release":
-        store.release(mine)
+        store.queue.release(mine)
     elif how == "expire":
         tamper(store, shot_id, lease_until=Now() - 1)
     else:
-        store.fail(mine, "engine_failed", "no", retryable=how == "retry")
-    assert store.claim("w2") is None
-    record = store.shot(tenant.id, shot_id)
+        store.queue.fail(mine, "engine_failed", "no", retryable=how == "retry")
+    assert store.queue.claim("w2") is None
+    record = store.shots.get(tenant.id, shot_id)
     assert (record.status, record.error_code) == ("cancelled", None)
     assert record.finished_at is not None
 
 
 def test_a_cancel_before_the_commit_ends_the_shot_without_images(store: Store, tenant: Tenant) -> None:
     (shot_id,) = add_shots(store, tenant, 1)
-    mine = store.claim("w")
+    mine = store.queue.claim("w")
     assert mine is not None
-    store.cancel_shot(tenant.id, shot_id)
-    ended = store.commit(mine, [new_image()])
+    store.shots.cancel(tenant.id, shot_id)
+    ended = store.queue.commit(mine, [new_image()])
     assert (ended.status, ended.images, ended.cancel_requested) == ("cancelled", (), False)
-    assert store.commit(mine, [new_image()]).status == "cancelled"  # again: changes nothing
+    assert store.queue.commit(mine, [new_image()]).status == "cancelled"  # again: changes nothing
     with pytest.raises(Conflict) as caught:
-        store.cancel_shot(tenant.id, shot_id)
+        store.shots.cancel(tenant.id, shot_id)
     assert caught.value.code == "already_finished"
 
 
@@ -314,25 +327,25 @@ def test_a_cancel_during_the_commit_waits_and_is_refused(
     store: Store, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (shot_id,) = add_shots(store, tenant, 1)
-    mine = store.claim("w")
+    mine = store.queue.claim("w")
     assert mine is not None
     began = threading.Event()
-    hold = store._hold
+    take = store.queue._references.take
 
     def slowly(*arguments: Any) -> None:
         began.set()
         time.sleep(0.3)
-        hold(*arguments)
+        take(*arguments)
 
-    monkeypatch.setattr(store, "_hold", slowly)
+    monkeypatch.setattr(store.queue._references, "take", slowly)
     with ThreadPoolExecutor(1) as pool:
-        commit = pool.submit(store.commit, mine, [new_image()])
+        commit = pool.submit(store.queue.commit, mine, [new_image()])
         assert began.wait(10)
         with pytest.raises(Conflict) as caught:
-            store.cancel_shot(tenant.id, shot_id)
+            store.shots.cancel(tenant.id, shot_id)
         assert caught.value.code == "already_finished"
         assert commit.result().status == "done"
-    assert len(store.shot(tenant.id, shot_id).images) == 1
+    assert len(store.shots.get(tenant.id, shot_id).images) == 1
 
 
 def test_racing_cancel_and_claim_agree(store: Store, tenant: Tenant) -> None:
@@ -341,12 +354,12 @@ def test_racing_cancel_and_claim_agree(store: Store, tenant: Tenant) -> None:
 
     def cancel_all() -> list[str]:
         start.wait()
-        return [store.cancel_shot(tenant.id, one).status for one in ids]
+        return [store.shots.cancel(tenant.id, one).status for one in ids]
 
     def claim_all() -> set[str]:
         start.wait()
         claims = set()
-        while (mine := store.claim("w")) is not None:
+        while (mine := store.queue.claim("w")) is not None:
             claims.add(mine.shot_id)
         return claims
 
@@ -354,25 +367,3 @@ def test_racing_cancel_and_claim_agree(store: Store, tenant: Tenant) -> None:
         statuses, claimed = pool.submit(cancel_all), pool.submit(claim_all)
     expected = {one for one, status in zip(ids, statuses.result(), strict=True) if status == "running"}
     assert expected == claimed.result()
-
-
-# Images
-
-
-def test_a_review_is_kept_with_its_note(store: Store, tenant: Tenant) -> None:
-    add_shots(store, tenant, 1)
-    mine = store.claim("w")
-    assert mine is not None
-    (image,) = store.commit(mine, [new_image()]).images
-    assert store.image(tenant.id, image.id) == image
-    reviewed = store.review_image(tenant.id, image.id, "approved", "crisp")
-    assert (reviewed.review, reviewed.note) == ("approved", "crisp")
-    assert store.review_image(tenant.id, image.id, None).note == "crisp"
-    assert store.review_image(tenant.id, image.id, "rejected", "").note is None
-    for bad in (("maybe", None), ("approved", "\x00"), ("approved", "\ud800")):
-        with pytest.raises(BadInput):
-            store.review_image(tenant.id, image.id, *bad)
-    for call in (store.image, lambda *who: store.review_image(*who, "approved")):
-        with pytest.raises(PackshotError) as caught:
-            call(store.tenant("other").id, image.id)
-        assert caught.value.code == "not_found"

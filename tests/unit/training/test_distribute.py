@@ -44,7 +44,7 @@ for samples in map(int, sys.argv[2:]):
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
-def test_two_workers_share_one_training_and_resume_it(tmp_path):
+def test_two_workers_share_one_training_and_resume_it(tmp_path: Path) -> None:
     environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "OMP_NUM_THREADS": "1"}
     environment.pop("RAY_ADDRESS", None)
     script = [sys.executable, "-c", SCRIPT, str(tmp_path)]

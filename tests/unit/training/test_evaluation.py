@@ -1,4 +1,5 @@
-"""The evaluation of the mini pack: prompts, measures, the table, and that a slice of the committed one is reproduced."""
+"""The evaluation of the mini pack: prompts, measures, the table,
+and that a slice of the committed one is reproduced."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import torch
 from training.mini import judge
 from training.mini.evaluation import measure
 from training.mini.evaluation.diversity import perceptual
-from training.mini.evaluation.pointing import box_of, correction, deepest, spread
+from training.mini.evaluation.pointing import Bits, box_of, correction, deepest, spread
 from training.mini.evaluation.shadow import contrast
 from training.mini.evaluation.subjects import real_photos
 from training.mini.evaluation.table import ROWS, hashes, in_card, markdown, table
@@ -23,13 +24,13 @@ TOLERANCE = 0.02
 
 
 @pytest.fixture
-def square():
+def square() -> Bits:
     mask = np.zeros((40, 60), bool)
     mask[10:30, 20:50] = True
     return mask
 
 
-def test_a_box_is_tight_and_points_lie_inside(square):
+def test_a_box_is_tight_and_points_lie_inside(square: Bits) -> None:
     assert box_of(square) == (20, 10, 50, 30)
     points = spread(square)
     assert points[0] == deepest(square)
@@ -37,21 +38,25 @@ def test_a_box_is_tight_and_points_lie_inside(square):
     assert all(square[int(y), int(x)] and label == 1 for x, y, label in points)
 
 
-def test_a_correction_clicks_into_the_largest_wrong_region(square):
+def test_a_correction_clicks_into_the_largest_wrong_region(square: Bits) -> None:
     missed, leaked = square.copy(), square.copy()
     missed[10:30, 40:50] = False
     leaked[32:40, :] = True
     leaked[10, 20] = False
-    x, y, label = correction(missed, square)
+    click = correction(missed, square)
+    assert click is not None
+    x, y, label = click
     assert label == 1
     assert square[int(y), int(x)] > missed[int(y), int(x)]
-    x, y, label = correction(leaked, square)
+    click = correction(leaked, square)
+    assert click is not None
+    x, y, label = click
     assert label == 0
     assert y >= 32
     assert correction(square, square) is None
 
 
-def test_every_photos_mask_lies_in_its_photo():
+def test_every_photos_mask_lies_in_its_photo() -> None:
     found = real_photos()
     assert len(found) >= 8
     assert len({subject.name.partition("/")[0] for subject in found}) >= 5
@@ -60,17 +65,19 @@ def test_every_photos_mask_lies_in_its_photo():
         assert 0.001 < subject.truth.mean() < 0.6
 
 
-def test_a_shadow_is_seen_and_a_plain_surface_has_none():
+def test_a_shadow_is_seen_and_a_plain_surface_has_none() -> None:
     product = np.zeros((128, 128), bool)
     product[40:100, 50:80] = True
     plain = np.full((128, 128, 3), 200, np.uint8)
     assert contrast(plain, product) == pytest.approx(1)
     shaded = plain.copy()
     shaded[96:106, 46:84] = 120
-    assert contrast(shaded, product) < 0.85
+    seen = contrast(shaded, product)
+    assert seen is not None
+    assert seen < 0.85
 
 
-def test_equal_pictures_are_no_distance_apart_and_the_judge_survives_its_file(tmp_path):
+def test_equal_pictures_are_no_distance_apart_and_the_judge_survives_its_file(tmp_path: Path) -> None:
     torch.manual_seed(0)
     judge.save(judge.Judge(size_px=64), tmp_path / "judge.safetensors")
     net = judge.load(tmp_path / "judge.safetensors")
@@ -83,7 +90,7 @@ def test_equal_pictures_are_no_distance_apart_and_the_judge_survives_its_file(tm
     assert other > 0.01
 
 
-def test_a_table_says_miss_when_a_target_is_missed():
+def test_a_table_says_miss_when_a_target_is_missed() -> None:
     row = next(row for row in ROWS if row.path == ("masks", "held_out", "box"))
     pack = measure.open_pack(PACK)
     rows = table(pack, {"masks": {"held_out": {"box": 0.5}}}, {}, {})["rows"]
@@ -92,14 +99,14 @@ def test_a_table_says_miss_when_a_target_is_missed():
     assert "| 0.5 | ≥ 0.93 | MISS |" in markdown({"pack": {"name": "mini"}, "made": {}, "rows": rows, "figures": {}})
 
 
-def test_the_card_shows_the_committed_table():
+def test_the_card_shows_the_committed_table() -> None:
     card, kept = (PACK / "README.md").read_text("utf-8"), json.loads((PACK / "evaluation.json").read_text("utf-8"))
     assert in_card(card, markdown(kept)) == card
     with pytest.raises(ValueError, match="no place for the table"):
         in_card("# A card", markdown(kept))
 
 
-def test_a_slice_of_the_committed_table_is_reproduced():
+def test_a_slice_of_the_committed_table_is_reproduced() -> None:
     """Only a table that was made of these very weights can be."""
     torch.set_num_threads(1)
     pack = measure.open_pack(PACK)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -15,14 +17,14 @@ BRIEFLY = TrainingOptions(samples=16, batch=8)
 
 
 @pytest.fixture(scope="module")
-def scenes(tmp_path_factory):
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("scenes")
     write_shards(folder, 32, 64, 5)
     return folder
 
 
-def test_training_the_decoder_on_leaves_the_latents_as_they_are(tmp_path, scenes):
+def test_training_the_decoder_on_leaves_the_latents_as_they_are(tmp_path: Path, scenes: Path) -> None:
     vae.train(tmp_path / "vae", scenes, BRIEFLY)
     vae.train_decoder(tmp_path / "decoder", tmp_path / "vae", scenes, BRIEFLY)
     first, best = vae.load(tmp_path / "vae"), vae.load_best(tmp_path)
@@ -32,7 +34,7 @@ def test_training_the_decoder_on_leaves_the_latents_as_they_are(tmp_path, scenes
     assert not torch.equal(first.decode(z).sample, best.decode(z).sample)
 
 
-def test_the_judge_trains_and_answers_every_head(tmp_path, scenes):
+def test_the_judge_trains_and_answers_every_head(tmp_path: Path, scenes: Path) -> None:
     judge.train(tmp_path / "judge", scenes, BRIEFLY)
     pictures = np.zeros((3, 128, 128, 3), np.uint8)
     answers = judge.read(judge.load(tmp_path / "judge"), pictures, pictures[..., 0])
@@ -40,14 +42,14 @@ def test_the_judge_trains_and_answers_every_head(tmp_path, scenes):
     assert all(0 <= found.min() <= found.max() < judge.HEADS[name] for name, found in answers.items())
 
 
-def test_labels_tell_every_light_apart():
+def test_labels_tell_every_light_apart() -> None:
     attributes = np.zeros((6, len(FIELDS)), np.int64)
     for row, (quality, tint) in enumerate((q, t) for q in range(len(QUALITIES)) for t in range(len(TINTS))):
         attributes[row, FIELDS.index("quality")], attributes[row, FIELDS.index("tint")] = quality, tint
     assert judge.labels_of(attributes)["light"].tolist() == list(range(6))
 
 
-def test_a_whole_caption_leaves_nothing_out():
+def test_a_whole_caption_leaves_nothing_out() -> None:
     rng = np.random.default_rng(0)
     attributes = dict.fromkeys(FIELDS, 0)
     for _ in range(50):

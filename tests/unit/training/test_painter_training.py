@@ -20,15 +20,15 @@ from training.mini.painter import LATENTS, SCHEDULER_CONFIG, Painter, control_fr
         "dark stone, night city lights",
     ],
 )
-def test_what_people_write_is_understood(prompt):
+def test_what_people_write_is_understood(prompt: str) -> None:
     assert tokenizer().unknown(prompt) == []
 
 
-def test_an_unknown_word_becomes_unk():
+def test_an_unknown_word_becomes_unk() -> None:
     assert tokenizer().ids_of("zeppelin") == [UNK]
 
 
-def test_a_worn_mask_keeps_most_of_the_product():
+def test_a_worn_mask_keeps_most_of_the_product() -> None:
     mask = np.zeros((256, 256), bool)
     mask[64:192, 80:176] = True
     rng = np.random.default_rng(0)
@@ -38,7 +38,7 @@ def test_a_worn_mask_keeps_most_of_the_product():
         assert (worn & mask).sum() > 0.97 * mask.sum()  # hardly ever shrunk
 
 
-def test_the_last_timestep_is_pure_noise():
+def test_the_last_timestep_is_pure_noise() -> None:
     from diffusers import DDIMScheduler
 
     kept = DDIMScheduler(**SCHEDULER_CONFIG).alphas_cumprod
@@ -48,7 +48,7 @@ def test_the_last_timestep_is_pure_noise():
     assert torch.allclose(v, -z, atol=1e-2)
 
 
-def test_a_fresh_controlnet_is_the_unets_encoder_and_says_nothing():
+def test_a_fresh_controlnet_is_the_unets_encoder_and_says_nothing() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     painter = Painter()
@@ -56,7 +56,11 @@ def test_a_fresh_controlnet_is_the_unets_encoder_and_says_nothing():
     ids = torch.from_numpy(tokenizer()(["on marble"]))
     with torch.inference_mode():
         down, mid = control(
-            torch.randn(1, LATENTS, 16, 16), torch.tensor([500]), encoder_hidden_states=painter.text(ids)[0], controlnet_cond=torch.rand(1, 3, 128, 128), return_dict=False
-        )  # fmt: skip
+            torch.randn(1, LATENTS, 16, 16),
+            torch.tensor([500]),
+            encoder_hidden_states=painter.text(ids)[0],
+            controlnet_cond=torch.rand(1, 3, 128, 128),
+            return_dict=False,
+        )
     assert all(float(residual.abs().max()) == 0 for residual in (*down, mid))
     assert torch.equal(control.mid_block.resnets[0].conv1.weight, painter.unet.mid_block.resnets[0].conv1.weight)

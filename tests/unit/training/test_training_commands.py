@@ -37,7 +37,7 @@ def losses(folder: Path) -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A runs folder: 32 scenes, 16 collages, and a VAE and a painter that have seen one step."""
     torch.set_num_threads(1)
     runs = tmp_path_factory.mktemp("runs")
@@ -49,7 +49,7 @@ def drawn(tmp_path_factory):
 
 
 @pytest.mark.parametrize("part", TRAININGS)
-def test_a_training_resumes_and_lowers_its_loss(part, drawn, tmp_path):
+def test_a_training_resumes_and_lowers_its_loss(part: str, drawn: Path, tmp_path: Path) -> None:
     for folder in drawn.iterdir():
         if folder.name != part:
             (tmp_path / folder.name).symlink_to(folder)
@@ -64,7 +64,7 @@ def test_a_training_resumes_and_lowers_its_loss(part, drawn, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def scenes(tmp_path_factory):
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A runs folder with what every command reads, at the shipped size."""
     runs = tmp_path_factory.mktemp("runs")
     command(runs, "scenes", "--images", "64")
@@ -75,7 +75,7 @@ def scenes(tmp_path_factory):
 
 def command(runs: Path, part: str, *options: str) -> None:
     """As a user would."""
-    line = [sys.executable, "-m", "training.mini", part, "--runs", runs, *options, *judge_beside(runs)]
+    line = [sys.executable, "-m", "training.mini", part, "--runs", str(runs), *options, *judge_beside(runs)]
     subprocess.run(line, cwd=ROOT, check=True)
 
 
@@ -89,7 +89,7 @@ def assert_fell(folder: Path) -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-def test_every_training_command_lowers_its_loss_in_a_minute(scenes):
+def test_every_training_command_lowers_its_loss_in_a_minute(scenes: Path) -> None:
     for part in TRAININGS:  # in this order: the painter reads the VAE, the ControlNet the painter
         faster = ("--lr", "1e-2") if part == "control" else ()  # its outputs start at zero, and a minute is short
         command(scenes, part, "--minutes", "1", "--batch", "8", "--log-every", "1", *faster)
@@ -98,7 +98,7 @@ def test_every_training_command_lowers_its_loss_in_a_minute(scenes):
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-def test_a_training_command_lowers_its_loss_on_two_workers(scenes, tmp_path):
+def test_a_training_command_lowers_its_loss_on_two_workers(scenes: Path, tmp_path: Path) -> None:
     (tmp_path / "scenes").symlink_to(scenes / "scenes")
     command(tmp_path, "vae", "--minutes", "1", "--batch", "8", "--log-every", "1", "--workers", "2")
     assert_fell(tmp_path / "vae")

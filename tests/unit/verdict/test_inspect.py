@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from packshot.types import Finding, Flat, Verdict
+from packshot.contract.verdict import Finding, Verdict
+from packshot.types import Flat
 from packshot.verdict.inspect import inspect
 
 

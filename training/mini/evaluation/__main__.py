@@ -1,4 +1,5 @@
-"""`python -m training.mini.evaluation`: measure a pack, write table and sheets, print one JSON line. A report: exits 0."""
+"""`python -m training.mini.evaluation`: measure a pack, write table and sheets, print one JSON line. A report:
+exits 0."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Do distinct seeds give distinct pictures?
 
-The perceptual distance is LPIPS's without its learned weights, in the features of the judge of scenes (training/mini/judge.py): at
-its first three levels each pixel's features are scaled to unit length, and squared differences are averaged over the picture
-and the levels. The judge sees the product blacked out, so only what was painted counts. 0 = equal; 2 = nothing in common.
+The perceptual distance is LPIPS's without its learned weights, in the features of the judge of scenes
+(training/mini/judge.py): at its first three levels each pixel's features are scaled to unit length, and squared
+differences are averaged over the picture and the levels. The judge sees the product blacked out, so only what was
+painted counts. 0 = equal; 2 = nothing in common.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ def perceptual(judge: Judge, pictures: NDArray[np.uint8], masks: NDArray[np.uint
 
 
 def diversity(painter: Painter, shots: Sequence[Shot], seeds: int, judge: Judge | None) -> dict[str, float]:
-    """Mean pairwise distance between `seeds` pictures of each shot: `perceptual`, and `pixels`: mean |difference| of the
-    background, 0..1. `perceptual_prompts`: between different shots' prompts around one product, for scale."""
+    """Mean pairwise distance between `seeds` pictures of each shot: `perceptual`, and `pixels`: mean |difference| of
+    the background, 0..1. `perceptual_prompts`: between different shots' prompts around one product, for scale."""
     apart: dict[str, list[float]] = {"pixels": []}
     for shot in shots:
         variants = [Shot(shot.flat, shot.prompt, seed) for seed in range(seeds)]

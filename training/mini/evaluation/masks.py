@@ -3,8 +3,8 @@
 - `box`: the product's tight box. `click`: its deepest point. `clicks3`: that click, then two corrections, each in the
   largest wrong region of the answer before (missed: product, leaked: background), as a person would.
 - `spread3`: three product points at once, no corrections. `automatic`: no prompt.
-- `click_best`: the best of the click's three candidates. `click_either`: where the click lies in what could be meant alone
-  (the cup on its saucer), the better of both meanings counts. `part_box`: that part, by its own box.
+- `click_best`: the best of the click's three candidates. `click_either`: where the click lies in what could be meant
+  alone (the cup on its saucer), the better of both meanings counts. `part_box`: that part, by its own box.
 """
 
 from __future__ import annotations

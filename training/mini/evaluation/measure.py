@@ -59,7 +59,8 @@ def open_segmenter(pack: Pack, dtype: torch.dtype) -> Segmenter:
 def mask_figures(
     segmenter: Segmenter, count: int, size_px: int, told: Told = lambda _: None
 ) -> tuple[dict[str, object], list[tuple[Subject, Answers]]]:
-    """Mean IoU of each set, each photo's object, calibration over all; and the held-out and real answers, for the sheets."""
+    """Mean IoU of each set, each photo's object, calibration over all; and the held-out and real answers,
+    for the sheets."""
     figures: dict[str, object] = {}
     everything: list[Answers] = []
     kept: list[tuple[Subject, Answers]] = []
@@ -118,7 +119,8 @@ def speed_figures(segmenter: Segmenter, painter: Painter, rounds: int) -> dict[s
 
 
 def slice_figures(pack: Pack) -> dict[str, float]:
-    """A few figures that a test repeats in seconds, always in fp32: the coffee photo, two renders, a picture of 4 steps."""
+    """A few figures that a test repeats in seconds, always in fp32: the coffee photo, two renders,
+    a picture of 4 steps."""
     segmenter, painter = open_segmenter(pack, torch.float32), Painter(pack, torch.float32)
     figures: dict[str, float] = {}
     coffee = [subject for subject in subjects.real_photos() if subject.name.startswith("coffee/cup")]

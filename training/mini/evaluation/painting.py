@@ -1,7 +1,7 @@
 """Shots of drawn products, painted by the engine that serves the pack, and whether the pictures are what was asked for.
 
-A shot takes a held-out drawn product and the caption of another drawn scene. The picture is looked at twice: `painted`, as
-the engine gives it, and `locked`, with the product's own pixels put back, as it is delivered.
+A shot takes a held-out drawn product and the caption of another drawn scene. The picture is looked at twice: `painted`,
+as the engine gives it, and `locked`, with the product's own pixels put back, as it is delivered.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class Shot:
 
 @dataclass(frozen=True)
 class DrawnShot(Shot):
-    """A shot of a drawn product. `drawn`: uint8 SxSx3, the scene it comes from; `attributes`: that scene's; `asked`: the
-    prompt's. Attributes: int64, `words.FIELDS`."""
+    """A shot of a drawn product. `drawn`: uint8 SxSx3, the scene it comes from; `attributes`: that scene's;
+    `asked`: the prompt's. Attributes: int64, `words.FIELDS`."""
 
     drawn: U8
     attributes: NDArray[np.int64]
@@ -117,7 +117,8 @@ def drawn_shots(count: int, size_px: int) -> list[DrawnShot]:
 
 
 def readings(judge: Judge, shots: Sequence[DrawnShot], pictures: Sequence[Picture]) -> dict[str, float]:
-    """Share of pictures whose surface, backdrop and light the judge reads as asked: `painted_*`; off drawn scenes: `drawn_*`."""
+    """Share of pictures whose surface, backdrop and light the judge reads as asked: `painted_*`;
+    off drawn scenes: `drawn_*`."""
     masks = np.stack([shot.flat.alpha for shot in shots])
     figures: dict[str, float] = {}
     for name, seen, truth in (

@@ -46,7 +46,8 @@ def spread(mask: Bits, count: int = 3) -> tuple[Point, ...]:
 
 
 def correction(found: Bits, truth: Bits) -> Point | None:
-    """The click with which a person mends an answer: deep in its largest wrong region, missed or leaked; None when right."""
+    """The click with which a person mends an answer: deep in its largest wrong region, missed or leaked;
+    None when right."""
     best: tuple[int, Bits, int] | None = None
     for wrong, label in ((truth & ~found, 1), (found & ~truth, 0)):
         _, pieces, stats, _ = cv2.connectedComponentsWithStats(wrong.astype(np.uint8), connectivity=4)

@@ -2,14 +2,14 @@
 
 Around the product's base, at the rows from 2 % of the picture's height above its lowest pixel to 4 % below:
 
-- near: 1-5 % of the picture's height away from the product: where a contact shadow falls. The first percent is left out, for
-  there a decoder blurs the product's own colour.
+- near: 1-5 % of the picture's height away from the product: where a contact shadow falls.
+  The first percent is left out, for there a decoder blurs the product's own colour.
 - far: 12-40 % away, at the same rows, on both sides: the same surface in the same light.
 
 Each row's mean luminance near is set against the row's median far; rows are weighted by their near pixels. A shot has a
-contact shadow when near is at most DARKER of far: 40 products pasted on a grainy sweep without shadows gave 0.93-1.08, drawn
-scenes 0.38-0.85. (DARKER was lowered from 0.95 to clear the former, on shots that the evaluation also uses; the first edition's
-pictures pass either.) Only light surfaces are judged, for on slate no shadow shows.
+contact shadow when near is at most DARKER of far: 40 products pasted on a grainy sweep without shadows gave 0.93-1.08,
+drawn scenes 0.38-0.85. (DARKER was lowered from 0.95 to clear the former, on shots that the evaluation also uses; the
+first edition's pictures pass either.) Only light surfaces are judged, for on slate no shadow shows.
 """
 
 from __future__ import annotations

@@ -51,14 +51,25 @@ def _tile(subject: Subject, answers: Answers, prompt: str) -> U8:
 
 
 def mask_sheets(asked: Sequence[tuple[Subject, Answers]], out: Path) -> list[Path]:
-    """`photos.png`: a row an object, a column a prompt. `held-out.png`: renders by box. Photos not free to show are left out."""
+    """`photos.png`: a row an object, a column a prompt. `held-out.png`: renders by box.
+    Photos not free to show are left out."""
     real = [pair for pair in asked if "/" in pair[0].name and pair[0].shown]
     drawn = [pair for pair in asked if "/" not in pair[0].name][:32]
     prompts = ("box", "click", "clicks3", "automatic")
     pages = {
-        "photos.png": [[_tile(*pair, prompt) for half in (0, 1) for pair in real[row + half : row + half + 1] for prompt in prompts] for row in range(0, len(real), 2)],
-        "held-out.png": [[_tile(*pair, "box") for pair in drawn[at : at + COLUMNS]] for at in range(0, len(drawn), COLUMNS)],
-    }  # fmt: skip
+        "photos.png": [
+            [
+                _tile(*pair, prompt)
+                for half in (0, 1)
+                for pair in real[row + half : row + half + 1]
+                for prompt in prompts
+            ]
+            for row in range(0, len(real), 2)
+        ],
+        "held-out.png": [
+            [_tile(*pair, "box") for pair in drawn[at : at + COLUMNS]] for at in range(0, len(drawn), COLUMNS)
+        ],
+    }
     return [_write(out / name, rows) for name, rows in pages.items() if rows]
 
 

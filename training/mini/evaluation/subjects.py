@@ -1,7 +1,7 @@
 """Pictures with known masks that no training has seen: worn renders, collages, and real photographs masked by hand.
 
-Seeds from 900,000 on are kept for evaluation. Every set is drawn in chunks of CHUNK, so that a shorter run measures a prefix
-of a longer one's subjects.
+Seeds from 900,000 on are kept for evaluation. Every set is drawn in chunks of CHUNK,
+so that a shorter run measures a prefix of a longer one's subjects.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ CALIBRATION = 890_000
 
 @dataclass(frozen=True)
 class Subject:
-    """A picture and the product in it. image: uint8 HxWx3 RGB. truth: bool HxW. part: what could be meant alone, or None."""
+    """A picture and the product in it. image: uint8 HxWx3 RGB. truth: bool HxW. part: what could be meant alone,
+    or None."""
 
     name: str
     image: U8

@@ -1,7 +1,8 @@
-"""Shots as workers see them: claim under a lease, heartbeat, and one fenced end.
+"""The queue of shots as workers see it: claim a shot under a lease, send heartbeats, and end it once.
 
-Every change names the claim's epoch: a worker whose shot was claimed again changes nothing and hears LeaseLost. Leases
-are kept by the database's clock. A lease that runs out counts as a possible crash and not as an attempt.
+Every change names the claim's epoch. A worker whose shot was claimed again changes nothing and gets LeaseLost. Leases run
+by the database's clock. A lease that runs out counts as a possible crash, and not as an attempt. Which shot comes next is
+decided in queue_order.py.
 """
 
 from __future__ import annotations
@@ -11,19 +12,21 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Update, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Update, and_, case, func, or_, select, update
 
 from packshot.contract.shot_spec import ShotSpec
+from packshot.contract.status import STATUSES, Status
 from packshot.errors import LeaseLost
-from packshot.store.backlog import backlog_of, backlog_query
-from packshot.store.database import moment, new_id
-from packshot.store.line import claimable, line
-from packshot.store.records import Backlog, Claim, NewImage, ShotRecord
+from packshot.store.database import Database, moment, new_id
+from packshot.store.queue_load import load_of, load_query
+from packshot.store.queue_order import claimable, queue_order
+from packshot.store.records import Claim, NewImage, QueueLoad, ShotRecord
+from packshot.store.references import AssetReferences
 from packshot.store.schema import Now, image, shot
-from packshot.store.shots import Shots, shot_records
+from packshot.store.shot_rows import shot_record
 
 MAX_CRASHES = 2
-"""The first may have been a neighbour's fault; the second came while the shot ran alone."""
+"""The first crash may have been another shot's fault; the second came while this shot ran alone."""
 
 BACKOFF_S = 2.0
 """Wait before the second attempt; four times longer before each further one."""
@@ -31,14 +34,23 @@ BACKOFF_S = 2.0
 log = logging.getLogger(__name__)
 
 
-class Claims(Shots):
-    """The worker's side of a shot."""
+class Queue:
+    """The worker's side of a shot, and how much waits.
+
+    `lease_s`: how long a claim holds without a heartbeat, in seconds. `max_attempts`: tries of a shot before it fails.
+    """
+
+    def __init__(self, database: Database, references: AssetReferences, *, lease_s: float, max_attempts: int) -> None:
+        self._database = database
+        self._references = references
+        self._lease_s = lease_s
+        self._max_attempts = max_attempts
 
     def claim(self, worker: str) -> Claim | None:
-        """Take the next shot in line under a lease of `settings.lease_s`; None when nothing is due."""
+        """Take the next shot under a lease; None when no shot is due. `worker`: who claims, for the log."""
         while True:
-            with self.write() as connection:
-                row = connection.execute(_claim_next(worker, self.settings.lease_s)).first()
+            with self._database.write() as connection:
+                row = connection.execute(_claim_next(worker, self._lease_s)).first()
             if row is None:
                 return None
             if row.status == "running":
@@ -55,14 +67,17 @@ class Claims(Shots):
             log.warning("shot %s ended %s: its worker's lease ran out", row.id, row.status)  # look for the next
 
     def heartbeat(self, claim: Claim, *, step: int, steps: int, preview_version: int | None = None) -> bool:
-        """Extend the lease and report progress; True when somebody wishes to cancel. Raises LeaseLost."""
+        """Extend the lease and report progress; True when the shot should be cancelled. Raises LeaseLost.
+
+        `steps`: denoising steps of the whole shot, all its images together; `step`: how many of them are done.
+        """
         preview = shot.c.preview_version if preview_version is None else preview_version
         moved = or_(shot.c.step != step, shot.c.steps != steps, shot.c.preview_version != preview)
-        with self.write() as connection:
+        with self._database.write() as connection:
             row = _fenced(
                 connection,
                 claim,
-                lease_until=Now() + self.settings.lease_s,
+                lease_until=Now() + self._lease_s,
                 step=step,
                 steps=steps,
                 preview_version=preview,
@@ -71,16 +86,15 @@ class Claims(Shots):
         return bool(row.cancel_requested)
 
     def commit(self, claim: Claim, images: Sequence[NewImage]) -> ShotRecord:
-        """End the shot `done` with its images: all of it or nothing, once. Again with the same claim changes nothing.
+        """End the shot `done` with its images, all or none. A repeat with the same claim changes nothing.
 
-        A shot that somebody asked to cancel before this transaction ends `cancelled` and keeps no image. Whoever asks later
-        waits for the transaction and gets Conflict `already_finished`. Raises LeaseLost, StorageFull.
+        A shot that a client asked to cancel before this transaction ends `cancelled` and keeps no image. A client that
+        asks later waits for the transaction and gets Conflict `already_finished`. Raises LeaseLost, StorageFull.
         """
         if len({new.index for new in images}) != len(images):
             raise ValueError(f"image indexes must differ, got {[new.index for new in images]}")
-        files = self._put_all(new.png for new in images)
-        keys = [self.assets.key_of(new.png, ".png") for new in images]
-        with self.write() as connection:
+        files = self._references.write_files(new.png for new in images)
+        with self._database.write() as connection:
             try:
                 row = _fenced(connection, claim, **_committed())
             except LeaseLost:
@@ -89,38 +103,38 @@ class Claims(Shots):
                 done = connection.execute(select(shot).where(own)).first()
                 if done is None:
                     raise
-                return shot_records(connection, [done])[0]
+                return shot_record(connection, done)
             if row.status == "cancelled":  # the files that nobody holds are left to the sweep
-                return shot_records(connection, [row])[0]
-            self._hold(connection, keys, files)
-            for new, key in zip(images, keys, strict=True):
-                values = {
-                    "id": new_id("im"),
-                    "tenant_id": claim.tenant,
-                    "shot_id": claim.shot_id,
-                    "index": new.index,
-                    "seed": new.seed,
-                    "width": new.width,
-                    "height": new.height,
-                    "asset_key": key,
-                    "verdict": new.verdict.to_json(),
-                    "recipe": new.recipe.to_json(),
-                    "created_at": Now(),
-                }
-                connection.execute(image.insert().values(values))
-            return shot_records(connection, [row])[0]
+                return shot_record(connection, row)
+            self._references.take(connection, files)
+            for new, file in zip(images, files, strict=True):
+                statement = image.insert().values(
+                    id=new_id("im"),
+                    tenant_id=claim.tenant,
+                    shot_id=claim.shot_id,
+                    index=new.index,
+                    seed=new.seed,
+                    width=new.width,
+                    height=new.height,
+                    asset_key=file.key,
+                    verdict=new.verdict.to_json(),
+                    recipe=new.recipe.to_json(),
+                    created_at=Now(),
+                )
+                connection.execute(statement)
+            return shot_record(connection, row)
 
     def fail(self, claim: Claim, code: str, detail: str, *, retryable: bool, crashed: bool = False) -> ShotRecord:
-        """Report a failed attempt: queued again with back-off while tries are left, else `failed` with `code`.
+        """Report a failed attempt: the shot is queued again with back-off while tries are left, else it ends `failed`.
 
-        `crashed`: a replica died under it; that is retryable once, the second ends it as `engine_crash`. A shot that
-        somebody wished to cancel ends `cancelled`. Raises LeaseLost.
+        `crashed`: a replica died while the shot ran. That is retryable once; the second time the code is `engine_crash`.
+        A shot that a client asked to cancel ends `cancelled`. Raises LeaseLost.
         """
         crashes = claim.crashes + int(crashed)
         if crashed and crashes >= MAX_CRASHES:
             code, again = "engine_crash", False
         else:
-            again = (retryable or crashed) and claim.attempt < self.settings.max_attempts
+            again = (retryable or crashed) and claim.attempt < self._max_attempts
         detail = detail.replace("\x00", "").encode("utf-8", "replace").decode()  # it may quote anything
         log.warning("shot %s attempt %d failed (%s): %s", claim.shot_id, claim.attempt, code, detail)
         if again:
@@ -129,45 +143,50 @@ class Claims(Shots):
             change = _ended(case((shot.c.cancel_requested, "cancelled"), else_="failed"))
             change["error_code"] = case((shot.c.cancel_requested, None), else_=code)
             change["error_detail"] = case((shot.c.cancel_requested, None), else_=detail)
-        with self.write() as connection:
-            return shot_records(connection, [_fenced(connection, claim, **change, crashes=crashes)])[0]
+        with self._database.write() as connection:
+            return shot_record(connection, _fenced(connection, claim, **change, crashes=crashes))
 
     def release(self, claim: Claim) -> ShotRecord:
-        """Return the shot to the line, this attempt uncounted: for a worker that drains. Raises LeaseLost."""
+        """Queue the shot again and do not count this attempt: for a worker that drains. Raises LeaseLost."""
         change = _requeued(due_at=Now())
-        with self.write() as connection:
-            return shot_records(connection, [_fenced(connection, claim, **change, attempt=shot.c.attempt - 1)])[0]
+        with self._database.write() as connection:
+            return shot_record(connection, _fenced(connection, claim, **change, attempt=shot.c.attempt - 1))
 
     def finish_cancelled(self, claim: Claim) -> ShotRecord:
         """End the shot `cancelled`. Raises LeaseLost."""
-        with self.write() as connection:
-            return shot_records(connection, [_fenced(connection, claim, **_ended("cancelled"))])[0]
+        with self._database.write() as connection:
+            return shot_record(connection, _fenced(connection, claim, **_ended("cancelled")))
 
     def due_count(self) -> int:
         """Shots that a worker could claim now."""
-        with self.read() as connection:
+        with self._database.read() as connection:
             return int(connection.execute(select(func.count()).where(claimable(shot))).scalar_one())
 
-    def backlog(self, since_seq: int | None = None) -> Backlog:
-        """Load that waits, runs, and was accepted after `since_seq` (a `last_seq` of before; None: nothing has arrived)."""
-        with self.read() as connection:
+    def load(self, since_seq: int | None = None) -> QueueLoad:
+        """Load that waits, that runs, and that was accepted after `since_seq`.
+
+        `since_seq`: the `last_seq` of an earlier answer; None: nothing counts as arrived.
+        """
+        with self._database.read() as connection:
             last_seq = int(connection.execute(select(func.coalesce(func.max(shot.c.seq), 0))).scalar_one())
-            rows = connection.execute(backlog_query(last_seq if since_seq is None else since_seq)).all()
-        return backlog_of(list(rows), last_seq)
+            rows = connection.execute(load_query(last_seq if since_seq is None else since_seq)).all()
+        return load_of(rows, last_seq)
 
-    def next_due_s(self) -> float | None:
-        """Seconds until the next shot can be claimed: 0 = now, None = nothing waits or runs."""
-        due_at = case((shot.c.status == "queued", shot.c.due_at), else_=shot.c.lease_until)
-        query = select(func.min(due_at) - Now()).where(shot.c.status.in_(("queued", "running")))
-        with self.read() as connection:
-            wait_s = connection.execute(query).scalar_one()
-        return None if wait_s is None else max(0.0, float(wait_s))
+    def counts(self) -> dict[Status, int]:
+        """Shots of every tenant, by status; every status is named."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(shot.c.status, func.count()).group_by(shot.c.status)).all()
+        found: dict[Status, int] = {row[0]: row[1] for row in rows}
+        return {status: found.get(status, 0) for status in STATUSES}
 
 
-@cache  # a worker asks with the same words each time
+@cache  # a worker repeats it with the same arguments
 def _claim_next(worker: str, lease_s: float) -> Update:
-    """One statement: pick, lock, fence. A shot whose lease ran out may end here instead, cancelled or as a crash."""
-    candidate, waiting = shot.alias("candidate"), line()
+    """One statement that picks a shot, locks it and raises its epoch.
+
+    A shot whose lease ran out may end here instead, cancelled or as a crash.
+    """
+    candidate, waiting = shot.alias("candidate"), queue_order()
     pick = (
         select(candidate.c.seq)
         .join(waiting, waiting.c.seq == candidate.c.seq)
@@ -205,23 +224,25 @@ def _claim_next(worker: str, lease_s: float) -> Update:
     )
 
 
-def _fenced(connection: Connection, claim: Claim, **values: Any) -> Row[Any]:
+def _fenced(connection: Connection, claim: Claim, **values: object) -> Row[Any]:
     """Change the claimed row, if the claim still holds. Raises LeaseLost."""
     ours = and_(shot.c.id == claim.shot_id, shot.c.epoch == claim.epoch, shot.c.status == "running")
     values.setdefault("version", shot.c.version + 1)
     row = connection.execute(update(shot).where(ours).values(values).returning(*shot.c)).first()
     if row is None:
         raise LeaseLost(
-            "lease_lost", f"epoch {claim.epoch} of {claim.shot_id} must be the row's; another holds or ended it"
+            "lease_lost",
+            f"the lease on {claim.shot_id} must still be epoch {claim.epoch}, but another worker has or ended the shot; "
+            "drop this work",
         )
     return row
 
 
-def _ended(status: Any) -> dict[str, Any]:
+def _ended(status: Status | ColumnElement[str]) -> dict[str, object]:
     return {"status": status, "finished_at": Now(), "worker": None, "lease_until": None}
 
 
-def _committed() -> dict[str, Any]:
+def _committed() -> dict[str, object]:
     """The end of a shot whose pictures are ready. The row itself decides whether a cancel came first."""
     cancelled = shot.c.cancel_requested
     return {
@@ -230,8 +251,8 @@ def _committed() -> dict[str, Any]:
     }
 
 
-def _requeued(due_at: Any) -> dict[str, Any]:
-    """Back to the line; a shot that somebody wished to cancel ends instead."""
+def _requeued(due_at: ColumnElement[float] | Now) -> dict[str, object]:
+    """Back to the queue; a shot that a client asked to cancel ends instead."""
     return {
         "status": case((shot.c.cancel_requested, "cancelled"), else_="queued"),
         "finished_at": case((shot.c.cancel_requested, Now()), else_=None),

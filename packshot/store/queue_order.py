@@ -1,8 +1,8 @@
-"""The order in which waiting shots are claimed: one query, read by `claim` and by every reported position.
+"""The order in which waiting shots are claimed: one query, used by `claim` and by every reported position.
 
 Interactive shots go before catalogue ones; within each, the tenant with the fewest shots running is next, its oldest shot
-first. Ageing: a tenant whose oldest catalogue shot has waited `AGEING_S`, and that had none started for as long, has that
-one shot treated as interactive. So nothing starves, and ten thousand aged rows cannot crowd out a person.
+first. Ageing: if a tenant's oldest catalogue shot has waited `AGEING_S` and none of its catalogue shots was started for as
+long, that one shot counts as interactive. So nothing starves, and ten thousand aged rows cannot crowd out a person.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ AGEING_S = 120.0
 
 
 def claimable(row: FromClause) -> ColumnElement[bool]:
-    """Queued and due, or running under a lease that ran out."""
+    """Whether a worker may claim the row: it is queued and due, or its lease ran out while it ran."""
     queued = and_(row.c.status == "queued", row.c.due_at <= Now())
     return or_(queued, and_(row.c.status == "running", row.c.lease_until <= Now()))
 
 
-@cache  # building it takes longer than many a run of it
-def line() -> Subquery:
+@cache  # building the query takes longer than running it on a short queue
+def queue_order() -> Subquery:
     """Columns `seq` and `position` (0 = next) of every shot that waits; those in back-off come after all others."""
     busy = (
         select(shot.c.tenant_id, func.count().label("running"))
@@ -69,4 +69,4 @@ def line() -> Subquery:
     dealt = select(r.seq, r.late, r.rank, (r.running + ahead).label("turn")).subquery("dealt")
     d = dealt.c
     position = func.row_number().over(order_by=(d.late, d.rank, d.turn, d.seq)) - 1
-    return select(d.seq, position.label("position")).subquery("line")
+    return select(d.seq, position.label("position")).subquery("queue_order")

@@ -1,7 +1,7 @@
 """What requests may say. Strict: no unknown fields, no coerced types, only finite numbers.
 
-Bounds that an operator or a pack sets (images, layers, prompt length, steps, guidance) are checked in accept.py; these
-models hold what never changes.
+These models hold the bounds that never change. `packshot.api.accept` checks the bounds that an operator or a pack sets:
+images, layers, prompt length, steps, guidance.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from packshot.contract.shot_spec import LayerSpec
+from packshot.contract.shot_spec import LayerSpec, ShadowKind
+from packshot.contract.status import Priority, Review
 
 MAX_SEED = 2**31 - 1
 MAX_POINTS = 64
@@ -87,15 +88,15 @@ class ShotRequest(Request):
     control_scale: float | None = Field(None, ge=0.0, description="Weight of the edges; null = the engine's default.")
     control_start: Fraction = Field(0.0, description="Where in the schedule the edges begin to count.")
     control_end: Fraction = Field(1.0, description="Where in the schedule they cease to count.")
-    shadow: Literal["none", "contact"] = Field("contact", description="A contact shadow under the product, or none.")
+    shadow: ShadowKind = Field("contact", description="A contact shadow under the product, or none.")
     engine: str | None = Field(None, max_length=64, description="A name of GET /v1/engines; null = the default one.")
-    priority: Literal["interactive", "catalogue"] = Field("interactive", description="Catalogue work waits longer.")
+    priority: Priority = Field("interactive", description="Catalogue work waits longer.")
 
 
 class ReviewRequest(Request):
     """What a person decided about an image."""
 
-    review: Literal["approved", "rejected"] | None = Field(description="null takes the decision back.")
+    review: Review | None = Field(description="null takes the decision back.")
     note: str | None = Field(None, max_length=2_000, description="Why, in a person's words.")
 
 
@@ -105,5 +106,11 @@ class SessionRequest(Request):
     key: str = Field(min_length=1, max_length=256, description="A key as `packshot keys create` showed it.")
 
 
-BODIES: tuple[type[Request], ...] = (MaskRequest, ShotRequest, ReviewRequest, SessionRequest)
-"""Every JSON body, for the OpenAPI document."""
+class PhotoUpload(Request):
+    """A photo, as multipart/form-data."""
+
+    file: bytes = Field(description="A JPEG, PNG or WebP image. The bytes decide, and must fit the part's type.")
+
+
+BODIES: tuple[type[Request], ...] = (PhotoUpload, MaskRequest, ShotRequest, ReviewRequest, SessionRequest)
+"""Every body, for the OpenAPI document."""

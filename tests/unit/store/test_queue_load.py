@@ -1,16 +1,16 @@
-"""The backlog: what waits, runs and has come, by priority, in pictures and rows of denoising steps."""
+"""The load of the queue: what waits, runs and has arrived, by priority, in pictures and rows of denoising steps."""
 
 from __future__ import annotations
 
 from store_rows import add_shots, new_image
 
 from packshot.contract.shot_spec import Background
-from packshot.store.records import Backlog, Flow, Load, Tenant
+from packshot.store.records import Flow, Load, QueueLoad, Tenant
 from packshot.store.store import Store
 
 
-def test_an_empty_store_has_no_backlog(store: Store) -> None:
-    assert store.backlog() == Backlog(0, Flow(), Flow())
+def test_an_empty_store_has_no_load(store: Store) -> None:
+    assert store.queue.load() == QueueLoad(0, Flow(), Flow())
 
 
 def test_work_is_counted_in_pictures_and_row_steps(store: Store, tenant: Tenant) -> None:
@@ -19,31 +19,31 @@ def test_work_is_counted_in_pictures_and_row_steps(store: Store, tenant: Tenant)
     add_shots(
         store, tenant, 1, images=4, steps=10, guidance_scale=7.5, background=Background("white"), priority="catalogue"
     )
-    backlog = store.backlog()
-    assert backlog.interactive == Flow(waiting=Load(3, 7, 2 * 3 * 10 * 2 + 10))
-    assert backlog.catalogue == Flow(waiting=Load(1, 4, 0))
+    load = store.queue.load()
+    assert load.interactive == Flow(waiting=Load(3, 7, 2 * 3 * 10 * 2 + 10))
+    assert load.catalogue == Flow(waiting=Load(1, 4, 0))
 
 
 def test_a_running_shot_counts_what_is_left_and_an_ended_one_nothing(store: Store, tenant: Tenant) -> None:
     add_shots(store, tenant, 2, images=2, steps=10, guidance_scale=2.0)
-    first, second = store.claim("w"), store.claim("w")
+    first, second = store.queue.claim("w"), store.queue.claim("w")
     assert first is not None
     assert second is not None
-    store.heartbeat(first, step=15, steps=20)
-    assert store.backlog().interactive == Flow(running=Load(2, 4, 2 * 5 + 2 * 20))
-    store.commit(first, [new_image()])
-    assert store.backlog().interactive == Flow(running=Load(1, 2, 2 * 20))
+    store.queue.heartbeat(first, step=15, steps=20)
+    assert store.queue.load().interactive == Flow(running=Load(2, 4, 2 * 5 + 2 * 20))
+    store.queue.commit(first, [new_image()])
+    assert store.queue.load().interactive == Flow(running=Load(1, 2, 2 * 20))
 
 
 def test_each_shot_arrives_once_whatever_became_of_it(store: Store, tenant: Tenant) -> None:
     add_shots(store, tenant, 1, steps=5)
-    before = store.backlog()
+    before = store.queue.load()
     assert before.interactive.arrived == Load()
     add_shots(store, tenant, 1, images=2, steps=5)
     for _ in range(2):
-        claim = store.claim("w")
+        claim = store.queue.claim("w")
         assert claim is not None
-        store.commit(claim, [new_image()])
-    after = store.backlog(before.last_seq)
+        store.queue.commit(claim, [new_image()])
+    after = store.queue.load(before.last_seq)
     assert after.interactive == Flow(arrived=Load(1, 2, 10))
-    assert store.backlog(after.last_seq).interactive == Flow()
+    assert store.queue.load(after.last_seq).interactive == Flow()

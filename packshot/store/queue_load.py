@@ -1,17 +1,18 @@
-"""How much work waits, runs and has come: one query, for whoever decides how many replicas there should be."""
+"""How much work waits, runs and has arrived: one query, for the autoscaler."""
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, case, func, or_, select
 
-from packshot.contract.status import Priority
-from packshot.store.records import Backlog, Flow, Load
+from packshot.contract.status import LIVE, PRIORITIES
+from packshot.store.records import Flow, Load, QueueLoad
 from packshot.store.schema import shot
 
 
-def backlog_query(since_seq: int) -> Select[Any]:
+def load_query(since_seq: int) -> Select[Any]:
     """A row for each priority, over shots that wait, run, or were accepted after `since_seq`; it reads no other shot.
 
     A shot whose background is not painted takes no denoising steps; with guidance a step takes two rows.
@@ -28,7 +29,7 @@ def backlog_query(since_seq: int) -> Select[Any]:
             case((request["guidance_scale"].as_float() > 1, 2), else_=1).label("rows_a_step"),
             case((request["background"].as_string() != "generate", 0), else_=1).label("painted"),
         )
-        .where(or_(shot.c.status.in_(("queued", "running")), shot.c.seq > since_seq))
+        .where(or_(shot.c.status.in_(LIVE), shot.c.seq > since_seq))
         .cte("here")
         .prefix_with("MATERIALIZED")  # else each sum below reads the JSON anew
     )
@@ -42,7 +43,7 @@ def backlog_query(since_seq: int) -> Select[Any]:
     return select(h.priority, *columns).group_by(h.priority)
 
 
-def backlog_of(rows: list[Row[Any]], last_seq: int) -> Backlog:
+def load_of(rows: Sequence[Row[Any]], last_seq: int) -> QueueLoad:
     """The query's rows as a record."""
     flows = {row[0]: Flow(Load(*row[1:4]), Load(*row[4:7]), Load(*row[7:10])) for row in rows}
-    return Backlog(last_seq, *(flows.get(priority, Flow()) for priority in get_args(Priority)))
+    return QueueLoad(last_seq, *(flows.get(priority, Flow()) for priority in PRIORITIES))

@@ -1,0 +1,99 @@
+"""Records of the store as answers of the contract."""
+
+from __future__ import annotations
+
+from packshot.contract.answers import (
+    AcceptedAnswer,
+    ErrorAnswer,
+    ImageAnswer,
+    MaskAnswer,
+    PhotoAnswer,
+    RecipeAnswer,
+    ShotAnswer,
+    VerdictAnswer,
+    WholeImageAnswer,
+)
+from packshot.store.records import ImageRecord, MaskRecord, PhotoRecord, ShotRecord
+
+
+def photo_answer(photo: PhotoRecord) -> PhotoAnswer:
+    """A photo, without the key of its file."""
+    return PhotoAnswer(
+        id=photo.id,
+        width=photo.width,
+        height=photo.height,
+        format=photo.format,
+        bytes=photo.bytes,
+        sha256=photo.sha256,
+        url=f"/v1/photos/{photo.id}",
+    )
+
+
+def mask_answer(mask: MaskRecord) -> MaskAnswer:
+    """A mask, without the key of its file."""
+    return MaskAnswer(
+        id=mask.id,
+        score=mask.score,
+        area=mask.area_px,
+        bbox=mask.bbox_xyxy,
+        url=f"/v1/masks/{mask.id}",
+        cutout_url=f"/v1/masks/{mask.id}/cutout",
+    )
+
+
+def image_answer(image: ImageRecord) -> ImageAnswer:
+    """An image inside its shot."""
+    return ImageAnswer(
+        id=image.id,
+        seed=image.seed,
+        width=image.width,
+        height=image.height,
+        url=f"/v1/images/{image.id}",
+        verdict=VerdictAnswer.model_validate(image.verdict, from_attributes=True),
+    )
+
+
+def whole_image_answer(image: ImageRecord) -> WholeImageAnswer:
+    """An image by itself, with its review and what it takes to make it again."""
+    return WholeImageAnswer(
+        **dict(image_answer(image)),
+        shot_id=image.shot_id,
+        review=image.review,
+        note=image.note,
+        recipe=RecipeAnswer.model_validate(image.recipe.to_json()),
+        created_at=image.created_at,
+    )
+
+
+def accepted_answer(shot: ShotRecord) -> AcceptedAnswer:
+    """A shot just stored, or just cancelled."""
+    return AcceptedAnswer(
+        id=shot.id,
+        status=shot.status,
+        position=shot.position,
+        url=f"/v1/shots/{shot.id}",
+        events_url=f"/v1/shots/{shot.id}/events",
+    )
+
+
+def shot_answer(shot: ShotRecord) -> ShotAnswer:
+    """A shot as it stands."""
+    return ShotAnswer(
+        id=shot.id,
+        status=shot.status,
+        position=shot.position,
+        step=shot.step,
+        steps=shot.steps,
+        created_at=shot.created_at,
+        started_at=shot.started_at,
+        finished_at=shot.finished_at,
+        images=tuple(image_answer(image) for image in shot.images),
+        error=error_answer(shot),
+    )
+
+
+def error_answer(shot: ShotRecord) -> ErrorAnswer | None:
+    """Why a shot failed; None when it did not."""
+    if shot.error_code is None:
+        return None
+    return ErrorAnswer(code=shot.error_code, detail=shot.error_detail or "")

@@ -1,0 +1,189 @@
+"""What the routes say about themselves for `/openapi.json`, and the document.
+
+FastAPI makes the document from each route's decorator. It cannot see what we read and write ourselves: JSON bodies, files,
+streams and problems. The functions here describe those; each returns a part of OpenAPI's JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from packshot.api.problems import STATUSES, problem_of
+from packshot.contract.base import Answer
+from packshot.contract.events import EVENTS
+from packshot.contract.problem import MEDIA_TYPE, Problem
+from packshot.contract.requests import BODIES, Request
+from packshot.errors import (
+    BadInput,
+    Conflict,
+    EngineFailed,
+    Forbidden,
+    NotFound,
+    Overloaded,
+    PackshotError,
+    StorageFull,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    UnsupportedMedia,
+)
+
+_PREFACE = "Cut a product out of a photo, paint a new scene around it, prove that the product was not altered."
+_REF = "#/components/schemas/{model}"
+_REQUEST_ID = {"x-request-id": "The id of this request, for the operator."}
+
+TIMING = {"server-timing": "Milliseconds of each stage."}
+LOCATION = {"location": "Path of what was made."}
+
+_EXAMPLES: tuple[PackshotError, ...] = (
+    BadInput(
+        "invalid_request",
+        "images: Input should be greater than or equal to 1, got 0",
+        errors=[{"loc": ["images"], "msg": "Input should be greater than or equal to 1, got 0"}],
+    ),
+    TooLarge("body_too_large", "A body may hold 33554432 bytes, got 50331648 declared; send a smaller file."),
+    UnsupportedMedia("photo_format", "A photo must be JPEG, PNG or WebP, got bytes of another format."),
+    Unauthorized("unauthorized", "This key is not valid or was revoked; send `Authorization: Bearer <key>`."),
+    Forbidden("origin_refused", "With a cookie, this method needs an Origin of this host, got none."),
+    NotFound("not_found", "No such thing has this id."),
+    Conflict("in_use", "The shot sh_8e1a4d7c2b60 needs it; cancel the shot or wait for its end."),
+    Overloaded("queue_full", "A tenant may have 1000 waiting shots, got one more; try again later."),
+    Unavailable("not_ready", "The graph is starting, or a stage is down; try again in a moment."),
+    StorageFull("storage_full", "Assets must fit 10737418240 bytes; delete photos or shots."),
+    EngineFailed("internal", ""),
+)
+
+
+def answer_json(
+    example: Answer, description: str, *, status: int = 200, headers: Mapping[str, str] | None = None
+) -> dict[int | str, dict[str, Any]]:
+    """A JSON answer of the type of `example`. `headers`: name to description."""
+    content = {"application/json": {"example": example.model_dump(mode="json")}}
+    return {status: {"model": type(example), **_response_json(description, content, headers)}}
+
+
+def file_json(
+    description: str, *media_types: str, kept: bool = True, **headers: str
+) -> dict[int | str, dict[str, Any]]:
+    """Bytes of one of these types. `kept`: whether the client may keep them under its URL for good."""
+    schema = {"type": "string", "format": "binary"}
+    cache = {"etag": "Of the bytes.", "cache-control": "May be kept for good." if kept else "Ask again each time."}
+    known = {"etag": cache["etag"]}
+    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    return {
+        200: _response_json(description, {media: {"schema": schema} for media in media_types}, {**cache, **named}),
+        304: _response_json("The client has these bytes (`If-None-Match`).", {}, known),
+    }
+
+
+def text_json(description: str, media_type: str, example: str, **extra: Any) -> dict[int | str, dict[str, Any]]:
+    """A text. `extra`: further members of its media type."""
+    content = {media_type: {"schema": {"type": "string"}, "example": example, **extra}}
+    return {200: _response_json(description, content, None)}
+
+
+def stream_json(example: str) -> dict[int | str, dict[str, Any]]:
+    """A stream of server-sent events. `x-events`: the schema of each event's data, by the event's name."""
+    events = {name: {"$ref": _REF.format(model=event.__name__)} for name, event in EVENTS.items()}
+    return {
+        **text_json("Events, until the last shot has ended.", "text/event-stream", example, **{"x-events": events}),
+        204: _response_json("The ending was received before: there is nothing more to wait for.", {}, None),
+    }
+
+
+def empty_json(description: str, *, status: int = 204) -> dict[int | str, dict[str, Any]]:
+    """An answer without a body."""
+    return {status: _response_json(description, {}, None)}
+
+
+def problems_json(*kinds: type[PackshotError]) -> dict[int | str, dict[str, Any]]:
+    """The problems that a route may answer with, by status; and `default`, for a fault of ours.
+
+    They refer to `components/responses`, where each kind of error has its name.
+    """
+    named: dict[int | str, type[PackshotError]] = {STATUSES[kind]: kind for kind in kinds}
+    return {
+        status: {"$ref": f"#/components/responses/{kind.__name__}", "description": _sentence(kind)}
+        for status, kind in (named | {"default": EngineFailed}).items()
+    }
+
+
+def keyed_problems_json() -> dict[int | str, dict[str, Any]]:
+    """The problems of every route that needs a key."""
+    return problems_json(Unauthorized, Forbidden)
+
+
+def body_json(example: Request) -> dict[str, Any]:
+    """The JSON body of a route that reads it itself, of the type of `example`."""
+    schema = {"$ref": _REF.format(model=type(example).__name__)}
+    content = {"application/json": {"schema": schema, "example": example.model_dump(mode="json")}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def upload_json(model: type[Request]) -> dict[str, Any]:
+    """A multipart body, one part for each field of `model`."""
+    content = {"multipart/form-data": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def headers_json(**headers: str) -> dict[str, Any]:
+    """Optional headers of a request that its route reads itself: name to description."""
+    return {
+        "parameters": [
+            {
+                "name": name.replace("_", "-"),
+                "in": "header",
+                "required": False,
+                "schema": {"type": "string"},
+                "description": text,
+            }
+            for name, text in headers.items()
+        ]
+    }
+
+
+def openapi_json(app: FastAPI) -> dict[str, Any]:
+    """The document: FastAPI's, and the schemas to which only our own descriptions refer. Made once for each app."""
+    if app.openapi_schema is not None:
+        return app.openapi_schema
+    document = get_openapi(title=app.title, version=app.version, routes=app.routes, description=_PREFACE)
+    written: list[type[BaseModel]] = [Problem, *EVENTS.values()]
+    _, ours = models_json_schema(
+        [(body, "validation") for body in BODIES] + [(model, "serialization") for model in written],
+        ref_template=_REF,
+    )
+    document["components"]["schemas"] |= ours["$defs"]
+    document["components"]["responses"] = {type(error).__name__: _problem_json(error) for error in _EXAMPLES}
+    app.openapi_schema = document
+    return document
+
+
+def _response_json(description: str, content: Mapping[str, Any], headers: Mapping[str, str] | None) -> dict[str, Any]:
+    named = {**_REQUEST_ID, **(headers or {})}
+    response: dict[str, Any] = {
+        "description": description,
+        "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in named.items()},
+    }
+    return response | ({"content": content} if content else {})
+
+
+def _problem_json(example: PackshotError) -> dict[str, Any]:
+    shown = problem_of(example, "4f1c2b7a9d3e").model_dump(mode="json")
+    content = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}, "example": shown}}
+    headers: dict[str, str] = {}
+    if isinstance(example, (Overloaded, Unavailable)):
+        headers = {"retry-after": "Seconds after which to try again."}
+    elif isinstance(example, Unauthorized):
+        headers = {"www-authenticate": "The scheme that the route takes."}
+    return _response_json(_sentence(type(example)), content, headers)
+
+
+def _sentence(kind: type[PackshotError]) -> str:
+    codes = ", ".join(f"`{code}`" for code in kind.codes)
+    return f"A fault of ours: {codes}." if kind is EngineFailed else f"Refused: {codes}."

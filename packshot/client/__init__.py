@@ -1,0 +1,18 @@
+"""A light client of the public API: what `packshot shoot` and tools use. It needs httpx and pydantic, and no server.
+
+    client = Client("http://127.0.0.1:8000", key)
+    photo = client.upload(Path("mug.jpg").read_bytes(), "image/jpeg")
+    mask = client.masks(photo.id, boxes=[(10, 20, 300, 400)])[0]
+    shot = client.shoot(ShotRequest(layers=[LayerIn(mask_id=mask.id)], prompt="on a marble table"))
+    for event in client.events([shot.id]): …
+    for image in client.shot(shot.id).images: Path(f"{image.id}.png").write_bytes(client.download(image.url))
+
+Requests and answers are the models of `packshot.contract`. Problems are raised as the `PackshotError` that the server raised.
+"""
+
+from packshot.client.client import Client
+from packshot.client.errors import error_of
+from packshot.client.events import Event
+from packshot.contract.requests import CanvasIn, LayerIn, ShotRequest
+
+__all__ = ["CanvasIn", "Client", "Event", "LayerIn", "ShotRequest", "error_of"]

@@ -1,0 +1,153 @@
+"""The client: one method for each call that tools make. Synchronous, over httpx."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, TypeVar
+
+import httpx
+from pydantic import ValidationError
+
+from packshot.client.errors import error_of, foreign_answer, unreachable
+from packshot.client.events import Event, events_of
+from packshot.contract.answers import AcceptedAnswer, MaskAnswer, MasksAnswer, PhotoAnswer, ShotAnswer
+from packshot.contract.base import Answer
+from packshot.contract.engines import EngineInfo, EnginesAnswer
+from packshot.contract.requests import ShotRequest
+from packshot.contract.status import ENDED
+from packshot.errors import Unavailable
+
+RECONNECTS = 20
+RECONNECT_S = 0.5
+
+Read = TypeVar("Read", bound=Answer)
+
+
+class Client:
+    """One connection pool to one server.
+
+    `base_url`: such as `http://127.0.0.1:8000`. `key`: None under open access. `timeout_s`: for each read of an answer.
+    Every method raises the `PackshotError` that the server raised, or Unavailable when it cannot be reached.
+    """
+
+    def __init__(self, base_url: str, key: str | None = None, *, timeout_s: float = 120.0) -> None:
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        # trust_env: a proxy of the environment is for the world outside, not for a cluster of one's own.
+        self._http = httpx.Client(base_url=base_url, headers=headers, timeout=timeout_s, trust_env=False)
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def wait_ready(self, timeout_s: float = 60.0) -> None:
+        """Return once the graph answers. Raises Unavailable after `timeout_s`."""
+        give_up_at = time.monotonic() + timeout_s
+        while True:
+            try:
+                self._call("GET", "/readyz")
+                return
+            except Unavailable as error:
+                if time.monotonic() >= give_up_at:
+                    raise
+                time.sleep(min(error.retry_after_s or 0.5, 0.5))
+
+    def upload(self, data: bytes, media_type: str = "application/octet-stream") -> PhotoAnswer:
+        """Upload a photo. The server finds out its type and compares it with `media_type`."""
+        return self._read(PhotoAnswer, "POST", "/v1/photos", files={"file": ("photo", data, media_type)})
+
+    def masks(
+        self,
+        photo_id: str,
+        *,
+        points: Sequence[tuple[float, float, int]] = (),
+        boxes: Sequence[tuple[float, float, float, float]] = (),
+        multimask: bool = True,
+    ) -> tuple[MaskAnswer, ...]:
+        """Candidates for what points (x, y, label) and boxes (XYXY) show, best first. Neither = automatic."""
+        body = {
+            "points": [{"x": x, "y": y, "label": label} for x, y, label in points],
+            "boxes": [list(box) for box in boxes],
+            "multimask": multimask,
+        }
+        return self._read(MasksAnswer, "POST", f"/v1/photos/{photo_id}/masks", json=body).masks
+
+    def shoot(
+        self, request: ShotRequest | Mapping[str, object], *, idempotency_key: str | None = None
+    ) -> AcceptedAnswer:
+        """Ask for images. The shot is stored when this returns.
+
+        A mapping goes out as it is, and the server alone judges it. So a client can use fields of a newer server.
+        """
+        body = request.model_dump(mode="json") if isinstance(request, ShotRequest) else dict(request)
+        headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
+        return self._read(AcceptedAnswer, "POST", "/v1/shots", json=body, headers=headers)
+
+    def shot(self, shot_id: str) -> ShotAnswer:
+        """A shot as it stands."""
+        return self._read(ShotAnswer, "GET", f"/v1/shots/{shot_id}")
+
+    def cancel(self, shot_id: str) -> AcceptedAnswer:
+        """End a shot at its next step. Raises Conflict once it has ended."""
+        return self._read(AcceptedAnswer, "DELETE", f"/v1/shots/{shot_id}")
+
+    def engines(self) -> tuple[EngineInfo, ...]:
+        """The engines served. The first one is the default."""
+        return self._read(EnginesAnswer, "GET", "/v1/engines").engines
+
+    def download(self, url: str, *, preset: str | None = None) -> bytes:
+        """The file at a `url` of an answer. An image may be delivered to a preset's rules."""
+        return self._call("GET", url, params={"preset": preset} if preset else None).content
+
+    def events(self, shot_ids: Sequence[str]) -> Iterator[Event]:
+        """What happens to the shots, until the last one has ended. A broken connection is resumed where it stood."""
+        live, last_id, silent = set(shot_ids), "", 0
+        while live and silent <= RECONNECTS:
+            try:
+                with self._http.stream(
+                    "GET",
+                    "/v1/events",
+                    params={"shots": ",".join(shot_ids)},
+                    headers={"last-event-id": last_id} if last_id else {},
+                ) as answer:
+                    if answer.is_error:
+                        answer.read()
+                        raise error_of(answer)
+                    if answer.status_code == httpx.codes.NO_CONTENT:
+                        return
+                    for event in events_of(answer):
+                        last_id, silent = event.id, 0
+                        if event.name in ENDED:
+                            live.discard(event.data.shot)
+                        yield event
+            except httpx.TransportError as error:
+                if silent == RECONNECTS:
+                    raise unreachable(error) from error
+            if live:
+                silent += 1
+                time.sleep(RECONNECT_S)
+
+    def _read(self, model: type[Read], method: str, url: str, **options: Any) -> Read:
+        answer = self._call(method, url, **options)
+        try:
+            return model.model_validate_json(answer.content)
+        except ValidationError as error:
+            raise foreign_answer(answer) from error
+
+    def _call(self, method: str, url: str, **options: Any) -> httpx.Response:
+        try:
+            answer = self._http.request(method, url, **options)
+        except httpx.TransportError as error:
+            raise unreachable(error) from error
+        if answer.is_error:
+            raise error_of(answer)
+        return answer

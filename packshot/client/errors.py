@@ -1,0 +1,43 @@
+"""Answers that are no success, as the error that the server raised."""
+
+from __future__ import annotations
+
+import httpx
+from pydantic import ValidationError
+
+from packshot.contract.problem import Problem
+from packshot.errors import KINDS, EngineFailed, FieldError, PackshotError, Unavailable
+
+
+def error_of(answer: httpx.Response) -> PackshotError:
+    """The error that a problem document describes."""
+    try:
+        problem = Problem.model_validate_json(answer.content)
+    except ValidationError:
+        return foreign_answer(answer)
+    retry_after = answer.headers.get("retry-after", "")
+    errors: list[FieldError] = [{"loc": list(row.loc), "msg": row.msg} for row in problem.errors or ()]
+    for kind in KINDS:
+        if problem.code in kind.codes:
+            return kind(
+                problem.code,
+                problem.detail,
+                errors=errors or None,
+                retry_after_s=float(retry_after) if retry_after.isdigit() else None,
+            )
+    return EngineFailed("internal", f"{problem.code}: {problem.detail}")
+
+
+def foreign_answer(answer: httpx.Response) -> PackshotError:
+    """The error for an answer that Packshot did not give: of a proxy, or of another server."""
+    got = f"{answer.request.method} {answer.request.url.path} answered {answer.status_code} {answer.text[:200]!r}"
+    if answer.status_code in (502, 503, 504):
+        return Unavailable("not_ready", got)
+    return EngineFailed("internal", got)
+
+
+def unreachable(error: httpx.TransportError) -> Unavailable:
+    """The error for a server that does not answer."""
+    return Unavailable(
+        "not_ready", f"the server must be reachable, got {type(error).__name__}: {error}; is it running?"
+    )

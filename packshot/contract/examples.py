@@ -1,0 +1,188 @@
+"""One example of every request and answer, as `/openapi.json` shows them."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+from packshot.contract.answers import (
+    AcceptedAnswer,
+    CanvasAnswer,
+    FindingAnswer,
+    HealthAnswer,
+    ImageAnswer,
+    LayerAnswer,
+    MaskAnswer,
+    MasksAnswer,
+    PhotoAnswer,
+    RecipeAnswer,
+    ResolvedRequest,
+    SessionAnswer,
+    ShotAnswer,
+    ShotPage,
+    VerdictAnswer,
+    WholeImageAnswer,
+)
+from packshot.contract.engines import EngineInfo, EnginesAnswer, SamplingDefaults, SamplingLimits
+from packshot.contract.events import ProgressEvent
+from packshot.contract.presets import PresetInfo, PresetsAnswer
+from packshot.contract.requests import (
+    CanvasIn,
+    LayerIn,
+    MaskRequest,
+    PointIn,
+    ReviewRequest,
+    SessionRequest,
+    ShotRequest,
+)
+
+_PHOTO_ID, _MASK_ID = "ph_5b2d8c1f0e9a", "mk_0c7f3a9d1e52"
+_SHOT_ID, _IMAGE_ID = "sh_8e1a4d7c2b60", "im_3f6b9e2d5a81"
+_PROMPT = "on a marble table, soft morning light"
+
+MASK_REQUEST = MaskRequest(points=[PointIn(x=610.0, y=480.0)], boxes=[(200.0, 120.0, 1340.0, 1010.0)])
+SHOT_REQUEST = ShotRequest(
+    canvas=CanvasIn(width=1024, height=1024),
+    layers=[LayerIn(mask_id=_MASK_ID, x=0.5, y=0.62, scale=0.55)],
+    prompt=_PROMPT,
+    negative_prompt="text, watermark",
+    images=2,
+    seed=7,
+    steps=20,
+    guidance_scale=7.5,
+    control_scale=0.8,
+)
+REVIEW_REQUEST = ReviewRequest(review="rejected", note="The shadow falls the wrong way.")
+SESSION_REQUEST = SessionRequest(key="pk_… as `packshot keys create` showed it")
+
+HEALTH = HealthAnswer(status="ok")
+SESSION = SessionAnswer(tenant="Brand & Co", expires_at=datetime(2026, 11, 26, 20, 0, tzinfo=UTC))
+PHOTO = PhotoAnswer(
+    id=_PHOTO_ID,
+    width=1600,
+    height=1200,
+    format="jpeg",
+    bytes=482113,
+    sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    url=f"/v1/photos/{_PHOTO_ID}",
+)
+MASKS = MasksAnswer(
+    masks=(
+        MaskAnswer(
+            id=_MASK_ID,
+            score=0.93,
+            area=612345,
+            bbox=(212, 130, 1321, 1002),
+            url=f"/v1/masks/{_MASK_ID}",
+            cutout_url=f"/v1/masks/{_MASK_ID}/cutout",
+        ),
+    )
+)
+IMAGE = ImageAnswer(
+    id=_IMAGE_ID,
+    seed=7,
+    width=1024,
+    height=1024,
+    url=f"/v1/images/{_IMAGE_ID}",
+    verdict=VerdictAnswer(
+        level="ok",
+        findings=(
+            FindingAnswer(
+                check="lock", level="ok", detail="all 201733 opaque product pixels equal the layout", value=0.0
+            ),
+        ),
+    ),
+)
+ACCEPTED = AcceptedAnswer(
+    id=_SHOT_ID, status="queued", position=3, url=f"/v1/shots/{_SHOT_ID}", events_url=f"/v1/shots/{_SHOT_ID}/events"
+)
+SHOT = ShotAnswer(
+    id=_SHOT_ID,
+    status="done",
+    position=0,
+    step=40,
+    steps=40,
+    created_at=datetime(2026, 11, 26, 8, 0, tzinfo=UTC),
+    started_at=datetime(2026, 11, 26, 8, 0, 1, tzinfo=UTC),
+    finished_at=datetime(2026, 11, 26, 8, 0, 9, tzinfo=UTC),
+    images=(IMAGE,),
+)
+SHOTS = ShotPage(shots=(SHOT,), next_cursor=_SHOT_ID)
+WHOLE_IMAGE = WholeImageAnswer(
+    **dict(IMAGE),
+    shot_id=_SHOT_ID,
+    review="rejected",
+    note="The shadow falls the wrong way.",
+    recipe=RecipeAnswer(
+        version="0.1.0",
+        seed=7,
+        request=ResolvedRequest(
+            canvas=CanvasAnswer(width=1024, height=1024),
+            layers=(LayerAnswer(mask_id=_MASK_ID, x=0.5, y=0.62, scale=0.55, rotation_deg=0.0, flip=False),),
+            background="generate",
+            prompt=_PROMPT,
+            negative_prompt="text, watermark",
+            images=2,
+            seed=7,
+            steps=20,
+            guidance_scale=7.5,
+            control_scale=0.8,
+            control_start=0.0,
+            control_end=1.0,
+            shadow="contact",
+            engine="sd15",
+            priority="interactive",
+        ),
+        pack={"unet": "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"},
+        dtype="bfloat16",
+        device="cuda",
+        timing_ms={"queue": 12.5, "begin": 80.1, "steps": 2210.4, "decode": 95.0},
+    ),
+    created_at=datetime(2026, 11, 26, 8, 0, 9, tzinfo=UTC),
+)
+ENGINES = EnginesAnswer(
+    engines=(
+        EngineInfo(
+            name="mini",
+            title="Packshot mini: the embedded pack, trained on drawn scenes",
+            family="mini",
+            licence="Apache-2.0",
+            commercial=True,
+            renderable=True,
+            reason="",
+            native_px=(256, 256),
+            buckets=((256, 256), (320, 256), (256, 320)),
+            prediction_type="v_prediction",
+            defaults=SamplingDefaults(
+                prompt="product on white paper, in front of a plain white wall, soft neutral light",
+                steps=16,
+                guidance_scale=2.0,
+                control_scale=1.0,
+                guidance_rescale=0.7,
+            ),
+            limits=SamplingLimits(max_steps=150, max_guidance_scale=30.0, max_control_scale=2.0),
+            licences={"unet": "Apache-2.0", "controlnet": "Apache-2.0"},
+        ),
+    )
+)
+PRESETS = PresetsAnswer(
+    presets=(
+        PresetInfo(
+            name="amazon-main",
+            title="Amazon, main image",
+            source="Amazon product image guide",
+            dated=date(2026, 11, 1),
+            expires=date(2027, 5, 1),
+            formats=("png", "jpeg"),
+            min_longest_px=500,
+            max_longest_px=10_000,
+            advised_longest_px=1600,
+            larger_is_fine=True,
+            fill_min=0.85,
+            background="white",
+            max_bytes=10_000_000,
+        ),
+    )
+)
+
+EVENT_STREAM = f"id: 5\nevent: progress\ndata: {ProgressEvent(shot=_SHOT_ID, step=4, steps=40).model_dump_json()}\n\n"
+METRICS = 'packshot_shots_total{status="done"} 128.0\n'

@@ -1,0 +1,116 @@
+"""Masks: what was cut out of a photo, and when a mask may be deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, or_, select, update
+
+from packshot.contract.status import LIVE
+from packshot.errors import Conflict
+from packshot.store.database import Database, absent, moment, moment_or_none, new_id, require_id
+from packshot.store.records import MaskRecord, NewMask
+from packshot.store.references import AssetReferences
+from packshot.store.schema import Now, mask, photo, shot, shot_mask
+
+
+class Masks:
+    """The masks of photos. Another tenant's masks do not exist (NotFound).
+
+    `candidate_lifetime_s`: seconds that a mask is kept before a shot uses it.
+    """
+
+    def __init__(self, database: Database, references: AssetReferences, *, candidate_lifetime_s: float) -> None:
+        self._database = database
+        self._references = references
+        self._candidate_lifetime_s = candidate_lifetime_s
+
+    def add(self, tenant_id: str, photo_id: str, masks: Sequence[NewMask]) -> list[MaskRecord]:
+        """Keep the candidates of one click, all or none, in the order given. Raises NotFound, StorageFull."""
+        require_id(photo_id, "photo")
+        files = self._references.write_files(new.png for new in masks)
+        records = []
+        with self._database.write() as connection:
+            used = update(photo).where(photo.c.id == photo_id, photo.c.tenant_id == tenant_id).values(used_at=Now())
+            if connection.execute(used).rowcount == 0:
+                raise absent("photo", photo_id)
+            self._references.take(connection, files)
+            for new, file in zip(masks, files, strict=True):
+                statement = mask.insert().values(
+                    id=new_id("mk"),
+                    tenant_id=tenant_id,
+                    photo_id=photo_id,
+                    score=new.score,
+                    area_px=new.area_px,
+                    bbox_xyxy=list(new.bbox_xyxy),
+                    asset_key=file.key,
+                    created_at=Now(),
+                    expires_at=Now() + self._candidate_lifetime_s,
+                )
+                records.append(_mask_record(connection.execute(statement.returning(*mask.c)).one()))
+        return records
+
+    def get(self, tenant_id: str, mask_id: str) -> MaskRecord:
+        """The mask. Raises NotFound, also once it has expired."""
+        require_id(mask_id, "mask")
+        fresh = or_(mask.c.expires_at.is_(None), mask.c.expires_at > Now())
+        with self._database.read() as connection:
+            row = connection.execute(
+                select(mask).where(mask.c.id == mask_id, mask.c.tenant_id == tenant_id, fresh)
+            ).first()
+        if row is None:
+            raise absent("mask", mask_id)
+        return _mask_record(row)
+
+    def delete(self, tenant_id: str, mask_id: str) -> None:
+        """Delete a mask. Raises NotFound; Conflict `in_use` while a live shot needs it."""
+        require_id(mask_id, "mask")
+        with self._database.write() as connection:
+            mine = (mask.c.id == mask_id) & (mask.c.tenant_id == tenant_id)
+            key = connection.execute(select(mask.c.asset_key).where(mine).with_for_update()).scalar_one_or_none()
+            if key is None:
+                raise absent("mask", mask_id)
+            refuse_live(connection, [mask_id], f"mask {mask_id}")
+            connection.execute(delete(mask).where(mask.c.id == mask_id))
+            self._references.drop(connection, [key])
+        self._references.purge([key])
+
+
+def lock_masks_of(connection: Connection, photo_id: str) -> list[str]:
+    """Lock the masks of a photo, always in the same order, and return their ids."""
+    locked = select(mask.c.id).where(mask.c.photo_id == photo_id).order_by(mask.c.id).with_for_update()
+    return list(connection.execute(locked).scalars())
+
+
+def refuse_live(connection: Connection, mask_ids: Sequence[str], what: str) -> None:
+    """Raise Conflict `in_use` if a live shot needs one of the masks.
+
+    The masks must be locked: then no shot can start to use one between this check and a delete.
+    """
+    live = (
+        select(shot.c.id)
+        .join(shot_mask, shot_mask.c.shot_id == shot.c.id)
+        .where(shot_mask.c.mask_id.in_(mask_ids), shot.c.status.in_(LIVE))
+        .limit(1)
+    )
+    shot_id = connection.execute(live).scalar_one_or_none()
+    if shot_id is not None:
+        raise Conflict(
+            "in_use", f"{what} must not be needed by a live shot; {shot_id} needs it: wait for it or cancel it"
+        )
+
+
+def _mask_record(row: Row[Any]) -> MaskRecord:
+    x0, y0, x1, y1 = row.bbox_xyxy
+    return MaskRecord(
+        id=row.id,
+        tenant=row.tenant_id,
+        photo_id=row.photo_id,
+        score=row.score,
+        area_px=row.area_px,
+        bbox_xyxy=(x0, y0, x1, y1),
+        asset_key=row.asset_key,
+        created_at=moment(row.created_at),
+        expires_at=moment_or_none(row.expires_at),
+    )

@@ -1,0 +1,96 @@
+"""Rows of `shot` and `image` as records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from packshot.contract.recipe import Recipe
+from packshot.contract.shot_spec import ShotSpec
+from packshot.contract.status import ENDED
+from packshot.contract.verdict import Verdict
+from packshot.store.database import absent, moment, moment_or_none, require_id
+from packshot.store.positions import positions
+from packshot.store.records import ImageRecord, ShotRecord
+from packshot.store.schema import image, shot
+
+
+def own_shot_row(connection: Connection, tenant_id: str, shot_id: str) -> Row[Any]:
+    """The row of a tenant's shot. Raises NotFound."""
+    require_id(shot_id, "shot")
+    row = connection.execute(select(shot).where(shot.c.id == shot_id, shot.c.tenant_id == tenant_id)).first()
+    if row is None:
+        raise absent("shot", shot_id)
+    return row
+
+
+def shot_records(
+    connection: Connection,
+    rows: Sequence[Row[Any]],
+    positions_of: Callable[[Connection, Sequence[int]], dict[int, int]] = positions,
+) -> list[ShotRecord]:
+    """Rows of `shot` with their images and positions: one query for each of these, and none where none is needed."""
+    images = _images(connection, [row.id for row in rows if row.status == "done"])
+    queued = [row.seq for row in rows if row.status == "queued"]
+    ahead = positions_of(connection, queued) if queued else {}
+    return [
+        ShotRecord(
+            id=row.id,
+            tenant=row.tenant_id,
+            status=row.status,
+            priority=row.priority,
+            spec=ShotSpec.from_json(row.request),
+            position=ahead.get(row.seq, 0),
+            step=row.step,
+            steps=row.steps,
+            version=row.version,
+            preview_version=row.preview_version,
+            attempt=row.attempt,
+            created_at=moment(row.created_at),
+            started_at=moment_or_none(row.started_at),
+            finished_at=moment_or_none(row.finished_at),
+            error_code=row.error_code,
+            error_detail=row.error_detail,
+            cancel_requested=row.cancel_requested and row.status not in ENDED,
+            images=tuple(images.get(row.id, ())),
+        )
+        for row in rows
+    ]
+
+
+def shot_record(connection: Connection, row: Row[Any]) -> ShotRecord:
+    """One row of `shot` with its images and position."""
+    (record,) = shot_records(connection, [row])
+    return record
+
+
+def image_record(row: Row[Any]) -> ImageRecord:
+    """A row of `image`."""
+    fields = row._mapping  # `row.index` would be the tuple's own method
+    return ImageRecord(
+        id=row.id,
+        tenant=row.tenant_id,
+        shot_id=row.shot_id,
+        index=fields["index"],
+        seed=row.seed,
+        width=row.width,
+        height=row.height,
+        asset_key=row.asset_key,
+        verdict=Verdict.from_json(row.verdict),
+        recipe=Recipe.from_json(row.recipe),
+        review=row.review,
+        note=row.note,
+        created_at=moment(row.created_at),
+    )
+
+
+def _images(connection: Connection, shot_ids: Iterable[str]) -> dict[str, list[ImageRecord]]:
+    wanted = list(shot_ids)
+    found: dict[str, list[ImageRecord]] = {}
+    if wanted:
+        query = select(image).where(image.c.shot_id.in_(wanted)).order_by(image.c.shot_id, image.c.index)
+        for row in connection.execute(query):
+            found.setdefault(row.shot_id, []).append(image_record(row))
+    return found

@@ -1,0 +1,38 @@
+"""Tenants: the agencies and brands that own photos and shots. Keys belong to them (keys.py)."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, select
+
+from packshot.store.database import Database, insert, new_id
+from packshot.store.records import Tenant
+from packshot.store.schema import Now, tenant
+
+LOCAL_TENANT = "local"
+
+
+class Tenants:
+    """Finds a tenant by its name, and makes it on first use."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get_or_create(self, name: str) -> Tenant:
+        """The tenant of that name."""
+        with self._database.read() as connection:
+            tenant_id = connection.execute(select(tenant.c.id).where(tenant.c.name == name)).scalar_one_or_none()
+        if tenant_id is None:
+            with self._database.write() as connection:
+                tenant_id = tenant_id_of(connection, name)
+        return Tenant(tenant_id, name)
+
+    def local(self) -> Tenant:
+        """The only tenant of a server that asks for no keys."""
+        return self.get_or_create(LOCAL_TENANT)
+
+
+def tenant_id_of(connection: Connection, name: str) -> str:
+    """The id of the tenant of that name, which is made if there is none."""
+    statement = insert(connection, tenant).values(id=new_id("tn"), name=name, created_at=Now())
+    connection.execute(statement.on_conflict_do_nothing(index_elements=[tenant.c.name]))
+    return str(connection.execute(select(tenant.c.id).where(tenant.c.name == name)).scalar_one())

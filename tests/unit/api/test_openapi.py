@@ -1,0 +1,256 @@
+"""`/openapi.json` says what every route takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema
+import pytest
+
+from packshot.api.problems import STATUSES, code_rows
+from packshot.contract import problem
+from packshot.errors import BadInput, Conflict, Forbidden, NotFound, Overloaded, TooLarge, Unauthorized, Unavailable
+from tests.api_graph import Api
+
+OPEN = {"/healthz", "/readyz", "/v1/session"}
+OPERATIONS = {
+    "upload_photo": ("post", "/v1/photos", {"201", "413", "415", "422", "429", "507"}),
+    "get_photo": ("get", "/v1/photos/{photo_id}", {"200", "304", "404"}),
+    "delete_photo": ("delete", "/v1/photos/{photo_id}", {"204", "404", "409"}),
+    "click": ("post", "/v1/photos/{photo_id}/masks", {"200", "404", "413", "422", "429", "503", "507"}),
+    "get_mask": ("get", "/v1/masks/{mask_id}", {"200", "304", "404"}),
+    "get_cutout": ("get", "/v1/masks/{mask_id}/cutout", {"200", "304", "404"}),
+    "delete_mask": ("delete", "/v1/masks/{mask_id}", {"204", "404", "409"}),
+    "create_shot": ("post", "/v1/shots", {"200", "202", "404", "413", "422", "429"}),
+    "list_shots": ("get", "/v1/shots", {"200", "422"}),
+    "get_shot": ("get", "/v1/shots/{shot_id}", {"200", "404"}),
+    "cancel_shot": ("delete", "/v1/shots/{shot_id}", {"202", "404", "409"}),
+    "get_preview": ("get", "/v1/shots/{shot_id}/preview", {"200", "304", "404"}),
+    "watch_shot": ("get", "/v1/shots/{shot_id}/events", {"200", "204", "404"}),
+    "watch_shots": ("get", "/v1/events", {"200", "204", "404", "422"}),
+    "get_image": ("get", "/v1/images/{image_id}", {"200", "304", "404", "422"}),
+    "review_image": ("patch", "/v1/images/{image_id}", {"200", "404", "413", "422"}),
+    "list_presets": ("get", "/v1/presets", {"200"}),
+    "list_engines": ("get", "/v1/engines", {"200"}),
+    "open_session": ("post", "/v1/session", {"200", "401", "403", "413", "422"}),
+    "check_health": ("get", "/healthz", {"200"}),
+    "check_ready": ("get", "/readyz", {"200", "503"}),
+    "get_metrics": ("get", "/metrics", {"200"}),
+}
+"""Every operation: its id, which names a method of generated clients and never changes; where it is; its statuses.
+
+Routes that need a key also answer 401 and 403, and every route `default`.
+"""
+
+Json = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def document(api_server: Api) -> Json:
+    document: Json = api_server.http.get("/openapi.json").json()
+    return document
+
+
+def operations(document: Json) -> Iterator[tuple[str, str, Json]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield method, path, operation
+
+
+def test_operations_keep_their_ids_and_statuses(document: Json) -> None:
+    found = {
+        operation["operationId"]: (method, path, set(operation["responses"]))
+        for method, path, operation in operations(document)
+    }
+    keyed = {"401", "403"}
+    assert found == {
+        name: (method, path, statuses | {"default"} | (set() if path in OPEN else keyed))
+        for name, (method, path, statuses) in OPERATIONS.items()
+    }
+
+
+def test_every_operation_documents_its_key_and_itself(document: Json) -> None:
+    for method, path, operation in operations(document):
+        wanted = None if path in OPEN else [{"key": []}, {"session": []}]
+        assert operation.get("security") == wanted, (method, path)
+        assert operation["summary"], (method, path)
+        assert operation["description"], (method, path)
+
+
+def test_every_success_has_a_schema_an_example_and_the_request_id(document: Json) -> None:
+    for _, path, operation in operations(document):
+        for status, response in operation["responses"].items():
+            if not status.startswith("2"):
+                continue
+            assert response["description"], (path, status)
+            assert "x-request-id" in response["headers"], (path, status)
+            assert ("content" in response) is (status != "204"), (path, status)
+            for media_type, content in response.get("content", {}).items():
+                assert content["schema"], (path, status)
+                assert "example" in content or media_type.startswith("image/"), (path, status, media_type)
+
+
+@pytest.mark.parametrize(
+    "kind", [BadInput, Conflict, Forbidden, NotFound, Overloaded, TooLarge, Unauthorized, Unavailable]
+)
+def test_a_problem_has_a_name_a_schema_and_an_example(document: Json, kind: type[BadInput]) -> None:
+    named = document["components"]["responses"][kind.__name__]
+    (media_type,) = named["content"]
+    content = named["content"][media_type]
+    assert media_type == problem.MEDIA_TYPE
+    assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
+    assert content["example"]["status"] == STATUSES[kind]
+    assert content["example"]["code"] in kind.codes
+    assert ("retry-after" in named["headers"]) is (kind in (Overloaded, Unavailable))
+
+
+def test_a_problem_stands_under_the_status_of_its_kind(document: Json) -> None:
+    statuses = {kind.__name__: str(status) for kind, status in STATUSES.items()}
+    for _, path, operation in operations(document):
+        for status, response in operation["responses"].items():
+            if status >= "4":
+                name = response["$ref"].removeprefix("#/components/responses/")
+                assert status in (statuses[name], "default"), (path, status)
+
+
+def fits(document: Json, schema: Json, value: object) -> None:
+    """Hold a value against a schema of the document. Raises ValidationError."""
+    jsonschema.Draft202012Validator({**schema, "components": document["components"]}).validate(value)
+
+
+def test_examples_fit_their_schemas(document: Json) -> None:
+    shown: list[str] = []
+    for _, _, operation in operations(document):
+        for place in (operation.get("requestBody", {}), *operation["responses"].values()):
+            for media_type, content in place.get("content", {}).items():
+                if media_type == "application/json":
+                    fits(document, content["schema"], content["example"])
+                    shown.append(operation["operationId"])
+    for response in document["components"]["responses"].values():
+        content = response["content"][problem.MEDIA_TYPE]
+        fits(document, content["schema"], content["example"])
+    assert len(shown) == 17
+
+
+def test_real_answers_fit_their_schemas(document: Json, api: Api) -> None:
+    shot_id = api.shot(images=2, prompt="fits")
+    image_id = api.finish(shot_id)["images"][0]["id"]
+    plain_id = api.finish(api.shot(background="white"))["images"][0]["id"]
+    waiting_id = api.shot(prompt="waits for nobody")
+    photo_id = api.photo()["id"]
+    calls: dict[str, tuple[str, Json | None]] = {
+        "click": (f"/v1/photos/{photo_id}/masks", {}),
+        "create_shot": ("/v1/shots", api.request()),
+        "list_shots": ("/v1/shots", None),
+        "get_shot": (f"/v1/shots/{shot_id}", None),
+        "cancel_shot": (f"/v1/shots/{waiting_id}", None),
+        "review_image": (f"/v1/images/{image_id}", {"review": "approved", "note": "good"}),
+        "list_presets": ("/v1/presets", None),
+        "list_engines": ("/v1/engines", None),
+        "open_session": ("/v1/session", {"key": api.key}),
+        "check_health": ("/healthz", None),
+        "check_ready": ("/readyz", None),
+    }
+    by_id = {operation["operationId"]: (method, operation) for method, _, operation in operations(document)}
+    for name, (url, body) in calls.items():
+        method, operation = by_id[name]
+        answer = api.http.request(method.upper(), url, json=body)
+        response = operation["responses"][str(answer.status_code)]
+        fits(document, response["content"]["application/json"]["schema"], answer.json())
+    plain = api.http.patch(f"/v1/images/{plain_id}", json={"review": None}).json()
+    fits(document, {"$ref": "#/components/schemas/WholeImageAnswer"}, plain)
+    fits(document, {"$ref": "#/components/schemas/PhotoAnswer"}, api.photo())
+    refused = api.http.post("/v1/shots", json={"layers": []}).json()
+    fits(document, {"$ref": "#/components/schemas/Problem"}, refused)
+
+
+def test_bodies_that_routes_read_themselves_are_documented(document: Json) -> None:
+    bodies = {
+        operation["operationId"]: operation["requestBody"]
+        for _, _, operation in operations(document)
+        if "requestBody" in operation
+    }
+    assert all(body["required"] for body in bodies.values())
+    upload = bodies.pop("upload_photo")["content"]["multipart/form-data"]["schema"]
+    assert upload == {"$ref": "#/components/schemas/PhotoUpload"}
+    part = document["components"]["schemas"]["PhotoUpload"]["properties"]["file"]
+    assert (part["type"], part["format"]) == ("string", "binary")
+    named = {name: body["content"]["application/json"]["schema"]["$ref"] for name, body in bodies.items()}
+    assert named == {
+        "click": "#/components/schemas/MaskRequest",
+        "create_shot": "#/components/schemas/ShotRequest",
+        "review_image": "#/components/schemas/ReviewRequest",
+        "open_session": "#/components/schemas/SessionRequest",
+    }
+
+
+def test_headers_that_routes_read_themselves_are_documented(document: Json) -> None:
+    headers = {
+        operation["operationId"]: {row["name"] for row in operation.get("parameters", []) if row["in"] == "header"}
+        for _, _, operation in operations(document)
+    }
+    assert {name: found for name, found in headers.items() if found} == {
+        "create_shot": {"Idempotency-Key", "Prefer"},
+        "watch_shot": {"Last-Event-ID"},
+        "watch_shots": {"Last-Event-ID"},
+    }
+
+
+def test_a_stream_names_the_schema_of_each_event(document: Json) -> None:
+    for path in ("/v1/events", "/v1/shots/{shot_id}/events"):
+        stream = document["paths"][path]["get"]["responses"]["200"]["content"]["text/event-stream"]
+        assert list(stream["x-events"]) == ["queued", "progress", "preview", "done", "failed", "cancelled"]
+
+
+def test_files_name_their_types(document: Json) -> None:
+    files = {
+        operation["operationId"]: list(operation["responses"]["200"]["content"])
+        for _, _, operation in operations(document)
+        if "304" in operation["responses"]
+    }
+    assert files == {
+        "get_photo": ["image/png"],
+        "get_mask": ["image/png"],
+        "get_cutout": ["image/png"],
+        "get_preview": ["image/png"],
+        "get_image": ["image/png", "image/jpeg", "image/webp"],
+    }
+
+
+def test_the_document_lists_every_code(document: Json) -> None:
+    """Not as an `enum`: a generated client must not break on a code that a later version adds."""
+    code = document["components"]["schemas"]["Problem"]["properties"]["code"]
+    assert code["x-extensible-enum"] == [row[0] for row in code_rows()]
+    assert "enum" not in code
+
+
+def test_every_reference_of_the_document_leads_somewhere(document: Json) -> None:
+    def references(node: object) -> Iterator[str]:
+        if isinstance(node, dict):
+            yield from ([node["$ref"]] if "$ref" in node else [])
+            for value in node.values():
+                yield from references(value)
+        elif isinstance(node, list):
+            for value in node:
+                yield from references(value)
+
+    found = set(references(document))
+    assert "#/components/schemas/ShotRequest" in found
+    for reference in found:
+        room, _, name = reference.removeprefix("#/components/").partition("/")
+        assert name in document["components"][room], reference
+
+
+def test_no_schema_of_fastapis_own_is_left(document: Json) -> None:
+    assert not {"HTTPValidationError", "ValidationError"} & set(document["components"]["schemas"])
+
+
+def test_every_field_of_every_body_is_described(document: Json) -> None:
+    for name in ("ShotRequest", "LayerIn", "CanvasIn", "MaskRequest", "ReviewRequest", "SessionRequest"):
+        schema = document["components"]["schemas"][name]
+        assert schema["additionalProperties"] is False
+        for field, described in schema["properties"].items():
+            assert described.get("description"), (name, field)
+            if name != "SessionRequest" and field not in ("layers", "mask_id", "review"):
+                assert "default" in described or field in ("canvas", "points", "boxes"), (name, field)
