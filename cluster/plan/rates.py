@@ -29,15 +29,15 @@ CPU_SECONDS: dict[str, float] = {
     "gateway": 0.1,
     "photo_decoder": 1.3,
     "canny": 0.01,
-    "finisher": 0.75,
-    "director": 0.05,
+    "finisher": 0.21,
+    "director": 0.08,
 }
-"""Processor seconds of a photo (gateway and photo_decoder: a 10-megapixel JPEG) or of an image (the others; canny at 512 px,
+"""Processor seconds of a photo (gateway, photo_decoder: a 10-megapixel JPEG) or of an image (the others: canny at 512 px,
 finisher and director at 1024 px from a 2.7-megapixel photo).
 
-Two sums were measured on 2026-11-21: 1.4 s for a photo's upload and 0.8 s for finishing an image, when the gateway and the
-director did all of it. How they are split is assumed: what remains with the gateway is its HTTP and the store's write, and
-with the director its store and its calls.
+Measured: 1.4 s for the upload (2026-11-21), of which the gateway's part, HTTP and the store's write, is assumed; 0.21 s
+for finishing (bench P11-all, 2026-11-26). Assumed: the director's 0.08 s, which is what 0.29 s of an image leave when
+director and finisher were one. It claims, drives, writes the PNG and commits.
 """
 
 

@@ -1,7 +1,6 @@
 """From a request's bytes to what is stored: parsed strictly, checked against limits, every default resolved.
 
-What is stored is what will be painted: an engine's defaults are looked up now, so that a later pack cannot change an
-accepted shot.
+An engine's defaults are looked up when a shot is accepted, so that a later pack cannot change an accepted shot.
 """
 
 from __future__ import annotations
@@ -136,8 +135,8 @@ def _broken_bounds(spec: ShotSpec, limits: SamplingLimits, settings: Settings) -
 def check_layer(index: int, layer: LayerIn, bbox_xyxy: BoxXYXY, canvas: tuple[int, int]) -> None:
     """Refuse a layer that would not show. `bbox_xyxy`: the mask's; `canvas`: (width, height) in pixels.
 
-    Raises BadInput `mask_empty`, `mask_too_small` or `layer_outside`. A turned layer is judged by its diagonal, so none that shows is
-    refused.
+    A turned layer is judged by its diagonal, so that no layer that shows is refused. Raises BadInput `mask_empty`,
+    `mask_too_small` or `layer_outside`.
     """
     width, height = bbox_xyxy[2] - bbox_xyxy[0], bbox_xyxy[3] - bbox_xyxy[1]
     if width <= 0 or height <= 0:

@@ -15,7 +15,7 @@ from packshot.contract.status import ENDED
 from packshot.store.records import ShotRecord
 
 KEPT = "private, max-age=31536000, immutable"
-"""For what never changes under its URL; private, because it belongs to a tenant."""
+"""For bytes that never change under their URL. Private, because they belong to a tenant."""
 
 
 def json_answer(answer: Answer, *, status: int = 200, headers: Mapping[str, str]) -> Response:
@@ -24,9 +24,10 @@ def json_answer(answer: Answer, *, status: int = 200, headers: Mapping[str, str]
 
 
 def shot_timing(shot: ShotRecord) -> dict[str, float]:
-    """Milliseconds of a finished shot: `queue` (in the store and for room in a batch) and `render`, all of the rest.
+    """Milliseconds of a finished shot: `queue` (in the store, and for room in a batch) and `render`, all of the rest.
 
-    Of a render also `begin`, `steps` and `decode`, each of the picture that took longest: a shot's pictures run together.
+    A render also has `begin`, `steps` and `decode`. Each is that of the slowest picture, because the pictures of a shot
+    run together.
     """
     if shot.status not in ENDED or shot.started_at is None or shot.finished_at is None:
         return {}
@@ -64,8 +65,11 @@ def file_answer(
     inline: bool = False,
     kept: bool = True,
 ) -> Response:
-    """Bytes with their type and cache headers; 304 when the client has them. `filename`: the name
-    under which to save it, at once or (`inline`) after it was shown."""
+    """Bytes with their type and cache headers; 304 when the client has them.
+
+    `filename`: the name under which a browser saves the file. `inline`: whether it shows the file first. `kept`:
+    whether the client may keep the bytes under their URL for good.
+    """
     etag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
     headers = {"etag": etag, "cache-control": KEPT if kept else "private, no-cache", "vary": "authorization, cookie"}
     if filename is not None:

@@ -1,8 +1,8 @@
-"""Who asks: a key (`Authorization: Bearer`), a session cookie made from one, or, on loopback only, anyone.
+"""Who asks: a key (`Authorization: Bearer`), a session cookie made from a key, or, on loopback only, anyone.
 
-A browser sends cookies along with requests that other sites make, so a cookie counts for unsafe methods only with a
-same-origin `Origin`. Open access additionally wants a loopback `Host`, on any port (people tunnel): a page of another site
-that rebinds its name to 127.0.0.1 still sends its own name there.
+A browser sends cookies along with requests that other sites make. So a cookie counts for unsafe methods only with a
+same-origin `Origin`. Open access also needs a loopback `Host`, on any port, because people use tunnels. A page of
+another site that rebinds its name to 127.0.0.1 still sends its own name as `Host`, and is refused.
 """
 
 from __future__ import annotations

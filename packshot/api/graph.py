@@ -54,7 +54,7 @@ class Graph(Protocol):
         ...
 
     async def wait_for_any_completion(self, timeout_s: float) -> None:
-        """Until a shot that was `submitted` here has ended, whichever, or the time is up: when to look at the store again."""
+        """Return when any shot that was `submitted` here has ended, or when the time is up: look at the store then."""
         ...
 
     def engines(self) -> tuple[EngineInfo, ...]:

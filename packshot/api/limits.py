@@ -1,7 +1,8 @@
 """The edge: what every request meets before a route sees it, and every answer on its way out.
 
-Bodies are capped (413) by their declared length and again while they stream in; headers with which a client could change
-Serve's own policy are dropped; every answer gets an `x-request-id`; what nobody expected becomes a plain 500 problem.
+Bodies are capped (413) by their declared length, and again while they stream in. Headers with which a client could
+change Serve's own policy are dropped. Every answer gets an `x-request-id`. An unexpected exception becomes a plain 500
+problem.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`/v1/masks`: masks and the cutouts made from them. Both are encoded when first asked for, outside the click's answer."""
+"""`/v1/masks`: masks, and the cutouts made from them. Both are encoded when they are first asked for."""
 
 from __future__ import annotations
 

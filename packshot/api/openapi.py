@@ -1,7 +1,7 @@
 """What the routes say about themselves for `/openapi.json`, and the document.
 
-FastAPI makes the document from each route's decorator. It cannot see what we read and write ourselves: JSON bodies, files,
-streams and problems. The functions here describe those; each returns a part of OpenAPI's JSON.
+FastAPI makes the document from each route's decorator. It cannot see what our routes read and write themselves: bodies,
+files, streams and problems. The functions here describe those. Each returns a part of OpenAPI's JSON.
 """
 
 from __future__ import annotations
@@ -17,22 +17,10 @@ from pydantic.json_schema import models_json_schema
 from packshot.api.problems import STATUSES, problem_of
 from packshot.contract.base import Answer
 from packshot.contract.events import EVENTS
+from packshot.contract.examples import PROBLEMS
 from packshot.contract.problem import MEDIA_TYPE, Problem
 from packshot.contract.requests import BODIES, Request
-from packshot.errors import (
-    BadInput,
-    Conflict,
-    EngineFailed,
-    Forbidden,
-    NotFound,
-    Overloaded,
-    PackshotError,
-    StorageFull,
-    TooLarge,
-    Unauthorized,
-    Unavailable,
-    UnsupportedMedia,
-)
+from packshot.errors import EngineFailed, Forbidden, Overloaded, PackshotError, Unauthorized, Unavailable
 
 _PREFACE = "Cut a product out of a photo, paint a new scene around it, prove that the product was not altered."
 _REF = "#/components/schemas/{model}"
@@ -40,24 +28,6 @@ _REQUEST_ID = {"x-request-id": "The id of this request, for the operator."}
 
 TIMING = {"server-timing": "Milliseconds of each stage."}
 LOCATION = {"location": "Path of what was made."}
-
-_EXAMPLES: tuple[PackshotError, ...] = (
-    BadInput(
-        "invalid_request",
-        "images: Input should be greater than or equal to 1, got 0",
-        errors=[{"loc": ["images"], "msg": "Input should be greater than or equal to 1, got 0"}],
-    ),
-    TooLarge("body_too_large", "A body may hold 33554432 bytes, got 50331648 declared; send a smaller file."),
-    UnsupportedMedia("photo_format", "A photo must be JPEG, PNG or WebP, got bytes of another format."),
-    Unauthorized("unauthorized", "This key is not valid or was revoked; send `Authorization: Bearer <key>`."),
-    Forbidden("origin_refused", "With a cookie, this method needs an Origin of this host, got none."),
-    NotFound("not_found", "No such thing has this id."),
-    Conflict("in_use", "The shot sh_8e1a4d7c2b60 needs it; cancel the shot or wait for its end."),
-    Overloaded("queue_full", "A tenant may have 1000 waiting shots, got one more; try again later."),
-    Unavailable("not_ready", "The graph is starting, or a stage is down; try again in a moment."),
-    StorageFull("storage_full", "Assets must fit 10737418240 bytes; delete photos or shots."),
-    EngineFailed("internal", ""),
-)
 
 
 def answer_json(
@@ -68,17 +38,17 @@ def answer_json(
     return {status: {"model": type(example), **_response_json(description, content, headers)}}
 
 
-def file_json(
-    description: str, *media_types: str, kept: bool = True, **headers: str
-) -> dict[int | str, dict[str, Any]]:
-    """Bytes of one of these types. `kept`: whether the client may keep them under its URL for good."""
+def file_json(description: str, *media_types: str, **headers: str) -> dict[int | str, dict[str, Any]]:
+    """Bytes of one of these types. `headers`: name, with underscores, to description."""
     schema = {"type": "string", "format": "binary"}
-    cache = {"etag": "Of the bytes.", "cache-control": "May be kept for good." if kept else "Ask again each time."}
-    known = {"etag": cache["etag"]}
-    named = {name.replace("_", "-"): text for name, text in headers.items()}
+    content = {media_type: {"schema": schema} for media_type in media_types}
+    etag = {"etag": "A hash of the bytes."}
+    named = {"cache-control": "How long the bytes may be kept."} | {
+        name.replace("_", "-"): text for name, text in headers.items()
+    }
     return {
-        200: _response_json(description, {media: {"schema": schema} for media in media_types}, {**cache, **named}),
-        304: _response_json("The client has these bytes (`If-None-Match`).", {}, known),
+        200: _response_json(description, content, etag | named),
+        304: _response_json("The client has these bytes (`If-None-Match`).", {}, etag),
     }
 
 
@@ -159,7 +129,7 @@ def openapi_json(app: FastAPI) -> dict[str, Any]:
         ref_template=_REF,
     )
     document["components"]["schemas"] |= ours["$defs"]
-    document["components"]["responses"] = {type(error).__name__: _problem_json(error) for error in _EXAMPLES}
+    document["components"]["responses"] = {type(error).__name__: _problem_json(error) for error in PROBLEMS}
     app.openapi_schema = document
     return document
 

@@ -161,7 +161,7 @@ async def get_shot(shot_id: str, response: Response, services: Wired, tenant: Ca
     operation_id="get_preview",
     summary="How the first image looks so far",
     response_class=Response,
-    responses=file_json("The preview.", "image/png", kept=False) | problems_json(NotFound),
+    responses=file_json("The preview.", "image/png") | problems_json(NotFound),
 )
 async def get_preview(shot_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
     """Not durable: 404 before the first one and some time after the end."""

@@ -12,7 +12,7 @@ from packshot.store.records import ShotRecord
 from packshot.store.shots import Shots
 
 LOOK_EVERY_S = 0.25
-"""Between looks; an end that this process hears of is looked at at once. Half of it is what waiting adds to other ends."""
+"""Seconds between looks. An end that this process hears of is looked at at once; another end waits half as long."""
 
 
 class Watch:
@@ -25,7 +25,7 @@ class Watch:
         self._looking: asyncio.Task[None] | None = None
 
     async def next(self, tenant_id: str, shot_ids: Collection[str]) -> list[ShotRecord]:
-        """The shots as the next look finds them, in that order; those that are not there, or another tenant's, left out.
+        """The shots as the next look finds them, in that order, without those that are missing or another tenant's.
 
         Raises what the store raises.
         """

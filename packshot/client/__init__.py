@@ -7,7 +7,8 @@
     for event in client.events([shot.id]): …
     for image in client.shot(shot.id).images: Path(f"{image.id}.png").write_bytes(client.download(image.url))
 
-Requests and answers are the models of `packshot.contract`. Problems are raised as the `PackshotError` that the server raised.
+Requests and answers are the models of `packshot.contract`. A problem is raised as the `PackshotError` that the server
+raised.
 """
 
 from packshot.client.client import Client

@@ -34,6 +34,20 @@ from packshot.contract.requests import (
     SessionRequest,
     ShotRequest,
 )
+from packshot.errors import (
+    BadInput,
+    Conflict,
+    EngineFailed,
+    Forbidden,
+    NotFound,
+    Overloaded,
+    PackshotError,
+    StorageFull,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    UnsupportedMedia,
+)
 
 _PHOTO_ID, _MASK_ID = "ph_5b2d8c1f0e9a", "mk_0c7f3a9d1e52"
 _SHOT_ID, _IMAGE_ID = "sh_8e1a4d7c2b60", "im_3f6b9e2d5a81"
@@ -186,3 +200,21 @@ PRESETS = PresetsAnswer(
 
 EVENT_STREAM = f"id: 5\nevent: progress\ndata: {ProgressEvent(shot=_SHOT_ID, step=4, steps=40).model_dump_json()}\n\n"
 METRICS = 'packshot_shots_total{status="done"} 128.0\n'
+PROBLEMS: tuple[PackshotError, ...] = (
+    BadInput(
+        "invalid_request",
+        "images: Input should be greater than or equal to 1, got 0",
+        errors=[{"loc": ["images"], "msg": "Input should be greater than or equal to 1, got 0"}],
+    ),
+    TooLarge("body_too_large", "A body may hold 33554432 bytes, got 50331648 declared; send a smaller file."),
+    UnsupportedMedia("photo_format", "A photo must be JPEG, PNG or WebP, got bytes of another format."),
+    Unauthorized("unauthorized", "This key is not valid or was revoked; send `Authorization: Bearer <key>`."),
+    Forbidden("origin_refused", "With a cookie, this method needs an Origin of this host, got none."),
+    NotFound("not_found", "No such thing has this id."),
+    Conflict("in_use", "The shot sh_8e1a4d7c2b60 needs it; cancel the shot or wait for its end."),
+    Overloaded("queue_full", "A tenant may have 1000 waiting shots, got one more; try again later."),
+    Unavailable("not_ready", "The graph is starting, or a stage is down; try again in a moment."),
+    StorageFull("storage_full", "Assets must fit 10737418240 bytes; delete photos or shots."),
+    EngineFailed("internal", ""),
+)
+"""One error of each kind that a route names in `/openapi.json`."""

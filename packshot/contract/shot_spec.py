@@ -1,8 +1,8 @@
 """One shot, resolved: every default is filled in, every choice is a value.
 
 A `ShotSpec` is made once, when a shot is accepted. It travels unchanged to the store, the director and the finisher,
-and into the recipe of every image. Its JSON form is the contract's own shot request with all defaults written out, so
-that rows of version 0.1.0 still read and a later version adds fields without rewriting rows.
+and into the recipe of every image. Its JSON form is the contract's own shot request with all defaults written out. So
+rows of version 0.1.0 still read, and a later version adds fields without rewriting rows.
 """
 
 from __future__ import annotations
@@ -112,8 +112,7 @@ class ShotSpec:
 
     @property
     def row_steps(self) -> int:
-        """Denoising steps of the whole shot, counted once for each row of the networks' batch;
-        0 for a plain background."""
+        """Denoising steps of the whole shot, counted once for each row of the batch; 0 for a plain background."""
         if not self.background.generated:
             return 0
         return self.images * self.steps * rows_per_step(self.guidance_scale)
@@ -183,7 +182,7 @@ class ShotSpec:
 def rows_per_step(guidance_scale: float) -> int:
     """Rows of the networks' batch that one denoising step of one scene takes.
 
-    With guidance the step is taken twice, with and without the prompt.
-    At a scale of 1 or less the row without it has no weight, so it is left out.
+    With guidance the step is taken twice, with and without the prompt. At a scale of 1 or less the row without it has
+    no weight, so it is left out.
     """
     return 2 if guidance_scale > 1 else 1

@@ -15,7 +15,8 @@ FAST_S, SLOW_S = 15.0, 120.0
 
 
 QUERY_SHARE = 0.05
-"""Of the time that the store may be kept busy with one director's questions: 50,000 waiting shots take it a while to count."""
+"""Of the time that the store may be kept busy with one director's questions:
+50,000 waiting shots take it a while to count."""
 
 
 class HasLoad(Protocol):

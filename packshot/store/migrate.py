@@ -15,7 +15,8 @@ _LOCK = 0x7061636B73686F74  # "packshot": one advisory lock for whoever migrates
 
 
 def migrate(database_url: str) -> None:
-    """Create or upgrade the schema in one transaction. Raises Unavailable `schema_mismatch` for a newer one, `not_ready`."""
+    """Create or upgrade the schema in one transaction. Raises Unavailable `schema_mismatch` for a newer one,
+    `not_ready`."""
     engine = open_engine(database_url)
     try:
         with translated(), engine.begin() as connection:  # on SQLite this already excludes other writers

@@ -1,8 +1,9 @@
 """The order in which waiting shots are claimed: one query, used by `claim` and by every reported position.
 
-Interactive shots go before catalogue ones; within each, the tenant with the fewest shots running is next, its oldest shot
-first. Ageing: if a tenant's oldest catalogue shot has waited `AGEING_S` and none of its catalogue shots was started for as
-long, that one shot counts as interactive. So nothing starves, and ten thousand aged rows cannot crowd out a person.
+Interactive shots go before catalogue ones; within each, the tenant with the fewest shots running is next, its oldest
+shot first. Ageing: if a tenant's oldest catalogue shot has waited `AGEING_S` and none of its catalogue shots was
+started for as long, that one shot counts as interactive. So nothing starves, and ten thousand aged rows cannot crowd
+out a person.
 """
 
 from __future__ import annotations

@@ -119,7 +119,8 @@ class ShotRecord:
     """A shot as clients see it.
 
     `position`: shots that would be claimed before this one now; 0 = next, running or ended. `version` grows with every
-    change of the row and is the event id. `preview_version`: 0 = none yet. `cancel_requested`: it runs, but not for long.
+    change of the row and is the event id. `preview_version`: 0 = none yet. `cancel_requested`: it runs,
+    but not for long.
     """
 
     id: str
@@ -162,7 +163,8 @@ class Claim:
 
 @dataclass(frozen=True)
 class Load:
-    """What some shots ask for. `row_steps`: denoising steps left, each row of the networks' batch counted (guidance: two)."""
+    """What some shots ask for. `row_steps`: denoising steps left,
+    each row of the networks' batch counted (guidance: two)."""
 
     shots: int = 0
     pictures: int = 0

@@ -1,7 +1,7 @@
 """Which files are in use: reference counts in the database, files in the asset root.
 
-A file is deleted only under the lock of its row at refs = 0. Whoever takes a reference checks under the same lock that the
-file is still there. So neither a crash nor a race leaves a row without its file.
+A file is deleted only under the lock of its row at refs = 0. Whoever takes a reference checks under the same lock that
+the file is still there. So neither a crash nor a race leaves a row without its file.
 """
 
 from __future__ import annotations

@@ -1,11 +1,14 @@
 """Who gets in: keys, sessions, and on loopback anyone."""
 
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from packshot.api.cookies import COOKIE, SESSION_S, new_cookie
-from tests.api_graph import code_of, running
+from tests.api_graph import Api, code_of, running
 
 CLOSED = [
     ("GET", "/metrics"),
@@ -33,14 +36,16 @@ CLOSED = [
 
 @pytest.mark.parametrize(("method", "path"), CLOSED)
 @pytest.mark.parametrize("header", [None, "Bearer pk_wrong", "Basic abc", "Bearer", "Bearer \xff"])
-def test_without_a_valid_key_every_closed_route_answers_401(api, method, path, header):
-    headers = {"authorization": header.encode("latin-1")} if header else {}
+def test_without_a_valid_key_every_closed_route_answers_401(
+    api: Api, method: str, path: str, header: str | None
+) -> None:
+    headers = {b"authorization": header.encode("latin-1")} if header else {}
     answer = api.anyone.request(method, path, headers=headers)
     assert code_of(answer) == (401, "unauthorized")
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
-def test_every_route_is_either_open_or_in_the_table_above(api):
+def test_every_route_is_either_open_or_in_the_table_above(api: Api) -> None:
     paths = api.http.get("/openapi.json").json()["paths"]
     documented = {(method.upper(), path) for path, methods in paths.items() for method in methods}
     closed = {(method, path.split("?")[0].replace("/x", "/{}")) for method, path in CLOSED}
@@ -50,18 +55,18 @@ def test_every_route_is_either_open_or_in_the_table_above(api):
     }
 
 
-def _without_names(path):
+def _without_names(path: str) -> str:
     import re
 
     return re.sub(r"\{\w+\}", "{}", path)
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/readyz"])
-def test_open_routes_need_no_key(api, path):
+def test_open_routes_need_no_key(api: Api, path: str) -> None:
     assert api.anyone.get(path).status_code == 200
 
 
-def test_a_revoked_key_is_refused_at_once_and_so_is_its_session(tmp_path):
+def test_a_revoked_key_is_refused_at_once_and_so_is_its_session(tmp_path: Path) -> None:
     with running(tmp_path) as api:
         api.anyone.post("/v1/session", json={"key": api.key})
         assert api.http.get("/v1/shots").status_code == api.anyone.get("/v1/shots").status_code == 200
@@ -70,11 +75,11 @@ def test_a_revoked_key_is_refused_at_once_and_so_is_its_session(tmp_path):
         assert code_of(api.anyone.get("/v1/shots")) == (401, "unauthorized")
 
 
-def session_cookie(api, value=None):
+def session_cookie(api: Api, value: str | None = None) -> dict[str, str]:
     return {"cookie": f"{COOKIE}={value or new_cookie(api.key)[0]}"}
 
 
-def test_a_key_is_traded_for_a_cookie_that_scripts_and_other_sites_cannot_use(api):
+def test_a_key_is_traded_for_a_cookie_that_scripts_and_other_sites_cannot_use(api: Api) -> None:
     answer = api.http.post("/v1/session", json={"key": api.key}, headers={"authorization": f"Bearer {api.key}"})
     cookie = answer.headers["set-cookie"]
     assert answer.status_code == 200
@@ -83,13 +88,13 @@ def test_a_key_is_traded_for_a_cookie_that_scripts_and_other_sites_cannot_use(ap
     api.http.cookies.clear()
 
 
-def test_the_cookie_is_secure_where_the_page_is(api):
+def test_the_cookie_is_secure_where_the_page_is(api: Api) -> None:
     answer = api.stranger.post("/v1/session", json={"key": api.key}, headers={"x-forwarded-proto": "https"})
     assert "Secure" in answer.headers["set-cookie"]
     api.stranger.cookies.clear()
 
 
-def test_the_cookie_opens_what_pages_cannot_set_headers_on(api):
+def test_the_cookie_opens_what_pages_cannot_set_headers_on(api: Api) -> None:
     shot_id = api.shot()
     shot = api.finish(shot_id)
     for path in (api.photo()["url"], shot["images"][0]["url"], f"/v1/shots/{shot_id}/events"):
@@ -97,23 +102,23 @@ def test_the_cookie_opens_what_pages_cannot_set_headers_on(api):
 
 
 @pytest.mark.parametrize("origin", [None, "null", "https://evil.example", "http://127.0.0.1:1", "http://[", "file://x"])
-def test_with_a_cookie_an_unsafe_method_needs_its_own_origin(api, origin):
+def test_with_a_cookie_an_unsafe_method_needs_its_own_origin(api: Api, origin: str | None) -> None:
     headers = {**session_cookie(api), **({"origin": origin} if origin else {})}
     for method, path in (("POST", "/v1/shots"), ("DELETE", "/v1/shots/x"), ("PATCH", "/v1/images/x")):
         assert code_of(api.anyone.request(method, path, headers=headers)) == (403, "origin_refused")
 
 
-def test_with_a_cookie_and_its_own_origin_an_unsafe_method_goes(api):
+def test_with_a_cookie_and_its_own_origin_an_unsafe_method_goes(api: Api) -> None:
     headers = {**session_cookie(api), "origin": api.url}
     assert api.anyone.post("/v1/shots", json=api.request(), headers=headers).status_code == 202
 
 
-def test_another_site_cannot_sign_a_visitor_in(api):
+def test_another_site_cannot_sign_a_visitor_in(api: Api) -> None:
     answer = api.anyone.post("/v1/session", json={"key": api.key}, headers={"origin": "https://evil.example"})
     assert code_of(answer) == (403, "origin_refused")
 
 
-def test_a_cookie_that_ended_or_was_altered_is_refused(api):
+def test_a_cookie_that_ended_or_was_altered_is_refused(api: Api) -> None:
     ended, _ = new_cookie(api.key, now_s=time.time() - SESSION_S - 5)
     good, ends_at = new_cookie(api.key)
     longer = good.replace(str(ends_at), str(ends_at + 999), 1)
@@ -122,21 +127,21 @@ def test_a_cookie_that_ended_or_was_altered_is_refused(api):
 
 
 @pytest.mark.parametrize("body", [{}, {"key": ""}, {"key": "k" * 300}, {"key": 5}, {"keys": "x"}])
-def test_a_session_needs_a_key(api, body):
+def test_a_session_needs_a_key(api: Api, body: dict[str, Any]) -> None:
     assert code_of(api.anyone.post("/v1/session", json=body)) == (422, "invalid_request")
 
 
-def test_a_session_of_a_wrong_key_is_refused(api):
+def test_a_session_of_a_wrong_key_is_refused(api: Api) -> None:
     assert code_of(api.anyone.post("/v1/session", json={"key": "pk_wrong"})) == (401, "unauthorized")
 
 
 @pytest.fixture(scope="module")
-def open_api(tmp_path_factory):
+def open_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     with running(tmp_path_factory.mktemp("open"), open_access=True) as api:
         yield api
 
 
-def test_open_access_serves_without_keys_as_the_local_tenant(open_api):
+def test_open_access_serves_without_keys_as_the_local_tenant(open_api: Api) -> None:
     answer = open_api.anyone.post("/v1/shots", json={"layers": [{"mask_id": "mk_x"}]})
     assert code_of(answer) == (404, "not_found")
     assert open_api.anyone.get("/v1/shots").json() == {"shots": [], "next_cursor": None}
@@ -145,7 +150,7 @@ def test_open_access_serves_without_keys_as_the_local_tenant(open_api):
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example", "127.0.0.1:x", "a@127.0.0.1:{port}", "["]
 )
-def test_open_access_refuses_a_host_that_is_not_this_machine(open_api, host):
+def test_open_access_refuses_a_host_that_is_not_this_machine(open_api: Api, host: str) -> None:
     """DNS rebinding: the page's own name stays in Host."""
     port = open_api.url.rpartition(":")[2]
     answer = open_api.anyone.get("/v1/shots", headers={"host": host.format(port=port)})
@@ -153,18 +158,18 @@ def test_open_access_refuses_a_host_that_is_not_this_machine(open_api, host):
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
-def test_open_access_takes_every_loopback_name(open_api, host):
+def test_open_access_takes_every_loopback_name(open_api: Api, host: str) -> None:
     port = open_api.url.rpartition(":")[2]
     headers = {"host": f"{host}:{port}", "origin": f"http://{host}:{port}"}
     assert open_api.anyone.get("/v1/shots", headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://localhost:1"])
-def test_open_access_refuses_other_origins(open_api, origin):
+def test_open_access_refuses_other_origins(open_api: Api, origin: str) -> None:
     for call in (open_api.anyone.get, open_api.anyone.delete):
         assert code_of(call("/v1/shots/x", headers={"origin": origin})) == (403, "origin_refused")
 
 
-def test_open_access_does_not_take_a_wrong_key(open_api):
+def test_open_access_does_not_take_a_wrong_key(open_api: Api) -> None:
     assert code_of(open_api.anyone.get("/v1/shots", headers={"authorization": "Bearer pk_x"})) == (401, "unauthorized")
     assert open_api.http.get("/v1/shots").status_code == 200

@@ -11,42 +11,42 @@ from packshot.client import error_of
 from packshot.contract.requests import MAX_SEED, ShotRequest
 from packshot.errors import KINDS, EngineFailed, PackshotError
 from packshot.settings import Settings
-from tests.api_graph import code_of
+from tests.api_graph import Api, code_of
 
 PAGE = Path(__file__).parents[3] / "docs/integrator.md"
 
 
-def code_table():
+def code_table() -> str:
     lines = ["| code | status | what it means |", "|---|---|---|"]
     return "\n".join([*lines, *(f"| `{code}` | {status} | {sentence} |" for code, status, sentence in code_rows())])
 
 
-def test_every_kind_of_error_has_a_status_and_no_other_has():
+def test_every_kind_of_error_has_a_status_and_no_other_has() -> None:
     assert set(STATUSES) == set(KINDS)
 
 
-def test_a_code_belongs_to_one_kind():
+def test_a_code_belongs_to_one_kind() -> None:
     codes = [code for kind in KINDS for code in kind.codes]
     assert len(codes) == len(set(codes))
 
 
-def test_a_kind_below_another_has_its_status():
+def test_a_kind_below_another_has_its_status() -> None:
     class Worse(EngineFailed):
         pass
 
     assert status_of(Worse("engine_crash", "x")) == 500
 
 
-def test_the_integrators_page_lists_every_code():
+def test_the_integrators_page_lists_every_code() -> None:
     assert code_table() in PAGE.read_text(), f"docs/integrator.md must hold this table:\n{code_table()}"
 
 
-def test_the_integrators_page_lists_every_field_of_a_shot():
+def test_the_integrators_page_lists_every_field_of_a_shot() -> None:
     named = set(re.findall(r"`(\w+)`", PAGE.read_text()))
     assert set(ShotRequest.model_fields) <= named
 
 
-def test_the_integrators_page_tells_the_limits_in_force():
+def test_the_integrators_page_tells_the_limits_in_force() -> None:
     page, settings = PAGE.read_text(), Settings.model_fields
     told = {
         "max_body_bytes": (f"over {settings['max_body_bytes'].default // 2**20} MiB", f"{MAX_JSON_BYTES // 1024} KiB"),
@@ -61,7 +61,7 @@ def test_the_integrators_page_tells_the_limits_in_force():
             assert phrase in page, (name, phrase)
 
 
-def test_the_client_raises_what_the_server_raised(api):
+def test_the_client_raises_what_the_server_raised(api: Api) -> None:
     answer = api.http.get("/v1/shots/sh_unknown")
     assert code_of(answer) == (404, "not_found")
     error = error_of(answer)

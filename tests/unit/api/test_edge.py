@@ -1,39 +1,42 @@
 """What every request meets and every answer carries."""
 
 import socket
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
 from packshot.api.limits import MAX_JSON_BYTES
-from tests.api_graph import code_of, running
+from tests.api_graph import Api, code_of, running
 
 
-def test_every_answer_carries_a_request_id(api):
+def test_every_answer_carries_a_request_id(api: Api) -> None:
     for path in ("/healthz", "/v1/shots", "/nowhere"):
         assert len(api.http.get(path).headers["x-request-id"]) >= 16
 
 
 @pytest.mark.parametrize(("sent", "kept"), [("trace-12345678", True), ("short", False), ("with space in it", False)])
-def test_a_proxys_request_id_is_kept_when_it_looks_like_one(api, sent, kept):
+def test_a_proxys_request_id_is_kept_when_it_looks_like_one(api: Api, sent: str, kept: bool) -> None:
     assert (api.anyone.get("/healthz", headers={"x-request-id": sent}).headers["x-request-id"] == sent) is kept
 
 
-def test_unknown_routes_and_methods_are_problems_too(api):
+def test_unknown_routes_and_methods_are_problems_too(api: Api) -> None:
     assert code_of(api.http.get("/v2/photos")) == (404, "not_found")
     answer = api.http.put("/v1/photos")
     assert code_of(answer) == (405, "method_not_allowed")
     assert "POST" in answer.headers["allow"]
 
 
-def test_a_body_declared_over_the_limit_is_refused_unread(api):
+def test_a_body_declared_over_the_limit_is_refused_unread(api: Api) -> None:
     head = b"POST /v1/photos HTTP/1.1\r\nhost: x\r\ncontent-length: 999999999\r\n\r\n"
     with socket.create_connection(("127.0.0.1", int(api.url.rpartition(":")[2])), timeout=5) as connection:
         connection.sendall(head)
         assert connection.recv(1000).startswith(b"HTTP/1.1 413")
 
 
-def test_a_body_that_grows_over_the_limit_is_refused_while_it_streams(api):
-    def chunks():
+def test_a_body_that_grows_over_the_limit_is_refused_while_it_streams(api: Api) -> None:
+    def chunks() -> Iterator[bytes]:
         yield b'--b\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\n'
         for _ in range(12):
             yield bytes(64 * 1024)
@@ -42,18 +45,24 @@ def test_a_body_that_grows_over_the_limit_is_refused_while_it_streams(api):
     assert code_of(answer) == (413, "body_too_large")
 
 
-def test_json_has_a_smaller_limit_of_its_own(api):
+def test_json_has_a_smaller_limit_of_its_own(api: Api) -> None:
     body = b'{"prompt": "' + b"a" * MAX_JSON_BYTES + b'"}'
     assert code_of(api.http.post("/v1/shots", content=body)) == (413, "body_too_large")
 
 
-def test_headers_that_change_serves_policy_never_reach_a_route(api_server):
+def test_headers_that_change_serves_policy_never_reach_a_route(api_server: Api) -> None:
     from packshot.api.limits import Edge
     from packshot.meter import NoMeter
 
-    seen = []
+    seen: list[dict[bytes, bytes]] = []
 
-    async def app(scope, receive, send):
+    async def receive() -> Message:
+        raise AssertionError("this app reads no body")
+
+    async def send(message: Message) -> None:
+        raise AssertionError("this app answers nothing")
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
         seen.append(dict(scope["headers"]))
 
     scope = {
@@ -66,11 +75,11 @@ def test_headers_that_change_serves_policy_never_reach_a_route(api_server):
     }
     import asyncio
 
-    asyncio.run(Edge(app, max_body_bytes=10, meter=NoMeter())(scope, None, None))
+    asyncio.run(Edge(app, max_body_bytes=10, meter=NoMeter())(scope, receive, send))
     assert seen == [{b"accept": b"*/*"}]
 
 
-def test_errors_are_counted_by_code(api):
+def test_errors_are_counted_by_code(api: Api) -> None:
     name = "packshot_errors_total"
     before = api.registry.get_sample_value(name, {"code": "not_found"}) or 0
     api.http.get("/v1/shots/sh_unknown")
@@ -78,7 +87,7 @@ def test_errors_are_counted_by_code(api):
     assert f'{name}{{code="not_found"}}' in api.http.get("/metrics").text
 
 
-def test_readiness_is_the_graphs(api):
+def test_readiness_is_the_graphs(api: Api) -> None:
     assert api.anyone.get("/readyz").json() == {"status": "ok"}
     api.graph.is_ready = False
     answer = api.anyone.get("/readyz")
@@ -87,13 +96,13 @@ def test_readiness_is_the_graphs(api):
     assert api.anyone.get("/healthz").json() == {"status": "ok"}
 
 
-def test_engines_are_told_as_the_graph_tells_them(api):
+def test_engines_are_told_as_the_graph_tells_them(api: Api) -> None:
     assert api.http.get("/v1/engines").json() == {
         "engines": [engine.model_dump(mode="json") for engine in api.graph.engines()]
     }
 
 
-def test_the_root_is_a_few_lines_without_a_studio_and_its_page_with_one(api, tmp_path):
+def test_the_root_is_a_few_lines_without_a_studio_and_its_page_with_one(api: Api, tmp_path: Path) -> None:
     assert api.anyone.get("/").headers["content-type"].startswith("text/plain")
     page = tmp_path / "page"
     page.mkdir()
@@ -110,6 +119,6 @@ def test_the_root_is_a_few_lines_without_a_studio_and_its_page_with_one(api, tmp
         assert code_of(served.anyone.get("/studio/../../packshot.sqlite"))[0] == 404
 
 
-def test_there_is_no_page_that_loads_from_a_cdn(api):
+def test_there_is_no_page_that_loads_from_a_cdn(api: Api) -> None:
     for path in ("/docs", "/redoc"):
         assert code_of(api.anyone.get(path)) == (404, "not_found")

@@ -3,15 +3,19 @@
 import json
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
+from httpx import Response
 
 from packshot.client import Client
 from packshot.contract.events import PreviewEvent
-from tests.api_graph import code_of
+from tests.api_graph import Api, code_of
 
 
-def read(answer):
+def read(answer: Response) -> list[tuple[str, Any, str]]:
     """(name, data, id) of every event of a stream that has ended."""
     events = []
     for block in answer.text.replace("\r\n", "\n").split("\n\n"):
@@ -21,16 +25,19 @@ def read(answer):
     return events
 
 
-def test_a_stream_tells_the_way_of_a_shot_and_ends(api):
+def test_a_stream_tells_the_way_of_a_shot_and_ends(api: Api) -> None:
     shot_id = api.shot(images=2)
     position = api.http.get(f"/v1/shots/{shot_id}").json()["position"]
-    told = []
+    told: list[Any] = []
 
-    def work():
+    def has_told(step: int) -> bool:
+        return any(getattr(event.data, "step", None) == step for event in told)
+
+    def work() -> None:
         claim = api.claim(shot_id)
         for step in (4, 8):
             api.store.queue.heartbeat(claim, step=step, steps=32, preview_version=step // 4)
-            wait_for(lambda step=step: any(getattr(event.data, "step", None) == step for event in told))
+            wait_for(partial(has_told, step))
         api.commit(claim)
 
     with Client(api.url, api.key) as client:
@@ -51,14 +58,14 @@ def test_a_stream_tells_the_way_of_a_shot_and_ends(api):
     assert [image.seed for image in told[-1].data.images] == [0, 1]
 
 
-def wait_for(condition):
+def wait_for(condition: Callable[[], object]) -> None:
     give_up_at = time.monotonic() + 10
     while not condition():
         assert time.monotonic() < give_up_at
         time.sleep(0.02)
 
 
-def test_an_ended_shot_has_one_event_and_its_stream_ends(api):
+def test_an_ended_shot_has_one_event_and_its_stream_ends(api: Api) -> None:
     shot_id = api.shot()
     api.http.delete(f"/v1/shots/{shot_id}")
     answer = api.http.get(f"/v1/shots/{shot_id}/events")
@@ -68,7 +75,7 @@ def test_an_ended_shot_has_one_event_and_its_stream_ends(api):
     assert event_id == str(api.store.shots.get(api.tenant_id, shot_id).version)
 
 
-def test_who_saw_the_ending_is_told_that_nothing_more_comes(api):
+def test_who_saw_the_ending_is_told_that_nothing_more_comes(api: Api) -> None:
     shot_id = api.shot()
     api.finish(shot_id)
     ((_, _, event_id),) = read(api.http.get(f"/v1/shots/{shot_id}/events"))
@@ -76,7 +83,7 @@ def test_who_saw_the_ending_is_told_that_nothing_more_comes(api):
     assert (again.status_code, again.content) == (204, b"")
 
 
-def test_who_missed_the_ending_gets_it_after_coming_back(api):
+def test_who_missed_the_ending_gets_it_after_coming_back(api: Api) -> None:
     shot_id = api.shot()
     queued_version = api.store.shots.get(api.tenant_id, shot_id).version
     api.finish(shot_id)
@@ -85,14 +92,14 @@ def test_who_missed_the_ending_gets_it_after_coming_back(api):
 
 
 @pytest.mark.parametrize("last_id", ["", "nonsense", "1.2.3", "99999999999999999999999", "-1"])
-def test_an_id_of_no_stream_of_ours_means_from_the_start(api, last_id):
+def test_an_id_of_no_stream_of_ours_means_from_the_start(api: Api, last_id: str) -> None:
     shot_id = api.shot()
     api.http.delete(f"/v1/shots/{shot_id}")
     answer = api.http.get(f"/v1/shots/{shot_id}/events", headers={"last-event-id": last_id})
     assert [name for name, _, _ in read(answer)] == ["cancelled"]
 
 
-def test_several_shots_share_a_stream_and_are_told_apart(api):
+def test_several_shots_share_a_stream_and_are_told_apart(api: Api) -> None:
     ids = [api.shot(prompt=f"scene {number}") for number in range(3)]
     api.finish(ids[1])
     for one in (ids[0], ids[2]):
@@ -111,7 +118,7 @@ def test_several_shots_share_a_stream_and_are_told_apart(api):
     )
 
 
-def test_a_preview_lost_in_between_is_sent_again(api):
+def test_a_preview_lost_in_between_is_sent_again(api: Api) -> None:
     """The events of one change share a commit; only the last of them moves the id on."""
     from packshot.api.events import Progress
 
@@ -128,10 +135,10 @@ def test_a_preview_lost_in_between_is_sent_again(api):
 
 
 @pytest.mark.parametrize("shots", ["", ",,", ",".join(f"sh_{n}" for n in range(101))])
-def test_a_stream_names_1_to_100_shots(api, shots):
+def test_a_stream_names_1_to_100_shots(api: Api, shots: str) -> None:
     assert code_of(api.http.get("/v1/events", params={"shots": shots})) == (422, "invalid_request")
 
 
-def test_one_unknown_shot_refuses_the_whole_stream(api):
+def test_one_unknown_shot_refuses_the_whole_stream(api: Api) -> None:
     answer = api.http.get("/v1/events", params={"shots": f"{api.shot()},sh_unknown"})
     assert code_of(answer) == (404, "not_found")

@@ -10,7 +10,17 @@ import pytest
 
 from packshot.api.problems import STATUSES, code_rows
 from packshot.contract import problem
-from packshot.errors import BadInput, Conflict, Forbidden, NotFound, Overloaded, TooLarge, Unauthorized, Unavailable
+from packshot.errors import (
+    BadInput,
+    Conflict,
+    Forbidden,
+    NotFound,
+    Overloaded,
+    PackshotError,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+)
 from tests.api_graph import Api
 
 OPEN = {"/healthz", "/readyz", "/v1/session"}
@@ -72,7 +82,7 @@ def test_operations_keep_their_ids_and_statuses(document: Json) -> None:
 
 def test_every_operation_documents_its_key_and_itself(document: Json) -> None:
     for method, path, operation in operations(document):
-        wanted = None if path in OPEN else [{"key": []}, {"session": []}]
+        wanted: list[Json] | None = None if path in OPEN else [{"key": []}, {"session": []}]
         assert operation.get("security") == wanted, (method, path)
         assert operation["summary"], (method, path)
         assert operation["description"], (method, path)
@@ -94,7 +104,7 @@ def test_every_success_has_a_schema_an_example_and_the_request_id(document: Json
 @pytest.mark.parametrize(
     "kind", [BadInput, Conflict, Forbidden, NotFound, Overloaded, TooLarge, Unauthorized, Unavailable]
 )
-def test_a_problem_has_a_name_a_schema_and_an_example(document: Json, kind: type[BadInput]) -> None:
+def test_a_problem_has_a_name_a_schema_and_an_example(document: Json, kind: type[PackshotError]) -> None:
     named = document["components"]["responses"][kind.__name__]
     (media_type,) = named["content"]
     content = named["content"][media_type]

@@ -3,19 +3,21 @@
 import hashlib
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
+from httpx import Client, Response
 
 from packshot.imaging.codec import encode_png, read_png
-from tests.api_graph import code_of, jpeg, png
+from tests.api_graph import Api, code_of, jpeg, png
 
 
-def upload(client, data, claimed_type="image/png", name="a.png"):
+def upload(client: Client, data: bytes, claimed_type: str = "image/png", name: str = "a.png") -> Response:
     return client.post("/v1/photos", files={"file": (name, data, claimed_type)})
 
 
-def test_an_upload_answers_with_what_the_contract_names(api):
+def test_an_upload_answers_with_what_the_contract_names(api: Api) -> None:
     data = jpeg(64, 48)
     answer = upload(api.http, data, "image/jpeg")
     photo = answer.json()
@@ -33,19 +35,19 @@ def test_an_upload_answers_with_what_the_contract_names(api):
     assert "decode;dur=" in answer.headers["server-timing"]
 
 
-def test_the_same_bytes_give_the_same_id_and_another_tenant_gets_another(api):
+def test_the_same_bytes_give_the_same_id_and_another_tenant_gets_another(api: Api) -> None:
     data = png(shade=77)
     first, second, other = (upload(client, data).json()["id"] for client in (api.http, api.http, api.stranger))
     assert first == second != other
 
 
-def test_the_photo_comes_back_as_its_normalised_png(api):
+def test_the_photo_comes_back_as_its_normalised_png(api: Api) -> None:
     answer = api.http.get(api.photo()["url"])
     assert answer.headers["content-type"] == "image/png"
     assert np.array_equal(read_png(answer.content), read_png(png()))
 
 
-def test_files_are_cached_privately_for_ever_and_revalidate_by_etag(api):
+def test_files_are_cached_privately_for_ever_and_revalidate_by_etag(api: Api) -> None:
     answer = api.http.get(api.photo()["url"])
     assert answer.headers["cache-control"] == "private, max-age=31536000, immutable"
     again = api.http.get(api.photo()["url"], headers={"if-none-match": answer.headers["etag"]})
@@ -66,11 +68,13 @@ def test_files_are_cached_privately_for_ever_and_revalidate_by_etag(api):
     ],
     ids=["empty", "clear", "gif", "lying", "truncated-png", "truncated-jpeg", "header-only"],
 )
-def test_a_photo_that_cannot_be_read_is_refused_with_its_code(api, data, claimed_type, expected):
+def test_a_photo_that_cannot_be_read_is_refused_with_its_code(
+    api: Api, data: bytes, claimed_type: str, expected: tuple[int, str]
+) -> None:
     assert code_of(upload(api.http, data, claimed_type)) == expected
 
 
-def test_an_upload_that_is_not_multipart_is_refused(api):
+def test_an_upload_that_is_not_multipart_is_refused(api: Api) -> None:
     assert code_of(api.http.post("/v1/photos", content=png())) == (422, "invalid_request")
     assert code_of(api.http.post("/v1/photos", json={"file": "x"})) == (422, "invalid_request")
 
@@ -85,23 +89,23 @@ def test_an_upload_that_is_not_multipart_is_refused(api):
     ],
     ids=["other-name", "two-files", "a-field-more", "no-file"],
 )
-def test_a_multipart_body_holds_one_file_and_nothing_else(api, files):
+def test_a_multipart_body_holds_one_file_and_nothing_else(api: Api, files: list[Any]) -> None:
     assert code_of(api.http.post("/v1/photos", files=files)) == (422, "invalid_request")
 
 
 @pytest.mark.parametrize("content_type", ["multipart/form-data", "multipart/form-data; boundary=x"])
-def test_a_broken_multipart_body_is_refused(api, content_type):
+def test_a_broken_multipart_body_is_refused(api: Api, content_type: str) -> None:
     answer = api.http.post("/v1/photos", content=b"--y\r\nnonsense", headers={"content-type": content_type})
     assert code_of(answer) == (422, "invalid_request")
 
 
-def test_a_file_name_of_a_client_goes_nowhere(api):
+def test_a_file_name_of_a_client_goes_nowhere(api: Api) -> None:
     answer = upload(api.http, png(shade=9), name="../../etc/passwd")
     assert answer.status_code == 201
     assert "passwd" not in answer.text
 
 
-def test_a_deleted_photo_is_gone_with_its_masks(api):
+def test_a_deleted_photo_is_gone_with_its_masks(api: Api) -> None:
     photo = upload(api.http, png(shade=3)).json()
     mask = api.http.post(f"{photo['url']}/masks", json={}).json()["masks"][0]
     assert api.http.delete(photo["url"]).status_code == 204
@@ -110,13 +114,13 @@ def test_a_deleted_photo_is_gone_with_its_masks(api):
     assert code_of(api.http.delete(photo["url"])) == (404, "not_found")
 
 
-def test_a_photo_that_a_live_shot_needs_is_not_deleted(api):
+def test_a_photo_that_a_live_shot_needs_is_not_deleted(api: Api) -> None:
     shot_id = api.shot()
     assert code_of(api.http.delete(api.photo()["url"])) == (409, "in_use")
     api.http.delete(f"/v1/shots/{shot_id}")
 
 
-def test_a_click_answers_with_candidates_best_first(api):
+def test_a_click_answers_with_candidates_best_first(api: Api) -> None:
     answer = api.http.post(
         f"{api.photo()['url']}/masks",
         json={"points": [{"x": 50, "y": 40, "label": 1}, {"x": 1, "y": 1, "label": 0}], "multimask": True},
@@ -135,7 +139,7 @@ def test_a_click_answers_with_candidates_best_first(api):
     assert {"queue", "encode", "decode"} == {part.split(";")[0] for part in answer.headers["server-timing"].split(", ")}
 
 
-def test_neither_points_nor_boxes_is_automatic(api):
+def test_neither_points_nor_boxes_is_automatic(api: Api) -> None:
     assert (
         api.http.post(f"{api.photo()['url']}/masks", json={"multimask": False}).json()["masks"][0]["area"] == 120 * 90
     )
@@ -159,12 +163,12 @@ def test_neither_points_nor_boxes_is_automatic(api):
         ([], (422, "invalid_request")),
     ],
 )
-def test_a_click_that_cannot_be_meant_is_refused(api, body, expected):
+def test_a_click_that_cannot_be_meant_is_refused(api: Api, body: Any, expected: tuple[int, str]) -> None:
     assert code_of(api.http.post(f"{api.photo()['url']}/masks", json=body)) == expected
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
-def test_numbers_that_are_not_finite_are_not_json(api, number):
+def test_numbers_that_are_not_finite_are_not_json(api: Api, number: str) -> None:
     body = f'{{"points": [{{"x": {number}, "y": 1, "label": 1}}]}}'
     answer = api.http.post(f"{api.photo()['url']}/masks", content=body, headers={"content-type": "application/json"})
     assert code_of(answer) == (422, "invalid_json")
@@ -172,7 +176,7 @@ def test_numbers_that_are_not_finite_are_not_json(api, number):
 
 @pytest.mark.parametrize("client", ["http", "stranger"])
 @pytest.mark.parametrize("route", ["", "/masks"])
-def test_unknown_and_foreign_photos_answer_404(api, client, route):
+def test_unknown_and_foreign_photos_answer_404(api: Api, client: str, route: str) -> None:
     photo_id = api.photo()["id"] if client == "stranger" else "ph_unknown"
     caller = getattr(api, client)
     answer = caller.post(f"/v1/photos/{photo_id}/masks", json={}) if route else caller.get(f"/v1/photos/{photo_id}")
@@ -180,12 +184,12 @@ def test_unknown_and_foreign_photos_answer_404(api, client, route):
 
 
 @pytest.mark.parametrize("odd_id", ["%00", "..%2f..%2fetc", "ph_%ff", "x" * 3000, "%F0%9F%98%80"])
-def test_ids_that_no_id_looks_like_answer_404(api, odd_id):
+def test_ids_that_no_id_looks_like_answer_404(api: Api, odd_id: str) -> None:
     assert code_of(api.http.get(f"/v1/photos/{odd_id}")) == (404, "not_found")
     assert code_of(api.http.get(f"/v1/shots/{odd_id}/events")) == (404, "not_found")
 
 
-def test_a_client_that_goes_away_cancels_its_click(api):
+def test_a_client_that_goes_away_cancels_its_click(api: Api) -> None:
     api.photo()
     api.graph.clicks_held = True
     body = b'{"multimask": false}'
@@ -199,7 +203,7 @@ def test_a_client_that_goes_away_cancels_its_click(api):
     assert api.graph.clicks_cancelled.wait(10)
 
 
-def test_a_fault_of_ours_is_a_500_that_tells_nothing_but_the_request_id(api):
+def test_a_fault_of_ours_is_a_500_that_tells_nothing_but_the_request_id(api: Api) -> None:
     api.graph.broken = RuntimeError("secret path /var/lib")
     answer = api.http.post(f"{api.photo()['url']}/masks", json={})
     assert code_of(answer) == (500, "internal")
@@ -207,14 +211,14 @@ def test_a_fault_of_ours_is_a_500_that_tells_nothing_but_the_request_id(api):
     assert answer.headers["x-request-id"] in answer.json()["detail"]
 
 
-def test_more_uploads_than_may_wait_are_told_to_try_again(api, monkeypatch):
+def test_more_uploads_than_may_wait_are_told_to_try_again(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("packshot.api.photos.MAX_WAITING", 0)
     answer = upload(api.http, png(shade=5))
     assert code_of(answer) == (429, "busy")
     assert answer.headers["retry-after"] == "2"
 
 
-def test_uploads_at_once_wait_for_their_turn(api):
+def test_uploads_at_once_wait_for_their_turn(api: Api) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda shade: upload(api.http, png(shade=shade)), range(200, 208)))
     assert [answer.status_code for answer in answers] == [201] * 8

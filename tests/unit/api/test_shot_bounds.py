@@ -1,13 +1,15 @@
 """The bad-input table of a shot request: each a problem with a stable code, none stored."""
 
+from typing import Any
+
 import pytest
 
 from packshot.api.accept import check_layer
 from packshot.contract.requests import LayerIn
 from packshot.errors import BadInput
-from tests.api_graph import code_of
+from tests.api_graph import Api, code_of
 
-INVALID = [
+INVALID: list[dict[str, Any]] = [
     {"canvas": {"width": 63, "height": 512}},
     {"canvas": {"width": 512, "height": 4097}},
     {"canvas": {"width": 512.5, "height": 512}},
@@ -42,14 +44,14 @@ INVALID = [
 
 
 @pytest.mark.parametrize("fields", INVALID, ids=str)
-def test_a_shot_out_of_bounds_is_refused_and_says_where(api, fields):
+def test_a_shot_out_of_bounds_is_refused_and_says_where(api: Api, fields: dict[str, Any]) -> None:
     answer = api.http.post("/v1/shots", json=api.request(**fields))
     assert code_of(answer) == (422, "invalid_request")
     named = {str(part) for row in answer.json()["errors"] for part in row["loc"]}
     assert named & set(fields)
 
 
-def test_the_extremes_are_accepted(api):
+def test_the_extremes_are_accepted(api: Api) -> None:
     for fields in (
         {"canvas": {"width": 64, "height": 4096}},
         {"steps": 1},
@@ -73,38 +75,38 @@ def test_the_extremes_are_accepted(api):
     ],
     ids=str,
 )
-def test_a_layer_out_of_bounds_is_refused(api, layer):
+def test_a_layer_out_of_bounds_is_refused(api: Api, layer: dict[str, Any]) -> None:
     request = api.request()
     request["layers"][0].update(layer)
     assert code_of(api.http.post("/v1/shots", json=request)) == (422, "invalid_request")
 
 
-def test_more_layers_than_the_setting_allows_are_refused(api):
+def test_more_layers_than_the_setting_allows_are_refused(api: Api) -> None:
     request = api.request()
     request["layers"] *= 17
     assert code_of(api.http.post("/v1/shots", json=request)) == (422, "invalid_request")
 
 
 @pytest.mark.parametrize("layer", [{"x": -0.9, "scale": 0.1}, {"y": 1.8, "scale": 0.2}, {"scale": 0.0001}], ids=str)
-def test_a_layer_that_would_not_show_is_refused(api, layer):
+def test_a_layer_that_would_not_show_is_refused(api: Api, layer: dict[str, float]) -> None:
     request = api.request()
     request["layers"][0].update(layer)
     assert code_of(api.http.post("/v1/shots", json=request)) == (422, "layer_outside")
 
 
-def test_a_layer_that_only_its_turn_brings_in_is_accepted():
+def test_a_layer_that_only_its_turn_brings_in_is_accepted() -> None:
     layer = LayerIn(mask_id="m", x=-0.3, y=0.5, scale=1.0, rotation_deg=90)
     check_layer(0, layer, (0, 0, 100, 1000), (500, 500))
     with pytest.raises(BadInput, match="layer_outside"):
         check_layer(0, layer.model_copy(update={"rotation_deg": 0.0}), (0, 0, 100, 1000), (500, 500))
 
 
-def test_an_empty_mask_is_refused():
+def test_an_empty_mask_is_refused() -> None:
     with pytest.raises(BadInput, match="mask_empty"):
         check_layer(0, LayerIn(mask_id="m"), (0, 0, 0, 0), (500, 500))
 
 
-def test_a_product_of_a_few_pixels_is_refused_and_a_thin_one_taken():
+def test_a_product_of_a_few_pixels_is_refused_and_a_thin_one_taken() -> None:
     with pytest.raises(BadInput, match=r"mask_too_small.*got 3 x 3 px"):
         check_layer(0, LayerIn(mask_id="m"), (10, 10, 13, 13), (500, 500))
     check_layer(0, LayerIn(mask_id="m"), (10, 10, 26, 12), (500, 500))
@@ -125,11 +127,11 @@ def test_a_product_of_a_few_pixels_is_refused_and_a_thin_one_taken():
     ids=["10000", "2001", "bell", "nul", "newline", "rlo", "isolate", "paragraph"],
 )
 @pytest.mark.parametrize("field", ["prompt", "negative_prompt"])
-def test_a_prompt_that_breaks_its_rules_has_a_code_of_its_own(api, field, prompt):
+def test_a_prompt_that_breaks_its_rules_has_a_code_of_its_own(api: Api, field: str, prompt: str) -> None:
     assert code_of(api.http.post("/v1/shots", json=api.request(**{field: prompt}))) == (422, "prompt_invalid")
 
 
-def test_prompts_of_any_script_and_emoji_are_accepted(api):
+def test_prompts_of_any_script_and_emoji_are_accepted(api: Api) -> None:
     prompt = "на мраморе, 大理石の上, على الرخام, 👩‍🍳 सुबह"
     assert api.http.post("/v1/shots", json=api.request(prompt=prompt)).status_code == 202
 
@@ -151,25 +153,25 @@ def test_prompts_of_any_script_and_emoji_are_accepted(api):
     ],
     ids=["empty", "open", "words", "deep", "nested", "nan", "infinity", "1e999", "not-utf8", "surrogate", "digits"],
 )
-def test_what_is_not_json_is_refused(api, body):
+def test_what_is_not_json_is_refused(api: Api, body: bytes) -> None:
     answer = api.http.post("/v1/shots", content=body, headers={"content-type": "application/json"})
     assert code_of(answer) == (422, "invalid_json")
 
 
-def test_unknown_engines_and_masks_have_codes(api):
+def test_unknown_engines_and_masks_have_codes(api: Api) -> None:
     assert code_of(api.http.post("/v1/shots", json=api.request(engine="huge"))) == (422, "unknown_engine")
     missing = api.http.post("/v1/shots", json={"layers": [{"mask_id": "mk_unknown"}]})
     assert code_of(missing) == (404, "not_found")
     assert code_of(api.http.post("/v1/shots", json={"layers": [{"mask_id": "../\x00"}]})) == (404, "not_found")
 
 
-def test_a_mask_deleted_meanwhile_is_a_404(api):
+def test_a_mask_deleted_meanwhile_is_a_404(api: Api) -> None:
     request = api.request(layers=[{"mask_id": api.mask()["id"]}])
     api.http.delete(f"/v1/masks/{request['layers'][0]['mask_id']}")
     assert code_of(api.http.post("/v1/shots", json=request)) == (404, "not_found")
 
 
-def test_no_refused_shot_is_stored(api):
+def test_no_refused_shot_is_stored(api: Api) -> None:
     before = api.store.queue.counts()
     for fields in INVALID:
         api.http.post("/v1/shots", json=api.request(**fields))

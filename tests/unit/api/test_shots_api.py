@@ -2,14 +2,15 @@
 
 import threading
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
 from packshot.api.shots import wanted_wait_s
-from tests.api_graph import code_of, running
+from tests.api_graph import Api, code_of, running
 
 
-def test_an_accepted_shot_answers_202_with_its_place_and_urls(api):
+def test_an_accepted_shot_answers_202_with_its_place_and_urls(api: Api) -> None:
     submitted_before = api.graph.submissions
     answer = api.http.post("/v1/shots", json=api.request())
     shot = answer.json()
@@ -25,7 +26,7 @@ def test_an_accepted_shot_answers_202_with_its_place_and_urls(api):
     assert api.graph.submissions == submitted_before + 1
 
 
-def test_defaults_are_the_engines_own_and_stored_resolved(api):
+def test_defaults_are_the_engines_own_and_stored_resolved(api: Api) -> None:
     shot_id = api.shot()
     assert api.store.shots.get(api.tenant_id, shot_id).spec.to_json() == {
         "canvas": {"width": 1024, "height": 1024},
@@ -46,7 +47,7 @@ def test_defaults_are_the_engines_own_and_stored_resolved(api):
     }
 
 
-def test_what_a_client_says_is_what_is_stored(api):
+def test_what_a_client_says_is_what_is_stored(api: Api) -> None:
     said = {
         "canvas": {"width": 640, "height": 480},
         "layers": [
@@ -70,12 +71,12 @@ def test_what_a_client_says_is_what_is_stored(api):
     assert api.store.shots.get(api.tenant_id, shot_id).spec.to_json() == {**said, "background": "#ffaa00"}
 
 
-def test_prompts_are_stored_in_nfc(api):
+def test_prompts_are_stored_in_nfc(api: Api) -> None:
     shot_id = api.shot(prompt="cafe\u0301")
     assert api.store.shots.get(api.tenant_id, shot_id).spec.prompt == "caf\u00e9"
 
 
-def test_a_finished_shot_shows_its_images_and_times(api):
+def test_a_finished_shot_shows_its_images_and_times(api: Api) -> None:
     shot = api.finish(api.shot(images=2, seed=7))
     assert (shot["status"], shot["position"]) == ("done", 0)
     assert [image["seed"] for image in shot["images"]] == [7, 8]
@@ -86,7 +87,7 @@ def test_a_finished_shot_shows_its_images_and_times(api):
     assert shot["created_at"].endswith("Z")
 
 
-def test_a_failed_shot_says_why(api):
+def test_a_failed_shot_says_why(api: Api) -> None:
     shot_id = api.shot(prompt="fails")
     claim = api.claim(shot_id)
     api.store.queue.fail(claim, "engine_nan", "a latent was not a number", retryable=False)
@@ -95,7 +96,7 @@ def test_a_failed_shot_says_why(api):
     assert shot["error"] == {"code": "engine_nan", "detail": "a latent was not a number"}
 
 
-def test_shots_are_listed_newest_first_in_pages(tmp_path, monkeypatch):
+def test_shots_are_listed_newest_first_in_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("packshot.api.shots.PAGE", 3)
     with running(tmp_path) as api:
         request = api.request(background="white")
@@ -111,18 +112,18 @@ def test_shots_are_listed_newest_first_in_pages(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("params", [{"status": "sleeping"}, {"cursor": "sh_nowhere"}, {"cursor": "\x00"}])
-def test_a_listing_that_cannot_be_meant_is_refused(api, params):
+def test_a_listing_that_cannot_be_meant_is_refused(api: Api, params: dict[str, str]) -> None:
     assert code_of(api.http.get("/v1/shots", params=params)) == (422, "invalid_request")
 
 
-def test_a_cancelled_shot_ends_cancelled_and_cannot_be_cancelled_again(api):
+def test_a_cancelled_shot_ends_cancelled_and_cannot_be_cancelled_again(api: Api) -> None:
     shot_id = api.shot()
     answer = api.http.delete(f"/v1/shots/{shot_id}")
     assert (answer.status_code, answer.json()["status"]) == (202, "cancelled")
     assert code_of(api.http.delete(f"/v1/shots/{shot_id}")) == (409, "already_finished")
 
 
-def test_an_idempotency_key_gives_one_shot_in_its_present_state(api):
+def test_an_idempotency_key_gives_one_shot_in_its_present_state(api: Api) -> None:
     request, key = api.request(prompt="once"), {"idempotency-key": "order 66/a"}
     submitted_before = api.graph.submissions
     first = api.http.post("/v1/shots", json=request, headers=key).json()
@@ -139,7 +140,7 @@ def test_an_idempotency_key_gives_one_shot_in_its_present_state(api):
     assert api.stranger.get(f"/v1/shots/{first['id']}").status_code == 404
 
 
-def test_a_repeat_answers_also_when_its_mask_is_gone(api):
+def test_a_repeat_answers_also_when_its_mask_is_gone(api: Api) -> None:
     request, key = api.request(layers=[{"mask_id": api.mask()["id"]}]), {"idempotency-key": "gone"}
     first = api.http.post("/v1/shots", json=request, headers=key).json()
     api.finish(first["id"])
@@ -149,12 +150,12 @@ def test_a_repeat_answers_also_when_its_mask_is_gone(api):
 
 
 @pytest.mark.parametrize("key", ["", "k" * 256, "tab\there"])
-def test_an_idempotency_key_is_1_to_255_printable_characters(api, key):
+def test_an_idempotency_key_is_1_to_255_printable_characters(api: Api, key: str) -> None:
     answer = api.http.post("/v1/shots", json=api.request(), headers={"idempotency-key": key})
     assert code_of(answer) == (422, "invalid_request")
 
 
-def test_prefer_wait_holds_the_answer_until_done(api):
+def test_prefer_wait_holds_the_answer_until_done(api: Api) -> None:
     request, key = api.request(prompt="waits"), {"idempotency-key": "waits"}
     shot_id = api.http.post("/v1/shots", json=request, headers=key).json()["id"]
     worker = threading.Timer(0.5, lambda: api.finish(shot_id))
@@ -168,7 +169,7 @@ def test_prefer_wait_holds_the_answer_until_done(api):
     assert float(told["steps"]) == 1 + len(answer.json()["images"])
 
 
-def test_prefer_wait_falls_back_to_202_and_does_not_cancel(api):
+def test_prefer_wait_falls_back_to_202_and_does_not_cancel(api: Api) -> None:
     answer = api.http.post("/v1/shots", json=api.request(), headers={"prefer": "wait=0"})
     assert (answer.status_code, answer.json()["status"]) == (202, "queued")
 
@@ -184,14 +185,14 @@ def test_prefer_wait_falls_back_to_202_and_does_not_cancel(api):
         ("await=3", None),
     ],
 )
-def test_the_wait_is_read_from_prefer_and_bounded(prefer, wait_s):
+def test_the_wait_is_read_from_prefer_and_bounded(prefer: str, wait_s: int | None) -> None:
     from fastapi import Request
 
     request = Request({"type": "http", "headers": [(b"prefer", prefer.encode())]})
     assert wanted_wait_s(request) == wait_s
 
 
-def test_a_full_queue_answers_429_with_retry_after(tmp_path):
+def test_a_full_queue_answers_429_with_retry_after(tmp_path: Path) -> None:
     with running(tmp_path, max_queued_shots=2) as api:
         request = api.request(background="white")
         for _ in range(2):
@@ -201,7 +202,7 @@ def test_a_full_queue_answers_429_with_retry_after(tmp_path):
         assert int(answer.headers["retry-after"]) >= 1
 
 
-def test_a_preview_is_found_once_there_is_one(api):
+def test_a_preview_is_found_once_there_is_one(api: Api) -> None:
     shot_id = api.shot(prompt="preview")
     assert code_of(api.http.get(f"/v1/shots/{shot_id}/preview")) == (404, "not_found")
     claim = api.claim(shot_id)
@@ -211,7 +212,7 @@ def test_a_preview_is_found_once_there_is_one(api):
     assert (answer.content, answer.headers["cache-control"]) == (b"\x89PNG", "private, no-cache")
 
 
-def test_foreign_shots_do_not_exist(api):
+def test_foreign_shots_do_not_exist(api: Api) -> None:
     shot_id = api.shot()
     for path in ("", "/events", "/preview"):
         assert code_of(api.stranger.get(f"/v1/shots/{shot_id}{path}")) == (404, "not_found")

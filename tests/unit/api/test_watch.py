@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -15,11 +17,11 @@ pytestmark = pytest.mark.asyncio
 class Shelf:
     """A store of shots a..z of tenant `t`, and of how it was looked at."""
 
-    def __init__(self):
-        self.looks = []
-        self.broken = None
+    def __init__(self) -> None:
+        self.looks: list[list[tuple[str, str]]] = []
+        self.broken: Exception | None = None
 
-    def watch(self, wanted):
+    def watch(self, wanted: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
         self.looks.append(sorted(wanted))
         if self.broken is not None:
             raise self.broken
@@ -29,28 +31,29 @@ class Shelf:
 class Ends:
     """The graph's word that some shot has ended: when the test says so."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.event = asyncio.Event()
 
-    async def wait_for_any_completion(self, timeout_s):
+    async def wait_for_any_completion(self, timeout_s: float) -> None:
         await self.event.wait()
         self.event.clear()
 
 
 @pytest.fixture
-def desk():
-    shelf, ends = Shelf(), Ends()
+def desk() -> SimpleNamespace:
+    shelf: Any = Shelf()
+    ends: Any = Ends()
     return SimpleNamespace(shelf=shelf, ends=ends, watch=Watch(shelf, ends))
 
 
-async def asked(*calls):
+async def asked(*calls: Coroutine[Any, Any, Any]) -> list[asyncio.Task[Any]]:
     """Tasks of these calls, after each has asked."""
     tasks = [asyncio.create_task(call) for call in calls]
     await asyncio.sleep(0)
     return tasks
 
 
-async def test_all_who_wait_share_a_look_and_get_their_own(desk):
+async def test_all_who_wait_share_a_look_and_get_their_own(desk: SimpleNamespace) -> None:
     waiters = await asked(
         desk.watch.next("t", ["b", "a"]), desk.watch.next("t", ["c"]), desk.watch.next("stranger", ["a"])
     )
@@ -59,7 +62,7 @@ async def test_all_who_wait_share_a_look_and_get_their_own(desk):
     assert desk.shelf.looks == [[("stranger", "a"), ("t", "a"), ("t", "b"), ("t", "c")]]
 
 
-async def test_nobody_looks_when_nobody_waits(desk):
+async def test_nobody_looks_when_nobody_waits(desk: SimpleNamespace) -> None:
     waiters = await asked(desk.watch.next("t", ["a"]))
     desk.ends.event.set()
     await asyncio.gather(*waiters)
@@ -67,7 +70,7 @@ async def test_nobody_looks_when_nobody_waits(desk):
     assert len(desk.shelf.looks) == 1
 
 
-async def test_who_has_left_is_not_looked_for(desk):
+async def test_who_has_left_is_not_looked_for(desk: SimpleNamespace) -> None:
     leaver, stayer = await asked(desk.watch.next("t", ["a"]), desk.watch.next("t", ["b"]))
     leaver.cancel()
     await asyncio.sleep(0)
@@ -76,7 +79,7 @@ async def test_who_has_left_is_not_looked_for(desk):
     assert desk.shelf.looks == [[("t", "b")]]
 
 
-async def test_a_look_that_fails_is_told_to_all_and_the_next_is_made(desk):
+async def test_a_look_that_fails_is_told_to_all_and_the_next_is_made(desk: SimpleNamespace) -> None:
     desk.shelf.broken = OSError("the database is away")
     waiters = await asked(desk.watch.next("t", ["a"]), desk.watch.next("t", ["b"]))
     desk.ends.event.set()

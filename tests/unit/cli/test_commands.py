@@ -5,41 +5,44 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from packshot.cli import app
 from packshot.cli.console import exit_code_of
 from packshot.cli.serve import open_access
 from packshot.errors import BadInput, EngineFailed, NotFound, PackRefused, TooLarge, Unauthorized, Unavailable
-from tests.api_graph import jpeg, png, running
+from tests.api_graph import Api, jpeg, png, running
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PACKSHOT_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("PACKSHOT_OPEN_ACCESS", raising=False)
     return tmp_path / "home"
 
 
-def call(*arguments):
+def call(*arguments: Path | int | str) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def last_json(result):
+def last_json(result: Result) -> dict[str, Any]:
     return json.loads(result.stdout.splitlines()[-1])
 
 
-def test_importing_the_commands_loads_nothing_heavy():
+def test_importing_the_commands_loads_nothing_heavy() -> None:
     heavy = {"torch", "ray", "fastapi", "sqlalchemy", "numpy", "httpx", "diffusers", "cv2"}
     code = f"import sys, packshot.cli; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 @pytest.mark.parametrize("arguments", [(), ("shot",), ("shoot",), ("serve", "--port", "70000"), ("config", "--nope")])
-def test_bad_usage_exits_with_2(arguments):
+def test_bad_usage_exits_with_2(arguments: tuple[str, ...]) -> None:
     assert call(*arguments).exit_code == 2
 
 
@@ -56,14 +59,14 @@ def test_bad_usage_exits_with_2(arguments):
         (Unauthorized("unauthorized", ""), 1),
     ],
 )
-def test_refused_input_exits_with_2_and_failure_with_1(error, code):
+def test_refused_input_exits_with_2_and_failure_with_1(error: Any, code: int) -> None:
     assert exit_code_of(error) == code
 
 
 # keys
 
 
-def test_a_new_key_is_the_only_thing_on_stdout(home):
+def test_a_new_key_is_the_only_thing_on_stdout(home: Path) -> None:
     result = call("keys", "create", "Brand & Co")
     assert result.exit_code == 0
     assert result.stdout.startswith("pk_")
@@ -71,7 +74,7 @@ def test_a_new_key_is_the_only_thing_on_stdout(home):
     assert "not shown again" in result.stderr
 
 
-def test_keys_are_listed_without_secrets_and_revoked_by_id(home):
+def test_keys_are_listed_without_secrets_and_revoked_by_id(home: Path) -> None:
     secret = last_json(call("keys", "create", "brand", "--json"))["key"]
     listed = call("keys", "list", "--json")
     (row,) = last_json(listed)["keys"]
@@ -81,7 +84,7 @@ def test_keys_are_listed_without_secrets_and_revoked_by_id(home):
     assert last_json(call("keys", "list", "--json"))["keys"][0]["revoked_at"] is not None
 
 
-def test_revoking_an_unknown_key_exits_with_2_and_says_why(home):
+def test_revoking_an_unknown_key_exits_with_2_and_says_why(home: Path) -> None:
     result = call("keys", "revoke", "ky_unknown", "--json")
     assert result.exit_code == 2
     assert "not_found" in result.stderr
@@ -91,7 +94,7 @@ def test_revoking_an_unknown_key_exits_with_2_and_says_why(home):
 # packs, config, serve
 
 
-def test_packs_are_listed_with_their_state(home):
+def test_packs_are_listed_with_their_state(home: Path) -> None:
     result = call("packs", "list", "--json")
     names = [pack["name"] for pack in last_json(result)["packs"]]
     assert result.exit_code == 0
@@ -99,13 +102,13 @@ def test_packs_are_listed_with_their_state(home):
     assert "sd15" in result.stderr
 
 
-def test_a_pack_is_shown_and_an_unknown_one_exits_with_2(home):
+def test_a_pack_is_shown_and_an_unknown_one_exits_with_2(home: Path) -> None:
     assert last_json(call("packs", "show", "sd15", "--json"))["name"] == "sd15"
     result = call("packs", "show", "nothing")
     assert (result.exit_code, "pack_unknown" in result.stderr) == (2, True)
 
 
-def test_verifying_a_pack_whose_files_are_missing_exits_with_1(home, monkeypatch):
+def test_verifying_a_pack_whose_files_are_missing_exits_with_1(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(home / "hub"))
     result = call("packs", "verify", "sd15", "--json")
     told = last_json(result)
@@ -113,7 +116,7 @@ def test_verifying_a_pack_whose_files_are_missing_exits_with_1(home, monkeypatch
     assert {row["status"] for row in told["files"]} == {"missing"}
 
 
-def test_config_prints_yaml_that_serve_takes(home):
+def test_config_prints_yaml_that_serve_takes(home: Path) -> None:
     result = call("config", "--profile", "laptop")
     assert yaml.safe_load(result.stdout)["applications"][0]["import_path"] == "graphs.product_shot:app"
     assert call("config", "--profile", "nowhere").exit_code == 2
@@ -123,14 +126,16 @@ def test_config_prints_yaml_that_serve_takes(home):
     ("host", "wish", "opened"),
     [("127.0.0.1", None, True), ("::1", "true", True), ("localhost", "false", False), ("0.0.0.0", None, False)],
 )
-def test_only_a_loopback_host_is_served_without_keys(monkeypatch, host, wish, opened):
+def test_only_a_loopback_host_is_served_without_keys(
+    monkeypatch: pytest.MonkeyPatch, host: str, wish: str | None, opened: bool
+) -> None:
     monkeypatch.delenv("PACKSHOT_OPEN_ACCESS", raising=False)
     if wish:
         monkeypatch.setenv("PACKSHOT_OPEN_ACCESS", wish)
     assert open_access(host) is opened
 
 
-def test_open_access_on_another_host_is_refused(monkeypatch):
+def test_open_access_on_another_host_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PACKSHOT_OPEN_ACCESS", "1")
     assert call("serve", "--host", "0.0.0.0").exit_code == 2
 
@@ -139,12 +144,12 @@ def test_open_access_on_another_host_is_refused(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory):
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """A server whose shots are finished by a worker thread; prompts with `fail` in them fail."""
     stop = threading.Event()
     with running(tmp_path_factory.mktemp("shoot")) as api:
 
-        def work():
+        def work() -> None:
             while not stop.wait(0.05):
                 while (claim := api.store.queue.claim("worker")) is not None:
                     if "fail" in claim.spec.prompt:
@@ -161,18 +166,18 @@ def served(tmp_path_factory):
 
 
 @pytest.fixture
-def photo(tmp_path):
+def photo(tmp_path: Path) -> Path:
     path = tmp_path / "mug.jpg"
     path.write_bytes(jpeg())
     return path
 
 
-def shoot(served, monkeypatch, photo, *arguments):
+def shoot(served: Api, monkeypatch: pytest.MonkeyPatch, photo: Path, *arguments: int | str) -> Result:
     monkeypatch.setenv("PACKSHOT_KEY", served.key)
     return call("shoot", photo, "--host", served.url, "--out", photo.parent / "out", "--json", *arguments)
 
 
-def test_shoot_writes_a_picture_per_prompt_and_seed(served, monkeypatch, photo):
+def test_shoot_writes_a_picture_per_prompt_and_seed(served: Api, monkeypatch: pytest.MonkeyPatch, photo: Path) -> None:
     result = shoot(
         served,
         monkeypatch,
@@ -200,13 +205,15 @@ def test_shoot_writes_a_picture_per_prompt_and_seed(served, monkeypatch, photo):
     assert "on oak" in result.stderr
 
 
-def test_shoot_on_white_needs_no_prompt(served, monkeypatch, photo):
+def test_shoot_on_white_needs_no_prompt(served: Api, monkeypatch: pytest.MonkeyPatch, photo: Path) -> None:
     result = shoot(served, monkeypatch, photo, "--background", "white", "--point", "50,40", "--canvas", "640x480")
     assert result.exit_code == 0, result.output
     assert len(last_json(result)["images"]) == 1
 
 
-def test_a_shot_that_fails_exits_with_1_and_keeps_what_was_made(served, monkeypatch, photo):
+def test_a_shot_that_fails_exits_with_1_and_keeps_what_was_made(
+    served: Api, monkeypatch: pytest.MonkeyPatch, photo: Path
+) -> None:
     result = shoot(served, monkeypatch, photo, "--prompt", "on marble", "--prompt", "please fail")
     assert result.exit_code == 1
     assert "engine_nan" in result.stderr
@@ -230,11 +237,13 @@ def test_a_shot_that_fails_exits_with_1_and_keeps_what_was_made(served, monkeypa
         ("--prompt", "x", "-n", "0"),
     ],
 )
-def test_what_the_api_or_the_command_refuses_exits_with_2(served, monkeypatch, photo, arguments):
+def test_what_the_api_or_the_command_refuses_exits_with_2(
+    served: Api, monkeypatch: pytest.MonkeyPatch, photo: Path, arguments: tuple[str, ...]
+) -> None:
     assert shoot(served, monkeypatch, photo, *arguments).exit_code == 2
 
 
-def test_a_photo_that_is_none_exits_with_2(served, monkeypatch, tmp_path):
+def test_a_photo_that_is_none_exits_with_2(served: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("not a photo")
     lying = tmp_path / "lying.png"
@@ -245,13 +254,13 @@ def test_a_photo_that_is_none_exits_with_2(served, monkeypatch, tmp_path):
         assert shoot(served, monkeypatch, path, "--background", "white").exit_code == 2, path
 
 
-def test_a_server_that_is_not_there_exits_with_1(photo, monkeypatch):
+def test_a_server_that_is_not_there_exits_with_1(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("packshot.client.Client.wait_ready.__defaults__", (0.1,))
     result = call("shoot", photo, "--background", "white", "--host", "http://127.0.0.1:9")
     assert (result.exit_code, "not_ready" in result.stderr) == (1, True)
 
 
-def test_a_wrong_key_exits_with_1(served, photo, monkeypatch):
+def test_a_wrong_key_exits_with_1(served: Api, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PACKSHOT_KEY", "pk_wrong")
     result = call("shoot", photo, "--background", "white", "--host", served.url)
     assert (result.exit_code, "unauthorized" in result.stderr) == (1, True)

@@ -4,20 +4,21 @@ and exit code 2 with the reason for what cannot be."""
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from packshot.cli import app
 from packshot.cli.plan import read_prices
 from packshot.errors import BadInput
 
 
-def call(*arguments):
+def call(*arguments: Path | int | str) -> Result:
     return CliRunner().invoke(app, ["plan", *map(str, arguments)])
 
 
-def test_a_plan_is_told_to_people_and_machines_and_drawn(tmp_path):
+def test_a_plan_is_told_to_people_and_machines_and_drawn(tmp_path: Path) -> None:
     picture = tmp_path / "new" / "plan.svg"
     result = call(
         "--profile",
@@ -52,21 +53,21 @@ def test_a_plan_is_told_to_people_and_machines_and_drawn(tmp_path):
         (("--price", "H100=3"), "every kind of GPU must have a price, L4 have none"),
     ],
 )
-def test_what_cannot_be_exits_with_2_and_its_reason(arguments, reason):
+def test_what_cannot_be_exits_with_2_and_its_reason(arguments: tuple[int | str, ...], reason: str) -> None:
     result = call(*arguments, "--json")
     assert result.exit_code == 2
     assert reason in result.stderr
     assert json.loads(result.stdout.splitlines()[-1])["error"]["code"] == "bad_usage"
 
 
-def test_prices_are_read_by_kind():
+def test_prices_are_read_by_kind() -> None:
     assert read_prices(["2", "L4=0.5"]) == {"": 2.0, "L4": 0.5}
     for bad in ("-1", "nan", "inf", "L4=", "=x"):
         with pytest.raises(BadInput, match="got"):
             read_prices([bad])
 
 
-def test_a_plan_of_a_shipped_pack_loads_no_torch():
+def test_a_plan_of_a_shipped_pack_loads_no_torch() -> None:
     code = (
         "import sys; from packshot.cli import app; from typer.testing import CliRunner; "
         "assert CliRunner().invoke(app, ['plan']).exit_code == 0; print('torch' in sys.modules, 'ray' in sys.modules)"

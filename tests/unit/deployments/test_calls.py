@@ -1,6 +1,8 @@
 """A call that was given a dead node's result ends, and is asked again; what Ray raises is told in our own errors."""
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, ObjectLostError
@@ -16,67 +18,83 @@ UNAVAILABLE = ActorUnavailableError("socket closed", None)
 class Response:
     """A Serve response that has been sent to a replica."""
 
-    async def _to_object_ref(self):
+    async def _to_object_ref(self) -> str:
         return "reference"
 
 
+RESPONSE: Any = Response()
+
+
 @pytest.fixture
-def object_is(monkeypatch):
+def object_is(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """What Ray says of the response's object: an error, a value elsewhere (GetTimeoutError), or nothing yet (None)."""
     monkeypatch.setattr(calls, "LOOK_EVERY_S", 0.01)
 
-    def of(*states):
+    def of(*states: Exception | None) -> None:
         left = list(states)
 
-        def wait(references, timeout, fetch_local):
+        def wait(references: list[str], timeout: int, fetch_local: bool) -> tuple[list[str], list[str]]:
             assert not fetch_local
             if left[0] is None:
                 left.pop(0)
                 return [], references
             return references, []
 
-        def get(reference, timeout):
+        def get(reference: str, timeout: int) -> None:
+            assert left[0] is not None
             raise left[0]
 
-        monkeypatch.setattr(calls.ray, "wait", wait)
-        monkeypatch.setattr(calls.ray, "get", get)
+        monkeypatch.setattr("ray.wait", wait)
+        monkeypatch.setattr("ray.get", get)
 
     return of
 
 
-async def for_ever():
+async def for_ever() -> None:
     await asyncio.Event().wait()
 
 
-async def test_a_call_ends_when_the_result_that_it_was_given_is_lost(object_is):
+async def test_a_call_ends_when_the_result_that_it_was_given_is_lost(object_is: Callable[..., None]) -> None:
     object_is(None, None, UNAVAILABLE)
     running = asyncio.ensure_future(for_ever())
     with pytest.raises(ActorUnavailableError):
+<<<<<<< HEAD
         await asyncio.wait_for(await_with_arguments(running, Response()), 30)
+=======
+        await asyncio.wait_for(await_with_argument(RESPONSE, running), 30)
+>>>>>>> main
     await asyncio.wait({running})
     assert running.cancelled()
 
 
-async def test_a_long_call_is_waited_for_when_its_argument_has_arrived(object_is):
+async def test_a_long_call_is_waited_for_when_its_argument_has_arrived(object_is: Callable[..., None]) -> None:
     object_is(None, GetTimeoutError("elsewhere"))
 
-    async def long():
+    async def long() -> str:
         await asyncio.sleep(0.2)
         return "masks"
 
+<<<<<<< HEAD
     assert await await_with_arguments(long(), Response()) == "masks"
+=======
+    assert await await_with_argument(RESPONSE, long()) == "masks"
+>>>>>>> main
 
 
-async def test_a_quick_call_looks_at_nothing(monkeypatch):
-    monkeypatch.setattr(calls.ray, "wait", None)
+async def test_a_quick_call_looks_at_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ray.wait", None)
 
-    async def quick():
+    async def quick() -> str:
         return "masks"
 
+<<<<<<< HEAD
     assert await await_with_arguments(quick(), Response()) == "masks"
+=======
+    assert await await_with_argument(RESPONSE, quick()) == "masks"
+>>>>>>> main
 
 
-def upstream_died():
+def upstream_died() -> RayServeException:
     error = RayServeException("an upstream actor died before finishing a dependent task")
     error.__cause__ = ActorDiedError()
     return error
@@ -87,10 +105,10 @@ def upstream_died():
     [ActorDiedError(), UNAVAILABLE, ObjectLostError("ab", None, ""), upstream_died()],
     ids=lambda e: type(e).__name__,
 )
-async def test_a_pure_stage_is_asked_once_more_after_a_death(lost):
+async def test_a_pure_stage_is_asked_once_more_after_a_death(lost: Exception) -> None:
     answers = iter([lost])
 
-    async def click():
+    async def click() -> str:
         if (error := next(answers, None)) is not None:
             raise error
         return "masks"
@@ -99,10 +117,10 @@ async def test_a_pure_stage_is_asked_once_more_after_a_death(lost):
     assert isinstance(to_packshot_error(lost), EngineCrashed)
 
 
-async def test_a_refusal_is_not_asked_again():
+async def test_a_refusal_is_not_asked_again() -> None:
     calls = []
 
-    async def click():
+    async def click() -> None:
         calls.append(1)
         raise BadInput("bad_usage", "no")
 

@@ -2,41 +2,54 @@
 crashes and faults end as the store's contract says."""
 
 import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from packshot.contract.shot_spec import Background, Canvas, LayerSpec, Shadow
+from packshot.contract.shot_spec import Background, Canvas, LayerSpec, Shadow, ShotSpec
 from packshot.contract.verdict import Finding
 from packshot.errors import EngineCrashed, EngineFailed
 from packshot.imaging.codec import encode_bilevel_png, encode_png, read_png
 from packshot.imaging.edges import canny
 from packshot.settings import Settings
+<<<<<<< HEAD
 from packshot.shots import Director, Finisher, Painted, Step
 from packshot.shots.finish import finish
 from packshot.store.records import NewMask
+=======
+from packshot.shots import Director, Painted, Step
+from packshot.store.records import NewMask, ShotRecord
+>>>>>>> main
 from packshot.store.store import Store
-from packshot.types import Render
+from packshot.types import U8, Brief, Flat, Render
 from tests.specs import STAMP, spec_of
 
 
 class Painter:
     """Stages that paint grey at a quarter of the canvas. `faults`: raised one by one, then it paints."""
 
+<<<<<<< HEAD
     def __init__(self, store, faults=(), held=False):
         self.finisher = Finisher(store.assets)
+=======
+    def __init__(self, faults: Iterable[Exception] = (), held: bool = False) -> None:
+>>>>>>> main
         self.faults = list(faults)
         self.let_go = asyncio.Event()
         self.started = asyncio.Event()
-        self.alone = []
+        self.alone: list[bool] = []
         self.closed = 0
         if not held:
             self.let_go.set()
 
-    def size_for(self, canvas):
+    def size_for(self, canvas: Canvas) -> tuple[int, int]:
         return canvas.width // 4, canvas.height // 4
 
+<<<<<<< HEAD
     async def prepare(self, files, size):
         return await asyncio.to_thread(self.finisher.prepare, files, size)
 
@@ -44,6 +57,14 @@ class Painter:
         return canny(fitted.flat)
 
     async def paint(self, fitted, edges, brief, *, interactive, alone):
+=======
+    def edges(self, flat: Flat) -> Flat:
+        return flat
+
+    async def paint(
+        self, product: U8, repaint: U8, edges: Flat, brief: Brief, *, interactive: bool, alone: bool
+    ) -> AsyncIterator[Step | Painted]:
+>>>>>>> main
         self.alone.append(alone)
         self.started.set()
         try:
@@ -65,19 +86,19 @@ class Painter:
 
 
 @pytest.fixture
-def settings(tmp_path):
+def settings(tmp_path: Path) -> Settings:
     return Settings(home=tmp_path, heartbeat_s=0.2, lease_s=20)
 
 
 @pytest.fixture
-def store(settings):
+def store(settings: Settings) -> Iterator[Store]:
     store = Store.from_settings(settings)
     yield store
     store.close()
 
 
 @pytest.fixture
-def spec_for(store):
+def spec_for(store: Store) -> Callable[..., ShotSpec]:
     tenant = store.tenants.local().id
     pixels = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
     photo = store.photos.add(
@@ -87,7 +108,7 @@ def spec_for(store):
     mask[10:50, 20:60] = 255
     (kept,) = store.masks.add(tenant, photo.id, [NewMask(0.9, 1600, (20, 10, 60, 50), encode_bilevel_png(mask))])
 
-    def request(**changes):
+    def request(**changes: Any) -> ShotSpec:
         fields = {"canvas": Canvas(128, 128), "layers": (LayerSpec(mask_id=kept.id, scale=0.5),), "prompt": "x"}
         fields |= {"images": 2, "seed": 5, "guidance_scale": 2.0, "shadow": Shadow("contact")}
         return spec_of(**{**fields, **changes})
@@ -95,15 +116,15 @@ def spec_for(store):
     return request
 
 
-def accepted(store, request):
+def accepted(store: Store, request: ShotSpec) -> str:
     return store.shots.add(store.tenants.local().id, request, idempotency_key=None)[0].id
 
 
-def now(store, shot_id):
+def now(store: Store, shot_id: str) -> ShotRecord:
     return store.shots.get(store.tenants.local().id, shot_id)
 
 
-async def test_a_shot_becomes_its_images(store, settings, spec_for):
+async def test_a_shot_becomes_its_images(store: Store, settings: Settings, spec_for: Callable[..., ShotSpec]) -> None:
     shot = accepted(store, spec_for())
     director = Director(store, Painter(store), settings, worker="w")
     assert await director.run_next() == shot
@@ -124,7 +145,9 @@ async def test_a_shot_becomes_its_images(store, settings, spec_for):
 @pytest.mark.parametrize(
     ("background", "corner"), [("white", [255] * 3), ("#102030", [16, 32, 48]), ("transparent", [0] * 4)]
 )
-async def test_a_plain_background_asks_no_engine(store, settings, spec_for, background, corner):
+async def test_a_plain_background_asks_no_engine(
+    store: Store, settings: Settings, spec_for: Callable[..., ShotSpec], background: str, corner: list[int]
+) -> None:
     shot = accepted(store, spec_for(background=Background(background), shadow=Shadow("none"), images=1))
     painter = Painter(store)
     await Director(store, painter, settings, worker="w").run_next()
@@ -135,7 +158,9 @@ async def test_a_plain_background_asks_no_engine(store, settings, spec_for, back
     assert picture.shape[2] == len(corner)
 
 
-async def test_a_product_that_covers_the_canvas_asks_no_engine_and_warns(store, settings, spec_for):
+async def test_a_product_that_covers_the_canvas_asks_no_engine_and_warns(
+    store: Store, settings: Settings, spec_for: Callable[..., ShotSpec]
+) -> None:
     layer = replace(spec_for().layers[0], scale=4.0)
     shot = accepted(store, spec_for(layers=(layer,)))
     painter = Painter(store)
@@ -146,13 +171,17 @@ async def test_a_product_that_covers_the_canvas_asks_no_engine_and_warns(store, 
     assert levels["scene"] == levels["product"] == levels["frame"] == "warning"
 
 
-async def test_what_the_engine_tells_is_in_the_verdict(store, settings, spec_for):
+async def test_what_the_engine_tells_is_in_the_verdict(
+    store: Store, settings: Settings, spec_for: Callable[..., ShotSpec]
+) -> None:
     shot = accepted(store, spec_for(images=1))
     await Director(store, Painter(store), settings, worker="w").run_next()
     assert now(store, shot).images[0].verdict.findings[-1].detail == "read"
 
 
-async def test_a_cancelled_shot_closes_its_paintings_and_ends_cancelled(store, settings, spec_for):
+async def test_a_cancelled_shot_closes_its_paintings_and_ends_cancelled(
+    store: Store, settings: Settings, spec_for: Callable[..., ShotSpec]
+) -> None:
     shot = accepted(store, spec_for())
     painter = Painter(store, held=True)
     run = asyncio.create_task(Director(store, painter, settings, worker="w").run_next())
@@ -163,7 +192,9 @@ async def test_a_cancelled_shot_closes_its_paintings_and_ends_cancelled(store, s
     assert painter.closed == 2
 
 
-async def test_a_worker_that_lost_its_lease_changes_nothing(store, settings, spec_for):
+async def test_a_worker_that_lost_its_lease_changes_nothing(
+    store: Store, settings: Settings, spec_for: Callable[..., ShotSpec]
+) -> None:
     shot = accepted(store, spec_for())
     slow, quick = Painter(store, held=True), Painter(store)
     first = asyncio.create_task(Director(store, slow, settings, worker="slow").run_next())
@@ -178,7 +209,7 @@ async def test_a_worker_that_lost_its_lease_changes_nothing(store, settings, spe
     assert len(done.images) == 2
 
 
-def expire_leases(store):
+def expire_leases(store: Store) -> None:
     from sqlalchemy import update
 
     from packshot.store.schema import shot
@@ -187,7 +218,9 @@ def expire_leases(store):
         connection.execute(update(shot).values(lease_until=0.0))
 
 
-async def test_after_a_crash_the_shot_runs_alone_and_a_second_crash_ends_it(store, settings, spec_for):
+async def test_after_a_crash_the_shot_runs_alone_and_a_second_crash_ends_it(
+    store: Store, settings: Settings, spec_for: Callable[..., ShotSpec]
+) -> None:
     shot = accepted(store, spec_for(images=1))
     painter = Painter(store, faults=[EngineCrashed("replica died"), EngineCrashed("replica died")])
     director = Director(store, painter, settings, worker="w")
@@ -200,7 +233,7 @@ async def test_after_a_crash_the_shot_runs_alone_and_a_second_crash_ends_it(stor
     assert (failed.status, failed.error_code) == ("failed", "engine_crash")
 
 
-def make_due(store):
+def make_due(store: Store) -> None:
     from sqlalchemy import update
 
     from packshot.store.schema import shot
@@ -209,13 +242,17 @@ def make_due(store):
         connection.execute(update(shot).values(due_at=0.0))
 
 
-async def test_a_permanent_fault_fails_at_once_with_its_code(store, settings, spec_for):
+async def test_a_permanent_fault_fails_at_once_with_its_code(
+    store: Store, settings: Settings, spec_for: Callable[..., ShotSpec]
+) -> None:
     shot = accepted(store, spec_for(images=1))
     await Director(store, Painter(store, faults=[EngineFailed("engine_nan", "NaN")]), settings, worker="w").run_next()
     assert now(store, shot).error_code == "engine_nan"
 
 
-async def test_a_fault_of_ours_is_tried_again(store, settings, spec_for):
+async def test_a_fault_of_ours_is_tried_again(
+    store: Store, settings: Settings, spec_for: Callable[..., ShotSpec]
+) -> None:
     shot = accepted(store, spec_for(images=1))
     director = Director(store, Painter(store, faults=[ZeroDivisionError()]), settings, worker="w")
     await director.run_next()
@@ -225,14 +262,18 @@ async def test_a_fault_of_ours_is_tried_again(store, settings, spec_for):
     assert now(store, shot).status == "done"
 
 
-async def test_a_shot_over_its_time_fails_with_timeout(store, tmp_path, spec_for):
+async def test_a_shot_over_its_time_fails_with_timeout(
+    store: Store, tmp_path: Path, spec_for: Callable[..., ShotSpec]
+) -> None:
     shot = accepted(store, spec_for(images=1))
     settings = Settings(home=tmp_path, shot_timeout_s=0.2)
     await Director(store, Painter(store, held=True), settings, worker="w").run_next()
     assert now(store, shot).error_code == "timeout"
 
 
-async def test_a_director_told_to_go_returns_its_shots_uncounted(store, settings, spec_for):
+async def test_a_director_told_to_go_returns_its_shots_uncounted(
+    store: Store, settings: Settings, spec_for: Callable[..., ShotSpec]
+) -> None:
     shot = accepted(store, spec_for(images=1))
     painter = Painter(store, held=True)
     director = Director(store, painter, settings, worker="w")
@@ -245,7 +286,9 @@ async def test_a_director_told_to_go_returns_its_shots_uncounted(store, settings
     assert now(store, shot).status == "queued"
 
 
-async def test_a_cancelled_call_returns_its_shot(store, settings, spec_for):
+async def test_a_cancelled_call_returns_its_shot(
+    store: Store, settings: Settings, spec_for: Callable[..., ShotSpec]
+) -> None:
     shot = accepted(store, spec_for(images=1))
     painter = Painter(store, held=True)
     run = asyncio.create_task(Director(store, painter, settings, worker="w").run_next())

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from postgres_server import NoPostgres, postgres_server
 from sqlalchemy import text
-from store_rows import add_photo
 
 from packshot.settings import Settings
 from packshot.store.database import open_engine
@@ -19,6 +17,8 @@ from packshot.store.records import PhotoRecord, Tenant
 from packshot.store.schema import metadata
 from packshot.store.store import Store
 from tests.debian_tools import missing
+from tests.unit.store.postgres_server import NoPostgres, postgres_server
+from tests.unit.store.store_rows import add_photo
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 class NoPostgres(Exception):  # a reason to skip, not a fault
@@ -48,7 +49,7 @@ def postgres_server() -> Iterator[str]:
     home = Path(tempfile.mkdtemp(prefix="packshot-pg-"))  # short: a socket's path has at most 107 bytes
 
     def run(program: str, *arguments: str) -> None:
-        identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
+        identity: dict[str, Any] = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
         with (home / "log").open("ab") as log:
             done = subprocess.run(
                 [folder / program, *arguments],

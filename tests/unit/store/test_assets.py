@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from packshot.errors import NotFound, StorageFull
-from packshot.store import assets as module
 from packshot.store.assets import Assets
 
 
@@ -74,7 +73,7 @@ def test_a_full_disk_is_storage_full_and_leaves_no_scrap(tmp_path: Path, monkeyp
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(module.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(StorageFull):
         assets.put(b"data", ".png")
     assert list(assets.files()) == []

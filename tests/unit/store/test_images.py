@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from store_rows import add_shots, claim, new_image
 
 from packshot.errors import BadInput, PackshotError
-from packshot.store.records import Tenant
+from packshot.store.records import ImageRecord, Tenant
 from packshot.store.store import Store
+from tests.unit.store.store_rows import add_shots, claim, new_image
 
 
 def test_a_review_is_kept_with_its_note(store: Store, tenant: Tenant) -> None:
@@ -18,10 +20,15 @@ def test_a_review_is_kept_with_its_note(store: Store, tenant: Tenant) -> None:
     assert (reviewed.review, reviewed.note) == ("approved", "crisp")
     assert store.images.review(tenant.id, image.id, None).note == "crisp"
     assert store.images.review(tenant.id, image.id, "rejected", "").note is None
-    for bad in (("maybe", None), ("approved", "\x00"), ("approved", "\ud800")):
+    refused: tuple[tuple[Any, str | None], ...] = (("maybe", None), ("approved", "\x00"), ("approved", "\ud800"))
+    for bad in refused:
         with pytest.raises(BadInput):
             store.images.review(tenant.id, image.id, *bad)
-    for call in (store.images.get, lambda *who: store.images.review(*who, "approved")):
+
+    def approve(tenant_id: str, image_id: str) -> ImageRecord:
+        return store.images.review(tenant_id, image_id, "approved")
+
+    for call in (store.images.get, approve):
         with pytest.raises(PackshotError) as caught:
             call(store.tenants.get_or_create("other").id, image.id)
         assert caught.value.code == "not_found"

@@ -6,12 +6,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from store_rows import add_photo, new_mask
 
 from packshot.errors import Conflict, NotFound
 from packshot.store.records import PhotoRecord, Tenant
 from packshot.store.store import Store
 from tests.specs import spec_of
+from tests.unit.store.store_rows import add_photo, new_mask
 
 
 def test_masks_are_kept_in_order_for_a_day(store: Store, tenant: Tenant, photo: PhotoRecord) -> None:

@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
-from store_rows import add_photo, new_image, new_mask
 
 from packshot.errors import Conflict, NotFound
 from packshot.store.records import PhotoRecord, Tenant
 from packshot.store.store import Store
 from tests.specs import spec_of
+from tests.unit.store.store_rows import add_photo, new_image, new_mask
 
 
 def test_the_same_bytes_are_the_same_photo_of_a_tenant(store: Store, tenant: Tenant, photo: PhotoRecord) -> None:

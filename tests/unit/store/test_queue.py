@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select
-from store_rows import add_photo, add_shots, claim, new_image, new_mask, tamper
 
 from packshot.errors import LeaseLost
 from packshot.store import queue
@@ -18,6 +17,7 @@ from packshot.store.records import Tenant
 from packshot.store.schema import Now, image, shot
 from packshot.store.store import Store
 from tests.specs import spec_of
+from tests.unit.store.store_rows import add_photo, add_shots, claim, new_image, new_mask, tamper
 
 
 def let_expire(store: Store, shot_id: str) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from store_rows import add_shots, new_image
-
 from packshot.contract.shot_spec import Background
 from packshot.store.records import Flow, Load, QueueLoad, Tenant
 from packshot.store.store import Store
+from tests.unit.store.store_rows import add_shots, new_image
 
 
 def test_an_empty_store_has_no_load(store: Store) -> None:

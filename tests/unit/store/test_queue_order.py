@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from store_rows import add_shots, claim, tamper
-
 from packshot.store.queue_order import AGEING_S
 from packshot.store.records import Tenant
 from packshot.store.schema import Now
 from packshot.store.store import Store
+from tests.unit.store.store_rows import add_shots, claim, tamper
 
 
 def drain(store: Store) -> list[str]:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import update
-from store_rows import add_photo, add_shots, new_image, new_mask, tamper
 
 from packshot.errors import NotFound
 from packshot.store.records import PhotoRecord, Tenant
 from packshot.store.schema import Now, mask, photo, tenant
 from packshot.store.store import Store
 from tests.specs import spec_of
+from tests.unit.store.store_rows import add_photo, add_shots, new_image, new_mask, tamper
 
 DAY_S = 86_400
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -36,10 +37,11 @@ def test_a_schema_of_a_newer_version_is_refused(store: Store, settings: Settings
     with store.database.write() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     try:
-        for opening in (
+        openings: tuple[Callable[[], Store], ...] = (
             lambda: Store.from_settings(settings),
             lambda: Store(settings.store_url, store.assets, settings),
-        ):
+        )
+        for opening in openings:
             with pytest.raises(Unavailable) as caught:
                 opening()
             assert caught.value.code == "schema_mismatch"

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select
-from store_rows import add_shots, new_image, new_mask, tamper
 
 from packshot.errors import BadInput, Conflict, NotFound, Overloaded
 from packshot.store import positions, shots
@@ -20,6 +19,7 @@ from packshot.store.records import PhotoRecord, Tenant
 from packshot.store.schema import Now, shot
 from packshot.store.store import Store
 from tests.specs import spec_of
+from tests.unit.store.store_rows import add_shots, new_image, new_mask, tamper
 
 
 def test_an_accepted_shot_waits_in_line(store: Store, tenant: Tenant) -> None:
@@ -221,12 +221,18 @@ def test_tenants_are_watched_together_and_see_only_their_own(
 
 def test_many_watchers_read_the_line_once(store: Store, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = add_shots(store, tenant, 3)
-    reads = []
+    reads = 0
+
+    def counted() -> Any:
+        nonlocal reads
+        reads += 1
+        return queue_order()
+
     monkeypatch.setattr(positions, "WATCH_FRESH_S", 1e9)
-    monkeypatch.setattr(positions, "queue_order", lambda: reads.append(1) or queue_order())
+    monkeypatch.setattr(positions, "queue_order", counted)
     for _ in range(5):
         assert [one.position for one in store.shots.watch([(tenant.id, one) for one in ids]).values()] == [0, 1, 2]
-    assert len(reads) == 1
+    assert reads == 1
     (new,) = add_shots(store, tenant, 1)
     assert (
         store.shots.watch([(tenant.id, new)])[tenant.id, new].position == 3

@@ -1,0 +1,170 @@
+"""The client against a server that answers by script: broken streams, newer servers, foreign servers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from packshot.client import Client, Event, LayerIn, ShotRequest
+from packshot.contract.events import CancelledEvent, ProgressEvent, QueuedEvent, ShotEvent
+from packshot.errors import EngineFailed, NotFound, Overloaded, Unavailable
+
+Answer = tuple[int, str, bytes]
+JSON, STREAM, PROBLEM = "application/json", "text/event-stream", "application/problem+json"
+
+
+class Script(ThreadingHTTPServer):
+    """Gives the next answer to each request, and keeps what it was asked: (method, path, headers, body)."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answers: list[Answer] = []
+        self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Script
+
+    def do_GET(self) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        body = self.rfile.read(int(headers.get("content-length", 0)))
+        self.server.asked.append((self.command, self.path, headers, body))
+        status, media_type, data = self.server.answers.pop(0)
+        self.send_response(status)
+        self.send_header("content-type", media_type)
+        self.send_header("retry-after", "7")
+        self.send_header("connection", "close")  # without a length: the body ends with the connection
+        self.end_headers()
+        self.wfile.write(data)
+
+    do_POST = do_DELETE = do_GET  # noqa: N815
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def script() -> Iterator[Script]:
+    with Script() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def client(script: Script, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    monkeypatch.setattr("packshot.client.client.RECONNECT_S", 0.01)
+    with Client(f"http://127.0.0.1:{script.server_port}", "pk_key", timeout_s=5) as client:
+        yield client
+
+
+def problem(code: str, status: int) -> Answer:
+    body = {"type": "urn:x", "title": "t", "status": status, "detail": "because", "code": code, "more": {"new": 1}}
+    return status, PROBLEM, json.dumps(body).encode()
+
+
+def test_a_broken_stream_is_resumed_behind_the_last_event(script: Script, client: Client) -> None:
+    script.answers = [
+        (
+            200,
+            STREAM,
+            b': ping\r\n\r\nid: 3.9\r\nevent: queued\r\ndata: {"shot": "a", "position": 2}\r\n\r\n: ping\r\n\r\n',
+        ),
+        (200, STREAM, b'id: 4.9\nevent: progress\ndata: {"shot": "a", "step": 1, "steps": 8}\n\nid: 5.9\nevent: can'),
+        (
+            200,
+            STREAM,
+            b'id: 5.9\nevent: cancelled\ndata: {"shot": "a"}\n\nid: 5.10\nevent: cancelled\ndata: {"shot": "b"}\n\n',
+        ),
+    ]
+    assert list(client.events(["a", "b"])) == [
+        Event("queued", QueuedEvent(shot="a", position=2), "3.9"),
+        Event("progress", ProgressEvent(shot="a", step=1, steps=8), "4.9"),
+        Event("cancelled", CancelledEvent(shot="a"), "5.9"),
+        Event("cancelled", CancelledEvent(shot="b"), "5.10"),
+    ]
+    assert [headers.get("last-event-id") for _, _, headers, _ in script.asked] == [None, "3.9", "4.9"]
+    assert {path for _, path, _, _ in script.asked} == {"/v1/events?shots=a%2Cb"}
+
+
+def test_a_stream_of_shots_that_ended_before_is_empty(script: Script, client: Client) -> None:
+    script.answers = [(204, STREAM, b"")]
+    assert list(client.events(["a"])) == []
+
+
+def test_an_event_of_a_newer_server_names_its_shot(script: Script, client: Client) -> None:
+    script.answers = [
+        (200, STREAM, b'event: parked\ndata: {"shot": "a", "why": "busy"}\n\nevent: cancelled\ndata: {"shot": "a"}\n\n')
+    ]
+    parked, cancelled = client.events(["a"])
+    assert (parked.name, type(parked.data), parked.data.shot) == ("parked", ShotEvent, "a")
+    assert cancelled.name == "cancelled"
+
+
+def test_a_refused_stream_raises_and_is_not_asked_for_again(script: Script, client: Client) -> None:
+    script.answers = [problem("not_found", 404)]
+    with pytest.raises(NotFound):
+        next(client.events(["a"]))
+
+
+@pytest.mark.parametrize("answer", [(200, "text/html", b"<html>"), (200, JSON, b"{}")])
+def test_what_is_no_stream_is_given_up(
+    script: Script, client: Client, monkeypatch: pytest.MonkeyPatch, answer: Answer
+) -> None:
+    monkeypatch.setattr("packshot.client.client.RECONNECTS", 2)
+    script.answers = [answer] * 3
+    with pytest.raises(Unavailable, match="must be reachable"):
+        list(client.events(["a"]))
+
+
+def test_a_problem_is_the_error_that_the_server_raised(script: Script, client: Client) -> None:
+    script.answers = [problem("queue_full", 429)]
+    with pytest.raises(Overloaded) as caught:
+        client.engines()
+    assert (caught.value.code, caught.value.detail, caught.value.retry_after_s) == ("queue_full", "because", 7.0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "words"),
+    [
+        (problem("of_a_later_version", 418), EngineFailed, "of_a_later_version: because"),
+        ((404, "text/html", b"<h1>nginx</h1>"), EngineFailed, "GET /v1/shots/a answered 404 '<h1>nginx</h1>'"),
+        ((502, "text/html", b"<h1>nginx</h1>"), Unavailable, "answered 502"),
+        ((200, JSON, b'{"id": "sh_1"}'), EngineFailed, "answered 200"),
+        ((200, "text/html", b"<html>"), EngineFailed, "answered 200"),
+    ],
+)
+def test_a_foreign_answer_is_named(
+    script: Script, client: Client, answer: Answer, kind: type[Exception], words: str
+) -> None:
+    script.answers = [answer]
+    with pytest.raises(kind) as caught:
+        client.shot("a")
+    assert words in str(caught.value)
+
+
+def test_a_shot_goes_out_as_a_model_or_as_it_is(script: Script, client: Client) -> None:
+    accepted = {"id": "sh_1", "status": "queued", "position": 0, "url": "/v1/shots/sh_1", "events_url": "…", "new": 1}
+    script.answers = [(202, JSON, json.dumps(accepted).encode())] * 2
+    assert client.shoot(ShotRequest(layers=[LayerIn(mask_id="mk_1")], images=2)).id == "sh_1"
+    client.shoot({"of_a_later_version": True}, idempotency_key="k")
+    first, second = (json.loads(body) for _, _, _, body in script.asked)
+    assert ShotRequest.model_validate(first) == ShotRequest(layers=[LayerIn(mask_id="mk_1")], images=2)
+    assert second == {"of_a_later_version": True}
+    headers = script.asked[1][2]
+    assert (headers["authorization"], headers["idempotency-key"]) == ("Bearer pk_key", "k")
+
+
+def test_importing_the_client_loads_nothing_of_the_server() -> None:
+    heavy = {"torch", "ray", "numpy", "fastapi", "sqlalchemy", "cv2", "PIL", "yaml", "pydantic_settings"}
+    code = f"import sys, packshot.client; print(sorted({heavy} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout == "[]\n"
