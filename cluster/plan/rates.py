@@ -29,15 +29,15 @@ CPU_SECONDS: dict[str, float] = {
     "gateway": 0.1,
     "photo_decoder": 1.3,
     "canny": 0.01,
-    "finisher": 0.21,
-    "director": 0.08,
+    "finisher": 0.22,
+    "director": 0.05,
 }
-"""Processor seconds of a photo (gateway, photo_decoder: a 10-megapixel JPEG) or of an image (the others: canny at 512 px,
-finisher and director at 1024 px from a 2.7-megapixel photo).
+"""Processor seconds of a photo (gateway, photo_decoder: a 10-megapixel JPEG) or of an image (the others: canny at
+512 px, finisher and director at 1024 px from a 2.7-megapixel photo).
 
-Measured: 1.4 s for the upload (2026-11-21), of which the gateway's part, HTTP and the store's write, is assumed; 0.21 s
-for finishing (bench P11-all, 2026-11-26). Assumed: the director's 0.08 s, which is what 0.29 s of an image leave when
-director and finisher were one. It claims, drives, writes the PNG and commits.
+Measured: 1.4 s for the upload (2026-11-21), of which the gateway's part, HTTP and the store's write, is assumed; 0.22 s
+of the finisher and 0.04 s of the director for one served image (2026-11-26; 0.26 s when the director did both). The
+director claims, drives, writes the PNG and commits.
 """
 
 

@@ -44,7 +44,7 @@ class Fitted:
 class Placed:
     """A prepared layout as the flow holds it: two references that only stages read, and what the flow must know.
 
-    `covered`: whether the product covers the canvas, so that there is nothing to paint. `prepared`, `fitted`: a Prepared
+    `covered`: whether the product covers the canvas, so that nothing is to be painted. `prepared`, `fitted`: a Prepared
     and a Fitted, or references to them.
     """
 

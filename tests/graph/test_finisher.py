@@ -2,7 +2,10 @@
 
 import os
 import signal
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,7 +19,14 @@ LIMIT_S = 120.0
 
 
 @pytest.mark.timeout(LIMIT_S + 30)
-def test_the_finishers_death_loses_nothing(http: httpx.Client, home, cup, shot_of, finished, replica_pids) -> None:
+def test_the_finishers_death_loses_nothing(
+    http: httpx.Client,
+    home: Path,
+    cup: dict[str, Any],
+    shot_of: Callable[..., dict[str, Any]],
+    finished: Callable[..., list[dict[str, Any]]],
+    replica_pids: Callable[[], dict[str, list[int]]],
+) -> None:
     large = {"width": 1024, "height": 1024}
     bodies = [shot_of(background="white", canvas=large, seed=seed) for seed in range(SHOTS - 1)] + [shot_of(seed=99)]
     with ThreadPoolExecutor(2) as pool:
@@ -35,7 +45,12 @@ def test_the_finishers_death_loses_nothing(http: httpx.Client, home, cup, shot_o
         store.close()
 
 
-def test_a_cutout_mask_and_delivery_come_from_the_finisher(http, cup, shot_of, finished) -> None:
+def test_a_cutout_mask_and_delivery_come_from_the_finisher(
+    http: httpx.Client,
+    cup: dict[str, Any],
+    shot_of: Callable[..., dict[str, Any]],
+    finished: Callable[..., list[dict[str, Any]]],
+) -> None:
     assert http.get(f"/v1/masks/{cup['id']}").headers["content-type"] == "image/png"
     assert http.get(f"/v1/masks/{cup['id']}/cutout").content.startswith(b"\x89PNG")
     white = {"background": "white", "shadow": "none", "canvas": {"width": 1200, "height": 1200}}

@@ -42,7 +42,8 @@ async def test_busy_tells_how_long_the_longest_call_has_run() -> None:
 
 
 async def test_what_waits_for_a_cancelled_caller_is_dropped() -> None:
-    threads, let_go, ran = WorkerThreads("test", 1), threading.Event(), []
+    threads, let_go = WorkerThreads("test", 1), threading.Event()
+    ran: list[int] = []
     first = asyncio.create_task(threads.run(let_go.wait, 10))
     waiting = asyncio.create_task(threads.run(ran.append, 1))
     await asyncio.sleep(0.05)

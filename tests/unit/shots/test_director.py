@@ -16,28 +16,19 @@ from packshot.errors import EngineCrashed, EngineFailed
 from packshot.imaging.codec import encode_bilevel_png, encode_png, read_png
 from packshot.imaging.edges import canny
 from packshot.settings import Settings
-<<<<<<< HEAD
-from packshot.shots import Director, Finisher, Painted, Step
+from packshot.shots import Director, Finished, Finisher, Fitted, LayoutFiles, Painted, Placed, Prepared, Step
 from packshot.shots.finish import finish
-from packshot.store.records import NewMask
-=======
-from packshot.shots import Director, Painted, Step
 from packshot.store.records import NewMask, ShotRecord
->>>>>>> main
 from packshot.store.store import Store
-from packshot.types import U8, Brief, Flat, Render
+from packshot.types import Brief, EdgeMap, Render
 from tests.specs import STAMP, spec_of
 
 
 class Painter:
     """Stages that paint grey at a quarter of the canvas. `faults`: raised one by one, then it paints."""
 
-<<<<<<< HEAD
-    def __init__(self, store, faults=(), held=False):
+    def __init__(self, store: Store, faults: Iterable[Exception] = (), held: bool = False) -> None:
         self.finisher = Finisher(store.assets)
-=======
-    def __init__(self, faults: Iterable[Exception] = (), held: bool = False) -> None:
->>>>>>> main
         self.faults = list(faults)
         self.let_go = asyncio.Event()
         self.started = asyncio.Event()
@@ -49,22 +40,15 @@ class Painter:
     def size_for(self, canvas: Canvas) -> tuple[int, int]:
         return canvas.width // 4, canvas.height // 4
 
-<<<<<<< HEAD
-    async def prepare(self, files, size):
+    async def prepare(self, files: LayoutFiles, size: tuple[int, int]) -> Placed:
         return await asyncio.to_thread(self.finisher.prepare, files, size)
 
-    def edges(self, fitted):
+    def edges(self, fitted: Fitted) -> EdgeMap:
         return canny(fitted.flat)
 
-    async def paint(self, fitted, edges, brief, *, interactive, alone):
-=======
-    def edges(self, flat: Flat) -> Flat:
-        return flat
-
     async def paint(
-        self, product: U8, repaint: U8, edges: Flat, brief: Brief, *, interactive: bool, alone: bool
+        self, fitted: Fitted, edges: EdgeMap, brief: Brief, *, interactive: bool, alone: bool
     ) -> AsyncIterator[Step | Painted]:
->>>>>>> main
         self.alone.append(alone)
         self.started.set()
         try:
@@ -78,10 +62,10 @@ class Painter:
         finally:
             self.closed += 1
 
-    async def finish(self, prepared, painted, spec):
+    async def finish(self, prepared: Prepared, painted: Painted, spec: ShotSpec) -> Finished:
         return await asyncio.to_thread(finish, prepared, painted, spec)
 
-    async def finish_plain(self, files, spec):
+    async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         return await asyncio.to_thread(self.finisher.finish_plain, files, spec)
 
 
