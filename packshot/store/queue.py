@@ -88,20 +88,24 @@ class Queue:
     def commit(self, claim: Claim, images: Sequence[NewImage]) -> ShotRecord:
         """End the shot `done` with its images, all or none. A repeat with the same claim changes nothing.
 
-        Raises LeaseLost, StorageFull.
+        A shot that a client asked to cancel before this transaction ends `cancelled` and keeps no image. A client that
+        asks later waits for the transaction and gets Conflict `already_finished`. Raises LeaseLost, StorageFull.
         """
         if len({new.index for new in images}) != len(images):
             raise ValueError(f"image indexes must differ, got {[new.index for new in images]}")
         files = self._references.write_files(new.png for new in images)
         with self._database.write() as connection:
             try:
-                row = _fenced(connection, claim, **_ended("done"), step=shot.c.steps)
+                row = _fenced(connection, claim, **_committed())
             except LeaseLost:
-                own = and_(shot.c.id == claim.shot_id, shot.c.epoch == claim.epoch, shot.c.status == "done")
+                ended = shot.c.status.in_(("done", "cancelled"))
+                own = and_(shot.c.id == claim.shot_id, shot.c.epoch == claim.epoch, ended)
                 done = connection.execute(select(shot).where(own)).first()
                 if done is None:
                     raise
                 return shot_record(connection, done)
+            if row.status == "cancelled":  # the files that nobody holds are left to the sweep
+                return shot_record(connection, row)
             self._references.take(connection, files)
             for new, file in zip(images, files, strict=True):
                 statement = image.insert().values(
@@ -236,6 +240,15 @@ def _fenced(connection: Connection, claim: Claim, **values: object) -> Row[Any]:
 
 def _ended(status: Status | ColumnElement[str]) -> dict[str, object]:
     return {"status": status, "finished_at": Now(), "worker": None, "lease_until": None}
+
+
+def _committed() -> dict[str, object]:
+    """The end of a shot whose pictures are ready. The row itself decides whether a cancel came first."""
+    cancelled = shot.c.cancel_requested
+    return {
+        **_ended(case((cancelled, "cancelled"), else_="done")),
+        "step": case((cancelled, shot.c.step), else_=shot.c.steps),
+    }
 
 
 def _requeued(due_at: ColumnElement[float] | Now) -> dict[str, object]:

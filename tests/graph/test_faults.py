@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-EVERY = ("generator", "sam_encoder", "director", "gateway")
+EVERY = ("generator", "sam_encoder", "finisher", "director", "gateway")
 RECOVERY_S = 400.0
 """Serve starts the dead again and twenty shots are painted: a minute on two idle cores, several on busy ones."""
 

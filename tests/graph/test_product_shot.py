@@ -96,7 +96,7 @@ def test_server_timing_tells_the_stages(http: httpx.Client, shot_of: Callable[..
     told = {
         name: float(ms) for name, ms in (part.split(";dur=") for part in answer.headers["server-timing"].split(", "))
     }
-    assert set(told) == {"queue", "render", "begin", "steps", "decode"}
+    assert set(told) == {"queue", "render", "begin", "steps", "decode", "finish"}
     assert told["begin"] + told["steps"] + told["decode"] <= told["render"]
 
 

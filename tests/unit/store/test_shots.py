@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -312,12 +313,42 @@ def test_a_wish_to_cancel_outlives_the_worker(store: Store, tenant: Tenant, how:
     assert record.finished_at is not None
 
 
-def test_a_commit_beats_a_late_wish_to_cancel(store: Store, tenant: Tenant) -> None:
+def test_a_cancel_before_the_commit_ends_the_shot_without_images(store: Store, tenant: Tenant) -> None:
     (shot_id,) = add_shots(store, tenant, 1)
     mine = store.queue.claim("w")
     assert mine is not None
     store.shots.cancel(tenant.id, shot_id)
-    assert store.queue.commit(mine, [new_image()]).status == "done"
+    ended = store.queue.commit(mine, [new_image()])
+    assert (ended.status, ended.images, ended.cancel_requested) == ("cancelled", (), False)
+    assert store.queue.commit(mine, [new_image()]).status == "cancelled"  # again: changes nothing
+    with pytest.raises(Conflict) as caught:
+        store.shots.cancel(tenant.id, shot_id)
+    assert caught.value.code == "already_finished"
+
+
+def test_a_cancel_during_the_commit_waits_and_is_refused(
+    store: Store, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (shot_id,) = add_shots(store, tenant, 1)
+    mine = store.queue.claim("w")
+    assert mine is not None
+    began = threading.Event()
+    take = store.queue._references.take
+
+    def slowly(*arguments: Any) -> None:
+        began.set()
+        time.sleep(0.3)
+        take(*arguments)
+
+    monkeypatch.setattr(store.queue._references, "take", slowly)
+    with ThreadPoolExecutor(1) as pool:
+        commit = pool.submit(store.queue.commit, mine, [new_image()])
+        assert began.wait(10)
+        with pytest.raises(Conflict) as caught:
+            store.shots.cancel(tenant.id, shot_id)
+        assert caught.value.code == "already_finished"
+        assert commit.result().status == "done"
+    assert len(store.shots.get(tenant.id, shot_id).images) == 1
 
 
 def test_racing_cancel_and_claim_agree(store: Store, tenant: Tenant) -> None:
