@@ -17,6 +17,7 @@ def upgrade() -> None:
     op.add_column("shot", sa.Column("row_steps", sa.BigInteger(), nullable=True))
     shot = sa.table(
         "shot",
+        sa.column("status", sa.String()),
         sa.column("request", sa.JSON()),
         sa.column("images", sa.Integer()),
         sa.column("row_steps", sa.BigInteger()),
@@ -26,4 +27,6 @@ def upgrade() -> None:
     steps = sa.func.coalesce(request["steps"].as_integer(), 0)
     rows_per_step = sa.case((request["guidance_scale"].as_float() > 1, 2), else_=1)
     painted = sa.case((request["background"].as_string() != "generate", 0), else_=1)
-    op.execute(sa.update(shot).values(images=images, row_steps=painted * images * steps * rows_per_step))
+    # Nothing counts the load of a shot that has ended, and the table is locked meanwhile: only live rows are filled.
+    live = shot.c.status.in_(("queued", "running"))
+    op.execute(sa.update(shot).where(live).values(images=images, row_steps=painted * images * steps * rows_per_step))
