@@ -4,12 +4,12 @@
                         ├─ clicks ──> sam_encoder ──Embedding──> mask_decoder ──> masks
     HTTP ──> gateway ───┤             (once a photo)             (batched)
                 │       ├─ cutouts, deliveries ─────────────────> finisher ──> files
-                │       └─ shots ───> director ──layers─────────> finisher ──Fitted──> canny ──EdgeMap──┐
-                │                        │                           │                                  v
-             [ store ] <─claim, commit───┤──Brief────────────────────┼────────────────────────────> generator
-              shots, photos, masks, images                           │Prepared                  (shared steps)
-                                         ^                           v                                  │
-                                         └──────── PNG ────────── finisher <──────────Painted───────────┘
+                │       └─ shots ───> director ──layers─────────> finisher ──Fitted──┬──> canny ──EdgeMap──┐
+                │                        │                           │               │                     v
+             [ store ] <─claim, commit───┤──Brief────────────────────┼───────────────┴───────────────> generator
+              shots, photos, masks, images                           │Prepared                      (shared steps)
+                                         ^                           v                                     │
+                                         └──────── PNG ────────── finisher <───────────Painted─────────────┘
 
 An accepted shot is a row in the store before anything runs; the director claims it, drives it and commits its images.
 Layouts and edge maps travel between replicas by reference: as an unawaited response or as an object's reference.
