@@ -1,8 +1,8 @@
 """The queue of shots as workers see it: claim a shot under a lease, send heartbeats, and end it once.
 
 Every change names the claim's epoch. A worker whose shot was claimed again changes nothing and gets LeaseLost. Leases
-run by the database's clock. A lease that runs out counts as a possible crash, and not as an attempt. Which shot comes
-next is decided in queue_order.py.
+run by the database's clock. A lease that runs out counts as a possible crash, and not as an attempt. queue_order.py
+decides which shot is next.
 """
 
 from __future__ import annotations
@@ -127,8 +127,8 @@ class Queue:
     def fail(self, claim: Claim, code: str, detail: str, *, retryable: bool, crashed: bool = False) -> ShotRecord:
         """Report a failed attempt: the shot is queued again with back-off while tries are left, else it ends `failed`.
 
-        `crashed`: a replica died while the shot ran. That is retryable once; the second time the code is
-        `engine_crash`. A shot that a client asked to cancel ends `cancelled`. Raises LeaseLost.
+        `crashed`: a replica died while the shot ran. That is retryable once; the second time it ends as `engine_crash`.
+        A shot that a client asked to cancel ends `cancelled`. Raises LeaseLost.
         """
         crashes = claim.crashes + int(crashed)
         if crashed and crashes >= MAX_CRASHES:
@@ -232,8 +232,7 @@ def _fenced(connection: Connection, claim: Claim, **values: object) -> Row[Any]:
     if row is None:
         raise LeaseLost(
             "lease_lost",
-            f"the lease on {claim.shot_id} must still be epoch {claim.epoch}, but another worker has or ended the "
-            "shot; "
+            f"epoch {claim.epoch} must be the last claim of {claim.shot_id}, but another claim came or the shot ended; "
             "drop this work",
         )
     return row
