@@ -56,7 +56,8 @@ again."""
 class Pipeline:
     """The installation's numbers, a profile's `autoscaling`; docs/capacity.md tells each. Times in seconds.
 
-    `shot_s`: by stage, what a shot takes of one replica. Raises ValueError for a number out of range.
+    `shot_s`, `image_s`: by stage, what a shot and what each of its images takes of one replica. Raises ValueError for a
+    number out of range.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -73,6 +74,7 @@ class Pipeline:
     steady_s: float = 600.0  # and for so long before it shrinks to little more than it
     idle_s: float = 600.0
     shot_s: dict[str, float] = field(default_factory=dict)
+    image_s: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("row_step_s", "scenes", "answer_s", "catalogue_s", "calm_s"):
@@ -224,11 +226,11 @@ def _needs(seen: Seen, held: float, plan: Pipeline, ready_in_s: float) -> tuple[
     able = max(float(generator.running), 1.0) * plan.scenes / pictures_a_shot
     needs = {GENERATOR: generators, DIRECTOR: CLAIM_AHEAD * able / _holds(seen, DIRECTOR)}
     finished = min(asked * plan.utilisation / (scene_s * pictures_a_shot), 1e9) if scene_s else 0.0  # shots a second
-    for name, shot_s in plan.shot_s.items():
-        if name in seen.stages and name not in needs:
-            stage = seen.stages[name]
-            shots = arriving.shots if name in ("sam_encoder", "mask_decoder") else finished
-            needs[name] = max(stage.ongoing / stage.target_ongoing, shots * shot_s / plan.utilisation)
+    for name in (plan.shot_s | plan.image_s).keys() & seen.stages.keys() - needs.keys():
+        stage = seen.stages[name]
+        shots = arriving.shots if name in ("sam_encoder", "mask_decoder") else finished
+        shot_s = plan.shot_s.get(name, 0.0) + plan.image_s.get(name, 0.0) * pictures_a_shot
+        needs[name] = max(stage.ongoing / stage.target_ongoing, shots * shot_s / plan.utilisation)
     return needs, held
 
 

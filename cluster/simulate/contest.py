@@ -17,7 +17,7 @@ SLO_S = 20.0
 """A person's shot, from accepted to done: twice what it takes in a full batch of the 24 GB card,
 five times a lone one."""
 
-HOLDS = {"sam_encoder": 4.0, "mask_decoder": 8.0, "canny": 8.0, "generator": 4.0, "director": 12.0}
+HOLDS = {"sam_encoder": 4.0, "mask_decoder": 8.0, "canny": 8.0, "finisher": 2.0, "generator": 4.0, "director": 12.0}
 """Calls that one replica is meant to hold: for the generator a full batch of guided scenes."""
 
 SERVE_TARGET = 2.0
@@ -30,13 +30,21 @@ TUNED_TARGET = 2.0
 
 def bounds(generators: int) -> dict[str, int]:
     """Most replicas of each stage, beside so many generators."""
-    part = {"sam_encoder": 0.34, "mask_decoder": 0.17, "canny": 0.17, "generator": 1.0, "director": 0.5}
+    part = {
+        "sam_encoder": 0.34,
+        "mask_decoder": 0.17,
+        "canny": 0.17,
+        "finisher": 1.0,
+        "generator": 1.0,
+        "director": 0.5,
+    }
     return {name: max(1, round(generators * part[name])) for name in STAGES}
 
 
 def start(generators: int) -> dict[str, int]:
     """Replicas at the beginning: generators for the first traffic, and what goes with them."""
-    return {name: max(1, generators // 3) if name == "director" else 1 for name in STAGES} | {"generator": generators}
+    beside = {"director", "finisher"}
+    return {name: max(1, generators // 3) if name in beside else 1 for name in STAGES} | {"generator": generators}
 
 
 def stock(generators: int, begin: int, *, target: float = SERVE_TARGET, **delays: float) -> Scaler:
@@ -68,14 +76,16 @@ def plan_for(machine: Machine, **changes: Any) -> Pipeline:
             "sam_encoder": 0.4 * machine.encode_s,
             "mask_decoder": 0.4 * machine.clicks * machine.click_s,
             "canny": machine.edges_s,
+            "finisher": machine.layout_s,
         },
+        "image_s": {"finisher": machine.finish_s},
     }
     return Pipeline(**(values | changes))
 
 
 def ours(machine: Machine, generators: int, begin: int, low: int = 1, **changes: Any) -> Scaler:
     """The pipeline's policy, with the settings that a profile renders. `low`: least of the GPU stages."""
-    lows = {name: 1 if name in ("canny", "director") else low for name in STAGES}
+    lows = {name: 1 if name in ("canny", "finisher", "director") else low for name in STAGES}
     configs = {
         name: AutoscalingConfig(
             **autoscaling_config(Replicas(min=lows[name], max=high, target_ongoing=HOLDS[name]), whole=True)

@@ -2,7 +2,7 @@
 scaled by a policy as it runs.
 
 photo (some of the shots, LEAD_S before) ──> sam_encoder ──> mask_decoder, a few clicks
-shot ──> line ──claim──> director ──> canny ──> generator, picture by picture ──> director ──> commit
+shot ──> line ──claim──> director ──> finisher ──> canny ──> generator, picture by picture ──> finisher ──> commit
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from cluster.simulate.stages import Machine
 from cluster.simulate.traces import LEAD_S, Arrival, Trace
 from packshot.shots.load_report import LoadReport
 
-STAGES = ("sam_encoder", "mask_decoder", "canny", "generator", "director")
+ONE_THREAD = ("sam_encoder", "mask_decoder", "canny", "finisher")
+"""Stages whose replicas do one call at a time, in order of arrival."""
+STAGES = (*ONE_THREAD, "generator", "director")
 TICK_S = 1.0
 """How often the policy is asked unless told otherwise; Serve asks ten times a second,
 of numbers that come every few seconds."""
@@ -114,7 +116,7 @@ class Pipeline:
             max_ongoing=machine.director_holds,
             rng=rng,
         )
-        self._workers = {name: workers(self.env, machine, name, rng) for name in STAGES[:3]}
+        self._workers = {name: workers(self.env, machine, name, rng) for name in ONE_THREAD}
         self.fleets: dict[str, Fleet[Any]] = {
             **self._workers,
             "generator": self._generators,
@@ -144,7 +146,7 @@ class Pipeline:
     def shot_flow(self, shot: Shot) -> Any:
         """A director's work on one shot."""
         machine, arrival = self._machine, shot.arrival
-        yield self.env.timeout(machine.layout_s)
+        yield self._workers["finisher"].call(Timed(machine.layout_s))
         yield self._workers["canny"].call(Timed(machine.edges_s))
         scenes = [Scene(arrival.rows, arrival.steps, arrival.interactive) for _ in range(arrival.pictures)]
         yield self.env.all_of([self.env.process(self._picture(scene)) for scene in scenes])
@@ -162,7 +164,7 @@ class Pipeline:
 
     def _picture(self, scene: Scene) -> Any:
         yield self._generators.call(scene)
-        yield self.env.timeout(self._machine.finish_s)
+        yield self._workers["finisher"].call(Timed(self._machine.finish_s))
 
     def _arrive(self) -> Any:
         for shot in self.run.shots:

@@ -10,8 +10,8 @@ class Machine:
     """Stage times, in seconds of one replica.
 
     A step of r rows takes `step_fixed_s + step_each_s * r`. `encode_s`, `click_s`: a photo's embedding, a click's mask;
-    `edges_s`: a layout's edge map; `begin_s`, `decode_s`: a picture in the generator, alone; `layout_s` a shot and
-    `finish_s` a picture in the director (cut out, compose, inspect, encode). `start_s`: from asked for to ready, by
+    `edges_s`: a layout's edge map; `begin_s`, `decode_s`: a picture in the generator, alone; `layout_s` a shot (cut,
+    place) and `finish_s` a picture (composite, inspect, encode) in the finisher. `start_s`: from asked for to ready, by
     stage. A claim takes `claim_fixed_s` and `claim_each_s` for each shot that waits, of one of `database_cores`
     (PostgreSQL, measured: docs/capacity.md). `dollars_hour`: of a replica, by stage.
     """
@@ -67,12 +67,20 @@ A_24_GB_CARD = Machine(
     max_rows=8,
     # A generator's is P10's on two cores (imports, for the most part), and taken to be a GPU node's with the weights on
     # its disk.
-    start_s={"generator": 17.0, "sam_encoder": 12.0, "mask_decoder": 12.0, "canny": 5.0, "director": 5.0},
+    start_s={
+        "generator": 17.0,
+        "sam_encoder": 12.0,
+        "mask_decoder": 12.0,
+        "canny": 5.0,
+        "finisher": 5.0,
+        "director": 5.0,
+    },
     dollars_hour={
         "generator": 0.67 * GPU_HOUR,
         "sam_encoder": 0.20 * GPU_HOUR,
         "mask_decoder": 0.07 * GPU_HOUR,
         "canny": 0.02,
+        "finisher": 0.02,
         "director": 0.02,
     },
 )

@@ -14,10 +14,11 @@ from fastapi import FastAPI
 
 import packshot
 from packshot.api import events, images, masks, ops, photos, problems, session, shots
+from packshot.api.decoding import Decoder
 from packshot.api.graph import Graph
 from packshot.api.limits import Edge
 from packshot.api.openapi import openapi_json
-from packshot.api.services import Decoder, Services
+from packshot.api.services import Services
 from packshot.api.watch import Watch
 from packshot.meter import Meter, NoMeter
 from packshot.settings import Settings
@@ -36,7 +37,7 @@ def create_app(
     """The app. `studio_dir`: the page's files, served at `/`."""
     meter = meter or NoMeter()
     app = FastAPI(title="Packshot", version=packshot.__version__, openapi_url=None, docs_url=None, redoc_url=None)
-    turns = anyio.CapacityLimiter(settings.decode_workers)
+    turns = anyio.CapacityLimiter(decoder.at_once)
     app.state.services = Services(store, graph, decoder, settings, meter, turns, Watch(store.shots, graph))
     for part in (photos, masks, events, shots, images, session, ops):
         app.include_router(part.router)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from packshot.contract.engines import EngineInfo
+from packshot.delivery.deliver import Delivered, Preset
+from packshot.shots.layout import LayoutFiles
 from packshot.store.records import NewMask, PhotoRecord
 from packshot.types import Prompts
 
@@ -27,6 +29,24 @@ class Graph(Protocol):
 
     async def segment(self, photo: PhotoRecord, prompts: Prompts) -> Segmented:
         """Masks for what a person pointed at. Cancelling the call cancels the click, never a shared encode."""
+        ...
+
+    async def mask_png(self, mask_key: str) -> bytes:
+        """A kept mask as an 8-bit PNG; `mask_key` names its asset."""
+        ...
+
+    async def cutout(self, photo_key: str, mask_key: str) -> bytes:
+        """The product as an RGBA PNG, cropped to it."""
+        ...
+
+    async def deliver(
+        self, image_key: str, layout: LayoutFiles | None, preset: Preset, *, generated: bool
+    ) -> Delivered:
+        """A finished picture as a channel's file. Raises BadInput (preset_unmet).
+
+        `layout`: the picture's own; None once a mask or photo of it was deleted. `generated`: an engine painted the
+        scene.
+        """
         ...
 
     def submitted(self) -> None:

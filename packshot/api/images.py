@@ -10,7 +10,7 @@ from packshot.api.accept import json_body
 from packshot.api.answers import file_answer
 from packshot.api.auth import Caller
 from packshot.api.conversions import whole_image_answer
-from packshot.api.limits import shield_to_completion
+from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.openapi import answer_json, body_json, file_json, keyed_problems_json, problems_json
 from packshot.api.services import Wired, in_thread
 from packshot.contract import examples
@@ -18,15 +18,10 @@ from packshot.contract.answers import WholeImageAnswer
 from packshot.contract.presets import PresetsAnswer
 from packshot.contract.requests import ReviewRequest
 from packshot.contract.shot_spec import ShotSpec
-from packshot.delivery.deliver import Delivered, deliver
-from packshot.delivery.presets import Preset, preset_named, presets
+from packshot.delivery.presets import preset_named, presets
 from packshot.errors import BadInput, NotFound, TooLarge
-from packshot.imaging.canvas import flatten
-from packshot.imaging.codec import read_png
-from packshot.shots.flow import load_layout
-from packshot.store.records import ImageRecord
+from packshot.shots.layout import LayoutFiles, find_layout
 from packshot.store.store import Store
-from packshot.types import U8
 
 router = APIRouter(prefix="/v1", tags=["images"], responses=keyed_problems_json())
 
@@ -71,7 +66,11 @@ async def get_image(
         data = await in_thread(services.store.assets.get, image.asset_key)
         return file_answer(request, data, "image/png", filename=f"{image.id}.png", inline=True)
     wanted = preset_named(preset)
-    made = await in_thread(_delivered, services.store, tenant.id, image, wanted)
+    spec = (await in_thread(services.store.shots.get, tenant.id, image.shot_id)).spec
+    layout = await in_thread(_layout_or_none, services.store, tenant.id, spec)
+    made = await cancel_on_disconnect(
+        request, services.graph.deliver(image.asset_key, layout, wanted, generated=spec.background.generated)
+    )
     name = f"{image.id}-{wanted.name}.{made.extension}"
     answer = file_answer(request, made.data, made.media_type, filename=name, kept=False)
     if made.notes:
@@ -79,20 +78,10 @@ async def get_image(
     return answer
 
 
-def _delivered(store: Store, tenant_id: str, image: ImageRecord, preset: Preset) -> Delivered:
-    spec = store.shots.get(tenant_id, image.shot_id).spec
-    return deliver(
-        read_png(store.assets.get(image.asset_key)),
-        preset,
-        product_alpha=_product_alpha(store, tenant_id, spec),
-        generated=spec.background.generated,
-    )
-
-
-def _product_alpha(store: Store, tenant_id: str, spec: ShotSpec) -> U8 | None:
-    """Where the product lies in the picture, uint8 HxW; None once a mask or photo of the shot was deleted."""
+def _layout_or_none(store: Store, tenant_id: str, spec: ShotSpec) -> LayoutFiles | None:
+    """The shot's layout; None once a mask or photo of it was deleted."""
     try:
-        return flatten(load_layout(store, tenant_id, spec)).alpha
+        return find_layout(store, tenant_id, spec)
     except NotFound:
         return None
 

@@ -100,12 +100,12 @@ async def _upload(request: Request) -> AsyncIterator[UploadFile]:
 
 
 async def _decoded(services: Services, file: UploadFile) -> NormalisedPhoto:
-    """The photo, once a decode worker is free. Uploads wait on disk and not in threads, which other routes need."""
+    """The photo, once the decoder takes it. Uploads wait on disk and not in threads, which other routes need."""
     turn = services.decode_turns
     if turn.statistics().tasks_waiting >= MAX_WAITING:
         raise Overloaded("busy", f"At most {MAX_WAITING} uploads wait to be decoded; try again.", retry_after_s=2)
     async with turn:
-        return await in_thread(services.decoder.normalise, await file.read(), file.content_type)
+        return await services.decoder.normalise(await file.read(), file.content_type)
 
 
 @router.get(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import anyio
 import anyio.to_thread
 from fastapi import Depends, Request
 
+from packshot.api.decoding import Decoder
 from packshot.api.graph import Graph
 from packshot.api.watch import Watch
-from packshot.imaging.codec import NormalisedPhoto
 from packshot.meter import Meter
 from packshot.settings import Settings
 from packshot.store.store import Store
@@ -20,17 +20,11 @@ from packshot.store.store import Store
 T = TypeVar("T")
 
 
-class Decoder(Protocol):
-    """The codec's door: `packshot.imaging.codec.PhotoDecoder`."""
-
-    def normalise(self, data: bytes, claimed_type: str | None) -> NormalisedPhoto: ...
-
-
 @dataclass(frozen=True)
 class Services:
     """Everything behind the API.
 
-    `decode_turns`: who may decode, one for each of the decoder's workers.
+    `decode_turns`: which uploads are being decoded, as many as the decoder takes at once.
     """
 
     store: Store

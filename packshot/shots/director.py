@@ -14,7 +14,8 @@ from packshot.errors import EngineCrashed, EngineFailed, LeaseLost, PackshotErro
 from packshot.imaging.codec import encode_png
 from packshot.meter import Meter, NoMeter
 from packshot.settings import Settings
-from packshot.shots.flow import Stages, Step, shoot
+from packshot.shots.flow import shoot
+from packshot.shots.stages import Stages, Step
 from packshot.store.records import Claim
 from packshot.store.store import Store
 from packshot.types import U8
@@ -86,9 +87,8 @@ class Director:
                 await asyncio.to_thread(self._store.queue.finish_cancelled, claim)
                 self._ended(claim, "cancelled")
             elif work in ended:
-                images = work.result()
-                await asyncio.to_thread(self._store.queue.commit, claim, images)
-                self._ended(claim, "done")
+                ended_shot = await asyncio.to_thread(self._store.queue.commit, claim, work.result())
+                self._ended(claim, ended_shot.status)  # cancelled, if somebody asked for that before the commit
             else:
                 limit = f"a shot may run {self._settings.shot_timeout_s:g} s; ask for fewer steps or images"
                 await self._fail(claim, EngineFailed("timeout", limit))

@@ -15,8 +15,7 @@ FAST_S, SLOW_S = 15.0, 120.0
 
 
 QUERY_SHARE = 0.05
-"""Of the time that the store may be kept busy with one director's questions:
-50,000 waiting shots take it a while to count."""
+"""The share of time that one director's questions may keep the store busy: to count 50,000 waiting shots takes long."""
 
 
 class HasLoad(Protocol):

@@ -36,7 +36,8 @@ class Images:
         """
         require_id(image_id, "image")
         if review not in ("approved", "rejected", None):
-            raise BadInput("invalid_request", f"review must be approved, rejected or null, got {review!r}")
+            rule = f"review must be approved, rejected or null, got {review!r}; use one of these"
+            raise BadInput("invalid_request", rule)
         mine = (image.c.id == image_id) & (image.c.tenant_id == tenant_id)
         change = update(image).where(mine).values(review=review)
         if note is not None:
@@ -50,6 +51,8 @@ class Images:
 
 def _storable(text: str) -> str:
     """`text` if every database can hold it. Raises BadInput."""
-    if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise BadInput("invalid_request", "note must be text without NUL characters and lone surrogates")
+    for place, character in enumerate(text):
+        if character == "\x00" or "\ud800" <= character <= "\udfff":
+            rule = "note must be text without NUL characters and lone surrogates"
+            raise BadInput("invalid_request", f"{rule}, got U+{ord(character):04X} at {place}; remove it")
     return text

@@ -15,8 +15,7 @@ _LOCK = 0x7061636B73686F74  # "packshot": one advisory lock for whoever migrates
 
 
 def migrate(database_url: str) -> None:
-    """Create or upgrade the schema in one transaction. Raises Unavailable `schema_mismatch` for a newer one,
-    `not_ready`."""
+    """Create or upgrade the schema in one transaction. Raises Unavailable `schema_mismatch`, `not_ready`."""
     engine = open_engine(database_url)
     try:
         with translated(), engine.begin() as connection:  # on SQLite this already excludes other writers
@@ -27,7 +26,7 @@ def migrate(database_url: str) -> None:
             revision = _revision(connection)  # another process may have been faster
             if revision != REVISION:
                 _refuse_unknown(connection, revision)
-                _upgrade(connection)
+                upgrade(connection)
     finally:
         engine.dispose()
 
@@ -61,13 +60,14 @@ def _refuse_unknown(connection: Connection, revision: str | None) -> None:
         raise _mismatch(revision, "a newer packshot made it: install that version or newer")
 
 
-def _upgrade(connection: Connection) -> None:
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Run the migrations up to `revision`, inside the caller's transaction."""
     from alembic import command
     from alembic.config import Config
 
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 def _mismatch(revision: str | None, remedy: str) -> Unavailable:

@@ -25,8 +25,7 @@ def positions(connection: Connection, seqs: Sequence[int] | None = None) -> dict
 
 
 class RecentPositions:
-    """Positions for clients that ask again and again: the queue is ranked once for all of them,
-    every `WATCH_FRESH_S`."""
+    """Positions for clients that ask again and again: one ranking of the queue, every `WATCH_FRESH_S`, serves all."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

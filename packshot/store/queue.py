@@ -1,8 +1,8 @@
 """The queue of shots as workers see it: claim a shot under a lease, send heartbeats, and end it once.
 
 Every change names the claim's epoch. A worker whose shot was claimed again changes nothing and gets LeaseLost. Leases
-run by the database's clock. A lease that runs out counts as a possible crash, and not as an attempt. Which shot comes
-next is decided in queue_order.py.
+run by the database's clock. A lease that runs out counts as a possible crash, and not as an attempt. queue_order.py
+decides which shot is next.
 """
 
 from __future__ import annotations
@@ -88,20 +88,24 @@ class Queue:
     def commit(self, claim: Claim, images: Sequence[NewImage]) -> ShotRecord:
         """End the shot `done` with its images, all or none. A repeat with the same claim changes nothing.
 
-        Raises LeaseLost, StorageFull.
+        A shot that a client asked to cancel before this transaction ends `cancelled` and keeps no image. A client that
+        asks later waits for the transaction and gets Conflict `already_finished`. Raises LeaseLost, StorageFull.
         """
         if len({new.index for new in images}) != len(images):
             raise ValueError(f"image indexes must differ, got {[new.index for new in images]}")
         files = self._references.write_files(new.png for new in images)
         with self._database.write() as connection:
             try:
-                row = _fenced(connection, claim, **_ended("done"), step=shot.c.steps)
+                row = _fenced(connection, claim, **_committed())
             except LeaseLost:
-                own = and_(shot.c.id == claim.shot_id, shot.c.epoch == claim.epoch, shot.c.status == "done")
+                ended = shot.c.status.in_(("done", "cancelled"))
+                own = and_(shot.c.id == claim.shot_id, shot.c.epoch == claim.epoch, ended)
                 done = connection.execute(select(shot).where(own)).first()
                 if done is None:
                     raise
                 return shot_record(connection, done)
+            if row.status == "cancelled":  # the files that nobody holds are left to the sweep
+                return shot_record(connection, row)
             self._references.take(connection, files)
             for new, file in zip(images, files, strict=True):
                 statement = image.insert().values(
@@ -123,8 +127,8 @@ class Queue:
     def fail(self, claim: Claim, code: str, detail: str, *, retryable: bool, crashed: bool = False) -> ShotRecord:
         """Report a failed attempt: the shot is queued again with back-off while tries are left, else it ends `failed`.
 
-        `crashed`: a replica died while the shot ran. That is retryable once; the second time the code is
-        `engine_crash`. A shot that a client asked to cancel ends `cancelled`. Raises LeaseLost.
+        `crashed`: a replica died while the shot ran. That is retryable once; the second time it ends as `engine_crash`.
+        A shot that a client asked to cancel ends `cancelled`. Raises LeaseLost.
         """
         crashes = claim.crashes + int(crashed)
         if crashed and crashes >= MAX_CRASHES:
@@ -228,8 +232,7 @@ def _fenced(connection: Connection, claim: Claim, **values: object) -> Row[Any]:
     if row is None:
         raise LeaseLost(
             "lease_lost",
-            f"the lease on {claim.shot_id} must still be epoch {claim.epoch}, but another worker has or ended the "
-            "shot; "
+            f"epoch {claim.epoch} must be the last claim of {claim.shot_id}, but another claim came or the shot ended; "
             "drop this work",
         )
     return row
@@ -237,6 +240,15 @@ def _fenced(connection: Connection, claim: Claim, **values: object) -> Row[Any]:
 
 def _ended(status: Status | ColumnElement[str]) -> dict[str, object]:
     return {"status": status, "finished_at": Now(), "worker": None, "lease_until": None}
+
+
+def _committed() -> dict[str, object]:
+    """The end of a shot whose pictures are ready. The row itself decides whether a cancel came first."""
+    cancelled = shot.c.cancel_requested
+    return {
+        **_ended(case((cancelled, "cancelled"), else_="done")),
+        "step": case((cancelled, shot.c.step), else_=shot.c.steps),
+    }
 
 
 def _requeued(due_at: ColumnElement[float] | Now) -> dict[str, object]:

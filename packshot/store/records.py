@@ -118,9 +118,9 @@ class ImageRecord:
 class ShotRecord:
     """A shot as clients see it.
 
-    `position`: shots that would be claimed before this one now; 0 = next, running or ended. `version` grows with every
-    change of the row and is the event id. `preview_version`: 0 = none yet. `cancel_requested`: it runs,
-    but not for long.
+    `position`: shots that would be claimed before this one now; 0 = next, running or ended. `version`: grows with every
+    change of the row, and is the event id. `preview_version`: 0 = none yet. `cancel_requested`: it still runs, and will
+    end at its next step.
     """
 
     id: str
@@ -163,8 +163,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Load:
-    """What some shots ask for. `row_steps`: denoising steps left,
-    each row of the networks' batch counted (guidance: two)."""
+    """What some shots ask for. `row_steps`: denoising steps, counted for each row of the networks' batch."""
 
     shots: int = 0
     pictures: int = 0

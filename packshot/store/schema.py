@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISION = "0002"
+REVISION = "0003"
 """The last of the migrations that make the tables below."""
 
 
@@ -150,6 +150,8 @@ shot = Table(
     Column("steps", Integer, nullable=False),
     Column("preview_version", Integer, nullable=False),
     Column("version", Integer, nullable=False),
+    Column("images", Integer),  # these two: the shot's load; NULL = accepted by version 0.1.0, beside a newer one
+    Column("row_steps", BigInteger),
     Column("error_code", String(64)),
     Column("error_detail", Text),
     Column("created_at", Double, nullable=False),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Collection
-from typing import Any, get_args
+from typing import Any
 
 from sqlalchemy import Connection, Row, and_, case, func, or_, select, update
 
 from packshot.contract.shot_spec import ShotSpec
-from packshot.contract.status import LIVE, Status
+from packshot.contract.status import LIVE, STATUSES
 from packshot.errors import BadInput, Conflict, NotFound, Overloaded
 from packshot.store.database import Database, absent, is_id, new_id, require_id, to_json
 from packshot.store.positions import RecentPositions
@@ -47,7 +47,8 @@ class Shots:
         request = spec.to_json()
         digest = hashlib.sha256(to_json(request).encode()).hexdigest()
         if idempotency_key is not None and not (1 <= len(idempotency_key) <= 255 and idempotency_key.isprintable()):
-            raise BadInput("invalid_request", "Idempotency-Key must be 1-255 printable characters")
+            rule = f"Idempotency-Key must be 1-255 printable characters, got {idempotency_key[:80]!r}; use another key"
+            raise BadInput("invalid_request", rule)
         with self._database.write() as connection:
             # Shots of one tenant are accepted one after another: the key is new or not, the queue is full or not.
             locked = select(tenant.c.id).where(tenant.c.id == tenant_id).with_for_update(key_share=True)
@@ -76,6 +77,8 @@ class Shots:
                 steps=spec.steps,
                 preview_version=0,
                 version=1,
+                images=spec.images,
+                row_steps=spec.row_steps,
                 created_at=Now(),
             )
             shot_id = connection.execute(new.returning(shot.c.id)).scalar_one()
@@ -90,7 +93,7 @@ class Shots:
         if queued >= self._max_queued:
             raise Overloaded(
                 "queue_full",
-                f"at most {self._max_queued} shots of a tenant may wait, {queued} do; try again later",
+                f"at most {self._max_queued} shots of a tenant may wait, {queued} do; try again later or cancel some",
                 retry_after_s=RETRY_AFTER_S,
             )
 
@@ -103,8 +106,9 @@ class Shots:
         self, tenant_id: str, *, status: str | None = None, cursor: str | None = None, limit: int = 50
     ) -> tuple[list[ShotRecord], str | None]:
         """A page of shots, newest first, and the next page's cursor (None: this is the last). Raises BadInput."""
-        if status is not None and status not in get_args(Status):
-            raise BadInput("invalid_request", f"status must be one of {', '.join(get_args(Status))}, got {status!r}")
+        if status is not None and status not in STATUSES:
+            rule = f"status must be one of {', '.join(STATUSES)}, got {status[:80]!r}; leave it out for all"
+            raise BadInput("invalid_request", rule)
         limit = min(max(limit, 1), MAX_PAGE)
         query = select(shot).where(shot.c.tenant_id == tenant_id).order_by(shot.c.seq.desc()).limit(limit + 1)
         if status is not None:
