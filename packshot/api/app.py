@@ -45,5 +45,5 @@ def create_app(
     problems.install(app, meter)
     app.add_middleware(Edge, max_body_bytes=settings.max_body_bytes, meter=meter)
 
-    app.openapi = partial(openapi_json, app)  # type: ignore[method-assign]
+    app.openapi = partial(openapi_json, app)  # type: ignore[method-assign]  # as FastAPI documents it
     return app

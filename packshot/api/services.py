@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -37,7 +37,8 @@ class Services:
 
 
 def services_of(request: Request) -> Services:
-    return cast(Services, request.app.state.services)
+    services: Services = request.app.state.services
+    return services
 
 
 Wired = Annotated[Services, Depends(services_of)]

@@ -192,9 +192,10 @@ def test_pages_go_from_newest_to_oldest(store: Store, tenant: Tenant) -> None:
     assert (seen, pages) == (ids[::-1], 3)
     store.shots.cancel(tenant.id, ids[1])
     assert [one.id for one in store.shots.page(tenant.id, status="cancelled")[0]] == [ids[1]]
-    for bad in ({"cursor": "sh_none"}, {"cursor": "\x00"}, {"status": "lost"}):
+    refused: tuple[dict[str, Any], ...] = ({"cursor": "sh_none"}, {"cursor": "\x00"}, {"status": "lost"})
+    for bad in refused:
         with pytest.raises(BadInput):
-            store.shots.page(tenant.id, **bad)  # type: ignore[arg-type]
+            store.shots.page(tenant.id, **bad)
 
 
 def test_watch_answers_in_the_order_asked(store: Store, tenant: Tenant) -> None:
