@@ -17,6 +17,8 @@ CARD = 0.80
 KNEE = 0.55
 NOTHING = 1e3
 """Depth beyond this many product sizes is the sky."""
+SHINES = 255
+"""The object index of what gives light itself."""
 
 
 def exposure(linear: F32, product: NDArray[np.bool_]) -> float:
@@ -42,15 +44,23 @@ def tone(linear: F32, gain: float) -> U8:
     return (coded * 255 + 0.5).astype(np.uint8)
 
 
-def shadow(with_product: F32, plate: F32, alpha: F32) -> U8:
+def shadow(with_product: F32, plate: F32, alpha: F32, beyond: NDArray[np.bool_]) -> U8:
     """What share of the plate's light is left where the product is not: 255 = all, 0 = none; 255 on the product itself.
 
-    Both pictures have the same size. alpha: 0..1 coverage of the product.
+    All have the same size. alpha: 0..1 coverage of the product. beyond: sky and lamps, which no shadow reaches.
     """
-    lit, empty = (picture.sum(axis=2) + 1e-3 for picture in (with_product, plate))
+    lit, empty = (blurred(picture.sum(axis=2)) + 1e-3 for picture in (with_product, plate))
     left = np.clip(lit / empty, 0, 1)
-    left = np.where(alpha > 0.02, 1.0, left)
+    left = np.where((alpha > 0.02) | (blurred(beyond.astype(np.float32)) > 0), 1.0, left)
     return (left * 255 + 0.5).astype(np.uint8)
+
+
+def blurred(picture: F32) -> F32:
+    """The mean of each 3x3 neighbourhood of an HxW picture."""
+    padded = np.pad(picture, 1, mode="edge")
+    height, width = picture.shape
+    total = sum(padded[y : y + height, x : x + width] for y in range(3) for x in range(3))
+    return np.asarray(total / 9, dtype=np.float32)
 
 
 def camera_normals(world: F32, rotation: F32) -> I8:
@@ -75,7 +85,8 @@ def indices(objects: F32, materials: F32, alpha: F32) -> tuple[U8, U8]:
     Index passes are not smoothed; alpha decides where the main product is, and pixels that disagree have part 0.
     """
     main = alpha >= 0.5
-    index = np.where(main, 1, np.where(objects == 1, 0, objects)).astype(np.uint8)
+    others = np.where((objects == 1) | (objects == SHINES), 0, objects)
+    index = np.where(main, 1, others).astype(np.uint8)
     part = np.where(main & (objects == 1), materials, 0).astype(np.uint8)
     return index, part
 

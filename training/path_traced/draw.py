@@ -14,10 +14,8 @@ import numpy as np
 from training.path_traced import catalogue, framing
 from training.path_traced.catalogue import Thing
 from training.path_traced.prints import draw_label
-from training.path_traced.scene_plan import LightPlan, ProductPlan, Rgb, SetPlan, ShardPlan, TakePlan, ViewPlan
-from training.scenes.words import (
-    BACKDROPS, COLOUR_RGB, COLOURS, FAMILIES, FIELDS, QUALITIES, SIDES, SURFACES, TINTS, describe,
-)  # fmt: skip
+from training.path_traced.draw_sets import Place, catalogued, draw_light, draw_set, draw_take
+from training.path_traced.scene_plan import ProductPlan, ShardPlan, ViewPlan
 
 VERSION = 1
 VIEWS, TAKES = 4, 4
@@ -34,12 +32,6 @@ MADE = {
 """Packages made here, with the range of their longest side in cm."""
 DESIGNS = 60
 """Of each kind: shape and colours follow from the design, the print does not."""
-CAPTIONS = 4
-SURFACE_WEIGHTS = (12, 9, 11, 8, 8, 8, 7, 15, 6, 7, 4, 5)
-BACKDROP_WEIGHTS = (30, 9, 9, 13, 8, 12, 8, 9)
-PHOTOGRAPHS = {"foliage": ("forest", "sunrise"), "room": ("interior", "studio"), "sea": ("sunset",)}
-"""HDRIs seen behind the product, for each backdrop that is a photograph."""
-OUTDOORS = ("foliage", "sea")
 
 
 def shard(split: str, number: int, size_px: int = 320, samples: int = 16) -> ShardPlan:
@@ -76,11 +68,12 @@ def _pair(dice: random.Random, split: str, number: int) -> list[ViewPlan]:
         (dice.uniform(-0.07, 0.07), dice.uniform(-0.02, 0.09)), round(dice.choice((0.0, dice.uniform(0.01, 0.03), dice.uniform(0.03, 0.08))), 4),
         round(dice.gauss(0, 0.8), 2),
     )  # fmt: skip
-    sets = [_set(dice, split, role, unit_cm, room, elevation) for _ in range(2)]
-    lights = [_light(dice, split, sets[index]) for index in (0, 0, 1, 1)]
+    place = Place(split, role, unit_cm, room, camera, _things(split)["prop"])
+    sets = [draw_set(dice, place) for _ in range(2)]
+    lights = [draw_light(dice, split, sets[index]) for index in (0, 0, 1, 1)]
     views = []
     for main in mains:
-        takes = tuple(_take(dice, main, sets[index // 2], light) for index, light in enumerate(lights))
+        takes = tuple(draw_take(dice, main, camera, sets[index // 2], light) for index, light in enumerate(lights))
         views.append(ViewPlan(main, neighbours, round(unit_cm, 2), camera, takes, number))
     return views
 
@@ -91,16 +84,7 @@ def _main(dice: random.Random, split: str, role: str) -> tuple[ProductPlan, floa
     if role == "product" and dice.random() < 0.42:
         return _made(dice, split, turn)
     thing = dice.choice(_things(split)[role])
-    return _catalogued(dice, thing, thing.longest_cm, (0.0, 0.0), turn), thing.longest_cm
-
-
-def _catalogued(dice: random.Random, thing: Thing, unit_cm: float, at: tuple[float, float], turn: float) -> ProductPlan:
-    restyle = dice.randrange(10**6) if dice.random() < 0.55 else -1
-    size = tuple(round(max(cm, 0.2) / unit_cm, 4) for cm in (thing.width_cm, thing.depth_cm, thing.height_cm))
-    return ProductPlan(
-        thing.object_id, thing.name.lower(), thing.family, thing.archive, thing.member, thing.rotation, (size[0], size[1], size[2]),
-        at, round(turn, 1), restyle,
-    )  # fmt: skip
+    return catalogued(dice, thing, thing.longest_cm, (0.0, 0.0), turn), thing.longest_cm
 
 
 def _made(dice: random.Random, split: str, turn: float) -> tuple[ProductPlan, float]:
@@ -141,82 +125,6 @@ def _neighbours(dice: random.Random, split: str, unit_cm: float, room: float) ->
         reach = np.hypot(thing.width_cm, thing.depth_cm) / unit_cm / 2
         away = room + reach + dice.uniform(0.03, 0.35)
         behind = dice.uniform(-0.15, 0.9)
-        found.append(
-            _catalogued(dice, thing, unit_cm, (round(side * away, 3), round(behind, 3)), dice.uniform(-50, 50))
-        )
+        found.append(catalogued(dice, thing, unit_cm, (round(side * away, 3), round(behind, 3)), dice.uniform(-50, 50)))
         side = -side
     return tuple(found)
-
-
-def _tinted(dice: random.Random, index: int) -> Rgb:
-    r, g, b = (round(min(max(c + dice.uniform(-0.05, 0.05), 0.02), 0.97), 3) for c in COLOUR_RGB[index])
-    return r, g, b
-
-
-def _set(dice: random.Random, split: str, role: str, unit_cm: float, room: float, elevation: float) -> SetPlan:
-    surface = dice.choices(SURFACES, SURFACE_WEIGHTS)[0]
-    backdrop = dice.choices(BACKDROPS, BACKDROP_WEIGHTS)[0]
-    if surface in ("grass", "sand") and backdrop in ("tile", "curtain", "night", "room"):
-        backdrop = dice.choice(("foliage", "sea", "plain"))
-    paper, wall = dice.randrange(len(COLOURS)), dice.randrange(len(COLOURS))
-    if dice.random() < 0.3:
-        paper = wall = 0
-    if surface == "paper" and dice.random() < 0.6:
-        wall = paper
-    paper_rgb = _tinted(dice, paper)
-    wall_rgb = paper_rgb if wall == paper else _tinted(dice, wall)
-    photograph = backdrop in PHOTOGRAPHS
-    ground = surface in ("grass", "sand")
-    if surface == "paper" and backdrop == "plain" and wall == paper:
-        support = dice.choice(("sweep", "sweep", "sweep", "plinth"))
-    elif role == "furniture" or ground:
-        support = "plane"
-    elif photograph or backdrop == "night":
-        support = "table"
-    else:
-        support = dice.choice(("plane", "plane", "table", "table", "shelf", "plinth"))
-    distance = room + (dice.uniform(0.25, 0.8) if support == "shelf" else dice.uniform(0.7, 4.0))
-    skies = PHOTOGRAPHS.get(backdrop, ())
-    sky = dice.choice(skies) if skies else ""
-    return SetPlan(
-        surface, dice.randrange(10**6), paper_rgb, support, backdrop, dice.randrange(10**6), wall_rgb, round(distance, 3),
-        round(min(max(unit_cm, 9.0), 120.0) / 100, 4), sky, round(_sky_turn(dice, sky), 1), (),
-    )  # fmt: skip
-
-
-def _sky_turn(dice: random.Random, sky: str) -> float:
-    """The turn that brings a good part of the photograph behind the product: its column u lies there at 90 - 360 u degrees."""
-    ranges = {"sunset": (0.40, 0.62), "interior": (0.24, 0.95), "studio": (0.30, 0.62)}
-    low, high = ranges.get(sky, (0.0, 1.0))
-    return 90 - 360 * dice.uniform(low, high)
-
-
-def _light(dice: random.Random, split: str, stands_in: SetPlan) -> LightPlan:
-    side, quality, tint = dice.choice(SIDES), dice.choice(QUALITIES), dice.choices(TINTS, (5, 3, 2))[0]
-    walled = stands_in.backdrop in ("plain", "brick", "tile", "curtain")
-    azimuth = dice.uniform(35, 84) if walled else dice.choice((dice.uniform(40, 90), dice.uniform(90, 140)))
-    held = catalogue.held_out_hdris()
-    usable = [name for name in catalogue.HDRIS if (name in held) == (split == "heldout")]
-    hdri = stands_in.hdri or ("night" if stands_in.backdrop == "night" and split == "train" else dice.choice(usable))
-    hard = quality == "hard"
-    return LightPlan(
-        side, quality, tint, round(azimuth if side == "right" else 360 - azimuth, 1), round(dice.uniform(24, 58), 1),
-        round(dice.uniform(0.6, 5.0) if hard else dice.uniform(26, 60), 2), round(dice.uniform(0.66, 0.86) if hard else dice.uniform(0.48, 0.74), 3),
-        hdri, round(stands_in.hdri_turn_deg if stands_in.hdri else dice.uniform(0, 360), 1),
-    )  # fmt: skip
-
-
-def _take(dice: random.Random, main: ProductPlan, stands_in: SetPlan, light: LightPlan) -> TakePlan:
-    values = {
-        "surface": SURFACES.index(stands_in.surface), "backdrop": BACKDROPS.index(stands_in.backdrop), "side": SIDES.index(light.side),
-        "quality": QUALITIES.index(light.quality), "tint": TINTS.index(light.tint), "paper_colour": _nearest(stands_in.paper_rgb),
-        "wall_colour": _nearest(stands_in.wall_rgb), "family": FAMILIES.index(main.family) if main.family else -1,
-        "texture_seed": stands_in.surface_seed, "material": -1,
-    }  # fmt: skip
-    rng = np.random.default_rng(dice.randrange(2**32))
-    captions = (describe(values, rng, whole=True), *(describe(values, rng) for _ in range(CAPTIONS - 1)))
-    return TakePlan(stands_in, light, captions, tuple(values[field] for field in FIELDS), dice.randrange(2**31))
-
-
-def _nearest(rgb: Rgb) -> int:
-    return int(np.square(np.array(COLOUR_RGB) - np.array(rgb)).sum(1).argmin())

@@ -37,6 +37,20 @@ def project(camera: CameraPlan, points: F64) -> F64:
     return np.stack([0.5 + away[:, 0] / depth / reach / 2, 0.5 - (away @ up) / depth / reach / 2], axis=1)
 
 
+def backdrop_share(camera: CameraPlan, ground_end: float) -> float:
+    """The share of the frame above the ground's far edge."""
+    edge = project(camera, np.array([[0.0, ground_end, 0.0]]))[0, 1]
+    return float(np.clip(edge, 0, 1))
+
+
+def edge_angle(camera: CameraPlan, ground_end: float) -> float:
+    """How far below the horizontal the ground's far edge is seen, in degrees."""
+    tilt = math.radians(camera.elevation_deg)
+    y = camera.look_at[1] - camera.distance * math.cos(tilt)
+    z = camera.look_at[2] + camera.distance * math.sin(tilt)
+    return math.degrees(math.atan2(z, ground_end - y))
+
+
 def frame(
     products: Sequence[ProductPlan],
     elevation_deg: float,

@@ -122,7 +122,7 @@ def picture(label: Label, fonts: Sequence[Path], aspect: float) -> Image.Image:
     else:
         draw.line((width * 0.2, height * 0.58, width * 0.8, height * 0.58), fill=ink, width=max(1, height // 110))
     for text, at, room, tall in zip(
-        (label.title, label.subtitle, label.small), places, (0.84, 0.8, 0.5), (0.2, 0.085, 0.06), strict=True
+        (label.title, label.subtitle, label.small), places, (0.72, 0.7, 0.45), (0.2, 0.085, 0.06), strict=True
     ):
         font = _fitting(text, path, width * room, height * tall)
         draw.text((middle, height * at), text, fill=ink, font=font, anchor="mm")

@@ -92,8 +92,9 @@ class LightPlan:
 class SetPlan:
     """What the product stands on and before.
 
-    support: plane, sweep, table, shelf or plinth. texture_scale: metres a product size. wall_distance: behind the product, in product
-    sizes. hdri, hdri_turn_deg: the photograph seen behind; an empty name = a built backdrop. props: furniture or plants far behind.
+    support: plane, sweep, table, shelf or plinth. texture_scale: metres a product size. wall_distance: behind the product. ground_end: where
+    the ground ends behind it. hdri, hdri_turn_deg: the photograph seen behind; an empty name = a built backdrop.
+    horizon_drop_deg: how far its horizon is lowered, so that it shows above the edge of the ground. props: furniture or plants far behind.
     """
 
     surface: str
@@ -104,9 +105,11 @@ class SetPlan:
     backdrop_seed: int
     wall_rgb: Rgb
     wall_distance: float
+    ground_end: float
     texture_scale: float
     hdri: str
     hdri_turn_deg: float
+    horizon_drop_deg: float
     props: tuple[ProductPlan, ...]
 
 

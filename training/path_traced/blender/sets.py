@@ -9,11 +9,14 @@ from typing import Any
 
 import bpy
 
+from training.path_traced import develop
 from training.path_traced.blender import surfaces
+from training.path_traced.blender.nodes import Graph
 from training.path_traced.scene_plan import SetPlan
 
 FAR = 60.0
-BUILT = ("plain", "brick", "tile", "curtain")
+BUILT = ("plain", "brick", "tile", "curtain", "room")
+"""Backdrops that may be walls; a photograph, where the plan names one, takes their place."""
 
 
 def build(plan: SetPlan, reach: float, table_height: float) -> list[Any]:
@@ -21,14 +24,14 @@ def build(plan: SetPlan, reach: float, table_height: float) -> list[Any]:
     dice = random.Random(plan.surface_seed)
     material = surfaces.ground(plan.surface, plan.surface_seed, plan.texture_scale, plan.paper_rgb)
     wall = None
-    if plan.backdrop in BUILT:
+    if plan.backdrop in BUILT and not plan.hdri:
         wall = surfaces.wall(plan.backdrop, plan.backdrop_seed, plan.texture_scale, plan.wall_rgb)
     y = plan.wall_distance
     things: list[Any] = []
     if plan.support == "sweep":
         return [_sweep(material, y, dice.uniform(0.8, 2.0))]
     if plan.support == "plane":
-        far = y if wall else FAR
+        far = plan.ground_end
         things.append(_grid(material, (-FAR, FAR), (-12.0, far), lambda x, y: (x, y, 0.0), 1, 1))
     elif plan.support == "plinth":
         height = dice.uniform(0.35, 1.2)
@@ -36,12 +39,10 @@ def build(plan: SetPlan, reach: float, table_height: float) -> list[Any]:
         floor = surfaces.plaster(dice, plan.texture_scale, plan.wall_rgb)
         things.append(_grid(floor, (-FAR, FAR), (-12.0, y if wall else FAR), lambda x, y: (x, y, -height), 1, 1))
     else:
-        back = min(y, reach + dice.uniform(0.5, 1.6)) if plan.support == "table" else y
+        back = plan.ground_end
         front = -reach - (dice.uniform(0.1, 0.6) if dice.random() < 0.4 else dice.uniform(1.5, 3.0))
         thick = dice.uniform(0.06, 0.14)
         things.append(_slab(material, (-FAR / 8, FAR / 8), (front, back), thick))
-        if plan.support == "shelf":
-            things.append(_slab(material, (-FAR / 8, FAR / 8), (front, back), thick, lift=dice.uniform(1.9, 2.6)))
         if wall:
             floor = surfaces.ground(
                 dice.choice(("wood", "walnut", "concrete")), plan.surface_seed + 1, plan.texture_scale, plan.paper_rgb
@@ -118,9 +119,9 @@ def _sweep(material: Any, wall_y: float, radius: float) -> Any:
     return thing
 
 
-def _slab(material: Any, x: tuple[float, float], y: tuple[float, float], thick: float, lift: float = 0.0) -> Any:
+def _slab(material: Any, x: tuple[float, float], y: tuple[float, float], thick: float) -> Any:
     bevel = thick * 0.12
-    return _bevelled([(x[0], y[0]), (x[1], y[0]), (x[1], y[1]), (x[0], y[1])], lift - thick, lift, bevel, material)
+    return _bevelled([(x[0], y[0]), (x[1], y[0]), (x[1], y[1]), (x[0], y[1])], -thick, 0.0, bevel, material)
 
 
 def _plinth(material: Any, reach: float, height: float, *, round_top: bool) -> Any:
@@ -164,7 +165,7 @@ def _bevelled(rim: Sequence[tuple[float, float]], low: float, high: float, bevel
 
 
 def _lamps(plan: SetPlan, dice: random.Random) -> list[Any]:
-    """Lights of a town far away: the camera's blur makes discs of them."""
+    """Lights of a town far away: soft discs, as a lens makes of them."""
     colours = (
         (1.0, 0.62, 0.28),
         (1.0, 0.8, 0.5),
@@ -173,27 +174,29 @@ def _lamps(plan: SetPlan, dice: random.Random) -> list[Any]:
         (0.3, 0.55, 1.0),
         (0.35, 1.0, 0.6),
     )
-    chosen = dice.sample(colours, 3)
+    typical = dice.uniform(0.1, 0.32)
     lamps = []
-    for colour in chosen:
-        material = bpy.data.materials.new("lamp")
-        material.use_nodes = True
-        shader = material.node_tree.nodes["Principled BSDF"]
-        shader.inputs["Base Color"].default_value = (0, 0, 0, 1)
-        shader.inputs["Emission Color"].default_value = (*colour, 1)
-        shader.inputs["Emission Strength"].default_value = dice.uniform(10, 40)
+    for colour in dice.sample(colours, 3):
         points: list[tuple[float, float, float]] = []
         faces: list[tuple[int, ...]] = []
-        for _ in range(dice.randrange(10, 34)):
-            x, z, size = dice.uniform(-9, 9), dice.gauss(0.6, 1.7), dice.uniform(0.02, 0.06)
-            y = dice.uniform(9, 14)
-            start = len(points)
+        for _ in range(dice.randrange(10, 28)):
+            x, z, y = dice.uniform(-8, 8), dice.gauss(0.7, 1.6), dice.uniform(9, 14)
+            size, start = typical * dice.uniform(0.6, 1.3), len(points)
             points += [
-                (x - size, y, z - size),
-                (x + size, y, z - size),
-                (x + size, y, z + size),
-                (x - size, y, z + size),
+                (x + size * math.cos(math.tau * k / 24), y, z + size * math.sin(math.tau * k / 24)) for k in range(24)
             ]
-            faces.append((start, start + 1, start + 2, start + 3))
-        lamps.append(_object("lamp", points, faces, material))
+            faces.append(tuple(range(start, start + 24)))
+        lamps.append(_object("lamp", points, faces, _glow(colour, dice.uniform(0.5, 2.2), dice.uniform(0.25, 0.7))))
+        lamps[-1].pass_index = develop.SHINES
     return lamps
+
+
+def _glow(colour: tuple[float, float, float], strength: float, cover: float) -> Any:
+    """Light of one colour, half transparent."""
+    g = Graph("lamp")
+    glow = g.add("ShaderNodeEmission", Color=colour, Strength=strength)
+    chooser = g.add("ShaderNodeMixShader", Fac=cover)
+    g.tree.links.new(g.add("ShaderNodeBsdfTransparent").outputs[0], chooser.inputs[1])
+    g.tree.links.new(glow.outputs[0], chooser.inputs[2])
+    g.finish(chooser.outputs[0])
+    return g.material

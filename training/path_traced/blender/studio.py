@@ -110,7 +110,7 @@ def world(light: LightPlan, set_plan: SetPlan, view: CameraPlan, hdris: Path, lo
     if set_plan.hdri:
         sky = load_sky(hdris / f"{set_plan.hdri}.exr", loaded)
         strength = SEEN.get(set_plan.hdri, SEEN_ELSE) / sky.horizon
-        tilt = math.radians(view.elevation_deg - 4.0)
+        tilt = math.radians(set_plan.horizon_drop_deg)
         seen = _backdrop(tree, sky, (tilt, 0.0, math.radians(set_plan.hdri_turn_deg)), strength, tint)
     else:
         seen = tree.nodes.new("ShaderNodeBackground")

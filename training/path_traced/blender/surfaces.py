@@ -325,7 +325,7 @@ GROUNDS: dict[str, Paint] = {
     "wood": wood, "walnut": walnut, "marble": marble, "slate": slate, "concrete": concrete, "linen": linen, "sand": sand,
     "paper": paper, "terrazzo": terrazzo, "black_marble": black_marble, "grass": grass, "steel": steel,
 }  # fmt: skip
-WALLS: dict[str, Paint] = {"plain": plaster, "brick": brick, "tile": tile, "curtain": curtain}
+WALLS: dict[str, Paint] = {"plain": plaster, "brick": brick, "tile": tile, "curtain": curtain, "room": plaster}
 
 
 def ground(surface: str, seed: int, scale: float, paper_rgb: Rgb) -> Any:

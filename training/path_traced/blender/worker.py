@@ -94,11 +94,13 @@ class Worker:
         product = alpha > 0.5
         gain = develop.exposure(picture, product)
         index, part = develop.indices(passes["IndexOB"], passes["IndexMA"], alpha)
+        sky = (passes["Depth"] > develop.NOTHING) | (passes["IndexOB"] == develop.SHINES)
+        beyond = develop.halved(sky.astype(np.float32)) > 0
         rotation = np.array(camera.matrix_world.to_3x3(), np.float32)
         row = {
             "image": develop.tone(picture, gain),
             "plate": develop.tone(plate, gain),
-            "shadow": develop.shadow(develop.halved(picture), plate, develop.halved(alpha)),
+            "shadow": develop.shadow(develop.halved(picture), plate, develop.halved(alpha), beyond),
             "alpha": (alpha * 255 + 0.5).astype(np.uint8),
             "index": index,
             "part": part,
