@@ -1,11 +1,13 @@
 """Path-traced product pictures: fetch what they need, render shards, look at them.
 
-python -m training.path_traced assets                         objects, HDRIs and fonts from Debian packages (about 160 MB)
+python -m training.path_traced assets                         objects, HDRIs and fonts from Debian packages (about 160
+MB)
 python -m training.path_traced setup                          Blender in a virtual environment of its own (about 1 GB)
 python -m training.path_traced render --out DIR --pictures N  render; stop it when you like, it goes on where it stopped
 python -m training.path_traced render --out DIR --manifest    the shards of the committed manifest
 python -m training.path_traced sheet  --shards DIR --out S.png [--labels]
-python -m training.path_traced check  --shards DIR            whether every label agrees; counts of pictures fit for training
+python -m training.path_traced check  --shards DIR            whether every label agrees; counts of pictures fit for
+training
 python -m training.path_traced credits                        creators and licences, for the model card
 python -m training.path_traced catalogue                      objects.csv again, from catalogues and curation.yaml
 python -m training.path_traced manifest --pictures N          manifest.json again
@@ -22,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.path_traced import assets, catalogue, credits, manifest, sheet, shards
+from training.path_traced import assets, catalogue, credits, manifest, shards, sheet
 from training.path_traced.scene_plan import ShardPlan
 
 SIZE_PX, SAMPLES, PICTURES = 320, 8, 8000

@@ -1,4 +1,5 @@
-"""What the renderer needs from outside, kept in a cache folder beside no source: objects, HDRIs, fonts, and Blender as a wheel.
+"""What the renderer needs from outside, kept in a cache folder beside no source: objects, HDRIs, fonts, and Blender
+as a wheel.
 
 `python -m training.path_traced assets` fetches Debian packages through apt and unpacks them without installing.
 `python -m training.path_traced setup` makes a virtual environment with bpy. Both skip what is there.

@@ -1,6 +1,7 @@
 """The objects: what five furniture catalogues hold, what each object is used for, and which are kept from training.
 
-A catalogue (.sh3f) is a ZIP of OBJ models and `PluginFurnitureCatalog.properties`. The committed table `objects.csv` is made of
+A catalogue (.sh3f) is a ZIP of OBJ models and `PluginFurnitureCatalog.properties`. The committed table `objects.csv`
+is made of
 them (`python -m training.path_traced catalogue`), so plans and credits need no catalogue at hand.
 """
 
@@ -84,7 +85,8 @@ def share(name: str, salt: str = "path-traced") -> float:
 
 
 def held_out_hdris() -> tuple[str, ...]:
-    """The two HDRIs with the smallest hash. The salt was chosen so that every backdrop keeps a photograph for training."""
+    """The two HDRIs with the smallest hash. The salt was chosen so that every backdrop keeps a photograph for
+    training."""
     return tuple(sorted(HDRIS, key=lambda name: share(name, "sky-24"))[:HELD_OUT_HDRIS])
 
 
@@ -110,7 +112,7 @@ def parse(archive: Path, curation: Curation) -> list[Thing]:
 
 def _thing(entry: dict[str, str], archive: Path, licence: str, curation: Curation) -> Thing | None:
     object_id = f"{archive.stem}/{entry['id'].split('#')[-1]}"
-    size = [round(float(entry[key]), 2) for key in ("width", "depth", "height")]
+    width, depth, height = size = tuple(round(float(entry[key]), 2) for key in ("width", "depth", "height"))
     prop = _matches(object_id, curation.props)
     role = ""
     if not _matches(object_id, curation.left_out):
@@ -128,7 +130,8 @@ def _thing(entry: dict[str, str], archive: Path, licence: str, curation: Curatio
     family = next((curation.families[word] for word in words if word in curation.families), "")
     rotation = tuple(round(float(value), 5) for value in entry.get("modelRotation", "").split())
     return Thing(
-        object_id, entry["name"], role, prop, family, *size, entry["creator"], licence, archive.name, entry["model"].lstrip("/"), rotation
+        object_id, entry["name"], role, prop, family, width, depth, height, entry["creator"], licence, archive.name,
+        entry["model"].lstrip("/"), rotation,
     )  # fmt: skip
 
 

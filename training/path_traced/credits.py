@@ -11,7 +11,8 @@ HDRI_CREDIT = (
     "Eight HDRIs (city, courtyard, forest, interior, night, studio, sunrise, sunset) from Blender's studio lights, CC0."
 )
 CATALOGUES = {
-    "BlendSwap-CC-0": "Blend Swap CC-0", "BlendSwap-CC-BY": "Blend Swap CC-BY", "KatorLegaz": "Kator Legaz", "Scopia": "Scopia",
+    "BlendSwap-CC-0": "Blend Swap CC-0", "BlendSwap-CC-BY": "Blend Swap CC-BY", "KatorLegaz": "Kator Legaz",
+    "Scopia": "Scopia",
 }  # fmt: skip
 
 

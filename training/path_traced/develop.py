@@ -22,7 +22,8 @@ SHINES = 255
 
 
 def exposure(linear: F32, product: NDArray[np.bool_]) -> float:
-    """A photographer's correction of the metered exposure: up to one stop, so that the product is neither lost nor burnt."""
+    """A photographer's correction of the metered exposure: up to one stop, so that the product is neither lost nor
+    burnt."""
     grey = linear @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     bright = float(np.percentile(grey[product], 90)) if product.any() else float(np.percentile(grey, 90))
     middle = float(np.median(grey))
@@ -80,7 +81,8 @@ def depth16(depth: F32) -> NDArray[np.float16]:
 
 
 def indices(objects: F32, materials: F32, alpha: F32) -> tuple[U8, U8]:
-    """Object index (0 set, 1 main product, 2.. neighbours) and part index (1.. material groups of the main product, 0 elsewhere).
+    """Object index (0 set, 1 main product, 2.. neighbours) and part index (1.. material groups of the main product, 0
+    elsewhere).
 
     Index passes are not smoothed; alpha decides where the main product is, and pixels that disagree have part 0.
     """

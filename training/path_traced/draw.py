@@ -1,6 +1,8 @@
-"""Draw shard plans: which product, on what, before what, in which light, from where. A plan follows from split and number alone.
+"""Draw shard plans: which product, on what, before what, in which light, from where. A plan follows from split and
+number alone.
 
-A shard has four views of four takes. Each view shows two sets in three lights: takes 0 and 1 share a set, takes 2 and 3 another one.
+A shard has four views of four takes. A view shows two sets, each in two lights:
+takes 0 and 1 share a set, takes 2 and 3 another one.
 Views 0 and 1, and views 2 and 3, are pairs: other products in the same two sets, lights and camera.
 """
 
@@ -13,8 +15,8 @@ import numpy as np
 
 from training.path_traced import catalogue, framing
 from training.path_traced.catalogue import Thing
-from training.path_traced.prints import draw_label
 from training.path_traced.draw_sets import Place, catalogued, draw_light, draw_set, draw_take
+from training.path_traced.prints import draw_label
 from training.path_traced.scene_plan import ProductPlan, ShardPlan, ViewPlan
 
 VERSION = 1
@@ -65,7 +67,8 @@ def _pair(dice: random.Random, split: str, number: int) -> list[ViewPlan]:
     elevation = dice.uniform(28, 62) if flat else dice.choice((dice.uniform(4, 14), dice.uniform(10, 32)))
     camera = framing.frame(
         mains, round(elevation, 2), round(dice.uniform(18, 42), 2), dice.uniform(0.46, 0.84),
-        (dice.uniform(-0.07, 0.07), dice.uniform(-0.02, 0.09)), round(dice.choice((0.0, dice.uniform(0.01, 0.03), dice.uniform(0.03, 0.08))), 4),
+        (dice.uniform(-0.07, 0.07), dice.uniform(-0.02, 0.09)),
+        round(dice.choice((0.0, dice.uniform(0.01, 0.03), dice.uniform(0.03, 0.08))), 4),
         round(dice.gauss(0, 0.8), 2),
     )  # fmt: skip
     place = Place(split, role, unit_cm, room, camera, _things(split)["prop"])
@@ -95,8 +98,10 @@ def _made(dice: random.Random, split: str, turn: float) -> tuple[ProductPlan, fl
     shape = random.Random(object_id + "/size")
     longest = shape.uniform(*MADE[kind])
     wide, deep, high = {
-        "bottle": (shape.uniform(0.28, 0.45), 1, 1.0), "jar": (1.0, 1, shape.uniform(0.55, 0.95)), "tube": (shape.uniform(0.26, 0.36), 1, 1.0),
-        "box": (shape.uniform(0.35, 1.0), 0, 1.0), "can": (shape.uniform(0.42, 0.62), 1, 1.0), "perfume": (shape.uniform(0.5, 0.8), 1, 1.0),
+        "bottle": (shape.uniform(0.28, 0.45), 1, 1.0), "jar": (1.0, 1, shape.uniform(0.55, 0.95)),
+        "tube": (shape.uniform(0.26, 0.36), 1, 1.0),
+        "box": (shape.uniform(0.35, 1.0), 0, 1.0), "can": (shape.uniform(0.42, 0.62), 1, 1.0),
+        "perfume": (shape.uniform(0.5, 0.8), 1, 1.0),
         "soap": (1.0, 1, shape.uniform(0.25, 0.4)),
     }[kind]  # fmt: skip
     flatness = random.Random(object_id).random()

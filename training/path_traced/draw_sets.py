@@ -28,7 +28,8 @@ SEEN = 0.06
 
 @dataclass(frozen=True)
 class Place:
-    """What a set must fit: the split, the products' role, cm a product size, the radius they need, the camera, and props at hand."""
+    """What a set must fit: the split, the products' role, cm a product size, the radius they need, the camera, and
+    props at hand."""
 
     split: str
     role: str
@@ -43,8 +44,8 @@ def catalogued(dice: random.Random, thing: Thing, unit_cm: float, at: tuple[floa
     restyle = dice.randrange(10**6) if dice.random() < 0.55 else -1
     size = tuple(round(max(cm, 0.2) / unit_cm, 4) for cm in (thing.width_cm, thing.depth_cm, thing.height_cm))
     return ProductPlan(
-        thing.object_id, thing.name.lower(), thing.family, thing.archive, thing.member, thing.rotation, (size[0], size[1], size[2]),
-        at, round(turn, 1), restyle,
+        thing.object_id, thing.name.lower(), thing.family, thing.archive, thing.member, thing.rotation,
+        (size[0], size[1], size[2]), at, round(turn, 1), restyle,
     )  # fmt: skip
 
 
@@ -80,7 +81,8 @@ def draw_set(dice: random.Random, place: Place) -> SetPlan:
     turn = 90 - 360 * dice.uniform(low, high)  # column u of a photograph lies behind the product at 90 - 360 u degrees
     props = _props(dice, place, distance) if furnished else ()
     return SetPlan(
-        surface, dice.randrange(10**6), paper_rgb, support, backdrop, dice.randrange(10**6), wall_rgb, round(distance, 3), round(end, 3),
+        surface, dice.randrange(10**6), paper_rgb, support, backdrop, dice.randrange(10**6), wall_rgb,
+        round(distance, 3), round(end, 3),
         round(min(max(place.unit_cm, 9.0), 120.0) / 100, 4), sky, round(turn, 1), round(drop, 2), props,
     )  # fmt: skip
 
@@ -121,7 +123,8 @@ def draw_light(dice: random.Random, split: str, stands_in: SetPlan) -> LightPlan
     hard = quality == "hard"
     return LightPlan(
         side, quality, tint, round(azimuth if side == "right" else 360 - azimuth, 1), round(dice.uniform(24, 58), 1),
-        round(dice.uniform(0.6, 5.0) if hard else dice.uniform(26, 60), 2), round(dice.uniform(0.66, 0.86) if hard else dice.uniform(0.48, 0.74), 3),
+        round(dice.uniform(0.6, 5.0) if hard else dice.uniform(26, 60), 2),
+        round(dice.uniform(0.66, 0.86) if hard else dice.uniform(0.48, 0.74), 3),
         hdri, round(stands_in.hdri_turn_deg if stands_in.hdri else dice.uniform(0, 360), 1),
     )  # fmt: skip
 
@@ -129,11 +132,14 @@ def draw_light(dice: random.Random, split: str, stands_in: SetPlan) -> LightPlan
 def draw_take(
     dice: random.Random, main: ProductPlan, camera: CameraPlan, stands_in: SetPlan, light: LightPlan
 ) -> TakePlan:
-    """A set in a light, and four ways to say it; a backdrop that the camera does not see is not said, and its attribute is -1."""
+    """A set in a light, and four ways to say it; a backdrop that the camera does not see is not said, and its
+    attribute is -1."""
     seen = framing.backdrop_share(camera, stands_in.ground_end) >= SEEN or stands_in.support == "sweep"
     values = {
-        "surface": SURFACES.index(stands_in.surface), "backdrop": BACKDROPS.index(stands_in.backdrop), "side": SIDES.index(light.side),
-        "quality": QUALITIES.index(light.quality), "tint": TINTS.index(light.tint), "paper_colour": _nearest(stands_in.paper_rgb),
+        "surface": SURFACES.index(stands_in.surface), "backdrop": BACKDROPS.index(stands_in.backdrop),
+        "side": SIDES.index(light.side),
+        "quality": QUALITIES.index(light.quality), "tint": TINTS.index(light.tint),
+        "paper_colour": _nearest(stands_in.paper_rgb),
         "wall_colour": _nearest(stands_in.wall_rgb), "family": FAMILIES.index(main.family) if main.family else -1,
         "texture_seed": stands_in.surface_seed, "material": -1,
     }  # fmt: skip

@@ -22,7 +22,7 @@ def corners(plan: ProductPlan) -> F64:
         [(x * width / 2, y * depth / 2, z * height) for x, y, z in itertools.product((-1, 1), (-1, 1), (0, 1))]
     )
     turned = np.stack([c * box[:, 0] - s * box[:, 1], s * box[:, 0] + c * box[:, 1], box[:, 2]], axis=1)
-    return turned + np.array([*plan.at_xy, 0.0])
+    return np.asarray(turned + np.array([*plan.at_xy, 0.0]), np.float64)
 
 
 def project(camera: CameraPlan, points: F64) -> F64:
@@ -60,7 +60,8 @@ def frame(
     aperture: float,
     roll_deg: float,
 ) -> CameraPlan:
-    """A camera for which the largest product's box spans `fill` of the frame. shift: of the middle, in frames, right and down."""
+    """A camera for which the largest product's box spans `fill` of the frame. shift: of the middle, in frames, right
+    and down."""
     points = np.concatenate([corners(plan) for plan in products])
     middle = (points.min(0) + points.max(0)) / 2
     reach = math.tan(math.radians(fov_deg) / 2)

@@ -1,6 +1,7 @@
 """The committed list of shards: how many of each split, at which size, and what each plan's digest is.
 
-A shard can be made again from the manifest alone: its plan follows from split and number, and the digest says that the plan is the same.
+A shard can be made again from the manifest alone: its plan follows from split and number, and the digest says that
+the plan is the same.
 """
 
 from __future__ import annotations
@@ -42,13 +43,15 @@ class Manifest:
         path.write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n")
 
     def plans(self) -> Iterator[ShardPlan]:
-        """The plans in the order in which they are rendered; ValueError where the code draws another plan than the manifest says."""
+        """The plans in the order in which they are rendered; ValueError where the code draws another plan than the
+        manifest says."""
         for stem, digest in self.digests.items():
             split, number = stem.rsplit("-", 1)
             plan = shard(split, int(number), self.size_px, self.samples)
             if plan.digest() != digest:
                 raise ValueError(
-                    f"{stem}: plan must have digest {digest}, got {plan.digest()}; the code draws other scenes than the manifest's"
+                    f"{stem}: plan must have digest {digest}, got {plan.digest()}; "
+                    "the code draws other scenes than the manifest's"
                 )
             yield plan
 

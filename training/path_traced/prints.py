@@ -53,8 +53,10 @@ _ENDS = (
     "lo",
 )
 GOODS = (
-    "body lotion", "shampoo", "olive oil", "face cream", "hand soap", "green tea", "dark roast", "sea salt", "honey", "sparkling water", "shower gel",
-    "vitamin c", "herbal tonic", "oat milk", "cold brew", "lip balm", "eau de parfum", "hair serum", "granola", "cocoa", "tomato sauce", "chili jam",
+    "body lotion", "shampoo", "olive oil", "face cream", "hand soap", "green tea", "dark roast", "sea salt", "honey",
+    "sparkling water", "shower gel",
+    "vitamin c", "herbal tonic", "oat milk", "cold brew", "lip balm", "eau de parfum", "hair serum", "granola",
+    "cocoa", "tomato sauce", "chili jam",
     "night repair", "pure aloe", "fig & cedar", "wild mint", "lemon peel", "daily care",
 )  # fmt: skip
 _SMALL = (
@@ -72,8 +74,9 @@ _SMALL = (
     "batch 27",
 )
 _PAPERS: tuple[Rgb, ...] = (
-    (0.96, 0.95, 0.92), (1.0, 1.0, 1.0), (0.10, 0.10, 0.11), (0.90, 0.83, 0.72), (0.12, 0.24, 0.34), (0.75, 0.22, 0.18), (0.82, 0.88, 0.80),
-    (0.95, 0.78, 0.30), (0.93, 0.76, 0.77), (0.20, 0.33, 0.26), (0.55, 0.68, 0.80),
+    (0.96, 0.95, 0.92), (1.0, 1.0, 1.0), (0.10, 0.10, 0.11), (0.90, 0.83, 0.72), (0.12, 0.24, 0.34),
+    (0.75, 0.22, 0.18), (0.82, 0.88, 0.80), (0.95, 0.78, 0.30), (0.93, 0.76, 0.77), (0.20, 0.33, 0.26),
+    (0.55, 0.68, 0.80),
 )  # fmt: skip
 STYLES = 4
 LABEL_PX = 384
@@ -114,11 +117,8 @@ def picture(label: Label, fonts: Sequence[Path], aspect: float) -> Image.Image:
         draw.rectangle((0, height * 0.52, width, height * 0.80), fill=ink)
     elif label.style == 2:
         reach = min(width, height) * 0.17
-        draw.ellipse(
-            (middle - reach, height * 0.36 - reach, middle + reach, height * 0.36 + reach),
-            outline=ink,
-            width=max(2, height // 60),
-        )
+        round_mark = (middle - reach, height * 0.36 - reach, middle + reach, height * 0.36 + reach)
+        draw.ellipse(round_mark, outline=ink, width=max(2, height // 60))
     else:
         draw.line((width * 0.2, height * 0.58, width * 0.8, height * 0.58), fill=ink, width=max(1, height // 110))
     for text, at, room, tall in zip(

@@ -1,4 +1,5 @@
-"""What a shard shows, as frozen dataclasses that travel to Blender as JSON. Standard library only: Blender's Python reads it too.
+"""What a shard shows, as frozen dataclasses that travel to Blender as JSON. Standard library only: Blender's Python
+reads it too.
 
 Lengths are in product sizes: the longest side of a view's main product is 1. Angles are in degrees.
 The frame: x right, y away from the camera, z up; the main product stands on z = 0 at the origin.
@@ -38,7 +39,8 @@ class Label:
 class ProductPlan:
     """One object of a view.
 
-    object_id: id of the catalogue, or `made/<kind>/<design>`. archive, member: the .sh3f file and the OBJ in it; empty when made.
+    object_id: id of the catalogue, or `made/<kind>/<design>`. archive, member: the .sh3f file and the OBJ in it;
+    empty when made.
     rotation: nine numbers of the catalogue's model rotation, row by row; empty = none.
     size_xyz: width, depth and height in product sizes. at_xy: where it stands. turn_deg: about z, counter-clockwise.
     restyle: seed of new materials for plain parts; -1 keeps the model's own.
@@ -59,7 +61,8 @@ class ProductPlan:
 
 @dataclass(frozen=True)
 class CameraPlan:
-    """elevation_deg: above the horizon. distance: to the look-at point. look_at: x, y, z. aperture: lens radius, 0 = all sharp."""
+    """elevation_deg: above the horizon. distance: to the look-at point. look_at: x, y, z. aperture: lens radius, 0 =
+    all sharp."""
 
     elevation_deg: float
     distance: float
@@ -92,9 +95,11 @@ class LightPlan:
 class SetPlan:
     """What the product stands on and before.
 
-    support: plane, sweep, table, shelf or plinth. texture_scale: metres a product size. wall_distance: behind the product. ground_end: where
+    support: plane, sweep, table, shelf or plinth. texture_scale: metres a product size. wall_distance: behind the
+    product. ground_end: where
     the ground ends behind it. hdri, hdri_turn_deg: the photograph seen behind; an empty name = a built backdrop.
-    horizon_drop_deg: how far its horizon is lowered, so that it shows above the edge of the ground. props: furniture or plants far behind.
+    horizon_drop_deg: how far its horizon is lowered, so that it shows above the edge of the ground. props: furniture
+    or plants far behind.
     """
 
     surface: str
@@ -115,7 +120,8 @@ class SetPlan:
 
 @dataclass(frozen=True)
 class TakePlan:
-    """One picture: a set in a light. captions: several ways to say it; the first says all. attributes: `training.scenes.words.FIELDS`."""
+    """One picture: a set in a light. captions: several ways to say it; the first says all. attributes:
+    `training.scenes.words.FIELDS`."""
 
     set: SetPlan
     light: LightPlan
@@ -126,7 +132,8 @@ class TakePlan:
 
 @dataclass(frozen=True)
 class ViewPlan:
-    """A product, seen by one camera in several takes. `pair`: views of a shard with the same number share set, light and camera."""
+    """A product, seen by one camera in several takes. `pair`: views of a shard with the same number share set, light
+    and camera."""
 
     main: ProductPlan
     neighbours: tuple[ProductPlan, ...]
@@ -138,7 +145,8 @@ class ViewPlan:
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """A file of pictures. split: `train` or `heldout`. Everything that is rendered follows from this plan and the asset packages."""
+    """A file of pictures. split: `train` or `heldout`. Everything that is rendered follows from this plan and the
+    asset packages."""
 
     version: int
     split: str

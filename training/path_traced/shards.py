@@ -1,4 +1,5 @@
-"""Shards on disk: rendered one by one in a Blender process, checked, then put in place whole; those that exist are kept.
+"""Shards on disk: rendered one by one in a Blender process, checked, then put in place whole; those that exist are
+kept.
 
 `<split>-<number>.npz` holds, for N pictures of size S (H = S/2):
 
@@ -25,6 +26,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,10 +35,11 @@ from training.path_traced import prints
 from training.path_traced.assets import Cache
 from training.path_traced.scene_plan import ProductPlan, ShardPlan, TakePlan, ViewPlan
 
-Arrays = Mapping[str, NDArray[np.generic]]
+Arrays = Mapping[str, NDArray[Any]]
 COLUMNS = {
-    "image": (np.uint8, 1, (3,)), "plate": (np.uint8, 2, (3,)), "shadow": (np.uint8, 2, ()), "alpha": (np.uint8, 1, ()),
-    "index": (np.uint8, 1, ()), "part": (np.uint8, 1, ()), "depth": (np.float16, 1, ()), "normals": (np.int8, 1, (3,)), "gain": (np.float32, 0, ()),
+    "image": (np.uint8, 1, (3,)), "plate": (np.uint8, 2, (3,)), "shadow": (np.uint8, 2, ()),
+    "alpha": (np.uint8, 1, ()), "index": (np.uint8, 1, ()), "part": (np.uint8, 1, ()),
+    "depth": (np.float16, 1, ()), "normals": (np.int8, 1, (3,)), "gain": (np.float32, 0, ()),
 }  # fmt: skip
 """Column: type, what the picture's side is divided by (0: a number), trailing axes."""
 REPOSITORY = Path(__file__).parents[2]
@@ -65,7 +68,8 @@ def render(plan: ShardPlan, out: Path, cache: Cache, *, threads: int = 1, nicene
         partial = out / f".{plan.stem}.{os.getpid()}.partial"
         job = Path(folder) / "job.json"
         folders = {
-            "catalogues": str(cache.catalogues), "hdris": str(cache.hdris), "cache": str(cache.objects), "textures": str(cache.textures),
+            "catalogues": str(cache.catalogues), "hdris": str(cache.hdris), "cache": str(cache.objects),
+            "textures": str(cache.textures),
         }  # fmt: skip
         labels = _print(plan, Path(folder), cache)
         job.write_text(
@@ -134,11 +138,11 @@ def check(plan: ShardPlan, arrays: Arrays) -> None:
             got = f"{arrays[name].dtype} {arrays[name].shape}" if name in arrays else "none"
             raise ShardError(f"{plan.stem}: {name} must be {np.dtype(kind)} {wanted}, got {got}")
     alpha, index, part, image = (arrays[name] for name in ("alpha", "index", "part", "image"))
-    if not np.array_equal(index == 1, alpha >= 128):  # type: ignore[operator]
+    if not np.array_equal(index == 1, alpha >= 128):
         raise ShardError(f"{plan.stem}: index 1 must be where alpha is at least one half")
-    if ((part > 0) & (index != 1)).any():  # type: ignore[operator]
+    if ((part > 0) & (index != 1)).any():
         raise ShardError(f"{plan.stem}: parts must lie on the main product")
-    shares = (alpha >= 128).mean((1, 2))  # type: ignore[operator]
+    shares = (alpha >= 128).mean((1, 2))
     spread = np.asarray(image, np.float32).std((1, 2, 3))
     if (spread < 1.0).all():
         raise ShardError(f"{plan.stem}: every picture is blank")
@@ -174,6 +178,7 @@ def render_all(plans: Iterator[ShardPlan], out: Path, cache: Cache, *, threads: 
             rendered += plan.pictures
             hours = (time.perf_counter() - begin) / 3600
             print(
-                f"{plan.stem}: {rendered} pictures, {rendered / hours:.0f} an hour, {hours * 3600 / rendered:.1f} s each",
+                f"{plan.stem}: {rendered} pictures, {rendered / hours:.0f} an hour, "
+                f"{hours * 3600 / rendered:.1f} s each",
                 flush=True,
             )

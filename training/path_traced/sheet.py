@@ -18,7 +18,8 @@ U8 = NDArray[np.uint8]
 def contact_sheet(
     paths: Sequence[Path], out: Path, *, limit: int = 24, columns: int = 6, every: int = 1, captions: bool = True
 ) -> int:
-    """A grid of pictures, each with its first caption and its object's name; gives how many. every: 1 = all, 2 = each second."""
+    """A grid of pictures, each with its first caption and its object's name; gives how many. every: 1 = all, 2 = each
+    second."""
     chosen = itertools.islice((picture for path in paths for picture in pictures(path)), 0, None, every)
     tiles = [_captioned(picture) if captions else _image(picture) for picture in itertools.islice(chosen, limit)]
     _write(_grid(tiles, columns), out)

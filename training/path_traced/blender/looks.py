@@ -11,8 +11,9 @@ from training.path_traced.blender.surfaces import linear
 
 Rgb = Sequence[float]
 PALETTE: tuple[Rgb, ...] = (
-    (0.93, 0.92, 0.90), (0.10, 0.10, 0.11), (0.80, 0.72, 0.62), (0.72, 0.16, 0.14), (0.13, 0.22, 0.42), (0.20, 0.36, 0.27), (0.91, 0.70, 0.24),
-    (0.86, 0.58, 0.56), (0.45, 0.62, 0.72), (0.55, 0.43, 0.33), (0.62, 0.60, 0.58), (0.37, 0.25, 0.42), (0.88, 0.45, 0.25), (0.70, 0.80, 0.68),
+    (0.93, 0.92, 0.9), (0.1, 0.1, 0.11), (0.8, 0.72, 0.62), (0.72, 0.16, 0.14), (0.13, 0.22, 0.42),
+    (0.2, 0.36, 0.27), (0.91, 0.7, 0.24), (0.86, 0.58, 0.56), (0.45, 0.62, 0.72), (0.55, 0.43, 0.33),
+    (0.62, 0.6, 0.58), (0.37, 0.25, 0.42), (0.88, 0.45, 0.25), (0.7, 0.8, 0.68),
 )  # fmt: skip
 METALS: tuple[Rgb, ...] = ((0.80, 0.80, 0.81), (0.83, 0.66, 0.36), (0.80, 0.52, 0.40), (0.35, 0.35, 0.36))
 KINDS = ("plastic", "matte", "ceramic", "metal", "brushed", "rubber", "leather", "fabric", "painted", "wood")
@@ -85,7 +86,8 @@ def printed(path: str, roughness: float, dice: random.Random) -> Any:
 def improve(material: Any, dice: random.Random, *, restyle: bool, scale: float) -> Any:
     """An imported material made fit for a photograph; gives the material to use in its place.
 
-    Clear ones become glass. Textured ones keep their picture and get a plausible gloss. Plain ones stay, or are restyled.
+    Clear ones become glass. Textured ones keep their picture and get a plausible gloss. Plain ones stay, or are
+    restyled.
     """
     if not material.use_nodes:
         return material

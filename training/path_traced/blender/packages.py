@@ -1,4 +1,5 @@
-"""Packages made here, with printed labels: bottles, jars, tubes, boxes, cans, perfume and soap. Each part is a material group."""
+"""Packages made here, with printed labels: bottles, jars, tubes, boxes, cans, perfume and soap. Each part is a
+material group."""
 
 from __future__ import annotations
 
@@ -105,12 +106,13 @@ def rounded(outline: Outline, radius: float, steps: int = 5) -> list[tuple[float
         legs = [(p[0] - here[0], p[1] - here[1]) for p in (before, after)]
         lengths = [max(math.hypot(*leg), 1e-6) for leg in legs]
         cut = min(radius, *(0.45 * length for length in lengths))
-        a, b = ((here[0] + leg[0] / n * cut, here[1] + leg[1] / n * cut) for leg, n in zip(legs, lengths, strict=True))
+        (ax, ay), (bx, by) = (
+            (here[0] + x / n * cut, here[1] + y / n * cut) for (x, y), n in zip(legs, lengths, strict=True)
+        )
         for step in range(steps + 1):
             t = step / steps
-            points.append(
-                tuple((1 - t) ** 2 * p + 2 * t * (1 - t) * q + t**2 * r for p, q, r in zip(a, here, b, strict=True))
-            )  # type: ignore[arg-type]
+            u, v, w = (1 - t) ** 2, 2 * t * (1 - t), t**2
+            points.append((u * ax + v * here[0] + w * bx, u * ay + v * here[1] + w * by))
     points.append(outline[-1])
     return points
 
@@ -245,7 +247,8 @@ def _soap(plan: ProductPlan, label: str, dice: random.Random, scale: float) -> A
 
 
 def make(plan: ProductPlan, label: str, scale: float) -> Any:
-    """The package that `made/<kind>/<design>` names; shape and colours follow from the name. label: the printed picture, empty = none."""
+    """The package that `made/<kind>/<design>` names; shape and colours follow from the name. label: the printed
+    picture, empty = none."""
     dice = random.Random(plan.object_id)
     kind = plan.object_id.split("/")[1]
     if kind == "box":

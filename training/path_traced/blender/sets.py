@@ -19,8 +19,10 @@ BUILT = ("plain", "brick", "tile", "curtain", "room")
 """Backdrops that may be walls; a photograph, where the plan names one, takes their place."""
 
 
-def build(plan: SetPlan, reach: float, table_height: float) -> list[Any]:
-    """Every object of the set. reach: radius of what stands on it. table_height: how far below the floor lies, in product sizes."""
+def build(plan: SetPlan, reach: float, table_height: float, eye: Sequence[float]) -> list[Any]:
+    """Every object of the set. reach: radius of what stands on it. table_height: how far below the floor lies, in
+    product sizes. eye: where the camera stands.
+    """
     dice = random.Random(plan.surface_seed)
     material = surfaces.ground(plan.surface, plan.surface_seed, plan.texture_scale, plan.paper_rgb)
     wall = None
@@ -56,7 +58,7 @@ def build(plan: SetPlan, reach: float, table_height: float) -> list[Any]:
         place = (lambda x, z: (x, y + wave(x, z), z)) if wave else (lambda x, z: (x, y, z))
         things.append(_grid(wall, (-span, span), (low, high), place, count, 24 if wave else 1, smooth=bool(wave)))
     elif plan.backdrop == "night":
-        things += _lamps(plan, random.Random(plan.backdrop_seed))
+        things += _lamps(plan, random.Random(plan.backdrop_seed), eye)
     return things
 
 
@@ -164,8 +166,8 @@ def _bevelled(rim: Sequence[tuple[float, float]], low: float, high: float, bevel
     return thing
 
 
-def _lamps(plan: SetPlan, dice: random.Random) -> list[Any]:
-    """Lights of a town far away: soft discs, as a lens makes of them."""
+def _lamps(plan: SetPlan, dice: random.Random, eye: Sequence[float]) -> list[Any]:
+    """Lights of a town far away, just above the ground's edge: soft discs, as a lens makes of them."""
     colours = (
         (1.0, 0.62, 0.28),
         (1.0, 0.8, 0.5),
@@ -180,7 +182,9 @@ def _lamps(plan: SetPlan, dice: random.Random) -> list[Any]:
         points: list[tuple[float, float, float]] = []
         faces: list[tuple[int, ...]] = []
         for _ in range(dice.randrange(10, 28)):
-            x, z, y = dice.uniform(-8, 8), dice.gauss(0.7, 1.6), dice.uniform(9, 14)
+            x, y = dice.uniform(-8, 8), dice.uniform(9, 14)
+            sinks = math.radians(plan.horizon_drop_deg + 5 - 20 * dice.random() ** 1.4)
+            z = eye[2] - (y - eye[1]) * math.tan(sinks)
             size, start = typical * dice.uniform(0.6, 1.3), len(points)
             points += [
                 (x + size * math.cos(math.tau * k / 24), y, z + size * math.sin(math.tau * k / 24)) for k in range(24)

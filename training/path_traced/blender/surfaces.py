@@ -322,7 +322,8 @@ TEXTURES = Path()
 """Folder of the photographs that grounds use; the worker sets it."""
 Paint = Callable[[random.Random, float, Rgb], Any]
 GROUNDS: dict[str, Paint] = {
-    "wood": wood, "walnut": walnut, "marble": marble, "slate": slate, "concrete": concrete, "linen": linen, "sand": sand,
+    "wood": wood, "walnut": walnut, "marble": marble, "slate": slate, "concrete": concrete, "linen": linen,
+    "sand": sand,
     "paper": paper, "terrazzo": terrazzo, "black_marble": black_marble, "grass": grass, "steel": steel,
 }  # fmt: skip
 WALLS: dict[str, Paint] = {"plain": plaster, "brick": brick, "tile": tile, "curtain": curtain, "room": plaster}

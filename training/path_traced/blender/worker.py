@@ -1,6 +1,7 @@
 """Render one shard: `python -m training.path_traced.blender.worker JOB.json`, in the environment that has bpy.
 
-The job names the plan, the folders and the file to write. Every view is built once; its takes change set and light only.
+The job names the plan, the folders and the file to write. Every view is built once; its takes change set and light
+only.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class Worker:
             begin = time.perf_counter()
             if built is None or built[0] != take.set:
                 _remove(built[1] if built else [])
-                things = sets.build(take.set, reach, TABLE_CM / view.unit_cm)
+                things = sets.build(take.set, reach, TABLE_CM / view.unit_cm, camera.location)
                 things += [self._prop(prop, scale, TABLE_CM / view.unit_cm) for prop in take.set.props]
                 built = (take.set, things)
             lamp = studio.key(take.light, outdoors=take.set.backdrop in ("foliage", "sea"))
@@ -142,7 +143,8 @@ def _fresh(size_px: int, threads: int) -> None:
 
 
 def _alpha(others: list[Any], size_px: int) -> F32:
-    """Coverage of the main product, 0..1, less what neighbours hide: its own picture over nothing, many cheap samples."""
+    """Coverage of the main product, 0..1, less what neighbours hide: its own picture over nothing, many cheap
+    samples."""
     scene = bpy.context.scene
     for thing in others:
         thing.is_holdout = True
