@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -67,7 +69,10 @@ def _render(args: argparse.Namespace) -> None:
         plans = manifest.order(args.pictures, args.size, args.samples)
     first, step = (int(number) for number in args.part.split("/"))
     mine = (plan for index, plan in enumerate(plans) if index % step == first)
-    shards.render_all(mine, args.out, assets.Cache.default(), threads=args.workers, niceness=args.nice)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that Blender ends too
+    failed = shards.render_all(mine, args.out, assets.Cache.default(), threads=args.workers, niceness=args.nice)
+    if failed:
+        raise SystemExit(f"{len(failed)} shards failed: {' '.join(failed)}")
 
 
 def _found(args: argparse.Namespace) -> list[Path]:

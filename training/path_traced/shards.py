@@ -169,16 +169,20 @@ def usable(picture: Picture) -> bool:
     return 0.01 < share < 0.75 and 12 < mean < 246
 
 
-def render_all(plans: Iterator[ShardPlan], out: Path, cache: Cache, *, threads: int, niceness: int) -> None:
-    """Render the missing shards one after another, and say how fast."""
+def render_all(plans: Iterator[ShardPlan], out: Path, cache: Cache, *, threads: int, niceness: int) -> list[str]:
+    """Render the missing shards one after another, and say how fast. Gives the stems that failed; the others go on."""
     cache.check()
-    begin, rendered = time.perf_counter(), 0
+    begin, rendered, failed = time.perf_counter(), 0, list[str]()
     for plan in plans:
-        if render(plan, out, cache, threads=threads, niceness=niceness):
+        try:
+            fresh = render(plan, out, cache, threads=threads, niceness=niceness)
+        except (RuntimeError, ShardError) as error:
+            print(f"{plan.stem} failed: {error}", flush=True)
+            failed.append(plan.stem)
+            continue
+        if fresh:
             rendered += plan.pictures
-            hours = (time.perf_counter() - begin) / 3600
-            print(
-                f"{plan.stem}: {rendered} pictures, {rendered / hours:.0f} an hour, "
-                f"{hours * 3600 / rendered:.1f} s each",
-                flush=True,
-            )
+            seconds = time.perf_counter() - begin
+            rate = f"{rendered / seconds * 3600:.0f} an hour, {seconds / rendered:.1f} s each"
+            print(f"{plan.stem}: {rendered} pictures, {rate}", flush=True)
+    return failed

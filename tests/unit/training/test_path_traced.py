@@ -294,6 +294,17 @@ def test_a_rendered_shard_appears_whole_and_a_bad_one_not_at_all(plan: ShardPlan
     assert list((tmp_path / "bad").iterdir()) == []
 
 
+def test_a_shard_that_fails_does_not_stop_the_others(plan: ShardPlan, tmp_path: Path) -> None:
+    other = dataclasses.replace(plan, number=1)
+    write(tmp_path, other)
+    cache = fake_blender(tmp_path / "a", arrays(plan), code=3)
+    cache.catalogues.mkdir(parents=True)
+    cache.hdris.mkdir(parents=True)
+    cache.textures.mkdir()
+    (cache.textures / "grass.png").touch()
+    assert shards.render_all(iter([plan, other]), tmp_path, cache, threads=1, niceness=0) == ["train-00000"]
+
+
 def test_pictures_come_back_with_their_view_and_take(plan: ShardPlan, tmp_path: Path) -> None:
     path = write(tmp_path, plan)
     first, second = shards.pictures(path)
