@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+import bpy
 
 from training.path_traced.blender.nodes import Graph
 from training.path_traced.blender.surfaces import linear
@@ -91,6 +94,9 @@ def improve(material: Any, dice: random.Random, *, restyle: bool, scale: float) 
     """
     if not material.use_nodes:
         return material
+    for node in [node for node in material.node_tree.nodes if node.type == "TEX_IMAGE"]:
+        if node.image is None or not Path(bpy.path.abspath(node.image.filepath)).exists():
+            material.node_tree.nodes.remove(node)  # some MTLs name pictures that their catalogue lacks
     shader = next((node for node in material.node_tree.nodes if node.type == "BSDF_PRINCIPLED"), None)
     if shader is None:
         return material
