@@ -137,7 +137,9 @@ def _turned(plan: ProductPlan, kind: str, label: str, dice: random.Random, scale
     """Bottle, jar, can, tube and perfume: a body, a neck or a cap, a label around the straight part."""
     parts = Parts()
     square, flat = (
-        (2.0, 1.0) if kind in ("jar", "can") or dice.random() < 0.6 else (dice.uniform(3, 7), dice.uniform(0.6, 1.0))
+        (2.0, 1.0)
+        if kind in ("jar", "can", "tube") or dice.random() < 0.6
+        else (dice.uniform(3, 7), dice.uniform(0.6, 1.0))
     )
     low, top = (
         0.03,
