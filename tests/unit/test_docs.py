@@ -237,6 +237,7 @@ def test_every_setting_that_a_page_names_exists() -> None:
     known = {name for name, _, _ in rows()} | {
         "PACKSHOT_LOADTEST_KEYS",  # packshot loadtest
         "PACKSHOT_KEY",  # packshot shoot --host
+        "PACKSHOT_RENDER_CACHE",  # python -m training.path_traced
         *("PACKSHOT_REQUIRE_CHROMIUM", "PACKSHOT_REQUIRE_POSTGRES", "PACKSHOT_REQUIRE_PROMTOOL"),  # the tests
     }
     for page in pages():
