@@ -102,7 +102,7 @@ def main() -> int:
             def take_runs() -> None:
                 wait_until_idle(target)
                 runs.take(calibration)
-                print(f"{AT_ONCE} shots at once took {runs.line_s[-1]:.1f} s", file=sys.stderr)
+                print(f"{AT_ONCE} shots at once took {runs.at_once_s[-1]:.1f} s", file=sys.stderr)
 
             def report(row: dict[str, Any], estimate: Knee) -> None:
                 _print_trial(row, estimate)
@@ -128,7 +128,7 @@ def main() -> int:
         shots_per_s={name: round(per_s * value, 3) for name, value in vars(found).items()},
         predicted_shots_per_s={name: round(per_s * value, 3) for name, value in vars(simulated).items()},
         trials=json.loads((OUT / "capacity.json").read_text("utf-8"))["trials"],
-        lines_s=[round(line_s, 1) for line_s in runs.line_s],
+        lines_s=[round(seconds, 1) for seconds in runs.at_once_s],
         fitted={name: round(value, 4) for name, value in vars(machine).items() if isinstance(value, float)},
         rows=max_rows,
     )
