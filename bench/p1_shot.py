@@ -34,7 +34,7 @@ THREADS = 2
 
 
 class OneProcess:
-    """The flow's stages as plain calls of one engine: no batcher, no handle, no copy."""
+    """The stages of the flow as plain calls of one engine, without batcher, Serve handles or copies."""
 
     def __init__(self, settings: Settings) -> None:
         pack = find_pack(settings.pack, settings)
@@ -92,15 +92,15 @@ def main() -> int:
 
 
 def over_http(served: Session, body: dict[str, Any]) -> dict[str, Any]:
-    """A shot, waited for."""
+    """Request a shot and wait for it. Exits when it fails."""
     shot = post(served.http, "/v1/shots", json=body, headers={"Prefer": "wait=100"})
     if shot["status"] != "done":
-        raise SystemExit(f"the shot must end done, got {shot}")
+        raise SystemExit(f"the shot must end with status done, got {shot}")
     return shot
 
 
 def fetched(served: Session, body: dict[str, Any]) -> bytes:
-    """The picture's bytes, from request to download."""
+    """Request a shot and download its picture."""
     return served.http.get(over_http(served, body)["images"][0]["url"]).content
 
 

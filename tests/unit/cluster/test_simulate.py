@@ -294,7 +294,7 @@ def as_taken(machine: Machine) -> calibrate.Runs:
     trace = Trace("x", "x", 1.0, [Arrival(0.0, pictures=1, steps=calibrate.STEPS)])
     [shot] = Pipeline(trace, machine, Fixed(dict.fromkeys(STAGES, 1))).simulate().shots
     lone: Any = SimpleNamespace(images=[picture], created_at=began, finished_at=began + timedelta(seconds=shot.done_s))
-    return calibrate.Runs([lone], [calibrate._on_paper_s(machine)])
+    return calibrate.Runs([lone], [calibrate._simulated_s(machine)])
 
 
 @pytest.mark.parametrize("max_rows", [2, 8, 16])
@@ -322,7 +322,7 @@ def test_the_fit_finds_a_machines_times_again(max_rows: int) -> None:
 def test_a_fit_on_several_runs_takes_their_medians() -> None:
     known = Machine("known", 0.04, 0.02, 8, begin_s=0.05, decode_s=0.08, edges_s=0.0, layout_s=0.1, finish_s=0.1)
     taken = as_taken(known)
-    slowed = calibrate.Runs(taken.lone * 3, [*taken.line_s * 2, 10 * taken.line_s[0]])
+    slowed = calibrate.Runs(taken.lone * 3, [*taken.at_once_s * 2, 10 * taken.at_once_s[0]])
     assert calibrate.fit(slowed, 8) == calibrate.fit(taken, 8)
 
 
