@@ -1,4 +1,4 @@
-"""Who decodes uploads: worker processes of this process, or another deployment behind the same protocol."""
+"""Decoders of uploads: this process's worker processes, or another deployment with the same protocol."""
 
 from __future__ import annotations
 
@@ -11,20 +11,24 @@ from packshot.settings import Settings
 
 
 class Decoder(Protocol):
-    """Untrusted bytes in, a rebuilt photo out."""
+    """Rebuilds a photo from untrusted bytes."""
 
     @property
     def at_once(self) -> int:
-        """How many uploads may be handed to it at a time; the others wait on disk."""
+        """How many uploads it accepts at a time. The API keeps further uploads on disk."""
         ...
 
     async def normalise(self, data: bytes, claimed_type: str | None) -> NormalisedPhoto:
-        """The upload, rebuilt from its pixels. Raises BadInput (photo_…), UnsupportedMedia, Unavailable."""
+        """Rebuild an upload from its pixels.
+
+        `claimed_type` is the media type that the client declared. Raises BadInput `photo_…` when the bytes are not a
+        photo that Packshot accepts, UnsupportedMedia for another format, and Unavailable when no decoder answers.
+        """
         ...
 
 
 def photo_decoder(settings: Settings) -> PhotoDecoder:
-    """The bounded decoder with the settings' limits."""
+    """A decoder in worker processes, with the settings' limits."""
     return PhotoDecoder(
         max_photo_px=settings.max_photo_px,
         max_photo_side_px=settings.max_photo_side_px,
@@ -34,7 +38,7 @@ def photo_decoder(settings: Settings) -> PhotoDecoder:
 
 
 class LocalDecoder:
-    """A `PhotoDecoder` of this process, off the event loop."""
+    """A `PhotoDecoder` of this process, called in a thread so that it does not block the event loop."""
 
     def __init__(self, settings: Settings) -> None:
         self._decoder = photo_decoder(settings)

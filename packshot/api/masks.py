@@ -1,4 +1,4 @@
-"""`/v1/masks`: masks, and the cutouts made from them. Both are encoded when they are first asked for."""
+"""`/v1/masks`: masks and the cutouts made from them. Their PNGs are encoded on request."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ router = APIRouter(prefix="/v1/masks", tags=["masks"], responses=keyed_problems_
 @router.get(
     "/{mask_id}",
     operation_id="get_mask",
-    summary="The mask",
+    summary="Get a mask",
     response_class=Response,
     responses=file_json("The mask.", "image/png") | problems_json(NotFound),
 )
 async def get_mask(mask_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
-    """8-bit single-channel PNG, photo-sized, 255 = product."""
+    """Returns an 8-bit single-channel PNG of the photo's size, 255 = product."""
     mask = await in_thread(services.store.masks.get, tenant.id, mask_id)
     data = await cancel_on_disconnect(request, services.graph.mask_png(mask.asset_key))
     return file_answer(request, data, "image/png")
@@ -31,12 +31,12 @@ async def get_mask(mask_id: str, request: Request, services: Wired, tenant: Call
 @router.get(
     "/{mask_id}/cutout",
     operation_id="get_cutout",
-    summary="The product, cut out",
+    summary="Get the cutout of a mask",
     response_class=Response,
     responses=file_json("The cutout.", "image/png") | problems_json(NotFound),
 )
 async def get_cutout(mask_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
-    """RGBA PNG, cropped to the product."""
+    """Returns an RGBA PNG, cropped to the product."""
     mask = await in_thread(services.store.masks.get, tenant.id, mask_id)
     photo = await in_thread(services.store.photos.get, tenant.id, mask.photo_id)
     data = await cancel_on_disconnect(request, services.graph.cutout(photo.asset_key, mask.asset_key))
@@ -48,8 +48,8 @@ async def get_cutout(mask_id: str, request: Request, services: Wired, tenant: Ca
     status_code=204,
     operation_id="delete_mask",
     summary="Delete a mask",
-    responses=empty_json("The mask is gone.") | problems_json(NotFound, Conflict),
+    responses=empty_json("The mask was deleted.") | problems_json(NotFound, Conflict),
 )
 async def delete_mask(mask_id: str, services: Wired, tenant: Caller) -> None:
-    """409 `in_use` while a live shot needs it."""
+    """409 `in_use` while a live shot uses the mask."""
     await shield_to_completion(in_thread(services.store.masks.delete, tenant.id, mask_id))

@@ -1,4 +1,4 @@
-"""What the routes work with: made once by `create_app`, found through the app's state."""
+"""The objects that the routes use. `create_app` makes them once and keeps them in the app's state."""
 
 from __future__ import annotations
 
@@ -22,17 +22,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Services:
-    """Everything behind the API.
-
-    `decode_turns`: which uploads are being decoded, as many as the decoder takes at once.
-    """
+    """The objects that the routes use. `decode_slots` limits how many uploads are decoded at once."""
 
     store: Store
     graph: Graph
     decoder: Decoder
     settings: Settings
     meter: Meter
-    decode_turns: anyio.CapacityLimiter
+    decode_slots: anyio.CapacityLimiter
     watch: Watch
 
 
@@ -45,5 +42,5 @@ Wired = Annotated[Services, Depends(services_of)]
 
 
 async def in_thread(call: Callable[..., T], *args: Any, **named: Any) -> T:
-    """A blocking call (store, codec) off the event loop."""
+    """Run a blocking call (store, codec) in a thread, so that it does not block the event loop."""
     return await anyio.to_thread.run_sync(lambda: call(*args, **named))

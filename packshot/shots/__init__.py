@@ -1,4 +1,4 @@
-"""How an accepted shot becomes committed images: the flow of a shot, its stages, the lease under which it runs."""
+"""From an accepted shot to committed images: the director, the flow of a shot, and its stages."""
 
 from packshot.shots.director import Director
 from packshot.shots.finish import Finisher

@@ -1,11 +1,11 @@
-"""The way of one shot, from its layers to finished pictures: which stage is asked for what, and in which order.
+"""The flow of one shot, from its layers to finished pictures: which stages run, and in which order.
 
     layers -> files -> prepare ─┬─ Fitted -> edges ─┐
                                 │     └─────────────┴─> paint ─┐   once for each picture
                                 └─ Prepared ───────────────────┴─> finish -> PNG and verdict
 
-A plain background needs no engine, and neither does a product that covers the canvas: the picture is finished at once.
-The flow holds references and finished files, never pixels of a layout.
+A plain background, or a product that covers the canvas, needs no engine; such a picture is finished at once. The flow
+holds references and finished files, never the pixels of a layout.
 """
 
 from __future__ import annotations
@@ -28,16 +28,18 @@ OnStep = Callable[[Step], None]
 async def shoot(
     store: Store, tenant_id: str, spec: ShotSpec, stages: Stages, on_step: OnStep, *, alone: bool = False
 ) -> list[NewImage]:
-    """Every picture of a shot. `alone`: run unbatched, because this shot may have crashed a replica.
+    """Make all pictures of a shot.
 
-    Raises NotFound when a mask or photo is gone, BadInput for a layout that does not hold, EngineFailed.
+    `on_step` is called with the progress of the whole shot. `alone` runs the shot unbatched, because it may have
+    crashed a replica. Raises NotFound when a mask or photo was deleted, BadInput when the layout cannot be drawn, and
+    EngineFailed when the engine cannot finish.
     """
     files = await asyncio.to_thread(find_layout, store, tenant_id, spec)
     if not spec.background.generated:
-        return _alike(await stages.finish_plain(files, spec), spec)
+        return _plain_images(await stages.finish_plain(files, spec), spec)
     placed = await stages.prepare(files, stages.size_for(spec.canvas))
     if placed.covered:
-        return _alike(await stages.finish_plain(files, spec), spec)
+        return _plain_images(await stages.finish_plain(files, spec), spec)
     edges = stages.edges(placed.fitted)
     progress = _Progress(spec, on_step)
     try:
@@ -49,7 +51,7 @@ async def shoot(
                     for brief in _briefs(spec)
                 )
             ]
-    except ExceptionGroup as failures:  # the pictures of a shot fail together, with the first one's reason
+    except ExceptionGroup as failures:  # the pictures of a shot fail together, with the first one's error
         raise failures.exceptions[0] from failures
     return [task.result() for task in tasks]
 
@@ -73,16 +75,16 @@ def _briefs(spec: ShotSpec) -> list[Brief]:
 
 
 class _Progress:
-    """Sums the steps of a shot's pictures, and passes the first picture's previews on."""
+    """Adds up the steps of a shot's pictures and forwards the first picture's previews."""
 
     def __init__(self, spec: ShotSpec, on_step: OnStep) -> None:
-        self._taken = [0] * spec.images
+        self._done = [0] * spec.images
         self._total = spec.images * spec.steps
         self._on_step = on_step
 
     def report(self, image: int, step: Step) -> None:
-        self._taken[image] = step.index
-        self._on_step(Step(sum(self._taken), self._total, step.preview if image == 0 else None))
+        self._done[image] = step.index
+        self._on_step(Step(sum(self._done), self._total, step.preview if image == 0 else None))
 
 
 async def _picture(
@@ -99,7 +101,7 @@ async def _picture(
         else:
             finished = await stages.finish(placed.prepared, update, spec)
             return _image(index, finished, _recipe(update, finished, spec))
-    raise RuntimeError("a painting ended without its picture")
+    raise RuntimeError("paint() must yield a Painted last, but it ended without one")
 
 
 def _recipe(painted: Painted, finished: Finished, spec: ShotSpec) -> Recipe:
@@ -113,8 +115,8 @@ def _recipe(painted: Painted, finished: Finished, spec: ShotSpec) -> Recipe:
     )
 
 
-def _alike(finished: Finished, spec: ShotSpec) -> list[NewImage]:
-    """Pictures without a painted scene are all alike, so one is made and shared."""
+def _plain_images(finished: Finished, spec: ShotSpec) -> list[NewImage]:
+    """The images of a shot without a painted scene. All of them share one picture."""
     recipe = Recipe(version=packshot.__version__, seed=spec.seed, spec=spec)
     return [_image(index, finished, recipe) for index in range(spec.images)]
 

@@ -1,4 +1,4 @@
-"""From a shot's layers to its layout: the store knows which files they are, the asset root holds them."""
+"""From a shot's layers to its layout: find the files in the store, then load them from the asset root."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from packshot.types import Cutout, Layer, Layout
 
 @dataclass(frozen=True)
 class LayerFiles:
-    """One layer: its placement, and the asset keys of its photo and its mask."""
+    """One layer: the asset keys of its photo and its mask, and its placement."""
 
     photo_key: str
     mask_key: str
@@ -23,14 +23,14 @@ class LayerFiles:
 
 @dataclass(frozen=True)
 class LayoutFiles:
-    """A layout before any file is read: the canvas, and the layers in painting order."""
+    """A layout before its files are read: the canvas, and the layers in painting order."""
 
     canvas: Canvas
     layers: tuple[LayerFiles, ...]
 
 
 def find_layout(store: Store, tenant_id: str, spec: ShotSpec) -> LayoutFiles:
-    """The files of a shot's layers. Raises NotFound when a mask or a photo is gone."""
+    """Find the files of a shot's layers. Raises NotFound when a mask or a photo was deleted."""
     masks = {mask_id: store.masks.get(tenant_id, mask_id) for mask_id in dict.fromkeys(spec.mask_ids)}
     photo_ids = dict.fromkeys(mask.photo_id for mask in masks.values())
     photos = {photo_id: store.photos.get(tenant_id, photo_id) for photo_id in photo_ids}
@@ -42,7 +42,7 @@ def find_layout(store: Store, tenant_id: str, spec: ShotSpec) -> LayoutFiles:
 
 
 def load_layout(assets: Assets, files: LayoutFiles) -> Layout:
-    """The layers, cut out of their photos. Raises NotFound when a file is gone.
+    """Cut the layers out of their photos. Raises NotFound when a file was deleted.
 
     Each photo and each mask is read once, however many layers use it. One photo is in memory at a time.
     """
@@ -54,12 +54,12 @@ def load_layout(assets: Assets, files: LayoutFiles) -> Layout:
         for mask_key, cutout in zip(mask_keys, _cutouts(assets, photo_key, list(mask_keys)), strict=True):
             cutouts[photo_key, mask_key] = cutout
     return Layout(
-        files.canvas, tuple(_layer(one.placement, cutouts[one.photo_key, one.mask_key]) for one in files.layers)
+        files.canvas, tuple(_layer(layer.placement, cutouts[layer.photo_key, layer.mask_key]) for layer in files.layers)
     )
 
 
 def _cutouts(assets: Assets, photo_key: str, mask_keys: list[str]) -> list[Cutout]:
-    """Several products of one photo; the photo is freed on return."""
+    """Cut several products out of one photo, which is freed on return."""
     photo = read_photo(assets.get(photo_key))
     return [cut(photo, read_mask(assets.get(mask_key))) for mask_key in mask_keys]
 

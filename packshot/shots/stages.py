@@ -1,4 +1,4 @@
-"""The stages that a shot passes through, and the values that travel between them.
+"""The stages of a shot, and the values that travel between them.
 
 layout's files -> prepare -> Fitted ----> edges, paint -> Painted -> finish -> Finished
                           `> Prepared ----------------------------------^
@@ -19,9 +19,9 @@ from packshot.types import U8, Brief, Flat, Render
 
 @dataclass(frozen=True)
 class Prepared:
-    """A layout at the canvas's size: what a render is composited with.
+    """A layout at the canvas's size, with which a render is composited.
 
-    `enlarged_by`: how many times the product's pixels were enlarged, of the layer with the most.
+    `enlarged_by` is the largest factor by which a layer's pixels were enlarged.
     """
 
     flat: Flat
@@ -30,9 +30,9 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Fitted:
-    """The same layout at the engine's size: what conditions are computed from and what the engine paints around.
+    """A layout at the engine's size, from which conditions are computed and around which the engine paints.
 
-    `product`: uint8 HxWx3 RGB, the layout over neutral grey. `repaint`: uint8 HxW, 255 = repaint.
+    `product` is the layout over neutral grey, uint8 HxWx3 RGB. `repaint` is the inpaint mask, uint8 HxW, 255 = repaint.
     """
 
     flat: Flat
@@ -42,10 +42,10 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Placed:
-    """A prepared layout as the flow holds it: two references that only stages read, and what the flow must know.
+    """A prepared layout as the flow holds it.
 
-    `covered`: whether the product covers the canvas, so that nothing is to be painted. `prepared`, `fitted`: a Prepared
-    and a Fitted, or references to them.
+    `covered` is whether the product covers the whole canvas, so that there is no scene to paint. `prepared` and
+    `fitted` are a Prepared and a Fitted, or references to them that only stages read.
     """
 
     covered: bool
@@ -55,7 +55,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class Step:
-    """How far one picture is. `preview`: uint8 HxWx3 RGB, small, now and then."""
+    """The progress of one picture: `index` of `steps` are done. Some steps have a small `preview`, uint8 HxWx3 RGB."""
 
     index: int
     steps: int
@@ -64,7 +64,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Painted:
-    """A finished scene, which engine painted it, and what each stage took in milliseconds."""
+    """A finished scene, the engine that painted it, and the milliseconds of each stage."""
 
     render: Render
     engine: EngineStamp
@@ -73,7 +73,7 @@ class Painted:
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished picture as a PNG, what inspection found, and how long finishing took in milliseconds."""
+    """A finished picture as a PNG, its verdict, and how long finishing took in milliseconds."""
 
     png: bytes
     width: int
@@ -83,26 +83,27 @@ class Finished:
 
 
 class Stages(Protocol):
-    """The stages that the flow drives. Values of type Any may be references: the flow only passes them on."""
+    """The stages that the flow calls. Values of type Any may be references; the flow only passes them on."""
 
     def size_for(self, canvas: Canvas) -> tuple[int, int]:
-        """(width, height) at which the engine paints for this canvas."""
+        """Return the (width, height) in pixels at which the engine paints for this canvas."""
         ...
 
     async def prepare(self, files: LayoutFiles, size: tuple[int, int]) -> Placed:
-        """Cut and place the product, at the canvas's size and at `size` (width, height)."""
+        """Cut and place the products, at the canvas's size and at `size` (width, height) in pixels."""
         ...
 
     def edges(self, fitted: Any) -> Any:
-        """Canny edges of a layout at the engine's size."""
+        """Find the Canny edges of a layout at the engine's size."""
         ...
 
     def paint(
         self, fitted: Any, edges: Any, brief: Brief, *, interactive: bool, alone: bool
     ) -> AsyncIterator[Step | Painted]:
-        """Paint one scene: steps as they come, then one Painted. Closing the iterator cancels the rendering.
+        """Paint one scene. Yields a Step for each denoising step, then one Painted. Closing the iterator cancels it.
 
-        `interactive`: a person waits. `alone`: run unbatched, because this shot may have crashed a replica.
+        `interactive` gives the scene the higher priority, because a person waits. `alone` runs it unbatched, because
+        its shot may have crashed a replica.
         """
         ...
 
@@ -111,5 +112,5 @@ class Stages(Protocol):
         ...
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
-        """The picture on a plain background, or of nothing but product."""
+        """Finish a picture without a scene: on a plain background, or covered by the product."""
         ...

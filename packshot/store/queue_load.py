@@ -1,4 +1,4 @@
-"""How much work waits, runs and has arrived: one query over columns, for the autoscaler."""
+"""The load of the queue (queued, running and arrived work) in one query, for the autoscaler."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from packshot.store.schema import shot
 
 
 def load_query(since_seq: int) -> Select[Any]:
-    """A row for each priority, over shots that wait, run, or were accepted after `since_seq`. Reads no other shot."""
-    # Version 0.1.0, beside this one, leaves the two columns empty. Then a shot counts as one image without guidance.
+    """Select one row for each priority, over shots that are queued, run, or were accepted after `since_seq`."""
+    # A replica of version 0.1.0 leaves these two columns NULL. Its shots count as one image without guidance.
     pictures = func.coalesce(shot.c.images, 1)
     row_steps = func.coalesce(shot.c.row_steps, shot.c.steps)
-    # A heartbeat's `steps` are those of the whole shot. In whole numbers, by `//`: both databases then agree.
+    # `steps` counts the whole shot, all its images together. Integer division gives the same result in both databases.
     done = row_steps * shot.c.step // func.nullif(shot.c.steps, 0, type_=BigInteger)
     left = row_steps - func.coalesce(done, 0)
 
@@ -33,10 +33,10 @@ def load_query(since_seq: int) -> Select[Any]:
 
 
 def load_of(rows: Sequence[Row[Any]], last_seq: int) -> QueueLoad:
-    """The query's rows as a record."""
+    """Convert the rows of `load_query` to a record."""
     flows = {}
     for row in rows:
         sums: Sequence[Any] = row[1:]
-        numbers = [int(one) for one in sums]  # PostgreSQL sums big integers to decimals
+        numbers = [int(value) for value in sums]  # PostgreSQL sums big integers to decimals
         flows[row[0]] = Flow(Load(*numbers[:3]), Load(*numbers[3:6]), Load(*numbers[6:]))
     return QueueLoad(last_seq, *(flows.get(priority, Flow()) for priority in PRIORITIES))
