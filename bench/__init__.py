@@ -1,1 +1,1 @@
-"""The measured comparisons, one command each: `python -m bench` runs all of them."""
+"""The measured comparisons. Each is one command, and `python -m bench` runs all of them."""

@@ -1,5 +1,7 @@
-"""`python -m bench [ROW …]`: every row, one process each; a table, out/bench/rows.jsonl and a chart;
-exits 1 when a target is missed."""
+"""`python -m bench [ROW …]`: measures all rows, or the named ones, in one process each.
+
+Prints a table and writes out/bench/rows.jsonl and a chart. The exit code is 1 when a target is missed.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +38,8 @@ ROWS = (
 
 
 def lines_of(row: str) -> list[dict[str, Any]]:
-    """What a row's process printed, one JSON object a line; a row that ended without one says so."""
-    env = {**os.environ, **ENVIRONMENT}  # both sides' threads wait as the cluster's do
+    """Run a row's process and return the JSON objects that it printed; without any, one that gives its exit code."""
+    env = {**os.environ, **ENVIRONMENT}  # the thread settings of the cluster, for both sides
     process = subprocess.Popen([sys.executable, "-m", f"bench.{row}"], stdout=subprocess.PIPE, text=True, env=env)
     assert process.stdout is not None
     found = []
@@ -50,7 +52,7 @@ def lines_of(row: str) -> list[dict[str, Any]]:
 
 
 def summary(lines: list[dict[str, Any]]) -> Table:
-    """One line a row: figure, target, verdict."""
+    """A table with the ratio, the target and the verdict of each row."""
     table = Table(title="python -m bench", title_justify="left")
     for column in ("row", "what", "ratio", "spread", "target", ""):
         table.add_column(column, justify="right" if column in ("ratio", "spread", "target") else "left")
@@ -68,7 +70,7 @@ def _verdict(line: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    """Run the rows that were named, or all."""
+    """Measure the rows that the command line names, or all rows."""
     OUT.mkdir(parents=True, exist_ok=True)
     lines = []
     for row in sys.argv[1:] or ROWS:
@@ -76,7 +78,7 @@ def main() -> int:
         lines += lines_of(row)
     (OUT / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
     Console(stderr=True, width=160).print(summary(lines))
-    print(f"look at {draw(lines, OUT / 'rows.png')}", file=sys.stderr)
+    print(f"chart: {draw(lines, OUT / 'rows.png')}", file=sys.stderr)
     return 0 if all(line.get("holds", True) for line in lines) else 1
 
 

@@ -1,10 +1,10 @@
-"""This tree against another checkout of it: is a change slower? `python -m bench.against PATH [--pairs 15]`.
+"""Compares this checkout with another one: is a change slower? `python -m bench.against PATH [--pairs 15]`.
 
-Both trees serve the laptop profile side by side, and take turns: A B B A. Each pair times one shot, one click with its
-embedding cached, and one cutout. The figure is the median ratio with its interval (order statistics, 95 %). "No worse
-by 3 %" holds when the interval's lower end is at most 1.03 and its upper end says how sure that is: an interval that
-reaches over 1.03 is undecided. Seconds of the wall clock and seconds of the processors (of all processes of that
-cluster) both count.
+Both checkouts serve the laptop profile at the same time and are measured in turn: A B B A. Each pair times one shot,
+ten clicks with a cached embedding, and one cutout. The figure is the median ratio with its 95 % interval (order
+statistics). "No worse by 3 %" holds when the interval's upper end is at most 1.03. The change is worse when the lower
+end exceeds 1.03, and undecided otherwise. Both wall-clock seconds and processor seconds (of all processes of a cluster)
+are compared.
 """
 
 from __future__ import annotations
@@ -35,12 +35,14 @@ from packshot.imaging.codec import encode_png
 
 ROOT = Path(__file__).parents[1]
 WORSE = 1.03
+"""A median ratio above this counts as worse."""
 START_S = 300.0
+"""Longest wait for a cluster to become ready, seconds."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """One tree's cluster. `process`: the parent of all its processes."""
+    """The cluster of one checkout. `process` is the parent of all its processes."""
 
     http: httpx.Client
     process: psutil.Process
@@ -48,7 +50,7 @@ class Side:
     mask_id: str
 
     def cpu_s(self) -> float:
-        """Processor seconds of the cluster so far."""
+        """Processor seconds that the cluster's running processes have used so far."""
         return sum(_cpu_s(one) for one in (self.process, *self.process.children(recursive=True)))
 
     def pss_mib(self) -> float:
@@ -67,7 +69,7 @@ def _cpu_s(process: psutil.Process) -> float:
 
 @contextmanager
 def served(tree: Path) -> Iterator[Side]:
-    """The laptop profile of that tree on a free port, with one photo and one mask."""
+    """Serve the laptop profile of the checkout `tree` on a free port, with one photo and one mask."""
     with tempfile.TemporaryDirectory() as home, httpx.Client(timeout=300, trust_env=False) as http:
         port = free_port("127.0.0.1")
         environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": str(tree), "PACKSHOT_HOME": home}
@@ -94,28 +96,28 @@ def _wait_ready(http: httpx.Client, child: subprocess.Popen[bytes]) -> None:
         except httpx.TransportError:
             pass  # not listening yet
         if child.poll() is not None or time.monotonic() > give_up_at:
-            raise SystemExit(f"the cluster must answer within {START_S:g} s, it did not; its exit code: {child.poll()}")
+            raise SystemExit(f"the cluster must answer within {START_S:g} s; its exit code: {child.poll()}")
         time.sleep(0.5)
 
 
 def shot(side: Side) -> None:
-    """One picture of 1024 x 1024, from request to the end of its download."""
+    """Request one picture of 1024 x 1024, and download it."""
     body = {"layers": [{"mask_id": side.mask_id}], "prompt": "on a marble table", "seed": 7, "steps": 4}
     answer = post(side.http, "/v1/shots", json=body, headers={"Prefer": "wait=100"})
     if answer["status"] != "done":
-        raise SystemExit(f"the shot must end done, got {answer}")
+        raise SystemExit(f"the shot must end with status done, got {answer}")
     side.http.get(answer["images"][0]["url"]).raise_for_status()
 
 
 def click(side: Side) -> None:
-    """Ten clicks one after another, their photo encoded before."""
+    """Send ten clicks one after the other on a photo whose embedding is cached."""
     for x in range(180, 380, 20):
         point = {"points": [{"x": x, "y": 200, "label": 1}]}
         post(side.http, f"/v1/photos/{side.photo_id}/masks", json=point)
 
 
 def cutout(side: Side) -> None:
-    """A cutout as it is first asked for."""
+    """Fetch a cutout."""
     side.http.get(f"/v1/masks/{side.mask_id}/cutout").raise_for_status()
 
 
@@ -127,29 +129,29 @@ def timed(side: Side, call: Callable[[Side], None]) -> tuple[float, float]:
 
 
 def interval(ratios: list[float]) -> tuple[float, float]:
-    """95 % interval of the median by order statistics: distribution-free."""
+    """The 95 % interval of the median from the order statistics, which is distribution-free."""
     ordered, count = sorted(ratios), len(ratios)
-    chance, outside = 0.0, 0
+    probability, outside = 0.0, 0
     for below in range(count // 2):
-        chance += math.comb(count, below) / 2**count
-        if 2 * chance > 0.05:
+        probability += math.comb(count, below) / 2**count
+        if 2 * probability > 0.05:
             break
         outside = below + 1
     return ordered[max(0, outside - 1)], ordered[min(count - 1, count - outside)]
 
 
 def row(name: str, ratios: list[float]) -> dict[str, Any]:
-    """One JSON line: the median ratio, its interval and what follows from it."""
+    """The JSON line of one figure: the median ratio, its interval and the verdict."""
     low, high = interval(ratios)
-    said = "holds" if high <= WORSE else "worse" if low > WORSE else "undecided"
-    middle = statistics.median(ratios)
-    return {"row": name, "ratio": round(middle, 3), "interval": [round(low, 3), round(high, 3)], "no_worse": said}
+    verdict = "holds" if high <= WORSE else "worse" if low > WORSE else "undecided"
+    median = statistics.median(ratios)
+    return {"row": name, "ratio": round(median, 3), "interval": [round(low, 3), round(high, 3)], "no_worse": verdict}
 
 
 def main() -> int:
-    """Measure and report; exits 1 where something is worse beyond doubt."""
+    """Measure and report. The exit code is 1 when a figure is worse."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("other", type=Path, help="the other checkout, for example the parent commit's worktree")
+    parser.add_argument("other", type=Path, help="the other checkout, for example a worktree of the parent commit")
     parser.add_argument("--pairs", type=int, default=15)
     args = parser.parse_args()
     calls = (shot, click, cutout)

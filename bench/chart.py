@@ -1,4 +1,4 @@
-"""The rows as a picture: how far each lies from its target, on the side where it holds or on the other."""
+"""A chart of the rows: the distance of each ratio to its target. Bars to the right hold, bars to the left miss."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from matplotlib import pyplot
 
 HOLDS, MISSES, SPREAD = "#2a7f62", "#c1442e", "#333333"
 FAR = 16.0
-"""The axis ends here, on both sides: an error of nothing would be endlessly better than its bound."""
+"""The axis ends at this factor on both sides, because an error of 0 is infinitely better than its bound."""
 
 
 def margin(line: dict[str, Any], ratio: float) -> float:
-    """1 on the target; 2 when twice as good; within the axis."""
+    """How many times better than the target a ratio is: 1 on the target, 2 when twice as good. Clipped to the axis."""
     target = float(line["target"])
     times = ratio / target if line["at_least"] else target / max(ratio, 1e-9)
     return min(FAR, max(1 / FAR, times))
 
 
 def draw(lines: Sequence[dict[str, Any]], path: Path) -> Path:
-    """One bar a row that has a ratio, from the target (1) to its median, with its spread; right is better."""
+    """Draw one bar for each row with a ratio, from the target (1×) to the median, and a line for the spread."""
     shown = [line for line in lines if "ratio" in line][::-1]
     figure, axes = pyplot.subplots(figsize=(12, 1.2 + 0.42 * len(shown)), layout="constrained")
     for place, line in enumerate(shown):
@@ -50,7 +50,7 @@ def draw(lines: Sequence[dict[str, Any]], path: Path) -> Path:
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}×")
     names = [shorten(f"{line['row']}: {line['what']}", 76, placeholder=" …") for line in shown]
     axes.set_yticks(range(len(shown)), names, fontsize=8)
-    axes.set_xlabel("1×: as good as asked for; red to the left: missed; the line: repeats")
+    axes.set_xlabel("Times better than the target. Red bars to the left of 1× miss it. Lines: spread of the repeats.")
     axes.spines[["top", "right", "left"]].set_visible(False)
     figure.savefig(path, dpi=130)
     pyplot.close(figure)

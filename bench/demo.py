@@ -1,6 +1,6 @@
-"""The demo: scikit-image's coffee photo (CC0), a person's box around cup and saucer, two prompts.
+"""The demo: scikit-image's coffee photo (CC0), a hand-drawn box around cup and saucer, and two prompts.
 
-`make demo` runs it: the same command that a new user would type, on the real graph, with nothing downloaded.
+`make demo` runs it. It calls the command that a new user would type, on the real graph, and downloads nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PROMPTS = (
 
 
 def main() -> int:
-    """Write the photo, then `packshot shoot` it."""
+    """Write the photo, run `packshot shoot` on it, and put the pictures on one sheet."""
     OUT.mkdir(parents=True, exist_ok=True)
     photo = OUT / "coffee.png"
     Image.fromarray(skimage.data.coffee()).save(photo)
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def sheet(pictures: list[Path], path: Path, height_px: int = 400, gap_px: int = 8) -> None:
-    """The pictures side by side at one height, in one JPEG."""
+    """Put the pictures side by side into one JPEG. All have the same height."""
     tiles = [Image.open(picture).convert("RGB") for picture in pictures]
     tiles = [
         tile.resize((round(tile.width * height_px / tile.height), height_px), Image.Resampling.LANCZOS)

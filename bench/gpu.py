@@ -1,8 +1,8 @@
-"""The GPU rows: full-size networks with random weights, which cost what trained ones do; "not measured" without CUDA.
+"""The GPU rows: full-size networks with random weights, which take as long as trained ones. Needs CUDA.
 
-SD2 inpainting + canny ControlNet at 512², 20 guided steps, as our engine runs it with many scenes a step, against
-diffusers' own pipeline with one; and SAM ViT-H. Parity with the pipeline is tested on small networks
-(tests/unit/models/test_unet_controlnet.py).
+SD2 inpainting with a Canny ControlNet at 512², 20 guided steps: our engine with many scenes in each step, against
+diffusers' pipeline with one picture. And SAM ViT-H. Without CUDA the rows are reported as not measured. Parity with the
+pipeline is tested on small networks (tests/unit/models/test_unet_controlnet.py).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.harness import Row, not_measured, tell, timed
+from bench.harness import Row, not_measured, print_row, timed
 from packshot.imaging.codec import encode_png, read_photo
 from packshot.models.engines.unet_controlnet import DiffusionEngine
 from packshot.models.engines.word_tokenizer import Tokenizer
@@ -38,7 +38,7 @@ STEPS, SCENES, PHOTOS, REPEATS = 20, 16, 8, 5
 
 
 class Blank:
-    """A tokenizer to which every text is one token many times over."""
+    """A tokenizer that turns every text into the same token, repeated."""
 
     def __init__(self, max_length: int) -> None:
         self.max_length = max_length
@@ -58,7 +58,7 @@ class Blank:
 
 
 class RandomPack(Pack):
-    """A pack of its manifest's sizes with random weights: no file is read."""
+    """A pack with the network sizes of its manifest and random weights. No file is read."""
 
     def tokenizer(self) -> Tokenizer:
         return Blank(int(self.role("text_encoder").config["max_position_embeddings"]))
@@ -70,7 +70,7 @@ class RandomPack(Pack):
 
 
 def randomised(network: Any) -> Any:
-    """Small weights, so that nothing overflows; eval mode."""
+    """The network in eval mode, with small random weights so that no activation overflows."""
     with torch.no_grad():
         for weight in network.parameters():
             weight.normal_(0, 0.02)
@@ -78,15 +78,15 @@ def randomised(network: Any) -> Any:
 
 
 def engine_seconds(pack: Pack, device: torch.device, dtype: torch.dtype, scenes: int, steps: int) -> list[float]:
-    """Seconds of `scenes` scenes that share every step, begin and decode included; REPEATS times."""
+    """Seconds to paint `scenes` scenes that share every step, with begin and decode; one value per repeat."""
     engine = DiffusionEngine(pack, device, dtype)
     width, height = engine.native
     repaint = np.full((height, width), 255, np.uint8)
     product = np.full((height, width, 3), 128, np.uint8)
-    asked = [Brief("", seed=seed, steps=steps, guidance_scale=7.5) for seed in range(scenes)]
+    briefs = [Brief("", seed=seed, steps=steps, guidance_scale=7.5) for seed in range(scenes)]
 
     def once() -> None:
-        rows = [engine.begin(Scene(product, repaint, EdgeMap(repaint), brief)) for brief in asked]
+        rows = [engine.begin(Scene(product, repaint, EdgeMap(repaint), brief)) for brief in briefs]
         while not rows[0].done:
             engine.step(rows)
         engine.decode(rows)
@@ -96,7 +96,7 @@ def engine_seconds(pack: Pack, device: torch.device, dtype: torch.dtype, scenes:
 
 
 def pipeline_seconds(pack: Pack, device: torch.device, dtype: torch.dtype, steps: int) -> list[float]:
-    """Seconds of one picture from diffusers' pipeline as it comes, texts encoded already; REPEATS times."""
+    """Seconds of one picture from diffusers' unmodified pipeline, with encoded texts; one value per repeat."""
     from diffusers import StableDiffusionControlNetInpaintPipeline
 
     names: tuple[RoleName, ...] = ("text_encoder", "vae", "unet", "controlnet", "scheduler")
@@ -126,7 +126,7 @@ def pipeline_seconds(pack: Pack, device: torch.device, dtype: torch.dtype, steps
 
 
 def encoder_seconds(config: dict[str, Any], device: torch.device, dtype: torch.dtype, photos: int) -> list[float]:
-    """Seconds of one call that encodes so many photos; REPEATS times."""
+    """Seconds of one call that encodes `photos` photos; one value per repeat."""
     encoder = SamEncoder(randomised(build_sam(config)), device, dtype)
     photo: Photo = read_photo(encode_png(np.full((768, 1024, 3), 128, np.uint8)))
     encoder.encode([photo] * photos)
@@ -147,9 +147,11 @@ def main() -> int:
     photos = [PHOTOS / seconds for seconds in encoder_seconds(VIT_H, device, dtype, PHOTOS)]
     where = torch.cuda.get_device_name()
     holds = [
-        tell(ENGINE, [rate * other for rate, other in zip(rates, theirs, strict=True)], device=where, images_s=rates),
-        tell(ROOF, [rate / ROOF_IMAGES_S for rate in rates], device=where),
-        tell(ENCODER, [rate / SAM_IMAGES_S for rate in photos], device=where, photos_s=photos),
+        print_row(
+            ENGINE, [rate * other for rate, other in zip(rates, theirs, strict=True)], device=where, images_s=rates
+        ),
+        print_row(ROOF, [rate / ROOF_IMAGES_S for rate in rates], device=where),
+        print_row(ENCODER, [rate / SAM_IMAGES_S for rate in photos], device=where, photos_s=photos),
     ]
     return 0 if all(math.isfinite(rate) for rate in rates) and all(holds) else 1
 

@@ -1,4 +1,7 @@
-"""How every row is measured: both sides in one run, interleaved A B A B, the median of the ratios, gated on parity."""
+"""The method of every row: both sides run in turn (A B A B), and the median of the ratios counts.
+
+A row is measured only when both sides give the same result (parity).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ REPEATS = 7
 
 @dataclass(frozen=True)
 class Row:
-    """One ratio of docs/measurements.md. `target`: the median must be at most this, or at least it."""
+    """One ratio of docs/measurements.md.
+
+    `sentence` describes the ratio. The median must be at most `target`, or at least `target` when `at_least` is True.
+    """
 
     name: str
     sentence: str
@@ -24,27 +30,30 @@ class Row:
     at_least: bool = False
 
     def holds(self, ratio: float) -> bool:
+        """Whether a ratio meets the target."""
         return ratio >= self.target if self.at_least else ratio <= self.target
 
     @property
     def aim(self) -> str:
+        """The target in words, such as "≤ 1.05"."""
         return f"{'≥' if self.at_least else '≤'} {self.target:g}"
 
 
 @dataclass(frozen=True)
 class Sides:
-    """Seconds of each repeat, side by side."""
+    """The seconds of both sides in each repeat."""
 
     ours_s: list[float]
     theirs_s: list[float]
 
     @property
     def ratios(self) -> list[float]:
+        """Our seconds over theirs, for each repeat."""
         return [ours / theirs for ours, theirs in zip(self.ours_s, self.theirs_s, strict=True)]
 
 
 def timed(call: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
-    """Seconds that one call takes, by `clock`."""
+    """The seconds that one call takes, by `clock`."""
     started_at = clock()
     call()
     return clock() - started_at
@@ -56,7 +65,7 @@ def interleave(
     repeats: int = REPEATS,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Sides:
-    """Time both sides in turn, after one warm-up of each. `clock`: `time.process_time` counts core-seconds."""
+    """Time both sides in turn, after one warm-up call of each. Pass `time.process_time` to count core-seconds."""
     ours()
     theirs()
     pairs = [(timed(ours, clock), timed(theirs, clock)) for _ in range(repeats)]
@@ -64,7 +73,7 @@ def interleave(
 
 
 def report(row: Row, sides: Sides, parity: str) -> bool:
-    """Print the table and the JSON line; whether the target holds."""
+    """Print the row's table and JSON line. Returns whether the target holds."""
     table = Table(title=f"{row.name}: {row.sentence}", title_justify="left")
     for column in ("", "min", "median", "max"):
         table.add_column(column, justify="right")
@@ -76,11 +85,11 @@ def report(row: Row, sides: Sides, parity: str) -> bool:
         shown = (min(values), statistics.median(values), max(values))
         table.add_row(name, *(f"{value:.3g}{unit}" for value in shown))
     Console(stderr=True).print(table)
-    return tell(row, sides.ratios, parity=parity)
+    return print_row(row, sides.ratios, parity=parity)
 
 
-def tell(row: Row, ratios: Sequence[float], **more: object) -> bool:
-    """Print the row's JSON line, `more` in it; whether the target holds."""
+def print_row(row: Row, ratios: Sequence[float], **more: object) -> bool:
+    """Print the row's JSON line with the fields of `more`. Returns whether the target holds."""
     ratio = statistics.median(ratios)
     line = {
         "row": row.name,

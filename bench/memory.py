@@ -1,4 +1,4 @@
-"""Memory of the local cluster: the sum of PSS over its process tree, idle and while the demo's shots run."""
+"""The memory of the local cluster: the sum of PSS over its process tree, idle and while the demo's shots run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 
 import psutil
 
-from bench.harness import Row, tell
+from bench.harness import Row, print_row
 from bench.p1_shot import over_http
 from bench.session import session
 
@@ -14,7 +14,7 @@ ROW = Row("memory", "MiB of the cluster under the demo's shots, PSS", 6 * 1024)
 
 
 def pss_mib() -> float:
-    """Proportional set size of this process and all below it, MiB."""
+    """The proportional set size of this process and all its descendants, MiB."""
     total = 0
     me = psutil.Process()
     for process in [me, *me.children(recursive=True)]:
@@ -44,7 +44,7 @@ def main() -> int:
             )
         done.set()
         watcher.join()
-    return 0 if tell(ROW, [max(peak)], idle_mib=round(idle), peak_mib=round(max(peak))) else 1
+    return 0 if print_row(ROW, [max(peak)], idle_mib=round(idle), peak_mib=round(max(peak))) else 1
 
 
 if __name__ == "__main__":

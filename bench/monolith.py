@@ -1,10 +1,10 @@
-"""The monolith that most people would write: FastAPI, every model in one process, one thread that calls them.
+"""The baseline of P5: a typical monolith, with FastAPI and every model in one process, called from one thread.
 
     python -m bench.monolith PORT THREADS
 
-It gets everything that a good one has: the same networks in the same dtype, one scene's guided rows in one call,
-decoded photos and embeddings kept in memory, no database and no other process to talk to. `POST /photos` (PNG),
-`POST /masks`, `POST /shots`: JSON in, PNG out.
+It is a strong baseline: the same networks in the same dtype, both guided rows of a scene in one call, decoded photos
+and embeddings in memory, no database and no communication between processes. `POST /photos` takes a PNG; `POST /masks`
+and `POST /shots` take JSON and return a PNG.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from packshot.types import Brief, Embedding, Layer, Layout, Mask, Photo, Prompts
 
 
 class Monolith:
-    """Models, photos and masks of one process."""
+    """The models, photos and masks of the process. `threads` is the number of threads that a model call uses."""
 
     def __init__(self, threads: int) -> None:
         settings = Settings()
@@ -43,25 +43,26 @@ class Monolith:
         self._masks: list[tuple[int, Mask]] = []
 
     def photo(self, data: bytes) -> int:
+        """Keep and encode a photo. Returns its number."""
         photo = read_photo(data)
         [embedding] = self._model.submit(self._encoder.encode, [photo]).result()
         self._photos.append((photo, embedding))
         return len(self._photos) - 1
 
     def mask(self, body: dict[str, Any]) -> tuple[int, bytes]:
-        """The best mask of points or boxes as PNG, and its number."""
+        """Segment by points or boxes. Returns the number of the best mask, and the mask as a PNG."""
         _, embedding = self._photos[body["photo"]]
         prompts = Prompts(
             tuple((p["x"], p["y"], p["label"]) for p in body.get("points", ())),
             tuple(tuple(box) for box in body.get("boxes", ())),
         )
         [candidates] = self._model.submit(self._decoder.decode, [(embedding, prompts)]).result()
-        pngs = [encode_bilevel_png(candidate.mask.pixels) for candidate in candidates]  # all three, as our API does
+        pngs = [encode_bilevel_png(candidate.mask.pixels) for candidate in candidates]  # all three, like our API
         self._masks.append((body["photo"], candidates[0].mask))
         return len(self._masks) - 1, pngs[0]
 
     def shot(self, body: dict[str, Any]) -> bytes:
-        """One picture: the whole way, as PNG."""
+        """Make one picture. Returns it as a PNG."""
         number, mask = self._masks[body["mask"]]
         layer = Layer(cut(self._photos[number][0], mask), *(body["layer"][name] for name in ("x", "y", "scale")))
         canvas = Canvas(body["width"], body["height"])
@@ -79,12 +80,13 @@ class Monolith:
 
 
 def app_of(monolith: Monolith) -> FastAPI:
+    """The HTTP application."""
     app = FastAPI()
 
     @app.post("/photos")
     async def photos(request: Request) -> dict[str, int]:
         data = await request.body()
-        return {"photo": await _aside(monolith.photo, data)}
+        return {"photo": await _in_thread(monolith.photo, data)}
 
     @app.post("/masks")
     def masks(body: dict[str, Any]) -> Response:
@@ -102,7 +104,7 @@ def app_of(monolith: Monolith) -> FastAPI:
     return app
 
 
-async def _aside(call: Any, *args: Any) -> Any:
+async def _in_thread(call: Any, *args: Any) -> Any:
     from anyio.to_thread import run_sync
 
     return await run_sync(call, *args)

@@ -1,7 +1,7 @@
-"""P10: a generator replica from asked-for to ready, against a bare process that imports the same and reads the same
-bytes.
+"""P10: the start of a generator replica, against a bare process with the same imports that reads the same bytes.
 
-Both with a warm page cache. Ready means that Serve routes to it: weights loaded and checked, the batch curve measured.
+Both run with a warm page cache. The replica is ready when Serve routes requests to it: its weights are loaded and
+verified, and its batch curve is measured.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main() -> int:
     finally:
         serve.shutdown()
         ray.shutdown()
-    sides = Sides([pair[0] for pair in started[1:]], [pair[1] for pair in started[1:]])  # the first warms up
+    sides = Sides([pair[0] for pair in started[1:]], [pair[1] for pair in started[1:]])  # without the warm-up
     return 0 if report(ROW, sides, f"{len(files)} files of weights") else 1
 
 

@@ -1,9 +1,9 @@
-"""P11: the core-seconds in which a painted scene becomes a finished picture, against a bare OpenCV composite and PNG.
+"""P11: the core-seconds of finishing a picture, against a bare OpenCV composite and PNG.
 
-One 1024 px picture of the coffee photo at 2.7 megapixels, one thread. Both sides start from the same cutout and the
-same render of 256 px. We place the cutout, cast its shadow, enlarge the render, composite, inspect and encode. The bare
-side resizes both pictures, blends them by alpha and encodes, all in OpenCV. A second row counts everything, from the
-stored photo on: reading, cutting out, and the engine's small layout too.
+One 1024 px picture of the coffee photo at 2.7 megapixels, in one thread. Both sides start from the same cutout and the
+same render of 256 px. Our side places the cutout, draws its shadow, enlarges the render, composites, inspects and
+encodes. The bare side resizes both pictures, blends them by alpha and encodes, all in OpenCV. A second row starts from
+the stored photo: it also reads, cuts out and prepares the engine's small layout.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import skimage.data
 from rich.console import Console
 from rich.table import Table
 
-from bench.harness import Row, Sides, interleave, report, tell, timed
+from bench.harness import Row, Sides, interleave, print_row, report, timed
 from packshot.contract.shot_spec import Canvas
 from packshot.imaging.canvas import cut, enlargement, fit_to, flatten
 from packshot.imaging.codec import encode_bilevel_png, encode_png, read_mask, read_photo, read_png
@@ -36,22 +36,22 @@ ALL = Row("P11-all", "core-seconds from the stored photo and the render to the P
 PHOTO = (2000, 1350)
 CANVAS = Canvas(1024, 1024)
 RENDER_PX = 256
-SCALE, AT_Y = 0.7, 0.55  # of the cutout on the canvas
+SCALE, AT_Y = 0.7, 0.55  # scale and vertical position of the cutout on the canvas
 REPEATS = 15
 APART_LEVELS = 2.0
-"""Mean difference of the two sides' pictures without a shadow: they resample with different kernels."""
+"""Largest mean difference of the two sides' pictures without a shadow. They resample with different kernels."""
 
 T = TypeVar("T")
 
 
 @dataclass
 class Stages:
-    """Core-seconds of each stage, one a repeat."""
+    """The core-seconds of each stage, one value per repeat."""
 
     core_s: dict[str, list[float]] = field(default_factory=dict)
 
     def take(self, name: str, call: Callable[[], T]) -> T:
-        """Call, and note the processor time that it took."""
+        """Call, and record the processor time under `name`."""
         started_at = time.process_time()
         answer = call()
         self.core_s.setdefault(name, []).append(time.process_time() - started_at)
@@ -59,7 +59,7 @@ class Stages:
 
     @property
     def sums_s(self) -> list[float]:
-        """All stages of each repeat."""
+        """The sum of all stages in each repeat."""
         return [sum(repeat) for repeat in zip(*self.core_s.values(), strict=True)]
 
 
@@ -81,14 +81,14 @@ def main() -> int:
             deflate_s.append(timed(lambda: zlib.compress(photo.tobytes(), 1), time.process_time))
     holds = report(ROW, sides, parity)
     show(stages, sides)
-    # a slower machine deflates more slowly too: this is what the absolute figure is to be read against
+    # Reference for the absolute figure: a slower core also takes longer to deflate.
     calibration = f"this core deflates the photo's pixels at zlib's level 1 in {statistics.median(deflate_s):.3f} s"
-    return 0 if tell(ALL, stages.sums_s, calibration=calibration) and holds else 1
+    return 0 if print_row(ALL, stages.sums_s, calibration=calibration) and holds else 1
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """OpenCV in the calling thread: core-seconds of two threads hide what waking them costs."""
+    """Run OpenCV in the calling thread only: with more threads, waking them would add to the core-seconds."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -110,11 +110,12 @@ def coffee() -> tuple[U8, U8]:
 
 
 def layout_of(cutout: Cutout) -> Layout:
+    """The cutout on the canvas."""
     return Layout(CANVAS, (Layer(cutout, 0.5, AT_Y, SCALE),))
 
 
 def finished(cutout: Cutout, scene: U8, stages: Stages, *, shadow: bool = True, small: bool = False) -> bytes:
-    """Our side. `small`: also what the engine gets."""
+    """Our side: the finished picture as a PNG. `small` also prepares the engine's input."""
     layout = layout_of(cutout)
     flat = stages.take("flatten", lambda: flatten(layout))
     if small:
@@ -131,14 +132,14 @@ def finished(cutout: Cutout, scene: U8, stages: Stages, *, shadow: bool = True, 
 
 
 def from_the_start(stored: tuple[bytes, bytes], scene: U8, stages: Stages) -> bytes:
-    """Everything from the stored photo and mask on."""
+    """Our side from the stored photo and mask on, both as PNG."""
     photo = stages.take("read photo", lambda: read_photo(stored[0]))
     mask = stages.take("read mask", lambda: read_mask(stored[1]))
     return finished(stages.take("cut", lambda: cut(photo, mask)), scene, stages, small=True)
 
 
 def bare(cutout: Cutout, scene: U8) -> bytes:
-    """The other side: what a short OpenCV program does, and nothing besides."""
+    """The other side: what a short OpenCV program does."""
     longer = max(cutout.width, cutout.height)
     side = SCALE * CANVAS.width / longer
     width, height = int(cutout.width * side + 0.5), int(cutout.height * side + 0.5)
@@ -152,16 +153,16 @@ def bare(cutout: Cutout, scene: U8) -> bytes:
 
 
 def compared(cutout: Cutout, scene: U8) -> str:
-    """How far the two sides' pictures are apart, ours without its shadow; they must be the same picture."""
+    """Check that both sides make the same picture (ours without its shadow), and return the difference in words."""
     ours, theirs = read_png(finished(cutout, scene, Stages(), shadow=False)), read_png(bare(cutout, scene))
     apart = float(np.abs(ours.astype(np.float32) - theirs).mean())
     if ours.shape != theirs.shape or apart > APART_LEVELS:
-        raise SystemExit(f"parity: both pictures must agree within {APART_LEVELS} levels in the mean, got {apart:.2f}")
-    return f"{apart:.2f} of 255 levels apart in the mean, without the shadow"
+        raise SystemExit(f"parity: the mean difference must be at most {APART_LEVELS} levels, got {apart:.2f}")
+    return f"mean difference {apart:.2f} of 255 levels, without the shadow"
 
 
 def show(stages: Stages, sides: Sides) -> None:
-    """Print the stages' medians."""
+    """Print the median of each stage."""
     table = Table(title="P11-all: core-milliseconds", title_justify="left")
     table.add_column("stage")
     table.add_column("median", justify="right")

@@ -1,10 +1,9 @@
-"""P2: what a hop between deployments costs: a handle call against a raw async-actor call,
-and a 4 MB embedding sent along.
+"""P2: the cost of a hop between deployments: a handle call against a raw async-actor call, small and with 4 MB.
 
-The small hop: `await handle.echo.remote(x)` inside a replica, against the same call on a plain async actor. The large
-hop: the embedding goes from one deployment to the next as our graph sends it (the caller passes the response on, Ray
-moves the array once), against one `ray.put` and one `ray.get` of the array plus the two raw actor calls that carry its
-reference.
+The small hop is `await handle.echo.remote(x)` inside a replica, against the same call of a plain async actor. In the
+large hop an embedding goes from one deployment to the next as in our graph: the caller passes the response on, and Ray
+moves the array once. It is compared with one `ray.put` and one `ray.get` of the array and the two raw actor calls that
+carry its reference.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ EMBEDDING_SHAPE = (1, 256, 64, 64)
 
 
 class Echo:
-    """Answers what it is given; makes and measures embeddings."""
+    """Returns its argument; returns an embedding; returns the size of an array."""
 
     def __init__(self) -> None:
         self._embedding = np.random.default_rng(0).random(EMBEDDING_SHAPE, np.float32)
@@ -51,7 +50,7 @@ class Callee(Echo):
 
 @serve.deployment(ray_actor_options={"num_cpus": 0})
 class Caller:
-    """Calls a deployment and a raw actor in turn, from inside a replica as our director does."""
+    """Calls a deployment and a raw actor in turn, from inside a replica, as the director does."""
 
     def __init__(self, maker: DeploymentHandle[Any], taker: DeploymentHandle[Any]) -> None:
         self._maker, self._taker = maker, taker
@@ -59,7 +58,7 @@ class Caller:
         self._raw_maker, self._raw_taker = actor.remote(), actor.remote()
 
     async def measure(self) -> dict[str, tuple[list[float], list[float]]]:
-        """Seconds of CALLS calls: handle, raw; small, large."""
+        """Mean seconds of a call in each repeat, by hop ("small", "large"): (handle calls, raw calls)."""
         pairs = {"small": (self._small, self._raw_small), "large": (self._large, self._raw_large)}
         out: dict[str, tuple[list[float], list[float]]] = {}
         for name, (ours, theirs) in pairs.items():
@@ -98,7 +97,7 @@ def main() -> int:
     finally:
         serve.shutdown()
         ray.shutdown()
-    parity = "the same values come back"
+    parity = "both sides return the same values"
     holds = [report(row, Sides(*measured[name]), parity) for row, name in ((SMALL, "small"), (LARGE, "large"))]
     return 0 if all(holds) else 1
 

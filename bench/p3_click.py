@@ -1,7 +1,7 @@
-"""P3: a click over HTTP with the embedding cached, against in-process `predict_torch` plus the same mask encoding.
+"""P3: a click over HTTP with a cached embedding, against in-process `predict_torch` plus the same mask encoding.
 
-Equal dtype and threads, ViT-B size, random weights: the network's cost does not depend on what it learned. Both sides
-decode three candidates of one point and encode three bilevel PNGs.
+Both sides have the same dtype and number of threads, and a ViT-B with random weights, because the network's cost does
+not depend on its weights. Both sides decode three candidates of one point and encode three bilevel PNGs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ ROW = Row("P3", "cached click over HTTP ÷ in-process predict_torch + the same m
 THREADS = 1  # profile laptop: decoder_threads
 POINT = (280, 200)
 AREAS_APART = 1e-4
-"""Sums in another order (packshot.models.segment.attention) turn a pixel or two of random weights' masks."""
+"""Largest relative difference of the masks' areas. Our attention (packshot.models.segment.attention) sums in another
+order, which changes a pixel or two of the masks from random weights."""
 
 
 def main() -> int:
@@ -71,15 +72,17 @@ def main() -> int:
 
 
 def areas_of(predictor: SamPredictor, pixels: np.ndarray[Any, Any]) -> list[int]:
-    """Areas of the candidates, in process."""
+    """The areas of the candidates in pixels, computed in this process."""
     masks, _, _ = predictor.predict(np.array([POINT]), np.array([1]), multimask_output=True)
     return [int(mask.sum()) for mask in masks]
 
 
 @contextmanager
 def clicks(network: torch.nn.Module, folder: Path, pixels: np.ndarray[Any, Any]) -> Iterator[tuple[httpx.Client, str]]:
-    """The laptop cluster with that ViT-B in place of the mini pack's segmenter; a client,
-    and the photo's click path."""
+    """Serve the laptop profile with `network` (a ViT-B) in place of the mini pack's segmenter, and upload `pixels`.
+
+    Gives an HTTP client and the path of clicks on that photo. `folder` holds the pack and the cluster's data.
+    """
     pack = folder / "packs" / "vit-b"
     pack.mkdir(parents=True)
     mini = find_pack("mini", Settings())

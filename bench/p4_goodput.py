@@ -1,10 +1,10 @@
-"""P4: scenes that end in time, step batching against static batching, one engine, open-loop arrivals, steps of 10,
-20 or 30.
+"""P4: the share of scenes that end in time, step batching against static batching, on one engine.
 
-Static batching here is better than `@serve.batch`: the micro-batcher takes what has arrived at the moment the engine is
-free (no batch is frozen early, no wait to tune), grouped by step count; its batch size is the best for this machine's
-measured batch curve on paper. In time: within 4x the mean lone scene, and within 4x the scene's own lone time. The
-curve is of whole pictures, begun and decoded, under the pack's own guidance.
+Arrivals are open loop, with 10, 20 or 30 steps each. The static batching is better than `@serve.batch`: the
+micro-batcher takes whatever waits when the engine becomes free, grouped by step count, so there is no waiting time to
+tune. Its batch size is the one that simulates best on this machine's measured batch curve. A scene is in time within 4x
+the mean time of a scene that runs alone ("mean"), or within 4x its own time alone ("own"). The curve covers whole
+pictures, with begin and decode, at the pack's default guidance.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import partial
 
 import numpy as np
 
-from bench.harness import Row, tell, timed
+from bench.harness import Row, print_row, timed
 from bench.step_simulation import SLO, STATIC_SIZES, Curve, Mix, goodput, static, trace
 from bench.step_simulation import Scene as Arrival
 from packshot.batching import MicroBatcher, RenderBatcher, knee
@@ -29,22 +29,21 @@ from packshot.types import U8, Brief, EdgeMap, Render, Scene
 
 MIX = Mix("10, 20 or 30 steps", (10, 20, 30))
 LOAD = 0.85
-"""Of what the machine does with eight scenes a step."""
+"""Rate of arrivals, as a share of the rate with eight scenes in each step."""
 COUNT = 48
 REPEATS = 5
 THREADS = 2
 
 
 def fitted(step_s: dict[int, float]) -> Curve:
-    """A straight line through the measured steps: `fixed` + `each` x scenes."""
+    """Fit a line to the measured step times: `fixed` + `each` x scenes."""
     scenes = np.array(list(step_s))
     each, fixed = np.polyfit(scenes, np.array(list(step_s.values())), 1)
     return Curve(max(float(fixed), 0.0), float(each))
 
 
 def seconds_a_step(engine: DiffusionEngine) -> dict[int, float]:
-    """Scenes painted together -> seconds of them, beginning and decoding included, over their steps;
-    the quicker of two."""
+    """Seconds per step by the number of scenes that are painted together, with begin and decode; the faster of two."""
     steps = round(statistics.mean(MIX.steps))
 
     def seconds_of(count: int) -> float:
@@ -54,23 +53,23 @@ def seconds_a_step(engine: DiffusionEngine) -> dict[int, float]:
 
 
 def scene_of(engine: DiffusionEngine, steps: int, seed: int) -> Scene:
-    """A grey box to paint around at the native size."""
+    """A scene at the engine's native size: a grey product to paint around."""
     width, height = engine.native
     repaint = np.full((height, width), 255, np.uint8)
     repaint[height // 3 : -height // 4, width // 3 : -width // 3] = 0
-    asked = engine.pack.manifest.defaults
+    defaults = engine.pack.manifest.defaults
     brief = Brief(
         "on a marble table, soft light",
         seed=seed,
         steps=steps,
-        guidance_scale=asked.guidance_scale,
-        control_scale=asked.control_scale,
+        guidance_scale=defaults.guidance_scale,
+        control_scale=defaults.control_scale,
     )
     return Scene(np.full((height, width, 3), 128, np.uint8), repaint, EdgeMap(repaint // 2), brief)
 
 
 def painted_together(engine: DiffusionEngine, scenes: Sequence[Scene]) -> list[Render | Exception]:
-    """A static batch: begin all, step all to the end, decode all."""
+    """Paint a static batch: begin all, run all steps, decode all."""
     rows = [engine.begin(scene) for scene in scenes]
     while not rows[0].done:
         engine.step(rows)
@@ -78,7 +77,7 @@ def painted_together(engine: DiffusionEngine, scenes: Sequence[Scene]) -> list[R
 
 
 async def run(arrivals: Sequence[Arrival], paint: Callable[[int], Awaitable[U8]]) -> list[U8]:
-    """Send each at its time, whatever the others do; fills in `ended_s`. Pictures in order."""
+    """Paint each arrival at its time, open loop, and set its `ended_s`. Returns the pictures in order."""
     loop = asyncio.get_running_loop()
     start = loop.time()
 
@@ -92,6 +91,7 @@ async def run(arrivals: Sequence[Arrival], paint: Callable[[int], Awaitable[U8]]
 
 
 def main() -> int:
+    """Measure and report."""
     settings = Settings()
     device = pick_device(settings.device)
     thread = model_thread(THREADS)
@@ -106,12 +106,12 @@ def main() -> int:
     def fresh(seed: int) -> list[Arrival]:
         return trace(MIX, LOAD, curve, seed, COUNT)
 
-    def on_paper(size: int) -> float:
+    def simulated(size: int) -> float:
         arrivals = fresh(0)
         static(arrivals, curve, size)
         return goodput(arrivals, curve, own=False)
 
-    batch = max(STATIC_SIZES, key=on_paper)
+    batch = max(STATIC_SIZES, key=simulated)
 
     def ours(arrivals: Sequence[Arrival]) -> list[U8]:
         async def go() -> list[U8]:
@@ -159,7 +159,7 @@ def main() -> int:
         row = Row(f"P4-{name}", sentence, target, at_least=True)
         in_time = [round(statistics.median(pair[side] for pair in shares[name]), 2) for side in (0, 1)]
         parity = f"max difference {worst}/255"
-        holds &= tell(row, values, parity=parity, in_time=in_time, knee=rows, static_batch=batch, load=LOAD)
+        holds &= print_row(row, values, parity=parity, in_time=in_time, knee=rows, static_batch=batch, load=LOAD)
     return 0 if holds else 1
 
 

@@ -1,11 +1,12 @@
-"""P5: our graph against a monolith on the same cores: pictures a second when saturated, clicks meanwhile,
-and the tail below.
+"""P5: our graph against a monolith on the same cores: saturated throughput, clicks under that load, and tail latency.
 
-Both sides get the same photo, mask, layout and briefs over HTTP from the same clients. Saturated: CLIENTS people who
-ask for their next picture when they have one. Clicks: the same, and one more who clicks at every half second that finds
-no click on its way (apart from the pictures, or the side that answers more clicks would paint fewer). Below: the same
-Poisson arrivals of pictures at shares of what the monolith can do, 6, 12 or 18 steps each. Both sides decode, composite
-and encode PNGs.
+Both sides get the same photo, mask, layout and briefs over HTTP from the same clients, and both decode, composite and
+encode PNGs.
+
+- Pictures: CLIENTS clients request their next picture as soon as they have one (closed loop).
+- Clicks: one more client clicks every half second, unless its last click is still outstanding. This is a separate run,
+  because the side that answers more clicks would paint fewer pictures.
+- Tail: both sides get the same Poisson arrivals of pictures, at shares of the monolith's rate, with 6, 12 or 18 steps.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import skimage.data
 from PIL import Image
 
 from bench.demo import CUP_AND_SAUCER_BOX_XYXY
-from bench.harness import Row, tell, timed
+from bench.harness import Row, print_row, timed
 from bench.session import Session, post, session
 from packshot.imaging.codec import encode_png
 from packshot.models.device import pick_device, pick_dtype, use_threads
@@ -38,7 +39,7 @@ from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 
 CLIENTS, SHOTS, REPEATS, CLICK_REPEATS, THREADS = 6, 12, 5, 2, 2
-STEPS, GUIDANCE, CONTROL, SIDE_PX = 16, 2.0, 0.8, 256  # what the embedded pack takes unless told otherwise
+STEPS, GUIDANCE, CONTROL, SIDE_PX = 16, 2.0, 0.8, 256  # the mini pack's defaults
 PROMPT = "on a marble table, soft light"
 LAYER = {"x": 0.5, "y": 0.55, "scale": 0.6}
 CLICK_EVERY_S = 0.5
@@ -50,7 +51,7 @@ Click = Callable[[], object]
 
 
 def serve_side(served: Session) -> tuple[Paint, Click]:
-    """Our graph, over HTTP."""
+    """The calls of our graph, over HTTP."""
 
     def paint(seed: int, steps: int = STEPS) -> bytes:
         body = {"layers": [{"mask_id": served.mask_id, **LAYER}], "prompt": PROMPT, "seed": seed, "images": 1}
@@ -68,7 +69,7 @@ def serve_side(served: Session) -> tuple[Paint, Click]:
 
 @contextmanager
 def monolith_side() -> Iterator[tuple[Paint, Click]]:
-    """The monolith in a process of its own, with the same photo and mask."""
+    """The calls of the monolith, in a process of its own, with the same photo and mask."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -77,8 +78,8 @@ def monolith_side() -> Iterator[tuple[Paint, Click]]:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=300) as http:
             _wait_ready(http, process)
             photo = http.post("/photos", content=encode_png(skimage.data.coffee())).json()["photo"]
-            asked: dict[str, Any] = {"photo": photo, "boxes": [CUP_AND_SAUCER_BOX_XYXY]}
-            mask = int(http.post("/masks", json=asked).headers["x-mask"])
+            prompts: dict[str, Any] = {"photo": photo, "boxes": [CUP_AND_SAUCER_BOX_XYXY]}
+            mask = int(http.post("/masks", json=prompts).headers["x-mask"])
 
             def paint(seed: int, steps: int = STEPS) -> bytes:
                 brief = {"prompt": PROMPT, "seed": seed, "steps": steps, "guidance_scale": GUIDANCE}
@@ -110,15 +111,15 @@ def _wait_ready(http: httpx.Client, process: subprocess.Popen[bytes], timeout_s:
 
 
 def saturated(paint: Paint) -> float:
-    """Pictures a second with CLIENTS at it."""
-    with ThreadPoolExecutor(CLIENTS) as people:
+    """Pictures per second with CLIENTS concurrent clients."""
+    with ThreadPoolExecutor(CLIENTS) as clients:
         started_at = time.perf_counter()
-        list(people.map(paint, range(SHOTS)))
+        list(clients.map(paint, range(SHOTS)))
         return SHOTS / (time.perf_counter() - started_at)
 
 
 def clicked(paint: Paint, click: Click) -> list[float]:
-    """Seconds of the clicks while CLIENTS have pictures painted."""
+    """The seconds of each click while CLIENTS clients request pictures."""
     clicks: list[float] = []
     over = threading.Event()
 
@@ -135,7 +136,7 @@ def clicked(paint: Paint, click: Click) -> list[float]:
 
 
 def batch_gain() -> float:
-    """What the networks gain by the best number of rows a step, over the two rows of one guided scene."""
+    """The rate of rows at the best number of rows per step, over the rate at the two rows of one guided scene."""
     settings = Settings()
     device = pick_device(settings.device)
     use_threads(THREADS)
@@ -145,26 +146,26 @@ def batch_gain() -> float:
 
 
 def tail(paint: Paint, arrivals: list[tuple[float, int]]) -> list[float]:
-    """Seconds of each picture from the moment that it was due. arrivals: (seconds from the start, steps)."""
+    """The seconds of each picture from when it was due. `arrivals` holds (seconds from the start, steps)."""
     began = time.perf_counter()
 
-    def one(asked: tuple[int, tuple[float, int]]) -> float:
-        seed, (due_s, steps) = asked
+    def one(numbered: tuple[int, tuple[float, int]]) -> float:
+        seed, (due_s, steps) = numbered
         time.sleep(max(0.0, began + due_s - time.perf_counter()))
         paint(seed, steps)
         return time.perf_counter() - began - due_s
 
-    with ThreadPoolExecutor(len(arrivals)) as people:
-        return list(people.map(one, enumerate(arrivals)))
+    with ThreadPoolExecutor(len(arrivals)) as clients:
+        return list(clients.map(one, enumerate(arrivals)))
 
 
 def arrivals_at(rate: float, seed: int) -> list[tuple[float, int]]:
-    """Poisson arrivals of so many pictures a second."""
-    dice, now = random.Random(seed), 0.0
+    """Poisson arrivals at `rate` pictures per second, as (seconds from the start, steps)."""
+    rng, now = random.Random(seed), 0.0
     found = []
     for _ in range(ARRIVALS):
-        now += dice.expovariate(rate)
-        found.append((now, dice.choice(MIXED_STEPS)))
+        now += rng.expovariate(rate)
+        found.append((now, rng.choice(MIXED_STEPS)))
     return found
 
 
@@ -178,7 +179,7 @@ def main() -> int:
         sides = (serve_side(served), theirs)
         pixels = [np.asarray(Image.open(io.BytesIO(paint(7))).convert("RGB")).astype(int) for paint, _ in sides]
         difference = int(np.abs(pixels[0] - pixels[1]).max())
-        for side in sides:  # warm
+        for side in sides:  # warm-up
             clicked(*side)
         for repeat in range(REPEATS):
             ours, other = (saturated(paint) for paint, _ in sides)
@@ -187,7 +188,7 @@ def main() -> int:
         for _ in range(CLICK_REPEATS):
             for kept, side in zip(clicks, sides, strict=True):
                 kept.extend(clicked(*side))
-        # A picture of the mix takes as long as its steps.
+        # The time of a picture is proportional to its steps.
         full = statistics.median(rate for _, rate in rates) * STEPS / statistics.mean(MIXED_STEPS)
         for at, load in enumerate(LOADS):
             for number, (paint, _) in enumerate(sides):
@@ -202,15 +203,15 @@ def main() -> int:
         at_least=True,
     )
     holds = [
-        tell(pictures, [ours / other for ours, other in rates], parity=parity, pictures_per_s=rates),
-        tell(
+        print_row(pictures, [ours / other for ours, other in rates], parity=parity, pictures_per_s=rates),
+        print_row(
             CLICKS,
             [click_p99[0] / click_p99[1]],
             parity=parity,
             p99_ms=[round(1000 * s) for s in click_p99],
             clicks=[len(side) for side in clicks],
         ),
-        tell(TAIL, [max(ours / other for ours, other in p99)], parity=parity, p99_s=p99, loads=LOADS),
+        print_row(TAIL, [max(ours / other for ours, other in p99)], parity=parity, p99_s=p99, loads=LOADS),
     ]
     return 0 if all(holds) else 1
 

@@ -1,8 +1,8 @@
-"""P6: two generator replicas against one, and eight replicas of a sleeping model against one.
+"""P6: the scaling from one generator replica to two, and from one replica of a sleeping model to eight.
 
-The first is held against the machine too: what two bare processes paint against one, since two cores are seldom twice
-one (shared caches, shared clock). A replica has one thread and as many scenes as share its step; no replica gets a
-scene more while another has room for it (`max_ongoing_requests`), as where a stage has many replicas.
+The generators are also compared with the machine itself, that is two bare processes against one, because two cores are
+seldom twice as fast as one (shared caches, shared clock). A replica has one thread, and `max_ongoing_requests` limits
+it to the scenes that share its step, so Serve distributes the scenes evenly.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import ray
 from ray import serve
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
-from bench.harness import Row, tell
+from bench.harness import Row, print_row
 from cluster.local import ENVIRONMENT
 from deployments.generator import GeneratorDeployment
 from deployments.ray_support.decorated import as_deployment
@@ -27,8 +27,8 @@ from packshot.models.device import use_threads
 from packshot.models.engines.unet_controlnet import DiffusionEngine
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
-from packshot.shots import Painted
-from packshot.types import Brief, EdgeMap, Scene
+from packshot.shots import Fitted, Painted
+from packshot.types import Brief, EdgeMap, Flat, Scene
 
 REPLICAS = Row("P6-replicas", "2 one-thread generators ÷ 1, of linear", 0.90, at_least=True)
 MACHINE = Row("P6-machine", "2 one-thread generators ÷ 1, of what two bare processes gain", 0.90, at_least=True)
@@ -38,7 +38,7 @@ SLEEP_S, SLEEPERS, NAPS = 0.1, 8, 40
 
 
 def scene(width: int, height: int, seed: int) -> Scene:
-    """A grey picture to paint all over, without guidance."""
+    """A scene of which everything is repainted, without guidance."""
     repaint = np.full((height, width), 255, np.uint8)
     brief = Brief("on a marble table", seed=seed, steps=STEPS, guidance_scale=1.0)
     return Scene(np.full((height, width, 3), 128, np.uint8), repaint, EdgeMap(repaint // 2), brief)
@@ -64,14 +64,13 @@ class Caller:
         self._callee = callee
 
     async def paint(self, count: int) -> float:
-        """Pictures a second."""
+        """Paint `count` pictures at once. Returns pictures per second."""
         width, height = find_pack("mini", Settings()).manifest.native_px
 
         async def one(seed: int) -> None:
             asked = scene(width, height, seed)
-            stream = self._callee.options(stream=True).paint.remote(
-                asked.product, asked.inpaint_mask, asked.edge_map, asked.brief, True, False
-            )
+            fitted = Fitted(Flat(np.zeros((height, width, 4), np.uint8)), asked.product, asked.inpaint_mask)
+            stream = self._callee.options(stream=True).paint.remote(fitted, asked.edge_map, asked.brief, True, False)
             assert isinstance(stream, DeploymentResponseGenerator)
             async for update in stream:
                 if isinstance(update, Painted):
@@ -82,11 +81,11 @@ class Caller:
         return count / (time.perf_counter() - started_at)
 
     async def nap(self, count: int, at_once: int) -> float:
-        """Requests a second, `at_once` of them on their way."""
-        room = asyncio.Semaphore(at_once)
+        """Send `count` requests, `at_once` of them concurrently. Returns requests per second."""
+        slots = asyncio.Semaphore(at_once)
 
         async def one() -> None:
-            async with room:
+            async with slots:
                 await self._callee.remote()
 
         started_at = time.perf_counter()
@@ -95,7 +94,10 @@ class Caller:
 
 
 def bare(count: int, ready: Any, go: Any, rates: Any) -> None:
-    """A process of its own: the engine with one thread, as many rows a step as a replica has scenes."""
+    """Run in a process of its own: the engine with one thread and `count` scenes in each step.
+
+    Puts pictures per second into `rates`, once per repeat. `ready` and `go` start all processes at the same time.
+    """
     use_threads(1)
     engine = DiffusionEngine(find_pack("mini", Settings()), freeze=True)
     width, height = engine.native
@@ -111,7 +113,7 @@ def bare(count: int, ready: Any, go: Any, rates: Any) -> None:
 
 
 def bare_rates(processes: int) -> list[float]:
-    """Pictures a second of so many bare processes together, one figure a repeat."""
+    """Pictures per second of `processes` bare processes together, one value per repeat."""
     spawn = multiprocessing.get_context("spawn")
     ready, rates, go = spawn.Queue(), spawn.Queue(), spawn.Semaphore(0)
     workers = [spawn.Process(target=bare, args=(SCENES, ready, go, rates)) for _ in range(processes)]
@@ -126,7 +128,7 @@ def bare_rates(processes: int) -> list[float]:
         found.append(sum(rates.get() for _ in workers))
     for worker in workers:
         worker.join()
-    return found[1:]  # the first warms up
+    return found[1:]  # without the warm-up
 
 
 def main() -> int:
@@ -161,17 +163,17 @@ def main() -> int:
         for repeat in range(REPEATS + 1):
             rates = {count: painters[count].paint.remote(SCENES * count).result() for count in (1, 2)}
             naps = {count: sleepers[count].nap.remote(NAPS * count, 3 * count).result() for count in (1, SLEEPERS)}
-            if repeat:  # the first warms up
+            if repeat:  # without the warm-up
                 linear.append(rates[2] / rates[1] / 2)
                 asleep.append(naps[SLEEPERS] / naps[1] / SLEEPERS)
     finally:
         serve.shutdown()
         ray.shutdown()
-    parity = f"{SCENES} scenes of {STEPS} steps a replica"
+    parity = f"{SCENES} scenes of {STEPS} steps per replica"
     holds = [
-        tell(REPLICAS, linear, parity=parity, bare_gain=round(gain, 3)),
-        tell(MACHINE, [2 * ratio / gain for ratio in linear], parity=parity),
-        tell(SLEEPING, asleep, parity=f"{SLEEP_S} s a request"),
+        print_row(REPLICAS, linear, parity=parity, bare_gain=round(gain, 3)),
+        print_row(MACHINE, [2 * ratio / gain for ratio in linear], parity=parity),
+        print_row(SLEEPING, asleep, parity=f"{SLEEP_S} s per request"),
     ]
     return 0 if all(holds) else 1
 

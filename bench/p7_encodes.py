@@ -1,4 +1,4 @@
-"""P7: first clicks that race for one photo encode it once, later clicks never; and what that saves a session."""
+"""P7: concurrent first clicks encode a photo once, later clicks never; and how much time the cache saves a session."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import skimage.data
 import torch
 from segment_anything import sam_model_registry
 
-from bench.harness import Row, tell, timed
+from bench.harness import Row, print_row, timed
 from bench.p3_click import clicks
 from bench.session import post, session
 from packshot.imaging.codec import encode_png
@@ -26,7 +26,7 @@ SESSION = Row("P7-session", "eight clicks on eight photos ÷ eight on one, secon
 
 
 def encodes(http: httpx.Client) -> float:
-    """The counter, once it stands still: it lags by Ray's report interval."""
+    """The present value of the counter of photo encodes."""
     return float(
         next(
             line.rsplit(" ", 1)[1]
@@ -37,7 +37,7 @@ def encodes(http: httpx.Client) -> float:
 
 
 def settled(http: httpx.Client, at_least: float, timeout_s: float = 30.0) -> float:
-    """The counter after it reached `at_least` and then kept still over three report intervals."""
+    """The counter once it has reached `at_least`, after three more of Ray's report intervals, by which it lags."""
     give_up_at = time.monotonic() + timeout_s
     while (value := encodes(http)) < at_least and time.monotonic() < give_up_at:
         time.sleep(0.5)
@@ -46,7 +46,7 @@ def settled(http: httpx.Client, at_least: float, timeout_s: float = 30.0) -> flo
 
 
 def race() -> bool:
-    """RACERS first clicks on one photo at once, then eight more: how often the photo is encoded."""
+    """Count the encodes of one photo under RACERS concurrent first clicks, and under eight later clicks."""
     with session() as served:
         before = settled(served.http, 1)
         path = uploaded(served.http, skimage.data.chelsea())
@@ -56,42 +56,44 @@ def race() -> bool:
         for x in range(200, 208):
             click(served.http, path, x)
         later = settled(served.http, before + encoded) - before - encoded
-    return tell(RACE, [encoded], racers=RACERS) & tell(LATER, [1 + later])
+    return print_row(RACE, [encoded], racers=RACERS) & print_row(LATER, [1 + later])
 
 
 def clicks_of_a_session() -> bool:
-    """Eight clicks on one photo against one click on each of eight: what the kept embedding saves, at ViT-B size."""
+    """Time eight clicks on one photo against one click on each of eight photos, with a ViT-B."""
     torch.manual_seed(0)
     network = sam_model_registry["vit_b"]().eval()
     ratios = []
     with tempfile.TemporaryDirectory() as folder, clicks(network, Path(folder), skimage.data.coffee()) as (http, path):
-        click(http, path, 300)  # warm
+        click(http, path, 300)  # warm-up
         for repeat in range(SESSION_REPEATS):
             same = [uploaded(http, marked(9 * repeat))] * CLICKS
             fresh = [uploaded(http, marked(9 * repeat + 1 + index)) for index in range(CLICKS)]
-            kept_s, none_s = (timed(partial(click_each, http, paths)) for paths in (same, fresh))
-            ratios.append(none_s / kept_s)
-    return tell(SESSION, ratios, parity="the same clicks")
+            cached_s, uncached_s = (timed(partial(click_each, http, paths)) for paths in (same, fresh))
+            ratios.append(uncached_s / cached_s)
+    return print_row(SESSION, ratios, parity="the same clicks")
 
 
 def uploaded(http: httpx.Client, pixels: U8) -> str:
-    """The click path of a new photo."""
+    """Upload a photo. Returns the path of clicks on it."""
     photo = post(http, "/v1/photos", files={"file": ("photo.png", encode_png(pixels), "image/png")})
     return f"/v1/photos/{photo['id']}/masks"
 
 
 def marked(number: int) -> U8:
-    """The coffee photo with one pixel of its own: another photo to every cache."""
+    """The coffee photo with one changed pixel, so that no cache holds it."""
     pixels: U8 = skimage.data.coffee().copy()
     pixels[0, number] = 255 - pixels[0, number]
     return pixels
 
 
 def click(http: httpx.Client, path: str, x: int) -> None:
+    """Click once at column `x`."""
     post(http, path, json={"points": [{"x": x, "y": 150, "label": 1}]})
 
 
 def click_each(http: httpx.Client, paths: list[str]) -> None:
+    """Click once at each path."""
     for path in paths:
         click(http, path, 300)
 

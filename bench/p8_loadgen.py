@@ -1,10 +1,9 @@
-"""P8: the load generator against a server whose stalls are known,
-and what a closed loop would have said of the same server.
+"""P8: the load generator against a server with known stalls, and a closed loop against the same server.
 
-The server answers nothing for 0.2 s in every 2 s. Whoever sends on schedule sees a p99 of 180 ms and, for the line that
-a stall leaves, as long as the server says that it takes (less than a millisecond), by arithmetic, and a p95 of 100 ms;
-a tool whose users wait for an answer before they send again sends next to nothing while the server stalls: ten users
-see ten slow answers of a stall's hundred, so that their p95 knows of no stall.
+The server answers nothing for 0.2 s in every 2 s. Computed for an open loop, the p99 is 180 ms plus the time to serve
+the queue that a stall leaves (less than a millisecond), and the p95 is 100 ms. A closed loop sends almost nothing while
+the server stalls: ten users get ten slow answers per stall, where the open loop gets a hundred, so their p95 does not
+show the stalls.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.harness import Row, tell
+from bench.harness import Row, print_row
 from loadtest.run.runner import Target, run
 from loadtest.scenarios.scenario import Scenario
 from loadtest.stall import analytic_ms
@@ -43,7 +42,7 @@ class Closed(FastHttpUser):
 
 @contextmanager
 def stalling() -> Iterator[str]:
-    """The base URL of a server with the known stalls, in a process of its own."""
+    """Start a server with the known stalls in a process of its own, and give its base URL."""
     command = [sys.executable, "-m", "loadtest.stall", "--stall", str(STALL_S), "--every", str(EVERY_S)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
@@ -54,18 +53,18 @@ def stalling() -> Iterator[str]:
 
 
 def service_s(url: str) -> float:
-    """Seconds that the server has taken so far for each answer of the lines that its stalls left."""
+    """Mean seconds in which the server has served a request of the queues that its stalls left."""
     with urllib.request.urlopen(f"{url}/service") as answer:
         return float(json.load(answer)["service_s"])
 
 
 def scenario(seed: int) -> Scenario:
-    """Probes at an even rate. Constant gaps: whole periods of the server get equal numbers, so that no luck is left."""
+    """Probes at a constant rate with constant gaps, so that every period of the server gets the same number of them."""
     bounds = {"p50_ms": 1_000, "p95_ms": 1_000, "p99_ms": 1_000}
     return Scenario.model_validate(
         {
             "name": "p8",
-            "sentence": "Probes at an even rate.",
+            "sentence": "Probes at a constant rate.",
             "seed": seed,
             "timeline": [
                 {"name": "warm-up", "seconds": EVERY_S, "load": 1, "warm_up": True},
@@ -79,7 +78,7 @@ def scenario(seed: int) -> Scenario:
 
 @dataclass(frozen=True)
 class Run:
-    """What one run of the generator measured. `core`: processor time as a share of a core."""
+    """The result of one run of the generator. `core` is its processor time as a share of a core."""
 
     p95_ms: float
     p99_ms: float
@@ -88,22 +87,21 @@ class Run:
 
 
 def open_loop(url: str, seed: int, folder: Path) -> Run:
-    """Send on schedule for SECONDS."""
+    """Run the load generator for SECONDS."""
     found = run(scenario(seed), Target(url), folder)
     assert found["classes"]["probe"]["right"] == found["classes"]["probe"]["offered"], "every answer is right"
-    asked = [arrival.at_s for arrival in scenario(seed).arrivals()]
-    achieved_s, asked_s = found["generator"]["first_to_last_sent_s"], asked[-1] - asked[0]
+    planned = [arrival.at_s for arrival in scenario(seed).arrivals()]
+    achieved_s, planned_s = found["generator"]["first_to_last_sent_s"], planned[-1] - planned[0]
     return Run(
         found["classes"]["probe"]["p95_ms"],
         found["classes"]["probe"]["p99_ms"],
-        abs(asked_s / achieved_s * found["sent"] / len(asked) - 1),
+        abs(planned_s / achieved_s * found["sent"] / len(planned) - 1),
         found["generator"]["cpu_mean"],
     )
 
 
 def closed_loop(url: str, folder: Path) -> tuple[float, float]:
-    """(p95, p99) in ms as Locust's own users measure them: asked for the same rate,
-    each sends when it has its answer."""
+    """The (p95, p99) in ms that Locust's own users measure at the same target rate. Each waits for its answer."""
     file = folder / "closed.py"
     file.write_text(_CLOSED, "utf-8")
     command = [sys.executable, "-m", "locust", "-f", str(file), "--headless", "--json", "--skip-log", "--host", url]
@@ -126,7 +124,7 @@ def main() -> int:
     )
     parity = f"{(SECONDS + EVERY_S) * RATE_PER_S:g} right answers each"
     holds = [
-        tell(
+        print_row(
             LATENCY,
             [abs(one.p99_ms / p99_ms - 1) for one in runs],
             parity=parity,
@@ -139,7 +137,7 @@ def main() -> int:
                 "p99": round(closed_p99_ms / p99_ms - 1, 3),
             },
         ),
-        tell(RATE, [one.rate_error for one in runs], parity=parity, core=round(max(one.core for one in runs), 2)),
+        print_row(RATE, [one.rate_error for one in runs], parity=parity, core=round(max(one.core for one in runs), 2)),
     ]
     return 0 if all(holds) else 1
 

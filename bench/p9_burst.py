@@ -1,15 +1,14 @@
-"""P9: a five-fold burst on paper. Late shots under the pipeline's policy ÷ under Serve's autoscaler,
-and what each had of replicas.
+"""P9: a simulated five-fold burst. Late shots and replica-seconds, the pipeline's policy against Serve's autoscaler.
 
-The policy is the very function that Serve runs; Serve's autoscaler is its own code on contexts as late as they are in
-Serve (cluster/simulate/policies.py). Five bursts from seeds that neither side was tuned on.
+The simulation runs the policy function that Serve runs. Serve's autoscaler is Serve's own code, on contexts with the
+same delays as in Serve (cluster/simulate/policies.py). The five bursts come from seeds on which neither side was tuned.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
 
-from bench.harness import Row, tell
+from bench.harness import Row, print_row
 from cluster.simulate import contest, traces
 from cluster.simulate.pipeline import Pipeline, Run
 from cluster.simulate.report import WARM_UP_S
@@ -21,14 +20,13 @@ STOCK_COST = Row("P9-stock-cost", "5× burst: replica-seconds, the pipeline's po
 TUNED_COST = Row("P9-tuned-cost", "5× burst: replica-seconds, the pipeline's policy ÷ tuned", 1.1)
 SEEDS = (1, 2, 3, 4, 5)
 RATE, HIGH, BEGIN = 1.5, 48, 6
-"""Shots a second between bursts; most generators; those at the beginning."""
-
+"""Shots per second outside the burst, largest number of generators, number of generators at the beginning."""
 
 POLICIES = ("ours", "stock", "tuned")
 
 
 def run(policy: str, seed: int) -> Run:
-    """One burst under one policy."""
+    """Simulate one burst under one policy."""
     makers = {
         "ours": lambda: contest.ours(A_24_GB_CARD, HIGH, BEGIN),
         "stock": lambda: contest.stock(HIGH, BEGIN),
@@ -38,11 +36,12 @@ def run(policy: str, seed: int) -> Run:
 
 
 def late(one: Run) -> int:
+    """The number of shots that missed the SLO."""
     return one.misses(contest.SLO_S, WARM_UP_S)[0]
 
 
 def replica_seconds(one: Run) -> float:
-    """Of all stages."""
+    """The replica-seconds of all stages."""
     return sum(one.replica_seconds.values())
 
 
@@ -63,8 +62,8 @@ def main() -> int:
         costs = [ours / their for ours, their in zip(cost_of["ours"], cost_of[theirs], strict=True)]
         gpus = [ours / their for ours, their in zip(generators_of["ours"], generators_of[theirs], strict=True)]
         counts = {"late": {"ours": late_of["ours"], "theirs": late_of[theirs]}}
-        holds.append(tell(row, ratios, parity="same arrivals, bounds and beginning", **counts))
-        holds.append(tell(cost_row, costs, generators=[round(ratio, 3) for ratio in gpus]))
+        holds.append(print_row(row, ratios, parity="same arrivals, bounds and beginning", **counts))
+        holds.append(print_row(cost_row, costs, generators=[round(ratio, 3) for ratio in gpus]))
     return 0 if all(holds) else 1
 
 

@@ -1,4 +1,4 @@
-"""A running laptop cluster with the coffee photo uploaded: what the rows over HTTP start from."""
+"""A running laptop cluster with the coffee photo uploaded, from which the rows over HTTP start."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from packshot.settings import Settings
 
 @dataclass(frozen=True)
 class Session:
-    """An HTTP client on the cluster, its settings, and the ids of one photo and one mask."""
+    """An HTTP client of the cluster, the cluster's settings, and the ids of one photo and one mask."""
 
     http: httpx.Client
     settings: Settings
@@ -31,7 +31,7 @@ class Session:
 
 @contextmanager
 def session() -> Iterator[Session]:
-    """Serve the laptop profile from a home of its own, on loopback, with open access."""
+    """Serve the laptop profile on loopback with open access and a temporary home folder."""
     with tempfile.TemporaryDirectory() as home:
         overrides = {"PACKSHOT_HOME": home, "PACKSHOT_OPEN_ACCESS": "true"}
         with (
@@ -47,7 +47,7 @@ def session() -> Iterator[Session]:
 
 
 def post(http: httpx.Client, path: str, **options: Any) -> dict[str, Any]:
-    """The JSON of a POST that must succeed."""
+    """Send a POST that must succeed, and return its JSON. Raises httpx.HTTPStatusError otherwise."""
     answer = http.post(path, **options)
     answer.raise_for_status()
     body: dict[str, Any] = answer.json()

@@ -1,8 +1,8 @@
-"""Step batching against static batching on paper: one server, a batch curve, arrivals; no model and no clock.
+"""A simulation of step batching against static batching: one server with a batch curve, and arrivals. No model runs.
 
-`python -m bench.step_simulation` prints, for each mix, how many scenes a second end within the SLO under either, at
-loads around what the server can do. Static batching is `@serve.batch` at its best here: scenes grouped by size and step
-count, the batch size tuned for each mix and load, no waiting beyond the batch that runs.
+`python -m bench.step_simulation` prints, for each mix of arrivals, the share of scenes that end within the SLO under
+both, at loads around the server's capacity. Static batching is `@serve.batch` at its best here: scenes are grouped by
+size and step count, the batch size is tuned for each mix and load, and a batch waits only for the one that runs.
 """
 
 from __future__ import annotations
@@ -21,31 +21,36 @@ STATIC_SIZES = (1, 2, 4, 8)
 LOADS = (0.6, 0.8, 0.95, 1.1)
 SCENES = 600
 SLO = 4.0
-"""A scene is in time when it ends within so many times a lone scene's time."""
+"""A scene is in time when it ends within this multiple of its time alone."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Seconds of a step that n rows share: `fixed` is paid once, `each` by every row."""
+    """A linear batch curve: a step of n rows takes `fixed` + `each` x n seconds."""
 
     fixed: float
     each: float
 
     def step_s(self, rows: int) -> float:
+        """Seconds of a step with `rows` rows."""
         return self.fixed + self.each * rows
 
     def gain(self, rows: int) -> float:
-        """Rows a second against one row at a time."""
+        """The rate of rows at `rows` rows per step, over the rate at one row per step."""
         return rows * self.step_s(1) / self.step_s(rows)
 
 
 CURVES = {"cpu": Curve(0.5, 0.5), "gpu": Curve(0.78, 0.22), "flat": Curve(0.0, 1.0)}
-"""Gain at 8 rows: 1.8 as on two CPU cores, 3.1 as on an H200, none."""
+"""The gain at 8 rows is 1.8 as on two CPU cores, 3.1 as on an H200, and 1 (no gain)."""
 
 
 @dataclass(frozen=True)
 class Mix:
-    """What arrives. `steps`: one of them, each as likely; `keys`: sizes; `catalogue`: the share nobody waits for."""
+    """A mix of arrivals.
+
+    A scene has one of `steps`, each with the same probability, and one of `keys` sizes. `catalogue` is the share of
+    catalogue work.
+    """
 
     name: str
     steps: tuple[int, ...]
@@ -65,7 +70,7 @@ MIXES = (
 
 @dataclass(eq=False)
 class Scene:
-    """One scene of a trace. `ended_s`: when it ended; infinity before."""
+    """One scene of a trace. It arrives at `since_s` and ends at `ended_s`, which is infinite until then."""
 
     since_s: float
     steps: int
@@ -80,7 +85,7 @@ class Scene:
 
 
 def trace(mix: Mix, load: float, curve: Curve, seed: int, count: int = SCENES) -> list[Scene]:
-    """Poisson arrivals at `load` times what the server does at 8 rows a step."""
+    """Poisson arrivals at `load` times the server's rate with 8 rows per step."""
     rng = random.Random(seed)
     rate = load / (sum(mix.steps) / len(mix.steps) * curve.step_s(8) / 8)
     now, scenes = 0.0, []
@@ -91,7 +96,10 @@ def trace(mix: Mix, load: float, curve: Curve, seed: int, count: int = SCENES) -
 
 
 def continuous(scenes: Sequence[Scene], curve: Curve, policy: Policy | None = None) -> None:
-    """Rows join and leave at steps, chosen by the policy, as many as the curve's knee; fills in `ended_s`."""
+    """Simulate step batching and set each scene's `ended_s`.
+
+    Before each step the policy chooses which scenes share it, at most as many as the curve's knee.
+    """
     policy = policy or Policy(catalogue_s=60 * curve.step_s(1))
     max_rows = knee({rows: curve.step_s(rows) for rows in STATIC_SIZES})
     now, coming, here = 0.0, list(reversed(scenes)), list[Scene]()
@@ -110,7 +118,10 @@ def continuous(scenes: Sequence[Scene], curve: Curve, policy: Policy | None = No
 
 
 def static(scenes: Sequence[Scene], curve: Curve, max_batch: int) -> None:
-    """The oldest scene and those of its size and step count run to the end together; fills in `ended_s`."""
+    """Simulate static batching and set each scene's `ended_s`.
+
+    The oldest scene and up to `max_batch` - 1 others of the same size and step count run to the end together.
+    """
     now, coming, here = 0.0, list(reversed(scenes)), list[Scene]()
     while coming or here:
         if not here:
@@ -125,7 +136,10 @@ def static(scenes: Sequence[Scene], curve: Curve, max_batch: int) -> None:
 
 
 def goodput(scenes: Sequence[Scene], curve: Curve, own: bool) -> float:
-    """Share of scenes that end within the SLO of their own (or of the mean) lone time; catalogue work always counts."""
+    """The share of scenes that end within SLO times the time of a scene alone. Catalogue work always counts as in time.
+
+    `own` uses the scene's own time alone; otherwise the mean of all scenes is used.
+    """
     mean = sum(scene.steps for scene in scenes) / len(scenes)
     in_time = [
         not scene.interactive or scene.ended_s - scene.since_s <= SLO * curve.step_s(1) * (scene.steps if own else mean)
@@ -136,8 +150,10 @@ def goodput(scenes: Sequence[Scene], curve: Curve, own: bool) -> float:
 
 @dataclass(frozen=True)
 class Compared:
-    """One mix at one load: shares of scenes in time, static at its best batch size,
-    and the mean waits in step times."""
+    """One mix at one load: the shares of scenes in time under step batching (ours) and static batching (theirs).
+
+    Static batching has its best batch size. The fields ending in `_own` use the scene's own time alone.
+    """
 
     mix: str
     curve: str
@@ -149,6 +165,7 @@ class Compared:
 
 
 def compare(mix: Mix, curve_name: str, load: float, seed: int = 7, count: int = SCENES) -> Compared:
+    """Simulate both kinds of batching on the same arrivals."""
     curve = CURVES[curve_name]
     ours = trace(mix, load, curve, seed, count)
     continuous(ours, curve)
@@ -162,7 +179,8 @@ def compare(mix: Mix, curve_name: str, load: float, seed: int = 7, count: int = 
 
 
 def main() -> None:
-    table = Table(title="Scenes in time, step batching / static batching at its best (SLO 4x mean solo; 4x own solo)")
+    """Print the table and the JSON lines."""
+    table = Table(title="Scenes in time, step / best static batching (within 4x the mean, and 4x the own time alone)")
     for column in ("mix", "curve", *(f"load {load}" for load in LOADS)):
         table.add_column(column)
     for mix in MIXES:

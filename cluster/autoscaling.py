@@ -1,23 +1,25 @@
-"""How many replicas of each stage: a policy that sees the whole pipeline. Pure:
-`decide` reads no clock and asks nobody.
+"""The autoscaling policy, which sets the number of replicas of every stage from the load of the whole pipeline.
+
+`decide` is a pure function: it reads no clock and calls no service.
 
     store ──> director ── waiting and arriving work, in row-steps ──┐
               generator ── seconds of a row-step, measured ─────────┤──> Seen ──> decide ──> replicas of every stage
-              Serve ── running replicas, calls under way ───────────┘              │  ^
+              Serve ── running replicas, ongoing calls ─────────────┘              │  ^
                                                                                    └ State
 
-Generators are counted out of seconds of work; the other stages follow in proportion,
-or their own calls where these ask for more:
+The number of generators follows from seconds of work. The other stages follow in proportion, or by their own ongoing
+calls when these need more:
 
-    interactive   arriving work / `utilisation`, and within `answer_s` what waits or will have come
-                  by the time a new replica runs
-    catalogue     its work within `catalogue_s`, on top; at the limit it has what interactive work and `spare` leave
-    up            at once
-    down          to the largest need of the last `steady_s` with a small margin, or of the last `calm_s` with a
-                  large one; to nothing after `idle_s` without work
-    back up       within `steady_s` of having shrunk only for more than chance brings
+    interactive   arriving work / `utilisation`, plus the replicas that finish within `answer_s` the work that waits or
+                  will have arrived by the time a new replica runs
+    catalogue     the replicas that finish its work within `catalogue_s`, in addition; at the limit it gets what
+                  interactive work and `spare` leave
+    scale up      at once
+    scale down    to the largest need of the last `steady_s` with a small margin, or of the last `calm_s` with a large
+                  one; to 0 after `idle_s` without work
+    up again      within `steady_s` of a scale-down, only for more than a random fluctuation
 
-Serve pickles this module by value into its controller, so it stands alone: the standard library only.
+Serve pickles this module by value into its controller, so it imports only the standard library.
 """
 
 from __future__ import annotations
@@ -30,49 +32,53 @@ from typing import Any, ClassVar
 GENERATOR, DIRECTOR = "generator", "director"
 
 FAST_S = 15.0
-"""The director's short window (packshot/shots/load_report.py); a test holds the two together."""
+"""The director's short window in seconds. A test checks that packshot/shots/load_report.py uses the same."""
 
 ROWS_OF_A_GUIDED_SCENE = 2
 
 BURST_SIGMAS = 3.0
-"""How far above the long window's arrivals the short window's must be to be believed."""
+"""By how many standard deviations the arrivals of the short window must exceed those of the long one to count as a
+burst."""
 
 DOWN_MARGIN, BURST_MARGIN = 0.9, 0.67
-"""A stage shrinks to where its largest need of the last `steady_s` fills the first part of it at most, or, as after a
-burst, that of the last `calm_s` the second: chance does not undo it at once."""
+"""Utilisation after a scale-down. The largest need of the last `steady_s` may fill at most the first share of the
+replicas that stay; after a burst, the largest need of the last `calm_s` may fill at most the second. The margins keep a
+random fluctuation from reverting the scale-down at once."""
 
 CLAIM_AHEAD = 1.25
-"""Shots under way for each that the generators paint: the others are being cut out, composed or committed."""
+"""Claimed shots for each shot that the generators paint. The others are being cut out, composited or committed."""
 
 UP_SLACK = 0.05
-"""Replicas short of which nothing is started."""
+"""Shortage, in replicas, up to which no replica is started."""
 
 RETURN_MARGIN, RETURN_SLACK = 0.25, 1.0
-"""Part of its replicas, and how many at least, by which a stage that shrank within `steady_s` must be short to grow
-again."""
+"""A stage that was scaled down within `steady_s` is scaled up again only when it lacks this share of its replicas, and
+at least this number of replicas."""
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The installation's numbers, a profile's `autoscaling`; docs/capacity.md tells each. Times in seconds.
+    """The parameters of the policy: `autoscaling` of a profile. docs/capacity.md describes each. Times are in seconds.
 
-    `shot_s`: by stage, what a shot takes of one replica. Raises ValueError for a number out of range.
+    `shot_s` and `image_s` map a stage to the time that one shot, and each of its images, occupies one of its replicas.
+    Raises ValueError when a parameter is out of range.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
 
-    row_step_s: float = 0.04  # a row of a step in a full batch, until a replica has measured it
-    picture_s: float = 0.2  # beginning and decoding a picture
-    scenes: float = 4.0  # what a generator is meant to have under way: its full batch; until a replica tells
-    start_s: float = 30.0  # from asking for a generator to its first step
-    answer_s: float = 10.0  # waiting interactive work is to be gone in
-    catalogue_s: float = 900.0  # a catalogue is to be done in
-    utilisation: float = 0.75  # of a generator by arriving interactive work
-    spare: float = 1.0  # generators kept free of a catalogue
-    calm_s: float = 120.0  # a need must have been lower for so long before a stage shrinks,
-    steady_s: float = 600.0  # and for so long before it shrinks to little more than it
-    idle_s: float = 600.0
+    row_step_s: float = 0.04  # time of a row-step in a full batch, until a replica has measured it
+    picture_s: float = 0.2  # time to begin and decode a picture
+    scenes: float = 4.0  # scenes in a generator's full batch, until a replica has reported it
+    start_s: float = 30.0  # from the request for a generator to its first step
+    answer_s: float = 10.0  # target time to finish the waiting interactive work
+    catalogue_s: float = 900.0  # target time to finish the catalogue work
+    utilisation: float = 0.75  # target share of a generator's time for arriving interactive work
+    spare: float = 1.0  # generators that catalogue work leaves free
+    calm_s: float = 120.0  # how long the need must be lower before a stage is scaled down with a large margin
+    steady_s: float = 600.0  # how long it must be lower before the small margin applies
+    idle_s: float = 600.0  # time without work after which all stages may be scaled to 0
     shot_s: dict[str, float] = field(default_factory=dict)
+    image_s: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("row_step_s", "scenes", "answer_s", "catalogue_s", "calm_s"):
@@ -86,7 +92,7 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class Load:
-    """Shots, pictures and row-steps: an amount, or per second."""
+    """An amount of work in shots, pictures and row-steps, or a rate of them per second."""
 
     shots: float = 0.0
     pictures: float = 0.0
@@ -98,7 +104,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Demand:
-    """One priority's work: queued, running, and arriving per second over a short and a long window."""
+    """The work of one priority: waiting, running, and arriving per second in a short (fast) and long (slow) window."""
 
     waiting: Load = Load()
     running: Load = Load()
@@ -107,11 +113,12 @@ class Demand:
 
     @property
     def here(self) -> Load:
+        """The work that waits or runs."""
         return self.waiting + self.running
 
     @property
     def arriving(self) -> Load:
-        """The long window's, unless the short one is above it by more than chance."""
+        """The arrivals of the long window, or of the short window when it exceeds the long one by BURST_SIGMAS."""
         expected = self.slow.shots * FAST_S
         burst = self.fast.shots * FAST_S > expected + BURST_SIGMAS * math.sqrt(max(expected, 1.0))
         return self.fast if burst else self.slow
@@ -119,7 +126,11 @@ class Demand:
 
 @dataclass(frozen=True)
 class Stage:
-    """A deployment as Serve sees it. `target`: replicas asked for; `ongoing`: calls queued and under way."""
+    """A deployment as Serve reports it.
+
+    `target` is the present target number of replicas, `running` the number that run, and `low` and `high` are its
+    limits. `ongoing` counts queued and running calls, and `target_ongoing` is the target of them for each replica.
+    """
 
     target: int
     running: int
@@ -131,8 +142,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class Seen:
-    """One look at the pipeline. `reported`: a director has. `row_step_s`, `step_rows`: as generators measured;
-    None when none has."""
+    """One observation of the pipeline at `at_s`.
+
+    `reported` says whether a director has reported the work of the store. `row_step_s` and `step_rows` are the
+    generators' measurements: seconds of a row-step and rows of a full step. They are None when no generator has
+    measured.
+    """
 
     at_s: float
     stages: Mapping[str, Stage]
@@ -145,11 +160,12 @@ class Seen:
 
 @dataclass(frozen=True)
 class State:
-    """What `decide` remembers.
+    """The state that `decide` keeps from one observation to the next.
 
-    `peaks`: per stage, falling needs with their times, the last `steady_s` only. `shrank_at_s`: when each did last.
-    `busy_at_s`: when there was work last. `held`: the catalogue's generators. `asked_at_s`: since when more generators
-    are asked for than run; None when they all do.
+    `peaks` holds for each stage the times and needs that can still be the maximum of a window of at most `steady_s`.
+    `shrank_at_s` is when each stage was last scaled down, and `busy_at_s` when there was work last. `row_step_s` and
+    `step_rows` are the last measurements. `held` is the number of generators for catalogue work. `asked_at_s` is since
+    when the target of the generators has exceeded their running number, or None when it does not.
     """
 
     peaks: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
@@ -162,7 +178,7 @@ class State:
 
 
 def decide(seen: Seen, state: State, plan: Pipeline) -> tuple[dict[str, int], State]:
-    """Replicas of every stage, within its limits, and what to remember."""
+    """The number of replicas of every stage, within its limits, and the next state."""
     row_step_s, step_rows = seen.row_step_s or state.row_step_s, seen.step_rows or state.step_rows
     plan = replace(
         plan,
@@ -180,12 +196,12 @@ def decide(seen: Seen, state: State, plan: Pipeline) -> tuple[dict[str, int], St
     replicas, peaks, shrank_at_s = {}, {}, dict(state.shrank_at_s)
     for name, stage in seen.stages.items():
         need = min(needs[name], float(stage.high))
-        before = state.peaks.get(
-            name, ((seen.at_s, float(stage.target)),)
-        )  # at the first look, what runs is taken to be needed
+        # At the first observation, the present target counts as needed.
+        before = state.peaks.get(name, ((seen.at_s, float(stage.target)),))
         peaks[name] = _peaks(before, seen.at_s, need, plan.steady_s)
         shrank_s = seen.at_s - shrank_at_s.get(name, -math.inf)
-        moved = _move(stage.target, need, _keep(peaks[name], seen.at_s - plan.calm_s), turning=shrank_s < plan.steady_s)
+        kept = _keep(peaks[name], seen.at_s - plan.calm_s)
+        moved = _move(stage.target, need, kept, shrank_recently=shrank_s < plan.steady_s)
         replicas[name] = min(max(moved, stage.low, int(awake)), stage.high)
         if replicas[name] < stage.target:
             shrank_at_s[name] = seen.at_s
@@ -193,7 +209,11 @@ def decide(seen: Seen, state: State, plan: Pipeline) -> tuple[dict[str, int], St
 
 
 def _needs(seen: Seen, held: float, plan: Pipeline, ready_in_s: float) -> tuple[dict[str, float], float]:
-    """Replicas, as fractions, that the reported work asks for, and the catalogue's part of the generators."""
+    """The replicas that the reported work needs, as fractions, and the generators for catalogue work.
+
+    `held` is the previous number of generators for catalogue work. `ready_in_s` is the time until the generators that
+    are now starting run.
+    """
 
     def seconds(work: Load) -> float:
         return work.row_steps * plan.row_step_s + work.pictures * plan.picture_s
@@ -209,43 +229,48 @@ def _needs(seen: Seen, held: float, plan: Pipeline, ready_in_s: float) -> tuple[
     under_way_s = generator.running * plan.scenes * scene_s / 2  # full batches, on average half done
     behind_s = max(0.0, seconds(seen.interactive.here) - under_way_s)
     behind_s += max(0.0, arriving_s - generator.running) * ready_in_s
-    people = arriving_s / plan.utilisation + behind_s / plan.answer_s
+    interactive = arriving_s / plan.utilisation + behind_s / plan.answer_s
 
     catalogue_s = seconds(seen.catalogue.here)
-    # A catalogue keeps what it once had until that would end it within `calm_s`; when the last peak is forgotten, it is
-    # done.
+    # Catalogue work keeps its generators until they would finish it within `calm_s`. By the time its peak leaves the
+    # window, the work is done.
     held = max(catalogue_s / plan.catalogue_s, min(held, catalogue_s / plan.calm_s))
     spare = plan.spare if held >= 1 else 0.0
-    bulk = min(held, max(0.0, generator.high - people - spare))
-    generators = min(people + spare + bulk, float(generator.high))
+    bulk = min(held, max(0.0, generator.high - interactive - spare))
+    generators = min(interactive + spare + bulk, float(generator.high))
 
-    asked = max(generators, float(generator.low))
-    # Directors follow the generators that run: a shot claimed before its generator is there waits behind the old ones.
-    able = max(float(generator.running), 1.0) * plan.scenes / pictures_a_shot
-    needs = {GENERATOR: generators, DIRECTOR: CLAIM_AHEAD * able / _holds(seen, DIRECTOR)}
-    finished = min(asked * plan.utilisation / (scene_s * pictures_a_shot), 1e9) if scene_s else 0.0  # shots a second
-    for name, shot_s in plan.shot_s.items():
-        if name in seen.stages and name not in needs:
-            stage = seen.stages[name]
-            shots = arriving.shots if name in ("sam_encoder", "mask_decoder") else finished
-            needs[name] = max(stage.ongoing / stage.target_ongoing, shots * shot_s / plan.utilisation)
+    planned = max(generators, float(generator.low))
+    # Directors follow the generators that run. A shot claimed before its generator runs would wait at the old ones.
+    painted_at_once = max(float(generator.running), 1.0) * plan.scenes / pictures_a_shot
+    needs = {GENERATOR: generators, DIRECTOR: CLAIM_AHEAD * painted_at_once / _target_ongoing(seen, DIRECTOR)}
+    # Shots per second that the planned generators finish.
+    finished = min(planned * plan.utilisation / (scene_s * pictures_a_shot), 1e9) if scene_s else 0.0
+    for name in (plan.shot_s | plan.image_s).keys() & seen.stages.keys() - needs.keys():
+        stage = seen.stages[name]
+        shots = arriving.shots if name in ("sam_encoder", "mask_decoder") else finished
+        shot_s = plan.shot_s.get(name, 0.0) + plan.image_s.get(name, 0.0) * pictures_a_shot
+        needs[name] = max(stage.ongoing / stage.target_ongoing, shots * shot_s / plan.utilisation)
     return needs, held
 
 
 def _asked_at_s(seen: Seen, state: State) -> float | None:
+    """Since when the target of the generators has exceeded their running number; None when it does not."""
     generator = seen.stages.get(GENERATOR)
     if generator is None or generator.running >= generator.target:
         return None
     return seen.at_s if state.asked_at_s is None else state.asked_at_s
 
 
-def _holds(seen: Seen, name: str) -> float:
+def _target_ongoing(seen: Seen, name: str) -> float:
     stage = seen.stages.get(name)
     return stage.target_ongoing if stage else 1.0
 
 
 def _busy(seen: Seen) -> bool:
-    """Whether anything waits, runs or is being clicked at; the gateway's idle polls are no work."""
+    """Whether a shot waits, runs or arrived lately, or a stage has ongoing calls.
+
+    Calls of the gateway and of directors do not count, because these also poll without work.
+    """
     work = (demand.here + demand.fast for demand in (seen.interactive, seen.catalogue))
     calls = (stage.ongoing for name, stage in seen.stages.items() if name not in ("gateway", DIRECTOR))
     return any(w.shots > 0 for w in work) or any(ongoing > 0 for ongoing in calls)
@@ -254,20 +279,20 @@ def _busy(seen: Seen) -> bool:
 def _peaks(
     before: Iterable[tuple[float, float]], at_s: float, need: float, window_s: float
 ) -> tuple[tuple[float, float], ...]:
-    """The window's maximum, now and as it will be: times rise, needs fall."""
+    """Add a need to the peaks of a sliding window. Times ascend and needs descend, so the first is the maximum."""
     kept = [(then_s, peak) for then_s, peak in before if then_s > at_s - window_s and peak > need]
     return (*kept, (at_s, need))
 
 
 def _keep(peaks: tuple[tuple[float, float], ...], calm_since_s: float) -> int:
-    """The replicas that needs of late ask to be kept: of the whole window, or of its calm end with more room."""
+    """The replicas to keep: by the maximum of the whole window, or of `calm_since_s` on with a larger margin."""
     calm = next(peak for then_s, peak in peaks if then_s > calm_since_s)
     return math.ceil(min(peaks[0][1] / DOWN_MARGIN, calm / BURST_MARGIN) - UP_SLACK)
 
 
-def _move(target: int, need: float, keep: int, *, turning: bool) -> int:
-    """Up to the need at once, down to what is to be kept. `turning`: it shrank just now."""
-    if need > target + (max(RETURN_SLACK, RETURN_MARGIN * target) if turning else UP_SLACK):
+def _move(target: int, need: float, keep: int, *, shrank_recently: bool) -> int:
+    """The next target: up to the need at once, or down to `keep`. After a recent scale-down it grows reluctantly."""
+    if need > target + (max(RETURN_SLACK, RETURN_MARGIN * target) if shrank_recently else UP_SLACK):
         return math.ceil(need - UP_SLACK)
     return min(target, keep)
 
@@ -275,7 +300,7 @@ def _move(target: int, need: float, keep: int, *, turning: bool) -> int:
 class PipelinePolicy:
     """`decide` as Serve's application-level policy: `{DeploymentID: AutoscalingContext} -> ({DeploymentID: n}, state)`.
 
-    Set by `applications[].autoscaling_policy`, with `Pipeline`'s fields as `policy_kwargs`.
+    `applications[].autoscaling_policy` of the Serve config names it, with the fields of `Pipeline` as `policy_kwargs`.
     """
 
     def __init__(self, **plan: Any) -> None:
@@ -284,20 +309,22 @@ class PipelinePolicy:
     def __call__(self, contexts: Mapping[Any, Any]) -> tuple[dict[Any, int | float], dict[Any, dict[str, Any]] | None]:
         if not contexts:
             return {}, {}
-        keeper = min(contexts, key=str)
+        keeper = min(contexts, key=str)  # the deployment whose policy state holds ours
         state = contexts[keeper].policy_state.get("pipeline", State())
         replicas, state = decide(seen_by_serve(contexts), state, self._plan)
         for deployment, context in contexts.items():
             if context.current_num_replicas == 0:
-                # While none runs and calls wait, Serve overrules us with the larger of 1 and its own target: make that
-                # ours.
+                # While no replica runs and calls wait, Serve replaces our number by the larger of 1 and its own target,
+                # so set that target to ours.
                 context.target_num_replicas = max(context.target_num_replicas, replicas[deployment.name])
         return {deployment: replicas[deployment.name] for deployment in contexts}, {keeper: {"pipeline": state}}
 
 
 def seen_by_serve(contexts: Mapping[Any, Any]) -> Seen:
-    """Serve's contexts as one look: the report of the director that has watched longest,
-    the mean of the generators' times."""
+    """Convert Serve's contexts to one observation.
+
+    It takes the report of the director that has observed the store longest, and the mean of the generators' times.
+    """
     stages, reports = {}, list[tuple[float, dict[str, float]]]()
     row_step_s = step_rows = None
     for deployment, context in contexts.items():
@@ -323,13 +350,13 @@ def seen_by_serve(contexts: Mapping[Any, Any]) -> Seen:
 
 
 def _mean(by_replica: Mapping[Any, Any]) -> float | None:
-    """Of every replica's newest."""
+    """The mean of every replica's newest value; None when there is none."""
     values = [series[-1].value for series in by_replica.values() if series]
     return sum(values) / len(values) if values else None
 
 
 def _newest(found: Mapping[str, Mapping[Any, Any]]) -> list[tuple[float, dict[str, float]]]:
-    """A report a director: when it was made, and its numbers. One that lacks the store's is left out."""
+    """The newest report of each director: its time and its values. Reports without the store's values are left out."""
     reports: dict[Any, tuple[float, dict[str, float]]] = {}
     for name, by_replica in found.items():
         for replica, series in by_replica.items():
@@ -340,7 +367,7 @@ def _newest(found: Mapping[str, Mapping[Any, Any]]) -> list[tuple[float, dict[st
 
 
 def demand_of(report: Mapping[str, float], priority: str) -> Demand:
-    """One priority's part of a director's report."""
+    """The demand of one priority in a director's report."""
 
     def work(kind: str) -> Load:
         return Load(*(report.get(f"{priority}_{kind}_{unit}", 0.0) for unit in ("shots", "pictures", "row_steps")))

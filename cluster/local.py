@@ -1,4 +1,4 @@
-"""The cluster on this machine: one Ray node, started for one command and ended with it."""
+"""The cluster on this machine: one Ray node, which starts and ends with one command."""
 
 from __future__ import annotations
 
@@ -25,15 +25,17 @@ POLL_S = 0.2
 NVIDIA_SMI_TIMEOUT_S = 20.0
 
 ENVIRONMENT = {
-    # Ray tells its makers nothing, and warns about no GPU on machines that have none.
+    # Disable Ray's usage statistics.
     "RAY_USAGE_STATS_ENABLED": "0",
+    # Do not override CUDA_VISIBLE_DEVICES in workers without a GPU. Ray versions that do so by default also warn about
+    # it.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    # Exports often enough that /metrics of a running demo is not empty.
+    # Export metrics often enough that /metrics of a short demo is not empty.
     "RAY_metrics_report_interval_ms": "2000",
     "RAY_DEDUP_LOGS": "0",
-    # Ray runs its workers at nice 15: on a busy machine a click would wait for everything else.
+    # Ray's default is nice 15, with which a click on a busy machine would wait for all other processes.
     "RAY_worker_niceness": "0",
-    # Threads that spin while they wait take the cores that a click, or the user's other programs, need.
+    # Threads that spin while they wait would take cores from clicks and from the user's other programs.
     "OMP_WAIT_POLICY": "passive",
     # A busy laptop may take longer than Ray's 30 s to start a node.
     "RAY_raylet_start_wait_time_s": "120",
@@ -49,11 +51,11 @@ def serving(
     settings: Mapping[str, str] | None = None,
     quiet: bool = True,
 ) -> Iterator[str]:
-    """Start Ray and the application of a profile here; yields the base URL; ends both on the way out.
+    """Start Ray and the application of a profile on this machine, and give the base URL. Both end on exit.
 
-    `settings`: more `PACKSHOT_*` for the replicas. `port` 0 takes a free one. Raises BadInput when
-    the profile is for several nodes, does not hold on this machine's GPUs, or the port is taken;
-    Unavailable when the application does not start.
+    `settings` holds additional `PACKSHOT_*` variables for the replicas. `port` 0 chooses a free port. `quiet` hides
+    Ray's logs. Raises BadInput when the profile needs several nodes, does not fit on this machine's GPUs, or the port
+    is in use. Raises Unavailable when the application does not start.
     """
     machine = profile.machine
     with environment(settings or {}):
@@ -67,10 +69,10 @@ def serving(
     from ray.serve.context import _get_global_client
     from ray.serve.schema import ServeDeploySchema
 
-    if quiet:  # that a token guards the cluster, and that Serve has started
-        for chatty in ("ray._private.authentication", "ray.serve"):
-            logging.getLogger(chatty).setLevel(logging.ERROR)
-    # Replicas inherit what the node was started with; this process's own environment stays as it was.
+    if quiet:  # these log that token authentication is on, and that Serve has started
+        for name in ("ray._private.authentication", "ray.serve"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+    # Replicas inherit the environment in which the node starts. This process's environment is restored.
     with environment({**ENVIRONMENT, **(settings or {})}):
         ray.init(
             address="local",
@@ -78,7 +80,7 @@ def serving(
             num_gpus=0 if profile.device == "cpu" else None,
             object_store_memory=machine.object_store_mib * MIB,
             include_dashboard=False,
-            _node_ip_address="127.0.0.1",  # Ray still binds some ports to every address; its token guards them
+            _node_ip_address="127.0.0.1",  # Ray still binds some ports to all addresses; they require its token
             log_to_driver=not quiet,
             logging_level=logging.ERROR if quiet else logging.INFO,
             configure_logging=not quiet,
@@ -86,14 +88,14 @@ def serving(
     try:
         serve.start(proxy_location="EveryNode", http_options={"host": host, "port": port})
         client = _get_global_client()
-        assert client is not None, "serve.start made one"
+        assert client is not None, "serve.start creates the client"
         config = ServeDeploySchema.model_validate(serve_config(profile, host=host, port=port))
         client.deploy_apps(config)
         wait_until_running()
         shown = f"[{host}]" if ":" in host else host
         yield f"http://{shown}:{port}"
     finally:
-        # Ray prints on stdout that its own controller, while it ends, left a call unanswered.
+        # While it shuts down, Ray prints on stdout that a call to its controller failed.
         with redirect_stdout(io.StringIO()) if quiet else nullcontext():
             serve.shutdown()
             ray.shutdown()
@@ -101,7 +103,7 @@ def serving(
 
 @contextmanager
 def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """These variables of the process environment, for a while."""
+    """Set variables of the process environment, and restore the environment on exit."""
     before = dict(os.environ)
     os.environ.update(variables)
     try:
@@ -112,15 +114,15 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 def _device_gib(profile: Profile) -> float:
-    """Memory that the profile may plan with on this machine: its kind of GPU, or the least one here if that has less.
+    """Memory of each GPU for the plan, GiB: that of the profile's kind of GPU, or of this machine's smallest if less.
 
-    Raises BadInput where there are fewer GPUs than the profile is for. Asked of nvidia-smi: torch would take half a
-    gigabyte of the device for as long as this process lives.
+    Raises BadInput when this machine has fewer GPUs than the profile needs. It reads nvidia-smi, because torch would
+    hold half a gigabyte of the device for the life of this process.
     """
     try:
-        asked = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+        command = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
         done = subprocess.run(  # noqa: S603
-            asked, capture_output=True, text=True, check=True, timeout=NVIDIA_SMI_TIMEOUT_S
+            command, capture_output=True, text=True, check=True, timeout=NVIDIA_SMI_TIMEOUT_S
         )
         found = done.stdout
     except (OSError, subprocess.SubprocessError):
@@ -129,14 +131,17 @@ def _device_gib(profile: Profile) -> float:
     if len(found_gib) < profile.machine.gpus:
         raise BadInput(
             "bad_usage",
-            f"profile {profile.name} is for {profile.machine.gpus} GPUs, nvidia-smi shows {len(found_gib)} here; "
-            "take the profile laptop, or one of your own",
+            f"profile {profile.name} needs {profile.machine.gpus} GPUs, but nvidia-smi shows {len(found_gib)} here; "
+            "use the profile laptop, or a profile of your own",
         )
     return min(profile.machine.device.memory_gib, *found_gib)
 
 
 def wait_until_running() -> None:
-    """Until every stage answers; Serve's own blocking deploy gives up after a minute, too soon for a busy laptop."""
+    """Return when every stage is running. Serve's own blocking deploy times out after a minute, too soon for a laptop.
+
+    Raises Unavailable when the deployment fails, or when a stage is not running within START_TIMEOUT_S.
+    """
     from ray.serve._private.common import DeploymentStatus
     from ray.serve.schema import ApplicationStatus
 
@@ -151,7 +156,7 @@ def wait_until_running() -> None:
             raise Unavailable("not_ready", f"the application did not start: {overview.app_status.message}")
         if time.monotonic() > give_up_at:
             slow = [stage.name for stage in overview.deployment_statuses if stage.status != DeploymentStatus.HEALTHY]
-            raise Unavailable("not_ready", f"stages must answer within {START_TIMEOUT_S:g} s, these did not: {slow}")
+            raise Unavailable("not_ready", f"stages must be ready within {START_TIMEOUT_S:g} s, these are not: {slow}")
         time.sleep(POLL_S)
 
 
@@ -163,7 +168,7 @@ def run_forever(
     settings: Mapping[str, str] | None = None,
     on_ready: Callable[[str], None] = lambda url: None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM; `on_ready` gets the base URL when the graph answers."""
+    """Serve until SIGINT or SIGTERM. `on_ready` is called with the base URL when the graph is ready."""
     stop = threading.Event()
     with serving(profile, host=host, port=port, settings=settings) as url:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -173,7 +178,7 @@ def run_forever(
 
 
 def free_port(host: str) -> int:
-    """A port that nobody listens on now."""
+    """A port of `host` on which nothing listens at present."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])

@@ -1,7 +1,7 @@
-"""Profile -> Serve config: what `packshot config` prints, `packshot serve` deploys and Kubernetes is given.
+"""Renders a profile as a Serve config, which `packshot config` prints and `packshot serve` and Kubernetes deploy.
 
-With several pools each replica asks for a node of its pool by label: nodes must be started with `packshot/pool=NAME`
-(`labels` of a KubeRay worker group, `ray start --labels`).
+In a profile with several pools each replica selects the nodes of its pool by label, so the nodes must be started with
+`packshot/pool=NAME` (`labels` of a KubeRay worker group, `ray start --labels`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from cluster.plan.gpu_shares import check_profile
-from cluster.profiles import Profile, Replicas, Stage, StageName
+from cluster.profiles import OPTIONAL, Profile, Replicas, Stage, StageName
 from packshot.settings import Settings
 
 APPLICATION = "packshot"
@@ -19,9 +19,9 @@ GIB = 1024**3
 
 
 def serve_config(profile: Profile, *, host: str = "127.0.0.1", port: int = 8000) -> dict[str, Any]:
-    """The Serve config of a profile, checked by Serve's own schema: what it takes is what it gives back.
+    """The Serve config of a profile, validated by Serve's own schema. The HTTP proxies listen on `host` and `port`.
 
-    Raises BadInput or PackRefused for a profile whose pack does not hold on its GPUs (cluster/plan/gpu_shares.py).
+    Raises BadInput or PackRefused when the profile's pack does not fit on its GPUs (cluster/plan/gpu_shares.py).
     """
     from ray.serve.schema import ServeDeploySchema
 
@@ -35,7 +35,7 @@ def serve_config(profile: Profile, *, host: str = "127.0.0.1", port: int = 8000)
                 "name": APPLICATION,
                 "route_prefix": "/",
                 "import_path": "graphs.product_shot:app",
-                "args": {"pack": profile.pack, **{f"{role}_threads": n for role, n in profile.threads.items()}},
+                "args": _args(profile),
                 "deployments": [_deployment(profile, name, stage) for name, stage in profile.stages.items()],
             }
         ],
@@ -47,6 +47,11 @@ def serve_config(profile: Profile, *, host: str = "127.0.0.1", port: int = 8000)
         }
     ServeDeploySchema.model_validate(config)
     return config
+
+
+def _args(profile: Profile) -> dict[str, Any]:
+    args: dict[str, Any] = {"pack": profile.pack, **{f"{role}_threads": n for role, n in profile.threads.items()}}
+    return args | {name: True for name in OPTIONAL if name in profile.deployments}
 
 
 def _deployment(profile: Profile, name: StageName, stage: Stage) -> dict[str, Any]:
@@ -69,12 +74,12 @@ def _deployment(profile: Profile, name: StageName, stage: Stage) -> dict[str, An
 
 
 WHOLE_PIPELINE = {"upscale_delay_s": 0, "downscale_delay_s": 0, "metrics_interval_s": 2, "look_back_period_s": 10}
-"""Under the pipeline's policy: it does its own smoothing, and wants to know soon. `metrics_interval_s` is called
-deprecated in favour of environment variables that Ray 2.60 reads nowhere."""
+"""Settings of each deployment under the pipeline's policy, which does its own smoothing and needs recent metrics. Ray
+deprecates `metrics_interval_s` in favour of environment variables, but Ray 2.60 does not read those variables."""
 
 
 def autoscaling_config(replicas: Replicas, *, whole: bool = False) -> dict[str, Any]:
-    """Serve's autoscaling of one deployment; `whole`: the pipeline's policy decides, within these bounds."""
+    """Serve's autoscaling settings of one deployment. With `whole`, the pipeline's policy decides within its bounds."""
     from ray.serve.config import AutoscalingConfig
 
     values = {

@@ -1,11 +1,14 @@
-"""What a load test says instead of starting."""
+"""The errors of a load test."""
 
 from __future__ import annotations
 
 
 class Refused(Exception):
-    """The test cannot begin: the scenario, the host or the call is wrong. Names the rule, the value and the remedy."""
+    """Raised before any load is sent, when the scenario, the host or an argument is wrong.
+
+    The message states the rule, the value and the remedy.
+    """
 
 
 class Broken(Exception):
-    """The test began and could not be carried through (the generator or the cluster ended)."""
+    """Raised during a run when the generator or the cluster ended, so that the run cannot be completed."""

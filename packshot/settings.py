@@ -43,7 +43,9 @@ class Settings(BaseSettings):
     max_photo_px: int = Field(50_000_000, gt=0, description="Largest number of pixels of an uploaded photo.")
     max_photo_side_px: int = Field(10_000, gt=0, description="Longest side of an uploaded photo, pixels.")
     decode_timeout_s: float = Field(10.0, gt=0, description="Processor time allowed to decode one photo, seconds.")
-    decode_workers: int = Field(1, ge=1, description="Worker processes that decode photos, per gateway replica.")
+    decode_workers: int = Field(
+        1, ge=1, description="Worker processes that decode photos, per replica that decodes (gateway or photo_decoder)."
+    )
     max_prompt_chars: int = Field(2_000, gt=0, description="Longest prompt, characters.")
     max_images: int = Field(8, gt=0, description="Largest number of images of one shot.")
     max_layers: int = Field(16, gt=0, description="Largest number of layers of one shot.")

@@ -1,4 +1,4 @@
-"""Kubernetes: what is rendered from profiles and objectives, and what is checked of every overlay.
+"""Kubernetes: renders manifests from profiles and objectives, and checks every overlay.
 
     profile ────> rayservice.py ──────────────┐
     objectives.py > alerts.py, dashboards.py ─┴─> rendered.py ─> k8s/** ──> build.py (kustomize)

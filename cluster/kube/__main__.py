@@ -1,4 +1,10 @@
-"""`python -m cluster.kube render | check [FOLDER …] | patch PROFILE | budgets PROFILE`: exit 1 when a check fails."""
+"""`python -m cluster.kube render | check [FOLDER …] | patch PROFILE | budgets PROFILE`.
+
+render    write the rendered files under k8s/
+check     build overlays and check them; the exit code is 1 when a check fails
+patch     print the kustomize patch of a profile, for an overlay on the base
+budgets   print the PodDisruptionBudgets of a profile's pools that the base lacks
+"""
 
 from __future__ import annotations
 
@@ -16,7 +22,7 @@ USAGE = "usage: python -m cluster.kube render | check [FOLDER …] | patch PROFI
 
 
 def check(folder: Path) -> list[str]:
-    """What is wrong with an overlay: schemas, rules, PromQL."""
+    """Build an overlay and check it against schemas, rules and PromQL. Returns the faults, one line each."""
     manifests = build(folder)
     found = [fault for manifest in manifests for fault in schemas.faults(manifest)]
     found += [*rules.faults(manifests), *promql.faults(manifests)]
@@ -25,7 +31,7 @@ def check(folder: Path) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """The command. Returns the exit code: 0 done, 1 faults, 2 bad usage or refused input."""
+    """Run the command. Returns the exit code: 0 success, 1 faults, 2 bad usage."""
     match arguments:
         case ["render"]:
             print(*(write() or ["nothing changed"]), sep="\n")
@@ -38,7 +44,7 @@ def main(arguments: list[str]) -> int:
             return 0
         case ["check", *folders]:
             stale = [path for path, text in rendered().items() if (ROOT / path).read_text() != text]
-            faults = [f"{path} must be what is rendered; run python -m cluster.kube render" for path in stale]
+            faults = [f"{path} must equal the rendered text; run python -m cluster.kube render" for path in stale]
             for folder in folders or [str(ROOT / overlay) for overlay in OVERLAYS]:
                 faults += check(Path(folder))
             print(*faults, sep="\n", file=sys.stderr)

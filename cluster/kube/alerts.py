@@ -1,7 +1,8 @@
-"""The PrometheusRule: burn rates of the objectives over several windows, and what no ratio shows.
+"""The PrometheusRule: multi-window burn-rate alerts of the objectives, and alerts on states that no ratio shows.
 
-A burn rate is how many times faster than allowed the budget of 30 days is spent. Each alert looks at a long window (it
-is real) and a short one (it is still so), as the SRE workbook has it: 14.4 spends 2 % of a month in an hour.
+The burn rate is the rate at which the error budget of 30 days is consumed, over the allowed rate. Each alert uses a
+long window, which makes it significant, and a short one, which ends it soon after the problem (the SRE workbook's
+method). A burn rate of 14.4 consumes 2 % of the month's budget in an hour.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from cluster.kube.rayservice import NAME, PART_OF
 
 @dataclass(frozen=True)
 class Burn:
-    """Alert at `rate` times the allowed spending, over `long` and still over `short`."""
+    """Alert with `severity` when the burn rate exceeds `rate` over both the `long` and the `short` window."""
 
     rate: float
     long: str
@@ -33,7 +34,7 @@ WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 
 
 def alert_rules() -> dict[str, Any]:
-    """The manifest."""
+    """The PrometheusRule manifest."""
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",
@@ -49,7 +50,7 @@ def alert_rules() -> dict[str, Any]:
 
 
 def recorded(window: str) -> str:
-    """The name of the recorded ratio of bad events."""
+    """The name of the recorded ratio of bad events over `window`."""
     return f"packshot:bad:ratio_rate{window}"
 
 
@@ -75,7 +76,7 @@ def _burn_alert(one: Objective, burn: Burn) -> dict[str, Any]:
         "for": "2m" if burn.severity == "page" else "15m",
         "labels": {"severity": burn.severity, "objective": one.name, "window": burn.long},
         "annotations": {
-            "summary": f"{one.sentence} The month's budget is spent {burn.rate:g} times too fast.",
+            "summary": f"{one.sentence} The month's error budget burns {burn.rate:g} times too fast.",
             "description": "{{ $value | humanizePercentage }} of the last " + burn.long + " were bad.",
             "runbook": "docs/runbook.md#a-budget-burns",
         },
@@ -89,7 +90,7 @@ def _state() -> list[dict[str, Any]]:
             'absent(ray_serve_deployment_replica_healthy{deployment="gateway"} == 1)',
             "5m",
             "page",
-            "No healthy gateway reports.",
+            "No gateway replica is healthy.",
             "packshot-is-gone",
         ),
         _alert(
@@ -97,7 +98,7 @@ def _state() -> list[dict[str, Any]]:
             "sum(packshot_shots_queued) > 0 and (sum(rate(ray_packshot_denoise_steps_total[10m])) or vector(0)) == 0",
             "10m",
             "page",
-            "Shots wait and no denoising step is taken.",
+            "Shots wait, but no denoising step runs.",
             "nothing-is-painted",
         ),
         _alert(
@@ -113,7 +114,7 @@ def _state() -> list[dict[str, Any]]:
             'sum(increase(ray_packshot_errors_total{code="engine_crash"}[30m])) > 3',
             "0s",
             "ticket",
-            "Replicas died while they painted, more than three times in half an hour.",
+            "Generator replicas crashed while painting more than three times in half an hour.",
             "engines-crash",
         ),
         _alert(
@@ -122,7 +123,7 @@ def _state() -> list[dict[str, Any]]:
             " > max by (deployment) (ray_serve_autoscaling_target_replicas)",
             "30m",
             "ticket",
-            "{{ $labels.deployment }} has asked for more replicas than it may have for half an hour.",
+            "{{ $labels.deployment }} has needed more replicas than its limit allows for half an hour.",
             "out-of-capacity",
         ),
     ]

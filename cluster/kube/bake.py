@@ -1,4 +1,4 @@
-"""`python -m cluster.kube.bake PACK FOLDER`: a fetched pack as a folder that holds its files, for an image to carry."""
+"""`python -m cluster.kube.bake PACK FOLDER`: fetches a pack and copies its files into a folder, for an image."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from packshot.settings import Settings
 
 
 def bake(pack: Pack, folder: Path) -> Path:
-    """Copy manifest and files to `folder`/NAME, as PACKSHOT_PACK_PATH finds them.
-    Raises PackRefused for a missing file."""
+    """Copy the pack's manifest and files to `folder`/NAME, in the layout that PACKSHOT_PACK_PATH expects.
+
+    Returns the new folder. Raises PackRefused when a file cannot be fetched.
+    """
     pack.fetch()
     target = folder / pack.name
     target.mkdir(parents=True)
@@ -20,7 +22,7 @@ def bake(pack: Pack, folder: Path) -> Path:
     for role, spec in pack.manifest.roles.items():
         for file in spec.files:
             found = pack.locate(role, file)
-            assert found is not None, "fetch has brought it"
+            assert found is not None, "fetch() has fetched every file"
             copy = target / file if spec.source is None else target / role / file
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(found, copy)

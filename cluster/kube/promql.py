@@ -1,6 +1,7 @@
-"""PromQL as promtool would look at it: it parses, names metrics that there are, and each alert says what to do.
+"""Checks of rules and dashboards, as promtool would make them.
 
-`metric_names` gives what an expression reads; whether a running system exports it, a test asks a live scrape.
+Every expression must parse, recorded metrics must exist, and each alert must link to the runbook. A test compares
+`metric_names` with the metrics that a running system exports.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ GRAFANA = re.compile(r"\$__rate_interval|\$__interval|\$__range")
 
 
 def metric_names(expression: str) -> set[str]:
-    """Every metric that the expression reads. Raises ValueError with the parser's words."""
+    """The names of the metrics that the expression reads. Raises ValueError when it does not parse."""
     return set(_walk(promql_parser.parse(GRAFANA.sub("5m", expression))))
 
 
@@ -29,7 +30,7 @@ def rule_expressions(manifests: list[Manifest]) -> Iterator[str]:
 
 
 def dashboard_expressions(manifests: list[Manifest]) -> Iterator[str]:
-    """The expressions of every dashboard in a ConfigMap that Grafana's sidecar takes."""
+    """The expressions of every dashboard in a ConfigMap that Grafana's sidecar loads."""
     for one in manifests:
         if one["kind"] == "ConfigMap" and "grafana_dashboard" in one["metadata"].get("labels", {}):
             for text in one["data"].values():
@@ -37,12 +38,12 @@ def dashboard_expressions(manifests: list[Manifest]) -> Iterator[str]:
 
 
 def recorded_names(manifests: list[Manifest]) -> set[str]:
-    """Metrics that the rules themselves make."""
+    """The names of the metrics that the rules record."""
     return {rule["record"] for rule in _rules(manifests) if "record" in rule}
 
 
 def faults(manifests: list[Manifest]) -> Iterator[str]:
-    """What is wrong with rules and dashboards, a line each."""
+    """The faults of rules and dashboards, one line each."""
     for expression in (*rule_expressions(manifests), *dashboard_expressions(manifests)):
         try:
             names = metric_names(expression)
@@ -63,7 +64,7 @@ def faults(manifests: list[Manifest]) -> Iterator[str]:
                 yield f"{name} must have the annotation {key}"
         identity = (name, json.dumps(labels, sort_keys=True))
         if identity in seen:
-            yield f"{name} must differ by its labels from another alert of that name: {labels}"
+            yield f"{name} must have other labels than another alert of the same name, got {labels}"
         seen.add(identity)
 
 
@@ -75,7 +76,7 @@ def _rules(manifests: list[Manifest]) -> Iterator[dict[str, Any]]:
 
 
 def _expressions(panel: Any) -> Iterator[str]:
-    """Every `expr` in a dashboard, wherever it stands."""
+    """Every `expr` in a dashboard, at any depth."""
     if isinstance(panel, dict):
         for key, value in panel.items():
             if key == "expr" and isinstance(value, str):

@@ -1,8 +1,8 @@
-"""Profile -> RayService (KubeRay 1.7, `ray.io/v1`) and the budgets of its pods.
+"""Renders a profile as a RayService (KubeRay 1.7, `ray.io/v1`) and the disruption budgets of its pods.
 
-A profile of one machine is one pod, the head, that serves; a profile with several pools is a head that serves nothing
-and a worker group for each pool. Names of settings, secrets, volumes and images are what the components patch or
-replace.
+A profile of one machine becomes one pod, a head that also serves. A profile with several pools becomes a head that
+serves nothing and a worker group for each pool. The components patch or replace the names of settings, secrets, volumes
+and images.
 """
 
 from __future__ import annotations
@@ -16,31 +16,31 @@ from cluster.profiles import Pool, Profile
 from cluster.render import POOL_LABEL, serve_config
 
 NAME = "packshot"
-"""Of the RayService; KubeRay allows at most 47 characters."""
+"""Name of the RayService. KubeRay allows at most 47 characters."""
 PART_OF = {"app.kubernetes.io/part-of": NAME}
 SERVE_PORT, METRICS_PORT, AGENT_PORT = 8000, 8080, 52365
 USER_ID = 10001
-"""Of the image's user; volumes are given to its group."""
+"""User and group of the image's user. Volumes belong to this group."""
 
 DRAIN_S = 120
-"""What a node that must go waits for its replicas: the longest graceful_shutdown_timeout_s of deployments/*.py."""
+"""Longest wait of a draining Ray node for its replicas: the largest graceful_shutdown_timeout_s of deployments/*.py."""
 GRACE_S = DRAIN_S + 30
-"""What Kubernetes waits for the node: Ray's drain, then its processes' end."""
+"""Grace period of a pod: Ray's drain, and time for its processes to end."""
 OLD_CLUSTER_S = DRAIN_S + 60
-"""What an upgrade keeps the old cluster for, after the new one has the traffic."""
+"""How long an upgrade keeps the old cluster after the new one has taken over the traffic."""
 
 CPU_IMAGE, CUDA_IMAGE = "packshot-cpu", "packshot-cuda"
-"""Names that each overlay's `images:` replaces by a registry's, with a digest."""
+"""Image names, which `images:` of each overlay replaces by a registry's name and digest."""
 HEAD_CPUS, HEAD_MEMORY_GIB = 2, 8
-"""Of a head that serves nothing: GCS, dashboard, Serve's controller and one proxy."""
+"""Resources of a head that serves nothing. It runs the GCS, the dashboard, Serve's controller and one proxy."""
 TEMPORARY_GIB, HOME_GIB = 20, 5
-"""Ray's session folder (logs, spilled objects); caches that die with the pod."""
+"""Size of the volumes for Ray's session folder (logs, spilled objects), and for caches. Both end with the pod."""
 
 MIB = 1024 * 1024
 
 
 def ray_service(profile: Profile) -> dict[str, Any]:
-    """The RayService of a profile, named `packshot`. Raises BadInput as `load_profile` and `Profile.machine` do."""
+    """The RayService of a profile, named `packshot`. Raises BadInput as `serve_config` and `Profile.machine` do."""
     one_machine = len(profile.pools) == 1
     cluster: dict[str, Any] = {
         "rayVersion": version("ray"),
@@ -63,9 +63,9 @@ def ray_service(profile: Profile) -> dict[str, Any]:
 
 
 def disruption_budgets(profile: Profile) -> list[dict[str, Any]]:
-    """One PodDisruptionBudget for each pool that always has two nodes or more: one of them may go at a time.
+    """A PodDisruptionBudget for each pool with at least two nodes, which allows one of them to be evicted at a time.
 
-    Pods of a RayCluster have no scale that Kubernetes knows, so only an integer `minAvailable` holds for them.
+    The pods of a RayCluster have no scale subresource, so the budget must state `minAvailable` as an integer.
     """
     return [
         {
@@ -83,7 +83,7 @@ def disruption_budgets(profile: Profile) -> list[dict[str, Any]]:
 
 
 def _head(serving: Pool | None) -> dict[str, Any]:
-    """The head group; `serving`: the machine whose work it does itself."""
+    """The head group. `serving` is the pool of a one-machine profile, whose replicas run on the head."""
     own_address = "0.0.0.0"  # noqa: S104 - every address of the pod
     start = {"dashboard-host": own_address, "metrics-export-port": str(METRICS_PORT)}
     cpus, memory_gib = (serving.cpus, serving.memory_gib) if serving else (HEAD_CPUS, HEAD_MEMORY_GIB)
@@ -158,7 +158,7 @@ def _pod(component: str, container: dict[str, Any]) -> dict[str, Any]:
 
 
 def _container(name: str, image: str, cpus: float, memory_gib: float, gpus: int) -> dict[str, Any]:
-    # Requests are limits: Ray schedules by what it was told at start, and the object store is memory of the pod.
+    # Requests equal limits: Ray schedules by the resources stated at its start, and the object store uses pod memory.
     resources = {"cpu": f"{cpus:g}", "memory": f"{memory_gib:g}Gi"}
     if gpus:
         resources["nvidia.com/gpu"] = str(gpus)
@@ -186,7 +186,7 @@ def _container(name: str, image: str, cpus: float, memory_gib: float, gpus: int)
 
 
 LATENCY_BUCKETS_MS = "10,25,50,100,200,300,500,750,1000,1500,2000,3000,5000,7500,10000,20000,30000,60000,120000"
-"""Serve's own leap from 10 s to 60 s, across every bound that a shot's or a click's objective could have."""
+"""Serve's default buckets have none between 10 s and 60 s, where the bounds of objectives may lie."""
 
 
 def _ports(**ports: int) -> list[dict[str, Any]]:
@@ -199,12 +199,15 @@ def _healthz() -> dict[str, Any]:
 
 
 def _serves() -> dict[str, Any]:
-    """As KubeRay's own: the raylet lives, and this node's proxy takes requests (it does so where replicas are)."""
-    asks = (
+    """KubeRay's own readiness check: the raylet is healthy, and this node's proxy accepts requests.
+
+    A proxy accepts requests only on a node with replicas.
+    """
+    checks = (
         f"wget --tries 1 -T 2 -q -O- http://localhost:{AGENT_PORT}/api/local_raylet_healthz | grep success",
         f"wget --tries 1 -T 10 -q -O- http://localhost:{SERVE_PORT}/-/healthz | grep success",
     )
-    return {"exec": {"command": ["bash", "-c", " && ".join(asks)]}}
+    return {"exec": {"command": ["bash", "-c", " && ".join(checks)]}}
 
 
 def _probe(action: dict[str, Any], *, timeout_s: int, failures: int, delay_s: int) -> dict[str, Any]:
@@ -218,7 +221,7 @@ def _probe(action: dict[str, Any], *, timeout_s: int, failures: int, delay_s: in
 
 
 class _Block(str):
-    """Text that YAML shows as it is, line by line."""
+    """Text that is written as a literal YAML block."""
 
 
 def _block(value: dict[str, Any]) -> _Block:
@@ -226,7 +229,7 @@ def _block(value: dict[str, Any]) -> _Block:
 
 
 class Dumper(yaml.SafeDumper):
-    """YAML with block text and without anchors."""
+    """A YAML dumper that writes literal blocks and no anchors."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

@@ -1,4 +1,4 @@
-"""The files under k8s/ that are rendered: each path and its text. A test holds what is committed to it."""
+"""The rendered files under k8s/: the path and the text of each. A test compares them with the committed files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEADER = "# Rendered from profile {profile} by `python -m cluster.kube render`; 
 
 
 def rendered() -> dict[str, str]:
-    """Path from the repository's root -> text."""
+    """The text of every rendered file, by its path from the repository's root."""
     production, laptop = load_profile(BASE_PROFILE), load_profile("laptop")
     return {
         "k8s/base/rayservice.yaml": HEADER.format(profile=BASE_PROFILE) + to_yaml(ray_service(production)),
@@ -28,14 +28,17 @@ def rendered() -> dict[str, str]:
 
 
 def spec_patch(profile: Profile) -> str:
-    """The RayService of a profile as a kustomize patch that takes the place of the base's spec."""
+    """The RayService of a profile as a kustomize patch that replaces the base's spec."""
     service = ray_service(profile)
     service["spec"] = {"$patch": "replace", **service["spec"]}
     return HEADER.format(profile=profile.name) + to_yaml(service)
 
 
 def overlay_patch(profile: Profile) -> str:
-    """For an overlay on the base: the profile's RayService, and the base's budgets as its pools want them."""
+    """The patches of an overlay on the base: the profile's RayService, and the base's budgets for the profile's pools.
+
+    A budget of the base whose pool the profile lacks is deleted.
+    """
     own = {budget["metadata"]["name"]: budget for budget in disruption_budgets(profile)}
     budgets = [
         own.get(budget["metadata"]["name"], {**{key: budget[key] for key in KEYS}, "$patch": "delete"})
@@ -45,13 +48,13 @@ def overlay_patch(profile: Profile) -> str:
 
 
 def added_budgets(profile: Profile) -> str:
-    """The budgets of pools that the base does not know; empty when there are none."""
+    """The budgets of pools that the base lacks, as YAML; empty when there are none."""
     known = {budget["metadata"]["name"] for budget in disruption_budgets(load_profile(BASE_PROFILE))}
     return to_yaml(*(one for one in disruption_budgets(profile) if one["metadata"]["name"] not in known))
 
 
 def write(root: Path = ROOT) -> list[str]:
-    """Write every rendered file; the paths that changed."""
+    """Write every rendered file that differs, and return the paths that changed."""
     changed = []
     for path, text in rendered().items():
         file = root / path

@@ -1,4 +1,4 @@
-"""Rules over a whole overlay: what no single pod shows. `faults` runs these and every pod's."""
+"""Rules for a whole overlay. `faults` applies these and the rules for every pod (pods.py)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STORE_VARIABLES = {"PACKSHOT_DATABASE_URL", "PACKSHOT_ASSETS_URL"}
 
 
 def faults(manifests: list[Manifest]) -> Iterator[str]:
-    """What breaks a rule, a line each: object, rule, remedy."""
+    """The violations of all rules, one line each: object, rule and remedy."""
     for pod in pods(manifests):
         for rule in POD_RULES:
             for fault in rule(pod):
@@ -26,7 +26,7 @@ def faults(manifests: list[Manifest]) -> Iterator[str]:
 def no_secret_in_git(manifests: list[Manifest]) -> Iterator[str]:
     for one in manifests:
         if one["kind"] == "Secret":
-            yield f"Secret/{one['metadata']['name']} must be made in the cluster, not committed"
+            yield f"Secret/{one['metadata']['name']} must be created in the cluster, not committed"
         for key, value in (one.get("data") or {}).items() if one["kind"] == "ConfigMap" else ():
             if CREDENTIALS_IN_URL.search(str(value)) or (SECRET_NAME.search(key) and "\n" not in str(value)):
                 yield f"ConfigMap/{one['metadata']['name']}: {key} must come from a secret"
@@ -44,21 +44,23 @@ def restricted_namespace(manifests: list[Manifest]) -> Iterator[str]:
 
 
 def budgets(manifests: list[Manifest]) -> Iterator[str]:
-    """Whoever is several must keep some while nodes are drained, and no budget may forbid every drain."""
+    """Pods with several replicas must have a budget, and no budget may forbid every eviction."""
     all_pods = list(pods(manifests))
     for budget in of_kind(manifests, "PodDisruptionBudget"):
         name, spec = budget["metadata"]["name"], budget["spec"]
         chosen = [pod for pod in all_pods if selects(spec["selector"], pod.labels)]
         if not chosen:
-            yield f"PodDisruptionBudget/{name} must select pods, it selects none"
+            yield f"PodDisruptionBudget/{name} must select pods, but selects none"
         kept, lost = spec.get("minAvailable"), spec.get("maxUnavailable")
         if any(pod.kind == "RayService" for pod in chosen) and not isinstance(kept, int):
             yield (
-                f"PodDisruptionBudget/{name} must state minAvailable as a number: Ray's pods have no scale that "
-                "maxUnavailable could be counted by"
+                f"PodDisruptionBudget/{name} must state minAvailable as a number: Ray's pods have no scale "
+                "subresource, which maxUnavailable needs"
             )
         if lost in (0, "0%") or (isinstance(kept, int) and kept >= sum(pod.replicas for pod in chosen)):
-            yield f"PodDisruptionBudget/{name} must let one pod go, got minAvailable {kept}, maxUnavailable {lost}"
+            yield (
+                f"PodDisruptionBudget/{name} must allow one eviction, got minAvailable {kept}, maxUnavailable {lost}"
+            )
     selectors = [budget["spec"]["selector"] for budget in of_kind(manifests, "PodDisruptionBudget")]
     for pod in all_pods:
         if pod.replicas >= 2 and not any(selects(selector, pod.labels) for selector in selectors):
@@ -66,13 +68,13 @@ def budgets(manifests: list[Manifest]) -> Iterator[str]:
 
 
 def isolated(manifests: list[Manifest]) -> Iterator[str]:
-    """Each pod is under a policy for both directions, and DNS is let out."""
+    """Each pod must be selected by a policy for both directions, and its egress must allow DNS."""
     policies = of_kind(manifests, "NetworkPolicy")
     for pod in pods(manifests):
         chosen = [policy for policy in policies if selects(policy["spec"]["podSelector"], pod.labels)]
         for direction in ("Ingress", "Egress"):
             if not any(direction in policy["spec"]["policyTypes"] for policy in chosen):
-                yield f"{pod.owner} must be under a NetworkPolicy for {direction}"
+                yield f"{pod.owner} must be selected by a NetworkPolicy for {direction}"
         ports = {
             (port.get("protocol", "TCP"), port.get("port"))
             for policy in chosen
@@ -80,9 +82,9 @@ def isolated(manifests: list[Manifest]) -> Iterator[str]:
             for port in rule.get("ports", [])
         }
         if not {("UDP", 53), ("TCP", 53)} <= ports:
-            yield f"{pod.owner} must be let out to DNS, UDP and TCP 53"
+            yield f"{pod.owner} must be allowed egress to DNS, UDP and TCP 53"
         if pod.spec.get("automountServiceAccountToken") is not False and not {("TCP", 443), ("TCP", 6443)} <= ports:
-            yield f"{pod.owner} must be let out to the API server, TCP 443 and 6443"
+            yield f"{pod.owner} must be allowed egress to the API server, TCP 443 and 6443"
 
 
 def services(manifests: list[Manifest]) -> Iterator[str]:
@@ -90,14 +92,14 @@ def services(manifests: list[Manifest]) -> Iterator[str]:
     for service in of_kind(manifests, "Service"):
         name, spec = service["metadata"]["name"], service["spec"]
         if spec.get("type", "ClusterIP") != "ClusterIP":
-            yield f"Service/{name} must be a ClusterIP: the way in is the edge's route"
+            yield f"Service/{name} must be a ClusterIP: traffic enters through the edge's route"
         chosen = [pod for pod in all_pods if selects({"matchLabels": spec["selector"]}, pod.labels)]
         if not chosen:
-            yield f"Service/{name} must select pods, it selects none"
+            yield f"Service/{name} must select pods, but selects none"
         named = {port["name"] for pod in chosen for one in pod.containers for port in one.get("ports", [])}
         for port in spec["ports"]:
             if isinstance(port.get("targetPort"), str) and port["targetPort"] not in named:
-                yield f"Service/{name} must point at a port that its pods name, got {port['targetPort']}"
+                yield f"Service/{name} must target a named port of its pods, got {port['targetPort']}"
 
 
 def ray_token(manifests: list[Manifest]) -> Iterator[str]:
@@ -105,18 +107,20 @@ def ray_token(manifests: list[Manifest]) -> Iterator[str]:
         name, cluster = service["metadata"]["name"], service["spec"]["rayClusterConfig"]
         auth = cluster.get("authOptions", {})
         if auth.get("mode") != "token" or not auth.get("secretName"):
-            yield f"RayService/{name} must ask for a token: authOptions.mode token, with a secretName"
+            yield f"RayService/{name} must require a token: authOptions.mode token, with a secretName"
         if len(name) > 47:
             yield f"RayService/{name} must have a name of at most 47 characters"
         if service["spec"].get("upgradeStrategy", {}).get(
             "type"
         ) == "NewClusterWithIncrementalUpgrade" and not cluster.get("enableInTreeAutoscaling"):
-            yield f"RayService/{name} must have the autoscaler to upgrade in steps"
+            yield f"RayService/{name} must enable the autoscaler for incremental upgrades"
 
 
 def shared_store(manifests: list[Manifest]) -> Iterator[str]:
-    """Several nodes share a database and a bucket; without, each would keep a store of its own,
-    and the application is refused."""
+    """A cluster of several nodes must have a shared database and bucket.
+
+    Otherwise each node would have its own store, which the application refuses at its start.
+    """
     for service in of_kind(manifests, "RayService"):
         groups = service["spec"]["rayClusterConfig"].get("workerGroupSpecs", [])
         if sum(group.get("maxReplicas", 1) for group in groups) <= 1:
@@ -133,11 +137,12 @@ def shared_store(manifests: list[Manifest]) -> Iterator[str]:
 
 
 def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:
+    """The manifests of one kind."""
     return [one for one in manifests if one["kind"] == kind]
 
 
 def selects(selector: dict[str, Any], labels: dict[str, str]) -> bool:
-    """Whether a label selector takes a pod with these labels; an empty one takes all."""
+    """Whether a label selector matches these labels. An empty selector matches all."""
     if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
         return False
     return all(_holds(row, labels) for row in selector.get("matchExpressions") or [])

@@ -1,7 +1,7 @@
-"""Manifests against schemas: Kubernetes' own (package kubernetes-validate), KubeRay's CRD, and small ones of ours.
+"""Validates manifests against schemas: Kubernetes' (package kubernetes-validate), KubeRay's CRD, and our own.
 
-Ours stand for kinds whose CRDs no package carries (k8s/schemas/*.yaml, each named as such).
-An unknown field is a fault: the API server would drop it in silence.
+Our own schemas cover kinds whose CRDs are in no package (k8s/schemas/*.yaml). An unknown field is a fault, because the
+API server would drop it without an error.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cluster.kube.build import Manifest
 
 SCHEMAS = Path(__file__).parents[2] / "k8s/schemas"
 KUBERNETES = ("1.32", "1.37")
-"""The oldest and the newest release that manifests must fit."""
+"""The oldest and the newest Kubernetes release against which manifests are validated."""
 CUSTOM = {
     "ray.io/v1": "rayservice-kuberay-1.7.0.json",
     "gateway.networking.k8s.io/v1": "gateway-api-v1.yaml",
@@ -29,7 +29,7 @@ CUSTOM = {
 
 
 def faults(manifest: Manifest) -> Iterator[str]:
-    """What the manifest's schema refuses, a line each."""
+    """The violations of the manifest's schema, one line each."""
     name = f"{manifest.get('kind')}/{manifest.get('metadata', {}).get('name')}"
     if manifest.get("apiVersion") in CUSTOM:
         for error in _validator(manifest["apiVersion"], manifest["kind"]).iter_errors(manifest):
@@ -52,8 +52,7 @@ def _validator(api_version: str, kind: str) -> jsonschema.Draft202012Validator:
 
 
 def _strict(schema: Any) -> Any:
-    """OpenAPI's structural schema as JSON Schema: what is not named is refused,
-    unless the schema keeps unknown fields."""
+    """OpenAPI's structural schema as a JSON Schema that refuses unknown fields, unless the schema preserves them."""
     if isinstance(schema, list):
         return [_strict(each) for each in schema]
     if not isinstance(schema, dict):

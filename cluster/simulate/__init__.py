@@ -1,8 +1,8 @@
-"""Capacity on paper: traffic, the pipeline's stages and an autoscaling policy as a discrete-event simulation (simpy).
+"""The capacity simulator: a discrete-event simulation (simpy) of traffic, stages and an autoscaling policy.
 
-    python -m cluster.simulate               # every trace under every policy: table, plots, docs' figures
-    python -m cluster.simulate --calibrate   # what the model predicts against what this machine does
+    python -m cluster.simulate               # every trace under every policy: table, plots, figures of the docs
+    python -m cluster.simulate --calibrate   # compare the model's predictions with this machine
 
-traces.py: what arrives · stages.py: how long things take · pipeline.py: the stages at work · policies.py: Serve's own
-autoscaler, ours, a fixed number · report.py: tables and plots.
+traces.py: arrivals · stages.py: stage times · pipeline.py: the simulated stages · policies.py: Serve's own autoscaler,
+ours, a fixed number · report.py: tables and plots.
 """

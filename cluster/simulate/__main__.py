@@ -1,4 +1,4 @@
-"""`python -m cluster.simulate`: the report; `--calibrate`, `--tune`: see the options."""
+"""`python -m cluster.simulate`: prints the report; `--calibrate` and `--tune` do what their help says."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ PROCESSES = 2
 
 def main(
     only: Annotated[list[str] | None, typer.Argument(help=f"Traces: {', '.join(SETTINGS)}; none = all.")] = None,
-    out: Annotated[Path, typer.Option(help="Where the pictures go.")] = Path("out/simulate"),
-    page: Annotated[Path | None, typer.Option(help="A page whose figures are to be these.")] = None,
-    calibrate: Annotated[bool, typer.Option("--calibrate", help="Compare the model with a real run here.")] = False,
-    tune: Annotated[bool, typer.Option("--tune", help="Search the grid for the tuned autoscaler's settings.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder of the plots.")] = Path("out/simulate"),
+    page: Annotated[Path | None, typer.Option(help="Markdown page into which the figures are written.")] = None,
+    calibrate: Annotated[bool, typer.Option("--calibrate", help="Compare the model with real runs here.")] = False,
+    tune: Annotated[bool, typer.Option("--tune", help="Search the settings of Serve's tuned autoscaler.")] = False,
 ) -> None:
-    """Capacity on paper: SLO attainment, replica-hours and cost of every policy on every trace, as JSON lines."""
+    """Simulate capacity: SLO attainment, replica-hours and cost of every policy on every trace, as JSON lines."""
     if calibrate:
         from cluster.simulate.calibrate import main as compare
 
@@ -48,12 +48,14 @@ def main(
     if page is not None:
         write_page(page, lines, pictures)
     for picture in pictures:
-        print(f"look at {picture}", file=sys.stderr)
+        print(f"plot: {picture}", file=sys.stderr)
 
 
 def search() -> None:
-    """Every tuning of Serve's autoscaler on one burst: the fewest late shots for no more generator-seconds than its
-    defaults."""
+    """Try a grid of settings of Serve's autoscaler on one burst.
+
+    The best setting has the fewest late shots without more generator-seconds than the defaults ("allowed").
+    """
     trace = traces.burst(1.5, seed=TUNING_SEED)
     allowed = Pipeline(trace, A_24_GB_CARD, contest.stock(48, 6)).simulate().replica_seconds["generator"]
     for up_s, down_s, look_back_s, target in product((0.0, 5.0), (60.0, 120.0), (15.0, 30.0), (1.5, 2.0, 3.0)):

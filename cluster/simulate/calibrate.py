@@ -1,11 +1,10 @@
-"""What the model predicts against what this machine does: throughput and p95 of real runs,
-and of the same runs on paper.
+"""Calibration: compares throughput and p95 of real runs on this machine with simulations of the same runs.
 
-Stage times are fitted on two small runs (shots one by one; a line handed in at once, so that what shares the
-generator's cores tells): those with which the model takes as long as they did. Two others, which the fit never saw, are
-compared, both with other step counts and several pictures a shot: a line of shots handed in at once, for throughput
-(with people at random the rate is that at which they come, whatever the model says), and people at random beside a
-small catalogue, for what they wait.
+The stage times are fitted to two small runs: shots one by one, and shots at once, which shows the cost of the work that
+shares the generator's cores. The fitted times are those with which the simulation takes as long as the runs did. Two
+held-out runs, with other step counts and several pictures per shot, are then compared: shots at once, for throughput
+(with random arrivals, throughput equals the rate of arrivals, whatever the model), and random interactive shots beside
+a small catalogue, for latency.
 """
 
 from __future__ import annotations
@@ -43,23 +42,27 @@ from packshot.types import U8
 
 GUIDED_ROWS = 2
 DIRECTOR_HOLDS, GENERATOR_HOLDS = 6, 32
-"""The laptop profile's: deployments/director.py, deployments/generator.py."""
+"""Calls that a director and a generator hold in the laptop profile (deployments/director.py, generator.py)."""
 STEPS = 6
-LONE, AT_ONCE, LINE = 5, 30, 14
-"""Shots one by one and shots at once that a fit looks at, shots of the line that is compared."""
+LONE, AT_ONCE, COMPARED_AT_ONCE = 5, 30, 14
+"""Shots one by one and shots at once to which the times are fitted, and shots at once that are compared."""
 METRICS_S = 30.0
-"""Until /metrics must tell what a generator measured."""
+"""Longest wait for the generator's measurement in /metrics, seconds."""
 HALVINGS = 20
-"""Of the interval in which a full step's seconds are looked for."""
+"""Bisection steps of the search for the seconds of a full step."""
 PEOPLE, CATALOGUE = 32, 8
+"""Interactive and catalogue shots of the run with random arrivals."""
 LOAD = 0.7
-"""Of what the machine can do: people and catalogue together, while people come."""
+"""Load of that run, as a share of the machine's capacity."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """Measured and predicted: pictures a second of the line, from its first shot to its last picture,
-    and people's waits."""
+    """Measured and predicted figures.
+
+    The rates are pictures per second of the shots at once, from the first shot to the last picture. The percentiles are
+    latencies of interactive shots. `shots` is the number of shots in both runs.
+    """
 
     measured_rate: float
     predicted_rate: float
@@ -71,7 +74,7 @@ class Compared:
 
     @property
     def errors(self) -> dict[str, float]:
-        """Predicted over measured, less one."""
+        """The relative errors of the predictions."""
         return {
             "throughput": self.predicted_rate / self.measured_rate - 1,
             "p50": self.predicted_p50_s / self.measured_p50_s - 1,
@@ -80,7 +83,10 @@ class Compared:
 
 
 class CalibrationTarget:
-    """A running laptop cluster with one photo and mask. `key`: the tenant's; None under open access."""
+    """A running laptop cluster with one photo and one mask.
+
+    `url` is its base URL and `settings` are its settings. `key` is the key of `tenant`, or None under open access.
+    """
 
     def __init__(self, url: str, settings: Settings, *, key: str | None = None, tenant: str = "local") -> None:
         self._url, self._key = url, key
@@ -91,7 +97,7 @@ class CalibrationTarget:
         self._mask = self._client.masks(photo.id, boxes=[(200.0, 75.0, 440.0, 405.0)])[0].id
 
     def run(self, arrivals: Sequence[Arrival]) -> list[ShotRecord]:
-        """Send each shot at its time, on a thread of its own; the shots when all have ended."""
+        """Send each shot at its time, in a thread of its own, and return all shots when they have ended."""
         ids: list[str] = [""] * len(arrivals)
         started_at = time.monotonic()
 
@@ -104,12 +110,12 @@ class CalibrationTarget:
             thread.start()
         for thread in threads:
             thread.join()
-        while self._busy():  # one query: asking for each shot would take the cores that are measured
+        while self._busy():  # one query; a request per shot would load the cores that are measured
             time.sleep(0.5)
         return [self._store.shots.get(self._tenant, one) for one in ids]
 
     def max_rows(self) -> int:
-        """Rows that a step may have, as the generator measured at its start."""
+        """The most rows per step, as the generator measured at its start. Raises Unavailable without a measurement."""
         headers = {"authorization": f"Bearer {self._key}"} if self._key else {}
         give_up_at = time.monotonic() + METRICS_S
         while time.monotonic() < give_up_at:  # Ray exports every few seconds
@@ -119,7 +125,8 @@ class CalibrationTarget:
                     return int(family.samples[0].value)
             time.sleep(0.5)
         raise Unavailable(
-            "not_ready", f"/metrics must tell packshot_denoise_max_rows within {METRICS_S:g} s; is a generator running?"
+            "not_ready",
+            f"/metrics must export packshot_denoise_max_rows within {METRICS_S:g} s; is a generator running?",
         )
 
     def _busy(self) -> bool:
@@ -127,6 +134,7 @@ class CalibrationTarget:
         return any(flow.waiting.shots or flow.running.shots for flow in (load.interactive, load.catalogue))
 
     def close(self) -> None:
+        """Close the client and the store."""
         self._client.close()
         self._store.close()
 
@@ -142,7 +150,7 @@ class CalibrationTarget:
 
 
 def product() -> U8:
-    """A photo to work on, uint8 480x640x3: a red can on grey."""
+    """A photo of a red can on grey, uint8 480x640x3 RGB."""
     y, x = np.mgrid[:480, :640]
     photo = np.full((480, 640, 3), 200, np.uint8)
     photo[(abs(x - 320) < 100) & (abs(y - 240) < 150)] = (180, 40, 30)
@@ -151,7 +159,7 @@ def product() -> U8:
 
 @contextmanager
 def calibration_target() -> Iterator[CalibrationTarget]:
-    """Serve the laptop profile from a home of its own, on loopback, with open access."""
+    """Serve the laptop profile on loopback with open access and a temporary home folder."""
     with tempfile.TemporaryDirectory() as home:
         overrides = {"PACKSHOT_HOME": home, "PACKSHOT_OPEN_ACCESS": "true"}
         with serving(load_profile("laptop"), port=0, settings=overrides) as url:
@@ -164,23 +172,22 @@ def calibration_target() -> Iterator[CalibrationTarget]:
 
 @dataclass
 class Runs:
-    """The small runs that stage times are fitted on; taken several times,
-    what a shared host does meanwhile evens out."""
+    """The small runs to which stage times are fitted. Repeating them averages out the variation of a shared host."""
 
     lone: list[ShotRecord] = field(default_factory=list)
-    line_s: list[float] = field(default_factory=list)
-    """Seconds from a line's first accepted shot to its last finished one."""
+    at_once_s: list[float] = field(default_factory=list)
+    """Seconds of the shots at once, from the first acceptance to the last end, for each repeat."""
 
     def take(self, real: CalibrationTarget) -> None:
-        """Both runs, once more."""
+        """Run both once more."""
         shot = Arrival(0.0, pictures=1, steps=STEPS)
-        real.run([shot])  # warms up
+        real.run([shot])  # warm-up
         self.lone += [real.run([shot])[0] for _ in range(LONE)]
-        self.line_s.append(_span_s(real.run([shot] * AT_ONCE)))
+        self.at_once_s.append(_span_s(real.run([shot] * AT_ONCE)))
 
 
 def fit(runs: Runs, max_rows: int) -> Machine:
-    """The stage times of a laptop with which the model takes the medians of what the runs took."""
+    """The stage times with which a simulation takes as long as the runs took (medians). `max_rows` is per step."""
 
     def spent_s(stage: str) -> float:
         return statistics.median(shot.images[0].recipe.timing_ms[stage] for shot in runs.lone) / 1000
@@ -192,7 +199,7 @@ def fit(runs: Runs, max_rows: int) -> Machine:
     def with_full_steps_of(full_s: float) -> Machine:
         if max_rows > GUIDED_ROWS:
             each_s = (full_s - alone_s) / (max_rows - GUIDED_ROWS)
-            # Below 0 where a scene more costs more than its rows: its director takes the same cores.
+            # Negative when another scene costs more than its rows, because the finisher uses the same cores.
             fixed_s = alone_s - each_s * GUIDED_ROWS
         else:
             fixed_s, each_s = 0.0, full_s / GUIDED_ROWS
@@ -210,33 +217,34 @@ def fit(runs: Runs, max_rows: int) -> Machine:
             generator_holds=GENERATOR_HOLDS,
         )
 
-    line_s = statistics.median(runs.line_s)
+    at_once_s = statistics.median(runs.at_once_s)
     low_s, high_s = alone_s, alone_s * max_rows
     for _ in range(HALVINGS):
         middle_s = 0.5 * (low_s + high_s)
-        takes_longer = _on_paper_s(with_full_steps_of(middle_s)) > line_s
+        takes_longer = _simulated_s(with_full_steps_of(middle_s)) > at_once_s
         low_s, high_s = (low_s, middle_s) if takes_longer else (middle_s, high_s)
     return with_full_steps_of(low_s)
 
 
-def _on_paper_s(machine: Machine) -> float:
-    """What the line at once takes on paper."""
+def _simulated_s(machine: Machine) -> float:
+    """The simulated seconds of AT_ONCE shots at once."""
     arrivals = [Arrival(0.0, pictures=1, steps=STEPS)] * AT_ONCE
-    run = Pipeline(Trace("line", "a line of shots", 1.0, arrivals), machine, Fixed(dict.fromkeys(STAGES, 1))).simulate()
+    trace = Trace("at-once", "shots at once", 1.0, arrivals)
+    run = Pipeline(trace, machine, Fixed(dict.fromkeys(STAGES, 1))).simulate()
     return max(shot.done_s for shot in run.shots)
 
 
-def line(seed: int = 5) -> Trace:
-    """A catalogue handed in at once."""
+def at_once(seed: int = 5) -> Trace:
+    """A catalogue that is submitted at once."""
     rng = random.Random(seed)
-    arrivals = [_shot(0.0, rng, interactive=False) for _ in range(LINE)]
-    return Trace("line", "a line of shots", 1.0, arrivals)
+    arrivals = [_shot(0.0, rng, interactive=False) for _ in range(COMPARED_AT_ONCE)]
+    return Trace("at-once", "shots at once", 1.0, arrivals)
 
 
 def unseen(machine: Machine, seed: int = 3) -> Trace:
-    """People at random beside a small catalogue."""
+    """Random interactive shots beside a small catalogue."""
     rng = random.Random(seed)
-    # 1.5 pictures of 6 steps a shot on average; the catalogue is part of the load
+    # A shot has 1.5 pictures of 6 steps on average. The catalogue is part of the load.
     shot_s = 1.5 * machine.picture_s(steps=6)
     rate = LOAD / shot_s * PEOPLE / (PEOPLE + CATALOGUE)
     arrivals, now = [], 0.0
@@ -246,7 +254,7 @@ def unseen(machine: Machine, seed: int = 3) -> Trace:
     for index in range(CATALOGUE):
         arrivals.append(_shot(now / 4 + index * 0.1, rng, interactive=False))
     arrivals.sort(key=lambda arrival: arrival.at_s)
-    return Trace("unseen", "people at random beside a small catalogue", now + 1.0, arrivals)
+    return Trace("unseen", "random interactive shots beside a small catalogue", now + 1.0, arrivals)
 
 
 def _shot(at_s: float, rng: random.Random, *, interactive: bool = True) -> Arrival:
@@ -256,14 +264,14 @@ def _shot(at_s: float, rng: random.Random, *, interactive: bool = True) -> Arriv
 def compare(
     machine: Machine, together: tuple[Trace, Sequence[ShotRecord]], random: tuple[Trace, Sequence[ShotRecord]]
 ) -> Compared:
-    """Both runs on paper, beside what was measured."""
+    """Simulate both runs and compare them with the measured shots."""
 
-    def on_paper(trace: Trace) -> list[Shot]:
+    def simulated(trace: Trace) -> list[Shot]:
         return Pipeline(trace, machine, Fixed(dict.fromkeys(STAGES, 1))).simulate().shots
 
     pictures = sum(arrival.pictures for arrival in together[0].arrivals)
-    ended_s = max(shot.done_s for shot in on_paper(together[0]))
-    predicted = [shot.latency_s for shot in on_paper(random[0]) if shot.arrival.interactive]
+    ended_s = max(shot.done_s for shot in simulated(together[0]))
+    predicted = [shot.latency_s for shot in simulated(random[0]) if shot.arrival.interactive]
     real = [_latency_s(s) for s, arrival in zip(random[1], random[0].arrivals, strict=True) if arrival.interactive]
     return Compared(
         pictures / _span_s(together[1]),
@@ -277,16 +285,16 @@ def compare(
 
 
 def main() -> int:
-    """Fit, run, compare; prints one JSON line. 0 when throughput and p95 are within 15 %."""
+    """Fit, run and compare; print one JSON line. Returns 0 when throughput and p95 are within 15 %."""
     with calibration_target() as real:
         max_rows, runs = real.max_rows(), Runs()
         runs.take(real)
-        together, apart = line(), unseen(fit(runs, max_rows))
-        print(f"{len(apart.arrivals)} shots in {apart.end_s:.0f} s to come", file=sys.stderr)
-        at_once, at_random = real.run(together.arrivals), real.run(apart.arrivals)
-        runs.take(real)  # the machine may have changed meanwhile
+        together, apart = at_once(), unseen(fit(runs, max_rows))
+        print(f"next: {len(apart.arrivals)} shots in {apart.end_s:.0f} s", file=sys.stderr)
+        shots_together, shots_apart = real.run(together.arrivals), real.run(apart.arrivals)
+        runs.take(real)  # once more, because the machine's speed may have changed
     machine = fit(runs, max_rows)
-    compared = compare(machine, (together, at_once), (apart, at_random))
+    compared = compare(machine, (together, shots_together), (apart, shots_apart))
     holds = all(abs(compared.errors[name]) <= 0.15 for name in ("throughput", "p95"))
     stages = {name: round(value, 4) for name, value in vars(machine).items() if isinstance(value, float)}
     figures = {name: round(value, 3) for name, value in vars(compared).items()}
@@ -305,5 +313,5 @@ def _latency_s(shot: ShotRecord) -> float:
 
 
 def _span_s(shots: Sequence[ShotRecord]) -> float:
-    """From the first accepted to the last finished."""
+    """Seconds from the first acceptance to the last end."""
     return max(s.created_at.timestamp() + _latency_s(s) for s in shots) - min(s.created_at.timestamp() for s in shots)

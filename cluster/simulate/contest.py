@@ -1,4 +1,4 @@
-"""The policies that are compared, with their settings; all within the same bounds, from the same beginning."""
+"""The policies that are compared, with their settings. All have the same bounds and the same initial replicas."""
 
 from __future__ import annotations
 
@@ -14,33 +14,45 @@ from cluster.simulate.policies import EachItsOwn, Fixed, WholePipeline
 from cluster.simulate.stages import Machine
 
 SLO_S = 20.0
-"""A person's shot, from accepted to done: twice what it takes in a full batch of the 24 GB card,
-five times a lone one."""
+"""Latency bound of an interactive shot, from acceptance to done: twice its time in a full batch of the 24 GB card, and
+five times its time alone."""
 
-HOLDS = {"sam_encoder": 4.0, "mask_decoder": 8.0, "canny": 8.0, "generator": 4.0, "director": 12.0}
-"""Calls that one replica is meant to hold: for the generator a full batch of guided scenes."""
+HOLDS = {"sam_encoder": 4.0, "mask_decoder": 8.0, "canny": 8.0, "finisher": 2.0, "generator": 4.0, "director": 12.0}
+"""Target number of ongoing calls per replica. For the generator it is a full batch of guided scenes."""
 
 SERVE_TARGET = 2.0
-"""Calls a replica by Serve's default."""
+"""Serve's default target of ongoing calls per replica."""
 
 TUNED = {"upscale_delay_s": 0.0, "downscale_delay_s": 60.0, "look_back_period_s": 30.0}
 TUNED_TARGET = 2.0
-"""The best of a grid of delays, look-backs and targets on a burst of its own (`python -m cluster.simulate --tune`)."""
+"""The best of a grid of delays, look-backs and targets on a separate burst (`python -m cluster.simulate --tune`)."""
 
 
 def bounds(generators: int) -> dict[str, int]:
-    """Most replicas of each stage, beside so many generators."""
-    part = {"sam_encoder": 0.34, "mask_decoder": 0.17, "canny": 0.17, "generator": 1.0, "director": 0.5}
+    """The largest number of replicas of each stage, for this largest number of generators."""
+    part = {
+        "sam_encoder": 0.34,
+        "mask_decoder": 0.17,
+        "canny": 0.17,
+        "finisher": 1.0,
+        "generator": 1.0,
+        "director": 0.5,
+    }
     return {name: max(1, round(generators * part[name])) for name in STAGES}
 
 
 def start(generators: int) -> dict[str, int]:
-    """Replicas at the beginning: generators for the first traffic, and what goes with them."""
-    return {name: max(1, generators // 3) if name == "director" else 1 for name in STAGES} | {"generator": generators}
+    """The initial replicas of each stage, for this number of generators."""
+    beside = {"director", "finisher"}
+    return {name: max(1, generators // 3) if name in beside else 1 for name in STAGES} | {"generator": generators}
 
 
 def stock(generators: int, begin: int, *, target: float = SERVE_TARGET, **delays: float) -> Scaler:
-    """Serve's autoscaler: its defaults, or with other `delays` and another `target` of calls for a generator."""
+    """Serve's autoscaler, with its defaults or with other settings.
+
+    `generators` is the largest number of generators and `begin` the initial one. `target` is the target of ongoing
+    calls per generator, and `delays` are other fields of AutoscalingConfig.
+    """
     configs = {
         name: AutoscalingConfig(
             max_replicas=high,
@@ -53,12 +65,12 @@ def stock(generators: int, begin: int, *, target: float = SERVE_TARGET, **delays
 
 
 def tuned(generators: int, begin: int) -> Scaler:
-    """Serve's autoscaler with its delays tuned."""
+    """Serve's autoscaler with the tuned settings."""
     return stock(generators, begin, target=TUNED_TARGET, **TUNED)
 
 
 def plan_for(machine: Machine, **changes: Any) -> Pipeline:
-    """The policy's numbers for a machine."""
+    """The parameters of our policy for a machine. `changes` replaces fields of `Pipeline`."""
     values: dict[str, Any] = {
         "row_step_s": machine.row_step_s,
         "picture_s": machine.begin_s + machine.decode_s,
@@ -68,14 +80,16 @@ def plan_for(machine: Machine, **changes: Any) -> Pipeline:
             "sam_encoder": 0.4 * machine.encode_s,
             "mask_decoder": 0.4 * machine.clicks * machine.click_s,
             "canny": machine.edges_s,
+            "finisher": machine.layout_s,
         },
+        "image_s": {"finisher": machine.finish_s},
     }
     return Pipeline(**(values | changes))
 
 
 def ours(machine: Machine, generators: int, begin: int, low: int = 1, **changes: Any) -> Scaler:
-    """The pipeline's policy, with the settings that a profile renders. `low`: least of the GPU stages."""
-    lows = {name: 1 if name in ("canny", "director") else low for name in STAGES}
+    """The pipeline's policy, with the settings that a profile renders. `low` is the minimum of the GPU stages."""
+    lows = {name: 1 if name in ("canny", "finisher", "director") else low for name in STAGES}
     configs = {
         name: AutoscalingConfig(
             **autoscaling_config(Replicas(min=lows[name], max=high, target_ongoing=HOLDS[name]), whole=True)
@@ -87,7 +101,7 @@ def ours(machine: Machine, generators: int, begin: int, low: int = 1, **changes:
 
 
 def fixed(generators: int) -> Scaler:
-    """So many generators at all times, and the others at a third of their bounds."""
+    """A constant number of generators, and of the other stages a third of their bounds."""
     return Fixed({name: max(1, high // 3) for name, high in bounds(generators).items()} | {"generator": generators})
 
 

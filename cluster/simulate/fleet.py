@@ -1,4 +1,4 @@
-"""The replicas of one deployment on paper: they start, take calls as Serve routes them, and drain before they go."""
+"""The simulated replicas of one deployment: they start, receive calls by Serve's routing, and drain before they end."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ CallT_contra = TypeVar("CallT_contra", contravariant=True)
 
 
 class Replica(Protocol[CallT_contra]):
-    """What takes calls; it tells its fleet when each has ended."""
+    """A replica that runs calls, and notifies its fleet when each has ended."""
 
-    def take(self, call: CallT_contra) -> None: ...
+    def take(self, call: CallT_contra) -> None:
+        """Start or queue a call."""
 
 
 class Member(Generic[CallT]):
-    """A replica, whether it is ready, and the calls it holds."""
+    """A replica in a fleet. `replica` is None until it is ready; `holds` counts its calls; `leaving`: it drains."""
 
     def __init__(self) -> None:
         self.replica: Replica[CallT] | None = None
@@ -32,9 +33,11 @@ class Member(Generic[CallT]):
 
 
 class Fleet(Generic[CallT]):
-    """A deployment. `make` builds a ready replica, given what it calls at the end of each call.
+    """A simulated deployment.
 
-    Calls wait at the handle while every replica holds `max_ongoing`; else the one that holds fewer of two takes it.
+    `make` builds a ready replica, given the function to call at the end of each call. A replica takes `start_s` seconds
+    to start. Of two random replicas with fewer than `max_ongoing` calls, the one with fewer calls gets the next call;
+    while there is none, calls wait at the handle.
     """
 
     def __init__(
@@ -59,7 +62,7 @@ class Fleet(Generic[CallT]):
         self.target = 0
 
     def call(self, call: CallT) -> simpy.Event:
-        """An event that comes when a replica has answered."""
+        """Send a call. Returns an event that succeeds when a replica has answered."""
         event = self._env.event()
         self._calls.append((call, event))
         self._route()
@@ -67,22 +70,26 @@ class Fleet(Generic[CallT]):
 
     @property
     def running(self) -> int:
+        """The number of replicas that are ready and do not drain."""
         return sum(member.replica is not None and not member.leaving for member in self.members)
 
     @property
     def ongoing(self) -> int:
-        """Calls that wait at the handle or are held by a replica: what Serve's autoscaler counts."""
+        """The calls that wait at the handle or run on a replica, which Serve's autoscaler counts."""
         return len(self._calls) + sum(member.holds for member in self.members)
 
     @property
     def replica_seconds(self) -> float:
-        """Of every replica since the start: while it starts, runs and drains."""
+        """The seconds of all replicas so far, including their start and drain."""
         self._count()
         return self._seconds
 
     def scale(self, target: int, *, at_once: bool = False) -> None:
-        """Ask for so many replicas; `at_once`: ready now, for a beginning. Those that start go first,
-        then the emptiest."""
+        """Set the target number of replicas.
+
+        With `at_once`, new replicas are ready without a start, for the initial state. A scale-down removes starting
+        replicas first, then those with the fewest calls.
+        """
         self._count()
         self.target = target
         staying = [member for member in self.members if not member.leaving]
@@ -138,14 +145,14 @@ class Fleet(Generic[CallT]):
 
 
 class Timed:
-    """A call that takes a known time of a replica's one thread."""
+    """A call that occupies a replica's thread for `for_s` seconds."""
 
     def __init__(self, for_s: float) -> None:
         self.for_s = for_s
 
 
 class Worker:
-    """A replica with one thread: calls in order of arrival."""
+    """A replica with one thread, which runs calls in order of arrival."""
 
     def __init__(self, env: simpy.Environment, on_done: Callable[[Timed], None]) -> None:
         self._env = env
@@ -153,6 +160,7 @@ class Worker:
         self._on_done = on_done
 
     def take(self, call: Timed) -> None:
+        """Queue a call."""
         self._env.process(self._work(call))
 
     def _work(self, call: Timed) -> Any:
@@ -163,7 +171,7 @@ class Worker:
 
 
 def painters(env: simpy.Environment, machine: Machine, rng: random.Random) -> Fleet[Scene]:
-    """The generator's fleet."""
+    """The fleet of the generator."""
     return Fleet(
         env,
         lambda on_done: Painter(env, machine, on_done),
@@ -174,7 +182,7 @@ def painters(env: simpy.Environment, machine: Machine, rng: random.Random) -> Fl
 
 
 def workers(env: simpy.Environment, machine: Machine, name: str, rng: random.Random) -> Fleet[Timed]:
-    """The fleet of a stage with one thread a replica."""
+    """The fleet of the stage `name`, which has one thread per replica."""
     return Fleet(
         env, lambda on_done: Worker(env, on_done), start_s=machine.start_s.get(name, 0.0), max_ongoing=64, rng=rng
     )

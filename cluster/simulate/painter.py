@@ -1,7 +1,8 @@
-"""A generator replica on paper: scenes share steps as packshot.batching.renders shares them, chosen by the same policy.
+"""A simulated generator replica: scenes share steps as in packshot.batching.renders, chosen by the same policy.
 
-Between two events (a scene comes, or takes its last step) the chosen scenes advance together, a step in `step_s(rows)`;
-beginning and decoding a scene stops the others. What the real batcher does at the edges of steps happens here at once.
+Between two events (a scene arrives, or takes its last step) the chosen scenes advance together by a step in every
+`step_s(rows)` seconds. While a scene is begun or decoded, the others wait. The real batcher reacts to arrivals between
+two steps; the simulation reacts at once.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ EPSILON = 1e-6
 
 @dataclass(eq=False)
 class Scene:
-    """A picture to paint; `packshot.batching.policy.PendingScene`. Steps may be fractions: events come between them."""
+    """A scene to paint (`packshot.batching.policy.PendingScene`). Events occur within steps, so steps are fractions."""
 
     rows: int
     steps_left: float
@@ -30,7 +31,7 @@ class Scene:
 
 
 class Painter:
-    """One replica. `on_done` is called when a scene is decoded."""
+    """One replica. `on_done` is called when a scene has been decoded."""
 
     def __init__(self, env: simpy.Environment, machine: Machine, on_done: Callable[[Scene], None]) -> None:
         self._env = env
@@ -39,25 +40,26 @@ class Painter:
         self._policy = Policy()
         self._scenes: list[Scene] = []
         self._group: list[Scene] = []
-        self._alone = False
-        """Whether a scene is being begun or decoded."""
+        self._exclusive = False
+        """Whether a scene is being begun or decoded, while the others wait."""
         self._since_s = 0.0
         self._plan_number = 0
         self.busy_s = 0.0
 
     def take(self, scene: Scene) -> None:
+        """Add a scene."""
         scene.since_s = self._env.now
         self._scenes.append(scene)
-        if not self._alone:
+        if not self._exclusive:
             self._advance()
             self._next()
 
     def row_steps_left(self, interactive: bool) -> float:
-        """Of the scenes of one priority."""
+        """The row-steps that the scenes of one priority still need."""
         return sum(scene.steps_left * scene.rows for scene in self._scenes if scene.interactive == interactive)
 
     def _advance(self) -> None:
-        """Let the group take the steps of the time since."""
+        """Advance the group by the steps of the time since the last event."""
         spent_s = self._env.now - self._since_s
         if self._group:
             self.busy_s += spent_s
@@ -67,38 +69,38 @@ class Painter:
         self._since_s = self._env.now
 
     def _next(self) -> None:
-        """What the replica does until something happens."""
+        """Choose what the replica does until the next event: decode, begin, or run the steps of a group."""
         self._group = []
         now, step_s, rows = self._env.now, self._machine.step_s(1), self._machine.max_rows
         done = [scene for scene in self._scenes if scene.begun and scene.steps_left <= EPSILON]
         if done:
-            self._do_alone(done[0], self._machine.decode_s)
+            self._run_exclusively(done[0], self._machine.decode_s)
             return
         begun = [scene for scene in self._scenes if scene.begun]
         if len(begun) < 2 * rows:
             fresh = [one for one in self._policy.group(self._scenes, now, step_s, rows) if not one.begun]
             if fresh:
-                self._do_alone(fresh[0], self._machine.begin_s)
+                self._run_exclusively(fresh[0], self._machine.begin_s)
                 return
         if begun:
             self._group = self._policy.group(begun, now, step_s, rows)
             steps = min(scene.steps_left for scene in self._group)
             self._after(steps * self._machine.step_s(sum(scene.rows for scene in self._group)), self._stepped)
 
-    def _do_alone(self, scene: Scene, for_s: float) -> None:
-        self._alone = True
+    def _run_exclusively(self, scene: Scene, for_s: float) -> None:
+        self._exclusive = True
         self.busy_s += for_s
-        self._after(for_s, lambda: self._done_alone(scene))
+        self._after(for_s, lambda: self._end_exclusive(scene))
 
-    def _done_alone(self, scene: Scene) -> None:
-        self._alone = False
+    def _end_exclusive(self, scene: Scene) -> None:
+        self._exclusive = False
         self._since_s = self._env.now
         if scene.begun:
             self._scenes.remove(scene)
             self._on_done(scene)
         else:
             scene.begun = True
-        if not self._alone:  # `on_done` may have brought a scene, and that one begun something
+        if not self._exclusive:  # `on_done` may have added a scene that is being begun
             self._advance()
             self._next()
 
@@ -107,7 +109,7 @@ class Painter:
         self._next()
 
     def _after(self, wait_s: float, then: Callable[[], None]) -> None:
-        """Call `then`, unless something else is planned before."""
+        """Call `then` after `wait_s`, unless another call is planned before."""
         self._plan_number += 1
         number = self._plan_number
         event = self._env.timeout(max(wait_s, 0.0))

@@ -1,8 +1,7 @@
-"""The application on paper: arrivals -> store -> directors -> canny -> generators -> done,
-scaled by a policy as it runs.
+"""The simulated application: arrivals -> store -> directors and the stages that they drive -> done, scaled by a policy.
 
-photo (some of the shots, LEAD_S before) ──> sam_encoder ──> mask_decoder, a few clicks
-shot ──> line ──claim──> director ──> canny ──> generator, picture by picture ──> director ──> commit
+photo (for some of the shots, LEAD_S before) ──> sam_encoder ──> mask_decoder, a few clicks
+shot ──> queue ──claim──> director ──> finisher ──> canny ──> generator, picture by picture ──> finisher ──> commit
 """
 
 from __future__ import annotations
@@ -22,16 +21,18 @@ from cluster.simulate.stages import Machine
 from cluster.simulate.traces import LEAD_S, Arrival, Trace
 from packshot.shots.load_report import LoadReport
 
-STAGES = ("sam_encoder", "mask_decoder", "canny", "generator", "director")
+ONE_THREAD = ("sam_encoder", "mask_decoder", "canny", "finisher")
+"""Stages whose replicas do one call at a time, in order of arrival."""
+STAGES = (*ONE_THREAD, "generator", "director")
 TICK_S = 1.0
-"""How often the policy is asked unless told otherwise; Serve asks ten times a second,
-of numbers that come every few seconds."""
+"""Default interval of the policy's decisions, seconds. Serve decides ten times a second, but its metrics arrive only
+every few seconds."""
 SAMPLE_EVERY_S = 5.0
 
 
 @dataclass(frozen=True)
 class View:
-    """A deployment at one moment: what Serve's controller would know without delay."""
+    """A deployment at one moment, as Serve's controller would see it without delay."""
 
     target: int
     running: int
@@ -39,18 +40,20 @@ class View:
 
 
 class Scaler(Protocol):
-    """A policy at work in a simulation; `report` reads the store as a director would."""
+    """A scaling policy in a simulation."""
 
-    def initial(self) -> dict[str, int]: ...
+    def initial(self) -> dict[str, int]:
+        """The replicas of each stage at the beginning."""
 
     def targets(
         self, now_s: float, views: Mapping[str, View], report: Callable[[], dict[str, float]]
-    ) -> dict[str, int]: ...
+    ) -> dict[str, int]:
+        """The target of each stage that the policy sets. `report` gives a director's report on the store."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The cluster at one moment, for plots."""
+    """The state of the cluster at one moment, for plots."""
 
     at_s: float
     targets: dict[str, int]
@@ -60,7 +63,7 @@ class Sample:
 
 @dataclass
 class Run:
-    """What happened. `changes`: per stage, (time, from, to) of every change of its target."""
+    """The result of a simulation. `changes` holds for each stage (time, from, to) of every change of its target."""
 
     trace: Trace
     machine: Machine
@@ -72,20 +75,21 @@ class Run:
 
     @property
     def dollars(self) -> float:
+        """The cost of all replicas."""
         return sum(s * self.machine.dollars_hour.get(name, 0.0) / 3600 for name, s in self.replica_seconds.items())
 
     def misses(self, slo_s: float, since_s: float = 0.0) -> tuple[int, int]:
-        """Interactive shots accepted after `since_s` that took longer than `slo_s`, and how many there were."""
+        """The number of interactive shots since `since_s` that took longer than `slo_s`, and the number of all."""
         people = [s for s in self.shots if s.arrival.interactive and s.arrival.at_s >= since_s]
         return sum(shot.latency_s > slo_s for shot in people), len(people)
 
     def catalogue_done_s(self) -> float:
-        """When the last catalogue shot was committed, from the first one's arrival; 0 without a catalogue."""
+        """Seconds from the first catalogue shot's arrival to the last one's commit; 0 without a catalogue."""
         bulk = [shot for shot in self.shots if not shot.arrival.interactive]
         return max(s.done_s for s in bulk) - min(s.arrival.at_s for s in bulk) if bulk else 0.0
 
     def flaps(self, within_s: float = 120.0) -> int:
-        """Times that a stage grew and shrank, or shrank and grew, `within_s` of each other."""
+        """How often a stage was scaled in one direction and then in the other within `within_s` seconds."""
         turned = 0
         for moves in self.changes.values():
             for (then_s, a, b), (now_s, c, d) in pairwise(moves):
@@ -94,7 +98,7 @@ class Run:
 
 
 class Pipeline:
-    """One simulated run."""
+    """One simulated run of a trace on a machine under a policy, which decides every `tick_s` seconds."""
 
     def __init__(
         self, trace: Trace, machine: Machine, scaler: Scaler, *, tick_s: float = TICK_S, seed: int = 7
@@ -104,7 +108,7 @@ class Pipeline:
         self._scaler = scaler
         self._tick_s = tick_s
         self._database = simpy.Resource(self.env, machine.database_cores)
-        self._line = Queue(lambda: float(self.env.now), self._row_steps_left)
+        self._queue = Queue(lambda: float(self.env.now), self._row_steps_left)
         rng = random.Random(seed)
         self._generators: Fleet[Scene] = painters(self.env, machine, rng)
         self._directors: Fleet[object] = Fleet(
@@ -114,7 +118,7 @@ class Pipeline:
             max_ongoing=machine.director_holds,
             rng=rng,
         )
-        self._workers = {name: workers(self.env, machine, name, rng) for name in STAGES[:3]}
+        self._workers = {name: workers(self.env, machine, name, rng) for name in ONE_THREAD}
         self.fleets: dict[str, Fleet[Any]] = {
             **self._workers,
             "generator": self._generators,
@@ -123,10 +127,10 @@ class Pipeline:
         self.run = Run(trace, machine, [Shot(arrival) for arrival in trace.arrivals])
         self.run.changes = {name: [] for name in STAGES}
         self._left = len(self.run.shots)
-        self._report = LoadReport(self._line, clock=lambda: float(self.env.now))
+        self._report = LoadReport(self._queue, clock=lambda: float(self.env.now))
 
     def simulate(self, patience_s: float = 7200.0) -> Run:
-        """Run to the trace's end, and on until the last shot is done, `patience_s` at most."""
+        """Run to the end of the trace, and then until the last shot is done, for at most `patience_s` more seconds."""
         for name, count in self._scaler.initial().items():
             self.fleets[name].scale(count, at_once=True)
         self.env.process(self._arrive())
@@ -144,30 +148,32 @@ class Pipeline:
     def shot_flow(self, shot: Shot) -> Any:
         """A director's work on one shot."""
         machine, arrival = self._machine, shot.arrival
-        yield self.env.timeout(machine.layout_s)
+        yield self._workers["finisher"].call(Timed(machine.layout_s))
         yield self._workers["canny"].call(Timed(machine.edges_s))
         scenes = [Scene(arrival.rows, arrival.steps, arrival.interactive) for _ in range(arrival.pictures)]
         yield self.env.all_of([self.env.process(self._picture(scene)) for scene in scenes])
-        self._line.commit(shot)
+        self._queue.commit(shot)
         self._left -= 1
 
     def claim(self) -> Any:
-        """A process: the best shot in line, when one of the database's cores has ranked the line;
-        None from an empty one."""
+        """A simpy process that returns the first shot of the queue, or None when it is empty.
+
+        A claim occupies one of the database's cores, because it sorts the queue.
+        """
         with self._database.request() as turn:
             yield turn
-            waiting = sum(work.shots for work in self._line.waiting.values())
+            waiting = sum(work.shots for work in self._queue.waiting.values())
             yield self.env.timeout(self._machine.claim_s(waiting))
-            return self._line.claim()
+            return self._queue.claim()
 
     def _picture(self, scene: Scene) -> Any:
         yield self._generators.call(scene)
-        yield self.env.timeout(self._machine.finish_s)
+        yield self._workers["finisher"].call(Timed(self._machine.finish_s))
 
     def _arrive(self) -> Any:
         for shot in self.run.shots:
             yield self.env.timeout(max(0.0, shot.arrival.at_s - self.env.now))
-            self._line.add(shot)
+            self._queue.add(shot)
             self._directors.call(object())
 
     def _photos(self) -> Any:
@@ -195,7 +201,7 @@ class Pipeline:
         while True:
             targets = {name: fleet.target for name, fleet in self.fleets.items()}
             running = {name: fleet.running for name, fleet in self.fleets.items()}
-            waiting = sum(work.shots for work in self._line.waiting.values())
+            waiting = sum(work.shots for work in self._queue.waiting.values())
             self.run.samples.append(Sample(float(self.env.now), targets, running, waiting))
             yield self.env.timeout(SAMPLE_EVERY_S)
 
@@ -205,13 +211,14 @@ class Pipeline:
 
 
 class _Director:
-    """A replica of the director: each call claims the best shot and drives it."""
+    """A replica of the director: each call claims the first shot of the queue and runs it."""
 
     def __init__(self, pipeline: Pipeline, on_done: Callable[[object], None]) -> None:
         self._pipeline = pipeline
         self._on_done = on_done
 
     def take(self, call: object) -> None:
+        """Start a call."""
         self._pipeline.env.process(self._run_next(call))
 
     def _run_next(self, call: object) -> Any:

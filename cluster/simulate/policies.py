@@ -1,8 +1,8 @@
-"""The autoscalers that a simulation may run under: Serve's own, Packshot's, and none.
+"""The scaling policies of a simulation: Serve's own autoscaler, Packshot's policy, and a fixed number of replicas.
 
-Both run Serve's code on Serve's contexts, at simulated times. What Serve knows late is late here: a handle samples its
-calls every fifth of the look-back (at most every push), pushes them every `metrics_interval_s`, and the controller
-takes the mean over the look-back.
+Both autoscalers run Serve's code on Serve's contexts, at simulated times. The metrics have the same delays as in Serve:
+a handle samples its calls every fifth of the look-back period (but at least at every push), pushes the samples every
+`metrics_interval_s`, and the controller takes the mean over the look-back period.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SAMPLES_A_LOOK_BACK = 5
 
 
 class Handle:
-    """What the controller knows of a deployment's calls: samples of the look-back, as they were at the last push."""
+    """The controller's metric of a deployment's calls: the samples of the look-back period, as of the last push."""
 
     def __init__(self, config: AutoscalingConfig) -> None:
         self._push_every_s = config.metrics_interval_s
@@ -42,7 +42,7 @@ class Handle:
         self._sampled_at_s = self._pushed_at_s = -math.inf
 
     def look(self, now_s: float, ongoing: float) -> float:
-        """Mean calls under way, as Serve's controller would compute it now."""
+        """The mean number of ongoing calls, as Serve's controller would compute it at `now_s`."""
         if now_s - self._sampled_at_s >= self._sample_every_s:
             self._sampled_at_s = now_s
             self._samples.append((now_s, ongoing))
@@ -55,8 +55,7 @@ class Handle:
 
 
 def step_mean(samples: list[tuple[float, float]], now_s: float) -> float:
-    """Mean over time of a step function from its first sample to now;
-    a moment's value when there is no time between."""
+    """The mean over time of a step function of (seconds, value) from its first sample to `now_s`; 0 without samples."""
     if not samples:
         return 0.0
     ends = [at_s for at_s, _ in samples[1:]] + [max(now_s, samples[-1][0] + 1e-3)]
@@ -65,7 +64,7 @@ def step_mean(samples: list[tuple[float, float]], now_s: float) -> float:
 
 
 class ServeScaler:
-    """Contexts as Serve's controller makes them, out of the simulation's views."""
+    """Builds contexts as Serve's controller does, from the views of the simulation."""
 
     def __init__(self, configs: Mapping[str, AutoscalingConfig], start: Mapping[str, int] | None = None) -> None:
         self.configs = dict(configs)
@@ -74,6 +73,7 @@ class ServeScaler:
         self._state: dict[str, dict[str, Any]] = {name: {} for name in self.configs}
 
     def initial(self) -> dict[str, int]:
+        """The replicas of each stage at the beginning."""
         return {name: self._start.get(name, config.min_replicas) for name, config in self.configs.items()}
 
     def _context(self, name: str, now_s: float, view: View, found: dict[str, float], reported_at_s: float) -> Any:
@@ -106,7 +106,7 @@ class ServeScaler:
 
 
 class EachItsOwn(ServeScaler):
-    """Serve's stock autoscaler: every deployment by its own calls (`replica_queue_length_autoscaling_policy`)."""
+    """Serve's default autoscaler, which scales each deployment by its own calls."""
 
     def targets(
         self, now_s: float, views: Mapping[str, View], report: Callable[[], dict[str, float]]
@@ -118,8 +118,10 @@ class EachItsOwn(ServeScaler):
         return decisions
 
     def _decide(self, name: str, context: Any, now_s: float) -> float:
-        """Serve's `_apply_autoscaling_config` around its default policy, with the simulation's clock;
-        a test holds them equal."""
+        """Serve's `_apply_autoscaling_config` around its default policy, with the simulation's clock.
+
+        A test checks that both decide the same.
+        """
         if (cold := _get_cold_start_scale_up_replicas(context)) is not None:
             return float(cold)
         wanted, _ = _core_replica_queue_length_policy(context)
@@ -133,10 +135,10 @@ class EachItsOwn(ServeScaler):
 
 
 class WholePipeline(ServeScaler):
-    """Packshot's policy, through the wrapper that Serve puts around it.
-    Directors report every `metrics_interval_s` of theirs.
+    """Packshot's policy inside Serve's own wrapper.
 
-    `measured`: what generators report.
+    `plan` holds the policy's parameters, and `measured` the metrics that generators report. Directors report every
+    `metrics_interval_s` of their configuration.
     """
 
     def __init__(
@@ -157,9 +159,8 @@ class WholePipeline(ServeScaler):
     ) -> dict[str, int]:
         if not self._reported or now_s - self._reported[-1][0] >= self._report_every_s:
             self._reported.append((now_s, report()))
-        reported_at_s, found = self._reported[
-            0
-        ]  # recorded and pushed by two clocks: the older may be all that is known
+        # Reports are recorded and pushed at different times, so the controller may have only the older one.
+        reported_at_s, found = self._reported[0]
         contexts = {}
         for name in self.configs:
             own = found if name == DIRECTOR and views[name].running else {}
@@ -172,7 +173,7 @@ class WholePipeline(ServeScaler):
 
 
 class Fixed:
-    """As many replicas as it was given, always."""
+    """A constant number of replicas of each stage."""
 
     def __init__(self, replicas: Mapping[str, int]) -> None:
         self._replicas = dict(replicas)

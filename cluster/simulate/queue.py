@@ -1,8 +1,7 @@
-"""The store on paper: which shot is claimed next (packshot/store/queue_order.py's order), and how much waits."""
+"""The simulated store: the order of claims (that of packshot/store/queue_order.py), and the amount of waiting work."""
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from packshot.store.records import Flow, Load, QueueLoad
 
 @dataclass(eq=False)
 class Shot:
-    """An arrival and what became of it. Times in seconds; infinity before."""
+    """An arrival and when it was claimed and done, in seconds of the simulation (infinite until then)."""
 
     arrival: Arrival
     claimed_s: float = float("inf")
@@ -22,16 +21,21 @@ class Shot:
 
     @property
     def latency_s(self) -> float:
+        """Seconds from arrival to done."""
         return self.done_s - self.arrival.at_s
 
     @property
     def row_steps(self) -> int:
+        """The shot's work in the generator."""
         return self.arrival.pictures * self.arrival.steps * self.arrival.rows
 
 
 class Queue:
-    """Waiting shots by priority and tenant, each oldest first. `row_steps_left`: of what runs,
-    asked when a report is made."""
+    """The waiting shots by priority and tenant, oldest first.
+
+    `now` gives the simulated time in seconds. `row_steps_left` gives the row-steps that the running shots of a priority
+    (True = interactive) still need.
+    """
 
     def __init__(self, now: Callable[[], float], row_steps_left: Callable[[bool], float]) -> None:
         self._now = now
@@ -46,6 +50,7 @@ class Queue:
         self._came_before = {0: dict(self._came)}
 
     def add(self, shot: Shot) -> None:
+        """Add a shot."""
         kind, work = shot.arrival.interactive, _work(shot)
         self._waiting[kind].setdefault(shot.arrival.tenant, deque()).append(shot)
         self._waits[kind] = _plus(self._waits[kind], work)
@@ -53,20 +58,23 @@ class Queue:
         self._seq += 1
 
     def claim(self) -> Shot | None:
-        """Interactive before catalogue, an aged one of each tenant between;
-        then the tenant with the fewest running; then the oldest."""
+        """Claim the first shot; None when none waits.
+
+        Interactive shots, and one aged catalogue shot of each tenant, come before other catalogue shots. Among them,
+        the tenant with the fewest running shots comes first, then the oldest shot.
+        """
         now = self._now()
-        people = [line[0] for line in self._waiting[True].values()]
+        interactive = [queue[0] for queue in self._waiting[True].values()]
         aged = [
-            line[0]
-            for tenant, line in self._waiting[False].items()
-            if line[0].arrival.at_s < now - AGEING_S and self._catalogue_claimed_s.get(tenant, -1e9) <= now - AGEING_S
+            queue[0]
+            for tenant, queue in self._waiting[False].items()
+            if queue[0].arrival.at_s < now - AGEING_S and self._catalogue_claimed_s.get(tenant, -1e9) <= now - AGEING_S
         ]
-        rest = [line[0] for line in self._waiting[False].values()]
-        first = people + aged or rest
-        if not first:
+        others = [queue[0] for queue in self._waiting[False].values()]
+        candidates = interactive + aged or others
+        if not candidates:
             return None
-        shot = heapq.nsmallest(1, first, key=lambda s: (self._running.get(s.arrival.tenant, 0), s.arrival.at_s))[0]
+        shot = min(candidates, key=lambda s: (self._running.get(s.arrival.tenant, 0), s.arrival.at_s))
         kind, tenant = shot.arrival.interactive, shot.arrival.tenant
         self._waiting[kind][tenant].popleft()
         if not self._waiting[kind][tenant]:
@@ -80,6 +88,7 @@ class Queue:
         return shot
 
     def commit(self, shot: Shot) -> None:
+        """End a shot."""
         kind = shot.arrival.interactive
         self._running[shot.arrival.tenant] -= 1
         self._runs[kind] = _plus(self._runs[kind], _work(shot), -1)
@@ -87,10 +96,11 @@ class Queue:
 
     @property
     def waiting(self) -> dict[bool, Load]:
+        """The waiting work by priority (True = interactive)."""
         return self._waits
 
     def load(self, since_seq: int | None = None) -> QueueLoad:
-        """As the store's `Queue.load`; `since_seq` must be the last one handed out."""
+        """The load, like the store's `Queue.load`. `since_seq` must be the sequence number of the last report."""
         before = self._came if since_seq is None else self._came_before[since_seq]
         flows = [
             Flow(

@@ -1,4 +1,4 @@
-"""The simulator's report: every trace under every policy as a table, and the pictures of docs/capacity.md."""
+"""The simulator's report: a table of every trace under every policy, and the plots of docs/capacity.md."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Setting:
-    """A trace and its cluster: most generators, those at the beginning, the fixed number (for the peak),
-    least of the GPU stages for ours.
+    """A trace and the bounds of its cluster.
 
-    `tick_s`: how often the policy is asked; a long trace can do with less.
+    `high` is the largest number of generators and `begin` the initial one. `fixed` is the number of the fixed policy,
+    enough for the peak. `low` is the minimum of the GPU stages under our policy. `tick_s` is the interval of decisions
+    in seconds, longer for long traces.
     """
 
     trace: Callable[[], Trace]
@@ -51,7 +52,7 @@ SETTINGS = {
 
 
 def scaler(policy: str, setting: Setting) -> Scaler:
-    """A policy within a setting's bounds. Raises KeyError for an unknown one."""
+    """The policy of this name, within the setting's bounds. Raises KeyError for an unknown name."""
     makers: dict[str, Callable[[], Scaler]] = {
         "ours": lambda: contest.ours(A_24_GB_CARD, setting.high, setting.begin, setting.low),
         "stock": lambda: contest.stock(setting.high, setting.begin),
@@ -62,13 +63,14 @@ def scaler(policy: str, setting: Setting) -> Scaler:
 
 
 def simulate(name: str, policy: str) -> Run:
+    """Simulate a named trace under a named policy."""
     setting = SETTINGS[name]
     pipeline = Pipeline(setting.trace(), A_24_GB_CARD, scaler(policy, setting), tick_s=setting.tick_s)
     return pipeline.simulate(patience_s=24 * 3600.0)
 
 
 def figures(name: str, policy: str, run: Run) -> dict[str, Any]:
-    """One line of the report."""
+    """The figures of one run, as one line of the report."""
     missed, people = run.misses(contest.SLO_S, WARM_UP_S)
     return {
         "trace": name,
@@ -86,8 +88,8 @@ def figures(name: str, policy: str, run: Run) -> dict[str, Any]:
 
 
 def table(lines: Sequence[dict[str, Any]]) -> Table:
-    """The lines for people."""
-    shown = Table(title=f"in time: within {contest.SLO_S:g} s; hours of replicas; a flap: up and down within 2 minutes")
+    """The lines as a table for the terminal."""
+    shown = Table(title=f"in time: within {contest.SLO_S:g} s; h: replica-hours; flap: up and down within 2 minutes")
     for column in ("trace", "policy", "in time", "generator h", "all h", "$", "catalogue done", "flaps"):
         shown.add_column(column, justify="left" if column in ("trace", "policy") else "right")
     for line in lines:
@@ -109,11 +111,11 @@ MARKS = ("<!-- figures -->\n", "<!-- /figures -->")
 
 
 def write_page(page: Path, lines: Sequence[dict[str, Any]], pictures: Sequence[Path]) -> None:
-    """Put the lines and pictures between the page's marks. Raises ValueError when they are not there."""
+    """Write the lines and pictures between the marks of a Markdown page. Raises ValueError without the marks."""
     before, _, rest = page.read_text("utf-8").partition(MARKS[0])
     _, mark, after = rest.partition(MARKS[1])
     if not mark:
-        raise ValueError(f"{page} must hold the marks {MARKS[0].strip()} and {MARKS[1]}")
+        raise ValueError(f"{page} must contain the marks {MARKS[0].strip()} and {MARKS[1].strip()}")
     rows = [
         "| trace | policy | in time | generator-hours | hours of all replicas | $ | catalogue done after | flaps |",
         "|---|---|---|---|---|---|---|---|",
@@ -130,7 +132,7 @@ def write_page(page: Path, lines: Sequence[dict[str, Any]], pictures: Sequence[P
 
 
 def draw(runs: dict[tuple[str, str], Run], folder: Path) -> list[Path]:
-    """The pictures, as far as their runs are there."""
+    """Draw the plots whose runs are present, and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {
         "capacity-burst.png": (("burst", policy) for policy in ("ours", "stock", "tuned")),
@@ -185,7 +187,7 @@ def _burst(runs: dict[tuple[str, str], Run], path: Path) -> None:
         axes.step(at, running, where="post", color=colour, linewidth=width)
         axes.annotate(NAMES[policy], labels[policy], color=colour, fontsize=8)
     axes.set(xlim=(10, 50), ylim=(0, 54), xlabel="minutes", ylabel="generators running")
-    axes.set_title("Replicas for a burst: there within a minute, gone soon after it", loc="left", fontsize=10)
+    axes.set_title("Generators during a burst: started within a minute, stopped soon after", loc="left", fontsize=10)
     _save(figure, path)
 
 
@@ -198,7 +200,7 @@ def _misses(runs: dict[tuple[str, str], Run], path: Path) -> None:
         hours = run.replica_seconds["generator"] / 3600
         axes.text(missed, place, f"  {missed} of {people:,}, for {hours:.1f} generator-hours", va="center", fontsize=8)
     axes.set_yticks(range(3), [NAMES[policy] for policy in ("ours", "tuned", "stock")])
-    axes.set(xlabel=f"shots of people that took longer than {contest.SLO_S:g} s", xlim=(0, 1.6 * axes.get_xlim()[1]))
+    axes.set(xlabel=f"interactive shots that took longer than {contest.SLO_S:g} s", xlim=(0, 1.6 * axes.get_xlim()[1]))
     axes.set_title("Late shots in an hour with a ten-minute burst", loc="left", fontsize=10)
     _save(figure, path)
 
@@ -222,7 +224,7 @@ def _catalogue(runs: dict[tuple[str, str], Run], path: Path) -> None:
         last_h = max(last_h, done_h)
     axes.set(xlim=(0, 1.3 * last_h), ylim=(0, None), xlabel="hours", ylabel="shots waiting")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.set_title("A catalogue of 50,000 SKUs, 64 cards at most", loc="left", fontsize=10)
+    axes.set_title("A catalogue of 50,000 SKUs, at most 64 generators", loc="left", fontsize=10)
     _save(figure, path)
 
 
@@ -233,11 +235,11 @@ def _monday(runs: dict[tuple[str, str], Run], path: Path) -> None:
     axes.fill_between([8 + hour for hour in at], running, step="post", color=OURS, alpha=0.85, linewidth=0)
     missed, people = run.misses(contest.SLO_S, WARM_UP_S)
     axes.annotate(
-        f"{1 - missed / people:.1%} of {people:,} shots of people in time", (8.1, max(running) * 1.06), fontsize=8
+        f"{1 - missed / people:.1%} of {people:,} interactive shots in time", (8.1, max(running) * 1.06), fontsize=8
     )
-    for hour, what in ((9.0, "everybody begins"), (12.0, "lunch"), (16.0, "half go home")):
+    for hour, what in ((9.0, "work begins"), (12.0, "lunch"), (16.0, "half the people leave")):
         axes.annotate(what, (hour, 0), xytext=(hour + 0.05, max(running) * 0.93), fontsize=8, color=INK)
         axes.axvline(hour, color=QUIET, linewidth=0.6)
     axes.set(xlim=(8, 18), ylim=(0, max(running) * 1.15), xlabel="o'clock", ylabel="generators running")
-    axes.set_title("Agency Monday: people, and twelve catalogues through the morning", loc="left", fontsize=10)
+    axes.set_title("Agency Monday: interactive shots, and twelve catalogues in the morning", loc="left", fontsize=10)
     _save(figure, path)

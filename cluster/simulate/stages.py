@@ -1,4 +1,4 @@
-"""How long things take: one row of numbers for each machine that is simulated, and what a replica-hour costs."""
+"""The stage times of each simulated machine, and the cost of a replica-hour."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Machine:
-    """Stage times, in seconds of one replica.
+    """The stage times of a machine, in seconds of one replica.
 
-    A step of r rows takes `step_fixed_s + step_each_s * r`. `encode_s`, `click_s`: a photo's embedding, a click's mask;
-    `edges_s`: a layout's edge map; `begin_s`, `decode_s`: a picture in the generator, alone; `layout_s` a shot and
-    `finish_s` a picture in the director (cut out, compose, inspect, encode). `start_s`: from asked for to ready, by
-    stage. A claim takes `claim_fixed_s` and `claim_each_s` for each shot that waits, of one of `database_cores`
-    (PostgreSQL, measured: docs/capacity.md). `dollars_hour`: of a replica, by stage.
+    A step of r rows takes `step_fixed_s + step_each_s * r`, and a step has at most `max_rows` rows. `begin_s` and
+    `decode_s` are for a picture in the generator, while its other scenes wait. `encode_s` is for a photo's embedding,
+    `click_s` for a click's masks (a photo gets `clicks` of them), and `edges_s` for a layout's edge map. The finisher
+    takes `layout_s` for each shot (cut, place) and `finish_s` for each picture (composite, inspect, encode). `start_s`
+    is by stage, from the request for a replica until it is ready. A claim occupies one of `database_cores` for
+    `claim_fixed_s`, plus `claim_each_s` for each waiting shot (PostgreSQL, measured: docs/capacity.md). A replica holds
+    at most `generator_holds` or `director_holds` calls. `dollars_hour` is the cost of a replica-hour by stage.
     """
 
     name: str
@@ -37,42 +39,51 @@ class Machine:
     director_holds: int = 16
 
     def step_s(self, rows: int) -> float:
+        """Seconds of a step with `rows` rows."""
         return self.step_fixed_s + self.step_each_s * rows
 
     def claim_s(self, waiting: int) -> float:
-        """Of a database core."""
+        """Seconds for which a claim occupies a database core while `waiting` shots wait."""
         return self.claim_fixed_s + self.claim_each_s * waiting
 
     @property
     def row_step_s(self) -> float:
-        """Of a row in a full batch."""
+        """Seconds of a row-step in a full batch."""
         return self.step_s(self.max_rows) / self.max_rows
 
     def picture_s(self, steps: int = 20, rows: int = 2) -> float:
-        """Seconds of a generator that a picture takes when every batch is full."""
+        """Seconds of a generator for a picture when every batch is full."""
         return steps * rows * self.row_step_s + self.begin_s + self.decode_s
 
 
 GPU_HOUR = 1.0
-"""Dollars of a 24 GB card's hour, assumed; a share of the card costs its share."""
+"""Assumed cost of an hour of a 24 GB card, dollars. A GPU share costs that share of it."""
 
 A_24_GB_CARD = Machine(
-    # A full batch: SD 1.5 with a ControlNet at 512 px on an RTX 3090, 32 rows in 1/1.23 s (cluster/plan/rates.py names
-    # the source). The curve below it is assumed to be an H200's: 3.1 times a lone row's rate at eight rows.
+    # SD 1.5 with a ControlNet at 512 px on an RTX 3090: a full batch takes 1/1.23 s for 32 rows (source in
+    # cluster/plan/rates.py). The shape of the batch curve is assumed to be an H200's: the rate at eight rows is 3.1
+    # times the rate of a single row.
     name="24 GB card",
     step_fixed_s=0.78 * 0.0945,
     step_each_s=0.22 * 0.0945,
-    # more would make a step longer than a generator lets it be (packshot/models/engines/unet_controlnet.py,
-    # LONGEST_STEP_S)
+    # More rows would exceed the generator's limit on a step's time (LONGEST_STEP_S in
+    # packshot/models/engines/unet_controlnet.py).
     max_rows=8,
-    # A generator's is P10's on two cores (imports, for the most part), and taken to be a GPU node's with the weights on
-    # its disk.
-    start_s={"generator": 17.0, "sam_encoder": 12.0, "mask_decoder": 12.0, "canny": 5.0, "director": 5.0},
+    # The generator's time is P10's on two cores, mostly imports. It is assumed for a GPU node with the weights on disk.
+    start_s={
+        "generator": 17.0,
+        "sam_encoder": 12.0,
+        "mask_decoder": 12.0,
+        "canny": 5.0,
+        "finisher": 5.0,
+        "director": 5.0,
+    },
     dollars_hour={
         "generator": 0.67 * GPU_HOUR,
         "sam_encoder": 0.20 * GPU_HOUR,
         "mask_decoder": 0.07 * GPU_HOUR,
         "canny": 0.02,
+        "finisher": 0.02,
         "director": 0.02,
     },
 )

@@ -1,4 +1,4 @@
-"""What arrives: shots over time, drawn from a seed."""
+"""The traces: arrivals of shots over time, drawn from a seed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HOUR_S = 3600.0
 
 @dataclass(frozen=True)
 class Arrival:
-    """A shot. `photo`: a new photo was uploaded and clicked at `LEAD_S` before."""
+    """A shot that arrives at second `at_s`. `photo`: a new photo is uploaded and clicked on LEAD_S seconds before."""
 
     at_s: float
     interactive: bool = True
@@ -25,14 +25,15 @@ class Arrival:
 
 LEAD_S = 30.0
 PICTURES = (1, 2, 2, 4)
+"""Pictures of an interactive shot, each entry with the same probability."""
 PHOTO_SHARE = 0.4
+"""Share of interactive shots with a new photo."""
 TENANTS = 5
-"""A person's shots: pictures each as likely, two of five from a new photo."""
 
 
 @dataclass(frozen=True)
 class Trace:
-    """Arrivals in order of time, over `end_s` seconds."""
+    """Arrivals in order of time, over `end_s` seconds. `sentence` describes them."""
 
     name: str
     sentence: str
@@ -41,7 +42,7 @@ class Trace:
 
 
 def people(rate: Callable[[float], float], peak: float, end_s: float, rng: random.Random) -> Iterator[Arrival]:
-    """A Poisson process of `rate(t)` ≤ `peak` shots a second, by thinning."""
+    """Interactive shots: a Poisson process with `rate(t)` ≤ `peak` shots per second, by thinning."""
     now = 0.0
     while (now := now + rng.expovariate(peak)) < end_s:
         if rng.random() < rate(now) / peak:
@@ -50,23 +51,24 @@ def people(rate: Callable[[float], float], peak: float, end_s: float, rng: rando
 
 
 def steady(rate: float, seed: int = 1, end_s: float = HOUR_S) -> Trace:
+    """A constant rate of shots per second."""
     arrivals = list(people(lambda _: rate, rate, end_s, random.Random(seed)))
     return Trace("steady", f"{rate:g} shots/s for {end_s / 60:g} min", end_s, arrivals)
 
 
 def burst(rate: float, seed: int = 1, times: float = 5.0, at_s: float = 900.0, for_s: float = 600.0) -> Trace:
-    """Three quarters of an hour at `rate`, with ten minutes of `times` as much."""
+    """45 minutes at `rate` shots per second, with a burst of `times` the rate from `at_s` on for `for_s` seconds."""
 
     def now(t: float) -> float:
         return rate * (times if at_s <= t < at_s + for_s else 1.0)
 
     end_s = 0.75 * HOUR_S
     arrivals = list(people(now, rate * times, end_s, random.Random(seed)))
-    return Trace("burst", f"{rate:g} shots/s, {times:g}× of it for {for_s / 60:g} min", end_s, arrivals)
+    return Trace("burst", f"{rate:g} shots/s, {times:g}× as many for {for_s / 60:g} min", end_s, arrivals)
 
 
 def diurnal(peak: float, seed: int = 1, hours: float = 24.0) -> Trace:
-    """A day: nothing much at night, `peak` shots a second in the early afternoon."""
+    """A day: 3 % of `peak` at night, and `peak` shots per second in the early afternoon."""
 
     def now(t: float) -> float:
         return peak * (0.03 + 0.97 * max(0.0, math.sin(math.pi * (t / HOUR_S - 7) / 13)) ** 2)
@@ -76,17 +78,17 @@ def diurnal(peak: float, seed: int = 1, hours: float = 24.0) -> Trace:
 
 
 def catalogue(skus: int, rate: float, seed: int = 1, end_s: float = 8 * HOUR_S, at_s: float = 600.0) -> Trace:
-    """A catalogue of `skus` shots of two pictures handed in within five minutes, beside a few people."""
+    """A catalogue of `skus` shots of two pictures, submitted within five minutes, beside `rate` interactive shots/s."""
     rng = random.Random(seed)
     dump = [Arrival(at_s + 300.0 * i / skus, interactive=False, tenant=99) for i in range(skus)]
     shots = [*dump, *people(lambda _: rate, rate, end_s, rng)]
-    sentence = f"{skus:,} SKUs in five minutes, beside {rate:g} shots/s of people"
+    sentence = f"{skus:,} SKUs in five minutes, beside {rate:g} interactive shots/s"
     return Trace("catalogue", sentence, end_s, sorted(shots, key=lambda shot: shot.at_s))
 
 
 def agency_monday(rate: float, seed: int = 1, brands: int = 12, skus: int = 250) -> Trace:
-    """Ten working hours: everybody begins at nine, brands hand in catalogues through the morning, lunch,
-    an afternoon."""
+    """Ten hours from eight o'clock: work begins at nine, brands submit catalogues in the morning, and there is a lunch
+    break. `rate` is the largest rate of interactive shots per second."""
     rng = random.Random(seed)
     end_s = 10 * HOUR_S
 
@@ -105,5 +107,5 @@ def agency_monday(rate: float, seed: int = 1, brands: int = 12, skus: int = 250)
         for i in range(skus)
     ]
     shots = [*dumps, *people(now, rate, end_s, rng)]
-    sentence = f"ten hours, up to {rate:g} shots/s of people and {brands} catalogues of {skus} SKUs"
+    sentence = f"ten hours, up to {rate:g} interactive shots/s, and {brands} catalogues of {skus} SKUs"
     return Trace("monday", sentence, end_s, sorted(shots, key=lambda shot: shot.at_s))

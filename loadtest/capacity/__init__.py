@@ -1,4 +1,4 @@
-"""The search for the highest load that holds."""
+"""The search for the highest load at which a scenario's bounds hold."""
 
 MAX_TRIALS = 16
-"""Runs that a search makes at most."""
+"""Default limit on the trials of one search."""

@@ -1,8 +1,9 @@
-"""The knee: the highest load whose SLOs hold, with a credible interval, from as few trials as that takes.
+"""The knee: the highest load at which the SLOs hold, estimated with a credible interval from few trials.
 
-Each trial is a short run at one load that holds or fails. Near the knee the same load does both, so the chance that a
-trial holds is taken to fall as 1 / (1 + (load/knee)^steepness), and a grid of knees and steepnesses is weighed by what
-was seen (Bayes). The next trial goes where the present belief puts the knee, which tells most.
+Each trial is a short run at one load. Near the knee the same load may hold in one trial and fail in the next, so the
+model is probabilistic: a trial holds with probability 1 / (1 + (load/knee)^steepness). The posterior is computed on a
+grid of knees and steepnesses (Bayes). The next trial runs at the posterior median of the knee, where its result is most
+informative.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ KNEES = np.geomspace(LOWEST, HIGHEST, 800)
 STEEPNESSES = np.array([6.0, 12.0, 25.0, 50.0])
 CREDIBLE = 0.9
 NARROW = 1.25
-"""Enough is known when the interval's ends are this ratio apart."""
+"""The search stops when the interval's upper end is at most this many times its lower end."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One run: its load (a factor of the scenario's rates) and whether every bound held."""
+    """The result of one trial.
+
+    `load` is the factor by which the scenario's rates were multiplied. `holds` says whether every bound held.
+    """
 
     load: float
     holds: bool
@@ -30,7 +34,11 @@ class Trial:
 
 @dataclass(frozen=True)
 class Knee:
-    """Where the SLOs cease to hold, as a load factor: median and the ends of a 90 % credible interval."""
+    """An estimate of the load at which the SLOs cease to hold.
+
+    `load` is the posterior median; `low` and `high` are the ends of the 90 % credible interval. All three are factors
+    of the scenario's rates.
+    """
 
     load: float
     low: float
@@ -38,23 +46,28 @@ class Knee:
 
     @property
     def known(self) -> bool:
+        """Whether the interval is narrow enough to end the search."""
         return self.high / self.low <= NARROW
 
 
 def knee(trials: Sequence[Trial]) -> Knee:
-    """The belief after `trials`; before the first, that all loads are as likely."""
-    found = np.zeros((len(KNEES), len(STEEPNESSES)))  # logarithm of the chance of what was seen
+    """The posterior estimate after `trials`. The prior gives every knee of the grid the same weight."""
+    log_likelihood = np.zeros((len(KNEES), len(STEEPNESSES)))
     for trial in trials:
-        turn = STEEPNESSES * np.log(trial.load / KNEES)[:, None]
-        found -= np.logaddexp(0.0, turn if trial.holds else -turn)
-    weights = np.exp(found - found.max()).sum(axis=1)
+        logit = STEEPNESSES * np.log(trial.load / KNEES)[:, None]
+        log_likelihood -= np.logaddexp(0.0, logit if trial.holds else -logit)
+    weights = np.exp(log_likelihood - log_likelihood.max()).sum(axis=1)
     share = np.cumsum(weights) / weights.sum()
     low, middle, high = KNEES[np.searchsorted(share, [(1 - CREDIBLE) / 2, 0.5, (1 + CREDIBLE) / 2])]
     return Knee(float(middle), float(low), float(high))
 
 
 def next_load(trials: Sequence[Trial]) -> float:
-    """The load to try: 1 first, then twice or half of the last while all held or all failed, then the believed knee."""
+    """The load of the next trial.
+
+    The first trial runs at 1. While all trials held, the load doubles; while all failed, it halves. After that the
+    trial runs at the estimated knee.
+    """
     if not trials:
         return 1.0
     if all(trial.holds for trial in trials):

@@ -1,4 +1,4 @@
-"""The trials of a capacity search: a scenario's traffic at one even load, and what was tried so far, on disk."""
+"""The trials of a capacity search: a scenario's traffic at one constant load. The results are kept on disk."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from loadtest.run.runner import Progress, Target, run
 from loadtest.scenarios.scenario import PhaseRow, Scenario
 
 WARM_UP_SHARE = 0.25
-"""Of the judged time: until the line that a load makes has formed."""
+"""Length of the warm-up as a share of the judged time. The queue reaches its steady length during the warm-up."""
 
-HOST_MAY_TAKE = 0.05
-"""Of the processor time: a trial in which a shared machine's host took more says little of the deployment,
-and is made again."""
+MAX_STEAL = 0.05
+"""Largest share of CPU steal in a trial that counts. On a shared machine the host may give the cores to other guests;
+a trial with more steal than this measures the host, not the deployment, and is repeated."""
 MAX_DISTURBED = 8
-"""Trials made again; from then on all count."""
+"""Most trials that are repeated because of CPU steal. After that, every trial counts."""
 
-REST_S = 180.0
-"""Until the line of the trial before is worked off, at most."""
+DRAIN_S = 180.0
+"""Longest wait for the queue of the previous trial to drain, seconds."""
 
-Told = Callable[[dict[str, Any], Knee], None]
-"""Told of each trial: its row (load, holds, shots_per_s, misses, host_took, counts) and what is believed since."""
+Report = Callable[[dict[str, Any], Knee], None]
+"""Called after each trial with its row (load, holds, shots_per_s, misses, host_took, counts) and the new estimate."""
 
 
 class Bottleneck(Broken):
-    """The generator did not keep its schedule in a trial, which therefore says nothing."""
+    """Raised when the generator did not keep its schedule in a trial, so the trial does not measure the server."""
 
 
 def search(
@@ -44,20 +44,24 @@ def search(
     *,
     trial_s: float,
     watched: Callable[[Scenario], AbstractContextManager[Progress]],
-    report: Told,
+    report: Report,
     means: Means | None = None,
     most: int = MAX_TRIALS,
 ) -> Sequence[Trial]:
-    """Trial after trial until the knee is known, `most` at most; kept in `folder`,
-    so that a search can be taken up again.
+    """Run trials until the knee is known. Their results are kept in `folder`, so a later call resumes the search.
 
-    `watched`: what shows a trial's progress. Raises Bottleneck.
+    `folder` receives `capacity.json` and one folder per trial. `trial_s` is the judged length of each trial in seconds,
+    and `most` limits the number of trials that count. `watched` gives a context manager that shows the progress of a
+    trial. `report` is called after each trial.
+
+    Raises Bottleneck when the generator did not keep its schedule. Raises Refused when the scenario cannot be searched,
+    or when `folder` holds trials of another scenario.
     """
     shape, file = flat(scenario, trial_s), folder / "capacity.json"
     seen, rows = kept_trials(file, shape)
     while len(seen) < most and not (len(seen) >= 4 and knee(seen).known):
         load = next_load(seen)
-        rest(target)
+        wait_until_idle(target)
         trial = shape.model_copy(update={"seed": scenario.seed + len(rows)})
         with watched(trial) as progress:
             summary = run(trial, target, folder / f"trial-{len(rows) + 1}", means=means, factor=load, progress=progress)
@@ -72,7 +76,7 @@ def search(
                 "or more --workers"
             )
         missed, host_took = misses(summary), summary["generator"]["host_took"]
-        counts = host_took <= HOST_MAY_TAKE or sum(not row.get("counts", True) for row in rows) >= MAX_DISTURBED
+        counts = host_took <= MAX_STEAL or sum(not row.get("counts", True) for row in rows) >= MAX_DISTURBED
         if counts:
             seen.append(Trial(load, not missed))
         rows.append(
@@ -90,27 +94,31 @@ def search(
     return seen
 
 
-def rest(target: Target) -> None:
-    """Return when no shot waits any more: what an overload left behind would be the next trial's load."""
-    give_up_at = time.monotonic() + REST_S
+def wait_until_idle(target: Target) -> None:
+    """Return when no shot waits, or after DRAIN_S. Shots that an overload left would add to the next trial's load."""
+    give_up_at = time.monotonic() + DRAIN_S
     while queued(target.host, target.keys[0]) > 0 and time.monotonic() < give_up_at:
         time.sleep(1.0)
 
 
 def flat(scenario: Scenario, judged_s: float) -> Scenario:
-    """The scenario's traffic and bounds under an even load, without faults or comparisons.
-    Raises Refused for a trace."""
+    """The scenario's traffic and bounds at a constant load of 1, without picture comparisons.
+
+    `judged_s`: length of the judged phase, seconds. Raises Refused when the scenario replays a trace or injects faults.
+    """
     if any(row.trace for row in scenario.traffic):
-        raise Refused(f"a trace has one rate: the capacity of {scenario.name} cannot be searched; use rate_per_s")
+        raise Refused(
+            f"the capacity of {scenario.name} cannot be searched: the rate of a trace cannot be scaled; use rate_per_s"
+        )
     if scenario.chaos:
-        raise Refused(f"a capacity under faults is none: {scenario.name} has a chaos section")
+        raise Refused(f"the capacity of {scenario.name} cannot be searched: it has a chaos section; remove it")
     warm_up = PhaseRow(name="warm-up", seconds=WARM_UP_SHARE * judged_s, load=1, warm_up=True)
     timeline = (warm_up, PhaseRow(name="trial", seconds=judged_s, load=1))
     return scenario.model_copy(update={"timeline": timeline, "sample": 0})
 
 
 def kept_trials(file: Path, shape: Scenario) -> tuple[list[Trial], list[dict[str, Any]]]:
-    """The trials of an earlier search with the same shape. Raises Refused when the file is of another one."""
+    """The trials of an earlier search, and their rows. Raises Refused when `file` belongs to another scenario."""
     if not file.is_file():
         return [], []
     kept = json.loads(file.read_text("utf-8"))
@@ -121,18 +129,18 @@ def kept_trials(file: Path, shape: Scenario) -> tuple[list[Trial], list[dict[str
 
 
 def misses(run: dict[str, Any]) -> list[str]:
-    """The bounds that a trial missed. A class of which a short trial's draw had no arrival says nothing,
-    for or against."""
+    """The names of the bounds that a trial missed. A class that had no arrival in a short trial is not judged."""
     unasked = {f"{name} answers" for name, row in run["classes"].items() if not row["offered"]}
     return [check["name"] for check in run["checks"] if not check["holds"] and check["name"] not in unasked]
 
 
 def trial_words(row: dict[str, Any]) -> str:
-    """What a trial's row says, in words: "fails (api_shot p99)"."""
+    """A trial's row in words, such as "fails (api_shot p99)"."""
     words = "holds" if row["holds"] else f"fails ({', '.join(row['misses'])})"
-    return words if row["counts"] else f"{words}, does not count: the host took {row['host_took']:.0%}"
+    return words if row["counts"] else f"{words}, does not count: CPU steal was {row['host_took']:.0%}"
 
 
 def keep(file: Path, shape: Scenario, rows: list[dict[str, Any]]) -> None:
+    """Write the rows of a search to `file`, with the digest of its scenario."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps({"digest": shape.digest(), "trials": rows}, indent=1) + "\n", "utf-8")

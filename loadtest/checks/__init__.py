@@ -1,1 +1,1 @@
-"""What must hold in a run, and in its pictures."""
+"""Checks of a run's records and of its pictures."""

@@ -1,9 +1,8 @@
-"""After the load: a sample of the run's pictures, held against the photo's pixels and against the same shot painted
-alone.
+"""Checks a sample of the run's pictures after the load, when each sampled shot is rendered again, unbatched.
 
-received == stored          the bytes that came under load are those the server keeps (SHA-256)
-product   == photo          inside the mask less 2 px, where the layer is 1:1; else == the lone picture's
-scene     ≈ painted alone   within 1/255 in fp32; in bf16 mean ≤ 0.5/255 and 99.9 % within 2/255 (api.md)
+received == stored             the bytes received under load are the bytes that the server stores (SHA-256)
+product  == photo              for a 1:1 layer, inside the mask eroded by 2 px
+picture  ≈ rendered unbatched  within 1/255 in fp32; in bf16 mean ≤ 0.5/255 and 99.9 % within 2/255 (docs/api.md)
 """
 
 from __future__ import annotations
@@ -33,17 +32,20 @@ WAIT_S = 120
 
 @dataclass
 class Compared:
-    """What the comparison found. `wrong`: one sentence per picture that failed."""
+    """The result of the comparison."""
 
     pictures: int = 0
+    """Pictures compared."""
     one_to_one: int = 0
+    """Pictures whose product is 1:1, so that its pixels were compared with the photo's."""
     batched_alone_differ: float = 0.0
-    """Largest difference of a pixel to the lone picture, in 255ths."""
+    """Largest difference of a pixel between a picture and its unbatched render, in 255ths."""
     wrong: list[str] = field(default_factory=list)
+    """One sentence per failed check."""
 
 
 def compare_sample(plan: Job, sample: Sequence[Record]) -> Compared:
-    """Check every shot of the sample; each is painted once more, alone. A server that has gone makes them wrong."""
+    """Check each shot of the sample: render it again, unbatched. A shot that cannot be checked counts as wrong."""
     compared = Compared()
     for record in sample:
         tenant = plan.tenants[record["t"]]
@@ -70,8 +72,8 @@ def _compare(http: httpx.Client, record: Record, compared: Compared) -> None:
         compared.pictures += 1
         if hashlib.sha256(data).hexdigest() != sha256:
             compared.wrong.append(f"{url}: the stored picture is not the one that was received")
-        picture, solo = _image(data, "RGB"), _pixels(http, lone["url"], "RGB")
-        difference = np.abs(picture.astype(np.int16) - solo)
+        picture, unbatched = _image(data, "RGB"), _pixels(http, lone["url"], "RGB")
+        difference = np.abs(picture.astype(np.int16) - unbatched)
         compared.batched_alone_differ = max(compared.batched_alone_differ, float(difference.max()))
         if why := scene_wrong(difference):
             compared.wrong.append(f"{url}: {why}")
@@ -80,17 +82,20 @@ def _compare(http: httpx.Client, record: Record, compared: Compared) -> None:
 
 
 def scene_wrong(difference: NDArray[np.int16]) -> str:
-    """Empty when `difference` (HxWx3, 255ths) is within api.md's bound, else a sentence."""
+    """Why `difference` (HxWx3, in 255ths) exceeds the bound of docs/api.md; empty when it does not."""
     highest, mean = int(difference.max()), float(difference.mean())
     if highest <= 1 or (mean <= 0.5 and float((difference <= 2).all(-1).mean()) >= 0.999):
         return ""
-    return f"differs from the lone picture by {highest}/255 at most and {mean:.2f}/255 on average"
+    return f"differs from its unbatched render by {highest}/255 at most and {mean:.2f}/255 on average"
 
 
 def product_wrong(
     http: httpx.Client, photo_id: str, request: dict[str, Any], picture: Pixels, compared: Compared
 ) -> bool:
-    """Whether a 1:1 product's pixels differ from the photo's; False for a scaled one, which the lone picture covers."""
+    """Whether the pixels of a 1:1 product differ from the photo's.
+
+    False for a scaled product: only the comparison with the unbatched render covers it.
+    """
     layer, side = request["layers"][0], request["canvas"]["width"]
     cutout = _pixels(http, f"/v1/masks/{layer['mask_id']}/cutout", "RGBA")
     height, width = cutout.shape[:2]
@@ -111,9 +116,9 @@ def product_wrong(
 
 
 def origin(cutout: Pixels, photo: Pixels, inside: NDArray[np.bool_]) -> tuple[int, int] | None:
-    """Where in the photo a cutout begins (x, y): where its pixels are the photo's in all of `inside`; None for nowhere.
+    """The (x, y) of the cutout's top-left corner in the photo: where all pixels inside match. None when there is none.
 
-    Its soft edge reaches EDGE_PX beyond the mask at most, and the mask inside lies ERODED_PX deeper than the mask.
+    The cutout's soft edge extends at most EDGE_PX beyond the mask, and `inside` is the mask eroded by ERODED_PX.
     """
     height, width = cutout.shape[:2]
     rows, columns = np.nonzero(inside)
@@ -129,13 +134,13 @@ def origin(cutout: Pixels, photo: Pixels, inside: NDArray[np.bool_]) -> tuple[in
 
 
 def eroded(mask: Pixels) -> NDArray[np.bool_]:
-    """A mask less ERODED_PX on every side."""
+    """The mask eroded by ERODED_PX on every side."""
     kept = Image.fromarray((mask > 127).astype(np.uint8) * 255).filter(ImageFilter.MinFilter(2 * ERODED_PX + 1))
     return np.asarray(kept) > 127
 
 
 def digest(pixels: Pixels, inside: NDArray[np.bool_]) -> str:
-    """A checksum of the pixels inside."""
+    """The SHA-256 of the pixels inside, in hexadecimal."""
     return hashlib.sha256(pixels[inside].tobytes()).hexdigest()
 
 

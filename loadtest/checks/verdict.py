@@ -1,7 +1,7 @@
-"""Did it hold? Pure functions from a run's records to checks, each with its bound and its value.
+"""The verdict of a run: pure functions from its records to checks, each with its bound and its value.
 
-`holds`: every bound of the scenario. `valid`: the generator kept its schedule; where it did not,
-the run says nothing about the server, whatever it measured.
+A run `holds` when every bound of the scenario holds. It is `invalid` when the generator did not keep its schedule; such
+a run does not measure the server.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ from loadtest.run.recorder import Recorder, share_within
 from loadtest.scenarios.scenario import Scenario
 
 LAG_SHARE = 0.05
-"""The generator's own delay (p99) may be this share of the tightest latency bound."""
+"""Largest p99 of the generator's own delay, as a share of the tightest latency bound."""
 LEAST_LAG_MS = 10.0
+"""A p99 of the generator's own delay up to this is always allowed."""
 MOST_CPU = 0.9
-"""Of one core, in a second; more than BUSY_SHARE of a run's seconds so busy make it invalid."""
+"""A second in which a generator process used more than this share of a core counts as busy."""
 BUSY_SHARE = 0.05
+"""Largest share of busy seconds in a valid run."""
 RATE_SHARE = 0.005
+"""Largest share of planned arrivals that a valid run may fail to send."""
 
 Outcome = Literal["holds", "fails", "invalid"]
 EXIT_CODES: dict[Outcome, int] = {"holds": 0, "fails": 1, "invalid": 3}
@@ -27,7 +30,11 @@ EXIT_CODES: dict[Outcome, int] = {"holds": 0, "fails": 1, "invalid": 3}
 
 @dataclass(frozen=True)
 class Check:
-    """One bound. `at_least`: the value must not be below it, else not above."""
+    """A value and its bound.
+
+    `value` and `bound` are in `unit`, which is empty for counts and shares. The bound is a minimum when `at_least` is
+    True, and a maximum otherwise.
+    """
 
     name: str
     value: float
@@ -52,7 +59,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The checks of the server, and those of the generator itself."""
+    """The checks of a run: `checks` of the server against the scenario's bounds, `validity` of the generator itself."""
 
     checks: tuple[Check, ...]
     validity: tuple[Check, ...]
@@ -72,8 +79,11 @@ def judge(
     wrong_pictures: int = 0,
     recoveries_s: Sequence[float] = (),
 ) -> Verdict:
-    """Every bound of `scenario` against the records. `planned`: arrivals of the schedule; `wrong_pictures`:
-    of those compared after the run; `recoveries_s`: one per fault."""
+    """Check the records against every bound of the scenario.
+
+    `planned` is the number of arrivals in the schedule. `wrong_pictures` is the number of failed checks of the pictures
+    that were compared after the run. `recoveries_s` holds the recovery time of each fault in seconds.
+    """
     slo = scenario.slo
     offered = sum(row.offered for row in recorder.classes.values())
     wrong = offered - sum(row.right for row in recorder.classes.values())
@@ -105,7 +115,7 @@ def judge(
 
 
 def allowed_lag_ms(scenario: Scenario) -> float:
-    """What the generator itself may be late: a share of the tightest bound."""
+    """The largest p99 of the generator's own delay in a valid run, milliseconds."""
     tightest = min(bounds.p99_ms for bounds in scenario.slo.classes.values())
     return max(LEAST_LAG_MS, LAG_SHARE * tightest)
 

@@ -1,8 +1,7 @@
-"""The persona that means harm: malformed photos, bodies that never end, connections that break.
-Part of the Locust child.
+"""The hostile persona: malformed photos, bodies that never end, broken connections. Part of the Locust child.
 
-What it sends must be refused in its own class's time, and must not show in anybody else's. What cannot be answered (a
-slow body, a broken connection) is only counted.
+The server must refuse its requests within the bounds of their own class, and the latency of the other classes must not
+suffer. Attacks that have no answer (a slow body, a broken connection) are only counted.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ from urllib.parse import urlsplit
 import gevent
 
 from loadtest.generator.http_client import Answer, HttpError, multipart
-from loadtest.generator.person import Person, Wrong
+from loadtest.generator.person import Person, WrongAnswer
 
 SLOW_FOR_S = 8.0
 SLOW_EVERY_S = 0.25
 
 Attack = Callable[[Person], tuple[str, str, bytes, str]]
-"""Method, path, body and content type of a request that must be refused."""
+"""Builds a request that the server must refuse: method, path, body and content type."""
 
 
 def _photo(data: bytes, media_type: str) -> tuple[str, str, bytes, str]:
@@ -37,7 +36,7 @@ def truncated_photo(person: Person) -> tuple[str, str, bytes, str]:
 
 
 def mutated_photo(person: Person) -> tuple[str, str, bytes, str]:
-    """A PNG whose pixels are noise that does not inflate."""
+    """A PNG whose pixel data is random bytes that do not inflate."""
     return _photo(_png(640, 480, person.rng.randbytes(2_000)), "image/png")
 
 
@@ -98,7 +97,7 @@ def _png(width: int, height: int, packed: bytes) -> bytes:
 
 
 def hostile(person: Person) -> None:
-    """One attack, drawn by the arrival's seed; a third of them never finish what they begin."""
+    """Run one attack, drawn from the arrival's seed. A third of the attacks never complete their request."""
     if person.rng.random() < 1 / 3:
         person.rng.choice((slow_body, broken_upload))(person)
         return
@@ -111,23 +110,23 @@ def hostile(person: Person) -> None:
             answer = person.world.http.request(method, path, body, headers, left_s)
             op.answered_s = answer.at_s
             _require_refusal(answer)
-    except (Wrong, HttpError):
+    except (WrongAnswer, HttpError):
         return
 
 
 def _require_refusal(answer: Answer) -> None:
     if not 400 <= answer.status < 500:
-        raise Wrong(f"{answer.status} instead of 4xx")
+        raise WrongAnswer(f"{answer.status} instead of 4xx")
     try:
         coded = isinstance(answer.json()["code"], str)
     except (ValueError, KeyError, TypeError):
         coded = False
     if not coded:
-        raise Wrong(f"{answer.status} without a code")
+        raise WrongAnswer(f"{answer.status} without a code")
 
 
 def slow_body(person: Person) -> None:
-    """An upload that drips for SLOW_FOR_S and never ends."""
+    """Send an upload one byte at a time for SLOW_FOR_S, and never complete it."""
     connection = _half_upload(person, 1_000_000)
     if connection is None:
         return
@@ -137,14 +136,14 @@ def slow_body(person: Person) -> None:
             connection.sendall(b"x")
             gevent.sleep(SLOW_EVERY_S)
     except OSError:
-        pass  # hung up on, as it deserves
+        pass  # the server closed the connection, as it should
     finally:
         connection.close()
     person.world.note({"k": "attack", "name": "slow_body", "at": person.arrival.at_s})
 
 
 def broken_upload(person: Person) -> None:
-    """An upload whose connection is reset in its middle."""
+    """Begin an upload and reset the connection before it is complete."""
     connection = _half_upload(person, 500_000)
     if connection is None:
         return
@@ -159,6 +158,7 @@ def broken_upload(person: Person) -> None:
 
 
 def _half_upload(person: Person, declared_bytes: int) -> socket.socket | None:
+    """Send the headers of an upload of `declared_bytes`. None when the connection fails or the host needs TLS."""
     host = urlsplit(person.world.plan.host)
     if host.scheme != "http":
         return None

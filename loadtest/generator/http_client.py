@@ -1,7 +1,7 @@
-"""HTTP for the generator's greenlets: as many connections as there are requests under way, none waiting for another.
+"""An HTTP client for the generator's greenlets, with one connection per request in flight.
 
-A pool with a limit would make a late answer delay the next request, which is what an open loop must never do.
-Part of the Locust child: imported after gevent has patched.
+The pool has no limit: with a limit, a late answer would delay the next request, and the loop would not be open. Part of
+the Locust child; it must be imported after gevent's monkey-patching.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ BLOCK_BYTES = 64 * 1024
 
 
 class HttpError(Exception):
-    """No whole answer came. `str`: refused, reset, timeout, malformed."""
+    """Raised when no complete answer was received. Its text is a short code: refused, reset, timeout, stream_ended."""
 
 
 class Answer:
-    """Status, headers and body of one answer. `at_s`: when its last byte was here."""
+    """One complete answer: its HTTP status, headers and body.
+
+    `headers` has a case-insensitive `get`. `at_s` is when the last byte was received, in seconds of the client's clock.
+    """
 
     __slots__ = ("at_s", "body", "headers", "status")
 
@@ -34,16 +37,16 @@ class Answer:
         self.status, self.headers, self.body, self.at_s = status, headers, body, at_s
 
     def json(self) -> Any:
-        """The body as JSON. Raises ValueError."""
+        """The body as JSON. Raises ValueError when it is not JSON."""
         return json.loads(self.body)
 
     def stages_ms(self) -> dict[str, float]:
-        """The `server-timing` header: stage -> milliseconds."""
+        """The `server-timing` header as a mapping of stages to milliseconds."""
         return server_timing(self.headers.get("server-timing") or "")
 
 
 def server_timing(header: str) -> dict[str, float]:
-    """`queue;dur=1.5, render;dur=20` as {"queue": 1.5, "render": 20.0}; what is not understood is left out."""
+    """Parse `queue;dur=1.5, render;dur=20` to {"queue": 1.5, "render": 20.0}. Entries that do not parse are skipped."""
     found: dict[str, float] = {}
     for part in header.split(","):
         name, *fields = (field.strip() for field in part.split(";"))
@@ -57,10 +60,13 @@ def server_timing(header: str) -> dict[str, float]:
 
 
 class HttpClient:
-    """Connections to one server, kept open and reused; last in, first out. `now`: the clock that answers are timed by.
+    """An HTTP client of one server. Connections stay open and are reused, last in, first out.
 
-    When many answers come at once (a stall has ended), each is timed before any is looked into: otherwise what this
-    process does with the first ones would be known as the server's delay of the last.
+    When many answers arrive at once, for example after a stall, each is timed before any is processed. Otherwise the
+    time to process the first answers would be counted as the server's delay of the last.
+
+    `host` is the server's base URL. `timeout_s` is the default time limit of a request in seconds. `now` is the clock
+    by which answers are timed, in seconds.
     """
 
     def __init__(self, host: str, *, timeout_s: float, now: Callable[[], float] = time.monotonic) -> None:
@@ -75,7 +81,10 @@ class HttpClient:
         headers: dict[str, str] | None = None,
         timeout_s: float | None = None,
     ) -> Answer:
-        """One request and its whole answer. Raises HttpError."""
+        """Send one request and receive its answer. Raises HttpError when no complete answer is received in time.
+
+        `timeout_s` overrides the client's default.
+        """
         client = self._idle.pop() if self._idle else self._client()
         try:
             with gevent.Timeout(timeout_s or self._timeout_s, HttpError("timeout")):
@@ -91,8 +100,10 @@ class HttpClient:
         return answer
 
     def lines(self, path: str, headers: dict[str, str], timeout_s: float) -> Iterator[str | Answer]:
-        """The lines of an event stream as they come; an answer that is no stream comes as one Answer.
-        Raises HttpError."""
+        """The lines of an event stream, as they are received. An answer other than 200 is given as one Answer.
+
+        Raises HttpError when the connection fails, or when the stream is still open after `timeout_s`.
+        """
         client = self._client()
         try:
             with gevent.Timeout(timeout_s, HttpError("timeout")):
@@ -110,7 +121,7 @@ class HttpClient:
             client.close()
 
     def close(self) -> None:
-        """Close the connections that wait for a next request."""
+        """Close the idle connections."""
         while self._idle:
             self._idle.pop().close()
 
@@ -129,7 +140,7 @@ class HttpClient:
 
 
 def _as_http_error(error: BaseException) -> BaseException:
-    """A HttpError for what went wrong on the way; anything else as it is."""
+    """The HttpError for a network error; any other error unchanged."""
     if isinstance(error, ConnectionRefusedError):
         return HttpError("refused")
     if isinstance(error, TimeoutError):
@@ -140,7 +151,7 @@ def _as_http_error(error: BaseException) -> BaseException:
 
 
 def multipart(data: bytes, media_type: str) -> tuple[bytes, str]:
-    """A body with one part `file`, and its content type."""
+    """A multipart body with the single part `file`, and its content type."""
     boundary = secrets.token_hex(16)
     head = (
         f'--{boundary}\r\ncontent-disposition: form-data; name="file"; filename="photo"\r\n'

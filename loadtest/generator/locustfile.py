@@ -1,8 +1,8 @@
-"""The generator: a Locust child process in which one dispatcher per worker begins every arrival when it is due.
+"""The generator: a Locust child process in which one dispatcher per worker starts every arrival when it is due.
 
-Locust gives the processes, their connections, the web page and the distributed mode; its own users are not used,
-because a user that waits for an answer before it sends again hides the very delays that are to be measured. Never
-import this module: Locust monkey-patches. It is run as `python -m locust -f locustfile.py` by runner.py.
+Locust provides the processes, their connections, the web page and the distributed mode. Its user model is not used: a
+user that waits for an answer before it sends again hides the delays that the test must measure. Do not import this
+module, because Locust monkey-patches the process; generator_process.py runs it with `python -m locust -f`.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ locust.runners.WORKER_REPORT_INTERVAL = REPORT_S
 
 
 class Generator:
-    """This process's part of the run: its share of the schedule, its records, its own lag.
+    """This process's part of the run: its share of the schedule, its records and its own delays.
 
-        master ──PLAN──> worker   draws its photos
+        master ──PLAN──> worker   the worker draws its photos
         master <─READY── worker
-        master ──GO────> worker   second 0 of the schedule, a moment ahead
+        master ──GO────> worker   the time of second 0 of the schedule, slightly in the future
         master <─RECORDS, FINISHED── worker
 
-    A process without workers does all of it by itself.
+    A process without workers is master and worker at once.
     """
 
     def __init__(self, environment: Environment) -> None:
@@ -58,44 +58,49 @@ class Generator:
         self.ready = self.finished = 0
         self.plan: Job | None = None
         self._photos: list[DrawnPhoto] = []
-        self._gone = Event()
+        self._started = Event()
         self._origin = 0.0
         path = os.environ.get(RECORDS_FILE)
-        # Open for the process's life.
+        # Stays open for the life of the process.
         self._out = Path(path).open("a", encoding="utf-8") if path else None  # noqa: SIM115
 
     def prepare(self, plan_json: str) -> None:
-        """Draw what will be uploaded, which takes a while."""
+        """Draw the photos that will be uploaded. This takes some seconds for large photos."""
         self.plan = Job.from_json(plan_json)
         scenario = self.plan.scenario
         if any(row.persona != "probe" for row in scenario.traffic):
             for photo in pool(scenario.photos, scenario.seed):
                 self._photos.append(photo)
-                gevent.sleep(0)  # the master must hear of this worker meanwhile
+                gevent.sleep(0)  # let Locust's heartbeat to the master run
 
     def go(self, start_at: float) -> None:
-        """`start_at`: second 0 of the schedule by the wall's clock, which all machines share;
-        from there the monotonic one counts."""
+        """Start the schedule.
+
+        `start_at` is the Unix time of second 0, because all machines share the wall clock. From then on the monotonic
+        clock is used.
+        """
         self._origin = time.monotonic() + (start_at - time.time())
         gc.collect()
-        gc.freeze()  # a collection that goes through all that Locust imported is a delay of our own
-        self._gone.set()
+        gc.freeze()  # a collection that traverses everything that Locust imported would delay the generator
+        self._started.set()
 
     @property
     def index(self) -> int:
+        """The number of this worker, from 0."""
         runner = self.environment.runner
         return runner.worker_index if isinstance(runner, WorkerRunner) else 0
 
     def now(self) -> float:
-        """Seconds of the schedule."""
+        """The present time in seconds of the schedule."""
         return time.monotonic() - self._origin
 
     def sleep_until(self, at_s: float) -> None:
+        """Return at second `at_s` of the schedule, or at once when it has passed."""
         if (left_s := at_s - self.now()) > 0:
             gevent.sleep(left_s)
 
     def note(self, record: Record) -> None:
-        """Keep a record until the next flush; Locust's page and table hear of it too."""
+        """Keep a record until the next flush, and report it to Locust's page and statistics."""
         self.records.append(record)
         if record["k"] == "op" and record["ms"] is not None:
             events.request.fire(
@@ -108,9 +113,9 @@ class Generator:
             )
 
     def run(self) -> None:
-        """Send this worker's share of the schedule, each arrival when it is due, and wait for the last answers."""
-        self._gone.wait()
-        assert self.plan is not None, "whoever says go has prepared"
+        """Start each arrival of this worker's share when it is due, and wait for the last answers."""
+        self._started.wait()
+        assert self.plan is not None, "prepare() is called before go()"
         scenario = self.plan.scenario
         http = HttpClient(self.plan.host, timeout_s=scenario.patience_s, now=self.now)
         world = World(self.plan, http, self._photos, self.now, self.sleep_until, self.note)
@@ -130,9 +135,9 @@ class Generator:
         self.records.append({"k": "sent", "w": self.index, "count": sent})
 
     def _watch(self, people: gevent.pool.Group, lags: Lags) -> None:
-        """Every second: how late this process is, and how busy."""
+        """Record this process's delays, processor time and memory every second."""
         while True:
-            began, used, taken = time.monotonic(), time.process_time(), _taken()
+            began, used, cpu_before = time.monotonic(), time.process_time(), _cpu_times()
             while (passed := time.monotonic() - began) < REPORT_S:
                 due = time.monotonic() + TICK_S
                 gevent.sleep(TICK_S)
@@ -145,26 +150,28 @@ class Generator:
                     "at": self.now(),
                     "cpu": round(cpu, 4),
                     "rss_mib": _rss_mib(),
-                    "taken": round(_share(taken, _taken()), 4),
+                    "taken": round(_steal_share(cpu_before, _cpu_times()), 4),
                     "open": len(people),
-                    "lags_ms": lags.taken(),
+                    "lags_ms": lags.take(),
                 }
             )
             self.flush()
 
     def flush(self) -> None:
+        """Write the kept records, in a process that has the records file. A worker's records are sent to the master."""
         if self._out is not None and self.records:
             taken, self.records = self.records, []
             self.write(taken)
 
     def write(self, records: list[Record]) -> None:
-        assert self._out is not None, "the process that writes was given a file"
+        """Append records to the records file."""
+        assert self._out is not None, "the process that writes has a records file"
         self._out.write("".join(json.dumps(record, separators=(",", ":")) + "\n" for record in records))
         self._out.flush()
 
 
 class Lags:
-    """Delays of the generator itself, milliseconds, in steps that a report can add up."""
+    """A histogram of the generator's own delays, whose counts the recorder can add up."""
 
     STEPS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 5_000)
 
@@ -172,22 +179,24 @@ class Lags:
         self._counts = [0] * (len(self.STEPS_MS) + 1)
 
     def add(self, seconds: float) -> None:
+        """Count one delay."""
         ms = seconds * 1000
         self._counts[next((index for index, step in enumerate(self.STEPS_MS) if ms <= step), len(self.STEPS_MS))] += 1
 
-    def taken(self) -> list[int]:
-        """The counts since the last call, by step."""
+    def take(self) -> list[int]:
+        """The counts of each step since the last call."""
         taken, self._counts = self._counts, [0] * len(self._counts)
         return taken
 
 
-def _taken() -> tuple[float, float]:
-    """Processor seconds of this machine that its host gave to others, and all there were, since the start."""
+def _cpu_times() -> tuple[float, float]:
+    """CPU steal of this machine, and its whole processor time, in seconds since its start."""
     times = psutil.cpu_times()
     return getattr(times, "steal", 0.0), sum(times)
 
 
-def _share(before: tuple[float, float], after: tuple[float, float]) -> float:
+def _steal_share(before: tuple[float, float], after: tuple[float, float]) -> float:
+    """CPU steal between two readings, as a share of the processor time."""
     return (after[0] - before[0]) / max(after[1] - before[1], 1e-6)
 
 
@@ -231,13 +240,13 @@ def _planned(environment: Environment, msg: Any, **_: Any) -> None:
 
 def _worker_ready(environment: Environment, msg: Any, **_: Any) -> None:
     generator.ready += 1
-    assert generator.plan is not None, "a worker is ready for the plan that it was sent"
+    assert generator.plan is not None, "a worker becomes ready after the plan was sent"
     if generator.ready == generator.plan.workers:
         environment.runner.send_message(GO, _start())
 
 
 def _start() -> float:
-    """Second 0 by the wall's clock, written down for whoever reads the records."""
+    """The Unix time of second 0, which is also written to the records."""
     start_at = time.time() + LEAD_S
     generator.write([{"k": "start", "epoch": start_at}])
     return start_at
@@ -255,7 +264,7 @@ def _reported(data: dict[str, Any], **_: Any) -> None:
 def _worker_finished(environment: Environment, msg: Any, **_: Any) -> None:
     generator.write(json.loads(msg.data))
     generator.finished += 1
-    assert generator.plan is not None, "a worker has finished the plan that it was sent"
+    assert generator.plan is not None, "a worker finishes after the plan was sent"
     if generator.finished == generator.plan.workers:
         _end(environment)
 
@@ -271,17 +280,18 @@ events.report_to_master.add_listener(_report)
 events.worker_report.add_listener(_reported)
 
 
-class Dispatcher(User):  # type: ignore[misc]  # Locust's types are not followed: half of them are missing
-    """The one user of a worker: it begins arrivals and never waits for one."""
+class Dispatcher(User):  # type: ignore[misc]  # mypy does not follow Locust's types: half of them are missing
+    """The one Locust user of a worker. It starts arrivals and never waits for one."""
 
     @task  # type: ignore[untyped-decorator]  # likewise
     def dispatch(self) -> None:
+        """Run the whole schedule once."""
         runner = self.environment.runner
         try:
             generator.run()
         except Exception:
-            # Locust would begin the schedule again; ended without its last record, the run is told as broken.
-            logging.exception("the generator broke")
+            # Locust would restart the task. The missing "end" record makes the reader raise Broken.
+            logging.exception("the generator failed")
             gevent.spawn(runner.quit)
             raise StopUser from None
         if isinstance(runner, WorkerRunner):

@@ -1,5 +1,4 @@
-"""One arrival, acting for a tenant: the calls of the contract, each answer timed and checked.
-Part of the Locust child."""
+"""One arrival, acting for a tenant: the calls of the API, each answer timed and checked. Part of the Locust child."""
 
 from __future__ import annotations
 
@@ -19,15 +18,15 @@ from loadtest.checks.png import png_size
 from loadtest.generator.http_client import Answer, HttpClient, HttpError, multipart
 from loadtest.run.job import Job, Tenant
 from loadtest.scenarios.photos import DrawnPhoto
-from loadtest.scenarios.scenario import Asked
+from loadtest.scenarios.scenario import ShotSettings
 from loadtest.scenarios.traffic import Arrival
 
 ENDINGS = ("done", "failed", "cancelled")
 RETRY_S = 0.5
 MAX_FOLLOWED = 100
-"""Shots on one event stream, as the contract says."""
+"""Most shots on one event stream, as docs/api.md states."""
 STRANGER_SHARE = 0.1
-"""Share of shots that another tenant then asks for, and must not get."""
+"""Share of shots that another tenant then requests, and must not get."""
 PROMPTS = (
     "on a marble table, soft morning light",
     "on a dark wooden table in front of a brick wall, warm evening light",
@@ -39,13 +38,17 @@ PROMPTS = (
 Record = dict[str, Any]
 
 
-class Wrong(Exception):
-    """An answer that is not what the contract says. `str`: a short code that the report counts."""
+class WrongAnswer(Exception):
+    """Raised when an answer does not follow the API's contract. Its text is a short code that the report counts."""
 
 
 @dataclass
 class World:
-    """What the personas of one worker share. `now` and `sleep_until` speak seconds of the schedule."""
+    """What the personas of one worker share.
+
+    `photos` are the photos to upload. `now` gives the present time, and `sleep_until` returns at a given time, both in
+    seconds of the schedule. `note` keeps a record for the report.
+    """
 
     plan: Job
     http: HttpClient
@@ -57,9 +60,11 @@ class World:
 
 @dataclass
 class Op:
-    """One answer that somebody waits for. What is put into `record` goes into the report.
+    """One timed operation of a persona.
 
-    `answered_s`: when the last byte of what was asked last came; None while that is awaited.
+    `record` goes to the recorder, and callers may add keys to it. The operation fails at `deadline_s`. `answered_s` is
+    when the last byte of the latest answer was received; it is None while an answer is outstanding. Both are in seconds
+    of the schedule. `retries` counts repeated calls, and `stages_ms` holds the server's stage times in milliseconds.
     """
 
     record: Record
@@ -70,7 +75,7 @@ class Op:
 
 
 class Person:
-    """One arrival, acting for one tenant."""
+    """One arrival, acting for one tenant. The arrival's seed determines all random choices."""
 
     def __init__(self, world: World, arrival: Arrival) -> None:
         self.world, self.arrival = world, arrival
@@ -80,7 +85,7 @@ class Person:
 
     @contextmanager
     def op(self, name: str, at_s: float) -> Iterator[Op]:
-        """Time one answer of class `name` from `at_s`, when it was due; its failure is recorded and goes on up."""
+        """Time one operation of class `name` from `at_s`, when it was due. A failure is recorded and raised again."""
         world = self.world
         op = Op(
             {"k": "op", "c": name, "n": self.arrival.number, "t": self.arrival.tenant, "at": at_s},
@@ -91,7 +96,7 @@ class Person:
         try:
             yield op
             why = ""
-        except (Wrong, HttpError) as error:
+        except (WrongAnswer, HttpError) as error:
             why = str(error)
             raise
         except gevent.GreenletExit:
@@ -99,22 +104,22 @@ class Person:
             raise
         except (KeyError, IndexError, TypeError, ValueError) as error:
             why = "malformed_answer"
-            raise Wrong(why) from error
+            raise WrongAnswer(why) from error
         finally:
-            # What we do with an answer is not the server's delay.
+            # The time to process an answer is not the server's delay.
             ended_s = world.now() if op.answered_s is None else op.answered_s
             op.record |= {"ms": (ended_s - at_s) * 1000, "ok": not why, "why": why, "st": op.stages_ms}
             if op.retries:
                 op.record["retries"] = op.retries
             world.note(op.record)
 
-    def given_up(self, name: str, at_s: float) -> None:
-        """Record an answer that was planned and never asked for, because a step before it failed."""
+    def record_abandoned(self, name: str, at_s: float) -> None:
+        """Record an operation that was never sent, because an earlier step failed."""
         record = {"k": "op", "c": name, "n": self.arrival.number, "t": self.arrival.tenant, "at": at_s}
         self.world.note(record | {"sent": None, "ms": None, "ok": False, "why": "abandoned", "st": {}})
 
     def think(self, seconds: float) -> float:
-        """Pause; when the next step was due."""
+        """Pause for about `seconds`. Returns when the next step is due, in seconds of the schedule."""
         at_s = self.world.now() + self.rng.uniform(0.5, 1.5) * seconds
         self.world.sleep_until(at_s)
         return at_s
@@ -122,8 +127,10 @@ class Person:
     def call(
         self, op: Op, method: str, path: str, *, body: bytes = b"", headers: dict[str, str] | None = None, expect: int
     ) -> Answer:
-        """A call that is safe to repeat: sent again while nobody answers (refused, reset, 503).
-        Raises Wrong, HttpError."""
+        """Send a request that is safe to repeat. It is retried when the connection is refused or reset, and on 503.
+
+        Raises WrongAnswer when the status is not `expect`, and HttpError when no answer is received by the deadline.
+        """
         world = self.world
         while True:
             left_s = max(0.05, op.deadline_s - world.now())
@@ -134,16 +141,19 @@ class Person:
                 if answer.status == expect:
                     return answer
                 lost = answer.status == 503
-                error: Exception = Wrong(_code(answer))
-            except HttpError as wire_error:
-                error, lost = wire_error, str(wire_error) in ("refused", "reset")
+                error: Exception = WrongAnswer(_code(answer))
+            except HttpError as http_error:
+                error, lost = http_error, str(http_error) in ("refused", "reset")
             if not lost or world.now() + RETRY_S > op.deadline_s:
                 raise error
             op.retries += 1
             gevent.sleep(RETRY_S)
 
     def json(self, op: Op, method: str, path: str, payload: Any = None, *, expect: int = 200, **headers: str) -> Any:
-        """`call` with JSON both ways; the stages that the server tells go into the record."""
+        """`call` with a JSON body and a JSON answer. The server's stage times go into the record.
+
+        `headers` are named with underscores: `idempotency_key` becomes `idempotency-key`.
+        """
         body = json.dumps(payload).encode() if payload is not None else b""
         found = {name.replace("_", "-"): value for name, value in headers.items()}
         if body:
@@ -153,28 +163,34 @@ class Person:
         try:
             return answer.json()
         except ValueError:
-            raise Wrong("not_json") from None
+            raise WrongAnswer("not_json") from None
 
     @property
     def name(self) -> str:
-        """Of this arrival, in this run: no other's."""
+        """A name that is unique to this arrival and this run."""
         return f"lt-{self.world.plan.run}-{self.arrival.number}"
 
     def upload(self, op: Op, photo: DrawnPhoto) -> str:
-        """Upload a photo as bytes that are new to the server; its id. Raises Wrong when it is found as another."""
+        """Upload a photo as bytes that are new to the server, and return its id.
+
+        Raises WrongAnswer when the answer describes another photo.
+        """
         data = photo.unique(self.name)
         body, content_type = multipart(data, "image/jpeg")
         answer = self.call(op, "POST", "/v1/photos", body=body, headers={"content-type": content_type}, expect=201)
         op.stages_ms |= answer.stages_ms()
         found = answer.json()
         if (found["width"], found["height"]) != (photo.width, photo.height):
-            raise Wrong("wrong_photo_size")
+            raise WrongAnswer("wrong_photo_size")
         if found["sha256"] != hashlib.sha256(data).hexdigest():
-            raise Wrong("somebody_elses_photo")
+            raise WrongAnswer("somebody_elses_photo")
         return str(found["id"])
 
     def click(self, op: Op, photo_id: str, photo: DrawnPhoto) -> str:
-        """The id of the best mask for the product's box, a few pixels loose. Raises Wrong."""
+        """Prompt with the product's box, enlarged by a few random pixels, and return the id of the best mask.
+
+        Raises WrongAnswer when the masks are not best first, or when the best lies outside the photo.
+        """
         left, top, right, bottom = photo.box_xyxy
         loose = [self.rng.uniform(0, 6) for _ in range(4)]
         box = [
@@ -186,44 +202,54 @@ class Person:
         found = self.json(op, "POST", f"/v1/photos/{photo_id}/masks", {"boxes": [box]})
         masks = found["masks"]
         if not masks or [mask["score"] for mask in masks] != sorted((mask["score"] for mask in masks), reverse=True):
-            raise Wrong("masks_not_best_first")
+            raise WrongAnswer("masks_not_best_first")
         x0, y0, x1, y1 = masks[0]["bbox"]
         if not (0 <= x0 < x1 <= photo.width and 0 <= y0 < y1 <= photo.height and masks[0]["area"] > 0):
-            raise Wrong("mask_outside_photo")
+            raise WrongAnswer("mask_outside_photo")
         return str(masks[0]["id"])
 
     def cutout(self, op: Op, mask_id: str, photo: DrawnPhoto) -> Size:
-        """Fetch the cutout, as a page does to show it; its size in pixels. Raises Wrong."""
+        """Fetch the cutout, as the studio does, and return its size in pixels.
+
+        Raises WrongAnswer when the file is broken or larger than the photo.
+        """
         size = self.picture_size(self.call(op, "GET", f"/v1/masks/{mask_id}/cutout", expect=200).body)
         if size[0] > photo.width or size[1] > photo.height:
-            raise Wrong("cutout_larger_than_photo")
+            raise WrongAnswer("cutout_larger_than_photo")
         return size
 
     def picture_size(self, data: bytes) -> Size:
-        """Of a picture whose every byte is checked, in a thread: it must not hold up the schedule. Raises Wrong."""
+        """The size of a PNG, pixels. The file is checked in a thread, so that the check does not delay the schedule.
+
+        Raises WrongAnswer when the file is broken.
+        """
         try:
             size: Size = gevent.get_hub().threadpool.apply(png_size, (data,))
         except ValueError:
-            raise Wrong("picture_broken") from None
+            raise WrongAnswer("picture_broken") from None
         return size
 
     def shot_request(
-        self, asked: Asked, mask_id: str, cutout_px: Size | None, seed: int, priority: str
+        self, settings: ShotSettings, mask_id: str, cutout_px: Size | None, seed: int, priority: str
     ) -> dict[str, Any]:
-        placed = place(mask_id, cutout_px, asked.canvas_px)
+        """The body of a shot request."""
+        placed = place(mask_id, cutout_px, settings.canvas_px)
         request: dict[str, Any] = {
-            "canvas": {"width": asked.canvas_px, "height": asked.canvas_px},
+            "canvas": {"width": settings.canvas_px, "height": settings.canvas_px},
             "layers": [placed.layer],
             "prompt": self.rng.choice(PROMPTS),
-            "images": asked.images,
+            "images": settings.images,
             "seed": seed,
             "priority": priority,
         }
-        return request | ({"steps": asked.steps} if asked.steps is not None else {})
+        return request | ({"steps": settings.steps} if settings.steps is not None else {})
 
     def follow(self, op: Op, shot_ids: list[str], on_end: Callable[[str], None] = lambda shot_id: None) -> None:
-        """Return when every shot has ended; a stream that breaks is taken up where it stood.
-        Raises HttpError("timeout")."""
+        """Follow the event stream of the shots until every shot has ended, and call `on_end` for each.
+
+        A stream that breaks is resumed after its last event. Raises HttpError("timeout") at the operation's deadline,
+        and WrongAnswer on an unexpected status or another tenant's event.
+        """
         live, last_id = set(shot_ids), ""
         op.answered_s = None
         while live:
@@ -235,12 +261,12 @@ class Person:
                 name = ""
                 for line in self.world.http.lines(f"/v1/events?shots={','.join(shot_ids)}", headers, left_s):
                     if isinstance(line, Answer):
-                        if line.status == 204:  # every ending was sent before; one was lost on its way
+                        if line.status == 204:  # the server sent every ending, but one was lost in transit
                             for shot in live:
                                 on_end(shot)
                             return
                         if line.status != 503:
-                            raise Wrong(_code(line))
+                            raise WrongAnswer(_code(line))
                         break
                     key, _, value = line.partition(": ")
                     if key == "event":
@@ -250,7 +276,7 @@ class Person:
                     elif key == "data" and name in ENDINGS:
                         shot = json.loads(value)["shot"]
                         if shot not in shot_ids:
-                            raise Wrong("somebody_elses_event")
+                            raise WrongAnswer("somebody_elses_event")
                         if shot in live:
                             on_end(shot)
                         live.discard(shot)
@@ -263,20 +289,23 @@ class Person:
             gevent.sleep(RETRY_S)
 
     def finished(self, op: Op, shot: dict[str, Any], request: dict[str, Any], photo_id: str) -> None:
-        """Check a shot that has ended, and fetch and check its pictures. Raises Wrong."""
+        """Check a shot that has ended, and fetch and check its pictures.
+
+        Raises WrongAnswer when the shot failed, or when a picture is broken, of the wrong size or another shot's.
+        """
         if shot["status"] != "done":
-            raise Wrong(shot.get("error", {}).get("code", shot["status"]))
+            raise WrongAnswer(shot.get("error", {}).get("code", shot["status"]))
         images, side = shot["images"], request["canvas"]["width"]
         if [image["seed"] for image in images] != [request["seed"] + index for index in range(request["images"])]:
-            raise Wrong("somebody_elses_images")
+            raise WrongAnswer("somebody_elses_images")
         pictures = []
         for image in images:
             if (image["width"], image["height"]) != (side, side):
-                raise Wrong("wrong_picture_size")
+                raise WrongAnswer("wrong_picture_size")
             data = self.call(op, "GET", image["url"], expect=200).body
             size = self.picture_size(data)
             if size != (side, side):
-                raise Wrong("wrong_picture_size")
+                raise WrongAnswer("wrong_picture_size")
             pictures.append([image["url"], hashlib.sha256(data).hexdigest()])
         op.record |= {
             "shot": shot["id"],
@@ -286,8 +315,8 @@ class Person:
             "times": [_epoch(shot[name]) for name in ("created_at", "started_at", "finished_at")],
         }
 
-    def stranger_asks(self, shot_id: str) -> None:
-        """Sometimes: another tenant asks for the shot, and must be found that there is none."""
+    def request_as_other_tenant(self, shot_id: str) -> None:
+        """Request the shot as another tenant, for a share of the shots. The server must not return it."""
         others = [tenant for tenant in self.world.plan.tenants if tenant.key != self.tenant.key]
         if not others or self.rng.random() >= STRANGER_SHARE:
             return
@@ -295,7 +324,7 @@ class Person:
         try:
             status = self.world.http.request("GET", f"/v1/shots/{shot_id}", headers=headers, timeout_s=30).status
         except HttpError:
-            return  # nobody answered: nothing was found
+            return  # no answer, so nothing was disclosed
         self.world.note({"k": "stranger", "ok": status != 200, "at": self.world.now(), "status": status})
 
 

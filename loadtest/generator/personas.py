@@ -1,11 +1,11 @@
-"""Who sends what: a designer at a screen, a shop's backend, an operator with a catalogue, and a probe.
+"""The personas: a designer at a screen, a shop's backend, an operator with a catalogue, and a probe.
 
-A persona is begun by the schedule, never by an answer; inside one, a step follows the one before, as it must (no click
-before its photo is there), and is timed from when it was due. Part of the Locust child.
+The schedule starts a persona, never an answer. The steps inside a session are sequential, because a click needs its
+photo; each is timed from the moment at which it was due. Part of the Locust child.
 
-    designer     upload, k × click, cutout, place + shot (followed by its events), download
+    designer     upload, k × click, cutout, shot (followed on its event stream), download
     integrator   [upload, click,] one call that waits for the picture, download
-    catalogue    n shots dropped at once as catalogue work, followed on a stream of 100 each, downloads
+    catalogue    n shots submitted at once as catalogue work, followed on streams of 100 shots each, download
 """
 
 from __future__ import annotations
@@ -18,47 +18,47 @@ from gevent.event import AsyncResult
 
 from loadtest.checks.layout import Size
 from loadtest.generator.http_client import HttpError
-from loadtest.generator.person import MAX_FOLLOWED, Op, Person, Wrong
+from loadtest.generator.person import MAX_FOLLOWED, Op, Person, WrongAnswer
 
 
 def designer(person: Person) -> None:
-    """Upload, clicks with pauses, then a shot that is watched until its picture is there."""
-    asked = person.world.plan.scenario.personas.designer
+    """Upload a photo, click with pauses, and follow a shot until its picture is ready."""
+    settings = person.world.plan.scenario.personas.designer
     photo = person.rng.choice(person.world.photos)
-    clicks = person.rng.randint(*asked.clicks)
+    clicks = person.rng.randint(*settings.clicks)
     rest = ["upload", *["click"] * clicks, "cutout", "shot"]
     at_s = person.arrival.at_s
     try:
         with person.op(rest.pop(0), at_s) as op:
             photo_id = person.upload(op, photo)
         for _ in range(clicks):
-            at_s = person.think(asked.think_s)
+            at_s = person.think(settings.think_s)
             with person.op(rest.pop(0), at_s) as op:
                 mask_id = person.click(op, photo_id, photo)
         at_s = person.world.now()
         with person.op(rest.pop(0), at_s) as op:
             cutout_px = person.cutout(op, mask_id, photo)
-        at_s = person.think(asked.think_s)
-        request = person.shot_request(asked, mask_id, cutout_px, person.arrival.seed, "interactive")
+        at_s = person.think(settings.think_s)
+        request = person.shot_request(settings, mask_id, cutout_px, person.arrival.seed, "interactive")
         with person.op(rest.pop(0), at_s) as op:
             accepted = person.json(op, "POST", "/v1/shots", request, expect=202, idempotency_key=person.name)
             op.record["position"] = accepted["position"]
             person.follow(op, [accepted["id"]])
             person.finished(op, person.json(op, "GET", accepted["url"]), request, photo_id)
-    except (Wrong, HttpError):
+    except (WrongAnswer, HttpError):
         for name in rest:
-            person.given_up(name, at_s)
+            person.record_abandoned(name, at_s)
         return
-    person.stranger_asks(accepted["id"])
+    person.request_as_other_tenant(accepted["id"])
 
 
 def integrator(person: Person) -> None:
-    """A backend's order: with a photo of its own or the tenant's, in one call that waits for the picture."""
-    asked = person.world.plan.scenario.personas.integrator
+    """Order a picture in one call that waits for it, with a new photo or with the tenant's."""
+    settings = person.world.plan.scenario.personas.integrator
     at_s, tenant = person.arrival.at_s, person.tenant
     photo_id, mask_id = tenant.photo_id, tenant.mask_id
     cutout_px: Size | None = tenant.cutout_px
-    fresh = person.rng.random() < asked.fresh
+    fresh = person.rng.random() < settings.fresh
     rest = ["upload", "click", "api_shot"] if fresh else ["api_shot"]
     try:
         if fresh:
@@ -69,45 +69,45 @@ def integrator(person: Person) -> None:
             with person.op(rest.pop(0), at_s) as op:
                 mask_id, cutout_px = person.click(op, photo_id, photo), None
             at_s = person.world.now()
-        request = person.shot_request(asked, mask_id, cutout_px, person.arrival.seed, "interactive")
+        request = person.shot_request(settings, mask_id, cutout_px, person.arrival.seed, "interactive")
         with person.op(rest.pop(0), at_s) as op:
             shot = _waited_for(person, op, request)
             person.finished(op, shot, request, photo_id)
-    except (Wrong, HttpError):
+    except (WrongAnswer, HttpError):
         for name in rest:
-            person.given_up(name, at_s)
+            person.record_abandoned(name, at_s)
         return
-    person.stranger_asks(shot["id"])
+    person.request_as_other_tenant(shot["id"])
 
 
 def _waited_for(person: Person, op: Op, request: dict[str, Any]) -> dict[str, Any]:
-    """The shot under `Prefer: wait`, asked again with the same key until it has ended."""
+    """Request the shot with `Prefer: wait`, and repeat the request with the same key until the shot has ended."""
     body = json.dumps(request).encode()
     headers = {"content-type": "application/json", "idempotency-key": person.name, "prefer": "wait=60"}
     while True:
         try:
             answer = person.call(op, "POST", "/v1/shots", body=body, headers=headers, expect=200)
-        except Wrong as error:
+        except WrongAnswer as error:
             if not str(error).startswith("202") or person.world.now() >= op.deadline_s:
                 raise
-            continue  # it waits still: join the wait again
+            continue  # the shot still waits or runs
         op.stages_ms |= answer.stages_ms()
         shot: dict[str, Any] = answer.json()
         return shot
 
 
 def catalogue(person: Person) -> None:
-    """A dump of SKUs: all accepted first, then followed; each is timed from when the dump was due."""
-    asked = person.world.plan.scenario.personas.catalogue
+    """Submit a batch of SKUs, and follow them once all are accepted. Each is timed from when the batch was due."""
+    settings = person.world.plan.scenario.personas.catalogue
     at_s, tenant = person.arrival.at_s, person.tenant
 
-    count = person.rng.randint(*asked.skus)
-    accepted: dict[str, AsyncResult] = {}  # shot -> its end
-    answers = [AsyncResult() for _ in range(count)]  # who has its 202, or will not get one
+    count = person.rng.randint(*settings.skus)
+    accepted: dict[str, AsyncResult] = {}  # by shot: set when the shot has ended
+    answers = [AsyncResult() for _ in range(count)]  # by SKU: set when its 202 was received, or will not be
 
     def one(index: int) -> None:
-        seed = person.arrival.seed + index * asked.images
-        request = person.shot_request(asked, tenant.mask_id, tenant.cutout_px, seed, "catalogue")
+        seed = person.arrival.seed + index * settings.images
+        request = person.shot_request(settings, tenant.mask_id, tenant.cutout_px, seed, "catalogue")
         key = f"{person.name}-{index}"
         try:
             with person.op("catalogue_shot", at_s) as op:
@@ -117,10 +117,10 @@ def catalogue(person: Person) -> None:
                 finally:
                     answers[index].set(True)
                 op.record["position"] = found["position"]
-                op.answered_s = None  # its end is awaited
+                op.answered_s = None  # the end of the shot is outstanding
                 ended.get()
                 person.finished(op, person.json(op, "GET", found["url"]), request, tenant.photo_id)
-        except (Wrong, HttpError):
+        except (WrongAnswer, HttpError):
             return
 
     def follow(ids: list[str]) -> None:
@@ -128,7 +128,7 @@ def catalogue(person: Person) -> None:
         try:
             person.follow(watching, ids, lambda shot_id: accepted[shot_id].set(True))
             error: Exception = HttpError("stream_ended")
-        except (Wrong, HttpError) as broken:
+        except (WrongAnswer, HttpError) as broken:
             error = broken
         for shot_id in ids:
             if not accepted[shot_id].ready():
@@ -147,9 +147,9 @@ def catalogue(person: Person) -> None:
 
 
 def probe(person: Person) -> None:
-    """One small GET."""
+    """Send one small GET."""
     try:
         with person.op("probe", person.arrival.at_s) as op:
             person.call(op, "GET", person.world.plan.scenario.personas.probe.path, expect=200)
-    except (Wrong, HttpError):
+    except (WrongAnswer, HttpError):
         return

@@ -1,7 +1,8 @@
-"""`loadtest compare A B`: what changed from one run to another, and whether it is worse by more than chance.
+"""`loadtest compare A B`: the differences between two runs, and whether they are statistically significant.
 
-A percentile's uncertainty comes from the order statistics around it (95 %, distribution-free), so it needs no repeats:
-B is worse where its interval lies wholly above A's and its value is more than TOLERANCE above.
+The confidence interval of a percentile comes from the order statistics around it (95 %, distribution-free), so no
+repeated runs are needed. B is worse when its interval lies wholly above A's and its value exceeds A's by more than
+TOLERANCE.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from hdrh.histogram import HdrHistogram
 Summary = dict[str, Any]
 
 TOLERANCE = 0.1
+"""Relative change of a percentile below which two runs count as the same."""
 Z = 1.96
+"""Standard deviations of a two-sided 95 % interval."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One figure of two runs. `change`: B over A, less 1. `verdict`: worse, better or same."""
+    """One figure of two runs, before and after, in `unit`. `verdict` is worse, better or same."""
 
     name: str
     before: float
@@ -30,14 +33,15 @@ class Difference:
 
     @property
     def change(self) -> float:
+        """The relative change from before to after; 0 when the figure was 0 before."""
         return self.after / self.before - 1 if self.before else 0.0
 
 
 def compare(before: Summary, after: Summary) -> list[Difference]:
-    """Every figure that both runs have. Raises ValueError when they were not asked the same."""
+    """Compare every figure that both runs have. Raises ValueError when their scenarios or load factors differ."""
     if before["digest"] != after["digest"] or before["factor"] != after["factor"]:
         raise ValueError(
-            f"both runs must be of one scenario at one load, got {before['name']} {before['digest']} "
+            f"both runs must be of the same scenario at the same load, got {before['name']} {before['digest']} "
             f"×{before['factor']:g} "
             f"and {after['name']} {after['digest']} ×{after['factor']:g}"
         )
@@ -55,7 +59,10 @@ def compare(before: Summary, after: Summary) -> list[Difference]:
 
 
 def interval_ms(histogram: HdrHistogram, percent: float) -> tuple[float, float]:
-    """A 95 % interval of a percentile: the values whose ranks are Z deviations of a binomial around its own."""
+    """The 95 % confidence interval of a percentile, milliseconds.
+
+    Its ends are the values whose ranks lie Z binomial standard deviations below and above the percentile's rank.
+    """
     count, share = histogram.get_total_count(), percent / 100
     reach = Z * math.sqrt(count * share * (1 - share))
     low, high = ((count * share + side * reach) / count * 100 for side in (-1, 1))
@@ -74,7 +81,7 @@ def _percentile(name: str, before: HdrHistogram, after: HdrHistogram, percent: f
 
 
 def _share(name: str, before: Summary, after: Summary, key: str, *, up: bool) -> Difference:
-    """Shares of answers, told apart by their binomial deviations."""
+    """Compare a share of answers. The shares differ when they are Z standard deviations apart (binomial)."""
     sides = []
     for side in (before, after):
         offered = sum(row["offered"] for row in side["classes"].values())

@@ -1,4 +1,4 @@
-"""The report's plots, from a run's summary alone. Time runs along x in every one; faults are marked in all."""
+"""The report's plots, drawn from a run's summary alone. All plots over time mark the phases and the faults."""
 
 from __future__ import annotations
 
@@ -33,12 +33,13 @@ SHOTS = ("shot", "api_shot", "catalogue_shot")
 WIDTH, HEIGHT = 10.0, 3.6
 DPI, COLOURS_KEPT = 110, 96
 HEADROOM = 1.18
-"""Above what is drawn, for the names of the phases."""
+"""Upper limit of an axis over its highest value, which leaves room for the names of the phases."""
 LETTER_PX = 6.0
+"""Width of a letter of a phase's name, used to omit names that would not fit."""
 
 
 def draw_all(run: Summary, folder: Path) -> dict[str, Path]:
-    """Every plot that this run has data for: name -> PNG, in the order of the report."""
+    """Draw every plot that this run has data for into `folder`. Returns the PNGs by name, in the report's order."""
     folder.mkdir(parents=True, exist_ok=True)
     plots: dict[str, Callable[[Summary], Figure | None]] = {
         "latency": latency,
@@ -58,7 +59,7 @@ def draw_all(run: Summary, folder: Path) -> dict[str, Path]:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    """As a PNG with a palette: a third of the bytes, and a report is one file that people mail."""
+    """Save as a PNG with a palette, which takes a third of the bytes: the report is one file that people mail."""
     data = BytesIO()
     figure.savefig(data, dpi=DPI)
     with Image.open(data) as picture:
@@ -66,7 +67,7 @@ def _save(figure: Figure, path: Path) -> None:
 
 
 def latency(run: Summary) -> Figure:
-    """Per class: p50 and p95 of each window, the bounds as dashed lines."""
+    """The p50 and p95 of each class in each window, with the bounds as dashed lines."""
     names = [name for name in run["classes"] if run["classes"][name]["offered"]]
     columns = 2 if len(names) > 1 else 1
     rows = -(-len(names) // columns)
@@ -112,7 +113,7 @@ def latency(run: Summary) -> Figure:
 
 
 def goodput(run: Summary) -> Figure:
-    """Shots (or all answers, where there are none): offered a second, and right within their bound, as areas."""
+    """Offered and good shots per second, as areas. Without shots in the traffic, all answers are counted instead."""
     names = [name for name in SHOTS if name in run["classes"]] or list(run["classes"])
     width_s = run["windows"]["seconds"]
     rows = list(zip(*(run["windows"]["classes"][name] for name in names), strict=True))
@@ -122,13 +123,13 @@ def goodput(run: Summary) -> Figure:
     at = _middles(run)
     axes.fill_between(at, offered, color="#d7dce3", step="mid", label="offered")
     axes.fill_between(
-        at, good, color=COLOURS[2], step="mid", alpha=0.85, label="good: right, and within the class's p99 bound"
+        at, good, color=COLOURS[2], step="mid", alpha=0.85, label="good: correct, and within the class's p99 bound"
     )
     axes.step(at, offered, where="mid", color=INK, linewidth=1.0)
     axes.set_ylim(0, HEADROOM * max(*offered, 1e-9))
     what = "shots" if names[0] in SHOTS else "answers"
     axes.set_title(
-        f"Goodput against offered load, {what} a second (by intended send time, over {5 * width_s:.3g} s)",
+        f"Goodput and offered load, {what} per second (by intended send time, mean over {5 * width_s:.3g} s)",
         loc="left",
         fontsize=10,
         color=INK,
@@ -140,7 +141,7 @@ def goodput(run: Summary) -> Figure:
 
 
 def stages(run: Summary) -> Figure | None:
-    """Where a class's time went by the server's own account, and what no stage accounts for."""
+    """The mean time of each class by the server's stage times, and the time that no stage accounts for."""
     rows = [(name, row) for name, row in run["classes"].items() if row["stages_ms"]]
     if not rows:
         return None
@@ -168,7 +169,7 @@ def stages(run: Summary) -> Figure | None:
         )
     axes.set_yticks(range(len(rows)), [name for name, _ in reversed(rows)], fontsize=9)
     axes.set_title(
-        "Mean seconds of an answer by stage (rest: network, waiting to be found, download)",
+        "Mean seconds of an answer by stage (rest: network, polling, download)",
         loc="left",
         fontsize=10,
         color=INK,
@@ -183,13 +184,17 @@ def stages(run: Summary) -> Figure | None:
 
 
 def _place_of(stage: str) -> int:
-    """Where a stage stands in a bar and in the legend."""
+    """The position of a stage in a bar and in the legend."""
     order = ("queue", "encode", "begin", "steps", "decode", "rest of render", "rest")
     return order.index(stage) if stage in order else order.index("rest of render")
 
 
 def stage_rows(row: Summary) -> dict[str, float]:
-    """A class's mean stages without overlap, in order, milliseconds; `render` is what its parts leave of it."""
+    """The mean stage times of a class in milliseconds, in order and without overlap.
+
+    `render` contains begin, steps and decode, so only the remainder of it is shown. `rest` is the time of the answer
+    that no stage accounts for.
+    """
     found = dict(row["stages_ms"])
     parts = sum(found.get(name, 0.0) for name in ("begin", "steps", "decode"))
     if "render" in found:
@@ -200,13 +205,13 @@ def stage_rows(row: Summary) -> dict[str, float]:
 
 
 def replicas(run: Summary) -> Figure | None:
-    """Replicas of each stage over time, and how many shots wait."""
+    """The replicas of each stage and the number of waiting shots, over time."""
     found, queued = run["server"]["replicas"], run["server"]["queued"]
     if not found and not queued:
         return None
     figure, axes = _axes()
     for place, (stage, rows) in enumerate(sorted(found.items())):
-        # A hair apart, so that stages with as many replicas do not hide one another.
+        # A small offset, so that stages with the same number of replicas do not hide one another.
         axes.step(
             [at for at, _ in rows],
             [count + 0.03 * place for _, count in rows],
@@ -229,7 +234,7 @@ def replicas(run: Summary) -> Figure | None:
         _dress_right(right, "shots waiting (grey)")
         axes.set_zorder(right.get_zorder() + 1)
         axes.patch.set_visible(False)
-    axes.set_title("Replicas, and shots that wait", loc="left", fontsize=10, color=INK)
+    axes.set_title("Replicas and waiting shots", loc="left", fontsize=10, color=INK)
     _dress(run, axes)
     axes.set_xlim(0, run["scenario_seconds"])
     axes.set_xlabel("seconds of the run", color=MUTED, fontsize=8.5)
@@ -239,7 +244,7 @@ def replicas(run: Summary) -> Figure | None:
 
 
 def generator(run: Summary) -> Figure:
-    """How busy the generator was, and how many answers it waited for."""
+    """The generator's processor time, and its sessions in progress."""
     rows = run["generator"]["rows"]
     figure, axes = _axes()
     for worker in sorted({row[1] for row in rows}):
@@ -259,9 +264,9 @@ def generator(run: Summary) -> Figure:
         [row[0] for row in rows if row[1] == 0], [row[3] for row in rows if row[1] == 0], color=MUTED, linewidth=1.0
     )
     right.set_ylim(bottom=0)
-    _dress_right(right, "sessions under way (grey)")
+    _dress_right(right, "sessions in progress (grey)")
     lag = run["generator"]["lag_p99_ms"]
-    axes.set_title(f"The generator itself (99 % of its delays ≤ {lag:g} ms)", loc="left", fontsize=10, color=INK)
+    axes.set_title(f"Generator (99 % of its own delays ≤ {lag:g} ms)", loc="left", fontsize=10, color=INK)
     _dress(run, axes)
     axes.set_xlabel("seconds of the run", color=MUTED, fontsize=8.5)
     _legend(figure)
@@ -269,7 +274,7 @@ def generator(run: Summary) -> Figure:
 
 
 def _legend(figure: Figure, *handles_and_labels: Sequence[Any]) -> None:
-    """Under the plot, where nothing is drawn."""
+    """Put the legend under the plot, where it hides nothing."""
     figure.legend(*handles_and_labels, loc="outside lower center", ncols=7, fontsize=8, frameon=False)
 
 
@@ -284,7 +289,7 @@ def _middles(run: Summary) -> list[float]:
 
 
 def _smooth(values: Sequence[float], over: int = 5) -> list[float]:
-    """The mean of each value and its neighbours: arrivals are few, and a window holds one or none."""
+    """The moving average over `over` windows. Arrivals are few, so a single window often holds one or none."""
     half = over // 2
     return [sum(part) / len(part) for part in (values[max(0, i - half) : i + half + 1] for i in range(len(values)))]
 

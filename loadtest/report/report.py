@@ -1,4 +1,4 @@
-"""The report of a run: one self-contained HTML file, PNG plots, JSON for machines; and the same in a terminal."""
+"""The report of a run: one self-contained HTML file, PNG plots and a JSON file; and its texts for a terminal."""
 
 from __future__ import annotations
 
@@ -16,23 +16,25 @@ Summary = dict[str, Any]
 OUTCOMES = {
     "holds": "The SLOs hold.",
     "fails": "The SLOs do not hold.",
-    "invalid": "The run is invalid: the generator did not keep its schedule, so nothing here speaks of the server.",
+    "invalid": "The run is invalid: the generator did not keep its schedule, so the figures do not measure the server.",
 }
 CAPTIONS = {
     "latency": (
-        "Latency from the moment a request was meant to be sent, whenever it was sent. Dashed: the scenario's bounds."
+        "Latency from the moment at which a request should have been sent. Dashed lines: the scenario's bounds."
     ),
     "goodput": (
-        "What was asked for, and what of it was answered rightly and in time. A gap is work that was late or lost."
+        "Requests that were offered, and those answered correctly and within their bound. A gap is late or lost work."
     ),
-    "stages": "The server's own split (its server-timing header), and what is left of the time that a client waited.",
-    "replicas": "Replicas by their processes, and the server's count of waiting shots.",
-    "generator": "The generator watches itself: a busy or late generator would blame the server for its own delay.",
+    "stages": (
+        "The server's stage times (its server-timing header), and the rest of the time for which the client waited."
+    ),
+    "replicas": "Replicas, counted by their processes, and the server's count of waiting shots.",
+    "generator": "The generator's own load. Latencies from a busy or late generator would include its own delay.",
 }
 
 
 def write_report(run: Summary, folder: Path) -> Path:
-    """`report.html`, `report.json` and the plots, into `folder`; the HTML's path."""
+    """Write `report.html`, `report.json` and the plots into `folder`. Returns the path of the HTML file."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_text(json.dumps(run, indent=1) + "\n", "utf-8")
     page = folder / "report.html"
@@ -41,15 +43,18 @@ def write_report(run: Summary, folder: Path) -> Path:
 
 
 def read_report(path: Path) -> Summary:
-    """A run's summary from report.json, or from the folder that holds it. Raises OSError, ValueError."""
+    """A run's summary. `path` is its report.json, or the folder that holds it.
+
+    Raises OSError when the file cannot be read, and ValueError when it is not the report of a load test.
+    """
     run: Summary = json.loads((path / "report.json" if path.is_dir() else path).read_text("utf-8"))
     if run.get("version") != 1 or "classes" not in run:
-        raise ValueError("it is no report of a load test")
+        raise ValueError(f"{path} is not the report of a load test")
     return run
 
 
 def shown(value: float, unit: str) -> str:
-    """A check's number for people."""
+    """A check's value as text with its unit, rounded."""
     if unit == "ms":
         return f"{value / 1000:.2f} s" if value >= 1000 else f"{value:.0f} ms" if value >= 10 else f"{value:.2g} ms"
     if unit == "s":
@@ -58,7 +63,7 @@ def shown(value: float, unit: str) -> str:
 
 
 def check_cells(check: Summary) -> tuple[str, str, str, str]:
-    """Name, value, bound, verdict."""
+    """The cells of a check's row: name, value, bound and verdict."""
     sign = "≥" if check["at_least"] else "≤"
     value = shown(float(check["value"]), check["unit"])
     return (
@@ -70,7 +75,7 @@ def check_cells(check: Summary) -> tuple[str, str, str, str]:
 
 
 def class_cells(name: str, row: Summary) -> tuple[str, ...]:
-    """Name, offered, right, good, p50, p95, p99, max."""
+    """The cells of a class's row: name, offered, right, good, p50, p95, p99 and max."""
     times = (shown(row[key], "ms") for key in ("p50_ms", "p95_ms", "p99_ms", "max_ms"))
     return name, str(row["offered"]), str(row["right"]), str(row["good"]), *times
 
@@ -80,7 +85,7 @@ CHECK_HEAD = ("bound", "value", "limit", "")
 
 
 def _page(run: Summary, plots: dict[str, Path]) -> str:
-    """report.html.jinja, filled."""
+    """The HTML of the report, from report.html.jinja."""
     environment = Environment(loader=PackageLoader("loadtest.report", ""), autoescape=True, undefined=StrictUndefined)
     return environment.get_template("report.html.jinja").render(
         run=run,
@@ -103,7 +108,7 @@ def _page(run: Summary, plots: dict[str, Path]) -> str:
 
 def _facts(run: Summary) -> str:
     machine = run["machine"]
-    where = f"profile {run['profile']}, a cluster of its own" if run["profile"] else run["host"]
+    where = f"profile {run['profile']}, on a cluster of its own" if run["profile"] else run["host"]
     return (
         f"{where} · {machine['cores']} cores, {machine['machine']} · {run['started_at']} · "
         f"{run['scenario_seconds']:g} s"
@@ -117,18 +122,20 @@ def _fault_cells(fault: Summary) -> tuple[str, ...]:
 
 
 def pictures_sentence(pictures: Summary) -> str:
+    """The result of the picture comparison, in words."""
     if not pictures["pictures"]:
         return "No picture was compared."
     return (
-        f"{pictures['pictures']} pictures of the run were painted again, alone: {len(pictures['wrong'])} wrong. "
+        f"{pictures['pictures']} pictures of the run were rendered again, unbatched: {len(pictures['wrong'])} wrong. "
         "Largest difference of a pixel: "
-        f"{pictures['batched_alone_differ']:g}/255. In {pictures['one_to_one']} the product is 1:1, its pixels' "
-        "checksum the photo's."
+        f"{pictures['batched_alone_differ']:g}/255. In {pictures['one_to_one']} the product is 1:1, and its pixels "
+        "were compared with the photo's."
     )
 
 
 def host_sentence(generator: Summary) -> str:
-    return f"The host took {generator['host_took']:.1%} of this machine's processor time for others."
+    """The CPU steal during the run, in words."""
+    return f"CPU steal: the host gave {generator['host_took']:.1%} of this machine's processor time to other guests."
 
 
 def _inline(path: Path) -> str:

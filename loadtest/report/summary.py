@@ -1,4 +1,4 @@
-"""A run as one JSON object: what the report draws, `loadtest compare` reads and machines keep."""
+"""A run as one JSON object: the content of report.json, from which the report and `loadtest compare` work."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from loadtest.checks.pictures import Compared
 from loadtest.checks.verdict import Verdict
-from loadtest.run.faults import Struck
+from loadtest.run.faults import InjectedFault
 from loadtest.run.metrics import Scraper
 from loadtest.run.recorder import WINDOWS, ClassRecord, Recorder, Window, histogram_json
 from loadtest.scenarios.scenario import SHOT_CLASSES, Scenario
@@ -21,7 +21,12 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Facts:
-    """What a summary tells beyond the records."""
+    """What a summary needs besides the records.
+
+    `profile` is None when the run did not start the cluster. `factor` is the load factor, and `planned` the number of
+    arrivals in the schedule. `replicas` maps a stage to [second, replicas] pairs. `injected` are the faults, and
+    `recovered_s` holds the recovery time of each in seconds.
+    """
 
     host: str
     profile: str | None
@@ -30,12 +35,13 @@ class Facts:
     planned: int
     scraper: Scraper
     replicas: dict[str, list[list[float]]]
-    struck: Sequence[Struck]
+    injected: Sequence[InjectedFault]
     recovered_s: Sequence[float]
     compared: Compared
 
 
 def summary(scenario: Scenario, recorder: Recorder, verdict: Verdict, facts: Facts) -> dict[str, Any]:
+    """The summary of a run, ready for JSON."""
     judged_s = scenario.seconds - scenario.warm_up_s
     shots = [recorder.classes[name] for name in SHOT_CLASSES if name in recorder.classes]
     errors = recorder.place_errors()
@@ -81,7 +87,7 @@ def summary(scenario: Scenario, recorder: Recorder, verdict: Verdict, facts: Fac
                 "recovered_s": taken,
                 "error": one.error,
             }
-            for one, taken in zip(facts.struck, facts.recovered_s, strict=False)
+            for one, taken in zip(facts.injected, facts.recovered_s, strict=False)
         ],
         "pictures": asdict(facts.compared),
         "queue_places": {
@@ -95,7 +101,7 @@ def summary(scenario: Scenario, recorder: Recorder, verdict: Verdict, facts: Fac
 
 
 def machine() -> dict[str, Any]:
-    """What the run was made on, without its name."""
+    """The machine of the generator, without its host name."""
     return {
         "cores": os.cpu_count(),
         "machine": platform.machine(),

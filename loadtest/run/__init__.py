@@ -1,1 +1,1 @@
-"""One run: prepare, load, inject faults, record."""
+"""One run: prepare the tenants, generate load, inject faults, record."""

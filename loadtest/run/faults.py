@@ -1,7 +1,8 @@
-"""Faults while loaded: a replica, the controller or the node is killed, a stage's process stopped and continued.
+"""Fault injection under load: kills a stage's replicas, the controller or the node, or stops a stage for a while.
 
-By signals, on a cluster that this run started. Two times are measured for each: until the part is back (a new process,
-and the graph ready), and until the last bad answer after it was due (recovery, which the scenario bounds).
+Faults are injected by signals, only on a cluster that this run started. Two times are measured for each fault: until
+the part is back (a new process runs and the graph is ready), and until the last bad answer was due (the recovery time,
+which the scenario bounds).
 """
 
 from __future__ import annotations
@@ -17,12 +18,17 @@ from loadtest.run.own_cluster import LocalCluster
 from loadtest.scenarios.scenario import Fault
 
 BACK_S = 180.0
+"""Longest wait for a part to come back, seconds."""
 LOOK_S = 0.25
 
 
 @dataclass
-class Struck:
-    """A fault that happened. `back_s`: until the part was there again; None when it was not within BACK_S."""
+class InjectedFault:
+    """A fault that was injected at second `at_s` of the schedule.
+
+    `back_s` is the time in seconds until the part was back, or None when it did not come back within BACK_S. `error`
+    says why the injection failed; it is empty when it succeeded.
+    """
 
     fault: Fault
     at_s: float
@@ -32,69 +38,74 @@ class Struck:
 
 @dataclass
 class Chaos:
-    """Strikes when the schedule says; `epoch`: second 0 of the schedule, by the wall's clock."""
+    """Injects the scenario's faults into a cluster, in a thread. `injected` holds those that were injected so far."""
 
     faults: Sequence[Fault]
     cluster: LocalCluster
-    struck: list[Struck] = field(default_factory=list)
+    injected: list[InjectedFault] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     def start(self, epoch: float) -> None:
+        """Start the thread. `epoch` is the Unix time of second 0 of the schedule."""
         self._thread = threading.Thread(target=self._run, args=(epoch,), daemon=True)
         self._thread.start()
 
     def join(self) -> None:
-        """Return when the last fault is over."""
+        """Return when the last fault is over and its part is back."""
         if self._thread is not None:
             self._thread.join()
 
     def abort(self) -> None:
+        """Inject no further fault."""
         self._stop.set()
 
     def _run(self, epoch: float) -> None:
         for fault in sorted(self.faults, key=lambda fault: fault.at_s):
             if self._stop.wait(max(0.0, epoch + fault.at_s - time.time())):
                 return
-            struck = Struck(fault, time.time() - epoch)
-            self.struck.append(struck)
+            injected = InjectedFault(fault, time.time() - epoch)
+            self.injected.append(injected)
             try:
-                hit = self._strike(fault)
-                struck.back_s = self._back(fault, hit, epoch + struck.at_s)
+                signalled = self._inject(fault)
+                injected.back_s = self._wait_until_back(fault, signalled, epoch + injected.at_s)
             except Broken as error:
-                struck.error = str(error)
+                injected.error = str(error)
 
-    def _strike(self, fault: Fault) -> set[int]:
-        """Do it; the pids that were hit."""
+    def _inject(self, fault: Fault) -> set[int]:
+        """Inject a fault. Returns the pids that were signalled."""
         if fault.stop is not None:
-            hit = set(self.cluster.signal(fault.stop, signal.SIGSTOP))
+            signalled = set(self.cluster.signal(fault.stop, signal.SIGSTOP))
             self._stop.wait(fault.for_s)
             self.cluster.signal(fault.stop, signal.SIGCONT)
-            return hit
+            return signalled
         assert fault.kill is not None, "a fault kills or stops"
-        hit = set(self.cluster.signal(fault.kill, signal.SIGKILL))
+        signalled = set(self.cluster.signal(fault.kill, signal.SIGKILL))
         if fault.kill == "node":
             self.cluster.restart()
-        return hit
+        return signalled
 
-    def _back(self, fault: Fault, hit: set[int], struck_at: float) -> float | None:
-        """Seconds until the part runs again (killed: as another process) and the graph is ready."""
+    def _wait_until_back(self, fault: Fault, signalled: set[int], injected_at: float) -> float | None:
+        """Seconds from `injected_at` until the graph is ready and the part runs (after a kill, as a new process)."""
         part = fault.kill or fault.stop
         assert part is not None, "a fault kills or stops"
-        while time.time() - struck_at < BACK_S and not self._stop.is_set():
+        while time.time() - injected_at < BACK_S and not self._stop.is_set():
             pids = set(self.cluster.pids(part))
-            if (pids - hit if fault.kill else pids) and self.cluster.ready():
-                return time.time() - struck_at
+            if (pids - signalled if fault.kill else pids) and self.cluster.ready():
+                return time.time() - injected_at
             time.sleep(LOOK_S)
         return None
 
 
-def recoveries_s(struck: Sequence[Struck], bad_at: Sequence[float], end_s: float) -> list[float]:
-    """For each fault: seconds from it to when the last bad answer was due, up to the next fault; 0 without any."""
+def recoveries_s(injected: Sequence[InjectedFault], bad_at: Sequence[float], end_s: float) -> list[float]:
+    """The recovery time of each fault: seconds until the last bad answer was due, before the next fault or `end_s`.
+
+    `bad_at` holds when each bad answer was due, in seconds of the schedule. A fault without bad answers gives 0.
+    """
     found = []
-    for index, one in enumerate(struck):
-        until = struck[index + 1].at_s if index + 1 < len(struck) else end_s
-        found.append(max((at - one.at_s for at in bad_at if one.at_s <= at < until), default=0.0))
+    for index, fault in enumerate(injected):
+        until = injected[index + 1].at_s if index + 1 < len(injected) else end_s
+        found.append(max((at - fault.at_s for at in bad_at if fault.at_s <= at < until), default=0.0))
     return found

@@ -1,4 +1,4 @@
-"""The Locust child, and its workers: started with a plan, read record by record, ended."""
+"""The Locust child process and its workers: starts them with a plan, reads their records, and ends them."""
 
 from __future__ import annotations
 
@@ -19,17 +19,21 @@ from loadtest.run.recorder import Record
 
 LOCUSTFILE = Path(__file__).parents[1] / "generator/locustfile.py"
 MASTER_PORT = 5557
-"""Locust's own, where workers on other machines look for their master."""
+"""Locust's default port, on which workers of other machines reach their master."""
 WEB = ("127.0.0.1", 8089)
 READ_S = 0.2
 END_S = 6.0
-"""For a child that has written its last record to end by itself; nothing of it is lost when it is killed."""
+"""Seconds for a child to exit by itself once it has written its last record. Killing it then loses no record."""
 _SPAWN_AT_ONCE = "100"
 
 
 @dataclass(frozen=True)
 class Means:
-    """How to generate. `bind`: address on which workers that others start are awaited; `web`: serve Locust's page."""
+    """How the load is generated.
+
+    `workers` is the number of generator processes. With `bind`, the master listens on that address for workers that are
+    started elsewhere; without it, the workers are started here. `web` serves Locust's web page.
+    """
 
     workers: int = 1
     bind: str | None = None
@@ -38,9 +42,10 @@ class Means:
 
 @contextmanager
 def generating(plan: Job, folder: Path, means: Means) -> Iterator[Iterator[Record]]:
-    """Start the generator; gives its records as they come, to the last. Everything that was started is ended.
+    """Start the generator, and give an iterator over its records as they are written. All processes end on exit.
 
-    Leaves plan, records and Locust's log in `folder`. The iteration raises Broken when the generator ends early.
+    `folder` keeps the plan, the records and Locust's log. The iterator raises Broken when the generator ends before its
+    last record.
     """
     plan_file, records = folder / "plan.json", folder / "records.jsonl"
     plan_file.write_text(plan.to_json(), "utf-8")
@@ -98,12 +103,15 @@ def generating(plan: Job, folder: Path, means: Means) -> Iterator[Iterator[Recor
 
 
 def worker_options(master: str, port: int = MASTER_PORT) -> list[str]:
-    """Locust's options for a worker of that master."""
+    """Locust's options for a worker of the master at host `master`."""
     return ["--worker", "--master-host", master, "--master-port", str(port)]
 
 
 def run_worker(master: str) -> int:
-    """Be a worker of a master elsewhere until it is done (`packshot loadtest worker`); Locust's exit code."""
+    """Run a worker of the master at host `master` until the run ends. Returns Locust's exit code.
+
+    This is `packshot loadtest worker`.
+    """
     command = [
         sys.executable,
         "-m",
@@ -118,7 +126,7 @@ def run_worker(master: str) -> int:
 
 
 def _environment(variables: dict[str, str]) -> dict[str, str]:
-    """This process's, with this room on the path: Locust puts only its own folder there."""
+    """This process's environment with the repository on the Python path: Locust adds only the locustfile's folder."""
     path = os.pathsep.join(filter(None, (str(LOCUSTFILE.parents[2]), os.environ.get("PYTHONPATH", ""))))
     return {**os.environ, "PYTHONPATH": path, "LOCUST_SKIP_VERSION_CHECK": "1", **variables}
 
@@ -139,8 +147,8 @@ def _read(records: Path, children: list[subprocess.Popen[str]], log: Path) -> It
                 if ended:
                     tail = log.read_text("utf-8", "replace").strip()[-400:]
                     raise Broken(
-                        f"the generator ended with {ended[0].returncode} before its schedule did: "
-                        f"{tail or 'it said nothing'}"
+                        f"the generator ended with {ended[0].returncode} before its schedule was complete: "
+                        f"{tail or 'its log is empty'}"
                     )
                 time.sleep(READ_S)
 

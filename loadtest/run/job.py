@@ -1,4 +1,4 @@
-"""What the generator is told: one JSON object, handed to the Locust child in a file and to its workers in a message."""
+"""The generator's job: one JSON object that the Locust child reads from a file and its workers receive in a message."""
 
 from __future__ import annotations
 
@@ -12,26 +12,30 @@ from loadtest.scenarios.scenario import Scenario
 JOB_FILE = "PACKSHOT_LOADTEST_JOB"
 RECORDS_FILE = "PACKSHOT_LOADTEST_RECORDS"
 LEAD_S = 1.0
-"""Between the word to begin and second 0 of the schedule, so that every worker has it in time."""
+"""Seconds between the start message and second 0 of the schedule, so that every worker receives it in time."""
 
 
 @dataclass(frozen=True)
 class Tenant:
-    """One tenant of the run. `key`: None under open access. Photo and mask were made before the load."""
+    """One tenant of the run, with the photo and the mask that were made before the load.
+
+    `key` is the API key, or None under open access. `cutout_px` is the size of the mask's cutout in pixels.
+    """
 
     key: str | None
     photo_id: str
     mask_id: str
     cutout_px: Size
     photo: int
-    """Which of the run's drawn photos it is (photos.py)."""
+    """Number of the photo among the run's drawn photos (photos.py)."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A run: the scenario, where it goes, on whose behalf, and how many workers share it.
+    """A run: the scenario, the server's base URL, the tenants and the number of workers that share the schedule.
 
-    `run`: this run's own name, in its idempotency keys and photos: the same scenario again is new work for the server.
+    `run` is a name that is unique to this run. It is part of the idempotency keys and photos, so that a repeated
+    scenario is new work for the server. `factor` scales every rate.
     """
 
     run: str
@@ -42,6 +46,7 @@ class Job:
     factor: float = 1.0
 
     def to_json(self) -> str:
+        """This job as JSON, for `from_json`."""
         return json.dumps(
             {
                 "run": self.run,
@@ -55,6 +60,7 @@ class Job:
 
     @classmethod
     def from_json(cls, text: str) -> Job:
+        """The job that `to_json` wrote."""
         raw: dict[str, Any] = json.loads(text)
         tenants = tuple(Tenant(**{**row, "cutout_px": tuple(row["cutout_px"])}) for row in raw["tenants"])
         scenario = Scenario.model_validate(raw["scenario"])

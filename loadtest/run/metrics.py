@@ -1,4 +1,4 @@
-"""The server's own account of the run: its `/metrics`, read before, during and after, off the generator's path."""
+"""The server's `/metrics`, read before, during and after the run, outside the generator's processes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ _LABELLED = ("packshot_shots_total", "packshot_errors_total")
 
 
 def parsed(text: str) -> dict[str, float]:
-    """Prometheus text as `name` or `name{value of its label}` -> value; histograms by their sums and counts."""
+    """Prometheus text as a mapping of `name` or `name{label value}` to the value.
+
+    Histograms are reduced to their sums and counts.
+    """
     found: dict[str, float] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -40,7 +43,7 @@ def parsed(text: str) -> dict[str, float]:
 
 
 def queued(host: str, key: str | None) -> float:
-    """Shots that wait on the server; 0 where it does not tell."""
+    """The number of shots that wait on the server; 0 when its metrics cannot be read."""
     try:
         with client(host, key) as http:
             answer = http.get("/metrics", timeout=5)
@@ -52,7 +55,10 @@ def queued(host: str, key: str | None) -> float:
 
 @dataclass
 class Scraper:
-    """Reads `/metrics` every EVERY_S in a thread; `rows`: (seconds since `started_at`, values)."""
+    """Reads `/metrics` every EVERY_S seconds in a thread.
+
+    `rows` holds the readings as (seconds since `started_at`, values), and `missed` counts the readings that failed.
+    """
 
     host: str
     key: str | None
@@ -65,10 +71,11 @@ class Scraper:
         self.started_at = time.time()
 
     def start(self) -> None:
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """One last reading; the counters lag by the server's own report interval."""
+        """End the thread and read once more, after a pause: the counters lag by the server's report interval."""
         self._stop.set()
         self._thread.join()
         time.sleep(EVERY_S)
@@ -88,14 +95,15 @@ class Scraper:
                 self.rows.append((time.time() - self.started_at, parsed(answer.text)))
                 return
         except (httpx.HTTPError, ValueError):
-            pass  # a server under fire may not answer this; the gap shows
+            pass  # a server under load may not answer; `missed` counts it
         self.missed += 1
 
     def over_time(self, name: str) -> list[tuple[float, float]]:
+        """The readings of one metric, as (seconds since `started_at`, value)."""
         return [(at_s, values[name]) for at_s, values in self.rows if name in values]
 
     def counted(self) -> dict[str, float]:
-        """What each counter rose by during the run; a counter that fell (its process died) starts again from 0."""
+        """The increase of each counter during the run. A counter that falls was reset to 0 when its process died."""
         labelled = {name for _, row in self.rows for name in row if name.startswith(_LABELLED)}
         names = [*_COUNTERS, *sorted(labelled)]
         found = {}

@@ -1,7 +1,7 @@
-"""A cluster of one's own for the length of a test: `packshot serve` as a child, with keys,
-and its processes by their stages.
+"""A cluster for the length of a test: `packshot serve` as a child process, and the pids of its stages.
 
-Only what is started here may be harmed (faults.py): by signals alone, nothing in the product knows of tests.
+Faults are injected only into a cluster that is started here (faults.py). They are signals; the product has no test
+hooks.
 """
 
 from __future__ import annotations
@@ -24,15 +24,20 @@ import psutil
 from loadtest.errors import Broken, Refused
 
 START_S = 300.0
+"""Longest wait for the cluster to become ready, seconds."""
 END_S = 60.0
+"""Longest wait for the cluster to end after SIGINT, seconds."""
 BELOW_GENERATOR = 5
-"""Steps of niceness."""
+"""Steps of niceness by which the cluster runs below the generator."""
 _REPLICA = re.compile(r"ray::ServeReplica:packshot:([a-z_]+)")
 _CONTROLLER = "ray::ServeController"
 
 
 class LocalCluster:
-    """`packshot serve --profile` on a free loopback port, keys required, in a home of its own."""
+    """`packshot serve --profile` on a free loopback port, with keys required.
+
+    `home` is the folder of its data, and `log` the file to which its output is appended.
+    """
 
     def __init__(self, profile: str, home: Path, log: Path) -> None:
         self.profile, self.home, self.log = profile, home, log
@@ -42,7 +47,10 @@ class LocalCluster:
         self._environment = {**os.environ, "PACKSHOT_HOME": str(home), "PACKSHOT_OPEN_ACCESS": "false"}
 
     def start(self) -> None:
-        """Return when the graph answers. Raises Broken."""
+        """Start the server and return when the graph answers.
+
+        Raises Broken when the server ends, or when the graph does not answer within START_S.
+        """
         with self.log.open("ab") as log:
             command = [
                 sys.executable,
@@ -57,8 +65,8 @@ class LocalCluster:
             self._child = subprocess.Popen(
                 command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
-        # On one machine the generator shares the server's cores: it must come first to keep its schedule, for 2 % of a
-        # core.
+        # On one machine the generator shares the server's cores. It takes 2 % of a core, and needs priority to keep its
+        # schedule.
         os.setpriority(os.PRIO_PROCESS, self._child.pid, os.getpriority(os.PRIO_PROCESS, 0) + BELOW_GENERATOR)
         give_up_at = time.monotonic() + START_S
         while not self.ready():
@@ -76,7 +84,7 @@ class LocalCluster:
             return False
 
     def processes(self) -> list[psutil.Process]:
-        """Every process of the cluster, the first one `packshot serve` itself."""
+        """Every process of the cluster. The first is `packshot serve` itself."""
         if self._child is None:
             return []
         try:
@@ -86,31 +94,32 @@ class LocalCluster:
             return []
 
     def pids(self, part: str) -> list[int]:
-        """Pids of a stage's replicas, of the `controller`, or of the whole `node`."""
+        """The pids of a part: a stage's replicas, the `controller` or the whole `node`."""
         if part == "node":
             return [process.pid for process in self.processes()]
         return [pid for pid, name in self._named() if name == part]
 
     def replicas(self) -> Counter[str]:
-        """How many replicas each stage has now."""
+        """The present number of replicas of each stage."""
         return Counter(name for _, name in self._named() if name != "controller")
 
     def _named(self) -> Iterator[tuple[int, str]]:
+        """(pid, stage or "controller") of the processes whose titles name one."""
         for process in self.processes():
             try:
                 title = " ".join(process.cmdline())
             except psutil.Error:
-                continue  # it has just ended
+                continue  # the process has just ended
             if found := _REPLICA.search(title):
                 yield process.pid, found[1]
             elif _CONTROLLER in title:
                 yield process.pid, "controller"
 
     def signal(self, part: str, number: signal.Signals) -> list[int]:
-        """Send a signal to every process of a part; their pids. Raises Broken when there is none."""
+        """Send a signal to every process of a part, and return their pids. Raises Broken when there is none."""
         pids = self.pids(part)
         if not pids:
-            raise Broken(f"no process of {part} runs, it cannot be sent {number.name}")
+            raise Broken(f"no process of {part} runs that could receive {number.name}")
         for pid in pids:
             try:
                 os.kill(pid, number)
@@ -119,13 +128,13 @@ class LocalCluster:
         return pids
 
     def restart(self) -> None:
-        """Start again after the node was killed, as a supervisor would: same home, same port."""
+        """Start again with the same home and port after the node was killed, as a supervisor would."""
         if self._child is not None:
             self._child.wait()
         self.start()
 
     def stop(self) -> None:
-        """End the cluster, politely first; nothing of it is left."""
+        """End the cluster: SIGINT first, then SIGKILL to every process that is left after END_S."""
         child, processes = self._child, self.processes()
         if child is None:
             return
@@ -143,7 +152,7 @@ class LocalCluster:
 
 @contextmanager
 def local_cluster(profile: str, home: Path, log: Path) -> Iterator[LocalCluster]:
-    """A running cluster whose things live in `home`, ended on the way out. Raises Refused when it does not start."""
+    """A running cluster with its data in `home`, which ends on exit. Raises Refused when it does not start."""
     cluster = LocalCluster(profile, home, log)
     try:
         try:

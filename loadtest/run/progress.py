@@ -1,4 +1,4 @@
-"""What a person sees while a test runs: one table that is drawn anew every second, on stderr."""
+"""The progress display on stderr: one table that is updated every second. And the summary of a finished run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from loadtest.scenarios.scenario import Scenario
 
 @contextmanager
 def live(scenario: Scenario, console: Console) -> Iterator[Progress]:
-    """A `Progress` that draws; where stderr is no terminal, a line every ten seconds."""
+    """Give a `Progress` that draws a table; when `console` is not a terminal, it prints a line every ten seconds."""
     if not console.is_terminal:
         yield _lines(scenario, console)
         return
@@ -35,7 +35,7 @@ def live(scenario: Scenario, console: Console) -> Iterator[Progress]:
 
 
 def _lines(scenario: Scenario, console: Console) -> Progress:
-    def tell(recorder: Recorder, at_s: float) -> None:
+    def show(recorder: Recorder, at_s: float) -> None:
         if int(at_s) % 10 == 0:
             found = sum(window.offered for row in recorder.classes.values() for window in row.windows)
             right = sum(window.right for row in recorder.classes.values() for window in row.windows)
@@ -43,7 +43,7 @@ def _lines(scenario: Scenario, console: Console) -> Progress:
                 f"{at_s:6.0f} s of {scenario.seconds:g}: {found} answers, {found - right} wrong", markup=False
             )
 
-    return tell
+    return show
 
 
 def _table(scenario: Scenario, recorder: Recorder, at_s: float) -> Table:
@@ -54,7 +54,7 @@ def _table(scenario: Scenario, recorder: Recorder, at_s: float) -> Table:
         start += stretch.seconds
     lag, busy = recorder.lag_percentile_ms(0.99), recorder.generator[-1]["cpu"] if recorder.generator else 0.0
     under_way = recorder.generator[-1]["open"] if recorder.generator else 0
-    title = f"{scenario.name} · {phase} · {at_s:.0f} of {scenario.seconds:g} s · {under_way} under way"
+    title = f"{scenario.name} · {phase} · {at_s:.0f} of {scenario.seconds:g} s · {under_way} in progress"
     table = Table(
         title=title,
         title_justify="left",
@@ -74,7 +74,7 @@ def _table(scenario: Scenario, recorder: Recorder, at_s: float) -> Table:
 
 
 def print_summary(run: dict[str, Any], console: Console) -> None:
-    """A finished run: its answers, its bounds, its verdict."""
+    """Print a finished run: its latencies, its bounds and its verdict."""
     answers = Table(title=f"{run['name']}: latency from the intended send time", title_justify="left")
     for column in CLASS_HEAD:
         answers.add_column(column, justify="left" if column == "class" else "right")

@@ -1,8 +1,8 @@
-"""What a run answered, added up as it comes: histograms for the truth, coarse bins for the plots. Memory stays flat.
+"""Adds up the records of a run as they are read, in constant memory: histograms for the verdict, bins for the plots.
 
-Latencies are milliseconds from the intended send time. Each class has one HdrHistogram (three significant digits) over
-what is judged, that is after the warm-up; failures count with the time they took, answers never asked for only as
-failures.
+Latencies are milliseconds from the intended send time. Each class has one HdrHistogram (three significant digits) of
+the answers after the warm-up, which are those that are judged. A failed operation enters it with the time that it took;
+an operation that was never sent counts as a failure, but has no latency.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ HIGHEST_US = 3_600_000_000
 LAG_STEPS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 5_000, 3_600_000)
 """Upper ends of the steps in which a generator counts its own delays (locustfile.Lags)."""
 PER_DOUBLING = 16
-"""Bins of a window's coarse histogram: 4 % wide."""
+"""Bins per factor of two in a window's coarse histogram; each is 4 % wide."""
 KEPT_FAILURES = 50
 
 
 class Window:
-    """A slice of time, by intended send time: counts, and a coarse histogram of latencies."""
+    """The answers of one time window, by intended send time: counts, and a coarse histogram of latencies."""
 
     __slots__ = ("bins", "good", "offered", "right", "stages")
 
@@ -41,6 +41,7 @@ class Window:
         self.stages: defaultdict[str, float] = defaultdict(float)
 
     def add(self, ms: float | None, right: bool, good: bool) -> None:
+        """Count one answer. `ms` is its latency, or None when it was never sent."""
         self.offered += 1
         self.right += right
         self.good += good
@@ -48,7 +49,7 @@ class Window:
             self.bins[round(math.log2(max(ms, 0.01)) * PER_DOUBLING)] += 1
 
     def percentile(self, share: float) -> float | None:
-        """Milliseconds, to 4 %; None for an empty window."""
+        """The latency percentile (`share`, such as 0.99) in milliseconds, to 4 %; None for an empty window."""
         wanted, passed = share * sum(self.bins.values()), 0
         for place in sorted(self.bins):
             passed += self.bins[place]
@@ -59,7 +60,7 @@ class Window:
 
 @dataclass
 class ClassRecord:
-    """One class of answers, after the warm-up."""
+    """One class of answers: its totals after the warm-up, and its windows over the whole run."""
 
     histogram: HdrHistogram = field(default_factory=lambda: HdrHistogram(1, HIGHEST_US, 3))
     offered: int = 0
@@ -72,12 +73,16 @@ class ClassRecord:
     windows: list[Window] = field(default_factory=lambda: [Window() for _ in range(WINDOWS)])
 
     def percentile_ms(self, percent: float) -> float:
+        """A latency percentile (`percent`, such as 99) in milliseconds."""
         return float(self.histogram.get_value_at_percentile(percent)) / 1000
 
 
 @dataclass(frozen=True)
 class Shot:
-    """A finished shot of the run. Times are the server's, seconds."""
+    """A finished shot of the run. The times are by the server's clock, in Unix seconds.
+
+    `position` is the queue position that the server reported; None when it reported none.
+    """
 
     id: str
     tenant: int
@@ -88,7 +93,7 @@ class Shot:
 
 
 class Recorder:
-    """A run's records. Feed it records in any order."""
+    """The records of a run, added up. They may be fed in any order."""
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
@@ -110,7 +115,7 @@ class Recorder:
         self._rng = Random(f"sample/{scenario.seed}")
 
     def feed(self, record: Record) -> bool:
-        """Add one record; False for the last."""
+        """Add one record. Returns False for the last one."""
         match record["k"]:
             case "op":
                 self._answered(record)
@@ -131,6 +136,7 @@ class Recorder:
         return True
 
     def window_of(self, at_s: float) -> int:
+        """The index of the window that holds second `at_s`."""
         return min(WINDOWS - 1, max(0, int(at_s / self.scenario.seconds * WINDOWS)))
 
     def _answered(self, record: Record) -> None:
@@ -165,7 +171,7 @@ class Recorder:
                 self.failures.append({key: record[key] for key in ("c", "at", "ms", "why")})
 
     def _shot(self, record: Record) -> bool:
-        """Keep a shot for the checks after the run; False when one of its images was somebody's before."""
+        """Keep a shot for the checks after the run. False when another shot already had one of its images."""
         created, started, finished = record["times"]
         self.shots.append(Shot(record["shot"], record["t"], record.get("position"), created, started, finished))
         images = {url for url, _ in record["pictures"]}
@@ -176,11 +182,11 @@ class Recorder:
         if len(self.sample) < size:
             self.sample.append(record)
         elif size and (place := self._rng.randrange(seen)) < size:
-            self.sample[place] = record  # a reservoir: every shot is as likely to be in the sample
+            self.sample[place] = record  # reservoir sampling: every shot has the same chance to be in the sample
         return not double
 
     def lag_percentile_ms(self, share: float) -> float:
-        """Of the generator's own delays: the upper end of the step that holds the percentile."""
+        """A percentile of the generator's own delays, milliseconds: the upper end of the step that holds it."""
         wanted, passed = share * sum(self.lags), 0
         for count, step in zip(self.lags, LAG_STEPS_MS, strict=True):
             passed += count
@@ -189,15 +195,17 @@ class Recorder:
         return 0.0
 
     def place_errors(self) -> list[int]:
-        """Of every shot that was told its place: how far that was from the number that really went before it.
+        """The error of each reported queue position: its distance to the number of shots that really went before.
 
-        Went before: accepted earlier, not begun when this one was accepted, begun before it. What came later and
-        overtook (interactive before catalogue) is no lie; what others than this run sent is not seen.
+        A shot went before when it was accepted earlier, was still waiting when this one was accepted, and started
+        before it. Shots that were accepted later and overtook (interactive before catalogue) do not count. Shots that
+        this run did not send are unknown.
         """
         return place_errors(self.shots)
 
 
 def place_errors(shots: Sequence[Shot]) -> list[int]:
+    """The errors of the reported queue positions (see Recorder.place_errors)."""
     by_creation = sorted(shots, key=lambda shot: shot.created)
     errors: list[int] = []
     waiting: list[Shot] = []
@@ -211,10 +219,10 @@ def place_errors(shots: Sequence[Shot]) -> list[int]:
 
 
 def histogram_json(histogram: HdrHistogram) -> dict[str, Any]:
-    """An HdrHistogram as its standard compressed encoding, for `loadtest compare` and other tools."""
+    """An HdrHistogram in its standard compressed encoding, for `loadtest compare` and other tools."""
     return {"count": histogram.get_total_count(), "encoded": histogram.encode().decode(), "unit": "µs"}
 
 
 def share_within(errors: Sequence[int], within: int) -> float:
-    """The share of errors of at most `within`; 1 for none."""
+    """The share of errors that are at most `within`; 1 when there are none."""
     return bisect_left(sorted(errors), within + 1) / len(errors) if errors else 1.0

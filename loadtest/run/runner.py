@@ -1,8 +1,8 @@
-"""One run from beginning to end: prepare, load, watch, strike, compare, judge.
+"""One run from beginning to end: prepare, generate load, inject faults, compare pictures, judge.
 
 check host ─> prepare tenants ─> generator ──records──> recorder ─┐
-                                 scraper, replicas, chaos ────┼─> verdict ─> summary ─> report
-                                 sample painted again, alone ─┘
+                                 scraper, replicas, chaos ────────┼─> verdict ─> summary ─> report
+                                 sample rendered again, unbatched ┘
 """
 
 from __future__ import annotations
@@ -31,12 +31,16 @@ from loadtest.scenarios.scenario import Scenario
 REPLICAS_EVERY_S = 2.0
 
 Progress = Callable[[Recorder, float], None]
-"""Told the records and the second of the schedule, about once a second."""
+"""Called about once a second with the recorder and the present second of the schedule."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is loaded. `cluster`: given when this run started it, which alone allows faults. `keys`: one per tenant."""
+    """The server under test.
+
+    `host` is its base URL, and `keys` holds one API key per tenant. `cluster` is given only when this command started
+    the cluster; without it no faults can be injected. `profile` is the profile of that cluster.
+    """
 
     host: str
     keys: Sequence[str | None] = (None,)
@@ -53,12 +57,18 @@ def run(
     factor: float = 1.0,
     progress: Progress = lambda recorder, at_s: None,
 ) -> dict[str, Any]:
-    """Run a scenario; its summary (report.json's content). Raises Refused before any load, Broken after."""
+    """Run a scenario and return its summary, the content of report.json.
+
+    `folder` receives the generator's files. `factor` scales every rate. `progress` is called about once a second.
+    Raises Refused before any load when the run cannot begin, and Broken when the generator or the cluster ends during
+    the run.
+    """
     means = means or Means()
     probes_only = all(row.persona == "probe" for row in scenario.traffic)
     if scenario.chaos and target.cluster is None:
         raise Refused(
-            f"{scenario.name} has a chaos section: only a cluster that this command starts is harmed; leave out --host"
+            f"{scenario.name} has a chaos section: faults are injected only into a cluster that this command starts; "
+            "leave out --host"
         )
     check_reachable(target.host, scenario.personas.probe.path if probes_only else "/readyz")
     plan = prepare(target.host, scenario, target.keys, workers=means.workers, factor=factor)
@@ -90,14 +100,14 @@ def run(
     compared = compare_sample(plan, recorder.sample) if recorder.sample else Compared()
 
     planned = sum(1 for _ in scenario.arrivals(factor))
-    struck = chaos.struck if chaos else []
-    recovered = recoveries_s(struck, recorder.bad_at, scenario.seconds)
-    # A fault whose part never came back, or that did not happen, has not been recovered from within the run.
+    injected = chaos.injected if chaos else []
+    recovered = recoveries_s(injected, recorder.bad_at, scenario.seconds)
+    # A fault whose part never came back, or that was not injected, counts as not recovered by the end of the run.
     recovered = [
-        scenario.seconds - one.at_s if one.back_s is None else taken
-        for one, taken in zip(struck, recovered, strict=True)
+        scenario.seconds - fault.at_s if fault.back_s is None else taken
+        for fault, taken in zip(injected, recovered, strict=True)
     ]
-    recovered += [scenario.seconds] * (len(scenario.chaos) - len(struck))
+    recovered += [scenario.seconds] * (len(scenario.chaos) - len(injected))
     verdict = judge(scenario, recorder, planned=planned, wrong_pictures=len(compared.wrong), recoveries_s=recovered)
     facts = Facts(
         host=target.host,
@@ -107,7 +117,7 @@ def run(
         planned=planned,
         scraper=scraper,
         replicas=replicas.since(recorder.epoch),
-        struck=struck,
+        injected=injected,
         recovered_s=recovered,
         compared=compared,
     )
@@ -115,16 +125,16 @@ def run(
 
 
 def make(folder: Path) -> None:
-    """Make the folder of a report. Raises Refused."""
+    """Make the folder of a report. Raises Refused when it cannot be made."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Refused(f"--out must be a folder that can be written, got {folder} ({error.strerror})") from None
+        raise Refused(f"--out must be a writable folder, got {folder} ({error.strerror})") from None
 
 
 @dataclass
 class _Replicas:
-    """Counts the replicas of a local cluster by their processes' titles, now and then."""
+    """Counts the replicas of a local cluster by their processes' titles, every REPLICAS_EVERY_S seconds."""
 
     cluster: LocalCluster | None
     rows: list[tuple[float, Counter[str]]] = field(default_factory=list)
@@ -143,13 +153,13 @@ class _Replicas:
             self._thread.join()
 
     def since(self, epoch: float) -> dict[str, list[list[float]]]:
-        """Stage -> [second, replicas], from second 0 on."""
+        """[second, replicas] pairs by stage, from `epoch` (Unix time of second 0) on."""
         stages = sorted({stage for _, row in self.rows for stage in row})
         kept = [(at - epoch, row) for at, row in self.rows if at >= epoch - REPLICAS_EVERY_S]
         return {stage: [[round(at, 1), row[stage]] for at, row in kept] for stage in stages}
 
     def _run(self) -> None:
-        assert self.cluster is not None, "started with one"
+        assert self.cluster is not None, "start() requires a cluster"
         while True:
             self.rows.append((time.time(), self.cluster.replicas()))
             if self._stop.wait(REPLICAS_EVERY_S):

@@ -1,4 +1,4 @@
-"""The server under test, before the load: may it be loaded, does it answer, and what do the tenants start from."""
+"""The server under test before the load: checks that it may be loaded and answers, and prepares its tenants."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ OWN_IT = "--i-own-this-host"
 
 
 def check_host(url: str, *, owned: bool) -> str:
-    """The base URL, tidied. Raises Refused: not a URL, or a host that is not this machine without the operator's
-    word."""
+    """The normalised base URL.
+
+    Raises Refused when `url` is not a base URL, or when its host is not this machine and `owned` is False.
+    """
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -32,7 +34,7 @@ def check_host(url: str, *, owned: bool) -> str:
     if parts.scheme not in ("http", "https") or not host or parts.path.strip("/") or parts.query or parts.username:
         raise Refused(f"--host must be a URL such as http://127.0.0.1:8000, got {url!r}")
     if not owned and not _is_loopback(host):
-        raise Refused(f"load goes to this machine only, got {host}; a host that is yours to load needs {OWN_IT}")
+        raise Refused(f"the host must be this machine, got {host}; pass {OWN_IT} if you may load that host")
     return f"{parts.scheme}://{parts.netloc}"
 
 
@@ -46,7 +48,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def client(host: str, key: str | None = None) -> httpx.Client:
-    """A client that no proxy of the environment comes between."""
+    """An HTTP client of the server. It ignores the proxies of the environment."""
     headers = {"authorization": f"Bearer {key}"} if key else {}
     return httpx.Client(
         base_url=host, headers=headers, timeout=TIMEOUT_S, trust_env=False, verify=ssl.create_default_context()
@@ -54,7 +56,10 @@ def client(host: str, key: str | None = None) -> httpx.Client:
 
 
 def check_reachable(host: str, path: str = "/readyz") -> None:
-    """Return when the server answers that it is ready. Raises Refused: unreachable, TLS, not ready."""
+    """Return when GET `path` answers 200.
+
+    Raises Refused when the server is unreachable, its certificate is not trusted, or it is not ready.
+    """
     try:
         with client(host) as http:
             answer = http.get(path, timeout=10)
@@ -68,29 +73,29 @@ def check_reachable(host: str, path: str = "/readyz") -> None:
         raise Refused(f"{host} must answer GET {path}, got {type(error).__name__}: {error}") from None
     if answer.status_code != 200:
         raise Refused(
-            f"{host} must be ready before it is loaded, GET {path} answered {answer.status_code} {answer.text[:160]}"
+            f"{host} must be ready before the load, but GET {path} answered {answer.status_code} {answer.text[:160]}"
         )
 
 
 def prepare(host: str, scenario: Scenario, keys: Sequence[str | None], *, workers: int, factor: float) -> Job:
-    """Upload a photo for every tenant and click once, so that integrators and catalogues have what they order with.
+    """Upload a photo for every tenant and make one mask, from which integrators and catalogues order.
 
-    `keys`: one per tenant, reused in turn where there are fewer.
-    Raises Refused when the server does not answer as it should.
+    `keys` holds one key per tenant; fewer keys are reused in turn. `workers` is the number of generator processes, and
+    `factor` scales every rate. Raises Refused when a request fails.
     """
     run = secrets.token_hex(4)
     if all(row.persona == "probe" for row in scenario.traffic):
-        nobody = tuple(Tenant(key, "", "", (0, 0), 0) for key in _dealt(keys, scenario.tenants))
-        return Job(run, scenario, host, nobody, workers, factor)
+        tenants = [Tenant(key, "", "", (0, 0), 0) for key in _key_per_tenant(keys, scenario.tenants)]
+        return Job(run, scenario, host, tuple(tenants), workers, factor)
     pool = draw_pool(scenario.photos, scenario.seed)
     tenants = [
         _prepared(host, key, pool[index % len(pool)], index % len(pool), f"{run}-{index}")
-        for index, key in enumerate(_dealt(keys, scenario.tenants))
+        for index, key in enumerate(_key_per_tenant(keys, scenario.tenants))
     ]
     return Job(run, scenario, host, tuple(tenants), workers, factor)
 
 
-def _dealt(keys: Sequence[str | None], tenants: int) -> list[str | None]:
+def _key_per_tenant(keys: Sequence[str | None], tenants: int) -> list[str | None]:
     return [keys[index % len(keys)] for index in range(tenants)]
 
 
@@ -103,7 +108,7 @@ def _prepared(host: str, key: str | None, photo: DrawnPhoto, number: int, name: 
     try:
         return Tenant(key, uploaded["id"], mask["id"], png_size(cutout.content), number)
     except ValueError as error:
-        raise Refused(f"GET {mask['cutout_url']} must give the cutout before the load: it {error}") from None
+        raise Refused(f"GET {mask['cutout_url']} must return the cutout before the load: it {error}") from None
 
 
 def _ok(http: httpx.Client, path: str, **options: Any) -> dict[str, Any]:
@@ -113,7 +118,7 @@ def _ok(http: httpx.Client, path: str, **options: Any) -> dict[str, Any]:
         raise Refused(f"{http.base_url} must answer POST {path}, got {type(error).__name__}: {error}") from None
     if answer.status_code == 401:
         raise Refused(
-            f"{http.base_url} asks for keys: put them into PACKSHOT_LOADTEST_KEYS, one per tenant, with spaces between"
+            f"{http.base_url} requires keys: set PACKSHOT_LOADTEST_KEYS to one key per tenant, separated by spaces"
         )
     if not answer.is_success:
         raise Refused(f"POST {path} must succeed before the load, got {answer.status_code} {answer.text[:200]}")

@@ -1,1 +1,1 @@
-"""What a load test sends, and when."""
+"""The scenarios: what a load test sends, and when."""

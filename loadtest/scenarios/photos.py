@@ -1,7 +1,7 @@
-"""Photos of products, drawn: the same number and size give the same bytes, on every worker.
+"""Synthetic product photos. The same seed, number and size give the same bytes on every worker.
 
-A bottle in one strong colour on a pale backdrop, with grain: what a segmenter finds by its box,
-what JPEG cannot squeeze to nothing, and what no two tenants share.
+Each shows a bottle in one strong colour on a pale backdrop, with grain. A segmenter finds the bottle by its box, the
+grain keeps the JPEG at a realistic size, and photos of different numbers differ in colour and shape.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from PIL import Image, ImageDraw, ImageFilter
 from loadtest.scenarios.scenario import PhotoRow
 
 POOL = 8
-"""Photos drawn per run; uploads of the same photo differ by a comment, so each is new to the server."""
+"""Photos drawn per run. Uploads of the same photo differ by a JPEG comment, so each is new to the server."""
 SUPERSAMPLE = 2
 DRAWN_PX = 2048
-"""Longer side of the drawing, at most: a phone's 12 Mpx are drawn smaller and enlarged, the grain is not."""
+"""Longest side of a drawing. A larger photo (12 Mpx) is drawn smaller and enlarged; its grain is full resolution."""
 
 
 @dataclass(frozen=True)
 class DrawnPhoto:
-    """A JPEG and the product's box in it, in pixels."""
+    """A JPEG file, its size and the box of the product in it, in pixels."""
 
     data: bytes
     width: int
@@ -34,18 +34,18 @@ class DrawnPhoto:
     box_xyxy: tuple[int, int, int, int]
 
     def unique(self, name: str) -> bytes:
-        """The same picture as other bytes: a comment segment after the JPEG's first marker."""
+        """The same picture as different bytes: `name` is inserted as a comment segment after the first marker."""
         text = f"packshot loadtest {name}".encode()
         return self.data[:2] + b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text + self.data[2:]
 
 
 def draw_pool(sizes: Sequence[PhotoRow], seed: int) -> list[DrawnPhoto]:
-    """All photos of a run."""
+    """All photos of a run, as a list."""
     return list(pool(sizes, seed))
 
 
 def pool(sizes: Sequence[PhotoRow], seed: int) -> Iterator[DrawnPhoto]:
-    """POOL photos, or one per size where there are more sizes, in sizes drawn by their shares; drawn one by one."""
+    """Draw the photos of a run one by one: one of each size, then sizes drawn by their shares up to POOL photos."""
     rng = Random(f"photos/{seed}")
     drawn = list(sizes) + rng.choices(sizes, [row.share for row in sizes], k=max(0, POOL - len(sizes)))
     for number, row in enumerate(drawn):
@@ -53,7 +53,7 @@ def pool(sizes: Sequence[PhotoRow], seed: int) -> Iterator[DrawnPhoto]:
 
 
 def draw(number: int, width: int, height: int, seed: int = 0) -> DrawnPhoto:
-    """One photo of `width` × `height` pixels."""
+    """Draw one photo of `width` × `height` pixels. `number` and `seed` determine what it shows."""
     rng = Random(f"photo/{seed}/{number}")
     backdrop = tuple(rng.randrange(205, 240) for _ in range(3))
     hue = (number * 0.618 + rng.random() * 0.1) % 1.0
@@ -84,7 +84,7 @@ def draw(number: int, width: int, height: int, seed: int = 0) -> DrawnPhoto:
         scaled(left + body_w * 0.12, top + body_h * 0.5, left + body_w * 0.88, top + body_h * 0.78),
         fill=(246, 243, 232),
     )
-    for row in range(3):  # lines of a label
+    for row in range(3):  # the lines of text on the label
         y = top + body_h * (0.56 + 0.07 * row)
         pen.line(
             scaled(left + body_w * 0.2, y, left + body_w * (0.5 + 0.3 * rng.random()), y),

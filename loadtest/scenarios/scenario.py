@@ -1,6 +1,7 @@
-"""Scenarios: which traffic, when, with which faults, and what must hold. Strict YAML, its timeline drawn in its header.
+"""Scenarios: the traffic, its timeline, the faults and the bounds, in strict YAML whose header draws the timeline.
 
-Traffic model (traffic.py), personas (personas.py) and scenarios are three things: a scenario only chooses and numbers.
+The traffic model (traffic.py), the personas (personas.py) and the scenarios are separate: a scenario only selects
+personas and sets their parameters.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from loadtest.errors import Refused
 from loadtest.scenarios.traffic import Arrival, Diurnal, Flat, Gaps, Phase, Ramp, Stream, Timeline, read_trace, schedule
 
 PersonaName = Literal["designer", "integrator", "catalogue", "hostile", "probe"]
-Stage = Literal["gateway", "sam_encoder", "mask_decoder", "canny", "generator", "director"]
+Stage = Literal["gateway", "sam_encoder", "mask_decoder", "canny", "generator", "finisher", "director"]
 
 CLASSES: dict[str, tuple[str, ...]] = {
     "designer": ("upload", "click", "cutout", "shot"),
@@ -29,7 +30,7 @@ CLASSES: dict[str, tuple[str, ...]] = {
     "hostile": ("refusal",),
     "probe": ("probe",),
 }
-"""The classes of answers that each persona waits for; each has its own histogram and its own bounds."""
+"""The classes of answers of each persona. Each class has its own histogram and its own bounds."""
 SHOT_CLASSES = ("shot", "api_shot", "catalogue_shot")
 COLUMNS = 64
 ROWS = 4
@@ -39,7 +40,7 @@ _EIGHTHS = " ▁▂▃▄▅▆▇█"
 def _rising(range_: tuple[int, int]) -> tuple[int, int]:
     low, high = range_
     if not 1 <= low <= high <= 250:
-        raise ValueError(f"a range is [least, most], from 1 to 250, got [{low}, {high}]")
+        raise ValueError(f"a range must be [least, most], both from 1 to 250, got [{low}, {high}]")
     return range_
 
 
@@ -50,11 +51,13 @@ Milliseconds = Annotated[float, Field(gt=0)]
 
 
 class Strict(BaseModel):
+    """Base of all models: unknown keys, infinities and NaN are refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Day(Strict):
-    """A day's swing, squeezed into `period_s`."""
+    """A daily cycle of load between `low` and `high`, compressed to `period_s` seconds."""
 
     low: float = Field(ge=0)
     high: float = Field(gt=0)
@@ -62,7 +65,7 @@ class Day(Strict):
 
 
 class PhaseRow(Strict):
-    """A stretch of the timeline: exactly one of `load`, `ramp`, `diurnal`. What a warm-up answers is not judged."""
+    """A phase of the timeline, with exactly one of `load`, `ramp`, `diurnal`. Answers in a warm-up are not judged."""
 
     name: str = Field(min_length=1, max_length=20)
     seconds: Seconds
@@ -75,10 +78,11 @@ class PhaseRow(Strict):
     def _one_shape(self) -> PhaseRow:
         given = [name for name in ("load", "ramp", "diurnal") if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"a phase has exactly one of load, ramp, diurnal, got {given or 'none'}")
+            raise ValueError(f"a phase must have exactly one of load, ramp, diurnal, got {given or 'none'}")
         return self
 
     def phase(self) -> Phase:
+        """This row in the traffic model."""
         if self.ramp is not None:
             return Ramp(self.seconds, *self.ramp)
         if self.diurnal is not None:
@@ -87,65 +91,67 @@ class PhaseRow(Strict):
 
 
 class StreamRow(Strict):
-    """Arrivals of one persona: a rate with its randomness, or a trace file beside the scenario."""
+    """Arrivals of one persona: a rate and the distribution of its gaps, or a trace file next to the scenario."""
 
     persona: PersonaName
     rate_per_s: float | None = Field(None, gt=0, le=100_000)
     gaps: Gaps = "poisson"
-    variation: float = Field(1.0, gt=0, le=20, description="Deviation of the gaps over their mean; gamma only.")
+    variation: float = Field(1.0, gt=0, le=20, description="Coefficient of variation of the gaps; gamma only.")
     trace: str | None = None
 
     @model_validator(mode="after")
     def _rate_or_trace(self) -> StreamRow:
         if (self.rate_per_s is None) == (self.trace is None):
-            raise ValueError("a stream has exactly one of rate_per_s, trace")
+            raise ValueError("a stream must have exactly one of rate_per_s, trace")
         if self.gaps != "gamma" and self.variation != 1.0:
-            raise ValueError(f"variation is for gamma gaps, got {self.gaps}")
+            raise ValueError(f"variation requires gaps: gamma, got {self.gaps}")
         return self
 
 
 class PhotoRow(Strict):
-    """A size of photo and its weight in the mix."""
+    """A size of photo in pixels, and its weight in the mix."""
 
     width: int = Field(ge=64, le=8_000)
     height: int = Field(ge=64, le=8_000)
     share: float = Field(1.0, gt=0)
 
 
-class Asked(Strict):
-    """What a persona asks of a shot. `steps`: null = the engine's default."""
+class ShotSettings(Strict):
+    """The settings of a persona's shots. `steps`: null is the engine's default. The canvas is square."""
 
     images: int = Field(1, ge=1, le=8)
     steps: int | None = Field(None, ge=1, le=200)
     canvas_px: int = Field(512, ge=64, le=4096)
 
 
-class Designer(Asked):
-    """Uploads a photo, clicks on it, places the product, has it painted; thinks in between."""
+class Designer(ShotSettings):
+    """Uploads a photo, clicks on the product, places it and requests a shot; pauses for `think_s` before each step."""
 
     clicks: Range = (1, 4)
     think_s: float = Field(1.0, ge=0, le=60)
 
 
-class Integrator(Asked):
-    """A shop's backend: one call that waits for the picture. `fresh`: the share that brings a new photo."""
+class Integrator(ShotSettings):
+    """A shop's backend: one call that waits for the picture. `fresh` is the share of orders with a new photo."""
 
     fresh: Fraction = 0.3
 
 
-class Catalogue(Asked):
-    """Drops a dump of so many SKUs at once, as catalogue work, and follows it to its end."""
+class Catalogue(ShotSettings):
+    """Submits a batch of SKUs at once as catalogue work, and follows it until it is done."""
 
     skus: Range = (5, 10)
 
 
 class Probe(Strict):
-    """One small GET; `path` must answer 200."""
+    """One small GET to `path`, which must answer 200."""
 
     path: str = Field("/healthz", pattern=r"^/")
 
 
 class Personas(Strict):
+    """The parameters of the personas."""
+
     designer: Designer = Designer()
     integrator: Integrator = Integrator()
     catalogue: Catalogue = Catalogue()
@@ -153,7 +159,7 @@ class Personas(Strict):
 
 
 class Bounds(Strict):
-    """A class's latency bounds, from the intended send time. A right answer within `p99_ms` is a good one."""
+    """The latency bounds of a class, from the intended send time. A correct answer within `p99_ms` is a good one."""
 
     p50_ms: Milliseconds
     p95_ms: Milliseconds
@@ -162,19 +168,25 @@ class Bounds(Strict):
     @model_validator(mode="after")
     def _rise(self) -> Bounds:
         if not self.p50_ms <= self.p95_ms <= self.p99_ms:
-            raise ValueError(f"p50 ≤ p95 ≤ p99 must hold, got {self.p50_ms:g}, {self.p95_ms:g}, {self.p99_ms:g}")
+            raise ValueError(
+                f"the bounds must satisfy p50 ≤ p95 ≤ p99, got {self.p50_ms:g}, {self.p95_ms:g}, {self.p99_ms:g}"
+            )
         return self
 
 
 class QueuePlace(Strict):
-    """At least `share` of the places found must be within `within` of what came true."""
+    """A bound on reported queue positions: at least `share` of them must be at most `within` off."""
 
     within: int = Field(ge=0)
     share: Fraction
 
 
 class Slo(Strict):
-    """What must hold. `goodput`: least share of good answers; `errors`: largest share of wrong ones."""
+    """The bounds of a run.
+
+    `goodput` is the smallest share of good answers, and `errors` the largest share of wrong ones. `classes` bounds the
+    latencies, `queue_place` the reported queue positions, and `recovery_s` the recovery time of every fault.
+    """
 
     goodput: Fraction
     errors: Fraction
@@ -184,8 +196,11 @@ class Slo(Strict):
 
 
 class Fault(Strict):
-    """`kill` a stage's replica, the controller or the node;
-    or `stop` a stage's process and continue it after `for_s`."""
+    """A fault at second `at_s`.
+
+    `kill` ends the replicas of a stage, the controller or the node. `stop` stops the processes of a stage and continues
+    them after `for_s` seconds.
+    """
 
     at_s: float = Field(ge=0)
     kill: Stage | Literal["controller", "node"] | None = None
@@ -193,20 +208,21 @@ class Fault(Strict):
     for_s: Seconds | None = None
 
     @model_validator(mode="after")
-    def _one_deed(self) -> Fault:
+    def _one_action(self) -> Fault:
         if (self.kill is None) == (self.stop is None):
-            raise ValueError("a fault has exactly one of kill, stop")
+            raise ValueError("a fault must have exactly one of kill, stop")
         if (self.stop is None) != (self.for_s is None):
-            raise ValueError("for_s goes with stop, and only with it")
+            raise ValueError("for_s must be given with stop, and only with it")
         return self
 
     @property
     def words(self) -> str:
+        """The fault in words, such as "stop generator for 5 s"."""
         return f"kill {self.kill}" if self.kill else f"stop {self.stop} for {self.for_s:g} s"
 
 
 class Scenario(Strict):
-    """A load test."""
+    """A load test, as its YAML file describes it."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")
     sentence: str = Field(min_length=1)
@@ -217,8 +233,8 @@ class Scenario(Strict):
     traffic: tuple[StreamRow, ...] = Field(min_length=1)
     personas: Personas = Personas()
     slo: Slo
-    patience_s: Seconds = Field(60.0, description="How long an answer is waited for, also after the last arrival.")
-    sample: int = Field(8, ge=0, le=1_000, description="Shots painted again alone after the load, to compare with.")
+    patience_s: Seconds = Field(60.0, description="Longest wait for an answer, also after the last arrival.")
+    sample: int = Field(8, ge=0, le=1_000, description="Shots rendered again, unbatched, after the load to compare.")
     chaos: tuple[Fault, ...] = ()
 
     @model_validator(mode="after")
@@ -226,20 +242,20 @@ class Scenario(Strict):
         needed = set(self.classes)
         if missing := needed - set(self.slo.classes):
             raise ValueError(f"slo.classes must bound every class of the traffic, missing {', '.join(sorted(missing))}")
-        if idle := set(self.slo.classes) - needed:
-            raise ValueError(f"slo.classes bounds what the traffic does not have: {', '.join(sorted(idle))}")
+        if unused := set(self.slo.classes) - needed:
+            raise ValueError(f"slo.classes has classes that the traffic does not have: {', '.join(sorted(unused))}")
         if self.timeline[-1].warm_up:
-            raise ValueError("the last phase cannot be a warm-up: nothing would be judged")
+            raise ValueError("the last phase must not be a warm-up: no answer would be judged")
         if any(
             row.warm_up and not before.warm_up for before, row in zip(self.timeline, self.timeline[1:], strict=False)
         ):
-            raise ValueError("warm-ups come first")
+            raise ValueError("warm-up phases must come first")
         if bool(self.chaos) != (self.slo.recovery_s is not None):
-            raise ValueError("chaos and slo.recovery_s go together")
+            raise ValueError("chaos and slo.recovery_s must be given together")
         latest_s = self.seconds - (self.slo.recovery_s or 0.0)
         if late := [fault.at_s for fault in self.chaos if fault.at_s > latest_s]:
             raise ValueError(
-                f"a fault needs slo.recovery_s before the end: at {latest_s:g} s at the latest, got {late}"
+                f"a fault must be slo.recovery_s before the end, at {latest_s:g} s at the latest, got {late}"
             )
         return self
 
@@ -253,22 +269,25 @@ class Scenario(Strict):
 
     @property
     def seconds(self) -> float:
+        """Length of the timeline."""
         return sum(row.seconds for row in self.timeline)
 
     @property
     def warm_up_s(self) -> float:
+        """Length of the warm-up, seconds."""
         return sum(row.seconds for row in self.timeline if row.warm_up)
 
     def planned(self) -> Timeline:
+        """The timeline in the traffic model."""
         return Timeline(tuple(row.phase() for row in self.timeline))
 
     def arrivals(self, factor: float = 1.0) -> Iterator[Arrival]:
-        """The run's schedule, lazily; `factor` scales every rate (traces stay as recorded)."""
+        """The run's schedule, computed lazily. `factor` scales every rate; traces are replayed as recorded."""
         streams = [_stream(row) for row in self.traffic]
         return schedule(streams, self.planned(), seed=self.seed, tenants=self.tenants, factor=factor)
 
     def digest(self) -> str:
-        """12 hexadecimal digits of what was asked: runs with the same ones compare."""
+        """12 hexadecimal digits of the scenario's hash. Runs with the same digest can be compared."""
         return hashlib.sha256(self.model_dump_json(exclude={"sentence"}).encode()).hexdigest()[:12]
 
 
@@ -279,30 +298,33 @@ def _stream(row: StreamRow) -> Stream:
 
 
 def scenario_names() -> list[str]:
-    """The scenarios that ship."""
+    """The names of the scenarios in this package."""
     folder = resources.files("loadtest").joinpath("scenarios")
     return sorted(Path(file.name).stem for file in folder.iterdir() if file.name.endswith(".yaml"))
 
 
 def load_scenario(name: str) -> Scenario:
-    """The scenario of that name, or at that path. Raises Refused with every fault of the file."""
+    """The scenario with this name, or in the YAML file at this path.
+
+    Raises Refused when there is no such scenario or file, or when the file is invalid; the message lists every error.
+    """
     if name.endswith((".yaml", ".yml")):
         path = Path(name)
         if not path.is_file():
-            raise Refused(f"a scenario's path must be a file, got {name!r}")
+            raise Refused(f"the path of a scenario must be a file, got {name!r}")
         return parse(path.read_text("utf-8"), name, path.parent)
     if name not in scenario_names():
-        raise Refused(f"scenario must be one of {', '.join(scenario_names())} or a YAML file, got {name!r}")
+        raise Refused(f"the scenario must be one of {', '.join(scenario_names())} or a YAML file, got {name!r}")
     folder = resources.files("loadtest").joinpath("scenarios")
     return parse(folder.joinpath(f"{name}.yaml").read_text("utf-8"), name, Path(str(folder)))
 
 
 def parse(text: str, name: str, folder: Path) -> Scenario:
-    """The scenario in `text`; traces are found beside it, in `folder`. Raises Refused."""
+    """The scenario in `text`. Trace files are relative to `folder`. Raises Refused when the text is invalid."""
     try:
         raw = yaml.safe_load(text)
         if not isinstance(raw, dict):
-            raise Refused(f"scenario {name} must be a mapping of name, timeline, traffic, slo …, got {_shown(raw)}")
+            raise Refused(f"scenario {name} must be a mapping with name, timeline, traffic, slo …, got {_shown(raw)}")
         for row in raw.get("traffic") or []:
             if isinstance(row, dict) and isinstance(row.get("trace"), str):
                 row["trace"] = str(folder / row["trace"])
@@ -314,18 +336,18 @@ def parse(text: str, name: str, folder: Path) -> Scenario:
         line = f" in line {where.line + 1}" if where else ""
         raise Refused(f"scenario {name} must be YAML: {getattr(error, 'problem', error)}{line}") from error
     except ValidationError as error:
-        raise Refused(f"scenario {name}: {'; '.join(_faults(error))}") from error
+        raise Refused(f"scenario {name}: {'; '.join(_error_texts(error))}") from error
     except (OSError, ValueError) as error:
         raise Refused(f"scenario {name}: a trace must be readable: {error}") from error
     return scenario
 
 
-def _faults(error: ValidationError) -> Iterator[str]:
+def _error_texts(error: ValidationError) -> Iterator[str]:
     rows = error.errors()
     for row in rows:
         inside = any(other["loc"][: len(row["loc"])] == row["loc"] and other is not row for other in rows)
         if row["type"] == "too_short" and inside:
-            continue  # a list whose rows are at fault counts as empty
+            continue  # pydantic reports a list whose rows are all invalid as too short as well
         place = ".".join(map(str, row["loc"]))
         got = "" if row["type"] in ("missing", "value_error") else f", got {_shown(row['input'])}"
         yield f"{place + ': ' if place else ''}{row['msg'].removeprefix('Value error, ')}{got}"
@@ -337,7 +359,7 @@ def _shown(value: Any) -> str:
 
 
 def drawing(scenario: Scenario) -> list[str]:
-    """The timeline as lines of text: load over time, phases, faults. The header of a scenario's file shows the same."""
+    """The timeline as lines of text: load over time, phases and faults. The header of a scenario's file repeats it."""
     planned = scenario.planned()
     loads = [planned.load_at((column + 0.5) * scenario.seconds / COLUMNS) for column in range(COLUMNS)]
     highest = max(loads) or 1.0

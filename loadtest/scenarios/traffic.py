@@ -1,9 +1,9 @@
-"""When requests are sent: arrival processes and the schedule of a run. Standard library only.
+"""The traffic model: arrival processes and the schedule of a run. Standard library only.
 
-An arrival process is a *rate over time* crossed with a *renewal process*: gaps are drawn at unit rate (constant,
-Poisson, gamma) and stretched by the inverse of the integrated rate, so a ramp or a day of traffic keeps the chosen
-randomness exactly. Everything is fixed in advance by the seed, whatever the server does: the same seed gives the same
-schedule.
+An arrival process combines a *rate over time* with a *renewal process*. Gaps are drawn at unit rate (constant, Poisson
+or gamma), and their cumulated sums are mapped through the inverse of the integrated rate. So a ramp or a daily cycle
+keeps the distribution of the gaps exactly. The seed determines the whole schedule in advance; the server has no effect
+on it.
 
     gaps      . .  .   .. .      unit-rate renewal process, cumulated: g1, g1+g2, …
     rate      ▁▂▅▇▅▂▁            phases × the stream's rate
@@ -25,18 +25,20 @@ Gaps = Literal["constant", "poisson", "gamma"]
 
 MAX_SEED = 2**31 - 1
 SEEDS_APART = 2048
-"""An arrival paints seeds seed, seed + 1, …: 250 SKUs of 8 images at most, so those of two arrivals never meet."""
+"""Distance between the seeds of two arrivals. An arrival uses the seeds seed, seed + 1, … of its images, at most 250
+SKUs of 8 images each, so the seeds of two arrivals do not overlap."""
 _SEEDS = MAX_SEED - SEEDS_APART
 
 
 class Phase(Protocol):
-    """A stretch of time with a load factor; a stream's rate is its own rate times this factor."""
+    """A period of time with a load factor. The rate of a stream is its own rate times this factor."""
 
     @property
-    def seconds(self) -> float: ...
+    def seconds(self) -> float:
+        """Length of the phase."""
 
     def load_at(self, t: float) -> float:
-        """The factor `t` seconds into the phase."""
+        """The factor `t` seconds after the start of the phase."""
 
     def work(self, t: float) -> float:
         """The factor's integral over the first `t` seconds."""
@@ -44,7 +46,7 @@ class Phase(Protocol):
 
 @dataclass(frozen=True)
 class Flat:
-    """One load all along."""
+    """A constant load."""
 
     seconds: float
     load: float = 1.0
@@ -58,7 +60,7 @@ class Flat:
 
 @dataclass(frozen=True)
 class Ramp:
-    """From one load to another, evenly."""
+    """A load that changes linearly from `start` to `end`."""
 
     seconds: float
     start: float
@@ -73,7 +75,7 @@ class Ramp:
 
 @dataclass(frozen=True)
 class Diurnal:
-    """A day squeezed into `period_s`: a cosine that starts at `low`, its night, and reaches `high` at noon."""
+    """A daily cycle compressed to `period_s` seconds: a cosine from `low` at midnight to `high` at noon."""
 
     seconds: float
     low: float
@@ -98,16 +100,17 @@ class Diurnal:
 
 @dataclass(frozen=True)
 class Timeline:
-    """Phases one after the other."""
+    """The phases of a run, one after the other."""
 
     phases: tuple[Phase, ...]
 
     @property
     def seconds(self) -> float:
+        """Length of all phases."""
         return sum(phase.seconds for phase in self.phases)
 
     def load_at(self, t: float) -> float:
-        """The load factor at second `t`; 0 outside."""
+        """The load factor at second `t`; 0 outside the timeline."""
         for phase in self.phases:
             if 0 <= t < phase.seconds:
                 return phase.load_at(t)
@@ -125,9 +128,10 @@ class Timeline:
 
 @dataclass(frozen=True)
 class Stream:
-    """Arrivals of one persona. `rate_per_s` at load 1; `variation`: the gaps' deviation over their mean (gamma only).
+    """The arrivals of one persona.
 
-    `trace`: times in seconds to replay instead; the rate, the gaps and the timeline do not touch them.
+    `rate_per_s` is the rate at load 1. `variation` is the coefficient of variation of the gaps (gamma only). `trace`
+    holds arrival times in seconds to replay instead; rate, gaps and load do not apply to them.
     """
 
     persona: str
@@ -139,7 +143,11 @@ class Stream:
 
 @dataclass(frozen=True, order=True)
 class Arrival:
-    """One planned beginning. `number` counts all arrivals of the run, `seed` is its own and no other's."""
+    """One planned arrival, at second `at_s` of the schedule.
+
+    `number` counts the arrivals of the run. `tenant` is the index of its tenant. `seed` determines its random choices
+    and its images.
+    """
 
     at_s: float
     number: int
@@ -149,7 +157,7 @@ class Arrival:
 
 
 def gaps(kind: Gaps, variation: float, rng: Random) -> Iterator[float]:
-    """Gaps of a renewal process of unit rate, without end."""
+    """Endless gaps of a renewal process of unit rate. `variation` is their coefficient of variation (gamma only)."""
     if kind == "constant":
         while True:
             yield 1.0
@@ -162,7 +170,10 @@ def gaps(kind: Gaps, variation: float, rng: Random) -> Iterator[float]:
 
 
 def times(stream: Stream, timeline: Timeline, rng: Random, factor: float = 1.0) -> Iterator[float]:
-    """A stream's arrivals in seconds, rising; lazily, so a night's worth takes no memory. `factor` scales the rate."""
+    """The arrival times of a stream in seconds, ascending. They are computed lazily, so a long run takes no memory.
+
+    `factor` scales the rate; a trace is not scaled.
+    """
     if stream.trace:
         yield from (at for at in stream.trace if at < timeline.seconds)
         return
@@ -185,7 +196,7 @@ def _stretched(stream: Stream, timeline: Timeline, rng: Random, rate: float) -> 
 
 
 def _when(phase: Phase, work: float) -> float:
-    """The second of a phase by which `work` is done: bisection, the work rises with time."""
+    """The second of a phase at which its integrated load reaches `work`, by bisection."""
     low, high = 0.0, phase.seconds
     if isinstance(phase, Flat):
         return work / phase.load
@@ -198,7 +209,10 @@ def _when(phase: Phase, work: float) -> float:
 def schedule(
     streams: Sequence[Stream], timeline: Timeline, *, seed: int, tenants: int = 1, factor: float = 1.0
 ) -> Iterator[Arrival]:
-    """Every arrival of a run in order of time. The same arguments give the same schedule, on any machine."""
+    """Every arrival of a run in order of time. The same arguments give the same schedule on any machine.
+
+    `tenants` is the number of tenants, and `factor` scales every rate.
+    """
     sources = []
     for index, stream in enumerate(streams):
         rng = Random(f"{seed}/{index}/{stream.persona}")
@@ -214,12 +228,15 @@ def _named(stream: Stream, arrivals: Iterator[float], rng: Random, tenants: int)
 
 
 def share_of(arrivals: Iterator[Arrival], index: int, workers: int) -> Iterator[Arrival]:
-    """The arrivals that worker `index` of `workers` sends: every `workers`-th, so each sees the whole timeline."""
+    """The arrivals that worker `index` of `workers` sends: every `workers`-th, so each covers the whole timeline."""
     return islice(arrivals, index, None, workers)
 
 
 def read_trace(path: Path) -> tuple[float, ...]:
-    """Arrival times from a file: one number of seconds a line, rising; `#` begins a comment. Raises ValueError."""
+    """Read arrival times from a file: one number of seconds per line, ascending; `#` begins a comment.
+
+    Raises ValueError when a line is not a number, the times do not ascend, or there is none.
+    """
     found: list[float] = []
     for row, line in enumerate(path.read_text("utf-8").splitlines(), 1):
         text = line.partition("#")[0].strip()
@@ -230,7 +247,7 @@ def read_trace(path: Path) -> tuple[float, ...]:
         except ValueError:
             raise ValueError(f"{path.name}:{row} must be a number of seconds, got {text[:40]!r}") from None
         if not (math.isfinite(at_s) and at_s >= (found[-1] if found else 0.0)):
-            raise ValueError(f"{path.name}:{row}: times must be ≥ 0 and rise, got {at_s:g}")
+            raise ValueError(f"{path.name}:{row}: times must be ≥ 0 and ascend, got {at_s:g}")
         found.append(at_s)
     if not found:
         raise ValueError(f"{path.name} must hold at least one time, got none")

@@ -88,7 +88,7 @@ class _MemoryCounter(TorchDispatchMode):
     """Counts the bytes of the storages that operations allocated and that are still referenced."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # torch does not annotate it
         self._now = 0
         self.peak_bytes = 0
         self.moved_bytes = 0

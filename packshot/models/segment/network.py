@@ -160,7 +160,7 @@ class DetailUpscaling(nn.Module):
         return torch.relu(self.up_half(features) + half)
 
 
-class BatchMaskDecoder(MaskDecoder):  # type: ignore[misc]
+class BatchMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment_anything has no types
     """SAM's mask decoder for B photos with one prompt set each. The original takes one photo with B prompt sets."""
 
     def __init__(self, *, detail: Sequence[int] = (), **shared: Any) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 from bench import gpu
 from bench.__main__ import summary
 from bench.chart import draw, margin
-from bench.harness import Row, not_measured, tell
+from bench.harness import Row, not_measured, print_row
 from packshot.models.packs.manifest import read_manifest
 from packshot.settings import Settings
 from tests.tiny_pack import SAM, build_tiny_pack
@@ -21,16 +21,16 @@ CPU = torch.device("cpu")
 
 
 def test_a_row_holds_on_its_side_of_the_target(capsys: pytest.CaptureFixture[str]) -> None:
-    assert tell(Row("a", "less is better", 1.1), [1.0, 1.1, 9.0], parity="equal")
-    assert not tell(Row("b", "more is better", 1.1, at_least=True), [1.0, 1.09, 9.0])
+    assert print_row(Row("a", "less is better", 1.1), [1.0, 1.1, 9.0], parity="equal")
+    assert not print_row(Row("b", "more is better", 1.1, at_least=True), [1.0, 1.09, 9.0])
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert (first["ratio"], first["spread"], first["holds"], first["parity"]) == (1.1, [1.0, 9.0], True, "equal")
     assert (second["ratio"], second["holds"]) == (1.09, False)
 
 
 def test_the_chart_draws_every_row_that_was_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    tell(Row("P1", "a shot", 1.05), [1.0])
-    tell(Row("P4", "goodput", 1.75, at_least=True), [2.0, 3.5, 4.0])
+    print_row(Row("P1", "a shot", 1.05), [1.0])
+    print_row(Row("P4", "goodput", 1.75, at_least=True), [2.0, 3.5, 4.0])
     not_measured(Row("GPU", "a picture", 4.0), "no CUDA device")
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert margin(lines[1], 3.5) == 2

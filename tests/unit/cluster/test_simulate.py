@@ -233,7 +233,8 @@ def test_no_stage_flaps_while_people_come_by_chance() -> None:
     trace = traces.steady(1.2, seed=2, end_s=1500.0)
     run = Pipeline(trace, A_24_GB_CARD, contest.ours(A_24_GB_CARD, 16, 3), tick_s=2.0).simulate()
     assert run.flaps() == 0
-    assert len(run.changes["generator"]) <= 14
+    assert len(run.changes["generator"]) <= 16  # 13 to 15, by the seed
+    assert len(run.changes["finisher"]) <= 10
     assert run.misses(contest.SLO_S, 600.0)[0] == 0
 
 
@@ -293,7 +294,7 @@ def as_taken(machine: Machine) -> calibrate.Runs:
     trace = Trace("x", "x", 1.0, [Arrival(0.0, pictures=1, steps=calibrate.STEPS)])
     [shot] = Pipeline(trace, machine, Fixed(dict.fromkeys(STAGES, 1))).simulate().shots
     lone: Any = SimpleNamespace(images=[picture], created_at=began, finished_at=began + timedelta(seconds=shot.done_s))
-    return calibrate.Runs([lone], [calibrate._on_paper_s(machine)])
+    return calibrate.Runs([lone], [calibrate._simulated_s(machine)])
 
 
 @pytest.mark.parametrize("max_rows", [2, 8, 16])
@@ -321,7 +322,7 @@ def test_the_fit_finds_a_machines_times_again(max_rows: int) -> None:
 def test_a_fit_on_several_runs_takes_their_medians() -> None:
     known = Machine("known", 0.04, 0.02, 8, begin_s=0.05, decode_s=0.08, edges_s=0.0, layout_s=0.1, finish_s=0.1)
     taken = as_taken(known)
-    slowed = calibrate.Runs(taken.lone * 3, [*taken.line_s * 2, 10 * taken.line_s[0]])
+    slowed = calibrate.Runs(taken.lone * 3, [*taken.at_once_s * 2, 10 * taken.at_once_s[0]])
     assert calibrate.fit(slowed, 8) == calibrate.fit(taken, 8)
 
 

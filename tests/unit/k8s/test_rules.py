@@ -51,7 +51,7 @@ BREAKS: dict[str, Callable[[list[Manifest]], object]] = {
     "resources: nginx must state limits.memory": lambda m: without(
         container(m, "Deployment", "packshot-edge")["resources"]["limits"], "memory"
     ),
-    "resources: redis: memory that is not set aside": lambda m: container(m, "StatefulSet", "packshot-redis")[
+    "resources: redis must request as much memory": lambda m: container(m, "StatefulSet", "packshot-redis")[
         "resources"
     ]["requests"].update(memory="1Mi"),
     "probes: redis must have a readinessProbe": lambda m: without(
@@ -63,10 +63,10 @@ BREAKS: dict[str, Callable[[list[Manifest]], object]] = {
     "images: ray-worker must name its image by digest, got packshot:latest": lambda m: container(
         m, "RayService"
     ).update(image="packshot:latest"),
-    "images: ray-worker must pull its image IfNotPresent": lambda m: container(m, "RayService").update(
+    "images: ray-worker must have imagePullPolicy IfNotPresent": lambda m: container(m, "RayService").update(
         imagePullPolicy="Always"
     ),
-    "service_account: a serviceAccountName": lambda m: worker_pod(m).update(serviceAccountName="default"),
+    "service_account: serviceAccountName": lambda m: worker_pod(m).update(serviceAccountName="default"),
     "service_account: automountServiceAccountToken": lambda m: worker_pod(m).update(automountServiceAccountToken=True),
     "no_secrets: RAY_AUTH_TOKEN": lambda m: container(m, "RayService")["env"].append(
         {"name": "RAY_AUTH_TOKEN", "value": "abc"}
@@ -101,17 +101,19 @@ BREAKS: dict[str, Callable[[list[Manifest]], object]] = {
     "budgets: PodDisruptionBudget/packshot-cpu must state minAvailable as a number": lambda m: named(
         m, "PodDisruptionBudget", "packshot-cpu"
     )["spec"].update(minAvailable=None, maxUnavailable=1),
-    "budgets: PodDisruptionBudget/packshot-cpu must let one pod go": lambda m: named(
+    "budgets: PodDisruptionBudget/packshot-cpu must allow one eviction": lambda m: named(
         m, "PodDisruptionBudget", "packshot-cpu"
     )["spec"].update(minAvailable=2),
     "budgets: PodDisruptionBudget/packshot-edge must select pods": lambda m: named(
         m, "PodDisruptionBudget", "packshot-edge"
     )["spec"].update(selector={"matchLabels": {"app": "gone"}}),
-    "isolated: Job/packshot-model-fetch must be under a NetworkPolicy for Ingress": lambda m: drop(
+    "isolated: Job/packshot-model-fetch must be selected by a NetworkPolicy for Ingress": lambda m: drop(
         m, "NetworkPolicy", "packshot-default-deny"
     ),
-    "isolated: RayService/packshot/cpu must be let out to DNS": lambda m: drop(m, "NetworkPolicy", "packshot-dns"),
-    "isolated: RayService/packshot/head must be let out to the API server": lambda m: drop(
+    "isolated: RayService/packshot/cpu must be allowed egress to DNS": lambda m: drop(
+        m, "NetworkPolicy", "packshot-dns"
+    ),
+    "isolated: RayService/packshot/head must be allowed egress to the API server": lambda m: drop(
         m, "NetworkPolicy", "packshot-head"
     ),
     "services: Service/packshot-edge must be a ClusterIP": lambda m: named(m, "Service", "packshot-edge")[
@@ -120,7 +122,7 @@ BREAKS: dict[str, Callable[[list[Manifest]], object]] = {
     "services: Service/packshot-edge must select": lambda m: named(m, "Service", "packshot-edge")["spec"].update(
         selector={"app": "gone"}
     ),
-    "services: Service/packshot-edge must point": lambda m: named(m, "Service", "packshot-edge")["spec"]["ports"][
+    "services: Service/packshot-edge must target": lambda m: named(m, "Service", "packshot-edge")["spec"]["ports"][
         0
     ].update(targetPort="gone"),
     "ray_token": lambda m: without(named(m, "RayService")["spec"]["rayClusterConfig"], "authOptions"),

@@ -1,4 +1,4 @@
-"""Faults strike real processes, by signals, when the schedule says; here `sleep`s stand in for replicas."""
+"""Faults are injected into real processes, by signals, on schedule; here `sleep` processes stand in for replicas."""
 
 import os
 import signal
@@ -51,7 +51,7 @@ def puppets() -> Iterator[Puppets]:
     made.stop()
 
 
-def struck_by(faults: list[Fault], cluster: Puppets, in_s: float = 0.0) -> Chaos:
+def inject(faults: list[Fault], cluster: Puppets, in_s: float = 0.0) -> Chaos:
     chaos = Chaos(faults, cluster)
     chaos.start(time.time() + in_s)
     return chaos
@@ -59,49 +59,49 @@ def struck_by(faults: list[Fault], cluster: Puppets, in_s: float = 0.0) -> Chaos
 
 def test_a_killed_part_is_back_when_another_process_runs(puppets: Puppets) -> None:
     first = puppets.children[0]
-    chaos = struck_by([Fault(at_s=0, kill="generator")], puppets)
+    chaos = inject([Fault(at_s=0, kill="generator")], puppets)
     chaos.join()
-    (struck,) = chaos.struck
+    (injected,) = chaos.injected
     assert first.wait() == -signal.SIGKILL
-    assert struck.back_s is not None
-    assert struck.error == ""
+    assert injected.back_s is not None
+    assert injected.error == ""
     assert len(puppets.children) == 2
 
 
 def test_a_stopped_part_stands_still_and_goes_on(puppets: Puppets) -> None:
     process = psutil.Process(puppets.children[0].pid)
-    chaos = struck_by([Fault(at_s=0, stop="generator", for_s=0.5)], puppets)
+    chaos = inject([Fault(at_s=0, stop="generator", for_s=0.5)], puppets)
     give_up_at = time.monotonic() + 20
     while process.status() != psutil.STATUS_STOPPED:
         assert time.monotonic() < give_up_at
         time.sleep(0.01)
     chaos.join()
     assert process.status() != psutil.STATUS_STOPPED
-    assert chaos.struck[0].back_s is not None
-    assert chaos.struck[0].back_s >= 0.5
+    assert chaos.injected[0].back_s is not None
+    assert chaos.injected[0].back_s >= 0.5
     assert len(puppets.children) == 1
 
 
 def test_a_killed_node_is_started_again(puppets: Puppets) -> None:
-    chaos = struck_by([Fault(at_s=0, kill="node")], puppets)
+    chaos = inject([Fault(at_s=0, kill="node")], puppets)
     chaos.join()
     assert puppets.children[0].wait() == -signal.SIGKILL
-    assert chaos.struck[0].back_s is not None
+    assert chaos.injected[0].back_s is not None
 
 
 def test_a_fault_waits_for_its_time_and_can_be_called_off(puppets: Puppets) -> None:
-    chaos = struck_by([Fault(at_s=3600, kill="generator")], puppets)
+    chaos = inject([Fault(at_s=3600, kill="generator")], puppets)
     chaos.abort()
     chaos.join()
-    assert chaos.struck == []
+    assert chaos.injected == []
     assert puppets.children[0].poll() is None
 
 
-def test_a_fault_that_finds_nothing_to_strike_is_told(puppets: Puppets) -> None:
-    chaos = struck_by([Fault(at_s=0, kill="controller")], puppets)
+def test_a_fault_without_a_process_to_signal_records_an_error(puppets: Puppets) -> None:
+    chaos = inject([Fault(at_s=0, kill="controller")], puppets)
     chaos.join()
-    assert chaos.struck[0].back_s is None
-    assert "no process of controller runs" in chaos.struck[0].error
+    assert chaos.injected[0].back_s is None
+    assert "no process of controller runs" in chaos.injected[0].error
     with pytest.raises(Broken):
         puppets.signal("gateway", signal.SIGTERM)
 
@@ -109,7 +109,7 @@ def test_a_fault_that_finds_nothing_to_strike_is_told(puppets: Puppets) -> None:
 def test_only_processes_of_the_cluster_are_ever_signalled(puppets: Puppets) -> None:
     bystander = subprocess.Popen(["sleep", "60"])
     try:
-        chaos = struck_by([Fault(at_s=0, kill="node")], puppets)
+        chaos = inject([Fault(at_s=0, kill="node")], puppets)
         chaos.join()
         assert bystander.poll() is None
         os.kill(bystander.pid, 0)

@@ -115,7 +115,7 @@ def test_a_slow_server_fails_and_the_exit_code_says_so(tmp_path: Path, workers: 
     assert report["classes"]["probe"]["right"] == 40
     page = (tmp_path / "out/report.html").read_text()
     assert "The SLOs do not hold" in page
-    assert "src='data:image/png;base64," in page
+    assert 'src="data:image/png;base64,' in page
     assert "http://" not in page.replace(url, "")
     assert [difference.verdict for difference in compare(report, report)] == ["same"] * 5
 

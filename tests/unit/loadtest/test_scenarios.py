@@ -87,10 +87,10 @@ def test_the_flash_sale_is_five_times_as_much() -> None:
         ({"slo": {**PROBES["slo"], "classes": {"probe": {"p50_ms": 9, "p95_ms": 5, "p99_ms": 7}}}}, "p50 ≤ p95 ≤ p99"),
         ({"timeline": [{"name": "a", "seconds": 0, "load": 1}]}, "timeline.0.seconds"),
         ({"timeline": [{"name": "a", "seconds": 5, "load": 1, "ramp": [1, 2]}]}, "exactly one of load, ramp, diurnal"),
-        ({"timeline": [{"name": "a", "seconds": 5, "load": 1, "warm_up": True}]}, "cannot be a warm-up"),
-        ({"chaos": [{"at_s": 1, "kill": "generator"}]}, "chaos and slo.recovery_s go together"),
+        ({"timeline": [{"name": "a", "seconds": 5, "load": 1, "warm_up": True}]}, "must not be a warm-up"),
+        ({"chaos": [{"at_s": 1, "kill": "generator"}]}, "chaos and slo.recovery_s must be given together"),
         ({"chaos": [{"at_s": 1, "kill": "everything"}]}, "chaos.0.kill"),
-        ({"personas": {"catalogue": {"skus": [5, 2]}}}, "a range is"),
+        ({"personas": {"catalogue": {"skus": [5, 2]}}}, "a range must be"),
     ],
 )
 def test_a_wrong_scenario_is_refused_with_exit_code_2(
@@ -120,7 +120,7 @@ def test_what_is_no_scenario_at_all_is_refused(text: str, tmp_path: Path) -> Non
         (["--host", "127.0.0.1:8000"], "must be a URL"),
         (["--host", "http://127.0.0.1:99999"], "must be a URL"),
         (["--host", "http://[::1"], "must be a URL"),
-        (["--out", "/dev/null/report"], "--out must be a folder"),
+        (["--out", "/dev/null/report"], "--out must be a writable folder"),
         (["--host", "http://127.0.0.1:1"], "must be reachable"),
         (["--load", "-1"], "--load"),
     ],
@@ -198,7 +198,7 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
 def test_faults_are_for_a_cluster_of_ones_own() -> None:
     result = call("faults", "--host", "http://127.0.0.1:1")
     assert result.exit_code == 2
-    assert "only a cluster that this command starts is harmed" in result.stderr
+    assert "faults are injected only into a cluster that this command starts" in result.stderr
 
 
 def test_the_scenarios_are_listed_with_their_timelines() -> None:

@@ -103,7 +103,7 @@ def test_a_trial_is_told_in_words() -> None:
     assert trial.trial_words(row) == "fails (goodput, api_shot p99)"
     assert trial.trial_words(row | {"holds": True}) == "holds"
     disturbed = row | {"holds": True, "counts": False, "host_took": 0.31}
-    assert trial.trial_words(disturbed) == "holds, does not count: the host took 31%"
+    assert trial.trial_words(disturbed) == "holds, does not count: CPU steal was 31%"
 
 
 def test_a_generator_that_could_not_keep_up_ends_the_search(

@@ -9,7 +9,7 @@ import pytest
 from loadtest.capacity.knee import Trial, knee, next_load
 from loadtest.capacity.trial import misses
 from loadtest.checks.verdict import EXIT_CODES, Check, Outcome, allowed_lag_ms, judge
-from loadtest.run.faults import Struck, recoveries_s
+from loadtest.run.faults import InjectedFault, recoveries_s
 from loadtest.run.recorder import Recorder, Shot, place_errors, share_within
 from loadtest.scenarios.scenario import Fault, Scenario
 
@@ -217,9 +217,12 @@ def test_a_told_place_is_held_against_what_went_before() -> None:
 
 
 def test_recovery_is_until_the_last_bad_answer_before_the_next_fault() -> None:
-    struck = [Struck(Fault(at_s=10, kill="generator"), 10.2, 3.0), Struck(Fault(at_s=50, kill="gateway"), 50.0, 4.0)]
-    assert recoveries_s(struck, [5.0, 11.2, 18.2, 49.0, 55.0], end_s=100) == pytest.approx([38.8, 5.0])
-    assert recoveries_s(struck, [5.0], end_s=100) == [0.0, 0.0]
+    injected = [
+        InjectedFault(Fault(at_s=10, kill="generator"), 10.2, 3.0),
+        InjectedFault(Fault(at_s=50, kill="gateway"), 50.0, 4.0),
+    ]
+    assert recoveries_s(injected, [5.0, 11.2, 18.2, 49.0, 55.0], end_s=100) == pytest.approx([38.8, 5.0])
+    assert recoveries_s(injected, [5.0], end_s=100) == [0.0, 0.0]
 
 
 def test_a_check_holds_on_its_side_of_the_bound() -> None:
