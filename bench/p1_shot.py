@@ -14,17 +14,19 @@ import numpy as np
 from bench.harness import Row, interleave, report
 from bench.session import Session, post, session
 from packshot.contract.recipe import EngineStamp
-from packshot.contract.shot_spec import Canvas
+from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.imaging.codec import read_png
 from packshot.imaging.edges import canny
 from packshot.models.device import pick_device, pick_dtype, use_threads
 from packshot.models.engines.unet_controlnet import DiffusionEngine
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
-from packshot.shots import Painted, Step
+from packshot.shots import Finished, Finisher, Fitted, LayoutFiles, Painted, Placed, Prepared, Step
+from packshot.shots.finish import finish
 from packshot.shots.flow import shoot
+from packshot.store.assets import Assets
 from packshot.store.store import Store
-from packshot.types import U8, Brief, EdgeMap, Flat, Scene
+from packshot.types import Brief, EdgeMap, Scene
 
 ROW = Row("P1", "one shot over HTTP ÷ the same model calls in one process, p50, idle", 1.05)
 STEPS = 60
@@ -40,17 +42,27 @@ class OneProcess:
         use_threads(THREADS)
         self._engine = DiffusionEngine(pack, device, pick_dtype(device, settings.dtype), freeze=True)
         self._manifest = pack.manifest
+        self._finisher = Finisher(Assets(settings.asset_root))
 
     def size_for(self, canvas: Canvas) -> tuple[int, int]:
         return self._manifest.bucket(canvas.width, canvas.height)
 
-    def edges(self, flat: Flat) -> EdgeMap:
-        return canny(flat)
+    async def prepare(self, files: LayoutFiles, size: tuple[int, int]) -> Placed:
+        return await asyncio.to_thread(self._finisher.prepare, files, size)
+
+    def edges(self, fitted: Fitted) -> EdgeMap:
+        return canny(fitted.flat)
+
+    async def finish(self, prepared: Prepared, painted: Painted, spec: ShotSpec) -> Finished:
+        return await asyncio.to_thread(finish, prepared, painted, spec)
+
+    async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
+        return await asyncio.to_thread(self._finisher.finish_plain, files, spec)
 
     async def paint(
-        self, product: U8, repaint: U8, edges: EdgeMap, brief: Brief, *, interactive: bool, alone: bool
+        self, fitted: Fitted, edges: EdgeMap, brief: Brief, *, interactive: bool, alone: bool
     ) -> AsyncIterator[Step | Painted]:
-        row = self._engine.begin(Scene(product, repaint, edges, brief))
+        row = self._engine.begin(Scene(fitted.product, fitted.repaint, edges, brief))
         while not row.done:
             self._engine.step([row])
         yield Painted(self._engine.decode([row])[0], EngineStamp(pack={}, dtype="", device=""), {})

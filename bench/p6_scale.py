@@ -27,8 +27,8 @@ from packshot.models.device import use_threads
 from packshot.models.engines.unet_controlnet import DiffusionEngine
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
-from packshot.shots import Painted
-from packshot.types import Brief, EdgeMap, Scene
+from packshot.shots import Fitted, Painted
+from packshot.types import Brief, EdgeMap, Flat, Scene
 
 REPLICAS = Row("P6-replicas", "2 one-thread generators ÷ 1, of linear", 0.90, at_least=True)
 MACHINE = Row("P6-machine", "2 one-thread generators ÷ 1, of what two bare processes gain", 0.90, at_least=True)
@@ -68,10 +68,9 @@ class Caller:
         width, height = find_pack("mini", Settings()).manifest.native_px
 
         async def one(seed: int) -> None:
-            grey = scene(width, height, seed)
-            stream = self._callee.options(stream=True).paint.remote(
-                grey.product, grey.inpaint_mask, grey.edge_map, grey.brief, True, False
-            )
+            asked = scene(width, height, seed)
+            fitted = Fitted(Flat(np.zeros((height, width, 4), np.uint8)), asked.product, asked.inpaint_mask)
+            stream = self._callee.options(stream=True).paint.remote(fitted, asked.edge_map, asked.brief, True, False)
             assert isinstance(stream, DeploymentResponseGenerator)
             async for update in stream:
                 if isinstance(update, Painted):

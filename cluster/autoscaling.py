@@ -60,8 +60,8 @@ at least this number of replicas."""
 class Pipeline:
     """The parameters of the policy: `autoscaling` of a profile. docs/capacity.md describes each. Times are in seconds.
 
-    `shot_s` maps a stage to the time that one shot occupies one of its replicas. Raises ValueError when a parameter is
-    out of range.
+    `shot_s` and `image_s` map a stage to the time that one shot, and each of its images, occupies one of its replicas.
+    Raises ValueError when a parameter is out of range.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -78,6 +78,7 @@ class Pipeline:
     steady_s: float = 600.0  # how long it must be lower before the small margin applies
     idle_s: float = 600.0  # time without work after which all stages may be scaled to 0
     shot_s: dict[str, float] = field(default_factory=dict)
+    image_s: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("row_step_s", "scenes", "answer_s", "catalogue_s", "calm_s"):
@@ -244,11 +245,11 @@ def _needs(seen: Seen, held: float, plan: Pipeline, ready_in_s: float) -> tuple[
     needs = {GENERATOR: generators, DIRECTOR: CLAIM_AHEAD * painted_at_once / _target_ongoing(seen, DIRECTOR)}
     # Shots per second that the planned generators finish.
     finished = min(planned * plan.utilisation / (scene_s * pictures_a_shot), 1e9) if scene_s else 0.0
-    for name, shot_s in plan.shot_s.items():
-        if name in seen.stages and name not in needs:
-            stage = seen.stages[name]
-            shots = arriving.shots if name in ("sam_encoder", "mask_decoder") else finished
-            needs[name] = max(stage.ongoing / stage.target_ongoing, shots * shot_s / plan.utilisation)
+    for name in (plan.shot_s | plan.image_s).keys() & seen.stages.keys() - needs.keys():
+        stage = seen.stages[name]
+        shots = arriving.shots if name in ("sam_encoder", "mask_decoder") else finished
+        shot_s = plan.shot_s.get(name, 0.0) + plan.image_s.get(name, 0.0) * pictures_a_shot
+        needs[name] = max(stage.ongoing / stage.target_ongoing, shots * shot_s / plan.utilisation)
     return needs, held
 
 

@@ -21,8 +21,12 @@ from cluster.plan.packing import MAX_DEVICE_SHARE
 from packshot.errors import BadInput, FieldError
 from packshot.models.footprint.pack_footprint import GpuStage
 
-StageName = Literal["gateway", "sam_encoder", "mask_decoder", "canny", "generator", "director"]
+StageName = Literal[
+    "gateway", "photo_decoder", "sam_encoder", "mask_decoder", "canny", "generator", "finisher", "director"
+]
 DEPLOYMENTS: tuple[StageName, ...] = get_args(StageName)
+OPTIONAL: tuple[StageName, ...] = ("photo_decoder",)
+"""Deployed where a profile names them; elsewhere the gateway does their work."""
 GPU_STAGES: tuple[GpuStage, ...] = get_args(GpuStage)
 TUNABLES: dict[StageName, tuple[str, ...]] = {
     "sam_encoder": ("max_batch_size",),
@@ -144,6 +148,11 @@ class Profile(Strict):
     def stage(self, name: StageName) -> Stage:
         return self.stages.get(name, Stage())
 
+    @property
+    def deployments(self) -> tuple[StageName, ...]:
+        """The deployments that it has: all but the optional ones that it does not name."""
+        return tuple(name for name in DEPLOYMENTS if name in self.stages or name not in OPTIONAL)
+
     def pool_of(self, name: StageName) -> str:
         """The pool that holds a deployment's replicas."""
         return self.stage(name).pool or next(iter(self.pools))
@@ -167,7 +176,7 @@ def _places(profile: Profile) -> None:
         if stage.pool is not None and stage.pool not in profile.pools:
             raise ValueError(f"stages.{name}.pool must be one of {', '.join(profile.pools)}, got {stage.pool!r}")
     if len(profile.pools) > 1:
-        lost = [name for name in DEPLOYMENTS if profile.stage(name).pool is None]
+        lost = [name for name in profile.deployments if profile.stage(name).pool is None]
         if lost:
             raise ValueError(f"with several pools every deployment must name its own, these do not: {', '.join(lost)}")
 
@@ -201,7 +210,7 @@ def _room(profile: Profile) -> None:
     """What is always there must fit what is at most there;
     the solver of cluster/plan/gpu_shares.py does it device by device."""
     for name, pool in profile.pools.items():
-        here = {stage: profile.stage(stage) for stage in DEPLOYMENTS if profile.pool_of(stage) == name}
+        here = {stage: profile.stage(stage) for stage in profile.deployments if profile.pool_of(stage) == name}
         shares = {stage: one.gpu_share * one.range.max for stage, one in here.items() if one.gpu_share}
         total, room = sum(shares.values()), MAX_DEVICE_SHARE * pool.max_devices
         if total > room + 1e-9:

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from cluster.plan.gpu_shares import check_profile
-from cluster.profiles import Profile, Replicas, Stage, StageName
+from cluster.profiles import OPTIONAL, Profile, Replicas, Stage, StageName
 from packshot.settings import Settings
 
 APPLICATION = "packshot"
@@ -35,7 +35,7 @@ def serve_config(profile: Profile, *, host: str = "127.0.0.1", port: int = 8000)
                 "name": APPLICATION,
                 "route_prefix": "/",
                 "import_path": "graphs.product_shot:app",
-                "args": {"pack": profile.pack, **{f"{role}_threads": n for role, n in profile.threads.items()}},
+                "args": _args(profile),
                 "deployments": [_deployment(profile, name, stage) for name, stage in profile.stages.items()],
             }
         ],
@@ -47,6 +47,11 @@ def serve_config(profile: Profile, *, host: str = "127.0.0.1", port: int = 8000)
         }
     ServeDeploySchema.model_validate(config)
     return config
+
+
+def _args(profile: Profile) -> dict[str, Any]:
+    args: dict[str, Any] = {"pack": profile.pack, **{f"{role}_threads": n for role, n in profile.threads.items()}}
+    return args | {name: True for name in OPTIONAL if name in profile.deployments}
 
 
 def _deployment(profile: Profile, name: StageName, stage: Stage) -> dict[str, Any]:

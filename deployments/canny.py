@@ -5,7 +5,8 @@ from __future__ import annotations
 from ray import serve
 
 from packshot.imaging.edges import canny
-from packshot.types import EdgeMap, Flat
+from packshot.shots import Fitted
+from packshot.types import EdgeMap
 
 
 @serve.deployment(
@@ -22,6 +23,6 @@ class CannyDeployment:
     def reconfigure(self, user_config: dict[str, int]) -> None:
         self._low, self._high = user_config["low"], user_config["high"]
 
-    def edges(self, flat: Flat) -> EdgeMap:
+    def edges(self, fitted: Fitted) -> EdgeMap:
         """Edges of a layout at the engine's size."""
-        return canny(flat, self._low, self._high)
+        return canny(fitted.flat, self._low, self._high)

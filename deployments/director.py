@@ -15,15 +15,15 @@ from typing import Any
 from ray import serve
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
-from deployments.ray_support.calls import await_with_argument, to_packshot_error
+from deployments.ray_support.calls import await_with_arguments, retry_once, to_packshot_error
 from deployments.ray_support.metrics import RayMeter
 from deployments.ray_support.shared_store import require_shared_store
-from packshot.contract.shot_spec import Canvas
+from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
-from packshot.shots import Director, LoadReport, Painted, Step
+from packshot.shots import Director, Finished, LayoutFiles, LoadReport, Painted, Placed, Step
 from packshot.store.store import Store
-from packshot.types import U8, Brief, Flat
+from packshot.types import Brief
 
 log = logging.getLogger("ray.serve")
 
@@ -35,13 +35,19 @@ SWEEP_EVERY_S = 600.0
     name="director",
     max_ongoing_requests=6,
     autoscaling_config={"min_replicas": 1, "max_replicas": 1, "target_ongoing_requests": 6},
-    ray_actor_options={"num_cpus": 0.2},
+    ray_actor_options={"num_cpus": 0.1},
     health_check_period_s=5,
     graceful_shutdown_timeout_s=120,
     max_surge_percent=100,
 )
 class DirectorDeployment:
-    def __init__(self, pack: str, canny: DeploymentHandle[Any], generator: DeploymentHandle[Any]) -> None:
+    def __init__(
+        self,
+        pack: str,
+        finisher: DeploymentHandle[Any],
+        canny: DeploymentHandle[Any],
+        generator: DeploymentHandle[Any],
+    ) -> None:
         settings = Settings()
         require_shared_store(settings)
         context = serve.get_replica_context()
@@ -49,7 +55,7 @@ class DirectorDeployment:
         self._poll_s = settings.poll_s
         self._director = Director(
             self._store,
-            GraphStages(pack or settings.pack, settings, canny, generator),
+            GraphStages(pack or settings.pack, settings, finisher, canny, generator),
             settings,
             worker=context.replica_id.unique_id,
             meter=RayMeter(),
@@ -102,31 +108,58 @@ class DirectorDeployment:
 
 
 class GraphStages:
-    """The flow's stages over Serve handles: arrays travel by reference, errors are ours."""
+    """The flow's stages over Serve handles: arrays go by reference, pure stages are retried once, errors are ours."""
 
     def __init__(
-        self, pack: str, settings: Settings, canny: DeploymentHandle[Any], generator: DeploymentHandle[Any]
+        self,
+        pack: str,
+        settings: Settings,
+        finisher: DeploymentHandle[Any],
+        canny: DeploymentHandle[Any],
+        generator: DeploymentHandle[Any],
     ) -> None:
         self._manifest = find_pack(pack, settings).manifest
+        self._finisher = finisher
+        self._preparer = finisher.options(stream=True)
         self._canny = canny
         self._generator = generator.options(stream=True)
 
     def size_for(self, canvas: Canvas) -> tuple[int, int]:
         return self._manifest.bucket(canvas.width, canvas.height)
 
-    def edges(self, flat: Flat) -> Any:
-        return self._canny.edges.remote(flat)
+    async def prepare(self, files: LayoutFiles, size: tuple[int, int]) -> Placed:
+        async def ask() -> Placed:
+            stream = self._preparer.prepare.remote(files, size)
+            assert isinstance(stream, DeploymentResponseGenerator)
+            answers = await stream._to_object_ref_gen()
+            covered = await (await anext(answers))
+            fitted, prepared = await anext(answers), await anext(answers)  # references: no pixel comes here
+            return Placed(covered, prepared, fitted)
+
+        return await retry_once(ask)
+
+    def edges(self, fitted: Any) -> Any:
+        return self._canny.edges.remote(fitted)
 
     async def paint(
-        self, product: U8, repaint: U8, edges: Any, brief: Brief, *, interactive: bool, alone: bool
+        self, fitted: Any, edges: Any, brief: Brief, *, interactive: bool, alone: bool
     ) -> AsyncIterator[Step | Painted]:
-        stream = self._generator.paint.remote(product, repaint, edges, brief, interactive, alone)
+        stream = self._generator.paint.remote(fitted, edges, brief, interactive, alone)
         assert isinstance(stream, DeploymentResponseGenerator)
         try:
-            yield await await_with_argument(edges, anext(stream))
+            yield await await_with_arguments(anext(stream), fitted, edges)
             async for update in stream:
                 yield update
         except Exception as error:
+            edges.cancel()  # an answer that can never come would be waited for until the shot ends
             raise to_packshot_error(error) from error
         finally:
             stream.cancel()
+
+    async def finish(self, prepared: Any, painted: Painted, spec: ShotSpec) -> Finished:
+        return await retry_once(
+            lambda: await_with_arguments(self._finisher.finish.remote(prepared, painted, spec), prepared)
+        )
+
+    async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
+        return await retry_once(lambda: self._finisher.finish_plain.remote(files, spec))

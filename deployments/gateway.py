@@ -1,7 +1,8 @@
 """HTTP -> the store and the graph: the FastAPI app of packshot.api, in a replica.
 
-It decodes uploads (in a worker process) and touches no other pixel: clicks go encoder -> decoder by reference, accepted
-shots are rows in the store, and each is followed by one call of the director.
+It touches no pixel. Uploads go to the photo decoder, in a process of its own here or in a deployment of its own. Clicks
+go encoder -> decoder by reference. Masks, cutouts and deliveries come from the finisher. Accepted shots are rows in the
+store, and each is followed by one call of the director.
 """
 
 from __future__ import annotations
@@ -20,16 +21,19 @@ from ray.serve.handle import DeploymentHandle, DeploymentResponse
 from ray.serve.schema import ApplicationStatus
 
 import packshot
-from deployments.ray_support.calls import await_with_argument, retry_once, to_packshot_error
+from deployments.ray_support.calls import await_with_arguments, retry_once, to_packshot_error
 from deployments.ray_support.metrics import RayMeter, cluster_metrics
 from deployments.ray_support.shared_store import require_shared_store
 from deployments.ray_support.status import application_overview
 from packshot.api.app import create_app
+from packshot.api.decoding import Decoder, LocalDecoder
 from packshot.api.graph import Segmented
 from packshot.contract.engines import EngineInfo
-from packshot.imaging.codec import PhotoDecoder
+from packshot.delivery.deliver import Delivered, Preset
+from packshot.imaging.codec import NormalisedPhoto
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
+from packshot.shots import LayoutFiles
 from packshot.store.records import PhotoRecord
 from packshot.store.store import Store
 from packshot.types import Prompts
@@ -53,19 +57,24 @@ READY_FOR_S = 2.0
 )
 @serve.ingress()
 class GatewayDeployment:
+    """`photo_decoder`: the deployment that decodes uploads; None = a process of this replica does."""
+
     def __init__(
-        self, pack: str, encoder: DeploymentHandle[Any], decoder: DeploymentHandle[Any], director: DeploymentHandle[Any]
+        self,
+        pack: str,
+        encoder: DeploymentHandle[Any],
+        decoder: DeploymentHandle[Any],
+        finisher: DeploymentHandle[Any],
+        director: DeploymentHandle[Any],
+        photo_decoder: DeploymentHandle[Any] | None,
     ) -> None:
         self._settings = Settings()
         require_shared_store(self._settings)
         self._store = Store.from_settings(self._settings)
-        self._graph = ServeGraph(pack or self._settings.pack, self._settings, self._store, encoder, decoder, director)
-        self._decoder = PhotoDecoder(
-            max_photo_px=self._settings.max_photo_px,
-            max_photo_side_px=self._settings.max_photo_side_px,
-            timeout_s=self._settings.decode_timeout_s,
-            workers=self._settings.decode_workers,
+        self._graph = ServeGraph(
+            pack or self._settings.pack, self._settings, self._store, encoder, decoder, finisher, director
         )
+        self._decoder: Decoder = LocalDecoder(self._settings) if photo_decoder is None else ServeDecoder(photo_decoder)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(
@@ -78,7 +87,21 @@ class GatewayDeployment:
         )
 
     def __del__(self) -> None:
-        self._decoder.close()
+        if isinstance(self._decoder, LocalDecoder):
+            self._decoder.close()
+
+
+class ServeDecoder:
+    """The API's `Decoder` over the handle of photo_decoder."""
+
+    at_once = 8
+    """Uploads on their way from this gateway: enough for the autoscaler to see that more replicas have work."""
+
+    def __init__(self, photo_decoder: DeploymentHandle[Any]) -> None:
+        self._photo_decoder = photo_decoder
+
+    async def normalise(self, data: bytes, claimed_type: str | None) -> NormalisedPhoto:
+        return await retry_once(lambda: self._photo_decoder.normalise.remote(data, claimed_type))
 
 
 class ServeGraph:
@@ -91,12 +114,14 @@ class ServeGraph:
         store: Store,
         encoder: DeploymentHandle[Any],
         decoder: DeploymentHandle[Any],
+        finisher: DeploymentHandle[Any],
         director: DeploymentHandle[Any],
     ) -> None:
         self._engines = (find_pack(pack, settings).summary(),)
         self._store = store
         self._encoder = encoder
         self._decoder = decoder
+        self._finisher = finisher
         self._director = director
         self._app = serve.get_replica_context().app_name
         self._calls: set[asyncio.Task[None]] = set()
@@ -119,13 +144,24 @@ class ServeGraph:
             # The response goes on unawaited: the embedding never passes through here.
             encoded = encoder.encode.remote(photo.id, photo.asset_key)
             assert isinstance(encoded, DeploymentResponse)
-            return await await_with_argument(encoded, self._decoder.decode.remote(encoded, prompts))
+            return await await_with_arguments(self._decoder.decode.remote(encoded, prompts), encoded)
 
         started_at = time.perf_counter()
         answer = await retry_once(click)
         total_ms = (time.perf_counter() - started_at) * 1000
         queue_ms = max(0.0, total_ms - sum(answer.timing_ms.values()))
         return Segmented(answer.masks, {"queue": queue_ms, **answer.timing_ms})
+
+    async def mask_png(self, mask_key: str) -> bytes:
+        return await retry_once(lambda: self._finisher.mask_png.remote(mask_key))
+
+    async def cutout(self, photo_key: str, mask_key: str) -> bytes:
+        return await retry_once(lambda: self._finisher.cutout_png.remote(photo_key, mask_key))
+
+    async def deliver(
+        self, image_key: str, layout: LayoutFiles | None, preset: Preset, *, generated: bool
+    ) -> Delivered:
+        return await retry_once(lambda: self._finisher.deliver.remote(image_key, layout, preset, generated))
 
     def submitted(self) -> None:
         # An empty context: the run must not be cancelled with the request that asked for it.

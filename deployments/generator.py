@@ -19,8 +19,8 @@ from packshot.contract.recipe import EngineStamp
 from packshot.models.device import model_thread, pick_dtype
 from packshot.models.packs.manifest import RENDER_ROLES
 from packshot.settings import Settings
-from packshot.shots import Painted, Step
-from packshot.types import U8, Brief, EdgeMap, Scene
+from packshot.shots import Fitted, Painted, Step
+from packshot.types import Brief, EdgeMap, Scene
 
 REPORT_EVERY_S = 0.5
 PREVIEW_EVERY_S = 2.0
@@ -64,13 +64,13 @@ class GeneratorDeployment:
         self._meter.set("packshot_denoise_max_rows", self._batcher.max_rows)
 
     async def paint(
-        self, product: U8, repaint: U8, edges: EdgeMap, brief: Brief, interactive: bool, alone: bool
+        self, fitted: Fitted, edges: EdgeMap, brief: Brief, interactive: bool, alone: bool
     ) -> AsyncIterator[Step | Painted]:
         """Steps as they come (the latest only, a few a second), then the painted scene."""
         latest: asyncio.Queue[Step | None] = asyncio.Queue()
         work: asyncio.Task[Rendered] = asyncio.create_task(
             self._batcher.render(
-                Scene(product, repaint, edges, brief),
+                Scene(fitted.product, fitted.repaint, edges, brief),
                 lambda index, steps, preview: latest.put_nowait(Step(index, steps, preview)),
                 preview_every_s=PREVIEW_EVERY_S,
                 interactive=interactive,

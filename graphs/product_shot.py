@@ -1,14 +1,18 @@
 """The product shot, the architecture on one screen.
 
-                        ┌─ clicks ──> sam_encoder ──Embedding──> mask_decoder ──> masks
+                        ┌─ uploads ─> photo_decoder (where a profile places one; else a process of the gateway)
+                        ├─ clicks ──> sam_encoder ──Embedding──> mask_decoder ──> masks
     HTTP ──> gateway ───┤             (once a photo)             (batched)
-                │       └─ shots ───> director ──Flat──> canny ──EdgeMap──┐
-                │                        │                                v
-             [ store ] <──── claim ──────┴──────── Brief ───────────> generator ──> Render
-              shots, photos, masks, images                            (shared steps)
+                │       ├─ cutouts, deliveries ─────────────────> finisher ──> files
+                │       └─ shots ───> director ──layers─────────> finisher ──Fitted──┬──> canny ──EdgeMap──┐
+                │                        │                           │               │                     v
+             [ store ] <─claim, commit───┤──Brief────────────────────┼───────────────┴───────────────> generator
+              shots, photos, masks, images                           │Prepared                      (shared steps)
+                                         ^                           v                                     │
+                                         └──────── PNG ────────── finisher <───────────Painted─────────────┘
 
 An accepted shot is a row in the store before anything runs; the director claims it, drives it and commits its images.
-Arrays travel between replicas by reference: every arrow but HTTP is an unawaited response or a stream.
+Layouts and edge maps travel between replicas by reference: as an unawaited response or as an object's reference.
 
     serve run graphs.product_shot:app          # this machine, the mini pack, keys required
     packshot config --profile one-gpu          # the same application with another profile's numbers
@@ -19,9 +23,11 @@ from ray.serve import Application
 
 from deployments.canny import CannyDeployment
 from deployments.director import DirectorDeployment
+from deployments.finisher import FinisherDeployment
 from deployments.gateway import GatewayDeployment
 from deployments.generator import GeneratorDeployment
 from deployments.mask_decoder import MaskDecoderDeployment
+from deployments.photo_decoder import PhotoDecoderDeployment
 from deployments.ray_support.decorated import as_deployment
 from deployments.ray_support.shared_store import require_shared_store
 from deployments.sam_encoder import SamEncoderDeployment
@@ -37,6 +43,7 @@ class Args(BaseModel):
     encoder_threads: int = Field(2, ge=0, description="Torch threads of an encoder replica; 0 = torch's choice.")
     decoder_threads: int = Field(1, ge=0, description="Torch threads of a mask decoder replica.")
     generator_threads: int = Field(2, ge=0, description="Torch threads of a generator replica.")
+    photo_decoder: bool = Field(False, description="Decode uploads in a deployment of its own, not in the gateway.")
 
 
 def app(args: Args) -> Application:
@@ -45,5 +52,8 @@ def app(args: Args) -> Application:
     encoder = as_deployment(SamEncoderDeployment).bind(args.pack, args.encoder_threads)
     decoder = as_deployment(MaskDecoderDeployment).bind(args.pack, args.decoder_threads)
     generator = as_deployment(GeneratorDeployment).bind(args.pack, args.generator_threads)
-    director = as_deployment(DirectorDeployment).bind(args.pack, as_deployment(CannyDeployment).bind(), generator)
-    return as_deployment(GatewayDeployment).bind(args.pack, encoder, decoder, director)
+    finisher = as_deployment(FinisherDeployment).bind()
+    canny = as_deployment(CannyDeployment).bind()
+    director = as_deployment(DirectorDeployment).bind(args.pack, finisher, canny, generator)
+    photo_decoder = as_deployment(PhotoDecoderDeployment).bind() if args.photo_decoder else None
+    return as_deployment(GatewayDeployment).bind(args.pack, encoder, decoder, finisher, director, photo_decoder)

@@ -1,23 +1,23 @@
-"""Every error that Packshot raises on purpose, and the codes that outsiders rely on.
+"""The exceptions that Packshot raises on purpose, and the stable codes that clients rely on.
 
     PackshotError
-    ├── BadInput          the request cannot be served as it stands; the caller can mend it
-    ├── TooLarge          the body or a part of it is over a limit
-    ├── UnsupportedMedia  not a format that we read
-    ├── Unauthorized      no key, or a key that is not valid
-    ├── Forbidden         a key or origin that may not do this
-    ├── NotFound          no such thing for this tenant
+    ├── BadInput          the request cannot be served as sent; the caller can correct it
+    ├── TooLarge          the request body exceeds the size limit
+    ├── UnsupportedMedia  the upload is not in a supported format
+    ├── Unauthorized      the key is missing, invalid or revoked
+    ├── Forbidden         the request's origin or host is not allowed
+    ├── NotFound          the tenant owns no object with this id
     ├── MethodNotAllowed  the route exists, but not with this method
-    ├── Conflict          the thing is in a state that does not allow this
-    ├── Overloaded        too much work is waiting; try again after `retry_after_s`
-    ├── Unavailable       the graph does not answer yet, or no longer
-    ├── StorageFull       the tenant's or the machine's disk quota is used up
-    ├── PackRefused       a pack's files or manifest do not fit; the operator can mend it
-    ├── LeaseLost         a worker's claim on a shot is no longer its own (never reaches a client)
-    └── EngineFailed      the engine could not finish a shot (`retryable` says whether another try may)
+    ├── Conflict          the object's state does not allow the request
+    ├── Overloaded        too much work is waiting; retry after `retry_after_s`
+    ├── Unavailable       the graph or the database cannot serve requests
+    ├── StorageFull       the disk quota is used up
+    ├── PackRefused       a pack's files or manifest are unusable; the operator can correct it
+    ├── LeaseLost         a worker no longer holds the lease on its shot (never reaches a client)
+    └── EngineFailed      the engine could not finish a shot (`retryable`: whether the shot may be retried)
 
-A code belongs to exactly one kind; `packshot.api.problems` maps kinds to HTTP statuses in one table. `detail` states
-the rule, the value received and the remedy.
+Each code belongs to exactly one class. `packshot.api.problems` maps classes to HTTP statuses in one table. `detail`
+states the rule, the value received and the remedy.
 """
 
 from __future__ import annotations
@@ -26,14 +26,23 @@ from typing import ClassVar, TypedDict
 
 
 class FieldError(TypedDict):
-    """One offending field. `loc`: the path to it. `msg`: the rule and the value received."""
+    """One field that broke a rule.
+
+    `loc` is the path to the field, for example `["layers", 0, "x"]`. `msg` states the rule and the value received.
+    """
 
     loc: list[str | int]
     msg: str
 
 
 class PackshotError(Exception):
-    """Base of the tree. `errors` lists one entry per offending field."""
+    """Base class of every error that Packshot raises on purpose.
+
+    `code` is one of the class's `codes`. `detail` states the rule, the value received and the remedy. `errors` has one
+    entry for each field that broke a rule. `retry_after_s` is the number of seconds after which the caller may retry.
+    `retryable` is True when the same shot may succeed in another attempt. The constructor raises ValueError for a code
+    that the class does not have.
+    """
 
     codes: ClassVar[dict[str, str]] = {}
 
@@ -48,7 +57,7 @@ class PackshotError(Exception):
     ) -> None:
         if code not in self.codes:
             raise ValueError(f"{type(self).__name__} has no code {code!r}; it has {sorted(self.codes)}")
-        super().__init__(code, detail)  # exactly these two: pickling rebuilds from args, then restores __dict__
+        super().__init__(code, detail)  # exactly these two: unpickling calls cls(*args), then restores __dict__
         self.code = code
         self.detail = detail
         self.errors = errors
@@ -60,12 +69,14 @@ class PackshotError(Exception):
 
 
 class BadInput(PackshotError):
+    """Raised when a request or a command cannot be served as sent, and the caller can correct it."""
+
     codes: ClassVar[dict[str, str]] = {
         "invalid_request": "A field is missing, unknown, of the wrong type or out of its range.",
         "invalid_json": "The body is not JSON, is nested too deep, or holds a number that is not finite.",
-        "photo_empty": "The upload holds no bytes, or no pixel that shows.",
-        "photo_unreadable": "The bytes are not a whole, valid image (truncated, corrupt).",
-        "photo_type_mismatch": "The bytes are of another type than the upload claims.",
+        "photo_empty": "The upload holds no bytes, or no visible pixel.",
+        "photo_unreadable": "The bytes are not a complete, valid image (truncated or corrupt).",
+        "photo_type_mismatch": "The bytes are of another type than the upload declares.",
         "photo_animated": "The image has more than one frame.",
         "photo_too_many_pixels": "The image has more pixels, or a longer side, than the limits allow.",
         "photo_too_small": "The image is smaller than the smallest size that can be cut.",
@@ -75,69 +86,91 @@ class BadInput(PackshotError):
         "mask_empty": "The mask holds no product pixel.",
         "mask_too_small": "The product in the mask is smaller than the smallest size that can be placed.",
         "prompt_invalid": "The prompt is too long or holds control or bidirectional characters.",
-        "unknown_engine": "No engine of that name is served.",
-        "unknown_preset": "No delivery preset of that name exists.",
+        "unknown_engine": "No engine with that name is served.",
+        "unknown_preset": "No delivery preset with that name exists.",
         "preset_unmet": "The picture cannot meet a rule of the preset.",
         "idempotency_mismatch": "The Idempotency-Key was used before with another body.",
-        "layer_outside": "A layer lies outside the canvas or vanishes at its scale.",
+        "layer_outside": "A layer lies outside the canvas, or its scale leaves no pixel of it.",
         "bad_usage": "A command was called with arguments that do not fit together.",
     }
 
 
 class TooLarge(PackshotError):
+    """Raised when a request body exceeds `max_body_bytes`."""
+
     codes: ClassVar[dict[str, str]] = {"body_too_large": "The body is larger than the limit."}
 
 
 class UnsupportedMedia(PackshotError):
+    """Raised when an upload's first bytes are not those of a JPEG, PNG or WebP file."""
+
     codes: ClassVar[dict[str, str]] = {"photo_format": "The bytes are not a JPEG, PNG or WebP image."}
 
 
 class Unauthorized(PackshotError):
+    """Raised when a request has no key or session, or one that is invalid, expired or revoked."""
+
     codes: ClassVar[dict[str, str]] = {"unauthorized": "A valid key is needed: `Authorization: Bearer <key>`."}
 
 
 class Forbidden(PackshotError):
-    codes: ClassVar[dict[str, str]] = {"origin_refused": "The request's Origin or Host may not do this."}
+    """Raised when a request's Origin or Host header is not allowed."""
+
+    codes: ClassVar[dict[str, str]] = {"origin_refused": "The request's Origin or Host is not allowed."}
 
 
 class NotFound(PackshotError):
-    codes: ClassVar[dict[str, str]] = {"not_found": "No such thing exists for this tenant."}
+    """Raised when the tenant owns no object with the requested id, or the route does not exist."""
+
+    codes: ClassVar[dict[str, str]] = {"not_found": "The tenant has no object with this id, or the route is unknown."}
 
 
 class MethodNotAllowed(PackshotError):
-    codes: ClassVar[dict[str, str]] = {"method_not_allowed": "The route does not take this method."}
+    """Raised when a route exists, but not with the request's method."""
+
+    codes: ClassVar[dict[str, str]] = {"method_not_allowed": "The route does not support this method."}
 
 
 class Conflict(PackshotError):
+    """Raised when an object's state does not allow the request."""
+
     codes: ClassVar[dict[str, str]] = {
-        "in_use": "A live shot needs it.",
+        "in_use": "A queued or running shot needs the object.",
         "already_finished": "The shot has ended.",
     }
 
 
 class Overloaded(PackshotError):
+    """Raised when a queue is full; the caller may retry after `retry_after_s` seconds."""
+
     codes: ClassVar[dict[str, str]] = {
-        "queue_full": "The tenant has as many waiting shots as it may have.",
-        "busy": "Every worker of this stage is taken.",
+        "queue_full": "The tenant has reached its limit of waiting shots.",
+        "busy": "Every worker of this stage is busy.",
     }
 
 
 class Unavailable(PackshotError):
+    """Raised when the graph does not answer, or the database belongs to another version of Packshot."""
+
     codes: ClassVar[dict[str, str]] = {
-        "not_ready": "The graph does not answer (starting, or a stage is down).",
-        "schema_mismatch": "The database's schema is of another version of packshot.",
+        "not_ready": "The graph does not answer: it is starting or stopping, or a stage is down.",
+        "schema_mismatch": "The database's schema belongs to another version of packshot.",
     }
 
 
 class StorageFull(PackshotError):
+    """Raised when a new file would exceed `max_asset_bytes`, or the disk is full."""
+
     codes: ClassVar[dict[str, str]] = {"storage_full": "The disk quota is used up."}
 
 
 class PackRefused(PackshotError):
+    """Raised when a pack cannot be found, read, verified or loaded on this machine."""
+
     codes: ClassVar[dict[str, str]] = {
-        "pack_unknown": "No pack of that name is known.",
-        "pack_missing": "A file of the pack is neither on disk nor in the cache, and the hub is off or out of reach.",
-        "pack_corrupt": "A file of the pack has another sha256 than its manifest says.",
+        "pack_unknown": "No pack with that name was found.",
+        "pack_missing": "A file of the pack is neither on disk nor in the cache, and the hub is off or unreachable.",
+        "pack_corrupt": "A file of the pack has another sha256 than its manifest states.",
         "pack_mismatch": "Parts of the pack do not fit together.",
         "pack_not_renderable": "The pack is declared, but this version cannot render with it.",
         "pack_licence": "The pack's licence needs an explicit flag.",
@@ -145,22 +178,26 @@ class PackRefused(PackshotError):
 
 
 class LeaseLost(PackshotError):
-    codes: ClassVar[dict[str, str]] = {"lease_lost": "Another worker holds, or has ended, the shot."}
+    """Raised when a worker writes to a shot that another worker has claimed, or that has ended."""
+
+    codes: ClassVar[dict[str, str]] = {"lease_lost": "Another worker has claimed the shot, or the shot has ended."}
 
 
 class EngineFailed(PackshotError):
+    """Raised when a stage could not finish a shot, and the request is not the cause."""
+
     codes: ClassVar[dict[str, str]] = {
-        "engine_failed": "The engine raised while it rendered.",
+        "engine_failed": "The engine raised an error while it rendered.",
         "engine_crash": "A replica died twice while it ran this shot.",
         "engine_out_of_memory": "The engine ran out of memory.",
-        "engine_nan": "The engine produced values that are not numbers.",
+        "engine_nan": "The engine produced values that are not finite (NaN or infinity).",
         "timeout": "The shot ran longer than the limit.",
-        "internal": "A fault of ours; the request id finds it in the logs.",
+        "internal": "An internal error. The logs hold its cause under the request id.",
     }
 
 
 class EngineCrashed(EngineFailed):
-    """A replica died while it ran a shot: the shot is tried again, alone."""
+    """Raised when a replica died while it ran a shot. The director retries the shot once, unbatched."""
 
     def __init__(self, detail: str) -> None:
         super().__init__("engine_crash", detail, retryable=True)
@@ -170,6 +207,6 @@ class EngineCrashed(EngineFailed):
 
 
 KINDS: tuple[type[PackshotError], ...] = tuple(PackshotError.__subclasses__())
-"""Every kind, in the order of the drawing."""
+"""Every direct subclass of PackshotError, in the order of the tree above."""
 
 __all__ = ["KINDS", "FieldError", "PackshotError", *sorted(kind.__name__ for kind in KINDS)]

@@ -1,7 +1,8 @@
-"""Counting, without saying where the counts go.
+"""The metrics of Packshot, independent of the library that exports them.
 
-The library counts through `Meter`; tests and tools use the prometheus-client one below, deployments one over
-`ray.serve.metrics` (deployments/ray_support/metrics.py). `METRICS` is the one list of names, labels and bounds.
+The library records metrics through the protocol `Meter`. Tests and tools use `PrometheusMeter`. Deployments use an
+implementation over `ray.serve.metrics` (deployments/ray_support/metrics.py). `METRICS` is the only list of the names,
+labels and histogram buckets.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Metric:
-    """One row of the contract. `buckets` only for histograms, upper bounds in the metric's unit."""
+    """One metric's description. `buckets` are a histogram's upper bounds in the metric's unit, else empty."""
 
     kind: Literal["counter", "gauge", "histogram"]
     help: str
@@ -24,40 +25,44 @@ class Metric:
 
 
 METRICS: dict[str, Metric] = {
-    "packshot_photo_encodes_total": Metric("counter", "Photos run through the segmenter's encoder."),
-    "packshot_embedding_cache_hits_total": Metric("counter", "Encodes answered from the embedding cache."),
-    "packshot_mask_decodes_total": Metric("counter", "Prompts decoded into masks."),
-    "packshot_shots_total": Metric("counter", "Shots ended, by status.", ("status",)),
+    "packshot_photo_encodes_total": Metric("counter", "Photos encoded by the segmenter."),
+    "packshot_embedding_cache_hits_total": Metric("counter", "Embeddings answered from the cache."),
+    "packshot_mask_decodes_total": Metric("counter", "Requests for masks that the mask decoder computed."),
+    "packshot_shots_total": Metric("counter", "Ended shots, by status.", ("status",)),
     "packshot_shot_seconds": Metric(
         "histogram",
-        "From accepted to ended, in seconds.",
+        "Time from a shot's acceptance to its end, seconds.",
         buckets=(0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600),
     ),
     "packshot_shots_queued": Metric("gauge", "Shots waiting in the store."),
-    "packshot_denoise_steps_total": Metric("counter", "Denoising steps taken, rows of a batch counted one by one."),
+    "packshot_denoise_steps_total": Metric("counter", "Denoising steps, counted once for each scene of a step."),
     "packshot_denoise_batch_rows": Metric(
-        "histogram", "Rows that shared one denoising step.", buckets=(1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+        "histogram", "Scenes that shared one denoising step.", buckets=(1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
     ),
     "packshot_denoise_max_rows": Metric(
         "gauge",
-        "Rows of the networks' batch that a denoising step may have, as measured at start; summed over generators.",
+        "Largest number of batch rows of a denoising step, as measured at start; summed over generators.",
     ),
-    "packshot_errors_total": Metric("counter", "Errors answered or recorded, by code.", ("code",)),
+    "packshot_errors_total": Metric("counter", "Errors returned or recorded, by code.", ("code",)),
 }
+"""Every metric by its name."""
 
 
 class Meter(Protocol):
-    """Where counts go. `name` is a key of METRICS; `labels` are exactly that metric's labels."""
+    """Records metrics. `name` is a key of METRICS, and `labels` are exactly that metric's labels."""
 
-    def count(self, name: str, amount: float = 1.0, **labels: str) -> None: ...
+    def count(self, name: str, amount: float = 1.0, **labels: str) -> None:
+        """Add `amount` to a counter."""
 
-    def observe(self, name: str, value: float, **labels: str) -> None: ...
+    def observe(self, name: str, value: float, **labels: str) -> None:
+        """Add one observation to a histogram."""
 
-    def set(self, name: str, value: float, **labels: str) -> None: ...
+    def set(self, name: str, value: float, **labels: str) -> None:
+        """Set a gauge."""
 
 
 class NoMeter:
-    """Counts nothing: the default where nobody reads."""
+    """A `Meter` that discards everything. It is the default of classes that take a meter."""
 
     def count(self, name: str, amount: float = 1.0, **labels: str) -> None:
         """Do nothing."""
@@ -70,7 +75,7 @@ class NoMeter:
 
 
 class PrometheusMeter:
-    """A `Meter` on prometheus-client, into `registry`."""
+    """A `Meter` that registers all `METRICS` with prometheus-client in `registry`."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         from prometheus_client import Counter, Gauge, Histogram

@@ -1,6 +1,6 @@
-"""Settings: one row each (name, default, sentence), read from `PACKSHOT_*` in the environment.
+"""The settings, read from `PACKSHOT_*` environment variables. Each has a name, a default and a description.
 
-`packshot.settings.rows()` feeds the table in docs/operator.md; a test holds the two together.
+docs/operator.md holds the table that `packshot.settings.rows()` returns; a test compares the two.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
-"""The only hosts on which open access may be on."""
+"""The hosts on which open access is allowed."""
 MINUTES_S = 60.0
 
 
 class Settings(BaseSettings):
-    """Everything an operator may set. Byte counts are bytes, durations seconds, sizes pixels, as the names say."""
+    """Everything that an operator can configure. The suffix of a name is its unit (`_bytes`, `_s`, `_px`)."""
 
     model_config = SettingsConfigDict(env_prefix="PACKSHOT_", extra="ignore", frozen=True)
 
-    # Where things live
+    # Storage locations
     home: Path = Field(Path("~/.packshot"), description="Folder of the database, the assets and the pack cache.")
     database_url: str = Field("", description="SQLAlchemy URL of the store; empty = SQLite in `home`.")
     assets_url: str = Field("", description="fsspec URL of the assets; empty = a folder in `home`.")
@@ -30,37 +30,45 @@ class Settings(BaseSettings):
     # Models
     pack: str = Field("mini", description="The pack that this cluster serves.")
     pack_path: str = Field("", description="More folders that hold packs, separated by the system's path separator.")
-    offline: bool = Field(True, description="Never ask the model hub; weights must be on disk or in the cache.")
+    offline: bool = Field(True, description="Never contact the model hub; weights must be on disk or in the cache.")
     accept_noncommercial: bool = Field(False, description="Allow packs whose licence forbids commercial use.")
-    device: str = Field("auto", description="Torch device of the models: auto, cpu, cuda.")
-    dtype: str = Field("auto", description="Arithmetic of the models: auto, fp32, bf16, fp16.")
-    embedding_cache_bytes: int = Field(256 * MIB, ge=0, description="Embeddings kept by each encoder replica, bytes.")
+    device: str = Field("auto", description="Torch device of the models: auto, cpu or cuda.")
+    dtype: str = Field("auto", description="Number format of the models: auto, fp32, bf16 or fp16.")
+    embedding_cache_bytes: int = Field(
+        256 * MIB, ge=0, description="Size of each encoder replica's embedding cache, bytes."
+    )
 
-    # What gets in
-    max_body_bytes: int = Field(32 * MIB, gt=0, description="Largest request body, bytes; over it: 413.")
-    max_photo_px: int = Field(50_000_000, gt=0, description="Most pixels of an uploaded photo.")
+    # Request limits
+    max_body_bytes: int = Field(32 * MIB, gt=0, description="Largest request body, bytes; a larger one gets 413.")
+    max_photo_px: int = Field(50_000_000, gt=0, description="Largest number of pixels of an uploaded photo.")
     max_photo_side_px: int = Field(10_000, gt=0, description="Longest side of an uploaded photo, pixels.")
-    decode_timeout_s: float = Field(10.0, gt=0, description="Time to decode one photo, seconds.")
-    decode_workers: int = Field(1, ge=1, description="Worker processes that decode photos, per gateway replica.")
+    decode_timeout_s: float = Field(10.0, gt=0, description="Processor time allowed to decode one photo, seconds.")
+    decode_workers: int = Field(
+        1, ge=1, description="Worker processes that decode photos, per replica that decodes (gateway or photo_decoder)."
+    )
     max_prompt_chars: int = Field(2_000, gt=0, description="Longest prompt, characters.")
-    max_images: int = Field(8, gt=0, description="Most images of one shot.")
-    max_layers: int = Field(16, gt=0, description="Most layers of one shot.")
+    max_images: int = Field(8, gt=0, description="Largest number of images of one shot.")
+    max_layers: int = Field(16, gt=0, description="Largest number of layers of one shot.")
 
-    # Who gets in
+    # Authentication
     open_access: bool = Field(False, description="Serve without keys as tenant `local`; loopback hosts only.")
 
     # Shots
-    max_queued_shots: int = Field(1_000, gt=0, description="Waiting shots per tenant; over it: 429.")
-    lease_s: float = Field(30.0, gt=0, description="How long a claim on a shot holds without a heartbeat, seconds.")
+    max_queued_shots: int = Field(1_000, gt=0, description="Waiting shots that a tenant may have; the next gets 429.")
+    lease_s: float = Field(30.0, gt=0, description="How long a lease on a shot lasts without a heartbeat, seconds.")
     heartbeat_s: float = Field(10.0, gt=0, description="Time between a director's heartbeats, seconds.")
-    max_attempts: int = Field(3, ge=1, description="Tries of a shot before it fails.")
+    max_attempts: int = Field(3, ge=1, description="Attempts at a shot before it fails.")
     shot_timeout_s: float = Field(30 * MINUTES_S, gt=0, description="Longest run of one shot, seconds.")
-    poll_s: float = Field(5.0, gt=0, description="Time between looks for shots whose caller died, seconds.")
+    poll_s: float = Field(5.0, gt=0, description="Time between polls for shots whose caller died, seconds.")
 
-    # What is kept
-    candidate_mask_hours: float = Field(24.0, gt=0, description="Hours that an unused mask is kept.")
-    retention_days: float = Field(0.0, ge=0, description="Days that a tenant's things are kept; 0 = for ever.")
-    max_asset_bytes: int = Field(0, ge=0, description="Assets on disk, bytes; over it: 507; 0 = no limit.")
+    # Retention
+    candidate_mask_hours: float = Field(24.0, gt=0, description="Hours after which an unused mask is deleted.")
+    retention_days: float = Field(
+        0.0, ge=0, description="Days after which ended shots and unused photos are deleted; 0 = never."
+    )
+    max_asset_bytes: int = Field(
+        0, ge=0, description="Largest total size of the assets, bytes; more gets 507; 0 = no limit."
+    )
 
     @cached_property
     def home_dir(self) -> Path:
@@ -68,12 +76,12 @@ class Settings(BaseSettings):
 
     @property
     def store_url(self) -> str:
-        """The database that is in force."""
+        """The SQLAlchemy URL of the database: `database_url`, or SQLite in `home`."""
         return self.database_url or f"sqlite:///{self.home_dir / 'packshot.sqlite'}"
 
     @property
     def asset_root(self) -> str:
-        """The asset root that is in force."""
+        """The fsspec URL of the assets: `assets_url`, or a folder in `home`."""
         return self.assets_url or (self.home_dir / "assets").as_uri()
 
     @property
@@ -82,7 +90,7 @@ class Settings(BaseSettings):
 
 
 def rows() -> list[tuple[str, str, str]]:
-    """(environment variable, default, sentence) of every setting, in order."""
+    """(environment variable, default, description) of every setting, in the order of their declaration."""
     return [
         (f"PACKSHOT_{name.upper()}", str(field.default), field.description or "")
         for name, field in Settings.model_fields.items()

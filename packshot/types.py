@@ -1,7 +1,7 @@
-"""The values that travel between stages: frozen, and checked for shape, dtype and range when they are made.
+"""The values that travel between stages. They are frozen, and their constructors check dtype and shape.
 
-Every array is RGB (never BGR), row-major, top-left origin, x right, y down. Boxes are XYXY in pixels, right and bottom
-exclusive. Ray hands arrays over read-only: copy before writing in place.
+Every array is row-major and RGB, never BGR. The origin is the top left corner, x points right and y points down. Boxes
+are XYXY in pixels, right and bottom exclusive. Arrays that Ray delivers are read-only: copy them before writing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _require(array: np.ndarray[Any, Any], what: str, dtype: type[np.generic], nd
 
 @dataclass(frozen=True)
 class Photo:
-    """An upright sRGB photo without metadata. `pixels`: uint8 HxWx3 RGB."""
+    """An upright sRGB photo without metadata. `pixels` is uint8 HxWx3 RGB, [0, 255]."""
 
     pixels: U8
 
@@ -46,7 +46,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class Mask:
-    """Where the product is. `pixels`: uint8 HxW, photo-sized, 255 = product, 0 = background."""
+    """The product's area in a photo. `pixels` is uint8 HxW of the photo's size, 255 = product, 0 = background."""
 
     pixels: U8
 
@@ -55,11 +55,12 @@ class Mask:
 
     @property
     def area_px(self) -> int:
+        """The number of product pixels (128 and above)."""
         return int(np.count_nonzero(self.pixels >= 128))
 
     @property
     def bbox_xyxy(self) -> BoxXYXY:
-        """Tight box of the product, right and bottom exclusive; (0, 0, 0, 0) when there is none."""
+        """The product's tight bounding box; (0, 0, 0, 0) when the mask holds no product pixel."""
         product = self.pixels >= 128
         rows, columns = np.flatnonzero(product.any(axis=1)), np.flatnonzero(product.any(axis=0))
         if rows.size == 0:
@@ -69,9 +70,11 @@ class Mask:
 
 @dataclass(frozen=True)
 class Prompts:
-    """What a person pointed at, in photo pixels.
+    """A user's clicks and boxes, in photo pixels.
 
-    `points`: (x, y, label), label 1 = product, 0 = background. `boxes`: XYXY. Neither given = automatic.
+    Each entry of `points` is (x, y, label), where label 1 = product and 0 = background. Each entry of `boxes` is XYXY.
+    Without points and boxes the segmenter finds the product automatically. `multimask` asks for several candidates
+    instead of one.
     """
 
     points: tuple[tuple[float, float, int], ...] = ()
@@ -81,9 +84,11 @@ class Prompts:
 
 @dataclass(frozen=True)
 class Embedding:
-    """What the segmenter's encoder saw in a photo: enough to decode any number of clicks.
+    """The output of the segmenter's encoder for one photo; the mask decoder needs nothing else.
 
-    `features`: float16 or float32 CxHxW. `input_height`, `input_width`: the photo's size inside the encoder's square.
+    `features` is float16 or float32 CxHxW. `photo_width` and `photo_height` are the photo's size in pixels.
+    `input_width` and `input_height` are its size in pixels after it was scaled into the encoder's square input.
+    `extras` holds further arrays by name: the stem's feature maps (float16), the photo's thumbnail (uint8 hxwx3 RGB).
     """
 
     features: np.ndarray[Any, Any]
@@ -95,12 +100,13 @@ class Embedding:
 
     @property
     def nbytes(self) -> int:
+        """The size of all arrays in bytes."""
         return int(self.features.nbytes + sum(extra.nbytes for extra in self.extras.values()))
 
 
 @dataclass(frozen=True)
 class MaskCandidate:
-    """One answer to a click. `score`: predicted IoU, 0..1."""
+    """One candidate mask for a set of prompts. `score` is the predicted IoU with the product, 0..1."""
 
     mask: Mask
     score: float
@@ -108,7 +114,7 @@ class MaskCandidate:
 
 @dataclass(frozen=True)
 class Cutout:
-    """The product, cropped. `pixels`: uint8 HxWx4 straight (not premultiplied) RGBA."""
+    """The product, cropped to its extent. `pixels` is uint8 HxWx4 RGBA, straight (not premultiplied)."""
 
     pixels: U8
 
@@ -128,8 +134,9 @@ class Cutout:
 class Layer:
     """A cutout placed on the canvas.
 
-    `x`, `y`: the centre as fractions of the canvas. `scale`: the cutout's longer side over the canvas's longer side.
-    `rotation_deg`: clockwise.
+    `x` and `y` are the cutout's centre as fractions of the canvas's width and height. `scale` is the cutout's longer
+    side divided by the canvas's longer side. `flip` mirrors the cutout left to right; then it is rotated clockwise by
+    `rotation_deg` degrees.
     """
 
     cutout: Cutout
@@ -142,7 +149,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Layout:
-    """Canvas plus layers, painted in order."""
+    """A canvas and its layers. Layers are painted in order, so later layers cover earlier ones."""
 
     canvas: Canvas
     layers: tuple[Layer, ...]
@@ -150,7 +157,10 @@ class Layout:
 
 @dataclass(frozen=True)
 class Flat:
-    """A layout painted at the canvas's full resolution. `pixels`: uint8 HxWx4 straight RGBA, alpha 0 = no product."""
+    """A layout painted at the canvas's full resolution, without a background.
+
+    `pixels` is uint8 HxWx4 RGBA, straight (not premultiplied); alpha 0 = no product.
+    """
 
     pixels: U8
 
@@ -168,7 +178,7 @@ class Flat:
 
 @dataclass(frozen=True)
 class EdgeMap:
-    """Canny edges of a layout. `pixels`: uint8 HxW, 255 = edge."""
+    """The Canny edges of a layout. `pixels` is uint8 HxW, 255 = edge, 0 = no edge."""
 
     pixels: U8
 
@@ -178,7 +188,12 @@ class EdgeMap:
 
 @dataclass(frozen=True)
 class Brief:
-    """What to paint. `control_start`, `control_end`: the part of the schedule in which ControlNet speaks, 0..1."""
+    """What the engine paints, and how.
+
+    `steps` is the number of denoising steps. `guidance_scale` is the weight of the prompt, and `control_scale` is the
+    weight of the ControlNet. `control_start` and `control_end` bound the part of the schedule in which the ControlNet
+    is applied, as fractions 0..1.
+    """
 
     prompt: str
     negative_prompt: str = ""
@@ -191,15 +206,15 @@ class Brief:
 
     @property
     def rows_per_step(self) -> int:
-        """Rows of the networks' batch that each of its steps takes."""
+        """Batch rows that each denoising step needs: 2 with guidance, else 1."""
         return rows_per_step(self.guidance_scale)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture to paint, at the engine's bucket size: all arrays share height and width.
+    """The input for one picture, at one of the engine's bucket sizes. All arrays have the same height and width.
 
-    `product`: uint8 HxWx3 RGB, the layout over neutral grey. `inpaint_mask`: uint8 HxW, 255 = repaint.
+    `product` is the layout over neutral grey, uint8 HxWx3 RGB. `inpaint_mask` is uint8 HxW, 255 = repaint.
     """
 
     product: U8
@@ -222,9 +237,10 @@ class Scene:
 
 @dataclass(frozen=True)
 class Render:
-    """A painted scene at bucket size, before the product's own pixels are locked in. `pixels`: uint8 HxWx3 RGB.
+    """A painted scene at bucket size, before the product's own pixels are put back.
 
-    `findings`: what the engine has to tell about it.
+    `pixels` is uint8 HxWx3 RGB. `seed` is the seed that it was painted with. `findings` are the engine's findings, for
+    example words of the prompt that it left out.
     """
 
     pixels: U8

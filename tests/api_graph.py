@@ -1,6 +1,6 @@
 """What API tests stand on: a `Graph` without a cluster, and the whole app behind a real local server.
 
-The store (SQLite), the codec and the HTTP server are the real ones; only the graph is replaced, by one whose
+The store (SQLite), the codec, the finisher and the HTTP server are real; only the graph is replaced, by one whose
 segmenter takes the box, or a square around the point, for the product.
 """
 
@@ -10,7 +10,7 @@ import asyncio
 import io
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,15 @@ from PIL import Image
 from prometheus_client import CollectorRegistry, generate_latest
 
 from packshot.api.app import create_app
+from packshot.api.decoding import LocalDecoder
 from packshot.api.graph import Segmented
 from packshot.contract.engines import EngineInfo, SamplingDefaults, SamplingLimits
 from packshot.contract.verdict import Verdict
-from packshot.imaging.codec import PhotoDecoder, encode_bilevel_png, encode_png
+from packshot.delivery.deliver import Delivered, Preset
+from packshot.imaging.codec import encode_bilevel_png, encode_png
 from packshot.meter import PrometheusMeter
 from packshot.settings import Settings
+from packshot.shots import Finisher, LayoutFiles
 from packshot.store.records import Claim, NewImage, NewMask, PhotoRecord
 from packshot.store.store import Store
 from packshot.types import Mask, Prompts
@@ -56,7 +59,8 @@ ENGINES = tuple(
 class BoxGraph:
     """A `Graph` whose segmenter needs no model. `hold`: set to let clicks through, clear to hold them."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, finisher: Finisher) -> None:
+        self.finisher = finisher
         self.is_ready = True
         self.submissions = 0
         self.broken: Exception | None = None
@@ -90,6 +94,17 @@ class BoxGraph:
         scores = (0.9, 0.7, 0.5) if prompts.multimask else (0.9,)
         masks = tuple(NewMask(score, mask.area_px, mask.bbox_xyxy, encode_bilevel_png(pixels)) for score in scores)
         return Segmented(masks, {"queue": 0.5, "encode": 3.0, "decode": 1.0})
+
+    async def mask_png(self, mask_key: str) -> bytes:
+        return await asyncio.to_thread(self.finisher.mask_png, mask_key)
+
+    async def cutout(self, photo_key: str, mask_key: str) -> bytes:
+        return await asyncio.to_thread(self.finisher.cutout_png, photo_key, mask_key)
+
+    async def deliver(
+        self, image_key: str, layout: LayoutFiles | None, preset: Preset, *, generated: bool
+    ) -> Delivered:
+        return await asyncio.to_thread(self.finisher.deliver, image_key, layout, preset, generated=generated)
 
     def submitted(self) -> None:
         self.submissions += 1
@@ -215,8 +230,8 @@ def running(home: Path, *, studio_dir: Path | None = None, **changed: Any) -> It
     settings = Settings(home=home, max_body_bytes=512 * 1024, **changed)
     registry = CollectorRegistry()
     store = Store.from_settings(settings)
-    graph = BoxGraph(registry)
-    with PhotoDecoder(timeout_s=10.0) as decoder:
+    graph = BoxGraph(registry, Finisher(store.assets))
+    with closing(LocalDecoder(settings)) as decoder:
         listener = uvicorn.Config("", host="127.0.0.1", port=0).bind_socket()
         port = int(listener.getsockname()[1])
         app = create_app(

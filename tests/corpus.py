@@ -36,7 +36,7 @@ def fetch() -> Path:
             venv.create(Path(scratch) / "venv", with_pip=True)
             python = Path(scratch) / "venv" / "bin" / "python"
         wanted = f"pillow=={version('pillow')}"
-        command = [
+        command: list[str | Path] = [
             python,
             "-m",
             "pip",

@@ -17,7 +17,7 @@ from typing import Any
 from cluster.plan import rates
 from cluster.plan.gpu_shares import Need, kinds_of, refuse_misfits
 from cluster.plan.packing import Device, fewest_devices, sure_devices
-from cluster.profiles import DEPLOYMENTS, GPU_STAGES, Pool, Profile, StageName
+from cluster.profiles import GPU_STAGES, Pool, Profile, StageName
 from packshot.contract.shot_spec import rows_per_step
 from packshot.errors import BadInput
 from packshot.models.footprint.pack_footprint import PackFootprint
@@ -243,13 +243,15 @@ class _StageSeconds:
         encoder, decoder, generator = (
             (profile.pools[profile.pool_of(stage)].device, footprint.stages[stage]) for stage in GPU_STAGES
         )
-        photos = demand.photos_per_image
+        photos, apart = demand.photos_per_image, "photo_decoder" in profile.deployments
         self._seconds: dict[StageName, float] = {
-            "gateway": photos * rates.CPU_SECONDS["gateway"],
+            "gateway": photos * (rates.CPU_SECONDS["gateway"] + (0.0 if apart else rates.CPU_SECONDS["photo_decoder"])),
+            "photo_decoder": photos * rates.CPU_SECONDS["photo_decoder"],
             "sam_encoder": photos * rates.row_seconds(*encoder),
             "mask_decoder": photos * demand.clicks_per_photo * rates.row_seconds(*decoder),
             "canny": rates.CPU_SECONDS["canny"],
             "generator": rates.scene_seconds(*generator, steps, rows),
+            "finisher": rates.CPU_SECONDS["finisher"],
             "director": rates.CPU_SECONDS["director"],
         }
         batch = (profile.stage("generator").tunables or {})["max_rows"]
@@ -258,7 +260,7 @@ class _StageSeconds:
     def stages(self, per_second: float) -> list[StagePlan]:
         """The fewest replicas of each stage at so many images a second."""
         made = []
-        for stage in DEPLOYMENTS:
+        for stage in self._profile.deployments:
             busy = per_second * self._seconds[stage]
             made.append(
                 StagePlan(

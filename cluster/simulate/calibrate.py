@@ -199,7 +199,7 @@ def fit(runs: Runs, max_rows: int) -> Machine:
     def with_full_steps_of(full_s: float) -> Machine:
         if max_rows > GUIDED_ROWS:
             each_s = (full_s - alone_s) / (max_rows - GUIDED_ROWS)
-            # Negative when another scene costs more than its rows, because its director uses the same cores.
+            # Negative when another scene costs more than its rows, because the finisher uses the same cores.
             fixed_s = alone_s - each_s * GUIDED_ROWS
         else:
             fixed_s, each_s = 0.0, full_s / GUIDED_ROWS

@@ -17,7 +17,7 @@ SLO_S = 20.0
 """Latency bound of an interactive shot, from acceptance to done: twice its time in a full batch of the 24 GB card, and
 five times its time alone."""
 
-HOLDS = {"sam_encoder": 4.0, "mask_decoder": 8.0, "canny": 8.0, "generator": 4.0, "director": 12.0}
+HOLDS = {"sam_encoder": 4.0, "mask_decoder": 8.0, "canny": 8.0, "finisher": 2.0, "generator": 4.0, "director": 12.0}
 """Target number of ongoing calls per replica. For the generator it is a full batch of guided scenes."""
 
 SERVE_TARGET = 2.0
@@ -30,13 +30,21 @@ TUNED_TARGET = 2.0
 
 def bounds(generators: int) -> dict[str, int]:
     """The largest number of replicas of each stage, for this largest number of generators."""
-    part = {"sam_encoder": 0.34, "mask_decoder": 0.17, "canny": 0.17, "generator": 1.0, "director": 0.5}
+    part = {
+        "sam_encoder": 0.34,
+        "mask_decoder": 0.17,
+        "canny": 0.17,
+        "finisher": 1.0,
+        "generator": 1.0,
+        "director": 0.5,
+    }
     return {name: max(1, round(generators * part[name])) for name in STAGES}
 
 
 def start(generators: int) -> dict[str, int]:
     """The initial replicas of each stage, for this number of generators."""
-    return {name: max(1, generators // 3) if name == "director" else 1 for name in STAGES} | {"generator": generators}
+    beside = {"director", "finisher"}
+    return {name: max(1, generators // 3) if name in beside else 1 for name in STAGES} | {"generator": generators}
 
 
 def stock(generators: int, begin: int, *, target: float = SERVE_TARGET, **delays: float) -> Scaler:
@@ -72,14 +80,16 @@ def plan_for(machine: Machine, **changes: Any) -> Pipeline:
             "sam_encoder": 0.4 * machine.encode_s,
             "mask_decoder": 0.4 * machine.clicks * machine.click_s,
             "canny": machine.edges_s,
+            "finisher": machine.layout_s,
         },
+        "image_s": {"finisher": machine.finish_s},
     }
     return Pipeline(**(values | changes))
 
 
 def ours(machine: Machine, generators: int, begin: int, low: int = 1, **changes: Any) -> Scaler:
     """The pipeline's policy, with the settings that a profile renders. `low` is the minimum of the GPU stages."""
-    lows = {name: 1 if name in ("canny", "director") else low for name in STAGES}
+    lows = {name: 1 if name in ("canny", "finisher", "director") else low for name in STAGES}
     configs = {
         name: AutoscalingConfig(
             **autoscaling_config(Replicas(min=lows[name], max=high, target_ongoing=HOLDS[name]), whole=True)

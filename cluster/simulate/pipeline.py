@@ -1,7 +1,7 @@
-"""The simulated application: arrivals -> store -> directors -> canny -> generators -> done, scaled by a policy.
+"""The simulated application: arrivals -> store -> directors and the stages that they drive -> done, scaled by a policy.
 
 photo (for some of the shots, LEAD_S before) ──> sam_encoder ──> mask_decoder, a few clicks
-shot ──> queue ──claim──> director ──> canny ──> generator, picture by picture ──> director ──> commit
+shot ──> queue ──claim──> director ──> finisher ──> canny ──> generator, picture by picture ──> finisher ──> commit
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from cluster.simulate.stages import Machine
 from cluster.simulate.traces import LEAD_S, Arrival, Trace
 from packshot.shots.load_report import LoadReport
 
-STAGES = ("sam_encoder", "mask_decoder", "canny", "generator", "director")
+ONE_THREAD = ("sam_encoder", "mask_decoder", "canny", "finisher")
+"""Stages whose replicas do one call at a time, in order of arrival."""
+STAGES = (*ONE_THREAD, "generator", "director")
 TICK_S = 1.0
 """Default interval of the policy's decisions, seconds. Serve decides ten times a second, but its metrics arrive only
 every few seconds."""
@@ -116,7 +118,7 @@ class Pipeline:
             max_ongoing=machine.director_holds,
             rng=rng,
         )
-        self._workers = {name: workers(self.env, machine, name, rng) for name in STAGES[:3]}
+        self._workers = {name: workers(self.env, machine, name, rng) for name in ONE_THREAD}
         self.fleets: dict[str, Fleet[Any]] = {
             **self._workers,
             "generator": self._generators,
@@ -146,7 +148,7 @@ class Pipeline:
     def shot_flow(self, shot: Shot) -> Any:
         """A director's work on one shot."""
         machine, arrival = self._machine, shot.arrival
-        yield self.env.timeout(machine.layout_s)
+        yield self._workers["finisher"].call(Timed(machine.layout_s))
         yield self._workers["canny"].call(Timed(machine.edges_s))
         scenes = [Scene(arrival.rows, arrival.steps, arrival.interactive) for _ in range(arrival.pictures)]
         yield self.env.all_of([self.env.process(self._picture(scene)) for scene in scenes])
@@ -166,7 +168,7 @@ class Pipeline:
 
     def _picture(self, scene: Scene) -> Any:
         yield self._generators.call(scene)
-        yield self.env.timeout(self._machine.finish_s)
+        yield self._workers["finisher"].call(Timed(self._machine.finish_s))
 
     def _arrive(self) -> Any:
         for shot in self.run.shots:

@@ -11,9 +11,9 @@ class Machine:
 
     A step of r rows takes `step_fixed_s + step_each_s * r`, and a step has at most `max_rows` rows. `begin_s` and
     `decode_s` are for a picture in the generator, while its other scenes wait. `encode_s` is for a photo's embedding,
-    `click_s` for a click's masks (a photo gets `clicks` of them), and `edges_s` for a layout's edge map. The director
-    takes `layout_s` for each shot and `finish_s` for each picture (cut out, composite, inspect, encode). `start_s` is
-    by stage, from the request for a replica until it is ready. A claim occupies one of `database_cores` for
+    `click_s` for a click's masks (a photo gets `clicks` of them), and `edges_s` for a layout's edge map. The finisher
+    takes `layout_s` for each shot (cut, place) and `finish_s` for each picture (composite, inspect, encode). `start_s`
+    is by stage, from the request for a replica until it is ready. A claim occupies one of `database_cores` for
     `claim_fixed_s`, plus `claim_each_s` for each waiting shot (PostgreSQL, measured: docs/capacity.md). A replica holds
     at most `generator_holds` or `director_holds` calls. `dollars_hour` is the cost of a replica-hour by stage.
     """
@@ -70,12 +70,20 @@ A_24_GB_CARD = Machine(
     # packshot/models/engines/unet_controlnet.py).
     max_rows=8,
     # The generator's time is P10's on two cores, mostly imports. It is assumed for a GPU node with the weights on disk.
-    start_s={"generator": 17.0, "sam_encoder": 12.0, "mask_decoder": 12.0, "canny": 5.0, "director": 5.0},
+    start_s={
+        "generator": 17.0,
+        "sam_encoder": 12.0,
+        "mask_decoder": 12.0,
+        "canny": 5.0,
+        "finisher": 5.0,
+        "director": 5.0,
+    },
     dollars_hour={
         "generator": 0.67 * GPU_HOUR,
         "sam_encoder": 0.20 * GPU_HOUR,
         "mask_decoder": 0.07 * GPU_HOUR,
         "canny": 0.02,
+        "finisher": 0.02,
         "director": 0.02,
     },
 )

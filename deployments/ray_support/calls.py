@@ -49,24 +49,35 @@ async def retry_once(call: Callable[[], Awaitable[Result]]) -> Result:
         _raise(error)
 
 
-async def await_with_argument(response: DeploymentResponse[Any], call: Awaitable[Result]) -> Result:
-    """The result of a call that was given `response` unawaited; raises that one's error if it has one. Fetches nothing.
+Argument = DeploymentResponse[Any] | ray.ObjectRef[Any]
 
-    A node that dies is unavailable before it is known to be dead, and Serve's router takes an argument that is
-    unavailable for a callee that is: it would send the call again for ever. So whoever waits long has a look at the
-    argument.
+
+async def await_with_arguments(call: Awaitable[Result], *arguments: Argument) -> Result:
+    """The result of a call that was given `arguments` by reference. Raises an argument's error if it has one.
+
+    It fetches no argument. A node that dies is unavailable before it is known to be dead, and Serve's router takes an
+    argument that is unavailable for a callee that is: it would send the call again for ever. So whoever waits long
+    looks at the arguments.
     """
     running = asyncio.ensure_future(call)
-    reference = asyncio.ensure_future(response._to_object_ref())
-    reference.add_done_callback(lambda one: one.cancelled() or one.exception())  # the call tells of it, too
+    references = [asyncio.ensure_future(_reference(argument)) for argument in arguments]
+    for reference in references:
+        reference.add_done_callback(lambda one: one.cancelled() or one.exception())  # the call raises it, too
     try:
+        waiting = references
         while not (await asyncio.wait({running}, timeout=LOOK_EVERY_S))[0]:
-            given = reference.done() and not reference.exception()
-            if given and await asyncio.to_thread(_arrived, reference.result()):
+            given = [reference for reference in waiting if reference.done() and not reference.exception()]
+            there = [one for one in given if await asyncio.to_thread(_arrived, one.result())]
+            waiting = [reference for reference in waiting if reference not in there]
+            if not waiting:
                 break
         return await running
     finally:
         running.cancel()
+
+
+async def _reference(argument: Argument) -> ray.ObjectRef[Any]:
+    return argument if isinstance(argument, ray.ObjectRef) else await argument._to_object_ref()
 
 
 def _arrived(reference: ray.ObjectRef[Any]) -> bool:

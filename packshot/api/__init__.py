@@ -1,1 +1,1 @@
-"""The HTTP API: a FastAPI app over a `Store` and a `Graph`, so that its tests need no cluster."""
+"""The HTTP API: a FastAPI app that uses a `Store` and a `Graph`. Its tests need no cluster."""

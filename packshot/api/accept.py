@@ -1,6 +1,6 @@
-"""From a request's bytes to what is stored: parsed strictly, checked against limits, every default resolved.
+"""Turn a request's bytes into the `ShotSpec` that is stored: parse strictly, check limits, fill in defaults.
 
-An engine's defaults are looked up when a shot is accepted, so that a later pack cannot change an accepted shot.
+An engine's defaults are filled in when a shot is accepted, so a later pack cannot change an accepted shot.
 """
 
 from __future__ import annotations
@@ -27,17 +27,21 @@ Number = TypeVar("Number", int, float)
 
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 MIN_PRODUCT_PX = 16
-"""The longer side of the smallest product that can be placed: as of the smallest photo that is taken."""
+"""Shortest allowed longer side of a product in pixels. The smallest accepted photo has the same longer side."""
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 async def json_body(request: HttpRequest, model: type[Body]) -> Body:
-    """The request's JSON as `model`. Raises BadInput (`invalid_json`, `invalid_request`) or TooLarge."""
+    """Parse the request's JSON body as `model`.
+
+    Raises BadInput `invalid_json` when the body is not JSON, BadInput `invalid_request` when it does not match the
+    model, and TooLarge when it is longer than `MAX_JSON_BYTES`.
+    """
     data = await json_bytes(request)
     try:
-        from_json(data, allow_inf_nan=False)  # the model alone would call NaN a wrong type
+        from_json(data, allow_inf_nan=False)  # the model alone would report NaN as a wrong type
     except ValueError as error:
-        raise BadInput("invalid_json", f"The body must be JSON, 200 levels deep at most; {error}.") from None
+        raise BadInput("invalid_json", f"The body must be JSON, nested at most 200 levels deep: {error}.") from None
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
@@ -45,18 +49,23 @@ async def json_body(request: HttpRequest, model: type[Body]) -> Body:
 
 
 def checked_prompt(text: str, field: str, max_chars: int) -> str:
-    """`text` in NFC. Raises BadInput `prompt_invalid` for what is too long or holds control or bidi characters."""
+    """Return `text` in Unicode normalisation form NFC.
+
+    `field` is the name that error texts use. `max_chars` limits the text before and after normalisation. Raises
+    BadInput `prompt_invalid` when the text is too long or has control or bidirectional characters.
+    """
     if len(text) > max_chars:
-        raise _refused_prompt(field, f"may hold {max_chars} characters, got {len(text)}; shorten it")
+        raise _refused_prompt(field, f"must have at most {max_chars} characters, got {len(text)}; shorten it")
     text = unicodedata.normalize("NFC", text)
-    for place, character in enumerate(text):
+    for index, character in enumerate(text):
         if character in _BIDI or unicodedata.category(character) in _REFUSED_CATEGORIES:
             raise _refused_prompt(
                 field,
-                f"may hold no control or bidirectional characters, got U+{ord(character):04X} at {place}; remove it",
+                "must not have control or bidirectional characters, "
+                f"got U+{ord(character):04X} at index {index}; remove it",
             )
     if len(text) > max_chars:
-        raise _refused_prompt(field, f"may hold {max_chars} characters, got {len(text)} in NFC; shorten it")
+        raise _refused_prompt(field, f"must have at most {max_chars} characters, got {len(text)} in NFC; shorten it")
     return text
 
 
@@ -65,18 +74,23 @@ def _refused_prompt(field: str, rule: str) -> BadInput:
 
 
 def pick_engine(name: str | None, engines: Sequence[EngineInfo]) -> EngineInfo:
-    """The engine of that name, or the default one, which is the first. Raises BadInput `unknown_engine`."""
+    """Return the engine called `name`. None selects the default engine, which is the first.
+
+    Raises BadInput `unknown_engine` when no such engine is served.
+    """
     for engine in engines:
         if name is None or engine.name == name:
             return engine
     served = ", ".join(engine.name for engine in engines) or "none"
-    raise BadInput(
-        "unknown_engine", f"engine must be one of those served ({served}), got {name!r}; see GET /v1/engines."
-    )
+    raise BadInput("unknown_engine", f"engine must be a served engine ({served}), got {name!r}; see GET /v1/engines.")
 
 
 def resolved(body: ShotRequest, engines: Sequence[EngineInfo], settings: Settings) -> ShotSpec:
-    """The shot as it is stored. Raises BadInput with every bound that is broken."""
+    """Build the shot's specification with the engine's defaults filled in.
+
+    Raises BadInput when a prompt is invalid, the engine is unknown or a value is over its limit. One error lists all
+    values that are over their limits.
+    """
     engine = pick_engine(body.engine, engines)
     spec = ShotSpec(
         canvas=Canvas(body.canvas.width, body.canvas.height),
@@ -111,21 +125,22 @@ def _given(value: Number | None, default: Number) -> Number:
 
 
 def _broken_bounds(spec: ShotSpec, limits: SamplingLimits, settings: Settings) -> list[FieldError]:
-    """What the operator's settings and the engine do not allow, as `errors` of a problem."""
+    """One error for each value that the operator's settings or the engine's limits do not allow."""
     canny = spec.conditions[0]
-    bounds: tuple[tuple[str, float, float], ...] = (
+    upper_bounds: tuple[tuple[str, float, float], ...] = (
         ("images", spec.images, settings.max_images),
         ("steps", spec.steps, limits.max_steps),
         ("guidance_scale", spec.guidance_scale, limits.max_guidance_scale),
         ("control_scale", canny.scale, limits.max_control_scale),
     )
     errors: list[FieldError] = [
-        {"loc": [name], "msg": f"must be at most {most:g}, got {value:g}"}
-        for name, value, most in bounds
-        if value > most
+        {"loc": [name], "msg": f"must be at most {maximum:g}, got {value:g}"}
+        for name, value, maximum in upper_bounds
+        if value > maximum
     ]
     if len(spec.layers) > settings.max_layers:
-        errors.append({"loc": ["layers"], "msg": f"must be at most {settings.max_layers}, got {len(spec.layers)}"})
+        rule = f"must have at most {settings.max_layers} items, got {len(spec.layers)}"
+        errors.append({"loc": ["layers"], "msg": rule})
     if canny.start > canny.end:
         rule = f"must not be after control_end, got {canny.start:g} > {canny.end:g}"
         errors.append({"loc": ["control_start"], "msg": rule})
@@ -133,19 +148,26 @@ def _broken_bounds(spec: ShotSpec, limits: SamplingLimits, settings: Settings) -
 
 
 def check_layer(index: int, layer: LayerIn, bbox_xyxy: BoxXYXY, canvas: tuple[int, int]) -> None:
-    """Refuse a layer that would not show. `bbox_xyxy`: the mask's; `canvas`: (width, height) in pixels.
+    """Refuse a layer that would not be visible.
 
-    A turned layer is judged by its diagonal, so that no layer that shows is refused. Raises BadInput `mask_empty`,
-    `mask_too_small` or `layer_outside`.
+    `index` is the layer's place in the request. `bbox_xyxy` is the bounding box of the layer's mask, in pixels of the
+    photo. `canvas` is (width, height) in pixels. The reach of a rotated layer is its half diagonal, so no visible layer
+    is refused.
+
+    Raises BadInput `mask_empty` when the mask has no product pixel, `mask_too_small` when the product is smaller than
+    `MIN_PRODUCT_PX`, and `layer_outside` when the layer lies outside the canvas or is smaller than a pixel.
     """
     width, height = bbox_xyxy[2] - bbox_xyxy[0], bbox_xyxy[3] - bbox_xyxy[1]
     if width <= 0 or height <= 0:
-        raise BadInput("mask_empty", f"layers.{index}: a mask must hold product pixels, {layer.mask_id} holds none.")
+        raise BadInput(
+            "mask_empty",
+            f"layers.{index}: a mask must have product pixels, {layer.mask_id} has none; click on the product again.",
+        )
     if max(width, height) < MIN_PRODUCT_PX:
-        rule = f"must hold a product of at least {MIN_PRODUCT_PX} px on its longer side, got {width} x {height} px"
+        rule = f"must show a product of at least {MIN_PRODUCT_PX} px on its longer side, got {width} x {height} px"
         raise BadInput(
             "mask_too_small",
-            f"layers.{index}: mask {layer.mask_id} {rule}; click on the whole product, or take the photo from nearer.",
+            f"layers.{index}: mask {layer.mask_id} {rule}; click on the whole product or take a closer photo.",
             errors=[{"loc": ["layers", index, "mask_id"], "msg": rule}],
         )
     factor = layer.scale * max(canvas) / max(width, height)
@@ -158,9 +180,9 @@ def check_layer(index: int, layer: LayerIn, bbox_xyxy: BoxXYXY, canvas: tuple[in
         if layer.rotation_deg % 180:
             reach_x = reach_y = (placed_width**2 + placed_height**2) ** 0.5 / 2
         centre_x, centre_y = layer.x * canvas[0], layer.y * canvas[1]
-        across = -reach_x < centre_x < canvas[0] + reach_x
-        along = -reach_y < centre_y < canvas[1] + reach_y
-        if not (across and along):
+        overlaps_x = -reach_x < centre_x < canvas[0] + reach_x
+        overlaps_y = -reach_y < centre_y < canvas[1] + reach_y
+        if not (overlaps_x and overlaps_y):
             rule = f"lies outside the canvas; move x, y (got {layer.x:g}, {layer.y:g}) towards 0..1"
     if rule:
         raise BadInput("layer_outside", f"layers.{index} {rule}.", errors=[{"loc": ["layers", index], "msg": rule}])

@@ -1,4 +1,4 @@
-"""Answers' headers and files. conversions.py makes the models that answers carry."""
+"""Headers and file responses. conversions.py builds the models of JSON responses."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from packshot.contract.status import ENDED
 from packshot.store.records import ShotRecord
 
 KEPT = "private, max-age=31536000, immutable"
-"""For bytes that never change under their URL. Private, because they belong to a tenant."""
+"""`Cache-Control` for bytes that never change under their URL. They are private because a tenant owns them."""
 
 
 def json_answer(answer: Answer, *, status: int = 200, headers: Mapping[str, str]) -> Response:
-    """An answer of a route that may give one of several."""
+    """A JSON response with its own status and headers, for a route that has more than one response model."""
     return Response(answer.model_dump_json(), status, headers, "application/json")
 
 
 def shot_timing(shot: ShotRecord) -> dict[str, float]:
-    """Milliseconds of a finished shot: `queue` (in the store, and for room in a batch) and `render`, all of the rest.
+    """The times of an ended shot, in milliseconds; empty while it is live.
 
-    A render also has `begin`, `steps` and `decode`. Each is that of the slowest picture, because the pictures of a shot
+    `queue` is the wait in the store plus the wait for a place in a batch. `render` is the rest of the shot's time.
+    `begin`, `steps` and `decode` are the engine's own times; each is the slowest image's, because the images of a shot
     run together.
     """
     if shot.status not in ENDED or shot.started_at is None or shot.finished_at is None:
@@ -42,7 +43,7 @@ def shot_timing(shot: ShotRecord) -> dict[str, float]:
 
 
 def server_timing(timing_ms: dict[str, float]) -> dict[str, str]:
-    """The `server-timing` header of stages' milliseconds; no header for none."""
+    """The `server-timing` header for {stage: milliseconds}. An empty dict gives no header."""
     if not timing_ms:
         return {}
     stages = (f"{re.sub(r'[^A-Za-z0-9_-]', '-', name)};dur={max(0.0, ms):.1f}" for name, ms in timing_ms.items())
@@ -50,7 +51,10 @@ def server_timing(timing_ms: dict[str, float]) -> dict[str, str]:
 
 
 def disposition(filename: str, *, inline: bool = False) -> str:
-    """RFC 6266: a plain name for old clients, the exact one beside it."""
+    """The `content-disposition` header (RFC 6266): an ASCII name for old clients, and the exact name.
+
+    `inline`: the browser shows the file instead of downloading it.
+    """
     plain = re.sub(r"[^A-Za-z0-9._-]", "_", filename)
     exact = f"; filename*=UTF-8''{quote(filename, safe='')}" if plain != filename else ""
     return f'{"inline" if inline else "attachment"}; filename="{plain}"{exact}'
@@ -65,16 +69,16 @@ def file_answer(
     inline: bool = False,
     kept: bool = True,
 ) -> Response:
-    """Bytes with their type and cache headers; 304 when the client has them.
+    """A file with its type and cache headers, or 304 when the client's `If-None-Match` has its hash.
 
-    `filename`: the name under which a browser saves the file. `inline`: whether it shows the file first. `kept`:
-    whether the client may keep the bytes under their URL for good.
+    `filename` is the name under which a browser saves the file. `inline` lets the browser show it. `kept` lets the
+    client cache the bytes without asking again; without it the client must revalidate them each time.
     """
     etag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
     headers = {"etag": etag, "cache-control": KEPT if kept else "private, no-cache", "vary": "authorization, cookie"}
     if filename is not None:
         headers["content-disposition"] = disposition(filename, inline=inline)
-    known = request.headers.get("if-none-match", "")
-    if any(tag.strip().removeprefix("W/") in (etag, "*") for tag in known.split(",")):
+    cached = request.headers.get("if-none-match", "")
+    if any(tag.strip().removeprefix("W/") in (etag, "*") for tag in cached.split(",")):
         return Response(status_code=304, headers=headers)
     return Response(data, media_type=media_type, headers=headers)

@@ -1,7 +1,7 @@
-"""The HTTP API: one FastAPI app over a store, a graph and a decoder.
+"""The HTTP API: one FastAPI app that uses a store, a graph and a decoder.
 
-edge (limits.py) -> who asks (auth.py) -> the body (accept.py) -> a route -> conversions.py, answers.py | problems.py
-Each route describes itself for /openapi.json (openapi.py).
+A request passes: edge (limits.py) -> caller (auth.py) -> body (accept.py) -> route -> conversions.py and answers.py.
+problems.py turns exceptions into responses. openapi.py describes what FastAPI cannot see of the routes.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from fastapi import FastAPI
 
 import packshot
 from packshot.api import events, images, masks, ops, photos, problems, session, shots
+from packshot.api.decoding import Decoder
 from packshot.api.graph import Graph
 from packshot.api.limits import Edge
 from packshot.api.openapi import openapi_json
-from packshot.api.services import Decoder, Services
+from packshot.api.services import Services
 from packshot.api.watch import Watch
 from packshot.meter import Meter, NoMeter
 from packshot.settings import Settings
@@ -33,16 +34,20 @@ def create_app(
     meter: Meter | None = None,
     studio_dir: Path | None = None,
 ) -> FastAPI:
-    """The app. `studio_dir`: the page's files, served at `/`."""
+    """Build the app.
+
+    `store` keeps the rows and files. `graph` runs the models. `decoder` decodes uploads. `meter` counts errors; None
+    counts nothing. `studio_dir` holds the web page's files, served at `/`; None serves a few lines of text instead.
+    """
     meter = meter or NoMeter()
     app = FastAPI(title="Packshot", version=packshot.__version__, openapi_url=None, docs_url=None, redoc_url=None)
-    turns = anyio.CapacityLimiter(settings.decode_workers)
-    app.state.services = Services(store, graph, decoder, settings, meter, turns, Watch(store.shots, graph))
+    decode_slots = anyio.CapacityLimiter(decoder.at_once)
+    app.state.services = Services(store, graph, decoder, settings, meter, decode_slots, Watch(store.shots, graph))
     for part in (photos, masks, events, shots, images, session, ops):
         app.include_router(part.router)
     ops.add_page(app, studio_dir)
     problems.install(app, meter)
     app.add_middleware(Edge, max_body_bytes=settings.max_body_bytes, meter=meter)
 
-    app.openapi = partial(openapi_json, app)  # type: ignore[method-assign]
+    app.openapi = partial(openapi_json, app)  # type: ignore[method-assign]  # as FastAPI documents it
     return app

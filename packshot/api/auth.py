@@ -1,8 +1,8 @@
-"""Who asks: a key (`Authorization: Bearer`), a session cookie made from a key, or, on loopback only, anyone.
+"""Authentication: a key (`Authorization: Bearer`), a session cookie made from a key, or open access on loopback.
 
-A browser sends cookies along with requests that other sites make. So a cookie counts for unsafe methods only with a
-same-origin `Origin`. Open access also needs a loopback `Host`, on any port, because people use tunnels. A page of
-another site that rebinds its name to 127.0.0.1 still sends its own name as `Host`, and is refused.
+A browser also sends cookies with requests that other sites make. A cookie therefore authorises an unsafe method only
+together with a same-origin `Origin`. Open access needs a loopback `Host`; any port is accepted, because people use
+tunnels. A site that rebinds its name to 127.0.0.1 still sends its own name as `Host` and is refused.
 """
 
 from __future__ import annotations
@@ -20,20 +20,26 @@ from packshot.settings import LOOPBACK_HOSTS
 from packshot.store.records import Tenant
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_REMEDY = "send `Authorization: Bearer <key>` with a key of `packshot keys create`"
+_REMEDY = "send `Authorization: Bearer <key>` with a key from `packshot keys create`"
 
 
-_KEY = HTTPBearer(scheme_name="key", description="A key of `packshot keys create`.", auto_error=False)
-_SESSION = APIKeyCookie(name=COOKIE, scheme_name="session", description="Of POST /v1/session.", auto_error=False)
+_KEY = HTTPBearer(scheme_name="key", description="A key from `packshot keys create`.", auto_error=False)
+_SESSION = APIKeyCookie(
+    name=COOKIE, scheme_name="session", description="The cookie that POST /v1/session sets.", auto_error=False
+)
 
 
 async def caller(
     request: Request,
     services: Wired,
-    _bearer: Annotated[object, Security(_KEY)],  # only /openapi.json reads it: `bearer_of` is stricter
+    _bearer: Annotated[object, Security(_KEY)],  # documents the scheme in /openapi.json; `bearer_of` reads the header
     cookie: Annotated[str | None, Security(_SESSION)],
 ) -> Tenant:
-    """The tenant that asks. Raises Unauthorized or Forbidden."""
+    """The tenant that sent the request.
+
+    Raises Unauthorized when the key or session is missing or not valid, and Forbidden when the request's Host or Origin
+    is not allowed.
+    """
     if services.settings.open_access:
         require_loopback(request)
     secret = bearer_of(request)
@@ -45,7 +51,7 @@ async def caller(
         raise Unauthorized("unauthorized", f"This route needs a key, got none; {_REMEDY}.")
     tenant = await in_thread(tenant_of_cookie, services.store, cookie)
     if tenant is None:
-        raise Unauthorized("unauthorized", "The session has ended or its key was revoked; POST /v1/session again.")
+        raise Unauthorized("unauthorized", "The session has ended or its key was revoked; repeat POST /v1/session.")
     if request.method not in _SAFE_METHODS:
         require_same_origin(request)
     return tenant
@@ -55,18 +61,21 @@ Caller = Annotated[Tenant, Depends(caller)]
 
 
 def bearer_of(request: Request) -> str | None:
-    """The key in the Authorization header, None without that header. Raises Unauthorized for another scheme."""
+    """The key in the Authorization header, or None when there is no such header.
+
+    Raises Unauthorized when the header has another scheme than Bearer, or no key.
+    """
     header = request.headers.get("authorization")
     if header is None:
         return None
     scheme, _, secret = header.partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
-        raise Unauthorized("unauthorized", f"Only the Bearer scheme is taken; {_REMEDY}.")
+        raise Unauthorized("unauthorized", f"Authorization must have the Bearer scheme and a key; {_REMEDY}.")
     return secret.strip()
 
 
 async def tenant_of_key(services: Services, secret: str) -> Tenant:
-    """The tenant that owns a key. Raises Unauthorized."""
+    """The tenant that owns a key. Raises Unauthorized when the key is unknown or revoked."""
     tenant = await in_thread(services.store.keys.tenant_of, secret)
     if tenant is None:
         raise Unauthorized("unauthorized", f"This key is not valid or was revoked; {_REMEDY}.")
@@ -74,19 +83,19 @@ async def tenant_of_key(services: Services, secret: str) -> Tenant:
 
 
 def require_same_origin(request: Request) -> None:
-    """Raise Forbidden unless `Origin` names the host that the request was sent to."""
+    """Raise Forbidden when `Origin` is missing or is not the host that the request was sent to."""
     origin = request.headers.get("origin")
     host = request.headers.get("host", "")
     if origin is None or _netloc(origin) != host.lower():
         raise Forbidden(
             "origin_refused",
-            f"With a cookie, this method needs an Origin of this host ({host}), got {origin or 'none'}; "
-            "send a Bearer key from anywhere else.",
+            f"With a session cookie, Origin must be this host ({host}), got {origin or 'none'}; "
+            "send a Bearer key from another origin.",
         )
 
 
 def require_loopback(request: Request) -> None:
-    """Raise Forbidden unless Host is a loopback name and Origin, when there is one, the same host and port."""
+    """Raise Forbidden when Host is not a loopback name, or when Origin is present and has another host or port."""
     host = request.headers.get("host", "")
     if not _is_loopback(host):
         raise Forbidden("origin_refused", f"Without keys, Host must be a loopback name, got {host!r}; use 127.0.0.1.")
@@ -107,7 +116,7 @@ def _is_loopback(netloc: str) -> bool:
             parts.hostname in LOOPBACK_HOSTS
             and parts.username is None
             and not (parts.path or parts.query or parts.fragment)
-            and parts.port != 0  # raises for what is no port
+            and parts.port != 0  # `port` raises ValueError when it is not a valid port number
         )
-    except ValueError:  # a port that is no number, a bracket that is not closed
+    except ValueError:  # an invalid port, or a bracket that is not closed
         return False

@@ -1,4 +1,4 @@
-"""Records of the store as answers of the contract."""
+"""Convert the store's records to the contract's response models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from packshot.store.records import ImageRecord, MaskRecord, PhotoRecord, ShotRec
 
 
 def photo_answer(photo: PhotoRecord) -> PhotoAnswer:
-    """A photo, without the key of its file."""
+    """A photo. The key of its file stays internal."""
     return PhotoAnswer(
         id=photo.id,
         width=photo.width,
@@ -30,7 +30,7 @@ def photo_answer(photo: PhotoRecord) -> PhotoAnswer:
 
 
 def mask_answer(mask: MaskRecord) -> MaskAnswer:
-    """A mask, without the key of its file."""
+    """A mask. The key of its file stays internal."""
     return MaskAnswer(
         id=mask.id,
         score=mask.score,
@@ -42,7 +42,7 @@ def mask_answer(mask: MaskRecord) -> MaskAnswer:
 
 
 def image_answer(image: ImageRecord) -> ImageAnswer:
-    """An image inside its shot."""
+    """An image as an item of its shot."""
     return ImageAnswer(
         id=image.id,
         seed=image.seed,
@@ -54,7 +54,7 @@ def image_answer(image: ImageRecord) -> ImageAnswer:
 
 
 def whole_image_answer(image: ImageRecord) -> WholeImageAnswer:
-    """An image by itself, with its review and what it takes to make it again."""
+    """An image on its own, with its review and its recipe."""
     return WholeImageAnswer(
         **dict(image_answer(image)),
         shot_id=image.shot_id,
@@ -66,7 +66,7 @@ def whole_image_answer(image: ImageRecord) -> WholeImageAnswer:
 
 
 def accepted_answer(shot: ShotRecord) -> AcceptedAnswer:
-    """A shot just stored, or just cancelled."""
+    """The short form of a shot, for one that was just accepted or cancelled."""
     return AcceptedAnswer(
         id=shot.id,
         status=shot.status,
@@ -77,7 +77,7 @@ def accepted_answer(shot: ShotRecord) -> AcceptedAnswer:
 
 
 def shot_answer(shot: ShotRecord) -> ShotAnswer:
-    """A shot as it stands."""
+    """A shot with its status, progress and images."""
     return ShotAnswer(
         id=shot.id,
         status=shot.status,
@@ -93,7 +93,7 @@ def shot_answer(shot: ShotRecord) -> ShotAnswer:
 
 
 def error_answer(shot: ShotRecord) -> ErrorAnswer | None:
-    """Why a shot failed; None when it did not."""
+    """Why a shot failed, or None when it has no error."""
     if shot.error_code is None:
         return None
     return ErrorAnswer(code=shot.error_code, detail=shot.error_detail or "")

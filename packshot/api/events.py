@@ -1,7 +1,7 @@
-"""Server-sent events: what the common watch finds, only while a shot on the stream can still change.
+"""Server-sent events about shots. A stream ends when all of its shots have ended.
 
-An event's id is the version of every shot on the stream, in the order in which the stream names them, so a client that
-comes back with `Last-Event-ID` gets what changed since and never a second ending.
+An event's id lists the version of every shot on the stream, in the order of the request. A client that reconnects with
+`Last-Event-ID` gets the changes since that event and never receives the same ending twice.
 """
 
 from __future__ import annotations
@@ -40,26 +40,26 @@ KEEP_ALIVE_S = 15
 MAX_SHOTS = 100
 
 _VERSIONS = re.compile(r"\d{1,18}(\.\d{1,18})*")
-_RESUME = headers_json(Last_Event_ID="The id of the last event received; the stream goes on behind it.")
+_RESUME = headers_json(Last_Event_ID="The id of the last event received. The stream continues after it.")
 
 
 @router.get(
     "/shots/{shot_id}/events",
     operation_id="watch_shot",
-    summary="A shot as it goes",
+    summary="Follow a shot",
     response_class=Response,
     responses=stream_json(examples.EVENT_STREAM) | problems_json(NotFound),
     openapi_extra=_RESUME,
 )
 async def shot_events(shot_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
-    """`queued`, `progress`, `preview`, then exactly one of `done`, `failed`, `cancelled`."""
+    """Sends `queued`, `progress` and `preview`, then exactly one of `done`, `failed` and `cancelled`."""
     return await _stream(request, services, tenant.id, [shot_id])
 
 
 @router.get(
     "/events",
     operation_id="watch_shots",
-    summary="Several shots on one stream",
+    summary="Follow several shots on one stream",
     response_class=Response,
     responses=stream_json(examples.EVENT_STREAM) | problems_json(BadInput, NotFound),
     openapi_extra=_RESUME,
@@ -68,9 +68,9 @@ async def events(
     request: Request,
     services: Wired,
     tenant: Caller,
-    shots: Annotated[str, Query(description="Ids of shots, comma-separated.")] = "",
+    shots: Annotated[str, Query(description="Comma-separated shot ids, at most 100.")] = "",
 ) -> Response:
-    """`shots`: ids, comma-separated, 100 at most; every event says in `shot` which one it is about."""
+    """Each event names its shot in `shot`."""
     ids = list(dict.fromkeys(part.strip() for part in shots.split(",") if part.strip()))
     if not 1 <= len(ids) <= MAX_SHOTS:
         rule = f"shots must name 1 to {MAX_SHOTS} ids, got {len(ids)}"
@@ -79,7 +79,7 @@ async def events(
 
 
 async def _stream(request: Request, services: Services, tenant_id: str, ids: list[str]) -> Response:
-    found = await in_thread(services.store.shots.watch, [(tenant_id, one) for one in ids])
+    found = await in_thread(services.store.shots.watch, [(tenant_id, shot_id) for shot_id in ids])
     records = list(found.values())
     missing = sorted(set(ids) - {record.id for record in records})
     if missing:
@@ -98,14 +98,16 @@ async def _follow(
         yield event
     while progress.live:
         records = await services.watch.next(tenant_id, sorted(progress.live))
-        progress.live &= {record.id for record in records}  # a deleted shot says nothing more
+        progress.live &= {record.id for record in records}  # a deleted shot has no further events
         for record in records:
             for event in progress.changes(record):
                 yield event
 
 
 @dataclass(frozen=True)
-class _Shown:
+class _Sent:
+    """The state of a shot that the stream has sent."""
+
     status: str
     position: int
     step: int
@@ -113,25 +115,29 @@ class _Shown:
 
 
 class Progress:
-    """What a stream has events of its shots. `live`: the ids that have not ended."""
+    """Which state of each shot a stream has sent. `live` holds the ids of the shots that have not ended.
+
+    `ids` are the stream's shots. `last_event_id` is the client's `Last-Event-ID`; a value that does not fit `ids` is
+    ignored.
+    """
 
     def __init__(self, ids: list[str], last_event_id: str) -> None:
-        seen = [int(part) for part in last_event_id.split(".")] if _VERSIONS.fullmatch(last_event_id) else []
-        self._versions = dict(zip(ids, seen if len(seen) == len(ids) else [-1] * len(ids), strict=True))
-        self._shown: dict[str, _Shown] = {}
+        received = [int(part) for part in last_event_id.split(".")] if _VERSIONS.fullmatch(last_event_id) else []
+        self._versions = dict(zip(ids, received if len(received) == len(ids) else [-1] * len(ids), strict=True))
+        self._sent: dict[str, _Sent] = {}
         self.live = set(ids)
 
     def changes(self, shot: ShotRecord) -> list[ServerSentEvent]:
-        """The events between what was events of this shot and what it is now."""
-        before = self._shown.get(shot.id)
-        now = _Shown(shot.status, shot.position, shot.step, shot.preview_version)
-        self._shown[shot.id] = now
+        """The events that bring the client from the state last sent to the shot's present state."""
+        before = self._sent.get(shot.id)
+        now = _Sent(shot.status, shot.position, shot.step, shot.preview_version)
+        self._sent[shot.id] = now
         if shot.status in ENDED:
             self.live.discard(shot.id)
         if now == before or (before is None and self._versions[shot.id] >= shot.version):
             return []
         events = list(_events_between(shot, before))
-        # All but the last go out under the id before: whoever loses the line in between gets all of them again.
+        # All but the last event keep the previous id, so a client that disconnects between them gets all again.
         ids = [self._id()] * (len(events) - 1)
         self._versions[shot.id] = shot.version
         ids.append(self._id())
@@ -144,7 +150,7 @@ class Progress:
         return ".".join(str(max(0, version)) for version in self._versions.values())
 
 
-def _events_between(shot: ShotRecord, before: _Shown | None) -> list[ShotEvent]:
+def _events_between(shot: ShotRecord, before: _Sent | None) -> list[ShotEvent]:
     if shot.status == "queued":
         return [QueuedEvent(shot=shot.id, position=shot.position)]
     if shot.status == "done":

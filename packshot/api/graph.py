@@ -1,4 +1,4 @@
-"""What the API needs of the graph: one protocol, so that its tests need no cluster."""
+"""The protocol through which the API uses the graph. Tests of the API implement it without a cluster."""
 
 from __future__ import annotations
 
@@ -6,41 +6,67 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from packshot.contract.engines import EngineInfo
+from packshot.delivery.deliver import Delivered, Preset
+from packshot.shots.layout import LayoutFiles
 from packshot.store.records import NewMask, PhotoRecord
 from packshot.types import Prompts
 
 
 @dataclass(frozen=True)
 class Segmented:
-    """Answer to a click: candidates best first, and the stages' own times in milliseconds (queue, encode, decode)."""
+    """The result of a click.
+
+    `masks` are the candidates, best first. `timing_ms` holds the milliseconds of `queue`, `encode` and `decode`.
+    """
 
     masks: tuple[NewMask, ...]
     timing_ms: dict[str, float]
 
 
 class Graph(Protocol):
-    """The graph as the API sees it."""
+    """What the API calls on the graph."""
 
     async def ready(self) -> bool:
-        """Whether every stage answers."""
+        """Return whether every stage answers."""
         ...
 
     async def segment(self, photo: PhotoRecord, prompts: Prompts) -> Segmented:
-        """Masks for what a person pointed at. Cancelling the call cancels the click, never a shared encode."""
+        """Return masks for the prompts. Cancelling the call cancels the click, not an encode that others share."""
+        ...
+
+    async def mask_png(self, mask_key: str) -> bytes:
+        """Return a stored mask as an 8-bit PNG. `mask_key` names its asset."""
+        ...
+
+    async def cutout(self, photo_key: str, mask_key: str) -> bytes:
+        """Return the product as an RGBA PNG, cropped to the product."""
+        ...
+
+    async def deliver(
+        self, image_key: str, layout: LayoutFiles | None, preset: Preset, *, generated: bool
+    ) -> Delivered:
+        """Convert an image to a channel's file. Raises BadInput `preset_unmet` when it cannot meet a rule of `preset`.
+
+        `layout` is the image's layout, or None when one of its masks or photos was deleted. `generated` is whether an
+        engine painted the scene.
+        """
         ...
 
     def submitted(self) -> None:
-        """Say that a shot was committed to the store; returns at once, outlives the request that called it."""
+        """Start a director call for a shot that was committed to the store.
+
+        Returns at once. The director call continues when the request that caused it is cancelled.
+        """
         ...
 
     async def wait_for_any_completion(self, timeout_s: float) -> None:
-        """Return when any shot that was `submitted` here has ended, or when the time is up: look at the store then."""
+        """Return when any shot `submitted` by this process has ended, or after `timeout_s` seconds."""
         ...
 
     def engines(self) -> tuple[EngineInfo, ...]:
-        """The engines served. The first one is the default."""
+        """Return the engines served. The first one is the default."""
         ...
 
     async def metrics(self) -> str:
-        """The whole cluster's `packshot_*`, as Prometheus text."""
+        """Return the whole cluster's `packshot_*` metrics as Prometheus text."""
         ...

@@ -1,4 +1,4 @@
-"""`/v1/images`: finished pictures, as they are or delivered to a channel's rules; and what people thought of them."""
+"""`/v1/images`: finished pictures, their deliveries and their reviews. `/v1/presets`: the delivery presets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from packshot.api.accept import json_body
 from packshot.api.answers import file_answer
 from packshot.api.auth import Caller
 from packshot.api.conversions import whole_image_answer
-from packshot.api.limits import shield_to_completion
+from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.openapi import answer_json, body_json, file_json, keyed_problems_json, problems_json
 from packshot.api.services import Wired, in_thread
 from packshot.contract import examples
@@ -18,43 +18,38 @@ from packshot.contract.answers import WholeImageAnswer
 from packshot.contract.presets import PresetsAnswer
 from packshot.contract.requests import ReviewRequest
 from packshot.contract.shot_spec import ShotSpec
-from packshot.delivery.deliver import Delivered, deliver
-from packshot.delivery.presets import Preset, preset_named, presets
+from packshot.delivery.presets import preset_named, presets
 from packshot.errors import BadInput, NotFound, TooLarge
-from packshot.imaging.canvas import flatten
-from packshot.imaging.codec import read_png
-from packshot.shots.flow import load_layout
-from packshot.store.records import ImageRecord
+from packshot.shots.layout import LayoutFiles, find_layout
 from packshot.store.store import Store
-from packshot.types import U8
 
 router = APIRouter(prefix="/v1", tags=["images"], responses=keyed_problems_json())
 
 NOTES = "x-packshot-notes"
-"""Header of a delivered file: what was changed for the channel, and advice that the picture does not follow."""
+"""Response header of a delivered file: changes made for the channel, and advice that the picture does not follow."""
 
 
 @router.get(
     "/presets",
     operation_id="list_presets",
-    summary="The delivery presets",
+    summary="List the delivery presets",
     responses=answer_json(examples.PRESETS, "The presets."),
 )
 async def list_presets(tenant: Caller) -> PresetsAnswer:
-    """What channels accept, with source, date and expiry."""
+    """Each preset has a channel's rules with their source, date and expiry."""
     return PresetsAnswer(presets=tuple(presets()))
 
 
 @router.get(
     "/images/{image_id}",
     operation_id="get_image",
-    summary="A finished picture",
+    summary="Get a finished picture",
     response_class=Response,
     responses=file_json(
         "The picture.",
         *("image/png", "image/jpeg", "image/webp"),
-        content_disposition="The name under which to save it.",
-        x_packshot_notes="What was changed for the channel, and advice that the picture does not follow.",
+        content_disposition="The name under which to save the file.",
+        x_packshot_notes="Changes made for the channel, and advice that the picture does not follow.",
     )
     | problems_json(BadInput, NotFound),
 )
@@ -65,34 +60,31 @@ async def get_image(
     tenant: Caller,
     preset: Annotated[str | None, Query(description="Deliver to this preset's rules.")] = None,
 ) -> Response:
-    """The PNG; with `preset`, a download that meets that spec, or 422 `preset_unmet` with the failing rule."""
+    """Returns the PNG. With `preset`, returns a file that meets the preset's rules.
+
+    422 `preset_unmet` names the rule that the picture cannot meet.
+    """
     image = await in_thread(services.store.images.get, tenant.id, image_id)
     if preset is None:
         data = await in_thread(services.store.assets.get, image.asset_key)
         return file_answer(request, data, "image/png", filename=f"{image.id}.png", inline=True)
-    wanted = preset_named(preset)
-    made = await in_thread(_delivered, services.store, tenant.id, image, wanted)
-    name = f"{image.id}-{wanted.name}.{made.extension}"
+    rules = preset_named(preset)
+    spec = (await in_thread(services.store.shots.get, tenant.id, image.shot_id)).spec
+    layout = await in_thread(_layout_or_none, services.store, tenant.id, spec)
+    made = await cancel_on_disconnect(
+        request, services.graph.deliver(image.asset_key, layout, rules, generated=spec.background.generated)
+    )
+    name = f"{image.id}-{rules.name}.{made.extension}"
     answer = file_answer(request, made.data, made.media_type, filename=name, kept=False)
     if made.notes:
         answer.headers[NOTES] = "; ".join(made.notes).encode("ascii", "replace").decode()
     return answer
 
 
-def _delivered(store: Store, tenant_id: str, image: ImageRecord, preset: Preset) -> Delivered:
-    spec = store.shots.get(tenant_id, image.shot_id).spec
-    return deliver(
-        read_png(store.assets.get(image.asset_key)),
-        preset,
-        product_alpha=_product_alpha(store, tenant_id, spec),
-        generated=spec.background.generated,
-    )
-
-
-def _product_alpha(store: Store, tenant_id: str, spec: ShotSpec) -> U8 | None:
-    """Where the product lies in the picture, uint8 HxW; None once a mask or photo of the shot was deleted."""
+def _layout_or_none(store: Store, tenant_id: str, spec: ShotSpec) -> LayoutFiles | None:
+    """The shot's layout, or None when one of its masks or photos was deleted."""
     try:
-        return flatten(load_layout(store, tenant_id, spec)).alpha
+        return find_layout(store, tenant_id, spec)
     except NotFound:
         return None
 
@@ -106,7 +98,7 @@ def _product_alpha(store: Store, tenant_id: str, spec: ShotSpec) -> U8 | None:
     openapi_extra=body_json(examples.REVIEW_REQUEST),
 )
 async def review_image(image_id: str, request: Request, services: Wired, tenant: Caller) -> WholeImageAnswer:
-    """`review` null takes the decision back; `note` stays when it is not given, and goes when it is empty."""
+    """A null `review` withdraws the decision. A missing `note` keeps the stored note; an empty one deletes it."""
     body = await json_body(request, ReviewRequest)
     image = await shield_to_completion(
         in_thread(services.store.images.review, tenant.id, image_id, body.review, body.note)

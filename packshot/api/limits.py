@@ -1,8 +1,8 @@
-"""The edge: what every request meets before a route sees it, and every answer on its way out.
+"""The edge: middleware around every request and response, and the limits of request bodies.
 
-Bodies are capped (413) by their declared length, and again while they stream in. Headers with which a client could
-change Serve's own policy are dropped. Every answer gets an `x-request-id`. An unexpected exception becomes a plain 500
-problem.
+A body over the limit is refused (413), by its declared length and again while it streams in. Headers with which a
+client could change Serve's policies are dropped. Every response gets an `x-request-id`. An unexpected exception becomes
+a 500 problem.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from packshot.meter import Meter
 logger = logging.getLogger(__name__)
 
 MAX_JSON_BYTES = 256 * 1024
-"""Far above the largest request that the schemas admit."""
+"""Limit of a JSON body. It is far above the largest request that the schemas accept."""
 
 _POLICY_HEADERS = (b"x-request-timeout-seconds", b"x-request-disconnect-disabled")
 _SAFE_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
@@ -35,7 +35,11 @@ T = TypeVar("T")
 
 
 class Edge:
-    """Pure ASGI middleware around the whole app. `max_body_bytes`: the largest request body."""
+    """Pure ASGI middleware around the whole app.
+
+    `app` is the ASGI app that it wraps. `max_body_bytes` is the largest accepted request body. `meter` counts the
+    refusals by error code.
+    """
 
     def __init__(self, app: ASGIApp, *, max_body_bytes: int, meter: Meter) -> None:
         self.app = app
@@ -72,7 +76,7 @@ class Edge:
         except ClientDisconnect:
             return
         except Exception as error:
-            logger.error("%s %s broke, request %s", scope["method"], scope["path"], request_id, exc_info=error)
+            logger.error("%s %s failed, request %s", scope["method"], scope["path"], request_id, exc_info=error)
             if started:
                 raise
             problem = error if isinstance(error, PackshotError) else EngineFailed("internal", str(error))
@@ -105,7 +109,7 @@ def _declared_length(headers: list[tuple[bytes, bytes]]) -> int | None:
 
 
 def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
-    """The id that a proxy in front gave, when it looks like one; else a new one."""
+    """The request id that a proxy set, when it is well-formed; otherwise a new one."""
     for name, value in headers:
         if name == b"x-request-id" and _SAFE_ID.fullmatch(value):
             return value.decode("ascii")
@@ -113,7 +117,7 @@ def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
 
 
 async def json_bytes(request: Request) -> bytes:
-    """The body of a JSON request, capped at `MAX_JSON_BYTES` while it streams in."""
+    """Read the body of a JSON request. Raises TooLarge when it is longer than `MAX_JSON_BYTES`."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -122,32 +126,35 @@ async def json_bytes(request: Request) -> bytes:
     return bytes(body)
 
 
-async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """`work`, cancelled when the client goes away. To be called once the request's body has been read."""
+async def cancel_on_disconnect(request: Request, coroutine: Coroutine[Any, Any, T]) -> T:
+    """Await `coroutine` and return its result; cancel it when the client disconnects.
 
-    async def until_gone() -> None:
+    Call it after the request's body has been read. Raises ClientDisconnect when the client disconnected first.
+    """
+
+    async def wait_for_disconnect() -> None:
         while (await request.receive())["type"] != "http.disconnect":
             pass
 
-    working, watching = asyncio.ensure_future(work), asyncio.ensure_future(until_gone())
+    result, disconnect = asyncio.ensure_future(coroutine), asyncio.ensure_future(wait_for_disconnect())
     try:
-        await asyncio.wait({working, watching}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
+        await asyncio.wait({result, disconnect}, return_when=asyncio.FIRST_COMPLETED)
+        if not result.done():
             raise ClientDisconnect
-        return working.result()
+        return result.result()
     finally:
-        working.cancel()
-        watching.cancel()
-        await asyncio.gather(working, watching, return_exceptions=True)
+        result.cancel()
+        disconnect.cancel()
+        await asyncio.gather(result, disconnect, return_exceptions=True)
 
 
 _committing: set[asyncio.Task[Any]] = set()
 
 
-async def shield_to_completion(work: Coroutine[Any, Any, T]) -> T:
-    """`work`, which goes on to its end even when the request that asked for it is cancelled (commits)."""
-    task = asyncio.ensure_future(work)
-    _committing.add(task)  # the loop itself keeps only a weak reference
+async def shield_to_completion(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Await `coroutine` and return its result. It runs to its end even when the request is cancelled (for commits)."""
+    task = asyncio.ensure_future(coroutine)
+    _committing.add(task)  # the event loop keeps only a weak reference
     task.add_done_callback(_committed)
     return await asyncio.shield(task)
 
@@ -155,4 +162,4 @@ async def shield_to_completion(work: Coroutine[Any, Any, T]) -> T:
 def _committed(task: asyncio.Task[Any]) -> None:
     _committing.discard(task)
     if not task.cancelled() and (error := task.exception()) is not None:
-        logger.debug("a commit was refused: %s", error)  # its request, if still there, answers with it
+        logger.debug("a commit was refused: %s", error)  # the request reports the error, if it still waits

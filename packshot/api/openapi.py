@@ -1,7 +1,7 @@
-"""What the routes say about themselves for `/openapi.json`, and the document.
+"""The OpenAPI document of `/openapi.json`, and the parts of it that FastAPI cannot derive.
 
-FastAPI makes the document from each route's decorator. It cannot see what our routes read and write themselves: bodies,
-files, streams and problems. The functions here describe those. Each returns a part of OpenAPI's JSON.
+FastAPI makes the document from each route's decorator. It cannot see the bodies, files, streams and problems that our
+routes read and write themselves. The functions here describe those; each returns a part of OpenAPI's JSON.
 """
 
 from __future__ import annotations
@@ -24,58 +24,58 @@ from packshot.errors import EngineFailed, Forbidden, Overloaded, PackshotError, 
 
 _PREFACE = "Cut a product out of a photo, paint a new scene around it, prove that the product was not altered."
 _REF = "#/components/schemas/{model}"
-_REQUEST_ID = {"x-request-id": "The id of this request, for the operator."}
+_REQUEST_ID = {"x-request-id": "The id of this request, which the operator finds in the logs."}
 
-TIMING = {"server-timing": "Milliseconds of each stage."}
-LOCATION = {"location": "Path of what was made."}
+TIMING = {"server-timing": "The milliseconds of each stage."}
+LOCATION = {"location": "The path of the new resource."}
 
 
 def answer_json(
     example: Answer, description: str, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> dict[int | str, dict[str, Any]]:
-    """A JSON answer of the type of `example`. `headers`: name to description."""
+    """A JSON response with the model of `example`. `headers` maps header names to descriptions."""
     content = {"application/json": {"example": example.model_dump(mode="json")}}
     return {status: {"model": type(example), **_response_json(description, content, headers)}}
 
 
 def file_json(description: str, *media_types: str, **headers: str) -> dict[int | str, dict[str, Any]]:
-    """Bytes of one of these types. `headers`: name, with underscores, to description."""
+    """A file of one of `media_types`. `headers` maps header names, with underscores, to descriptions."""
     schema = {"type": "string", "format": "binary"}
     content = {media_type: {"schema": schema} for media_type in media_types}
     etag = {"etag": "A hash of the bytes."}
-    named = {"cache-control": "How long the bytes may be kept."} | {
+    named = {"cache-control": "How long the client may cache the bytes."} | {
         name.replace("_", "-"): text for name, text in headers.items()
     }
     return {
         200: _response_json(description, content, etag | named),
-        304: _response_json("The client has these bytes (`If-None-Match`).", {}, etag),
+        304: _response_json("The client already has these bytes (`If-None-Match`).", {}, etag),
     }
 
 
 def text_json(description: str, media_type: str, example: str, **extra: Any) -> dict[int | str, dict[str, Any]]:
-    """A text. `extra`: further members of its media type."""
+    """A text response. `extra` holds further members of its media type object."""
     content = {media_type: {"schema": {"type": "string"}, "example": example, **extra}}
     return {200: _response_json(description, content, None)}
 
 
 def stream_json(example: str) -> dict[int | str, dict[str, Any]]:
-    """A stream of server-sent events. `x-events`: the schema of each event's data, by the event's name."""
+    """A stream of server-sent events. `x-events` maps each event's name to the schema of its data."""
     events = {name: {"$ref": _REF.format(model=event.__name__)} for name, event in EVENTS.items()}
     return {
-        **text_json("Events, until the last shot has ended.", "text/event-stream", example, **{"x-events": events}),
-        204: _response_json("The ending was received before: there is nothing more to wait for.", {}, None),
+        **text_json("Events until the last shot has ended.", "text/event-stream", example, **{"x-events": events}),
+        204: _response_json("All shots have ended and the client has received every ending.", {}, None),
     }
 
 
 def empty_json(description: str, *, status: int = 204) -> dict[int | str, dict[str, Any]]:
-    """An answer without a body."""
+    """A response without a body."""
     return {status: _response_json(description, {}, None)}
 
 
 def problems_json(*kinds: type[PackshotError]) -> dict[int | str, dict[str, Any]]:
-    """The problems that a route may answer with, by status; and `default`, for a fault of ours.
+    """The problems that a route may return, by status, and `default` for an internal error.
 
-    They refer to `components/responses`, where each kind of error has its name.
+    Each refers to an entry of `components/responses`, which is named after the error's class.
     """
     named: dict[int | str, type[PackshotError]] = {STATUSES[kind]: kind for kind in kinds}
     return {
@@ -85,25 +85,25 @@ def problems_json(*kinds: type[PackshotError]) -> dict[int | str, dict[str, Any]
 
 
 def keyed_problems_json() -> dict[int | str, dict[str, Any]]:
-    """The problems of every route that needs a key."""
+    """The problems that every route with authentication may return."""
     return problems_json(Unauthorized, Forbidden)
 
 
 def body_json(example: Request) -> dict[str, Any]:
-    """The JSON body of a route that reads it itself, of the type of `example`."""
+    """The JSON body, of the model of `example`, of a route that parses its body itself."""
     schema = {"$ref": _REF.format(model=type(example).__name__)}
     content = {"application/json": {"schema": schema, "example": example.model_dump(mode="json")}}
     return {"requestBody": {"required": True, "content": content}}
 
 
 def upload_json(model: type[Request]) -> dict[str, Any]:
-    """A multipart body, one part for each field of `model`."""
+    """A multipart body with one part for each field of `model`."""
     content = {"multipart/form-data": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
     return {"requestBody": {"required": True, "content": content}}
 
 
 def headers_json(**headers: str) -> dict[str, Any]:
-    """Optional headers of a request that its route reads itself: name to description."""
+    """Optional request headers that a route reads itself. Maps names, with underscores, to descriptions."""
     return {
         "parameters": [
             {
@@ -119,16 +119,16 @@ def headers_json(**headers: str) -> dict[str, Any]:
 
 
 def openapi_json(app: FastAPI) -> dict[str, Any]:
-    """The document: FastAPI's, and the schemas to which only our own descriptions refer. Made once for each app."""
+    """FastAPI's document plus the schemas that only our own descriptions refer to. It is built once for each app."""
     if app.openapi_schema is not None:
         return app.openapi_schema
     document = get_openapi(title=app.title, version=app.version, routes=app.routes, description=_PREFACE)
     written: list[type[BaseModel]] = [Problem, *EVENTS.values()]
-    _, ours = models_json_schema(
+    _, schemas = models_json_schema(
         [(body, "validation") for body in BODIES] + [(model, "serialization") for model in written],
         ref_template=_REF,
     )
-    document["components"]["schemas"] |= ours["$defs"]
+    document["components"]["schemas"] |= schemas["$defs"]
     document["components"]["responses"] = {type(error).__name__: _problem_json(error) for error in PROBLEMS}
     app.openapi_schema = document
     return document
@@ -148,12 +148,12 @@ def _problem_json(example: PackshotError) -> dict[str, Any]:
     content = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}, "example": shown}}
     headers: dict[str, str] = {}
     if isinstance(example, (Overloaded, Unavailable)):
-        headers = {"retry-after": "Seconds after which to try again."}
+        headers = {"retry-after": "The seconds to wait before a retry."}
     elif isinstance(example, Unauthorized):
-        headers = {"www-authenticate": "The scheme that the route takes."}
+        headers = {"www-authenticate": "The authentication scheme that the route accepts."}
     return _response_json(_sentence(type(example)), content, headers)
 
 
 def _sentence(kind: type[PackshotError]) -> str:
     codes = ", ".join(f"`{code}`" for code in kind.codes)
-    return f"A fault of ours: {codes}." if kind is EngineFailed else f"Refused: {codes}."
+    return f"Internal error: {codes}." if kind is EngineFailed else f"Refused: {codes}."

@@ -1,4 +1,4 @@
-"""Is it up, what does it serve, how does it do: the routes of operators and tools, and the page at `/`."""
+"""Health, metrics, engines and the OpenAPI document: routes for operators and tools. Also the page at `/`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from packshot.errors import Unavailable
 router = APIRouter(tags=["operations"])
 
 PAGE_HEADERS = {
-    # Scripts, styles and everything else only from here, none of it inline; no page may frame this one.
+    # Scripts, styles and all else come from this origin only, none of it inline; no other page may frame this one.
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
@@ -32,37 +32,37 @@ PAGE_HEADERS = {
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
-    "cache-control": "no-cache",  # kept, but asked about: an upgraded server shows its own page
+    "cache-control": "no-cache",  # the browser revalidates, so that an upgraded server's page is shown at once
 }
 
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 _PAGE = """Packshot: product photographs through an HTTP API.
 
-GET /openapi.json   the whole contract (with a key)
-GET /readyz         whether the graph answers
-POST /v1/photos     where a photo begins
+GET /openapi.json   the API's description (needs a key)
+GET /readyz         whether every stage answers
+POST /v1/photos     upload a photo
 """
 
 
 @router.get(
     "/healthz",
     operation_id="check_health",
-    summary="The process answers",
-    responses=answer_json(examples.HEALTH, "It does.") | problems_json(),
+    summary="Check that the process answers",
+    responses=answer_json(examples.HEALTH, "The process answers.") | problems_json(),
 )
 async def healthz() -> HealthAnswer:
-    """Open to anyone."""
+    """Needs no key."""
     return HealthAnswer(status="ok")
 
 
 @router.get(
     "/readyz",
     operation_id="check_ready",
-    summary="The graph answers",
-    responses=answer_json(examples.HEALTH, "It does.") | problems_json(Unavailable),
+    summary="Check that every stage answers",
+    responses=answer_json(examples.HEALTH, "Every stage answers.") | problems_json(Unavailable),
 )
 async def readyz(services: Wired) -> HealthAnswer:
-    """503 `not_ready` until every stage answers. Open to anyone."""
+    """503 `not_ready` until every stage answers. Needs no key."""
     if not await services.graph.ready():
         raise Unavailable(
             "not_ready", "The graph is starting, or a stage is down; try again in a moment.", retry_after_s=2
@@ -73,34 +73,34 @@ async def readyz(services: Wired) -> HealthAnswer:
 @router.get(
     "/metrics",
     operation_id="get_metrics",
-    summary="The cluster's metrics",
+    summary="Get the cluster's metrics",
     response_class=PlainTextResponse,
     responses=text_json("The metrics.", "text/plain", examples.METRICS) | keyed_problems_json(),
 )
 async def metrics(services: Wired, tenant: Caller) -> PlainTextResponse:
-    """Prometheus text: `packshot_*`, summed over replicas."""
+    """Returns the `packshot_*` metrics as Prometheus text, summed over replicas."""
     return PlainTextResponse(await services.graph.metrics(), media_type=_PROMETHEUS)
 
 
 @router.get(
     "/v1/engines",
     operation_id="list_engines",
-    summary="The packs and engines served",
+    summary="List the engines",
     responses=answer_json(examples.ENGINES, "The engines.") | keyed_problems_json(),
 )
 async def engines(services: Wired, tenant: Caller) -> EnginesAnswer:
-    """With their native sizes, limits and sampling defaults; the first is the default."""
+    """Each engine has its native sizes, limits and sampling defaults. The first one is the default."""
     return EnginesAnswer(engines=services.graph.engines())
 
 
-@router.get("/openapi.json", summary="The contract", include_in_schema=False)
+@router.get("/openapi.json", include_in_schema=False)
 async def openapi(request: Request, tenant: Caller) -> JSONResponse:
     app: FastAPI = request.app
     return JSONResponse(app.openapi())
 
 
 def add_page(app: FastAPI, studio_dir: Path | None) -> None:
-    """`/` and the studio's files, or a few lines of text where no studio is installed."""
+    """Serve the studio at `/`, with its files under `/studio`. Without `studio_dir`, `/` is a few lines of text."""
     if studio_dir is None:
 
         @app.get("/", include_in_schema=False)
@@ -119,7 +119,7 @@ def add_page(app: FastAPI, studio_dir: Path | None) -> None:
 
 
 class _PageHeaders:
-    """ASGI: `PAGE_HEADERS` on every answer of the page's files."""
+    """ASGI middleware that adds `PAGE_HEADERS` to every response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

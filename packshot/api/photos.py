@@ -1,4 +1,4 @@
-"""`/v1/photos`: uploads, and the clicks on them."""
+"""`/v1/photos`: photo uploads, and clicks on photos."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from packshot.types import Prompts
 router = APIRouter(prefix="/v1/photos", tags=["photos"], responses=keyed_problems_json())
 
 MAX_WAITING = 64
-"""Uploads that wait for a decode worker of this replica; more are told to try again."""
+"""How many uploads may wait for a decode worker of this replica. Further ones are refused with 429 `busy`."""
 
 
 @router.post(
@@ -60,7 +60,7 @@ MAX_WAITING = 64
     openapi_extra=upload_json(PhotoUpload),
 )
 async def upload_photo(request: Request, response: Response, services: Wired, tenant: Caller) -> PhotoAnswer:
-    """Multipart `file`: JPEG, PNG or WebP. The same bytes give the same id."""
+    """The multipart part `file` holds a JPEG, PNG or WebP. Repeated uploads of the same bytes have the same id."""
     async with _upload(request) as file:
         started = time.perf_counter()
         photo = await cancel_on_disconnect(request, _decoded(services, file))
@@ -84,39 +84,42 @@ async def upload_photo(request: Request, response: Response, services: Wired, te
 
 @asynccontextmanager
 async def _upload(request: Request) -> AsyncIterator[UploadFile]:
-    """The part `file`, on disk where it is large. Raises BadInput, TooLarge."""
+    """Parse the upload and yield its part `file`, which is on disk when it is large.
+
+    Raises BadInput when the body is not multipart or has no such part, and TooLarge when it is over the body limit.
+    """
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         got = request.headers.get("content-type", "none")
-        raise BadInput("invalid_request", f"An upload is multipart/form-data with a part `file`, got {got}.")
+        raise BadInput("invalid_request", f"An upload must be multipart/form-data with a part `file`, got {got}.")
     async with request.form(max_files=1, max_fields=0) as form:
         file = form.get("file")
         if not isinstance(file, UploadFile):
             raise BadInput(
                 "invalid_request",
-                f"The upload must hold a part `file`, got {sorted(form.keys())}.",
+                f"The upload must have a part `file`, got {sorted(form.keys())}.",
                 errors=[{"loc": ["file"], "msg": "is missing"}],
             )
         yield file
 
 
 async def _decoded(services: Services, file: UploadFile) -> NormalisedPhoto:
-    """The photo, once a decode worker is free. Uploads wait on disk and not in threads, which other routes need."""
-    turn = services.decode_turns
-    if turn.statistics().tasks_waiting >= MAX_WAITING:
-        raise Overloaded("busy", f"At most {MAX_WAITING} uploads wait to be decoded; try again.", retry_after_s=2)
-    async with turn:
-        return await in_thread(services.decoder.normalise, await file.read(), file.content_type)
+    """Decode the upload when a slot is free. Waiting uploads stay on disk and occupy no thread of the other routes."""
+    slots = services.decode_slots
+    if slots.statistics().tasks_waiting >= MAX_WAITING:
+        raise Overloaded("busy", f"At most {MAX_WAITING} uploads may wait for decoding; retry later.", retry_after_s=2)
+    async with slots:
+        return await services.decoder.normalise(await file.read(), file.content_type)
 
 
 @router.get(
     "/{photo_id}",
     operation_id="get_photo",
-    summary="The normalised photo",
+    summary="Get the normalised photo",
     response_class=Response,
     responses=file_json("The photo.", "image/png") | problems_json(NotFound),
 )
 async def get_photo(photo_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
-    """Upright, sRGB, without metadata; PNG."""
+    """Returns a PNG: upright, sRGB, without metadata."""
     photo = await in_thread(services.store.photos.get, tenant.id, photo_id)
     return file_answer(request, await in_thread(services.store.assets.get, photo.asset_key), "image/png")
 
@@ -126,23 +129,23 @@ async def get_photo(photo_id: str, request: Request, services: Wired, tenant: Ca
     status_code=204,
     operation_id="delete_photo",
     summary="Delete a photo and its masks",
-    responses=empty_json("The photo is gone.") | problems_json(NotFound, Conflict),
+    responses=empty_json("The photo was deleted.") | problems_json(NotFound, Conflict),
 )
 async def delete_photo(photo_id: str, services: Wired, tenant: Caller) -> None:
-    """409 `in_use` while a live shot needs it."""
+    """409 `in_use` while a live shot uses the photo."""
     await shield_to_completion(in_thread(services.store.photos.delete, tenant.id, photo_id))
 
 
 @router.post(
     "/{photo_id}/masks",
     operation_id="click",
-    summary="Cut out what points or boxes show",
+    summary="Segment what points and boxes mark",
     responses=answer_json(examples.MASKS, "Candidates, best first.", headers=TIMING)
     | problems_json(BadInput, NotFound, TooLarge, Overloaded, Unavailable, StorageFull),
     openapi_extra=body_json(examples.MASK_REQUEST),
 )
 async def click(photo_id: str, request: Request, response: Response, services: Wired, tenant: Caller) -> MasksAnswer:
-    """Candidates, best first. They expire after 24 h unless a shot uses them."""
+    """Returns candidate masks, best first. They expire after 24 h unless a shot uses them."""
     body = await json_body(request, MaskRequest)
     photo = await in_thread(services.store.photos.get, tenant.id, photo_id)
     prompts = Prompts(

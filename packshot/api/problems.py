@@ -1,4 +1,4 @@
-"""Errors as answers: one table from kind to status, one JSON shape (RFC 9457 `application/problem+json`)."""
+"""Errors as HTTP responses: one table of statuses, one JSON shape (RFC 9457 `application/problem+json`)."""
 
 from __future__ import annotations
 
@@ -58,20 +58,20 @@ STATUSES: dict[type[PackshotError], int] = {
 
 
 def status_of(error: PackshotError) -> int:
-    """The HTTP status of an error's kind."""
+    """The HTTP status of an error's class."""
     return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
 
 
 def code_rows() -> list[tuple[str, int, str]]:
-    """(code, status, sentence) of every code, in the order of the error tree."""
+    """The rows (code, status, sentence) of all error codes, in the order of the error tree."""
     return [(code, STATUSES[kind], sentence) for kind in KINDS for code, sentence in kind.codes.items()]
 
 
 def problem_of(error: PackshotError, request_id: str) -> Problem:
-    """The problem document. A fault of ours keeps its detail to itself: only the request id leaves the house."""
+    """The problem document of an error. An internal error's detail is replaced by the request id."""
     detail = error.detail
     if error.code == "internal":
-        detail = f"Something broke on our side; tell the operator the request id {request_id}."
+        detail = f"An internal error occurred; report the request id {request_id} to the operator."
     return Problem(
         type=f"urn:packshot:problem:{error.code}",
         title=SENTENCES[error.code],
@@ -83,7 +83,7 @@ def problem_of(error: PackshotError, request_id: str) -> Problem:
 
 
 def answer(error: PackshotError, request_id: str) -> JSONResponse:
-    """The whole answer, headers included (`Retry-After`, `WWW-Authenticate`)."""
+    """The response to an error, with its `Retry-After` or `WWW-Authenticate` header."""
     headers = {}
     if error.retry_after_s is not None or isinstance(error, (Overloaded, Unavailable)):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s or 1)))
@@ -96,18 +96,16 @@ def answer(error: PackshotError, request_id: str) -> JSONResponse:
 
 
 def refused_fields(problems: Iterable[Any]) -> BadInput:
-    """Pydantic's findings as ours. Values that a client sent are quoted short, never whole."""
+    """Pydantic's errors as a BadInput. A value that the client sent is quoted, cut to 60 characters."""
     found = list(problems)
     unreadable = any(problem["type"] in ("json_invalid", "finite_number") for problem in found)
     errors: list[FieldError] = [
         {"loc": [*map(_short, problem["loc"])], "msg": _sentence(problem)} for problem in found[:20]
     ]
     first = errors[0]
-    place = ".".join(str(part) for part in first["loc"]) or "body"
+    path = ".".join(str(part) for part in first["loc"]) or "body"
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return BadInput(
-        "invalid_json" if unreadable else "invalid_request", f"{place}: {first['msg']}{more}", errors=errors
-    )
+    return BadInput("invalid_json" if unreadable else "invalid_request", f"{path}: {first['msg']}{more}", errors=errors)
 
 
 def _sentence(problem: Any) -> str:
@@ -126,7 +124,7 @@ def _short(part: int | str) -> int | str:
 
 
 def as_problem(error: Exception) -> PackshotError:
-    """Any exception as one of ours."""
+    """Any exception as a PackshotError. An unexpected one becomes EngineFailed `internal`."""
     if isinstance(error, PackshotError):
         return error
     if isinstance(error, (RequestValidationError, ValidationError)):
@@ -136,23 +134,23 @@ def as_problem(error: Exception) -> PackshotError:
             return NotFound("not_found", "No route has this path; see /openapi.json.")
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             allowed = (error.headers or {}).get("Allow", "another method")
-            return MethodNotAllowed("method_not_allowed", f"This route takes {allowed}.")
+            return MethodNotAllowed("method_not_allowed", f"This route accepts {allowed}.")
         if error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
             return BadInput("invalid_request", str(error.detail))
     return EngineFailed("internal", f"{type(error).__name__}: {error}")
 
 
 def request_id_of(request: Request) -> str:
-    """The id that the edge gave this request."""
+    """The id that `Edge` gave this request."""
     return str(request.scope.get("packshot_request_id", "-"))
 
 
 def install(app: FastAPI, meter: Meter) -> None:
-    """Answer every exception of `app` in the one shape, counted by code."""
+    """Register the exception handlers of `app`. They answer with problems and count them by code in `meter`."""
 
     async def handle(request: Request, error: Exception) -> Response:
         if isinstance(error, ClientDisconnect):
-            return Response(status_code=HTTPStatus.BAD_REQUEST)  # nobody is there to read it
+            return Response(status_code=HTTPStatus.BAD_REQUEST)  # no client is left to read it
         problem = as_problem(error)
         request_id = request_id_of(request)
         if status_of(problem) >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(

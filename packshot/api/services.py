@@ -1,18 +1,18 @@
-"""What the routes work with: made once by `create_app`, found through the app's state."""
+"""The objects that the routes use. `create_app` makes them once and keeps them in the app's state."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol, TypeVar, cast
+from typing import Annotated, Any, TypeVar
 
 import anyio
 import anyio.to_thread
 from fastapi import Depends, Request
 
+from packshot.api.decoding import Decoder
 from packshot.api.graph import Graph
 from packshot.api.watch import Watch
-from packshot.imaging.codec import NormalisedPhoto
 from packshot.meter import Meter
 from packshot.settings import Settings
 from packshot.store.store import Store
@@ -20,35 +20,27 @@ from packshot.store.store import Store
 T = TypeVar("T")
 
 
-class Decoder(Protocol):
-    """The codec's door: `packshot.imaging.codec.PhotoDecoder`."""
-
-    def normalise(self, data: bytes, claimed_type: str | None) -> NormalisedPhoto: ...
-
-
 @dataclass(frozen=True)
 class Services:
-    """Everything behind the API.
-
-    `decode_turns`: who may decode, one for each of the decoder's workers.
-    """
+    """The objects that the routes use. `decode_slots` limits how many uploads are decoded at once."""
 
     store: Store
     graph: Graph
     decoder: Decoder
     settings: Settings
     meter: Meter
-    decode_turns: anyio.CapacityLimiter
+    decode_slots: anyio.CapacityLimiter
     watch: Watch
 
 
 def services_of(request: Request) -> Services:
-    return cast(Services, request.app.state.services)
+    services: Services = request.app.state.services
+    return services
 
 
 Wired = Annotated[Services, Depends(services_of)]
 
 
 async def in_thread(call: Callable[..., T], *args: Any, **named: Any) -> T:
-    """A blocking call (store, codec) off the event loop."""
+    """Run a blocking call (store, codec) in a thread, so that it does not block the event loop."""
     return await anyio.to_thread.run_sync(lambda: call(*args, **named))

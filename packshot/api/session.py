@@ -1,4 +1,4 @@
-"""`POST /v1/session`: a key for a cookie."""
+"""`POST /v1/session`: exchange a key for a session cookie."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ router = APIRouter(prefix="/v1", tags=["session"])
 @router.post(
     "/session",
     operation_id="open_session",
-    summary="Trade a key for a session cookie",
+    summary="Exchange a key for a session cookie",
     responses=answer_json(examples.SESSION, "The session.", headers={"set-cookie": "The session cookie."})
     | problems_json(BadInput, TooLarge, Unauthorized, Forbidden),
     openapi_extra=body_json(examples.SESSION_REQUEST),
 )
 async def open_session(request: Request, response: Response, services: Wired) -> SessionAnswer:
-    """The key comes as `{"key": …}` or as a Bearer header. The cookie is HttpOnly and SameSite=Strict."""
+    """Send the key as `{"key": …}` or in a Bearer header. The cookie is HttpOnly and SameSite=Strict."""
     if services.settings.open_access:
         require_loopback(request)
-    if "origin" in request.headers:  # another site may not sign a visitor in with a key of its own
+    if "origin" in request.headers:  # another site must not sign a visitor in with its own key
         require_same_origin(request)
     secret = bearer_of(request)
     if secret is None:
         secret = (await json_body(request, SessionRequest)).key
     tenant = await tenant_of_key(services, secret)
-    value, ends_at = new_cookie(secret)
+    value, expires_at = new_cookie(secret)
     response.set_cookie(
         COOKIE,
         value,
@@ -48,7 +48,7 @@ async def open_session(request: Request, response: Response, services: Wired) ->
         secure=_is_https(request),
     )
     response.headers["cache-control"] = "no-store"
-    return SessionAnswer(tenant=tenant.name, expires_at=datetime.fromtimestamp(ends_at, UTC))
+    return SessionAnswer(tenant=tenant.name, expires_at=datetime.fromtimestamp(expires_at, UTC))
 
 
 def _is_https(request: Request) -> bool:

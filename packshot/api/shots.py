@@ -1,4 +1,4 @@
-"""`/v1/shots`: accepted means stored; the graph is only told that there is work."""
+"""`/v1/shots`. A shot is stored before it is accepted; the graph is then notified that a shot waits."""
 
 from __future__ import annotations
 
@@ -47,21 +47,21 @@ _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
     "",
     status_code=202,
     operation_id="create_shot",
-    summary="Ask for images",
+    summary="Create a shot",
     response_model=AcceptedAnswer,
     responses=answer_json(examples.ACCEPTED, "The shot is stored.", status=202, headers=LOCATION | _APPLIED)
     | answer_json(examples.SHOT, "The shot has ended, under `Prefer: wait`.", headers=LOCATION | _APPLIED | TIMING)
     | problems_json(BadInput, NotFound, TooLarge, Overloaded),
     openapi_extra=body_json(examples.SHOT_REQUEST)
     | headers_json(
-        Idempotency_Key="1 to 255 printable ASCII characters. A repeat answers with the same shot.",
-        Prefer="wait=SECONDS holds the answer until the shot has ended, 120 s at most.",
+        Idempotency_Key="1 to 255 printable ASCII characters. A repeated request with the key returns the same shot.",
+        Prefer="`wait=SECONDS` delays the response until the shot has ended, for at most 120 s.",
     ),
 )
 async def create_shot(request: Request, services: Wired, tenant: Caller) -> Response:
-    """202 once the shot is stored. `Prefer: wait=60` holds the answer until it has ended (200), 120 s at most.
+    """202 when the shot is stored. `Prefer: wait=60` delays the response until it has ended (200), for at most 120 s.
 
-    `Idempotency-Key`: a repeat answers with the same shot in its present state.
+    A repeated request with the same `Idempotency-Key` returns the same shot in its present state.
     """
     key = _idempotency_key(request)
     body = await json_body(request, ShotRequest)
@@ -93,13 +93,13 @@ def _add(
         try:
             mask = services.store.masks.get(tenant_id, layer.mask_id)
         except NotFound:
-            continue  # shots.add refuses it, unless this repeats a shot whose masks were deleted meanwhile
+            continue  # shots.add refuses it, unless the request repeats a shot whose masks were deleted since
         check_layer(index, layer, mask.bbox_xyxy, canvas)
     return services.store.shots.add(tenant_id, stored, idempotency_key=key)
 
 
 async def _ended(services: Services, tenant_id: str, shot: ShotRecord, wait_s: float) -> ShotRecord:
-    """The shot once it has ended, or as it stands after `wait_s`. Whoever stops waiting stops nothing else."""
+    """Return the shot when it has ended, or its present state after `wait_s`. Cancelling the wait cancels no shot."""
     with suppress(TimeoutError):
         async with asyncio.timeout(wait_s):
             while shot.status not in ENDED and (seen := await services.watch.next(tenant_id, [shot.id])):
@@ -108,7 +108,7 @@ async def _ended(services: Services, tenant_id: str, shot: ShotRecord, wait_s: f
 
 
 def wanted_wait_s(request: Request) -> float | None:
-    """The seconds of `Prefer: wait=`, bounded; None without one. What is not understood is ignored (RFC 7240)."""
+    """The seconds of `Prefer: wait=`, at most `MAX_WAIT_S`; None without one. Other values are ignored (RFC 7240)."""
     found = _WAIT.search(",".join(request.headers.getlist("prefer")))
     return min(float(found[1]), MAX_WAIT_S) if found else None
 
@@ -124,16 +124,16 @@ def _idempotency_key(request: Request) -> str | None:
 @router.get(
     "",
     operation_id="list_shots",
-    summary="The shots, newest first",
+    summary="List shots, newest first",
     responses=answer_json(examples.SHOTS, "A page of shots.") | problems_json(BadInput),
 )
 async def list_shots(
     services: Wired,
     tenant: Caller,
-    status: Annotated[str, Query(description=f"Only shots that are {', '.join(STATUSES)}.")] = "",
-    cursor: Annotated[str, Query(description="The `next_cursor` of the page before.")] = "",
+    status: Annotated[str, Query(description=f"Only shots of this status: {', '.join(STATUSES)}.")] = "",
+    cursor: Annotated[str, Query(description="The `next_cursor` of the previous page.")] = "",
 ) -> ShotPage:
-    """A page of 50; `next_cursor` is null on the last one."""
+    """Returns up to 50 shots. `next_cursor` is null on the last page."""
     if status and status not in STATUSES:
         rule = f"status must be one of {', '.join(STATUSES)}, got {status[:40]!r}"
         raise BadInput("invalid_request", f"{rule}.", errors=[{"loc": ["query", "status"], "msg": rule}])
@@ -146,11 +146,11 @@ async def list_shots(
 @router.get(
     "/{shot_id}",
     operation_id="get_shot",
-    summary="A shot as it stands",
+    summary="Get a shot",
     responses=answer_json(examples.SHOT, "The shot.", headers=TIMING) | problems_json(NotFound),
 )
 async def get_shot(shot_id: str, response: Response, services: Wired, tenant: Caller) -> ShotAnswer:
-    """Its status, progress and images."""
+    """Returns the shot's status, progress and images."""
     shot = await in_thread(services.store.shots.get, tenant.id, shot_id)
     response.headers.update({"cache-control": "private, no-cache", **server_timing(shot_timing(shot))})
     return shot_answer(shot)
@@ -159,12 +159,12 @@ async def get_shot(shot_id: str, response: Response, services: Wired, tenant: Ca
 @router.get(
     "/{shot_id}/preview",
     operation_id="get_preview",
-    summary="How the first image looks so far",
+    summary="Get the preview of the first image",
     response_class=Response,
     responses=file_json("The preview.", "image/png") | problems_json(NotFound),
 )
 async def get_preview(shot_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
-    """Not durable: 404 before the first one and some time after the end."""
+    """Previews are temporary: 404 before the first one, and some time after the shot has ended."""
     shot = await in_thread(services.store.shots.get, tenant.id, shot_id)
     if shot.preview_version == 0:
         raise NotFound("not_found", f"Shot {shot.id} has no preview yet; wait for its `preview` event.")
@@ -180,5 +180,5 @@ async def get_preview(shot_id: str, request: Request, services: Wired, tenant: C
     responses=answer_json(examples.ACCEPTED, "The shot will end.", status=202) | problems_json(NotFound, Conflict),
 )
 async def cancel_shot(shot_id: str, services: Wired, tenant: Caller) -> AcceptedAnswer:
-    """It ends `cancelled` at the next step. 409 `already_finished` once it has ended."""
+    """The shot ends as `cancelled` at its next step. 409 `already_finished` when it has ended."""
     return accepted_answer(await shield_to_completion(in_thread(services.store.shots.cancel, tenant.id, shot_id)))

@@ -1,4 +1,4 @@
-"""One look at the store for all who wait for shots: event streams and held answers of this process."""
+"""Poll the store once for all event streams and delayed responses of this process."""
 
 from __future__ import annotations
 
@@ -11,43 +11,51 @@ from packshot.api.graph import Graph
 from packshot.store.records import ShotRecord
 from packshot.store.shots import Shots
 
-LOOK_EVERY_S = 0.25
-"""Seconds between looks. An end that this process hears of is looked at at once; another end waits half as long."""
+POLL_EVERY_S = 0.25
+"""Seconds between polls.
+
+A shot that was submitted by this process is polled as soon as it ends. The end of any other shot is found after half a
+period on average.
+"""
 
 
 class Watch:
-    """Looks at the store as long as anybody waits, once for all of them. Use it from one event loop."""
+    """Polls the store while anything waits, with one query for all waiters. Use it from one event loop.
+
+    `shots` is polled. `graph` wakes the poll when a shot of this process ends.
+    """
 
     def __init__(self, shots: Shots, graph: Graph) -> None:
         self._shots = shots
         self._graph = graph
-        self._asked: list[tuple[str, Collection[str], asyncio.Future[list[ShotRecord]]]] = []
-        self._looking: asyncio.Task[None] | None = None
+        self._waiters: list[tuple[str, Collection[str], asyncio.Future[list[ShotRecord]]]] = []
+        self._polling: asyncio.Task[None] | None = None
 
     async def next(self, tenant_id: str, shot_ids: Collection[str]) -> list[ShotRecord]:
-        """The shots as the next look finds them, in that order, without those that are missing or another tenant's.
+        """Return the shots as the next poll finds them, in the order of `shot_ids`.
 
-        Raises what the store raises.
+        Missing shots and shots of other tenants are left out. An exception of the store is raised to every waiter of
+        that poll.
         """
-        answer: asyncio.Future[list[ShotRecord]] = asyncio.get_running_loop().create_future()
-        self._asked.append((tenant_id, shot_ids, answer))
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look())
-        return await answer
+        result: asyncio.Future[list[ShotRecord]] = asyncio.get_running_loop().create_future()
+        self._waiters.append((tenant_id, shot_ids, result))
+        if self._polling is None or self._polling.done():
+            self._polling = asyncio.create_task(self._poll())
+        return await result
 
-    async def _look(self) -> None:
-        while self._asked:
-            await self._graph.wait_for_any_completion(LOOK_EVERY_S)
-            asked = [one for one in self._asked if not one[2].done()]  # who has left is not looked for
-            self._asked = []
+    async def _poll(self) -> None:
+        while self._waiters:
+            await self._graph.wait_for_any_completion(POLL_EVERY_S)
+            waiters = [waiter for waiter in self._waiters if not waiter[2].done()]  # a cancelled waiter is left out
+            self._waiters = []
             try:
-                wanted = [(tenant, one) for tenant, ids, _ in asked for one in ids]
+                wanted = [(tenant, shot_id) for tenant, ids, _ in waiters for shot_id in ids]
                 found = await to_thread.run_sync(self._shots.watch, wanted)
-            except Exception as error:  # noqa: BLE001 - it is told to all who waited for this look
-                for _, _, answer in asked:
-                    if not answer.done():
-                        answer.set_exception(error)
+            except Exception as error:  # noqa: BLE001 - it is raised to every waiter of this poll
+                for _, _, result in waiters:
+                    if not result.done():
+                        result.set_exception(error)
                 continue
-            for tenant, ids, answer in asked:
-                if not answer.done():
-                    answer.set_result([found[tenant, one] for one in ids if (tenant, one) in found])
+            for tenant, ids, result in waiters:
+                if not result.done():
+                    result.set_result([found[tenant, shot_id] for shot_id in ids if (tenant, shot_id) in found])

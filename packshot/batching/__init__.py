@@ -1,7 +1,8 @@
-"""Batching that never waits for a clock: what is queued while the model is busy is the next batch.
+"""Work-conserving batching: the items that are queued while the model is busy form the next batch.
 
-`@serve.batch` freezes a batch before it waits for the running one, so a busy model gets batches of one
-(design: ray-serve.md). Both batchers here take what has arrived at the moment when the model is free.
+Ray's `@serve.batch` closes a batch before it waits for the running one, so a busy model gets batches of one
+(docs/ray-serve.md). Both batchers of this package form a batch when the model becomes free, and never wait for a
+timeout.
 """
 
 from packshot.batching.micro import MicroBatcher

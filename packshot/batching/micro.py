@@ -1,4 +1,4 @@
-"""The micro-batcher: one model, one thread, batches of whatever is waiting when the thread is free."""
+"""The micro-batcher. One thread runs one model; each batch holds the items that wait when the thread becomes free."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ Out = TypeVar("Out")
 
 
 class MicroBatcher(Generic[In, Out]):
-    """Run `run` over batches of up to `max_batch_size` items that share a `key`, oldest item's key first.
+    """Call `run` with batches of up to `max_batch_size` items that have the same `key`, the oldest item's key first.
 
-    `run` is called in one thread of its own, never twice at once, and returns one value per item; a returned exception
-    is raised for that item alone. When `run` raises for a batch, its items are run one by one, so that only the
-    culprit fails. An item whose caller went away before its batch started is never run. `thread`: the model's
-    (`packshot.models.device.model_thread`); a new one otherwise. Use it from one event loop.
+    `run` is called in one thread, never concurrently. It returns one value for each item; an exception among the values
+    is raised to that item's caller only. When `run` raises for a whole batch, each item of the batch is run again by
+    itself, so that only the item that causes the error fails. An item whose caller was cancelled before its batch
+    started is not run. `thread` is the thread that owns the model (`packshot.models.device.model_thread`); without it
+    the batcher starts a thread. Use a MicroBatcher from one event loop only.
     """
 
     def __init__(
@@ -39,40 +40,40 @@ class MicroBatcher(Generic[In, Out]):
         self._started_at: float | None = None
 
     async def submit(self, item: In) -> Out:
-        """The item's result. Cancelling drops the item if it has not started."""
-        answer: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, answer))
+        """Return the item's result. If the caller is cancelled before the item's batch starts, the item is dropped."""
+        future: asyncio.Future[Out] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._drain())
-        return await answer
+        return await future
 
     @property
     def waiting(self) -> int:
-        """Items not started yet."""
+        """The number of items that have not started."""
         return len(self._waiting)
 
     @property
     def busy_s(self) -> float:
-        """Seconds that the batch in the model has run; 0 when the model is free. A health check reads it."""
+        """The seconds for which the current batch has run; 0 when the model is free. Health checks use it."""
         return 0.0 if self._started_at is None else time.monotonic() - self._started_at
 
     def close(self) -> None:
-        """Let the thread end after its batch."""
+        """Stop the thread after its current batch."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _take(self) -> list[tuple[In, asyncio.Future[Out]]]:
-        """The next batch, in order of arrival; what has another key keeps its place."""
+        """Remove and return the next batch, in order of arrival. Items with another key stay in the queue, in place."""
         batch: list[tuple[In, asyncio.Future[Out]]] = []
-        others: deque[tuple[In, asyncio.Future[Out]]] = deque()
+        skipped: deque[tuple[In, asyncio.Future[Out]]] = deque()
         while self._waiting and len(batch) < self.max_batch_size:
-            item, answer = self._waiting.popleft()
-            if answer.done():
+            item, future = self._waiting.popleft()
+            if future.done():
                 continue
             if batch and self._key(item) != self._key(batch[0][0]):
-                others.append((item, answer))
+                skipped.append((item, future))
             else:
-                batch.append((item, answer))
-        self._waiting.extendleft(reversed(others))
+                batch.append((item, future))
+        self._waiting.extendleft(reversed(skipped))
         return batch
 
     async def _drain(self) -> None:
@@ -83,18 +84,18 @@ class MicroBatcher(Generic[In, Out]):
                 results = await loop.run_in_executor(self._thread, self._run_isolated, [item for item, _ in batch])
             finally:
                 self._started_at = None
-            for (_, answer), result in zip(batch, results, strict=True):
-                if answer.done():
+            for (_, future), result in zip(batch, results, strict=True):
+                if future.done():
                     continue
                 if isinstance(result, Exception):
-                    answer.set_exception(result)
+                    future.set_exception(result)
                 else:
-                    answer.set_result(result)
+                    future.set_result(result)
 
     def _run_isolated(self, items: Sequence[In]) -> Sequence[Out | Exception]:
         try:
             return self._run(items)
-        except Exception as error:  # noqa: BLE001 - whatever a model raises belongs to the caller of its item
+        except Exception as error:  # noqa: BLE001 - any error of the model is raised to the item's caller
             if len(items) == 1:
                 return [error]
             return [self._run_isolated([item])[0] for item in items]

@@ -1,14 +1,15 @@
-"""Which rows take the next step when more want to than one step should carry. Pure: no clock, no thread, no Ray.
+"""The policy that chooses the scenes of the next denoising step. It uses no clock, no thread and no Ray.
 
-The most urgent row goes first, and its size decides the step: rows of other sizes cannot share it. What room is left
-goes to the next most urgent rows of that size. Urgency, in seconds, low first:
+The most urgent scene is always chosen. Its size decides the size of the step, because scenes of different sizes cannot
+share a step. The next most urgent scenes of that size fill the remaining batch rows. The scene with the smallest
+urgency, in seconds, is the most urgent:
 
-    work left, in seconds of steps            shortest remaining first: most scenes end soonest
-    + `catalogue_s` for catalogue work        a person waits for the others
-    - `ageing` × seconds waited               so nothing starves: all urgencies sink, the oldest farthest
+    remaining steps × seconds of a step       shortest remaining work first: this minimises the mean time to finish
+    + `catalogue_s` for catalogue work        interactive scenes go first, because a person waits for them
+    - `ageing` × seconds waited               no scene starves: the value of a waiting scene falls without limit
 
-PendingScene that waits long enough overtakes any newcomer: a catalogue row of w seconds goes before a fresh interactive
-row of v after (w - v + catalogue_s) / ageing seconds at the latest.
+A scene that waits long enough overtakes every newer scene. A catalogue scene with w seconds of work left goes before a
+new interactive scene with v seconds after at most (w - v + catalogue_s) / ageing seconds.
 """
 
 from __future__ import annotations
@@ -19,25 +20,32 @@ from typing import Protocol, TypeVar
 
 
 class PendingScene(Protocol):
-    """A scene that wants steps. `rows`: rows of the network's batch that each of its steps takes (two with guidance).
-
-    `steps_left` is a whole number for a real scene; the simulator stops a scene between two steps.
-    """
+    """A scene that needs further denoising steps, as the policy sees it."""
 
     @property
-    def key(self) -> Hashable: ...
+    def key(self) -> Hashable:
+        """Scenes with equal keys can share a step."""
+        ...
 
     @property
-    def rows(self) -> int: ...
+    def rows(self) -> int:
+        """Batch rows that each step of the scene needs: 2 with guidance, else 1."""
+        ...
 
     @property
-    def steps_left(self) -> float: ...
+    def steps_left(self) -> float:
+        """Remaining steps. The simulator may stop a scene between two steps, so the number may be a fraction."""
+        ...
 
     @property
-    def interactive(self) -> bool: ...
+    def interactive(self) -> bool:
+        """Whether a person waits for the scene."""
+        ...
 
     @property
-    def since_s(self) -> float: ...
+    def since_s(self) -> float:
+        """The time at which the scene arrived, in seconds of the clock that `now_s` uses."""
+        ...
 
 
 SceneT = TypeVar("SceneT", bound=PendingScene)
@@ -45,38 +53,44 @@ SceneT = TypeVar("SceneT", bound=PendingScene)
 
 @dataclass(frozen=True)
 class Policy:
-    """`ageing`: seconds of work that a second of waiting makes up for. `catalogue_s`:
-    how many behind catalogue work starts."""
+    """The weights of the urgency.
+
+    One second of waiting offsets `ageing` seconds of remaining work. Catalogue work counts as `catalogue_s` seconds
+    longer than interactive work.
+    """
 
     ageing: float = 0.02
     catalogue_s: float = 60.0
 
-    def urgency(self, work: PendingScene, now_s: float, step_s: float) -> float:
-        """Seconds, low first. `step_s`: what one step takes alone."""
-        behind = 0.0 if work.interactive else self.catalogue_s
-        return work.steps_left * step_s + behind - self.ageing * (now_s - work.since_s)
+    def urgency(self, scene: PendingScene, now_s: float, step_s: float) -> float:
+        """The scene's urgency in seconds; the smallest is the most urgent. A step of one scene takes `step_s`."""
+        penalty_s = 0.0 if scene.interactive else self.catalogue_s
+        return scene.steps_left * step_s + penalty_s - self.ageing * (now_s - scene.since_s)
 
-    def group(self, works: Iterable[SceneT], now_s: float, step_s: float, max_rows: int) -> list[SceneT]:
-        """Those that take the next step, most urgent first: one size,
-        at most `max_rows` rows (but at least one work)."""
-        ordered = sorted(works, key=lambda work: self.urgency(work, now_s, step_s))
+    def group(self, scenes: Iterable[SceneT], now_s: float, step_s: float, max_rows: int) -> list[SceneT]:
+        """The scenes that share the next step, most urgent first.
+
+        All have the same key. Together they need at most `max_rows` batch rows; a single scene may need more.
+        """
+        ordered = sorted(scenes, key=lambda scene: self.urgency(scene, now_s, step_s))
         chosen: list[SceneT] = []
-        room = max_rows
-        for work in ordered:
-            if work.key == ordered[0].key and (work.rows <= room or not chosen):
-                chosen.append(work)
-                room -= work.rows
+        free_rows = max_rows
+        for scene in ordered:
+            if scene.key == ordered[0].key and (scene.rows <= free_rows or not chosen):
+                chosen.append(scene)
+                free_rows -= scene.rows
         return chosen
 
 
 KNEE_SHARE = 0.9
+"""Share of the best rate that the knee must reach."""
 
 
 def knee(step_s: Mapping[int, float], share: float = KNEE_SHARE) -> int:
-    """The fewest rows that reach `share` of the best rate. step_s:
-    rows -> seconds of a step that so many share, measured.
+    """The fewest batch rows that reach `share` (0..1) of the best rate in rows a second.
 
-    Beyond the knee a row more makes every scene in the step slower and hardly any of them sooner.
+    `step_s` is the measured batch curve: the number of batch rows to the seconds of a step. Beyond the knee, a further
+    row slows every scene of the step and hardly raises the rate.
     """
     rates = {rows: rows / seconds for rows, seconds in step_s.items()}
     best = max(rates.values())

@@ -1,9 +1,9 @@
-"""The render batcher: rows of different requests share each denoising step.
+"""The render batcher: scenes of different requests share denoising steps.
 
-One thread owns the engine. A tick is: decode what is finished, begin what is urgent, one step of the group that the
-policy chooses, reports. Rows that are on their way wait for at most one decode and one beginning between two of their
-steps. Cancelled rows go at the next tick, a row that fails leaves alone, and a step that does not fit into memory is
-taken again by half as many rows.
+One thread owns the engine. Each tick decodes finished scenes, begins urgent scenes, takes one step of the group that
+the policy chooses, and reports progress. A scene waits for at most one decode and one begin between two of its steps.
+Cancelled scenes are dropped at the next tick. A scene that fails does not affect the others. A step that runs out of
+memory is retried with half the rows.
 """
 
 from __future__ import annotations
@@ -22,45 +22,69 @@ from packshot.types import U8, Render, Scene
 
 
 class Row(Protocol):
-    """A scene on its way: what the batcher needs of `packshot.models.engines.unet_controlnet.Denoising`."""
+    """The engine's state of a begun scene. `packshot.models.engines.unet_controlnet.Denoising` implements it.
+
+    `error` is the reason why this scene cannot continue, or None.
+    """
 
     error: Exception | None
 
     @property
-    def index(self) -> int: ...
+    def index(self) -> int:
+        """The number of completed steps."""
+        ...
 
     @property
-    def steps(self) -> int: ...
+    def steps(self) -> int:
+        """The number of all steps."""
+        ...
 
     @property
-    def done(self) -> bool: ...
+    def done(self) -> bool:
+        """Whether all steps are completed."""
+        ...
 
 
 RowT = TypeVar("RowT", bound=Row)
 
 
 class Engine(Protocol[RowT]):
-    """What the batcher needs of an engine; every call comes from the batcher's one thread."""
+    """The engine's methods that the batcher calls: `batch_key` and `rows` in the event loop, the rest in one thread."""
 
-    def batch_key(self, scene: Scene) -> Hashable: ...
+    def batch_key(self, scene: Scene) -> Hashable:
+        """Scenes with equal keys can share a step."""
+        ...
 
-    def rows(self, scene: Scene) -> int: ...
+    def rows(self, scene: Scene) -> int:
+        """The number of batch rows that each step of the scene needs."""
+        ...
 
-    def begin(self, scene: Scene) -> RowT: ...
+    def begin(self, scene: Scene) -> RowT:
+        """Do the work that precedes the first step, and return the scene's state."""
+        ...
 
-    def step(self, rows: Sequence[RowT]) -> None: ...
+    def step(self, rows: Sequence[RowT]) -> None:
+        """Take one denoising step of all `rows`, which have equal batch keys."""
+        ...
 
-    def preview(self, row: RowT) -> U8: ...
+    def preview(self, row: RowT) -> U8:
+        """A small picture of the scene's present state, uint8 hxwx3 RGB."""
+        ...
 
-    def decode(self, rows: Sequence[RowT]) -> Sequence[Render]: ...
+    def decode(self, rows: Sequence[RowT]) -> Sequence[Render]:
+        """The renders of finished scenes, in order."""
+        ...
 
 
 Progress = Callable[[int, int, U8 | None], None]
-"""Called in the event loop after a step: (step, steps, preview or None)."""
+"""A callback (completed steps, all steps, preview or None). The batcher calls it in the event loop after a step."""
 
 
 class Rendered(NamedTuple):
-    """A painted scene, and milliseconds of its stages: queue, begin, steps (waits between them included), decode."""
+    """A painted scene, and the milliseconds of its stages.
+
+    The stages are `queue`, `begin`, `steps` (which includes the waits between steps) and `decode`.
+    """
 
     render: Render
     milliseconds: dict[str, float]
@@ -68,19 +92,20 @@ class Rendered(NamedTuple):
 
 @dataclass(eq=False)
 class _Job(Generic[RowT]):
-    """A scene from arrival to answer; `policy.PendingScene`."""
+    """A scene from its arrival to its result. It is a `policy.PendingScene`."""
 
     scene: Scene
     key: Hashable
     rows: int
     interactive: bool
-    answer: asyncio.Future[Rendered]
+    future: asyncio.Future[Rendered]
     progress: Progress | None
     preview_every_s: float
     alone: bool
     since_s: float = field(default_factory=time.monotonic)
     previewed_at: float = field(default_factory=time.monotonic)
-    marks: dict[str, float] = field(default_factory=dict)
+    ended_at: dict[str, float] = field(default_factory=dict)
+    """The time at which each stage ended."""
     row: RowT | None = None
 
     @property
@@ -88,24 +113,26 @@ class _Job(Generic[RowT]):
         return self.scene.brief.steps if self.row is None else self.row.steps - self.row.index
 
     @property
-    def wants_preview(self) -> bool:
+    def preview_due(self) -> bool:
         return self.preview_every_s > 0 and time.monotonic() - self.previewed_at >= self.preview_every_s
 
     def milliseconds(self) -> dict[str, float]:
-        times = [self.since_s, *(self.marks[name] for name in STAGES)]
+        times = [self.since_s, *(self.ended_at[name] for name in STAGES)]
         return {name: (end - start) * 1000 for name, start, end in zip(STAGES, times, times[1:], strict=False)}
 
 
 STAGES = ("queue", "begin", "steps", "decode")
 STEP_S = 0.05
-"""What a lone step is taken to last until one has been timed."""
+"""Assumed seconds of a step of one scene, until one has been measured."""
 
 
 class RenderBatcher(Generic[RowT]):
-    """Render scenes, at most `max_rows` rows of the network's batch a step. Use it from one event loop.
+    """Render scenes with an engine. A step has at most `max_rows` batch rows, unless one scene alone needs more.
 
-    `max_begun`: scenes that may hold memory in the engine at once; 0 = twice the rows. `thread`: the engine's
-    (`packshot.models.device.model_thread`); a new one otherwise.
+    `max_begun` is the largest number of scenes that may hold memory in the engine; 0 = twice `max_rows`. `policy`
+    chooses the scenes of each step. `thread` is the thread that owns the engine
+    (`packshot.models.device.model_thread`); without it the batcher starts a thread. Use a RenderBatcher from one event
+    loop only.
     """
 
     def __init__(
@@ -128,8 +155,8 @@ class RenderBatcher(Generic[RowT]):
         self._worker: asyncio.Task[None] | None = None
         self._started_at: float | None = None
         self._step_s = STEP_S
-        self._fits = 1 << 30
-        """Rows that a step had when it last ran out of memory, halved."""
+        self._memory_max_rows = 1 << 30
+        """Half the batch rows of the last step that ran out of memory."""
 
     async def render(
         self,
@@ -140,100 +167,102 @@ class RenderBatcher(Generic[RowT]):
         interactive: bool = True,
         alone: bool = False,
     ) -> Rendered:
-        """The painted scene. Cancelling frees its row at the next step.
+        """Return the painted scene. If the caller is cancelled, the scene is dropped before the next step.
 
-        `preview_every_s` = 0: no previews. `interactive`: a person waits. `alone`: no other row is in the engine
-        meanwhile (a shot whose last run ended in a crash must not take others with it).
+        `progress` is called after each step of the scene. It gets a preview every `preview_every_s` seconds, or never
+        if that is 0. `interactive` says that a person waits for the scene. `alone` renders the scene unbatched, with no
+        other scene in the engine, because this shot may have crashed a replica.
         """
-        answer: asyncio.Future[Rendered] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Rendered] = asyncio.get_running_loop().create_future()
         key, rows = self._engine.batch_key(scene), self._engine.rows(scene)
-        self._jobs.append(_Job(scene, key, rows, interactive, answer, progress, preview_every_s, alone))
+        self._jobs.append(_Job(scene, key, rows, interactive, future, progress, preview_every_s, alone))
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._loop())
-        return await answer
+        return await future
 
     @property
     def waiting(self) -> int:
-        """Scenes not started yet."""
+        """The number of scenes that have not begun."""
         return sum(job.row is None for job in self._jobs)
 
     @property
     def rows(self) -> int:
-        """Scenes in the engine."""
+        """The number of begun scenes."""
         return sum(job.row is not None for job in self._jobs)
 
     @property
     def busy_s(self) -> float:
-        """Seconds that the engine's present call has run; 0 between calls. A health check reads it."""
+        """The seconds for which the engine's current call has run; 0 between calls. Health checks use it."""
         return 0.0 if self._started_at is None else time.monotonic() - self._started_at
 
     def close(self) -> None:
-        """Let the thread end after its call."""
+        """Stop the thread after its current call."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _loop(self) -> None:
         while True:
-            self._drop_answered()
+            self._drop_finished()
             await self._decode()
             await self._begin()
-            self._drop_answered()
-            if group := self._group(self._going()):
+            self._drop_finished()
+            if group := self._group(self._denoising()):
                 await self._step(group)
                 await self._report(group)
             elif not self._jobs:
                 return
 
-    def _drop_answered(self) -> None:
-        self._jobs = [job for job in self._jobs if not job.answer.done()]
+    def _drop_finished(self) -> None:
+        """Drop the scenes that have a result or an error, or whose caller was cancelled."""
+        self._jobs = [job for job in self._jobs if not job.future.done()]
 
-    def _going(self) -> list[_Job[RowT]]:
-        """Scenes in the engine that have steps to take."""
+    def _denoising(self) -> list[_Job[RowT]]:
+        """The begun scenes that have steps left."""
         return [job for job in self._jobs if job.row is not None and not job.row.done]
 
     def _group(self, jobs: list[_Job[RowT]]) -> list[_Job[RowT]]:
-        return self._policy.group(jobs, time.monotonic(), self._step_s, min(self.max_rows, self._fits))
+        return self._policy.group(jobs, time.monotonic(), self._step_s, min(self.max_rows, self._memory_max_rows))
 
     async def _decode(self) -> None:
-        """What is finished: one scene while others are on their way, else all."""
-        finished = [job for job in self._jobs if job.row is not None and job.row.done]
-        for job in finished[:1] if self._going() else finished:
+        """Decode one scene whose steps are completed; decode all of them if no scene has steps left."""
+        completed = [job for job in self._jobs if job.row is not None and job.row.done]
+        for job in completed[:1] if self._denoising() else completed:
             try:
                 [render] = await self._in_engine(self._engine.decode, [_row(job)])
-            except Exception as error:  # noqa: BLE001 - it is told to the scene's own caller
+            except Exception as error:  # noqa: BLE001 - the error is raised to the scene's caller
                 _fail(job, error)
                 continue
-            job.marks["decode"] = time.monotonic()
-            if not job.answer.done():
-                job.answer.set_result(Rendered(render, job.milliseconds()))
+            job.ended_at["decode"] = time.monotonic()
+            if not job.future.done():
+                job.future.set_result(Rendered(render, job.milliseconds()))
 
     async def _begin(self) -> None:
-        """What the next step would want: one scene while others are on their way, else the whole group."""
-        going = self._going()
-        if any(job.alone for job in going):
+        """Begin one scene that the policy wants in the next step; begin the whole group if no scene has steps left."""
+        denoising = self._denoising()
+        if any(job.alone for job in denoising):
             return
         room = (self.max_begun or 2 * self.max_rows) - self.rows
         waiting = [job for job in self._jobs if job.row is None]
-        group = self._group([*going, *waiting])
-        if group and group[0].alone:  # it waits until the engine is empty, and so does all that comes after it
-            fresh = [] if going else group[:1]
+        group = self._group([*denoising, *waiting])
+        if group and group[0].alone:  # it must wait until the engine is empty, and no later scene may begin before it
+            chosen = [] if denoising else group[:1]
         else:
-            fresh = [job for job in group if job.row is None and not job.alone]
-        for job in fresh[: min(max(room, 0), 1 if going else room)]:
-            job.marks["queue"] = time.monotonic()
+            chosen = [job for job in group if job.row is None and not job.alone]
+        for job in chosen[: min(max(room, 0), 1 if denoising else room)]:
+            job.ended_at["queue"] = time.monotonic()
             try:
                 job.row = await self._in_engine(self._engine.begin, job.scene)
-            except Exception as error:  # noqa: BLE001 - it is told to the scene's own caller
+            except Exception as error:  # noqa: BLE001 - the error is raised to the scene's caller
                 _fail(job, error)
-            job.marks["begin"] = time.monotonic()
+            job.ended_at["begin"] = time.monotonic()
 
     async def _step(self, group: list[_Job[RowT]]) -> None:
         rows = sum(job.rows for job in group)
         began = time.monotonic()
         try:
             await self._in_engine(self._engine.step, [_row(job) for job in group])
-        except Exception as error:  # noqa: BLE001 - a call that fails as a whole fails its rows, and only them
+        except Exception as error:  # noqa: BLE001 - an error of the whole call fails the scenes of this step only
             if _out_of_memory(error) and len(group) > 1:
-                self._fits = rows // 2
+                self._memory_max_rows = rows // 2
                 return
             for job in group:
                 _row(job).error = error
@@ -241,7 +270,7 @@ class RenderBatcher(Generic[RowT]):
         if len(group) == 1:
             self._step_s += 0.2 * (now - began - self._step_s)
         for job in group:
-            job.marks["steps"] = now
+            job.ended_at["steps"] = now
         self._meter.count("packshot_denoise_steps_total", len(group))
         self._meter.observe("packshot_denoise_batch_rows", len(group))
 
@@ -250,9 +279,9 @@ class RenderBatcher(Generic[RowT]):
             row = _row(job)
             if row.error is not None:
                 _fail(job, row.error)
-            elif not job.answer.done() and job.progress is not None:
+            elif not job.future.done() and job.progress is not None:
                 preview = None
-                if job.wants_preview and not row.done:
+                if job.preview_due and not row.done:
                     preview = await self._in_engine(self._engine.preview, row)
                     job.previewed_at = time.monotonic()
                 job.progress(row.index, row.steps, preview)
@@ -269,7 +298,7 @@ Result = TypeVar("Result")
 
 
 def _row(job: _Job[RowT]) -> RowT:
-    assert job.row is not None, "a job in the engine has a row"
+    assert job.row is not None, "a begun scene has a row"
     return job.row
 
 
@@ -278,5 +307,5 @@ def _out_of_memory(error: Exception) -> bool:
 
 
 def _fail(job: _Job[RowT], error: Exception) -> None:
-    if not job.answer.done():
-        job.answer.set_exception(error)
+    if not job.future.done():
+        job.future.set_exception(error)

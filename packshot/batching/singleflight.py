@@ -1,4 +1,4 @@
-"""Single flight over a byte-bounded cache: the same key is computed once, however many ask at the same time."""
+"""A cache with a limit in bytes whose concurrent requests for one key share one computation (single flight)."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Value = TypeVar("Value")
 
 
 class SingleFlight(Generic[Value]):
-    """Least-recently-used cache of up to `max_bytes` as `size_of` counts them; use it from one event loop.
+    """A least-recently-used cache of values of at most `max_bytes` in total; `size_of` returns a value's size in bytes.
 
-    A caller that is cancelled leaves the computation to the others: what is shared is shielded. A failure is told to
-    every caller that waited for it, and not kept.
+    A cancelled caller does not cancel the computation, because other callers may wait for it. If the computation
+    fails, every waiting caller gets the error, and the error is not cached. Use a SingleFlight from one event loop.
     """
 
     def __init__(self, max_bytes: int, size_of: Callable[[Value], int]) -> None:
@@ -26,14 +26,14 @@ class SingleFlight(Generic[Value]):
         self._flights: dict[Hashable, asyncio.Task[Value]] = {}
 
     async def get(self, key: Hashable, compute: Callable[[], Awaitable[Value]]) -> Value:
-        """The value of `key`, computed at most once at a time."""
+        """Return the cached value of `key`. Otherwise wait for its running computation, or start `compute`."""
         if key in self._kept:
             self.hits += 1
             self._kept.move_to_end(key)
             return self._kept[key]
         flight = self._flights.get(key)
         if flight is None:
-            flight = asyncio.create_task(self._fly(key, compute))
+            flight = asyncio.create_task(self._compute(key, compute))
             self._flights[key] = flight
             flight.add_done_callback(_retrieve)
         else:
@@ -41,11 +41,11 @@ class SingleFlight(Generic[Value]):
         return await asyncio.shield(flight)
 
     def resize(self, max_bytes: int) -> None:
-        """Keep at most `max_bytes` from now on."""
+        """Change the limit to `max_bytes`, and evict values until the cache fits."""
         self.max_bytes = max_bytes
         self._evict()
 
-    async def _fly(self, key: Hashable, compute: Callable[[], Awaitable[Value]]) -> Value:
+    async def _compute(self, key: Hashable, compute: Callable[[], Awaitable[Value]]) -> Value:
         try:
             value = await compute()
         finally:
@@ -62,6 +62,6 @@ class SingleFlight(Generic[Value]):
 
 
 def _retrieve(flight: asyncio.Task[Value]) -> None:
-    """Mark the failure as seen: every waiter may have been cancelled."""
+    """Retrieve the task's error, so that asyncio does not log it when all callers were cancelled."""
     if not flight.cancelled():
         flight.exception()

@@ -1,4 +1,4 @@
-"""`packshot …`: the door. One file per command; what is heavy is imported inside a command's body."""
+"""The `packshot` command. Each command has its file; heavy modules are imported inside the commands."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from packshot.cli import config, keys, loadtest, packs, plan, serve, shoot
 
 app = typer.Typer(
     name="packshot",
-    help="AI product photography: cut the product out, paint a new scene around it, prove it was not altered.",
+    help="AI product photography: cut the product out, paint a new scene around it, prove that it was not altered.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # help drawn by rich loads its Markdown and syntax parsers, for half a second
+    rich_markup_mode=None,  # rich's help loads its Markdown and syntax parsers, which takes half a second
 )
 app.command("shoot")(shoot.shoot)
 app.command("serve")(serve.serve)

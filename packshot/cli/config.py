@@ -1,4 +1,4 @@
-"""`packshot config`: the Serve config of a profile, as `serve deploy` takes it."""
+"""`packshot config`: print the Serve config of a profile, for `serve deploy`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def config(
     profile: Annotated[str, typer.Option(help="A profile's name, or the path of a YAML file.")] = DEFAULT_PROFILE,
     as_json: AsJson = False,
 ) -> None:
-    """Print the Serve config of a profile, YAML, to stdout."""
+    """Print the Serve config of a profile to stdout, as YAML."""
     import yaml
 
     from cluster.profiles import load_profile

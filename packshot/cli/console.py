@@ -1,6 +1,6 @@
-"""What the commands share: tables on stderr, JSON on stdout's last line, and errors as exit codes.
+"""Shared by the commands: tables on stderr, JSON on the last line of stdout, and errors as exit codes.
 
-0 done · 1 failed · 2 bad usage or refused input.
+Exit codes: 0 = done, 1 = failed, 2 = bad usage or refused input.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _EXTRAS = {
     "s3fs": "s3",
     **dict.fromkeys(("gevent", "geventhttpclient", "hdrh", "jinja2", "locust", "matplotlib", "psutil"), "loadtest"),
 }
-"""Module -> the extra that alone brings it."""
+"""The extra that installs a module, for modules that only one extra installs."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Put one JSON object on the last line of stdout.")]
 
@@ -38,14 +38,14 @@ _REFUSAL_CODES = ("pack_unknown",)
 
 
 def stderr() -> Console:
-    """Where people read; stdout belongs to machines."""
+    """The console for people. stdout is for machines."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """A table for people."""
+    """Print a table to stderr. None is printed as an empty cell."""
     from rich.table import Table
 
     drawn = Table(title=title, title_justify="left")
@@ -63,16 +63,16 @@ def _plain(text: str) -> str:
 
 
 def put_json(answer: dict[str, Any]) -> None:
-    """One JSON object, on one line, to stdout."""
+    """Print one JSON object to stdout, on one line."""
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
 
 
 @contextmanager
 def named_extra(default: str = "serve") -> Iterator[None]:
-    """Say which extra brings a package that is not installed. Raises BadInput instead of ModuleNotFoundError.
+    """Convert ModuleNotFoundError to BadInput `bad_usage`, which names the extra that installs the missing package.
 
-    `default`: the extra to name for packages that several bring.
+    `default` is the extra to name for packages that several extras install.
     """
     try:
         yield
@@ -82,18 +82,19 @@ def named_extra(default: str = "serve") -> Iterator[None]:
             raise
         extra = _EXTRAS.get(module, default)
         raise BadInput(
-            "bad_usage", f"this needs the package {module}, which is not installed: pip install 'packshot[{extra}]'"
+            "bad_usage",
+            f"this command needs the package {module}, which is not installed; pip install 'packshot[{extra}]'",
         ) from error
 
 
 def exit_code_of(error: PackshotError) -> int:
-    """2 for what the caller can mend in the call, 1 for the rest."""
+    """The exit code of an error: 2 when the caller can correct the call, otherwise 1."""
     refused = isinstance(error, _REFUSALS) or error.code in _REFUSAL_CODES
     return REFUSED if refused else FAILED
 
 
 def report_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """Wrap a command: its PackshotErrors become a line on stderr (and JSON under --json) and an exit code."""
+    """Wrap a command so that a PackshotError becomes a line on stderr (and JSON with --json) and an exit code."""
 
     @wraps(command)
     def run(*args: P.args, **named: P.kwargs) -> None:

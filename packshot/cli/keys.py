@@ -1,4 +1,4 @@
-"""`packshot keys`: who may come in. Works on the store that the settings name, running cluster or not."""
+"""`packshot keys`: manage API keys in the store that the settings name. The cluster need not run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from packshot.cli.console import AsJson, put_json, report_errors, stderr, table
 if TYPE_CHECKING:
     from packshot.store.store import Store
 
-app = typer.Typer(help="Create, list and revoke keys.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @contextmanager
@@ -32,13 +32,15 @@ def _store() -> Iterator[Store]:
 @app.command()
 @report_errors
 def create(
-    tenant: Annotated[str, typer.Argument(help="Whose key: an agency's or brand's name; made if new.")],
+    tenant: Annotated[
+        str, typer.Argument(help="The name of the agency or brand that owns the key. It is created if new.")
+    ],
     as_json: AsJson = False,
 ) -> None:
-    """Make a key and show it, this once, on stdout."""
+    """Create a key and print it to stdout. It is shown only this once."""
     with _store() as store:
         new = store.keys.create(tenant)
-    stderr().print(f"Key {new.record.id} of {tenant!r}. It is not shown again:", markup=False)
+    stderr().print(f"Key {new.record.id} of {tenant!r}. It is shown only this once:", markup=False)
     if as_json:
         put_json({"id": new.record.id, "tenant": new.record.tenant, "key": new.secret})
     else:
@@ -48,7 +50,7 @@ def create(
 @app.command("list")
 @report_errors
 def list_keys(as_json: AsJson = False) -> None:
-    """Every key, revoked ones too; never a secret."""
+    """List all keys, revoked ones included, without their secrets."""
     with _store() as store:
         keys = store.keys.all()
     rows = [
@@ -69,9 +71,9 @@ def list_keys(as_json: AsJson = False) -> None:
 @app.command()
 @report_errors
 def revoke(key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id.")], as_json: AsJson = False) -> None:
-    """Refuse a key from now on, and every session made from it."""
+    """Revoke a key and every session made from it."""
     with _store() as store:
         store.keys.revoke(key_id)
-    stderr().print(f"{key_id} is revoked.", markup=False)
+    stderr().print(f"Key {key_id} is revoked.", markup=False)
     if as_json:
         put_json({"id": key_id, "revoked": True})

@@ -1,7 +1,7 @@
-"""`packshot loadtest`: honest load on a running server, or on a cluster that this command starts;
-the exit code is the verdict.
+"""`packshot loadtest`: load a running server, or a cluster that this command starts, and check the SLOs.
 
-0 the SLOs hold · 1 they do not · 2 refused before any load · 3 invalid: the generator was the bottleneck
+Exit codes: 0 = the SLOs hold, 1 = they do not, 2 = refused before any load, 3 = invalid, because the generator was the
+bottleneck.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ KEYS_VARIABLE = "PACKSHOT_LOADTEST_KEYS"
 
 
 class ScenarioFirst(TyperGroup):
-    """`loadtest SCENARIO …` is short for `loadtest run SCENARIO …`."""
+    """Accepts `loadtest SCENARIO …` as a short form of `loadtest run SCENARIO …`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] != "--help":
@@ -43,11 +43,11 @@ class ScenarioFirst(TyperGroup):
 
 app = typer.Typer(
     cls=ScenarioFirst,
-    help="Load a server and judge it: `packshot loadtest smoke`, or any SCENARIO [--host URL], is short for "
-    "`loadtest run SCENARIO`; its options: `packshot loadtest run --help`.",
+    help="Load a server and check its SLOs. `packshot loadtest SCENARIO` means `packshot loadtest run SCENARIO`. "
+    "`packshot loadtest run --help` lists its options.",
     epilog=(
-        "Exit codes: 0 the bounds hold, 1 they do not, 2 refused before any load, 3 invalid: the generator was the "
-        "bottleneck."
+        "Exit codes: 0 = the SLOs hold, 1 = they do not, 2 = refused before any load, 3 = invalid, because the "
+        "generator was the bottleneck."
     ),
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -55,11 +55,11 @@ app = typer.Typer(
 
 
 def _report_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """Wrap a command: what is refused becomes a sentence and exit code 2, what broke underway one and 1."""
+    """Wrap a command so that Refused becomes a line on stderr and exit code 2, and Broken a line and exit code 1."""
 
     @wraps(command)
     @report_errors
-    def run_told(*args: P.args, **named: P.kwargs) -> None:
+    def run_reported(*args: P.args, **named: P.kwargs) -> None:
         from loadtest.errors import Broken, Refused
 
         try:
@@ -73,7 +73,7 @@ def _report_errors(command: Callable[P, None]) -> Callable[P, None]:
                 )
             raise typer.Exit(REFUSED if isinstance(error, Refused) else FAILED) from None
 
-    return run_told
+    return run_reported
 
 
 @app.command()
@@ -82,29 +82,30 @@ def run(
     scenario: Annotated[str, typer.Argument(help="A scenario's name (packshot loadtest scenarios) or a YAML file.")],
     host: Annotated[
         str | None,
-        typer.Option(metavar="URL", help=f"The server; keys: {KEYS_VARIABLE}. Default: a cluster of one's own."),
+        typer.Option(metavar="URL", help=f"Load this server (keys: {KEYS_VARIABLE}) instead of starting a cluster."),
     ] = None,
     profile: Annotated[
         str, typer.Option(help="Without --host: the profile of the cluster to start.")
     ] = DEFAULT_PROFILE,
-    load: Annotated[float, typer.Option(min=0.001, max=1000, help="Times the scenario's rates.")] = 1.0,
+    load: Annotated[float, typer.Option(min=0.001, max=1000, help="Factor on the scenario's rates.")] = 1.0,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Generator processes that share the schedule.")] = 1,
     bind: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Wait there for workers that others start (loadtest worker).")
+        str | None, typer.Option(metavar="ADDRESS", help="Listen here for external workers (loadtest worker).")
     ] = None,
-    web: Annotated[bool, typer.Option("--web", help="Serve Locust's page on http://127.0.0.1:8089 meanwhile.")] = False,
+    web: Annotated[bool, typer.Option("--web", help="Serve Locust's page on http://127.0.0.1:8089.")] = False,
     find_capacity: Annotated[
-        bool, typer.Option("--find-capacity", help="Search the highest load whose SLOs hold.")
+        bool, typer.Option("--find-capacity", help="Search for the highest load at which the SLOs hold.")
     ] = False,
-    trial_s: Annotated[float, typer.Option(min=5, help="Seconds judged in each trial of the search.")] = 60.0,
+    trial_s: Annotated[float, typer.Option(min=5, help="Measured seconds of each trial of the search.")] = 60.0,
     trials: Annotated[
-        int, typer.Option(min=1, max=100, help="Trials at most; those in OUT count and are not run again.")
+        int,
+        typer.Option(min=1, max=100, help="Maximum number of trials. Trials found in OUT count and are not repeated."),
     ] = MAX_TRIALS,
-    own_host: Annotated[bool, typer.Option("--i-own-this-host", help="Load a host that is not this machine.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Folder of the report. Default: out/loadtest/SCENARIO.")] = None,
+    own_host: Annotated[bool, typer.Option("--i-own-this-host", help="Permit a host other than this machine.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder for the report. Default: out/loadtest/SCENARIO.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a scenario and judge it. Writes report.html, report.json and plots."""
+    """Run a scenario and check its SLOs. Writes report.html, report.json and plots."""
     from loadtest.checks.verdict import EXIT_CODES
     from loadtest.report.report import write_report
     from loadtest.run.generator_process import WEB, Means
@@ -147,11 +148,11 @@ def run(
 @app.command()
 @_report_errors
 def compare(
-    a: Annotated[Path, typer.Argument(metavar="A", help="A report's folder or its report.json: before.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="The same scenario, later.")],
+    a: Annotated[Path, typer.Argument(metavar="A", help="The earlier report: its folder or its report.json.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="A later report of the same scenario.")],
     as_json: AsJson = False,
 ) -> None:
-    """Tell two runs of a scenario apart; exit code 1 when B is worse by more than chance and 10 %."""
+    """Compare two runs of a scenario. Exits with 1 when B is worse by more than chance and 10 %."""
     from loadtest.errors import Refused
     from loadtest.report.compare import compare as differences_of
     from loadtest.report.report import read_report, shown
@@ -177,7 +178,7 @@ def compare(
 @app.command()
 @_report_errors
 def scenarios() -> None:
-    """The scenarios that ship, each with its timeline."""
+    """List the included scenarios with their timelines."""
     from loadtest.scenarios.scenario import drawing, load_scenario, scenario_names
 
     for name in scenario_names():
@@ -188,9 +189,9 @@ def scenarios() -> None:
 @app.command()
 @_report_errors
 def worker(
-    master: Annotated[str, typer.Option(metavar="HOST", help="Where `loadtest SCENARIO --bind` waits.")],
+    master: Annotated[str, typer.Option(metavar="HOST", help="The host on which `loadtest SCENARIO --bind` runs.")],
 ) -> None:
-    """Be one generator process of a run elsewhere, until it is done."""
+    """Run one generator process for a run on another host, until that run ends."""
     from loadtest.run.generator_process import run_worker
 
     raise typer.Exit(run_worker(master))
@@ -198,7 +199,7 @@ def worker(
 
 @contextmanager
 def _target(scenario: Scenario, host: str | None, profile: str, own_host: bool, folder: Path) -> Iterator[Target]:
-    """The server that was named, or a cluster that lives as long as this."""
+    """The server at `host`, or a local cluster that is stopped at the end of the block."""
     from loadtest.run.own_cluster import local_cluster
     from loadtest.run.runner import Target, make
     from loadtest.run.target import check_host
@@ -217,7 +218,7 @@ def _target(scenario: Scenario, host: str | None, profile: str, own_host: bool, 
 
 
 def _keys(home: Path, tenants: int) -> list[str]:
-    """A key for each tenant of a cluster that is about to start in `home`."""
+    """Create a key for each tenant of the cluster that will start in `home`."""
     with named_extra("serve"):
         from packshot.settings import Settings
         from packshot.store.store import Store
@@ -231,7 +232,7 @@ def _keys(home: Path, tenants: int) -> list[str]:
 
 @contextmanager
 def _ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM unwinds as Ctrl-C does, so that the cluster does not outlive the command."""
+    """Make SIGTERM raise typer.Exit, so that the cluster is stopped as it is after Ctrl-C."""
 
     def end(*_: object) -> None:
         raise typer.Exit(128 + signal.SIGTERM)
@@ -255,7 +256,7 @@ def _capacity(
     out: Path,
     as_json: bool,
 ) -> None:
-    """The knee, trial by trial."""
+    """Search for the knee and print each trial."""
     from loadtest.capacity.knee import Knee, knee
     from loadtest.capacity.trial import Bottleneck, flat, kept_trials, search, trial_words
     from loadtest.run.progress import live
@@ -303,6 +304,6 @@ def _capacity(
 
 
 def _shots_at_one(scenario: Scenario) -> float:
-    """Shots a second that the scenario offers at load 1."""
+    """Shots per second that the scenario offers at load 1."""
     per_arrival = {"designer": 1.0, "integrator": 1.0, "catalogue": sum(scenario.personas.catalogue.skus) / 2}
     return sum((row.rate_per_s or 0.0) * per_arrival.get(row.persona, 0.0) for row in scenario.traffic)

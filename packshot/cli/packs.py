@@ -1,4 +1,4 @@
-"""`packshot packs`: which models there are, what they are, and whether their files are whole."""
+"""`packshot packs`: list, show, fetch and verify packs of models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Name = Annotated[str, typer.Argument(help="A pack's name, as `packshot packs lis
 @app.command("list")
 @report_errors
 def list_packs(as_json: AsJson = False) -> None:
-    """Every pack that is found."""
+    """List all packs."""
     from packshot.models.packs.pack import list_packs as find_all
     from packshot.settings import Settings
 
@@ -56,7 +56,7 @@ def _state(row: dict[str, Any]) -> str:
 @app.command()
 @report_errors
 def show(name: Name, as_json: AsJson = False) -> None:
-    """What a pack is: sizes, defaults, limits, licences."""
+    """Show a pack's sizes, defaults, limits and licences."""
     from packshot.models.packs.pack import find_pack
     from packshot.settings import Settings
 
@@ -69,12 +69,12 @@ def show(name: Name, as_json: AsJson = False) -> None:
 @app.command()
 @report_errors
 def fetch(name: Name, as_json: AsJson = False) -> None:
-    """Bring a pack's missing files from the model hub into the pack cache."""
+    """Download a pack's missing files from the model hub to the pack cache."""
     from packshot.models.packs.pack import find_pack
     from packshot.settings import Settings
 
     console = stderr()
-    online = Settings().model_copy(update={"offline": False})  # whoever calls this asks for the hub
+    online = Settings().model_copy(update={"offline": False})  # calling this command permits the use of the hub
     pack = find_pack(name, online)
     with console.status(f"fetching {name}") as status:
         paths = pack.fetch(lambda line: status.update(line))
@@ -86,14 +86,14 @@ def fetch(name: Name, as_json: AsJson = False) -> None:
 @app.command()
 @report_errors
 def verify(name: Name, as_json: AsJson = False) -> None:
-    """Hold every file of a pack against its manifest, and its parts against each other. Exit code 1 if any fails."""
+    """Check every file of a pack against its manifest, and the parts against each other. Exits with 1 on a failure."""
     from packshot.models.packs.pack import find_pack
     from packshot.settings import Settings
 
     pack = find_pack(name, Settings())
     with stderr().status(f"hashing {name}"):
         checks = pack.verify()
-    whole = all(check.status in ("ok", "unverified") for check in checks)
+    ok = all(check.status in ("ok", "unverified") for check in checks)
     table(
         f"Pack {name}",
         ("role", "file", "bytes", "state"),
@@ -110,7 +110,7 @@ def verify(name: Name, as_json: AsJson = False) -> None:
             }
             for check in checks
         ]
-        put_json({"name": name, "ok": whole, "files": rows})
-    if not whole:
+        put_json({"name": name, "ok": ok, "files": rows})
+    if not ok:
         raise typer.Exit(FAILED)
     pack.check()

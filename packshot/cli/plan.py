@@ -1,4 +1,4 @@
-"""`packshot plan`: how many GPUs a profile takes for so many images an hour, what sits where, and what it costs."""
+"""`packshot plan`: how many GPUs a profile needs for a demand, where its replicas go, and what they cost."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ if TYPE_CHECKING:
 @report_errors
 def plan(
     profile: Annotated[str, typer.Option(help="A profile's name, or the path of a YAML file.")] = "one-gpu",
-    images_per_hour: Annotated[float, typer.Option(help="Finished images an hour.")] = 100,
+    images_per_hour: Annotated[float, typer.Option(help="Finished images per hour.")] = 100,
     photos_per_image: Annotated[
-        float, typer.Option(help="New photos an image; less than 1 where a photo is used for several.")
+        float, typer.Option(help="New photos per image; less than 1 when a photo is used for several images.")
     ] = 1,
-    clicks_per_photo: Annotated[float, typer.Option(help="Masks asked for, a photo.")] = 3,
-    utilisation: Annotated[float, typer.Option(help="Share of a device's time that is planned.")] = 0.8,
+    clicks_per_photo: Annotated[float, typer.Option(help="Clicks (mask requests) per photo.")] = 3,
+    utilisation: Annotated[float, typer.Option(help="Share of a device's time that the plan may use.")] = 0.8,
     price: Annotated[
-        list[str] | None, typer.Option(help="Price of a GPU-hour: a number, or KIND=NUMBER; may be given again.")
+        list[str] | None, typer.Option(help="Price of a GPU-hour: NUMBER, or KIND=NUMBER for one kind; repeatable.")
     ] = None,
-    picture: Annotated[Path | None, typer.Option(help="Write a picture of the plan, SVG.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Write a picture of the plan to this SVG file.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Plan GPUs on paper: replicas, what sits on each device, GPU-hours and cost.
-    Times are estimates until measured."""
+    """Compute a plan without starting anything: replicas, their devices, GPU-hours and cost.
+
+    Times are estimates until they are measured."""
     from cluster.plan.drawing import draw
     from cluster.plan.gpu_shares import footprint_of
     from cluster.plan.planner import Demand, make_plan
@@ -43,10 +44,10 @@ def plan(
     demand = Demand(images_per_hour, photos_per_image, clicks_per_photo, utilisation)
     wanted, settings = load_profile(profile), Settings()
     pack = find_pack(wanted.pack or settings.pack, settings)
-    with stderr().status(f"pack {pack.name} on paper"):
+    with stderr().status(f"computing the footprint of {pack.name}"):
         footprint = footprint_of(pack, settings)
     made = make_plan(wanted, pack.manifest, footprint, demand)
-    _tell(made, prices)
+    _print_plan(made, prices)
     if picture:
         picture.parent.mkdir(parents=True, exist_ok=True)
         picture.write_text(draw(made), "utf-8")
@@ -56,40 +57,43 @@ def plan(
 
 
 def read_prices(given: Sequence[str]) -> dict[str, float]:
-    """Kind of GPU (or "" for all others) to the price of an hour. Raises BadInput for what is no price."""
+    """Parse `--price` options to {kind of GPU: price of an hour}. The key "" is for all other kinds.
+
+    Raises BadInput `bad_usage` when a price is not a number of at least 0.
+    """
     prices: dict[str, float] = {}
-    for one in given:
-        kind, _, number = one.rpartition("=")
+    for text in given:
+        kind, _, number = text.rpartition("=")
         try:
             prices[kind] = float(number)
         except ValueError:
             prices[kind] = -1.0
         if not 0 <= prices[kind] < float("inf"):
-            raise BadInput("bad_usage", f"--price must be NUMBER or KIND=NUMBER, with a number ≥ 0, got {one!r}")
+            raise BadInput("bad_usage", f"--price must be NUMBER or KIND=NUMBER, with a number ≥ 0, got {text!r}")
     return prices
 
 
-def _tell(made: Plan, prices: dict[str, float]) -> None:
+def _print_plan(made: Plan, prices: dict[str, float]) -> None:
     images = made.demand.images_per_hour
     table(
-        f"Profile {made.profile.name}, pack {made.pack}, {images:,.0f} images an hour of {made.steps} steps",
-        ("stage", "pool", "replicas", "of", "share", "GiB", "s an image", "busy"),
+        f"Profile {made.profile.name}, pack {made.pack}, {images:,.0f} images per hour of {made.steps} steps",
+        ("stage", "pool", "replicas", "of", "share", "GiB", "s per image", "busy"),
         (
             (
-                one.stage,
-                one.pool,
-                one.replicas,
-                f"{made.profile.stage(one.stage).range.min}-{made.profile.stage(one.stage).range.max}",
-                f"{one.gpu_share:.2f}" if one.gpu_share else "",
-                f"{one.need.total_gib:.2f}" if one.need else "",
-                f"{one.seconds:.3f}",
-                f"{one.busy:.2f} {'GPUs' if one.need else 'CPUs'}",
+                stage.stage,
+                stage.pool,
+                stage.replicas,
+                f"{made.profile.stage(stage.stage).range.min}-{made.profile.stage(stage.stage).range.max}",
+                f"{stage.gpu_share:.2f}" if stage.gpu_share else "",
+                f"{stage.need.total_gib:.2f}" if stage.need else "",
+                f"{stage.seconds:.3f}",
+                f"{stage.busy:.2f} {'GPUs' if stage.need else 'CPUs'}",
             )
-            for one in made.stages
+            for stage in made.stages
         ),
     )
     table(
-        "What sits where",
+        "Devices",
         ("devices", "replicas", "share", "GiB", "busy"),
         (row for pool in made.pools for row in _device_rows(made, pool)),
     )
@@ -98,7 +102,7 @@ def _tell(made: Plan, prices: dict[str, float]) -> None:
 
 
 def _device_rows(made: Plan, pool: PoolPlan) -> Iterator[tuple[str, ...]]:
-    """A row for each run of equal devices, and one for those that are paid for and hold nothing."""
+    """One row for each run of equal devices, and one for the devices of the pool's nodes that stay empty."""
     first = 0
     while first < len(pool.devices):
         device = pool.devices[first]
@@ -126,20 +130,20 @@ def _lines(made: Plan, prices: dict[str, float]) -> Iterator[str]:
     images, gpus = made.demand.images_per_hour, made.gpus
     nodes = ", ".join(f"{pool.name} {pool.nodes}" for pool in made.pools)
     yield f"Nodes: {nodes}. GPUs: {' + '.join(f'{count} x {gpu}' for gpu, count in gpus.items()) or 'none'}."
-    yield f"{sum(gpus.values())} GPU-hours an hour, {made.gpu_hours_per_1000_images:.2f} per 1,000 images."
+    yield f"{sum(gpus.values())} GPU-hours per hour, {made.gpu_hours_per_1000_images:.2f} per 1,000 images."
     if prices:
         per_hour = made.cost_per_hour(prices)
-        yield f"Cost: {per_hour:,.2f} an hour" + (
+        yield f"Cost: {per_hour:,.2f} per hour" + (
             f", {per_hour * 1000 / images:,.2f} per 1,000 images." if images else "."
         )
-    yield f"At most {made.at_most:,.0f} images an hour with this profile."
+    yield f"At most {made.at_most:,.0f} images per hour with this profile."
     for pool in made.pools:
         if pool.sure > len(pool.devices) and pool.sure > pool.gpus:
             yield (
                 f"Pool {pool.name}: Ray may need {pool.sure} devices, not {len(pool.devices)}, when replicas start in "
-                "an unlucky order."
+                "an unfavourable order."
             )
     yield (
-        "GPU times are estimates: datasheet peaks, fitted to public figures; none was measured (docs/plan.md). "
+        "GPU times are estimates from datasheet peaks, fitted to published figures; none was measured (docs/plan.md). "
         "Memory is computed from the pack's manifest."
     )

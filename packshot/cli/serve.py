@@ -1,4 +1,4 @@
-"""`packshot serve`: the graph and the API on this machine, in one command."""
+"""`packshot serve`: run the graph and the API on this machine."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ _TRUE = ("1", "true", "yes", "on", "t", "y")
 @report_errors
 def serve(
     profile: Annotated[str, typer.Option(help="A profile's name, or the path of a YAML file.")] = DEFAULT_PROFILE,
-    host: Annotated[str, typer.Option(help="Address to listen on; without keys only a loopback one.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on. Without keys it must be loopback.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 chooses a free one.")] = 8000,
 ) -> None:
-    """Serve the graph and the API until Ctrl-C. On a loopback host no key is needed;
-    PACKSHOT_OPEN_ACCESS=false asks for keys there too."""
+    """Serve the graph and the API until Ctrl-C.
+
+    A loopback host needs no key unless PACKSHOT_OPEN_ACCESS is false."""
     from cluster.local import run_forever
     from cluster.profiles import load_profile
 
@@ -32,8 +33,8 @@ def serve(
 
     def ready(url: str) -> None:
         status.stop()
-        who = "open to this machine" if opened else "keys needed: packshot keys create TENANT"
-        console.print(f"Packshot serves {url} ({who}). Ctrl-C ends it; accepted shots wait.", markup=False)
+        access = "open to this machine" if opened else "needs a key: packshot keys create TENANT"
+        console.print(f"Packshot serves {url} ({access}). Ctrl-C stops it; accepted shots are kept.", markup=False)
 
     settings = {OPEN_ACCESS: str(opened).lower()}
     with status:
@@ -41,13 +42,16 @@ def serve(
 
 
 def open_access(host: str) -> bool:
-    """Whether to serve without keys: on loopback, unless the environment says no. Raises BadInput elsewhere."""
+    """Whether to serve without keys: on a loopback host, unless PACKSHOT_OPEN_ACCESS is false.
+
+    Raises BadInput `bad_usage` when PACKSHOT_OPEN_ACCESS is true and the host is not loopback.
+    """
     from packshot.settings import LOOPBACK_HOSTS
 
-    wish = os.environ.get(OPEN_ACCESS, "").strip().lower()
+    value = os.environ.get(OPEN_ACCESS, "").strip().lower()
     if host in LOOPBACK_HOSTS:
-        return wish in ("", *_TRUE)
-    if wish in _TRUE:
+        return value in ("", *_TRUE)
+    if value in _TRUE:
         raise BadInput(
             "bad_usage", f"{OPEN_ACCESS} needs a loopback host ({', '.join(LOOPBACK_HOSTS)}), got {host!r}; use keys"
         )

@@ -1,4 +1,6 @@
-"""`packshot shoot`: one photo to finished pictures, through the public API of a cluster that this command starts.
+"""`packshot shoot`: turn one photo into finished pictures through the public API.
+
+Without `--host` the command starts a cluster of its own.
 
 upload -> mask -> shots (one per prompt) -> events -> download
 """
@@ -30,10 +32,10 @@ _MEDIA_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png"
 @report_errors
 def shoot(
     photo: Annotated[Path, typer.Argument(help="A photo of the product: JPEG, PNG or WebP.")],
-    prompt: Annotated[list[str] | None, typer.Option(help="The scene, in words; repeat for more scenes.")] = None,
-    box: Annotated[str | None, typer.Option(metavar="X0,Y0,X1,Y1", help="The product's box, photo pixels.")] = None,
+    prompt: Annotated[list[str] | None, typer.Option(help="The scene in words; repeatable.")] = None,
+    box: Annotated[str | None, typer.Option(metavar="X0,Y0,X1,Y1", help="The product's box, in photo pixels.")] = None,
     point: Annotated[list[str] | None, typer.Option(metavar="X,Y", help="A point on the product; repeatable.")] = None,
-    canvas: Annotated[str, typer.Option(metavar="WxH", help="The pictures' size, pixels.")] = "1024x1024",
+    canvas: Annotated[str, typer.Option(metavar="WxH", help="The pictures' size in pixels.")] = "1024x1024",
     images: Annotated[int, typer.Option("-n", min=1, help="Pictures per prompt.")] = 1,
     seed: Annotated[int, typer.Option(help="The first picture's seed.")] = 0,
     background: Annotated[str, typer.Option(help="generate, white, transparent or #rrggbb.")] = "generate",
@@ -43,9 +45,9 @@ def shoot(
 ) -> None:
     """Turn one photo into finished pictures."""
     if background == "generate" and not prompt:
-        raise BadInput("bad_usage", "a generated background needs --prompt TEXT, got none; or pass --background white")
+        raise BadInput("bad_usage", "a generated background needs --prompt TEXT, got none; or use --background white")
     if not photo.is_file():
-        raise BadInput("bad_usage", f"PHOTO must be a file, got {str(photo)!r}")
+        raise BadInput("bad_usage", f"PHOTO must be a file, got {str(photo)!r}; check the path")
     points = [(*_numbers(text, 2, "--point X,Y"), 1) for text in point or []]
     boxes = [_numbers(box, 4, "--box X0,Y0,X1,Y1")] if box else []
     width, height = _size(canvas)
@@ -83,15 +85,15 @@ def shoot(
     for failure in failures:
         typer.echo(f"packshot: {failure['detail']} [{failure['code']}]", err=True)
     if as_json:
-        told_failures = {"errors": failures} if failures else {}
-        put_json({"images": made, "timing_ms": clock.timing_ms, **told_failures})
+        errors = {"errors": failures} if failures else {}
+        put_json({"images": made, "timing_ms": clock.timing_ms, **errors})
     if failures:
         raise typer.Exit(FAILED)
 
 
 @contextmanager
 def _server(host: str | None) -> Iterator[str]:
-    """The base URL of `host`, or of a cluster of our own that ends with the command."""
+    """The base URL of `host`, or of a local cluster that is stopped at the end of the block."""
     if host is not None:
         if not host.startswith(("http://", "https://")):
             raise BadInput("bad_usage", f"--host must be a URL such as http://127.0.0.1:8000, got {host!r}")
@@ -108,7 +110,7 @@ def _server(host: str | None) -> Iterator[str]:
 
 
 def _follow(client: Client, shots: list[str]) -> None:
-    """Progress bars until every shot has ended."""
+    """Show progress bars until every shot has ended."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from packshot.contract.events import PreviewEvent, ProgressEvent, QueuedEvent
@@ -144,8 +146,8 @@ def _save(client: Client, ended: list[ShotAnswer], out: Path, stem: str) -> list
 
 
 def _save_cutout(client: Client, photo_url: str, mask: MaskAnswer, out: Path, stem: str) -> None:
-    """The cutout, and the photo with what was not taken for product darkened."""
-    from PIL import Image  # not the codec: with --host this command needs nothing of the server's
+    """Save the cutout, and the photo with everything outside the mask darkened."""
+    from PIL import Image  # not packshot.imaging.codec: with --host, none of the server's packages are needed
 
     (out / f"{stem}-cutout.png").write_bytes(client.download(mask.cutout_url))
     photo = Image.open(BytesIO(client.download(photo_url))).convert("RGB")
@@ -160,7 +162,7 @@ def _with_prompts(made: list[dict[str, Any]], prompts: list[str] | None, images:
 
 
 def _failure(shot: ShotAnswer) -> dict[str, str]:
-    code, detail = (shot.error.code, shot.error.detail) if shot.error else (shot.status, "somebody cancelled it")
+    code, detail = (shot.error.code, shot.error.detail) if shot.error else (shot.status, "the shot was cancelled")
     return {"shot": shot.id, "code": code, "detail": f"shot {shot.id}: {detail}"}
 
 
@@ -170,7 +172,7 @@ def _numbers(text: str, count: int, form: str) -> Any:
     except ValueError:
         numbers = ()
     if len(numbers) != count:
-        raise BadInput("bad_usage", f"{form} takes {count} numbers with commas between, got {text!r}")
+        raise BadInput("bad_usage", f"{form} must be {count} numbers separated by commas, got {text!r}")
     return numbers
 
 
@@ -182,7 +184,7 @@ def _size(text: str) -> tuple[int, int]:
 
 
 class _Clock:
-    """Laps in milliseconds."""
+    """Measures the milliseconds of the command's steps and of all together."""
 
     def __init__(self) -> None:
         self.timing_ms: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""A light client of the public API: what `packshot shoot` and tools use. It needs httpx and pydantic, and no server.
+"""A client of the public API, for `packshot shoot` and other tools. It needs httpx, httpx-sse and pydantic only.
 
     client = Client("http://127.0.0.1:8000", key)
     photo = client.upload(Path("mug.jpg").read_bytes(), "image/jpeg")
@@ -7,8 +7,8 @@
     for event in client.events([shot.id]): …
     for image in client.shot(shot.id).images: Path(f"{image.id}.png").write_bytes(client.download(image.url))
 
-Requests and answers are the models of `packshot.contract`. A problem is raised as the `PackshotError` that the server
-raised.
+Requests and responses are the models of `packshot.contract`. An error response is raised as the `PackshotError` that
+the server raised.
 """
 
 from packshot.client.client import Client

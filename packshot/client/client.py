@@ -1,4 +1,4 @@
-"""The client: one method for each call that tools make. Synchronous, over httpx."""
+"""The client: one method for each API call that tools use. It is synchronous and uses httpx."""
 
 from __future__ import annotations
 
@@ -20,21 +20,25 @@ from packshot.contract.status import ENDED
 from packshot.errors import Unavailable
 
 RECONNECTS = 20
+"""How often an event stream is reconnected without a new event before the client gives up."""
+
 RECONNECT_S = 0.5
 
 Read = TypeVar("Read", bound=Answer)
 
 
 class Client:
-    """One connection pool to one server.
+    """A client of one server, with a connection pool.
 
-    `base_url`: such as `http://127.0.0.1:8000`. `key`: None under open access. `timeout_s`: for each read of an answer.
-    Every method raises the `PackshotError` that the server raised, or Unavailable when it cannot be reached.
+    `base_url` is the server's address, such as `http://127.0.0.1:8000`. `key` is an API key; None works under open
+    access only. `timeout_s` limits the connection, each read and each write, in seconds.
+
+    Every method raises the `PackshotError` that the server raised, or Unavailable when the server cannot be reached.
     """
 
     def __init__(self, base_url: str, key: str | None = None, *, timeout_s: float = 120.0) -> None:
         headers = {"authorization": f"Bearer {key}"} if key else {}
-        # trust_env: a proxy of the environment is for the world outside, not for a cluster of one's own.
+        # trust_env=False: the environment's proxy is for the internet, not for the user's own cluster.
         self._http = httpx.Client(base_url=base_url, headers=headers, timeout=timeout_s, trust_env=False)
 
     def __enter__(self) -> Client:
@@ -50,19 +54,19 @@ class Client:
         self._http.close()
 
     def wait_ready(self, timeout_s: float = 60.0) -> None:
-        """Return once the graph answers. Raises Unavailable after `timeout_s`."""
-        give_up_at = time.monotonic() + timeout_s
+        """Return when every stage answers. Raises Unavailable when that takes more than `timeout_s` seconds."""
+        deadline = time.monotonic() + timeout_s
         while True:
             try:
                 self._call("GET", "/readyz")
                 return
             except Unavailable as error:
-                if time.monotonic() >= give_up_at:
+                if time.monotonic() >= deadline:
                     raise
                 time.sleep(min(error.retry_after_s or 0.5, 0.5))
 
     def upload(self, data: bytes, media_type: str = "application/octet-stream") -> PhotoAnswer:
-        """Upload a photo. The server finds out its type and compares it with `media_type`."""
+        """Upload a photo. The server detects its type and compares it with `media_type`."""
         return self._read(PhotoAnswer, "POST", "/v1/photos", files={"file": ("photo", data, media_type)})
 
     def masks(
@@ -73,7 +77,12 @@ class Client:
         boxes: Sequence[tuple[float, float, float, float]] = (),
         multimask: bool = True,
     ) -> tuple[MaskAnswer, ...]:
-        """Candidates for what points (x, y, label) and boxes (XYXY) show, best first. Neither = automatic."""
+        """Segment what the prompts mark. Returns candidate masks, best first.
+
+        `points` are (x, y, label) in pixels of the photo, with label 1 on the product and 0 on the background. `boxes`
+        are XYXY in pixels. Without points and boxes, the server finds the product itself. `multimask` asks for up to
+        three candidates instead of one.
+        """
         body = {
             "points": [{"x": x, "y": y, "label": label} for x, y, label in points],
             "boxes": [list(box) for box in boxes],
@@ -84,34 +93,35 @@ class Client:
     def shoot(
         self, request: ShotRequest | Mapping[str, object], *, idempotency_key: str | None = None
     ) -> AcceptedAnswer:
-        """Ask for images. The shot is stored when this returns.
+        """Create a shot. It is stored when this returns.
 
-        A mapping goes out as it is, and the server alone judges it. So a client can use fields of a newer server.
+        A mapping is sent unchanged and only the server validates it, so that a client can use fields of a newer server.
+        A repeated call with the same `idempotency_key` returns the same shot.
         """
         body = request.model_dump(mode="json") if isinstance(request, ShotRequest) else dict(request)
         headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
         return self._read(AcceptedAnswer, "POST", "/v1/shots", json=body, headers=headers)
 
     def shot(self, shot_id: str) -> ShotAnswer:
-        """A shot as it stands."""
+        """Get a shot with its status, progress and images."""
         return self._read(ShotAnswer, "GET", f"/v1/shots/{shot_id}")
 
     def cancel(self, shot_id: str) -> AcceptedAnswer:
-        """End a shot at its next step. Raises Conflict once it has ended."""
+        """Cancel a shot at its next step. Raises Conflict when it has ended."""
         return self._read(AcceptedAnswer, "DELETE", f"/v1/shots/{shot_id}")
 
     def engines(self) -> tuple[EngineInfo, ...]:
-        """The engines served. The first one is the default."""
+        """List the engines. The first one is the default."""
         return self._read(EnginesAnswer, "GET", "/v1/engines").engines
 
     def download(self, url: str, *, preset: str | None = None) -> bytes:
-        """The file at a `url` of an answer. An image may be delivered to a preset's rules."""
+        """Download the file at a `url` of a response. With `preset`, an image is delivered to that preset's rules."""
         return self._call("GET", url, params={"preset": preset} if preset else None).content
 
     def events(self, shot_ids: Sequence[str]) -> Iterator[Event]:
-        """What happens to the shots, until the last one has ended. A broken connection is resumed where it stood."""
-        live, last_id, silent = set(shot_ids), "", 0
-        while live and silent <= RECONNECTS:
+        """Yield the events of the shots until the last one has ended. A broken connection is resumed without loss."""
+        live, last_id, failures = set(shot_ids), "", 0
+        while live and failures <= RECONNECTS:
             try:
                 with self._http.stream(
                     "GET",
@@ -125,15 +135,15 @@ class Client:
                     if answer.status_code == httpx.codes.NO_CONTENT:
                         return
                     for event in events_of(answer):
-                        last_id, silent = event.id, 0
+                        last_id, failures = event.id, 0
                         if event.name in ENDED:
                             live.discard(event.data.shot)
                         yield event
             except httpx.TransportError as error:
-                if silent == RECONNECTS:
+                if failures == RECONNECTS:
                     raise unreachable(error) from error
             if live:
-                silent += 1
+                failures += 1
                 time.sleep(RECONNECT_S)
 
     def _read(self, model: type[Read], method: str, url: str, **options: Any) -> Read:

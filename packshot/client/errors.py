@@ -1,4 +1,4 @@
-"""Answers that are no success, as the error that the server raised."""
+"""Convert error responses to the errors that the server raised."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from packshot.errors import KINDS, EngineFailed, FieldError, PackshotError, Unav
 
 
 def error_of(answer: httpx.Response) -> PackshotError:
-    """The error that a problem document describes."""
+    """The error that a problem document describes. Other responses go to `foreign_answer`."""
     try:
         problem = Problem.model_validate_json(answer.content)
     except ValidationError:
@@ -29,7 +29,7 @@ def error_of(answer: httpx.Response) -> PackshotError:
 
 
 def foreign_answer(answer: httpx.Response) -> PackshotError:
-    """The error for an answer that Packshot did not give: of a proxy, or of another server."""
+    """The error for a response that is not Packshot's, such as a proxy's or another server's."""
     got = f"{answer.request.method} {answer.request.url.path} answered {answer.status_code} {answer.text[:200]!r}"
     if answer.status_code in (502, 503, 504):
         return Unavailable("not_ready", got)
@@ -39,5 +39,6 @@ def foreign_answer(answer: httpx.Response) -> PackshotError:
 def unreachable(error: httpx.TransportError) -> Unavailable:
     """The error for a server that does not answer."""
     return Unavailable(
-        "not_ready", f"the server must be reachable, got {type(error).__name__}: {error}; is it running?"
+        "not_ready",
+        f"the server must be reachable, got {type(error).__name__}: {error}; check its address and that it runs",
     )

@@ -1,4 +1,4 @@
-"""Server-sent events as values."""
+"""Parse server-sent events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from packshot.contract.events import EVENTS, ShotEvent
 
 @dataclass(frozen=True)
 class Event:
-    """One event. `data`: the class that `EVENTS` gives for `name`. `id`: what to resume the stream with."""
+    """One event.
+
+    `data` is an instance of the class that `EVENTS` has for `name`. Send `id` as `Last-Event-ID` to resume the stream.
+    """
 
     name: str
     data: ShotEvent
@@ -21,7 +24,10 @@ class Event:
 
 
 def events_of(answer: httpx.Response) -> Iterator[Event]:
-    """The events of one connection, as they come. Raises httpx.TransportError when it breaks or is no event stream."""
+    """Yield the events of one connection as they arrive.
+
+    Raises httpx.TransportError when the connection breaks or the response is not an event stream.
+    """
     for event in EventSource(answer).iter_sse():
-        if event.data:  # a keep-alive comment ends like an event, but has no data
+        if event.data:  # the parser reports a keep-alive comment as an event without data
             yield Event(event.event, EVENTS.get(event.event, ShotEvent).model_validate_json(event.data), event.id)

@@ -1,6 +1,6 @@
-"""What the server answers. Engines, presets and events have modules of their own.
+"""The bodies of the server's answers. Engines, presets and events have their own modules.
 
-Fields that answers of today always carry have no default, so that `/openapi.json` calls them required.
+A field that every answer holds has no default, so that `/openapi.json` lists it as required.
 """
 
 from __future__ import annotations
@@ -16,72 +16,72 @@ from packshot.contract.verdict import Level
 
 
 class HealthAnswer(Answer):
-    """The process, or the graph, answers."""
+    """The answer of a health check that passed."""
 
     status: Literal["ok"]
 
 
 class SessionAnswer(Answer):
-    """A session, whose cookie came with this answer."""
+    """A session. The answer's `Set-Cookie` header holds its cookie."""
 
-    tenant: str = Field(description="The name of the tenant that the key belongs to.")
-    expires_at: Moment = Field(description="When the cookie ends.")
+    tenant: str = Field(description="The name of the tenant that owns the key.")
+    expires_at: Moment = Field(description="When the cookie expires.")
 
 
 class PhotoAnswer(Answer):
     """An uploaded photo."""
 
     id: str
-    width: int = Field(description="Of the normalised photo, pixels.")
-    height: int = Field(description="Of the normalised photo, pixels.")
-    format: str = Field(description="Of the upload: jpeg, png, webp.")
-    bytes: int = Field(description="Size of the upload.")
-    sha256: str = Field(description="Of the upload's bytes, hexadecimal.")
+    width: int = Field(description="Width of the normalised photo, pixels.")
+    height: int = Field(description="Height of the normalised photo, pixels.")
+    format: str = Field(description="Format of the upload: jpeg, png or webp.")
+    bytes: int = Field(description="Size of the upload, bytes.")
+    sha256: str = Field(description="SHA-256 of the upload's bytes, hexadecimal.")
     url: str = Field(description="Path of the normalised photo.")
 
 
 class MaskAnswer(Answer):
-    """One candidate for the product."""
+    """One candidate mask of the product."""
 
     id: str
-    score: float = Field(description="The overlap with the product that the network predicts, 0 to 1.")
-    area: int = Field(description="Product pixels.")
+    score: float = Field(description="The predicted IoU of the mask with the product, 0 to 1.")
+    area: int = Field(description="Number of product pixels.")
     bbox: tuple[int, int, int, int] = Field(
-        description="Tight box of the product [x0, y0, x1, y1] in photo pixels, right and bottom exclusive."
+        description="Tight bounding box of the product [x0, y0, x1, y1] in photo pixels, right and bottom exclusive."
     )
     url: str = Field(description="Path of the mask.")
-    cutout_url: str = Field(description="Path of the product, cut out.")
+    cutout_url: str = Field(description="Path of the cutout.")
 
 
 class MasksAnswer(Answer):
-    """Candidates for the product, best first."""
+    """The candidate masks of the product, best first."""
 
     masks: tuple[MaskAnswer, ...]
 
 
 class FindingAnswer(Answer):
-    """One thing that inspection found."""
+    """The result of one check of an image."""
 
-    check: str = Field(description="Which check found it.")
+    check: str = Field(description="The name of the check.")
     level: Level
-    detail: str = Field(description="What was found, in words.")
-    value: Number | None = Field(description="The measured number behind `detail`, where there is one.")
+    detail: str = Field(description="A sentence that describes the result.")
+    value: Number | None = Field(description="The number that the check measured; null if it measured none.")
 
 
 class VerdictAnswer(Answer):
-    """What inspection found about an image."""
+    """The findings about an image."""
 
-    level: Level = Field(description="The level of the worst finding.")
+    level: Level = Field(description="The worst level of all findings.")
     findings: tuple[FindingAnswer, ...]
 
 
 class ImageAnswer(Answer):
-    """A finished picture inside its shot."""
+    """A finished picture, as a part of its shot."""
 
     id: str
     seed: int
-    width: int = Field(description="Pixels.")
-    height: int = Field(description="Pixels.")
+    width: int = Field(description="Width, pixels.")
+    height: int = Field(description="Height, pixels.")
     url: str = Field(description="Path of the picture.")
     verdict: VerdictAnswer
 
@@ -94,7 +94,7 @@ class CanvasAnswer(Answer):
 
 
 class LayerAnswer(Answer):
-    """A cutout as it was placed on the canvas; see `LayerIn`."""
+    """A cutout placed on the canvas. `LayerIn` describes the fields."""
 
     mask_id: str
     x: Number
@@ -105,7 +105,7 @@ class LayerAnswer(Answer):
 
 
 class ResolvedRequest(Answer):
-    """A shot request with every default filled in; see `ShotRequest`."""
+    """A shot request with every default filled in. `ShotRequest` describes the fields."""
 
     canvas: CanvasAnswer
     layers: tuple[LayerAnswer, ...]
@@ -125,63 +125,65 @@ class ResolvedRequest(Answer):
 
 
 class RecipeAnswer(Answer):
-    """What it takes to make a picture again. The last four fields are absent where no engine painted."""
+    """Everything that is needed to make a picture again. The last four fields are absent if no engine painted it."""
 
-    version: str = Field(description="Of Packshot.")
+    version: str = Field(description="Version of Packshot.")
     seed: int
     request: ResolvedRequest
     pack: dict[str, str] | None = Field(
-        None, exclude_if=absent, description="The sha256 of each role, and of the manifest."
+        None, exclude_if=absent, description="SHA-256 of each role of the pack, and of the manifest."
     )
-    dtype: str | None = Field(None, exclude_if=absent, description="Arithmetic of the networks.")
-    device: str | None = Field(None, exclude_if=absent, description="Where they ran.")
-    timing_ms: dict[str, Number] | None = Field(None, exclude_if=absent, description="What each stage took.")
+    dtype: str | None = Field(None, exclude_if=absent, description="Number format of the networks.")
+    device: str | None = Field(None, exclude_if=absent, description="Device on which the networks ran.")
+    timing_ms: dict[str, Number] | None = Field(
+        None, exclude_if=absent, description="Duration of each stage, milliseconds."
+    )
 
 
 class WholeImageAnswer(ImageAnswer):
-    """A finished picture by itself, with its review and its recipe."""
+    """A finished picture with its review and its recipe."""
 
     shot_id: str
-    review: Review | None = Field(description="What a person decided; null = not yet.")
-    note: str | None = Field(description="Why, in the person's words.")
+    review: Review | None = Field(description="The reviewer's decision; null = not reviewed.")
+    note: str | None = Field(description="The reviewer's reason.")
     recipe: RecipeAnswer
     created_at: Moment
 
 
 class ErrorAnswer(Answer):
-    """Why a shot failed. `code` is one of the codes of problems."""
+    """Why a shot failed. `code` is one of the codes that problem documents use."""
 
     code: str
     detail: str
 
 
 class AcceptedAnswer(Answer):
-    """A shot that is stored."""
+    """A shot that the server has accepted and stored."""
 
     id: str
     status: Status
-    position: int = Field(description="Shots that would be started before this one now; 0 = next, running or ended.")
+    position: int = Field(description="Shots that would start before this one; 0 = next, running or ended.")
     url: str = Field(description="Path of the shot.")
-    events_url: str = Field(description="Path of its event stream.")
+    events_url: str = Field(description="Path of the shot's event stream.")
 
 
 class ShotAnswer(Answer):
-    """A shot as it stands."""
+    """A shot in its present state."""
 
     id: str
     status: Status
-    position: int = Field(description="Shots that would be started before this one now; 0 = next, running or ended.")
-    step: int = Field(description="Denoising steps taken, over all pictures.")
+    position: int = Field(description="Shots that would start before this one; 0 = next, running or ended.")
+    step: int = Field(description="Denoising steps completed, over all pictures.")
     steps: int = Field(description="Denoising steps of the whole shot.")
     created_at: Moment
     started_at: Moment | None
     finished_at: Moment | None
     images: tuple[ImageAnswer, ...]
-    error: ErrorAnswer | None = Field(None, exclude_if=absent, description="Only of a failed shot.")
+    error: ErrorAnswer | None = Field(None, exclude_if=absent, description="Only in a failed shot.")
 
 
 class ShotPage(Answer):
     """A page of shots, newest first."""
 
     shots: tuple[ShotAnswer, ...]
-    next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last one.")
+    next_cursor: str | None = Field(description="The value of `cursor` for the next page; null on the last page.")

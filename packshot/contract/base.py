@@ -1,4 +1,4 @@
-"""The base of every answer, and the scalar types that answers share."""
+"""The base class of every answer, and the scalar types that answers share."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pydantic import BaseModel, ConfigDict, PlainSerializer, WithJsonSchema
 
 
 class Answer(BaseModel):
-    """Base of what the server answers. A reader ignores unknown fields, so that an old client reads a new server."""
+    """Base class of every answer. Unknown fields are ignored, so an old client can read a newer server's answers."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 def iso(moment: datetime) -> str:
-    """ISO 8601 in UTC with milliseconds, `Z` at the end."""
+    """The moment as ISO 8601 in UTC with milliseconds and the suffix `Z`."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -24,12 +24,12 @@ Moment = Annotated[
     PlainSerializer(iso, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
-"""A time, which JSON carries as ISO 8601 in UTC."""
+"""A point in time. Its JSON form is ISO 8601 in UTC."""
 
 Number = Annotated[float | int, WithJsonSchema({"type": "number"})]
-"""A number that keeps the form in which it was stored: 2 stays 2 and does not become 2.0."""
+"""A number whose JSON form is the one that was stored: 2 stays 2 and does not become 2.0."""
 
 
 def absent(value: object) -> bool:
-    """Whether an optional field is left out of an answer: `Field(None, exclude_if=absent)`."""
+    """Whether a field is None and is left out of an answer. Use it as `Field(None, exclude_if=absent)`."""
     return value is None

@@ -1,4 +1,4 @@
-"""What the events of a stream carry. Each names its shot; the event's own name says which of these it is."""
+"""The data of the events of a stream. The name of a server-sent event decides which class its data has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from packshot.contract.base import Answer
 
 
 class ShotEvent(Answer):
-    """An event about a shot. A reader also gets this for an event that it does not know."""
+    """Base class of the events of a shot. The client uses it for events whose name it does not recognise."""
 
     name: ClassVar[str] = ""
 
@@ -19,15 +19,15 @@ class ShotEvent(Answer):
 
 
 class QueuedEvent(ShotEvent):
-    """The shot waits."""
+    """The shot is waiting in the queue."""
 
     name: ClassVar[str] = "queued"
 
-    position: int = Field(description="Shots that would be started before this one now.")
+    position: int = Field(description="Shots that would start before this one.")
 
 
 class ProgressEvent(ShotEvent):
-    """The shot runs. `steps` counts the denoising steps of all its pictures."""
+    """The shot is running: `step` of `steps` denoising steps are completed, over all its pictures."""
 
     name: ClassVar[str] = "progress"
 
@@ -36,7 +36,7 @@ class ProgressEvent(ShotEvent):
 
 
 class PreviewEvent(ShotEvent):
-    """There is a new preview of the first picture."""
+    """A new preview of the first picture is available at `url`."""
 
     name: ClassVar[str] = "preview"
 
@@ -44,7 +44,7 @@ class PreviewEvent(ShotEvent):
 
 
 class DoneEvent(ShotEvent):
-    """The shot is finished. This is the last event about it."""
+    """The shot is done. This is its last event."""
 
     name: ClassVar[str] = "done"
 
@@ -52,7 +52,7 @@ class DoneEvent(ShotEvent):
 
 
 class FailedEvent(ShotEvent):
-    """The shot failed. This is the last event about it."""
+    """The shot failed. This is its last event."""
 
     name: ClassVar[str] = "failed"
 
@@ -60,7 +60,7 @@ class FailedEvent(ShotEvent):
 
 
 class CancelledEvent(ShotEvent):
-    """The shot was cancelled. This is the last event about it."""
+    """The shot was cancelled. This is its last event."""
 
     name: ClassVar[str] = "cancelled"
 
@@ -68,4 +68,4 @@ class CancelledEvent(ShotEvent):
 EVENTS: dict[str, type[ShotEvent]] = {
     event.name: event for event in (QueuedEvent, ProgressEvent, PreviewEvent, DoneEvent, FailedEvent, CancelledEvent)
 }
-"""Every event by its name, in the order in which a stream may send them."""
+"""Every event class by its name, in the order in which a stream may send them."""

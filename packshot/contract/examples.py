@@ -1,4 +1,4 @@
-"""One example of every request and answer, as `/openapi.json` shows them."""
+"""One example of every request and answer, for `/openapi.json`."""
 
 from __future__ import annotations
 
@@ -206,15 +206,15 @@ PROBLEMS: tuple[PackshotError, ...] = (
         "images: Input should be greater than or equal to 1, got 0",
         errors=[{"loc": ["images"], "msg": "Input should be greater than or equal to 1, got 0"}],
     ),
-    TooLarge("body_too_large", "A body may hold 33554432 bytes, got 50331648 declared; send a smaller file."),
+    TooLarge("body_too_large", "A body may have at most 33554432 bytes, got 50331648; send a smaller file."),
     UnsupportedMedia("photo_format", "A photo must be JPEG, PNG or WebP, got bytes of another format."),
     Unauthorized("unauthorized", "This key is not valid or was revoked; send `Authorization: Bearer <key>`."),
     Forbidden("origin_refused", "With a cookie, this method needs an Origin of this host, got none."),
-    NotFound("not_found", "No such thing has this id."),
-    Conflict("in_use", "The shot sh_8e1a4d7c2b60 needs it; cancel the shot or wait for its end."),
+    NotFound("not_found", "No photo with this id exists; it may have been deleted."),
+    Conflict("in_use", "The shot sh_8e1a4d7c2b60 needs this photo; cancel the shot or wait until it ends."),
     Overloaded("queue_full", "A tenant may have 1000 waiting shots, got one more; try again later."),
     Unavailable("not_ready", "The graph is starting, or a stage is down; try again in a moment."),
-    StorageFull("storage_full", "Assets must fit 10737418240 bytes; delete photos or shots."),
+    StorageFull("storage_full", "Assets may take at most 10737418240 bytes; delete photos or shots."),
     EngineFailed("internal", ""),
 )
-"""One error of each kind that a route names in `/openapi.json`."""
+"""One error of each class that a route lists in `/openapi.json`."""

@@ -1,4 +1,4 @@
-"""What it takes to make an image again, and what making it took."""
+"""The recipe of an image: everything that is needed to make it again, and how long each stage took."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from packshot.contract.shot_spec import ShotSpec
 
 @dataclass(frozen=True, kw_only=True)
 class EngineStamp:
-    """Which engine painted a scene. `pack`: role (and `manifest`) to sha256. `dtype`, `device`: torch's names."""
+    """The engine that painted a scene.
+
+    `pack` maps each role, and `manifest`, to a sha256. `dtype` and `device` are torch's names, for example `bfloat16`
+    and `cuda`.
+    """
 
     pack: dict[str, str]
     dtype: str
@@ -21,8 +25,8 @@ class EngineStamp:
 class Recipe:
     """The recipe of one image.
 
-    `version`: of Packshot. `spec`: the whole shot. `engine`: None where no engine painted. `timing_ms`:
-    milliseconds of the stages, by name.
+    `version` is the version of Packshot. `seed` is the image's own seed. `spec` is the whole shot. `engine` is None if
+    no engine painted the image. `timing_ms` maps the name of a stage to its duration in milliseconds.
     """
 
     version: str
@@ -32,7 +36,7 @@ class Recipe:
     timing_ms: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """The stored form, which is also the form of an answer."""
+        """The recipe as JSON, in the form that the store keeps and the API returns."""
         stored: dict[str, Any] = {"version": self.version, "seed": self.seed, "request": self.spec.to_json()}
         if self.engine is not None:
             stored |= {"pack": self.engine.pack, "dtype": self.engine.dtype, "device": self.engine.device}
@@ -41,7 +45,7 @@ class Recipe:
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Recipe:
-        """Read `to_json`'s form, also as version 0.1.0 wrote it."""
+        """The recipe of `to_json`'s form, as any version since 0.1.0 wrote it."""
         engine = None
         if "pack" in stored:
             engine = EngineStamp(pack=stored["pack"], dtype=stored["dtype"], device=stored["device"])

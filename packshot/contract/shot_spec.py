@@ -1,8 +1,8 @@
-"""One shot, resolved: every default is filled in, every choice is a value.
+"""A resolved shot: a shot request in which every default is filled in.
 
-A `ShotSpec` is made once, when a shot is accepted. It travels unchanged to the store, the director and the finisher,
-and into the recipe of every image. Its JSON form is the contract's own shot request with all defaults written out. So
-rows of version 0.1.0 still read, and a later version adds fields without rewriting rows.
+The API makes a `ShotSpec` once, when it accepts a shot. The store, the director, the finisher and the recipe of every
+image use it unchanged. Its JSON form is a shot request with all defaults written out. Rows of version 0.1.0 therefore
+remain readable, and a later version can add fields without rewriting rows.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ class Canvas:
 
     @property
     def longer(self) -> int:
+        """The longer side in pixels."""
         return max(self.width, self.height)
 
 
@@ -32,8 +33,9 @@ class Canvas:
 class LayerSpec:
     """A mask whose cutout is placed on the canvas.
 
-    `x`, `y`: the centre as fractions of the canvas. `scale`: the cutout's longer side over the canvas's longer side.
-    `rotation_deg`: clockwise. `flip`: mirrored left to right, before the rotation.
+    `x` and `y` are the cutout's centre as fractions of the canvas's width and height. `scale` is the cutout's longer
+    side divided by the canvas's longer side. `flip` mirrors the cutout left to right; then it is rotated clockwise by
+    `rotation_deg` degrees.
     """
 
     mask_id: str
@@ -46,23 +48,30 @@ class LayerSpec:
 
 @dataclass(frozen=True)
 class Background:
-    """What lies behind the product. `name`: `generate`, `transparent`, `white` or a colour `#rrggbb` in lower case."""
+    """The background behind the product.
+
+    `name` is `generate`, `transparent`, `white` or a colour `#rrggbb` in lower case.
+    """
 
     name: str = "generate"
 
     @property
     def generated(self) -> bool:
-        """Whether an engine paints the scene."""
+        """Whether an engine paints the background."""
         return self.name == "generate"
 
     @property
     def transparent(self) -> bool:
+        """Whether the image has an alpha channel instead of a background."""
         return self.name == "transparent"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Condition:
-    """A control image that guides the engine. `scale`: its weight. `start`, `end`: its part of the schedule, 0..1."""
+    """A control image that guides the engine.
+
+    `scale` is its weight. It is applied from `start` to `end` of the schedule, as fractions 0..1.
+    """
 
     kind: ConditionKind = "canny"
     scale: float
@@ -72,14 +81,18 @@ class Condition:
 
 @dataclass(frozen=True)
 class Shadow:
-    """The shadow that the product casts: `contact` under it, or `none`."""
+    """The product's shadow. `kind` is `contact` (a contact shadow under the product) or `none`."""
 
     kind: ShadowKind = "contact"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShotSpec:
-    """A shot as it is stored and painted. `seed`: of the first image; each further image takes the next one."""
+    """A resolved shot, as it is stored and painted.
+
+    `images` is the number of images. `seed` is the first image's seed; each further image uses the next seed. `engine`
+    is the name of an engine.
+    """
 
     canvas: Canvas
     layers: tuple[LayerSpec, ...]
@@ -97,32 +110,32 @@ class ShotSpec:
 
     @property
     def interactive(self) -> bool:
-        """Whether a person waits for it."""
+        """Whether a person is waiting for the shot."""
         return self.priority == "interactive"
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """One seed for each image."""
+        """The seed of each image, in order."""
         return tuple(range(self.seed, self.seed + self.images))
 
     @property
     def mask_ids(self) -> tuple[str, ...]:
-        """The mask of each layer, in painting order; one may come several times."""
+        """The mask id of each layer, in painting order. An id may occur several times."""
         return tuple(layer.mask_id for layer in self.layers)
 
     @property
     def row_steps(self) -> int:
-        """Denoising steps of the whole shot, counted once for each row of the batch; 0 for a plain background."""
+        """The number of row-steps: images x steps x batch rows of a scene; 0 for a background that is not generated."""
         if not self.background.generated:
             return 0
         return self.images * self.steps * rows_per_step(self.guidance_scale)
 
     def condition(self, kind: ConditionKind) -> Condition | None:
-        """The condition of that kind, if the shot has one."""
-        return next((one for one in self.conditions if one.kind == kind), None)
+        """The shot's condition of the given kind, or None."""
+        return next((condition for condition in self.conditions if condition.kind == kind), None)
 
     def to_json(self) -> dict[str, Any]:
-        """The shot request of the contract, all defaults written out."""
+        """The shot as a JSON shot request with all defaults written out."""
         canny = self.condition("canny") or Condition(scale=0.0)
         return {
             "canvas": {"width": self.canvas.width, "height": self.canvas.height},
@@ -154,7 +167,7 @@ class ShotSpec:
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> ShotSpec:
-        """Read `to_json`'s form, also as version 0.1.0 wrote it. Raises KeyError where a field is missing."""
+        """The shot of `to_json`'s form, as any version since 0.1.0 wrote it. Raises KeyError if a field is missing."""
         return cls(
             canvas=Canvas(stored["canvas"]["width"], stored["canvas"]["height"]),
             layers=tuple(LayerSpec(**layer) for layer in stored["layers"]),
@@ -180,9 +193,9 @@ class ShotSpec:
 
 
 def rows_per_step(guidance_scale: float) -> int:
-    """Rows of the networks' batch that one denoising step of one scene takes.
+    """The number of batch rows that one denoising step of one scene needs.
 
-    With guidance the step is taken twice, with and without the prompt. At a scale of 1 or less the row without it has
-    no weight, so it is left out.
+    With guidance a step needs two rows, one with the prompt and one with the negative prompt. At a guidance scale of 1
+    or less the second row has no weight, so it is left out.
     """
     return 2 if guidance_scale > 1 else 1

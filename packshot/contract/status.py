@@ -1,4 +1,4 @@
-"""The states of a shot and its priorities: the words of the contract, of the database and of the metrics."""
+"""The states and priorities of a shot. The API, the database and the metrics use the same names."""
 
 from __future__ import annotations
 
@@ -11,5 +11,6 @@ Review = Literal["approved", "rejected"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 ENDED: tuple[Status, ...] = ("done", "failed", "cancelled")
-"""A shot in one of these never changes again. They are also the names of the last event of a stream."""
+"""The final states: a shot in one of them never changes again. They are also the names of a stream's last event."""
 LIVE: tuple[Status, ...] = ("queued", "running")
+"""The states of a shot that has not ended."""

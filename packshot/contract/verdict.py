@@ -1,4 +1,4 @@
-"""What inspection found about an image."""
+"""The verdict of an image's inspection, and its findings."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ from typing import Any, Literal
 
 Level = Literal["ok", "warning", "failed"]
 LEVELS: tuple[Level, ...] = ("ok", "warning", "failed")
-"""From best to worst."""
+"""The levels, best first."""
 
 MAX_ENLARGEMENT = 2.0
-"""Pixels that are enlarged by more than this look soft: inspection warns, and a delivery does not enlarge further."""
+"""Pixels that are enlarged by more than this factor look soft. Inspection warns, and delivery enlarges no further."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that inspection found. `value`: the measured number behind `detail`, where there is one."""
+    """The result of one check.
+
+    `check` is the check's name, and `detail` is a sentence that describes the result. `value` is the number that the
+    check measured, or None.
+    """
 
     check: str
     level: Level
@@ -25,7 +29,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """All findings about an image. Its level is the level of its worst finding."""
+    """All findings about an image. `level` is the worst level of all findings, or `ok` without findings."""
 
     findings: tuple[Finding, ...] = ()
 
@@ -34,10 +38,10 @@ class Verdict:
         return max((finding.level for finding in self.findings), key=LEVELS.index, default="ok")
 
     def to_json(self) -> dict[str, Any]:
-        """The stored form, which is also the form of an answer."""
+        """The verdict as JSON, in the form that the store keeps and the API returns."""
         return {"level": self.level, "findings": [asdict(finding) for finding in self.findings]}
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Verdict:
-        """Read `to_json`'s form."""
+        """The verdict of `to_json`'s form."""
         return cls(tuple(Finding(**finding) for finding in stored.get("findings", ())))

@@ -1,1 +1,1 @@
-"""Finished pictures as the files that channels accept."""
+"""Delivery: converts finished pictures to the files that channels accept."""

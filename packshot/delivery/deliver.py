@@ -1,8 +1,8 @@
-"""A finished picture as the file that a channel accepts, checked against the channel's rules after it was made.
+"""Convert a finished picture to the file that a channel accepts, and check it against the channel's rules.
 
     pixels ──flatten, pad──> aspect ──resize──> advised size ──encode──> file ──> rules: size, fill, background, bytes
 
-Nothing is mended in secret: what was changed is in `notes`, and a rule that cannot be met refuses the delivery.
+`notes` lists every change. A delivery that cannot meet a rule is refused.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["Delivered", "Preset", "deliver", "preset_named", "presets"]
 
 JPEG_QUALITIES = (95, 92, 88, 84, 80)
 MEDIA = {"jpeg": ("image/jpeg", "jpg"), "png": ("image/png", "png"), "webp": ("image/webp", "webp")}
-JPEG_BLOCK_PX = 16  # how far an edge may ring in a JPEG
+JPEG_BLOCK_PX = 16  # the distance to which an edge may ring in a JPEG file
 XMP = (
     '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
     '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
@@ -36,7 +36,11 @@ XMP = (
 
 @dataclass(frozen=True)
 class Delivered:
-    """A file for a channel. `notes`: what was changed, and advice that the picture does not follow."""
+    """A file for a channel.
+
+    `data` is the file, `width` and `height` its size in pixels, and `extension` its suffix without a dot. `notes` lists
+    the changes that were made and the recommendations of the channel that the picture does not follow.
+    """
 
     data: bytes
     media_type: str
@@ -48,7 +52,10 @@ class Delivered:
 
 @dataclass
 class _Draft:
-    """A picture on its way: `pixels` uint8 HxWx3 or HxWx4, `alpha` uint8 HxW (the product) or None, `notes` so far."""
+    """The picture while it is converted.
+
+    `pixels` is uint8 HxWx3 RGB or HxWx4 RGBA. `alpha` is the product's alpha, uint8 HxW, or None.
+    """
 
     preset: Preset
     pixels: U8
@@ -66,11 +73,11 @@ class _Draft:
 def deliver(
     pixels: U8, preset: Preset, *, product_alpha: U8 | None = None, generated: bool, today: date | None = None
 ) -> Delivered:
-    """`pixels` (uint8 HxWx3 RGB or HxWx4 straight RGBA) as a file that meets `preset`.
+    """Convert `pixels` (uint8 HxWx3 RGB or HxWx4 straight RGBA) to a file that meets `preset`.
 
-    `product_alpha`: uint8 HxW, the layout's alpha, for the fill and background rules; without it those rules see only
-    what the picture shows. `generated`: an engine painted the scene (the file is then labelled). `today`: for the
-    expiry warning. Raises BadInput (preset_unmet) with the failing rule, what was found and the remedy.
+    `product_alpha` is the layout's alpha, uint8 HxW. The rules on fill and background use it; without it they use the
+    picture's own pixels. `generated` says that an engine painted the scene; the file is then labelled. `today` is the
+    date for the expiry warning. Raises BadInput (preset_unmet) with the rule, the value found and the remedy.
     """
     if product_alpha is None and pixels.shape[2] == 4:
         product_alpha = pixels[..., 3]
@@ -78,9 +85,9 @@ def deliver(
     expired = preset.expiry_note(today or date.today())
     if expired:
         draft.notes.append(expired)
-    _settle_background(draft, generated)
-    _settle_aspect(draft)
-    _settle_size(draft)
+    _flatten_background(draft, generated)
+    _pad_to_aspect(draft)
+    _resize(draft)
     _check_fill(draft)
     label = preset.digital_source_type if generated else None
     data, kind = _encode(draft, label)
@@ -88,14 +95,14 @@ def deliver(
     return Delivered(data, media_type, *draft.size, extension, tuple(draft.notes))
 
 
-def _settle_background(draft: _Draft, generated: bool) -> None:
-    """Lay a transparent picture over white where the channel wants that, and check what must be white."""
+def _flatten_background(draft: _Draft, generated: bool) -> None:
+    """Composite a transparent picture over white if the channel needs it, and check a background that must be white."""
     rule = draft.preset.background
     transparent = draft.pixels.shape[2] == 4
     if transparent and not (rule == "white_or_transparent_advised" and set(draft.preset.formats) & {"png", "webp"}):
         share = draft.pixels[..., 3:].astype(np.float32) / 255
         draft.pixels = np.rint(draft.pixels[..., :3] * share + 255 * (1 - share)).astype(np.uint8)
-        draft.notes.append("the transparent picture was laid over white")
+        draft.notes.append("the transparent picture was composited over white")
         transparent = False
     if rule == "free" or transparent:
         return
@@ -112,7 +119,7 @@ def _settle_background(draft: _Draft, generated: bool) -> None:
 
 
 def _outside(draft: _Draft) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    """Where there is surely no product, bool HxW: outside its alpha, or else the frame's outermost pixels."""
+    """The pixels that hold no product, bool HxW: alpha = 0, or without alpha the outermost pixels of the frame."""
     if draft.alpha is not None:
         return np.asarray(draft.alpha == 0)
     rim = np.ones(draft.pixels.shape[:2], bool)
@@ -120,29 +127,31 @@ def _outside(draft: _Draft) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
     return rim
 
 
-def _settle_aspect(draft: _Draft) -> None:
-    """Pad a white (or transparent) picture to the channel's aspect; refuse to crop or stretch any other."""
+def _pad_to_aspect(draft: _Draft) -> None:
+    """Pad a picture with white or transparent edges to the channel's aspect ratio; refuse any other picture."""
     if draft.preset.aspect is None:
         return
     across, down = draft.preset.aspect
     width, height = draft.size
     want_width, want_height = max(width, round(height * across / down)), max(height, round(width * down / across))
-    if abs(width * down / (height * across) - 1) < 0.002:  # a rounding of the same shape
+    if abs(width * down / (height * across) - 1) < 0.002:  # differs only by rounding
         return
     edge = draft.pixels[..., :3][[0, -1]].reshape(-1, 3), draft.pixels[..., :3][:, [0, -1]].reshape(-1, 3)
     if not all((side == 255).all() for side in edge):
-        remedy = f"make the picture anew on a canvas of {across}:{down}"
-        draft.refuse(f"width to height must be {across}:{down}", f"{width}x{height} whose edges are not white", remedy)
+        remedy = f"make the picture again on a canvas of {across}:{down}"
+        draft.refuse(
+            f"width to height must be {across}:{down}", f"{width}x{height} with edges that are not white", remedy
+        )
     left, top = (want_width - width) // 2, (want_height - height) // 2
-    beside = ((top, want_height - height - top), (left, want_width - width - left))
-    draft.pixels = np.pad(draft.pixels, (*beside, (0, 0)), constant_values=255)
+    padding = ((top, want_height - height - top), (left, want_width - width - left))
+    draft.pixels = np.pad(draft.pixels, (*padding, (0, 0)), constant_values=255)
     if draft.alpha is not None:
-        draft.alpha = np.pad(draft.alpha, beside)
+        draft.alpha = np.pad(draft.alpha, padding)
     draft.notes.append(f"padded with white from {width}x{height} to {want_width}x{want_height} for {across}:{down}")
 
 
-def _settle_size(draft: _Draft) -> None:
-    """Resample to the advised size, at most 2x up; then the channel's limits must hold."""
+def _resize(draft: _Draft) -> None:
+    """Resample to the recommended size, enlarging at most 2x, and check the channel's limits."""
     preset, (width, height) = draft.preset, draft.size
     wanted = preset.advised_longest_px / max(width, height)
     if wanted < 1 and preset.larger_is_fine:
@@ -151,7 +160,7 @@ def _settle_size(draft: _Draft) -> None:
         wanted = min(wanted, (preset.max_pixels / (width * height)) ** 0.5)
     scale = min(wanted, MAX_ENLARGEMENT)
     new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
-    if preset.aspect and max(new_width, new_height) == preset.advised_longest_px:  # exactly the channel's own numbers
+    if preset.aspect and max(new_width, new_height) == preset.advised_longest_px:  # give exactly the channel's numbers
         across, down = preset.aspect
         new_width = round(new_height * across / down) if down >= across else new_width
         new_height = round(new_width * down / across) if across > down else new_height
@@ -160,16 +169,16 @@ def _settle_size(draft: _Draft) -> None:
     if scale > 1:
         draft.notes.append(f"enlarged {scale:.2f}x from {width}x{height} by Lanczos; a larger canvas would be sharper")
     if wanted > scale:
-        draft.notes.append(f"advised: {preset.advised_longest_px} px on the longer side; more than 2x is not enlarged")
+        draft.notes.append(f"advised: {preset.advised_longest_px} px on the longer side; Packshot enlarges at most 2x")
     limits = (
         ("the longer side", max(draft.size), preset.min_longest_px),
         ("the width", draft.size[0], preset.min_width_px),
         ("the height", draft.size[1], preset.min_height_px),
     )
-    for what, got, least in limits:
+    for side, got, least in limits:
         if least and got < least:
             remedy = f"make the picture on a canvas whose longer side is {preset.advised_longest_px} px"
-            draft.refuse(f"{what} must be at least {least} px", f"{got} px at 2x enlargement", remedy)
+            draft.refuse(f"{side} must be at least {least} px", f"{got} px at 2x enlargement", remedy)
 
 
 def _resample(draft: _Draft, width: int, height: int) -> None:
@@ -180,7 +189,7 @@ def _resample(draft: _Draft, width: int, height: int) -> None:
         alpha = Image.fromarray(np.ascontiguousarray(draft.alpha)).resize((width, height), Image.Resampling.LANCZOS)
         draft.alpha = np.asarray(alpha)
         if white:
-            pixels[draft.alpha == 0] = 255  # Lanczos rings beside a dark product
+            pixels[draft.alpha == 0] = 255  # remove Lanczos ringing beside a dark product
     draft.pixels = pixels
 
 
@@ -189,7 +198,10 @@ def _is_white(draft: _Draft) -> bool:
 
 
 def _product_box(draft: _Draft) -> BoxXYXY | None:
-    """The product's box: by its alpha, or on white by what is not white; None where neither tells."""
+    """The product's bounding box: from its alpha, or from the pixels that are not white on a white background.
+
+    None if the picture has neither.
+    """
     if draft.alpha is not None:
         return Mask(draft.alpha).bbox_xyxy
     if draft.pixels.shape[2] == 3 and _is_white(draft):
@@ -198,13 +210,13 @@ def _product_box(draft: _Draft) -> BoxXYXY | None:
 
 
 def _check_fill(draft: _Draft) -> None:
-    """The product's longer extent over the frame's; how much of the frame it takes, 0..1."""
+    """Check how much of the frame the product spans: the larger of its shares of width and height, 0..1."""
     preset = draft.preset
     if preset.fill_min is None and preset.fill_advised is None:
         return
     box = _product_box(draft)
     if box is None:
-        draft.notes.append("how much of the frame the product fills was not checked: its mask is not at hand")
+        draft.notes.append("the product's share of the frame was not checked, because its mask is not available")
         return
     fill = max((box[2] - box[0]) / draft.size[0], (box[3] - box[1]) / draft.size[1])
     if preset.fill_min is not None and fill < preset.fill_min:
@@ -216,7 +228,7 @@ def _check_fill(draft: _Draft) -> None:
 
 
 def _encode(draft: _Draft, label: str | None) -> tuple[bytes, Format]:
-    """(file, format): the first of the preset's formats that fits its size limit."""
+    """(file, format) in the first of the preset's formats, and at the best quality, that meets the size limit."""
     smallest = 0
     for kind in draft.preset.formats:
         if draft.pixels.shape[2] == 4 and kind == "jpeg":
@@ -229,7 +241,7 @@ def _encode(draft: _Draft, label: str | None) -> tuple[bytes, Format]:
                 return data, kind
     size = f"{smallest / 1e6:.1f} MB at {draft.size[0]}x{draft.size[1]}"
     return draft.refuse(
-        f"a file may have at most {draft.preset.max_bytes / 1e6:g} MB", size, "make it on a smaller canvas"
+        f"a file may have at most {draft.preset.max_bytes / 1e6:g} MB", size, "make the picture on a smaller canvas"
     )
 
 
@@ -250,14 +262,17 @@ def _write(pixels: U8, kind: Format, quality: int, label: str | None) -> bytes:
 
 @cache
 def _srgb() -> bytes:
-    """An sRGB profile without the moment of its making, so that the same picture gives the same file."""
+    """An sRGB profile with a fixed creation date, so that the same picture always gives the same file."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     profile[24:36] = bytes((7, 208, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0))  # 2000-01-01
     return bytes(profile)
 
 
 def _check_written(draft: _Draft, data: bytes, kind: Format) -> None:
-    """The file itself, read back: white must still be white. JPEG rings within a block of the product's edge."""
+    """Decode the file and check that a white background is still white.
+
+    JPEG may ring within JPEG_BLOCK_PX of the product's edge; such pixels only add a note.
+    """
     if draft.preset.background != "white":
         return
     written = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
@@ -268,13 +283,17 @@ def _check_written(draft: _Draft, data: bytes, kind: Format) -> None:
     worst = 255 - int(written[off].min())
     reach = _grow(~outside, JPEG_BLOCK_PX) if draft.alpha is not None else np.zeros_like(off)
     if kind == "png" or (off & ~reach).any():
-        draft.refuse("the background must be exactly 255,255,255", f"{int(off.sum())} others", "use background `white`")
-    draft.notes.append(f"as JPEG (the PNG was too large) white is off by up to {worst} within 16 px of the product")
+        others = f"{int(off.sum())} pixels of another colour"
+        draft.refuse("the background must be exactly 255,255,255", others, "use background `white`")
+    draft.notes.append(
+        f"the PNG was too large; in the JPEG, white differs by up to {worst} within 16 px of the product"
+    )
 
 
 def _grow(
     where: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], by_px: int
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    """`where` dilated by `by_px` pixels."""
     import cv2
 
     side = 2 * by_px + 1

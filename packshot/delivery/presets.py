@@ -1,4 +1,4 @@
-"""The delivery presets: marketplaces' rules as data, with source, date and expiry (presets.yaml)."""
+"""The delivery presets. The file presets.yaml holds each channel's rules, their source, their date and their expiry."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Background = Literal["white", "white_advised", "white_or_transparent_advised", "
 
 
 class Preset(PresetInfo):
-    """A preset as presets.yaml has it, with our own formats and backgrounds. Unknown fields are refused.
+    """An entry of presets.yaml. Unknown fields, formats and backgrounds are refused.
 
-    `fill_min` is demanded and `fill_advised` advised. `background: white` = exactly 255,255,255.
+    A picture must meet `fill_min`; `fill_advised` only adds a note. `background: white` means exactly 255,255,255.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -31,10 +31,10 @@ class Preset(PresetInfo):
     background: Background
 
     def expiry_note(self, today: date) -> str | None:
-        """A warning once the rules are older than they promise to be true."""
+        """A warning if `today` is later than the date until which the rules are assumed to hold, else None."""
         if today <= self.expires:
             return None
-        return f"the rules of {self.title} were noted on {self.dated} and ran out on {self.expires}: look them up"
+        return f"the rules of {self.title} are of {self.dated} and expired on {self.expires}; check the channel's page"
 
 
 @cache
@@ -44,12 +44,12 @@ def _all() -> tuple[Preset, ...]:
 
 
 def presets() -> list[Preset]:
-    """Every preset, in the file's order."""
+    """All presets, in the order of presets.yaml."""
     return list(_all())
 
 
 def preset_named(name: str) -> Preset:
-    """The preset of that name; BadInput (unknown_preset) when there is none."""
+    """The preset with that name. Raises BadInput (unknown_preset) when there is none."""
     for preset in _all():
         if preset.name == name:
             return preset

@@ -1,1 +1,1 @@
-"""Pure array work: codec (bytes to photo), canvas, edges, composite, shadow, deliver. Import the module you need."""
+"""Image processing on arrays: codec, canvas, edges, composite and shadow. Import the module that you need."""

@@ -1,9 +1,10 @@
-"""Cut the product out of its photo and place it on a canvas, without touching a pixel that need not change.
+"""Cut the product out of its photo and place it on a canvas.
 
     Photo + Mask ──cut──> Cutout ──Layer, Layout──> flatten ──> Flat ──fit_to──> Flat at the engine's size
 
-What is fully opaque is the photo's own: `cut` changes colours only where alpha < 255, and `flatten` copies a layer that
-is 1:1 and not rotated. All resampling is premultiplied, so that colours outside the product never bleed in.
+Opaque pixels are the photo's own pixels: `cut` changes colours only where alpha < 255, and `flatten` copies a layer
+that is neither scaled nor rotated. All resampling is premultiplied, so colours outside the product do not bleed into
+it.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from packshot.types import F32, U8, Cutout, Flat, Layer, Layout, Mask, Photo
 
 __all__ = ["cut", "enlargement", "fit_to", "flatten", "layer_size", "locked_mask"]
 
-LOCK_PX = 2  # everything that lies deeper than this inside the mask is opaque, and the photo's own
-BAND_PX = 2  # how far the soft edge may reach outside the mask
-GUIDE_RADIUS_PX = 2  # window of the guided filter
-GUIDE_EPS = 4e-4  # of variance of values in 0..1: edges fainter than 2 % are not followed
-STEEPEN = 2.0  # the filter's ramp where the photo shows no edge is 8 px wide; twice as steep, it ends within the band
+LOCK_PX = 2  # pixels deeper than this inside the mask are opaque and keep the photo's colours
+BAND_PX = 2  # the soft edge ends at this distance outside the mask
+GUIDE_RADIUS_PX = 2  # radius of the guided filter's window
+GUIDE_EPS = 4e-4  # regularisation, as a variance of values in 0..1: the filter ignores edges fainter than 2 %
+STEEPEN = 2.0  # where the photo shows no edge, the filter's ramp is 8 px wide; twice as steep, it ends within the band
 
 
 def _disk(radius: int) -> U8:
@@ -33,19 +34,21 @@ def _disk(radius: int) -> U8:
 
 
 def cut(photo: Photo, mask: Mask) -> Cutout:
-    """The product with a soft edge, cropped to it.
+    """The product with a soft edge, cropped to the pixels whose alpha is not 0.
 
-    Alpha is 255 in the mask eroded by 2 px, and 0 beyond 2 px outside the mask. Between, it follows the photo (guided
-    filter).
-    Where alpha is 255 the colours are the photo's own; below, the old background is taken out of them.
-    Raises BadInput: mask_empty; invalid_request when mask and photo differ in size.
+    Alpha is 255 in the mask eroded by 2 px, and 0 beyond 2 px outside the mask. Between them alpha follows the photo's
+    edges (guided filter). Where alpha is 255 the colours are the photo's own. Elsewhere the old background is removed
+    from the colours. Raises BadInput: mask_empty when the mask holds no product pixel, and invalid_request when mask
+    and photo differ in size.
     """
     if mask.pixels.shape != photo.pixels.shape[:2]:
-        detail = f"mask and photo must have one size, got {mask.pixels.shape[::-1]} and {photo.width, photo.height}"
+        detail = (
+            f"mask and photo must have the same size, got {mask.pixels.shape[::-1]} and {photo.width, photo.height}"
+        )
         raise BadInput("invalid_request", detail + "; send a mask of this photo")
     x0, y0, x1, y1 = mask.bbox_xyxy
     if x1 == 0:
-        raise BadInput("mask_empty", "a mask must hold the product, this one holds no pixel; click on the product")
+        raise BadInput("mask_empty", "a mask must hold at least one product pixel, got none; click on the product")
     margin = BAND_PX + 1
     x0, y0, x1, y1 = (
         max(0, x0 - margin),
@@ -55,7 +58,7 @@ def cut(photo: Photo, mask: Mask) -> Cutout:
     )
     rgb = photo.pixels[y0:y1, x0:x1]
     hard = (mask.pixels[y0:y1, x0:x1] >= 128).astype(np.uint8)
-    inside = cv2.erode(hard, _disk(LOCK_PX))  # outside the crop counts as inside: a product cut by the frame stays hard
+    inside = cv2.erode(hard, _disk(LOCK_PX))  # beyond the crop counts as product: a product cut by the frame stays hard
     reach = cv2.dilate(hard, _disk(BAND_PX))
     alpha = _refine(rgb, hard, (reach > 0) & (inside == 0))
     alpha[inside > 0] = 255
@@ -69,18 +72,19 @@ def cut(photo: Photo, mask: Mask) -> Cutout:
 
 
 def _refine(rgb: U8, hard: U8, band: Bools) -> U8:
-    """Alpha, uint8 HxW: `hard` x 255 outside the band, the guided filter's answer inside it."""
+    """Alpha, uint8 HxW: `hard` x 255 outside the band, and the guided filter's result inside it."""
     alpha = hard * np.uint8(255)
-    stairs = np.asarray(cv2.GaussianBlur(hard.astype(np.float32), (5, 5), 1), np.float32)
-    for at, soft in on_tiles(band, _guided, rgb, stairs, halo=2 * GUIDE_RADIUS_PX, border=cv2.BORDER_REFLECT):
+    smooth = np.asarray(cv2.GaussianBlur(hard.astype(np.float32), (5, 5), 1), np.float32)
+    for at, soft in on_tiles(band, _guided, rgb, smooth, halo=2 * GUIDE_RADIUS_PX, border=cv2.BORDER_REFLECT):
         alpha.reshape(-1)[at] = np.rint(np.clip((soft - 0.5) * STEEPEN + 0.5, 0, 1) * 255).astype(np.uint8)
     return alpha
 
 
 def _guided(guide: U8, source: F32) -> F32:
-    """Guided filter (He, Sun, Tang 2010) with a colour guide, float32 HxW.
+    """The guided filter (He, Sun, Tang 2010) with a colour guide, float32 HxW.
 
-    `guide`: uint8 HxWx3. `source`: float32 HxW in 0..1. A pixel depends on those up to 2 GUIDE_RADIUS_PX away.
+    `guide` is uint8 HxWx3 RGB, and `source` is float32 HxW in 0..1. Each output pixel depends on input pixels at most
+    2 x GUIDE_RADIUS_PX away.
     """
 
     def mean(values: F32) -> F32:
@@ -104,22 +108,22 @@ def _guided(guide: U8, source: F32) -> F32:
 
 
 def _clean_fringe(rgb: U8, alpha: U8) -> U8:
-    """Take the old background out of half-covered pixels: their colour comes from the opaque product beside them."""
+    """Remove the old background's colour from partly covered pixels: mix in the nearby opaque product's colour."""
     opaque = alpha == 255
-    beside = cv2.dilate(opaque.view(np.uint8), np.ones((2 * REACH_PX + 1, 2 * REACH_PX + 1), np.uint8)) > 0
+    near_opaque = cv2.dilate(opaque.view(np.uint8), np.ones((2 * REACH_PX + 1, 2 * REACH_PX + 1), np.uint8)) > 0
     clean = rgb.copy()
-    pixels, cover = clean.reshape(-1, 3), alpha.reshape(-1)
-    for at, near in nearby_colours(rgb, opaque, beside & ~opaque):
-        # the less of the product a pixel shows, the less of its own colour is the product's
-        keep = np.clip(cover[at].astype(np.float32) / 255 * 2 - 1, 0, 1)[:, None]
+    pixels, flat_alpha = clean.reshape(-1, 3), alpha.reshape(-1)
+    for at, near in nearby_colours(rgb, opaque, near_opaque & ~opaque):
+        # the lower a pixel's alpha, the smaller the share of the product in its colour
+        keep = np.clip(flat_alpha[at].astype(np.float32) / 255 * 2 - 1, 0, 1)[:, None]
         pixels[at] = np.rint(keep * pixels[at] + (1 - keep) * near).astype(np.uint8)
     return clean
 
 
 def layer_size(layer: Layer, layout: Layout) -> tuple[int, int]:
-    """(width, height) of a layer on its canvas before rotation, in pixels.
+    """(width, height) in pixels of a layer on its canvas, before the rotation.
 
-    The longer side is round(scale x longer canvas side).
+    The longer side is the layer's scale times the canvas's longer side, rounded.
     """
     width, height = layer.cutout.width, layer.cutout.height
     longer = math.floor(layer.scale * max(layout.canvas.width, layout.canvas.height) + 0.5)
@@ -129,16 +133,16 @@ def layer_size(layer: Layer, layout: Layout) -> tuple[int, int]:
 
 
 def enlargement(layout: Layout) -> float:
-    """How many times the most enlarged layer's pixels are enlarged on the canvas; below 1, all layers are shrunk."""
+    """The largest factor by which a layer of the layout is enlarged; below 1 when all layers are shrunk."""
     return max(max(layer_size(layer, layout)) / max(layer.cutout.width, layer.cutout.height) for layer in layout.layers)
 
 
 def flatten(layout: Layout) -> Flat:
-    """Paint the layers in order, later over earlier, at the canvas's full resolution.
+    """Paint the layers in order, later ones over earlier ones, at the canvas's full resolution.
 
-    A layer whose size equals its cutout's, at a multiple of 90 degrees, is copied (flipped or not). Others are
-    resampled. Top-left = floor(centre - size / 2 + 0.5).
-    Raises BadInput (layer_outside) for a layer that shows nowhere.
+    A layer that has its cutout's size and is rotated by a multiple of 90 degrees is copied. Other layers are resampled.
+    The top left corner is floor(centre - size / 2 + 0.5). Raises BadInput (layer_outside) for a layer that has no
+    visible pixel on the canvas.
     """
     canvas = np.zeros((layout.canvas.height, layout.canvas.width, 4), np.uint8)
     for number, layer in enumerate(layout.layers):
@@ -147,9 +151,9 @@ def flatten(layout: Layout) -> Flat:
             width, height = layer_size(layer, layout)
             raise BadInput(
                 "layer_outside",
-                f"a layer must show on the canvas, layer {number} is {width}x{height} px around "
+                f"a layer must have a visible pixel on the canvas, layer {number} is {width}x{height} px around "
                 f"({layer.x:g}, {layer.y:g}) of {layout.canvas.width}x{layout.canvas.height}; move or enlarge it",
-                errors=[{"loc": ["layers", number], "msg": "shows nowhere on the canvas"}],
+                errors=[{"loc": ["layers", number], "msg": "has no visible pixel on the canvas"}],
             )
         pixels, left, top = placed
         _paint_over(canvas[top : top + pixels.shape[0], left : left + pixels.shape[1]], pixels)
@@ -157,7 +161,7 @@ def flatten(layout: Layout) -> Flat:
 
 
 def _place(layer: Layer, layout: Layout) -> tuple[U8, int, int] | None:
-    """(visible pixels, left, top) on the canvas, or None when nothing shows."""
+    """(visible pixels, left, top) on the canvas, or None when no pixel is visible."""
     width, height = layer_size(layer, layout)
     if width < 1 or height < 1:
         return None
@@ -174,7 +178,7 @@ def _place(layer: Layer, layout: Layout) -> tuple[U8, int, int] | None:
         box_height = math.ceil(width * sine + height * cosine) + 2
     left = math.floor(layer.x * layout.canvas.width - box_width / 2 + 0.5)
     top = math.floor(layer.y * layout.canvas.height - box_height / 2 + 0.5)
-    # what shows of the box, in its own pixels: a layer far larger than the canvas costs no more than the canvas
+    # the visible part, in the box's own pixels: only this part of a layer larger than the canvas is computed
     x0, y0 = max(0, -left), max(0, -top)
     x1, y1 = min(box_width, layout.canvas.width - left), min(box_height, layout.canvas.height - top)
     if x0 >= x1 or y0 >= y1:
@@ -193,27 +197,30 @@ def _place(layer: Layer, layout: Layout) -> tuple[U8, int, int] | None:
 def _rotated(
     source: U8, width: int, height: int, angle: float, box: tuple[int, int], window: tuple[int, int, int, int]
 ) -> U8:
-    """`source` brought to width x height, turned clockwise by `angle` about its centre, and cut to `window`."""
-    if width < source.shape[1] or height < source.shape[0]:  # shrink first, over areas; enlarge within the turn
+    """`source` scaled to width x height, rotated clockwise by `angle` degrees about its centre, cropped to `window`."""
+    if width < source.shape[1] or height < source.shape[0]:  # shrink first by Lanczos; the rotation itself may enlarge
         source = resized(source, width, height)
     radians = math.radians(angle)
-    turn = np.array([[math.cos(radians), -math.sin(radians)], [math.sin(radians), math.cos(radians)]])  # y is down
-    matrix = turn * (width / source.shape[1], height / source.shape[0])
+    rotation = np.array([[math.cos(radians), -math.sin(radians)], [math.sin(radians), math.cos(radians)]])  # y is down
+    matrix = rotation * (width / source.shape[1], height / source.shape[0])
     source_centre = np.array([source.shape[1] - 1, source.shape[0] - 1]) / 2
     target_centre = np.array([box[0] - 1, box[1] - 1]) / 2 - window[:2]
     affine = np.hstack([matrix, (target_centre - matrix @ source_centre)[:, None]])
-    turned = cv2.warpAffine(
+    rotated = cv2.warpAffine(
         cv2.merge(premultiplied(source)),
         affine,
         (window[2] - window[0], window[3] - window[1]),
         flags=cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_CONSTANT,
     )
-    return straight(cv2.split(turned))
+    return straight(cv2.split(rotated))
 
 
 def _paint_over(below: U8, above: U8) -> None:
-    """Straight-alpha `over`, in place on `below` (HxWx4); opaque pixels are copied, clear ones leave what was there."""
+    """Composite `above` over `below` in place. Both are straight RGBA, HxWx4.
+
+    Opaque pixels of `above` are copied; fully transparent ones leave `below` unchanged.
+    """
     above = np.ascontiguousarray(above)
     alpha, under = cv2.extractChannel(above, 3), cv2.extractChannel(below, 3)
     copy = (alpha == 255) | ((under == 0) & (alpha > 0))
@@ -227,15 +234,15 @@ def _paint_over(below: U8, above: U8) -> None:
 
 
 def fit_to(flat: Flat, width: int, height: int) -> Flat:
-    """The layout at the engine's size, in pixels: each axis is resampled on its own, as `enlarge` does."""
+    """The layout resampled to `width` x `height` pixels. Like `enlarge`, it does not preserve the aspect ratio."""
     if flat.pixels.shape[:2] == (height, width):
         return flat
     return Flat(resized(flat.pixels, width, height))
 
 
 def locked_mask(flat: Flat) -> U8:
-    """Where a finished picture must equal the layout exactly: 255 where the product is opaque, uint8 HxW.
+    """The pixels in which a finished picture must equal the layout: uint8 HxW, 255 where the product is opaque.
 
-    For a 1:1 layer this holds the whole mask eroded by 2 px, and there the layout equals the photo.
+    For a layer that is not resampled, they include the whole mask eroded by 2 px, where the layout equals the photo.
     """
     return np.asarray(cv2.compare(cv2.extractChannel(flat.pixels, 3), 255, cv2.CMP_EQ), np.uint8)

@@ -1,10 +1,11 @@
-"""The one door for images: untrusted bytes go through a bounded worker process, our own take the fast path.
+"""Decoding and encoding of images. Untrusted bytes are decoded in a worker process with limits.
 
     upload bytes ──> PhotoDecoder ──> NormalisedPhoto.png ──> read_photo ──> Photo
                      (decode_worker)   upright, sRGB, 8-bit, no metadata
 
-Uploads are sniffed here and decoded only in `decode_worker`, one attempt each, under a time and a memory limit. The
-fast path (OpenCV) reads and writes only what we made ourselves; it is the single place where RGB and BGR meet.
+This module detects the format of an upload. Only `decode_worker` decodes it, once, under a time and a memory limit.
+The functions `read_*` and `encode_*` handle only files that Packshot wrote itself. No other module converts between RGB
+and OpenCV's BGR.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ __all__ = [
 ]
 
 WORKER = Path(__file__).with_name("decode_worker.py")
-CLAIMS = {
+FORMAT_OF_MEDIA_TYPE = {
     "image/jpeg": "jpeg",
     "image/jpg": "jpeg",
     "image/pjpeg": "jpeg",
@@ -50,15 +51,17 @@ CLAIMS = {
     "image/x-png": "png",
     "image/webp": "webp",
 }
-PATIENCE = 3.0  # a decode may take this many times its processor time on the clock
-NO_CLAIM = ("", "application/octet-stream", "binary/octet-stream")
+WALL_CLOCK_FACTOR = 3.0  # a decode may take its processor time limit times this factor by the wall clock
+GENERIC_MEDIA_TYPES = ("", "application/octet-stream", "binary/octet-stream")
 
 
 @dataclass(frozen=True)
 class NormalisedPhoto:
-    """An upload, rebuilt. `png`: 8-bit RGB, upright, sRGB, no metadata, `width` x `height`.
+    """A decoded upload, written again as a plain PNG.
 
-    `format` (jpeg, png or webp), `sha256` and `bytes` are the upload's own. `notes` say what was assumed or dropped.
+    `png` is an 8-bit sRGB PNG of `width` x `height` pixels, upright and without metadata. `format` (jpeg, png or webp),
+    `sha256` (hexadecimal) and `bytes` (size) describe the uploaded file. `notes` list what the decoder assumed or
+    dropped.
     """
 
     png: bytes
@@ -71,7 +74,7 @@ class NormalisedPhoto:
 
 
 def sniff(data: bytes) -> str | None:
-    """`jpeg`, `png` or `webp` by the first bytes, else None."""
+    """The format that the first bytes announce: `jpeg`, `png`, `webp` or None."""
     if data.startswith(b"\xff\xd8\xff"):
         return "jpeg"
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -82,11 +85,12 @@ def sniff(data: bytes) -> str | None:
 
 
 class PhotoDecoder:
-    """Untrusted bytes to NormalisedPhoto, in worker processes that are started when first needed.
+    """Decode untrusted bytes in worker processes, which are started when they are first needed.
 
-    Thread-safe; `normalise` blocks, waiting for one of `workers` processes and then at most `timeout_s` of its
-    processor time (three times that on the clock). A worker that is late, over its memory or dead is killed and
-    replaced; the photo that did it is refused and not tried again.
+    At most `workers` photos are decoded at the same time. A photo may have at most `max_photo_px` pixels and
+    `max_photo_side_px` pixels on a side. Decoding one may take at most `timeout_s` seconds of processor time, and three
+    times that by the wall clock. A worker that exceeds its time or memory limit, or that dies, is killed and replaced.
+    Its photo is refused and not retried. A PhotoDecoder is thread-safe.
     """
 
     def __init__(
@@ -114,21 +118,22 @@ class PhotoDecoder:
         self.close()
 
     def close(self) -> None:
-        """End the workers; photos being decoded finish first."""
+        """Stop the workers, after they have finished their current photos."""
         self._closed = True
         for _ in range(self._workers):
             worker = self._slots.get()
             if worker is not None:
                 worker.end()
-        for _ in range(self._workers):  # whoever still waits for a slot gets one, and sees that we are closed
+        for _ in range(self._workers):  # a thread that still waits for a slot gets one and sees that it is closed
             self._slots.put(None)
 
     def normalise(self, data: bytes, claimed_type: str | None = None) -> NormalisedPhoto:
-        """Rebuild an upload from its pixels; `claimed_type` is the media type that came with it.
+        """Decode an upload. `claimed_type` is its declared media type, if any. Blocks until a worker has finished.
 
-        Raises BadInput (photo_…), UnsupportedMedia (photo_format), Unavailable after `close`.
+        Raises BadInput (photo_…) for an upload that cannot be decoded or exceeds a limit, UnsupportedMedia
+        (photo_format) for another format, and Unavailable (not_ready) after `close`.
         """
-        kind = _check_claim(data, claimed_type)
+        kind = _check_media_type(data, claimed_type)
         worker = self._slots.get()
         try:
             if self._closed:
@@ -142,10 +147,14 @@ class PhotoDecoder:
             worker = None
             if died.late:
                 detail = (
-                    f"decoding must take at most {self._timeout_s:g} s, this {kind.upper()} took longer; save it anew"
+                    f"decoding must take at most {self._timeout_s:g} s, this {kind.upper()} took longer; "
+                    "save it again from an image editor"
                 )
                 raise BadInput("photo_timeout", detail) from None
-            detail = f"the bytes must be a whole, valid {kind.upper()}, the decoder did not survive them; save it anew"
+            detail = (
+                f"the bytes must be a complete, valid {kind.upper()}, but decoding them crashed the decoder; "
+                "save it again from an image editor"
+            )
             raise BadInput("photo_unreadable", detail) from None
         finally:
             self._slots.put(worker)
@@ -162,33 +171,39 @@ class PhotoDecoder:
         )
 
 
-def _check_claim(data: bytes, claimed_type: str | None) -> str:
+def _check_media_type(data: bytes, claimed_type: str | None) -> str:
+    """The format of the bytes, which must match the declared media type."""
     if not data:
-        raise BadInput("photo_empty", "an upload must hold an image, this one holds no bytes; choose a file")
+        raise BadInput("photo_empty", "an upload must hold an image, got 0 bytes; choose a file")
     kind = sniff(data)
     if kind is None:
         start = data[:4].hex(" ")
-        detail = f"a photo must be JPEG, PNG or WebP, these bytes start with {start}; convert it"
+        detail = f"a photo must be JPEG, PNG or WebP, got bytes that start with {start}; convert the file"
         raise UnsupportedMedia("photo_format", detail)
-    claim = (claimed_type or "").split(";")[0].strip().lower()
-    if claim not in NO_CLAIM and CLAIMS.get(claim) != kind:
-        detail = f"the bytes must be what the upload claims, {claim[:60]!r}, and are {kind.upper()}; send image/{kind}"
+    declared = (claimed_type or "").split(";")[0].strip().lower()
+    if declared not in GENERIC_MEDIA_TYPES and FORMAT_OF_MEDIA_TYPE.get(declared) != kind:
+        detail = (
+            f"the bytes must match the declared media type {declared[:60]!r}, got {kind.upper()}; send image/{kind}"
+        )
         raise BadInput("photo_type_mismatch", detail)
     return kind
 
 
 class _WorkerDied(Exception):
+    """Raised when a worker process died during a decode. `late`: it was killed because it exceeded its time limit."""
+
     def __init__(self, *, late: bool) -> None:
         super().__init__(late)
         self.late = late
 
 
 class _Worker:
-    """One decode process; used by one thread at a time."""
+    """One decoding process. Only one thread at a time may use it."""
 
     def __init__(self, limits: tuple[int, int]) -> None:
-        # A plain subprocess: works inside Ray actors and from scripts without a __main__ guard. -I: no PYTHONPATH, no
-        # user site. Next to no environment and no stderr: no secret gets in, nothing of an upload into a log.
+        # A plain subprocess works inside Ray actors and in scripts without a __main__ guard. -I ignores PYTHONPATH and
+        # the user's site-packages. The environment is nearly empty, so that no secret reaches the process. stderr is
+        # discarded, so that no part of an upload reaches a log.
         command = [sys.executable, "-I", str(WORKER), *map(str, limits)]
         libraries = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH") if name in os.environ}
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
@@ -200,10 +215,10 @@ class _Worker:
         return self._process.poll() is None
 
     def ask(self, data: bytes, kind: str, timeout_s: float) -> tuple[dict[str, Any], bytes]:
-        """(header, PNG). Kills the process when it is late; raises _WorkerDied when it is no more."""
+        """Decode one image and return (header, PNG). Raises _WorkerDied when the process dies or is killed as late."""
         late, done = threading.Event(), threading.Event()
-        watch = threading.Thread(target=self._watch, args=(timeout_s, done, late), daemon=True)
-        watch.start()
+        watchdog = threading.Thread(target=self._watch, args=(timeout_s, done, late), daemon=True)
+        watchdog.start()
         header = json.dumps({"format": kind}).encode()
         try:
             requests, answers = _pipe(self._process.stdin), _pipe(self._process.stdout)
@@ -214,45 +229,45 @@ class _Worker:
             head, png = json.loads(_read_exactly(answers, header_size)), _read_exactly(answers, png_size)
         except (OSError, EOFError):
             done.set()
-            watch.join()  # before the process is reaped: the watch reads its clock
+            watchdog.join()  # before the process is reaped, because the watchdog reads its processor time
             self.end()
             raise _WorkerDied(late=late.is_set()) from None
         finally:
             done.set()
-            watch.join()
+            watchdog.join()
         if head.get("recycle") or late.is_set():
             self.end()
         return head, png
 
     def _watch(self, timeout_s: float, done: threading.Event, late: threading.Event) -> None:
-        """Kill the process after `timeout_s` of its own processor time, or PATIENCE times that on the clock.
+        """Kill the process after `timeout_s` of processor time, or WALL_CLOCK_FACTOR times that by the wall clock.
 
-        Processor time first, because a sound photo must not be refused for what else a busy machine does.
+        Processor time is the first limit, because a busy machine must not cause a valid photo to be refused.
         """
         began_s, began_cpu_s = time.monotonic(), _cpu_s(self._process.pid)
         wait_s = timeout_s
         while not done.wait(wait_s):
             used_s, waited_s = _cpu_s(self._process.pid) - began_cpu_s, time.monotonic() - began_s
-            if used_s >= timeout_s or waited_s >= PATIENCE * timeout_s:
+            if used_s >= timeout_s or waited_s >= WALL_CLOCK_FACTOR * timeout_s:
                 late.set()
-                self._process.kill()  # closes its end of the pipes, which wakes whoever reads or writes them
+                self._process.kill()  # closes its end of the pipes, which unblocks the thread that reads or writes them
                 return
-            wait_s = max(0.01, min(timeout_s - used_s, PATIENCE * timeout_s - waited_s))
+            wait_s = max(0.01, min(timeout_s - used_s, WALL_CLOCK_FACTOR * timeout_s - waited_s))
 
     def end(self) -> None:
-        """Kill, reap and close; safe to call again."""
+        """Kill and reap the process, and close its pipes. It may be called more than once."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 try:
                     pipe.close()
-                except OSError:  # unflushed bytes for a process that is gone
+                except OSError:  # bytes for the dead process could not be flushed
                     continue
 
 
 def _cpu_s(pid: int) -> float:
-    """Processor seconds that a process has used; the clock where the system does not say (macOS)."""
+    """The processor seconds that a process has used. Without /proc (macOS) it is the wall clock instead."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
     except OSError:
@@ -274,9 +289,10 @@ def _read_exactly(stream: IO[bytes], size: int) -> bytes:
 
 
 def encode_png(pixels: U8, *, level: int = 1) -> bytes:
-    """PNG of uint8 HxW (grey), HxWx3 (RGB) or HxWx4 (straight RGBA).
+    """A PNG file of uint8 HxW (grey), HxWx3 (RGB) or HxWx4 (straight RGBA) pixels.
 
-    `level`: 1 is the fast way of `packshot.imaging.fastpng`; 2..9 are zlib's, for files that are kept or sent often.
+    `level` 1 uses the fast encoder `packshot.imaging.fastpng`. Levels 2..9 are zlib's; they suit files that are kept or
+    sent often.
     """
     if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))):
         raise TypeError(f"pixels must be uint8 HxW, HxWx3 or HxWx4, got {pixels.dtype} {pixels.shape}")
@@ -288,7 +304,10 @@ def encode_png(pixels: U8, *, level: int = 1) -> bytes:
 
 
 def encode_bilevel_png(mask: U8) -> bytes:
-    """1-bit PNG of a uint8 HxW mask: 128 and up is white. Six times as fast as 8-bit, and a quarter of the size."""
+    """A 1-bit PNG file of a uint8 HxW mask; 128 and above is white.
+
+    Encoding is six times as fast as for an 8-bit PNG, and the file has a quarter of the size.
+    """
     if mask.dtype != np.uint8 or mask.ndim != 2:
         raise TypeError(f"mask must be uint8 HxW, got {mask.dtype} {mask.shape}")
     binary = cv2.threshold(mask, 127, 255, cv2.THRESH_BINARY)[1]
@@ -298,28 +317,31 @@ def encode_bilevel_png(mask: U8) -> bytes:
 def _imencode(pixels: U8, flags: list[int]) -> bytes:
     done, encoded = cv2.imencode(".png", pixels, flags)
     if not done:
-        raise RuntimeError(f"OpenCV did not encode {pixels.shape} as PNG")
+        raise RuntimeError(f"OpenCV failed to encode pixels of shape {pixels.shape} as PNG")
     return bytes(encoded)
 
 
 def read_png(data: bytes) -> U8:
-    """Pixels of a PNG that we made: uint8 HxW, HxWx3 RGB or HxWx4 straight RGBA. Never for uploads."""
-    ours = fastpng.decode(data)
-    if ours is not None:
-        return ours
+    """The pixels of a PNG that Packshot wrote: uint8 HxW, HxWx3 RGB or HxWx4 straight RGBA. Never use it for uploads.
+
+    Raises ValueError when the bytes are not an 8-bit PNG.
+    """
+    decoded = fastpng.decode(data)
+    if decoded is not None:
+        return decoded
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint8:
-        raise ValueError(f"the bytes must be an 8-bit PNG that encode_png wrote, got {len(data)} bytes that are not")
+        raise ValueError(f"the bytes must be an 8-bit PNG that encode_png wrote, got {len(data)} other bytes")
     if pixels.ndim == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
     return np.asarray(pixels, np.uint8)
 
 
 def read_photo(png: bytes) -> Photo:
-    """The photo of a NormalisedPhoto's PNG."""
+    """The photo in the PNG of a NormalisedPhoto."""
     return Photo(read_png(png))
 
 
 def read_mask(png: bytes) -> Mask:
-    """The mask of a 1-bit or 8-bit grey PNG that we made."""
+    """The mask in a 1-bit or 8-bit grey PNG that Packshot wrote."""
     return Mask(read_png(png))

@@ -1,4 +1,4 @@
-"""From a layout to what the engine needs, and from a render back to the finished picture with the product locked in."""
+"""Make the engine's inputs from a layout, and composite the engine's render with the product into the picture."""
 
 from __future__ import annotations
 
@@ -16,35 +16,37 @@ from packshot.types import U8, Flat
 
 __all__ = ["composite", "enlarge", "inpaint_mask", "plain_background", "product_on_grey"]
 
-GREY = 127  # neutral: 0 in the engine's -1..1 range
-KEEP_ALPHA = 128  # pixels that are at least half product are kept from the engine
+GREY = 127  # neutral grey: about 0 in the engine's -1..1 range
+KEEP_ALPHA = 128  # the engine does not repaint pixels that are at least half covered by the product
 
 
 def product_on_grey(flat: Flat) -> U8:
-    """The layout over neutral grey, uint8 HxWx3 RGB: what the engine sees of the product."""
+    """The layout over neutral grey, uint8 HxWx3 RGB: the engine's picture of the product."""
     return _lay_over(np.full(flat.rgb.shape, GREY, np.uint8), flat)
 
 
 def inpaint_mask(flat: Flat) -> U8:
-    """Where to paint, uint8 HxW, 255 = repaint.
+    """The inpaint mask of a layout, uint8 HxW, 255 = repaint.
 
-    The threshold is half coverage (alpha < 128) with no dilation: a wider mask would let the engine paint over the
-    product's rim, a narrower one would keep the grey behind the soft edge. What it paints under that edge does not
-    reach the picture: `composite` takes the scene there from beyond the edge.
+    The engine repaints pixels that the product covers by less than half (alpha < 128), without dilation. A wider mask
+    would let the engine paint over the product's rim. A narrower one would keep the grey behind the soft edge. The
+    engine's pixels under the soft edge do not reach the picture, because `composite` replaces them with the scene's
+    colours from beyond the edge.
     """
     return np.where(flat.alpha < KEEP_ALPHA, np.uint8(255), np.uint8(0))
 
 
 def composite(flat: Flat, background: U8 | None, shadow: U8 | None = None) -> U8:
-    """The finished picture: background, darkened by the shadow, under the product.
+    """The finished picture: the product over the background, which the shadow darkens.
 
-    `background`: uint8 HxWx3 RGB at canvas size, or None for a transparent picture (then straight RGBA, HxWx4, with the
-    shadow as black). `shadow`: uint8 HxW, 0 = none. Where alpha is 255 the result equals the layout exactly.
+    `background` is uint8 HxWx3 RGB of the layout's size; the result then is too. None asks for a transparent picture:
+    uint8 HxWx4 straight RGBA, in which the shadow is black. `shadow` is uint8 HxW, 0 = none, 255 = black. Where alpha
+    is 255, the result equals the layout exactly. Raises ValueError when the sizes differ.
     """
     size = flat.alpha.shape
-    for what, array in (("background", background), ("shadow", shadow)):
+    for name, array in (("background", background), ("shadow", shadow)):
         if array is not None and array.shape[:2] != size:
-            raise ValueError(f"{what} must have the layout's size {size}, got {array.shape[:2]}; enlarge it first")
+            raise ValueError(f"{name} must have the layout's size {size}, got {array.shape[:2]}; resize it first")
     if background is None:
         return _transparent(flat, shadow)
     picture = background.copy()
@@ -55,7 +57,7 @@ def composite(flat: Flat, background: U8 | None, shadow: U8 | None = None) -> U8
 
 
 def _lay_over(picture: U8, flat: Flat) -> U8:
-    """The product over the picture, in place: opaque pixels are copied, those of the soft edge are mixed."""
+    """Composite the product over the picture in place. Opaque pixels are copied, and the soft edge is blended."""
     alpha = cv2.extractChannel(flat.pixels, 3)
     rgb = cv2.cvtColor(flat.pixels, cv2.COLOR_RGBA2RGB)
     edge = np.flatnonzero(_soft(alpha))
@@ -66,14 +68,14 @@ def _lay_over(picture: U8, flat: Flat) -> U8:
 
 
 def _soft(alpha: U8) -> NDArray[np.bool_]:
-    """Where the product is neither opaque nor absent."""
+    """The pixels of the soft edge: neither opaque nor fully transparent."""
     return (alpha > 0) & (alpha < 255)
 
 
 def _pull_under_edge(flat: Flat, picture: U8) -> None:
-    """Bring the scene from just outside in behind the soft edge, in place.
+    """Fill the picture under the soft edge with the scene's colours from just outside it, in place.
 
-    An engine's render still shows grey or an old product there.
+    The engine's render still shows grey or its own version of the product there.
     """
     alpha = cv2.extractChannel(flat.pixels, 3)
     for at, near in nearby_colours(picture, alpha == 0, _soft(alpha)):
@@ -81,7 +83,7 @@ def _pull_under_edge(flat: Flat, picture: U8) -> None:
 
 
 def _darken(picture: U8, shadow: U8) -> None:
-    """Take the shadow's share of 255 out of every pixel, in place."""
+    """Multiply every pixel by 1 - shadow / 255, in place."""
     x, y, width, height = cv2.boundingRect(shadow)
     if width == 0:
         return
@@ -94,24 +96,27 @@ def _transparent(flat: Flat, shadow: U8 | None) -> U8:
         return flat.pixels.copy()
     share = flat.alpha.astype(np.float32) / 255
     total = share + shadow.astype(np.float32) / 255 * (1 - share)
-    colours = flat.rgb * (share / np.maximum(total, 1e-6))[..., None]  # the shadow's own colour is black
+    colours = flat.rgb * (share / np.maximum(total, 1e-6))[..., None]  # the shadow is black
     mixed = np.rint(np.dstack([colours, total * 255])).astype(np.uint8)
     return np.where(flat.alpha[..., None] == 255, flat.pixels, mixed)
 
 
 def plain_background(canvas: Canvas, colour: str) -> U8:
-    """One colour at canvas size, uint8 HxWx3 RGB. `colour`: `white` or `#rrggbb`; else BadInput (invalid_request)."""
+    """A background of one colour at canvas size, uint8 HxWx3 RGB.
+
+    `colour` is `white` or `#rrggbb`. Raises BadInput (invalid_request) for any other value.
+    """
     code = "#ffffff" if colour == "white" else colour
     if not re.fullmatch(r"#[0-9a-fA-F]{6}", code):
         raise BadInput(
-            "invalid_request", f"a plain background must be white or #rrggbb, got {colour[:40]!r}; name a colour"
+            "invalid_request", f"a plain background must be white or #rrggbb, got {colour[:40]!r}; send a colour"
         )
     rgb = np.frombuffer(bytes.fromhex(code[1:]), np.uint8)
     return np.broadcast_to(rgb, (canvas.height, canvas.width, 3)).copy()
 
 
 def enlarge(render_pixels: U8, canvas: Canvas) -> U8:
-    """A render brought from the engine's size to the canvas by Lanczos, uint8 HxWx3 RGB."""
+    """The render resampled from the engine's size to the canvas's by Lanczos, uint8 HxWx3 RGB."""
     if render_pixels.shape[:2] == (canvas.height, canvas.width):
         return render_pixels
     image = Image.fromarray(np.ascontiguousarray(render_pixels))

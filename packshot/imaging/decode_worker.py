@@ -1,10 +1,10 @@
-"""The process that decodes one untrusted image at a time: bytes in, pixels rebuilt as a plain PNG out.
+"""A process that decodes one untrusted image at a time and returns its pixels as a plain PNG.
 
-`packshot.imaging.codec` starts this file as a script (`python -I decode_worker.py`), so it imports Pillow, ISA-L and
-nothing of ours. A request on stdin is `>II` (header length, image length), a JSON header `{"format"}` and the image.
-The answer on stdout is framed the same way: a JSON header, then the PNG. It decodes once, never a second time after a
-failure (Pillow then returns partial pixels). It measures the file's own structure first, because decoders accept files
-that end early.
+`packshot.imaging.codec` starts this file as a script (`python -I decode_worker.py`), so it imports Pillow and ISA-L but
+no module of Packshot. A request on stdin is `>II` (header length, image length), a JSON header `{"format"}` and the
+image. The answer on stdout has the same framing: a JSON header, then the PNG. Before it decodes, the worker checks that
+the file is complete, because decoders accept truncated files. It never decodes an image again after a failure, because
+Pillow would then return partial pixels.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 PLUGINS: dict[str, type[ImageFile.ImageFile]] = {"jpeg": JpegImageFile, "png": PngImageFile, "webp": WebPImageFile}
-BYTES_PER_PX = 12  # measured peak of open + transpose + convert (docs/measurements.md)
-SLACK_BYTES = 192 * 1024 * 1024  # the upload, the answer, allocator and colour tables
+BYTES_PER_PX = 12  # measured peak memory of open + transpose + convert (docs/measurements.md)
+SLACK_BYTES = 192 * 1024 * 1024  # for the upload, the answer, the allocator and colour tables
 MIN_SIDE_PX = 16
-BAND_ROWS = 64  # of the photo are deflated at a time
+BAND_ROWS = 64  # rows of the photo that are compressed at a time
 EXIF_ORIENTATION = 0x0112
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -42,29 +42,32 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # inside a scan: not stuffing, not fill, not a restart
+JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # ends a scan: not a stuffed byte, fill byte or restart marker
 
 
 class Refused(Exception):
-    """The image is refused, with a code of packshot.errors and a detail."""
+    """Raised when an image cannot be accepted. `code` is a code of packshot.errors."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(code, detail)
         self.code, self.detail = code, detail
 
 
-def _truncated(what: str) -> Refused:
-    return Refused("photo_unreadable", f"the file must be whole, {what}; upload it again")
+def _incomplete(found: str) -> Refused:
+    return Refused("photo_unreadable", f"the file must be complete, but {found}; upload it again")
 
 
-def check_jpeg_whole(data: bytes) -> None:
-    """Walk the segments to the end-of-image marker: libjpeg paints what is missing grey and Pillow may not notice."""
+def check_jpeg_complete(data: bytes) -> None:
+    """Follow the segments to the end-of-image marker. libjpeg paints missing parts grey, and Pillow may not report it.
+
+    Raises Refused (photo_unreadable) when the file ends early.
+    """
     at = 2
     while True:
         while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] == b"\xff":  # fill bytes
             at += 1
         if len(data) < at + 2 or data[at] != 0xFF:
-            raise _truncated("this JPEG ends, or breaks, before its end-of-image marker")
+            raise _incomplete("this JPEG ends or is corrupt before its end-of-image marker")
         marker = data[at + 1]
         if marker == 0xD9:
             return
@@ -72,32 +75,35 @@ def check_jpeg_whole(data: bytes) -> None:
             at += 2
             continue
         if len(data) < at + 4:
-            raise _truncated("this JPEG ends inside a segment")
+            raise _incomplete("this JPEG ends inside a segment")
         at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         if marker == 0xDA:
             found = JPEG_MARKER.search(data, at)
             if found is None:
-                raise _truncated("this JPEG ends inside its picture")
+                raise _incomplete("this JPEG ends inside its image data")
             at = found.start()
 
 
-def check_png_whole(data: bytes, max_px: int, max_side_px: int) -> None:
-    """Walk the chunks to IEND with their checksums, and count the picture's bytes: Pillow fills missing rows black."""
+def check_png_complete(data: bytes, max_px: int, max_side_px: int) -> None:
+    """Check the size in the header, the checksum of each chunk and the number of decompressed bytes, up to IEND.
+
+    Pillow fills missing rows with black. Raises Refused for a wrong size or an incomplete file.
+    """
     at, width, height, expected, got = 8, 0, 0, -1, 0
     inflate = zlib.decompressobj()
     while True:
         length = int.from_bytes(data[at : at + 4], "big")
         kind, body = data[at + 4 : at + 8], data[at + 8 : at + 8 + length]
         if len(data) < at + 12 + length:
-            raise _truncated("this PNG ends before its IEND chunk")
+            raise _incomplete("this PNG ends before its IEND chunk")
         if zlib.crc32(body, zlib.crc32(kind)) != int.from_bytes(data[at + 8 + length : at + 12 + length], "big"):
-            raise _truncated("a chunk of this PNG has a wrong checksum")
+            raise _incomplete("a chunk of this PNG has a wrong checksum")
         if kind == b"IHDR":
             width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", body)
             check_size(width, height, max_px, max_side_px)
             expected = _png_raw_bytes(width, height, depth, colour, interlace)
         elif kind == b"acTL" and int.from_bytes(body[:4], "big") > 1:
-            return  # animated: refused by its own code, and only its first frame is in IDAT
+            return  # animated: `rebuild` refuses it as photo_animated, and IDAT holds only the first frame
         elif kind == b"IDAT" and got < expected:
             piece = inflate.decompress(body, expected - got)
             got += len(piece)
@@ -106,13 +112,13 @@ def check_png_whole(data: bytes, max_px: int, max_side_px: int) -> None:
                 got += len(piece)
         elif kind == b"IEND":
             if got < expected:
-                raise _truncated(f"this PNG holds {got} of {expected} bytes of picture")
+                raise _incomplete(f"this PNG holds {got} of {expected} bytes of image data")
             return
         at += 12 + length
 
 
 def _png_raw_bytes(width: int, height: int, depth: int, colour: int, interlace: int) -> int:
-    """Bytes of filtered rows that a PNG of this header must hold."""
+    """The number of bytes of filtered rows that a PNG with this header must hold."""
     bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
     passes = [(0, 0, 1, 1)]
     if interlace:  # Adam7: x start, y start, x step, y step
@@ -125,44 +131,47 @@ def _png_raw_bytes(width: int, height: int, depth: int, colour: int, interlace: 
     return total
 
 
-def check_webp_whole(data: bytes) -> None:
-    """The RIFF header must not promise more than there is."""
+def check_webp_complete(data: bytes) -> None:
+    """Raise Refused (photo_unreadable) when the file is shorter than its RIFF header states."""
     if int.from_bytes(data[4:8], "little") + 8 > len(data):
-        raise _truncated("this WebP is shorter than its header says")
+        raise _incomplete("this WebP is shorter than its header states")
 
 
 def check_size(width: int, height: int, max_px: int, max_side_px: int) -> None:
-    """Refuse by the header, before any pixel is decoded."""
+    """Raise Refused for a size outside the limits. It is called with the header's size, before pixels are decoded."""
     if width * height > max_px or max(width, height) > max_side_px:
         raise Refused(
             "photo_too_many_pixels",
-            f"a photo may have at most {max_px} pixels and {max_side_px} px a side, this one has {width}x{height} "
+            f"a photo may have at most {max_px} pixels and {max_side_px} px on a side, got {width}x{height} px "
             f"({width * height} pixels); scale it down",
         )
     if min(width, height) < MIN_SIDE_PX:
         raise Refused(
             "photo_too_small",
-            f"a photo must have at least {MIN_SIDE_PX} px a side, this one has {width}x{height}; upload a larger one",
+            f"a photo must have at least {MIN_SIDE_PX} px on each side, got {width}x{height} px; upload a larger one",
         )
 
 
 def rebuild(data: bytes, kind: str, max_px: int, max_side_px: int) -> tuple[Image.Image, list[str]]:
-    """Decode once; give upright 8-bit sRGB pixels that carry nothing else, and notes on what was assumed."""
+    """Decode an image once. Return upright 8-bit sRGB pixels without metadata, and notes about assumptions.
+
+    Raises Refused, or any error of Pillow.
+    """
     notes: list[str] = []
-    opened = PLUGINS[kind](io.BytesIO(data))  # the sniffed plugin alone: no other parser sees the bytes
+    opened = PLUGINS[kind](io.BytesIO(data))  # only the detected format's parser reads the bytes
     check_size(*opened.size, max_px, max_side_px)
-    if getattr(opened, "is_animated", False):  # set from the header; never ask n_frames, which walks the file
-        raise Refused("photo_animated", "a photo must be one still picture, this file is animated; export one frame")
+    if getattr(opened, "is_animated", False):  # set from the header; n_frames would read the whole file
+        raise Refused("photo_animated", "a photo must have one frame, but this file is animated; export one frame")
     if kind == "jpeg" and b"MPF\x00" in data[:65536]:
-        notes.append("the file holds several pictures (MPF): the first, primary one was taken")
+        notes.append("the file holds several pictures (MPF); the first, primary one was used")
     if kind == "jpeg":
-        check_jpeg_whole(data)
+        check_jpeg_complete(data)
     elif kind == "png":
-        check_png_whole(data, max_px, max_side_px)
+        check_png_complete(data, max_px, max_side_px)
     else:
-        check_webp_whole(data)
+        check_webp_complete(data)
     opened.load()
-    profile, turn = opened.info.get("icc_profile"), _orientation(opened, notes)
+    profile, orientation = opened.info.get("icc_profile"), _orientation(opened, notes)
     colours, alpha = _split(opened, notes)
     del opened
     rgb = _to_srgb(colours, profile, notes)
@@ -170,14 +179,15 @@ def rebuild(data: bytes, kind: str, max_px: int, max_side_px: int) -> tuple[Imag
     if alpha is not None:
         if alpha.getextrema() == (0, 0):
             raise Refused(
-                "photo_empty", "a photo must show something, every pixel of this one is clear; export it anew"
+                "photo_empty",
+                "a photo must have a visible pixel, but every pixel of this one is transparent; export it again",
             )
-        notes.append("transparent parts were laid over white")
+        notes.append("transparent parts were composited over white")
         white = Image.new("RGB", rgb.size, (255, 255, 255))
         white.paste(rgb, mask=alpha)
         rgb = white
-    if turn in UPRIGHT:
-        rgb = rgb.transpose(UPRIGHT[turn])
+    if orientation in UPRIGHT:
+        rgb = rgb.transpose(UPRIGHT[orientation])
     rgb.info.clear()
     return rgb, notes
 
@@ -185,17 +195,17 @@ def rebuild(data: bytes, kind: str, max_px: int, max_side_px: int) -> tuple[Imag
 def _orientation(opened: Image.Image, notes: list[str]) -> int:
     try:
         found = opened.getexif().get(EXIF_ORIENTATION, 1)
-    except Exception:  # noqa: BLE001 - EXIF parsing raises whatever the bytes make it raise; the pixels are sound
-        notes.append("the EXIF block is broken: taken as upright")
+    except Exception:  # noqa: BLE001 - a corrupt EXIF block may raise any error; the pixels are still valid
+        notes.append("the EXIF block is corrupt; the photo was assumed to be upright")
         return 1
     return found if isinstance(found, int) else 1
 
 
 def _split(opened: Image.Image, notes: list[str]) -> tuple[Image.Image, Image.Image | None]:
-    """(colours in L, RGB or CMYK, alpha in L or None), 8 bits a channel."""
+    """(colours in mode L, RGB or CMYK, alpha in mode L or None), both with 8 bits per channel."""
     mode = opened.mode
-    if mode.startswith("I"):  # 16-bit grey, in I;16 or I: white is 65535
-        notes.append("16-bit grey was brought to 8 bits")
+    if mode.startswith("I"):  # 16-bit grey, in mode I;16 or I: white is 65535
+        notes.append("16-bit grey was converted to 8 bits")
         if "transparency" in opened.info:
             notes.append("the transparent grey value was ignored")
         scaled = opened.convert("I").point(lambda value: value * (255 / 65535) + 0.5)
@@ -206,7 +216,7 @@ def _split(opened: Image.Image, notes: list[str]) -> tuple[Image.Image, Image.Im
         return rgba.convert("RGB"), None if alpha.getextrema() == (255, 255) else alpha
     if mode in ("L", "RGB", "CMYK"):
         return opened, None
-    return opened.convert("RGB"), None  # 1, P, YCbCr
+    return opened.convert("RGB"), None  # modes 1, P and YCbCr
 
 
 def _to_srgb(colours: Image.Image, profile: Any, notes: list[str]) -> Image.Image:
@@ -215,13 +225,15 @@ def _to_srgb(colours: Image.Image, profile: Any, notes: list[str]) -> Image.Imag
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             space = source.profile.xcolor_space.strip()
             if space == "GRAY" and colours.mode == "RGB":
-                colours = colours.convert("L")  # a grey picture that was split from its alpha
+                colours = colours.convert("L")  # `_split` made RGB of a grey image with alpha
             intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
             converted = ImageCms.profileToProfile(
                 colours, source, ImageCms.createProfile("sRGB"), renderingIntent=intent, outputMode="RGB"
             )
-        except Exception:  # noqa: BLE001 - PyCMSError, OSError, TypeError, ValueError were seen; sRGB is the honest guess
-            notes.append("the colour profile is broken or does not fit the pixels: taken as sRGB")
+        except Exception:  # noqa: BLE001 - seen: PyCMSError, OSError, TypeError, ValueError; sRGB is the best guess
+            notes.append(
+                "the colour profile is corrupt or does not fit the pixels; the colours were assumed to be sRGB"
+            )
         else:
             if converted is not None:
                 return converted
@@ -229,7 +241,7 @@ def _to_srgb(colours: Image.Image, profile: Any, notes: list[str]) -> Image.Imag
 
 
 def answer(data: bytes, kind: str, max_px: int, max_side_px: int) -> tuple[dict[str, Any], bytes]:
-    """(header, PNG) for an image; every failure becomes a header with `code` and `detail`."""
+    """Decode an image and return (header, PNG). After any failure the header holds `code` and `detail` instead."""
     try:
         rgb, notes = rebuild(data, kind, max_px, max_side_px)
         png = encode(rgb)
@@ -237,16 +249,16 @@ def answer(data: bytes, kind: str, max_px: int, max_side_px: int) -> tuple[dict[
         return {"code": refused.code, "detail": refused.detail}, b""
     except MemoryError:
         budget_mib = (BYTES_PER_PX * max_px + SLACK_BYTES) >> 20
-        detail = f"decoding must fit in {budget_mib} MiB, this file needs more; scale it down or save it anew"
+        detail = f"decoding may use at most {budget_mib} MiB, this file needs more; scale it down or save it again"
         return {"code": "photo_too_many_pixels", "detail": detail, "recycle": True}, b""
-    except Exception as error:  # noqa: BLE001 - hostile bytes raise anything (IndexError, KeyError, struct.error, …): 422
-        detail = f"the bytes must be a whole, valid {kind.upper()}, decoding ended in {type(error).__name__}"
-        return {"code": "photo_unreadable", "detail": detail + "; save the photo anew"}, b""
+    except Exception as error:  # noqa: BLE001 - malicious bytes may raise any error, for example struct.error
+        detail = f"the bytes must be a complete, valid {kind.upper()}, decoding raised {type(error).__name__}"
+        return {"code": "photo_unreadable", "detail": detail + "; save it again from an image editor"}, b""
     return {"width": rgb.width, "height": rgb.height, "notes": notes}, png
 
 
 def encode(rgb: Image.Image) -> bytes:
-    """PNG of an RGB image, each row as its difference from the row above: `fastpng` reads these fastest."""
+    """A PNG of an RGB image in which every row has the filter Up. `fastpng.decode` has a fast path for such files."""
     out = io.BytesIO()
     header = struct.pack(">IIBBBBB", rgb.width, rgb.height, 8, 2, 0, 0, 0)
     out.write(b"\x89PNG\r\n\x1a\n" + _chunk_head(b"IHDR", len(header)) + header + _checksum(b"IHDR" + header))
@@ -254,7 +266,7 @@ def encode(rgb: Image.Image) -> bytes:
     out.write(_chunk_head(b"IDAT", 0))
     for top in range(0, rgb.height, BAND_ROWS):
         bottom = min(top + BAND_ROWS, rgb.height)
-        band, above = (rgb.crop((0, top - up, rgb.width, bottom - up)) for up in (0, 1))  # above the image is black
+        band, above = (rgb.crop((0, top - up, rgb.width, bottom - up)) for up in (0, 1))  # the row above the first is 0
         values, row_bytes = ImageChops.subtract_modulo(band, above).tobytes(), 3 * rgb.width
         rows = (b"\x02" + values[at : at + row_bytes] for at in range(0, len(values), row_bytes))
         for part in (deflater.compress(b"".join(rows)), deflater.flush() if bottom == rgb.height else b""):
@@ -276,14 +288,14 @@ def _checksum(data: bytes) -> bytes:
 
 
 def _read_exactly(stream: BinaryIO, size: int) -> bytes:
-    data = stream.read(size)  # a buffered reader gives fewer bytes only at the end
+    data = stream.read(size)  # a buffered reader returns fewer bytes only at the end of the stream
     if len(data) < size:
         raise EOFError
     return data
 
 
 def limit_memory(max_px: int) -> None:
-    """Let the process grow by the budget and no further, write no file and leave no core."""
+    """Limit the growth of the process's memory to the budget, and forbid files and core dumps."""
     with open("/proc/self/statm", encoding="ascii") as statm:
         now = int(statm.read().split()[0]) * resource.getpagesize()
     limit = now + BYTES_PER_PX * max_px + SLACK_BYTES
@@ -293,12 +305,12 @@ def limit_memory(max_px: int) -> None:
 
 
 def main(max_px: int, max_side_px: int) -> None:
-    """Answer requests until stdin closes, which it does when the parent goes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    """Answer requests until stdin closes, which happens when the parent process ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     warnings.simplefilter("ignore")
-    Image.MAX_IMAGE_PIXELS = None  # check_size is stricter, and comes first
+    Image.MAX_IMAGE_PIXELS = None  # check_size is stricter and runs first
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # nothing that a decoder prints may enter the answers
+    os.dup2(2, 1)  # text that a decoder prints must not mix with the answers
     if sys.platform == "linux":
         limit_memory(max_px)
     while True:

@@ -1,4 +1,4 @@
-"""The edges that the engine must keep: Canny on the layout, so that the amateur background leaves none."""
+"""The Canny edges that guide the engine, computed on the layout so that the photo's own background has no edges."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from packshot.types import EdgeMap, Flat
 
 
 def canny(flat: Flat, low: int = 100, high: int = 200) -> EdgeMap:
-    """Canny edges of the product over neutral grey, at the layout's size.
+    """The Canny edges of the product over neutral grey, at the layout's size.
 
-    `low`, `high`: hysteresis thresholds on the Sobel gradient (L1, 3x3, strongest of R, G, B; a step of 1 level gives
-    4). 100 and 200 are what ControlNet's canny weights were trained around: steps of 50 levels start an edge, steps of
-    25 carry it on. The canvas border yields no edge.
+    `low` and `high` are the hysteresis thresholds on the Sobel gradient (L1 norm, 3x3, the strongest of R, G and B), in
+    which a step of 1 level has the magnitude 4. ControlNet's canny weights were trained with values around 100 and 200:
+    a step of 50 levels starts an edge, and a step of 25 levels continues it. The canvas's border is no edge.
     """
     return EdgeMap(cv2.Canny(product_on_grey(flat), low, high, apertureSize=3, L2gradient=False))

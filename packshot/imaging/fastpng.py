@@ -1,7 +1,7 @@
-"""PNG as we write it: each row as its difference from the row above, deflated by ISA-L in one chunk.
+"""A fast PNG encoder and decoder. Every row has the filter Up, and ISA-L compresses all rows into one IDAT chunk.
 
-Encoding takes a third of the processor time of OpenCV's fastest setting, for files of equal size. Reading takes a
-quarter of OpenCV's time, because undoing the differences is one running sum. Any PNG reader can read these files.
+Encoding takes a third of the processor time of OpenCV's fastest setting, for files of equal size. Decoding takes a
+quarter of OpenCV's time, because undoing the filter Up is one running sum. Any PNG reader can read these files.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from packshot.types import U8
 __all__ = ["decode", "encode"]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-UP = 2  # the filter's number in the PNG specification
-CHANNELS = {0: 1, 2: 3, 6: 4}  # by colour type: grey, RGB, RGBA
+UP = 2  # the number of the filter Up in the PNG specification
+CHANNELS = {0: 1, 2: 3, 6: 4}  # channels of the colour types grey, RGB and RGBA
 COLOUR_TYPES = {channels: colour_type for colour_type, channels in CHANNELS.items()}
 HEADER = ">IIBBBBB"  # width, height, bits, colour type, compression, filter method, interlace
-LEVEL = 1  # 0 is no faster and its files are 30 % larger; 2 and 3 make them hardly smaller
+LEVEL = 1  # ISA-L's level: 0 is no faster and its files are 30 % larger; 2 and 3 make files hardly smaller
 
 
 def encode(pixels: U8) -> bytes:
-    """PNG of uint8 HxW (grey), HxWx3 (RGB) or HxWx4 (straight RGBA)."""
+    """A PNG file of uint8 HxW (grey), HxWx3 (RGB) or HxWx4 (straight RGBA) pixels."""
     height, width = pixels.shape[:2]
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
     values = np.ascontiguousarray(pixels).reshape(height, width * channels)
@@ -44,7 +44,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def decode(data: bytes) -> U8 | None:
-    """Pixels of a PNG that is written as `encode` writes, uint8 HxW, HxWx3 or HxWx4; None for any other file."""
+    """The pixels of a PNG that `encode` wrote: uint8 HxW, HxWx3 or HxWx4. None for any other file."""
     view = memoryview(data)
     if data[:16] != SIGNATURE + b"\0\0\0\x0dIHDR" or data[37:41] != b"IDAT" or data[-8:-4] != b"IEND":
         return None
@@ -66,6 +66,6 @@ def decode(data: bytes) -> U8 | None:
     if (rows[:, 0] != UP).any():
         return None
     values = rows[:, 1:].copy()
-    for above, row in pairwise(values):  # np.add.accumulate goes down one column after the other: sixty times slower
+    for above, row in pairwise(values):  # np.add.accumulate sums one column after the other: sixty times slower
         np.add(above, row, out=row)
     return values.reshape((height, width) if colour_type == 0 else (height, width, CHANNELS[colour_type]))

@@ -1,4 +1,4 @@
-"""Whether what a person pointed at lies in the photo: checked before anything is encoded."""
+"""The check that clicks and boxes lie in the photo. It runs before the photo is encoded."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ __all__ = ["check_prompts"]
 
 
 def check_prompts(prompts: Prompts, width: int, height: int) -> None:
-    """Hold points and boxes against a photo of `width` x `height` pixels.
+    """Check points and boxes against a photo of `width` x `height` pixels.
 
-    Raises BadInput: `point_outside` for a point with x not in [0, width) or y not in [0, height); `box_invalid` for a
-    box that is empty, inverted or reaches over the photo's edge. `errors` names every offender of the first kind found.
+    Raises BadInput: `point_outside` for a point with x not in [0, width) or y not in [0, height), and `box_invalid` for
+    a box that is empty, inverted or partly outside the photo. `errors` lists all invalid points, or else all invalid
+    boxes.
     """
     points = [
         _error("points", index, f"must lie in 0 <= x < {width}, 0 <= y < {height}, got ({x:g}, {y:g})")
@@ -22,7 +23,9 @@ def check_prompts(prompts: Prompts, width: int, height: int) -> None:
     if points:
         raise BadInput("point_outside", f"points.{points[0]['loc'][1]} {points[0]['msg']}.", errors=points)
     boxes = [
-        _error("boxes", index, f"must be x0 < x1 <= {width}, y0 < y1 <= {height} and not negative, got {_shown(box)}")
+        _error(
+            "boxes", index, f"must be x0 < x1 <= {width}, y0 < y1 <= {height} and not negative, got {_box_text(box)}"
+        )
         for index, box in enumerate(prompts.boxes)
         if not (0 <= box[0] < box[2] <= width and 0 <= box[1] < box[3] <= height)
     ]
@@ -34,5 +37,5 @@ def _error(field: str, index: int, rule: str) -> FieldError:
     return {"loc": [field, index], "msg": rule}
 
 
-def _shown(box: tuple[float, float, float, float]) -> str:
+def _box_text(box: tuple[float, float, float, float]) -> str:
     return "[" + ", ".join(f"{value:g}" for value in box) + "]"

@@ -1,8 +1,8 @@
-"""Lanczos resampling of RGBA, premultiplied, so that colours outside the product never bleed in.
+"""Premultiplied Lanczos resampling of RGBA images, so that colours outside the product do not bleed into it.
 
-The arithmetic is Pillow's on float32 planes, to the last bit, in less than half of its time. Pillow multiplies and adds
-one pixel after the other. Here, a block of output pixels is one small matrix product of the input pixels that it reads.
-Both add in double precision, and round to float32 after each of the two passes.
+The result equals Pillow's on float32 planes to the last bit and takes less than half of its time. Pillow computes one
+output pixel at a time. Here, a block of output pixels is one small matrix product. Both sum in double precision, and
+round to float32 after each of the two passes.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ __all__ = ["premultiplied", "resized", "straight"]
 F64 = NDArray[np.float64]
 
 LOBES = 3
-BLOCK_PX = 16  # output pixels of one product: more would multiply more zeros, fewer would make more calls
-STRIPE_PX = 256  # lines of one product: they stay in the cache, and the product in the calling thread
+BLOCK_PX = 16  # output pixels of one matrix product: more would multiply more zeros, fewer would need more calls
+STRIPE_PX = 256  # width of one matrix product: it stays in the processor's cache and in the calling thread
 
 
 def resized(rgba: U8, width: int, height: int, window: tuple[float, float, float, float] | None = None) -> U8:
-    """Straight uint8 RGBA brought to `width` x `height` by Lanczos, over the source's area where it shrinks.
+    """`rgba` (straight uint8 HxWx4) resampled to `width` x `height` pixels by Lanczos.
 
-    `window`: the part to show, XYXY in source pixels. Each plane equals Pillow's `resize(…, LANCZOS, box=window)`.
+    `window` is the part of the source to resample, XYXY in source pixels; None is the whole source. Each premultiplied
+    plane equals Pillow's `resize(…, LANCZOS, box=window)`.
     """
     x0, y0, x1, y1 = window or (0, 0, rgba.shape[1], rgba.shape[0])
     down = list(_blocks(rgba.shape[0], height, y0, y1))
@@ -42,23 +43,23 @@ def resized(rgba: U8, width: int, height: int, window: tuple[float, float, float
 
 
 def _narrowed(rgba: U8, width: int, across: list[tuple[slice, slice, F64]]) -> F32:
-    """The first pass, at the old height: float32 Hx4W, the four premultiplied planes side by side."""
+    """The first, horizontal pass: float32 Hx4W, the four premultiplied planes side by side."""
     height, columns = rgba.shape[:2]
     out = np.zeros((height, 4, width), np.float32)
-    turned = [(to, reads, np.ascontiguousarray(weights.T)) for to, reads, weights in across]
+    transposed = [(to, reads, np.ascontiguousarray(weights.T)) for to, reads, weights in across]
     for top in range(0, height, STRIPE_PX // 4):
         rows = rgba[top : top + STRIPE_PX // 4]
         if not rows[..., 3].any():
             continue
         stripe = np.stack(premultiplied(rows), axis=1, dtype=np.float64)
-        for to, reads, weights in turned:
+        for to, reads, weights in transposed:
             products = stripe.reshape(-1, columns)[:, reads] @ weights
             out[top : top + len(rows), :, to] = products.reshape(-1, 4, to.stop - to.start)
     return out.reshape(height, 4 * width)
 
 
 def _blocks(size: int, out: int, start: float, stop: float) -> Iterator[tuple[slice, slice, F64]]:
-    """For each block of output pixels: where it lies, what input pixels it reads, and their weights, a row each."""
+    """For each block: the slice of output pixels, the slice of input pixels, and the weights (output x input)."""
     low, weights = _taps(size, out, start, stop)
     count = weights.shape[1]
     for first in range(0, out, BLOCK_PX):
@@ -70,8 +71,8 @@ def _blocks(size: int, out: int, start: float, stop: float) -> Iterator[tuple[sl
 
 
 def _taps(size: int, out: int, start: float, stop: float) -> tuple[NDArray[np.int64], F64]:
-    """For each output pixel, the first input pixel that it reads, and the weights of that one and the next."""
-    start, stop = float(np.float32(start)), float(np.float32(stop))  # as Pillow keeps a box
+    """For each output pixel: the first input pixel that it depends on, and the weights of that and the next pixels."""
+    start, stop = float(np.float32(start)), float(np.float32(stop))  # Pillow stores a box in float32
     scale = float(np.float32(stop - start)) / out
     stretch = max(scale, 1.0)
     centre = start + (np.arange(out) + 0.5) * scale
@@ -84,19 +85,20 @@ def _taps(size: int, out: int, start: float, stop: float) -> tuple[NDArray[np.in
 
 
 def premultiplied(rgba: U8) -> tuple[F32, ...]:
-    """Red, green and blue times alpha, and alpha: float32 HxW planes, 0..255."""
-    *colours, alpha = cv2.split(np.ascontiguousarray(rgba))
-    cover = alpha.astype(np.float32)
-    share = cover / 255
-    return (*(colour * share for colour in colours), cover)
+    """The planes red, green and blue, each times alpha / 255, and alpha: float32 HxW, 0..255."""
+    *colours, alpha_u8 = cv2.split(np.ascontiguousarray(rgba))
+    alpha = alpha_u8.astype(np.float32)
+    share = alpha / 255
+    return (*(colour * share for colour in colours), alpha)
 
 
 def straight(planes: Sequence[F32]) -> U8:
-    """Straight uint8 RGBA of premultiplied planes.
+    """The straight uint8 RGBA image of four premultiplied float32 planes.
 
-    Lanczos may push alpha over 255. The colours are divided by it before it is clipped: else a halo would be left.
+    Lanczos may raise alpha above 255. The colours are divided by alpha before it is clipped; otherwise a halo would
+    remain.
     """
     *colours, alpha = planes
     factor = 255 / np.maximum(alpha, 0.5)
-    plain = [cv2.multiply(colour, factor, dtype=cv2.CV_8U) for colour in colours]  # rounds and saturates
-    return np.asarray(cv2.merge([*plain, cv2.multiply(alpha, 1.0, dtype=cv2.CV_8U)]), np.uint8)
+    divided = [cv2.multiply(colour, factor, dtype=cv2.CV_8U) for colour in colours]  # rounds and saturates
+    return np.asarray(cv2.merge([*divided, cv2.multiply(alpha, 1.0, dtype=cv2.CV_8U)]), np.uint8)

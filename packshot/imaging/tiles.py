@@ -1,7 +1,7 @@
-"""Work on a soft edge that costs what the edge is long, not what the picture is large.
+"""Filter only the tiles of a picture that hold wanted pixels, so that the time grows with the length of the soft edge.
 
-A picture is cut into square tiles. Only the tiles that hold a wanted pixel are computed, a few of them at a time. They
-are stacked into one tall strip, so that each filter is one call.
+A picture is divided into square tiles. Only the tiles that hold a wanted pixel are computed, TILES_AT_ONCE at a time.
+They are stacked into one tall strip, so that each filter is one call.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ Bools = NDArray[np.bool_]
 Indices = NDArray[np.intp]
 
 TILE_PX = 32
-TILES_AT_ONCE = 16  # a strip and what is computed from it stay in a core's cache
-REACH_PX = 4  # how far `nearby_colours` looks for a colour
+TILES_AT_ONCE = 16  # a strip and its intermediate results stay in a core's cache
+REACH_PX = 4  # the radius in which `nearby_colours` averages source pixels
 
 
 def on_tiles(
-    wanted: Bools, work: Callable[..., F32], *pictures: U8 | F32, halo: int, border: int = cv2.BORDER_REFLECT_101
+    wanted: Bools, compute: Callable[..., F32], *pictures: U8 | F32, halo: int, border: int = cv2.BORDER_REFLECT_101
 ) -> Iterator[tuple[Indices, F32]]:
-    """`work` of the pictures at every `wanted` pixel: pairs of flat indices and what `work` found there.
+    """Compute a filter at every `wanted` pixel (bool HxW). Yields pairs of flat indices and the values there.
 
-    `work` gets one strip of tiles for each picture, and returns a strip of equal height and width. It may read `halo`
-    px around a pixel. Beyond the pictures' own border it sees them mirrored, as OpenCV's `border` says.
+    `compute` gets one strip of tiles for each of the `pictures` (HxW or HxWxC), and returns a strip of the same height
+    and width. A value may depend on pixels at most `halo` px away. The pictures are extended beyond their border as
+    OpenCV's `border` states.
     """
     height, width = wanted.shape
     rows, columns = -(-height // TILE_PX), -(-width // TILE_PX)
@@ -38,22 +39,23 @@ def on_tiles(
     wanted = np.pad(wanted, ((0, bottom), (0, right)))
     grid = wanted.reshape(rows, TILE_PX, columns, TILE_PX)
     corners = np.argwhere(np.any(np.any(grid, axis=3), axis=1)) * TILE_PX
-    padded = [cv2.copyMakeBorder(each, halo, halo + bottom, halo, halo + right, border) for each in pictures]
+    padded = [cv2.copyMakeBorder(picture, halo, halo + bottom, halo, halo + right, border) for picture in pictures]
     side = TILE_PX + 2 * halo
     for start in range(0, len(corners), TILES_AT_ONCE):
-        some = corners[start : start + TILES_AT_ONCE]
-        strip = work(*(np.concatenate([each[y : y + side, x : x + side] for y, x in some]) for each in padded))
-        tiles = strip.reshape(len(some), side, *strip.shape[1:])[:, halo:-halo, halo:-halo]
-        here = np.stack([wanted[y : y + TILE_PX, x : x + TILE_PX] for y, x in some])
-        tile, down, across = np.nonzero(here)
-        yield (some[tile, 0] + down) * width + some[tile, 1] + across, tiles[here]
+        chunk = corners[start : start + TILES_AT_ONCE]
+        strips = (np.concatenate([picture[y : y + side, x : x + side] for y, x in chunk]) for picture in padded)
+        strip = compute(*strips)
+        tiles = strip.reshape(len(chunk), side, *strip.shape[1:])[:, halo:-halo, halo:-halo]
+        wanted_here = np.stack([wanted[y : y + TILE_PX, x : x + TILE_PX] for y, x in chunk])
+        tile, down, across = np.nonzero(wanted_here)
+        yield (chunk[tile, 0] + down) * width + chunk[tile, 1] + across, tiles[wanted_here]
 
 
 def nearby_colours(rgb: U8, source: Bools, wanted: Bools) -> Iterator[tuple[Indices, F32]]:
-    """What colour the `source` pixels around each `wanted` pixel have, the nearer the heavier.
+    """The Gaussian-weighted mean colour of the `source` pixels around each `wanted` pixel.
 
-    `rgb`: HxWx3; `source`, `wanted`: HxW. Yields flat indices of wanted pixels and their colours, float32 Nx3. A wanted
-    pixel without a source pixel within REACH_PX is left out.
+    `rgb` is uint8 HxWx3; `source` and `wanted` are bool HxW. Yields pairs of the flat indices of wanted pixels and
+    their colours, float32 Nx3. A wanted pixel without a source pixel within REACH_PX is left out.
     """
     side = 2 * REACH_PX + 1
 

@@ -1,7 +1,21 @@
-"""How an accepted shot becomes committed images: the flow of one shot, and the lease under which it runs."""
+"""From an accepted shot to committed images: the director, the flow of a shot, and its stages."""
 
 from packshot.shots.director import Director
-from packshot.shots.flow import Painted, Stages, Step
+from packshot.shots.finish import Finisher
+from packshot.shots.layout import LayoutFiles
 from packshot.shots.load_report import LoadReport
+from packshot.shots.stages import Finished, Fitted, Painted, Placed, Prepared, Stages, Step
 
-__all__ = ["Director", "LoadReport", "Painted", "Stages", "Step"]
+__all__ = [
+    "Director",
+    "Finished",
+    "Finisher",
+    "Fitted",
+    "LayoutFiles",
+    "LoadReport",
+    "Painted",
+    "Placed",
+    "Prepared",
+    "Stages",
+    "Step",
+]

@@ -1,6 +1,6 @@
-"""The director: claims a shot under a lease, drives it, commits it under the lease's fence.
+"""The director: claims a shot under a lease, runs its flow, and commits its images under the claim's fence.
 
-Execution is at least once, effects are exactly once: what a director that lost its lease still does changes nothing.
+Execution is at least once, effects are exactly once: the writes of a director that has lost its lease are refused.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from packshot.errors import EngineCrashed, EngineFailed, LeaseLost, PackshotErro
 from packshot.imaging.codec import encode_png
 from packshot.meter import Meter, NoMeter
 from packshot.settings import Settings
-from packshot.shots.flow import Stages, Step, shoot
+from packshot.shots.flow import shoot
+from packshot.shots.stages import Stages, Step
 from packshot.store.records import Claim
 from packshot.store.store import Store
 from packshot.types import U8
@@ -22,11 +23,15 @@ from packshot.types import U8
 log = logging.getLogger(__name__)
 
 PROGRESS_EVERY_S = 0.5
-"""How often a running shot's progress is written, and a wish to cancel it is noticed."""
+"""Shortest time between two progress writes of a running shot, in seconds. Each write also reads cancellations."""
 
 
 class Director:
-    """Runs claimed shots, several at once from one event loop. `worker` names it in the store."""
+    """Runs claimed shots, several at once in one event loop.
+
+    `store` has the queue and the files. `stages` runs the models. `settings` gives timeouts. `worker` is this
+    director's name in the store. `meter` counts shots and errors; None counts nothing.
+    """
 
     def __init__(
         self, store: Store, stages: Stages, settings: Settings, *, worker: str, meter: Meter | None = None
@@ -40,11 +45,11 @@ class Director:
 
     @property
     def running(self) -> int:
-        """Shots under way here."""
+        """How many shots this director runs now."""
         return len(self._running)
 
     async def run_next(self) -> str | None:
-        """Claim the best waiting shot, drive it and commit it; its id, or None when nothing waits."""
+        """Claim the first shot of the queue, run it and commit it. Returns its id, or None when no shot is due."""
         claim = await asyncio.to_thread(self._store.queue.claim, self._worker)
         if claim is None:
             return None
@@ -52,43 +57,42 @@ class Director:
         try:
             await self._run(claim)
         except LeaseLost:
-            log.warning("lost the lease of %s: another worker has it", claim.shot_id)
+            log.warning("lost the lease of %s: another worker claimed it, or it ended", claim.shot_id)
         except asyncio.CancelledError:
-            self._give_back(claim)
+            self._release(claim)
             raise
         finally:
             self._running.pop(claim.shot_id, None)
         return claim.shot_id
 
     def release_all(self) -> None:
-        """Return every running shot to the queue, uncounted: for a replica that is told to go."""
+        """Return every running shot to the queue without counting the attempt, for a replica that stops."""
         for claim in list(self._running.values()):
-            self._give_back(claim)
+            self._release(claim)
 
-    def _give_back(self, claim: Claim) -> None:
+    def _release(self, claim: Claim) -> None:
         try:
             self._store.queue.release(claim)
         except LeaseLost:
-            log.info("%s was not ours any more", claim.shot_id)
+            log.info("the claim on %s no longer held when it was released", claim.shot_id)
 
     async def _run(self, claim: Claim) -> None:
         latest = _LatestStep()
-        picture = shoot(self._store, claim.tenant, claim.spec, self._stages, latest.set, alone=claim.crashes > 0)
-        work = asyncio.create_task(picture)
-        heart = asyncio.create_task(self._beat(claim, latest))
+        images = shoot(self._store, claim.tenant, claim.spec, self._stages, latest.set, alone=claim.crashes > 0)
+        flow = asyncio.create_task(images)
+        heartbeat = asyncio.create_task(self._beat(claim, latest))
         try:
             ended, _ = await asyncio.wait(
-                {work, heart}, timeout=self._settings.shot_timeout_s, return_when=asyncio.FIRST_COMPLETED
+                {flow, heartbeat}, timeout=self._settings.shot_timeout_s, return_when=asyncio.FIRST_COMPLETED
             )
-            if heart in ended:
-                heart.result()  # raises LeaseLost; else somebody wishes to cancel
-                await _stop(work)
+            if heartbeat in ended:
+                heartbeat.result()  # raises LeaseLost; returns when the shot's cancellation was requested
+                await _stop(flow)
                 await asyncio.to_thread(self._store.queue.finish_cancelled, claim)
                 self._ended(claim, "cancelled")
-            elif work in ended:
-                images = work.result()
-                await asyncio.to_thread(self._store.queue.commit, claim, images)
-                self._ended(claim, "done")
+            elif flow in ended:
+                ended_shot = await asyncio.to_thread(self._store.queue.commit, claim, flow.result())
+                self._ended(claim, ended_shot.status)  # cancelled, if the request for it came before the commit
             else:
                 limit = f"a shot may run {self._settings.shot_timeout_s:g} s; ask for fewer steps or images"
                 await self._fail(claim, EngineFailed("timeout", limit))
@@ -98,13 +102,13 @@ class Director:
             await self._fail(claim, error)
         except Exception as error:
             log.exception("shot %s raised", claim.shot_id)
-            await self._fail(claim, EngineFailed("internal", f"a fault of ours: {error!r}", retryable=True))
+            await self._fail(claim, EngineFailed("internal", f"internal error: {error!r}", retryable=True))
         finally:
-            await _stop(work)
-            await _stop(heart)
+            await _stop(flow)
+            await _stop(heartbeat)
 
     async def _beat(self, claim: Claim, latest: _LatestStep) -> None:
-        """Extend the lease and write progress; returns when somebody wishes to cancel, raises LeaseLost."""
+        """Extend the lease and write progress. Returns when a client asked to cancel; raises LeaseLost."""
         written_at = 0.0
         previews = 0
         while True:
@@ -137,7 +141,7 @@ class Director:
 
 
 class _LatestStep:
-    """Where the rendering stands, between the flow that reports and the heartbeat that writes."""
+    """The latest progress of a shot: the flow sets it, the heartbeat takes it."""
 
     def __init__(self) -> None:
         self.changed = False
@@ -157,6 +161,6 @@ class _LatestStep:
 
 
 async def _stop(task: asyncio.Task[object]) -> None:
-    """Cancel a task and wait for its end; its result or failure no longer matters."""
+    """Cancel a task and wait for its end. Its result or exception is discarded."""
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

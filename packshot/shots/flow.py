@@ -1,123 +1,63 @@
-"""The way of one shot, from its request to finished pictures.
+"""The flow of one shot, from its layers to finished pictures: which stages run, and in which order.
 
-    layers -> Cutouts -> Layout -> Flat ──────────────────────────────┐ (canvas size)
-                                    └> small Flat -> edges ─┐         │
-                                    └> inpaint mask ────────┴> paint -> enlarge -> composite -> inspect -> PNG
+    layers -> files -> prepare ─┬─ Fitted -> edges ─┐
+                                │     └─────────────┴─> paint ─┐   once for each picture
+                                └─ Prepared ───────────────────┴─> finish -> PNG and verdict
 
-A plain background needs no engine, and neither does a product that covers the canvas: Flat goes to composite at once.
+A plain background, or a product that covers the canvas, needs no engine; such a picture is finished at once. The flow
+holds references and finished files, never the pixels of a layout.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, Protocol
 
 import packshot
-from packshot.contract.recipe import EngineStamp, Recipe
-from packshot.contract.shot_spec import Canvas, Condition, ShotSpec
-from packshot.contract.verdict import Verdict
-from packshot.imaging.canvas import cut, enlargement, fit_to, flatten
-from packshot.imaging.codec import encode_png, read_mask, read_photo
-from packshot.imaging.composite import composite, enlarge, inpaint_mask, plain_background, product_on_grey
-from packshot.imaging.shadow import contact_shadow
+from packshot.contract.recipe import Recipe
+from packshot.contract.shot_spec import Condition, ShotSpec
+from packshot.shots.layout import find_layout
+from packshot.shots.stages import Finished, Painted, Placed, Stages, Step
 from packshot.store.records import NewImage
 from packshot.store.store import Store
-from packshot.types import U8, Brief, Flat, Layer, Layout, Render
-from packshot.verdict.inspect import inspect
-
-
-@dataclass(frozen=True)
-class Step:
-    """How far one picture is. `preview`: uint8 HxWx3 RGB, small, now and then."""
-
-    index: int
-    steps: int
-    preview: U8 | None = None
-
-
-@dataclass(frozen=True)
-class Painted:
-    """A finished scene, which engine painted it, and what each stage took in milliseconds."""
-
-    render: Render
-    engine: EngineStamp
-    timing_ms: dict[str, float]
-
-
-class Stages(Protocol):
-    """The stages that the flow drives. `edges` may hand out a reference that only `paint` can read."""
-
-    def edges(self, flat: Flat) -> Any:
-        """Canny edges of a layout at the engine's size."""
-        ...
-
-    def paint(
-        self, product: U8, repaint: U8, edges: Any, brief: Brief, *, interactive: bool, alone: bool
-    ) -> AsyncIterator[Step | Painted]:
-        """Paint one scene: steps as they come, then one Painted. Closing the iterator cancels the rendering.
-
-        `interactive`: a person waits; `alone`: a suspect, no other scene shares its steps.
-        """
-        ...
-
-    def size_for(self, canvas: Canvas) -> tuple[int, int]:
-        """(width, height) at which the engine paints for this canvas."""
-        ...
-
+from packshot.types import Brief
 
 OnStep = Callable[[Step], None]
-Look = Callable[..., Verdict]
-"""`inspect` of a shot's own layout: takes the picture, and `enlarged_by`."""
-
-
-def load_layout(store: Store, tenant: str, spec: ShotSpec) -> Layout:
-    """The shot's layers, cut out of their photos. Raises NotFound when a mask or photo is gone."""
-    layers = []
-    for row in spec.layers:
-        mask = store.masks.get(tenant, row.mask_id)
-        photo = store.photos.get(tenant, mask.photo_id)
-        cutout = cut(
-            read_photo(store.assets.get(photo.asset_key)),
-            read_mask(store.assets.get(mask.asset_key)),
-        )
-        layers.append(Layer(cutout, row.x, row.y, row.scale, row.rotation_deg, row.flip))
-    return Layout(spec.canvas, tuple(layers))
 
 
 async def shoot(
-    store: Store, tenant: str, spec: ShotSpec, stages: Stages, on_step: OnStep, *, alone: bool = False
+    store: Store, tenant_id: str, spec: ShotSpec, stages: Stages, on_step: OnStep, *, alone: bool = False
 ) -> list[NewImage]:
-    """Every picture of a shot. `alone`: run unbatched, because this shot may have crashed a replica."""
-    layout = await asyncio.to_thread(load_layout, store, tenant, spec)
-    flat = await asyncio.to_thread(flatten, layout)
-    look = partial(inspect, flat, product_by=enlargement(layout), generated=spec.background.generated)
-    if not spec.background.generated or (flat.alpha == 255).all():
-        return await asyncio.to_thread(_plain, flat, spec, look)
+    """Make all pictures of a shot.
 
-    size = stages.size_for(spec.canvas)
-    small = await asyncio.to_thread(fit_to, flat, *size)
-    product, repaint = product_on_grey(small), inpaint_mask(small)
-    edges = stages.edges(small)
-    progress = _Progress(spec.images, spec.steps, on_step)
+    `on_step` is called with the progress of the whole shot. `alone` runs the shot unbatched, because it may have
+    crashed a replica. Raises NotFound when a mask or photo was deleted, BadInput when the layout cannot be drawn, and
+    EngineFailed when the engine cannot finish.
+    """
+    files = await asyncio.to_thread(find_layout, store, tenant_id, spec)
+    if not spec.background.generated:
+        return _plain_images(await stages.finish_plain(files, spec), spec)
+    placed = await stages.prepare(files, stages.size_for(spec.canvas))
+    if placed.covered:
+        return _plain_images(await stages.finish_plain(files, spec), spec)
+    edges = stages.edges(placed.fitted)
+    progress = _Progress(spec, on_step)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(_picture(index, painting, progress, partial(_finish, index, flat, spec, look)))
+                group.create_task(_picture(index, painting, progress, placed, spec, stages))
                 for index, painting in enumerate(
-                    stages.paint(product, repaint, edges, brief, interactive=spec.interactive, alone=alone)
+                    stages.paint(placed.fitted, edges, brief, interactive=spec.interactive, alone=alone)
                     for brief in _briefs(spec)
                 )
             ]
-    except ExceptionGroup as failures:  # the pictures of a shot fail together, with the first one's reason
+    except ExceptionGroup as failures:  # the pictures of a shot fail together, with the first one's error
         raise failures.exceptions[0] from failures
     return [task.result() for task in tasks]
 
 
 def _briefs(spec: ShotSpec) -> list[Brief]:
-    """One brief per picture."""
+    """One brief for each picture."""
     canny = spec.condition("canny") or Condition(scale=0.0)
     return [
         Brief(
@@ -135,66 +75,51 @@ def _briefs(spec: ShotSpec) -> list[Brief]:
 
 
 class _Progress:
-    """Sums the steps of a shot's pictures, and passes the first picture's previews on."""
+    """Adds up the steps of a shot's pictures and forwards the first picture's previews."""
 
-    def __init__(self, images: int, steps: int, on_step: OnStep) -> None:
-        self._taken = [0] * images
-        self._total = images * steps
+    def __init__(self, spec: ShotSpec, on_step: OnStep) -> None:
+        self._done = [0] * spec.images
+        self._total = spec.images * spec.steps
         self._on_step = on_step
 
     def report(self, image: int, step: Step) -> None:
-        self._taken[image] = step.index
-        self._on_step(Step(sum(self._taken), self._total, step.preview if image == 0 else None))
+        self._done[image] = step.index
+        self._on_step(Step(sum(self._done), self._total, step.preview if image == 0 else None))
 
 
 async def _picture(
     index: int,
     painting: AsyncIterator[Step | Painted],
     progress: _Progress,
-    finish: Callable[[Painted], NewImage],
+    placed: Placed,
+    spec: ShotSpec,
+    stages: Stages,
 ) -> NewImage:
     async for update in painting:
         if isinstance(update, Step):
             progress.report(index, update)
         else:
-            return await asyncio.to_thread(finish, update)
-    raise RuntimeError("a painting ended without its picture")
+            finished = await stages.finish(placed.prepared, update, spec)
+            return _image(index, finished, _recipe(update, finished, spec))
+    raise RuntimeError("paint() must yield a Painted last, but it ended without one")
 
 
-def _finish(index: int, flat: Flat, spec: ShotSpec, look: Look, painted: Painted) -> NewImage:
-    height, width = flat.alpha.shape
-    scene = enlarge(painted.render.pixels, Canvas(width, height))
-    enlarged_by = max(width / painted.render.pixels.shape[1], height / painted.render.pixels.shape[0])
-    picture = composite(flat, scene, _shadow(flat, spec))
-    verdict = look(picture, enlarged_by=enlarged_by)
-    verdict = Verdict((*verdict.findings, *painted.render.findings))
-    recipe = Recipe(
+def _recipe(painted: Painted, finished: Finished, spec: ShotSpec) -> Recipe:
+    timing_ms = {**painted.timing_ms, "finish": finished.finish_ms}
+    return Recipe(
         version=packshot.__version__,
         seed=painted.render.seed,
         spec=spec,
         engine=painted.engine,
-        timing_ms={name: round(spent, 1) for name, spent in painted.timing_ms.items()},
+        timing_ms={name: round(spent, 1) for name, spent in timing_ms.items()},
     )
-    return _image(index, picture, verdict, recipe)
 
 
-def _plain(flat: Flat, spec: ShotSpec, look: Look) -> list[NewImage]:
-    """Pictures on white, a colour or nothing, or of nothing but product: all alike, so painted once."""
-    height, width = flat.alpha.shape
-    transparent = spec.background.transparent
-    colour = "white" if spec.background.generated else spec.background.name
-    background = None if transparent else plain_background(Canvas(width, height), colour)
-    picture = composite(flat, background, None if transparent else _shadow(flat, spec))
-    verdict = look(picture)
+def _plain_images(finished: Finished, spec: ShotSpec) -> list[NewImage]:
+    """The images of a shot without a painted scene. All of them share one picture."""
     recipe = Recipe(version=packshot.__version__, seed=spec.seed, spec=spec)
-    first = _image(0, picture, verdict, recipe)
-    return [replace(first, index=index) for index in range(spec.images)]
+    return [_image(index, finished, recipe) for index in range(spec.images)]
 
 
-def _shadow(flat: Flat, spec: ShotSpec) -> U8 | None:
-    return contact_shadow(flat) if spec.shadow.kind == "contact" else None
-
-
-def _image(index: int, picture: U8, verdict: Verdict, recipe: Recipe) -> NewImage:
-    height, width = picture.shape[:2]
-    return NewImage(index, recipe.seed, width, height, encode_png(picture), verdict, recipe)
+def _image(index: int, finished: Finished, recipe: Recipe) -> NewImage:
+    return NewImage(index, recipe.seed, finished.width, finished.height, finished.png, finished.verdict, recipe)

@@ -1,1 +1,1 @@
-"""Durable state: tenants, keys, photos, masks, shots and images in SQL; their bytes behind fsspec."""
+"""Durable state: tenants, keys, photos, masks, shots and images as SQL rows, and their files through fsspec."""

@@ -1,7 +1,7 @@
-"""The bytes of photos, masks and images, behind fsspec: a local folder by default, an object store in production.
+"""The files of photos, masks and images, through fsspec: a local folder by default, an object store in production.
 
-Keys are hashes of the content or names of ours, never names that a client chose. A local file appears whole or not at
-all: temporary name, fsync, rename, fsync of the folder. Object stores give the same by themselves.
+Keys are hashes of the content or names that Packshot chose, never names from a client. A local file is written
+atomically: temporary name, fsync, rename, fsync of the folder. Object stores write atomically themselves.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 from packshot.errors import NotFound, StorageFull
 
 RESCAN_S = 30.0
-"""How long a scan of the bytes in use is trusted while there is room; other processes write too."""
+"""Seconds for which a count of the used bytes is valid while there is room. Other processes write too."""
 
 _KEY = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*(\.[a-z0-9]{1,8})?")
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
@@ -32,7 +32,7 @@ _TEMPORARY = "tmp"
 
 @dataclass(frozen=True)
 class StoredFile:
-    """One file in the asset root. `age_s`: seconds since it was last written or put again."""
+    """A file in the asset root. `age_s` is the time since it was last written or put again, in seconds."""
 
     key: str
     bytes: int
@@ -40,7 +40,10 @@ class StoredFile:
 
 
 class Assets:
-    """Content-addressed files under `root_url`. `max_bytes`: quota over everything in the root, 0 = none."""
+    """Content-addressed files.
+
+    `root_url` is the fsspec URL of the asset root. `max_bytes` is the quota of all files in the root; 0 = no quota.
+    """
 
     def __init__(self, root_url: str, max_bytes: int = 0) -> None:
         from fsspec.core import url_to_fs
@@ -58,9 +61,12 @@ class Assets:
         return Assets, (self.root_url, self.max_bytes)
 
     def put(self, data: bytes, suffix: str) -> str:
-        """Keep `data` and give its key, `ab/ab12…{suffix}`. Durable on return. Raises StorageFull."""
+        """Store `data` and return its key, `ab/ab12…{suffix}`. The file is durable when this returns.
+
+        Raises StorageFull when the file would exceed the quota or the disk is full.
+        """
         if not _SUFFIX.fullmatch(suffix):
-            raise ValueError(f"suffix must be a dot and 1-8 of a-z, 0-9, got {suffix!r}")
+            raise ValueError(f"suffix must be a dot and 1-8 characters of a-z and 0-9, got {suffix!r}; use .png")
         key = self.key_of(data, suffix)
         if self._touch(key):
             return key
@@ -70,16 +76,16 @@ class Assets:
 
     @staticmethod
     def key_of(data: bytes, suffix: str) -> str:
-        """The key under which `data` is, or would be, kept."""
+        """Return the key that `put` uses for `data`."""
         digest = hashlib.sha256(data).hexdigest()
         return f"{digest[:2]}/{digest}{suffix}"
 
     def put_at(self, key: str, data: bytes) -> None:
-        """Write `data` at `key`, over what was there: for things that nobody misses, such as previews."""
+        """Write `data` at `key`, replacing what is there. The write is not synced; use it for temporary files."""
         self._write(_checked(key), data, durable=False)
 
     def get(self, key: str) -> bytes:
-        """The bytes at `key`. Raises NotFound."""
+        """Return the bytes at `key`. Raises NotFound when there is no such file."""
         try:
             if self._folder is not None:
                 return (self._folder / _checked(key)).read_bytes()
@@ -88,7 +94,7 @@ class Assets:
             raise NotFound("not_found", f"no asset {key!r} exists; it may have been deleted") from error
 
     def exists(self, key: str) -> bool:
-        """Whether a file is at `key`."""
+        """Return whether a file is at `key`."""
         if self._folder is not None:
             return (self._folder / _checked(key)).is_file()
         return bool(self._fs.exists(self._path(key)))
@@ -106,14 +112,14 @@ class Assets:
             self._scanned_at = None
 
     def used_bytes(self) -> int:
-        """Bytes of all files in the root, counted now."""
+        """Count the bytes of all files in the root."""
         total = sum(file.bytes for file in self.files())
         with self._lock:
             self._used_bytes, self._scanned_at = total, time.monotonic()
         return total
 
     def files(self) -> Iterator[StoredFile]:
-        """Every file in the root, temporary ones included, in no order."""
+        """Iterate over all files in the root, temporary files included, in no particular order."""
         yield from self._local_files(self._folder) if self._folder is not None else self._remote_files()
 
     def _local_files(self, folder: Path) -> Iterator[StoredFile]:
@@ -123,7 +129,7 @@ class Assets:
                 path = Path(parent, name)
                 try:
                     status = path.stat()
-                except FileNotFoundError:  # deleted meanwhile
+                except FileNotFoundError:  # another process deleted it
                     continue
                 yield StoredFile(path.relative_to(folder).as_posix(), status.st_size, now - status.st_mtime)
 
@@ -140,7 +146,7 @@ class Assets:
         return f"{str(self._root).rstrip('/')}/{_checked(key)}"
 
     def _touch(self, key: str) -> bool:
-        """Whether the content is there already; if so it counts as put now, and the orphan sweep lets it be."""
+        """Return whether the file exists. Its age restarts, so that the orphan sweep does not delete it."""
         if self._folder is None:
             return self.exists(key)
         try:
@@ -162,7 +168,7 @@ class Assets:
             if used + size_bytes > self.max_bytes:
                 raise StorageFull(
                     "storage_full",
-                    f"assets must fit {self.max_bytes} bytes, {used} are used and {size_bytes} more were asked for; "
+                    f"assets may use {self.max_bytes} bytes, {used} are used and {size_bytes} more are needed; "
                     "delete photos or shots, or raise PACKSHOT_MAX_ASSET_BYTES",
                 )
             self._used_bytes += size_bytes

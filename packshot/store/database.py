@@ -1,4 +1,4 @@
-"""The database under the store: how transactions begin on SQLite and PostgreSQL, and what their errors become."""
+"""The store's database: transactions on SQLite and PostgreSQL, and the conversion of the drivers' errors."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _ID = re.compile(r"[a-z]{2}_[A-Za-z0-9_-]{1,64}")
 class Database:
     """The connection pool that every part of the store shares.
 
-    `read()` and `write()` are the only ways to a connection; both may be called from any thread.
+    Get connections from `read()` and `write()` only. Both may be called from any thread.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.engine = open_engine(url)
-        # A read sees one moment. On SQLite it begins deferred, so that it neither waits for the writer nor blocks it.
+        # A read sees one snapshot. On SQLite it begins deferred, so that it neither waits for a writer nor blocks one.
         if self.engine.dialect.name == "sqlite":
             self._reader = self.engine.execution_options(packshot_read=True)
         else:
@@ -43,19 +43,22 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """One snapshot. Raises Unavailable when the database does not answer."""
+        """Open a read transaction on one snapshot. Raises Unavailable when the database does not answer."""
         with translated(), self._reader.begin() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """One transaction, committed at the end. Raises Unavailable, or StorageFull on a full disk."""
+        """Open a write transaction, which commits when the block ends without an exception.
+
+        Raises Unavailable when the database does not answer and StorageFull when its disk is full.
+        """
         with translated(), self.engine.begin() as connection:
             yield connection
 
 
 def open_engine(database_url: str) -> Engine:
-    """An engine for a file-backed `sqlite://` or a `postgresql://` URL. Raises BadInput for others."""
+    """Make an engine for a `sqlite://` file or a `postgresql://` URL. Raises BadInput `bad_usage` for another URL."""
     url = make_url(database_url)
     backend = url.get_backend_name()
     if backend == "sqlite":
@@ -78,13 +81,13 @@ def open_engine(database_url: str) -> Engine:
 
 
 def sqlite_file(database_url: str) -> Path | None:
-    """The file of a SQLite URL, None for other databases."""
+    """The file of a SQLite URL, or None for another database."""
     url = make_url(database_url)
     return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
 
 def _configure_sqlite(connection: sqlite3.Connection, record: object) -> None:
-    connection.isolation_level = None  # the driver begins nothing by itself: _begin_sqlite does
+    connection.isolation_level = None  # the driver must not begin transactions; _begin_sqlite does
     connection.execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}")
     _enter_wal(connection)
     connection.execute("PRAGMA synchronous = FULL")
@@ -92,13 +95,13 @@ def _configure_sqlite(connection: sqlite3.Connection, record: object) -> None:
 
 
 def _enter_wal(connection: sqlite3.Connection) -> None:
-    """Switch the file to write-ahead logging; SQLite's busy timeout does not cover this one switch."""
-    give_up_at = time.monotonic() + BUSY_TIMEOUT_S
+    """Switch the file to write-ahead logging. SQLite's busy timeout does not apply to this pragma, hence the loop."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(0.02)
         else:
@@ -106,16 +109,16 @@ def _enter_wal(connection: sqlite3.Connection) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # Immediate: a transaction that will write takes the lock first, so it never fails half-way on a stale snapshot.
+    # IMMEDIATE takes the write lock at the start, so that a write never fails half-way because of a stale snapshot.
     reading = connection.get_execution_options().get("packshot_read", False)
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
-    if not reading:  # until this transaction ends: a photo's row is written before its asset's
+    if not reading:  # for this transaction only: a photo's row is written before its asset's row
         connection.exec_driver_sql("PRAGMA defer_foreign_keys = ON")
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise the driver's errors as ours: Unavailable when the database does not answer, StorageFull on a full disk."""
+    """Convert the driver's errors to Unavailable, or to StorageFull when the database's disk is full."""
     try:
         yield
     except exc.OperationalError as error:
@@ -123,15 +126,16 @@ def translated() -> Iterator[None]:
             raise StorageFull(
                 "storage_full", "the database's disk is full; delete photos or shots, or add disk"
             ) from error
-        raise Unavailable(
-            "not_ready", "the database must answer, but it did not; try again (its error is in the log)"
-        ) from error
+        raise Unavailable("not_ready", "the database did not answer; try again (its error is in the log)") from error
     except exc.TimeoutError as error:
         raise Unavailable("not_ready", "every database connection of this process is in use; try again") from error
 
 
 def to_json(value: Any) -> str:
-    """Canonical JSON: the same value, the same text. Raises BadInput for what is not JSON (NaN, other types)."""
+    """Serialise to canonical JSON: equal values give equal texts.
+
+    Raises BadInput `invalid_json` for NaN, infinity and types that JSON does not have.
+    """
     try:
         return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -139,36 +143,36 @@ def to_json(value: Any) -> str:
 
 
 def insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
-    """The dialect's INSERT, which knows ON CONFLICT."""
+    """The dialect's INSERT statement, which supports ON CONFLICT."""
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
 
 
 def new_id(prefix: str) -> str:
-    """A random, URL-safe id: 120 bits behind a prefix that says what it names."""
+    """A random, URL-safe id: 120 random bits after a prefix for the kind of object."""
     return f"{prefix}_{secrets.token_urlsafe(15)}"
 
 
 def is_id(value: str) -> bool:
-    """Whether `value` can be an id at all: a NUL or a lone surrogate never reaches the driver."""
+    """Whether `value` has the form of an id. Other text (NUL, lone surrogates) must not reach the driver."""
     return _ID.fullmatch(value) is not None
 
 
 def require_id(value: str, what: str) -> None:
-    """Raises NotFound for what cannot be an id."""
+    """Raise NotFound when `value` does not have the form of an id. `what` names the kind of object."""
     if not is_id(value):
         raise absent(what, value)
 
 
 def absent(what: str, value: str) -> NotFound:
-    """The one answer for what does not exist, was deleted, or is another tenant's."""
-    return NotFound("not_found", f"no {what} {value[:80]!r} exists here; it may have been deleted or have expired")
+    """The same error for an object that does not exist, was deleted, or belongs to another tenant."""
+    return NotFound("not_found", f"no {what} {value[:80]!r} exists; it may have expired or been deleted")
 
 
 def moment(seconds: float) -> datetime:
-    """An aware UTC datetime."""
+    """Convert seconds since 1970 to an aware UTC datetime."""
     return datetime.fromtimestamp(seconds, UTC)
 
 
 def moment_or_none(seconds: float | None) -> datetime | None:
-    """An aware UTC datetime, or None."""
+    """Convert seconds since 1970 to an aware UTC datetime; None stays None."""
     return None if seconds is None else moment(seconds)

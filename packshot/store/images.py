@@ -1,4 +1,4 @@
-"""Finished pictures as clients see them. The queue writes them, with the shot that they end."""
+"""Finished pictures as clients see them. `Queue.commit` writes them together with the end of their shot."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from packshot.store.shot_rows import image_record
 
 
 class Images:
-    """The images of shots. Another tenant's images do not exist (NotFound)."""
+    """The images of shots. An image of another tenant raises NotFound."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def get(self, tenant_id: str, image_id: str) -> ImageRecord:
-        """The image. Raises NotFound."""
+        """Return the image. Raises NotFound when it does not exist."""
         require_id(image_id, "image")
         with self._database.read() as connection:
             row = connection.execute(
@@ -30,13 +30,15 @@ class Images:
         return image_record(row)
 
     def review(self, tenant_id: str, image_id: str, review: Review | None, note: str | None = None) -> ImageRecord:
-        """Keep a person's judgement. Raises NotFound, BadInput.
+        """Store a person's review of an image and return the image.
 
-        `review`: None takes an earlier judgement back. `note`: None leaves the note as it is, "" removes it.
+        A `review` of None withdraws an earlier review. A `note` of None keeps the stored note; "" deletes it. Raises
+        NotFound when the image does not exist and BadInput when the review or the note is not valid.
         """
         require_id(image_id, "image")
         if review not in ("approved", "rejected", None):
-            raise BadInput("invalid_request", f"review must be approved, rejected or null, got {review!r}")
+            rule = f"review must be approved, rejected or null, got {review!r}; use one of these"
+            raise BadInput("invalid_request", rule)
         mine = (image.c.id == image_id) & (image.c.tenant_id == tenant_id)
         change = update(image).where(mine).values(review=review)
         if note is not None:
@@ -49,7 +51,9 @@ class Images:
 
 
 def _storable(text: str) -> str:
-    """`text` if every database can hold it. Raises BadInput."""
-    if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise BadInput("invalid_request", "note must be text without NUL characters and lone surrogates")
+    """Return `text`. Raises BadInput when it has characters that a database cannot store."""
+    for index, character in enumerate(text):
+        if character == "\x00" or "\ud800" <= character <= "\udfff":
+            rule = "note must have no NUL character and no lone surrogate"
+            raise BadInput("invalid_request", f"{rule}, got U+{ord(character):04X} at index {index}; remove it")
     return text

@@ -1,4 +1,4 @@
-"""The keys of tenants. A key's secret is shown once; the store keeps its SHA-256."""
+"""The keys of tenants. A key's secret is shown once; the store keeps only its SHA-256."""
 
 from __future__ import annotations
 
@@ -15,19 +15,22 @@ from packshot.store.records import KeyRecord, NewKey, Tenant
 from packshot.store.schema import Now, api_key, tenant
 from packshot.store.tenants import tenant_id_of
 
-_PREFIX_CHARS = 11  # pk_ and 48 of the 256 bits: enough to find one row, useless to guess the rest
+_PREFIX_CHARS = 11  # pk_ and 48 of the 256 bits: enough to find one row, too few to guess the rest
 _SECRET = re.compile(r"pk_[A-Za-z0-9_-]{43}")
 _NO_HASH = "0" * 64
 
 
 class Keys:
-    """A secret is `pk_` and 256 random bits. It is looked up by its prefix and compared in constant time."""
+    """Creates, lists, revokes and checks keys.
+
+    A secret is `pk_` and 256 random bits. It is looked up by its prefix and compared in constant time.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def create(self, tenant_name: str) -> NewKey:
-        """A new key, and its tenant if there is none of that name. Raises BadInput for an unusable name."""
+        """Create a key, and its tenant when none has that name. Raises BadInput when the name is not valid."""
         name = tenant_name.strip()
         if not 1 <= len(name) <= 100 or not name.isprintable():
             raise BadInput(
@@ -51,7 +54,7 @@ class Keys:
         return NewKey(record, secret)
 
     def all(self) -> list[KeyRecord]:
-        """Every key, revoked ones included, oldest first."""
+        """Return every key, revoked ones included, oldest first."""
         query = (
             select(api_key, tenant.c.name.label("tenant_name"))
             .join(tenant, tenant.c.id == api_key.c.tenant_id)
@@ -65,7 +68,7 @@ class Keys:
         ]
 
     def revoke(self, key_id: str) -> None:
-        """Refuse the key from now on. Revoking it again is no error. Raises NotFound."""
+        """Revoke a key. Revoking it again has no effect. Raises NotFound when the key does not exist."""
         require_id(key_id, "key")
         with self._database.write() as connection:
             known = connection.execute(select(api_key.c.id).where(api_key.c.id == key_id)).first()
@@ -75,7 +78,7 @@ class Keys:
             connection.execute(update(api_key).where(alive).values(revoked_at=Now()))
 
     def tenant_of(self, secret: str) -> Tenant | None:
-        """The tenant that the key opens; None for a wrong, malformed or revoked key."""
+        """Return the tenant that owns the key, or None when the key is malformed, unknown or revoked."""
         if not _SECRET.fullmatch(secret):
             return None
         query = (

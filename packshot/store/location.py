@@ -1,4 +1,4 @@
-"""Where the store may live: a file is for one machine."""
+"""The rule for the store's location: a SQLite file or a local asset folder serves one machine only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LOCAL_SCHEMES = ("", "file", "local", "memory")
 
 
 def refuse_shared_sqlite(settings: Settings, node_count: int) -> None:
-    """Raises BadInput `bad_usage` when more than one node would share a SQLite file or a local asset folder."""
+    """Raise BadInput `bad_usage` when more than one node would share a SQLite file or a local asset folder."""
     if node_count <= 1:
         return
     scheme, separator, _ = settings.asset_root.partition("://")

@@ -1,4 +1,4 @@
-"""Masks: what was cut out of a photo, and when a mask may be deleted."""
+"""The masks of photos, and the rule for when a mask may be deleted."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from packshot.store.schema import Now, mask, photo, shot, shot_mask
 
 
 class Masks:
-    """The masks of photos. Another tenant's masks do not exist (NotFound).
+    """The masks of photos. A mask of another tenant raises NotFound.
 
-    `candidate_lifetime_s`: seconds that a mask is kept before a shot uses it.
+    `candidate_lifetime_s` is how long a mask is kept when no shot uses it, in seconds.
     """
 
     def __init__(self, database: Database, references: AssetReferences, *, candidate_lifetime_s: float) -> None:
@@ -27,7 +27,10 @@ class Masks:
         self._candidate_lifetime_s = candidate_lifetime_s
 
     def add(self, tenant_id: str, photo_id: str, masks: Sequence[NewMask]) -> list[MaskRecord]:
-        """Keep the candidates of one click, all or none, in the order given. Raises NotFound, StorageFull."""
+        """Store the candidates of one click, all or none. Returns their records in the order of `masks`.
+
+        Raises NotFound when the photo does not exist and StorageFull when a quota or disk is full.
+        """
         require_id(photo_id, "photo")
         files = self._references.write_files(new.png for new in masks)
         records = []
@@ -52,7 +55,7 @@ class Masks:
         return records
 
     def get(self, tenant_id: str, mask_id: str) -> MaskRecord:
-        """The mask. Raises NotFound, also once it has expired."""
+        """Return the mask. Raises NotFound when it does not exist or has expired."""
         require_id(mask_id, "mask")
         fresh = or_(mask.c.expires_at.is_(None), mask.c.expires_at > Now())
         with self._database.read() as connection:
@@ -64,7 +67,7 @@ class Masks:
         return _mask_record(row)
 
     def delete(self, tenant_id: str, mask_id: str) -> None:
-        """Delete a mask. Raises NotFound; Conflict `in_use` while a live shot needs it."""
+        """Delete a mask. Raises NotFound when it does not exist and Conflict `in_use` while a live shot uses it."""
         require_id(mask_id, "mask")
         with self._database.write() as connection:
             mine = (mask.c.id == mask_id) & (mask.c.tenant_id == tenant_id)
@@ -78,15 +81,15 @@ class Masks:
 
 
 def lock_masks_of(connection: Connection, photo_id: str) -> list[str]:
-    """Lock the masks of a photo, always in the same order, and return their ids."""
+    """Lock the masks of a photo in a fixed order and return their ids."""
     locked = select(mask.c.id).where(mask.c.photo_id == photo_id).order_by(mask.c.id).with_for_update()
     return list(connection.execute(locked).scalars())
 
 
 def refuse_live(connection: Connection, mask_ids: Sequence[str], what: str) -> None:
-    """Raise Conflict `in_use` if a live shot needs one of the masks.
+    """Raise Conflict `in_use` when a live shot uses one of the masks. `what` names the deleted object in the error.
 
-    The masks must be locked: then no shot can start to use one between this check and a delete.
+    The caller must have locked the masks, so that no shot can start to use one between this check and the deletion.
     """
     live = (
         select(shot.c.id)
@@ -97,7 +100,7 @@ def refuse_live(connection: Connection, mask_ids: Sequence[str], what: str) -> N
     shot_id = connection.execute(live).scalar_one_or_none()
     if shot_id is not None:
         raise Conflict(
-            "in_use", f"{what} must not be needed by a live shot; {shot_id} needs it: wait for it or cancel it"
+            "in_use", f"{what} must not be used by a live shot, but {shot_id} uses it; wait for the shot or cancel it"
         )
 
 

@@ -1,4 +1,4 @@
-"""Bring a database to this version's schema, once, however many processes start together; refuse any other."""
+"""Upgrade a database to this version's schema. Processes that start together upgrade it once."""
 
 from __future__ import annotations
 
@@ -11,34 +11,37 @@ from packshot.store.database import open_engine, translated
 from packshot.store.schema import REVISION, metadata
 
 FOLDER = Path(__file__).parent / "migrations"
-_LOCK = 0x7061636B73686F74  # "packshot": one advisory lock for whoever migrates on PostgreSQL
+_LOCK = 0x7061636B73686F74  # "packshot": the advisory lock for migrations on PostgreSQL
 
 
 def migrate(database_url: str) -> None:
-    """Create or upgrade the schema in one transaction. Raises Unavailable `schema_mismatch` for a newer one,
-    `not_ready`."""
+    """Create or upgrade the schema in one transaction.
+
+    Raises Unavailable `schema_mismatch` when the database has an unknown schema, and `not_ready` when it does not
+    answer.
+    """
     engine = open_engine(database_url)
     try:
-        with translated(), engine.begin() as connection:  # on SQLite this already excludes other writers
+        with translated(), engine.begin() as connection:  # on SQLite the transaction excludes other writers
             if _revision(connection) == REVISION:
                 return
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-            revision = _revision(connection)  # another process may have been faster
+            revision = _revision(connection)  # another process may have upgraded while this one waited
             if revision != REVISION:
                 _refuse_unknown(connection, revision)
-                _upgrade(connection)
+                upgrade(connection)
     finally:
         engine.dispose()
 
 
 def check(engine: Engine) -> None:
-    """Raises Unavailable `schema_mismatch` unless the schema is this version's."""
+    """Raise Unavailable `schema_mismatch` when the schema is not this version's."""
     with translated(), engine.begin() as connection:
         revision = _revision(connection)
     if revision != REVISION:
         raise _mismatch(
-            revision, "open it by Store.from_settings, which upgrades an older one, or install that version"
+            revision, "upgrade an older schema with Store.from_settings, or install the version that made the schema"
         )
 
 
@@ -54,22 +57,23 @@ def _refuse_unknown(connection: Connection, revision: str | None) -> None:
     if revision is None:
         foreign = set(inspect(connection).get_table_names()) & set(metadata.tables)
         if foreign:
-            raise _mismatch(None, f"tables {sorted(foreign)} are another program's: use a database of its own")
+            raise _mismatch(None, f"tables {sorted(foreign)} belong to another program; use a separate database")
         return
     known = {script.revision for script in ScriptDirectory(str(FOLDER)).walk_revisions()}
     if revision not in known:
-        raise _mismatch(revision, "a newer packshot made it: install that version or newer")
+        raise _mismatch(revision, "a newer packshot made it; install that version or a newer one")
 
 
-def _upgrade(connection: Connection) -> None:
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Run the migrations up to `revision` in the caller's transaction."""
     from alembic import command
     from alembic.config import Config
 
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 def _mismatch(revision: str | None, remedy: str) -> Unavailable:
-    found = f"revision {revision}" if revision else "none of ours"
-    return Unavailable("schema_mismatch", f"the database's schema must be revision {REVISION}, found {found}; {remedy}")
+    found = f"revision {revision}" if revision else "no revision"
+    return Unavailable("schema_mismatch", f"the database's schema must be revision {REVISION}, got {found}; {remedy}")

@@ -1,4 +1,4 @@
-"""Photos: what clients uploaded. A photo is deleted with all its masks."""
+"""The photos that clients uploaded. A photo is deleted together with its masks."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from packshot.store.records import PhotoRecord
 from packshot.store.references import AssetReferences
 from packshot.store.schema import Now, mask, photo
 
-RACES = 50
-"""Tries of an upload whose photo is deleted by another at the same moment; each lost try is the other's progress."""
+MAX_RACES = 50
+"""How often an upload is retried while another request keeps deleting the same photo."""
 
 
 class Photos:
-    """The uploaded photos. Another tenant's photos do not exist (NotFound)."""
+    """The uploaded photos. A photo of another tenant raises NotFound."""
 
     def __init__(self, database: Database, references: AssetReferences) -> None:
         self._database = database
@@ -27,16 +27,17 @@ class Photos:
     def add(
         self, tenant_id: str, *, png: bytes, width: int, height: int, format: str, bytes: int, sha256: str
     ) -> PhotoRecord:
-        """Keep an upload; the same bytes again give the same photo.
+        """Store an upload. A repeated upload of the same bytes returns the same photo.
 
-        `png`: the normalised photo. `format`, `bytes`, `sha256`: the upload's own. Raises StorageFull.
+        `png` is the normalised photo; `width` and `height` are its size in pixels. `format`, `bytes` and `sha256`
+        describe the uploaded file. Raises StorageFull when a quota or disk is full.
         """
         (file,) = self._references.write_files([png])
-        ours = (photo.c.tenant_id == tenant_id) & (photo.c.sha256 == sha256)
-        for _ in range(RACES):  # the photo that was there may be deleted just before we touch it
+        same_upload = (photo.c.tenant_id == tenant_id) & (photo.c.sha256 == sha256)
+        for _ in range(MAX_RACES):  # another request may delete the existing photo before it is updated
             with self._database.write() as connection:
-                again = update(photo).where(ours).values(used_at=Now()).returning(*photo.c)
-                row = connection.execute(again).first()
+                touch = update(photo).where(same_upload).values(used_at=Now()).returning(*photo.c)
+                row = connection.execute(touch).first()
                 if row is not None:
                     return _photo_record(row)
                 new = insert(connection, photo).values(
@@ -55,10 +56,10 @@ class Photos:
                 if row is not None:
                     self._references.take(connection, [file])
                     return _photo_record(row)
-        raise Unavailable("not_ready", "the same photo is being added and deleted at once; try again")
+        raise Unavailable("not_ready", "another request keeps deleting the same photo while it is added; try again")
 
     def get(self, tenant_id: str, photo_id: str) -> PhotoRecord:
-        """The photo. Raises NotFound."""
+        """Return the photo. Raises NotFound when it does not exist."""
         require_id(photo_id, "photo")
         with self._database.read() as connection:
             row = connection.execute(
@@ -69,7 +70,10 @@ class Photos:
         return _photo_record(row)
 
     def delete(self, tenant_id: str, photo_id: str) -> None:
-        """Delete a photo and its masks. Raises NotFound; Conflict `in_use` while a live shot needs it."""
+        """Delete a photo and its masks.
+
+        Raises NotFound when it does not exist and Conflict `in_use` while a live shot uses one of its masks.
+        """
         require_id(photo_id, "photo")
         with self._database.write() as connection:
             locked = select(photo.c.id).where(photo.c.id == photo_id, photo.c.tenant_id == tenant_id).with_for_update()
@@ -80,12 +84,12 @@ class Photos:
         self._references.purge(keys)
 
     def delete_locked(self, connection: Connection, photo_id: str) -> list[str]:
-        """Delete a photo and its masks, all locked by the caller; returns the asset keys to purge after the commit."""
+        """Delete a photo and its masks, which the caller has locked. Returns the keys to purge after the commit."""
         of_masks = select(mask.c.asset_key).where(mask.c.photo_id == photo_id)
         keys = list(connection.execute(of_masks).scalars())
         connection.execute(delete(mask).where(mask.c.photo_id == photo_id))
-        gone = delete(photo).where(photo.c.id == photo_id).returning(photo.c.asset_key)
-        keys.append(connection.execute(gone).scalar_one())
+        deletion = delete(photo).where(photo.c.id == photo_id).returning(photo.c.asset_key)
+        keys.append(connection.execute(deletion).scalar_one())
         self._references.drop(connection, keys)
         return keys
 

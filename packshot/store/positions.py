@@ -1,4 +1,4 @@
-"""How many shots would be claimed before a waiting one."""
+"""Positions: how many shots would be claimed before a waiting shot."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sqlalchemy import Connection, select
 from packshot.store.queue_order import queue_order
 
 WATCH_FRESH_S = 0.5
-"""How old the positions of `RecentPositions` may be: ranking a long queue costs 10 µs a shot."""
+"""Largest age of a `RecentPositions` ranking in seconds. Ranking a long queue takes 10 µs for each shot."""
 
 
 def positions(connection: Connection, seqs: Sequence[int] | None = None) -> dict[int, int]:
-    """Positions by `seq`, of the shots named or of all that wait; 0 = next."""
+    """Read the positions of the shots in `seqs`, or of all waiting shots, by `seq`; 0 = next."""
     waiting = queue_order()
     query = select(waiting.c.seq, waiting.c.position)
     if seqs is not None:
@@ -25,8 +25,7 @@ def positions(connection: Connection, seqs: Sequence[int] | None = None) -> dict
 
 
 class RecentPositions:
-    """Positions for clients that ask again and again: the queue is ranked once for all of them,
-    every `WATCH_FRESH_S`."""
+    """Positions for clients that poll. All of them share one ranking, at most `WATCH_FRESH_S` old."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -34,7 +33,7 @@ class RecentPositions:
         self._read_at = -math.inf
 
     def __call__(self, connection: Connection, seqs: Sequence[int]) -> dict[int, int]:
-        """As `positions`. A shot that was accepted since the last ranking causes a new one."""
+        """Like `positions`. A shot that was accepted after the last ranking causes a new ranking."""
         with self._lock:  # one thread ranks, the others use its result
             stale = time.monotonic() - self._read_at > WATCH_FRESH_S
             if stale or not self._known.keys() >= set(seqs):

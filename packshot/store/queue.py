@@ -1,8 +1,8 @@
-"""The queue of shots as workers see it: claim a shot under a lease, send heartbeats, and end it once.
+"""The queue of shots as workers see it: claim a shot under a lease, send heartbeats, and end the shot once.
 
-Every change names the claim's epoch. A worker whose shot was claimed again changes nothing and gets LeaseLost. Leases
-run by the database's clock. A lease that runs out counts as a possible crash, and not as an attempt. Which shot comes
-next is decided in queue_order.py.
+Every write carries the claim's epoch. A worker whose shot was claimed again changes nothing and gets LeaseLost. Leases
+use the database's clock. An expired lease counts as a possible crash, not as an attempt. queue_order.py decides which
+shot is next.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from packshot.store.schema import Now, image, shot
 from packshot.store.shot_rows import shot_record
 
 MAX_CRASHES = 2
-"""The first crash may have been another shot's fault; the second came while this shot ran alone."""
+"""Crashes after which a shot fails. Another shot may have caused the first; this shot ran unbatched at the second."""
 
 BACKOFF_S = 2.0
-"""Wait before the second attempt; four times longer before each further one."""
+"""Seconds of back-off before the second attempt. Each further back-off is four times as long."""
 
 log = logging.getLogger(__name__)
 
 
 class Queue:
-    """The worker's side of a shot, and how much waits.
+    """The workers' view of shots, and the queue's load.
 
-    `lease_s`: how long a claim holds without a heartbeat, in seconds. `max_attempts`: tries of a shot before it fails.
+    `lease_s` is how long a claim holds without a heartbeat, in seconds. `max_attempts` is how many attempts a shot has.
     """
 
     def __init__(self, database: Database, references: AssetReferences, *, lease_s: float, max_attempts: int) -> None:
@@ -47,7 +47,7 @@ class Queue:
         self._max_attempts = max_attempts
 
     def claim(self, worker: str) -> Claim | None:
-        """Take the next shot under a lease; None when no shot is due. `worker`: who claims, for the log."""
+        """Claim the next shot under a lease. Returns None when no shot is due. `worker` names the claimer in logs."""
         while True:
             with self._database.write() as connection:
                 row = connection.execute(_claim_next(worker, self._lease_s)).first()
@@ -64,15 +64,18 @@ class Queue:
                     spec=ShotSpec.from_json(row.request),
                     created_at=moment(row.created_at),
                 )
-            log.warning("shot %s ended %s: its worker's lease ran out", row.id, row.status)  # look for the next
+            # The claim ended an expired shot instead; claim the next one.
+            log.warning("shot %s ended as %s: its worker's lease expired", row.id, row.status)
 
     def heartbeat(self, claim: Claim, *, step: int, steps: int, preview_version: int | None = None) -> bool:
-        """Extend the lease and report progress; True when the shot should be cancelled. Raises LeaseLost.
+        """Extend the lease and store the progress. Returns True when a client has asked to cancel the shot.
 
-        `steps`: denoising steps of the whole shot, all its images together; `step`: how many of them are done.
+        `steps` counts the denoising steps of the whole shot, all its images together. `step` counts those that are
+        done. `preview_version` is the latest preview; None keeps the stored version. Raises LeaseLost when the claim no
+        longer holds.
         """
         preview = shot.c.preview_version if preview_version is None else preview_version
-        moved = or_(shot.c.step != step, shot.c.steps != steps, shot.c.preview_version != preview)
+        changed = or_(shot.c.step != step, shot.c.steps != steps, shot.c.preview_version != preview)
         with self._database.write() as connection:
             row = _fenced(
                 connection,
@@ -81,27 +84,32 @@ class Queue:
                 step=step,
                 steps=steps,
                 preview_version=preview,
-                version=case((moved, shot.c.version + 1), else_=shot.c.version),
+                version=case((changed, shot.c.version + 1), else_=shot.c.version),
             )
         return bool(row.cancel_requested)
 
     def commit(self, claim: Claim, images: Sequence[NewImage]) -> ShotRecord:
-        """End the shot `done` with its images, all or none. A repeat with the same claim changes nothing.
+        """End the shot as `done` with its images, all or none. A repeat with the same claim changes nothing.
 
-        Raises LeaseLost, StorageFull.
+        When a client asked to cancel before this transaction, the shot ends as `cancelled` and keeps no image. A client
+        that asks later waits for the transaction and gets Conflict `already_finished`. Raises LeaseLost when the claim
+        no longer holds and StorageFull when a file would exceed the quota or the disk is full.
         """
         if len({new.index for new in images}) != len(images):
-            raise ValueError(f"image indexes must differ, got {[new.index for new in images]}")
+            raise ValueError(f"image indexes must differ, got {[new.index for new in images]}; number them from 0")
         files = self._references.write_files(new.png for new in images)
         with self._database.write() as connection:
             try:
-                row = _fenced(connection, claim, **_ended("done"), step=shot.c.steps)
+                row = _fenced(connection, claim, **_committed())
             except LeaseLost:
-                own = and_(shot.c.id == claim.shot_id, shot.c.epoch == claim.epoch, shot.c.status == "done")
+                ended = shot.c.status.in_(("done", "cancelled"))
+                own = and_(shot.c.id == claim.shot_id, shot.c.epoch == claim.epoch, ended)
                 done = connection.execute(select(shot).where(own)).first()
                 if done is None:
                     raise
                 return shot_record(connection, done)
+            if row.status == "cancelled":  # the retention sweep deletes the unreferenced files
+                return shot_record(connection, row)
             self._references.take(connection, files)
             for new, file in zip(images, files, strict=True):
                 statement = image.insert().values(
@@ -121,19 +129,21 @@ class Queue:
             return shot_record(connection, row)
 
     def fail(self, claim: Claim, code: str, detail: str, *, retryable: bool, crashed: bool = False) -> ShotRecord:
-        """Report a failed attempt: the shot is queued again with back-off while tries are left, else it ends `failed`.
+        """Report a failed attempt. The shot is queued again with back-off, or ends as `failed`.
 
-        `crashed`: a replica died while the shot ran. That is retryable once; the second time the code is
-        `engine_crash`. A shot that a client asked to cancel ends `cancelled`. Raises LeaseLost.
+        `code` and `detail` are the error that clients see. The shot is queued again when the error is `retryable` and
+        attempts are left. `crashed` means that a replica died while the shot ran: the first crash is retried, and the
+        second ends the shot as `engine_crash`. A shot that a client asked to cancel ends as `cancelled`. Raises
+        LeaseLost when the claim no longer holds.
         """
         crashes = claim.crashes + int(crashed)
         if crashed and crashes >= MAX_CRASHES:
-            code, again = "engine_crash", False
+            code, retry = "engine_crash", False
         else:
-            again = (retryable or crashed) and claim.attempt < self._max_attempts
-        detail = detail.replace("\x00", "").encode("utf-8", "replace").decode()  # it may quote anything
+            retry = (retryable or crashed) and claim.attempt < self._max_attempts
+        detail = detail.replace("\x00", "").encode("utf-8", "replace").decode()  # it may quote arbitrary text
         log.warning("shot %s attempt %d failed (%s): %s", claim.shot_id, claim.attempt, code, detail)
-        if again:
+        if retry:
             change = _requeued(due_at=Now() + BACKOFF_S * 4 ** (claim.attempt - 1))
         else:
             change = _ended(case((shot.c.cancel_requested, "cancelled"), else_="failed"))
@@ -143,25 +153,28 @@ class Queue:
             return shot_record(connection, _fenced(connection, claim, **change, crashes=crashes))
 
     def release(self, claim: Claim) -> ShotRecord:
-        """Queue the shot again and do not count this attempt: for a worker that drains. Raises LeaseLost."""
+        """Queue the shot again without counting this attempt, for a worker that drains.
+
+        Raises LeaseLost when the claim no longer holds.
+        """
         change = _requeued(due_at=Now())
         with self._database.write() as connection:
             return shot_record(connection, _fenced(connection, claim, **change, attempt=shot.c.attempt - 1))
 
     def finish_cancelled(self, claim: Claim) -> ShotRecord:
-        """End the shot `cancelled`. Raises LeaseLost."""
+        """End the shot as `cancelled`. Raises LeaseLost when the claim no longer holds."""
         with self._database.write() as connection:
             return shot_record(connection, _fenced(connection, claim, **_ended("cancelled")))
 
     def due_count(self) -> int:
-        """Shots that a worker could claim now."""
+        """Count the shots that a worker could claim now."""
         with self._database.read() as connection:
             return int(connection.execute(select(func.count()).where(claimable(shot))).scalar_one())
 
     def load(self, since_seq: int | None = None) -> QueueLoad:
-        """Load that waits, that runs, and that was accepted after `since_seq`.
+        """Return the load of shots that are queued, that run, and that were accepted after `since_seq`.
 
-        `since_seq`: the `last_seq` of an earlier answer; None: nothing counts as arrived.
+        `since_seq` is the `last_seq` of an earlier result. With None, no shot counts as arrived.
         """
         with self._database.read() as connection:
             last_seq = int(connection.execute(select(func.coalesce(func.max(shot.c.seq), 0))).scalar_one())
@@ -169,18 +182,18 @@ class Queue:
         return load_of(rows, last_seq)
 
     def counts(self) -> dict[Status, int]:
-        """Shots of every tenant, by status; every status is named."""
+        """Count the shots of all tenants by status. Every status has an entry."""
         with self._database.read() as connection:
             rows = connection.execute(select(shot.c.status, func.count()).group_by(shot.c.status)).all()
         found: dict[Status, int] = {row[0]: row[1] for row in rows}
         return {status: found.get(status, 0) for status in STATUSES}
 
 
-@cache  # a worker repeats it with the same arguments
+@cache  # a worker always calls it with the same arguments
 def _claim_next(worker: str, lease_s: float) -> Update:
-    """One statement that picks a shot, locks it and raises its epoch.
+    """The statement that picks a shot, locks it and raises its epoch.
 
-    A shot whose lease ran out may end here instead, cancelled or as a crash.
+    A shot whose lease has expired ends here instead when its cancellation was requested or it has crashed too often.
     """
     candidate, waiting = shot.alias("candidate"), queue_order()
     pick = (
@@ -196,7 +209,7 @@ def _claim_next(worker: str, lease_s: float) -> Update:
     cancelled = and_(expired, shot.c.cancel_requested)
     crashed = and_(expired, ~shot.c.cancel_requested, shot.c.crashes + 1 >= MAX_CRASHES)
     ends = or_(cancelled, crashed)
-    why = f"the worker died {MAX_CRASHES} times while it ran this shot; make it smaller, or report it with its id"
+    detail = f"the worker died {MAX_CRASHES} times while it ran this shot; make the shot smaller or report its id"
     return (
         update(shot)
         .where(shot.c.seq == pick)
@@ -214,23 +227,22 @@ def _claim_next(worker: str, lease_s: float) -> Update:
             step=0,
             preview_version=0,
             error_code=case((crashed, "engine_crash"), else_=None),
-            error_detail=case((crashed, why), else_=None),
+            error_detail=case((crashed, detail), else_=None),
         )
         .returning(*shot.c)
     )
 
 
 def _fenced(connection: Connection, claim: Claim, **values: object) -> Row[Any]:
-    """Change the claimed row, if the claim still holds. Raises LeaseLost."""
-    ours = and_(shot.c.id == claim.shot_id, shot.c.epoch == claim.epoch, shot.c.status == "running")
+    """Update the claimed row and return it. Raises LeaseLost when the claim no longer holds."""
+    held = and_(shot.c.id == claim.shot_id, shot.c.epoch == claim.epoch, shot.c.status == "running")
     values.setdefault("version", shot.c.version + 1)
-    row = connection.execute(update(shot).where(ours).values(values).returning(*shot.c)).first()
+    row = connection.execute(update(shot).where(held).values(values).returning(*shot.c)).first()
     if row is None:
         raise LeaseLost(
             "lease_lost",
-            f"the lease on {claim.shot_id} must still be epoch {claim.epoch}, but another worker has or ended the "
-            "shot; "
-            "drop this work",
+            f"epoch {claim.epoch} of {claim.shot_id} is no longer valid: another worker claimed the shot, or it ended; "
+            "discard this attempt's results",
         )
     return row
 
@@ -239,8 +251,17 @@ def _ended(status: Status | ColumnElement[str]) -> dict[str, object]:
     return {"status": status, "finished_at": Now(), "worker": None, "lease_until": None}
 
 
+def _committed() -> dict[str, object]:
+    """Values that end a shot whose images are ready. The row decides whether a cancellation came first."""
+    cancelled = shot.c.cancel_requested
+    return {
+        **_ended(case((cancelled, "cancelled"), else_="done")),
+        "step": case((cancelled, shot.c.step), else_=shot.c.steps),
+    }
+
+
 def _requeued(due_at: ColumnElement[float] | Now) -> dict[str, object]:
-    """Back to the queue; a shot that a client asked to cancel ends instead."""
+    """Values that queue a shot again, or end it when its cancellation was requested."""
     return {
         "status": case((shot.c.cancel_requested, "cancelled"), else_="queued"),
         "finished_at": case((shot.c.cancel_requested, Now()), else_=None),

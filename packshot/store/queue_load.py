@@ -1,11 +1,11 @@
-"""How much work waits, runs and has arrived: one query, for the autoscaler."""
+"""The load of the queue (queued, running and arrived work) in one query, for the autoscaler."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, case, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Row, Select, case, func, or_, select
 
 from packshot.contract.status import LIVE, PRIORITIES
 from packshot.store.records import Flow, Load, QueueLoad
@@ -13,37 +13,30 @@ from packshot.store.schema import shot
 
 
 def load_query(since_seq: int) -> Select[Any]:
-    """A row for each priority, over shots that wait, run, or were accepted after `since_seq`; it reads no other shot.
+    """Select one row for each priority, over shots that are queued, run, or were accepted after `since_seq`."""
+    # A replica of version 0.1.0 leaves these two columns NULL. Its shots count as one image without guidance.
+    pictures = func.coalesce(shot.c.images, 1)
+    row_steps = func.coalesce(shot.c.row_steps, shot.c.steps)
+    # `steps` counts the whole shot, all its images together. Integer division gives the same result in both databases.
+    done = row_steps * shot.c.step // func.nullif(shot.c.steps, 0, type_=BigInteger)
+    left = row_steps - func.coalesce(done, 0)
 
-    A shot whose background is not painted takes no denoising steps; with guidance a step takes two rows.
-    """
-    request = shot.c.request
-    here = (
-        select(
-            shot.c.priority,
-            shot.c.status,
-            (shot.c.seq > since_seq).label("came"),
-            shot.c.step,
-            func.coalesce(request["images"].as_integer(), 1).label("pictures"),
-            func.coalesce(request["steps"].as_integer(), 0).label("steps"),
-            case((request["guidance_scale"].as_float() > 1, 2), else_=1).label("rows_a_step"),
-            case((request["background"].as_string() != "generate", 0), else_=1).label("painted"),
-        )
-        .where(or_(shot.c.status.in_(LIVE), shot.c.seq > since_seq))
-        .cte("here")
-        .prefix_with("MATERIALIZED")  # else each sum below reads the JSON anew
+    def load(which: ColumnElement[bool], row_steps: ColumnElement[int]) -> list[ColumnElement[int]]:
+        return [func.coalesce(func.sum(case((which, value), else_=0)), 0) for value in (1, pictures, row_steps)]
+
+    queued, running, arrived = shot.c.status == "queued", shot.c.status == "running", shot.c.seq > since_seq
+    return (
+        select(shot.c.priority, *load(queued, row_steps), *load(running, left), *load(arrived, row_steps))
+        .where(or_(shot.c.status.in_(LIVE), arrived))
+        .group_by(shot.c.priority)
     )
-    h = here.c
-
-    def work(which: ColumnElement[bool], taken: Any = 0) -> list[ColumnElement[Any]]:
-        left = h.painted * h.rows_a_step * (h.pictures * h.steps - taken)
-        return [func.coalesce(func.sum(case((which, value), else_=0)), 0) for value in (1, h.pictures, left)]
-
-    columns = [*work(h.status == "queued"), *work(h.status == "running", taken=h.step), *work(h.came)]
-    return select(h.priority, *columns).group_by(h.priority)
 
 
 def load_of(rows: Sequence[Row[Any]], last_seq: int) -> QueueLoad:
-    """The query's rows as a record."""
-    flows = {row[0]: Flow(Load(*row[1:4]), Load(*row[4:7]), Load(*row[7:10])) for row in rows}
+    """Convert the rows of `load_query` to a record."""
+    flows = {}
+    for row in rows:
+        sums: Sequence[Any] = row[1:]
+        numbers = [int(value) for value in sums]  # PostgreSQL sums big integers to decimals
+        flows[row[0]] = Flow(Load(*numbers[:3]), Load(*numbers[3:6]), Load(*numbers[6:]))
     return QueueLoad(last_seq, *(flows.get(priority, Flow()) for priority in PRIORITIES))

@@ -1,9 +1,9 @@
-"""The order in which waiting shots are claimed: one query, used by `claim` and by every reported position.
+"""The order in which waiting shots are claimed. `claim` and every reported position use this one query.
 
-Interactive shots go before catalogue ones; within each, the tenant with the fewest shots running is next, its oldest
-shot first. Ageing: if a tenant's oldest catalogue shot has waited `AGEING_S` and none of its catalogue shots was
-started for as long, that one shot counts as interactive. So nothing starves, and ten thousand aged rows cannot crowd
-out a person.
+Interactive shots come before catalogue shots. Within each priority, the tenant with the fewest running shots is next,
+with its oldest shot. Ageing: when a tenant's oldest catalogue shot has waited `AGEING_S` seconds and none of its
+catalogue shots was claimed in that time, that one shot counts as interactive. No shot starves, and ten thousand aged
+shots do not delay a person.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ AGEING_S = 120.0
 
 
 def claimable(row: FromClause) -> ColumnElement[bool]:
-    """Whether a worker may claim the row: it is queued and due, or its lease ran out while it ran."""
+    """The condition that a worker may claim the row: it is queued and due, or it runs and its lease has expired."""
     queued = and_(row.c.status == "queued", row.c.due_at <= Now())
     return or_(queued, and_(row.c.status == "running", row.c.lease_until <= Now()))
 
 
 @cache  # building the query takes longer than running it on a short queue
 def queue_order() -> Subquery:
-    """Columns `seq` and `position` (0 = next) of every shot that waits; those in back-off come after all others."""
+    """A subquery with `seq` and `position` (0 = next) of every waiting shot. Shots in back-off come last."""
     busy = (
         select(shot.c.tenant_id, func.count().label("running"))
         .where(shot.c.status == "running", shot.c.lease_until > Now())
         .group_by(shot.c.tenant_id)
         .subquery("busy")
     )
-    # Joined, not asked row by row: a catalogue of thousands is read once.
+    # A join, not a subquery for each row, so that a catalogue of thousands of shots is read once.
     served = (
         select(shot.c.tenant_id)
         .where(shot.c.priority == "catalogue", shot.c.claimed_at > Now() - AGEING_S)
@@ -65,9 +65,9 @@ def queue_order() -> Subquery:
     rank = case((or_(w.priority == "interactive", promoted), 0), else_=1)
     ranked = select(w.seq, w.tenant_id, w.late, rank.label("rank"), w.running).subquery("ranked")
     r = ranked.c
-    # How many of its tenant's shots will run when its turn comes. Sorting by it deals the tenants out in turns.
+    # `turn` is how many of the tenant's shots run once this one is claimed. Sorting by it alternates between tenants.
     ahead = func.row_number().over(partition_by=r.tenant_id, order_by=(r.late, r.rank, r.seq))
-    dealt = select(r.seq, r.late, r.rank, (r.running + ahead).label("turn")).subquery("dealt")
-    d = dealt.c
-    position = func.row_number().over(order_by=(d.late, d.rank, d.turn, d.seq)) - 1
-    return select(d.seq, position.label("position")).subquery("queue_order")
+    turns = select(r.seq, r.late, r.rank, (r.running + ahead).label("turn")).subquery("turns")
+    t = turns.c
+    position = func.row_number().over(order_by=(t.late, t.rank, t.turn, t.seq)) - 1
+    return select(t.seq, position.label("position")).subquery("queue_order")

@@ -1,4 +1,4 @@
-"""What the store hands out: frozen rows, free of any database session. Times are aware UTC datetimes."""
+"""The store's records: frozen copies of rows, independent of any database session. Times are aware UTC datetimes."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Tenant:
 
 @dataclass(frozen=True)
 class KeyRecord:
-    """A key as it is listed: never its secret.
+    """A key without its secret.
 
-    `tenant`: its name, where other records hold the id. `prefix`: the part of the secret by which it is looked up.
+    `tenant` is the tenant's name; other records have its id. `prefix` is the part of the secret that finds the row.
     """
 
     id: str
@@ -36,7 +36,7 @@ class KeyRecord:
 
 @dataclass(frozen=True)
 class NewKey:
-    """A key just made; `secret` is shown this once and stored only as SHA-256."""
+    """A new key. `secret` is available only here; the store keeps its SHA-256."""
 
     record: KeyRecord
     secret: str
@@ -44,7 +44,11 @@ class NewKey:
 
 @dataclass(frozen=True)
 class PhotoRecord:
-    """An uploaded photo. `asset_key` holds the normalised PNG; `sha256` and `bytes` are the upload's own."""
+    """An uploaded photo.
+
+    `width` and `height` are pixels of the normalised photo. `asset_key` names its PNG. `format`, `bytes` and `sha256`
+    describe the file as it was uploaded.
+    """
 
     id: str
     tenant: str
@@ -59,7 +63,7 @@ class PhotoRecord:
 
 @dataclass(frozen=True)
 class NewMask:
-    """A decoded mask to keep. `png`: a bilevel or 8-bit PNG, photo-sized."""
+    """A mask to store. `bbox_xyxy` is in pixels of the photo. `png` is a bilevel or 8-bit PNG of the photo's size."""
 
     score: float
     area_px: int
@@ -69,7 +73,7 @@ class NewMask:
 
 @dataclass(frozen=True)
 class MaskRecord:
-    """A kept mask of a photo; expires at `expires_at` unless a shot has used it (then None)."""
+    """A stored mask of a photo. `expires_at` is None when a shot has used the mask; it then no longer expires."""
 
     id: str
     tenant: str
@@ -84,7 +88,7 @@ class MaskRecord:
 
 @dataclass(frozen=True)
 class NewImage:
-    """A finished picture to commit with its shot. `png`: the file; `recipe`: what it takes to make it again."""
+    """A finished picture to commit with its shot. `png` is the file. `recipe` says how to reproduce the picture."""
 
     index: int
     seed: int
@@ -97,7 +101,7 @@ class NewImage:
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """A finished picture."""
+    """A stored image. `index` is its place in the shot. `review` and `note` are a person's decision, None before it."""
 
     id: str
     tenant: str
@@ -118,9 +122,10 @@ class ImageRecord:
 class ShotRecord:
     """A shot as clients see it.
 
-    `position`: shots that would be claimed before this one now; 0 = next, running or ended. `version` grows with every
-    change of the row and is the event id. `preview_version`: 0 = none yet. `cancel_requested`: it runs,
-    but not for long.
+    `position` counts the shots that would be claimed before this one now; it is 0 for the next shot and for shots that
+    run or have ended. `step` of `steps` denoising steps are done, over all images of the shot. `version` grows with
+    every change of the row and is part of event ids. `preview_version` is 0 before the first preview.
+    `cancel_requested` is true while the shot still runs and will be cancelled at its next step.
     """
 
     id: str
@@ -145,10 +150,11 @@ class ShotRecord:
 
 @dataclass(frozen=True)
 class Claim:
-    """A worker's fenced hold on a shot: changes nothing once `epoch` is no longer the row's.
+    """A worker's claim on a shot. Writes with it are refused when the row has another `epoch`.
 
-    `attempt`: 1 on the first try. `crashes`: replicas that died, and leases that ran out, while this shot ran; above 0
-    it must run alone, so that the next crash has one suspect.
+    `worker` names the process that holds the claim. `attempt` is 1 on the first try. `crashes` counts the replicas that
+    died and the leases that ran out while this shot ran. A shot with `crashes` above 0 must run unbatched, so that the
+    next crash can be attributed to it.
     """
 
     shot_id: str
@@ -163,8 +169,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Load:
-    """What some shots ask for. `row_steps`: denoising steps left,
-    each row of the networks' batch counted (guidance: two)."""
+    """The work of a set of shots. `row_steps` counts each denoising step once for each batch row."""
 
     shots: int = 0
     pictures: int = 0
@@ -173,7 +178,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Flow:
-    """The shots of one priority: queued, running, and accepted since the caller last asked."""
+    """The load of one priority: shots that are queued, that run, and that were accepted since the previous query."""
 
     waiting: Load = Load()
     running: Load = Load()
@@ -182,7 +187,7 @@ class Flow:
 
 @dataclass(frozen=True)
 class QueueLoad:
-    """The load of the queue. `last_seq`: what to ask with next time, so that `arrived` counts each shot once."""
+    """The load of the queue. Pass `last_seq` to the next query, so that `arrived` counts each shot once."""
 
     last_seq: int
     interactive: Flow

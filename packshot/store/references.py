@@ -1,7 +1,7 @@
-"""Which files are in use: reference counts in the database, files in the asset root.
+"""Reference counts of files: the counts are in the database, the files in the asset root.
 
-A file is deleted only under the lock of its row at refs = 0. Whoever takes a reference checks under the same lock that
-the file is still there. So neither a crash nor a race leaves a row without its file.
+A file is deleted only under the lock of its row, when refs = 0. Code that takes a reference checks under the same lock
+that the file still exists. So neither a crash nor a race leaves a row without its file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class WrittenFile:
-    """A file that is in the asset root, and that no row may refer to yet. `data`: its bytes."""
+    """A file in the asset root that may have no reference yet. `key` is its asset key, `data` its bytes."""
 
     key: str
     data: bytes
@@ -31,7 +31,7 @@ class WrittenFile:
 class AssetReferences:
     """Counts the rows of photos, masks and images that refer to each file.
 
-    Callers take and drop references last in their transaction, so that locks are always taken in the same order.
+    Callers take and drop references last in their transaction, so that the order of locks is fixed.
     """
 
     def __init__(self, database: Database, assets: Assets) -> None:
@@ -39,11 +39,14 @@ class AssetReferences:
         self._assets = assets
 
     def write_files(self, contents: Iterable[bytes], suffix: str = ".png") -> list[WrittenFile]:
-        """Write files before the transaction that will refer to them, in the order given. Raises StorageFull."""
+        """Write files before the transaction that will refer to them. Returns them in the order of `contents`.
+
+        Raises StorageFull when a quota or disk is full.
+        """
         return [WrittenFile(self._assets.put(data, suffix), data) for data in contents]
 
     def take(self, connection: Connection, files: Sequence[WrittenFile]) -> None:
-        """Take one reference for each of `files`; a file that comes twice is counted twice."""
+        """Take one reference for each item of `files`. A file that is listed twice gets two references."""
         contents = {file.key: file.data for file in files}
         for key, count in sorted(Counter(file.key for file in files).items()):
             data = contents[key]
@@ -51,18 +54,18 @@ class AssetReferences:
             connection.execute(
                 statement.on_conflict_do_update(index_elements=[asset.c.key], set_={"refs": asset.c.refs + count})
             )
-            if not self._assets.exists(key):  # deleted between the write and this lock
+            if not self._assets.exists(key):  # it was deleted between its write and this lock
                 self._assets.put(data, "." + key.rpartition(".")[2])
 
     def drop(self, connection: Connection, keys: Iterable[str]) -> None:
-        """Give references back. Call `purge` with the same keys once the transaction is committed."""
+        """Release one reference for each item of `keys`. Call `purge` with the same keys after the commit."""
         for key, count in sorted(Counter(keys).items()):
             connection.execute(update(asset).where(asset.c.key == key).values(refs=asset.c.refs - count))
 
     def purge(self, keys: Iterable[str]) -> int:
-        """Delete those of the files that no row refers to, and return how many were deleted.
+        """Delete the files of `keys` that have no reference. Returns how many were deleted.
 
-        A file that cannot be deleted is left to the next sweep.
+        A file that cannot be deleted now is retried by the next retention sweep.
         """
         deleted = 0
         for key in sorted(set(keys)):
@@ -74,24 +77,24 @@ class AssetReferences:
                 try:
                     self._assets.delete(key)
                 except OSError as error:
-                    log.warning("asset %s could not be deleted; the next sweep will try again: %s", key, error)
+                    log.warning("asset %s could not be deleted; the next sweep will retry: %s", key, error)
                     continue
                 connection.execute(delete(asset).where(asset.c.key == key))
                 deleted += 1
         return deleted
 
     def purge_unused(self) -> int:
-        """`purge` for every file whose last reference was dropped."""
+        """Delete every file whose last reference was released. Returns how many were deleted."""
         with self._database.read() as connection:
             unused = connection.execute(select(asset.c.key).where(asset.c.refs <= 0)).scalars().all()
         return self.purge(unused)
 
     def purge_orphans(self, keys: Sequence[str]) -> int:
-        """Delete those of the files that have no row at all: their transaction was never committed."""
+        """Delete the files of `keys` that have no row, because their transaction did not commit. Returns how many."""
         with self._database.write() as connection:
             known = set(connection.execute(select(asset.c.key).where(asset.c.key.in_(keys))).scalars())
             orphans = sorted(set(keys) - known)
-            for key in orphans:  # a row to lock, so that nobody takes a reference while the file goes
+            for key in orphans:  # `purge` locks this row, so that nobody takes a reference during the deletion
                 row = insert(connection, asset).values(key=key, bytes=0, refs=0, created_at=Now())
                 connection.execute(row.on_conflict_do_nothing())
         return self.purge(orphans)

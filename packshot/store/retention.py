@@ -1,4 +1,4 @@
-"""Retention: delete what is no longer kept. Safe to run anywhere, any number of times, in parallel."""
+"""Retention: delete expired masks, old shots and photos, and unreferenced files. Sweeps may run in parallel."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ BATCH = 200
 
 
 class Retention:
-    """The sweep, in small transactions, so that other work goes on beside it.
+    """Deletes in small transactions, so that other work can continue.
 
-    `default_days`: how long the things of a tenant without a retention of its own are kept; 0 = for ever.
+    `default_days` is how many days shots and photos are kept when their tenant has no own value; 0 = for ever.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Retention:
         self._default_days = default_days
 
     def sweep(self) -> dict[str, int]:
-        """Delete what is no longer kept. Returns how much of each kind was deleted."""
+        """Delete everything whose retention has ended. Returns the number of deletions by kind."""
         return {
             "masks": self._sweep_masks(),
             "shots": self._sweep_shots(),
@@ -48,36 +48,36 @@ class Retention:
         }
 
     def _sweep_masks(self) -> int:
-        """Candidates that no shot used in time, and masks whose last shot was deleted by retention."""
+        """Delete candidates that no shot used in time, and masks whose last shot was deleted by retention."""
         used = exists().where(shot_mask.c.mask_id == mask.c.id)
         expired = mask.c.expires_at <= Now()
-        left_over = and_(mask.c.expires_at.is_(None), mask.c.created_at < self._kept_since(mask.c.tenant_id))
-        gone = 0
+        unneeded = and_(mask.c.expires_at.is_(None), mask.c.created_at < self._cutoff(mask.c.tenant_id))
+        deleted = 0
         while True:
             with self._database.write() as connection:
                 locked = (
                     select(mask.c.id)
-                    .where(~used, expired | left_over)
+                    .where(~used, expired | unneeded)
                     .limit(BATCH)
                     .with_for_update(of=mask, skip_locked=True)
                 )
                 ids = connection.execute(locked).scalars().all()
-                # Checked again under the lock: a shot may have used one meanwhile.
-                doomed = delete(mask).where(mask.c.id.in_(ids), ~used, expired | left_over)
-                keys = connection.execute(doomed.returning(mask.c.asset_key)).scalars().all()
+                # The conditions are checked again under the lock, because a shot may have used a mask since.
+                deletion = delete(mask).where(mask.c.id.in_(ids), ~used, expired | unneeded)
+                keys = connection.execute(deletion.returning(mask.c.asset_key)).scalars().all()
                 self._references.drop(connection, keys)
             self._references.purge(keys)
-            gone += len(keys)
+            deleted += len(keys)
             if len(ids) < BATCH:
-                return gone
+                return deleted
 
     def _sweep_shots(self) -> int:
-        gone = 0
+        deleted = 0
         while True:
             with self._database.write() as connection:
                 locked = (
                     select(shot.c.id)
-                    .where(shot.c.status.in_(ENDED), shot.c.finished_at < self._kept_since(shot.c.tenant_id))
+                    .where(shot.c.status.in_(ENDED), shot.c.finished_at < self._cutoff(shot.c.tenant_id))
                     .limit(BATCH)
                     .with_for_update(of=shot, skip_locked=True)
                 )
@@ -86,17 +86,17 @@ class Retention:
                 connection.execute(delete(shot).where(shot.c.id.in_(ids)))
                 self._references.drop(connection, keys)
             self._references.purge(keys)
-            gone += len(ids)
+            deleted += len(ids)
             if len(ids) < BATCH:
-                return gone
+                return deleted
 
     def _sweep_photos(self) -> int:
-        """Photos not touched within retention, unless a shot that is kept was made from them."""
+        """Delete photos that were not used within their retention, unless a kept shot uses one of their masks."""
         used = exists().where(mask.c.photo_id == photo.c.id, shot_mask.c.mask_id == mask.c.id)
-        old = photo.c.used_at < self._kept_since(photo.c.tenant_id)
+        old = photo.c.used_at < self._cutoff(photo.c.tenant_id)
         with self._database.read() as connection:
             ids = connection.execute(select(photo.c.id).where(old, ~used)).scalars().all()
-        gone = 0
+        deleted = 0
         for photo_id in ids:
             with self._database.write() as connection:
                 locked = select(photo.c.id).where(photo.c.id == photo_id, old).with_for_update(of=photo)
@@ -108,14 +108,14 @@ class Retention:
                     continue
                 keys = self._photos.delete_locked(connection, photo_id)
             self._references.purge(keys)
-            gone += 1
-        return gone
+            deleted += 1
+        return deleted
 
-    def _kept_since(self, tenant_id: ColumnElement[str]) -> ColumnElement[float]:
-        """What a tenant has from before this moment is deleted; NULL where it is kept for ever."""
+    def _cutoff(self, tenant_id: ColumnElement[str]) -> ColumnElement[float]:
+        """The time before which a tenant's data is deleted; NULL when it is kept for ever."""
         days = select(func.coalesce(tenant.c.retention_days, self._default_days))
         own = days.where(tenant.c.id == tenant_id).scalar_subquery()
-        return Now() - func.nullif(own, 0.0) * DAY_S  # NULL for 0: no comparison holds
+        return Now() - func.nullif(own, 0.0) * DAY_S  # NULL for 0: no comparison with NULL is true
 
     def _sweep_idempotency_keys(self) -> int:
         old = and_(
@@ -127,15 +127,15 @@ class Retention:
             return connection.execute(update(shot).where(old).values(idempotency_key=None)).rowcount
 
     def _sweep_files(self) -> int:
-        """Files that no row refers to: transactions not committed, failed deletes, previews, temporary files."""
-        gone = self._references.purge_unused()
+        """Delete files without a reference: of failed transactions and deletions, previews and temporary files."""
+        deleted = self._references.purge_unused()
         old = (file.key for file in self._assets.files() if file.age_s > ORPHAN_AGE_S)
         for keys in _batches(old):
-            loose = [key for key in keys if key.startswith(("tmp/", "previews/"))]
-            for key in loose:
+            temporary = [key for key in keys if key.startswith(("tmp/", "previews/"))]
+            for key in temporary:
                 self._assets.delete(key)
-            gone += len(loose) + self._references.purge_orphans([key for key in keys if key not in loose])
-        return gone
+            deleted += len(temporary) + self._references.purge_orphans([key for key in keys if key not in temporary])
+        return deleted
 
 
 def _batches(keys: Iterable[str]) -> Iterator[list[str]]:

@@ -1,7 +1,7 @@
-"""The tables, and the database's own clock.
+"""The tables and the database's clock.
 
 Times are seconds since 1970 (UTC) as doubles, so that leases and ageing are plain arithmetic in both dialects. A change
-here needs a migration (packshot/store/migrations) and a new `REVISION`; a test holds the three together.
+here needs a migration (packshot/store/migrations) and a new `REVISION`; a test compares the three.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISION = "0002"
-"""The last of the migrations that make the tables below."""
+REVISION = "0003"
+"""The last migration. The migrations up to it make the tables below."""
 
 
 class Now(FunctionElement[float]):
-    """The database's clock, now and not when the transaction began: seconds since 1970."""
+    """The database's clock in seconds since 1970. It is the present time, not the transaction's start."""
 
     type = Double()
     inherit_cache = True
@@ -70,7 +70,7 @@ tenant = Table(
     metadata,
     Column("id", _ID, primary_key=True),
     Column("name", String(100), nullable=False, unique=True),
-    Column("retention_days", Double),  # NULL = the setting's
+    Column("retention_days", Double),  # NULL = the value of the setting
     Column("created_at", Double, nullable=False),
 )
 
@@ -85,7 +85,7 @@ api_key = Table(
     Column("revoked_at", Double),
 )
 
-# What photos, masks and images hold. A row with refs = 0 is a file about to be deleted.
+# The files of photos, masks and images. A row with refs = 0 is a file that will be deleted.
 asset = Table(
     "asset",
     metadata,
@@ -106,7 +106,7 @@ photo = Table(
     Column("format", String(16), nullable=False),
     Column("bytes", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
-    # Deferred, so that an upload takes its lock on the photo before the one on the asset, as a deletion does.
+    # Deferred, so that an upload locks the photo before the asset, in the same order as a deletion.
     Column("asset_key", ForeignKey("asset.key", deferrable=True, initially="DEFERRED"), nullable=False),
     Column("created_at", Double, nullable=False),
     Column("used_at", Double, nullable=False),  # last upload or mask: retention counts from here
@@ -130,7 +130,7 @@ mask = Table(
 shot = Table(
     "shot",
     metadata,
-    # Order of acceptance: "oldest" without ties.
+    # The order of acceptance, unlike `created_at` without ties.
     Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
     Column("id", _ID, nullable=False, unique=True),
     _tenant(),
@@ -141,15 +141,18 @@ shot = Table(
     Column("idempotency_key", String(255)),
     Column("attempt", Integer, nullable=False),
     Column("crashes", Integer, nullable=False),
-    Column("epoch", Integer, nullable=False),  # the fence: grows with every claim
+    Column("epoch", Integer, nullable=False),  # the fence: each claim raises it
     Column("worker", String(200)),
     Column("lease_until", Double),
-    Column("due_at", Double, nullable=False),  # not before: back-off
+    Column("due_at", Double, nullable=False),  # not claimed before this time (back-off)
     Column("cancel_requested", Boolean, nullable=False),
     Column("step", Integer, nullable=False),
     Column("steps", Integer, nullable=False),
     Column("preview_version", Integer, nullable=False),
     Column("version", Integer, nullable=False),
+    # The shot's load, in these two columns. NULL = a replica of version 0.1.0 accepted the shot during an upgrade.
+    Column("images", Integer),
+    Column("row_steps", BigInteger),
     Column("error_code", String(64)),
     Column("error_detail", Text),
     Column("created_at", Double, nullable=False),

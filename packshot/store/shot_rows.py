@@ -1,4 +1,4 @@
-"""Rows of `shot` and `image` as records."""
+"""Convert rows of `shot` and `image` to records."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from packshot.store.schema import image, shot
 
 
 def own_shot_row(connection: Connection, tenant_id: str, shot_id: str) -> Row[Any]:
-    """The row of a tenant's shot. Raises NotFound."""
+    """Read the row of a tenant's shot. Raises NotFound when it does not exist."""
     require_id(shot_id, "shot")
     row = connection.execute(select(shot).where(shot.c.id == shot_id, shot.c.tenant_id == tenant_id)).first()
     if row is None:
@@ -31,7 +31,10 @@ def shot_records(
     rows: Sequence[Row[Any]],
     positions_of: Callable[[Connection, Sequence[int]], dict[int, int]] = positions,
 ) -> list[ShotRecord]:
-    """Rows of `shot` with their images and positions: one query for each of these, and none where none is needed."""
+    """Convert rows of `shot`, with their images and positions.
+
+    It runs at most one query for all images and one for all positions. `positions_of` returns positions by `seq`.
+    """
     images = _images(connection, [row.id for row in rows if row.status == "done"])
     queued = [row.seq for row in rows if row.status == "queued"]
     ahead = positions_of(connection, queued) if queued else {}
@@ -61,14 +64,14 @@ def shot_records(
 
 
 def shot_record(connection: Connection, row: Row[Any]) -> ShotRecord:
-    """One row of `shot` with its images and position."""
+    """Convert one row of `shot`, with its images and position."""
     (record,) = shot_records(connection, [row])
     return record
 
 
 def image_record(row: Row[Any]) -> ImageRecord:
-    """A row of `image`."""
-    fields = row._mapping  # `row.index` would be the tuple's own method
+    """Convert a row of `image`."""
+    fields = row._mapping  # `row.index` is the tuple's method
     return ImageRecord(
         id=row.id,
         tenant=row.tenant_id,

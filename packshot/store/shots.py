@@ -1,16 +1,16 @@
-"""Shots as clients see them: accept, read, list, watch, cancel. The worker's side is queue.py."""
+"""Shots as clients see them: accept, read, list, watch, cancel. queue.py is the workers' view."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 from collections.abc import Collection
-from typing import Any, get_args
+from typing import Any
 
 from sqlalchemy import Connection, Row, and_, case, func, or_, select, update
 
 from packshot.contract.shot_spec import ShotSpec
-from packshot.contract.status import LIVE, Status
+from packshot.contract.status import LIVE, STATUSES
 from packshot.errors import BadInput, Conflict, NotFound, Overloaded
 from packshot.store.database import Database, absent, is_id, new_id, require_id, to_json
 from packshot.store.positions import RecentPositions
@@ -19,18 +19,18 @@ from packshot.store.schema import Now, mask, shot, shot_mask, tenant
 from packshot.store.shot_rows import own_shot_row, shot_record, shot_records
 
 RETRY_AFTER_S = 10.0
-"""The wait that a client is asked for when its tenant's queue is full."""
+"""Seconds that a client must wait before a retry when its tenant's queue is full."""
 
 MAX_PAGE = 200
 
 WATCHED_AT_ONCE = 1000
-"""Ids of one query; a database takes a few ten thousand."""
+"""Ids in one query. The databases' own limits are a few ten thousand parameters."""
 
 
 class Shots:
-    """The client's side of a shot. Another tenant's shots do not exist (NotFound).
+    """The clients' view of shots. A shot of another tenant raises NotFound.
 
-    `max_queued`: how many shots of one tenant may wait.
+    `max_queued` limits how many shots of one tenant may be queued.
     """
 
     def __init__(self, database: Database, *, max_queued: int) -> None:
@@ -39,24 +39,26 @@ class Shots:
         self._recent_positions = RecentPositions()
 
     def add(self, tenant_id: str, spec: ShotSpec, *, idempotency_key: str | None = None) -> tuple[ShotRecord, bool]:
-        """Accept a shot: it is durable when this returns. Returns the shot, and False if the key was used before.
+        """Accept a shot. It is durable when this returns, and the masks of `spec` no longer expire.
 
-        The masks of `spec` no longer expire. Raises NotFound (a mask), Overloaded `queue_full`, BadInput
-        `idempotency_mismatch`.
+        Returns the shot and True, or the earlier shot and False when `idempotency_key` was used before. Raises NotFound
+        when a mask does not exist, Overloaded `queue_full` when the tenant has too many queued shots, and BadInput
+        `idempotency_mismatch` when the key was used with another request.
         """
         request = spec.to_json()
         digest = hashlib.sha256(to_json(request).encode()).hexdigest()
         if idempotency_key is not None and not (1 <= len(idempotency_key) <= 255 and idempotency_key.isprintable()):
-            raise BadInput("invalid_request", "Idempotency-Key must be 1-255 printable characters")
+            rule = f"Idempotency-Key must be 1-255 printable characters, got {idempotency_key[:80]!r}; use another one"
+            raise BadInput("invalid_request", rule)
         with self._database.write() as connection:
-            # Shots of one tenant are accepted one after another: the key is new or not, the queue is full or not.
+            # The lock serialises a tenant's requests, so that the key and the queue's limit are checked without races.
             locked = select(tenant.c.id).where(tenant.c.id == tenant_id).with_for_update(key_share=True)
             if connection.execute(locked).first() is None:
                 raise absent("tenant", tenant_id)
             if idempotency_key is not None:
                 row = _shot_of_key(connection, tenant_id, idempotency_key, digest)
                 if row is not None:
-                    return shot_record(connection, row), False  # may be done: with its images
+                    return shot_record(connection, row), False
             self._refuse_over_limit(connection, tenant_id)
             mask_ids = _pin_masks(connection, tenant_id, spec)
             new = shot.insert().values(
@@ -76,12 +78,16 @@ class Shots:
                 steps=spec.steps,
                 preview_version=0,
                 version=1,
+                images=spec.images,
+                row_steps=spec.row_steps,
                 created_at=Now(),
             )
             shot_id = connection.execute(new.returning(shot.c.id)).scalar_one()
             if mask_ids:
-                connection.execute(shot_mask.insert(), [{"shot_id": shot_id, "mask_id": one} for one in mask_ids])
-        # Ranking a long queue takes a while: not under the write lock.
+                connection.execute(
+                    shot_mask.insert(), [{"shot_id": shot_id, "mask_id": mask_id} for mask_id in mask_ids]
+                )
+        # Ranking a long queue is slow, so the position is read after the write lock is released.
         return self.get(tenant_id, shot_id), True
 
     def _refuse_over_limit(self, connection: Connection, tenant_id: str) -> None:
@@ -90,21 +96,26 @@ class Shots:
         if queued >= self._max_queued:
             raise Overloaded(
                 "queue_full",
-                f"at most {self._max_queued} shots of a tenant may wait, {queued} do; try again later",
+                f"a tenant may have at most {self._max_queued} queued shots, got {queued}; retry later or cancel some",
                 retry_after_s=RETRY_AFTER_S,
             )
 
     def get(self, tenant_id: str, shot_id: str) -> ShotRecord:
-        """The shot as it is now, with its images and its position in the queue. Raises NotFound."""
+        """Return the shot with its images and its position in the queue. Raises NotFound when it does not exist."""
         with self._database.read() as connection:
             return shot_record(connection, own_shot_row(connection, tenant_id, shot_id))
 
     def page(
         self, tenant_id: str, *, status: str | None = None, cursor: str | None = None, limit: int = 50
     ) -> tuple[list[ShotRecord], str | None]:
-        """A page of shots, newest first, and the next page's cursor (None: this is the last). Raises BadInput."""
-        if status is not None and status not in get_args(Status):
-            raise BadInput("invalid_request", f"status must be one of {', '.join(get_args(Status))}, got {status!r}")
+        """Return a page of shots, newest first, and the cursor of the next page, or None on the last page.
+
+        `status` selects shots of one status; None selects all. `cursor` comes from the previous page. `limit` is
+        clamped to 1..`MAX_PAGE`. Raises BadInput when the status or the cursor is unknown.
+        """
+        if status is not None and status not in STATUSES:
+            rule = f"status must be one of {', '.join(STATUSES)}, got {status[:80]!r}; omit it to list all shots"
+            raise BadInput("invalid_request", rule)
         limit = min(max(limit, 1), MAX_PAGE)
         query = select(shot).where(shot.c.tenant_id == tenant_id).order_by(shot.c.seq.desc()).limit(limit + 1)
         if status is not None:
@@ -114,29 +125,33 @@ class Shots:
                 try:
                     query = query.where(shot.c.seq < own_shot_row(connection, tenant_id, cursor).seq)
                 except NotFound as error:
-                    rule = f"cursor must be the next_cursor of an earlier page, got {cursor[:80]!r}; start without one"
+                    rule = f"cursor must be a previous page's next_cursor, got {cursor[:80]!r}; start without one"
                     raise BadInput("invalid_request", rule) from error
             rows = connection.execute(query).all()
             page = rows[:limit]
             return shot_records(connection, page), page[-1].id if len(rows) > limit else None
 
     def watch(self, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], ShotRecord]:
-        """Those of the wanted (tenant, shot) ids that exist: cheap, for callers that ask again and again.
+        """Return the shots that exist among the `wanted` pairs of tenant id and shot id.
 
-        Positions may be half a second old (`positions.WATCH_FRESH_S`); everything else is as it is now.
+        This is cheap enough for callers that poll. Positions may be half a second old (`positions.WATCH_FRESH_S`);
+        everything else is current.
         """
-        known = sorted({shot_id for _, shot_id in wanted if is_id(shot_id)})
+        ids = sorted({shot_id for _, shot_id in wanted if is_id(shot_id)})
         found = {}
         with self._database.read() as connection:
-            for start in range(0, len(known), WATCHED_AT_ONCE):
-                query = select(shot).where(shot.c.id.in_(known[start : start + WATCHED_AT_ONCE]))
+            for start in range(0, len(ids), WATCHED_AT_ONCE):
+                query = select(shot).where(shot.c.id.in_(ids[start : start + WATCHED_AT_ONCE]))
                 rows = connection.execute(query).all()
                 for record in shot_records(connection, rows, self._recent_positions):
                     found[record.tenant, record.id] = record
         return {pair: found[pair] for pair in wanted if pair in found}
 
     def cancel(self, tenant_id: str, shot_id: str) -> ShotRecord:
-        """End a waiting shot now, a running one at its next step. Raises NotFound, Conflict `already_finished`."""
+        """Cancel a queued shot now, or a running shot at its next step.
+
+        Raises NotFound when the shot does not exist and Conflict `already_finished` when it has ended.
+        """
         require_id(shot_id, "shot")
         waiting = shot.c.status == "queued"
         cancelled = (
@@ -162,33 +177,33 @@ class Shots:
 
 
 def _shot_of_key(connection: Connection, tenant_id: str, idempotency_key: str, digest: str) -> Row[Any] | None:
-    """The shot that was accepted with this key, if any. Raises BadInput if its request was another one."""
+    """The shot that was accepted with this key, or None. Raises BadInput when it was made from another request."""
     same_key = and_(shot.c.tenant_id == tenant_id, shot.c.idempotency_key == idempotency_key)
     row = connection.execute(select(shot).where(same_key)).first()
     if row is not None and not hmac.compare_digest(row.request_sha256, digest):
         raise BadInput(
             "idempotency_mismatch",
-            f"an Idempotency-Key belongs to one body; this one made {row.id} from another: use a new key",
+            f"an Idempotency-Key belongs to one body, but this key made {row.id} from another body; use a new key",
         )
     return row
 
 
 def _pin_masks(connection: Connection, tenant_id: str, spec: ShotSpec) -> list[str]:
-    """Lock the masks of a shot's layers and remove their expiry. Returns each id once."""
+    """Lock the masks of a shot's layers and remove their expiry. Returns their ids, each once."""
     wanted = sorted(set(spec.mask_ids))
-    for one in wanted:
-        require_id(one, "mask")
+    for mask_id in wanted:
+        require_id(mask_id, "mask")
     usable = (
         select(mask.c.id)
         .where(mask.c.tenant_id == tenant_id, mask.c.id.in_(wanted))
         .where(or_(mask.c.expires_at.is_(None), mask.c.expires_at > Now()))
-        .order_by(mask.c.id)  # always in one order: two shots of the same masks must not wait for each other
+        .order_by(mask.c.id)  # a fixed lock order: two shots with the same masks must not deadlock
         .with_for_update()
     )
     found = set(connection.execute(usable).scalars())
-    for index, one in enumerate(spec.mask_ids):
-        if one not in found:
-            error = absent("mask", one)
+    for index, mask_id in enumerate(spec.mask_ids):
+        if mask_id not in found:
+            error = absent("mask", mask_id)
             error.errors = [{"loc": ["layers", index, "mask_id"], "msg": "no such mask; cut the photo again"}]
             raise error
     connection.execute(update(mask).where(mask.c.id.in_(wanted)).values(expires_at=None))

@@ -1,4 +1,4 @@
-"""The store: one object that holds its parts. Thread-safe; it is pickled as its settings and opens anew."""
+"""The store: one thread-safe object with a member for each part. It is pickled as its arguments and then reopens."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ from packshot.store.tenants import Tenants
 
 
 class Store:
-    """Durable state over one database and one asset root.
+    """Durable state in one database and one asset root.
 
-    `tenants` and their `keys` · `photos` and their `masks` · `shots`, the client's side, and `queue`, the worker's ·
-    finished `images` · `assets`, the files · `retention`, which deletes what is no longer kept · `database`, under all.
-    Raises Unavailable `schema_mismatch` when the database has another version's schema.
+    `database_url` is a SQLite or PostgreSQL URL. `assets` is the asset root. `settings` gives limits and times; None
+    uses the defaults. Raises Unavailable `schema_mismatch` when the database has another version's schema.
+
+    Members: `tenants` and their `keys`; `photos` and their `masks`; `shots` for clients and `queue` for workers;
+    finished `images`; `assets`, the files; `retention`, which deletes old data; `database`, which all of them use.
     """
 
     def __init__(self, database_url: str, assets: Assets, settings: Settings | None = None) -> None:
@@ -48,7 +50,7 @@ class Store:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Store:
-        """Open the store that the settings name: make its folders and upgrade its schema to this version's."""
+        """Open the store that the settings name. Creates its folders and upgrades its schema to this version's."""
         settings.home_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = sqlite_file(settings.store_url)
         if file is not None:

@@ -1,4 +1,4 @@
-"""Tenants: the agencies and brands that own photos and shots. Keys belong to them (keys.py)."""
+"""Tenants: the agencies and brands that own photos, shots and keys (keys.py)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ LOCAL_TENANT = "local"
 
 
 class Tenants:
-    """Finds a tenant by its name, and makes it on first use."""
+    """Finds tenants by name and creates them on first use."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def get_or_create(self, name: str) -> Tenant:
-        """The tenant of that name."""
+        """Return the tenant called `name`. It is created when it does not exist."""
         with self._database.read() as connection:
             tenant_id = connection.execute(select(tenant.c.id).where(tenant.c.name == name)).scalar_one_or_none()
         if tenant_id is None:
@@ -27,12 +27,12 @@ class Tenants:
         return Tenant(tenant_id, name)
 
     def local(self) -> Tenant:
-        """The only tenant of a server that asks for no keys."""
+        """Return the tenant of a server that needs no keys."""
         return self.get_or_create(LOCAL_TENANT)
 
 
 def tenant_id_of(connection: Connection, name: str) -> str:
-    """The id of the tenant of that name, which is made if there is none."""
+    """The id of the tenant called `name`. The tenant is created when it does not exist."""
     statement = insert(connection, tenant).values(id=new_id("tn"), name=name, created_at=Now())
     connection.execute(statement.on_conflict_do_nothing(index_elements=[tenant.c.name]))
     return str(connection.execute(select(tenant.c.id).where(tenant.c.name == name)).scalar_one())

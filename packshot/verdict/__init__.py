@@ -1,1 +1,1 @@
-"""Fidelity: what inspection can say about a finished picture."""
+"""Inspection of finished pictures."""

@@ -1,4 +1,4 @@
-"""What can be said about a finished picture by looking at it: is the product the photo's, and is the frame sound."""
+"""Inspect a finished picture: compare the product with its layout, and check the scene and the framing."""
 
 from __future__ import annotations
 
@@ -11,32 +11,39 @@ from packshot.types import U8, Flat, Mask
 
 __all__ = ["inspect"]
 
-MIN_FILL = 0.002  # of the frame: the least that the automatic mask takes for a product
-MIN_SCENE = 0.02  # of the frame: less is a rim that nobody takes for a scene
-BLANK_LEVELS = 2.0  # standard deviation under which a painted scene is one flat colour
-GRAIN_LEVELS = 10.0  # standard deviation under which a scene is too even to be judged for noise
-GRAIN_PX = 8  # a latent of every VAE so far: what is not finished has grain of this size
-# Mean squared difference of pixels GRAIN_PX apart over that of any two: drawn scenes 0.05-0.61, painted ones 0.07-0.48,
-# noise 0.99, decoded latent noise 0.89-0.96.
+MIN_FILL = 0.002  # share of the frame: the smallest product that the automatic segmentation accepts
+MIN_SCENE = 0.02  # share of the frame: a smaller scene is not visible as one
+BLANK_LEVELS = 2.0  # standard deviation below which a scene counts as one flat colour
+GRAIN_LEVELS = 10.0  # standard deviation below which a scene is too uniform to be tested for noise
+GRAIN_PX = 8  # pixels of one latent in every VAE so far: noise that was not denoised has grain of this size
+# The mean squared difference of pixels GRAIN_PX apart, divided by that of any two pixels. Measured: drawn scenes
+# 0.05-0.61, painted scenes 0.07-0.48, noise 0.99, decoded latent noise 0.89-0.96.
 MAX_GRAIN = 0.75
 
 
 def inspect(
     flat: Flat, picture: U8, *, enlarged_by: float = 1.0, product_by: float = 1.0, generated: bool = False
 ) -> Verdict:
-    """Judge `picture` (uint8 HxWx3 RGB or HxWx4 RGBA, the layout's size) against its layout.
+    """Inspect `picture` (uint8 HxWx3 RGB or HxWx4 RGBA, of the layout's size) and compare it with its layout.
 
-    Checks: `lock` (opaque product pixels that differ; failed if any), `enlargement` of the scene (`enlarged_by`,
-    warning above 2x), `product` (how far its pixels were enlarged, `product_by`, warning above 2x), `fill` (the
-    product's share of the frame, warning under 0.2 %), `frame` (warning where the canvas cuts the product) and, for a
-    `generated` scene, `scene` (failed where it is noise, warning where it is one flat colour or is covered).
+    `enlarged_by` is the factor by which the scene was enlarged, and `product_by` that of the product. `generated` says
+    that an engine painted the scene. The checks are:
+
+    - `lock`: failed if an opaque product pixel differs from the layout
+    - `enlargement`, `product`: warning if the scene or the product was enlarged by more than 2x
+    - `fill`: warning if the product covers less than 0.2 % of the frame
+    - `frame`: warning if the product touches the edge of the canvas
+    - `scene`, only for a generated scene: failed if it looks like noise, warning if it is one flat colour or if the
+      product covers nearly all of it
+
+    Raises ValueError when the picture does not have the layout's size.
     """
     if picture.shape[:2] != flat.alpha.shape:
         raise ValueError(f"picture must have the layout's size {flat.alpha.shape}, got {picture.shape[:2]}")
     findings = [
         _lock(flat, picture),
-        _size("enlargement", "the scene", enlarged_by, "use a smaller canvas"),
-        _size("product", "the product", product_by, "use a smaller scale or a larger photo"),
+        _enlargement("enlargement", "the scene", enlarged_by, "use a smaller canvas"),
+        _enlargement("product", "the product", product_by, "use a smaller scale or a larger photo"),
         _fill(flat),
         _frame(flat),
     ]
@@ -46,7 +53,7 @@ def inspect(
 
 
 def _lock(flat: Flat, picture: U8) -> Finding:
-    """Compare the picture with the layout where the layout is opaque."""
+    """Compare the picture with the layout in all pixels in which the layout is opaque."""
     locked = locked_mask(flat)
     layout, shown = cv2.cvtColor(flat.pixels, cv2.COLOR_RGBA2RGB), _rgb(picture)
     total = cv2.countNonZero(locked)
@@ -57,22 +64,24 @@ def _lock(flat: Flat, picture: U8) -> Finding:
 
 
 def _rgb(picture: U8) -> U8:
-    """The colours of an RGB or RGBA picture, contiguous."""
+    """The colours of an RGB or RGBA picture, uint8 HxWx3."""
     return picture if picture.shape[2] == 3 else np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGBA2RGB), np.uint8)
 
 
-def _size(check: str, what: str, by: float, remedy: str) -> Finding:
-    if by > MAX_ENLARGEMENT:
-        return Finding(check, "warning", f"{what} was enlarged {by:.2f}x, which looks soft above 2x; {remedy}", by)
-    if round(by, 2) == 1:
-        return Finding(check, "ok", f"{what} kept its size", by)
-    return Finding(check, "ok", f"{what} was {'enlarged' if by > 1 else 'shrunk'} to {by:.2f} of its size", by)
+def _enlargement(check: str, subject: str, factor: float, remedy: str) -> Finding:
+    if factor > MAX_ENLARGEMENT:
+        detail = f"{subject} was enlarged {factor:.2f}x, which looks soft above 2x; {remedy}"
+        return Finding(check, "warning", detail, factor)
+    if round(factor, 2) == 1:
+        return Finding(check, "ok", f"{subject} was not resized", factor)
+    verb = "enlarged" if factor > 1 else "shrunk"
+    return Finding(check, "ok", f"{subject} was {verb} to {factor:.2f} of its size", factor)
 
 
 def _fill(flat: Flat) -> Finding:
     share = float(np.count_nonzero(flat.alpha >= 128)) / flat.alpha.size
     if share < MIN_FILL:
-        detail = f"the product covers {share:.4%} of the frame, too little to be seen; use a larger scale"
+        detail = f"the product covers {share:.4%} of the frame, which is too small to see; use a larger scale"
         return Finding("fill", "warning", detail, share)
     return Finding("fill", "ok", f"the product covers {share:.1%} of the frame", share)
 
@@ -81,14 +90,15 @@ def _frame(flat: Flat) -> Finding:
     height, width = flat.alpha.shape
     x0, y0, x1, y1 = Mask(np.ascontiguousarray(flat.alpha)).bbox_xyxy
     if x1 == 0:
-        return Finding("frame", "warning", "no pixel is mostly product", 0.0)
+        return Finding("frame", "warning", "no pixel is at least half covered by the product", 0.0)
     cut = [
         side
         for side, at in (("left", x0 == 0), ("top", y0 == 0), ("right", x1 == width), ("bottom", y1 == height))
         if at
     ]
     if cut:
-        return Finding("frame", "warning", f"the product meets the frame: {', '.join(cut)}", float(len(cut)))
+        detail = f"the product touches the edge of the frame: {', '.join(cut)}"
+        return Finding("frame", "warning", detail, float(len(cut)))
     return Finding("frame", "ok", "the product lies inside the frame", 0.0)
 
 
@@ -96,11 +106,11 @@ def _scene(flat: Flat, picture: U8, enlarged_by: float) -> Finding:
     seen = cv2.compare(cv2.extractChannel(flat.pixels, 3), 0, cv2.CMP_EQ)
     share = cv2.countNonZero(seen) / seen.size
     if share < MIN_SCENE:
-        detail = f"the product leaves {share:.2%} of the frame to the scene; use a smaller scale"
+        detail = f"the scene shows in only {share:.2%} of the frame; use a smaller scale"
         return Finding("scene", "warning", detail, share)
     shown = _rgb(picture)
     spread = float(cv2.meanStdDev(shown, mask=seen)[1].max())
-    every = max(1, int(enlarged_by))  # what enlarging put in between tells nothing
+    every = max(1, int(enlarged_by))  # skip the pixels that the enlargement interpolated
     apart_px = max(1, round(GRAIN_PX * enlarged_by / every))
     sparse, sparse_seen = np.ascontiguousarray(shown[::every, ::every]), np.ascontiguousarray(seen[::every, ::every])
     grain = _grain(sparse, sparse_seen, apart_px)
@@ -114,7 +124,10 @@ def _scene(flat: Flat, picture: U8, enlarged_by: float) -> Finding:
 
 
 def _grain(picture: U8, seen: U8, apart_px: int) -> float:
-    """Mean squared difference of scene pixels `apart_px` apart over any two's: 1 for noise, near 0 for a slope."""
+    """The mean squared difference of scene pixels `apart_px` apart, divided by that of any two scene pixels.
+
+    It is 1 for noise and near 0 for a gradient. `seen` is uint8 HxW, 255 = scene.
+    """
     squares, pairs = 0.0, 0
     for here, there in ((np.s_[apart_px:], np.s_[:-apart_px]), (np.s_[:, apart_px:], np.s_[:, :-apart_px])):
         both = cv2.bitwise_and(seen[here], seen[there])

@@ -24,6 +24,7 @@ STAGES: dict[str, dict[str, Any]] = {
     "sam_encoder": {"cpus": 0.1, "gpu_share": 0.2, "tunables": {"max_batch_size": 2}},
     "mask_decoder": {"cpus": 0.1, "gpu_share": 0.07, "tunables": {"max_batch_size": 4}},
     "canny": {"cpus": 0.1},
+    "finisher": {"cpus": 0.1},
     "generator": {"cpus": 0.1, "gpu_share": 0.67, "tunables": {"max_rows": 8}},
     "director": {"replicas": {"min": 2, "max": 2}, "cpus": 0.1},
 }

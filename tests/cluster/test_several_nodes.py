@@ -9,7 +9,7 @@ import pytest
 
 from cluster.plan.packing import MAX_DEVICE_SHARE
 from cluster.plan.planner import Demand, make_plan
-from cluster.profiles import DEPLOYMENTS, GPU_STAGES, load_profile
+from cluster.profiles import GPU_STAGES, load_profile
 from packshot.models.footprint.pack_footprint import find_footprint
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
@@ -22,6 +22,7 @@ STAGES = {
     "sam_encoder": {"cpus": 0.05, "gpu_share": 0.2, "tunables": {"max_batch_size": 2}},
     "mask_decoder": {"cpus": 0.05, "gpu_share": 0.07, "tunables": {"max_batch_size": 4}},
     "canny": {"cpus": 0.05},
+    "finisher": {"cpus": 0.05},
     "generator": {"replicas": TWO, "cpus": 0.1, "gpu_share": 0.67, "tunables": {"max_rows": 8}},
     "director": {"replicas": TWO, "cpus": 0.05},
 }
@@ -86,7 +87,7 @@ def test_replicas_sit_where_the_plan_says(placed: Placed, profile: str) -> None:
         assert share <= MAX_DEVICE_SHARE
         assert replicas["generator"] == replicas["gateway"] == 1
     assert sum((replicas for _, replicas in placed.values()), Counter()) == {
-        stage: plan.stage(stage).replicas for stage in DEPLOYMENTS
+        stage: plan.stage(stage).replicas for stage in plan.profile.deployments
     }
 
 

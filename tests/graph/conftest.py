@@ -1,6 +1,9 @@
 """One laptop cluster for every test of the graph: the real deployments and the mini pack, on loopback."""
 
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -14,12 +17,12 @@ from packshot.imaging.codec import encode_png
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory):
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
 
 
 @pytest.fixture(scope="session")
-def url(home):
+def url(home: Path) -> Iterator[str]:
     settings = {
         "PACKSHOT_HOME": str(home),
         "PACKSHOT_OPEN_ACCESS": "true",
@@ -32,13 +35,13 @@ def url(home):
 
 
 @pytest.fixture(scope="session")
-def http(url):
+def http(url: str) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=url, timeout=120) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
-def coffee(http):
+def coffee(http: httpx.Client) -> dict[str, Any]:
     """The coffee photo, uploaded."""
     answer = http.post("/v1/photos", files={"file": ("coffee.png", encode_png(skimage.data.coffee()), "image/png")})
     assert answer.status_code == 201, answer.text
@@ -46,7 +49,7 @@ def coffee(http):
 
 
 @pytest.fixture(scope="session")
-def cup(http, coffee):
+def cup(http: httpx.Client, coffee: dict[str, Any]) -> dict[str, Any]:
     """The best mask of cup and saucer."""
     answer = http.post(f"/v1/photos/{coffee['id']}/masks", json={"boxes": [CUP_AND_SAUCER_BOX_XYXY]})
     assert answer.status_code == 200, answer.text
@@ -54,10 +57,10 @@ def cup(http, coffee):
 
 
 @pytest.fixture
-def shot_of(cup):
+def shot_of(cup: dict[str, Any]) -> Callable[..., dict[str, Any]]:
     """A shot request of the cup: small and quick unless told otherwise."""
 
-    def request(**changes):
+    def request(**changes: Any) -> dict[str, Any]:
         small = {"layers": [{"mask_id": cup["id"]}], "canvas": {"width": 256, "height": 256}, "images": 1, "steps": 4}
         return {**small, "prompt": "on a marble table", "seed": 1, **changes}
 
@@ -65,10 +68,10 @@ def shot_of(cup):
 
 
 @pytest.fixture
-def finished(http):
+def finished(http: httpx.Client) -> Callable[..., list[dict[str, Any]]]:
     """Wait until each shot has ended; they as they stand then."""
 
-    def wait(ids, timeout_s=240.0):
+    def wait(ids: list[str], timeout_s: float = 240.0) -> list[dict[str, Any]]:
         give_up_at = time.monotonic() + timeout_s
         while True:
             shots = [http.get(f"/v1/shots/{shot}").json() for shot in ids]
@@ -81,11 +84,11 @@ def finished(http):
 
 
 @pytest.fixture(scope="session")
-def replica_pids():
+def replica_pids() -> Callable[[], dict[str, list[int]]]:
     """Deployment name -> pids of its replicas on this machine."""
 
-    def find():
-        pids = {}
+    def find() -> dict[str, list[int]]:
+        pids: dict[str, list[int]] = {}
         for process in psutil.Process().children(recursive=True):
             try:
                 title = " ".join(process.cmdline())

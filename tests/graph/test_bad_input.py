@@ -2,14 +2,17 @@
 and the next shot is done."""
 
 import io
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
 
 
-def encoded(image, kind="PNG", **options):
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     data = io.BytesIO()
     image.save(data, kind, **options)
     return data.getvalue()
@@ -51,12 +54,12 @@ REFUSED_SHOTS = {
 }
 
 
-def upload(http, data, claimed_type):
+def upload(http: httpx.Client, data: bytes, claimed_type: str) -> httpx.Response:
     return http.post("/v1/photos", files={"file": ("a", data, claimed_type)})
 
 
 @pytest.fixture(scope="module", autouse=True)
-def nothing_is_lost(http, replica_pids):
+def nothing_is_lost(http: httpx.Client, replica_pids: Callable[[], dict[str, list[int]]]) -> Iterator[None]:
     before = replica_pids()
     yield
     assert replica_pids() == before
@@ -64,13 +67,15 @@ def nothing_is_lost(http, replica_pids):
 
 
 @pytest.mark.parametrize(("data", "claimed_type", "status", "code"), REFUSED_FILES.values(), ids=REFUSED_FILES)
-def test_a_file_that_is_no_photo_is_refused(http, data, claimed_type, status, code):
+def test_a_file_that_is_no_photo_is_refused(
+    http: httpx.Client, data: bytes, claimed_type: str, status: int, code: str
+) -> None:
     answer = upload(http, data, claimed_type)
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
 @pytest.mark.parametrize("name", TAKEN_FILES)
-def test_an_odd_photo_becomes_the_right_picture(http, name):
+def test_an_odd_photo_becomes_the_right_picture(http: httpx.Client, name: str) -> None:
     data = TAKEN_FILES[name]
     answer = upload(http, data, "image/jpeg" if data[:2] == b"\xff\xd8" else "image/png")
     assert answer.status_code == 201, answer.text
@@ -84,29 +89,35 @@ def test_an_odd_photo_becomes_the_right_picture(http, name):
 
 
 @pytest.mark.parametrize(("body", "code"), REFUSED_CLICKS.values(), ids=REFUSED_CLICKS)
-def test_a_click_that_cannot_be_meant_is_refused(http, coffee, body, code):
+def test_a_click_that_cannot_be_meant_is_refused(
+    http: httpx.Client, coffee: dict[str, Any], body: Any, code: str
+) -> None:
     answer = http.post(f"/v1/photos/{coffee['id']}/masks", json=body)
     assert (answer.status_code, answer.json()["code"]) == (422, code)
 
 
 @pytest.mark.parametrize("fields", REFUSED_SHOTS.values(), ids=REFUSED_SHOTS)
-def test_a_shot_out_of_bounds_is_refused(http, shot_of, fields):
+def test_a_shot_out_of_bounds_is_refused(
+    http: httpx.Client, shot_of: Callable[..., dict[str, Any]], fields: dict[str, Any]
+) -> None:
     answer = http.post("/v1/shots", json=shot_of(**fields))
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
 
 
-def test_nan_is_not_json(http, cup):
+def test_nan_is_not_json(http: httpx.Client, cup: dict[str, Any]) -> None:
     body = f'{{"layers": [{{"mask_id": "{cup["id"]}"}}], "guidance_scale": NaN}}'
     answer = http.post("/v1/shots", content=body, headers={"content-type": "application/json"})
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_json")
 
 
-def test_a_prompt_of_ten_thousand_characters_is_refused(http, shot_of):
+def test_a_prompt_of_ten_thousand_characters_is_refused(
+    http: httpx.Client, shot_of: Callable[..., dict[str, Any]]
+) -> None:
     answer = http.post("/v1/shots", json=shot_of(prompt="marble " * 1429))
     assert (answer.status_code, answer.json()["code"]) == (422, "prompt_invalid")
 
 
-def test_unknown_ids_answer_404(http, shot_of):
+def test_unknown_ids_answer_404(http: httpx.Client, shot_of: Callable[..., dict[str, Any]]) -> None:
     answers = [
         http.get("/v1/photos/ph_unknown"),
         http.post("/v1/photos/ph_unknown/masks", json={}),
@@ -116,7 +127,9 @@ def test_unknown_ids_answer_404(http, shot_of):
     assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [(404, "not_found")] * 4
 
 
-def test_a_mask_that_was_deleted_meanwhile_is_refused(http, shot_of):
+def test_a_mask_that_was_deleted_meanwhile_is_refused(
+    http: httpx.Client, shot_of: Callable[..., dict[str, Any]]
+) -> None:
     photo = upload(http, encoded(Image.fromarray(skimage.data.rocket())), "image/png").json()
     mask = http.post(f"/v1/photos/{photo['id']}/masks", json={"boxes": [[280, 60, 360, 360]]}).json()["masks"][0]
     assert http.delete(f"/v1/photos/{photo['id']}").status_code == 204
@@ -124,6 +137,6 @@ def test_a_mask_that_was_deleted_meanwhile_is_refused(http, shot_of):
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
-def test_after_all_that_a_shot_is_done(http, shot_of):
+def test_after_all_that_a_shot_is_done(http: httpx.Client, shot_of: Callable[..., dict[str, Any]]) -> None:
     shot = http.post("/v1/shots", json=shot_of(seed=5), headers={"Prefer": "wait=90"}).json()
     assert shot["status"] == "done"

@@ -3,11 +3,13 @@
 import os
 import signal
 import time
+from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
 
-EVERY = ("generator", "sam_encoder", "director", "gateway")
+EVERY = ("generator", "sam_encoder", "finisher", "director", "gateway")
 RECOVERY_S = 400.0
 """Serve starts the dead again and twenty shots are painted: a minute on two idle cores, several on busy ones."""
 
@@ -18,7 +20,13 @@ RECOVERY_S = 400.0
     [EVERY, *(pytest.param((one,), marks=pytest.mark.soak) for one in EVERY)],
     ids="+".join,
 )
-def test_twenty_shots_survive_the_death_of_their_replicas(http, shot_of, finished, replica_pids, victims):
+def test_twenty_shots_survive_the_death_of_their_replicas(
+    http: httpx.Client,
+    shot_of: Callable[..., dict[str, Any]],
+    finished: Callable[..., list[dict[str, Any]]],
+    replica_pids: Callable[[], dict[str, list[int]]],
+    victims: tuple[str, ...],
+) -> None:
     accepted = [http.post("/v1/shots", json=shot_of(seed=seed, steps=4)).json()["id"] for seed in range(20)]
     give_up_at = time.monotonic() + RECOVERY_S
     before = replica_pids()
@@ -33,7 +41,9 @@ def test_twenty_shots_survive_the_death_of_their_replicas(http, shot_of, finishe
     assert len({image["id"] for shot in ended for image in shot["images"]}) == 20
 
 
-def wait_for_others(http, replica_pids, dead, give_up_at):
+def wait_for_others(
+    http: httpx.Client, replica_pids: Callable[[], dict[str, list[int]]], dead: dict[str, list[int]], give_up_at: float
+) -> None:
     """Until each deployment has a replica that is not one of the `dead`, and the gateway answers."""
     while time.monotonic() < give_up_at:
         now = replica_pids()

@@ -2,6 +2,8 @@
 
 import re
 import time
+from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -13,7 +15,7 @@ from cluster.kube.dashboards import dashboards
 
 
 @pytest.fixture
-def named():
+def named() -> set[str]:
     """Every metric that the rules and the dashboards read, less those that the rules record."""
     board = {"kind": "ConfigMap", "metadata": {"labels": {"grafana_dashboard": "1"}}, "data": dashboards()}
     manifests = [alert_rules(), board]
@@ -22,7 +24,7 @@ def named():
     return read - promql.recorded_names(manifests)
 
 
-def exported(http):
+def exported(http: httpx.Client) -> set[str]:
     """The names in Ray's own export on this node, and in the gateway's /metrics."""
     (node,) = [node for node in ray.nodes() if node["Alive"]]
     address = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
@@ -30,7 +32,13 @@ def exported(http):
     return set(re.findall(r"^([a-zA-Z_:][a-zA-Z0-9_:]*)", text, re.MULTILINE))
 
 
-def test_alerts_and_dashboards_name_only_what_is_exported(http, coffee, shot_of, finished, named):
+def test_alerts_and_dashboards_name_only_what_is_exported(
+    http: httpx.Client,
+    coffee: dict[str, Any],
+    shot_of: Callable[..., dict[str, Any]],
+    finished: Callable[..., list[dict[str, Any]]],
+    named: set[str],
+) -> None:
     """After one shot, two clicks on one photo and one error: a series begins with its first event in a replica.
 
     All of them happen here: the replicas that counted those of earlier tests may have been killed since.

@@ -3,26 +3,30 @@
 import concurrent.futures
 import re
 import time
+from collections.abc import Callable
+from typing import Any
 
 import cv2
+import httpx
 import numpy as np
 import skimage.data
 
 from packshot.imaging.codec import read_png
+from packshot.types import U8
 
 
-def get_picture(http, image):
+def get_picture(http: httpx.Client, image: dict[str, Any]) -> U8:
     answer = http.get(image["url"])
     assert answer.headers["content-type"] == "image/png"
     return read_png(answer.content)
 
 
-def test_the_graph_is_ready(http):
+def test_the_graph_is_ready(http: httpx.Client) -> None:
     assert http.get("/healthz").json() == {"status": "ok"}
     assert http.get("/readyz").status_code == 200
 
 
-def test_the_box_finds_cup_and_saucer(cup):
+def test_the_box_finds_cup_and_saucer(cup: dict[str, Any]) -> None:
     x0, _, x1, _ = cup["bbox"]
     assert cup["score"] > 0.5
     assert 60 <= x0 <= 130
@@ -30,7 +34,9 @@ def test_the_box_finds_cup_and_saucer(cup):
     assert 40_000 <= cup["area"] <= 130_000
 
 
-def test_a_layer_at_one_to_one_keeps_the_photos_own_pixels(http, cup, shot_of):
+def test_a_layer_at_one_to_one_keeps_the_photos_own_pixels(
+    http: httpx.Client, cup: dict[str, Any], shot_of: Callable[..., dict[str, Any]]
+) -> None:
     cutout = read_png(http.get(cup["cutout_url"]).content)
     height, width = cutout.shape[:2]
     canvas = 512
@@ -57,7 +63,7 @@ def test_a_layer_at_one_to_one_keeps_the_photos_own_pixels(http, cup, shot_of):
     assert outside.std() > 0.5  # something was painted
 
 
-def corner_in_photo(cutout, bbox):
+def corner_in_photo(cutout: U8, bbox: list[int]) -> tuple[int, int]:
     """Where the cutout's upper left corner lies in the photo: a soft edge reaches a little beyond the mask's box."""
     photo, opaque = skimage.data.coffee(), cutout[..., 3] == 255
     height, width = opaque.shape
@@ -69,13 +75,15 @@ def corner_in_photo(cutout, bbox):
     raise AssertionError("the cutout's opaque pixels are not the photo's")
 
 
-def test_a_white_packshot_is_white_and_needs_no_engine(http, shot_of):
+def test_a_white_packshot_is_white_and_needs_no_engine(
+    http: httpx.Client, shot_of: Callable[..., dict[str, Any]]
+) -> None:
     shot = http.post("/v1/shots", json=shot_of(background="white", shadow="none"), headers={"Prefer": "wait=60"}).json()
     picture = get_picture(http, shot["images"][0])
     assert (picture[:5] == 255).all()
 
 
-def test_the_same_request_gives_the_same_bytes(http, shot_of):
+def test_the_same_request_gives_the_same_bytes(http: httpx.Client, shot_of: Callable[..., dict[str, Any]]) -> None:
     pictures = []
     for _ in range(2):
         shot = http.post("/v1/shots", json=shot_of(seed=11), headers={"Prefer": "wait=60"}).json()
@@ -83,16 +91,16 @@ def test_the_same_request_gives_the_same_bytes(http, shot_of):
     assert pictures[0] == pictures[1]
 
 
-def test_server_timing_tells_the_stages(http, shot_of):
+def test_server_timing_tells_the_stages(http: httpx.Client, shot_of: Callable[..., dict[str, Any]]) -> None:
     answer = http.post("/v1/shots", json=shot_of(seed=12), headers={"Prefer": "wait=60"})
     told = {
         name: float(ms) for name, ms in (part.split(";dur=") for part in answer.headers["server-timing"].split(", "))
     }
-    assert set(told) == {"queue", "render", "begin", "steps", "decode"}
+    assert set(told) == {"queue", "render", "begin", "steps", "decode", "finish"}
     assert told["begin"] + told["steps"] + told["decode"] <= told["render"]
 
 
-def test_events_tell_the_way_to_the_end(http, shot_of):
+def test_events_tell_the_way_to_the_end(http: httpx.Client, shot_of: Callable[..., dict[str, Any]]) -> None:
     shot = http.post("/v1/shots", json=shot_of(steps=12)).json()
     names = []
     with http.stream("GET", shot["events_url"]) as stream:
@@ -104,13 +112,13 @@ def test_events_tell_the_way_to_the_end(http, shot_of):
     assert set(names) <= {"queued", "progress", "preview", "done"}
 
 
-def test_sixteen_first_clicks_cost_one_encode(http):
+def test_sixteen_first_clicks_cost_one_encode(http: httpx.Client) -> None:
     from packshot.imaging.codec import encode_png
 
     photo = http.post("/v1/photos", files={"file": ("cat.png", encode_png(skimage.data.chelsea()), "image/png")}).json()
     before = encodes(http, at_least=0)
 
-    def click(x):
+    def click(x: int) -> httpx.Response:
         return http.post(f"/v1/photos/{photo['id']}/masks", json={"points": [{"x": x, "y": 150, "label": 1}]})
 
     with concurrent.futures.ThreadPoolExecutor(16) as racers:
@@ -120,7 +128,7 @@ def test_sixteen_first_clicks_cost_one_encode(http):
     assert encodes(http, at_least=before + 1) == before + 1
 
 
-def encodes(http, at_least):
+def encodes(http: httpx.Client, at_least: float) -> float:
     """The counter once it has been the same over three report intervals of Ray's (2 s each)."""
     seen, since = -1.0, time.monotonic()
     while seen < at_least or time.monotonic() - since < 6:
@@ -133,7 +141,9 @@ def encodes(http, at_least):
     return seen
 
 
-def test_a_cancelled_shot_ends_cancelled_at_the_next_step(http, shot_of, finished):
+def test_a_cancelled_shot_ends_cancelled_at_the_next_step(
+    http: httpx.Client, shot_of: Callable[..., dict[str, Any]], finished: Callable[..., list[dict[str, Any]]]
+) -> None:
     shot = http.post("/v1/shots", json=shot_of(steps=100, images=4)).json()
     assert http.delete(f"/v1/shots/{shot['id']}").status_code == 202
     (ended,) = finished([shot["id"]], timeout_s=20)

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("jq")), reason="the README's session uses curl and jq")
-def test_the_curl_session_makes_a_picture(url, tmp_path):
+def test_the_curl_session_makes_a_picture(url: str, tmp_path: Path) -> None:
     (session,) = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert "HOST=http://127.0.0.1:8000" in session
     (tmp_path / "out/demo").mkdir(parents=True)
@@ -25,6 +25,6 @@ def test_the_curl_session_makes_a_picture(url, tmp_path):
     assert read_png((tmp_path / "picture.png").read_bytes()).shape == (1024, 1024, 3)
 
 
-def test_every_make_target_of_the_readme_exists():
+def test_every_make_target_of_the_readme_exists() -> None:
     targets = set(re.findall(r"^([a-z][a-z0-9-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"make ([a-z][a-z0-9-]*)", (ROOT / "README.md").read_text())) - {"it"} <= targets | {"serve"}

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,12 +19,13 @@ from packshot.imaging.codec import encode_png
 
 
 @contextmanager
-def served(home, *options, limit_s=240):
+def served(home: Path, *options: str, limit_s: int = 240) -> Iterator[httpx.Client]:
     """A `packshot serve` of its own, for `limit_s` at most; an HTTP client on it. Ends it as a person does,
     with Ctrl-C."""
     command = [str(Path(sys.executable).with_name("packshot")), "serve", "--port", "0", *options]
     environment = {**os.environ, "PACKSHOT_HOME": str(home), "PACKSHOT_POLL_S": "1", "COLUMNS": "200"}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
     killer = threading.Timer(limit_s, process.kill)
     killer.start()
     try:
@@ -49,7 +51,7 @@ def served(home, *options, limit_s=240):
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
-def test_queued_shots_go_on_after_a_restart(tmp_path):
+def test_queued_shots_go_on_after_a_restart(tmp_path: Path) -> None:
     with served(tmp_path) as http:
         photo = http.post(
             "/v1/photos", files={"file": ("c.png", encode_png(skimage.data.coffee()), "image/png")}

@@ -3,20 +3,21 @@ a cluster)."""
 
 import time
 from importlib import resources
+from pathlib import Path
 
 import psutil
 import pytest
 import skimage.data
 import yaml
-from test_restart import served
 
 from bench.demo import CUP_AND_SAUCER_BOX_XYXY
 from packshot.imaging.codec import encode_png
+from tests.graph.test_restart import served
 
 IDLE_S = 20
 
 
-def generators():
+def generators() -> int:
     titles = []
     for process in psutil.Process().children(recursive=True):
         try:
@@ -26,7 +27,7 @@ def generators():
     return sum(title.startswith("ray::ServeReplica:packshot:generator") for title in titles)
 
 
-def wait_for(count, timeout_s):
+def wait_for(count: int, timeout_s: float) -> None:
     give_up_at = time.monotonic() + timeout_s
     while generators() != count:
         assert time.monotonic() < give_up_at, f"generators must become {count}, there are {generators()}"
@@ -35,7 +36,7 @@ def wait_for(count, timeout_s):
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
-def test_the_generator_sleeps_and_wakes_for_a_shot(tmp_path):
+def test_the_generator_sleeps_and_wakes_for_a_shot(tmp_path: Path) -> None:
     profile = yaml.safe_load(resources.files("cluster").joinpath("profiles/laptop.yaml").read_text())
     profile["autoscaling"] = {"idle_s": IDLE_S, "calm_s": 5, "start_s": 15}
     profile["stages"] = {"generator": {"replicas": {"min": 0, "max": 1, "target_ongoing": 4}}}

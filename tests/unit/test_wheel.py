@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Callable
 from importlib.metadata import Distribution, PathDistribution, distribution, packages_distributions
 from pathlib import Path
 
@@ -130,31 +131,38 @@ def test_the_server_needs_both(metadata: Distribution) -> None:
     assert set(HEAVY) <= required(metadata, "serve")
 
 
-def in_the_base(
-    site: Path, metadata: Distribution, *arguments: str, statement: str = "from packshot.cli import app; app()"
-) -> subprocess.CompletedProcess[str]:
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def in_the_base(site: Path, metadata: Distribution) -> Run:
     """Run the command, or a statement, from the wheel with the base dependencies alone."""
     base = required(metadata)
-    missing = sorted(
+    missing = {
         module
         for module, names in packages_distributions().items()
         if not {name.lower().replace("_", "-") for name in names} & base and module not in TOP_LEVEL
-    )
-    code = IN_THE_BASE.format(missing=set(missing), site=str(site), arguments=arguments, statement=statement)
-    return subprocess.run(
-        [sys.executable, "-I", "-c", code], cwd=site, capture_output=True, text=True, check=False, timeout=60
-    )
+    }
+
+    def run(
+        *arguments: str, statement: str = "from packshot.cli import app; app()"
+    ) -> subprocess.CompletedProcess[str]:
+        code = IN_THE_BASE.format(missing=missing, site=str(site), arguments=arguments, statement=statement)
+        command = [sys.executable, "-I", "-c", code]
+        return subprocess.run(command, cwd=site, capture_output=True, text=True, check=False, timeout=200)
+
+    return run
 
 
-def test_the_command_answers_from_the_wheel(site: Path, metadata: Distribution) -> None:
-    done = in_the_base(site, metadata, "--help")
+def test_the_command_answers_from_the_wheel(in_the_base: Run) -> None:
+    done = in_the_base("--help")
     assert done.returncode == 0, done.stderr
     assert "shoot" in done.stdout
 
 
-def test_the_client_loads_from_the_wheel(site: Path, metadata: Distribution) -> None:
+def test_the_client_loads_from_the_wheel(in_the_base: Run) -> None:
     statement = "from packshot.client import Client; Client('http://127.0.0.1:9').close(); print('loaded')"
-    done = in_the_base(site, metadata, statement=statement)
+    done = in_the_base(statement=statement)
     assert (done.returncode, done.stdout) == (0, "loaded\n"), done.stderr
 
 
@@ -171,24 +179,23 @@ def test_the_client_loads_from_the_wheel(site: Path, metadata: Distribution) -> 
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else value,
 )
-def test_a_command_names_the_extra_that_it_needs(
-    site: Path, metadata: Distribution, arguments: tuple[str, ...], extra: str
-) -> None:
+def test_a_command_names_the_extra_that_it_needs(in_the_base: Run, arguments: tuple[str, ...], extra: str) -> None:
     arguments = tuple(str(ROOT / "LICENSE") if one == "LICENSE" else one for one in arguments)
-    done = in_the_base(site, metadata, *arguments)
+    done = in_the_base(*arguments)
     assert done.returncode == 2, done.stderr
     assert f"pip install 'packshot[{extra}]'" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_the_page_is_found_beside_the_code(site: Path) -> None:
-    """Where the gateway looks, in a wheel and in a checkout."""
-    for folder in (site, ROOT):
-        code = f"import sys; sys.path.insert(0, {str(folder)!r}); from deployments.gateway import *; print(STUDIO_DIR)"
-        command = [sys.executable, "-I", "-W", "ignore", "-c", code]
-        done = subprocess.run(command, cwd=site, capture_output=True, text=True, check=True, timeout=120)
-        assert done.stdout.strip() == str(folder / "packshot" / "studio")
-        assert (folder / "packshot" / "studio" / "index.html").is_file()
+def test_the_page_is_where_the_gateway_of_a_wheel_looks(site: Path) -> None:
+    """In a checkout the same name leads through the link; there the graph's tests ask for the page."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(site)!r}); from deployments.gateway import STUDIO_DIR; print(STUDIO_DIR)"
+    )
+    command = [sys.executable, "-I", "-W", "ignore", "-c", code]
+    done = subprocess.run(command, cwd=site, capture_output=True, text=True, check=True, timeout=200)
+    assert done.stdout.strip() == str(site / "packshot" / "studio")
+    assert (site / "packshot" / "studio" / "index.html").is_file()
 
 
 def test_extras_that_a_message_names_bring_the_module(metadata: Distribution) -> None:

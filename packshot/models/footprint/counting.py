@@ -85,7 +85,7 @@ class _Alive(TorchDispatchMode):
     """Bytes of the storages that operations made and that something still holds."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # torch does not annotate it
         self._now = 0
         self.peak_bytes = 0
         self.moved_bytes = 0

@@ -150,7 +150,7 @@ class DetailUpscaling(nn.Module):
         return torch.relu(self.up_half(features) + half)
 
 
-class BatchMaskDecoder(MaskDecoder):  # type: ignore[misc]
+class BatchMaskDecoder(MaskDecoder):  # type: ignore[misc]  # likewise
     """SAM's mask decoder over B photos with one prompt set each (the original takes one photo with B prompt sets)."""
 
     def __init__(self, *, detail: Sequence[int] = (), **shared: Any) -> None:

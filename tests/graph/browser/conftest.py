@@ -1,21 +1,25 @@
 """The studio page in Debian's Chromium, on the graph tests' one server. Each page gathers what no page may have."""
 
 import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import skimage.data
+from playwright.sync_api import Browser, Page
 
 from packshot.imaging.codec import encode_png
 from tests.debian_tools import missing
+from tests.graph.browser.visits import WAIT_MS, Visit
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-WAIT_MS = 60_000
 CUP_POINT = (0.55, 0.52)
 """On the cup of the coffee photo, as shares of its width and height."""
 
 
 @pytest.fixture(scope="module")
-def chromium():
+def chromium() -> Iterator[Browser]:
     """A Chromium for each file: Playwright's loop ends with it, before any asyncio test starts."""
     path = shutil.which("chromium")
     if path is None:
@@ -29,36 +33,12 @@ def chromium():
         browser.close()
 
 
-class Visit:
-    """A browser context on a server. `requests`: URLs that were asked for; `complaints`: errors of pages and policy."""
-
-    def __init__(self, browser, url, **options):
-        self.url = url
-        self.requests, self.complaints = [], []
-        self.context = browser.new_context(base_url=url, reduced_motion="reduce", **options)
-        self.context.set_default_timeout(WAIT_MS)
-
-    def page(self, step="cut"):
-        """A new page on this step, ready to use."""
-        page = self.context.new_page()
-        page.on("request", lambda request: self.requests.append(request.url.split("#")[0]))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", self._heard)
-        page.goto(f"/#{step}")
-        page.wait_for_selector("body[data-ready]")
-        return page
-
-    def _heard(self, message):
-        if message.type == "error" and "Failed to load resource" not in message.text:
-            self.complaints.append(message.text)
-
-
 @pytest.fixture
-def visit(chromium, url):
+def visit(chromium: Browser, url: str) -> Iterator[Callable[..., Visit]]:
     """Visits of this test: `visit()` gives one on the shared server; what they complain of fails the test."""
-    visits = []
+    visits: list[Visit] = []
 
-    def new(server=url, **options):
+    def new(server: str = url, **options: Any) -> Visit:
         options = {"viewport": {"width": 1280, "height": 800}, **options}
         visits.append(Visit(chromium, server, **options))
         return visits[-1]
@@ -70,21 +50,22 @@ def visit(chromium, url):
 
 
 @pytest.fixture(scope="session")
-def coffee_file(tmp_path_factory):
+def coffee_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("photos") / "coffee.png"
     path.write_bytes(encode_png(skimage.data.coffee()))
     return path
 
 
 @pytest.fixture(scope="session")
-def cut_coffee(coffee_file):
+def cut_coffee(coffee_file: Path) -> Callable[..., Page]:
     """Add the coffee photo, click the cup, put it on the canvas `times` times."""
 
-    def cut(page, times=1):
+    def cut(page: Page, times: int = 1) -> Page:
         page.get_by_label("Add photos").set_input_files(coffee_file)
         photo = page.get_by_role("img", name="Photo")
         photo.hover()  # waits until it is there and rests
         box = photo.bounding_box()
+        assert box is not None
         photo.click(position={"x": CUP_POINT[0] * box["width"], "y": CUP_POINT[1] * box["height"]})
         page.locator("#photo-mask").wait_for()  # nothing of the click is under way any more
         for number in range(1, times + 1):
@@ -95,7 +76,7 @@ def cut_coffee(coffee_file):
     return cut
 
 
-def quick(page, steps=4):
+def quick(page: Page, steps: int = 4) -> None:
     """A small canvas and few steps: a picture in a second."""
     page.get_by_role("tab", name="Place").click()
     page.get_by_label("Width").fill("256")
@@ -105,5 +86,5 @@ def quick(page, steps=4):
 
 
 @pytest.fixture(scope="session")
-def made_quick():
+def made_quick() -> Callable[..., None]:
     return quick

@@ -2,21 +2,24 @@
 
 import random
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Literal
 
 import httpx
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, Page, expect
 
 from packshot.contract.shot_spec import Canvas
 from packshot.imaging.canvas import flatten, layer_size
 from packshot.types import Cutout, Layer, Layout
+from tests.graph.browser.visits import Visit
 
 STUDIO = Path(__file__).parents[3] / "studio"
 MOST_BYTES = 150_000
-NAMES = {
+NAMES: dict[str, list[tuple[Any, str]]] = {
     "cut": [("img", "Photo"), ("button", "Add to canvas"), ("button", "Undo"), ("button", "Clear")],
     "place": [("spinbutton", name) for name in ("X", "Y", "Scale", "Rotation")],
     "render": [
@@ -29,7 +32,7 @@ NAMES = {
 }
 
 
-def test_the_first_load_weighs_little_and_comes_from_here_alone(visit, url):
+def test_the_first_load_weighs_little_and_comes_from_here_alone(visit: Callable[..., Visit], url: str) -> None:
     here = visit()
     here.page().wait_for_load_state("networkidle")
     files = {asked.removeprefix(f"{url}/studio/") for asked in here.requests if "/studio/" in asked}
@@ -43,7 +46,7 @@ def test_the_first_load_weighs_little_and_comes_from_here_alone(visit, url):
     assert sum(len(httpx.get(asked, headers=plain).content) for asked in here.requests) <= MOST_BYTES
 
 
-def test_only_files_of_this_server_may_run(visit, url):
+def test_only_files_of_this_server_may_run(visit: Callable[..., Visit], url: str) -> None:
     answer = httpx.get(url)
     policy = dict(part.strip().split(" ", 1) for part in answer.headers["content-security-policy"].split(";"))
     assert policy["default-src"] == "'none'"
@@ -63,19 +66,19 @@ def test_only_files_of_this_server_may_run(visit, url):
     here.complaints.clear()  # that one was meant
 
 
-def test_no_script_or_style_stands_in_the_page():
+def test_no_script_or_style_stands_in_the_page() -> None:
     page = (STUDIO / "index.html").read_text()
     assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*src=)", page)
 
 
-def test_nothing_names_another_host():
+def test_nothing_names_another_host() -> None:
     for file in STUDIO.iterdir():
         named = set(re.findall(r"(?:https?:)?//[a-z][\w.-]+\.\w+", file.read_text()))
         assert named <= {"http://www.w3.org"}, file
 
 
 @pytest.fixture(scope="module")
-def full_context(chromium, url, cut_coffee):
+def full_context(chromium: Browser, url: str, cut_coffee: Callable[..., Page]) -> Iterator[Page]:
     """One browser that has a photo, a cut, two layers and a finished picture."""
     context = chromium.new_context(base_url=url, viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
     context.set_default_timeout(60_000)
@@ -94,7 +97,7 @@ def full_context(chromium, url, cut_coffee):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("step", NAMES)
-def test_each_step_is_accessible(full_context, step, theme):
+def test_each_step_is_accessible(full_context: Page, step: str, theme: Literal["light", "dark"]) -> None:
     page = full_context
     page.emulate_media(color_scheme=theme, reduced_motion="reduce")
     page.get_by_role("tab", name=step.title()).click()
@@ -104,7 +107,7 @@ def test_each_step_is_accessible(full_context, step, theme):
     assert serious(page) == []
 
 
-def serious(page):
+def serious(page: Page) -> list[tuple[str, list[Any]]]:
     found = Axe().run(page).response["violations"]
     return [
         (rule["id"], [node["target"] for node in rule["nodes"]])
@@ -114,11 +117,11 @@ def serious(page):
 
 
 @pytest.mark.parametrize("step", NAMES)
-def test_each_step_is_accessible_while_it_is_empty(visit, step):
+def test_each_step_is_accessible_while_it_is_empty(visit: Callable[..., Visit], step: str) -> None:
     assert serious(visit().page(step)) == []
 
 
-def test_the_tab_panels_follow_the_tabs(visit):
+def test_the_tab_panels_follow_the_tabs(visit: Callable[..., Visit]) -> None:
     page = visit().page()
     page.get_by_role("tab", name="Cut").focus()
     page.keyboard.press("End")
@@ -128,9 +131,9 @@ def test_the_tab_panels_follow_the_tabs(visit):
     expect(page.get_by_role("tabpanel", name="Cut")).to_be_visible()
 
 
-def test_layers_are_as_large_on_the_page_as_on_the_server(visit):
+def test_layers_are_as_large_on_the_page_as_on_the_server(visit: Callable[..., Visit]) -> None:
     chance = random.Random(5)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "cutout": {"width": chance.randint(1, 900), "height": chance.randint(1, 900)},
             "canvas": {"width": chance.randint(64, 4096), "height": chance.randint(64, 4096)},
@@ -153,7 +156,9 @@ def test_layers_are_as_large_on_the_page_as_on_the_server(visit):
 
 
 @pytest.mark.parametrize(("rotation", "flip"), [(0, False), (30, False), (30, True), (-75, True)])
-def test_a_layer_lies_on_the_page_where_the_server_paints_it(visit, rotation, flip):
+def test_a_layer_lies_on_the_page_where_the_server_paints_it(
+    visit: Callable[..., Visit], rotation: int, flip: bool
+) -> None:
     page = visit().page()
     canvas, cutout = Canvas(400, 300), Cutout(np.full((40, 120, 4), 255, np.uint8))
     layer = Layer(cutout, x=0.4, y=0.55, scale=0.5, rotation_deg=rotation, flip=flip)
@@ -169,7 +174,7 @@ def test_a_layer_lies_on_the_page_where_the_server_paints_it(visit, rotation, fl
     assert np.allclose(painted, [box["x0"], box["y0"], box["x1"], box["y1"]], atol=1.5)
 
 
-def test_what_is_dragged_near_a_line_rests_on_it(visit):
+def test_what_is_dragged_near_a_line_rests_on_it(visit: Callable[..., Visit]) -> None:
     rest = (
         visit()
         .page()
@@ -194,7 +199,7 @@ def test_what_is_dragged_near_a_line_rests_on_it(visit):
     assert rest["free"] == {"x": 0.6, "y": 0.3, "guides": []}
 
 
-def test_a_phrase_takes_its_groups_place_in_the_prompt(visit):
+def test_a_phrase_takes_its_groups_place_in_the_prompt(visit: Callable[..., Visit]) -> None:
     prompts = (
         visit()
         .page()

@@ -1,11 +1,14 @@
 """The pictures of docs/studio.md, taken anew from the page as it is (make soak): the four steps, light and dark."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
+
+from tests.graph.browser.visits import Visit
 
 pytestmark = pytest.mark.soak
 
@@ -13,7 +16,7 @@ PICTURES = Path(__file__).parents[3] / "docs/pictures"
 MOST_BYTES = 300_000
 
 
-def photograph(page, step):
+def photograph(page: Page, step: str) -> None:
     """Both colour schemes of what the page shows, in as many colours as fit the size."""
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme, reduced_motion="reduce")
@@ -28,12 +31,15 @@ def photograph(page, step):
         (PICTURES / f"studio-{step}-{theme}.png").write_bytes(file.getvalue())
 
 
-def test_the_pictures_of_the_designers_page(visit, cut_coffee, coffee_file):
+def test_the_pictures_of_the_designers_page(
+    visit: Callable[..., Visit], cut_coffee: Callable[..., Page], coffee_file: Path
+) -> None:
     page = visit(viewport={"width": 1200, "height": 750}).page()
     page.get_by_label("Add photos").set_input_files(coffee_file)
     photo = page.get_by_role("img", name="Photo")
     photo.hover()
     box = photo.bounding_box()
+    assert box is not None
     corners = [
         (box["x"] + x * box["width"] / 600, box["y"] + y * box["height"] / 400) for x, y in ((78, 14), (480, 387))
     ]

@@ -1,25 +1,28 @@
 """What goes wrong, in plain words and with a way on; nothing that a person made is lost."""
 
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
-from tests.api_graph import running
+from tests.api_graph import Api, running
+from tests.graph.browser.visits import Visit
 
 STUDIO = Path(__file__).parents[3] / "studio"
 PAINTING = re.compile("Painting: step [1-9]")
 
 
-def start_long_shot(page, made_quick):
+def start_long_shot(page: Page, made_quick: Callable[..., None]) -> None:
     made_quick(page, steps=100)
     page.get_by_role("spinbutton", name="Pictures").fill("8")
     page.get_by_role("button", name="Generate").click()
     expect(page.get_by_role("status")).to_contain_text(PAINTING)
 
 
-def test_a_text_file_that_is_called_jpg_is_refused_in_plain_words(visit, tmp_path):
+def test_a_text_file_that_is_called_jpg_is_refused_in_plain_words(visit: Callable[..., Visit], tmp_path: Path) -> None:
     fake = tmp_path / "notes.jpg"
     fake.write_text("not a photo at all\n" * 100)
     page = visit().page()
@@ -32,7 +35,9 @@ def test_a_text_file_that_is_called_jpg_is_refused_in_plain_words(visit, tmp_pat
     expect(page.get_by_role("heading", name="Start with a photo")).to_be_visible()
 
 
-def test_a_huge_photo_is_refused_in_plain_words_and_the_next_one_is_taken(visit, cut_coffee, tmp_path):
+def test_a_huge_photo_is_refused_in_plain_words_and_the_next_one_is_taken(
+    visit: Callable[..., Visit], cut_coffee: Callable[..., Page], tmp_path: Path
+) -> None:
     huge = tmp_path / "huge.jpg"
     with huge.open("wb") as file:
         file.truncate(200 * 1024 * 1024)
@@ -42,7 +47,9 @@ def test_a_huge_photo_is_refused_in_plain_words_and_the_next_one_is_taken(visit,
     cut_coffee(page)
 
 
-def test_a_reload_loses_neither_layout_nor_shot(visit, cut_coffee, made_quick):
+def test_a_reload_loses_neither_layout_nor_shot(
+    visit: Callable[..., Visit], cut_coffee: Callable[..., Page], made_quick: Callable[..., None]
+) -> None:
     page = cut_coffee(visit().page())
     page.get_by_role("tab", name="Place").click()
     page.get_by_role("spinbutton", name="Rotation").fill("21")
@@ -56,7 +63,9 @@ def test_a_reload_loses_neither_layout_nor_shot(visit, cut_coffee, made_quick):
     expect(page.locator(".shot").first).to_contain_text("Cancelled")
 
 
-def test_a_lost_line_is_told_and_mended(visit, cut_coffee, made_quick):
+def test_a_lost_line_is_told_and_mended(
+    visit: Callable[..., Visit], cut_coffee: Callable[..., Page], made_quick: Callable[..., None]
+) -> None:
     here = visit()
     page = cut_coffee(here.page())
     made_quick(page)
@@ -70,7 +79,7 @@ def test_a_lost_line_is_told_and_mended(visit, cut_coffee, made_quick):
     expect(page.locator(".shot")).to_have_count(1)
 
 
-def test_two_tabs_show_the_same_desk(visit, cut_coffee):
+def test_two_tabs_show_the_same_desk(visit: Callable[..., Visit], cut_coffee: Callable[..., Page]) -> None:
     here = visit()
     first, second = here.page(), here.page("place")
     cut_coffee(first, times=2)
@@ -83,7 +92,9 @@ def test_two_tabs_show_the_same_desk(visit, cut_coffee):
     expect(second.get_by_role("spinbutton", name="Rotation")).to_have_value("33")
 
 
-def test_a_mask_deleted_elsewhere_is_cut_again(visit, cut_coffee, http):
+def test_a_mask_deleted_elsewhere_is_cut_again(
+    visit: Callable[..., Visit], cut_coffee: Callable[..., Page], http: httpx.Client
+) -> None:
     page = cut_coffee(visit().page())
     page.get_by_role("tab", name="Place").click()
     mask = page.evaluate("async () => (await import('/studio/store.js')).desk.layers[0].mask_id")
@@ -101,7 +112,9 @@ def test_a_mask_deleted_elsewhere_is_cut_again(visit, cut_coffee, http):
     page.get_by_role("img", name="Result 1").wait_for()
 
 
-def test_a_shot_that_elsewhere_made_impossible_is_refused_at_the_field(visit, cut_coffee):
+def test_a_shot_that_elsewhere_made_impossible_is_refused_at_the_field(
+    visit: Callable[..., Visit], cut_coffee: Callable[..., Page]
+) -> None:
     page = cut_coffee(visit().page())
     page.get_by_role("tab", name="Render").click()
     page.get_by_role("spinbutton", name="Steps").fill("5000")
@@ -111,12 +124,12 @@ def test_a_shot_that_elsewhere_made_impossible_is_refused_at_the_field(visit, cu
 
 
 @pytest.fixture
-def keyed_server(tmp_path):
+def keyed_server(tmp_path: Path) -> Iterator[Api]:
     with running(tmp_path, studio_dir=STUDIO) as api:
         yield api
 
 
-def test_with_keys_the_page_signs_in_once_and_keeps_no_key(visit, keyed_server):
+def test_with_keys_the_page_signs_in_once_and_keeps_no_key(visit: Callable[..., Visit], keyed_server: Api) -> None:
     here = visit(keyed_server.url)
     page = here.page()
     page.get_by_label("Key").fill("pk_wrong")
@@ -135,7 +148,7 @@ def test_with_keys_the_page_signs_in_once_and_keeps_no_key(visit, keyed_server):
     assert keyed_server.key not in page.evaluate("JSON.stringify({...localStorage})")
 
 
-def test_the_queue_place_is_the_servers(visit, keyed_server):
+def test_the_queue_place_is_the_servers(visit: Callable[..., Visit], keyed_server: Api) -> None:
     """Nobody paints here: shots wait, and the page says how many are before its own."""
     ahead = [keyed_server.shot() for _ in range(3)]
     page = visit(keyed_server.url, extra_http_headers=None).page()

@@ -5,17 +5,21 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, Page, expect
 
 from packshot.imaging.codec import read_png
+from tests.graph.browser.visits import Visit
 
 TEXT = "on a marble table, blurred green garden behind"
 
 
-def test_a_photo_becomes_an_approved_download(visit, cut_coffee, http, tmp_path):
+def test_a_photo_becomes_an_approved_download(
+    visit: Callable[..., Visit], cut_coffee: Callable[..., Page], http: httpx.Client, tmp_path: Path
+) -> None:
     here = visit(accept_downloads=True)
     page = cut_coffee(here.page(), times=2)
 
@@ -27,6 +31,7 @@ def test_a_photo_becomes_an_approved_download(visit, cut_coffee, http, tmp_path)
     handle = page.locator(".handle.turn")
     handle.hover()  # waits until it rests and is what the pointer meets
     at = handle.bounding_box()
+    assert at is not None
     page.mouse.down()
     page.mouse.move(at["x"] + 66, at["y"] + 36, steps=4)
     page.mouse.up()
@@ -76,7 +81,7 @@ def test_a_photo_becomes_an_approved_download(visit, cut_coffee, http, tmp_path)
     assert {httpx.URL(asked).host for asked in here.requests if not asked.startswith("blob:")} == {"127.0.0.1"}
 
 
-def command_of(page, name):
+def command_of(page: Page, name: str) -> list[str]:
     """The words of a shot's command, as a shell sees them."""
     page.locator("#commands-open").click()
     words = shlex.split(page.get_by_role("textbox", name=name, exact=True).input_value().replace("\\\n", " "))
@@ -84,7 +89,9 @@ def command_of(page, name):
     return words
 
 
-def test_the_copied_commands_run(visit, cut_coffee, coffee_file, tmp_path):
+def test_the_copied_commands_run(
+    visit: Callable[..., Visit], cut_coffee: Callable[..., Page], coffee_file: Path, tmp_path: Path
+) -> None:
     page = cut_coffee(visit().page())
     page.get_by_role("tab", name="Place").click()
     page.get_by_label("Width").fill("256")
@@ -112,13 +119,15 @@ def test_the_copied_commands_run(visit, cut_coffee, coffee_file, tmp_path):
     assert read_png((tmp_path / image["path"]).read_bytes()).shape == (256, 256, 3)
 
 
-def test_the_whole_way_by_keyboard_alone(visit, coffee_file, made_quick):
+def test_the_whole_way_by_keyboard_alone(
+    visit: Callable[..., Visit], coffee_file: Path, made_quick: Callable[..., None]
+) -> None:
     page = visit().page()
     press = page.keyboard.press
     page.get_by_label("Add photos").set_input_files(coffee_file)  # the system's own file dialog is not the page's
     page.get_by_role("img", name="Photo").wait_for()
 
-    def reach(target):
+    def reach(target: Locator) -> None:
         """Go on with Tab until this has the focus."""
         for _ in range(80):
             if target.evaluate("element => element === document.activeElement"):
@@ -168,7 +177,7 @@ def test_the_whole_way_by_keyboard_alone(visit, coffee_file, made_quick):
     expect(page.get_by_role("button", name="Approve")).to_have_attribute("aria-pressed", "true")
 
 
-def test_the_way_on_a_phone(visit, cut_coffee):
+def test_the_way_on_a_phone(visit: Callable[..., Visit], cut_coffee: Callable[..., Page]) -> None:
     page = cut_coffee(visit(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True).page())
     page.get_by_role("tab", name="Place").tap()
     page.get_by_label("Background", exact=True).select_option("White")
@@ -177,6 +186,7 @@ def test_the_way_on_a_phone(visit, cut_coffee):
         wide = page.evaluate("document.documentElement.scrollWidth")
         assert wide <= 390, f"{step} is {wide} px wide"
         bar = page.get_by_role("tab", name=step).bounding_box()
+        assert bar is not None
         assert bar["height"] >= 44
         assert bar["y"] + bar["height"] <= 844.5
     page.get_by_role("tab", name="Render").tap()

@@ -71,7 +71,7 @@ def test_a_new_key_is_the_only_thing_on_stdout(home: Path) -> None:
     assert result.exit_code == 0
     assert result.stdout.startswith("pk_")
     assert len(result.stdout.split()) == 1
-    assert "not shown again" in result.stderr
+    assert "shown only this once" in result.stderr
 
 
 def test_keys_are_listed_without_secrets_and_revoked_by_id(home: Path) -> None:

@@ -216,6 +216,16 @@ def test_stages_keep_their_proportion() -> None:
     assert replicas["mask_decoder"] == 1
 
 
+def test_the_finisher_follows_shots_and_their_images() -> None:
+    cluster = Cluster(replace(PLAN, shot_s={"canny": 0.2}, image_s={"canny": 0.1}), generator=20)
+    four_images = Demand(
+        fast=Load(4, 16, 320), slow=Load(4, 16, 320)
+    )  # 16 s of work a second, as 16 shots of one image
+    replicas = cluster.ticks(4, four_images)
+    assert replicas["generator"] == 20
+    assert replicas["canny"] == 3  # 4 shots a second x (0.2 s + 4 x 0.1 s) / 0.8
+
+
 def test_a_stage_with_more_calls_than_its_proportion_gets_what_they_ask() -> None:
     assert Cluster().ticks(3, people(1.0), ongoing={"sam_encoder": 22, "mask_decoder": 9})["sam_encoder"] == 6
 

@@ -12,7 +12,7 @@ from cluster.plan.drawing import draw
 from cluster.plan.gpus import GPUS
 from cluster.plan.packing import MAX_DEVICE_SHARE
 from cluster.plan.planner import Demand, Plan, make_plan
-from cluster.profiles import DEPLOYMENTS, GPU_STAGES, load_profile
+from cluster.profiles import GPU_STAGES, load_profile
 from packshot.errors import BadInput
 from packshot.models.footprint.pack_footprint import find_footprint
 from packshot.models.packs.pack import find_pack
@@ -105,7 +105,7 @@ def test_whole_nodes_are_paid_for() -> None:
 def test_the_json_says_what_the_plan_says() -> None:
     plan = planned("production", 60_000.0)
     described = json.loads(json.dumps(plan.as_json({"": 2.0})))
-    assert set(described["stages"]) == set(DEPLOYMENTS)
+    assert set(described["stages"]) == set(load_profile("production").deployments)
     assert described["source"] == "estimate"
     assert described["gpu_hours_per_hour"] == sum(plan.gpus.values())
     assert described["cost_per_1000_images"] == pytest.approx(2.0 * described["gpu_hours_per_1000_images"], abs=0.01)

@@ -233,7 +233,8 @@ def test_no_stage_flaps_while_people_come_by_chance() -> None:
     trace = traces.steady(1.2, seed=2, end_s=1500.0)
     run = Pipeline(trace, A_24_GB_CARD, contest.ours(A_24_GB_CARD, 16, 3), tick_s=2.0).simulate()
     assert run.flaps() == 0
-    assert len(run.changes["generator"]) <= 14
+    assert len(run.changes["generator"]) <= 16  # 13 to 15, by the seed
+    assert len(run.changes["finisher"]) <= 10
     assert run.misses(contest.SLO_S, 600.0)[0] == 0
 
 

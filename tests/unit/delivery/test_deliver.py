@@ -132,7 +132,7 @@ def test_transparency_is_kept_where_the_channel_takes_it_and_laid_over_white_els
     assert opened(kept).mode == "RGBA"
     laid = make(clear, "ebay")
     assert opened(laid).mode == "RGB"
-    assert "the transparent picture was laid over white" in laid.notes
+    assert "the transparent picture was composited over white" in laid.notes
     assert (np.asarray(opened(laid))[0] == 255).all()
 
 
@@ -147,8 +147,8 @@ def test_a_file_over_the_limit_loses_quality_before_it_is_refused() -> None:
 
 def test_rules_that_ran_out_are_said() -> None:
     pixels, alpha = packshot(1500, 1500, fill=0.8)
-    assert not any("ran out" in note for note in make(pixels, "google-merchant", alpha).notes)
-    assert any("ran out" in note for note in make(pixels, "google-merchant", alpha, today=date(2027, 2, 1)).notes)
+    assert not any("expired on" in note for note in make(pixels, "google-merchant", alpha).notes)
+    assert any("expired on" in note for note in make(pixels, "google-merchant", alpha, today=date(2027, 2, 1)).notes)
 
 
 def test_the_same_picture_gives_the_same_file() -> None:

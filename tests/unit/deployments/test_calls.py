@@ -9,7 +9,7 @@ from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutErro
 from ray.serve.exceptions import RayServeException
 
 from deployments.ray_support import calls
-from deployments.ray_support.calls import await_with_argument, retry_once, to_packshot_error
+from deployments.ray_support.calls import await_with_arguments, retry_once, to_packshot_error
 from packshot.errors import BadInput, EngineCrashed
 
 UNAVAILABLE = ActorUnavailableError("socket closed", None)
@@ -58,7 +58,7 @@ async def test_a_call_ends_when_the_result_that_it_was_given_is_lost(object_is: 
     object_is(None, None, UNAVAILABLE)
     running = asyncio.ensure_future(for_ever())
     with pytest.raises(ActorUnavailableError):
-        await asyncio.wait_for(await_with_argument(RESPONSE, running), 30)
+        await asyncio.wait_for(await_with_arguments(running, RESPONSE), 30)
     await asyncio.wait({running})
     assert running.cancelled()
 
@@ -70,7 +70,7 @@ async def test_a_long_call_is_waited_for_when_its_argument_has_arrived(object_is
         await asyncio.sleep(0.2)
         return "masks"
 
-    assert await await_with_argument(RESPONSE, long()) == "masks"
+    assert await await_with_arguments(long(), RESPONSE) == "masks"
 
 
 async def test_a_quick_call_looks_at_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ async def test_a_quick_call_looks_at_nothing(monkeypatch: pytest.MonkeyPatch) ->
     async def quick() -> str:
         return "masks"
 
-    assert await await_with_argument(RESPONSE, quick()) == "masks"
+    assert await await_with_arguments(quick(), RESPONSE) == "masks"
 
 
 def upstream_died() -> RayServeException:

@@ -176,7 +176,7 @@ def test_icc_profile_is_converted_to_srgb(decoder: PhotoDecoder) -> None:
 def test_a_broken_icc_profile_is_said_and_taken_as_srgb(decoder: PhotoDecoder) -> None:
     photo = decoder.normalise(encoded(picture(), icc_profile=b"\0\0\0\x90not a profile" * 9))
     assert np.array_equal(read_png(photo.png), np.asarray(picture()))
-    assert any("profile is broken" in note for note in photo.notes)
+    assert any("profile is corrupt" in note for note in photo.notes)
 
 
 def test_a_phone_jpeg_of_several_pictures_gives_its_first(decoder: PhotoDecoder) -> None:

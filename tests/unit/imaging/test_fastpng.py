@@ -28,6 +28,7 @@ def test_every_reader_sees_the_same_pixels(shape: tuple[int, ...]) -> None:
     with Image.open(io.BytesIO(data)) as opened:
         assert np.array_equal(np.asarray(opened), written)
     opencv = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert opencv is not None
     if written.ndim == 3:
         opencv = cv2.cvtColor(opencv, cv2.COLOR_BGR2RGB if written.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
     assert np.array_equal(opencv, written)

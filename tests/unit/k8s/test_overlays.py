@@ -11,7 +11,7 @@ from cluster.kube.pods import pods
 from cluster.kube.rayservice import DRAIN_S, GRACE_S, OLD_CLUSTER_S, disruption_budgets, ray_service, to_yaml
 from cluster.kube.rendered import rendered
 from cluster.profiles import load_profile, profile_names
-from deployments import canny, director, gateway, generator, mask_decoder, sam_encoder
+from deployments import canny, director, finisher, gateway, generator, mask_decoder, photo_decoder, sam_encoder
 from deployments.ray_support.decorated import as_deployment
 from packshot.errors import BadInput
 from packshot.settings import Settings
@@ -24,6 +24,8 @@ DEPLOYMENTS = (
     mask_decoder.MaskDecoderDeployment,
     canny.CannyDeployment,
     generator.GeneratorDeployment,
+    finisher.FinisherDeployment,
+    photo_decoder.PhotoDecoderDeployment,
     director.DirectorDeployment,
 )
 

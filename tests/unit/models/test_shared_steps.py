@@ -82,8 +82,6 @@ async def together(engine: DiffusionEngine, scenes: Sequence[Scene]) -> tuple[li
         shared.append(len(rows))
         step(rows)
 
-    engine.step = counted  # type: ignore[method-assign]
-
     async def one(index: int, scene: Scene) -> U8:
         async with room:
             stepped = asyncio.Event()
@@ -93,9 +91,10 @@ async def together(engine: DiffusionEngine, scenes: Sequence[Scene]) -> tuple[li
                 work.cancel()
             return (await work).render.pixels
 
-    found = await asyncio.gather(*(one(*each) for each in enumerate(scenes)), return_exceptions=True)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(engine, "step", counted)
+        found = await asyncio.gather(*(one(*each) for each in enumerate(scenes)), return_exceptions=True)
     batcher.close()
-    engine.step = step  # type: ignore[method-assign]
     return list(found), shared
 
 

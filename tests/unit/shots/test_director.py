@@ -14,18 +14,21 @@ from packshot.contract.shot_spec import Background, Canvas, LayerSpec, Shadow, S
 from packshot.contract.verdict import Finding
 from packshot.errors import EngineCrashed, EngineFailed
 from packshot.imaging.codec import encode_bilevel_png, encode_png, read_png
+from packshot.imaging.edges import canny
 from packshot.settings import Settings
-from packshot.shots import Director, Painted, Step
+from packshot.shots import Director, Finished, Finisher, Fitted, LayoutFiles, Painted, Placed, Prepared, Step
+from packshot.shots.finish import finish
 from packshot.store.records import NewMask, ShotRecord
 from packshot.store.store import Store
-from packshot.types import U8, Brief, Flat, Render
+from packshot.types import Brief, EdgeMap, Render
 from tests.specs import STAMP, spec_of
 
 
 class Painter:
     """Stages that paint grey at a quarter of the canvas. `faults`: raised one by one, then it paints."""
 
-    def __init__(self, faults: Iterable[Exception] = (), held: bool = False) -> None:
+    def __init__(self, store: Store, faults: Iterable[Exception] = (), held: bool = False) -> None:
+        self.finisher = Finisher(store.assets)
         self.faults = list(faults)
         self.let_go = asyncio.Event()
         self.started = asyncio.Event()
@@ -37,11 +40,14 @@ class Painter:
     def size_for(self, canvas: Canvas) -> tuple[int, int]:
         return canvas.width // 4, canvas.height // 4
 
-    def edges(self, flat: Flat) -> Flat:
-        return flat
+    async def prepare(self, files: LayoutFiles, size: tuple[int, int]) -> Placed:
+        return await asyncio.to_thread(self.finisher.prepare, files, size)
+
+    def edges(self, fitted: Fitted) -> EdgeMap:
+        return canny(fitted.flat)
 
     async def paint(
-        self, product: U8, repaint: U8, edges: Flat, brief: Brief, *, interactive: bool, alone: bool
+        self, fitted: Fitted, edges: EdgeMap, brief: Brief, *, interactive: bool, alone: bool
     ) -> AsyncIterator[Step | Painted]:
         self.alone.append(alone)
         self.started.set()
@@ -52,9 +58,15 @@ class Painter:
                 raise self.faults.pop(0)
             yield Step(brief.steps, brief.steps, np.zeros((8, 8, 3), np.uint8))
             told = (Finding("prompt", "ok", "read"),)
-            yield Painted(Render(np.full_like(product, 90), brief.seed, told), STAMP, {"steps": 12.34})
+            yield Painted(Render(np.full_like(fitted.product, 90), brief.seed, told), STAMP, {"steps": 12.34})
         finally:
             self.closed += 1
+
+    async def finish(self, prepared: Prepared, painted: Painted, spec: ShotSpec) -> Finished:
+        return await asyncio.to_thread(finish, prepared, painted, spec)
+
+    async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
+        return await asyncio.to_thread(self.finisher.finish_plain, files, spec)
 
 
 @pytest.fixture
@@ -98,14 +110,15 @@ def now(store: Store, shot_id: str) -> ShotRecord:
 
 async def test_a_shot_becomes_its_images(store: Store, settings: Settings, spec_for: Callable[..., ShotSpec]) -> None:
     shot = accepted(store, spec_for())
-    director = Director(store, Painter(), settings, worker="w")
+    director = Director(store, Painter(store), settings, worker="w")
     assert await director.run_next() == shot
     assert await director.run_next() is None
     done = now(store, shot)
     assert done.status == "done"
     assert [(image.index, image.seed) for image in done.images] == [(0, 5), (1, 6)]
     assert done.images[0].recipe.engine == STAMP
-    assert done.images[0].recipe.timing_ms == {"steps": 12.3}
+    assert done.images[0].recipe.timing_ms["steps"] == 12.3
+    assert done.images[0].recipe.timing_ms["finish"] > 0
     assert done.images[0].recipe.spec.seed == 5
     picture = read_png(store.assets.get(done.images[0].asset_key))
     assert picture.shape == (128, 128, 3)
@@ -120,7 +133,7 @@ async def test_a_plain_background_asks_no_engine(
     store: Store, settings: Settings, spec_for: Callable[..., ShotSpec], background: str, corner: list[int]
 ) -> None:
     shot = accepted(store, spec_for(background=Background(background), shadow=Shadow("none"), images=1))
-    painter = Painter()
+    painter = Painter(store)
     await Director(store, painter, settings, worker="w").run_next()
     done = now(store, shot)
     assert painter.alone == []
@@ -134,7 +147,7 @@ async def test_a_product_that_covers_the_canvas_asks_no_engine_and_warns(
 ) -> None:
     layer = replace(spec_for().layers[0], scale=4.0)
     shot = accepted(store, spec_for(layers=(layer,)))
-    painter = Painter()
+    painter = Painter(store)
     await Director(store, painter, settings, worker="w").run_next()
     done = now(store, shot)
     assert (painter.alone, done.status, len(done.images)) == ([], "done", 2)
@@ -146,7 +159,7 @@ async def test_what_the_engine_tells_is_in_the_verdict(
     store: Store, settings: Settings, spec_for: Callable[..., ShotSpec]
 ) -> None:
     shot = accepted(store, spec_for(images=1))
-    await Director(store, Painter(), settings, worker="w").run_next()
+    await Director(store, Painter(store), settings, worker="w").run_next()
     assert now(store, shot).images[0].verdict.findings[-1].detail == "read"
 
 
@@ -154,7 +167,7 @@ async def test_a_cancelled_shot_closes_its_paintings_and_ends_cancelled(
     store: Store, settings: Settings, spec_for: Callable[..., ShotSpec]
 ) -> None:
     shot = accepted(store, spec_for())
-    painter = Painter(held=True)
+    painter = Painter(store, held=True)
     run = asyncio.create_task(Director(store, painter, settings, worker="w").run_next())
     await painter.started.wait()
     store.shots.cancel(store.tenants.local().id, shot)
@@ -167,7 +180,7 @@ async def test_a_worker_that_lost_its_lease_changes_nothing(
     store: Store, settings: Settings, spec_for: Callable[..., ShotSpec]
 ) -> None:
     shot = accepted(store, spec_for())
-    slow, quick = Painter(held=True), Painter()
+    slow, quick = Painter(store, held=True), Painter(store)
     first = asyncio.create_task(Director(store, slow, settings, worker="slow").run_next())
     await slow.started.wait()
     assert store.queue.claim("other") is None  # the lease holds
@@ -193,7 +206,7 @@ async def test_after_a_crash_the_shot_runs_alone_and_a_second_crash_ends_it(
     store: Store, settings: Settings, spec_for: Callable[..., ShotSpec]
 ) -> None:
     shot = accepted(store, spec_for(images=1))
-    painter = Painter(faults=[EngineCrashed("replica died"), EngineCrashed("replica died")])
+    painter = Painter(store, faults=[EngineCrashed("replica died"), EngineCrashed("replica died")])
     director = Director(store, painter, settings, worker="w")
     await director.run_next()
     assert now(store, shot).status == "queued"
@@ -217,7 +230,7 @@ async def test_a_permanent_fault_fails_at_once_with_its_code(
     store: Store, settings: Settings, spec_for: Callable[..., ShotSpec]
 ) -> None:
     shot = accepted(store, spec_for(images=1))
-    await Director(store, Painter(faults=[EngineFailed("engine_nan", "NaN")]), settings, worker="w").run_next()
+    await Director(store, Painter(store, faults=[EngineFailed("engine_nan", "NaN")]), settings, worker="w").run_next()
     assert now(store, shot).error_code == "engine_nan"
 
 
@@ -225,7 +238,7 @@ async def test_a_fault_of_ours_is_tried_again(
     store: Store, settings: Settings, spec_for: Callable[..., ShotSpec]
 ) -> None:
     shot = accepted(store, spec_for(images=1))
-    director = Director(store, Painter(faults=[ZeroDivisionError()]), settings, worker="w")
+    director = Director(store, Painter(store, faults=[ZeroDivisionError()]), settings, worker="w")
     await director.run_next()
     assert now(store, shot).status == "queued"
     make_due(store)
@@ -238,7 +251,7 @@ async def test_a_shot_over_its_time_fails_with_timeout(
 ) -> None:
     shot = accepted(store, spec_for(images=1))
     settings = Settings(home=tmp_path, shot_timeout_s=0.2)
-    await Director(store, Painter(held=True), settings, worker="w").run_next()
+    await Director(store, Painter(store, held=True), settings, worker="w").run_next()
     assert now(store, shot).error_code == "timeout"
 
 
@@ -246,7 +259,7 @@ async def test_a_director_told_to_go_returns_its_shots_uncounted(
     store: Store, settings: Settings, spec_for: Callable[..., ShotSpec]
 ) -> None:
     shot = accepted(store, spec_for(images=1))
-    painter = Painter(held=True)
+    painter = Painter(store, held=True)
     director = Director(store, painter, settings, worker="w")
     run = asyncio.create_task(director.run_next())
     await painter.started.wait()
@@ -261,7 +274,7 @@ async def test_a_cancelled_call_returns_its_shot(
     store: Store, settings: Settings, spec_for: Callable[..., ShotSpec]
 ) -> None:
     shot = accepted(store, spec_for(images=1))
-    painter = Painter(held=True)
+    painter = Painter(store, held=True)
     run = asyncio.create_task(Director(store, painter, settings, worker="w").run_next())
     await painter.started.wait()
     run.cancel()

@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 
 class NoPostgres(Exception):  # a reason to skip, not a fault
@@ -49,7 +48,6 @@ def postgres_server() -> Iterator[str]:
     home = Path(tempfile.mkdtemp(prefix="packshot-pg-"))  # short: a socket's path has at most 107 bytes
 
     def run(program: str, *arguments: str) -> None:
-        identity: dict[str, Any] = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}
         with (home / "log").open("ab") as log:
             done = subprocess.run(
                 [folder / program, *arguments],
@@ -58,7 +56,9 @@ def postgres_server() -> Iterator[str]:
                 stdout=log,
                 stderr=log,
                 check=False,
-                **identity,
+                user=user.pw_uid if user else None,
+                group=user.pw_gid if user else None,
+                extra_groups=[] if user else None,
             )
         if done.returncode:
             raise RuntimeError(f"{program} failed:\n{(home / 'log').read_text()}")

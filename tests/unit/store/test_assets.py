@@ -73,7 +73,7 @@ def test_a_full_disk_is_storage_full_and_leaves_no_scrap(tmp_path: Path, monkeyp
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("os.fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StorageFull):
         assets.put(b"data", ".png")
     assert list(assets.files()) == []

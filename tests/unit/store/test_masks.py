@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -36,20 +38,20 @@ def test_a_shot_and_a_delete_racing_for_a_mask_have_one_winner(store: Store, ten
 
     def use() -> list[bool]:
         start.wait()
-        return [attempt(lambda one=one: store.shots.add(tenant.id, spec_of(one.id))) for one in masks]
+        return [attempt(partial(store.shots.add, tenant.id, spec_of(one.id))) for one in masks]
 
     def delete() -> list[bool]:
         start.wait()
-        return [attempt(lambda one=one: store.masks.delete(tenant.id, one.id)) for one in masks]
+        return [attempt(partial(store.masks.delete, tenant.id, one.id)) for one in masks]
 
     with ThreadPoolExecutor(2) as pool:
         used, deleted = pool.submit(use), pool.submit(delete)
     assert [a != b for a, b in zip(used.result(), deleted.result(), strict=True)] == [True] * 6
 
 
-def attempt(action: object) -> bool:
+def attempt(action: Callable[[], object]) -> bool:
     try:
-        action()  # type: ignore[operator]
+        action()
     except (Conflict, NotFound):
         return False
     return True

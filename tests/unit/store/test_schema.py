@@ -30,17 +30,18 @@ def test_the_migrations_end_at_the_tables_of_the_code(store: Store) -> None:
         # SQLite defers this one by a pragma: its tables are never rebuilt for it.
         by_pragma = "fk_photo_asset_key" if connection.dialect.name == "sqlite" else None
         options = {"include_object": lambda thing, name, *rest: name != by_pragma}
-        assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, metadata) == []
 
 
 def test_a_schema_of_a_newer_version_is_refused(store: Store, settings: Settings) -> None:
     with store.database.write() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     try:
-        openings: tuple[Callable[[], Store], ...] = (
+        openings: list[Callable[[], Store]] = [
             lambda: Store.from_settings(settings),
             lambda: Store(settings.store_url, store.assets, settings),
-        )
+        ]
         for opening in openings:
             with pytest.raises(Unavailable) as caught:
                 opening()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pickle
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Subquery, func, select
 
 from packshot.errors import BadInput, Conflict, NotFound, Overloaded
 from packshot.store import positions, shots
@@ -21,7 +22,7 @@ from tests.specs import spec_of
 from tests.unit.store.store_rows import add_shots, new_image, new_mask, tamper
 
 
-def test_an_accepted_shot_waits_in_line(store: Store, tenant: Tenant) -> None:
+def test_an_accepted_shot_waits_in_the_queue(store: Store, tenant: Tenant) -> None:
     record, created = store.shots.add(tenant.id, spec_of(prompt="é \x00 😀"))
     assert created
     assert (record.status, record.position, record.step, record.steps, record.attempt) == ("queued", 0, 0, 4, 0)
@@ -191,9 +192,10 @@ def test_pages_go_from_newest_to_oldest(store: Store, tenant: Tenant) -> None:
     assert (seen, pages) == (ids[::-1], 3)
     store.shots.cancel(tenant.id, ids[1])
     assert [one.id for one in store.shots.page(tenant.id, status="cancelled")[0]] == [ids[1]]
-    for bad in ({"cursor": "sh_none"}, {"cursor": "\x00"}, {"status": "lost"}):
+    refused: tuple[dict[str, Any], ...] = ({"cursor": "sh_none"}, {"cursor": "\x00"}, {"status": "lost"})
+    for bad in refused:
         with pytest.raises(BadInput):
-            store.shots.page(tenant.id, **bad)  # type: ignore[arg-type]
+            store.shots.page(tenant.id, **bad)
 
 
 def test_watch_answers_in_the_order_asked(store: Store, tenant: Tenant) -> None:
@@ -218,24 +220,22 @@ def test_tenants_are_watched_together_and_see_only_their_own(
     assert list(store.shots.watch(everyone)) == [*((tenant.id, one) for one in mine), (other.id, theirs[0])]
 
 
-def test_many_watchers_read_the_line_once(store: Store, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_watchers_rank_the_queue_once(store: Store, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = add_shots(store, tenant, 3)
-    reads = 0
+    rankings = []
 
-    def counted() -> Any:
-        nonlocal reads
-        reads += 1
+    def counted() -> Subquery:
+        rankings.append(1)
         return queue_order()
 
     monkeypatch.setattr(positions, "WATCH_FRESH_S", 1e9)
     monkeypatch.setattr(positions, "queue_order", counted)
     for _ in range(5):
         assert [one.position for one in store.shots.watch([(tenant.id, one) for one in ids]).values()] == [0, 1, 2]
-    assert reads == 1
+    assert len(rankings) == 1
     (new,) = add_shots(store, tenant, 1)
-    assert (
-        store.shots.watch([(tenant.id, new)])[tenant.id, new].position == 3
-    )  # one that was not there then is not at 0
+    seen = store.shots.watch([(tenant.id, new)])
+    assert seen[tenant.id, new].position == 3  # one that was not there then is not at 0
 
 
 def test_every_visible_change_raises_the_version(store: Store, tenant: Tenant) -> None:
@@ -315,12 +315,42 @@ def test_a_wish_to_cancel_outlives_the_worker(store: Store, tenant: Tenant, how:
     assert record.finished_at is not None
 
 
-def test_a_commit_beats_a_late_wish_to_cancel(store: Store, tenant: Tenant) -> None:
+def test_a_cancel_before_the_commit_ends_the_shot_without_images(store: Store, tenant: Tenant) -> None:
     (shot_id,) = add_shots(store, tenant, 1)
     mine = store.queue.claim("w")
     assert mine is not None
     store.shots.cancel(tenant.id, shot_id)
-    assert store.queue.commit(mine, [new_image()]).status == "done"
+    ended = store.queue.commit(mine, [new_image()])
+    assert (ended.status, ended.images, ended.cancel_requested) == ("cancelled", (), False)
+    assert store.queue.commit(mine, [new_image()]).status == "cancelled"  # again: changes nothing
+    with pytest.raises(Conflict) as caught:
+        store.shots.cancel(tenant.id, shot_id)
+    assert caught.value.code == "already_finished"
+
+
+def test_a_cancel_during_the_commit_waits_and_is_refused(
+    store: Store, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (shot_id,) = add_shots(store, tenant, 1)
+    mine = store.queue.claim("w")
+    assert mine is not None
+    began = threading.Event()
+    take = store.queue._references.take
+
+    def slowly(*arguments: Any) -> None:
+        began.set()
+        time.sleep(0.3)
+        take(*arguments)
+
+    monkeypatch.setattr(store.queue._references, "take", slowly)
+    with ThreadPoolExecutor(1) as pool:
+        commit = pool.submit(store.queue.commit, mine, [new_image()])
+        assert began.wait(10)
+        with pytest.raises(Conflict) as caught:
+            store.shots.cancel(tenant.id, shot_id)
+        assert caught.value.code == "already_finished"
+        assert commit.result().status == "done"
+    assert len(store.shots.get(tenant.id, shot_id).images) == 1
 
 
 def test_racing_cancel_and_claim_agree(store: Store, tenant: Tenant) -> None:

@@ -1,0 +1,74 @@
+"""Photos, masks and renders -> finished pictures, cutouts and deliveries: all pixel work beside the models. CPU only.
+
+It reads assets and writes none, so a call that its replica's death interrupted is simply repeated. A layout leaves here
+as two objects in Ray's store, and whoever needs one is given its reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import cv2
+import ray
+from ray import serve
+
+from deployments.ray_support.calls import require_progress
+from deployments.ray_support.worker_threads import WorkerThreads
+from packshot.contract.shot_spec import ShotSpec
+from packshot.delivery.deliver import Delivered, Preset
+from packshot.settings import Settings
+from packshot.shots import Finished, Finisher, Fitted, LayoutFiles, Painted, Prepared
+from packshot.shots.finish import finish
+from packshot.store.assets import Assets
+
+
+@serve.deployment(
+    name="finisher",
+    max_ongoing_requests=4,
+    autoscaling_config={"min_replicas": 1, "max_replicas": 1, "target_ongoing_requests": 2},
+    ray_actor_options={"num_cpus": 0.2},
+    health_check_period_s=5,
+    graceful_shutdown_timeout_s=60,
+    max_surge_percent=100,
+)
+class FinisherDeployment:
+    """One call at a time for each whole CPU of its share: each may hold a photo of 50 megapixels and its layers."""
+
+    def __init__(self) -> None:
+        cv2.setNumThreads(1)  # a call keeps one CPU busy
+        cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1.0)
+        self._finisher = Finisher(Assets(Settings().asset_root))
+        self._threads = WorkerThreads("finisher", max(1, int(cpus)))
+
+    async def prepare(self, files: LayoutFiles, size: tuple[int, int]) -> AsyncIterator[bool | Fitted | Prepared]:
+        """Whether the product covers the canvas; then the layout at the engine's `size`; then at the canvas's.
+
+        Three answers to one call, so that the caller awaits the first and passes the others on by reference.
+        """
+        placed = await self._threads.run(self._finisher.prepare, files, size)
+        yield placed.covered
+        yield placed.fitted
+        yield placed.prepared
+
+    async def finish(self, prepared: Prepared, painted: Painted, spec: ShotSpec) -> Finished:
+        """The product in its painted scene."""
+        return await self._threads.run(finish, prepared, painted, spec)
+
+    async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
+        """A picture that needs no engine."""
+        return await self._threads.run(self._finisher.finish_plain, files, spec)
+
+    async def mask_png(self, mask_key: str) -> bytes:
+        """A kept mask as an 8-bit PNG."""
+        return await self._threads.run(self._finisher.mask_png, mask_key)
+
+    async def cutout_png(self, photo_key: str, mask_key: str) -> bytes:
+        """The product, cut out, as a PNG."""
+        return await self._threads.run(self._finisher.cutout_png, photo_key, mask_key)
+
+    async def deliver(self, image_key: str, layout: LayoutFiles | None, preset: Preset, generated: bool) -> Delivered:
+        """A finished picture as a channel's file."""
+        return await self._threads.run(self._finisher.deliver, image_key, layout, preset, generated=generated)
+
+    def check_health(self) -> None:
+        require_progress("finisher", self._threads.busy_s)

@@ -1,0 +1,36 @@
+"""Upload -> NormalisedPhoto, for profiles that take this work from the gateway. CPU only.
+
+The bytes are untrusted: a worker process of this replica decodes them under a limit of time and memory.
+"""
+
+from __future__ import annotations
+
+from ray import serve
+
+from deployments.ray_support.worker_threads import WorkerThreads
+from packshot.api.decoding import photo_decoder
+from packshot.imaging.codec import NormalisedPhoto
+from packshot.settings import Settings
+
+
+@serve.deployment(
+    name="photo_decoder",
+    max_ongoing_requests=2,
+    autoscaling_config={"min_replicas": 1, "max_replicas": 1, "target_ongoing_requests": 1},
+    ray_actor_options={"num_cpus": 0.5},
+    health_check_period_s=5,
+    graceful_shutdown_timeout_s=60,
+    max_surge_percent=100,
+)
+class PhotoDecoderDeployment:
+    def __init__(self) -> None:
+        settings = Settings()
+        self._decoder = photo_decoder(settings)
+        self._threads = WorkerThreads("photo_decoder", settings.decode_workers)
+
+    async def normalise(self, data: bytes, claimed_type: str | None) -> NormalisedPhoto:
+        """The upload, rebuilt from its pixels. `claimed_type`: the media type that came with it."""
+        return await self._threads.run(self._decoder.normalise, data, claimed_type)
+
+    def __del__(self) -> None:
+        self._decoder.close()

@@ -1,0 +1,43 @@
+"""Threads for work that would block a replica's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+class WorkerThreads:
+    """So many threads, each with one call at a time; further calls wait in order of arrival.
+
+    A call whose caller is cancelled while it waits is dropped. One that runs is finished, and its result is dropped.
+    """
+
+    def __init__(self, name: str, threads: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._started_at: dict[int, float] = {}
+        self._calls = 0
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds that the longest running call has run; 0 when all threads are free. A health check reads it."""
+        return max((time.monotonic() - started_at for started_at in list(self._started_at.values())), default=0.0)
+
+    async def run(self, call: Callable[Arguments, Result], *given: Arguments.args, **named: Arguments.kwargs) -> Result:
+        """The call's result, computed on a thread."""
+        self._calls += 1
+        number = self._calls
+
+        def timed() -> Result:
+            self._started_at[number] = time.monotonic()
+            try:
+                return call(*given, **named)
+            finally:
+                del self._started_at[number]
+
+        return await asyncio.get_running_loop().run_in_executor(self._pool, timed)

@@ -1,0 +1,131 @@
+"""The pixel work outside the models: from photos and masks to a layout, from a render to the finished picture.
+
+    photo, mask ──cut──> cutouts ──flatten──> Prepared ──fit──> Fitted
+    Prepared + Painted ──enlarge──> scene ──composite, shadow──> picture ──inspect, encode──> Finished
+
+Everything here is pure: it reads assets, writes none and keeps no state. A repeated call gives the same result.
+"""
+
+from __future__ import annotations
+
+import time
+
+from packshot.contract.shot_spec import Canvas, ShotSpec
+from packshot.contract.verdict import Verdict
+from packshot.delivery.deliver import Delivered, Preset, deliver
+from packshot.errors import NotFound
+from packshot.imaging.canvas import cut, enlargement, fit_to, flatten
+from packshot.imaging.codec import encode_png, read_mask, read_photo, read_png
+from packshot.imaging.composite import composite, enlarge, inpaint_mask, plain_background, product_on_grey
+from packshot.imaging.shadow import contact_shadow
+from packshot.shots.layout import LayoutFiles, load_layout
+from packshot.shots.stages import Finished, Fitted, Painted, Placed, Prepared
+from packshot.store.assets import Assets
+from packshot.types import U8, Layout
+from packshot.verdict.inspect import inspect
+
+__all__ = ["Finisher", "finish", "finish_plain", "fit", "prepare"]
+
+
+def prepare(layout: Layout) -> Prepared:
+    """Flatten a layout at the canvas's size. Raises BadInput `layer_outside` when a layer is not on the canvas."""
+    return Prepared(flatten(layout), enlargement(layout))
+
+
+def fit(prepared: Prepared, width: int, height: int) -> Fitted:
+    """Resize a prepared layout to the engine's size, `width` x `height` pixels."""
+    flat = fit_to(prepared.flat, width, height)
+    return Fitted(flat, product_on_grey(flat), inpaint_mask(flat))
+
+
+def finish(prepared: Prepared, painted: Painted, spec: ShotSpec) -> Finished:
+    """Composite the product into its painted scene, inspect the picture and encode it."""
+    started_at = time.perf_counter()
+    flat, render = prepared.flat, painted.render.pixels
+    height, width = flat.alpha.shape
+    picture = composite(flat, enlarge(render, Canvas(width, height)), _shadow(prepared, spec))
+    enlarged_by = max(width / render.shape[1], height / render.shape[0])
+    verdict = _verdict(prepared, picture, spec, enlarged_by)
+    return _finished(picture, Verdict((*verdict.findings, *painted.render.findings)), started_at)
+
+
+def finish_plain(prepared: Prepared, spec: ShotSpec) -> Finished:
+    """Finish a picture without an engine: the product on white, on a colour or on transparency.
+
+    A shot with a generated background gets white: its product covers the canvas, so there is no scene to paint.
+    """
+    started_at = time.perf_counter()
+    height, width = prepared.flat.alpha.shape
+    if spec.background.transparent:
+        picture = composite(prepared.flat, None)
+    else:
+        colour = "white" if spec.background.generated else spec.background.name
+        picture = composite(prepared.flat, plain_background(Canvas(width, height), colour), _shadow(prepared, spec))
+    return _finished(picture, _verdict(prepared, picture, spec), started_at)
+
+
+def _shadow(prepared: Prepared, spec: ShotSpec) -> U8 | None:
+    return contact_shadow(prepared.flat) if spec.shadow.kind == "contact" else None
+
+
+def _verdict(prepared: Prepared, picture: U8, spec: ShotSpec, enlarged_by: float = 1.0) -> Verdict:
+    return inspect(
+        prepared.flat,
+        picture,
+        enlarged_by=enlarged_by,
+        product_by=prepared.enlarged_by,
+        generated=spec.background.generated,
+    )
+
+
+def _finished(picture: U8, verdict: Verdict, started_at: float) -> Finished:
+    height, width = picture.shape[:2]
+    png = encode_png(picture)
+    return Finished(png, width, height, verdict, finish_ms=(time.perf_counter() - started_at) * 1000)
+
+
+class Finisher:
+    """The functions above for stored files. Every method blocks on pixel work, so call it on a worker thread.
+
+    `assets` is the store's asset root.
+    """
+
+    def __init__(self, assets: Assets) -> None:
+        self._assets = assets
+
+    def prepare(self, files: LayoutFiles, size: tuple[int, int]) -> Placed:
+        """Load a layout and place it, at the canvas's size and at `size` (width, height) in pixels.
+
+        Raises NotFound when a file was deleted and BadInput `layer_outside` when a layer is not on the canvas.
+        """
+        prepared = prepare(load_layout(self._assets, files))
+        covered = bool((prepared.flat.alpha == 255).all())
+        return Placed(covered, prepared, fit(prepared, *size))
+
+    def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
+        """Finish a picture that needs no engine. Raises as `prepare` does."""
+        return finish_plain(prepare(load_layout(self._assets, files)), spec)
+
+    def mask_png(self, mask_key: str) -> bytes:
+        """Encode a stored mask as an 8-bit grey PNG of the photo's size."""
+        return encode_png(read_mask(self._assets.get(mask_key)).pixels)
+
+    def cutout_png(self, photo_key: str, mask_key: str) -> bytes:
+        """Cut the product out and encode it as an RGBA PNG, cropped to the product."""
+        return encode_png(cut(read_photo(self._assets.get(photo_key)), read_mask(self._assets.get(mask_key))).pixels)
+
+    def deliver(self, image_key: str, layout: LayoutFiles | None, preset: Preset, *, generated: bool) -> Delivered:
+        """Convert an image to a channel's file. Raises BadInput `preset_unmet` when it cannot meet a rule of `preset`.
+
+        `layout` is the image's layout, which gives the product's place; None when a mask or photo was deleted.
+        `generated` is whether an engine painted the scene.
+        """
+        alpha = self._product_alpha(layout) if layout is not None else None
+        return deliver(read_png(self._assets.get(image_key)), preset, product_alpha=alpha, generated=generated)
+
+    def _product_alpha(self, layout: LayoutFiles) -> U8 | None:
+        """The product's coverage of the picture, uint8 HxW; None when a file was deleted since."""
+        try:
+            return flatten(load_layout(self._assets, layout)).alpha
+        except NotFound:
+            return None

@@ -1,0 +1,116 @@
+"""The stages of a shot, and the values that travel between them.
+
+layout's files -> prepare -> Fitted ----> edges, paint -> Painted -> finish -> Finished
+                          `> Prepared ----------------------------------^
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from packshot.contract.recipe import EngineStamp
+from packshot.contract.shot_spec import Canvas, ShotSpec
+from packshot.contract.verdict import Verdict
+from packshot.shots.layout import LayoutFiles
+from packshot.types import U8, Brief, Flat, Render
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A layout at the canvas's size, with which a render is composited.
+
+    `enlarged_by` is the largest factor by which a layer's pixels were enlarged.
+    """
+
+    flat: Flat
+    enlarged_by: float
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A layout at the engine's size, from which conditions are computed and around which the engine paints.
+
+    `product` is the layout over neutral grey, uint8 HxWx3 RGB. `repaint` is the inpaint mask, uint8 HxW, 255 = repaint.
+    """
+
+    flat: Flat
+    product: U8
+    repaint: U8
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A prepared layout as the flow holds it.
+
+    `covered` is whether the product covers the whole canvas, so that there is no scene to paint. `prepared` and
+    `fitted` are a Prepared and a Fitted, or references to them that only stages read.
+    """
+
+    covered: bool
+    prepared: Any
+    fitted: Any
+
+
+@dataclass(frozen=True)
+class Step:
+    """The progress of one picture: `index` of `steps` are done. Some steps have a small `preview`, uint8 HxWx3 RGB."""
+
+    index: int
+    steps: int
+    preview: U8 | None = None
+
+
+@dataclass(frozen=True)
+class Painted:
+    """A finished scene, the engine that painted it, and the milliseconds of each stage."""
+
+    render: Render
+    engine: EngineStamp
+    timing_ms: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished picture as a PNG, its verdict, and how long finishing took in milliseconds."""
+
+    png: bytes
+    width: int
+    height: int
+    verdict: Verdict
+    finish_ms: float
+
+
+class Stages(Protocol):
+    """The stages that the flow calls. Values of type Any may be references; the flow only passes them on."""
+
+    def size_for(self, canvas: Canvas) -> tuple[int, int]:
+        """Return the (width, height) in pixels at which the engine paints for this canvas."""
+        ...
+
+    async def prepare(self, files: LayoutFiles, size: tuple[int, int]) -> Placed:
+        """Cut and place the products, at the canvas's size and at `size` (width, height) in pixels."""
+        ...
+
+    def edges(self, fitted: Any) -> Any:
+        """Find the Canny edges of a layout at the engine's size."""
+        ...
+
+    def paint(
+        self, fitted: Any, edges: Any, brief: Brief, *, interactive: bool, alone: bool
+    ) -> AsyncIterator[Step | Painted]:
+        """Paint one scene. Yields a Step for each denoising step, then one Painted. Closing the iterator cancels it.
+
+        `interactive` gives the scene the higher priority, because a person waits. `alone` runs it unbatched, because
+        its shot may have crashed a replica.
+        """
+        ...
+
+    async def finish(self, prepared: Any, painted: Painted, spec: ShotSpec) -> Finished:
+        """Put the product into the painted scene."""
+        ...
+
+    async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
+        """Finish a picture without a scene: on a plain background, or covered by the product."""
+        ...

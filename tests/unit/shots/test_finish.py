@@ -1,0 +1,202 @@
+"""Finishing is pure, and makes the pictures that the director made before there was a finisher."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from packshot.contract.shot_spec import Background, Canvas, LayerSpec, Shadow, ShotSpec
+from packshot.contract.verdict import Finding, Verdict
+from packshot.delivery.presets import preset_named
+from packshot.errors import BadInput, NotFound
+from packshot.imaging.canvas import cut, enlargement, fit_to, flatten
+from packshot.imaging.codec import encode_bilevel_png, encode_png, read_mask, read_photo, read_png
+from packshot.imaging.composite import composite, enlarge, inpaint_mask, plain_background, product_on_grey
+from packshot.imaging.shadow import contact_shadow
+from packshot.shots import Finisher, LayoutFiles, Painted, Placed
+from packshot.shots.finish import finish, finish_plain, prepare
+from packshot.shots.layout import LayerFiles, load_layout
+from packshot.store.assets import Assets
+from packshot.types import U8, Layer, Layout, Render
+from packshot.verdict.inspect import inspect
+from tests.specs import STAMP, spec_of
+
+CANVAS = Canvas(160, 120)
+ENGINE_PX = (64, 48)
+PLACEMENTS: dict[str, tuple[LayerSpec, ...]] = {
+    "one": (LayerSpec(mask_id="a"),),
+    "turned": (LayerSpec(mask_id="a", x=0.4, scale=0.7, rotation_deg=31.0, flip=True),),
+    "two of one photo": (LayerSpec(mask_id="a", x=0.3, scale=0.3), LayerSpec(mask_id="b", x=0.7, scale=0.4)),
+    "one twice, and another's": (
+        LayerSpec(mask_id="a", x=0.25, scale=0.3),
+        LayerSpec(mask_id="c", x=0.5, y=0.7, scale=0.5),
+        LayerSpec(mask_id="a", x=0.75, scale=0.35, rotation_deg=90.0),
+    ),
+}
+
+
+class CountingAssets(Assets):
+    """Assets that count how often each file is read."""
+
+    def __init__(self, root_url: str) -> None:
+        super().__init__(root_url)
+        self.reads: dict[str, int] = {}
+
+    def get(self, key: str) -> bytes:
+        self.reads[key] = self.reads.get(key, 0) + 1
+        return super().get(key)
+
+
+@pytest.fixture
+def assets(tmp_path: Path) -> CountingAssets:
+    return CountingAssets(str(tmp_path))
+
+
+@pytest.fixture
+def keys(assets: CountingAssets) -> dict[str, tuple[str, str]]:
+    """Three products in two photos: name -> (photo's key, mask's key)."""
+    random = np.random.default_rng(3)
+    photos = [assets.put(encode_png(random.integers(0, 255, (90, 110, 3), np.uint8)), ".png") for _ in range(2)]
+
+    def mask(x0: int, y0: int, x1: int, y1: int) -> str:
+        pixels = np.zeros((90, 110), np.uint8)
+        pixels[y0:y1, x0:x1] = 255
+        return assets.put(encode_bilevel_png(pixels), ".png")
+
+    return {
+        "a": (photos[0], mask(10, 10, 60, 70)),
+        "b": (photos[0], mask(40, 20, 100, 80)),
+        "c": (photos[1], mask(5, 30, 90, 85)),
+    }
+
+
+def files_of(keys: dict[str, tuple[str, str]], layers: tuple[LayerSpec, ...], canvas: Canvas = CANVAS) -> LayoutFiles:
+    return LayoutFiles(canvas, tuple(LayerFiles(*keys[layer.mask_id], layer) for layer in layers))
+
+
+def painted(seed: int = 5) -> Painted:
+    pixels = np.random.default_rng(seed).integers(0, 255, (ENGINE_PX[1], ENGINE_PX[0], 3), np.uint8)
+    return Painted(Render(pixels, seed, (Finding("prompt", "ok", "read"),)), STAMP, {"steps": 1.0})
+
+
+def before_the_finisher(
+    assets: Assets, files: LayoutFiles, spec: ShotSpec, scene: Painted | None
+) -> tuple[U8, Verdict]:
+    """The director's own steps, as they stood: each layer read and cut anew, then composited with what was painted."""
+    layers = []
+    for one in files.layers:
+        cutout = cut(read_photo(assets.get(one.photo_key)), read_mask(assets.get(one.mask_key)))
+        place = one.placement
+        layers.append(Layer(cutout, place.x, place.y, place.scale, place.rotation_deg, place.flip))
+    layout = Layout(files.canvas, tuple(layers))
+    flat = flatten(layout)
+    look = partial(inspect, flat, product_by=enlargement(layout), generated=spec.background.generated)
+    shadow = contact_shadow(flat) if spec.shadow.kind == "contact" else None
+    if scene is None:
+        transparent = spec.background.transparent
+        background = None if transparent else plain_background(files.canvas, spec.background.name)
+        picture = composite(flat, background, None if transparent else shadow)
+        return picture, look(picture)
+    picture = composite(flat, enlarge(scene.render.pixels, files.canvas), shadow)
+    enlarged_by = max(files.canvas.width / ENGINE_PX[0], files.canvas.height / ENGINE_PX[1])
+    return picture, Verdict((*look(picture, enlarged_by=enlarged_by).findings, *scene.render.findings))
+
+
+@pytest.mark.parametrize("shadow", ["contact", "none"])
+@pytest.mark.parametrize("name", PLACEMENTS)
+def test_a_finished_scene_is_what_the_director_made(
+    assets: CountingAssets, keys: dict[str, tuple[str, str]], name: str, shadow: str
+) -> None:
+    files = files_of(keys, PLACEMENTS[name])
+    spec = spec_of(canvas=CANVAS, shadow=Shadow("contact" if shadow == "contact" else "none"))
+    placed = Finisher(assets).prepare(files, ENGINE_PX)
+    assert not placed.covered
+    made = finish(placed.prepared, painted(), spec)
+    picture, verdict = before_the_finisher(assets, files, spec, painted())
+    assert np.array_equal(read_png(made.png), picture)
+    assert (made.width, made.height, made.verdict) == (CANVAS.width, CANVAS.height, verdict)
+    assert made.finish_ms > 0
+    assert finish(placed.prepared, painted(), spec).png == made.png  # pure: again gives the same
+
+
+@pytest.mark.parametrize("background", ["white", "#10ff30", "transparent"])
+@pytest.mark.parametrize("name", PLACEMENTS)
+def test_a_plain_picture_is_what_the_director_made(
+    assets: CountingAssets, keys: dict[str, tuple[str, str]], name: str, background: str
+) -> None:
+    files = files_of(keys, PLACEMENTS[name])
+    spec = spec_of(canvas=CANVAS, background=Background(background), shadow=Shadow("contact"))
+    made = Finisher(assets).finish_plain(files, spec)
+    picture, verdict = before_the_finisher(assets, files, spec, None)
+    assert np.array_equal(read_png(made.png), picture)
+    assert made.verdict == verdict
+
+
+def test_the_engines_view_is_the_layout_at_its_size(assets: CountingAssets, keys: dict[str, tuple[str, str]]) -> None:
+    files = files_of(keys, PLACEMENTS["two of one photo"])
+    placed = Finisher(assets).prepare(files, ENGINE_PX)
+    small = fit_to(flatten(load_layout(assets, files)), *ENGINE_PX)
+    assert np.array_equal(placed.fitted.flat.pixels, small.pixels)
+    assert np.array_equal(placed.fitted.product, product_on_grey(small))
+    assert np.array_equal(placed.fitted.repaint, inpaint_mask(small))
+
+
+def test_each_photo_and_mask_is_read_once(assets: CountingAssets, keys: dict[str, tuple[str, str]]) -> None:
+    layout = load_layout(assets, files_of(keys, PLACEMENTS["one twice, and another's"]))
+    assert assets.reads == dict.fromkeys({*keys["a"], *keys["c"]}, 1)
+    assert layout.layers[0].cutout is layout.layers[2].cutout
+    assert [layer.x for layer in layout.layers] == [0.25, 0.5, 0.75]  # in painting order
+
+
+def test_a_product_that_covers_the_canvas_is_told(assets: CountingAssets, keys: dict[str, tuple[str, str]]) -> None:
+    covering = (LayerSpec(mask_id="a", scale=3.0),)
+    placed: Placed = Finisher(assets).prepare(files_of(keys, covering), ENGINE_PX)
+    assert placed.covered
+
+
+def test_a_flat_that_came_by_reference_is_not_written_to(
+    assets: CountingAssets, keys: dict[str, tuple[str, str]]
+) -> None:
+    prepared = prepare(load_layout(assets, files_of(keys, PLACEMENTS["one"])))
+    prepared.flat.pixels.setflags(write=False)  # as Ray hands arrays over
+    scene = painted()
+    scene.render.pixels.setflags(write=False)
+    for shadow in (Shadow("contact"), Shadow("none")):
+        finish(prepared, scene, spec_of(canvas=CANVAS, shadow=shadow))
+        for name in ("white", "transparent"):
+            finish_plain(prepared, spec_of(canvas=CANVAS, background=Background(name), shadow=shadow))
+
+
+def test_a_lost_file_and_a_layer_outside_are_refused(assets: CountingAssets, keys: dict[str, tuple[str, str]]) -> None:
+    finisher = Finisher(assets)
+    outside = files_of(keys, (LayerSpec(mask_id="a", x=-0.9, scale=0.1),))
+    with pytest.raises(BadInput, match="layer_outside"):
+        finisher.prepare(outside, ENGINE_PX)
+    assets.delete(keys["a"][1])
+    with pytest.raises(NotFound):
+        finisher.prepare(files_of(keys, PLACEMENTS["one"]), ENGINE_PX)
+
+
+def test_cutout_and_mask_are_pngs_of_the_product(assets: CountingAssets, keys: dict[str, tuple[str, str]]) -> None:
+    finisher = Finisher(assets)
+    photo, mask = (assets.get(key) for key in keys["b"])
+    assert np.array_equal(read_png(finisher.cutout_png(*keys["b"])), cut(read_photo(photo), read_mask(mask)).pixels)
+    assert np.array_equal(read_png(finisher.mask_png(keys["b"][1])), read_mask(mask).pixels)
+
+
+def test_a_delivery_knows_the_product_until_its_mask_is_deleted(
+    assets: CountingAssets, keys: dict[str, tuple[str, str]]
+) -> None:
+    finisher, canvas = Finisher(assets), Canvas(1000, 1000)
+    files = files_of(keys, (LayerSpec(mask_id="a", scale=0.9),), canvas)
+    spec = spec_of(canvas=canvas, background=Background("white"))
+    image_key = assets.put(finisher.finish_plain(files, spec).png, ".png")
+    preset = preset_named("amazon-main")
+    known = finisher.deliver(image_key, files, preset, generated=False)
+    assert known.data.startswith(b"\xff\xd8") or known.data.startswith(b"\x89PNG")
+    assets.delete(keys["a"][1])
+    assert finisher.deliver(image_key, files, preset, generated=False).width == known.width
+    assert finisher.deliver(image_key, None, preset, generated=False).width == known.width
