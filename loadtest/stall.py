@@ -78,8 +78,8 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         while b"\r\n\r\n" in self._buffer:
-            asked, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
-            if asked.startswith(b"GET /service "):
+            request, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
+            if request.startswith(b"GET /service "):
                 self._write(_answer(b'{"service_s":%.9f}' % self._server.service_s))
             elif self._server.delay_s:
                 asyncio.get_running_loop().call_later(self._server.delay_s, self._write, _OK)

@@ -66,13 +66,13 @@ def _compare(http: httpx.Client, record: Record, compared: Compared) -> None:
         timeout=WAIT_S + 10,
     )
     again.raise_for_status()
-    alone = again.json()["images"]
-    for (url, sha256), lone in zip(record["pictures"], alone, strict=True):
+    unbatched_images = again.json()["images"]
+    for (url, sha256), rerendered in zip(record["pictures"], unbatched_images, strict=True):
         data = _bytes(http, url)
         compared.pictures += 1
         if hashlib.sha256(data).hexdigest() != sha256:
             compared.wrong.append(f"{url}: the stored picture is not the one that was received")
-        picture, unbatched = _image(data, "RGB"), _pixels(http, lone["url"], "RGB")
+        picture, unbatched = _image(data, "RGB"), _pixels(http, rerendered["url"], "RGB")
         difference = np.abs(picture.astype(np.int16) - unbatched)
         compared.batched_alone_differ = max(compared.batched_alone_differ, float(difference.max()))
         if why := scene_wrong(difference):

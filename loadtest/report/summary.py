@@ -145,7 +145,7 @@ def _window(window: Window) -> dict[str, Any]:
 
 def _generator(recorder: Recorder) -> dict[str, Any]:
     rows = recorder.generator
-    asked = recorder.last_sent - recorder.first_sent
+    sent_for_s = recorder.last_sent - recorder.first_sent
     return {
         "lag_p50_ms": recorder.lag_percentile_ms(0.5),
         "lag_p99_ms": recorder.lag_percentile_ms(0.99),
@@ -153,7 +153,7 @@ def _generator(recorder: Recorder) -> dict[str, Any]:
         "cpu_max": max((row["cpu"] for row in rows), default=0.0),
         "host_took": round(sum(row.get("taken", 0.0) for row in rows) / len(rows), 4) if rows else 0.0,
         "rss_mib": [rows[0]["rss_mib"], rows[-1]["rss_mib"]] if rows else [],
-        "first_to_last_sent_s": round(asked, 4) if asked > 0 else 0.0,
+        "first_to_last_sent_s": round(sent_for_s, 4) if sent_for_s > 0 else 0.0,
         "rows": [[round(row["at"], 1), row["w"], row["cpu"], row["open"], row["rss_mib"]] for row in rows],
     }
 

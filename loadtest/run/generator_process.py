@@ -51,7 +51,7 @@ def generating(plan: Job, folder: Path, means: Means) -> Iterator[Iterator[Recor
     plan_file.write_text(plan.to_json(), "utf-8")
     plan_file.chmod(0o600)  # it holds the tenants' keys
     records.write_text("", "utf-8")
-    alone = means.workers == 1 and means.bind is None
+    single_process = means.workers == 1 and means.bind is None
     bind, port = means.bind or "127.0.0.1", MASTER_PORT if means.bind else _free_port()
     with ExitStack() as stack:
         log = stack.enter_context((folder / "locust.log").open("w", encoding="utf-8"))
@@ -86,7 +86,7 @@ def generating(plan: Job, folder: Path, means: Means) -> Iterator[Iterator[Recor
             if means.web
             else ["--headless"]
         )
-        if not alone:
+        if not single_process:
             options += [
                 "--master",
                 "--master-bind-host",
@@ -97,7 +97,7 @@ def generating(plan: Job, folder: Path, means: Means) -> Iterator[Iterator[Recor
                 users,
             ]
         children = [start(*options, **{JOB_FILE: str(plan_file), RECORDS_FILE: str(records)})]
-        if not alone and means.bind is None:
+        if not single_process and means.bind is None:
             children += [start(*worker_options("127.0.0.1", port)) for _ in range(means.workers)]
         yield _read(records, children, folder / "locust.log")
 

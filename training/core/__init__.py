@@ -1,1 +1,1 @@
-"""What every training shares: the loop, checkpoints, several workers."""
+"""The parts that every training shares: the loop, checkpoints, and data-parallel workers."""

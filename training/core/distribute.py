@@ -1,8 +1,8 @@
-"""The same training in N processes, through Ray Train: on this machine, or on the cluster that RAY_ADDRESS names.
+"""Runs a training in N processes with Ray Train, on this machine or on the cluster that RAY_ADDRESS names.
 
-Every worker runs the part's own function; `fit` sees the process group that Ray Train has set up and averages over it.
-The runs folder must be one that all workers see. A worker that dies is replaced, and all go on from the last
-checkpoint.
+Every worker runs the part's own function. `fit` uses the process group that Ray Train has set up, and averages
+gradients over it. All workers must see the same runs folder. A worker that dies is replaced, and all resume from the
+last checkpoint.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ import torch
 from training.core.progress import TrainingOptions
 
 RETRIES = 2
+"""Failures after which the training is resumed."""
 
 
 def distribute(train: Callable[..., object], arguments: Mapping[str, Any], workers: int, threads: int = 1) -> None:
-    """Call train(**arguments) on `workers` processes: a GPU each where the plan's device is cuda, `threads` CPUs each.
+    """Call train(**arguments) in `workers` processes with `threads` CPUs each.
 
-    arguments: `out` (the run's folder) and `plan` among them; paths are made absolute.
+    Each has a GPU when the plan's device is cuda. `arguments` must contain `out` (the run's folder) and `plan`. Paths
+    in it are made absolute.
     """
     import ray
     from ray.train import FailureConfig, RunConfig, ScalingConfig
@@ -57,7 +59,7 @@ def _work(config: dict[str, Any]) -> None:
 
 
 def _absolute(value: Any) -> Any:
-    """Workers may stand in another folder."""
+    """Make paths absolute, because workers may run in another working directory."""
     if isinstance(value, Path):
         return value.resolve()
     return [_absolute(one) for one in value] if isinstance(value, list) else value

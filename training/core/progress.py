@@ -1,4 +1,4 @@
-"""A run: its plan, the clock that bounds it, JSON lines of metrics, and checkpoints that can go on."""
+"""A training run: its plan, its clock, its metrics as JSON lines, and checkpoints from which it resumes."""
 
 from __future__ import annotations
 
@@ -24,8 +24,11 @@ WARM_UP_STEPS = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """When a training ends and where it runs: at `minutes` or at `samples`, whichever comes first,
-    earlier tries included."""
+    """When a training ends, and where it runs.
+
+    It ends after `minutes` or `samples`, whichever is reached first; both include the time before a resume. `log_every`
+    is in steps.
+    """
 
     minutes: float = math.inf
     samples: float = math.inf
@@ -35,7 +38,7 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan(Limits):
-    """A training's options, each of them known. `batch`: samples a step and worker; `lr`: the highest learning rate."""
+    """The complete options of a training. `batch` is in samples per step and worker; `lr` is the peak learning rate."""
 
     batch: int
     lr: float
@@ -44,14 +47,14 @@ class Plan(Limits):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions(Limits):
-    """What a caller may say about a training; a None is the part's to fill (`Plan`)."""
+    """The options of a training as a caller states them. None stands for the part's own value."""
 
     batch: int | None = None
     lr: float | None = None
     seed: int | None = None
 
     def filled(self, *, batch: int, lr: float, seed: int = 0) -> Plan:
-        """The plan: a part's own values in place of each None."""
+        """The complete plan, with the part's own values in place of each None."""
         return Plan(
             minutes=self.minutes,
             samples=self.samples,
@@ -64,11 +67,10 @@ class TrainingOptions(Limits):
 
 
 class Run:
-    """One training in one folder: goes on where the folder's checkpoint stopped. With several workers,
-    rank 0 alone writes.
+    """One training in one folder, which resumes from the folder's checkpoint. With several workers only rank 0 writes.
 
-    A step that took longer than PAUSE_S was suspended (a closed laptop, SIGSTOP): only PAUSE_S of it count.
-    torch is seeded alike on every rank, so that all build the same network; `rng` is each rank's own.
+    When a step takes longer than PAUSE_S, the process was suspended (a closed laptop, SIGSTOP), and only PAUSE_S of it
+    count. torch has the same seed on every rank, so that all build the same network; `rng` differs by rank.
     """
 
     def __init__(self, folder: Path, plan: Plan) -> None:
@@ -96,30 +98,31 @@ class Run:
         self.rng = np.random.default_rng([plan.seed, self.rank, self.samples])
 
     def begin(self) -> None:
-        """Start the clock; what was read or drawn before does not count."""
+        """Start the clock. Time before this call, for example to read data, does not count."""
         self._since = self._saved = self._ticked = time.perf_counter()
-        self.look()
+        self.update()
 
     @property
     def elapsed_s(self) -> float:
+        """Seconds of training so far, including the time before a resume."""
         return self.spent_s + time.perf_counter() - self._since
 
-    def look(self) -> None:
-        """Set `done` (0..1 of the plan) and `save_due`. Rank 0's clock says it for all."""
+    def update(self) -> None:
+        """Set `done` (0..1 of the plan) and `save_due` by rank 0's clock."""
         done = max(self.elapsed_s / (60 * self.plan.minutes), self.samples / self.plan.samples)
-        said = torch.tensor([done, time.perf_counter() - self._saved > SAVE_EVERY_S], dtype=torch.float64)
+        state = torch.tensor([done, time.perf_counter() - self._saved > SAVE_EVERY_S], dtype=torch.float64)
         if self.ranks > 1:
-            said = said.to(self.plan.device)
-            dist.broadcast(said, src=0)
-        self.done, self.save_due = min(1.0, float(said[0])), bool(said[1])
+            state = state.to(self.plan.device)
+            dist.broadcast(state, src=0)
+        self.done, self.save_due = min(1.0, float(state[0])), bool(state[1])
 
     def rate(self) -> float:
-        """The learning rate now: a warm-up, then a cosine over what is left of the plan, to 3 %."""
+        """The present learning rate: a warm-up, then a cosine over the plan, down to 3 % of `lr`."""
         warm = min(1.0, (self.step + 1) / WARM_UP_STEPS)
         return self.plan.lr * warm * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * self.done)))
 
     def tick(self, samples: int, metrics: dict[str, Tensor]) -> bool:
-        """Count one optimizer step; every `log_every` steps log the metrics' means. Gives whether it did."""
+        """Count one optimizer step, and log the metrics' means every `log_every` steps. Returns whether it logged."""
         now = time.perf_counter()
         self._since += max(0.0, now - self._ticked - PAUSE_S)
         self._ticked = now
@@ -134,7 +137,7 @@ class Run:
         return True
 
     def log(self) -> None:
-        """One line of metrics.jsonl: means over the steps since the last."""
+        """Write one line of metrics.jsonl: the means over the steps since the last line."""
         if self.rank == 0 and self._count:
             means = {key: round(float(value) / self._count, 5) for key, value in self._sums.items()}
             row = {"step": self.step, "samples": self.samples, "seconds": round(self.elapsed_s, 1), "lr": self.rate()}
@@ -145,7 +148,7 @@ class Run:
         self._sums, self._count = {}, 0
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write the checkpoint whole or not at all."""
+        """Write the checkpoint atomically."""
         if self.rank == 0:
             counters = {"spent_s": self.elapsed_s, "step": self.step, "samples": self.samples}
             part = self.folder / "checkpoint.part"
@@ -154,15 +157,16 @@ class Run:
         self._saved = time.perf_counter()
 
     def close(self) -> None:
+        """Write the last line of metrics and end the progress bar."""
         self.log()
         self._bar.n = 100 * self.done
         self._bar.close()
 
 
 def read_checkpoint(folder: Path) -> dict[str, Any]:
-    """A run's `net`, `optimizer`, `counters` and, where weights are averaged, `ema`."""
+    """The checkpoint of a run: `net`, `optimizer`, `counters` and, when weights are averaged, `ema`."""
     state: dict[str, Any] = torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)
-    if "sam" in state:  # a segmenter of before it had the common loop, 16 pictures a step
+    if "sam" in state:  # written before the segmenter used this loop, with 16 pictures per step
         counters = {"spent_s": state["spent_s"], "step": state["seen"] // 16, "samples": state["seen"]}
         names = {"net": "sam", "ema": "average", "optimizer": "optimizer"}
         return {new: state[old] for new, old in names.items()} | {"counters": counters}

@@ -1,19 +1,18 @@
-"""Train the mini pack, part by part; every command resumes where its run folder stopped.
+"""Train the mini pack, part by part. Every training resumes from the checkpoint in its run folder.
 
-python -m training.mini scenes    --images 6400          draw scenes into runs/scenes
-python -m training.mini vae       --minutes 20
-python -m training.mini decoder   --minutes 20           the VAE's decoder alone, further;
-beside the painter if you like
-python -m training.mini painter   --minutes 40
-python -m training.mini control   --minutes 15
-python -m training.mini collages  --images 6000          paste pictures for the segmenter together
-python -m training.mini worn      drawn scenes as an amateur's photos, for the segmenter
-python -m training.mini segmenter --minutes 90
-python -m training.mini export                           runs/ -> packshot/packs/mini
-python -m training.mini sheet     --out sheet.png        what the exported pack paints
+python -m training.mini scenes    --images 6400          render scenes into runs/scenes
+python -m training.mini vae       --minutes 20           train the VAE
+python -m training.mini decoder   --minutes 20           train only the VAE's decoder further (also beside the painter)
+python -m training.mini painter   --minutes 40           train the text encoder and the UNet
+python -m training.mini control   --minutes 15           train the ControlNet
+python -m training.mini collages  --images 6000          make collages for the segmenter
+python -m training.mini worn                             degrade scenes to amateur photos for the segmenter
+python -m training.mini segmenter --minutes 90           train the segmenter
+python -m training.mini export                           write runs/ as a pack to packshot/packs/mini
+python -m training.mini sheet     --out sheet.png        paint a sheet of examples with the exported pack
 python -m training.mini evaluate                         figures on unseen scenes, as JSON
-python -m training.mini judge     --minutes 8            train the reader of scenes that the evaluation uses
-python -m training.mini.evaluation                       what the pack can do: `make eval-mini`
+python -m training.mini judge     --minutes 8            train the judge of scenes that the evaluation uses
+python -m training.mini.evaluation                       evaluate the pack (`make eval-mini`)
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ TRAININGS = {
     "segmenter": ("segmenter", "train", ()),
     "judge": ("judge", "train", ("scenes",)),
 }
-"""Part: module, function, and the folders under runs/ that it reads."""
+"""By part: its module, its function, and the folders under runs/ that it reads."""
 OTHERS = ("scenes", "collages", "worn", "export", "sheet", "evaluate")
 MINUTES = 20.0
 SCENE_SEED = 100_000
@@ -47,30 +46,31 @@ JUDGE = Path(__file__).with_name("judge.safetensors")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=(*TRAININGS, *OTHERS))
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of checkpoints and scenes")
     parser.add_argument("--pack", type=Path, default=Path("packshot/packs/mini"))
-    parser.add_argument("--out", type=Path, default=Path("runs/sheet.png"), help="the sheet")
-    parser.add_argument("--images", type=int, default=6400)
+    parser.add_argument("--out", type=Path, default=Path("runs/sheet.png"), help="PNG of the sheet")
+    parser.add_argument("--images", type=int, default=6400, help="scenes, collages: number of pictures")
     parser.add_argument(
-        "--size", type=int, default=256, help="pixels a side of a scene, collage or segmenter's picture"
+        "--size", type=int, default=256, help="side of scenes, collages and the segmenter's pictures, in pixels"
     )
-    parser.add_argument("--threads", type=int, default=0, help="of each worker; 0 = torch's own choice, 1 for workers")
+    parser.add_argument("--threads", type=int, default=0, help="per worker; 0 = torch's default, or 1 with --workers")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="cpu or cuda")
-    parser.add_argument("--seed", type=int, help=f"the part's own; for scenes, of the first shard ({SCENE_SEED})")
-    training = parser.add_argument_group("trainings", "end at --minutes or --samples, earlier tries included")
-    training.add_argument("--minutes", type=float, help=f"{MINUTES:.0f} where --samples is not given either")
-    training.add_argument("--samples", type=int)
-    training.add_argument("--batch", type=int, help="samples a step and worker; the part's own")
-    training.add_argument("--lr", type=float, help="the highest learning rate; the part's own")
-    training.add_argument("--log-every", type=int, default=25, help="steps")
-    training.add_argument("--workers", type=int, default=1, help="processes, through Ray Train; a GPU each on cuda")
-    training.add_argument("--core", type=Path, help="painter: one of half the size to grow (checkpoint.pt, words.json)")
-    training.add_argument("--warm", type=Path, help="segmenter: a run's folder whose averaged weights to begin with")
-    training.add_argument("--small-share", type=float, default=0.7, help="segmenter: of the plan, at half size, first")
-    training.add_argument("--shards", type=Path, nargs="+", help="segmenter: runs/shards/{collages,worn}")
-    training.add_argument("--judge-out", type=Path, default=JUDGE, help="judge: the weights that the evaluation reads")
+    parser.add_argument("--seed", type=int, help=f"default: the part's own; scenes: of the first shard ({SCENE_SEED})")
+    training = parser.add_argument_group("trainings", "end at --minutes or --samples, including time before a resume")
+    training.add_argument("--minutes", type=float, help=f"default: {MINUTES:.0f}, or no limit with --samples")
+    training.add_argument("--samples", type=int, help="default: no limit")
+    training.add_argument("--batch", type=int, help="samples per step and worker; default: the part's own")
+    training.add_argument("--lr", type=float, help="peak learning rate; default: the part's own")
+    training.add_argument("--log-every", type=int, default=25, help="steps between two lines of metrics")
+    training.add_argument("--workers", type=int, default=1, help="processes of Ray Train; on cuda each has a GPU")
+    training.add_argument("--core", type=Path, help="painter: start from a painter of half the size in this folder")
+    training.add_argument("--warm", type=Path, help="segmenter: start from the averaged weights of this run's folder")
+    training.add_argument("--small-share", type=float, default=0.7, help="segmenter: first share, at half size")
+    training.add_argument("--shards", type=Path, nargs="+", help="segmenter: default runs/shards/{collages,worn}")
+    training.add_argument("--judge-out", type=Path, default=JUDGE, help="judge: file of the weights for the evaluation")
     args = parser.parse_args(argv)
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def train(args: argparse.Namespace) -> None:
-    """One of TRAININGS, here or on several workers."""
+    """Run one of TRAININGS, in this process or in several workers."""
     module, name, reads = TRAININGS[args.part]
     function = getattr(importlib.import_module(f"training.mini.{module}"), name)
     minutes = args.minutes or (math.inf if args.samples else MINUTES)
@@ -112,7 +112,7 @@ def train(args: argparse.Namespace) -> None:
 
 
 def make(args: argparse.Namespace) -> None:
-    """Everything that is not trained: pictures before, pack and figures after."""
+    """Run a part that is not a training: make pictures, export the pack, paint a sheet or evaluate."""
     runs: Path = args.runs
     seed = SCENE_SEED if args.seed is None else args.seed
     if args.part == "scenes":
@@ -126,7 +126,7 @@ def make(args: argparse.Namespace) -> None:
     elif args.part == "worn":
         from training.mini import shards
 
-        print(f"{shards.wear_scenes(runs / 'scenes', runs / 'shards/worn')} new shards")
+        print(f"{shards.degrade_scenes(runs / 'scenes', runs / 'shards/worn')} new shards")
     elif args.part == "export":
         from training.mini.export import export
 

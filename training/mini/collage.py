@@ -1,12 +1,11 @@
-"""Flat product pictures with exact masks, pasted together from shapes,
-noise and the photographs that scikit-image carries.
+"""Collages for the segmenter: flat product pictures with exact masks, from shapes, noise and scikit-image's photos.
 
-The renderer in `training.scenes` knows light and space; this one knows mess: real textures, near-camouflage colours,
-clutter, occlusion, cups on saucers of the same colour. The segmenter sees both, so it can rely on neither. The demo's
-coffee photo is never used here.
+The renderer in `training.scenes` models light and space. Collages add real textures, near-camouflage colours, clutter,
+occlusion, and cups on saucers of the same colour. The segmenter is trained on both, so that it cannot overfit to
+either. The demo's coffee photo is never used here.
 
-`collage(rng, size_px)` gives (image uint8 SxSx3 RGB, whole uint8 SxS, part uint8 SxS): 255 = product, `part` is a
-product that could be meant on its own (the cup without its saucer, one of two neighbours), all zero when there is none.
+`collage(rng, size_px)` returns (image uint8 SxSx3 RGB, whole uint8 SxS, part uint8 SxS). In the masks 255 = product.
+`part` is a product that could be meant on its own (the cup without its saucer, one of two neighbours), or all zero.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ PHOTOS = (
 
 @functools.cache
 def photographs() -> tuple[U8, ...]:
-    """scikit-image's own pictures, RGB, without the demo's coffee."""
+    """scikit-image's pictures, RGB, without the demo's coffee photo."""
     import skimage.data
 
     found = []
@@ -54,7 +53,7 @@ def photographs() -> tuple[U8, ...]:
 
 
 def noise(rng: Rng, size: int, *, coarse: float, stretch: float = 1.0, octaves: int = 4) -> F32:
-    """Fractal value noise SxS in 0..1; `coarse`: cells across the picture; `stretch` > 1 draws grain along x."""
+    """Fractal value noise SxS in 0..1. `coarse` is the number of cells across; `stretch` > 1 elongates them along x."""
     total: F32 = np.zeros((size, size), np.float32)
     weight = 0.0
     for octave in range(octaves):
@@ -68,7 +67,7 @@ def noise(rng: Rng, size: int, *, coarse: float, stretch: float = 1.0, octaves: 
 
 
 def colour(rng: Rng) -> F32:
-    """An RGB colour in 0..1, spread over hue, saturation and value as products and rooms are."""
+    """A random RGB colour in 0..1, with a distribution of hue, saturation and value like that of products and rooms."""
     hue, saturation, value = rng.random(), rng.beta(1.3, 1.6), rng.beta(2.0, 1.4)
     hsv = np.array([[[hue * 360, saturation, value]]], np.float32)
     rgb: F32 = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0]
@@ -76,7 +75,7 @@ def colour(rng: Rng) -> F32:
 
 
 def texture(rng: Rng, size: int, near: F32 | None = None) -> F32:
-    """A surface SxSx3 in 0..1. `near`: keep its colours around this one (camouflage)."""
+    """A random surface SxSx3 in 0..1. With `near`, its colours stay close to that colour (camouflage)."""
     base = colour(rng) if near is None else np.clip(near + rng.normal(0, 0.07, 3).astype(np.float32), 0, 1)
     other = np.clip(base + rng.normal(0, 0.18, 3).astype(np.float32), 0, 1) if rng.random() < 0.75 else colour(rng)
     kind = rng.choice(["photo", "wood", "stone", "plain", "weave"], p=[0.3, 0.25, 0.15, 0.2, 0.1])
@@ -133,15 +132,18 @@ def _spin(rng: Rng, field: F32) -> F32:
 
 
 class Stage:
-    """A picture being pasted. Layers go on top of each other; masks remember which product each pixel shows."""
+    """A collage in progress. Shapes are painted over each other, and `owner` records which object each pixel shows.
+
+    `picture` is float SxSx3 in 0..1 and starts as the backdrop. `owner` is uint8 SxS.
+    """
 
     def __init__(self, rng: Rng, size: int, backdrop: F32) -> None:
         self.rng, self.size, self.picture = rng, size, backdrop
-        self.owner = np.zeros((size, size), np.uint8)  # 0 = background, else the object's number
+        self.owner = np.zeros((size, size), np.uint8)  # 0 = background, otherwise the object's number
         self.light = rng.uniform(0, 2 * np.pi)
 
     def fill(self, outline: F32, owner: int, paint: F32, *, shade: float = 0.35, gloss: float = 0.3) -> U8:
-        """Paste the polygon (Nx2 pixels) with `paint` (colour or SxSx3), shaded along a random direction."""
+        """Fill the polygon (Nx2 pixels) with `paint` (a colour or SxSx3), shaded along a random direction."""
         rng, size = self.rng, self.size
         alpha = np.zeros((size, size), np.uint8)
         cv2.fillPoly(alpha, [np.round(outline * 16).astype(np.int32)], 255, lineType=cv2.LINE_8, shift=4)
@@ -155,7 +157,7 @@ class Stage:
         direction = self.light + rng.normal(0, 0.5)
         along = ((xs - centre[0]) * np.cos(direction) + (ys - centre[1]) * np.sin(direction)) / reach
         if rng.random() < 0.4:
-            along = 1 - 2 * along**2  # round: bright in the middle, dark towards both sides
+            along = 1 - 2 * along**2  # a round surface: bright in the middle, dark towards both sides
         gain = 1 + rng.uniform(0, shade) * np.clip(along, -1.2, 1.2)
         surface = paint[y0:y1, x0:x1] if paint.ndim == 3 else np.broadcast_to(paint, (*xs.shape, 3))
         surface = surface * gain[..., None]
@@ -170,6 +172,7 @@ class Stage:
         return alpha
 
     def shadow(self, outline: F32, strength: float, softness: float, shift: tuple[float, float]) -> None:
+        """Darken the picture under the shifted polygon. `softness` is the blur in pixels."""
         small = self.size // 4
         alpha = np.zeros((small, small), np.float32)
         cv2.fillPoly(alpha, [np.round((outline + shift) / 4).astype(np.int32)], 1.0)
@@ -197,7 +200,7 @@ def _paint(stage: Stage, near: F32 | None = None) -> F32:
 
 
 def blob(stage: Stage, owner: int, cx: float, cy: float, reach: float, near: F32 | None) -> None:
-    """A smooth closed shape, sometimes with a hole seen through or a stripe across."""
+    """A smooth closed shape with up to three patches of other colours on it."""
     rng = stage.rng
     t = np.linspace(0, 2 * np.pi, 120, endpoint=False)
     radius = 1 + sum(rng.normal(0, 0.22 / k) * np.cos(k * t + rng.uniform(0, 6)) for k in range(1, 6))
@@ -218,7 +221,7 @@ def blob(stage: Stage, owner: int, cx: float, cy: float, reach: float, near: F32
 
 
 def box(stage: Stage, owner: int, cx: float, cy: float, reach: float, near: F32 | None) -> None:
-    """A carton seen from a corner: three faces of one colour in three shades, or one face alone."""
+    """A carton seen from a corner: three faces of one colour in three shades, often with a label."""
     rng = stage.rng
     w, d, h = (reach * rng.uniform(0.4, 1.0) for _ in range(3))
     yaw, tilt = rng.uniform(0.1, 1.4), rng.uniform(0.0, 0.8)
@@ -249,7 +252,7 @@ def box(stage: Stage, owner: int, cx: float, cy: float, reach: float, near: F32 
 
 
 def bottle(stage: Stage, owner: int, cx: float, cy: float, reach: float, near: F32 | None) -> None:
-    """A turned silhouette (bottle, jar, tube, vase) with cap and label bands, standing or lying."""
+    """A body of revolution (bottle, jar, tube, vase) with bands of other colours, standing or lying."""
     rng = stage.rng
     knots = np.sort(rng.uniform(0, 1, rng.integers(1, 5)))
     stops = np.concatenate([[0.0], knots, [1.0]])
@@ -262,7 +265,7 @@ def bottle(stage: Stage, owner: int, cx: float, cy: float, reach: float, near: F
         else half
     )
     turn = rng.normal(0, 0.15) if rng.random() < 0.75 else rng.uniform(0, 6)
-    sag = rng.uniform(0.0, 0.35)  # how round the ends look from above
+    sag = rng.uniform(0.0, 0.35)  # how round the ends appear from above
 
     def band(v0: float, v1: float, grow: float = 1.0) -> F32:
         rows = np.linspace(v0, v1, 24)
@@ -293,7 +296,10 @@ def bottle(stage: Stage, owner: int, cx: float, cy: float, reach: float, near: F
 def cup(
     stage: Stage, owner: int, cx: float, cy: float, reach: float, near: F32 | None, part: int | None = None
 ) -> None:
-    """A cup, bowl or glass seen from above at an angle, usually on a saucer (owner) with its own number `part`."""
+    """A cup, bowl or glass seen from above at an angle, usually on a saucer.
+
+    The saucer has the number `owner`. The cup on it has the number `part` when that is given.
+    """
     rng = stage.rng
     squash = rng.uniform(0.3, 0.97)
     turn = rng.normal(0, 0.15)
@@ -331,7 +337,7 @@ def cup(
     body = _hull(top, bottom)
     if not saucer:
         _cast(stage, body, reach)
-    if rng.random() < 0.7:  # handle: a thick arc, its opening shows what lies behind
+    if rng.random() < 0.7:  # the handle: a thick arc whose opening shows what is behind it
         side, length = rng.choice([-1.0, 1.0]) * rng.uniform(0.5, 1.0), rng.uniform(0.3, 0.55) * r
         hx, hy = cx + side * r, base_y - tall * 0.5 + rng.uniform(0, 0.5) * r * squash
         ring, width = (
@@ -359,7 +365,7 @@ def cup(
 
 
 def spoon(stage: Stage, owner: int, cx: float, cy: float, reach: float) -> None:
-    """A metal spoon: grey, glossy, an oval and a rod."""
+    """A metal spoon: a grey, glossy oval with a rod."""
     rng = stage.rng
     turn, metal = (
         rng.uniform(0, 6),
@@ -377,6 +383,7 @@ def spoon(stage: Stage, owner: int, cx: float, cy: float, reach: float) -> None:
 
 
 def _cast(stage: Stage, outline: F32, reach: float) -> None:
+    """Cast a shadow of the outline, most of the time."""
     rng = stage.rng
     if rng.random() < 0.75:
         drop = reach * rng.uniform(0.02, 0.35)
@@ -385,10 +392,10 @@ def _cast(stage: Stage, outline: F32, reach: float) -> None:
 
 
 def collage(rng: Rng, size_px: int = 256) -> tuple[U8, U8, U8]:
-    """One picture; see the module's docstring."""
+    """Make one collage of `size_px` squared; see the module's docstring."""
     size = size_px * 2
     backdrop = texture(rng, size)
-    if rng.random() < 0.4:  # a second surface: wall behind table, table's edge
+    if rng.random() < 0.4:  # a second surface: a wall behind the table, or the table's edge
         cut = (
             np.cumsum(rng.normal(0, 0.02, size)) * 0
             + rng.uniform(0.1, 0.6) * size
@@ -405,34 +412,37 @@ def collage(rng: Rng, size_px: int = 256) -> tuple[U8, U8, U8]:
     cx, cy = (np.clip(rng.normal(0.5, 0.12), 0.2, 0.8) * size for _ in range(2))
     local = backdrop[int(cy), int(cx)].copy()
     near = np.clip(local + rng.normal(0, 0.12, 3), 0, 1).astype(np.float32) if rng.random() < 0.3 else None
-    for number in range(rng.integers(0, 4)):  # clutter behind
+    for number in range(rng.integers(0, 4)):  # clutter behind the product
         shape = shapes[rng.integers(4)]
         shape(stage, 100 + number, rng.uniform(0, size), rng.uniform(0, size), size * rng.uniform(0.05, 0.3), None)
     kind = rng.choice(4, p=[0.2, 0.17, 0.23, 0.4])
     if kind == 3:
         cup(stage, 1, cx, cy, reach, near, part=2)
-    elif rng.random() < 0.25:  # two neighbours, sold together; either may be meant alone
+    elif rng.random() < 0.25:  # two neighbouring products that form one; the second is the part
         away = rng.uniform(0, 2 * np.pi)
         gap = np.array([np.cos(away), np.sin(away)]) * reach * rng.uniform(0.4, 0.8)
         shapes[kind](stage, 1, cx - gap[0], cy - gap[1], reach * 0.65, near)
         shapes[rng.integers(3)](stage, 2, cx + gap[0], cy + gap[1], reach * 0.65, None)
     else:
         shapes[kind](stage, 1, cx, cy, reach, near)
-    if rng.random() < 0.2:  # something in front
+    if rng.random() < 0.2:  # an object in front of the product
         shapes[rng.integers(4)](
             stage, 120, rng.uniform(0, size), rng.uniform(0, size), size * rng.uniform(0.04, 0.15), None
         )
-    product, alone = (stage.owner == 1) | (stage.owner == 2), stage.owner == 2
+    product, part_only = (stage.owner == 1) | (stage.owner == 2), stage.owner == 2
     picture = cv2.resize(stage.picture, (size_px, size_px), interpolation=cv2.INTER_AREA)
     whole, part = (
         cv2.resize(mask.astype(np.uint8) * 255, (size_px, size_px), interpolation=cv2.INTER_AREA)
-        for mask in (product, alone)
+        for mask in (product, part_only)
     )
     return degrade(rng, picture), whole, part
 
 
 def degrade(rng: Rng, picture: F32) -> U8:
-    """An amateur's camera: white balance, exposure, uneven light, blur, noise, JPEG."""
+    """Degrade a picture (float HxWx3 in 0..1) as an amateur's camera would, and return it as uint8.
+
+    The degradations are white balance, exposure, uneven light, blur, noise and JPEG compression.
+    """
     picture = np.clip(picture, 0, 1) ** np.float32(rng.uniform(0.6, 1.6))
     warm = rng.normal(0, 0.12)
     picture = (
@@ -452,6 +462,6 @@ def degrade(rng: Rng, picture: F32) -> U8:
         quality = int(rng.integers(35, 95))
         _, coded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
         decoded = cv2.imdecode(coded, cv2.IMREAD_COLOR)
-        assert decoded is not None, "what OpenCV has just written"
+        assert decoded is not None, "OpenCV decodes the JPEG that it has written"
         image = decoded[..., ::-1]
     return np.ascontiguousarray(image)

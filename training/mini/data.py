@@ -1,4 +1,4 @@
-"""Scenes on disk: uint8 shards that a renderer writes and the VAE and the painter read, while it is still writing."""
+"""Scenes on disk: uint8 shards. The VAE and the painter may read them while the renderer still writes more."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from training.scenes import render
 
 SHARD_IMAGES = 32
 MIXED_LIGHT = 0.5
-"""Half of the products are lit by another lamp than their scene, as those are that come from somebody's photo."""
+"""Share of products that are lit by another lamp than their scene, like products that are cut out of a photo."""
 COLUMNS = ("image", "mask", "part", "edges", "attributes")
 
 
 def write_shards(folder: Path, images: int, size_px: int, first_seed: int, device: str | torch.device = "cpu") -> None:
-    """Render shards of SHARD_IMAGES scenes; shards that are already there are kept, so a stopped run goes on."""
+    """Render shards of SHARD_IMAGES scenes. Existing shards are kept, so an interrupted call can be resumed.
+
+    `size_px` is the side of a scene. Shard n has the seed `first_seed` + n.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     start, drawn = time.perf_counter(), 0
     for number in range(images // SHARD_IMAGES):
@@ -47,7 +50,10 @@ def _bytes(coverage: torch.Tensor) -> np.ndarray:
 
 
 def read_shards(folder: Path, limit: int | None = None, columns: Sequence[str] = COLUMNS) -> dict[str, np.ndarray]:
-    """All shards at hand, joined: image NxSxSx3, mask, part and edges NxSxS (uint8), attributes Nx10 (int64)."""
+    """All shards of a folder, concatenated: image NxSxSx3, mask, part, edges NxSxS (uint8), attributes Nx10 (int64).
+
+    `limit` is the number of scenes after which no further shard is read. Raises FileNotFoundError without shards.
+    """
     paths = sorted(folder.glob("*.npz"))[: limit and -(-limit // SHARD_IMAGES)]
     if not paths:
         raise FileNotFoundError(

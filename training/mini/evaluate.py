@@ -1,5 +1,4 @@
-"""Figures for the model card, on scenes that training has not seen: reconstruction, prediction,
-and what edges change."""
+"""Figures for the model card, on unseen scenes: reconstruction by the VAE, prediction errors of UNet and ControlNet."""
 
 from __future__ import annotations
 
@@ -20,8 +19,11 @@ HELD_OUT_SEED = 950_000
 
 @torch.inference_mode()
 def evaluate(runs: Path, images: int = 64, out: Path | None = None) -> dict[str, float]:
-    """VAE PSNR; v errors over the background with the right and with a wrong caption;
-    v errors over the product with the right edges, no edges and another product's edges."""
+    """Measure the trained parts of `runs` on `images` held-out scenes.
+
+    Returns the PSNR of the VAE, the v errors of the background with the right and a wrong caption, and the v errors of
+    the product with the right edges, no edges and another product's edges. `out` receives them as JSON.
+    """
     torch.manual_seed(0)
     vae, net = vae_part.load_best(runs), Painter()
     net.load_state_dict(torch.load(runs / "painter/checkpoint.pt", map_location="cpu", weights_only=True)["ema"])

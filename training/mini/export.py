@@ -1,4 +1,4 @@
-"""From checkpoints to a pack: fp16 safetensors, words, and the manifest with sizes and hashes.
+"""Exports checkpoints as a pack: fp16 safetensors, words, and the manifest with sizes and hashes.
 
 python -m training.mini export      # reads runs/, writes packshot/packs/mini
 """
@@ -27,11 +27,12 @@ from training.mini.painter import (
 
 LICENCE = "Apache-2.0"
 MOST_BYTES = 16 * 1024 * 1024
+"""Largest size of a file in the pack."""
 BUCKETS = [[256, 256], [320, 256], [256, 320], [384, 256], [256, 384]]
 
 
 def _described(folder: Path, files: list[str]) -> dict[str, dict[str, Any]]:
-    """Size and hash of each file, as a manifest states them."""
+    """The size and hash of each file, for the manifest. Raises ValueError when a file is larger than MOST_BYTES."""
     out = {}
     for name in files:
         data = (folder / name).read_bytes()
@@ -44,7 +45,10 @@ def _described(folder: Path, files: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def _write(folder: Path, name: str, state: dict[str, torch.Tensor]) -> list[str]:
-    """One fp16 safetensors file `name`, or numbered shards of it when one would be too large. Returns the names."""
+    """Write weights as the fp16 safetensors file `name`, or as numbered shards when it would be too large.
+
+    Returns the names of the files.
+    """
     half = {key: value.detach().half().contiguous() for key, value in state.items()}
     for old in folder.glob(f"{name}*.safetensors"):
         old.unlink()
@@ -67,7 +71,10 @@ def _without_defaults(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def export(runs: Path, folder: Path) -> None:
-    """Write every part that runs/ has. The segmenter's role, which another training writes, is kept as it is."""
+    """Write the trained parts of `runs` to the pack in `folder`. The segmenter's role is kept as it is.
+
+    The segmenter is written by training.mini.segmenter_report.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "manifest.yaml"
     before = yaml.safe_load(path.read_text("utf-8")) if path.exists() else {"roles": {}}

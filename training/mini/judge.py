@@ -1,7 +1,7 @@
-"""A judge of scenes: reads surface, backdrop and light off a picture, so that what the painter painted can be scored.
+"""The judge of scenes: a classifier of surface, backdrop and light, with which painted pictures are scored.
 
-A small residual network, trained on drawn scenes alone. It sees the picture and where the product is. Pictures are worn
-on purpose (enlarged from less, noisy), for a painter's are softer than a renderer's.
+It is a small residual network that is trained only on drawn scenes. Its input is the picture and the product's mask.
+Training pictures are degraded (blurred by resizing, noise), because painted pictures are softer than rendered ones.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from training.mini.data import read_shards
 from training.scenes.words import BACKDROPS, FIELDS, QUALITIES, SURFACES, TINTS
 
 SHIPPED = Path(__file__).with_suffix(".safetensors")
-"""The weights that the evaluation reads pictures with."""
+"""The weights that the evaluation uses."""
 HEADS = {"surface": len(SURFACES), "backdrop": len(BACKDROPS), "light": len(QUALITIES) * len(TINTS)}
 
 
 class Block(nn.Module):
-    """Two convolutions around a shortcut; halves the picture."""
+    """A residual block of two convolutions that halves the resolution."""
 
     def __init__(self, into: int, out: int) -> None:
         super().__init__()
@@ -41,9 +41,9 @@ class Block(nn.Module):
 
 
 class Judge(nn.Module):
-    """Pictures (B, 3, S, S) in -1..1 and product masks (B, 1, S, S) in 0..1 to logits of each of HEADS.
+    """Maps pictures (B, 3, S, S) in -1..1 and product masks (B, 1, S, S) in 0..1 to logits of each of HEADS.
 
-    `size_px`: the S that it was trained at, to which others are resized; None = read at any size.
+    `size_px` is the S of its training, to which other pictures are resized. None: pictures are not resized.
     """
 
     def __init__(self, size_px: int | None = None) -> None:
@@ -55,20 +55,20 @@ class Judge(nn.Module):
 
     def forward(self, pictures: Tensor, masks: Tensor) -> dict[str, Tensor]:
         seen = self.blocks(torch.cat([pictures * (1 - masks), masks], 1))  # (B, C, S / 32, S / 32)
-        halves = seen.split(seen.shape[2] // 2, 2)  # surfaces lie low, backdrops stand high
+        halves = seen.split(seen.shape[2] // 2, 2)  # surfaces are in the lower half, backdrops in the upper
         pooled = torch.cat([pool for half in halves for pool in (half.mean((2, 3)), half.amax((2, 3)))], 1)
         return {name: head(pooled) for name, head in self.heads.items()}
 
 
 def labels_of(attributes: np.ndarray) -> dict[str, Tensor]:
-    """What each scene truly is: class indices (N) for each of HEADS. attributes: N x len(FIELDS)."""
+    """The true class indices (N) for each of HEADS, from attributes (N, len(FIELDS))."""
     column = {name: torch.from_numpy(attributes[:, i]) for i, name in enumerate(FIELDS)}
     light = column["quality"] * len(TINTS) + column["tint"]
     return {"surface": column["surface"], "backdrop": column["backdrop"], "light": light}
 
 
-def worn(pictures: Tensor, rng: np.random.Generator) -> Tensor:
-    """As from a softer hand: enlarged from up to half the size, with noise."""
+def degraded(pictures: Tensor, rng: np.random.Generator) -> Tensor:
+    """Pictures blurred by resizing to as little as half the size and back, with noise."""
     if rng.random() < 0.6:
         small = F.interpolate(pictures, scale_factor=float(rng.uniform(0.5, 0.95)), mode="area")
         pictures = F.interpolate(small, pictures.shape[2:], mode="bicubic").clamp(-1, 1)
@@ -76,7 +76,7 @@ def worn(pictures: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def train(out: Path, scenes: Path, plan: TrainingOptions) -> nn.Module:
-    """Train the judge, resumable. Metrics: the share read right, for each head, on the batch at hand."""
+    """Train the judge, or resume its training. The metrics are the loss and the accuracy of each head on the batch."""
     run = Run(out, plan.filled(batch=32, lr=2e-3, seed=2))
     device, rng = run.plan.device, run.rng
     net = Judge().to(device).to(memory_format=torch.channels_last)
@@ -90,7 +90,7 @@ def train(out: Path, scenes: Path, plan: TrainingOptions) -> nn.Module:
         masks = torch.from_numpy(data["mask"][rows]).to(device)[:, None].float() / 255
         if rng.random() < 0.5:
             pictures, masks = pictures.flip(3), masks.flip(3)
-        answers = net(worn(pictures, rng), masks)
+        answers = net(degraded(pictures, rng), masks)
         truth = {name: label[rows].to(device) for name, label in labels.items()}
         value = torch.stack([F.cross_entropy(answers[name], truth[name]) for name in HEADS]).sum()
         right = {name: (answers[name].argmax(1) == truth[name]).float().mean() for name in HEADS}
@@ -100,7 +100,7 @@ def train(out: Path, scenes: Path, plan: TrainingOptions) -> nn.Module:
 
 
 def load(run: Path) -> Judge:
-    """The trained judge, in eval mode: of a run's folder, or of a .safetensors file that `save` wrote."""
+    """The trained judge in eval mode, from a run's folder or from a .safetensors file that `save` wrote."""
     net = Judge()
     if run.suffix == ".safetensors":
         with safe_open(run, "pt") as file:
@@ -114,14 +114,16 @@ def load(run: Path) -> Judge:
 
 
 def save(net: Judge, path: Path) -> None:
-    """fp16 weights and the picture size they were trained at."""
+    """Write the weights in fp16, with the picture size of the training."""
     state = {name: t.half() if t.is_floating_point() else t for name, t in net.state_dict().items()}
     save_file(state, path, {"size_px": str(net.size_px or 0)})
 
 
 def prepared(judge: Judge, pictures: np.ndarray, masks: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Pictures (N, 3, s, s) in -1..1 and masks (N, 1, s, s) in 0..1 at the judge's size,
-    from uint8 NxSxSx3 and NxSxS."""
+    """Convert pictures (uint8 NxSxSx3) and masks (uint8 NxSxS) to the judge's input at its own size s.
+
+    Returns pictures (N, 3, s, s) in -1..1 and masks (N, 1, s, s) in 0..1.
+    """
     x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
     m = torch.from_numpy(masks)[:, None].float() / 255
     if judge.size_px and x.shape[2] != judge.size_px:
@@ -131,6 +133,6 @@ def prepared(judge: Judge, pictures: np.ndarray, masks: np.ndarray) -> tuple[Ten
 
 @torch.inference_mode()
 def read(judge: Judge, pictures: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
-    """Class indices (N) of each head. pictures: uint8 N x S x S x 3; masks: uint8 N x S x S, 255 = product."""
+    """The predicted class indices (N) of each head. pictures: uint8 NxSxSx3; masks: uint8 NxSxS, 255 = product."""
     parts = [judge(*prepared(judge, pictures[at : at + 16], masks[at : at + 16])) for at in range(0, len(pictures), 16)]
     return {name: torch.cat([part[name] for part in parts]).argmax(1).numpy() for name in HEADS}

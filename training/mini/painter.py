@@ -1,9 +1,8 @@
-"""The painter: a tiny CLIP text encoder and an inpainting UNet, trained together on latents of scenes;
-then a ControlNet.
+"""The painter: a tiny CLIP text encoder and an inpainting UNet, trained together on latents of scenes; a ControlNet.
 
-v-prediction, zero terminal SNR, background-weighted loss, 10 % of captions dropped, EMA weights. The masks are worn on
-purpose (grown, shrunk, with a rim of somebody else's background), as a segmenter's are: a painter that has only seen
-perfect masks paints a glow around the product.
+v-prediction, zero terminal SNR, background-weighted loss, 10 % of captions dropped, EMA weights. Most masks are
+perturbed (grown, shrunk, with a rim of another picture's background) as a segmenter's masks are. A painter that is
+trained only with perfect masks paints a glow around the product.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ UNET_CONFIG: dict[str, Any] = {
     "attention_head_dim": 4,
     "norm_num_groups": 16,
     "cross_attention_dim": TEXT_WIDTH,
-    # The whole caption reaches every block through the time embedding; attention is needed at the coarsest level only.
+    # Every block receives the whole caption through the time embedding, so only the coarsest level needs attention.
     "addition_embed_type": "text",
     "addition_embed_type_num_heads": 4,
     "resnet_time_scale_shift": "scale_shift",
@@ -60,7 +59,7 @@ EMA = 0.998
 
 
 def tokenizer() -> WordTokenizer:
-    """The pack's words: the scenes' closed vocabulary, and synonyms for what people write."""
+    """The pack's tokenizer: the closed vocabulary of the scenes, with synonyms for words that people use."""
     return WordTokenizer({word: 3 + i for i, word in enumerate(all_words())}, {**WORDS, **SYNONYMS}, MAX_LENGTH)
 
 
@@ -80,39 +79,41 @@ def text_config() -> dict[str, Any]:
     }
 
 
-def wear(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A product mask as a segmenter gives it: bool HxW, grown by up to 5 px or shrunk by one, its border frayed.
+def perturb_mask(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Perturb a product mask (bool HxW) like a segmenter: grow it by up to 5 px or shrink it by one, unevenly.
 
-    Hardly ever shrunk: what a painter learns to paint beyond a shrunk mask is more product,
-    and a product must not grow.
+    It is rarely shrunk, because a painter that sees shrunk masks learns to paint more product around them.
     """
     soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 3.0)
     fray = cv2.GaussianBlur(rng.standard_normal(mask.shape).astype(np.float32), (0, 0), 5.0) * 1.2
-    worn: np.ndarray = soft > np.clip(0.45 + rng.uniform(-0.38, 0.10) + np.minimum(fray, 0.1), 0.04, 0.96)
-    return worn
+    perturbed: np.ndarray = soft > np.clip(0.45 + rng.uniform(-0.38, 0.10) + np.minimum(fray, 0.1), 0.04, 0.96)
+    return perturbed
 
 
 def caption(attributes: Mapping[str, int], rng: np.random.Generator) -> str:
-    """What a training sample says: nothing one time in ten, for guidance."""
+    """The caption of a training sample; empty in one of ten, for classifier-free guidance."""
     return "" if rng.random() < 0.1 else describe(attributes, rng)
 
 
 class Latents:
-    """Scenes as the painter sees them, encoded once a shard: grows while the renderer goes on writing."""
+    """The training data of the painter: scenes encoded to latents, once per shard.
+
+    `refresh` adds the shards that the renderer has written since. `vae` encodes the pictures on `device`.
+    """
 
     def __init__(
         self, scenes: Path, vae: AutoencoderTiny, seed: int | np.random.Generator, device: torch.device = CPU
     ) -> None:
         self.folder, self.vae, self.rng, self.device = scenes, vae.to(device), np.random.default_rng(seed), device
         self.seen: set[str] = set()
-        # torch.cat skips tensors of shape (0,): the pictures' size is that of the first shard.
+        # torch.cat skips tensors of shape (0,), so the first shard determines the size of the pictures.
         self.z = torch.empty(0, device=device)
-        self.masked, self.repaint = self.z, self.z  # of a clean and of a worn mask
+        self.masked, self.repaint = self.z, self.z  # for the exact and for the perturbed mask
         self.edges = torch.empty(0, dtype=torch.uint8, device=device)
         self.attributes = np.empty((0, len(FIELDS)), np.int64)
 
     def refresh(self, at_most: int = 1 << 30) -> None:
-        """Encode shards that are new, at most so many."""
+        """Encode new shards, oldest first, at most `at_most` of them."""
         fresh = [
             p for p in sorted(self.folder.glob("*.npz"), key=lambda p: p.stat().st_mtime) if p.name not in self.seen
         ]
@@ -134,28 +135,32 @@ class Latents:
             rows[flip] = rows[flip][:, :, ::-1]
         side = FIELDS.index("side")
         attributes[flip, side] = 1 - attributes[flip, side]
-        products, repaints, worn_edges = [], [], []
+        products, repaints, perturbed_edges = [], [], []
         other = image[self.rng.permutation(len(image))]
         for i, m in enumerate(mask):
-            worn = wear(m >= 128, self.rng)
+            perturbed = perturb_mask(m >= 128, self.rng)
             alpha = m[..., None].astype(np.float32) / 255
-            # Beyond the product's true border lies the background of the photo it was cut from.
+            # Outside the product's true border, a grown mask shows the background of the photo that it was cut from.
             pasted = (image[i] * alpha + other[i] * (1 - alpha)).round().astype(np.uint8)
-            for keep, picture in ((m >= 128, image[i]), (worn, pasted)):
+            for keep, picture in ((m >= 128, image[i]), (perturbed, pasted)):
                 repaints.append(~keep)
                 products.append(picture.astype(np.float32) * keep[..., None] + 127.5 * ~keep[..., None])
-            worn_edges.append(np.where(cv2.dilate(worn.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0, edges[i], 0))
+            near_mask = cv2.dilate(perturbed.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+            perturbed_edges.append(np.where(near_mask, edges[i], 0))
         count = len(image)
         repaint = torch.from_numpy(np.stack(repaints)[:, ::FACTOR, ::FACTOR]).to(self.device).float()
         self.z = torch.cat([self.z, self._encode(image.astype(np.float32))])
         self.masked = torch.cat([self.masked, self._encode(np.stack(products)).unflatten(0, (count, 2))])
         self.repaint = torch.cat([self.repaint, repaint.unflatten(0, (count, 2))])
-        both = torch.from_numpy(np.stack([edges, np.stack(worn_edges)], 1))
+        both = torch.from_numpy(np.stack([edges, np.stack(perturbed_edges)], 1))
         self.edges = torch.cat([self.edges, both.to(self.device)])
         self.attributes = np.concatenate([self.attributes, attributes])
 
     def draw(self, count: int, words: WordTokenizer) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """z (B, c, s, s), repaint (B, 1, s, s), masked (B, c, s, s), edges uint8 (B, S, S), ids (B, L); s = S / 8."""
+        """Draw a batch of `count` samples at random. With s = S / 8, it returns:
+
+        z (B, c, s, s), repaint (B, 1, s, s), masked (B, c, s, s), edges uint8 (B, S, S), token ids (B, L).
+        """
         rows = self.rng.integers(0, len(self.z), count)
         kind = (self.rng.random(count) < 0.6).astype(np.int64)
         texts = [caption(dict(zip(FIELDS, self.attributes[r].tolist(), strict=True)), self.rng) for r in rows]
@@ -170,28 +175,30 @@ class Latents:
 
 
 def timesteps(count: int, of: int, device: torch.device) -> Tensor:
-    """One timestep (int64, 0..of - 1) at random from each of `count` equal stretches:
-    a batch's loss varies less than with any."""
+    """A random timestep (int64, 0..of - 1) from each of `count` equal intervals.
+
+    Stratified timesteps give a batch's loss a lower variance than independent ones.
+    """
     share = (torch.arange(count, device=device) + torch.rand(count, device=device)) / count
     return (share * of).long().clamp(max=of - 1)
 
 
 def noised(z: Tensor, t: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
-    """Latents at timesteps t and their v targets. kept: alphas_cumprod."""
+    """The noised latents at timesteps t, and their v targets. `kept` is alphas_cumprod."""
     noise = torch.randn_like(z)
     a, s = kept[t].sqrt()[:, None, None, None], (1 - kept[t]).sqrt()[:, None, None, None]
     return a * z + s * noise, a * noise - s * z
 
 
 def loss_of(prediction: Tensor, target: Tensor, repaint: Tensor) -> tuple[Tensor, Tensor]:
-    """Weighted over the picture (background 1, product 0.25), and plain over the background."""
+    """The squared error, weighted over the picture (background 1, product 0.25), and its mean over the background."""
     error = (prediction - target) ** 2
     weight = 0.25 + 0.75 * F.max_pool2d(repaint, 3, 1, 1)
     return (error * weight).mean() / weight.mean(), (error * repaint).mean() / repaint.mean().clamp_min(1e-6)
 
 
 class Painter(nn.Module):
-    """Text encoder and UNet as one thing to train."""
+    """The text encoder and the UNet as one module."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -206,9 +213,9 @@ class Painter(nn.Module):
 
 
 def train(out: Path, vae: Path, scenes: Path, plan: TrainingOptions, core: Path | None = None) -> nn.Module:
-    """Train text encoder and UNet, resumable, with averaged weights.
+    """Train text encoder and UNet with averaged weights, or resume their training.
 
-    core: a folder with the checkpoint and words.json of a painter of half the size to begin with
+    `core` is a folder with the checkpoint and words.json of a painter of half the size, from which the weights start
     (`training.mini.grow`).
     """
     run = Run(out, plan.filled(batch=32, lr=8e-4, seed=0))
@@ -234,10 +241,10 @@ def train(out: Path, vae: Path, scenes: Path, plan: TrainingOptions, core: Path 
 
 
 def train_control(out: Path, painter: Path, vae: Path, scenes: Path, plan: TrainingOptions) -> nn.Module:
-    """Train a ControlNet from the painter's EMA weights, resumable. The product counts as much as the rest.
+    """Train a ControlNet from the painter's EMA weights, or resume its training. Product and background count equally.
 
-    The painter stands still, but its checkpoint is read anew with every save here: both may train at once,
-    towards the end.
+    The painter's weights are frozen, but its checkpoint is read again after every save, so that both may train at the
+    same time towards the end.
     """
     run = Run(out, plan.filled(batch=32, lr=6e-4, seed=1))
     device, batch = run.plan.device, run.plan.batch
@@ -270,8 +277,10 @@ def train_control(out: Path, painter: Path, vae: Path, scenes: Path, plan: Train
 
 
 def control_config() -> dict[str, Any]:
-    """Constructor arguments of the ControlNet: the UNet's, but it sees the noisy latents only,
-    and a light condition embedding."""
+    """Constructor arguments of the ControlNet.
+
+    They are the UNet's, but the input has only the noisy latents, and the condition embedding is small.
+    """
     shared = {k: v for k, v in UNET_CONFIG.items() if k not in ("in_channels", "out_channels", "up_block_types")}
     return {
         **shared,
@@ -282,14 +291,15 @@ def control_config() -> dict[str, Any]:
 
 
 def control_from(unet: UNet2DConditionModel) -> ControlNetModel:
-    """A ControlNet that starts as the UNet's encoder; its outputs start at zero."""
+    """A ControlNet that is initialised from the UNet's encoder, with zero outputs."""
     control = ControlNetModel(**control_config())
     own, theirs = control.state_dict(), unet.state_dict()
     taken = {k: theirs[k] for k in own if k in theirs and theirs[k].shape == own[k].shape}
     taken["conv_in.weight"], taken["conv_in.bias"] = theirs["conv_in.weight"][:, :LATENTS], theirs["conv_in.bias"]
     control.load_state_dict({**own, **taken})
-    # Torch's own initial weights lose the edges' signal over the embedding's eight convolutions (to 1e-6 after a short
-    # training): keep its variance. The zero convolutions behind still make a fresh ControlNet silent.
+    # With torch's default initialisation the edges' signal vanishes over the embedding's eight convolutions (1e-6 after
+    # a short training), so an initialisation that keeps the variance is used. The zero convolutions behind it still
+    # give a fresh ControlNet zero outputs.
     embedding = control.controlnet_cond_embedding
     for conv in (embedding.conv_in, *embedding.blocks, embedding.conv_out):
         torch.nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")

@@ -1,14 +1,15 @@
 """The segmenter: a SAM of 3.7 M parameters, trained on a CPU in about an hour.
 
-One step, as in SAM's paper but smaller (Kirillov et al. 2023, appendix A):
+A training step follows SAM's paper on a smaller scale (Kirillov et al. 2023, appendix A):
 
 1. Encode a batch of pictures once.
-2. Draw two prompt sets a picture: a jittered box, or a click inside, on the whole product or on a part of it.
-3. Decode; mask rows 1-3 compete (only the best is taught, so that an ambiguous click may mean three things), row 0 must
-   answer alone. Focal + Dice on the masks, squared error on the predicted IoU.
-4. Click where the best answer is wrong, decode again, add that loss.
+2. Draw two prompt sets per picture: a jittered box or a click, on the whole product or on a part of it.
+3. Decode. Of the masks 1-3 only the best gets the loss, so that an ambiguous click may have three meanings. Mask 0 is
+   the single answer and always gets it. The loss is focal + Dice on the masks, and the squared error of the predicted
+   IoU.
+4. Click where the best mask is wrong, decode again, and add that loss.
 
-The first part of training sees the pictures at half size, four times as fast; the rest at full size.
+The first part of the training uses pictures at half size, which is four times as fast; the rest uses full size.
 """
 
 from __future__ import annotations
@@ -53,13 +54,16 @@ SETS_PER_PICTURE = 2
 SMALL_PX = 128
 EMA = 0.998
 CLICK, BACKGROUND_CLICK, PAD, BOX_FROM, BOX_TO = 1, 0, -1, 2, 3
-"""SAM's labels of a prompt token."""
+"""SAM's labels of prompt tokens."""
 
 
 @dataclass
 class Batch:
-    """`pixels`: float (B, 3, S, S), normalised. `targets`: float (B, K, S/2, S/2), 0..1. `coords` (B K, N, 2)
-    pixels of S, `labels` (B K, N)."""
+    """A batch of B pictures with K prompt sets of N tokens each.
+
+    `pixels` is float (B, 3, S, S), normalised. `targets` is float (B, K, S/2, S/2) in 0..1. `coords` is (B K, N, 2) in
+    pixels of S, and `labels` is (B K, N).
+    """
 
     pixels: Tensor
     targets: Tensor
@@ -67,12 +71,15 @@ class Batch:
     labels: Tensor
 
     def to(self, device: torch.device) -> Batch:
+        """The same batch on `device`."""
         return Batch(*(tensor.to(device) for tensor in vars(self).values()))
 
 
 def augment(rng: np.random.Generator, rows: U8, size_px: int) -> U8:
-    """Mirror, turn, crop to a photo's aspect, resize the longest side to `size_px`,
-    pad right and bottom as SAM does."""
+    """Augment a picture (uint8 SxSx5): mirror, rotate, crop to a photo's aspect ratio.
+
+    The longest side is resized to `size_px`, and right and bottom are padded as in SAM.
+    """
     if rng.random() < 0.5:
         rows = rows[:, ::-1]
     if rng.random() < 0.15:
@@ -103,8 +110,10 @@ def augment(rng: np.random.Generator, rows: U8, size_px: int) -> U8:
 
 
 def first_prompt(rng: np.random.Generator, mask: U8, clicks: int) -> tuple[NDArray[np.float32], list[int]]:
-    """Two tokens (a jittered box, or a click and a pad), after `clicks` more clicks. `mask`:
-    uint8 SxS with product in it."""
+    """A random prompt for a mask (uint8 SxS, not empty): a jittered box, or a click and a padding token.
+
+    `clicks` further random clicks follow. Returns the coordinates in pixels and the labels.
+    """
     rows, columns = np.nonzero(mask > 127)
     if rng.random() < 0.55:
         x0, x1, y0, y1 = columns.min(), columns.max() + 1, rows.min(), rows.max() + 1
@@ -125,7 +134,7 @@ def first_prompt(rng: np.random.Generator, mask: U8, clicks: int) -> tuple[NDArr
 
 
 def _inside(rng: np.random.Generator, mask: U8, rows: NDArray[Any], columns: NDArray[Any]) -> NDArray[Any]:
-    """A pixel of the product; half the time one far from its border, as people click."""
+    """A random pixel of the product. Half of the time it is far from the border, because people click there."""
     picks = rng.integers(len(rows), size=8 if rng.random() < 0.5 else 1)
     if len(picks) > 1:
         depth = cv2.distanceTransform((mask > 127).astype(np.uint8), cv2.DIST_L2, 3)
@@ -134,6 +143,7 @@ def _inside(rng: np.random.Generator, mask: U8, rows: NDArray[Any], columns: NDA
 
 
 def draw_batch(rng: np.random.Generator, shards: Shards, pictures: int, size_px: int) -> Batch:
+    """Draw a batch of `pictures` augmented pictures with a side of `size_px`."""
     clicks = int(rng.choice([0, 1, 2], p=[0.7, 0.2, 0.1]))
     squares: list[U8] = []
     targets, coords, labels = [], [], []
@@ -162,16 +172,16 @@ def draw_batch(rng: np.random.Generator, shards: Shards, pictures: int, size_px:
 
 
 def prompt_tokens(sam: Any, coords: Tensor, labels: Tensor, size_px: int) -> Tensor:
-    """Coordinates (B, N, 2) in pixels of a size_px square and SAM's labels (B, N) to tokens (B, N, C)."""
+    """Convert coordinates (B, N, 2) in pixels of a size_px square and SAM's labels (B, N) to tokens (B, N, C)."""
     encoder = sam.prompt_encoder
     table = torch.cat([encoder.not_a_point_embed.weight, *(e.weight for e in encoder.point_embeddings)])  # label + 1
-    with torch.autocast(coords.device.type, enabled=False):  # bf16 has too few digits for a coordinate
+    with torch.autocast(coords.device.type, enabled=False):  # bf16 is too imprecise for coordinates
         positions: Tensor = encoder.pe_layer.forward_with_coords(coords + 0.5, (size_px, size_px))
     return positions * (labels != PAD)[..., None] + table[labels + 1]
 
 
 def losses(logits: Tensor, quality: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Per answer (B K, 4): mask loss, IoU loss, true IoU. `target` (B K, h, w)."""
+    """The mask loss, the IoU loss and the true IoU of each mask (B K, 4). `target` is (B K, h, w)."""
     wanted = target[:, None].expand_as(logits)
     chance = logits.sigmoid()
     miss = functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
@@ -185,8 +195,11 @@ def losses(logits: Tensor, quality: Tensor, target: Tensor) -> tuple[Tensor, Ten
 
 
 def round_loss(logits: Tensor, quality: Tensor, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(loss, mean best IoU, best row per set): row 0 alone, rows 1-3 by their best,
-    a little of all to keep them alive."""
+    """The loss of one decoding, the mean IoU of the best masks, and the index of the best mask of each set.
+
+    The loss is that of mask 0, plus that of the best of masks 1-3, plus a small share of all of these, without which a
+    mask that is never the best would not be trained.
+    """
     mask_loss, iou_loss, iou = losses(logits, quality, target)
     best, row = mask_loss[:, 1:].min(1)
     loss = (mask_loss[:, 0] + best + 0.05 * mask_loss[:, 1:].mean(1)).mean() + iou_loss.mean()
@@ -194,13 +207,15 @@ def round_loss(logits: Tensor, quality: Tensor, target: Tensor) -> tuple[Tensor,
 
 
 def corrective_clicks(rng: np.random.Generator, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Where each answer (B K, h, w) is wrong: coordinates (B K, 1, 2) in pixels of the input (2 h)
-    and labels (B K, 1)."""
+    """A click in a wrong region of each mask (B K, h, w).
+
+    Returns coordinates (B K, 1, 2) in pixels of the input, whose side is 2 h, and labels (B K, 1).
+    """
     wrong, truth = ((logits > 0) != (target > 0.5)).numpy(), (target > 0.5).numpy()
     coords, labels = [], []
     for errors, product in zip(wrong, truth, strict=True):
         places = np.argwhere(errors if errors.any() else product)
-        if len(places) > 12:  # prefer the thick of the error to its fringe
+        if len(places) > 12:  # prefer the middle of the wrong region to its border
             depth = cv2.distanceTransform(errors.astype(np.uint8), cv2.DIST_L2, 3)
             picks = places[rng.integers(len(places), size=6)]
             place = picks[int(np.argmax(depth[picks[:, 0], picks[:, 1]]))]
@@ -212,8 +227,7 @@ def corrective_clicks(rng: np.random.Generator, logits: Tensor, target: Tensor) 
 
 
 def step_loss(sam: Any, batch: Batch, rng: np.random.Generator, size_px: int) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss of a batch of size_px pictures, and its metrics: the first answers' loss and IoU,
-    the corrected ones' IoU."""
+    """The loss of a batch with pictures of `size_px`, and its metrics: first masks' loss and IoU, corrected IoU."""
     features, maps = sam.image_encoder.encode_with_maps(batch.pixels)
     features, *maps = (m.repeat_interleave(SETS_PER_PICTURE, dim=0) for m in (features, *maps))
     with torch.autocast(batch.pixels.device.type, enabled=False):
@@ -241,10 +255,10 @@ def train(
     small_share: float = 0.7,
     warm: Path | None = None,
 ) -> nn.Module:
-    """Train the segmenter, resumable, with averaged weights: `small_share` of the plan on half-size pictures,
-    the rest at full size.
+    """Train the segmenter with averaged weights, or resume its training.
 
-    full_px: a multiple of 16. warm: a run's folder whose averaged weights to begin with.
+    The first `small_share` of the plan uses pictures at half size, the rest at full size. `full_px` must be a multiple
+    of 16. `warm` is the folder of a run from whose averaged weights the training starts.
     """
     run = Run(out, plan.filled(batch=16, lr=8e-4, seed=0))
     sam = build_sam(CONFIG).train()

@@ -1,9 +1,9 @@
-"""Put a trained segmenter into a pack, after a look at what it can do.
+"""Measure a trained segmenter, or write it into a pack.
 
     python -m training.mini.segmenter_report runs/segmenter                 # IoU on held-out pictures and real photos
     python -m training.mini.segmenter_report runs/segmenter --ship packshot/packs/mini
 
-What is measured, and how: training/mini/evaluation.
+training/mini/evaluation describes what is measured.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ MEMORY_GIB = 0.05
 
 
 def load(run: Path, size_px: int) -> tuple[Any, int]:
-    """The averaged weights of a run as a SAM for `size_px`, and the samples that it has seen."""
+    """A SAM for pictures of `size_px` with the averaged weights of a run, and the run's number of samples."""
     saved = read_checkpoint(run)
     state = saved["ema"]
-    if size_px != CONFIG["image_size"]:  # a run that only saw small pictures is served on small ones
+    if size_px != CONFIG["image_size"]:  # a run on small pictures is served on small ones
         positions = state["image_encoder.pos_embed"].permute(0, 3, 1, 2)
         side = size_px // CONFIG["patch_size"]
         shrunk = torch.nn.functional.interpolate(positions, (side, side), mode="bilinear")
@@ -49,15 +49,15 @@ def load(run: Path, size_px: int) -> tuple[Any, int]:
 
 
 def calibrated(sam: Any, size_px: int, pictures: int = 32) -> Any:
-    """The same network with the `score_line` that makes a score the IoU to expect, of a box and of a click."""
+    """The same network with a `score_line` that maps scores to the expected IoU, fitted on boxes and clicks."""
     cpu = torch.device("cpu")
     segmenter = Segmenter(SamEncoder(copy.deepcopy(sam), cpu, torch.float32), SamDecoder(copy.deepcopy(sam), cpu))
     scored = []
     for subject in for_calibration(pictures, size_px):
-        seen = segmenter.look(subject.image)
+        seen = segmenter.encode(subject.image)
         for candidates in (
-            segmenter.answer(seen, [deepest(subject.truth)]),
-            segmenter.answer(seen, box=box_of(subject.truth)),
+            segmenter.segment(seen, [deepest(subject.truth)]),
+            segmenter.segment(seen, box=box_of(subject.truth)),
         ):
             scored += [(one.score, iou(one.mask.pixels > 0, subject.truth)) for one in candidates]
     scores, overlaps = np.array(scored).T
@@ -67,8 +67,10 @@ def calibrated(sam: Any, size_px: int, pictures: int = 32) -> Any:
 
 
 def ship(sam: Any, folder: Path) -> dict[str, Any]:
-    """Write `segmenter.safetensors` (fp16) and its role into the pack's manifest, whose other roles stay;
-    gives the role."""
+    """Write `segmenter.safetensors` (fp16) into the pack and its role into the manifest, whose other roles stay.
+
+    Returns the role.
+    """
     path, manifest_path = folder / "segmenter.safetensors", folder / "manifest.yaml"
     save_file({name: tensor.half().contiguous() for name, tensor in sam.state_dict().items()}, path)
     data = path.read_bytes()
@@ -87,11 +89,12 @@ def ship(sam: Any, folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--pictures", type=int, default=COUNTS["subset"].subjects, help="of each held-out set")
-    parser.add_argument("--size-px", type=int, default=CONFIG["image_size"])
-    parser.add_argument("--ship", type=Path, help="the pack's folder")
+    parser.add_argument("run", type=Path, help="folder of the run")
+    parser.add_argument("--pictures", type=int, default=COUNTS["subset"].subjects, help="pictures of each held-out set")
+    parser.add_argument("--size-px", type=int, default=CONFIG["image_size"], help="side of the segmenter's input")
+    parser.add_argument("--ship", type=Path, help="write the segmenter into the pack in this folder")
     options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

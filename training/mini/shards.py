@@ -1,9 +1,8 @@
-"""The segmenter's pictures, made ahead of training, so that no gradient waits: collages,
-and drawn scenes worn as amateurs' photos are.
+"""The segmenter's training pictures, made before training so that it need not wait: collages, and degraded scenes.
 
-A shard is one .npy of uint8 (N, S, S, 5): RGB, whole mask, part mask (255 = product). A trainer re-lists its folders
-while it runs, so shards may still be appearing. Shards are written under a temporary name and renamed: a reader never
-sees half.
+A shard is a .npy file of uint8 (N, S, S, 5): RGB, mask of the whole, mask of the part (255 = product). A training lists
+its folders again while it runs, so shards may be added during it. A shard is written under a temporary name and then
+renamed, so that a reader never sees an incomplete one.
 """
 
 from __future__ import annotations
@@ -22,7 +21,10 @@ PICTURES_PER_SHARD = 200
 
 
 def write_shards(out: Path, pictures: int, *, size_px: int = 256, seed: int = 0, draw: Draw = collage) -> None:
-    """Fill `out` up to `pictures`; shards that exist are kept, so an interrupted run goes on where it stopped."""
+    """Write shards with `pictures` pictures into `out`. Existing shards are kept, so a call can be resumed.
+
+    `draw` makes one picture of `size_px` squared.
+    """
     out.mkdir(parents=True, exist_ok=True)
     for number in range(-(-pictures // PICTURES_PER_SHARD)):
         path = out / f"{seed:03d}-{number:04d}.npy"
@@ -34,22 +36,24 @@ def write_shards(out: Path, pictures: int, *, size_px: int = 256, seed: int = 0,
         _save(path, rows)
 
 
-def wear_scenes(scenes: Path, out: Path) -> int:
-    """Every shard of drawn scenes (`training.mini.data`) as an amateur's photos; those that exist are kept.
-    Gives how many are new."""
+def degrade_scenes(scenes: Path, out: Path) -> int:
+    """Convert every shard of drawn scenes (`training.mini.data`) to degraded photos. Existing shards are kept.
+
+    Returns the number of new shards.
+    """
     out.mkdir(parents=True, exist_ok=True)
     fresh = [path for path in sorted(scenes.glob("*.npz")) if not (out / f"{path.stem}.npy").exists()]
     for path in fresh:
         rng = np.random.default_rng(int(path.stem))
         with np.load(path) as shard:
-            worn = [degrade(rng, image.astype(np.float32) / 255) for image in shard["image"]]
-            rows = np.concatenate([np.stack(worn), shard["mask"][..., None], shard["part"][..., None]], axis=3)
+            photos = [degrade(rng, image.astype(np.float32) / 255) for image in shard["image"]]
+            rows = np.concatenate([np.stack(photos), shard["mask"][..., None], shard["part"][..., None]], axis=3)
         _save(out / f"{path.stem}.npy", rows)
     return len(fresh)
 
 
 def _save(path: Path, rows: U8) -> None:
-    """Whole or not at all."""
+    """Write a shard atomically."""
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
         np.save(file, rows)
@@ -57,13 +61,17 @@ def _save(path: Path, rows: U8) -> None:
 
 
 class Shards:
-    """Random access to every picture under some folders, memory-mapped."""
+    """Random access to every picture in the shards of some folders, memory-mapped.
+
+    Raises FileNotFoundError when there is no shard.
+    """
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self.folders, self.open = list(folders), dict[Path, U8]()
         self.refresh()
 
     def refresh(self) -> None:
+        """Open the shards that were added since the last call."""
         for path in sorted(path for folder in self.folders for path in folder.glob("*.npy")):
             if path not in self.open:
                 self.open[path] = np.load(path, mmap_mode="r")
@@ -77,7 +85,7 @@ class Shards:
         return sum(len(rows) for rows in self.open.values())
 
     def pick(self, rng: np.random.Generator) -> U8:
-        """One picture, uint8 SxSx5, a view that must not be written to."""
+        """A random picture, uint8 SxSx5. It is a read-only view."""
         shards = list(self.open.values())
         rows = shards[rng.integers(len(shards))]
         picture: U8 = rows[rng.integers(len(rows))]

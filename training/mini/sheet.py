@@ -1,4 +1,4 @@
-"""A sheet of what a pack paints, through the engine that serves it: one row a product, one column a prompt."""
+"""A sheet of pictures that a pack paints with the engine that serves it: a row per product, a column per prompt."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ PROMPTS = (
 
 
 def sheet(pack_folder: Path, out: Path, rows: int = 4, locked: bool = True) -> None:
-    """Paint PROMPTS around `rows` products that training has not seen. locked: put the product's own pixels back."""
+    """Paint PROMPTS around `rows` products that training does not use, and write the sheet to `out`.
+
+    `locked` puts the product's own pixels back.
+    """
     painter = Painter(Pack(read_manifest(pack_folder / "manifest.yaml"), pack_folder, Settings()))
     lines = []
     for shot in drawn_shots(rows, painter.width_px):

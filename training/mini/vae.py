@@ -1,8 +1,8 @@
-"""The VAE: f8, 8 channels, AutoencoderTiny, on crops of scenes and of real photographs.
+"""The VAE: an AutoencoderTiny with 8 latent channels at 1/8 resolution, trained on crops of scenes and photographs.
 
-The loss keeps grain: L1 for colour, L1 of gradients for edges, and the amplitudes of 16 px patches' spectra for
-texture, which a blurred reconstruction cannot fake. The latents are held near zero mean and unit variance, so that
-scaling_factor is 1.
+The loss has three terms: L1 for colour, L1 of the gradients for edges, and the difference of the amplitude spectra of
+16 px patches for texture, which penalises blur. A regulariser keeps the latents near zero mean and unit variance, so
+that scaling_factor is 1.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CROP_PX = 64
 
 
 def photographs() -> list[np.ndarray]:
-    """Real photographs that scikit-image carries in its wheel: uint8 HxWx3, longest side about 256 px."""
+    """The real photographs of scikit-image's wheel: uint8 HxWx3, longest side about 256 px."""
     import cv2
 
     out = []
@@ -49,8 +49,10 @@ def photographs() -> list[np.ndarray]:
 
 
 def crops(scenes: np.ndarray, photos: list[np.ndarray], count: int, rng: np.random.Generator) -> Tensor:
-    """float32 count x 3 x CROP_PX x CROP_PX, -1..1: four fifths of scenes, the rest of photographs,
-    mirrored at random."""
+    """Random crops, float32 (count, 3, CROP_PX, CROP_PX) in -1..1: four fifths of scenes, one fifth of photographs.
+
+    Half of them are mirrored.
+    """
     out = np.empty((count, CROP_PX, CROP_PX, 3), np.uint8)
     for i in range(count):
         picture = (
@@ -63,14 +65,14 @@ def crops(scenes: np.ndarray, photos: list[np.ndarray], count: int, rng: np.rand
 
 
 def spectra(x: Tensor) -> Tensor:
-    """Amplitudes of 16 px patches' spectra, half overlapping."""
+    """The amplitude spectra of 16 px patches that overlap by half."""
     patches = x.unfold(2, 16, 8).unfold(3, 16, 8)  # (B, 3, n, n, 16, 16)
     amplitudes: Tensor = torch.fft.rfft2(patches, norm="ortho").abs()
     return amplitudes
 
 
 def loss_of(x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """x: truth, y: reconstruction (B, 3, S, S), -1..1; z: latents."""
+    """The loss and its metrics. x: original, y: reconstruction, both (B, 3, S, S) in -1..1; z: latents."""
     l1 = (x - y).abs().mean()
     d = y - x
     gradient = (d[..., 1:] - d[..., :-1]).abs().mean() + (d[..., 1:, :] - d[..., :-1, :]).abs().mean()
@@ -82,13 +84,13 @@ def loss_of(x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, dict[str, Tensor]]
 
 
 def train(out: Path, scenes: Path, plan: TrainingOptions) -> nn.Module:
-    """Train encoder and decoder, resumable. Re-reads the scenes as more are drawn."""
+    """Train encoder and decoder, or resume their training. The scenes are read again after every save."""
     run = Run(out, plan.filled(batch=16, lr=1.5e-3, seed=0))
     return _train(run, AutoencoderTiny(**CONFIG), scenes)
 
 
 def train_decoder(out: Path, vae: Path, scenes: Path, plan: TrainingOptions) -> nn.Module:
-    """Train the decoder on, the latents staying what they are: so it may run while a painter learns them."""
+    """Train only the decoder further. The latents do not change, so a painter may be trained on them meanwhile."""
     run = Run(out, plan.filled(batch=16, lr=1e-3, seed=3))
     net = load(vae).requires_grad_(True).train()
     net.encoder.requires_grad_(False)
@@ -117,12 +119,12 @@ def _train(run: Run, net: AutoencoderTiny, scenes: Path) -> nn.Module:
 
 
 def load(run: Path) -> AutoencoderTiny:
-    """The trained VAE of a run's folder, in eval mode."""
+    """The trained VAE in a run's folder, in eval mode."""
     net = AutoencoderTiny(**CONFIG)
     net.load_state_dict(read_checkpoint(run)["net"])
     return net.eval().requires_grad_(False)
 
 
 def load_best(runs: Path) -> AutoencoderTiny:
-    """The VAE that ships: with the decoder that was trained on, when there is one. Its latents are the same."""
+    """The VAE to export: with the decoder of `train_decoder`, when there is one. The latents are the same."""
     return load(runs / "decoder" if (runs / "decoder/checkpoint.pt").exists() else runs / "vae")

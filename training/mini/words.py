@@ -1,4 +1,4 @@
-"""What people write, in the words that the scenes know. An empty meaning drops the word."""
+"""Synonyms: words that people use, mapped to words of the scenes' vocabulary. An empty meaning drops the word."""
 
 from __future__ import annotations
 

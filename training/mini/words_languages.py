@@ -1,8 +1,8 @@
-"""German, French and Spanish words for scenes, in the words that the scenes know. An empty meaning drops the word.
+"""German, French and Spanish words, mapped to words of the scenes' vocabulary. An empty meaning drops the word.
 
-Left out on purpose: words that mean another thing in English or in one another (French `sol` is a floor, Spanish a sun;
-`or`, `main`, `lit`, `lino`, `hell` and `son` are English). `wand` and `strand` stay:
-their English senses are rarer in scenes.
+Words with another meaning in English or in another of these languages are left out: French `sol` is a floor, but
+Spanish `sol` is a sun; `or`, `main`, `lit`, `lino`, `hell` and `son` are English. `wand` and `strand` are kept, because
+their English meanings are rare in scenes.
 """
 
 from __future__ import annotations
@@ -81,7 +81,10 @@ _DROPPED = (
 
 
 def foreign_words() -> dict[str, str]:
-    """Foreign word -> known words, space-separated; empty = the word is dropped. Keys are lower case, NFC."""
+    """Foreign words and their meanings, words of the vocabulary separated by spaces; empty drops the word.
+
+    The keys are lower case and NFC.
+    """
     table = dict.fromkeys(_DROPPED.split(), "")
     return table | {word: meaning for meaning, words in _MEANS.items() for word in words.split()}
 

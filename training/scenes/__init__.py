@@ -1,4 +1,4 @@
-"""Product scenes drawn by a machine: image, exact mask, edges, caption. No assets, no licence questions.
+"""Procedurally rendered product scenes: image, exact mask, edges and caption. They need no assets, hence no licences.
 
 batch = render(16, 128, seed=0)          # SceneBatch, on the CPU
 python -m training.scenes --sheet out.png

@@ -1,4 +1,4 @@
-"""Contact sheet of scenes: `python -m training.scenes --sheet out.png`."""
+"""Render a contact sheet of scenes: `python -m training.scenes --sheet out.png`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from training.scenes.words import FAMILIES, MATERIALS
 
 
 def main() -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sheet", type=Path, required=True, help="PNG to write")
     parser.add_argument("--rows", type=int, default=6)
     parser.add_argument("--columns", type=int, default=10)
-    parser.add_argument("--size", type=int, default=128, help="pixels a side")
+    parser.add_argument("--size", type=int, default=128, help="side of a scene in pixels")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--families", nargs="+", choices=FAMILIES, help="default: those that training sees")
-    parser.add_argument("--materials", nargs="+", choices=MATERIALS, help="default: those that training sees")
+    parser.add_argument("--families", nargs="+", choices=FAMILIES, help="default: those of the training")
+    parser.add_argument("--materials", nargs="+", choices=MATERIALS, help="default: those of the training")
     args = parser.parse_args()
     start = time.perf_counter()
     count = args.rows * args.columns

@@ -1,16 +1,16 @@
-"""Out-of-focus backdrops, drawn in screen space: x, y in -1..1, y up. RGB float32 in 0..1."""
+"""Out-of-focus backdrops, drawn in screen space: x and y in -1..1 with y up, RGB float32 in 0..1."""
 
 from __future__ import annotations
 
 import torch
 
-from training.scenes.noise import CLOUD, MID, look
+from training.scenes.noise import CLOUD, MID, noise_at
 
 T = torch.Tensor
 
 
 def _discs(x: T, y: T, base: T, centres: T, radii: T, colours: T, alphas: T, soft: float) -> T:
-    """Paint discs over base. x, y: R; base: Rx3; centres: Nx2; radii, alphas: N; colours: Nx3."""
+    """Paint N discs over `base`. Shapes: x, y: R; base: Rx3; centres: Nx2; radii, alphas: N; colours: Nx3."""
     out = base
     for i in range(len(radii)):
         d = torch.sqrt((x - centres[i, 0]) ** 2 + (y - centres[i, 1]) ** 2)
@@ -24,10 +24,10 @@ def _uniform(generator: torch.Generator, count: int, low: float, high: float) ->
 
 
 def foliage(x: T, y: T, generator: torch.Generator) -> T:
-    """Sunlit leaves far behind. x, y: flat, R. Returns Rx3."""
+    """Sunlit leaves in the distance. x, y: flat, R. Returns Rx3."""
     n = 26
     shift = torch.rand(2, generator=generator)
-    cloud = look(x * 0.13 + float(shift[0]), y * 0.13 + float(shift[1]), CLOUD)
+    cloud = noise_at(x * 0.13 + float(shift[0]), y * 0.13 + float(shift[1]), CLOUD)
     value = (0.5 + 0.22 * cloud + 0.14 * y).clamp(0, 1)[:, None]
     dark, bright = torch.tensor([0.06, 0.20, 0.05]), torch.tensor([0.42, 0.62, 0.20])
     base = dark.to(x.device) + (bright - dark).to(x.device) * value
@@ -74,14 +74,14 @@ def sea(x: T, y: T, generator: torch.Generator) -> T:
     haze = torch.tensor([0.90, 0.94, 0.97]).to(x.device)
     up = ((y - horizon) / 0.9).clamp(0, 1)[:, None]
     sky = haze + (torch.tensor([0.36, 0.60, 0.88]).to(x.device) - haze) * up.sqrt()
-    cloud = look(x * 0.11 + shift, y * 0.3 + shift, CLOUD).clamp_min(0)[:, None] * 0.35
+    cloud = noise_at(x * 0.11 + shift, y * 0.3 + shift, CLOUD).clamp_min(0)[:, None] * 0.35
     sky = sky + (1 - sky) * cloud.clamp(0, 0.8)
     down = ((horizon - y) / 0.8).clamp(0, 1)[:, None]
     water = (
         torch.tensor([0.42, 0.66, 0.78]).to(x.device) * (1 - down)
         + torch.tensor([0.06, 0.27, 0.42]).to(x.device) * down
     )
-    swell = look(x * 0.2 + shift, y * 1.1 + shift, MID)
+    swell = noise_at(x * 0.2 + shift, y * 1.1 + shift, MID)
     glitter = torch.exp(-(((x - 1.4 * sun + 0.7) / 0.35) ** 2)) * (swell - 0.3).clamp_min(0) * 0.35
     water = water * (1 + 0.10 * swell)[:, None] + glitter[:, None]
     return sky + (water - sky) * torch.sigmoid((horizon - y) / 0.012)[:, None]
@@ -112,6 +112,6 @@ def room(x: T, y: T, side: float, generator: torch.Generator) -> T:
 
 
 def plain(x: T, y: T, side: float, colour: T) -> T:
-    """A painted wall with light falling off away from the lamp. x, y: flat, R. colour: 3. Returns Rx3."""
+    """A painted wall that is darker away from the lamp. x, y: flat, R. colour: 3. Returns Rx3."""
     glow = torch.exp(-(((x - 0.45 * side) ** 2) * 0.5 + ((y - 0.35) ** 2) * 0.55))
     return colour * (0.72 + 0.30 * glow)[:, None]

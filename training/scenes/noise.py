@@ -1,4 +1,4 @@
-"""Tileable noise, made once per device and looked up by coordinates."""
+"""Tileable noise textures, computed once per device and sampled by coordinates."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ CLOUD, MID, FINE, GRAIN = range(4)
 
 @cache
 def _bank(device: str) -> torch.Tensor:
-    """float32 1x4x513x513, unit variance: cloud (1/f^1.9), mid (1/f^1.2), fine (band around 1/12 px),
-    grain (1/3 px)."""
+    """The textures, float32 1x4x513x513 with unit variance.
+
+    They are cloud (1/f^1.9), mid (1/f^1.2), fine (a band around 1/12 px) and grain (a band around 1/3 px).
+    """
     generator = torch.Generator().manual_seed(20)
     fy = torch.fft.fftfreq(TILE_PX)[:, None] * TILE_PX
     fx = torch.fft.rfftfreq(TILE_PX)[None, :] * TILE_PX
@@ -35,13 +37,13 @@ def _bank(device: str) -> torch.Tensor:
     return F.pad(bank, (0, 1, 0, 1), mode="circular").to(device)
 
 
-def look(u: torch.Tensor, v: torch.Tensor, kind: int) -> torch.Tensor:
+def noise_at(u: torch.Tensor, v: torch.Tensor, kind: int) -> torch.Tensor:
     """Noise at (u, v), in tiles (1.0 = one period): any shape, float32, zero mean, unit variance."""
     bank = _bank(str(u.device))[:, kind : kind + 1]
     grid = torch.stack([(u % 1.0) * 2 - 1, (v % 1.0) * 2 - 1], -1).reshape(1, 1, -1, 2)
     return F.grid_sample(bank, grid, mode="bilinear", align_corners=True).reshape(u.shape)
 
 
-def dice(i: torch.Tensor, j: torch.Tensor, seed: torch.Tensor | float) -> torch.Tensor:
-    """A number in 0..1 for each cell (i, j)."""
+def cell_random(i: torch.Tensor, j: torch.Tensor, seed: torch.Tensor | float) -> torch.Tensor:
+    """A pseudo-random number in 0..1 for each cell (i, j)."""
     return torch.frac(torch.sin(i * 12.9898 + j * 78.233 + seed * 3.17) * 4375.85).abs()

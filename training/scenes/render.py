@@ -1,4 +1,4 @@
-"""One batch of scenes: sample parameters, trace products, shade floor and backdrop, cast shadows, put together."""
+"""Renders a batch of scenes: samples parameters, shades floor and backdrop, casts shadows, and traces the products."""
 
 from __future__ import annotations
 
@@ -35,14 +35,19 @@ _TINT_RGB = ((1.0, 1.0, 1.0), (1.12, 0.98, 0.78), (0.88, 0.98, 1.14))
 
 @dataclass
 class SceneBatch:
-    """B scenes of size S.
+    """B scenes with a side of S pixels.
 
-    image: uint8 BxSxSx3 RGB, on the rendering device. mask: float32 BxSxS, exact coverage of the product, 0..1.
-    part: float32 BxSxS, coverage of what could be meant alone: the neighbour, or the cup without its saucer; zero when
-    neither. depth: float32 BxSxS, along the ray, in product heights; inf where only the backdrop is. normals: float32
-    BxSxSx3, world frame (x right, y up, z to the camera); zero on the backdrop. edges: uint8 BxSxS, Canny of the
-    product over grey. captions: B strings of the closed vocabulary; texts: B, what the labels say. boxes: int64 Bx4
-    XYXY px, right and bottom exclusive; points: int64 Bx2 XY, the pixel of each product that lies deepest inside.
+    image: uint8 BxSxSx3 RGB, on the rendering device.
+    mask: float32 BxSxS, exact coverage of the product, 0..1.
+    part: float32 BxSxS, coverage of a part that could be meant on its own (the neighbour, or the cup without its
+        saucer); zero without one.
+    depth: float32 BxSxS, along the ray, in product heights; inf on the backdrop.
+    normals: float32 BxSxSx3, world frame (x right, y up, z to the camera); zero on the backdrop.
+    edges: uint8 BxSxS, Canny edges of the product over grey.
+    captions: B strings of the closed vocabulary.
+    texts: B strings, the text of the labels.
+    boxes: int64 Bx4 XYXY pixels, right and bottom exclusive.
+    points: int64 Bx2 XY, the deepest pixel of each product.
     attributes: int64 Bx10, columns `words.FIELDS`.
     """
 
@@ -60,7 +65,7 @@ class SceneBatch:
 
 
 def product_edges(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Canny of the product over mid-grey. image: uint8 HxWx3; mask: float HxW 0..1. Returns uint8 HxW, 0 or 255."""
+    """Canny edges of the product over mid-grey, uint8 HxW, 0 or 255. image: uint8 HxWx3; mask: float HxW in 0..1."""
     over_grey = image * mask[..., None] + 128.0 * (1 - mask[..., None])
     edges: np.ndarray = cv2.Canny(cv2.cvtColor(over_grey.round().astype(np.uint8), cv2.COLOR_RGB2GRAY), 100, 200)
     return edges
@@ -87,7 +92,7 @@ def _sample_attributes(
 
 
 def _material(family: str, pool: Sequence[str], rng: np.random.Generator) -> str:
-    """One of the pool; glass is for what is made of it, unless the pool has nothing else."""
+    """A random material of the pool. Glass is used only for suitable families, unless the pool has nothing else."""
     if family == "glass" and "glass" in pool:
         return "glass"
     chances = {"matte": 0.36, "gloss": 0.46, "metal": 0.18, "glass": 0.25 if family in ("perfume", "vase") else 0.0}
@@ -105,11 +110,11 @@ def render(
     materials: Sequence[str] | None = None,
     mixed_light: float = 0.0,
 ) -> SceneBatch:
-    """Draw `batch_size` scenes of `size_px` squared. The same seed draws the same scenes.
+    """Render `batch_size` scenes of `size_px` squared. The same seed gives the same scenes.
 
-    clutter: the chance of a second product behind or beside, which is not part of the mask. families, materials: what
-    to draw from, by default all but the unseen ones. mixed_light: the chance that the product is lit by another lamp
-    than the scene, as a product is that was cut out of somebody's photo.
+    `clutter` is the probability of a second product behind or beside the first, which is not part of the mask.
+    `families` and `materials` are drawn from; by default all except the unseen ones. `mixed_light` is the probability
+    that the product is lit by another lamp than the scene, like a product that is cut out of a photo.
     """
     families = families or [name for name in FAMILIES if name not in UNSEEN_FAMILIES]
     pool = materials or [name for name in MATERIALS if name not in UNSEEN_MATERIALS]
@@ -159,7 +164,7 @@ def _neighbour(
     rng: np.random.Generator,
     device: torch.device,
 ) -> list[Product]:
-    """Now and then a smaller product behind or beside, often in the product's own colours."""
+    """With probability `chance`, a smaller product behind or beside the first, often in the same colours."""
     if rng.random() >= chance:
         return []
     family = families[int(rng.integers(len(families)))]
@@ -181,7 +186,7 @@ WALLS: dict[str, Callable[[T, T, T, T], T]] = {
 def _out_of_focus(
     kind: str, size_px: int, side: float, wall_colour: T, generator: torch.Generator, device: torch.device
 ) -> T:
-    """A backdrop in screen space, RGB (big * big, 3): drawn at the picture's size and enlarged, for it has no edges."""
+    """A blurred backdrop in screen space, RGB (big * big, 3). It is drawn at the picture's size and enlarged."""
     line = (torch.arange(size_px, device=device) + 0.5) / size_px * 2 - 1
     y, x = torch.meshgrid(-line, line, indexing="ij")
     x, y = x.reshape(-1), y.reshape(-1)
@@ -196,7 +201,7 @@ def _out_of_focus(
 
 
 def _light(side: float, soft: bool, tint: int, night: bool, rng: np.random.Generator, device: torch.device) -> Light:
-    """A lamp on that side (-1 left, 1 right), high and in front."""
+    """A lamp on the given side (-1 left, 1 right), above and in front of the product."""
     high = rng.uniform(0.75, 1.1) if soft else rng.uniform(0.6, 0.9)
     key = torch.tensor([side * rng.uniform(0.75, 1.0), high, rng.uniform(0.15, 0.6)], dtype=torch.float32)
     ambient = 0.30 if night else 0.42 if soft else 0.34
@@ -213,8 +218,10 @@ def _one(
     generator: torch.Generator,
     device: torch.device,
 ) -> tuple[T, T, T, T, T]:
-    """One scene, the last of `products` its product: image uint8 SxSx3, mask, part and depth float32 SxS,
-    normals SxSx3."""
+    """Render one scene, whose product is the last of `products`.
+
+    Returns image uint8 SxSx3, mask, part and depth float32 SxS, and normals SxSx3.
+    """
     a = dict(zip(FIELDS, row.tolist(), strict=True))
     side = -1.0 if a["side"] == 0 else 1.0
     soft = a["quality"] == 0
@@ -229,7 +236,7 @@ def _one(
     half, height = products[-1].extent
     span = max(height, 1.5 * half)
 
-    # Camera: looks at the product's middle from the front, a little above.
+    # Camera: in front of the product and slightly above it, aimed at its middle.
     pitch, focal = rng.uniform(0.10, 0.60), rng.uniform(2.4, 3.6)
     away = focal * span / (2 * rng.uniform(0.40, 0.66))
     centre = torch.tensor([0.0, height * 0.5, 0.0])
@@ -273,12 +280,12 @@ def _one(
         colour[wall] = _out_of_focus(kind, size_px, side, wall_colour, generator, device)[wall]
     paper_sweep = kind == "plain" and SURFACES[a["surface"]] == "paper"
     if paper_sweep and a["paper_colour"] == a["wall_colour"]:
-        # A sweep: one paper, no horizon.
+        # A sweep: one sheet of paper without a horizon.
         blend = (1 - (at[:, 2] - wall_z) / (0.9 * span)).clamp(0, 1) * floor
         swept = backdrops.plain(sx, sy, side, paper)
         colour = colour + (swept - colour) * (blend * blend)[:, None]
 
-    # Light on floor and wall: ambient, key, falloff away from the lamp, shadows at half resolution.
+    # Light on floor and wall: ambient light, lamp, falloff away from the lamp, and shadows at half resolution.
     near_side = (1 + 0.20 * side * sx).clamp(0.7, 1.3)
     grid = torch.arange(big * big, device=device).reshape(big, big)[::OVERSAMPLING, ::OVERSAMPLING].reshape(-1)
     lit, occluded = torch.ones(len(grid), device=device), torch.ones(len(grid), device=device)
@@ -307,18 +314,18 @@ def _one(
         (0.5 + 0.5 * tint) * torch.ones_like(sx)[:, None] if screenlike else (0.40 + 0.60 * near_side[:, None] * tint)
     )
     if not soft and not screenlike and rng.random() < 0.5:
-        # Hard light leaves a slanted edge on the wall.
+        # Hard light casts a slanted edge on the wall.
         edge = (sx * side + 0.55 * sy + rng.uniform(-0.2, 0.5)) / 0.05
         light_wall = light_wall * (0.80 + 0.20 * torch.sigmoid(edge))[:, None]
     if kind == "night":
         light_floor = light_floor * 0.82
     colour = colour * torch.where(floor[:, None], light_floor, light_wall)
-    # A dark line where floor and wall meet, softer for a table's far edge.
+    # A dark line where floor and wall meet.
     if not paper_sweep:
         seam = torch.exp(-((at[:, 2] - wall_z) / (0.05 * span)).clamp_min(0)) * floor
         colour = colour * (1 - 0.25 * seam)[:, None]
 
-    # Products: the neighbour first, the product over it where it is nearer.
+    # Products: the neighbour first, then the product, which covers the neighbour where it is nearer.
     around = Around(*(_mean_rgb(colour, where) for where in (floor, wall)))
     mask, part = torch.zeros(big * big, device=device), torch.zeros(big * big, device=device)
     depth = torch.where(floor, t_floor, torch.full_like(t_floor, torch.inf))

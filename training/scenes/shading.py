@@ -1,4 +1,4 @@
-"""How a product's surface looks under one lamp, a sky and what stands around it."""
+"""The shading of a product's surface under one lamp, a sky, and reflections of its surroundings."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ T = torch.Tensor
 
 @dataclass
 class Light:
-    """`key`: unit vector (3) towards the lamp, world frame. `tint`: RGB (3) of its light. `ambient`:
-    what the sky adds."""
+    """The light of a scene.
+
+    `key` is the unit vector (3) towards the lamp in the world frame, and `tint` the RGB (3) of its light. `ambient` is
+    the strength of the sky's light.
+    """
 
     key: T
     tint: T
@@ -25,15 +28,17 @@ class Light:
 
 @dataclass
 class Around:
-    """Mean RGB (3) of floor and wall: what a product that is metal or lets light through shows of them."""
+    """The mean RGB (3) of floor and wall, which metal and translucent products reflect or transmit."""
 
     floor: T
     wall: T
 
 
 def shade(product: Product, p: T, view: T, light: Light, around: Around) -> tuple[T, T]:
-    """Colour and unit normal, own frame, of own-frame surface points. p, view: (R, 3). Returns RGB (R, 3),
-    normals (R, 3)."""
+    """Shade surface points of a product. Points and normals are in the product's own frame.
+
+    p, view: (R, 3). Returns RGB (R, 3) and unit normals (R, 3).
+    """
     n = tracing.normal(product, p)
     key = tracing.turn(product, light.key[None])[0]
     colour, inside = _paint(product, p, n)
@@ -48,7 +53,7 @@ def shade(product: Product, p: T, view: T, light: Light, around: Around) -> tupl
     reflected = view - 2 * (view * n).sum(1, keepdim=True) * n
     toward = (reflected @ key).clamp_min(0)
     if translucency:
-        # Light spreads inside: the dark side glows, and the floor shines through from below.
+        # Light scatters inside: the dark side glows, and light from the floor is transmitted from below.
         glow = colour * (light.ambient + 0.45 + 0.35 * facing.clamp(-0.5, 1))[:, None] * (0.4 + 0.6 * light.tint)
         through = around.floor * colour * (0.55 - 0.35 * sky)[:, None]
         lit = lit + (glow + through - lit) * translucency * 0.75
@@ -61,7 +66,7 @@ def shade(product: Product, p: T, view: T, light: Light, around: Around) -> tupl
 
 
 def _paint(product: Product, p: T, n: T) -> tuple[T, T]:
-    """What is painted where: RGB (R, 3), and which points lie inside a cup (R, bool)."""
+    """The surface colour of points, RGB (R, 3), and whether each lies inside a cup (R, bool)."""
     s, y = tracing.across(product, p), p[:, 1]
     cap_y, saucer_y, inner_s, inner_y = product.zones
     body, cap, paper, ink, interior = product.colours
@@ -85,8 +90,7 @@ def _paint(product: Product, p: T, n: T) -> tuple[T, T]:
 
 
 def _mirror(product: Product, colour: T, reflected: T, toward: T, light: Light, around: Around) -> T:
-    """What brushed metal shows: floor below, wall above, a bright band between, and two softboxes upright.
-    RGB (R, 3)."""
+    """The reflections in brushed metal, RGB (R, 3): floor below, wall above, a bright band between, two softboxes."""
     up = reflected[:, 1]
     seen = around.floor + (around.wall - around.floor) * torch.sigmoid(up / 0.12)[:, None]
     turn = torch.atan2(reflected[:, 0], reflected[:, 2]) - product.yaw

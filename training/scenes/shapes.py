@@ -1,7 +1,8 @@
-"""Products as turned shapes: a profile polygon in (s, y), swept around a rounded-rectangle core.
+"""Product shapes: a profile polygon in (s, y) that is swept around a rounded-rectangle core.
 
-A round bottle has no core; a box is a thin profile around a wide core. One table of signed distances per product lets a
-whole batch of different shapes be traced at once. A product stands on y = 0; its largest extent is about 1.
+A round bottle has no core; a box is a thin profile around a wide core. Each product has a table of signed distances to
+its profile, with which all shapes are traced by the same code. A product stands on y = 0, and its largest extent is
+about 1.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import cv2
 import numpy as np
 import torch
 
-S0, S1, Y0, Y1, CELLS = -0.12, 1.08, -0.12, 1.18, 112  # what the table covers, and its cells a side
+S0, S1, Y0, Y1, CELLS = -0.12, 1.08, -0.12, 1.18, 112  # range of the table, and its cells per side
 MAX_POINTS = 40
 INK_ROWS, INK_COLUMNS = 40, 80
 BRANDS = (
@@ -49,7 +50,7 @@ METALS = (
 
 @dataclass
 class Shapes:
-    """N products. Every tensor is float32 with N first."""
+    """The shapes of N products. Every tensor is float32, with N as the first dimension."""
 
     table: torch.Tensor  # N, CELLS, CELLS: signed distance at (y, s)
     core: torch.Tensor  # N, 2: half width in x and z of the core
@@ -63,12 +64,12 @@ class Shapes:
     label: torch.Tensor  # N, 4: y low, y high, half angle or half width, kind (0 none, 1 wrap, 2 patch)
     colours: torch.Tensor  # N, 5, 3: body, cap, label, ink, interior
     finish: torch.Tensor  # N, 5: gloss 0..1, sharpness, glass 0..1, metal 0..1, translucency 0..1
-    taper: torch.Tensor  # N: by how much the right end is lower than the left, 0..1
+    taper: torch.Tensor  # N, 0..1: how much lower the right end is than the left
     glyphs: torch.Tensor  # N, INK_ROWS, INK_COLUMNS: 0..1, ink on the label
-    texts: list[str]  # what each label says, "" where there is none
+    texts: list[str]  # the text of each label; "" without a label
 
     def one(self, index: int, device: torch.device | str) -> Product:
-        """One product of the batch, its pictures on `device` and its numbers as Python's."""
+        """One product of the batch, with its tensors on `device` and its numbers as Python numbers."""
         numbers = {
             name: tuple(getattr(self, name)[index].tolist())
             for name in ("core", "place", "handle", "extent", "zones", "label", "finish")
@@ -87,7 +88,7 @@ class Shapes:
 
 @dataclass
 class Product:
-    """One product of `Shapes`: the same fields, without N."""
+    """One product of `Shapes`, with the same fields without the dimension N."""
 
     table: torch.Tensor  # 1, 1, CELLS, CELLS
     core: tuple[float, float]
@@ -106,7 +107,7 @@ class Product:
 
 
 def _curve(a: tuple[float, float], b: tuple[float, float], bulge: float, n: int = 9) -> list[tuple[float, float]]:
-    """Points from a to b (excluded), bent sideways."""
+    """Points on a curve from a to b (exclusive) that bends sideways by `bulge`."""
     t = np.linspace(0, 1, n, endpoint=False)
     dx, dy = b[0] - a[0], b[1] - a[1]
     bend = bulge * np.sin(np.pi * t)
@@ -115,8 +116,10 @@ def _curve(a: tuple[float, float], b: tuple[float, float], bulge: float, n: int 
 
 @dataclass(frozen=True)
 class Traits:
-    """What a profile does not say, in its units; a height of 9 or of -1 is beyond the product.
-    Columns as in `Shapes`."""
+    """The properties of a product besides its profile, in the profile's units.
+
+    A height of 9 or -1 lies outside the product. The columns are those of `Shapes`.
+    """
 
     cap_y: float = 9.0
     label: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
@@ -129,7 +132,7 @@ class Traits:
 
 
 def profile(family: str, rng: np.random.Generator) -> tuple[list[tuple[float, float]], Traits]:
-    """The polygon of one product (from the axis at the bottom, around, back to the axis) and its other traits."""
+    """A random profile polygon of a family, from the axis at the bottom to the axis at the top, and its traits."""
 
     def u(low: float, high: float) -> float:
         return float(rng.uniform(low, high))
@@ -187,7 +190,7 @@ def profile(family: str, rng: np.random.Generator) -> tuple[list[tuple[float, fl
         if family == "mug" or (family == "cup" and rng.random() < 0.8):
             ring = h * u(0.22, 0.3)
             x = (low + top) / 2 + ring * 0.55
-            # The ring's inner half would stick through the wall of the cup.
+            # Only the outer part of the ring is drawn, because its inner half would intersect the wall of the cup.
             handle = (x, base + h * 0.52, ring, u(0.03, 0.045), x - ring * 0.6, 1.0)
         if family == "mug" and rng.random() < 0.5:
             label = (0.18, h - 0.16, u(0.4, 0.8), 2)
@@ -296,7 +299,7 @@ def profile(family: str, rng: np.random.Generator) -> tuple[list[tuple[float, fl
 
 
 def distance_table(points: torch.Tensor) -> torch.Tensor:
-    """Signed distance to closed polygons. points: N, MAX_POINTS, 2. Returns N, CELLS, CELLS at (y, s)."""
+    """The signed distance to closed polygons (N, MAX_POINTS, 2), on a grid (N, CELLS, CELLS) at (y, s)."""
     s = torch.linspace(S0, S1, CELLS, device=points.device)
     y = torch.linspace(Y0, Y1, CELLS, device=points.device)
     ps, py = s[None, :].expand(CELLS, CELLS), y[:, None].expand(CELLS, CELLS)
@@ -316,7 +319,7 @@ def distance_table(points: torch.Tensor) -> torch.Tensor:
 
 
 def _colour(rng: np.random.Generator) -> np.ndarray:
-    """A packaging colour: often white, black or muted, sometimes loud."""
+    """A random packaging colour: often white, black or muted, sometimes saturated."""
     kind = rng.random()
     if kind < 0.22:
         return np.full(3, rng.uniform(0.82, 0.97)) * rng.uniform(0.96, 1.0, 3)
@@ -328,8 +331,10 @@ def _colour(rng: np.random.Generator) -> np.ndarray:
 
 
 def _ink(rng: np.random.Generator) -> tuple[np.ndarray, str]:
-    """A label's print, float32 INK_ROWS x INK_COLUMNS in 0..1: a brand's name, a line below it,
-    sometimes a mark above or bars."""
+    """A random print of a label, float32 INK_ROWS x INK_COLUMNS in 0..1, and its text.
+
+    It has a brand name and a line below it, sometimes with a dot above or a bar at the bottom.
+    """
     ink = np.zeros((INK_ROWS, INK_COLUMNS), np.uint8)
     brand, kind = str(rng.choice(BRANDS)), str(rng.choice(KINDS))
     high = int(rng.integers(10, 15))
@@ -349,7 +354,7 @@ def _ink(rng: np.random.Generator) -> tuple[np.ndarray, str]:
 
 
 def _finish(material: str, rng: np.random.Generator) -> tuple[float, float, float, float, float]:
-    """Gloss, sharpness, glass, metal, translucency of a material of `words.MATERIALS`."""
+    """Random gloss, sharpness, glass, metal and translucency of a material of `words.MATERIALS`."""
     glossy = material in ("gloss", "glass", "metal")
     return (
         rng.uniform(0.35, 0.8) if glossy else rng.uniform(0.0, 0.2),
@@ -361,7 +366,7 @@ def _finish(material: str, rng: np.random.Generator) -> tuple[float, float, floa
 
 
 def sample_shapes(families: Sequence[str], materials: Sequence[str], rng: np.random.Generator) -> Shapes:
-    """One random product of each family and material named."""
+    """A random product for each pair of family and material."""
     rows: dict[str, list[object]] = {f.name: [] for f in fields(Shapes)}
     texts = []
     polygons = []
@@ -369,9 +374,9 @@ def sample_shapes(families: Sequence[str], materials: Sequence[str], rng: np.ran
         points, traits = profile(family, rng)
         core = np.array(traits.core, dtype=np.float32)
         shift = float(core.min())
-        # A profile around a core names its left end -1: the medial axis of the core.
+        # In a profile around a core, s = -1 stands for the medial axis of the core.
         polygon = np.array([(0.0 if s <= -1 else s + shift, y) for s, y in points], dtype=np.float32)
-        # The left edge runs out of the table, so that the axis is no surface.
+        # The left edge lies outside the table, so that the axis is not a surface.
         polygon[0, 0] = polygon[-1, 0] = S0 - 1.0
         polygons.append(np.concatenate([polygon, np.repeat(polygon[-1:], MAX_POINTS - len(polygon), 0)]))
         handle = traits.handle

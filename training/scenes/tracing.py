@@ -1,4 +1,4 @@
-"""Sphere tracing of one product: flat lists of rays or points, in the product's own frame."""
+"""Sphere tracing of one product, with flat lists of rays or points in the product's own frame."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ T = torch.Tensor
 
 
 def to_own(product: Product, points: T) -> T:
-    """World points (R, 3) in the product's own frame."""
+    """Convert world points (R, 3) to the product's own frame."""
     x0, z0 = product.place
     return turn(product, points - torch.tensor((x0, 0.0, z0), device=points.device)) / product.size
 
 
 def turn(product: Product, directions: T) -> T:
-    """World directions (R, 3) in the product's own frame."""
+    """Convert world directions (R, 3) to the product's own frame."""
     c, s = math.cos(product.yaw), math.sin(product.yaw)
     x, y, z = directions.unbind(1)
     return torch.stack([c * x - s * z, y, s * x + c * z], 1)
 
 
 def turn_back(product: Product, directions: T) -> T:
-    """Own-frame directions (R, 3) in the world's frame."""
+    """Convert own-frame directions (R, 3) to the world frame."""
     c, s = math.cos(product.yaw), math.sin(product.yaw)
     x, y, z = directions.unbind(1)
     return torch.stack([c * x + s * z, y, c * z - s * x], 1)
 
 
 def across(product: Product, p: T) -> T:
-    """s: how far own-frame points (R, 3) lie from the medial axis of the core."""
+    """The distance s of own-frame points (R, 3) from the medial axis of the core."""
     core_x, core_z = product.core
     if core_x == core_z == 0.0:
         return torch.hypot(p[:, 0], p[:, 2])
@@ -42,7 +42,7 @@ def across(product: Product, p: T) -> T:
 
 
 def distance(product: Product, p: T) -> T:
-    """Signed distance of own-frame points (R, 3), own units."""
+    """The signed distance of own-frame points (R, 3) to the surface, in own units."""
     high = p[:, 1]
     if product.taper:
         along = (p[:, 0] / product.core[0] * 0.5 + 0.35).clamp(0, 1)
@@ -52,7 +52,7 @@ def distance(product: Product, p: T) -> T:
     grid = torch.stack([fs, fy], 1)
     inside = F.grid_sample(product.table, grid[None, None], padding_mode="border", align_corners=True).reshape(-1)
     beyond = (grid.abs().amax(1) - 1).clamp_min(0) * ((S1 - S0) / CELLS * (CELLS - 1) / 2)
-    d = (inside + beyond) * (1 - product.taper)  # squeezed space is steeper
+    d = (inside + beyond) * (1 - product.taper)  # in squeezed space the gradient is steeper
     x, y, ring, wire, from_x, squeeze = product.handle
     if wire <= 0:
         return d
@@ -61,8 +61,10 @@ def distance(product: Product, p: T) -> T:
 
 
 def trace(product: Product, origin: T, direction: T, steps: int = 44) -> tuple[T, T]:
-    """March own-frame rays: origin (3), direction (R, 3). Returns the rays that hit (K, index) and their t (K),
-    own units."""
+    """March own-frame rays with origin (3) and direction (R, 3).
+
+    Returns the indices of the rays that hit (K), and their t (K) in own units.
+    """
     half, height = product.extent
     low = torch.tensor((-half, 0.0, -half), device=direction.device)
     high = torch.tensor((half, height, half), device=direction.device)
@@ -90,14 +92,17 @@ def trace(product: Product, origin: T, direction: T, steps: int = 44) -> tuple[T
 
 
 def normal(product: Product, p: T, eps: float = 0.014) -> T:
-    """Unit normals of own-frame surface points (R, 3)."""
+    """The unit normals at own-frame surface points (R, 3), by finite differences of `eps`."""
     k = torch.tensor([[1.0, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]], device=p.device)
     d = distance(product, (p[None] + eps * k[:, None]).reshape(-1, 3)).reshape(4, -1)
     return F.normalize((k[:, None] * d[:, :, None]).sum(0), dim=1, eps=1e-6)
 
 
 def shadow(product: Product, origin: T, direction: T, hardness: float, steps: int = 14) -> T:
-    """How much light reaches own-frame points (R, 3) from `direction` (3): 0 dark, 1 lit. hardness: 4 soft, 30 hard."""
+    """The share of light that reaches own-frame points (R, 3) from `direction` (3): 0 dark, 1 lit.
+
+    `hardness` is about 4 for soft and 30 for hard shadows.
+    """
     light = torch.ones(len(origin), device=origin.device)
     t = torch.full_like(light, 0.03)
     for _ in range(steps):

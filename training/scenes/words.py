@@ -1,6 +1,7 @@
-"""The closed vocabulary of scenes: what is drawn is what is said.
+"""The closed vocabulary of scenes, with which captions describe what is rendered.
 
-A scene is ten small integers (one row of `Attributes`); a caption is one of many ways to say some of them.
+A scene is described by ten small integers, the attributes (`FIELDS`). A caption is one of many ways to express some of
+them.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ FAMILIES = (
 MATERIALS = ("matte", "gloss", "metal", "glass", "translucent")
 UNSEEN_FAMILIES = ("lamp", "bag", "shoe")
 UNSEEN_MATERIALS = ("translucent",)
-"""Kept from training, for evaluation; nor do captions say these families' names."""
+"""Reserved for evaluation. Captions do not contain the names of these families."""
 FIELDS = (
     "surface",
     "backdrop",
@@ -110,9 +111,9 @@ def _pick(rng: np.random.Generator, options: tuple[str, ...]) -> str:
 
 
 def describe(attributes: Mapping[str, int], rng: np.random.Generator, *, whole: bool = False) -> str:
-    """One caption of a scene, lower case. Parts are left out now and then, so that short prompts work too.
+    """A random caption of a scene, in lower case. Parts are sometimes left out, so that short prompts work too.
 
-    `whole`: no part is, and the light is told in full.
+    With `whole`, no part is left out, and the light is described completely.
     """
     surface = _pick(rng, _SURFACE_SAYINGS[attributes["surface"]]).format(c=COLOURS[attributes["paper_colour"]])
     backdrop = _pick(rng, _BACKDROP_SAYINGS[attributes["backdrop"]]).format(c=COLOURS[attributes["wall_colour"]])
@@ -148,7 +149,7 @@ def describe(attributes: Mapping[str, int], rng: np.random.Generator, *, whole: 
 
 
 def all_words() -> list[str]:
-    """Every word a caption can hold, sorted: the tokenizer's vocabulary."""
+    """Every word that a caption can contain, sorted. It is the tokenizer's vocabulary."""
     said = [s for group in (_SURFACE_SAYINGS, _BACKDROP_SAYINGS, _TINT_WORDS) for options in group for s in options]
     said += [
         *SIDES,

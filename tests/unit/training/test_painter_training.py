@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from packshot.models.engines.word_tokenizer import UNK
-from training.mini.painter import LATENTS, SCHEDULER_CONFIG, Painter, control_from, noised, tokenizer, wear
+from training.mini.painter import LATENTS, SCHEDULER_CONFIG, Painter, control_from, noised, perturb_mask, tokenizer
 
 
 @pytest.mark.parametrize(
@@ -28,14 +28,14 @@ def test_an_unknown_word_becomes_unk() -> None:
     assert tokenizer().ids_of("zeppelin") == [UNK]
 
 
-def test_a_worn_mask_keeps_most_of_the_product() -> None:
+def test_a_perturbed_mask_keeps_most_of_the_product() -> None:
     mask = np.zeros((256, 256), bool)
     mask[64:192, 80:176] = True
     rng = np.random.default_rng(0)
     for _ in range(10):
-        worn = wear(mask, rng)
-        assert (worn & mask).sum() / (worn | mask).sum() > 0.7
-        assert (worn & mask).sum() > 0.97 * mask.sum()  # hardly ever shrunk
+        perturbed = perturb_mask(mask, rng)
+        assert (perturbed & mask).sum() / (perturbed | mask).sum() > 0.7
+        assert (perturbed & mask).sum() > 0.97 * mask.sum()  # rarely shrunk
 
 
 def test_the_last_timestep_is_pure_noise() -> None:

@@ -1,5 +1,7 @@
-"""`python -m training.mini.evaluation`: measure a pack, write table and sheets, print one JSON line. A report:
-exits 0."""
+"""`python -m training.mini.evaluation`: measure a pack, write table and sheets, and print one JSON line.
+
+It only reports: the exit code is 0 even when a target is missed.
+"""
 
 from __future__ import annotations
 
@@ -23,21 +25,22 @@ COMMITTED, CARD = "evaluation.json", "README.md"
 
 
 def main() -> None:
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=package.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--subset", action="store_true", help="fewer samples, no painted sheet")
     parser.add_argument("--pack", type=Path, default=Path("packshot/packs/mini"))
     parser.add_argument(
-        "--judge", type=Path, default=judges.SHIPPED, help="weights or run folder of the judge of scenes"
+        "--judge", type=Path, default=judges.SHIPPED, help="weights file or run folder of the judge of scenes"
     )
     parser.add_argument("--out", type=Path, default=Path("out/eval-mini"))
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument(
-        "--commit", action="store_true", help=f"also write {COMMITTED} and the card's table, beside the weights"
+        "--commit", action="store_true", help=f"also write {COMMITTED} and the model card's table, next to the weights"
     )
     options = parser.parse_args()
     began = time.perf_counter()
 
-    def told(what: str) -> None:
+    def log(what: str) -> None:
         print(f"{time.perf_counter() - began:6.0f} s  {what}", file=sys.stderr, flush=True)
 
     measure.quiet_threads(THREADS)
@@ -49,18 +52,18 @@ def main() -> None:
     judge = judges.load(options.judge) if options.judge.exists() else None
     figures: dict[str, object] = {"size": sizes(pack)}
     if "speed" in options.parts:
-        told("speed")
+        log("speed")
         figures["speed"] = measure.speed_figures(segmenter, painter, counts.rounds)
     if "masks" in options.parts:
-        figures["masks"], asked = measure.mask_figures(segmenter, counts.subjects, measure.encoder_px(pack), told)
+        figures["masks"], measured = measure.mask_figures(segmenter, counts.subjects, measure.encoder_px(pack), log)
         if "sheets" in options.parts:
-            mask_sheets(asked, options.out)
+            mask_sheets(measured, options.out)
     if "painter" in options.parts:
-        figures["painter"] = measure.paint_figures(segmenter, painter, judge, counts, told)
+        figures["painter"] = measure.paint_figures(segmenter, painter, judge, counts, log)
         if "sheets" in options.parts and not options.subset:
-            told("painter: sheet")
+            log("painter: sheet")
             painted_sheet(painter, options.out)
-    told("slice")
+    log("slice")
     made = {
         "mode": mode,
         "dtype": str(dtype).removeprefix("torch."),

@@ -1,9 +1,9 @@
-"""Do distinct seeds give distinct pictures?
+"""The diversity of pictures from distinct seeds.
 
-The perceptual distance is LPIPS's without its learned weights, in the features of the judge of scenes
-(training/mini/judge.py): at its first three levels each pixel's features are scaled to unit length, and squared
-differences are averaged over the picture and the levels. The judge sees the product blacked out, so only what was
-painted counts. 0 = equal; 2 = nothing in common.
+The perceptual distance is that of LPIPS without its learned weights, on the features of the judge of scenes
+(training/mini/judge.py). At its first three levels, each pixel's features are scaled to unit length, and the squared
+differences are averaged over the picture and the levels. The product is blacked out for the judge, so that only the
+painted scene counts. 0 = equal; 2 = nothing in common.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LEVELS = 3
 
 @torch.inference_mode()
 def perceptual(judge: Judge, pictures: NDArray[np.uint8], masks: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Distances of every pair of pictures (N x S x S x 3), in `combinations` order."""
+    """The distance of every pair of pictures (uint8 NxSxSx3, with masks NxSxS), in `combinations` order."""
     x, m = prepared(judge, pictures, masks)
     x = torch.cat([x * (1 - m), m], 1)
     total = torch.zeros(len(pictures), len(pictures))
@@ -37,8 +37,11 @@ def perceptual(judge: Judge, pictures: NDArray[np.uint8], masks: NDArray[np.uint
 
 
 def diversity(painter: Painter, shots: Sequence[Shot], seeds: int, judge: Judge | None) -> dict[str, float]:
-    """Mean pairwise distance between `seeds` pictures of each shot: `perceptual`, and `pixels`: mean |difference| of
-    the background, 0..1. `perceptual_prompts`: between different shots' prompts around one product, for scale."""
+    """The mean distance between the pictures of each shot, painted with `seeds` seeds.
+
+    `perceptual` is the perceptual distance, and `pixels` the mean absolute difference of the background in 0..1.
+    `perceptual_prompts` is the distance between the prompts of different shots around one product, for comparison.
+    """
     apart: dict[str, list[float]] = {"pixels": []}
     for shot in shots:
         variants = [Shot(shot.flat, shot.prompt, seed) for seed in range(seeds)]

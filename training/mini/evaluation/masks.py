@@ -1,10 +1,10 @@
-"""The segmenter's figures: IoU of the answer that its score puts first, and how far that score can be believed.
+"""The segmenter's figures: the IoU of its first candidate for several prompts, and the calibration of its scores.
 
-- `box`: the product's tight box. `click`: its deepest point. `clicks3`: that click, then two corrections, each in the
-  largest wrong region of the answer before (missed: product, leaked: background), as a person would.
-- `spread3`: three product points at once, no corrections. `automatic`: no prompt.
-- `click_best`: the best of the click's three candidates. `click_either`: where the click lies in what could be meant
-  alone (the cup on its saucer), the better of both meanings counts. `part_box`: that part, by its own box.
+- `box`: the product's tight box. `click`: its deepest point. `clicks3`: that click and two corrections, each in the
+  largest wrong region of the previous mask (a product click when it was missed, a background click when it leaked).
+- `spread3`: three product points at once, without corrections. `automatic`: no prompt.
+- `click_best`: the best of the click's three candidates. `click_either`: when the click lies in a part that could be
+  meant on its own (the cup on its saucer), the better IoU of whole and part. `part_box`: that part, by its own box.
 """
 
 from __future__ import annotations
@@ -25,30 +25,31 @@ BINS = 5
 
 
 def iou(one: Bits, other: Bits) -> float:
-    """Intersection over union; 0 for two empty masks."""
+    """The intersection over union; 0 for two empty masks."""
     return float(np.count_nonzero(one & other) / max(1, int(np.count_nonzero(one | other))))
 
 
 @dataclass
 class Segmenter:
-    """Both halves of a segmenter, as they are served."""
+    """Encoder and decoder of a segmenter, as they are served."""
 
     encoder: SamEncoder
     decoder: SamDecoder
 
-    def look(self, image: NDArray[np.uint8]) -> Embedding:
+    def encode(self, image: NDArray[np.uint8]) -> Embedding:
+        """The embedding of an image, uint8 HxWx3 RGB."""
         return self.encoder.encode([Photo(image)])[0]
 
-    def answer(
-        self, seen: Embedding, points: Sequence[Point] = (), box: tuple[float, float, float, float] | None = None
+    def segment(
+        self, embedding: Embedding, points: Sequence[Point] = (), box: tuple[float, float, float, float] | None = None
     ) -> list[MaskCandidate]:
-        """Candidates, best first."""
-        return self.decoder.decode([(seen, Prompts(tuple(points), (box,) if box else ()))])[0]
+        """The candidate masks of a prompt, best first. `box` is XYXY in pixels."""
+        return self.decoder.decode([(embedding, Prompts(tuple(points), (box,) if box else ()))])[0]
 
 
 @dataclass
 class Answers:
-    """One subject's IoU by prompt, (score, IoU) of the first candidates, and their masks (bool HxW) for the sheets."""
+    """The result of one subject: IoU by prompt, (score, IoU) of first candidates, masks (bool HxW) for the sheets."""
 
     name: str
     overlaps: dict[str, float] = field(default_factory=dict)
@@ -58,48 +59,48 @@ class Answers:
 
 
 def ask(segmenter: Segmenter, subject: Subject, seen: Embedding | None = None) -> Answers:
-    """Every prompt of the module's docstring on one subject."""
-    seen = seen or segmenter.look(subject.image)
+    """Run every prompt of the module's docstring on one subject. `seen` is its embedding, if it is already computed."""
+    seen = seen or segmenter.encode(subject.image)
     truth, found = subject.truth, Answers(subject.name)
 
-    def keep(name: str, candidates: list[MaskCandidate], believed: bool = True) -> Bits:
+    def keep(name: str, candidates: list[MaskCandidate], calibrates: bool = True) -> Bits:
         first = candidates[0].mask.pixels > 0
         found.masks[name], found.overlaps[name] = first, iou(first, truth)
-        if believed:
+        if calibrates:
             found.scored.append((candidates[0].score, found.overlaps[name]))
         return first
 
-    keep("box", segmenter.answer(seen, box=box_of(truth)))
+    keep("box", segmenter.segment(seen, box=box_of(truth)))
     points = [deepest(truth)]
-    candidates = segmenter.answer(seen, points)
+    candidates = segmenter.segment(seen, points)
     first = keep("click", candidates)
     found.overlaps["click_best"] = max(iou(candidate.mask.pixels > 0, truth) for candidate in candidates)
     found.overlaps["click_either"] = found.overlaps["click"]
     if subject.part is not None:
         if subject.part[int(points[0][1]), int(points[0][0])]:
             found.overlaps["click_either"] = max(found.overlaps["click"], iou(first, subject.part))
-        part = segmenter.answer(seen, box=box_of(subject.part))[0]
+        part = segmenter.segment(seen, box=box_of(subject.part))[0]
         found.overlaps["part_box"] = iou(part.mask.pixels > 0, subject.part)
     while len(points) < 3 and (click := correction(first, truth)):
         points.append(click)
-        candidates = segmenter.answer(seen, points)
+        candidates = segmenter.segment(seen, points)
         first = candidates[0].mask.pixels > 0
     keep("clicks3", candidates)
-    keep("spread3", segmenter.answer(seen, spread(truth)), believed=False)
-    keep("automatic", segmenter.answer(seen), believed=False)
+    keep("spread3", segmenter.segment(seen, spread(truth)), calibrates=False)
+    keep("automatic", segmenter.segment(seen), calibrates=False)
     found.points = tuple(points)
     return found
 
 
 def means(answers: Sequence[Answers]) -> dict[str, float]:
-    """Mean IoU by prompt, and how many subjects."""
+    """The mean IoU by prompt, and the number of subjects."""
     names = sorted({name for answer in answers for name in answer.overlaps})
     values = {name: [a.overlaps[name] for a in answers if name in a.overlaps] for name in names}
     return {name: round(float(np.mean(found)), 3) for name, found in values.items()} | {"subjects": len(answers)}
 
 
 def calibration(answers: Sequence[Answers]) -> dict[str, object]:
-    """Mean |score - IoU| over first candidates by box, click and three clicks; a row for each fifth of the scores."""
+    """The mean |score - IoU| over the first candidates of box, click and three clicks; a row per fifth of scores."""
     score, overlap = np.array([pair for answer in answers for pair in answer.scored]).T
     rows = []
     for low in np.arange(BINS) / BINS:

@@ -1,4 +1,4 @@
-"""One measurement of a pack: everything that the table states, in a plain dict, and what the sheets show."""
+"""The measurement of a pack: all figures of the table as plain dicts, and the results that the sheets show."""
 
 from __future__ import annotations
 
@@ -25,12 +25,17 @@ from training.mini.evaluation.subjects import Subject
 from training.mini.judge import Judge
 
 CPU = torch.device("cpu")
-Told = Callable[[str], None]
+Log = Callable[[str], None]
+"""Called with the name of each step before it runs."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How much is measured. subjects: of each drawn set; shots: painted; prompts x seeds: for diversity."""
+    """The size of an evaluation.
+
+    `subjects` is per drawn set. `shots` are painted, and `prompts` of them with `seeds` seeds for diversity. `rounds`
+    is the number of timed repeats.
+    """
 
     subjects: int
     shots: int
@@ -49,29 +54,34 @@ SETS = {
 
 
 def open_pack(folder: Path) -> Pack:
+    """The pack in a folder."""
     return Pack(read_manifest(folder / "manifest.yaml"), folder, Settings())
 
 
 def open_segmenter(pack: Pack, dtype: torch.dtype) -> Segmenter:
+    """The pack's segmenter on the CPU."""
     return Segmenter(*load_segmenter(pack, CPU, dtype))
 
 
 def mask_figures(
-    segmenter: Segmenter, count: int, size_px: int, told: Told = lambda _: None
+    segmenter: Segmenter, count: int, size_px: int, log: Log = lambda _: None
 ) -> tuple[dict[str, object], list[tuple[Subject, Answers]]]:
-    """Mean IoU of each set, each photo's object, calibration over all; and the held-out and real answers,
-    for the sheets."""
+    """Measure the segmenter on `count` subjects of each drawn set, with a side of `size_px`, and on the real photos.
+
+    Returns the mean IoU of each set, the IoU of each photo's object and the calibration over all subjects; and the
+    results of the held-out set and the photos, for the sheets.
+    """
     figures: dict[str, object] = {}
     everything: list[Answers] = []
     kept: list[tuple[Subject, Answers]] = []
     for name, drawn in SETS.items():
-        told(f"masks: {name}")
-        asked = [(subject, ask(segmenter, subject)) for subject in drawn(count, size_px)]
-        figures[name] = means([answers for _, answers in asked])
-        everything += [answers for _, answers in asked]
-        kept += asked if name == "held_out" else []
-    told("masks: real photos")
-    real = list(_asked_photos(segmenter, subjects.real_photos()))
+        log(f"masks: {name}")
+        measured = [(subject, ask(segmenter, subject)) for subject in drawn(count, size_px)]
+        figures[name] = means([answers for _, answers in measured])
+        everything += [answers for _, answers in measured]
+        kept += measured if name == "held_out" else []
+    log("masks: real photos")
+    real = list(_measure_photos(segmenter, subjects.real_photos()))
     figures["photos"] = {subject.name: _rounded(answers.overlaps) for subject, answers in real}
     figures["photos_mean"] = means([answers for _, answers in real])
     everything += [answers for _, answers in real]
@@ -79,13 +89,13 @@ def mask_figures(
     return figures, kept + real
 
 
-def _asked_photos(segmenter: Segmenter, photos: Iterable[Subject]) -> Iterable[tuple[Subject, Answers]]:
-    """Each photo is encoded once, however many objects it holds."""
+def _measure_photos(segmenter: Segmenter, photos: Iterable[Subject]) -> Iterable[tuple[Subject, Answers]]:
+    """Measure the objects of the photos. Each photo is encoded only once."""
     name, seen = "", None
     for subject in photos:
         photo = subject.name.partition("/")[0]
         if photo != name:
-            name, seen = photo, segmenter.look(subject.image)
+            name, seen = photo, segmenter.encode(subject.image)
         yield subject, ask(segmenter, subject, seen)
 
 
@@ -94,42 +104,42 @@ def _rounded(overlaps: dict[str, float]) -> dict[str, float]:
 
 
 def paint_figures(
-    segmenter: Segmenter, painter: Painter, judge: Judge | None, counts: Counts, told: Told
+    segmenter: Segmenter, painter: Painter, judge: Judge | None, counts: Counts, log: Log
 ) -> dict[str, object]:
-    """What the painter does with drawn products; without a judge its readings are left out."""
-    told("painter: shots")
+    """Measure the painter on drawn products. Without a judge, its readings are left out."""
+    log("painter: shots")
     shots = drawn_shots(counts.shots, painter.width_px)
     pictures = painter.paint(shots)
     figures: dict[str, object] = {"shots": len(shots)}
     if judge:
         figures |= readings(judge, shots, pictures)
-    told("painter: expansion and shadows")
+    log("painter: expansion and shadows")
     figures |= expansion(segmenter, shots, pictures)
     figures["shadow_painted"] = shadows(
         [(picture.locked, shot.product, shot.asked) for shot, picture in zip(shots, pictures, strict=True)]
     )
     figures["shadow_drawn"] = shadows([(shot.drawn, shot.product, shot.attributes) for shot in shots])
-    told("painter: diversity")
+    log("painter: diversity")
     figures["diversity"] = diversity(painter, shots[: counts.prompts], counts.seeds, judge)
     return figures
 
 
 def speed_figures(segmenter: Segmenter, painter: Painter, rounds: int) -> dict[str, float]:
+    """Measure the speed, with `rounds` repeats."""
     return speed(segmenter, painter, drawn_shots(1, painter.width_px)[0], rounds)
 
 
 def slice_figures(pack: Pack) -> dict[str, float]:
-    """A few figures that a test repeats in seconds, always in fp32: the coffee photo, two renders,
-    a picture of 4 steps."""
+    """A few figures that a test repeats in seconds, always in fp32: the coffee photo, two renders, a 4-step picture."""
     segmenter, painter = open_segmenter(pack, torch.float32), Painter(pack, torch.float32)
     figures: dict[str, float] = {}
     coffee = [subject for subject in subjects.real_photos() if subject.name.startswith("coffee/cup")]
-    seen = segmenter.look(coffee[0].image)
+    seen = segmenter.encode(coffee[0].image)
     for subject in coffee:
-        found = segmenter.answer(seen, box=box_of(subject.truth))[0].mask.pixels > 0
+        found = segmenter.segment(seen, box=box_of(subject.truth))[0].mask.pixels > 0
         figures[f"iou {subject.name} box"] = iou(found, subject.truth)
     for subject in subjects.held_out(2, encoder_px(pack)):
-        found = segmenter.answer(segmenter.look(subject.image), [deepest(subject.truth)])[0].mask.pixels > 0
+        found = segmenter.segment(segmenter.encode(subject.image), [deepest(subject.truth)])[0].mask.pixels > 0
         figures[f"iou {subject.name} click"] = iou(found, subject.truth)
     [picture] = painter.paint(drawn_shots(1, painter.width_px), steps=4)
     for channel, level in zip("rgb", picture.painted.reshape(-1, 3).mean(0) / 255, strict=True):
@@ -138,15 +148,16 @@ def slice_figures(pack: Pack) -> dict[str, float]:
 
 
 def encoder_px(pack: Pack) -> int:
-    """The side at which drawn subjects are made: what the segmenter sees."""
+    """The side of the segmenter's input in pixels, at which drawn subjects are made."""
     return int(pack.role("segmenter").config["image_size"])
 
 
 def quiet_threads(threads: int) -> None:
+    """Limit torch to `threads` threads and OpenCV to one."""
     torch.set_num_threads(threads)
     cv2.setNumThreads(1)
 
 
 def served_dtype() -> torch.dtype:
-    """As the deployments pick it on this machine."""
+    """The dtype that the deployments choose on this machine."""
     return pick_dtype(CPU)

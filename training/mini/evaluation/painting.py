@@ -1,7 +1,7 @@
-"""Shots of drawn products, painted by the engine that serves the pack, and whether the pictures are what was asked for.
+"""Paints shots of drawn products with the engine that serves the pack, and measures how well the pictures match.
 
-A shot takes a held-out drawn product and the caption of another drawn scene. The picture is looked at twice: `painted`,
-as the engine gives it, and `locked`, with the product's own pixels put back, as it is delivered.
+A shot combines a held-out drawn product with the caption of another drawn scene. Each picture is measured in two forms:
+`painted` is the engine's output, and `locked` has the product's own pixels put back, as it is delivered.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ U8 = NDArray[np.uint8]
 Bits = NDArray[np.bool_]
 SHOTS = 995_000
 STEPS = 12
-"""Of the figures' pictures: what the time target is stated for."""
+"""Steps of the measured pictures, for which the time target is stated."""
 
 
 @dataclass(frozen=True)
 class Shot:
-    """A product and what to paint around it, perhaps in somebody's own words."""
+    """A product on its canvas, and the prompt for its scene."""
 
     flat: Flat
     prompt: str
@@ -43,13 +43,17 @@ class Shot:
 
     @property
     def product(self) -> Bits:
+        """The product's pixels, bool HxW."""
         return self.flat.alpha >= 128
 
 
 @dataclass(frozen=True)
 class DrawnShot(Shot):
-    """A shot of a drawn product. `drawn`: uint8 SxSx3, the scene it comes from; `attributes`: that scene's;
-    `asked`: the prompt's. Attributes: int64, `words.FIELDS`."""
+    """A shot of a drawn product.
+
+    `drawn` is the scene from which it comes (uint8 SxSx3), and `attributes` are those of that scene. `asked` are the
+    attributes that the prompt describes. Both have the columns `words.FIELDS` (int64).
+    """
 
     drawn: U8
     attributes: NDArray[np.int64]
@@ -65,7 +69,7 @@ class Picture:
 
 
 class Painter:
-    """A pack's engine with its default brief. Pictures are painted at the pack's native size, `batch` at a time."""
+    """A pack's engine with the pack's default brief. It paints at the native size, `batch` pictures at a time."""
 
     def __init__(self, pack: Pack, dtype: torch.dtype = torch.float32, batch: int = 4) -> None:
         self.engine = DiffusionEngine(pack, "cpu", dtype)
@@ -75,7 +79,7 @@ class Painter:
         self._batch = batch
 
     def paint(self, shots: Sequence[Shot], steps: int = STEPS) -> list[Picture]:
-        """The pictures, in order."""
+        """Paint the shots with `steps` steps. Returns the pictures in order."""
         pictures = []
         for at in range(0, len(shots), self._batch):
             some = shots[at : at + self._batch]
@@ -88,13 +92,13 @@ class Painter:
         return pictures
 
     def scene(self, shot: Shot, steps: int) -> Scene:
-        """As the director builds it."""
+        """The engine's input for a shot, built as the director builds it."""
         brief = replace(self.brief, prompt=shot.prompt, seed=shot.seed, steps=steps)
         return Scene(product_on_grey(shot.flat), inpaint_mask(shot.flat), canny(shot.flat), brief)
 
 
 def drawn_shots(count: int, size_px: int) -> list[DrawnShot]:
-    """Held-out products without clutter, each with a whole caption of another scene of its chunk."""
+    """`count` shots of held-out products without clutter, each with the complete caption of another scene."""
     shots: list[DrawnShot] = []
     for chunk in range(-(-count // CHUNK)):
         batch = render(CHUNK, size_px, SHOTS + chunk, clutter=0.0)
@@ -117,8 +121,10 @@ def drawn_shots(count: int, size_px: int) -> list[DrawnShot]:
 
 
 def readings(judge: Judge, shots: Sequence[DrawnShot], pictures: Sequence[Picture]) -> dict[str, float]:
-    """Share of pictures whose surface, backdrop and light the judge reads as asked: `painted_*`;
-    off drawn scenes: `drawn_*`."""
+    """The share of pictures in which the judge recognises the requested surface, backdrop and light (`painted_*`).
+
+    `drawn_*` are the same shares for drawn scenes, which show the judge's own error.
+    """
     masks = np.stack([shot.flat.alpha for shot in shots])
     figures: dict[str, float] = {}
     for name, seen, truth in (
@@ -131,19 +137,19 @@ def readings(judge: Judge, shots: Sequence[DrawnShot], pictures: Sequence[Pictur
 
 
 def expansion(segmenter: Segmenter, shots: Sequence[DrawnShot], pictures: Sequence[Picture]) -> dict[str, float]:
-    """How far the product grew: re-segmented area outside the product over its area, before its pixels are put back.
+    """The mean expansion of the product in `painted` pictures: re-segmented area outside the product, over its area.
 
-    `expansion`: by the product's box, which where masks are refined bounds the answer but for a little slack; so also
-    `expansion_unbounded`, by three points. The same off drawn scenes (`drawn_*`) is the segmenter's own error. Means.
+    `expansion` prompts with the product's box, which limits the mask when masks are refined. `expansion_unbounded`
+    prompts with three points. `drawn_*` are the same values for drawn scenes, which show the segmenter's own error.
     """
     grown: dict[str, list[float]] = {}
     for shot, picture in zip(shots, pictures, strict=True):
         truth = shot.product
         for name, image in (("", picture.painted), ("drawn_", shot.drawn)):
-            seen = segmenter.look(image)
+            seen = segmenter.encode(image)
             by_box, by_points = (
-                segmenter.answer(seen, box=box_of(truth)),
-                segmenter.answer(seen, spread(truth)),
+                segmenter.segment(seen, box=box_of(truth)),
+                segmenter.segment(seen, spread(truth)),
             )
             for kind, candidates in (("expansion", by_box), ("expansion_unbounded", by_points)):
                 outside = np.count_nonzero((candidates[0].mask.pixels > 0) & ~truth)

@@ -1,6 +1,7 @@
-"""Where a person would point: a tight box, the deepest point, points spread over the product, corrections.
+"""Simulated prompts: a tight box, the deepest point, points spread over the product, and corrections.
 
-Points are (x, y, label), label 1 = product, 0 = background; masks bool HxW. Everything here is deterministic.
+Points are (x, y, label) in pixels, with label 1 = product and 0 = background. Masks are bool HxW. All functions are
+deterministic.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ Point = tuple[float, float, int]
 
 
 def box_of(mask: Bits) -> tuple[float, float, float, float]:
-    """Tight box, XYXY, right and bottom exclusive."""
+    """The tight box of a mask, XYXY in pixels, with exclusive right and bottom."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
 
 
 def depth_in(mask: Bits) -> NDArray[np.float32]:
-    """Distance to the mask's border in pixels, HxW; the picture's frame is a border."""
+    """The distance of each pixel to the mask's border in pixels, HxW. The picture's edge counts as a border."""
     padded = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     depth: NDArray[np.float32] = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1]
     return depth
@@ -33,7 +34,7 @@ def deepest(mask: Bits, label: int = 1) -> Point:
 
 
 def spread(mask: Bits, count: int = 3) -> tuple[Point, ...]:
-    """The deepest point, then each time the point farthest from those before, a third of the greatest depth inside."""
+    """The deepest point, and then points that are farthest from the previous ones, at least a third as deep as it."""
     depth = depth_in(mask)
     ys, xs = np.nonzero(depth >= depth.max() / 3)
     points = [deepest(mask)]
@@ -46,8 +47,10 @@ def spread(mask: Bits, count: int = 3) -> tuple[Point, ...]:
 
 
 def correction(found: Bits, truth: Bits) -> Point | None:
-    """The click with which a person mends an answer: deep in its largest wrong region, missed or leaked;
-    None when right."""
+    """The click with which a person would correct a mask; None when the mask is correct.
+
+    It is the deepest point of the largest wrong region, missed or leaked.
+    """
     best: tuple[int, Bits, int] | None = None
     for wrong, label in ((truth & ~found, 1), (found & ~truth, 0)):
         _, pieces, stats, _ = cv2.connectedComponentsWithStats(wrong.astype(np.uint8), connectivity=4)

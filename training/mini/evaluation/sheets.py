@@ -1,4 +1,4 @@
-"""What the figures look like: answers outlined on photos and renders, and real products painted into scenes."""
+"""Sheets of examples: masks outlined on photos and renders, and real products painted into scenes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAINTED = ("coffee/cup_saucer_spoon", "rocket/rocket", "coins/coin_3_6", "astron
 
 
 def _tile(subject: Subject, answers: Answers, prompt: str) -> U8:
-    """The surroundings of the object with its border (white), the answer (green), and what was pointed at (yellow)."""
+    """The surroundings of an object, with its true border (white), the found mask (green) and the prompt (yellow)."""
     x0, y0, x1, y1 = box_of(subject.truth)
     half = (0.5 + MARGIN) * max(x1 - x0, y1 - y0)
     matrix = cv2.getRotationMatrix2D(((x0 + x1) / 2, (y0 + y1) / 2), 0, TILE_PX / (2 * half))
@@ -50,11 +50,13 @@ def _tile(subject: Subject, answers: Answers, prompt: str) -> U8:
     return shown
 
 
-def mask_sheets(asked: Sequence[tuple[Subject, Answers]], out: Path) -> list[Path]:
-    """`photos.png`: a row an object, a column a prompt. `held-out.png`: renders by box.
-    Photos not free to show are left out."""
-    real = [pair for pair in asked if "/" in pair[0].name and pair[0].shown]
-    drawn = [pair for pair in asked if "/" not in pair[0].name][:32]
+def mask_sheets(measured: Sequence[tuple[Subject, Answers]], out: Path) -> list[Path]:
+    """Write `photos.png` (objects of photos, a column for each prompt) and `held-out.png` (renders, prompted by box).
+
+    Photos whose licence does not allow it are not shown.
+    """
+    real = [pair for pair in measured if "/" in pair[0].name and pair[0].shown]
+    drawn = [pair for pair in measured if "/" not in pair[0].name][:32]
     prompts = ("box", "click", "clicks3", "automatic")
     pages = {
         "photos.png": [
@@ -74,14 +76,14 @@ def mask_sheets(asked: Sequence[tuple[Subject, Answers]], out: Path) -> list[Pat
 
 
 def real_shot(subject: Subject, width_px: int, height_px: int, prompt: str, seed: int) -> Shot:
-    """A real product, cut out by its drawn mask and placed on a canvas of the engine's size, low in the middle."""
+    """A shot of a real product: cut out by its hand-drawn mask, and placed low in the middle of the engine's canvas."""
     cutout = cut(Photo(subject.image), Mask(subject.truth.astype(np.uint8) * 255))
     flat = flatten(Layout(Canvas(2 * width_px, 2 * height_px), (Layer(cutout, y=0.56, scale=0.6),)))
     return Shot(fit_to(flat, width_px, height_px), prompt, seed)
 
 
 def painted_sheet(painter: Painter, out: Path, subjects: Sequence[str] = PAINTED) -> Path:
-    """`painted.png`: a row a real product, its photo first, then PROMPTS with the product's pixels locked."""
+    """Write `painted.png`: a row for each real product, with its photo and then its locked pictures of PROMPTS."""
     rows = []
     for seed, name in enumerate(subjects):
         subject = next(subject for subject in real_photos() if subject.name == name)

@@ -1,4 +1,4 @@
-"""Seconds of what a person waits for, warm, median of a few: encode a photo, a click, a picture at native size."""
+"""The speed of what a person waits for: encoding a photo, a click, and a picture at native size. Medians, warm."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ THREADS = 2
 
 
 def speed(segmenter: Segmenter, painter: Painter, shot: Shot, rounds: int) -> dict[str, float]:
-    """`encode_s`, `click_s` on the coffee photo, `picture_s`: guided, STEPS steps, decoded; THREADS torch threads."""
+    """The median seconds of `rounds` repeats with THREADS torch threads.
+
+    `encode_s` and `click_s` use the coffee photo. `picture_s` is a guided picture of STEPS steps, decoded.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(THREADS)
     try:
         coffee = real_photos()[0]
-        seen = segmenter.look(coffee.image)
+        seen = segmenter.encode(coffee.image)
         return {
-            "encode_s": _median(lambda: segmenter.look(coffee.image), rounds),
-            "click_s": _median(lambda: segmenter.answer(seen, [deepest(coffee.truth)]), rounds),
+            "encode_s": _median(lambda: segmenter.encode(coffee.image), rounds),
+            "click_s": _median(lambda: segmenter.segment(seen, [deepest(coffee.truth)]), rounds),
             "picture_s": _median(lambda: painter.paint([shot], STEPS), max(2, rounds // 2)),
         }
     finally:

@@ -1,7 +1,7 @@
-"""Pictures with known masks that no training has seen: worn renders, collages, and real photographs masked by hand.
+"""Pictures with known masks that no training uses: degraded renders, collages, and real photographs with drawn masks.
 
-Seeds from 900,000 on are kept for evaluation. Every set is drawn in chunks of CHUNK,
-so that a shorter run measures a prefix of a longer one's subjects.
+Seeds from 900,000 on are reserved for evaluation. Every set is drawn in chunks of CHUNK, so that a shorter run measures
+a prefix of a longer run's subjects.
 """
 
 from __future__ import annotations
@@ -28,16 +28,19 @@ Bits = NDArray[np.bool_]
 PHOTOS = Path(__file__).parents[1] / "photos.yaml"
 CHUNK = 4
 SMALLEST = 0.005
-"""A collage's clutter may hide its product: below this share of the picture there is nothing to point at."""
+"""Smallest share of the picture that a product or part must cover. Clutter may hide more of a collage's product."""
 HELD_OUT, FAMILIES, MATERIALS, COLLAGES = 990_000, 991_000, 992_000, 993_000
 CALIBRATION = 890_000
-"""Neither trained on nor measured: what the score's line is fitted to."""
+"""Seed of the set to which the calibration of scores is fitted. It is used neither in training nor in evaluation."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A picture and the product in it. image: uint8 HxWx3 RGB. truth: bool HxW. part: what could be meant alone,
-    or None."""
+    """A picture (uint8 HxWx3 RGB) and the true mask of its product (bool HxW).
+
+    `part` is the mask of a part that could be meant on its own, or None. `shown` says whether the licence allows
+    showing the picture.
+    """
 
     name: str
     image: U8
@@ -47,22 +50,27 @@ class Subject:
 
 
 def held_out(count: int, size_px: int) -> list[Subject]:
+    """Scenes with the families and materials of training."""
     return _rendered("held_out", count, size_px, HELD_OUT)
 
 
 def for_calibration(count: int, size_px: int) -> list[Subject]:
+    """Scenes to which the calibration of scores is fitted."""
     return _rendered("calibration", count, size_px, CALIBRATION)
 
 
 def unseen_families(count: int, size_px: int) -> list[Subject]:
+    """Scenes with product families that training does not use."""
     return _rendered("unseen_families", count, size_px, FAMILIES, families=UNSEEN_FAMILIES)
 
 
 def unseen_materials(count: int, size_px: int) -> list[Subject]:
+    """Scenes with materials that training does not use."""
     return _rendered("unseen_materials", count, size_px, MATERIALS, materials=UNSEEN_MATERIALS)
 
 
 def collages(count: int, size_px: int) -> list[Subject]:
+    """Collages with seeds that training does not use."""
     return list(islice(_collages(size_px), count))
 
 
@@ -74,7 +82,7 @@ def _rendered(
     families: Sequence[str] | None = None,
     materials: Sequence[str] | None = None,
 ) -> list[Subject]:
-    """Scenes as an amateur's camera gives them (`collage.degrade`)."""
+    """Scenes, degraded as by an amateur's camera (`collage.degrade`)."""
     subjects = []
     for chunk in range(-(-count // CHUNK)):
         batch = render(CHUNK, size_px, seed + chunk, families=families, materials=materials)
@@ -99,7 +107,7 @@ def _worth(part: Bits) -> Bits | None:
 
 @functools.cache
 def real_photos() -> tuple[Subject, ...]:
-    """One subject for each object of photos.yaml, named photo/object."""
+    """A subject for each object of photos.yaml, named photo/object."""
     import skimage.data
 
     subjects = []

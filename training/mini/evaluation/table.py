@@ -1,4 +1,4 @@
-"""The table: figures beside their targets (issue 3), as JSON and Markdown, with the hashes of what was measured."""
+"""The table of figures and their targets, as JSON and Markdown, with the hashes of the measured files."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from typing import Any
 
 from packshot.models.packs.pack import Pack
 
-# Between these the model card holds the table.
+# The model card contains the table between these marks.
 OPENS, CLOSES = "<!-- table: eval-mini --commit writes it -->", "<!-- /table -->"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line. path: where in the figures; at_least or at_most: the target, if there is one."""
+    """One line of the table.
+
+    `path` is the place of its figure in the figures. `at_least` or `at_most` is the target, if there is one.
+    """
 
     title: str
     path: tuple[str, ...]
@@ -30,6 +33,7 @@ class Row:
         return None if found is None else float(found)
 
     def verdict(self, value: float | None) -> str:
+        """The verdict: "holds", "MISS", "not measured", or empty without a target."""
         if self.at_least is None and self.at_most is None:
             return ""
         if value is None:
@@ -40,6 +44,7 @@ class Row:
 
     @property
     def target(self) -> str:
+        """The target in words, such as "≥ 0.85"; empty without one."""
         if self.at_least is not None:
             return f"≥ {self.at_least:g}"
         return "" if self.at_most is None else f"≤ {self.at_most:g}"
@@ -93,18 +98,22 @@ ROWS: tuple[Row, ...] = (
 
 
 def hashes(pack: Pack) -> dict[str, str | None]:
-    """sha256 of every file that the pack's manifest names; None where a pinned revision stands for it."""
+    """The sha256 of every file in the pack's manifest; None for a file that is pinned by a revision instead."""
     return {name: spec.sha256 for role in pack.manifest.roles.values() for name, spec in role.files.items()}
 
 
 def sizes(pack: Pack) -> dict[str, float]:
-    """Megabytes (10^6) of the weights."""
+    """The size of the weights in megabytes (10^6 bytes): all files, and the largest one."""
     lengths = [path.stat().st_size / 1e6 for path in (pack.folder / name for name in hashes(pack))]
     return {"pack_mb": round(sum(lengths), 1), "largest_mb": round(max(lengths), 2)}
 
 
 def table(pack: Pack, figures: dict[str, Any], made: dict[str, Any], slice_: dict[str, float]) -> dict[str, Any]:
-    """Everything, ready for JSON."""
+    """The whole table, ready for JSON.
+
+    `figures` are all measured figures, `made` describes the measurement, and `slice_` holds the figures that a test
+    repeats.
+    """
     rows = []
     for row in ROWS:
         value = row.of(figures)
@@ -120,7 +129,7 @@ def table(pack: Pack, figures: dict[str, Any], made: dict[str, Any], slice_: dic
 
 
 def markdown(found: Mapping[str, Any]) -> str:
-    """The rows, each photo's objects, and how far scores can be believed."""
+    """The table as Markdown: the rows, the objects of each photo, and the calibration of the scores."""
     made = found["made"]
     said = ", ".join(f"{name} {value}" for name, value in made.items())
     lines = [
@@ -139,19 +148,19 @@ def markdown(found: Mapping[str, Any]) -> str:
         prompts = ("box", "click", "clicks3", "spread3", "automatic", "click_best")
         lines += ["", f"| real photo | {' | '.join(prompts)} |", "|---" * (len(prompts) + 1) + "|"]
         lines += [f"| {name} | " + " | ".join(_shown(row[p]) for p in prompts) + " |" for name, row in photos.items()]
-    if believed := masks.get("calibration"):
+    if calibration := masks.get("calibration"):
         lines += ["", "| score | answers | mean score | mean IoU |", "|---|---|---|---|"]
-        lines += [f"| {r['scores']} | {r['answers']} | {r['score']} | {r['iou']} |" for r in believed["reliability"]]
+        lines += [f"| {r['scores']} | {r['answers']} | {r['score']} | {r['iou']} |" for r in calibration["reliability"]]
     return "\n".join(lines) + "\n"
 
 
 def in_card(card: str, shown: str) -> str:
-    """The model card with `shown` (of markdown) between its table's marks."""
+    """The model card with `shown` (from `markdown`) between its table's marks. Raises ValueError without the marks."""
     before, _, rest = card.partition(f"{OPENS}\n")
     _, closes, after = rest.partition(CLOSES)
     if not closes:
         raise ValueError(f"the model card has no place for the table: write {OPENS} and {CLOSES} on lines of their own")
-    table = shown.partition("\n\n")[2].strip()  # the card has a heading of its own
+    table = shown.partition("\n\n")[2].strip()  # without the heading: the card has its own
     return f"{before}{OPENS}\n{table}\n{CLOSES}{after}"
 
 
