@@ -28,7 +28,7 @@ RESPONSE: Any = Response()
 @pytest.fixture
 def object_is(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """What Ray says of the response's object: an error, a value elsewhere (GetTimeoutError), or nothing yet (None)."""
-    monkeypatch.setattr(calls, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(calls, "CHECK_EVERY_S", 0.01)
 
     def of(*states: Exception | None) -> None:
         left = list(states)
