@@ -24,7 +24,7 @@ GPU_PROFILES = [name for name in profile_names() if load_profile(name).device ==
 
 
 def changed(tmp_path: Path, change: dict[str, Any], base: str = "one-gpu") -> Profile:
-    """A profile of one's own: a shipped one with `change` merged in."""
+    """An included profile with `change` merged in."""
 
     def merge(into: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         for key, value in new.items():

@@ -1,4 +1,4 @@
-"""Capacity on paper: enough replicas, devices that are full of neither memory nor time, and an honest picture of it."""
+"""The capacity plan: enough replicas, devices within their memory and time, and a correct picture."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Profiles: shares that fit a device, unknown keys refused, and Serve configs that say what the profile says."""
+"""Profiles: shares that fit a device, unknown keys refused, and Serve configs that agree with the profile."""
 
 from pathlib import Path
 from typing import Any
