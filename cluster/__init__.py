@@ -1,1 +1,1 @@
-"""Where it runs: profiles, GPU shares, the Serve config they render to, and the cluster on this machine."""
+"""Where the application runs: profiles, GPU shares, the rendered Serve config, and a cluster on this machine."""

@@ -1,8 +1,8 @@
-"""Profiles: where the application runs, in short typed YAML (`profiles/*.yaml`); unknown keys are refused.
+"""Profiles: where the application runs, as short typed YAML (`profiles/*.yaml`). Unknown keys are refused.
 
-What a profile leaves out keeps the deployment's own default (deployments/*.py). Serve drops unknown keys of its configs
-silently, so profiles are our own models, and Serve's are built from them (cluster/render.py). What can be said without
-a pack is refused here; whether a pack's models fit their shares, cluster/plan/gpu_shares.py says.
+A value that a profile omits keeps the deployment's default (deployments/*.py). Serve silently drops unknown keys of its
+configs, so profiles are Packshot's own models and Serve's configs are built from them (cluster/render.py). This module
+checks what needs no pack; cluster/plan/gpu_shares.py checks whether a pack's models fit their shares.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ StageName = Literal[
 ]
 DEPLOYMENTS: tuple[StageName, ...] = get_args(StageName)
 OPTIONAL: tuple[StageName, ...] = ("photo_decoder",)
-"""Deployed where a profile names them; elsewhere the gateway does their work."""
+"""Deployed only when the profile names them. Otherwise the gateway does their work."""
 GPU_STAGES: tuple[GpuStage, ...] = get_args(GpuStage)
 TUNABLES: dict[StageName, tuple[str, ...]] = {
     "sam_encoder": ("max_batch_size",),
@@ -34,7 +34,7 @@ TUNABLES: dict[StageName, tuple[str, ...]] = {
     "canny": ("low", "high"),
     "generator": ("max_rows",),
 }
-"""What each deployment's `reconfigure` reads: all of them or none, since Serve replaces a user_config as a whole."""
+"""The keys that each deployment's `reconfigure` reads. State all or none: Serve replaces a user_config as a whole."""
 
 
 class Strict(BaseModel):
@@ -42,7 +42,11 @@ class Strict(BaseModel):
 
 
 class Replicas(Strict):
-    """An autoscaling range. `target_ongoing`: calls under way that one replica is meant to hold."""
+    """An autoscaling range.
+
+    `min` and `max` are numbers of replicas. `target_ongoing` is how many concurrent calls a replica should have. The
+    delays are seconds before a change of load changes the number of replicas.
+    """
 
     min: int = Field(1, ge=0)
     max: int = Field(1, ge=1)
@@ -58,7 +62,7 @@ class Replicas(Strict):
 
 
 class Nodes(Strict):
-    """How many nodes of a pool there may be."""
+    """How many nodes a pool may have."""
 
     min: int = Field(1, ge=0)
     max: int = Field(1, ge=1)
@@ -71,10 +75,10 @@ class Nodes(Strict):
 
 
 class Pool(Strict):
-    """Like nodes: a worker group on Kubernetes, this machine for `packshot serve`.
-    What is said of a node is each one's.
+    """Nodes of one kind: a worker group on Kubernetes, or this machine for `packshot serve`.
 
-    `memory_gib`: the node's main memory. `gpus`: devices of a node, of the kind `gpu` (cluster/plan/gpus.py).
+    All other values are for each node: `cpus`, `memory_gib` of main memory, `object_store_mib` of Ray's object store,
+    and `gpus` devices of the kind `gpu` (cluster/plan/gpus.py).
     """
 
     nodes: Nodes = Nodes()
@@ -92,9 +96,9 @@ class Pool(Strict):
 
     @property
     def device(self) -> Gpu:
-        """The kind of its GPUs. Raises BadInput for a pool without any."""
+        """The kind of the pool's GPUs. Raises BadInput when the pool has none."""
         if self.gpu is None:
-            raise BadInput("bad_usage", "a pool must have GPUs to ask for their kind; state gpus and gpu")
+            raise BadInput("bad_usage", "the pool must have GPUs, got none; state gpus and gpu")
         return GPUS[self.gpu]
 
     @property
@@ -103,10 +107,11 @@ class Pool(Strict):
 
 
 class Stage(Strict):
-    """One deployment's numbers, for each of its replicas.
+    """The replicas of one deployment.
 
-    `pool`: where its replicas live; may be left out while there is one pool. `gpu_share`: fraction of one device, CUDA
-    context included. `cpus` and `memory_gib` (main memory) are what Ray and Kubernetes set aside.
+    `pool` is where they run; it may be omitted when the profile has one pool. The other values are for each replica:
+    `cpus` and `memory_gib` (main memory) are reserved by Ray and Kubernetes; `gpu_share` is a fraction of one device's
+    memory, CUDA context included; `max_ongoing` limits its concurrent calls.
     """
 
     pool: str | None = None
@@ -119,15 +124,16 @@ class Stage(Strict):
 
     @property
     def range(self) -> Replicas:
-        """Its replicas; a deployment's own default is one."""
+        """The range of replicas. A deployment's default is one replica."""
         return self.replicas or Replicas()
 
 
 class Profile(Strict):
-    """Where the application runs. `threads`: torch threads of a replica, 0 = torch's own choice.
+    """Where the application runs.
 
-    `autoscaling`: the whole pipeline's policy (cluster/autoscaling.py);
-    without it each deployment scales by its own calls.
+    `sentence` describes the profile. `pack` names the pack; "" uses the setting. `threads` is the number of torch
+    threads of a replica; 0 = torch's choice. `autoscaling` is one policy for the whole pipeline
+    (cluster/autoscaling.py); without it, each deployment scales by its own calls.
     """
 
     name: str
@@ -141,7 +147,7 @@ class Profile(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Profile:
-        for check in (_places, _tunables, _shares, _room, _awake):
+        for check in (_check_pools, _check_tunables, _check_shares, _check_sums, _check_always_on):
             check(self)
         return self
 
@@ -150,81 +156,81 @@ class Profile(Strict):
 
     @property
     def deployments(self) -> tuple[StageName, ...]:
-        """The deployments that it has: all but the optional ones that it does not name."""
+        """The deployments of the profile: all except the optional ones that it does not name."""
         return tuple(name for name in DEPLOYMENTS if name in self.stages or name not in OPTIONAL)
 
     def pool_of(self, name: StageName) -> str:
-        """The pool that holds a deployment's replicas."""
+        """The pool on which a deployment's replicas run."""
         return self.stage(name).pool or next(iter(self.pools))
 
     @property
     def machine(self) -> Pool:
-        """The one machine of a profile for one. Raises BadInput for others."""
+        """The machine of a single-machine profile. Raises BadInput when the profile needs several machines."""
         pool, *others = self.pools.values()
         if others or pool.nodes.max > 1:
             raise BadInput(
                 "bad_usage",
-                f"one machine must be all that the profile needs, {self.name} has pools {', '.join(self.pools)} "
+                f"the profile must need one machine only, {self.name} has pools {', '.join(self.pools)} "
                 f"of up to {max(each.nodes.max for each in self.pools.values())} nodes; "
-                f"deploy it with packshot config --profile {self.name}, or take another profile",
+                f"deploy it with packshot config --profile {self.name}, or choose another profile",
             )
         return pool
 
 
-def _places(profile: Profile) -> None:
+def _check_pools(profile: Profile) -> None:
     for name, stage in profile.stages.items():
         if stage.pool is not None and stage.pool not in profile.pools:
             raise ValueError(f"stages.{name}.pool must be one of {', '.join(profile.pools)}, got {stage.pool!r}")
     if len(profile.pools) > 1:
-        lost = [name for name in profile.deployments if profile.stage(name).pool is None]
-        if lost:
-            raise ValueError(f"with several pools every deployment must name its own, these do not: {', '.join(lost)}")
+        unplaced = [name for name in profile.deployments if profile.stage(name).pool is None]
+        if unplaced:
+            raise ValueError(f"with several pools every deployment must name its pool, got none: {', '.join(unplaced)}")
 
 
-def _tunables(profile: Profile) -> None:
+def _check_tunables(profile: Profile) -> None:
     for name, stage in profile.stages.items():
         known = TUNABLES.get(name, ())
         if stage.tunables is not None and set(stage.tunables) != set(known):
-            raise ValueError(
-                f"tunables of {name} must be {', '.join(known) or 'left out'}, all of them, got "
-                f"{sorted(stage.tunables)}"
-            )
+            rule = f"all of {', '.join(known)}" if known else "omitted"
+            raise ValueError(f"tunables of {name} must be {rule}, got {sorted(stage.tunables)}")
         if stage.tunables is not None and min(stage.tunables.values()) < 1:
             raise ValueError(f"tunables of {name} must be at least 1, got {stage.tunables}")
 
 
-def _shares(profile: Profile) -> None:
+def _check_shares(profile: Profile) -> None:
     shares = {name: stage.gpu_share for name, stage in profile.stages.items() if stage.gpu_share}
     if profile.device == "cpu":
         if shares:
-            raise ValueError(f"a cpu profile has no GPU to share, got {shares}; set device: cuda")
+            raise ValueError(f"a cpu profile must not have gpu_share, got {shares}; set device: cuda")
         return
     if set(shares) != set(GPU_STAGES):
-        raise ValueError(f"exactly {', '.join(GPU_STAGES)} take GPU shares, got {shares}")
+        raise ValueError(f"exactly {', '.join(GPU_STAGES)} must have gpu_share, got {shares}")
     for name in GPU_STAGES:
         if not profile.pools[profile.pool_of(name)].gpus:
-            raise ValueError(f"{name} takes a GPU share, so its pool must have GPUs; {profile.pool_of(name)} has none")
+            raise ValueError(f"{name} has a gpu_share, so its pool must have GPUs; {profile.pool_of(name)} has none")
 
 
-def _room(profile: Profile) -> None:
-    """What is always there must fit what is at most there;
-    the solver of cluster/plan/gpu_shares.py does it device by device."""
+def _check_sums(profile: Profile) -> None:
+    """The largest number of replicas must fit the largest number of nodes.
+
+    These are sums over a pool; cluster/plan/gpu_shares.py checks each device.
+    """
     for name, pool in profile.pools.items():
-        here = {stage: profile.stage(stage) for stage in profile.deployments if profile.pool_of(stage) == name}
-        shares = {stage: one.gpu_share * one.range.max for stage, one in here.items() if one.gpu_share}
-        total, room = sum(shares.values()), MAX_DEVICE_SHARE * pool.max_devices
-        if total > room + 1e-9:
+        stages = {stage: profile.stage(stage) for stage in profile.deployments if profile.pool_of(stage) == name}
+        shares = {name: stage.gpu_share * stage.range.max for name, stage in stages.items() if stage.gpu_share}
+        total, available = sum(shares.values()), MAX_DEVICE_SHARE * pool.max_devices
+        if total > available + 1e-9:
             raise ValueError(
                 f"GPU shares must sum to ≤ {MAX_DEVICE_SHARE} per device, got {total:.3f} on "
-                f"{pool.max_devices} device(s) of pool {name} at most replicas: {shares}"
+                f"{pool.max_devices} device(s) of pool {name} at replicas.max: {shares}"
             )
-        cpus = sum((one.cpus or 0) * one.range.max for one in here.values())
+        cpus = sum((stage.cpus or 0) * stage.range.max for stage in stages.values())
         if cpus > pool.cpus * pool.nodes.max:
             raise ValueError(
                 f"CPUs of all replicas must be ≤ the pool's, got {cpus:g} of {pool.cpus * pool.nodes.max:g} in pool "
                 f"{name}"
             )
-        memory_gib = sum((one.memory_gib or 0) * one.range.max for one in here.values())
+        memory_gib = sum((stage.memory_gib or 0) * stage.range.max for stage in stages.values())
         if memory_gib > pool.memory_gib * pool.nodes.max:
             raise ValueError(
                 f"memory of all replicas must be ≤ the pool's, got {memory_gib:g} of "
@@ -233,24 +239,27 @@ def _room(profile: Profile) -> None:
             )
 
 
-def _awake(profile: Profile) -> None:
+def _check_always_on(profile: Profile) -> None:
     if profile.autoscaling:
-        needed: dict[StageName, str] = {
-            "gateway": "it takes the call that wakes the others",
-            "director": "it reports what waits",
+        always_on: dict[StageName, str] = {
+            "gateway": "it receives the requests for which the others start",
+            "director": "it reports the queue's load",
         }
-        for name, why in needed.items():
+        for name, reason in always_on.items():
             if profile.stage(name).range.min < 1:
-                raise ValueError(f"{name} must have replicas.min ≥ 1 under autoscaling, got 0: {why}")
+                raise ValueError(f"{name} must have replicas.min ≥ 1 under autoscaling, got 0: {reason}")
 
 
 def profile_names() -> list[str]:
-    """The profiles that ship."""
+    """The names of the included profiles."""
     return sorted(Path(file.name).stem for file in _files())
 
 
 def load_profile(name: str) -> Profile:
-    """The profile of that name, or at that path. Raises BadInput with every fault of the file."""
+    """Load the profile called `name`, or the profile in the YAML file at the path `name`.
+
+    Raises BadInput `bad_usage` when there is no such profile or its file is not valid; one error lists all faults.
+    """
     if name.endswith((".yaml", ".yml")):
         path = Path(name)
         if not path.is_file():
@@ -265,18 +274,20 @@ def load_profile(name: str) -> Profile:
     except ValidationError as error:
         faults: list[FieldError] = [{"loc": list(row["loc"]), "msg": _field_error(row)} for row in error.errors()]
         raise BadInput(
-            "bad_usage", f"profile {name}: {'; '.join(map(_field_error, error.errors()))}; mend the file", errors=faults
+            "bad_usage",
+            f"profile {name}: {'; '.join(map(_field_error, error.errors()))}; correct the file",
+            errors=faults,
         ) from error
     except yaml.YAMLError as error:
         raise BadInput("bad_usage", f"profile {name} must be YAML: {error}") from error
 
 
 def _field_error(row: Any) -> str:
-    """One fault: where, the rule, and the value unless the rule tells it."""
-    where, rule = ".".join(map(str, row["loc"])), row["msg"].removeprefix("Value error, ")
+    """One fault: its path, the rule, and the value when the rule does not contain it."""
+    path, rule = ".".join(map(str, row["loc"])), row["msg"].removeprefix("Value error, ")
     if row["type"] == "value_error":
-        return f"{where}: {rule}" if where else str(rule)
-    return f"{where}: {rule}, got {row['input']!r}"
+        return f"{path}: {rule}" if path else str(rule)
+    return f"{path}: {rule}, got {row['input']!r}"
 
 
 def _files() -> Iterator[Any]:

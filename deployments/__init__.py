@@ -1,5 +1,5 @@
-"""One file, one Ray Serve deployment: thin shells over packshot. Defaults here suit one CPU machine (profile `laptop`).
+"""The Ray Serve deployments, one file each: thin shells over packshot. The defaults suit one CPU machine (`laptop`).
 
-Clicks go `gateway` -> `sam_encoder` -> `mask_decoder`. Pictures go `gateway` -> `director` -> `finisher` -> `canny` ->
-`generator` -> `finisher`.
+A click passes `gateway` -> `sam_encoder` -> `mask_decoder`. A shot passes `gateway` -> `director` -> `finisher` ->
+`canny` -> `generator` -> `finisher`.
 """

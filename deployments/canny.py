@@ -1,4 +1,4 @@
-"""Layout -> EdgeMap: Canny on the placed product, never on the amateur background. CPU only."""
+"""Layout -> EdgeMap: Canny edges of the placed product, never of the photo's background. CPU only."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ from packshot.types import EdgeMap
     max_surge_percent=100,
 )
 class CannyDeployment:
+    """Finds edges. `user_config`: `low` and `high` are Canny's thresholds of the gradient."""
+
     def reconfigure(self, user_config: dict[str, int]) -> None:
         self._low, self._high = user_config["low"], user_config["high"]
 
     def edges(self, fitted: Fitted) -> EdgeMap:
-        """Edges of a layout at the engine's size."""
+        """Find the edges of a layout at the engine's size."""
         return canny(fitted.flat, self._low, self._high)

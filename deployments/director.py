@@ -1,7 +1,7 @@
-"""Durable shots -> the graph: each call claims the best waiting shot, drives it and returns when it is committed.
+"""Stored shots -> the graph: each call claims the first waiting shot, runs it, and returns when it is committed.
 
-Work is a Serve call, so that Serve sees the load and waits for it while draining. A slow poll picks up shots whose
-caller died; it, too, goes through the handle.
+Running a shot is a Serve call, so that Serve sees the load and waits for it while draining. A slow poll finds shots
+whose caller died; it makes the same Serve call.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from packshot.types import Brief
 log = logging.getLogger("ray.serve")
 
 SWEEP_EVERY_S = 600.0
-"""How often expired masks, retired shots and orphaned files are looked for."""
+"""Seconds between two retention sweeps, which delete expired masks, old shots and orphaned files."""
 
 
 @serve.deployment(
@@ -41,6 +41,8 @@ SWEEP_EVERY_S = 600.0
     max_surge_percent=100,
 )
 class DirectorDeployment:
+    """Runs shots. `pack` names the pack; "" uses the setting. The handles are the stages that a shot passes through."""
+
     def __init__(
         self,
         pack: str,
@@ -61,24 +63,24 @@ class DirectorDeployment:
             meter=RayMeter(),
         )
         self._load = LoadReport(self._store.queue)
-        self._me = serve.get_deployment_handle(context.deployment, app_name=context.app_name)
+        self._directors = serve.get_deployment_handle(context.deployment, app_name=context.app_name)
         self._poller = asyncio.get_running_loop().create_task(self._poll())
 
     async def run_next(self) -> str | None:
-        """Claim, drive and commit one shot; its id, or None when nothing waits."""
+        """Claim, run and commit one shot. Returns its id, or None when no shot is due."""
         return await self._director.run_next()
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
-        """The whole store's load, for the policy (cluster/autoscaling.py); Serve asks every `metrics_interval_s`."""
+        """Return the whole store's load, for the policy of cluster/autoscaling.py. Serve polls it."""
         return await asyncio.to_thread(self._load)
 
     async def check_health(self) -> None:
         if self._poller.done():
             self._poller.result()
-            raise RuntimeError("director: the poll has ended")
+            raise RuntimeError("director: the poll must run, but it has ended; Serve replaces this replica")
 
     async def _poll(self) -> None:
-        """Call for shots that nobody calls for: left by a gateway that died, backed off, or under an expired lease."""
+        """Run due shots without a caller: the gateway died, a back-off has ended, or a lease has expired."""
         calls: set[asyncio.Task[Any]] = set()
         swept_at = time.monotonic()
         while True:
@@ -98,9 +100,9 @@ class DirectorDeployment:
 
     async def _call(self) -> None:
         try:
-            await self._me.run_next.remote()
-        except Exception as error:  # noqa: BLE001 - whatever ended it, the store is the truth
-            log.warning("a shot's run ended in %r; the store knows where it stands", to_packshot_error(error))
+            await self._directors.run_next.remote()
+        except Exception as error:  # noqa: BLE001 - the shot is in the store, and a later poll finds it
+            log.warning("a director call failed: %r; the shot's state is in the store", to_packshot_error(error))
 
     def __del__(self) -> None:
         self._poller.cancel()
@@ -108,7 +110,10 @@ class DirectorDeployment:
 
 
 class GraphStages:
-    """The flow's stages over Serve handles: arrays go by reference, pure stages are retried once, errors are ours."""
+    """The flow's `Stages` over Serve handles.
+
+    Arrays travel by reference. Pure stages are retried once. Ray's errors are converted to PackshotErrors.
+    """
 
     def __init__(
         self,
@@ -133,7 +138,7 @@ class GraphStages:
             assert isinstance(stream, DeploymentResponseGenerator)
             answers = await stream._to_object_ref_gen()
             covered = await (await anext(answers))
-            fitted, prepared = await anext(answers), await anext(answers)  # references: no pixel comes here
+            fitted, prepared = await anext(answers), await anext(answers)  # references: the pixels stay in Ray's store
             return Placed(covered, prepared, fitted)
 
         return await retry_once(ask)
@@ -151,7 +156,7 @@ class GraphStages:
             async for update in stream:
                 yield update
         except Exception as error:
-            edges.cancel()  # an answer that can never come would be waited for until the shot ends
+            edges.cancel()  # else a response that never comes would be awaited until the shot ends
             raise to_packshot_error(error) from error
         finally:
             stream.cancel()

@@ -1,7 +1,7 @@
-"""Photos, masks and renders -> finished pictures, cutouts and deliveries: all pixel work beside the models. CPU only.
+"""Photos, masks and renders -> finished pictures, cutouts and deliveries: the pixel work outside the models. CPU only.
 
-It reads assets and writes none, so a call that its replica's death interrupted is simply repeated. A layout leaves here
-as two objects in Ray's store, and whoever needs one is given its reference.
+It reads assets and writes none, so a call that failed because its replica died can be repeated. A layout is returned as
+two objects in Ray's store; the stages that need one get its reference.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from packshot.store.assets import Assets
     max_surge_percent=100,
 )
 class FinisherDeployment:
-    """One call at a time for each whole CPU of its share: each may hold a photo of 50 megapixels and its layers."""
+    """Runs one call at a time for each whole CPU it has. A call may hold a photo of 50 megapixels and its layers."""
 
     def __init__(self) -> None:
         cv2.setNumThreads(1)  # a call keeps one CPU busy
@@ -41,9 +41,9 @@ class FinisherDeployment:
         self._threads = WorkerThreads("finisher", max(1, int(cpus)))
 
     async def prepare(self, files: LayoutFiles, size: tuple[int, int]) -> AsyncIterator[bool | Fitted | Prepared]:
-        """Whether the product covers the canvas; then the layout at the engine's `size`; then at the canvas's.
+        """Yield whether the product covers the canvas, the layout at the engine's `size`, and at the canvas's size.
 
-        Three answers to one call, so that the caller awaits the first and passes the others on by reference.
+        These are three responses of one call, so that the caller fetches the first and passes the others by reference.
         """
         placed = await self._threads.run(self._finisher.prepare, files, size)
         yield placed.covered
@@ -51,23 +51,23 @@ class FinisherDeployment:
         yield placed.prepared
 
     async def finish(self, prepared: Prepared, painted: Painted, spec: ShotSpec) -> Finished:
-        """The product in its painted scene."""
+        """Finish a picture from a prepared layout and its painted scene."""
         return await self._threads.run(finish, prepared, painted, spec)
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
-        """A picture that needs no engine."""
+        """Finish a picture that needs no engine."""
         return await self._threads.run(self._finisher.finish_plain, files, spec)
 
     async def mask_png(self, mask_key: str) -> bytes:
-        """A kept mask as an 8-bit PNG."""
+        """Encode a stored mask as an 8-bit PNG."""
         return await self._threads.run(self._finisher.mask_png, mask_key)
 
     async def cutout_png(self, photo_key: str, mask_key: str) -> bytes:
-        """The product, cut out, as a PNG."""
+        """Cut the product out and encode it as an RGBA PNG."""
         return await self._threads.run(self._finisher.cutout_png, photo_key, mask_key)
 
     async def deliver(self, image_key: str, layout: LayoutFiles | None, preset: Preset, generated: bool) -> Delivered:
-        """A finished picture as a channel's file."""
+        """Convert an image to a channel's file."""
         return await self._threads.run(self._finisher.deliver, image_key, layout, preset, generated=generated)
 
     def check_health(self) -> None:

@@ -1,8 +1,8 @@
 """HTTP -> the store and the graph: the FastAPI app of packshot.api, in a replica.
 
-It touches no pixel. Uploads go to the photo decoder, in a process of its own here or in a deployment of its own. Clicks
-go encoder -> decoder by reference. Masks, cutouts and deliveries come from the finisher. Accepted shots are rows in the
-store, and each is followed by one call of the director.
+The gateway processes no pixels. The photo decoder, a process of this replica or a deployment, decodes uploads. The
+encoder and the decoder answer clicks; embeddings pass between them by reference. The finisher makes masks, cutouts and
+deliveries. An accepted shot is a row in the store, followed by one call of the director.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ log = logging.getLogger("ray.serve")
 STUDIO_DIR = Path(packshot.__file__).with_name("studio")
 
 READY_FOR_S = 2.0
-"""How long an answer of the controller about readiness is believed."""
+"""Seconds for which a positive readiness answer of the controller is cached."""
 
 
 @serve.deployment(
@@ -57,7 +57,11 @@ READY_FOR_S = 2.0
 )
 @serve.ingress()
 class GatewayDeployment:
-    """`photo_decoder`: the deployment that decodes uploads; None = a process of this replica does."""
+    """Serves the HTTP API.
+
+    `pack` names the pack; "" uses the setting. `encoder` and `decoder` answer clicks, `finisher` makes files and
+    `director` runs shots. `photo_decoder` decodes uploads; with None, processes of this replica do.
+    """
 
     def __init__(
         self,
@@ -95,7 +99,7 @@ class ServeDecoder:
     """The API's `Decoder` over the handle of photo_decoder."""
 
     at_once = 8
-    """Uploads on their way from this gateway: enough for the autoscaler to see that more replicas have work."""
+    """Uploads that this gateway sends at a time: enough for the autoscaler to see that more replicas are needed."""
 
     def __init__(self, photo_decoder: DeploymentHandle[Any]) -> None:
         self._photo_decoder = photo_decoder
@@ -126,7 +130,7 @@ class ServeGraph:
         self._app = serve.get_replica_context().app_name
         self._calls: set[asyncio.Task[None]] = set()
         self._ready_at = 0.0
-        self._end = asyncio.Event()
+        self._run_ended = asyncio.Event()
 
     async def ready(self) -> bool:
         if time.monotonic() - self._ready_at < READY_FOR_S:
@@ -141,7 +145,7 @@ class ServeGraph:
         encoder = self._encoder.options(session_id=photo.id)
 
         async def click() -> Segmented:
-            # The response goes on unawaited: the embedding never passes through here.
+            # The response is passed on unawaited, so the embedding does not travel through the gateway.
             encoded = encoder.encode.remote(photo.id, photo.asset_key)
             assert isinstance(encoded, DeploymentResponse)
             return await await_with_arguments(self._decoder.decode.remote(encoded, prompts), encoded)
@@ -164,7 +168,7 @@ class ServeGraph:
         return await retry_once(lambda: self._finisher.deliver.remote(image_key, layout, preset, generated))
 
     def submitted(self) -> None:
-        # An empty context: the run must not be cancelled with the request that asked for it.
+        # An empty context, because Serve cancels the calls of a request's context together with the request.
         call = asyncio.get_running_loop().create_task(self._run_next(), context=contextvars.Context())
         self._calls.add(call)
         call.add_done_callback(self._calls.discard)
@@ -172,16 +176,16 @@ class ServeGraph:
     async def _run_next(self) -> None:
         try:
             await self._director.run_next.remote()
-        except Exception as error:  # noqa: BLE001 - the shot is in the store: the director's poll finds it
-            log.warning("a shot's run ended in %r; the store knows where it stands", to_packshot_error(error))
+        except Exception as error:  # noqa: BLE001 - the shot is in the store, and the director's poll finds it
+            log.warning("a director call failed: %r; the shot's state is in the store", to_packshot_error(error))
         finally:
-            self._end.set()
-            self._end = asyncio.Event()
+            self._run_ended.set()
+            self._run_ended = asyncio.Event()
 
     async def wait_for_any_completion(self, timeout_s: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                await self._end.wait()
+                await self._run_ended.wait()
 
     def engines(self) -> tuple[EngineInfo, ...]:
         return self._engines

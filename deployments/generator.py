@@ -1,6 +1,6 @@
-"""Scene -> Render: the pack's engine, whose denoising steps are shared by rows of different requests.
+"""Scene -> Render: the pack's engine. Scenes of different requests share its denoising steps.
 
-Progress streams back step by step; closing the stream frees the row at the next step.
+Progress is streamed to the caller. Closing the stream frees the scene's batch rows at the next step.
 """
 
 from __future__ import annotations
@@ -38,6 +38,12 @@ ROWS_OF_A_GUIDED_SCENE = 2
     max_surge_percent=100,
 )
 class GeneratorDeployment:
+    """Paints scenes.
+
+    `pack` names the pack; "" uses the setting. `threads` is the number of torch threads; 0 = torch's choice.
+    `user_config`: `max_rows` is the largest number of batch rows in a step that the memory allows.
+    """
+
     def __init__(self, pack: str, threads: int) -> None:
         from packshot.models.engines.unet_controlnet import DiffusionEngine
         from packshot.models.packs.pack import find_pack
@@ -58,41 +64,40 @@ class GeneratorDeployment:
         self._batcher = RenderBatcher(engine, max_rows=1, meter=self._meter, thread=thread)
 
     def reconfigure(self, user_config: dict[str, int]) -> None:
-        """`max_rows`: rows of the networks' batch, what memory allows;
-        no step has more than this machine's knee either."""
+        """Set the largest number of batch rows in a step: `max_rows`, or this machine's knee when that is smaller."""
         self._batcher.max_rows = min(user_config["max_rows"], max(self._knee, ROWS_OF_A_GUIDED_SCENE))
         self._meter.set("packshot_denoise_max_rows", self._batcher.max_rows)
 
     async def paint(
         self, fitted: Fitted, edges: EdgeMap, brief: Brief, interactive: bool, alone: bool
     ) -> AsyncIterator[Step | Painted]:
-        """Steps as they come (the latest only, a few a second), then the painted scene."""
-        latest: asyncio.Queue[Step | None] = asyncio.Queue()
-        work: asyncio.Task[Rendered] = asyncio.create_task(
+        """Paint a scene. Yields at most two steps per second, and every step with a preview, then the painted scene."""
+        reported: asyncio.Queue[Step | None] = asyncio.Queue()
+        rendering: asyncio.Task[Rendered] = asyncio.create_task(
             self._batcher.render(
                 Scene(fitted.product, fitted.repaint, edges, brief),
-                lambda index, steps, preview: latest.put_nowait(Step(index, steps, preview)),
+                lambda index, steps, preview: reported.put_nowait(Step(index, steps, preview)),
                 preview_every_s=PREVIEW_EVERY_S,
                 interactive=interactive,
                 alone=alone,
             )
         )
-        work.add_done_callback(lambda _: latest.put_nowait(None))
-        reported_at = 0.0
+        rendering.add_done_callback(lambda _: reported.put_nowait(None))
+        yielded_at = 0.0
         try:
-            while (step := await latest.get()) is not None:
+            while (step := await reported.get()) is not None:
                 now = time.monotonic()
-                if step.preview is not None or now - reported_at >= REPORT_EVERY_S:
-                    reported_at = now
+                if step.preview is not None or now - yielded_at >= REPORT_EVERY_S:
+                    yielded_at = now
                     yield step
-            render, milliseconds = await work
-            yield Painted(render, self._stamp, milliseconds)
+            render, timing_ms = await rendering
+            yield Painted(render, self._stamp, timing_ms)
         finally:
-            work.cancel()
+            rendering.cancel()
 
     def record_autoscaling_stats(self) -> dict[str, float]:
-        """Seconds of this replica that a row of a step takes in a full batch, as measured at its start,
-        and that batch's rows."""
+        """Return `row_step_s`, the seconds of a row-step in a full batch as measured at start, and `step_rows`, the
+        rows of such a batch."""
         return {"row_step_s": self._row_step_s, "step_rows": float(self._batcher.max_rows)}
 
     def check_health(self) -> None:

@@ -1,4 +1,4 @@
-"""Embedding + prompts -> masks: prompts of different photos share one call of the mask decoder."""
+"""Embedding + prompts -> masks: clicks on different photos share one call of the mask decoder."""
 
 from __future__ import annotations
 
@@ -32,6 +32,12 @@ from packshot.types import Embedding, MaskCandidate, Prompts
     max_surge_percent=100,
 )
 class MaskDecoderDeployment:
+    """Decodes masks.
+
+    `pack` names the pack; "" uses the setting. `threads` is the number of torch threads; 0 = torch's choice.
+    `user_config`: `max_batch_size` is the largest number of clicks in one call.
+    """
+
     def __init__(self, pack: str, threads: int) -> None:
         from packshot.models.packs.pack import find_pack
         from packshot.models.segment.segmenter import load_segmenter
@@ -51,10 +57,10 @@ class MaskDecoderDeployment:
         self._batcher.max_batch_size = user_config["max_batch_size"]
 
     async def decode(self, encoded: Encoded, prompts: Prompts) -> Segmented:
-        """Candidates best first, as bilevel PNGs: small enough to travel by value."""
+        """Decode a click. Candidates are sorted best first and are bilevel PNGs, small enough to travel by value."""
         started_at = time.perf_counter()
         candidates = await self._batcher.submit((encoded.embedding, prompts))
-        masks = await asyncio.to_thread(lambda: tuple(_packed(candidate) for candidate in candidates))
+        masks = await asyncio.to_thread(lambda: tuple(_encoded(candidate) for candidate in candidates))
         decode_ms = (time.perf_counter() - started_at) * 1000
         return Segmented(masks, {"encode": encoded.encode_ms, "decode": decode_ms})
 
@@ -66,6 +72,6 @@ class MaskDecoderDeployment:
         return self._decoder.decode(requests)
 
 
-def _packed(candidate: MaskCandidate) -> NewMask:
+def _encoded(candidate: MaskCandidate) -> NewMask:
     mask = candidate.mask
     return NewMask(candidate.score, mask.area_px, mask.bbox_xyxy, encode_bilevel_png(mask.pixels))

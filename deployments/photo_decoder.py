@@ -1,6 +1,6 @@
-"""Upload -> NormalisedPhoto, for profiles that take this work from the gateway. CPU only.
+"""Upload -> NormalisedPhoto, for profiles that move this work out of the gateway. CPU only.
 
-The bytes are untrusted: a worker process of this replica decodes them under a limit of time and memory.
+The bytes are untrusted, so a worker process of this replica decodes them with limits on time and memory.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ from packshot.settings import Settings
     max_surge_percent=100,
 )
 class PhotoDecoderDeployment:
+    """Decodes uploads. The settings give its limits and its number of worker processes."""
+
     def __init__(self) -> None:
         settings = Settings()
         self._decoder = photo_decoder(settings)
         self._threads = WorkerThreads("photo_decoder", settings.decode_workers)
 
     async def normalise(self, data: bytes, claimed_type: str | None) -> NormalisedPhoto:
-        """The upload, rebuilt from its pixels. `claimed_type`: the media type that came with it."""
+        """Rebuild an upload from its pixels. `claimed_type` is the media type that the client declared."""
         return await self._threads.run(self._decoder.normalise, data, claimed_type)
 
     def __del__(self) -> None:

@@ -1,7 +1,7 @@
-"""photo id -> Embedding: encoded once per photo, however many clicks follow.
+"""Photo id -> Embedding: each photo is encoded once, however many clicks follow.
 
-Requests for one photo meet at one replica (consistent hashing of the photo id), share one flight there and are then
-answered from a cache bounded in bytes.
+Consistent hashing of the photo id sends all requests for a photo to one replica. There they share one computation and
+then a cache, which is limited in bytes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from packshot.types import Embedding, Photo
 
 @dataclass(frozen=True)
 class Encoded:
-    """An embedding and what it cost this caller, in milliseconds."""
+    """An embedding, and how long this caller waited for it in milliseconds."""
 
     embedding: Embedding
     encode_ms: float
@@ -47,6 +47,12 @@ class Encoded:
     max_surge_percent=100,
 )
 class SamEncoderDeployment:
+    """Encodes photos.
+
+    `pack` names the pack; "" uses the setting. `threads` is the number of torch threads; 0 = torch's choice.
+    `user_config`: `max_batch_size` is the largest number of photos in one call.
+    """
+
     def __init__(self, pack: str, threads: int) -> None:
         from packshot.models.packs.pack import find_pack
         from packshot.models.segment.segmenter import load_segmenter
@@ -59,7 +65,9 @@ class SamEncoderDeployment:
         )
         self._assets = Assets(settings.asset_root)
         self._meter = RayMeter()
-        self._cache: SingleFlight[Embedding] = SingleFlight(settings.embedding_cache_bytes, lambda kept: kept.nbytes)
+        self._cache: SingleFlight[Embedding] = SingleFlight(
+            settings.embedding_cache_bytes, lambda embedding: embedding.nbytes
+        )
         self._batcher: MicroBatcher[Photo, Embedding] = MicroBatcher(
             self._encode_batch, max_batch_size=1, thread=thread
         )
@@ -68,7 +76,7 @@ class SamEncoderDeployment:
         self._batcher.max_batch_size = user_config["max_batch_size"]
 
     async def encode(self, photo_id: str, asset_key: str) -> Encoded:
-        """The photo's embedding; `asset_key` names its normalised PNG."""
+        """Return the photo's embedding. `asset_key` names the photo's normalised PNG."""
         started_at, hits = time.perf_counter(), self._cache.hits
         embedding = await self._cache.get(photo_id, lambda: self._encode(asset_key))
         if self._cache.hits > hits:

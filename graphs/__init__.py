@@ -1,1 +1,1 @@
-"""Composition: which deployments make up an application."""
+"""The applications: which deployments each one consists of."""

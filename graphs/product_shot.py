@@ -1,8 +1,8 @@
-"""The product shot, the architecture on one screen.
+"""The product shot: the whole application on one screen.
 
-                        ┌─ uploads ─> photo_decoder (where a profile places one; else a process of the gateway)
+                        ┌─ uploads ─> photo_decoder (if the profile has one; otherwise a process of the gateway)
                         ├─ clicks ──> sam_encoder ──Embedding──> mask_decoder ──> masks
-    HTTP ──> gateway ───┤             (once a photo)             (batched)
+    HTTP ──> gateway ───┤             (once per photo)           (batched)
                 │       ├─ cutouts, deliveries ─────────────────> finisher ──> files
                 │       └─ shots ───> director ──layers─────────> finisher ──Fitted──┬──> canny ──EdgeMap──┐
                 │                        │                           │               │                     v
@@ -11,8 +11,8 @@
                                          ^                           v                                     │
                                          └──────── PNG ────────── finisher <───────────Painted─────────────┘
 
-An accepted shot is a row in the store before anything runs; the director claims it, drives it and commits its images.
-Layouts and edge maps travel between replicas by reference: as an unawaited response or as an object's reference.
+An accepted shot is a row in the store before anything runs. The director claims it, runs it and commits its images.
+Layouts and edge maps travel between replicas by reference: as an unawaited response, or as an object reference.
 
     serve run graphs.product_shot:app          # this machine, the mini pack, keys required
     packshot config --profile one-gpu          # the same application with another profile's numbers
@@ -35,7 +35,7 @@ from packshot.settings import Settings
 
 
 class Args(BaseModel):
-    """What the application needs to know beyond each deployment's own options."""
+    """The application's arguments. The options of each deployment are in the Serve config."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -43,11 +43,14 @@ class Args(BaseModel):
     encoder_threads: int = Field(2, ge=0, description="Torch threads of an encoder replica; 0 = torch's choice.")
     decoder_threads: int = Field(1, ge=0, description="Torch threads of a mask decoder replica.")
     generator_threads: int = Field(2, ge=0, description="Torch threads of a generator replica.")
-    photo_decoder: bool = Field(False, description="Decode uploads in a deployment of its own, not in the gateway.")
+    photo_decoder: bool = Field(False, description="Decode uploads in a separate deployment, not in the gateway.")
 
 
 def app(args: Args) -> Application:
-    """The application: `serve run graphs.product_shot:app`. Raises BadInput for machines that share no store."""
+    """Build the application, for `serve run graphs.product_shot:app`.
+
+    Raises BadInput `bad_usage` when Ray has several machines and the store is local to one of them.
+    """
     require_shared_store(Settings())
     encoder = as_deployment(SamEncoderDeployment).bind(args.pack, args.encoder_threads)
     decoder = as_deployment(MaskDecoderDeployment).bind(args.pack, args.decoder_threads)

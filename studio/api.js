@@ -1,6 +1,6 @@
-// The public HTTP API, and nothing else of the server.
+// The client of the public HTTP API. The page uses nothing else of the server.
 
-/** What the server refused, or that it could not be reached (`offline`). `code` and `detail` as in the API. */
+/** An error of the API, with its `code` and `detail`; `offline` when the server could not be reached. */
 export class Problem extends Error {
   constructor(code, detail, status = 0, retryAfterS = 0) {
     super(detail);
@@ -12,32 +12,32 @@ let askForKey = () => Promise.reject(new Problem("unauthorized", "A key is neede
 let signingIn = null;
 let signedIn = false;
 
-/** `ask`: shows the sign-in and settles once a session is open. */
+/** `ask` shows the sign-in dialog and resolves when a session is open. */
 export function onUnauthorized(ask) {
   askForKey = ask;
 }
 
-/** Whether this server asks for keys. */
+/** Whether this server needs keys. */
 export const withKeys = () => signedIn;
 
-/** One call; gives the Response. Raises Problem, or the AbortError of `signal`. A 401 signs in and tries once more. */
+/** Send a request and return the Response. Throws Problem, or the AbortError of `signal`. A 401 signs in and retries. */
 export async function call(method, path, { json, body, headers = {}, signal, cache } = {}) {
   const options = { method, signal, cache, headers: { ...headers }, credentials: "same-origin", body };
   if (json !== undefined) {
     options.headers["content-type"] = "application/json";
     options.body = JSON.stringify(json);
   }
-  let answer = await reached(path, options);
+  let answer = await request(path, options);
   if (answer.status === 401 && path !== "/v1/session") {
     signingIn ??= askForKey().finally(() => (signingIn = null));
     await signingIn;
-    answer = await reached(path, options);
+    answer = await request(path, options);
   }
   if (!answer.ok) throw await problemOf(answer);
   return answer;
 }
 
-async function reached(path, options) {
+async function request(path, options) {
   try {
     return await fetch(path, options);
   } catch (error) {
@@ -48,32 +48,32 @@ async function reached(path, options) {
 
 async function problemOf(answer) {
   const retryAfterS = Number(answer.headers.get("retry-after")) || 0;
-  const told = await answer.json().catch(() => null);
-  if (told?.code) return new Problem(told.code, told.detail, answer.status, retryAfterS);
-  const gone = answer.status >= 502 && answer.status <= 504; // a proxy in front, or a graph that restarts
-  return new Problem(gone ? "not_ready" : "internal", `The server answered ${answer.status}.`, answer.status, retryAfterS);
+  const body = await answer.json().catch(() => null);
+  if (body?.code) return new Problem(body.code, body.detail, answer.status, retryAfterS);
+  const down = answer.status >= 502 && answer.status <= 504; // from a proxy, or during a restart
+  return new Problem(down ? "not_ready" : "internal", `The server answered ${answer.status}.`, answer.status, retryAfterS);
 }
 
-const told = async (answer) => (await answer).json();
+const json = async (answer) => (await answer).json();
 
 export async function openSession(key) {
   await call("POST", "/v1/session", { json: { key } });
   signedIn = true;
 }
 
-export const engines = async () => (await told(call("GET", "/v1/engines"))).engines;
-export const presets = async () => (await told(call("GET", "/v1/presets"))).presets;
+export const engines = async () => (await json(call("GET", "/v1/engines"))).engines;
+export const presets = async () => (await json(call("GET", "/v1/presets"))).presets;
 
 const TRIES = 6;
 const pause = (s) => new Promise((resolve) => setTimeout(resolve, s * 1000));
 
-/** Upload a file; waits its turn where the server is busy. */
+/** Upload a file; retries while the server is busy. */
 export async function upload(file) {
   for (let attempt = 1; ; attempt += 1) {
     const body = new FormData();
     body.append("file", file, file.name || "photo");
     try {
-      return await told(call("POST", "/v1/photos", { body }));
+      return await json(call("POST", "/v1/photos", { body }));
     } catch (problem) {
       if (problem.code !== "busy" || attempt === TRIES) throw problem;
       await pause(problem.retryAfterS || 1);
@@ -85,13 +85,12 @@ export const photoUrl = (id) => `/v1/photos/${id}`;
 export const maskUrl = (id) => `/v1/masks/${id}`;
 export const cutoutUrl = (id) => `/v1/masks/${id}/cutout`;
 
-/** The candidates for what was pointed at, best first. */
+/** The candidate masks for points and boxes, best first. */
 export async function masks(photoId, { points, boxes }, signal) {
-  const json = { points, boxes };
-  return (await told(call("POST", `/v1/photos/${photoId}/masks`, { json, signal }))).masks;
+  return (await json(call("POST", `/v1/photos/${photoId}/masks`, { json: { points, boxes }, signal }))).masks;
 }
 
-/** A picture by its URL, no larger than `longest` px: {bitmap, width, height} with the size of the whole. */
+/** Load a picture, scaled to at most `longest` px: {bitmap, width, height}, with the size of the original. */
 export async function bitmap(url, longest, options = {}) {
   const blob = await (await call("GET", url, options)).blob();
   const whole = await createImageBitmap(blob);
@@ -104,13 +103,13 @@ export async function bitmap(url, longest, options = {}) {
   return { bitmap, width, height };
 }
 
-export const submit = (request, key) => told(call("POST", "/v1/shots", { json: request, headers: { "idempotency-key": key } }));
-export const shot = (id) => told(call("GET", `/v1/shots/${id}`));
-export const cancel = (id) => told(call("DELETE", `/v1/shots/${id}`));
+export const submit = (request, key) => json(call("POST", "/v1/shots", { json: request, headers: { "idempotency-key": key } }));
+export const shot = (id) => json(call("GET", `/v1/shots/${id}`));
+export const cancel = (id) => json(call("DELETE", `/v1/shots/${id}`));
 export const eventsUrl = (ids) => `/v1/events?shots=${ids.join(",")}`;
-export const review = (imageId, review) => told(call("PATCH", `/v1/images/${imageId}`, { json: { review } }));
+export const review = (imageId, review) => json(call("PATCH", `/v1/images/${imageId}`, { json: { review } }));
 
-/** A finished picture as a file: {blob, name, notes}. `preset`: a channel's name, or "" for the PNG as it is. */
+/** Download an image as a file: {blob, name, notes}. `preset` is a preset's name, or "" for the unchanged PNG. */
 export async function delivered(image, preset) {
   const answer = await call("GET", preset ? `${image.url}?preset=${encodeURIComponent(preset)}` : image.url);
   const name = /filename="([^"]+)"/.exec(answer.headers.get("content-disposition") ?? "")?.[1] ?? `${image.id}.png`;

@@ -1,5 +1,5 @@
-// The canvas on the screen: layers are elements moved by transforms, so that a drag costs no painting; handles and guides
-// lie above. It draws the desk and reports gestures; place.js decides what they mean.
+// The canvas on the screen. Layers are elements moved by transforms, so that a drag needs no repaint; handles and guides
+// are above them. This module draws the desk and handles drags; place.js has the fields and keys.
 
 import { bounds, clamp, fitScale, layerAt, layerSize, scaledBy, snapped, turnedBy } from "./geometry.js";
 import { onPreview, previewOf } from "./previews.js";
@@ -8,14 +8,14 @@ import { $, h, keyed } from "./widgets.js";
 
 const ROOM_PX = 28; // around the canvas, for handles
 const SNAP_PX = 7; // on the screen
-const TELL_MS = 100; // numbers beside the canvas follow a drag this often: fields cost more than the drag itself
+const REPORT_MS = 100; // how often the number fields follow a drag; they cost more than the drag
 const TURN_STEP = 15; // with shift
 
-let k = 1; // screen pixels a canvas pixel
+let k = 1; // screen pixels per canvas pixel
 let moved = () => {};
-let toldAt = 0;
+let reportedAt = 0;
 
-/** `onMove(layer)`: called while a layer moves under the pointer. */
+/** `onMove(layer)` is called while a layer is dragged. */
 export function open(onMove) {
   moved = onMove;
   new ResizeObserver(lay).observe($("board-room"));
@@ -28,7 +28,7 @@ export function open(onMove) {
 
 const selected = () => desk.layers.find((layer) => layer.key === desk.selected) ?? null;
 
-/** Fit the canvas into its room, and draw. */
+/** Fit the canvas into its room and draw it. */
 export function lay() {
   const room = $("board-room");
   if (!room.clientWidth) return;
@@ -65,7 +65,7 @@ function painted(bitmap) {
   return canvas;
 }
 
-/** Put an element of `drawn` size where its layer is; nothing but a transform changes while it moves. */
+/** Put an element of the size `drawn` where its layer is. During a drag only its transform changes. */
 function place(element, layer, drawn) {
   const { width } = layerSize(layer, desk.canvas);
   const factor = (width * k) / drawn.width;
@@ -96,8 +96,8 @@ function redraw(layer) {
   const element = [...$("board-layers").children].find((one) => one.dataset.key === layer.key);
   if (element) place(element, layer, previewOf(layer.mask_id).bitmap ?? layer.cutout);
   drawHandles();
-  if (performance.now() - toldAt < TELL_MS) return;
-  toldAt = performance.now();
+  if (performance.now() - reportedAt < REPORT_MS) return;
+  reportedAt = performance.now();
   moved(layer);
 }
 
@@ -110,19 +110,19 @@ function guide(lines) {
   }
 }
 
-/** A page point on the canvas, in canvas pixels. `box`: the board's place on the page. */
+/** A page point in canvas pixels. `box` is the board's place on the page. */
 function onCanvas(event, box = $("board").getBoundingClientRect()) {
   return { x: (event.clientX - box.left) / k, y: (event.clientY - box.top) / k };
 }
 
-/** Follow the pointer from `event` on; `move(layer, start, point, event)` changes the layer. */
+/** Follow the pointer after `event`. `move(layer, start, from, to, event)` changes the layer. */
 function follow(event, element, move) {
   const key = desk.selected;
   const start = structuredClone(selected());
   const box = $("board").getBoundingClientRect();
   const from = onCanvas(event, box);
   let begun = false;
-  let next = null; // the last pointer event that waits for its frame
+  let next = null; // the last pointer event before the next frame
   element.setPointerCapture(event.pointerId);
   const draw = () => {
     const layer = next && desk.layers.find((one) => one.key === key);
@@ -144,7 +144,7 @@ function follow(event, element, move) {
     element.removeEventListener("pointerup", end);
     element.removeEventListener("pointercancel", end);
     guide([]);
-    if (begun) change(() => {}); // kept, now that it is over
+    if (begun) change(() => {}); // stores the drag's result
   };
   element.addEventListener("pointermove", step);
   element.addEventListener("pointerup", end);
@@ -174,7 +174,7 @@ function moveLayer(layer, start, from, to, event) {
   guide(rest.guides);
 }
 
-/** A layer that nobody sees cannot be grasped again: a little of it stays on the canvas. */
+/** Keep a part of the layer on the canvas, so that it can be dragged back. */
 export function keepOnCanvas(layer) {
   const box = bounds(layer, desk.canvas);
   const least = 0.02 * Math.max(desk.canvas.width, desk.canvas.height);

@@ -1,4 +1,4 @@
-// Choose: the pictures of this browser, one of them large; what is thought of it, and the ways out: files and commands.
+// Choose: the pictures of this browser, one of them large, with its review, its files and its commands.
 
 import * as api from "./api.js";
 import { asCurl, asShoot } from "./commands.js";
@@ -14,7 +14,7 @@ let presets = [];
 let go = () => {};
 let tell = () => {};
 
-/** `toTab(name)`: go to a step. `said(text)`: a word for the status line. */
+/** `toTab(name)` opens a step, `said(text)` sets the status line. */
 export function open({ toTab, said }) {
   [go, tell] = [toTab, said];
   compare.open();
@@ -37,13 +37,13 @@ export function open({ toTab, said }) {
 export function usePresets(rows) {
   presets = rows;
   const options = rows.map((row) => h("option", { value: row.name }, row.title));
-  $("preset").replaceChildren(h("option", { value: "" }, "PNG as it is"), ...options);
+  $("preset").replaceChildren(h("option", { value: "" }, "Unchanged PNG"), ...options);
   showPreset();
 }
 
 function showPreset() {
   const preset = presets.find((row) => row.name === $("preset").value);
-  const size = preset ? `${preset.advised_longest_px} px advised` : "The finished file, every pixel as it was made.";
+  const size = preset ? `${preset.advised_longest_px} px advised` : "The finished file, unchanged.";
   say($("preset-words"), preset ? [size, preset.formats.map((name) => name.toUpperCase()).join(" or "), preset.advice].filter(Boolean).join(". ") : size);
 }
 
@@ -98,7 +98,7 @@ function showChosen({ image, entry }) {
   const words = verdictWords(image.verdict);
   const verdict = $("verdict");
   verdict.dataset.level = image.verdict.level;
-  const good = "Checked: the product's pixels are the photo's own.";
+  const good = "Checked: the product's pixels were not altered.";
   const list = words.length ? words : [good];
   if (verdict.dataset.words !== list.join("|")) {
     verdict.dataset.words = list.join("|");
@@ -114,9 +114,9 @@ function change(image, how) {
 function review(wanted) {
   withChosen(async ({ image }) => {
     try {
-      const told = await api.review(image.id, image.review === wanted ? null : wanted);
-      change(image, { review: told.review });
-      tell(told.review ? `Picture ${image.number} is ${told.review}.` : `Picture ${image.number} is open again.`);
+      const reviewed = await api.review(image.id, image.review === wanted ? null : wanted);
+      change(image, { review: reviewed.review });
+      tell(reviewed.review ? `Picture ${image.number} is ${reviewed.review}.` : `Picture ${image.number} is open again.`);
     } catch (problem) {
       trouble(problem, image);
     }
@@ -125,13 +125,13 @@ function review(wanted) {
 
 function trouble(problem, image) {
   if (problem.code === "not_found") {
-    alertOf(`Picture ${image.number} is gone from the server.`, "It was deleted elsewhere. More like this paints it anew from the same request.", { key: "choose" });
+    alertOf(`Picture ${image.number} is gone from the server.`, "It was deleted. More like this paints it again from the same request.", { key: "choose" });
   } else if (problem.code === "preset_unmet") {
     alertOf("This channel would refuse the picture.", problem.detail, { key: "choose" });
   } else sorry(problem, { key: "choose" });
 }
 
-/** The same layout and brief, with the seeds that follow those of this shot's family. */
+/** Repeat the layout and brief with the seeds after all those that this request has used. */
 function moreLikeThis() {
   withChosen(async ({ entry }) => {
     const alike = (shot) => JSON.stringify({ ...shot.request, seed: 0 }) === JSON.stringify({ ...entry.request, seed: 0 });
@@ -140,7 +140,7 @@ function moreLikeThis() {
     const seed = last % 2 ** 31;
     const made = { ...entry.desk, brief: { ...entry.desk.brief, seed } };
     if (await order({ ...requestOf(made), seed }, made)) {
-      tell(`${plural(entry.request.images, "more picture")} like this on the way.`);
+      tell(`${plural(entry.request.images, "more picture")} like this requested.`);
       go("render");
     }
   });
@@ -182,13 +182,13 @@ function sheet() {
       h("textarea", { id: `command-${name}`, className: "code", rows, readOnly: true }),
       ...more,
     );
-  const note = h("span", { id: "shoot-note" }, "; of several layers it takes the first. curl keeps the layout");
+  const note = h("span", { id: "shoot-note" }, ". It uses only the first layer; curl keeps the whole layout");
   return h(
     "dialog",
     { id: "commands", className: "sheet", "aria-labelledby": "commands-title" },
     h("h2", { id: "commands-title" }, "This shot as a command"),
     command("curl", "curl", 7),
-    command("shoot", "packshot shoot", 4, h("p", { className: "quiet" }, "Cuts the photo anew and places the product in the middle", note, ".")),
+    command("shoot", "packshot shoot", 4, h("p", { className: "quiet" }, "This command cuts the photo again and places the product in the middle", note, ".")),
     h("p", { id: "copied", className: "quiet" }),
     h("div", { className: "row end" }, h("button", { className: "primary", "data-close": true }, "Close")),
   );
@@ -216,7 +216,7 @@ async function copy(name) {
 function historyItem(entry) {
   const again = h("button", { className: "small", onclick: () => (reuse(entryOf(entry.key)), go("place")) }, "Use again");
   const copyAs = h("button", { className: "small", onclick: () => commands(entryOf(entry.key)) }, "Commands");
-  const away = iconButton("close", "Take off this list", () => forget(entry.key), "small ghost icon-only");
+  const away = iconButton("close", "Remove from this list", () => forget(entry.key), "small ghost icon-only");
   return h("li", {}, h("div", {}, h("strong", {}), h("span", { className: "quiet" })), again, copyAs, away);
 }
 

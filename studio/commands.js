@@ -1,11 +1,11 @@
-// A shot as commands: what a person pastes into a shell. Pure text.
+// A shot as shell commands.
 
-/** POSIX shell quoting: one word, whatever is in it. */
+/** POSIX shell quoting of any text as one word. */
 export function quoted(text) {
   return /^[A-Za-z0-9_./:=,@%+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-/** The request as curl. `withKey`: the server asks for one; it is read from PACKSHOT_KEY. */
+/** The request as curl. `withKey`: the server needs a key, which the command reads from PACKSHOT_KEY. */
 export function asCurl(request, origin, withKey) {
   const lines = [`curl ${quoted(`${origin}/v1/shots`)}`, "-H 'content-type: application/json'"];
   if (withKey) lines.push('-H "Authorization: Bearer $PACKSHOT_KEY"');

@@ -1,4 +1,4 @@
-// The compare slider: the picture, and over its left part the original photo, laid so that the product falls on itself.
+// The compare slider: the picture, and over its left part the original photo, aligned at the product.
 
 import * as api from "./api.js";
 import { clamp, layerSize, photoUnder } from "./geometry.js";
@@ -26,7 +26,7 @@ export function open() {
   new ResizeObserver(lay).observe($("figure-room"));
 }
 
-/** Show a finished picture; `made`: the desk that it was made from. */
+/** Show a finished picture. `made` is the desk from which it was made. */
 export function compare(image, made) {
   const { canvas } = made;
   const area = (layer) => Object.values(layerSize(layer, canvas)).reduce((a, b) => a * b);
@@ -52,11 +52,11 @@ function lay() {
   const { canvas, layer } = shown;
   const k = Math.min(room.clientWidth / canvas.width, room.clientHeight / canvas.height);
   Object.assign($("figure").style, { width: `${canvas.width * k}px`, height: `${canvas.height * k}px` });
-  const lies = photoUnder(layer, layer.bbox, layer.photo, canvas);
+  const placed = photoUnder(layer, layer.bbox, layer.photo, canvas);
   const original = $("figure-original");
   Object.assign(original.style, { width: `${layer.photo.width}px`, height: `${layer.photo.height}px` });
-  const factor = lies.factor * k;
-  original.style.transform = `translate(${lies.x * k}px, ${lies.y * k}px) rotate(${layer.rotation_deg}deg) scale(${layer.flip ? -factor : factor}, ${factor}) translate(-50%, -50%)`;
+  const factor = placed.factor * k;
+  original.style.transform = `translate(${placed.x * k}px, ${placed.y * k}px) rotate(${layer.rotation_deg}deg) scale(${layer.flip ? -factor : factor}, ${factor}) translate(-50%, -50%)`;
   wipe();
 }
 

@@ -1,4 +1,4 @@
-// Cut: photos in, products out. Each stroke (a click, a box, "automatic") asks for the product anew; the photo is encoded once.
+// Cut: from photos to cutouts. Each stroke (a click, a box, "automatic") requests masks; the photo is encoded once.
 
 import * as api from "./api.js";
 import { BASELINE, layerSize } from "./geometry.js";
@@ -11,23 +11,23 @@ import { Zoom } from "./zoom.js";
 
 const OTHERS_AFTER_MS = 150; // the first candidate is fetched before the others
 const KEPT_SHAPES = 24;
-const USUAL_WIDTH_PX = 900; // of a photo on the screen, where it is drawn before it is seen
+const USUAL_WIDTH_PX = 900; // a photo's width on the screen, when it is drawn before it is visible
 const MAX_BYTES = 32 * 2 ** 20;
 
 let zoom;
-let label = 1; // what a plain click means
-let asking = null; // the AbortController of the click under way
-let adding = false; // a product is on its way to the canvas
+let label = 1; // the label of a plain click
+let asking = null; // the AbortController of the running request
+let adding = false; // a product is being added to the canvas
 let drawn = ""; // the mask that the overlay shows
 let uploads = 0;
 let tell = () => {};
-const answers = new Map(); // photo + strokes -> masks, so that undo is at once
+const answers = new Map(); // photo + strokes -> masks, so that undo is instant
 const shapes = new Map(); // mask id -> a promise of its shape
 
 const photo = () => desk.photos.find((one) => one.id === desk.photo) ?? null;
 const cutOf = (id) => desk.cuts[id] ?? { strokes: [], masks: [], chosen: 0 };
 
-/** `said(text)`: a word for the status line. */
+/** `said(text)` sets the status line. */
 export function open(said) {
   tell = said;
   zoom = new Zoom($("photo-room"), $("photo"), marks);
@@ -40,7 +40,7 @@ export function open(said) {
     said,
   });
   $("photo-image").addEventListener("load", () => (($("photo").hidden = false), zoom.lay()));
-  $("photo-image").addEventListener("error", () => photo() && lookFor(photo()));
+  $("photo-image").addEventListener("error", () => photo() && reload(photo()));
   $("add-photos").addEventListener("change", (event) => {
     addFiles([...event.target.files]);
     event.target.value = "";
@@ -65,7 +65,7 @@ function mean(meaning) {
   $("mark-background").setAttribute("aria-pressed", String(label === 0));
 }
 
-/** Upload files, one after another; each becomes a photo on the strip. */
+/** Upload files one by one. Each becomes a photo on the strip. */
 export async function addFiles(files) {
   for (const file of files) {
     uploads += 1;
@@ -79,10 +79,10 @@ export async function addFiles(files) {
         }
         now.photo = added.id;
       });
-      tell(`${file.name || "The photo"} is on the table. Click the product.`);
+      tell(`${file.name || "The photo"} is open. Click the product.`);
     } catch (problem) {
       if (!problem.code) throw problem;
-      const tooLarge = problem.code === "offline" && file.size > MAX_BYTES; // servers hang up on such a body
+      const tooLarge = problem.code === "offline" && file.size > MAX_BYTES; // servers close the connection on such a body
       const { title, remedy } = plain(tooLarge ? { ...problem, code: "body_too_large" } : problem);
       const passing = !tooLarge && (problem.code === "offline" || problem.code === "not_ready" || problem.code === "busy");
       const action = passing ? { label: "Try again", run: () => addFiles([file]) } : null;
@@ -128,7 +128,7 @@ function stripItem(one) {
   );
 }
 
-/** Off this page's table; the server keeps it, and layers of it stay. */
+/** Remove a photo from the strip. The server keeps it, and its layers stay. */
 function removePhoto(one) {
   change((now) => {
     now.photos = now.photos.filter((other) => other.id !== one.id);
@@ -158,7 +158,7 @@ function candidate(mask) {
   const thumb = h("canvas", { "aria-hidden": "true" });
   setTimeout(async () => {
     const shape = await shapeOf(mask.id).catch(() => null);
-    await $("photo-image").decode().catch(() => {}); // the photo may just have been changed for this one
+    await $("photo-image").decode().catch(() => {}); // the photo may have just been exchanged
     if (shape) drawThumb(thumb, shape);
   }, number === 1 ? 0 : OTHERS_AFTER_MS);
   const take = () => change((now) => (now.cuts[now.photo].chosen = now.cuts[now.photo].masks.findIndex((one) => one.id === mask.id)));
@@ -171,7 +171,7 @@ function drawThumb(thumb, shape) {
   Object.assign(thumb, { width: shape.width * factor * devicePixelRatio, height: shape.height * factor * devicePixelRatio });
   const pen = thumb.getContext("2d");
   pen.drawImage(shape, 0, 0, thumb.width, thumb.height);
-  pen.globalCompositeOperation = "source-in"; // the product itself tells parts apart that are shaped alike
+  pen.globalCompositeOperation = "source-in"; // the product's pixels distinguish parts of the same shape
   pen.drawImage($("photo-image"), 0, 0, thumb.width, thumb.height);
 }
 
@@ -211,7 +211,7 @@ async function overlay() {
   }
 }
 
-/** The masks of a photo were deleted elsewhere, or ran out: ask for them again. */
+/** Request a photo's masks again, because they were deleted or have expired. */
 function forgetMasks(id) {
   for (const key of [...answers.keys()]) if (key.startsWith(id)) answers.delete(key);
   const { strokes } = cutOf(id);
@@ -219,8 +219,8 @@ function forgetMasks(id) {
   if (id === desk.photo && strokes.length) setStrokes(strokes);
 }
 
-/** A photo that does not show: a session that ran out asks for the key, and then it does. */
-async function lookFor(one) {
+/** Load a photo again that did not load. An expired session shows the sign-in first. */
+async function reload(one) {
   const image = $("photo-image");
   try {
     await api.call("GET", api.photoUrl(one.id));
@@ -236,7 +236,7 @@ async function lookFor(one) {
 const tryAgain = { label: "Try again", run: () => (delete $("photo-image").dataset.id, sync()) };
 
 function goneFromServer(one) {
-  alertOf(`${one.name} is gone from the server.`, "It was deleted elsewhere. Take it off the table and add it anew; products of it that are placed stay.", { key: one.id, action: tryAgain });
+  alertOf(`${one.name} is gone from the server.`, "It was deleted. Remove it from the strip and add it again; its layers stay on the canvas.", { key: one.id, action: tryAgain });
 }
 
 function undo() {
@@ -244,7 +244,7 @@ function undo() {
   if (open) setStrokes(cutOf(open.id).strokes.slice(0, -1));
 }
 
-/** What the strokes say, as the API takes it. */
+/** The strokes as the API's prompts. */
 export function promptsOf(strokes) {
   const points = strokes.filter((stroke) => stroke.kind === "point").map(({ x, y, label: meaning }) => ({ x, y, label: meaning }));
   return { points, boxes: strokes.filter((stroke) => stroke.kind === "box").map((stroke) => stroke.box) };
@@ -259,12 +259,12 @@ async function setStrokes(strokes) {
   const key = open.id + JSON.stringify(strokes);
   const known = strokes.length ? answers.get(key) : [];
   const mine = known ? null : (asking = new AbortController());
-  const answer = mine && api.masks(open.id, promptsOf(strokes), mine.signal); // off it goes, and the page follows
+  const answer = mine && api.masks(open.id, promptsOf(strokes), mine.signal); // sent before the page is updated
   change((now) => (now.cuts[open.id] = { strokes, masks: known ?? cutOf(open.id).masks, chosen: known ? 0 : cutOf(open.id).chosen }));
   if (known) return;
   try {
     const masks = await answer;
-    if (masks.length) shapeOf(masks[0].id).catch(() => {}); // on its way while the page is brought up to date
+    if (masks.length) shapeOf(masks[0].id).catch(() => {}); // fetched while the page is updated
     answers.set(key, masks);
     if (asking !== mine) return;
     asking = null;
@@ -284,7 +284,7 @@ async function setStrokes(strokes) {
 
 const add = (stroke) => setStrokes([...cutOf(desk.photo).strokes.filter((one) => one.kind !== "auto"), stroke]);
 
-/** Draw the strokes, and the zoom's figure. */
+/** Draw the strokes and the zoom factor. */
 function marks() {
   const open = photo();
   if (!open) return;
@@ -342,7 +342,7 @@ function placeLayer({ open, cut, mask, size }) {
         rotation_deg: 0,
         flip: false,
       };
-      const shift = [0, 0.16, -0.16, 0.08, -0.08][now.layers.length % 5]; // beside the one before, not on top of it
+      const shift = [0, 0.16, -0.16, 0.08, -0.08][now.layers.length % 5]; // beside the previous layer, not on top of it
       const { height } = layerSize(layer, now.canvas);
       layer.x += shift;
       layer.y = Math.max(0.5, BASELINE - height / 2 / now.canvas.height);
@@ -352,5 +352,5 @@ function placeLayer({ open, cut, mask, size }) {
     { layout: true },
   );
   const count = desk.layers.length;
-  tell(`${open.name} is on the canvas${count > 1 ? ` (${count} layers)` : ""}. Go on to Place, or cut another.`);
+  tell(`${open.name} is on the canvas${count > 1 ? ` (${count} layers)` : ""}. Continue under Place, or cut another one.`);
 }

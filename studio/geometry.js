@@ -1,10 +1,10 @@
-// Pure geometry: no page, no state. Canvas pixels, top-left origin, x right, y down, angles clockwise in degrees.
-// A layer: {x, y, scale, rotation_deg, flip, cutout: {width, height}}, as in the API plus the cutout's size in pixels.
+// Pure geometry, without DOM or state. Canvas pixels, top-left origin, x right, y down, angles clockwise in degrees.
+// A layer is {x, y, scale, rotation_deg, flip, cutout: {width, height}}: the API's, and the cutout's size in pixels.
 
 export const roundHalfUp = (value) => Math.floor(value + 0.5);
 export const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
-/** {width, height} of a layer before rotation, in whole canvas pixels: the server's own rule. */
+/** {width, height} of a layer before rotation, in whole canvas pixels, by the server's rule. */
 export function layerSize(layer, canvas) {
   const { width, height } = layer.cutout;
   const longerSide = Math.max(width, height);
@@ -22,7 +22,7 @@ export function centre(layer, canvas) {
   return { x: layer.x * canvas.width, y: layer.y * canvas.height };
 }
 
-/** {x0, y0, x1, y1}: the upright box around the turned layer, not rounded. */
+/** {x0, y0, x1, y1}: the axis-aligned box around the rotated layer, not rounded. */
 export function bounds(layer, canvas) {
   const { width, height } = layerSize(layer, canvas);
   const at = centre(layer, canvas);
@@ -32,7 +32,7 @@ export function bounds(layer, canvas) {
   return { x0: at.x - halfX, y0: at.y - halfY, x1: at.x + halfX, y1: at.y + halfY };
 }
 
-/** A canvas point in the layer's own axes, from its centre. */
+/** A canvas point in the layer's axes, relative to its centre. */
 function inLayer(layer, canvas, point) {
   const at = centre(layer, canvas);
   const turn = (-layer.rotation_deg * Math.PI) / 180;
@@ -51,11 +51,11 @@ export function layerAt(layers, canvas, point) {
 }
 
 export const MARGIN = 0.06; // of the shorter side
-export const BASELINE = 0.82; // of the height: where a product stands when nothing else does
+export const BASELINE = 0.82; // of the height: where the first product stands
 
 /**
- * Where a moved layer comes to rest: its centre on the canvas's centre, its edges on the margins, its foot on the baseline
- * or on another layer's foot. `reach`: pixels within which it is drawn. Gives {x, y, guides: [{axis, at}]}.
+ * Snap a moved layer: its centre to the canvas's centre, its edges to the margins, its foot to the baseline or to another
+ * layer's foot, within `reach` pixels. Returns {x, y, guides: [{axis, at}]}.
  */
 export function snapped(layer, others, canvas, reach) {
   const box = bounds(layer, canvas);
@@ -94,7 +94,7 @@ function nearest(pairs, reach) {
   return best;
 }
 
-/** The scale after a corner was pulled from one point to another, both in canvas pixels. */
+/** The scale after a corner was dragged between two points in canvas pixels. */
 export function scaledBy(layer, canvas, from, to) {
   const at = centre(layer, canvas);
   const before = Math.hypot(from.x - at.x, from.y - at.y);
@@ -102,39 +102,39 @@ export function scaledBy(layer, canvas, from, to) {
   return clamp(before > 0 ? (layer.scale * after) / before : layer.scale, 0.01, 4);
 }
 
-/** The rotation after the handle was turned from one point to another; whole multiples of `step` where given. */
+/** The rotation after the handle was dragged between two points; a multiple of `step`, if given. */
 export function turnedBy(layer, canvas, from, to, step = 0) {
   const at = centre(layer, canvas);
   const angle = (point) => (Math.atan2(point.y - at.y, point.x - at.x) * 180) / Math.PI;
   return uprightAngle(layer.rotation_deg + angle(to) - angle(from), step);
 }
 
-/** An angle in (-180, 180], to a tenth of a degree, or to whole multiples of `step`. */
+/** An angle in (-180, 180], rounded to a tenth of a degree or to a multiple of `step`. */
 export function uprightAngle(degrees, step = 0) {
   const even = step ? Math.round(degrees / step) * step : Math.round(degrees * 10) / 10;
   const turned = ((((even + 180) % 360) + 360) % 360) - 180;
   return turned === -180 ? 180 : Math.round(turned * 10) / 10;
 }
 
-/** How many screen pixels one content pixel takes, so that all of it shows. */
+/** Screen pixels per content pixel at which the whole content fits. */
 export function fitScale(content, room) {
   return Math.min(room.width / content.width, room.height / content.height);
 }
 
-/** {zoom, x, y} after zooming by `factor` around a point of the room; x, y: the content's corner in the room. */
+/** {zoom, x, y} after zooming by `factor` around a point of the room. x, y: the content's corner in the room. */
 export function zoomedAt(view, factor, point, most = 16) {
   const zoom = clamp(view.zoom * factor, 1, most);
   const by = zoom / view.zoom;
   return { zoom, x: point.x - (point.x - view.x) * by, y: point.y - (point.y - view.y) * by };
 }
 
-/** The view with its content kept in sight: centred where it is smaller than the room, without gaps where it is larger. */
+/** The view, clamped: content smaller than the room is centred, larger content leaves no gaps. */
 export function keptInSight(view, size, room) {
   const along = (at, length, space) => (length <= space ? (space - length) / 2 : clamp(at, space - length, 0));
   return { zoom: view.zoom, x: along(view.x, size.width, room.width), y: along(view.y, size.height, room.height) };
 }
 
-/** [x0, y0, x1, y1] of two opposite corners, whole pixels inside a photo, right and bottom exclusive. */
+/** [x0, y0, x1, y1] of two opposite corners: whole pixels inside the photo, right and bottom exclusive. */
 export function boxOf(a, b, photo) {
   return [
     clamp(Math.floor(Math.min(a.x, b.x)), 0, photo.width - 1),
@@ -145,8 +145,8 @@ export function boxOf(a, b, photo) {
 }
 
 /**
- * Where a photo lies on a canvas when its product lies as the layer says: what the compare slider draws.
- * `bbox`: the product's box in the photo. Gives the photo's centre and factor in canvas pixels.
+ * The photo's place on the canvas when its product is where the layer is, for the compare slider. `bbox` is the
+ * product's box in the photo. Returns the photo's centre in canvas pixels and its scale factor.
  */
 export function photoUnder(layer, bbox, photo, canvas) {
   const factor = Math.max(...Object.values(layerSize(layer, canvas))) / Math.max(layer.cutout.width, layer.cutout.height);

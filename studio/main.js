@@ -1,4 +1,4 @@
-// The studio page: four steps over one desk. Starts the parts and joins them.
+// The studio page: four steps that share one desk. Starts the modules and connects them.
 
 import * as api from "./api.js";
 import * as cut from "./cut.js";
@@ -11,15 +11,15 @@ import { plain } from "./words.js";
 
 const STEPS = ["cut", "place", "render", "choose"];
 const TRY_AGAIN_MS = 2000;
-const SPEAK_EVERY_MS = 400;
+const STATUS_EVERY_MS = 400;
 
-let word = "";
+let message = "";
 let presets = [];
 let choosing = null;
 
-/** The step Choose, fetched once there is, or soon will be, a picture to choose; where the line is down, as soon as it is back. */
+/** The step Choose. Its module is loaded when there are shots or the step is opened. */
 function choose() {
-  choosing ??= fetched().then((step) => {
+  choosing ??= loaded().then((step) => {
     step.open({ toTab: go, said });
     step.usePresets(presets);
     return step;
@@ -27,13 +27,13 @@ function choose() {
   return choosing;
 }
 
-/** A browser may remember that a module could not be had: each further try has a name of its own. */
-async function fetched(tries = 0) {
+/** Load the module, until it succeeds. A browser may cache a failed import, so each retry has another URL. */
+async function loaded(tries = 0) {
   try {
     return await import(tries ? `./choose.js?try=${tries}` : "./choose.js");
   } catch {
     await new Promise((later) => setTimeout(later, TRY_AGAIN_MS));
-    return fetched(tries + 1);
+    return loaded(tries + 1);
   }
 }
 
@@ -42,7 +42,7 @@ function step() {
   return STEPS.includes(wanted) ? wanted : "cut";
 }
 
-/** Go to a step; the browser's back button leads back. */
+/** Open a step. The browser's back button returns. */
 function go(name) {
   if (name !== step()) history.pushState(null, "", `#${name}`);
   showStep();
@@ -128,15 +128,15 @@ function wireTheme() {
     try {
       localStorage.setItem("packshot.theme", next);
     } catch {
-      // nothing is kept here; it holds until the page is closed
+      // no storage: the choice lasts until the page is closed
     }
     apply(next);
   });
   apply(names.includes(kept()) ? kept() : "auto");
 }
 
-/** The status line: how the shots stand, else the last word. */
-const speak = (() => {
+/** Update the status line: the live shots, or else the last message. */
+const showStatus = (() => {
   let last = 0;
   let timer = 0;
   const now = () => {
@@ -146,28 +146,28 @@ const speak = (() => {
   };
   return () => {
     if (timer) return;
-    timer = setTimeout(now, Math.max(0, SPEAK_EVERY_MS - (Date.now() - last)));
+    timer = setTimeout(now, Math.max(0, STATUS_EVERY_MS - (Date.now() - last)));
   };
 })();
 
 function statusText() {
-  const live = store.shots().filter(store.isLive).reverse(); // the oldest is the one that is under way
+  const live = store.shots().filter(store.isLive).reverse(); // the oldest one runs first
   const first = live.find((entry) => entry.status === "running") ?? live[0];
   $("status").dataset.state = first ? first.status : "idle";
-  if (!first) return word;
+  if (!first) return message;
   const others = live.length > 1 ? `, ${live.length - 1} more after it` : "";
   return `${shots.standing(first)}${others}`;
 }
 
-const forgetWord = settled(9000, () => {
-  word = "";
-  speak();
+const forgetMessage = settled(9000, () => {
+  message = "";
+  showStatus();
 });
 
 function said(text) {
-  word = text;
-  speak();
-  forgetWord();
+  message = text;
+  showStatus();
+  forgetMessage();
 }
 
 function ended(entry) {
@@ -175,10 +175,10 @@ function ended(entry) {
   said(entry.status === "failed" ? `A shot failed. ${title}` : `${shots.standing(entry)}.`);
 }
 
-function line(isUp) {
-  if (isUp) return dismiss("line");
-  if (alerted("line")) return;
-  alertOf("The line to the studio is down.", "What you asked for goes on over there, and what you made is kept here. Trying again…", { key: "line" });
+function connection(isUp) {
+  if (isUp) return dismiss("connection");
+  if (alerted("connection")) return;
+  alertOf("The connection to the studio is lost.", "Your shots continue on the server, and your work is kept here. Trying again…", { key: "connection" });
 }
 
 function wireSignIn() {
@@ -198,7 +198,7 @@ function wireSignIn() {
             if (!problem.code) throw problem;
             const wrong = problem.code === "unauthorized" || problem.code === "invalid_request";
             const { title, remedy } = plain(problem);
-            say($("key-problem"), wrong ? "This key is not valid, or was revoked. Ask whoever runs the studio for a new one." : `${title} ${remedy}`);
+            say($("key-problem"), wrong ? "This key is not valid, or was revoked. Ask the operator for a new one." : `${title} ${remedy}`);
             return;
           }
           $("sign-in-form").removeEventListener("submit", submit);
@@ -212,8 +212,8 @@ function wireSignIn() {
   );
 }
 
-/** What the server serves; asked again until it answers. */
-async function learn() {
+/** Load engines and presets, until the server answers. */
+async function start() {
   try {
     const [engines, channels] = await Promise.all([api.engines(), api.presets()]);
     presets = channels;
@@ -223,10 +223,10 @@ async function learn() {
     dismiss("start");
   } catch (problem) {
     if (!alerted("start")) sorry(problem, { key: "start" });
-    setTimeout(learn, TRY_AGAIN_MS);
+    setTimeout(start, TRY_AGAIN_MS);
     return;
   }
-  shots.open({ end: ended, line });
+  shots.open({ end: ended, connection });
 }
 
 function badges() {
@@ -237,7 +237,7 @@ function badges() {
 }
 
 for (const holder of document.querySelectorAll("[data-icon]")) holder.prepend(icon(holder.dataset.icon));
-store.open(() => alertOf("This browser keeps no more.", "Its storage is full or switched off: what you make now is gone when the page closes. Download what you need."));
+store.open(() => alertOf("This browser can store no more.", "Its storage is full or disabled. New work is lost when the page closes; download what you need."));
 wireTheme();
 wireSignIn();
 wireDialogs();
@@ -246,7 +246,7 @@ place.open(said);
 render.open({ toTab: go, said, choose: async (number) => ((await choose()).pick(number), go("choose")) });
 store.watch((what) => {
   badges();
-  speak();
+  showStatus();
   if (what === "shots") choose();
 });
 badges();
@@ -255,4 +255,4 @@ wireFiles();
 wireKeys();
 document.body.dataset.ready = "true";
 if (store.shots().length) choose();
-learn();
+start();

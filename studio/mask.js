@@ -1,4 +1,4 @@
-// What a mask looks like: everything but the product is dimmed, and a line runs round it.
+// Draws a mask: everything but the product is dimmed, and the product has an outline.
 
 import * as api from "./api.js";
 
@@ -11,7 +11,7 @@ function blank(width, height) {
   return canvas;
 }
 
-/** The mask as a canvas whose alpha is the product, white, 1280 px at most. */
+/** The mask as a white canvas whose alpha is the product, at most 1280 px. */
 export async function maskShape(id) {
   const { bitmap } = await api.bitmap(api.maskUrl(id), LONGEST_PX);
   const canvas = blank(bitmap.width, bitmap.height);
@@ -25,7 +25,7 @@ export async function maskShape(id) {
   return canvas;
 }
 
-/** Draw a shape over its photo: `target` becomes as large as the shape. `shown`: CSS pixels of its width; `line`: a colour. */
+/** Draw a shape over its photo. `target` gets the shape's size. `shown`: its width in CSS pixels. `line`: a colour. */
 export function drawShape(target, shape, shown, line) {
   const { width, height } = shape;
   Object.assign(target, { width, height });

@@ -1,4 +1,4 @@
-// Place: cutouts on a canvas, by hand on the board and by numbers beside it.
+// Place: cutouts on a canvas, moved on the board or by number fields.
 
 import * as api from "./api.js";
 import * as board from "./board.js";
@@ -21,13 +21,13 @@ let tell = () => {};
 const selected = () => desk.layers.find((layer) => layer.key === desk.selected) ?? null;
 const titled = (layer) => `${layer.name}${numbered(layer)}`;
 
-/** "" or " 2" where several layers bear one name. */
+/** "", or a number such as " 2" when several layers have the same name. */
 function numbered(layer) {
   const alike = desk.layers.filter((one) => one.name === layer.name);
   return alike.length > 1 ? ` ${alike.indexOf(layer) + 1}` : "";
 }
 
-/** `said(text)`: a word for the status line. */
+/** `said(text)` sets the status line. */
 export function open(said) {
   tell = said;
   board.open(showNumbers);
@@ -60,7 +60,7 @@ export function open(said) {
   sync();
 }
 
-/** The marketplaces' sizes come from the server's presets. */
+/** Show the canvas sizes. The marketplaces' sizes come from the server's presets. */
 export function listSizes(presets) {
   const markets = presets.map((preset) => {
     const [across, along] = preset.aspect ?? [1, 1];
@@ -84,7 +84,7 @@ function sync() {
   show($("canvas-height"), desk.canvas.height);
   const size = sizes.findIndex(([, width, height]) => width === desk.canvas.width && height === desk.canvas.height);
   const chosen = sizes[Number($("canvas-size").value)];
-  const same = chosen && chosen[1] === desk.canvas.width && chosen[2] === desk.canvas.height; // two channels may want one size
+  const same = chosen && chosen[1] === desk.canvas.width && chosen[2] === desk.canvas.height; // two presets may have one size
   if (!same) $("canvas-size").value = size < 0 ? "free" : String(size);
   const colour = desk.background.startsWith("#");
   $("background").value = colour ? "colour" : desk.background;
@@ -138,12 +138,12 @@ function missing() {
       {},
       h("span", {}, titled(layer)),
       h("button", { className: "small", onclick: () => cutAgain(layer) }, "Cut it again"),
-      h("button", { className: "small ghost", onclick: () => change((now) => (now.layers = now.layers.filter((one) => one.key !== layer.key)), { layout: true }) }, "Take it off"),
+      h("button", { className: "small ghost", onclick: () => change((now) => (now.layers = now.layers.filter((one) => one.key !== layer.key)), { layout: true }) }, "Remove it"),
     ),
   );
 }
 
-/** A cut that was deleted, or ran out, is made anew from the photo with the same strokes. */
+/** Repeat a cut that was deleted or has expired, with the same strokes. */
 async function cutAgain({ key, photo_id: photoId, points, boxes, candidate }) {
   try {
     const masks = await api.masks(photoId, { points, boxes });
@@ -155,7 +155,7 @@ async function cutAgain({ key, photo_id: photoId, points, boxes, candidate }) {
       if (layer) Object.assign(layer, { mask_id: mask.id, bbox: mask.bbox, cutout: { width, height } });
     });
   } catch (problem) {
-    if (problem.code === "not_found") alertOf("Its photo is gone from the server, too.", "Add the photo again under Cut, cut it, and take this layer off.");
+    if (problem.code === "not_found") alertOf("Its photo is gone from the server, too.", "Add the photo again under Cut, cut it, and remove this layer.");
     else sorry(problem);
   }
 }
@@ -193,7 +193,7 @@ function duplicate() {
   if (!layer) return;
   const copy = { ...structuredClone(layer), key: randomId(), x: layer.x + 0.06, y: layer.y };
   change((now) => (now.layers.push(copy), (now.selected = copy.key)), { layout: true });
-  tell(`${titled(copy)} is a copy, in front.`);
+  tell(`${titled(copy)} was added in front.`);
 }
 
 function remove() {
@@ -207,7 +207,7 @@ function remove() {
     },
     { layout: true },
   );
-  tell(`${name} was taken off. Undo brings it back.`);
+  tell(`${name} was removed. Undo restores it.`);
 }
 
 function onKey(event) {

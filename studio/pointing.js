@@ -1,37 +1,37 @@
-// Gestures on the photo. Pointer: a click marks, a pull draws a box, the middle button or two fingers move the photo.
-// Keyboard: a crosshair that clicks, and sets the two corners of a box.
+// Gestures on the photo. Pointer: a click marks, a drag draws a box, the middle button or two fingers move the photo.
+// Keyboard: a crosshair clicks and sets the two corners of a box.
 
 import { boxOf, clamp } from "./geometry.js";
 import { $ } from "./widgets.js";
 
-const DRAG_PX = 5; // shorter pulls are clicks
-const KEY_STEP = 0.02; // of the photo's width, a press of an arrow
+const DRAG_PX = 5; // shorter drags are clicks
+const KEY_STEP = 0.02; // of the photo's width, for an arrow key
 
 let zoom;
-let tell; // {photo, click, box, undo, candidate, said}
+let on; // the listeners: {photo, click, box, undo, candidate, said}
 let cross = null; // {x, y} of the crosshair, photo pixels
 let corner = null; // the first corner of a box that the keyboard draws
-let pinched = false; // two fingers were down: neither is a click
+let pinched = false; // two fingers were down, so neither is a click
 const fingers = new Map(); // pointer id -> its last event
 
 /**
- * Listen. `listeners`: photo() gives the photo or null; click(at, turned) with `turned` for Alt or Shift; box([x0, y0, x1, y1]);
- * undo(); candidate(number); said(text).
+ * Listen. `listeners`: photo() returns the photo or null; click(at, turned), `turned` with Alt or Shift;
+ * box([x0, y0, x1, y1]); undo(); candidate(number); said(text).
  */
 export function open(onZoom, listeners) {
-  [zoom, tell] = [onZoom, listeners];
+  [zoom, on] = [onZoom, listeners];
   const surface = $("photo");
   surface.addEventListener("pointerdown", onPointer);
   surface.addEventListener("keydown", onKey);
   surface.addEventListener("blur", reset);
   surface.addEventListener("focus", () => {
-    const photo = tell.photo();
+    const photo = on.photo();
     if (photo && surface.matches(":focus-visible")) aim({ x: photo.width / 2, y: photo.height / 2 });
   });
   surface.addEventListener("contextmenu", (event) => event.preventDefault());
 }
 
-/** Neither crosshair nor box under way. */
+/** Hide the crosshair and discard an unfinished box. */
 export function reset() {
   corner = null;
   aim(null);
@@ -42,11 +42,11 @@ function aim(at) {
   cross = at;
   $("photo-cross").hidden = !cross;
   if (!cross) return;
-  const { width, height } = tell.photo();
+  const { width, height } = on.photo();
   Object.assign($("photo-cross").style, { left: `${(100 * cross.x) / width}%`, top: `${(100 * cross.y) / height}%` });
 }
 
-/** Lay an element over a box of the photo, at every zoom. */
+/** Place an element over a box of the photo, at every zoom. */
 export function placeBox(element, [x0, y0, x1, y1], { width, height }) {
   Object.assign(element.style, {
     left: `${(100 * x0) / width}%`,
@@ -56,10 +56,10 @@ export function placeBox(element, [x0, y0, x1, y1], { width, height }) {
   });
 }
 
-/** Show the box under way, in photo pixels; null hides it. */
+/** Show an unfinished box, in photo pixels; null hides it. */
 function band(box) {
   $("photo-band").hidden = !box;
-  if (box) placeBox($("photo-band"), box, tell.photo());
+  if (box) placeBox($("photo-band"), box, on.photo());
 }
 
 const far = (start, event) => Math.hypot(event.clientX - start.x, event.clientY - start.y) > DRAG_PX;
@@ -85,7 +85,7 @@ function onPointer(event) {
       band(null);
       pinch(before, [...fingers.values()]);
     } else if (panning) zoom.pan(next.clientX - last.clientX, next.clientY - last.clientY);
-    else if (!pinched && far(start, next)) band(boxOf(from, zoom.at(next), tell.photo()));
+    else if (!pinched && far(start, next)) band(boxOf(from, zoom.at(next), on.photo()));
     last = next;
   };
   const end = (next) => {
@@ -93,9 +93,9 @@ function onPointer(event) {
     for (const name of ["pointerup", "pointercancel"]) surface.removeEventListener(name, end);
     surface.removeEventListener("pointermove", move);
     band(null);
-    if (next.type === "pointercancel" || panning || pinched || !tell.photo()) return;
-    if (far(start, next)) tell.box(boxOf(from, zoom.at(next), tell.photo()));
-    else tell.click(from, event.altKey || event.shiftKey);
+    if (next.type === "pointercancel" || panning || pinched || !on.photo()) return;
+    if (far(start, next)) on.box(boxOf(from, zoom.at(next), on.photo()));
+    else on.click(from, event.altKey || event.shiftKey);
   };
   surface.addEventListener("pointermove", move);
   for (const name of ["pointerup", "pointercancel"]) surface.addEventListener(name, end);
@@ -111,7 +111,7 @@ function pinch(before, after) {
 }
 
 function onKey(event) {
-  const photo = tell.photo();
+  const photo = on.photo();
   if (!photo || event.ctrlKey || event.metaKey) return;
   const step = KEY_STEP * photo.width * (event.shiftKey ? 4 : 1);
   const arrow = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] }[event.key];
@@ -120,14 +120,14 @@ function onKey(event) {
     aim({ x: clamp(at.x + arrow[0], 0, photo.width - 1), y: clamp(at.y + arrow[1], 0, photo.height - 1) });
     if (corner) band(boxOf(corner, cross, photo));
     zoom.reveal(cross);
-  } else if (event.key === "Enter" || event.key === " ") tell.click(at, event.altKey || event.shiftKey);
+  } else if (event.key === "Enter" || event.key === " ") on.click(at, event.altKey || event.shiftKey);
   else if (event.key.toLowerCase() === "b") setCorner(at, photo);
   else if (event.key === "Escape") (corner = null), band(null);
-  else if (event.key === "Backspace") tell.undo();
+  else if (event.key === "Backspace") on.undo();
   else if (event.key === "+" || event.key === "=") zoom.larger();
   else if (event.key === "-") zoom.smaller();
   else if (event.key === "0") zoom.whole();
-  else if (/^[1-9]$/.test(event.key)) tell.candidate(Number(event.key));
+  else if (/^[1-9]$/.test(event.key)) on.candidate(Number(event.key));
   else return;
   if (!cross) aim(at);
   event.preventDefault();
@@ -136,11 +136,11 @@ function onKey(event) {
 function setCorner(at, photo) {
   if (!corner) {
     corner = at;
-    tell.said("One corner of the box is set; move to the other and press B again.");
+    on.said("One corner of the box is set; move to the other and press B again.");
     return;
   }
   const box = boxOf(corner, at, photo);
   corner = null;
   band(null);
-  tell.box(box);
+  on.box(box);
 }

@@ -1,4 +1,4 @@
-// Small pictures of cutouts (1280 px at most), one a mask, shared by everything that shows a layer.
+// Previews of cutouts (at most 1280 px), one per mask, shared by everything that shows a layer.
 
 import * as api from "./api.js";
 
@@ -7,10 +7,10 @@ const LONGEST_PX = 1280;
 const previews = new Map(); // mask id -> {bitmap, width, height} | {missing: true} | {waiting: true}
 const watchers = new Set();
 
-/** Call `watcher()` whenever a preview has come, or turned out to be missing. */
+/** Call `watcher()` when a preview has arrived or is missing. */
 export const onPreview = (watcher) => watchers.add(watcher);
 
-/** The preview of a mask's cutout, as far as it is known now; the first call fetches it. */
+/** The present state of a cutout's preview. The first call fetches it. */
 export function previewOf(maskId) {
   if (!previews.has(maskId)) {
     previews.set(maskId, { waiting: true });
@@ -19,7 +19,7 @@ export function previewOf(maskId) {
   return previews.get(maskId);
 }
 
-/** Ask the server itself whether these cutouts are still there: the browser's cache would not know. */
+/** Fetch these cutouts again, past the browser's cache, to see which the server still has. */
 export const askAgain = (maskIds) => Promise.all([...new Set(maskIds)].map((maskId) => fetchPreview(maskId, "reload")));
 
 async function fetchPreview(maskId, cache) {
@@ -28,7 +28,7 @@ async function fetchPreview(maskId, cache) {
   } catch (problem) {
     if (!problem.code) throw problem;
     if (problem.code === "not_found") previews.set(maskId, { missing: true });
-    else setTimeout(() => fetchPreview(maskId), 3000); // the line is down: what was made is still there
+    else setTimeout(() => fetchPreview(maskId), 3000); // the connection is lost; the cutout still exists
   }
   for (const watcher of watchers) watcher();
 }

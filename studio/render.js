@@ -1,4 +1,4 @@
-// Render: the brief, and the shots as they come.
+// Render: the brief and the shots.
 
 import { askAgain } from "./previews.js";
 import * as shots from "./shots.js";
@@ -7,8 +7,8 @@ import { change, desk, isLive, randomSeed, shots as entries, watch } from "./sto
 import { $, alertOf, dismiss, h, keyed, onNumber, say, show, sorry } from "./widgets.js";
 import { ago, plain, titleOf } from "./words.js";
 
-const SHOWN = 8; // shots on the list, besides those that run
-const SOFT_ABOVE = 2; // times that a scene is enlarged: beyond, the server's verdict warns
+const SHOWN = 8; // ended shots on the list
+const SOFT_ABOVE = 2; // enlargement of a scene above which the server's verdict warns
 const NUMBERS = ["images", "seed", "steps", "guidance_scale", "control_scale"];
 const field = (name) => $(`brief-${name}`);
 
@@ -17,7 +17,7 @@ let go = () => {};
 let pick = () => {};
 let tell = () => {};
 
-/** `toTab(name)`: go to a step. `choose(number)`: show a picture under Choose. `said(text)`: a word for the status line. */
+/** `toTab(name)` opens a step, `choose(number)` shows a picture under Choose, `said(text)` sets the status line. */
 export function open({ toTab, choose, said }) {
   [go, pick, tell] = [toTab, choose, said];
   for (const name of ["prompt", "negative_prompt"]) {
@@ -28,7 +28,7 @@ export function open({ toTab, choose, said }) {
       const whole = name === "images" || name === "seed" || name === "steps";
       change((now) => {
         now.brief[name] = whole ? Math.round(value) : value;
-        if (name === "seed") now.brief.locked = true; // who types a seed wants that one
+        if (name === "seed") now.brief.locked = true; // a typed seed is used as it is
       });
     });
   }
@@ -44,7 +44,7 @@ export function open({ toTab, choose, said }) {
   showShots();
 }
 
-/** What the server paints with: defaults and limits of the fields. */
+/** Set the engines, which give the fields' defaults and limits. */
 export function useEngines(rows) {
   engines = rows;
   if (desk.brief.engine && !engines.some((row) => row.name === desk.brief.engine)) change((now) => (now.brief.engine = null));
@@ -85,12 +85,12 @@ function showBrief() {
   const { width, height } = desk.canvas;
   const by = Math.min(...(now?.buckets ?? [[width, height]]).map(([across, along]) => Math.max(width / across, height / along)));
   $("soft").hidden = !painted || by <= SOFT_ABOVE;
-  say($("soft"), `On this canvas the scene is enlarged about ${Math.round(by)} times: soft, while the product stays sharp.`);
+  say($("soft"), `On this canvas the scene is enlarged about ${Math.round(by)} times. It looks soft; the product stays sharp.`);
   $("unpainted").hidden = painted;
-  say($("unpainted-words"), `The background is ${desk.background === "transparent" ? "transparent" : desk.background === "white" ? "white" : `the colour ${desk.background}`}: nothing is painted, and the words below are not used.`);
+  say($("unpainted-words"), `The background is ${desk.background === "transparent" ? "transparent" : desk.background === "white" ? "white" : `the colour ${desk.background}`}: nothing is painted, and the fields below are not used.`);
 }
 
-/** The request as the API takes it, from the desk as it is. */
+/** The API request for a desk. */
 export function requestOf(now) {
   const { brief } = now;
   return {
@@ -117,7 +117,7 @@ async function generate() {
   }
   const wrong = [...$("brief").querySelectorAll("input[type=number]")].find((input) => !input.checkValidity());
   if (wrong) {
-    alertOf(`${wrong.labels[0].firstChild.textContent.trim()} does not fit.`, `It takes ${wrong.min} to ${wrong.max}${wrong.step === "1" ? ", a whole number" : ""}.`, { key: "generate" });
+    alertOf(`${wrong.labels[0].firstChild.textContent.trim()} does not fit.`, `Enter ${wrong.step === "1" ? "a whole number" : "a number"} from ${wrong.min} to ${wrong.max}.`, { key: "generate" });
     wrong.focus();
     return;
   }
@@ -126,7 +126,7 @@ async function generate() {
   if (await order(requestOf(made), made)) $("shots").firstElementChild?.scrollIntoView({ block: "nearest" });
 }
 
-/** Send a request off; problems are told. Gives whether it was taken. */
+/** Send a request and show its problems. Returns whether it was accepted. */
 export async function order(request, made) {
   const [first] = made.layers;
   const source = { name: first.photo.name, points: first.points, boxes: first.boxes };
@@ -136,7 +136,7 @@ export async function order(request, made) {
   } catch (problem) {
     if (problem.code === "not_found") {
       await askAgain(made.layers.map((layer) => layer.mask_id));
-      alertOf("A product on the canvas is gone from the server.", "It was deleted elsewhere. Under Place, cut it again.", { key: "generate", action: { label: "Go to Place", run: () => go("place") } });
+      alertOf("A product on the canvas is gone from the server.", "It was deleted. Cut it again under Place.", { key: "generate", action: { label: "Go to Place", run: () => go("place") } });
     } else sorry(problem, { key: "generate" });
     return false;
   }
@@ -209,13 +209,13 @@ function preview(slot, url) {
 function noteOf(entry) {
   if (entry.status === "failed") {
     const { title, remedy } = plain(entry.error ?? { code: "internal", detail: "" });
-    return entry.error?.code === "not_found" ? "The server no longer knows this shot; press Generate to ask for it again." : `${title} ${remedy}`;
+    return entry.error?.code === "not_found" ? "The server no longer has this shot. Press Generate to repeat it." : `${title} ${remedy}`;
   }
   const { images, seed, canvas } = entry.request;
   return `${images > 1 ? `Seeds ${seed} to ${seed + images - 1}` : `Seed ${seed}`} · ${canvas.width} × ${canvas.height} · ${ago(entry.created_at)}`;
 }
 
-/** Take a shot's layout and brief back onto the desk. */
+/** Load a shot's layout and brief. */
 export function reuse(entry) {
   change(
     (now) => {
@@ -225,5 +225,5 @@ export function reuse(entry) {
     },
     { layout: true },
   );
-  tell("Layout and brief of that shot are back on the desk.");
+  tell("The layout and brief of that shot are loaded.");
 }

@@ -1,4 +1,4 @@
-// Phrasings that paint well, in groups: one of a group at a time. The embedded pack knows all of these words.
+// Phrases that paint well, in groups; a prompt has one of each group. The mini pack's vocabulary has all of these words.
 
 export const GROUPS = [
   {
@@ -16,7 +16,7 @@ export const GROUPS = [
     ],
   },
   {
-    name: "Behind it",
+    name: "Backdrop",
     scenes: [
       ["Garden", "blurred green garden behind"],
       ["Brick wall", "in front of a brick wall"],
@@ -52,12 +52,12 @@ export const GROUPS = [
 
 export const NEGATIVE = "text, watermark, logo, hands, people, blurry";
 
-/** The group's phrase that the prompt holds, or null. */
+/** The group's phrase in the prompt, or null. */
 export function chosenOf(group, prompt) {
-  return group.scenes.map(([, phrase]) => phrase).find((phrase) => holds(prompt, phrase)) ?? null;
+  return group.scenes.map(([, phrase]) => phrase).find((phrase) => contains(prompt, phrase)) ?? null;
 }
 
-/** The prompt with a phrase put in, in place of its group's other one, or taken out where it was in. */
+/** The prompt with a phrase added (it replaces another one of its group), or removed if it was there. */
 export function toggled(prompt, group, phrase) {
   const before = chosenOf(group, prompt);
   const parts = before === null ? prompt : without(prompt, before);
@@ -66,7 +66,7 @@ export function toggled(prompt, group, phrase) {
   return parts.trim() ? `${parts.trim().replace(/[,.;]+$/, "")}, ${phrase}` : phrase;
 }
 
-const holds = (prompt, phrase) => `, ${prompt.trim()},`.includes(`, ${phrase},`) || prompt.trim().startsWith(`${phrase},`);
+const contains = (prompt, phrase) => `, ${prompt.trim()},`.includes(`, ${phrase},`) || prompt.trim().startsWith(`${phrase},`);
 
 function without(prompt, phrase) {
   return prompt.replace(phrase, "").split(",").map((part) => part.trim()).filter(Boolean).join(", ");

@@ -1,4 +1,4 @@
-// From "Generate" to finished pictures: accepted shots are followed on one event stream, whatever happens to the line.
+// From "Generate" to finished pictures. One event stream follows all accepted shots and survives lost connections.
 
 import * as api from "./api.js";
 import { isLive } from "./store.js";
@@ -6,25 +6,25 @@ import * as store from "./store.js";
 
 const MOST_ON_STREAM = 100;
 const LONGEST_WAIT_S = 10;
-const UNREACHED = new Set(["offline", "not_ready", "busy"]);
+const RETRYABLE = new Set(["offline", "not_ready", "busy"]);
 
 let stream = null;
 let followed = new Set();
 let retry = 0;
 let waitS = 1;
-let tellEnd = () => {};
-let tellLine = () => {};
+let onEnd = () => {};
+let onConnection = () => {};
 
-/** `end(entry)`: a shot has ended just now. `line(isUp)`: the server is heard of, or no longer. */
-export function open({ end, line }) {
-  tellEnd = end;
-  tellLine = line;
+/** `end(entry)` is called when a shot ends, `connection(isUp)` when the server answers or stops answering. */
+export function open({ end, connection }) {
+  onEnd = end;
+  onConnection = connection;
   store.watch((what) => what === "shots" && follow());
-  addEventListener("online", lookAgain);
-  lookAgain();
+  addEventListener("online", refreshAll);
+  refreshAll();
 }
 
-/** Ask for pictures. The entry is kept before the server hears of it. Raises Problem when the request is refused. */
+/** Create a shot. Its entry is stored before the request is sent. Throws Problem when the request is refused. */
 export async function generate({ request, desk, source }) {
   const entry = {
     key: store.randomId(),
@@ -48,16 +48,16 @@ export async function generate({ request, desk, source }) {
   return entry.key;
 }
 
-/** Send an entry, or (`resent`) send it again after a lost line: its key makes it the same shot. */
+/** Send an entry. `resent`: again, after a lost connection; the entry's idempotency key gives the same shot. */
 async function send(entry, resent = false) {
   try {
     const accepted = await api.submit(entry.request, entry.key);
     update(entry.key, { id: accepted.id, status: accepted.status, position: accepted.position });
-    heardOf();
+    connected();
     if (!isLive(accepted)) await refresh(store.entry(entry.key));
   } catch (problem) {
     if (!problem.code) throw problem;
-    if (UNREACHED.has(problem.code)) return again();
+    if (RETRYABLE.has(problem.code)) return retryLater();
     if (resent) return ended(entry, "failed", { error: { code: problem.code, detail: problem.detail } });
     store.forget(entry.key);
     throw problem;
@@ -70,7 +70,7 @@ function update(key, changes, { durable = true } = {}) {
   store.keep({ ...before, ...changes }, durable);
 }
 
-/** Cancel a shot. Raises Problem. */
+/** Cancel a shot. Throws Problem. */
 export async function cancel(entry) {
   if (!entry.id) return store.forget(entry.key);
   update(entry.key, { cancelling: true });
@@ -78,12 +78,12 @@ export async function cancel(entry) {
     await api.cancel(entry.id);
   } catch (problem) {
     update(entry.key, { cancelling: false });
-    if (problem.code === "already_finished" || problem.code === "not_found") lookAgain();
+    if (problem.code === "already_finished" || problem.code === "not_found") refreshAll();
     throw problem;
   }
 }
 
-/** Open the stream for every live shot; one that carries them all already stays. */
+/** Open a stream for all live shots, unless the open one already has them. */
 function follow() {
   const live = store.shots().filter((entry) => isLive(entry) && entry.id).map((entry) => entry.id);
   if (!live.length) return stop();
@@ -92,15 +92,15 @@ function follow() {
   followed = new Set(live.slice(0, MOST_ON_STREAM).sort());
   stream = new EventSource(api.eventsUrl([...followed]));
   for (const name of ["queued", "progress", "preview", "done", "failed", "cancelled"]) {
-    stream.addEventListener(name, (event) => heard(name, JSON.parse(event.data)));
+    stream.addEventListener(name, (event) => onEvent(name, JSON.parse(event.data)));
   }
-  stream.onopen = heardOf;
+  stream.onopen = connected;
   stream.onerror = () => {
     if (!store.shots().some((entry) => isLive(entry) && entry.id)) return stop();
-    tellLine(false);
+    onConnection(false);
     if (stream?.readyState === EventSource.CLOSED) {
-      stop(); // refused: a restart, a session that ran out, a shot that is gone
-      again();
+      stop(); // refused: a restart, an expired session, a deleted shot
+      retryLater();
     }
   };
 }
@@ -111,20 +111,20 @@ function stop() {
   followed = new Set();
 }
 
-function heardOf() {
+function connected() {
   waitS = 1;
-  tellLine(true);
+  onConnection(true);
 }
 
-function again() {
-  tellLine(false);
+function retryLater() {
+  onConnection(false);
   clearTimeout(retry);
-  retry = setTimeout(lookAgain, waitS * 1000);
+  retry = setTimeout(refreshAll, waitS * 1000);
   waitS = Math.min(LONGEST_WAIT_S, waitS * 2);
 }
 
-/** Ask how every live shot stands, send those that never arrived, and follow. */
-async function lookAgain() {
+/** Refresh every live shot, send those that the server does not have, and follow them. */
+async function refreshAll() {
   clearTimeout(retry);
   try {
     for (const entry of store.shots().filter(isLive)) {
@@ -134,23 +134,23 @@ async function lookAgain() {
     follow();
   } catch (problem) {
     if (!problem.code) throw problem;
-    again();
+    retryLater();
   }
 }
 
 async function refresh(entry) {
   try {
     const now = await api.shot(entry.id);
-    heardOf();
+    connected();
     if (isLive(now)) update(entry.key, { status: now.status, position: now.position, step: now.step, steps: now.steps });
     else ended(entry, now.status, now);
   } catch (problem) {
     if (problem.code !== "not_found") throw problem;
-    ended(entry, "failed", { error: { code: "not_found", detail: "The server no longer knows this shot." } });
+    ended(entry, "failed", { error: { code: "not_found", detail: "The server no longer has this shot." } });
   }
 }
 
-function heard(name, data) {
+function onEvent(name, data) {
   const entry = store.shots().find((shot) => shot.id === data.shot);
   if (!entry || !isLive(entry)) return;
   waitS = 1;
@@ -165,10 +165,10 @@ function ended(entry, status, { images = [], error = null }) {
   const first = store.nextNumber();
   const numbered = images.map((image, index) => ({ ...image, number: first + index, review: null }));
   update(entry.key, { status, images: numbered, error, cancelling: false, finished_at: Date.now() });
-  tellEnd(store.entry(entry.key));
+  onEnd(store.entry(entry.key));
 }
 
-/** Where a shot stands, in one short sentence. */
+/** A shot's status as a short sentence. */
 export function standing(entry) {
   if (entry.cancelling && isLive(entry)) return "Stopping…";
   if (entry.status === "sending") return "Sending…";
@@ -176,7 +176,7 @@ export function standing(entry) {
     if (!entry.position) return "In the queue: next";
     return `In the queue: ${entry.position} before this one`;
   }
-  if (entry.status === "running") return entry.steps ? `Painting: step ${entry.step} of ${entry.steps}` : "Painting: getting ready";
+  if (entry.status === "running") return entry.steps ? `Painting: step ${entry.step} of ${entry.steps}` : "Painting: starting";
   if (entry.status === "done") return entry.images.length === 1 ? "1 picture is ready" : `${entry.images.length} pictures are ready`;
   return entry.status === "cancelled" ? "Cancelled" : "Failed";
 }

@@ -1,7 +1,7 @@
-// What the person made, kept in this browser: the desk (photos, cuts, layout, brief) and the shots. Tabs share both.
+// The user's work, stored in this browser: the desk (photos, cuts, layout, brief) and the shots. All tabs share both.
 //
-// The desk is one document, written soon after each change; another tab's writing is taken over when it comes. Each shot
-// has an entry of its own, so that two tabs never write over each other's.
+// The desk is one document, written soon after each change; a tab loads what another tab writes. Each shot has its own
+// entry, so that two tabs do not overwrite each other's shots.
 
 const DESK = "packshot.desk.1";
 const SHOT = "packshot.shot.1.";
@@ -10,13 +10,13 @@ const UNDO_DEPTH = 60;
 const WRITE_AFTER_MS = 120;
 
 export const randomId = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-/** Six digits at most: easy to say and to write down. */
+/** At most six digits, so that it is easy to say and to write down. */
 export const randomSeed = () => crypto.getRandomValues(new Uint32Array(1))[0] % 1_000_000;
 
 function freshDesk() {
   return {
     photos: [], // {id, name, width, height}
-    photo: null, // the id of the one on the table
+    photo: null, // the id of the open photo
     cuts: {}, // photo id -> {strokes: [{kind, …}], masks, chosen}
     canvas: { width: 1024, height: 1024 },
     layers: [], // {key, mask_id, photo_id, name, bbox, cutout, points, boxes, candidate, x, y, scale, rotation_deg, flip}
@@ -38,7 +38,7 @@ function freshDesk() {
   };
 }
 
-let kept = true; // whether the browser keeps what is written
+let writable = true; // whether the browser stores what is written
 let writing = 0;
 let onFull = () => {};
 const watchers = new Set();
@@ -51,7 +51,7 @@ function read(key) {
   try {
     return JSON.parse(localStorage.getItem(key));
   } catch {
-    return null; // no storage here, or somebody else's words under our name
+    return null; // no storage, or not our JSON
   }
 }
 
@@ -59,54 +59,54 @@ function write(key, value) {
   try {
     localStorage.setItem(key, JSON.stringify(value));
   } catch {
-    if (kept) onFull();
-    kept = false;
+    if (writable) onFull();
+    writable = false;
   }
 }
 
-function takeDesk(found) {
+function loadDesk(found) {
   const fresh = freshDesk();
   if (found && Array.isArray(found.layers)) desk = { ...fresh, ...found, brief: { ...fresh.brief, ...found.brief } };
 }
 
-/** Read what was kept, and listen to other tabs. `full`: called once when the browser keeps no more. */
+/** Read the stored state and follow other tabs. `full` is called once when the browser can store no more. */
 export function open(full) {
   onFull = full;
   readAll();
   addEventListener("storage", ({ key, newValue }) => {
     if (key === null) return;
-    if (key === DESK && newValue) takeDesk(read(DESK));
-    else if (key.startsWith(SHOT) && newValue) takeEntry(read(key));
+    if (key === DESK && newValue) loadDesk(read(DESK));
+    else if (key.startsWith(SHOT) && newValue) loadEntry(read(key));
     else if (key.startsWith(SHOT)) entries.delete(key.slice(SHOT.length));
     else return;
-    tell(key === DESK ? "desk" : "shots");
+    notify(key === DESK ? "desk" : "shots");
   });
   addEventListener("pagehide", flush);
   addEventListener("pageshow", (event) => {
     if (!event.persisted) return;
     readAll();
-    tell("desk");
-    tell("shots");
+    notify("desk");
+    notify("shots");
   });
 }
 
 function readAll() {
-  takeDesk(read(DESK));
+  loadDesk(read(DESK));
   for (const key of Object.keys(globalThis.localStorage ?? {})) {
-    if (key.startsWith(SHOT)) takeEntry(read(key));
+    if (key.startsWith(SHOT)) loadEntry(read(key));
   }
 }
 
-function takeEntry(found) {
+function loadEntry(found) {
   if (found?.request && Array.isArray(found.images)) entries.set(found.key, found);
 }
 
-/** Call `watcher(what)` after every change; `what`: "desk" or "shots". */
+/** Call `watcher(what)` after every change; `what` is "desk" or "shots". */
 export function watch(watcher) {
   watchers.add(watcher);
 }
 
-function tell(what) {
+function notify(what) {
   for (const watcher of watchers) watcher(what);
 }
 
@@ -116,15 +116,15 @@ function flush() {
   writing = 0;
 }
 
-/** Change the desk by `how(desk)`. `layout`: the change can be undone in Place. */
+/** Change the desk with `how(desk)`. With `layout`, the change can be undone in Place. */
 export function change(how, { layout = false } = {}) {
   if (layout) remember();
   how(desk);
   writing ||= setTimeout(flush, WRITE_AFTER_MS);
-  tell("desk");
+  notify("desk");
 }
 
-/** Remember the layout as it is, for `undo`; a drag calls it once, at its start. */
+/** Save the layout for `undo`. A drag calls it once, at its start. */
 export function remember() {
   undos.push(structuredClone({ canvas: desk.canvas, layers: desk.layers, background: desk.background }));
   if (undos.length > UNDO_DEPTH) undos.shift();
@@ -144,25 +144,25 @@ export function shots() {
 
 export const entry = (key) => entries.get(key);
 
-/** Keep an entry, new or changed. `durable` false: for now only, such as the step that a shot is at. */
+/** Store a new or changed entry. With `durable` false it stays in memory, such as a shot's progress. */
 export function keep(entry, durable = true) {
   entries.set(entry.key, entry);
-  if (!durable) return tell("shots");
+  if (!durable) return notify("shots");
   write(SHOT + entry.key, entry);
   const old = shots().filter((shot) => !isLive(shot)).slice(KEPT_SHOTS);
   for (const shot of old) forget(shot.key, true);
-  tell("shots");
+  notify("shots");
 }
 
 export function forget(key, quietly = false) {
   entries.delete(key);
   localStorage.removeItem(SHOT + key);
-  if (!quietly) tell("shots");
+  if (!quietly) notify("shots");
 }
 
 export const isLive = (entry) => ["sending", "queued", "running"].includes(entry.status);
 
-/** The number that the next finished picture gets: `Result 1` is this browser's first. */
+/** The number of the next finished picture. `Result 1` is this browser's first. */
 export function nextNumber() {
   return 1 + Math.max(0, ...[...entries.values()].flatMap((shot) => shot.images.map((image) => image.number)));
 }

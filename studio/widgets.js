@@ -1,13 +1,13 @@
-// Small pieces of page: elements, icons, alerts, dialogs, fields.
+// Building blocks of the page: elements, icons, alerts, dialogs, fields.
 
 import { plain } from "./words.js";
 
 export const $ = (id) => document.getElementById(id);
 
-/** An element. `props`: properties and attributes; `on…` are listeners; children are nodes or text. Buttons submit nothing. */
+/** Make an element. `props` are properties, attributes and `on…` listeners; children are nodes or text. */
 export function h(tag, props = {}, ...children) {
   const element = document.createElement(tag);
-  if (tag === "button") element.type = "button";
+  if (tag === "button") element.type = "button"; // not "submit", the default
   for (const [name, value] of Object.entries(props)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
@@ -35,7 +35,7 @@ export function iconButton(name, label, onclick, className) {
   return h("button", { className, title: label, "aria-label": label, onclick }, icon(name));
 }
 
-/** Make the children of `parent` those of `items`: kept where the key is known, in order. `update(element, item)`. */
+/** Make the children of `parent` match `items`, in order. A child with the same key is kept and updated. */
 export function keyed(parent, items, keyOf, create, update = () => {}) {
   const before = new Map([...parent.children].map((child) => [child.dataset.key, child]));
   let previous = null;
@@ -55,12 +55,12 @@ export function keyed(parent, items, keyOf, create, update = () => {}) {
   for (const gone of before.values()) gone.remove();
 }
 
-/** Set a text only where it differs: no needless work for screen readers and layout. */
+/** Set a text only when it differs, to spare screen readers and layout. */
 export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Tell of a problem, until it is dismissed. `action`: {label, run}. `key`: one alert for each. */
+/** Show an alert until it is dismissed. `action`: {label, run}. An alert replaces the one with the same `key`. */
 export function alertOf(title, remedy, { action = null, key = title } = {}) {
   dismiss(key);
   const box = h(
@@ -79,7 +79,7 @@ export function alertOf(title, remedy, { action = null, key = title } = {}) {
   while ($("alerts").children.length > 3) $("alerts").firstElementChild.remove();
 }
 
-/** Tell of a Problem in plain words; any other error is ours, and goes on. */
+/** Show a Problem as an alert; rethrow any other error. */
 export function sorry(problem, options) {
   if (!problem.code) throw problem;
   const { title, remedy } = plain(problem);
@@ -92,14 +92,14 @@ export function dismiss(key) {
   for (const box of $("alerts").children) if (box.dataset.key === key) box.remove();
 }
 
-/** Open a <dialog> and give back the focus when it closes. */
+/** Open a <dialog> and restore the focus when it closes. */
 export function openDialog(dialog) {
   const before = document.activeElement;
   dialog.showModal();
   dialog.addEventListener("close", () => before?.focus?.(), { once: true });
 }
 
-/** Close every dialog by its own buttons and by a click beside it. */
+/** Let dialogs close by their buttons and by a click outside. */
 export function wireDialogs() {
   document.addEventListener("click", ({ target }) => {
     const dialog = target.closest("dialog:not([data-stays])");
@@ -107,13 +107,13 @@ export function wireDialogs() {
   });
 }
 
-/** Show a value in a field, unless the person is just writing in it. */
+/** Show a value in a field, unless the user is editing it. */
 export function show(field, value) {
   const text = value === null || value === undefined ? "" : String(value);
   if (field !== document.activeElement && field.value !== text) field.value = text;
 }
 
-/** Call `take(number)` for every valid number that is entered; the field says when it is not one. */
+/** Call `take(number)` for every valid number entered. Other input marks the field as invalid. */
 export function onNumber(field, take) {
   field.addEventListener("input", () => {
     const value = field.valueAsNumber;
@@ -124,7 +124,7 @@ export function onNumber(field, take) {
   });
 }
 
-/** Run `later` once calls have stopped for `ms`. */
+/** Debounce: run `later` when there was no call for `ms`. */
 export function settled(ms, later) {
   let timer = 0;
   return (...given) => {

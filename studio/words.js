@@ -1,29 +1,29 @@
-// Problems in plain words: what happened, and what to do. Codes are the API's; what is not here says the server's own sentence.
+// Problems in plain words: what happened and what to do, by the API's code. Other codes show the server's sentence.
 
 const WORDS = {
   photo_format: ["This is not a photo that can be opened here.", "Export it as JPEG, PNG or WebP and add it again."],
-  photo_type_mismatch: ["This is not the kind of file that its name says.", "Export the photo again as JPEG, PNG or WebP and add that."],
-  photo_unreadable: ["This photo is damaged or only half there.", "Copy it from the camera again, or export it anew."],
+  photo_type_mismatch: ["The file's content does not match its name.", "Export the photo again as JPEG, PNG or WebP and add that."],
+  photo_unreadable: ["This photo is damaged or incomplete.", "Copy it from the camera again, or export it again."],
   photo_empty: ["This file is empty.", "Copy it from the camera again."],
-  photo_animated: ["This picture moves.", "Save one frame of it as PNG and add that."],
+  photo_animated: ["This picture is animated.", "Save one frame of it as PNG and add that."],
   photo_too_small: ["This photo is too small to cut.", "Add it at its full size."],
-  photo_too_many_pixels: ["This photo has more pixels than this server takes.", "Save it smaller (6000 px on the longer side is plenty) and add that."],
-  photo_timeout: ["This photo took too long to open.", "Save it anew as JPEG and add that."],
-  body_too_large: ["This file is larger than this server takes.", "Save it as JPEG below 32 MB and add that."],
+  photo_too_many_pixels: ["This photo has more pixels than this server accepts.", "Save it smaller (6000 px on the longer side is plenty) and add that."],
+  photo_timeout: ["This photo took too long to open.", "Save it again as JPEG and add that."],
+  body_too_large: ["This file is larger than this server accepts.", "Save it as JPEG below 32 MB and add that."],
   mask_empty: ["Nothing was found there.", "Click on the product itself, or draw a box around it."],
   mask_too_small: ["That part is too small to place.", "Click on the whole product, or draw a box around it."],
   queue_full: ["Your queue is full.", "Wait until some pictures are done, or cancel some, then press Generate again."],
-  busy: ["The studio has its hands full.", "Try again in a moment."],
-  not_ready: ["The studio is still starting.", "It takes a moment; this page tries again by itself."],
-  storage_full: ["The studio's disk is full.", "Tell whoever runs it; nothing of yours is lost."],
-  offline: ["The studio does not answer.", "Check that it runs and that you are connected; your work is kept in this browser."],
-  engine_failed: ["The painter failed on this one.", "Press Generate again; another seed often helps."],
-  engine_crash: ["The painter broke down twice on this one.", "Try a smaller canvas or fewer pictures."],
-  engine_out_of_memory: ["The painter ran out of memory.", "Try a smaller canvas or fewer pictures."],
-  engine_nan: ["The painter produced nothing usable.", "Lower Guidance or Control scale and try again."],
-  timeout: ["This one took too long and was stopped.", "Ask for fewer pictures or steps."],
-  internal: ["Something broke on the server.", "Try again; if it stays, give this to whoever runs it:"],
-  already_finished: ["It had already ended.", "There was nothing left to stop."],
+  busy: ["The studio is busy.", "Try again in a moment."],
+  not_ready: ["The studio is still starting.", "It takes a moment; this page retries automatically."],
+  storage_full: ["The studio's disk is full.", "Tell the operator. Your work is not lost."],
+  offline: ["The studio does not answer.", "Check that it runs and that you are online. Your work is kept in this browser."],
+  engine_failed: ["The engine failed on this shot.", "Press Generate again; another seed often helps."],
+  engine_crash: ["The engine crashed twice on this shot.", "Try a smaller canvas or fewer pictures."],
+  engine_out_of_memory: ["The engine ran out of memory.", "Try a smaller canvas or fewer pictures."],
+  engine_nan: ["The engine produced no usable picture.", "Lower Guidance or Control scale and try again."],
+  timeout: ["This shot took too long and was stopped.", "Try fewer pictures or steps."],
+  internal: ["An error occurred on the server.", "Try again. If it persists, send this to the operator:"],
+  already_finished: ["This shot has already ended.", "There is nothing to cancel."],
 };
 
 const KEEPS_DETAIL = new Set(["internal", "preset_unmet", "photo_too_many_pixels", "photo_too_small"]);
@@ -37,9 +37,9 @@ export function plain(problem) {
 
 export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
 
-/** What a shot is called: its prompt, or its background where nothing is painted. */
+/** A shot's title: its prompt, or its background when nothing is painted. */
 export function titleOf({ background, prompt }) {
-  if (background !== "generate") return background.startsWith("#") ? `On ${background}` : `On ${background} ground`;
+  if (background !== "generate") return background.startsWith("#") ? `On ${background}` : `On a ${background} background`;
   return prompt || "The engine's own plain scene";
 }
 
@@ -52,7 +52,7 @@ export function ago(time, now = Date.now()) {
   return new Date(time).toLocaleDateString();
 }
 
-/** What a verdict says, one sentence a finding that is not in order. */
+/** A verdict as sentences, one for each finding that is not ok. */
 export function verdictWords(verdict) {
   return verdict.findings.filter((finding) => finding.level !== "ok").map(({ detail }) => detail.charAt(0).toUpperCase() + detail.slice(1));
 }

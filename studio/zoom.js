@@ -1,12 +1,12 @@
-// A content (the photo) in its room: zoom, pan, pinch. The content's element is as large as it is shown, so its own
-// box maps to the photo's pixels at every zoom.
+// Zoom, pan and pinch of a content (the photo) in its room. The content's element has the displayed size, so its box
+// maps to the photo's pixels at every zoom.
 
 import { clamp, fitScale, keptInSight, zoomedAt } from "./geometry.js";
 
 const STEP = 1.25;
 
 export class Zoom {
-  /** `room`: clips; `content`: is sized and moved within it. `changed(scale)`: after each change. */
+  /** `room` clips `content`, which is sized and moved. `changed(scale)` is called after each change. */
   constructor(room, content, changed = () => {}) {
     Object.assign(this, { room, content, changed });
     this.size = { width: 1, height: 1 };
@@ -15,7 +15,7 @@ export class Zoom {
     room.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
   }
 
-  /** Show a content of this size, whole. */
+  /** Show the whole of a content of this size. */
   open(size) {
     this.size = size;
     this.view = { zoom: 1, x: 0, y: 0 };
@@ -42,7 +42,7 @@ export class Zoom {
     this.lay();
   }
 
-  /** Pan until a content point is in sight. */
+  /** Pan until a content point is visible. */
   reveal(point) {
     const { scale, view, room } = this;
     const off = (at, space) => clamp(at, 20, space - 20) - at;
@@ -61,7 +61,7 @@ export class Zoom {
     this.changed(this.scale);
   }
 
-  /** A page point in content pixels, kept inside. */
+  /** A page point in content pixels, clamped to the content. */
   at(event) {
     const box = this.content.getBoundingClientRect();
     return {

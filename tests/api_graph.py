@@ -1,7 +1,7 @@
-"""What API tests stand on: a `Graph` without a cluster, and the whole app behind a real local server.
+"""Support for tests of the API: a `Graph` without a cluster, and the whole app behind a real local server.
 
-The store (SQLite), the codec, the finisher and the HTTP server are real; only the graph is replaced, by one whose
-segmenter takes the box, or a square around the point, for the product.
+The store (SQLite), the codec, the finisher and the HTTP server are real. Only the graph is replaced: its segmenter
+returns the box, or a square around the point, as the product.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ ENGINES = tuple(
 
 
 class BoxGraph:
-    """A `Graph` whose segmenter needs no model. `hold`: set to let clicks through, clear to hold them."""
+    """A `Graph` whose segmenter needs no model. Clicks wait until `hold` is set."""
 
     def __init__(self, registry: CollectorRegistry, finisher: Finisher) -> None:
         self.finisher = finisher
@@ -121,7 +121,7 @@ class BoxGraph:
 
 @dataclass
 class Api:
-    """A running server and what is behind it. `http` speaks with `key` of tenant `brand`, `stranger` for another."""
+    """A running server and its parts. `http` uses the `key` of the tenant `brand`; `stranger` is another tenant."""
 
     url: str
     http: httpx.Client
@@ -137,7 +137,7 @@ class Api:
     _photos: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def photo(self, shade: int = 0) -> dict[str, Any]:
-        """An uploaded photo, 120 x 90 px."""
+        """Upload a photo of 120 x 90 px."""
         if shade not in self._photos:
             self._photos[shade] = self.http.post(
                 "/v1/photos", files={"file": ("a.png", png(shade=shade), "image/png")}
@@ -145,23 +145,23 @@ class Api:
         return self._photos[shade]
 
     def mask(self) -> dict[str, Any]:
-        """A fresh mask: 60 x 40 px of the photo."""
+        """Make a new mask of 60 x 40 px of the photo."""
         answer = self.http.post(f"/v1/photos/{self.photo()['id']}/masks", json={"boxes": [[20, 20, 80, 60]]})
         return answer.json()["masks"][0]
 
     def request(self, **fields: Any) -> dict[str, Any]:
-        """The smallest shot request, with `fields` over it; its mask is every such request's."""
+        """The smallest shot request, changed by `fields`. All such requests use the same mask."""
         self._mask_id = self._mask_id or self.mask()["id"]
         return {"layers": [{"mask_id": self._mask_id}], **fields}
 
     def shot(self, **fields: Any) -> str:
-        """The id of a shot just accepted."""
+        """Create a shot and return its id."""
         answer = self.http.post("/v1/shots", json=self.request(**fields))
         assert answer.status_code == 202, answer.text
         return answer.json()["id"]
 
     def claim(self, shot_id: str) -> Claim:
-        """A worker's hold on this shot; shots of other tests that come first are failed."""
+        """Claim this shot. Shots of other tests that come before it in the queue are failed."""
         while (claim := self.store.queue.claim("worker")) is not None:
             if claim.shot_id == shot_id:
                 return claim
@@ -169,7 +169,7 @@ class Api:
         raise AssertionError(f"{shot_id} does not wait")
 
     def commit(self, claim: Claim) -> None:
-        """Finish a claimed shot with as many pictures as it asked for."""
+        """Commit a claimed shot with the requested number of pictures."""
         images = [
             NewImage(
                 index=index,
@@ -185,7 +185,7 @@ class Api:
         self.store.queue.commit(claim, images)
 
     def finish(self, shot_id: str) -> dict[str, Any]:
-        """Claim and commit this shot; gives it as clients see it."""
+        """Claim and commit this shot, and return it as clients see it."""
         self.commit(self.claim(shot_id))
         return self.http.get(f"/v1/shots/{shot_id}").json()
 
@@ -197,7 +197,7 @@ class Api:
 
 
 def code_of(answer: httpx.Response) -> tuple[int, str]:
-    """(status, code) of a problem, whose shape is held here."""
+    """(status, code) of a problem. Checks the problem's shape."""
     assert answer.headers["content-type"] == "application/problem+json", answer.text
     body = answer.json()
     assert body["status"] == answer.status_code
@@ -211,7 +211,7 @@ def code_of(answer: httpx.Response) -> tuple[int, str]:
 
 
 def png(width: int = 120, height: int = 90, *, shade: int = 0) -> bytes:
-    """A PNG of ours: a gradient, told apart by `shade`."""
+    """A PNG of a gradient. Each `shade` gives another picture."""
     columns = np.linspace(0, 200, width, dtype=np.uint8)
     pixels = np.broadcast_to(columns[None, :, None], (height, width, 3)).copy()
     pixels[..., 2] = shade
@@ -226,7 +226,7 @@ def jpeg(width: int = 120, height: int = 90) -> bytes:
 
 @contextmanager
 def running(home: Path, *, studio_dir: Path | None = None, **changed: Any) -> Iterator[Api]:
-    """The API on a free loopback port, over a fresh store in `home`."""
+    """The API on a free loopback port, with a new store in `home`."""
     settings = Settings(home=home, max_body_bytes=512 * 1024, **changed)
     registry = CollectorRegistry()
     store = Store.from_settings(settings)

@@ -1,4 +1,4 @@
-"""For every test: small networks on a busy machine, so OpenMP's threads neither multiply nor spin while they wait."""
+"""Settings for every test: one OpenMP thread that does not spin, for small networks on a busy machine."""
 
 import os
 
@@ -11,7 +11,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """One loud line for the tests that were skipped because a program is missing."""
+    """Print one line about the tests that were skipped because a program is missing."""
     reports = terminalreporter.stats.get("skipped", [])
     if line := missing_line(report.longrepr[2] for report in reports if isinstance(report.longrepr, tuple)):
         terminalreporter.write_sep("!", line, red=True, bold=True)

@@ -1,9 +1,8 @@
-"""Fetch Pillow's own test images, the malformed ones included:
-they are in its source distribution on the package index.
+"""Download Pillow's test images, malformed ones included, from its source distribution on the package index.
 
-    python -m tests.corpus        # into .cache/pillow-src/, once; the version is the one that is installed
+    python -m tests.corpus        # into .cache/pillow-src/, once, for the installed version of Pillow
 
-`tests/unit/imaging/test_corpus.py` runs them through the codec, and skips with a reason where they are not at hand.
+`tests/unit/imaging/test_corpus.py` decodes them. It is skipped with a reason when they are not downloaded.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "pillow-src"
 
 
 def archive() -> Path:
-    """Where the source distribution of the installed Pillow lies, or will."""
+    """The path of the installed Pillow's source distribution, downloaded or not."""
     return FOLDER / f"pillow-{version('pillow')}.tar.gz"
 
 
 def fetch() -> Path:
-    """Download the source distribution by name; pip builds its metadata on the way (some ten seconds), nothing more."""
+    """Download the source distribution. pip builds only its metadata, which takes about ten seconds."""
     if archive().exists():
         return archive()
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -58,7 +57,7 @@ def fetch() -> Path:
 
 
 def images() -> dict[str, bytes]:
-    """Name to bytes of every file under Tests/images of the fetched archive, in name order."""
+    """The bytes of every file under Tests/images of the downloaded archive, by name and in name order."""
     with tarfile.open(archive()) as tar:
         files = {}
         for member in tar:

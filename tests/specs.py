@@ -1,4 +1,4 @@
-"""Small resolved shots for tests: a `ShotSpec` of some masks, and the recipe of one of its images."""
+"""Small shots for tests: a resolved `ShotSpec`, and the recipe of one of its images."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Packs of a few thousand random weights, of every family, written as real packs are: manifest and safetensors.
 
-The same code loads and renders them as loads the shipped ones; only their pictures mean nothing.
+The same code loads and renders them as the shipped packs; only their pictures are noise.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def _configs(
 
 
 def _random_state(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
-    """Random weights of the class. ControlNets are born with zero outputs: give them some, or nothing is tested."""
+    """Random weights of the class. A new ControlNet has zero outputs; non-zero ones make the test meaningful."""
     import torch
 
     module: Any

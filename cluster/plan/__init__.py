@@ -1,1 +1,1 @@
-"""The capacity planner: how many GPUs, and which replica sits where."""
+"""The capacity planner: how many GPUs a demand needs, and which replicas share a device."""

@@ -1,8 +1,7 @@
-"""A plan's picture, SVG: a bar for each device (equal ones once), its memory by replica,
-and how much of its time is taken.
+"""A plan as an SVG picture: a bar for each group of equal devices, with the memory of each replica and the time used.
 
 L4 x 2   [ sam_encoder | sam_encoder | mask_decoder |  free  : ]   busy [#####  ]
-         the colon is the limit of 0.95
+         the colon marks the limit of 0.95
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ BAR_X, BAR_WIDTH, BAR_HEIGHT = 190, 560, 46
 BUSY_X, BUSY_WIDTH = 790, 120
 ROW_HEIGHT, HEAD_HEIGHT = 70, 40
 COLOURS = {"sam_encoder": "#4477aa", "mask_decoder": "#228833", "generator": "#c8553d"}
-WORDS = {"sam_encoder": "encoder", "mask_decoder": "decoder", "generator": "generator"}
+LABELS = {"sam_encoder": "encoder", "mask_decoder": "decoder", "generator": "generator"}
 INK, SOFT, LINE, EMPTY = "#1f2328", "#656d76", "#d0d7de", "#f3f4f6"
 LETTER_PX = 7.0
-"""Width of a letter of 13 px, about; a label that does not fit is left out (the legend tells the colour)."""
+"""Approximate width of a letter at 13 px. A label that does not fit is omitted; the legend explains the colours."""
 
 
 def draw(plan: Plan) -> str:
-    """The whole picture as one SVG document."""
+    """Draw the plan as one SVG document."""
     pools = [pool for pool in plan.pools if pool.devices]
     rows = sum(HEAD_HEIGHT + ROW_HEIGHT * len(_groups(pool)) for pool in pools)
     height = 96 + rows + 96
@@ -47,9 +46,9 @@ def draw(plan: Plan) -> str:
 
 
 def _groups(pool: PoolPlan) -> list[tuple[Device, int]]:
-    """Devices of a pool and how many are alike, the most first; at the end those that are paid for and hold nothing."""
-    alike = Counter(tuple(sorted(device.items())) for device in pool.devices)
-    groups: list[tuple[Device, int]] = [(dict(items), count) for items, count in alike.most_common()]
+    """Groups of equal devices with their sizes, largest first. The empty devices of the pool's nodes come last."""
+    equal = Counter(tuple(sorted(device.items())) for device in pool.devices)
+    groups: list[tuple[Device, int]] = [(dict(items), count) for items, count in equal.most_common()]
     idle = pool.gpus - len(pool.devices)
     if idle:
         groups.append(({}, idle))
@@ -66,18 +65,18 @@ def _text(
     )
 
 
-def _rect(x: float, y: float, width: float, height: float, fill: str, more: str = "") -> str:
-    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{fill}"{more}/>'
+def _rect(x: float, y: float, width: float, height: float, fill: str, attributes: str = "") -> str:
+    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{fill}"{attributes}/>'
 
 
 def _title(plan: Plan) -> Iterator[str]:
     images, gpus = plan.demand.images_per_hour, sum(plan.gpus.values())
-    yield _text(MARGIN, 44, f"{plan.profile.name}: {images:,.0f} images an hour", size=22, bold=True)
+    yield _text(MARGIN, 44, f"{plan.profile.name}: {images:,.0f} images per hour", size=22, bold=True)
     described = " + ".join(f"{count} × {gpu}" for gpu, count in plan.gpus.items())
     yield _text(
         MARGIN,
         70,
-        f"pack {plan.pack}, {plan.steps} steps · {described} · {gpus} GPU-hours an hour, "
+        f"pack {plan.pack}, {plan.steps} steps · {described} · {gpus} GPU-hours per hour, "
         f"{plan.gpu_hours_per_1000_images:.2f} per 1,000 images · times are estimates",
         fill=SOFT,
     )
@@ -86,7 +85,7 @@ def _title(plan: Plan) -> Iterator[str]:
 def _pool(plan: Plan, pool: PoolPlan, y: float) -> Iterator[str]:
     yield f'<line x1="{MARGIN}" y1="{y:.1f}" x2="{WIDTH - MARGIN}" y2="{y:.1f}" stroke="{LINE}"/>'
     yield _text(MARGIN, y + 26, f"pool {pool.name}", bold=True)
-    yield _text(BAR_X, y + 26, f"memory, {pool.pool.device.memory_gib:g} GiB a device", fill=SOFT)
+    yield _text(BAR_X, y + 26, f"memory, {pool.pool.device.memory_gib:g} GiB per device", fill=SOFT)
     yield _text(BUSY_X, y + 26, f"time, at most {plan.demand.utilisation:.0%}", fill=SOFT)
 
 
@@ -97,14 +96,14 @@ def _device(plan: Plan, pool: PoolPlan, device: Device, count: int, y: float) ->
     yield _rect(BAR_X, y, BAR_WIDTH, BAR_HEIGHT, EMPTY)
     x = float(BAR_X)
     for name, replicas in sorted(device.items(), key=lambda item: list(COLOURS).index(item[0])):
-        one = plan.stage(name)
-        width = (one.gpu_share or 0.0) * BAR_WIDTH
-        needed = (one.need.total_gib if one.need else 0.0) / pool.pool.device.memory_gib * BAR_WIDTH
+        stage = plan.stage(name)
+        width = (stage.gpu_share or 0.0) * BAR_WIDTH
+        needed = (stage.need.total_gib if stage.need else 0.0) / pool.pool.device.memory_gib * BAR_WIDTH
         for _ in range(replicas):
             yield _rect(x, y, width, BAR_HEIGHT, COLOURS[name], ' fill-opacity="0.65"')
             yield _rect(x, y, needed, BAR_HEIGHT, COLOURS[name])
             yield _rect(x, y, width, BAR_HEIGHT, "none", ' stroke="#ffffff" stroke-width="1.5"')
-            yield from _label(x, y, width, WORDS[name], one.gpu_share or 0.0)
+            yield from _label(x, y, width, LABELS[name], stage.gpu_share or 0.0)
             x += width
     free = BAR_WIDTH * MAX_DEVICE_SHARE - (x - BAR_X)
     if free > LETTER_PX * 9:
@@ -119,9 +118,9 @@ def _device(plan: Plan, pool: PoolPlan, device: Device, count: int, y: float) ->
     yield _text(BUSY_X + BUSY_WIDTH + 10, middle - 1, f"{busy:.0%}")
 
 
-def _label(x: float, y: float, width: float, word: str, share: float) -> Iterator[str]:
-    if width >= LETTER_PX * len(word) + 8:
-        yield _text(x + width / 2, y + 20, word, fill="#ffffff", anchor="middle", bold=True)
+def _label(x: float, y: float, width: float, label: str, share: float) -> Iterator[str]:
+    if width >= LETTER_PX * len(label) + 8:
+        yield _text(x + width / 2, y + 20, label, fill="#ffffff", anchor="middle", bold=True)
         yield _text(x + width / 2, y + 37, f"{share:.2f}", fill="#ffffff", anchor="middle", size=12)
     elif width >= LETTER_PX * 4:
         yield _text(x + width / 2, y + BAR_HEIGHT / 2 + 5, f"{share:.2f}", fill="#ffffff", anchor="middle", size=12)
@@ -129,18 +128,17 @@ def _label(x: float, y: float, width: float, word: str, share: float) -> Iterato
 
 def _legend(plan: Plan, y: float) -> Iterator[str]:
     x = float(MARGIN)
-    for stage, colour in COLOURS.items():
-        one = plan.stage(stage)
-        assert one.need is not None, "a GPU stage"
-        count = f"{one.replicas} replica{'' if one.replicas == 1 else 's'}"
-        described = f"{stage}: {count}, {one.need.total_gib:.1f} GiB {'each' if one.replicas > 1 else ''}".rstrip()
+    for name, colour in COLOURS.items():
+        stage = plan.stage(name)
+        assert stage.need is not None, "the legend lists GPU stages only"
+        count = f"{stage.replicas} replica{'' if stage.replicas == 1 else 's'}"
+        described = f"{name}: {count}, {stage.need.total_gib:.1f} GiB {'each' if stage.replicas > 1 else ''}".rstrip()
         yield _rect(x, y, 13, 13, colour)
         yield _text(x + 20, y + 11, described)
         x += 20 + LETTER_PX * len(described) + 24
     note = (
-        "Strong colour: what a replica needs (weights, activations at its batch, workspaces, CUDA context); pale: the "
-        "rest of its share. "
-        f"Dashed: the limit, {MAX_DEVICE_SHARE}."
+        "Strong colour: what a replica needs (weights, activations at its batch, workspaces, CUDA context). Pale: the "
+        f"rest of its share. Dashed: the limit of {MAX_DEVICE_SHARE}."
     )
     yield _text(MARGIN, y + 40, note, size=11, fill=SOFT)
 

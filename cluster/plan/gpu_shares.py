@@ -1,11 +1,12 @@
-"""GPU shares that hold: the memory of each stage's replica, and whether a profile's shares are enough of its devices.
+"""The GPU memory that each stage's replica needs, and the check that a profile's shares are sufficient.
 
     replica = max(weights + activations at its batch x 1.1 + workspaces, weights while they load) + CUDA context
     share   = replica / device, rounded up; sums of shares and of memory stay ≤ 0.95 on every device
 
-Weights and activations are computed from the pack's manifest (packshot/models/footprint/pack_footprint.py); what a
-manifest states as measured (`memory_gib`) counts where it is more. The share is Ray's `num_gpus`, and the replica's
-allocator is held to it (deployments/ray_support/gpu.py), so a stage that needs more than its plan fails alone.
+Weights and activations are computed from the pack's manifest (packshot/models/footprint/pack_footprint.py). A measured
+value in the manifest (`memory_gib`) replaces the computed one when it is larger. The share is Ray's `num_gpus` and also
+the limit of the replica's allocator (deployments/ray_support/gpu.py), so a stage that needs more than its share fails
+without affecting the others.
 """
 
 from __future__ import annotations
@@ -24,10 +25,9 @@ from packshot.models.packs.pack import Pack, find_pack
 from packshot.settings import Settings
 
 FRAGMENTATION = 1.1
-"""Activations as PyTorch's caching allocator holds them, over their own bytes: an assumption,
-to be measured on a GPU."""
+"""Memory that PyTorch's caching allocator holds for activations / their bytes. An assumption, not yet measured."""
 WORKSPACE_GIB = 0.25
-"""cuBLAS's and cuDNN's workspaces in one process: an assumption, to be measured on a GPU."""
+"""The workspaces of cuBLAS and cuDNN in one process. An assumption, not yet measured."""
 SHARE_STEP = 0.01
 BATCH_KEY: dict[GpuStage, str] = {
     "sam_encoder": "max_batch_size",
@@ -40,12 +40,16 @@ ROLES_OF: dict[GpuStage, tuple[RoleName, ...]] = {
     "generator": ("text_encoder", "vae", "unet", "controlnet"),
 }
 SCENES_A_ROW = 2
-"""Scenes that a generator holds at once, over its rows (`RenderBatcher.max_begun`)."""
+"""Scenes that a generator holds at once / its batch rows (`RenderBatcher.max_begun`)."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """Memory of one replica, GiB. `batch`: rows of its largest call."""
+    """The memory of one replica in GiB. `batch` is the number of rows in its largest call.
+
+    `loading_gib` is the peak while the weights load. `stated_gib` is the measured value of the pack's manifest; 0 =
+    none.
+    """
 
     stage: GpuStage
     batch: int
@@ -61,7 +65,7 @@ class Need:
         return max(running, self.loading_gib, self.stated_gib) + self.context_gib
 
     def share(self, device_gib: float) -> float:
-        """The least share of such a device that is enough, rounded up to SHARE_STEP."""
+        """The smallest sufficient share of a device of `device_gib`, rounded up to SHARE_STEP."""
         return math.ceil(self.total_gib / device_gib / SHARE_STEP - 1e-9) * SHARE_STEP
 
     def sentence(self) -> str:
@@ -72,7 +76,7 @@ class Need:
 
 
 def need(stage: GpuStage, footprint: Footprint, batch: int, manifest: PackManifest) -> Need:
-    """The memory of a replica whose largest call has `batch` rows."""
+    """Compute the memory of a replica whose largest call has `batch` rows."""
     scenes = SCENES_A_ROW * batch if stage == "generator" else 0
     return Need(
         stage=stage,
@@ -85,14 +89,15 @@ def need(stage: GpuStage, footprint: Footprint, batch: int, manifest: PackManife
 
 
 def footprint_of(pack: Pack, settings: Settings) -> PackFootprint:
-    """The pack's footprint in the arithmetic that its replicas take on a GPU (packshot/models/device.py)."""
+    """The pack's footprint in the dtype that its replicas use on a GPU (packshot/models/device.py)."""
     return find_footprint(pack, "fp32" if settings.dtype == "fp32" else "bf16")
 
 
 def check_profile(profile: Profile, settings: Settings, device_gib: float | None = None) -> dict[GpuStage, Need]:
-    """The needs of a profile whose pack is known and holds on its GPUs; none without GPUs.
+    """Check that the profile's pack fits its GPUs, and return what each GPU stage needs. Empty for a CPU profile.
 
-    Raises PackRefused for a pack that is unknown or cannot render, BadInput as `refuse_misfits`.
+    `device_gib` is the devices' actual memory, when it is known. Raises PackRefused when the pack is unknown or cannot
+    render, and BadInput as `refuse_misfits` does.
     """
     if profile.device != "cuda":
         return {}
@@ -101,7 +106,7 @@ def check_profile(profile: Profile, settings: Settings, device_gib: float | None
 
 
 def needs(profile: Profile, footprint: PackFootprint, manifest: PackManifest) -> dict[GpuStage, Need]:
-    """What each GPU stage of a profile needs. Raises BadInput for a stage that leaves its batch open."""
+    """Compute what each GPU stage of a profile needs. Raises BadInput when a stage does not state its batch."""
     return {stage: need(stage, footprint.stages[stage], _batch(profile, stage), manifest) for stage in GPU_STAGES}
 
 
@@ -110,8 +115,8 @@ def _batch(profile: Profile, stage: GpuStage) -> int:
     if tunables is None:
         raise BadInput(
             "bad_usage",
-            f"a GPU share is for a batch: stages.{stage}.tunables.{key} must be stated in profile {profile.name}, got "
-            "none",
+            f"a stage with a GPU share must state its batch, got none; set stages.{stage}.tunables.{key} in profile "
+            f"{profile.name}",
         )
     return tunables[key]
 
@@ -119,15 +124,16 @@ def _batch(profile: Profile, stage: GpuStage) -> int:
 def refuse_misfits(
     profile: Profile, footprint: PackFootprint, manifest: PackManifest, device_gib: float | None = None
 ) -> dict[GpuStage, Need]:
-    """The needs of a profile that holds. `device_gib`: what the devices really have, where that is known.
+    """Check a profile against a footprint, and return what each GPU stage needs.
 
-    Raises BadInput, with the numbers: a replica that needs more than its share, or than any share; shares that Ray
-    would put on one device though they sum to more than the limit; more replicas than a pool's devices hold.
+    `device_gib` is the devices' actual memory, when it is known. Raises BadInput, with the numbers, when a replica
+    needs more than its share or than a device has, when Ray may put shares on one device that sum to more than the
+    limit, or when a pool's devices cannot hold `replicas.max` of its stages.
     """
     found = needs(profile, footprint, manifest)
-    for stage, one in found.items():
+    for stage, needed in found.items():
         pool = profile.pools[profile.pool_of(stage)]
-        _refuse_small_share(profile, manifest, one, device_gib or pool.device.memory_gib, footprint.stages[stage])
+        _refuse_small_share(profile, manifest, needed, device_gib or pool.device.memory_gib, footprint.stages[stage])
     for name, pool in profile.pools.items():
         if pool.gpus:
             _refuse_crowded_pool(profile, name, pool, kinds_of(profile, name))
@@ -135,40 +141,34 @@ def refuse_misfits(
 
 
 def _refuse_small_share(
-    profile: Profile, manifest: PackManifest, one: Need, device_gib: float, footprint: Footprint
+    profile: Profile, manifest: PackManifest, needed: Need, device_gib: float, footprint: Footprint
 ) -> None:
-    share = profile.stage(one.stage).gpu_share or 0.0
-    if one.total_gib <= share * device_gib:
+    stage, batch = needed.stage, needed.batch
+    share = profile.stage(stage).gpu_share or 0.0
+    if needed.total_gib <= share * device_gib:
         return
-    key = f"stages.{one.stage}.tunables.{BATCH_KEY[one.stage]}"
+    key = f"stages.{stage}.tunables.{BATCH_KEY[stage]}"
     fits = max(
-        (rows for rows in range(one.batch) if rows and _total(one, footprint, manifest, rows) <= share * device_gib),
+        (rows for rows in range(1, batch) if need(stage, footprint, rows, manifest).total_gib <= share * device_gib),
         default=0,
     )
     smaller = f", or lower {key} to {fits}" if fits else ""
-    if one.total_gib > MAX_DEVICE_SHARE * device_gib:
+    replica = f"{stage} of pack {manifest.name} with {key} {batch} needs {needed.sentence()}"
+    if needed.total_gib > MAX_DEVICE_SHARE * device_gib:
         raise BadInput(
             "bad_usage",
-            f"a replica must fit {MAX_DEVICE_SHARE} of a device: {one.stage} of pack {manifest.name} with {key} "
-            f"{one.batch} needs "
-            f"{one.sentence()}, a device of {device_gib:.4g} GiB gives {MAX_DEVICE_SHARE * device_gib:.2f}; take a "
-            f"larger GPU{smaller}",
+            f"a replica must fit {MAX_DEVICE_SHARE} of a device: {replica}, {MAX_DEVICE_SHARE} of {device_gib:.4g} GiB "
+            f"is {MAX_DEVICE_SHARE * device_gib:.2f}; use a larger GPU{smaller}",
         )
     raise BadInput(
         "bad_usage",
-        f"a replica must fit its share: {one.stage} of pack {manifest.name} with {key} {one.batch} needs "
-        f"{one.sentence()}, "
-        f"gpu_share {share:g} of {device_gib:.4g} GiB is {share * device_gib:.2f}; "
-        f"raise gpu_share to {one.share(device_gib):.2f}{smaller}",
+        f"a replica must fit its share: {replica}, gpu_share {share:g} of {device_gib:.4g} GiB is "
+        f"{share * device_gib:.2f}; raise gpu_share to {needed.share(device_gib):.2f}{smaller}",
     )
 
 
-def _total(one: Need, footprint: Footprint, manifest: PackManifest, rows: int) -> float:
-    return need(one.stage, footprint, rows, manifest).total_gib
-
-
 def kinds_of(profile: Profile, pool: str, counts: Mapping[str, int] | None = None) -> list[Kind]:
-    """The GPU replicas of a pool as the packing sees them; `counts` left out: each stage's most."""
+    """The GPU replicas of a pool, for the packing. `counts` gives replicas by stage; None uses `replicas.max`."""
     return [
         Kind(
             stage,
@@ -188,15 +188,14 @@ def _refuse_crowded_pool(profile: Profile, name: str, pool: Pool, kinds: list[Ki
         described = " + ".join(f"{count} x {stage} {shares[stage]:g}" for stage, count in crowd.items())
         raise BadInput(
             "bad_usage",
-            f"shares must not sum to between {MAX_DEVICE_SHARE} and 1, where Ray puts them on one device: "
-            f"{described} = {total:.2f} in pool {name}; raise one of the shares until they exceed 1, or lower it",
+            f"shares that Ray may put on one device must not sum to between {MAX_DEVICE_SHARE} and 1: "
+            f"{described} = {total:.2f} in pool {name}; raise one of them until the sum exceeds 1, or lower it",
         )
     devices = len(fewest_devices(kinds))
     if devices > pool.max_devices:
-        asked = ", ".join(f"{kind.count} x {kind.name} {kind.share:g}" for kind in kinds)
+        described = ", ".join(f"{kind.count} x {kind.name} {kind.share:g}" for kind in kinds)
         raise BadInput(
             "bad_usage",
-            f"a pool must hold the most replicas of its stages: {asked} need {devices} devices, pool {name} has at "
-            "most "
+            f"a pool must hold replicas.max of its stages: {described} need {devices} devices, pool {name} has at most "
             f"{pool.max_devices}; lower replicas.max, or raise nodes.max",
         )

@@ -1,7 +1,7 @@
-"""Kinds of GPUs: what a plan must know of them, from their makers' datasheets and from what CUDA reports of them.
+"""Kinds of GPUs: their peaks from the makers' datasheets, and their memory as CUDA reports it.
 
-A share is a fraction of what CUDA reports (`torch.cuda.get_device_properties(0).total_memory`), which is less than the
-name on the box: the driver keeps a part for itself, and error correction another.
+A share is a fraction of the reported memory (`torch.cuda.get_device_properties(0).total_memory`). That is less than the
+nominal size, because the driver and error correction use a part.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ from typing import Literal, get_args
 
 @dataclass(frozen=True)
 class Gpu:
-    """`memory_gib`: total memory as CUDA reports it. Datasheet's peaks: `bf16_tflops`,
-    dense matrix arithmetic with sums in fp32, and `memory_gb_s`, 10^9 bytes a second."""
+    """A kind of GPU.
+
+    `memory_gib` is the total memory as CUDA reports it. `bf16_tflops` is the datasheet's peak of dense bf16 matrix
+    arithmetic with fp32 sums. `memory_gb_s` is the datasheet's bandwidth in 10^9 bytes per second.
+    """
 
     name: str
     memory_gib: float
@@ -36,9 +39,9 @@ GPUS: dict[str, Gpu] = {
         Gpu("H200", 139.7, 989.0, 4800),
     )
 }
-"""Makers' datasheets; memory: the least of "total capacity" in PyTorch's out-of-memory messages that people published,
-looked up on 2026-11-21 (L4 and A10G 22.03, L40S 44.34, A100 and H100 79.14, H200 139.72, RTX 3090 and 4090 23.52 GiB),
-rounded down. A100: the one of 80 GB."""
+"""The peaks are from the makers' datasheets. The memory is the smallest "total capacity" in published out-of-memory
+messages of PyTorch, read on 2026-11-21 and rounded down (L4 and A10G 22.03, L40S 44.34, A100 and H100 79.14, H200
+139.72, RTX 3090 and 4090 23.52 GiB). The A100 is the 80 GB model."""
 
 assert set(GPUS) == set(get_args(GpuName))
 

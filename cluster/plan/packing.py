@@ -1,9 +1,9 @@
-"""Replicas onto devices: the fewest devices that hold them, and how many devices hold them in whatever order they come.
+"""Packing of replicas onto devices: the fewest devices, and the number of devices that is enough in every order.
 
-A replica takes two things of a device: a share of its memory, which Ray and PyTorch hold it to, and a part of its time,
-which nobody holds it to: models on one device take turns. A device is full when either sum is at its limit. Ray knows
-the shares alone, puts a replica wherever its share still fits, and never moves it; so the fewest devices may be too few
-for Ray. `sure_devices` says how many are enough in every order of arrival and after every history of coming and going.
+A replica uses two resources of a device: a share of its memory, which Ray and PyTorch enforce, and a part of its time,
+which nothing enforces, because models on one device take turns. A device is full when either sum is at its limit. Ray
+uses the shares only: it places a replica wherever its share fits and never moves it. So the fewest devices may not be
+enough for Ray. `sure_devices` computes how many are enough in every order in which replicas start and stop.
 """
 
 from __future__ import annotations
@@ -14,19 +14,18 @@ from dataclasses import dataclass
 from itertools import permutations
 
 MAX_DEVICE_SHARE = 0.95
-"""The rest of a device is left to what no plan knows: fragmentation, other processes' contexts."""
+"""The largest sum of shares on a device. The rest is for fragmentation and for the contexts of other processes."""
 TOLERANCE = 1e-9
 SEARCHED = 1_000
-"""Arrangements that the search looks at before it takes what it has; beyond,
-a plan is large and the greedy ones are near."""
+"""Arrangements that the exact search tries before it gives up. A larger plan is well served by the greedy packings."""
 
 Device = dict[str, int]
-"""Deployment to how many of its replicas are on the device."""
+"""The replicas on a device: deployment to count."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """Equal replicas. `share`: of a device's memory; `busy`: of its time, on average."""
+    """`count` equal replicas. Each uses the fraction `share` of a device's memory and `busy` of its time on average."""
 
     name: str
     count: int
@@ -34,17 +33,17 @@ class Kind:
     busy: float = 0.0
 
     def at_most(self, max_share: float, max_busy: float) -> int:
-        """Its replicas that fit an empty device."""
+        """How many of these replicas fit an empty device."""
         by_share = math.floor((max_share + TOLERANCE) / self.share)
         by_time = math.floor((max_busy + TOLERANCE) / self.busy) if self.busy else by_share
         return min(by_share, by_time)
 
 
 def fewest_devices(kinds: Sequence[Kind], max_busy: float = 1.0) -> list[Device]:
-    """The fewest devices that hold every replica, and which sits where.
+    """Pack all replicas onto the fewest devices.
 
-    Exact for small plans; for large ones the best of the greedy arrangements. Raises ValueError for a replica that fits
-    no device.
+    `max_busy` limits the fraction of a device's time. The result is exact for small plans and the best greedy packing
+    for large ones. Raises ValueError when a replica does not fit an empty device.
     """
     kinds = [kind for kind in kinds if kind.count]
     for kind in kinds:
@@ -63,7 +62,7 @@ def fewest_devices(kinds: Sequence[Kind], max_busy: float = 1.0) -> list[Device]
 
 
 def _greedy(kinds: Sequence[Kind], max_busy: float) -> list[Device]:
-    """First fit, kind after kind: each replica onto the first device with room."""
+    """First-fit packing, kind by kind: each replica goes to the first device with room."""
     devices: list[Device] = []
     shares: list[float] = []
     busy: list[float] = []
@@ -86,27 +85,28 @@ def _greedy(kinds: Sequence[Kind], max_busy: float) -> list[Device]:
 
 
 class _Search:
-    """Depth first over full devices: what is left after one is a smaller plan; failed ones are remembered."""
+    """Depth-first search over full devices. The replicas that remain after a device are a smaller problem; failed
+    problems are memoised."""
 
     def __init__(self, kinds: Sequence[Kind], max_busy: float) -> None:
         self._kinds = kinds
         self._max_busy = max_busy
         self._failed: dict[tuple[int, ...], int] = {}
-        self._looked = 0
+        self._tried = 0
 
     def least(self, counts: Sequence[int]) -> int:
-        """No fewer devices can do: what the sums say."""
+        """A lower bound on the number of devices, from the sums of shares and times."""
         shares = sum(kind.share * count for kind, count in zip(self._kinds, counts, strict=True))
         busy = sum(kind.busy * count for kind, count in zip(self._kinds, counts, strict=True))
         least = max(shares / MAX_DEVICE_SHARE, busy / self._max_busy if busy else 0)
-        alone = max(
+        by_kind = max(
             (
                 count / kind.at_most(MAX_DEVICE_SHARE, self._max_busy)
                 for kind, count in zip(self._kinds, counts, strict=True)
             ),
             default=0,
         )
-        return math.ceil(max(least, alone) - 1e-6)
+        return math.ceil(max(least, by_kind) - 1e-6)
 
     def within(self, devices: int) -> list[Device] | None:
         found = self._down(tuple(kind.count for kind in self._kinds), devices)
@@ -118,10 +118,10 @@ class _Search:
     def _down(self, left: tuple[int, ...], devices: int) -> list[tuple[int, ...]] | None:
         if not any(left):
             return []
-        if self.least(left) > devices or self._failed.get(left, -1) >= devices or self._looked > SEARCHED:
+        if self.least(left) > devices or self._failed.get(left, -1) >= devices or self._tried > SEARCHED:
             return None
         for device in self._full(left):
-            self._looked += 1
+            self._tried += 1
             rest = self._down(tuple(have - put for have, put in zip(left, device, strict=True)), devices - 1)
             if rest is not None:
                 return [device, *rest]
@@ -129,9 +129,9 @@ class _Search:
         return None
 
     def _full(self, left: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-        """Devices to which nothing that is left can be added, fullest of the first kind first.
+        """Yield devices to which no remaining replica can be added, those with the most of the first kind first.
 
-        One of the first kind that is left is always on it: some device must hold it, so it may as well be this one.
+        Each has a replica of the first remaining kind: some device must hold that kind, so this one does.
         """
         first = next(index for index, count in enumerate(left) if count)
 
@@ -155,11 +155,11 @@ class _Search:
 
 
 def sure_devices(kinds: Sequence[Kind]) -> int:
-    """Devices on which Ray finds room for every replica, in whatever order they start, stop and start again.
+    """The number of devices on which Ray finds room for every replica, in every order of starts and stops.
 
-    Ray lacks room for a replica of share s only where every device holds more than 1 - s of the others' shares. An
-    other of share r does r / (1 - s) of that on its device, at most all of it; so no more devices than their sum can be
-    blocked.
+    Ray has no room for a replica of share s only when every device holds more than 1 - s of other replicas' shares.
+    Another replica of share r contributes r / (1 - s) of that to its device, at most 1. So the sum of these
+    contributions bounds the number of blocked devices.
     """
     enough = 0
     for kind in kinds:
@@ -175,9 +175,9 @@ def sure_devices(kinds: Sequence[Kind]) -> int:
 
 
 def overfull(kinds: Sequence[Kind]) -> Mapping[str, int] | None:
-    """Replicas that Ray would put on one device though their shares sum to more than the limit, or None.
+    """Replicas that Ray may put on one device although their shares sum to more than `MAX_DEVICE_SHARE`, or None.
 
-    Ray's own limit is 1.0: shares must be such that nothing falls between the two.
+    Ray's limit is 1.0. No sum of shares may lie between the two limits.
     """
 
     def fill(index: int, put: dict[str, int], share: float) -> dict[str, int] | None:

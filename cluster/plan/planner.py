@@ -1,9 +1,9 @@
-"""Capacity on paper: images an hour -> replicas of each stage -> the devices that hold them -> GPU-hours.
+"""The capacity plan: images per hour -> replicas of each stage -> devices for them -> GPU-hours.
 
     demand x seconds of work = busy devices -> replicas (each at most `utilisation` busy)
                                             -> fewest devices, by share and by time
 
-A stage may get more replicas than its work needs where the smaller pieces fill the devices better.
+A stage may get more replicas than its work needs when less busy replicas fill the devices better.
 """
 
 from __future__ import annotations
@@ -25,17 +25,20 @@ from packshot.models.packs.manifest import PackManifest
 
 HOUR_S = 3600.0
 MORE_REPLICAS = 2
-"""How many more replicas than needed a stage is tried with."""
+"""How many replicas more than needed the planner tries for a stage."""
 TRIED_UP_TO = 24
-"""Replicas of a stage up to which that is tried; one of many more makes no difference."""
+"""The number of replicas up to which it tries more. With many replicas, one more makes no difference."""
 DEFAULT_MAX_ONGOING = 6
-"""Shots that a director drives at once where the profile says nothing (deployments/director.py)."""
+"""Shots that a director runs at once when the profile does not say (deployments/director.py)."""
 
 
 @dataclass(frozen=True)
 class Demand:
-    """What is asked for. A photo is encoded once, `clicks_per_photo` times decoded,
-    and used for 1 / `photos_per_image` images."""
+    """The demand to plan for.
+
+    A photo is encoded once, decoded `clicks_per_photo` times, and used for 1 / `photos_per_image` images.
+    `utilisation` is the share of a device's time that the plan may use. Raises BadInput when a value is out of range.
+    """
 
     images_per_hour: float
     photos_per_image: float = 1.0
@@ -57,8 +60,11 @@ class Demand:
 
 @dataclass(frozen=True)
 class StagePlan:
-    """One deployment. `seconds`: work for one image, of a GPU or of a processor. `busy`: devices' (or processors')
-    worth of work, all replicas together. `need`: None for stages without a GPU."""
+    """The plan of one deployment.
+
+    `seconds` is the work for one image, in seconds of a GPU or a CPU. `busy` is how many GPUs or CPUs all replicas
+    together keep busy. `need` and `gpu_share` are None for stages without a GPU.
+    """
 
     stage: StageName
     pool: str
@@ -71,8 +77,11 @@ class StagePlan:
 
 @dataclass(frozen=True)
 class PoolPlan:
-    """One pool. `devices`: what sits on each; `sure`: devices on which Ray finds room in whatever order replicas
-    start."""
+    """The plan of one pool.
+
+    `devices` lists the replicas on each device. `sure` is the number of devices that is enough for Ray in every order
+    in which replicas start.
+    """
 
     name: str
     pool: Pool
@@ -82,13 +91,13 @@ class PoolPlan:
 
     @property
     def gpus(self) -> int:
-        """Devices that are paid for: whole nodes."""
+        """The devices of all nodes, which are paid for even when they are empty."""
         return self.nodes * self.pool.gpus
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a profile does for a demand. `at_most`: images an hour that the whole profile could make."""
+    """A profile's plan for a demand. `at_most` is how many images per hour the profile could make at its maximum."""
 
     profile: Profile
     pack: str
@@ -100,11 +109,11 @@ class Plan:
 
     @property
     def gpus(self) -> Mapping[str, int]:
-        """Kind of GPU to devices that are paid for."""
+        """The devices that are paid for, by kind of GPU."""
         found: dict[str, int] = {}
-        for one in self.pools:
-            if one.pool.gpu and one.gpus:
-                found[one.pool.gpu] = found.get(one.pool.gpu, 0) + one.gpus
+        for pool in self.pools:
+            if pool.pool.gpu and pool.gpus:
+                found[pool.pool.gpu] = found.get(pool.pool.gpu, 0) + pool.gpus
         return found
 
     @property
@@ -113,21 +122,25 @@ class Plan:
         return sum(self.gpus.values()) * 1000 / images if images else 0.0
 
     def stage(self, name: str) -> StagePlan:
-        return next(one for one in self.stages if one.stage == name)
+        return next(stage for stage in self.stages if stage.stage == name)
 
     def device_sums(self, device: Device) -> tuple[float, float, float]:
-        """(share, GiB, busy) of a device: sums over its replicas."""
+        """The sums (share, GiB, busy) over the replicas on a device."""
         share = gib = busy = 0.0
         for name, count in device.items():
-            one = self.stage(name)
-            assert one.need is not None, "only GPU stages sit on devices"
-            share += count * (one.gpu_share or 0.0)
-            gib += count * one.need.total_gib
-            busy += count * one.busy / one.replicas
+            stage = self.stage(name)
+            assert stage.need is not None, "only GPU stages are on devices"
+            share += count * (stage.gpu_share or 0.0)
+            gib += count * stage.need.total_gib
+            busy += count * stage.busy / stage.replicas
         return share, gib, busy
 
     def cost_per_hour(self, prices: Mapping[str, float]) -> float:
-        """`prices`: kind of GPU to the price of an hour of one; `""` is for kinds without a price of their own."""
+        """The cost of the plan's GPUs for one hour.
+
+        `prices` maps a kind of GPU to its price per hour; the key `""` is for all other kinds. Raises BadInput when a
+        kind has no price.
+        """
         missing = [gpu for gpu in self.gpus if gpu not in prices and "" not in prices]
         if missing:
             raise BadInput(
@@ -136,7 +149,7 @@ class Plan:
         return sum(count * prices.get(gpu, prices.get("", 0.0)) for gpu, count in self.gpus.items())
 
     def as_json(self, prices: Mapping[str, float] | None = None) -> dict[str, Any]:
-        """Everything, in plain values."""
+        """The whole plan as JSON values. `prices` adds the costs."""
         described: dict[str, Any] = {
             "profile": self.profile.name,
             "pack": self.pack,
@@ -147,8 +160,8 @@ class Plan:
             "clicks_per_photo": self.demand.clicks_per_photo,
             "utilisation": self.demand.utilisation,
             "source": "estimate",
-            "stages": {one.stage: _stage_json(one) for one in self.stages},
-            "pools": {one.name: self._pool_json(one) for one in self.pools},
+            "stages": {stage.stage: _stage_json(stage) for stage in self.stages},
+            "pools": {pool.name: self._pool_json(pool) for pool in self.pools},
             "gpus": dict(self.gpus),
             "gpu_hours_per_hour": sum(self.gpus.values()),
             "gpu_hours_per_1000_images": round(self.gpu_hours_per_1000_images, 3),
@@ -160,60 +173,65 @@ class Plan:
             described["cost_per_1000_images"] = round(per_hour * 1000 / images, 2) if images else None
         return described
 
-    def _pool_json(self, one: PoolPlan) -> dict[str, Any]:
+    def _pool_json(self, pool: PoolPlan) -> dict[str, Any]:
         devices = []
-        for device in one.devices:
+        for device in pool.devices:
             share, gib, busy = self.device_sums(device)
             devices.append(
                 {"replicas": dict(device), "gpu_share": round(share, 3), "gib": round(gib, 2), "busy": round(busy, 3)}
             )
-        described: dict[str, Any] = {"nodes": one.nodes}
-        if one.pool.gpus:
+        described: dict[str, Any] = {"nodes": pool.nodes}
+        if pool.pool.gpus:
             described |= {
-                "gpu": one.pool.gpu,
-                "gpus": one.gpus,
+                "gpu": pool.pool.gpu,
+                "gpus": pool.gpus,
                 "devices": devices,
-                "devices_in_any_order": one.sure,
+                "devices_in_any_order": pool.sure,
             }
         return described
 
 
-def _stage_json(one: StagePlan) -> dict[str, Any]:
+def _stage_json(stage: StagePlan) -> dict[str, Any]:
     described: dict[str, Any] = {
-        "pool": one.pool,
-        "replicas": one.replicas,
-        "seconds_per_image": round(one.seconds, 4),
-        "busy": round(one.busy, 3),
+        "pool": stage.pool,
+        "replicas": stage.replicas,
+        "seconds_per_image": round(stage.seconds, 4),
+        "busy": round(stage.busy, 3),
     }
-    if one.need:
-        described |= {"gpu_share": one.gpu_share, "gib": round(one.need.total_gib, 2), "batch": one.need.batch}
+    if stage.need:
+        described |= {"gpu_share": stage.gpu_share, "gib": round(stage.need.total_gib, 2), "batch": stage.need.batch}
     return described
 
 
 def make_plan(profile: Profile, manifest: PackManifest, footprint: PackFootprint, demand: Demand) -> Plan:
-    """Raises BadInput, with the numbers, for a profile that does not hold or cannot make so many images."""
+    """Plan a profile for a demand.
+
+    Raises BadInput, with the numbers, when the profile has no GPUs, when the pack does not fit its shares, or when the
+    profile cannot make that many images.
+    """
     if profile.device != "cuda":
         raise BadInput(
             "bad_usage",
-            f"a plan is for GPUs: profile {profile.name} has none; take one with device: cuda (make bench measures "
-            "this machine)",
+            f"a plan needs a profile with GPUs, profile {profile.name} has none; choose one with device: cuda (make "
+            "bench measures this machine)",
         )
     needs: Mapping[str, Need] = {need.stage: need for need in refuse_misfits(profile, footprint, manifest).values()}
     work = _StageSeconds(profile, manifest, footprint, demand)
     at_most = _at_most(work)
     stages = work.stages(demand.per_second)
     pools = work.pools(stages)
-    missing = list(work.lacks(stages, pools))
+    missing = list(work.shortages(stages, pools))
     if missing:
         raise BadInput(
             "bad_usage",
-            f"profile {profile.name} makes at most {math.floor(at_most):,} images an hour, got "
+            f"profile {profile.name} makes at most {math.floor(at_most):,} images per hour, got "
             f"{demand.images_per_hour:,.0f}: "
-            f"{'; '.join(missing)}; raise replicas.max and nodes.max, or take a larger GPU",
+            f"{'; '.join(missing)}; raise replicas.max and nodes.max, or use a larger GPU",
         )
-    by_name = {one.name: one for one in pools}
+    by_name = {pool.name: pool for pool in pools}
     stages = [
-        replace(one, need=needs.get(one.stage), replicas=_placed(by_name[one.pool].devices, one)) for one in stages
+        replace(stage, need=needs.get(stage.stage), replicas=_placed(by_name[stage.pool].devices, stage))
+        for stage in stages
     ]
     return Plan(
         profile,
@@ -226,15 +244,15 @@ def make_plan(profile: Profile, manifest: PackManifest, footprint: PackFootprint
     )
 
 
-def _placed(devices: Sequence[Device], one: StagePlan) -> int:
-    """Replicas as laid out: maybe more than needed."""
-    if one.stage not in GPU_STAGES:
-        return one.replicas
-    return sum(device.get(one.stage, 0) for device in devices)
+def _placed(devices: Sequence[Device], stage: StagePlan) -> int:
+    """The stage's replicas on the devices, which may be more than needed."""
+    if stage.stage not in GPU_STAGES:
+        return stage.replicas
+    return sum(device.get(stage.stage, 0) for device in devices)
 
 
 class _StageSeconds:
-    """Seconds of each stage's work for one image, and what a rate of images makes of them."""
+    """The seconds of each stage's work for one image, and the replicas and devices for a rate of images."""
 
     def __init__(self, profile: Profile, manifest: PackManifest, footprint: PackFootprint, demand: Demand) -> None:
         self._profile = profile
@@ -243,10 +261,11 @@ class _StageSeconds:
         encoder, decoder, generator = (
             (profile.pools[profile.pool_of(stage)].device, footprint.stages[stage]) for stage in GPU_STAGES
         )
-        photos, apart = demand.photos_per_image, "photo_decoder" in profile.deployments
+        photos, has_photo_decoder = demand.photos_per_image, "photo_decoder" in profile.deployments
+        decoding_s = rates.CPU_SECONDS["photo_decoder"]
         self._seconds: dict[StageName, float] = {
-            "gateway": photos * (rates.CPU_SECONDS["gateway"] + (0.0 if apart else rates.CPU_SECONDS["photo_decoder"])),
-            "photo_decoder": photos * rates.CPU_SECONDS["photo_decoder"],
+            "gateway": photos * (rates.CPU_SECONDS["gateway"] + (0.0 if has_photo_decoder else decoding_s)),
+            "photo_decoder": photos * decoding_s,
             "sam_encoder": photos * rates.row_seconds(*encoder),
             "mask_decoder": photos * demand.clicks_per_photo * rates.row_seconds(*decoder),
             "canny": rates.CPU_SECONDS["canny"],
@@ -258,7 +277,7 @@ class _StageSeconds:
         self._scene_s = steps * max(batch, rows) * rates.row_seconds(*generator)
 
     def stages(self, per_second: float) -> list[StagePlan]:
-        """The fewest replicas of each stage at so many images a second."""
+        """The fewest replicas of each stage for `per_second` images per second."""
         made = []
         for stage in self._profile.deployments:
             busy = per_second * self._seconds[stage]
@@ -278,8 +297,8 @@ class _StageSeconds:
         described = self._profile.stage(stage)
         needed = busy / self._demand.utilisation
         if stage not in GPU_STAGES:
-            needed /= min(described.cpus or 1.0, 1.0)  # Python keeps one processor busy, however many are set aside
-        if stage == "director":  # it waits more than it works: as many as hold the shots that are on their way
+            needed /= min(described.cpus or 1.0, 1.0)  # a Python process uses one CPU, however many are reserved
+        if stage == "director":  # it mostly waits, so the number of concurrent shots decides
             needed = max(needed, per_second * self._scene_s / (described.max_ongoing or DEFAULT_MAX_ONGOING))
         least = max(described.range.min, 1 if per_second else 0)
         return max(least, math.ceil(needed - 1e-9))
@@ -287,9 +306,9 @@ class _StageSeconds:
     def pools(self, stages: list[StagePlan]) -> list[PoolPlan]:
         made = []
         for name, pool in self._profile.pools.items():
-            here = [one for one in stages if one.pool == name]
-            layout = self._layout(name, [one for one in here if one.stage in GPU_STAGES]) if pool.gpus else []
-            replicas = {one.stage: _placed(layout, one) for one in here}
+            own = [stage for stage in stages if stage.pool == name]
+            layout = self._layout(name, [stage for stage in own if stage.stage in GPU_STAGES]) if pool.gpus else []
+            replicas = {stage.stage: _placed(layout, stage) for stage in own}
             cpus = sum((self._profile.stage(stage).cpus or 0) * count for stage, count in replicas.items())
             memory = sum((self._profile.stage(stage).memory_gib or 0) * count for stage, count in replicas.items())
             nodes = max(
@@ -304,24 +323,24 @@ class _StageSeconds:
         return made
 
     def _layout(self, pool: str, stages: list[StagePlan]) -> list[Device]:
-        """The fewest devices; among those, the fewest replicas."""
+        """The packing with the fewest devices and, among those, the fewest replicas."""
         best: list[Device] | None = None
         for counts in _counts(self._profile, stages):
             kinds = [
-                replace(kind, busy=one.busy / kind.count if kind.count else 0.0)
-                for kind, one in zip(kinds_of(self._profile, pool, counts), stages, strict=True)
+                replace(kind, busy=stage.busy / kind.count if kind.count else 0.0)
+                for kind, stage in zip(kinds_of(self._profile, pool, counts), stages, strict=True)
             ]
             found = fewest_devices(kinds, self._demand.utilisation)
             if best is None or len(found) < len(best):
                 best = found
         return best or []
 
-    def lacks(self, stages: list[StagePlan], pools: list[PoolPlan]) -> Iterator[str]:
-        """What the profile has too little of."""
-        for one in stages:
-            most = self._profile.stage(one.stage).range.max
-            if one.replicas > most:
-                yield f"{one.stage} needs {one.replicas} replicas, replicas.max is {most}"
+    def shortages(self, stages: list[StagePlan], pools: list[PoolPlan]) -> Iterator[str]:
+        """Yield a sentence for each limit of the profile that the plan exceeds."""
+        for stage in stages:
+            maximum = self._profile.stage(stage.stage).range.max
+            if stage.replicas > maximum:
+                yield f"{stage.stage} needs {stage.replicas} replicas, replicas.max is {maximum}"
         for pool in pools:
             if pool.nodes > pool.pool.nodes.max:
                 devices = f" ({len(pool.devices)} devices)" if pool.devices else ""
@@ -329,22 +348,22 @@ class _StageSeconds:
 
     def enough(self, per_second: float) -> bool:
         stages = self.stages(per_second)
-        return not any(self.lacks(stages, [])) and not any(self.lacks([], self.pools(stages)))
+        return not any(self.shortages(stages, [])) and not any(self.shortages([], self.pools(stages)))
 
 
 def _counts(profile: Profile, stages: list[StagePlan]) -> Iterator[dict[str, int]]:
-    """Replicas to try, fewest first: what is needed, and a few more where that is allowed and may matter."""
+    """Yield numbers of replicas to try, fewest first: the needed ones, and a few more where the profile allows it."""
     ranges = []
-    for one in stages:
-        most = profile.stage(one.stage).range.max
-        more = MORE_REPLICAS if 0 < one.replicas <= TRIED_UP_TO else 0
-        ranges.append(range(one.replicas, max(one.replicas, min(one.replicas + more, most)) + 1))
+    for stage in stages:
+        maximum = profile.stage(stage.stage).range.max
+        more = MORE_REPLICAS if 0 < stage.replicas <= TRIED_UP_TO else 0
+        ranges.append(range(stage.replicas, max(stage.replicas, min(stage.replicas + more, maximum)) + 1))
     for counts in sorted(product(*ranges), key=sum):
-        yield {one.stage: count for one, count in zip(stages, counts, strict=True)}
+        yield {stage.stage: count for stage, count in zip(stages, counts, strict=True)}
 
 
 def _at_most(work: _StageSeconds) -> float:
-    """Images an hour that the whole profile could make, to a thousandth."""
+    """The images per hour that the profile could make at its maximum, to one thousandth."""
     if not work.enough(0.0):
         return 0.0
     low, high = 0.0, 1.0

@@ -1,13 +1,12 @@
-"""How long a stage's work takes on a GPU: estimates until measured there, and what measured them elsewhere.
+"""Estimated seconds of a stage's work on a GPU, and the published measurements to which the estimates are fitted.
 
     seconds of a row = its matrix arithmetic / (share of the peak x datasheet's peak)
-                     + what its other kernels move / (share of the bandwidth x datasheet's bandwidth)
+                     + bytes that its other kernels move / (share of the bandwidth x datasheet's bandwidth)
 
-The two shares are fitted to one public figure of the same recipe: Stable Diffusion 1.5 with a ControlNet at 512 px,
-guided, 16 pictures at once, in eager PyTorch on an A100. Of that table it is the slowest for its datasheet: the
-consumer cards are 1.7 and 1.9 times faster than estimated so, and a plan errs on the side of too many GPUs. No GPU was
-at hand when this was written: a plan says "estimate" wherever these numbers go in. What CPUs do is measured
-(docs/plan.md).
+The two shares are fitted to one published figure: Stable Diffusion 1.5 with a ControlNet at 512 px, guided, 16 pictures
+at once, in eager PyTorch on an A100. In that table the A100 is the slowest relative to its datasheet. The consumer
+cards are 1.7 and 1.9 times faster than this estimate, so a plan errs towards too many GPUs. No GPU was available when
+this was written, so a plan says "estimate" wherever these numbers are used. CPU times are measured (docs/plan.md).
 """
 
 from __future__ import annotations
@@ -18,11 +17,12 @@ from packshot.models.footprint.pack_footprint import Footprint
 PEAK_SHARE = 0.34
 BANDWIDTH_SHARE = 0.8
 UTILISATION = 0.8
-"""Of a device's time, what a plan fills: the rest keeps queues short while traffic is uneven."""
+"""The share of a device's time that a plan uses. The rest keeps queues short when traffic is uneven."""
 
 PUBLIC_SOURCE = "diffusers documentation, Torch 2.0 benchmark, SD - controlnet, batch 16, no compile (read 2026-11-21)"
 PUBLIC_STEPS_S: dict[str, float] = {"A100": 2.58, "RTX3090": 1.23, "RTX4090": 2.30}
-"""Steps a second of 16 guided pictures, the better of its two PyTorch versions (2.15, 1.22 and 2.23 with the other)."""
+"""Steps per second of 16 guided pictures, with the faster of the two PyTorch versions (2.15, 1.22 and 2.23 with the
+other)."""
 PUBLIC_ROWS = 32
 
 CPU_SECONDS: dict[str, float] = {
@@ -32,25 +32,24 @@ CPU_SECONDS: dict[str, float] = {
     "finisher": 0.22,
     "director": 0.05,
 }
-"""Processor seconds of a photo (gateway, photo_decoder: a 10-megapixel JPEG) or of an image (the others: canny at
-512 px, finisher and director at 1024 px from a 2.7-megapixel photo).
+"""CPU seconds for a photo (gateway, photo_decoder: a 10-megapixel JPEG) or for an image (the others: canny at 512 px,
+finisher and director at 1024 px from a 2.7-megapixel photo).
 
-Measured: 1.4 s for the upload (2026-11-21), of which the gateway's part, HTTP and the store's write, is assumed; 0.22 s
-of the finisher and 0.04 s of the director for one served image (2026-11-26; 0.26 s when the director did both). The
-director claims, drives, writes the PNG and commits.
+Measured: 1.4 s for an upload (2026-11-21), of which the gateway's part (HTTP and the store's write) is an assumption;
+0.22 s in the finisher and 0.04 s in the director for one served image (2026-11-26; 0.26 s when the director did both).
 """
 
 
 def seconds(gpu: Gpu, tflop: float, gb: float) -> float:
-    """Seconds of work on a device that does nothing else. `gb`: 10^9 bytes."""
+    """Seconds for `tflop` of matrix arithmetic and `gb` (10^9 bytes) of memory traffic on an otherwise idle device."""
     return tflop / (PEAK_SHARE * gpu.bf16_tflops) + gb / (BANDWIDTH_SHARE * gpu.memory_gb_s)
 
 
 def row_seconds(gpu: Gpu, footprint: Footprint) -> float:
-    """Of one row of a stage's full batch."""
+    """Seconds of one row in a stage's full batch."""
     return seconds(gpu, footprint.row_tflop, footprint.row_gb)
 
 
 def scene_seconds(gpu: Gpu, footprint: Footprint, steps: int, rows: int) -> float:
-    """Of a whole scene: so many steps of so many rows, texts and VAE once."""
+    """Seconds of a whole scene: `steps` denoising steps of `rows` batch rows, and once the text encoder and the VAE."""
     return steps * rows * row_seconds(gpu, footprint) + seconds(gpu, footprint.scene_tflop, footprint.scene_gb)

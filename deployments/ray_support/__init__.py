@@ -1,1 +1,1 @@
-"""What the deployments share: calls between them, GPU caps, metrics, the store check."""
+"""Shared by the deployments: calls between them, GPU memory limits, metrics, the check of the store's location."""

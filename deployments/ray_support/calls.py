@@ -1,4 +1,4 @@
-"""What Ray raises, told in our own errors; one retry for pure stages; health that includes last progress."""
+"""Calls between deployments: conversion of Ray's errors, one retry for pure stages, and a health check of progress."""
 
 from __future__ import annotations
 
@@ -18,58 +18,59 @@ Result = TypeVar("Result")
 
 REPLICA_GONE = (ActorDiedError, ActorUnavailableError, ObjectLostError)
 STUCK_AFTER_S = 120.0
-"""A model call that runs longer than this has hung: the replica is replaced."""
-LOOK_EVERY_S = 1.0
+"""Seconds after which a model call counts as hung. Serve then replaces the replica."""
+CHECK_EVERY_S = 1.0
+"""Seconds between two checks of a waiting call's arguments."""
 
 
 def to_packshot_error(error: Exception) -> Exception:
-    """The error that a caller should see for what a handle call raised."""
+    """Convert an exception of a handle call to the error for the caller. Other exceptions are returned unchanged."""
     if isinstance(error, RayTaskError):
         cause = error.cause
         return to_packshot_error(cause) if isinstance(cause, Exception) else error
-    if _gone(error):
-        return EngineCrashed(f"a replica died while it ran this: {type(error).__name__}")
+    if _replica_died(error):
+        return EngineCrashed(f"a replica died while it ran this call: {type(error).__name__}")
     if isinstance(error, BackPressureError):
-        return Overloaded("busy", "every worker of this stage is taken; try again in a second", retry_after_s=1.0)
+        return Overloaded("busy", "every worker of this stage is busy; try again in a second", retry_after_s=1.0)
     if isinstance(error, DeploymentUnavailableError):
         return Unavailable("not_ready", "a stage failed to start; see /readyz and the cluster's log")
     return error
 
 
 async def retry_once(call: Callable[[], Awaitable[Result]]) -> Result:
-    """The result of a pure stage: asked again, once, when its replica died (Serve does not retry accepted calls)."""
+    """Call a pure stage and repeat the call once when its replica died. Serve does not retry calls that it accepted."""
     try:
         return await call()
-    except Exception as error:  # noqa: BLE001 - raised again, as ours
-        if not _gone(error):
-            _raise(error)
+    except Exception as error:  # noqa: BLE001 - raised again as a PackshotError
+        if not _replica_died(error):
+            _raise_converted(error)
     try:
         return await call()
-    except Exception as error:  # noqa: BLE001 - raised again, as ours
-        _raise(error)
+    except Exception as error:  # noqa: BLE001 - raised again as a PackshotError
+        _raise_converted(error)
 
 
 Argument = DeploymentResponse[Any] | ray.ObjectRef[Any]
 
 
 async def await_with_arguments(call: Awaitable[Result], *arguments: Argument) -> Result:
-    """The result of a call that was given `arguments` by reference. Raises an argument's error if it has one.
+    """Await a call that was given `arguments` by reference. Raises the error of an argument that failed.
 
-    It fetches no argument. A node that dies is unavailable before it is known to be dead, and Serve's router takes an
-    argument that is unavailable for a callee that is: it would send the call again for ever. So whoever waits long
-    looks at the arguments.
+    No argument is fetched. When a node dies, its objects are unavailable for some time before Ray reports the death.
+    Serve's router mistakes an unavailable argument for an unavailable callee and resends the call for ever. So a call
+    that takes long checks its arguments here.
     """
     running = asyncio.ensure_future(call)
     references = [asyncio.ensure_future(_reference(argument)) for argument in arguments]
     for reference in references:
-        reference.add_done_callback(lambda one: one.cancelled() or one.exception())  # the call raises it, too
+        reference.add_done_callback(lambda done: done.cancelled() or done.exception())  # the call raises it, too
     try:
-        waiting = references
-        while not (await asyncio.wait({running}, timeout=LOOK_EVERY_S))[0]:
-            given = [reference for reference in waiting if reference.done() and not reference.exception()]
-            there = [one for one in given if await asyncio.to_thread(_arrived, one.result())]
-            waiting = [reference for reference in waiting if reference not in there]
-            if not waiting:
+        unresolved = references
+        while not (await asyncio.wait({running}, timeout=CHECK_EVERY_S))[0]:
+            created = [reference for reference in unresolved if reference.done() and not reference.exception()]
+            ready = [reference for reference in created if await asyncio.to_thread(_is_ready, reference.result())]
+            unresolved = [reference for reference in unresolved if reference not in ready]
+            if not unresolved:
                 break
         return await running
     finally:
@@ -80,28 +81,31 @@ async def _reference(argument: Argument) -> ray.ObjectRef[Any]:
     return argument if isinstance(argument, ray.ObjectRef) else await argument._to_object_ref()
 
 
-def _arrived(reference: ray.ObjectRef[Any]) -> bool:
-    """Whether the object is there, on whatever node. Raises its error."""
+def _is_ready(reference: ray.ObjectRef[Any]) -> bool:
+    """Whether the object exists on any node. Raises the object's error when it is one."""
     ready, _ = ray.wait([reference], timeout=0, fetch_local=False)
     if ready:
-        with suppress(GetTimeoutError):  # it is elsewhere, and stays there
+        with suppress(GetTimeoutError):  # the object is on another node and is not fetched
             ray.get(reference, timeout=0)
     return bool(ready)
 
 
-def _gone(error: BaseException) -> bool:
-    """Whether a replica died: the one that was called, or one whose result it was to be given."""
+def _replica_died(error: BaseException) -> bool:
+    """Whether a replica died: the called one, or one that computed an argument."""
     return isinstance(error, REPLICA_GONE) or isinstance(error.__cause__, REPLICA_GONE)
 
 
-def _raise(error: Exception) -> NoReturn:
-    ours = to_packshot_error(error)
-    if ours is error:
+def _raise_converted(error: Exception) -> NoReturn:
+    converted = to_packshot_error(error)
+    if converted is error:
         raise error
-    raise ours from (None if isinstance(ours, PackshotError) else error)
+    raise converted from (None if isinstance(converted, PackshotError) else error)
 
 
 def require_progress(stage: str, busy_s: float) -> None:
-    """Raise when the stage's model call has hung; for `check_health`."""
+    """Raise RuntimeError in `check_health` when a model call has hung, so that Serve replaces the replica.
+
+    `stage` is the deployment's name. `busy_s` is how long its longest model call has run, in seconds.
+    """
     if busy_s > STUCK_AFTER_S:
-        raise RuntimeError(f"{stage}: one model call has run {busy_s:.0f} s, more than {STUCK_AFTER_S:.0f} s")
+        raise RuntimeError(f"{stage}: a model call may run {STUCK_AFTER_S:.0f} s, one has run {busy_s:.0f} s")

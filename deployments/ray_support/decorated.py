@@ -1,4 +1,4 @@
-"""A class under `@serve.deployment`, as the `Deployment` that it is: type checkers see only the class."""
+"""The type of a class with `@serve.deployment`: it is a `Deployment`, but type checkers see only the class."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from ray.serve import Deployment
 
 
 def as_deployment(decorated: object) -> Deployment:
-    """`decorated` itself, for `.bind(…)` and `.options(…)`. Raises TypeError for a class without the decorator."""
+    """Return `decorated` as a Deployment, for `.bind(…)` and `.options(…)`.
+
+    Raises TypeError when the class does not have the decorator.
+    """
     if not isinstance(decorated, Deployment):
-        raise TypeError(f"a class under @serve.deployment is wanted, got {decorated!r}")
+        raise TypeError(f"the class must have the decorator @serve.deployment, got {decorated!r}; add it")
     return decorated

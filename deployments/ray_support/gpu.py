@@ -1,4 +1,4 @@
-"""The replica's share of its GPU, enforced where it can be: Ray's `num_gpus` only schedules."""
+"""The limit on a replica's GPU memory. Ray's `num_gpus` is used for scheduling only and limits nothing."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def cap_share(wanted: str) -> torch.device:
-    """The device for this replica. On CUDA, PyTorch's allocator gets the replica's share less the CUDA context.
+    """Return the device for this replica and limit PyTorch's allocator to the replica's share less the CUDA context.
 
-    Over that, PyTorch gives back what it had set aside, and then raises torch.OutOfMemoryError here,
-    in the replica that took too much, and not in its neighbour.
+    `wanted` is `auto`, `cpu` or `cuda`. At the limit, PyTorch frees its cached blocks and then raises
+    torch.OutOfMemoryError in the replica that used too much, not in another one on the same device.
     """
     import torch
 

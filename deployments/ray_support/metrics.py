@@ -1,4 +1,4 @@
-"""The library's `Meter` over Ray's metrics, and the reader that sums them over the cluster for `/metrics`."""
+"""The library's `Meter` over Ray's metrics, and the function that sums them over the cluster for `/metrics`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ray.serve import metrics
 from packshot.meter import METRICS
 
 PREFIX = "ray_"
-_OURS = tuple(f"{start}{PREFIX}packshot_" for start in ("", "# HELP ", "# TYPE "))
+_LINE_STARTS = tuple(f"{start}{PREFIX}packshot_" for start in ("", "# HELP ", "# TYPE "))
 
 
 @cache
@@ -42,7 +42,7 @@ def _tag_keys(name: str) -> Any:
 
 
 class RayMeter:
-    """Counts into Ray's metrics agent; use it inside a replica."""
+    """A `Meter` that writes to Ray's metrics agent. Use it inside a replica."""
 
     def count(self, name: str, amount: float = 1.0, **labels: str) -> None:
         _counter(name).inc(amount, tags=labels)
@@ -55,7 +55,10 @@ class RayMeter:
 
 
 async def cluster_metrics(extra: dict[str, float]) -> str:
-    """Every `packshot_*` of the cluster as Prometheus text, summed over replicas; `extra`: gauges to add."""
+    """Return every `packshot_*` metric of the cluster as Prometheus text, summed over replicas.
+
+    `extra` adds gauges, by name. A node that does not answer within two seconds is left out.
+    """
     nodes = [node for node in await asyncio.to_thread(ray.nodes) if node["Alive"] and node["MetricsExportPort"]]
     async with httpx.AsyncClient(timeout=2.0) as http:
         answers = await asyncio.gather(
@@ -67,14 +70,15 @@ async def cluster_metrics(extra: dict[str, float]) -> str:
 
 
 def summed(texts: Iterable[str], extra: dict[str, float] | None = None) -> str:
-    """The contract's metrics out of Ray's exports: prefix dropped, summed over all but the contract's labels.
+    """Sum the metrics of `packshot.meter` in Ray's exports over all labels that `packshot.meter` does not name.
 
-    Ray's own metrics are thousands of lines: parsed, they would hold up whoever shares this process for a second.
+    `texts` are the nodes' exports. Ray's prefix is removed. `extra` adds gauges, by name. Ray's own metrics are
+    thousands of lines, and parsing them would block this process for a second, so they are filtered out first.
     """
     sums: dict[str, dict[tuple[str, ...], float]] = {name: {} for name in METRICS}
     for text in texts:
-        ours = "\n".join(line for line in text.splitlines() if line.startswith(_OURS))
-        for family in text_string_to_metric_families(ours):
+        packshot_lines = "\n".join(line for line in text.splitlines() if line.startswith(_LINE_STARTS))
+        for family in text_string_to_metric_families(packshot_lines):
             for sample in family.samples:
                 name = sample.name.removeprefix(PREFIX)
                 for metric, row in METRICS.items():

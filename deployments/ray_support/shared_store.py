@@ -1,7 +1,7 @@
-"""Refuse a cluster of several machines on a store that each of them would keep for itself.
+"""Refuse a cluster of several machines whose store is local to each machine.
 
-Asked where the application is built, so that nothing starts, and by whoever opens the store,
-since machines may come later.
+The check runs when the application is built, so that nothing starts, and when a replica opens the store, because
+machines may join later.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from packshot.store.location import refuse_shared_sqlite
 
 
 def require_shared_store(settings: Settings) -> None:
-    """Raises BadInput `bad_usage` on several machines with a SQLite file or a local asset folder; no Ray,
-    no cluster."""
+    """Raise BadInput `bad_usage` when Ray has several machines and the store is a SQLite file or a local asset folder.
+
+    Without a running Ray there is one machine.
+    """
     if ray.is_initialized():
         refuse_shared_sqlite(settings, machines(ray.nodes()))
 
 
 def machines(nodes: Iterable[Mapping[str, Any]]) -> int:
-    """How many machines may hold replicas: addresses of living nodes with processors, from `ray.nodes()`.
+    """Count the machines that can run replicas: the addresses of live nodes with CPUs.
 
-    Nodes with one address are one machine that pretends to be several (tests): they share its files.
+    `nodes` is the result of `ray.nodes()`. Nodes with the same address are one machine, as in tests; they share files.
     """
     return len({node["NodeManagerAddress"] for node in nodes if node["Alive"] and node["Resources"].get("CPU")})

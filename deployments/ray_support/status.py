@@ -1,7 +1,7 @@
-"""How the application stands, asked cheaply.
+"""The application's status at low cost.
 
-`serve.status()` rebuilds every deployment's config for its answer, request router included:
-0.4 s of a processor each time. The controller's own overview is one small message.
+`serve.status()` rebuilds the config of every deployment, request router included, which takes 0.4 s of CPU time. The
+controller's own overview is one small message.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from ray.serve.context import _get_global_client
 
 
 def application_overview(name: str) -> StatusOverview:
-    """The application's status and message, and each deployment's. Needs a running Serve."""
+    """Return the status and message of the application `name` and of each of its deployments. Serve must run."""
     client = _get_global_client()
-    assert client is not None, "Serve runs here"
+    assert client is not None, "Serve must run"
     overview: StatusOverview = client.get_serve_status(name)
     return overview

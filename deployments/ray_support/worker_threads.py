@@ -1,4 +1,4 @@
-"""Threads for work that would block a replica's event loop."""
+"""Threads for calls that would block a replica's event loop."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ Result = TypeVar("Result")
 
 
 class WorkerThreads:
-    """So many threads, each with one call at a time; further calls wait in order of arrival.
+    """Runs blocking calls on `threads` threads. Further calls wait in order of arrival.
 
-    A call whose caller is cancelled while it waits is dropped. One that runs is finished, and its result is dropped.
+    `name` is the prefix of the threads' names. A waiting call whose caller is cancelled does not run. A running call
+    whose caller is cancelled runs to its end, and its result is dropped.
     """
 
     def __init__(self, name: str, threads: int) -> None:
@@ -25,18 +26,18 @@ class WorkerThreads:
 
     @property
     def busy_s(self) -> float:
-        """Seconds that the longest running call has run; 0 when all threads are free. A health check reads it."""
+        """Seconds that the longest running call has run, for the health check; 0 when all threads are free."""
         return max((time.monotonic() - started_at for started_at in list(self._started_at.values())), default=0.0)
 
-    async def run(self, call: Callable[Arguments, Result], *given: Arguments.args, **named: Arguments.kwargs) -> Result:
-        """The call's result, computed on a thread."""
+    async def run(self, call: Callable[Arguments, Result], *args: Arguments.args, **named: Arguments.kwargs) -> Result:
+        """Run `call` on a thread and return its result."""
         self._calls += 1
         number = self._calls
 
         def timed() -> Result:
             self._started_at[number] = time.monotonic()
             try:
-                return call(*given, **named)
+                return call(*args, **named)
             finally:
                 del self._started_at[number]
 

@@ -1,4 +1,4 @@
-"""Several nodes for real (several_nodes.py in a child process), and people who use them over HTTP."""
+"""A cluster of several nodes (several_nodes.py in a child process), and clients that use it over HTTP."""
 
 import json
 import os
@@ -24,7 +24,7 @@ Found = TypeVar("Found")
 
 
 class Nodes:
-    """The child: its verbs as methods. Raises AssertionError with what the child said."""
+    """The child process, with its verbs as methods. Raises AssertionError with the child's message."""
 
     def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
         self._process, self._log, self._turn = process, log, threading.Lock()
@@ -47,7 +47,7 @@ class Nodes:
 
 @contextmanager
 def started(folder: Path, nodes: list[dict[str, Any]], **settings: str) -> Iterator[Nodes]:
-    """A cluster with such nodes and nothing deployed; `settings`: more PACKSHOT_* and RAY_*."""
+    """A cluster with these nodes and nothing deployed. `settings` are further PACKSHOT_* and RAY_* variables."""
     folder.mkdir(parents=True, exist_ok=True)
     more = {
         "PACKSHOT_HOME": str(folder / "home"),
@@ -81,7 +81,7 @@ def started(folder: Path, nodes: list[dict[str, Any]], **settings: str) -> Itera
 
 
 def write_profile(path: Path, **values: Any) -> str:
-    """A profile's file: the mini pack on GPUs, which are fake here; its path."""
+    """Write a profile with the mini pack on simulated GPUs, and return its path."""
     values = {"name": path.stem, "sentence": "A test's.", "device": "cuda", "pack": "mini", **values}
     path.write_text(yaml.safe_dump(values))
     return str(path)
@@ -144,7 +144,7 @@ class People:
 
 
 class Session:
-    """A person's session on a cluster: a photo, a mask and shots of it."""
+    """A client's session on a cluster: a photo, a mask and shots of it."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -165,13 +165,13 @@ class Session:
         return answer.json()
 
     def accept(self, seed: int, steps: int = 4, **changes: Any) -> str:
-        """A shot's id, once it is accepted."""
+        """Create a shot and return its id."""
         small = {"layers": [{"mask_id": self.mask_id}], "canvas": {"width": 256, "height": 256}, "images": 1}
         body = {**small, "steps": steps, "prompt": "on a marble table", "seed": seed, **changes}
         return str(self._post("/v1/shots", json=body)["id"])
 
     def finished(self, ids: list[str], timeout_s: float = 240.0) -> list[dict[str, Any]]:
-        """The shots, once each has ended."""
+        """Wait until every shot has ended, and return them."""
         return wait_for(lambda: self._ended(ids), timeout_s, lambda: self._ended(ids, still=True), every_s=1.0)
 
     def _ended(self, ids: list[str], still: bool = False) -> list[dict[str, Any]] | None:
@@ -202,7 +202,7 @@ def wait_for(
     told: Callable[[], object] = lambda: "",
     every_s: float = 0.25,
 ) -> Found:
-    """What `condition` returns once that is true."""
+    """Wait until `condition` returns a true value, and return it."""
     give_up_at = time.monotonic() + timeout_s
     while not (found := condition()):
         assert time.monotonic() < give_up_at, f"not within {timeout_s:.0f} s: {told()}"

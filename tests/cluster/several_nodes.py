@@ -27,7 +27,7 @@ RUNNING = "RUNNING"
 
 
 class SeveralNodes:
-    """The cluster. Every verb is a method that takes and returns plain values."""
+    """The cluster. Each verb is a method with JSON arguments and a JSON result."""
 
     def __init__(self, nodes: list[dict[str, Any]], settings: dict[str, str] | None = None) -> None:
         import ray
@@ -50,7 +50,7 @@ class SeveralNodes:
         return {**small, **options}
 
     def deploy(self, profile: str, wait: bool = True) -> str:
-        """The application as a profile says, as `packshot config` and Kubernetes give it to Serve; the base URL."""
+        """Deploy a profile's application, with the same Serve config as Kubernetes. Returns the base URL."""
         from ray.serve.context import _get_global_client
         from ray.serve.schema import ServeDeploySchema
 
@@ -71,7 +71,7 @@ class SeveralNodes:
         return overview.status, overview.message
 
     def nodes(self) -> dict[str, dict[str, Any]]:
-        """Living nodes: id -> resources, those in use, and the replicas that run there: [deployment, replica, pid]."""
+        """Live nodes: id -> resources, used resources, and the node's replicas as [deployment, replica, pid]."""
         import ray
         from ray._private.state import available_resources_per_node
         from ray.serve.context import _get_global_client
@@ -93,7 +93,7 @@ class SeveralNodes:
         return told
 
     def kill(self, node_id: str) -> None:
-        """The machine's power fails: every process of the node is killed at once, and nobody is told."""
+        """Kill every process of the node at once without notice, as a power failure does."""
         (node,) = [node for node in self._cluster.worker_nodes if node.node_id == node_id]
         ours = [psutil.Process(one.process.pid) for kind in node.all_processes.values() for one in kind]
         for process in [*ours, *(child for one in ours for child in one.children(recursive=True))]:
@@ -102,7 +102,7 @@ class SeveralNodes:
         self._cluster.remove_node(node, allow_graceful=False)
 
     def restart_gcs(self, down_s: float) -> None:
-        """Kill the head's GCS, and start it anew after a while; on Redis it knows what it knew."""
+        """Kill the head's GCS and restart it after some time. With Redis it keeps its state."""
         import time
 
         head: Any = self._cluster.head_node  # Ray annotates it None

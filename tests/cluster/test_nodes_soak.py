@@ -115,7 +115,7 @@ def test_replicas_follow_the_policy_up_and_down_and_do_not_flap(tmp_path: Path) 
 
 @contextmanager
 def redis(folder: Path) -> Iterator[str]:
-    """A Redis server of its own on loopback; host:port. Skips where there is none."""
+    """A Redis server on loopback, as host:port. Skips the test when Redis is not installed."""
     server = shutil.which("redis-server")
     if server is None:
         pytest.skip("no redis-server on this machine: apt install redis-server")

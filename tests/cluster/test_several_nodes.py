@@ -58,12 +58,12 @@ def session(nodes: Nodes, profile: str) -> Iterator[Session]:
 
 @pytest.fixture(scope="module")
 def placed(nodes: Nodes, session: Session) -> Placed:
-    """Where replicas sat before a test killed a node."""
+    """The nodes of the replicas before a test killed a node."""
     return on_workers(nodes)
 
 
 def on_workers(nodes: Nodes) -> Placed:
-    """The nodes with processors, as they are now."""
+    """The present nodes that have CPUs."""
     return {
         node: (found["used"], Counter(name for name, _, _ in found["replicas"]))
         for node, found in nodes.nodes().items()

@@ -58,7 +58,7 @@ def cup(http: httpx.Client, coffee: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def shot_of(cup: dict[str, Any]) -> Callable[..., dict[str, Any]]:
-    """A shot request of the cup: small and quick unless told otherwise."""
+    """A shot request of the cup: small and fast unless `fields` say otherwise."""
 
     def request(**changes: Any) -> dict[str, Any]:
         small = {"layers": [{"mask_id": cup["id"]}], "canvas": {"width": 256, "height": 256}, "images": 1, "steps": 4}
@@ -69,7 +69,7 @@ def shot_of(cup: dict[str, Any]) -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def finished(http: httpx.Client) -> Callable[..., list[dict[str, Any]]]:
-    """Wait until each shot has ended; they as they stand then."""
+    """Wait until each shot has ended, and return them."""
 
     def wait(ids: list[str], timeout_s: float = 240.0) -> list[dict[str, Any]]:
         give_up_at = time.monotonic() + timeout_s

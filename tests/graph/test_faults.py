@@ -44,7 +44,7 @@ def test_twenty_shots_survive_the_death_of_their_replicas(
 def wait_for_others(
     http: httpx.Client, replica_pids: Callable[[], dict[str, list[int]]], dead: dict[str, list[int]], give_up_at: float
 ) -> None:
-    """Until each deployment has a replica that is not one of the `dead`, and the gateway answers."""
+    """Wait until each deployment has a replica that is not one of the `dead`, and the gateway answers."""
     while time.monotonic() < give_up_at:
         now = replica_pids()
         if all(set(now.get(name, ())) - set(pids) for name, pids in dead.items()):

@@ -1,4 +1,4 @@
-"""The finisher dies while it works: every picture and cutout still comes, and no shot is tried again for it."""
+"""The finisher dies while it works: every picture and cutout is still made, and no shot needs another attempt."""
 
 import os
 import signal

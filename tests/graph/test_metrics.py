@@ -1,4 +1,4 @@
-"""What alerts and dashboards ask for, a running system exports."""
+"""A running system exports every metric that alerts and dashboards use."""
 
 import re
 import time
@@ -16,7 +16,7 @@ from cluster.kube.dashboards import dashboards
 
 @pytest.fixture
 def named() -> set[str]:
-    """Every metric that the rules and the dashboards read, less those that the rules record."""
+    """Every metric that the rules and dashboards read, except those that the rules record."""
     board = {"kind": "ConfigMap", "metadata": {"labels": {"grafana_dashboard": "1"}}, "data": dashboards()}
     manifests = [alert_rules(), board]
     expressions = [*promql.rule_expressions(manifests), *promql.dashboard_expressions(manifests)]

@@ -23,7 +23,7 @@ PROMPTS = {
 
 @pytest.fixture(scope="module")
 def shots(http: httpx.Client, cup: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Every odd shot, asked for at once: name -> the finished shot."""
+    """All odd shots, requested at once: name -> the ended shot."""
     layer = {"mask_id": cup["id"]}
     wishes: dict[str, dict[str, Any]] = {name: {"prompt": prompt} for name, (prompt, _) in PROMPTS.items()}
     wishes["fills"] = {"layers": [{**layer, "scale": 4.0}]}

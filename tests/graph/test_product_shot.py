@@ -64,7 +64,7 @@ def test_a_layer_at_one_to_one_keeps_the_photos_own_pixels(
 
 
 def corner_in_photo(cutout: U8, bbox: list[int]) -> tuple[int, int]:
-    """Where the cutout's upper left corner lies in the photo: a soft edge reaches a little beyond the mask's box."""
+    """The cutout's upper left corner in the photo. A soft edge reaches a little beyond the mask's box."""
     photo, opaque = skimage.data.coffee(), cutout[..., 3] == 255
     height, width = opaque.shape
     for y0 in range(max(0, bbox[1] - 5), bbox[1] + 6):
@@ -129,7 +129,7 @@ def test_sixteen_first_clicks_cost_one_encode(http: httpx.Client) -> None:
 
 
 def encodes(http: httpx.Client, at_least: float) -> float:
-    """The counter once it has been the same over three report intervals of Ray's (2 s each)."""
+    """The counter's value when it has not changed over three of Ray's report intervals (2 s each)."""
     seen, since = -1.0, time.monotonic()
     while seen < at_least or time.monotonic() - since < 6:
         found = re.search(r"^packshot_photo_encodes_total (\S+)$", http.get("/metrics").text, re.MULTILINE)

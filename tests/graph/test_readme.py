@@ -1,4 +1,4 @@
-"""The README's curl session, run as it stands (but for the port and a folder of its own)."""
+"""The README's curl session, run unchanged except for the port and the folder."""
 
 import re
 import shutil

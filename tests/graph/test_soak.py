@@ -1,4 +1,4 @@
-"""Two hundred shots in a row: no process of the cluster grows (make soak)."""
+"""Two hundred shots in sequence: no process of the cluster grows (make soak)."""
 
 from collections.abc import Callable
 from typing import Any

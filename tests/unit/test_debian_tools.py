@@ -1,4 +1,4 @@
-"""A program that is missing is never silent: one line names it, and CI fails."""
+"""A missing program is always reported: one line names it, and CI fails."""
 
 import pytest
 

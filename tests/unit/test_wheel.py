@@ -1,4 +1,4 @@
-"""The wheel, built without a network: what it carries, and what it runs with no more than the base dependencies."""
+"""The wheel, built without a network: its files, and what it runs with only the base dependencies."""
 
 from __future__ import annotations
 

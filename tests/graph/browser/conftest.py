@@ -1,4 +1,4 @@
-"""The studio page in Debian's Chromium, on the graph tests' one server. Each page gathers what no page may have."""
+"""The studio page in Debian's Chromium, on the server of the graph tests. Each page records errors and violations."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(chromium: Browser, url: str) -> Iterator[Callable[..., Visit]]:
-    """Visits of this test: `visit()` gives one on the shared server; what they complain of fails the test."""
+    """The visits of a test: `visit()` opens one on the shared server. Their complaints fail the test."""
     visits: list[Visit] = []
 
     def new(server: str = url, **options: Any) -> Visit:
@@ -77,7 +77,7 @@ def cut_coffee(coffee_file: Path) -> Callable[..., Page]:
 
 
 def quick(page: Page, steps: int = 4) -> None:
-    """A small canvas and few steps: a picture in a second."""
+    """Set a small canvas and few steps, so that a picture takes a second."""
     page.get_by_role("tab", name="Place").click()
     page.get_by_label("Width").fill("256")
     page.get_by_label("Height").fill("256")

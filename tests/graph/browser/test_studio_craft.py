@@ -1,4 +1,4 @@
-"""What the page is made of: weight, policy, names, contrast; and its geometry, which is the server's."""
+"""The page's weight, policy, accessible names and contrast; and its geometry, which must equal the server's."""
 
 import random
 import re

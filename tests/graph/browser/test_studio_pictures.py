@@ -17,7 +17,7 @@ MOST_BYTES = 300_000
 
 
 def photograph(page: Page, step: str) -> None:
-    """Both colour schemes of what the page shows, in as many colours as fit the size."""
+    """Save the page in both colour schemes, with as many colours as the size limit allows."""
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme, reduced_motion="reduce")
         page.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")

@@ -1,4 +1,4 @@
-"""The studio's figures, and a server that is started anew under it (make soak)."""
+"""The studio's measurements, and a restart of its server (make soak)."""
 
 import json
 import os
@@ -124,7 +124,7 @@ CLICK = """(share) => new Promise((resolve) => {
 def test_twelve_browsers_render_at_once(
     visit: Callable[..., Visit], cut_coffee: Callable[..., Page], http: httpx.Client, coffee: dict[str, Any]
 ) -> None:
-    """Each page shows a true queue place, none errors; clicks meanwhile p95 at most 500 ms at the server."""
+    """Each page shows the right position and no error; meanwhile clicks take at most 500 ms at the server (p95)."""
     pages = [cut_coffee(visit().page()) for _ in range(12)]
     for page in pages:
         page.get_by_role("tab", name="Render").click()
@@ -157,7 +157,7 @@ def test_twelve_browsers_render_at_once(
 
 
 def shows_its_place(page: Page, http: httpx.Client) -> bool:
-    """Wait until the page says of its shot what the server says of it; whether that was a place in the queue."""
+    """Wait until the page shows the server's status of its shot. Returns whether that was a position in the queue."""
     give_up_at = time.monotonic() + 60
     while True:
         shot = page.evaluate("async () => (await import('/studio/store.js')).shots()[0].id")
@@ -184,7 +184,7 @@ def test_a_shot_outlives_the_server_and_the_page_finds_it_again(
         page.get_by_role("spinbutton", name="Pictures").fill("4")
         page.get_by_role("button", name="Generate").click()
         expect(page.get_by_role("status")).to_contain_text("Painting", timeout=60_000)
-    expect(page.get_by_role("alert")).to_contain_text("The line to the studio is down")
+    expect(page.get_by_role("alert")).to_contain_text("The connection to the studio is lost")
     with served(tmp_path, port):
         page.get_by_role("img", name="Result 4").wait_for(timeout=120_000)
         expect(page.get_by_role("alert")).to_have_count(0)

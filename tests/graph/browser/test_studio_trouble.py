@@ -1,4 +1,4 @@
-"""What goes wrong, in plain words and with a way on; nothing that a person made is lost."""
+"""Problems are shown in plain words with a remedy, and the user's work is never lost."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ def test_a_huge_photo_is_refused_in_plain_words_and_the_next_one_is_taken(
         file.truncate(200 * 1024 * 1024)
     page = visit().page()
     page.get_by_label("Add photos").set_input_files(huge)
-    expect(page.get_by_role("alert")).to_contain_text("larger than this server takes")
+    expect(page.get_by_role("alert")).to_contain_text("larger than this server accepts")
     cut_coffee(page)
 
 
@@ -72,7 +72,7 @@ def test_a_lost_line_is_told_and_mended(
     page.get_by_role("spinbutton", name="Pictures").fill("1")
     here.context.set_offline(True)
     page.get_by_role("button", name="Generate").click()
-    expect(page.get_by_role("alert")).to_contain_text("The line to the studio is down")
+    expect(page.get_by_role("alert")).to_contain_text("The connection to the studio is lost")
     here.context.set_offline(False)
     page.get_by_role("img", name="Result 1").wait_for()
     expect(page.get_by_role("alert")).to_have_count(0)
@@ -149,7 +149,7 @@ def test_with_keys_the_page_signs_in_once_and_keeps_no_key(visit: Callable[..., 
 
 
 def test_the_queue_place_is_the_servers(visit: Callable[..., Visit], keyed_server: Api) -> None:
-    """Nobody paints here: shots wait, and the page says how many are before its own."""
+    """Without a painter all shots wait, and the page shows how many are before its own."""
     ahead = [keyed_server.shot() for _ in range(3)]
     page = visit(keyed_server.url, extra_http_headers=None).page()
     page.get_by_label("Key").fill(keyed_server.key)

@@ -1,4 +1,4 @@
-"""The whole way through the page: cut, place, render, choose."""
+"""A complete session on the page: cut, place, render, choose."""
 
 import json
 import re
@@ -128,7 +128,7 @@ def test_the_whole_way_by_keyboard_alone(
     page.get_by_role("img", name="Photo").wait_for()
 
     def reach(target: Locator) -> None:
-        """Go on with Tab until this has the focus."""
+        """Press Tab until this element has the focus."""
         for _ in range(80):
             if target.evaluate("element => element === document.activeElement"):
                 return

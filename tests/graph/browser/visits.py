@@ -1,4 +1,4 @@
-"""A browser on a server, and what its pages asked for and complained of."""
+"""A browser on a server, with the requests and the errors of its pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WAIT_MS = 60_000
 
 
 class Visit:
-    """A browser context on a server. `requests`: URLs that were asked for; `complaints`: errors of pages and policy."""
+    """A browser context on a server. `requests` are the requested URLs, `complaints` the errors of pages and policy."""
 
     def __init__(self, browser: Browser, url: str, **options: Any) -> None:
         self.url = url

@@ -1,4 +1,4 @@
-"""One server for the whole room: tests use photos, masks and shots of their own."""
+"""One server for all tests of the folder. Each test makes its own photos, masks and shots."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 
 @pytest.fixture
 def api(api_server: Api) -> Api:
-    """The running API, its graph as new."""
+    """The running API, with its graph reset."""
     graph = api_server.graph
     graph.is_ready, graph.broken, graph.clicks_held = True, None, False
     graph.clicks_cancelled.clear()

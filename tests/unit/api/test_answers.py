@@ -1,4 +1,4 @@
-"""Answers as version 0.1.0 gave them: the same fields, in the same order, null or absent where they were."""
+"""Responses equal those of version 0.1.0: the same fields in the same order, and the same null and absent ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who gets in: keys, sessions, and on loopback anyone."""
+"""Authentication: keys, sessions, and open access on loopback."""
 
 import time
 from collections.abc import Iterator
@@ -151,7 +151,7 @@ def test_open_access_serves_without_keys_as_the_local_tenant(open_api: Api) -> N
     "host", ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example", "127.0.0.1:x", "a@127.0.0.1:{port}", "["]
 )
 def test_open_access_refuses_a_host_that_is_not_this_machine(open_api: Api, host: str) -> None:
-    """DNS rebinding: the page's own name stays in Host."""
+    """DNS rebinding: the Host header still has the page's own name."""
     port = open_api.url.rpartition(":")[2]
     answer = open_api.anyone.get("/v1/shots", headers={"host": host.format(port=port)})
     assert code_of(answer) == (403, "origin_refused")

@@ -1,4 +1,4 @@
-"""What every request meets and every answer carries."""
+"""The middleware around every request and response."""
 
 import socket
 from collections.abc import Iterator

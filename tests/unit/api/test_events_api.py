@@ -1,4 +1,4 @@
-"""Event streams: what happened, once, and where one left off."""
+"""Event streams: each event once, and resumption after the last one received."""
 
 import json
 import threading
@@ -119,7 +119,7 @@ def test_several_shots_share_a_stream_and_are_told_apart(api: Api) -> None:
 
 
 def test_a_preview_lost_in_between_is_sent_again(api: Api) -> None:
-    """The events of one change share a commit; only the last of them moves the id on."""
+    """The events of one change share a commit, and only the last of them has a new id."""
     from packshot.api.events import Progress
 
     shot_id = api.shot()

@@ -1,4 +1,4 @@
-"""`/openapi.json` says what every route takes and gives."""
+"""`/openapi.json` describes the requests and responses of every route."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_problem_stands_under_the_status_of_its_kind(document: Json) -> None:
 
 
 def fits(document: Json, schema: Json, value: object) -> None:
-    """Hold a value against a schema of the document. Raises ValidationError."""
+    """Validate a value against a schema of the document. Raises ValidationError when it does not fit."""
     jsonschema.Draft202012Validator({**schema, "components": document["components"]}).validate(value)
 
 

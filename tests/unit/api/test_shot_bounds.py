@@ -1,4 +1,4 @@
-"""The bad-input table of a shot request: each a problem with a stable code, none stored."""
+"""Invalid shot requests: each is refused with a stable code, and none is stored."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""One look at the store for all who wait."""
+"""One poll of the store serves all waiters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.asyncio
 
 
 class Shelf:
-    """A store of shots a..z of tenant `t`, and of how it was looked at."""
+    """A store with the shots a..z of the tenant `t`, which records its queries."""
 
     def __init__(self) -> None:
         self.looks: list[list[tuple[str, str]]] = []
@@ -29,7 +29,7 @@ class Shelf:
 
 
 class Ends:
-    """The graph's word that some shot has ended: when the test says so."""
+    """A graph that reports an ended shot when the test sets `event`."""
 
     def __init__(self) -> None:
         self.event = asyncio.Event()
@@ -47,7 +47,7 @@ def desk() -> SimpleNamespace:
 
 
 async def asked(*calls: Coroutine[Any, Any, Any]) -> list[asyncio.Task[Any]]:
-    """Tasks of these calls, after each has asked."""
+    """Start these calls and return their tasks when each of them waits."""
     tasks = [asyncio.create_task(call) for call in calls]
     await asyncio.sleep(0)
     return tasks

@@ -1,4 +1,4 @@
-"""`packshot …` as people and scripts call it: exit codes, stdout for machines, stderr for people."""
+"""The `packshot` command as people and scripts use it: exit codes, stdout for machines, stderr for people."""
 
 import json
 import os

@@ -46,7 +46,7 @@ def test_a_plan_is_told_to_people_and_machines_and_drawn(tmp_path: Path) -> None
     ("arguments", "reason"),
     [
         (("--profile", "one-gpu", "--images-per-hour", 1_000_000), "makes at most"),
-        (("--profile", "laptop"), "a plan is for GPUs"),
+        (("--profile", "laptop"), "a plan needs a profile with GPUs"),
         (("--profile", "mainframe"), "profile must be one of laptop, node, one-gpu, production"),
         (("--images-per-hour", -5), "images_per_hour must be a number ≥ 0, got -5"),
         (("--price", "L4=cheap"), "--price must be NUMBER or KIND=NUMBER"),

@@ -1,4 +1,4 @@
-"""The client against a server that answers by script: broken streams, newer servers, foreign servers."""
+"""The client against a scripted server: broken streams, newer servers, servers that are not Packshot."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ JSON, STREAM, PROBLEM = "application/json", "text/event-stream", "application/pr
 
 
 class Script(ThreadingHTTPServer):
-    """Gives the next answer to each request, and keeps what it was asked: (method, path, headers, body)."""
+    """Returns the next response to each request, and records the requests: (method, path, headers, body)."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)

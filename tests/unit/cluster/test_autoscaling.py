@@ -44,7 +44,7 @@ HEAVY = ("sam_encoder", "mask_decoder", "generator")
 
 
 def shots(count: float) -> Load:
-    """So many, each a second of one generator's work."""
+    """The load of `count` shots, each with one second of a generator's work."""
     return Load(count, count, 20 * count)
 
 
@@ -184,7 +184,7 @@ def test_a_stage_that_shrank_is_not_turned_by_chance_but_by_a_burst() -> None:
 )
 @settings(max_examples=30, deadline=None)
 def test_a_stage_that_grew_does_not_shrink_before_it_was_calm(loads: list[float], waiting: list[float]) -> None:
-    """Whatever comes: no stage shrinks within `calm_s` of having grown."""
+    """Under any load, no stage shrinks within `calm_s` after it has grown."""
     cluster = Cluster()
     grew, before = {}, {name: stage.target for name, stage in cluster.stages.items()}
     for rate, behind in zip(loads, waiting, strict=False):
@@ -246,7 +246,7 @@ def test_a_catalogue_is_given_its_time_and_people_their_headroom() -> None:
 
 
 def test_at_the_limit_the_catalogue_gives_way() -> None:
-    """People's share is not taken by a catalogue that alone would fill the cluster."""
+    """A catalogue that could fill the cluster does not take the capacity of interactive shots."""
     bulk = Demand(waiting=shots(10**6))
     seen = Seen(0.0, {"generator": Stage(50, 50, 1, 50)}, people(20.0), bulk)
     needs, _ = autoscaling._needs(seen, 0.0, PLAN, PLAN.start_s)
@@ -362,7 +362,7 @@ def contexts(
 
 
 class Store:
-    """A store with so much waiting."""
+    """A store with this much waiting work."""
 
     def __init__(self, waiting: StoreWork) -> None:
         self.waiting = waiting

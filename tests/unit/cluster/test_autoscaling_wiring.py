@@ -1,4 +1,4 @@
-"""From a profile's `autoscaling` to what Serve is described; without it every deployment scales by its own calls."""
+"""From a profile's `autoscaling` to the Serve config. Without it every deployment scales by its own calls."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ GPU_PROFILES = [name for name in profile_names() if load_profile(name).device ==
 
 
 def changed(tmp_path: Path, change: dict[str, Any], base: str = "one-gpu") -> Profile:
-    """A profile of one's own: a shipped one with `change` merged in."""
+    """An included profile with `change` merged in."""
 
     def merge(into: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         for key, value in new.items():
@@ -99,7 +99,7 @@ def test_a_share_too_small_is_refused_and_either_remedy_mends_it(tmp_path: Path)
 
 def test_a_pack_too_large_for_the_device_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        BadInput, match=r"must fit 0.95 of a device: generator of pack sd15 .*max_rows 256 needs .* take a larger GPU"
+        BadInput, match=r"must fit 0.95 of a device: generator of pack sd15 .*max_rows 256 needs .* use a larger GPU"
     ):
         check(changed(tmp_path, {"stages": {"generator": {"tunables": {"max_rows": 256}}}}))
 
@@ -138,7 +138,7 @@ def test_more_replicas_than_a_pools_devices_hold_are_refused(tmp_path: Path) -> 
 
 
 def test_a_share_without_its_batch_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"stages.generator.tunables.max_rows must be stated"):
+    with pytest.raises(BadInput, match=r"set stages.generator.tunables.max_rows"):
         check(changed(tmp_path, {"stages": {"generator": {"tunables": None}}}))
 
 
@@ -183,7 +183,7 @@ def test_nothing_is_rendered_or_started_for_a_profile_that_does_not_hold(
     with pytest.raises(BadInput, match="nvidia-smi shows 0 here"), serving(load_profile("one-gpu"), port=0):
         pass
     with (
-        pytest.raises(BadInput, match="one machine must be all that the profile needs"),
+        pytest.raises(BadInput, match="the profile must need one machine only"),
         serving(load_profile("production")),
     ):
         pass

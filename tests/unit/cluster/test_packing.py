@@ -1,4 +1,4 @@
-"""The fewest devices, held against every possible arrangement; and enough devices for Ray, whatever the order."""
+"""The fewest devices, compared with an exhaustive search; and enough devices for Ray in every order."""
 
 import itertools
 import random
@@ -20,7 +20,7 @@ def random_plan(seed: int) -> list[Kind]:
 
 
 def fewest_by_exhaustion(kinds: tuple[Kind, ...], max_busy: float) -> int:
-    """The least number of devices over every way to fill one, then the next, and so on: nothing is left out."""
+    """The smallest number of devices, by an exhaustive search over all ways to fill one device after the other."""
     counts = tuple(kind.count for kind in kinds)
     fillings = [
         put
@@ -80,7 +80,7 @@ def test_a_replica_that_fits_no_device_is_refused_with_its_numbers() -> None:
 
 
 def lost_in_some_order(kinds: list[Kind], devices: int) -> bool:
-    """Whether some order of arrival on some choice of devices leaves Ray without room: by going through all of them."""
+    """Whether any order of arrival and choice of devices leaves Ray without room, by an exhaustive search."""
     seen = set()
 
     def down(left: tuple[int, ...], loads: tuple[float, ...]) -> bool:

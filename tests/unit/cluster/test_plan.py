@@ -1,4 +1,4 @@
-"""Capacity on paper: enough replicas, devices that are full of neither memory nor time, and an honest picture of it."""
+"""The capacity plan: enough replicas, devices within their memory and time, and a correct picture."""
 
 import json
 import math
@@ -65,7 +65,7 @@ def test_what_a_profile_makes_at_most_it_makes_and_no_more() -> None:
     most = planned("node", 1.0).at_most
     assert planned("node", math.floor(most)).demand.images_per_hour <= most
     with pytest.raises(
-        BadInput, match=r"makes at most [\d,]+ images an hour, got .*: .* needs \d+ .*max is \d+; raise"
+        BadInput, match=r"makes at most [\d,]+ images per hour, got .*: .* needs \d+ .*max is \d+; raise"
     ):
         planned("node", most * 1.05)
 

@@ -1,4 +1,4 @@
-"""Profiles: shares that fit a device, unknown keys refused, and Serve configs that say what the profile says."""
+"""Profiles: shares that fit a device, unknown keys refused, and Serve configs that agree with the profile."""
 
 from pathlib import Path
 from typing import Any
@@ -100,30 +100,30 @@ def test_the_one_gpu_profile_fits_every_model_on_one_device() -> None:
         ({"stages": {"canny": {"replicas": {"min": 3, "max": 2}}}}, "replicas.min must be ≤ replicas.max, got 3 and 2"),
         (
             {"stages": {"canny": {"replicas": {"min": -1}}}},
-            r"stages.canny.replicas.min: Input should be greater than or equal to 0, got -1; mend the file",
+            r"stages.canny.replicas.min: Input should be greater than or equal to 0, got -1; correct the file",
         ),
         ({"stages": {"canny": {"gpu_share": 0.96}}}, "gpu_share: Input should be less than or equal to 0.95, got 0.96"),
         ({"stages": {"canny": {"pool": "cellar"}}}, "stages.canny.pool must be one of machine, got 'cellar'"),
         (
             {"stages": {"generator": {"tunables": {"max_row": 4}}}},
-            r"tunables of generator must be max_rows, all of them",
+            r"tunables of generator must be all of max_rows, got",
         ),
-        ({"stages": {"canny": {"tunables": {"low": 100}}}}, r"tunables of canny must be low, high, all of them"),
+        ({"stages": {"canny": {"tunables": {"low": 100}}}}, r"tunables of canny must be all of low, high, got"),
         ({"stages": {"generator": {"tunables": {"max_rows": 0}}}}, r"tunables of generator must be at least 1"),
         (
             {"stages": {"canny": {"cpus": 1, "replicas": {"max": 3}}}},
             "CPUs of all replicas must be ≤ the pool's, got 3 of 2",
         ),
         ({"stages": {"canny": {"memory_gib": 5}}}, "memory of all replicas must be ≤ the pool's, got 5 of 4 GiB"),
-        ({"pools": {**MACHINE, "more": MACHINE["machine"]}}, "with several pools every deployment must name its own"),
+        ({"pools": {**MACHINE, "more": MACHINE["machine"]}}, "with several pools every deployment must name its pool"),
         ({"pools": {"machine": {"cpus": 2, "memory_gib": 4, "gpus": 1}}}, "gpus and gpu must be stated together"),
         ({"pools": {"machine": {"cpus": 2, "memory_gib": 4, "gpus": 1, "gpu": "K80"}}}, "Input should be 'RTX3090'"),
         (
             {"pools": {"machine": {**MACHINE["machine"], "nodes": {"min": 2}}}},
             "nodes.min must be ≤ nodes.max, got 2 and 1",
         ),
-        ({"stages": {"generator": {"gpu_share": 0.5}}}, "a cpu profile has no GPU to share"),
-        ({"device": "cuda"}, "exactly sam_encoder, mask_decoder, generator take GPU shares"),
+        ({"stages": {"generator": {"gpu_share": 0.5}}}, "a cpu profile must not have gpu_share"),
+        ({"device": "cuda"}, "exactly sam_encoder, mask_decoder, generator must have gpu_share"),
         (
             {
                 "device": "cuda",

@@ -1,4 +1,4 @@
-"""A call that was given a dead node's result ends, and is asked again; what Ray raises is told in our own errors."""
+"""A call whose argument was on a dead node ends and is retried; Ray's errors are converted to PackshotErrors."""
 
 import asyncio
 from collections.abc import Callable
@@ -27,8 +27,8 @@ RESPONSE: Any = Response()
 
 @pytest.fixture
 def object_is(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """What Ray says of the response's object: an error, a value elsewhere (GetTimeoutError), or nothing yet (None)."""
-    monkeypatch.setattr(calls, "LOOK_EVERY_S", 0.01)
+    """Set the state of the response's object: an error, a value elsewhere (GetTimeoutError), or none yet (None)."""
+    monkeypatch.setattr(calls, "CHECK_EVERY_S", 0.01)
 
     def of(*states: Exception | None) -> None:
         left = list(states)

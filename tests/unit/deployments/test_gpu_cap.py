@@ -1,4 +1,4 @@
-"""The share at run time: Ray's fraction becomes the allocator's, less the CUDA context."""
+"""The GPU share at run time: the allocator gets Ray's fraction less the CUDA context."""
 
 import types
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from deployments.ray_support import gpu
 
 @pytest.fixture
 def replica(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], list[tuple[float, str]]]:
-    """A replica that Ray gave `share` of a GPU of 22 GiB; yields what the allocator was held to."""
+    """A replica with `share` of a 22 GiB GPU. Returns the limits that were set on the allocator."""
     held: list[tuple[float, str]] = []
 
     def of(share: float) -> list[tuple[float, str]]:

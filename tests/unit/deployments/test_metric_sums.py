@@ -1,4 +1,4 @@
-"""`/metrics` is read out of Ray's export, of which little is ours."""
+"""`/metrics` sums Packshot's few metrics out of Ray's large export."""
 
 from deployments.ray_support.metrics import summed
 

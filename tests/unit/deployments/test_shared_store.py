@@ -18,7 +18,7 @@ def node(address: str, cpus: float = 4.0, alive: bool = True) -> dict[str, Any]:
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """A Ray that knows these nodes."""
+    """A Ray cluster with these nodes."""
 
     def of(*nodes: dict[str, Any]) -> None:
         monkeypatch.setattr("ray.is_initialized", lambda: True)

@@ -1,4 +1,4 @@
-"""Blocking work runs on threads of its own: one call on each, the loop goes on, and a hung call can be seen."""
+"""Blocking calls run on worker threads, one on each; the event loop continues, and a hung call is visible."""
 
 import asyncio
 import threading

@@ -1,5 +1,4 @@
-"""A claimed shot is driven and committed once; cancels, lost leases,
-crashes and faults end as the store's contract says."""
+"""A claimed shot is run and committed once. Cancellations, lost leases, crashes and errors end as the store defines."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -25,7 +24,7 @@ from tests.specs import STAMP, spec_of
 
 
 class Painter:
-    """Stages that paint grey at a quarter of the canvas. `faults`: raised one by one, then it paints."""
+    """Stages that paint grey at a quarter of the canvas, after raising each of `faults` once."""
 
     def __init__(self, store: Store, faults: Iterable[Exception] = (), held: bool = False) -> None:
         self.finisher = Finisher(store.assets)
@@ -57,8 +56,8 @@ class Painter:
             if self.faults:
                 raise self.faults.pop(0)
             yield Step(brief.steps, brief.steps, np.zeros((8, 8, 3), np.uint8))
-            told = (Finding("prompt", "ok", "read"),)
-            yield Painted(Render(np.full_like(fitted.product, 90), brief.seed, told), STAMP, {"steps": 12.34})
+            findings = (Finding("prompt", "ok", "read"),)
+            yield Painted(Render(np.full_like(fitted.product, 90), brief.seed, findings), STAMP, {"steps": 12.34})
         finally:
             self.closed += 1
 
@@ -155,7 +154,7 @@ async def test_a_product_that_covers_the_canvas_asks_no_engine_and_warns(
     assert levels["scene"] == levels["product"] == levels["frame"] == "warning"
 
 
-async def test_what_the_engine_tells_is_in_the_verdict(
+async def test_the_engines_findings_are_in_the_verdict(
     store: Store, settings: Settings, spec_for: Callable[..., ShotSpec]
 ) -> None:
     shot = accepted(store, spec_for(images=1))

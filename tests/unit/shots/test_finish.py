@@ -1,4 +1,4 @@
-"""Finishing is pure, and makes the pictures that the director made before there was a finisher."""
+"""Finishing is pure, and makes the same pictures as the director did before the finisher existed."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def open_store(settings: Settings) -> Iterator[Callable[..., Store]]:
-    """Opens a store on the test's database, with some settings changed; closes it at the end."""
+    """Opens stores on the test's database, with changed settings, and closes them after the test."""
     opened = []
 
     def open_one(**changes: Any) -> Store:

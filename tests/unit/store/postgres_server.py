@@ -17,11 +17,11 @@ from pathlib import Path
 
 
 class NoPostgres(Exception):  # a reason to skip, not a fault
-    """Why no server can be had here."""
+    """Raised when no PostgreSQL server can be started here; the message has the reason."""
 
 
 def binaries() -> Path:
-    """The folder of `initdb` and `pg_ctl`. Raises NoPostgres."""
+    """The folder of `initdb` and `pg_ctl`. Raises NoPostgres when there is none."""
     candidates = []
     if shutil.which("pg_config"):
         told = subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True, check=False)
@@ -37,7 +37,7 @@ def binaries() -> Path:
 
 @contextmanager
 def postgres_server() -> Iterator[str]:
-    """Gives a SQLAlchemy URL of an empty database. Raises NoPostgres."""
+    """Yields the SQLAlchemy URL of an empty database. Raises NoPostgres when no server can be started."""
     folder = binaries()
     user = None
     if os.geteuid() == 0:

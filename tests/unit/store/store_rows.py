@@ -1,4 +1,4 @@
-"""Small things to put into a store under test."""
+"""Small rows for stores under test."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def add_shots(store: Store, tenant: Tenant, count: int, **changes: Any) -> list[
 
 
 def claim(store: Store, worker: str = "w") -> Claim:
-    """The next shot, which must be there."""
+    """Claim the next shot. A shot must be due."""
     claimed = store.queue.claim(worker)
     assert claimed is not None
     return claimed
 
 
 def tamper(store: Store, shot_id: str, **values: Any) -> None:
-    """Change a row behind the store's back: time passes at once."""
+    """Change a row directly in the database, for example to let time pass."""
     with store.database.write() as connection:
         assert connection.execute(update(shot).where(shot.c.id == shot_id).values(values)).rowcount == 1

@@ -1,4 +1,4 @@
-"""Assets: whole or absent, addressed by content, within their quota."""
+"""Assets: written atomically, addressed by content, limited by a quota."""
 
 from __future__ import annotations
 

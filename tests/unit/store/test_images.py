@@ -1,4 +1,4 @@
-"""Finished pictures: a review is kept, and another tenant's images do not exist."""
+"""Images: a review is stored, and another tenant's images are not found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The worker's side of a shot: leases, fences, attempts, crashes."""
+"""The workers' view of shots: leases, fences, attempts, crashes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def let_expire(store: Store, shot_id: str) -> None:
 
 
 def seconds_until(store: Store, shot_id: str, column: str) -> float:
-    """From now, by the database's clock, until the moment in this column of the shot's row."""
+    """The seconds from now, by the database's clock, until the time in this column of the shot's row."""
     with store.database.read() as connection:
         query = select(shot.c[column] - Now()).where(shot.c.id == shot_id)
         return float(connection.execute(query).scalar_one())

@@ -1,4 +1,4 @@
-"""The load of the queue: what waits, runs and has arrived, by priority, in pictures and rows of denoising steps."""
+"""The load of the queue: waiting, running and arrived shots, by priority, in pictures and row-steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The order of claims: priority, fairness between tenants, ageing; and positions that promise it."""
+"""The order of claims: priority, fairness between tenants and ageing; positions agree with it."""
 
 from __future__ import annotations
 

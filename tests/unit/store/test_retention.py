@@ -1,4 +1,4 @@
-"""The sweep deletes what is no longer kept, and nothing else."""
+"""The retention sweep deletes what has expired, and nothing else."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DAY_S = 86_400
 
 
 def age_everything(store: Store, days: float) -> None:
-    """Let days pass for photos and masks."""
+    """Make photos and masks some days older."""
     with store.database.write() as connection:
         connection.execute(update(photo).values(used_at=photo.c.used_at - days * DAY_S))
         aged = {"created_at": mask.c.created_at - days * DAY_S, "expires_at": mask.c.expires_at - days * DAY_S}
@@ -36,7 +36,7 @@ def age_files(store: Store, hours: float) -> None:
 
 
 def keep_days(store: Store, owner: Tenant, days: float | None) -> None:
-    """Set a tenant's own retention: 0 = for ever, None = as the setting says."""
+    """Set a tenant's own retention: 0 = for ever, None = the setting's value."""
     with store.database.write() as connection:
         connection.execute(update(tenant).where(tenant.c.id == owner.id).values(retention_days=days))
 

@@ -1,4 +1,4 @@
-"""The schema: one revision, made once, and no other accepted; and where a store may live."""
+"""The schema is migrated once, and another revision is refused. Also the rules for a store's location."""
 
 from __future__ import annotations
 

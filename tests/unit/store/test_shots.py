@@ -1,4 +1,4 @@
-"""The client's side of a shot: accepted = durable, idempotency, limits, listing, cancelling."""
+"""The clients' view of shots: durable acceptance, idempotency, limits, listing, cancellation."""
 
 from __future__ import annotations
 

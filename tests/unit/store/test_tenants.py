@@ -1,4 +1,4 @@
-"""Tenants are made on first use, once."""
+"""A tenant is created once, on first use."""
 
 from __future__ import annotations
 
