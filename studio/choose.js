@@ -12,11 +12,11 @@ import { ago, plural, titleOf, verdictWords } from "./words.js";
 let chosen = null; // the image's id
 let presets = [];
 let go = () => {};
-let tell = () => {};
+let setStatus = () => {};
 
-/** `toTab(name)` opens a step, `said(text)` sets the status line. */
-export function open({ toTab, said }) {
-  [go, tell] = [toTab, said];
+/** `toTab(name)` opens a step, `status(text)` sets the status line. */
+export function open({ toTab, status }) {
+  [go, setStatus] = [toTab, status];
   compare.open();
   $("approve").addEventListener("click", () => review("approved"));
   $("reject").addEventListener("click", () => review("rejected"));
@@ -116,7 +116,7 @@ function review(wanted) {
     try {
       const reviewed = await api.review(image.id, image.review === wanted ? null : wanted);
       change(image, { review: reviewed.review });
-      tell(reviewed.review ? `Picture ${image.number} is ${reviewed.review}.` : `Picture ${image.number} is open again.`);
+      setStatus(reviewed.review ? `Picture ${image.number} is ${reviewed.review}.` : `Picture ${image.number} is open again.`);
     } catch (problem) {
       trouble(problem, image);
     }
@@ -140,7 +140,7 @@ function moreLikeThis() {
     const seed = last % 2 ** 31;
     const made = { ...entry.desk, brief: { ...entry.desk.brief, seed } };
     if (await order({ ...requestOf(made), seed }, made)) {
-      tell(`${plural(entry.request.images, "more picture")} like this requested.`);
+      setStatus(`${plural(entry.request.images, "more picture")} like this requested.`);
       go("render");
     }
   });
@@ -209,7 +209,7 @@ async function copy(name) {
   } catch {
     document.execCommand("copy"); // without a secure origin there is no clipboard API
   }
-  tell("Copied.");
+  setStatus("Copied.");
   say($("copied"), `Copied the ${name === "curl" ? "curl" : "packshot shoot"} command.`);
 }
 

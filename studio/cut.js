@@ -20,16 +20,16 @@ let asking = null; // the AbortController of the running request
 let adding = false; // a product is being added to the canvas
 let drawn = ""; // the mask that the overlay shows
 let uploads = 0;
-let tell = () => {};
+let setStatus = () => {};
 const answers = new Map(); // photo + strokes -> masks, so that undo is instant
 const shapes = new Map(); // mask id -> a promise of its shape
 
 const photo = () => desk.photos.find((one) => one.id === desk.photo) ?? null;
 const cutOf = (id) => desk.cuts[id] ?? { strokes: [], masks: [], chosen: 0 };
 
-/** `said(text)` sets the status line. */
-export function open(said) {
-  tell = said;
+/** `status(text)` sets the status line. */
+export function open(status) {
+  setStatus = status;
   zoom = new Zoom($("photo-room"), $("photo"), marks);
   pointing.open(zoom, {
     photo,
@@ -37,7 +37,7 @@ export function open(said) {
     box: (box) => add({ kind: "box", box }),
     undo,
     candidate: (number) => $("candidate-list").children[number - 1]?.click(),
-    said,
+    status,
   });
   $("photo-image").addEventListener("load", () => (($("photo").hidden = false), zoom.lay()));
   $("photo-image").addEventListener("error", () => photo() && reload(photo()));
@@ -79,7 +79,7 @@ export async function addFiles(files) {
         }
         now.photo = added.id;
       });
-      tell(`${file.name || "The photo"} is open. Click the product.`);
+      setStatus(`${file.name || "The photo"} is open. Click the product.`);
     } catch (problem) {
       if (!problem.code) throw problem;
       const tooLarge = problem.code === "offline" && file.size > MAX_BYTES; // servers close the connection on such a body
@@ -270,7 +270,7 @@ async function setStrokes(strokes) {
     asking = null;
     change((now) => (now.cuts[open.id] = { strokes, masks, chosen: 0 }));
     if (!masks.length) alertOf("Nothing was found there.", "Click on the product itself, or draw a box around it.");
-    else tell(`Product found: ${Math.round((100 * masks[0].area) / (open.width * open.height))} % of the photo.`);
+    else setStatus(`Product found: ${Math.round((100 * masks[0].area) / (open.width * open.height))} % of the photo.`);
   } catch (problem) {
     if (problem.name === "AbortError") return;
     if (asking === mine) {
@@ -352,5 +352,5 @@ function placeLayer({ open, cut, mask, size }) {
     { layout: true },
   );
   const count = desk.layers.length;
-  tell(`${open.name} is on the canvas${count > 1 ? ` (${count} layers)` : ""}. Continue under Place, or cut another one.`);
+  setStatus(`${open.name} is on the canvas${count > 1 ? ` (${count} layers)` : ""}. Continue under Place, or cut another one.`);
 }

@@ -20,7 +20,7 @@ let choosing = null;
 /** The step Choose. Its module is loaded when there are shots or the step is opened. */
 function choose() {
   choosing ??= loaded().then((step) => {
-    step.open({ toTab: go, said });
+    step.open({ toTab: go, status: setStatus });
     step.usePresets(presets);
     return step;
   });
@@ -164,7 +164,7 @@ const forgetMessage = settled(9000, () => {
   showStatus();
 });
 
-function said(text) {
+function setStatus(text) {
   message = text;
   showStatus();
   forgetMessage();
@@ -172,7 +172,7 @@ function said(text) {
 
 function ended(entry) {
   const { title } = plain(entry.error ?? { code: "internal" });
-  said(entry.status === "failed" ? `A shot failed. ${title}` : `${shots.standing(entry)}.`);
+  setStatus(entry.status === "failed" ? `A shot failed. ${title}` : `${shots.standing(entry)}.`);
 }
 
 function connection(isUp) {
@@ -241,9 +241,9 @@ store.open(() => alertOf("This browser can store no more.", "Its storage is full
 wireTheme();
 wireSignIn();
 wireDialogs();
-cut.open(said);
-place.open(said);
-render.open({ toTab: go, said, choose: async (number) => ((await choose()).pick(number), go("choose")) });
+cut.open(setStatus);
+place.open(setStatus);
+render.open({ toTab: go, status: setStatus, choose: async (number) => ((await choose()).pick(number), go("choose")) });
 store.watch((what) => {
   badges();
   showStatus();

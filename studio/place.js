@@ -16,7 +16,7 @@ const SIZES = [
 const FIELDS = { "layer-x": ["x", 100], "layer-y": ["y", 100], "layer-scale": ["scale", 100], "layer-rotation": ["rotation_deg", 1] };
 
 let sizes = [];
-let tell = () => {};
+let setStatus = () => {};
 
 const selected = () => desk.layers.find((layer) => layer.key === desk.selected) ?? null;
 const titled = (layer) => `${layer.name}${numbered(layer)}`;
@@ -27,9 +27,9 @@ function numbered(layer) {
   return alike.length > 1 ? ` ${alike.indexOf(layer) + 1}` : "";
 }
 
-/** `said(text)` sets the status line. */
-export function open(said) {
-  tell = said;
+/** `status(text)` sets the status line. */
+export function open(status) {
+  setStatus = status;
   board.open(showNumbers);
   for (const [id, [name, factor]] of Object.entries(FIELDS)) {
     onNumber($(id), (value) => edit((layer) => (layer[name] = name === "rotation_deg" ? uprightAngle(value) : value / factor)));
@@ -193,7 +193,7 @@ function duplicate() {
   if (!layer) return;
   const copy = { ...structuredClone(layer), key: randomId(), x: layer.x + 0.06, y: layer.y };
   change((now) => (now.layers.push(copy), (now.selected = copy.key)), { layout: true });
-  tell(`${titled(copy)} was added in front.`);
+  setStatus(`${titled(copy)} was added in front.`);
 }
 
 function remove() {
@@ -207,7 +207,7 @@ function remove() {
     },
     { layout: true },
   );
-  tell(`${name} was removed. Undo restores it.`);
+  setStatus(`${name} was removed. Undo restores it.`);
 }
 
 function onKey(event) {

@@ -8,7 +8,7 @@ const DRAG_PX = 5; // shorter drags are clicks
 const KEY_STEP = 0.02; // of the photo's width, for an arrow key
 
 let zoom;
-let on; // the listeners: {photo, click, box, undo, candidate, said}
+let on; // the listeners: {photo, click, box, undo, candidate, status}
 let cross = null; // {x, y} of the crosshair, photo pixels
 let corner = null; // the first corner of a box that the keyboard draws
 let pinched = false; // two fingers were down, so neither is a click
@@ -16,7 +16,7 @@ const fingers = new Map(); // pointer id -> its last event
 
 /**
  * Listen. `listeners`: photo() returns the photo or null; click(at, turned), `turned` with Alt or Shift;
- * box([x0, y0, x1, y1]); undo(); candidate(number); said(text).
+ * box([x0, y0, x1, y1]); undo(); candidate(number); status(text).
  */
 export function open(onZoom, listeners) {
   [zoom, on] = [onZoom, listeners];
@@ -136,7 +136,7 @@ function onKey(event) {
 function setCorner(at, photo) {
   if (!corner) {
     corner = at;
-    on.said("One corner of the box is set; move to the other and press B again.");
+    on.status("One corner of the box is set; move to the other and press B again.");
     return;
   }
   const box = boxOf(corner, at, photo);

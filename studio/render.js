@@ -15,11 +15,11 @@ const field = (name) => $(`brief-${name}`);
 let engines = [];
 let go = () => {};
 let pick = () => {};
-let tell = () => {};
+let setStatus = () => {};
 
-/** `toTab(name)` opens a step, `choose(number)` shows a picture under Choose, `said(text)` sets the status line. */
-export function open({ toTab, choose, said }) {
-  [go, pick, tell] = [toTab, choose, said];
+/** `toTab(name)` opens a step, `choose(number)` shows a picture under Choose, `status(text)` sets the status line. */
+export function open({ toTab, choose, status }) {
+  [go, pick, setStatus] = [toTab, choose, status];
   for (const name of ["prompt", "negative_prompt"]) {
     field(name).addEventListener("input", () => change((now) => (now.brief[name] = field(name).value)));
   }
@@ -200,7 +200,7 @@ function showCard(card, entry) {
   });
 }
 
-/** Show the next preview once it is there, so that nothing flickers; one that has gone already is let go. */
+/** Show the next preview when it has loaded, to avoid flicker. */
 function preview(slot, url) {
   const image = h("img", { alt: "", src: url });
   image.addEventListener("load", () => slot.isConnected && slot.replaceChildren(image));
@@ -225,5 +225,5 @@ export function reuse(entry) {
     },
     { layout: true },
   );
-  tell("The layout and brief of that shot are loaded.");
+  setStatus("The layout and brief of that shot are loaded.");
 }
