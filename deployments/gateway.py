@@ -59,7 +59,7 @@ READY_FOR_S = 2.0
 class GatewayDeployment:
     """Serves the HTTP API.
 
-    `pack` names the pack; "" uses the setting. `encoder` and `decoder` answer clicks, `finisher` makes files and
+    `pack` names the pack; "" uses the setting. `encoder` and `mask_decoder` answer clicks, `finisher` makes files and
     `director` runs shots. `photo_decoder` decodes uploads; with None, processes of this replica do.
     """
 
@@ -67,7 +67,7 @@ class GatewayDeployment:
         self,
         pack: str,
         encoder: DeploymentHandle[Any],
-        decoder: DeploymentHandle[Any],
+        mask_decoder: DeploymentHandle[Any],
         finisher: DeploymentHandle[Any],
         director: DeploymentHandle[Any],
         photo_decoder: DeploymentHandle[Any] | None,
@@ -76,23 +76,25 @@ class GatewayDeployment:
         require_shared_store(self._settings)
         self._store = Store.from_settings(self._settings)
         self._graph = ServeGraph(
-            pack or self._settings.pack, self._settings, self._store, encoder, decoder, finisher, director
+            pack or self._settings.pack, self._settings, self._store, encoder, mask_decoder, finisher, director
         )
-        self._decoder: Decoder = LocalDecoder(self._settings) if photo_decoder is None else ServeDecoder(photo_decoder)
+        self._upload_decoder: Decoder = (
+            LocalDecoder(self._settings) if photo_decoder is None else ServeDecoder(photo_decoder)
+        )
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         return create_app(
             store=self._store,
             graph=self._graph,
-            decoder=self._decoder,
+            decoder=self._upload_decoder,
             settings=self._settings,
             meter=RayMeter(),
             studio_dir=STUDIO_DIR if STUDIO_DIR.is_dir() else None,
         )
 
     def __del__(self) -> None:
-        if isinstance(self._decoder, LocalDecoder):
-            self._decoder.close()
+        if isinstance(self._upload_decoder, LocalDecoder):
+            self._upload_decoder.close()
 
 
 class ServeDecoder:
@@ -117,14 +119,14 @@ class ServeGraph:
         settings: Settings,
         store: Store,
         encoder: DeploymentHandle[Any],
-        decoder: DeploymentHandle[Any],
+        mask_decoder: DeploymentHandle[Any],
         finisher: DeploymentHandle[Any],
         director: DeploymentHandle[Any],
     ) -> None:
         self._engines = (find_pack(pack, settings).summary(),)
         self._store = store
         self._encoder = encoder
-        self._decoder = decoder
+        self._mask_decoder = mask_decoder
         self._finisher = finisher
         self._director = director
         self._app = serve.get_replica_context().app_name
@@ -148,7 +150,7 @@ class ServeGraph:
             # The response is passed on unawaited, so the embedding does not travel through the gateway.
             encoded = encoder.encode.remote(photo.id, photo.asset_key)
             assert isinstance(encoded, DeploymentResponse)
-            return await await_with_arguments(self._decoder.decode.remote(encoded, prompts), encoded)
+            return await await_with_arguments(self._mask_decoder.decode.remote(encoded, prompts), encoded)
 
         started_at = time.perf_counter()
         answer = await retry_once(click)

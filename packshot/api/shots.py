@@ -79,7 +79,7 @@ async def create_shot(request: Request, services: Wired, tenant: Caller) -> Resp
     if wait_s is None:
         return json_answer(accepted_answer(shot), status=202, headers=headers)
     headers["preference-applied"] = f"wait={wait_s:g}"
-    shot = await cancel_on_disconnect(request, _ended(services, tenant.id, shot, wait_s))
+    shot = await cancel_on_disconnect(request, _wait_until_ended(services, tenant.id, shot, wait_s))
     if shot.status not in ENDED:
         return json_answer(accepted_answer(shot), status=202, headers=headers)
     return json_answer(shot_answer(shot), headers={**headers, **server_timing(shot_timing(shot))})
@@ -98,7 +98,7 @@ def _add(
     return services.store.shots.add(tenant_id, stored, idempotency_key=key)
 
 
-async def _ended(services: Services, tenant_id: str, shot: ShotRecord, wait_s: float) -> ShotRecord:
+async def _wait_until_ended(services: Services, tenant_id: str, shot: ShotRecord, wait_s: float) -> ShotRecord:
     """Return the shot when it has ended, or its present state after `wait_s`. Cancelling the wait cancels no shot."""
     with suppress(TimeoutError):
         async with asyncio.timeout(wait_s):

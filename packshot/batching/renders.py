@@ -186,7 +186,7 @@ class RenderBatcher(Generic[RowT]):
         return sum(job.row is None for job in self._jobs)
 
     @property
-    def rows(self) -> int:
+    def begun(self) -> int:
         """The number of begun scenes."""
         return sum(job.row is not None for job in self._jobs)
 
@@ -240,7 +240,7 @@ class RenderBatcher(Generic[RowT]):
         denoising = self._denoising()
         if any(job.alone for job in denoising):
             return
-        room = (self.max_begun or 2 * self.max_rows) - self.rows
+        room = (self.max_begun or 2 * self.max_rows) - self.begun
         waiting = [job for job in self._jobs if job.row is None]
         group = self._group([*denoising, *waiting])
         if group and group[0].alone:  # it must wait until the engine is empty, and no later scene may begin before it

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -70,16 +70,13 @@ def shoot(
             _follow(client, shots)
             ended = [client.shot(shot) for shot in shots]
             clock.lap("shots")
-            made = _save(client, ended, out, photo.stem)
+            made = _save(client, zip(prompt or [""], ended, strict=True), out, photo.stem)
             _save_cutout(client, uploaded.url, mask, out, photo.stem)
             clock.lap("download")
     table(
         f"{photo.name}: {len(made)} pictures",
         ("picture", "seed", "verdict", "prompt"),
-        (
-            (row["path"], row["seed"], row["verdict"]["level"], row["prompt"])
-            for row in _with_prompts(made, prompt, images)
-        ),
+        ((row["path"], row["seed"], row["verdict"]["level"], row["prompt"]) for row in made),
     )
     failures = [_failure(shot) for shot in ended if shot.status != "done"]
     for failure in failures:
@@ -134,14 +131,16 @@ def _follow(client: Client, shots: list[str]) -> None:
                     progress.update(bar, total=1, completed=1, state=event.name)
 
 
-def _save(client: Client, ended: list[ShotAnswer], out: Path, stem: str) -> list[dict[str, Any]]:
+def _save(client: Client, shots: Iterable[tuple[str, ShotAnswer]], out: Path, stem: str) -> list[dict[str, Any]]:
+    """Save the images of (prompt, shot) pairs; one row of the answer for each image."""
     out.mkdir(parents=True, exist_ok=True)
     made: list[dict[str, Any]] = []
-    for shot in ended:
+    for prompt, shot in shots:
         for image in shot.images:
             path = out / f"{stem}-{len(made) + 1:02d}-seed{image.seed}.png"
             path.write_bytes(client.download(image.url))
-            made.append({"path": str(path), "seed": image.seed, "verdict": image.verdict.model_dump(mode="json")})
+            verdict = image.verdict.model_dump(mode="json")
+            made.append({"path": str(path), "prompt": prompt, "seed": image.seed, "verdict": verdict})
     return made
 
 
@@ -154,11 +153,6 @@ def _save_cutout(client: Client, photo_url: str, mask: MaskAnswer, out: Path, st
     product = Image.open(BytesIO(client.download(mask.url))).convert("L").point(lambda value: 255 * (value >= 128))
     darkened = photo.point(lambda value: value // 4)
     Image.composite(photo, darkened, product).save(out / f"{stem}-mask.png")
-
-
-def _with_prompts(made: list[dict[str, Any]], prompts: list[str] | None, images: int) -> Iterator[dict[str, Any]]:
-    for number, row in enumerate(made):
-        yield {**row, "prompt": prompts[number // images] if prompts and number // images < len(prompts) else ""}
 
 
 def _failure(shot: ShotAnswer) -> dict[str, str]:

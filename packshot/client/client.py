@@ -119,7 +119,10 @@ class Client:
         return self._call("GET", url, params={"preset": preset} if preset else None).content
 
     def events(self, shot_ids: Sequence[str]) -> Iterator[Event]:
-        """Yield the events of the shots until the last one has ended. A broken connection is resumed without loss."""
+        """Yield the events of the shots until the last one has ended. A broken connection is resumed without loss.
+
+        Raises Unavailable when the server cannot be reached, or keeps closing the stream without an event.
+        """
         live, last_id, failures = set(shot_ids), "", 0
         while live and failures <= RECONNECTS:
             try:
@@ -145,6 +148,12 @@ class Client:
             if live:
                 failures += 1
                 time.sleep(RECONNECT_S)
+        if live:
+            raise Unavailable(
+                "not_ready",
+                f"the event stream must last until every shot has ended, the server closed it {failures} times running "
+                f"without an event and {len(live)} shots are live; get the shots one by one",
+            )
 
     def _read(self, model: type[Read], method: str, url: str, **options: Any) -> Read:
         answer = self._call(method, url, **options)

@@ -89,10 +89,10 @@ class Director:
                 heartbeat.result()  # raises LeaseLost; returns when the shot's cancellation was requested
                 await _stop(flow)
                 await asyncio.to_thread(self._store.queue.finish_cancelled, claim)
-                self._ended(claim, "cancelled")
+                self._count_ended(claim, "cancelled")
             elif flow in ended:
                 ended_shot = await asyncio.to_thread(self._store.queue.commit, claim, flow.result())
-                self._ended(claim, ended_shot.status)  # cancelled, if the request for it came before the commit
+                self._count_ended(claim, ended_shot.status)  # cancelled, if the request for it came before the commit
             else:
                 limit = f"a shot may run {self._settings.shot_timeout_s:g} s; ask for fewer steps or images"
                 await self._fail(claim, EngineFailed("timeout", limit))
@@ -100,9 +100,10 @@ class Director:
             raise
         except PackshotError as error:
             await self._fail(claim, error)
-        except Exception as error:
+        except Exception:
             log.exception("shot %s raised", claim.shot_id)
-            await self._fail(claim, EngineFailed("internal", f"internal error: {error!r}", retryable=True))
+            detail = f"an internal error occurred; report the shot's id {claim.shot_id} to the operator"
+            await self._fail(claim, EngineFailed("internal", detail, retryable=True))  # the log alone has its cause
         finally:
             await _stop(flow)
             await _stop(heartbeat)
@@ -133,9 +134,9 @@ class Director:
         )
         self._meter.count("packshot_errors_total", code=error.code)
         if shot.status != "queued":
-            self._ended(claim, shot.status)
+            self._count_ended(claim, shot.status)
 
-    def _ended(self, claim: Claim, status: Status) -> None:
+    def _count_ended(self, claim: Claim, status: Status) -> None:
         self._meter.count("packshot_shots_total", status=status)
         self._meter.observe("packshot_shot_seconds", max(0.0, time.time() - claim.created_at.timestamp()))
 

@@ -31,7 +31,7 @@ class WrittenFile:
 class AssetReferences:
     """Counts the rows of photos, masks and images that refer to each file.
 
-    Callers take and drop references last in their transaction, so that the order of locks is fixed.
+    Callers take and drop references after all other locks of their transaction, so that the order of locks is fixed.
     """
 
     def __init__(self, database: Database, assets: Assets) -> None:

@@ -225,7 +225,7 @@ async def test_never_more_rows_than_allowed() -> None:
     batcher = RenderBatcher(engine, max_rows=2)
     await asyncio.gather(*(batcher.render(scene(steps=2, seed=seed)) for seed in range(5)))
     assert max(map(len, engine.calls)) == 2
-    assert batcher.rows == 0
+    assert batcher.begun == 0
     batcher.close()
 
 
