@@ -214,11 +214,11 @@ def test_shoot_on_white_needs_no_prompt(served: Api, monkeypatch: pytest.MonkeyP
 def test_a_shot_that_fails_exits_with_1_and_keeps_what_was_made(
     served: Api, monkeypatch: pytest.MonkeyPatch, photo: Path
 ) -> None:
-    result = shoot(served, monkeypatch, photo, "--prompt", "on marble", "--prompt", "please fail")
+    result = shoot(served, monkeypatch, photo, "--prompt", "please fail", "--prompt", "on marble")
     assert result.exit_code == 1
     assert "engine_nan" in result.stderr
     assert [error["code"] for error in last_json(result)["errors"]] == ["engine_nan"]
-    assert len(last_json(result)["images"]) == 1
+    assert [image["prompt"] for image in last_json(result)["images"]] == ["on marble"]
     assert (photo.parent / "out" / "mug-01-seed0.png").exists()
 
 

@@ -168,3 +168,13 @@ def test_importing_the_client_loads_nothing_of_the_server() -> None:
     code = f"import sys, packshot.client; print(sorted({heavy} & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout == "[]\n"
+
+
+def test_a_stream_that_is_closed_again_and_again_without_an_event_is_an_error(
+    script: Script, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("packshot.client.client.RECONNECTS", 2)
+    script.answers = [(200, STREAM, b": ping\r\n\r\n")] * 3
+    with pytest.raises(Unavailable, match="1 shots are live"):
+        list(client.events(["a"]))
+    assert script.answers == []

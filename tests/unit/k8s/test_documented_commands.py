@@ -140,7 +140,7 @@ def test_the_check_of_an_own_overlay_runs(tmp_path: Path, capsys: pytest.Capture
     (folder / "kustomization.yaml").write_text("resources: [pod.yaml]\nnamespace: packshot\n")
     (folder / "pod.yaml").write_text("{apiVersion: v1, kind: Secret, metadata: {name: x}}")
     assert main(["check", str(folder)]) == 1
-    assert "Secret/x must be made in the cluster" in capsys.readouterr().err
+    assert "Secret/x must be created in the cluster" in capsys.readouterr().err
     assert main(["patch", "cluster/profiles/node.yaml"]) == 0
     assert "$patch: replace" in capsys.readouterr().out
     assert main(["chekc"]) == 2

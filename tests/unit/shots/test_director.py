@@ -245,6 +245,20 @@ async def test_a_fault_of_ours_is_tried_again(
     assert now(store, shot).status == "done"
 
 
+async def test_a_fault_of_ours_keeps_its_cause_from_the_client(
+    store: Store, settings: Settings, spec_for: Callable[..., ShotSpec]
+) -> None:
+    shot = accepted(store, spec_for(images=1))
+    faults = [RuntimeError("/srv/secret/path") for _ in range(settings.max_attempts)]
+    director = Director(store, Painter(store, faults=faults), settings, worker="w")
+    for _ in faults:
+        await director.run_next()
+        make_due(store)
+    failed = now(store, shot)
+    assert (failed.status, failed.error_code) == ("failed", "internal")
+    assert "secret" not in (failed.error_detail or "")
+
+
 async def test_a_shot_over_its_time_fails_with_timeout(
     store: Store, tmp_path: Path, spec_for: Callable[..., ShotSpec]
 ) -> None:
