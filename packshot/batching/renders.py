@@ -22,7 +22,7 @@ from packshot.types import U8, Render, Scene
 
 
 class Row(Protocol):
-    """The engine's state of a begun scene. `packshot.models.engines.unet_controlnet.Denoising` implements it.
+    """The engine's state of a begun scene. `packshot.models.engines.denoising.Denoising` implements it.
 
     `error` is the reason why this scene cannot continue, or None.
     """

@@ -17,7 +17,8 @@ import torch
 from packshot.batching import RenderBatcher
 from packshot.errors import BadInput, EngineFailed
 from packshot.models.device import model_thread
-from packshot.models.engines.unet_controlnet import Denoising, DiffusionEngine
+from packshot.models.engines.denoising import Denoising
+from packshot.models.engines.unet_controlnet import DiffusionEngine
 from packshot.models.packs.manifest import read_manifest
 from packshot.models.packs.pack import Pack, find_pack
 from packshot.settings import Settings
