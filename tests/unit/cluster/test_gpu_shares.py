@@ -145,7 +145,7 @@ def test_a_share_without_its_batch_is_refused(tmp_path: Path) -> None:
 def test_a_profile_for_an_unknown_pack_or_one_that_cannot_render_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PackRefused, match="pack must be one of"):
         check(changed(tmp_path, {"pack": "nothing"}))
-    with pytest.raises(PackRefused, match="declared, but cannot render"):
+    with pytest.raises(PackRefused, match="cannot render in this version"):
         check(changed(tmp_path, {"pack": "sdxl"}))
 
 
@@ -158,7 +158,7 @@ def test_memory_that_the_manifest_states_counts_where_it_is_more() -> None:
 
 
 def test_a_share_that_the_context_alone_would_fill_is_refused() -> None:
-    with pytest.raises(BadInput, match=r"more than a CUDA context \(0.6 GiB\), got 0.02 of 22.0 GiB"):
+    with pytest.raises(BadInput, match=r"larger than a CUDA context \(0.6 GiB\), got 0.02 of 22.0 GiB"):
         allocator_fraction(0.02, 22.0)
 
 
