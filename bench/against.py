@@ -30,7 +30,7 @@ import skimage.data
 
 from bench.demo import CUP_AND_SAUCER_BOX_XYXY
 from bench.session import post
-from cluster.local import ENVIRONMENT, free_port
+from cluster.local import free_port
 from packshot.imaging.codec import encode_png
 
 ROOT = Path(__file__).parents[1]
@@ -72,7 +72,7 @@ def served(tree: Path) -> Iterator[Side]:
     """Serve the laptop profile of the checkout `tree` on a free port, with one photo and one mask."""
     with tempfile.TemporaryDirectory() as home, httpx.Client(timeout=300, trust_env=False) as http:
         port = free_port("127.0.0.1")
-        environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": str(tree), "PACKSHOT_HOME": home}
+        environment = {**os.environ, "PYTHONPATH": str(tree), "PACKSHOT_HOME": home}
         command = [sys.executable, "-m", "packshot.cli", "serve", "--port", str(port)]
         child = subprocess.Popen(command, cwd=tree, env=environment, stdout=sys.stderr)
         try:
