@@ -1,4 +1,4 @@
-"""The placement of a product on the canvas, and the position of its pixels, by the pixel rules of docs/api.md.
+"""The placement of a product on the canvas, and the position of its pixels, by the pixel rules of docs/integrator.md.
 
 The personas use it to request shots, and the check after the run uses it to find the product's pixels.
 """

@@ -2,7 +2,7 @@
 
 received == stored             the bytes received under load are the bytes that the server stores (SHA-256)
 product  == photo              for a 1:1 layer, inside the mask eroded by 2 px
-picture  ≈ rendered unbatched  within 1/255 in fp32; in bf16 mean ≤ 0.5/255 and 99.9 % within 2/255 (docs/api.md)
+picture  ≈ rendered unbatched  within 1/255 in fp32; in bf16 mean ≤ 0.5/255 and 99.9 % within 2/255 (docs/integrator.md)
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _compare(http: httpx.Client, record: Record, compared: Compared) -> None:
 
 
 def scene_wrong(difference: NDArray[np.int16]) -> str:
-    """Why `difference` (HxWx3, in 255ths) exceeds the bound of docs/api.md; empty when it does not."""
+    """Why `difference` (HxWx3, in 255ths) exceeds the bound of docs/integrator.md; empty when it does not."""
     highest, mean = int(difference.max()), float(difference.mean())
     if highest <= 1 or (mean <= 0.5 and float((difference <= 2).all(-1).mean()) >= 0.999):
         return ""

@@ -245,6 +245,14 @@ def test_every_setting_that_a_page_names_exists() -> None:
             assert name in known, f"{page} names {name}"
 
 
+def test_every_page_that_the_code_names_exists() -> None:
+    for room in (*OURS, "tests", "studio", "k8s"):
+        for file in (ROOT / room).rglob("*"):
+            if file.suffix in (".py", ".js", ".yaml") and not SKIPPED & set(file.parts):
+                for page in re.findall(r"docs/[\w./-]+\.md", file.read_text("utf-8")):
+                    assert (ROOT / page).is_file(), f"{file.relative_to(ROOT)} names {page}"
+
+
 def glossary() -> list[str]:
     """The words that the glossary defines: each list item begins with its word in bold."""
     return re.findall(r"^- \*\*([^*]+)\*\*", text_of(Path("docs/glossary.md")), re.MULTILINE)

@@ -52,7 +52,7 @@ def test_the_pool_has_every_size() -> None:
 
 
 def test_a_product_lies_where_the_library_puts_it() -> None:
-    """layout.place writes api.md's pixel rules down a second time: they must agree with the library."""
+    """layout.place repeats the pixel rules of docs/integrator.md: they must agree with the library."""
     rng = np.random.default_rng(2)
     for _ in range(20):
         width, height = (int(side) for side in rng.integers(20, 120, 2))
