@@ -1,6 +1,8 @@
 """Train the mini pack, part by part. Every training resumes from the checkpoint in its run folder.
 
 python -m training.mini scenes    --images 6400          render scenes into runs/scenes
+python -m training.mini traced    --shards DIR           path-traced shards of DIR as scenes, into runs/scenes too
+python -m training.mini warm                             start vae, painter and control from the shipped pack
 python -m training.mini vae       --minutes 20           train the VAE
 python -m training.mini decoder   --minutes 20           train only the VAE's decoder further (also beside the painter)
 python -m training.mini painter   --minutes 40           train the text encoder and the UNet
@@ -39,7 +41,7 @@ TRAININGS = {
     "judge": ("judge", "train", ("scenes",)),
 }
 """By part: its module, its function, and the folders under runs/ that it reads."""
-OTHERS = ("scenes", "collages", "worn", "export", "sheet", "evaluate")
+OTHERS = ("scenes", "traced", "warm", "collages", "worn", "export", "sheet", "evaluate")
 MINUTES = 20.0
 SCENE_SEED = 100_000
 JUDGE = Path(__file__).with_name("judge.safetensors")
@@ -69,7 +71,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     training.add_argument("--core", type=Path, help="painter: start from a painter of half the size in this folder")
     training.add_argument("--warm", type=Path, help="segmenter: start from the averaged weights of this run's folder")
     training.add_argument("--small-share", type=float, default=0.7, help="segmenter: first share, at half size")
-    training.add_argument("--shards", type=Path, nargs="+", help="segmenter: default runs/shards/{collages,worn}")
+    training.add_argument(
+        "--shards",
+        type=Path,
+        nargs="+",
+        help="traced, segmenter (default runs/shards/{collages,worn}): folders of shards",
+    )
     training.add_argument("--judge-out", type=Path, default=JUDGE, help="judge: file of the weights for the evaluation")
     args = parser.parse_args(argv)
     if args.threads:
@@ -118,7 +125,18 @@ def make(args: argparse.Namespace) -> None:
     if args.part == "scenes":
         from training.mini.data import write_shards
 
-        write_shards(runs / "scenes", args.images, args.size, seed, args.device)
+        from training.mini.vae import LARGE
+
+        folder = runs / ("scenes" if args.size <= 256 else f"scenes{LARGE}")
+        write_shards(folder, args.images, args.size, seed, args.device)
+    elif args.part == "traced":
+        from training.mini import traced
+
+        print(f"{sum(traced.write_shards(runs / 'scenes', folder, args.size) for folder in args.shards)} new shards")
+    elif args.part == "warm":
+        from training.mini.warm import warm
+
+        print(f"started from {args.pack}: {', '.join(warm(args.pack, runs)) or 'nothing, all parts have checkpoints'}")
     elif args.part == "collages":
         from training.mini import shards
 

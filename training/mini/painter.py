@@ -24,6 +24,7 @@ from training.core.fit import Loss, fit
 from training.core.progress import CPU, Run, TrainingOptions, read_checkpoint
 from training.mini import vae as vae_part
 from training.mini.grow import grown
+from training.mini.traced import PREFIX
 from training.mini.words import SYNONYMS
 from training.mini.words_languages import WORDS
 from training.scenes.words import FIELDS, all_words, describe
@@ -56,6 +57,10 @@ UNET_CONFIG: dict[str, Any] = {
 }
 CONTROL_BLOCKS = (8, 16, 32, 48)
 EMA = 0.998
+WHOLE = 0.6
+"""Share of captions that leave nothing out."""
+TRACED_SHARE = 0.5
+"""Share of path-traced pictures in a batch, where there are any."""
 
 
 def tokenizer() -> WordTokenizer:
@@ -91,8 +96,11 @@ def perturb_mask(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def caption(attributes: Mapping[str, int], rng: np.random.Generator) -> str:
-    """The caption of a training sample; empty in one of ten, for classifier-free guidance."""
-    return "" if rng.random() < 0.1 else describe(attributes, rng)
+    """The caption of a training sample; empty in one of ten, for classifier-free guidance.
+
+    Most captions are whole. A painter that often sees no word of light learns to take the light from the product.
+    """
+    return "" if rng.random() < 0.1 else describe(attributes, rng, whole=bool(rng.random() < WHOLE))
 
 
 class Latents:
@@ -111,6 +119,7 @@ class Latents:
         self.masked, self.repaint = self.z, self.z  # for the exact and for the perturbed mask
         self.edges = torch.empty(0, dtype=torch.uint8, device=device)
         self.attributes = np.empty((0, len(FIELDS)), np.int64)
+        self.traced = np.empty(0, bool)
 
     def refresh(self, at_most: int = 1 << 30) -> None:
         """Encode new shards, oldest first, at most `at_most` of them."""
@@ -119,7 +128,10 @@ class Latents:
         ]
         for path in fresh[:at_most]:
             with np.load(path) as shard:
-                self._add(shard["image"], shard["mask"], shard["edges"], shard["attributes"])
+                count = len(shard["image"])
+                if count:
+                    self._add(shard["image"], shard["mask"], shard["edges"], shard["attributes"])
+                self.traced = np.append(self.traced, np.full(count, path.name.startswith(PREFIX)))
             self.seen.add(path.name)
 
     @torch.inference_mode()
@@ -156,12 +168,22 @@ class Latents:
         self.edges = torch.cat([self.edges, both.to(self.device)])
         self.attributes = np.concatenate([self.attributes, attributes])
 
+    def _rows(self, count: int) -> np.ndarray:
+        """Random rows: drawn and path-traced ones by TRACED_SHARE, whatever their numbers are."""
+        drawn, traced = np.flatnonzero(~self.traced), np.flatnonzero(self.traced)
+        if not len(drawn) or not len(traced):
+            return self.rng.integers(0, len(self.z), count)
+        rows: np.ndarray = np.where(
+            self.rng.random(count) < TRACED_SHARE, self.rng.choice(traced, count), self.rng.choice(drawn, count)
+        )
+        return rows
+
     def draw(self, count: int, words: WordTokenizer) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Draw a batch of `count` samples at random. With s = S / 8, it returns:
 
         z (B, c, s, s), repaint (B, 1, s, s), masked (B, c, s, s), edges uint8 (B, S, S), token ids (B, L).
         """
-        rows = self.rng.integers(0, len(self.z), count)
+        rows = self._rows(count)
         kind = (self.rng.random(count) < 0.6).astype(np.int64)
         texts = [caption(dict(zip(FIELDS, self.attributes[r].tolist(), strict=True)), self.rng) for r in rows]
         at, k = torch.from_numpy(rows).to(self.device), torch.from_numpy(kind).to(self.device)
