@@ -124,7 +124,6 @@ def make(args: argparse.Namespace) -> None:
     seed = SCENE_SEED if args.seed is None else args.seed
     if args.part == "scenes":
         from training.mini.data import write_shards
-
         from training.mini.vae import LARGE
 
         folder = runs / ("scenes" if args.size <= 256 else f"scenes{LARGE}")

@@ -34,7 +34,7 @@ CONFIG = {
     "scaling_factor": 1.0,
 }
 CROP_PX = 64
-"""The side of an encoded crop. Its decoded picture, and so the crop that it is compared with, is ENLARGES times that."""
+"""The side of an encoded crop. Its decoded picture is ENLARGES times as large."""
 TEXTURE = 0.6
 """The weight of the spectra's difference. What cannot be known at the decoded size must still have its contrast."""
 LARGE = "-512"
