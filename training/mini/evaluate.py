@@ -22,8 +22,9 @@ HELD_OUT_SEED = 950_000
 def evaluate(runs: Path, images: int = 64, out: Path | None = None) -> dict[str, float]:
     """Measure the trained parts of `runs` on `images` held-out scenes.
 
-    Returns the PSNR of the VAE at the encoded size, the v errors of the background with the right and a wrong caption, and the v errors of
-    the product with the right edges, no edges and another product's edges. `out` receives them as JSON.
+    Returns the PSNR of the VAE at the encoded size, the v errors of the background with the right and a wrong
+    caption, and the v errors of the product with the right edges, no edges and another product's edges.
+    `out` receives them as JSON.
     """
     torch.manual_seed(0)
     vae, net = vae_part.load_best(runs), Painter()

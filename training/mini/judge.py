@@ -1,7 +1,8 @@
 """The judge of scenes: a classifier of surface, backdrop and light, with which painted pictures are scored.
 
-It is a small residual network that is trained on drawn and path-traced scenes. Its input is the picture and the product's mask.
-Training pictures are degraded (blurred by resizing, noise), because painted pictures are softer than rendered ones.
+It is a small residual network that is trained on drawn and path-traced scenes. Its input is the picture and the
+product's mask. Training pictures are degraded (blurred by resizing, noise), because painted pictures are softer than
+rendered ones.
 """
 
 from __future__ import annotations

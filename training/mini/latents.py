@@ -24,8 +24,8 @@ from training.scenes.words import FIELDS, describe
 FACTOR = 8
 WHOLE = 0.6
 """Share of captions that leave nothing out."""
-TRACED_SHARE = 0.5
-"""Share of path-traced pictures in a batch, where there are any."""
+TRACED_WEIGHT, MOST_TRACED = 3.0, 0.5
+"""How much oftener a path-traced picture is drawn than a drawn scene, and their largest share of a batch."""
 SCENE_EDGES, HIDDEN = 0.4, 0.25
 """ControlNet: the shares of samples whose edges are the whole scene's, and whose product the painter does not see."""
 EDGES, OUTLINE, MASK = 0, 2, 3
@@ -125,12 +125,14 @@ class Latents:
         self.attributes = np.concatenate([self.attributes, attributes])
 
     def _rows(self, count: int) -> np.ndarray:
-        """Random rows: drawn and path-traced ones by TRACED_SHARE, whatever their numbers are."""
+        """Random rows: path-traced ones TRACED_WEIGHT times as often, but at most in MOST_TRACED of a batch."""
         drawn, traced = np.flatnonzero(~self.traced), np.flatnonzero(self.traced)
         if not len(drawn) or not len(traced):
             return self.rng.integers(0, len(self.z), count)
+        weight = TRACED_WEIGHT * len(traced)
+        share = min(MOST_TRACED, weight / (weight + len(drawn)))
         rows: np.ndarray = np.where(
-            self.rng.random(count) < TRACED_SHARE, self.rng.choice(traced, count), self.rng.choice(drawn, count)
+            self.rng.random(count) < share, self.rng.choice(traced, count), self.rng.choice(drawn, count)
         )
         return rows
 

@@ -2,7 +2,7 @@
 
 python -m training.mini traced --shards DIR      # new shards of DIR -> runs/scenes/traced-*.npz
 
-Each usable picture gives its whole frame, reduced to the scenes' size, and one crop at its own scale. In half of them
+Each usable picture gives its whole frame, reduced to the scenes' size, and crops at its own scale. In half of them
 the product is lit by another lamp than its scene, like a product that is cut out of a photo: it is taken from another
 take of the same view, in which it stands in the same place.
 """
@@ -23,8 +23,8 @@ from training.path_traced.shards import Picture, pictures, usable
 from training.scenes.render import product_edges
 
 PREFIX = "traced-"
-MOST_CUT = 0.1
-"""A crop that cuts a larger share of the product is not used."""
+CROPS, MOST_CUT = 2, 0.1
+"""The crops of a picture. One that cuts a larger share of the product is not used."""
 Row = dict[str, NDArray[Any]]
 
 
@@ -67,11 +67,11 @@ def _rows(shard: list[Picture], size_px: int, rng: np.random.Generator) -> Itera
         frame = np.dstack([image, alpha, picture.arrays["part"]])
         attributes = np.array(picture.take.attributes, np.int64)
         side = len(image)
-        top, left = (int(start) for start in rng.integers(0, max(side - size_px, 0) + 1, 2))
-        crop = frame[top : top + size_px, left : left + size_px]
-        if int(crop[..., 3].sum()) >= (1 - MOST_CUT) * int(alpha.sum()):
-            yield _row(crop, size_px, attributes)
         yield _row(frame, size_px, attributes)
+        for top, left in rng.integers(0, max(side - size_px, 0) + 1, (CROPS, 2)).tolist():
+            crop = frame[top : top + size_px, left : left + size_px]
+            if int(crop[..., 3].sum()) >= (1 - MOST_CUT) * int(alpha.sum()):
+                yield _row(crop, size_px, attributes)
 
 
 def _row(frame: NDArray[np.uint8], size_px: int, attributes: NDArray[np.int64]) -> Row:
