@@ -24,7 +24,7 @@ from training.scenes.words import FIELDS, describe
 FACTOR = 8
 WHOLE = 0.6
 """Share of captions that leave nothing out."""
-TRACED_WEIGHT, MOST_TRACED = 3.0, 0.5
+TRACED_WEIGHT, MOST_TRACED = 1.5, 0.5
 """How much oftener a path-traced picture is drawn than a drawn scene, and their largest share of a batch."""
 SCENE_EDGES, HIDDEN = 0.4, 0.25
 """ControlNet: the shares of samples whose edges are the whole scene's, and whose product the painter does not see."""

@@ -1,6 +1,6 @@
 """Starts trainings from a shipped pack: its fp16 weights as checkpoints, without an optimizer's state.
 
-python -m training.mini warm      # packshot/packs/mini -> runs/{vae,painter,control}
+python -m training.mini warm      # packshot/packs/mini -> runs/{vae,painter,control,judge}
 
 Words that the vocabulary has since gained keep fresh embeddings. A decoder of four blocks gets the fifth, which doubles
 the decoded size (`training.mini.vae.doubled`).
@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from packshot.models.engines.word_tokenizer import WordTokenizer
+from training.mini import judge
 from training.mini import vae as vae_part
 from training.mini.painter import Painter, control_from, tokenizer
 
@@ -42,6 +43,7 @@ def warm(pack: Path, runs: Path) -> list[str]:
         ("vae", vae, False),
         ("painter", painter.state_dict(), True),
         ("control", control.state_dict(), False),
+        ("judge", judge.load(judge.SHIPPED).state_dict(), False),
     ):
         folder = runs / part
         if not (folder / "checkpoint.pt").exists():

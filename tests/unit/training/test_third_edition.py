@@ -15,7 +15,7 @@ from packshot.models.packs.pack import Pack
 from packshot.settings import Settings
 from training.core.fit import bf16_where_fast
 from training.core.progress import TrainingOptions, read_checkpoint
-from training.mini import latents, painter, traced, vae
+from training.mini import critic, latents, painter, traced, vae
 from training.mini.data import read_shards, write_shards
 from training.mini.painter import control_from
 from training.mini.warm import warm
@@ -44,6 +44,27 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savez_compressed(folder / f"{plan.stem}.npz", **made)  # type: ignore[arg-type]
     (folder / f"{plan.stem}.json").write_text(plan.to_json())
     return folder
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a shard of 32 drawn scenes."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("runs") / "scenes"
+    write_shards(folder, 32, 64, 5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(scenes: Path, rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> latents.Latents:
+    """The latents of drawn and path-traced scenes."""
+    folder = tmp_path_factory.mktemp("mixed")
+    (folder / "1.npz").symlink_to(next(scenes.glob("*.npz")))
+    traced.write_shards(folder, rendered, 64)
+    torch.manual_seed(0)
+    made = latents.Latents(folder, vae.AutoencoderTiny(**vae.CONFIG).eval(), seed=0)
+    made.refresh()
+    return made
 
 
 def test_path_traced_pictures_become_scenes_once(rendered: Path, tmp_path: Path) -> None:
@@ -94,23 +115,18 @@ def test_a_smaller_decoder_grows_and_keeps_its_latents() -> None:
     assert vae.doubled(after.state_dict()).keys() == after.state_dict().keys()
 
 
-def test_the_pack_starts_a_training(tmp_path: Path) -> None:
-    assert warm(PACK, tmp_path) == ["vae", "painter", "control"]
+def test_the_pack_starts_a_training(tmp_path: Path, scenes: Path) -> None:
+    assert warm(PACK, tmp_path) == ["vae", "painter", "control", "judge"]
     assert warm(PACK, tmp_path) == []
     pack = Pack(read_manifest(PACK / "manifest.yaml"), PACK, Settings())
     shipped = pack.load("unet").state_dict()
     started = read_checkpoint(tmp_path / "painter")["ema"]
     assert all(torch.equal(value, started[f"unet.{name}"]) for name, value in shipped.items())
-    write_shards(tmp_path / "scenes", 32, 64, 5)
-    painter.train(tmp_path / "painter", tmp_path / "vae", tmp_path / "scenes", TrainingOptions(samples=4, batch=4))
+    painter.train(tmp_path / "painter", tmp_path / "vae", scenes, TrainingOptions(samples=4, batch=4))
     assert read_checkpoint(tmp_path / "painter")["counters"]["step"] == 1
 
 
-def test_the_controlnet_may_see_what_the_painter_does_not(tmp_path: Path) -> None:
-    torch.set_num_threads(1)
-    write_shards(tmp_path, 32, 64, 5)
-    data = latents.Latents(tmp_path, vae.AutoencoderTiny(**vae.CONFIG).eval(), seed=0)
-    data.refresh()
+def test_the_controlnet_may_see_what_the_painter_does_not(data: latents.Latents) -> None:
     words = painter.tokenizer()
     *_, repaint, masked, _, image = data.draw_controlled(16, words, scene_edges=0, hidden=1)
     assert bool((repaint == 1).all())
@@ -122,11 +138,7 @@ def test_the_controlnet_may_see_what_the_painter_does_not(tmp_path: Path) -> Non
     assert image[:, 0].mean() > own
 
 
-def test_path_traced_pictures_are_drawn_oftener_than_their_number(rendered: Path, tmp_path: Path) -> None:
-    write_shards(tmp_path, 32, 64, 5)
-    traced.write_shards(tmp_path, rendered, 64)
-    data = latents.Latents(tmp_path, vae.AutoencoderTiny(**vae.CONFIG).eval(), seed=0)
-    data.refresh()
+def test_path_traced_pictures_are_drawn_oftener_than_their_number(data: latents.Latents) -> None:
     share = data.traced[data._rows(2000)].mean()
     assert data.traced.mean() < share <= latents.MOST_TRACED + 0.05
 
@@ -147,3 +159,19 @@ def test_bf16_is_used_where_the_processor_has_units_for_it(monkeypatch: pytest.M
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda has=has: has)
         with bf16_where_fast(torch.device("cpu")):
             assert torch.is_autocast_enabled("cpu") is has
+
+
+def test_a_critic_learns_alone_and_then_pulls_as_hard_as_the_other_losses() -> None:
+    torch.manual_seed(0)
+    judge, last = critic.Critic(torch.device("cpu")), torch.nn.Parameter(torch.ones(3, 1, 1))
+    real = torch.rand(4, 3, 32, 32) * 2 - 1
+    decoded = real.mean((2, 3), keepdim=True).expand_as(real) * last
+    others = (decoded - real).abs().mean()
+    losses = [float(judge.learn(real, decoded)) for _ in range(40)]
+    assert losses[-1] < 0.5 * losses[0]
+    assert float(judge.term(decoded, others, last)) == 0
+    judge.step = 2 * critic.WARM_UP_STEPS
+    pulls = [torch.autograd.grad(one, last, retain_graph=True)[0].norm() for one in
+             (others, judge.term(decoded, others, last))]  # fmt: skip
+    assert float(pulls[1]) <= critic.PULL * float(pulls[0]) * 1.01
+    assert float(pulls[1]) > 0
