@@ -27,7 +27,8 @@ class Critic:
             nn.Conv2d(32, 64, 4, 2, 1), nn.LeakyReLU(0.2),
             nn.Conv2d(64, 96, 3, 1, 1), nn.LeakyReLU(0.2),
             nn.Conv2d(96, 1, 3, 1, 1),
-        ).to(device, memory_format=torch.channels_last)  # fmt: skip
+        ).to(device)  # fmt: skip
+        self.net.to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr, betas=(0.5, 0.99))
         self.step = 0
 
@@ -57,4 +58,5 @@ class Critic:
         fooled = -self._seen(decoded).float().mean()
         pulls = [torch.autograd.grad(one, last, retain_graph=True)[0].norm() for one in (others, fooled)]
         weight = (pulls[0] / pulls[1].clamp_min(1e-6)).clamp(max=MOST).detach()
-        return share * PULL * weight * fooled
+        term: Tensor = share * PULL * weight * fooled
+        return term

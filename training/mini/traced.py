@@ -43,7 +43,7 @@ def write_shards(folder: Path, shards: Path, size_px: int, seed: int = 0) -> int
         rows = list(_rows(list(pictures(source)), size_px, rng))
         part = path.with_suffix(".part")
         with part.open("wb") as file:
-            np.savez(file, **_stacked(rows, size_px))
+            np.savez(file, **_stacked(rows, size_px))  # type: ignore[arg-type]
         os.replace(part, path)
         written += 1
     return written

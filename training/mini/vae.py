@@ -7,7 +7,7 @@ that scaling_factor is 1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -42,6 +42,10 @@ LARGE = "-512"
 """Scenes of 512 px stand in a folder of this suffix beside the scenes, where there are any."""
 
 
+Source = tuple[float, np.ndarray | list[np.ndarray]]
+"""A weight, and pictures: uint8 HxWx3, or NxHxWx3 of equal size."""
+
+
 def photographs() -> list[np.ndarray]:
     """The real photographs of scikit-image's wheel at their own size: uint8 HxWx3."""
     out = []
@@ -54,13 +58,13 @@ def photographs() -> list[np.ndarray]:
     return out
 
 
-def sources(scenes: Path) -> list[tuple[float, Sequence[np.ndarray]]]:
-    """Where crops come from: each source's weight and its pictures, uint8 HxWx3.
+def sources(scenes: Path) -> list[Source]:
+    """Where crops come from.
 
     Scenes of 512 px teach most. Scenes of the painter's size and photographs teach texture.
     """
     large = scenes.with_name(scenes.name + LARGE)
-    found: list[tuple[float, Sequence[np.ndarray]]] = [(0.3, read_shards(scenes, columns=["image"])["image"])]
+    found: list[Source] = [(0.3, read_shards(scenes, columns=["image"])["image"])]
     if large.exists():
         found.append((0.4, read_shards(large, columns=["image"])["image"]))
     if photos := photographs():
@@ -68,9 +72,7 @@ def sources(scenes: Path) -> list[tuple[float, Sequence[np.ndarray]]]:
     return found
 
 
-def crops(
-    pictures: list[tuple[float, Sequence[np.ndarray]]], count: int, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
+def crops(pictures: list[Source], count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Random crops as the decoder shall give them, and as they are encoded, both float32 in -1..1.
 
     Returns (count, 3, ENLARGES * CROP_PX, ENLARGES * CROP_PX) and (count, 3, CROP_PX, CROP_PX). Half are mirrored.

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers import AutoencoderTiny
 from numpy.typing import NDArray
 
 from packshot.models.packs.manifest import read_manifest
@@ -62,7 +63,7 @@ def data(scenes: Path, rendered: Path, tmp_path_factory: pytest.TempPathFactory)
     (folder / "1.npz").symlink_to(next(scenes.glob("*.npz")))
     traced.write_shards(folder, rendered, 64)
     torch.manual_seed(0)
-    made = latents.Latents(folder, vae.AutoencoderTiny(**vae.CONFIG).eval(), seed=0)
+    made = latents.Latents(folder, AutoencoderTiny(**vae.CONFIG).eval(), seed=0)
     made.refresh()
     return made
 
@@ -99,7 +100,7 @@ def test_a_backdrop_that_is_not_seen_is_not_said() -> None:
 
 
 def test_the_decoder_gives_twice_the_encoded_size() -> None:
-    net = vae.AutoencoderTiny(**vae.CONFIG)
+    net = AutoencoderTiny(**vae.CONFIG)
     z = net.encode(torch.zeros(1, 3, 32, 48)).latents
     assert z.shape == (1, 8, 4, 6)
     assert net.decode(z).sample.shape == (1, 3, 64, 96)
@@ -108,7 +109,7 @@ def test_the_decoder_gives_twice_the_encoded_size() -> None:
 def test_a_smaller_decoder_grows_and_keeps_its_latents() -> None:
     torch.manual_seed(0)
     four = {**vae.CONFIG, "decoder_block_out_channels": [vae.CHANNELS] * 4, "num_decoder_blocks": [3, 2, 1, 0]}
-    before, after = vae.AutoencoderTiny(**four), vae.AutoencoderTiny(**vae.CONFIG)
+    before, after = AutoencoderTiny(**four), AutoencoderTiny(**vae.CONFIG)
     after.load_state_dict(vae.doubled(before.state_dict()))
     x = torch.rand(1, 3, 32, 32) * 2 - 1
     assert torch.equal(before.encode(x).latents, after.encode(x).latents)
