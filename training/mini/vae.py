@@ -20,7 +20,6 @@ from torch.nn import functional as F
 
 from training.core.fit import Loss, fit
 from training.core.progress import Run, TrainingOptions, read_checkpoint
-from training.mini.critic import Critic
 from training.mini.data import read_shards
 
 CHANNELS = 32
@@ -118,14 +117,14 @@ def train(out: Path, scenes: Path, plan: TrainingOptions) -> nn.Module:
 
 
 def train_decoder(out: Path, vae: Path, scenes: Path, plan: TrainingOptions) -> nn.Module:
-    """Train only the decoder further, with a critic. The latents stay, so a painter may be trained meanwhile."""
+    """Train only the decoder further. The latents do not change, so a painter may be trained on them meanwhile."""
     run = Run(out, plan.filled(batch=16, lr=1e-3, seed=3))
     net = load(vae).requires_grad_(True).train()
     net.encoder.requires_grad_(False)
-    return _train(run, net, scenes, Critic(run.plan.device))
+    return _train(run, net, scenes)
 
 
-def _train(run: Run, net: AutoencoderTiny, scenes: Path, critic: Critic | None = None) -> nn.Module:
+def _train(run: Run, net: AutoencoderTiny, scenes: Path) -> nn.Module:
     net.to(run.plan.device, memory_format=torch.channels_last)
     weights = [weight for weight in net.parameters() if weight.requires_grad]
     optimizer = torch.optim.Adam(weights, lr=run.plan.lr, betas=(0.9, 0.99), fused=True)
@@ -138,9 +137,6 @@ def _train(run: Run, net: AutoencoderTiny, scenes: Path, critic: Critic | None =
         z = net.encode(small).latents
         y = net.decode(z + 0.03 * torch.randn_like(z)).sample
         value, metrics = loss_of(x, y.float(), z.float())
-        if critic:
-            metrics["critic"] = critic.learn(x, y)
-            value = value + critic.term(y, value, net.decoder.layers[-1].weight)
         return Loss(value, len(x), metrics)
 
     def read_again() -> None:

@@ -16,7 +16,7 @@ from packshot.models.packs.pack import Pack
 from packshot.settings import Settings
 from training.core.fit import bf16_where_fast
 from training.core.progress import TrainingOptions, read_checkpoint
-from training.mini import critic, latents, painter, traced, vae
+from training.mini import latents, painter, traced, vae
 from training.mini.data import read_shards, write_shards
 from training.mini.painter import control_from
 from training.mini.warm import warm
@@ -160,19 +160,3 @@ def test_bf16_is_used_where_the_processor_has_units_for_it(monkeypatch: pytest.M
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda has=has: has)
         with bf16_where_fast(torch.device("cpu")):
             assert torch.is_autocast_enabled("cpu") is has
-
-
-def test_a_critic_learns_alone_and_then_pulls_as_hard_as_the_other_losses() -> None:
-    torch.manual_seed(0)
-    judge, last = critic.Critic(torch.device("cpu")), torch.nn.Parameter(torch.ones(3, 1, 1))
-    real = torch.rand(4, 3, 32, 32) * 2 - 1
-    decoded = real.mean((2, 3), keepdim=True).expand_as(real) * last
-    others = (decoded - real).abs().mean()
-    losses = [float(judge.learn(real, decoded)) for _ in range(40)]
-    assert losses[-1] < 0.5 * losses[0]
-    assert float(judge.term(decoded, others, last)) == 0
-    judge.step = 2 * critic.WARM_UP_STEPS
-    pulls = [torch.autograd.grad(one, last, retain_graph=True)[0].norm() for one in
-             (others, judge.term(decoded, others, last))]  # fmt: skip
-    assert float(pulls[1]) <= critic.PULL * float(pulls[0]) * 1.01
-    assert float(pulls[1]) > 0
