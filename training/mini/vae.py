@@ -37,6 +37,8 @@ CROP_PX = 64
 """The side of an encoded crop. Its decoded picture is ENLARGES times as large."""
 TEXTURE = 0.6
 """The weight of the spectra's difference. What cannot be known at the decoded size must still have its contrast."""
+OFFSET = 1.25
+"""Larger than nearly all features of a trained decoder's last level, which are positive with it."""
 LARGE = "-512"
 """Scenes of 512 px stand in a folder of this suffix beside the scenes, where there are any."""
 
@@ -149,19 +151,21 @@ def _train(run: Run, net: AutoencoderTiny, scenes: Path) -> nn.Module:
 def doubled(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights of a VAE whose decoder gives the encoded size, with a fresh level behind it; others as they are.
 
-    The new level's block adds little at first, and its convolution after the enlargement is an identity.
+    At first the new level only enlarges. Its block would cut off negative features, so it adds OFFSET to all of them,
+    which the last layer takes away again. The convolution after the enlargement is a binomial blur.
     """
-    end, block, enlarged = 14, 14, 16  # the last layer before, the new block, the new convolution
-    if f"decoder.layers.{end}.bias" not in state:
+    last, block, enlarged, new_last = (f"decoder.layers.{n}" for n in (14, 14, 16, 17))
+    if f"{last}.bias" not in state:
         return dict(state)
-    out = {name: value for name, value in state.items() if not name.startswith(f"decoder.layers.{end}.")}
-    out |= {f"decoder.layers.17.{kind}": state[f"decoder.layers.{end}.{kind}"] for kind in ("weight", "bias")}
+    out = {name: value for name, value in state.items() if not name.startswith(f"{last}.")}
     fresh = AutoencoderTiny(**CONFIG).state_dict()
-    out |= {name: value for name, value in fresh.items() if name.startswith(f"decoder.layers.{block}.")}
-    out[f"decoder.layers.{block}.conv.4.weight"] = out[f"decoder.layers.{block}.conv.4.weight"] * 0.1
-    identity = torch.zeros_like(fresh[f"decoder.layers.{enlarged}.weight"])
-    identity[:, :, 1, 1] = torch.eye(CHANNELS)
-    return out | {f"decoder.layers.{enlarged}.weight": identity}
+    out |= {name: value for name, value in fresh.items() if name.startswith(f"{block}.")}
+    out[f"{block}.conv.4.weight"] = out[f"{block}.conv.4.weight"] * 0.05
+    out[f"{block}.conv.4.bias"] = torch.full((CHANNELS,), OFFSET)
+    line = torch.tensor([0.25, 0.5, 0.25])
+    out[f"{enlarged}.weight"] = torch.eye(CHANNELS)[:, :, None, None] * (line[:, None] * line[None])
+    weight, bias = state[f"{last}.weight"], state[f"{last}.bias"]
+    return out | {f"{new_last}.weight": weight, f"{new_last}.bias": bias - OFFSET * weight.sum((1, 2, 3))}
 
 
 def load(run: Path) -> AutoencoderTiny:
