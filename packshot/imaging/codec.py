@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple
@@ -31,11 +32,12 @@ import packshot
 from packshot.errors import BadInput, Unavailable, UnsupportedMedia
 from packshot.imaging import fastpng
 from packshot.imaging.formats import FORMATS, refusal_of, sniff
-from packshot.types import U8, Mask, Photo
+from packshot.types import U8, BoxXYXY, Mask, Photo
 
 __all__ = [
     "NormalisedPhoto",
     "Note",
+    "OwnAlpha",
     "PhotoDecoder",
     "encode_bilevel_png",
     "encode_png",
@@ -58,12 +60,27 @@ class Note(NamedTuple):
 
 
 @dataclass(frozen=True)
+class OwnAlpha:
+    """The alpha of an upload that was already cut out. All PNGs have the photo's size and 8 bits per channel.
+
+    `rgba_png` holds the straight sRGB colours with their alpha; fully transparent pixels are white. `mask_png` is the
+    alpha in grey. `area_px` counts the pixels of at least 128, and `bbox_xyxy` is their box in photo pixels.
+    """
+
+    rgba_png: bytes
+    mask_png: bytes
+    area_px: int
+    bbox_xyxy: BoxXYXY
+
+
+@dataclass(frozen=True)
 class NormalisedPhoto:
     """A decoded upload, written again as a plain PNG.
 
     `png` is an 8-bit sRGB PNG of `width` x `height` pixels, upright and without metadata. `format` (a key
     of `FORMATS`), `sha256` (hexadecimal) and `bytes` (size) describe the uploaded file. `notes` list what the decoder
-    assumed, dropped or changed.
+    assumed, dropped or changed. Transparent parts are laid over white in `png`; `own_alpha` keeps the colours and the
+    alpha that they had.
     """
 
     png: bytes
@@ -73,6 +90,7 @@ class NormalisedPhoto:
     sha256: str
     bytes: int
     notes: tuple[Note, ...]
+    own_alpha: OwnAlpha | None = None
 
 
 class PhotoDecoder:
@@ -136,7 +154,7 @@ class PhotoDecoder:
                 if worker is not None:
                     worker.end()
                 worker = _Worker(self._limits)
-            head, png = worker.ask(data, kind, self._timeout_s)
+            head, files = worker.ask(data, kind, self._timeout_s)
         except _WorkerDied as died:
             worker = None
             if died.late:
@@ -156,6 +174,7 @@ class PhotoDecoder:
             raise (UnsupportedMedia if head["code"] in UnsupportedMedia.codes else BadInput)(
                 head["code"], head["detail"]
             )
+        png, *own = _split(files, head["sizes"])
         return NormalisedPhoto(
             png=png,
             width=head["width"],
@@ -164,6 +183,7 @@ class PhotoDecoder:
             sha256=hashlib.sha256(data).hexdigest(),
             bytes=len(data),
             notes=(*_note_on_claim(kind, claimed_type), *(Note(*note) for note in head["notes"])),
+            own_alpha=OwnAlpha(own[0], own[1], head["area_px"], tuple(head["bbox_xyxy"])) if own else None,
         )
 
 
@@ -216,7 +236,7 @@ class _Worker:
         return self._process.poll() is None
 
     def ask(self, data: bytes, kind: str, timeout_s: float) -> tuple[dict[str, Any], bytes]:
-        """Decode one image and return (header, PNG). Raises _WorkerDied when the process dies or is killed as late."""
+        """Decode one image and return (header, PNGs). Raises _WorkerDied when the process dies or is killed as late."""
         late, done = threading.Event(), threading.Event()
         watchdog = threading.Thread(target=self._watch, args=(timeout_s, done, late), daemon=True)
         watchdog.start()
@@ -226,8 +246,8 @@ class _Worker:
             requests.write(struct.pack(">II", len(header), len(data)) + header)
             requests.write(data)
             requests.flush()
-            header_size, png_size = struct.unpack(">II", _read_exactly(answers, 8))
-            head, png = json.loads(_read_exactly(answers, header_size)), _read_exactly(answers, png_size)
+            header_size, size = struct.unpack(">II", _read_exactly(answers, 8))
+            head, files = json.loads(_read_exactly(answers, header_size)), _read_exactly(answers, size)
         except (OSError, EOFError):
             done.set()
             watchdog.join()  # before the process is reaped, because the watchdog reads its processor time
@@ -238,7 +258,7 @@ class _Worker:
             watchdog.join()
         if head.get("recycle") or late.is_set():
             self.end()
-        return head, png
+        return head, files
 
     def _watch(self, timeout_s: float, done: threading.Event, late: threading.Event) -> None:
         """Kill the process after `timeout_s` of processor time, or WALL_CLOCK_FACTOR times that by the wall clock.
@@ -287,6 +307,11 @@ def _read_exactly(stream: IO[bytes], size: int) -> bytes:
     if len(data) < size:
         raise EOFError
     return data
+
+
+def _split(files: bytes, sizes: list[int]) -> list[bytes]:
+    ends = list(accumulate(sizes))
+    return [files[end - size : end] for size, end in zip(sizes, ends, strict=True)]
 
 
 def encode_png(pixels: U8, *, level: int = 1) -> bytes:

@@ -2,8 +2,9 @@
 
 `packshot.imaging.codec` starts it in an isolated Python (`-I`). It imports Pillow, pillow-heif, ISA-L and the modules
 of Packshot that open a file safely. A request on stdin is `>II` (header length, image length), a JSON header
-`{"format"}` and the image. The answer on stdout has the same framing: a JSON header, then the PNG. It never decodes an
-image again after a failure, because Pillow would then return partial pixels.
+`{"format"}` and the image. The answer on stdout has the same framing: a JSON header, then the PNG. The PNG of a
+file with alpha is followed by two more: the straight RGBA pixels and the alpha. `sizes` in the header holds the bytes
+of each. It never decodes an image again after a failure, because Pillow would then return partial pixels.
 """
 
 from __future__ import annotations
@@ -19,12 +20,17 @@ import warnings
 from typing import Any, BinaryIO
 
 from isal import isal_zlib
-from PIL import Image, ImageChops, ImageCms
+from PIL import Image, ImageChops, ImageCms, ImageStat
 
 from packshot.imaging.file_checks import Refused, check_size
 from packshot.imaging.open_upload import BYTES_PER_PX, Note, open_whole
 
 SLACK_BYTES = 384 * 1024 * 1024  # for the upload (96 MiB), its copy, the answer, the allocator and colour tables
+MIN_PRODUCT_PX = 16  # shortest longer side of a product that can be placed (packshot.api.accept)
+MAX_SHARE = 0.999  # an alpha that covers more of the photo cuts nothing out
+FEW_PX = 32  # fewer half-transparent pixels do not show whether a file is premultiplied
+COLOUR_TYPES = {"L": 0, "RGB": 2, "RGBA": 6}
+WHITE = (255, 255, 255)
 BAND_ROWS = 64  # rows of the photo that are compressed at a time
 EXIF_ORIENTATION = 0x0112
 UPRIGHT = {
@@ -38,10 +44,13 @@ UPRIGHT = {
 }
 
 
-def rebuild(data: bytes, kind: str, max_px: int, max_side_px: int) -> tuple[Image.Image, list[Note]]:
-    """Decode an image once. Return upright 8-bit sRGB pixels without metadata, and notes about assumptions.
+def rebuild(
+    data: bytes, kind: str, max_px: int, max_side_px: int
+) -> tuple[Image.Image, Image.Image | None, list[Note]]:
+    """Decode an image once. Return its upright pixels without metadata, and notes about assumptions.
 
-    Raises Refused, or any error of Pillow.
+    The pixels are straight 8-bit sRGB colours (mode RGB), and the alpha (mode L) or None for an opaque image. Raises
+    Refused, or any error of Pillow.
     """
     notes: list[Note] = []
     opened = open_whole(data, kind, max_px, max_side_px, notes)
@@ -52,20 +61,16 @@ def rebuild(data: bytes, kind: str, max_px: int, max_side_px: int) -> tuple[Imag
     del opened
     rgb = _to_srgb(colours, profile, notes)
     del colours
-    if alpha is not None:
-        if alpha.getextrema() == (0, 0):
-            raise Refused(
-                "photo_empty",
-                "a photo must have a visible pixel, but every pixel of this one is transparent; export it again",
-            )
-        notes.append(("alpha_flattened", "transparent parts were composited over white"))
-        white = Image.new("RGB", rgb.size, (255, 255, 255))
-        white.paste(rgb, mask=alpha)
-        rgb = white
+    if alpha is not None and alpha.getextrema() == (0, 0):
+        raise Refused(
+            "photo_empty",
+            "a photo must have a visible pixel, but every pixel of this one is transparent; export it again",
+        )
     if orientation in UPRIGHT:
         rgb = rgb.transpose(UPRIGHT[orientation])
+        alpha = alpha and alpha.transpose(UPRIGHT[orientation])
     rgb.info.clear()
-    return rgb, notes
+    return rgb, alpha, notes
 
 
 def _orientation(opened: Image.Image, notes: list[Note]) -> int:
@@ -89,10 +94,69 @@ def _split(opened: Image.Image, notes: list[Note]) -> tuple[Image.Image, Image.I
     if mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in opened.info:
         rgba = opened if mode == "RGBA" else opened.convert("RGBA")
         alpha = rgba.getchannel("A")
-        return rgba.convert("RGB"), None if alpha.getextrema() == (255, 255) else alpha
+        if alpha.getextrema() == (255, 255):
+            return rgba.convert("RGB"), None
+        if _is_premultiplied(rgba, alpha):
+            notes.append(("premultiplied", "the colours were premultiplied with alpha; they were divided by it"))
+            _unpremultiply(rgba)
+        return rgba.convert("RGB"), alpha
     if mode in ("L", "RGB", "CMYK"):
         return opened, None
     return opened.convert("RGB"), None  # modes 1, P and YCbCr
+
+    """Whether the colours (mode RGBA) seem to be multiplied with alpha, which PNG and WebP forbid.
+
+    No channel of such a pixel exceeds its alpha, and the colours get darker where alpha is low. A straight file with
+    black shadows meets the first condition only.
+    """
+    red, green, blue = (rgba.getchannel(name) for name in "RGB")
+    brightest = ImageChops.lighter(ImageChops.lighter(red, green), blue)
+    if any(ImageChops.subtract(brightest, alpha).histogram()[2:]):  # 1 above: some programs round up
+        return False
+    thin, dense = (
+        alpha.point([255 * (low <= value < high) for value in range(256)]) for low, high in ((1, 128), (128, 255))
+    )
+    if min(part.histogram()[255] for part in (thin, dense)) < FEW_PX:
+        return False
+    thin_colour, dense_colour = (ImageStat.Stat(brightest, part).mean[0] for part in (thin, dense))
+    thin_alpha, dense_alpha = (ImageStat.Stat(alpha, part).mean[0] for part in (thin, dense))
+    return dense_colour >= 8 and thin_colour / dense_colour < (1 + thin_alpha / dense_alpha) / 2
+
+
+def _unpremultiply(rgba: Image.Image) -> None:
+    """Divide the colours by alpha, in place and band by band."""
+    for top in range(0, rgba.height, BAND_ROWS):
+        box = (0, top, rgba.width, min(top + BAND_ROWS, rgba.height))
+        band = rgba.crop(box)
+        rgba.paste(Image.frombytes("RGBa", band.size, band.tobytes()).convert("RGBA"), box)
+
+
+def _is_premultiplied(rgba: Image.Image, alpha: Image.Image) -> bool:
+    """Whether the colours (mode RGBA) seem to be multiplied with alpha, which PNG and WebP forbid.
+
+    No channel of such a pixel exceeds its alpha, and the colours get darker where alpha is low. A straight file with
+    black shadows meets the first condition only.
+    """
+    red, green, blue = (rgba.getchannel(name) for name in "RGB")
+    brightest = ImageChops.lighter(ImageChops.lighter(red, green), blue)
+    if any(ImageChops.subtract(brightest, alpha).histogram()[2:]):  # 1 above: some programs round up
+        return False
+    thin, dense = (
+        alpha.point([255 * (low <= value < high) for value in range(256)]) for low, high in ((1, 128), (128, 255))
+    )
+    if min(part.histogram()[255] for part in (thin, dense)) < FEW_PX:
+        return False
+    thin_colour, dense_colour = (ImageStat.Stat(brightest, part).mean[0] for part in (thin, dense))
+    thin_alpha, dense_alpha = (ImageStat.Stat(alpha, part).mean[0] for part in (thin, dense))
+    return dense_colour >= 8 and thin_colour / dense_colour < (1 + thin_alpha / dense_alpha) / 2
+
+
+def _unpremultiply(rgba: Image.Image) -> None:
+    """Divide the colours by alpha, in place and band by band."""
+    for top in range(0, rgba.height, BAND_ROWS):
+        box = (0, top, rgba.width, min(top + BAND_ROWS, rgba.height))
+        band = rgba.crop(box)
+        rgba.paste(Image.frombytes("RGBa", band.size, band.tobytes()).convert("RGBA"), box)
 
 
 def _to_srgb(colours: Image.Image, profile: Any, notes: list[Note]) -> Image.Image:
@@ -116,10 +180,22 @@ def _to_srgb(colours: Image.Image, profile: Any, notes: list[Note]) -> Image.Ima
 
 
 def answer(data: bytes, kind: str, max_px: int, max_side_px: int) -> tuple[dict[str, Any], bytes]:
-    """Decode an image and return (header, PNG). After any failure the header holds `code` and `detail` instead."""
+    """Decode an image and return (header, PNGs). After any failure the header holds `code` and `detail` instead."""
     try:
-        rgb, notes = rebuild(data, kind, max_px, max_side_px)
-        png = encode(rgb)
+        rgb, alpha, notes = rebuild(data, kind, max_px, max_side_px)
+        head: dict[str, Any] = {"width": rgb.width, "height": rgb.height, "notes": notes}
+        if alpha is None:
+            files = [encode(rgb)]
+        else:
+            over_white = Image.new("RGB", rgb.size, WHITE)
+            over_white.paste(rgb, mask=alpha)
+            files = [encode(over_white)]
+            del over_white
+            notes.append(("alpha_flattened", "the transparent parts are white in the photo"))
+            if own := _own_alpha(alpha):
+                head |= own
+                notes.append(("alpha_kept", "the file's own alpha is the first candidate mask"))
+                files += [_encode_cutout(rgb, alpha), encode(alpha)]
     except Refused as refused:
         return {"code": refused.code, "detail": refused.detail}, b""
     except MemoryError:
@@ -129,22 +205,39 @@ def answer(data: bytes, kind: str, max_px: int, max_side_px: int) -> tuple[dict[
     except Exception as error:  # noqa: BLE001 - malicious bytes may raise any error, for example struct.error
         detail = f"the bytes must be a complete, valid {kind.upper()}, decoding raised {type(error).__name__}"
         return {"code": "photo_unreadable", "detail": detail + "; save it again from an image editor"}, b""
-    return {"width": rgb.width, "height": rgb.height, "notes": notes}, png
+    return {**head, "sizes": [len(file) for file in files]}, b"".join(files)
 
 
-def encode(rgb: Image.Image) -> bytes:
-    """A PNG of an RGB image in which every row has the filter Up. `fastpng.decode` has a fast path for such files."""
-    out = io.BytesIO()
-    header = struct.pack(">IIBBBBB", rgb.width, rgb.height, 8, 2, 0, 0, 0)
+def _own_alpha(alpha: Image.Image) -> dict[str, Any] | None:
+    """The alpha's area and box as a mask; None when it shows too little to be placed, or hides next to nothing."""
+    product = alpha.point([255 * (value >= 128) for value in range(256)])
+    box, area_px = product.getbbox(), product.histogram()[255]
+    largest_px = MAX_SHARE * alpha.width * alpha.height
+    if box is None or max(box[2] - box[0], box[3] - box[1]) < MIN_PRODUCT_PX or area_px > largest_px:
+        return None
+    return {"area_px": area_px, "bbox_xyxy": box}
+
+
+def _encode_cutout(rgb: Image.Image, alpha: Image.Image) -> bytes:
+    """A PNG of the straight colours with their alpha. Fully transparent pixels become white. Changes `rgb`."""
+    rgb.paste(WHITE, mask=alpha.point([255 * (value == 0) for value in range(256)]))
+    rgb.putalpha(alpha)
+    return encode(rgb)
+
+
+def encode(image: Image.Image) -> bytes:
+    """A PNG of a grey, RGB or RGBA image. Every row has the filter Up: `fastpng.decode` has a fast path for it."""
+    out, row_bytes = io.BytesIO(), image.width * len(image.getbands())
+    header = struct.pack(">IIBBBBB", image.width, image.height, 8, COLOUR_TYPES[image.mode], 0, 0, 0)
     out.write(b"\x89PNG\r\n\x1a\n" + _chunk_head(b"IHDR", len(header)) + header + _checksum(b"IHDR" + header))
     start, checksum, deflater = out.tell(), isal_zlib.crc32(b"IDAT"), isal_zlib.compressobj(1)
     out.write(_chunk_head(b"IDAT", 0))
-    for top in range(0, rgb.height, BAND_ROWS):
-        bottom = min(top + BAND_ROWS, rgb.height)
-        band, above = (rgb.crop((0, top - up, rgb.width, bottom - up)) for up in (0, 1))  # the row above the first is 0
-        values, row_bytes = ImageChops.subtract_modulo(band, above).tobytes(), 3 * rgb.width
+    for top in range(0, image.height, BAND_ROWS):
+        bottom = min(top + BAND_ROWS, image.height)
+        band, above = (image.crop((0, top - up, image.width, bottom - up)) for up in (0, 1))  # above the first row is 0
+        values = ImageChops.subtract_modulo(band, above).tobytes()
         rows = (b"\x02" + values[at : at + row_bytes] for at in range(0, len(values), row_bytes))
-        for part in (deflater.compress(b"".join(rows)), deflater.flush() if bottom == rgb.height else b""):
+        for part in (deflater.compress(b"".join(rows)), deflater.flush() if bottom == image.height else b""):
             checksum = isal_zlib.crc32(part, checksum)
             out.write(part)
     size = out.tell() - start - 8
