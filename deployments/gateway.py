@@ -34,9 +34,9 @@ from packshot.imaging.codec import NormalisedPhoto
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.shots import LayoutFiles
-from packshot.store.records import PhotoRecord
+from packshot.store.records import NewMask, PhotoRecord
 from packshot.store.store import Store
-from packshot.types import Prompts
+from packshot.types import Prompts, Stroke
 
 log = logging.getLogger("ray.serve")
 
@@ -143,7 +143,7 @@ class ServeGraph:
         self._ready_at = time.monotonic()
         return True
 
-    async def segment(self, photo: PhotoRecord, prompts: Prompts) -> Segmented:
+    async def segment(self, photo: PhotoRecord, prompts: Prompts, base_key: str | None) -> Segmented:
         encoder = self._encoder.options(session_id=photo.id)
 
         async def click() -> Segmented:
@@ -157,6 +157,13 @@ class ServeGraph:
         total_ms = (time.perf_counter() - started_at) * 1000
         queue_ms = max(0.0, total_ms - sum(answer.timing_ms.values()))
         return Segmented(answer.masks, {"queue": queue_ms, **answer.timing_ms})
+
+    async def paint(self, photo: PhotoRecord, base_key: str | None, strokes: tuple[Stroke, ...]) -> NewMask:
+        size = (photo.width, photo.height)
+        return await retry_once(lambda: self._finisher.paint.remote(base_key, size, strokes))
+
+    async def mask_agrees(self, mask_key: str, points: tuple[tuple[float, float, int], ...]) -> bool:
+        return await retry_once(lambda: self._finisher.mask_agrees.remote(mask_key, points))
 
     async def mask_png(self, mask_key: str) -> bytes:
         return await retry_once(lambda: self._finisher.mask_png.remote(mask_key))

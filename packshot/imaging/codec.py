@@ -37,6 +37,7 @@ __all__ = [
     "OwnAlpha",
     "PhotoDecoder",
     "encode_bilevel_png",
+    "encode_mask_png",
     "encode_png",
     "read_mask",
     "read_photo",
@@ -336,6 +337,12 @@ def encode_bilevel_png(mask: U8) -> bytes:
         raise TypeError(f"mask must be uint8 HxW, got {mask.dtype} {mask.shape}")
     binary = cv2.threshold(mask, 127, 255, cv2.THRESH_BINARY)[1]
     return _imencode(binary, [cv2.IMWRITE_PNG_BILEVEL, 1, cv2.IMWRITE_PNG_COMPRESSION, 1])
+
+
+def encode_mask_png(mask: U8) -> bytes:
+    """A PNG of a uint8 HxW mask: 8-bit grey when the mask has soft values, else 1-bit, which is faster and smaller."""
+    levels = cv2.calcHist([mask], [0], None, [256], [0, 256])
+    return encode_png(mask) if levels[1:255].any() else encode_bilevel_png(mask)
 
 
 def _imencode(pixels: U8, flags: list[int]) -> bytes:
