@@ -3,7 +3,7 @@
     upload bytes ──> PhotoDecoder ──> NormalisedPhoto.png ──> read_photo ──> Photo
                      (decode_worker)   upright, sRGB, 8-bit, no metadata
 
-This module detects the format of an upload. Only `decode_worker` decodes it, once, under a time and a memory limit.
+`formats` detects the format of an upload. Only `decode_worker` decodes it, once, under a time and a memory limit.
 The functions `read_*` and `encode_*` handle only files that Packshot wrote itself. No other module converts between RGB
 and OpenCV's BGR.
 """
@@ -23,17 +23,20 @@ from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import cv2
 import numpy as np
 
+import packshot
 from packshot.errors import BadInput, Unavailable, UnsupportedMedia
 from packshot.imaging import fastpng
+from packshot.imaging.formats import FORMATS, refusal_of, sniff
 from packshot.types import U8, BoxXYXY, Mask, Photo
 
 __all__ = [
     "NormalisedPhoto",
+    "Note",
     "OwnAlpha",
     "PhotoDecoder",
     "encode_bilevel_png",
@@ -42,20 +45,19 @@ __all__ = [
     "read_mask",
     "read_photo",
     "read_png",
-    "sniff",
 ]
 
-WORKER = Path(__file__).with_name("decode_worker.py")
-FORMAT_OF_MEDIA_TYPE = {
-    "image/jpeg": "jpeg",
-    "image/jpg": "jpeg",
-    "image/pjpeg": "jpeg",
-    "image/png": "png",
-    "image/x-png": "png",
-    "image/webp": "webp",
-}
+ROOT = Path(packshot.__file__).resolve().parent.parent
+WORKER = "import sys; sys.path.insert(0, sys.argv[1]); from packshot.imaging.decode_worker import main; main()"
+KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 WALL_CLOCK_FACTOR = 3.0  # a decode may take its processor time limit times this factor by the wall clock
-GENERIC_MEDIA_TYPES = ("", "application/octet-stream", "binary/octet-stream")
+
+
+class Note(NamedTuple):
+    """What the decoder assumed, dropped or changed. `code` is stable, `detail` is a sentence for a person."""
+
+    code: str
+    detail: str
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,10 @@ class OwnAlpha:
 class NormalisedPhoto:
     """A decoded upload, written again as a plain PNG.
 
-    `png` is an 8-bit sRGB PNG of `width` x `height` pixels, upright and without metadata. `format` (jpeg, png or webp),
-    `sha256` (hexadecimal) and `bytes` (size) describe the uploaded file. `notes` list what the decoder assumed or
-    dropped. Transparent parts are laid over white in `png`; `own_alpha` keeps the colours and the alpha that they had.
+    `png` is an 8-bit sRGB PNG of `width` x `height` pixels, upright and without metadata. `format` (a key
+    of `FORMATS`), `sha256` (hexadecimal) and `bytes` (size) describe the uploaded file. `notes` list what the decoder
+    assumed, dropped or changed. Transparent parts are laid over white in `png`; `own_alpha` keeps the colours and the
+    alpha that they had.
     """
 
     png: bytes
@@ -87,28 +90,18 @@ class NormalisedPhoto:
     format: str
     sha256: str
     bytes: int
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
     own_alpha: OwnAlpha | None = None
-
-
-def sniff(data: bytes) -> str | None:
-    """The format that the first bytes announce: `jpeg`, `png`, `webp` or None."""
-    if data.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "webp"
-    return None
 
 
 class PhotoDecoder:
     """Decode untrusted bytes in worker processes, which are started when they are first needed.
 
     At most `workers` photos are decoded at the same time. A photo may have at most `max_photo_px` pixels and
-    `max_photo_side_px` pixels on a side. Decoding one may take at most `timeout_s` seconds of processor time, and three
-    times that by the wall clock. A worker that exceeds its time or memory limit, or that dies, is killed and replaced.
-    Its photo is refused and not retried. A PhotoDecoder is thread-safe.
+    `max_photo_side_px` pixels on a side; a JPEG of up to four times the pixels is decoded at a reduced size. Decoding
+    one may take at most `timeout_s` seconds of processor time, and three times that by the wall clock. A worker that
+    exceeds its time or memory limit, or that dies, is killed and replaced. Its photo is refused and not retried. A
+    PhotoDecoder is thread-safe.
     """
 
     def __init__(
@@ -146,12 +139,14 @@ class PhotoDecoder:
             self._slots.put(None)
 
     def normalise(self, data: bytes, claimed_type: str | None = None) -> NormalisedPhoto:
-        """Decode an upload. `claimed_type` is its declared media type, if any. Blocks until a worker has finished.
+        """Decode an upload. Its bytes decide the format. Blocks until a worker has finished.
+
+        `claimed_type` is the media type that the upload claims to have, if any; a wrong claim gives a note.
 
         Raises BadInput (photo_…) for an upload that cannot be decoded or exceeds a limit, UnsupportedMedia
         (photo_format) for another format, and Unavailable (not_ready) after `close`.
         """
-        kind = _check_media_type(data, claimed_type)
+        kind = _require_format(data)
         worker = self._slots.get()
         try:
             if self._closed:
@@ -177,7 +172,9 @@ class PhotoDecoder:
         finally:
             self._slots.put(worker)
         if "code" in head:
-            raise BadInput(head["code"], head["detail"])
+            raise (UnsupportedMedia if head["code"] in UnsupportedMedia.codes else BadInput)(
+                head["code"], head["detail"]
+            )
         png, *own = _split(files, head["sizes"])
         return NormalisedPhoto(
             png=png,
@@ -186,27 +183,29 @@ class PhotoDecoder:
             format=kind,
             sha256=hashlib.sha256(data).hexdigest(),
             bytes=len(data),
-            notes=tuple(head["notes"]),
+            notes=(*_note_on_claim(kind, claimed_type), *(Note(*note) for note in head["notes"])),
             own_alpha=OwnAlpha(own[0], own[1], head["area_px"], tuple(head["bbox_xyxy"])) if own else None,
         )
 
 
-def _check_media_type(data: bytes, claimed_type: str | None) -> str:
-    """The format of the bytes, which must match the declared media type."""
+def _require_format(data: bytes) -> str:
+    """The format of the bytes, a key of `FORMATS`."""
     if not data:
         raise BadInput("photo_empty", "an upload must hold an image, got 0 bytes; choose a file")
     kind = sniff(data)
     if kind is None:
-        start = data[:4].hex(" ")
-        detail = f"a photo must be JPEG, PNG or WebP, got bytes that start with {start}; convert the file"
-        raise UnsupportedMedia("photo_format", detail)
-    declared = (claimed_type or "").split(";")[0].strip().lower()
-    if declared not in GENERIC_MEDIA_TYPES and FORMAT_OF_MEDIA_TYPE.get(declared) != kind:
-        detail = (
-            f"the bytes must match the declared media type {declared[:60]!r}, got {kind.upper()}; send image/{kind}"
-        )
-        raise BadInput("photo_type_mismatch", detail)
+        name, remedy = refusal_of(data)
+        labels = [one.label for one in FORMATS.values()]
+        accepted = f"{', '.join(labels[:-1])} or {labels[-1]}"
+        raise UnsupportedMedia("photo_format", f"a photo must be {accepted}, got {name}; {remedy}")
     return kind
+
+
+def _note_on_claim(kind: str, claimed_type: str | None) -> tuple[Note, ...]:
+    if not claimed_type or claimed_type in FORMATS[kind].media_types:
+        return ()
+    claim = next((one.label for one in FORMATS.values() if claimed_type in one.media_types), repr(claimed_type[:60]))
+    return (Note("type_by_bytes", f"the file claims to be {claim}, its bytes are {FORMATS[kind].label}: they count"),)
 
 
 class _WorkerDied(Exception):
@@ -222,12 +221,15 @@ class _Worker:
 
     def __init__(self, limits: tuple[int, int]) -> None:
         # A plain subprocess works inside Ray actors and in scripts without a __main__ guard. -I ignores PYTHONPATH and
-        # the user's site-packages. The environment is nearly empty, so that no secret reaches the process. stderr is
-        # discarded, so that no part of an upload reaches a log.
-        command = [sys.executable, "-I", str(WORKER), *map(str, limits)]
-        libraries = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH") if name in os.environ}
+        # the user's site-packages. The environment is nearly empty, so that no secret reaches the process; one heap for
+        # all threads keeps their reserves out of its memory limit. stderr is discarded, so that no part of an upload
+        # reaches a log.
+        command = [sys.executable, "-I", "-c", WORKER, str(ROOT), *map(str, limits)]
+        environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ} | {
+            "MALLOC_ARENA_MAX": "1"
+        }
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=libraries
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
         )
 
     @property
