@@ -30,7 +30,7 @@ from packshot.api.decoding import Decoder, LocalDecoder
 from packshot.api.graph import Segmented
 from packshot.contract.engines import EngineInfo
 from packshot.delivery.deliver import Delivered, Preset
-from packshot.imaging.codec import NormalisedPhoto
+from packshot.imaging.codec import NormalisedPhoto, UploadedMask
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.shots import LayoutFiles
@@ -108,6 +108,9 @@ class ServeDecoder:
 
     async def normalise(self, data: bytes, claimed_type: str | None) -> NormalisedPhoto:
         return await retry_once(lambda: self._photo_decoder.normalise.remote(data, claimed_type))
+
+    async def read_mask(self, data: bytes, width: int, height: int) -> UploadedMask:
+        return await retry_once(lambda: self._photo_decoder.read_mask.remote(data, width, height))
 
 
 class ServeGraph:

@@ -14,16 +14,24 @@ from packshot.api.auth import Caller
 from packshot.api.conversions import mask_answer
 from packshot.api.graph import Segmented
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
-from packshot.api.openapi import TIMING, answer_json, body_json, keyed_problems_json, problems_json
-from packshot.api.services import Services, Wired, in_thread
+from packshot.api.openapi import (
+    LOCATION,
+    TIMING,
+    answer_json,
+    body_json,
+    keyed_problems_json,
+    png_body_json,
+    problems_json,
+)
+from packshot.api.services import Services, Wired, decode_slot, in_thread
 from packshot.contract import examples
-from packshot.contract.answers import MasksAnswer
+from packshot.contract.answers import MaskAnswer, MasksAnswer
 from packshot.contract.requests import MaskRequest
 from packshot.contract.status import MaskSource
-from packshot.errors import BadInput, NotFound, Overloaded, StorageFull, TooLarge, Unavailable
+from packshot.errors import BadInput, NotFound, Overloaded, StorageFull, TooLarge, Unavailable, UnsupportedMedia
 from packshot.imaging.prompts import check_prompts
 from packshot.imaging.strokes import check_strokes
-from packshot.store.records import MaskRecord, PhotoRecord
+from packshot.store.records import MaskRecord, NewMask, PhotoRecord
 from packshot.types import Prompts, Stroke
 
 router = APIRouter(prefix="/v1/photos", tags=["photos"], responses=keyed_problems_json())
@@ -71,6 +79,33 @@ async def click(photo_id: str, request: Request, response: Response, services: W
     )
     response.headers.update(server_timing(made.timing_ms))
     return MasksAnswer(masks=tuple(mask_answer(mask) for mask in ([own] if own else []) + masks))
+
+
+@router.put(
+    "/{photo_id}/masks",
+    status_code=201,
+    operation_id="put_mask",
+    summary="Send a mask of the photo",
+    responses=answer_json(examples.UPLOADED_MASK, "The mask.", status=201, headers=LOCATION | TIMING)
+    | problems_json(BadInput, NotFound, TooLarge, UnsupportedMedia, Overloaded, StorageFull),
+    openapi_extra=png_body_json(),
+)
+async def put_mask(photo_id: str, request: Request, response: Response, services: Wired, tenant: Caller) -> MaskAnswer:
+    """The body is a PNG of the photo's size. Its alpha, or else its grey, is the mask; 255 = product.
+
+    Soft values are kept as the cutout's alpha. The mask expires after 24 h unless a shot uses it.
+    """
+    photo = await in_thread(services.store.photos.get, tenant.id, photo_id)
+    async with decode_slot(services):
+        data = await request.body()
+        started_at = time.perf_counter()
+        read = await cancel_on_disconnect(request, services.decoder.read_mask(data, photo.width, photo.height))
+        decode_ms = (time.perf_counter() - started_at) * 1000
+    new = NewMask(1.0, read.area_px, read.bbox_xyxy, read.png, source="upload")
+    (mask,) = await shield_to_completion(in_thread(services.store.masks.add, tenant.id, photo.id, [new]))
+    answer = mask_answer(mask)
+    response.headers.update({"location": answer.url, **server_timing({"decode": decode_ms})})
+    return answer
 
 
 def _check_fields(body: MaskRequest) -> None:

@@ -23,7 +23,7 @@ from packshot.api.openapi import (
     problems_json,
     upload_json,
 )
-from packshot.api.services import Services, Wired, in_thread
+from packshot.api.services import Services, Wired, decode_slot, in_thread
 from packshot.contract import examples
 from packshot.contract.answers import PhotoAnswer
 from packshot.contract.requests import PhotoUpload
@@ -40,9 +40,6 @@ from packshot.imaging.codec import NormalisedPhoto
 from packshot.store.records import NewMask
 
 router = APIRouter(prefix="/v1/photos", tags=["photos"], responses=keyed_problems_json())
-
-MAX_WAITING = 64
-"""How many uploads may wait for a decode worker of this replica. Further ones are refused with 429 `busy`."""
 
 
 @router.post(
@@ -106,10 +103,7 @@ async def _upload(request: Request) -> AsyncIterator[UploadFile]:
 
 async def _decoded(services: Services, file: UploadFile) -> NormalisedPhoto:
     """Decode the upload when a slot is free. Waiting uploads stay on disk and occupy no thread of the other routes."""
-    slots = services.decode_slots
-    if slots.statistics().tasks_waiting >= MAX_WAITING:
-        raise Overloaded("busy", f"At most {MAX_WAITING} uploads may wait for decoding; retry later.", retry_after_s=2)
-    async with slots:
+    async with decode_slot(services):
         return await services.decoder.normalise(await file.read(), file.content_type)
 
 

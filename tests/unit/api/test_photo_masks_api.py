@@ -137,7 +137,10 @@ def test_strokes_on_an_own_alpha_keep_its_soft_values_and_colours(api: Api) -> N
         ({"strokes": [{**DAB, "mode": "smear"}]}, "invalid_request"),
         ({"strokes": [{**DAB, "points": [[1]]}]}, "invalid_request"),
         ({"strokes": [{**DAB, "points": [[1, 1]] * 2_001}]}, "invalid_request"),
-        ({"strokes": [{"mode": "add", "radius_px": 2000, "points": [[0, 0], [9, 9], [9, 0]] * 100}]}, "strokes_too_large"),
+        (
+            {"strokes": [{"mode": "add", "radius_px": 2000, "points": [[0, 0], [9, 9], [9, 0]] * 100}]},
+            "strokes_too_large",
+        ),
         ({"strokes": [DAB], "points": [{"x": 1, "y": 1}]}, "invalid_request"),
         ({"strokes": [{**DAB, "mode": "erase"}]}, "mask_empty"),
     ],
