@@ -153,7 +153,7 @@ class ServeGraph:
             # The response is passed on unawaited, so the embedding does not travel through the gateway.
             encoded = encoder.encode.remote(photo.id, photo.asset_key)
             assert isinstance(encoded, DeploymentResponse)
-            return await await_with_arguments(self._mask_decoder.decode.remote(encoded, prompts), encoded)
+            return await await_with_arguments(self._mask_decoder.decode.remote(encoded, prompts, base_key), encoded)
 
         started_at = time.perf_counter()
         answer = await retry_once(click)

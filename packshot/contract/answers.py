@@ -57,7 +57,9 @@ class MaskAnswer(Answer):
         description="What the mask was made from: box, points, automatic, alpha (the upload's own transparency), "
         "upload (a mask that the client sent) or strokes."
     )
-    parent: str | None = Field(description="The id of the mask that it was made from (`base_mask_id`); else null.")
+    parent: str | None = Field(
+        None, exclude_if=absent, description="The `base_mask_id` from which it was made; absent if there was none."
+    )
 
 
 class MasksAnswer(Answer):

@@ -89,7 +89,6 @@ MASKS = MasksAnswer(
             url=f"/v1/masks/{_MASK_ID}",
             cutout_url=f"/v1/masks/{_MASK_ID}/cutout",
             source="box",
-            parent=None,
         ),
     )
 )

@@ -136,7 +136,6 @@ def test_a_click_answers_with_candidates_best_first(api: Api) -> None:
         "url": f"/v1/masks/{masks[0]['id']}",
         "cutout_url": f"/v1/masks/{masks[0]['id']}/cutout",
         "source": "points",
-        "parent": None,
     }
     assert {"queue", "encode", "decode"} == {part.split(";")[0] for part in answer.headers["server-timing"].split(", ")}
 
