@@ -19,11 +19,10 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import cv2
 import numpy as np
@@ -31,15 +30,18 @@ import numpy as np
 import packshot
 from packshot.errors import BadInput, Unavailable, UnsupportedMedia
 from packshot.imaging import fastpng
+from packshot.imaging.decoded import NormalisedPhoto, Note, OwnAlpha, UploadedMask
 from packshot.imaging.formats import FORMATS, refusal_of, sniff
-from packshot.types import U8, BoxXYXY, Mask, Photo
+from packshot.types import U8, Mask, Photo
 
 __all__ = [
     "NormalisedPhoto",
     "Note",
     "OwnAlpha",
     "PhotoDecoder",
+    "UploadedMask",
     "encode_bilevel_png",
+    "encode_mask_png",
     "encode_png",
     "read_mask",
     "read_photo",
@@ -49,48 +51,8 @@ __all__ = [
 ROOT = Path(packshot.__file__).resolve().parent.parent
 WORKER = "import sys; sys.path.insert(0, sys.argv[1]); from packshot.imaging.decode_worker import main; main()"
 KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+MASK_CODES = ("mask_size", "mask_empty", "mask_inverted", "mask_unreadable")
 WALL_CLOCK_FACTOR = 3.0  # a decode may take its processor time limit times this factor by the wall clock
-
-
-class Note(NamedTuple):
-    """What the decoder assumed, dropped or changed. `code` is stable, `detail` is a sentence for a person."""
-
-    code: str
-    detail: str
-
-
-@dataclass(frozen=True)
-class OwnAlpha:
-    """The alpha of an upload that was already cut out. All PNGs have the photo's size and 8 bits per channel.
-
-    `rgba_png` holds the straight sRGB colours with their alpha; fully transparent pixels are white. `mask_png` is the
-    alpha in grey. `area_px` counts the pixels of at least 128, and `bbox_xyxy` is their box in photo pixels.
-    """
-
-    rgba_png: bytes
-    mask_png: bytes
-    area_px: int
-    bbox_xyxy: BoxXYXY
-
-
-@dataclass(frozen=True)
-class NormalisedPhoto:
-    """A decoded upload, written again as a plain PNG.
-
-    `png` is an 8-bit sRGB PNG of `width` x `height` pixels, upright and without metadata. `format` (a key
-    of `FORMATS`), `sha256` (hexadecimal) and `bytes` (size) describe the uploaded file. `notes` list what the decoder
-    assumed, dropped or changed. Transparent parts are laid over white in `png`; `own_alpha` keeps the colours and the
-    alpha that they had.
-    """
-
-    png: bytes
-    width: int
-    height: int
-    format: str
-    sha256: str
-    bytes: int
-    notes: tuple[Note, ...]
-    own_alpha: OwnAlpha | None = None
 
 
 class PhotoDecoder:
@@ -146,6 +108,38 @@ class PhotoDecoder:
         (photo_format) for another format, and Unavailable (not_ready) after `close`.
         """
         kind = _require_format(data)
+        head, (png, *own) = self._ask(data, {"format": kind})
+        return NormalisedPhoto(
+            png=png,
+            width=head["width"],
+            height=head["height"],
+            format=kind,
+            sha256=hashlib.sha256(data).hexdigest(),
+            bytes=len(data),
+            notes=(*_note_on_claim(kind, claimed_type), *(Note(*note) for note in head["notes"])),
+            own_alpha=OwnAlpha(own[0], own[1], head["area_px"], tuple(head["bbox_xyxy"])) if own else None,
+        )
+
+    def read_mask(self, data: bytes, width: int, height: int) -> UploadedMask:
+        """Decode a mask that a person sends for a photo of `width` x `height` pixels. Soft values are kept.
+
+        Raises BadInput (mask_…) for a mask that cannot be read or used, UnsupportedMedia (mask_format) when it is not a
+        PNG, and Unavailable (not_ready) after `close`.
+        """
+        if sniff(data) != "png":
+            got = f"bytes that start with {data[:4].hex(' ')}" if data else "0 bytes"
+            raise UnsupportedMedia("mask_format", f"a mask must be a PNG, got {got}; export it as PNG")
+        try:
+            head, (png,) = self._ask(data, {"format": "png", "mask_size": [width, height]})
+        except BadInput as error:
+            if error.code in MASK_CODES:
+                raise
+            raise BadInput("mask_unreadable", error.detail) from None
+        return UploadedMask(png, head["area_px"], tuple(head["bbox_xyxy"]))
+
+    def _ask(self, data: bytes, header: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+        """(answer's header, PNGs) of a worker, which is started again when it has died."""
+        kind = header["format"]
         worker = self._slots.get()
         try:
             if self._closed:
@@ -154,7 +148,7 @@ class PhotoDecoder:
                 if worker is not None:
                     worker.end()
                 worker = _Worker(self._limits)
-            head, files = worker.ask(data, kind, self._timeout_s)
+            head, files = worker.ask(data, header, self._timeout_s)
         except _WorkerDied as died:
             worker = None
             if died.late:
@@ -174,17 +168,7 @@ class PhotoDecoder:
             raise (UnsupportedMedia if head["code"] in UnsupportedMedia.codes else BadInput)(
                 head["code"], head["detail"]
             )
-        png, *own = _split(files, head["sizes"])
-        return NormalisedPhoto(
-            png=png,
-            width=head["width"],
-            height=head["height"],
-            format=kind,
-            sha256=hashlib.sha256(data).hexdigest(),
-            bytes=len(data),
-            notes=(*_note_on_claim(kind, claimed_type), *(Note(*note) for note in head["notes"])),
-            own_alpha=OwnAlpha(own[0], own[1], head["area_px"], tuple(head["bbox_xyxy"])) if own else None,
-        )
+        return head, _split(files, head["sizes"])
 
 
 def _require_format(data: bytes) -> str:
@@ -235,12 +219,12 @@ class _Worker:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def ask(self, data: bytes, kind: str, timeout_s: float) -> tuple[dict[str, Any], bytes]:
+    def ask(self, data: bytes, about: dict[str, Any], timeout_s: float) -> tuple[dict[str, Any], bytes]:
         """Decode one image and return (header, PNGs). Raises _WorkerDied when the process dies or is killed as late."""
         late, done = threading.Event(), threading.Event()
         watchdog = threading.Thread(target=self._watch, args=(timeout_s, done, late), daemon=True)
         watchdog.start()
-        header = json.dumps({"format": kind}).encode()
+        header = json.dumps(about).encode()
         try:
             requests, answers = _pipe(self._process.stdin), _pipe(self._process.stdout)
             requests.write(struct.pack(">II", len(header), len(data)) + header)
@@ -338,6 +322,12 @@ def encode_bilevel_png(mask: U8) -> bytes:
         raise TypeError(f"mask must be uint8 HxW, got {mask.dtype} {mask.shape}")
     binary = cv2.threshold(mask, 127, 255, cv2.THRESH_BINARY)[1]
     return _imencode(binary, [cv2.IMWRITE_PNG_BILEVEL, 1, cv2.IMWRITE_PNG_COMPRESSION, 1])
+
+
+def encode_mask_png(mask: U8) -> bytes:
+    """A PNG of a uint8 HxW mask: 8-bit grey when the mask has soft values, else 1-bit, which is faster and smaller."""
+    levels = cv2.calcHist([mask], [0], None, [256], [0, 256])
+    return encode_png(mask) if levels[1:255].any() else encode_bilevel_png(mask)
 
 
 def _imencode(pixels: U8, flags: list[int]) -> bytes:

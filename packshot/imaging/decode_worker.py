@@ -2,9 +2,10 @@
 
 `packshot.imaging.codec` starts it in an isolated Python (`-I`). It imports Pillow, pillow-heif, ISA-L and the modules
 of Packshot that open a file safely. A request on stdin is `>II` (header length, image length), a JSON header
-`{"format"}` and the image. The answer on stdout has the same framing: a JSON header, then the PNG. The PNG of a
-file with alpha is followed by two more: the straight RGBA pixels and the alpha. `sizes` in the header holds the bytes
-of each. It never decodes an image again after a failure, because Pillow would then return partial pixels.
+`{"format"}` and the image. For a mask the header also holds `mask_size`, the photo's (width, height). The answer on
+stdout has the same framing: a JSON header, then the PNG. The PNG of a file with alpha is followed by two more: the
+straight RGBA pixels and the alpha. `sizes` in the header holds the bytes of each. The worker never decodes an image
+again after a failure, because Pillow would then return partial pixels.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from PIL import Image, ImageChops, ImageCms, ImageStat
 
 from packshot.imaging.file_checks import Refused, check_size
 from packshot.imaging.open_upload import BYTES_PER_PX, Note, open_whole
+from packshot.imaging.uploaded_mask import extent, read_uploaded_mask
 
 SLACK_BYTES = 384 * 1024 * 1024  # for the upload (96 MiB), its copy, the answer, the allocator and colour tables
 MIN_PRODUCT_PX = 16  # shortest longer side of a product that can be placed (packshot.api.accept)
@@ -104,32 +106,6 @@ def _split(opened: Image.Image, notes: list[Note]) -> tuple[Image.Image, Image.I
         return opened, None
     return opened.convert("RGB"), None  # modes 1, P and YCbCr
 
-    """Whether the colours (mode RGBA) seem to be multiplied with alpha, which PNG and WebP forbid.
-
-    No channel of such a pixel exceeds its alpha, and the colours get darker where alpha is low. A straight file with
-    black shadows meets the first condition only.
-    """
-    red, green, blue = (rgba.getchannel(name) for name in "RGB")
-    brightest = ImageChops.lighter(ImageChops.lighter(red, green), blue)
-    if any(ImageChops.subtract(brightest, alpha).histogram()[2:]):  # 1 above: some programs round up
-        return False
-    thin, dense = (
-        alpha.point([255 * (low <= value < high) for value in range(256)]) for low, high in ((1, 128), (128, 255))
-    )
-    if min(part.histogram()[255] for part in (thin, dense)) < FEW_PX:
-        return False
-    thin_colour, dense_colour = (ImageStat.Stat(brightest, part).mean[0] for part in (thin, dense))
-    thin_alpha, dense_alpha = (ImageStat.Stat(alpha, part).mean[0] for part in (thin, dense))
-    return dense_colour >= 8 and thin_colour / dense_colour < (1 + thin_alpha / dense_alpha) / 2
-
-
-def _unpremultiply(rgba: Image.Image) -> None:
-    """Divide the colours by alpha, in place and band by band."""
-    for top in range(0, rgba.height, BAND_ROWS):
-        box = (0, top, rgba.width, min(top + BAND_ROWS, rgba.height))
-        band = rgba.crop(box)
-        rgba.paste(Image.frombytes("RGBa", band.size, band.tobytes()).convert("RGBA"), box)
-
 
 def _is_premultiplied(rgba: Image.Image, alpha: Image.Image) -> bool:
     """Whether the colours (mode RGBA) seem to be multiplied with alpha, which PNG and WebP forbid.
@@ -179,23 +155,19 @@ def _to_srgb(colours: Image.Image, profile: Any, notes: list[Note]) -> Image.Ima
     return colours.convert("RGB") if colours.mode != "RGB" else colours
 
 
-def answer(data: bytes, kind: str, max_px: int, max_side_px: int) -> tuple[dict[str, Any], bytes]:
-    """Decode an image and return (header, PNGs). After any failure the header holds `code` and `detail` instead."""
+def answer(
+    data: bytes, kind: str, max_px: int, max_side_px: int, mask_size: tuple[int, int] | None = None
+) -> tuple[dict[str, Any], bytes]:
+    """Decode an image and return (header, PNGs). After any failure the header holds `code` and `detail` instead.
+
+    `mask_size` is (width, height) of the photo whose mask the image is, or None for a photo.
+    """
     try:
-        rgb, alpha, notes = rebuild(data, kind, max_px, max_side_px)
-        head: dict[str, Any] = {"width": rgb.width, "height": rgb.height, "notes": notes}
-        if alpha is None:
-            files = [encode(rgb)]
+        if mask_size is None:
+            head, files = _photo(*rebuild(data, kind, max_px, max_side_px))
         else:
-            over_white = Image.new("RGB", rgb.size, WHITE)
-            over_white.paste(rgb, mask=alpha)
-            files = [encode(over_white)]
-            del over_white
-            notes.append(("alpha_flattened", "the transparent parts are white in the photo"))
-            if own := _own_alpha(alpha):
-                head |= own
-                notes.append(("alpha_kept", "the file's own alpha is the first candidate mask"))
-                files += [_encode_cutout(rgb, alpha), encode(alpha)]
+            mask, head = read_uploaded_mask(data, *mask_size)
+            files = [encode(mask)]
     except Refused as refused:
         return {"code": refused.code, "detail": refused.detail}, b""
     except MemoryError:
@@ -208,14 +180,30 @@ def answer(data: bytes, kind: str, max_px: int, max_side_px: int) -> tuple[dict[
     return {**head, "sizes": [len(file) for file in files]}, b"".join(files)
 
 
+def _photo(rgb: Image.Image, alpha: Image.Image | None, notes: list[Note]) -> tuple[dict[str, Any], list[bytes]]:
+    """The header and the PNGs of a photo."""
+    head: dict[str, Any] = {"width": rgb.width, "height": rgb.height, "notes": notes}
+    if alpha is None:
+        return head, [encode(rgb)]
+    over_white = Image.new("RGB", rgb.size, WHITE)
+    over_white.paste(rgb, mask=alpha)
+    files = [encode(over_white)]
+    del over_white
+    notes.append(("alpha_flattened", "the transparent parts are white in the photo"))
+    if own := _own_alpha(alpha):
+        head |= own
+        notes.append(("alpha_kept", "the file's own alpha is the first candidate mask"))
+        files += [_encode_cutout(rgb, alpha), encode(alpha)]
+    return head, files
+
+
 def _own_alpha(alpha: Image.Image) -> dict[str, Any] | None:
     """The alpha's area and box as a mask; None when it shows too little to be placed, or hides next to nothing."""
-    product = alpha.point([255 * (value >= 128) for value in range(256)])
-    box, area_px = product.getbbox(), product.histogram()[255]
-    largest_px = MAX_SHARE * alpha.width * alpha.height
-    if box is None or max(box[2] - box[0], box[3] - box[1]) < MIN_PRODUCT_PX or area_px > largest_px:
+    head = extent(alpha)
+    x0, y0, x1, y1 = head["bbox_xyxy"]
+    if max(x1 - x0, y1 - y0) < MIN_PRODUCT_PX or head["area_px"] > MAX_SHARE * alpha.width * alpha.height:
         return None
-    return {"area_px": area_px, "bbox_xyxy": box}
+    return head
 
 
 def _encode_cutout(rgb: Image.Image, alpha: Image.Image) -> bytes:
@@ -292,7 +280,7 @@ def main() -> None:
             image = _read_exactly(requests, image_size)
         except EOFError:
             return
-        head, png = answer(image, header["format"], max_px, max_side_px)
+        head, png = answer(image, header["format"], max_px, max_side_px, header.get("mask_size"))
         packed = json.dumps(head).encode()
         answers.write(struct.pack(">II", len(packed), len(png)) + packed)
         answers.write(png)

@@ -147,9 +147,9 @@ def _mask_record(row: Row[Any]) -> MaskRecord:
         area_px=row.area_px,
         bbox_xyxy=(x0, y0, x1, y1),
         asset_key=row.asset_key,
+        created_at=moment(row.created_at),
+        expires_at=moment_or_none(row.expires_at),
         source=row.source,
         parent_id=row.parent_id,
         rgba_key=row.rgba_key,
-        created_at=moment(row.created_at),
-        expires_at=moment_or_none(row.expires_at),
     )

@@ -95,11 +95,11 @@ class MaskRecord:
     area_px: int
     bbox_xyxy: BoxXYXY
     asset_key: str
-    source: MaskSource | None
-    parent_id: str | None
-    rgba_key: str | None
     created_at: datetime
     expires_at: datetime | None
+    source: MaskSource | None = None
+    parent_id: str | None = None
+    rgba_key: str | None = None
 
 
 @dataclass(frozen=True)
