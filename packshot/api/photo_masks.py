@@ -13,7 +13,7 @@ from packshot.api.answers import server_timing
 from packshot.api.auth import Caller
 from packshot.api.conversions import mask_answer
 from packshot.api.graph import Segmented
-from packshot.api.limits import cancel_on_disconnect, shield_to_completion
+from packshot.api.limits import cancel_on_disconnect, shield_to_completion, spooled_body
 from packshot.api.openapi import (
     LOCATION,
     TIMING,
@@ -96,10 +96,10 @@ async def put_mask(photo_id: str, request: Request, response: Response, services
     Soft values are kept as the cutout's alpha. The mask expires after 24 h unless a shot uses it.
     """
     photo = await in_thread(services.store.photos.get, tenant.id, photo_id)
-    async with decode_slot(services):
-        data = await request.body()
+    async with spooled_body(request) as file, decode_slot(services):
         started_at = time.perf_counter()
-        read = await cancel_on_disconnect(request, services.decoder.read_mask(data, photo.width, photo.height))
+        reading = services.decoder.read_mask(await file.read(), photo.width, photo.height)
+        read = await cancel_on_disconnect(request, reading)
         decode_ms = (time.perf_counter() - started_at) * 1000
     new = NewMask(1.0, read.area_px, read.bbox_xyxy, read.png, source="upload")
     (mask,) = await shield_to_completion(in_thread(services.store.masks.add, tenant.id, photo.id, [new]))

@@ -20,18 +20,18 @@ import typer
 from packshot.cli.config import DEFAULT_PROFILE
 from packshot.cli.console import FAILED, AsJson, put_json, report_errors, stderr, table
 from packshot.errors import BadInput
+from packshot.imaging.formats import claim_of
 
 if TYPE_CHECKING:
     from packshot.client import Client
     from packshot.contract.answers import MaskAnswer, ShotAnswer
 
 KEY_VARIABLE = "PACKSHOT_KEY"
-_MEDIA_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 
 
 @report_errors
 def shoot(
-    photo: Annotated[Path, typer.Argument(help="A photo of the product: JPEG, PNG or WebP.")],
+    photo: Annotated[Path, typer.Argument(help="A photo of the product: JPEG, PNG, WebP, AVIF, HEIC, TIFF or GIF.")],
     prompt: Annotated[list[str] | None, typer.Option(help="The scene in words; repeatable.")] = None,
     box: Annotated[str | None, typer.Option(metavar="X0,Y0,X1,Y1", help="The product's box, in photo pixels.")] = None,
     point: Annotated[list[str] | None, typer.Option(metavar="X,Y", help="A point on the product; repeatable.")] = None,
@@ -60,8 +60,10 @@ def shoot(
 
         with Client(url, os.environ.get(KEY_VARIABLE) if host else None) as client:
             client.wait_ready()
-            media_type = _MEDIA_TYPES.get(photo.suffix.lower(), "application/octet-stream")
+            media_type = claim_of(None, photo.name) or "application/octet-stream"
             uploaded = client.upload(photo.read_bytes(), media_type)
+            for note in uploaded.notes:
+                typer.echo(f"packshot: {photo.name}: {note.detail}", err=True)
             clock.lap("upload")
             mask = client.masks(uploaded.id, points=points, boxes=boxes)[0]
             clock.lap("mask")
@@ -83,7 +85,8 @@ def shoot(
         typer.echo(f"packshot: {failure['detail']} [{failure['code']}]", err=True)
     if as_json:
         errors = {"errors": failures} if failures else {}
-        put_json({"images": made, "timing_ms": clock.timing_ms, **errors})
+        notes = [note.model_dump() for note in uploaded.notes]
+        put_json({"images": made, "notes": notes, "timing_ms": clock.timing_ms, **errors})
     if failures:
         raise typer.Exit(FAILED)
 

@@ -66,7 +66,7 @@ class Client:
                 time.sleep(min(error.retry_after_s or 0.5, 0.5))
 
     def upload(self, data: bytes, media_type: str = "application/octet-stream") -> PhotoAnswer:
-        """Upload a photo. The server detects its type and compares it with `media_type`."""
+        """Upload a photo. Its bytes decide the format; a wrong `media_type` gives a note in the answer's `notes`."""
         return self._read(PhotoAnswer, "POST", "/v1/photos", files={"file": ("photo", data, media_type)})
 
     def masks(

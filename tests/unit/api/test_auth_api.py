@@ -21,6 +21,7 @@ CLOSED = [
     ("GET", "/v1/shots/x/preview"),
     ("GET", "/v1/events?shots=x"),
     ("GET", "/v1/photos/x"),
+    ("GET", "/v1/photos/x.json"),
     ("GET", "/v1/masks/x"),
     ("GET", "/v1/masks/x/cutout"),
     ("GET", "/v1/images/x"),
