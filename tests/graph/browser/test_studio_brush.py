@@ -181,7 +181,7 @@ def test_a_finger_paints_and_two_fingers_do_not(visit: Callable[..., Visit], boa
     send("touchEnd")
     assert page.evaluate("import('/studio/store.js').then(({ desk }) => desk.cuts[desk.photo] ?? null)") is None
 
-    page.get_by_role("button", name="Show the whole photo").tap()
+    page.locator("#zoom-fit").tap()
     with page.expect_response(lambda answer: answer.url.endswith("/masks")):
         send("touchStart", (120, 120))
         send("touchMove", (160, 120))
