@@ -38,13 +38,13 @@ export function plain(problem) {
   return { title, remedy: KEEPS_DETAIL.has(problem.code) ? `${remedy} ${sentence(problem.detail)}`.trim() : remedy };
 }
 
-const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (text.endsWith(".") ? "" : ".");
 
 const NOTES = {
   type_by_bytes: () => "The file is of another type than its name says, and was opened as what it is.",
   end_marker_missing: () => "The file has no proper end, but the picture is complete.",
   first_picture: () => "The file holds several pictures; this is the main one.",
-  reduced: ({ width, height }) => `The photo is very large and was opened at ${width} × ${height} px.`,
+  reduced: ({ width, height }) => `The photo is very large and was opened at ${width}\u00a0×\u00a0${height}\u00a0px.`,
   profile_assumed: () => "Its colour profile could not be used, so colours may differ a little.",
   upright_assumed: () => "Which side is up could not be read. If it lies on its side, turn it and add it again.",
   depth_reduced: () => "It was converted to 8 bits.",
@@ -56,7 +56,7 @@ const NOTES = {
 
 /** What was assumed or changed when a photo was opened, as one line of text; usually "". */
 export function noteWords({ notes = [], ...photo }) {
-  return notes.map((note) => NOTES[note.code]?.(photo) ?? `${sentence(note.detail)}.`).join(" ");
+  return notes.map((note) => NOTES[note.code]?.(photo) ?? sentence(note.detail)).join(" ");
 }
 
 export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;

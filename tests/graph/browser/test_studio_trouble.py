@@ -29,7 +29,7 @@ def test_a_text_file_that_is_called_jpg_is_refused_in_plain_words(visit: Callabl
     page.get_by_label("Add photos").set_input_files(fake)
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("notes.jpg")
-    expect(alert).to_contain_text("JPEG, PNG or WebP")
+    expect(alert).to_contain_text("A photo must be JPEG, PNG, WebP, AVIF, HEIC, TIFF or GIF")
     page.get_by_role("button", name="Dismiss").click()
     expect(alert).to_have_count(0)
     expect(page.get_by_role("heading", name="Start with a photo")).to_be_visible()
