@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 MIN_SIDE_PX = 16
 ZERO_FILL_BYTES = 16  # a picture's own data may end in a few zeros
-MAX_JPEG_SCANS = 64  # libjpeg reads the whole picture once for each; encoders write 1 to 20
+MAX_JPEG_SCANS = 32  # libjpeg reads the whole picture once for each; encoders write 1 to 20
 JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # ends a scan: not a stuffed byte, fill byte or restart marker
 SAMSUNG_BLOCK = re.compile(rb"\x00\x00[\x00-\xff]{2}([\x04-\x40])\x00\x00\x00([A-Za-z][A-Za-z0-9_]{3,63})")
 """The start of a block of Samsung's trailer: two zeros, a type, the length of its name (uint32), its name."""

@@ -27,6 +27,7 @@ CLOSED = [
     ("GET", "/v1/images/x"),
     ("POST", "/v1/photos"),
     ("POST", "/v1/photos/x/masks"),
+    ("PUT", "/v1/photos/x/masks"),
     ("POST", "/v1/shots"),
     ("PATCH", "/v1/images/x"),
     ("DELETE", "/v1/photos/x"),

@@ -207,6 +207,15 @@ def test_shoot_writes_a_picture_per_prompt_and_seed(served: Api, monkeypatch: py
     assert "on oak" in result.stderr
 
 
+def test_shoot_says_what_was_assumed_about_the_photo(served: Api, monkeypatch: pytest.MonkeyPatch, photo: Path) -> None:
+    misnamed = photo.with_suffix(".webp")
+    misnamed.write_bytes(photo.read_bytes())
+    result = shoot(served, monkeypatch, misnamed, "--background", "white", "--point", "50,40", "--canvas", "640x480")
+    assert result.exit_code == 0, result.output
+    assert [note["code"] for note in last_json(result)["notes"]] == ["type_by_bytes"]
+    assert "mug.webp: the file claims to be WebP" in result.stderr
+
+
 def test_shoot_on_white_needs_no_prompt(served: Api, monkeypatch: pytest.MonkeyPatch, photo: Path) -> None:
     result = shoot(served, monkeypatch, photo, "--background", "white", "--point", "50,40", "--canvas", "640x480")
     assert result.exit_code == 0, result.output

@@ -314,6 +314,14 @@ def test_a_large_jpeg_turns_and_needs_no_end_marker(decoder: PhotoDecoder) -> No
     assert codes(photo) == ["end_marker_missing", "reduced"]
 
 
+def test_a_jpeg_of_too_many_scans_is_refused(decoder: PhotoDecoder) -> None:
+    """Each scan makes libjpeg read the whole picture again."""
+    data = encoded(picture(), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    refusal = refused(decoder, data[:last] + data[last:].removesuffix(END) * 40 + END)
+    assert (refusal.code, "at most 32 scans" in refusal.detail) == ("photo_unreadable", True)
+
+
 def declaring(data: bytes, width: int, height: int) -> bytes:
     """A JPEG whose frame header states another size."""
     at = next(at for at in range(len(data)) if data[at : at + 2] in (b"\xff\xc0", b"\xff\xc2"))
