@@ -38,7 +38,7 @@ export function plain(problem) {
   return { title, remedy: KEEPS_DETAIL.has(problem.code) ? `${remedy} ${sentence(problem.detail)}`.trim() : remedy };
 }
 
-const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (text.endsWith(".") ? "" : ".");
+const sentence = (text) => (text ? text.charAt(0).toUpperCase() + text.slice(1) + (text.endsWith(".") ? "" : ".") : "");
 
 const NOTES = {
   type_by_bytes: () => "The file is of another type than its name says, and was opened as what it is.",

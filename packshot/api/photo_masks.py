@@ -64,7 +64,7 @@ async def click(photo_id: str, request: Request, response: Response, services: W
         _check_base(base, photo)
     if body.strokes:
         strokes = tuple(Stroke(tuple(one.points), one.radius_px, one.mode == "erase") for one in body.strokes)
-        check_strokes(strokes, photo.width, photo.height)
+        await in_thread(check_strokes, strokes, photo.width, photo.height)
         own, made = None, await cancel_on_disconnect(request, _painted(services, photo, base, strokes))
     else:
         prompts = Prompts(
