@@ -16,7 +16,7 @@ from packshot.models.segment.segmenter import load_segmenter
 from packshot.settings import Settings
 from training.mini.evaluation import subjects
 from training.mini.evaluation.diversity import diversity
-from training.mini.evaluation.masks import Answers, Segmenter, ask, calibration, iou, means
+from training.mini.evaluation.masks import Answers, Segmenter, ask, calibration, iou, means, score_error
 from training.mini.evaluation.painting import Painter, drawn_shots, expansion, readings
 from training.mini.evaluation.pointing import box_of, deepest
 from training.mini.evaluation.shadow import shadows
@@ -33,18 +33,23 @@ Log = Callable[[str], None]
 class Counts:
     """The size of an evaluation.
 
-    `subjects` is per drawn set. `shots` are painted, and `prompts` of them with `seeds` seeds for diversity. `rounds`
-    is the number of timed repeats.
+    `subjects` is per drawn set. `stamps`, `rendered` pictures and `cutouts` are measured. `shots` are painted, and
+    `prompts` of them with `seeds` seeds for diversity. `controls` are painted with each word and setting. `rounds` is
+    the number of timed repeats.
     """
 
     subjects: int
+    stamps: int
+    rendered: int
+    cutouts: int
     shots: int
     prompts: int
     seeds: int
+    controls: int
     rounds: int
 
 
-COUNTS = {"full": Counts(32, 48, 4, 3, 9), "subset": Counts(4, 4, 2, 2, 3)}
+COUNTS = {"full": Counts(32, 60, 48, 10, 48, 4, 3, 4, 9), "subset": Counts(4, 8, 8, 2, 4, 2, 2, 1, 3)}
 SETS = {
     "held_out": subjects.held_out,
     "unseen_families": subjects.unseen_families,
@@ -68,25 +73,36 @@ def mask_figures(
 ) -> tuple[dict[str, object], list[tuple[Subject, Answers]]]:
     """Measure the segmenter on `count` subjects of each drawn set, with a side of `size_px`, and on the real photos.
 
-    Returns the mean IoU of each set, the IoU of each photo's object and the calibration over all subjects; and the
-    results of the held-out set and the photos, for the sheets.
+    Returns the means of each set (`masks.means`), the figures of each photo's object and the calibration over all
+    subjects; and the results of the held-out set and the photos, for the sheets.
     """
     figures: dict[str, object] = {}
     everything: list[Answers] = []
     kept: list[tuple[Subject, Answers]] = []
     for name, drawn in SETS.items():
         log(f"masks: {name}")
-        measured = [(subject, ask(segmenter, subject)) for subject in drawn(count, size_px)]
-        figures[name] = means([answers for _, answers in measured])
+        figures[name], measured = set_figures(segmenter, drawn(count, size_px))
         everything += [answers for _, answers in measured]
         kept += measured if name == "held_out" else []
     log("masks: real photos")
     real = list(_measure_photos(segmenter, subjects.real_photos()))
-    figures["photos"] = {subject.name: _rounded(answers.overlaps) for subject, answers in real}
+    figures["photos"] = {
+        subject.name: _rounded(answers.overlaps)
+        | {"border_f": _rounded(answers.borders), "score_error": score_error([answers])}
+        for subject, answers in real
+    }
     figures["photos_mean"] = means([answers for _, answers in real])
     everything += [answers for _, answers in real]
     figures["calibration"] = calibration(everything)
     return figures, kept + real
+
+
+def set_figures(
+    segmenter: Segmenter, found: Iterable[Subject]
+) -> tuple[dict[str, object], list[tuple[Subject, Answers]]]:
+    """The means over some subjects (`masks.means`), and each result."""
+    measured = [(subject, ask(segmenter, subject)) for subject in found]
+    return means([answers for _, answers in measured]), measured
 
 
 def _measure_photos(segmenter: Segmenter, photos: Iterable[Subject]) -> Iterable[tuple[Subject, Answers]]:
