@@ -18,7 +18,7 @@ def border(mask: Bits) -> Bits:
     """The border pixels of a mask, bool HxW."""
     solid = mask.astype(np.uint8)
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
-    return mask & (cv2.erode(solid, cross, borderValue=1) == 0)
+    return np.asarray(mask & (cv2.erode(solid, cross, borderValue=1) == 0))
 
 
 def boundary_f(found: Bits, truth: Bits, within_px: float = WITHIN_PX) -> float:

@@ -17,7 +17,7 @@ WHITE, BLACK, GREEN = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (0.0, 177 / 255, 64 / 25
 
 def over(premultiplied: Floats, alpha: Floats, colour: tuple[float, float, float]) -> Floats:
     """A picture (HxWx3, multiplied by its alpha HxW) laid over one colour: HxWx3."""
-    return premultiplied + (1 - alpha[..., None]) * np.asarray(colour)
+    return np.asarray(premultiplied + (1 - alpha[..., None]) * np.asarray(colour))
 
 
 def delta_e(one: Floats, other: Floats) -> Floats:

@@ -79,7 +79,7 @@ GROUPS: dict[str, list[Row]] = {
     "Masks of real photos: mean of 15 objects, drawn by hand": [
         *_masks("IoU", "masks", "photos_mean", box=0.85, click=0.60, clicks3=0.75),
         *_borders("real photos", "masks", "photos_mean", box=0.75),
-        Row("score's error, |score - IoU|", ("masks", "photos_mean", "score_error"), at_most=0.12),
+        Row("score's error: how far it is from the IoU", ("masks", "photos_mean", "score_error"), at_most=0.12),
         *_photo("coffee/cup_saucer_spoon", "coffee cup with saucer and spoon", clicks3=0.85, box=0.90),
         *_photo("coffee/cup", "the cup alone", box=0.85),
     ],
@@ -103,7 +103,7 @@ GROUPS: dict[str, list[Row]] = {
         *_masks("unseen families", "masks", "unseen_families", click=0.80, clicks3=0.88, box=0.90),
         *_masks("unseen material", "masks", "unseen_materials"),
         *_masks("held-out collages", "masks", "collages"),
-        Row("score's mean error over all sets, |score - IoU|", ("masks", "calibration", "mean_error")),
+        Row("score's error over all sets", ("masks", "calibration", "mean_error")),
     ],
     "The cutout's edge: ten scenes with exact alpha and colour": [
         *_edge("alpha error near the border, 0..1", "alpha_mae", 0.012),

@@ -52,11 +52,16 @@ def markdown(found: Mapping[str, Any]) -> str:
     made = found["made"]
     said = ", ".join(f"{name} {value}" for name, value in made.items())
     lines = [f"# Packshot {found['pack']['name']}, measured", "", said]
+    missing = []
     for group, members in groupby(found["rows"], lambda row: row["group"]):
         rows = [row for row in members if row["figure"] is not None or row["target"]]
         if any(row["figure"] is not None for row in rows):
             cells = [(row["title"], _shown(row["figure"]), row["target"], row["verdict"]) for row in rows]
             lines += ["", *_grid((group, "figure", "target", ""), cells)]
+        else:
+            missing.append(group)
+    if missing:
+        lines += ["", f"Not measured: {'; '.join(missing)}."]
     for heading, cells in _details(found["figures"]):
         lines += ["", *_grid(heading, cells)]
     return "\n".join(lines) + "\n"
@@ -69,18 +74,11 @@ def _details(figures: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], list[S
         prompts = ("box", "click", "clicks3", "automatic", "spread3", "click_best")
         edges = ("box", "click", "clicks3")
         heading = ("real photo: IoU", *prompts, *(f"F {prompt}" for prompt in edges), "score error")
-        yield (
-            heading,
-            [
-                (
-                    name,
-                    *(_shown(row[p]) for p in prompts),
-                    *(_shown(row["border_f"][p]) for p in edges),
-                    _shown(row["score_error"]),
-                )
-                for name, row in photos.items()
-            ],
-        )
+        cells = []
+        for name, row in photos.items():
+            f, error = row.get("border_f", {}), row.get("score_error")
+            cells.append([name, *(_shown(row[p]) for p in prompts), *(_shown(f.get(p)) for p in edges), _shown(error)])
+        yield heading, cells
     if calibration := masks.get("calibration"):
         keys = ("scores", "answers", "score", "iou")
         rows = calibration["reliability"]
