@@ -93,7 +93,7 @@ def test_the_alpha_error_is_taken_near_the_border_only() -> None:
 def test_an_exact_cutout_has_no_error_and_old_background_shows() -> None:
     alpha = square().astype(float)
     alpha[20, 20:40] = 0.5
-    blue = np.float64([0.2, 0.4, 0.8])
+    blue = np.array([0.2, 0.4, 0.8])
     exact = ExactCut(np.full((60, 60, 3), 255, np.uint8), alpha, alpha[..., None] * blue)
     pixels = np.dstack([np.full((60, 60, 3), np.rint(blue * 255)), np.floor(alpha * 255 + 0.5)]).astype(np.uint8)
     errors = edge_errors(pixels, exact)

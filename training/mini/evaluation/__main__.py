@@ -14,13 +14,15 @@ from pathlib import Path
 
 import training.mini.evaluation as package
 from training.mini import judge as judges
-from training.mini.evaluation import measure, stamps
+from training.mini.evaluation import measure, sheets, stamps
 from training.mini.evaluation.painting import STEPS
 from training.mini.evaluation.parts import PARTS, Plan, log, measured
 from training.mini.evaluation.table import in_card, markdown, sizes, table
 from training.path_traced.assets import Cache
 
 COMMITTED, CARD = "evaluation.json", "README.md"
+PICTURE = Path("docs/pictures/mini-sheet.jpg")
+"""The model card shows it."""
 
 
 def main() -> None:
@@ -58,6 +60,8 @@ def main() -> None:
     if options.commit:
         card = options.pack / CARD
         card.write_text(in_card(card.read_text("utf-8"), shown), "utf-8")
+        if mode == "full" and "sheets" in plan.parts:
+            sheets.card_picture(options.out / sheets.SCENES, PICTURE)
     print(shown, file=sys.stderr)
     verdicts = {f"{row['group']}: {row['title']}": row["verdict"] for row in found["rows"] if row["verdict"]}
     line = {
@@ -85,7 +89,7 @@ def _options() -> argparse.Namespace:
         "--fetch-stamps", action="store_true", help=f"only download {stamps.PACKAGE} into the cache outside the tree"
     )
     parser.add_argument(
-        "--commit", action="store_true", help=f"also write {COMMITTED} and the model card's table, next to the weights"
+        "--commit", action="store_true", help=f"also write {COMMITTED}, the model card's table and {PICTURE}"
     )
     return parser.parse_args()
 

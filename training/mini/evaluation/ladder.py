@@ -82,7 +82,8 @@ def coverage(outlines: tuple[tuple[int, Outline], ...], width: int, height: int)
     for value, outline in outlines:
         corners = np.rint((outline * scale - 0.5) * (1 << FRACTION_BITS)).astype(np.int32)
         cv2.fillPoly(page, [corners], 255 * value, cv2.LINE_8, FRACTION_BITS)
-    return np.asarray(cv2.resize(page, (width, height), interpolation=cv2.INTER_AREA), np.float32) / 255
+    covered = cv2.resize(page, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(covered, np.float32) / np.float32(255)
 
 
 def photograph(name: str, megapixels: str) -> Subject:

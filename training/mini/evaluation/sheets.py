@@ -31,6 +31,7 @@ PAINTED = (
     "astronaut/patch",
     "camera/camcorder",
 )
+SCENES, CARD_PX = "painted.png", 1600
 DRAWN = 2
 """The sheet of scenes shows the real products PAINTED and this many drawn ones."""
 
@@ -89,7 +90,7 @@ def real_shot(subject: Subject, width_px: int, height_px: int, prompt: str, seed
 
 
 def painted_sheet(painter: Painter, out: Path, prompts: Sequence[str] = PROMPTS) -> Path:
-    """Write `painted.png`: a row for each product, with its photo and then its locked pictures of `prompts`.
+    """Write SCENES: a row for each product, with its photo and then its locked pictures of `prompts`.
 
     The products are PAINTED and DRAWN held-out drawn ones.
     """
@@ -102,7 +103,14 @@ def painted_sheet(painter: Painter, out: Path, prompts: Sequence[str] = PROMPTS)
     for shot in drawn_shots(DRAWN, painter.width_px):
         shots = [Shot(shot.flat, prompt, shot.seed) for prompt in prompts]
         rows.append([_square(shot.drawn, *size), *_locked(painter, shots)])
-    return write_sheet(out / "painted.png", rows)
+    return write_sheet(out / SCENES, rows)
+
+
+def card_picture(sheet: Path, path: Path) -> None:
+    """Write a sheet as the JPEG that the model card shows, CARD_PX wide."""
+    page = cv2.imread(str(sheet))
+    size = (CARD_PX, round(page.shape[0] * CARD_PX / page.shape[1]))
+    cv2.imwrite(str(path), cv2.resize(page, size, interpolation=cv2.INTER_AREA), [cv2.IMWRITE_JPEG_QUALITY, 84])
 
 
 def _locked(painter: Painter, shots: Sequence[Shot]) -> list[U8]:

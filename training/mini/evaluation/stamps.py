@@ -80,7 +80,7 @@ def composed(name: str, stamp: U8, behind: F32, rng: np.random.Generator) -> Sub
     page = np.zeros((height, width, 4), np.float32)
     page[top : top + tall, left : left + wide] = stamp
     alpha = page[..., 3] / 255
-    below = cv2.warpAffine(alpha, np.float32([[1, 0, 3], [0, 1, 8]]), (width, height))
+    below = cv2.warpAffine(alpha, np.array([[1, 0, 3], [0, 1, 8]], np.float32), (width, height))
     lit = behind * (1 - SHADOW * cv2.GaussianBlur(below, (0, 0), 9))[..., None]
     image = lit + alpha[..., None] * (page[..., :3] - lit) + NOISE * rng.standard_normal(lit.shape, np.float32)
     return Subject(name, np.clip(np.rint(image), 0, 255).astype(np.uint8), alpha >= 0.5, shown=False)
@@ -94,12 +94,12 @@ def background(kind: str, rng: np.random.Generator) -> F32:
     if kind in PAPER:
         across = np.linspace(-1, 1, width, dtype=np.float32) * rng.choice([-1, 1])
         light = 1 + 0.06 * across[None, :] + 0.05 * np.linspace(-1, 1, height, dtype=np.float32)[:, None]
-        return np.asarray(np.clip(np.float32(PAPER[kind]) * light[..., None], 0, 255), np.float32)
+        return np.asarray(np.clip(np.array(PAPER[kind], np.float32) * light[..., None], 0, 255), np.float32)
     if kind == "sky":
         photo = skimage.data.rocket()[:240, :290]  # evening sky beside the rocket
     else:
         photo = getattr(skimage.data, kind)()
-        photo = np.clip(photo[..., None] * np.float32(TINTS[kind]) * rng.uniform(0.8, 1.15), 0, 255)
+        photo = np.clip(photo[..., None] * np.array(TINTS[kind], np.float32) * rng.uniform(0.8, 1.15), 0, 255)
     scale = max(width / photo.shape[1], height / photo.shape[0])
     size = (round(photo.shape[1] * scale), round(photo.shape[0] * scale))
     enlarged = cv2.resize(photo.astype(np.float32), size, interpolation=cv2.INTER_CUBIC)[:height, :width]

@@ -35,8 +35,9 @@ def table(pack: Pack, figures: dict[str, Any], made: dict[str, Any], slice_: dic
     """
     rows = []
     for row in ROWS:
-        value, said = row.of(figures), {"group": row.group, "title": row.title}
-        rows.append(said | {"figure": value, "target": row.target, "verdict": row.verdict(value)})
+        value = row.of(figures)
+        said = {"group": row.group, "title": row.title, "target": row.target, "verdict": row.verdict(value)}
+        rows.append(said | {"figure": value})
     machine = f"{platform.machine()}, Python {platform.python_version()}"
     return {
         "pack": {"name": pack.name, "native_px": list(pack.manifest.native_px), "files": hashes(pack)},
@@ -62,8 +63,8 @@ def markdown(found: Mapping[str, Any]) -> str:
             missing.append(group)
     if missing:
         lines += ["", f"Not measured: {'; '.join(missing)}."]
-    for heading, cells in _details(found["figures"]):
-        lines += ["", *_grid(heading, cells)]
+    for heading, details in _details(found["figures"]):
+        lines += ["", *_grid(heading, details)]
     return "\n".join(lines) + "\n"
 
 
