@@ -15,6 +15,7 @@ from training.mini.evaluation import ladder, stamps
 from training.mini.evaluation.borders import border, border_error_px, boundary_f
 from training.mini.evaluation.colour import GREEN, WHITE, delta_e, over
 from training.mini.evaluation.controls import asking, brighter_left, levels_apart, yellowness
+from training.mini.evaluation.cutout_sheet import tiles
 from training.mini.evaluation.cutouts import (
     ExactCut,
     alpha_error,
@@ -29,7 +30,10 @@ from training.mini.evaluation.masks import Answers, calibration, means
 from training.mini.evaluation.painting import DrawnShot
 from training.mini.evaluation.rendered import rendered_subjects
 from training.mini.evaluation.rows import ROWS, Row
+from training.mini.evaluation.subjects import Subject
 from training.path_traced.assets import Cache
+from training.path_traced.draw import shard
+from training.path_traced.shards import COLUMNS
 from training.scenes import render
 from training.scenes.words import FIELDS, SURFACES, TINTS
 
@@ -203,6 +207,32 @@ def test_no_held_out_shards_are_an_error_with_the_command(tmp_path: Path) -> Non
     (tmp_path / "train-00000.npz").touch()
     with pytest.raises(FileNotFoundError, match=r"python -m training\.path_traced render"):
         rendered_subjects(tmp_path, 1)
+
+
+def test_every_second_fit_picture_of_held_out_shards_is_measured(tmp_path: Path) -> None:
+    plan = shard("heldout", 0, 32, 1)
+    arrays = {
+        name: np.full((plan.pictures, *((32 // divisor,) * 2 if divisor else ()), *tail), 60, kind)
+        for name, (kind, divisor, tail) in COLUMNS.items()
+    }
+    arrays["alpha"][:] = 0
+    arrays["alpha"][:, 8:24, 8:24] = 255
+    arrays["alpha"][2] = 0  # shows no product
+    np.savez(tmp_path / f"{plan.stem}.npz", **arrays)  # type: ignore[arg-type]
+    (tmp_path / f"{plan.stem}.json").write_text(plan.to_json())
+    found = rendered_subjects(tmp_path, 100)
+    assert [int(one.subject.name.rpartition("-")[2]) for one in found] == [0, *range(4, plan.pictures, 2)]
+    assert all(one.subject.truth.sum() == 256 == one.alpha.sum() for one in found)
+
+
+def test_cutouts_are_shown_on_white_green_and_black_at_twice_their_size() -> None:
+    photo = np.full((60, 60, 3), 90, np.uint8)
+    subject = Subject("a/b", photo, square())
+    answers = Answers("a/b", {"box": 1.0}, {"box": 1.0}, masks={"box": square()})
+    found = list(tiles(subject, answers))
+    assert {tile.shape for tile in found} == {(88, 88, 3)}  # 20 px and 12 at each side, doubled
+    assert [tuple(tile[-1, -1]) for tile in found] == [(255, 255, 255), (0, 177, 64), (0, 0, 0)]
+    assert all(tuple(tile[44, 44]) == (90, 90, 90) for tile in found)
 
 
 def test_rows_are_unique_and_targets_are_judged() -> None:
