@@ -42,7 +42,7 @@ def main() -> None:
     repeated = measure.slice_figures(pack)
     made = {
         "mode": mode,
-        "dtype": str(measure.served_dtype()).removeprefix("torch."),
+        "dtype": str(measure.DTYPE).removeprefix("torch."),
         "cores": os.cpu_count(),
         "steps": STEPS,
         "subjects a set": plan.counts.subjects,

@@ -9,7 +9,6 @@ from pathlib import Path
 import cv2
 import torch
 
-from packshot.models.device import pick_dtype
 from packshot.models.packs.manifest import read_manifest
 from packshot.models.packs.pack import Pack
 from packshot.models.segment.segmenter import load_segmenter
@@ -24,7 +23,8 @@ from training.mini.evaluation.speed import speed
 from training.mini.evaluation.subjects import Subject
 from training.mini.judge import Judge
 
-CPU = torch.device("cpu")
+CPU, DTYPE = torch.device("cpu"), torch.float32
+"""Figures are those of fp32, on every machine. A processor with bf16 units serves the pack in bf16, a little worse."""
 Log = Callable[[str], None]
 """Called with the name of each step before it runs."""
 
@@ -63,9 +63,9 @@ def open_pack(folder: Path) -> Pack:
     return Pack(read_manifest(folder / "manifest.yaml"), folder, Settings())
 
 
-def open_segmenter(pack: Pack, dtype: torch.dtype) -> Segmenter:
-    """The pack's segmenter on the CPU."""
-    return Segmenter(*load_segmenter(pack, CPU, dtype))
+def open_segmenter(pack: Pack) -> Segmenter:
+    """The pack's segmenter."""
+    return Segmenter(*load_segmenter(pack, CPU, DTYPE))
 
 
 def mask_figures(
@@ -146,8 +146,8 @@ def speed_figures(segmenter: Segmenter, painter: Painter, rounds: int) -> dict[s
 
 
 def slice_figures(pack: Pack) -> dict[str, float]:
-    """A few figures that a test repeats in seconds, always in fp32: the coffee photo, two renders, a 4-step picture."""
-    segmenter, painter = open_segmenter(pack, torch.float32), Painter(pack, torch.float32)
+    """A few figures that a test repeats in seconds: the coffee photo, two renders, a 4-step picture."""
+    segmenter, painter = open_segmenter(pack), Painter(pack, DTYPE)
     figures: dict[str, float] = {}
     coffee = [subject for subject in subjects.real_photos() if subject.name.startswith("coffee/cup")]
     seen = segmenter.encode(coffee[0].image)
@@ -174,6 +174,3 @@ def quiet_threads(threads: int) -> None:
     cv2.setNumThreads(1)
 
 
-def served_dtype() -> torch.dtype:
-    """The dtype that the deployments choose on this machine."""
-    return pick_dtype(CPU)

@@ -75,8 +75,8 @@ def _in_process(part: Any, plan: Plan) -> tuple[Figures, float]:
 def speed_part(plan: Plan) -> Figures:
     """The times of `speed.py`."""
     log(plan.began, "speed")
-    pack, dtype = measure.open_pack(plan.pack), measure.served_dtype()
-    segmenter, painter = measure.open_segmenter(pack, dtype), Painter(pack, dtype)
+    pack = measure.open_pack(plan.pack)
+    segmenter, painter = measure.open_segmenter(pack), Painter(pack, measure.DTYPE)
     return {"speed": measure.speed_figures(segmenter, painter, plan.counts.rounds)}
 
 
@@ -84,7 +84,7 @@ def cut_part(plan: Plan) -> Figures:
     """The figures of masks and cutouts, and their sheets."""
     say, counts = partial(log, plan.began), plan.counts
     pack = measure.open_pack(plan.pack)
-    segmenter = measure.open_segmenter(pack, measure.served_dtype())
+    segmenter = measure.open_segmenter(pack)
     figures: Figures = {}
     pages: dict[str, list[tuple[Subject, Answers]]] = {}
     if "masks" in plan.parts:
@@ -121,8 +121,8 @@ def cut_part(plan: Plan) -> Figures:
 def paint_part(plan: Plan) -> Figures:
     """The figures of the painter, and its sheet. Without a judge's file, its readings are left out."""
     say, counts = partial(log, plan.began), plan.counts
-    pack, dtype = measure.open_pack(plan.pack), measure.served_dtype()
-    segmenter, painter = measure.open_segmenter(pack, dtype), Painter(pack, dtype)
+    pack = measure.open_pack(plan.pack)
+    segmenter, painter = measure.open_segmenter(pack), Painter(pack, measure.DTYPE)
     judge = judges.load(plan.judge) if plan.judge.exists() else None
     figures: Figures = {}
     if "painter" in plan.parts:

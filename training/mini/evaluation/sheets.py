@@ -108,7 +108,7 @@ def painted_sheet(painter: Painter, out: Path, prompts: Sequence[str] = PROMPTS)
 
 def card_picture(sheet: Path, path: Path) -> None:
     """Write a sheet as the JPEG that the model card shows, CARD_PX wide."""
-    page = cv2.imread(str(sheet))
+    page = np.asarray(cv2.imread(str(sheet)), np.uint8)
     size = (CARD_PX, round(page.shape[0] * CARD_PX / page.shape[1]))
     cv2.imwrite(str(path), cv2.resize(page, size, interpolation=cv2.INTER_AREA), [cv2.IMWRITE_JPEG_QUALITY, 84])
 

@@ -75,7 +75,7 @@ def _details(figures: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], list[S
         prompts = ("box", "click", "clicks3", "automatic", "spread3", "click_best")
         edges = ("box", "click", "clicks3")
         heading = ("real photo: IoU", *prompts, *(f"F {prompt}" for prompt in edges), "score error")
-        cells = []
+        cells: list[Sequence[str]] = []
         for name, row in photos.items():
             f, error = row.get("border_f", {}), row.get("score_error")
             cells.append([name, *(_shown(row[p]) for p in prompts), *(_shown(f.get(p)) for p in edges), _shown(error)])
