@@ -1,7 +1,6 @@
-"""Whether the painter's controls do what they say: control scale, seed, surface words and light words.
+"""Whether the painter's controls do what they say: control scale, surface words and light words.
 
 - `control`: mean difference of the engine's pictures at control scales 0 and 2, in levels of 255.
-- `seeds`: mean difference of the backgrounds of three neighbouring seeds, in levels of 255.
 - `surfaces`: by surface, the share of pictures in which the judge reads the surface that the prompt names.
 - `side`: how far the brighter half follows the words "from the left" and "from the right": the mean L* of the
   background's left half less that of its right half, with the first words less with the second.
@@ -12,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +23,11 @@ from training.scenes.words import FIELDS, SIDES, SURFACES, TINTS, in_full
 U8 = NDArray[np.uint8]
 Bits = NDArray[np.bool_]
 CONTROL_SCALES = (0.0, 2.0)
-NEIGHBOURS = 3
 
 
-def levels_apart(one: U8, other: U8, where: Bits | None = None) -> float:
-    """The mean absolute difference of two pictures (uint8 HxWx3) in levels, over all pixels or where `where` is set."""
-    apart = np.abs(one.astype(np.int16) - other)
-    return float((apart if where is None else apart[where]).mean())
+def levels_apart(one: U8, other: U8) -> float:
+    """The mean absolute difference of two pictures (uint8 HxWx3), in levels."""
+    return float(np.abs(one.astype(np.int16) - other).mean())
 
 
 def brighter_left(picture: U8, background: Bits) -> float:
@@ -56,7 +52,7 @@ def control_figures(painter: Painter, judge: Judge | None, shots: Sequence[Drawn
     """The figures of the module's docstring, each over all shots. Without a judge, `surfaces` is left out."""
     none, double = (painter.paint(shots, control_scale=scale) for scale in CONTROL_SCALES)
     apart = [levels_apart(one.painted, other.painted) for one, other in zip(none, double, strict=True)]
-    found: dict[str, object] = {"control": _mean(apart), "seeds": _mean(_between_seeds(painter, shots))}
+    found: dict[str, object] = {"control": _mean(apart)}
     left, right = (_painted(painter, shots, side=side) for side in range(len(SIDES)))
     swings = [
         brighter_left(one.locked, ~shot.product) - brighter_left(other.locked, ~shot.product)
@@ -83,15 +79,6 @@ def surface_read(painter: Painter, judge: Judge, shots: Sequence[DrawnShot], sur
 
 def _painted(painter: Painter, shots: Sequence[DrawnShot], **words: int) -> list[Picture]:
     return painter.paint([asking(shot, **words) for shot in shots])
-
-
-def _between_seeds(painter: Painter, shots: Sequence[DrawnShot]) -> list[float]:
-    """The difference of the backgrounds of each pair of neighbouring seeds of each shot."""
-    apart = []
-    for shot in shots:
-        pictures = painter.paint([replace(shot, seed=seed) for seed in range(NEIGHBOURS)])
-        apart += [levels_apart(a.locked, b.locked, ~shot.product) for a, b in combinations(pictures, 2)]
-    return apart
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -24,7 +24,7 @@ from training.mini.evaluation.subjects import Subject
 from training.mini.judge import Judge
 
 CPU, DTYPE = torch.device("cpu"), torch.float32
-"""Figures are those of fp32, on every machine. A processor with bf16 units serves the pack in bf16, a little worse."""
+"""Figures are those of fp32, on every machine. Where bf16 units serve the pack in bf16, answers may differ."""
 Log = Callable[[str], None]
 """Called with the name of each step before it runs."""
 

@@ -130,11 +130,10 @@ GROUPS: dict[str, list[Row]] = {
         Row("… of drawn scenes", ("painter", "shadow_drawn", "share")),
         Row("distance between seeds, perceptual", ("painter", "diversity", "perceptual"), 0.10),
         Row("… between prompts, for scale", ("painter", "diversity", "perceptual_prompts")),
-        Row("distance between seeds, background pixels, 0..1", ("painter", "diversity", "pixels")),
     ],
     "The painter's controls": [
         Row("control scale 0 against 2: difference, of 255", ("controls", "control"), 5),
-        Row("three neighbouring seeds: difference of the backgrounds, of 255", ("controls", "seeds"), 25),
+        Row("three neighbouring seeds: difference of the backgrounds, of 255", ("painter", "diversity", "levels"), 25),
         Row("sand read as sand", ("controls", "surfaces", "sand"), 0.75),
         Row("the surface word that is read worst", ("controls", "worst_surface"), 0.50),
         Row("light from the left against from the right: change of L*", ("controls", "side"), 5),
