@@ -36,14 +36,18 @@ def cutout_sheets(measured: Sequence[tuple[Subject, Answers]], out: Path) -> lis
 
 
 def tiles(subject: Subject, answers: Answers) -> Iterator[U8]:
-    """The cutout of the mask found by box on white, green and black: three uint8 hxwx3, each pixel ENLARGED."""
+    """The cutout of the mask found by box on white, green and black: three uint8 hxwx3, each pixel ENLARGED.
+
+    Each tells the object's name, its IoU and its border F.
+    """
     mask = answers.masks["box"]
     cutout = cut_at_place(subject.image, mask)[_around(mask | subject.truth)]
     alpha = cutout[..., 3] / 255
     for colour in (WHITE, GREEN, BLACK):
         shown = over(cutout[..., :3] / 255 * alpha[..., None], alpha, colour)
         enlarged = np.rint(shown * 255).astype(np.uint8).repeat(ENLARGED, 0).repeat(ENLARGED, 1)
-        said = f"{subject.name} box {answers.overlaps['box']:.2f}, border F {answers.borders['box']:.2f}"
+        item = subject.name.rpartition("/")[2]
+        said = f"{item} {answers.overlaps['box']:.2f}, F {answers.borders['box']:.2f}"
         ink = (255, 255, 255) if colour == BLACK else (0, 0, 0)
         cv2.putText(enlarged, said, (4, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.4, ink, 1, cv2.LINE_AA)
         yield enlarged

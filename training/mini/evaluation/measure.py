@@ -172,5 +172,3 @@ def quiet_threads(threads: int) -> None:
     """Limit torch to `threads` threads and OpenCV to one."""
     torch.set_num_threads(threads)
     cv2.setNumThreads(1)
-
-
