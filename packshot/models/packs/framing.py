@@ -8,8 +8,10 @@ of overlapping windows, each of a bucket's size (packshot/models/engines/windows
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 
 from packshot.types import Framing
 
@@ -43,7 +45,8 @@ class Tiling:
         return self.count * self.window[0] * self.window[1]
 
 
-def tilings(buckets: Sequence[Size]) -> dict[Size, Tiling]:
+@lru_cache(maxsize=16)
+def tilings(buckets: tuple[Size, ...]) -> Mapping[Size, Tiling]:
     """Every size at which a scene can be painted: each bucket as one window, and rows and columns of windows.
 
     Of two tilings of the same size the cheaper one is kept.
@@ -51,10 +54,10 @@ def tilings(buckets: Sequence[Size]) -> dict[Size, Tiling]:
     found: dict[Size, Tiling] = {}
     for tiling in sorted(_all(buckets), key=lambda tiling: tiling.cost):
         found.setdefault(tiling.size, tiling)
-    return found
+    return MappingProxyType(found)
 
 
-def _all(buckets: Sequence[Size]) -> Iterator[Tiling]:
+def _all(buckets: tuple[Size, ...]) -> Iterator[Tiling]:
     for width, height in buckets:
         yield Tiling((width, height), (width, height), 1)
         for count in range(2, MAX_WINDOWS + 1):
@@ -68,7 +71,7 @@ def _length(side: int, count: int) -> int:
     return max(side, covered // STEP_PX * STEP_PX)
 
 
-def framing(canvas: Size, bucket: Size, buckets: Sequence[Size], native: Size) -> Framing:
+def framing(canvas: Size, bucket: Size, buckets: tuple[Size, ...], native: Size) -> Framing:
     """The framing of a canvas. Sizes are (width, height) in pixels.
 
     `bucket` is the pack's bucket that is nearest to the canvas. It is shown whole if that stretches it by at most

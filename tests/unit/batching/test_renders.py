@@ -251,3 +251,26 @@ async def test_a_suspect_runs_alone_and_the_others_wait() -> None:
     await asyncio.gather(*jobs)
     assert engine.calls == [[1, 3, 4]] * 2 + [[2]] * 2
     batcher.close()
+
+
+async def test_a_scene_of_many_windows_is_painted_in_calls_of_the_allowed_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds as much memory as several scenes, so the next one begins only when it is done."""
+    engine, limits, begun = CountingEngine(), [], []
+    monkeypatch.setattr(engine, "rows", lambda scene: 4 if scene.brief.seed == 1 else 1)
+    step, begin = engine.step, engine.begin
+
+    def watched(rows: Sequence[CountingRow], max_rows: int) -> None:
+        limits.append(max_rows)
+        step(rows, max_rows)
+
+    def noted(scene: Scene) -> CountingRow:
+        begun.append((scene.brief.seed, batcher.begun))
+        return begin(scene)
+
+    monkeypatch.setattr(engine, "step", watched)
+    monkeypatch.setattr(engine, "begin", noted)
+    batcher = RenderBatcher(engine, max_rows=2)
+    await asyncio.gather(*(batcher.render(scene(2, seed)) for seed in (1, 2)))
+    assert set(limits) == {2}
+    assert begun == [(1, 0), (2, 0)]
+    batcher.close()

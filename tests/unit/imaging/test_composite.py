@@ -8,7 +8,7 @@ from packshot.errors import BadInput
 from packshot.imaging.composite import composite, enlarge, inpaint_mask, plain_background, product_on_grey
 from packshot.imaging.edges import canny
 from packshot.imaging.shadow import contact_shadow
-from packshot.types import Flat
+from packshot.types import Flat, Framing
 
 RNG = np.random.default_rng(11)
 
@@ -91,6 +91,17 @@ def test_plain_backgrounds() -> None:
 def test_enlarge_reaches_the_canvas_and_leaves_flat_colour_alone() -> None:
     assert (enlarge(np.full((16, 16, 3), 77, np.uint8), Canvas(50, 40)) == 77).all()
     assert enlarge(np.zeros((16, 16, 3), np.uint8), Canvas(50, 40)).shape == (40, 50, 3)
+
+
+@pytest.mark.parametrize("render_px", [1, 2])
+def test_a_canvas_shows_only_its_part_of_the_scene(render_px: int) -> None:
+    """The rest of the scene is red, and none of it reaches the picture, also when the decoder enlarged the render."""
+    framing = Framing((32, 16), (4, 6, 28, 10), 2)
+    scene = np.zeros((16, 32, 3), np.uint8)
+    scene[..., 0] = 255
+    scene[6:10, 4:28] = (0, 90, 0)
+    render = scene.repeat(render_px, axis=0).repeat(render_px, axis=1)
+    assert (enlarge(render, Canvas(120, 20), framing) == (0, 90, 0)).all()
 
 
 def test_canny_sees_the_product_and_not_the_canvas() -> None:

@@ -202,3 +202,21 @@ def test_a_delivery_knows_the_product_until_its_mask_is_deleted(
     assets.delete(keys["a"][1])
     assert finisher.deliver(image_key, files, preset, generated=False).width == known.width
     assert finisher.deliver(image_key, None, preset, generated=False).width == known.width
+
+
+def test_a_wide_canvas_keeps_the_product_and_states_its_framing(
+    assets: CountingAssets, keys: dict[str, tuple[str, str]]
+) -> None:
+    canvas, framing = Canvas(600, 120), Framing((112, 64), (0, 21, 112, 43), 2)
+    files = files_of(keys, (LayerSpec(mask_id="a", scale=0.1),), canvas)
+    placed = Finisher(assets).prepare(files, framing)
+    assert placed.fitted.product.shape == (64, 112, 3)
+    render = np.random.default_rng(1).integers(0, 255, (64, 112, 3), np.uint8)
+    made = finish(placed.prepared, Painted(Render(render, 5), STAMP, {}), spec_of(canvas=canvas))
+    found = {finding.check: finding for finding in made.verdict.findings}
+    assert found["lock"].level == found["framing"].level == "ok"
+    assert (
+        "112x64 px in 2 overlapping windows, of which the canvas shows the middle 112x22 px" in found["framing"].detail
+    )
+    assert found["framing"].value == pytest.approx((120 * 112) / (600 * 22))
+    assert found["enlargement"].value == pytest.approx(120 / 22)
