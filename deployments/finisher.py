@@ -20,6 +20,8 @@ from packshot.settings import Settings
 from packshot.shots import Finished, Finisher, Fitted, LayoutFiles, Painted, Prepared
 from packshot.shots.finish import finish
 from packshot.store.assets import Assets
+from packshot.store.records import NewMask
+from packshot.types import Framing, Stroke
 
 
 @serve.deployment(
@@ -40,12 +42,12 @@ class FinisherDeployment:
         self._finisher = Finisher(Assets(Settings().asset_root))
         self._threads = WorkerThreads("finisher", max(1, int(cpus)))
 
-    async def prepare(self, files: LayoutFiles, size: tuple[int, int]) -> AsyncIterator[bool | Fitted | Prepared]:
-        """Yield whether the product covers the canvas, the layout at the engine's `size`, and at the canvas's size.
+    async def prepare(self, files: LayoutFiles, framing: Framing) -> AsyncIterator[bool | Fitted | Prepared]:
+        """Yield whether the product covers the canvas, the layout in the scene of `framing`, and at the canvas's size.
 
         These are three responses of one call, so that the caller fetches the first and passes the others by reference.
         """
-        placed = await self._threads.run(self._finisher.prepare, files, size)
+        placed = await self._threads.run(self._finisher.prepare, files, framing)
         yield placed.covered
         yield placed.fitted
         yield placed.prepared
@@ -65,6 +67,14 @@ class FinisherDeployment:
     async def cutout_png(self, photo_key: str, mask_key: str) -> bytes:
         """Cut the product out and encode it as an RGBA PNG."""
         return await self._threads.run(self._finisher.cutout_png, photo_key, mask_key)
+
+    async def paint(self, mask_key: str | None, size: tuple[int, int], strokes: tuple[Stroke, ...]) -> NewMask:
+        """Paint brush strokes on a stored mask, or on an empty one."""
+        return await self._threads.run(self._finisher.paint, mask_key, size, strokes)
+
+    async def mask_agrees(self, mask_key: str, points: tuple[tuple[float, float, int], ...]) -> bool:
+        """Whether points lie on the right side of a stored mask's border."""
+        return await self._threads.run(self._finisher.mask_agrees, mask_key, points)
 
     async def deliver(self, image_key: str, layout: LayoutFiles | None, preset: Preset, generated: bool) -> Delivered:
         """Convert an image to a channel's file."""

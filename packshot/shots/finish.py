@@ -9,32 +9,37 @@ Everything here is pure: it reads assets, writes none and keeps no state. A repe
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+
+import numpy as np
 
 from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.contract.verdict import Verdict
 from packshot.delivery.deliver import Delivered, Preset, deliver
-from packshot.errors import NotFound
-from packshot.imaging.canvas import cut, enlargement, fit_to, flatten
-from packshot.imaging.codec import encode_png, read_mask, read_photo, read_png
+from packshot.errors import BadInput, NotFound
+from packshot.imaging.canvas import enlargement, fit_into, flatten
+from packshot.imaging.codec import encode_mask_png, encode_png, read_mask, read_png
 from packshot.imaging.composite import composite, enlarge, inpaint_mask, plain_background, product_on_grey
 from packshot.imaging.shadow import contact_shadow
-from packshot.shots.layout import LayoutFiles, load_layout
+from packshot.imaging.strokes import paint
+from packshot.shots.layout import LayoutFiles, cut_from, load_layout
 from packshot.shots.stages import Finished, Fitted, Painted, Placed, Prepared
 from packshot.store.assets import Assets
-from packshot.types import U8, Layout
-from packshot.verdict.inspect import inspect
+from packshot.store.records import NewMask
+from packshot.types import U8, Framing, Layout, Mask, Stroke
+from packshot.verdict.inspect import framing_finding, inspect
 
 __all__ = ["Finisher", "finish", "finish_plain", "fit", "prepare"]
 
 
-def prepare(layout: Layout) -> Prepared:
+def prepare(layout: Layout, framing: Framing | None = None) -> Prepared:
     """Flatten a layout at the canvas's size. Raises BadInput `layer_outside` when a layer is not on the canvas."""
-    return Prepared(flatten(layout), enlargement(layout))
+    return Prepared(flatten(layout), enlargement(layout), framing)
 
 
-def fit(prepared: Prepared, width: int, height: int) -> Fitted:
-    """Resize a prepared layout to the engine's size, `width` x `height` pixels."""
-    flat = fit_to(prepared.flat, width, height)
+def fit(prepared: Prepared, framing: Framing) -> Fitted:
+    """Place a prepared layout in the scene of `framing`, at the scene's size."""
+    flat = fit_into(prepared.flat, framing)
     return Fitted(flat, product_on_grey(flat), inpaint_mask(flat))
 
 
@@ -43,10 +48,13 @@ def finish(prepared: Prepared, painted: Painted, spec: ShotSpec) -> Finished:
     started_at = time.perf_counter()
     flat, render = prepared.flat, painted.render.pixels
     height, width = flat.alpha.shape
-    picture = composite(flat, enlarge(render, Canvas(width, height)), _shadow(prepared, spec))
-    enlarged_by = max(width / render.shape[1], height / render.shape[0])
+    framing = prepared.framing or Framing.of_whole(*render.shape[1::-1])
+    picture = composite(flat, enlarge(render, Canvas(width, height), framing), _shadow(prepared, spec))
+    render_px = render.shape[1] / framing.size[0]  # the render's pixels for each of the scene's
+    enlarged_by = max(side / shown for side, shown in zip((width, height), framing.shown_size, strict=True)) / render_px
     verdict = _verdict(prepared, picture, spec, enlarged_by)
-    return _finished(picture, Verdict((*verdict.findings, *painted.render.findings)), started_at)
+    findings = (*verdict.findings, framing_finding(framing, (width, height)), *painted.render.findings)
+    return _finished(picture, Verdict(findings), started_at)
 
 
 def finish_plain(prepared: Prepared, spec: ShotSpec) -> Finished:
@@ -93,14 +101,14 @@ class Finisher:
     def __init__(self, assets: Assets) -> None:
         self._assets = assets
 
-    def prepare(self, files: LayoutFiles, size: tuple[int, int]) -> Placed:
-        """Load a layout and place it, at the canvas's size and at `size` (width, height) in pixels.
+    def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
+        """Load a layout and place it, at the canvas's size and in the scene of `framing`.
 
         Raises NotFound when a file was deleted and BadInput `layer_outside` when a layer is not on the canvas.
         """
-        prepared = prepare(load_layout(self._assets, files))
+        prepared = prepare(load_layout(self._assets, files), framing)
         covered = bool((prepared.flat.alpha == 255).all())
-        return Placed(covered, prepared, fit(prepared, *size))
+        return Placed(covered, prepared, fit(prepared, framing))
 
     def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         """Finish a picture that needs no engine. Raises as `prepare` does."""
@@ -111,8 +119,32 @@ class Finisher:
         return encode_png(read_mask(self._assets.get(mask_key)).pixels)
 
     def cutout_png(self, photo_key: str, mask_key: str) -> bytes:
-        """Cut the product out and encode it as an RGBA PNG, cropped to the product."""
-        return encode_png(cut(read_photo(self._assets.get(photo_key)), read_mask(self._assets.get(mask_key))).pixels)
+        """Cut the product out and encode it as an RGBA PNG, cropped to the product.
+
+        `photo_key` names the photo, or the RGBA pixels of an upload that was already cut out.
+        """
+        pixels, mask = read_png(self._assets.get(photo_key)), read_mask(self._assets.get(mask_key))
+        return encode_png(cut_from(pixels, mask).pixels)
+
+    def paint(self, mask_key: str | None, size: tuple[int, int], strokes: Sequence[Stroke]) -> NewMask:
+        """Paint strokes on a stored mask, or on an empty one of `size` (width, height) in pixels.
+
+        Raises BadInput `mask_empty` when no product pixel is left.
+        """
+        if mask_key is None:
+            base: U8 = np.zeros((size[1], size[0]), np.uint8)
+        else:
+            base = read_mask(self._assets.get(mask_key)).pixels
+        mask = Mask(paint(base, strokes))
+        if mask.area_px == 0:
+            detail = "a mask must hold at least one product pixel, the strokes leave none; erase less, or add some"
+            raise BadInput("mask_empty", detail)
+        return NewMask(1.0, mask.area_px, mask.bbox_xyxy, encode_mask_png(mask.pixels))
+
+    def mask_agrees(self, mask_key: str, points: Sequence[tuple[float, float, int]]) -> bool:
+        """Whether all points (x, y, label) with label 1 lie on a stored mask's product, and no others do."""
+        pixels = read_mask(self._assets.get(mask_key)).pixels
+        return all((pixels[int(y), int(x)] >= 128) == (label == 1) for x, y, label in points)
 
     def deliver(self, image_key: str, layout: LayoutFiles | None, preset: Preset, *, generated: bool) -> Delivered:
         """Convert an image to a channel's file. Raises BadInput `preset_unmet` when it cannot meet a rule of `preset`.

@@ -1,13 +1,15 @@
 """Train the mini pack, part by part. Every training resumes from the checkpoint in its run folder.
 
 python -m training.mini scenes    --images 6400          render scenes into runs/scenes
-python -m training.mini traced    --shards DIR           path-traced shards of DIR as scenes, into runs/scenes too
+python -m training.mini traced                           path-traced pictures as scenes, into runs/scenes too
 python -m training.mini warm                             start vae, painter, control and judge from the shipped weights
 python -m training.mini vae       --minutes 20           train the VAE
 python -m training.mini decoder   --minutes 20           train only the VAE's decoder further (also beside the painter)
 python -m training.mini painter   --minutes 40           train the text encoder and the UNet
 python -m training.mini control   --minutes 15           train the ControlNet
 python -m training.mini collages  --images 6000          make collages for the segmenter
+python -m training.mini crowds    --images 6000          make pictures of many objects for the segmenter
+python -m training.mini rendered                         degrade path-traced pictures for the segmenter
 python -m training.mini worn                             degrade scenes to amateur photos for the segmenter
 python -m training.mini segmenter --minutes 90           train the segmenter
 python -m training.mini export                           write runs/ as a pack to packshot/packs/mini
@@ -20,6 +22,7 @@ python -m training.mini.evaluation                       evaluate the pack (`mak
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import json
 import math
@@ -41,7 +44,7 @@ TRAININGS = {
     "judge": ("judge", "train", ("scenes",)),
 }
 """By part: its module, its function, and the folders under runs/ that it reads."""
-OTHERS = ("scenes", "traced", "warm", "collages", "worn", "export", "sheet", "evaluate")
+OTHERS = ("scenes", "traced", "warm", "collages", "crowds", "rendered", "worn", "export", "sheet", "evaluate")
 MINUTES = 20.0
 SCENE_SEED = 100_000
 JUDGE = Path(__file__).with_name("judge.safetensors")
@@ -58,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--size", type=int, default=256, help="side of scenes, collages and the segmenter's pictures, in pixels"
     )
+    parser.add_argument("--path-traced", type=Path, default=Path("runs/path_traced"), help="folder of rendered shards")
     parser.add_argument("--threads", type=int, default=0, help="per worker; 0 = torch's default, or 1 with --workers")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="cpu or cuda")
     parser.add_argument("--seed", type=int, help=f"default: the part's own; scenes: of the first shard ({SCENE_SEED})")
@@ -71,12 +75,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     training.add_argument("--core", type=Path, help="painter: start from a painter of half the size in this folder")
     training.add_argument("--warm", type=Path, help="segmenter: start from the averaged weights of this run's folder")
     training.add_argument("--small-share", type=float, default=0.7, help="segmenter: first share, at half size")
-    training.add_argument(
-        "--shards",
-        type=Path,
-        nargs="+",
-        help="traced, segmenter (default runs/shards/{collages,worn}): folders of shards",
-    )
+    training.add_argument("--shards", type=Path, nargs="+", help="segmenter: default all of runs/shards")
     training.add_argument("--judge-out", type=Path, default=JUDGE, help="judge: file of the weights for the evaluation")
     args = parser.parse_args(argv)
     if args.threads:
@@ -104,7 +103,7 @@ def train(args: argparse.Namespace) -> None:
     if args.part == "painter":
         arguments["core"] = args.core
     elif args.part == "segmenter":
-        shards = args.shards or [args.runs / "shards/collages", args.runs / "shards/worn"]
+        shards = args.shards or sorted((args.runs / "shards").iterdir())
         arguments |= {"shards": shards, "full_px": args.size, "small_share": args.small_share, "warm": args.warm}
     if args.workers > 1:
         from training.core.distribute import distribute
@@ -131,7 +130,7 @@ def make(args: argparse.Namespace) -> None:
     elif args.part == "traced":
         from training.mini import traced
 
-        print(f"{sum(traced.write_shards(runs / 'scenes', folder, args.size) for folder in args.shards)} new shards")
+        print(f"{traced.write_shards(runs / 'scenes', args.path_traced, args.size)} new shards")
     elif args.part == "warm":
         from training.mini.warm import warm
 
@@ -140,6 +139,17 @@ def make(args: argparse.Namespace) -> None:
         from training.mini import shards
 
         shards.write_shards(runs / "shards/collages", args.images, size_px=args.size, seed=args.seed or 0)
+    elif args.part == "crowds":
+        from training.mini import crowd, shards
+        from training.mini.material import read_material
+
+        material = read_material(runs / "material/photos", runs / "material/cutouts", args.path_traced)
+        draw = functools.partial(crowd.crowd, material=material)
+        shards.write_shards(runs / "shards/crowds", args.images, size_px=args.size, seed=args.seed or 0, draw=draw)
+    elif args.part == "rendered":
+        from training.mini import shards
+
+        print(f"{shards.degrade_path_traced(args.path_traced, runs / 'shards/rendered')} new shards")
     elif args.part == "worn":
         from training.mini import shards
 

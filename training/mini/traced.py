@@ -1,6 +1,6 @@
 """Path-traced pictures as scenes: the columns of `training.mini.data`, so that every part may train on them.
 
-python -m training.mini traced --shards DIR      # new shards of DIR -> runs/scenes/traced-*.npz
+python -m training.mini traced --path-traced DIR      # new shards of DIR -> runs/scenes/traced-*.npz
 
 Each usable picture gives its whole frame, reduced to the scenes' size, and crops at its own scale. In half of them
 the product is lit by another lamp than its scene, like a product that is cut out of a photo: it is taken from another
