@@ -85,6 +85,12 @@ class BadInput(PackshotError):
         "box_invalid": "A box is empty, inverted or outside the photo.",
         "mask_empty": "The mask holds no product pixel.",
         "mask_too_small": "The product in the mask is smaller than the smallest size that can be placed.",
+        "mask_unreadable": "The bytes are not a complete, valid PNG that can be read as a mask.",
+        "mask_size": "The mask has another size than its photo.",
+        "mask_inverted": "The mask marks the photo's border as product, so it seems to be inverted.",
+        "mask_of_other_photo": "The mask belongs to another photo.",
+        "stroke_outside": "A brush stroke touches no pixel of the photo.",
+        "strokes_too_large": "The brush strokes paint more pixels than one request may.",
         "prompt_invalid": "The prompt is too long or holds control or bidirectional characters.",
         "unknown_engine": "No engine with that name is served.",
         "unknown_preset": "No delivery preset with that name exists.",
@@ -102,9 +108,12 @@ class TooLarge(PackshotError):
 
 
 class UnsupportedMedia(PackshotError):
-    """Raised when an upload's first bytes are not those of a JPEG, PNG or WebP file."""
+    """Raised when an upload's first bytes are not those of a JPEG, PNG or WebP file, or of a PNG file for a mask."""
 
-    codes: ClassVar[dict[str, str]] = {"photo_format": "The bytes are not a JPEG, PNG or WebP image."}
+    codes: ClassVar[dict[str, str]] = {
+        "photo_format": "The bytes are not a JPEG, PNG or WebP image.",
+        "mask_format": "The bytes of a mask are not a PNG image.",
+    }
 
 
 class Unauthorized(PackshotError):

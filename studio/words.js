@@ -10,6 +10,10 @@ const WORDS = {
   photo_too_many_pixels: ["This photo has more pixels than this server accepts.", "Save it smaller (6000 px on the longer side is plenty) and add that."],
   photo_timeout: ["This photo took too long to open.", "Save it again as JPEG and add that."],
   body_too_large: ["This file is larger than this server accepts.", "Save it as JPEG below 32 MB and add that."],
+  mask_format: ["This mask is not a PNG.", "Export the mask as PNG: white is the product."],
+  mask_unreadable: ["This mask cannot be read.", "Export it as a grey PNG, or as a PNG with transparency."],
+  mask_size: ["This mask has another size than the photo.", "Export it at the photo's size."],
+  mask_inverted: ["This mask seems to be inverted.", "Make the product white and the background black."],
   mask_empty: ["Nothing was found there.", "Click on the product itself, or draw a box around it."],
   mask_too_small: ["That part is too small to place.", "Click on the whole product, or draw a box around it."],
   queue_full: ["Your queue is full.", "Wait until some pictures are done, or cancel some, then press Generate again."],
@@ -26,7 +30,7 @@ const WORDS = {
   already_finished: ["This shot has already ended.", "There is nothing to cancel."],
 };
 
-const KEEPS_DETAIL = new Set(["internal", "preset_unmet", "photo_too_many_pixels", "photo_too_small"]);
+const KEEPS_DETAIL = new Set(["internal", "preset_unmet", "photo_too_many_pixels", "photo_too_small", "mask_size"]);
 
 /** {title, remedy} of a problem. */
 export function plain(problem) {

@@ -13,7 +13,7 @@ import anyio
 from fastapi import FastAPI
 
 import packshot
-from packshot.api import events, images, masks, ops, photos, problems, session, shots
+from packshot.api import events, images, masks, ops, photo_masks, photos, problems, session, shots
 from packshot.api.decoding import Decoder
 from packshot.api.graph import Graph
 from packshot.api.limits import Edge
@@ -43,7 +43,7 @@ def create_app(
     app = FastAPI(title="Packshot", version=packshot.__version__, openapi_url=None, docs_url=None, redoc_url=None)
     decode_slots = anyio.CapacityLimiter(decoder.at_once)
     app.state.services = Services(store, graph, decoder, settings, meter, decode_slots, Watch(store.shots, graph))
-    for part in (photos, masks, events, shots, images, session, ops):
+    for part in (photos, photo_masks, masks, events, shots, images, session, ops):
         app.include_router(part.router)
     ops.add_page(app, studio_dir)
     problems.install(app, meter)

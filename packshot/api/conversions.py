@@ -38,6 +38,8 @@ def mask_answer(mask: MaskRecord) -> MaskAnswer:
         bbox=mask.bbox_xyxy,
         url=f"/v1/masks/{mask.id}",
         cutout_url=f"/v1/masks/{mask.id}/cutout",
+        source=mask.source or "automatic",  # None only in rows of version 0.1.0, which no route answers with
+        parent=mask.parent_id,
     )
 
 

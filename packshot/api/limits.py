@@ -26,7 +26,7 @@ from packshot.meter import Meter
 logger = logging.getLogger(__name__)
 
 MAX_JSON_BYTES = 256 * 1024
-"""Limit of a JSON body. It is far above the largest request that the schemas accept."""
+"""Limit of a JSON body, except one with brush strokes. It is far above the largest request that the schemas accept."""
 
 _POLICY_HEADERS = (b"x-request-timeout-seconds", b"x-request-disconnect-disabled")
 _SAFE_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
@@ -116,13 +116,13 @@ def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
     return secrets.token_hex(12)
 
 
-async def json_bytes(request: Request) -> bytes:
-    """Read the body of a JSON request. Raises TooLarge when it is longer than `MAX_JSON_BYTES`."""
+async def json_bytes(request: Request, max_bytes: int = MAX_JSON_BYTES) -> bytes:
+    """Read the body of a JSON request. Raises TooLarge when it is longer than `max_bytes`."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_JSON_BYTES:
-            raise _too_large(MAX_JSON_BYTES, f"at least {len(body)} of JSON")
+        if len(body) > max_bytes:
+            raise _too_large(max_bytes, f"at least {len(body)} of JSON")
     return bytes(body)
 
 

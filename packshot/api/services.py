@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -13,11 +14,15 @@ from fastapi import Depends, Request
 from packshot.api.decoding import Decoder
 from packshot.api.graph import Graph
 from packshot.api.watch import Watch
+from packshot.errors import Overloaded
 from packshot.meter import Meter
 from packshot.settings import Settings
 from packshot.store.store import Store
 
 T = TypeVar("T")
+
+MAX_WAITING = 64
+"""How many uploads may wait for a decode worker of this replica. Further ones are refused with 429 `busy`."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,16 @@ class Services:
     meter: Meter
     decode_slots: anyio.CapacityLimiter
     watch: Watch
+
+
+@asynccontextmanager
+async def decode_slot(services: Services) -> AsyncIterator[None]:
+    """Wait for a slot of the decoder, and hold it. Raises Overloaded `busy` when MAX_WAITING uploads wait already."""
+    slots = services.decode_slots
+    if slots.statistics().tasks_waiting >= MAX_WAITING:
+        raise Overloaded("busy", f"At most {MAX_WAITING} uploads may wait for decoding; retry later.", retry_after_s=2)
+    async with slots:
+        yield
 
 
 def services_of(request: Request) -> Services:

@@ -88,9 +88,11 @@ MASKS = MasksAnswer(
             bbox=(212, 130, 1321, 1002),
             url=f"/v1/masks/{_MASK_ID}",
             cutout_url=f"/v1/masks/{_MASK_ID}/cutout",
+            source="box",
         ),
     )
 )
+UPLOADED_MASK = MASKS.masks[0].model_copy(update={"score": 1.0, "source": "upload"})
 IMAGE = ImageAnswer(
     id=_IMAGE_ID,
     seed=7,

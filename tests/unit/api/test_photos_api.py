@@ -135,6 +135,7 @@ def test_a_click_answers_with_candidates_best_first(api: Api) -> None:
         "bbox": [40, 30, 60, 50],
         "url": f"/v1/masks/{masks[0]['id']}",
         "cutout_url": f"/v1/masks/{masks[0]['id']}/cutout",
+        "source": "points",
     }
     assert {"queue", "encode", "decode"} == {part.split(";")[0] for part in answer.headers["server-timing"].split(", ")}
 
@@ -212,7 +213,7 @@ def test_a_fault_of_ours_is_a_500_that_tells_nothing_but_the_request_id(api: Api
 
 
 def test_more_uploads_than_may_wait_are_told_to_try_again(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("packshot.api.photos.MAX_WAITING", 0)
+    monkeypatch.setattr("packshot.api.services.MAX_WAITING", 0)
     answer = upload(api.http, png(shade=5))
     assert code_of(answer) == (429, "busy")
     assert answer.headers["retry-after"] == "2"
