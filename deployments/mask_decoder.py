@@ -16,6 +16,7 @@ from deployments.sam_encoder import Encoded
 from packshot.api.graph import Segmented
 from packshot.batching import MicroBatcher
 from packshot.imaging.codec import encode_bilevel_png, read_mask
+from packshot.imaging.lock import cutout_bbox_of, lock_px_of
 from packshot.models.device import model_thread, pick_dtype
 from packshot.settings import Settings
 from packshot.store.assets import Assets
@@ -83,4 +84,13 @@ class MaskDecoderDeployment:
 
 def _encoded(candidate: MaskCandidate) -> NewMask:
     mask = candidate.mask
-    return NewMask(candidate.score, mask.area_px, mask.bbox_xyxy, encode_bilevel_png(mask.pixels))
+    height, width = mask.pixels.shape
+    lock_px = lock_px_of(width, height)
+    return NewMask(
+        candidate.score,
+        mask.area_px,
+        mask.bbox_xyxy,
+        encode_bilevel_png(mask.pixels),
+        lock_px=lock_px,
+        cutout_bbox_xyxy=cutout_bbox_of(mask.bbox_xyxy, lock_px, width, height),
+    )

@@ -17,24 +17,15 @@ import numpy as np
 
 from packshot.errors import BadInput
 from packshot.imaging.guided import guided_alpha
+from packshot.imaging.lock import EXACT_LOCK_PX, cutout_bbox_of, reach_px
 from packshot.imaging.matting import SolverFailed, certain, disk, matte
 from packshot.imaging.resample import premultiplied, resized, straight
 from packshot.imaging.straight import mixture_explains, straight_colours
 from packshot.types import U8, BoxXYXY, Cutout, Flat, Layer, Layout, Mask, Photo
 
-__all__ = ["cut", "cutout_bbox", "enlargement", "fit_to", "flatten", "layer_size", "locked_mask", "reach_px"]
+__all__ = ["cut", "cutout_bbox", "enlargement", "fit_to", "flatten", "layer_size", "locked_mask"]
 
 log = logging.getLogger(__name__)
-
-LOCK_PX = 2
-"""The lock of an exact mask: pixels deeper than this in the mask are opaque and keep the photo's colours."""
-MIN_REACH_PX = 3
-"""The soft edge ends at this distance outside the mask, or at the lock's depth if that is larger."""
-
-
-def reach_px(lock_px: int) -> int:
-    """How far outside its mask a cutout with this lock may have a soft edge, in pixels."""
-    return max(MIN_REACH_PX, lock_px)
 
 
 def cutout_bbox(mask: Mask, lock_px: int) -> BoxXYXY:
@@ -47,11 +38,10 @@ def cutout_bbox(mask: Mask, lock_px: int) -> BoxXYXY:
         raise BadInput("mask_empty", "a mask must hold at least one product pixel, got none; click on the product")
     height, width = mask.pixels.shape
     x, y, columns, rows = cv2.boundingRect(mask.pixels)
-    margin = reach_px(lock_px)
-    return (max(0, x - margin), max(0, y - margin), min(width, x + columns + margin), min(height, y + rows + margin))
+    return cutout_bbox_of((x, y, x + columns, y + rows), lock_px, width, height)
 
 
-def cut(photo: Photo, mask: Mask, lock_px: int = LOCK_PX) -> Cutout:
+def cut(photo: Photo, mask: Mask, lock_px: int = EXACT_LOCK_PX) -> Cutout:
     """The product with a soft edge: the part `cutout_bbox` of the photo.
 
     `lock_px` is how far inside the mask its border may be wrong, in pixels. Alpha is 255 in the mask eroded by it, and
@@ -83,7 +73,9 @@ def _alpha(rgb: U8, mask: U8, lock_px: int) -> U8:
     soft = cv2.inRange(mask, (1,), (254,))
     kept = cv2.dilate(soft, disk(reach)) > 0  # here the mask's values are alpha
     try:
-        alpha = matte(rgb, hard, product | (kept & (hard > 0)), backdrop | (kept & (hard == 0)), width_px=lock_px + reach)
+        alpha = matte(
+            rgb, hard, product | (kept & (hard > 0)), backdrop | (kept & (hard == 0)), width_px=lock_px + reach
+        )
     except SolverFailed as failed:
         log.warning("the guided filter makes the edge, because %s", failed)
         alpha = guided_alpha(rgb, hard)

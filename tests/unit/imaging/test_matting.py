@@ -1,4 +1,4 @@
-"""The cutout's edge: the lock is exact, alpha and colours come near the true ones, and odd masks give whole products."""
+"""The cutout's edge: the lock is exact, alpha and colours are nearly the true ones, and odd masks stay whole."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from packshot.types import U8, Mask, Photo
 BACKDROP, PRODUCT = (120, 140, 150), (200, 60, 40)
 
 
-def disk_mask(width: int = 160, height: int = 120, radius: float = 40.3, centre: tuple[float, float] | None = None) -> U8:
+def disk_mask(
+    width: int = 160, height: int = 120, radius: float = 40.3, centre: tuple[float, float] | None = None
+) -> U8:
     x, y = centre or (width / 2, height / 2)
     rows, columns = np.ogrid[:height, :width]
     return ((columns - x) ** 2 + (rows - y) ** 2 <= radius**2).astype(np.uint8) * np.uint8(255)
@@ -98,7 +100,9 @@ def test_a_product_cut_by_the_frame_has_no_edge_there() -> None:
 
 def test_a_mask_of_the_whole_frame_has_no_edge_at_all() -> None:
     photo = photograph(np.ones((40, 50)))
-    assert np.array_equal(at_place(photo, np.full((40, 50), 255, np.uint8)), np.dstack([photo.pixels, photo.pixels[..., :1] * 0 + 255]))
+    assert np.array_equal(
+        at_place(photo, np.full((40, 50), 255, np.uint8)), np.dstack([photo.pixels, photo.pixels[..., :1] * 0 + 255])
+    )
 
 
 @pytest.mark.parametrize("lock_px", [2, 6])
@@ -108,10 +112,8 @@ def test_a_strap_thinner_than_the_lock_stays_whole(thick_px: int, lock_px: int) 
     cv2.rectangle(mask, (30, 40), (90, 70), 255, -1)
     cv2.ellipse(mask, (60, 40), (26, 26), 0, 180, 360, 255, thick_px)
     alpha = at_place(photograph(coverage_of(mask, 0.5)), mask, lock_px)[..., 3]
-    strap = cv2.ximgproc.thinning(mask) if hasattr(cv2, "ximgproc") else None
     middle = np.zeros_like(mask)
     cv2.ellipse(middle, (60, 40), (26, 26), 0, 190, 350, 255, 1)
-    assert strap is None or strap.any()
     assert (alpha[(middle & mask) > 0] > 100).all()
 
 
@@ -190,7 +192,7 @@ def test_the_guided_cutout_of_older_masks_does_not_change() -> None:
     assert [int(cutout[..., channel].astype(int).sum()) for channel in range(4)] == SUMS_OF_0_1_0
 
 
-SUMS_OF_0_1_0 = [0, 0, 0, 0]
+SUMS_OF_0_1_0 = [185380, 64466, 47945, 160727]
 
 
 def test_cut_refuses_an_empty_mask_and_one_of_another_size() -> None:
