@@ -153,9 +153,9 @@ def check_layer(
     """Refuse a layer that would not be visible.
 
     `index` is the layer's place in the request. `bbox_xyxy` is the bounding box of the layer's mask, in pixels of the
-    photo. `canvas` is (width, height) in pixels. `cutout_xyxy` is the cutout's place, to which the layer's scale refers;
-    None is a mask of version 0.1.0, whose cutout is about as large as its bounding box. The reach of a rotated layer is its half diagonal, so no visible layer
-    is refused.
+    photo. `canvas` is (width, height) in pixels. `cutout_xyxy` is the cutout's place, to which the layer's scale
+    refers; None is a mask of version 0.1.0, whose cutout is about as large as its bounding box. The reach of a rotated
+    layer is its half diagonal, so no visible layer is refused.
 
     Raises BadInput `mask_empty` when the mask has no product pixel, `mask_too_small` when the product is smaller than
     `MIN_PRODUCT_PX`, and `layer_outside` when the layer lies outside the canvas or is smaller than a pixel.

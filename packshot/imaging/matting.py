@@ -26,6 +26,8 @@ LOW, HIGH = 0.1, 0.9
 """The solution never quite reaches 0 and 1. These values of it are stretched to 0 and 1 (docs/measurements.md)."""
 OPAQUE, CLEAR = 250, 5
 """Alphas from OPAQUE on become 255, and alphas up to CLEAR become 0."""
+FRAYED, FRAY_PX = (12.0, 24.0), 11
+"""Mean differences (0..255) from which an edge begins to count as frayed, and counts in full; in windows of this side."""
 TILE_PX = 512
 """Side of the square in which one system is solved."""
 TOLERANCE, MAX_ITERATIONS = 1e-3, 400
@@ -91,7 +93,24 @@ def matte(rgb: U8, hard: U8, product: Bools, backdrop: Bools, *, width_px: int) 
             solved[here] = _stretched(_solve(rgb[with_halo], product[with_halo], here, start[with_halo]))
             inner = solved[top - y0 : top - y0 + TILE_PX, left - x0 : left - x0 + TILE_PX]
             np.copyto(alpha[own], inner, where=band[own])
+    _trim(alpha, band)
     return alpha
+
+
+def _trim(alpha: U8, band: Bools) -> None:
+    """Smooth alpha in place where it is frayed, because the texture behind the product resembles the product.
+
+    There, 3x3 medians replace it in part. An edge counts as frayed by its mean difference from the 5x5 medians.
+    """
+    apart = cv2.absdiff(alpha, cv2.medianBlur(alpha, 5))
+    edge = ((alpha > 0) & (alpha < 255) | (apart > 0)).view(np.uint8)
+    total, count = (cv2.boxFilter(part, cv2.CV_32F, (FRAY_PX, FRAY_PX), normalize=False) for part in (apart, edge))
+    at = np.flatnonzero(band & (edge > 0))
+    share = np.clip((total.reshape(-1)[at] / count.reshape(-1)[at] - FRAYED[0]) / (FRAYED[1] - FRAYED[0]), 0, 1)
+    old, median = (plane.reshape(-1)[at].astype(np.float32) for plane in (alpha, cv2.medianBlur(alpha, 3)))
+    new = np.rint(old + share * (median - old))
+    # A pixel that was not opaque may hold old background, so it does not become opaque.
+    alpha.reshape(-1)[at] = np.where(old < 255, np.minimum(new, OPAQUE - 1), np.where(new >= OPAQUE, 255, new))
 
 
 def _stretched(solution: F64) -> U8:
