@@ -27,7 +27,7 @@ LOW, HIGH = 0.1, 0.9
 OPAQUE, CLEAR = 250, 5
 """Alphas from OPAQUE on become 255, and alphas up to CLEAR become 0."""
 FRAYED, FRAY_PX = (12.0, 24.0), 11
-"""Mean differences (0..255) from which an edge begins to count as frayed, and counts in full; in windows of this side."""
+"""Mean differences (0..255) at which an edge begins to count as frayed, and counts in full; the windows' side."""
 TILE_PX = 512
 """Side of the square in which one system is solved."""
 TOLERANCE, MAX_ITERATIONS = 1e-3, 400
