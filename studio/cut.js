@@ -8,13 +8,13 @@ import * as pointing from "./pointing.js";
 import * as steps from "./steps.js";
 import { change, desk, randomId, watch } from "./store.js";
 import { $, alertOf, dismiss, h, iconButton, keyed, loaded, say, sorry } from "./widgets.js";
-import { plain } from "./words.js";
+import { noteWords, plain } from "./words.js";
 import { Zoom } from "./zoom.js";
 
 const USUAL_WIDTH_PX = 900; // a photo's width on the screen, when it is drawn before it is visible
 const TOOLS = ["click", "add", "erase"];
 const HINTS = { click: "Click the product, or drag a box around it", add: "Paint over the product", erase: "Erase what is not the product" };
-const MAX_BYTES = 32 * 2 ** 20;
+const MAX_BYTES = 96 * 2 ** 20;
 
 let zoom;
 let label = 1; // the label of a plain click
@@ -111,9 +111,9 @@ export async function addFiles(files) {
       const added = await api.upload(file);
       dismiss(file.name);
       change((now) => {
-        if (!now.photos.some((one) => one.id === added.id)) {
-          now.photos.push({ id: added.id, name: file.name || "Pasted photo", width: added.width, height: added.height });
-        }
+        let one = now.photos.find((other) => other.id === added.id);
+        if (!one) now.photos.push((one = { id: added.id, name: file.name || "Pasted photo", width: added.width, height: added.height }));
+        one.notes = noteWords(added);
         now.photo = added.id;
       });
       setStatus(`${file.name || "The photo"} is open. Click the product.`);
@@ -143,6 +143,8 @@ function sync() {
     item.firstChild.setAttribute("aria-pressed", String(one.id === desk.photo));
   });
   $("strip-busy").hidden = uploads === 0;
+  $("photo-notes").textContent = open?.notes ?? "";
+  $("photo-notes").hidden = !open?.notes;
   const image = $("photo-image");
   if (open && image.dataset.id !== open.id) {
     image.dataset.id = open.id;

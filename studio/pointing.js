@@ -97,6 +97,7 @@ function onPointer(event) {
   let last = event;
 
   const move = (next) => {
+    if (next.pointerId !== event.pointerId) return; // another finger has its own listeners
     const before = [...fingers.values()];
     fingers.set(next.pointerId, next);
     if (fingers.size === 2) {
@@ -110,6 +111,7 @@ function onPointer(event) {
     last = next;
   };
   const end = (next) => {
+    if (next.pointerId !== event.pointerId) return;
     fingers.delete(next.pointerId);
     for (const name of ["pointerup", "pointercancel"]) surface.removeEventListener(name, end);
     surface.removeEventListener("pointermove", move);

@@ -246,7 +246,7 @@ def jpeg(width: int = 120, height: int = 90) -> bytes:
 @contextmanager
 def running(home: Path, *, studio_dir: Path | None = None, **changed: Any) -> Iterator[Api]:
     """The API on a free loopback port, with a new store in `home`."""
-    settings = Settings(home=home, max_body_bytes=512 * 1024, **changed)
+    settings = Settings(home=home, max_body_bytes=512 * 1024, max_photo_bytes=1024 * 1024, **changed)
     registry = CollectorRegistry()
     store = Store.from_settings(settings)
     graph = BoxGraph(registry, Finisher(store.assets))

@@ -7,6 +7,7 @@ from packshot.contract.answers import (
     ErrorAnswer,
     ImageAnswer,
     MaskAnswer,
+    NoteAnswer,
     PhotoAnswer,
     RecipeAnswer,
     ShotAnswer,
@@ -28,6 +29,7 @@ def photo_answer(photo: PhotoRecord) -> PhotoAnswer:
         bytes=photo.bytes,
         sha256=photo.sha256,
         url=f"/v1/photos/{photo.id}",
+        notes=tuple(NoteAnswer(code=code, detail=detail) for code, detail in photo.notes),
     )
 
 

@@ -13,7 +13,7 @@ from packshot.api.answers import server_timing
 from packshot.api.auth import Caller
 from packshot.api.conversions import exact_mask, mask_answer
 from packshot.api.graph import Segmented
-from packshot.api.limits import cancel_on_disconnect, shield_to_completion
+from packshot.api.limits import cancel_on_disconnect, shield_to_completion, spooled_body
 from packshot.api.openapi import (
     LOCATION,
     TIMING,
@@ -64,7 +64,7 @@ async def click(photo_id: str, request: Request, response: Response, services: W
         _check_base(base, photo)
     if body.strokes:
         strokes = tuple(Stroke(tuple(one.points), one.radius_px, one.mode == "erase") for one in body.strokes)
-        check_strokes(strokes, photo.width, photo.height)
+        await in_thread(check_strokes, strokes, photo.width, photo.height)
         own, made = None, await cancel_on_disconnect(request, _painted(services, photo, base, strokes))
     else:
         prompts = Prompts(
@@ -96,10 +96,10 @@ async def put_mask(photo_id: str, request: Request, response: Response, services
     Soft values are kept as the cutout's alpha. The mask expires after 24 h unless a shot uses it.
     """
     photo = await in_thread(services.store.photos.get, tenant.id, photo_id)
-    async with decode_slot(services):
-        data = await request.body()
+    async with spooled_body(request) as file, decode_slot(services):
         started_at = time.perf_counter()
-        read = await cancel_on_disconnect(request, services.decoder.read_mask(data, photo.width, photo.height))
+        reading = services.decoder.read_mask(await file.read(), photo.width, photo.height)
+        read = await cancel_on_disconnect(request, reading)
         decode_ms = (time.perf_counter() - started_at) * 1000
     new = replace(exact_mask(read, read.png, photo.width, photo.height), source="upload")
     (mask,) = await shield_to_completion(in_thread(services.store.masks.add, tenant.id, photo.id, [new]))

@@ -37,6 +37,7 @@ from packshot.errors import (
     UnsupportedMedia,
 )
 from packshot.imaging.codec import NormalisedPhoto
+from packshot.imaging.formats import claim_of
 from packshot.store.records import NewMask
 
 router = APIRouter(prefix="/v1/photos", tags=["photos"], responses=keyed_problems_json())
@@ -52,7 +53,10 @@ router = APIRouter(prefix="/v1/photos", tags=["photos"], responses=keyed_problem
     openapi_extra=upload_json(PhotoUpload),
 )
 async def upload_photo(request: Request, response: Response, services: Wired, tenant: Caller) -> PhotoAnswer:
-    """The multipart part `file` holds a JPEG, PNG or WebP. Repeated uploads of the same bytes have the same id."""
+    """The multipart part `file` holds a JPEG, PNG, WebP, AVIF, HEIC, TIFF or still GIF. `notes` say what was assumed.
+
+    Repeated uploads of the same bytes have the same id.
+    """
     async with _upload(request) as file:
         started = time.perf_counter()
         photo = await cancel_on_disconnect(request, _decoded(services, file))
@@ -68,6 +72,7 @@ async def upload_photo(request: Request, response: Response, services: Wired, te
             bytes=photo.bytes,
             sha256=photo.sha256,
             own_alpha=_own_alpha(photo),
+            notes=photo.notes,
         )
     )
     answer = photo_answer(record)
@@ -103,8 +108,20 @@ async def _upload(request: Request) -> AsyncIterator[UploadFile]:
 
 async def _decoded(services: Services, file: UploadFile) -> NormalisedPhoto:
     """Decode the upload when a slot is free. Waiting uploads stay on disk and occupy no thread of the other routes."""
-    async with decode_slot(services):
-        return await services.decoder.normalise(await file.read(), file.content_type)
+    async with decode_slot(services, file.size or 0):
+        claim = claim_of(file.content_type, file.filename)
+        return await services.decoder.normalise(await file.read(), claim)
+
+
+@router.get(
+    "/{photo_id}.json",
+    operation_id="describe_photo",
+    summary="Get what is known about a photo",
+    responses=answer_json(examples.PHOTO, "The photo.") | problems_json(NotFound),
+)
+async def describe_photo(photo_id: str, services: Wired, tenant: Caller) -> PhotoAnswer:
+    """The answer of its last upload, notes included."""
+    return photo_answer(await in_thread(services.store.photos.get, tenant.id, photo_id))
 
 
 @router.get(

@@ -28,16 +28,26 @@ class SessionAnswer(Answer):
     expires_at: Moment = Field(description="When the cookie expires.")
 
 
+class NoteAnswer(Answer):
+    """What the decoder assumed, dropped or changed in an upload."""
+
+    code: str = Field(description="A stable name, such as type_by_bytes, reduced, profile_assumed or alpha_kept.")
+    detail: str = Field(description="A sentence that says what was done.")
+
+
 class PhotoAnswer(Answer):
     """An uploaded photo."""
 
     id: str
-    width: int = Field(description="Width of the normalised photo, pixels.")
+    width: int = Field(description="Width of the normalised photo, pixels; boxes and points count in it.")
     height: int = Field(description="Height of the normalised photo, pixels.")
-    format: str = Field(description="Format of the upload: jpeg, png or webp.")
+    format: str = Field(description="Format of the upload: jpeg, png, webp, avif, heif, tiff or gif.")
     bytes: int = Field(description="Size of the upload, bytes.")
     sha256: str = Field(description="SHA-256 of the upload's bytes, hexadecimal.")
     url: str = Field(description="Path of the normalised photo.")
+    notes: tuple[NoteAnswer, ...] = Field(
+        (), description="What the decoder assumed, dropped or changed; often nothing."
+    )
 
 
 class MaskAnswer(Answer):

@@ -148,7 +148,7 @@ class PhotoUpload(Request):
     """A photo, as multipart/form-data."""
 
     file: bytes = Field(
-        description="A JPEG, PNG or WebP image. The media type of the part, if given, must match the bytes."
+        description="A JPEG, PNG, WebP, AVIF, HEIC, TIFF or still GIF image. Its media type and name are ignored."
     )
 
 

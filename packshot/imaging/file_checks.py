@@ -12,7 +12,8 @@ import zlib
 from dataclasses import dataclass
 
 MIN_SIDE_PX = 16
-MAX_JPEG_SCANS = 64  # libjpeg reads the whole picture once for each; encoders write 1 to 20
+ZERO_FILL_BYTES = 16  # a picture's own data may end in a few zeros
+MAX_JPEG_SCANS = 32  # libjpeg reads the whole picture once for each; encoders write 1 to 20
 JPEG_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # ends a scan: not a stuffed byte, fill byte or restart marker
 SAMSUNG_BLOCK = re.compile(rb"\x00\x00[\x00-\xff]{2}([\x04-\x40])\x00\x00\x00([A-Za-z][A-Za-z0-9_]{3,63})")
 """The start of a block of Samsung's trailer: two zeros, a type, the length of its name (uint32), its name."""
@@ -111,19 +112,21 @@ def _samsung_trailer(data: bytes, start: int) -> int:
 
     Some of its cameras write the trailer in place of the end marker.
     """
-    if data.endswith(b"SEFT"):
-        for block in SAMSUNG_BLOCK.finditer(data, start):
-            if len(block[2]) >= block[1][0]:  # the block's own bytes may follow its name
-                return block.start()
-    return len(data)
+    if not data.endswith(b"SEFT"):
+        return len(data)
+    blocks = SAMSUNG_BLOCK.finditer(data, start)
+    named = (block.start() for block in blocks if len(block[2]) >= block[1][0])  # the name's own bytes may follow it
+    return next(named, data.rfind(b"SEFH", start) % len(data))
 
 
 def _end_of_scan(data: bytes) -> int:
-    """The end of image data that runs to the end of the file, without the zeros that fill a block of a disk."""
+    """The end of image data that runs to the end of the file, without the zeros that fill up a block of a disk."""
     end = len(data.rstrip(b"\0"))
+    if len(data) - end < ZERO_FILL_BYTES:
+        end = len(data)
     if data[end - 1] != 0xFF:
-        return min(end + 1, len(data))
-    return end + 1 if end < len(data) else len(data.rstrip(b"\xff"))  # FF 00 is a byte of the picture, FF alone is not
+        return end
+    return end + 1 if end < len(data) else len(data.rstrip(b"\xff"))  # FF 00 belongs to the picture, FF alone does not
 
 
 def check_png_complete(data: bytes, max_px: int, max_side_px: int) -> None:

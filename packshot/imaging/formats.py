@@ -125,5 +125,5 @@ def claim_of(media_type: str | None, name: str | None) -> str | None:
     declared = (media_type or "").split(";")[0].strip().lower()
     if declared not in ("", "application/octet-stream", "binary/octet-stream"):
         return declared
-    suffix = (name or "").lower().rpartition()[2]
+    suffix = (name or "").lower().rpartition(".")[2]
     return next((one.media_types[0] for one in FORMATS.values() if suffix in one.suffixes), None)

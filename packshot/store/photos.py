@@ -37,20 +37,22 @@ class Photos:
         bytes: int,
         sha256: str,
         own_alpha: tuple[NewMask, bytes] | None = None,
+        notes: Sequence[tuple[str, str]] = (),
     ) -> PhotoRecord:
         """Store an upload. A repeated upload of the same bytes returns the same photo.
 
         `png` is the normalised photo; `width` and `height` are its size in pixels. `format`, `bytes` and `sha256`
         describe the uploaded file. `own_alpha` is the alpha that the upload brought, as a mask, and an RGBA PNG of its
-        straight colours. This mask does not expire; it is deleted with the photo. Raises StorageFull when a quota or
-        disk is full.
+        straight colours. This mask does not expire; it is deleted with the photo. `notes` are (code, detail) pairs on
+        this upload. Raises StorageFull when a quota or disk is full.
         """
         (file,) = self._references.write_files([png])
         own_files = self._references.write_files([own_alpha[0].png, own_alpha[1]]) if own_alpha else []
+        pairs = [list(note) for note in notes]
         same_upload = (photo.c.tenant_id == tenant_id) & (photo.c.sha256 == sha256)
         for _ in range(MAX_RACES):  # another request may delete the existing photo before it is updated
             with self._database.write() as connection:
-                touch = update(photo).where(same_upload).values(used_at=Now()).returning(*photo.c)
+                touch = update(photo).where(same_upload).values(used_at=Now(), notes=pairs).returning(*photo.c)
                 row = connection.execute(touch).first()
                 if row is not None:
                     if own_alpha is not None and not _has_own_alpha(connection, row.id):
@@ -67,6 +69,7 @@ class Photos:
                     asset_key=file.key,
                     created_at=Now(),
                     used_at=Now(),
+                    notes=pairs,
                 )
                 row = connection.execute(new.on_conflict_do_nothing().returning(*photo.c)).first()
                 if row is not None:
@@ -142,4 +145,5 @@ def _photo_record(row: Row[Any]) -> PhotoRecord:
         sha256=row.sha256,
         asset_key=row.asset_key,
         created_at=moment(row.created_at),
+        notes=tuple((code, detail) for code, detail in row.notes or ()),
     )

@@ -47,7 +47,7 @@ class PhotoRecord:
     """An uploaded photo.
 
     `width` and `height` are pixels of the normalised photo. `asset_key` names its PNG. `format`, `bytes` and `sha256`
-    describe the file as it was uploaded.
+    describe the file as it was uploaded. `notes` are (code, detail) pairs: what its last upload's decoding assumed.
     """
 
     id: str
@@ -59,6 +59,7 @@ class PhotoRecord:
     sha256: str
     asset_key: str
     created_at: datetime
+    notes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)

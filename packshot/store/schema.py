@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISION = "0005"
+REVISION = "0006"
 """The last migration. The migrations up to it make the tables below."""
 
 
@@ -111,6 +111,7 @@ photo = Table(
     Column("asset_key", ForeignKey("asset.key", deferrable=True, initially="DEFERRED"), nullable=False),
     Column("created_at", Double, nullable=False),
     Column("used_at", Double, nullable=False),  # last upload or mask: retention counts from here
+    Column("notes", JSON(none_as_null=True)),  # [code, detail] pairs; NULL = a replica of version 0.1.0 took the photo
     UniqueConstraint("tenant_id", "sha256"),
 )
 

@@ -181,7 +181,7 @@ def test_a_finger_paints_and_two_fingers_do_not(visit: Callable[..., Visit], boa
     send("touchEnd")
     assert page.evaluate("import('/studio/store.js').then(({ desk }) => desk.cuts[desk.photo] ?? null)") is None
 
-    page.get_by_role("button", name="Show the whole photo").tap()
+    page.locator("#zoom-fit").tap()
     with page.expect_response(lambda answer: answer.url.endswith("/masks")):
         send("touchStart", (120, 120))
         send("touchMove", (160, 120))
@@ -241,8 +241,7 @@ def test_a_dropped_mask_is_the_photos_and_a_dropped_photo_is_new(visit: Callable
 
 def test_the_own_transparency_of_a_file_is_the_first_candidate(visit: Callable[..., Visit], cut_out_file: Path) -> None:
     page = visit().page()
-    opened(page, cut_out_file)
-    page.get_by_role("button", name="Automatic").click()
+    opened(page, cut_out_file)  # nothing is clicked: the file says what the product is
     first = page.get_by_role("button", name="Candidate 1, the file's own transparency")
     expect(first).to_have_attribute("aria-pressed", "true")
     mask = mask_of(page)

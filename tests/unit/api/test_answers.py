@@ -45,7 +45,7 @@ VERDICT = Verdict(
         Finding("x", "ok", "none"),
     )
 )
-PHOTO = PhotoRecord("ph_1", "t", 1600, 1200, "jpeg", 482113, "ab" * 32, "x/y.png", AT)
+PHOTO = PhotoRecord("ph_1", "t", 1600, 1200, "jpeg", 482113, "ab" * 32, "x/y.png", AT, (("reduced", "1/2"),))
 MASK = MaskRecord(
     "mk_1",
     "t",

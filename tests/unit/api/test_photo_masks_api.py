@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from packshot.client import Client, StrokeIn
 from packshot.imaging.codec import encode_png, read_png
 from tests.api_graph import Api, code_of
 from tests.unit.api.test_photos_api import upload
@@ -192,3 +193,16 @@ def test_a_deleted_own_alpha_is_offered_again_after_another_upload(api: Api) -> 
     assert masks_of(api, photo)[0]["source"] == "automatic"
     cut_photo(api, shade=3)
     assert masks_of(api, photo)[0]["source"] == "alpha"
+
+
+def test_the_client_paints_sends_and_refines_masks(api: Api) -> None:
+    with Client(api.url, api.key) as client:
+        photo_id = api.photo()["id"]
+        sent = client.put_mask(photo_id, encode_png(np.pad(np.full((40, 60), 255, np.uint8), ((25, 25), (30, 30)))))
+        erase = StrokeIn(mode="erase", radius_px=5, points=[(60, 45)])
+        painted = client.paint_strokes(photo_id, [erase], base_mask_id=sent.id)
+        fresh = client.paint_strokes(photo_id, [StrokeIn(mode="add", radius_px=5, points=[(60, 45)])])
+        better = client.masks(photo_id, points=[(60, 45, 1)], base_mask_id=painted.id)
+    assert (sent.source, sent.bbox, sent.parent) == ("upload", (30, 25, 90, 65), None)
+    assert (painted.source, painted.parent, fresh.parent) == ("strokes", sent.id, None)
+    assert {(mask.source, mask.parent) for mask in better} == {("points", painted.id)}

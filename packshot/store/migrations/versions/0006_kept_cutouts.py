@@ -6,8 +6,8 @@ All three may be NULL: version 0.1.0, which may still run beside this one, does 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
