@@ -9,12 +9,14 @@ grows with the length of the border. Long borders are solved in tiles.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from packshot.imaging.tiles import Bools
-from packshot.types import F32, U8
+from packshot.types import U8
 
 __all__ = ["SolverFailed", "certain", "disk", "matte"]
 
@@ -78,39 +80,49 @@ def matte(rgb: U8, hard: U8, product: Bools, backdrop: Bools, *, width_px: int) 
         raise SolverFailed(f"a band must have at most {MAX_BAND_PX} px, got {np.count_nonzero(band)}")
     if min(hard.shape) < 3:
         return np.where(band, hard * np.uint8(255), alpha)
-    start = np.asarray(cv2.GaussianBlur(hard.astype(np.float32), (0, 0), 1.0), np.float32)
-    halo = 2 * width_px + 4
-    height, width = band.shape
-    for top in range(0, height, TILE_PX):
-        for left in range(0, width, TILE_PX):
-            own = np.s_[top : top + TILE_PX, left : left + TILE_PX]
-            if not band[own].any():
-                continue
-            y0, x0 = max(0, top - halo), max(0, left - halo)
-            with_halo = np.s_[y0 : top + TILE_PX + halo, x0 : left + TILE_PX + halo]
-            here = band[with_halo]
-            solved = np.zeros(here.shape, np.uint8)
-            solved[here] = _stretched(_solve(rgb[with_halo], product[with_halo], here, start[with_halo]))
-            inner = solved[top - y0 : top - y0 + TILE_PX, left - x0 : left - x0 + TILE_PX]
-            np.copyto(alpha[own], inner, where=band[own])
-    _trim(alpha, band)
+    for own, wide, inner in _tiles(band, 2 * width_px + 4):
+        here = band[wide]
+        solved = np.zeros(here.shape, np.uint8)
+        solved[here] = _stretched(_solve(rgb[wide], hard[wide], product[wide], here))
+        np.copyto(alpha[own], solved[inner], where=band[own])
+    rough = alpha.copy()
+    for own, wide, inner in _tiles(band, FRAY_PX // 2 + 2):
+        alpha[own] = _trimmed(rough[wide], band[wide])[inner]
     return alpha
 
 
-def _trim(alpha: U8, band: Bools) -> None:
-    """Smooth alpha in place where it is frayed, because the texture behind the product resembles the product.
+Part = tuple[slice, slice]
+
+
+def _tiles(band: Bools, halo: int) -> Iterator[tuple[Part, Part, Part]]:
+    """The tiles that hold a pixel of the band: the tile, the tile with its halo, and the tile's place in the latter."""
+    height, width = band.shape
+    for top in range(0, height, TILE_PX):
+        for left in range(0, width, TILE_PX):
+            own = np.s_[top : min(height, top + TILE_PX), left : min(width, left + TILE_PX)]
+            if band[own].any():
+                y0, x0 = max(0, top - halo), max(0, left - halo)
+                wide = np.s_[y0 : own[0].stop + halo, x0 : own[1].stop + halo]
+                yield own, wide, np.s_[top - y0 : own[0].stop - y0, left - x0 : own[1].stop - x0]
+
+
+def _trimmed(rough: U8, band: Bools) -> U8:
+    """Alpha, smoothed where it is frayed, because the texture behind the product resembles the product.
 
     There, 3x3 medians replace it in part. An edge counts as frayed by its mean difference from the 5x5 medians.
     """
-    apart = cv2.absdiff(alpha, cv2.medianBlur(alpha, 5))
-    edge = ((alpha > 0) & (alpha < 255) | (apart > 0)).view(np.uint8)
+    rough = np.ascontiguousarray(rough)
+    apart = cv2.absdiff(rough, cv2.medianBlur(rough, 5))
+    edge = ((rough > 0) & (rough < 255) | (apart > 0)).view(np.uint8)
     total, count = (cv2.boxFilter(part, cv2.CV_32F, (FRAY_PX, FRAY_PX), normalize=False) for part in (apart, edge))
     at = np.flatnonzero(band & (edge > 0))
     share = np.clip((total.reshape(-1)[at] / count.reshape(-1)[at] - FRAYED[0]) / (FRAYED[1] - FRAYED[0]), 0, 1)
-    old, median = (plane.reshape(-1)[at].astype(np.float32) for plane in (alpha, cv2.medianBlur(alpha, 3)))
+    old, median = (plane.reshape(-1)[at].astype(np.float32) for plane in (rough, cv2.medianBlur(rough, 3)))
     new = np.rint(old + share * (median - old))
     # A pixel that was not opaque may hold old background, so it does not become opaque.
+    alpha = rough.copy()
     alpha.reshape(-1)[at] = np.where(old < 255, np.minimum(new, OPAQUE - 1), np.where(new >= OPAQUE, 255, new))
+    return alpha
 
 
 def _stretched(solution: F64) -> U8:
@@ -120,11 +132,12 @@ def _stretched(solution: F64) -> U8:
     return alpha
 
 
-def _solve(rgb: U8, product: Bools, band: Bools, start: F32) -> F64:
+def _solve(rgb: U8, hard: U8, product: Bools, band: Bools) -> F64:
     """The solution at the band's pixels, in reading order. Raises SolverFailed when it does not converge."""
     from scipy.sparse import csr_array, diags_array
     from scipy.sparse.linalg import cg
 
+    start = cv2.GaussianBlur(hard.astype(np.float32), (0, 0), 1.0)[band]
     # A border of 2 px without windows, so that every neighbour of a pixel exists.
     rgb = cv2.copyMakeBorder(rgb, 2, 2, 2, 2, cv2.BORDER_REPLICATE)
     product, band = np.pad(product, 2), np.pad(band, 2)
@@ -144,7 +157,7 @@ def _solve(rgb: U8, product: Bools, band: Bools, start: F32) -> F64:
     solution, failed = cg(
         system,
         -given.sum(axis=1),
-        x0=start[band[2:-2, 2:-2]].astype(np.float64),
+        x0=start.astype(np.float64),
         rtol=TOLERANCE,
         maxiter=MAX_ITERATIONS,
         M=diags_array(1 / diagonal),

@@ -58,23 +58,21 @@ def _estimates(rgb: U8, alpha: U8, soft: NDArray[np.intp]) -> tuple[F32, F32]:
 
 
 def _filled(rgb: U8, source: Bools, at: NDArray[np.intp], otherwise: F32 | None = None) -> F32:
-    """The mean colour of the `source` pixels near the pixels `at`, float32 Nx3.
+    """The mean colour of the `source` pixels near the pixels `at` (ascending), float32 Nx3.
 
     Without any source pixel the result is `otherwise`, or else the pixels' own colours.
     """
     if not source.any():
         return rgb.reshape(-1, 3)[at].astype(np.float32) if otherwise is None else otherwise
-    place = np.full(source.size, -1, np.int32)
-    place[at] = np.arange(len(at), dtype=np.int32)
     colours, missing = np.empty((len(at), 3), np.float32), np.zeros(source.shape, bool)
     missing.reshape(-1)[at] = True
     for reach_px, sigma in LEVELS_PX:
         for found, near in nearby_colours(rgb, source, missing.copy(), reach_px=reach_px, sigma=sigma):
-            colours[place[found]] = near
+            colours[np.searchsorted(at, found)] = near
             missing.reshape(-1)[found] = False
     left = np.flatnonzero(missing)
     if len(left):
-        colours[place[left]] = _far_colours(rgb, source, left)
+        colours[np.searchsorted(at, left)] = _far_colours(rgb, source, left)
     return colours
 
 
@@ -83,8 +81,9 @@ def _far_colours(rgb: U8, source: Bools, at: NDArray[np.intp]) -> F32:
     height, width = source.shape
     scale = min(1.0, COARSE_PX / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    weight = source.astype(np.float32)
-    small = cv2.resize(cv2.merge([*(cv2.split(rgb * weight[..., None])), weight]), size, interpolation=cv2.INTER_AREA)
+    weight = source.view(np.uint8)
+    planes = [cv2.copyTo(plane, weight) for plane in cv2.split(rgb)] + [weight]
+    small = np.dstack([cv2.resize(plane.astype(np.float32), size, interpolation=cv2.INTER_AREA) for plane in planes])
     small = np.atleast_3d(cv2.GaussianBlur(small, (0, 0), COARSE_SIGMA)) + 1e-4 * small.mean(axis=(0, 1))
     rows, columns = np.divmod(at, width)
     near = small[rows * size[1] // height, columns * size[0] // width]
