@@ -117,7 +117,7 @@ class PhotoDecoder:
             sha256=hashlib.sha256(data).hexdigest(),
             bytes=len(data),
             notes=(*_note_on_claim(kind, claimed_type), *(Note(*note) for note in head["notes"])),
-            own_alpha=OwnAlpha(*own, *_extent(head)) if own else None,
+            own_alpha=OwnAlpha(own[0], own[1], *_extent(head)) if own else None,
         )
 
     def read_mask(self, data: bytes, width: int, height: int) -> UploadedMask:
