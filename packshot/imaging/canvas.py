@@ -21,9 +21,9 @@ from packshot.imaging.lock import EXACT_LOCK_PX, cutout_bbox_of, reach_px
 from packshot.imaging.matting import SolverFailed, certain, disk, matte
 from packshot.imaging.resample import premultiplied, resized, straight
 from packshot.imaging.straight import mixture_explains, straight_colours
-from packshot.types import U8, BoxXYXY, Cutout, Flat, Layer, Layout, Mask, Photo
+from packshot.types import U8, BoxXYXY, Cutout, Flat, Framing, Layer, Layout, Mask, Photo
 
-__all__ = ["cut", "cutout_bbox", "enlargement", "fit_to", "flatten", "layer_size", "locked_mask"]
+__all__ = ["cut", "cutout_bbox", "enlargement", "fit_into", "fit_to", "flatten", "layer_size", "locked_mask"]
 
 log = logging.getLogger(__name__)
 
@@ -205,10 +205,24 @@ def _paint_over(below: U8, above: U8) -> None:
 
 
 def fit_to(flat: Flat, width: int, height: int) -> Flat:
-    """The layout resampled to `width` x `height` pixels. Like `enlarge`, it does not preserve the aspect ratio."""
+    """The layout resampled to `width` x `height` pixels. It does not preserve the aspect ratio."""
     if flat.pixels.shape[:2] == (height, width):
         return flat
     return Flat(resized(flat.pixels, width, height))
+
+
+def fit_into(flat: Flat, framing: Framing) -> Flat:
+    """The layout in its scene: resampled to the shown part, whose border pixels are repeated up to the scene's border.
+
+    So a product that the canvas cuts off has no edge there.
+    """
+    width, height = framing.size
+    x0, y0, x1, y1 = framing.shown_xyxy
+    shown = fit_to(flat, *framing.shown_size)
+    if framing.whole:
+        return shown
+    around = (y0, height - y1, x0, width - x1)
+    return Flat(np.asarray(cv2.copyMakeBorder(shown.pixels, *around, cv2.BORDER_REPLICATE), np.uint8))
 
 
 def locked_mask(flat: Flat) -> U8:

@@ -22,7 +22,7 @@ from packshot.imaging.lock import lock_px_of
 from packshot.settings import Settings
 from packshot.shots import cutouts
 from packshot.shots.cutouts import CutoutFiles, cutout_files, load_cutout_png, load_cutouts
-from packshot.shots.finish import Finisher
+from packshot.shots.finish import Finisher, prepare
 from packshot.shots.layout import find_layout, load_layout
 from packshot.store.assets import Assets
 from packshot.store.records import MaskRecord, NewMask, PhotoRecord
@@ -196,7 +196,7 @@ def test_a_one_to_one_layer_is_the_photo_itself(store: Store, photo: PhotoRecord
     canvas = Canvas(80, 60)
     layer = LayerSpec(mask_id=mask.id, x=(x0 + x1) / 2 / 80, y=(y0 + y1) / 2 / 60, scale=max(x1 - x0, y1 - y0) / 80)
     files = find_layout(store, photo.tenant, replace(spec_of(mask.id), canvas=canvas, layers=(layer,)))
-    flat = Finisher(store.assets).prepare(files, (80, 60)).prepared.flat
+    flat = prepare(load_layout(store.assets, files)).flat
     opaque = flat.alpha == 255
     assert opaque.sum() > 1000
     assert np.array_equal(flat.rgb[opaque], PIXELS[opaque])
