@@ -18,14 +18,14 @@ Bools = NDArray[np.bool_]
 
 FIT_PX = 64
 """Longest side of the picture to which the backdrop is fitted."""
-ROUNDS = 4
-"""Fits of the surface, each to the pixels that agree with the one before."""
+ROUNDS_LEVELS = (64.0, 32.0, 16.0, 16.0)
+"""The surface is fitted to the frame, then to all pixels that differ from it by at most so many levels, in rounds."""
 EVEN_LEVELS = 6.0
 """Pixels whose channels all differ from the backdrop by at most this many levels belong to the backdrop."""
 NOISES = 3.5
 """In a noisy photo they may differ by this many standard deviations of the backdrop's noise."""
-MOST_LEVELS = 24.0
-"""A backdrop with more noise is not plain."""
+MOST_LEVELS = 16.0
+"""But by no more than this: a backdrop with more noise is not plain."""
 PLAIN_FRAME = 0.6
 """The share of the photo's outermost pixels that a backdrop must cover. A product may touch the frame."""
 SHADE = (0.35, 1.0)
@@ -57,7 +57,7 @@ def plain_backdrop(photo: U8) -> Backdrop | None:
         return None
     surface, noise = fitted
     colour = np.asarray(cv2.resize(surface, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
-    tolerance = max(EVEN_LEVELS, NOISES * noise)
+    tolerance = min(MOST_LEVELS, max(EVEN_LEVELS, NOISES * noise))
     even = cv2.inRange(cv2.absdiff(photo, colour), (0.0,) * 3, (tolerance,) * 3)
     rim = np.concatenate([even[0], even[-1], even[:, 0], even[:, -1]])
     plain = float(np.count_nonzero(rim)) / rim.size
@@ -76,17 +76,15 @@ def _surface(small: U8) -> tuple[U8, float] | None:
     on_rim[[0, -1]] = True
     on_rim[:, [0, -1]] = True
     rim = on_rim.ravel()
-    surface: NDArray[np.float64] = np.broadcast_to(np.median(pixels[rim], axis=0), pixels.shape)
-    tolerance, noise, among = MOST_LEVELS, 0.0, rim
-    for _ in range(ROUNDS):
-        off = np.abs(pixels - surface).max(1)
-        near = among & (off <= tolerance)
-        if np.count_nonzero(near & rim) < PLAIN_FRAME * np.count_nonzero(rim):
-            return None
+    near = rim
+    for most_levels in ROUNDS_LEVELS:
         known = terms[near]
         surface = terms @ np.linalg.lstsq(known.T @ known, known.T @ pixels[near], rcond=None)[0]
-        noise = 1.4826 * float(np.median(np.abs(pixels[near & rim] - surface[near & rim]).max(1)))
-        tolerance, among = min(MOST_LEVELS, max(EVEN_LEVELS, NOISES * noise)), np.ones_like(rim)
+        off = np.abs(pixels - surface).max(1)
+        near = off <= most_levels
+        if np.count_nonzero(near & rim) < PLAIN_FRAME * np.count_nonzero(rim):
+            return None
+    noise = 1.4826 * float(np.median(off[near & rim]))
     return np.clip(surface + 0.5, 0, 255).astype(np.uint8).reshape(small.shape), noise
 
 

@@ -183,23 +183,21 @@ def _before(backdrop: Backdrop, probability: F32, *, boxed: bool) -> Bools | Non
 def _opened(mask: Bools, probability: F32, backdrop: Backdrop) -> tuple[Bools, Bools | None]:
     """The mask without what shows the backdrop, bool hxw, and the alternative where that is in doubt.
 
-    A pixel of the backdrop's colour is backdrop, unless the network is certain of the product. Within an outline, an
-    area of that colour is an opening or, for example, a white label before white paper.
+    An area of the backdrop's colour shows the backdrop, unless the network is certain that it is product: white before
+    white, or a white label. An area that the mask encloses is an opening or such a label.
     """
     outline = _without_holes(mask)
     areas, sizes, likelihood = _pieces((outline & backdrop.even).astype(np.uint8), probability)
+    certain = np.bincount(areas.ravel(), (probability >= CERTAIN).ravel(), len(sizes)) / np.maximum(sizes, 1)
     outer = np.zeros(len(sizes), bool)
     outer[areas[cv2.dilate((~outline).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0]] = True
     share = sizes / np.count_nonzero(mask)
-    opened = likelihood < np.where(share < HOLE, HOLE_PROBABILITY, CERTAIN)
-    doubtful = (share >= HOLE) & (likelihood >= DOUBTFUL_OPENING)
-    for flags in (opened, doubtful):
-        flags[0] = False
-        flags[outer] = False
-    enclosed = ~outer
-    enclosed[0] = False
-    found = np.where(enclosed[areas], ~opened[areas], mask & ~(backdrop.even & (probability < CERTAIN)))
-    found = _without_crumbs(found)
+    opened = np.where(outer, certain < 0.5, likelihood < np.where(share < HOLE, HOLE_PROBABILITY, CERTAIN))
+    doubtful = ~outer & (share >= HOLE) & (likelihood >= DOUBTFUL_OPENING)
+    closed = ~outer & ~opened
+    for areas_of_a_kind in (opened, doubtful, closed):
+        areas_of_a_kind[0] = False
+    found = _without_crumbs((mask | closed[areas]) & ~opened[areas])
     return found, found ^ doubtful[areas] if doubtful.any() else None
 
 

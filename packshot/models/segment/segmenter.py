@@ -28,8 +28,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -43,9 +43,10 @@ from torch.nn import functional
 from packshot.imaging.prompts import check_prompts
 from packshot.models.segment.attention import attend_piecewise
 from packshot.models.segment.automatic import grid_points, most_product_like, product_on_backdrop, stability
+from packshot.models.segment.candidates import REFINERS, Draft, drafted, favoured, finished, joined
 from packshot.models.segment.network import DetailEncoder, build_sam
-from packshot.models.segment.refine import DETAIL_PX, Box, Guide, Shape, box_fit, guide, place, shape, union, within_box
-from packshot.types import F32, Embedding, Mask, MaskCandidate, Photo, Prompts
+from packshot.models.segment.refine import DETAIL_PX, Box, Guide, Shape, guide, shape
+from packshot.types import F32, Embedding, MaskCandidate, Photo, Prompts
 
 if TYPE_CHECKING:
     from packshot.models.packs.pack import Pack
@@ -63,10 +64,6 @@ PAD, BOX_FROM, BOX_TO = -1, 2, 3
 """SAM's labels of tokens that are no clicks: padding, and a box's top left and bottom right corner."""
 SETS_PER_CALL = 16
 """Largest number of prompt sets in one call of the mask decoder. It limits the memory (ViT-B: 40 MB for each set)."""
-ALTERNATIVE = 0.95
-"""The least score of the best candidate's alternative, as a share of that candidate's."""
-_REFINERS = ThreadPoolExecutor(3, thread_name_prefix="refine")
-"""Threads that refine a click's candidates in parallel, because OpenCV releases the GIL. They run no torch kernels."""
 
 
 def load_segmenter(pack: Pack, device: torch.device, dtype: torch.dtype) -> tuple[SamEncoder, SamDecoder]:
@@ -178,14 +175,6 @@ class _Part:
     box: Box | None = None
 
 
-@dataclass(frozen=True)
-class _Draft:
-    """A candidate before its border is placed. `shape.mask` has the thumbnail's size if masks are refined."""
-
-    shape: Shape
-    score: float
-
-
 class SamDecoder:
     """SAM's prompt encoder and mask decoder on `device`: they decode embeddings and prompts to masks."""
 
@@ -211,7 +200,7 @@ class SamDecoder:
         for index, (embedding, prompts) in enumerate(requests):
             check_prompts(prompts, embedding.photo_width, embedding.photo_height)
             sets += self._sets(index, embedding, prompts)
-        guides = [_REFINERS.submit(self._guide, embedding) for embedding, _ in requests]  # while the network runs
+        guides = [REFINERS.submit(self._guide, embedding) for embedding, _ in requests]  # while the network runs
         answers = self._answers(sets, requests)
         results = []
         for (embedding, prompts), own_answers, looked in zip(requests, answers, guides, strict=True):
@@ -222,11 +211,10 @@ class SamDecoder:
                 ranks = [[part[rank] for part in parts] for rank in range(len(parts[0]))]
                 drafts = self._joined(embedding, ranks, seen)
                 if self._refined and all(answer.clear for answer in own_answers):
-                    best = max(draft.score for draft in drafts)
-                    drafts[0] = replace(drafts[0], score=best if drafts[0].score else 0.0)
+                    drafts[0] = favoured(drafts)
             else:
                 drafts = self._automatic(embedding, own_answers, most, seen)
-            results.append(self._finished(embedding, drafts, most, seen))
+            results.append(finished(drafts, most, (embedding.photo_height, embedding.photo_width), seen))
         return results
 
     # From prompts to tokens
@@ -319,7 +307,7 @@ class SamDecoder:
 
     def _automatic(
         self, embedding: Embedding, answers: Sequence[_Answer], most: int, seen: Guide | None
-    ) -> list[_Draft]:
+    ) -> list[Draft]:
         """Drafts from the answers to a grid of clicks, `most` of them, and from a plain backdrop."""
         logits = torch.cat([answer.logits[1:] for answer in answers])
         scores = torch.cat([answer.scores[1:] for answer in answers])
@@ -330,69 +318,35 @@ class SamDecoder:
         product = product_on_backdrop(seen.backdrop) if seen and seen.backdrop else None
         if seen and seen.backdrop and product is not None:
             found = shape(seen, product)
-            drafts.append(_Draft(found, seen.backdrop.plain * found.support**0.5))
+            drafts.append(Draft(found, seen.backdrop.plain * found.support**0.5))
         return drafts
 
     def _guide(self, embedding: Embedding) -> Guide | None:
         """What the photo shows about borders; None when masks are not refined."""
         return guide(embedding.extras[THUMBNAIL], embedding.extras.get(LARGE)) if self._refined else None
 
-    def _joined(self, embedding: Embedding, groups: Sequence[Sequence[_Part]], seen: Guide | None) -> list[_Draft]:
+    def _joined(self, embedding: Embedding, groups: Sequence[Sequence[_Part]], seen: Guide | None) -> list[Draft]:
         """One draft for each group of parts: the union of the parts' shapes, with the lowest of their scores."""
         photo = (embedding.photo_height, embedding.photo_width)
+        size = seen.thumbnail.shape[:2] if seen else photo
         parts = [part for group in groups for part in group]
+        logits = [self._spread(embedding, part.logits, size) for part in parts]
         if seen is None:
-            masks = [(self._spread(embedding, part.logits, photo) > 0).numpy() for part in parts]
-            drafts = iter([_Draft(Shape(mask), part.score) for mask, part in zip(masks, parts, strict=True)])
+            drafts = iter(
+                [Draft(Shape((one > 0).numpy()), part.score) for one, part in zip(logits, parts, strict=True)]
+            )
         else:
-            size = seen.thumbnail.shape[:2]
-            spread = [self._spread(embedding, part.logits, size).sigmoid().numpy() for part in parts]
-            drafts = _REFINERS.map(lambda part, probability: _draft(part, probability, photo, seen), parts, spread)
-        return [self._union([next(drafts) for _ in group]) for group in groups]
+            probability = [one.sigmoid().numpy() for one in logits]
+            scores, boxes = [part.score for part in parts], [part.box for part in parts]
+            drafts = REFINERS.map(partial(drafted, photo=photo, seen=seen), probability, scores, boxes)
+        return [self._calibrated(joined([next(drafts) for _ in group])) for group in groups]
 
-    def _union(self, drafts: Sequence[_Draft]) -> _Draft:
-        score = self._score_from + self._score_by * min(draft.score for draft in drafts)
-        found = union([draft.shape for draft in drafts])
-        return _Draft(found, min(1.0, max(0.0, score)) if found.mask.any() else 0.0)
-
-    def _finished(
-        self, embedding: Embedding, drafts: Sequence[_Draft], most: int, seen: Guide | None
-    ) -> list[MaskCandidate]:
-        """At most `most` candidates, best first. The best draft's alternative follows it."""
-        ordered = sorted(drafts, key=lambda draft: -draft.score)
-        best = ordered[0].shape
-        if best.other is not None:
-            rest = sorted(ordered[1:], key=lambda draft: np.array_equal(draft.shape.mask, best.mask))
-            score = max([ALTERNATIVE * ordered[0].score, *(draft.score for draft in rest)])
-            ordered = [ordered[0], _Draft(replace(best, mask=best.other, other=None), score), *rest]
-        ordered = sorted(ordered[:most], key=lambda draft: -draft.score)
-        size = (embedding.photo_height, embedding.photo_width)
-        keys = [(draft.shape.mask.tobytes(), draft.shape.reach_px) for draft in ordered]  # equal shapes: placed once
-        distinct = dict(zip(keys, ordered, strict=True))
-        placed = _REFINERS.map(lambda draft: _mask(draft.shape, size, seen), distinct.values())
-        masks = dict(zip(distinct, placed, strict=True))
-        return [MaskCandidate(masks[key], draft.score) for key, draft in zip(keys, ordered, strict=True)]
+    def _calibrated(self, draft: Draft) -> Draft:
+        score = min(1.0, max(0.0, self._score_from + self._score_by * draft.score))
+        return replace(draft, score=score if draft.shape.mask.any() else 0.0)
 
     def _spread(self, embedding: Embedding, logits: Tensor, size: tuple[int, ...]) -> Tensor:
         """Upsample the logits to the encoder's square, crop them to the photo, and resize to `size` (height, width)."""
         square = functional.interpolate(logits[None, None], (self._size, self._size), mode="bilinear")
         inside = square[..., : embedding.input_height, : embedding.input_width]
         return functional.interpolate(inside, size, mode="bilinear")[0, 0]
-
-
-def _draft(part: _Part, probability: F32, photo: tuple[int, int], seen: Guide) -> _Draft:
-    """The part's shape and its score.
-
-    `probability` is float32 hxw of the thumbnail's size. `photo` is the photo's size (H, W) in pixels.
-    """
-    if part.box is not None:
-        probability = within_box(probability, part.box, photo)
-    found = shape(seen, probability, boxed=part.box is not None)
-    fit = box_fit(found.bbox_xyxy(photo), part.box) if part.box is not None else 1.0
-    return _Draft(found, part.score * fit * found.support**0.5)
-
-
-def _mask(found: Shape, photo: tuple[int, int], seen: Guide | None) -> Mask:
-    if seen is None:
-        return Mask(found.mask.astype(np.uint8) * np.uint8(255))
-    return Mask(place(seen, found.mask, found.reach_px, photo))
