@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from packshot.models.segment.automatic import iou
 from packshot.models.segment.refine import Box, Guide, Shape, box_fit, place, shape, union, within_box
 from packshot.types import F32, Mask, MaskCandidate
 
@@ -19,6 +20,8 @@ ALTERNATIVE = 0.95
 """The least score of the best candidate's alternative, as a share of that candidate's."""
 FAVOUR = 0.9
 """The first answer to an unambiguous prompt is preferred if it has at least this share of any answer's evidence."""
+SAME_SHAPE = 0.98
+"""Shapes with at least this IoU differ by where their borders lie before these are placed on the photo's edges."""
 REFINERS = ThreadPoolExecutor(3, thread_name_prefix="refine")
 """Threads that refine a click's candidates in parallel, because OpenCV releases the GIL. They run no torch kernels."""
 
@@ -80,10 +83,18 @@ def finished(drafts: Sequence[Draft], most: int, photo: tuple[int, int], seen: G
         score = max([ALTERNATIVE * ordered[0].score, *(draft.score for draft in rest)])
         ordered = [ordered[0], Draft(replace(best, mask=best.other, other=None), score), *rest]
     ordered = sorted(ordered[:most], key=lambda draft: -draft.score)
-    keys = [(draft.shape.mask.tobytes(), draft.shape.reach_px) for draft in ordered]
-    distinct = dict(zip(keys, ordered, strict=True))
-    masks = dict(zip(distinct, REFINERS.map(lambda one: _mask(one.shape, photo, seen), distinct.values()), strict=True))
-    return [MaskCandidate(masks[key], draft.score) for key, draft in zip(keys, ordered, strict=True)]
+    distinct: list[Shape] = []
+    for draft in ordered:
+        if not any(_same(draft.shape, one) for one in distinct):
+            distinct.append(draft.shape)
+    masks = list(REFINERS.map(lambda one: _mask(one, photo, seen), distinct))
+    own = [next(m for one, m in zip(distinct, masks, strict=True) if _same(draft.shape, one)) for draft in ordered]
+    return [MaskCandidate(mask, draft.score) for mask, draft in zip(own, ordered, strict=True)]
+
+
+def _same(one: Shape, other: Shape) -> bool:
+    """Whether two shapes will have the same border."""
+    return one is other or (one.reach_px > 0 and iou(one.mask, other.mask) >= SAME_SHAPE)
 
 
 def _mask(found: Shape, photo: tuple[int, int], seen: Guide | None) -> Mask:

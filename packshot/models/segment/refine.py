@@ -66,8 +66,8 @@ SLACK = 0.02
 """A product may extend beyond the user's box by this share of the box's sides."""
 WORK_PX = 192
 """Longest side of the crop on which GrabCut runs, because its time grows with the number of pixels."""
-DETAIL_PX = 2048
-"""Longest side of the picture on which the border is placed last. A border is placed to a third of its pixels."""
+DETAIL_PX = 1536
+"""Longest side of the picture on which the border is placed last, to about a fifth of its pixels."""
 
 
 @dataclass(frozen=True)
