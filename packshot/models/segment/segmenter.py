@@ -1,14 +1,16 @@
 """The segmenter in two parts for two deployments: encode a photo once, then decode any number of clicks.
 
     Photo ─> SamEncoder ─> Embedding ──┐
-    Prompts (points, boxes) ───────────┴─> SamDecoder ─> MaskCandidates, best first
+    Prompts (points, boxes, mask) ─────┴─> SamDecoder ─> MaskCandidates, best first
 
 The meaning of a request's prompts:
 - Points and one box together describe one product.
 - Several boxes are several parts of the product. Each box is decoded with the product points inside it and all
   background points. Product points in no box are decoded as one further part. The candidates of equal rank of all parts
   are united; the score of the union is the lowest score of its parts.
-- Without points and boxes, a grid of clicks is decoded, and the most product-like masks are kept (`automatic`).
+- A mask is what the points and boxes correct: the previous answer, or one that the user brings. Each box gets the part
+  of the mask inside it.
+- Without points, boxes and mask, a grid of clicks is decoded, and the most product-like masks are kept (`automatic`).
 
 The masks of a pack with `refine: grabcut` in its config are refined to the photo's edges (`refine`). A box then also
 limits the mask. The scores of a small network rank its masks poorly, so they are corrected:
@@ -44,6 +46,7 @@ from packshot.imaging.prompts import check_prompts
 from packshot.models.segment.attention import attend_piecewise
 from packshot.models.segment.automatic import grid_points, most_product_like, product_on_backdrop, stability
 from packshot.models.segment.candidates import REFINERS, Draft, drafted, favoured, finished, joined
+from packshot.models.segment.mask_prompt import mask_logits
 from packshot.models.segment.network import DetailEncoder, build_sam
 from packshot.models.segment.refine import DETAIL_PX, Box, Guide, Shape, guide, shape
 from packshot.types import F32, Embedding, MaskCandidate, Photo, Prompts
@@ -104,7 +107,10 @@ class SamEncoder:
             features, maps = self._network(pixels), ()
         stored_dtype = torch.float32 if self._dtype == torch.float32 else torch.float16
         stored = features.to("cpu", stored_dtype).numpy()
-        details = {name: values.to("cpu", torch.float16).numpy() for name, values in zip(DETAIL, maps, strict=False)}
+        details = {
+            name: values.to("cpu", torch.float16).numpy()
+            for name, values in zip(DETAIL[-len(maps) :], maps, strict=False)
+        }
         embeddings = []
         for index, (photo, (width, height)) in enumerate(zip(photos, insides, strict=True)):
             extras = {name: values[index].copy() for name, values in details.items()}
@@ -157,13 +163,14 @@ class _Set:
     """The points and the box of one part of a product.
 
     `request` is the index of the request. `coords` are float32 Nx2 in the encoder's pixels, and `labels` are SAM's N
-    labels. `box` is in photo pixels.
+    labels. `box` is in photo pixels. `mask` holds a mask prompt's logits, float32 (S/4, S/4).
     """
 
     request: int
     coords: F32
     labels: tuple[int, ...]
     box: Box | None
+    mask: F32 | None = None
 
 
 @dataclass(frozen=True)
@@ -183,6 +190,7 @@ class SamDecoder:
         self._prompts = sam.prompt_encoder.to(device, torch.float32).eval()
         self._decoder = sam.mask_decoder.to(device, torch.float32).eval()
         self._size = int(keys["image_size"])
+        self._mask_side = 4 * self._size // int(keys["patch_size"])
         self._refined = keys["refine"] == "grabcut"
         self._score_from, self._score_by = (float(value) for value in keys["score_line"])
         self._grid = int(keys["automatic_grid"])
@@ -206,7 +214,7 @@ class SamDecoder:
         for (embedding, prompts), own_answers, looked in zip(requests, answers, guides, strict=True):
             seen = looked.result()
             most = 3 if prompts.multimask else 1
-            if prompts.points or prompts.boxes:
+            if prompts.points or prompts.boxes or prompts.mask:
                 parts = [self._ranked(answer, multimask=prompts.multimask) for answer in own_answers]
                 ranks = [[part[rank] for part in parts] for rank in range(len(parts[0]))]
                 drafts = self._joined(embedding, ranks, seen)
@@ -227,9 +235,10 @@ class SamDecoder:
         def make(points: Sequence[tuple[float, float, int]], box: Box | None) -> _Set:
             coords = [point[:2] for point in points] + ([box[:2], box[2:]] if box else [(0.0, 0.0)])
             labels = [point[2] for point in points] + ([BOX_FROM, BOX_TO] if box else [PAD])
-            return _Set(index, (np.array(coords) * scale).astype(np.float32), tuple(labels), box)
+            mask = prompts.mask and mask_logits(prompts.mask.pixels, embedding, self._size, self._mask_side, box)
+            return _Set(index, (np.array(coords) * scale).astype(np.float32), tuple(labels), box, mask)
 
-        if not prompts.points and not prompts.boxes:
+        if not prompts.points and not prompts.boxes and not prompts.mask:
             grid = grid_points(embedding.photo_width, embedding.photo_height, self._grid)
             return [make([(x, y, 1)], None) for x, y in grid]
         if len(prompts.boxes) <= 1:
@@ -263,7 +272,7 @@ class SamDecoder:
                 chunk = indices[start : start + SETS_PER_CALL]
                 logits, scores = self._call([sets[index] for index in chunk], requests)
                 for row, index in enumerate(chunk):
-                    clear = sum(label != PAD for label in sets[index].labels) > 1
+                    clear = sum(label != PAD for label in sets[index].labels) > 1 or sets[index].mask is not None
                     answers[index] = _Answer(logits[row], scores[row], sets[index].box, clear)
         grouped: list[list[_Answer]] = [[] for _ in requests]
         for index, prompt_set in enumerate(sets):
@@ -275,9 +284,21 @@ class SamDecoder:
         embeddings = [requests[prompt_set.request][0] for prompt_set in sets]
         features = self._stack([embedding.features for embedding in embeddings])
         maps = [self._stack([e.extras[name] for e in embeddings]) for name in DETAIL if name in embeddings[0].extras]
-        no_mask = self._prompts.no_mask_embed.weight[..., None, None]
-        logits, scores = self._decoder.decode(features, self._prompts.get_dense_pe(), self._tokens(sets), no_mask, maps)
+        masks = self._embedded_masks([prompt_set.mask for prompt_set in sets])
+        logits, scores = self._decoder.decode(features, self._prompts.get_dense_pe(), self._tokens(sets), masks, maps)
         return logits.float().cpu(), scores.float().cpu()
+
+    def _embedded_masks(self, masks: Sequence[F32 | None]) -> Tensor:
+        """The embedded mask prompts (B, C, s, s); (1, C, 1, 1) if there is none."""
+        missing: Tensor = self._prompts.no_mask_embed.weight[..., None, None]
+        given = [index for index, mask in enumerate(masks) if mask is not None]
+        if not given:
+            return missing
+        stacked = np.stack([mask for mask in masks if mask is not None])[:, None]
+        embedded = self._prompts.mask_downscaling(torch.from_numpy(stacked).to(self._device))
+        every = missing.expand(len(masks), *embedded.shape[1:]).clone()
+        every[given] = embedded
+        return every
 
     def _stack(self, arrays: Sequence[NDArray[Any]]) -> Tensor:
         """Stack arrays of the same shape to one fp32 tensor. If all are the same array, it is copied only once."""
