@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from packshot.models.segment.automatic import iou
-from packshot.models.segment.refine import Box, Guide, Shape, box_fit, place, shape, union, within_box
+from packshot.models.segment.refine import Box, Click, Guide, Shape, box_fit, place, shape, union, within_box
 from packshot.types import F32, Mask, MaskCandidate
 
 ALTERNATIVE = 0.95
@@ -39,15 +39,25 @@ class Draft:
     evidence: float = 1.0
 
 
-def drafted(probability: F32, score: float, box: Box | None, *, photo: tuple[int, int], seen: Guide) -> Draft:
+def drafted(
+    probability: F32,
+    score: float,
+    box: Box | None,
+    *,
+    photo: tuple[int, int],
+    seen: Guide,
+    points: Sequence[Click] = (),
+) -> Draft:
     """The draft of one mask of the network, whose score is corrected by the evidence.
 
     `probability` is float32 hxw of the thumbnail's size. `score` is the network's. `photo` is the photo's size (H, W)
-    in pixels, and `box` is in its pixels.
+    in pixels; `box` and `points` are in its pixels.
     """
     if box is not None:
         probability = within_box(probability, box, photo)
-    found = shape(seen, probability, boxed=box is not None)
+    down, across = probability.shape[0] / photo[0], probability.shape[1] / photo[1]
+    clicks = [(x * across, y * down, label) for x, y, label in points]
+    found = shape(seen, probability, boxed=box is not None, clicks=clicks)
     fit = box_fit(found.bbox_xyxy(photo), box) if box is not None else 1.0
     evidence = fit * found.support**0.5
     return Draft(found, score * evidence, evidence)

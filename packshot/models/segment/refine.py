@@ -31,6 +31,9 @@ from packshot.types import F32, U8
 Box = tuple[float, float, float, float]
 """A box XYXY in photo pixels, as the user drew it."""
 
+Click = tuple[float, float, int]
+"""A click (x, y, label), label 1 = product, 0 = background."""
+
 SURE = 0.7
 """Outside the band, GrabCut may not change pixels with at least this probability of product or of background."""
 CERTAIN = 0.9
@@ -123,32 +126,35 @@ def guide(thumbnail: U8, detail: U8 | None = None) -> Guide:
     return Guide(thumbnail, thumbnail if detail is None else detail, steepness, steepest, plain_backdrop(thumbnail))
 
 
-def refine(seen: Guide, probability: F32, photo: tuple[int, int], *, boxed: bool = False) -> U8:
+def refine(
+    seen: Guide, probability: F32, photo: tuple[int, int], *, boxed: bool = False, clicks: Sequence[Click] = ()
+) -> U8:
     """The refined mask of the photo, uint8 HxW of 0 and 255: `shape`, then `place`."""
-    found = shape(seen, probability, boxed=boxed)
+    found = shape(seen, probability, boxed=boxed, clicks=clicks)
     return place(seen, found.mask, found.reach_px, photo)
 
 
-def shape(seen: Guide, probability: F32, *, boxed: bool = False) -> Shape:
+def shape(seen: Guide, probability: F32, *, boxed: bool = False, clicks: Sequence[Click] = ()) -> Shape:
     """Decide what belongs to the product.
 
     `probability` is the network's product probability, float32 hxw of the thumbnail's size in 0..1. `boxed` is whether
-    the user drew a box around the product; it is then 0 outside the box.
+    the user drew a box around the product; it is then 0 outside the box. `clicks` are in pixels of the thumbnail. What
+    a person clicked on is not in doubt.
     """
     coarse = probability > 0.5
     if not coarse.any() or coarse.all():
         return Shape(coarse, 0, edge_support(seen, coarse))
     other = None
-    if seen.backdrop is not None and (solid := _before(seen.backdrop, probability, boxed=boxed)) is not None:
+    if seen.backdrop is not None and (solid := _before(seen.backdrop, probability, boxed, clicks)) is not None:
         reach_px = BACKDROP_REACH_PX
-        mask, other = _opened(solid, probability, seen.backdrop)
+        mask, other = _opened(solid, probability, seen.backdrop, clicks)
     else:
         y0, y1, x0, x1 = _surroundings(coarse)
         picture = np.ascontiguousarray(seen.thumbnail[y0:y1, x0:x1])
         mask = np.zeros_like(coarse)
         mask[y0:y1, x0:x1], reach_px = _on_edges(picture, probability[y0:y1, x0:x1])
         if seen.backdrop is not None:
-            mask, other = _opened(mask, probability, seen.backdrop)
+            mask, other = _opened(mask, probability, seen.backdrop, clicks)
     return Shape(mask, reach_px, edge_support(seen, mask), other)
 
 
@@ -167,7 +173,7 @@ def place(seen: Guide, mask: Bools, reach_px: int, photo: tuple[int, int]) -> U8
     return filled(scaled(lines, fine, photo), photo)
 
 
-def _before(backdrop: Backdrop, probability: F32, *, boxed: bool) -> Bools | None:
+def _before(backdrop: Backdrop, probability: F32, boxed: bool, clicks: Sequence[Click]) -> Bools | None:
     """The pieces before the backdrop that the network means, bool hxw; None when they do not fit the network's mask."""
     solid = ~backdrop.even & ~(backdrop.shadow & (probability < HOLE_PROBABILITY))
     if boxed:
@@ -176,11 +182,15 @@ def _before(backdrop: Backdrop, probability: F32, *, boxed: bool) -> Bools | Non
     pieces, _, covered = _pieces(solid.astype(np.uint8), coarse)
     meant = covered >= COVERED
     meant[0] = False
-    found = np.asarray(meant[pieces] | (coarse & backdrop.even), bool)
-    return found if iou(found, coarse) >= TRUST_IOU else None
+    if iou(meant[pieces] | (coarse & backdrop.even), coarse) < TRUST_IOU:
+        return None
+    product, background = _clicked(pieces, clicks)
+    meant = (meant | product) & ~background
+    meant[0] = False
+    return np.asarray(meant[pieces] | (coarse & backdrop.even), bool)
 
 
-def _opened(mask: Bools, probability: F32, backdrop: Backdrop) -> tuple[Bools, Bools | None]:
+def _opened(mask: Bools, probability: F32, backdrop: Backdrop, clicks: Sequence[Click]) -> tuple[Bools, Bools | None]:
     """The mask without what shows the backdrop, bool hxw, and the alternative where that is in doubt.
 
     An area of the backdrop's colour shows the backdrop, unless the network is certain that it is product: white before
@@ -193,12 +203,23 @@ def _opened(mask: Bools, probability: F32, backdrop: Backdrop) -> tuple[Bools, B
     outer[areas[cv2.dilate((~outline).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0]] = True
     share = sizes / np.count_nonzero(mask)
     opened = np.where(outer, certain < 0.5, likelihood < np.where(share < HOLE, HOLE_PROBABILITY, CERTAIN))
-    doubtful = ~outer & (share >= HOLE) & (likelihood >= DOUBTFUL_OPENING)
+    product, background = _clicked(areas, clicks)
+    opened = (opened | background) & ~product
+    doubtful = ~outer & ~product & ~background & (share >= HOLE) & (likelihood >= DOUBTFUL_OPENING)
     closed = ~outer & ~opened
     for areas_of_a_kind in (opened, doubtful, closed):
         areas_of_a_kind[0] = False
     found = _without_crumbs((mask | closed[areas]) & ~opened[areas])
     return found, found ^ doubtful[areas] if doubtful.any() else None
+
+
+def _clicked(areas: NDArray[np.int32], clicks: Sequence[Click]) -> tuple[Bools, Bools]:
+    """For each number in `areas`, whether it has a product click and whether it has a background click."""
+    flags = np.zeros((2, int(areas.max()) + 1), bool)
+    for x, y, label in clicks:
+        row, column = min(areas.shape[0] - 1, int(y)), min(areas.shape[1] - 1, int(x))
+        flags[0 if label == 1 else 1, areas[row, column]] = True
+    return flags[0], flags[1]
 
 
 def _without_holes(mask: Bools) -> Bools:

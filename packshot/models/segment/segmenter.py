@@ -48,7 +48,7 @@ from packshot.models.segment.automatic import grid_points, most_product_like, pr
 from packshot.models.segment.candidates import REFINERS, Draft, drafted, favoured, finished, joined
 from packshot.models.segment.mask_prompt import mask_logits
 from packshot.models.segment.network import DetailEncoder, build_sam
-from packshot.models.segment.refine import DETAIL_PX, Box, Guide, Shape, guide, shape
+from packshot.models.segment.refine import DETAIL_PX, Box, Click, Guide, Shape, guide, shape
 from packshot.types import F32, Embedding, MaskCandidate, Photo, Prompts
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ class SamDecoder:
             if prompts.points or prompts.boxes or prompts.mask:
                 parts = [self._ranked(answer, multimask=prompts.multimask) for answer in own_answers]
                 ranks = [[part[rank] for part in parts] for rank in range(len(parts[0]))]
-                drafts = self._joined(embedding, ranks, seen)
+                drafts = self._joined(embedding, ranks, seen, prompts.points)
                 if self._refined and all(answer.clear for answer in own_answers):
                     drafts[0] = favoured(drafts)
             else:
@@ -346,7 +346,13 @@ class SamDecoder:
         """What the photo shows about borders; None when masks are not refined."""
         return guide(embedding.extras[THUMBNAIL], embedding.extras.get(LARGE)) if self._refined else None
 
-    def _joined(self, embedding: Embedding, groups: Sequence[Sequence[_Part]], seen: Guide | None) -> list[Draft]:
+    def _joined(
+        self,
+        embedding: Embedding,
+        groups: Sequence[Sequence[_Part]],
+        seen: Guide | None,
+        points: Sequence[Click] = (),
+    ) -> list[Draft]:
         """One draft for each group of parts: the union of the parts' shapes, with the lowest of their scores."""
         photo = (embedding.photo_height, embedding.photo_width)
         size = seen.thumbnail.shape[:2] if seen else photo
@@ -359,7 +365,7 @@ class SamDecoder:
         else:
             probability = [one.sigmoid().numpy() for one in logits]
             scores, boxes = [part.score for part in parts], [part.box for part in parts]
-            drafts = REFINERS.map(partial(drafted, photo=photo, seen=seen), probability, scores, boxes)
+            drafts = REFINERS.map(partial(drafted, photo=photo, seen=seen, points=points), probability, scores, boxes)
         return [self._calibrated(joined([next(drafts) for _ in group])) for group in groups]
 
     def _calibrated(self, draft: Draft) -> Draft:

@@ -109,6 +109,27 @@ def test_a_white_label_of_which_the_network_is_certain_is_product_and_the_open_m
     assert iou(placed(looked, found.other), truth & ~label) > 0.98
 
 
+def test_a_click_decides_whether_an_area_of_the_backdrop_s_colour_is_product() -> None:
+    truth = drawn(ring)
+    looked = seen(photographed(truth, (200, 160, 60), WHITE))
+    guess = said(filling(truth), looked, sureness=0.8)
+    middle = (256.0, 192.0)
+    assert not shape(looked, guess).mask[192, 256]
+    for label in (0, 1):
+        found = shape(looked, said(filling(truth), looked, sureness=0.8 + 0.2 * (1 - label)), clicks=[(*middle, label)])
+        assert found.mask[192, 256] == (label == 1)
+        assert found.other is None
+
+
+def test_a_click_on_a_piece_takes_it_and_a_background_click_drops_it() -> None:
+    truth = drawn(three)
+    looked = seen(photographed(truth, BLUE, GREY))
+    left_and_middle = truth & (np.arange(800) < 550)
+    pieces = [(112.0, 192.0), (256.0, 192.0), (400.0, 192.0)]
+    found = shape(looked, said(left_and_middle, looked), clicks=[(*pieces[0], 0), (*pieces[2], 1)])
+    assert [bool(found.mask[int(y), int(x)]) for x, y in pieces] == [False, True, True]
+
+
 def test_a_highlight_is_neither_an_opening_nor_a_doubt() -> None:
     truth, highlight = drawn(bottle), np.zeros((600, 800), bool)
     highlight[300:312, 350:358] = True
