@@ -144,17 +144,17 @@ def shape(seen: Guide, probability: F32, *, boxed: bool = False, clicks: Sequenc
     coarse = probability > 0.5
     if not coarse.any() or coarse.all():
         return Shape(coarse, 0, edge_support(seen, coarse))
-    other = None
-    if seen.backdrop is not None and (solid := _before(seen.backdrop, probability, boxed, clicks)) is not None:
-        reach_px = BACKDROP_REACH_PX
-        mask, other = _opened(solid, probability, seen.backdrop, clicks)
+    solid = None if seen.backdrop is None else _before(seen.backdrop, probability, boxed, clicks)
+    if solid is not None:
+        mask, reach_px = solid, BACKDROP_REACH_PX
     else:
         y0, y1, x0, x1 = _surroundings(coarse)
-        picture = np.ascontiguousarray(seen.thumbnail[y0:y1, x0:x1])
         mask = np.zeros_like(coarse)
+        picture = np.ascontiguousarray(seen.thumbnail[y0:y1, x0:x1])
         mask[y0:y1, x0:x1], reach_px = _on_edges(picture, probability[y0:y1, x0:x1])
-        if seen.backdrop is not None:
-            mask, other = _opened(mask, probability, seen.backdrop, clicks)
+    other = None
+    if seen.backdrop is not None:
+        mask, other = _opened(mask, probability, seen.backdrop, clicks)
     return Shape(mask, reach_px, edge_support(seen, mask), other)
 
 
@@ -175,19 +175,22 @@ def place(seen: Guide, mask: Bools, reach_px: int, photo: tuple[int, int]) -> U8
 
 def _before(backdrop: Backdrop, probability: F32, boxed: bool, clicks: Sequence[Click]) -> Bools | None:
     """The pieces before the backdrop that the network means, bool hxw; None when they do not fit the network's mask."""
-    solid = ~backdrop.even & ~(backdrop.shadow & (probability < HOLE_PROBABILITY))
-    if boxed:
-        solid &= probability > 0
-    coarse = probability > 0.5
+    y0, y1, x0, x1 = _extent(probability > 0)  # outside the box it is exactly 0
+    crop = np.s_[y0:y1, x0:x1] if boxed else np.s_[:, :]
+    likely, even = probability[crop], backdrop.even[crop]
+    coarse = likely > 0.5
+    solid = ~even & ~(backdrop.shadow[crop] & (likely < HOLE_PROBABILITY))
     pieces, _, covered = _pieces(solid.astype(np.uint8), coarse)
     meant = covered >= COVERED
     meant[0] = False
-    if iou(meant[pieces] | (coarse & backdrop.even), coarse) < TRUST_IOU:
+    if iou(meant[pieces] | (coarse & even), coarse) < TRUST_IOU:
         return None
-    product, background = _clicked(pieces, clicks)
+    product, background = _clicked(pieces, clicks, x0 * boxed, y0 * boxed)
     meant = (meant | product) & ~background
     meant[0] = False
-    return np.asarray(meant[pieces] | (coarse & backdrop.even), bool)
+    found = np.zeros(probability.shape, bool)
+    found[crop] = meant[pieces] | (coarse & even)
+    return found
 
 
 def _opened(mask: Bools, probability: F32, backdrop: Backdrop, clicks: Sequence[Click]) -> tuple[Bools, Bools | None]:
@@ -196,29 +199,42 @@ def _opened(mask: Bools, probability: F32, backdrop: Backdrop, clicks: Sequence[
     An area of the backdrop's colour shows the backdrop, unless the network is certain that it is product: white before
     white, or a white label. An area that the mask encloses is an opening or such a label.
     """
-    outline = _without_holes(mask)
-    areas, sizes, likelihood = _pieces((outline & backdrop.even).astype(np.uint8), probability)
-    certain = np.bincount(areas.ravel(), (probability >= CERTAIN).ravel(), len(sizes)) / np.maximum(sizes, 1)
+    if not mask.any():
+        return mask, None
+    y0, y1, x0, x1 = _extent(mask)
+    crop = np.s_[y0:y1, x0:x1]
+    outline, likely = _without_holes(mask[crop]), probability[crop]
+    areas, sizes, likelihood = _pieces((outline & backdrop.even[crop]).astype(np.uint8), likely)
+    certain = np.bincount(areas.ravel(), (likely >= CERTAIN).ravel(), len(sizes)) / np.maximum(sizes, 1)
+    outside = cv2.copyMakeBorder((~outline).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
     outer = np.zeros(len(sizes), bool)
-    outer[areas[cv2.dilate((~outline).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0]] = True
+    outer[areas[cv2.dilate(outside, np.ones((3, 3), np.uint8))[1:-1, 1:-1] > 0]] = True
     share = sizes / np.count_nonzero(mask)
     opened = np.where(outer, certain < 0.5, likelihood < np.where(share < HOLE, HOLE_PROBABILITY, CERTAIN))
-    product, background = _clicked(areas, clicks)
+    product, background = _clicked(areas, clicks, x0, y0)
     opened = (opened | background) & ~product
     doubtful = ~outer & ~product & ~background & (share >= HOLE) & (likelihood >= DOUBTFUL_OPENING)
     closed = ~outer & ~opened
     for areas_of_a_kind in (opened, doubtful, closed):
         areas_of_a_kind[0] = False
-    found = _without_crumbs((mask | closed[areas]) & ~opened[areas])
-    return found, found ^ doubtful[areas] if doubtful.any() else None
+    found, other = mask.copy(), None
+    found[crop] = _without_crumbs((mask[crop] | closed[areas]) & ~opened[areas])
+    if doubtful.any():
+        other = found.copy()
+        other[crop] ^= doubtful[areas]
+    return found, other
 
 
-def _clicked(areas: NDArray[np.int32], clicks: Sequence[Click]) -> tuple[Bools, Bools]:
-    """For each number in `areas`, whether it has a product click and whether it has a background click."""
+def _clicked(areas: NDArray[np.int32], clicks: Sequence[Click], left: int, top: int) -> tuple[Bools, Bools]:
+    """For each number in `areas`, whether it has a product click and whether it has a background click.
+
+    `left` and `top` are the place of `areas` in the picture that was clicked on.
+    """
     flags = np.zeros((2, int(areas.max()) + 1), bool)
     for x, y, label in clicks:
-        row, column = min(areas.shape[0] - 1, int(y)), min(areas.shape[1] - 1, int(x))
-        flags[0 if label == 1 else 1, areas[row, column]] = True
+        row, column = int(y) - top, int(x) - left
+        if 0 <= row < areas.shape[0] and 0 <= column < areas.shape[1]:
+            flags[0 if label == 1 else 1, areas[row, column]] = True
     return flags[0], flags[1]
 
 
@@ -259,17 +275,18 @@ def box_fit(found: Box, drawn: Box) -> float:
     return width * height / (sum(areas) - width * height)
 
 
+def _extent(mask: Bools) -> tuple[int, int, int, int]:
+    """(y0, y1, x0, x1): the mask's bounding box."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+
+
 def _surroundings(mask: Bools) -> tuple[int, int, int, int]:
     """(y0, y1, x0, x1): the mask's box with a margin, in which GrabCut learns the background's colours."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    margin = max(12, int(0.15 * max(np.ptp(rows), np.ptp(columns))))
+    y0, y1, x0, x1 = _extent(mask)
+    margin = max(12, int(0.15 * max(y1 - y0 - 1, x1 - x0 - 1)))
     height, width = mask.shape
-    return (
-        max(0, int(rows[0]) - margin),
-        min(height, int(rows[-1]) + 1 + margin),
-        max(0, int(columns[0]) - margin),
-        min(width, int(columns[-1]) + 1 + margin),
-    )
+    return max(0, y0 - margin), min(height, y1 + margin), max(0, x0 - margin), min(width, x1 + margin)
 
 
 def _on_edges(picture: U8, probability: F32) -> tuple[Bools, int]:
