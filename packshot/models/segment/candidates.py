@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from packshot.models.segment.automatic import iou
+from packshot.models.segment.glass import softened
 from packshot.models.segment.refine import Box, Click, Guide, Shape, box_fit, place, shape, union, within_box
 from packshot.types import F32, Mask, MaskCandidate
 
@@ -104,10 +106,15 @@ def finished(drafts: Sequence[Draft], most: int, photo: tuple[int, int], seen: G
 
 def _same(one: Shape, other: Shape) -> bool:
     """Whether two shapes will have the same border."""
-    return one is other or (one.reach_px > 0 and iou(one.mask, other.mask) >= SAME_SHAPE)
+    return one is other or (one.reach_px > 0 and one.glass == other.glass and iou(one.mask, other.mask) >= SAME_SHAPE)
 
 
 def _mask(found: Shape, photo: tuple[int, int], seen: Guide | None) -> Mask:
     if seen is None:
         return Mask(found.mask.astype(np.uint8) * np.uint8(255))
-    return Mask(place(seen, found.mask, found.reach_px, photo))
+    pixels = place(seen, found.mask, found.reach_px, photo)
+    if found.glass and seen.backdrop is not None:
+        size = seen.detail.shape[1::-1]
+        colour = np.asarray(cv2.resize(seen.backdrop.colour, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+        pixels = softened(pixels, seen.detail, colour)
+    return Mask(pixels)

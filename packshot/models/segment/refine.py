@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from packshot.models.segment.automatic import iou
 from packshot.models.segment.backdrop import Backdrop, Bools, plain_backdrop
 from packshot.models.segment.border import borders, filled, scaled, snapped
+from packshot.models.segment.glass import is_glass
 from packshot.types import F32, U8
 
 Box = tuple[float, float, float, float]
@@ -101,6 +102,7 @@ class Shape:
     reach_px: int = 0
     support: float = 1.0
     other: Bools | None = None
+    glass: bool = False
 
     def bbox_xyxy(self, photo: tuple[int, int]) -> Box:
         """The mask's bounding box in pixels of a photo of size (H, W); all 0 when the mask is empty."""
@@ -152,10 +154,12 @@ def shape(seen: Guide, probability: F32, *, boxed: bool = False, clicks: Sequenc
         mask = np.zeros_like(coarse)
         picture = np.ascontiguousarray(seen.thumbnail[y0:y1, x0:x1])
         mask[y0:y1, x0:x1], reach_px = _on_edges(picture, probability[y0:y1, x0:x1])
-    other = None
+    other, glass = None, False
     if seen.backdrop is not None:
-        mask, other = _opened(mask, probability, seen.backdrop, clicks)
-    return Shape(mask, reach_px, edge_support(seen, mask), other)
+        outline = _without_holes(mask)
+        glass = is_glass(outline, seen.backdrop, seen.steepness)
+        mask, other = (outline, None) if glass else _opened(mask, probability, seen.backdrop, clicks)
+    return Shape(mask, reach_px, edge_support(seen, mask), other, glass)
 
 
 def place(seen: Guide, mask: Bools, reach_px: int, photo: tuple[int, int]) -> U8:
