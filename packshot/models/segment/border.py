@@ -46,7 +46,8 @@ SHIFT_BITS = 6
 
 def borders(mask: NDArray[np.bool_]) -> list[Polygon]:
     """The borders of a mask, bool hxw: those of pieces and of openings."""
-    padded = cv2.copyMakeBorder(mask.astype(np.uint8), *[PAD_PX] * 4, cv2.BORDER_REPLICATE)
+    pad = PAD_PX
+    padded = cv2.copyMakeBorder(mask.astype(np.uint8), pad, pad, pad, pad, cv2.BORDER_REPLICATE)
     padded = cv2.copyMakeBorder(padded, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     found, _ = cv2.findContours(padded, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     traced = [contour[:, 0].astype(np.float32) - (PAD_PX + 0.5) for contour in found]  # centres of product pixels
