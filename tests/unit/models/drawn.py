@@ -53,7 +53,7 @@ def planks(mask: Bools) -> np.ndarray:
     """A wooden wall of the mask's size."""
     shades = np.random.default_rng(0).normal(0, 1, (40, 3)).astype(np.float32)
     rows = cv2.resize(shades, mask.shape[::-1], interpolation=cv2.INTER_CUBIC)[..., None]
-    return np.clip(np.float32([130, 95, 60]) + rows * np.float32([30, 24, 18]), 0, 255).astype(np.uint8)
+    return np.clip(np.array([130, 95, 60]) + rows * np.array([30, 24, 18]), 0, 255).astype(np.uint8)
 
 
 def seen(photo: np.ndarray, thumbnail_px: int = 512) -> Guide:
@@ -77,6 +77,9 @@ def iou(one: Bools, other: Bools) -> float:
 
 def border_off_px(found: Bools, truth: Bools) -> float:
     """The mean distance of each mask's border to the other's, in pixels."""
+    rows, columns = np.flatnonzero((found | truth).any(1)), np.flatnonzero((found | truth).any(0))
+    around = np.s_[max(0, rows[0] - 9) : rows[-1] + 10, max(0, columns[0] - 9) : columns[-1] + 10]
+    found, truth = found[around], truth[around]
 
     def ring_of(mask: Bools) -> Bools:
         whole = mask.astype(np.uint8)

@@ -19,7 +19,7 @@ def glass(backdrop: tuple[int, int, int]) -> tuple[np.ndarray, Bools, np.ndarray
     outline = drawn(bottle)
     depth = cv2.distanceTransform(outline.astype(np.uint8), cv2.DIST_L2, 5)
     alpha = np.where(outline, np.clip(1 - (depth - 4) / 30, 0, 1), 0)
-    picture = np.float32(backdrop) * (1 - alpha[..., None]) + np.float32([70, 72, 74]) * alpha[..., None]
+    picture = np.array(backdrop) * (1 - alpha[..., None]) + np.array([70, 72, 74]) * alpha[..., None]
     return np.rint(picture).astype(np.uint8), outline, alpha
 
 
@@ -51,7 +51,7 @@ def test_an_opening_before_green_is_no_glass() -> None:
 def test_a_green_product_before_green_and_a_chrome_one_stay_opaque() -> None:
     truth = drawn(bottle)
     light = np.linspace(0.5, 0.9, 800)[None, :, None]
-    for product in (np.float32([40, 120, 50]) * light, np.float32(GREEN) * light * 0.6 + 60):
+    for product in (np.array([40, 120, 50]) * light, np.array(GREEN) * light * 0.6 + 60):
         product = np.broadcast_to(product, (*PHOTO, 3)).astype(np.uint8)
         found = best(photographed(truth, product, GREEN), truth).mask.pixels
         assert set(np.unique(found)) <= {0, 255}
