@@ -14,7 +14,7 @@ import secrets
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from tempfile import SpooledTemporaryFile
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 
 from fastapi import Request
 from starlette.datastructures import MutableHeaders, UploadFile
@@ -132,7 +132,7 @@ def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
 async def spooled_body(request: Request) -> AsyncIterator[UploadFile]:
     """The whole body, on disk when it is large: a slow client must hold neither memory nor a place of the decoder."""
     with SpooledTemporaryFile(max_size=SPOOLED_BYTES) as spool:
-        file = UploadFile(spool)
+        file = UploadFile(cast(BinaryIO, spool))
         async for chunk in request.stream():
             await file.write(chunk)
         await file.seek(0)
