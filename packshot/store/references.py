@@ -62,8 +62,9 @@ class AssetReferences:
         for key, count in sorted(Counter([*(file.key for file in files), *kept, *promised]).items()):
             if key in promised:
                 row = insert(connection, asset).values(key=key, bytes=0, refs=count, created_at=Now())
-                more = {"refs": asset.c.refs + count}
-                connection.execute(row.on_conflict_do_update(index_elements=[asset.c.key], set_=more))
+                connection.execute(
+                    row.on_conflict_do_update(index_elements=[asset.c.key], set_={"refs": asset.c.refs + count})
+                )
                 continue
             if key not in contents:
                 more = update(asset).where(asset.c.key == key, asset.c.refs > 0).values(refs=asset.c.refs + count)
