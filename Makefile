@@ -49,7 +49,7 @@ loadtest: setup                     ## Smoke and flash sale against a cluster of
 	$(BIN)/packshot loadtest smoke
 	$(BIN)/packshot loadtest flash-sale
 
-eval-mini: setup                    ## What the embedded pack can do: figures, targets and sheets in out/eval-mini (EVAL=--subset: fewer)
+eval-mini: setup                    ## What the embedded pack can do: figures, targets and sheets in out/eval-mini (EVAL=--subset: fewer; docs/training.md)
 	$(BIN)/python -m training.mini.evaluation $(EVAL)
 
 serve: setup                        ## Graph and API on http://127.0.0.1:8000, no keys, loopback only

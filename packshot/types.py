@@ -85,6 +85,15 @@ class Prompts:
 
 
 @dataclass(frozen=True)
+class Stroke:
+    """A round brush that moves along a polyline, in photo pixels. It adds to the mask, or erases from it."""
+
+    points: tuple[tuple[float, float], ...]
+    radius_px: float
+    erase: bool = False
+
+
+@dataclass(frozen=True)
 class Embedding:
     """The output of the segmenter's encoder for one photo; the mask decoder needs nothing else.
 

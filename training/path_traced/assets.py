@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,15 +90,20 @@ class Cache:
 
 
 def fetch(cache: Cache) -> None:
-    """Download the packages with apt (no root needed), unpack them, and write scikit-image's photographs of grounds."""
+    """Download and unpack the packages, and write scikit-image's photographs of grounds."""
+    unpack(cache, (*PACKAGES, *FONT_PACKAGES))
+    _write_textures(cache.textures)
+
+
+def unpack(cache: Cache, names: Sequence[str]) -> None:
+    """Download Debian packages with apt (no root needed), and unpack them into `assets` without installing."""
     packages = cache.root / "packages"
     packages.mkdir(parents=True, exist_ok=True)
-    for name in (*PACKAGES, *FONT_PACKAGES):
+    for name in names:
         if not list(packages.glob(f"{name}_*.deb")):
             subprocess.run(["apt-get", "download", name], cwd=packages, check=True)
-    for path in sorted(packages.glob("*.deb")):
-        subprocess.run(["dpkg-deb", "-x", str(path), str(cache.root / "assets")], check=True)
-    _write_textures(cache.textures)
+        for path in packages.glob(f"{name}_*.deb"):
+            subprocess.run(["dpkg-deb", "-x", str(path), str(cache.root / "assets")], check=True)
 
 
 def _write_textures(folder: Path) -> None:

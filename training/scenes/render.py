@@ -39,6 +39,7 @@ class SceneBatch:
 
     image: uint8 BxSxSx3 RGB, on the rendering device.
     mask: float32 BxSxS, exact coverage of the product, 0..1.
+    product: float32 BxSxSx3, the product's colour times its coverage: `image` less what is seen beside the product.
     part: float32 BxSxS, coverage of a part that could be meant on its own (the neighbour, or the cup without its
         saucer); zero without one.
     depth: float32 BxSxS, along the ray, in product heights; inf on the backdrop.
@@ -53,6 +54,7 @@ class SceneBatch:
 
     image: T
     mask: T
+    product: T
     part: T
     depth: T
     normals: T
@@ -128,7 +130,7 @@ def render(
         products = [*_neighbour(shapes.colours[b], clutter, families, pool, rng, device), shapes.one(b, device)]
         cup = FAMILIES[attributes[b, 7]] == "cup"
         drawn.append(_one(attributes[b], products, cup, size_px, mixed_light, rng, generator, device))
-    image, mask, part, depth, normals = (torch.stack(column) for column in zip(*drawn, strict=True))
+    image, mask, product, part, depth, normals = (torch.stack(column) for column in zip(*drawn, strict=True))
     host_image, host_mask = image.cpu().numpy(), mask.cpu().numpy()
     edges = np.stack([product_edges(i, m) for i, m in zip(host_image, host_mask, strict=True)])
     boxes, points = [], []
@@ -144,6 +146,7 @@ def render(
     return SceneBatch(
         image,
         mask,
+        product,
         part,
         depth,
         normals,
@@ -217,10 +220,10 @@ def _one(
     rng: np.random.Generator,
     generator: torch.Generator,
     device: torch.device,
-) -> tuple[T, T, T, T, T]:
+) -> tuple[T, T, T, T, T, T]:
     """Render one scene, whose product is the last of `products`.
 
-    Returns image uint8 SxSx3, mask, part and depth float32 SxS, and normals SxSx3.
+    Returns image uint8 SxSx3, mask float32 SxS, product float32 SxSx3, part and depth float32 SxS, and normals SxSx3.
     """
     a = dict(zip(FIELDS, row.tolist(), strict=True))
     side = -1.0 if a["side"] == 0 else 1.0
@@ -356,7 +359,9 @@ def _one(
         elif cup:
             part[index] = (p[:, 1] > product.zones[1]).float()
 
-    image = F.avg_pool2d(colour.clamp(0, 1).reshape(1, big, big, 3).permute(0, 3, 1, 2), OVERSAMPLING)[0]
+    colour = colour.clamp(0, 1)
+    seen = torch.cat([colour, colour * mask[:, None]], 1)
+    image, of_product = F.avg_pool2d(seen.reshape(1, big, big, 6).permute(0, 3, 1, 2), OVERSAMPLING)[0].split(3)
     vignette = (
         1
         - 0.10
@@ -366,12 +371,13 @@ def _one(
         )
         / 2
     )
-    image = (image * vignette).clamp(0, 1)
+    image, of_product = (image * vignette).clamp(0, 1), (of_product * vignette).clamp(0, 1)
     mask, part = F.avg_pool2d(torch.stack([mask, part]).reshape(1, 2, big, big), OVERSAMPLING)[0]
     normals = F.avg_pool2d(normals.T.reshape(1, 3, big, big), OVERSAMPLING)[0].permute(1, 2, 0)
     return (
         (image.permute(1, 2, 0) * 255).round().to(torch.uint8),
         mask,
+        of_product.permute(1, 2, 0),
         part,
         (depth / span).reshape(big, big)[::OVERSAMPLING, ::OVERSAMPLING],
         normals / normals.norm(dim=2, keepdim=True).clamp_min(1e-6),

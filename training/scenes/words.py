@@ -110,6 +110,14 @@ def _pick(rng: np.random.Generator, options: tuple[str, ...]) -> str:
     return options[int(rng.integers(len(options)))]
 
 
+def in_full(attributes: Mapping[str, int]) -> str:
+    """The caption that says surface, backdrop and all of the light, each in its first form."""
+    surface = _SURFACE_SAYINGS[attributes["surface"]][0].format(c=COLOURS[attributes["paper_colour"]])
+    backdrop = _BACKDROP_SAYINGS[attributes["backdrop"]][0].format(c=COLOURS[attributes["wall_colour"]])
+    tint, side = _TINT_WORDS[attributes["tint"]][0], SIDES[attributes["side"]]
+    return f"product on {surface}, {backdrop}, {QUALITIES[attributes['quality']]} {tint} light from the {side}"
+
+
 def describe(attributes: Mapping[str, int], rng: np.random.Generator, *, whole: bool = False) -> str:
     """A random caption of a scene, in lower case. Parts are sometimes left out, so that short prompts work too.
 

@@ -14,9 +14,10 @@ from training.mini import judge
 from training.mini.evaluation import measure
 from training.mini.evaluation.diversity import perceptual
 from training.mini.evaluation.pointing import Bits, box_of, correction, deepest, spread
+from training.mini.evaluation.rows import ROWS
 from training.mini.evaluation.shadow import contrast
 from training.mini.evaluation.subjects import real_photos
-from training.mini.evaluation.table import ROWS, hashes, in_card, markdown, table
+from training.mini.evaluation.table import hashes, in_card, markdown, table
 
 PACK = Path(measure.__file__).parents[3] / "packshot/packs/mini"
 TOLERANCE = 0.02
@@ -96,7 +97,18 @@ def test_a_table_says_miss_when_a_target_is_missed() -> None:
     rows = table(pack, {"masks": {"held_out": {"box": 0.5}}}, {}, {})["rows"]
     assert [found["verdict"] for found in rows if found["title"] == row.title] == ["MISS"]
     assert "not measured" in {found["verdict"] for found in rows}
-    assert "| 0.5 | ≥ 0.93 | MISS |" in markdown({"pack": {"name": "mini"}, "made": {}, "rows": rows, "figures": {}})
+    shown = markdown({"pack": {"name": "mini"}, "made": {}, "rows": rows, "figures": {}})
+    assert "| 0.5 | ≥ 0.93 | MISS |" in shown
+
+
+def test_a_table_names_the_groups_that_were_not_measured() -> None:
+    """Stamps and shards that are absent are not left out in silence."""
+    rows = table(measure.open_pack(PACK), {"stamps": {"box": 0.5}}, {}, {})["rows"]
+    shown = markdown({"pack": {"name": "mini"}, "made": {}, "rows": rows, "figures": {}})
+    measured, _, missing = shown.partition("Not measured: ")
+    assert "| stamps: box | 0.5 |" in measured
+    assert "path-traced" in missing
+    assert "stamps" not in missing
 
 
 def test_the_card_shows_the_committed_table() -> None:

@@ -37,9 +37,10 @@ def perceptual(judge: Judge, pictures: NDArray[np.uint8], masks: NDArray[np.uint
 
 
 def diversity(painter: Painter, shots: Sequence[Shot], seeds: int, judge: Judge | None) -> dict[str, float]:
-    """The mean distance between the pictures of each shot, painted with `seeds` seeds.
+    """The mean distance between the pictures of each shot, painted with `seeds` neighbouring seeds.
 
-    `perceptual` is the perceptual distance, and `pixels` the mean absolute difference of the background in 0..1.
+    `perceptual` is the perceptual distance, and `pixels` the mean absolute difference of the background in 0..1;
+    `levels` is the same in levels of 255.
     `perceptual_prompts` is the distance between the prompts of different shots around one product, for comparison.
     """
     apart: dict[str, list[float]] = {"pixels": []}
@@ -59,4 +60,5 @@ def diversity(painter: Painter, shots: Sequence[Shot], seeds: int, judge: Judge 
         pictures = np.stack([p.locked for p in painter.paint([Shot(first, shot.prompt, 0) for shot in shots])])
         masks = np.stack([first.alpha] * len(shots))
         apart["perceptual_prompts"] = perceptual(judge, pictures, masks).tolist()
-    return {name: round(float(np.mean(values)), 4) for name, values in apart.items()}
+    found = {name: round(float(np.mean(values)), 4) for name, values in apart.items()}
+    return found | {"levels": round(255 * float(np.mean(apart["pixels"])), 1)}

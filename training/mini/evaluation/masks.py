@@ -1,4 +1,4 @@
-"""The segmenter's figures: the IoU of its first candidate for several prompts, and the calibration of its scores.
+"""The segmenter's figures: IoU and border F of its first candidate for several prompts, and how true its scores are.
 
 - `box`: the product's tight box. `click`: its deepest point. `clicks3`: that click and two corrections, each in the
   largest wrong region of the previous mask (a product click when it was missed, a background click when it leaked).
@@ -17,11 +17,14 @@ from numpy.typing import NDArray
 
 from packshot.models.segment.segmenter import SamDecoder, SamEncoder
 from packshot.types import Embedding, MaskCandidate, Photo, Prompts
+from training.mini.evaluation.borders import boundary_f
 from training.mini.evaluation.pointing import Point, box_of, correction, deepest, spread
 from training.mini.evaluation.subjects import Subject
 
 Bits = NDArray[np.bool_]
 BINS = 5
+SCORED = ("box", "click", "clicks3")
+"""Prompts whose scores are compared with the IoU."""
 
 
 def iou(one: Bits, other: Bits) -> float:
@@ -49,13 +52,22 @@ class Segmenter:
 
 @dataclass
 class Answers:
-    """The result of one subject: IoU by prompt, (score, IoU) of first candidates, masks (bool HxW) for the sheets."""
+    """The result of one subject: by prompt IoU, border F at 3 px and score of the first candidate, and its mask.
+
+    Masks (bool HxW) are kept for the sheets. `points` are the three clicks.
+    """
 
     name: str
     overlaps: dict[str, float] = field(default_factory=dict)
-    scored: list[tuple[float, float]] = field(default_factory=list)
+    borders: dict[str, float] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
     masks: dict[str, Bits] = field(default_factory=dict)
     points: tuple[Point, ...] = ()
+
+    @property
+    def scored(self) -> list[tuple[float, float]]:
+        """(score, IoU) of the first candidates of SCORED."""
+        return [(self.scores[name], self.overlaps[name]) for name in SCORED]
 
 
 def ask(segmenter: Segmenter, subject: Subject, seen: Embedding | None = None) -> Answers:
@@ -63,11 +75,10 @@ def ask(segmenter: Segmenter, subject: Subject, seen: Embedding | None = None) -
     seen = seen or segmenter.encode(subject.image)
     truth, found = subject.truth, Answers(subject.name)
 
-    def keep(name: str, candidates: list[MaskCandidate], calibrates: bool = True) -> Bits:
+    def keep(name: str, candidates: list[MaskCandidate]) -> Bits:
         first = candidates[0].mask.pixels > 0
-        found.masks[name], found.overlaps[name] = first, iou(first, truth)
-        if calibrates:
-            found.scored.append((candidates[0].score, found.overlaps[name]))
+        found.masks[name], found.scores[name] = first, candidates[0].score
+        found.overlaps[name], found.borders[name] = iou(first, truth), boundary_f(first, truth)
         return first
 
     keep("box", segmenter.segment(seen, box=box_of(truth)))
@@ -86,21 +97,35 @@ def ask(segmenter: Segmenter, subject: Subject, seen: Embedding | None = None) -
         candidates = segmenter.segment(seen, points)
         first = candidates[0].mask.pixels > 0
     keep("clicks3", candidates)
-    keep("spread3", segmenter.segment(seen, spread(truth)), calibrates=False)
-    keep("automatic", segmenter.segment(seen), calibrates=False)
+    keep("spread3", segmenter.segment(seen, spread(truth)))
+    keep("automatic", segmenter.segment(seen))
     found.points = tuple(points)
     return found
 
 
-def means(answers: Sequence[Answers]) -> dict[str, float]:
-    """The mean IoU by prompt, and the number of subjects."""
-    names = sorted({name for answer in answers for name in answer.overlaps})
-    values = {name: [a.overlaps[name] for a in answers if name in a.overlaps] for name in names}
-    return {name: round(float(np.mean(found)), 3) for name, found in values.items()} | {"subjects": len(answers)}
+def means(answers: Sequence[Answers]) -> dict[str, object]:
+    """The mean IoU by prompt, the mean border F by prompt (`border_f`), `score_error` and the number of subjects."""
+    return _mean([answer.overlaps for answer in answers]) | {
+        "border_f": _mean([answer.borders for answer in answers]),
+        "score_error": score_error(answers),
+        "subjects": len(answers),
+    }
+
+
+def _mean(rows: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The mean of each key over the rows that have it."""
+    names = sorted({name for row in rows for name in row})
+    return {name: round(float(np.mean([row[name] for row in rows if name in row])), 3) for name in names}
+
+
+def score_error(answers: Sequence[Answers]) -> float:
+    """The mean |score - IoU| over the first candidates of SCORED."""
+    score, overlap = np.array([pair for answer in answers for pair in answer.scored]).T
+    return round(float(np.abs(score - overlap).mean()), 3)
 
 
 def calibration(answers: Sequence[Answers]) -> dict[str, object]:
-    """The mean |score - IoU| over the first candidates of box, click and three clicks; a row per fifth of scores."""
+    """The score error over all answers, and a row for each fifth of scores."""
     score, overlap = np.array([pair for answer in answers for pair in answer.scored]).T
     rows = []
     for low in np.arange(BINS) / BINS:
@@ -115,4 +140,4 @@ def calibration(answers: Sequence[Answers]) -> dict[str, object]:
                     "iou": round(float(mean_overlap), 3),
                 }
             )
-    return {"mean_error": round(float(np.abs(score - overlap).mean()), 3), "answers": len(score), "reliability": rows}
+    return {"mean_error": score_error(answers), "answers": len(score), "reliability": rows}

@@ -9,14 +9,13 @@ from pathlib import Path
 import cv2
 import torch
 
-from packshot.models.device import pick_dtype
 from packshot.models.packs.manifest import read_manifest
 from packshot.models.packs.pack import Pack
 from packshot.models.segment.segmenter import load_segmenter
 from packshot.settings import Settings
 from training.mini.evaluation import subjects
 from training.mini.evaluation.diversity import diversity
-from training.mini.evaluation.masks import Answers, Segmenter, ask, calibration, iou, means
+from training.mini.evaluation.masks import Answers, Segmenter, ask, calibration, iou, means, score_error
 from training.mini.evaluation.painting import Painter, drawn_shots, expansion, readings
 from training.mini.evaluation.pointing import box_of, deepest
 from training.mini.evaluation.shadow import shadows
@@ -24,7 +23,8 @@ from training.mini.evaluation.speed import speed
 from training.mini.evaluation.subjects import Subject
 from training.mini.judge import Judge
 
-CPU = torch.device("cpu")
+CPU, DTYPE = torch.device("cpu"), torch.float32
+"""Figures are those of fp32, on every machine. Where bf16 units serve the pack in bf16, answers may differ."""
 Log = Callable[[str], None]
 """Called with the name of each step before it runs."""
 
@@ -33,18 +33,23 @@ Log = Callable[[str], None]
 class Counts:
     """The size of an evaluation.
 
-    `subjects` is per drawn set. `shots` are painted, and `prompts` of them with `seeds` seeds for diversity. `rounds`
-    is the number of timed repeats.
+    `subjects` is per drawn set. `stamps`, `rendered` pictures and `cutouts` are measured. `shots` are painted, and
+    `prompts` of them with `seeds` seeds for diversity. `controls` are painted with each word and setting. `rounds` is
+    the number of timed repeats.
     """
 
     subjects: int
+    stamps: int
+    rendered: int
+    cutouts: int
     shots: int
     prompts: int
     seeds: int
+    controls: int
     rounds: int
 
 
-COUNTS = {"full": Counts(32, 48, 4, 3, 9), "subset": Counts(4, 4, 2, 2, 3)}
+COUNTS = {"full": Counts(32, 60, 48, 10, 48, 4, 3, 4, 9), "subset": Counts(4, 8, 8, 2, 4, 2, 2, 1, 3)}
 SETS = {
     "held_out": subjects.held_out,
     "unseen_families": subjects.unseen_families,
@@ -58,9 +63,9 @@ def open_pack(folder: Path) -> Pack:
     return Pack(read_manifest(folder / "manifest.yaml"), folder, Settings())
 
 
-def open_segmenter(pack: Pack, dtype: torch.dtype) -> Segmenter:
-    """The pack's segmenter on the CPU."""
-    return Segmenter(*load_segmenter(pack, CPU, dtype))
+def open_segmenter(pack: Pack) -> Segmenter:
+    """The pack's segmenter."""
+    return Segmenter(*load_segmenter(pack, CPU, DTYPE))
 
 
 def mask_figures(
@@ -68,25 +73,36 @@ def mask_figures(
 ) -> tuple[dict[str, object], list[tuple[Subject, Answers]]]:
     """Measure the segmenter on `count` subjects of each drawn set, with a side of `size_px`, and on the real photos.
 
-    Returns the mean IoU of each set, the IoU of each photo's object and the calibration over all subjects; and the
-    results of the held-out set and the photos, for the sheets.
+    Returns the means of each set (`masks.means`), the figures of each photo's object and the calibration over all
+    subjects; and the results of the held-out set and the photos, for the sheets.
     """
     figures: dict[str, object] = {}
     everything: list[Answers] = []
     kept: list[tuple[Subject, Answers]] = []
     for name, drawn in SETS.items():
         log(f"masks: {name}")
-        measured = [(subject, ask(segmenter, subject)) for subject in drawn(count, size_px)]
-        figures[name] = means([answers for _, answers in measured])
+        figures[name], measured = set_figures(segmenter, drawn(count, size_px))
         everything += [answers for _, answers in measured]
         kept += measured if name == "held_out" else []
     log("masks: real photos")
     real = list(_measure_photos(segmenter, subjects.real_photos()))
-    figures["photos"] = {subject.name: _rounded(answers.overlaps) for subject, answers in real}
+    figures["photos"] = {
+        subject.name: _rounded(answers.overlaps)
+        | {"border_f": _rounded(answers.borders), "score_error": score_error([answers])}
+        for subject, answers in real
+    }
     figures["photos_mean"] = means([answers for _, answers in real])
     everything += [answers for _, answers in real]
     figures["calibration"] = calibration(everything)
     return figures, kept + real
+
+
+def set_figures(
+    segmenter: Segmenter, found: Iterable[Subject]
+) -> tuple[dict[str, object], list[tuple[Subject, Answers]]]:
+    """The means over some subjects (`masks.means`), and each result."""
+    measured = [(subject, ask(segmenter, subject)) for subject in found]
+    return means([answers for _, answers in measured]), measured
 
 
 def _measure_photos(segmenter: Segmenter, photos: Iterable[Subject]) -> Iterable[tuple[Subject, Answers]]:
@@ -130,8 +146,8 @@ def speed_figures(segmenter: Segmenter, painter: Painter, rounds: int) -> dict[s
 
 
 def slice_figures(pack: Pack) -> dict[str, float]:
-    """A few figures that a test repeats in seconds, always in fp32: the coffee photo, two renders, a 4-step picture."""
-    segmenter, painter = open_segmenter(pack, torch.float32), Painter(pack, torch.float32)
+    """A few figures that a test repeats in seconds: the coffee photo, two renders, a 4-step picture."""
+    segmenter, painter = open_segmenter(pack), Painter(pack, DTYPE)
     figures: dict[str, float] = {}
     coffee = [subject for subject in subjects.real_photos() if subject.name.startswith("coffee/cup")]
     seen = segmenter.encode(coffee[0].image)
@@ -156,8 +172,3 @@ def quiet_threads(threads: int) -> None:
     """Limit torch to `threads` threads and OpenCV to one."""
     torch.set_num_threads(threads)
     cv2.setNumThreads(1)
-
-
-def served_dtype() -> torch.dtype:
-    """The dtype that the deployments choose on this machine."""
-    return pick_dtype(CPU)

@@ -29,7 +29,7 @@ from training.scenes.words import FIELDS, describe
 U8 = NDArray[np.uint8]
 Bits = NDArray[np.bool_]
 SHOTS = 995_000
-STEPS = 12
+STEPS = 16
 """Steps of the measured pictures, for which the time target is stated."""
 
 
@@ -78,12 +78,13 @@ class Painter:
         self.brief = Brief("", guidance_scale=kept.guidance_scale, control_scale=kept.control_scale, steps=kept.steps)
         self._batch = batch
 
-    def paint(self, shots: Sequence[Shot], steps: int = STEPS) -> list[Picture]:
-        """Paint the shots with `steps` steps. Returns the pictures in order."""
+    def paint(self, shots: Sequence[Shot], steps: int = STEPS, control_scale: float | None = None) -> list[Picture]:
+        """Paint the shots with `steps` steps, and with the pack's control scale or another. Returns them in order."""
+        control_scale = self.brief.control_scale if control_scale is None else control_scale
         pictures = []
         for at in range(0, len(shots), self._batch):
             some = shots[at : at + self._batch]
-            rows = [self.engine.begin(self.scene(shot, steps)) for shot in some]
+            rows = [self.engine.begin(self.scene(shot, steps, control_scale)) for shot in some]
             while not rows[0].done:
                 self.engine.step(rows)
             for shot, done in zip(some, self.engine.decode(rows), strict=True):
@@ -91,9 +92,9 @@ class Painter:
                 pictures.append(Picture(done.pixels, composite(shot.flat, enlarge(done.pixels, canvas))))
         return pictures
 
-    def scene(self, shot: Shot, steps: int) -> Scene:
+    def scene(self, shot: Shot, steps: int, control_scale: float) -> Scene:
         """The engine's input for a shot, built as the director builds it."""
-        brief = replace(self.brief, prompt=shot.prompt, seed=shot.seed, steps=steps)
+        brief = replace(self.brief, prompt=shot.prompt, seed=shot.seed, steps=steps, control_scale=control_scale)
         return Scene(product_on_grey(shot.flat), inpaint_mask(shot.flat), canny(shot.flat), brief)
 
 

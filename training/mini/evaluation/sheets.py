@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -13,15 +13,27 @@ from packshot.contract.shot_spec import Canvas
 from packshot.imaging.canvas import cut, fit_to, flatten
 from packshot.types import Layer, Layout, Mask, Photo
 from training.mini.evaluation.masks import Answers
-from training.mini.evaluation.painting import Painter, Shot
+from training.mini.evaluation.painting import Painter, Shot, drawn_shots
 from training.mini.evaluation.pointing import box_of
 from training.mini.evaluation.subjects import Subject, real_photos
 from training.mini.sheet import PROMPTS
 
 U8 = NDArray[np.uint8]
 TILE_PX, MARGIN, COLUMNS = 224, 0.35, 8
+SHOWN = 64
+PROMPTED = ("box", "click", "clicks3", "automatic")
 FOUND, TRUTH, POINTED = (0, 255, 0), (255, 255, 255), (255, 230, 0)
-PAINTED = ("coffee/cup_saucer_spoon", "rocket/rocket", "coins/coin_3_6", "astronaut/patch", "camera/camcorder")
+PAINTED = (
+    "coffee/cup_saucer_spoon",
+    "coffee/cup",
+    "rocket/rocket",
+    "coins/coin_3_6",
+    "astronaut/patch",
+    "camera/camcorder",
+)
+SCENES, CARD_PX = "painted.png", 1600
+DRAWN = 2
+"""The sheet of scenes shows the real products PAINTED and this many drawn ones."""
 
 
 def _tile(subject: Subject, answers: Answers, prompt: str) -> U8:
@@ -50,29 +62,24 @@ def _tile(subject: Subject, answers: Answers, prompt: str) -> U8:
     return shown
 
 
-def mask_sheets(measured: Sequence[tuple[Subject, Answers]], out: Path) -> list[Path]:
-    """Write `photos.png` (objects of photos, a column for each prompt) and `held-out.png` (renders, prompted by box).
+def mask_sheets(measured: Mapping[str, Sequence[tuple[Subject, Answers]]], out: Path) -> list[Path]:
+    """Write `NAME.png` for each set that was measured.
 
-    Photos whose licence does not allow it are not shown.
+    Photos have a column for each prompt; renders and stamps are prompted by box. Photos whose licence does not allow it
+    are not shown. Stamps are written because nothing of `out` is committed.
     """
-    real = [pair for pair in measured if "/" in pair[0].name and pair[0].shown]
-    drawn = [pair for pair in measured if "/" not in pair[0].name][:32]
-    prompts = ("box", "click", "clicks3", "automatic")
-    pages = {
-        "photos.png": [
-            [
-                _tile(*pair, prompt)
-                for half in (0, 1)
-                for pair in real[row + half : row + half + 1]
-                for prompt in prompts
-            ]
-            for row in range(0, len(real), 2)
-        ],
-        "held-out.png": [
-            [_tile(*pair, "box") for pair in drawn[at : at + COLUMNS]] for at in range(0, len(drawn), COLUMNS)
-        ],
-    }
-    return [_write(out / name, rows) for name, rows in pages.items() if rows]
+    written = []
+    for name, pairs in measured.items():
+        if name == "photos":
+            shown = [[_tile(*pair, prompt) for prompt in PROMPTED] for pair in pairs if pair[0].shown]
+            tiles = [tile for row in shown for tile in row]
+        else:
+            tiles = [_tile(*pair, "box") for pair in pairs[:SHOWN]]
+        if tiles:
+            written.append(
+                write_sheet(out / f"{name}.png", [tiles[at : at + COLUMNS] for at in range(0, len(tiles), COLUMNS)])
+            )
+    return written
 
 
 def real_shot(subject: Subject, width_px: int, height_px: int, prompt: str, seed: int) -> Shot:
@@ -82,16 +89,32 @@ def real_shot(subject: Subject, width_px: int, height_px: int, prompt: str, seed
     return Shot(fit_to(flat, width_px, height_px), prompt, seed)
 
 
-def painted_sheet(painter: Painter, out: Path, subjects: Sequence[str] = PAINTED) -> Path:
-    """Write `painted.png`: a row for each real product, with its photo and then its locked pictures of PROMPTS."""
+def painted_sheet(painter: Painter, out: Path, prompts: Sequence[str] = PROMPTS) -> Path:
+    """Write SCENES: a row for each product, with its photo and then its locked pictures of `prompts`.
+
+    The products are PAINTED and DRAWN held-out drawn ones.
+    """
+    size = (painter.width_px, painter.height_px)
+    subjects = {subject.name: subject for subject in real_photos()}
     rows = []
-    for seed, name in enumerate(subjects):
-        subject = next(subject for subject in real_photos() if subject.name == name)
-        size = (painter.width_px, painter.height_px)
-        shots = [real_shot(subject, *size, prompt, seed) for prompt in PROMPTS]
-        pictures = painter.paint(shots, painter.brief.steps)
-        rows.append([_square(subject.image, *size), *(picture.locked for picture in pictures)])
-    return _write(out / "painted.png", rows)
+    for seed, name in enumerate(PAINTED):
+        shots = [real_shot(subjects[name], *size, prompt, seed) for prompt in prompts]
+        rows.append([_square(subjects[name].image, *size), *_locked(painter, shots)])
+    for shot in drawn_shots(DRAWN, painter.width_px):
+        shots = [Shot(shot.flat, prompt, shot.seed) for prompt in prompts]
+        rows.append([_square(shot.drawn, *size), *_locked(painter, shots)])
+    return write_sheet(out / SCENES, rows)
+
+
+def card_picture(sheet: Path, path: Path) -> None:
+    """Write a sheet as the JPEG that the model card shows, CARD_PX wide."""
+    page = np.asarray(cv2.imread(str(sheet)), np.uint8)
+    size = (CARD_PX, round(page.shape[0] * CARD_PX / page.shape[1]))
+    cv2.imwrite(str(path), cv2.resize(page, size, interpolation=cv2.INTER_AREA), [cv2.IMWRITE_JPEG_QUALITY, 84])
+
+
+def _locked(painter: Painter, shots: Sequence[Shot]) -> list[U8]:
+    return [picture.locked for picture in painter.paint(shots, painter.brief.steps)]
 
 
 def _square(image: U8, width: int, height: int) -> U8:
@@ -102,7 +125,8 @@ def _square(image: U8, width: int, height: int) -> U8:
     return page
 
 
-def _write(path: Path, rows: Sequence[Sequence[U8]]) -> Path:
+def write_sheet(path: Path, rows: Sequence[Sequence[U8]]) -> Path:
+    """Write rows of pictures (uint8 HxWx3 of one height a row) as one picture, white where a row is shorter."""
     widest = max(sum(tile.shape[1] for tile in row) for row in rows)
     lines = [np.concatenate(row, 1) for row in rows]
     page = [np.pad(line, ((0, 0), (0, widest - line.shape[1]), (0, 0)), constant_values=255) for line in lines]
