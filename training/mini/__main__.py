@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     training.add_argument("--workers", type=int, default=1, help="processes of Ray Train; on cuda each has a GPU")
     training.add_argument("--core", type=Path, help="painter: start from a painter of half the size in this folder")
     training.add_argument("--warm", type=Path, help="segmenter: start from this run's folder or pack's file")
-    training.add_argument("--small-share", type=float, default=0.8, help="segmenter: first share, at half size")
+    training.add_argument("--small-share", type=float, default=0.8, help="segmenter: first share, at 256 px")
     training.add_argument("--full-px", type=int, help="segmenter: side of full-size pictures; default: its input's")
     training.add_argument("--shards", type=Path, nargs="+", help="segmenter: default all of runs/shards")
     training.add_argument("--judge-out", type=Path, default=JUDGE, help="judge: file of the weights for the evaluation")

@@ -9,7 +9,7 @@ A training step follows SAM's paper on a smaller scale (Kirillov et al. 2023, ap
    IoU.
 4. Click where the best mask is wrong, give the mask back as a prompt, decode again, and add that loss; `ROUNDS` times.
 
-The first part of the training uses pictures at half size, which is four times as fast; the rest uses full size.
+The first part of the training uses smaller pictures, twice as many at a step; the rest uses full size.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from training.mini.shards import Shards
 U8 = NDArray[np.uint8]
 
 CONFIG: dict[str, Any] = {
-    "image_size": 512,
+    "image_size": 384,
     "patch_size": 16,
     "encoder_embed_dim": 192,
     "encoder_depth": 6,
@@ -58,6 +58,8 @@ ROUNDS = (1, 1, 2)
 """Corrections of the prompt sets of a batch, one of these numbers by chance."""
 SMALLEST_PX = 48
 """Smallest area of a target in a picture, in pixels."""
+SMALL_PX = 256
+"""Side of the pictures in the first part of the training."""
 EMA = 0.998
 CLICK, BACKGROUND_CLICK, PAD, BOX_FROM, BOX_TO = 1, 0, -1, 2, 3
 """SAM's labels of prompt tokens."""
@@ -293,7 +295,8 @@ def step_loss(sam: Any, batch: Batch, rng: np.random.Generator, size_px: int) ->
 def warm_weights(sam: nn.Module, warm: Path) -> dict[str, Tensor]:
     """The weights to start from: those of a run's folder or of a pack's file, where name and shape fit, else `sam`'s.
 
-    The second edition's maps of all three sizes were skips; this one's are the last two. Positions are resized.
+    The second edition's maps of all three sizes were skips; this one's are the last two. Positions are resized, so a
+    network may start from one with another input size.
     """
     own = sam.state_dict()
     found = load_file(warm) if warm.is_file() else read_checkpoint(warm)["ema"]
@@ -318,7 +321,7 @@ def train(
 ) -> nn.Module:
     """Train the segmenter with averaged weights, or resume its training.
 
-    The first `small_share` of the plan uses pictures at half size, the rest at full size. `full_px` must be a multiple
+    The first `small_share` of the plan uses pictures of SMALL_PX, the rest of `full_px`. `full_px` must be a multiple
     of 32. `warm` is the folder of a run, or the segmenter's file of a pack, from whose weights the training starts.
     """
     run = Run(out, plan.filled(batch=8, lr=8e-4, seed=0))
@@ -332,7 +335,7 @@ def train(
 
     def loss() -> Loss:
         small = run.done < small_share
-        size_px, count = (full_px // 2, 2 * run.plan.batch) if small else (full_px, run.plan.batch)
+        size_px, count = (SMALL_PX, 2 * run.plan.batch) if small else (full_px, run.plan.batch)
         batch = draw_batch(run.rng, pictures, count, size_px).to(run.plan.device)
         value, metrics = step_loss(sam, batch, run.rng, size_px)
         return Loss(value, count, metrics)
