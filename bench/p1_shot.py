@@ -26,7 +26,7 @@ from packshot.shots.finish import finish
 from packshot.shots.flow import shoot
 from packshot.store.assets import Assets
 from packshot.store.store import Store
-from packshot.types import Brief, EdgeMap, Scene
+from packshot.types import Brief, EdgeMap, Framing, Scene
 
 ROW = Row("P1", "one shot over HTTP ÷ the same model calls in one process, p50, idle", 1.05)
 STEPS = 60
@@ -44,11 +44,11 @@ class OneProcess:
         self._manifest = pack.manifest
         self._finisher = Finisher(Assets(settings.asset_root))
 
-    def size_for(self, canvas: Canvas) -> tuple[int, int]:
-        return self._manifest.bucket(canvas.width, canvas.height)
+    def framing_of(self, canvas: Canvas) -> Framing:
+        return self._manifest.framing(canvas)
 
-    async def prepare(self, files: LayoutFiles, size: tuple[int, int]) -> Placed:
-        return await asyncio.to_thread(self._finisher.prepare, files, size)
+    async def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
+        return await asyncio.to_thread(self._finisher.prepare, files, framing)
 
     def edges(self, fitted: Fitted) -> EdgeMap:
         return canny(fitted.flat)

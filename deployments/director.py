@@ -23,7 +23,7 @@ from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.shots import Director, Finished, LayoutFiles, LoadReport, Painted, Placed, Step
 from packshot.store.store import Store
-from packshot.types import Brief
+from packshot.types import Brief, Framing
 
 log = logging.getLogger("ray.serve")
 
@@ -129,12 +129,12 @@ class GraphStages:
         self._canny = canny
         self._generator = generator.options(stream=True)
 
-    def size_for(self, canvas: Canvas) -> tuple[int, int]:
-        return self._manifest.bucket(canvas.width, canvas.height)
+    def framing_of(self, canvas: Canvas) -> Framing:
+        return self._manifest.framing(canvas)
 
-    async def prepare(self, files: LayoutFiles, size: tuple[int, int]) -> Placed:
+    async def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
         async def ask() -> Placed:
-            stream = self._preparer.prepare.remote(files, size)
+            stream = self._preparer.prepare.remote(files, framing)
             assert isinstance(stream, DeploymentResponseGenerator)
             answers = await stream._to_object_ref_gen()
             covered = await (await anext(answers))

@@ -21,7 +21,7 @@ from packshot.shots import Finished, Finisher, Fitted, LayoutFiles, Painted, Pre
 from packshot.shots.finish import finish
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask
-from packshot.types import Stroke
+from packshot.types import Framing, Stroke
 
 
 @serve.deployment(
@@ -42,12 +42,12 @@ class FinisherDeployment:
         self._finisher = Finisher(Assets(Settings().asset_root))
         self._threads = WorkerThreads("finisher", max(1, int(cpus)))
 
-    async def prepare(self, files: LayoutFiles, size: tuple[int, int]) -> AsyncIterator[bool | Fitted | Prepared]:
-        """Yield whether the product covers the canvas, the layout at the engine's `size`, and at the canvas's size.
+    async def prepare(self, files: LayoutFiles, framing: Framing) -> AsyncIterator[bool | Fitted | Prepared]:
+        """Yield whether the product covers the canvas, the layout in the scene of `framing`, and at the canvas's size.
 
         These are three responses of one call, so that the caller fetches the first and passes the others by reference.
         """
-        placed = await self._threads.run(self._finisher.prepare, files, size)
+        placed = await self._threads.run(self._finisher.prepare, files, framing)
         yield placed.covered
         yield placed.fitted
         yield placed.prepared

@@ -188,6 +188,41 @@ class Flat:
 
 
 @dataclass(frozen=True)
+class Framing:
+    """How a canvas shows its scene.
+
+    `size` is the scene's (width, height) in pixels, at which the engine paints it. `shown_xyxy` is the part that the
+    canvas shows, XYXY in the scene's pixels. `windows` is the number of overlapping windows in which it is painted.
+    """
+
+    size: tuple[int, int]
+    shown_xyxy: BoxXYXY
+    windows: int = 1
+
+    @classmethod
+    def of_whole(cls, width: int, height: int) -> Framing:
+        """A scene of this size that the canvas shows whole."""
+        return cls((width, height), (0, 0, width, height))
+
+    @property
+    def shown_size(self) -> tuple[int, int]:
+        """(width, height) of the shown part in pixels."""
+        x0, y0, x1, y1 = self.shown_xyxy
+        return x1 - x0, y1 - y0
+
+    @property
+    def whole(self) -> bool:
+        """Whether the canvas shows the whole scene."""
+        return self.shown_xyxy == (0, 0, *self.size)
+
+    def stretch(self, canvas: tuple[int, int]) -> float:
+        """How much more the scene is enlarged on one axis than on the other, at least 1. `canvas` is its size."""
+        width, height = self.shown_size
+        ratio = canvas[0] * height / (canvas[1] * width)
+        return max(ratio, 1 / ratio)
+
+
+@dataclass(frozen=True)
 class EdgeMap:
     """The Canny edges of a layout. `pixels` is uint8 HxW, 255 = edge, 0 = no edge."""
 
@@ -223,7 +258,7 @@ class Brief:
 
 @dataclass(frozen=True)
 class Scene:
-    """The input for one picture, at one of the engine's bucket sizes. All arrays have the same height and width.
+    """The input for one picture, at a size at which the engine paints. All arrays have the same height and width.
 
     `product` is the layout over neutral grey, uint8 HxWx3 RGB. `inpaint_mask` is uint8 HxW, 255 = repaint.
     """
@@ -248,10 +283,11 @@ class Scene:
 
 @dataclass(frozen=True)
 class Render:
-    """A painted scene at bucket size, before the product's own pixels are put back.
+    """A painted scene, before the product's own pixels are put back.
 
-    `pixels` is uint8 HxWx3 RGB. `seed` is the seed that it was painted with. `findings` are the engine's findings, for
-    example words of the prompt that it left out.
+    Its size is the `Scene`'s, or a multiple of it for a pack whose decoder enlarges. `pixels` is uint8 HxWx3 RGB.
+    `seed` is the seed that it was painted with. `findings` are the engine's findings, for example words of the prompt
+    that it left out.
     """
 
     pixels: U8

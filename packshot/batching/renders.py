@@ -3,7 +3,7 @@
 One thread owns the engine. Each tick decodes finished scenes, begins urgent scenes, takes one step of the group that
 the policy chooses, and reports progress. A scene waits for at most one decode and one begin between two of its steps.
 Cancelled scenes are dropped at the next tick. A scene that fails does not affect the others. A step that runs out of
-memory is retried with half the rows.
+memory is retried with half the rows: with fewer scenes, or, for a single scene, in several calls of the networks.
 """
 
 from __future__ import annotations
@@ -63,8 +63,11 @@ class Engine(Protocol[RowT]):
         """Do the work that precedes the first step, and return the scene's state."""
         ...
 
-    def step(self, rows: Sequence[RowT]) -> None:
-        """Take one denoising step of all `rows`, which have equal batch keys."""
+    def step(self, rows: Sequence[RowT], max_rows: int) -> None:
+        """Take one denoising step of all `rows`, which have equal batch keys.
+
+        One call of the networks has at most `max_rows` batch rows. If the step runs out of memory, it changes no row.
+        """
         ...
 
     def preview(self, row: RowT) -> U8:
@@ -113,6 +116,12 @@ class _Job(Generic[RowT]):
         return self.scene.brief.steps if self.row is None else self.row.steps - self.row.index
 
     @property
+    def held(self) -> int:
+        """How many scenes of one window hold as much memory in the engine: the windows, and their outline."""
+        windows = self.rows // self.scene.brief.rows_per_step
+        return windows + 1 if windows > 1 else 1
+
+    @property
     def preview_due(self) -> bool:
         return self.preview_every_s > 0 and time.monotonic() - self.previewed_at >= self.preview_every_s
 
@@ -129,7 +138,8 @@ STEP_S = 0.05
 class RenderBatcher(Generic[RowT]):
     """Render scenes with an engine. A step has at most `max_rows` batch rows, unless one scene alone needs more.
 
-    `max_begun` is the largest number of scenes that may hold memory in the engine; 0 = twice `max_rows`. `policy`
+    One call of the networks never has more. `max_begun` is the largest number of scenes that may hold memory in the
+    engine, where each window of a scene counts as one; 0 = twice `max_rows`. `policy`
     chooses the scenes of each step. `thread` is the thread that owns the engine
     (`packshot.models.device.model_thread`); without it the batcher starts a thread. Use a RenderBatcher from one event
     loop only.
@@ -219,8 +229,13 @@ class RenderBatcher(Generic[RowT]):
         """The begun scenes that have steps left."""
         return [job for job in self._jobs if job.row is not None and not job.row.done]
 
+    @property
+    def _call_rows(self) -> int:
+        """The most batch rows of one call of the networks."""
+        return max(1, min(self.max_rows, self._memory_max_rows))
+
     def _group(self, jobs: list[_Job[RowT]]) -> list[_Job[RowT]]:
-        return self._policy.group(jobs, time.monotonic(), self._step_s, min(self.max_rows, self._memory_max_rows))
+        return self._policy.group(jobs, time.monotonic(), self._step_s, self._call_rows)
 
     async def _decode(self) -> None:
         """Decode one scene whose steps are completed; decode all of them if no scene has steps left."""
@@ -240,14 +255,17 @@ class RenderBatcher(Generic[RowT]):
         denoising = self._denoising()
         if any(job.alone for job in denoising):
             return
-        room = (self.max_begun or 2 * self.max_rows) - self.begun
+        room = (self.max_begun or 2 * self.max_rows) - sum(job.held for job in self._jobs if job.row is not None)
         waiting = [job for job in self._jobs if job.row is None]
         group = self._group([*denoising, *waiting])
         if group and group[0].alone:  # it must wait until the engine is empty, and no later scene may begin before it
             chosen = [] if denoising else group[:1]
         else:
             chosen = [job for job in group if job.row is None and not job.alone]
-        for job in chosen[: min(max(room, 0), 1 if denoising else room)]:
+        for job in chosen[:1] if denoising else chosen:
+            room -= job.held
+            if room < 0 and self.begun:
+                return
             job.ended_at["queue"] = time.monotonic()
             try:
                 job.row = await self._in_engine(self._engine.begin, job.scene)
@@ -256,12 +274,12 @@ class RenderBatcher(Generic[RowT]):
             job.ended_at["begin"] = time.monotonic()
 
     async def _step(self, group: list[_Job[RowT]]) -> None:
-        rows = sum(job.rows for job in group)
+        rows = min(sum(job.rows for job in group), self._call_rows)
         began = time.monotonic()
         try:
-            await self._in_engine(self._engine.step, [_row(job) for job in group])
+            await self._in_engine(self._engine.step, [_row(job) for job in group], self._call_rows)
         except Exception as error:  # noqa: BLE001 - an error of the whole call fails the scenes of this step only
-            if _out_of_memory(error) and len(group) > 1:
+            if _out_of_memory(error) and rows > 1:
                 self._memory_max_rows = rows // 2
                 return
             for job in group:

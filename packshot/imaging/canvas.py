@@ -17,9 +17,9 @@ import numpy as np
 from packshot.errors import BadInput
 from packshot.imaging.resample import premultiplied, resized, straight
 from packshot.imaging.tiles import REACH_PX, Bools, nearby_colours, on_tiles
-from packshot.types import F32, U8, Cutout, Flat, Layer, Layout, Mask, Photo
+from packshot.types import F32, U8, Cutout, Flat, Framing, Layer, Layout, Mask, Photo
 
-__all__ = ["cut", "enlargement", "fit_to", "flatten", "layer_size", "locked_mask"]
+__all__ = ["cut", "enlargement", "fit_into", "fit_to", "flatten", "layer_size", "locked_mask"]
 
 LOCK_PX = 2  # pixels deeper than this inside the mask are opaque and keep the photo's colours
 BAND_PX = 2  # the soft edge ends at this distance outside the mask
@@ -234,10 +234,24 @@ def _paint_over(below: U8, above: U8) -> None:
 
 
 def fit_to(flat: Flat, width: int, height: int) -> Flat:
-    """The layout resampled to `width` x `height` pixels. Like `enlarge`, it does not preserve the aspect ratio."""
+    """The layout resampled to `width` x `height` pixels. It does not preserve the aspect ratio."""
     if flat.pixels.shape[:2] == (height, width):
         return flat
     return Flat(resized(flat.pixels, width, height))
+
+
+def fit_into(flat: Flat, framing: Framing) -> Flat:
+    """The layout in its scene: resampled to the shown part, whose border pixels are repeated up to the scene's border.
+
+    So a product that the canvas cuts off has no edge there.
+    """
+    width, height = framing.size
+    x0, y0, x1, y1 = framing.shown_xyxy
+    shown = fit_to(flat, *framing.shown_size)
+    if framing.whole:
+        return shown
+    around = (y0, height - y1, x0, width - x1)
+    return Flat(np.asarray(cv2.copyMakeBorder(shown.pixels, *around, cv2.BORDER_REPLICATE), np.uint8))
 
 
 def locked_mask(flat: Flat) -> U8:

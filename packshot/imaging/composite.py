@@ -12,7 +12,7 @@ from PIL import Image
 from packshot.contract.shot_spec import Canvas
 from packshot.errors import BadInput
 from packshot.imaging.tiles import nearby_colours
-from packshot.types import U8, Flat
+from packshot.types import U8, Flat, Framing
 
 __all__ = ["composite", "enlarge", "inpaint_mask", "plain_background", "product_on_grey"]
 
@@ -115,9 +115,17 @@ def plain_background(canvas: Canvas, colour: str) -> U8:
     return np.broadcast_to(rgb, (canvas.height, canvas.width, 3)).copy()
 
 
-def enlarge(render_pixels: U8, canvas: Canvas) -> U8:
-    """The render resampled from the engine's size to the canvas's by Lanczos, uint8 HxWx3 RGB."""
-    if render_pixels.shape[:2] == (canvas.height, canvas.width):
+def enlarge(render_pixels: U8, canvas: Canvas, framing: Framing | None = None) -> U8:
+    """The part of the render that the canvas shows, resampled to the canvas's size by Lanczos, uint8 HxWx3 RGB.
+
+    The render has the scene's size or a multiple of it. Without `framing` the canvas shows the whole render.
+    """
+    height, width = render_pixels.shape[:2]
+    framing = framing or Framing.of_whole(width, height)
+    across, down = width / framing.size[0], height / framing.size[1]
+    x0, y0, x1, y1 = framing.shown_xyxy
+    shown = (x0 * across, y0 * down, x1 * across, y1 * down)
+    if shown == (0, 0, canvas.width, canvas.height) == (0, 0, width, height):
         return render_pixels
     image = Image.fromarray(np.ascontiguousarray(render_pixels))
-    return np.asarray(image.resize((canvas.width, canvas.height), Image.Resampling.LANCZOS))
+    return np.asarray(image.resize((canvas.width, canvas.height), Image.Resampling.LANCZOS, box=shown))

@@ -17,7 +17,7 @@ from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.contract.verdict import Verdict
 from packshot.delivery.deliver import Delivered, Preset, deliver
 from packshot.errors import BadInput, NotFound
-from packshot.imaging.canvas import enlargement, fit_to, flatten
+from packshot.imaging.canvas import enlargement, fit_into, flatten
 from packshot.imaging.codec import encode_mask_png, encode_png, read_mask, read_png
 from packshot.imaging.composite import composite, enlarge, inpaint_mask, plain_background, product_on_grey
 from packshot.imaging.shadow import contact_shadow
@@ -26,20 +26,20 @@ from packshot.shots.layout import LayoutFiles, cut_from, load_layout
 from packshot.shots.stages import Finished, Fitted, Painted, Placed, Prepared
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask
-from packshot.types import U8, Layout, Mask, Stroke
-from packshot.verdict.inspect import inspect
+from packshot.types import U8, Framing, Layout, Mask, Stroke
+from packshot.verdict.inspect import framing_finding, inspect
 
 __all__ = ["Finisher", "finish", "finish_plain", "fit", "prepare"]
 
 
-def prepare(layout: Layout) -> Prepared:
+def prepare(layout: Layout, framing: Framing | None = None) -> Prepared:
     """Flatten a layout at the canvas's size. Raises BadInput `layer_outside` when a layer is not on the canvas."""
-    return Prepared(flatten(layout), enlargement(layout))
+    return Prepared(flatten(layout), enlargement(layout), framing)
 
 
-def fit(prepared: Prepared, width: int, height: int) -> Fitted:
-    """Resize a prepared layout to the engine's size, `width` x `height` pixels."""
-    flat = fit_to(prepared.flat, width, height)
+def fit(prepared: Prepared, framing: Framing) -> Fitted:
+    """Place a prepared layout in the scene of `framing`, at the scene's size."""
+    flat = fit_into(prepared.flat, framing)
     return Fitted(flat, product_on_grey(flat), inpaint_mask(flat))
 
 
@@ -48,10 +48,13 @@ def finish(prepared: Prepared, painted: Painted, spec: ShotSpec) -> Finished:
     started_at = time.perf_counter()
     flat, render = prepared.flat, painted.render.pixels
     height, width = flat.alpha.shape
-    picture = composite(flat, enlarge(render, Canvas(width, height)), _shadow(prepared, spec))
-    enlarged_by = max(width / render.shape[1], height / render.shape[0])
+    framing = prepared.framing or Framing.of_whole(*render.shape[1::-1])
+    picture = composite(flat, enlarge(render, Canvas(width, height), framing), _shadow(prepared, spec))
+    render_px = render.shape[1] / framing.size[0]  # the render's pixels for each of the scene's
+    enlarged_by = max(side / shown for side, shown in zip((width, height), framing.shown_size, strict=True)) / render_px
     verdict = _verdict(prepared, picture, spec, enlarged_by)
-    return _finished(picture, Verdict((*verdict.findings, *painted.render.findings)), started_at)
+    findings = (*verdict.findings, framing_finding(framing, (width, height)), *painted.render.findings)
+    return _finished(picture, Verdict(findings), started_at)
 
 
 def finish_plain(prepared: Prepared, spec: ShotSpec) -> Finished:
@@ -98,14 +101,14 @@ class Finisher:
     def __init__(self, assets: Assets) -> None:
         self._assets = assets
 
-    def prepare(self, files: LayoutFiles, size: tuple[int, int]) -> Placed:
-        """Load a layout and place it, at the canvas's size and at `size` (width, height) in pixels.
+    def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
+        """Load a layout and place it, at the canvas's size and in the scene of `framing`.
 
         Raises NotFound when a file was deleted and BadInput `layer_outside` when a layer is not on the canvas.
         """
-        prepared = prepare(load_layout(self._assets, files))
+        prepared = prepare(load_layout(self._assets, files), framing)
         covered = bool((prepared.flat.alpha == 255).all())
-        return Placed(covered, prepared, fit(prepared, *size))
+        return Placed(covered, prepared, fit(prepared, framing))
 
     def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         """Finish a picture that needs no engine. Raises as `prepare` does."""

@@ -37,7 +37,7 @@ async def shoot(
     files = await asyncio.to_thread(find_layout, store, tenant_id, spec)
     if not spec.background.generated:
         return _plain_images(await stages.finish_plain(files, spec), spec)
-    placed = await stages.prepare(files, stages.size_for(spec.canvas))
+    placed = await stages.prepare(files, stages.framing_of(spec.canvas))
     if placed.covered:
         return _plain_images(await stages.finish_plain(files, spec), spec)
     edges = stages.edges(placed.fitted)

@@ -14,23 +14,25 @@ from packshot.contract.recipe import EngineStamp
 from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.contract.verdict import Verdict
 from packshot.shots.layout import LayoutFiles
-from packshot.types import U8, Brief, Flat, Render
+from packshot.types import U8, Brief, Flat, Framing, Render
 
 
 @dataclass(frozen=True)
 class Prepared:
     """A layout at the canvas's size, with which a render is composited.
 
-    `enlarged_by` is the largest factor by which a layer's pixels were enlarged.
+    `enlarged_by` is the largest factor by which a layer's pixels were enlarged. `framing` is how the canvas shows its
+    scene; None for a plain background.
     """
 
     flat: Flat
     enlarged_by: float
+    framing: Framing | None = None
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A layout at the engine's size, from which conditions are computed and around which the engine paints.
+    """A layout at the scene's size, from which conditions are computed and around which the engine paints.
 
     `product` is the layout over neutral grey, uint8 HxWx3 RGB. `repaint` is the inpaint mask, uint8 HxW, 255 = repaint.
     """
@@ -85,12 +87,12 @@ class Finished:
 class Stages(Protocol):
     """The stages that the flow calls. Values of type Any may be references; the flow only passes them on."""
 
-    def size_for(self, canvas: Canvas) -> tuple[int, int]:
-        """Return the (width, height) in pixels at which the engine paints for this canvas."""
+    def framing_of(self, canvas: Canvas) -> Framing:
+        """Return the size at which the engine paints for this canvas, and the part that the canvas shows."""
         ...
 
-    async def prepare(self, files: LayoutFiles, size: tuple[int, int]) -> Placed:
-        """Cut and place the products, at the canvas's size and at `size` (width, height) in pixels."""
+    async def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
+        """Cut and place the products, at the canvas's size and in the scene of `framing`."""
         ...
 
     def edges(self, fitted: Any) -> Any:

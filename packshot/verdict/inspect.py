@@ -7,9 +7,9 @@ import numpy as np
 
 from packshot.contract.verdict import MAX_ENLARGEMENT, Finding, Verdict
 from packshot.imaging.canvas import locked_mask
-from packshot.types import U8, Flat, Mask
+from packshot.types import U8, Flat, Framing, Mask
 
-__all__ = ["inspect"]
+__all__ = ["framing_finding", "inspect"]
 
 MIN_FILL = 0.002  # share of the frame: the smallest product that the automatic segmentation accepts
 MIN_SCENE = 0.02  # share of the frame: a smaller scene is not visible as one
@@ -50,6 +50,21 @@ def inspect(
     if generated:
         findings.append(_scene(flat, picture, enlarged_by))
     return Verdict(tuple(findings))
+
+
+def framing_finding(framing: Framing, canvas: tuple[int, int]) -> Finding:
+    """State how the scene was painted: its size, its windows, and the part that the canvas (width, height) shows.
+
+    The value is the stretch: how much more the scene was enlarged on one axis than on the other.
+    """
+    stretch = framing.stretch(canvas)
+    detail = "the scene was painted at {}x{} px".format(*framing.size)
+    if framing.windows > 1:
+        detail += f" in {framing.windows} overlapping windows"
+    if not framing.whole:
+        detail += ", of which the canvas shows the middle {}x{} px".format(*framing.shown_size)
+    detail += f", and stretched {stretch:.2f}:1"
+    return Finding("framing", "ok", detail, stretch)
 
 
 def _lock(flat: Flat, picture: U8) -> Finding:

@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from packshot.contract.verdict import Finding
+from packshot.models.engines.windows import Windows
 from packshot.types import Brief
 
-__all__ = ["Denoising"]
+__all__ = ["Denoising", "clean_latents"]
 
 
 @dataclass(eq=False)
 class Denoising:
-    """The state of a scene between its denoising steps, with c latent channels and h x w latents.
+    """The state of a scene between its denoising steps, with c latent channels, H x W latents and n windows of h x w.
 
     Tensors in the engine's dtype:
         `texts` (1 or 2, L, D): the encoded [negative prompt and] prompt.
-        `control` (1, C, h, w): the embedded control image.
-        `inpaint` (1, 1 + c, h, w): the mask and the masked picture's latents; None for a plain UNet.
+        `control` (n, C, h, w): the embedded control image of each window.
+        `inpaint` (n, 1 + c, h, w): the mask and the masked picture's latents; None for a plain UNet.
     Tensors in fp32:
-        `latents`, `noise` (1, c, h, w): the present latents, and the initial noise.
-        `known` (1, c, h, w): the picture's latents; None for an inpainting UNet.
-        `mask` (1, 1, h, w): 1 = repaint.
-        `predicted` (1, c, h, w): the clean latents that the last step implied; None before the first step.
+        `latents`, `noise` (1, c, H, W): the present latents, and the initial noise.
+        `known` (1, c, H, W): the picture's latents; None for an inpainting UNet.
+        `mask` (1, 1, H, W): 1 = repaint.
+        `predicted` (1, c, H, W): the clean latents that the last step implied; None before the first step.
 
     `control_scales` holds one scale for each step, which is 0 outside the control window. `findings` states how the
     prompt was read. `index` is the number of completed steps. `error` is the reason why this scene cannot continue.
+    `outline` is the whole scene squeezed into one window while it takes the first steps; None without or after them.
     Only the engine that began a scene can step it.
     """
 
     brief: Brief
+    windows: Windows
     texts: Tensor
     control: Tensor
     inpaint: Tensor | None
@@ -49,6 +54,7 @@ class Denoising:
     index: int = 0
     error: Exception | None = None
     predicted: Tensor | None = field(default=None, repr=False)
+    outline: Denoising | None = field(default=None, repr=False)
 
     @property
     def steps(self) -> int:
@@ -62,3 +68,33 @@ class Denoising:
     def guided(self) -> bool:
         """Whether the scene uses guidance, and thus two batch rows."""
         return self.brief.rows_per_step == 2
+
+    def follow_outline(self, steps: int) -> None:
+        """Take over the state of the outline. After its `steps` steps, continue with the scene itself."""
+        outline = self.outline
+        assert outline is not None, "only a scene of several windows has an outline"
+        self.index, self.error = outline.index, outline.error
+        if outline.predicted is not None:
+            self.predicted = functional.interpolate(outline.predicted, size=self.latents.shape[-2:], mode="bicubic")
+        if self.index < steps or self.predicted is None:
+            return
+        if hasattr(self.scheduler, "set_begin_index"):
+            self.scheduler.set_begin_index(self.index)
+        self.latents = self.scheduler.add_noise(self.predicted, self.noise, self.timesteps[self.index][None])
+        self.outline = None
+
+
+def clean_latents(row: Denoising, inputs: Tensor, prediction: Tensor, kind: str) -> Tensor:
+    """The clean latents that a prediction implies, as an approximation that fits every scheduler.
+
+    `inputs` are the network's inputs. They are variance-preserving even if the scheduler uses sigmas. `kind` is the
+    pack's prediction type.
+    """
+    if kind == "sample":
+        return prediction
+    now = int(row.timesteps[row.index])
+    kept = float(row.scheduler.alphas_cumprod[min(now, len(row.scheduler.alphas_cumprod) - 1)])
+    noise_share, signal_share = math.sqrt(1 - kept), math.sqrt(kept)
+    if kind == "v_prediction":
+        return signal_share * inputs - noise_share * prediction
+    return (inputs - noise_share * prediction) / max(signal_share, 1e-3)

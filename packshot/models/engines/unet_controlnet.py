@@ -7,14 +7,18 @@ For each scene, once (`begin`):
     4.  Make a scheduler and a seeded random generator for the scene.
     5.  Encode the masked picture for an inpainting UNet (2c + 1 channels), the whole picture for a plain one (c).
     6.  Draw the initial noise.
+For a scene that is larger than the pack's buckets (packshot/models/engines/windows.py):
+    3., 5. Embed and encode each of its windows, which are the size of a bucket.
+    2. to 6. Begin its outline too: the whole scene, squeezed into one window.
 For each denoising step, over all scenes of the step (`step`):
-    7.t Scale the latents. A scene with guidance takes two batch rows.
+    7.t Scale the latents. Each window takes a batch row, and with guidance two.
     8.t Call the ControlNet once, and multiply the residuals by each row's own scale.
-    9.t Call the UNet once, with a (B,) vector of timesteps.
+    9.t Call the UNet once, with a (B,) vector of timesteps. Average the windows of each scene.
     10.t Apply each scene's guidance, and rescale.
-    11.t Step each scene's scheduler. For a plain UNet, put the known part back, noised to the next timestep.
+    11.t Step each scene's scheduler. For a plain UNet, put the known part back, noised to the next timestep. After the
+         outline's last step, expand it to the scene's size, and noise it to the next timestep.
 For each scene, at the end (`decode`):
-    12. Decode the latents.
+    12. Decode the latents, window by window.
 
 The networks run in the engine's dtype. The latents and the schedulers' arithmetic are in fp32. Noise comes from a CPU
 generator, so a seed gives the same noise on every device and in every batch. Nothing here takes a lock, because one
@@ -25,12 +29,10 @@ from __future__ import annotations
 
 import copy
 import inspect
-import math
 import time
 import warnings
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 import torch
@@ -38,8 +40,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from packshot.errors import BadInput, EngineFailed, PackRefused
-from packshot.models.engines.denoising import Denoising
+from packshot.models.engines.denoising import Denoising, clean_latents
 from packshot.models.engines.step_networks import ControlledUNet, Frozen
+from packshot.models.engines.tensors import convert_memory_errors, repeat, to_pixels, to_unit
+from packshot.models.engines.windows import MANY_ROWS, Windows, in_calls, outline_steps, squeezed
 from packshot.models.engines.word_tokenizer import read_prompt
 from packshot.models.packs.pack import Pack
 from packshot.types import U8, Brief, EdgeMap, Render, Scene
@@ -112,12 +116,20 @@ class DiffusionEngine:
         return self.pack.manifest.bucket(canvas_w, canvas_h)
 
     def batch_key(self, scene: Scene) -> Hashable:
-        """Scenes with equal keys can share a step, because their latents have the same size."""
-        return (scene.size[0] // self.factor, scene.size[1] // self.factor)
+        """Scenes with equal keys can share a step, because their windows have the same size."""
+        return self._windows(scene).window
 
     def rows(self, scene: Scene) -> int:
-        """The number of batch rows that each step of the scene needs: 2 with guidance, else 1."""
-        return scene.brief.rows_per_step
+        """The largest number of batch rows that a step of the scene needs: for each window 2 with guidance, else 1."""
+        return len(self._windows(scene)) * scene.brief.rows_per_step
+
+    def _windows(self, scene: Scene) -> Windows:
+        """The scene's windows in latents. Raises BadInput (invalid_request) when no bucket or windows have its size."""
+        tiling = self.pack.manifest.tiling(*scene.size)
+        if tiling is None:
+            detail = f"a scene must be one of the buckets {self.pack.manifest.buckets}, or windows of one of them"
+            raise BadInput("invalid_request", f"{detail}, got {scene.size}; render at the canvas's framing")
+        return Windows.of(tiling, self.factor)
 
     @torch.inference_mode()
     def step_seconds(self, rows: Sequence[int] = (1, 2, 4, 8, 16, 32, 64)) -> dict[int, float]:
@@ -136,7 +148,7 @@ class DiffusionEngine:
             if last and curve[last] * count / last > LONGEST_STEP_S:
                 break
             try:
-                with _convert_memory_errors():
+                with convert_memory_errors():
                     curve[count] = min(self._timed([row] * count) for _ in range(2))
             except EngineFailed:
                 break
@@ -153,42 +165,55 @@ class DiffusionEngine:
     def begin(self, scene: Scene) -> Denoising:
         """Compute everything that does not depend on the timestep.
 
-        Raises BadInput (invalid_request) when the scene's size is no bucket or the brief exceeds the pack's limits, and
-        EngineFailed (engine_out_of_memory).
+        Raises BadInput (invalid_request) when the pack cannot paint at the scene's size or the brief exceeds its
+        limits, and EngineFailed (engine_out_of_memory).
         """
         # 1. Refuse a brief that exceeds the pack's limits.
+        self._check_limits(scene.brief)
+        windows = self._windows(scene)
+        generator = torch.Generator("cpu").manual_seed(scene.brief.seed)
+        with convert_memory_errors():
+            if len(windows) == 1 or not outline_steps(scene.brief.steps):
+                return self._begin(scene, windows, generator)
+            width, height = (side * self.factor for side in windows.window)
+            outline = self._begin(squeezed(scene, (width, height)), Windows.one(windows.window), generator)
+            row = self._begin(scene, windows, generator)
+            row.outline = outline
+            return row
+
+    def _begin(self, scene: Scene, windows: Windows, generator: torch.Generator) -> Denoising:
+        """Steps 2 to 6."""
         brief = scene.brief
-        self._check_limits(scene)
-        with _convert_memory_errors():
-            # 2. Encode the prompt and the negative prompt.
-            prompt, finding = read_prompt(brief.prompt, self._tokenizer, self.pack.manifest.defaults.prompt)
-            texts = [brief.negative_prompt, prompt] if brief.rows_per_step == 2 else [prompt]
-            encoded = torch.cat([self._text(text) for text in texts])  # (1 or 2, L, D)
-            # 3. Embed the control image.
-            repaint = torch.from_numpy(scene.inpaint_mask >= 128).to(self.device, torch.float32)[
-                None, None
-            ]  # (1, 1, H, W)
-            control = self._embed_control(self.control_image(scene, repaint).to(self.dtype))  # (1, C, h, w)
-            # 4. Each scene has its own scheduler and generator, because both keep state from step to step.
-            scheduler = copy.deepcopy(self._scheduler)
-            with warnings.catch_warnings():
-                # diffusers 0.42 passes tensors to np.array, which numpy 2.5 reports as deprecated
-                warnings.simplefilter("ignore", DeprecationWarning)
-                scheduler.set_timesteps(brief.steps)
-            generator = torch.Generator("cpu").manual_seed(brief.seed)
-            # 5. and 6. Draw random numbers in the published pipeline's order, so that a seed gives the same picture.
-            picture = _to_unit(scene.product).to(self.device)  # (1, 3, H, W), -1..1
-            height, width = (side // self.factor for side in picture.shape[-2:])
-            mask = functional.interpolate(repaint, size=(height, width))  # nearest: (1, 1, h, w)
-            known = None if self.inpaints else self._encode(picture, generator)
-            noise = torch.randn((1, self.channels, height, width), generator=generator).to(self.device)
-            inpaint = None
-            if self.inpaints:
-                masked = self._encode(picture * (repaint < 0.5), generator)
-                inpaint = torch.cat([mask, masked], dim=1).to(self.dtype)  # (1, 1 + c, h, w)
+        # 2. Encode the prompt and the negative prompt.
+        prompt, finding = read_prompt(brief.prompt, self._tokenizer, self.pack.manifest.defaults.prompt)
+        texts = [brief.negative_prompt, prompt] if brief.rows_per_step == 2 else [prompt]
+        encoded = torch.cat([self._text(text) for text in texts])  # (1 or 2, L, D)
+        # 3. Embed the control image.
+        mask_u8 = scene.inpaint_mask[None, None]
+        repaint = torch.from_numpy(mask_u8 >= 128).to(self.device, torch.float32)  # (1, 1, H, W)
+        in_pixels = windows.times(self.factor)
+        control_image = in_pixels.split(self.control_image(scene, repaint)).to(self.dtype)  # (windows, K, H, W)
+        control = torch.cat([self._embed_control(image[None]) for image in control_image])  # (windows, C, h, w)
+        # 4. Each scene has its own scheduler and generator, because both keep state from step to step.
+        scheduler = copy.deepcopy(self._scheduler)
+        with warnings.catch_warnings():
+            # diffusers 0.42 passes tensors to np.array, which numpy 2.5 reports as deprecated
+            warnings.simplefilter("ignore", DeprecationWarning)
+            scheduler.set_timesteps(brief.steps)
+        # 5. and 6. Draw random numbers in the published pipeline's order, so that a seed gives the same picture.
+        picture = to_unit(scene.product).to(self.device)  # (1, 3, H, W), -1..1
+        height, width = (side // self.factor for side in picture.shape[-2:])
+        mask = functional.interpolate(repaint, size=(height, width))  # nearest: (1, 1, h, w)
+        known = None if self.inpaints else windows.merge(self._encode(in_pixels.split(picture), generator))
+        noise = torch.randn((1, self.channels, height, width), generator=generator).to(self.device)
+        inpaint = None
+        if self.inpaints:
+            masked = self._encode(in_pixels.split(picture * (repaint < 0.5)), generator)
+            inpaint = torch.cat([windows.split(mask), masked], dim=1).to(self.dtype)  # (windows, 1 + c, h, w)
         count = len(scheduler.timesteps)
         return Denoising(
             brief=brief,
+            windows=windows,
             texts=encoded,
             control=control,
             inpaint=inpaint,
@@ -208,11 +233,8 @@ class DiffusionEngine:
             findings=(finding,),
         )
 
-    def _check_limits(self, scene: Scene) -> None:
-        brief, limits = scene.brief, self.pack.manifest.limits
-        if scene.size not in self.pack.manifest.buckets:
-            detail = f"a scene must have a bucket's size, one of {self.pack.manifest.buckets}, got {scene.size}"
-            raise BadInput("invalid_request", f"{detail}; render at bucket(canvas)")
+    def _check_limits(self, brief: Brief) -> None:
+        limits = self.pack.manifest.limits
         for name, value, least, most in (
             ("steps", brief.steps, 1, limits.max_steps),
             ("guidance_scale", brief.guidance_scale, 0, limits.max_guidance_scale),
@@ -245,31 +267,33 @@ class DiffusionEngine:
         }
         return torch.stack([channels[name] for name in self.pack.role("controlnet").control_channels])[None]
 
-    def _encode(self, picture: Tensor, generator: torch.Generator) -> Tensor:
-        """The latents (1, c, h, w), fp32, of a picture (1, 3, H, W), -1..1."""
-        encoded = self._vae.encode(picture.to(self.dtype))
-        latents: Tensor = encoded.latent_dist.sample(generator) if hasattr(encoded, "latent_dist") else encoded.latents
-        return (float(self._vae.config.scaling_factor) * latents).float()
+    def _encode(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
+        """The latents (n, c, h, w), fp32, of pictures (n, 3, H, W), -1..1. They are encoded one by one."""
+        encoded = [self._vae.encode(picture[None].to(self.dtype)) for picture in pictures]
+        latents = [one.latent_dist.sample(generator) if hasattr(one, "latent_dist") else one.latents for one in encoded]
+        return (float(self._vae.config.scaling_factor) * torch.cat(latents)).float()
 
     @torch.inference_mode()
-    def step(self, rows: Sequence[Denoising]) -> None:
+    def step(self, rows: Sequence[Denoising], max_rows: int = MANY_ROWS) -> None:
         """Take one denoising step of every scene that is neither done nor failed. All must have the same batch key.
 
-        A scene whose latents become NaN or infinite gets an `error`; the others are not affected. Raises EngineFailed
-        (engine_out_of_memory) when the step does not fit into the device's memory.
+        One call of the networks has at most `max_rows` batch rows; a step with more rows takes several calls. A scene
+        whose latents become NaN or infinite gets an `error`; the others are not affected. Raises EngineFailed
+        (engine_out_of_memory) when the step does not fit into the device's memory. No scene has taken the step then.
         """
-        rows = [row for row in rows if not row.done and row.error is None]
-        if not rows:
+        scenes = [row for row in rows if not row.done and row.error is None]
+        if not scenes:
             return
-        with _convert_memory_errors():
+        rows = [row.outline or row for row in scenes]
+        with convert_memory_errors():
             scaled = [row.scheduler.scale_model_input(row.latents, row.timesteps[row.index]) for row in rows]
-            predictions = self._predict(rows, scaled)
+            predictions = self._predict(rows, scaled, max_rows)
             for row, inputs, prediction in zip(rows, scaled, predictions, strict=True):
                 guided = self._guide(row, prediction)
-                row.predicted = _clean(row, inputs, guided, self.pack.manifest.prediction_type)
+                row.predicted = clean_latents(row, inputs, guided, self.pack.manifest.prediction_type)
                 self._advance(row, guided)
-            finite = torch.isfinite(torch.cat([row.latents for row in rows])).flatten(1).all(1).tolist()
-        for row, is_finite in zip(rows, finite, strict=True):
+            finite = torch.stack([torch.isfinite(row.latents).all() for row in rows]).tolist()
+        for scene, row, is_finite in zip(scenes, rows, finite, strict=True):
             row.index += 1
             if not is_finite:
                 detail = (
@@ -277,28 +301,40 @@ class DiffusionEngine:
                     f"(dtype {self.dtype}); set PACKSHOT_DTYPE=fp32"
                 )
                 row.error = EngineFailed("engine_nan", detail)
+            if scene.outline is not None:
+                scene.follow_outline(outline_steps(scene.steps))
 
-    def _predict(self, rows: Sequence[Denoising], scaled: Sequence[Tensor]) -> list[Tensor]:
+    def _predict(self, rows: Sequence[Denoising], scaled: Sequence[Tensor], max_rows: int = MANY_ROWS) -> list[Tensor]:
         """The UNet's predictions in fp32, for each scene (1 or 2, c, h, w): ([negative prompt,] prompt)."""
-        # 7.t A scene with guidance takes two batch rows: n rows in all.
+        # 7.t A scene takes a batch row for each window and each of its texts: n rows in all.
         counts = [len(row.texts) for row in rows]
-        latents = _repeat(scaled, counts).to(self.dtype)  # (n, c, h, w)
-        texts = torch.cat([row.texts for row in rows])  # (n, L, D)
+        sizes = [len(row.windows) for row in rows]
+        windows = [row.windows.split(latents) for row, latents in zip(rows, scaled, strict=True)]
+        latents = repeat(windows, counts).to(self.dtype)  # (n, c, h, w)
+        texts = torch.cat([row.texts.repeat_interleave(size, dim=0) for row, size in zip(rows, sizes, strict=True)])
+        in_scene = [count * size for count, size in zip(counts, sizes, strict=True)]
         times = torch.stack([row.timesteps[row.index] for row in rows]).to(self.device)
-        times = times.repeat_interleave(torch.tensor(counts, device=self.device))  # (n,)
-        inpaint = [_repeat([row.inpaint for row in rows if row.inpaint is not None], counts)] if self.inpaints else []
+        times = times.repeat_interleave(torch.tensor(in_scene, device=self.device))  # (n,)
+        inpaint = [repeat([row.inpaint for row in rows if row.inpaint is not None], counts)] if self.inpaints else []
         # 8.t, 9.t
         scales = [row.control_scales[row.index] for row in rows]
+        control = []
         if any(scales):
-            scale = _repeat([torch.full((1, 1, 1, 1), value, device=self.device) for value in scales], counts)
-            control = _repeat([row.control for row in rows], counts)
-            inputs = (latents, times, texts, control, scale.to(self.dtype), *inpaint)
-            out = self._controlled(*inputs)
-        else:
-            out = self._unet(
-                torch.cat([latents, *inpaint], dim=1), times, encoder_hidden_states=texts, return_dict=False
-            )[0]
-        return list(out.float().split(counts))
+            scale = repeat([torch.full((1, 1, 1, 1), value, device=self.device) for value in scales], in_scene)
+            control = [repeat([row.control for row in rows], counts), scale.to(self.dtype)]
+        calls = in_calls((latents, times, texts, *control, *inpaint), max_rows)
+        network = self._controlled if control else self._uncontrolled
+        out = torch.cat([network(*call) for call in calls]).float()
+        return [
+            torch.cat([row.windows.merge(part) for part in of_scene.split(len(row.windows))])
+            for row, of_scene in zip(rows, out.split(in_scene), strict=True)
+        ]
+
+    def _uncontrolled(self, latents: Tensor, times: Tensor, texts: Tensor, *inpaint: Tensor) -> Tensor:
+        """The UNet's prediction without a ControlNet; otherwise as `ControlledUNet.forward`."""
+        inputs = torch.cat([latents, *inpaint], dim=1)
+        out: Tensor = self._unet(inputs, times, encoder_hidden_states=texts, return_dict=False)[0]
+        return out
 
     def _guide(self, row: Denoising, prediction: Tensor) -> Tensor:
         """10.t Apply classifier-free guidance, and rescale the pack's share of it to the prompt's own contrast.
@@ -332,64 +368,31 @@ class DiffusionEngine:
         shrink = -(-max(latents.shape[-2:]) // PREVIEW_LATENTS)
         if shrink > 1:
             latents = functional.avg_pool2d(latents, shrink)
-        with _convert_memory_errors():
-            return self._picture(torch.nan_to_num(latents))
+        with convert_memory_errors():
+            return to_pixels(self._decode(torch.nan_to_num(latents)))
 
     @torch.inference_mode()
     def decode(self, rows: Sequence[Denoising]) -> list[Render]:
         """12. Decode the latents of finished scenes, in order.
 
-        The scenes are decoded one by one, because the VAE decoder's activations are the largest of an engine. Raises
-        EngineFailed: engine_nan when the VAE produces NaN or infinity, or engine_out_of_memory.
+        Scenes and windows are decoded one by one, because the VAE decoder's activations are the largest of an engine.
+        Raises EngineFailed: engine_nan when the VAE produces NaN or infinity, or engine_out_of_memory.
         """
-        with _convert_memory_errors():
-            return [Render(self._picture(row.latents), row.brief.seed, row.findings) for row in rows]
+        with convert_memory_errors():
+            return [Render(self._picture(row), row.brief.seed, row.findings) for row in rows]
 
-    def _picture(self, latents: Tensor) -> U8:
+    def _picture(self, row: Denoising) -> U8:
+        parts = torch.cat([self._decode(window[None]) for window in row.windows.split(row.latents)])
+        return to_pixels(row.windows.times(parts.shape[-1] // row.windows.window[0]).merge(parts))
+
+    def _decode(self, latents: Tensor) -> Tensor:
+        """The picture (1, 3, H, W), fp32, about -1..1, of latents (1, c, h, w)."""
         unscaled = latents.to(self.dtype) / self._vae.config.scaling_factor
         decoded: Tensor = self._vae.decode(unscaled, return_dict=False)[0]
         if not torch.isfinite(decoded).all():
             detail = f"values must be finite, the VAE produced NaN or infinity (dtype {self.dtype}); "
             raise EngineFailed("engine_nan", f"{detail}set PACKSHOT_DTYPE=fp32")
-        pixels = (decoded[0].float() / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)  # (3, H, W)
-        picture: U8 = pixels.permute(1, 2, 0).contiguous().cpu().numpy()
-        return picture
-
-
-def _to_unit(pixels: U8) -> Tensor:
-    """Convert uint8 HxWx3 to (1, 3, H, W) fp32, -1..1."""
-    return torch.from_numpy(pixels.astype(np.float32) / 255).permute(2, 0, 1)[None] * 2 - 1
-
-
-def _repeat(parts: Sequence[Tensor], counts: Sequence[int]) -> Tensor:
-    """Repeat each (1, …) part as often as its count states, and concatenate the results to (n, …)."""
-    return torch.cat([part.expand(count, *part.shape[1:]) for part, count in zip(parts, counts, strict=True)])
-
-
-def _clean(row: Denoising, inputs: Tensor, prediction: Tensor, kind: str) -> Tensor:
-    """The clean latents that a prediction implies, as an approximation for previews that fits every scheduler.
-
-    `inputs` are the network's inputs. They are variance-preserving even if the scheduler uses sigmas. `kind` is the
-    pack's prediction type.
-    """
-    if kind == "sample":
-        return prediction
-    now = int(row.timesteps[row.index])
-    kept = float(row.scheduler.alphas_cumprod[min(now, len(row.scheduler.alphas_cumprod) - 1)])
-    noise_share, signal_share = math.sqrt(1 - kept), math.sqrt(kept)
-    if kind == "v_prediction":
-        return signal_share * inputs - noise_share * prediction
-    return (inputs - noise_share * prediction) / max(signal_share, 1e-3)
-
-
-@contextmanager
-def _convert_memory_errors() -> Iterator[None]:
-    """Convert torch's out-of-memory error to EngineFailed (engine_out_of_memory)."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        detail = f"the device ran out of memory: {error}; use fewer batch rows or a smaller pack"
-        raise EngineFailed("engine_out_of_memory", detail, retryable=True) from error
+        return decoded.float()
 
 
 __all__ = ["Denoising", "DiffusionEngine"]

@@ -14,7 +14,10 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from packshot.contract.engines import EngineInfo
+from packshot.contract.shot_spec import Canvas
 from packshot.errors import FieldError, PackRefused
+from packshot.models.packs.framing import Tiling, framing, tilings
+from packshot.types import Framing
 
 Family = Literal["mini", "sd15", "sd2", "sdxl"]
 RoleName = Literal[
@@ -227,6 +230,15 @@ class PackManifest(_Strict):
             return 4 * aspect + area
 
         return min(self.buckets, key=distance)
+
+    def framing(self, canvas: Canvas) -> Framing:
+        """How a canvas shows its scene: a whole bucket, or the middle of a larger scene that is not stretched."""
+        size = (canvas.width, canvas.height)
+        return framing(size, self.bucket(*size), self.buckets, self.native_px)
+
+    def tiling(self, width_px: int, height_px: int) -> Tiling | None:
+        """The windows of a scene of this size; None when the pack cannot paint at this size."""
+        return tilings(self.buckets).get((width_px, height_px))
 
     def summary(self) -> EngineInfo:
         """The pack's public description, without paths of this machine."""

@@ -1,4 +1,4 @@
-"""The pictures of docs/studio.md, taken anew from the page (make soak): the four steps and the brush, light and dark."""
+"""The pictures of docs/studio.md, taken anew from the page (make soak): four steps and the brush, light and dark."""
 
 import io
 from collections.abc import Callable

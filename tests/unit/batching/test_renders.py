@@ -52,7 +52,7 @@ class CountingEngine:
             raise ValueError("refused at the start")
         return CountingRow(scene)
 
-    def step(self, rows: Sequence[CountingRow]) -> None:
+    def step(self, rows: Sequence[CountingRow], max_rows: int) -> None:
         self.calls.append([row.scene.brief.seed for row in rows])
         self.entered.release()
         self.go.acquire()
@@ -159,10 +159,10 @@ async def test_a_step_out_of_memory_is_taken_again_by_half_as_many_rows(monkeypa
     batcher = RenderBatcher(engine, max_rows=8)
     step = engine.step
 
-    def too_large(rows: Sequence[CountingRow]) -> None:
+    def too_large(rows: Sequence[CountingRow], max_rows: int) -> None:
         if len(rows) > 2:
             raise EngineFailed("engine_out_of_memory", "four rows do not fit", retryable=True)
-        step(rows)
+        step(rows, max_rows)
 
     monkeypatch.setattr(engine, "step", too_large)
     done = await asyncio.gather(*(batcher.render(scene(steps=2, seed=seed)) for seed in range(4)))
@@ -175,7 +175,7 @@ async def test_a_row_that_alone_is_out_of_memory_fails(monkeypatch: pytest.Monke
     engine = CountingEngine()
     batcher = RenderBatcher(engine, max_rows=8)
 
-    def too_large(rows: Sequence[CountingRow]) -> None:
+    def too_large(rows: Sequence[CountingRow], max_rows: int) -> None:
         raise EngineFailed("engine_out_of_memory", "one row")
 
     monkeypatch.setattr(engine, "step", too_large)
@@ -233,7 +233,7 @@ async def test_a_step_that_raises_fails_its_rows_and_the_batcher_goes_on(monkeyp
     engine = CountingEngine()
     batcher = RenderBatcher(engine, max_rows=2)
 
-    def lost(rows: Sequence[CountingRow]) -> None:
+    def lost(rows: Sequence[CountingRow], max_rows: int) -> None:
         raise RuntimeError("device lost")
 
     monkeypatch.setattr(engine, "step", lost)
@@ -250,4 +250,27 @@ async def test_a_suspect_runs_alone_and_the_others_wait() -> None:
     jobs = [batcher.render(scene(steps=2, seed=seed), alone=seed == 2) for seed in (1, 2, 3, 4)]
     await asyncio.gather(*jobs)
     assert engine.calls == [[1, 3, 4]] * 2 + [[2]] * 2
+    batcher.close()
+
+
+async def test_a_scene_of_many_windows_is_painted_in_calls_of_the_allowed_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds as much memory as several scenes, so the next one begins only when it is done."""
+    engine, limits, begun = CountingEngine(), [], []
+    monkeypatch.setattr(engine, "rows", lambda scene: 4 if scene.brief.seed == 1 else 1)
+    step, begin = engine.step, engine.begin
+
+    def watched(rows: Sequence[CountingRow], max_rows: int) -> None:
+        limits.append(max_rows)
+        step(rows, max_rows)
+
+    def noted(scene: Scene) -> CountingRow:
+        begun.append((scene.brief.seed, batcher.begun))
+        return begin(scene)
+
+    monkeypatch.setattr(engine, "step", watched)
+    monkeypatch.setattr(engine, "begin", noted)
+    batcher = RenderBatcher(engine, max_rows=2)
+    await asyncio.gather(*(batcher.render(scene(2, seed)) for seed in (1, 2)))
+    assert set(limits) == {2}
+    assert begun == [(1, 0), (2, 0)]
     batcher.close()

@@ -9,8 +9,8 @@ import pytest
 
 from packshot.contract.shot_spec import Canvas
 from packshot.errors import BadInput
-from packshot.imaging.canvas import cut, fit_to, flatten, layer_size, locked_mask
-from packshot.types import Cutout, Flat, Layer, Layout, Mask, Photo
+from packshot.imaging.canvas import cut, fit_into, fit_to, flatten, layer_size, locked_mask
+from packshot.types import Cutout, Flat, Framing, Layer, Layout, Mask, Photo
 
 RNG = np.random.default_rng(5)
 
@@ -217,3 +217,16 @@ def test_fit_to_changes_size_only() -> None:
     assert fitted.pixels.shape == (64, 128, 4)
     assert tuple(fitted.pixels[32, 64]) == (9, 99, 199, 255)
     assert fit_to(fitted, 128, 64) is fitted
+
+
+def test_a_product_that_the_canvas_cuts_goes_on_in_the_scene() -> None:
+    pixels = np.zeros((40, 200, 4), np.uint8)
+    pixels[20:, 50:100] = (10, 200, 30, 255)  # cut by the lower border
+    framing = Framing((96, 48), (0, 14, 96, 33), 2)
+    scene = fit_into(Flat(pixels), framing)
+    assert scene.pixels.shape == (48, 96, 4)
+    assert np.array_equal(scene.pixels[14:33], fit_to(Flat(pixels), 96, 19).pixels)
+    assert (scene.alpha[33:, 30:44] == 255).all()
+    assert (scene.alpha[:14] == 0).all()
+    whole = Framing.of_whole(100, 20)
+    assert np.array_equal(fit_into(Flat(pixels), whole).pixels, fit_to(Flat(pixels), 100, 20).pixels)

@@ -8,7 +8,7 @@ from packshot.errors import BadInput
 from packshot.imaging.composite import composite, enlarge, inpaint_mask, plain_background, product_on_grey
 from packshot.imaging.edges import canny
 from packshot.imaging.shadow import contact_shadow
-from packshot.types import Flat
+from packshot.types import Flat, Framing
 
 RNG = np.random.default_rng(11)
 
@@ -91,6 +91,16 @@ def test_plain_backgrounds() -> None:
 def test_enlarge_reaches_the_canvas_and_leaves_flat_colour_alone() -> None:
     assert (enlarge(np.full((16, 16, 3), 77, np.uint8), Canvas(50, 40)) == 77).all()
     assert enlarge(np.zeros((16, 16, 3), np.uint8), Canvas(50, 40)).shape == (40, 50, 3)
+
+
+@pytest.mark.parametrize("render_px", [1, 2])
+def test_a_canvas_shows_only_its_part_of_the_scene(render_px: int) -> None:
+    """It equals the same part of the whole scene's enlargement, also when the decoder enlarged the render."""
+    framing = Framing((32, 16), (4, 6, 28, 10), 2)
+    render = np.random.default_rng(1).integers(0, 256, (16 * render_px, 32 * render_px, 3), np.uint8)
+    whole = enlarge(render, Canvas(160, 80))
+    shown = enlarge(render, Canvas(120, 20), framing)
+    assert np.abs(shown.astype(int) - whole[30:50, 20:140]).mean() < 2  # half a pixel off gives 20 on this noise
 
 
 def test_canny_sees_the_product_and_not_the_canvas() -> None:

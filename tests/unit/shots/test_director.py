@@ -19,7 +19,7 @@ from packshot.shots import Director, Finished, Finisher, Fitted, LayoutFiles, Pa
 from packshot.shots.finish import finish
 from packshot.store.records import NewMask, ShotRecord
 from packshot.store.store import Store
-from packshot.types import Brief, EdgeMap, Render
+from packshot.types import Brief, EdgeMap, Framing, Render
 from tests.specs import STAMP, spec_of
 
 
@@ -36,11 +36,11 @@ class Painter:
         if not held:
             self.let_go.set()
 
-    def size_for(self, canvas: Canvas) -> tuple[int, int]:
-        return canvas.width // 4, canvas.height // 4
+    def framing_of(self, canvas: Canvas) -> Framing:
+        return Framing.of_whole(canvas.width // 4, canvas.height // 4)
 
-    async def prepare(self, files: LayoutFiles, size: tuple[int, int]) -> Placed:
-        return await asyncio.to_thread(self.finisher.prepare, files, size)
+    async def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
+        return await asyncio.to_thread(self.finisher.prepare, files, framing)
 
     def edges(self, fitted: Fitted) -> EdgeMap:
         return canny(fitted.flat)

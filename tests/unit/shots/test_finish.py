@@ -20,12 +20,13 @@ from packshot.shots import Finisher, LayoutFiles, Painted, Placed
 from packshot.shots.finish import finish, finish_plain, prepare
 from packshot.shots.layout import LayerFiles, load_layout
 from packshot.store.assets import Assets
-from packshot.types import U8, Layer, Layout, Render
-from packshot.verdict.inspect import inspect
+from packshot.types import U8, Framing, Layer, Layout, Render
+from packshot.verdict.inspect import framing_finding, inspect
 from tests.specs import STAMP, spec_of
 
 CANVAS = Canvas(160, 120)
 ENGINE_PX = (64, 48)
+FRAMING = Framing.of_whole(*ENGINE_PX)
 PLACEMENTS: dict[str, tuple[LayerSpec, ...]] = {
     "one": (LayerSpec(mask_id="a"),),
     "turned": (LayerSpec(mask_id="a", x=0.4, scale=0.7, rotation_deg=31.0, flip=True),),
@@ -102,7 +103,8 @@ def before_the_finisher(
         return picture, look(picture)
     picture = composite(flat, enlarge(scene.render.pixels, files.canvas), shadow)
     enlarged_by = max(files.canvas.width / ENGINE_PX[0], files.canvas.height / ENGINE_PX[1])
-    return picture, Verdict((*look(picture, enlarged_by=enlarged_by).findings, *scene.render.findings))
+    framed = framing_finding(FRAMING, (files.canvas.width, files.canvas.height))
+    return picture, Verdict((*look(picture, enlarged_by=enlarged_by).findings, framed, *scene.render.findings))
 
 
 @pytest.mark.parametrize("shadow", ["contact", "none"])
@@ -112,7 +114,7 @@ def test_a_finished_scene_is_what_the_director_made(
 ) -> None:
     files = files_of(keys, PLACEMENTS[name])
     spec = spec_of(canvas=CANVAS, shadow=Shadow("contact" if shadow == "contact" else "none"))
-    placed = Finisher(assets).prepare(files, ENGINE_PX)
+    placed = Finisher(assets).prepare(files, FRAMING)
     assert not placed.covered
     made = finish(placed.prepared, painted(), spec)
     picture, verdict = before_the_finisher(assets, files, spec, painted())
@@ -137,7 +139,7 @@ def test_a_plain_picture_is_what_the_director_made(
 
 def test_the_engines_view_is_the_layout_at_its_size(assets: CountingAssets, keys: dict[str, tuple[str, str]]) -> None:
     files = files_of(keys, PLACEMENTS["two of one photo"])
-    placed = Finisher(assets).prepare(files, ENGINE_PX)
+    placed = Finisher(assets).prepare(files, FRAMING)
     small = fit_to(flatten(load_layout(assets, files)), *ENGINE_PX)
     assert np.array_equal(placed.fitted.flat.pixels, small.pixels)
     assert np.array_equal(placed.fitted.product, product_on_grey(small))
@@ -153,7 +155,7 @@ def test_each_photo_and_mask_is_read_once(assets: CountingAssets, keys: dict[str
 
 def test_a_product_that_covers_the_canvas_is_told(assets: CountingAssets, keys: dict[str, tuple[str, str]]) -> None:
     covering = (LayerSpec(mask_id="a", scale=3.0),)
-    placed: Placed = Finisher(assets).prepare(files_of(keys, covering), ENGINE_PX)
+    placed: Placed = Finisher(assets).prepare(files_of(keys, covering), FRAMING)
     assert placed.covered
 
 
@@ -174,10 +176,10 @@ def test_a_lost_file_and_a_layer_outside_are_refused(assets: CountingAssets, key
     finisher = Finisher(assets)
     outside = files_of(keys, (LayerSpec(mask_id="a", x=-0.9, scale=0.1),))
     with pytest.raises(BadInput, match="layer_outside"):
-        finisher.prepare(outside, ENGINE_PX)
+        finisher.prepare(outside, FRAMING)
     assets.delete(keys["a"][1])
     with pytest.raises(NotFound):
-        finisher.prepare(files_of(keys, PLACEMENTS["one"]), ENGINE_PX)
+        finisher.prepare(files_of(keys, PLACEMENTS["one"]), FRAMING)
 
 
 def test_cutout_and_mask_are_pngs_of_the_product(assets: CountingAssets, keys: dict[str, tuple[str, str]]) -> None:
@@ -200,3 +202,21 @@ def test_a_delivery_knows_the_product_until_its_mask_is_deleted(
     assets.delete(keys["a"][1])
     assert finisher.deliver(image_key, files, preset, generated=False).width == known.width
     assert finisher.deliver(image_key, None, preset, generated=False).width == known.width
+
+
+def test_a_wide_canvas_keeps_the_product_and_states_its_framing(
+    assets: CountingAssets, keys: dict[str, tuple[str, str]]
+) -> None:
+    canvas, framing = Canvas(600, 120), Framing((112, 64), (0, 21, 112, 43), 2)
+    files = files_of(keys, (LayerSpec(mask_id="a", scale=0.1),), canvas)
+    placed = Finisher(assets).prepare(files, framing)
+    assert placed.fitted.product.shape == (64, 112, 3)
+    render = np.random.default_rng(1).integers(0, 255, (64, 112, 3), np.uint8)
+    made = finish(placed.prepared, Painted(Render(render, 5), STAMP, {}), spec_of(canvas=canvas))
+    found = {finding.check: finding for finding in made.verdict.findings}
+    assert found["lock"].level == found["framing"].level == "ok"
+    assert (
+        "112x64 px in 2 overlapping windows, of which the canvas shows the middle 112x22 px" in found["framing"].detail
+    )
+    assert found["framing"].value == pytest.approx((120 * 112) / (600 * 22))
+    assert found["enlargement"].value == pytest.approx(120 / 22)

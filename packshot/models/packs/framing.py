@@ -1,0 +1,103 @@
+"""How a canvas's scene is framed: the size at which it is painted, and the part of it that the canvas shows.
+
+A pack paints well only at its buckets. A canvas of nearly a bucket's aspect ratio shows a whole bucket. Any other
+canvas shows the middle of a larger scene that has the canvas's scale on both axes. Such a scene is one bucket, or a row
+of overlapping windows, each of a bucket's size (packshot/models/engines/windows.py).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+
+from packshot.types import Framing
+
+__all__ = ["MAX_STRETCH", "MAX_WINDOWS", "OVERLAP", "Tiling", "framing", "tilings"]
+
+Size = tuple[int, int]
+
+MAX_STRETCH = 1.1
+"""A scene is enlarged on one axis by at most this factor more than on the other."""
+MAX_WINDOWS = 6
+"""Most windows of a scene. Each window costs as much as a scene of its bucket."""
+OVERLAP = 0.25
+"""Smallest share of a window that overlaps the next one."""
+ENOUGH = 0.9
+"""Share of the native number of pixels that a canvas must show before the cheapest framing is taken."""
+STEP_PX = 16
+"""A side that holds several windows is a multiple of this, which every VAE's factor divides."""
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """A scene's size, and the number and the size of its windows. Sizes are (width, height) in pixels."""
+
+    size: Size
+    window: Size
+    count: int
+
+    @property
+    def cost(self) -> int:
+        """The pixels of all windows, which the time of a step follows."""
+        return self.count * self.window[0] * self.window[1]
+
+
+@lru_cache(maxsize=16)
+def tilings(buckets: tuple[Size, ...]) -> Mapping[Size, Tiling]:
+    """Every size at which a scene can be painted: each bucket as one window, and rows and columns of windows.
+
+    Of two tilings of the same size the cheaper one is kept.
+    """
+    found: dict[Size, Tiling] = {}
+    for tiling in sorted(_all(buckets), key=lambda tiling: tiling.cost):
+        found.setdefault(tiling.size, tiling)
+    return MappingProxyType(found)
+
+
+def _all(buckets: tuple[Size, ...]) -> Iterator[Tiling]:
+    for width, height in buckets:
+        yield Tiling((width, height), (width, height), 1)
+        for count in range(2, MAX_WINDOWS + 1):
+            yield Tiling((_length(width, count), height), (width, height), count)
+            yield Tiling((width, _length(height, count)), (width, height), count)
+
+
+def _length(side: int, count: int) -> int:
+    """The largest multiple of STEP_PX that `count` windows of `side` pixels cover with OVERLAP; at least `side`."""
+    covered = side + (count - 1) * math.floor(side * (1 - OVERLAP))
+    return max(side, covered // STEP_PX * STEP_PX)
+
+
+def framing(canvas: Size, bucket: Size, buckets: tuple[Size, ...], native: Size) -> Framing:
+    """The framing of a canvas. Sizes are (width, height) in pixels.
+
+    `bucket` is the pack's bucket that is nearest to the canvas. It is shown whole if that stretches it by at most
+    MAX_STRETCH. Otherwise the canvas shows the middle of a scene, unstretched: of the cheapest scene of which it shows
+    ENOUGH of the native number of pixels, or else of the scene of which it shows most.
+    """
+    whole = Framing.of_whole(*bucket)
+    if whole.stretch(canvas) <= MAX_STRETCH:
+        return whole
+
+    def rank(tiling: Tiling) -> tuple[int, int, int]:
+        width, height = _fitted(tiling.size, canvas)
+        shown = width * height
+        return (0, tiling.cost, -shown) if shown >= ENOUGH * native[0] * native[1] else (1, -shown, tiling.cost)
+
+    best = min(tilings(buckets).values(), key=rank)
+    return Framing(best.size, _middle(best.size, canvas), best.count)
+
+
+def _fitted(scene: Size, canvas: Size) -> Size:
+    """The largest size of the canvas's aspect ratio inside a scene, at least 1 x 1."""
+    scale = min(scene[0] / canvas[0], scene[1] / canvas[1])
+    return max(1, round(canvas[0] * scale)), max(1, round(canvas[1] * scale))
+
+
+def _middle(scene: Size, canvas: Size) -> tuple[int, int, int, int]:
+    width, height = _fitted(scene, canvas)
+    left, top = (scene[0] - width) // 2, (scene[1] - height) // 2
+    return left, top, left + width, top + height
