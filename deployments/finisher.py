@@ -20,7 +20,8 @@ from packshot.settings import Settings
 from packshot.shots import Finished, Finisher, Fitted, LayoutFiles, Painted, Prepared
 from packshot.shots.finish import finish
 from packshot.store.assets import Assets
-from packshot.types import Framing
+from packshot.store.records import NewMask
+from packshot.types import Framing, Stroke
 
 
 @serve.deployment(
@@ -66,6 +67,14 @@ class FinisherDeployment:
     async def cutout_png(self, photo_key: str, mask_key: str) -> bytes:
         """Cut the product out and encode it as an RGBA PNG."""
         return await self._threads.run(self._finisher.cutout_png, photo_key, mask_key)
+
+    async def paint(self, mask_key: str | None, size: tuple[int, int], strokes: tuple[Stroke, ...]) -> NewMask:
+        """Paint brush strokes on a stored mask, or on an empty one."""
+        return await self._threads.run(self._finisher.paint, mask_key, size, strokes)
+
+    async def mask_agrees(self, mask_key: str, points: tuple[tuple[float, float, int], ...]) -> bool:
+        """Whether points lie on the right side of a stored mask's border."""
+        return await self._threads.run(self._finisher.mask_agrees, mask_key, points)
 
     async def deliver(self, image_key: str, layout: LayoutFiles | None, preset: Preset, generated: bool) -> Delivered:
         """Convert an image to a channel's file."""

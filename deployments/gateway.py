@@ -30,13 +30,13 @@ from packshot.api.decoding import Decoder, LocalDecoder
 from packshot.api.graph import Segmented
 from packshot.contract.engines import EngineInfo
 from packshot.delivery.deliver import Delivered, Preset
-from packshot.imaging.codec import NormalisedPhoto
+from packshot.imaging.codec import NormalisedPhoto, UploadedMask
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.shots import LayoutFiles
-from packshot.store.records import PhotoRecord
+from packshot.store.records import NewMask, PhotoRecord
 from packshot.store.store import Store
-from packshot.types import Prompts
+from packshot.types import Prompts, Stroke
 
 log = logging.getLogger("ray.serve")
 
@@ -109,6 +109,9 @@ class ServeDecoder:
     async def normalise(self, data: bytes, claimed_type: str | None) -> NormalisedPhoto:
         return await retry_once(lambda: self._photo_decoder.normalise.remote(data, claimed_type))
 
+    async def read_mask(self, data: bytes, width: int, height: int) -> UploadedMask:
+        return await retry_once(lambda: self._photo_decoder.read_mask.remote(data, width, height))
+
 
 class ServeGraph:
     """The API's `Graph` over Serve handles."""
@@ -143,20 +146,27 @@ class ServeGraph:
         self._ready_at = time.monotonic()
         return True
 
-    async def segment(self, photo: PhotoRecord, prompts: Prompts) -> Segmented:
+    async def segment(self, photo: PhotoRecord, prompts: Prompts, base_key: str | None) -> Segmented:
         encoder = self._encoder.options(session_id=photo.id)
 
         async def click() -> Segmented:
             # The response is passed on unawaited, so the embedding does not travel through the gateway.
             encoded = encoder.encode.remote(photo.id, photo.asset_key)
             assert isinstance(encoded, DeploymentResponse)
-            return await await_with_arguments(self._mask_decoder.decode.remote(encoded, prompts), encoded)
+            return await await_with_arguments(self._mask_decoder.decode.remote(encoded, prompts, base_key), encoded)
 
         started_at = time.perf_counter()
         answer = await retry_once(click)
         total_ms = (time.perf_counter() - started_at) * 1000
         queue_ms = max(0.0, total_ms - sum(answer.timing_ms.values()))
         return Segmented(answer.masks, {"queue": queue_ms, **answer.timing_ms})
+
+    async def paint(self, photo: PhotoRecord, base_key: str | None, strokes: tuple[Stroke, ...]) -> NewMask:
+        size = (photo.width, photo.height)
+        return await retry_once(lambda: self._finisher.paint.remote(base_key, size, strokes))
+
+    async def mask_agrees(self, mask_key: str, points: tuple[tuple[float, float, int], ...]) -> bool:
+        return await retry_once(lambda: self._finisher.mask_agrees.remote(mask_key, points))
 
     async def mask_png(self, mask_key: str) -> bytes:
         return await retry_once(lambda: self._finisher.mask_png.remote(mask_key))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ray import serve
 
@@ -14,9 +15,10 @@ from deployments.ray_support.metrics import RayMeter
 from deployments.sam_encoder import Encoded
 from packshot.api.graph import Segmented
 from packshot.batching import MicroBatcher
-from packshot.imaging.codec import encode_bilevel_png
+from packshot.imaging.codec import encode_mask_png, read_mask
 from packshot.models.device import model_thread, pick_dtype
 from packshot.settings import Settings
+from packshot.store.assets import Assets
 from packshot.store.records import NewMask
 from packshot.types import Embedding, MaskCandidate, Prompts
 
@@ -48,6 +50,7 @@ class MaskDecoderDeployment:
         _, self._decoder = load_segmenter(
             find_pack(pack or settings.pack, settings), device, pick_dtype(device, settings.dtype)
         )
+        self._assets = Assets(settings.asset_root)
         self._meter = RayMeter()
         self._batcher: MicroBatcher[tuple[Embedding, Prompts], list[MaskCandidate]] = MicroBatcher(
             self._decode_batch, max_batch_size=1, thread=thread
@@ -56,9 +59,15 @@ class MaskDecoderDeployment:
     def reconfigure(self, user_config: dict[str, int]) -> None:
         self._batcher.max_batch_size = user_config["max_batch_size"]
 
-    async def decode(self, encoded: Encoded, prompts: Prompts) -> Segmented:
-        """Decode a click. Candidates are sorted best first and are bilevel PNGs, small enough to travel by value."""
+    async def decode(self, encoded: Encoded, prompts: Prompts, base_key: str | None) -> Segmented:
+        """Decode a click. Candidates are sorted best first and are PNGs, small enough to travel by value.
+
+        `base_key` names the asset of an earlier mask that the prompts improve; None starts anew.
+        """
         started_at = time.perf_counter()
+        if base_key is not None:
+            base = await asyncio.to_thread(lambda: read_mask(self._assets.get(base_key)))
+            prompts = replace(prompts, mask=base)
         candidates = await self._batcher.submit((encoded.embedding, prompts))
         masks = await asyncio.to_thread(lambda: tuple(_encoded(candidate) for candidate in candidates))
         decode_ms = (time.perf_counter() - started_at) * 1000
@@ -74,4 +83,4 @@ class MaskDecoderDeployment:
 
 def _encoded(candidate: MaskCandidate) -> NewMask:
     mask = candidate.mask
-    return NewMask(candidate.score, mask.area_px, mask.bbox_xyxy, encode_bilevel_png(mask.pixels))
+    return NewMask(candidate.score, mask.area_px, mask.bbox_xyxy, encode_mask_png(mask.pixels))

@@ -9,7 +9,7 @@ from ray import serve
 
 from deployments.ray_support.worker_threads import WorkerThreads
 from packshot.api.decoding import photo_decoder
-from packshot.imaging.codec import NormalisedPhoto
+from packshot.imaging.codec import NormalisedPhoto, UploadedMask
 from packshot.settings import Settings
 
 
@@ -33,6 +33,10 @@ class PhotoDecoderDeployment:
     async def normalise(self, data: bytes, claimed_type: str | None) -> NormalisedPhoto:
         """Rebuild an upload from its pixels. `claimed_type` is the media type that the client declared."""
         return await self._threads.run(self._decoder.normalise, data, claimed_type)
+
+    async def read_mask(self, data: bytes, width: int, height: int) -> UploadedMask:
+        """Read a mask that a person sends for a photo of `width` x `height` pixels."""
+        return await self._threads.run(self._decoder.read_mask, data, width, height)
 
     def __del__(self) -> None:
         self._decoder.close()

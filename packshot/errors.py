@@ -76,8 +76,8 @@ class BadInput(PackshotError):
         "invalid_json": "The body is not JSON, is nested too deep, or holds a number that is not finite.",
         "photo_empty": "The upload holds no bytes, or no visible pixel.",
         "photo_unreadable": "The bytes are not a complete, valid image (truncated or corrupt).",
-        "photo_type_mismatch": "The bytes are of another type than the upload declares.",
-        "photo_animated": "The image has more than one frame.",
+        "photo_type_mismatch": "Retired: the bytes decide, and a wrong type gives a note.",
+        "photo_animated": "The image has more than one frame, or more than four pages.",
         "photo_too_many_pixels": "The image has more pixels, or a longer side, than the limits allow.",
         "photo_too_small": "The image is smaller than the smallest size that can be cut.",
         "photo_timeout": "Decoding took longer than the limit.",
@@ -85,6 +85,12 @@ class BadInput(PackshotError):
         "box_invalid": "A box is empty, inverted or outside the photo.",
         "mask_empty": "The mask holds no product pixel.",
         "mask_too_small": "The product in the mask is smaller than the smallest size that can be placed.",
+        "mask_unreadable": "The bytes are not a complete, valid PNG that can be read as a mask.",
+        "mask_size": "The mask has another size than its photo.",
+        "mask_inverted": "The mask marks the photo's border as product, so it seems to be inverted.",
+        "mask_of_other_photo": "The mask belongs to another photo.",
+        "stroke_outside": "A brush stroke touches no pixel of the photo.",
+        "strokes_too_large": "The brush strokes paint more pixels than one request may.",
         "prompt_invalid": "The prompt is too long or holds control or bidirectional characters.",
         "unknown_engine": "No engine with that name is served.",
         "unknown_preset": "No delivery preset with that name exists.",
@@ -96,15 +102,18 @@ class BadInput(PackshotError):
 
 
 class TooLarge(PackshotError):
-    """Raised when a request body exceeds `max_body_bytes`."""
+    """Raised when a request body exceeds `max_body_bytes`, or that of an upload `max_photo_bytes`."""
 
     codes: ClassVar[dict[str, str]] = {"body_too_large": "The body is larger than the limit."}
 
 
 class UnsupportedMedia(PackshotError):
-    """Raised when an upload's first bytes are not those of a JPEG, PNG or WebP file."""
+    """Raised when an upload's bytes are not of a format that is decoded, or a mask's not those of a PNG."""
 
-    codes: ClassVar[dict[str, str]] = {"photo_format": "The bytes are not a JPEG, PNG or WebP image."}
+    codes: ClassVar[dict[str, str]] = {
+        "photo_format": "The bytes are not a JPEG, PNG, WebP, AVIF, HEIC, TIFF or GIF image.",
+        "mask_format": "The bytes of a mask are not a PNG image.",
+    }
 
 
 class Unauthorized(PackshotError):

@@ -39,9 +39,12 @@ class Settings(BaseSettings):
     )
 
     # Request limits
-    max_body_bytes: int = Field(32 * MIB, gt=0, description="Largest request body, bytes; a larger one gets 413.")
-    max_photo_px: int = Field(50_000_000, gt=0, description="Largest number of pixels of an uploaded photo.")
-    max_photo_side_px: int = Field(10_000, gt=0, description="Longest side of an uploaded photo, pixels.")
+    max_body_bytes: int = Field(32 * MIB, gt=0, description="Largest other request body, bytes; more gets 413.")
+    max_photo_bytes: int = Field(96 * MIB, gt=0, description="Largest body of a photo's upload, bytes; more gets 413.")
+    max_photo_px: int = Field(
+        50_000_000, gt=0, description="Most pixels of a photo; a JPEG of up to four times as many is read reduced."
+    )
+    max_photo_side_px: int = Field(10_000, gt=0, description="Longest side of a photo, pixels; of a JPEG, as read.")
     decode_timeout_s: float = Field(10.0, gt=0, description="Processor time allowed to decode one photo, seconds.")
     decode_workers: int = Field(
         1, ge=1, description="Worker processes that decode photos, per replica that decodes (gateway or photo_decoder)."

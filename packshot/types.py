@@ -73,13 +73,24 @@ class Prompts:
     """A user's clicks and boxes, in photo pixels.
 
     Each entry of `points` is (x, y, label), where label 1 = product and 0 = background. Each entry of `boxes` is XYXY.
-    Without points and boxes the segmenter finds the product automatically. `multimask` asks for several candidates
+    `mask` is a mask of the photo's size that the points and boxes correct: the previous answer, or one that the user
+    brings. Without all three the segmenter finds the product automatically. `multimask` asks for several candidates
     instead of one.
     """
 
     points: tuple[tuple[float, float, int], ...] = ()
     boxes: tuple[tuple[float, float, float, float], ...] = ()
     multimask: bool = True
+    mask: Mask | None = None
+
+
+@dataclass(frozen=True)
+class Stroke:
+    """A round brush that moves along a polyline, in photo pixels. It adds to the mask, or erases from it."""
+
+    points: tuple[tuple[float, float], ...]
+    radius_px: float
+    erase: bool = False
 
 
 @dataclass(frozen=True)

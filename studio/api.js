@@ -85,10 +85,13 @@ export const photoUrl = (id) => `/v1/photos/${id}`;
 export const maskUrl = (id) => `/v1/masks/${id}`;
 export const cutoutUrl = (id) => `/v1/masks/${id}/cutout`;
 
-/** The candidate masks for points and boxes, best first. */
-export async function masks(photoId, { points, boxes }, signal) {
-  return (await json(call("POST", `/v1/photos/${photoId}/masks`, { json: { points, boxes }, signal }))).masks;
+/** The candidate masks for points and boxes, or the mask after strokes, best first. */
+export async function masks(photoId, body, signal) {
+  return (await json(call("POST", `/v1/photos/${photoId}/masks`, { json: body, signal }))).masks;
 }
+
+/** Send a mask file (PNG) of the photo. */
+export const putMask = (photoId, body) => json(call("PUT", `/v1/photos/${photoId}/masks`, { body, headers: { "content-type": "image/png" } }));
 
 /** Load a picture, scaled to at most `longest` px: {bitmap, width, height}, with the size of the original. */
 export async function bitmap(url, longest, options = {}) {

@@ -196,7 +196,7 @@ function sheet() {
 
 function commands(entry) {
   $("command-curl").value = asCurl(entry.request, location.origin, api.withKeys());
-  $("command-shoot").value = asShoot(entry.request, entry.source, location.origin);
+  $("command-shoot").value = asShoot(entry.request, entry.source, location.origin, api.withKeys());
   $("shoot-note").hidden = entry.request.layers.length === 1;
   openDialog($("commands"));
 }

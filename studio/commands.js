@@ -14,12 +14,19 @@ export function asCurl(request, origin, withKey) {
 }
 
 /**
- * The request as `packshot shoot`, which places one product in the middle. `source`: {name, points, boxes} of the
- * first layer's cut.
+ * The request as `packshot shoot`, which places one product in the middle. `source`: {name, points, boxes, mask} of the
+ * first layer's cut; `mask` is the id of a mask that a person made, which is downloaded first.
  */
-export function asShoot(request, source, origin) {
+export function asShoot(request, source, origin, withKey) {
   const file = /^[-~]/.test(source.name) ? `./${source.name}` : source.name;
   const words = ["packshot shoot", quoted(file)];
+  if (source.mask) {
+    const mask = quoted(`${file.replace(/\.[a-z0-9]+$/i, "")}-own-mask.png`);
+    const key = withKey ? ' -H "Authorization: Bearer $PACKSHOT_KEY"' : "";
+    words.unshift(`curl -s ${quoted(`${origin}/v1/masks/${source.mask}`)}${key} -o ${mask} &&`);
+    words.push(`--mask ${mask}`);
+    source = { points: [], boxes: [] };
+  }
   if (source.boxes.length) words.push(`--box ${source.boxes[0].join(",")}`);
   for (const point of source.points) if (point.label === 1) words.push(`--point ${point.x},${point.y}`);
   words.push(`--prompt=${quoted(request.prompt)}`);

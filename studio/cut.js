@@ -1,28 +1,32 @@
-// Cut: from photos to cutouts. Each stroke (a click, a box, "automatic") requests masks; the photo is encoded once.
+// Cut: from photos to cutouts. Each step (a click, a box, "automatic", a brush stroke, a mask file) requests masks.
 
 import * as api from "./api.js";
+import { candidate, shapeOf } from "./candidates.js";
 import { BASELINE, layerSize } from "./geometry.js";
-import { drawShape, maskShape } from "./mask.js";
+import { drawShape } from "./mask.js";
 import * as pointing from "./pointing.js";
+import * as steps from "./steps.js";
 import { change, desk, randomId, watch } from "./store.js";
-import { $, alertOf, dismiss, h, iconButton, keyed, say, sorry } from "./widgets.js";
-import { plain } from "./words.js";
+import { $, alertOf, dismiss, h, iconButton, keyed, loaded, say, sorry } from "./widgets.js";
+import { noteWords, plain } from "./words.js";
 import { Zoom } from "./zoom.js";
 
-const OTHERS_AFTER_MS = 150; // the first candidate is fetched before the others
-const KEPT_SHAPES = 24;
 const USUAL_WIDTH_PX = 900; // a photo's width on the screen, when it is drawn before it is visible
-const MAX_BYTES = 32 * 2 ** 20;
+const TOOLS = ["click", "add", "erase"];
+const HINTS = { click: "Click the product, or drag a box around it", add: "Paint over the product", erase: "Erase what is not the product" };
+const MAX_BYTES = 96 * 2 ** 20;
 
 let zoom;
 let label = 1; // the label of a plain click
+let tool = "click"; // or "add", "erase": the brush and the eraser
+let brush = null; // the module brush.js, once it is loaded
+let loading = null; // a promise of it
 let asking = null; // the AbortController of the running request
 let adding = false; // a product is being added to the canvas
 let drawn = ""; // the mask that the overlay shows
 let uploads = 0;
 let setStatus = () => {};
-const answers = new Map(); // photo + strokes -> masks, so that undo is instant
-const shapes = new Map(); // mask id -> a promise of its shape
+const undone = new Map(); // photo -> the steps that were undone, the last one first
 
 const photo = () => desk.photos.find((one) => one.id === desk.photo) ?? null;
 const cutOf = (id) => desk.cuts[id] ?? { strokes: [], masks: [], chosen: 0 };
@@ -35,25 +39,27 @@ export function open(status) {
     photo,
     click: (at, turned) => add({ kind: "point", x: Math.floor(at.x), y: Math.floor(at.y), label: turned ? 1 - label : label }),
     box: (box) => add({ kind: "box", box }),
+    brush: () => (tool === "click" ? null : brush),
+    tool: (key) => useTool({ c: "click", p: "add", e: "erase" }[key]),
     undo,
     candidate: (number) => $("candidate-list").children[number - 1]?.click(),
     status,
   });
   $("photo-image").addEventListener("load", () => (($("photo").hidden = false), zoom.lay()));
   $("photo-image").addEventListener("error", () => photo() && reload(photo()));
-  $("add-photos").addEventListener("change", (event) => {
-    addFiles([...event.target.files]);
-    event.target.value = "";
-  });
+  $("add-photos").addEventListener("change", ({ target }) => (addFiles([...target.files]), (target.value = "")));
   $("choose-files").addEventListener("click", () => $("add-photos").click());
   $("zoom-in").addEventListener("click", zoom.larger);
   $("zoom-out").addEventListener("click", zoom.smaller);
   $("zoom-fit").addEventListener("click", zoom.whole);
   $("mark-product").addEventListener("click", () => mean(1));
   $("mark-background").addEventListener("click", () => mean(0));
-  $("automatic").addEventListener("click", () => setStrokes([{ kind: "auto" }]));
+  for (const name of TOOLS) $(`tool-${name}`).addEventListener("click", () => useTool(name));
+  $("add-mask").addEventListener("change", ({ target }) => (useMask(target.files[0]), (target.value = "")));
+  $("automatic").addEventListener("click", () => renew([{ kind: "auto" }]));
   $("cut-undo").addEventListener("click", undo);
-  $("cut-clear").addEventListener("click", () => setStrokes([]));
+  $("cut-redo").addEventListener("click", redo);
+  $("cut-clear").addEventListener("click", () => renew([]));
   $("add-to-canvas").addEventListener("click", addToCanvas);
   watch((what) => what === "desk" && sync());
   sync();
@@ -65,6 +71,37 @@ function mean(meaning) {
   $("mark-background").setAttribute("aria-pressed", String(label === 0));
 }
 
+/** Choose what the pointer does on the photo. */
+async function useTool(name) {
+  brush = await (loading ??= loaded("brush").then(openBrush));
+  tool = name;
+  for (const one of TOOLS) $(`tool-${one}`).setAttribute("aria-pressed", String(one === tool));
+  $("click-field").hidden = tool !== "click";
+  $("brush-field").hidden = tool === "click";
+  $("photo").classList.toggle("brushed", tool !== "click");
+  pointing.reset();
+  brush.fresh();
+  controls();
+}
+
+function openBrush(module) {
+  module.open({ photo, mode: () => tool, done: (step) => (step ? add(step) : redraw()) });
+  return module;
+}
+
+/** Send a mask file, which becomes the photo's cut. */
+export async function useMask(file) {
+  const open = photo();
+  if (!open || !file) return;
+  try {
+    const mask = await api.putMask(open.id, file);
+    if (photo()?.id === open.id) add({ kind: "file", mask });
+    setStatus(`${file.name} is the mask of ${open.name}.`);
+  } catch (problem) {
+    sorry(problem, { key: file.name });
+  }
+}
+
 /** Upload files one by one. Each becomes a photo on the strip. */
 export async function addFiles(files) {
   for (const file of files) {
@@ -74,12 +111,14 @@ export async function addFiles(files) {
       const added = await api.upload(file);
       dismiss(file.name);
       change((now) => {
-        if (!now.photos.some((one) => one.id === added.id)) {
-          now.photos.push({ id: added.id, name: file.name || "Pasted photo", width: added.width, height: added.height });
-        }
+        let one = now.photos.find((other) => other.id === added.id);
+        if (!one) now.photos.push((one = { id: added.id, name: file.name || "Pasted photo", width: added.width, height: added.height }));
+        one.notes = noteWords(added);
         now.photo = added.id;
       });
       setStatus(`${file.name || "The photo"} is open. Click the product.`);
+      const cut = added.notes?.some(({ code }) => code === "alpha_kept");
+      if (cut && !cutOf(added.id).strokes.length) renew([{ kind: "auto" }]); // its own transparency comes first
     } catch (problem) {
       if (!problem.code) throw problem;
       const tooLarge = problem.code === "offline" && file.size > MAX_BYTES; // servers close the connection on such a body
@@ -104,13 +143,17 @@ function sync() {
     item.firstChild.setAttribute("aria-pressed", String(one.id === desk.photo));
   });
   $("strip-busy").hidden = uploads === 0;
+  $("photo-notes").textContent = open?.notes ?? "";
+  $("photo-notes").hidden = !open?.notes;
   const image = $("photo-image");
   if (open && image.dataset.id !== open.id) {
     image.dataset.id = open.id;
     $("photo").hidden = true;
     image.src = api.photoUrl(open.id);
     pointing.reset();
+    brush?.fresh();
     zoom.open(open);
+    if (cutOf(open.id).pending) queueMicrotask(() => setStrokes(cutOf(open.id).strokes)); // left before its answer came
   }
   if (!open) delete image.dataset.id;
   controls();
@@ -141,49 +184,26 @@ function controls() {
   const cut = open ? cutOf(open.id) : { strokes: [], masks: [], chosen: 0 };
   const busy = asking !== null;
   $("cut-undo").disabled = cut.strokes.length === 0;
+  $("cut-redo").disabled = !undone.get(open?.id)?.length;
   $("cut-clear").disabled = cut.strokes.length === 0;
-  $("automatic").disabled = !open;
+  $("automatic").disabled = $("add-mask").disabled = !open;
+  say($("cut-hint"), HINTS[tool]);
   $("add-to-canvas").disabled = busy || adding || cut.masks.length === 0;
   $("photo").setAttribute("aria-busy", String(busy));
   $("cut-hint").hidden = !open || cut.strokes.length > 0;
   $("candidates").hidden = cut.masks.length < 2;
-  keyed($("candidate-list"), cut.masks, (mask) => mask.id, candidate, (button, mask) => {
+  keyed($("candidate-list"), cut.masks, (mask) => mask.id, (mask) => candidate(mask, cut.masks.indexOf(mask) + 1, () => choose(mask)), (button, mask) => {
     button.setAttribute("aria-pressed", String(cut.masks[cut.chosen] === mask));
   });
   marks();
 }
 
-function candidate(mask) {
-  const number = cutOf(desk.photo).masks.indexOf(mask) + 1;
-  const thumb = h("canvas", { "aria-hidden": "true" });
-  setTimeout(async () => {
-    const shape = await shapeOf(mask.id).catch(() => null);
-    await $("photo-image").decode().catch(() => {}); // the photo may have just been exchanged
-    if (shape) drawThumb(thumb, shape);
-  }, number === 1 ? 0 : OTHERS_AFTER_MS);
-  const take = () => change((now) => (now.cuts[now.photo].chosen = now.cuts[now.photo].masks.findIndex((one) => one.id === mask.id)));
-  const sure = `${Math.round(mask.score * 100)} %`;
-  return h("button", { className: "candidate", "aria-label": `Candidate ${number}, ${sure} sure`, onclick: take }, thumb, h("span", {}, sure));
-}
+const choose = ({ id }) => change((now) => (now.cuts[now.photo].chosen = now.cuts[now.photo].masks.findIndex((one) => one.id === id)));
 
-function drawThumb(thumb, shape) {
-  const factor = 72 / Math.max(shape.width, shape.height);
-  Object.assign(thumb, { width: shape.width * factor * devicePixelRatio, height: shape.height * factor * devicePixelRatio });
-  const pen = thumb.getContext("2d");
-  pen.drawImage(shape, 0, 0, thumb.width, thumb.height);
-  pen.globalCompositeOperation = "source-in"; // the product's pixels distinguish parts of the same shape
-  pen.drawImage($("photo-image"), 0, 0, thumb.width, thumb.height);
-}
-
-/** A mask's shape, fetched once. */
-function shapeOf(id) {
-  if (!shapes.has(id)) {
-    const shape = maskShape(id);
-    shapes.set(id, shape);
-    shape.catch(() => shapes.delete(id));
-    if (shapes.size > KEPT_SHAPES) shapes.delete(shapes.keys().next().value);
-  }
-  return shapes.get(id);
+/** Draw the overlay anew, without an unfinished stroke. */
+function redraw() {
+  drawn = "";
+  overlay();
 }
 
 async function overlay() {
@@ -212,11 +232,14 @@ async function overlay() {
 }
 
 /** Request a photo's masks again, because they were deleted or have expired. */
-function forgetMasks(id) {
-  for (const key of [...answers.keys()]) if (key.startsWith(id)) answers.delete(key);
-  const { strokes } = cutOf(id);
+function forgetMasks(id, options) {
+  steps.forget(id);
+  const before = cutOf(id).strokes;
+  const file = before.findIndex((step) => step.kind === "file");
+  const strokes = file < 0 ? before : before.slice(0, file);
   change((now) => (now.cuts[id] = { strokes: [], masks: [], chosen: 0 }));
-  if (id === desk.photo && strokes.length) setStrokes(strokes);
+  if (file >= 0) alertOf("The mask is gone from the server.", "It was unused for more than a day. Add its file again.");
+  if (id === desk.photo && strokes.length) setStrokes(strokes, options);
 }
 
 /** Load a photo again that did not load. An expired session shows the sign-in first. */
@@ -241,54 +264,73 @@ function goneFromServer(one) {
 
 function undo() {
   const open = photo();
-  if (open) setStrokes(cutOf(open.id).strokes.slice(0, -1));
+  const before = open ? cutOf(open.id).strokes : [];
+  if (!before.length) return;
+  const last = before.at(-1);
+  undone.set(open.id, [last, ...(undone.get(open.id) ?? [])]);
+  setStrokes(before.slice(0, -1), { chosen: last.from });
 }
 
-/** The strokes as the API's prompts. */
-export function promptsOf(strokes) {
-  const points = strokes.filter((stroke) => stroke.kind === "point").map(({ x, y, label: meaning }) => ({ x, y, label: meaning }));
-  return { points, boxes: strokes.filter((stroke) => stroke.kind === "box").map((stroke) => stroke.box) };
+function redo() {
+  const [next, ...rest] = undone.get(photo()?.id) ?? [];
+  if (!next) return;
+  undone.set(desk.photo, rest);
+  setStrokes([...cutOf(desk.photo).strokes, next]);
 }
 
-async function setStrokes(strokes) {
+/** Replace all steps. */
+function renew(strokes) {
+  undone.delete(desk.photo);
+  setStrokes(strokes);
+}
+
+/** Add a step to the candidate that is chosen now. A click or box replaces "automatic". */
+function add(step) {
+  const { strokes, chosen } = cutOf(desk.photo);
+  const anew = strokes.at(-1)?.kind === "auto" && (step.kind === "point" || step.kind === "box");
+  renew([...(anew ? strokes.slice(0, -1) : strokes), !anew && chosen ? { ...step, from: chosen } : step]);
+}
+
+/** `chosen` is the candidate to show; without `retry`, masks that are gone mean that the photo is gone. */
+async function setStrokes(strokes, { chosen = 0, retry = true } = {}) {
   const open = photo();
   if (!open) return;
-  const before = cutOf(open.id).strokes;
+  const before = cutOf(open.id);
+  if (!before.pending && !steps.known(open.id, before.strokes)) steps.learn(open.id, before.strokes, before.masks); // of an earlier visit
   asking?.abort();
   asking = null;
-  const key = open.id + JSON.stringify(strokes);
-  const known = strokes.length ? answers.get(key) : [];
+  const known = steps.known(open.id, strokes);
   const mine = known ? null : (asking = new AbortController());
-  const answer = mine && api.masks(open.id, promptsOf(strokes), mine.signal); // sent before the page is updated
-  change((now) => (now.cuts[open.id] = { strokes, masks: known ?? cutOf(open.id).masks, chosen: known ? 0 : cutOf(open.id).chosen }));
+  const answer = mine && steps.ask(open.id, strokes, mine.signal); // sent before the page is updated
+  if (strokes.length <= before.strokes.length) drawn = ""; // the overlay may show a stroke that was undone
+  change((now) => (now.cuts[open.id] = known ? { strokes, masks: known, chosen } : { ...before, strokes, pending: true }));
   if (known) return;
   try {
     const masks = await answer;
     if (masks.length) shapeOf(masks[0].id).catch(() => {}); // fetched while the page is updated
-    answers.set(key, masks);
     if (asking !== mine) return;
     asking = null;
-    change((now) => (now.cuts[open.id] = { strokes, masks, chosen: 0 }));
+    change((now) => (now.cuts[open.id] = { strokes, masks, chosen }));
     if (!masks.length) alertOf("Nothing was found there.", "Click on the product itself, or draw a box around it.");
-    else setStatus(`Product found: ${Math.round((100 * masks[0].area) / (open.width * open.height))} % of the photo.`);
+    else setStatus(`${strokes.at(-1).kind === "paint" ? "Painted: the product is" : "Product found:"} ${Math.round((100 * masks[0].area) / (open.width * open.height))} % of the photo.`);
   } catch (problem) {
     if (problem.name === "AbortError") return;
     if (asking === mine) {
       asking = null;
-      change((now) => (now.cuts[open.id] = { ...cutOf(open.id), strokes: before }));
+      drawn = "";
+      if (problem.code === "not_found" && retry) return forgetMasks(open.id, { chosen, retry: false });
+      change((now) => (now.cuts[open.id] = before));
     }
     if (problem.code === "not_found") goneFromServer(open);
     else sorry(problem);
   }
 }
 
-const add = (stroke) => setStrokes([...cutOf(desk.photo).strokes.filter((one) => one.kind !== "auto"), stroke]);
-
 /** Draw the strokes and the zoom factor. */
 function marks() {
   const open = photo();
   if (!open) return;
-  const strokes = cutOf(open.id).strokes.filter((stroke) => stroke.kind !== "auto");
+  const strokes = cutOf(open.id).strokes.filter(({ kind }) => kind === "point" || kind === "box");
   keyed($("photo-marks"), strokes, (stroke) => JSON.stringify(stroke), (stroke) => {
     if (stroke.kind === "box") {
       const box = h("span", { className: "mark-box" });
@@ -322,7 +364,7 @@ async function addToCanvas() {
 }
 
 function placeLayer({ open, cut, mask, size }) {
-  const { points, boxes } = promptsOf(cut.strokes);
+  const { points, boxes } = steps.promptsOf(cut.strokes);
   change(
     (now) => {
       const layer = {
@@ -336,6 +378,8 @@ function placeLayer({ open, cut, mask, size }) {
         points,
         boxes,
         candidate: cut.chosen,
+        steps: cut.strokes,
+        source: mask.source,
         x: 0.5,
         y: 0.5,
         scale: 0.6,

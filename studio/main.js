@@ -2,39 +2,38 @@
 
 import * as api from "./api.js";
 import * as cut from "./cut.js";
-import * as place from "./place.js";
 import * as render from "./render.js";
 import * as shots from "./shots.js";
 import * as store from "./store.js";
-import { $, alertOf, alerted, dismiss, icon, openDialog, say, settled, sorry, wireDialogs } from "./widgets.js";
+import { $, alertOf, alerted, dismiss, icon, loaded, openDialog, say, settled, sheet, sorry, TRY_AGAIN_MS, wireDialogs } from "./widgets.js";
 import { plain } from "./words.js";
 
 const STEPS = ["cut", "place", "render", "choose"];
-const TRY_AGAIN_MS = 2000;
 const STATUS_EVERY_MS = 400;
 
 let message = "";
 let presets = [];
+let placing = null;
 let choosing = null;
+
+/** The step Place. Its module is loaded with the first photo, or when the step is opened. */
+function place() {
+  placing ??= loaded("place").then((step) => {
+    step.open(setStatus);
+    step.listSizes(presets);
+    return step;
+  });
+  return placing;
+}
 
 /** The step Choose. Its module is loaded when there are shots or the step is opened. */
 function choose() {
-  choosing ??= loaded().then((step) => {
+  choosing ??= Promise.all([loaded("choose"), sheet("choose")]).then(([step]) => {
     step.open({ toTab: go, status: setStatus });
     step.usePresets(presets);
     return step;
   });
   return choosing;
-}
-
-/** Load the module, until it succeeds. A browser may cache a failed import, so each retry has another URL. */
-async function loaded(tries = 0) {
-  try {
-    return await import(tries ? `./choose.js?try=${tries}` : "./choose.js");
-  } catch {
-    await new Promise((later) => setTimeout(later, TRY_AGAIN_MS));
-    return loaded(tries + 1);
-  }
 }
 
 function step() {
@@ -56,6 +55,7 @@ function showStep() {
     tab.tabIndex = name === now ? 0 : -1;
     $(`panel-${name}`).hidden = name !== now;
   }
+  if (now === "place") place();
   if (now === "choose") choose();
   document.title = `${$(`tab-${now}`).firstElementChild.textContent} · Packshot studio`;
 }
@@ -79,16 +79,26 @@ function wireFiles() {
   let depth = 0;
   const files = (data) => [...(data?.files ?? [])];
   const carries = (event) => event.dataTransfer?.types.includes("Files");
-  const over = (is) => ($("drop").hidden = !is);
+  const asMask = (event) => !$("drop-mask").hidden && event.clientX > innerWidth / 2;
+  const over = (is) => {
+    $("drop").hidden = !is;
+    $("drop-mask").hidden = step() !== "cut" || !store.desk.photo;
+  };
   addEventListener("dragenter", (event) => carries(event) && over(++depth > 0));
   addEventListener("dragleave", (event) => carries(event) && over(--depth > 0));
-  addEventListener("dragover", (event) => carries(event) && event.preventDefault());
+  addEventListener("dragover", (event) => {
+    if (!carries(event)) return;
+    event.preventDefault();
+    for (const [zone, is] of [[$("drop").firstChild, !asMask(event)], [$("drop-mask"), asMask(event)]]) zone.classList.toggle("on", is);
+  });
   addEventListener("drop", (event) => {
     if (!carries(event)) return;
     event.preventDefault();
+    const mask = asMask(event);
     over((depth = 0) > 0);
     go("cut");
-    cut.addFiles(files(event.dataTransfer));
+    if (mask) cut.useMask(files(event.dataTransfer)[0]);
+    else cut.addFiles(files(event.dataTransfer));
   });
   addEventListener("paste", (event) => {
     const pasted = files(event.clipboardData);
@@ -101,8 +111,9 @@ function wireFiles() {
 
 function wireKeys() {
   addEventListener("keydown", (event) => {
-    if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z" || event.target.closest("input, textarea")) return;
-    const button = { cut: "cut-undo", place: "place-undo" }[step()];
+    if (!(event.ctrlKey || event.metaKey) || !["z", "y"].includes(event.key.toLowerCase()) || event.target.closest("input, textarea")) return;
+    const back = event.shiftKey || event.key.toLowerCase() === "y";
+    const button = { cut: back ? "cut-redo" : "cut-undo", place: back ? null : "place-undo" }[step()];
     if (!button) return;
     event.preventDefault();
     $(button).click();
@@ -218,7 +229,7 @@ async function start() {
     const [engines, channels] = await Promise.all([api.engines(), api.presets()]);
     presets = channels;
     render.useEngines(engines);
-    place.listSizes(presets);
+    placing?.then((step) => step.listSizes(presets));
     choosing?.then((step) => step.usePresets(presets));
     dismiss("start");
   } catch (problem) {
@@ -242,17 +253,19 @@ wireTheme();
 wireSignIn();
 wireDialogs();
 cut.open(setStatus);
-place.open(setStatus);
 render.open({ toTab: go, status: setStatus, choose: async (number) => ((await choose()).pick(number), go("choose")) });
 store.watch((what) => {
   badges();
   showStatus();
   if (what === "shots") choose();
+  else if (store.desk.photos.length) place();
 });
 badges();
 wireTabs();
 wireFiles();
 wireKeys();
-document.body.dataset.ready = "true";
+const ready = () => (document.body.dataset.ready = "true");
+if (store.desk.photos.length || step() === "place") place().then(ready);
+else ready();
 if (store.shots().length) choose();
 start();

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 
 const LONGEST_PX = 1280;
-const DIM = 0.62;
+const DIMMED = "rgb(12 12 12 / 0.62)";
 
 function blank(width, height) {
   const canvas = document.createElement("canvas");
@@ -25,12 +25,41 @@ export async function maskShape(id) {
   return canvas;
 }
 
+/** Dim the whole photo: an empty mask, to paint on. */
+export function dimmed(target, { width, height }) {
+  const factor = Math.min(1, LONGEST_PX / Math.max(width, height));
+  Object.assign(target, { width: Math.round(width * factor), height: Math.round(height * factor), hidden: false });
+  const pen = target.getContext("2d");
+  pen.fillStyle = DIMMED;
+  pen.fillRect(0, 0, target.width, target.height);
+}
+
+/** A copy of what `drawShape` or `dimmed` drew, for `drawStroke`. */
+export function copyOf(canvas) {
+  const copy = blank(canvas.width, canvas.height);
+  copy.getContext("2d").drawImage(canvas, 0, 0);
+  return copy;
+}
+
+/** Draw a brush stroke, a Path2D in photo pixels, on the copy `before`: what shows until the server's mask is there. */
+export function drawStroke(target, before, photo, { mode, radius, path }) {
+  const pen = target.getContext("2d");
+  pen.save();
+  pen.globalCompositeOperation = "copy";
+  pen.drawImage(before, 0, 0);
+  pen.scale(target.width / photo.width, target.height / photo.height);
+  Object.assign(pen, { lineCap: "round", lineJoin: "round", lineWidth: 2 * radius, globalCompositeOperation: "destination-out" });
+  pen.stroke(path);
+  if (mode === "erase") Object.assign(pen, { globalCompositeOperation: "source-over", strokeStyle: DIMMED }).stroke(path);
+  pen.restore();
+}
+
 /** Draw a shape over its photo. `target` gets the shape's size. `shown`: its width in CSS pixels. `line`: a colour. */
 export function drawShape(target, shape, shown, line) {
   const { width, height } = shape;
   Object.assign(target, { width, height });
   const pen = target.getContext("2d");
-  pen.fillStyle = `rgb(12 12 12 / ${DIM})`;
+  pen.fillStyle = DIMMED;
   pen.fillRect(0, 0, width, height);
   pen.globalCompositeOperation = "destination-out";
   pen.drawImage(shape, 0, 0);

@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import * as board from "./board.js";
 import { clamp, oneToOne, uprightAngle } from "./geometry.js";
 import { onPreview, previewOf } from "./previews.js";
+import { ask, forget } from "./steps.js";
 import { canUndo, change, desk, randomId, undo, watch } from "./store.js";
 import { $, alertOf, h, keyed, onNumber, say, show, sorry } from "./widgets.js";
 
@@ -144,9 +145,11 @@ function missing() {
 }
 
 /** Repeat a cut that was deleted or has expired, with the same strokes. */
-async function cutAgain({ key, photo_id: photoId, points, boxes, candidate }) {
+async function cutAgain({ key, photo_id: photoId, points, boxes, candidate, steps }) {
+  if (steps?.some(({ kind }) => kind === "file")) return alertOf("Its mask came from a file.", "Add the file again under Cut, and remove this layer.");
   try {
-    const masks = await api.masks(photoId, { points, boxes });
+    forget(photoId);
+    const masks = await (steps?.length ? ask(photoId, steps) : api.masks(photoId, { points, boxes }));
     const mask = masks[Math.min(candidate, masks.length - 1)];
     const { bitmap, width, height } = await api.bitmap(api.cutoutUrl(mask.id), 64);
     bitmap.close();

@@ -1,5 +1,5 @@
-// Gestures on the photo. Pointer: a click marks, a drag draws a box, the middle button or two fingers move the photo.
-// Keyboard: a crosshair clicks and sets the two corners of a box.
+// Gestures on the photo. Pointer: a click marks, a drag draws a box or paints, the middle button, Space and a drag, or two
+// fingers move the photo. Keyboard: a crosshair clicks, paints a dab, and sets the two corners of a box.
 
 import { boxOf, clamp } from "./geometry.js";
 import { $ } from "./widgets.js";
@@ -8,7 +8,8 @@ const DRAG_PX = 5; // shorter drags are clicks
 const KEY_STEP = 0.02; // of the photo's width, for an arrow key
 
 let zoom;
-let on; // the listeners: {photo, click, box, undo, candidate, status}
+let on; // the listeners: {photo, click, box, brush, tool, undo, candidate, status}
+let hand = false; // Space is down: a drag moves the photo
 let cross = null; // {x, y} of the crosshair, photo pixels
 let corner = null; // the first corner of a box that the keyboard draws
 let pinched = false; // two fingers were down, so neither is a click
@@ -16,7 +17,8 @@ const fingers = new Map(); // pointer id -> its last event
 
 /**
  * Listen. `listeners`: photo() returns the photo or null; click(at, turned), `turned` with Alt or Shift;
- * box([x0, y0, x1, y1]); undo(); candidate(number); status(text).
+ * box([x0, y0, x1, y1]); brush() returns the module brush.js while it is the tool, else null; tool(key);
+ * undo(); candidate(number); status(text).
  */
 export function open(onZoom, listeners) {
   [zoom, on] = [onZoom, listeners];
@@ -24,6 +26,9 @@ export function open(onZoom, listeners) {
   surface.addEventListener("pointerdown", onPointer);
   surface.addEventListener("keydown", onKey);
   surface.addEventListener("blur", reset);
+  surface.addEventListener("keyup", (event) => event.key === " " && grab(false));
+  surface.addEventListener("pointermove", (event) => event.buttons === 0 && on.brush()?.ring(hand ? null : zoom.where(event), turned(event)));
+  surface.addEventListener("pointerleave", () => on.brush()?.ring(null));
   surface.addEventListener("focus", () => {
     const photo = on.photo();
     if (photo && surface.matches(":focus-visible")) aim({ x: photo.width / 2, y: photo.height / 2 });
@@ -34,13 +39,22 @@ export function open(onZoom, listeners) {
 /** Hide the crosshair and discard an unfinished box. */
 export function reset() {
   corner = null;
+  grab(false);
   aim(null);
   band(null);
 }
 
+const turned = (event) => event.altKey || event.shiftKey || (event.pointerType === "pen" && (event.buttons & 32) > 0); // 32: a pen's eraser
+
+function grab(is) {
+  hand = is;
+  $("photo").classList.toggle("hand", is);
+}
+
 function aim(at) {
   cross = at;
-  $("photo-cross").hidden = !cross;
+  $("photo-cross").hidden = !cross || on.brush() !== null;
+  on.brush()?.ring(cross);
   if (!cross) return;
   const { width, height } = on.photo();
   Object.assign($("photo-cross").style, { left: `${(100 * cross.x) / width}%`, top: `${(100 * cross.y) / height}%` });
@@ -74,28 +88,39 @@ function onPointer(event) {
   surface.setPointerCapture(event.pointerId);
   const start = { x: event.clientX, y: event.clientY };
   const from = zoom.at(event);
-  const panning = event.button === 1;
+  const panning = event.button === 1 || hand;
   pinched = fingers.size > 1;
+  const brush = panning || pinched ? null : on.brush();
+  if (pinched) on.brush()?.end(false);
+  brush?.ring(zoom.where(event), turned(event));
+  brush?.begin(zoom.where(event), turned(event));
   let last = event;
 
   const move = (next) => {
+    if (next.pointerId !== event.pointerId) return; // another finger has its own listeners
     const before = [...fingers.values()];
     fingers.set(next.pointerId, next);
     if (fingers.size === 2) {
       band(null);
       pinch(before, [...fingers.values()]);
+    } else if (brush && !pinched) {
+      brush.extend((next.getCoalescedEvents?.() ?? [next]).map(zoom.where));
+      brush.ring(zoom.where(next), turned(next));
     } else if (panning) zoom.pan(next.clientX - last.clientX, next.clientY - last.clientY);
     else if (!pinched && far(start, next)) band(boxOf(from, zoom.at(next), on.photo()));
     last = next;
   };
   const end = (next) => {
+    if (next.pointerId !== event.pointerId) return;
     fingers.delete(next.pointerId);
     for (const name of ["pointerup", "pointercancel"]) surface.removeEventListener(name, end);
     surface.removeEventListener("pointermove", move);
     band(null);
+    if (brush && next.pointerType === "touch") brush.ring(null);
+    if (brush) return brush.end(next.type !== "pointercancel");
     if (next.type === "pointercancel" || panning || pinched || !on.photo()) return;
     if (far(start, next)) on.box(boxOf(from, zoom.at(next), on.photo()));
-    else on.click(from, event.altKey || event.shiftKey);
+    else on.click(from, turned(event));
   };
   surface.addEventListener("pointermove", move);
   for (const name of ["pointerup", "pointercancel"]) surface.addEventListener(name, end);
@@ -120,7 +145,10 @@ function onKey(event) {
     aim({ x: clamp(at.x + arrow[0], 0, photo.width - 1), y: clamp(at.y + arrow[1], 0, photo.height - 1) });
     if (corner) band(boxOf(corner, cross, photo));
     zoom.reveal(cross);
-  } else if (event.key === "Enter" || event.key === " ") on.click(at, event.altKey || event.shiftKey);
+  } else if (event.key === " " && on.brush()) grab(true);
+  else if (event.key === "Enter" && on.brush()) on.brush().dab(at, turned(event));
+  else if (event.key === "Enter" || event.key === " ") on.click(at, turned(event));
+  else if (/^[cpe]$/i.test(event.key)) on.tool(event.key.toLowerCase());
   else if (event.key.toLowerCase() === "b") setCorner(at, photo);
   else if (event.key === "Escape") (corner = null), band(null);
   else if (event.key === "Backspace") on.undo();

@@ -129,7 +129,7 @@ async function generate() {
 /** Send a request and show its problems. Returns whether it was accepted. */
 export async function order(request, made) {
   const [first] = made.layers;
-  const source = { name: first.photo.name, points: first.points, boxes: first.boxes };
+  const source = { name: first.photo.name, points: first.points, boxes: first.boxes, mask: ["strokes", "upload"].includes(first.source) ? first.mask_id : null };
   try {
     await shots.generate({ request, desk: made, source });
     return true;

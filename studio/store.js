@@ -15,7 +15,7 @@ export const randomSeed = () => crypto.getRandomValues(new Uint32Array(1))[0] % 
 
 function freshDesk() {
   return {
-    photos: [], // {id, name, width, height}
+    photos: [], // {id, name, width, height, notes}
     photo: null, // the id of the open photo
     cuts: {}, // photo id -> {strokes: [{kind, …}], masks, chosen}
     canvas: { width: 1024, height: 1024 },

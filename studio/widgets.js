@@ -2,6 +2,8 @@
 
 import { plain } from "./words.js";
 
+export const TRY_AGAIN_MS = 2000;
+
 export const $ = (id) => document.getElementById(id);
 
 /** Make an element. `props` are properties, attributes and `on…` listeners; children are nodes or text. */
@@ -33,6 +35,21 @@ export function icon(name) {
 
 export function iconButton(name, label, onclick, className) {
   return h("button", { className, title: label, "aria-label": label, onclick }, icon(name));
+}
+
+/** Load a module, until it succeeds. A browser may cache a failed import, so each retry has another URL. */
+export async function loaded(name, tries = 0) {
+  try {
+    return await import(`./${name}.js${tries ? `?try=${tries}` : ""}`);
+  } catch {
+    await new Promise((later) => setTimeout(later, TRY_AGAIN_MS));
+    return loaded(name, tries + 1);
+  }
+}
+
+/** Add a stylesheet of this folder. Resolves when it applies, or did not load. */
+export function sheet(name) {
+  return new Promise((resolve) => document.head.append(h("link", { rel: "stylesheet", href: `/studio/${name}.css`, onload: resolve, onerror: resolve })));
 }
 
 /** Make the children of `parent` match `items`, in order. A child with the same key is kept and updated. */

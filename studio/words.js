@@ -1,15 +1,18 @@
 // Problems in plain words: what happened and what to do, by the API's code. Other codes show the server's sentence.
 
 const WORDS = {
-  photo_format: ["This is not a photo that can be opened here.", "Export it as JPEG, PNG or WebP and add it again."],
-  photo_type_mismatch: ["The file's content does not match its name.", "Export the photo again as JPEG, PNG or WebP and add that."],
+  photo_format: ["This is not a photo that can be opened here.", ""],
   photo_unreadable: ["This photo is damaged or incomplete.", "Copy it from the camera again, or export it again."],
   photo_empty: ["This file is empty.", "Copy it from the camera again."],
-  photo_animated: ["This picture is animated.", "Save one frame of it as PNG and add that."],
+  photo_animated: ["This file holds a moving picture, or many pages.", "Save one of them as PNG and add that."],
   photo_too_small: ["This photo is too small to cut.", "Add it at its full size."],
   photo_too_many_pixels: ["This photo has more pixels than this server accepts.", "Save it smaller (6000 px on the longer side is plenty) and add that."],
   photo_timeout: ["This photo took too long to open.", "Save it again as JPEG and add that."],
-  body_too_large: ["This file is larger than this server accepts.", "Save it as JPEG below 32 MB and add that."],
+  body_too_large: ["This file is larger than this server accepts.", "Save it as JPEG below 96 MB and add that."],
+  mask_format: ["This mask is not a PNG.", "Export the mask as PNG: white is the product."],
+  mask_unreadable: ["This mask cannot be read.", "Export it as a grey PNG, or as a PNG with transparency."],
+  mask_size: ["This mask has another size than the photo.", "Export it at the photo's size."],
+  mask_inverted: ["This mask seems to be inverted.", "Make the product white and the background black."],
   mask_empty: ["Nothing was found there.", "Click on the product itself, or draw a box around it."],
   mask_too_small: ["That part is too small to place.", "Click on the whole product, or draw a box around it."],
   queue_full: ["Your queue is full.", "Wait until some pictures are done, or cancel some, then press Generate again."],
@@ -26,13 +29,34 @@ const WORDS = {
   already_finished: ["This shot has already ended.", "There is nothing to cancel."],
 };
 
-const KEEPS_DETAIL = new Set(["internal", "preset_unmet", "photo_too_many_pixels", "photo_too_small"]);
+const KEEPS_DETAIL = new Set(["internal", "preset_unmet", "photo_format", "photo_too_many_pixels", "photo_too_small", "mask_size"]);
 
 /** {title, remedy} of a problem. */
 export function plain(problem) {
   const [title, remedy] = WORDS[problem.code] ?? ["That did not work.", ""];
   if (!WORDS[problem.code]) return { title, remedy: problem.detail };
-  return { title, remedy: KEEPS_DETAIL.has(problem.code) ? `${remedy} ${problem.detail}` : remedy };
+  return { title, remedy: KEEPS_DETAIL.has(problem.code) ? `${remedy} ${sentence(problem.detail)}`.trim() : remedy };
+}
+
+const sentence = (text) => (text ? text.charAt(0).toUpperCase() + text.slice(1) + (text.endsWith(".") ? "" : ".") : "");
+
+const NOTES = {
+  type_by_bytes: () => "The file is of another type than its name says, and was opened as what it is.",
+  end_marker_missing: () => "The file has no proper end, but the picture is complete.",
+  first_picture: () => "The file holds several pictures; this is the main one.",
+  reduced: ({ width, height }) => `The photo is very large and was opened at ${width}\u00a0×\u00a0${height}\u00a0px.`,
+  profile_assumed: () => "Its colour profile could not be used, so colours may differ a little.",
+  upright_assumed: () => "Which side is up could not be read. If it lies on its side, turn it and add it again.",
+  depth_reduced: () => "It was converted to 8 bits.",
+  transparency_ignored: () => "A transparent grey in it was ignored.",
+  premultiplied: () => "Its edges were darkened by their transparency, and were corrected.",
+  alpha_flattened: () => "Transparent parts are shown white.",
+  alpha_kept: () => "The cut that it came with is the first suggestion.",
+};
+
+/** What was assumed or changed when a photo was opened, as one line of text; usually "". */
+export function noteWords({ notes = [], ...photo }) {
+  return notes.map((note) => NOTES[note.code]?.(photo) ?? sentence(note.detail)).join(" ");
 }
 
 export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;

@@ -61,13 +61,16 @@ export class Zoom {
     this.changed(this.scale);
   }
 
+  /** A page point in content pixels. It may lie outside of the content. */
+  where = (event) => {
+    const box = this.content.getBoundingClientRect();
+    return { x: ((event.clientX - box.left) / box.width) * this.size.width, y: ((event.clientY - box.top) / box.height) * this.size.height };
+  };
+
   /** A page point in content pixels, clamped to the content. */
   at(event) {
-    const box = this.content.getBoundingClientRect();
-    return {
-      x: clamp(((event.clientX - box.left) / box.width) * this.size.width, 0, this.size.width - 1),
-      y: clamp(((event.clientY - box.top) / box.height) * this.size.height, 0, this.size.height - 1),
-    };
+    const { x, y } = this.where(event);
+    return { x: clamp(x, 0, this.size.width - 1), y: clamp(y, 0, this.size.height - 1) };
   }
 
   #wheel(event) {

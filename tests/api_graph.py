@@ -33,7 +33,7 @@ from packshot.settings import Settings
 from packshot.shots import Finisher, LayoutFiles
 from packshot.store.records import Claim, NewImage, NewMask, PhotoRecord
 from packshot.store.store import Store
-from packshot.types import Mask, Prompts
+from packshot.types import Mask, Prompts, Stroke
 from tests.specs import recipe_of
 
 ENGINES = tuple(
@@ -63,6 +63,7 @@ class BoxGraph:
         self.finisher = finisher
         self.is_ready = True
         self.submissions = 0
+        self.base_keys: list[str | None] = []
         self.broken: Exception | None = None
         self.clicks_held = False
         self.clicks_begun = threading.Event()
@@ -72,7 +73,8 @@ class BoxGraph:
     async def ready(self) -> bool:
         return self.is_ready
 
-    async def segment(self, photo: PhotoRecord, prompts: Prompts) -> Segmented:
+    async def segment(self, photo: PhotoRecord, prompts: Prompts, base_key: str | None) -> Segmented:
+        self.base_keys.append(base_key)
         if self.broken is not None:
             raise self.broken
         if self.clicks_held:
@@ -94,6 +96,12 @@ class BoxGraph:
         scores = (0.9, 0.7, 0.5) if prompts.multimask else (0.9,)
         masks = tuple(NewMask(score, mask.area_px, mask.bbox_xyxy, encode_bilevel_png(pixels)) for score in scores)
         return Segmented(masks, {"queue": 0.5, "encode": 3.0, "decode": 1.0})
+
+    async def paint(self, photo: PhotoRecord, base_key: str | None, strokes: tuple[Stroke, ...]) -> NewMask:
+        return await asyncio.to_thread(self.finisher.paint, base_key, (photo.width, photo.height), strokes)
+
+    async def mask_agrees(self, mask_key: str, points: tuple[tuple[float, float, int], ...]) -> bool:
+        return await asyncio.to_thread(self.finisher.mask_agrees, mask_key, points)
 
     async def mask_png(self, mask_key: str) -> bytes:
         return await asyncio.to_thread(self.finisher.mask_png, mask_key)
@@ -227,7 +235,7 @@ def jpeg(width: int = 120, height: int = 90) -> bytes:
 @contextmanager
 def running(home: Path, *, studio_dir: Path | None = None, **changed: Any) -> Iterator[Api]:
     """The API on a free loopback port, with a new store in `home`."""
-    settings = Settings(home=home, max_body_bytes=512 * 1024, **changed)
+    settings = Settings(home=home, max_body_bytes=512 * 1024, max_photo_bytes=1024 * 1024, **changed)
     registry = CollectorRegistry()
     store = Store.from_settings(settings)
     graph = BoxGraph(registry, Finisher(store.assets))

@@ -1,7 +1,8 @@
 """The hostile persona: malformed photos, bodies that never end, broken connections. Part of the Locust child.
 
 The server must refuse its requests within the bounds of their own class, and the latency of the other classes must not
-suffer. Attacks that have no answer (a slow body, a broken connection) are only counted.
+suffer. Attacks whose request is never complete (a slow body, a broken connection, a
+length over the limit) are only counted.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from loadtest.generator.person import Person, WrongAnswer
 
 SLOW_FOR_S = 8.0
 SLOW_EVERY_S = 0.25
+TOO_MANY_BYTES = 200 * 1024 * 1024  # a photo's upload may have 96 MiB
 
 Attack = Callable[[Person], tuple[str, str, bytes, str]]
 """Builds a request that the server must refuse: method, path, body and content type."""
@@ -45,7 +47,17 @@ def bomb(person: Person) -> tuple[str, str, bytes, str]:
 
 
 def wrong_type(person: Person) -> tuple[str, str, bytes, str]:
+    return _photo(b"%PDF-1.7\n" + person.rng.randbytes(500), "image/jpeg")
+
+
+def broken_gif(person: Person) -> tuple[str, str, bytes, str]:
     return _photo(b"GIF89a" + person.rng.randbytes(500), "image/gif")
+
+
+def many_pages(person: Person) -> tuple[str, str, bytes, str]:
+    """A TIFF of 10,000 pages, each without an entry."""
+    links = (struct.pack("<HI", 0, 8 + 6 * (page + 1) if page < 9_999 else 0) for page in range(10_000))
+    return _photo(b"II*\0" + struct.pack("<I", 8) + b"".join(links), "image/tiff")
 
 
 def deep_json(person: Person) -> tuple[str, str, bytes, str]:
@@ -80,6 +92,8 @@ ATTACKS: tuple[Attack, ...] = (
     mutated_photo,
     bomb,
     wrong_type,
+    broken_gif,
+    many_pages,
     deep_json,
     long_json,
     unknown_field,
@@ -99,7 +113,7 @@ def _png(width: int, height: int, packed: bytes) -> bytes:
 def hostile(person: Person) -> None:
     """Run one attack, drawn from the arrival's seed. A third of the attacks never complete their request."""
     if person.rng.random() < 1 / 3:
-        person.rng.choice((slow_body, broken_upload))(person)
+        person.rng.choice((slow_body, broken_upload, oversized_upload))(person)
         return
     method, path, body, content_type = person.rng.choice(ATTACKS)(person)
     try:
@@ -155,6 +169,23 @@ def broken_upload(person: Person) -> None:
     finally:
         connection.close()
     person.world.note({"k": "attack", "name": "broken_upload", "at": person.arrival.at_s})
+
+
+def oversized_upload(person: Person) -> None:
+    """Declare an upload of TOO_MANY_BYTES, send none of it, and wait until the server refuses it or hangs up."""
+    connection = _half_upload(person, TOO_MANY_BYTES)
+    if connection is None:
+        return
+    try:
+        connection.settimeout(SLOW_FOR_S)
+        status = connection.recv(64).split(b" ")[1:2]
+    except OSError:
+        status = []
+    finally:
+        connection.close()
+    person.world.note(
+        {"k": "attack", "name": "oversized_upload", "at": person.arrival.at_s, "refused": status == [b"413"]}
+    )
 
 
 def _half_upload(person: Person, declared_bytes: int) -> socket.socket | None:

@@ -13,7 +13,7 @@ from fastapi import Request as HttpRequest
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from packshot.api.limits import json_bytes
+from packshot.api.limits import MAX_JSON_BYTES, json_bytes
 from packshot.api.problems import refused_fields
 from packshot.contract.engines import EngineInfo, SamplingLimits
 from packshot.contract.requests import LayerIn, Request, ShotRequest
@@ -31,13 +31,13 @@ MIN_PRODUCT_PX = 16
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
-async def json_body(request: HttpRequest, model: type[Body]) -> Body:
+async def json_body(request: HttpRequest, model: type[Body], max_bytes: int = MAX_JSON_BYTES) -> Body:
     """Parse the request's JSON body as `model`.
 
     Raises BadInput `invalid_json` when the body is not JSON, BadInput `invalid_request` when it does not match the
-    model, and TooLarge when it is longer than `MAX_JSON_BYTES`.
+    model, and TooLarge when it is longer than `max_bytes`.
     """
-    data = await json_bytes(request)
+    data = await json_bytes(request, max_bytes)
     try:
         from_json(data, allow_inf_nan=False)  # the model alone would report NaN as a wrong type
     except ValueError as error:

@@ -13,12 +13,12 @@ import anyio
 from fastapi import FastAPI
 
 import packshot
-from packshot.api import events, images, masks, ops, photos, problems, session, shots
+from packshot.api import events, images, masks, ops, photo_masks, photos, problems, session, shots
 from packshot.api.decoding import Decoder
 from packshot.api.graph import Graph
 from packshot.api.limits import Edge
 from packshot.api.openapi import openapi_json
-from packshot.api.services import Services
+from packshot.api.services import LARGE_AT_ONCE, Services
 from packshot.api.watch import Watch
 from packshot.meter import Meter, NoMeter
 from packshot.settings import Settings
@@ -42,12 +42,15 @@ def create_app(
     meter = meter or NoMeter()
     app = FastAPI(title="Packshot", version=packshot.__version__, openapi_url=None, docs_url=None, redoc_url=None)
     decode_slots = anyio.CapacityLimiter(decoder.at_once)
-    app.state.services = Services(store, graph, decoder, settings, meter, decode_slots, Watch(store.shots, graph))
-    for part in (photos, masks, events, shots, images, session, ops):
+    large_slots = anyio.CapacityLimiter(LARGE_AT_ONCE)
+    watch = Watch(store.shots, graph)
+    app.state.services = Services(store, graph, decoder, settings, meter, decode_slots, large_slots, watch)
+    for part in (photos, photo_masks, masks, events, shots, images, session, ops):
         app.include_router(part.router)
     ops.add_page(app, studio_dir)
     problems.install(app, meter)
-    app.add_middleware(Edge, max_body_bytes=settings.max_body_bytes, meter=meter)
+    limits = {"max_body_bytes": settings.max_body_bytes, "max_photo_bytes": settings.max_photo_bytes}
+    app.add_middleware(Edge, **limits, meter=meter)
 
     app.openapi = partial(openapi_json, app)  # type: ignore[method-assign]  # as FastAPI documents it
     return app

@@ -7,6 +7,7 @@ from packshot.contract.answers import (
     ErrorAnswer,
     ImageAnswer,
     MaskAnswer,
+    NoteAnswer,
     PhotoAnswer,
     RecipeAnswer,
     ShotAnswer,
@@ -26,6 +27,7 @@ def photo_answer(photo: PhotoRecord) -> PhotoAnswer:
         bytes=photo.bytes,
         sha256=photo.sha256,
         url=f"/v1/photos/{photo.id}",
+        notes=tuple(NoteAnswer(code=code, detail=detail) for code, detail in photo.notes),
     )
 
 
@@ -38,6 +40,8 @@ def mask_answer(mask: MaskRecord) -> MaskAnswer:
         bbox=mask.bbox_xyxy,
         url=f"/v1/masks/{mask.id}",
         cutout_url=f"/v1/masks/{mask.id}/cutout",
+        source=mask.source or "automatic",  # None only in rows of version 0.1.0, which no route answers with
+        parent=mask.parent_id,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import anyio.to_thread
 
-from packshot.imaging.codec import NormalisedPhoto, PhotoDecoder
+from packshot.imaging.codec import NormalisedPhoto, PhotoDecoder, UploadedMask
 from packshot.settings import Settings
 
 
@@ -23,6 +23,14 @@ class Decoder(Protocol):
 
         `claimed_type` is the media type that the client declared. Raises BadInput `photo_…` when the bytes are not a
         photo that Packshot accepts, UnsupportedMedia for another format, and Unavailable when no decoder answers.
+        """
+        ...
+
+    async def read_mask(self, data: bytes, width: int, height: int) -> UploadedMask:
+        """Read a mask for a photo of `width` x `height` pixels from untrusted bytes. Soft values are kept.
+
+        Raises BadInput `mask_…` when it cannot be read or used, UnsupportedMedia when it is not a PNG, and Unavailable
+        when no decoder answers.
         """
         ...
 
@@ -43,6 +51,9 @@ class LocalDecoder:
     def __init__(self, settings: Settings) -> None:
         self._decoder = photo_decoder(settings)
         self.at_once = settings.decode_workers
+
+    async def read_mask(self, data: bytes, width: int, height: int) -> UploadedMask:
+        return await anyio.to_thread.run_sync(self._decoder.read_mask, data, width, height)
 
     async def normalise(self, data: bytes, claimed_type: str | None) -> NormalisedPhoto:
         return await anyio.to_thread.run_sync(self._decoder.normalise, data, claimed_type)

@@ -9,7 +9,7 @@ from packshot.contract.engines import EngineInfo
 from packshot.delivery.deliver import Delivered, Preset
 from packshot.shots.layout import LayoutFiles
 from packshot.store.records import NewMask, PhotoRecord
-from packshot.types import Prompts
+from packshot.types import Prompts, Stroke
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,23 @@ class Graph(Protocol):
         """Return whether every stage answers."""
         ...
 
-    async def segment(self, photo: PhotoRecord, prompts: Prompts) -> Segmented:
-        """Return masks for the prompts. Cancelling the call cancels the click, not an encode that others share."""
+    async def segment(self, photo: PhotoRecord, prompts: Prompts, base_key: str | None) -> Segmented:
+        """Return masks for the prompts. Cancelling the call cancels the click, not an encode that others share.
+
+        `base_key` names the asset of an earlier mask, which the prompts improve; None starts anew.
+        """
+        ...
+
+    async def paint(self, photo: PhotoRecord, base_key: str | None, strokes: tuple[Stroke, ...]) -> NewMask:
+        """Return the mask after brush strokes.
+
+        `base_key` names the asset of the mask that is painted on; None is an empty mask. Raises BadInput `mask_empty`
+        when no product pixel is left.
+        """
+        ...
+
+    async def mask_agrees(self, mask_key: str, points: tuple[tuple[float, float, int], ...]) -> bool:
+        """Return whether all points (x, y, label) with label 1 lie on the mask's product, and no others do."""
         ...
 
     async def mask_png(self, mask_key: str) -> bytes:

@@ -11,11 +11,13 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from tempfile import SpooledTemporaryFile
+from typing import Any, BinaryIO, TypeVar, cast
 
 from fastapi import Request
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import MutableHeaders, UploadFile
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -26,10 +28,16 @@ from packshot.meter import Meter
 logger = logging.getLogger(__name__)
 
 MAX_JSON_BYTES = 256 * 1024
-"""Limit of a JSON body. It is far above the largest request that the schemas accept."""
+"""Limit of a JSON body, except one with brush strokes. It is far above the largest request that the schemas accept."""
+
+SPOOLED_BYTES = 1024 * 1024
+"""A body that a route decodes is kept in memory up to this size, and in a temporary file above it."""
 
 _POLICY_HEADERS = (b"x-request-timeout-seconds", b"x-request-disconnect-disabled")
 _SAFE_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
+
+UPLOAD = ("POST", "/v1/photos")
+"""The method and the path of a photo's upload."""
 
 T = TypeVar("T")
 
@@ -37,13 +45,14 @@ T = TypeVar("T")
 class Edge:
     """Pure ASGI middleware around the whole app.
 
-    `app` is the ASGI app that it wraps. `max_body_bytes` is the largest accepted request body. `meter` counts the
-    refusals by error code.
+    `app` is the ASGI app that it wraps. `max_photo_bytes` is the largest accepted body of a photo's upload, and
+    `max_body_bytes` that of any other request. `meter` counts the refusals by error code.
     """
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int, meter: Meter) -> None:
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int, max_photo_bytes: int, meter: Meter) -> None:
         self.app = app
         self.max_body_bytes = max_body_bytes
+        self.max_photo_bytes = max_photo_bytes
         self.meter = meter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,11 +77,13 @@ class Edge:
             self.meter.count("packshot_errors_total", code=problem.code)
             await answer(problem, request_id)(scope, receive, send_out)
 
-        if (declared := _declared_length(headers)) is not None and declared > self.max_body_bytes:
-            await refuse(_too_large(self.max_body_bytes, f"{declared} declared"))
+        uploads = (scope.get("method"), scope.get("path")) == UPLOAD
+        limit = self.max_photo_bytes if uploads else self.max_body_bytes
+        if (declared := _declared_length(headers)) is not None and declared > limit:
+            await refuse(_too_large(limit, f"{declared} declared"))
             return
         try:
-            await self.app(scope, self._counted(receive), send_out)
+            await self.app(scope, _counted(receive, limit), send_out)
         except ClientDisconnect:
             return
         except Exception as error:
@@ -82,19 +93,20 @@ class Edge:
             problem = error if isinstance(error, PackshotError) else EngineFailed("internal", str(error))
             await refuse(problem)
 
-    def _counted(self, receive: Receive) -> Receive:
-        received = 0
 
-        async def receive_counted() -> Message:
-            nonlocal received
-            message = await receive()
-            if message["type"] == "http.request":
-                received += len(message.get("body", b""))
-                if received > self.max_body_bytes:
-                    raise _too_large(self.max_body_bytes, f"at least {received}")
-            return message
+def _counted(receive: Receive, limit: int) -> Receive:
+    received = 0
 
-        return receive_counted
+    async def receive_counted() -> Message:
+        nonlocal received
+        message = await receive()
+        if message["type"] == "http.request":
+            received += len(message.get("body", b""))
+            if received > limit:
+                raise _too_large(limit, f"at least {received}")
+        return message
+
+    return receive_counted
 
 
 def _too_large(limit: int, got: str) -> TooLarge:
@@ -116,13 +128,24 @@ def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
     return secrets.token_hex(12)
 
 
-async def json_bytes(request: Request) -> bytes:
-    """Read the body of a JSON request. Raises TooLarge when it is longer than `MAX_JSON_BYTES`."""
+@asynccontextmanager
+async def spooled_body(request: Request) -> AsyncIterator[UploadFile]:
+    """The whole body, on disk when it is large: a slow client must hold neither memory nor a place of the decoder."""
+    with SpooledTemporaryFile(max_size=SPOOLED_BYTES) as spool:
+        file = UploadFile(cast(BinaryIO, spool))
+        async for chunk in request.stream():
+            await file.write(chunk)
+        await file.seek(0)
+        yield file
+
+
+async def json_bytes(request: Request, max_bytes: int = MAX_JSON_BYTES) -> bytes:
+    """Read the body of a JSON request. Raises TooLarge when it is longer than `max_bytes`."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_JSON_BYTES:
-            raise _too_large(MAX_JSON_BYTES, f"at least {len(body)} of JSON")
+        if len(body) > max_bytes:
+            raise _too_large(max_bytes, f"at least {len(body)} of JSON")
     return bytes(body)
 
 

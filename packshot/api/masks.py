@@ -10,6 +10,7 @@ from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.openapi import empty_json, file_json, keyed_problems_json, problems_json
 from packshot.api.services import Wired, in_thread
 from packshot.errors import Conflict, NotFound
+from packshot.shots.layout import colours_key
 
 router = APIRouter(prefix="/v1/masks", tags=["masks"], responses=keyed_problems_json())
 
@@ -39,7 +40,7 @@ async def get_cutout(mask_id: str, request: Request, services: Wired, tenant: Ca
     """Returns an RGBA PNG, cropped to the product."""
     mask = await in_thread(services.store.masks.get, tenant.id, mask_id)
     photo = await in_thread(services.store.photos.get, tenant.id, mask.photo_id)
-    data = await cancel_on_disconnect(request, services.graph.cutout(photo.asset_key, mask.asset_key))
+    data = await cancel_on_disconnect(request, services.graph.cutout(colours_key(photo, mask), mask.asset_key))
     return file_answer(request, data, "image/png")
 
 

@@ -96,6 +96,12 @@ def body_json(example: Request) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
+def png_body_json() -> dict[str, Any]:
+    """A body that is a PNG file."""
+    content = {"image/png": {"schema": {"type": "string", "format": "binary"}}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
 def upload_json(model: type[Request]) -> dict[str, Any]:
     """A multipart body with one part for each field of `model`."""
     content = {"multipart/form-data": {"schema": {"$ref": _REF.format(model=model.__name__)}}}

@@ -1,4 +1,4 @@
-"""`/v1/photos`: photo uploads, and clicks on photos."""
+"""`/v1/photos`: photo uploads. photo_masks.py holds the masks of photos."""
 
 from __future__ import annotations
 
@@ -9,26 +9,24 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, Request, Response
 from starlette.datastructures import UploadFile
 
-from packshot.api.accept import json_body
 from packshot.api.answers import file_answer, server_timing
 from packshot.api.auth import Caller
-from packshot.api.conversions import mask_answer, photo_answer
+from packshot.api.conversions import photo_answer
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.openapi import (
     LOCATION,
     TIMING,
     answer_json,
-    body_json,
     empty_json,
     file_json,
     keyed_problems_json,
     problems_json,
     upload_json,
 )
-from packshot.api.services import Services, Wired, in_thread
+from packshot.api.services import Services, Wired, decode_slot, in_thread
 from packshot.contract import examples
-from packshot.contract.answers import MasksAnswer, PhotoAnswer
-from packshot.contract.requests import MaskRequest, PhotoUpload
+from packshot.contract.answers import PhotoAnswer
+from packshot.contract.requests import PhotoUpload
 from packshot.errors import (
     BadInput,
     Conflict,
@@ -36,18 +34,13 @@ from packshot.errors import (
     Overloaded,
     StorageFull,
     TooLarge,
-    Unavailable,
     UnsupportedMedia,
 )
 from packshot.imaging.codec import NormalisedPhoto
-from packshot.imaging.prompts import check_prompts
-from packshot.store.records import MaskRecord
-from packshot.types import Prompts
+from packshot.imaging.formats import claim_of
+from packshot.store.records import NewMask
 
 router = APIRouter(prefix="/v1/photos", tags=["photos"], responses=keyed_problems_json())
-
-MAX_WAITING = 64
-"""How many uploads may wait for a decode worker of this replica. Further ones are refused with 429 `busy`."""
 
 
 @router.post(
@@ -60,7 +53,10 @@ MAX_WAITING = 64
     openapi_extra=upload_json(PhotoUpload),
 )
 async def upload_photo(request: Request, response: Response, services: Wired, tenant: Caller) -> PhotoAnswer:
-    """The multipart part `file` holds a JPEG, PNG or WebP. Repeated uploads of the same bytes have the same id."""
+    """The multipart part `file` holds a JPEG, PNG, WebP, AVIF, HEIC, TIFF or still GIF. `notes` say what was assumed.
+
+    Repeated uploads of the same bytes have the same id.
+    """
     async with _upload(request) as file:
         started = time.perf_counter()
         photo = await cancel_on_disconnect(request, _decoded(services, file))
@@ -75,11 +71,19 @@ async def upload_photo(request: Request, response: Response, services: Wired, te
             format=photo.format,
             bytes=photo.bytes,
             sha256=photo.sha256,
+            own_alpha=_own_alpha(photo),
+            notes=photo.notes,
         )
     )
     answer = photo_answer(record)
     response.headers.update({"location": answer.url, **server_timing({"decode": decode_ms})})
     return answer
+
+
+def _own_alpha(photo: NormalisedPhoto) -> tuple[NewMask, bytes] | None:
+    """The upload's own alpha as the store takes it. It is exact, so its score is 1."""
+    own = photo.own_alpha
+    return None if own is None else (NewMask(1.0, own.area_px, own.bbox_xyxy, own.mask_png), own.rgba_png)
 
 
 @asynccontextmanager
@@ -104,11 +108,20 @@ async def _upload(request: Request) -> AsyncIterator[UploadFile]:
 
 async def _decoded(services: Services, file: UploadFile) -> NormalisedPhoto:
     """Decode the upload when a slot is free. Waiting uploads stay on disk and occupy no thread of the other routes."""
-    slots = services.decode_slots
-    if slots.statistics().tasks_waiting >= MAX_WAITING:
-        raise Overloaded("busy", f"At most {MAX_WAITING} uploads may wait for decoding; retry later.", retry_after_s=2)
-    async with slots:
-        return await services.decoder.normalise(await file.read(), file.content_type)
+    async with decode_slot(services, file.size or 0):
+        claim = claim_of(file.content_type, file.filename)
+        return await services.decoder.normalise(await file.read(), claim)
+
+
+@router.get(
+    "/{photo_id}.json",
+    operation_id="describe_photo",
+    summary="Get what is known about a photo",
+    responses=answer_json(examples.PHOTO, "The photo.") | problems_json(NotFound),
+)
+async def describe_photo(photo_id: str, services: Wired, tenant: Caller) -> PhotoAnswer:
+    """The answer of its last upload, notes included."""
+    return photo_answer(await in_thread(services.store.photos.get, tenant.id, photo_id))
 
 
 @router.get(
@@ -134,29 +147,3 @@ async def get_photo(photo_id: str, request: Request, services: Wired, tenant: Ca
 async def delete_photo(photo_id: str, services: Wired, tenant: Caller) -> None:
     """409 `in_use` while a live shot uses the photo."""
     await shield_to_completion(in_thread(services.store.photos.delete, tenant.id, photo_id))
-
-
-@router.post(
-    "/{photo_id}/masks",
-    operation_id="click",
-    summary="Segment what points and boxes mark",
-    responses=answer_json(examples.MASKS, "Candidates, best first.", headers=TIMING)
-    | problems_json(BadInput, NotFound, TooLarge, Overloaded, Unavailable, StorageFull),
-    openapi_extra=body_json(examples.MASK_REQUEST),
-)
-async def click(photo_id: str, request: Request, response: Response, services: Wired, tenant: Caller) -> MasksAnswer:
-    """Returns candidate masks, best first. They expire after 24 h unless a shot uses them."""
-    body = await json_body(request, MaskRequest)
-    photo = await in_thread(services.store.photos.get, tenant.id, photo_id)
-    prompts = Prompts(
-        points=tuple((point.x, point.y, point.label) for point in body.points),
-        boxes=tuple(body.boxes),
-        multimask=body.multimask,
-    )
-    check_prompts(prompts, photo.width, photo.height)
-    segmented = await cancel_on_disconnect(request, services.graph.segment(photo, prompts))
-    masks: list[MaskRecord] = await shield_to_completion(
-        in_thread(services.store.masks.add, tenant.id, photo.id, list(segmented.masks))
-    )
-    response.headers.update(server_timing(segmented.timing_ms))
-    return MasksAnswer(masks=tuple(mask_answer(mask) for mask in masks))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -13,16 +14,29 @@ from fastapi import Depends, Request
 from packshot.api.decoding import Decoder
 from packshot.api.graph import Graph
 from packshot.api.watch import Watch
+from packshot.errors import Overloaded
 from packshot.meter import Meter
 from packshot.settings import Settings
 from packshot.store.store import Store
 
 T = TypeVar("T")
 
+LARGE_BYTES = 32 * 1024 * 1024
+"""A larger upload waits for one of LARGE_AT_ONCE places too, because an upload is in memory while it is decoded."""
+
+LARGE_AT_ONCE = 2
+
+MAX_WAITING = 64
+"""How many uploads may wait for a decode worker of this replica. Further ones are refused with 429 `busy`."""
+
 
 @dataclass(frozen=True)
 class Services:
-    """The objects that the routes use. `decode_slots` limits how many uploads are decoded at once."""
+    """The objects that the routes use.
+
+    `decode_slots` limits how many uploads are decoded, and are in memory, at once. `large_slots` limits the large ones
+    among them.
+    """
 
     store: Store
     graph: Graph
@@ -30,7 +44,21 @@ class Services:
     settings: Settings
     meter: Meter
     decode_slots: anyio.CapacityLimiter
+    large_slots: anyio.CapacityLimiter
     watch: Watch
+
+
+@asynccontextmanager
+async def decode_slot(services: Services, size_bytes: int = 0) -> AsyncIterator[None]:
+    """Wait for a slot of the decoder, and hold it, for an upload of `size_bytes`.
+
+    Raises Overloaded `busy` when MAX_WAITING uploads wait already.
+    """
+    slots, large = services.decode_slots, services.large_slots
+    if slots.statistics().tasks_waiting + large.statistics().tasks_waiting >= MAX_WAITING:
+        raise Overloaded("busy", f"At most {MAX_WAITING} uploads may wait for decoding; retry later.", retry_after_s=2)
+    async with large if size_bytes > LARGE_BYTES else nullcontext(), slots:
+        yield
 
 
 def services_of(request: Request) -> Services:

@@ -20,21 +20,24 @@ import typer
 from packshot.cli.config import DEFAULT_PROFILE
 from packshot.cli.console import FAILED, AsJson, put_json, report_errors, stderr, table
 from packshot.errors import BadInput
+from packshot.imaging.formats import claim_of
 
 if TYPE_CHECKING:
     from packshot.client import Client
     from packshot.contract.answers import MaskAnswer, ShotAnswer
 
 KEY_VARIABLE = "PACKSHOT_KEY"
-_MEDIA_TYPES = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 
 
 @report_errors
 def shoot(
-    photo: Annotated[Path, typer.Argument(help="A photo of the product: JPEG, PNG or WebP.")],
+    photo: Annotated[Path, typer.Argument(help="A photo of the product: JPEG, PNG, WebP, AVIF, HEIC, TIFF or GIF.")],
     prompt: Annotated[list[str] | None, typer.Option(help="The scene in words; repeatable.")] = None,
     box: Annotated[str | None, typer.Option(metavar="X0,Y0,X1,Y1", help="The product's box, in photo pixels.")] = None,
     point: Annotated[list[str] | None, typer.Option(metavar="X,Y", help="A point on the product; repeatable.")] = None,
+    mask: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="A mask of the photo's size, white = product.")
+    ] = None,
     canvas: Annotated[str, typer.Option(metavar="WxH", help="The pictures' size in pixels.")] = "1024x1024",
     images: Annotated[int, typer.Option("-n", min=1, help="Pictures per prompt.")] = 1,
     seed: Annotated[int, typer.Option(help="The first picture's seed.")] = 0,
@@ -48,6 +51,10 @@ def shoot(
         raise BadInput("bad_usage", "a generated background needs --prompt TEXT, got none; or use --background white")
     if not photo.is_file():
         raise BadInput("bad_usage", f"PHOTO must be a file, got {str(photo)!r}; check the path")
+    if mask is not None and (box or point):
+        raise BadInput("bad_usage", "--mask PNG replaces --box and --point, got both; leave one out")
+    if mask is not None and not mask.is_file():
+        raise BadInput("bad_usage", f"--mask must be a PNG file, got {str(mask)!r}; check the path")
     points = [(*_numbers(text, 2, "--point X,Y"), 1) for text in point or []]
     boxes = [_numbers(box, 4, "--box X0,Y0,X1,Y1")] if box else []
     width, height = _size(canvas)
@@ -60,18 +67,23 @@ def shoot(
 
         with Client(url, os.environ.get(KEY_VARIABLE) if host else None) as client:
             client.wait_ready()
-            media_type = _MEDIA_TYPES.get(photo.suffix.lower(), "application/octet-stream")
+            media_type = claim_of(None, photo.name) or "application/octet-stream"
             uploaded = client.upload(photo.read_bytes(), media_type)
+            for note in uploaded.notes:
+                typer.echo(f"packshot: {photo.name}: {note.detail}", err=True)
             clock.lap("upload")
-            mask = client.masks(uploaded.id, points=points, boxes=boxes)[0]
+            if mask is None:
+                cut = client.masks(uploaded.id, points=points, boxes=boxes)[0]
+            else:
+                cut = client.put_mask(uploaded.id, mask.read_bytes())
             clock.lap("mask")
-            layers = [{"mask_id": mask.id}]
+            layers = [{"mask_id": cut.id}]
             shots = [client.shoot({**request, "layers": layers, "prompt": text}).id for text in prompt or [""]]
             _follow(client, shots)
             ended = [client.shot(shot) for shot in shots]
             clock.lap("shots")
             made = _save(client, zip(prompt or [""], ended, strict=True), out, photo.stem)
-            _save_cutout(client, uploaded.url, mask, out, photo.stem)
+            _save_cutout(client, uploaded.url, cut, out, photo.stem)
             clock.lap("download")
     table(
         f"{photo.name}: {len(made)} pictures",
@@ -83,7 +95,8 @@ def shoot(
         typer.echo(f"packshot: {failure['detail']} [{failure['code']}]", err=True)
     if as_json:
         errors = {"errors": failures} if failures else {}
-        put_json({"images": made, "timing_ms": clock.timing_ms, **errors})
+        notes = [note.model_dump() for note in uploaded.notes]
+        put_json({"images": made, "notes": notes, "timing_ms": clock.timing_ms, **errors})
     if failures:
         raise typer.Exit(FAILED)
 

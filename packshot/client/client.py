@@ -15,7 +15,7 @@ from packshot.client.events import Event, events_of
 from packshot.contract.answers import AcceptedAnswer, MaskAnswer, MasksAnswer, PhotoAnswer, ShotAnswer
 from packshot.contract.base import Answer
 from packshot.contract.engines import EngineInfo, EnginesAnswer
-from packshot.contract.requests import ShotRequest
+from packshot.contract.requests import ShotRequest, StrokeIn
 from packshot.contract.status import ENDED
 from packshot.errors import Unavailable
 
@@ -66,7 +66,7 @@ class Client:
                 time.sleep(min(error.retry_after_s or 0.5, 0.5))
 
     def upload(self, data: bytes, media_type: str = "application/octet-stream") -> PhotoAnswer:
-        """Upload a photo. The server detects its type and compares it with `media_type`."""
+        """Upload a photo. Its bytes decide the format; a wrong `media_type` gives a note in the answer's `notes`."""
         return self._read(PhotoAnswer, "POST", "/v1/photos", files={"file": ("photo", data, media_type)})
 
     def masks(
@@ -76,19 +76,37 @@ class Client:
         points: Sequence[tuple[float, float, int]] = (),
         boxes: Sequence[tuple[float, float, float, float]] = (),
         multimask: bool = True,
+        base_mask_id: str | None = None,
     ) -> tuple[MaskAnswer, ...]:
         """Segment what the prompts mark. Returns candidate masks, best first.
 
         `points` are (x, y, label) in pixels of the photo, with label 1 on the product and 0 on the background. `boxes`
-        are XYXY in pixels. Without points and boxes, the server finds the product itself. `multimask` asks for up to
-        three candidates instead of one.
+        are XYXY in pixels. Without points and boxes, the server finds the product itself; a photo that is already cut
+        out brings its own transparency as the first candidate. `multimask` asks for up to three candidates instead of
+        one. `base_mask_id` is an earlier mask of the photo that the points and boxes improve.
         """
-        body = {
+        body: dict[str, object] = {
             "points": [{"x": x, "y": y, "label": label} for x, y, label in points],
             "boxes": [list(box) for box in boxes],
             "multimask": multimask,
         }
+        if base_mask_id is not None:
+            body["base_mask_id"] = base_mask_id
         return self._read(MasksAnswer, "POST", f"/v1/photos/{photo_id}/masks", json=body).masks
+
+    def paint_strokes(
+        self, photo_id: str, strokes: Sequence[StrokeIn], *, base_mask_id: str | None = None
+    ) -> MaskAnswer:
+        """Paint brush strokes on a mask of the photo, or on an empty one. Returns the new mask; the base stays."""
+        body: dict[str, object] = {"strokes": [stroke.model_dump(mode="json") for stroke in strokes]}
+        if base_mask_id is not None:
+            body["base_mask_id"] = base_mask_id
+        return self._read(MasksAnswer, "POST", f"/v1/photos/{photo_id}/masks", json=body).masks[0]
+
+    def put_mask(self, photo_id: str, png: bytes) -> MaskAnswer:
+        """Send a mask of the photo: a PNG of its size, whose alpha or grey marks the product with 255."""
+        headers = {"content-type": "image/png"}
+        return self._read(MaskAnswer, "PUT", f"/v1/photos/{photo_id}/masks", content=png, headers=headers)
 
     def shoot(
         self, request: ShotRequest | Mapping[str, object], *, idempotency_key: str | None = None

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from packshot.contract.base import Answer, Moment, Number, absent
 from packshot.contract.shot_spec import ShadowKind
-from packshot.contract.status import Priority, Review, Status
+from packshot.contract.status import MaskSource, Priority, Review, Status
 from packshot.contract.verdict import Level
 
 
@@ -28,29 +28,48 @@ class SessionAnswer(Answer):
     expires_at: Moment = Field(description="When the cookie expires.")
 
 
+class NoteAnswer(Answer):
+    """What the decoder assumed, dropped or changed in an upload."""
+
+    code: str = Field(description="A stable name, such as type_by_bytes, reduced, profile_assumed or alpha_kept.")
+    detail: str = Field(description="A sentence that says what was done.")
+
+
 class PhotoAnswer(Answer):
     """An uploaded photo."""
 
     id: str
-    width: int = Field(description="Width of the normalised photo, pixels.")
+    width: int = Field(description="Width of the normalised photo, pixels; boxes and points count in it.")
     height: int = Field(description="Height of the normalised photo, pixels.")
-    format: str = Field(description="Format of the upload: jpeg, png or webp.")
+    format: str = Field(description="Format of the upload: jpeg, png, webp, avif, heif, tiff or gif.")
     bytes: int = Field(description="Size of the upload, bytes.")
     sha256: str = Field(description="SHA-256 of the upload's bytes, hexadecimal.")
     url: str = Field(description="Path of the normalised photo.")
+    notes: tuple[NoteAnswer, ...] = Field(
+        (), description="What the decoder assumed, dropped or changed; often nothing."
+    )
 
 
 class MaskAnswer(Answer):
     """One candidate mask of the product."""
 
     id: str
-    score: float = Field(description="The predicted IoU of the mask with the product, 0 to 1.")
+    score: float = Field(
+        description="The predicted IoU of the mask with the product, 0 to 1. It is 1 for a mask that a person made."
+    )
     area: int = Field(description="Number of product pixels.")
     bbox: tuple[int, int, int, int] = Field(
         description="Tight bounding box of the product [x0, y0, x1, y1] in photo pixels, right and bottom exclusive."
     )
     url: str = Field(description="Path of the mask.")
     cutout_url: str = Field(description="Path of the cutout.")
+    source: MaskSource = Field(
+        description="What the mask was made from: box, points, automatic, alpha (the upload's own transparency), "
+        "upload (a mask that the client sent) or strokes."
+    )
+    parent: str | None = Field(
+        None, exclude_if=absent, description="The `base_mask_id` from which it was made; absent if there was none."
+    )
 
 
 class MasksAnswer(Answer):

@@ -13,6 +13,7 @@ from packshot.contract.answers import (
     LayerAnswer,
     MaskAnswer,
     MasksAnswer,
+    NoteAnswer,
     PhotoAnswer,
     RecipeAnswer,
     ResolvedRequest,
@@ -78,6 +79,7 @@ PHOTO = PhotoAnswer(
     bytes=482113,
     sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     url=f"/v1/photos/{_PHOTO_ID}",
+    notes=(NoteAnswer(code="type_by_bytes", detail="the file claims to be PNG, its bytes are JPEG: they count"),),
 )
 MASKS = MasksAnswer(
     masks=(
@@ -88,9 +90,11 @@ MASKS = MasksAnswer(
             bbox=(212, 130, 1321, 1002),
             url=f"/v1/masks/{_MASK_ID}",
             cutout_url=f"/v1/masks/{_MASK_ID}/cutout",
+            source="box",
         ),
     )
 )
+UPLOADED_MASK = MASKS.masks[0].model_copy(update={"score": 1.0, "source": "upload"})
 IMAGE = ImageAnswer(
     id=_IMAGE_ID,
     seed=7,
@@ -207,7 +211,9 @@ PROBLEMS: tuple[PackshotError, ...] = (
         errors=[{"loc": ["images"], "msg": "Input should be greater than or equal to 1, got 0"}],
     ),
     TooLarge("body_too_large", "A body may have at most 33554432 bytes, got 50331648; send a smaller file."),
-    UnsupportedMedia("photo_format", "A photo must be JPEG, PNG or WebP, got bytes of another format."),
+    UnsupportedMedia(
+        "photo_format", "A photo must be JPEG, PNG, WebP, AVIF, HEIC, TIFF or GIF, got SVG; export it as PNG."
+    ),
     Unauthorized("unauthorized", "This key is not valid or was revoked; send `Authorization: Bearer <key>`."),
     Forbidden("origin_refused", "With a cookie, this method needs an Origin of this host, got none."),
     NotFound("not_found", "No photo with this id exists; it may have been deleted."),

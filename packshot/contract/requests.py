@@ -16,6 +16,9 @@ from packshot.contract.status import Priority, Review
 MAX_SEED = 2**31 - 1
 MAX_POINTS = 64
 MAX_BOXES = 16
+MAX_STROKES = 1_000
+MAX_STROKE_POINTS = 2_000
+MAX_RADIUS_PX = 2_000
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
@@ -37,14 +40,38 @@ class PointIn(Request):
     label: Literal[0, 1] = Field(1, description="1 = product, 0 = background.")
 
 
+class StrokeIn(Request):
+    """A stroke of a round brush on a mask, in photo pixels. A whole number is the centre of a pixel."""
+
+    mode: Literal["add", "erase"] = Field(description="add (what the brush covers is product) or erase.")
+    radius_px: float = Field(ge=0.5, le=MAX_RADIUS_PX, description="Radius of the brush, pixels.")
+    points: list[tuple[Coordinate, Coordinate]] = Field(
+        min_length=1, max_length=MAX_STROKE_POINTS, description="The way of the brush, [x, y] each."
+    )
+
+
 class MaskRequest(Request):
-    """Clicks and boxes that mark the product. Without any, the segmenter finds the product automatically."""
+    """What marks the product: clicks and boxes for the segmenter, or brush strokes on a mask.
+
+    Without points, boxes and strokes, the product is found automatically.
+    """
 
     points: list[PointIn] = Field(default_factory=list, max_length=MAX_POINTS, description="Clicks.")
     boxes: list[tuple[Coordinate, Coordinate, Coordinate, Coordinate]] = Field(
         default_factory=list, max_length=MAX_BOXES, description="Boxes [x0, y0, x1, y1], right and bottom exclusive."
     )
     multimask: bool = Field(True, description="Return several candidates, best first, instead of one.")
+    base_mask_id: str | None = Field(
+        None,
+        min_length=1,
+        max_length=64,
+        description="A mask of this photo that strokes change, or that further points and boxes improve.",
+    )
+    strokes: list[StrokeIn] = Field(
+        default_factory=list,
+        max_length=MAX_STROKES,
+        description="Brush strokes, in order, on base_mask_id or on an empty mask; not with points or boxes.",
+    )
 
 
 class CanvasIn(Request):
@@ -121,7 +148,7 @@ class PhotoUpload(Request):
     """A photo, as multipart/form-data."""
 
     file: bytes = Field(
-        description="A JPEG, PNG or WebP image. The media type of the part, if given, must match the bytes."
+        description="A JPEG, PNG, WebP, AVIF, HEIC, TIFF or still GIF image. Its media type and name are ignored."
     )
 
 

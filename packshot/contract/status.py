@@ -1,4 +1,4 @@
-"""The states and priorities of a shot. The API, the database and the metrics use the same names."""
+"""The states and priorities of a shot, and the sources of a mask. API, database and metrics use the same names."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Literal, get_args
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
 Priority = Literal["interactive", "catalogue"]
 Review = Literal["approved", "rejected"]
+MaskSource = Literal["box", "points", "automatic", "alpha", "upload", "strokes"]
+"""What a mask was made from. `alpha` is the upload's own transparency, `upload` a mask that the client sent."""
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)

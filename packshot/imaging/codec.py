@@ -3,7 +3,7 @@
     upload bytes ──> PhotoDecoder ──> NormalisedPhoto.png ──> read_photo ──> Photo
                      (decode_worker)   upright, sRGB, 8-bit, no metadata
 
-This module detects the format of an upload. Only `decode_worker` decodes it, once, under a time and a memory limit.
+`formats` detects the format of an upload. Only `decode_worker` decodes it, once, under a time and a memory limit.
 The functions `read_*` and `encode_*` handle only files that Packshot wrote itself. No other module converts between RGB
 and OpenCV's BGR.
 """
@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -27,70 +27,42 @@ from typing import IO, Any
 import cv2
 import numpy as np
 
+import packshot
 from packshot.errors import BadInput, Unavailable, UnsupportedMedia
 from packshot.imaging import fastpng
+from packshot.imaging.decoded import NormalisedPhoto, Note, OwnAlpha, UploadedMask
+from packshot.imaging.formats import FORMATS, refusal_of, sniff
 from packshot.types import U8, Mask, Photo
 
 __all__ = [
     "NormalisedPhoto",
+    "Note",
+    "OwnAlpha",
     "PhotoDecoder",
+    "UploadedMask",
     "encode_bilevel_png",
+    "encode_mask_png",
     "encode_png",
     "read_mask",
     "read_photo",
     "read_png",
-    "sniff",
 ]
 
-WORKER = Path(__file__).with_name("decode_worker.py")
-FORMAT_OF_MEDIA_TYPE = {
-    "image/jpeg": "jpeg",
-    "image/jpg": "jpeg",
-    "image/pjpeg": "jpeg",
-    "image/png": "png",
-    "image/x-png": "png",
-    "image/webp": "webp",
-}
+ROOT = Path(packshot.__file__).resolve().parent.parent
+WORKER = "import sys; sys.path.insert(0, sys.argv[1]); from packshot.imaging.decode_worker import main; main()"
+KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+MASK_CODES = ("mask_size", "mask_empty", "mask_inverted", "mask_unreadable")
 WALL_CLOCK_FACTOR = 3.0  # a decode may take its processor time limit times this factor by the wall clock
-GENERIC_MEDIA_TYPES = ("", "application/octet-stream", "binary/octet-stream")
-
-
-@dataclass(frozen=True)
-class NormalisedPhoto:
-    """A decoded upload, written again as a plain PNG.
-
-    `png` is an 8-bit sRGB PNG of `width` x `height` pixels, upright and without metadata. `format` (jpeg, png or webp),
-    `sha256` (hexadecimal) and `bytes` (size) describe the uploaded file. `notes` list what the decoder assumed or
-    dropped.
-    """
-
-    png: bytes
-    width: int
-    height: int
-    format: str
-    sha256: str
-    bytes: int
-    notes: tuple[str, ...]
-
-
-def sniff(data: bytes) -> str | None:
-    """The format that the first bytes announce: `jpeg`, `png`, `webp` or None."""
-    if data.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "webp"
-    return None
 
 
 class PhotoDecoder:
     """Decode untrusted bytes in worker processes, which are started when they are first needed.
 
     At most `workers` photos are decoded at the same time. A photo may have at most `max_photo_px` pixels and
-    `max_photo_side_px` pixels on a side. Decoding one may take at most `timeout_s` seconds of processor time, and three
-    times that by the wall clock. A worker that exceeds its time or memory limit, or that dies, is killed and replaced.
-    Its photo is refused and not retried. A PhotoDecoder is thread-safe.
+    `max_photo_side_px` pixels on a side; a JPEG of up to four times the pixels is decoded at a reduced size. Decoding
+    one may take at most `timeout_s` seconds of processor time, and three times that by the wall clock. A worker that
+    exceeds its time or memory limit, or that dies, is killed and replaced. Its photo is refused and not retried. A
+    PhotoDecoder is thread-safe.
     """
 
     def __init__(
@@ -128,12 +100,46 @@ class PhotoDecoder:
             self._slots.put(None)
 
     def normalise(self, data: bytes, claimed_type: str | None = None) -> NormalisedPhoto:
-        """Decode an upload. `claimed_type` is its declared media type, if any. Blocks until a worker has finished.
+        """Decode an upload. Its bytes decide the format. Blocks until a worker has finished.
+
+        `claimed_type` is the media type that the upload claims to have, if any; a wrong claim gives a note.
 
         Raises BadInput (photo_…) for an upload that cannot be decoded or exceeds a limit, UnsupportedMedia
         (photo_format) for another format, and Unavailable (not_ready) after `close`.
         """
-        kind = _check_media_type(data, claimed_type)
+        kind = _require_format(data)
+        head, (png, *own) = self._ask(data, {"format": kind})
+        return NormalisedPhoto(
+            png=png,
+            width=head["width"],
+            height=head["height"],
+            format=kind,
+            sha256=hashlib.sha256(data).hexdigest(),
+            bytes=len(data),
+            notes=(*_note_on_claim(kind, claimed_type), *(Note(*note) for note in head["notes"])),
+            own_alpha=OwnAlpha(own[0], own[1], head["area_px"], tuple(head["bbox_xyxy"])) if own else None,
+        )
+
+    def read_mask(self, data: bytes, width: int, height: int) -> UploadedMask:
+        """Decode a mask that a person sends for a photo of `width` x `height` pixels. Soft values are kept.
+
+        Raises BadInput (mask_…) for a mask that cannot be read or used, UnsupportedMedia (mask_format) when it is not a
+        PNG, and Unavailable (not_ready) after `close`.
+        """
+        if sniff(data) != "png":
+            got = f"bytes that start with {data[:4].hex(' ')}" if data else "0 bytes"
+            raise UnsupportedMedia("mask_format", f"a mask must be a PNG, got {got}; export it as PNG")
+        try:
+            head, (png,) = self._ask(data, {"format": "png", "mask_size": [width, height]})
+        except BadInput as error:
+            if error.code in MASK_CODES:
+                raise
+            raise BadInput("mask_unreadable", error.detail) from None
+        return UploadedMask(png, head["area_px"], tuple(head["bbox_xyxy"]))
+
+    def _ask(self, data: bytes, header: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+        """(answer's header, PNGs) of a worker, which is started again when it has died."""
+        kind = header["format"]
         worker = self._slots.get()
         try:
             if self._closed:
@@ -142,7 +148,7 @@ class PhotoDecoder:
                 if worker is not None:
                     worker.end()
                 worker = _Worker(self._limits)
-            head, png = worker.ask(data, kind, self._timeout_s)
+            head, files = worker.ask(data, header, self._timeout_s)
         except _WorkerDied as died:
             worker = None
             if died.late:
@@ -159,34 +165,30 @@ class PhotoDecoder:
         finally:
             self._slots.put(worker)
         if "code" in head:
-            raise BadInput(head["code"], head["detail"])
-        return NormalisedPhoto(
-            png=png,
-            width=head["width"],
-            height=head["height"],
-            format=kind,
-            sha256=hashlib.sha256(data).hexdigest(),
-            bytes=len(data),
-            notes=tuple(head["notes"]),
-        )
+            raise (UnsupportedMedia if head["code"] in UnsupportedMedia.codes else BadInput)(
+                head["code"], head["detail"]
+            )
+        return head, _split(files, head["sizes"])
 
 
-def _check_media_type(data: bytes, claimed_type: str | None) -> str:
-    """The format of the bytes, which must match the declared media type."""
+def _require_format(data: bytes) -> str:
+    """The format of the bytes, a key of `FORMATS`."""
     if not data:
         raise BadInput("photo_empty", "an upload must hold an image, got 0 bytes; choose a file")
     kind = sniff(data)
     if kind is None:
-        start = data[:4].hex(" ")
-        detail = f"a photo must be JPEG, PNG or WebP, got bytes that start with {start}; convert the file"
-        raise UnsupportedMedia("photo_format", detail)
-    declared = (claimed_type or "").split(";")[0].strip().lower()
-    if declared not in GENERIC_MEDIA_TYPES and FORMAT_OF_MEDIA_TYPE.get(declared) != kind:
-        detail = (
-            f"the bytes must match the declared media type {declared[:60]!r}, got {kind.upper()}; send image/{kind}"
-        )
-        raise BadInput("photo_type_mismatch", detail)
+        name, remedy = refusal_of(data)
+        labels = [one.label for one in FORMATS.values()]
+        accepted = f"{', '.join(labels[:-1])} or {labels[-1]}"
+        raise UnsupportedMedia("photo_format", f"a photo must be {accepted}, got {name}; {remedy}")
     return kind
+
+
+def _note_on_claim(kind: str, claimed_type: str | None) -> tuple[Note, ...]:
+    if not claimed_type or claimed_type in FORMATS[kind].media_types:
+        return ()
+    claim = next((one.label for one in FORMATS.values() if claimed_type in one.media_types), repr(claimed_type[:60]))
+    return (Note("type_by_bytes", f"the file claims to be {claim}, its bytes are {FORMATS[kind].label}: they count"),)
 
 
 class _WorkerDied(Exception):
@@ -202,31 +204,34 @@ class _Worker:
 
     def __init__(self, limits: tuple[int, int]) -> None:
         # A plain subprocess works inside Ray actors and in scripts without a __main__ guard. -I ignores PYTHONPATH and
-        # the user's site-packages. The environment is nearly empty, so that no secret reaches the process. stderr is
-        # discarded, so that no part of an upload reaches a log.
-        command = [sys.executable, "-I", str(WORKER), *map(str, limits)]
-        libraries = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH") if name in os.environ}
+        # the user's site-packages. The environment is nearly empty, so that no secret reaches the process; one heap for
+        # all threads keeps their reserves out of its memory limit. stderr is discarded, so that no part of an upload
+        # reaches a log.
+        command = [sys.executable, "-I", "-c", WORKER, str(ROOT), *map(str, limits)]
+        environment = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ} | {
+            "MALLOC_ARENA_MAX": "1"
+        }
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=libraries
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
         )
 
     @property
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def ask(self, data: bytes, kind: str, timeout_s: float) -> tuple[dict[str, Any], bytes]:
-        """Decode one image and return (header, PNG). Raises _WorkerDied when the process dies or is killed as late."""
+    def ask(self, data: bytes, about: dict[str, Any], timeout_s: float) -> tuple[dict[str, Any], bytes]:
+        """Decode one image and return (header, PNGs). Raises _WorkerDied when the process dies or is killed as late."""
         late, done = threading.Event(), threading.Event()
         watchdog = threading.Thread(target=self._watch, args=(timeout_s, done, late), daemon=True)
         watchdog.start()
-        header = json.dumps({"format": kind}).encode()
+        header = json.dumps(about).encode()
         try:
             requests, answers = _pipe(self._process.stdin), _pipe(self._process.stdout)
             requests.write(struct.pack(">II", len(header), len(data)) + header)
             requests.write(data)
             requests.flush()
-            header_size, png_size = struct.unpack(">II", _read_exactly(answers, 8))
-            head, png = json.loads(_read_exactly(answers, header_size)), _read_exactly(answers, png_size)
+            header_size, size = struct.unpack(">II", _read_exactly(answers, 8))
+            head, files = json.loads(_read_exactly(answers, header_size)), _read_exactly(answers, size)
         except (OSError, EOFError):
             done.set()
             watchdog.join()  # before the process is reaped, because the watchdog reads its processor time
@@ -237,7 +242,7 @@ class _Worker:
             watchdog.join()
         if head.get("recycle") or late.is_set():
             self.end()
-        return head, png
+        return head, files
 
     def _watch(self, timeout_s: float, done: threading.Event, late: threading.Event) -> None:
         """Kill the process after `timeout_s` of processor time, or WALL_CLOCK_FACTOR times that by the wall clock.
@@ -288,6 +293,11 @@ def _read_exactly(stream: IO[bytes], size: int) -> bytes:
     return data
 
 
+def _split(files: bytes, sizes: list[int]) -> list[bytes]:
+    ends = list(accumulate(sizes))
+    return [files[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+
+
 def encode_png(pixels: U8, *, level: int = 1) -> bytes:
     """A PNG file of uint8 HxW (grey), HxWx3 (RGB) or HxWx4 (straight RGBA) pixels.
 
@@ -312,6 +322,12 @@ def encode_bilevel_png(mask: U8) -> bytes:
         raise TypeError(f"mask must be uint8 HxW, got {mask.dtype} {mask.shape}")
     binary = cv2.threshold(mask, 127, 255, cv2.THRESH_BINARY)[1]
     return _imencode(binary, [cv2.IMWRITE_PNG_BILEVEL, 1, cv2.IMWRITE_PNG_COMPRESSION, 1])
+
+
+def encode_mask_png(mask: U8) -> bytes:
+    """A PNG of a uint8 HxW mask: 8-bit grey when the mask has soft values, else 1-bit, which is faster and smaller."""
+    levels = cv2.calcHist([mask], [0], None, [256], [0, 256])
+    return encode_png(mask) if levels[1:255].any() else encode_bilevel_png(mask)
 
 
 def _imencode(pixels: U8, flags: list[int]) -> bytes:

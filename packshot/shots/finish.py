@@ -9,19 +9,24 @@ Everything here is pure: it reads assets, writes none and keeps no state. A repe
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+
+import numpy as np
 
 from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.contract.verdict import Verdict
 from packshot.delivery.deliver import Delivered, Preset, deliver
-from packshot.errors import NotFound
-from packshot.imaging.canvas import cut, enlargement, fit_into, flatten
-from packshot.imaging.codec import encode_png, read_mask, read_photo, read_png
+from packshot.errors import BadInput, NotFound
+from packshot.imaging.canvas import enlargement, fit_into, flatten
+from packshot.imaging.codec import encode_mask_png, encode_png, read_mask, read_png
 from packshot.imaging.composite import composite, enlarge, inpaint_mask, plain_background, product_on_grey
 from packshot.imaging.shadow import contact_shadow
-from packshot.shots.layout import LayoutFiles, load_layout
+from packshot.imaging.strokes import paint
+from packshot.shots.layout import LayoutFiles, cut_from, load_layout
 from packshot.shots.stages import Finished, Fitted, Painted, Placed, Prepared
 from packshot.store.assets import Assets
-from packshot.types import U8, Framing, Layout
+from packshot.store.records import NewMask
+from packshot.types import U8, Framing, Layout, Mask, Stroke
 from packshot.verdict.inspect import framing_finding, inspect
 
 __all__ = ["Finisher", "finish", "finish_plain", "fit", "prepare"]
@@ -114,8 +119,32 @@ class Finisher:
         return encode_png(read_mask(self._assets.get(mask_key)).pixels)
 
     def cutout_png(self, photo_key: str, mask_key: str) -> bytes:
-        """Cut the product out and encode it as an RGBA PNG, cropped to the product."""
-        return encode_png(cut(read_photo(self._assets.get(photo_key)), read_mask(self._assets.get(mask_key))).pixels)
+        """Cut the product out and encode it as an RGBA PNG, cropped to the product.
+
+        `photo_key` names the photo, or the RGBA pixels of an upload that was already cut out.
+        """
+        pixels, mask = read_png(self._assets.get(photo_key)), read_mask(self._assets.get(mask_key))
+        return encode_png(cut_from(pixels, mask).pixels)
+
+    def paint(self, mask_key: str | None, size: tuple[int, int], strokes: Sequence[Stroke]) -> NewMask:
+        """Paint strokes on a stored mask, or on an empty one of `size` (width, height) in pixels.
+
+        Raises BadInput `mask_empty` when no product pixel is left.
+        """
+        if mask_key is None:
+            base: U8 = np.zeros((size[1], size[0]), np.uint8)
+        else:
+            base = read_mask(self._assets.get(mask_key)).pixels
+        mask = Mask(paint(base, strokes))
+        if mask.area_px == 0:
+            detail = "a mask must hold at least one product pixel, the strokes leave none; erase less, or add some"
+            raise BadInput("mask_empty", detail)
+        return NewMask(1.0, mask.area_px, mask.bbox_xyxy, encode_mask_png(mask.pixels))
+
+    def mask_agrees(self, mask_key: str, points: Sequence[tuple[float, float, int]]) -> bool:
+        """Whether all points (x, y, label) with label 1 lie on a stored mask's product, and no others do."""
+        pixels = read_mask(self._assets.get(mask_key)).pixels
+        return all((pixels[int(y), int(x)] >= 128) == (label == 1) for x, y, label in points)
 
     def deliver(self, image_key: str, layout: LayoutFiles | None, preset: Preset, *, generated: bool) -> Delivered:
         """Convert an image to a channel's file. Raises BadInput `preset_unmet` when it cannot meet a rule of `preset`.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, or_, select, update
 
 from packshot.contract.status import LIVE
 from packshot.errors import Conflict
@@ -13,6 +13,9 @@ from packshot.store.database import Database, absent, moment, moment_or_none, ne
 from packshot.store.records import MaskRecord, NewMask
 from packshot.store.references import AssetReferences
 from packshot.store.schema import Now, mask, photo, shot, shot_mask
+
+FILES = (mask.c.asset_key, mask.c.rgba_key)
+"""The columns of a mask that refer to assets."""
 
 
 class Masks:
@@ -38,21 +41,18 @@ class Masks:
             used = update(photo).where(photo.c.id == photo_id, photo.c.tenant_id == tenant_id).values(used_at=Now())
             if connection.execute(used).rowcount == 0:
                 raise absent("photo", photo_id)
-            self._references.take(connection, files)
+            self._references.take(connection, files, [new.rgba_key for new in masks if new.rgba_key])
             for new, file in zip(masks, files, strict=True):
-                statement = mask.insert().values(
-                    id=new_id("mk"),
-                    tenant_id=tenant_id,
-                    photo_id=photo_id,
-                    score=new.score,
-                    area_px=new.area_px,
-                    bbox_xyxy=list(new.bbox_xyxy),
-                    asset_key=file.key,
-                    created_at=Now(),
-                    expires_at=Now() + self._candidate_lifetime_s,
-                )
-                records.append(_mask_record(connection.execute(statement.returning(*mask.c)).one()))
+                expires_at = Now() + self._candidate_lifetime_s
+                records.append(insert_mask(connection, tenant_id, photo_id, new, file.key, expires_at=expires_at))
         return records
+
+    def own_alpha(self, tenant_id: str, photo_id: str) -> MaskRecord | None:
+        """The mask that the photo's upload brought as its alpha, or None."""
+        own = (mask.c.photo_id == photo_id) & (mask.c.tenant_id == tenant_id) & (mask.c.source == "alpha")
+        with self._database.read() as connection:
+            row = connection.execute(select(mask).where(own)).first()
+        return None if row is None else _mask_record(row)
 
     def get(self, tenant_id: str, mask_id: str) -> MaskRecord:
         """Return the mask. Raises NotFound when it does not exist or has expired."""
@@ -71,13 +71,46 @@ class Masks:
         require_id(mask_id, "mask")
         with self._database.write() as connection:
             mine = (mask.c.id == mask_id) & (mask.c.tenant_id == tenant_id)
-            key = connection.execute(select(mask.c.asset_key).where(mine).with_for_update()).scalar_one_or_none()
-            if key is None:
+            row = connection.execute(select(*FILES).where(mine).with_for_update()).first()
+            if row is None:
                 raise absent("mask", mask_id)
             refuse_live(connection, [mask_id], f"mask {mask_id}")
             connection.execute(delete(mask).where(mask.c.id == mask_id))
-            self._references.drop(connection, [key])
-        self._references.purge([key])
+            keys = files_of([row])
+            self._references.drop(connection, keys)
+        self._references.purge(keys)
+
+
+def insert_mask(
+    connection: Connection,
+    tenant_id: str,
+    photo_id: str,
+    new: NewMask,
+    asset_key: str,
+    *,
+    expires_at: ColumnElement[float] | None,
+) -> MaskRecord:
+    """Insert a mask's row. The caller has locked the photo and takes the references to the files."""
+    statement = mask.insert().values(
+        id=new_id("mk"),
+        tenant_id=tenant_id,
+        photo_id=photo_id,
+        score=new.score,
+        area_px=new.area_px,
+        bbox_xyxy=list(new.bbox_xyxy),
+        asset_key=asset_key,
+        source=new.source,
+        parent_id=new.parent_id,
+        rgba_key=new.rgba_key,
+        created_at=Now(),
+        expires_at=expires_at,
+    )
+    return _mask_record(connection.execute(statement.returning(*mask.c)).one())
+
+
+def files_of(rows: Iterable[Sequence[Any]]) -> list[str]:
+    """The asset keys in rows of the columns `FILES`, one for each reference."""
+    return [key for row in rows for key in row if key is not None]
 
 
 def lock_masks_of(connection: Connection, photo_id: str) -> list[str]:
@@ -116,4 +149,7 @@ def _mask_record(row: Row[Any]) -> MaskRecord:
         asset_key=row.asset_key,
         created_at=moment(row.created_at),
         expires_at=moment_or_none(row.expires_at),
+        source=row.source,
+        parent_id=row.parent_id,
+        rgba_key=row.rgba_key,
     )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, select, update
 
 from packshot.errors import Unavailable
 from packshot.store.database import Database, absent, insert, moment, new_id, require_id
-from packshot.store.masks import lock_masks_of, refuse_live
-from packshot.store.records import PhotoRecord
-from packshot.store.references import AssetReferences
+from packshot.store.masks import FILES, files_of, insert_mask, lock_masks_of, refuse_live
+from packshot.store.records import NewMask, PhotoRecord
+from packshot.store.references import AssetReferences, WrittenFile
 from packshot.store.schema import Now, mask, photo
 
 MAX_RACES = 50
@@ -25,20 +27,37 @@ class Photos:
         self._references = references
 
     def add(
-        self, tenant_id: str, *, png: bytes, width: int, height: int, format: str, bytes: int, sha256: str
+        self,
+        tenant_id: str,
+        *,
+        png: bytes,
+        width: int,
+        height: int,
+        format: str,
+        bytes: int,
+        sha256: str,
+        own_alpha: tuple[NewMask, bytes] | None = None,
+        notes: Sequence[tuple[str, str]] = (),
     ) -> PhotoRecord:
         """Store an upload. A repeated upload of the same bytes returns the same photo.
 
         `png` is the normalised photo; `width` and `height` are its size in pixels. `format`, `bytes` and `sha256`
-        describe the uploaded file. Raises StorageFull when a quota or disk is full.
+        describe the uploaded file. `own_alpha` is the alpha that the upload brought, as a mask, and an RGBA PNG of its
+        straight colours. This mask does not expire; it is deleted with the photo. `notes` are (code, detail) pairs on
+        this upload. Raises StorageFull when a quota or disk is full.
         """
         (file,) = self._references.write_files([png])
+        own_files = self._references.write_files([own_alpha[0].png, own_alpha[1]]) if own_alpha else []
+        pairs = [list(note) for note in notes]
         same_upload = (photo.c.tenant_id == tenant_id) & (photo.c.sha256 == sha256)
         for _ in range(MAX_RACES):  # another request may delete the existing photo before it is updated
             with self._database.write() as connection:
-                touch = update(photo).where(same_upload).values(used_at=Now()).returning(*photo.c)
+                touch = update(photo).where(same_upload).values(used_at=Now(), notes=pairs).returning(*photo.c)
                 row = connection.execute(touch).first()
                 if row is not None:
+                    if own_alpha is not None and not _has_own_alpha(connection, row.id):
+                        self._references.take(connection, own_files)
+                        _insert_own_alpha(connection, tenant_id, row.id, own_alpha[0], own_files)
                     return _photo_record(row)
                 new = insert(connection, photo).values(
                     id=new_id("ph"),
@@ -51,10 +70,13 @@ class Photos:
                     asset_key=file.key,
                     created_at=Now(),
                     used_at=Now(),
+                    notes=pairs,
                 )
                 row = connection.execute(new.on_conflict_do_nothing().returning(*photo.c)).first()
                 if row is not None:
-                    self._references.take(connection, [file])
+                    self._references.take(connection, [file, *own_files])
+                    if own_alpha is not None:
+                        _insert_own_alpha(connection, tenant_id, row.id, own_alpha[0], own_files)
                     return _photo_record(row)
         raise Unavailable("not_ready", "another request keeps deleting the same photo while it is added; try again")
 
@@ -85,13 +107,25 @@ class Photos:
 
     def delete_locked(self, connection: Connection, photo_id: str) -> list[str]:
         """Delete a photo and its masks, which the caller has locked. Returns the keys to purge after the commit."""
-        of_masks = select(mask.c.asset_key).where(mask.c.photo_id == photo_id)
-        keys = list(connection.execute(of_masks).scalars())
+        keys = files_of(connection.execute(select(*FILES).where(mask.c.photo_id == photo_id)))
         connection.execute(delete(mask).where(mask.c.photo_id == photo_id))
         deletion = delete(photo).where(photo.c.id == photo_id).returning(photo.c.asset_key)
         keys.append(connection.execute(deletion).scalar_one())
         self._references.drop(connection, keys)
         return keys
+
+
+def _insert_own_alpha(
+    connection: Connection, tenant_id: str, photo_id: str, new: NewMask, files: Sequence[WrittenFile]
+) -> None:
+    """Insert the mask whose PNG and whose RGBA pixels are `files`."""
+    of_photo = replace(new, source="alpha", rgba_key=files[1].key)
+    insert_mask(connection, tenant_id, photo_id, of_photo, files[0].key, expires_at=None)
+
+
+def _has_own_alpha(connection: Connection, photo_id: str) -> bool:
+    own = select(mask.c.id).where(mask.c.photo_id == photo_id, mask.c.source == "alpha").limit(1)
+    return connection.execute(own).first() is not None
 
 
 def _photo_record(row: Row[Any]) -> PhotoRecord:
@@ -105,4 +139,5 @@ def _photo_record(row: Row[Any]) -> PhotoRecord:
         sha256=row.sha256,
         asset_key=row.asset_key,
         created_at=moment(row.created_at),
+        notes=tuple((code, detail) for code, detail in row.notes or ()),
     )

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from packshot.contract.recipe import Recipe
 from packshot.contract.shot_spec import ShotSpec
-from packshot.contract.status import Priority, Review, Status
+from packshot.contract.status import MaskSource, Priority, Review, Status
 from packshot.contract.verdict import Verdict
 from packshot.types import BoxXYXY
 
@@ -47,7 +47,7 @@ class PhotoRecord:
     """An uploaded photo.
 
     `width` and `height` are pixels of the normalised photo. `asset_key` names its PNG. `format`, `bytes` and `sha256`
-    describe the file as it was uploaded.
+    describe the file as it was uploaded. `notes` are (code, detail) pairs: what its last upload's decoding assumed.
     """
 
     id: str
@@ -59,21 +59,35 @@ class PhotoRecord:
     sha256: str
     asset_key: str
     created_at: datetime
+    notes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
 class NewMask:
-    """A mask to store. `bbox_xyxy` is in pixels of the photo. `png` is a bilevel or 8-bit PNG of the photo's size."""
+    """A mask to store.
+
+    `bbox_xyxy` is in pixels of the photo. `png` is a bilevel or 8-bit PNG of the photo's size. `parent_id` is the mask
+    that it was made from. `rgba_key` names the asset from which the cutout takes its colours (see MaskRecord).
+    """
 
     score: float
     area_px: int
     bbox_xyxy: BoxXYXY
     png: bytes
+    source: MaskSource | None = None
+    parent_id: str | None = None
+    rgba_key: str | None = None
 
 
 @dataclass(frozen=True)
 class MaskRecord:
-    """A stored mask of a photo. `expires_at` is None when a shot has used the mask; it then no longer expires."""
+    """A stored mask of a photo.
+
+    `source` is None for a mask of version 0.1.0. `parent_id` is the mask that this one was made from, which may have
+    been deleted since. `rgba_key` is set for an upload's own alpha and for masks painted on it: it names an RGBA PNG of
+    the upload's straight colours. The cutout of such a mask has these colours and the mask's values as its alpha.
+    `expires_at` is None for an upload's own alpha, and when a shot has used the mask.
+    """
 
     id: str
     tenant: str
@@ -84,6 +98,9 @@ class MaskRecord:
     asset_key: str
     created_at: datetime
     expires_at: datetime | None
+    source: MaskSource | None = None
+    parent_id: str | None = None
+    rgba_key: str | None = None
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, select, update
 
 from packshot.store.assets import Assets
-from packshot.store.database import Database, insert
+from packshot.store.database import Database, absent, insert
 from packshot.store.schema import Now, asset
 
 log = logging.getLogger(__name__)
@@ -45,10 +45,18 @@ class AssetReferences:
         """
         return [WrittenFile(self._assets.put(data, suffix), data) for data in contents]
 
-    def take(self, connection: Connection, files: Sequence[WrittenFile]) -> None:
-        """Take one reference for each item of `files`. A file that is listed twice gets two references."""
+    def take(self, connection: Connection, files: Sequence[WrittenFile], kept: Iterable[str] = ()) -> None:
+        """Take one reference for each item of `files` and `kept`. A file that is listed twice gets two references.
+
+        `kept` are keys of files that other rows refer to. Raises NotFound when one of them is gone.
+        """
         contents = {file.key: file.data for file in files}
-        for key, count in sorted(Counter(file.key for file in files).items()):
+        for key, count in sorted(Counter([*(file.key for file in files), *kept]).items()):
+            if key not in contents:
+                more = update(asset).where(asset.c.key == key, asset.c.refs > 0).values(refs=asset.c.refs + count)
+                if connection.execute(more).rowcount == 0:
+                    raise absent("asset", key)
+                continue
             data = contents[key]
             statement = insert(connection, asset).values(key=key, bytes=len(data), refs=count, created_at=Now())
             connection.execute(

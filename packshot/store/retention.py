@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, delete, exists, func, select, update
 from packshot.contract.status import ENDED
 from packshot.store.assets import Assets
 from packshot.store.database import Database
-from packshot.store.masks import lock_masks_of
+from packshot.store.masks import FILES, files_of, lock_masks_of
 from packshot.store.photos import Photos
 from packshot.store.references import AssetReferences
 from packshot.store.schema import Now, image, mask, photo, shot, shot_mask, tenant
@@ -51,7 +51,11 @@ class Retention:
         """Delete candidates that no shot used in time, and masks whose last shot was deleted by retention."""
         used = exists().where(shot_mask.c.mask_id == mask.c.id)
         expired = mask.c.expires_at <= Now()
-        unneeded = and_(mask.c.expires_at.is_(None), mask.c.created_at < self._cutoff(mask.c.tenant_id))
+        unneeded = and_(
+            mask.c.expires_at.is_(None),
+            mask.c.source.is_distinct_from("alpha"),  # this one lives as long as its photo
+            mask.c.created_at < self._cutoff(mask.c.tenant_id),
+        )
         deleted = 0
         while True:
             with self._database.write() as connection:
@@ -64,10 +68,11 @@ class Retention:
                 ids = connection.execute(locked).scalars().all()
                 # The conditions are checked again under the lock, because a shot may have used a mask since.
                 deletion = delete(mask).where(mask.c.id.in_(ids), ~used, expired | unneeded)
-                keys = connection.execute(deletion.returning(mask.c.asset_key)).scalars().all()
+                rows = connection.execute(deletion.returning(*FILES)).all()
+                keys = files_of(rows)
                 self._references.drop(connection, keys)
             self._references.purge(keys)
-            deleted += len(keys)
+            deleted += len(rows)
             if len(ids) < BATCH:
                 return deleted
 

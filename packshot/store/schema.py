@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISION = "0003"
+REVISION = "0005"
 """The last migration. The migrations up to it make the tables below."""
 
 
@@ -110,6 +110,7 @@ photo = Table(
     Column("asset_key", ForeignKey("asset.key", deferrable=True, initially="DEFERRED"), nullable=False),
     Column("created_at", Double, nullable=False),
     Column("used_at", Double, nullable=False),  # last upload or mask: retention counts from here
+    Column("notes", JSON(none_as_null=True)),  # [code, detail] pairs; NULL = a replica of version 0.1.0 took the photo
     UniqueConstraint("tenant_id", "sha256"),
 )
 
@@ -123,8 +124,11 @@ mask = Table(
     Column("area_px", BigInteger, nullable=False),
     Column("bbox_xyxy", JSON, nullable=False),
     Column("asset_key", ForeignKey("asset.key"), nullable=False),
+    Column("source", String(16)),  # NULL = a replica of version 0.1.0 made the mask
+    Column("parent_id", _ID),  # the mask that this one was made from; it may have been deleted since
+    Column("rgba_key", String(200)),  # an asset: the upload with its own alpha; NULL = the photo has the colours
     Column("created_at", Double, nullable=False),
-    Column("expires_at", Double, index=True),  # NULL = a shot has used it
+    Column("expires_at", Double, index=True),  # NULL = a shot has used it, or it is the upload's own alpha
 )
 
 shot = Table(

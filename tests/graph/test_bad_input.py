@@ -24,8 +24,8 @@ FRAMES = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
 
 REFUSED_FILES = {
     "truncated": (JPEG[: len(JPEG) // 2], "image/jpeg", 422, "photo_unreadable"),
-    "lying": (JPEG, "image/png", 422, "photo_type_mismatch"),
-    "oversized": (PNG + bytes(60 * 2**20), "image/png", 413, "body_too_large"),
+    "page": (b"%PDF-1.7", "image/png", 415, "photo_format"),
+    "oversized": (PNG + bytes(97 * 2**20), "image/png", 413, "body_too_large"),
     "51-mpx": (encoded(Image.new("L", (7300, 7000))), "image/png", 422, "photo_too_many_pixels"),
     "animated": (
         encoded(FRAMES[0], "WEBP", save_all=True, append_images=FRAMES[1:]),
@@ -37,6 +37,9 @@ REFUSED_FILES = {
 TAKEN_FILES = {
     "16-bit": encoded(Image.fromarray((np.arange(64 * 64, dtype=np.uint16) * 16).reshape(64, 64))),
     "cmyk": encoded(COFFEE.resize((80, 60)).convert("CMYK"), "JPEG"),
+    "webp": encoded(COFFEE.resize((80, 60)), "WEBP"),
+    "avif": encoded(COFFEE.resize((80, 60)), "AVIF"),
+    "unmarked": encoded(COFFEE.resize((80, 60)), "JPEG")[:-2],
     "palette": encoded(COFFEE.resize((80, 60)).convert("P")),
 }
 REFUSED_CLICKS = {

@@ -6,6 +6,8 @@ python -m training.mini decoder   --minutes 20           train only the VAE's de
 python -m training.mini painter   --minutes 40           train the text encoder and the UNet
 python -m training.mini control   --minutes 15           train the ControlNet
 python -m training.mini collages  --images 6000          make collages for the segmenter
+python -m training.mini crowds    --images 6000          make pictures of many objects for the segmenter
+python -m training.mini rendered                         degrade path-traced pictures for the segmenter
 python -m training.mini worn                             degrade scenes to amateur photos for the segmenter
 python -m training.mini segmenter --minutes 90           train the segmenter
 python -m training.mini export                           write runs/ as a pack to packshot/packs/mini
@@ -18,6 +20,7 @@ python -m training.mini.evaluation                       evaluate the pack (`mak
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import json
 import math
@@ -39,7 +42,7 @@ TRAININGS = {
     "judge": ("judge", "train", ("scenes",)),
 }
 """By part: its module, its function, and the folders under runs/ that it reads."""
-OTHERS = ("scenes", "collages", "worn", "export", "sheet", "evaluate")
+OTHERS = ("scenes", "collages", "crowds", "rendered", "worn", "export", "sheet", "evaluate")
 MINUTES = 20.0
 SCENE_SEED = 100_000
 JUDGE = Path(__file__).with_name("judge.safetensors")
@@ -53,9 +56,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--pack", type=Path, default=Path("packshot/packs/mini"))
     parser.add_argument("--out", type=Path, default=Path("runs/sheet.png"), help="PNG of the sheet")
     parser.add_argument("--images", type=int, default=6400, help="scenes, collages: number of pictures")
-    parser.add_argument(
-        "--size", type=int, default=256, help="side of scenes, collages and the segmenter's pictures, in pixels"
-    )
+    parser.add_argument("--size", type=int, default=256, help="side of scenes, collages and crowds, in pixels")
+    parser.add_argument("--path-traced", type=Path, default=Path("runs/path_traced"), help="folder of rendered shards")
     parser.add_argument("--threads", type=int, default=0, help="per worker; 0 = torch's default, or 1 with --workers")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="cpu or cuda")
     parser.add_argument("--seed", type=int, help=f"default: the part's own; scenes: of the first shard ({SCENE_SEED})")
@@ -67,9 +69,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     training.add_argument("--log-every", type=int, default=25, help="steps between two lines of metrics")
     training.add_argument("--workers", type=int, default=1, help="processes of Ray Train; on cuda each has a GPU")
     training.add_argument("--core", type=Path, help="painter: start from a painter of half the size in this folder")
-    training.add_argument("--warm", type=Path, help="segmenter: start from the averaged weights of this run's folder")
-    training.add_argument("--small-share", type=float, default=0.7, help="segmenter: first share, at half size")
-    training.add_argument("--shards", type=Path, nargs="+", help="segmenter: default runs/shards/{collages,worn}")
+    training.add_argument("--warm", type=Path, help="segmenter: start from this run's folder or pack's file")
+    training.add_argument("--small-share", type=float, default=0.8, help="segmenter: first share, at 256 px")
+    training.add_argument("--full-px", type=int, help="segmenter: side of full-size pictures; default: its input's")
+    training.add_argument("--shards", type=Path, nargs="+", help="segmenter: default all of runs/shards")
     training.add_argument("--judge-out", type=Path, default=JUDGE, help="judge: file of the weights for the evaluation")
     args = parser.parse_args(argv)
     if args.threads:
@@ -97,8 +100,9 @@ def train(args: argparse.Namespace) -> None:
     if args.part == "painter":
         arguments["core"] = args.core
     elif args.part == "segmenter":
-        shards = args.shards or [args.runs / "shards/collages", args.runs / "shards/worn"]
-        arguments |= {"shards": shards, "full_px": args.size, "small_share": args.small_share, "warm": args.warm}
+        shards = args.shards or sorted((args.runs / "shards").iterdir())
+        arguments |= {"shards": shards, "small_share": args.small_share, "warm": args.warm}
+        arguments |= {"full_px": args.full_px} if args.full_px else {}
     if args.workers > 1:
         from training.core.distribute import distribute
 
@@ -123,6 +127,17 @@ def make(args: argparse.Namespace) -> None:
         from training.mini import shards
 
         shards.write_shards(runs / "shards/collages", args.images, size_px=args.size, seed=args.seed or 0)
+    elif args.part == "crowds":
+        from training.mini import crowd, shards
+        from training.mini.material import read_material
+
+        material = read_material(runs / "material/photos", runs / "material/cutouts", args.path_traced)
+        draw = functools.partial(crowd.crowd, material=material)
+        shards.write_shards(runs / "shards/crowds", args.images, size_px=args.size, seed=args.seed or 0, draw=draw)
+    elif args.part == "rendered":
+        from training.mini import shards
+
+        print(f"{shards.degrade_path_traced(args.path_traced, runs / 'shards/rendered')} new shards")
     elif args.part == "worn":
         from training.mini import shards
 

@@ -174,7 +174,9 @@ def _decode(sam: Any, sets: int) -> object:
     )
     sides = [keys["image_size"] // 2 ** (level + 1) for level in range(len(DETAIL))]
     maps = [
-        torch.empty(sets, wide, side, side, device="meta") for wide, side in zip(keys["detail"], sides, strict=False)
+        torch.empty(sets, wide, side, side, device="meta")
+        for wide, side in zip(keys["detail"], sides, strict=False)
+        if keys["image_size"] // side >= keys["mask_stride"]
     ]
     return sam.mask_decoder.decode(features, positions, tokens, no_mask, maps)
 

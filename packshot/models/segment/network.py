@@ -5,12 +5,14 @@ original `.pth` checkpoints load unchanged. The tensor names of transformers' `f
 they load.
 
 A small SAM may have `detail` channels. A convolutional stem then replaces the patch embedding, because it learns much
-faster from little data. The stem's maps at 1/2, 1/4 and 1/8 of the input's size bypass the transformer and are added
-while the mask is upscaled. Masks then have half of the input's size; without the stem they have a quarter.
+faster from little data. The stem's maps at 1/4 and 1/8 of the input's size, and at 1/2 with `mask_stride` 2, bypass
+the transformer and are added while the mask is upscaled. Masks then have 1/`mask_stride` of the input's size; without
+the stem they have a quarter.
 
     pixels (B, 3, S, S) -> stem -> maps /2 /4 /8 ──────────────────────────┐
                              └──> tokens (B, S/16, S/16, D) -> ViT -> features (B, C, S/16, S/16)
     points, boxes -> prompt tokens ─> two-way transformer over features ───┴─> masks (B, 4, h, w), predicted IoU (B, 4)
+    mask prompt (B, 1, S/4, S/4) -> downscaling -> added to features
 """
 
 from __future__ import annotations
@@ -48,6 +50,7 @@ KEYS: dict[str, Any] = {
     "pixel_mean": IMAGENET_MEAN,
     "pixel_std": IMAGENET_STD,
     "detail": (),
+    "mask_stride": 2,
     "refine": "none",
     "thumbnail_px": 512,
     "automatic_grid": 8,
@@ -112,26 +115,27 @@ def _stage(channels_in: int, channels: int, *, convolutions: int) -> nn.Sequenti
 class DetailEncoder(ImageEncoderViT):  # type: ignore[misc]  # segment_anything has no types
     """SAM's image encoder with a `Stem`. `encode_with_maps` also returns the stem's maps for the mask decoder.
 
-    `detail` are the channels of the stem's three maps. The other arguments are those of `ImageEncoderViT`.
+    `detail` are the channels of the stem's three maps, of which the decoder gets the last `skipped`, 2 or 3. The other
+    arguments are those of `ImageEncoderViT`.
     """
 
-    def __init__(self, *, detail: Sequence[int], embed_dim: int, **shared: Any) -> None:
+    def __init__(self, *, detail: Sequence[int], skipped: int, embed_dim: int, **shared: Any) -> None:
         super().__init__(embed_dim=embed_dim, **shared)
         self.patch_embed = Stem(detail, embed_dim)
-        self.skips = nn.ModuleList(nn.Conv2d(channels, channels, kernel_size=1) for channels in detail)
+        self.skips = nn.ModuleList(nn.Conv2d(channels, channels, kernel_size=1) for channels in detail[-skipped:])
 
     def encode_with_maps(self, pixels: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Pixels (B, 3, S, S) to features (B, C, S/16, S/16), and the maps at 1/2, 1/4 and 1/8 of S."""
+        """Pixels (B, 3, S, S) to features (B, C, S/16, S/16), and the maps at (1/2,) 1/4 and 1/8 of S, finest first."""
         tokens, maps = self.patch_embed(pixels)
         positions = self.pos_embed
         if positions.shape[1:3] != tokens.shape[1:3]:  # training starts with smaller pictures
             resized = functional.interpolate(positions.permute(0, 3, 1, 2), tokens.shape[1:3], mode="bilinear")
             positions = resized.permute(0, 2, 3, 1)
-        tokens = tokens + positions
+        tokens = tokens + positions.to(tokens.dtype)  # a sum of bf16 and fp32 would be fp32
         for block in self.blocks:
             tokens = block(tokens)
         return self.neck(tokens.permute(0, 3, 1, 2)), tuple(
-            skip(feature_map) for skip, feature_map in zip(self.skips, maps, strict=True)
+            skip(feature_map) for skip, feature_map in zip(self.skips, maps[-len(self.skips) :], strict=True)
         )
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -139,25 +143,25 @@ class DetailEncoder(ImageEncoderViT):  # type: ignore[misc]  # segment_anything 
 
 
 class DetailUpscaling(nn.Module):
-    """Upscale features (B, C, s, s), and add the stem's maps, to mask features (B, c, 8 s, 8 s).
+    """Upscale features (B, C, s, s), and add the stem's maps, to mask features (B, c, 4 s, 4 s) or (B, c, 8 s, 8 s).
 
-    `channels_in` is C. `detail` are the channels of the stem's maps, finest first; c is the first of them.
+    `channels_in` is C. `detail` are the channels of two or three of the stem's maps, finest first; c is the first.
     """
 
     def __init__(self, channels_in: int, detail: Sequence[int]) -> None:
         super().__init__()
-        half, quarter, eighth = detail
+        *finer, quarter, eighth = detail
         self.up_eighth = nn.ConvTranspose2d(channels_in, eighth, kernel_size=2, stride=2)
         self.up_quarter = nn.ConvTranspose2d(eighth, quarter, kernel_size=2, stride=2)
         self.mix_quarter = nn.Conv2d(quarter, quarter, kernel_size=3, padding=1)
-        self.up_half = nn.ConvTranspose2d(quarter, half, kernel_size=2, stride=2)
+        self.up_half = nn.ConvTranspose2d(quarter, finer[0], kernel_size=2, stride=2) if finer else None
 
     def forward(self, features: Tensor, maps: Sequence[Tensor]) -> Tensor:
-        half, quarter, eighth = maps
+        *finer, quarter, eighth = maps
         features = torch.relu(self.up_eighth(features) + eighth)
         features = torch.relu(self.up_quarter(features) + quarter)
         features = torch.relu(self.mix_quarter(features))
-        return torch.relu(self.up_half(features) + half)
+        return features if self.up_half is None else torch.relu(self.up_half(features) + finer[0])
 
 
 class BatchMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment_anything has no types
@@ -173,19 +177,25 @@ class BatchMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment_anything h
             )
 
     def decode(
-        self, features: Tensor, positions: Tensor, prompt_tokens: Tensor, no_mask: Tensor, maps: Sequence[Tensor] = ()
+        self,
+        features: Tensor,
+        positions: Tensor,
+        prompt_tokens: Tensor,
+        mask_prompt: Tensor,
+        maps: Sequence[Tensor] = (),
     ) -> tuple[Tensor, Tensor]:
         """Masks as logits (B, 4, h, w), and their predicted IoU (B, 4).
 
         Mask 0 is the single answer. Masks 1 to 3 are the answers to an ambiguous prompt. `features` (B, C, s, s) are
         the encoder's output. `positions` (1, C, s, s) is the positional encoding. `prompt_tokens` (B, N, C) are the
-        encoded points and boxes. `no_mask` (1, C, 1, 1) is the embedding of a missing mask prompt. `maps` are the
-        stem's maps, if there are any.
+        encoded points and boxes. `mask_prompt` (B, C, s, s) is the embedded mask prompt, or (1, C, 1, 1) that of a
+        missing one. `maps` are the stem's maps, if there are any.
         """
         batch, channels, side_y, side_x = features.shape
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])  # (1 + 4, C)
         tokens = torch.cat([output_tokens.expand(batch, -1, -1), prompt_tokens], dim=1)
-        decoded, grid = self.transformer(features + no_mask, positions.expand(batch, -1, -1, -1), tokens)
+        tokens, positions, mask_prompt = (part.to(features.dtype) for part in (tokens, positions, mask_prompt))
+        decoded, grid = self.transformer(features + mask_prompt, positions.expand(batch, -1, -1, -1), tokens)
         grid = grid.transpose(1, 2).reshape(batch, channels, side_y, side_x)
         upscaled = self.output_upscaling(grid, maps) if maps else self.output_upscaling(grid)
         filters = torch.stack([mlp(decoded[:, 1 + k]) for k, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1)
@@ -200,7 +210,7 @@ def build_sam(config: Mapping[str, Any]) -> Sam:
     """
     keys = _checked(config)
     size, patch, dim, channels = (keys[k] for k in ("image_size", "patch_size", "encoder_embed_dim", "out_chans"))
-    side, detail = size // patch, tuple(keys["detail"])
+    side, detail, skipped = size // patch, tuple(keys["detail"]), 3 if keys["mask_stride"] == 2 else 2
     encoder_shared: dict[str, Any] = {
         "img_size": size,
         "patch_size": patch,
@@ -222,7 +232,9 @@ def build_sam(config: Mapping[str, Any]) -> Sam:
         num_heads=keys["decoder_heads"],
     )
     sam = Sam(
-        image_encoder=DetailEncoder(detail=detail, **encoder_shared) if detail else ImageEncoderViT(**encoder_shared),
+        image_encoder=DetailEncoder(detail=detail, skipped=skipped, **encoder_shared)
+        if detail
+        else ImageEncoderViT(**encoder_shared),
         prompt_encoder=PromptEncoder(
             embed_dim=channels,
             image_embedding_size=(side, side),
@@ -230,7 +242,7 @@ def build_sam(config: Mapping[str, Any]) -> Sam:
             mask_in_chans=keys["mask_in_chans"],
         ),
         mask_decoder=BatchMaskDecoder(
-            detail=detail,
+            detail=detail[-skipped:],
             num_multimask_outputs=3,
             transformer=transformer,
             transformer_dim=channels,
@@ -261,6 +273,7 @@ def _checked(config: Mapping[str, Any]) -> dict[str, Any]:
         "out_chans must be a multiple of 2 x decoder_heads": keys["out_chans"] % (2 * keys["decoder_heads"]) == 0,
         "detail must hold three channel counts, and needs patch_size 16": not keys["detail"]
         or (len(keys["detail"]) == 3 and keys["patch_size"] == 16),
+        "mask_stride must be 2 or 4": keys["mask_stride"] in (2, 4),
         "refine must be none or grabcut": keys["refine"] in ("none", "grabcut"),
     }
     for rule, holds in rules.items():

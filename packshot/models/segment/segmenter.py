@@ -1,14 +1,16 @@
 """The segmenter in two parts for two deployments: encode a photo once, then decode any number of clicks.
 
     Photo ─> SamEncoder ─> Embedding ──┐
-    Prompts (points, boxes) ───────────┴─> SamDecoder ─> MaskCandidates, best first
+    Prompts (points, boxes, mask) ─────┴─> SamDecoder ─> MaskCandidates, best first
 
 The meaning of a request's prompts:
 - Points and one box together describe one product.
 - Several boxes are several parts of the product. Each box is decoded with the product points inside it and all
   background points. Product points in no box are decoded as one further part. The candidates of equal rank of all parts
   are united; the score of the union is the lowest score of its parts.
-- Without points and boxes, a grid of clicks is decoded, and the most product-like masks are kept (`automatic`).
+- A mask is what the points and boxes correct: the previous answer, or one that the user brings. Each box gets the part
+  of the mask inside it.
+- Without points, boxes and mask, a grid of clicks is decoded, and the most product-like masks are kept (`automatic`).
 
 The masks of a pack with `refine: grabcut` in its config are refined to the photo's edges (`refine`). A box then also
 limits the mask. The scores of a small network rank its masks poorly, so they are corrected:
@@ -27,9 +29,9 @@ decoder only if they have the same number of tokens, so that sharing does not ch
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -42,10 +44,12 @@ from torch.nn import functional
 
 from packshot.imaging.prompts import check_prompts
 from packshot.models.segment.attention import attend_piecewise
-from packshot.models.segment.automatic import grid_points, most_product_like, product_on_plain_backdrop, stability
+from packshot.models.segment.automatic import grid_points, most_product_like, product_on_backdrop, stability
+from packshot.models.segment.candidates import REFINERS, Draft, drafted, favoured, finished, joined
+from packshot.models.segment.mask_prompt import mask_logits
 from packshot.models.segment.network import DetailEncoder, build_sam
-from packshot.models.segment.refine import Box, box_fit, edge_steepness, edge_support, refine, within_box
-from packshot.types import F32, U8, Embedding, Mask, MaskCandidate, Photo, Prompts
+from packshot.models.segment.refine import DETAIL_PX, Box, Click, Guide, Shape, guide, shape
+from packshot.types import F32, Embedding, MaskCandidate, Photo, Prompts
 
 if TYPE_CHECKING:
     from packshot.models.packs.pack import Pack
@@ -57,12 +61,12 @@ DETAIL = ("half", "quarter", "eighth")
 """Names of the stem's maps in `Embedding.extras`, for a SAM that has a stem."""
 THUMBNAIL = "thumbnail"
 """Name of the thumbnail in `Embedding.extras`."""
+LARGE = "large"
+"""Name of the larger thumbnail, whose longer side has up to DETAIL_PX pixels, for photos larger than the thumbnail."""
 PAD, BOX_FROM, BOX_TO = -1, 2, 3
 """SAM's labels of tokens that are no clicks: padding, and a box's top left and bottom right corner."""
 SETS_PER_CALL = 16
 """Largest number of prompt sets in one call of the mask decoder. It limits the memory (ViT-B: 40 MB for each set)."""
-_REFINERS = ThreadPoolExecutor(3, thread_name_prefix="refine")
-"""Threads that refine a click's candidates in parallel, because OpenCV releases the GIL. They run no torch kernels."""
 
 
 def load_segmenter(pack: Pack, device: torch.device, dtype: torch.dtype) -> tuple[SamEncoder, SamDecoder]:
@@ -103,12 +107,18 @@ class SamEncoder:
             features, maps = self._network(pixels), ()
         stored_dtype = torch.float32 if self._dtype == torch.float32 else torch.float16
         stored = features.to("cpu", stored_dtype).numpy()
-        details = {name: values.to("cpu", torch.float16).numpy() for name, values in zip(DETAIL, maps, strict=False)}
+        details = {
+            name: values.to("cpu", torch.float16).numpy()
+            for name, values in zip(DETAIL[-len(maps) :], maps, strict=False)
+        }
         embeddings = []
         for index, (photo, (width, height)) in enumerate(zip(photos, insides, strict=True)):
             extras = {name: values[index].copy() for name, values in details.items()}
             if self._thumbnail_px:
-                extras[THUMBNAIL] = _thumbnail(photo, self._thumbnail_px)
+                large = _thumbnail(photo, max(DETAIL_PX, self._thumbnail_px))
+                extras[THUMBNAIL] = _thumbnail(Photo(large), self._thumbnail_px)
+                if large.shape != extras[THUMBNAIL].shape:
+                    extras[LARGE] = large
             embeddings.append(Embedding(stored[index].copy(), photo.width, photo.height, width, height, extras))
         return embeddings
 
@@ -153,13 +163,14 @@ class _Set:
     """The points and the box of one part of a product.
 
     `request` is the index of the request. `coords` are float32 Nx2 in the encoder's pixels, and `labels` are SAM's N
-    labels. `box` is in photo pixels.
+    labels. `box` is in photo pixels. `mask` holds a mask prompt's logits, float32 (S/4, S/4).
     """
 
     request: int
     coords: F32
     labels: tuple[int, ...]
     box: Box | None
+    mask: F32 | None = None
 
 
 @dataclass(frozen=True)
@@ -179,6 +190,7 @@ class SamDecoder:
         self._prompts = sam.prompt_encoder.to(device, torch.float32).eval()
         self._decoder = sam.mask_decoder.to(device, torch.float32).eval()
         self._size = int(keys["image_size"])
+        self._mask_side = 4 * self._size // int(keys["patch_size"])
         self._refined = keys["refine"] == "grabcut"
         self._score_from, self._score_by = (float(value) for value in keys["score_line"])
         self._grid = int(keys["automatic_grid"])
@@ -196,21 +208,21 @@ class SamDecoder:
         for index, (embedding, prompts) in enumerate(requests):
             check_prompts(prompts, embedding.photo_width, embedding.photo_height)
             sets += self._sets(index, embedding, prompts)
-        edges = [_REFINERS.submit(self._steepness, embedding) for embedding, _ in requests]  # while the network runs
+        guides = [REFINERS.submit(self._guide, embedding) for embedding, _ in requests]  # while the network runs
         answers = self._answers(sets, requests)
         results = []
-        for (embedding, prompts), own_answers, edge in zip(requests, answers, edges, strict=True):
-            steepness = edge.result()
-            if prompts.points or prompts.boxes:
+        for (embedding, prompts), own_answers, looked in zip(requests, answers, guides, strict=True):
+            seen = looked.result()
+            most = 3 if prompts.multimask else 1
+            if prompts.points or prompts.boxes or prompts.mask:
                 parts = [self._ranked(answer, multimask=prompts.multimask) for answer in own_answers]
                 ranks = [[part[rank] for part in parts] for rank in range(len(parts[0]))]
-                candidates = self._joined(embedding, ranks, steepness)
+                drafts = self._joined(embedding, ranks, seen, prompts.points)
                 if self._refined and all(answer.clear for answer in own_answers):
-                    best = max(candidate.score for candidate in candidates)
-                    candidates[0] = replace(candidates[0], score=best if candidates[0].score else 0.0)
+                    drafts[0] = favoured(drafts)
             else:
-                candidates = self._automatic(embedding, own_answers, 3 if prompts.multimask else 1, steepness)
-            results.append(sorted(candidates, key=lambda candidate: -candidate.score))
+                drafts = self._automatic(embedding, own_answers, most, seen)
+            results.append(finished(drafts, most, (embedding.photo_height, embedding.photo_width), seen))
         return results
 
     # From prompts to tokens
@@ -223,9 +235,10 @@ class SamDecoder:
         def make(points: Sequence[tuple[float, float, int]], box: Box | None) -> _Set:
             coords = [point[:2] for point in points] + ([box[:2], box[2:]] if box else [(0.0, 0.0)])
             labels = [point[2] for point in points] + ([BOX_FROM, BOX_TO] if box else [PAD])
-            return _Set(index, (np.array(coords) * scale).astype(np.float32), tuple(labels), box)
+            mask = prompts.mask and mask_logits(prompts.mask.pixels, embedding, self._size, self._mask_side, box)
+            return _Set(index, (np.array(coords) * scale).astype(np.float32), tuple(labels), box, mask)
 
-        if not prompts.points and not prompts.boxes:
+        if not prompts.points and not prompts.boxes and not prompts.mask:
             grid = grid_points(embedding.photo_width, embedding.photo_height, self._grid)
             return [make([(x, y, 1)], None) for x, y in grid]
         if len(prompts.boxes) <= 1:
@@ -259,7 +272,7 @@ class SamDecoder:
                 chunk = indices[start : start + SETS_PER_CALL]
                 logits, scores = self._call([sets[index] for index in chunk], requests)
                 for row, index in enumerate(chunk):
-                    clear = sum(label != PAD for label in sets[index].labels) > 1
+                    clear = sum(label != PAD for label in sets[index].labels) > 1 or sets[index].mask is not None
                     answers[index] = _Answer(logits[row], scores[row], sets[index].box, clear)
         grouped: list[list[_Answer]] = [[] for _ in requests]
         for index, prompt_set in enumerate(sets):
@@ -271,9 +284,21 @@ class SamDecoder:
         embeddings = [requests[prompt_set.request][0] for prompt_set in sets]
         features = self._stack([embedding.features for embedding in embeddings])
         maps = [self._stack([e.extras[name] for e in embeddings]) for name in DETAIL if name in embeddings[0].extras]
-        no_mask = self._prompts.no_mask_embed.weight[..., None, None]
-        logits, scores = self._decoder.decode(features, self._prompts.get_dense_pe(), self._tokens(sets), no_mask, maps)
+        masks = self._embedded_masks([prompt_set.mask for prompt_set in sets])
+        logits, scores = self._decoder.decode(features, self._prompts.get_dense_pe(), self._tokens(sets), masks, maps)
         return logits.float().cpu(), scores.float().cpu()
+
+    def _embedded_masks(self, masks: Sequence[F32 | None]) -> Tensor:
+        """The embedded mask prompts (B, C, s, s); (1, C, 1, 1) if there is none."""
+        missing: Tensor = self._prompts.no_mask_embed.weight[..., None, None]
+        given = [index for index, mask in enumerate(masks) if mask is not None]
+        if not given:
+            return missing
+        stacked = np.stack([mask for mask in masks if mask is not None])[:, None]
+        embedded = self._prompts.mask_downscaling(torch.from_numpy(stacked).to(self._device))
+        every = missing.expand(len(masks), *embedded.shape[1:]).clone()
+        every[given] = embedded
+        return every
 
     def _stack(self, arrays: Sequence[NDArray[Any]]) -> Tensor:
         """Stack arrays of the same shape to one fp32 tensor. If all are the same array, it is copied only once."""
@@ -302,63 +327,53 @@ class SamDecoder:
         return [_Part(answer.logits[row], float(scores[row]), answer.box) for row in rows]
 
     def _automatic(
-        self, embedding: Embedding, answers: Sequence[_Answer], most: int, steepness: F32 | None
-    ) -> list[MaskCandidate]:
-        """At most `most` candidates, best first, from the answers to a grid of clicks and from a plain backdrop."""
+        self, embedding: Embedding, answers: Sequence[_Answer], most: int, seen: Guide | None
+    ) -> list[Draft]:
+        """Drafts from the answers to a grid of clicks, `most` of them, and from a plain backdrop."""
         logits = torch.cat([answer.logits[1:] for answer in answers])
         scores = torch.cat([answer.scores[1:] for answer in answers])
         per_px = logits.shape[-1] / self._size
         width, height = (max(1, round(n * per_px)) for n in (embedding.input_width, embedding.input_height))
         kept = most_product_like(logits[:, :height, :width].numpy(), scores.numpy(), most)
-        candidates = self._joined(embedding, [[_Part(logits[row], score)] for row, score in kept], steepness)
-        if steepness is not None and (found := product_on_plain_backdrop(embedding.extras[THUMBNAIL])) is not None:
-            product, plain = found
-            pixels = refine(embedding.extras[THUMBNAIL], product, (embedding.photo_height, embedding.photo_width))
-            candidates.append(MaskCandidate(Mask(pixels), plain * edge_support(steepness, pixels) ** 0.5))
-        return sorted(candidates, key=lambda candidate: -candidate.score)[:most]
+        drafts = self._joined(embedding, [[_Part(logits[row], score)] for row, score in kept], seen)
+        product = product_on_backdrop(seen.backdrop) if seen and seen.backdrop else None
+        if seen and seen.backdrop and product is not None:
+            found = shape(seen, product)
+            drafts.append(Draft(found, seen.backdrop.plain * found.support**0.5))
+        return drafts
 
-    def _steepness(self, embedding: Embedding) -> F32 | None:
-        """The colour gradients of the photo's thumbnail, float32 hxw; None when masks are not refined."""
-        return edge_steepness(embedding.extras[THUMBNAIL]) if self._refined else None
+    def _guide(self, embedding: Embedding) -> Guide | None:
+        """What the photo shows about borders; None when masks are not refined."""
+        return guide(embedding.extras[THUMBNAIL], embedding.extras.get(LARGE)) if self._refined else None
 
     def _joined(
-        self, embedding: Embedding, groups: Sequence[Sequence[_Part]], steepness: F32 | None
-    ) -> list[MaskCandidate]:
-        """One candidate for each group of parts: the union of the parts' masks, with the lowest of their scores."""
+        self,
+        embedding: Embedding,
+        groups: Sequence[Sequence[_Part]],
+        seen: Guide | None,
+        points: Sequence[Click] = (),
+    ) -> list[Draft]:
+        """One draft for each group of parts: the union of the parts' shapes, with the lowest of their scores."""
         photo = (embedding.photo_height, embedding.photo_width)
+        size = seen.thumbnail.shape[:2] if seen else photo
         parts = [part for group in groups for part in group]
-        finished: Iterator[tuple[U8, float]]
-        if steepness is None:
-            masks = [(self._spread(embedding, p.logits, photo) > 0).numpy().astype(np.uint8) * 255 for p in parts]
-            finished = iter([(mask, part.score) for mask, part in zip(masks, parts, strict=True)])
-        else:
-            spread = [self._spread(embedding, part.logits, steepness.shape).sigmoid().numpy() for part in parts]
-            thumbnail = embedding.extras[THUMBNAIL]
-            finished = _REFINERS.map(
-                lambda part, probability: _refined(part, probability, thumbnail, steepness, photo), parts, spread
+        logits = [self._spread(embedding, part.logits, size) for part in parts]
+        if seen is None:
+            drafts = iter(
+                [Draft(Shape((one > 0).numpy()), part.score) for one, part in zip(logits, parts, strict=True)]
             )
-        return [self._candidate([next(finished) for _ in group]) for group in groups]
+        else:
+            probability = [one.sigmoid().numpy() for one in logits]
+            scores, boxes = [part.score for part in parts], [part.box for part in parts]
+            drafts = REFINERS.map(partial(drafted, photo=photo, seen=seen, points=points), probability, scores, boxes)
+        return [self._calibrated(joined([next(drafts) for _ in group])) for group in groups]
 
-    def _candidate(self, finished: Sequence[tuple[U8, float]]) -> MaskCandidate:
-        masks, scores = zip(*finished, strict=True)
-        pixels = np.bitwise_or.reduce(masks)
-        score = self._score_from + self._score_by * min(scores)
-        return MaskCandidate(Mask(pixels), min(1.0, max(0.0, score)) if pixels.any() else 0.0)
+    def _calibrated(self, draft: Draft) -> Draft:
+        score = min(1.0, max(0.0, self._score_from + self._score_by * draft.score))
+        return replace(draft, score=score if draft.shape.mask.any() else 0.0)
 
     def _spread(self, embedding: Embedding, logits: Tensor, size: tuple[int, ...]) -> Tensor:
         """Upsample the logits to the encoder's square, crop them to the photo, and resize to `size` (height, width)."""
         square = functional.interpolate(logits[None, None], (self._size, self._size), mode="bilinear")
         inside = square[..., : embedding.input_height, : embedding.input_width]
         return functional.interpolate(inside, size, mode="bilinear")[0, 0]
-
-
-def _refined(part: _Part, probability: F32, thumbnail: U8, steepness: F32, photo: tuple[int, int]) -> tuple[U8, float]:
-    """The part's refined mask of the photo, uint8 HxW of 0 and 255, and its score.
-
-    `probability` is float32 hxw of the thumbnail's size. `photo` is the photo's size (H, W) in pixels.
-    """
-    if part.box is not None:
-        probability = within_box(probability, part.box, photo)
-    pixels = refine(thumbnail, probability, photo)
-    fit = box_fit(Mask(pixels).bbox_xyxy, part.box) if part.box is not None else 1.0
-    return pixels, part.score * fit * edge_support(steepness, pixels) ** 0.5

@@ -29,10 +29,25 @@ def test_a_text_file_that_is_called_jpg_is_refused_in_plain_words(visit: Callabl
     page.get_by_label("Add photos").set_input_files(fake)
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("notes.jpg")
-    expect(alert).to_contain_text("JPEG, PNG or WebP")
+    expect(alert).to_contain_text("A photo must be JPEG, PNG, WebP, AVIF, HEIC, TIFF or GIF")
     page.get_by_role("button", name="Dismiss").click()
     expect(alert).to_have_count(0)
     expect(page.get_by_role("heading", name="Start with a photo")).to_be_visible()
+
+
+def test_what_was_done_to_a_photo_is_said_in_plain_words_under_it(
+    visit: Callable[..., Visit], coffee_file: Path, tmp_path: Path
+) -> None:
+    misnamed = tmp_path / "coffee.jpg"
+    misnamed.write_bytes(coffee_file.read_bytes())
+    page = visit().page()
+    page.get_by_label("Add photos").set_input_files(misnamed)
+    note = page.get_by_text("The file is of another type than its name says")
+    expect(note).to_be_visible()
+    page.reload()
+    expect(note).to_be_visible()
+    page.get_by_label("Add photos").set_input_files(coffee_file)  # the same photo, by its right name
+    expect(note).to_have_count(0)
 
 
 def test_a_huge_photo_is_refused_in_plain_words_and_the_next_one_is_taken(

@@ -38,11 +38,20 @@ def test_a_body_declared_over_the_limit_is_refused_unread(api: Api) -> None:
 def test_a_body_that_grows_over_the_limit_is_refused_while_it_streams(api: Api) -> None:
     def chunks() -> Iterator[bytes]:
         yield b'--b\r\ncontent-disposition: form-data; name="file"; filename="a"\r\n\r\n'
-        for _ in range(12):
+        for _ in range(20):
             yield bytes(64 * 1024)
 
     answer = api.http.post("/v1/photos", content=chunks(), headers={"content-type": "multipart/form-data; boundary=b"})
     assert code_of(answer) == (413, "body_too_large")
+
+
+def test_a_photos_upload_has_a_limit_of_its_own(api: Api) -> None:
+    """96 MiB where other bodies may have 32; both are smaller in this test."""
+    body = b"x" * (700 * 1024)
+    assert code_of(api.http.put(f"{api.photo()['url']}/masks", content=body)) == (413, "body_too_large")
+    assert code_of(api.http.post("/v1/photos", files={"file": ("a", body)})) == (415, "photo_format")
+    answer = api.http.post("/v1/photos", files={"file": ("a", body * 2)})
+    assert (code_of(answer), "1048576 bytes" in answer.json()["detail"]) == ((413, "body_too_large"), True)
 
 
 def test_json_has_a_smaller_limit_of_its_own(api: Api) -> None:
@@ -75,7 +84,7 @@ def test_headers_that_change_serves_policy_never_reach_a_route(api_server: Api) 
     }
     import asyncio
 
-    asyncio.run(Edge(app, max_body_bytes=10, meter=NoMeter())(scope, receive, send))
+    asyncio.run(Edge(app, max_body_bytes=10, max_photo_bytes=20, meter=NoMeter())(scope, receive, send))
     assert seen == [{b"accept": b"*/*"}]
 
 

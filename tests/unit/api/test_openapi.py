@@ -26,9 +26,11 @@ from tests.api_graph import Api
 OPEN = {"/healthz", "/readyz", "/v1/session"}
 OPERATIONS = {
     "upload_photo": ("post", "/v1/photos", {"201", "413", "415", "422", "429", "507"}),
+    "describe_photo": ("get", "/v1/photos/{photo_id}.json", {"200", "404"}),
     "get_photo": ("get", "/v1/photos/{photo_id}", {"200", "304", "404"}),
     "delete_photo": ("delete", "/v1/photos/{photo_id}", {"204", "404", "409"}),
     "click": ("post", "/v1/photos/{photo_id}/masks", {"200", "404", "413", "422", "429", "503", "507"}),
+    "put_mask": ("put", "/v1/photos/{photo_id}/masks", {"201", "404", "413", "415", "422", "429", "507"}),
     "get_mask": ("get", "/v1/masks/{mask_id}", {"200", "304", "404"}),
     "get_cutout": ("get", "/v1/masks/{mask_id}/cutout", {"200", "304", "404"}),
     "delete_mask": ("delete", "/v1/masks/{mask_id}", {"204", "404", "409"}),
@@ -140,7 +142,7 @@ def test_examples_fit_their_schemas(document: Json) -> None:
     for response in document["components"]["responses"].values():
         content = response["content"][problem.MEDIA_TYPE]
         fits(document, content["schema"], content["example"])
-    assert len(shown) == 17
+    assert len(shown) == 19
 
 
 def test_real_answers_fit_their_schemas(document: Json, api: Api) -> None:
@@ -186,6 +188,8 @@ def test_bodies_that_routes_read_themselves_are_documented(document: Json) -> No
     assert upload == {"$ref": "#/components/schemas/PhotoUpload"}
     part = document["components"]["schemas"]["PhotoUpload"]["properties"]["file"]
     assert (part["type"], part["format"]) == ("string", "binary")
+    mask = bodies.pop("put_mask")["content"]["image/png"]["schema"]
+    assert (mask["type"], mask["format"]) == ("string", "binary")
     named = {name: body["content"]["application/json"]["schema"]["$ref"] for name, body in bodies.items()}
     assert named == {
         "click": "#/components/schemas/MaskRequest",
@@ -263,4 +267,4 @@ def test_every_field_of_every_body_is_described(document: Json) -> None:
         for field, described in schema["properties"].items():
             assert described.get("description"), (name, field)
             if name != "SessionRequest" and field not in ("layers", "mask_id", "review"):
-                assert "default" in described or field in ("canvas", "points", "boxes"), (name, field)
+                assert "default" in described or field in ("canvas", "points", "boxes", "strokes"), (name, field)

@@ -30,9 +30,29 @@ def test_an_upload_answers_with_what_the_contract_names(api: Api) -> None:
         "bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
         "url": f"/v1/photos/{photo['id']}",
+        "notes": [],
     }
     assert answer.headers["location"] == photo["url"]
     assert "decode;dur=" in answer.headers["server-timing"]
+
+
+def test_notes_are_answered_stored_and_those_of_the_last_upload(api: Api) -> None:
+    data = png(shade=31)
+    photo = upload(api.http, data, "image/jpeg").json()
+    assert [note["code"] for note in photo["notes"]] == ["type_by_bytes"]
+    assert "PNG" in photo["notes"][0]["detail"]
+    assert api.http.get(f"{photo['url']}.json").json() == photo
+    by_name = upload(api.http, data, "application/octet-stream", "a.webp").json()
+    assert (by_name["id"], [note["code"] for note in by_name["notes"]]) == (photo["id"], ["type_by_bytes"])
+    assert upload(api.http, data).json()["notes"] == []
+    assert api.http.get(f"{photo['url']}.json").json()["notes"] == []
+
+
+def test_large_uploads_are_in_memory_two_at_a_time(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("packshot.api.services.LARGE_BYTES", 1)
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda shade: upload(api.http, png(shade=shade)), range(210, 216)))
+    assert [answer.status_code for answer in answers] == [201] * 6
 
 
 def test_the_same_bytes_give_the_same_id_and_another_tenant_gets_another(api: Api) -> None:
@@ -60,13 +80,13 @@ def test_files_are_cached_privately_for_ever_and_revalidate_by_etag(api: Api) ->
     [
         (b"", "image/png", (422, "photo_empty")),
         (encode_png(np.zeros((40, 40, 4), np.uint8)), "image/png", (422, "photo_empty")),
-        (b"GIF89a" + bytes(60), "image/gif", (415, "photo_format")),
-        (jpeg(), "image/png", (422, "photo_type_mismatch")),
+        (b"BM" + bytes(60), "image/bmp", (415, "photo_format")),
+        (b"II*\0\x10\0\0\0CR\2\0" + bytes(60), "image/tiff", (415, "photo_format")),
         (png()[:200], "image/png", (422, "photo_unreadable")),
         (jpeg()[:400], "image/jpeg", (422, "photo_unreadable")),
         (png()[:33] + bytes(40), "image/png", (422, "photo_unreadable")),
     ],
-    ids=["empty", "clear", "gif", "lying", "truncated-png", "truncated-jpeg", "header-only"],
+    ids=["empty", "clear", "bmp", "raw", "truncated-png", "truncated-jpeg", "header-only"],
 )
 def test_a_photo_that_cannot_be_read_is_refused_with_its_code(
     api: Api, data: bytes, claimed_type: str, expected: tuple[int, str]
@@ -135,6 +155,7 @@ def test_a_click_answers_with_candidates_best_first(api: Api) -> None:
         "bbox": [40, 30, 60, 50],
         "url": f"/v1/masks/{masks[0]['id']}",
         "cutout_url": f"/v1/masks/{masks[0]['id']}/cutout",
+        "source": "points",
     }
     assert {"queue", "encode", "decode"} == {part.split(";")[0] for part in answer.headers["server-timing"].split(", ")}
 
@@ -212,7 +233,7 @@ def test_a_fault_of_ours_is_a_500_that_tells_nothing_but_the_request_id(api: Api
 
 
 def test_more_uploads_than_may_wait_are_told_to_try_again(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("packshot.api.photos.MAX_WAITING", 0)
+    monkeypatch.setattr("packshot.api.services.MAX_WAITING", 0)
     answer = upload(api.http, png(shade=5))
     assert code_of(answer) == (429, "busy")
     assert answer.headers["retry-after"] == "2"

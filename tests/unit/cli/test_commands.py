@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from typer.testing import CliRunner, Result
@@ -17,6 +18,7 @@ from packshot.cli import app
 from packshot.cli.console import exit_code_of
 from packshot.cli.serve import open_access
 from packshot.errors import BadInput, EngineFailed, NotFound, PackRefused, TooLarge, Unauthorized, Unavailable
+from packshot.imaging.codec import encode_png, read_png
 from tests.api_graph import Api, jpeg, png, running
 
 
@@ -205,10 +207,40 @@ def test_shoot_writes_a_picture_per_prompt_and_seed(served: Api, monkeypatch: py
     assert "on oak" in result.stderr
 
 
+def test_shoot_says_what_was_assumed_about_the_photo(served: Api, monkeypatch: pytest.MonkeyPatch, photo: Path) -> None:
+    misnamed = photo.with_suffix(".webp")
+    misnamed.write_bytes(photo.read_bytes())
+    result = shoot(served, monkeypatch, misnamed, "--background", "white", "--point", "50,40", "--canvas", "640x480")
+    assert result.exit_code == 0, result.output
+    assert [note["code"] for note in last_json(result)["notes"]] == ["type_by_bytes"]
+    assert "mug.webp: the file claims to be WebP" in result.stderr
+
+
 def test_shoot_on_white_needs_no_prompt(served: Api, monkeypatch: pytest.MonkeyPatch, photo: Path) -> None:
     result = shoot(served, monkeypatch, photo, "--background", "white", "--point", "50,40", "--canvas", "640x480")
     assert result.exit_code == 0, result.output
     assert len(last_json(result)["images"]) == 1
+
+
+def test_shoot_takes_a_mask_file(served: Api, monkeypatch: pytest.MonkeyPatch, photo: Path) -> None:
+    mask = np.zeros((90, 120), np.uint8)
+    mask[20:60, 30:80] = 255
+    file = photo.parent / "own.png"
+    file.write_bytes(encode_png(mask))
+    result = shoot(served, monkeypatch, photo, "--background", "white", "--mask", str(file))
+    assert result.exit_code == 0, result.output
+    cutout = read_png((photo.parent / "out" / "mug-cutout.png").read_bytes())
+    assert abs(cutout.shape[0] - 40) <= 8
+    assert abs(cutout.shape[1] - 50) <= 8
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--mask", "gone.png"), ("--mask", __file__), ("--mask", __file__, "--box", "1,1,9,9")]
+)
+def test_a_mask_that_cannot_be_used_exits_with_2(
+    served: Api, monkeypatch: pytest.MonkeyPatch, photo: Path, arguments: tuple[str, ...]
+) -> None:
+    assert shoot(served, monkeypatch, photo, "--background", "white", *arguments).exit_code == 2
 
 
 def test_a_shot_that_fails_exits_with_1_and_keeps_what_was_made(
@@ -246,11 +278,9 @@ def test_what_the_api_or_the_command_refuses_exits_with_2(
 def test_a_photo_that_is_none_exits_with_2(served: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("not a photo")
-    lying = tmp_path / "lying.png"
-    lying.write_bytes(jpeg())
     cut = tmp_path / "cut.png"
     cut.write_bytes(png()[:100])
-    for path in (text, lying, cut, tmp_path / "missing.jpg", tmp_path):
+    for path in (text, cut, tmp_path / "missing.jpg", tmp_path):
         assert shoot(served, monkeypatch, path, "--background", "white").exit_code == 2, path
 
 

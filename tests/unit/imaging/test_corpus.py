@@ -9,11 +9,14 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image
+from pillow_heif import register_heif_opener
 
 from packshot.errors import BadInput, UnsupportedMedia
-from packshot.imaging.codec import PhotoDecoder, read_png, sniff
+from packshot.imaging.codec import PhotoDecoder, read_png
+from packshot.imaging.formats import sniff
 from tests import corpus
 
+register_heif_opener()  # for writing HEIC
 SEED = 20261121
 LIMIT_S = 2.0  # of the worker's processor time, so that a busy machine fails no test
 
@@ -54,7 +57,7 @@ def pid_of(decoder: PhotoDecoder) -> int:
     return worker._process.pid
 
 
-def small_picture(kind: str, mode: str = "RGB", seed: int = 0, **options: Image.Exif | int) -> bytes:
+def small_picture(kind: str, mode: str = "RGB", seed: int = 0, **options: Image.Exif | int | str | bool) -> bytes:
     rng = np.random.default_rng(seed)
     image = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8)).resize((72, 56), Image.Resampling.BICUBIC)
     out = io.BytesIO()
@@ -74,6 +77,18 @@ def seeds() -> list[tuple[str, bytes]]:
         ("grey-alpha", small_picture("PNG", "LA")),
         ("webp", small_picture("WEBP", quality=60)),
         ("lossless", small_picture("WEBP", "RGBA", lossless=True, exif=exif)),
+        ("unmarked", small_picture("JPEG")[:-2]),
+        ("restarts", small_picture("JPEG", restart_marker_blocks=3)),
+        ("heic", small_picture("HEIF", exif=exif)),
+        ("heic-alpha", small_picture("HEIF", "RGBA")),
+        ("avif", small_picture("AVIF", exif=exif)),
+        ("avif-alpha", small_picture("AVIF", "RGBA")),
+        ("tiff", small_picture("TIFF", exif=exif)),
+        ("tiff-lzw", small_picture("TIFF", compression="tiff_lzw")),
+        ("tiff-jpeg", small_picture("TIFF", compression="jpeg")),
+        ("tiff-fax", small_picture("TIFF", "1", compression="group4")),
+        ("tiff-big", small_picture("TIFF", "CMYK", big_tiff=True)),
+        ("gif", small_picture("GIF", transparency=3)),
     ]
 
 

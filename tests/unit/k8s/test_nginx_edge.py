@@ -95,13 +95,18 @@ def test_headers_that_change_serves_policies_do_not_pass(edge: str, path: str, h
     assert header.lower().replace("_", "-") not in told
 
 
-def test_a_body_over_the_apps_limit_is_refused_in_the_apps_words(edge: str) -> None:
-    limit = Settings.model_fields["max_body_bytes"].default
-    assert httpx.post(edge, content=b"0" * 1024).status_code == 200
-    answer = httpx.post(edge, content=b"0" * (limit + 1))
+LIMITS = {"/v1/photos": "max_photo_bytes", "/v1/photos/ph_1/masks": "max_body_bytes", "/v1/shots": "max_body_bytes"}
+
+
+@pytest.mark.parametrize("path", LIMITS)
+def test_a_body_over_the_apps_limit_is_refused_in_the_apps_words(edge: str, path: str) -> None:
+    limit = Settings.model_fields[LIMITS[path]].default
+    assert httpx.post(edge + path, content=b"0" * limit).status_code == 200
+    answer = httpx.post(edge + path, content=b"0" * (limit + 1))
     assert answer.status_code == 413
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["code"] == "body_too_large"
+    assert f"{limit >> 20} MiB" in answer.json()["detail"]
 
 
 def test_a_body_without_a_length_is_counted(edge: str) -> None:
@@ -109,6 +114,13 @@ def test_a_body_without_a_length_is_counted(edge: str) -> None:
     chunk = b"0" * 1024 * 1024
     assert httpx.post(edge, content=(chunk for _ in range(2))).status_code == 200
     assert httpx.post(edge, content=(chunk for _ in range(limit // len(chunk) + 1))).status_code == 413
+
+
+def test_the_uploads_of_a_pod_fit_its_disk() -> None:
+    conf, pod = (EDGE / "nginx.conf").read_text(), (EDGE / "edge.yaml").read_text()
+    uploads = int(re.findall(r"limit_conn uploads (\d+);", conf)[0])
+    disk = int(re.findall(r"sizeLimit: (\d+)Gi", pod)[0]) << 30
+    assert uploads * Settings.model_fields["max_photo_bytes"].default < disk
 
 
 def test_long_headers_are_refused(edge: str) -> None:

@@ -15,9 +15,18 @@ from tests.specs import recipe_of, spec_of
 PNG = b"\x89PNG not really, and nobody looks"
 
 
-def add_photo(store: Store, tenant: Tenant, upload: str = "a") -> PhotoRecord:
+def add_photo(
+    store: Store, tenant: Tenant, upload: str = "a", own_alpha: tuple[NewMask, bytes] | None = None
+) -> PhotoRecord:
     return store.photos.add(
-        tenant.id, png=PNG + upload.encode(), width=4, height=3, format="JPEG", bytes=99, sha256=upload * 64
+        tenant.id,
+        png=PNG + upload.encode(),
+        width=4,
+        height=3,
+        format="JPEG",
+        bytes=99,
+        sha256=upload * 64,
+        own_alpha=own_alpha,
     )
 
 

@@ -1,0 +1,43 @@
+// From a photo's steps (clicks, boxes, brush strokes, mask files) to its masks. Each answer is kept, so that undo is
+// instant. A step builds on the candidate that was chosen before it: `from` is that candidate's place.
+
+import * as api from "./api.js";
+
+const answers = new Map(); // photo + steps -> masks
+
+const keyOf = (photo, steps) => photo + JSON.stringify(steps);
+
+/** The masks for these steps if they are known; none for no steps. */
+export const known = (photo, steps) => (steps.length ? answers.get(keyOf(photo, steps)) : []);
+
+export const learn = (photo, steps, masks) => steps.length && answers.set(keyOf(photo, steps), masks);
+
+/** Forget a photo's masks, because the server has deleted them. */
+export function forget(photo) {
+  for (const key of [...answers.keys()]) if (key.startsWith(photo)) answers.delete(key);
+}
+
+/** The steps as the API's prompts. */
+export function promptsOf(steps) {
+  const points = steps.filter(({ kind }) => kind === "point").map(({ x, y, label }) => ({ x, y, label }));
+  return { points, boxes: steps.filter(({ kind }) => kind === "box").map(({ box }) => box) };
+}
+
+/** The masks for steps, best first, from the server. Throws Problem, or the AbortError of `signal`. */
+export async function ask(photo, steps, signal) {
+  const ready = known(photo, steps);
+  if (ready) return ready;
+  const { kind, mask } = steps.at(-1);
+  let first = steps.length - 1; // the first of the strokes that go together
+  while (kind === "paint" && first && steps[first - 1].kind === "paint" && !known(photo, steps.slice(0, first))) first -= 1;
+  const base = kind === "auto" || kind === "file" ? null : await baseOf(photo, steps, first, signal);
+  const body = kind === "paint" ? { strokes: steps.slice(first).map(({ mode, radius_px, points }) => ({ mode, radius_px, points })) } : promptsOf(steps);
+  const masks = kind === "file" ? [mask] : await api.masks(photo, base ? { ...body, base_mask_id: base.id } : body, signal);
+  learn(photo, steps, masks);
+  return masks;
+}
+
+async function baseOf(photo, steps, first, signal) {
+  const masks = first ? await ask(photo, steps.slice(0, first), signal) : [];
+  return masks[steps[first].from ?? 0] ?? null;
+}
