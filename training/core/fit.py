@@ -1,7 +1,7 @@
 """The training loop of all parts. Each part provides a network, its data and a loss.
 
     1. Set the learning rate (`Run.rate`).
-    2. Compute the part's loss of one batch, in bf16 on a GPU.
+    2. Compute the part's loss of one batch, in bf16 where the device has units for it.
     3. Backward; with several workers, average gradients and metrics over them.
     4. Clip the gradients, step, update the averaged weights (EMA).
     5. Count, log, and save every two minutes.
@@ -58,7 +58,8 @@ def fit(
     average = copy.deepcopy(net).requires_grad_(False) if ema else None
     if run.state:
         net.load_state_dict(run.state["net"])
-        optimizer.load_state_dict(run.state["optimizer"])
+        if "optimizer" in run.state:  # `training.mini.warm` writes checkpoints without one
+            optimizer.load_state_dict(run.state["optimizer"])
         if average is not None:
             average.load_state_dict(run.state["ema"])
         run.state = {}
@@ -73,7 +74,7 @@ def fit(
     while run.done < 1:
         for group in optimizer.param_groups:
             group["lr"] = run.rate()
-        with bf16_on_gpu(run.plan.device):
+        with bf16_where_fast(run.plan.device):
             value, samples, metrics = loss()
         optimizer.zero_grad(set_to_none=True)
         value.backward()
@@ -93,9 +94,10 @@ def fit(
     return net if average is None else average
 
 
-def bf16_on_gpu(device: torch.device) -> torch.autocast:
-    """Autocast to bf16 on a GPU. A CPU trains in fp32, because bf16 is faster only on processors with units for it."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
+def bf16_where_fast(device: torch.device) -> torch.autocast:
+    """Autocast to bf16 on a GPU, and on a CPU with matrix units for it (AMX). Other CPUs train in fp32."""
+    fast = device.type == "cuda" or (device.type == "cpu" and torch.cpu._is_amx_tile_supported())
+    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
 
 
 @torch.no_grad()
