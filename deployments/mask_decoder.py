@@ -15,7 +15,9 @@ from deployments.ray_support.metrics import RayMeter
 from deployments.sam_encoder import Encoded
 from packshot.api.graph import Segmented
 from packshot.batching import MicroBatcher
-from packshot.imaging.codec import encode_bilevel_png, read_mask
+from packshot.imaging.canvas import cutout_bbox
+from packshot.imaging.codec import encode_mask_png, read_mask
+from packshot.imaging.lock import lock_px_of
 from packshot.models.device import model_thread, pick_dtype
 from packshot.settings import Settings
 from packshot.store.assets import Assets
@@ -60,7 +62,7 @@ class MaskDecoderDeployment:
         self._batcher.max_batch_size = user_config["max_batch_size"]
 
     async def decode(self, encoded: Encoded, prompts: Prompts, base_key: str | None) -> Segmented:
-        """Decode a click. Candidates are sorted best first and are bilevel PNGs, small enough to travel by value.
+        """Decode a click. Candidates are sorted best first and are PNGs, small enough to travel by value.
 
         `base_key` names the asset of an earlier mask that the prompts improve; None starts anew.
         """
@@ -83,4 +85,13 @@ class MaskDecoderDeployment:
 
 def _encoded(candidate: MaskCandidate) -> NewMask:
     mask = candidate.mask
-    return NewMask(candidate.score, mask.area_px, mask.bbox_xyxy, encode_bilevel_png(mask.pixels))
+    height, width = mask.pixels.shape
+    area_px, lock_px = mask.area_px, lock_px_of(width, height)
+    return NewMask(
+        candidate.score,
+        area_px,
+        mask.bbox_xyxy,
+        encode_mask_png(mask.pixels),
+        lock_px=lock_px,
+        cutout_bbox_xyxy=cutout_bbox(mask, lock_px) if area_px else (0, 0, 0, 0),
+    )

@@ -58,9 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--pack", type=Path, default=Path("packshot/packs/mini"))
     parser.add_argument("--out", type=Path, default=Path("runs/sheet.png"), help="PNG of the sheet")
     parser.add_argument("--images", type=int, default=6400, help="scenes, collages: number of pictures")
-    parser.add_argument(
-        "--size", type=int, default=256, help="side of scenes, collages and the segmenter's pictures, in pixels"
-    )
+    parser.add_argument("--size", type=int, default=256, help="side of scenes, collages and crowds, in pixels")
     parser.add_argument("--path-traced", type=Path, default=Path("runs/path_traced"), help="folder of rendered shards")
     parser.add_argument("--threads", type=int, default=0, help="per worker; 0 = torch's default, or 1 with --workers")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"), help="cpu or cuda")
@@ -73,8 +71,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     training.add_argument("--log-every", type=int, default=25, help="steps between two lines of metrics")
     training.add_argument("--workers", type=int, default=1, help="processes of Ray Train; on cuda each has a GPU")
     training.add_argument("--core", type=Path, help="painter: start from a painter of half the size in this folder")
-    training.add_argument("--warm", type=Path, help="segmenter: start from the averaged weights of this run's folder")
-    training.add_argument("--small-share", type=float, default=0.7, help="segmenter: first share, at half size")
+    training.add_argument("--warm", type=Path, help="segmenter: start from this run's folder or pack's file")
+    training.add_argument("--small-share", type=float, default=0.8, help="segmenter: first share, at 256 px")
+    training.add_argument("--full-px", type=int, help="segmenter: side of full-size pictures; default: its input's")
     training.add_argument("--shards", type=Path, nargs="+", help="segmenter: default all of runs/shards")
     training.add_argument("--judge-out", type=Path, default=JUDGE, help="judge: file of the weights for the evaluation")
     args = parser.parse_args(argv)
@@ -104,7 +103,8 @@ def train(args: argparse.Namespace) -> None:
         arguments["core"] = args.core
     elif args.part == "segmenter":
         shards = args.shards or sorted((args.runs / "shards").iterdir())
-        arguments |= {"shards": shards, "full_px": args.size, "small_share": args.small_share, "warm": args.warm}
+        arguments |= {"shards": shards, "small_share": args.small_share, "warm": args.warm}
+        arguments |= {"full_px": args.full_px} if args.full_px else {}
     if args.workers > 1:
         from training.core.distribute import distribute
 

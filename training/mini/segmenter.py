@@ -1,15 +1,15 @@
-"""The segmenter: a SAM of 3.7 M parameters, trained on a CPU in about an hour.
+"""The segmenter: a SAM of 4 M parameters, trained on a CPU in about an hour.
 
 A training step follows SAM's paper on a smaller scale (Kirillov et al. 2023, appendix A):
 
 1. Encode a batch of pictures once.
-2. Draw two prompt sets per picture: a jittered box or a click, on the whole product or on a part of it.
+2. Draw some objects or parts of each picture, and a prompt for each: a jittered box or a click.
 3. Decode. Of the masks 1-3 only the best gets the loss, so that an ambiguous click may have three meanings. Mask 0 is
    the single answer and always gets it. The loss is focal + Dice on the masks, and the squared error of the predicted
    IoU.
-4. Click where the best mask is wrong, decode again, and add that loss.
+4. Click where the best mask is wrong, give the mask back as a prompt, decode again, and add that loss; `ROUNDS` times.
 
-The first part of the training uses pictures at half size, which is four times as fast; the rest uses full size.
+The first part of the training uses smaller pictures, twice as many at a step; the rest uses full size.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from packshot.models.segment.mask_prompt import SURE_LOGIT
 from packshot.models.segment.network import build_sam
 from training.core.fit import Loss, fit
 from training.core.progress import Run, TrainingOptions, read_checkpoint
@@ -34,7 +36,7 @@ from training.mini.shards import Shards
 U8 = NDArray[np.uint8]
 
 CONFIG: dict[str, Any] = {
-    "image_size": 256,
+    "image_size": 384,
     "patch_size": 16,
     "encoder_embed_dim": 192,
     "encoder_depth": 6,
@@ -43,15 +45,21 @@ CONFIG: dict[str, Any] = {
     "global_attn_indexes": [2, 5],
     "relative_positions": False,
     "out_chans": 128,
-    "mask_in_chans": 4,
+    "mask_in_chans": 16,
     "decoder_depth": 2,
     "decoder_mlp_dim": 256,
     "decoder_heads": 4,
     "iou_hidden_dim": 128,
     "detail": [16, 32, 64],
+    "mask_stride": 4,
 }
-SETS_PER_PICTURE = 2
-SMALL_PX = 128
+SETS_PER_PICTURE = 4
+ROUNDS = (1, 1, 2)
+"""Corrections of the prompt sets of a batch, one of these numbers by chance."""
+SMALLEST_PX = 48
+"""Smallest area of a target in a picture, in pixels."""
+SMALL_PX = 256
+"""Side of the pictures in the first part of the training."""
 EMA = 0.998
 CLICK, BACKGROUND_CLICK, PAD, BOX_FROM, BOX_TO = 1, 0, -1, 2, 3
 """SAM's labels of prompt tokens."""
@@ -61,7 +69,7 @@ CLICK, BACKGROUND_CLICK, PAD, BOX_FROM, BOX_TO = 1, 0, -1, 2, 3
 class Batch:
     """A batch of B pictures with K prompt sets of N tokens each.
 
-    `pixels` is float (B, 3, S, S), normalised. `targets` is float (B, K, S/2, S/2) in 0..1. `coords` is (B K, N, 2) in
+    `pixels` is float (B, 3, S, S), normalised. `targets` is float (B, K, S/4, S/4) in 0..1. `coords` is (B K, N, 2) in
     pixels of S, and `labels` is (B K, N).
     """
 
@@ -76,37 +84,56 @@ class Batch:
 
 
 def augment(rng: np.random.Generator, rows: U8, size_px: int) -> U8:
-    """Augment a picture (uint8 SxSx5): mirror, rotate, crop to a photo's aspect ratio.
+    """Augment a picture with its labels (uint8 SxSx5): mirror, rotate, crop to a photo's aspect ratio at some zoom.
 
     The longest side is resized to `size_px`, and right and bottom are padded as in SAM.
     """
     if rng.random() < 0.5:
         rows = rows[:, ::-1]
-    if rng.random() < 0.15:
+    if rng.random() < 0.3:
         rows = np.rot90(rows, int(rng.integers(1, 4)))
     side = rows.shape[0]
+    longest = int(side * (rng.uniform(0.5, 1.0) if rng.random() < 0.5 else 1.0))
+    height = width = longest
     if rng.random() < 0.7:
-        short, zoom = int(side * rng.choice([0.667, 0.75, 0.5625, 0.8])), rng.uniform(0.75, 1.0)
-        height, width = (int(n * zoom) for n in ((short, side) if rng.random() < 0.65 else (side, short)))
-        y, x = rng.integers(side - height + 1), rng.integers(side - width + 1)
-        crop = rows[y : y + height, x : x + width]
-        if np.count_nonzero(crop[..., 3] > 127) > 0.6 * np.count_nonzero(rows[..., 3] > 127):
-            rows = crop
-    height, width = rows.shape[:2]
-    scale = size_px / max(height, width)
-    height, width = round(height * scale), round(width * scale)
-    parts = (
-        np.ascontiguousarray(rows[..., :3]),
-        np.ascontiguousarray(rows[..., 3:]),
-    )  # OpenCV resizes up to 4 channels
-    resized = np.dstack([cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA) for part in parts])
+        short = int(longest * rng.choice([0.667, 0.75, 0.5625, 0.8]))
+        height, width = (short, longest) if rng.random() < 0.65 else (longest, short)
+    y, x = rng.integers(side - height + 1), rng.integers(side - width + 1)
+    rows = rows[y : y + height, x : x + width]
+    scale = size_px / longest
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    image, labels = np.ascontiguousarray(rows[..., :3]), np.ascontiguousarray(rows[..., 3:])
     square = np.zeros((size_px, size_px, 5), np.uint8)
     square[..., :3] = (124, 116, 104)
-    square[:height, :width] = resized
+    inside = square[: size[1], : size[0]]
+    inside[..., :3] = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    inside[..., 3:] = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
     if rng.random() < 0.5:
         gains = rng.normal(1, 0.08, 3) * rng.uniform(0.8, 1.2)
-        square[:height, :width, :3] = np.clip(square[:height, :width, :3] * gains, 0, 255)
+        inside[..., :3] = np.clip(inside[..., :3] * gains, 0, 255)
     return square
+
+
+def draw_targets(rng: np.random.Generator, square: U8, count: int) -> list[U8]:
+    """Masks (uint8 SxS of 0 and 255) of `count` random objects or parts of an augmented picture; none without objects.
+
+    A picture with fewer objects repeats them. A part is chosen instead of its object in one of three cases.
+    """
+    objects, parts = square[..., 3], square[..., 4]
+    areas = np.bincount(objects.ravel(), minlength=256)
+    numbers = [number for number in range(1, 256) if SMALLEST_PX <= areas[number] < 0.9 * objects.size]
+    if not numbers:
+        return []
+    order = [int(number) for number in rng.permutation(numbers)]
+    targets = []
+    for index in range(count):
+        number = order[index % len(order)]
+        whole = objects == number
+        shares = np.bincount(parts[whole], minlength=2)
+        pieces = [p for p in range(1, len(shares)) if SMALLEST_PX <= shares[p] < 0.9 * areas[number]]
+        chosen = whole & (parts == rng.choice(pieces)) if pieces and rng.random() < 0.33 else whole
+        targets.append(chosen.astype(np.uint8) * 255)
+    return targets
 
 
 def first_prompt(rng: np.random.Generator, mask: U8, clicks: int) -> tuple[NDArray[np.float32], list[int]]:
@@ -115,7 +142,7 @@ def first_prompt(rng: np.random.Generator, mask: U8, clicks: int) -> tuple[NDArr
     `clicks` further random clicks follow. Returns the coordinates in pixels and the labels.
     """
     rows, columns = np.nonzero(mask > 127)
-    if rng.random() < 0.55:
+    if rng.random() < 0.45:
         x0, x1, y0, y1 = columns.min(), columns.max() + 1, rows.min(), rows.max() + 1
         reach = np.array([x1 - x0, y1 - y0, x1 - x0, y1 - y0])
         corners = np.clip(np.array([x0, y0, x1, y1]) + rng.normal(0, 0.04, 4) * reach, 0, mask.shape[0] - 1)
@@ -144,28 +171,26 @@ def _inside(rng: np.random.Generator, mask: U8, rows: NDArray[Any], columns: NDA
 
 def draw_batch(rng: np.random.Generator, shards: Shards, pictures: int, size_px: int) -> Batch:
     """Draw a batch of `pictures` augmented pictures with a side of `size_px`."""
-    clicks = int(rng.choice([0, 1, 2], p=[0.7, 0.2, 0.1]))
+    clicks = int(rng.choice([0, 1, 2], p=[0.8, 0.15, 0.05]))
     squares: list[U8] = []
     targets, coords, labels = [], [], []
+    quarter = size_px // 4
     while len(squares) < pictures:
         square = augment(rng, shards.pick(rng), size_px)
-        whole, part = square[..., 3], square[..., 4]
-        if np.count_nonzero(whole > 127) < 0.004 * whole.size or np.all(whole > 127):
+        masks = draw_targets(rng, square, SETS_PER_PICTURE)
+        if not masks:
             continue
         squares.append(square[..., :3])
-        partial = np.count_nonzero(part > 127) > 0.006 * part.size
-        for index in range(SETS_PER_PICTURE):
-            meant = part if partial and (index == 1 and rng.random() < 0.6) else whole
-            at, kinds = first_prompt(rng, meant, clicks)
+        for mask in masks:
+            at, kinds = first_prompt(rng, mask, clicks)
             coords.append(at)
             labels.append(kinds)
-            targets.append(cv2.resize(meant, (size_px // 2, size_px // 2), interpolation=cv2.INTER_AREA))
+            targets.append(cv2.resize(mask, (quarter, quarter), interpolation=cv2.INTER_AREA))
     pixels = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).float()
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)))
-    half = size_px // 2
     return Batch(
         ((pixels - mean) / std).contiguous(memory_format=torch.channels_last),
-        torch.from_numpy(np.stack(targets)).float().div_(255).view(pictures, SETS_PER_PICTURE, half, half),
+        torch.from_numpy(np.stack(targets)).float().div_(255).view(pictures, SETS_PER_PICTURE, quarter, quarter),
         torch.from_numpy(np.stack(coords)),
         torch.tensor(labels),
     )
@@ -209,7 +234,7 @@ def round_loss(logits: Tensor, quality: Tensor, target: Tensor) -> tuple[Tensor,
 def corrective_clicks(rng: np.random.Generator, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """A click in a wrong region of each mask (B K, h, w).
 
-    Returns coordinates (B K, 1, 2) in pixels of the input, whose side is 2 h, and labels (B K, 1).
+    Returns coordinates (B K, 1, 2) in pixels of the input, whose side is 4 h, and labels (B K, 1).
     """
     wrong, truth = ((logits > 0) != (target > 0.5)).numpy(), (target > 0.5).numpy()
     coords, labels = [], []
@@ -221,9 +246,25 @@ def corrective_clicks(rng: np.random.Generator, logits: Tensor, target: Tensor) 
             place = picks[int(np.argmax(depth[picks[:, 0], picks[:, 1]]))]
         else:
             place = places[rng.integers(len(places))] if len(places) else np.zeros(2, int)
-        coords.append([[place[1] * 2 + 0.5, place[0] * 2 + 0.5]])
+        coords.append([[place[1] * 4 + 1.5, place[0] * 4 + 1.5]])
         labels.append([CLICK if product[place[0], place[1]] else BACKGROUND_CLICK])
     return torch.tensor(coords, dtype=torch.float32), torch.tensor(labels)
+
+
+def mask_prompts(sam: Any, rng: np.random.Generator, logits: Tensor) -> Tensor:
+    """Embed masks (B, h, w) that were given as logits: most as a mask of the photo, some with their uncertainty.
+
+    One in five is left out, because not every client gives the last answer back.
+    """
+    with torch.no_grad():
+        sure = torch.where(logits > 0, SURE_LOGIT, -SURE_LOGIT)
+        soft = torch.from_numpy(rng.random(len(logits)) < 0.25).to(logits.device)
+        given = torch.where(soft[:, None, None], logits.clamp(-SURE_LOGIT, SURE_LOGIT), sure)
+        left_out = torch.from_numpy(rng.random(len(logits)) < 0.2).to(logits.device)
+    embedded: Tensor = sam.prompt_encoder.mask_downscaling(given[:, None])
+    return torch.where(
+        left_out[:, None, None, None], sam.prompt_encoder.no_mask_embed.weight[..., None, None], embedded
+    )
 
 
 def step_loss(sam: Any, batch: Batch, rng: np.random.Generator, size_px: int) -> tuple[Tensor, dict[str, Tensor]]:
@@ -232,19 +273,42 @@ def step_loss(sam: Any, batch: Batch, rng: np.random.Generator, size_px: int) ->
     features, *maps = (m.repeat_interleave(SETS_PER_PICTURE, dim=0) for m in (features, *maps))
     with torch.autocast(batch.pixels.device.type, enabled=False):
         positions = sam.prompt_encoder.pe_layer((size_px // 16, size_px // 16))[None]
-    no_mask = sam.prompt_encoder.no_mask_embed.weight[..., None, None]
     target = batch.targets.flatten(0, 1)
-    tokens = prompt_tokens(sam, batch.coords, batch.labels, size_px)
-    logits, quality = sam.mask_decoder.decode(features, positions, tokens, no_mask, maps)
-    loss, iou, row = round_loss(logits.float(), quality.float(), target)
-    chosen = logits.detach()[torch.arange(len(row)), row]
-    more, kinds = (found.to(target.device) for found in corrective_clicks(rng, chosen.cpu(), target.cpu()))
-    coords, labels = torch.cat([batch.coords, more], dim=1), torch.cat([batch.labels, kinds], dim=1)
-    again, quality = sam.mask_decoder.decode(
-        features, positions, prompt_tokens(sam, coords, labels, size_px), no_mask, maps
-    )
-    corrected, iou_after, _ = round_loss(again.float(), quality.float(), target)
-    return loss + corrected, {"loss": loss, "iou": iou, "iou_corrected": iou_after}
+    coords, labels, masks = batch.coords, batch.labels, sam.prompt_encoder.no_mask_embed.weight[..., None, None]
+    total, metrics = target.new_zeros(()), {}
+    rounds = int(rng.choice(ROUNDS))
+    for turn in range(1 + rounds):
+        tokens = prompt_tokens(sam, coords, labels, size_px)
+        logits, quality = sam.mask_decoder.decode(features, positions, tokens, masks, maps)
+        loss, iou, row = round_loss(logits.float(), quality.float(), target)
+        total = total + loss
+        if turn == 0:
+            metrics |= {"loss": loss, "iou": iou}
+        if turn < rounds:
+            chosen = logits.detach().float()[torch.arange(len(row)), row]
+            more, kinds = (found.to(target.device) for found in corrective_clicks(rng, chosen.cpu(), target.cpu()))
+            coords, labels = torch.cat([coords, more], dim=1), torch.cat([labels, kinds], dim=1)
+            masks = mask_prompts(sam, rng, chosen)
+    return total, metrics | {"iou_corrected": iou}
+
+
+def warm_weights(sam: nn.Module, warm: Path) -> dict[str, Tensor]:
+    """The weights to start from: those of a run's folder or of a pack's file, where name and shape fit, else `sam`'s.
+
+    The second edition's maps of all three sizes were skips; this one's are the last two. Positions are resized, so a
+    network may start from one with another input size.
+    """
+    own = sam.state_dict()
+    found = load_file(warm) if warm.is_file() else read_checkpoint(warm)["ema"]
+    if "image_encoder.skips.2.weight" in found and "image_encoder.skips.2.weight" not in own:
+        for name in ("weight", "bias"):
+            for index in range(2):
+                found[f"image_encoder.skips.{index}.{name}"] = found[f"image_encoder.skips.{index + 1}.{name}"]
+    positions = found["image_encoder.pos_embed"].float().permute(0, 3, 1, 2)
+    side = own["image_encoder.pos_embed"].shape[1]
+    resized = functional.interpolate(positions, (side, side), mode="bilinear")
+    found["image_encoder.pos_embed"] = resized.permute(0, 2, 3, 1)
+    return {k: found[k].float() if k in found and found[k].shape == own[k].shape else v for k, v in own.items()}
 
 
 def train(
@@ -252,19 +316,18 @@ def train(
     shards: Sequence[Path],
     plan: TrainingOptions,
     full_px: int = CONFIG["image_size"],
-    small_share: float = 0.7,
+    small_share: float = 0.8,
     warm: Path | None = None,
 ) -> nn.Module:
     """Train the segmenter with averaged weights, or resume its training.
 
-    The first `small_share` of the plan uses pictures at half size, the rest at full size. `full_px` must be a multiple
-    of 16. `warm` is the folder of a run from whose averaged weights the training starts.
+    The first `small_share` of the plan uses pictures of SMALL_PX, the rest of `full_px`. `full_px` must be a multiple
+    of 32. `warm` is the folder of a run, or the segmenter's file of a pack, from whose weights the training starts.
     """
-    run = Run(out, plan.filled(batch=16, lr=8e-4, seed=0))
+    run = Run(out, plan.filled(batch=8, lr=8e-4, seed=0))
     sam = build_sam(CONFIG).train()
-    sam.prompt_encoder.mask_downscaling.requires_grad_(False)  # no mask prompts here
     if warm:
-        sam.load_state_dict(read_checkpoint(warm)["ema"])
+        sam.load_state_dict(warm_weights(sam, warm))
     sam.to(run.plan.device, memory_format=torch.channels_last)
     weights = [weight for weight in sam.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=run.plan.lr, weight_decay=0.03, betas=(0.9, 0.98), fused=True)

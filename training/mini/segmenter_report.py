@@ -28,7 +28,7 @@ from training.mini.evaluation.masks import Segmenter, iou
 from training.mini.evaluation.measure import COUNTS, mask_figures
 from training.mini.evaluation.pointing import box_of, deepest
 from training.mini.evaluation.subjects import for_calibration
-from training.mini.segmenter import CONFIG
+from training.mini.segmenter import CONFIG, warm_weights
 
 SERVED = {"refine": "grabcut", "thumbnail_px": 512}
 MEMORY_GIB = 0.05
@@ -36,16 +36,9 @@ MEMORY_GIB = 0.05
 
 def load(run: Path, size_px: int) -> tuple[Any, int]:
     """A SAM for pictures of `size_px` with the averaged weights of a run, and the run's number of samples."""
-    saved = read_checkpoint(run)
-    state = saved["ema"]
-    if size_px != CONFIG["image_size"]:  # a run on small pictures is served on small ones
-        positions = state["image_encoder.pos_embed"].permute(0, 3, 1, 2)
-        side = size_px // CONFIG["patch_size"]
-        shrunk = torch.nn.functional.interpolate(positions, (side, side), mode="bilinear")
-        state["image_encoder.pos_embed"] = shrunk.permute(0, 2, 3, 1).contiguous()
     sam = build_sam(CONFIG | SERVED | {"image_size": size_px})
-    sam.load_state_dict(state)
-    return sam, saved["counters"]["samples"]
+    sam.load_state_dict(warm_weights(sam, run))
+    return sam, read_checkpoint(run)["counters"]["samples"]
 
 
 def calibrated(sam: Any, size_px: int, pictures: int = 32) -> Any:

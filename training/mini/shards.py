@@ -95,30 +95,34 @@ def _save(path: Path, rows: U8) -> None:
 class Shards:
     """Random access to every picture in the shards of some folders, memory-mapped.
 
-    Raises FileNotFoundError when there is no shard.
+    Folders are picked equally often, whatever they hold; one that is named twice is picked twice as often. Raises
+    FileNotFoundError when there is no shard.
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        self.folders, self.open = list(folders), dict[Path, U8]()
+        self.folders = list(folders)
+        self.open: dict[Path, dict[Path, U8]] = {folder: {} for folder in folders}
         self.refresh()
 
     def refresh(self) -> None:
         """Open the shards that were added since the last call."""
-        for path in sorted(path for folder in self.folders for path in folder.glob("*.npy")):
-            if path not in self.open:
-                self.open[path] = np.load(path, mmap_mode="r")
-        if not self.open:
+        for folder, shards in self.open.items():
+            for path in folder.glob("*.npy"):
+                if path not in shards:
+                    shards[path] = np.load(path, mmap_mode="r")
+        if not len(self):
             raise FileNotFoundError(
                 f"{', '.join(map(str, self.folders))} must hold shards, got none; run `python -m training.mini "
                 "collages` first"
             )
 
     def __len__(self) -> int:
-        return sum(len(rows) for rows in self.open.values())
+        return sum(len(rows) for shards in self.open.values() for rows in shards.values())
 
     def pick(self, rng: np.random.Generator) -> U8:
         """A random picture, uint8 SxSx5. It is a read-only view."""
-        shards = list(self.open.values())
+        filled = [folder for folder in self.folders if self.open[folder]]
+        shards = list(self.open[filled[rng.integers(len(filled))]].values())
         rows = shards[rng.integers(len(shards))]
         picture: U8 = rows[rng.integers(len(rows))]
         return picture

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from packshot.types import F32, U8
+from packshot.models.segment.backdrop import Backdrop
+from packshot.types import F32
 
 SHIFT = 1.0
 """Stability compares the masks at logits > SHIFT and > -SHIFT."""
@@ -23,10 +23,9 @@ SAME_IOU = 0.7
 """Two masks with a larger IoU count as the same mask."""
 SMALLEST, LARGEST = 0.002, 0.9
 """The smallest and the largest share of the photo that a product covers."""
-EVEN_LEVELS = 6
-"""Pixels whose channels all differ from the backdrop's colour by at most this many levels belong to the backdrop."""
-PLAIN_FRAME = 0.6
-"""The share of the photo's outermost pixels that a backdrop must cover. A product may touch the frame."""
+
+ENCLOSED = np.float32(0.25)
+"""The probability that an area of the backdrop's colour is product, for example a label, when no network saw it."""
 
 
 def grid_points(width: int, height: int, side: int) -> list[tuple[float, float]]:
@@ -60,22 +59,10 @@ def stability(logits: F32) -> F32:
     return np.asarray(narrow / np.maximum(wide, 1), np.float32)
 
 
-def product_on_plain_backdrop(photo: U8) -> tuple[F32, float] | None:
-    """Segment the product in a photo (uint8 hxwx3 RGB) whose backdrop has one uniform colour.
-
-    Returns the product (float32 hxw in {0, 1}) and the share of the photo's outermost pixels that the backdrop covers,
-    or None if there is no such backdrop. An area of the backdrop's colour that the product encloses belongs to the
-    product.
-    """
-    rim = np.concatenate([photo[0], photo[-1], photo[:, 0], photo[:, -1]])
-    even = (
-        cv2.absdiff(photo, np.broadcast_to(np.median(rim, axis=0).astype(np.uint8), photo.shape)) <= EVEN_LEVELS
-    ).all(2)
-    labels = cv2.connectedComponents(even.astype(np.uint8), connectivity=4)[1]
-    framed = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-    plain = float(np.count_nonzero(framed)) / framed.size
-    product = np.where(even & np.isin(labels, framed), np.float32(0), np.float32(1))
-    return (product, plain) if plain >= PLAIN_FRAME and SMALLEST <= product.mean() <= LARGEST else None
+def product_on_backdrop(backdrop: Backdrop) -> F32 | None:
+    """Everything before a plain backdrop, as probabilities float32 hxw; None when it is too little or too much."""
+    share = 1 - np.count_nonzero(backdrop.even) / backdrop.even.size
+    return np.where(backdrop.even, ENCLOSED, np.float32(1)) if SMALLEST <= share <= LARGEST else None
 
 
 def centredness(masks: NDArray[np.bool_]) -> F32:

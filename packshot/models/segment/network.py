@@ -131,7 +131,7 @@ class DetailEncoder(ImageEncoderViT):  # type: ignore[misc]  # segment_anything 
         if positions.shape[1:3] != tokens.shape[1:3]:  # training starts with smaller pictures
             resized = functional.interpolate(positions.permute(0, 3, 1, 2), tokens.shape[1:3], mode="bilinear")
             positions = resized.permute(0, 2, 3, 1)
-        tokens = tokens + positions
+        tokens = tokens + positions.to(tokens.dtype)  # a sum of bf16 and fp32 would be fp32
         for block in self.blocks:
             tokens = block(tokens)
         return self.neck(tokens.permute(0, 3, 1, 2)), tuple(
@@ -194,6 +194,7 @@ class BatchMaskDecoder(MaskDecoder):  # type: ignore[misc]  # segment_anything h
         batch, channels, side_y, side_x = features.shape
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])  # (1 + 4, C)
         tokens = torch.cat([output_tokens.expand(batch, -1, -1), prompt_tokens], dim=1)
+        tokens, positions, mask_prompt = (part.to(features.dtype) for part in (tokens, positions, mask_prompt))
         decoded, grid = self.transformer(features + mask_prompt, positions.expand(batch, -1, -1, -1), tokens)
         grid = grid.transpose(1, 2).reshape(batch, channels, side_y, side_x)
         upscaled = self.output_upscaling(grid, maps) if maps else self.output_upscaling(grid)

@@ -1,35 +1,65 @@
-"""Move the border of a coarse mask to the photo's edges, with GrabCut on a thumbnail.
+"""Move the border of a coarse mask to the photo's edges.
 
-A small network finds the product, but each cell of its mask covers several photo pixels. GrabCut learns the colours
-inside and outside of the mask, and moves the border to the edge between them. It changes only a band around the border
-and pixels in which the network is unsure. The refined mask is discarded if its border lies on weaker edges than the
-network's own, or if it differs too much from the network's mask. A pack enables this with `refine: grabcut` in the
-segmenter's config.
+A small network finds the product, but each cell of its mask covers several photo pixels. Three steps follow, coarse to
+fine, because each costs more for a pixel than the one before and needs fewer pixels:
+
+1. GrabCut on a small crop learns the colours inside and outside of the mask, and decides what belongs to the product.
+   It changes only a band around the border and pixels in which the network is unsure. Its mask is discarded if its
+   border lies on weaker edges than the network's own, or if it differs too much from the network's mask.
+2. Before a plain backdrop (`backdrop`) the photo itself shows openings, straps and pieces.
+3. The border moves to the photo's edges at the photo's resolution (`border`).
+
+A pack enables this with `refine: grabcut` in the segmenter's config.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from packshot.types import F32, U8, BoxXYXY
+from packshot.models.segment.automatic import iou
+from packshot.models.segment.backdrop import Backdrop, Bools, plain_backdrop
+from packshot.models.segment.border import borders, filled, scaled, snapped
+from packshot.models.segment.glass import is_glass
+from packshot.types import F32, U8
 
 Box = tuple[float, float, float, float]
 """A box XYXY in photo pixels, as the user drew it."""
 
+Click = tuple[float, float, int]
+"""A click (x, y, label), label 1 = product, 0 = background."""
+
 SURE = 0.7
 """Outside the band, GrabCut may not change pixels with at least this probability of product or of background."""
+CERTAIN = 0.9
+"""Pixels with at least this probability are product even if they have the backdrop's colour, such as a white label."""
 BAND = 0.03
 """Half of the band's width, as a share of the crop's longer side; at least 3 px."""
 ROUNDS = 1
 """Iterations of GrabCut."""
+PINHOLE = 0.001
+"""Holes smaller than this share of the mask's area are filled."""
 HOLE = 0.01
-"""Holes smaller than this share of the mask's area are filled. Larger ones may be real, such as a handle's opening."""
+"""Holes smaller than this share are filled if the network's mean probability in them is above HOLE_PROBABILITY."""
 HOLE_PROBABILITY = 0.3
-"""Larger holes are filled too if the network's mean probability in them is above this."""
-CRUMB = 0.1
+OPENING_PROBABILITY = 0.5
+"""Larger holes, such as a handle's opening, are filled if the mean probability is above this."""
+DOUBTFUL_OPENING = 0.15
+"""Below this mean probability, an area of the backdrop's colour is an opening without doubt."""
+CRUMB = 0.01
 """Pieces smaller than this share of the largest piece are dropped."""
+DOUBTFUL_CRUMB = 0.1
+"""Pieces smaller than this are dropped if the network's mean probability in them is below SURE."""
+COVERED = 0.85
+"""What stands before a plain backdrop in one piece is product if the mask covers at least this share of it."""
+BACKDROP_REACH_PX = 2
+"""By how many pixels of the thumbnail the border of what stands before a plain backdrop may be off."""
 TRUST_IOU = 0.75
 """A refined mask with a smaller IoU with the network's mask is discarded."""
 FULL_SUPPORT = 0.6
@@ -40,25 +70,190 @@ SLACK = 0.02
 """A product may extend beyond the user's box by this share of the box's sides."""
 WORK_PX = 192
 """Longest side of the crop on which GrabCut runs, because its time grows with the number of pixels."""
+DETAIL_PX = 1536
+"""Longest side of the picture on which the border is placed last, to about a fifth of its pixels."""
 
 
-def refine(thumbnail: U8, probability: F32, photo: tuple[int, int]) -> U8:
-    """The refined mask of the photo, uint8 HxW of 0 and 255.
+@dataclass(frozen=True)
+class Guide:
+    """What a photo shows about borders, computed once for all of a click's candidates.
 
-    `thumbnail` is uint8 hxwx3 RGB. `probability` is the network's product probability, float32 hxw in 0..1. `photo` is
-    the photo's size (H, W) in pixels.
+    `thumbnail` and `detail` are the photo in two sizes, uint8 hxwx3 RGB. `steepness` is float32 of the thumbnail's
+    size, `steepest` its 99th percentile, and `backdrop` the thumbnail's plain backdrop, if it has one.
     """
-    height, width = probability.shape
+
+    thumbnail: U8
+    detail: U8
+    steepness: F32
+    steepest: float
+    backdrop: Backdrop | None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What belongs to the product, before its border is placed on the photo's edges.
+
+    `mask` is bool hxw of the thumbnail's size, and its border is off by at most `reach_px` of its pixels. `support` is
+    the strength of the photo's edges along the border, 0..1. `other` is the same product with other openings: filled
+    ones that are open in `mask`, or the reverse. It is None unless the photo leaves that in doubt.
+    """
+
+    mask: Bools
+    reach_px: int = 0
+    support: float = 1.0
+    other: Bools | None = None
+    glass: bool = False
+
+    def bbox_xyxy(self, photo: tuple[int, int]) -> Box:
+        """The mask's bounding box in pixels of a photo of size (H, W); all 0 when the mask is empty."""
+        rows, columns = np.flatnonzero(self.mask.any(1)), np.flatnonzero(self.mask.any(0))
+        if rows.size == 0:
+            return (0.0, 0.0, 0.0, 0.0)
+        down, across = photo[0] / self.mask.shape[0], photo[1] / self.mask.shape[1]
+        return (columns[0] * across, rows[0] * down, (columns[-1] + 1) * across, (rows[-1] + 1) * down)
+
+
+def union(shapes: Sequence[Shape]) -> Shape:
+    """The union of a product's parts. Only a single part keeps its alternative."""
+    if len(shapes) == 1:
+        return shapes[0]
+    mask = np.logical_or.reduce([part.mask for part in shapes])
+    return Shape(mask, max(part.reach_px for part in shapes), min(part.support for part in shapes))
+
+
+def guide(thumbnail: U8, detail: U8 | None = None) -> Guide:
+    """The guide of a photo. Without `detail` the thumbnail is all that is known of it."""
+    steepness = edge_steepness(thumbnail)
+    steepest = float(np.percentile(steepness[::2, ::2], 99))  # a quarter of the pixels gives the same percentile
+    return Guide(thumbnail, thumbnail if detail is None else detail, steepness, steepest, plain_backdrop(thumbnail))
+
+
+def refine(
+    seen: Guide, probability: F32, photo: tuple[int, int], *, boxed: bool = False, clicks: Sequence[Click] = ()
+) -> U8:
+    """The refined mask of the photo, uint8 HxW of 0 and 255: `shape`, then `place`."""
+    found = shape(seen, probability, boxed=boxed, clicks=clicks)
+    return place(seen, found.mask, found.reach_px, photo)
+
+
+def shape(seen: Guide, probability: F32, *, boxed: bool = False, clicks: Sequence[Click] = ()) -> Shape:
+    """Decide what belongs to the product.
+
+    `probability` is the network's product probability, float32 hxw of the thumbnail's size in 0..1. `boxed` is whether
+    the user drew a box around the product; it is then 0 outside the box. `clicks` are in pixels of the thumbnail. What
+    a person clicked on is not in doubt.
+    """
     coarse = probability > 0.5
-    soft = probability
-    if coarse.any() and not coarse.all():
+    if not coarse.any() or coarse.all():
+        return Shape(coarse, 0, edge_support(seen, coarse))
+    solid = None if seen.backdrop is None else _before(seen.backdrop, probability, boxed, clicks)
+    if solid is not None:
+        mask, reach_px = solid, BACKDROP_REACH_PX
+    else:
         y0, y1, x0, x1 = _surroundings(coarse)
-        crop = soft[y0:y1, x0:x1].copy()
-        crop[:] = _on_edges(np.ascontiguousarray(thumbnail[y0:y1, x0:x1]), crop)
-        soft = np.zeros((height, width), np.float32)
-        soft[y0:y1, x0:x1] = crop
-    enlarged = cv2.resize(soft.astype(np.float32), (photo[1], photo[0]), interpolation=cv2.INTER_LINEAR)
-    return np.where(enlarged > 0.5, np.uint8(255), np.uint8(0))
+        mask = np.zeros_like(coarse)
+        picture = np.ascontiguousarray(seen.thumbnail[y0:y1, x0:x1])
+        mask[y0:y1, x0:x1], reach_px = _on_edges(picture, probability[y0:y1, x0:x1])
+    other, glass = None, False
+    if seen.backdrop is not None:
+        outline = _without_holes(mask)
+        glass = is_glass(outline, seen.backdrop, seen.steepness)
+        mask, other = (outline, None) if glass else _opened(mask, probability, seen.backdrop, clicks)
+    return Shape(mask, reach_px, edge_support(seen, mask), other, glass)
+
+
+def place(seen: Guide, mask: Bools, reach_px: int, photo: tuple[int, int]) -> U8:
+    """Place the mask's border on the photo's edges: uint8 HxW of 0 and 255, of the photo's size (H, W) `photo`.
+
+    `mask` is bool hxw of the thumbnail's size. Its border moves by at most `reach_px` of its pixels.
+    """
+    if not mask.any() or mask.all():
+        return np.full(photo, 255 if mask.any() else 0, np.uint8)
+    coarse, fine = seen.thumbnail.shape[:2], seen.detail.shape[:2]
+    lines = snapped(borders(mask), seen.thumbnail, reach_px)
+    if fine != coarse:
+        ratio = max(fine) / max(coarse)
+        lines = snapped(scaled(lines, coarse, fine), seen.detail, 1 + math.ceil(ratio), step_px=2)
+    return filled(scaled(lines, fine, photo), photo)
+
+
+def _before(backdrop: Backdrop, probability: F32, boxed: bool, clicks: Sequence[Click]) -> Bools | None:
+    """The pieces before the backdrop that the network means, bool hxw; None when they do not fit the network's mask."""
+    y0, y1, x0, x1 = _extent(probability > 0)  # outside the box it is exactly 0
+    crop = np.s_[y0:y1, x0:x1] if boxed else np.s_[:, :]
+    likely, even = probability[crop], backdrop.even[crop]
+    coarse = likely > 0.5
+    solid = ~even & ~(backdrop.shadow[crop] & (likely < HOLE_PROBABILITY))
+    pieces, _, covered = _pieces(solid.astype(np.uint8), coarse)
+    meant = covered >= COVERED
+    meant[0] = False
+    if iou(meant[pieces] | (coarse & even), coarse) < TRUST_IOU:
+        return None
+    product, background = _clicked(pieces, clicks, x0 * boxed, y0 * boxed)
+    meant = (meant | product) & ~background
+    meant[0] = False
+    found = np.zeros(probability.shape, bool)
+    found[crop] = meant[pieces] | (coarse & even)
+    return found
+
+
+def _opened(mask: Bools, probability: F32, backdrop: Backdrop, clicks: Sequence[Click]) -> tuple[Bools, Bools | None]:
+    """The mask without what shows the backdrop, bool hxw, and the alternative where that is in doubt.
+
+    An area of the backdrop's colour shows the backdrop, unless the network is certain that it is product: white before
+    white, or a white label. An area that the mask encloses is an opening or such a label.
+    """
+    if not mask.any():
+        return mask, None
+    y0, y1, x0, x1 = _extent(mask)
+    crop = np.s_[y0:y1, x0:x1]
+    outline, likely = _without_holes(mask[crop]), probability[crop]
+    areas, sizes, likelihood = _pieces((outline & backdrop.even[crop]).astype(np.uint8), likely)
+    certain = np.bincount(areas.ravel(), (likely >= CERTAIN).ravel(), len(sizes)) / np.maximum(sizes, 1)
+    outside = cv2.copyMakeBorder((~outline).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
+    outer = np.zeros(len(sizes), bool)
+    outer[areas[cv2.dilate(outside, np.ones((3, 3), np.uint8))[1:-1, 1:-1] > 0]] = True
+    share = sizes / np.count_nonzero(mask)
+    opened = np.where(outer, certain < 0.5, likelihood < np.where(share < HOLE, HOLE_PROBABILITY, CERTAIN))
+    product, background = _clicked(areas, clicks, x0, y0)
+    opened = (opened | background) & ~product
+    doubtful = ~outer & ~product & ~background & (share >= HOLE) & (likelihood >= DOUBTFUL_OPENING)
+    closed = ~outer & ~opened
+    for areas_of_a_kind in (opened, doubtful, closed):
+        areas_of_a_kind[0] = False
+    found, other = mask.copy(), None
+    found[crop] = _without_crumbs((mask[crop] | closed[areas]) & ~opened[areas])
+    if doubtful.any():
+        other = found.copy()
+        other[crop] ^= doubtful[areas]
+    return found, other
+
+
+def _clicked(areas: NDArray[np.int32], clicks: Sequence[Click], left: int, top: int) -> tuple[Bools, Bools]:
+    """For each number in `areas`, whether it has a product click and whether it has a background click.
+
+    `left` and `top` are the place of `areas` in the picture that was clicked on.
+    """
+    flags = np.zeros((2, int(areas.max()) + 1), bool)
+    for x, y, label in clicks:
+        row, column = int(y) - top, int(x) - left
+        if 0 <= row < areas.shape[0] and 0 <= column < areas.shape[1]:
+            flags[0 if label == 1 else 1, areas[row, column]] = True
+    return flags[0], flags[1]
+
+
+def _without_holes(mask: Bools) -> Bools:
+    """The mask with all of its openings filled."""
+    around = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    cv2.floodFill(around, None, (0, 0), 2)
+    return np.asarray(around[1:-1, 1:-1] != 2, bool)
+
+
+def _without_crumbs(mask: Bools) -> Bools:
+    pieces, sizes, _ = _pieces(mask.astype(np.uint8), mask)
+    kept = sizes >= CRUMB * sizes[1:].max(initial=0)
+    kept[0] = False
+    return np.asarray(kept[pieces], bool)
 
 
 def within_box(probability: F32, box: Box, photo: tuple[int, int]) -> F32:
@@ -76,7 +271,7 @@ def within_box(probability: F32, box: Box, photo: tuple[int, int]) -> F32:
     return kept
 
 
-def box_fit(found: BoxXYXY, drawn: Box) -> float:
+def box_fit(found: Box, drawn: Box) -> float:
     """The intersection over union of a mask's bounding box and the user's box."""
     width = max(0.0, min(found[2], drawn[2]) - max(found[0], drawn[0]))
     height = max(0.0, min(found[3], drawn[3]) - max(found[1], drawn[1]))
@@ -84,21 +279,22 @@ def box_fit(found: BoxXYXY, drawn: Box) -> float:
     return width * height / (sum(areas) - width * height)
 
 
-def _surroundings(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """(y0, y1, x0, x1): the mask's box with a margin, in which GrabCut learns the background's colours."""
+def _extent(mask: Bools) -> tuple[int, int, int, int]:
+    """(y0, y1, x0, x1): the mask's bounding box."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    margin = max(12, int(0.15 * max(np.ptp(rows), np.ptp(columns))))
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+
+
+def _surroundings(mask: Bools) -> tuple[int, int, int, int]:
+    """(y0, y1, x0, x1): the mask's box with a margin, in which GrabCut learns the background's colours."""
+    y0, y1, x0, x1 = _extent(mask)
+    margin = max(12, int(0.15 * max(y1 - y0 - 1, x1 - x0 - 1)))
     height, width = mask.shape
-    return (
-        max(0, int(rows[0]) - margin),
-        min(height, int(rows[-1]) + 1 + margin),
-        max(0, int(columns[0]) - margin),
-        min(width, int(columns[-1]) + 1 + margin),
-    )
+    return max(0, y0 - margin), min(height, y1 + margin), max(0, x0 - margin), min(width, x1 + margin)
 
 
-def _on_edges(picture: U8, probability: F32) -> F32:
-    """The refined mask of a crop, float32 hxw in 0..1, in which 0.5 is the border."""
+def _on_edges(picture: U8, probability: F32) -> tuple[Bools, int]:
+    """The refined mask of a crop, bool hxw, and by how many of the crop's pixels its border may be off."""
     height, width = probability.shape
     scale = min(1.0, WORK_PX / max(height, width))
     size = (max(8, round(width * scale)), max(8, round(height * scale)))
@@ -112,7 +308,7 @@ def _on_edges(picture: U8, probability: F32) -> F32:
     trimap[(cv2.dilate(coarse, kernel) == 0) & (likelihood < 1 - SURE)] = cv2.GC_BGD
     trimap[likelihood == 0] = cv2.GC_BGD  # outside the user's box
     if not (np.any(trimap == cv2.GC_FGD) and np.any(trimap == cv2.GC_BGD)):
-        return probability
+        return probability > 0.5, 1 + round(band / scale)
     background, product = _colours(small[coarse == 0]), _colours(small[coarse > 0])
     cv2.grabCut(small, trimap, (0, 0, 1, 1), background, product, ROUNDS, cv2.GC_EVAL)
     fine = _tidy(((trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD)).astype(np.uint8), likelihood)
@@ -120,8 +316,8 @@ def _on_edges(picture: U8, probability: F32) -> F32:
     steepness = edge_steepness(small)
     if both < TRUST_IOU * either or _along_border(steepness, fine) <= _along_border(steepness, coarse):
         fine = _tidy(coarse, likelihood)
-    smooth = cv2.GaussianBlur(fine.astype(np.float32), (0, 0), 1.0)  # no jagged border after the enlargement
-    return np.asarray(cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    smooth = cv2.GaussianBlur(fine.astype(np.float32), (0, 0), 0.6)  # a strap of one pixel stays above 0.5
+    return cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5, 1 + round(1.5 / scale)
 
 
 def _colours(pixels: U8) -> NDArray[np.float64]:
@@ -145,16 +341,12 @@ def _colours(pixels: U8) -> NDArray[np.float64]:
     return model
 
 
-def edge_support(steepness: F32, mask: U8) -> float:
-    """How strong the photo's edges along the mask's border are, 0..1.
+def edge_support(seen: Guide, mask: Bools) -> float:
+    """How strong the photo's edges along the mask's border are, 0..1. `mask` is bool hxw of the thumbnail's size.
 
     It is 1 when the mean steepness along the border reaches FULL_SUPPORT times the 99th percentile of the photo.
-    `steepness` is float32 hxw of the thumbnail. `mask` is uint8 HxW of the photo's size, 0 or 255.
     """
-    height, width = steepness.shape
-    small = (cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST) > 0).astype(np.uint8)
-    steepest = float(np.percentile(steepness[::2, ::2], 99))  # a quarter of the pixels gives the same percentile
-    return min(1.0, _along_border(steepness, small) / max(1e-6, FULL_SUPPORT * steepest))
+    return min(1.0, _along_border(seen.steepness, mask.astype(np.uint8)) / max(1e-6, FULL_SUPPORT * seen.steepest))
 
 
 def edge_steepness(picture: U8) -> F32:
@@ -173,16 +365,21 @@ def _along_border(steepness: F32, mask: U8) -> float:
 def _tidy(mask: U8, likelihood: F32) -> U8:
     """Fill holes that are small or likely to be product, and drop small pieces. Returns uint8 hxw of 0 and 1."""
     area = np.count_nonzero(mask)
-    count, holes, stats, _ = cv2.connectedComponentsWithStats(1 - mask, connectivity=4)
-    sizes = stats[:, cv2.CC_STAT_AREA]
-    mean = np.bincount(holes.ravel(), likelihood.ravel(), count) / np.maximum(sizes, 1)
+    holes, sizes, mean = _pieces(1 - mask, likelihood)
     framed = np.unique(np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]]))  # touch the crop's border
-    fill = (sizes < HOLE * area) | (mean > HOLE_PROBABILITY)
+    fill = (sizes < PINHOLE * area) | (mean > np.where(sizes < HOLE * area, HOLE_PROBABILITY, OPENING_PROBABILITY))
     fill[framed] = sizes[framed] < HOLE * area
     fill[0] = False  # label 0 is the mask itself
     mask = np.where(fill[holes], 1, mask).astype(np.uint8)
-    count, pieces, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
-    sizes = stats[:, cv2.CC_STAT_AREA]
-    drop = sizes < CRUMB * (sizes[1:].max() if count > 1 else 0)
+    pieces, sizes, mean = _pieces(mask, likelihood)
+    largest = sizes[1:].max() if len(sizes) > 1 else 0
+    drop = (sizes < CRUMB * largest) | ((sizes < DOUBTFUL_CRUMB * largest) & (mean < SURE))
     drop[0] = False
     return np.where(drop[pieces], 0, mask).astype(np.uint8)
+
+
+def _pieces(mask: U8, likelihood: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]:
+    """The number of each pixel's piece (hxw, 0 outside the mask), and the size and mean likelihood of each piece."""
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+    sizes = stats[:, cv2.CC_STAT_AREA]
+    return pieces, sizes, np.bincount(pieces.ravel(), likelihood.ravel(), count) / np.maximum(sizes, 1)

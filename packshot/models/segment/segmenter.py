@@ -29,9 +29,9 @@ decoder only if they have the same number of tokens, so that sharing does not ch
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -44,11 +44,12 @@ from torch.nn import functional
 
 from packshot.imaging.prompts import check_prompts
 from packshot.models.segment.attention import attend_piecewise
-from packshot.models.segment.automatic import grid_points, most_product_like, product_on_plain_backdrop, stability
+from packshot.models.segment.automatic import grid_points, most_product_like, product_on_backdrop, stability
+from packshot.models.segment.candidates import REFINERS, Draft, drafted, favoured, finished, joined
 from packshot.models.segment.mask_prompt import mask_logits
 from packshot.models.segment.network import DetailEncoder, build_sam
-from packshot.models.segment.refine import Box, box_fit, edge_steepness, edge_support, refine, within_box
-from packshot.types import F32, U8, Embedding, Mask, MaskCandidate, Photo, Prompts
+from packshot.models.segment.refine import DETAIL_PX, Box, Click, Guide, Shape, guide, shape
+from packshot.types import F32, Embedding, MaskCandidate, Photo, Prompts
 
 if TYPE_CHECKING:
     from packshot.models.packs.pack import Pack
@@ -60,12 +61,12 @@ DETAIL = ("half", "quarter", "eighth")
 """Names of the stem's maps in `Embedding.extras`, for a SAM that has a stem."""
 THUMBNAIL = "thumbnail"
 """Name of the thumbnail in `Embedding.extras`."""
+LARGE = "large"
+"""Name of the larger thumbnail, whose longer side has up to DETAIL_PX pixels, for photos larger than the thumbnail."""
 PAD, BOX_FROM, BOX_TO = -1, 2, 3
 """SAM's labels of tokens that are no clicks: padding, and a box's top left and bottom right corner."""
 SETS_PER_CALL = 16
 """Largest number of prompt sets in one call of the mask decoder. It limits the memory (ViT-B: 40 MB for each set)."""
-_REFINERS = ThreadPoolExecutor(3, thread_name_prefix="refine")
-"""Threads that refine a click's candidates in parallel, because OpenCV releases the GIL. They run no torch kernels."""
 
 
 def load_segmenter(pack: Pack, device: torch.device, dtype: torch.dtype) -> tuple[SamEncoder, SamDecoder]:
@@ -114,7 +115,10 @@ class SamEncoder:
         for index, (photo, (width, height)) in enumerate(zip(photos, insides, strict=True)):
             extras = {name: values[index].copy() for name, values in details.items()}
             if self._thumbnail_px:
-                extras[THUMBNAIL] = _thumbnail(photo, self._thumbnail_px)
+                large = _thumbnail(photo, max(DETAIL_PX, self._thumbnail_px))
+                extras[THUMBNAIL] = _thumbnail(Photo(large), self._thumbnail_px)
+                if large.shape != extras[THUMBNAIL].shape:
+                    extras[LARGE] = large
             embeddings.append(Embedding(stored[index].copy(), photo.width, photo.height, width, height, extras))
         return embeddings
 
@@ -204,21 +208,21 @@ class SamDecoder:
         for index, (embedding, prompts) in enumerate(requests):
             check_prompts(prompts, embedding.photo_width, embedding.photo_height)
             sets += self._sets(index, embedding, prompts)
-        edges = [_REFINERS.submit(self._steepness, embedding) for embedding, _ in requests]  # while the network runs
+        guides = [REFINERS.submit(self._guide, embedding) for embedding, _ in requests]  # while the network runs
         answers = self._answers(sets, requests)
         results = []
-        for (embedding, prompts), own_answers, edge in zip(requests, answers, edges, strict=True):
-            steepness = edge.result()
+        for (embedding, prompts), own_answers, looked in zip(requests, answers, guides, strict=True):
+            seen = looked.result()
+            most = 3 if prompts.multimask else 1
             if prompts.points or prompts.boxes or prompts.mask:
                 parts = [self._ranked(answer, multimask=prompts.multimask) for answer in own_answers]
                 ranks = [[part[rank] for part in parts] for rank in range(len(parts[0]))]
-                candidates = self._joined(embedding, ranks, steepness)
+                drafts = self._joined(embedding, ranks, seen, prompts.points)
                 if self._refined and all(answer.clear for answer in own_answers):
-                    best = max(candidate.score for candidate in candidates)
-                    candidates[0] = replace(candidates[0], score=best if candidates[0].score else 0.0)
+                    drafts[0] = favoured(drafts)
             else:
-                candidates = self._automatic(embedding, own_answers, 3 if prompts.multimask else 1, steepness)
-            results.append(sorted(candidates, key=lambda candidate: -candidate.score))
+                drafts = self._automatic(embedding, own_answers, most, seen)
+            results.append(finished(drafts, most, (embedding.photo_height, embedding.photo_width), seen))
         return results
 
     # From prompts to tokens
@@ -323,63 +327,53 @@ class SamDecoder:
         return [_Part(answer.logits[row], float(scores[row]), answer.box) for row in rows]
 
     def _automatic(
-        self, embedding: Embedding, answers: Sequence[_Answer], most: int, steepness: F32 | None
-    ) -> list[MaskCandidate]:
-        """At most `most` candidates, best first, from the answers to a grid of clicks and from a plain backdrop."""
+        self, embedding: Embedding, answers: Sequence[_Answer], most: int, seen: Guide | None
+    ) -> list[Draft]:
+        """Drafts from the answers to a grid of clicks, `most` of them, and from a plain backdrop."""
         logits = torch.cat([answer.logits[1:] for answer in answers])
         scores = torch.cat([answer.scores[1:] for answer in answers])
         per_px = logits.shape[-1] / self._size
         width, height = (max(1, round(n * per_px)) for n in (embedding.input_width, embedding.input_height))
         kept = most_product_like(logits[:, :height, :width].numpy(), scores.numpy(), most)
-        candidates = self._joined(embedding, [[_Part(logits[row], score)] for row, score in kept], steepness)
-        if steepness is not None and (found := product_on_plain_backdrop(embedding.extras[THUMBNAIL])) is not None:
-            product, plain = found
-            pixels = refine(embedding.extras[THUMBNAIL], product, (embedding.photo_height, embedding.photo_width))
-            candidates.append(MaskCandidate(Mask(pixels), plain * edge_support(steepness, pixels) ** 0.5))
-        return sorted(candidates, key=lambda candidate: -candidate.score)[:most]
+        drafts = self._joined(embedding, [[_Part(logits[row], score)] for row, score in kept], seen)
+        product = product_on_backdrop(seen.backdrop) if seen and seen.backdrop else None
+        if seen and seen.backdrop and product is not None:
+            found = shape(seen, product)
+            drafts.append(Draft(found, seen.backdrop.plain * found.support**0.5))
+        return drafts
 
-    def _steepness(self, embedding: Embedding) -> F32 | None:
-        """The colour gradients of the photo's thumbnail, float32 hxw; None when masks are not refined."""
-        return edge_steepness(embedding.extras[THUMBNAIL]) if self._refined else None
+    def _guide(self, embedding: Embedding) -> Guide | None:
+        """What the photo shows about borders; None when masks are not refined."""
+        return guide(embedding.extras[THUMBNAIL], embedding.extras.get(LARGE)) if self._refined else None
 
     def _joined(
-        self, embedding: Embedding, groups: Sequence[Sequence[_Part]], steepness: F32 | None
-    ) -> list[MaskCandidate]:
-        """One candidate for each group of parts: the union of the parts' masks, with the lowest of their scores."""
+        self,
+        embedding: Embedding,
+        groups: Sequence[Sequence[_Part]],
+        seen: Guide | None,
+        points: Sequence[Click] = (),
+    ) -> list[Draft]:
+        """One draft for each group of parts: the union of the parts' shapes, with the lowest of their scores."""
         photo = (embedding.photo_height, embedding.photo_width)
+        size = seen.thumbnail.shape[:2] if seen else photo
         parts = [part for group in groups for part in group]
-        finished: Iterator[tuple[U8, float]]
-        if steepness is None:
-            masks = [(self._spread(embedding, p.logits, photo) > 0).numpy().astype(np.uint8) * 255 for p in parts]
-            finished = iter([(mask, part.score) for mask, part in zip(masks, parts, strict=True)])
-        else:
-            spread = [self._spread(embedding, part.logits, steepness.shape).sigmoid().numpy() for part in parts]
-            thumbnail = embedding.extras[THUMBNAIL]
-            finished = _REFINERS.map(
-                lambda part, probability: _refined(part, probability, thumbnail, steepness, photo), parts, spread
+        logits = [self._spread(embedding, part.logits, size) for part in parts]
+        if seen is None:
+            drafts = iter(
+                [Draft(Shape((one > 0).numpy()), part.score) for one, part in zip(logits, parts, strict=True)]
             )
-        return [self._candidate([next(finished) for _ in group]) for group in groups]
+        else:
+            probability = [one.sigmoid().numpy() for one in logits]
+            scores, boxes = [part.score for part in parts], [part.box for part in parts]
+            drafts = REFINERS.map(partial(drafted, photo=photo, seen=seen, points=points), probability, scores, boxes)
+        return [self._calibrated(joined([next(drafts) for _ in group])) for group in groups]
 
-    def _candidate(self, finished: Sequence[tuple[U8, float]]) -> MaskCandidate:
-        masks, scores = zip(*finished, strict=True)
-        pixels = np.bitwise_or.reduce(masks)
-        score = self._score_from + self._score_by * min(scores)
-        return MaskCandidate(Mask(pixels), min(1.0, max(0.0, score)) if pixels.any() else 0.0)
+    def _calibrated(self, draft: Draft) -> Draft:
+        score = min(1.0, max(0.0, self._score_from + self._score_by * draft.score))
+        return replace(draft, score=score if draft.shape.mask.any() else 0.0)
 
     def _spread(self, embedding: Embedding, logits: Tensor, size: tuple[int, ...]) -> Tensor:
         """Upsample the logits to the encoder's square, crop them to the photo, and resize to `size` (height, width)."""
         square = functional.interpolate(logits[None, None], (self._size, self._size), mode="bilinear")
         inside = square[..., : embedding.input_height, : embedding.input_width]
         return functional.interpolate(inside, size, mode="bilinear")[0, 0]
-
-
-def _refined(part: _Part, probability: F32, thumbnail: U8, steepness: F32, photo: tuple[int, int]) -> tuple[U8, float]:
-    """The part's refined mask of the photo, uint8 HxW of 0 and 255, and its score.
-
-    `probability` is float32 hxw of the thumbnail's size. `photo` is the photo's size (H, W) in pixels.
-    """
-    if part.box is not None:
-        probability = within_box(probability, part.box, photo)
-    pixels = refine(thumbnail, probability, photo)
-    fit = box_fit(Mask(pixels).bbox_xyxy, part.box) if part.box is not None else 1.0
-    return pixels, part.score * fit * edge_support(steepness, pixels) ** 0.5

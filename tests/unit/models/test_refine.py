@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from packshot.models.segment.automatic import grid_points, most_product_like, product_on_plain_backdrop
-from packshot.models.segment.refine import box_fit, refine, within_box
+from packshot.models.segment.automatic import grid_points, most_product_like
+from packshot.models.segment.refine import box_fit, guide, refine, within_box
 
 
 def disc(height: int, width: int, x: float, y: float, radius: float) -> np.ndarray:
@@ -32,7 +32,7 @@ def scene(truth: np.ndarray) -> np.ndarray:
 def test_a_coarse_border_moves_to_the_edge_in_the_photo() -> None:
     truth = disc(200, 300, 150, 100, 70)
     guess = coarse(truth)
-    fine = refine(scene(truth), guess, (200, 300)) > 0
+    fine = refine(guide(scene(truth)), guess, (200, 300)) > 0
     assert iou(guess > 0.5, truth) < 0.97
     assert iou(fine, truth) > 0.985
 
@@ -40,7 +40,7 @@ def test_a_coarse_border_moves_to_the_edge_in_the_photo() -> None:
 def test_a_photo_larger_than_the_thumbnail_gets_a_smooth_border() -> None:
     truth = disc(600, 900, 450, 300, 210)
     small = disc(200, 300, 150, 100, 70)
-    fine = refine(scene(small), coarse(small), (600, 900))
+    fine = refine(guide(scene(small)), coarse(small), (600, 900))
     assert fine.shape == (600, 900)
     assert set(np.unique(fine)) == {0, 255}
     assert iou(fine > 0, truth) > 0.98
@@ -51,7 +51,7 @@ def test_pinholes_are_filled_and_crumbs_dropped_but_a_handle_stays_open() -> Non
     guess = truth.astype(np.float32)
     guess[60:63, 110:113] = 0
     guess[5:8, 5:8] = 1
-    fine = refine(scene(truth), guess, (200, 300)) > 0
+    fine = refine(guide(scene(truth)), guess, (200, 300)) > 0
     assert fine[61, 111]
     assert not fine[6, 6]
     assert not fine[100, 150]
@@ -61,19 +61,19 @@ def test_an_answer_that_strays_is_dropped_for_the_network_s() -> None:
     """Camouflage: the colours say nothing, the network's border must survive."""
     truth = disc(200, 300, 150, 100, 70)
     flat = np.full((200, 300, 3), 128, np.uint8)
-    assert iou(refine(flat, coarse(truth, 24), (200, 300)) > 0, truth) > 0.9
+    assert iou(refine(guide(flat), coarse(truth, 24), (200, 300)) > 0, truth) > 0.9
 
 
 def test_the_same_click_gives_the_same_mask() -> None:
     truth = disc(200, 300, 150, 100, 70)
-    masks = [refine(scene(truth), coarse(truth), (200, 300)) for _ in range(3)]
+    masks = [refine(guide(scene(truth)), coarse(truth), (200, 300)) for _ in range(3)]
     assert all(np.array_equal(masks[0], mask) for mask in masks)
 
 
 def test_nothing_and_everything_pass() -> None:
     picture = scene(disc(20, 30, 15, 10, 5))
-    assert not refine(picture, np.zeros((20, 30), np.float32), (40, 60)).any()
-    assert refine(picture, np.ones((20, 30), np.float32), (40, 60)).all()
+    assert not refine(guide(picture), np.zeros((20, 30), np.float32), (40, 60)).any()
+    assert refine(guide(picture), np.ones((20, 30), np.float32), (40, 60)).all()
 
 
 def test_grid_points_are_the_middles_of_equal_cells() -> None:
@@ -100,24 +100,11 @@ def test_one_answer_comes_back_even_when_none_looks_like_a_product() -> None:
     assert len(most_product_like(empty, np.zeros(3, np.float32), 3)) == 1
 
 
-def test_what_stands_before_an_even_backdrop_is_the_product_with_what_it_encloses() -> None:
-    truth, hole = disc(80, 100, 50, 40, 25), disc(80, 100, 50, 40, 5)
-    found = product_on_plain_backdrop(np.where((truth & ~hole)[..., None], scene(truth), np.uint8(255)))
-    assert found is not None
-    assert iou(found[0] > 0.5, truth) > 0.99
-    assert found[1] == 1
-
-
-def test_a_photo_without_an_even_backdrop_or_without_a_product_is_left_to_the_network() -> None:
-    assert product_on_plain_backdrop(scene(disc(80, 100, 50, 40, 25))) is None
-    assert product_on_plain_backdrop(np.full((80, 100, 3), 255, np.uint8)) is None
-
-
 def test_a_box_bounds_the_mask() -> None:
     """The shadow beside the product looks like it, and the network believes in it; the person's box does not."""
     shadowed = disc(200, 300, 150, 100, 70) | (np.indices((200, 300))[0] > 130)
     guess = within_box(coarse(shadowed), (80, 30, 220, 170), (200, 300))
-    fine = refine(scene(shadowed), guess, (200, 300)) > 0
+    fine = refine(guide(scene(shadowed)), guess, (200, 300)) > 0
     assert not fine[175:].any()
     assert not fine[:, :75].any()
     assert (

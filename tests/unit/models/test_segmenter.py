@@ -13,6 +13,7 @@ from segment_anything.modeling.sam import Sam
 
 from packshot.errors import BadInput, PackRefused
 from packshot.models.segment.network import KEYS, VIT_B
+from packshot.models.segment.refine import DETAIL_PX
 from packshot.models.segment.segmenter import SamDecoder, SamEncoder, build_sam
 from packshot.types import Embedding, MaskCandidate, Photo, Prompts
 
@@ -287,3 +288,13 @@ def test_a_missing_key_is_named() -> None:
     assert KEYS["image_size"] is None
     with pytest.raises(PackRefused, match="image_size"):
         build_sam({key: value for key, value in TINY.items() if key != "image_size"})
+
+
+def test_an_embedding_holds_the_photo_in_the_sizes_that_borders_need() -> None:
+    encoder, _ = halves(TINY_DETAIL | {"refine": "grabcut", "thumbnail_px": 80})
+    small, middle, large = encoder.encode([photo(0, 60, 40), photo(0, 100, 60), photo(0, 2000, 200)])
+    assert small.extras["thumbnail"].shape == (40, 60, 3)
+    assert "large" not in small.extras
+    assert middle.extras["thumbnail"].shape == (48, 80, 3)
+    assert middle.extras["large"].shape == (60, 100, 3)
+    assert large.extras["large"].shape == (154, DETAIL_PX, 3)

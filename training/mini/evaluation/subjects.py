@@ -19,6 +19,8 @@ import yaml
 from numpy.typing import NDArray
 
 from training.mini.collage import collage, degrade
+from training.mini.crowd import crowd
+from training.mini.material import Material
 from training.scenes import render
 from training.scenes.words import UNSEEN_FAMILIES, UNSEEN_MATERIALS
 
@@ -29,6 +31,7 @@ PHOTOS = Path(__file__).parents[1] / "photos.yaml"
 CHUNK = 4
 SMALLEST = 0.005
 """Smallest share of the picture that a product or part must cover. Clutter may hide more of a collage's product."""
+SMALLEST_OF_CROWD = 0.002
 HELD_OUT, FAMILIES, MATERIALS, COLLAGES = 990_000, 991_000, 992_000, 993_000
 CALIBRATION = 890_000
 """Seed of the set to which the calibration of scores is fitted. It is used neither in training nor in evaluation."""
@@ -55,8 +58,19 @@ def held_out(count: int, size_px: int) -> list[Subject]:
 
 
 def for_calibration(count: int, size_px: int) -> list[Subject]:
-    """Scenes to which the calibration of scores is fitted."""
-    return _rendered("calibration", count, size_px, CALIBRATION)
+    """Pictures to which the calibration of scores is fitted: scenes, and as many crowds, which are harder."""
+    easy = count // 2
+    return _rendered("calibration", easy, size_px, CALIBRATION) + list(islice(_crowds(size_px), count - easy))
+
+
+def _crowds(size_px: int) -> Iterator[Subject]:
+    """One object of each of many crowds of drawn objects; they need no material."""
+    for index in range(1 << 20):
+        rng = np.random.default_rng([CALIBRATION, index])
+        image, objects, _ = crowd(rng, size_px, Material())
+        large = np.flatnonzero(np.bincount(objects.ravel())[1:] >= SMALLEST_OF_CROWD * objects.size)
+        if len(large):
+            yield Subject(f"crowd-{index}", image, objects == 1 + int(rng.choice(large)))
 
 
 def unseen_families(count: int, size_px: int) -> list[Subject]:

@@ -1,0 +1,85 @@
+"""The order of an answer: evidence of the photo and of the user's box, and the alternative of an opening."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from packshot.models.segment.candidates import Draft, drafted, favoured, finished, joined
+from packshot.models.segment.refine import Shape
+from tests.unit.models.drawn import bottle, drawn, iou, photographed, ring, said, seen
+
+PHOTO = (600, 800)
+
+
+def board() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A photo of a circuit board, the board, and one of its chips, which has the stronger edges."""
+    part, whole = np.zeros(PHOTO, bool), np.zeros(PHOTO, bool)
+    whole[100:500, 150:650], part[220:380, 300:500] = True, True
+    rng = np.random.default_rng(0)
+    wires = np.kron(rng.integers(0, 2, (60, 80)), np.ones((10, 10)))[..., None] * (30, 60, 20)
+    photo = np.where(whole[..., None], np.add((20, 70, 40), wires), (95, 90, 80))
+    photo = np.where(part[..., None], (240, 240, 235), photo).astype(np.uint8)
+    return photo, whole, part
+
+
+def test_the_answer_that_fits_the_box_comes_first_though_the_network_prefers_a_part() -> None:
+    photo, whole, part = board()
+    looked = seen(photo)
+    box = (150.0, 100.0, 650.0, 500.0)
+    drafts = [
+        drafted(said(mask, looked), score, box, photo=PHOTO, seen=looked)
+        for mask, score in ((part, 0.92), (whole, 0.66))
+    ]
+    assert drafts[1].evidence > 1.2 * drafts[0].evidence
+    found = finished([favoured(drafts), *drafts[1:]], 2, PHOTO, looked)
+    assert iou(found[0].mask.pixels > 0, whole) > 0.95
+    assert found[0].score > found[1].score
+
+
+def test_a_mask_on_edges_has_more_evidence_than_one_that_leaks() -> None:
+    truth = drawn(bottle)
+    looked = seen(photographed(truth, (60, 86, 120), (150, 140, 130)))
+    leaking = np.roll(truth, 60, axis=1)
+    right, wrong = (drafted(said(m, looked), 0.8, None, photo=PHOTO, seen=looked) for m in (truth, leaking))
+    assert right.evidence > wrong.evidence
+    assert right.score == pytest.approx(0.8 * right.evidence)
+
+
+def draft(score: float, evidence: float = 1.0, *, mask: np.ndarray | None = None) -> Draft:
+    return Draft(Shape(np.eye(4, dtype=bool) if mask is None else mask), score, evidence)
+
+
+def test_the_first_answer_to_a_clear_prompt_is_favoured_only_with_evidence() -> None:
+    assert favoured([draft(0.5, 0.8), draft(0.9, 0.85)]).score == 0.9
+    assert favoured([draft(0.5, 0.5), draft(0.9, 0.85)]).score == 0.5
+    assert favoured([draft(0.0, 0.8), draft(0.9, 0.8)]).score == 0
+
+
+def test_parts_are_united_with_their_lowest_score_and_evidence() -> None:
+    left, right = np.zeros((4, 4), bool), np.zeros((4, 4), bool)
+    left[:, 0], right[:, 3] = True, True
+    both = joined([draft(0.9, 0.7, mask=left), draft(0.6, 0.8, mask=right)])
+    assert (both.score, both.evidence) == (0.6, 0.7)
+    assert np.array_equal(both.shape.mask, left | right)
+
+
+def test_the_alternative_follows_the_best_and_an_equal_answer_makes_room() -> None:
+    truth, filled = drawn(ring, 512, 384), drawn(ring, 512, 384)
+    filled[100:280, 170:340] = True
+    looked = seen(photographed(truth, (200, 160, 60), (255, 255, 255)))
+    best, again = Draft(Shape(truth, 2, other=filled), 0.9), Draft(Shape(truth.copy(), 2), 0.89)
+    small = Draft(Shape(drawn(bottle, 512, 384), 2), 0.5)
+    found = finished([small, again, best], 3, (384, 512), looked)
+    assert [round(one.score, 2) for one in found] == [0.9, 0.89, 0.5]
+    assert [one.mask.pixels[192, 256] for one in found[:2]] == [0, 255]
+    assert len(finished([small, again, best], 1, (384, 512), looked)) == 1
+
+
+def test_the_same_drafts_give_the_same_masks() -> None:
+    photo, whole, _ = board()
+    looked = seen(photo)
+    runs = [
+        finished([drafted(said(whole, looked), 0.8, None, photo=PHOTO, seen=looked)], 1, PHOTO, looked) for _ in "ab"
+    ]
+    assert np.array_equal(runs[0][0].mask.pixels, runs[1][0].mask.pixels)
