@@ -74,7 +74,7 @@ def _concrete(u: T, v: T, seed: T) -> T:
 def _linen(u: T, v: T, seed: T) -> T:
     fold = noise_at(u * 0.10 + seed, v * 0.05 + seed, CLOUD)
     wave = 0.02 * noise_at(u * 0.3 + seed, v * 0.3, MID)
-    pitch = 0.042
+    pitch = 0.085
     a, b = (u + wave + 0.05 * fold) / pitch, (v + wave) / pitch
     slub_a, slub_b = cell_random(torch.floor(a), a * 0 + 1, seed), cell_random(torch.floor(b), b * 0 + 2, seed)
     over = ((torch.floor(a) + torch.floor(b)) % 2) > 0.5
@@ -82,7 +82,7 @@ def _linen(u: T, v: T, seed: T) -> T:
     thread = torch.where(
         over, 0.42 * hump_a + 0.2 * hump_b + 0.24 * (slub_a - 0.5), 0.2 * hump_a + 0.42 * hump_b + 0.24 * (slub_b - 0.5)
     )
-    value = 0.58 + 0.55 * thread + 0.07 * fold
+    value = 0.42 + 0.85 * thread + 0.10 * fold
     return value.clamp(0.05, 1)[..., None] * _rgb(u, 0.97, 0.90, 0.78)
 
 
@@ -91,7 +91,7 @@ def _sand(u: T, v: T, seed: T) -> T:
     ripple = torch.sin(v * 11.0 + 2.4 * dune + 1.0 * noise_at(u * 0.22 + seed, v * 0.22, CLOUD))
     grain = noise_at(u * 0.55 + seed, v * 0.55, GRAIN)
     coarse = noise_at(u * 0.9 + seed, v * 0.9, FINE)
-    value = 0.78 + 0.11 * ripple + 0.07 * dune + 0.13 * grain + 0.08 * coarse
+    value = 0.78 + 0.10 * ripple + 0.07 * dune + 0.10 * grain + 0.06 * coarse
     return value.clamp(0.1, 1.1)[..., None] * _rgb(u, 0.98, 0.83, 0.60)
 
 

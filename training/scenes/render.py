@@ -30,7 +30,7 @@ from training.scenes.words import (
 
 T = torch.Tensor
 OVERSAMPLING = 2
-_TINT_RGB = ((1.0, 1.0, 1.0), (1.16, 0.97, 0.70), (0.83, 0.97, 1.18))
+_TINT_RGB = ((1.0, 1.0, 1.0), (1.12, 0.98, 0.78), (0.88, 0.98, 1.14))
 
 
 @dataclass
@@ -77,7 +77,7 @@ def _sample_attributes(
     count: int, rng: np.random.Generator, families: Sequence[str], materials: Sequence[str]
 ) -> np.ndarray:
     surfaces = rng.choice(
-        len(SURFACES), count, p=(0.11, 0.09, 0.10, 0.08, 0.07, 0.08, 0.10, 0.12, 0.06, 0.07, 0.06, 0.06)
+        len(SURFACES), count, p=(0.12, 0.10, 0.12, 0.07, 0.07, 0.08, 0.07, 0.13, 0.06, 0.07, 0.05, 0.06)
     )
     backdrop = rng.choice(len(BACKDROPS), count, p=(0.26, 0.11, 0.11, 0.13, 0.10, 0.12, 0.09, 0.08))
     colours = rng.choice(len(COLOURS), (count, 2), p=(0.28, 0.12, 0.12, 0.11, 0.11, 0.08, 0.09, 0.09))
@@ -207,7 +207,7 @@ def _light(side: float, soft: bool, tint: int, night: bool, rng: np.random.Gener
     """A lamp on the given side (-1 left, 1 right), above and in front of the product."""
     high = rng.uniform(0.75, 1.1) if soft else rng.uniform(0.6, 0.9)
     key = torch.tensor([side * rng.uniform(0.75, 1.0), high, rng.uniform(0.15, 0.6)], dtype=torch.float32)
-    ambient = 0.30 if night else 0.44 if soft else 0.28
+    ambient = 0.30 if night else 0.42 if soft else 0.34
     return Light((key / key.norm()).to(device), torch.tensor(_TINT_RGB[tint], device=device), ambient, soft)
 
 
@@ -308,14 +308,13 @@ def _one(
     lit, occluded = F.interpolate(pair, scale_factor=OVERSAMPLING, mode="bilinear", align_corners=False)[0].reshape(
         2, -1
     )
-    key_floor = (0.72 if soft else 0.80) * (lit * (1.0 if not soft else 0.85) + (0.15 if soft else 0.0))
-    fill = 0.6 + 0.4 * tint
-    light_floor = (ambient * 0.9 * occluded)[:, None] * fill + (key_floor * occluded.clamp_min(0.55) * near_side)[
+    key_floor = 0.72 * (lit * (1.0 if not soft else 0.85) + (0.15 if soft else 0.0))
+    light_floor = (ambient * 0.9 * occluded)[:, None] + (key_floor * occluded.clamp_min(0.55) * near_side)[
         :, None
     ] * tint
     screenlike = kind in ("foliage", "night", "room", "sea")
     light_wall = (
-        (0.4 + 0.6 * tint) * torch.ones_like(sx)[:, None] if screenlike else (0.40 + 0.60 * near_side[:, None] * tint)
+        (0.5 + 0.5 * tint) * torch.ones_like(sx)[:, None] if screenlike else (0.40 + 0.60 * near_side[:, None] * tint)
     )
     if not soft and not screenlike and rng.random() < 0.5:
         # Hard light casts a slanted edge on the wall.
