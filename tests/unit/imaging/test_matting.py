@@ -10,8 +10,9 @@ import pytest
 
 from packshot.errors import BadInput
 from packshot.imaging import matting
-from packshot.imaging.canvas import cut, cutout_bbox, reach_px
+from packshot.imaging.canvas import cut, cutout_bbox
 from packshot.imaging.guided import cut_guided, guided_alpha
+from packshot.imaging.lock import reach_px
 from packshot.types import U8, Mask, Photo
 
 BACKDROP, PRODUCT = (120, 140, 150), (200, 60, 40)
@@ -85,7 +86,7 @@ def test_alpha_and_colours_are_the_true_ones_though_the_mask_is_off(off: tuple[i
 @pytest.mark.parametrize("colour", [(255, 255, 255), (0, 0, 0)])
 def test_where_the_photo_shows_no_edge_the_mask_is_the_edge(colour: tuple[int, int, int]) -> None:
     mask = disk_mask()
-    rgba = at_place(Photo(np.broadcast_to(np.uint8(colour), (120, 160, 3)).copy()), mask)
+    rgba = at_place(Photo(np.broadcast_to(np.array(colour, np.uint8), (120, 160, 3)).copy()), mask)
     assert (rgba[cv2.dilate(mask, matting.disk(3)) > 0, :3] == colour).all()
     assert abs(float(rgba[..., 3].sum()) / 255 - (mask > 0).sum()) < 0.05 * (mask > 0).sum()
     assert ((rgba[..., 3] > 0) & (rgba[..., 3] < 255)).sum() > 200
