@@ -222,7 +222,9 @@ class SamDecoder:
         def make(points: Sequence[tuple[float, float, int]], box: Box | None) -> PromptSet:
             coords = [point[:2] for point in points] + ([box[:2], box[2:]] if box else [(0.0, 0.0)])
             labels = [point[2] for point in points] + ([BOX_FROM, BOX_TO] if box else [PAD])
-            mask = prompts.mask and mask_logits(prompts.mask.pixels, embedding, self._size, self._mask_side, box)
+            mask = None
+            if prompts.mask is not None:
+                mask = mask_logits(prompts.mask.pixels, embedding, self._size, self._mask_side, box)
             return PromptSet(index, (np.array(coords) * scale).astype(np.float32), tuple(labels), box, mask)
 
         if not prompts.points and not prompts.boxes and not prompts.mask:
