@@ -1,6 +1,7 @@
 """Photos, masks and renders -> finished pictures, cutouts and deliveries: the pixel work outside the models. CPU only.
 
-It reads assets and writes none, so a call that failed because its replica died can be repeated. A layout is returned as
+It reads assets and writes only the cutouts that it keeps, so a call that failed because its replica died can be
+repeated. A layout is returned as
 two objects in Ray's store; the stages that need one get its reference.
 """
 
@@ -17,7 +18,7 @@ from deployments.ray_support.worker_threads import WorkerThreads
 from packshot.contract.shot_spec import ShotSpec
 from packshot.delivery.deliver import Delivered, Preset
 from packshot.settings import Settings
-from packshot.shots import Finished, Finisher, Fitted, LayoutFiles, Painted, Prepared
+from packshot.shots import CutoutFiles, Finished, Finisher, Fitted, LayoutFiles, Painted, Prepared
 from packshot.shots.finish import finish
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask
@@ -39,7 +40,8 @@ class FinisherDeployment:
     def __init__(self) -> None:
         cv2.setNumThreads(1)  # a call keeps one CPU busy
         cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1.0)
-        self._finisher = Finisher(Assets(Settings().asset_root))
+        settings = Settings()
+        self._finisher = Finisher(Assets(settings.asset_root, settings.max_asset_bytes))
         self._threads = WorkerThreads("finisher", max(1, int(cpus)))
 
     async def prepare(self, files: LayoutFiles, framing: Framing) -> AsyncIterator[bool | Fitted | Prepared]:
@@ -64,9 +66,9 @@ class FinisherDeployment:
         """Encode a stored mask as an 8-bit PNG."""
         return await self._threads.run(self._finisher.mask_png, mask_key)
 
-    async def cutout_png(self, photo_key: str, mask_key: str) -> bytes:
-        """Cut the product out and encode it as an RGBA PNG."""
-        return await self._threads.run(self._finisher.cutout_png, photo_key, mask_key)
+    async def cutout_png(self, files: CutoutFiles) -> bytes:
+        """Return the cutout as an RGBA PNG. The first call for a mask makes it."""
+        return await self._threads.run(self._finisher.cutout_png, files)
 
     async def paint(self, mask_key: str | None, size: tuple[int, int], strokes: tuple[Stroke, ...]) -> NewMask:
         """Paint brush strokes on a stored mask, or on an empty one."""

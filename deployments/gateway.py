@@ -33,7 +33,7 @@ from packshot.delivery.deliver import Delivered, Preset
 from packshot.imaging.codec import NormalisedPhoto, UploadedMask
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
-from packshot.shots import LayoutFiles
+from packshot.shots import CutoutFiles, LayoutFiles
 from packshot.store.records import NewMask, PhotoRecord
 from packshot.store.store import Store
 from packshot.types import Prompts, Stroke
@@ -171,8 +171,8 @@ class ServeGraph:
     async def mask_png(self, mask_key: str) -> bytes:
         return await retry_once(lambda: self._finisher.mask_png.remote(mask_key))
 
-    async def cutout(self, photo_key: str, mask_key: str) -> bytes:
-        return await retry_once(lambda: self._finisher.cutout_png.remote(photo_key, mask_key))
+    async def cutout(self, files: CutoutFiles) -> bytes:
+        return await retry_once(lambda: self._finisher.cutout_png.remote(files))
 
     async def deliver(
         self, image_key: str, layout: LayoutFiles | None, preset: Preset, *, generated: bool

@@ -15,7 +15,9 @@ from deployments.ray_support.metrics import RayMeter
 from deployments.sam_encoder import Encoded
 from packshot.api.graph import Segmented
 from packshot.batching import MicroBatcher
+from packshot.imaging.canvas import cutout_bbox
 from packshot.imaging.codec import encode_mask_png, read_mask
+from packshot.imaging.lock import lock_px_of
 from packshot.models.device import model_thread, pick_dtype
 from packshot.settings import Settings
 from packshot.store.assets import Assets
@@ -83,4 +85,13 @@ class MaskDecoderDeployment:
 
 def _encoded(candidate: MaskCandidate) -> NewMask:
     mask = candidate.mask
-    return NewMask(candidate.score, mask.area_px, mask.bbox_xyxy, encode_mask_png(mask.pixels))
+    height, width = mask.pixels.shape
+    area_px, lock_px = mask.area_px, lock_px_of(width, height)
+    return NewMask(
+        candidate.score,
+        area_px,
+        mask.bbox_xyxy,
+        encode_mask_png(mask.pixels),
+        lock_px=lock_px,
+        cutout_bbox_xyxy=cutout_bbox(mask, lock_px) if area_px else (0, 0, 0, 0),
+    )

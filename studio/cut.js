@@ -373,7 +373,7 @@ function placeLayer({ open, cut, mask, size }) {
         photo_id: open.id,
         name: open.name.replace(/\.[a-z0-9]+$/i, ""),
         photo: { name: open.name, width: open.width, height: open.height },
-        bbox: mask.bbox,
+        bbox: mask.cutout_bbox,
         cutout: size,
         points,
         boxes,

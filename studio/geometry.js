@@ -146,7 +146,7 @@ export function boxOf(a, b, photo) {
 
 /**
  * The photo's place on the canvas when its product is where the layer is, for the compare slider. `bbox` is the
- * product's box in the photo. Returns the photo's centre in canvas pixels and its scale factor.
+ * cutout's place in the photo. Returns the photo's centre in canvas pixels and its scale factor.
  */
 export function photoUnder(layer, bbox, photo, canvas) {
   const factor = Math.max(...Object.values(layerSize(layer, canvas))) / Math.max(layer.cutout.width, layer.cutout.height);

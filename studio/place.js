@@ -155,7 +155,7 @@ async function cutAgain({ key, photo_id: photoId, points, boxes, candidate, step
     bitmap.close();
     change((now) => {
       const layer = now.layers.find((one) => one.key === key);
-      if (layer) Object.assign(layer, { mask_id: mask.id, bbox: mask.bbox, cutout: { width, height } });
+      if (layer) Object.assign(layer, { mask_id: mask.id, bbox: mask.cutout_bbox, cutout: { width, height } });
     });
   } catch (problem) {
     if (problem.code === "not_found") alertOf("Its photo is gone from the server, too.", "Add the photo again under Cut, cut it, and remove this layer.");

@@ -27,10 +27,11 @@ from packshot.api.graph import Segmented
 from packshot.contract.engines import EngineInfo, SamplingDefaults, SamplingLimits
 from packshot.contract.verdict import Verdict
 from packshot.delivery.deliver import Delivered, Preset
+from packshot.imaging.canvas import cutout_bbox
 from packshot.imaging.codec import encode_bilevel_png, encode_png
 from packshot.meter import PrometheusMeter
 from packshot.settings import Settings
-from packshot.shots import Finisher, LayoutFiles
+from packshot.shots import CutoutFiles, Finisher, LayoutFiles
 from packshot.store.records import Claim, NewImage, NewMask, PhotoRecord
 from packshot.store.store import Store
 from packshot.types import Mask, Prompts, Stroke
@@ -94,7 +95,17 @@ class BoxGraph:
         pixels[int(y0) : int(y1), int(x0) : int(x1)] = 255
         mask = Mask(pixels)
         scores = (0.9, 0.7, 0.5) if prompts.multimask else (0.9,)
-        masks = tuple(NewMask(score, mask.area_px, mask.bbox_xyxy, encode_bilevel_png(pixels)) for score in scores)
+        masks = tuple(
+            NewMask(
+                score,
+                mask.area_px,
+                mask.bbox_xyxy,
+                encode_bilevel_png(pixels),
+                lock_px=2,
+                cutout_bbox_xyxy=cutout_bbox(mask, 2),
+            )
+            for score in scores
+        )
         return Segmented(masks, {"queue": 0.5, "encode": 3.0, "decode": 1.0})
 
     async def paint(self, photo: PhotoRecord, base_key: str | None, strokes: tuple[Stroke, ...]) -> NewMask:
@@ -106,8 +117,8 @@ class BoxGraph:
     async def mask_png(self, mask_key: str) -> bytes:
         return await asyncio.to_thread(self.finisher.mask_png, mask_key)
 
-    async def cutout(self, photo_key: str, mask_key: str) -> bytes:
-        return await asyncio.to_thread(self.finisher.cutout_png, photo_key, mask_key)
+    async def cutout(self, files: CutoutFiles) -> bytes:
+        return await asyncio.to_thread(self.finisher.cutout_png, files)
 
     async def deliver(
         self, image_key: str, layout: LayoutFiles | None, preset: Preset, *, generated: bool

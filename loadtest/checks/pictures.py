@@ -1,7 +1,7 @@
 """Checks a sample of the run's pictures after the load, when each sampled shot is rendered again, unbatched.
 
 received == stored             the bytes received under load are the bytes that the server stores (SHA-256)
-product  == photo              for a 1:1 layer, inside the mask eroded by 2 px
+product  == photo              for a 1:1 layer, inside the mask eroded by its `lock_px`
 picture  ≈ rendered unbatched  within 1/255 in fp32; in bf16 mean ≤ 0.5/255 and 99.9 % within 2/255 (docs/integrator.md)
 """
 
@@ -25,7 +25,6 @@ from loadtest.run.target import client
 
 Pixels = NDArray[np.uint8]
 
-ERODED_PX = 2
 EDGE_PX = 3
 WAIT_S = 120
 
@@ -118,13 +117,15 @@ def product_wrong(
 def origin(cutout: Pixels, photo: Pixels, inside: NDArray[np.bool_]) -> tuple[int, int] | None:
     """The (x, y) of the cutout's top-left corner in the photo: where all pixels inside match. None when there is none.
 
-    The cutout's soft edge extends at most EDGE_PX beyond the mask, and `inside` is the mask eroded by ERODED_PX.
+    `inside` is the mask eroded by `lock_px`. The cutout's soft edge extends as far beyond the mask, at least EDGE_PX.
     """
+    lock = lock_px(photo.shape[:2])
+    reach = lock + max(EDGE_PX, lock)
     height, width = cutout.shape[:2]
     rows, columns = np.nonzero(inside)
     left, top = int(columns.min()), int(rows.min())
-    for y in range(max(0, top - ERODED_PX - EDGE_PX), top + 1):
-        for x in range(max(0, left - ERODED_PX - EDGE_PX), left + 1):
+    for y in range(max(0, top - reach), top + 1):
+        for x in range(max(0, left - reach), left + 1):
             here = np.s_[y : y + height, x : x + width]
             if photo[here].shape[:2] != (height, width) or inside[here].sum() != inside.sum():
                 continue
@@ -133,9 +134,15 @@ def origin(cutout: Pixels, photo: Pixels, inside: NDArray[np.bool_]) -> tuple[in
     return None
 
 
+def lock_px(mask_px: tuple[int, ...]) -> int:
+    """The `lock_px` of a clicked mask of this height and width, as docs/integrator.md states it."""
+    return 2 if max(mask_px) <= 1024 else round(0.75 * max(mask_px) / 256)
+
+
 def eroded(mask: Pixels) -> NDArray[np.bool_]:
-    """The mask eroded by ERODED_PX on every side."""
-    kept = Image.fromarray((mask > 127).astype(np.uint8) * 255).filter(ImageFilter.MinFilter(2 * ERODED_PX + 1))
+    """The mask eroded by its `lock_px` on every side."""
+    side = 2 * lock_px(mask.shape) + 1
+    kept = Image.fromarray((mask > 127).astype(np.uint8) * 255).filter(ImageFilter.MinFilter(side))
     return np.asarray(kept) > 127
 
 

@@ -147,12 +147,15 @@ def _broken_bounds(spec: ShotSpec, limits: SamplingLimits, settings: Settings) -
     return errors
 
 
-def check_layer(index: int, layer: LayerIn, bbox_xyxy: BoxXYXY, canvas: tuple[int, int]) -> None:
+def check_layer(
+    index: int, layer: LayerIn, bbox_xyxy: BoxXYXY, canvas: tuple[int, int], cutout_xyxy: BoxXYXY | None = None
+) -> None:
     """Refuse a layer that would not be visible.
 
     `index` is the layer's place in the request. `bbox_xyxy` is the bounding box of the layer's mask, in pixels of the
-    photo. `canvas` is (width, height) in pixels. The reach of a rotated layer is its half diagonal, so no visible layer
-    is refused.
+    photo. `canvas` is (width, height) in pixels. `cutout_xyxy` is the cutout's place, to which the layer's scale
+    refers; None is a mask of version 0.1.0, whose cutout is about as large as its bounding box. The reach of a rotated
+    layer is its half diagonal, so no visible layer is refused.
 
     Raises BadInput `mask_empty` when the mask has no product pixel, `mask_too_small` when the product is smaller than
     `MIN_PRODUCT_PX`, and `layer_outside` when the layer lies outside the canvas or is smaller than a pixel.
@@ -170,6 +173,8 @@ def check_layer(index: int, layer: LayerIn, bbox_xyxy: BoxXYXY, canvas: tuple[in
             f"layers.{index}: mask {layer.mask_id} {rule}; click on the whole product or take a closer photo.",
             errors=[{"loc": ["layers", index, "mask_id"], "msg": rule}],
         )
+    x0, y0, x1, y1 = cutout_xyxy or bbox_xyxy
+    width, height = x1 - x0, y1 - y0
     factor = layer.scale * max(canvas) / max(width, height)
     placed_width, placed_height = width * factor, height * factor
     rule = ""

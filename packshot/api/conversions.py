@@ -14,7 +14,9 @@ from packshot.contract.answers import (
     VerdictAnswer,
     WholeImageAnswer,
 )
-from packshot.store.records import ImageRecord, MaskRecord, PhotoRecord, ShotRecord
+from packshot.imaging.decoded import OwnAlpha, UploadedMask
+from packshot.imaging.lock import EXACT_LOCK_PX, cutout_bbox_of
+from packshot.store.records import ImageRecord, MaskRecord, NewMask, PhotoRecord, ShotRecord
 
 
 def photo_answer(photo: PhotoRecord) -> PhotoAnswer:
@@ -31,6 +33,13 @@ def photo_answer(photo: PhotoRecord) -> PhotoAnswer:
     )
 
 
+def exact_mask(found: OwnAlpha | UploadedMask, png: bytes, width: int, height: int) -> NewMask:
+    """A mask that a person made, for a photo of `width` x `height` pixels. It is exact, so its score is 1."""
+    lock_px = EXACT_LOCK_PX
+    place = cutout_bbox_of(found.shown_xyxy, lock_px, width, height)
+    return NewMask(1.0, found.area_px, found.bbox_xyxy, png, lock_px=lock_px, cutout_bbox_xyxy=place)
+
+
 def mask_answer(mask: MaskRecord) -> MaskAnswer:
     """A mask. The key of its file stays internal."""
     return MaskAnswer(
@@ -42,6 +51,9 @@ def mask_answer(mask: MaskRecord) -> MaskAnswer:
         cutout_url=f"/v1/masks/{mask.id}/cutout",
         source=mask.source or "automatic",  # None only in rows of version 0.1.0, which no route answers with
         parent=mask.parent_id,
+        # No route answers with rows of version 0.1.0, which alone lack these two.
+        lock_px=EXACT_LOCK_PX if mask.lock_px is None else mask.lock_px,
+        cutout_bbox=mask.cutout_bbox_xyxy or mask.bbox_xyxy,
     )
 
 

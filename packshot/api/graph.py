@@ -7,6 +7,7 @@ from typing import Protocol
 
 from packshot.contract.engines import EngineInfo
 from packshot.delivery.deliver import Delivered, Preset
+from packshot.shots.cutouts import CutoutFiles
 from packshot.shots.layout import LayoutFiles
 from packshot.store.records import NewMask, PhotoRecord
 from packshot.types import Prompts, Stroke
@@ -53,8 +54,8 @@ class Graph(Protocol):
         """Return a stored mask as an 8-bit PNG. `mask_key` names its asset."""
         ...
 
-    async def cutout(self, photo_key: str, mask_key: str) -> bytes:
-        """Return the product as an RGBA PNG, cropped to the product."""
+    async def cutout(self, files: CutoutFiles) -> bytes:
+        """Return the product as an RGBA PNG, the part `cutout_bbox` of the photo. It is made once and kept."""
         ...
 
     async def deliver(

@@ -10,7 +10,7 @@ from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.openapi import empty_json, file_json, keyed_problems_json, problems_json
 from packshot.api.services import Wired, in_thread
 from packshot.errors import Conflict, NotFound
-from packshot.shots.layout import colours_key
+from packshot.shots.cutouts import cutout_files
 
 router = APIRouter(prefix="/v1/masks", tags=["masks"], responses=keyed_problems_json())
 
@@ -37,10 +37,10 @@ async def get_mask(mask_id: str, request: Request, services: Wired, tenant: Call
     responses=file_json("The cutout.", "image/png") | problems_json(NotFound),
 )
 async def get_cutout(mask_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
-    """Returns an RGBA PNG, cropped to the product."""
+    """Returns an RGBA PNG: the part `cutout_bbox` of the photo. The first request makes it."""
     mask = await in_thread(services.store.masks.get, tenant.id, mask_id)
     photo = await in_thread(services.store.photos.get, tenant.id, mask.photo_id)
-    data = await cancel_on_disconnect(request, services.graph.cutout(colours_key(photo, mask), mask.asset_key))
+    data = await cancel_on_disconnect(request, services.graph.cutout(cutout_files(photo, mask)))
     return file_answer(request, data, "image/png")
 
 

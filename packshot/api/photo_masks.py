@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from packshot.api.accept import json_body
 from packshot.api.answers import server_timing
 from packshot.api.auth import Caller
-from packshot.api.conversions import mask_answer
+from packshot.api.conversions import exact_mask, mask_answer
 from packshot.api.graph import Segmented
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion, spooled_body
 from packshot.api.openapi import (
@@ -31,7 +31,7 @@ from packshot.contract.status import MaskSource
 from packshot.errors import BadInput, NotFound, Overloaded, StorageFull, TooLarge, Unavailable, UnsupportedMedia
 from packshot.imaging.prompts import check_prompts
 from packshot.imaging.strokes import check_strokes
-from packshot.store.records import MaskRecord, NewMask, PhotoRecord
+from packshot.store.records import MaskRecord, PhotoRecord
 from packshot.types import Prompts, Stroke
 
 router = APIRouter(prefix="/v1/photos", tags=["photos"], responses=keyed_problems_json())
@@ -101,7 +101,7 @@ async def put_mask(photo_id: str, request: Request, response: Response, services
         reading = services.decoder.read_mask(await file.read(), photo.width, photo.height)
         read = await cancel_on_disconnect(request, reading)
         decode_ms = (time.perf_counter() - started_at) * 1000
-    new = NewMask(1.0, read.area_px, read.bbox_xyxy, read.png, source="upload")
+    new = replace(exact_mask(read, read.png, photo.width, photo.height), source="upload")
     (mask,) = await shield_to_completion(in_thread(services.store.masks.add, tenant.id, photo.id, [new]))
     answer = mask_answer(mask)
     response.headers.update({"location": answer.url, **server_timing({"decode": decode_ms})})

@@ -11,7 +11,7 @@ from starlette.datastructures import UploadFile
 
 from packshot.api.answers import file_answer, server_timing
 from packshot.api.auth import Caller
-from packshot.api.conversions import photo_answer
+from packshot.api.conversions import exact_mask, photo_answer
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.openapi import (
     LOCATION,
@@ -83,7 +83,7 @@ async def upload_photo(request: Request, response: Response, services: Wired, te
 def _own_alpha(photo: NormalisedPhoto) -> tuple[NewMask, bytes] | None:
     """The upload's own alpha as the store takes it. It is exact, so its score is 1."""
     own = photo.own_alpha
-    return None if own is None else (NewMask(1.0, own.area_px, own.bbox_xyxy, own.mask_png), own.rgba_png)
+    return None if own is None else (exact_mask(own, own.mask_png, photo.width, photo.height), own.rgba_png)
 
 
 @asynccontextmanager

@@ -94,7 +94,7 @@ def _add(
             mask = services.store.masks.get(tenant_id, layer.mask_id)
         except NotFound:
             continue  # shots.add refuses it, unless the request repeats a shot whose masks were deleted since
-        check_layer(index, layer, mask.bbox_xyxy, canvas)
+        check_layer(index, layer, mask.bbox_xyxy, canvas, mask.cutout_bbox_xyxy)
     return services.store.shots.add(tenant_id, stored, idempotency_key=key)
 
 

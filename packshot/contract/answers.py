@@ -70,6 +70,14 @@ class MaskAnswer(Answer):
     parent: str | None = Field(
         None, exclude_if=absent, description="The `base_mask_id` from which it was made; absent if there was none."
     )
+    cutout_bbox: tuple[int, int, int, int] = Field(
+        description="The cutout's place in the photo, its soft edge included: [x0, y0, x1, y1] in photo pixels, right "
+        "and bottom exclusive. A layer's centre and scale refer to it."
+    )
+    lock_px: int = Field(
+        description="Inside the mask eroded by so many pixels the cutout is opaque and equals the photo. Around soft "
+        "values of the mask itself, only its pixels of 255 are."
+    )
 
 
 class MasksAnswer(Answer):

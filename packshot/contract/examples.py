@@ -91,6 +91,8 @@ MASKS = MasksAnswer(
             url=f"/v1/masks/{_MASK_ID}",
             cutout_url=f"/v1/masks/{_MASK_ID}/cutout",
             source="box",
+            lock_px=5,
+            cutout_bbox=(207, 125, 1326, 1007),
         ),
     )
 )

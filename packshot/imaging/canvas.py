@@ -9,115 +9,86 @@ it.
 
 from __future__ import annotations
 
+import logging
 import math
 
 import cv2
 import numpy as np
 
 from packshot.errors import BadInput
+from packshot.imaging.guided import guided_alpha
+from packshot.imaging.lock import EXACT_LOCK_PX, cutout_bbox_of, reach_px
+from packshot.imaging.matting import SolverFailed, certain, disk, matte
 from packshot.imaging.resample import premultiplied, resized, straight
-from packshot.imaging.tiles import REACH_PX, Bools, nearby_colours, on_tiles
-from packshot.types import F32, U8, Cutout, Flat, Framing, Layer, Layout, Mask, Photo
+from packshot.imaging.straight import mixture_explains, straight_colours
+from packshot.types import U8, BoxXYXY, Cutout, Flat, Framing, Layer, Layout, Mask, Photo
 
-__all__ = ["cut", "enlargement", "fit_into", "fit_to", "flatten", "layer_size", "locked_mask"]
+__all__ = ["cut", "cutout_bbox", "enlargement", "fit_into", "fit_to", "flatten", "layer_size", "locked_mask"]
 
-LOCK_PX = 2  # pixels deeper than this inside the mask are opaque and keep the photo's colours
-BAND_PX = 2  # the soft edge ends at this distance outside the mask
-GUIDE_RADIUS_PX = 2  # radius of the guided filter's window
-GUIDE_EPS = 4e-4  # regularisation, as a variance of values in 0..1: the filter ignores edges fainter than 2 %
-STEEPEN = 2.0  # where the photo shows no edge, the filter's ramp is 8 px wide; twice as steep, it ends within the band
+log = logging.getLogger(__name__)
 
 
-def _disk(radius: int) -> U8:
-    y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
-    return np.asarray(x * x + y * y <= radius * radius, np.uint8)
+def cutout_bbox(mask: Mask, lock_px: int) -> BoxXYXY:
+    """The cutout's place in the photo, XYXY in pixels. It is known without making the cutout.
 
-
-def cut(photo: Photo, mask: Mask) -> Cutout:
-    """The product with a soft edge, cropped to the pixels whose alpha is not 0.
-
-    Alpha is 255 in the mask eroded by 2 px, and 0 beyond 2 px outside the mask. Between them alpha follows the photo's
-    edges (guided filter). Where alpha is 255 the colours are the photo's own. Elsewhere the old background is removed
-    from the colours. Raises BadInput: mask_empty when the mask holds no product pixel, and invalid_request when mask
-    and photo differ in size.
+    It is the box of all pixels above 0, grown by the reach of the soft edge and clipped to the photo. Raises BadInput
+    `mask_empty` when no pixel is at least 128.
     """
+    if mask.area_px == 0:
+        raise BadInput("mask_empty", "a mask must hold at least one product pixel, got none; click on the product")
+    height, width = mask.pixels.shape
+    x, y, columns, rows = cv2.boundingRect(mask.pixels)
+    return cutout_bbox_of((x, y, x + columns, y + rows), lock_px, width, height)
+
+
+def cut(photo: Photo, mask: Mask, lock_px: int = EXACT_LOCK_PX) -> Cutout:
+    """The product with a soft edge: the part `cutout_bbox` of the photo.
+
+    `lock_px` is how far inside the mask its border may be wrong, in pixels. Alpha is 255 in the mask eroded by it, and
+    0 farther than `reach_px` outside. Between them alpha follows the photo (closed-form matting). A mask with soft
+    values is alpha itself around these values. Where alpha is 255 the colours are the photo's own. Elsewhere the old
+    background is removed from them.
+
+    Raises BadInput: mask_empty when the mask holds no product pixel, and invalid_request when mask and photo differ in
+    size.
+    """
+    _check_sizes(photo, mask)
+    x0, y0, x1, y1 = cutout_bbox(mask, lock_px)
+    margin = reach_px(lock_px) + 2  # the pixels that the edge's pixels depend on
+    left, top = max(0, x0 - margin), max(0, y0 - margin)
+    around = np.s_[top : y1 + margin, left : x1 + margin]
+    rgb, given = photo.pixels[around], np.ascontiguousarray(mask.pixels[around])
+    alpha = _alpha(rgb, given, lock_px)
+    feathered = cv2.inRange(given, (1,), (254,)).any() and not mixture_explains(rgb, alpha)
+    colours = rgb if feathered else straight_colours(rgb, alpha)
+    inner = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
+    return Cutout(np.dstack([colours[inner], alpha[inner]]))
+
+
+def _alpha(rgb: U8, mask: U8, lock_px: int) -> U8:
+    """The alpha of a crop, uint8 HxW. The crop reaches at least two pixels beyond the soft edge, or to the frame."""
+    hard = (mask >= 128).astype(np.uint8)
+    reach = reach_px(lock_px)
+    product, backdrop = certain(hard, lock_px), certain(1 - hard, reach)
+    soft = cv2.inRange(mask, (1,), (254,))
+    kept = cv2.dilate(soft, disk(reach)) > 0  # here the mask's values are alpha
+    try:
+        alpha = matte(
+            rgb, hard, product | (kept & (hard > 0)), backdrop | (kept & (hard == 0)), width_px=lock_px + reach
+        )
+    except SolverFailed as failed:
+        log.warning("the guided filter makes the edge, because %s", failed)
+        alpha = guided_alpha(rgb, hard)
+    return np.where(kept, mask, alpha)
+
+
+def _check_sizes(photo: Photo, mask: Mask) -> None:
+    """Raise BadInput invalid_request when mask and photo differ in size."""
     if mask.pixels.shape != photo.pixels.shape[:2]:
         detail = (
             f"mask and photo must have the same size, got {mask.pixels.shape[::-1]} and {photo.width, photo.height}"
         )
         raise BadInput("invalid_request", detail + "; send a mask of this photo")
-    x0, y0, x1, y1 = mask.bbox_xyxy
-    if x1 == 0:
-        raise BadInput("mask_empty", "a mask must hold at least one product pixel, got none; click on the product")
-    margin = BAND_PX + 1
-    x0, y0, x1, y1 = (
-        max(0, x0 - margin),
-        max(0, y0 - margin),
-        min(photo.width, x1 + margin),
-        min(photo.height, y1 + margin),
-    )
-    rgb = photo.pixels[y0:y1, x0:x1]
-    hard = (mask.pixels[y0:y1, x0:x1] >= 128).astype(np.uint8)
-    inside = cv2.erode(hard, _disk(LOCK_PX))  # beyond the crop counts as product: a product cut by the frame stays hard
-    reach = cv2.dilate(hard, _disk(BAND_PX))
-    alpha = _refine(rgb, hard, (reach > 0) & (inside == 0))
-    alpha[inside > 0] = 255
-    alpha[reach == 0] = 0
-    ys, xs = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
-    crop = np.s_[ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1]
-    alpha = np.ascontiguousarray(alpha[crop])
-    rgba = cv2.cvtColor(_clean_fringe(rgb[crop], alpha), cv2.COLOR_RGB2RGBA)
-    cv2.insertChannel(alpha, rgba, 3)
-    return Cutout(np.asarray(rgba, np.uint8))
-
-
-def _refine(rgb: U8, hard: U8, band: Bools) -> U8:
-    """Alpha, uint8 HxW: `hard` x 255 outside the band, and the guided filter's result inside it."""
-    alpha = hard * np.uint8(255)
-    smooth = np.asarray(cv2.GaussianBlur(hard.astype(np.float32), (5, 5), 1), np.float32)
-    for at, soft in on_tiles(band, _guided, rgb, smooth, halo=2 * GUIDE_RADIUS_PX, border=cv2.BORDER_REFLECT):
-        alpha.reshape(-1)[at] = np.rint(np.clip((soft - 0.5) * STEEPEN + 0.5, 0, 1) * 255).astype(np.uint8)
-    return alpha
-
-
-def _guided(guide: U8, source: F32) -> F32:
-    """The guided filter (He, Sun, Tang 2010) with a colour guide, float32 HxW.
-
-    `guide` is uint8 HxWx3 RGB, and `source` is float32 HxW in 0..1. Each output pixel depends on input pixels at most
-    2 x GUIDE_RADIUS_PX away.
-    """
-
-    def mean(values: F32) -> F32:
-        side = 2 * GUIDE_RADIUS_PX + 1
-        return np.asarray(cv2.boxFilter(values, cv2.CV_32F, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
-
-    r, g, b = (plane.astype(np.float32) / 255 for plane in cv2.split(guide))
-    mr, mg, mb, source_mean = mean(r), mean(g), mean(b), mean(source)
-    rr, gg, bb = mean(r * r) - mr * mr + GUIDE_EPS, mean(g * g) - mg * mg + GUIDE_EPS, mean(b * b) - mb * mb + GUIDE_EPS
-    rg, rb, gb = mean(r * g) - mr * mg, mean(r * b) - mr * mb, mean(g * b) - mg * mb
-    # the inverse of the symmetric 3x3 covariance, by cofactors
-    crr, crg, crb = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
-    cgg, cgb, cbb = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
-    determinant = rr * crr + rg * crg + rb * crb
-    cr, cg, cb = (mean(colour * source) - at * source_mean for colour, at in ((r, mr), (g, mg), (b, mb)))
-    slope_r = (crr * cr + crg * cg + crb * cb) / determinant
-    slope_g = (crg * cr + cgg * cg + cgb * cb) / determinant
-    slope_b = (crb * cr + cgb * cg + cbb * cb) / determinant
-    offset = source_mean - (slope_r * mr + slope_g * mg + slope_b * mb)
-    return np.asarray(mean(slope_r) * r + mean(slope_g) * g + mean(slope_b) * b + mean(offset), np.float32)
-
-
-def _clean_fringe(rgb: U8, alpha: U8) -> U8:
-    """Remove the old background's colour from partly covered pixels: mix in the nearby opaque product's colour."""
-    opaque = alpha == 255
-    near_opaque = cv2.dilate(opaque.view(np.uint8), np.ones((2 * REACH_PX + 1, 2 * REACH_PX + 1), np.uint8)) > 0
-    clean = rgb.copy()
-    pixels, flat_alpha = clean.reshape(-1, 3), alpha.reshape(-1)
-    for at, near in nearby_colours(rgb, opaque, near_opaque & ~opaque):
-        # the lower a pixel's alpha, the smaller the share of the product in its colour
-        keep = np.clip(flat_alpha[at].astype(np.float32) / 255 * 2 - 1, 0, 1)[:, None]
-        pixels[at] = np.rint(keep * pixels[at] + (1 - keep) * near).astype(np.uint8)
-    return clean
 
 
 def layer_size(layer: Layer, layout: Layout) -> tuple[int, int]:
@@ -257,6 +228,7 @@ def fit_into(flat: Flat, framing: Framing) -> Flat:
 def locked_mask(flat: Flat) -> U8:
     """The pixels in which a finished picture must equal the layout: uint8 HxW, 255 where the product is opaque.
 
-    For a layer that is not resampled, they include the whole mask eroded by 2 px, where the layout equals the photo.
+    For a layer that is not resampled, they include the whole mask eroded by its `lock_px`, where the layout equals the
+    photo; of a mask with soft values, they include its pixels of 255.
     """
     return np.asarray(cv2.compare(cv2.extractChannel(flat.pixels, 3), 255, cv2.CMP_EQ), np.uint8)

@@ -32,7 +32,7 @@ from packshot.errors import BadInput, Unavailable, UnsupportedMedia
 from packshot.imaging import fastpng
 from packshot.imaging.decoded import NormalisedPhoto, Note, OwnAlpha, UploadedMask
 from packshot.imaging.formats import FORMATS, refusal_of, sniff
-from packshot.types import U8, Mask, Photo
+from packshot.types import U8, BoxXYXY, Mask, Photo
 
 __all__ = [
     "NormalisedPhoto",
@@ -117,7 +117,7 @@ class PhotoDecoder:
             sha256=hashlib.sha256(data).hexdigest(),
             bytes=len(data),
             notes=(*_note_on_claim(kind, claimed_type), *(Note(*note) for note in head["notes"])),
-            own_alpha=OwnAlpha(own[0], own[1], head["area_px"], tuple(head["bbox_xyxy"])) if own else None,
+            own_alpha=OwnAlpha(own[0], own[1], *_extent(head)) if own else None,
         )
 
     def read_mask(self, data: bytes, width: int, height: int) -> UploadedMask:
@@ -135,7 +135,7 @@ class PhotoDecoder:
             if error.code in MASK_CODES:
                 raise
             raise BadInput("mask_unreadable", error.detail) from None
-        return UploadedMask(png, head["area_px"], tuple(head["bbox_xyxy"]))
+        return UploadedMask(png, *_extent(head))
 
     def _ask(self, data: bytes, header: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
         """(answer's header, PNGs) of a worker, which is started again when it has died."""
@@ -169,6 +169,12 @@ class PhotoDecoder:
                 head["code"], head["detail"]
             )
         return head, _split(files, head["sizes"])
+
+
+def _extent(head: dict[str, Any]) -> tuple[int, BoxXYXY, BoxXYXY]:
+    """The product's area and boxes in a worker's answer (`OwnAlpha`)."""
+    (x0, y0, x1, y1), (left, top, right, bottom) = head["bbox_xyxy"], head["shown_xyxy"]
+    return head["area_px"], (x0, y0, x1, y1), (left, top, right, bottom)
 
 
 def _require_format(data: bytes) -> str:

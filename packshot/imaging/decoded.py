@@ -23,12 +23,14 @@ class OwnAlpha:
 
     `rgba_png` holds the straight sRGB colours with their alpha; fully transparent pixels are white. `mask_png` is the
     alpha in grey. `area_px` counts the pixels of at least 128, and `bbox_xyxy` is their box in photo pixels.
+    `shown_xyxy` is the box of all pixels above 0.
     """
 
     rgba_png: bytes
     mask_png: bytes
     area_px: int
     bbox_xyxy: BoxXYXY
+    shown_xyxy: BoxXYXY
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class UploadedMask:
     png: bytes
     area_px: int
     bbox_xyxy: BoxXYXY
+    shown_xyxy: BoxXYXY
 
 
 @dataclass(frozen=True)

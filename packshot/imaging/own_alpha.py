@@ -12,13 +12,13 @@ from __future__ import annotations
 import numpy as np
 
 from packshot.errors import BadInput
-from packshot.types import U8, Cutout, Mask
+from packshot.types import U8, BoxXYXY, Cutout, Mask
 
 __all__ = ["cut_own"]
 
 
-def cut_own(rgba: U8, mask: Mask) -> Cutout:
-    """The product with the mask's soft values as alpha, cropped to the pixels whose alpha is not 0.
+def cut_own(rgba: U8, mask: Mask, bbox_xyxy: BoxXYXY) -> Cutout:
+    """The product with the mask's soft values as alpha, cropped to `bbox_xyxy`, in pixels of the photo.
 
     `rgba` is uint8 HxWx4, straight; fully transparent pixels hold the colour that shows when a mask uncovers them.
     Raises BadInput: mask_empty when the mask holds no product pixel, and invalid_request when the sizes differ.
@@ -31,6 +31,6 @@ def cut_own(rgba: U8, mask: Mask) -> Cutout:
         )
     if not (alpha >= 128).any():
         raise BadInput("mask_empty", "a mask must hold at least one product pixel, got none; click on the product")
-    ys, xs = np.flatnonzero(alpha.any(axis=1)), np.flatnonzero(alpha.any(axis=0))
-    crop = np.s_[ys[0] : ys[-1] + 1, xs[0] : xs[-1] + 1]
+    x0, y0, x1, y1 = bbox_xyxy
+    crop = np.s_[y0:y1, x0:x1]
     return Cutout(np.dstack([rgba[crop][..., :3], alpha[crop]]))

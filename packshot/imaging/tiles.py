@@ -21,7 +21,7 @@ Indices = NDArray[np.intp]
 
 TILE_PX = 32
 TILES_AT_ONCE = 16  # a strip and its intermediate results stay in a core's cache
-REACH_PX = 4  # the radius in which `nearby_colours` averages source pixels
+REACH_PX = 4  # the radius in which `nearby_colours` averages source pixels, unless it is given another
 
 
 def on_tiles(
@@ -51,18 +51,21 @@ def on_tiles(
         yield (chunk[tile, 0] + down) * width + chunk[tile, 1] + across, tiles[wanted_here]
 
 
-def nearby_colours(rgb: U8, source: Bools, wanted: Bools) -> Iterator[tuple[Indices, F32]]:
+def nearby_colours(
+    rgb: U8, source: Bools, wanted: Bools, *, reach_px: int = REACH_PX, sigma: float = REACH_PX / 2
+) -> Iterator[tuple[Indices, F32]]:
     """The Gaussian-weighted mean colour of the `source` pixels around each `wanted` pixel.
 
-    `rgb` is uint8 HxWx3; `source` and `wanted` are bool HxW. Yields pairs of the flat indices of wanted pixels and
-    their colours, float32 Nx3. A wanted pixel without a source pixel within REACH_PX is left out.
+    `rgb` is uint8 HxWx3; `source` and `wanted` are bool HxW. The Gaussian of `sigma` pixels ends at `reach_px`. Yields
+    pairs of the flat indices of wanted pixels and their colours, float32 Nx3. A wanted pixel that has no source pixel
+    within reach, or whose source pixels weigh less than 0.1 % together, is left out.
     """
-    side = 2 * REACH_PX + 1
+    side = 2 * reach_px + 1
 
     def blur(colours: U8, weights: U8) -> F32:
         weighted = cv2.merge([cv2.copyTo(colours, weights), weights]).astype(np.float32)
-        return np.asarray(cv2.GaussianBlur(weighted, (side, side), REACH_PX / 2), np.float32)
+        return np.asarray(cv2.GaussianBlur(weighted, (side, side), sigma), np.float32)
 
-    for at, near in on_tiles(wanted, blur, rgb, source.view(np.uint8), halo=REACH_PX):
+    for at, near in on_tiles(wanted, blur, rgb, source.view(np.uint8), halo=reach_px):
         found = near[:, 3] > 1e-3
         yield at[found], near[found, :3] / near[found, 3:]

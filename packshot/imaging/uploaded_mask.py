@@ -16,6 +16,7 @@ from packshot.imaging.file_checks import Refused, check_png_complete
 
 __all__ = ["extent", "read_uploaded_mask"]
 
+NOTHING = (0, 0, 0, 0)
 FRAMED = 0.9
 """A mask that covers this share of the photo's outermost pixels is inverted, or has no background to repaint."""
 
@@ -63,9 +64,16 @@ def _values(opened: Image.Image) -> Image.Image:
 
 
 def extent(mask: Image.Image) -> dict[str, Any]:
-    """`area_px` and `bbox_xyxy` of the product, the pixels of at least 128; (0, 0, 0, 0) for none."""
+    """`area_px` and `bbox_xyxy` of the product, the pixels of at least 128, and `shown_xyxy` of all pixels above 0.
+
+    A box is (0, 0, 0, 0) for none.
+    """
     product = mask.point([255 * (value >= 128) for value in range(256)])
-    return {"area_px": product.histogram()[255], "bbox_xyxy": product.getbbox() or (0, 0, 0, 0)}
+    return {
+        "area_px": product.histogram()[255],
+        "bbox_xyxy": product.getbbox() or NOTHING,
+        "shown_xyxy": mask.getbbox() or NOTHING,
+    }
 
 
 def _frame_share(mask: Image.Image) -> float:

@@ -3,7 +3,8 @@
     photo, mask ──cut──> cutouts ──flatten──> Prepared ──fit──> Fitted
     Prepared + Painted ──enlarge──> scene ──composite, shadow──> picture ──inspect, encode──> Finished
 
-Everything here is pure: it reads assets, writes none and keeps no state. A repeated call gives the same result.
+Everything here is pure: a repeated call gives the same result. It reads assets, and writes none but cutouts, which
+`packshot.shots.cutouts` makes once and keeps.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.contract.verdict import Verdict
 from packshot.delivery.deliver import Delivered, Preset, deliver
 from packshot.errors import BadInput, NotFound
-from packshot.imaging.canvas import enlargement, fit_into, flatten
+from packshot.imaging.canvas import cutout_bbox, enlargement, fit_into, flatten
 from packshot.imaging.codec import encode_mask_png, encode_png, read_mask, read_png
 from packshot.imaging.composite import composite, enlarge, inpaint_mask, plain_background, product_on_grey
+from packshot.imaging.lock import lock_px_of
 from packshot.imaging.shadow import contact_shadow
 from packshot.imaging.strokes import paint
-from packshot.shots.layout import LayoutFiles, cut_from, load_layout
+from packshot.shots.cutouts import CutoutFiles, load_cutout_png
+from packshot.shots.layout import LayoutFiles, load_layout
 from packshot.shots.stages import Finished, Fitted, Painted, Placed, Prepared
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask
@@ -118,13 +121,9 @@ class Finisher:
         """Encode a stored mask as an 8-bit grey PNG of the photo's size."""
         return encode_png(read_mask(self._assets.get(mask_key)).pixels)
 
-    def cutout_png(self, photo_key: str, mask_key: str) -> bytes:
-        """Cut the product out and encode it as an RGBA PNG, cropped to the product.
-
-        `photo_key` names the photo, or the RGBA pixels of an upload that was already cut out.
-        """
-        pixels, mask = read_png(self._assets.get(photo_key)), read_mask(self._assets.get(mask_key))
-        return encode_png(cut_from(pixels, mask).pixels)
+    def cutout_png(self, files: CutoutFiles) -> bytes:
+        """The cutout as an RGBA PNG. The first call for a mask makes it and keeps it."""
+        return load_cutout_png(self._assets, files)
 
     def paint(self, mask_key: str | None, size: tuple[int, int], strokes: Sequence[Stroke]) -> NewMask:
         """Paint strokes on a stored mask, or on an empty one of `size` (width, height) in pixels.
@@ -139,7 +138,15 @@ class Finisher:
         if mask.area_px == 0:
             detail = "a mask must hold at least one product pixel, the strokes leave none; erase less, or add some"
             raise BadInput("mask_empty", detail)
-        return NewMask(1.0, mask.area_px, mask.bbox_xyxy, encode_mask_png(mask.pixels))
+        lock_px = lock_px_of(size[0], size[1])
+        return NewMask(
+            1.0,
+            mask.area_px,
+            mask.bbox_xyxy,
+            encode_mask_png(mask.pixels),
+            lock_px=lock_px,
+            cutout_bbox_xyxy=cutout_bbox(mask, lock_px),
+        )
 
     def mask_agrees(self, mask_key: str, points: Sequence[tuple[float, float, int]]) -> bool:
         """Whether all points (x, y, label) with label 1 lie on a stored mask's product, and no others do."""

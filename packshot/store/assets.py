@@ -84,6 +84,14 @@ class Assets:
         """Write `data` at `key`, replacing what is there. The write is not synced; use it for temporary files."""
         self._write(_checked(key), data, durable=False)
 
+    def put_derived(self, key: str, data: bytes) -> None:
+        """Write `data`, which can be made again, at `key`. The file is durable when this returns, like that of `put`.
+
+        Two writers of one key write the same bytes; the file is whole at any time. Raises StorageFull as `put` does.
+        """
+        self._make_room(len(data))
+        self._write(_checked(key), data, durable=True)
+
     def get(self, key: str) -> bytes:
         """Return the bytes at `key`. Raises NotFound when there is no such file."""
         try:

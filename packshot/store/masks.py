@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,9 +14,12 @@ from packshot.store.database import Database, absent, moment, moment_or_none, ne
 from packshot.store.records import MaskRecord, NewMask
 from packshot.store.references import AssetReferences
 from packshot.store.schema import Now, mask, photo, shot, shot_mask
+from packshot.types import BoxXYXY
 
-FILES = (mask.c.asset_key, mask.c.rgba_key)
+FILES = (mask.c.asset_key, mask.c.rgba_key, mask.c.cutout_key)
 """The columns of a mask that refer to assets."""
+MATTE = 1
+"""Version of the way from a mask to its cutout. A new version keeps its cutouts at other keys than this one."""
 
 
 class Masks:
@@ -39,12 +43,16 @@ class Masks:
         records = []
         with self._database.write() as connection:
             used = update(photo).where(photo.c.id == photo_id, photo.c.tenant_id == tenant_id).values(used_at=Now())
-            if connection.execute(used).rowcount == 0:
+            photo_key = connection.execute(used.returning(photo.c.asset_key)).scalar_one_or_none()
+            if photo_key is None:
                 raise absent("photo", photo_id)
-            self._references.take(connection, files, [new.rgba_key for new in masks if new.rgba_key])
-            for new, file in zip(masks, files, strict=True):
-                expires_at = Now() + self._candidate_lifetime_s
-                records.append(insert_mask(connection, tenant_id, photo_id, new, file.key, expires_at=expires_at))
+            cutouts = [cutout_key(new, file.key, photo_key) for new, file in zip(masks, files, strict=True)]
+            own = [new.rgba_key for new in masks if new.rgba_key]
+            self._references.take(connection, files, own, promised=[key for key in cutouts if key])
+            expires_at = Now() + self._candidate_lifetime_s
+            for new, file, kept in zip(masks, files, cutouts, strict=True):
+                keys = (file.key, kept)
+                records.append(insert_mask(connection, tenant_id, photo_id, new, keys, expires_at=expires_at))
         return records
 
     def own_alpha(self, tenant_id: str, photo_id: str) -> MaskRecord | None:
@@ -81,16 +89,30 @@ class Masks:
         self._references.purge(keys)
 
 
+def cutout_key(new: NewMask, mask_key: str, photo_key: str) -> str | None:
+    """Where the cutout of a mask is kept; None for a mask of version 0.1.0, whose cutout is not kept.
+
+    Equal pixels of photo and mask, and an equal lock, give an equal cutout, and so one key.
+    """
+    if new.lock_px is None:
+        return None
+    made_of = f"{MATTE} {new.lock_px} {new.rgba_key or photo_key} {mask_key}"
+    return f"cutouts/{hashlib.sha256(made_of.encode()).hexdigest()}.png"
+
+
 def insert_mask(
     connection: Connection,
     tenant_id: str,
     photo_id: str,
     new: NewMask,
-    asset_key: str,
+    keys: tuple[str, str | None],
     *,
     expires_at: ColumnElement[float] | None,
 ) -> MaskRecord:
-    """Insert a mask's row. The caller has locked the photo and takes the references to the files."""
+    """Insert a mask's row. `keys` are those of its file and of its cutout.
+
+    The caller has locked the photo and takes the references to the files.
+    """
     statement = mask.insert().values(
         id=new_id("mk"),
         tenant_id=tenant_id,
@@ -98,7 +120,10 @@ def insert_mask(
         score=new.score,
         area_px=new.area_px,
         bbox_xyxy=list(new.bbox_xyxy),
-        asset_key=asset_key,
+        asset_key=keys[0],
+        cutout_key=keys[1],
+        lock_px=new.lock_px,
+        cutout_bbox_xyxy=None if new.cutout_bbox_xyxy is None else list(new.cutout_bbox_xyxy),
         source=new.source,
         parent_id=new.parent_id,
         rgba_key=new.rgba_key,
@@ -138,18 +163,25 @@ def refuse_live(connection: Connection, mask_ids: Sequence[str], what: str) -> N
 
 
 def _mask_record(row: Row[Any]) -> MaskRecord:
-    x0, y0, x1, y1 = row.bbox_xyxy
     return MaskRecord(
         id=row.id,
         tenant=row.tenant_id,
         photo_id=row.photo_id,
         score=row.score,
         area_px=row.area_px,
-        bbox_xyxy=(x0, y0, x1, y1),
+        bbox_xyxy=_box(row.bbox_xyxy),
         asset_key=row.asset_key,
         created_at=moment(row.created_at),
         expires_at=moment_or_none(row.expires_at),
         source=row.source,
         parent_id=row.parent_id,
         rgba_key=row.rgba_key,
+        lock_px=row.lock_px,
+        cutout_bbox_xyxy=None if row.cutout_bbox_xyxy is None else _box(row.cutout_bbox_xyxy),
+        cutout_key=row.cutout_key,
     )
+
+
+def _box(stored: Sequence[int]) -> BoxXYXY:
+    x0, y0, x1, y1 = stored
+    return x0, y0, x1, y1

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, delete, select, update
 
 from packshot.errors import Unavailable
 from packshot.store.database import Database, absent, insert, moment, new_id, require_id
-from packshot.store.masks import FILES, files_of, insert_mask, lock_masks_of, refuse_live
+from packshot.store.masks import FILES, cutout_key, files_of, insert_mask, lock_masks_of, refuse_live
 from packshot.store.records import NewMask, PhotoRecord
 from packshot.store.references import AssetReferences, WrittenFile
 from packshot.store.schema import Now, mask, photo
@@ -56,8 +56,7 @@ class Photos:
                 row = connection.execute(touch).first()
                 if row is not None:
                     if own_alpha is not None and not _has_own_alpha(connection, row.id):
-                        self._references.take(connection, own_files)
-                        _insert_own_alpha(connection, tenant_id, row.id, own_alpha[0], own_files)
+                        self._insert_own_alpha(connection, row, own_alpha[0], own_files)
                     return _photo_record(row)
                 new = insert(connection, photo).values(
                     id=new_id("ph"),
@@ -74,9 +73,10 @@ class Photos:
                 )
                 row = connection.execute(new.on_conflict_do_nothing().returning(*photo.c)).first()
                 if row is not None:
-                    self._references.take(connection, [file, *own_files])
-                    if own_alpha is not None:
-                        _insert_own_alpha(connection, tenant_id, row.id, own_alpha[0], own_files)
+                    if own_alpha is None:
+                        self._references.take(connection, [file])
+                    else:
+                        self._insert_own_alpha(connection, row, own_alpha[0], own_files, [file])
                     return _photo_record(row)
         raise Unavailable("not_ready", "another request keeps deleting the same photo while it is added; try again")
 
@@ -114,13 +114,19 @@ class Photos:
         self._references.drop(connection, keys)
         return keys
 
-
-def _insert_own_alpha(
-    connection: Connection, tenant_id: str, photo_id: str, new: NewMask, files: Sequence[WrittenFile]
-) -> None:
-    """Insert the mask whose PNG and whose RGBA pixels are `files`."""
-    of_photo = replace(new, source="alpha", rgba_key=files[1].key)
-    insert_mask(connection, tenant_id, photo_id, of_photo, files[0].key, expires_at=None)
+    def _insert_own_alpha(
+        self,
+        connection: Connection,
+        of_photo: Row[Any],
+        new: NewMask,
+        files: Sequence[WrittenFile],
+        others: Sequence[WrittenFile] = (),
+    ) -> None:
+        """Insert the mask whose PNG and whose RGBA pixels are `files`, with references to them and to `others`."""
+        own = replace(new, source="alpha", rgba_key=files[1].key)
+        keys = files[0].key, cutout_key(own, files[0].key, of_photo.asset_key)
+        self._references.take(connection, [*others, *files], promised=[keys[1]] if keys[1] else [])
+        insert_mask(connection, of_photo.tenant_id, of_photo.id, own, keys, expires_at=None)
 
 
 def _has_own_alpha(connection: Connection, photo_id: str) -> bool:

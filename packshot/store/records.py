@@ -68,6 +68,8 @@ class NewMask:
 
     `bbox_xyxy` is in pixels of the photo. `png` is a bilevel or 8-bit PNG of the photo's size. `parent_id` is the mask
     that it was made from. `rgba_key` names the asset from which the cutout takes its colours (see MaskRecord).
+    `lock_px` and `cutout_bbox_xyxy` are described in `packshot.imaging.lock`. Without them, the mask is cut as in
+    version 0.1.0.
     """
 
     score: float
@@ -77,6 +79,8 @@ class NewMask:
     source: MaskSource | None = None
     parent_id: str | None = None
     rgba_key: str | None = None
+    lock_px: int | None = None
+    cutout_bbox_xyxy: BoxXYXY | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,8 @@ class MaskRecord:
     `source` is None for a mask of version 0.1.0. `parent_id` is the mask that this one was made from, which may have
     been deleted since. `rgba_key` is set for an upload's own alpha and for masks painted on it: it names an RGBA PNG of
     the upload's straight colours. The cutout of such a mask has these colours and the mask's values as its alpha.
-    `expires_at` is None for an upload's own alpha, and when a shot has used the mask.
+    `lock_px` and `cutout_bbox_xyxy` are None for a mask of version 0.1.0. `cutout_key` names its cutout, which is kept
+    when it is first made. `expires_at` is None for an upload's own alpha, and when a shot has used the mask.
     """
 
     id: str
@@ -101,6 +106,9 @@ class MaskRecord:
     source: MaskSource | None = None
     parent_id: str | None = None
     rgba_key: str | None = None
+    lock_px: int | None = None
+    cutout_bbox_xyxy: BoxXYXY | None = None
+    cutout_key: str | None = None
 
 
 @dataclass(frozen=True)

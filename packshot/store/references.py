@@ -45,13 +45,27 @@ class AssetReferences:
         """
         return [WrittenFile(self._assets.put(data, suffix), data) for data in contents]
 
-    def take(self, connection: Connection, files: Sequence[WrittenFile], kept: Iterable[str] = ()) -> None:
-        """Take one reference for each item of `files` and `kept`. A file that is listed twice gets two references.
+    def take(
+        self,
+        connection: Connection,
+        files: Sequence[WrittenFile],
+        kept: Iterable[str] = (),
+        *,
+        promised: Sequence[str] = (),
+    ) -> None:
+        """Take one reference for each item of the lists. A file that is listed twice gets two references.
 
-        `kept` are keys of files that other rows refer to. Raises NotFound when one of them is gone.
+        `kept` are keys of files that other rows refer to. Raises NotFound when one of them is gone. `promised` are keys
+        of files that may be written later, and will then be deleted with their last reference.
         """
         contents = {file.key: file.data for file in files}
-        for key, count in sorted(Counter([*(file.key for file in files), *kept]).items()):
+        for key, count in sorted(Counter([*(file.key for file in files), *kept, *promised]).items()):
+            if key in promised:
+                row = insert(connection, asset).values(key=key, bytes=0, refs=count, created_at=Now())
+                connection.execute(
+                    row.on_conflict_do_update(index_elements=[asset.c.key], set_={"refs": asset.c.refs + count})
+                )
+                continue
             if key not in contents:
                 more = update(asset).where(asset.c.key == key, asset.c.refs > 0).values(refs=asset.c.refs + count)
                 if connection.execute(more).rowcount == 0:

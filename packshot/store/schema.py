@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISION = "0005"
+REVISION = "0006"
 """The last migration. The migrations up to it make the tables below."""
 
 
@@ -85,7 +85,8 @@ api_key = Table(
     Column("revoked_at", Double),
 )
 
-# The files of photos, masks and images. A row with refs = 0 is a file that will be deleted.
+# The files of photos, masks, cutouts and images. A row with refs = 0 is a file that will be deleted. A cutout's row is
+# made with its mask, before the file; its `bytes` are 0.
 asset = Table(
     "asset",
     metadata,
@@ -127,6 +128,10 @@ mask = Table(
     Column("source", String(16)),  # NULL = a replica of version 0.1.0 made the mask
     Column("parent_id", _ID),  # the mask that this one was made from; it may have been deleted since
     Column("rgba_key", String(200)),  # an asset: the upload with its own alpha; NULL = the photo has the colours
+    # NULL in the next three = a replica of version 0.1.0 made the mask; it is cut as there
+    Column("lock_px", Integer),
+    Column("cutout_bbox_xyxy", JSON(none_as_null=True)),
+    Column("cutout_key", String(200)),  # an asset: the cutout, which is written when it is first needed
     Column("created_at", Double, nullable=False),
     Column("expires_at", Double, index=True),  # NULL = a shot has used it, or it is the upload's own alpha
 )

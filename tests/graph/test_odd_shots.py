@@ -28,6 +28,7 @@ def shots(http: httpx.Client, cup: dict[str, Any]) -> dict[str, dict[str, Any]]:
     wishes: dict[str, dict[str, Any]] = {name: {"prompt": prompt} for name, (prompt, _) in PROMPTS.items()}
     wishes["fills"] = {"layers": [{**layer, "scale": 4.0}]}
     wishes["speck"] = {"layers": [{**layer, "scale": 3 / 256}]}
+    wishes["wide"] = {"canvas": {"width": 1000, "height": 200}, "layers": [{**layer, "scale": 0.15}]}
     wishes["two"] = {"layers": [{**layer, "x": 0.3, "scale": 0.4}, {**layer, "x": 0.72, "scale": 0.4}]}
     small = {"canvas": {"width": 256, "height": 256}, "steps": 2, "seed": 3, "prompt": "on a marble table"}
     ids = {}
@@ -75,6 +76,14 @@ def test_a_product_that_fills_the_canvas_and_one_of_three_pixels_are_warned_of(
     assert levels["fills"]["scene"] == levels["fills"]["frame"] == "warning"
     assert levels["speck"]["fill"] == "warning"
     assert levels["two"]["fill"] == levels["two"]["frame"] == levels["two"]["scene"] == "ok"
+
+
+def test_a_wide_canvas_is_painted_in_windows_and_not_stretched(shots: dict[str, dict[str, Any]]) -> None:
+    found = findings(shots["wide"])
+    assert "560x256 px in 2 overlapping windows" in found["framing"]["detail"]
+    assert found["framing"]["value"] <= 1.1
+    assert found["lock"]["level"] == "ok"
+    assert shots["wide"]["images"][0]["width"] == 1000
 
 
 def test_a_mask_of_three_pixels_is_refused(

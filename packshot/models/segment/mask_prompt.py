@@ -5,13 +5,15 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from packshot.types import F32, U8, BoxXYXY, Embedding
+from packshot.types import F32, U8, Embedding
 
 SURE_LOGIT = 10.0
 """Logit of a pixel that belongs to the mask. A pixel outside has the negative value. SAM's own logits are as large."""
 
 
-def mask_logits(mask: U8, embedding: Embedding, size_px: int, side: int, box: BoxXYXY | None = None) -> F32:
+def mask_logits(
+    mask: U8, embedding: Embedding, size_px: int, side: int, box: tuple[float, float, float, float] | None = None
+) -> F32:
     """The mask prompt as SAM's network takes it: logits, float32 (side, side), over the encoder's square input.
 
     `mask` is uint8 HxW of the photo's size, 255 = product. `size_px` is the side of the encoder's input. Outside of

@@ -46,7 +46,22 @@ VERDICT = Verdict(
     )
 )
 PHOTO = PhotoRecord("ph_1", "t", 1600, 1200, "jpeg", 482113, "ab" * 32, "x/y.png", AT, (("reduced", "1/2"),))
-MASK = MaskRecord("mk_1", "t", "ph_1", 0.93, 612345, (212, 130, 1321, 1002), "k", AT, None, "strokes", "mk_0")
+MASK = MaskRecord(
+    "mk_1",
+    "t",
+    "ph_1",
+    0.93,
+    612345,
+    (212, 130, 1321, 1002),
+    "k",
+    AT,
+    None,
+    "strokes",
+    "mk_0",
+    None,
+    5,
+    (207, 125, 1326, 1007),
+)
 PAINTED = recipe_of(7, SPEC, queue=1.0, steps=2, decode=1e-7)
 IMAGE = ImageRecord("im_1", "t", "sh_1", 0, 7, 1024, 768, "k", VERDICT, PAINTED, None, None, AT)
 PLAIN_RECIPE = Recipe(version="0.1.0", seed=7, spec=SPEC)

@@ -56,9 +56,12 @@ def test_the_uploads_own_alpha_is_the_first_candidate(api: Api) -> None:
 
 def test_the_cutout_of_an_own_alpha_has_its_colours_and_no_white_rim(api: Api) -> None:
     photo, alpha = cut_photo(api)
-    cutout = pixels_at(api, masks_of(api, photo)[0]["cutout_url"])
+    mask = masks_of(api, photo)[0]
+    cutout = pixels_at(api, mask["cutout_url"])
     ys, xs = np.nonzero(alpha)
-    assert np.array_equal(cutout[..., 3], alpha[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1])
+    x0, y0, x1, y1 = mask["cutout_bbox"]
+    assert (x0, y0, x1, y1) == (xs.min() - 3, ys.min() - 3, xs.max() + 4, ys.max() + 4)
+    assert np.array_equal(cutout[..., 3], alpha[y0:y1, x0:x1])
     assert (cutout[cutout[..., 3] > 0][:, :3] == COLOUR).all()
 
 

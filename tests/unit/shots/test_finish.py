@@ -16,7 +16,7 @@ from packshot.imaging.canvas import cut, enlargement, fit_to, flatten
 from packshot.imaging.codec import encode_bilevel_png, encode_png, read_mask, read_photo, read_png
 from packshot.imaging.composite import composite, enlarge, inpaint_mask, plain_background, product_on_grey
 from packshot.imaging.shadow import contact_shadow
-from packshot.shots import Finisher, LayoutFiles, Painted, Placed
+from packshot.shots import CutoutFiles, Finisher, LayoutFiles, Painted, Placed
 from packshot.shots.finish import finish, finish_plain, prepare
 from packshot.shots.layout import LayerFiles, load_layout
 from packshot.store.assets import Assets
@@ -75,7 +75,9 @@ def keys(assets: CountingAssets) -> dict[str, tuple[str, str]]:
 
 
 def files_of(keys: dict[str, tuple[str, str]], layers: tuple[LayerSpec, ...], canvas: Canvas = CANVAS) -> LayoutFiles:
-    return LayoutFiles(canvas, tuple(LayerFiles(*keys[layer.mask_id], layer) for layer in layers))
+    return LayoutFiles(
+        canvas, tuple(LayerFiles(CutoutFiles(*keys[layer.mask_id], lock_px=2), layer) for layer in layers)
+    )
 
 
 def painted(seed: int = 5) -> Painted:
@@ -89,7 +91,7 @@ def before_the_finisher(
     """The director's own steps, as they stood: each layer read and cut anew, then composited with what was painted."""
     layers = []
     for one in files.layers:
-        cutout = cut(read_photo(assets.get(one.photo_key)), read_mask(assets.get(one.mask_key)))
+        cutout = cut(read_photo(assets.get(one.cutout.photo_key)), read_mask(assets.get(one.cutout.mask_key)))
         place = one.placement
         layers.append(Layer(cutout, place.x, place.y, place.scale, place.rotation_deg, place.flip))
     layout = Layout(files.canvas, tuple(layers))
@@ -185,7 +187,10 @@ def test_a_lost_file_and_a_layer_outside_are_refused(assets: CountingAssets, key
 def test_cutout_and_mask_are_pngs_of_the_product(assets: CountingAssets, keys: dict[str, tuple[str, str]]) -> None:
     finisher = Finisher(assets)
     photo, mask = (assets.get(key) for key in keys["b"])
-    assert np.array_equal(read_png(finisher.cutout_png(*keys["b"])), cut(read_photo(photo), read_mask(mask)).pixels)
+    assert np.array_equal(
+        read_png(finisher.cutout_png(CutoutFiles(*keys["b"], lock_px=2))),
+        cut(read_photo(photo), read_mask(mask)).pixels,
+    )
     assert np.array_equal(read_png(finisher.mask_png(keys["b"][1])), read_mask(mask).pixels)
 
 

@@ -18,8 +18,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from packshot.imaging.canvas import cut
-from packshot.types import Cutout, Mask, Photo
+from packshot.imaging.canvas import cut, cutout_bbox
+from packshot.imaging.lock import lock_px_of
+from packshot.types import Mask, Photo
 from training.mini.evaluation.colour import GREEN, WHITE, Floats, delta_e, over
 from training.mini.evaluation.masks import Segmenter
 from training.mini.evaluation.pointing import box_of
@@ -34,8 +35,6 @@ ZONE_PX = 4.0
 OFF_PX = (0, 2, 4)
 WAVE_PX = 16.0
 """A displaced border waves with this length (the Gaussian's sigma)."""
-SEARCH_PX = 24
-"""A cutout's corner lies within this distance of its mask's."""
 
 
 @dataclass(frozen=True)
@@ -77,29 +76,11 @@ def cut_at_place(photo: U8, mask: Bits) -> U8:
     """The cutout of a photo (uint8 HxWx3) at its place: uint8 HxWx4, all transparent for an empty mask."""
     if not mask.any():
         return np.zeros((*mask.shape, 4), np.uint8)
-    return placed(cut(Photo(photo), Mask(mask.astype(np.uint8) * 255)), photo, mask)
-
-
-def placed(cutout: Cutout, photo: U8, mask: Bits) -> U8:
-    """The cutout at its place in the photo: uint8 HxWx4, transparent around it.
-
-    The place is where all opaque pixels equal the photo's. Raises ValueError when there is none within SEARCH_PX of the
-    mask's corner: the cutout has then changed pixels that it must keep.
-    """
-    left, top = (int(value) for value in box_of(mask)[:2])
-    ys, xs = np.nonzero(cutout.pixels[..., 3] == 255)
-    some = np.linspace(0, len(ys) - 1, min(len(ys), 4096)).astype(int)
-    ys, xs = ys[some], xs[some]
-    colours = cutout.pixels[ys, xs, :3]
-    moves = range(-SEARCH_PX, SEARCH_PX + 1)
-    for y, x in sorted(((dy, dx) for dy in moves for dx in moves), key=lambda move: abs(move[0]) + abs(move[1])):
-        row, column = top + y, left + x
-        fits = 0 <= row <= len(photo) - cutout.height and 0 <= column <= photo.shape[1] - cutout.width
-        if fits and np.array_equal(photo[row + ys, column + xs], colours):
-            page = np.zeros((*photo.shape[:2], 4), np.uint8)
-            page[row : row + cutout.height, column : column + cutout.width] = cutout.pixels
-            return page
-    raise ValueError(f"the opaque pixels of a cutout must equal the photo's, got others around ({left}, {top})")
+    whole, lock_px = Mask(mask.astype(np.uint8) * 255), lock_px_of(mask.shape[1], mask.shape[0])
+    x0, y0, x1, y1 = cutout_bbox(whole, lock_px)
+    page = np.zeros((*mask.shape, 4), np.uint8)
+    page[y0:y1, x0:x1] = cut(Photo(photo), whole, lock_px).pixels
+    return page
 
 
 def alpha_error(found: Floats, exact: Floats, zone_px: float = ZONE_PX) -> float:

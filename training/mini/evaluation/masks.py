@@ -2,6 +2,7 @@
 
 - `box`: the product's tight box. `click`: its deepest point. `clicks3`: that click and two corrections, each in the
   largest wrong region of the previous mask (a product click when it was missed, a background click when it leaked).
+  As in the studio, the previous mask is a prompt of the next click.
 - `spread3`: three product points at once, without corrections. `automatic`: no prompt.
 - `click_best`: the best of the click's three candidates. `click_either`: when the click lies in a part that could be
   meant on its own (the cup on its saucer), the better IoU of whole and part. `part_box`: that part, by its own box.
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from packshot.models.segment.segmenter import SamDecoder, SamEncoder
-from packshot.types import Embedding, MaskCandidate, Photo, Prompts
+from packshot.types import Embedding, Mask, MaskCandidate, Photo, Prompts
 from training.mini.evaluation.borders import boundary_f
 from training.mini.evaluation.pointing import Point, box_of, correction, deepest, spread
 from training.mini.evaluation.subjects import Subject
@@ -44,10 +45,15 @@ class Segmenter:
         return self.encoder.encode([Photo(image)])[0]
 
     def segment(
-        self, embedding: Embedding, points: Sequence[Point] = (), box: tuple[float, float, float, float] | None = None
+        self,
+        embedding: Embedding,
+        points: Sequence[Point] = (),
+        box: tuple[float, float, float, float] | None = None,
+        mask: Mask | None = None,
     ) -> list[MaskCandidate]:
-        """The candidate masks of a prompt, best first. `box` is XYXY in pixels."""
-        return self.decoder.decode([(embedding, Prompts(tuple(points), (box,) if box else ()))])[0]
+        """The candidate masks of a prompt, best first. `box` is XYXY in pixels. `mask` is the answer to mend."""
+        prompts = Prompts(tuple(points), (box,) if box else (), mask=mask)
+        return self.decoder.decode([(embedding, prompts)])[0]
 
 
 @dataclass
@@ -94,7 +100,7 @@ def ask(segmenter: Segmenter, subject: Subject, seen: Embedding | None = None) -
         found.overlaps["part_box"] = iou(part.mask.pixels > 0, subject.part)
     while len(points) < 3 and (click := correction(first, truth)):
         points.append(click)
-        candidates = segmenter.segment(seen, points)
+        candidates = segmenter.segment(seen, points, mask=candidates[0].mask)
         first = candidates[0].mask.pixels > 0
     keep("clicks3", candidates)
     keep("spread3", segmenter.segment(seen, spread(truth)))

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from packshot.imaging.canvas import cut
+from packshot.imaging.lock import lock_px_of
 from packshot.types import Mask, Photo
 from training.mini.evaluation.masks import Segmenter
 from training.mini.evaluation.painting import STEPS, Painter, Shot
@@ -44,7 +45,7 @@ def speed(segmenter: Segmenter, painter: Painter, shot: Shot, rounds: int) -> di
         return {
             "encode_s": _median(lambda: segmenter.encode(coffee.image), rounds),
             "click_s": _median(lambda: segmenter.segment(seen, [deepest(coffee.truth)]), rounds),
-            "cut_s": _median(lambda: cut(large, product), max(2, rounds // 2)),
+            "cut_s": _median(lambda: cut(large, product, lock_px_of(large.width, large.height)), max(2, rounds // 2)),
             "picture_s": _median(lambda: painter.paint([shot], STEPS), max(2, rounds // 2)),
             "picture_px": max(painter.paint([shot], 1)[0].painted.shape),
             "core_s": _median(lambda: zlib.compress(coffee.image.tobytes(), 1), rounds),
