@@ -1,6 +1,8 @@
 """Train the mini pack, part by part. Every training resumes from the checkpoint in its run folder.
 
 python -m training.mini scenes    --images 6400          render scenes into runs/scenes
+python -m training.mini traced                           path-traced pictures as scenes, into runs/scenes too
+python -m training.mini warm                             start vae, painter, control and judge from the shipped weights
 python -m training.mini vae       --minutes 20           train the VAE
 python -m training.mini decoder   --minutes 20           train only the VAE's decoder further (also beside the painter)
 python -m training.mini painter   --minutes 40           train the text encoder and the UNet
@@ -42,7 +44,7 @@ TRAININGS = {
     "judge": ("judge", "train", ("scenes",)),
 }
 """By part: its module, its function, and the folders under runs/ that it reads."""
-OTHERS = ("scenes", "collages", "crowds", "rendered", "worn", "export", "sheet", "evaluate")
+OTHERS = ("scenes", "traced", "warm", "collages", "crowds", "rendered", "worn", "export", "sheet", "evaluate")
 MINUTES = 20.0
 SCENE_SEED = 100_000
 JUDGE = Path(__file__).with_name("judge.safetensors")
@@ -121,8 +123,18 @@ def make(args: argparse.Namespace) -> None:
     seed = SCENE_SEED if args.seed is None else args.seed
     if args.part == "scenes":
         from training.mini.data import write_shards
+        from training.mini.vae import LARGE
 
-        write_shards(runs / "scenes", args.images, args.size, seed, args.device)
+        folder = runs / ("scenes" if args.size <= 256 else f"scenes{LARGE}")
+        write_shards(folder, args.images, args.size, seed, args.device)
+    elif args.part == "traced":
+        from training.mini import traced
+
+        print(f"{traced.write_shards(runs / 'scenes', args.path_traced, args.size)} new shards")
+    elif args.part == "warm":
+        from training.mini.warm import warm
+
+        print(f"started from {args.pack}: {', '.join(warm(args.pack, runs)) or 'nothing, all parts have checkpoints'}")
     elif args.part == "collages":
         from training.mini import shards
 

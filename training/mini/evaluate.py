@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from training.mini import vae as vae_part
 from training.mini.data import read_shards, write_shards
-from training.mini.painter import NATIVE_PX, SCHEDULER_CONFIG, Latents, Painter, control_from, noised, tokenizer
+from training.mini.latents import Latents
+from training.mini.painter import NATIVE_PX, SCHEDULER_CONFIG, Painter, control_from, noised, tokenizer
 
 HELD_OUT_SEED = 950_000
 
@@ -21,8 +22,9 @@ HELD_OUT_SEED = 950_000
 def evaluate(runs: Path, images: int = 64, out: Path | None = None) -> dict[str, float]:
     """Measure the trained parts of `runs` on `images` held-out scenes.
 
-    Returns the PSNR of the VAE, the v errors of the background with the right and a wrong caption, and the v errors of
-    the product with the right edges, no edges and another product's edges. `out` receives them as JSON.
+    Returns the PSNR of the VAE at the encoded size, the v errors of the background with the right and a wrong
+    caption, and the v errors of the product with the right edges, no edges and another product's edges.
+    `out` receives them as JSON.
     """
     torch.manual_seed(0)
     vae, net = vae_part.load_best(runs), Painter()
@@ -37,12 +39,13 @@ def evaluate(runs: Path, images: int = 64, out: Path | None = None) -> dict[str,
         data = Latents(Path(folder), vae, seed=7)
         data.refresh()
         x = torch.from_numpy(read_shards(Path(folder))["image"]).permute(0, 3, 1, 2).float() / 127.5 - 1
-    y = torch.cat([vae.decode(vae.encode(part).latents).sample.clamp(-1, 1) for part in x.split(16)])
+    decoded = [vae.decode(vae.encode(part).latents).sample.clamp(-1, 1) for part in x.split(4)]
+    y = F.avg_pool2d(torch.cat(decoded), vae_part.ENLARGES)
     out_row = {"vae_psnr_db": float((-10 * torch.log10((((x - y) / 2) ** 2).mean((1, 2, 3)))).mean())}
     kept = DDIMScheduler(**SCHEDULER_CONFIG).alphas_cumprod
     sums: dict[str, list[float]] = {}
     for _ in range(4):
-        z, repaint, masked, edges, ids = data.draw(16, tokenizer())
+        z, repaint, masked, ids, image = data.draw_controlled(16, tokenizer(), scene_edges=0, hidden=0)
         t = torch.linspace(60, 999, 16).long()
         noisy, target = noised(z, t, kept)
         inputs = torch.cat([noisy, repaint, masked], 1)
@@ -53,9 +56,8 @@ def evaluate(runs: Path, images: int = 64, out: Path | None = None) -> dict[str,
                 keep = 1 - repaint
                 sums.setdefault("product_no_control", []).append(float((error * keep).mean() / keep.mean()))
         text = net.text(ids)[0]
-        for name, seen in (("right_edges", edges), ("blank_edges", edges * 0), ("wrong_edges", edges.roll(1, 0))):
-            image = seen[:, None].float().expand(-1, 3, -1, -1) / 255
-            down, mid = control(noisy, t, encoder_hidden_states=text, controlnet_cond=image, return_dict=False)
+        for name, seen in (("right_edges", image), ("blank_edges", image * 0), ("wrong_edges", image.roll(1, 0))):
+            down, mid = control(noisy, t, encoder_hidden_states=text, controlnet_cond=seen, return_dict=False)
             said = net.unet(
                 inputs,
                 t,

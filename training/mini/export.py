@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from training.mini import vae as vae_part
 from training.mini.painter import (
+    CONTROL_CHANNELS,
     NATIVE_PX,
     SCHEDULER_CONFIG,
     UNET_CONFIG,
@@ -100,6 +101,7 @@ def export(runs: Path, folder: Path) -> None:
         roles[role] = {
             "class_name": class_name,
             "licence": LICENCE,
+            **({"control_channels": list(CONTROL_CHANNELS)} if role == "controlnet" else {}),
             "config": _without_defaults(config),
             "files": _described(folder, files),
         }

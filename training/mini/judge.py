@@ -1,7 +1,8 @@
 """The judge of scenes: a classifier of surface, backdrop and light, with which painted pictures are scored.
 
-It is a small residual network that is trained only on drawn scenes. Its input is the picture and the product's mask.
-Training pictures are degraded (blurred by resizing, noise), because painted pictures are softer than rendered ones.
+It is a small residual network that is trained on drawn and path-traced scenes. Its input is the picture and the
+product's mask. Training pictures are degraded (blurred by resizing, noise), because painted pictures are softer than
+rendered ones.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class Judge(nn.Module):
 
 
 def labels_of(attributes: np.ndarray) -> dict[str, Tensor]:
-    """The true class indices (N) for each of HEADS, from attributes (N, len(FIELDS))."""
+    """The true class indices (N) for each of HEADS, from attributes (N, len(FIELDS)). A backdrop not seen is -1."""
     column = {name: torch.from_numpy(attributes[:, i]) for i, name in enumerate(FIELDS)}
     light = column["quality"] * len(TINTS) + column["tint"]
     return {"surface": column["surface"], "backdrop": column["backdrop"], "light": light}
@@ -92,8 +93,8 @@ def train(out: Path, scenes: Path, plan: TrainingOptions) -> nn.Module:
             pictures, masks = pictures.flip(3), masks.flip(3)
         answers = net(degraded(pictures, rng), masks)
         truth = {name: label[rows].to(device) for name, label in labels.items()}
-        value = torch.stack([F.cross_entropy(answers[name], truth[name]) for name in HEADS]).sum()
-        right = {name: (answers[name].argmax(1) == truth[name]).float().mean() for name in HEADS}
+        value = torch.stack([F.cross_entropy(answers[name], truth[name], ignore_index=-1) for name in HEADS]).sum()
+        right = {name: (answers[name].argmax(1) == truth[name])[truth[name] >= 0].float().mean() for name in HEADS}
         return Loss(value, len(rows), {"loss": value, **right})
 
     return fit(run, net, optimizer, loss, size_px=data["image"].shape[1])

@@ -1,35 +1,32 @@
 """The painter: a tiny CLIP text encoder and an inpainting UNet, trained together on latents of scenes; a ControlNet.
 
-v-prediction, zero terminal SNR, background-weighted loss, 10 % of captions dropped, EMA weights. Most masks are
-perturbed (grown, shrunk, with a rim of another picture's background) as a segmenter's masks are. A painter that is
-trained only with perfect masks paints a glow around the product.
+v-prediction, zero terminal SNR, background-weighted loss, 10 % of captions dropped, EMA weights. Their data are
+`training.mini.latents`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import torch
-from diffusers import AutoencoderTiny, ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from diffusers import ControlNetModel, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from packshot.models.engines.word_tokenizer import WordTokenizer
 from training.core.fit import Loss, fit
-from training.core.progress import CPU, Run, TrainingOptions, read_checkpoint
+from training.core.progress import Run, TrainingOptions, read_checkpoint
 from training.mini import vae as vae_part
 from training.mini.grow import grown
+from training.mini.latents import Latents
 from training.mini.words import SYNONYMS
 from training.mini.words_languages import WORDS
-from training.scenes.words import FIELDS, all_words, describe
+from training.scenes.words import all_words
 
 TEXT_WIDTH, MAX_LENGTH, LATENTS = 96, 24, 8
-NATIVE_PX, FACTOR = 256, 8
+NATIVE_PX = 256
 SCHEDULER_CONFIG = {
     "beta_start": 0.00085,
     "beta_end": 0.012,
@@ -54,6 +51,8 @@ UNET_CONFIG: dict[str, Any] = {
     "addition_embed_type_num_heads": 4,
     "resnet_time_scale_shift": "scale_shift",
 }
+CONTROL_CHANNELS = ("canny", "product")
+"""What the ControlNet sees at the picture's size. The UNet sees the product's mask at the latents' size only."""
 CONTROL_BLOCKS = (8, 16, 32, 48)
 EMA = 0.998
 
@@ -77,101 +76,6 @@ def text_config() -> dict[str, Any]:
         "eos_token_id": 0,
         "projection_dim": TEXT_WIDTH,
     }
-
-
-def perturb_mask(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Perturb a product mask (bool HxW) like a segmenter: grow it by up to 5 px or shrink it by one, unevenly.
-
-    It is rarely shrunk, because a painter that sees shrunk masks learns to paint more product around them.
-    """
-    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 3.0)
-    fray = cv2.GaussianBlur(rng.standard_normal(mask.shape).astype(np.float32), (0, 0), 5.0) * 1.2
-    perturbed: np.ndarray = soft > np.clip(0.45 + rng.uniform(-0.38, 0.10) + np.minimum(fray, 0.1), 0.04, 0.96)
-    return perturbed
-
-
-def caption(attributes: Mapping[str, int], rng: np.random.Generator) -> str:
-    """The caption of a training sample; empty in one of ten, for classifier-free guidance."""
-    return "" if rng.random() < 0.1 else describe(attributes, rng)
-
-
-class Latents:
-    """The training data of the painter: scenes encoded to latents, once per shard.
-
-    `refresh` adds the shards that the renderer has written since. `vae` encodes the pictures on `device`.
-    """
-
-    def __init__(
-        self, scenes: Path, vae: AutoencoderTiny, seed: int | np.random.Generator, device: torch.device = CPU
-    ) -> None:
-        self.folder, self.vae, self.rng, self.device = scenes, vae.to(device), np.random.default_rng(seed), device
-        self.seen: set[str] = set()
-        # torch.cat skips tensors of shape (0,), so the first shard determines the size of the pictures.
-        self.z = torch.empty(0, device=device)
-        self.masked, self.repaint = self.z, self.z  # for the exact and for the perturbed mask
-        self.edges = torch.empty(0, dtype=torch.uint8, device=device)
-        self.attributes = np.empty((0, len(FIELDS)), np.int64)
-
-    def refresh(self, at_most: int = 1 << 30) -> None:
-        """Encode new shards, oldest first, at most `at_most` of them."""
-        fresh = [
-            p for p in sorted(self.folder.glob("*.npz"), key=lambda p: p.stat().st_mtime) if p.name not in self.seen
-        ]
-        for path in fresh[:at_most]:
-            with np.load(path) as shard:
-                self._add(shard["image"], shard["mask"], shard["edges"], shard["attributes"])
-            self.seen.add(path.name)
-
-    @torch.inference_mode()
-    def _encode(self, pictures: np.ndarray) -> Tensor:
-        x = torch.from_numpy(pictures).to(self.device).permute(0, 3, 1, 2).float() / 127.5 - 1
-        latents: Tensor = self.vae.encode(x).latents
-        return latents
-
-    def _add(self, image: np.ndarray, mask: np.ndarray, edges: np.ndarray, attributes: np.ndarray) -> None:
-        flip = self.rng.random(len(image)) < 0.5
-        image, mask, edges, attributes = image.copy(), mask.copy(), edges.copy(), attributes.copy()
-        for rows in (image, mask, edges):
-            rows[flip] = rows[flip][:, :, ::-1]
-        side = FIELDS.index("side")
-        attributes[flip, side] = 1 - attributes[flip, side]
-        products, repaints, perturbed_edges = [], [], []
-        other = image[self.rng.permutation(len(image))]
-        for i, m in enumerate(mask):
-            perturbed = perturb_mask(m >= 128, self.rng)
-            alpha = m[..., None].astype(np.float32) / 255
-            # Outside the product's true border, a grown mask shows the background of the photo that it was cut from.
-            pasted = (image[i] * alpha + other[i] * (1 - alpha)).round().astype(np.uint8)
-            for keep, picture in ((m >= 128, image[i]), (perturbed, pasted)):
-                repaints.append(~keep)
-                products.append(picture.astype(np.float32) * keep[..., None] + 127.5 * ~keep[..., None])
-            near_mask = cv2.dilate(perturbed.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-            perturbed_edges.append(np.where(near_mask, edges[i], 0))
-        count = len(image)
-        repaint = torch.from_numpy(np.stack(repaints)[:, ::FACTOR, ::FACTOR]).to(self.device).float()
-        self.z = torch.cat([self.z, self._encode(image.astype(np.float32))])
-        self.masked = torch.cat([self.masked, self._encode(np.stack(products)).unflatten(0, (count, 2))])
-        self.repaint = torch.cat([self.repaint, repaint.unflatten(0, (count, 2))])
-        both = torch.from_numpy(np.stack([edges, np.stack(perturbed_edges)], 1))
-        self.edges = torch.cat([self.edges, both.to(self.device)])
-        self.attributes = np.concatenate([self.attributes, attributes])
-
-    def draw(self, count: int, words: WordTokenizer) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Draw a batch of `count` samples at random. With s = S / 8, it returns:
-
-        z (B, c, s, s), repaint (B, 1, s, s), masked (B, c, s, s), edges uint8 (B, S, S), token ids (B, L).
-        """
-        rows = self.rng.integers(0, len(self.z), count)
-        kind = (self.rng.random(count) < 0.6).astype(np.int64)
-        texts = [caption(dict(zip(FIELDS, self.attributes[r].tolist(), strict=True)), self.rng) for r in rows]
-        at, k = torch.from_numpy(rows).to(self.device), torch.from_numpy(kind).to(self.device)
-        return (
-            self.z[at],
-            self.repaint[at, k][:, None],
-            self.masked[at, k],
-            self.edges[at, k],
-            torch.from_numpy(words(texts)).to(self.device),
-        )
 
 
 def timesteps(count: int, of: int, device: torch.device) -> Tensor:
@@ -231,7 +135,7 @@ def train(out: Path, vae: Path, scenes: Path, plan: TrainingOptions, core: Path 
     data.refresh()
 
     def loss() -> Loss:
-        z, repaint, masked, _, ids = data.draw(batch, words)
+        z, repaint, masked, ids = data.draw(batch, words)
         t = timesteps(batch, len(kept), device)
         x, target = noised(z, t, kept)
         value, background = loss_of(net(x, t, repaint, masked, ids).float(), target, repaint)
@@ -242,6 +146,9 @@ def train(out: Path, vae: Path, scenes: Path, plan: TrainingOptions, core: Path 
 
 def train_control(out: Path, painter: Path, vae: Path, scenes: Path, plan: TrainingOptions) -> nn.Module:
     """Train a ControlNet from the painter's EMA weights, or resume its training. Product and background count equally.
+
+    The painter sees the product itself, so that the product's edges tell it nothing new. In some samples the product is
+    therefore hidden from it, and in some the edges are the whole scene's: both must then come from the ControlNet.
 
     The painter's weights are frozen, but its checkpoint is read again after every save, so that both may train at the
     same time towards the end.
@@ -261,10 +168,9 @@ def train_control(out: Path, painter: Path, vae: Path, scenes: Path, plan: Train
     data.refresh()
 
     def loss() -> Loss:
-        z, repaint, masked, edges, ids = data.draw(batch, words)
+        z, repaint, masked, ids, image = data.draw_controlled(batch, words)
         t = timesteps(batch, len(kept), device)
         x, target = noised(z, t, kept)
-        image = edges[:, None].float().expand(-1, 3, -1, -1) / 255
         with torch.no_grad():
             text = net.text(ids)[0]
         down, mid = control(x, t, encoder_hidden_states=text, controlnet_cond=image, return_dict=False)
@@ -285,7 +191,7 @@ def control_config() -> dict[str, Any]:
     return {
         **shared,
         "in_channels": LATENTS,
-        "conditioning_channels": 3,
+        "conditioning_channels": len(CONTROL_CHANNELS),
         "conditioning_embedding_out_channels": list(CONTROL_BLOCKS),
     }
 

@@ -121,7 +121,7 @@ def in_full(attributes: Mapping[str, int]) -> str:
 def describe(attributes: Mapping[str, int], rng: np.random.Generator, *, whole: bool = False) -> str:
     """A random caption of a scene, in lower case. Parts are sometimes left out, so that short prompts work too.
 
-    With `whole`, no part is left out, and the light is described completely.
+    With `whole`, no part is left out, and the light is described completely. A backdrop of -1 (not seen) is not said.
     """
     surface = _pick(rng, _SURFACE_SAYINGS[attributes["surface"]]).format(c=COLOURS[attributes["paper_colour"]])
     backdrop = _pick(rng, _BACKDROP_SAYINGS[attributes["backdrop"]]).format(c=COLOURS[attributes["wall_colour"]])
@@ -149,6 +149,8 @@ def describe(attributes: Mapping[str, int], rng: np.random.Generator, *, whole: 
     kept = [
         part for part, drop in zip(parts, (0.06, 0.10, 0.12), strict=True) if whole or rng.random() > drop
     ] or parts[:1]
+    if attributes["backdrop"] < 0:
+        kept = [part for part in kept if part != parts[1]] or parts[:1]
     if rng.random() < 0.2:
         kept = [kept[i] for i in rng.permutation(len(kept))]
     if rng.random() < 0.15:
