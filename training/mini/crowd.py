@@ -196,8 +196,10 @@ def patch(rng: Rng, material: Material, near: F32 | None) -> Patch:
 def cut(rng: Rng, found: Cutout) -> Patch:
     """A cut-out as a patch: mirrored and recoloured."""
     flip = slice(None, None, -1 if rng.random() < 0.5 else 1)
-    colours = recoloured(rng, found.colours[:, flip].astype(np.float32) / 255)
-    return Patch(colours, found.alpha[:, flip].astype(np.float32) / 255, np.ascontiguousarray(found.parts[:, flip]))
+    colours = recoloured(rng, found.colours[:, flip].astype(np.float32) / np.float32(255))
+    return Patch(
+        colours, found.alpha[:, flip].astype(np.float32) / np.float32(255), np.ascontiguousarray(found.parts[:, flip])
+    )
 
 
 def _drawn(rng: Rng, near: F32 | None) -> Patch:
@@ -255,7 +257,7 @@ def shaded(rng: Rng, colours: F32, alpha: F32) -> F32:
     if rng.random() < 0.3:
         (sx, sy), spread = rng.uniform(-0.6, 0.6, 2), rng.uniform(0.05, 0.3)
         lit = lit + (np.exp(-((xs - sx) ** 2 + (ys - sy) ** 2) / spread**2) * rng.uniform(0.2, 0.9))[..., None]
-    return np.clip(lit, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(lit, 0, 1), np.float32)
 
 
 def shape(rng: Rng) -> F32:
@@ -293,4 +295,4 @@ def shape(rng: Rng) -> F32:
     if kind == "ring":
         inner = (outline - size / 2) * rng.uniform(0.3, 0.8) + size / 2
         cv2.fillPoly(mask, [np.round(inner * 16).astype(np.int32)], 0, lineType=cv2.LINE_AA, shift=4)
-    return mask.astype(np.float32) / 255
+    return mask.astype(np.float32) / np.float32(255)

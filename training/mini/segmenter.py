@@ -275,7 +275,8 @@ def step_loss(sam: Any, batch: Batch, rng: np.random.Generator, size_px: int) ->
         positions = sam.prompt_encoder.pe_layer((size_px // 16, size_px // 16))[None]
     target = batch.targets.flatten(0, 1)
     coords, labels, masks = batch.coords, batch.labels, sam.prompt_encoder.no_mask_embed.weight[..., None, None]
-    total, metrics = target.new_zeros(()), {}
+    total = target.new_zeros(())
+    metrics: dict[str, Tensor] = {}
     rounds = int(rng.choice(ROUNDS))
     for turn in range(1 + rounds):
         tokens = prompt_tokens(sam, coords, labels, size_px)

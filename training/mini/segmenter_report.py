@@ -30,7 +30,7 @@ from training.mini.evaluation.pointing import box_of, deepest
 from training.mini.evaluation.subjects import for_calibration
 from training.mini.segmenter import CONFIG, warm_weights
 
-SERVED = {"refine": "grabcut", "thumbnail_px": 512}
+SERVED = {"refine": "grabcut", "thumbnail_px": 512, "clicks_in_turn": True}
 MEMORY_GIB = 0.05
 
 

@@ -58,7 +58,7 @@ def degrade_scenes(scenes: Path, out: Path) -> int:
     for path in fresh:
         rng = np.random.default_rng(int(path.stem))
         with np.load(path) as shard:
-            photos = [degrade(rng, image.astype(np.float32) / 255) for image in shard["image"]]
+            photos = [degrade(rng, image.astype(np.float32) / np.float32(255)) for image in shard["image"]]
             whole, part = _label(shard["mask"]), _label(shard["part"])
             rows = np.concatenate([np.stack(photos), whole[..., None], (part * whole)[..., None]], axis=3)
         _save(out / f"{path.stem}.npy", rows)
@@ -78,7 +78,7 @@ def degrade_path_traced(rendered: Path, out: Path) -> int:
         for picture in pictures(path):
             if usable(picture):
                 image, index, part = (np.asarray(picture.arrays[name]) for name in ("image", "index", "part"))
-                rows.append(np.dstack([degrade(rng, image.astype(np.float32) / 255), index, part]))
+                rows.append(np.dstack([degrade(rng, image.astype(np.float32) / np.float32(255)), index, part]))
         if rows:
             _save(out / f"{path.stem}.npy", np.stack(rows))
     return len(fresh)

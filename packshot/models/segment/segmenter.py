@@ -8,6 +8,8 @@ The meaning of a request's prompts:
 - Several boxes are several parts of the product. Each box is decoded with the product points inside it and all
   background points. Product points in no box are decoded as one further part. The candidates of equal rank of all parts
   are united; the score of the union is the lowest score of its parts.
+- With `clicks_in_turn` in the pack's config, several clicks are decoded one after another, and each gets the answer to
+  those before it as a mask prompt. The network must have learned mask prompts.
 - A mask is what the points and boxes correct: the previous answer, or one that the user brings. Each box gets the part
   of the mask inside it.
 - Without points, boxes and mask, a grid of clicks is decoded, and the most product-like masks are kept (`automatic`).
@@ -46,8 +48,9 @@ from packshot.imaging.prompts import check_prompts
 from packshot.models.segment.attention import attend_piecewise
 from packshot.models.segment.automatic import grid_points, most_product_like, product_on_backdrop, stability
 from packshot.models.segment.candidates import REFINERS, Draft, drafted, favoured, finished, joined
-from packshot.models.segment.mask_prompt import mask_logits
+from packshot.models.segment.mask_prompt import SURE_LOGIT, mask_logits
 from packshot.models.segment.network import DetailEncoder, build_sam
+from packshot.models.segment.prompt_set import BOX_FROM, BOX_TO, PAD, PromptSet
 from packshot.models.segment.refine import DETAIL_PX, Box, Click, Guide, Shape, guide, shape
 from packshot.types import F32, Embedding, MaskCandidate, Photo, Prompts
 
@@ -63,8 +66,6 @@ THUMBNAIL = "thumbnail"
 """Name of the thumbnail in `Embedding.extras`."""
 LARGE = "large"
 """Name of the larger thumbnail, whose longer side has up to DETAIL_PX pixels, for photos larger than the thumbnail."""
-PAD, BOX_FROM, BOX_TO = -1, 2, 3
-"""SAM's labels of tokens that are no clicks: padding, and a box's top left and bottom right corner."""
 SETS_PER_CALL = 16
 """Largest number of prompt sets in one call of the mask decoder. It limits the memory (ViT-B: 40 MB for each set)."""
 
@@ -149,28 +150,13 @@ def _thumbnail(photo: Photo, longest_px: int) -> NDArray[np.uint8]:
 class _Answer:
     """The mask decoder's output for one prompt set. `logits` are float32 (4, h, w), and `scores` are float32 (4,).
 
-    `clear` is True for a box or for more than one click. Such a prompt is unambiguous.
+    `clear` is True when the prompt was unambiguous.
     """
 
     logits: Tensor
     scores: Tensor
     box: Box | None
     clear: bool
-
-
-@dataclass(frozen=True)
-class _Set:
-    """The points and the box of one part of a product.
-
-    `request` is the index of the request. `coords` are float32 Nx2 in the encoder's pixels, and `labels` are SAM's N
-    labels. `box` is in photo pixels. `mask` holds a mask prompt's logits, float32 (S/4, S/4).
-    """
-
-    request: int
-    coords: F32
-    labels: tuple[int, ...]
-    box: Box | None
-    mask: F32 | None = None
 
 
 @dataclass(frozen=True)
@@ -194,6 +180,7 @@ class SamDecoder:
         self._refined = keys["refine"] == "grabcut"
         self._score_from, self._score_by = (float(value) for value in keys["score_line"])
         self._grid = int(keys["automatic_grid"])
+        self._in_turn = bool(keys["clicks_in_turn"])
         self._device = device
 
     @torch.inference_mode()
@@ -204,7 +191,7 @@ class SamDecoder:
         size. An empty mask has the score 0 and comes last. Raises BadInput (point_outside or box_invalid) when a point
         or a box lies outside its photo.
         """
-        sets: list[_Set] = []
+        sets: list[PromptSet] = []
         for index, (embedding, prompts) in enumerate(requests):
             check_prompts(prompts, embedding.photo_width, embedding.photo_height)
             sets += self._sets(index, embedding, prompts)
@@ -227,18 +214,18 @@ class SamDecoder:
 
     # From prompts to tokens
 
-    def _sets(self, index: int, embedding: Embedding, prompts: Prompts) -> list[_Set]:
+    def _sets(self, index: int, embedding: Embedding, prompts: Prompts) -> list[PromptSet]:
         scale = np.array(
             [embedding.input_width / embedding.photo_width, embedding.input_height / embedding.photo_height], np.float64
         )
 
-        def make(points: Sequence[tuple[float, float, int]], box: Box | None) -> _Set:
+        def make(points: Sequence[tuple[float, float, int]], box: Box | None) -> PromptSet:
             coords = [point[:2] for point in points] + ([box[:2], box[2:]] if box else [(0.0, 0.0)])
             labels = [point[2] for point in points] + ([BOX_FROM, BOX_TO] if box else [PAD])
             mask = None
             if prompts.mask is not None:
                 mask = mask_logits(prompts.mask.pixels, embedding, self._size, self._mask_side, box)
-            return _Set(index, (np.array(coords) * scale).astype(np.float32), tuple(labels), box, mask)
+            return PromptSet(index, (np.array(coords) * scale).astype(np.float32), tuple(labels), box, mask)
 
         if not prompts.points and not prompts.boxes and not prompts.mask:
             grid = grid_points(embedding.photo_width, embedding.photo_height, self._grid)
@@ -252,7 +239,7 @@ class SamDecoder:
         sets = [make(points + background, box) for points, box in zip(inside, prompts.boxes, strict=True)]
         return [*sets, make(outside + background, None)] if outside else sets
 
-    def _tokens(self, sets: Sequence[_Set]) -> Tensor:
+    def _tokens(self, sets: Sequence[PromptSet]) -> Tensor:
         """The tokens (B, N, C) of prompt sets with equal numbers of tokens."""
         coords = torch.from_numpy(np.stack([prompt_set.coords for prompt_set in sets])).to(self._device)
         labels = torch.tensor([prompt_set.labels for prompt_set in sets], device=self._device)
@@ -263,8 +250,25 @@ class SamDecoder:
 
     # The network
 
-    def _answers(self, sets: Sequence[_Set], requests: Sequence[tuple[Embedding, Prompts]]) -> list[list[_Answer]]:
-        """The answers to the sets of each request, in order. Sets with equal numbers of tokens share calls."""
+    def _answers(self, sets: Sequence[PromptSet], requests: Sequence[tuple[Embedding, Prompts]]) -> list[list[_Answer]]:
+        """The answers to the sets of each request, in order."""
+        sets = list(sets)
+        if self._in_turn:
+            before: dict[int, F32] = {}
+            for left in range(max(prompt_set.turns for prompt_set in sets), 0, -1):
+                due = [index for index, prompt_set in enumerate(sets) if prompt_set.turns >= left]
+                earlier = [replace(sets[index].without_last(left), mask=before.get(index)) for index in due]
+                for index, answer in zip(due, self._decoded(earlier, requests), strict=True):
+                    best = self._ranked(answer, multimask=True)[0].logits
+                    before[index] = torch.where(best > 0, SURE_LOGIT, -SURE_LOGIT).numpy()
+            sets = [replace(one, mask=before[index]) if index in before else one for index, one in enumerate(sets)]
+        grouped: list[list[_Answer]] = [[] for _ in requests]
+        for prompt_set, answer in zip(sets, self._decoded(sets, requests), strict=True):
+            grouped[prompt_set.request].append(answer)
+        return grouped
+
+    def _decoded(self, sets: Sequence[PromptSet], requests: Sequence[tuple[Embedding, Prompts]]) -> list[_Answer]:
+        """The answer to each set. Sets with equal numbers of tokens share calls."""
         by_length: dict[int, list[int]] = defaultdict(list)
         for index, prompt_set in enumerate(sets):
             by_length[len(prompt_set.labels)].append(index)
@@ -274,14 +278,10 @@ class SamDecoder:
                 chunk = indices[start : start + SETS_PER_CALL]
                 logits, scores = self._call([sets[index] for index in chunk], requests)
                 for row, index in enumerate(chunk):
-                    clear = sum(label != PAD for label in sets[index].labels) > 1 or sets[index].mask is not None
-                    answers[index] = _Answer(logits[row], scores[row], sets[index].box, clear)
-        grouped: list[list[_Answer]] = [[] for _ in requests]
-        for index, prompt_set in enumerate(sets):
-            grouped[prompt_set.request].append(answers[index])
-        return grouped
+                    answers[index] = _Answer(logits[row], scores[row], sets[index].box, sets[index].clear)
+        return [answers[index] for index in range(len(sets))]
 
-    def _call(self, sets: Sequence[_Set], requests: Sequence[tuple[Embedding, Prompts]]) -> tuple[Tensor, Tensor]:
+    def _call(self, sets: Sequence[PromptSet], requests: Sequence[tuple[Embedding, Prompts]]) -> tuple[Tensor, Tensor]:
         """Logits (B, 4, h, w) and predicted IoU (B, 4) on the CPU."""
         embeddings = [requests[prompt_set.request][0] for prompt_set in sets]
         features = self._stack([embedding.features for embedding in embeddings])
