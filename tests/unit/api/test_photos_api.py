@@ -155,6 +155,8 @@ def test_a_click_answers_with_candidates_best_first(api: Api) -> None:
         "bbox": [40, 30, 60, 50],
         "url": f"/v1/masks/{masks[0]['id']}",
         "cutout_url": f"/v1/masks/{masks[0]['id']}/cutout",
+        "cutout_bbox": [37, 27, 63, 53],
+        "lock_px": 2,
         "source": "points",
     }
     assert {"queue", "encode", "decode"} == {part.split(";")[0] for part in answer.headers["server-timing"].split(", ")}

@@ -79,9 +79,9 @@ async def together(engine: DiffusionEngine, scenes: Sequence[Scene]) -> tuple[li
     batcher = RenderBatcher(engine, max_rows=MAX_ROWS)
     step = engine.step
 
-    def counted(rows: Sequence[Denoising]) -> None:
+    def counted(rows: Sequence[Denoising], max_rows: int) -> None:
         shared.append(len(rows))
-        step(rows)
+        step(rows, max_rows)
 
     async def one(index: int, scene: Scene) -> U8:
         async with room:
