@@ -1,8 +1,7 @@
 """Photos, masks and renders -> finished pictures, cutouts and deliveries: the pixel work outside the models. CPU only.
 
 It reads assets and writes only the cutouts that it keeps, so a call that failed because its replica died can be
-repeated. A layout is returned as
-two objects in Ray's store; the stages that need one get its reference.
+repeated. A layout is returned as two objects in Ray's store; the stages that need one get its reference.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from PIL import Image, ImageChops, ImageCms, ImageStat
 
 from packshot.imaging.file_checks import Refused, check_size
 from packshot.imaging.open_upload import BYTES_PER_PX, Note, open_whole
-from packshot.imaging.uploaded_mask import extent, read_uploaded_mask
+from packshot.imaging.uploaded_mask import Extent, extent, read_uploaded_mask
 
 SLACK_BYTES = 384 * 1024 * 1024  # for the upload (96 MiB), its copy, the answer, the allocator and colour tables
 MIN_PRODUCT_PX = 16  # shortest longer side of a product that can be placed (packshot.api.accept)
@@ -166,8 +166,8 @@ def answer(
         if mask_size is None:
             head, files = _photo(*rebuild(data, kind, max_px, max_side_px))
         else:
-            mask, head = read_uploaded_mask(data, *mask_size)
-            files = [encode(mask)]
+            mask, found = read_uploaded_mask(data, *mask_size)
+            head, files = {**found}, [encode(mask)]
     except Refused as refused:
         return {"code": refused.code, "detail": refused.detail}, b""
     except MemoryError:
@@ -197,7 +197,7 @@ def _photo(rgb: Image.Image, alpha: Image.Image | None, notes: list[Note]) -> tu
     return head, files
 
 
-def _own_alpha(alpha: Image.Image) -> dict[str, Any] | None:
+def _own_alpha(alpha: Image.Image) -> Extent | None:
     """The alpha's area and box as a mask; None when it shows too little to be placed, or hides next to nothing."""
     head = extent(alpha)
     x0, y0, x1, y1 = head["bbox_xyxy"]

@@ -7,21 +7,33 @@ are coverage and not light.
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import TypedDict
 
 from PIL import Image, ImageChops
 from PIL.PngImagePlugin import PngImageFile
 
 from packshot.imaging.file_checks import Refused, check_png_complete
 
-__all__ = ["extent", "read_uploaded_mask"]
+__all__ = ["Extent", "extent", "read_uploaded_mask"]
+
+
+class Extent(TypedDict):
+    """What the worker says of a mask. A box is (0, 0, 0, 0) for none.
+
+    `area_px` and `bbox_xyxy` are of the product, the pixels of at least 128, and `shown_xyxy` is of all pixels above 0.
+    """
+
+    area_px: int
+    bbox_xyxy: tuple[int, int, int, int]
+    shown_xyxy: tuple[int, int, int, int]
+
 
 NOTHING = (0, 0, 0, 0)
 FRAMED = 0.9
 """A mask that covers this share of the photo's outermost pixels is inverted, or has no background to repaint."""
 
 
-def read_uploaded_mask(data: bytes, width: int, height: int) -> tuple[Image.Image, dict[str, Any]]:
+def read_uploaded_mask(data: bytes, width: int, height: int) -> tuple[Image.Image, Extent]:
     """(mask in mode L, its `extent`) of a PNG for a photo of `width` x `height` pixels.
 
     Raises Refused (mask_size, mask_empty, mask_inverted, mask_unreadable), or any error of Pillow.
@@ -63,11 +75,8 @@ def _values(opened: Image.Image) -> Image.Image:
     return red
 
 
-def extent(mask: Image.Image) -> dict[str, Any]:
-    """`area_px` and `bbox_xyxy` of the product, the pixels of at least 128, and `shown_xyxy` of all pixels above 0.
-
-    A box is (0, 0, 0, 0) for none.
-    """
+def extent(mask: Image.Image) -> Extent:
+    """The extent of a mask in mode L."""
     product = mask.point([255 * (value >= 128) for value in range(256)])
     return {
         "area_px": product.histogram()[255],
