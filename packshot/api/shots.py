@@ -9,7 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from packshot.api.accept import check_layer, json_body, resolved
+from packshot.api.accept import check_layer, json_body, pick_engine, resolved
 from packshot.api.answers import file_answer, json_answer, server_timing, shot_timing
 from packshot.api.auth import Caller
 from packshot.api.conversions import accepted_answer, shot_answer
@@ -31,6 +31,7 @@ from packshot.contract.requests import ShotRequest
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import ENDED, STATUSES
 from packshot.errors import BadInput, Conflict, NotFound, Overloaded, TooLarge
+from packshot.models.packs.framing import row_steps
 from packshot.store.records import ShotRecord
 
 router = APIRouter(prefix="/v1/shots", tags=["shots"], responses=keyed_problems_json())
@@ -95,7 +96,8 @@ def _add(
         except NotFound:
             continue  # shots.add refuses it, unless the request repeats a shot whose masks were deleted since
         check_layer(index, layer, mask.bbox_xyxy, canvas, mask.cutout_bbox_xyxy)
-    return services.store.shots.add(tenant_id, stored, idempotency_key=key)
+    work = row_steps(stored, pick_engine(stored.engine, services.graph.engines()))
+    return services.store.shots.add(tenant_id, stored, idempotency_key=key, row_steps=work)
 
 
 async def _wait_until_ended(services: Services, tenant_id: str, shot: ShotRecord, wait_s: float) -> ShotRecord:

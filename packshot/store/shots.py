@@ -38,12 +38,15 @@ class Shots:
         self._max_queued = max_queued
         self._recent_positions = RecentPositions()
 
-    def add(self, tenant_id: str, spec: ShotSpec, *, idempotency_key: str | None = None) -> tuple[ShotRecord, bool]:
+    def add(
+        self, tenant_id: str, spec: ShotSpec, *, idempotency_key: str | None = None, row_steps: int | None = None
+    ) -> tuple[ShotRecord, bool]:
         """Accept a shot. It is durable when this returns, and the masks of `spec` no longer expire.
 
         Returns the shot and True, or the earlier shot and False when `idempotency_key` was used before. Raises NotFound
         when a mask does not exist, Overloaded `queue_full` when the tenant has too many queued shots, and BadInput
-        `idempotency_mismatch` when the key was used with another request.
+        `idempotency_mismatch` when the key was used with another request. `row_steps` is the shot's work for the
+        engine; None = `spec.row_steps`.
         """
         request = spec.to_json()
         digest = hashlib.sha256(to_json(request).encode()).hexdigest()
@@ -79,7 +82,7 @@ class Shots:
                 preview_version=0,
                 version=1,
                 images=spec.images,
-                row_steps=spec.row_steps,
+                row_steps=spec.row_steps if row_steps is None else row_steps,
                 created_at=Now(),
             )
             shot_id = connection.execute(new.returning(shot.c.id)).scalar_one()
