@@ -24,6 +24,7 @@ from packshot.api.openapi import (
     keyed_problems_json,
     problems_json,
 )
+from packshot.api.queries import PAGE, Cursor, Limit
 from packshot.api.services import Services, Wired, in_thread
 from packshot.contract import examples
 from packshot.contract.answers import AcceptedAnswer, ShotAnswer, ShotPage
@@ -35,7 +36,6 @@ from packshot.store.records import ShotRecord
 
 router = APIRouter(prefix="/v1/shots", tags=["shots"], responses=keyed_problems_json())
 
-PAGE = 50
 MAX_WAIT_S = 120.0
 
 _APPLIED = {"preference-applied": "The wait in force, under `Prefer: wait`."}
@@ -131,14 +131,15 @@ async def list_shots(
     services: Wired,
     tenant: Caller,
     status: Annotated[str, Query(description=f"Only shots of this status: {', '.join(STATUSES)}.")] = "",
-    cursor: Annotated[str, Query(description="The `next_cursor` of the previous page.")] = "",
+    limit: Limit = PAGE,
+    cursor: Cursor = "",
 ) -> ShotPage:
-    """Returns up to 50 shots. `next_cursor` is null on the last page."""
+    """`next_cursor` is null on the last page."""
     if status and status not in STATUSES:
         rule = f"status must be one of {', '.join(STATUSES)}, got {status[:40]!r}"
         raise BadInput("invalid_request", f"{rule}.", errors=[{"loc": ["query", "status"], "msg": rule}])
     shots, next_cursor = await in_thread(
-        services.store.shots.page, tenant.id, status=status or None, cursor=cursor or None, limit=PAGE
+        services.store.shots.page, tenant.id, status=status or None, cursor=cursor or None, limit=limit
     )
     return ShotPage(shots=tuple(shot_answer(shot) for shot in shots), next_cursor=next_cursor)
 
@@ -163,7 +164,13 @@ async def get_shot(shot_id: str, response: Response, services: Wired, tenant: Ca
     response_class=Response,
     responses=file_json("The preview.", "image/png") | problems_json(NotFound),
 )
-async def get_preview(shot_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
+async def get_preview(
+    shot_id: str,
+    request: Request,
+    services: Wired,
+    tenant: Caller,
+    at: Annotated[int, Query(description="Ignored; a page counts it up, so that the browser shows a new preview.")] = 0,
+) -> Response:
     """Previews are temporary: 404 before the first one, and some time after the shot has ended."""
     shot = await in_thread(services.store.shots.get, tenant.id, shot_id)
     if shot.preview_version == 0:
