@@ -77,6 +77,10 @@ class FinisherDeployment:
         """Whether points lie on the right side of a stored mask's border."""
         return await self._threads.run(self._finisher.mask_agrees, mask_key, points)
 
+    async def thumbnail(self, image_key: str) -> bytes:
+        """Encode a small copy of a picture as a PNG."""
+        return await self._threads.run(self._finisher.thumbnail, image_key)
+
     async def deliver(self, image_key: str, layout: LayoutFiles | None, preset: Preset, generated: bool) -> Delivered:
         """Convert an image to a channel's file."""
         return await self._threads.run(self._finisher.deliver, image_key, layout, preset, generated=generated)

@@ -36,6 +36,7 @@ def photo_answer(photo: PhotoRecord) -> PhotoAnswer:
         url=f"/v1/photos/{photo.id}",
         notes=tuple(NoteAnswer(code=code, detail=detail) for code, detail in photo.notes),
         created_at=photo.created_at,
+        project_id=photo.project_id,
     )
 
 
@@ -116,6 +117,7 @@ def shot_answer(shot: ShotRecord) -> ShotAnswer:
         request=_request_answer(shot),
         images=tuple(image_answer(image) for image in shot.images),
         error=error_answer(shot),
+        project_id=shot.project_id,
     )
 
 

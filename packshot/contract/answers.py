@@ -49,6 +49,9 @@ class PhotoAnswer(Answer):
         (), description="What the decoder assumed, dropped or changed; often nothing."
     )
     created_at: Moment = Field(description="When these bytes were uploaded first.")
+    project_id: str | None = Field(
+        None, exclude_if=absent, description="The project that it belongs to; absent without one."
+    )
 
 
 class PhotoPage(Answer):
@@ -231,6 +234,9 @@ class ShotAnswer(Answer):
     request: ResolvedRequest
     images: tuple[ImageAnswer, ...]
     error: ErrorAnswer | None = Field(None, exclude_if=absent, description="Only in a failed shot.")
+    project_id: str | None = Field(
+        None, exclude_if=absent, description="The project that it belongs to; absent without one."
+    )
 
 
 class ShotPage(Answer):

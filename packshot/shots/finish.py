@@ -22,6 +22,7 @@ from packshot.imaging.canvas import cutout_bbox, enlargement, fit_into, flatten
 from packshot.imaging.codec import encode_mask_png, encode_png, read_mask, read_png
 from packshot.imaging.composite import composite, enlarge, inpaint_mask, plain_background, product_on_grey
 from packshot.imaging.lock import lock_px_of
+from packshot.imaging.resample import reduced
 from packshot.imaging.shadow import contact_shadow
 from packshot.imaging.strokes import paint
 from packshot.shots.cutouts import CutoutFiles, load_cutout_png
@@ -31,6 +32,9 @@ from packshot.store.assets import Assets
 from packshot.store.records import NewMask
 from packshot.types import U8, Framing, Layout, Mask, Stroke
 from packshot.verdict.inspect import framing_finding, inspect
+
+THUMBNAIL_PX = 384
+"""Longer side of a thumbnail, pixels."""
 
 __all__ = ["Finisher", "finish", "finish_plain", "fit", "prepare"]
 
@@ -152,6 +156,10 @@ class Finisher:
         """Whether all points (x, y, label) with label 1 lie on a stored mask's product, and no others do."""
         pixels = read_mask(self._assets.get(mask_key)).pixels
         return all((pixels[int(y), int(x)] >= 128) == (label == 1) for x, y, label in points)
+
+    def thumbnail(self, image_key: str) -> bytes:
+        """A small copy of a stored picture, a PNG of at most `THUMBNAIL_PX`."""
+        return encode_png(reduced(read_png(self._assets.get(image_key)), THUMBNAIL_PX), level=6)
 
     def deliver(self, image_key: str, layout: LayoutFiles | None, preset: Preset, *, generated: bool) -> Delivered:
         """Convert an image to a channel's file. Raises BadInput `preset_unmet` when it cannot meet a rule of `preset`.
