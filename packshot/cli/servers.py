@@ -109,11 +109,11 @@ def _this_process(engine: str | None, pictures: int) -> Iterator[Server]:
         yield Server(url)
 
 
-def require_answer(url: str, *, environment: bool = False) -> httpx.Response:
+def require_answer(url: str, *, path: str = "/healthz", environment: bool = False) -> httpx.Response:
     """Ask a server whether it is there. Returns its answer, whatever that is.
 
-    `environment` uses the environment's proxy. Raises Unavailable after ANSWERS_WITHIN_S seconds, the look-up of its
-    name included.
+    `path` is what is asked for. `environment` uses the environment's proxy. Raises Unavailable after ANSWERS_WITHIN_S
+    seconds, the look-up of its name included.
     """
     import httpx
 
@@ -122,7 +122,7 @@ def require_answer(url: str, *, environment: bool = False) -> httpx.Response:
 
     def ask() -> None:
         try:
-            answers.append(httpx.get(f"{url.rstrip('/')}/healthz", timeout=ANSWERS_WITHIN_S, trust_env=environment))
+            answers.append(httpx.get(url.rstrip("/") + path, timeout=ANSWERS_WITHIN_S, trust_env=environment))
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             errors.append(error)
 

@@ -153,7 +153,7 @@ def _report(outcomes: Sequence[Outcome], timing_ms: dict[str, float], *, as_json
         else "".join(outcome.source.path.name for outcome in outcomes)
     )
     table(
-        f"{photos}: {len(made)} pictures",
+        f"{photos}: {len(made)} picture{'' if len(made) == 1 else 's'}",
         ("picture", "seed", "verdict", "prompt"),
         ((row["path"], row["seed"], verdict_words(row["verdict"]), row["prompt"]) for row in made),
     )

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 import packshot
+from cluster.profiles import load_profile
 from packshot.cli.console import exit_code_of
 from packshot.cli.serve import open_access
 from packshot.errors import BadInput, EngineFailed, NotFound, PackRefused, TooLarge, Unauthorized, Unavailable
@@ -142,3 +143,64 @@ def test_the_shell_completes_commands_and_options() -> None:
         asked = {"_PACKSHOT_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
         run = subprocess.run([program], env={**os.environ, **asked}, capture_output=True, text=True, check=False)
         assert wanted in run.stdout.split(), run
+
+
+def test_config_names_every_deployment_with_its_defaults(home: Path) -> None:
+    from deployments.generator import GeneratorDeployment
+
+    told = yaml.safe_load(call("config").stdout)["applications"][0]["deployments"]
+    assert [one["name"] for one in told] == list(load_profile("laptop").deployments)
+    generator = next(one for one in told if one["name"] == "generator")
+    default: Any = GeneratorDeployment
+    assert generator["user_config"] == default.user_config
+    assert generator["max_ongoing_requests"] == default.max_ongoing_requests
+    assert generator["autoscaling_config"]["max_replicas"] == 1
+    assert generator["ray_actor_options"] == {"num_cpus": 0.5}
+
+
+def test_config_keeps_what_the_profile_states(home: Path) -> None:
+    told = yaml.safe_load(call("config", "--profile", "one-gpu").stdout)["applications"][0]["deployments"]
+    generator = next(one for one in told if one["name"] == "generator")
+    assert (generator["ray_actor_options"]["num_gpus"], generator["user_config"]) == (0.67, {"max_rows": 64})
+
+
+def test_a_pack_is_shown_with_its_sizes_and_what_is_missing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(home / "hub"))
+    result = call("packs", "show", "sd15", "--json")
+    files = last_json(result)["files"]
+    assert all(row["missing"] for row in files)
+    assert f"{len(files)} of {len(files)} files are missing, about 3.2 GB in all" in result.stderr
+    assert "packshot packs fetch sd15" in result.stderr
+    mini = call("packs", "show", "mini", "--json")
+    assert not any(row["missing"] for row in last_json(mini)["files"])
+    assert "nothing is missing" in mini.stderr
+
+
+def test_fetching_without_a_network_is_refused_at_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setenv("HF_HUB_CACHE", str(home / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    result = call("packs", "fetch", "sd15", "--json")
+    assert (result.exit_code, last_json(result)["error"]["code"]) == (1, "pack_missing")
+    assert "model hub must be reachable" in result.stderr
+    assert "copy" in result.stderr
+
+
+def test_fetching_tells_sizes_and_speed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import httpx
+
+    from packshot.models.packs.pack import Pack
+
+    monkeypatch.setenv("HF_HUB_CACHE", str(home / "hub"))
+    fetched = home / "weights"
+    home.mkdir()
+    fetched.write_bytes(bytes(2_000_000))
+    monkeypatch.setattr("packshot.cli.packs.require_answer", lambda *_, **__: httpx.Response(200))
+    monkeypatch.setattr(Pack, "fetch", lambda pack: [fetched])
+    result = call("packs", "fetch", "sd15", "--json")
+    assert (result.exit_code, last_json(result)["bytes"]) == (0, 2_000_000)
+    assert "files to fetch" in result.stderr
+    assert "1 files fetched, 2 MB in" in result.stderr
+    assert "/s)" in result.stderr
