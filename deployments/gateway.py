@@ -174,6 +174,9 @@ class ServeGraph:
     async def cutout(self, files: CutoutFiles) -> bytes:
         return await retry_once(lambda: self._finisher.cutout_png.remote(files))
 
+    async def thumbnail(self, image_key: str) -> bytes:
+        return await retry_once(lambda: self._finisher.thumbnail.remote(image_key))
+
     async def deliver(
         self, image_key: str, layout: LayoutFiles | None, preset: Preset, *, generated: bool
     ) -> Delivered:

@@ -16,6 +16,7 @@ from pydantic_core import from_json
 from packshot.api.limits import MAX_JSON_BYTES, json_bytes
 from packshot.api.problems import refused_fields
 from packshot.contract.engines import EngineInfo, SamplingLimits
+from packshot.contract.projects import MAX_NAME_CHARS
 from packshot.contract.requests import LayerIn, Request, ShotRequest
 from packshot.contract.shot_spec import Background, Canvas, Condition, LayerSpec, Shadow, ShotSpec
 from packshot.errors import BadInput, FieldError
@@ -67,6 +68,20 @@ def checked_prompt(text: str, field: str, max_chars: int) -> str:
     if len(text) > max_chars:
         raise _refused_prompt(field, f"must have at most {max_chars} characters, got {len(text)} in NFC; shorten it")
     return text
+
+
+def checked_name(text: str) -> str:
+    """Return a project's or style's name in Unicode NFC, without spaces at its ends. Raises BadInput `name_invalid`."""
+    name = unicodedata.normalize("NFC", text).strip()
+    rule = ""
+    if not 1 <= len(name) <= MAX_NAME_CHARS:
+        rule = f"must have 1 to {MAX_NAME_CHARS} characters besides spaces at its ends, got {len(name)}"
+    for index, character in enumerate(name):
+        if character in _BIDI or unicodedata.category(character) in _REFUSED_CATEGORIES:
+            rule = f"must not have control or bidirectional characters, got U+{ord(character):04X} at index {index}"
+    if rule:
+        raise BadInput("name_invalid", f"name {rule}; choose another name.", errors=[{"loc": ["name"], "msg": rule}])
+    return name
 
 
 def _refused_prompt(field: str, rule: str) -> BadInput:

@@ -13,7 +13,7 @@ import anyio
 from fastapi import FastAPI
 
 import packshot
-from packshot.api import events, images, masks, ops, photo_masks, photos, problems, session, shots
+from packshot.api import events, images, masks, ops, photo_masks, photos, problems, projects, session, shots, styles
 from packshot.api.decoding import Decoder
 from packshot.api.graph import Graph
 from packshot.api.limits import Edge
@@ -45,7 +45,7 @@ def create_app(
     large_slots = anyio.CapacityLimiter(LARGE_AT_ONCE)
     watch = Watch(store.shots, graph)
     app.state.services = Services(store, graph, decoder, settings, meter, decode_slots, large_slots, watch)
-    for part in (photos, photo_masks, masks, events, shots, images, session, ops):
+    for part in (photos, photo_masks, masks, events, shots, images, projects, styles, session, ops):
         app.include_router(part.router)
     ops.add_page(app, studio_dir)
     problems.install(app, meter)

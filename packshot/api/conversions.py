@@ -30,6 +30,7 @@ def photo_answer(photo: PhotoRecord) -> PhotoAnswer:
         sha256=photo.sha256,
         url=f"/v1/photos/{photo.id}",
         notes=tuple(NoteAnswer(code=code, detail=detail) for code, detail in photo.notes),
+        project_id=photo.project_id,
     )
 
 
@@ -105,6 +106,7 @@ def shot_answer(shot: ShotRecord) -> ShotAnswer:
         finished_at=shot.finished_at,
         images=tuple(image_answer(image) for image in shot.images),
         error=error_answer(shot),
+        project_id=shot.project_id,
     )
 
 

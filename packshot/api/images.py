@@ -89,6 +89,20 @@ def _layout_or_none(store: Store, tenant_id: str, spec: ShotSpec) -> LayoutFiles
         return None
 
 
+@router.get(
+    "/images/{image_id}/thumbnail",
+    operation_id="get_image_thumbnail",
+    summary="Get a small copy of a picture",
+    response_class=Response,
+    responses=file_json("The small copy.", "image/png") | problems_json(NotFound),
+)
+async def get_image_thumbnail(image_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
+    """Returns a PNG of at most 384 px, for lists of pictures."""
+    image = await in_thread(services.store.images.get, tenant.id, image_id)
+    data = await cancel_on_disconnect(request, services.graph.thumbnail(image.asset_key))
+    return file_answer(request, data, "image/png")
+
+
 @router.patch(
     "/images/{image_id}",
     operation_id="review_image",

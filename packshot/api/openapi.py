@@ -19,6 +19,7 @@ from packshot.contract.base import Answer
 from packshot.contract.events import EVENTS
 from packshot.contract.examples import PROBLEMS
 from packshot.contract.problem import MEDIA_TYPE, Problem
+from packshot.contract.projects import PROJECT_BODIES
 from packshot.contract.requests import BODIES, Request
 from packshot.errors import EngineFailed, Forbidden, Overloaded, PackshotError, Unauthorized, Unavailable
 
@@ -131,7 +132,7 @@ def openapi_json(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(title=app.title, version=app.version, routes=app.routes, description=_PREFACE)
     written: list[type[BaseModel]] = [Problem, *EVENTS.values()]
     _, schemas = models_json_schema(
-        [(body, "validation") for body in BODIES] + [(model, "serialization") for model in written],
+        [(body, "validation") for body in (*BODIES, *PROJECT_BODIES)] + [(model, "serialization") for model in written],
         ref_template=_REF,
     )
     document["components"]["schemas"] |= schemas["$defs"]

@@ -49,15 +49,16 @@ router = APIRouter(prefix="/v1/photos", tags=["photos"], responses=keyed_problem
     operation_id="upload_photo",
     summary="Upload a photo",
     responses=answer_json(examples.PHOTO, "The photo.", status=201, headers=LOCATION | TIMING)
-    | problems_json(BadInput, TooLarge, UnsupportedMedia, Overloaded, StorageFull),
+    | problems_json(BadInput, NotFound, TooLarge, UnsupportedMedia, Overloaded, StorageFull),
     openapi_extra=upload_json(PhotoUpload),
 )
 async def upload_photo(request: Request, response: Response, services: Wired, tenant: Caller) -> PhotoAnswer:
     """The multipart part `file` holds a JPEG, PNG, WebP, AVIF, HEIC, TIFF or still GIF. `notes` say what was assumed.
 
-    Repeated uploads of the same bytes have the same id.
+    Repeated uploads of the same bytes have the same id. A part `project_id` puts the photo into that project; without
+    it, the photo stays in the project that it has.
     """
-    async with _upload(request) as file:
+    async with _upload(request) as (file, project_id):
         started = time.perf_counter()
         photo = await cancel_on_disconnect(request, _decoded(services, file))
         decode_ms = (time.perf_counter() - started) * 1000
@@ -73,6 +74,7 @@ async def upload_photo(request: Request, response: Response, services: Wired, te
             sha256=photo.sha256,
             own_alpha=_own_alpha(photo),
             notes=photo.notes,
+            project_id=project_id,
         )
     )
     answer = photo_answer(record)
@@ -87,15 +89,16 @@ def _own_alpha(photo: NormalisedPhoto) -> tuple[NewMask, bytes] | None:
 
 
 @asynccontextmanager
-async def _upload(request: Request) -> AsyncIterator[UploadFile]:
-    """Parse the upload and yield its part `file`, which is on disk when it is large.
+async def _upload(request: Request) -> AsyncIterator[tuple[UploadFile, str | None]]:
+    """Parse the upload and yield its part `file`, which is on disk when it is large, and its `project_id`.
 
-    Raises BadInput when the body is not multipart or has no such part, and TooLarge when it is over the body limit.
+    Raises BadInput when the body is not multipart, has no such part or has other ones, and TooLarge when it is over the
+    body limit.
     """
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         got = request.headers.get("content-type", "none")
         raise BadInput("invalid_request", f"An upload must be multipart/form-data with a part `file`, got {got}.")
-    async with request.form(max_files=1, max_fields=0) as form:
+    async with request.form(max_files=1, max_fields=1) as form:
         file = form.get("file")
         if not isinstance(file, UploadFile):
             raise BadInput(
@@ -103,7 +106,17 @@ async def _upload(request: Request) -> AsyncIterator[UploadFile]:
                 f"The upload must have a part `file`, got {sorted(form.keys())}.",
                 errors=[{"loc": ["file"], "msg": "is missing"}],
             )
-        yield file
+        project_id = form.get("project_id")
+        unknown = sorted(form.keys() - {"file", "project_id"})
+        if unknown or isinstance(project_id, UploadFile):
+            rule = "may have the parts `file` and `project_id` (text)"
+            raise BadInput(
+                "invalid_request",
+                f"The upload {rule}, got {sorted(form.keys())}.",
+                errors=[{"loc": [name], "msg": "is unknown"} for name in unknown]
+                or [{"loc": ["project_id"], "msg": rule}],
+            )
+        yield file, project_id or None
 
 
 async def _decoded(services: Services, file: UploadFile) -> NormalisedPhoto:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from packshot.api.accept import check_layer, json_body, resolved
+from packshot.api.accept import check_layer, checked_prompt, json_body, resolved
 from packshot.api.answers import file_answer, json_answer, server_timing, shot_timing
 from packshot.api.auth import Caller
 from packshot.api.conversions import accepted_answer, shot_answer
@@ -31,12 +31,14 @@ from packshot.contract.requests import ShotRequest
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import ENDED, STATUSES
 from packshot.errors import BadInput, Conflict, NotFound, Overloaded, TooLarge
+from packshot.shots.previews import preview_key
 from packshot.store.records import ShotRecord
 
 router = APIRouter(prefix="/v1/shots", tags=["shots"], responses=keyed_problems_json())
 
 PAGE = 50
 MAX_WAIT_S = 120.0
+MAX_SEARCH_CHARS = 200
 
 _APPLIED = {"preference-applied": "The wait in force, under `Prefer: wait`."}
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
@@ -95,7 +97,7 @@ def _add(
         except NotFound:
             continue  # shots.add refuses it, unless the request repeats a shot whose masks were deleted since
         check_layer(index, layer, mask.bbox_xyxy, canvas, mask.cutout_bbox_xyxy)
-    return services.store.shots.add(tenant_id, stored, idempotency_key=key)
+    return services.store.shots.add(tenant_id, stored, idempotency_key=key, project_id=body.project_id)
 
 
 async def _wait_until_ended(services: Services, tenant_id: str, shot: ShotRecord, wait_s: float) -> ShotRecord:
@@ -131,6 +133,8 @@ async def list_shots(
     services: Wired,
     tenant: Caller,
     status: Annotated[str, Query(description=f"Only shots of this status: {', '.join(STATUSES)}.")] = "",
+    project_id: Annotated[str, Query(description="Only shots of this project.")] = "",
+    q: Annotated[str, Query(description="Only shots whose prompt has each of these words as a part.")] = "",
     cursor: Annotated[str, Query(description="The `next_cursor` of the previous page.")] = "",
 ) -> ShotPage:
     """Returns up to 50 shots. `next_cursor` is null on the last page."""
@@ -138,7 +142,13 @@ async def list_shots(
         rule = f"status must be one of {', '.join(STATUSES)}, got {status[:40]!r}"
         raise BadInput("invalid_request", f"{rule}.", errors=[{"loc": ["query", "status"], "msg": rule}])
     shots, next_cursor = await in_thread(
-        services.store.shots.page, tenant.id, status=status or None, cursor=cursor or None, limit=PAGE
+        services.store.shots.page,
+        tenant.id,
+        status=status or None,
+        project_id=project_id or None,
+        words=checked_prompt(q, "q", MAX_SEARCH_CHARS),
+        cursor=cursor or None,
+        limit=PAGE,
     )
     return ShotPage(shots=tuple(shot_answer(shot) for shot in shots), next_cursor=next_cursor)
 
@@ -159,16 +169,23 @@ async def get_shot(shot_id: str, response: Response, services: Wired, tenant: Ca
 @router.get(
     "/{shot_id}/preview",
     operation_id="get_preview",
-    summary="Get the preview of the first image",
+    summary="Get the preview of an image",
     response_class=Response,
     responses=file_json("The preview.", "image/png") | problems_json(NotFound),
 )
-async def get_preview(shot_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
-    """Previews are temporary: 404 before the first one, and some time after the shot has ended."""
+async def get_preview(
+    shot_id: str,
+    request: Request,
+    services: Wired,
+    tenant: Caller,
+    image: Annotated[int, Query(ge=0, description="Which image of the shot, from 0.")] = 0,
+    at: Annotated[str, Query(description="Any text, to read past a browser's own copies; it selects nothing.")] = "",
+) -> Response:
+    """Previews are temporary: 404 before an image's first one, and some time after the shot has ended."""
     shot = await in_thread(services.store.shots.get, tenant.id, shot_id)
-    if shot.preview_version == 0:
-        raise NotFound("not_found", f"Shot {shot.id} has no preview yet; wait for its `preview` event.")
-    data = await in_thread(services.store.assets.get, f"previews/{shot.id}.png")
+    if shot.preview_version == 0 or image >= shot.spec.images:
+        raise NotFound("not_found", f"Image {image} of {shot.id} has no preview yet; wait for a `preview` event.")
+    data = await in_thread(services.store.assets.get, preview_key(shot.id, image))
     return file_answer(request, data, "image/png", kept=False)
 
 

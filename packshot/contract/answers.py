@@ -48,6 +48,9 @@ class PhotoAnswer(Answer):
     notes: tuple[NoteAnswer, ...] = Field(
         (), description="What the decoder assumed, dropped or changed; often nothing."
     )
+    project_id: str | None = Field(
+        None, exclude_if=absent, description="The project that it belongs to; absent without one."
+    )
 
 
 class MaskAnswer(Answer):
@@ -207,6 +210,9 @@ class ShotAnswer(Answer):
     finished_at: Moment | None
     images: tuple[ImageAnswer, ...]
     error: ErrorAnswer | None = Field(None, exclude_if=absent, description="Only in a failed shot.")
+    project_id: str | None = Field(
+        None, exclude_if=absent, description="The project that it belongs to; absent without one."
+    )
 
 
 class ShotPage(Answer):

@@ -26,6 +26,15 @@ from packshot.contract.answers import (
 from packshot.contract.engines import EngineInfo, EnginesAnswer, SamplingDefaults, SamplingLimits
 from packshot.contract.events import ProgressEvent
 from packshot.contract.presets import PresetInfo, PresetsAnswer
+from packshot.contract.projects import (
+    ProjectAnswer,
+    ProjectPage,
+    ProjectRequest,
+    StyleAnswer,
+    StyleChange,
+    StylePage,
+    StyleRequest,
+)
 from packshot.contract.requests import (
     CanvasIn,
     LayerIn,
@@ -159,6 +168,28 @@ WHOLE_IMAGE = WholeImageAnswer(
     ),
     created_at=datetime(2026, 11, 26, 8, 0, 9, tzinfo=UTC),
 )
+_PROJECT_ID, _STYLE_ID = "pj_7d0e4b1a9c35", "st_2c9f6a3e8d17"
+PROJECT_REQUEST = ProjectRequest(name="Spring catalogue")
+PROJECT = ProjectAnswer(
+    id=_PROJECT_ID,
+    name=PROJECT_REQUEST.name,
+    url=f"/v1/projects/{_PROJECT_ID}",
+    created_at=datetime(2026, 11, 26, 8, 0, tzinfo=UTC),
+)
+PROJECTS = ProjectPage(projects=(PROJECT,), next_cursor=_PROJECT_ID)
+STYLE_REQUEST = StyleRequest(name="Marble morning", prompt=_PROMPT, shadow="contact", image_id=_IMAGE_ID)
+STYLE_CHANGE = StyleChange(name="Marble, early", prompt=_PROMPT, negative_prompt="text", image_id=_IMAGE_ID)
+STYLE = StyleAnswer(
+    id=_STYLE_ID,
+    name=STYLE_REQUEST.name,
+    prompt=_PROMPT,
+    negative_prompt="",
+    shadow="contact",
+    url=f"/v1/styles/{_STYLE_ID}",
+    thumbnail_url=f"/v1/styles/{_STYLE_ID}/thumbnail?v=5f70bf18a086",
+    created_at=datetime(2026, 11, 26, 8, 0, tzinfo=UTC),
+)
+STYLES = StylePage(styles=(STYLE,), next_cursor=_STYLE_ID)
 ENGINES = EnginesAnswer(
     engines=(
         EngineInfo(

@@ -129,6 +129,7 @@ class ShotRequest(Request):
     priority: Priority = Field(
         "interactive", description="interactive, or catalogue for work that may wait behind interactive shots."
     )
+    project_id: str | None = Field(None, min_length=1, max_length=64, description="The project that the shot joins.")
 
 
 class ReviewRequest(Request):
@@ -150,6 +151,7 @@ class PhotoUpload(Request):
     file: bytes = Field(
         description="A JPEG, PNG, WebP, AVIF, HEIC, TIFF or still GIF image. Its media type and name are ignored."
     )
+    project_id: str = Field("", description="The project that the photo joins; empty = the one that it has, if any.")
 
 
 BODIES: tuple[type[Request], ...] = (PhotoUpload, MaskRequest, ShotRequest, ReviewRequest, SessionRequest)

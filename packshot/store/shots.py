@@ -14,6 +14,7 @@ from packshot.contract.status import LIVE, STATUSES
 from packshot.errors import BadInput, Conflict, NotFound, Overloaded
 from packshot.store.database import Database, absent, is_id, new_id, require_id, to_json
 from packshot.store.positions import RecentPositions
+from packshot.store.projects import hold_project
 from packshot.store.records import ShotRecord
 from packshot.store.schema import Now, mask, shot, shot_mask, tenant
 from packshot.store.shot_rows import own_shot_row, shot_record, shot_records
@@ -38,15 +39,20 @@ class Shots:
         self._max_queued = max_queued
         self._recent_positions = RecentPositions()
 
-    def add(self, tenant_id: str, spec: ShotSpec, *, idempotency_key: str | None = None) -> tuple[ShotRecord, bool]:
+    def add(
+        self, tenant_id: str, spec: ShotSpec, *, idempotency_key: str | None = None, project_id: str | None = None
+    ) -> tuple[ShotRecord, bool]:
         """Accept a shot. It is durable when this returns, and the masks of `spec` no longer expire.
 
-        Returns the shot and True, or the earlier shot and False when `idempotency_key` was used before. Raises NotFound
-        when a mask does not exist, Overloaded `queue_full` when the tenant has too many queued shots, and BadInput
-        `idempotency_mismatch` when the key was used with another request.
+        Returns the shot and True, or the earlier shot and False when `idempotency_key` was used before. `project_id`
+        puts the shot into a project. Raises NotFound when a mask or the project does not exist, Overloaded `queue_full`
+        when the tenant has too many queued shots, and BadInput `idempotency_mismatch` when the key was used with
+        another request.
         """
         request = spec.to_json()
-        digest = hashlib.sha256(to_json(request).encode()).hexdigest()
+        # Without a project, the digest is that of version 0.1.0.
+        body = request if project_id is None else {**request, "project_id": project_id}
+        digest = hashlib.sha256(to_json(body).encode()).hexdigest()
         if idempotency_key is not None and not (1 <= len(idempotency_key) <= 255 and idempotency_key.isprintable()):
             rule = f"Idempotency-Key must be 1-255 printable characters, got {idempotency_key[:80]!r}; use another one"
             raise BadInput("invalid_request", rule)
@@ -60,6 +66,7 @@ class Shots:
                 if row is not None:
                     return shot_record(connection, row), False
             self._refuse_over_limit(connection, tenant_id)
+            hold_project(connection, tenant_id, project_id)
             mask_ids = _pin_masks(connection, tenant_id, spec)
             new = shot.insert().values(
                 id=new_id("sh"),
@@ -80,6 +87,7 @@ class Shots:
                 version=1,
                 images=spec.images,
                 row_steps=spec.row_steps,
+                project_id=project_id,
                 created_at=Now(),
             )
             shot_id = connection.execute(new.returning(shot.c.id)).scalar_one()
@@ -106,11 +114,20 @@ class Shots:
             return shot_record(connection, own_shot_row(connection, tenant_id, shot_id))
 
     def page(
-        self, tenant_id: str, *, status: str | None = None, cursor: str | None = None, limit: int = 50
+        self,
+        tenant_id: str,
+        *,
+        status: str | None = None,
+        project_id: str | None = None,
+        words: str = "",
+        cursor: str | None = None,
+        limit: int = 50,
     ) -> tuple[list[ShotRecord], str | None]:
         """Return a page of shots, newest first, and the cursor of the next page, or None on the last page.
 
-        `status` selects shots of one status; None selects all. `cursor` comes from the previous page. `limit` is
+        `status` selects shots of one status and `project_id` those of one project; None selects all. `words` selects
+        shots whose prompt has each of these words as a part, in any order; databases compare letters without their
+        case, SQLite only those of ASCII. `cursor` comes from the previous page. `limit` is
         clamped to 1..`MAX_PAGE`. Raises BadInput when the status or the cursor is unknown.
         """
         if status is not None and status not in STATUSES:
@@ -120,6 +137,10 @@ class Shots:
         query = select(shot).where(shot.c.tenant_id == tenant_id).order_by(shot.c.seq.desc()).limit(limit + 1)
         if status is not None:
             query = query.where(shot.c.status == status)
+        if project_id is not None:
+            query = query.where(shot.c.project_id == project_id)
+        for word in words.split():
+            query = query.where(shot.c.request["prompt"].as_string().icontains(word, autoescape=True))
         with self._database.read() as connection:
             if cursor is not None:
                 try:

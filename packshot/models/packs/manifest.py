@@ -30,6 +30,8 @@ RoleName = Literal[
     "unet",
     "controlnet",
     "scheduler",
+    "matting",
+    "judge",
 ]
 ClassName = Literal[
     "AutoencoderKL",
@@ -43,8 +45,10 @@ ClassName = Literal[
     "EulerDiscreteScheduler",
     "LCMScheduler",
     "Sam",
+    "SceneJudge",
     "UNet2DConditionModel",
     "UniPCMultistepScheduler",
+    "VitMatteForImageMatting",
     "WordTokenizer",
 ]
 PredictionType = Literal["epsilon", "v_prediction", "sample"]
@@ -62,6 +66,8 @@ CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
     "vae": ("AutoencoderKL", "AutoencoderTiny"),
     "unet": ("UNet2DConditionModel",),
     "controlnet": ("ControlNetModel",),
+    "matting": ("VitMatteForImageMatting",),
+    "judge": ("SceneJudge",),
     "scheduler": (
         "DDIMScheduler",
         "DPMSolverMultistepScheduler",

@@ -25,7 +25,7 @@ from tests.api_graph import Api
 
 OPEN = {"/healthz", "/readyz", "/v1/session"}
 OPERATIONS = {
-    "upload_photo": ("post", "/v1/photos", {"201", "413", "415", "422", "429", "507"}),
+    "upload_photo": ("post", "/v1/photos", {"201", "404", "413", "415", "422", "429", "507"}),
     "describe_photo": ("get", "/v1/photos/{photo_id}.json", {"200", "404"}),
     "get_photo": ("get", "/v1/photos/{photo_id}", {"200", "304", "404"}),
     "delete_photo": ("delete", "/v1/photos/{photo_id}", {"204", "404", "409"}),
@@ -42,7 +42,19 @@ OPERATIONS = {
     "watch_shot": ("get", "/v1/shots/{shot_id}/events", {"200", "204", "404"}),
     "watch_shots": ("get", "/v1/events", {"200", "204", "404", "422"}),
     "get_image": ("get", "/v1/images/{image_id}", {"200", "304", "404", "422"}),
+    "get_image_thumbnail": ("get", "/v1/images/{image_id}/thumbnail", {"200", "304", "404"}),
     "review_image": ("patch", "/v1/images/{image_id}", {"200", "404", "413", "422"}),
+    "create_project": ("post", "/v1/projects", {"201", "409", "413", "422"}),
+    "list_projects": ("get", "/v1/projects", {"200", "422"}),
+    "get_project": ("get", "/v1/projects/{project_id}", {"200", "404"}),
+    "rename_project": ("patch", "/v1/projects/{project_id}", {"200", "404", "409", "413", "422"}),
+    "delete_project": ("delete", "/v1/projects/{project_id}", {"204", "404"}),
+    "create_style": ("post", "/v1/styles", {"201", "404", "409", "413", "422", "507"}),
+    "list_styles": ("get", "/v1/styles", {"200", "422"}),
+    "get_style": ("get", "/v1/styles/{style_id}", {"200", "404"}),
+    "get_style_thumbnail": ("get", "/v1/styles/{style_id}/thumbnail", {"200", "304", "404"}),
+    "change_style": ("patch", "/v1/styles/{style_id}", {"200", "404", "409", "413", "422", "507"}),
+    "delete_style": ("delete", "/v1/styles/{style_id}", {"204", "404"}),
     "list_presets": ("get", "/v1/presets", {"200"}),
     "list_engines": ("get", "/v1/engines", {"200"}),
     "open_session": ("post", "/v1/session", {"200", "401", "403", "413", "422"}),
@@ -142,7 +154,7 @@ def test_examples_fit_their_schemas(document: Json) -> None:
     for response in document["components"]["responses"].values():
         content = response["content"][problem.MEDIA_TYPE]
         fits(document, content["schema"], content["example"])
-    assert len(shown) == 19
+    assert len(shown) == 31
 
 
 def test_real_answers_fit_their_schemas(document: Json, api: Api) -> None:
@@ -158,6 +170,10 @@ def test_real_answers_fit_their_schemas(document: Json, api: Api) -> None:
         "get_shot": (f"/v1/shots/{shot_id}", None),
         "cancel_shot": (f"/v1/shots/{waiting_id}", None),
         "review_image": (f"/v1/images/{image_id}", {"review": "approved", "note": "good"}),
+        "create_project": ("/v1/projects", {"name": "fits"}),
+        "list_projects": ("/v1/projects", None),
+        "create_style": ("/v1/styles", {"name": "fits", "image_id": image_id}),
+        "list_styles": ("/v1/styles", None),
         "list_presets": ("/v1/presets", None),
         "list_engines": ("/v1/engines", None),
         "open_session": ("/v1/session", {"key": api.key}),
@@ -195,6 +211,10 @@ def test_bodies_that_routes_read_themselves_are_documented(document: Json) -> No
         "click": "#/components/schemas/MaskRequest",
         "create_shot": "#/components/schemas/ShotRequest",
         "review_image": "#/components/schemas/ReviewRequest",
+        "create_project": "#/components/schemas/ProjectRequest",
+        "rename_project": "#/components/schemas/ProjectRequest",
+        "create_style": "#/components/schemas/StyleRequest",
+        "change_style": "#/components/schemas/StyleChange",
         "open_session": "#/components/schemas/SessionRequest",
     }
 
@@ -229,6 +249,8 @@ def test_files_name_their_types(document: Json) -> None:
         "get_cutout": ["image/png"],
         "get_preview": ["image/png"],
         "get_image": ["image/png", "image/jpeg", "image/webp"],
+        "get_image_thumbnail": ["image/png"],
+        "get_style_thumbnail": ["image/png"],
     }
 
 
