@@ -37,6 +37,7 @@ from packshot.errors import Unavailable
 from packshot.imaging.codec import read_mask, read_photo
 from packshot.imaging.edges import canny
 from packshot.models.device import model_thread, pick_device, pick_dtype
+from packshot.models.matting import load_matting
 from packshot.models.packs.manifest import RENDER_ROLES
 from packshot.models.packs.pack import Pack, find_pack
 from packshot.settings import Settings
@@ -226,7 +227,7 @@ class LocalGraph:
         self._engines = (pack.summary(),)
         self._store = store
         self._models = Models(pack, settings, freeze=freeze)
-        self._finisher = Finisher(store.assets)
+        self._finisher = Finisher(store.assets, load_matting(pack))
         self._embeddings: SingleFlight[Embedding] = SingleFlight(
             settings.embedding_cache_bytes, lambda embedding: embedding.nbytes
         )
@@ -275,6 +276,9 @@ class LocalGraph:
 
     async def cutout(self, files: CutoutFiles) -> bytes:
         return await asyncio.to_thread(self._finisher.cutout_png, files)
+
+    async def thumbnail(self, image_key: str) -> bytes:
+        return await asyncio.to_thread(self._finisher.thumbnail, image_key)
 
     async def deliver(
         self, image_key: str, layout: LayoutFiles | None, preset: Preset, *, generated: bool
