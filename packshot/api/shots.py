@@ -9,7 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from packshot.api.accept import check_layer, checked_label, json_body, resolved
+from packshot.api.accept import check_layer, checked_label, json_body, pick_engine, resolved
 from packshot.api.answers import file_answer, json_answer, server_timing, shot_timing
 from packshot.api.auth import Caller
 from packshot.api.conversions import accepted_answer, shot_answer
@@ -32,6 +32,7 @@ from packshot.contract.requests import ShotRequest
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import ENDED
 from packshot.errors import BadInput, Conflict, NotFound, Overloaded, TooLarge
+from packshot.models.packs.framing import row_steps
 from packshot.shots.previews import preview_key
 from packshot.store.records import ShotRecord
 
@@ -98,8 +99,9 @@ def _add(
         check_layer(index, layer, mask.bbox_xyxy, canvas, mask.cutout_bbox_xyxy)
     sku = None if body.sku is None else checked_label(body.sku, "sku")
     meta = {name: checked_label(value, f"meta.{name}") for name, value in body.meta.items()}
+    work = row_steps(stored, pick_engine(stored.engine, services.graph.engines()))
     return services.store.shots.add(
-        tenant_id, stored, idempotency_key=key, project_id=body.project_id, sku=sku, meta=meta
+        tenant_id, stored, idempotency_key=key, project_id=body.project_id, sku=sku, meta=meta, row_steps=work
     )
 
 

@@ -48,13 +48,15 @@ class Shots:
         project_id: str | None = None,
         sku: str | None = None,
         meta: Mapping[str, str] | None = None,
+        row_steps: int | None = None,
     ) -> tuple[ShotRecord, bool]:
         """Accept a shot. It is durable when this returns, and the masks of `spec` no longer expire.
 
-        `project_id` puts the shot into a project. `sku` and `meta` are the client's own words on it. Returns the shot
-        and True, or the earlier shot and False when `idempotency_key` was used before. Raises NotFound when a mask or
-        the project does not exist, Overloaded `queue_full` when the tenant has too many queued shots, and BadInput
-        `idempotency_mismatch` when the key was used with another request.
+        `project_id` puts the shot into a project. `sku` and `meta` are the client's own words on it. `row_steps` is the
+        shot's work for the engine; None = `spec.row_steps`. Returns the shot and True, or the earlier shot and False
+        when `idempotency_key` was used before. Raises NotFound when a mask or the project does not exist, Overloaded
+        `queue_full` when the tenant has too many queued shots, and BadInput `idempotency_mismatch` when the key was
+        used with another request.
         """
         request = spec.to_json()
         # Without these, the digest is that of version 0.1.0.
@@ -94,7 +96,7 @@ class Shots:
                 preview_version=0,
                 version=1,
                 images=spec.images,
-                row_steps=spec.row_steps,
+                row_steps=spec.row_steps if row_steps is None else row_steps,
                 project_id=project_id,
                 sku=sku,
                 meta=dict(meta) if meta else None,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from packshot.api.shots import wanted_wait_s
+from packshot.models.packs.framing import framing
 from tests.api_graph import Api, code_of, running
 
 
@@ -48,6 +49,20 @@ def test_defaults_are_the_engines_own_and_stored_resolved(api: Api) -> None:
         "engine": "mini",
         "priority": "interactive",
     }
+
+
+def test_a_wide_canvas_counts_a_row_for_each_window_of_its_scene(api: Api) -> None:
+    """The autoscaler plans for these row-steps. 16 steps with guidance; the first 6 paint the outline."""
+    waiting = [api.store.queue.load().interactive.waiting.row_steps]
+    for canvas in ({"width": 1024, "height": 1024}, {"width": 2000, "height": 400}):
+        assert api.http.post("/v1/shots", json=api.request(canvas=canvas)).status_code == 202
+        waiting.append(api.store.queue.load().interactive.waiting.row_steps)
+    before, after_square, after_wide = waiting
+    engine = api.graph.engines()[0]
+    windows = framing((2000, 400), engine.native_px, engine.buckets, engine.native_px).windows
+    assert windows > 1
+    assert after_square - before == 2 * 16
+    assert after_wide - after_square == 2 * (6 + 10 * windows)
 
 
 def test_what_a_client_says_is_what_is_stored(api: Api) -> None:
