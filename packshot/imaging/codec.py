@@ -22,7 +22,7 @@ import time
 from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO
 
 import cv2
 import numpy as np
@@ -30,6 +30,7 @@ import numpy as np
 import packshot
 from packshot.errors import BadInput, Unavailable, UnsupportedMedia
 from packshot.imaging import fastpng
+from packshot.imaging.decode_messages import Answer, Question
 from packshot.imaging.decoded import NormalisedPhoto, Note, OwnAlpha, UploadedMask
 from packshot.imaging.formats import FORMATS, refusal_of, sniff
 from packshot.types import U8, BoxXYXY, Mask, Photo
@@ -130,14 +131,14 @@ class PhotoDecoder:
             got = f"bytes that start with {data[:4].hex(' ')}" if data else "0 bytes"
             raise UnsupportedMedia("mask_format", f"a mask must be a PNG, got {got}; export it as PNG")
         try:
-            head, (png,) = self._ask(data, {"format": "png", "mask_size": [width, height]})
+            head, (png,) = self._ask(data, {"format": "png", "mask_size": (width, height)})
         except BadInput as error:
             if error.code in MASK_CODES:
                 raise
             raise BadInput("mask_unreadable", error.detail) from None
         return UploadedMask(png, *_extent(head))
 
-    def _ask(self, data: bytes, header: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
+    def _ask(self, data: bytes, header: Question) -> tuple[Answer, list[bytes]]:
         """(answer's header, PNGs) of a worker, which is started again when it has died."""
         kind = header["format"]
         worker = self._slots.get()
@@ -171,7 +172,7 @@ class PhotoDecoder:
         return head, _split(files, head["sizes"])
 
 
-def _extent(head: dict[str, Any]) -> tuple[int, BoxXYXY, BoxXYXY]:
+def _extent(head: Answer) -> tuple[int, BoxXYXY, BoxXYXY]:
     """The product's area and boxes in a worker's answer (`OwnAlpha`)."""
     (x0, y0, x1, y1), (left, top, right, bottom) = head["bbox_xyxy"], head["shown_xyxy"]
     return head["area_px"], (x0, y0, x1, y1), (left, top, right, bottom)
@@ -225,7 +226,7 @@ class _Worker:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def ask(self, data: bytes, about: dict[str, Any], timeout_s: float) -> tuple[dict[str, Any], bytes]:
+    def ask(self, data: bytes, about: Question, timeout_s: float) -> tuple[Answer, bytes]:
         """Decode one image and return (header, PNGs). Raises _WorkerDied when the process dies or is killed as late."""
         late, done = threading.Event(), threading.Event()
         watchdog = threading.Thread(target=self._watch, args=(timeout_s, done, late), daemon=True)
@@ -237,7 +238,8 @@ class _Worker:
             requests.write(data)
             requests.flush()
             header_size, size = struct.unpack(">II", _read_exactly(answers, 8))
-            head, files = json.loads(_read_exactly(answers, header_size)), _read_exactly(answers, size)
+            head: Answer = json.loads(_read_exactly(answers, header_size))
+            files = _read_exactly(answers, size)
         except (OSError, EOFError):
             done.set()
             watchdog.join()  # before the process is reaped, because the watchdog reads its processor time
