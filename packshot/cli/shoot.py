@@ -20,7 +20,7 @@ import typer
 from packshot.cli.config import DEFAULT_PROFILE
 from packshot.cli.console import FAILED, AsJson, put_json, report_errors, stderr, table
 from packshot.errors import BadInput
-from packshot.imaging.formats import claim_of
+from packshot.imaging.decoding.formats import claim_of
 
 if TYPE_CHECKING:
     from packshot.client import Client

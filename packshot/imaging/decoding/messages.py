@@ -1,4 +1,4 @@
-"""The JSON headers that `codec` and its worker process exchange before the bytes of an image.
+"""The JSON headers that a `PhotoDecoder` and its worker process exchange before the bytes of an image.
 
 Both are Packshot's own code, so the headers are typed and not validated. Tuples arrive as lists.
 """
@@ -32,17 +32,14 @@ class Answer(TypedDict, total=False):
     """What became of a file. `sizes` holds the bytes of each PNG that follows.
 
     A photo has `width`, `height` in pixels and `notes`, pairs of code and detail. A mask, or a photo with an alpha of
-    its own, has the fields of `Extent`. A failure has only `code`, `detail` and, when the worker must be replaced,
-    `recycle`.
+    its own, has an `extent`. A failure has only `code`, `detail` and, when the worker must be replaced, `recycle`.
     """
 
     sizes: list[int]
     width: int
     height: int
     notes: list[tuple[str, str]]
-    area_px: int
-    bbox_xyxy: tuple[int, int, int, int]
-    shown_xyxy: tuple[int, int, int, int]
+    extent: Extent
     code: str
     detail: str
     recycle: bool

@@ -1,10 +1,10 @@
 """A process that decodes one untrusted image at a time and returns its pixels as a plain PNG.
 
-`packshot.imaging.codec` starts it in an isolated Python (`-I`). It imports Pillow, pillow-heif, ISA-L and the modules
-of Packshot that open a file safely. A request on stdin is `>II` (header length, image length), a JSON header and the
-image. The answer on stdout has the same framing: a JSON header, then the PNG. The PNG of a file with alpha is followed
-by two more: the straight RGBA pixels and the alpha. `packshot.imaging.decode_messages` describes both headers. The
-worker never decodes an image again after a failure, because Pillow would then return partial pixels.
+A `PhotoDecoder` starts it in an isolated Python (`-I`). It imports Pillow, pillow-heif, ISA-L and the modules of this
+package that open a file safely. A request on stdin is `>II` (header length, image length), a JSON header and the image.
+The answer on stdout has the same framing: a JSON header, then the PNG. The PNG of a file with alpha is followed by two
+more: the straight RGBA pixels and the alpha. `messages` describes both headers. The worker never decodes an image again
+after a failure, because Pillow would then return partial pixels.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from typing import Any, BinaryIO
 from isal import isal_zlib
 from PIL import Image, ImageChops, ImageCms, ImageStat
 
-from packshot.imaging.decode_messages import Answer, Extent, Question
-from packshot.imaging.file_checks import Refused, check_size
-from packshot.imaging.open_upload import BYTES_PER_PX, Note, open_whole
-from packshot.imaging.uploaded_mask import extent, read_uploaded_mask
+from packshot.imaging.decoding.file_checks import Refused, check_size
+from packshot.imaging.decoding.messages import Answer, Extent, Question
+from packshot.imaging.decoding.open_upload import BYTES_PER_PX, Note, open_whole
+from packshot.imaging.decoding.uploaded_mask import extent, read_uploaded_mask
 
 SLACK_BYTES = 384 * 1024 * 1024  # for the upload (96 MiB), its copy, the answer, the allocator and colour tables
 MIN_PRODUCT_PX = 16  # shortest longer side of a product that can be placed (packshot.api.accept)
@@ -167,7 +167,7 @@ def answer(
             head, files = _photo(*rebuild(data, kind, max_px, max_side_px))
         else:
             mask, found = read_uploaded_mask(data, *mask_size)
-            head, files = Answer(**found), [encode(mask)]
+            head, files = Answer(extent=found), [encode(mask)]
     except Refused as refused:
         return {"code": refused.code, "detail": refused.detail}, b""
     except MemoryError:
@@ -192,7 +192,7 @@ def _photo(rgb: Image.Image, alpha: Image.Image | None, notes: list[Note]) -> tu
     del over_white
     notes.append(("alpha_flattened", "the transparent parts are white in the photo"))
     if own := _own_alpha(alpha):
-        head.update(own)
+        head["extent"] = own
         notes.append(("alpha_kept", "the file's own alpha is the first candidate mask"))
         files += [_encode_cutout(rgb, alpha), encode(alpha)]
     return head, files

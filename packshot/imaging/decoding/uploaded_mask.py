@@ -11,8 +11,8 @@ import io
 from PIL import Image, ImageChops
 from PIL.PngImagePlugin import PngImageFile
 
-from packshot.imaging.decode_messages import Extent
-from packshot.imaging.file_checks import Refused, check_png_complete
+from packshot.imaging.decoding.file_checks import Refused, check_png_complete
+from packshot.imaging.decoding.messages import Extent
 
 __all__ = ["extent", "read_uploaded_mask"]
 
