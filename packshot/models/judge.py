@@ -108,7 +108,8 @@ class SceneJudge(nn.Module):
             return np.ones(len(pictures), np.float32)
         found = self.probabilities(pictures, masks)
         said = np.stack([found[head][:, index] for head, index in named.items()])
-        return said.mean(axis=0, dtype=np.float32)
+        mean: F32 = said.mean(axis=0, dtype=np.float32)
+        return mean
 
 
 def _holds(words: Sequence[str], phrase: Sequence[str]) -> bool:
