@@ -15,6 +15,7 @@ import numpy as np
 
 from packshot.models.segment.automatic import iou
 from packshot.models.segment.glass import softened
+from packshot.models.segment.backdrop import Bools
 from packshot.models.segment.refine import Box, Click, Guide, Shape, box_fit, place, shape, union, within_box
 from packshot.types import F32, Mask, MaskCandidate
 
@@ -81,6 +82,24 @@ def favoured(drafts: Sequence[Draft]) -> Draft:
     if not first.score or first.evidence < FAVOUR * max(draft.evidence for draft in drafts):
         return first
     return replace(first, score=max(draft.score for draft in drafts))
+
+
+def corrected(draft: Draft, before: Bools, clicks: Sequence[Click]) -> Draft:
+    """The mask `before` with only those changes of the draft that a click asks for; the draft if it asks for none.
+
+    `before` is bool hxw of the thumbnail's size, and `clicks` are in its pixels. A correction must not undo what was
+    right elsewhere.
+    """
+    found = draft.shape.mask
+    changes = cv2.connectedComponents((found ^ before).astype(np.uint8), connectivity=4)[1]
+    asked = np.zeros(int(changes.max()) + 1, bool)
+    for x, y, label in clicks:
+        row, column = min(int(y), found.shape[0] - 1), min(int(x), found.shape[1] - 1)
+        asked[changes[row, column]] |= bool(found[row, column]) == (label == 1)
+    asked[0] = False
+    if not asked.any():
+        return draft
+    return replace(draft, shape=replace(draft.shape, mask=before ^ asked[changes], other=None))
 
 
 def finished(drafts: Sequence[Draft], most: int, photo: tuple[int, int], seen: Guide | None) -> list[MaskCandidate]:

@@ -58,6 +58,11 @@ DOUBTFUL_CRUMB = 0.1
 """Pieces smaller than this are dropped if the network's mean probability in them is below SURE."""
 COVERED = 0.85
 """What stands before a plain backdrop in one piece is product if the mask covers at least this share of it."""
+BEYOND = 0.02
+"""A piece that goes on beyond the user's box, by more than this share of its area in the box, is not the product alone."""
+NEAR_PX = 3
+"""A click this near to the border of a piece or of an opening, in pixels of the thumbnail, corrects that border. It does
+not say that the whole piece is background, or that the whole opening is product."""
 BACKDROP_REACH_PX = 2
 """By how many pixels of the thumbnail the border of what stands before a plain backdrop may be off."""
 TRUST_IOU = 0.75
@@ -68,7 +73,9 @@ SAMPLE = 800
 """Number of pixels, inside and outside each, from which the initial colours are learned."""
 SLACK = 0.02
 """A product may extend beyond the user's box by this share of the box's sides."""
-WORK_PX = 192
+SEED = 0.01
+"""Radius of what a click marks, as a share of the crop's longer side."""
+WORK_PX = 128
 """Longest side of the crop on which GrabCut runs, because its time grows with the number of pixels."""
 DETAIL_PX = 1536
 """Longest side of the picture on which the border is placed last, to about a fifth of its pixels."""
@@ -153,7 +160,8 @@ def shape(seen: Guide, probability: F32, *, boxed: bool = False, clicks: Sequenc
         y0, y1, x0, x1 = _surroundings(coarse)
         mask = np.zeros_like(coarse)
         picture = np.ascontiguousarray(seen.thumbnail[y0:y1, x0:x1])
-        mask[y0:y1, x0:x1], reach_px = _on_edges(picture, probability[y0:y1, x0:x1])
+        own = [(x - x0, y - y0, label) for x, y, label in clicks]
+        mask[y0:y1, x0:x1], reach_px = _on_edges(picture, probability[y0:y1, x0:x1], own)
     other, glass = None, False
     if seen.backdrop is not None:
         outline = _without_holes(mask)
@@ -187,14 +195,31 @@ def _before(backdrop: Backdrop, probability: F32, boxed: bool, clicks: Sequence[
     pieces, _, covered = _pieces(solid.astype(np.uint8), coarse)
     meant = covered >= COVERED
     meant[0] = False
+    if boxed and _goes_beyond(backdrop, meant[pieces], (y0, y1, x0, x1)):
+        return None
     if iou(meant[pieces] | (coarse & even), coarse) < TRUST_IOU:
         return None
-    product, background = _clicked(pieces, clicks, x0 * boxed, y0 * boxed)
+    product, _ = _clicked(pieces, len(meant), clicks, x0 * boxed, y0 * boxed)
+    _, background = _clicked(_inner(pieces), len(meant), clicks, x0 * boxed, y0 * boxed)
+    if (product & background)[1:].any():  # the piece holds more than the product
+        return None
     meant = (meant | product) & ~background
     meant[0] = False
     found = np.zeros(probability.shape, bool)
     found[crop] = meant[pieces] | (coarse & even)
     return found
+
+
+def _goes_beyond(backdrop: Backdrop, meant: Bools, box: tuple[int, int, int, int]) -> bool:
+    """Whether what is meant, bool hxw of the box (y0, y1, x0, x1), goes on outside: it touches more than the product."""
+    y0, y1, x0, x1 = box
+    whole = (~backdrop.even & ~backdrop.shadow).astype(np.uint8)
+    whole[y0:y1, x0:x1] = meant
+    pieces, sizes, _ = _pieces(whole, whole)
+    inside = np.bincount(pieces[y0:y1, x0:x1].ravel(), minlength=len(sizes))
+    crossing = inside > 0
+    crossing[0] = False
+    return bool((sizes[crossing] - inside[crossing] > BEYOND * inside[crossing]).any())
 
 
 def _opened(mask: Bools, probability: F32, backdrop: Backdrop, clicks: Sequence[Click]) -> tuple[Bools, Bools | None]:
@@ -215,7 +240,8 @@ def _opened(mask: Bools, probability: F32, backdrop: Backdrop, clicks: Sequence[
     outer[areas[cv2.dilate(outside, np.ones((3, 3), np.uint8))[1:-1, 1:-1] > 0]] = True
     share = sizes / np.count_nonzero(mask)
     opened = np.where(outer, certain < 0.5, likelihood < np.where(share < HOLE, HOLE_PROBABILITY, CERTAIN))
-    product, background = _clicked(areas, clicks, x0, y0)
+    _, background = _clicked(areas, len(sizes), clicks, x0, y0)
+    product, _ = _clicked(_inner(areas), len(sizes), clicks, x0, y0)
     opened = (opened | background) & ~product
     doubtful = ~outer & ~product & ~background & (share >= HOLE) & (likelihood >= DOUBTFUL_OPENING)
     closed = ~outer & ~opened
@@ -229,17 +255,23 @@ def _opened(mask: Bools, probability: F32, backdrop: Backdrop, clicks: Sequence[
     return found, other
 
 
-def _clicked(areas: NDArray[np.int32], clicks: Sequence[Click], left: int, top: int) -> tuple[Bools, Bools]:
-    """For each number in `areas`, whether it has a product click and whether it has a background click.
+def _clicked(areas: NDArray[np.int32], count: int, clicks: Sequence[Click], left: int, top: int) -> tuple[Bools, Bools]:
+    """For each of `count` numbers in `areas`, whether it has a product click and whether it has a background click.
 
     `left` and `top` are the place of `areas` in the picture that was clicked on.
     """
-    flags = np.zeros((2, int(areas.max()) + 1), bool)
+    flags = np.zeros((2, count), bool)
     for x, y, label in clicks:
         row, column = int(y) - top, int(x) - left
         if 0 <= row < areas.shape[0] and 0 <= column < areas.shape[1]:
             flags[0 if label == 1 else 1, areas[row, column]] = True
     return flags[0], flags[1]
+
+
+def _inner(areas: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The areas without what lies within NEAR_PX of their borders."""
+    side = 2 * NEAR_PX + 1
+    return areas * cv2.erode((areas > 0).astype(np.uint8), np.ones((side, side), np.uint8), borderValue=1)
 
 
 def _without_holes(mask: Bools) -> Bools:
@@ -293,8 +325,11 @@ def _surroundings(mask: Bools) -> tuple[int, int, int, int]:
     return max(0, y0 - margin), min(height, y1 + margin), max(0, x0 - margin), min(width, x1 + margin)
 
 
-def _on_edges(picture: U8, probability: F32) -> tuple[Bools, int]:
-    """The refined mask of a crop, bool hxw, and by how many of the crop's pixels its border may be off."""
+def _on_edges(picture: U8, probability: F32, clicks: Sequence[Click] = ()) -> tuple[Bools, int]:
+    """The refined mask of a crop, bool hxw, and by how many of the crop's pixels its border may be off.
+
+    `clicks` are in pixels of the crop.
+    """
     height, width = probability.shape
     scale = min(1.0, WORK_PX / max(height, width))
     size = (max(8, round(width * scale)), max(8, round(height * scale)))
@@ -307,6 +342,9 @@ def _on_edges(picture: U8, probability: F32) -> tuple[Bools, int]:
     trimap[(cv2.erode(coarse, kernel) > 0) & (likelihood > SURE)] = cv2.GC_FGD
     trimap[(cv2.dilate(coarse, kernel) == 0) & (likelihood < 1 - SURE)] = cv2.GC_BGD
     trimap[likelihood == 0] = cv2.GC_BGD  # outside the user's box
+    for x, y, label in clicks:
+        marked = cv2.GC_FGD if label == 1 else cv2.GC_BGD
+        cv2.circle(trimap, (int(x * scale), int(y * scale)), round(SEED * max(size)), int(marked), cv2.FILLED)
     if not (np.any(trimap == cv2.GC_FGD) and np.any(trimap == cv2.GC_BGD)):
         return probability > 0.5, 1 + round(band / scale)
     background, product = _colours(small[coarse == 0]), _colours(small[coarse > 0])

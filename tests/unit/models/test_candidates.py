@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from packshot.models.segment.candidates import Draft, drafted, favoured, finished, joined
+from packshot.models.segment.candidates import Draft, corrected, drafted, favoured, finished, joined
 from packshot.models.segment.refine import Shape
 from tests.unit.models.drawn import bottle, drawn, iou, photographed, ring, said, seen
 
@@ -83,3 +83,19 @@ def test_the_same_drafts_give_the_same_masks() -> None:
         finished([drafted(said(whole, looked), 0.8, None, photo=PHOTO, seen=looked)], 1, PHOTO, looked) for _ in "ab"
     ]
     assert np.array_equal(runs[0][0].mask.pixels, runs[1][0].mask.pixels)
+
+
+def test_a_correction_changes_only_what_its_click_asks_for() -> None:
+    before, found = np.zeros((20, 20), bool), np.zeros((20, 20), bool)
+    before[2:10, 2:10] = True
+    found[2:10, 6:16] = True  # grows to the right as asked, and loses the left
+    kept = corrected(draft(0.8, mask=found), before, [(4, 4, 1), (12, 5, 1)]).shape.mask
+    assert np.array_equal(kept, before | found)
+    cut = corrected(draft(0.8, mask=found), before, [(3, 4, 0)]).shape.mask
+    assert np.array_equal(cut, before & found)
+
+
+def test_an_answer_that_follows_no_click_is_given_as_it_is() -> None:
+    before, found = np.zeros((20, 20), bool), np.zeros((20, 20), bool)
+    before[2:10, 2:10], found[2:10, 2:16] = True, True
+    assert np.array_equal(corrected(draft(0.8, mask=found), before, [(18, 18, 1)]).shape.mask, found)
