@@ -187,8 +187,8 @@ class SamDecoder:
     def decode(self, requests: Sequence[tuple[Embedding, Prompts]]) -> list[list[MaskCandidate]]:
         """Decode the prompts of each request. Returns each request's candidates, best first.
 
-        A request has 3 candidates with `multimask` (at most 3 without points and boxes), else 1. Masks have the photo's
-        size. An empty mask has the score 0 and comes last. Raises BadInput (point_outside or box_invalid) when a point
+        A request has at most 3 candidates with `multimask`, else 1; no two are nearly equal. Masks have the photo's size.
+        An empty mask has the score 0 and comes last. Raises BadInput (point_outside or box_invalid) when a point
         or a box lies outside its photo.
         """
         sets: list[PromptSet] = []
