@@ -187,7 +187,7 @@ class SamDecoder:
     def decode(self, requests: Sequence[tuple[Embedding, Prompts]]) -> list[list[MaskCandidate]]:
         """Decode the prompts of each request. Returns each request's candidates, best first.
 
-        A request has at most 3 candidates with `multimask`, else 1; no two are nearly equal. Masks have the photo's size.
+        A request has at most 3 candidates with `multimask`, no two nearly equal, else 1. Masks have the photo's size.
         An empty mask has the score 0 and comes last. Raises BadInput (point_outside or box_invalid) when a point
         or a box lies outside its photo.
         """
