@@ -90,6 +90,7 @@ class GatewayDeployment:
             settings=self._settings,
             meter=RayMeter(),
             studio_dir=STUDIO_DIR if STUDIO_DIR.is_dir() else None,
+            proxy_adds_request_id=True,
         )
 
     def __del__(self) -> None:
@@ -173,6 +174,9 @@ class ServeGraph:
 
     async def cutout(self, files: CutoutFiles) -> bytes:
         return await retry_once(lambda: self._finisher.cutout_png.remote(files))
+
+    async def thumbnail(self, image_key: str) -> bytes:
+        return await retry_once(lambda: self._finisher.thumbnail.remote(image_key))
 
     async def deliver(
         self, image_key: str, layout: LayoutFiles | None, preset: Preset, *, generated: bool

@@ -92,6 +92,7 @@ class BadInput(PackshotError):
         "stroke_outside": "A brush stroke touches no pixel of the photo.",
         "strokes_too_large": "The brush strokes paint more pixels than one request may.",
         "prompt_invalid": "The prompt is too long or holds control or bidirectional characters.",
+        "name_invalid": "A name is empty, too long, or holds control or bidirectional characters.",
         "unknown_engine": "No engine with that name is served.",
         "unknown_preset": "No delivery preset with that name exists.",
         "preset_unmet": "The picture cannot meet a rule of the preset.",
@@ -146,6 +147,7 @@ class Conflict(PackshotError):
     codes: ClassVar[dict[str, str]] = {
         "in_use": "A queued or running shot needs the object.",
         "already_finished": "The shot has ended.",
+        "name_taken": "The tenant has another object of this kind with the name.",
     }
 
 

@@ -120,6 +120,9 @@ class BoxGraph:
     async def cutout(self, files: CutoutFiles) -> bytes:
         return await asyncio.to_thread(self.finisher.cutout_png, files)
 
+    async def thumbnail(self, image_key: str) -> bytes:
+        return await asyncio.to_thread(self.finisher.thumbnail, image_key)
+
     async def deliver(
         self, image_key: str, layout: LayoutFiles | None, preset: Preset, *, generated: bool
     ) -> Delivered:

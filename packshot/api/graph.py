@@ -58,6 +58,10 @@ class Graph(Protocol):
         """Return the product as an RGBA PNG, the part `cutout_bbox` of the photo. It is made once and kept."""
         ...
 
+    async def thumbnail(self, image_key: str) -> bytes:
+        """Return a small copy of a stored picture, a PNG of at most 384 px."""
+        ...
+
     async def deliver(
         self, image_key: str, layout: LayoutFiles | None, preset: Preset, *, generated: bool
     ) -> Delivered:

@@ -41,6 +41,19 @@ async def list_presets(tenant: Caller) -> PresetsAnswer:
 
 
 @router.get(
+    "/images/{image_id}.json",
+    operation_id="describe_image",
+    summary="Get what is known about a picture",
+    responses=answer_json(examples.WHOLE_IMAGE, "The picture, with its review and its recipe.")
+    | problems_json(NotFound),
+)
+async def describe_image(image_id: str, response: Response, services: Wired, tenant: Caller) -> WholeImageAnswer:
+    """The review, the version and the recipe. A shot's own pictures have version 1 and supersede no other."""
+    response.headers["cache-control"] = "private, no-cache"
+    return whole_image_answer(await in_thread(services.store.images.get, tenant.id, image_id))
+
+
+@router.get(
     "/images/{image_id}",
     operation_id="get_image",
     summary="Get a finished picture",
@@ -87,6 +100,20 @@ def _layout_or_none(store: Store, tenant_id: str, spec: ShotSpec) -> LayoutFiles
         return find_layout(store, tenant_id, spec)
     except NotFound:
         return None
+
+
+@router.get(
+    "/images/{image_id}/thumbnail",
+    operation_id="get_image_thumbnail",
+    summary="Get a small copy of a picture",
+    response_class=Response,
+    responses=file_json("The small copy.", "image/png") | problems_json(NotFound),
+)
+async def get_image_thumbnail(image_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
+    """Returns a PNG of at most 384 px, for lists of pictures."""
+    image = await in_thread(services.store.images.get, tenant.id, image_id)
+    data = await cancel_on_disconnect(request, services.graph.thumbnail(image.asset_key))
+    return file_answer(request, data, "image/png")
 
 
 @router.patch(

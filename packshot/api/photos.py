@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from starlette.datastructures import UploadFile
 
 from packshot.api.answers import file_answer, server_timing
@@ -23,9 +24,10 @@ from packshot.api.openapi import (
     problems_json,
     upload_json,
 )
+from packshot.api.queries import PAGE, Cursor, Limit
 from packshot.api.services import Services, Wired, decode_slot, in_thread
 from packshot.contract import examples
-from packshot.contract.answers import PhotoAnswer
+from packshot.contract.answers import PhotoAnswer, PhotoPage
 from packshot.contract.requests import PhotoUpload
 from packshot.errors import (
     BadInput,
@@ -49,15 +51,16 @@ router = APIRouter(prefix="/v1/photos", tags=["photos"], responses=keyed_problem
     operation_id="upload_photo",
     summary="Upload a photo",
     responses=answer_json(examples.PHOTO, "The photo.", status=201, headers=LOCATION | TIMING)
-    | problems_json(BadInput, TooLarge, UnsupportedMedia, Overloaded, StorageFull),
+    | problems_json(BadInput, NotFound, TooLarge, UnsupportedMedia, Overloaded, StorageFull),
     openapi_extra=upload_json(PhotoUpload),
 )
 async def upload_photo(request: Request, response: Response, services: Wired, tenant: Caller) -> PhotoAnswer:
     """The multipart part `file` holds a JPEG, PNG, WebP, AVIF, HEIC, TIFF or still GIF. `notes` say what was assumed.
 
-    Repeated uploads of the same bytes have the same id.
+    Repeated uploads of the same bytes have the same id. A part `project_id` puts the photo into that project; without
+    it, the photo stays in the project that it has.
     """
-    async with _upload(request) as file:
+    async with _upload(request) as (file, project_id):
         started = time.perf_counter()
         photo = await cancel_on_disconnect(request, _decoded(services, file))
         decode_ms = (time.perf_counter() - started) * 1000
@@ -73,6 +76,7 @@ async def upload_photo(request: Request, response: Response, services: Wired, te
             sha256=photo.sha256,
             own_alpha=_own_alpha(photo),
             notes=photo.notes,
+            project_id=project_id,
         )
     )
     answer = photo_answer(record)
@@ -86,16 +90,45 @@ def _own_alpha(photo: NormalisedPhoto) -> tuple[NewMask, bytes] | None:
     return None if own is None else (exact_mask(own, own.mask_png, photo.width, photo.height), own.rgba_png)
 
 
-@asynccontextmanager
-async def _upload(request: Request) -> AsyncIterator[UploadFile]:
-    """Parse the upload and yield its part `file`, which is on disk when it is large.
+@router.get(
+    "",
+    operation_id="list_photos",
+    summary="List photos, newest first",
+    responses=answer_json(examples.PHOTOS, "A page of photos."),
+)
+async def list_photos(
+    services: Wired,
+    tenant: Caller,
+    sha256: Annotated[
+        str, Query(max_length=64, description="Only the photo whose upload had this SHA-256, hexadecimal.")
+    ] = "",
+    project_id: Annotated[str, Query(description="Only photos of this project.")] = "",
+    limit: Limit = PAGE,
+    cursor: Cursor = "",
+) -> PhotoPage:
+    """`next_cursor` is null on the last page. With `sha256`, a client finds what it has uploaded before."""
+    photos, next_cursor = await in_thread(
+        services.store.photos.page,
+        tenant.id,
+        sha256=sha256 or None,
+        project_id=project_id or None,
+        cursor=cursor or None,
+        limit=limit,
+    )
+    return PhotoPage(photos=tuple(photo_answer(photo) for photo in photos), next_cursor=next_cursor)
 
-    Raises BadInput when the body is not multipart or has no such part, and TooLarge when it is over the body limit.
+
+@asynccontextmanager
+async def _upload(request: Request) -> AsyncIterator[tuple[UploadFile, str | None]]:
+    """Parse the upload and yield its part `file`, which is on disk when it is large, and its `project_id`.
+
+    Raises BadInput when the body is not multipart, has no such part or has other ones, and TooLarge when it is over the
+    body limit.
     """
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         got = request.headers.get("content-type", "none")
         raise BadInput("invalid_request", f"An upload must be multipart/form-data with a part `file`, got {got}.")
-    async with request.form(max_files=1, max_fields=0) as form:
+    async with request.form(max_files=1, max_fields=1) as form:
         file = form.get("file")
         if not isinstance(file, UploadFile):
             raise BadInput(
@@ -103,7 +136,17 @@ async def _upload(request: Request) -> AsyncIterator[UploadFile]:
                 f"The upload must have a part `file`, got {sorted(form.keys())}.",
                 errors=[{"loc": ["file"], "msg": "is missing"}],
             )
-        yield file
+        project_id = form.get("project_id")
+        unknown = sorted(form.keys() - {"file", "project_id"})
+        if unknown or isinstance(project_id, UploadFile):
+            rule = "may have the parts `file` and `project_id` (text)"
+            raise BadInput(
+                "invalid_request",
+                f"The upload {rule}, got {sorted(form.keys())}.",
+                errors=[{"loc": [name], "msg": "is unknown"} for name in unknown]
+                or [{"loc": ["project_id"], "msg": rule}],
+            )
+        yield file, project_id or None
 
 
 async def _decoded(services: Services, file: UploadFile) -> NormalisedPhoto:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from packshot.api.accept import check_layer, json_body, resolved
+from packshot.api.accept import check_layer, checked_label, json_body, pick_engine, resolved
 from packshot.api.answers import file_answer, json_answer, server_timing, shot_timing
 from packshot.api.auth import Caller
 from packshot.api.conversions import accepted_answer, shot_answer
@@ -24,18 +24,20 @@ from packshot.api.openapi import (
     keyed_problems_json,
     problems_json,
 )
+from packshot.api.queries import PAGE, Cursor, Limit, SelectedShots
 from packshot.api.services import Services, Wired, in_thread
 from packshot.contract import examples
 from packshot.contract.answers import AcceptedAnswer, ShotAnswer, ShotPage
 from packshot.contract.requests import ShotRequest
 from packshot.contract.shot_spec import ShotSpec
-from packshot.contract.status import ENDED, STATUSES
+from packshot.contract.status import ENDED
 from packshot.errors import BadInput, Conflict, NotFound, Overloaded, TooLarge
+from packshot.models.packs.framing import row_steps
+from packshot.shots.previews import preview_key
 from packshot.store.records import ShotRecord
 
 router = APIRouter(prefix="/v1/shots", tags=["shots"], responses=keyed_problems_json())
 
-PAGE = 50
 MAX_WAIT_S = 120.0
 
 _APPLIED = {"preference-applied": "The wait in force, under `Prefer: wait`."}
@@ -95,7 +97,12 @@ def _add(
         except NotFound:
             continue  # shots.add refuses it, unless the request repeats a shot whose masks were deleted since
         check_layer(index, layer, mask.bbox_xyxy, canvas, mask.cutout_bbox_xyxy)
-    return services.store.shots.add(tenant_id, stored, idempotency_key=key)
+    sku = None if body.sku is None else checked_label(body.sku, "sku")
+    meta = {name: checked_label(value, f"meta.{name}") for name, value in body.meta.items()}
+    work = row_steps(stored, pick_engine(stored.engine, services.graph.engines()))
+    return services.store.shots.add(
+        tenant_id, stored, idempotency_key=key, project_id=body.project_id, sku=sku, meta=meta, row_steps=work
+    )
 
 
 async def _wait_until_ended(services: Services, tenant_id: str, shot: ShotRecord, wait_s: float) -> ShotRecord:
@@ -130,15 +137,13 @@ def _idempotency_key(request: Request) -> str | None:
 async def list_shots(
     services: Wired,
     tenant: Caller,
-    status: Annotated[str, Query(description=f"Only shots of this status: {', '.join(STATUSES)}.")] = "",
-    cursor: Annotated[str, Query(description="The `next_cursor` of the previous page.")] = "",
+    wanted: SelectedShots,
+    limit: Limit = PAGE,
+    cursor: Cursor = "",
 ) -> ShotPage:
-    """Returns up to 50 shots. `next_cursor` is null on the last page."""
-    if status and status not in STATUSES:
-        rule = f"status must be one of {', '.join(STATUSES)}, got {status[:40]!r}"
-        raise BadInput("invalid_request", f"{rule}.", errors=[{"loc": ["query", "status"], "msg": rule}])
+    """A shot must meet every filter that is sent. `next_cursor` is null on the last page."""
     shots, next_cursor = await in_thread(
-        services.store.shots.page, tenant.id, status=status or None, cursor=cursor or None, limit=PAGE
+        services.store.shots.page, tenant.id, wanted, cursor=cursor or None, limit=limit
     )
     return ShotPage(shots=tuple(shot_answer(shot) for shot in shots), next_cursor=next_cursor)
 
@@ -159,16 +164,23 @@ async def get_shot(shot_id: str, response: Response, services: Wired, tenant: Ca
 @router.get(
     "/{shot_id}/preview",
     operation_id="get_preview",
-    summary="Get the preview of the first image",
+    summary="Get the preview of an image",
     response_class=Response,
     responses=file_json("The preview.", "image/png") | problems_json(NotFound),
 )
-async def get_preview(shot_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
-    """Previews are temporary: 404 before the first one, and some time after the shot has ended."""
+async def get_preview(
+    shot_id: str,
+    request: Request,
+    services: Wired,
+    tenant: Caller,
+    image: Annotated[int, Query(ge=0, description="Which image of the shot, from 0.")] = 0,
+    at: Annotated[str, Query(description="Any text, to read past a browser's own copies; it selects nothing.")] = "",
+) -> Response:
+    """Previews are temporary: 404 before an image's first one, and some time after the shot has ended."""
     shot = await in_thread(services.store.shots.get, tenant.id, shot_id)
-    if shot.preview_version == 0:
-        raise NotFound("not_found", f"Shot {shot.id} has no preview yet; wait for its `preview` event.")
-    data = await in_thread(services.store.assets.get, f"previews/{shot.id}.png")
+    if shot.preview_version == 0 or image >= shot.spec.images:
+        raise NotFound("not_found", f"Image {image} of {shot.id} has no preview yet; wait for a `preview` event.")
+    data = await in_thread(services.store.assets.get, preview_key(shot.id, image))
     return file_answer(request, data, "image/png", kept=False)
 
 

@@ -14,6 +14,17 @@ the server raised.
 from packshot.client.client import Client
 from packshot.client.errors import error_of
 from packshot.client.events import Event
+from packshot.contract.projects import StyleChange, StyleRequest
 from packshot.contract.requests import CanvasIn, LayerIn, ShotRequest, StrokeIn
 
-__all__ = ["CanvasIn", "Client", "Event", "LayerIn", "ShotRequest", "StrokeIn", "error_of"]
+__all__ = [
+    "CanvasIn",
+    "Client",
+    "Event",
+    "LayerIn",
+    "ShotRequest",
+    "StrokeIn",
+    "StyleChange",
+    "StyleRequest",
+    "error_of",
+]

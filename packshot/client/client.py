@@ -15,6 +15,14 @@ from packshot.client.events import Event, events_of
 from packshot.contract.answers import AcceptedAnswer, MaskAnswer, MasksAnswer, PhotoAnswer, ShotAnswer
 from packshot.contract.base import Answer
 from packshot.contract.engines import EngineInfo, EnginesAnswer
+from packshot.contract.projects import (
+    ProjectAnswer,
+    ProjectPage,
+    StyleAnswer,
+    StyleChange,
+    StylePage,
+    StyleRequest,
+)
 from packshot.contract.requests import ShotRequest, StrokeIn
 from packshot.contract.status import ENDED
 from packshot.errors import Unavailable
@@ -25,6 +33,7 @@ RECONNECTS = 20
 RECONNECT_S = 0.5
 
 Read = TypeVar("Read", bound=Answer)
+Page = TypeVar("Page", ProjectPage, StylePage)
 
 
 class Client:
@@ -65,9 +74,16 @@ class Client:
                     raise
                 time.sleep(min(error.retry_after_s or 0.5, 0.5))
 
-    def upload(self, data: bytes, media_type: str = "application/octet-stream") -> PhotoAnswer:
-        """Upload a photo. Its bytes decide the format; a wrong `media_type` gives a note in the answer's `notes`."""
-        return self._read(PhotoAnswer, "POST", "/v1/photos", files={"file": ("photo", data, media_type)})
+    def upload(
+        self, data: bytes, media_type: str = "application/octet-stream", *, project_id: str | None = None
+    ) -> PhotoAnswer:
+        """Upload a photo. Its bytes decide the format; a wrong `media_type` gives a note in the answer's `notes`.
+
+        `project_id` puts the photo into a project.
+        """
+        files = {"file": ("photo", data, media_type)}
+        fields = {"project_id": project_id} if project_id else None
+        return self._read(PhotoAnswer, "POST", "/v1/photos", files=files, data=fields)
 
     def masks(
         self,
@@ -128,6 +144,41 @@ class Client:
         """Cancel a shot at its next step. Raises Conflict when it has ended."""
         return self._read(AcceptedAnswer, "DELETE", f"/v1/shots/{shot_id}")
 
+    def projects(self) -> Iterator[ProjectAnswer]:
+        """Yield the projects, newest first."""
+        for page in self._pages(ProjectPage, "/v1/projects"):
+            yield from page.projects
+
+    def create_project(self, name: str) -> ProjectAnswer:
+        """Create a project. Raises Conflict `name_taken` when there is one of this name."""
+        return self._read(ProjectAnswer, "POST", "/v1/projects", json={"name": name})
+
+    def rename_project(self, project_id: str, name: str) -> ProjectAnswer:
+        """Rename a project. Raises Conflict `name_taken` when there is one of this name."""
+        return self._read(ProjectAnswer, "PATCH", f"/v1/projects/{project_id}", json={"name": name})
+
+    def delete_project(self, project_id: str) -> None:
+        """Delete a project. Its photos and shots stay."""
+        self._call("DELETE", f"/v1/projects/{project_id}")
+
+    def styles(self) -> Iterator[StyleAnswer]:
+        """Yield the styles, newest first."""
+        for page in self._pages(StylePage, "/v1/styles"):
+            yield from page.styles
+
+    def create_style(self, request: StyleRequest) -> StyleAnswer:
+        """Create a style. Raises Conflict `name_taken` when there is one of this name."""
+        return self._read(StyleAnswer, "POST", "/v1/styles", json=request.model_dump(mode="json"))
+
+    def change_style(self, style_id: str, change: StyleChange) -> StyleAnswer:
+        """Set the fields of a style that `change` sets."""
+        body = change.model_dump(mode="json", exclude_unset=True)
+        return self._read(StyleAnswer, "PATCH", f"/v1/styles/{style_id}", json=body)
+
+    def delete_style(self, style_id: str) -> None:
+        """Delete a style."""
+        self._call("DELETE", f"/v1/styles/{style_id}")
+
     def engines(self) -> tuple[EngineInfo, ...]:
         """List the engines. The first one is the default."""
         return self._read(EnginesAnswer, "GET", "/v1/engines").engines
@@ -172,6 +223,13 @@ class Client:
                 f"the event stream must last until every shot has ended, the server closed it {failures} times running "
                 f"without an event and {len(live)} shots are live; get the shots one by one",
             )
+
+    def _pages(self, model: type[Page], url: str) -> Iterator[Page]:
+        cursor: str | None = ""
+        while cursor is not None:
+            page = self._read(model, "GET", url, params={"cursor": cursor} if cursor else None)
+            yield page
+            cursor = page.next_cursor
 
     def _read(self, model: type[Read], method: str, url: str, **options: Any) -> Read:
         answer = self._call(method, url, **options)

@@ -36,7 +36,7 @@ class ProgressEvent(ShotEvent):
 
 
 class PreviewEvent(ShotEvent):
-    """A new preview of the first picture is available at `url`."""
+    """A new preview is available: the first picture's at `url`, any other's at `url` with `?image=` and its number."""
 
     name: ClassVar[str] = "preview"
 

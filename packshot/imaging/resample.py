@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from packshot.types import F32, U8
 
-__all__ = ["premultiplied", "resized", "straight"]
+__all__ = ["premultiplied", "reduced", "resized", "straight"]
 
 F64 = NDArray[np.float64]
 
@@ -40,6 +40,18 @@ def resized(rgba: U8, width: int, height: int, window: tuple[float, float, float
         for to, reads, weights in down:
             out[to, left : left + STRIPE_PX] = weights @ stripe[reads.start - first : reads.stop - first]
     return straight([out[:, plane * width : (plane + 1) * width] for plane in range(4)])
+
+
+def reduced(pixels: U8, longest_px: int) -> U8:
+    """uint8 HxWx3 or HxWx4 pixels, made smaller by their mean where a side is over `longest_px` pixels."""
+    height, width = pixels.shape[:2]
+    factor = longest_px / max(width, height)
+    if factor >= 1:
+        return pixels
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    if pixels.shape[2] == 4:
+        return straight([cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in premultiplied(pixels)])
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _narrowed(rgba: U8, width: int, across: list[tuple[slice, slice, F64]]) -> F32:

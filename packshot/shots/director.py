@@ -15,6 +15,7 @@ from packshot.imaging.codec import encode_png
 from packshot.meter import Meter, NoMeter
 from packshot.settings import Settings
 from packshot.shots.flow import shoot
+from packshot.shots.previews import preview_key
 from packshot.shots.stages import Stages, Step
 from packshot.store.records import Claim
 from packshot.store.store import Store
@@ -114,11 +115,11 @@ class Director:
         previews = 0
         while True:
             if latest.changed or time.monotonic() - written_at >= min(self._settings.heartbeat_s, 2 * PROGRESS_EVERY_S):
-                step, preview = latest.take()
-                if preview is not None:
-                    previews += 1
+                step, pictures = latest.take()
+                for image, preview in pictures.items():
                     data = await asyncio.to_thread(encode_png, preview)
-                    await asyncio.to_thread(self._store.assets.put_at, f"previews/{claim.shot_id}.png", data)
+                    await asyncio.to_thread(self._store.assets.put_at, preview_key(claim.shot_id, image), data)
+                previews += bool(pictures)
                 cancel = await asyncio.to_thread(
                     self._store.queue.heartbeat, claim, step=step.index, steps=step.steps, preview_version=previews
                 )
@@ -147,18 +148,19 @@ class _LatestStep:
     def __init__(self) -> None:
         self.changed = False
         self._step = Step(0, 0)
+        self._previews: dict[int, U8] = {}
 
     def set(self, step: Step) -> None:
-        if step.preview is None and self.changed:
-            step = Step(step.index, step.steps, self._step.preview)
+        if step.preview is not None:
+            self._previews[step.image] = step.preview
         self._step = step
         self.changed = True
 
-    def take(self) -> tuple[Step, U8 | None]:
+    def take(self) -> tuple[Step, dict[int, U8]]:
+        """The latest step, and the previews since the last call, by the number of their picture."""
         self.changed = False
-        step = self._step
-        self._step = Step(step.index, step.steps)
-        return step, step.preview
+        previews, self._previews = self._previews, {}
+        return self._step, previews
 
 
 async def _stop(task: asyncio.Task[object]) -> None:

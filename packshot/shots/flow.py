@@ -75,7 +75,7 @@ def _briefs(spec: ShotSpec) -> list[Brief]:
 
 
 class _Progress:
-    """Adds up the steps of a shot's pictures and forwards the first picture's previews."""
+    """Adds up the steps of a shot's pictures and forwards their previews."""
 
     def __init__(self, spec: ShotSpec, on_step: OnStep) -> None:
         self._done = [0] * spec.images
@@ -84,7 +84,7 @@ class _Progress:
 
     def report(self, image: int, step: Step) -> None:
         self._done[image] = step.index
-        self._on_step(Step(sum(self._done), self._total, step.preview if image == 0 else None))
+        self._on_step(Step(sum(self._done), self._total, step.preview, image))
 
 
 async def _picture(

@@ -57,11 +57,15 @@ class Placed:
 
 @dataclass(frozen=True)
 class Step:
-    """The progress of one picture: `index` of `steps` are done. Some steps have a small `preview`, uint8 HxWx3 RGB."""
+    """The progress of one picture, or of a whole shot: `index` of `steps` are done.
+
+    Some steps have a small `preview`, uint8 HxWx3 RGB, of the shot's picture number `image`.
+    """
 
     index: int
     steps: int
     preview: U8 | None = None
+    image: int = 0
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from sqlalchemy import Connection, Row, delete, select, update
 from packshot.errors import Unavailable
 from packshot.store.database import Database, absent, insert, moment, new_id, require_id
 from packshot.store.masks import FILES, cutout_key, files_of, insert_mask, lock_masks_of, refuse_live
+from packshot.store.pages import page_of
+from packshot.store.projects import hold_project
 from packshot.store.records import NewMask, PhotoRecord
 from packshot.store.references import AssetReferences, WrittenFile
 from packshot.store.schema import Now, mask, photo
@@ -38,13 +40,15 @@ class Photos:
         sha256: str,
         own_alpha: tuple[NewMask, bytes] | None = None,
         notes: Sequence[tuple[str, str]] = (),
+        project_id: str | None = None,
     ) -> PhotoRecord:
         """Store an upload. A repeated upload of the same bytes returns the same photo.
 
         `png` is the normalised photo; `width` and `height` are its size in pixels. `format`, `bytes` and `sha256`
         describe the uploaded file. `own_alpha` is the alpha that the upload brought, as a mask, and an RGBA PNG of its
         straight colours. This mask does not expire; it is deleted with the photo. `notes` are (code, detail) pairs on
-        this upload. Raises StorageFull when a quota or disk is full.
+        this upload. `project_id` puts the photo into a project; None leaves it where it is. Raises NotFound when the
+        project does not exist, and StorageFull when a quota or disk is full.
         """
         (file,) = self._references.write_files([png])
         own_files = self._references.write_files([own_alpha[0].png, own_alpha[1]]) if own_alpha else []
@@ -52,8 +56,11 @@ class Photos:
         same_upload = (photo.c.tenant_id == tenant_id) & (photo.c.sha256 == sha256)
         for _ in range(MAX_RACES):  # another request may delete the existing photo before it is updated
             with self._database.write() as connection:
-                touch = update(photo).where(same_upload).values(used_at=Now(), notes=pairs).returning(*photo.c)
-                row = connection.execute(touch).first()
+                hold_project(connection, tenant_id, project_id)
+                touch = update(photo).where(same_upload).values(used_at=Now(), notes=pairs)
+                if project_id is not None:
+                    touch = touch.values(project_id=project_id)
+                row = connection.execute(touch.returning(*photo.c)).first()
                 if row is not None:
                     if own_alpha is not None and not _has_own_alpha(connection, row.id):
                         self._insert_own_alpha(connection, row, own_alpha[0], own_files)
@@ -70,6 +77,7 @@ class Photos:
                     created_at=Now(),
                     used_at=Now(),
                     notes=pairs,
+                    project_id=project_id,
                 )
                 row = connection.execute(new.on_conflict_do_nothing().returning(*photo.c)).first()
                 if row is not None:
@@ -90,6 +98,27 @@ class Photos:
         if row is None:
             raise absent("photo", photo_id)
         return _photo_record(row)
+
+    def page(
+        self,
+        tenant_id: str,
+        *,
+        sha256: str | None = None,
+        project_id: str | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> tuple[list[PhotoRecord], str | None]:
+        """Return a page of photos, newest first, and the cursor of the next page, or None on the last page.
+
+        `sha256` selects the photo whose upload had this hash, and `project_id` those of one project; None selects all.
+        `cursor` comes from the previous page; it stays valid when photos are deleted. Raises BadInput when it is none.
+        """
+        conditions = [photo.c.sha256 == sha256.lower()] if sha256 is not None else []
+        if project_id is not None:
+            conditions.append(photo.c.project_id == project_id)
+        with self._database.read() as connection:
+            rows, next_cursor = page_of(connection, photo, tenant_id, cursor, limit, *conditions)
+        return [_photo_record(row) for row in rows], next_cursor
 
     def delete(self, tenant_id: str, photo_id: str) -> None:
         """Delete a photo and its masks.
@@ -146,4 +175,5 @@ def _photo_record(row: Row[Any]) -> PhotoRecord:
         asset_key=row.asset_key,
         created_at=moment(row.created_at),
         notes=tuple((code, detail) for code, detail in row.notes or ()),
+        project_id=row.project_id,
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from packshot.contract.recipe import Recipe
-from packshot.contract.shot_spec import ShotSpec
+from packshot.contract.shot_spec import ShadowKind, ShotSpec
 from packshot.contract.status import MaskSource, Priority, Review, Status
 from packshot.contract.verdict import Verdict
 from packshot.types import BoxXYXY
@@ -43,11 +44,39 @@ class NewKey:
 
 
 @dataclass(frozen=True)
+class ProjectRecord:
+    """A project: a name under which a tenant keeps photos and shots together."""
+
+    id: str
+    tenant: str
+    name: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class StyleRecord:
+    """A style: a scene that a tenant uses again.
+
+    `shadow` is None when it leaves the shadow to the shot. `thumbnail_key` names a small PNG, or is None.
+    """
+
+    id: str
+    tenant: str
+    name: str
+    prompt: str
+    negative_prompt: str
+    shadow: ShadowKind | None
+    thumbnail_key: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
 class PhotoRecord:
     """An uploaded photo.
 
     `width` and `height` are pixels of the normalised photo. `asset_key` names its PNG. `format`, `bytes` and `sha256`
     describe the file as it was uploaded. `notes` are (code, detail) pairs: what its last upload's decoding assumed.
+    `project_id` is the project that it belongs to.
     """
 
     id: str
@@ -60,6 +89,7 @@ class PhotoRecord:
     asset_key: str
     created_at: datetime
     notes: tuple[tuple[str, str], ...] = ()
+    project_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -150,7 +180,8 @@ class ShotRecord:
     `position` counts the shots that would be claimed before this one now; it is 0 for the next shot and for shots that
     run or have ended. `step` of `steps` denoising steps are done, over all images of the shot. `version` grows with
     every change of the row and is part of event ids. `preview_version` is 0 before the first preview.
-    `cancel_requested` is true while the shot still runs and will be cancelled at its next step.
+    `cancel_requested` is true while the shot still runs and will be cancelled at its next step. `project_id` is the
+    project that it belongs to. `sku` and `meta` are what the client wrote on it.
     """
 
     id: str
@@ -171,6 +202,9 @@ class ShotRecord:
     error_detail: str | None = None
     cancel_requested: bool = False
     images: tuple[ImageRecord, ...] = field(default=())
+    project_id: str | None = None
+    sku: str | None = None
+    meta: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

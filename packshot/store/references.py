@@ -29,7 +29,7 @@ class WrittenFile:
 
 
 class AssetReferences:
-    """Counts the rows of photos, masks and images that refer to each file.
+    """Counts the rows of photos, masks, images and styles that refer to each file.
 
     Callers take and drop references after all other locks of their transaction, so that the order of locks is fixed.
     """

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISION = "0006"
+REVISION = "0008"
 """The last migration. The migrations up to it make the tables below."""
 
 
@@ -85,8 +85,8 @@ api_key = Table(
     Column("revoked_at", Double),
 )
 
-# The files of photos, masks, cutouts and images. A row with refs = 0 is a file that will be deleted. A cutout's row is
-# made with its mask, before the file; its `bytes` are 0.
+# The files of photos, masks, cutouts, images and styles. A row with refs = 0 is a file that will be deleted. A cutout's
+# row is made with its mask, before the file; its `bytes` are 0.
 asset = Table(
     "asset",
     metadata,
@@ -95,6 +95,30 @@ asset = Table(
     Column("refs", Integer, nullable=False),
     Column("created_at", Double, nullable=False),
     Index(None, "refs"),
+)
+
+project = Table(
+    "project",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    _tenant(),
+    Column("name", String(120), nullable=False),
+    Column("created_at", Double, nullable=False),
+    UniqueConstraint("tenant_id", "name"),
+)
+
+style = Table(
+    "style",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    _tenant(),
+    Column("name", String(120), nullable=False),
+    Column("prompt", Text, nullable=False),
+    Column("negative_prompt", Text, nullable=False),
+    Column("shadow", String(16)),  # NULL = as the shot says
+    Column("thumbnail_key", ForeignKey("asset.key")),
+    Column("created_at", Double, nullable=False),
+    UniqueConstraint("tenant_id", "name"),
 )
 
 photo = Table(
@@ -112,7 +136,9 @@ photo = Table(
     Column("created_at", Double, nullable=False),
     Column("used_at", Double, nullable=False),  # last upload or mask: retention counts from here
     Column("notes", JSON(none_as_null=True)),  # [code, detail] pairs; NULL = a replica of version 0.1.0 took the photo
+    Column("project_id", _ID, index=True),  # without a foreign key, which SQLite cannot add to a table
     UniqueConstraint("tenant_id", "sha256"),
+    Index(None, "tenant_id", "created_at"),
 )
 
 mask = Table(
@@ -162,6 +188,9 @@ shot = Table(
     # The shot's load, in these two columns. NULL = a replica of version 0.1.0 accepted the shot during an upgrade.
     Column("images", Integer),
     Column("row_steps", BigInteger),
+    Column("project_id", _ID),  # without a foreign key, which SQLite cannot add to a table
+    Column("sku", String(100)),  # this and `meta` are the client's own words on the shot; nothing else reads them
+    Column("meta", JSON(none_as_null=True)),
     Column("error_code", String(64)),
     Column("error_detail", Text),
     Column("created_at", Double, nullable=False),
@@ -173,6 +202,8 @@ shot = Table(
     CheckConstraint("priority IN ('interactive', 'catalogue')", name="priority"),
     Index(None, "status", "seq"),
     Index(None, "tenant_id", "seq"),
+    Index(None, "project_id", "seq"),
+    Index(None, "tenant_id", "sku", "seq"),
 )
 
 shot_mask = Table(

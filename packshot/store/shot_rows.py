@@ -58,6 +58,9 @@ def shot_records(
             error_detail=row.error_detail,
             cancel_requested=row.cancel_requested and row.status not in ENDED,
             images=tuple(images.get(row.id, ())),
+            project_id=row.project_id,
+            sku=row.sku,
+            meta=row.meta or {},
         )
         for row in rows
     ]

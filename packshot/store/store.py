@@ -12,10 +12,12 @@ from packshot.store.keys import Keys
 from packshot.store.masks import Masks
 from packshot.store.migrate import check, migrate
 from packshot.store.photos import Photos
+from packshot.store.projects import Projects
 from packshot.store.queue import Queue
 from packshot.store.references import AssetReferences
 from packshot.store.retention import HOUR_S, Retention
 from packshot.store.shots import Shots
+from packshot.store.styles import Styles
 from packshot.store.tenants import Tenants
 
 
@@ -26,7 +28,8 @@ class Store:
     uses the defaults. Raises Unavailable `schema_mismatch` when the database has another version's schema.
 
     Members: `tenants` and their `keys`; `photos` and their `masks`; `shots` for clients and `queue` for workers;
-    finished `images`; `assets`, the files; `retention`, which deletes old data; `database`, which all of them use.
+    finished `images`; `projects` and `styles`; `assets`, the files; `retention`, which deletes old data; `database`,
+    which all of them use.
     """
 
     def __init__(self, database_url: str, assets: Assets, settings: Settings | None = None) -> None:
@@ -40,6 +43,8 @@ class Store:
         self.masks = Masks(database, references, candidate_lifetime_s=settings.candidate_mask_hours * HOUR_S)
         self.shots = Shots(database, max_queued=settings.max_queued_shots)
         self.images = Images(database)
+        self.projects = Projects(database)
+        self.styles = Styles(database, references)
         self.queue = Queue(database, references, lease_s=settings.lease_s, max_attempts=settings.max_attempts)
         self.retention = Retention(database, assets, references, self.photos, default_days=settings.retention_days)
         try:

@@ -25,12 +25,14 @@ from tests.api_graph import Api
 
 OPEN = {"/healthz", "/readyz", "/v1/session"}
 OPERATIONS = {
-    "upload_photo": ("post", "/v1/photos", {"201", "413", "415", "422", "429", "507"}),
+    "upload_photo": ("post", "/v1/photos", {"201", "404", "413", "415", "422", "429", "507"}),
+    "list_photos": ("get", "/v1/photos", {"200"}),
     "describe_photo": ("get", "/v1/photos/{photo_id}.json", {"200", "404"}),
     "get_photo": ("get", "/v1/photos/{photo_id}", {"200", "304", "404"}),
     "delete_photo": ("delete", "/v1/photos/{photo_id}", {"204", "404", "409"}),
     "click": ("post", "/v1/photos/{photo_id}/masks", {"200", "404", "413", "422", "429", "503", "507"}),
     "put_mask": ("put", "/v1/photos/{photo_id}/masks", {"201", "404", "413", "415", "422", "429", "507"}),
+    "describe_mask": ("get", "/v1/masks/{mask_id}.json", {"200", "404"}),
     "get_mask": ("get", "/v1/masks/{mask_id}", {"200", "304", "404"}),
     "get_cutout": ("get", "/v1/masks/{mask_id}/cutout", {"200", "304", "404"}),
     "delete_mask": ("delete", "/v1/masks/{mask_id}", {"204", "404", "409"}),
@@ -41,8 +43,21 @@ OPERATIONS = {
     "get_preview": ("get", "/v1/shots/{shot_id}/preview", {"200", "304", "404"}),
     "watch_shot": ("get", "/v1/shots/{shot_id}/events", {"200", "204", "404"}),
     "watch_shots": ("get", "/v1/events", {"200", "204", "404", "422"}),
+    "describe_image": ("get", "/v1/images/{image_id}.json", {"200", "404"}),
     "get_image": ("get", "/v1/images/{image_id}", {"200", "304", "404", "422"}),
+    "get_image_thumbnail": ("get", "/v1/images/{image_id}/thumbnail", {"200", "304", "404"}),
     "review_image": ("patch", "/v1/images/{image_id}", {"200", "404", "413", "422"}),
+    "create_project": ("post", "/v1/projects", {"201", "409", "413", "422"}),
+    "list_projects": ("get", "/v1/projects", {"200", "422"}),
+    "get_project": ("get", "/v1/projects/{project_id}", {"200", "404"}),
+    "rename_project": ("patch", "/v1/projects/{project_id}", {"200", "404", "409", "413", "422"}),
+    "delete_project": ("delete", "/v1/projects/{project_id}", {"204", "404"}),
+    "create_style": ("post", "/v1/styles", {"201", "404", "409", "413", "422", "507"}),
+    "list_styles": ("get", "/v1/styles", {"200", "422"}),
+    "get_style": ("get", "/v1/styles/{style_id}", {"200", "404"}),
+    "get_style_thumbnail": ("get", "/v1/styles/{style_id}/thumbnail", {"200", "304", "404"}),
+    "change_style": ("patch", "/v1/styles/{style_id}", {"200", "404", "409", "413", "422", "507"}),
+    "delete_style": ("delete", "/v1/styles/{style_id}", {"204", "404"}),
     "list_presets": ("get", "/v1/presets", {"200"}),
     "list_engines": ("get", "/v1/engines", {"200"}),
     "open_session": ("post", "/v1/session", {"200", "401", "403", "413", "422"}),
@@ -52,7 +67,7 @@ OPERATIONS = {
 }
 """Every operation: its id, which names a method of generated clients and never changes; where it is; its statuses.
 
-Routes that need a key also answer 401 and 403, and every route `default`.
+Routes that need a key also answer 401, 403 and 422, and every route `default`.
 """
 
 Json = dict[str, Any]
@@ -75,7 +90,7 @@ def test_operations_keep_their_ids_and_statuses(document: Json) -> None:
         operation["operationId"]: (method, path, set(operation["responses"]))
         for method, path, operation in operations(document)
     }
-    keyed = {"401", "403"}
+    keyed = {"401", "403", "422"}
     assert found == {
         name: (method, path, statuses | {"default"} | (set() if path in OPEN else keyed))
         for name, (method, path, statuses) in OPERATIONS.items()
@@ -96,7 +111,7 @@ def test_every_success_has_a_schema_an_example_and_the_request_id(document: Json
             if not status.startswith("2"):
                 continue
             assert response["description"], (path, status)
-            assert "x-request-id" in response["headers"], (path, status)
+            assert {"x-request-id", "x-packshot-version"} <= set(response["headers"]), (path, status)
             assert ("content" in response) is (status != "204"), (path, status)
             for media_type, content in response.get("content", {}).items():
                 assert content["schema"], (path, status)
@@ -142,7 +157,7 @@ def test_examples_fit_their_schemas(document: Json) -> None:
     for response in document["components"]["responses"].values():
         content = response["content"][problem.MEDIA_TYPE]
         fits(document, content["schema"], content["example"])
-    assert len(shown) == 19
+    assert len(shown) == 34
 
 
 def test_real_answers_fit_their_schemas(document: Json, api: Api) -> None:
@@ -157,7 +172,15 @@ def test_real_answers_fit_their_schemas(document: Json, api: Api) -> None:
         "list_shots": ("/v1/shots", None),
         "get_shot": (f"/v1/shots/{shot_id}", None),
         "cancel_shot": (f"/v1/shots/{waiting_id}", None),
+        "list_photos": ("/v1/photos", None),
+        "describe_photo": (f"/v1/photos/{photo_id}.json", None),
+        "describe_mask": (f"{api.mask()['url']}.json", None),
+        "describe_image": (f"/v1/images/{image_id}.json", None),
         "review_image": (f"/v1/images/{image_id}", {"review": "approved", "note": "good"}),
+        "create_project": ("/v1/projects", {"name": "fits"}),
+        "list_projects": ("/v1/projects", None),
+        "create_style": ("/v1/styles", {"name": "fits", "image_id": image_id}),
+        "list_styles": ("/v1/styles", None),
         "list_presets": ("/v1/presets", None),
         "list_engines": ("/v1/engines", None),
         "open_session": ("/v1/session", {"key": api.key}),
@@ -195,6 +218,10 @@ def test_bodies_that_routes_read_themselves_are_documented(document: Json) -> No
         "click": "#/components/schemas/MaskRequest",
         "create_shot": "#/components/schemas/ShotRequest",
         "review_image": "#/components/schemas/ReviewRequest",
+        "create_project": "#/components/schemas/ProjectRequest",
+        "rename_project": "#/components/schemas/ProjectRequest",
+        "create_style": "#/components/schemas/StyleRequest",
+        "change_style": "#/components/schemas/StyleChange",
         "open_session": "#/components/schemas/SessionRequest",
     }
 
@@ -229,6 +256,8 @@ def test_files_name_their_types(document: Json) -> None:
         "get_cutout": ["image/png"],
         "get_preview": ["image/png"],
         "get_image": ["image/png", "image/jpeg", "image/webp"],
+        "get_image_thumbnail": ["image/png"],
+        "get_style_thumbnail": ["image/png"],
     }
 
 
@@ -267,4 +296,4 @@ def test_every_field_of_every_body_is_described(document: Json) -> None:
         for field, described in schema["properties"].items():
             assert described.get("description"), (name, field)
             if name != "SessionRequest" and field not in ("layers", "mask_id", "review"):
-                assert "default" in described or field in ("canvas", "points", "boxes", "strokes"), (name, field)
+                assert "default" in described or field in ("canvas", "points", "boxes", "strokes", "meta"), (name, field)

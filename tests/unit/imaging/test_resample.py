@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from packshot.imaging.resample import premultiplied, resized, straight
+from packshot.imaging.resample import premultiplied, reduced, resized, straight
 from packshot.types import U8
 
 
@@ -37,3 +37,15 @@ def test_takes_views_and_read_only_pixels() -> None:
     source.setflags(write=False)
     turned = np.rot90(source[:, ::-1])
     assert np.array_equal(resized(turned, 40, 60), resized(turned.copy(), 40, 60))
+
+
+def test_a_reduced_picture_keeps_its_shape_and_its_colours_apart() -> None:
+    pixels = np.full((200, 400, 4), (200, 0, 0, 255), np.uint8)
+    pixels[:, 201:] = (0, 255, 0, 0)  # clear green, which must not show
+    small = reduced(pixels, 100)
+    assert small.shape == (50, 100, 4)
+    assert small[0, 0].tolist() == [200, 0, 0, 255]
+    assert small[0, 99, 3] == 0
+    assert (small[small[..., 3] > 0][:, 1] == 0).all()
+    assert reduced(pixels[..., :3], 64).shape == (32, 64, 3)
+    assert reduced(pixels, 400) is pixels

@@ -125,6 +125,33 @@ async def test_a_shot_becomes_its_images(store: Store, settings: Settings, spec_
     assert director.running == 0
 
 
+async def test_each_picture_has_its_own_preview(
+    store: Store, settings: Settings, spec_for: Callable[..., ShotSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stages finish only when both previews are written, so that no timing decides."""
+    written: list[str] = []
+    both = asyncio.Event()
+    put_at = store.assets.put_at
+    loop = asyncio.get_running_loop()
+
+    def put(key: str, data: bytes) -> None:
+        put_at(key, data)
+        written.append(key)
+        if len(written) == 2:
+            loop.call_soon_threadsafe(both.set)
+
+    class Waiting(Painter):
+        async def finish(self, prepared: Prepared, painted: Painted, spec: ShotSpec) -> Finished:
+            await both.wait()
+            return await super().finish(prepared, painted, spec)
+
+    monkeypatch.setattr(store.assets, "put_at", put)
+    shot = accepted(store, spec_for())
+    assert await Director(store, Waiting(store), settings, worker="w").run_next() == shot
+    assert sorted(written) == [f"previews/{shot}-1.png", f"previews/{shot}.png"]
+    assert read_png(store.assets.get(written[0])).shape == (8, 8, 3)
+
+
 @pytest.mark.parametrize(
     ("background", "corner"), [("white", [255] * 3), ("#102030", [16, 32, 48]), ("transparent", [0] * 4)]
 )

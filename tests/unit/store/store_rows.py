@@ -16,7 +16,11 @@ PNG = b"\x89PNG not really, and nobody looks"
 
 
 def add_photo(
-    store: Store, tenant: Tenant, upload: str = "a", own_alpha: tuple[NewMask, bytes] | None = None
+    store: Store,
+    tenant: Tenant,
+    upload: str = "a",
+    own_alpha: tuple[NewMask, bytes] | None = None,
+    project_id: str | None = None,
 ) -> PhotoRecord:
     return store.photos.add(
         tenant.id,
@@ -27,6 +31,7 @@ def add_photo(
         bytes=99,
         sha256=upload * 64,
         own_alpha=own_alpha,
+        project_id=project_id,
     )
 
 

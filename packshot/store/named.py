@@ -1,0 +1,32 @@
+"""What projects and styles share: rows of one tenant with a unique name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Row, Table, exc, select
+
+from packshot.errors import Conflict
+from packshot.store.database import absent, require_id
+
+
+def own_row(connection: Connection, table: Table, tenant_id: str, row_id: str, *, lock: bool = False) -> Row[Any]:
+    """Read a tenant's row, and lock it with `lock`. Raises NotFound when it does not exist."""
+    require_id(row_id, table.name)
+    query = select(table).where(table.c.id == row_id, table.c.tenant_id == tenant_id)
+    row = connection.execute(query.with_for_update() if lock else query).first()
+    if row is None:
+        raise absent(table.name, row_id)
+    return row
+
+
+@contextmanager
+def unique_name(table: Table, name: str) -> Iterator[None]:
+    """Convert the database's refusal of a second row with this name. Raises Conflict `name_taken`."""
+    try:
+        yield
+    except exc.IntegrityError as error:
+        rule = f"the names of a tenant's {table.name}s must differ, but {name!r} is one already; choose another name"
+        raise Conflict("name_taken", rule) from error
