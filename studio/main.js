@@ -2,10 +2,12 @@
 
 import * as api from "./api.js";
 import * as cut from "./cut.js";
-import * as render from "./render.js";
+import * as keys from "./keys.js";
 import * as shots from "./shots.js";
 import * as store from "./store.js";
+import * as trouble from "./trouble.js";
 import { $, alertOf, alerted, dismiss, icon, loaded, openDialog, say, settled, sheet, sorry, TRY_AGAIN_MS, wireDialogs } from "./widgets.js";
+import { addFiles } from "./uploads.js";
 import { plain } from "./words.js";
 
 const STEPS = ["cut", "place", "render", "choose"];
@@ -13,7 +15,9 @@ const STATUS_EVERY_MS = 400;
 
 let message = "";
 let presets = [];
+let engines = [];
 let placing = null;
+let painting = null;
 let choosing = null;
 
 /** The step Place. Its module is loaded with the first photo, or when the step is opened. */
@@ -24,6 +28,16 @@ function place() {
     return step;
   });
   return placing;
+}
+
+/** The step Render. Its module is loaded with the first photo, or when the step is opened. */
+function render() {
+  painting ??= loaded("render").then((step) => {
+    step.open({ toTab: go, status: setStatus, choose: async (number) => ((await choose()).pick(number), go("choose")) });
+    step.useEngines(engines);
+    return step;
+  });
+  return painting;
 }
 
 /** The step Choose. Its module is loaded when there are shots or the step is opened. */
@@ -55,9 +69,20 @@ function showStep() {
     tab.tabIndex = name === now ? 0 : -1;
     $(`panel-${name}`).hidden = name !== now;
   }
-  if (now === "place") place();
-  if (now === "choose") choose();
+  if (now === "place") whenLoaded("place", place());
+  if (now === "render") whenLoaded("render", render());
+  if (now === "choose") whenLoaded("choose", choose());
   document.title = `${$(`tab-${now}`).firstElementChild.textContent} · Packshot studio`;
+}
+
+/** Show that a step is loading, instead of an empty one. */
+async function whenLoaded(name, module) {
+  const panel = $(`panel-${name}`);
+  if (panel.dataset.loaded) return;
+  panel.setAttribute("aria-busy", "true");
+  await module;
+  panel.dataset.loaded = "true";
+  panel.removeAttribute("aria-busy");
 }
 
 function wireTabs() {
@@ -98,25 +123,14 @@ function wireFiles() {
     over((depth = 0) > 0);
     go("cut");
     if (mask) cut.useMask(files(event.dataTransfer)[0]);
-    else cut.addFiles(files(event.dataTransfer));
+    else addFiles(files(event.dataTransfer));
   });
   addEventListener("paste", (event) => {
     const pasted = files(event.clipboardData);
     if (!pasted.length) return;
     event.preventDefault();
     go("cut");
-    cut.addFiles(pasted);
-  });
-}
-
-function wireKeys() {
-  addEventListener("keydown", (event) => {
-    if (!(event.ctrlKey || event.metaKey) || !["z", "y"].includes(event.key.toLowerCase()) || event.target.closest("input, textarea")) return;
-    const back = event.shiftKey || event.key.toLowerCase() === "y";
-    const button = { cut: back ? "cut-redo" : "cut-undo", place: back ? null : "place-undo" }[step()];
-    if (!button) return;
-    event.preventDefault();
-    $(button).click();
+    addFiles(pasted);
   });
 }
 
@@ -196,9 +210,11 @@ function wireSignIn() {
   const dialog = $("sign-in");
   dialog.addEventListener("cancel", (event) => event.preventDefault());
   api.onUnauthorized(
-    () =>
+    (again) =>
       new Promise((resolve) => {
         $("key").value = "";
+        $("sign-in-again").hidden = !again;
+        $("sign-in-first").hidden = again;
         say($("key-problem"), "");
         if (!dialog.open) openDialog(dialog);
         const submit = async (event) => {
@@ -226,9 +242,8 @@ function wireSignIn() {
 /** Load engines and presets, until the server answers. */
 async function start() {
   try {
-    const [engines, channels] = await Promise.all([api.engines(), api.presets()]);
-    presets = channels;
-    render.useEngines(engines);
+    [engines, presets] = await Promise.all([api.engines(), api.presets()]);
+    painting?.then((step) => step.useEngines(engines));
     placing?.then((step) => step.listSizes(presets));
     choosing?.then((step) => step.usePresets(presets));
     dismiss("start");
@@ -248,24 +263,25 @@ function badges() {
 }
 
 for (const holder of document.querySelectorAll("[data-icon]")) holder.prepend(icon(holder.dataset.icon));
-store.open(() => alertOf("This browser can store no more.", "Its storage is full or disabled. New work is lost when the page closes; download what you need."));
+store.open(trouble.storage);
+trouble.open();
 wireTheme();
 wireSignIn();
 wireDialogs();
 cut.open(setStatus);
-render.open({ toTab: go, status: setStatus, choose: async (number) => ((await choose()).pick(number), go("choose")) });
 store.watch((what) => {
   badges();
   showStatus();
   if (what === "shots") choose();
-  else if (store.desk.photos.length) place();
+  else if (store.desk.photos.length) place(), render();
 });
 badges();
 wireTabs();
 wireFiles();
-wireKeys();
-const ready = () => (document.body.dataset.ready = "true");
-if (store.desk.photos.length || step() === "place") place().then(ready);
-else ready();
+keys.open(step);
+const needed = [];
+if (store.desk.photos.length || step() === "place") needed.push(place());
+if (store.desk.photos.length || step() === "render") needed.push(render());
+Promise.all(needed).then(() => (document.body.dataset.ready = "true"));
 if (store.shots().length) choose();
 start();

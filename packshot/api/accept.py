@@ -5,6 +5,7 @@ An engine's defaults are filled in when a shot is accepted, so a later pack cann
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Sequence
 from typing import TypeVar
@@ -35,18 +36,27 @@ _REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 async def json_body(request: HttpRequest, model: type[Body], max_bytes: int = MAX_JSON_BYTES) -> Body:
     """Parse the request's JSON body as `model`.
 
-    Raises BadInput `invalid_json` when the body is not JSON, BadInput `invalid_request` when it does not match the
-    model, and TooLarge when it is longer than `max_bytes`.
+    Raises BadInput `invalid_json` when the body is not JSON or an object names a field twice, BadInput
+    `invalid_request` when it does not match the model, and TooLarge when it is longer than `max_bytes`.
     """
     data = await json_bytes(request, max_bytes)
     try:
         from_json(data, allow_inf_nan=False)  # the model alone would report NaN as a wrong type
     except ValueError as error:
         raise BadInput("invalid_json", f"The body must be JSON, nested at most 200 levels deep: {error}.") from None
+    json.loads(data, object_pairs_hook=_refuse_duplicates)
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
         raise refused_fields(error.errors(include_url=False, include_context=False)) from None
+
+
+def _refuse_duplicates(members: list[tuple[str, object]]) -> None:
+    names = [name for name, _ in members]
+    if len(set(names)) < len(names):
+        name = next(name for name in names if names.count(name) > 1)[:60]
+        rule = f"an object may name a field once, got {name!r} twice; keep one"
+        raise BadInput("invalid_json", f"{rule}.", errors=[{"loc": [name], "msg": rule}])
 
 
 def checked_prompt(text: str, field: str, max_chars: int) -> str:
@@ -58,30 +68,37 @@ def checked_prompt(text: str, field: str, max_chars: int) -> str:
     if len(text) > max_chars:
         raise _refused_prompt(field, f"must have at most {max_chars} characters, got {len(text)}; shorten it")
     text = unicodedata.normalize("NFC", text)
-    for index, character in enumerate(text):
-        if character in _BIDI or unicodedata.category(character) in _REFUSED_CATEGORIES:
-            raise _refused_prompt(
-                field,
-                "must not have control or bidirectional characters, "
-                f"got U+{ord(character):04X} at index {index}; remove it",
-            )
     if len(text) > max_chars:
         raise _refused_prompt(field, f"must have at most {max_chars} characters, got {len(text)} in NFC; shorten it")
+    if rule := _broken_character_rule(text):
+        raise _refused_prompt(field, f"{rule}; remove it")
     return text
 
 
 def checked_name(text: str) -> str:
     """Return a project's or style's name in Unicode NFC, without spaces at its ends. Raises BadInput `name_invalid`."""
     name = unicodedata.normalize("NFC", text).strip()
-    rule = ""
+    rule = _broken_character_rule(name)
     if not 1 <= len(name) <= MAX_NAME_CHARS:
         rule = f"must have 1 to {MAX_NAME_CHARS} characters besides spaces at its ends, got {len(name)}"
-    for index, character in enumerate(name):
-        if character in _BIDI or unicodedata.category(character) in _REFUSED_CATEGORIES:
-            rule = f"must not have control or bidirectional characters, got U+{ord(character):04X} at index {index}"
     if rule:
         raise BadInput("name_invalid", f"name {rule}; choose another name.", errors=[{"loc": ["name"], "msg": rule}])
     return name
+
+
+def checked_label(text: str, field: str) -> str:
+    """Return a client's own text unchanged. Raises BadInput when it has control or bidirectional characters."""
+    if rule := _broken_character_rule(text):
+        raise BadInput("invalid_request", f"{field} {rule}; remove it.", errors=[{"loc": [field], "msg": rule}])
+    return text
+
+
+def _broken_character_rule(text: str) -> str:
+    """The rule that the first control or bidirectional character breaks, or an empty text."""
+    for index, character in enumerate(text):
+        if character in _BIDI or unicodedata.category(character) in _REFUSED_CATEGORIES:
+            return f"must not have control or bidirectional characters, got U+{ord(character):04X} at index {index}"
+    return ""
 
 
 def _refused_prompt(field: str, rule: str) -> BadInput:

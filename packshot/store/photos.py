@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, delete, select, update
 from packshot.errors import Unavailable
 from packshot.store.database import Database, absent, insert, moment, new_id, require_id
 from packshot.store.masks import FILES, cutout_key, files_of, insert_mask, lock_masks_of, refuse_live
+from packshot.store.pages import page_of
 from packshot.store.projects import hold_project
 from packshot.store.records import NewMask, PhotoRecord
 from packshot.store.references import AssetReferences, WrittenFile
@@ -97,6 +98,27 @@ class Photos:
         if row is None:
             raise absent("photo", photo_id)
         return _photo_record(row)
+
+    def page(
+        self,
+        tenant_id: str,
+        *,
+        sha256: str | None = None,
+        project_id: str | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> tuple[list[PhotoRecord], str | None]:
+        """Return a page of photos, newest first, and the cursor of the next page, or None on the last page.
+
+        `sha256` selects the photo whose upload had this hash, and `project_id` those of one project; None selects all.
+        `cursor` comes from the previous page; it stays valid when photos are deleted. Raises BadInput when it is none.
+        """
+        conditions = [photo.c.sha256 == sha256.lower()] if sha256 is not None else []
+        if project_id is not None:
+            conditions.append(photo.c.project_id == project_id)
+        with self._database.read() as connection:
+            rows, next_cursor = page_of(connection, photo, tenant_id, cursor, limit, *conditions)
+        return [_photo_record(row) for row in rows], next_cursor
 
     def delete(self, tenant_id: str, photo_id: str) -> None:
         """Delete a photo and its masks.

@@ -38,7 +38,7 @@ def test_a_project_is_made_renamed_listed_and_deleted(api: Api) -> None:
     renamed = api.http.patch(url, json={"name": f"  {name} "}).json()
     assert renamed == {**made, "name": name}
     assert api.http.get(url).json() == renamed
-    assert renamed in api.http.get("/v1/projects", params={"limit": 200}).json()["projects"]
+    assert renamed in api.http.get("/v1/projects", params={"limit": 100}).json()["projects"]
     page = api.http.get("/v1/projects", params={"limit": 1}).json()
     assert len(page["projects"]) == 1
     assert api.stranger.get("/v1/projects").json() == {"projects": [], "next_cursor": None}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from packshot.api.shots import wanted_wait_s
+from packshot.models.packs.framing import framing
 from tests.api_graph import Api, code_of, running
 
 
@@ -21,6 +22,9 @@ def test_an_accepted_shot_answers_202_with_its_place_and_urls(api: Api) -> None:
         "position": shot["position"],
         "url": f"/v1/shots/{shot['id']}",
         "events_url": f"/v1/shots/{shot['id']}/events",
+        "request": shot["request"],
+        "sku": None,
+        "meta": {},
     }
     assert answer.headers["location"] == shot["url"]
     assert api.graph.submissions == submitted_before + 1
@@ -45,6 +49,20 @@ def test_defaults_are_the_engines_own_and_stored_resolved(api: Api) -> None:
         "engine": "mini",
         "priority": "interactive",
     }
+
+
+def test_a_wide_canvas_counts_a_row_for_each_window_of_its_scene(api: Api) -> None:
+    """The autoscaler plans for these row-steps. 16 steps with guidance; the first 6 paint the outline."""
+    waiting = [api.store.queue.load().interactive.waiting.row_steps]
+    for canvas in ({"width": 1024, "height": 1024}, {"width": 2000, "height": 400}):
+        assert api.http.post("/v1/shots", json=api.request(canvas=canvas)).status_code == 202
+        waiting.append(api.store.queue.load().interactive.waiting.row_steps)
+    before, after_square, after_wide = waiting
+    engine = api.graph.engines()[0]
+    windows = framing((2000, 400), engine.native_px, engine.buckets, engine.native_px).windows
+    assert windows > 1
+    assert after_square - before == 2 * 16
+    assert after_wide - after_square == 2 * (6 + 10 * windows)
 
 
 def test_what_a_client_says_is_what_is_stored(api: Api) -> None:
@@ -80,11 +98,58 @@ def test_a_finished_shot_shows_its_images_and_times(api: Api) -> None:
     shot = api.finish(api.shot(images=2, seed=7))
     assert (shot["status"], shot["position"]) == ("done", 0)
     assert [image["seed"] for image in shot["images"]] == [7, 8]
-    assert set(shot["images"][0]) == {"id", "seed", "width", "height", "url", "verdict"}
+    assert (shot["images"][0]["review"], shot["images"][0]["version"]) == (None, 1)
+    assert {"pack", "dtype", "seed", "timing_ms", "version"} <= set(shot["images"][0]["recipe"])
     assert "error" not in shot
     times = [datetime.fromisoformat(shot[name]) for name in ("created_at", "started_at", "finished_at")]
     assert times == sorted(times)
     assert shot["created_at"].endswith("Z")
+
+
+def test_the_request_of_an_answer_is_the_resolved_one_and_can_be_sent_again(api: Api) -> None:
+    accepted = api.http.post("/v1/shots", json=api.request(prompt="again", images=2)).json()
+    assert (accepted["request"]["prompt"], accepted["request"]["steps"]) == ("again", 16)
+    shot = api.http.get(accepted["url"]).json()
+    assert shot["request"] == accepted["request"]
+    repeated = api.http.post("/v1/shots", json=shot["request"]).json()
+    assert repeated["request"] == shot["request"]
+
+
+def test_a_shot_keeps_sku_and_meta_and_is_listed_by_them(api: Api) -> None:
+    words = {"sku": "MUG-01/ä", "meta": {"season": "spring", "note": "two: colons"}}
+    accepted = api.http.post("/v1/shots", json=api.request(**words)).json()
+    shot = api.http.get(accepted["url"]).json()
+    for answer in (accepted, shot):
+        assert {"sku": answer["sku"], "meta": answer["meta"]} == words
+    assert not {"sku", "meta"} & set(shot["request"])
+    other = api.shot(sku="MUG-01/ä", meta={"season": "autumn"})
+
+    def listed(*query: tuple[str, str]) -> list[str]:
+        return [one["id"] for one in api.http.get("/v1/shots", params=list(query)).json()["shots"]]
+
+    assert listed(("sku", "MUG-01/ä")) == [other, shot["id"]]
+    assert listed(("meta", "season:spring"), ("meta", "note:two: colons")) == [shot["id"]]
+    assert listed(("sku", "MUG-01/ä"), ("created_before", shot["created_at"])) == []
+    assert listed(("sku", "MUG-01/ä"), ("created_after", shot["created_at"]), ("limit", "1")) == [other]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"sku": ""},
+        {"sku": "x" * 101},
+        {"sku": "a\u202eb"},
+        {"meta": {"with space": "x"}},
+        {"meta": {"a": 1}},
+        {"meta": {"a": "x" * 501}},
+        {"meta": {"a": "\u0000"}},
+        {"meta": {f"n{index}": "x" for index in range(21)}},
+    ],
+)
+def test_labels_are_bounded(api: Api, labels: dict[str, object]) -> None:
+    answer = api.http.post("/v1/shots", json=api.request(**labels))
+    assert code_of(answer) == (422, "invalid_request")
+    assert answer.json()["errors"][0]["loc"][0].partition(".")[0] == next(iter(labels))
 
 
 def test_a_failed_shot_says_why(api: Api) -> None:
@@ -96,12 +161,11 @@ def test_a_failed_shot_says_why(api: Api) -> None:
     assert shot["error"] == {"code": "engine_nan", "detail": "a latent was not a number"}
 
 
-def test_shots_are_listed_newest_first_in_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("packshot.api.shots.PAGE", 3)
+def test_shots_are_listed_newest_first_in_pages(tmp_path: Path) -> None:
     with running(tmp_path) as api:
         request = api.request(background="white")
         ids = [api.http.post("/v1/shots", json=request).json()["id"] for _ in range(5)]
-        page = api.http.get("/v1/shots").json()
+        page = api.http.get("/v1/shots", params={"limit": 3}).json()
         rest = api.http.get("/v1/shots", params={"cursor": page["next_cursor"], "status": ""}).json()
         assert [shot["id"] for shot in page["shots"] + rest["shots"]] == ids[::-1]
         assert (len(page["shots"]), rest["next_cursor"]) == (3, None)
@@ -111,7 +175,21 @@ def test_shots_are_listed_newest_first_in_pages(tmp_path: Path, monkeypatch: pyt
         assert api.stranger.get("/v1/shots").json() == {"shots": [], "next_cursor": None}
 
 
-@pytest.mark.parametrize("params", [{"status": "sleeping"}, {"cursor": "sh_nowhere"}, {"cursor": "\x00"}])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"status": "sleeping"},
+        {"cursor": "sh_nowhere"},
+        {"cursor": "\x00"},
+        {"limit": "0"},
+        {"limit": "101"},
+        {"meta": "season"},
+        {"meta": "a b:c"},
+        {"review": "maybe"},
+        {"created_after": "yesterday"},
+        {"created_after": "2026-11-26T08:00:00"},
+    ],
+)
 def test_a_listing_that_cannot_be_meant_is_refused(api: Api, params: dict[str, str]) -> None:
     assert code_of(api.http.get("/v1/shots", params=params)) == (422, "invalid_request")
 
