@@ -6,6 +6,7 @@
 set -euo pipefail
 photo=$1 out=$2
 export PACKSHOT_KEY=${KEY:-}
+command -v packshot > /dev/null || PATH=$(dirname "$0")/../../.venv/bin:$PATH
 mkdir -p "$out/photos"
 
 shoot() { # ARGUMENTS: packshot shoot, here or at HOST

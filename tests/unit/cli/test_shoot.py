@@ -444,6 +444,17 @@ def test_a_wrong_key_exits_with_1(served: Api, photo: Path, monkeypatch: pytest.
     monkeypatch.setenv("PACKSHOT_KEY", "pk_wrong")
     result = call("shoot", photo, "--background", "white", "--host", served.url)
     assert (result.exit_code, "unauthorized" in result.stderr) == (1, True)
+    assert "set PACKSHOT_KEY" in result.stderr
+
+
+def test_a_server_of_another_version_is_told_and_used(
+    served: Api, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("packshot.cli.servers.packshot.__version__", "9.9.9")
+    monkeypatch.setattr("packshot.cli.servers.VERSION_HEADER", "content-type")  # any header that the server sends
+    result = shoot(served, monkeypatch, photo, "--background", "white")
+    assert result.exit_code == 0
+    assert "this command 9.9.9. It goes on" in result.stderr
 
 
 @pytest.mark.parametrize("more", [("--in-process",), ("--cluster",)])
