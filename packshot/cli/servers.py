@@ -24,16 +24,20 @@ __all__ = ["KEY_VARIABLE", "Server", "chosen_server", "require_answer"]
 KEY_VARIABLE = "PACKSHOT_KEY"
 VERSION_HEADER = "x-packshot-version"
 
+OWN_TIMEOUT_S = 900.0
+"""Seconds for one answer of this process, whose first one also loads the models; a busy laptop takes minutes."""
+
 ANSWERS_WITHIN_S = 3.0
 """A server that does not answer its health check within so many seconds is taken for dead."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server's base URL, and the key for it."""
+    """A server's base URL, the key for it, and how long one answer of it may take in seconds."""
 
     url: str
     key: str | None = None
+    timeout_s: float = 120.0
 
 
 @contextmanager
@@ -108,7 +112,7 @@ def _this_process(engine: str | None, pictures: int) -> Iterator[Server]:
             from graphs.one_process import serving_in_process
 
             url = stack.enter_context(serving_in_process(settings, pictures=pictures))
-        yield Server(url)
+        yield Server(url, timeout_s=OWN_TIMEOUT_S)
 
 
 def require_answer(url: str, *, path: str = "/healthz", environment: bool = False) -> httpx.Response:
