@@ -33,6 +33,7 @@ ROWS = (
     "p10_ready",
     "p11_finishing",
     "first_picture",
+    "first_hour",
     "memory",
     "gpu",
 )

@@ -23,7 +23,7 @@ from packshot.cli.sources import Source
 from packshot.contract.events import ProgressEvent, QueuedEvent
 from packshot.contract.status import ENDED
 from packshot.errors import BadInput, Overloaded, PackshotError, StorageFull, Unauthorized, Unavailable
-from packshot.imaging.formats import claim_of
+from packshot.imaging.decoding.formats import claim_of
 
 if TYPE_CHECKING:
     from packshot.client import Client

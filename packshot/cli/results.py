@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from packshot.errors import StorageFull
-from packshot.imaging.formats import FORMATS, sniff
+from packshot.imaging.decoding.formats import FORMATS, sniff
 
 __all__ = ["Results", "verdict_words"]
 

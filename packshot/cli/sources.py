@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from packshot.errors import BadInput
-from packshot.imaging.formats import FORMATS
+from packshot.imaging.decoding.formats import FORMATS
 
 __all__ = ["Source", "find_sources"]
 
