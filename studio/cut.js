@@ -7,20 +7,16 @@ import { drawShape } from "./mask.js";
 import * as pointing from "./pointing.js";
 import * as steps from "./steps.js";
 import { change, desk, randomId, watch } from "./store.js";
-import { $, alertOf, dismiss, h, iconButton, keyed, loaded, say, sorry } from "./widgets.js";
+import * as tools from "./tools.js";
+import { $, alertOf, dismiss, h, iconButton, keyed, say, sorry } from "./widgets.js";
 import { noteWords, plain } from "./words.js";
 import { Zoom } from "./zoom.js";
 
 const USUAL_WIDTH_PX = 900; // a photo's width on the screen, when it is drawn before it is visible
-const TOOLS = ["click", "add", "erase"];
-const HINTS = { click: "Click the product, or drag a box around it", add: "Paint over the product", erase: "Erase what is not the product" };
 const MAX_BYTES = 96 * 2 ** 20;
 
 let zoom;
 let label = 1; // the label of a plain click
-let tool = "click"; // or "add", "erase": the brush and the eraser
-let brush = null; // the module brush.js, once it is loaded
-let loading = null; // a promise of it
 let asking = null; // the AbortController of the running request
 let adding = false; // a product is being added to the canvas
 let drawn = ""; // the mask that the overlay shows
@@ -39,13 +35,15 @@ export function open(status) {
     photo,
     click: (at, turned) => add({ kind: "point", x: Math.floor(at.x), y: Math.floor(at.y), label: turned ? 1 - label : label }),
     box: (box) => add({ kind: "box", box }),
-    brush: () => (tool === "click" ? null : brush),
-    tool: (key) => useTool({ c: "click", p: "add", e: "erase" }[key]),
+    brush: tools.brush,
+    loading: tools.loading,
+    tool: (key) => tools.use({ c: "click", p: "add", e: "erase" }[key]),
     undo,
     candidate: (number) => $("candidate-list").children[number - 1]?.click(),
     status,
   });
-  $("photo-image").addEventListener("load", () => (($("photo").hidden = false), zoom.lay()));
+  tools.open({ photo, step: add, redraw, changed: controls });
+  $("photo-image").addEventListener("load", () => (($("photo").hidden = false), zoom.lay(), tools.load()));
   $("photo-image").addEventListener("error", () => photo() && reload(photo()));
   $("add-photos").addEventListener("change", ({ target }) => (addFiles([...target.files]), (target.value = "")));
   $("choose-files").addEventListener("click", () => $("add-photos").click());
@@ -54,7 +52,6 @@ export function open(status) {
   $("zoom-fit").addEventListener("click", zoom.whole);
   $("mark-product").addEventListener("click", () => mean(1));
   $("mark-background").addEventListener("click", () => mean(0));
-  for (const name of TOOLS) $(`tool-${name}`).addEventListener("click", () => useTool(name));
   $("add-mask").addEventListener("change", ({ target }) => (useMask(target.files[0]), (target.value = "")));
   $("automatic").addEventListener("click", () => renew([{ kind: "auto" }]));
   $("cut-undo").addEventListener("click", undo);
@@ -69,24 +66,6 @@ function mean(meaning) {
   label = meaning;
   $("mark-product").setAttribute("aria-pressed", String(label === 1));
   $("mark-background").setAttribute("aria-pressed", String(label === 0));
-}
-
-/** Choose what the pointer does on the photo. */
-async function useTool(name) {
-  brush = await (loading ??= loaded("brush").then(openBrush));
-  tool = name;
-  for (const one of TOOLS) $(`tool-${one}`).setAttribute("aria-pressed", String(one === tool));
-  $("click-field").hidden = tool !== "click";
-  $("brush-field").hidden = tool === "click";
-  $("photo").classList.toggle("brushed", tool !== "click");
-  pointing.reset();
-  brush.fresh();
-  controls();
-}
-
-function openBrush(module) {
-  module.open({ photo, mode: () => tool, done: (step) => (step ? add(step) : redraw()) });
-  return module;
 }
 
 /** Send a mask file, which becomes the photo's cut. */
@@ -151,7 +130,7 @@ function sync() {
     $("photo").hidden = true;
     image.src = api.photoUrl(open.id);
     pointing.reset();
-    brush?.fresh();
+    tools.fresh();
     zoom.open(open);
     if (cutOf(open.id).pending) queueMicrotask(() => setStrokes(cutOf(open.id).strokes)); // left before its answer came
   }
@@ -182,12 +161,12 @@ function removePhoto(one) {
 function controls() {
   const open = photo();
   const cut = open ? cutOf(open.id) : { strokes: [], masks: [], chosen: 0 };
-  const busy = asking !== null;
+  const busy = asking !== null || tools.loading();
   $("cut-undo").disabled = cut.strokes.length === 0;
   $("cut-redo").disabled = !undone.get(open?.id)?.length;
   $("cut-clear").disabled = cut.strokes.length === 0;
   $("automatic").disabled = $("add-mask").disabled = !open;
-  say($("cut-hint"), HINTS[tool]);
+  say($("cut-hint"), tools.hint());
   $("add-to-canvas").disabled = busy || adding || cut.masks.length === 0;
   $("photo").setAttribute("aria-busy", String(busy));
   $("cut-hint").hidden = !open || cut.strokes.length > 0;

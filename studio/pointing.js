@@ -8,7 +8,7 @@ const DRAG_PX = 5; // shorter drags are clicks
 const KEY_STEP = 0.02; // of the photo's width, for an arrow key
 
 let zoom;
-let on; // the listeners: {photo, click, box, brush, tool, undo, candidate, status}
+let on; // the listeners: {photo, click, box, brush, loading, tool, undo, candidate, status}
 let hand = false; // Space is down: a drag moves the photo
 let cross = null; // {x, y} of the crosshair, photo pixels
 let corner = null; // the first corner of a box that the keyboard draws
@@ -17,8 +17,8 @@ const fingers = new Map(); // pointer id -> its last event
 
 /**
  * Listen. `listeners`: photo() returns the photo or null; click(at, turned), `turned` with Alt or Shift;
- * box([x0, y0, x1, y1]); brush() returns the module brush.js while it is the tool, else null; tool(key);
- * undo(); candidate(number); status(text).
+ * box([x0, y0, x1, y1]); brush() returns the module brush.js while it is the tool, else null; loading() is true while
+ * the tool is a brush that is not loaded yet; tool(key); undo(); candidate(number); status(text).
  */
 export function open(onZoom, listeners) {
   [zoom, on] = [onZoom, listeners];
@@ -79,7 +79,7 @@ function band(box) {
 const far = (start, event) => Math.hypot(event.clientX - start.x, event.clientY - start.y) > DRAG_PX;
 
 function onPointer(event) {
-  if (event.button === 2) return;
+  if (event.button === 2 || on.loading()) return;
   const surface = $("photo");
   event.preventDefault();
   surface.focus({ preventScroll: true });
@@ -147,7 +147,7 @@ function onKey(event) {
     zoom.reveal(cross);
   } else if (event.key === " " && on.brush()) grab(true);
   else if (event.key === "Enter" && on.brush()) on.brush().dab(at, turned(event));
-  else if (event.key === "Enter" || event.key === " ") on.click(at, turned(event));
+  else if ((event.key === "Enter" || event.key === " ") && !on.loading()) on.click(at, turned(event));
   else if (/^[cpe]$/i.test(event.key)) on.tool(event.key.toLowerCase());
   else if (event.key.toLowerCase() === "b") setCorner(at, photo);
   else if (event.key === "Escape") (corner = null), band(null);

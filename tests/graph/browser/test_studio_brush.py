@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from packshot.imaging.codec import encode_png
 from tests.graph.browser.visits import Visit
@@ -43,6 +43,12 @@ def opened(page: Page, file: Path) -> Locator:
     photo = page.get_by_role("img", name="Photo")
     photo.hover()
     return photo
+
+
+def take(page: Page, tool: str) -> None:
+    """Choose the brush or the eraser and wait until it can be used."""
+    page.get_by_role("button", name=tool).click()
+    page.get_by_role("slider", name="Size", exact=True).wait_for()
 
 
 def at(photo: Locator, x: float, y: float) -> tuple[float, float]:
@@ -79,14 +85,14 @@ def mask_of(page: Page) -> np.ndarray:
 def test_a_brush_paints_an_eraser_erases_and_undo_goes_both_ways(visit: Callable[..., Visit], board_file: Path) -> None:
     page = visit().page()
     photo = opened(page, board_file)
-    page.get_by_role("button", name="Brush").click()
+    take(page, "Brush")
     drag(page, photo, (120, 120), (200, 120))
     painted = mask_of(page)
     assert painted.shape == SIZE[::-1]
     assert (painted[120, 121:199] == 255).all()
     assert painted[60, 160] == painted[120, 260] == 0
 
-    page.get_by_role("button", name="Eraser").click()
+    take(page, "Eraser")
     drag(page, photo, (160, 90), (160, 150))
     erased = mask_of(page)
     assert (erased[120, 160], erased[120, 125], erased[120, 195]) == (0, 255, 255)
@@ -114,7 +120,7 @@ def test_a_stroke_mends_the_candidate_that_is_chosen(visit: Callable[..., Visit]
     expect(photo).to_have_attribute("aria-busy", "false")
     clicked = mask_of(page)
     parent = cut_of(page)["masks"][0]["id"]
-    page.get_by_role("button", name="Brush").click()
+    take(page, "Brush")
     page.keyboard.down("Alt")  # the opposite: it erases
     drag(page, photo, (110, 70), (110, 72))
     page.keyboard.up("Alt")
@@ -129,11 +135,12 @@ def test_a_stroke_mends_the_candidate_that_is_chosen(visit: Callable[..., Visit]
 def test_the_size_is_shown_and_changed_by_keys_and_slider(visit: Callable[..., Visit], board_file: Path) -> None:
     page = visit().page()
     photo = opened(page, board_file)
-    page.get_by_role("button", name="Brush").click()
+    take(page, "Brush")
     slider = page.get_by_role("slider", name="Size", exact=True)
     expect(slider).to_have_attribute("aria-valuetext", "13 px")
     page.mouse.move(*at(photo, 160, 120))
     ring = page.locator("#brush-ring")
+    expect(ring).to_be_visible()
     before = ring.bounding_box()
     for _ in range(4):
         page.keyboard.press("]")
@@ -148,12 +155,46 @@ def test_the_size_is_shown_and_changed_by_keys_and_slider(visit: Callable[..., V
     expect(slider).to_have_attribute("aria-valuetext", "96 px")
 
 
+def test_a_drag_while_the_brush_is_loading_does_not_become_a_box(visit: Callable[..., Visit], board_file: Path) -> None:
+    page = visit().page()
+    held: list[Route] = []
+    page.route("**/studio/brush.js", lambda route: held.append(route))
+    photo = opened(page, board_file)
+    page.get_by_role("button", name="Brush").click()
+    expect(page.get_by_role("button", name="Brush")).to_have_attribute("aria-pressed", "true")
+    expect(photo).to_have_attribute("aria-busy", "true")
+    page.mouse.move(*at(photo, 60, 60))
+    page.mouse.down()
+    page.mouse.move(*at(photo, 200, 200), steps=4)
+    expect(page.locator("#photo-band")).to_be_hidden()
+    page.mouse.up()
+    (request,) = held
+    request.continue_()
+    page.get_by_role("slider", name="Size", exact=True).wait_for()
+    drag(page, photo, (120, 120), (200, 120))
+    assert [step["kind"] for step in cut_of(page)["strokes"]] == ["paint"]
+
+
+def test_with_reduced_motion_a_change_shows_at_once(visit: Callable[..., Visit]) -> None:
+    """A transition of any length, even 0.01 ms, would show the old geometry until the next frame."""
+    page = visit().page()
+    assert page.evaluate(
+        """() => {
+            const tab = document.getElementById("tab-cut");
+            const before = tab.getBoundingClientRect().width;
+            tab.style.minWidth = "400px";
+            return [before < 400, tab.getBoundingClientRect().width, document.getAnimations().length];
+        }"""
+    ) == [True, 400, 0]
+
+
 def test_the_keyboard_alone_chooses_the_brush_and_paints(visit: Callable[..., Visit], board_file: Path) -> None:
     page = visit().page()
     photo = opened(page, board_file)
     photo.focus()
     page.keyboard.press("p")
     expect(page.get_by_role("button", name="Brush")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("slider", name="Size", exact=True).wait_for()
     page.keyboard.press("ArrowRight")
     with page.expect_response(lambda answer: answer.url.endswith("/masks")):
         page.keyboard.press("Enter")
@@ -168,6 +209,7 @@ def test_a_finger_paints_and_two_fingers_do_not(visit: Callable[..., Visit], boa
     page = visit(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True).page()
     photo = opened(page, board_file)
     page.get_by_role("button", name="Brush").tap()
+    page.get_by_role("slider", name="Size", exact=True).wait_for()
     touch = page.context.new_cdp_session(page)
 
     def send(kind: str, *points: tuple[float, float]) -> None:
@@ -202,7 +244,7 @@ def test_a_mask_file_becomes_the_cut_and_can_be_mended(visit: Callable[..., Visi
     )
     page.locator("#photo-mask").wait_for()
     assert np.array_equal(mask_of(page), mask)
-    page.get_by_role("button", name="Eraser").click()
+    take(page, "Eraser")
     drag(page, photo, (110, 70), (112, 70))
     mended = mask_of(page)
     assert (mended[70, 110], mended[120, 219]) == (0, 120)
