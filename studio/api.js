@@ -8,13 +8,23 @@ export class Problem extends Error {
   }
 }
 
+const VERSION_HEADER = "x-packshot-version";
+
+let onVersion = () => {};
+let version = null; // of the server that first answered, which is also the page's own
 let askForKey = () => Promise.reject(new Problem("unauthorized", "A key is needed.", 401));
 let signingIn = null;
 let signedIn = false;
+let served = false; // whether a request has succeeded
 
-/** `ask` shows the sign-in dialog and resolves when a session is open. */
+/** `ask(again)` shows the sign-in dialog and resolves when a session is open; `again`: an earlier one has ended. */
 export function onUnauthorized(ask) {
   askForKey = ask;
+}
+
+/** `changed(now)` is called when an answer comes from a server of another version than the first one. */
+export function onOtherVersion(changed) {
+  onVersion = changed;
 }
 
 /** Whether this server needs keys. */
@@ -29,21 +39,27 @@ export async function call(method, path, { json, body, headers = {}, signal, cac
   }
   let answer = await request(path, options);
   if (answer.status === 401 && path !== "/v1/session") {
-    signingIn ??= askForKey().finally(() => (signingIn = null));
+    signingIn ??= askForKey(served).finally(() => (signingIn = null));
     await signingIn;
     answer = await request(path, options);
   }
   if (!answer.ok) throw await problemOf(answer);
+  served = true;
   return answer;
 }
 
 async function request(path, options) {
+  let answer;
   try {
-    return await fetch(path, options);
+    answer = await fetch(path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem("offline", "The server did not answer.");
   }
+  const now = answer.headers.get(VERSION_HEADER);
+  if (version && now && now !== version) onVersion(now);
+  version ??= now;
+  return answer;
 }
 
 async function problemOf(answer) {

@@ -2,8 +2,9 @@
 // are above them. This module draws the desk and handles drags; place.js has the fields and keys.
 
 import { bounds, clamp, fitScale, layerAt, layerSize, scaledBy, snapped, turnedBy } from "./geometry.js";
+import { drawHandles } from "./handles.js";
 import { onPreview, previewOf } from "./previews.js";
-import { change, desk, remember } from "./store.js";
+import { change, desk, layoutHistory } from "./store.js";
 import { $, h, keyed } from "./widgets.js";
 
 const ROOM_PX = 28; // around the canvas, for handles
@@ -12,6 +13,7 @@ const REPORT_MS = 100; // how often the number fields follow a drag; they cost m
 const TURN_STEP = 15; // with shift
 
 let k = 1; // screen pixels per canvas pixel
+let room = { x0: 0, y0: 0, x1: 0, y1: 0 }; // what is visible, in screen pixels from the canvas's corner
 let moved = () => {};
 let reportedAt = 0;
 
@@ -30,12 +32,13 @@ const selected = () => desk.layers.find((layer) => layer.key === desk.selected) 
 
 /** Fit the canvas into its room and draw it. */
 export function lay() {
-  const room = $("board-room");
-  if (!room.clientWidth) return;
-  k = fitScale(desk.canvas, { width: room.clientWidth - 2 * ROOM_PX, height: room.clientHeight - 2 * ROOM_PX });
-  const frame = $("board-frame").style;
-  frame.width = `${desk.canvas.width * k}px`;
-  frame.height = `${desk.canvas.height * k}px`;
+  const { clientWidth, clientHeight } = $("board-room");
+  if (!clientWidth) return;
+  k = fitScale(desk.canvas, { width: clientWidth - 2 * ROOM_PX, height: clientHeight - 2 * ROOM_PX });
+  const size = { width: desk.canvas.width * k, height: desk.canvas.height * k };
+  Object.assign($("board-frame").style, { width: `${size.width}px`, height: `${size.height}px` });
+  const [beside, above] = [(clientWidth - size.width) / 2, (clientHeight - size.height) / 2];
+  room = { x0: -beside, y0: -above, x1: size.width + beside, y1: size.height + above };
   draw();
 }
 
@@ -46,7 +49,7 @@ export function draw() {
   board.className = `board ${plain ? "" : desk.background}`;
   board.style.backgroundColor = plain ? (desk.background === "white" ? "#ffffff" : desk.background) : "";
   keyed($("board-layers"), desk.layers, (layer) => layer.key, () => h("div", { className: "layer" }), drawLayer);
-  drawHandles();
+  drawHandles(selected(), desk.canvas, k, room);
 }
 
 function drawLayer(element, layer) {
@@ -78,24 +81,10 @@ function place(element, layer, drawn) {
   element.style.transform = `${at} rotate(${layer.rotation_deg}deg) scale(${layer.flip ? -factor : factor}, ${factor}) translate(-50%, -50%)`;
 }
 
-function drawHandles() {
-  const layer = selected();
-  const handles = $("handles");
-  handles.hidden = !layer;
-  if (!layer) return;
-  const { width, height } = layerSize(layer, desk.canvas);
-  const size = `${width * k}px ${height * k}px`;
-  if (handles.dataset.size !== size) {
-    handles.dataset.size = size;
-    Object.assign(handles.style, { width: `${width * k}px`, height: `${height * k}px` });
-  }
-  handles.style.transform = `translate(${layer.x * desk.canvas.width * k}px, ${layer.y * desk.canvas.height * k}px) rotate(${layer.rotation_deg}deg) translate(-50%, -50%)`;
-}
-
 function redraw(layer) {
   const element = [...$("board-layers").children].find((one) => one.dataset.key === layer.key);
   if (element) place(element, layer, previewOf(layer.mask_id).bitmap ?? layer.cutout);
-  drawHandles();
+  drawHandles(selected(), desk.canvas, k, room);
   if (performance.now() - reportedAt < REPORT_MS) return;
   reportedAt = performance.now();
   moved(layer);
@@ -133,7 +122,7 @@ function follow(event, element, move) {
     next = null;
   };
   const step = (moved) => {
-    if (!begun) remember();
+    if (!begun) layoutHistory.remember();
     begun = true;
     if (!next) requestAnimationFrame(draw);
     next = moved;
@@ -177,7 +166,7 @@ function moveLayer(layer, start, from, to, event) {
 /** Keep a part of the layer on the canvas, so that it can be dragged back. */
 export function keepOnCanvas(layer) {
   const box = bounds(layer, desk.canvas);
-  const least = 0.02 * Math.max(desk.canvas.width, desk.canvas.height);
+  const least = 0.05 * Math.max(desk.canvas.width, desk.canvas.height);
   const back = (low, high, side) => (high < least ? least - high : low > side - least ? side - least - low : 0);
   layer.x = clamp(layer.x + back(box.x0, box.x1, desk.canvas.width) / desk.canvas.width, -1, 2);
   layer.y = clamp(layer.y + back(box.y0, box.y1, desk.canvas.height) / desk.canvas.height, -1, 2);

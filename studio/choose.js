@@ -3,14 +3,19 @@
 import * as api from "./api.js";
 import { asCurl, asShoot } from "./commands.js";
 import * as compare from "./compare.js";
+import { Deeds } from "./history.js";
+import { lacking, passing } from "./passing.js";
 import { order, requestOf, reuse } from "./render.js";
 import { standing } from "./shots.js";
 import { entry as entryOf, forget, isLive, keep, results, shots, watch } from "./store.js";
 import { $, alertOf, h, icon, iconButton, keyed, openDialog, say, sorry } from "./widgets.js";
-import { ago, plural, titleOf, verdictWords } from "./words.js";
+import { judged } from "./verdict.js";
+import { ago, plural, titleOf } from "./words.js";
 
 let chosen = null; // the image's id
 let presets = [];
+let awaited = null; // the key of a shot whose first picture is shown as soon as it is there
+const deeds = new Deeds(); // reviews, and shots that were removed from the list
 let go = () => {};
 let setStatus = () => {};
 
@@ -27,6 +32,9 @@ export function open({ toTab, status }) {
   $("commands-open").addEventListener("click", () => withChosen(({ entry }) => commands(entry)));
   $("preset").addEventListener("change", showPreset);
   $("filter").addEventListener("change", sync);
+  $("make-pass").addEventListener("click", makePass);
+  $("choose-undo").addEventListener("click", () => (deeds.undo(), sync()));
+  $("choose-redo").addEventListener("click", () => (deeds.redo(), sync()));
   document.body.append(sheet());
   document.addEventListener("keydown", onKey);
   watch((what) => what === "shots" && sync());
@@ -41,10 +49,49 @@ export function usePresets(rows) {
   showPreset();
 }
 
+const preset = () => presets.find((row) => row.name === $("preset").value);
+
 function showPreset() {
-  const preset = presets.find((row) => row.name === $("preset").value);
-  const size = preset ? `${preset.advised_longest_px} px advised` : "The finished file, unchanged.";
-  say($("preset-words"), preset ? [size, preset.formats.map((name) => name.toUpperCase()).join(" or "), preset.advice].filter(Boolean).join(". ") : size);
+  const one = preset();
+  const size = one ? `${one.advised_longest_px} px advised` : "The finished file, unchanged.";
+  say($("preset-words"), one ? [size, one.formats.map((name) => name.toUpperCase()).join(" or "), one.advice].filter(Boolean).join(". ") : size);
+  withChosen(showUnmet);
+}
+
+/** Say what the picture lacks for the chosen channel. `refusal` is the server's reason for having refused it. */
+function showUnmet({ entry }, refusal = "") {
+  const one = preset();
+  const list = one ? lacking(one, entry.desk) : [];
+  $("unmet").hidden = !list.length && !refusal;
+  const phrases = new Intl.ListFormat("en").format(list);
+  say($("unmet-words"), list.length ? `${one.title} needs ${phrases}.` : refusal);
+}
+
+/** Render the chosen picture's layout again so that the channel takes it. The desk itself stays. */
+function makePass() {
+  withChosen(async ({ entry }) => {
+    const one = preset();
+    $("make-pass").disabled = true;
+    try {
+      const made = await passing(one, entry.desk);
+      awaited = await order({ ...requestOf(made), seed: entry.request.seed, images: 1 }, made);
+      if (awaited) setStatus(`A picture for ${one.title} is being made.`);
+    } catch (problem) {
+      if (problem.code === "not_found") alertOf("The cut of this picture is gone from the server.", "Press Edit layout and cut it again.", { key: "choose" });
+      else sorry(problem, { key: "choose" });
+    } finally {
+      $("make-pass").disabled = false;
+    }
+  });
+}
+
+function showAwaited() {
+  const entry = awaited && entryOf(awaited);
+  if (!entry || isLive(entry)) return;
+  awaited = null;
+  if (!entry.images.length) return;
+  chosen = entry.images[0].id;
+  setStatus("The picture is ready. Press Download.");
 }
 
 /** Show the picture of this number. */
@@ -55,6 +102,7 @@ export function pick(number) {
 }
 
 function sync() {
+  showAwaited();
   const all = results();
   const wanted = $("filter").value;
   const shown = all.filter(({ image }) => wanted === "all" || (image.review ?? "open") === wanted);
@@ -64,6 +112,8 @@ function sync() {
   $("filter-none").hidden = shown.length > 0 || all.length === 0;
   keyed($("results"), shown, ({ image }) => image.id, resultItem, showResult);
   keyed($("history"), shots(), (entry) => entry.key, historyItem, showHistory);
+  $("choose-undo").disabled = !deeds.canUndo;
+  $("choose-redo").disabled = !deeds.canRedo;
   withChosen(showChosen);
 }
 
@@ -95,15 +145,30 @@ function showChosen({ image, entry }) {
   say($("chosen-facts"), `${image.width} × ${image.height} · seed ${image.seed} · ${ago(entry.finished_at ?? entry.created_at)}`);
   $("approve").setAttribute("aria-pressed", String(image.review === "approved"));
   $("reject").setAttribute("aria-pressed", String(image.review === "rejected"));
-  const words = verdictWords(image.verdict);
-  const verdict = $("verdict");
-  verdict.dataset.level = image.verdict.level;
-  const good = "Checked: the product's pixels were not altered.";
-  const list = words.length ? words : [good];
-  if (verdict.dataset.words !== list.join("|")) {
-    verdict.dataset.words = list.join("|");
-    verdict.replaceChildren(icon(words.length ? "warn" : "check"), h("ul", {}, ...list.map((text) => h("li", {}, text))));
-  }
+  const painted = entry.request.background === "generate";
+  $("more").disabled = !painted; // without a scene it would be the same picture
+  $("more").title = painted ? "" : "Nothing was painted: it would be the same picture";
+  showUnmet({ entry });
+  showVerdict(image);
+}
+
+function showVerdict({ verdict }) {
+  const shown = $("verdict");
+  const words = JSON.stringify(verdict);
+  if (shown.dataset.words === words) return;
+  shown.dataset.words = words;
+  const { proved, title, detail, warnings, facts } = judged(verdict);
+  const mends = { layout: ["Edit layout", "reuse"], seed: ["Another seed", "more"] };
+  const warning = ({ text, mend }) => {
+    const [label, id] = mends[mend] ?? [];
+    return h("li", {}, h("span", {}, text), mend && !$(id).disabled ? h("button", { className: "small", onclick: () => $(id).click() }, label) : null);
+  };
+  shown.replaceChildren(
+    h("div", { className: "proof" }, icon(proved ? "check" : "warn"), h("div", {}, h("strong", {}, title), h("p", { className: "quiet" }, detail))),
+    ...(warnings.length ? [h("ul", { className: "warnings" }, ...warnings.map(warning))] : []),
+    ...facts.map((text) => h("p", { className: "quiet" }, text)),
+  );
+  shown.dataset.proved = String(proved);
 }
 
 function change(image, how) {
@@ -113,21 +178,38 @@ function change(image, how) {
 
 function review(wanted) {
   withChosen(async ({ image }) => {
-    try {
-      const reviewed = await api.review(image.id, image.review === wanted ? null : wanted);
-      change(image, { review: reviewed.review });
-      setStatus(reviewed.review ? `Picture ${image.number} is ${reviewed.review}.` : `Picture ${image.number} is open again.`);
-    } catch (problem) {
-      trouble(problem, image);
-    }
+    const [before, after] = [image.review, image.review === wanted ? null : wanted];
+    if (!(await reviewed(image, after))) return;
+    deeds.done({ undo: () => reviewed(image, before), redo: () => reviewed(image, after) });
+    sync();
   });
+}
+
+/** Save a review. Returns whether the server took it. */
+async function reviewed(image, wanted) {
+  try {
+    const { review } = await api.review(image.id, wanted);
+    change(image, { review });
+    setStatus(review ? `Picture ${image.number} is ${review}.` : `Picture ${image.number} is open again.`);
+    return true;
+  } catch (problem) {
+    trouble(problem, image);
+    return false;
+  }
+}
+
+function removeEntry(entry) {
+  deeds.done({ undo: () => keep(entry), redo: () => forget(entry.key) });
+  forget(entry.key);
+  setStatus(`“${titleOf(entry.request)}” was removed from the list. Undo restores it.`);
 }
 
 function trouble(problem, image) {
   if (problem.code === "not_found") {
     alertOf(`Picture ${image.number} is gone from the server.`, "It was deleted. More like this paints it again from the same request.", { key: "choose" });
   } else if (problem.code === "preset_unmet") {
-    alertOf("This channel would refuse the picture.", problem.detail, { key: "choose" });
+    withChosen((now) => showUnmet(now, problem.detail));
+    alertOf("This channel would refuse the picture.", problem.detail, { key: "choose", action: { label: "Make it pass", run: makePass } });
   } else sorry(problem, { key: "choose" });
 }
 
@@ -216,7 +298,7 @@ async function copy(name) {
 function historyItem(entry) {
   const again = h("button", { className: "small", onclick: () => (reuse(entryOf(entry.key)), go("place")) }, "Use again");
   const copyAs = h("button", { className: "small", onclick: () => commands(entryOf(entry.key)) }, "Commands");
-  const away = iconButton("close", "Remove from this list", () => forget(entry.key), "small ghost icon-only");
+  const away = iconButton("close", "Remove from this list", () => removeEntry(entryOf(entry.key)), "small ghost icon-only");
   return h("li", {}, h("div", {}, h("strong", {}), h("span", { className: "quiet" })), again, copyAs, away);
 }
 

@@ -2,25 +2,25 @@
 
 import * as api from "./api.js";
 import { candidate, shapeOf } from "./candidates.js";
-import { BASELINE, layerSize } from "./geometry.js";
+import { landed } from "./landing.js";
 import { drawShape } from "./mask.js";
 import * as pointing from "./pointing.js";
 import * as steps from "./steps.js";
 import { change, desk, randomId, watch } from "./store.js";
 import * as tools from "./tools.js";
-import { $, alertOf, dismiss, h, iconButton, keyed, say, sorry } from "./widgets.js";
-import { noteWords, plain } from "./words.js";
+import * as uploads from "./uploads.js";
+import { $, alertOf, h, iconButton, keyed, say, sorry } from "./widgets.js";
 import { Zoom } from "./zoom.js";
 
 const USUAL_WIDTH_PX = 900; // a photo's width on the screen, when it is drawn before it is visible
-const MAX_BYTES = 96 * 2 ** 20;
+const UNSURE = 0.75; // below this score a cut is shown as unsure
+const UNSURE_WORDS = "This cut is uncertain. Draw a box around the product, or mend it with the brush";
 
 let zoom;
 let label = 1; // the label of a plain click
 let asking = null; // the AbortController of the running request
 let adding = false; // a product is being added to the canvas
 let drawn = ""; // the mask that the overlay shows
-let uploads = 0;
 let setStatus = () => {};
 const undone = new Map(); // photo -> the steps that were undone, the last one first
 
@@ -42,14 +42,15 @@ export function open(status) {
     candidate: (number) => $("candidate-list").children[number - 1]?.click(),
     status,
   });
+  uploads.open({ changed: sync, added: photoAdded, status });
   tools.open({ photo, step: add, redraw, changed: controls });
   $("photo-image").addEventListener("load", () => (($("photo").hidden = false), zoom.lay(), tools.load()));
   $("photo-image").addEventListener("error", () => photo() && reload(photo()));
-  $("add-photos").addEventListener("change", ({ target }) => (addFiles([...target.files]), (target.value = "")));
+  $("add-photos").addEventListener("change", ({ target }) => (uploads.addFiles([...target.files]), (target.value = "")));
   $("choose-files").addEventListener("click", () => $("add-photos").click());
   $("zoom-in").addEventListener("click", zoom.larger);
   $("zoom-out").addEventListener("click", zoom.smaller);
-  $("zoom-fit").addEventListener("click", zoom.whole);
+  $("zoom-fit").addEventListener("click", zoom.toggle);
   $("mark-product").addEventListener("click", () => mean(1));
   $("mark-background").addEventListener("click", () => mean(0));
   $("add-mask").addEventListener("change", ({ target }) => (useMask(target.files[0]), (target.value = "")));
@@ -81,47 +82,23 @@ export async function useMask(file) {
   }
 }
 
-/** Upload files one by one. Each becomes a photo on the strip. */
-export async function addFiles(files) {
-  for (const file of files) {
-    uploads += 1;
-    sync();
-    try {
-      const added = await api.upload(file);
-      dismiss(file.name);
-      change((now) => {
-        let one = now.photos.find((other) => other.id === added.id);
-        if (!one) now.photos.push((one = { id: added.id, name: file.name || "Pasted photo", width: added.width, height: added.height }));
-        one.notes = noteWords(added);
-        now.photo = added.id;
-      });
-      setStatus(`${file.name || "The photo"} is open. Click the product.`);
-      const cut = added.notes?.some(({ code }) => code === "alpha_kept");
-      if (cut && !cutOf(added.id).strokes.length) renew([{ kind: "auto" }]); // its own transparency comes first
-    } catch (problem) {
-      if (!problem.code) throw problem;
-      const tooLarge = problem.code === "offline" && file.size > MAX_BYTES; // servers close the connection on such a body
-      const { title, remedy } = plain(tooLarge ? { ...problem, code: "body_too_large" } : problem);
-      const passing = !tooLarge && (problem.code === "offline" || problem.code === "not_ready" || problem.code === "busy");
-      const action = passing ? { label: "Try again", run: () => addFiles([file]) } : null;
-      alertOf(`${file.name || "The pasted picture"}: ${title.charAt(0).toLowerCase()}${title.slice(1)}`, remedy, { key: file.name, action });
-    } finally {
-      uploads -= 1;
-      sync();
-    }
-  }
+function photoAdded(answer, name) {
+  setStatus(`${name} is open. Click the product.`);
+  const cut = answer.notes?.some(({ code }) => code === "alpha_kept");
+  if (cut && !cutOf(answer.id).strokes.length) renew([{ kind: "auto" }]); // its own transparency comes first
 }
 
 function sync() {
   const open = photo();
-  $("cut-empty").hidden = open !== null || uploads > 0;
+  const coming = uploads.coming();
+  $("cut-empty").hidden = open !== null || coming > 0;
   $("photo-room").hidden = open === null;
-  $("cut-loading").hidden = !(uploads > 0 && open === null);
-  $("strip").hidden = desk.photos.length === 0 && uploads === 0;
+  $("cut-loading").hidden = !(coming > 0 && open === null);
+  $("strip").hidden = desk.photos.length === 0 && coming === 0;
   keyed($("strip-photos"), desk.photos, (one) => one.id, stripItem, (item, one) => {
     item.firstChild.setAttribute("aria-pressed", String(one.id === desk.photo));
   });
-  $("strip-busy").hidden = uploads === 0;
+  $("strip-busy").hidden = coming === 0;
   $("photo-notes").textContent = open?.notes ?? "";
   $("photo-notes").hidden = !open?.notes;
   const image = $("photo-image");
@@ -150,12 +127,18 @@ function stripItem(one) {
   );
 }
 
-/** Remove a photo from the strip. The server keeps it, and its layers stay. */
+/** Remove a photo from the strip. The server keeps it, and its cut and its layers stay. */
 function removePhoto(one) {
+  const at = desk.photos.indexOf(one);
   change((now) => {
     now.photos = now.photos.filter((other) => other.id !== one.id);
     if (now.photo === one.id) now.photo = now.photos.at(-1)?.id ?? null;
   });
+  const back = () => change((now) => {
+    if (!now.photos.some((other) => other.id === one.id)) now.photos.splice(at, 0, one);
+    now.photo = one.id;
+  });
+  alertOf(`${one.name} was removed from the strip.`, "Its cut and its layers are kept.", { key: "removed", note: true, action: { label: "Put it back", run: back } });
 }
 
 function controls() {
@@ -166,10 +149,12 @@ function controls() {
   $("cut-redo").disabled = !undone.get(open?.id)?.length;
   $("cut-clear").disabled = cut.strokes.length === 0;
   $("automatic").disabled = $("add-mask").disabled = !open;
-  say($("cut-hint"), tools.hint());
+  const unsure = !busy && cut.masks[cut.chosen]?.score < UNSURE;
+  say($("cut-hint"), unsure ? UNSURE_WORDS : tools.hint());
+  $("cut-hint").classList.toggle("unsure", unsure);
   $("add-to-canvas").disabled = busy || adding || cut.masks.length === 0;
   $("photo").setAttribute("aria-busy", String(busy));
-  $("cut-hint").hidden = !open || cut.strokes.length > 0;
+  $("cut-hint").hidden = !open || (cut.strokes.length > 0 && !unsure);
   $("candidates").hidden = cut.masks.length < 2;
   keyed($("candidate-list"), cut.masks, (mask) => mask.id, (mask) => candidate(mask, cut.masks.indexOf(mask) + 1, () => choose(mask)), (button, mask) => {
     button.setAttribute("aria-pressed", String(cut.masks[cut.chosen] === mask));
@@ -177,7 +162,18 @@ function controls() {
   marks();
 }
 
-const choose = ({ id }) => change((now) => (now.cuts[now.photo].chosen = now.cuts[now.photo].masks.findIndex((one) => one.id === id)));
+function choose({ id }) {
+  change((now) => (now.cuts[now.photo].chosen = now.cuts[now.photo].masks.findIndex((one) => one.id === id)));
+  tellArea();
+}
+
+/** Say how much of the photo the cut that is shown covers. */
+function tellArea() {
+  const open = photo();
+  const { masks, chosen } = cutOf(open.id);
+  const mask = masks[chosen];
+  setStatus(mask ? `The cut covers ${Math.round((100 * mask.area) / (open.width * open.height))} % of the photo.` : "Nothing is marked.");
+}
 
 /** Draw the overlay anew, without an unfinished stroke. */
 function redraw() {
@@ -216,7 +212,7 @@ function forgetMasks(id, options) {
   const before = cutOf(id).strokes;
   const file = before.findIndex((step) => step.kind === "file");
   const strokes = file < 0 ? before : before.slice(0, file);
-  change((now) => (now.cuts[id] = { strokes: [], masks: [], chosen: 0 }));
+  change((now) => (now.cuts[id] = { strokes, masks: [], chosen: 0, pending: true })); // the marks stay, whatever comes
   if (file >= 0) alertOf("The mask is gone from the server.", "It was unused for more than a day. Add its file again.");
   if (id === desk.photo && strokes.length) setStrokes(strokes, options);
 }
@@ -283,7 +279,7 @@ async function setStrokes(strokes, { chosen = 0, retry = true } = {}) {
   const answer = mine && steps.ask(open.id, strokes, mine.signal); // sent before the page is updated
   if (strokes.length <= before.strokes.length) drawn = ""; // the overlay may show a stroke that was undone
   change((now) => (now.cuts[open.id] = known ? { strokes, masks: known, chosen } : { ...before, strokes, pending: true }));
-  if (known) return;
+  if (known) return tellArea();
   try {
     const masks = await answer;
     if (masks.length) shapeOf(masks[0].id).catch(() => {}); // fetched while the page is updated
@@ -291,7 +287,7 @@ async function setStrokes(strokes, { chosen = 0, retry = true } = {}) {
     asking = null;
     change((now) => (now.cuts[open.id] = { strokes, masks, chosen }));
     if (!masks.length) alertOf("Nothing was found there.", "Click on the product itself, or draw a box around it.");
-    else setStatus(`${strokes.at(-1).kind === "paint" ? "Painted: the product is" : "Product found:"} ${Math.round((100 * masks[0].area) / (open.width * open.height))} % of the photo.`);
+    else if (open.id === desk.photo) tellArea();
   } catch (problem) {
     if (problem.name === "AbortError") return;
     if (asking === mine) {
@@ -320,7 +316,7 @@ function marks() {
     Object.assign(dot.style, { left: `${(100 * (stroke.x + 0.5)) / open.width}%`, top: `${(100 * (stroke.y + 0.5)) / open.height}%` });
     return dot;
   });
-  say($("zoom-fit"), zoom ? `${Math.round(zoom.view.zoom * 100)} %` : "100 %");
+  say($("zoom-fit"), zoom ? `${Math.round(zoom.scale * devicePixelRatio * 100)} %` : "");
 }
 
 async function addToCanvas() {
@@ -359,17 +355,10 @@ function placeLayer({ open, cut, mask, size }) {
         candidate: cut.chosen,
         steps: cut.strokes,
         source: mask.source,
-        x: 0.5,
-        y: 0.5,
-        scale: 0.6,
         rotation_deg: 0,
         flip: false,
       };
-      const shift = [0, 0.16, -0.16, 0.08, -0.08][now.layers.length % 5]; // beside the previous layer, not on top of it
-      const { height } = layerSize(layer, now.canvas);
-      layer.x += shift;
-      layer.y = Math.max(0.5, BASELINE - height / 2 / now.canvas.height);
-      now.layers.push(layer);
+      now.layers = landed(now.layers, layer, now.canvas);
       now.selected = layer.key;
     },
     { layout: true },

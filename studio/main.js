@@ -2,10 +2,13 @@
 
 import * as api from "./api.js";
 import * as cut from "./cut.js";
+import * as keys from "./keys.js";
 import * as render from "./render.js";
 import * as shots from "./shots.js";
 import * as store from "./store.js";
+import * as trouble from "./trouble.js";
 import { $, alertOf, alerted, dismiss, icon, loaded, openDialog, say, settled, sheet, sorry, TRY_AGAIN_MS, wireDialogs } from "./widgets.js";
+import { addFiles } from "./uploads.js";
 import { plain } from "./words.js";
 
 const STEPS = ["cut", "place", "render", "choose"];
@@ -55,9 +58,19 @@ function showStep() {
     tab.tabIndex = name === now ? 0 : -1;
     $(`panel-${name}`).hidden = name !== now;
   }
-  if (now === "place") place();
-  if (now === "choose") choose();
+  if (now === "place") whenLoaded("place", place());
+  if (now === "choose") whenLoaded("choose", choose());
   document.title = `${$(`tab-${now}`).firstElementChild.textContent} · Packshot studio`;
+}
+
+/** Show that a step is loading, instead of an empty one. */
+async function whenLoaded(name, module) {
+  const panel = $(`panel-${name}`);
+  if (panel.dataset.loaded) return;
+  panel.setAttribute("aria-busy", "true");
+  await module;
+  panel.dataset.loaded = "true";
+  panel.removeAttribute("aria-busy");
 }
 
 function wireTabs() {
@@ -98,25 +111,14 @@ function wireFiles() {
     over((depth = 0) > 0);
     go("cut");
     if (mask) cut.useMask(files(event.dataTransfer)[0]);
-    else cut.addFiles(files(event.dataTransfer));
+    else addFiles(files(event.dataTransfer));
   });
   addEventListener("paste", (event) => {
     const pasted = files(event.clipboardData);
     if (!pasted.length) return;
     event.preventDefault();
     go("cut");
-    cut.addFiles(pasted);
-  });
-}
-
-function wireKeys() {
-  addEventListener("keydown", (event) => {
-    if (!(event.ctrlKey || event.metaKey) || !["z", "y"].includes(event.key.toLowerCase()) || event.target.closest("input, textarea")) return;
-    const back = event.shiftKey || event.key.toLowerCase() === "y";
-    const button = { cut: back ? "cut-redo" : "cut-undo", place: back ? null : "place-undo" }[step()];
-    if (!button) return;
-    event.preventDefault();
-    $(button).click();
+    addFiles(pasted);
   });
 }
 
@@ -196,9 +198,11 @@ function wireSignIn() {
   const dialog = $("sign-in");
   dialog.addEventListener("cancel", (event) => event.preventDefault());
   api.onUnauthorized(
-    () =>
+    (again) =>
       new Promise((resolve) => {
         $("key").value = "";
+        $("sign-in-again").hidden = !again;
+        $("sign-in-first").hidden = again;
         say($("key-problem"), "");
         if (!dialog.open) openDialog(dialog);
         const submit = async (event) => {
@@ -248,7 +252,8 @@ function badges() {
 }
 
 for (const holder of document.querySelectorAll("[data-icon]")) holder.prepend(icon(holder.dataset.icon));
-store.open(() => alertOf("This browser can store no more.", "Its storage is full or disabled. New work is lost when the page closes; download what you need."));
+store.open(trouble.storage);
+trouble.open();
 wireTheme();
 wireSignIn();
 wireDialogs();
@@ -263,7 +268,7 @@ store.watch((what) => {
 badges();
 wireTabs();
 wireFiles();
-wireKeys();
+keys.open(step);
 const ready = () => (document.body.dataset.ready = "true");
 if (store.desk.photos.length || step() === "place") place().then(ready);
 else ready();

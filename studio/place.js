@@ -5,7 +5,7 @@ import * as board from "./board.js";
 import { clamp, oneToOne, uprightAngle } from "./geometry.js";
 import { onPreview, previewOf } from "./previews.js";
 import { ask, forget } from "./steps.js";
-import { canUndo, change, desk, randomId, undo, watch } from "./store.js";
+import { change, desk, layoutHistory, randomId, watch } from "./store.js";
 import { $, alertOf, h, keyed, onNumber, say, show, sorry } from "./widgets.js";
 
 const SIZES = [
@@ -33,7 +33,7 @@ export function open(status) {
   setStatus = status;
   board.open(showNumbers);
   for (const [id, [name, factor]] of Object.entries(FIELDS)) {
-    onNumber($(id), (value) => edit((layer) => (layer[name] = name === "rotation_deg" ? uprightAngle(value) : value / factor)));
+    onNumber($(id), (value) => edit((layer) => (layer[name] = name === "rotation_deg" ? uprightAngle(value) : value / factor), id));
   }
   onNumber($("canvas-width"), (value) => resize({ width: Math.round(value) }));
   onNumber($("canvas-height"), (value) => resize({ height: Math.round(value) }));
@@ -45,7 +45,7 @@ export function open(status) {
     const { value } = event.target;
     change((now) => (now.background = value === "colour" ? $("background-colour").value : value), { layout: true });
   });
-  $("background-colour").addEventListener("input", (event) => change((now) => (now.background = event.target.value), { layout: true }));
+  $("background-colour").addEventListener("input", (event) => change((now) => (now.background = event.target.value), { layout: "colour" }));
   $("snap").addEventListener("change", (event) => change((now) => (now.snap = event.target.checked)));
   $("flip").addEventListener("click", () => edit((layer) => (layer.flip = !layer.flip)));
   $("actual-size").addEventListener("click", () => edit((layer) => (layer.scale = oneToOne(layer, desk.canvas))));
@@ -53,7 +53,8 @@ export function open(status) {
   $("backward").addEventListener("click", () => reorder(-1));
   $("duplicate").addEventListener("click", duplicate);
   $("remove").addEventListener("click", remove);
-  $("place-undo").addEventListener("click", undo);
+  $("place-undo").addEventListener("click", layoutHistory.undo);
+  $("place-redo").addEventListener("click", layoutHistory.redo);
   $("board").addEventListener("keydown", onKey);
   onPreview(sync);
   watch((what) => what === "desk" && sync());
@@ -95,7 +96,8 @@ function sync() {
   $("layers-empty").hidden = !empty;
   keyed($("layers"), [...desk.layers].reverse(), (layer) => layer.key, layerItem, showItem);
   $("layer-fields").disabled = !selected();
-  $("place-undo").disabled = !canUndo();
+  $("place-undo").disabled = !layoutHistory.canUndo;
+  $("place-redo").disabled = !layoutHistory.canRedo;
   const at = desk.layers.indexOf(selected());
   $("forward").disabled = at < 0 || at === desk.layers.length - 1;
   $("backward").disabled = at <= 0;
@@ -163,7 +165,8 @@ async function cutAgain({ key, photo_id: photoId, points, boxes, candidate, step
   }
 }
 
-function edit(how) {
+/** Change the selected layer. Quick changes with one `mark` are one undo step. */
+function edit(how, mark = true) {
   const key = desk.selected;
   change(
     (now) => {
@@ -172,12 +175,12 @@ function edit(how) {
       how(layer);
       board.keepOnCanvas(layer);
     },
-    { layout: true },
+    { layout: mark },
   );
 }
 
 function resize(size) {
-  change((now) => (now.canvas = { ...now.canvas, ...size }), { layout: true });
+  change((now) => (now.canvas = { ...now.canvas, ...size }), { layout: Object.keys(size).join() });
 }
 
 function reorder(by) {
@@ -226,12 +229,12 @@ function onKey(event) {
     edit((layer) => {
       layer.x = clamp(layer.x + nudge[0] / desk.canvas.width, -1, 2);
       layer.y = clamp(layer.y + nudge[1] / desk.canvas.height, -1, 2);
-    });
+    }, "nudge");
   } else if (event.key === "Delete" || event.key === "Backspace") remove();
-  else if (event.key === "+" || event.key === "=") edit((layer) => (layer.scale = clamp(layer.scale * 1.02, 0.01, 4)));
-  else if (event.key === "-") edit((layer) => (layer.scale = clamp(layer.scale / 1.02, 0.01, 4)));
-  else if (event.key === "]") edit((layer) => (layer.rotation_deg = uprightAngle(layer.rotation_deg + px)));
-  else if (event.key === "[") edit((layer) => (layer.rotation_deg = uprightAngle(layer.rotation_deg - px)));
+  else if (event.key === "+" || event.key === "=") edit((layer) => (layer.scale = clamp(layer.scale * 1.02, 0.01, 4)), "scale");
+  else if (event.key === "-") edit((layer) => (layer.scale = clamp(layer.scale / 1.02, 0.01, 4)), "scale");
+  else if (event.key === "]") edit((layer) => (layer.rotation_deg = uprightAngle(layer.rotation_deg + px)), "turn");
+  else if (event.key === "[") edit((layer) => (layer.rotation_deg = uprightAngle(layer.rotation_deg - px)), "turn");
   else if (event.key === "f") edit((layer) => (layer.flip = !layer.flip));
   else if (event.key === "PageUp") reorder(1);
   else if (event.key === "PageDown") reorder(-1);

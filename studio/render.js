@@ -3,7 +3,7 @@
 import { askAgain } from "./previews.js";
 import * as shots from "./shots.js";
 import { NEGATIVE, GROUPS, chosenOf, toggled } from "./scenes.js";
-import { change, desk, isLive, randomSeed, shots as entries, watch } from "./store.js";
+import { briefHistory, change, desk, isLive, randomSeed, shots as entries, watch } from "./store.js";
 import { $, alertOf, dismiss, h, keyed, onNumber, say, show, sorry } from "./widgets.js";
 import { ago, plain, titleOf } from "./words.js";
 
@@ -21,7 +21,7 @@ let setStatus = () => {};
 export function open({ toTab, choose, status }) {
   [go, pick, setStatus] = [toTab, choose, status];
   for (const name of ["prompt", "negative_prompt"]) {
-    field(name).addEventListener("input", () => change((now) => (now.brief[name] = field(name).value)));
+    field(name).addEventListener("input", () => change((now) => (now.brief[name] = field(name).value), { brief: name }));
   }
   for (const name of NUMBERS) {
     onNumber(field(name), (value) => {
@@ -29,14 +29,17 @@ export function open({ toTab, choose, status }) {
       change((now) => {
         now.brief[name] = whole ? Math.round(value) : value;
         if (name === "seed") now.brief.locked = true; // a typed seed is used as it is
-      });
+      }, { brief: name });
     });
   }
-  $("seed-lock").addEventListener("click", () => change((now) => (now.brief.locked = !now.brief.locked)));
-  $("seed-roll").addEventListener("click", () => change((now) => Object.assign(now.brief, { seed: randomSeed(), locked: false })));
-  $("shadow").addEventListener("change", (event) => change((now) => (now.brief.shadow = event.target.checked ? "contact" : "none")));
-  $("engine").addEventListener("change", (event) => change((now) => Object.assign(now.brief, { engine: event.target.value, steps: null, guidance_scale: null, control_scale: null })));
-  $("negative-usual").addEventListener("click", () => change((now) => (now.brief.negative_prompt = NEGATIVE)));
+  $("seed-lock").addEventListener("click", () => change((now) => (now.brief.locked = !now.brief.locked), { brief: true }));
+  $("seed-roll").addEventListener("click", () => change((now) => Object.assign(now.brief, { seed: randomSeed(), locked: false }), { brief: true }));
+  $("shadow").addEventListener("change", (event) => change((now) => (now.brief.shadow = event.target.checked ? "contact" : "none"), { brief: true }));
+  $("engine").addEventListener("change", (event) => change((now) => Object.assign(now.brief, { engine: event.target.value, steps: null, guidance_scale: null, control_scale: null }), { brief: true }));
+  $("negative-usual").addEventListener("click", () => change((now) => (now.brief.negative_prompt = NEGATIVE), { brief: true }));
+  $("render-undo").addEventListener("click", briefHistory.undo);
+  $("render-redo").addEventListener("click", briefHistory.redo);
+  $("paint-scene").addEventListener("click", () => change((now) => (now.background = "generate"), { layout: true }));
   $("brief").addEventListener("submit", (event) => (event.preventDefault(), generate()));
   $("scenes").append(...GROUPS.map(group));
   watch((what) => (what === "desk" ? showBrief() : showShots()));
@@ -57,7 +60,7 @@ const engine = () => engines.find((row) => row.name === desk.brief.engine) ?? en
 
 function group(one) {
   const chip = ([name, phrase]) => {
-    const button = h("button", { className: "chip", title: phrase, onclick: () => change((now) => (now.brief.prompt = toggled(now.brief.prompt, one, phrase))) }, name);
+    const button = h("button", { className: "chip", title: phrase, onclick: () => change((now) => (now.brief.prompt = toggled(now.brief.prompt, one, phrase)), { brief: true }) }, name);
     button.dataset.phrase = phrase;
     return button;
   };
@@ -76,6 +79,10 @@ function showBrief() {
     $("engine").value = now.name;
   }
   $("seed-lock").setAttribute("aria-pressed", String(brief.locked));
+  $("seed-lock").querySelector("use").setAttribute("href", brief.locked ? "#i-lock" : "#i-unlock");
+  say($("seed-words"), seedWords(brief));
+  $("render-undo").disabled = !briefHistory.canUndo;
+  $("render-redo").disabled = !briefHistory.canRedo;
   $("shadow").checked = brief.shadow === "contact";
   GROUPS.forEach((one, index) => {
     const chosen = chosenOf(one, brief.prompt);
@@ -87,7 +94,15 @@ function showBrief() {
   $("soft").hidden = !painted || by <= SOFT_ABOVE;
   say($("soft"), `On this canvas the scene is enlarged about ${Math.round(by)} times. It looks soft; the product stays sharp.`);
   $("unpainted").hidden = painted;
-  say($("unpainted-words"), `The background is ${desk.background === "transparent" ? "transparent" : desk.background === "white" ? "white" : `the colour ${desk.background}`}: nothing is painted, and the fields below are not used.`);
+  $("painted-fields").hidden = !painted;
+  const ground = desk.background.startsWith("#") ? `the colour ${desk.background}` : desk.background;
+  say($("unpainted-words"), `The background is ${ground}: no scene is painted, so there is one picture, without prompt and seed.`);
+}
+
+function seedWords({ seed, locked, painted, images }) {
+  const seeds = images > 1 ? `seeds ${seed} to ${seed + images - 1}` : `seed ${seed}`;
+  if (locked) return `Every Generate paints ${seeds}.`;
+  return seed === painted ? `Painted with ${seeds}. Generate picks another seed.` : `Generate paints ${seeds}.`;
 }
 
 /** The API request for a desk. */
@@ -99,7 +114,7 @@ export function requestOf(now) {
     background: now.background,
     prompt: brief.prompt,
     negative_prompt: brief.negative_prompt,
-    images: brief.images,
+    images: now.background === "generate" ? brief.images : 1, // without a scene all would be equal
     seed: brief.seed,
     steps: brief.steps,
     guidance_scale: brief.guidance_scale,
@@ -115,30 +130,34 @@ async function generate() {
     alertOf("There is nothing on the canvas yet.", "Cut a product out and press Add to canvas first.", { key: "generate", action: { label: "Go to Cut", run: () => go("cut") } });
     return;
   }
-  const wrong = [...$("brief").querySelectorAll("input[type=number]")].find((input) => !input.checkValidity());
+  const fields = desk.background === "generate" ? [...$("brief").querySelectorAll("input[type=number]")] : [];
+  const wrong = fields.find((input) => !input.checkValidity());
   if (wrong) {
     alertOf(`${wrong.labels[0].firstChild.textContent.trim()} does not fit.`, `Enter ${wrong.step === "1" ? "a whole number" : "a number"} from ${wrong.min} to ${wrong.max}.`, { key: "generate" });
     wrong.focus();
     return;
   }
+  change(({ brief }) => {
+    if (!brief.locked && brief.seed === brief.painted) brief.seed = randomSeed();
+    brief.painted = brief.seed; // the field shows what was painted
+  });
   const made = structuredClone({ canvas: desk.canvas, layers: desk.layers, background: desk.background, brief: desk.brief });
-  if (!desk.brief.locked) change((now) => (now.brief.seed = randomSeed()));
-  if (await order(requestOf(made), made)) $("shots").firstElementChild?.scrollIntoView({ block: "nearest" });
+  const narrow = matchMedia("(max-width: 820px)").matches; // there the shots are below the form
+  if (await order(requestOf(made), made)) $("shots").firstElementChild?.scrollIntoView({ block: narrow ? "start" : "nearest" });
 }
 
-/** Send a request and show its problems. Returns whether it was accepted. */
+/** Send a request and show its problems. Returns the entry's key, or null if it was refused. */
 export async function order(request, made) {
   const [first] = made.layers;
   const source = { name: first.photo.name, points: first.points, boxes: first.boxes, mask: ["strokes", "upload"].includes(first.source) ? first.mask_id : null };
   try {
-    await shots.generate({ request, desk: made, source });
-    return true;
+    return await shots.generate({ request, desk: made, source });
   } catch (problem) {
     if (problem.code === "not_found") {
       await askAgain(made.layers.map((layer) => layer.mask_id));
       alertOf("A product on the canvas is gone from the server.", "It was deleted. Cut it again under Place.", { key: "generate", action: { label: "Go to Place", run: () => go("place") } });
     } else sorry(problem, { key: "generate" });
-    return false;
+    return null;
   }
 }
 
@@ -211,7 +230,8 @@ function noteOf(entry) {
     const { title, remedy } = plain(entry.error ?? { code: "internal", detail: "" });
     return entry.error?.code === "not_found" ? "The server no longer has this shot. Press Generate to repeat it." : `${title} ${remedy}`;
   }
-  const { images, seed, canvas } = entry.request;
+  const { background, images, seed, canvas } = entry.request;
+  if (background !== "generate") return `${canvas.width} × ${canvas.height} · ${ago(entry.created_at)}`;
   return `${images > 1 ? `Seeds ${seed} to ${seed + images - 1}` : `Seed ${seed}`} · ${canvas.width} × ${canvas.height} · ${ago(entry.created_at)}`;
 }
 
@@ -223,7 +243,7 @@ export function reuse(entry) {
       Object.assign(now.brief, structuredClone(entry.desk.brief), { seed: entry.request.seed, locked: true });
       now.selected = now.layers.at(-1)?.key ?? null;
     },
-    { layout: true },
+    { layout: true, brief: true },
   );
   setStatus("The layout and brief of that shot are loaded.");
 }

@@ -40,7 +40,7 @@ export async function generate({ request, desk, source }) {
     images: [],
     error: null,
     cancelling: false,
-    created_at: Date.now(),
+    created_at: store.nextTime(),
     finished_at: null,
   };
   store.keep(entry);

@@ -3,10 +3,11 @@
 // The desk is one document, written soon after each change; a tab loads what another tab writes. Each shot has its own
 // entry, so that two tabs do not overwrite each other's shots.
 
+import { History } from "./history.js";
+
 const DESK = "packshot.desk.1";
 const SHOT = "packshot.shot.1.";
 const KEPT_SHOTS = 300;
-const UNDO_DEPTH = 60;
 const WRITE_AFTER_MS = 120;
 
 export const randomId = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -29,6 +30,7 @@ function freshDesk() {
       images: 2,
       seed: randomSeed(),
       locked: false,
+      painted: null, // the seed of the last Generate
       steps: null,
       guidance_scale: null,
       control_scale: null,
@@ -38,30 +40,52 @@ function freshDesk() {
   };
 }
 
-let writable = true; // whether the browser stores what is written
+const unwritten = new Map(); // key -> what the browser did not store; it is tried again with the next change
 let writing = 0;
 let onFull = () => {};
 const watchers = new Set();
-const undos = [];
 const entries = new Map();
 
 export let desk = freshDesk();
 
 function read(key) {
+  let text = null;
   try {
-    return JSON.parse(localStorage.getItem(key));
+    text = localStorage.getItem(key);
+    return JSON.parse(text);
   } catch {
-    return null; // no storage, or not our JSON
+    if (text) store(`unreadable.${key}`, text); // of another version, or damaged: it is put aside, not overwritten
+    return null;
+  }
+}
+
+function store(key, text) {
+  try {
+    localStorage.setItem(key, text);
+    return true;
+  } catch {
+    return false; // full or disabled
   }
 }
 
 function write(key, value) {
-  try {
-    localStorage.setItem(key, JSON.stringify(value));
-  } catch {
-    if (writable) onFull();
-    writable = false;
-  }
+  const before = unwritten.size;
+  unwritten.set(key, value);
+  for (const [late, what] of [...unwritten]) if (store(late, JSON.stringify(what))) unwritten.delete(late);
+  if (unwritten.size || before) onFull(unwritten.size > 0);
+}
+
+/** Whether something is in this page only, because the browser does not store it. */
+export const unstored = () => unwritten.size > 0 || writing > 0;
+
+/** Take the older half of the ended shots off this browser's list, and store what waits. Returns how many. */
+export function makeRoom() {
+  const ended = shots().filter((entry) => !isLive(entry));
+  const old = ended.slice(Math.floor(ended.length / 2));
+  for (const { key } of old) forget(key, true);
+  flush(true);
+  notify("shots");
+  return old.length;
 }
 
 function loadDesk(found) {
@@ -69,7 +93,7 @@ function loadDesk(found) {
   if (found && Array.isArray(found.layers)) desk = { ...fresh, ...found, brief: { ...fresh.brief, ...found.brief } };
 }
 
-/** Read the stored state and follow other tabs. `full` is called once when the browser can store no more. */
+/** Read the stored state and follow other tabs. `full(is)` is called when the browser stores nothing more, or does again. */
 export function open(full) {
   onFull = full;
   readAll();
@@ -110,32 +134,38 @@ function notify(what) {
   for (const watcher of watchers) watcher(what);
 }
 
-function flush() {
+function flush(always = false) {
   clearTimeout(writing);
-  if (writing) write(DESK, desk);
+  if (writing || always === true) write(DESK, desk);
   writing = 0;
 }
 
-/** Change the desk with `how(desk)`. With `layout`, the change can be undone in Place. */
-export function change(how, { layout = false } = {}) {
-  if (layout) remember();
+/**
+ * Change the desk with `how(desk)`. With `layout` or `brief`, the change can be undone under Place or Render; a string
+ * (a field's name) makes quick changes of one field one step.
+ */
+export function change(how, { layout = false, brief = false } = {}) {
+  if (layout) layoutHistory.remember(layout === true ? null : layout);
+  if (brief) briefHistory.remember(brief === true ? null : brief);
   how(desk);
   writing ||= setTimeout(flush, WRITE_AFTER_MS);
   notify("desk");
 }
 
-/** Save the layout for `undo`. A drag calls it once, at its start. */
-export function remember() {
-  undos.push(structuredClone({ canvas: desk.canvas, layers: desk.layers, background: desk.background }));
-  if (undos.length > UNDO_DEPTH) undos.shift();
-}
+/** The undo steps of Place. */
+export const layoutHistory = new History(
+  () => structuredClone({ canvas: desk.canvas, layers: desk.layers, background: desk.background }),
+  (before) => change((now) => {
+    Object.assign(now, before);
+    if (!now.layers.some((layer) => layer.key === now.selected)) now.selected = now.layers.at(-1)?.key ?? null;
+  }),
+);
 
-export const canUndo = () => undos.length > 0;
-
-export function undo() {
-  const before = undos.pop();
-  if (before) change((now) => Object.assign(now, before));
-}
+/** The undo steps of Render. */
+export const briefHistory = new History(
+  () => structuredClone(desk.brief),
+  (before) => change((now) => (now.brief = before)),
+);
 
 /** The shots of this browser, newest first. */
 export function shots() {
@@ -143,6 +173,9 @@ export function shots() {
 }
 
 export const entry = (key) => entries.get(key);
+
+/** The present time for a new entry: later than that of every other one, even when the clock was set back. */
+export const nextTime = () => Math.max(Date.now(), 1 + Math.max(0, ...[...entries.values()].map((entry) => entry.created_at)));
 
 /** Store a new or changed entry. With `durable` false it stays in memory, such as a shot's progress. */
 export function keep(entry, durable = true) {
@@ -156,7 +189,8 @@ export function keep(entry, durable = true) {
 
 export function forget(key, quietly = false) {
   entries.delete(key);
-  localStorage.removeItem(SHOT + key);
+  unwritten.delete(SHOT + key);
+  globalThis.localStorage?.removeItem(SHOT + key);
   if (!quietly) notify("shots");
 }
 

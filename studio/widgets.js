@@ -3,6 +3,7 @@
 import { plain } from "./words.js";
 
 export const TRY_AGAIN_MS = 2000;
+const NOTE_MS = 15000;
 
 export const $ = (id) => document.getElementById(id);
 
@@ -77,17 +78,22 @@ export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Show an alert until it is dismissed. `action`: {label, run}. An alert replaces the one with the same `key`. */
-export function alertOf(title, remedy, { action = null, key = title } = {}) {
+/**
+ * Show an alert until it is dismissed; `closed()` is called then. `remedy` is text or an element. `action`: {label, run}.
+ * `note`: nothing is wrong, and it goes by itself. An alert replaces the one with the same `key`.
+ */
+export function alertOf(title, remedy, { action = null, key = title, note = false, closed = () => {} } = {}) {
   dismiss(key);
+  const words = typeof remedy === "string" ? h("p", {}, remedy) : remedy;
   const box = h(
     "div",
-    { className: "alert", role: "alert" },
-    icon("warn"),
-    h("div", { className: "alert-words" }, h("strong", {}, title), remedy ? h("p", {}, remedy) : null),
+    { className: note ? "alert mild" : "alert", role: note ? "status" : "alert" },
+    icon(note ? "check" : "warn"),
+    h("div", { className: "alert-words" }, h("strong", {}, title), words || null),
   );
   box.dataset.key = key;
-  const close = () => box.remove();
+  const close = () => (box.remove(), closed());
+  if (note) setTimeout(() => box.remove(), NOTE_MS);
   if (action) {
     box.append(h("button", { className: "small", onclick: () => (close(), action.run()) }, action.label));
   }

@@ -75,8 +75,3 @@ export function ago(time, now = Date.now()) {
   if (minutes < 24 * 60) return `${plural(Math.round(minutes / 60), "hour")} ago`;
   return new Date(time).toLocaleDateString();
 }
-
-/** A verdict as sentences, one for each finding that is not ok. */
-export function verdictWords(verdict) {
-  return verdict.findings.filter((finding) => finding.level !== "ok").map(({ detail }) => detail.charAt(0).toUpperCase() + detail.slice(1));
-}

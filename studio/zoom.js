@@ -37,6 +37,9 @@ export class Zoom {
   smaller = () => this.by(1 / STEP);
   whole = () => this.open(this.size);
 
+  /** Show the whole content, or, when it shows already, one content pixel for each pixel of the screen. */
+  toggle = () => (this.view.zoom === 1 ? this.by(1 / (this.scale * devicePixelRatio)) : this.whole());
+
   pan(dx, dy) {
     this.view = { ...this.view, x: this.view.x + dx, y: this.view.y + dy };
     this.lay();

@@ -1,0 +1,27 @@
+// A picture's verdict in plain words: first what is proved, then what the user can mend, then how it was made.
+
+const MENDS = { frame: "layout", fill: "layout", product: "layout", scene: "seed", lock: "seed" }; // check -> what mends it
+const FACTS = new Set(["enlargement", "framing"]); // they follow from the engine's size, and no choice of the user mends them
+
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (text.endsWith(".") ? "" : ".");
+
+/**
+ * {proved, title, detail, warnings: [{text, mend}], facts: [text]}. `proved` is true when the product's pixels equal the
+ * photo's, false when some differ, and null when nobody compared them. `mend` is "layout", "seed" or undefined.
+ */
+export function judged({ findings }) {
+  const lock = findings.find(({ check }) => check === "lock");
+  const proved = lock ? lock.level === "ok" : null;
+  const title = { true: "The product is unaltered", false: "The product was altered", null: "The product was not compared" }[proved];
+  const rest = findings.filter(({ check, level }) => check !== "lock" && (level !== "ok" || FACTS.has(check)));
+  const warnings = rest.filter(({ check }) => !FACTS.has(check)).map(({ check, detail }) => ({ text: sentence(detail), mend: MENDS[check] }));
+  if (proved === false) warnings.unshift({ text: "Paint it again. If it happens again, tell the operator.", mend: MENDS.lock });
+  const facts = rest.filter(({ check }) => FACTS.has(check)).map(({ check, value, detail }) => (check === "enlargement" ? enlarged(value, detail) : sentence(detail)));
+  return { proved, title, detail: lock ? sentence(lock.detail) : "", warnings, facts: facts.filter(Boolean) };
+}
+
+/** The scene's enlargement, when it shows. */
+function enlarged(factor, detail) {
+  if (!(factor > 1.05)) return "";
+  return factor > 2 ? `The scene was enlarged ${factor.toFixed(1)} times and looks soft. The product was not.` : sentence(detail);
+}
