@@ -10,7 +10,7 @@ import { standing } from "./shots.js";
 import { entry as entryOf, forget, isLive, keep, results, shots, watch } from "./store.js";
 import { $, alertOf, h, icon, iconButton, keyed, openDialog, say, sorry } from "./widgets.js";
 import { judged } from "./verdict.js";
-import { ago, plural, titleOf } from "./words.js";
+import { ago, fileNameOf, plural, titleOf } from "./words.js";
 
 let chosen = null; // the image's id
 let presets = [];
@@ -229,10 +229,11 @@ function moreLikeThis() {
 }
 
 function download() {
-  withChosen(async ({ image }) => {
+  withChosen(async ({ image, entry }) => {
     $("download").disabled = true;
     try {
-      const { blob, name, notes } = await api.delivered(image, $("preset").value);
+      const { blob, extension, notes } = await api.delivered(image, $("preset").value);
+      const name = fileNameOf(entry.source.name, image.number, $("preset").value, extension);
       const url = URL.createObjectURL(blob);
       const link = h("a", { href: url, download: name });
       document.body.append(link);

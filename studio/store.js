@@ -16,6 +16,7 @@ export const randomSeed = () => crypto.getRandomValues(new Uint32Array(1))[0] % 
 
 function freshDesk() {
   return {
+    project: null, // {id, name} of the project that new photos and shots join
     photos: [], // {id, name, width, height, notes}
     photo: null, // the id of the open photo
     cuts: {}, // photo id -> {strokes: [{kind, …}], masks, chosen}
