@@ -90,6 +90,7 @@ class GatewayDeployment:
             settings=self._settings,
             meter=RayMeter(),
             studio_dir=STUDIO_DIR if STUDIO_DIR.is_dir() else None,
+            proxy_adds_request_id=True,
         )
 
     def __del__(self) -> None:

@@ -5,6 +5,7 @@ An engine's defaults are filled in when a shot is accepted, so a later pack cann
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Sequence
 from typing import TypeVar
@@ -35,18 +36,27 @@ _REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 async def json_body(request: HttpRequest, model: type[Body], max_bytes: int = MAX_JSON_BYTES) -> Body:
     """Parse the request's JSON body as `model`.
 
-    Raises BadInput `invalid_json` when the body is not JSON, BadInput `invalid_request` when it does not match the
-    model, and TooLarge when it is longer than `max_bytes`.
+    Raises BadInput `invalid_json` when the body is not JSON or an object names a field twice, BadInput
+    `invalid_request` when it does not match the model, and TooLarge when it is longer than `max_bytes`.
     """
     data = await json_bytes(request, max_bytes)
     try:
         from_json(data, allow_inf_nan=False)  # the model alone would report NaN as a wrong type
     except ValueError as error:
         raise BadInput("invalid_json", f"The body must be JSON, nested at most 200 levels deep: {error}.") from None
+    json.loads(data, object_pairs_hook=_refuse_duplicates)
     try:
         return model.model_validate_json(data)
     except ValidationError as error:
         raise refused_fields(error.errors(include_url=False, include_context=False)) from None
+
+
+def _refuse_duplicates(members: list[tuple[str, object]]) -> None:
+    names = [name for name, _ in members]
+    if len(set(names)) < len(names):
+        name = next(name for name in names if names.count(name) > 1)[:60]
+        rule = f"an object may name a field once, got {name!r} twice; keep one"
+        raise BadInput("invalid_json", f"{rule}.", errors=[{"loc": [name], "msg": rule}])
 
 
 def checked_prompt(text: str, field: str, max_chars: int) -> str:

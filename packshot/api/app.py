@@ -18,6 +18,7 @@ from packshot.api.decoding import Decoder
 from packshot.api.graph import Graph
 from packshot.api.limits import Edge
 from packshot.api.openapi import openapi_json
+from packshot.api.queries import StrictQuery
 from packshot.api.services import LARGE_AT_ONCE, Services
 from packshot.api.watch import Watch
 from packshot.meter import Meter, NoMeter
@@ -33,11 +34,13 @@ def create_app(
     settings: Settings,
     meter: Meter | None = None,
     studio_dir: Path | None = None,
+    proxy_adds_request_id: bool = False,
 ) -> FastAPI:
     """Build the app.
 
     `store` keeps the rows and files. `graph` runs the models. `decoder` decodes uploads. `meter` counts errors; None
     counts nothing. `studio_dir` holds the web page's files, served at `/`; None serves a few lines of text instead.
+    `proxy_adds_request_id` leaves the `x-request-id` of answers to the proxy in front, as Ray Serve's does.
     """
     meter = meter or NoMeter()
     app = FastAPI(title="Packshot", version=packshot.__version__, openapi_url=None, docs_url=None, redoc_url=None)
@@ -45,12 +48,19 @@ def create_app(
     large_slots = anyio.CapacityLimiter(LARGE_AT_ONCE)
     watch = Watch(store.shots, graph)
     app.state.services = Services(store, graph, decoder, settings, meter, decode_slots, large_slots, watch)
-    for part in (photos, photo_masks, masks, events, shots, images, projects, styles, session, ops):
-        app.include_router(part.router)
+    for part in (photos, photo_masks, masks, events, shots, images, projects, styles, session):
+        app.include_router(part.router, dependencies=[StrictQuery])
+    app.include_router(ops.router)
     ops.add_page(app, studio_dir)
+    ops.add_reference(app)
     problems.install(app, meter)
-    limits = {"max_body_bytes": settings.max_body_bytes, "max_photo_bytes": settings.max_photo_bytes}
-    app.add_middleware(Edge, **limits, meter=meter)
+    app.add_middleware(
+        Edge,
+        max_body_bytes=settings.max_body_bytes,
+        max_photo_bytes=settings.max_photo_bytes,
+        meter=meter,
+        adds_request_id=not proxy_adds_request_id,
+    )
 
     app.openapi = partial(openapi_json, app)  # type: ignore[method-assign]  # as FastAPI documents it
     return app

@@ -8,8 +8,10 @@ from packshot.contract.answers import (
     ImageAnswer,
     MaskAnswer,
     NoteAnswer,
+    PaintedAnswer,
     PhotoAnswer,
     RecipeAnswer,
+    ResolvedRequest,
     ShotAnswer,
     VerdictAnswer,
     WholeImageAnswer,
@@ -17,6 +19,9 @@ from packshot.contract.answers import (
 from packshot.imaging.decoded import OwnAlpha, UploadedMask
 from packshot.imaging.lock import EXACT_LOCK_PX, cutout_bbox_of
 from packshot.store.records import ImageRecord, MaskRecord, NewMask, PhotoRecord, ShotRecord
+
+FIRST_VERSION = 1
+"""The version of every picture that a shot made. No route makes a picture that supersedes another yet."""
 
 
 def photo_answer(photo: PhotoRecord) -> PhotoAnswer:
@@ -30,6 +35,7 @@ def photo_answer(photo: PhotoRecord) -> PhotoAnswer:
         sha256=photo.sha256,
         url=f"/v1/photos/{photo.id}",
         notes=tuple(NoteAnswer(code=code, detail=detail) for code, detail in photo.notes),
+        created_at=photo.created_at,
         project_id=photo.project_id,
     )
 
@@ -45,14 +51,15 @@ def mask_answer(mask: MaskRecord) -> MaskAnswer:
     """A mask. The key of its file stays internal."""
     return MaskAnswer(
         id=mask.id,
+        photo_id=mask.photo_id,
         score=mask.score,
         area=mask.area_px,
         bbox=mask.bbox_xyxy,
         url=f"/v1/masks/{mask.id}",
         cutout_url=f"/v1/masks/{mask.id}/cutout",
-        source=mask.source or "automatic",  # None only in rows of version 0.1.0, which no route answers with
+        source=mask.source or "automatic",
         parent=mask.parent_id,
-        # No route answers with rows of version 0.1.0, which alone lack these two.
+        # Rows of version 0.1.0 alone lack these two and `source`. Their cutouts are about as large as the box.
         lock_px=EXACT_LOCK_PX if mask.lock_px is None else mask.lock_px,
         cutout_bbox=mask.cutout_bbox_xyxy or mask.bbox_xyxy,
     )
@@ -67,19 +74,21 @@ def image_answer(image: ImageRecord) -> ImageAnswer:
         height=image.height,
         url=f"/v1/images/{image.id}",
         verdict=VerdictAnswer.model_validate(image.verdict, from_attributes=True),
+        review=image.review,
+        version=FIRST_VERSION,
+        recipe=PaintedAnswer.model_validate(image.recipe.to_json()),
     )
 
 
 def whole_image_answer(image: ImageRecord) -> WholeImageAnswer:
     """An image on its own, with its review and its recipe."""
-    return WholeImageAnswer(
-        **dict(image_answer(image)),
-        shot_id=image.shot_id,
-        review=image.review,
-        note=image.note,
-        recipe=RecipeAnswer.model_validate(image.recipe.to_json()),
-        created_at=image.created_at,
-    )
+    as_item = dict(image_answer(image))
+    as_item["recipe"] = RecipeAnswer.model_validate(image.recipe.to_json())
+    return WholeImageAnswer(**as_item, shot_id=image.shot_id, note=image.note, created_at=image.created_at)
+
+
+def _request_answer(shot: ShotRecord) -> ResolvedRequest:
+    return ResolvedRequest.model_validate(shot.spec.to_json())
 
 
 def accepted_answer(shot: ShotRecord) -> AcceptedAnswer:
@@ -90,6 +99,7 @@ def accepted_answer(shot: ShotRecord) -> AcceptedAnswer:
         position=shot.position,
         url=f"/v1/shots/{shot.id}",
         events_url=f"/v1/shots/{shot.id}/events",
+        request=_request_answer(shot),
     )
 
 
@@ -104,6 +114,7 @@ def shot_answer(shot: ShotRecord) -> ShotAnswer:
         created_at=shot.created_at,
         started_at=shot.started_at,
         finished_at=shot.finished_at,
+        request=_request_answer(shot),
         images=tuple(image_answer(image) for image in shot.images),
         error=error_answer(shot),
         project_id=shot.project_id,

@@ -41,6 +41,19 @@ async def list_presets(tenant: Caller) -> PresetsAnswer:
 
 
 @router.get(
+    "/images/{image_id}.json",
+    operation_id="describe_image",
+    summary="Get what is known about a picture",
+    responses=answer_json(examples.WHOLE_IMAGE, "The picture, with its review and its recipe.")
+    | problems_json(NotFound),
+)
+async def describe_image(image_id: str, response: Response, services: Wired, tenant: Caller) -> WholeImageAnswer:
+    """The review, the version and the recipe. A shot's own pictures have version 1 and supersede no other."""
+    response.headers["cache-control"] = "private, no-cache"
+    return whole_image_answer(await in_thread(services.store.images.get, tenant.id, image_id))
+
+
+@router.get(
     "/images/{image_id}",
     operation_id="get_image",
     summary="Get a finished picture",

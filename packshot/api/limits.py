@@ -1,8 +1,8 @@
 """The edge: middleware around every request and response, and the limits of request bodies.
 
 A body over the limit is refused (413), by its declared length and again while it streams in. Headers with which a
-client could change Serve's policies are dropped. Every response gets an `x-request-id`. An unexpected exception becomes
-a 500 problem.
+client could change Serve's policies are dropped. Every response has one `x-request-id`, and names the server's version.
+An unexpected exception becomes a 500 problem.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from starlette.datastructures import MutableHeaders, UploadFile
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+import packshot
 from packshot.api.problems import answer
+from packshot.contract.base import VERSION_HEADER
 from packshot.errors import EngineFailed, PackshotError, TooLarge
 from packshot.meter import Meter
 
@@ -35,6 +37,8 @@ SPOOLED_BYTES = 1024 * 1024
 
 _POLICY_HEADERS = (b"x-request-timeout-seconds", b"x-request-disconnect-disabled")
 _SAFE_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
+_PROXYS_ID = re.compile(rb"[\x20-\x7e]{1,200}")
+"""A proxy that adds the id to the response also adds one that a client chose badly; problems must name the same id."""
 
 UPLOAD = ("POST", "/v1/photos")
 """The method and the path of a photo's upload."""
@@ -46,21 +50,26 @@ class Edge:
     """Pure ASGI middleware around the whole app.
 
     `app` is the ASGI app that it wraps. `max_photo_bytes` is the largest accepted body of a photo's upload, and
-    `max_body_bytes` that of any other request. `meter` counts the refusals by error code.
+    `max_body_bytes` that of any other request. `meter` counts the refusals by error code. `adds_request_id` is False
+    behind a proxy that adds the `x-request-id` of the request to the response itself.
     """
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int, max_photo_bytes: int, meter: Meter) -> None:
+    def __init__(
+        self, app: ASGIApp, *, max_body_bytes: int, max_photo_bytes: int, meter: Meter, adds_request_id: bool = True
+    ) -> None:
         self.app = app
         self.max_body_bytes = max_body_bytes
         self.max_photo_bytes = max_photo_bytes
         self.meter = meter
+        self.adds_request_id = adds_request_id
+        self.accepted_id = _SAFE_ID if adds_request_id else _PROXYS_ID
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
         headers = [(name, value) for name, value in scope["headers"] if name not in _POLICY_HEADERS]
-        request_id = _request_id(headers)
+        request_id = _request_id(headers, self.accepted_id)
         scope = {**scope, "headers": headers, "packshot_request_id": request_id}
         started = False
 
@@ -69,7 +78,9 @@ class Edge:
             if message["type"] == "http.response.start":
                 started = True
                 out = MutableHeaders(scope=message)
-                out["x-request-id"] = request_id
+                if self.adds_request_id:
+                    out["x-request-id"] = request_id
+                out[VERSION_HEADER] = packshot.__version__
                 out["x-content-type-options"] = "nosniff"
             await send(message)
 
@@ -120,10 +131,10 @@ def _declared_length(headers: list[tuple[bytes, bytes]]) -> int | None:
     return None
 
 
-def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
+def _request_id(headers: list[tuple[bytes, bytes]], accepted: re.Pattern[bytes]) -> str:
     """The request id that a proxy set, when it is well-formed; otherwise a new one."""
     for name, value in headers:
-        if name == b"x-request-id" and _SAFE_ID.fullmatch(value):
+        if name == b"x-request-id" and accepted.fullmatch(value):
             return value.decode("ascii")
     return secrets.token_hex(12)
 

@@ -6,13 +6,27 @@ from fastapi import APIRouter, Request, Response
 
 from packshot.api.answers import file_answer
 from packshot.api.auth import Caller
+from packshot.api.conversions import mask_answer
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
-from packshot.api.openapi import empty_json, file_json, keyed_problems_json, problems_json
+from packshot.api.openapi import answer_json, empty_json, file_json, keyed_problems_json, problems_json
 from packshot.api.services import Wired, in_thread
+from packshot.contract import examples
+from packshot.contract.answers import MaskAnswer
 from packshot.errors import Conflict, NotFound
 from packshot.shots.cutouts import cutout_files
 
 router = APIRouter(prefix="/v1/masks", tags=["masks"], responses=keyed_problems_json())
+
+
+@router.get(
+    "/{mask_id}.json",
+    operation_id="describe_mask",
+    summary="Get what is known about a mask",
+    responses=answer_json(examples.MASK, "The mask.") | problems_json(NotFound),
+)
+async def describe_mask(mask_id: str, services: Wired, tenant: Caller) -> MaskAnswer:
+    """The photo that it belongs to, and the places of product and cutout in it."""
+    return mask_answer(await in_thread(services.store.masks.get, tenant.id, mask_id))
 
 
 @router.get(

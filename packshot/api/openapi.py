@@ -15,17 +15,20 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from packshot.api.problems import STATUSES, problem_of
-from packshot.contract.base import Answer
+from packshot.contract.base import VERSION_HEADER, Answer
 from packshot.contract.events import EVENTS
 from packshot.contract.examples import PROBLEMS
 from packshot.contract.problem import MEDIA_TYPE, Problem
 from packshot.contract.projects import PROJECT_BODIES
 from packshot.contract.requests import BODIES, Request
-from packshot.errors import EngineFailed, Forbidden, Overloaded, PackshotError, Unauthorized, Unavailable
+from packshot.errors import BadInput, EngineFailed, Forbidden, Overloaded, PackshotError, Unauthorized, Unavailable
 
 _PREFACE = "Cut a product out of a photo, paint a new scene around it, prove that the product was not altered."
 _REF = "#/components/schemas/{model}"
-_REQUEST_ID = {"x-request-id": "The id of this request, which the operator finds in the logs."}
+_ALWAYS = {
+    "x-request-id": "The id of this request, which the operator finds in the logs.",
+    VERSION_HEADER: "The version of Packshot that the server runs.",
+}
 
 TIMING = {"server-timing": "The milliseconds of each stage."}
 LOCATION = {"location": "The path of the new resource."}
@@ -86,8 +89,8 @@ def problems_json(*kinds: type[PackshotError]) -> dict[int | str, dict[str, Any]
 
 
 def keyed_problems_json() -> dict[int | str, dict[str, Any]]:
-    """The problems that every route with authentication may return."""
-    return problems_json(Unauthorized, Forbidden)
+    """The problems that every route with authentication may return. Each refuses unknown query parameters."""
+    return problems_json(Unauthorized, Forbidden, BadInput)
 
 
 def body_json(example: Request) -> dict[str, Any]:
@@ -142,7 +145,7 @@ def openapi_json(app: FastAPI) -> dict[str, Any]:
 
 
 def _response_json(description: str, content: Mapping[str, Any], headers: Mapping[str, str] | None) -> dict[str, Any]:
-    named = {**_REQUEST_ID, **(headers or {})}
+    named = {**_ALWAYS, **(headers or {})}
     response: dict[str, Any] = {
         "description": description,
         "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in named.items()},

@@ -1,4 +1,4 @@
-"""Health, metrics, engines and the OpenAPI document: routes for operators and tools. Also the page at `/`."""
+"""Routes for operators and tools: health, metrics, engines, the OpenAPI document. Also the pages at `/` and `/docs`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from packshot.api.auth import Caller
 from packshot.api.openapi import answer_json, keyed_problems_json, problems_json, text_json
+from packshot.api.queries import StrictQuery
 from packshot.api.services import Wired
 from packshot.contract import examples
 from packshot.contract.answers import HealthAnswer
@@ -35,10 +36,20 @@ PAGE_HEADERS = {
     "cache-control": "no-cache",  # the browser revalidates, so that an upgraded server's page is shown at once
 }
 
+REFERENCE_HEADERS = PAGE_HEADERS | {
+    # Swagger UI assigns its HTML, which DOMPurify cleans, without Trusted Types; its style sheet has pictures as data.
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+}
+
+_REFERENCE_DIR = Path(__file__).with_name("reference")
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 _PAGE = """Packshot: product photographs through an HTTP API.
 
-GET /openapi.json   the API's description (needs a key)
+GET /docs           the API's description, as a page
+GET /openapi.json   the same for tools (needs a key)
 GET /readyz         whether every stage answers
 POST /v1/photos     upload a photo
 """
@@ -86,6 +97,7 @@ async def metrics(services: Wired, tenant: Caller) -> PlainTextResponse:
     "/v1/engines",
     operation_id="list_engines",
     summary="List the engines",
+    dependencies=[StrictQuery],
     responses=answer_json(examples.ENGINES, "The engines.") | keyed_problems_json(),
 )
 async def engines(services: Wired, tenant: Caller) -> EnginesAnswer:
@@ -109,25 +121,41 @@ def add_page(app: FastAPI, studio_dir: Path | None) -> None:
 
         return
 
-    files = GZipMiddleware(StaticFiles(directory=studio_dir))
+    _add_files(app, "/", "/studio", StaticFiles(directory=studio_dir), PAGE_HEADERS)
+
+
+def add_reference(app: FastAPI) -> None:
+    """Serve `/docs`: Swagger UI with `/openapi.json`. It needs no key; the document that it shows does.
+
+    Nothing comes from another server. The package fastapi-swagger (MIT) carries the files of Swagger UI (Apache-2.0).
+    """
+    files = StaticFiles(directory=_REFERENCE_DIR, packages=[("fastapi_swagger", "resources")])
+    _add_files(app, "/docs", "/docs", files, REFERENCE_HEADERS)
+
+
+def _add_files(app: FastAPI, page_path: str, folder: str, files: StaticFiles, headers: dict[str, str]) -> None:
+    """Serve `files` under the path `folder`, and their index.html at `page_path`."""
+    packed = GZipMiddleware(files)
 
     async def page(scope: Scope, receive: Receive, send: Send) -> None:
-        await files({**scope, "path": f"{scope['root_path']}/index.html"}, receive, send)
+        await packed({**scope, "path": f"{scope['root_path']}/index.html"}, receive, send)
 
-    app.router.routes.append(Route("/", _PageHeaders(page), methods=["GET", "HEAD"], include_in_schema=False))
-    app.mount("/studio", _PageHeaders(files), name="studio")
+    shown = Route(page_path, _PageHeaders(page, headers), methods=["GET", "HEAD"], include_in_schema=False)
+    app.router.routes.append(shown)
+    app.mount(folder, _PageHeaders(packed, headers), name=folder.strip("/"))
 
 
 class _PageHeaders:
-    """ASGI middleware that adds `PAGE_HEADERS` to every response."""
+    """ASGI middleware that adds `headers` to every response."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, headers: dict[str, str]) -> None:
         self.app = app
+        self.headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_out(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(PAGE_HEADERS)
+                MutableHeaders(scope=message).update(self.headers)
             await send(message)
 
         await self.app(scope, receive, send_out)

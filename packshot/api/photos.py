@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from starlette.datastructures import UploadFile
 
 from packshot.api.answers import file_answer, server_timing
@@ -23,9 +24,10 @@ from packshot.api.openapi import (
     problems_json,
     upload_json,
 )
+from packshot.api.queries import PAGE, Cursor, Limit
 from packshot.api.services import Services, Wired, decode_slot, in_thread
 from packshot.contract import examples
-from packshot.contract.answers import PhotoAnswer
+from packshot.contract.answers import PhotoAnswer, PhotoPage
 from packshot.contract.requests import PhotoUpload
 from packshot.errors import (
     BadInput,
@@ -86,6 +88,28 @@ def _own_alpha(photo: NormalisedPhoto) -> tuple[NewMask, bytes] | None:
     """The upload's own alpha as the store takes it. It is exact, so its score is 1."""
     own = photo.own_alpha
     return None if own is None else (exact_mask(own, own.mask_png, photo.width, photo.height), own.rgba_png)
+
+
+@router.get(
+    "",
+    operation_id="list_photos",
+    summary="List photos, newest first",
+    responses=answer_json(examples.PHOTOS, "A page of photos."),
+)
+async def list_photos(
+    services: Wired,
+    tenant: Caller,
+    sha256: Annotated[
+        str, Query(max_length=64, description="Only the photo whose upload had this SHA-256, hexadecimal.")
+    ] = "",
+    limit: Limit = PAGE,
+    cursor: Cursor = "",
+) -> PhotoPage:
+    """`next_cursor` is null on the last page. With `sha256`, a client finds what it has uploaded before."""
+    photos, next_cursor = await in_thread(
+        services.store.photos.page, tenant.id, sha256=sha256 or None, cursor=cursor or None, limit=limit
+    )
+    return PhotoPage(photos=tuple(photo_answer(photo) for photo in photos), next_cursor=next_cursor)
 
 
 @asynccontextmanager

@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match, Mount
 
 from packshot.contract.problem import MEDIA_TYPE, SENTENCES, FieldProblem, Problem
 from packshot.errors import (
@@ -38,6 +39,8 @@ from packshot.errors import (
 from packshot.meter import Meter
 
 logger = logging.getLogger(__name__)
+
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 STATUSES: dict[type[PackshotError], int] = {
     BadInput: 422,
@@ -133,11 +136,22 @@ def as_problem(error: Exception) -> PackshotError:
         if error.status_code == HTTPStatus.NOT_FOUND:
             return NotFound("not_found", "No route has this path; see /openapi.json.")
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            allowed = (error.headers or {}).get("Allow", "another method")
-            return MethodNotAllowed("method_not_allowed", f"This route accepts {allowed}.")
+            return MethodNotAllowed("method_not_allowed", "This path does not accept this method.")
         if error.status_code < HTTPStatus.INTERNAL_SERVER_ERROR:
             return BadInput("invalid_request", str(error.detail))
     return EngineFailed("internal", f"{type(error).__name__}: {error}")
+
+
+def allowed_methods(request: Request) -> list[str]:
+    """The methods of all routes that have the request's path."""
+    app: FastAPI = request.app
+    routes = [route for route in app.routes if not isinstance(route, Mount)]
+    found = [
+        method
+        for method in _METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
+    return found or ["GET", "HEAD"]  # the files of the studio, which a mounted app serves
 
 
 def request_id_of(request: Request) -> str:
@@ -152,6 +166,10 @@ def install(app: FastAPI, meter: Meter) -> None:
         if isinstance(error, ClientDisconnect):
             return Response(status_code=HTTPStatus.BAD_REQUEST)  # no client is left to read it
         problem = as_problem(error)
+        allowed = ""
+        if isinstance(problem, MethodNotAllowed):
+            allowed = ", ".join(allowed_methods(request))
+            problem = MethodNotAllowed(problem.code, f"This path accepts {allowed}, got {request.method}; use one.")
         request_id = request_id_of(request)
         if status_of(problem) >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(
             problem, (Unavailable, StorageFull)
@@ -159,8 +177,8 @@ def install(app: FastAPI, meter: Meter) -> None:
             logger.error("%s %s failed, request %s", request.method, request.url.path, request_id, exc_info=error)
         meter.count("packshot_errors_total", code=problem.code)
         response = answer(problem, request_id)
-        if isinstance(error, HTTPException) and error.headers and "Allow" in error.headers:
-            response.headers["Allow"] = error.headers["Allow"]
+        if allowed:
+            response.headers["Allow"] = allowed
         return response
 
     for kind in (PackshotError, RequestValidationError, ValidationError, HTTPException, ClientDisconnect):

@@ -24,6 +24,7 @@ from packshot.api.openapi import (
     keyed_problems_json,
     problems_json,
 )
+from packshot.api.queries import PAGE, Cursor, Limit
 from packshot.api.services import Services, Wired, in_thread
 from packshot.contract import examples
 from packshot.contract.answers import AcceptedAnswer, ShotAnswer, ShotPage
@@ -36,7 +37,6 @@ from packshot.store.records import ShotRecord
 
 router = APIRouter(prefix="/v1/shots", tags=["shots"], responses=keyed_problems_json())
 
-PAGE = 50
 MAX_WAIT_S = 120.0
 MAX_SEARCH_CHARS = 200
 
@@ -135,9 +135,10 @@ async def list_shots(
     status: Annotated[str, Query(description=f"Only shots of this status: {', '.join(STATUSES)}.")] = "",
     project_id: Annotated[str, Query(description="Only shots of this project.")] = "",
     q: Annotated[str, Query(description="Only shots whose prompt has each of these words as a part.")] = "",
-    cursor: Annotated[str, Query(description="The `next_cursor` of the previous page.")] = "",
+    limit: Limit = PAGE,
+    cursor: Cursor = "",
 ) -> ShotPage:
-    """Returns up to 50 shots. `next_cursor` is null on the last page."""
+    """`next_cursor` is null on the last page."""
     if status and status not in STATUSES:
         rule = f"status must be one of {', '.join(STATUSES)}, got {status[:40]!r}"
         raise BadInput("invalid_request", f"{rule}.", errors=[{"loc": ["query", "status"], "msg": rule}])
@@ -148,7 +149,7 @@ async def list_shots(
         project_id=project_id or None,
         words=checked_prompt(q, "q", MAX_SEARCH_CHARS),
         cursor=cursor or None,
-        limit=PAGE,
+        limit=limit,
     )
     return ShotPage(shots=tuple(shot_answer(shot) for shot in shots), next_cursor=next_cursor)
 

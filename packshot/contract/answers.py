@@ -48,15 +48,24 @@ class PhotoAnswer(Answer):
     notes: tuple[NoteAnswer, ...] = Field(
         (), description="What the decoder assumed, dropped or changed; often nothing."
     )
+    created_at: Moment = Field(description="When these bytes were uploaded first.")
     project_id: str | None = Field(
         None, exclude_if=absent, description="The project that it belongs to; absent without one."
     )
 
 
+class PhotoPage(Answer):
+    """A page of photos, newest first."""
+
+    photos: tuple[PhotoAnswer, ...]
+    next_cursor: str | None = Field(description="The value of `cursor` for the next page; null on the last page.")
+
+
 class MaskAnswer(Answer):
-    """One candidate mask of the product."""
+    """One mask of the product."""
 
     id: str
+    photo_id: str = Field(description="The photo whose product it marks.")
     score: float = Field(
         description="The predicted IoU of the mask with the product, 0 to 1. It is 1 for a mask that a person made."
     )
@@ -105,17 +114,6 @@ class VerdictAnswer(Answer):
     findings: tuple[FindingAnswer, ...]
 
 
-class ImageAnswer(Answer):
-    """A finished picture, as a part of its shot."""
-
-    id: str
-    seed: int
-    width: int = Field(description="Width, pixels.")
-    height: int = Field(description="Height, pixels.")
-    url: str = Field(description="Path of the picture.")
-    verdict: VerdictAnswer
-
-
 class CanvasAnswer(Answer):
     """The finished picture's size, in pixels."""
 
@@ -154,12 +152,14 @@ class ResolvedRequest(Answer):
     priority: Priority
 
 
-class RecipeAnswer(Answer):
-    """Everything that is needed to make a picture again. The last four fields are absent if no engine painted it."""
+class PaintedAnswer(Answer):
+    """How a picture was made. The last four fields are absent if no engine painted it.
+
+    Together with the shot's `request` it is everything that is needed to make the picture again.
+    """
 
     version: str = Field(description="Version of Packshot.")
     seed: int
-    request: ResolvedRequest
     pack: dict[str, str] | None = Field(
         None, exclude_if=absent, description="SHA-256 of each role of the pack, and of the manifest."
     )
@@ -170,11 +170,33 @@ class RecipeAnswer(Answer):
     )
 
 
+class RecipeAnswer(PaintedAnswer):
+    """Everything that is needed to make a picture again."""
+
+    request: ResolvedRequest
+
+
+class ImageAnswer(Answer):
+    """A finished picture, as a part of its shot."""
+
+    id: str
+    seed: int
+    width: int = Field(description="Width, pixels.")
+    height: int = Field(description="Height, pixels.")
+    url: str = Field(description="Path of the picture.")
+    verdict: VerdictAnswer
+    review: Review | None = Field(description="The reviewer's decision; null = not reviewed.")
+    version: int = Field(description="1, or one more than that of the picture that it supersedes.")
+    recipe: PaintedAnswer
+
+
 class WholeImageAnswer(ImageAnswer):
-    """A finished picture with its review and its recipe."""
+    """A finished picture on its own: with its shot, its review's note and its whole recipe."""
 
     shot_id: str
-    review: Review | None = Field(description="The reviewer's decision; null = not reviewed.")
+    supersedes: str | None = Field(
+        None, exclude_if=absent, description="The picture that this one replaces; absent if there is none."
+    )
     note: str | None = Field(description="The reviewer's reason.")
     recipe: RecipeAnswer
     created_at: Moment
@@ -195,6 +217,7 @@ class AcceptedAnswer(Answer):
     position: int = Field(description="Shots that would start before this one; 0 = next, running or ended.")
     url: str = Field(description="Path of the shot.")
     events_url: str = Field(description="Path of the shot's event stream.")
+    request: ResolvedRequest
 
 
 class ShotAnswer(Answer):
@@ -208,6 +231,7 @@ class ShotAnswer(Answer):
     created_at: Moment
     started_at: Moment | None
     finished_at: Moment | None
+    request: ResolvedRequest
     images: tuple[ImageAnswer, ...]
     error: ErrorAnswer | None = Field(None, exclude_if=absent, description="Only in a failed shot.")
     project_id: str | None = Field(

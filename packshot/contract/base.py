@@ -7,6 +7,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer, WithJsonSchema
 
+VERSION_HEADER = "x-packshot-version"
+"""The header in which every answer names the version of Packshot that the server runs."""
+
 
 class Answer(BaseModel):
     """Base class of every answer. Unknown fields are ignored, so an old client can read a newer server's answers."""

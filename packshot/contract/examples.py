@@ -14,7 +14,9 @@ from packshot.contract.answers import (
     MaskAnswer,
     MasksAnswer,
     NoteAnswer,
+    PaintedAnswer,
     PhotoAnswer,
+    PhotoPage,
     RecipeAnswer,
     ResolvedRequest,
     SessionAnswer,
@@ -89,23 +91,48 @@ PHOTO = PhotoAnswer(
     sha256="9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     url=f"/v1/photos/{_PHOTO_ID}",
     notes=(NoteAnswer(code="type_by_bytes", detail="the file claims to be PNG, its bytes are JPEG: they count"),),
+    created_at=datetime(2026, 11, 26, 7, 58, tzinfo=UTC),
 )
-MASKS = MasksAnswer(
-    masks=(
-        MaskAnswer(
-            id=_MASK_ID,
-            score=0.93,
-            area=612345,
-            bbox=(212, 130, 1321, 1002),
-            url=f"/v1/masks/{_MASK_ID}",
-            cutout_url=f"/v1/masks/{_MASK_ID}/cutout",
-            source="box",
-            lock_px=5,
-            cutout_bbox=(207, 125, 1326, 1007),
-        ),
-    )
+PHOTOS = PhotoPage(photos=(PHOTO,), next_cursor=f"1795679880.512:{_PHOTO_ID}")
+MASK = MaskAnswer(
+    id=_MASK_ID,
+    photo_id=_PHOTO_ID,
+    score=0.93,
+    area=612345,
+    bbox=(212, 130, 1321, 1002),
+    url=f"/v1/masks/{_MASK_ID}",
+    cutout_url=f"/v1/masks/{_MASK_ID}/cutout",
+    source="box",
+    lock_px=5,
+    cutout_bbox=(207, 125, 1326, 1007),
 )
-UPLOADED_MASK = MASKS.masks[0].model_copy(update={"score": 1.0, "source": "upload"})
+MASKS = MasksAnswer(masks=(MASK,))
+UPLOADED_MASK = MASK.model_copy(update={"score": 1.0, "source": "upload"})
+_PAINTED = PaintedAnswer(
+    version="0.1.0",
+    seed=7,
+    pack={"unet": "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"},
+    dtype="bfloat16",
+    device="cuda",
+    timing_ms={"queue": 12.5, "begin": 80.1, "steps": 2210.4, "decode": 95.0},
+)
+_REQUEST = ResolvedRequest(
+    canvas=CanvasAnswer(width=1024, height=1024),
+    layers=(LayerAnswer(mask_id=_MASK_ID, x=0.5, y=0.62, scale=0.55, rotation_deg=0.0, flip=False),),
+    background="generate",
+    prompt=_PROMPT,
+    negative_prompt="text, watermark",
+    images=2,
+    seed=7,
+    steps=20,
+    guidance_scale=7.5,
+    control_scale=0.8,
+    control_start=0.0,
+    control_end=1.0,
+    shadow="contact",
+    engine="sd15",
+    priority="interactive",
+)
 IMAGE = ImageAnswer(
     id=_IMAGE_ID,
     seed=7,
@@ -120,9 +147,17 @@ IMAGE = ImageAnswer(
             ),
         ),
     ),
+    review="rejected",
+    version=1,
+    recipe=_PAINTED,
 )
 ACCEPTED = AcceptedAnswer(
-    id=_SHOT_ID, status="queued", position=3, url=f"/v1/shots/{_SHOT_ID}", events_url=f"/v1/shots/{_SHOT_ID}/events"
+    id=_SHOT_ID,
+    status="queued",
+    position=3,
+    url=f"/v1/shots/{_SHOT_ID}",
+    events_url=f"/v1/shots/{_SHOT_ID}/events",
+    request=_REQUEST,
 )
 SHOT = ShotAnswer(
     id=_SHOT_ID,
@@ -133,39 +168,14 @@ SHOT = ShotAnswer(
     created_at=datetime(2026, 11, 26, 8, 0, tzinfo=UTC),
     started_at=datetime(2026, 11, 26, 8, 0, 1, tzinfo=UTC),
     finished_at=datetime(2026, 11, 26, 8, 0, 9, tzinfo=UTC),
+    request=_REQUEST,
     images=(IMAGE,),
 )
 SHOTS = ShotPage(shots=(SHOT,), next_cursor=_SHOT_ID)
 WHOLE_IMAGE = WholeImageAnswer(
-    **dict(IMAGE),
+    **dict(IMAGE) | {"recipe": RecipeAnswer(**dict(_PAINTED), request=_REQUEST)},
     shot_id=_SHOT_ID,
-    review="rejected",
     note="The shadow falls the wrong way.",
-    recipe=RecipeAnswer(
-        version="0.1.0",
-        seed=7,
-        request=ResolvedRequest(
-            canvas=CanvasAnswer(width=1024, height=1024),
-            layers=(LayerAnswer(mask_id=_MASK_ID, x=0.5, y=0.62, scale=0.55, rotation_deg=0.0, flip=False),),
-            background="generate",
-            prompt=_PROMPT,
-            negative_prompt="text, watermark",
-            images=2,
-            seed=7,
-            steps=20,
-            guidance_scale=7.5,
-            control_scale=0.8,
-            control_start=0.0,
-            control_end=1.0,
-            shadow="contact",
-            engine="sd15",
-            priority="interactive",
-        ),
-        pack={"unet": "60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752"},
-        dtype="bfloat16",
-        device="cuda",
-        timing_ms={"queue": 12.5, "begin": 80.1, "steps": 2210.4, "decode": 95.0},
-    ),
     created_at=datetime(2026, 11, 26, 8, 0, 9, tzinfo=UTC),
 )
 _PROJECT_ID, _STYLE_ID = "pj_7d0e4b1a9c35", "st_2c9f6a3e8d17"

@@ -85,7 +85,7 @@ def test_every_source_file_of_those_rooms_is_in_it_and_nothing_compiled(site: Pa
 def test_data_that_the_code_reads_is_in_it(site: Path) -> None:
     packed = files(site)
     data = {f"packshot/studio/{path.name}" for path in (ROOT / "studio").iterdir()}
-    for folder in ("packshot/packs", "cluster/profiles", "loadtest/scenarios"):
+    for folder in ("packshot/packs", "packshot/api/reference", "cluster/profiles", "loadtest/scenarios"):
         data |= {path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob("*.*") if path.suffix != ".pyc"}
     data |= {
         "loadtest/report/report.html.jinja",

@@ -1,5 +1,6 @@
 """The middleware around every request and response."""
 
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,13 +8,15 @@ from pathlib import Path
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
+import packshot
 from packshot.api.limits import MAX_JSON_BYTES
 from tests.api_graph import Api, code_of, running
 
 
-def test_every_answer_carries_a_request_id(api: Api) -> None:
+def test_every_answer_carries_one_request_id(api: Api) -> None:
     for path in ("/healthz", "/v1/shots", "/nowhere"):
-        assert len(api.http.get(path).headers["x-request-id"]) >= 16
+        (request_id,) = api.http.get(path).headers.get_list("x-request-id")
+        assert len(request_id) >= 16
 
 
 @pytest.mark.parametrize(("sent", "kept"), [("trace-12345678", True), ("short", False), ("with space in it", False)])
@@ -23,9 +26,31 @@ def test_a_proxys_request_id_is_kept_when_it_looks_like_one(api: Api, sent: str,
 
 def test_unknown_routes_and_methods_are_problems_too(api: Api) -> None:
     assert code_of(api.http.get("/v2/photos")) == (404, "not_found")
-    answer = api.http.put("/v1/photos")
+    assert code_of(api.http.put("/v1/photos")) == (405, "method_not_allowed")
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/v1/photos", "GET, POST"),
+        ("/v1/photos/ph_1/masks", "POST, PUT"),
+        ("/v1/images/im_1", "GET, PATCH"),
+        ("/v1/shots/sh_1", "GET, DELETE"),
+        ("/healthz", "GET"),
+        ("/docs/page.js", "GET, HEAD"),
+    ],
+)
+def test_allow_lists_all_methods_of_a_path(api: Api, path: str, methods: str) -> None:
+    """Each method of a path is a route of its own, so no route knows the others' methods."""
+    answer = api.http.request("OPTIONS", path)
     assert code_of(answer) == (405, "method_not_allowed")
-    assert "POST" in answer.headers["allow"]
+    assert answer.headers["allow"] == methods
+    assert methods in answer.json()["detail"]
+
+
+def test_every_answer_names_the_servers_version(api: Api) -> None:
+    for path in ("/healthz", "/v1/shots", "/nowhere", "/docs"):
+        assert api.anyone.get(path).headers.get_list("x-packshot-version") == [packshot.__version__]
 
 
 def test_a_body_declared_over_the_limit_is_refused_unread(api: Api) -> None:
@@ -128,6 +153,45 @@ def test_the_root_is_a_few_lines_without_a_studio_and_its_page_with_one(api: Api
         assert code_of(served.anyone.get("/studio/../../packshot.sqlite"))[0] == 404
 
 
-def test_there_is_no_page_that_loads_from_a_cdn(api: Api) -> None:
-    for path in ("/docs", "/redoc"):
-        assert code_of(api.anyone.get(path)) == (404, "not_found")
+def test_the_reference_loads_from_this_server_alone(api: Api) -> None:
+    page = api.anyone.get("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(loaded) > 3
+    assert [path for path in loaded if not path.startswith(("/docs/", "data:"))] == []
+    for path in ("/docs", *(path for path in loaded if path.startswith("/"))):
+        answer = api.anyone.get(path)
+        assert answer.status_code == 200, path
+        policy = answer.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'")
+        assert "unsafe" not in policy
+    assert code_of(api.anyone.get("/redoc")) == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/v1/shots?stauts=done", "'stauts' is not a query parameter of this route, which takes status, "),
+        ("/v1/shots?limit=1&limit=2", "'limit' may be sent once, got it 2 times; keep one"),
+        ("/v1/engines?all=1", "'all' is not a query parameter of this route, which takes none"),
+        ("/v1/images/im_1?presset=amazon-main", "takes preset;"),
+        ("/v1/images/im_1.json?preset=amazon-main", "takes none;"),
+    ],
+)
+def test_an_unknown_query_parameter_is_refused_and_named(api: Api, path: str, words: str) -> None:
+    answer = api.http.get(path)
+    assert code_of(answer) == (422, "invalid_request")
+    assert words in answer.json()["detail"]
+    assert answer.json()["errors"][0]["loc"] == ["query", path.partition("?")[2].partition("=")[0]]
+
+
+def test_probes_take_any_query(api: Api) -> None:
+    """A load balancer may add one, and its probe must not fail for it."""
+    assert api.anyone.get("/healthz?from=lb").status_code == 200
+
+
+@pytest.mark.parametrize("body", ['{"prompt": "a", "prompt": "b"}', '{"layers": [{"x": 0.1, "x": 0.2}]}'])
+def test_a_field_that_is_named_twice_is_refused(api: Api, body: str) -> None:
+    answer = api.http.post("/v1/shots", content=body)
+    assert code_of(answer) == (422, "invalid_json")
+    assert "twice" in answer.json()["detail"]

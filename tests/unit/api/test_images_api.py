@@ -78,6 +78,18 @@ def test_a_review_is_kept_and_taken_back(api: Api, image: dict[str, Any]) -> Non
     assert {"verdict", "recipe", "seed", "shot_id", "created_at"} <= set(undone)
 
 
+def test_what_is_known_about_an_image_is_its_review_version_and_recipe(api: Api, image: dict[str, Any]) -> None:
+    reviewed = api.http.patch(image["url"], json={"review": "approved", "note": "crisp"}).json()
+    described = api.http.get(f"{image['url']}.json")
+    assert described.json() == reviewed
+    assert (reviewed["review"], reviewed["note"]) == ("approved", "crisp")
+    assert (reviewed["version"], "supersedes" in reviewed) == (1, False)
+    shot = api.http.get(f"/v1/shots/{reviewed['shot_id']}").json()
+    assert reviewed["recipe"] == {**shot["images"][0]["recipe"], "request": shot["request"]}
+    assert shot["images"][0]["review"] == "approved"
+    assert described.headers["cache-control"] == "private, no-cache"  # a review may change
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -101,6 +113,8 @@ def test_a_note_that_no_database_holds_is_refused(api: Api, image: dict[str, Any
 def test_foreign_and_unknown_images_do_not_exist(api: Api, image: dict[str, Any]) -> None:
     for answer in (
         api.stranger.get(image["url"]),
+        api.stranger.get(f"{image['url']}.json"),
+        api.http.get("/v1/images/im_unknown.json"),
         api.stranger.patch(image["url"], json={"review": None}),
         api.http.get("/v1/images/im_unknown"),
         api.http.get("/v1/images/%00"),

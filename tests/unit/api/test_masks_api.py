@@ -27,6 +27,13 @@ def test_a_cutout_is_an_rgba_png_around_the_product(api: Api) -> None:
     assert np.asarray(image)[image.height // 2, image.width // 2, 3] == 255
 
 
+def test_what_is_known_about_a_mask_is_what_the_click_answered(api: Api) -> None:
+    mask = api.mask()
+    assert mask["photo_id"] == api.photo()["id"]
+    assert api.http.get(f"{mask['url']}.json").json() == mask
+    assert code_of(api.stranger.get(f"{mask['url']}.json")) == (404, "not_found")
+
+
 def test_a_deleted_mask_is_gone(api: Api) -> None:
     mask = api.mask()
     assert api.http.delete(mask["url"]).status_code == 204

@@ -26,11 +26,13 @@ from tests.api_graph import Api
 OPEN = {"/healthz", "/readyz", "/v1/session"}
 OPERATIONS = {
     "upload_photo": ("post", "/v1/photos", {"201", "404", "413", "415", "422", "429", "507"}),
+    "list_photos": ("get", "/v1/photos", {"200"}),
     "describe_photo": ("get", "/v1/photos/{photo_id}.json", {"200", "404"}),
     "get_photo": ("get", "/v1/photos/{photo_id}", {"200", "304", "404"}),
     "delete_photo": ("delete", "/v1/photos/{photo_id}", {"204", "404", "409"}),
     "click": ("post", "/v1/photos/{photo_id}/masks", {"200", "404", "413", "422", "429", "503", "507"}),
     "put_mask": ("put", "/v1/photos/{photo_id}/masks", {"201", "404", "413", "415", "422", "429", "507"}),
+    "describe_mask": ("get", "/v1/masks/{mask_id}.json", {"200", "404"}),
     "get_mask": ("get", "/v1/masks/{mask_id}", {"200", "304", "404"}),
     "get_cutout": ("get", "/v1/masks/{mask_id}/cutout", {"200", "304", "404"}),
     "delete_mask": ("delete", "/v1/masks/{mask_id}", {"204", "404", "409"}),
@@ -41,6 +43,7 @@ OPERATIONS = {
     "get_preview": ("get", "/v1/shots/{shot_id}/preview", {"200", "304", "404"}),
     "watch_shot": ("get", "/v1/shots/{shot_id}/events", {"200", "204", "404"}),
     "watch_shots": ("get", "/v1/events", {"200", "204", "404", "422"}),
+    "describe_image": ("get", "/v1/images/{image_id}.json", {"200", "404"}),
     "get_image": ("get", "/v1/images/{image_id}", {"200", "304", "404", "422"}),
     "get_image_thumbnail": ("get", "/v1/images/{image_id}/thumbnail", {"200", "304", "404"}),
     "review_image": ("patch", "/v1/images/{image_id}", {"200", "404", "413", "422"}),
@@ -64,7 +67,7 @@ OPERATIONS = {
 }
 """Every operation: its id, which names a method of generated clients and never changes; where it is; its statuses.
 
-Routes that need a key also answer 401 and 403, and every route `default`.
+Routes that need a key also answer 401, 403 and 422, and every route `default`.
 """
 
 Json = dict[str, Any]
@@ -87,7 +90,7 @@ def test_operations_keep_their_ids_and_statuses(document: Json) -> None:
         operation["operationId"]: (method, path, set(operation["responses"]))
         for method, path, operation in operations(document)
     }
-    keyed = {"401", "403"}
+    keyed = {"401", "403", "422"}
     assert found == {
         name: (method, path, statuses | {"default"} | (set() if path in OPEN else keyed))
         for name, (method, path, statuses) in OPERATIONS.items()
@@ -108,7 +111,7 @@ def test_every_success_has_a_schema_an_example_and_the_request_id(document: Json
             if not status.startswith("2"):
                 continue
             assert response["description"], (path, status)
-            assert "x-request-id" in response["headers"], (path, status)
+            assert {"x-request-id", "x-packshot-version"} <= set(response["headers"]), (path, status)
             assert ("content" in response) is (status != "204"), (path, status)
             for media_type, content in response.get("content", {}).items():
                 assert content["schema"], (path, status)
@@ -154,7 +157,7 @@ def test_examples_fit_their_schemas(document: Json) -> None:
     for response in document["components"]["responses"].values():
         content = response["content"][problem.MEDIA_TYPE]
         fits(document, content["schema"], content["example"])
-    assert len(shown) == 31
+    assert len(shown) == 34
 
 
 def test_real_answers_fit_their_schemas(document: Json, api: Api) -> None:
@@ -169,6 +172,10 @@ def test_real_answers_fit_their_schemas(document: Json, api: Api) -> None:
         "list_shots": ("/v1/shots", None),
         "get_shot": (f"/v1/shots/{shot_id}", None),
         "cancel_shot": (f"/v1/shots/{waiting_id}", None),
+        "list_photos": ("/v1/photos", None),
+        "describe_photo": (f"/v1/photos/{photo_id}.json", None),
+        "describe_mask": (f"{api.mask()['url']}.json", None),
+        "describe_image": (f"/v1/images/{image_id}.json", None),
         "review_image": (f"/v1/images/{image_id}", {"review": "approved", "note": "good"}),
         "create_project": ("/v1/projects", {"name": "fits"}),
         "list_projects": ("/v1/projects", None),

@@ -3,6 +3,7 @@
 import hashlib
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from httpx import Client, Response
 
 from packshot.imaging.codec import encode_png, read_png
-from tests.api_graph import Api, code_of, jpeg, png
+from tests.api_graph import Api, code_of, jpeg, png, running
 
 
 def upload(client: Client, data: bytes, claimed_type: str = "image/png", name: str = "a.png") -> Response:
@@ -31,6 +32,7 @@ def test_an_upload_answers_with_what_the_contract_names(api: Api) -> None:
         "sha256": hashlib.sha256(data).hexdigest(),
         "url": f"/v1/photos/{photo['id']}",
         "notes": [],
+        "created_at": photo["created_at"],
     }
     assert answer.headers["location"] == photo["url"]
     assert "decode;dur=" in answer.headers["server-timing"]
@@ -46,6 +48,28 @@ def test_notes_are_answered_stored_and_those_of_the_last_upload(api: Api) -> Non
     assert (by_name["id"], [note["code"] for note in by_name["notes"]]) == (photo["id"], ["type_by_bytes"])
     assert upload(api.http, data).json()["notes"] == []
     assert api.http.get(f"{photo['url']}.json").json()["notes"] == []
+
+
+def test_photos_are_listed_newest_first_in_pages_that_deletions_do_not_disturb(tmp_path: Path) -> None:
+    with running(tmp_path) as api:
+        ids = [upload(api.http, png(shade=shade)).json()["id"] for shade in range(5)]
+        page = api.http.get("/v1/photos", params={"limit": 2}).json()
+        assert [photo["id"] for photo in page["photos"]] == ids[:2:-1]
+        assert page["photos"][0] == api.http.get(f"/v1/photos/{ids[4]}.json").json()
+        api.http.delete(f"/v1/photos/{ids[3]}")  # the last one of the page
+        rest = api.http.get("/v1/photos", params={"cursor": page["next_cursor"], "limit": 100}).json()
+        assert [photo["id"] for photo in rest["photos"]] == ids[2::-1]
+        assert rest["next_cursor"] is None
+        found = api.http.get("/v1/photos", params={"sha256": hashlib.sha256(png(shade=1)).hexdigest()}).json()
+        assert [photo["id"] for photo in found["photos"]] == ids[1:2]
+        assert api.stranger.get("/v1/photos").json() == {"photos": [], "next_cursor": None}
+
+
+@pytest.mark.parametrize(
+    "params", [{"limit": 0}, {"limit": 101}, {"limit": "many"}, {"cursor": "ph_x"}, {"cursor": "nan:ph_x"}]
+)
+def test_a_page_of_photos_that_cannot_be_meant_is_refused(api: Api, params: dict[str, str | int]) -> None:
+    assert code_of(api.http.get("/v1/photos", params=params)) == (422, "invalid_request")
 
 
 def test_large_uploads_are_in_memory_two_at_a_time(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,6 +174,7 @@ def test_a_click_answers_with_candidates_best_first(api: Api) -> None:
     assert [mask["score"] for mask in masks] == sorted((mask["score"] for mask in masks), reverse=True)
     assert masks[0] == {
         "id": masks[0]["id"],
+        "photo_id": api.photo()["id"],
         "score": 0.9,
         "area": 400,
         "bbox": [40, 30, 60, 50],

@@ -21,6 +21,7 @@ def test_an_accepted_shot_answers_202_with_its_place_and_urls(api: Api) -> None:
         "position": shot["position"],
         "url": f"/v1/shots/{shot['id']}",
         "events_url": f"/v1/shots/{shot['id']}/events",
+        "request": shot["request"],
     }
     assert answer.headers["location"] == shot["url"]
     assert api.graph.submissions == submitted_before + 1
@@ -80,11 +81,21 @@ def test_a_finished_shot_shows_its_images_and_times(api: Api) -> None:
     shot = api.finish(api.shot(images=2, seed=7))
     assert (shot["status"], shot["position"]) == ("done", 0)
     assert [image["seed"] for image in shot["images"]] == [7, 8]
-    assert set(shot["images"][0]) == {"id", "seed", "width", "height", "url", "verdict"}
+    assert (shot["images"][0]["review"], shot["images"][0]["version"]) == (None, 1)
+    assert {"pack", "dtype", "seed", "timing_ms", "version"} <= set(shot["images"][0]["recipe"])
     assert "error" not in shot
     times = [datetime.fromisoformat(shot[name]) for name in ("created_at", "started_at", "finished_at")]
     assert times == sorted(times)
     assert shot["created_at"].endswith("Z")
+
+
+def test_the_request_of_an_answer_is_the_resolved_one_and_can_be_sent_again(api: Api) -> None:
+    accepted = api.http.post("/v1/shots", json=api.request(prompt="again", images=2)).json()
+    assert (accepted["request"]["prompt"], accepted["request"]["steps"]) == ("again", 16)
+    shot = api.http.get(accepted["url"]).json()
+    assert shot["request"] == accepted["request"]
+    repeated = api.http.post("/v1/shots", json=shot["request"]).json()
+    assert repeated["request"] == shot["request"]
 
 
 def test_a_failed_shot_says_why(api: Api) -> None:
@@ -96,12 +107,11 @@ def test_a_failed_shot_says_why(api: Api) -> None:
     assert shot["error"] == {"code": "engine_nan", "detail": "a latent was not a number"}
 
 
-def test_shots_are_listed_newest_first_in_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("packshot.api.shots.PAGE", 3)
+def test_shots_are_listed_newest_first_in_pages(tmp_path: Path) -> None:
     with running(tmp_path) as api:
         request = api.request(background="white")
         ids = [api.http.post("/v1/shots", json=request).json()["id"] for _ in range(5)]
-        page = api.http.get("/v1/shots").json()
+        page = api.http.get("/v1/shots", params={"limit": 3}).json()
         rest = api.http.get("/v1/shots", params={"cursor": page["next_cursor"], "status": ""}).json()
         assert [shot["id"] for shot in page["shots"] + rest["shots"]] == ids[::-1]
         assert (len(page["shots"]), rest["next_cursor"]) == (3, None)
@@ -111,7 +121,9 @@ def test_shots_are_listed_newest_first_in_pages(tmp_path: Path, monkeypatch: pyt
         assert api.stranger.get("/v1/shots").json() == {"shots": [], "next_cursor": None}
 
 
-@pytest.mark.parametrize("params", [{"status": "sleeping"}, {"cursor": "sh_nowhere"}, {"cursor": "\x00"}])
+@pytest.mark.parametrize(
+    "params", [{"status": "sleeping"}, {"cursor": "sh_nowhere"}, {"cursor": "\x00"}, {"limit": "0"}, {"limit": "101"}]
+)
 def test_a_listing_that_cannot_be_meant_is_refused(api: Api, params: dict[str, str]) -> None:
     assert code_of(api.http.get("/v1/shots", params=params)) == (422, "invalid_request")
 
