@@ -145,6 +145,16 @@ export async function bitmap(url, longest, options = {}) {
 }
 
 export const submit = (request, key) => json(call("POST", "/v1/shots", { json: request, headers: { "idempotency-key": key } }));
+/** Send a request and wait for its first picture; null when the shot failed or was cancelled. */
+export async function painted(request) {
+  const headers = { prefer: "wait=30" };
+  let now = await json(call("POST", "/v1/shots", { json: request, headers }));
+  while (["queued", "running"].includes(now.status)) {
+    await pause(1);
+    now = await shot(now.id);
+  }
+  return now.images?.[0] ?? null;
+}
 export const shot = (id) => json(call("GET", `/v1/shots/${id}`));
 export const cancel = (id) => json(call("DELETE", `/v1/shots/${id}`));
 export const previewUrl = (id, image, version) => `/v1/shots/${id}/preview?image=${image}&at=${version}`;
@@ -159,12 +169,14 @@ export async function delivered(image, preset) {
   return { blob: await answer.blob(), extension, notes: answer.headers.get("x-packshot-notes") ?? "" };
 }
 
-export const projects = async () => (await json(call("GET", "/v1/projects?limit=200"))).projects;
+export const projects = async () => (await json(call("GET", "/v1/projects?limit=100"))).projects;
 export const addProject = (name) => json(call("POST", "/v1/projects", { json: { name } }));
 export const renameProject = (id, name) => json(call("PATCH", `/v1/projects/${id}`, { json: { name } }));
 export const deleteProject = (id) => call("DELETE", `/v1/projects/${id}`);
 
-export const styles = async () => (await json(call("GET", "/v1/styles?limit=200"))).styles;
+export const photosOf = async (project) => (await json(call("GET", `/v1/photos?limit=100&project_id=${project}`))).photos;
+
+export const styles = async () => (await json(call("GET", "/v1/styles?limit=100"))).styles;
 export const addStyle = (fields) => json(call("POST", "/v1/styles", { json: fields }));
 export const changeStyle = (id, fields) => json(call("PATCH", `/v1/styles/${id}`, { json: fields }));
 export const deleteStyle = (id) => call("DELETE", `/v1/styles/${id}`);

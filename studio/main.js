@@ -18,6 +18,8 @@ let message = "";
 let presets = [];
 let placing = null;
 let choosing = null;
+let naming = null;
+let picturing = null;
 
 /** The step Place. Its module is loaded with the first photo, or when the step is opened. */
 function place() {
@@ -27,6 +29,17 @@ function place() {
     return step;
   });
   return placing;
+}
+
+/** The dialog of projects. Its module is loaded when it is first opened. */
+function projects() {
+  naming ??= Promise.all([loaded("projects"), sheet("projects")]).then(([part]) => (part.open(setStatus), part));
+  return naming;
+}
+
+/** The scene templates of Render. Their module is loaded when that step is first opened. */
+function templates() {
+  picturing ??= Promise.all([loaded("templates"), sheet("projects")]).then(([part]) => part.open(setStatus));
 }
 
 /** The step Choose. Its module is loaded when there are shots or the step is opened. */
@@ -60,6 +73,7 @@ function showStep() {
   }
   if (now === "place") whenLoaded("place", place());
   if (now === "choose") whenLoaded("choose", choose());
+  if (now === "render") templates();
   document.title = `${$(`tab-${now}`).firstElementChild.textContent} · Packshot studio`;
 }
 
@@ -245,6 +259,7 @@ async function start() {
 }
 
 function badges() {
+  say($("project-now"), store.desk.project?.name ?? "No project");
   const count = (name, number) => say($(`count-${name}`), number ? String(number) : "");
   count("place", store.desk.layers.length);
   count("render", store.shots().filter(store.isLive).length);
@@ -255,6 +270,7 @@ for (const holder of document.querySelectorAll("[data-icon]")) holder.prepend(ic
 store.open(trouble.storage);
 trouble.open();
 wireTheme();
+$("project").addEventListener("click", async () => (await projects()).choose());
 wireSignIn();
 wireDialogs();
 cut.open(setStatus);

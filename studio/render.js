@@ -4,7 +4,7 @@ import { previewUrl } from "./api.js";
 import { askAgain } from "./previews.js";
 import * as shots from "./shots.js";
 import { NEGATIVE, GROUPS, chosenOf, toggled } from "./scenes.js";
-import { briefHistory, change, desk, isLive, randomSeed, shots as entries, watch } from "./store.js";
+import { briefHistory, change, desk, inProject, isLive, randomSeed, shots as entries, watch } from "./store.js";
 import { $, alertOf, dismiss, h, keyed, onNumber, say, show, sorry } from "./widgets.js";
 import { ago, plain, titleOf } from "./words.js";
 
@@ -169,7 +169,7 @@ export async function order(request, made) {
 }
 
 function showShots() {
-  const all = entries();
+  const all = entries().filter(inProject);
   const shown = all.filter((entry, index) => isLive(entry) || index < SHOWN);
   $("render-empty").hidden = shown.length > 0;
   keyed($("shots"), shown, (entry) => entry.key, shotCard, showCard);

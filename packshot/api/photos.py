@@ -102,12 +102,18 @@ async def list_photos(
     sha256: Annotated[
         str, Query(max_length=64, description="Only the photo whose upload had this SHA-256, hexadecimal.")
     ] = "",
+    project_id: Annotated[str, Query(max_length=64, description="Only photos of this project.")] = "",
     limit: Limit = PAGE,
     cursor: Cursor = "",
 ) -> PhotoPage:
     """`next_cursor` is null on the last page. With `sha256`, a client finds what it has uploaded before."""
     photos, next_cursor = await in_thread(
-        services.store.photos.page, tenant.id, sha256=sha256 or None, cursor=cursor or None, limit=limit
+        services.store.photos.page,
+        tenant.id,
+        sha256=sha256 or None,
+        project_id=project_id or None,
+        cursor=cursor or None,
+        limit=limit,
     )
     return PhotoPage(photos=tuple(photo_answer(photo) for photo in photos), next_cursor=next_cursor)
 

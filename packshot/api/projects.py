@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from packshot.api.accept import checked_name, json_body
 from packshot.api.auth import Caller
 from packshot.api.limits import shield_to_completion
 from packshot.api.openapi import LOCATION, answer_json, body_json, empty_json, keyed_problems_json, problems_json
+from packshot.api.queries import PAGE, Cursor, Limit
 from packshot.api.services import Wired, in_thread
 from packshot.contract import examples
 from packshot.contract.projects import ProjectAnswer, ProjectPage, ProjectRequest
 from packshot.errors import BadInput, Conflict, NotFound, TooLarge
-from packshot.store.named import MAX_PAGE
 from packshot.store.records import ProjectRecord
 
 router = APIRouter(prefix="/v1/projects", tags=["projects"], responses=keyed_problems_json())
-
-PAGE = 50
 
 
 def project_answer(project: ProjectRecord) -> ProjectAnswer:
@@ -55,8 +51,8 @@ async def create_project(request: Request, response: Response, services: Wired, 
 async def list_projects(
     services: Wired,
     tenant: Caller,
-    cursor: Annotated[str, Query(description="The `next_cursor` of the previous page.")] = "",
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="The most projects of the page.")] = PAGE,
+    limit: Limit = PAGE,
+    cursor: Cursor = "",
 ) -> ProjectPage:
     """`next_cursor` is null on the last page."""
     projects, next_cursor = await in_thread(services.store.projects.page, tenant.id, cursor=cursor or None, limit=limit)

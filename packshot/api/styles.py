@@ -19,17 +19,15 @@ from packshot.api.openapi import (
     keyed_problems_json,
     problems_json,
 )
+from packshot.api.queries import PAGE, Cursor, Limit
 from packshot.api.services import Services, Wired, in_thread
 from packshot.contract import examples
 from packshot.contract.projects import StyleAnswer, StyleChange, StylePage, StyleRequest
 from packshot.errors import BadInput, Conflict, FieldError, NotFound, StorageFull, TooLarge
-from packshot.store.named import MAX_PAGE
 from packshot.store.records import StyleRecord
 from packshot.store.styles import StyleFields
 
 router = APIRouter(prefix="/v1/styles", tags=["styles"], responses=keyed_problems_json())
-
-PAGE = 50
 
 
 def style_answer(style: StyleRecord) -> StyleAnswer:
@@ -104,8 +102,8 @@ async def _thumbnail(services: Services, tenant_id: str, image_id: str | None) -
 async def list_styles(
     services: Wired,
     tenant: Caller,
-    cursor: Annotated[str, Query(description="The `next_cursor` of the previous page.")] = "",
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="The most styles of the page.")] = PAGE,
+    limit: Limit = PAGE,
+    cursor: Cursor = "",
 ) -> StylePage:
     """`next_cursor` is null on the last page."""
     styles, next_cursor = await in_thread(services.store.styles.page, tenant.id, cursor=cursor or None, limit=limit)

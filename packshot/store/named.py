@@ -11,8 +11,6 @@ from sqlalchemy import Connection, Row, Table, exc, select, tuple_
 from packshot.errors import BadInput, Conflict
 from packshot.store.database import absent, is_id, require_id
 
-MAX_PAGE = 200
-
 
 def own_row(connection: Connection, table: Table, tenant_id: str, row_id: str, *, lock: bool = False) -> Row[Any]:
     """Read a tenant's row, and lock it with `lock`. Raises NotFound when it does not exist."""
@@ -29,10 +27,8 @@ def page_of(
 ) -> tuple[list[Row[Any]], str | None]:
     """A page of a tenant's rows, newest first, and the cursor of the next page, or None on the last page.
 
-    `cursor` comes from the previous page. `limit` is clamped to 1..`MAX_PAGE`. Raises BadInput when the cursor is
-    unknown.
+    `cursor` comes from the previous page. `limit` is at least 1. Raises BadInput when the cursor is unknown.
     """
-    limit = min(max(limit, 1), MAX_PAGE)
     mine = select(table).where(table.c.tenant_id == tenant_id)
     place = tuple_(table.c.created_at, table.c.id)
     query = mine.order_by(table.c.created_at.desc(), table.c.id.desc()).limit(limit + 1)

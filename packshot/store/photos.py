@@ -101,18 +101,27 @@ class Photos:
         return _photo_record(row)
 
     def page(
-        self, tenant_id: str, *, sha256: str | None = None, cursor: str | None = None, limit: int = 50
+        self,
+        tenant_id: str,
+        *,
+        sha256: str | None = None,
+        project_id: str | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
     ) -> tuple[list[PhotoRecord], str | None]:
         """Return a page of photos, newest first, and the cursor of the next page, or None on the last page.
 
-        `sha256` selects the photo whose upload had this hash. `cursor` comes from the previous page; it stays valid
-        when photos are deleted. `limit` is at least 1. Raises BadInput when the cursor is not one.
+        `sha256` selects the photo whose upload had this hash, and `project_id` those of one project. `cursor` comes
+        from the previous page; it stays valid when photos are deleted. `limit` is at least 1. Raises BadInput when the
+        cursor is not one.
         """
         place = (photo.c.created_at, photo.c.id)
         query = select(photo).where(photo.c.tenant_id == tenant_id).limit(limit + 1)
         query = query.order_by(*(column.desc() for column in place))
         if sha256 is not None:
             query = query.where(photo.c.sha256 == sha256.lower())
+        if project_id is not None:
+            query = query.where(photo.c.project_id == project_id)
         if cursor is not None:
             query = query.where(tuple_(*place) < tuple_(*_place_of(cursor)))
         with self._database.read() as connection:

@@ -38,7 +38,7 @@ def test_a_project_is_made_renamed_listed_and_deleted(api: Api) -> None:
     renamed = api.http.patch(url, json={"name": f"  {name} "}).json()
     assert renamed == {**made, "name": name}
     assert api.http.get(url).json() == renamed
-    assert renamed in api.http.get("/v1/projects", params={"limit": 200}).json()["projects"]
+    assert renamed in api.http.get("/v1/projects", params={"limit": 100}).json()["projects"]
     page = api.http.get("/v1/projects", params={"limit": 1}).json()
     assert len(page["projects"]) == 1
     assert api.stranger.get("/v1/projects").json() == {"projects": [], "next_cursor": None}
@@ -71,6 +71,9 @@ def test_photos_and_shots_join_a_project(api: Api) -> None:
     photo = api.http.post("/v1/photos", files=files, data={"project_id": home}).json()
     assert photo["project_id"] == api.http.get(f"{photo['url']}.json").json()["project_id"] == home
     assert api.http.post("/v1/photos", files=files).json()["project_id"] == home
+    listed = api.http.get("/v1/photos", params={"project_id": home}).json()["photos"]
+    assert [one["id"] for one in listed] == [photo["id"]]
+    assert api.http.get("/v1/photos", params={"project_id": "pj_none"}).json()["photos"] == []
     shot_id = api.shot(project_id=home, prompt="by the sea")
     other_id = api.shot(prompt="by the sea")
     assert api.http.get(f"/v1/shots/{shot_id}").json()["project_id"] == home

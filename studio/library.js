@@ -1,0 +1,105 @@
+// The search among all shots of the server, and the way of one of them into this browser's list.
+
+import * as api from "./api.js";
+import { desk, entry as entryOf, keep, nextNumber, shots } from "./store.js";
+import { $, h, keyed, say, settled, sorry } from "./widgets.js";
+import { ago, plain, plural, titleOf } from "./words.js";
+
+let show = () => {};
+let asked = 0; // the number of the last search; answers of earlier ones are late
+let next = null; // the cursor of the next page
+let found = [];
+
+/** `pick(entry)` shows an entry's first picture. */
+export function open(pick) {
+  show = pick;
+  const search = settled(250, () => ask());
+  $("search").addEventListener("input", () => ($("search").value.trim() ? search() : clear()));
+  $("search").addEventListener("keydown", (event) => event.key === "Escape" && (($("search").value = ""), clear()));
+  $("search-more").addEventListener("click", () => ask(next));
+}
+
+/** Show this browser's own shots again. */
+function clear() {
+  asked += 1;
+  found = [];
+  $("found").replaceChildren();
+  lay(false, "");
+}
+
+function lay(searching, words) {
+  $("history").hidden = searching;
+  $("found").hidden = $("search-words").hidden = !searching;
+  $("search-more").hidden = !searching || next === null;
+  say($("search-words"), words);
+}
+
+async function ask(cursor = null) {
+  const words = $("search").value.trim();
+  if (!words) return clear();
+  const mine = (asked += 1);
+  try {
+    const page = await api.search({ words, project: desk.project?.id, cursor: cursor ?? "" });
+    if (mine !== asked) return;
+    found = cursor ? [...found, ...page.shots] : page.shots;
+    next = page.next_cursor;
+    const where = desk.project ? ` in ${desk.project.name}` : "";
+    lay(true, found.length ? `${plural(found.length, "shot")}${next ? " or more" : ""}${where}.` : `No shot${where} has these words in its prompt.`);
+    keyed($("found"), found, ({ id }) => id, row);
+  } catch (problem) {
+    if (mine !== asked) return;
+    if (!problem.code) throw problem;
+    const { title, remedy } = plain(problem);
+    lay(true, `${title} ${remedy}`);
+  }
+}
+
+function row(shot) {
+  const [first] = shot.images;
+  const picture = first ? h("img", { src: api.thumbnailUrl(first), alt: "", loading: "lazy", decoding: "async" }) : h("span", { className: "found-none" });
+  const facts = `${plural(shot.images.length, "picture")} · ${ago(Date.parse(shot.created_at))}`;
+  return h("li", {}, h("button", { className: "found", onclick: () => bring(shot) }, picture, h("span", { className: "found-words" }, h("strong", {}, titleOf(shot.request)), h("span", { className: "quiet" }, facts))));
+}
+
+/** Put a shot of the server on this browser's list, unless it is there, and show it. */
+async function bring(shot) {
+  const known = shots().find(({ id }) => id === shot.id);
+  if (known) return show(known);
+  try {
+    keep(await entryFrom(shot));
+    show(entryOf(shot.id));
+  } catch (problem) {
+    sorry(problem);
+  }
+}
+
+async function entryFrom(shot) {
+  const { request } = shot;
+  const first = nextNumber();
+  const layers = await Promise.all(request.layers.map(layerFrom));
+  const { canvas, background, prompt, negative_prompt: negative, images, seed, steps, guidance_scale: guidance, control_scale: control, shadow, engine } = request;
+  const brief = { prompt, negative_prompt: negative, images, seed, steps, guidance_scale: guidance, control_scale: control, shadow, engine };
+  return {
+    key: shot.id,
+    id: shot.id,
+    status: shot.status,
+    request: { ...request, ...(shot.project_id ? { project_id: shot.project_id } : {}) },
+    desk: { canvas, background, layers, brief },
+    source: { name: "product", points: [], boxes: [], mask: layers[0].mask_id },
+    position: 0,
+    step: shot.step,
+    steps: shot.steps,
+    preview: 0,
+    images: shot.images.map((image, index) => ({ ...image, number: first + index })),
+    error: null,
+    cancelling: false,
+    created_at: Date.parse(shot.created_at),
+    finished_at: Date.parse(shot.finished_at),
+  };
+}
+
+/** A layer of the page. The server does not tell its photo; without it there is nothing to compare with. */
+async function layerFrom(layer, index) {
+  const size = await api.bitmap(api.cutoutUrl(layer.mask_id), 64).then(({ bitmap, width, height }) => (bitmap.close(), { width, height }), () => ({ width: 1, height: 1 }));
+  return { ...layer, key: `${layer.mask_id}-${index}`, name: "Product", photo_id: null, photo: { name: "product", width: size.width, height: size.height }, bbox: [0, 0, size.width, size.height], cutout: size, points: [], boxes: [], candidate: 0 };
+}
