@@ -3,7 +3,6 @@
 import * as api from "./api.js";
 import * as cut from "./cut.js";
 import * as keys from "./keys.js";
-import * as render from "./render.js";
 import * as shots from "./shots.js";
 import * as store from "./store.js";
 import * as trouble from "./trouble.js";
@@ -16,7 +15,9 @@ const STATUS_EVERY_MS = 400;
 
 let message = "";
 let presets = [];
+let engines = [];
 let placing = null;
+let painting = null;
 let choosing = null;
 let naming = null;
 let picturing = null;
@@ -40,6 +41,16 @@ function projects() {
 /** The scene templates of Render. Their module is loaded when that step is first opened. */
 function templates() {
   picturing ??= Promise.all([loaded("templates"), sheet("projects")]).then(([part]) => part.open(setStatus));
+}
+
+/** The step Render. Its module is loaded with the first photo, or when the step is opened. */
+function render() {
+  painting ??= loaded("render").then((step) => {
+    step.open({ toTab: go, status: setStatus, choose: async (number) => ((await choose()).pick(number), go("choose")) });
+    step.useEngines(engines);
+    return step;
+  });
+  return painting;
 }
 
 /** The step Choose. Its module is loaded when there are shots or the step is opened. */
@@ -72,6 +83,7 @@ function showStep() {
     $(`panel-${name}`).hidden = name !== now;
   }
   if (now === "place") whenLoaded("place", place());
+  if (now === "render") whenLoaded("render", render());
   if (now === "choose") whenLoaded("choose", choose());
   if (now === "render") templates();
   document.title = `${$(`tab-${now}`).firstElementChild.textContent} · Packshot studio`;
@@ -244,9 +256,8 @@ function wireSignIn() {
 /** Load engines and presets, until the server answers. */
 async function start() {
   try {
-    const [engines, channels] = await Promise.all([api.engines(), api.presets()]);
-    presets = channels;
-    render.useEngines(engines);
+    [engines, presets] = await Promise.all([api.engines(), api.presets()]);
+    painting?.then((step) => step.useEngines(engines));
     placing?.then((step) => step.listSizes(presets));
     choosing?.then((step) => step.usePresets(presets));
     dismiss("start");
@@ -274,19 +285,19 @@ $("project").addEventListener("click", async () => (await projects()).choose());
 wireSignIn();
 wireDialogs();
 cut.open(setStatus);
-render.open({ toTab: go, status: setStatus, choose: async (number) => ((await choose()).pick(number), go("choose")) });
 store.watch((what) => {
   badges();
   showStatus();
   if (what === "shots") choose();
-  else if (store.desk.photos.length) place();
+  else if (store.desk.photos.length) place(), render();
 });
 badges();
 wireTabs();
 wireFiles();
 keys.open(step);
-const ready = () => (document.body.dataset.ready = "true");
-if (store.desk.photos.length || step() === "place") place().then(ready);
-else ready();
+const needed = [];
+if (store.desk.photos.length || step() === "place") needed.push(place());
+if (store.desk.photos.length || step() === "render") needed.push(render());
+Promise.all(needed).then(() => (document.body.dataset.ready = "true"));
 if (store.shots().length) choose();
 start();

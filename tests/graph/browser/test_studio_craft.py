@@ -88,9 +88,9 @@ def full_context(chromium: Browser, url: str, cut_coffee: Callable[..., Page]) -
     page.get_by_role("tab", name="Place").click()
     page.get_by_label("Background", exact=True).select_option("White")
     page.get_by_role("tab", name="Render").click()
-    page.get_by_role("spinbutton", name="Pictures").fill("1")
     page.get_by_role("button", name="Generate").click()
     page.get_by_role("img", name="Result 1").wait_for()
+    page.get_by_role("button", name="Paint a scene").click()
     yield page
     context.close()
 

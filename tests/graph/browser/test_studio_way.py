@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 from packshot.imaging.codec import read_png
 from tests.graph.browser.visits import Visit
@@ -96,10 +96,11 @@ def test_the_copied_commands_run(
     page.get_by_role("tab", name="Place").click()
     page.get_by_label("Width").fill("256")
     page.get_by_label("Height").fill("256")
-    page.get_by_label("Background", exact=True).select_option("White")
     page.get_by_role("tab", name="Render").click()
     page.get_by_role("textbox", name="Prompt", exact=True).fill('it\'s "quoted" $HOME `x` \\ done')
-    page.get_by_role("spinbutton", name="Pictures").fill("1")
+    page.get_by_role("tab", name="Place").click()
+    page.get_by_label("Background", exact=True).select_option("White")
+    page.get_by_role("tab", name="Render").click()
     page.get_by_role("button", name="Generate").click()
     page.get_by_role("img", name="Result 1").wait_for()
     page.get_by_role("tab", name="Choose").click()
@@ -117,82 +118,3 @@ def test_the_copied_commands_run(
     assert run.returncode == 0, run.stderr
     (image,) = json.loads(run.stdout.splitlines()[-1])["images"]
     assert read_png((tmp_path / image["path"]).read_bytes()).shape == (256, 256, 3)
-
-
-def test_the_whole_way_by_keyboard_alone(
-    visit: Callable[..., Visit], coffee_file: Path, made_quick: Callable[..., None]
-) -> None:
-    page = visit().page()
-    press = page.keyboard.press
-    page.get_by_label("Add photos").set_input_files(coffee_file)  # the system's own file dialog is not the page's
-    page.get_by_role("img", name="Photo").wait_for()
-
-    def reach(target: Locator) -> None:
-        """Press Tab until this element has the focus."""
-        for _ in range(80):
-            if target.evaluate("element => element === document.activeElement"):
-                return
-            press("Tab")
-        raise AssertionError(f"Tab does not reach {target}")
-
-    reach(page.get_by_role("img", name="Photo"))
-    press("b")
-    for _ in range(3):
-        press("Shift+ArrowRight")
-        press("Shift+ArrowDown")
-    press("Escape")
-    for _ in range(3):
-        press("Shift+ArrowLeft")
-        press("Shift+ArrowUp")
-    press("Enter")
-    expect(page.locator("#photo-mask")).to_be_visible()
-    reach(page.get_by_role("button", name="Add to canvas"))
-    press("Enter")
-    page.locator("#count-place", has_text="1").wait_for()
-
-    reach(page.get_by_role("tab", name="Cut"))
-    press("ArrowRight")
-    reach(page.get_by_role("application", name="Canvas"))
-    across = page.get_by_role("spinbutton", name="X")
-    expect(across).to_have_value("50")
-    press("Shift+ArrowRight")
-    press("]")
-    expect(across).to_have_value("51")  # ten of 1,024 px
-    expect(page.get_by_role("spinbutton", name="Rotation")).to_have_value("1")
-    reach(page.get_by_label("Background", exact=True))
-    press("w")  # White: nothing to paint, so this test is about keys
-    expect(page.get_by_label("Background", exact=True)).to_have_value("white")
-    reach(page.get_by_role("tab", name="Place"))
-    press("ArrowRight")
-    reach(page.get_by_role("spinbutton", name="Pictures"))
-    press("Control+a")
-    page.keyboard.type("1")
-    reach(page.get_by_role("button", name="Generate"))
-    press("Enter")
-    page.get_by_role("img", name="Result 1").wait_for()
-    reach(page.get_by_role("tab", name="Render"))
-    press("ArrowRight")
-    reach(page.get_by_role("button", name="Approve"))
-    press("Space")
-    expect(page.get_by_role("button", name="Approve")).to_have_attribute("aria-pressed", "true")
-
-
-def test_the_way_on_a_phone(visit: Callable[..., Visit], cut_coffee: Callable[..., Page]) -> None:
-    page = cut_coffee(visit(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True).page())
-    page.get_by_role("tab", name="Place").tap()
-    page.get_by_label("Background", exact=True).select_option("White")
-    for step in ("Cut", "Place", "Render", "Choose"):
-        page.get_by_role("tab", name=step).tap()
-        wide = page.evaluate("document.documentElement.scrollWidth")
-        assert wide <= 390, f"{step} is {wide} px wide"
-        bar = page.get_by_role("tab", name=step).bounding_box()
-        assert bar is not None
-        assert bar["height"] >= 44
-        assert bar["y"] + bar["height"] <= 844.5
-    page.get_by_role("tab", name="Render").tap()
-    page.get_by_role("spinbutton", name="Pictures").fill("1")
-    page.get_by_role("button", name="Generate").tap()
-    page.get_by_role("img", name="Result 1").wait_for()
-    page.get_by_role("tab", name="Choose").tap()
-    page.get_by_role("button", name="Reject").tap()
-    expect(page.get_by_role("button", name="Reject")).to_have_attribute("aria-pressed", "true")
