@@ -120,7 +120,9 @@ export async function upload(file, { project, signal, progress }) {
 }
 
 export const photoUrl = (id) => `/v1/photos/${id}`;
-export const maskUrl = (id) => `/v1/masks/${id}`;
+export const maskUrl = (id, longest) => `/v1/masks/${id}?longest_px=${longest}`;
+export const maskFacts = (id) => json(call("GET", `/v1/masks/${id}.json`));
+export const photoFacts = (id) => json(call("GET", `/v1/photos/${id}.json`));
 export const cutoutUrl = (id) => `/v1/masks/${id}/cutout`;
 
 /** The candidate masks for points and boxes, or the mask after strokes, best first. */

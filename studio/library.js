@@ -98,8 +98,22 @@ async function entryFrom(shot) {
   };
 }
 
-/** A layer of the page. The server does not tell its photo; without it there is nothing to compare with. */
+/** A layer of the page, with its photo. One whose mask is gone keeps its place; Place then offers to remove it. */
 async function layerFrom(layer, index) {
-  const size = await api.bitmap(api.cutoutUrl(layer.mask_id), 64).then(({ bitmap, width, height }) => (bitmap.close(), { width, height }), () => ({ width: 1, height: 1 }));
-  return { ...layer, key: `${layer.mask_id}-${index}`, name: "Product", photo_id: null, photo: { name: "product", width: size.width, height: size.height }, bbox: [0, 0, size.width, size.height], cutout: size, points: [], boxes: [], candidate: 0 };
+  const known = await api.maskFacts(layer.mask_id).catch(() => null);
+  const photo = known && (await api.photoFacts(known.photo_id).catch(() => null));
+  const [x0, y0, x1, y1] = known?.cutout_bbox ?? [0, 0, 1, 1];
+  const size = { width: x1 - x0, height: y1 - y0 };
+  return {
+    ...layer,
+    key: `${layer.mask_id}-${index}`,
+    name: "Product",
+    photo_id: photo?.id ?? null,
+    photo: { name: "product", width: photo?.width ?? size.width, height: photo?.height ?? size.height },
+    bbox: [x0, y0, x1, y1],
+    cutout: size,
+    points: [],
+    boxes: [],
+    candidate: 0,
+  };
 }

@@ -271,6 +271,7 @@ async function start() {
 
 function badges() {
   say($("project-now"), store.desk.project?.name ?? "No project");
+  $("project").toggleAttribute("data-open", store.desk.project !== null);
   const count = (name, number) => say($(`count-${name}`), number ? String(number) : "");
   count("place", store.desk.layers.length);
   count("render", store.shots().filter(store.isLive).length);
