@@ -95,11 +95,11 @@ function sync() {
   $("cut-empty").hidden = open !== null || coming > 0;
   $("photo-room").hidden = open === null;
   $("cut-loading").hidden = !(coming > 0 && open === null);
-  $("strip").hidden = desk.photos.length === 0 && coming === 0;
+  $("strip").hidden = desk.photos.length === 0 && (coming === 0 || open === null);
   keyed($("strip-photos"), desk.photos, (one) => one.id, stripItem, (item, one) => {
     item.firstChild.setAttribute("aria-pressed", String(one.id === desk.photo));
   });
-  $("strip-busy").hidden = coming === 0;
+  $("strip-busy").hidden = coming === 0 || open === null;
   $("photo-notes").textContent = open?.notes ?? "";
   $("photo-notes").hidden = !open?.notes;
   const image = $("photo-image");
