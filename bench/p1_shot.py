@@ -19,6 +19,7 @@ from packshot.imaging.codec import read_png
 from packshot.imaging.edges import canny
 from packshot.models.device import pick_device, pick_dtype, use_threads
 from packshot.models.engines.unet_controlnet import DiffusionEngine
+from packshot.models.matting import load_matting
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.shots import Finished, Finisher, Fitted, LayoutFiles, Painted, Placed, Prepared, Step
@@ -42,7 +43,7 @@ class OneProcess:
         use_threads(THREADS)
         self._engine = DiffusionEngine(pack, device, pick_dtype(device, settings.dtype), freeze=True)
         self._manifest = pack.manifest
-        self._finisher = Finisher(Assets(settings.asset_root))
+        self._finisher = Finisher(Assets(settings.asset_root), load_matting(pack))
 
     def framing_of(self, canvas: Canvas) -> Framing:
         return self._manifest.framing(canvas)

@@ -1,7 +1,8 @@
 """Photos, masks and renders -> finished pictures, cutouts and deliveries: the pixel work outside the models. CPU only.
 
 It reads assets and writes only the cutouts that it keeps, so a call that failed because its replica died can be
-repeated. A layout is returned as two objects in Ray's store; the stages that need one get its reference.
+repeated. The matting network of a pack that has one runs here too, because a cutout is made once and then kept. A
+layout is returned as two objects in Ray's store; the stages that need one get its reference.
 """
 
 from __future__ import annotations
@@ -34,13 +35,20 @@ from packshot.types import Framing, Stroke
     max_surge_percent=100,
 )
 class FinisherDeployment:
-    """Runs one call at a time for each whole CPU it has. A call may hold a photo of 50 megapixels and its layers."""
+    """Runs one call at a time for each whole CPU it has. A call may hold a photo of 50 megapixels and its layers.
 
-    def __init__(self) -> None:
+    `pack` names the pack whose matting network finds the edges of cutouts; "" uses the setting.
+    """
+
+    def __init__(self, pack: str) -> None:
+        from packshot.models.matting import load_matting
+        from packshot.models.packs.pack import find_pack
+
         cv2.setNumThreads(1)  # a call keeps one CPU busy
         cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1.0)
         settings = Settings()
-        self._finisher = Finisher(Assets(settings.asset_root, settings.max_asset_bytes))
+        matting = load_matting(find_pack(pack or settings.pack, settings))
+        self._finisher = Finisher(Assets(settings.asset_root, settings.max_asset_bytes), matting)
         self._threads = WorkerThreads("finisher", max(1, int(cpus)))
 
     async def prepare(self, files: LayoutFiles, framing: Framing) -> AsyncIterator[bool | Fitted | Prepared]:

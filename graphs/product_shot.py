@@ -55,7 +55,7 @@ def app(args: Args) -> Application:
     encoder = as_deployment(SamEncoderDeployment).bind(args.pack, args.encoder_threads)
     decoder = as_deployment(MaskDecoderDeployment).bind(args.pack, args.decoder_threads)
     generator = as_deployment(GeneratorDeployment).bind(args.pack, args.generator_threads)
-    finisher = as_deployment(FinisherDeployment).bind()
+    finisher = as_deployment(FinisherDeployment).bind(args.pack)
     canny = as_deployment(CannyDeployment).bind()
     director = as_deployment(DirectorDeployment).bind(args.pack, finisher, canny, generator)
     photo_decoder = as_deployment(PhotoDecoderDeployment).bind() if args.photo_decoder else None

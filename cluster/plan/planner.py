@@ -270,7 +270,7 @@ class _StageSeconds:
             "mask_decoder": photos * demand.clicks_per_photo * rates.row_seconds(*decoder),
             "canny": rates.CPU_SECONDS["canny"],
             "generator": rates.scene_seconds(*generator, steps, rows),
-            "finisher": rates.CPU_SECONDS["finisher"],
+            "finisher": rates.CPU_SECONDS["finisher"] + photos * rates.CUTOUT_SECONDS,
             "director": rates.CPU_SECONDS["director"],
         }
         batch = (profile.stage("generator").tunables or {})["max_rows"]

@@ -29,15 +29,18 @@ CPU_SECONDS: dict[str, float] = {
     "gateway": 0.1,
     "photo_decoder": 1.3,
     "canny": 0.01,
-    "finisher": 0.22,
+    "finisher": 0.17,
     "director": 0.05,
 }
 """CPU seconds for a photo (gateway, photo_decoder: a 10-megapixel JPEG) or for an image (the others: canny at 512 px,
 finisher and director at 1024 px from a 2.7-megapixel photo).
 
 Measured: 1.4 s for an upload (2026-11-21), of which the gateway's part (HTTP and the store's write) is an assumption;
-0.22 s in the finisher and 0.04 s in the director for one served image (2026-11-26; 0.26 s when the director did both).
+0.157 s in the finisher's own code and 0.04 s in the director for one served image (2026-11-26).
 """
+CUTOUT_SECONDS = 0.5
+"""CPU seconds of a finisher for a mask's cutout, which is made once and then kept: 0.51 s for a photo of 2.7 megapixels
+(2026-11-26; decoding, closed-form matting, encoding)."""
 
 
 def seconds(gpu: Gpu, tflop: float, gb: float) -> float:

@@ -68,30 +68,37 @@ def checked_prompt(text: str, field: str, max_chars: int) -> str:
     if len(text) > max_chars:
         raise _refused_prompt(field, f"must have at most {max_chars} characters, got {len(text)}; shorten it")
     text = unicodedata.normalize("NFC", text)
-    for index, character in enumerate(text):
-        if character in _BIDI or unicodedata.category(character) in _REFUSED_CATEGORIES:
-            raise _refused_prompt(
-                field,
-                "must not have control or bidirectional characters, "
-                f"got U+{ord(character):04X} at index {index}; remove it",
-            )
     if len(text) > max_chars:
         raise _refused_prompt(field, f"must have at most {max_chars} characters, got {len(text)} in NFC; shorten it")
+    if rule := _broken_character_rule(text):
+        raise _refused_prompt(field, f"{rule}; remove it")
     return text
 
 
 def checked_name(text: str) -> str:
     """Return a project's or style's name in Unicode NFC, without spaces at its ends. Raises BadInput `name_invalid`."""
     name = unicodedata.normalize("NFC", text).strip()
-    rule = ""
+    rule = _broken_character_rule(name)
     if not 1 <= len(name) <= MAX_NAME_CHARS:
         rule = f"must have 1 to {MAX_NAME_CHARS} characters besides spaces at its ends, got {len(name)}"
-    for index, character in enumerate(name):
-        if character in _BIDI or unicodedata.category(character) in _REFUSED_CATEGORIES:
-            rule = f"must not have control or bidirectional characters, got U+{ord(character):04X} at index {index}"
     if rule:
         raise BadInput("name_invalid", f"name {rule}; choose another name.", errors=[{"loc": ["name"], "msg": rule}])
     return name
+
+
+def checked_label(text: str, field: str) -> str:
+    """Return a client's own text unchanged. Raises BadInput when it has control or bidirectional characters."""
+    if rule := _broken_character_rule(text):
+        raise BadInput("invalid_request", f"{field} {rule}; remove it.", errors=[{"loc": [field], "msg": rule}])
+    return text
+
+
+def _broken_character_rule(text: str) -> str:
+    """The rule that the first control or bidirectional character breaks, or an empty text."""
+    for index, character in enumerate(text):
+        if character in _BIDI or unicodedata.category(character) in _REFUSED_CATEGORIES:
+            return f"must not have control or bidirectional characters, got U+{ord(character):04X} at index {index}"
+    return ""
 
 
 def _refused_prompt(field: str, rule: str) -> BadInput:

@@ -100,6 +100,8 @@ def accepted_answer(shot: ShotRecord) -> AcceptedAnswer:
         url=f"/v1/shots/{shot.id}",
         events_url=f"/v1/shots/{shot.id}/events",
         request=_request_answer(shot),
+        sku=shot.sku,
+        meta=dict(shot.meta),
     )
 
 
@@ -118,6 +120,8 @@ def shot_answer(shot: ShotRecord) -> ShotAnswer:
         images=tuple(image_answer(image) for image in shot.images),
         error=error_answer(shot),
         project_id=shot.project_id,
+        sku=shot.sku,
+        meta=dict(shot.meta),
     )
 
 

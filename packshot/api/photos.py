@@ -102,7 +102,7 @@ async def list_photos(
     sha256: Annotated[
         str, Query(max_length=64, description="Only the photo whose upload had this SHA-256, hexadecimal.")
     ] = "",
-    project_id: Annotated[str, Query(max_length=64, description="Only photos of this project.")] = "",
+    project_id: Annotated[str, Query(description="Only photos of this project.")] = "",
     limit: Limit = PAGE,
     cursor: Cursor = "",
 ) -> PhotoPage:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from typing import Annotated, get_origin
+from typing import Annotated, TypeVar, get_args, get_origin
 
 from fastapi import Depends, Query, Request
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.params import Query as QueryField
 from fastapi.routing import APIRoute
+from pydantic import AwareDatetime
 
+from packshot.api.accept import checked_label, checked_prompt
+from packshot.contract.requests import MAX_META, MAX_SKU_CHARS, META_NAME
+from packshot.contract.status import STATUSES, Review
 from packshot.errors import BadInput
+from packshot.store.shot_filter import ShotFilter
 
 MAX_PAGE = 100
 """Most items that one page of a list may hold."""
 
 PAGE = 50
+MAX_SEARCH_CHARS = 200
 
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description=f"Most items of the page, 1 to {MAX_PAGE}.")]
 Cursor = Annotated[str, Query(description="The `next_cursor` of the previous page.")]
@@ -41,6 +48,58 @@ def refuse_unknown_parameters(request: Request) -> None:
 
 
 StrictQuery = Depends(refuse_unknown_parameters)
+
+
+def shot_filter(
+    status: Annotated[str, Query(description=f"Only shots of this status: {', '.join(STATUSES)}.")] = "",
+    project_id: Annotated[str, Query(description="Only shots of this project.")] = "",
+    q: Annotated[str, Query(description="Only shots whose prompt has each of these words as a part.")] = "",
+    sku: Annotated[str, Query(max_length=MAX_SKU_CHARS, description="Only shots of this SKU.")] = "",
+    meta: Annotated[
+        list[str],
+        Query(
+            max_length=MAX_META,
+            description="NAME:VALUE. Only shots whose `meta` has this value; may be sent several times.",
+        ),
+    ] = [],  # noqa: B006 - FastAPI reads it as the default and does not share it
+    review: Annotated[
+        str, Query(description="Only shots with a picture that is approved, rejected, or not reviewed: none.")
+    ] = "",
+    created_after: Annotated[
+        AwareDatetime | None, Query(description="Only shots accepted at or after this time, ISO 8601 with a time zone.")
+    ] = None,
+    created_before: Annotated[AwareDatetime | None, Query(description="Only shots accepted before this time.")] = None,
+) -> ShotFilter:
+    """The shots that a list's query parameters select. Raises BadInput when one of them cannot be meant."""
+    pairs = []
+    for pair in meta:
+        name, separator, value = pair.partition(":")
+        if not separator or not re.match(META_NAME, name):
+            raise _refused("meta", f"must be NAME:VALUE with a name of a `meta`, got {pair[:60]!r}")
+        pairs.append((name, checked_label(value, "meta")))
+    return ShotFilter(
+        status=_one_of("status", status, STATUSES),
+        project_id=project_id or None,
+        words=checked_prompt(q, "q", MAX_SEARCH_CHARS),
+        sku=checked_label(sku, "sku") or None,
+        meta=tuple(pairs),
+        review=_one_of("review", review, (*get_args(Review), "none")),
+        created_after=created_after,
+        created_before=created_before,
+    )
+
+
+SelectedShots = Annotated[ShotFilter, Depends(shot_filter)]
+Choice = TypeVar("Choice", bound=str)
+
+
+def _one_of(name: str, value: str, choices: tuple[Choice, ...]) -> Choice | None:
+    if not value:
+        return None
+    for choice in choices:
+        if value == choice:
+            return choice
+    raise _refused(name, f"must be one of {', '.join(choices)}, got {value[:40]!r}")
 
 
 def _refused(name: str, rule: str) -> BadInput:

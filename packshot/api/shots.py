@@ -9,7 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from packshot.api.accept import check_layer, checked_prompt, json_body, resolved
+from packshot.api.accept import check_layer, checked_label, json_body, pick_engine, resolved
 from packshot.api.answers import file_answer, json_answer, server_timing, shot_timing
 from packshot.api.auth import Caller
 from packshot.api.conversions import accepted_answer, shot_answer
@@ -24,21 +24,21 @@ from packshot.api.openapi import (
     keyed_problems_json,
     problems_json,
 )
-from packshot.api.queries import PAGE, Cursor, Limit
+from packshot.api.queries import PAGE, Cursor, Limit, SelectedShots
 from packshot.api.services import Services, Wired, in_thread
 from packshot.contract import examples
 from packshot.contract.answers import AcceptedAnswer, ShotAnswer, ShotPage
 from packshot.contract.requests import ShotRequest
 from packshot.contract.shot_spec import ShotSpec
-from packshot.contract.status import ENDED, STATUSES
+from packshot.contract.status import ENDED
 from packshot.errors import BadInput, Conflict, NotFound, Overloaded, TooLarge
+from packshot.models.packs.framing import row_steps
 from packshot.shots.previews import preview_key
 from packshot.store.records import ShotRecord
 
 router = APIRouter(prefix="/v1/shots", tags=["shots"], responses=keyed_problems_json())
 
 MAX_WAIT_S = 120.0
-MAX_SEARCH_CHARS = 200
 
 _APPLIED = {"preference-applied": "The wait in force, under `Prefer: wait`."}
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
@@ -97,7 +97,12 @@ def _add(
         except NotFound:
             continue  # shots.add refuses it, unless the request repeats a shot whose masks were deleted since
         check_layer(index, layer, mask.bbox_xyxy, canvas, mask.cutout_bbox_xyxy)
-    return services.store.shots.add(tenant_id, stored, idempotency_key=key, project_id=body.project_id)
+    sku = None if body.sku is None else checked_label(body.sku, "sku")
+    meta = {name: checked_label(value, f"meta.{name}") for name, value in body.meta.items()}
+    work = row_steps(stored, pick_engine(stored.engine, services.graph.engines()))
+    return services.store.shots.add(
+        tenant_id, stored, idempotency_key=key, project_id=body.project_id, sku=sku, meta=meta, row_steps=work
+    )
 
 
 async def _wait_until_ended(services: Services, tenant_id: str, shot: ShotRecord, wait_s: float) -> ShotRecord:
@@ -132,24 +137,13 @@ def _idempotency_key(request: Request) -> str | None:
 async def list_shots(
     services: Wired,
     tenant: Caller,
-    status: Annotated[str, Query(description=f"Only shots of this status: {', '.join(STATUSES)}.")] = "",
-    project_id: Annotated[str, Query(description="Only shots of this project.")] = "",
-    q: Annotated[str, Query(description="Only shots whose prompt has each of these words as a part.")] = "",
+    wanted: SelectedShots,
     limit: Limit = PAGE,
     cursor: Cursor = "",
 ) -> ShotPage:
-    """`next_cursor` is null on the last page."""
-    if status and status not in STATUSES:
-        rule = f"status must be one of {', '.join(STATUSES)}, got {status[:40]!r}"
-        raise BadInput("invalid_request", f"{rule}.", errors=[{"loc": ["query", "status"], "msg": rule}])
+    """A shot must meet every filter that is sent. `next_cursor` is null on the last page."""
     shots, next_cursor = await in_thread(
-        services.store.shots.page,
-        tenant.id,
-        status=status or None,
-        project_id=project_id or None,
-        words=checked_prompt(q, "q", MAX_SEARCH_CHARS),
-        cursor=cursor or None,
-        limit=limit,
+        services.store.shots.page, tenant.id, wanted, cursor=cursor or None, limit=limit
     )
     return ShotPage(shots=tuple(shot_answer(shot) for shot in shots), next_cursor=next_cursor)
 

@@ -218,6 +218,8 @@ class AcceptedAnswer(Answer):
     url: str = Field(description="Path of the shot.")
     events_url: str = Field(description="Path of the shot's event stream.")
     request: ResolvedRequest
+    sku: str | None = Field(description="The article's number that the client wrote on it; null = none.")
+    meta: dict[str, str] = Field(description="The client's own notes on it.")
 
 
 class ShotAnswer(Answer):
@@ -237,6 +239,8 @@ class ShotAnswer(Answer):
     project_id: str | None = Field(
         None, exclude_if=absent, description="The project that it belongs to; absent without one."
     )
+    sku: str | None = Field(description="The article's number that the client wrote on it; null = none.")
+    meta: dict[str, str] = Field(description="The client's own notes on it.")
 
 
 class ShotPage(Answer):

@@ -76,6 +76,8 @@ SHOT_REQUEST = ShotRequest(
     steps=20,
     guidance_scale=7.5,
     control_scale=0.8,
+    sku="MUG-01-BLUE",
+    meta={"season": "spring"},
 )
 REVIEW_REQUEST = ReviewRequest(review="rejected", note="The shadow falls the wrong way.")
 SESSION_REQUEST = SessionRequest(key="pk_… as `packshot keys create` showed it")
@@ -158,6 +160,8 @@ ACCEPTED = AcceptedAnswer(
     url=f"/v1/shots/{_SHOT_ID}",
     events_url=f"/v1/shots/{_SHOT_ID}/events",
     request=_REQUEST,
+    sku="MUG-01-BLUE",
+    meta={"season": "spring"},
 )
 SHOT = ShotAnswer(
     id=_SHOT_ID,
@@ -169,6 +173,8 @@ SHOT = ShotAnswer(
     started_at=datetime(2026, 11, 26, 8, 0, 1, tzinfo=UTC),
     finished_at=datetime(2026, 11, 26, 8, 0, 9, tzinfo=UTC),
     request=_REQUEST,
+    sku="MUG-01-BLUE",
+    meta={"season": "spring"},
     images=(IMAGE,),
 )
 SHOTS = ShotPage(shots=(SHOT,), next_cursor=_SHOT_ID)

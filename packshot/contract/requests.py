@@ -13,6 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from packshot.contract.shot_spec import LayerSpec, ShadowKind
 from packshot.contract.status import Priority, Review
 
+MAX_SKU_CHARS = 100
+MAX_META = 20
+MAX_META_CHARS = 500
+META_NAME = r"^[A-Za-z0-9_.-]{1,40}$"
 MAX_SEED = 2**31 - 1
 MAX_POINTS = 64
 MAX_BOXES = 16
@@ -20,6 +24,8 @@ MAX_STROKES = 1_000
 MAX_STROKE_POINTS = 2_000
 MAX_RADIUS_PX = 2_000
 
+MetaName = Annotated[str, Field(pattern=META_NAME)]
+MetaValue = Annotated[str, Field(max_length=MAX_META_CHARS)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
 """A coordinate in photo pixels. The bound is wide, because a point outside the photo has its own error code
@@ -130,6 +136,15 @@ class ShotRequest(Request):
         "interactive", description="interactive, or catalogue for work that may wait behind interactive shots."
     )
     project_id: str | None = Field(None, min_length=1, max_length=64, description="The project that the shot joins.")
+    sku: str | None = Field(
+        None, min_length=1, max_length=MAX_SKU_CHARS, description="Your article's number, 1 to 100 characters."
+    )
+    meta: dict[MetaName, MetaValue] = Field(
+        default_factory=dict,
+        max_length=MAX_META,
+        description="Your own notes on the shot: up to 20 names (1 to 40 of A-Z a-z 0-9 _ . -) with texts of up to 500 "
+        "characters. They are stored and listed, and select shots; pictures do not depend on them.",
+    )
 
 
 class ReviewRequest(Request):

@@ -125,7 +125,10 @@ class ShotSpec:
 
     @property
     def row_steps(self) -> int:
-        """The number of row-steps: images x steps x batch rows of a scene; 0 for a background that is not generated."""
+        """The number of row-steps: images x steps x batch rows of a scene; 0 for a background that is not generated.
+
+        The scene is taken to have one window; `packshot.models.packs.framing.row_steps` counts all.
+        """
         if not self.background.generated:
             return 0
         return self.images * self.steps * rows_per_step(self.guidance_scale)

@@ -18,7 +18,15 @@ import numpy as np
 from packshot.errors import BadInput
 from packshot.imaging.guided import guided_alpha
 from packshot.imaging.lock import EXACT_LOCK_PX, cutout_bbox_of, reach_px
-from packshot.imaging.matting import SolverFailed, certain, disk, matte
+from packshot.imaging.matting import (
+    CONTEXT_PX,
+    MattingNetwork,
+    SolverFailed,
+    certain,
+    disk,
+    matte,
+    matte_by_network,
+)
 from packshot.imaging.resample import premultiplied, resized, straight
 from packshot.imaging.straight import mixture_explains, straight_colours
 from packshot.types import U8, BoxXYXY, Cutout, Flat, Framing, Layer, Layout, Mask, Photo
@@ -41,13 +49,13 @@ def cutout_bbox(mask: Mask, lock_px: int) -> BoxXYXY:
     return cutout_bbox_of((x, y, x + columns, y + rows), lock_px, width, height)
 
 
-def cut(photo: Photo, mask: Mask, lock_px: int = EXACT_LOCK_PX) -> Cutout:
+def cut(photo: Photo, mask: Mask, lock_px: int = EXACT_LOCK_PX, *, matting: MattingNetwork | None = None) -> Cutout:
     """The product with a soft edge: the part `cutout_bbox` of the photo.
 
     `lock_px` is how far inside the mask its border may be wrong, in pixels. Alpha is 255 in the mask eroded by it, and
-    0 farther than `reach_px` outside. Between them alpha follows the photo (closed-form matting). A mask with soft
-    values is alpha itself around these values. Where alpha is 255 the colours are the photo's own. Elsewhere the old
-    background is removed from them.
+    0 farther than `reach_px` outside. Between them alpha follows the photo, by the network `matting`, or else in closed
+    form. A mask with soft values is alpha itself around these values. Where alpha is 255 the colours are the photo's
+    own. Elsewhere the old background is removed from them.
 
     Raises BadInput: mask_empty when the mask holds no product pixel, and invalid_request when mask and photo differ in
     size.
@@ -55,27 +63,33 @@ def cut(photo: Photo, mask: Mask, lock_px: int = EXACT_LOCK_PX) -> Cutout:
     _check_sizes(photo, mask)
     x0, y0, x1, y1 = cutout_bbox(mask, lock_px)
     margin = reach_px(lock_px) + 2  # the pixels that the edge's pixels depend on
+    if matting is not None:
+        margin = max(margin, CONTEXT_PX)
     left, top = max(0, x0 - margin), max(0, y0 - margin)
     around = np.s_[top : y1 + margin, left : x1 + margin]
     rgb, given = photo.pixels[around], np.ascontiguousarray(mask.pixels[around])
-    alpha = _alpha(rgb, given, lock_px)
+    alpha = _alpha(rgb, given, lock_px, matting)
     feathered = cv2.inRange(given, (1,), (254,)).any() and not mixture_explains(rgb, alpha)
     colours = rgb if feathered else straight_colours(rgb, alpha)
     inner = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
     return Cutout(np.dstack([colours[inner], alpha[inner]]))
 
 
-def _alpha(rgb: U8, mask: U8, lock_px: int) -> U8:
+def _alpha(rgb: U8, mask: U8, lock_px: int, matting: MattingNetwork | None) -> U8:
     """The alpha of a crop, uint8 HxW. The crop reaches at least two pixels beyond the soft edge, or to the frame."""
     hard = (mask >= 128).astype(np.uint8)
     reach = reach_px(lock_px)
     product, backdrop = certain(hard, lock_px), certain(1 - hard, reach)
     soft = cv2.inRange(mask, (1,), (254,))
     kept = cv2.dilate(soft, disk(reach)) > 0  # here the mask's values are alpha
+    product, backdrop = product | (kept & (hard > 0)), backdrop | (kept & (hard == 0))
+    if matting is not None:
+        try:
+            return np.where(kept, mask, matte_by_network(rgb, product, backdrop, matting))
+        except SolverFailed as failed:
+            log.warning("closed-form matting makes the edge, because %s", failed)
     try:
-        alpha = matte(
-            rgb, hard, product | (kept & (hard > 0)), backdrop | (kept & (hard == 0)), width_px=lock_px + reach
-        )
+        alpha = matte(rgb, hard, product, backdrop, width_px=lock_px + reach)
     except SolverFailed as failed:
         log.warning("the guided filter makes the edge, because %s", failed)
         alpha = guided_alpha(rgb, hard)

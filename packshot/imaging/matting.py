@@ -1,24 +1,26 @@
-"""The alpha of a product along the border of its mask, by closed-form matting (Levin, Lischinski, Weiss 2008).
+"""The alpha of a product along the border of its mask.
 
     mask ──certain──> product, backdrop ──(all other pixels are the band)──> solve ──> alpha
 
-In each window of 3x3 pixels, alpha is taken to be a linear function of the colour. With the pixels that are certainly
-product or backdrop given, this is a sparse linear system, whose unknowns are the pixels of the band alone. So the time
-grows with the length of the border. Long borders are solved in tiles.
+`matte_by_network` asks the matting network of a pack that has one. `matte` solves in closed form (Levin, Lischinski,
+Weiss 2008): in each window of 3x3 pixels, alpha is taken to be a linear function of the colour. With the pixels that
+are certainly product or backdrop given, this is a sparse linear system, whose unknowns are the pixels of the band
+alone. So the time grows with the length of the border. Long borders are solved in tiles.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from packshot.imaging.tiles import Bools
-from packshot.types import U8
+from packshot.types import F32, U8
 
-__all__ = ["SolverFailed", "certain", "disk", "matte"]
+__all__ = ["CONTEXT_PX", "MattingNetwork", "SolverFailed", "certain", "disk", "matte", "matte_by_network"]
 
 F64 = NDArray[np.float64]
 
@@ -36,13 +38,31 @@ TOLERANCE, MAX_ITERATIONS = 1e-3, 400
 """Relative residual at which the solver stops (1e-5 gives the same cutouts), and the iterations it may take."""
 MAX_BAND_PX = 1_500_000
 """A band with more pixels is not solved. That is a border of 60,000 px in a photo of 12 megapixels."""
+CORE_PX, CONTEXT_PX = 384, 64
+"""A network sees a square of CORE_PX with CONTEXT_PX around it: 512 px, the size at which ViTMatte was trained."""
+MAX_TILES = 24
+"""A border that crosses more tiles is left to the closed form. A tile takes 1.9 core-seconds (ViTMatte-small, fp32)."""
 
 _WINDOW = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]
 _REACH = [(y, x) for y in range(-2, 3) for x in range(-2, 3)]  # the pixels that share a window with a pixel
 
 
 class SolverFailed(ArithmeticError):
-    """Raised when the band is too large or the solver does not converge. Use the guided filter then."""
+    """Raised when the band is too large or there is no solution. Use the next simpler method then.
+
+    The closed form is simpler than a network, and the guided filter is simpler than the closed form.
+    """
+
+
+class MattingNetwork(Protocol):
+    """A network that finds alpha from a trimap. `packshot.models.matting.VitMatte` implements it."""
+
+    def alpha(self, rgb: U8, trimap: U8) -> F32:
+        """The alpha of a picture of any size, float32 HxW, 0..1.
+
+        `rgb` is uint8 HxWx3. `trimap` is uint8 HxW: 255 = product, 0 = backdrop, 128 = unknown.
+        """
+        ...
 
 
 def disk(radius_px: int) -> U8:
@@ -80,26 +100,47 @@ def matte(rgb: U8, hard: U8, product: Bools, backdrop: Bools, *, width_px: int) 
         raise SolverFailed(f"a band must have at most {MAX_BAND_PX} px, got {np.count_nonzero(band)}")
     if min(hard.shape) < 3:
         return np.where(band, hard * np.uint8(255), alpha)
-    for own, wide, inner in _tiles(band, 2 * width_px + 4):
+    for own, wide, inner in _tiles(band, TILE_PX, 2 * width_px + 4):
         here = band[wide]
         solved = np.zeros(here.shape, np.uint8)
-        solved[here] = _stretched(_solve(rgb[wide], hard[wide], product[wide], here))
+        solution = _solve(rgb[wide], hard[wide], product[wide], here)
+        solved[here] = _eight_bits((solution - LOW) / (HIGH - LOW))
         np.copyto(alpha[own], solved[inner], where=band[own])
     rough = alpha.copy()
-    for own, wide, inner in _tiles(band, FRAY_PX // 2 + 2):
+    for own, wide, inner in _tiles(band, TILE_PX, FRAY_PX // 2 + 2):
         alpha[own] = _trimmed(rough[wide], band[wide])[inner]
+    return alpha
+
+
+def matte_by_network(rgb: U8, product: Bools, backdrop: Bools, network: MattingNetwork) -> U8:
+    """The product's alpha as `matte` returns it, where the band is the network's.
+
+    Only the tiles that hold a part of the band are computed. Raises SolverFailed when there are more than MAX_TILES, or
+    when the network's alpha is not finite.
+    """
+    band = ~(product | backdrop)
+    trimap = np.where(product, np.uint8(255), np.where(band, np.uint8(128), np.uint8(0)))
+    alpha = product.astype(np.uint8) * np.uint8(255)
+    tiles = list(_tiles(band, CORE_PX, CONTEXT_PX))
+    if len(tiles) > MAX_TILES:
+        raise SolverFailed(f"the border must cross at most {MAX_TILES} tiles, it crosses {len(tiles)}")
+    for own, wide, inner in tiles:
+        found = network.alpha(np.ascontiguousarray(rgb[wide]), np.ascontiguousarray(trimap[wide]))
+        if not np.isfinite(found).all():
+            raise SolverFailed("the network's alpha must be finite")
+        np.copyto(alpha[own], _eight_bits(found[inner]), where=band[own])
     return alpha
 
 
 Part = tuple[slice, slice]
 
 
-def _tiles(band: Bools, halo: int) -> Iterator[tuple[Part, Part, Part]]:
+def _tiles(band: Bools, side_px: int, halo: int) -> Iterator[tuple[Part, Part, Part]]:
     """The tiles that hold a pixel of the band: the tile, the tile with its halo, and the tile's place in the latter."""
     height, width = band.shape
-    for top in range(0, height, TILE_PX):
-        for left in range(0, width, TILE_PX):
-            own = np.s_[top : min(height, top + TILE_PX), left : min(width, left + TILE_PX)]
+    for top in range(0, height, side_px):
+        for left in range(0, width, side_px):
+            own = np.s_[top : min(height, top + side_px), left : min(width, left + side_px)]
             if band[own].any():
                 y0, x0 = max(0, top - halo), max(0, left - halo)
                 wide = np.s_[y0 : own[0].stop + halo, x0 : own[1].stop + halo]
@@ -125,8 +166,9 @@ def _trimmed(rough: U8, band: Bools) -> U8:
     return alpha
 
 
-def _stretched(solution: F64) -> U8:
-    alpha = np.rint(np.clip((solution - LOW) / (HIGH - LOW), 0, 1) * 255).astype(np.uint8)
+def _eight_bits(solution: F64 | F32) -> U8:
+    """Alpha 0..1 in eight bits. Values near the ends become the ends."""
+    alpha = np.rint(np.clip(solution, 0, 1) * 255).astype(np.uint8)
     alpha[alpha >= OPAQUE] = 255
     alpha[alpha <= CLEAR] = 0
     return alpha

@@ -15,6 +15,7 @@ from packshot.errors import NotFound, StorageFull
 from packshot.imaging.canvas import cut, cutout_bbox
 from packshot.imaging.codec import encode_png, read_mask, read_png
 from packshot.imaging.guided import cut_guided
+from packshot.imaging.matting import MattingNetwork
 from packshot.imaging.own_alpha import cut_own
 from packshot.store.assets import Assets
 from packshot.store.records import MaskRecord, PhotoRecord
@@ -45,16 +46,21 @@ def cutout_files(photo: PhotoRecord, mask: MaskRecord) -> CutoutFiles:
     return CutoutFiles(mask.rgba_key or photo.asset_key, mask.asset_key, mask.lock_px, mask.cutout_key)
 
 
-def load_cutout_png(assets: Assets, files: CutoutFiles) -> bytes:
-    """The cutout as an RGBA PNG. It is made and kept if this is the first time. Raises NotFound for a deleted file."""
+def load_cutout_png(assets: Assets, files: CutoutFiles, matting: MattingNetwork | None = None) -> bytes:
+    """The cutout as an RGBA PNG. It is made and kept if this is the first time. Raises NotFound for a deleted file.
+
+    `matting` is the network that finds the edge of a cutout that is made; None = closed form.
+    """
     kept = _kept(assets, files)
-    return kept if kept is not None else _made(assets, files, read_png(assets.get(files.photo_key)))[1]
+    return kept if kept is not None else _made(assets, files, read_png(assets.get(files.photo_key)), matting)[1]
 
 
-def load_cutouts(assets: Assets, wanted: Iterable[CutoutFiles]) -> dict[CutoutFiles, Cutout]:
+def load_cutouts(
+    assets: Assets, wanted: Iterable[CutoutFiles], matting: MattingNetwork | None = None
+) -> dict[CutoutFiles, Cutout]:
     """The cutouts of several masks; missing ones are made and kept. Raises NotFound for a deleted file.
 
-    Each file is read once, and one photo is in memory at a time.
+    Each file is read once, and one photo is in memory at a time. `matting` is as in `load_cutout_png`.
     """
     cutouts: dict[CutoutFiles, Cutout] = {}
     missing: dict[str, list[CutoutFiles]] = {}
@@ -67,7 +73,7 @@ def load_cutouts(assets: Assets, wanted: Iterable[CutoutFiles]) -> dict[CutoutFi
     for photo_key, of_photo in missing.items():
         pixels = read_png(assets.get(photo_key))
         for files in of_photo:
-            cutouts[files] = _made(assets, files, pixels)[0]
+            cutouts[files] = _made(assets, files, pixels, matting)[0]
     return cutouts
 
 
@@ -80,9 +86,9 @@ def _kept(assets: Assets, files: CutoutFiles) -> bytes | None:
         return None
 
 
-def _made(assets: Assets, files: CutoutFiles, pixels: U8) -> tuple[Cutout, bytes]:
+def _made(assets: Assets, files: CutoutFiles, pixels: U8, matting: MattingNetwork | None) -> tuple[Cutout, bytes]:
     """Make the cutout and its PNG, and keep it. `pixels` is uint8 HxWx3 RGB of a photo, or HxWx4 RGBA of an upload."""
-    cutout = _cut(pixels, read_mask(assets.get(files.mask_key)), files.lock_px)
+    cutout = _cut(pixels, read_mask(assets.get(files.mask_key)), files.lock_px, matting)
     png = encode_png(cutout.pixels)
     if files.cutout_key is not None:
         try:
@@ -92,7 +98,9 @@ def _made(assets: Assets, files: CutoutFiles, pixels: U8) -> tuple[Cutout, bytes
     return cutout, png
 
 
-def _cut(pixels: U8, mask: Mask, lock_px: int | None) -> Cutout:
+def _cut(pixels: U8, mask: Mask, lock_px: int | None, matting: MattingNetwork | None) -> Cutout:
     if pixels.shape[-1] == 4:
         return cut_own(pixels, mask, cutout_bbox(mask, lock_px or 0))
-    return cut_guided(Photo(pixels), mask) if lock_px is None else cut(Photo(pixels), mask, lock_px)
+    if lock_px is None:
+        return cut_guided(Photo(pixels), mask)
+    return cut(Photo(pixels), mask, lock_px, matting=matting)

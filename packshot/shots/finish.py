@@ -22,6 +22,7 @@ from packshot.imaging.canvas import cutout_bbox, enlargement, fit_into, flatten
 from packshot.imaging.codec import encode_mask_png, encode_png, read_mask, read_png
 from packshot.imaging.composite import composite, enlarge, inpaint_mask, plain_background, product_on_grey
 from packshot.imaging.lock import lock_px_of
+from packshot.imaging.matting import MattingNetwork
 from packshot.imaging.resample import reduced
 from packshot.imaging.shadow import contact_shadow
 from packshot.imaging.strokes import paint
@@ -102,24 +103,26 @@ def _finished(picture: U8, verdict: Verdict, started_at: float) -> Finished:
 class Finisher:
     """The functions above for stored files. Every method blocks on pixel work, so call it on a worker thread.
 
-    `assets` is the store's asset root.
+    `assets` is the store's asset root. `matting` is the network that finds the edges of cutouts
+    (`packshot.models.matting`); None = closed form.
     """
 
-    def __init__(self, assets: Assets) -> None:
+    def __init__(self, assets: Assets, matting: MattingNetwork | None = None) -> None:
         self._assets = assets
+        self._matting = matting
 
     def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
         """Load a layout and place it, at the canvas's size and in the scene of `framing`.
 
         Raises NotFound when a file was deleted and BadInput `layer_outside` when a layer is not on the canvas.
         """
-        prepared = prepare(load_layout(self._assets, files), framing)
+        prepared = prepare(load_layout(self._assets, files, self._matting), framing)
         covered = bool((prepared.flat.alpha == 255).all())
         return Placed(covered, prepared, fit(prepared, framing))
 
     def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         """Finish a picture that needs no engine. Raises as `prepare` does."""
-        return finish_plain(prepare(load_layout(self._assets, files)), spec)
+        return finish_plain(prepare(load_layout(self._assets, files, self._matting)), spec)
 
     def mask_png(self, mask_key: str, longest_px: int | None = None) -> bytes:
         """Encode a stored mask as an 8-bit grey PNG of the photo's size, or of at most `longest_px` if given."""
@@ -128,7 +131,7 @@ class Finisher:
 
     def cutout_png(self, files: CutoutFiles) -> bytes:
         """The cutout as an RGBA PNG. The first call for a mask makes it and keeps it."""
-        return load_cutout_png(self._assets, files)
+        return load_cutout_png(self._assets, files, self._matting)
 
     def paint(self, mask_key: str | None, size: tuple[int, int], strokes: Sequence[Stroke]) -> NewMask:
         """Paint strokes on a stored mask, or on an empty one of `size` (width, height) in pixels.
@@ -174,6 +177,6 @@ class Finisher:
     def _product_alpha(self, layout: LayoutFiles) -> U8 | None:
         """The product's coverage of the picture, uint8 HxW; None when a file was deleted since."""
         try:
-            return flatten(load_layout(self._assets, layout)).alpha
+            return flatten(load_layout(self._assets, layout, self._matting)).alpha
         except NotFound:
             return None

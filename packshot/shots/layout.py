@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from packshot.contract.shot_spec import Canvas, LayerSpec, ShotSpec
+from packshot.imaging.matting import MattingNetwork
 from packshot.shots.cutouts import CutoutFiles, cutout_files, load_cutouts
 from packshot.store.assets import Assets
 from packshot.store.store import Store
@@ -36,9 +37,9 @@ def find_layout(store: Store, tenant_id: str, spec: ShotSpec) -> LayoutFiles:
     return LayoutFiles(spec.canvas, tuple(LayerFiles(cutouts[layer.mask_id], layer) for layer in spec.layers))
 
 
-def load_layout(assets: Assets, files: LayoutFiles) -> Layout:
-    """Read the layers' cutouts; missing ones are made. Raises NotFound when a file was deleted."""
-    cutouts = load_cutouts(assets, (layer.cutout for layer in files.layers))
+def load_layout(assets: Assets, files: LayoutFiles, matting: MattingNetwork | None = None) -> Layout:
+    """Read the layers' cutouts; missing ones are made (`load_cutouts`). Raises NotFound when a file was deleted."""
+    cutouts = load_cutouts(assets, (layer.cutout for layer in files.layers), matting)
     return Layout(files.canvas, tuple(_layer(layer.placement, cutouts[layer.cutout]) for layer in files.layers))
 
 

@@ -1,4 +1,4 @@
-"""What projects and styles share: rows of one tenant with a unique name, listed newest first."""
+"""What projects and styles share: rows of one tenant with a unique name."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, exc, select, tuple_
+from sqlalchemy import Connection, Row, Table, exc, select
 
-from packshot.errors import BadInput, Conflict
-from packshot.store.database import absent, is_id, require_id
+from packshot.errors import Conflict
+from packshot.store.database import absent, require_id
 
 
 def own_row(connection: Connection, table: Table, tenant_id: str, row_id: str, *, lock: bool = False) -> Row[Any]:
@@ -20,26 +20,6 @@ def own_row(connection: Connection, table: Table, tenant_id: str, row_id: str, *
     if row is None:
         raise absent(table.name, row_id)
     return row
-
-
-def page_of(
-    connection: Connection, table: Table, tenant_id: str, cursor: str | None, limit: int
-) -> tuple[list[Row[Any]], str | None]:
-    """A page of a tenant's rows, newest first, and the cursor of the next page, or None on the last page.
-
-    `cursor` comes from the previous page. `limit` is at least 1. Raises BadInput when the cursor is unknown.
-    """
-    mine = select(table).where(table.c.tenant_id == tenant_id)
-    place = tuple_(table.c.created_at, table.c.id)
-    query = mine.order_by(table.c.created_at.desc(), table.c.id.desc()).limit(limit + 1)
-    if cursor is not None:
-        last = connection.execute(mine.where(table.c.id == cursor)).first() if is_id(cursor) else None
-        if last is None:
-            rule = f"cursor must be a previous page's next_cursor, got {cursor[:80]!r}; start without one"
-            raise BadInput("invalid_request", rule)
-        query = query.where(place < tuple_(last.created_at, last.id))
-    rows = list(connection.execute(query))
-    return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
 
 
 @contextmanager

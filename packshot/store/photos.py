@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select, tuple_, update
+from sqlalchemy import Connection, Row, delete, select, update
 
-from packshot.errors import BadInput, Unavailable
-from packshot.store.database import Database, absent, insert, is_id, moment, new_id, require_id
+from packshot.errors import Unavailable
+from packshot.store.database import Database, absent, insert, moment, new_id, require_id
 from packshot.store.masks import FILES, cutout_key, files_of, insert_mask, lock_masks_of, refuse_live
+from packshot.store.pages import page_of
 from packshot.store.projects import hold_project
 from packshot.store.records import NewMask, PhotoRecord
 from packshot.store.references import AssetReferences, WrittenFile
 from packshot.store.schema import Now, mask, photo
 
-_TIME = re.compile(r"\d{1,12}(\.\d{1,9})?")
 MAX_RACES = 50
 """How often an upload is retried while another request keeps deleting the same photo."""
 
@@ -111,24 +110,15 @@ class Photos:
     ) -> tuple[list[PhotoRecord], str | None]:
         """Return a page of photos, newest first, and the cursor of the next page, or None on the last page.
 
-        `sha256` selects the photo whose upload had this hash, and `project_id` those of one project. `cursor` comes
-        from the previous page; it stays valid when photos are deleted. `limit` is at least 1. Raises BadInput when the
-        cursor is not one.
+        `sha256` selects the photo whose upload had this hash, and `project_id` those of one project; None selects all.
+        `cursor` comes from the previous page; it stays valid when photos are deleted. Raises BadInput when it is none.
         """
-        place = (photo.c.created_at, photo.c.id)
-        query = select(photo).where(photo.c.tenant_id == tenant_id).limit(limit + 1)
-        query = query.order_by(*(column.desc() for column in place))
-        if sha256 is not None:
-            query = query.where(photo.c.sha256 == sha256.lower())
+        conditions = [photo.c.sha256 == sha256.lower()] if sha256 is not None else []
         if project_id is not None:
-            query = query.where(photo.c.project_id == project_id)
-        if cursor is not None:
-            query = query.where(tuple_(*place) < tuple_(*_place_of(cursor)))
+            conditions.append(photo.c.project_id == project_id)
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
-        page = rows[:limit]
-        next_cursor = f"{page[-1].created_at!r}:{page[-1].id}" if len(rows) > limit else None
-        return [_photo_record(row) for row in page], next_cursor
+            rows, next_cursor = page_of(connection, photo, tenant_id, cursor, limit, *conditions)
+        return [_photo_record(row) for row in rows], next_cursor
 
     def delete(self, tenant_id: str, photo_id: str) -> None:
         """Delete a photo and its masks.
@@ -166,15 +156,6 @@ class Photos:
         keys = files[0].key, cutout_key(own, files[0].key, of_photo.asset_key)
         self._references.take(connection, [*others, *files], promised=[keys[1]] if keys[1] else [])
         insert_mask(connection, of_photo.tenant_id, of_photo.id, own, keys, expires_at=None)
-
-
-def _place_of(cursor: str) -> tuple[float, str]:
-    """The upload's time and the photo's id, from a cursor."""
-    created_at, _, photo_id = cursor.partition(":")
-    if not _TIME.fullmatch(created_at) or not is_id(photo_id):
-        rule = f"cursor must be a previous page's next_cursor, got {cursor[:80]!r}; start without one"
-        raise BadInput("invalid_request", rule)
-    return float(created_at), photo_id
 
 
 def _has_own_alpha(connection: Connection, photo_id: str) -> bool:

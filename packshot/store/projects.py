@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, select, update
 
 from packshot.store.database import Database, absent, moment, new_id, require_id
-from packshot.store.named import own_row, page_of, unique_name
+from packshot.store.named import own_row, unique_name
+from packshot.store.pages import page_of
 from packshot.store.records import ProjectRecord
 from packshot.store.schema import Now, photo, project, shot
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -180,7 +181,7 @@ class ShotRecord:
     run or have ended. `step` of `steps` denoising steps are done, over all images of the shot. `version` grows with
     every change of the row and is part of event ids. `preview_version` is 0 before the first preview.
     `cancel_requested` is true while the shot still runs and will be cancelled at its next step. `project_id` is the
-    project that it belongs to.
+    project that it belongs to. `sku` and `meta` are what the client wrote on it.
     """
 
     id: str
@@ -202,6 +203,8 @@ class ShotRecord:
     cancel_requested: bool = False
     images: tuple[ImageRecord, ...] = field(default=())
     project_id: str | None = None
+    sku: str | None = None
+    meta: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

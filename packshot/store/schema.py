@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISION = "0007"
+REVISION = "0008"
 """The last migration. The migrations up to it make the tables below."""
 
 
@@ -138,6 +138,7 @@ photo = Table(
     Column("notes", JSON(none_as_null=True)),  # [code, detail] pairs; NULL = a replica of version 0.1.0 took the photo
     Column("project_id", _ID, index=True),  # without a foreign key, which SQLite cannot add to a table
     UniqueConstraint("tenant_id", "sha256"),
+    Index(None, "tenant_id", "created_at"),
 )
 
 mask = Table(
@@ -188,6 +189,8 @@ shot = Table(
     Column("images", Integer),
     Column("row_steps", BigInteger),
     Column("project_id", _ID),  # without a foreign key, which SQLite cannot add to a table
+    Column("sku", String(100)),  # this and `meta` are the client's own words on the shot; nothing else reads them
+    Column("meta", JSON(none_as_null=True)),
     Column("error_code", String(64)),
     Column("error_detail", Text),
     Column("created_at", Double, nullable=False),
@@ -200,6 +203,7 @@ shot = Table(
     Index(None, "status", "seq"),
     Index(None, "tenant_id", "seq"),
     Index(None, "project_id", "seq"),
+    Index(None, "tenant_id", "sku", "seq"),
 )
 
 shot_mask = Table(

@@ -59,6 +59,8 @@ def shot_records(
             cancel_requested=row.cancel_requested and row.status not in ENDED,
             images=tuple(images.get(row.id, ())),
             project_id=row.project_id,
+            sku=row.sku,
+            meta=row.meta or {},
         )
         for row in rows
     ]

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, case, func, or_, select, update
 
 from packshot.contract.shot_spec import ShotSpec
-from packshot.contract.status import LIVE, STATUSES
+from packshot.contract.status import LIVE
 from packshot.errors import BadInput, Conflict, NotFound, Overloaded
 from packshot.store.database import Database, absent, is_id, new_id, require_id, to_json
+from packshot.store.pages import MAX_PAGE
 from packshot.store.positions import RecentPositions
 from packshot.store.projects import hold_project
 from packshot.store.records import ShotRecord
 from packshot.store.schema import Now, mask, shot, shot_mask, tenant
+from packshot.store.shot_filter import EVERY_SHOT, ShotFilter
 from packshot.store.shot_rows import own_shot_row, shot_record, shot_records
 
 RETRY_AFTER_S = 10.0
 """Seconds that a client must wait before a retry when its tenant's queue is full."""
-
-MAX_PAGE = 200
 
 WATCHED_AT_ONCE = 1000
 """Ids in one query. The databases' own limits are a few ten thousand parameters."""
@@ -40,18 +40,28 @@ class Shots:
         self._recent_positions = RecentPositions()
 
     def add(
-        self, tenant_id: str, spec: ShotSpec, *, idempotency_key: str | None = None, project_id: str | None = None
+        self,
+        tenant_id: str,
+        spec: ShotSpec,
+        *,
+        idempotency_key: str | None = None,
+        project_id: str | None = None,
+        sku: str | None = None,
+        meta: Mapping[str, str] | None = None,
+        row_steps: int | None = None,
     ) -> tuple[ShotRecord, bool]:
         """Accept a shot. It is durable when this returns, and the masks of `spec` no longer expire.
 
-        Returns the shot and True, or the earlier shot and False when `idempotency_key` was used before. `project_id`
-        puts the shot into a project. Raises NotFound when a mask or the project does not exist, Overloaded `queue_full`
-        when the tenant has too many queued shots, and BadInput `idempotency_mismatch` when the key was used with
-        another request.
+        `project_id` puts the shot into a project. `sku` and `meta` are the client's own words on it. `row_steps` is the
+        shot's work for the engine; None = `spec.row_steps`. Returns the shot and True, or the earlier shot and False
+        when `idempotency_key` was used before. Raises NotFound when a mask or the project does not exist, Overloaded
+        `queue_full` when the tenant has too many queued shots, and BadInput `idempotency_mismatch` when the key was
+        used with another request.
         """
         request = spec.to_json()
-        # Without a project, the digest is that of version 0.1.0.
-        body = request if project_id is None else {**request, "project_id": project_id}
+        # Without these, the digest is that of version 0.1.0.
+        labels = {"project_id": project_id, "sku": sku, "meta": dict(meta or {})}
+        body = request | {name: value for name, value in labels.items() if value}
         digest = hashlib.sha256(to_json(body).encode()).hexdigest()
         if idempotency_key is not None and not (1 <= len(idempotency_key) <= 255 and idempotency_key.isprintable()):
             rule = f"Idempotency-Key must be 1-255 printable characters, got {idempotency_key[:80]!r}; use another one"
@@ -86,8 +96,10 @@ class Shots:
                 preview_version=0,
                 version=1,
                 images=spec.images,
-                row_steps=spec.row_steps,
+                row_steps=spec.row_steps if row_steps is None else row_steps,
                 project_id=project_id,
+                sku=sku,
+                meta=dict(meta) if meta else None,
                 created_at=Now(),
             )
             shot_id = connection.execute(new.returning(shot.c.id)).scalar_one()
@@ -114,33 +126,16 @@ class Shots:
             return shot_record(connection, own_shot_row(connection, tenant_id, shot_id))
 
     def page(
-        self,
-        tenant_id: str,
-        *,
-        status: str | None = None,
-        project_id: str | None = None,
-        words: str = "",
-        cursor: str | None = None,
-        limit: int = 50,
+        self, tenant_id: str, wanted: ShotFilter = EVERY_SHOT, *, cursor: str | None = None, limit: int = 50
     ) -> tuple[list[ShotRecord], str | None]:
         """Return a page of shots, newest first, and the cursor of the next page, or None on the last page.
 
-        `status` selects shots of one status and `project_id` those of one project; None selects all. `words` selects
-        shots whose prompt has each of these words as a part, in any order; databases compare letters without their
-        case, SQLite only those of ASCII. `cursor` comes from the previous page. `limit` is
-        clamped to 1..`MAX_PAGE`. Raises BadInput when the status or the cursor is unknown.
+        `wanted` selects shots. `cursor` comes from the previous page. `limit` is clamped to 1..`MAX_PAGE`. Raises
+        BadInput when the cursor is unknown.
         """
-        if status is not None and status not in STATUSES:
-            rule = f"status must be one of {', '.join(STATUSES)}, got {status[:80]!r}; omit it to list all shots"
-            raise BadInput("invalid_request", rule)
         limit = min(max(limit, 1), MAX_PAGE)
-        query = select(shot).where(shot.c.tenant_id == tenant_id).order_by(shot.c.seq.desc()).limit(limit + 1)
-        if status is not None:
-            query = query.where(shot.c.status == status)
-        if project_id is not None:
-            query = query.where(shot.c.project_id == project_id)
-        for word in words.split():
-            query = query.where(shot.c.request["prompt"].as_string().icontains(word, autoescape=True))
+        query = select(shot).where(shot.c.tenant_id == tenant_id, *wanted.conditions())
+        query = query.order_by(shot.c.seq.desc()).limit(limit + 1)
         with self._database.read() as connection:
             if cursor is not None:
                 try:

@@ -8,7 +8,8 @@ from sqlalchemy import Row, delete, update
 
 from packshot.contract.shot_spec import ShadowKind
 from packshot.store.database import Database, moment, new_id
-from packshot.store.named import own_row, page_of, unique_name
+from packshot.store.named import own_row, unique_name
+from packshot.store.pages import page_of
 from packshot.store.records import StyleRecord
 from packshot.store.references import AssetReferences
 from packshot.store.schema import Now, style

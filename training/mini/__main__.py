@@ -47,7 +47,6 @@ TRAININGS = {
 OTHERS = ("scenes", "traced", "warm", "collages", "crowds", "rendered", "worn", "export", "sheet", "evaluate")
 MINUTES = 20.0
 SCENE_SEED = 100_000
-JUDGE = Path(__file__).with_name("judge.safetensors")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -75,7 +74,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     training.add_argument("--small-share", type=float, default=0.8, help="segmenter: first share, at 256 px")
     training.add_argument("--full-px", type=int, help="segmenter: side of full-size pictures; default: its input's")
     training.add_argument("--shards", type=Path, nargs="+", help="segmenter: default all of runs/shards")
-    training.add_argument("--judge-out", type=Path, default=JUDGE, help="judge: file of the weights for the evaluation")
     args = parser.parse_args(argv)
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -111,10 +109,6 @@ def train(args: argparse.Namespace) -> None:
         distribute(function, arguments, args.workers, args.threads or 1)
     else:
         function(**arguments)
-    if args.part == "judge":
-        from training.mini import judge
-
-        judge.save(judge.load(args.runs / "judge"), args.judge_out)
 
 
 def make(args: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
+from training.mini import judge as judge_part
 from training.mini import vae as vae_part
 from training.mini.painter import (
     CONTROL_CHANNELS,
@@ -50,7 +51,10 @@ def _write(folder: Path, name: str, state: dict[str, torch.Tensor]) -> list[str]
 
     Returns the names of the files.
     """
-    half = {key: value.detach().half().contiguous() for key, value in state.items()}
+    half = {
+        key: (value.detach().half() if value.is_floating_point() else value).contiguous()
+        for key, value in state.items()
+    }
     for old in folder.glob(f"{name}*.safetensors"):
         old.unlink()
     shards: list[dict[str, torch.Tensor]] = [{}]
@@ -72,7 +76,7 @@ def _without_defaults(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def export(runs: Path, folder: Path) -> None:
-    """Write the trained parts of `runs` to the pack in `folder`. The segmenter's role is kept as it is.
+    """Write the trained parts of `runs` to the pack in `folder`. Roles that `runs` does not hold are kept as they are.
 
     The segmenter is written by training.mini.segmenter_report.
     """
@@ -96,6 +100,10 @@ def export(runs: Path, folder: Path) -> None:
         ("controlnet", "ControlNetModel", control_config(), _write(folder, "controlnet", control.state_dict())),
         ("scheduler", "DDIMScheduler", SCHEDULER_CONFIG, []),
     ]
+    if (runs / "judge/checkpoint.pt").exists():
+        judge = judge_part.load(runs / "judge")
+        config = judge_part.CONFIG | {"size_px": judge.size_px}
+        parts.append(("judge", "SceneJudge", config, _write(folder, "judge", judge.state_dict())))
     roles = dict(before["roles"])
     for role, class_name, config, files in parts:
         roles[role] = {

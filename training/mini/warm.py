@@ -18,7 +18,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from packshot.models.engines.word_tokenizer import WordTokenizer
-from training.mini import judge
 from training.mini import vae as vae_part
 from training.mini.painter import Painter, control_from, tokenizer
 
@@ -43,7 +42,7 @@ def warm(pack: Path, runs: Path) -> list[str]:
         ("vae", vae, False),
         ("painter", painter.state_dict(), True),
         ("control", control.state_dict(), False),
-        ("judge", judge.load(judge.SHIPPED).state_dict(), False),
+        ("judge", weights("judge"), False),
     ):
         folder = runs / part
         if not (folder / "checkpoint.pt").exists():

@@ -43,8 +43,9 @@ from packshot.errors import BadInput, EngineFailed, PackRefused
 from packshot.models.engines.denoising import Denoising, clean_latents
 from packshot.models.engines.step_networks import ControlledUNet, Frozen
 from packshot.models.engines.tensors import convert_memory_errors, repeat, to_pixels, to_unit
-from packshot.models.engines.windows import MANY_ROWS, Windows, in_calls, outline_steps, squeezed
+from packshot.models.engines.windows import MANY_ROWS, Windows, in_calls, squeezed
 from packshot.models.engines.word_tokenizer import read_prompt
+from packshot.models.packs.framing import outline_steps
 from packshot.models.packs.pack import Pack
 from packshot.types import U8, Brief, EdgeMap, Render, Scene
 

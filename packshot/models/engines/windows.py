@@ -6,8 +6,9 @@ In each denoising step the networks see every window as a batch row of its own. 
 windows overlap, and the scheduler steps the whole scene. All windows share the scene's noise.
 
 Each window is denoised without knowledge of the others, so the windows alone would each paint their own horizon. The
-first OUTLINE of the steps therefore paint the whole scene squeezed into one window. Their clean latents are expanded to
-the scene's size and noised again to the next timestep, from which the windows continue.
+first steps (`packshot.models.packs.framing.outline_steps`) therefore paint the whole scene squeezed into one window.
+Their clean latents are expanded to the scene's size and noised again to the next timestep, from which the windows
+continue.
 """
 
 from __future__ import annotations
@@ -24,14 +25,10 @@ from torch import Tensor
 from packshot.models.packs.framing import Tiling
 from packshot.types import EdgeMap, Scene
 
-__all__ = ["MANY_ROWS", "Windows", "in_calls", "outline_steps", "squeezed"]
+__all__ = ["MANY_ROWS", "Windows", "in_calls", "squeezed"]
 
 MANY_ROWS = 1 << 30
 """More batch rows than any step has."""
-
-OUTLINE = 3 / 8
-"""Share of the steps that paint the outline. Measured (docs/measurements.md, 2026-11-26): with 1/8 the horizon still
-breaks between windows, and with 9/16 the squeezed outline's texture remains in the scene."""
 
 
 @dataclass(frozen=True)
@@ -100,11 +97,6 @@ class Windows:
             near = torch.arange(1, side + 1, dtype=torch.float32)
             ramps.append(torch.minimum(near, near.flip(0)).clamp(max=max(1, overlap)))
         return ramps[0][:, None] * ramps[1][None]
-
-
-def outline_steps(steps: int) -> int:
-    """The number of steps that paint the outline, of all `steps`."""
-    return round(steps * OUTLINE)
 
 
 def squeezed(scene: Scene, size: tuple[int, int]) -> Scene:

@@ -17,17 +17,20 @@ from typing import TYPE_CHECKING, Literal
 import yaml
 
 from packshot.models.footprint.stage_footprint import Footprint, GpuStage, PackFootprint
+from packshot.models.packs.manifest import RoleName
 
 if TYPE_CHECKING:
     from packshot.models.packs.pack import Pack
 
 FILE = "footprint.yaml"
+NOT_ON_GPU: tuple[RoleName, ...] = ("matting", "judge")
+"""The roles that no GPU stage loads."""
 
 
 def digest(pack: Pack) -> str:
     """A hash of the parts of the manifest that a footprint depends on: the networks' configs and the sizes."""
     manifest = pack.manifest
-    networks = {role: [spec.class_name, spec.config] for role, spec in manifest.roles.items()}
+    networks = {role: [spec.class_name, spec.config] for role, spec in manifest.roles.items() if role not in NOT_ON_GPU}
     inputs = json.dumps([networks, manifest.native_px, manifest.buckets], sort_keys=True)
     return hashlib.sha256(inputs.encode()).hexdigest()[:16]
 

@@ -13,9 +13,21 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 
+from packshot.contract.engines import EngineInfo
+from packshot.contract.shot_spec import ShotSpec
 from packshot.types import Framing
 
-__all__ = ["MAX_STRETCH", "MAX_WINDOWS", "OVERLAP", "Tiling", "framing", "tilings"]
+__all__ = [
+    "MAX_STRETCH",
+    "MAX_WINDOWS",
+    "OVERLAP",
+    "Tiling",
+    "framing",
+    "nearest_bucket",
+    "outline_steps",
+    "row_steps",
+    "tilings",
+]
 
 Size = tuple[int, int]
 
@@ -27,6 +39,9 @@ OVERLAP = 0.25
 """Smallest share of a window that overlaps the next one."""
 ENOUGH = 0.9
 """Share of the native number of pixels that a canvas must show before the cheapest framing is taken."""
+OUTLINE = 3 / 8
+"""Share of the steps that paint the outline. Measured (docs/measurements.md, 2026-11-26): with 1/8 the horizon still
+breaks between windows, and with 9/16 the squeezed outline's texture remains in the scene."""
 STEP_PX = 16
 """A side that holds several windows is a multiple of this, which every VAE's factor divides."""
 
@@ -69,6 +84,38 @@ def _length(side: int, count: int) -> int:
     """The largest multiple of STEP_PX that `count` windows of `side` pixels cover with OVERLAP; at least `side`."""
     covered = side + (count - 1) * math.floor(side * (1 - OVERLAP))
     return max(side, covered // STEP_PX * STEP_PX)
+
+
+def nearest_bucket(canvas: Size, buckets: tuple[Size, ...]) -> Size:
+    """The bucket that is nearest to a canvas in aspect ratio and area. Sizes are (width, height) in pixels.
+
+    Distances are logarithms of ratios. The aspect ratio has four times the weight of the area, because enlarging does
+    less harm than distortion.
+    """
+
+    def distance(bucket: Size) -> float:
+        aspect = abs(math.log(bucket[0] * canvas[1] / (bucket[1] * canvas[0])))
+        area = abs(math.log(bucket[0] * bucket[1] / (canvas[0] * canvas[1])))
+        return 4 * aspect + area
+
+    return min(buckets, key=distance)
+
+
+def outline_steps(steps: int) -> int:
+    """The number of steps that paint the outline of a scene of several windows, of all `steps`."""
+    return round(steps * OUTLINE)
+
+
+def row_steps(spec: ShotSpec, engine: EngineInfo) -> int:
+    """The batch rows of all steps of a shot: `spec.row_steps`, with a row for each window where the scene has several.
+
+    The outline's steps have one window.
+    """
+    canvas = (spec.canvas.width, spec.canvas.height)
+    bucket = nearest_bucket(canvas, engine.buckets)
+    windows = framing(canvas, bucket, engine.buckets, engine.native_px).windows
+    outline = outline_steps(spec.steps) if windows > 1 else 0
+    return spec.row_steps // spec.steps * (outline + windows * (spec.steps - outline))
 
 
 def framing(canvas: Size, bucket: Size, buckets: tuple[Size, ...], native: Size) -> Framing:

@@ -6,7 +6,6 @@ not when a shot runs.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, get_args
 
@@ -16,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from packshot.contract.engines import EngineInfo
 from packshot.contract.shot_spec import Canvas
 from packshot.errors import FieldError, PackRefused
-from packshot.models.packs.framing import Tiling, framing, tilings
+from packshot.models.packs.framing import Tiling, framing, nearest_bucket, tilings
 from packshot.types import Framing
 
 Family = Literal["mini", "sd15", "sd2", "sdxl"]
@@ -30,6 +29,8 @@ RoleName = Literal[
     "unet",
     "controlnet",
     "scheduler",
+    "matting",
+    "judge",
 ]
 ClassName = Literal[
     "AutoencoderKL",
@@ -43,8 +44,10 @@ ClassName = Literal[
     "EulerDiscreteScheduler",
     "LCMScheduler",
     "Sam",
+    "SceneJudge",
     "UNet2DConditionModel",
     "UniPCMultistepScheduler",
+    "VitMatteForImageMatting",
     "WordTokenizer",
 ]
 PredictionType = Literal["epsilon", "v_prediction", "sample"]
@@ -62,6 +65,8 @@ CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
     "vae": ("AutoencoderKL", "AutoencoderTiny"),
     "unet": ("UNet2DConditionModel",),
     "controlnet": ("ControlNetModel",),
+    "matting": ("VitMatteForImageMatting",),
+    "judge": ("SceneJudge",),
     "scheduler": (
         "DDIMScheduler",
         "DPMSolverMultistepScheduler",
@@ -218,18 +223,8 @@ class PackManifest(_Strict):
         return self
 
     def bucket(self, width_px: int, height_px: int) -> Size:
-        """The bucket that is nearest to a canvas in aspect ratio and area.
-
-        Distances are logarithms of ratios. The aspect ratio has four times the weight of the area, because enlarging
-        does less harm than distortion.
-        """
-
-        def distance(bucket: Size) -> float:
-            aspect = abs(math.log(bucket[0] * height_px / (bucket[1] * width_px)))
-            area = abs(math.log(bucket[0] * bucket[1] / (width_px * height_px)))
-            return 4 * aspect + area
-
-        return min(self.buckets, key=distance)
+        """The bucket that is nearest to a canvas in aspect ratio and area (`nearest_bucket`)."""
+        return nearest_bucket((width_px, height_px), self.buckets)
 
     def framing(self, canvas: Canvas) -> Framing:
         """How a canvas shows its scene: a whole bucket, or the middle of a larger scene that is not stretched."""

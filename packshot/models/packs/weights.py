@@ -32,6 +32,10 @@ def build(class_name: ClassName, config: dict[str, Any]) -> Any:
                 return _clip_text(config)
             if class_name == "Sam":
                 return _sam(config)
+            if class_name == "SceneJudge":
+                return _judge(config)
+            if class_name == "VitMatteForImageMatting":
+                return _vitmatte(config)
             return _diffusers(class_name, config)
     except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
         detail = f"{class_name} must be buildable from its config, got {error}; correct `config` in the manifest"
@@ -59,6 +63,18 @@ def _sam(config: dict[str, Any]) -> Any:
     from packshot.models.segment.network import build_sam
 
     return build_sam(config)
+
+
+def _judge(config: dict[str, Any]) -> Any:
+    from packshot.models.judge import SceneJudge
+
+    return SceneJudge(**config)
+
+
+def _vitmatte(config: dict[str, Any]) -> Any:
+    from transformers import VitMatteConfig, VitMatteForImageMatting
+
+    return VitMatteForImageMatting(VitMatteConfig(**config))
 
 
 def _no_init() -> Any:

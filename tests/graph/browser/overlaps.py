@@ -39,8 +39,9 @@ FIND = """([under, above]) => {
     const boxes = [];
     const add = (element, rect, from) => {
         const box = clipped(rect, element, from);
-        if (box.right - box.left < 1 || box.bottom - box.top < 1) return;
-        boxes.push({ element, ...box, sideways: rect.right > innerWidth + 1 || rect.left < -1 });
+        const sideways = rect.right > innerWidth + 1 || rect.left < -1;
+        if (box.bottom - box.top < 1 || (box.right - box.left < 1 && !sideways)) return;
+        boxes.push({ element, ...box, sideways });
     };
     const controls = "button, input, select, textarea, img, canvas, summary, [role=img], [role=application], progress";
     for (const element of document.body.querySelectorAll(controls)) {

@@ -33,7 +33,7 @@ def test_the_geometric_check_sees_an_element_on_another(visit: Callable[..., Vis
     page = visit().page()
     page.evaluate("document.getElementById('automatic').style.transform = 'translateY(-60px)'")
     assert any("Automatic" in problem for problem in overlapping(page))
-    page.evaluate("document.getElementById('automatic').style.transform = 'translateX(200px)'")
+    page.evaluate("document.getElementById('automatic').style.transform = 'translateX(300px)'")
     assert any("sideways" in problem for problem in overlapping(page))
 
 

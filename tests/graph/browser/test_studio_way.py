@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import numpy as np
 from playwright.sync_api import Page, expect
 
 from packshot.imaging.codec import read_png
@@ -118,3 +119,30 @@ def test_the_copied_commands_run(
     assert run.returncode == 0, run.stderr
     (image,) = json.loads(run.stdout.splitlines()[-1])["images"]
     assert read_png((tmp_path / image["path"]).read_bytes()).shape == (256, 256, 3)
+
+
+def test_a_picture_that_amazon_refuses_is_made_again_so_that_it_passes(
+    visit: Callable[..., Visit], cut_coffee: Callable[..., Page], tmp_path: Path
+) -> None:
+    """The default contact shadow lies on the white, and the product fills too little of the frame."""
+    page = cut_coffee(visit(accept_downloads=True).page())
+    page.get_by_role("tab", name="Place").click()
+    page.get_by_label("Background", exact=True).select_option("White")
+    page.get_by_role("spinbutton", name="Rotation").fill("20")
+    page.get_by_role("tab", name="Render").click()
+    page.get_by_role("button", name="Generate").click()
+    page.get_by_role("img", name="Result 1").wait_for()
+    page.get_by_role("tab", name="Choose").click()
+    page.get_by_label("Deliver as").select_option("amazon-main")
+    expect(page.locator("#unmet")).to_contain_text("needs no shadow and a product that fills 85 % of the frame")
+    page.get_by_role("button", name="Make it pass").click()
+    expect(page.get_by_role("heading", name="Picture 2")).to_be_visible()
+    expect(page.get_by_role("button", name="Make it pass")).to_be_hidden()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").click()
+    saved = tmp_path / "amazon.png"
+    download.value.save_as(saved)
+    pixels = read_png(saved.read_bytes())
+    rows, columns = (pixels < 250).any(axis=2).nonzero()
+    assert pixels.shape == (1600, 1600, 3)
+    assert 0.85 <= max(np.ptp(rows), np.ptp(columns)) / 1600 < 0.96

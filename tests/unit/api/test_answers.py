@@ -155,7 +155,7 @@ def test_a_shot_that_did_not_fail_has_no_error_and_a_plain_image_no_engine() -> 
 
 
 def test_a_recipe_tells_the_whole_request() -> None:
-    asked = set(ShotRequest.model_fields) - {"project_id"}  # where the shot is kept, not what it shows
+    asked = set(ShotRequest.model_fields) - {"project_id", "sku", "meta"}  # how the shot is filed, not what it shows
     assert set(answers.ResolvedRequest.model_fields) == asked == set(SPEC.to_json())
 
 

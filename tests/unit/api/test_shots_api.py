@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from packshot.api.shots import wanted_wait_s
+from packshot.models.packs.framing import framing
 from tests.api_graph import Api, code_of, running
 
 
@@ -22,6 +23,8 @@ def test_an_accepted_shot_answers_202_with_its_place_and_urls(api: Api) -> None:
         "url": f"/v1/shots/{shot['id']}",
         "events_url": f"/v1/shots/{shot['id']}/events",
         "request": shot["request"],
+        "sku": None,
+        "meta": {},
     }
     assert answer.headers["location"] == shot["url"]
     assert api.graph.submissions == submitted_before + 1
@@ -46,6 +49,20 @@ def test_defaults_are_the_engines_own_and_stored_resolved(api: Api) -> None:
         "engine": "mini",
         "priority": "interactive",
     }
+
+
+def test_a_wide_canvas_counts_a_row_for_each_window_of_its_scene(api: Api) -> None:
+    """The autoscaler plans for these row-steps. 16 steps with guidance; the first 6 paint the outline."""
+    waiting = [api.store.queue.load().interactive.waiting.row_steps]
+    for canvas in ({"width": 1024, "height": 1024}, {"width": 2000, "height": 400}):
+        assert api.http.post("/v1/shots", json=api.request(canvas=canvas)).status_code == 202
+        waiting.append(api.store.queue.load().interactive.waiting.row_steps)
+    before, after_square, after_wide = waiting
+    engine = api.graph.engines()[0]
+    windows = framing((2000, 400), engine.native_px, engine.buckets, engine.native_px).windows
+    assert windows > 1
+    assert after_square - before == 2 * 16
+    assert after_wide - after_square == 2 * (6 + 10 * windows)
 
 
 def test_what_a_client_says_is_what_is_stored(api: Api) -> None:
@@ -98,6 +115,43 @@ def test_the_request_of_an_answer_is_the_resolved_one_and_can_be_sent_again(api:
     assert repeated["request"] == shot["request"]
 
 
+def test_a_shot_keeps_sku_and_meta_and_is_listed_by_them(api: Api) -> None:
+    words = {"sku": "MUG-01/ä", "meta": {"season": "spring", "note": "two: colons"}}
+    accepted = api.http.post("/v1/shots", json=api.request(**words)).json()
+    shot = api.http.get(accepted["url"]).json()
+    for answer in (accepted, shot):
+        assert {"sku": answer["sku"], "meta": answer["meta"]} == words
+    assert not {"sku", "meta"} & set(shot["request"])
+    other = api.shot(sku="MUG-01/ä", meta={"season": "autumn"})
+
+    def listed(*query: tuple[str, str]) -> list[str]:
+        return [one["id"] for one in api.http.get("/v1/shots", params=list(query)).json()["shots"]]
+
+    assert listed(("sku", "MUG-01/ä")) == [other, shot["id"]]
+    assert listed(("meta", "season:spring"), ("meta", "note:two: colons")) == [shot["id"]]
+    assert listed(("sku", "MUG-01/ä"), ("created_before", shot["created_at"])) == []
+    assert listed(("sku", "MUG-01/ä"), ("created_after", shot["created_at"]), ("limit", "1")) == [other]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"sku": ""},
+        {"sku": "x" * 101},
+        {"sku": "a\u202eb"},
+        {"meta": {"with space": "x"}},
+        {"meta": {"a": 1}},
+        {"meta": {"a": "x" * 501}},
+        {"meta": {"a": "\u0000"}},
+        {"meta": {f"n{index}": "x" for index in range(21)}},
+    ],
+)
+def test_labels_are_bounded(api: Api, labels: dict[str, object]) -> None:
+    answer = api.http.post("/v1/shots", json=api.request(**labels))
+    assert code_of(answer) == (422, "invalid_request")
+    assert answer.json()["errors"][0]["loc"][0].partition(".")[0] == next(iter(labels))
+
+
 def test_a_failed_shot_says_why(api: Api) -> None:
     shot_id = api.shot(prompt="fails")
     claim = api.claim(shot_id)
@@ -122,7 +176,19 @@ def test_shots_are_listed_newest_first_in_pages(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "params", [{"status": "sleeping"}, {"cursor": "sh_nowhere"}, {"cursor": "\x00"}, {"limit": "0"}, {"limit": "101"}]
+    "params",
+    [
+        {"status": "sleeping"},
+        {"cursor": "sh_nowhere"},
+        {"cursor": "\x00"},
+        {"limit": "0"},
+        {"limit": "101"},
+        {"meta": "season"},
+        {"meta": "a b:c"},
+        {"review": "maybe"},
+        {"created_after": "yesterday"},
+        {"created_after": "2026-11-26T08:00:00"},
+    ],
 )
 def test_a_listing_that_cannot_be_meant_is_refused(api: Api, params: dict[str, str]) -> None:
     assert code_of(api.http.get("/v1/shots", params=params)) == (422, "invalid_request")

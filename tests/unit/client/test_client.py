@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from packshot.client import Client, Event, LayerIn, ShotRequest
+from packshot.contract import examples
 from packshot.contract.events import CancelledEvent, ProgressEvent, QueuedEvent, ShotEvent
 from packshot.errors import EngineFailed, NotFound, Overloaded, Unavailable
 
@@ -152,7 +153,7 @@ def test_a_foreign_answer_is_named(
 
 
 def test_a_shot_goes_out_as_a_model_or_as_it_is(script: Script, client: Client) -> None:
-    accepted = {"id": "sh_1", "status": "queued", "position": 0, "url": "/v1/shots/sh_1", "events_url": "…", "new": 1}
+    accepted = {**examples.ACCEPTED.model_dump(mode="json"), "id": "sh_1", "new": 1}
     script.answers = [(202, JSON, json.dumps(accepted).encode())] * 2
     assert client.shoot(ShotRequest(layers=[LayerIn(mask_id="mk_1")], images=2)).id == "sh_1"
     client.shoot({"of_a_later_version": True}, idempotency_key="k")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from packshot.contract.shot_spec import Canvas
-from packshot.models.packs.framing import MAX_STRETCH, MAX_WINDOWS, OVERLAP, tilings
+from packshot.contract.shot_spec import Background, Canvas
+from packshot.models.packs.framing import MAX_STRETCH, MAX_WINDOWS, OVERLAP, outline_steps, row_steps, tilings
 from packshot.models.packs.manifest import PackManifest
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.types import Framing
+from tests.specs import spec_of
 
 LEAST, MOST = 64, 4096
 """The sides that a request allows, in pixels (packshot.contract.requests.CanvasIn)."""
@@ -23,6 +25,19 @@ SIDES = sorted(
 @pytest.fixture(scope="module", params=["mini", "sd15", "sd2", "sdxl"])
 def manifest(request: pytest.FixtureRequest) -> PackManifest:
     return find_pack(request.param, Settings()).manifest
+
+
+def test_row_steps_are_the_rows_that_the_engines_steps_have(manifest: PackManifest) -> None:
+    for canvas, images, guidance in (
+        (Canvas(1024, 1024), 3, 7.5),
+        (Canvas(4096, 600), 2, 7.5),
+        (Canvas(64, 900), 1, 1),
+    ):
+        spec = replace(spec_of("mk"), canvas=canvas, images=images, steps=20, guidance_scale=guidance)
+        windows, rows = manifest.framing(canvas).windows, 2 if guidance > 1 else 1
+        steps = [1 if step < outline_steps(20) else windows for step in range(20)]
+        assert row_steps(spec, manifest.summary()) == images * rows * sum(steps)
+        assert row_steps(replace(spec, background=Background("white")), manifest.summary()) == 0
 
 
 def test_no_allowed_canvas_stretches_its_scene(manifest: PackManifest) -> None:

@@ -14,8 +14,8 @@ from packshot.batching import RenderBatcher
 from packshot.errors import BadInput, EngineFailed
 from packshot.models.engines.denoising import Denoising
 from packshot.models.engines.unet_controlnet import DiffusionEngine
-from packshot.models.engines.windows import Windows, outline_steps, squeezed
-from packshot.models.packs.framing import Tiling
+from packshot.models.engines.windows import Windows, squeezed
+from packshot.models.packs.framing import Tiling, outline_steps
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.types import Brief, EdgeMap, Render, Scene

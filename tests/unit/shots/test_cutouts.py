@@ -27,10 +27,11 @@ from packshot.shots.layout import find_layout, load_layout
 from packshot.store.assets import Assets
 from packshot.store.records import MaskRecord, NewMask, PhotoRecord
 from packshot.store.store import Store
-from packshot.types import U8, Mask, Photo
+from packshot.types import F32, U8, Framing, Mask, Photo
 from tests.specs import spec_of
 
 PIXELS: U8 = np.random.default_rng(4).integers(0, 256, (60, 80, 3), np.uint8)
+FRAMING = Framing.of_whole(64, 64)
 PRODUCT = Mask(cv2.circle(np.zeros((60, 80), np.uint8), (40, 30), 20, 255, -1))
 NEW = NewMask(
     0.9,
@@ -73,9 +74,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one with each cutout that is made."""
     calls: list[int] = []
 
-    def counted(*arguments: object) -> object:
+    def counted(*arguments: object, **named: object) -> object:
         calls.append(1)
-        return cut(*arguments)  # type: ignore[arg-type]
+        return cut(*arguments, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(cutouts, "cut", counted)
     return calls
@@ -95,6 +96,22 @@ def test_a_cutout_is_made_once_and_read_by_cutouts_shots_and_deliveries(
     assert np.array_equal(layout.layers[0].cutout.pixels, read_png(png))
     assert Finisher(store.assets).cutout_png(cutout_files(photo, mask)) == png
     assert len(made) == 1
+
+
+def test_cutouts_shots_and_deliveries_use_the_packs_matting_network(store: Store, photo: PhotoRecord) -> None:
+    class Half:
+        def alpha(self, rgb: U8, trimap: U8) -> F32:
+            return np.full(trimap.shape, 0.5, np.float32)
+
+    finisher, solid = Finisher(store.assets, Half()), add(store, photo, replace(NEW, lock_px=4))
+    files = find_layout(store, photo.tenant, spec_of(solid.id))
+    by_network = finisher.prepare(files, FRAMING).prepared.flat
+    png = read_png(finisher.cutout_png(cutout_files(photo, solid)))
+    assert set(np.unique(png[..., 3])) == {0, 128, 255}
+    store.masks.delete(photo.tenant, solid.id)
+    again = add(store, photo, replace(NEW, lock_px=4))
+    in_closed_form = prepare(load_layout(store.assets, find_layout(store, photo.tenant, spec_of(again.id)))).flat
+    assert not np.array_equal(by_network.alpha, in_closed_form.alpha)
 
 
 def test_the_answer_knows_the_cutouts_place_before_it_is_made(store: Store, photo: PhotoRecord) -> None:

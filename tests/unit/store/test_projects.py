@@ -8,6 +8,7 @@ import pytest
 
 from packshot.errors import BadInput, Conflict, NotFound
 from packshot.store.records import Tenant
+from packshot.store.shot_filter import ShotFilter
 from packshot.store.store import Store
 from tests.specs import spec_of
 from tests.unit.store.store_rows import PNG, add_photo
@@ -84,8 +85,9 @@ def test_the_list_of_shots_is_filtered_by_project_and_words(store: Store, tenant
     inside, _ = store.shots.add(tenant.id, spec_of(prompt="On a Marble table, 100% linen"), project_id=spring)
     outside, _ = store.shots.add(tenant.id, spec_of(prompt="on a café table"))
 
-    def found(**filters: str) -> list[str]:
-        return [one.id for one in store.shots.page(tenant.id, **filters)[0]]  # type: ignore[arg-type]
+    def found(project_id: str | None = None, words: str = "") -> list[str]:
+        wanted = ShotFilter(project_id=project_id, words=words)
+        return [one.id for one in store.shots.page(tenant.id, wanted)[0]]
 
     assert found(project_id=spring) == [inside.id]
     assert found(words="table") == [outside.id, inside.id]

@@ -7,7 +7,8 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Literal
 
 import pytest
 from sqlalchemy import Subquery, func, select
@@ -17,9 +18,10 @@ from packshot.store import positions, shots
 from packshot.store.queue_order import queue_order
 from packshot.store.records import PhotoRecord, Tenant
 from packshot.store.schema import Now, shot
+from packshot.store.shot_filter import ShotFilter
 from packshot.store.store import Store
 from tests.specs import spec_of
-from tests.unit.store.store_rows import add_shots, new_image, new_mask, tamper
+from tests.unit.store.store_rows import add_shots, claim, new_image, new_mask, tamper
 
 
 def test_an_accepted_shot_waits_in_the_queue(store: Store, tenant: Tenant) -> None:
@@ -191,11 +193,58 @@ def test_pages_go_from_newest_to_oldest(store: Store, tenant: Tenant) -> None:
         pages += 1
     assert (seen, pages) == (ids[::-1], 3)
     store.shots.cancel(tenant.id, ids[1])
-    assert [one.id for one in store.shots.page(tenant.id, status="cancelled")[0]] == [ids[1]]
-    refused: tuple[dict[str, Any], ...] = ({"cursor": "sh_none"}, {"cursor": "\x00"}, {"status": "lost"})
-    for bad in refused:
+    assert [one.id for one in store.shots.page(tenant.id, ShotFilter(status="cancelled"))[0]] == [ids[1]]
+    for bad in ("sh_none", "\x00"):
         with pytest.raises(BadInput):
-            store.shots.page(tenant.id, **bad)
+            store.shots.page(tenant.id, cursor=bad)
+
+
+def test_a_shot_keeps_its_clients_words_and_is_found_by_them(store: Store, tenant: Tenant) -> None:
+    def add(**labels: Any) -> str:
+        return store.shots.add(tenant.id, spec_of(), **labels)[0].id
+
+    def found(**wanted: Any) -> list[str]:
+        return [one.id for one in store.shots.page(tenant.id, ShotFilter(**wanted))[0]]
+
+    red = add(sku="MUG-1", meta={"colour": "red", "say": 'it\'s "new"'})
+    blue = add(sku="MUG-1", meta={"colour": "blue"})
+    bare = add()
+    record = store.shots.get(tenant.id, red)
+    assert (record.sku, record.meta) == ("MUG-1", {"colour": "red", "say": 'it\'s "new"'})
+    assert (store.shots.get(tenant.id, bare).sku, store.shots.get(tenant.id, bare).meta) == (None, {})
+    assert found() == [bare, blue, red]
+    assert found(sku="MUG-1") == [blue, red]
+    assert found(meta=(("colour", "red"),)) == [red]
+    assert found(meta=(("colour", "red"), ("say", 'it\'s "new"'))) == [red]
+    assert found(meta=(("colour", "blue"), ("say", 'it\'s "new"'))) == found(sku="mug-1") == []
+    for number, shot_id in enumerate((red, blue, bare)):
+        tamper(store, shot_id, created_at=1000.0 + number)
+    middle = datetime.fromtimestamp(1001, UTC)
+    assert found(created_after=middle) == [bare, blue]
+    assert found(created_before=middle) == [red]
+
+
+def test_shots_are_found_by_the_review_of_their_pictures(store: Store, tenant: Tenant) -> None:
+    def found(review: Literal["approved", "rejected", "none"]) -> list[str]:
+        return [one.id for one in store.shots.page(tenant.id, ShotFilter(review=review))[0]]
+
+    waiting, both = add_shots(store, tenant, 2)
+    store.shots.cancel(tenant.id, waiting)
+    images = store.queue.commit(claim(store), [new_image(), new_image(1)]).images
+    assert (found("none"), found("approved")) == ([both], [])
+    store.images.review(tenant.id, images[0].id, "approved")
+    assert (found("none"), found("approved"), found("rejected")) == ([both], [both], [])
+    store.images.review(tenant.id, images[1].id, "rejected")
+    assert (found("none"), found("approved"), found("rejected")) == ([], [both], [both])
+
+
+@pytest.mark.parametrize("labels", [{"sku": "A"}, {"meta": {"a": "b"}}])
+def test_a_key_repeats_a_shot_with_the_same_words_only(store: Store, tenant: Tenant, labels: dict[str, Any]) -> None:
+    first, _ = store.shots.add(tenant.id, spec_of(), idempotency_key="k", **labels)
+    again, created = store.shots.add(tenant.id, spec_of(), idempotency_key="k", **labels)
+    assert (again.id, created) == (first.id, False)
+    with pytest.raises(BadInput, match="idempotency_mismatch"):
+        store.shots.add(tenant.id, spec_of(), idempotency_key="k")
 
 
 def test_watch_answers_in_the_order_asked(store: Store, tenant: Tenant) -> None:

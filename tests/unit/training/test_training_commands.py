@@ -26,11 +26,6 @@ TINY = {
 """Options that make a part learn in STEPS steps of pictures 64 px wide."""
 
 
-def judge_beside(runs: Path) -> tuple[str, str]:
-    """A judge of few steps must not take the place of the one that the evaluation reads."""
-    return "--judge-out", str(runs / "judge.safetensors")
-
-
 def losses(folder: Path) -> list[float]:
     """The logged means, oldest first."""
     return [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -54,7 +49,7 @@ def test_a_training_resumes_and_lowers_its_loss(part: str, drawn: Path, tmp_path
         if folder.name != part:
             (tmp_path / folder.name).symlink_to(folder)
     batch = int(TINY[part][1])
-    command = [part, "--runs", str(tmp_path), "--log-every", str(LOG_EVERY), *TINY[part], *judge_beside(tmp_path)]
+    command = [part, "--runs", str(tmp_path), "--log-every", str(LOG_EVERY), *TINY[part]]
     main([*command, "--samples", str(batch * STEPS // 2)])
     main([*command, "--samples", str(batch * STEPS)])
     counters = read_checkpoint(tmp_path / part)["counters"]
@@ -75,7 +70,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(runs: Path, part: str, *options: str) -> None:
     """As a user would."""
-    line = [sys.executable, "-m", "training.mini", part, "--runs", str(runs), *options, *judge_beside(runs)]
+    line = [sys.executable, "-m", "training.mini", part, "--runs", str(runs), *options]
     subprocess.run(line, cwd=ROOT, check=True)
 
 

@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 import training.mini.evaluation as package
-from training.mini import judge as judges
 from training.mini.evaluation import measure, sheets, stamps
 from training.mini.evaluation.painting import STEPS
 from training.mini.evaluation.parts import PARTS, Plan, log, measured
@@ -40,6 +39,7 @@ def main() -> None:
     measure.quiet_threads(1)
     pack = measure.open_pack(options.pack)
     repeated = measure.slice_figures(pack)
+    judge = pack.manifest.roles.get("judge")
     made = {
         "mode": mode,
         "dtype": str(measure.DTYPE).removeprefix("torch."),
@@ -47,7 +47,7 @@ def main() -> None:
         "steps": STEPS,
         "subjects a set": plan.counts.subjects,
         "shots": plan.counts.shots,
-        "judge": options.judge.name if options.judge.exists() else "none",
+        "judge": options.judge.name if options.judge else ", ".join(judge.files) if judge else "none",
         "minutes": round((time.perf_counter() - began) / 60, 1),
         "processor minutes": round((spent_s + time.process_time()) / 60, 1),
     }
@@ -79,9 +79,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=package.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--subset", action="store_true", help="fewer samples, no painted sheet")
     parser.add_argument("--pack", type=Path, default=Path("packshot/packs/mini"))
-    parser.add_argument(
-        "--judge", type=Path, default=judges.SHIPPED, help="weights file or run folder of the judge of scenes"
-    )
+    parser.add_argument("--judge", type=Path, help="run folder of another judge of scenes than the pack's")
     parser.add_argument("--out", type=Path, default=Path("out/eval-mini"))
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--shards", type=Path, help="folder of path-traced shards; their heldout-*.npz are measured")

@@ -15,9 +15,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from packshot.models.judge import SceneJudge
 from training.mini.evaluation.colour import lab
 from training.mini.evaluation.painting import DrawnShot, Painter, Picture
-from training.mini.judge import Judge, read
+from training.mini.judge import read
 from training.scenes.words import FIELDS, SIDES, SURFACES, TINTS, in_full
 
 U8 = NDArray[np.uint8]
@@ -48,7 +49,7 @@ def asking(shot: DrawnShot, **words: int) -> DrawnShot:
     return replace(shot, prompt=in_full(asked), asked=np.array([asked[name] for name in FIELDS]))
 
 
-def control_figures(painter: Painter, judge: Judge | None, shots: Sequence[DrawnShot]) -> dict[str, object]:
+def control_figures(painter: Painter, judge: SceneJudge | None, shots: Sequence[DrawnShot]) -> dict[str, object]:
     """The figures of the module's docstring, each over all shots. Without a judge, `surfaces` is left out."""
     none, double = (painter.paint(shots, control_scale=scale) for scale in CONTROL_SCALES)
     apart = [levels_apart(one.painted, other.painted) for one, other in zip(none, double, strict=True)]
@@ -70,7 +71,7 @@ def control_figures(painter: Painter, judge: Judge | None, shots: Sequence[Drawn
     return found
 
 
-def surface_read(painter: Painter, judge: Judge, shots: Sequence[DrawnShot], surface: int) -> float:
+def surface_read(painter: Painter, judge: SceneJudge, shots: Sequence[DrawnShot], surface: int) -> float:
     """The share of the shots, asked for on one surface, in which the judge reads that surface."""
     pictures = np.stack([picture.locked for picture in _painted(painter, shots, surface=surface)])
     seen = read(judge, pictures, np.stack([shot.flat.alpha for shot in shots]))["surface"]

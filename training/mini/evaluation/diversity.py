@@ -1,7 +1,7 @@
 """The diversity of pictures from distinct seeds.
 
 The perceptual distance is that of LPIPS without its learned weights, on the features of the judge of scenes
-(training/mini/judge.py). At its first three levels, each pixel's features are scaled to unit length, and the squared
+(packshot/models/judge.py). At its first three levels, each pixel's features are scaled to unit length, and the squared
 differences are averaged over the picture and the levels. The product is blacked out for the judge, so that only the
 painted scene counts. 0 = equal; 2 = nothing in common.
 """
@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from packshot.models.judge import SceneJudge
 from training.mini.evaluation.painting import Painter, Shot
-from training.mini.judge import Judge, prepared
 
 LEVELS = 3
 
 
 @torch.inference_mode()
-def perceptual(judge: Judge, pictures: NDArray[np.uint8], masks: NDArray[np.uint8]) -> NDArray[np.float32]:
+def perceptual(judge: SceneJudge, pictures: NDArray[np.uint8], masks: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The distance of every pair of pictures (uint8 NxSxSx3, with masks NxSxS), in `combinations` order."""
-    x, m = prepared(judge, pictures, masks)
+    x, m = judge.inputs(pictures, masks)
     x = torch.cat([x * (1 - m), m], 1)
     total = torch.zeros(len(pictures), len(pictures))
     for block in judge.blocks[:LEVELS]:
@@ -36,7 +36,7 @@ def perceptual(judge: Judge, pictures: NDArray[np.uint8], masks: NDArray[np.uint
     return np.array([float(total[a, b]) for a, b in combinations(range(len(pictures)), 2)], np.float32)
 
 
-def diversity(painter: Painter, shots: Sequence[Shot], seeds: int, judge: Judge | None) -> dict[str, float]:
+def diversity(painter: Painter, shots: Sequence[Shot], seeds: int, judge: SceneJudge | None) -> dict[str, float]:
     """The mean distance between the pictures of each shot, painted with `seeds` neighbouring seeds.
 
     `perceptual` is the perceptual distance, and `pixels` the mean absolute difference of the background in 0..1;

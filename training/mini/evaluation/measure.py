@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import torch
 
+from packshot.models.judge import SceneJudge
 from packshot.models.packs.manifest import read_manifest
 from packshot.models.packs.pack import Pack
 from packshot.models.segment.segmenter import load_segmenter
@@ -21,7 +22,6 @@ from training.mini.evaluation.pointing import box_of, deepest
 from training.mini.evaluation.shadow import shadows
 from training.mini.evaluation.speed import speed
 from training.mini.evaluation.subjects import Subject
-from training.mini.judge import Judge
 
 CPU, DTYPE = torch.device("cpu"), torch.float32
 """Figures are those of fp32, on every machine. Where bf16 units serve the pack in bf16, answers may differ."""
@@ -61,6 +61,12 @@ SETS = {
 def open_pack(folder: Path) -> Pack:
     """The pack in a folder."""
     return Pack(read_manifest(folder / "manifest.yaml"), folder, Settings())
+
+
+def open_judge(pack: Pack) -> SceneJudge | None:
+    """The pack's judge of scenes, if it has one."""
+    judge: SceneJudge | None = pack.load("judge", CPU) if "judge" in pack.manifest.roles else None
+    return judge
 
 
 def open_segmenter(pack: Pack) -> Segmenter:
@@ -120,7 +126,7 @@ def _rounded(overlaps: dict[str, float]) -> dict[str, float]:
 
 
 def paint_figures(
-    segmenter: Segmenter, painter: Painter, judge: Judge | None, counts: Counts, log: Log
+    segmenter: Segmenter, painter: Painter, judge: SceneJudge | None, counts: Counts, log: Log
 ) -> dict[str, object]:
     """Measure the painter on drawn products. Without a judge, its readings are left out."""
     log("painter: shots")

@@ -17,12 +17,13 @@ from packshot.contract.shot_spec import Canvas
 from packshot.imaging.composite import composite, enlarge, inpaint_mask, product_on_grey
 from packshot.imaging.edges import canny
 from packshot.models.engines.unet_controlnet import DiffusionEngine
+from packshot.models.judge import SceneJudge
 from packshot.models.packs.pack import Pack
 from packshot.types import Brief, Flat, Scene
 from training.mini.evaluation.masks import Segmenter
 from training.mini.evaluation.pointing import box_of, spread
 from training.mini.evaluation.subjects import CHUNK
-from training.mini.judge import HEADS, Judge, labels_of, read
+from training.mini.judge import HEADS, labels_of, read
 from training.scenes import render
 from training.scenes.words import FIELDS, describe
 
@@ -121,7 +122,7 @@ def drawn_shots(count: int, size_px: int) -> list[DrawnShot]:
     return shots[:count]
 
 
-def readings(judge: Judge, shots: Sequence[DrawnShot], pictures: Sequence[Picture]) -> dict[str, float]:
+def readings(judge: SceneJudge, shots: Sequence[DrawnShot], pictures: Sequence[Picture]) -> dict[str, float]:
     """The share of pictures in which the judge recognises the requested surface, backdrop and light (`painted_*`).
 
     `drawn_*` are the same shares for drawn scenes, which show the judge's own error.

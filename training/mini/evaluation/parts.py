@@ -31,13 +31,14 @@ Figures = dict[str, Any]
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure: a pack's folder, the judge's weights, the mode's counts, some of PARTS, and where sheets go.
+    """What to measure: a pack's folder, the mode's counts, some of PARTS, and where sheets go.
 
+    `judge` is the folder of a judge's training; None = the pack's own judge, if it has one.
     `shards` is a folder of path-traced shards, or None. `began` is the `time.perf_counter` of the start.
     """
 
     pack: Path
-    judge: Path
+    judge: Path | None
     out: Path
     mode: str
     parts: tuple[str, ...]
@@ -119,11 +120,11 @@ def cut_part(plan: Plan) -> Figures:
 
 
 def paint_part(plan: Plan) -> Figures:
-    """The figures of the painter, and its sheet. Without a judge's file, its readings are left out."""
+    """The figures of the painter, and its sheet. Without a judge, its readings are left out."""
     say, counts = partial(log, plan.began), plan.counts
     pack = measure.open_pack(plan.pack)
     segmenter, painter = measure.open_segmenter(pack), Painter(pack, measure.DTYPE)
-    judge = judges.load(plan.judge) if plan.judge.exists() else None
+    judge = judges.load(plan.judge) if plan.judge else measure.open_judge(pack)
     figures: Figures = {}
     if "painter" in plan.parts:
         figures["painter"] = measure.paint_figures(segmenter, painter, judge, counts, say)
