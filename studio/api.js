@@ -91,7 +91,7 @@ async function problemOf(answer) {
   return new Problem(down ? "not_ready" : "internal", `The server answered ${answer.status}.`, answer.status, retryAfterS);
 }
 
-const json = async (answer) => (await answer).json();
+export const json = async (answer) => (await answer).json();
 
 export async function openSession(key) {
   await call("POST", "/v1/session", { json: { key } });
@@ -102,7 +102,7 @@ export const engines = async () => (await json(call("GET", "/v1/engines"))).engi
 export const presets = async () => (await json(call("GET", "/v1/presets"))).presets;
 
 const TRIES = 6;
-const pause = (s) => new Promise((resolve) => setTimeout(resolve, s * 1000));
+export const pause = (s) => new Promise((resolve) => setTimeout(resolve, s * 1000));
 
 /** Upload a file into a project, if given; retries while the server is busy. `progress(share)` tells what was sent. */
 export async function upload(file, { project, signal, progress }) {
@@ -121,8 +121,6 @@ export async function upload(file, { project, signal, progress }) {
 
 export const photoUrl = (id) => `/v1/photos/${id}`;
 export const maskUrl = (id, longest) => `/v1/masks/${id}?longest_px=${longest}`;
-export const maskFacts = (id) => json(call("GET", `/v1/masks/${id}.json`));
-export const photoFacts = (id) => json(call("GET", `/v1/photos/${id}.json`));
 export const cutoutUrl = (id) => `/v1/masks/${id}/cutout`;
 
 /** The candidate masks for points and boxes, or the mask after strokes, best first. */
@@ -147,16 +145,6 @@ export async function bitmap(url, longest, options = {}) {
 }
 
 export const submit = (request, key) => json(call("POST", "/v1/shots", { json: request, headers: { "idempotency-key": key } }));
-/** Send a request and wait for its first picture; null when the shot failed or was cancelled. */
-export async function painted(request) {
-  const headers = { prefer: "wait=30" };
-  let now = await json(call("POST", "/v1/shots", { json: request, headers }));
-  while (["queued", "running"].includes(now.status)) {
-    await pause(1);
-    now = await shot(now.id);
-  }
-  return now.images?.[0] ?? null;
-}
 export const shot = (id) => json(call("GET", `/v1/shots/${id}`));
 export const cancel = (id) => json(call("DELETE", `/v1/shots/${id}`));
 export const previewUrl = (id, image, version) => `/v1/shots/${id}/preview?image=${image}&at=${version}`;
@@ -169,23 +157,4 @@ export async function delivered(image, preset) {
   const answer = await call("GET", preset ? `${image.url}?preset=${encodeURIComponent(preset)}` : image.url);
   const extension = /filename="[^"]*\.(\w+)"/.exec(answer.headers.get("content-disposition") ?? "")?.[1] ?? "png";
   return { blob: await answer.blob(), extension, notes: answer.headers.get("x-packshot-notes") ?? "" };
-}
-
-export const projects = async () => (await json(call("GET", "/v1/projects?limit=100"))).projects;
-export const addProject = (name) => json(call("POST", "/v1/projects", { json: { name } }));
-export const renameProject = (id, name) => json(call("PATCH", `/v1/projects/${id}`, { json: { name } }));
-export const deleteProject = (id) => call("DELETE", `/v1/projects/${id}`);
-
-export const photosOf = async (project) => (await json(call("GET", `/v1/photos?limit=100&project_id=${project}`))).photos;
-
-export const styles = async () => (await json(call("GET", "/v1/styles?limit=100"))).styles;
-export const addStyle = (fields) => json(call("POST", "/v1/styles", { json: fields }));
-export const changeStyle = (id, fields) => json(call("PATCH", `/v1/styles/${id}`, { json: fields }));
-export const deleteStyle = (id) => call("DELETE", `/v1/styles/${id}`);
-
-/** A page of finished shots, newest first: {shots, next_cursor}. `words` are parts of the prompt. */
-export function search({ words = "", project = "", cursor = "" }) {
-  const filters = { status: "done", q: words, project_id: project, cursor };
-  const given = Object.entries(filters).filter(([, value]) => value);
-  return json(call("GET", `/v1/shots?${new URLSearchParams(given)}`));
 }

@@ -1,6 +1,7 @@
 // The search among all shots of the server, and the way of one of them into this browser's list.
 
 import * as api from "./api.js";
+import * as lists from "./lists.js";
 import { desk, entry as entryOf, keep, nextNumber, shots } from "./store.js";
 import { $, h, keyed, say, settled, sorry } from "./widgets.js";
 import { ago, plain, plural, titleOf } from "./words.js";
@@ -39,7 +40,7 @@ async function ask(cursor = null) {
   if (!words) return clear();
   const mine = (asked += 1);
   try {
-    const page = await api.search({ words, project: desk.project?.id, cursor: cursor ?? "" });
+    const page = await lists.search({ words, project: desk.project?.id, cursor: cursor ?? "" });
     if (mine !== asked) return;
     found = cursor ? [...found, ...page.shots] : page.shots;
     next = page.next_cursor;
@@ -100,8 +101,8 @@ async function entryFrom(shot) {
 
 /** A layer of the page, with its photo. One whose mask is gone keeps its place; Place then offers to remove it. */
 async function layerFrom(layer, index) {
-  const known = await api.maskFacts(layer.mask_id).catch(() => null);
-  const photo = known && (await api.photoFacts(known.photo_id).catch(() => null));
+  const known = await lists.maskFacts(layer.mask_id).catch(() => null);
+  const photo = known && (await lists.photoFacts(known.photo_id).catch(() => null));
   const [x0, y0, x1, y1] = known?.cutout_bbox ?? [0, 0, 1, 1];
   const size = { width: x1 - x0, height: y1 - y0 };
   return {

@@ -24,7 +24,7 @@ let picturing = null;
 
 /** The step Place. Its module is loaded with the first photo, or when the step is opened. */
 function place() {
-  placing ??= loaded("place").then((step) => {
+  placing ??= Promise.all([loaded("place"), sheet("place")]).then(([step]) => {
     step.open(setStatus);
     step.listSizes(presets);
     return step;
@@ -45,7 +45,7 @@ function templates() {
 
 /** The step Render. Its module is loaded with the first photo, or when the step is opened. */
 function render() {
-  painting ??= loaded("render").then((step) => {
+  painting ??= Promise.all([loaded("render"), sheet("render")]).then(([step]) => {
     step.open({ toTab: go, status: setStatus, choose: async (number) => ((await choose()).pick(number), go("choose")) });
     step.useEngines(engines);
     return step;
@@ -55,7 +55,7 @@ function render() {
 
 /** The step Choose. Its module is loaded when there are shots or the step is opened. */
 function choose() {
-  choosing ??= Promise.all([loaded("choose"), sheet("choose")]).then(([step]) => {
+  choosing ??= Promise.all([loaded("choose"), sheet("choose"), render()]).then(([step]) => {
     step.open({ toTab: go, status: setStatus });
     step.usePresets(presets);
     return step;

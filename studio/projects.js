@@ -1,6 +1,6 @@
 // Projects: a name on the server for what belongs together. Each has a desk of its own in this browser.
 
-import * as api from "./api.js";
+import * as lists from "./lists.js";
 import * as store from "./store.js";
 import { $, h, iconButton, keyed, openDialog, say, sorry } from "./widgets.js";
 import { plain, plural } from "./words.js";
@@ -27,7 +27,7 @@ export async function choose() {
 
 async function refresh() {
   try {
-    rows = await api.projects();
+    rows = await lists.projects();
     const own = store.desk.project && rows.find(({ id }) => id === store.desk.project.id);
     if (own && own.name !== store.desk.project.name) store.change((now) => (now.project = { id: own.id, name: own.name }));
     draw();
@@ -86,7 +86,7 @@ function renaming(project) {
   const save = async (event) => {
     event.preventDefault();
     try {
-      await api.renameProject(project.id, input.value);
+      await lists.renameProject(project.id, input.value);
       asked = null;
       await refresh();
     } catch (problem) {
@@ -99,7 +99,7 @@ function renaming(project) {
 function deleting(project) {
   const remove = async () => {
     try {
-      await api.deleteProject(project.id);
+      await lists.deleteProject(project.id);
     } catch (problem) {
       if (problem.code !== "not_found") return told(problem);
     }
@@ -114,7 +114,7 @@ function deleting(project) {
 
 async function create() {
   try {
-    const made = await api.addProject($("project-name").value);
+    const made = await lists.addProject($("project-name").value);
     $("project-name").value = "";
     rows = [made, ...rows];
     enter(made);
@@ -131,7 +131,7 @@ async function enter({ id, name }) {
   status(id ? `${name} is open. New photos and shots join it.` : "No project is open.");
   if (known || !id) return;
   try {
-    const photos = await api.photosOf(id);
+    const photos = await lists.photosOf(id);
     if (!photos.length || store.desk.project?.id !== id) return;
     store.change((now) => {
       now.photos = photos.reverse().map((photo, index) => ({ id: photo.id, name: `Photo ${index + 1}`, width: photo.width, height: photo.height }));

@@ -1,6 +1,7 @@
 // Scene templates: the tenant's styles, as thumbnails that the pack painted. One press takes a template's scene.
 
 import * as api from "./api.js";
+import * as lists from "./lists.js";
 import { STARTERS, samplePhoto } from "./starters.js";
 import { change, desk, results, watch } from "./store.js";
 import { $, alertOf, h, icon, iconButton, keyed, say, sorry, TRY_AGAIN_MS } from "./widgets.js";
@@ -30,7 +31,7 @@ export function open(tell) {
 /** Read the styles again, until the server answers. */
 export async function load() {
   try {
-    rows = (await api.styles()).reverse();
+    rows = (await lists.styles()).reverse();
   } catch (problem) {
     if (!problem.code) throw problem;
     setTimeout(load, TRY_AGAIN_MS);
@@ -81,7 +82,7 @@ function take(row) {
 
 async function remove(row) {
   try {
-    await api.deleteStyle(row.id);
+    await lists.deleteStyle(row.id);
   } catch (problem) {
     if (problem.code !== "not_found") return sorry(problem);
   }
@@ -131,7 +132,7 @@ export async function saveScene({ image, entry: { request } }) {
 /** Create a style. Returns the Problem if it was refused. */
 async function add(fields) {
   try {
-    const made = await api.addStyle(fields);
+    const made = await lists.addStyle(fields);
     rows = [...(rows ?? []), made];
     show();
     status(`${made.name} is a template.`);
@@ -150,7 +151,7 @@ async function paintStarters() {
     for (const scene of missing()) {
       painting = scene.name;
       show();
-      const image = await api.painted({
+      const image = await lists.painted({
         canvas: { width: SIDE_PX, height: SIDE_PX },
         layers: [{ mask_id: mask.id, x: 0.5, y: 0.54, scale: 0.66 }],
         prompt: scene.prompt,
