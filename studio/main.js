@@ -82,7 +82,7 @@ function showStep() {
     tab.tabIndex = name === now ? 0 : -1;
     $(`panel-${name}`).hidden = name !== now;
   }
-  if (now === "place") whenLoaded("place", place());
+  if (now === "place") whenLoaded("place", Promise.all([place(), render()])); // they share a sheet
   if (now === "render") whenLoaded("render", render());
   if (now === "choose") whenLoaded("choose", choose());
   if (now === "render") templates();
