@@ -30,7 +30,7 @@ from packshot.api.decoding import Decoder, LocalDecoder
 from packshot.api.graph import Segmented
 from packshot.contract.engines import EngineInfo
 from packshot.delivery.deliver import Delivered, Preset
-from packshot.imaging.codec import NormalisedPhoto, UploadedMask
+from packshot.imaging.decoding.results import NormalisedPhoto, UploadedMask
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.shots import CutoutFiles, LayoutFiles

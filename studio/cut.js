@@ -43,7 +43,7 @@ export function open(status) {
     candidate: (number) => $("candidate-list").children[number - 1]?.click(),
     status,
   });
-  uploads.open({ changed: sync, added: photoAdded, status });
+  uploads.open({ changed: sync, status });
   tools.open({ photo, step: add, redraw, changed: controls });
   $("photo-image").addEventListener("load", () => (($("photo").hidden = false), zoom.lay(), tools.load()));
   $("photo-image").addEventListener("error", () => photo() && reload(photo()));
@@ -83,12 +83,6 @@ export async function useMask(file) {
   }
 }
 
-function photoAdded(answer, name) {
-  setStatus(`${name} is open. Click the product.`);
-  const cut = answer.notes?.some(({ code }) => code === "alpha_kept");
-  if (cut && !cutOf(answer.id).strokes.length) renew([{ kind: "auto" }]); // its own transparency comes first
-}
-
 function sync() {
   const open = photo();
   const coming = uploads.coming();
@@ -97,7 +91,9 @@ function sync() {
   $("cut-loading").hidden = !(coming > 0 && open === null);
   $("strip").hidden = desk.photos.length === 0 && (coming === 0 || open === null);
   keyed($("strip-photos"), desk.photos, (one) => one.id, stripItem, (item, one) => {
-    item.firstChild.setAttribute("aria-pressed", String(one.id === desk.photo));
+    const isOpen = one.id === desk.photo;
+    if (isOpen && item.firstChild.getAttribute("aria-pressed") !== "true") queueMicrotask(() => item.scrollIntoView({ block: "nearest", inline: "nearest" }));
+    item.firstChild.setAttribute("aria-pressed", String(isOpen));
   });
   $("strip-busy").hidden = coming === 0 || open === null;
   $("photo-notes").textContent = open?.notes ?? "";

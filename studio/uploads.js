@@ -12,10 +12,11 @@ const KEY = "uploads"; // of the alert
 let waiting = []; // files that are not uploaded yet
 let running = false;
 let sending = null; // the AbortController of the file under way
+let opened = false; // whether a photo of this batch was opened: the first one is, and the others join the strip
 const refused = new Map(); // file -> {title, remedy, passing}
 let on;
 
-/** `listeners`: changed() when the number of files under way changes; added(photo, answer) with each new photo; status(text). */
+/** `listeners`: changed() when the number of files under way changes; status(text). */
 export function open(listeners) {
   on = listeners;
   for (const button of document.querySelectorAll("[data-cancels-upload]")) button.addEventListener("click", cancel);
@@ -44,6 +45,7 @@ export async function addFiles(files) {
   waiting.push(...files);
   if (running) return on.changed();
   running = true;
+  opened = false;
   let added = 0;
   const total = () => added + waiting.length + refused.size;
   while (waiting.length) {
@@ -69,6 +71,7 @@ export async function addFiles(files) {
   }
   running = false;
   sending = null;
+  if (added > 1) on.status(`${added} photos were added.`);
   on.changed();
 }
 
@@ -78,9 +81,12 @@ function keep(file, answer) {
     let one = now.photos.find((other) => other.id === answer.id);
     if (!one) now.photos.push((one = { id: answer.id, name, width: answer.width, height: answer.height }));
     one.notes = noteWords(answer);
-    now.photo = answer.id;
+    const cut = answer.notes?.some(({ code }) => code === "alpha_kept"); // its own transparency comes first
+    if (cut && !now.cuts[answer.id]?.strokes.length) now.cuts[answer.id] = { strokes: [{ kind: "auto" }], masks: [], chosen: 0, pending: true };
+    if (!opened) now.photo = answer.id;
   });
-  on.added(answer, name);
+  if (!opened) on.status(`${name} is open. Click the product.`);
+  opened = true;
 }
 
 function reasonOf(file, problem) {
@@ -101,7 +107,7 @@ function showRefused(added) {
     const [[file, { title, remedy }]] = refused;
     return alertOf(`${named(file)}: ${lower(title)}`, remedy, options);
   }
-  const rows = [...refused].map(([file, { title, remedy }]) => h("li", {}, h("strong", {}, named(file)), ` ${lower(title)} ${remedy}`));
+  const rows = [...refused].map(([file, { title, remedy }]) => h("li", {}, h("strong", {}, `${named(file)}:`), ` ${lower(title)} ${remedy}`));
   const title = `${plural(refused.size, "file")} could not be added${added ? `; ${plural(added, "photo")} could` : ""}.`;
   alertOf(title, h("ul", { className: "refused", tabIndex: 0, "aria-label": "Files that could not be added" }, ...rows), options);
 }

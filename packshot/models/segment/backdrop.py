@@ -28,6 +28,11 @@ MOST_LEVELS = 16.0
 """But by no more than this: a backdrop with more noise is not plain."""
 PLAIN_FRAME = 0.6
 """The share of the photo's outermost pixels that a backdrop must cover. A product may touch the frame."""
+MOST_CROSSINGS = 20
+"""The frame crosses a product and its neighbours a few times, but the joints of a wall or the grain of wood dozens of
+times (34 to 55; 16 at most beside products). Such a wall is not plain, however even its bricks are."""
+CROSSING_PX = 3
+"""Shorter crossings are noise."""
 SHADE = (0.35, 1.0)
 """A shadow has the backdrop's colour times a factor between these."""
 
@@ -59,11 +64,19 @@ def plain_backdrop(photo: U8) -> Backdrop | None:
     colour = np.asarray(cv2.resize(surface, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
     tolerance = min(MOST_LEVELS, max(EVEN_LEVELS, NOISES * noise))
     even = cv2.inRange(cv2.absdiff(photo, colour), (0.0,) * 3, (tolerance,) * 3)
-    rim = np.concatenate([even[0], even[-1], even[:, 0], even[:, -1]])
+    rim = np.concatenate([even[0], even[:, -1], even[-1, ::-1], even[::-1, 0]])
     plain = float(np.count_nonzero(rim)) / rim.size
-    if plain < PLAIN_FRAME:
+    if plain < PLAIN_FRAME or _runs(rim == 0) > MOST_CROSSINGS:
         return None
     return Backdrop(even > 0, _shadow(photo, colour, tolerance) & (even == 0), plain, colour)
+
+
+def _runs(rim: Bools) -> int:
+    """How many runs of at least CROSSING_PX pixels are True on the frame, bool (N,). Single other pixels are noise."""
+    row = rim.astype(np.uint8)[None]
+    for step in (cv2.MORPH_CLOSE, cv2.MORPH_OPEN):
+        row = np.asarray(cv2.morphologyEx(row, step, np.ones((1, CROSSING_PX), np.uint8)), np.uint8)
+    return int(np.count_nonzero(np.diff(row[0], prepend=0) == 1))
 
 
 def _surface(small: U8) -> tuple[U8, float] | None:

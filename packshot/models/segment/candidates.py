@@ -1,19 +1,21 @@
 """From a network's masks to the candidates of an answer, best first, each with its border on the photo's edges.
 
-A candidate is a draft until the order is known: only the candidates of the answer have their borders placed, and equal
-ones only once.
+A candidate is a draft until the order is known: only the candidates of the answer have their borders placed. Nearly
+equal ones are listed once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 import cv2
 import numpy as np
 
 from packshot.models.segment.automatic import iou
+from packshot.models.segment.backdrop import Bools
 from packshot.models.segment.glass import softened
 from packshot.models.segment.refine import Box, Click, Guide, Shape, box_fit, place, shape, union, within_box
 from packshot.types import F32, Mask, MaskCandidate
@@ -23,7 +25,7 @@ ALTERNATIVE = 0.95
 FAVOUR = 0.9
 """The first answer to an unambiguous prompt is preferred if it has at least this share of any answer's evidence."""
 SAME_SHAPE = 0.98
-"""Shapes with at least this IoU differ by where their borders lie before these are placed on the photo's edges."""
+"""Shapes with a larger IoU are the same answer: they differ by where their borders lie before these are placed."""
 REFINERS = ThreadPoolExecutor(3, thread_name_prefix="refine")
 """Threads that refine a click's candidates in parallel, because OpenCV releases the GIL. They run no torch kernels."""
 
@@ -33,12 +35,14 @@ class Draft:
     """A candidate before its border is placed. `shape.mask` has the thumbnail's size if masks are refined.
 
     `score` is the predicted IoU. `evidence` is what speaks for the draft apart from the network's opinion, 0..1: how
-    well it fits the user's box, and how strong the photo's edges along its border are.
+    well it fits the user's box, and how strong the photo's edges along its border are. `exact` takes longer to compute
+    a rough shape again, for the best candidate.
     """
 
     shape: Shape
     score: float
     evidence: float = 1.0
+    exact: Callable[[], Shape] | None = None
 
 
 def drafted(
@@ -59,16 +63,21 @@ def drafted(
         probability = within_box(probability, box, photo)
     down, across = probability.shape[0] / photo[0], probability.shape[1] / photo[1]
     clicks = [(x * across, y * down, label) for x, y, label in points]
-    found = shape(seen, probability, boxed=box is not None, clicks=clicks)
+    exact = partial(shape, seen, probability, boxed=box is not None, clicks=clicks)
+    found = exact(rough=True)
     fit = box_fit(found.bbox_xyxy(photo), box) if box is not None else 1.0
     evidence = fit * found.support**0.5
-    return Draft(found, score * evidence, evidence)
+    return Draft(found, score * evidence, evidence, exact if found.rough else None)
 
 
 def joined(drafts: Sequence[Draft]) -> Draft:
     """The union of a product's parts, with the lowest of their scores."""
-    shapes, scores, evidence = zip(*((draft.shape, draft.score, draft.evidence) for draft in drafts), strict=True)
-    return Draft(union(shapes), min(scores), min(evidence))
+    score, evidence = min(draft.score for draft in drafts), min(draft.evidence for draft in drafts)
+    return Draft(union([draft.shape for draft in drafts]), score, evidence, lambda: union(list(map(_exact, drafts))))
+
+
+def _exact(draft: Draft) -> Shape:
+    return draft.shape if draft.exact is None else draft.exact()
 
 
 def favoured(drafts: Sequence[Draft]) -> Draft:
@@ -83,30 +92,60 @@ def favoured(drafts: Sequence[Draft]) -> Draft:
     return replace(first, score=max(draft.score for draft in drafts))
 
 
-def finished(drafts: Sequence[Draft], most: int, photo: tuple[int, int], seen: Guide | None) -> list[MaskCandidate]:
-    """At most `most` candidates, best first, with masks of the photo's size (H, W) `photo`.
+def corrected(draft: Draft, before: Bools, clicks: Sequence[Click]) -> Draft:
+    """The mask `before` with only those changes of the draft that a click asks for; the draft if it asks for none.
 
-    The best draft's alternative, if it has one, follows it. Without `seen` the drafts' masks have the photo's size.
+    `before` is bool hxw of the thumbnail's size, and `clicks` are in its pixels. A correction must not undo what was
+    right elsewhere.
     """
-    ordered = sorted(drafts, key=lambda draft: -draft.score)
-    best = ordered[0].shape
+    exact = partial(_corrected, before=before, clicks=clicks)
+    return replace(draft, shape=exact(draft.shape), exact=lambda: exact(_exact(draft)))
+
+
+def _corrected(found: Shape, before: Bools, clicks: Sequence[Click]) -> Shape:
+    height, width = found.mask.shape
+    changes = cv2.connectedComponents((found.mask ^ before).astype(np.uint8), connectivity=4)[1]
+    asked = np.zeros(int(changes.max()) + 1, bool)
+    for x, y, label in clicks:
+        row, column = min(int(y), height - 1), min(int(x), width - 1)
+        asked[changes[row, column]] |= bool(found.mask[row, column]) == (label == 1)
+    asked[0] = False
+    return replace(found, mask=before ^ asked[changes], other=None) if asked.any() else found
+
+
+def finished(drafts: Sequence[Draft], most: int, photo: tuple[int, int], seen: Guide | None) -> list[MaskCandidate]:
+    """At most `most` different candidates, best first, with masks of the photo's size (H, W) `photo`.
+
+    Of nearly equal drafts only the best is kept. The best draft's alternative, if it has one, follows it. Without
+    `seen` the drafts' masks have the photo's size.
+    """
+    ordered = _different(sorted(drafts, key=lambda draft: -draft.score))
+    best = _exact(ordered[0])
+    ordered[0] = replace(ordered[0], shape=best)
     if best.other is not None:
-        rest = sorted(ordered[1:], key=lambda draft: np.array_equal(draft.shape.mask, best.mask))
+        alternative = replace(best, mask=best.other, other=None)
+        rest = [draft for draft in ordered[1:] if not _same(draft.shape, alternative)]
         score = max([ALTERNATIVE * ordered[0].score, *(draft.score for draft in rest)])
-        ordered = [ordered[0], Draft(replace(best, mask=best.other, other=None), score), *rest]
-    ordered = sorted(ordered[:most], key=lambda draft: -draft.score)
-    distinct: list[Shape] = []
-    for draft in ordered:
-        if not any(_same(draft.shape, one) for one in distinct):
-            distinct.append(draft.shape)
-    masks = list(REFINERS.map(lambda one: _mask(one, photo, seen), distinct))
-    own = [next(m for one, m in zip(distinct, masks, strict=True) if _same(draft.shape, one)) for draft in ordered]
-    return [MaskCandidate(mask, draft.score) for mask, draft in zip(own, ordered, strict=True)]
+        ordered = [ordered[0], Draft(alternative, score), *rest]
+    ordered = ordered[:most]
+    masks = REFINERS.map(lambda draft: _mask(draft.shape, photo, seen), ordered)
+    return [MaskCandidate(mask, draft.score) for mask, draft in zip(masks, ordered, strict=True)]
+
+
+def _different(drafts: Sequence[Draft]) -> list[Draft]:
+    """The drafts without those that are nearly equal to an earlier one. There is at most one empty mask."""
+    kept: list[Draft] = []
+    for draft in drafts:
+        if not any(_same(draft.shape, one.shape) for one in kept):
+            kept.append(draft)
+    return kept
 
 
 def _same(one: Shape, other: Shape) -> bool:
-    """Whether two shapes will have the same border."""
-    return one is other or (one.reach_px > 0 and one.glass == other.glass and iou(one.mask, other.mask) >= SAME_SHAPE)
+    """Whether a person would see no difference between two shapes."""
+    if one is other or iou(one.mask, other.mask) > SAME_SHAPE:
+        return one.glass == other.glass
+    return not one.mask.any() and not other.mask.any()
 
 
 def _mask(found: Shape, photo: tuple[int, int], seen: Guide | None) -> Mask:

@@ -6,7 +6,7 @@ fine, because each costs more for a pixel than the one before and needs fewer pi
 1. GrabCut on a small crop learns the colours inside and outside of the mask, and decides what belongs to the product.
    It changes only a band around the border and pixels in which the network is unsure. Its mask is discarded if its
    border lies on weaker edges than the network's own, or if it differs too much from the network's mask.
-2. Before a plain backdrop (`backdrop`) the photo itself shows openings, straps and pieces.
+2. Before a plain backdrop (`backdrop`) the photo itself shows openings, straps and pieces (`pieces`).
 3. The border moves to the photo's edges at the photo's resolution (`border`).
 
 A pack enables this with `refine: grabcut` in the segmenter's config.
@@ -17,59 +17,57 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from packshot.models.segment.automatic import iou
 from packshot.models.segment.backdrop import Backdrop, Bools, plain_backdrop
 from packshot.models.segment.border import borders, filled, scaled, snapped
 from packshot.models.segment.glass import is_glass
+from packshot.models.segment.pieces import (
+    CRUMB,
+    HOLE,
+    HOLE_PROBABILITY,
+    TRUST_IOU,
+    Click,
+    extent,
+    opened,
+    pieces_before,
+    pieces_of,
+    without_holes,
+)
 from packshot.types import F32, U8
 
 Box = tuple[float, float, float, float]
 """A box XYXY in photo pixels, as the user drew it."""
 
-Click = tuple[float, float, int]
-"""A click (x, y, label), label 1 = product, 0 = background."""
-
 SURE = 0.7
 """Outside the band, GrabCut may not change pixels with at least this probability of product or of background."""
-CERTAIN = 0.9
-"""Pixels with at least this probability are product even if they have the backdrop's colour, such as a white label."""
 BAND = 0.03
 """Half of the band's width, as a share of the crop's longer side; at least 3 px."""
 ROUNDS = 1
 """Iterations of GrabCut."""
 PINHOLE = 0.001
 """Holes smaller than this share of the mask's area are filled."""
-HOLE = 0.01
-"""Holes smaller than this share are filled if the network's mean probability in them is above HOLE_PROBABILITY."""
-HOLE_PROBABILITY = 0.3
 OPENING_PROBABILITY = 0.5
 """Larger holes, such as a handle's opening, are filled if the mean probability is above this."""
-DOUBTFUL_OPENING = 0.15
-"""Below this mean probability, an area of the backdrop's colour is an opening without doubt."""
-CRUMB = 0.01
-"""Pieces smaller than this share of the largest piece are dropped."""
 DOUBTFUL_CRUMB = 0.1
 """Pieces smaller than this are dropped if the network's mean probability in them is below SURE."""
-COVERED = 0.85
-"""What stands before a plain backdrop in one piece is product if the mask covers at least this share of it."""
 BACKDROP_REACH_PX = 2
 """By how many pixels of the thumbnail the border of what stands before a plain backdrop may be off."""
-TRUST_IOU = 0.75
-"""A refined mask with a smaller IoU with the network's mask is discarded."""
 FULL_SUPPORT = 0.6
 """Relative steepness along the border of a correct mask (0.60-0.67 on the coffee photo, 0.2-0.5 for leaking masks)."""
 SAMPLE = 800
 """Number of pixels, inside and outside each, from which the initial colours are learned."""
 SLACK = 0.02
 """A product may extend beyond the user's box by this share of the box's sides."""
-WORK_PX = 192
+SEED = 0.01
+"""Radius of what a click marks, as a share of the crop's longer side."""
+WORK_PX = 128
 """Longest side of the crop on which GrabCut runs, because its time grows with the number of pixels."""
+ONE_LEVEL = 1.5
+"""A picture larger than the thumbnail by at most this factor needs no step between them."""
 DETAIL_PX = 1536
 """Longest side of the picture on which the border is placed last, to about a fifth of its pixels."""
 
@@ -95,7 +93,8 @@ class Shape:
 
     `mask` is bool hxw of the thumbnail's size, and its border is off by at most `reach_px` of its pixels. `support` is
     the strength of the photo's edges along the border, 0..1. `other` is the same product with other openings: filled
-    ones that are open in `mask`, or the reverse. It is None unless the photo leaves that in doubt.
+    ones that are open in `mask`, or the reverse. It is None unless the photo leaves that in doubt. `rough` is True when
+    GrabCut was left out, and would have its say.
     """
 
     mask: Bools
@@ -103,6 +102,7 @@ class Shape:
     support: float = 1.0
     other: Bools | None = None
     glass: bool = False
+    rough: bool = False
 
     def bbox_xyxy(self, photo: tuple[int, int]) -> Box:
         """The mask's bounding box in pixels of a photo of size (H, W); all 0 when the mask is empty."""
@@ -136,8 +136,10 @@ def refine(
     return place(seen, found.mask, found.reach_px, photo)
 
 
-def shape(seen: Guide, probability: F32, *, boxed: bool = False, clicks: Sequence[Click] = ()) -> Shape:
-    """Decide what belongs to the product.
+def shape(
+    seen: Guide, probability: F32, *, boxed: bool = False, clicks: Sequence[Click] = (), rough: bool = False
+) -> Shape:
+    """Decide what belongs to the product, without GrabCut if `rough`, in a fifth of the time.
 
     `probability` is the network's product probability, float32 hxw of the thumbnail's size in 0..1. `boxed` is whether
     the user drew a box around the product; it is then 0 outside the box. `clicks` are in pixels of the thumbnail. What
@@ -146,20 +148,21 @@ def shape(seen: Guide, probability: F32, *, boxed: bool = False, clicks: Sequenc
     coarse = probability > 0.5
     if not coarse.any() or coarse.all():
         return Shape(coarse, 0, edge_support(seen, coarse))
-    solid = None if seen.backdrop is None else _before(seen.backdrop, probability, boxed, clicks)
+    solid = None if seen.backdrop is None else pieces_before(seen.backdrop, probability, boxed, clicks)
     if solid is not None:
-        mask, reach_px = solid, BACKDROP_REACH_PX
+        mask, reach_px, rough = solid, BACKDROP_REACH_PX, False
     else:
         y0, y1, x0, x1 = _surroundings(coarse)
         mask = np.zeros_like(coarse)
         picture = np.ascontiguousarray(seen.thumbnail[y0:y1, x0:x1])
-        mask[y0:y1, x0:x1], reach_px = _on_edges(picture, probability[y0:y1, x0:x1])
+        own = [(x - x0, y - y0, label) for x, y, label in clicks]
+        mask[y0:y1, x0:x1], reach_px = _on_edges(picture, probability[y0:y1, x0:x1], own, rough=rough)
     other, glass = None, False
     if seen.backdrop is not None:
-        outline = _without_holes(mask)
+        outline = without_holes(mask)
         glass = is_glass(outline, seen.backdrop, seen.steepness)
-        mask, other = (outline, None) if glass else _opened(mask, probability, seen.backdrop, clicks)
-    return Shape(mask, reach_px, edge_support(seen, mask), other, glass)
+        mask, other = (outline, None) if glass else opened(mask, probability, seen.backdrop, clicks)
+    return Shape(mask, reach_px, edge_support(seen, mask), other, glass, rough)
 
 
 def place(seen: Guide, mask: Bools, reach_px: int, photo: tuple[int, int]) -> U8:
@@ -170,90 +173,13 @@ def place(seen: Guide, mask: Bools, reach_px: int, photo: tuple[int, int]) -> U8
     if not mask.any() or mask.all():
         return np.full(photo, 255 if mask.any() else 0, np.uint8)
     coarse, fine = seen.thumbnail.shape[:2], seen.detail.shape[:2]
-    lines = snapped(borders(mask), seen.thumbnail, reach_px)
-    if fine != coarse:
-        ratio = max(fine) / max(coarse)
+    lines, ratio = borders(mask), max(fine) / max(coarse)
+    if ratio > ONE_LEVEL:
+        lines = snapped(lines, seen.thumbnail, reach_px)
         lines = snapped(scaled(lines, coarse, fine), seen.detail, 1 + math.ceil(ratio), step_px=2)
+    else:
+        lines = snapped(scaled(lines, coarse, fine), seen.detail, math.ceil(ratio * reach_px))
     return filled(scaled(lines, fine, photo), photo)
-
-
-def _before(backdrop: Backdrop, probability: F32, boxed: bool, clicks: Sequence[Click]) -> Bools | None:
-    """The pieces before the backdrop that the network means, bool hxw; None when they do not fit the network's mask."""
-    y0, y1, x0, x1 = _extent(probability > 0)  # outside the box it is exactly 0
-    crop = np.s_[y0:y1, x0:x1] if boxed else np.s_[:, :]
-    likely, even = probability[crop], backdrop.even[crop]
-    coarse = likely > 0.5
-    solid = ~even & ~(backdrop.shadow[crop] & (likely < HOLE_PROBABILITY))
-    pieces, _, covered = _pieces(solid.astype(np.uint8), coarse)
-    meant = covered >= COVERED
-    meant[0] = False
-    if iou(meant[pieces] | (coarse & even), coarse) < TRUST_IOU:
-        return None
-    product, background = _clicked(pieces, clicks, x0 * boxed, y0 * boxed)
-    meant = (meant | product) & ~background
-    meant[0] = False
-    found = np.zeros(probability.shape, bool)
-    found[crop] = meant[pieces] | (coarse & even)
-    return found
-
-
-def _opened(mask: Bools, probability: F32, backdrop: Backdrop, clicks: Sequence[Click]) -> tuple[Bools, Bools | None]:
-    """The mask without what shows the backdrop, bool hxw, and the alternative where that is in doubt.
-
-    An area of the backdrop's colour shows the backdrop, unless the network is certain that it is product: white before
-    white, or a white label. An area that the mask encloses is an opening or such a label.
-    """
-    if not mask.any():
-        return mask, None
-    y0, y1, x0, x1 = _extent(mask)
-    crop = np.s_[y0:y1, x0:x1]
-    outline, likely = _without_holes(mask[crop]), probability[crop]
-    areas, sizes, likelihood = _pieces((outline & backdrop.even[crop]).astype(np.uint8), likely)
-    certain = np.bincount(areas.ravel(), (likely >= CERTAIN).ravel(), len(sizes)) / np.maximum(sizes, 1)
-    outside = cv2.copyMakeBorder((~outline).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=1)
-    outer = np.zeros(len(sizes), bool)
-    outer[areas[cv2.dilate(outside, np.ones((3, 3), np.uint8))[1:-1, 1:-1] > 0]] = True
-    share = sizes / np.count_nonzero(mask)
-    opened = np.where(outer, certain < 0.5, likelihood < np.where(share < HOLE, HOLE_PROBABILITY, CERTAIN))
-    product, background = _clicked(areas, clicks, x0, y0)
-    opened = (opened | background) & ~product
-    doubtful = ~outer & ~product & ~background & (share >= HOLE) & (likelihood >= DOUBTFUL_OPENING)
-    closed = ~outer & ~opened
-    for areas_of_a_kind in (opened, doubtful, closed):
-        areas_of_a_kind[0] = False
-    found, other = mask.copy(), None
-    found[crop] = _without_crumbs((mask[crop] | closed[areas]) & ~opened[areas])
-    if doubtful.any():
-        other = found.copy()
-        other[crop] ^= doubtful[areas]
-    return found, other
-
-
-def _clicked(areas: NDArray[np.int32], clicks: Sequence[Click], left: int, top: int) -> tuple[Bools, Bools]:
-    """For each number in `areas`, whether it has a product click and whether it has a background click.
-
-    `left` and `top` are the place of `areas` in the picture that was clicked on.
-    """
-    flags = np.zeros((2, int(areas.max()) + 1), bool)
-    for x, y, label in clicks:
-        row, column = int(y) - top, int(x) - left
-        if 0 <= row < areas.shape[0] and 0 <= column < areas.shape[1]:
-            flags[0 if label == 1 else 1, areas[row, column]] = True
-    return flags[0], flags[1]
-
-
-def _without_holes(mask: Bools) -> Bools:
-    """The mask with all of its openings filled."""
-    around = cv2.copyMakeBorder(mask.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    cv2.floodFill(around, None, (0, 0), 2)
-    return np.asarray(around[1:-1, 1:-1] != 2, bool)
-
-
-def _without_crumbs(mask: Bools) -> Bools:
-    pieces, sizes, _ = _pieces(mask.astype(np.uint8), mask)
-    kept = sizes >= CRUMB * sizes[1:].max(initial=0)
-    kept[0] = False
-    return np.asarray(kept[pieces], bool)
 
 
 def within_box(probability: F32, box: Box, photo: tuple[int, int]) -> F32:
@@ -279,45 +205,52 @@ def box_fit(found: Box, drawn: Box) -> float:
     return width * height / (sum(areas) - width * height)
 
 
-def _extent(mask: Bools) -> tuple[int, int, int, int]:
-    """(y0, y1, x0, x1): the mask's bounding box."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-
-
 def _surroundings(mask: Bools) -> tuple[int, int, int, int]:
     """(y0, y1, x0, x1): the mask's box with a margin, in which GrabCut learns the background's colours."""
-    y0, y1, x0, x1 = _extent(mask)
+    y0, y1, x0, x1 = extent(mask)
     margin = max(12, int(0.15 * max(y1 - y0 - 1, x1 - x0 - 1)))
     height, width = mask.shape
     return max(0, y0 - margin), min(height, y1 + margin), max(0, x0 - margin), min(width, x1 + margin)
 
 
-def _on_edges(picture: U8, probability: F32) -> tuple[Bools, int]:
-    """The refined mask of a crop, bool hxw, and by how many of the crop's pixels its border may be off."""
+def _on_edges(picture: U8, probability: F32, clicks: Sequence[Click] = (), *, rough: bool = False) -> tuple[Bools, int]:
+    """The refined mask of a crop, bool hxw, and by how many of the crop's pixels its border may be off.
+
+    `clicks` are in pixels of the crop. If `rough`, the mask is only tidied.
+    """
     height, width = probability.shape
     scale = min(1.0, WORK_PX / max(height, width))
     size = (max(8, round(width * scale)), max(8, round(height * scale)))
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     likelihood = cv2.resize(probability, size, interpolation=cv2.INTER_AREA)
+    fine = _tidy((likelihood > 0.5).astype(np.uint8), likelihood)
+    if not rough:
+        small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        fine = _cut(small, likelihood, fine, [(x * scale, y * scale, label) for x, y, label in clicks])
+    smooth = cv2.GaussianBlur(fine.astype(np.float32), (0, 0), 0.6)  # a strap of one pixel stays above 0.5
+    return cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5, 1 + round(1.5 / scale)
+
+
+def _cut(small: U8, likelihood: F32, tidy: U8, clicks: Sequence[Click]) -> U8:
+    """GrabCut's mask, uint8 hxw of 0 and 1, or the network's mask `tidy`, whichever lies on the stronger edges."""
     coarse = (likelihood > 0.5).astype(np.uint8)
-    band = max(3, round(BAND * max(size)))
+    band = max(3, round(BAND * max(coarse.shape)))
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * band + 1, 2 * band + 1))
     trimap = np.where(coarse > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     trimap[(cv2.erode(coarse, kernel) > 0) & (likelihood > SURE)] = cv2.GC_FGD
     trimap[(cv2.dilate(coarse, kernel) == 0) & (likelihood < 1 - SURE)] = cv2.GC_BGD
     trimap[likelihood == 0] = cv2.GC_BGD  # outside the user's box
+    for x, y, label in clicks:
+        marked = cv2.GC_FGD if label == 1 else cv2.GC_BGD
+        cv2.circle(trimap, (int(x), int(y)), round(SEED * max(coarse.shape)), int(marked), cv2.FILLED)
     if not (np.any(trimap == cv2.GC_FGD) and np.any(trimap == cv2.GC_BGD)):
-        return probability > 0.5, 1 + round(band / scale)
+        return tidy
     background, product = _colours(small[coarse == 0]), _colours(small[coarse > 0])
     cv2.grabCut(small, trimap, (0, 0, 1, 1), background, product, ROUNDS, cv2.GC_EVAL)
     fine = _tidy(((trimap == cv2.GC_FGD) | (trimap == cv2.GC_PR_FGD)).astype(np.uint8), likelihood)
     both, either = np.count_nonzero(fine & coarse), np.count_nonzero(fine | coarse)
     steepness = edge_steepness(small)
-    if both < TRUST_IOU * either or _along_border(steepness, fine) <= _along_border(steepness, coarse):
-        fine = _tidy(coarse, likelihood)
-    smooth = cv2.GaussianBlur(fine.astype(np.float32), (0, 0), 0.6)  # a strap of one pixel stays above 0.5
-    return cv2.resize(smooth, (width, height), interpolation=cv2.INTER_LINEAR) > 0.5, 1 + round(1.5 / scale)
+    strays = both < TRUST_IOU * either or _along_border(steepness, fine) <= _along_border(steepness, coarse)
+    return tidy if strays else fine
 
 
 def _colours(pixels: U8) -> NDArray[np.float64]:
@@ -365,21 +298,14 @@ def _along_border(steepness: F32, mask: U8) -> float:
 def _tidy(mask: U8, likelihood: F32) -> U8:
     """Fill holes that are small or likely to be product, and drop small pieces. Returns uint8 hxw of 0 and 1."""
     area = np.count_nonzero(mask)
-    holes, sizes, mean = _pieces(1 - mask, likelihood)
+    holes, sizes, mean = pieces_of(1 - mask, likelihood)
     framed = np.unique(np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]]))  # touch the crop's border
     fill = (sizes < PINHOLE * area) | (mean > np.where(sizes < HOLE * area, HOLE_PROBABILITY, OPENING_PROBABILITY))
     fill[framed] = sizes[framed] < HOLE * area
     fill[0] = False  # label 0 is the mask itself
     mask = np.where(fill[holes], 1, mask).astype(np.uint8)
-    pieces, sizes, mean = _pieces(mask, likelihood)
+    pieces, sizes, mean = pieces_of(mask, likelihood)
     largest = sizes[1:].max() if len(sizes) > 1 else 0
     drop = (sizes < CRUMB * largest) | ((sizes < DOUBTFUL_CRUMB * largest) & (mean < SURE))
     drop[0] = False
     return np.where(drop[pieces], 0, mask).astype(np.uint8)
-
-
-def _pieces(mask: U8, likelihood: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.float64]]:
-    """The number of each pixel's piece (hxw, 0 outside the mask), and the size and mean likelihood of each piece."""
-    count, pieces, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
-    sizes = stats[:, cv2.CC_STAT_AREA]
-    return pieces, sizes, np.bincount(pieces.ravel(), likelihood.ravel(), count) / np.maximum(sizes, 1)

@@ -47,7 +47,7 @@ from torch.nn import functional
 from packshot.imaging.prompts import check_prompts
 from packshot.models.segment.attention import attend_piecewise
 from packshot.models.segment.automatic import grid_points, most_product_like, product_on_backdrop, stability
-from packshot.models.segment.candidates import REFINERS, Draft, drafted, favoured, finished, joined
+from packshot.models.segment.candidates import REFINERS, Draft, corrected, drafted, favoured, finished, joined
 from packshot.models.segment.mask_prompt import SURE_LOGIT, mask_logits
 from packshot.models.segment.network import DetailEncoder, build_sam
 from packshot.models.segment.prompt_set import BOX_FROM, BOX_TO, PAD, PromptSet
@@ -187,8 +187,8 @@ class SamDecoder:
     def decode(self, requests: Sequence[tuple[Embedding, Prompts]]) -> list[list[MaskCandidate]]:
         """Decode the prompts of each request. Returns each request's candidates, best first.
 
-        A request has 3 candidates with `multimask` (at most 3 without points and boxes), else 1. Masks have the photo's
-        size. An empty mask has the score 0 and comes last. Raises BadInput (point_outside or box_invalid) when a point
+        A request has at most 3 candidates with `multimask`, no two nearly equal, else 1. Masks have the photo's size.
+        An empty mask has the score 0 and comes last. Raises BadInput (point_outside or box_invalid) when a point
         or a box lies outside its photo.
         """
         sets: list[PromptSet] = []
@@ -205,6 +205,8 @@ class SamDecoder:
                 parts = [self._ranked(answer, multimask=prompts.multimask) for answer in own_answers]
                 ranks = [[part[rank] for part in parts] for rank in range(len(parts[0]))]
                 drafts = self._joined(embedding, ranks, seen, prompts.points)
+                if seen is not None and prompts.mask is not None and prompts.points:
+                    drafts = self._corrected(drafts, embedding, prompts)
                 if self._refined and all(answer.clear for answer in own_answers):
                     drafts[0] = favoured(drafts)
             else:
@@ -327,6 +329,15 @@ class SamDecoder:
         elif self._refined and answer.clear:
             rows = [0, *rows[:2]]
         return [_Part(answer.logits[row], float(scores[row]), answer.box) for row in rows]
+
+    def _corrected(self, drafts: Sequence[Draft], embedding: Embedding, prompts: Prompts) -> list[Draft]:
+        """The drafts, changed from the prompt's mask only where its clicks ask for it."""
+        height, width = drafts[0].shape.mask.shape
+        assert prompts.mask is not None
+        before = cv2.resize(prompts.mask.pixels, (width, height), interpolation=cv2.INTER_AREA) > 127
+        across, down = width / embedding.photo_width, height / embedding.photo_height
+        clicks = [(x * across, y * down, label) for x, y, label in prompts.points]
+        return [corrected(draft, before, clicks) for draft in drafts]
 
     def _automatic(
         self, embedding: Embedding, answers: Sequence[_Answer], most: int, seen: Guide | None

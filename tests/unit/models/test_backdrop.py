@@ -8,7 +8,7 @@ import pytest
 
 from packshot.models.segment.automatic import product_on_backdrop
 from packshot.models.segment.backdrop import plain_backdrop
-from packshot.models.segment.refine import Guide, place, refine, shape
+from packshot.models.segment.refine import Guide, place, refine, shape, within_box
 from tests.unit.models.drawn import Bools, bag, bottle, drawn, iou, photographed, planks, ring, said, seen, three
 
 WHITE, GREY, BLUE = (255, 255, 255), (200, 200, 198), (60, 86, 120)
@@ -177,3 +177,78 @@ def test_a_dark_product_before_white_and_a_light_one_before_black_are_found_alik
         masks.append(refine(looked, said(truth, looked), truth.shape) > 0)
     assert iou(masks[0], truth) > 0.98
     assert iou(*masks) > 0.99
+
+
+def bricks(truth: Bools) -> np.ndarray:
+    """A wall whose bricks are even and cover most of it, with joints of another colour, uint8 of the mask's size."""
+    rows, columns = np.indices(truth.shape) + 20
+    joint = (rows % 48 < 6) | ((columns + 60 * (rows // 48 % 2)) % 120 < 6)
+    return np.where(joint[..., None], np.uint8((172, 106, 84)), np.uint8((150, 84, 66)))
+
+
+def test_a_brick_wall_is_not_a_plain_backdrop() -> None:
+    """Its bricks cover three quarters of the frame. Its joints were cut out with the product that touched them."""
+    truth = drawn(bottle)
+    photo = photographed(truth, BLUE, bricks(truth))
+    assert plain_backdrop(photo) is None
+    looked = seen(photo)
+    assert iou(placed(looked, shape(looked, said(truth, looked), boxed=True).mask), truth) > 0.97
+
+
+def test_neighbours_that_reach_the_frame_leave_the_backdrop_plain() -> None:
+    truth = drawn(three)
+    shelf = np.full((*truth.shape, 3), GREY, np.uint8)
+    for x in range(0, 800, 100):
+        shelf[:60, x + 20 : x + 70] = BLUE
+        shelf[560:, x + 30 : x + 80] = (90, 40, 30)
+    found = plain_backdrop(photographed(truth, BLUE, shelf))
+    assert found is not None
+    assert 0.6 < found.plain < 0.9
+
+
+def test_what_a_box_cuts_through_is_not_taken_with_the_product() -> None:
+    """The mast behind the violin: it touches the product, and goes on beyond the box around it."""
+    truth = drawn(bottle)
+    mast = np.full((*truth.shape, 3), GREY, np.uint8)
+    mast[:, 335:347] = (40, 40, 44)
+    mast[150:158, 200:600] = (40, 40, 44)
+    looked = seen(photographed(truth, BLUE, mast))
+    box = (304.0, 110.0, 496.0, 526.0)
+    inside = within_box(said(truth, looked), box, truth.shape)
+    assert looked.backdrop is not None
+    assert iou(refine(looked, inside, (600, 800), boxed=True) > 0, truth) > 0.98
+
+
+@pytest.mark.parametrize("off", [0, 1, 2])
+def test_a_background_click_at_the_border_does_not_drop_the_product(off: int) -> None:
+    """A second click on the ball's last pixels left nothing of it."""
+    truth = drawn(bottle)
+    looked = seen(photographed(truth, BLUE, GREY))
+    scale = looked.thumbnail.shape[1] / truth.shape[1]
+    clicks = [(400 * scale, 400 * scale, 1), ((310 + off) * scale, 400 * scale, 0)]
+    assert iou(placed(looked, shape(looked, said(truth, looked), clicks=clicks).mask), truth) > 0.97
+
+
+def test_a_product_click_at_the_border_does_not_fill_the_opening() -> None:
+    truth = drawn(bag)
+    looked = seen(photographed(truth, BLUE, GREY))
+    scale = looked.thumbnail.shape[1] / truth.shape[1]
+    guess = np.maximum(said(truth, looked), 0.3 * said(filling(truth), looked))
+    clicks = [(400 * scale, 400 * scale, 1), (313 * scale, 240 * scale, 1)]
+    assert iou(placed(looked, shape(looked, guess, clicks=clicks).mask), truth) > 0.97
+
+
+def test_a_piece_with_clicks_of_both_kinds_is_cut_by_colour() -> None:
+    """A bottle on its coaster before paper: one piece for the backdrop, but the clicks say that it is two things."""
+    truth = drawn(bottle)
+    both = truth.copy()
+    both[515:545, 240:560] = True
+    photo = photographed(both, BLUE, GREY).copy()
+    photo[both & ~truth] = (190, 150, 60)
+    looked = seen(photo)
+    scale = looked.thumbnail.shape[1] / truth.shape[1]
+    clicks = [(400 * scale, 300 * scale, 1), (250 * scale, 530 * scale, 0)]
+    guess = np.maximum(said(truth, looked), 0.3 * said(both, looked))
+    found = placed(looked, shape(looked, guess, clicks=clicks).mask)
+    assert found[300, 400]
+    assert not found[530, 250]

@@ -175,7 +175,7 @@ def test_candidates_come_best_first_and_empty_masks_last() -> None:
     embeddings = encoder.encode([photo(seed) for seed in range(4)])
     for candidates in decoder.decode([(e, Prompts(((50.0, 30.0, 1),))) for e in embeddings]):
         scores = scores_of(candidates)
-        assert len(candidates) == 3
+        assert 1 <= len(candidates) <= 3
         assert np.all(np.diff(scores) <= 0)
         assert np.all((scores >= 0) & (scores <= 1))
         assert all(c.score == 0 for c in candidates if c.mask.area_px == 0)
