@@ -12,7 +12,7 @@ import * as sides from "./sides.js";
 import { entry as entryOf, forget, inProject, isLive, keep, results, shots, watch } from "./store.js";
 import { $, alertOf, h, icon, iconButton, keyed, loaded, openDialog, say, sorry } from "./widgets.js";
 import { judged } from "./verdict.js";
-import { ago, fileNameOf, plural, titleOf } from "./words.js";
+import { ago, plural, titleOf } from "./words.js";
 
 let chosen = null; // the image's id
 let presets = [];
@@ -244,6 +244,12 @@ function moreLikeThis() {
       go("render");
     }
   });
+}
+
+/** The name under which a picture is saved: its product, its number and its channel, such as mug-3-amazon-main.jpg. */
+function fileNameOf(product, number, channel, extension) {
+  const plainName = product.replace(/\.[a-z0-9]{2,5}$/i, "").normalize("NFC").replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "");
+  return `${[plainName || "packshot", number, channel].filter(Boolean).join("-")}.${extension}`;
 }
 
 function download() {

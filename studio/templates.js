@@ -51,6 +51,7 @@ function show() {
   $("template-list").hidden = !items.length;
   const few = rows.length === 0 && !painting;
   $("template-none").hidden = !few;
+  say($("template-none"), "A template keeps a scene under a name, with a picture of it, for everybody with your key.");
   const left = missing().length;
   $("template-starters").hidden = Boolean(painting) || left === 0 || (rows.length > 0 && left === STARTERS.length);
   const words = left === STARTERS.length ? `Paint ${left} starter scenes` : left === 1 ? "Paint the last starter scene" : `Paint the other ${left} starter scenes`;

@@ -69,12 +69,6 @@ export function titleOf({ background, prompt }) {
   return prompt || "The engine's own plain scene";
 }
 
-/** The name under which a picture is saved: its product, its number and its channel, such as mug-3-amazon-main.jpg. */
-export function fileNameOf(product, number, channel, extension) {
-  const plainName = product.replace(/\.[a-z0-9]{2,5}$/i, "").normalize("NFC").replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "");
-  return `${[plainName || "packshot", number, channel].filter(Boolean).join("-")}.${extension}`;
-}
-
 /** "3 minutes ago", from milliseconds since 1970. */
 export function ago(time, now = Date.now()) {
   const minutes = Math.round((now - time) / 60000);
