@@ -124,9 +124,10 @@ class Finisher:
         """Finish a picture that needs no engine. Raises as `prepare` does."""
         return finish_plain(prepare(load_layout(self._assets, files, self._matting)), spec)
 
-    def mask_png(self, mask_key: str) -> bytes:
-        """Encode a stored mask as an 8-bit grey PNG of the photo's size."""
-        return encode_png(read_mask(self._assets.get(mask_key)).pixels)
+    def mask_png(self, mask_key: str, longest_px: int | None = None) -> bytes:
+        """Encode a stored mask as an 8-bit grey PNG of the photo's size, or of at most `longest_px` if given."""
+        pixels = read_mask(self._assets.get(mask_key)).pixels
+        return encode_png(pixels if longest_px is None else reduced(pixels, longest_px))
 
     def cutout_png(self, files: CutoutFiles) -> bytes:
         """The cutout as an RGBA PNG. The first call for a mask makes it and keeps it."""

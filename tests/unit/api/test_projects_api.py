@@ -71,6 +71,9 @@ def test_photos_and_shots_join_a_project(api: Api) -> None:
     photo = api.http.post("/v1/photos", files=files, data={"project_id": home}).json()
     assert photo["project_id"] == api.http.get(f"{photo['url']}.json").json()["project_id"] == home
     assert api.http.post("/v1/photos", files=files).json()["project_id"] == home
+    listed = api.http.get("/v1/photos", params={"project_id": home}).json()["photos"]
+    assert [one["id"] for one in listed] == [photo["id"]]
+    assert api.http.get("/v1/photos", params={"project_id": "pj_none"}).json()["photos"] == []
     shot_id = api.shot(project_id=home, prompt="by the sea")
     other_id = api.shot(prompt="by the sea")
     assert api.http.get(f"/v1/shots/{shot_id}").json()["project_id"] == home
