@@ -289,13 +289,12 @@ function sheet() {
       h("textarea", { id: `command-${name}`, className: "code", rows, readOnly: true }),
       ...more,
     );
-  const note = h("span", { id: "shoot-note" }, ". It uses only the first layer; curl keeps the whole layout");
   return h(
     "dialog",
     { id: "commands", className: "sheet", "aria-labelledby": "commands-title" },
     h("h2", { id: "commands-title" }, "This shot as a command"),
     command("curl", "curl", 7),
-    command("shoot", "packshot shoot", 4, h("p", { className: "quiet" }, "This command cuts the photo again and places the product in the middle", note, ".")),
+    command("shoot", "packshot shoot", 4, h("p", { className: "quiet" }, "It makes the same pictures from the masks that this server keeps.")),
     h("p", { id: "copied", className: "quiet" }),
     h("div", { className: "row end" }, h("button", { className: "primary", "data-close": true }, "Close")),
   );
@@ -303,8 +302,7 @@ function sheet() {
 
 function commands(entry) {
   $("command-curl").value = asCurl(entry.request, location.origin, api.withKeys());
-  $("command-shoot").value = asShoot(entry.request, entry.source, location.origin, api.withKeys());
-  $("shoot-note").hidden = entry.request.layers.length === 1;
+  $("command-shoot").value = asShoot(entry.request, location.origin, api.withKeys());
   openDialog($("commands"));
 }
 
