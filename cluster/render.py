@@ -7,11 +7,14 @@ In a profile with several pools each replica selects the nodes of its pool by la
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cluster.plan.gpu_shares import check_profile
 from cluster.profiles import OPTIONAL, Profile, Replicas, Stage, StageName
 from packshot.settings import Settings
+
+if TYPE_CHECKING:
+    from ray.serve import Deployment
 
 APPLICATION = "packshot"
 POOL_LABEL = "packshot/pool"
@@ -47,6 +50,40 @@ def serve_config(profile: Profile, *, host: str = "127.0.0.1", port: int = 8000)
         }
     ServeDeploySchema.model_validate(config)
     return config
+
+
+def whole_config(profile: Profile, *, host: str = "127.0.0.1", port: int = 8000) -> dict[str, Any]:
+    """`serve_config` with every deployment, and the options that the profile leaves to the deployment's own defaults.
+
+    It deploys the same application: Serve takes a whole option from the config, or else the deployment's.
+    """
+    from ray.serve import Deployment
+
+    from graphs import product_shot
+
+    defaults = {one.name: _defaults(one) for one in vars(product_shot).values() if isinstance(one, Deployment)}
+    config = serve_config(profile, host=host, port=port)
+    application = config["applications"][0]
+    stated = {deployment["name"]: deployment for deployment in application["deployments"]}
+    application["deployments"] = [
+        {"name": name, **defaults[name], **stated.get(name, {})} for name in profile.deployments
+    ]
+    return config
+
+
+def _defaults(deployment: Deployment) -> dict[str, Any]:
+    """The options of a deployment's decorator that a profile may set."""
+    options = deployment._deployment_config
+    autoscaling = options.autoscaling_config
+    kept = ("min_replicas", "max_replicas", "target_ongoing_requests")
+    actor = deployment.ray_actor_options or {}
+    given = {
+        "ray_actor_options": {"num_cpus": actor.get("num_cpus", 1)},
+        "autoscaling_config": {name: getattr(autoscaling, name) for name in kept} if autoscaling else None,
+        "max_ongoing_requests": options.max_ongoing_requests,
+        "user_config": options.user_config,
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _args(profile: Profile) -> dict[str, Any]:

@@ -15,13 +15,11 @@ from deployments.ray_support.metrics import RayMeter
 from deployments.sam_encoder import Encoded
 from packshot.api.graph import Segmented
 from packshot.batching import MicroBatcher
-from packshot.imaging.canvas import cutout_bbox
-from packshot.imaging.codec import encode_mask_png, read_mask
-from packshot.imaging.lock import lock_px_of
+from packshot.imaging.codec import read_mask
 from packshot.models.device import model_thread, pick_dtype
 from packshot.settings import Settings
+from packshot.shots.segmented import new_mask
 from packshot.store.assets import Assets
-from packshot.store.records import NewMask
 from packshot.types import Embedding, MaskCandidate, Prompts
 
 
@@ -71,7 +69,7 @@ class MaskDecoderDeployment:
             base = await asyncio.to_thread(lambda: read_mask(self._assets.get(base_key)))
             prompts = replace(prompts, mask=base)
         candidates = await self._batcher.submit((encoded.embedding, prompts))
-        masks = await asyncio.to_thread(lambda: tuple(_encoded(candidate) for candidate in candidates))
+        masks = await asyncio.to_thread(lambda: tuple(new_mask(candidate) for candidate in candidates))
         decode_ms = (time.perf_counter() - started_at) * 1000
         return Segmented(masks, {"encode": encoded.encode_ms, "decode": decode_ms})
 
@@ -81,17 +79,3 @@ class MaskDecoderDeployment:
     def _decode_batch(self, requests: Sequence[tuple[Embedding, Prompts]]) -> list[list[MaskCandidate]]:
         self._meter.count("packshot_mask_decodes_total", len(requests))
         return self._decoder.decode(requests)
-
-
-def _encoded(candidate: MaskCandidate) -> NewMask:
-    mask = candidate.mask
-    height, width = mask.pixels.shape
-    area_px, lock_px = mask.area_px, lock_px_of(width, height)
-    return NewMask(
-        candidate.score,
-        area_px,
-        mask.bbox_xyxy,
-        encode_mask_png(mask.pixels),
-        lock_px=lock_px,
-        cutout_bbox_xyxy=cutout_bbox(mask, lock_px) if area_px else (0, 0, 0, 0),
-    )

@@ -9,7 +9,7 @@ from ray import serve
 
 from deployments.ray_support.worker_threads import WorkerThreads
 from packshot.api.decoding import photo_decoder
-from packshot.imaging.codec import NormalisedPhoto, UploadedMask
+from packshot.imaging.decoding.results import NormalisedPhoto, UploadedMask
 from packshot.settings import Settings
 
 

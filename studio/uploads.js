@@ -1,8 +1,8 @@
 // Files that become photos: uploaded one by one, and each refused one is named with its reason.
 
 import * as api from "./api.js";
-import { change } from "./store.js";
-import { alertOf, dismiss, h } from "./widgets.js";
+import { change, desk } from "./store.js";
+import { $, alertOf, dismiss, h, say } from "./widgets.js";
 import { noteWords, plain, plural } from "./words.js";
 
 const MAX_BYTES = 96 * 2 ** 20;
@@ -11,12 +11,29 @@ const KEY = "uploads"; // of the alert
 
 let waiting = []; // files that are not uploaded yet
 let running = false;
+let sending = null; // the AbortController of the file under way
+let opened = false; // whether a photo of this batch was opened: the first one is, and the others join the strip
 const refused = new Map(); // file -> {title, remedy, passing}
 let on;
 
-/** `listeners`: changed() when the number of files under way changes; added(photo, answer) with each new photo; status(text). */
+/** `listeners`: changed() when the number of files under way changes; status(text). */
 export function open(listeners) {
   on = listeners;
+  for (const button of document.querySelectorAll("[data-cancels-upload]")) button.addEventListener("click", cancel);
+}
+
+/** Drop the file that is being sent and those that wait. */
+function cancel() {
+  waiting = [];
+  sending?.abort();
+}
+
+/** Show how much of a file is sent, as a share of 1; all of it is sent before the server opens it. */
+function showProgress(name, share) {
+  const percent = Math.round(100 * share);
+  for (const bar of document.querySelectorAll(".sending")) bar.value = percent;
+  say($("strip-percent"), share < 1 ? `${percent} %` : "…");
+  say($("cut-sending"), share < 1 ? `Sending ${name}: ${percent} %` : `Opening ${name}…`);
 }
 
 /** How many files are still to come. */
@@ -28,23 +45,33 @@ export async function addFiles(files) {
   waiting.push(...files);
   if (running) return on.changed();
   running = true;
+  opened = false;
   let added = 0;
   const total = () => added + waiting.length + refused.size;
   while (waiting.length) {
     const file = waiting.shift();
     on.changed();
     if (total() > 1) on.status(`Adding photo ${added + refused.size + 1} of ${total() + 1}.`);
+    const progress = (share) => showProgress(file.name || "the photo", share);
+    progress(0);
+    sending = new AbortController();
     try {
-      keep(file, await api.upload(file));
+      keep(file, await api.upload(file, { project: desk.project?.id, signal: sending.signal, progress }));
       refused.delete(file);
       added += 1;
     } catch (problem) {
+      if (problem.name === "AbortError") {
+        on.status("The upload was cancelled.");
+        continue;
+      }
       if (!problem.code) throw problem;
       refused.set(file, reasonOf(file, problem));
     }
     showRefused(added);
   }
   running = false;
+  sending = null;
+  if (added > 1) on.status(`${added} photos were added.`);
   on.changed();
 }
 
@@ -54,9 +81,12 @@ function keep(file, answer) {
     let one = now.photos.find((other) => other.id === answer.id);
     if (!one) now.photos.push((one = { id: answer.id, name, width: answer.width, height: answer.height }));
     one.notes = noteWords(answer);
-    now.photo = answer.id;
+    const cut = answer.notes?.some(({ code }) => code === "alpha_kept"); // its own transparency comes first
+    if (cut && !now.cuts[answer.id]?.strokes.length) now.cuts[answer.id] = { strokes: [{ kind: "auto" }], masks: [], chosen: 0, pending: true };
+    if (!opened) now.photo = answer.id;
   });
-  on.added(answer, name);
+  if (!opened) on.status(`${name} is open. Click the product.`);
+  opened = true;
 }
 
 function reasonOf(file, problem) {
@@ -77,7 +107,7 @@ function showRefused(added) {
     const [[file, { title, remedy }]] = refused;
     return alertOf(`${named(file)}: ${lower(title)}`, remedy, options);
   }
-  const rows = [...refused].map(([file, { title, remedy }]) => h("li", {}, h("strong", {}, named(file)), ` ${lower(title)} ${remedy}`));
+  const rows = [...refused].map(([file, { title, remedy }]) => h("li", {}, h("strong", {}, `${named(file)}:`), ` ${lower(title)} ${remedy}`));
   const title = `${plural(refused.size, "file")} could not be added${added ? `; ${plural(added, "photo")} could` : ""}.`;
   alertOf(title, h("ul", { className: "refused", tabIndex: 0, "aria-label": "Files that could not be added" }, ...rows), options);
 }

@@ -43,6 +43,19 @@ GPUS: dict[str, Gpu] = {
 messages of PyTorch, read on 2026-11-21 and rounded down (L4 and A10G 22.03, L40S 44.34, A100 and H100 79.14, H200
 139.72, RTX 3090 and 4090 23.52 GiB). The A100 is the 80 GB model."""
 
-assert set(GPUS) == set(get_args(GpuName))
+ASSUMED_USD_PER_HOUR: dict[str, float] = {
+    "RTX3090": 0.3,
+    "RTX4090": 0.5,
+    "A10G": 1.0,
+    "L4": 0.8,
+    "L40S": 1.9,
+    "A100": 3.7,
+    "H100": 7.0,
+    "H200": 8.0,
+}
+"""US dollars for an hour of one GPU with its part of a host: the order of magnitude of a large cloud's on-demand price
+in 2025, and of a rented host's for the RTX cards. They were not looked up; `packshot plan --price` replaces them."""
 
-__all__ = ["GPUS", "Gpu", "GpuName"]
+assert set(GPUS) == set(get_args(GpuName)) == set(ASSUMED_USD_PER_HOUR)
+
+__all__ = ["ASSUMED_USD_PER_HOUR", "GPUS", "Gpu", "GpuName"]

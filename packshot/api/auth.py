@@ -20,6 +20,7 @@ from packshot.settings import LOOPBACK_HOSTS
 from packshot.store.records import Tenant
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_KEPT = "What an earlier key made is kept; any key of the same tenant shows it."
 _REMEDY = "send `Authorization: Bearer <key>` with a key from `packshot keys create`"
 
 
@@ -51,7 +52,10 @@ async def caller(
         raise Unauthorized("unauthorized", f"This route needs a key, got none; {_REMEDY}.")
     tenant = await in_thread(tenant_of_cookie, services.store, cookie)
     if tenant is None:
-        raise Unauthorized("unauthorized", "The session has ended or its key was revoked; repeat POST /v1/session.")
+        raise Unauthorized(
+            "unauthorized",
+            f"The session has ended or its key was revoked; repeat POST /v1/session with a valid key. {_KEPT}",
+        )
     if request.method not in _SAFE_METHODS:
         require_same_origin(request)
     return tenant
@@ -78,7 +82,7 @@ async def tenant_of_key(services: Services, secret: str) -> Tenant:
     """The tenant that owns a key. Raises Unauthorized when the key is unknown or revoked."""
     tenant = await in_thread(services.store.keys.tenant_of, secret)
     if tenant is None:
-        raise Unauthorized("unauthorized", f"This key is not valid or was revoked; {_REMEDY}.")
+        raise Unauthorized("unauthorized", f"This key is not valid or was revoked; {_REMEDY}. {_KEPT}")
     return tenant
 
 

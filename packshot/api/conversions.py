@@ -16,7 +16,7 @@ from packshot.contract.answers import (
     VerdictAnswer,
     WholeImageAnswer,
 )
-from packshot.imaging.decoded import OwnAlpha, UploadedMask
+from packshot.imaging.decoding.results import OwnAlpha, UploadedMask
 from packshot.imaging.lock import EXACT_LOCK_PX, cutout_bbox_of
 from packshot.store.records import ImageRecord, MaskRecord, NewMask, PhotoRecord, ShotRecord
 

@@ -6,7 +6,8 @@ from typing import Protocol
 
 import anyio.to_thread
 
-from packshot.imaging.codec import NormalisedPhoto, PhotoDecoder, UploadedMask
+from packshot.imaging.decoding.photo_decoder import PhotoDecoder
+from packshot.imaging.decoding.results import NormalisedPhoto, UploadedMask
 from packshot.settings import Settings
 
 

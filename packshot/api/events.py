@@ -1,13 +1,15 @@
 """Server-sent events about shots. A stream ends when all of its shots have ended.
 
 An event's id lists the version of every shot on the stream, in the order of the request. A client that reconnects with
-`Last-Event-ID` gets the changes since that event and never receives the same ending twice.
+`Last-Event-ID` gets the changes since that event and never receives the same ending twice. A stream whose key was
+revoked ends within seconds; the client's next request is refused.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated
@@ -15,8 +17,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from packshot.api.auth import Caller
+from packshot.api.auth import Caller, caller
 from packshot.api.conversions import error_answer, image_answer
+from packshot.api.cookies import COOKIE
 from packshot.api.openapi import headers_json, keyed_problems_json, problems_json, stream_json
 from packshot.api.services import Services, Wired, in_thread
 from packshot.contract import examples
@@ -31,12 +34,15 @@ from packshot.contract.events import (
     ShotEvent,
 )
 from packshot.contract.status import ENDED
-from packshot.errors import BadInput, NotFound
+from packshot.errors import BadInput, NotFound, Unauthorized
 from packshot.store.records import ShotRecord
 
 router = APIRouter(prefix="/v1", tags=["events"], responses=keyed_problems_json())
 
 KEEP_ALIVE_S = 15
+KEY_CHECK_S = 5.0
+"""Seconds after which a stream looks again whether its key is still valid."""
+
 MAX_SHOTS = 100
 
 _VERSIONS = re.compile(r"\d{1,18}(\.\d{1,18})*")
@@ -88,20 +94,34 @@ async def _stream(request: Request, services: Services, tenant_id: str, ids: lis
     first = [event for record in records for event in progress.changes(record)]
     if not first and not progress.live:
         return Response(status_code=204)
-    return EventSourceResponse(_follow(services, tenant_id, progress, first), ping=KEEP_ALIVE_S)
+    return EventSourceResponse(_follow(request, services, tenant_id, progress, first), ping=KEEP_ALIVE_S)
 
 
 async def _follow(
-    services: Services, tenant_id: str, progress: Progress, first: list[ServerSentEvent]
+    request: Request, services: Services, tenant_id: str, progress: Progress, first: list[ServerSentEvent]
 ) -> AsyncIterator[ServerSentEvent]:
+    checked_at = time.monotonic()
     for event in first:
         yield event
     while progress.live:
+        if time.monotonic() - checked_at >= KEY_CHECK_S:
+            if not await _is_still_allowed(request, services):
+                return
+            checked_at = time.monotonic()
         records = await services.watch.next(tenant_id, sorted(progress.live))
         progress.live &= {record.id for record in records}  # a deleted shot has no further events
         for record in records:
             for event in progress.changes(record):
                 yield event
+
+
+async def _is_still_allowed(request: Request, services: Services) -> bool:
+    """Whether the key or the session of a request that began earlier is still valid."""
+    try:
+        await caller(request, services, None, request.cookies.get(COOKIE))
+    except Unauthorized:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,8 @@ from packshot.errors import (
     TooLarge,
     UnsupportedMedia,
 )
-from packshot.imaging.codec import NormalisedPhoto
-from packshot.imaging.formats import claim_of
+from packshot.imaging.decoding.formats import claim_of
+from packshot.imaging.decoding.results import NormalisedPhoto
 from packshot.store.records import NewMask
 
 router = APIRouter(prefix="/v1/photos", tags=["photos"], responses=keyed_problems_json())

@@ -74,7 +74,7 @@ def shot_filter(
     pairs = []
     for pair in meta:
         name, separator, value = pair.partition(":")
-        if not separator or not re.match(META_NAME, name):
+        if not separator or not re.fullmatch(META_NAME, name):
             raise _refused("meta", f"must be NAME:VALUE with a name of a `meta`, got {pair[:60]!r}")
         pairs.append((name, checked_label(value, "meta")))
     return ShotFilter(

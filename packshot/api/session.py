@@ -1,4 +1,4 @@
-"""`POST /v1/session`: exchange a key for a session cookie."""
+"""`/v1/session`: exchange a key for a session cookie, and end the session."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from packshot.api.accept import json_body
 from packshot.api.auth import bearer_of, require_loopback, require_same_origin, tenant_of_key
 from packshot.api.cookies import COOKIE, SESSION_S, new_cookie
-from packshot.api.openapi import answer_json, body_json, problems_json
+from packshot.api.openapi import answer_json, body_json, empty_json, problems_json
 from packshot.api.services import Wired
 from packshot.contract import examples
 from packshot.contract.answers import SessionAnswer
@@ -49,6 +49,24 @@ async def open_session(request: Request, response: Response, services: Wired) ->
     )
     response.headers["cache-control"] = "no-store"
     return SessionAnswer(tenant=tenant.name, expires_at=datetime.fromtimestamp(expires_at, UTC))
+
+
+@router.delete(
+    "/session",
+    status_code=204,
+    operation_id="close_session",
+    summary="End the session",
+    responses=empty_json("The browser has dropped the cookie.") | problems_json(BadInput, Forbidden),
+)
+async def close_session(request: Request, services: Wired) -> Response:
+    """Makes the browser drop the cookie. To end every session of a key, revoke the key."""
+    if services.settings.open_access:
+        require_loopback(request)
+    if "origin" in request.headers:  # another site must not sign a visitor out
+        require_same_origin(request)
+    answer = Response(status_code=204)
+    answer.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict", secure=_is_https(request))
+    return answer
 
 
 def _is_https(request: Request) -> bool:

@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
-from packshot.cli import config, keys, loadtest, packs, plan, serve, shoot
+import packshot
+from packshot.cli import config, keys, loadtest, packs, plan, serve, shoot, up
 
 app = typer.Typer(
     name="packshot",
     help="AI product photography: cut the product out, paint a new scene around it, prove that it was not altered.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich's help loads its Markdown and syntax parsers, which takes half a second
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"packshot {packshot.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
 app.command("shoot")(shoot.shoot)
+app.command("up")(up.up)
+app.command("down")(up.down)
 app.command("serve")(serve.serve)
 app.command("config")(config.config)
 app.command("plan")(plan.plan)

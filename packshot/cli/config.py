@@ -17,13 +17,13 @@ def config(
     profile: Annotated[str, typer.Option(help="A profile's name, or the path of a YAML file.")] = DEFAULT_PROFILE,
     as_json: AsJson = False,
 ) -> None:
-    """Print the Serve config of a profile to stdout, as YAML."""
+    """Print the Serve config of a profile to stdout, as YAML, with every deployment and its defaults."""
     import yaml
 
     from cluster.profiles import load_profile
-    from cluster.render import serve_config
+    from cluster.render import whole_config
 
-    rendered = serve_config(load_profile(profile))
+    rendered = whole_config(load_profile(profile))
     if as_json:
         put_json(rendered)
     else:

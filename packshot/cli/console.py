@@ -6,6 +6,7 @@ Exit codes: 0 = done, 1 = failed, 2 = bad usage or refused input.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -37,11 +38,18 @@ _REFUSALS = (BadInput, TooLarge, UnsupportedMedia, NotFound)
 _REFUSAL_CODES = ("pack_unknown",)
 
 
+PIPED_WIDTH = 140
+"""Columns of a table in a pipe or a file, where no terminal says how wide it is."""
+
+
 def stderr() -> Console:
     """The console for people. stdout is for machines."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = PIPED_WIDTH
+    return console
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from packshot.cli.console import FAILED, AsJson, put_json, report_errors, stderr, table
+from packshot.cli.progress import Progress
+from packshot.cli.servers import require_answer
+from packshot.errors import PackRefused, Unavailable
+
+if TYPE_CHECKING:
+    from packshot.models.packs.pack import Pack
 
 app = typer.Typer(help="List, show, fetch and verify packs of models.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -56,31 +67,128 @@ def _state(row: dict[str, Any]) -> str:
 @app.command()
 @report_errors
 def show(name: Name, as_json: AsJson = False) -> None:
-    """Show a pack's sizes, defaults, limits and licences."""
+    """Show a pack's defaults, limits and licences, and its files with their sizes and what is missing."""
     from packshot.models.packs.pack import find_pack
     from packshot.settings import Settings
 
-    summary = find_pack(name, Settings()).summary().model_dump(mode="json")
+    pack = find_pack(name, Settings())
+    summary = pack.summary().model_dump(mode="json")
+    files = _files(pack)
     table(f"Pack {name}", ("field", "value"), summary.items())
+    table(
+        f"Files of {name}",
+        ("role", "file", "size", "state"),
+        ((row["role"], row["file"], _size(row["bytes"]), "missing" if row["missing"] else "here") for row in files),
+    )
+    absent = [row for row in files if row["missing"]]
+    said = f"{_total(pack, files)} in {len(files)} files; nothing is missing."
+    if absent:
+        said = f"{len(absent)} of {len(files)} files are missing, {_total(pack, absent)}. To download them: "
+        said += f"packshot packs fetch {name}"
+    stderr().print(said, markup=False, soft_wrap=True)
     if as_json:
-        put_json(summary)
+        put_json(summary | {"files": files})
+
+
+def _files(pack: Pack) -> list[dict[str, Any]]:
+    """A row for each file of the pack: role, file, bytes (None = not known before it is here) and missing."""
+    rows: list[dict[str, Any]] = []
+    for role, spec in pack.manifest.roles.items():
+        for file, stated in spec.files.items():
+            path = pack.locate(role, file)
+            size = stated.bytes if path is None else path.stat().st_size
+            rows.append({"role": role, "file": file, "bytes": size, "missing": path is None})
+    return rows
+
+
+def _total(pack: Pack, rows: Sequence[dict[str, Any]]) -> str:
+    """The size of these files together. Where a size is not known, the parameters of the whole pack tell about it."""
+    if all(row["bytes"] is not None for row in rows):
+        return _size(sum(row["bytes"] for row in rows))
+    from packshot.models.footprint.pack_footprint import FILE, find_footprint
+
+    if not (pack.folder / FILE).is_file():
+        return "of unknown size"
+    stages = find_footprint(pack).stages
+    whole = stages["sam_encoder"].loading_gib + stages["generator"].weights_gib
+    return f"about {whole * 2**30 / 1e9:.1f} GB in all"
+
+
+def _size(count: int | None) -> str:
+    """A number of bytes as people read it."""
+    if count is None:
+        return "?"
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count} bytes"
 
 
 @app.command()
 @report_errors
 def fetch(name: Name, as_json: AsJson = False) -> None:
-    """Download a pack's missing files from the model hub to the pack cache."""
+    """Download a pack's missing files from the model hub to the pack cache, with sizes and speed."""
     from packshot.models.packs.pack import find_pack
     from packshot.settings import Settings
 
-    console = stderr()
     online = Settings().model_copy(update={"offline": False})  # calling this command permits the use of the hub
     pack = find_pack(name, online)
-    with console.status(f"fetching {name}") as status:
-        paths = pack.fetch(lambda line: status.update(line))
-    console.print(f"{name}: {len(paths)} files fetched.", markup=False)
+    absent = [row for row in _files(pack) if row["missing"]]
+    if absent:
+        _require_hub(pack)
+        stderr().print(f"{name}: {len(absent)} files to fetch, {_total(pack, absent)}.", markup=False)
+    started_at = time.monotonic()
+    with Progress() as progress, _watched(pack, progress):
+        paths = pack.fetch()
+    spent_s = max(time.monotonic() - started_at, 1e-3)
+    count = sum(path.stat().st_size for path in paths)
+    speed = f", {_size(count)} in {spent_s:.0f} s ({_size(int(count / spent_s))}/s)" if paths else ""
+    stderr().print(f"{name}: {len(paths)} files fetched{speed}.", markup=False)
     if as_json:
-        put_json({"name": name, "fetched": [str(path) for path in paths]})
+        put_json({"name": name, "fetched": [str(path) for path in paths], "bytes": count})
+
+
+def _require_hub(pack: Pack) -> None:
+    """Raise PackRefused `pack_missing` at once when the hub cannot be reached, and not after its client's retries."""
+    from huggingface_hub import constants
+
+    remedy = f"run this on a machine that reaches it and copy {pack.settings.pack_cache_dir / pack.name} here"
+    if constants.HF_HUB_OFFLINE:
+        raise PackRefused("pack_missing", f"HF_HUB_OFFLINE forbids the model hub; unset it, or {remedy}")
+    try:
+        require_answer(constants.ENDPOINT, path="/", environment=True)
+    except Unavailable as error:
+        raise PackRefused("pack_missing", f"the model hub must be reachable: {error.detail}; or {remedy}") from error
+
+
+@contextmanager
+def _watched(pack: Pack, progress: Progress) -> Iterator[None]:
+    """Tell how fast the pack's folder grows, once a second, for as long as the block runs."""
+    folder = pack.settings.pack_cache_dir / pack.name
+    ended, before = threading.Event(), _bytes_in(folder)
+    started_at = time.monotonic()
+
+    def watch() -> None:
+        while not ended.wait(1.0):
+            grown = max(0, _bytes_in(folder) - before)
+            speed = grown / (time.monotonic() - started_at)
+            progress.update(f"fetching {pack.name}", f"{_size(grown)}, {_size(int(speed))}/s", grown)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def _bytes_in(folder: Path) -> int:
+    total = 0
+    for file in folder.rglob("*"):
+        with suppress(OSError):  # a temporary file that was renamed since
+            total += file.stat().st_size if file.is_file() else 0
+    return total
 
 
 @app.command()

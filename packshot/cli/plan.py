@@ -11,6 +11,8 @@ import typer
 from packshot.cli.console import AsJson, put_json, report_errors, stderr, table
 from packshot.errors import BadInput
 
+ASSUMED_CURRENCY = "USD"
+
 if TYPE_CHECKING:
     from cluster.plan.planner import Plan, PoolPlan
 
@@ -27,6 +29,9 @@ def plan(
     price: Annotated[
         list[str] | None, typer.Option(help="Price of a GPU-hour: NUMBER, or KIND=NUMBER for one kind; repeatable.")
     ] = None,
+    currency: Annotated[
+        str, typer.Option(help=f"The currency of the prices. Prices are assumed in {ASSUMED_CURRENCY} only.")
+    ] = ASSUMED_CURRENCY,
     picture: Annotated[Path | None, typer.Option(help="Write a picture of the plan to this SVG file.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -40,20 +45,35 @@ def plan(
     from packshot.models.packs.pack import find_pack
     from packshot.settings import Settings
 
-    prices = read_prices(price or [])
+    given = read_prices(price or [])
     demand = Demand(images_per_hour, photos_per_image, clicks_per_photo, utilisation)
     wanted, settings = load_profile(profile), Settings()
     pack = find_pack(wanted.pack or settings.pack, settings)
     with stderr().status(f"computing the footprint of {pack.name}"):
         footprint = footprint_of(pack, settings)
     made = make_plan(wanted, pack.manifest, footprint, demand)
-    _print_plan(made, prices)
+    assumed = _assumed_prices(made, given) if currency == ASSUMED_CURRENCY else {}
+    prices = given | assumed
+    made.cost_per_hour(prices)  # refuses a kind without a price before anything is printed
+    _print_plan(made, prices, currency, assumed)
     if picture:
         picture.parent.mkdir(parents=True, exist_ok=True)
         picture.write_text(draw(made), "utf-8")
         stderr().print(f"Picture: {picture}", markup=False)
     if as_json:
-        put_json(made.as_json(prices))
+        costs = {"currency": currency, "price_per_gpu_hour": _priced(made, prices), "prices_assumed": sorted(assumed)}
+        put_json(made.as_json(prices) | costs)
+
+
+def _assumed_prices(made: Plan, given: dict[str, float]) -> dict[str, float]:
+    """The prices that are assumed for the plan's kinds of GPU, because none was given."""
+    from cluster.plan.gpus import ASSUMED_USD_PER_HOUR
+
+    return {} if "" in given else {gpu: ASSUMED_USD_PER_HOUR[gpu] for gpu in made.gpus if gpu not in given}
+
+
+def _priced(made: Plan, prices: dict[str, float]) -> dict[str, float]:
+    return {gpu: prices.get(gpu, prices.get("", 0.0)) for gpu in made.gpus}
 
 
 def read_prices(given: Sequence[str]) -> dict[str, float]:
@@ -73,7 +93,7 @@ def read_prices(given: Sequence[str]) -> dict[str, float]:
     return prices
 
 
-def _print_plan(made: Plan, prices: dict[str, float]) -> None:
+def _print_plan(made: Plan, prices: dict[str, float], currency: str, assumed: dict[str, float]) -> None:
     images = made.demand.images_per_hour
     table(
         f"Profile {made.profile.name}, pack {made.pack}, {images:,.0f} images per hour of {made.steps} steps",
@@ -97,7 +117,7 @@ def _print_plan(made: Plan, prices: dict[str, float]) -> None:
         ("devices", "replicas", "share", "GiB", "busy"),
         (row for pool in made.pools for row in _device_rows(made, pool)),
     )
-    for line in _lines(made, prices):
+    for line in _lines(made, prices, currency, assumed):
         stderr().print(line, markup=False)
 
 
@@ -126,16 +146,20 @@ def _device_rows(made: Plan, pool: PoolPlan) -> Iterator[tuple[str, ...]]:
         )
 
 
-def _lines(made: Plan, prices: dict[str, float]) -> Iterator[str]:
+def _lines(made: Plan, prices: dict[str, float], currency: str, assumed: dict[str, float]) -> Iterator[str]:
     images, gpus = made.demand.images_per_hour, made.gpus
     nodes = ", ".join(f"{pool.name} {pool.nodes}" for pool in made.pools)
     yield f"Nodes: {nodes}. GPUs: {' + '.join(f'{count} x {gpu}' for gpu, count in gpus.items()) or 'none'}."
     yield f"{sum(gpus.values())} GPU-hours per hour, {made.gpu_hours_per_1000_images:.2f} per 1,000 images."
-    if prices:
-        per_hour = made.cost_per_hour(prices)
-        yield f"Cost: {per_hour:,.2f} per hour" + (
-            f", {per_hour * 1000 / images:,.2f} per 1,000 images." if images else "."
-        )
+    per_hour = made.cost_per_hour(prices)
+    per_1000 = f", {currency} {per_hour * 1000 / images:,.2f} per 1,000 images" if images else ""
+    yield f"Cost: {currency} {per_hour:,.2f} per hour{per_1000}."
+    shown = ", ".join(
+        f"{gpu} {price:g}{' (assumed)' if gpu in assumed else ''}" for gpu, price in _priced(made, prices).items()
+    )
+    yield f"Price of a GPU-hour in {currency}: {shown}." + (
+        " Assumed prices were not looked up; give yours with --price KIND=NUMBER." if assumed else ""
+    )
     yield f"At most {made.at_most:,.0f} images per hour with this profile."
     for pool in made.pools:
         if pool.sure > len(pool.devices) and pool.sure > pool.gpus:

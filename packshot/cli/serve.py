@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from typing import Annotated
 
 import typer
 
 from packshot.cli.config import DEFAULT_PROFILE
 from packshot.cli.console import report_errors, stderr
+from packshot.cli.progress import waiting
+from packshot.cli.running import announced
 from packshot.errors import BadInput
 
 OPEN_ACCESS = "PACKSHOT_OPEN_ACCESS"
@@ -26,18 +29,20 @@ def serve(
     A loopback host needs no key unless PACKSHOT_OPEN_ACCESS is false."""
     from cluster.local import run_forever
     from cluster.profiles import load_profile
+    from packshot.settings import Settings
 
     opened = open_access(host)
-    console = stderr()
-    status = console.status(f"starting {profile} on {host}:{port}")
+    with ExitStack() as until_end, ExitStack() as until_ready:
+        until_ready.enter_context(waiting(f"starting {profile} on {host}:{port}"))
 
-    def ready(url: str) -> None:
-        status.stop()
-        access = "open to this machine" if opened else "needs a key: packshot keys create TENANT"
-        console.print(f"Packshot serves {url} ({access}). Ctrl-C stops it; accepted shots are kept.", markup=False)
+        def ready(url: str) -> None:
+            until_ready.close()
+            until_end.enter_context(announced(Settings().home_dir, url, opened=opened))
+            access = "open to this machine" if opened else "needs a key: packshot keys create TENANT"
+            said = f"Packshot serves {url} ({access}). Ctrl-C stops it; accepted shots are kept."
+            stderr().print(said, markup=False, soft_wrap=True)
 
-    settings = {OPEN_ACCESS: str(opened).lower()}
-    with status:
+        settings = {OPEN_ACCESS: str(opened).lower()}
         run_forever(load_profile(profile), host=host, port=port, settings=settings, on_ready=ready)
 
 

@@ -4,13 +4,14 @@
     photo = client.upload(Path("mug.jpg").read_bytes(), "image/jpeg")
     mask = client.masks(photo.id, boxes=[(10, 20, 300, 400)])[0]
     shot = client.shoot(ShotRequest(layers=[LayerIn(mask_id=mask.id)], prompt="on a marble table"))
-    for event in client.events([shot.id]): …
-    for image in client.shot(shot.id).images: Path(f"{image.id}.png").write_bytes(client.download(image.url))
+    for image in client.wait(shot.id, progress=print).images:
+        Path(f"{image.id}.png").write_bytes(client.download(image.url))
 
-Requests and responses are the models of `packshot.contract`. An error response is raised as the `PackshotError` that
-the server raised.
+`AsyncClient` has the same methods for asyncio. Requests and responses are the models of `packshot.contract`. An error
+response is raised as the `PackshotError` that the server raised.
 """
 
+from packshot.client.async_client import AsyncClient
 from packshot.client.client import Client
 from packshot.client.errors import error_of
 from packshot.client.events import Event
@@ -18,6 +19,7 @@ from packshot.contract.projects import StyleChange, StyleRequest
 from packshot.contract.requests import CanvasIn, LayerIn, ShotRequest, StrokeIn
 
 __all__ = [
+    "AsyncClient",
     "CanvasIn",
     "Client",
     "Event",

@@ -1,46 +1,47 @@
-"""The client: one method for each API call that tools use. It is synchronous and uses httpx."""
+"""The client that waits: one method for each API call that tools use. It uses httpx."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Literal, TypeVar
 
 import httpx
-from pydantic import ValidationError
 
-from packshot.client.errors import error_of, foreign_answer, unreachable
-from packshot.client.events import Event, events_of
-from packshot.contract.answers import AcceptedAnswer, MaskAnswer, MasksAnswer, PhotoAnswer, ShotAnswer
-from packshot.contract.base import Answer
-from packshot.contract.engines import EngineInfo, EnginesAnswer
-from packshot.contract.projects import (
-    ProjectAnswer,
-    ProjectPage,
-    StyleAnswer,
-    StyleChange,
-    StylePage,
-    StyleRequest,
+from packshot.client import calls
+from packshot.client import events as streams
+from packshot.client.calls import Call, Sent
+from packshot.client.errors import error_of, unreachable
+from packshot.client.events import Event, Stream, events_of
+from packshot.contract.answers import (
+    AcceptedAnswer,
+    MaskAnswer,
+    PhotoAnswer,
+    PhotoPage,
+    ShotAnswer,
+    ShotPage,
+    WholeImageAnswer,
 )
+from packshot.contract.base import VERSION_HEADER
+from packshot.contract.engines import EngineInfo
+from packshot.contract.presets import PresetInfo
+from packshot.contract.projects import ProjectAnswer, ProjectPage, StyleAnswer, StyleChange, StylePage, StyleRequest
 from packshot.contract.requests import ShotRequest, StrokeIn
-from packshot.contract.status import ENDED
+from packshot.contract.status import Review, Status
 from packshot.errors import Unavailable
 
-RECONNECTS = 20
-"""How often an event stream is reconnected without a new event before the client gives up."""
-
-RECONNECT_S = 0.5
-
-Read = TypeVar("Read", bound=Answer)
-Page = TypeVar("Page", ProjectPage, StylePage)
+T = TypeVar("T")
+Page = TypeVar("Page", PhotoPage, ShotPage, ProjectPage, StylePage)
 
 
 class Client:
-    """A client of one server, with a connection pool.
+    """A client of one server, with a connection pool. `AsyncClient` has the same methods for asyncio.
 
     `base_url` is the server's address, such as `http://127.0.0.1:8000`. `key` is an API key; None works under open
-    access only. `timeout_s` limits the connection, each read and each write, in seconds.
+    access only. `timeout_s` limits the connection, each read and each write, in seconds. `server_version` is the
+    version that the server's last answer named, or None.
 
     Every method raises the `PackshotError` that the server raised, or Unavailable when the server cannot be reached.
     """
@@ -49,6 +50,7 @@ class Client:
         headers = {"authorization": f"Bearer {key}"} if key else {}
         # trust_env=False: the environment's proxy is for the internet, not for the user's own cluster.
         self._http = httpx.Client(base_url=base_url, headers=headers, timeout=timeout_s, trust_env=False)
+        self.server_version: str | None = None
 
     def __enter__(self) -> Client:
         return self
@@ -67,7 +69,7 @@ class Client:
         deadline = time.monotonic() + timeout_s
         while True:
             try:
-                self._call("GET", "/readyz")
+                self._do(calls.ready())
                 return
             except Unavailable as error:
                 if time.monotonic() >= deadline:
@@ -75,15 +77,28 @@ class Client:
                 time.sleep(min(error.retry_after_s or 0.5, 0.5))
 
     def upload(
-        self, data: bytes, media_type: str = "application/octet-stream", *, project_id: str | None = None
+        self,
+        data: bytes,
+        media_type: str = "application/octet-stream",
+        *,
+        project_id: str | None = None,
+        sent: Sent | None = None,
     ) -> PhotoAnswer:
         """Upload a photo. Its bytes decide the format; a wrong `media_type` gives a note in the answer's `notes`.
 
-        `project_id` puts the photo into a project.
+        `project_id` puts the photo into a project; None leaves it in the one that it has. `sent` is called while the
+        file is sent, with the bytes that were sent and those of the whole file.
         """
-        files = {"file": ("photo", data, media_type)}
-        fields = {"project_id": project_id} if project_id else None
-        return self._read(PhotoAnswer, "POST", "/v1/photos", files=files, data=fields)
+        return self._do(calls.upload(data, media_type, project_id, sent))
+
+    def photo(self, photo_id: str) -> PhotoAnswer:
+        """Get what is known about a photo."""
+        return self._do(calls.photo(photo_id))
+
+    def photos(self, *, project_id: str | None = None, sha256: str | None = None) -> Iterator[PhotoAnswer]:
+        """Yield the photos, newest first: those of one project, or the upload with this hash."""
+        for page in self._pages(calls.photos(project_id, sha256)):
+            yield from page.photos
 
     def masks(
         self,
@@ -101,148 +116,163 @@ class Client:
         out brings its own transparency as the first candidate. `multimask` asks for up to three candidates instead of
         one. `base_mask_id` is an earlier mask of the photo that the points and boxes improve.
         """
-        body: dict[str, object] = {
-            "points": [{"x": x, "y": y, "label": label} for x, y, label in points],
-            "boxes": [list(box) for box in boxes],
-            "multimask": multimask,
-        }
-        if base_mask_id is not None:
-            body["base_mask_id"] = base_mask_id
-        return self._read(MasksAnswer, "POST", f"/v1/photos/{photo_id}/masks", json=body).masks
+        return self._do(calls.masks(photo_id, points, boxes, multimask, base_mask_id)).masks
 
     def paint_strokes(
         self, photo_id: str, strokes: Sequence[StrokeIn], *, base_mask_id: str | None = None
     ) -> MaskAnswer:
         """Paint brush strokes on a mask of the photo, or on an empty one. Returns the new mask; the base stays."""
-        body: dict[str, object] = {"strokes": [stroke.model_dump(mode="json") for stroke in strokes]}
-        if base_mask_id is not None:
-            body["base_mask_id"] = base_mask_id
-        return self._read(MasksAnswer, "POST", f"/v1/photos/{photo_id}/masks", json=body).masks[0]
+        return self._do(calls.strokes(photo_id, strokes, base_mask_id)).masks[0]
 
     def put_mask(self, photo_id: str, png: bytes) -> MaskAnswer:
         """Send a mask of the photo: a PNG of its size, whose alpha or grey marks the product with 255."""
-        headers = {"content-type": "image/png"}
-        return self._read(MaskAnswer, "PUT", f"/v1/photos/{photo_id}/masks", content=png, headers=headers)
+        return self._do(calls.put_mask(photo_id, png))
+
+    def mask(self, mask_id: str) -> MaskAnswer:
+        """Get what is known about a mask."""
+        return self._do(calls.mask(mask_id))
 
     def shoot(
         self, request: ShotRequest | Mapping[str, object], *, idempotency_key: str | None = None
     ) -> AcceptedAnswer:
         """Create a shot. It is stored when this returns.
 
-        A mapping is sent unchanged and only the server validates it, so that a client can use fields of a newer server.
-        A repeated call with the same `idempotency_key` returns the same shot.
+        Fields of a ShotRequest that were not set are not sent. A mapping is sent unchanged and only the server
+        validates it, so that a client can use fields of a newer server. A repeated call with the same
+        `idempotency_key` returns the same shot.
         """
-        body = request.model_dump(mode="json") if isinstance(request, ShotRequest) else dict(request)
-        headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
-        return self._read(AcceptedAnswer, "POST", "/v1/shots", json=body, headers=headers)
+        return self._do(calls.shoot(request, idempotency_key))
 
     def shot(self, shot_id: str) -> ShotAnswer:
         """Get a shot with its status, progress and images."""
-        return self._read(ShotAnswer, "GET", f"/v1/shots/{shot_id}")
+        return self._do(calls.shot(shot_id))
+
+    def shots(
+        self,
+        *,
+        status: Status | None = None,
+        sku: str | None = None,
+        meta: Mapping[str, str] | None = None,
+        review: Review | Literal["none"] | None = None,
+        project_id: str | None = None,
+        words: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+    ) -> Iterator[ShotAnswer]:
+        """Yield the shots that meet every filter, newest first.
+
+        `meta` are values that the shot's own `meta` must hold. `review` is that of at least one picture; "none" is a
+        picture that nobody has reviewed. `words` are parts of the prompt.
+        """
+        filters = (status, sku, meta or {}, review, project_id, words, created_after, created_before)
+        for page in self._pages(calls.shots(*filters)):
+            yield from page.shots
+
+    def wait(self, shot_id: str, *, progress: Callable[[Event], None] | None = None) -> ShotAnswer:
+        """Return the shot when it has ended. `progress` is called with each event until then.
+
+        The shot continues when the caller stops waiting. A shot that failed is returned too: look at its `error`.
+        """
+        for event in self.events([shot_id]):
+            if progress is not None:
+                progress(event)
+        return self.shot(shot_id)
 
     def cancel(self, shot_id: str) -> AcceptedAnswer:
         """Cancel a shot at its next step. Raises Conflict when it has ended."""
-        return self._read(AcceptedAnswer, "DELETE", f"/v1/shots/{shot_id}")
+        return self._do(calls.cancel(shot_id))
+
+    def image(self, image_id: str) -> WholeImageAnswer:
+        """Get a picture's review, version and recipe."""
+        return self._do(calls.image(image_id))
+
+    def review(self, image_id: str, decision: Review | None, *, note: str | None = None) -> WholeImageAnswer:
+        """Approve or reject a picture; None withdraws the decision. A `note` of None keeps the stored note."""
+        return self._do(calls.review(image_id, decision, note))
 
     def projects(self) -> Iterator[ProjectAnswer]:
         """Yield the projects, newest first."""
-        for page in self._pages(ProjectPage, "/v1/projects"):
+        for page in self._pages(calls.projects()):
             yield from page.projects
 
     def create_project(self, name: str) -> ProjectAnswer:
         """Create a project. Raises Conflict `name_taken` when there is one of this name."""
-        return self._read(ProjectAnswer, "POST", "/v1/projects", json={"name": name})
+        return self._do(calls.create_project(name))
 
     def rename_project(self, project_id: str, name: str) -> ProjectAnswer:
         """Rename a project. Raises Conflict `name_taken` when there is one of this name."""
-        return self._read(ProjectAnswer, "PATCH", f"/v1/projects/{project_id}", json={"name": name})
+        return self._do(calls.rename_project(project_id, name))
 
     def delete_project(self, project_id: str) -> None:
         """Delete a project. Its photos and shots stay."""
-        self._call("DELETE", f"/v1/projects/{project_id}")
+        self._do(calls.delete_project(project_id))
 
     def styles(self) -> Iterator[StyleAnswer]:
         """Yield the styles, newest first."""
-        for page in self._pages(StylePage, "/v1/styles"):
+        for page in self._pages(calls.styles()):
             yield from page.styles
 
     def create_style(self, request: StyleRequest) -> StyleAnswer:
         """Create a style. Raises Conflict `name_taken` when there is one of this name."""
-        return self._read(StyleAnswer, "POST", "/v1/styles", json=request.model_dump(mode="json"))
+        return self._do(calls.create_style(request))
 
     def change_style(self, style_id: str, change: StyleChange) -> StyleAnswer:
         """Set the fields of a style that `change` sets."""
-        body = change.model_dump(mode="json", exclude_unset=True)
-        return self._read(StyleAnswer, "PATCH", f"/v1/styles/{style_id}", json=body)
+        return self._do(calls.change_style(style_id, change))
 
     def delete_style(self, style_id: str) -> None:
         """Delete a style."""
-        self._call("DELETE", f"/v1/styles/{style_id}")
+        self._do(calls.delete_style(style_id))
 
     def engines(self) -> tuple[EngineInfo, ...]:
         """List the engines. The first one is the default."""
-        return self._read(EnginesAnswer, "GET", "/v1/engines").engines
+        return self._do(calls.engines()).engines
+
+    def presets(self) -> tuple[PresetInfo, ...]:
+        """List the delivery presets."""
+        return self._do(calls.presets()).presets
 
     def download(self, url: str, *, preset: str | None = None) -> bytes:
         """Download the file at a `url` of a response. With `preset`, an image is delivered to that preset's rules."""
-        return self._call("GET", url, params={"preset": preset} if preset else None).content
+        return self._do(calls.download(url, preset))
 
     def events(self, shot_ids: Sequence[str]) -> Iterator[Event]:
         """Yield the events of the shots until the last one has ended. A broken connection is resumed without loss.
 
         Raises Unavailable when the server cannot be reached, or keeps closing the stream without an event.
         """
-        live, last_id, failures = set(shot_ids), "", 0
-        while live and failures <= RECONNECTS:
+        stream = Stream(shot_ids)
+        while stream.live:
+            broken: httpx.TransportError | None = None
             try:
-                with self._http.stream(
-                    "GET",
-                    "/v1/events",
-                    params={"shots": ",".join(shot_ids)},
-                    headers={"last-event-id": last_id} if last_id else {},
-                ) as answer:
+                with self._http.stream("GET", "/v1/events", params=stream.params, headers=stream.headers) as answer:
                     if answer.is_error:
                         answer.read()
                         raise error_of(answer)
                     if answer.status_code == httpx.codes.NO_CONTENT:
                         return
                     for event in events_of(answer):
-                        last_id, failures = event.id, 0
-                        if event.name in ENDED:
-                            live.discard(event.data.shot)
+                        stream.received(event)
                         yield event
             except httpx.TransportError as error:
-                if failures == RECONNECTS:
-                    raise unreachable(error) from error
-            if live:
-                failures += 1
-                time.sleep(RECONNECT_S)
-        if live:
-            raise Unavailable(
-                "not_ready",
-                f"the event stream must last until every shot has ended, the server closed it {failures} times running "
-                f"without an event and {len(live)} shots are live; get the shots one by one",
-            )
+                broken = error
+            if stream.live:
+                stream.broke(broken)
+                time.sleep(streams.RECONNECT_S)
 
-    def _pages(self, model: type[Page], url: str) -> Iterator[Page]:
+    def _pages(self, call: Call[Page]) -> Iterator[Page]:
         cursor: str | None = ""
         while cursor is not None:
-            page = self._read(model, "GET", url, params={"cursor": cursor} if cursor else None)
+            page = self._do(calls.page_after(call, cursor))
             yield page
             cursor = page.next_cursor
 
-    def _read(self, model: type[Read], method: str, url: str, **options: Any) -> Read:
-        answer = self._call(method, url, **options)
+    def _do(self, call: Call[T]) -> T:
         try:
-            return model.model_validate_json(answer.content)
-        except ValidationError as error:
-            raise foreign_answer(answer) from error
-
-    def _call(self, method: str, url: str, **options: Any) -> httpx.Response:
-        try:
-            answer = self._http.request(method, url, **options)
+            answer = self._http.request(call.method, call.url, **call.options)
         except httpx.TransportError as error:
             raise unreachable(error) from error
+        self.server_version = answer.headers.get(VERSION_HEADER)
         if answer.is_error:
             raise error_of(answer)
-        return answer
+        return call.read(answer)

@@ -1,10 +1,15 @@
-"""Convert error responses to the errors that the server raised."""
+"""Convert error responses to the errors that the server raised.
+
+Client and server may be of different versions. An error that this can explain names both.
+"""
 
 from __future__ import annotations
 
 import httpx
 from pydantic import ValidationError
 
+from packshot import __version__
+from packshot.contract.base import VERSION_HEADER
 from packshot.contract.problem import Problem
 from packshot.errors import KINDS, EngineFailed, FieldError, PackshotError, Unavailable
 
@@ -19,21 +24,33 @@ def error_of(answer: httpx.Response) -> PackshotError:
     errors: list[FieldError] = [{"loc": list(row.loc), "msg": row.msg} for row in problem.errors or ()]
     for kind in KINDS:
         if problem.code in kind.codes:
+            # Another version may not know a field, or a path.
+            explains = problem.code in ("invalid_request", "not_found", "method_not_allowed")
             return kind(
                 problem.code,
-                problem.detail,
+                problem.detail + (versions_of(answer) if explains else ""),
                 errors=errors or None,
                 retry_after_s=float(retry_after) if retry_after.isdigit() else None,
             )
-    return EngineFailed("internal", f"{problem.code}: {problem.detail}")
+    return EngineFailed("internal", f"{problem.code}: {problem.detail}{versions_of(answer)}")
 
 
 def foreign_answer(answer: httpx.Response) -> PackshotError:
     """The error for a response that is not Packshot's, such as a proxy's or another server's."""
     got = f"{answer.request.method} {answer.request.url.path} answered {answer.status_code} {answer.text[:200]!r}"
+    got += versions_of(answer)
     if answer.status_code in (502, 503, 504):
         return Unavailable("not_ready", got)
     return EngineFailed("internal", got)
+
+
+def versions_of(answer: httpx.Response) -> str:
+    """A remark that names the versions of server and client, or "" when they are the same."""
+    server = answer.headers.get(VERSION_HEADER)
+    if server == __version__:
+        return ""
+    named = f"is packshot {server}" if server else "names no version, so it is packshot 0.1.0 or another program"
+    return f" (The server {named}; this client is packshot {__version__}. Use one version on both sides.)"
 
 
 def unreachable(error: httpx.TransportError) -> Unavailable:

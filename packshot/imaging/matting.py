@@ -168,7 +168,7 @@ def _trimmed(rough: U8, band: Bools) -> U8:
 
 def _eight_bits(solution: F64 | F32) -> U8:
     """Alpha 0..1 in eight bits. Values near the ends become the ends."""
-    alpha = np.rint(np.clip(solution, 0, 1) * 255).astype(np.uint8)
+    alpha: U8 = np.rint(np.clip(solution, 0, 1) * 255).astype(np.uint8)
     alpha[alpha >= OPAQUE] = 255
     alpha[alpha <= CLEAR] = 0
     return alpha

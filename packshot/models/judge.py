@@ -74,9 +74,8 @@ class SceneJudge(nn.Module):
         """The inputs of `forward`, of pictures (uint8 NxHxWx3 RGB) and masks (uint8 NxHxW, 255 = product)."""
         x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
         m = torch.from_numpy(masks)[:, None].float() / 255
-        size = (self.size_px, self.size_px)
-        if self.size_px and x.shape[2:] != size:
-            x, m = (functional.interpolate(one, size, mode="area") for one in (x, m))
+        if self.size_px and x.shape[2:] != (self.size_px, self.size_px):
+            x, m = (functional.interpolate(one, (self.size_px, self.size_px), mode="area") for one in (x, m))
         return x, m
 
     @torch.inference_mode()
@@ -108,7 +107,9 @@ class SceneJudge(nn.Module):
         if not named:
             return np.ones(len(pictures), np.float32)
         found = self.probabilities(pictures, masks)
-        return np.mean([found[head][:, index] for head, index in named.items()], axis=0, dtype=np.float32)
+        said = np.stack([found[head][:, index] for head, index in named.items()])
+        mean: F32 = said.mean(axis=0, dtype=np.float32)
+        return mean
 
 
 def _holds(words: Sequence[str], phrase: Sequence[str]) -> bool:

@@ -45,7 +45,7 @@ TOOLS = {
 INNER = {
     "loadtest": {"loadtest"},
     "packshot/contract": {"packshot.contract", "packshot.errors"},
-    "packshot/client": {"packshot.client", "packshot.contract", "packshot.errors"},
+    "packshot/client": {"packshot.client", "packshot.contract", "packshot.errors", "packshot.__version__"},
 }
 
 

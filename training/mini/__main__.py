@@ -156,10 +156,10 @@ def make(args: argparse.Namespace) -> None:
 
         print(f"{shards.degrade_scenes(runs / 'scenes', runs / 'shards/worn')} new shards")
     elif args.part == "seen":
-        from training.mini import clicks, shards
+        from training.mini import clicks, segmenter, shards
 
         found = shards.Shards(args.shards or sorted((runs / "shards").iterdir()))
-        side_px = args.full_px or clicks.CONFIG["image_size"]
+        side_px = args.full_px or segmenter.CONFIG["image_size"]
         clicks.write_seen(runs / "seen", found, _segmenter(args), args.images, side_px=side_px, seed=args.seed or 0)
     elif args.part == "export":
         from training.mini.export import export
@@ -177,7 +177,9 @@ def make(args: argparse.Namespace) -> None:
 
 def _segmenter(args: argparse.Namespace) -> Path:
     """Where the segmenter's weights come from whose encoder stays: --warm, or the pack's file."""
-    return args.warm or args.pack / "segmenter.safetensors"
+    warm: Path | None = args.warm
+    pack: Path = args.pack
+    return warm or pack / "segmenter.safetensors"
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ from playwright.sync_api import Page
 UNDER = "#photo, .board-frame, .figure-box, .picture, .slot, .strip li, .candidate, .full-room"
 """What others may lie on: pictures with marks, numbers and handles on them. Their own parts may overlap, too."""
 
-ABOVE = "#alerts, #drop, dialog, .over, .zoom, .hint"
-"""What is meant to lie above the page. Its parts are compared with each other only."""
+ABOVE = (".over, .zoom, .hint", "#alerts, #drop, dialog")
+"""What is meant to lie above the page, in two levels. Parts of a level are compared with each other only."""
 
 FIND = """([under, above]) => {
     const visible = (element) => element.checkVisibility({ opacityProperty: true, visibilityProperty: true });
@@ -62,14 +62,14 @@ FIND = """([under, above]) => {
         problems.add(`${name(box.element)} leaves the page sideways`);
     }
     const fieldOf = (element) => element.closest("label, .prefixed");
-    const layer = (element) => (element.closest(above) ? "above" : element.closest(under));
+    const level = (element) => above.findLastIndex((selector) => element.closest(selector));
     for (let a = 0; a < boxes.length; a += 1) {
         for (let b = a + 1; b < boxes.length; b += 1) {
             const [one, two] = [boxes[a], boxes[b]];
             if (one.element.contains(two.element) || two.element.contains(one.element)) continue;
-            const [first, second] = [layer(one.element), layer(two.element)];
-            if ((first === "above") !== (second === "above")) continue;
-            if (first && first === second && first !== "above") continue; // parts of one picture
+            if (level(one.element) !== level(two.element)) continue;
+            const picture = one.element.closest(under);
+            if (level(one.element) < 0 && picture && picture === two.element.closest(under)) continue; // parts of one
             const field = fieldOf(one.element);
             if (field && field === fieldOf(two.element)) continue; // a unit in its field
             const wide = Math.min(one.right, two.right) - Math.max(one.left, two.left);

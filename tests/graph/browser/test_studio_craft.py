@@ -15,7 +15,10 @@ from playwright.sync_api import Browser, Page, expect
 from packshot.contract.shot_spec import Canvas
 from packshot.imaging.canvas import flatten, layer_size
 from packshot.types import Cutout, Layer, Layout
+from tests.graph.browser.light import Light, light, url
 from tests.graph.browser.visits import Visit
+
+__all__ = ["light", "url"]
 
 STUDIO = Path(__file__).parents[3] / "studio"
 MOST_BYTES = 150_000
@@ -78,7 +81,7 @@ def test_nothing_names_another_host() -> None:
 
 
 @pytest.fixture(scope="module")
-def full_context(chromium: Browser, url: str, cut_coffee: Callable[..., Page]) -> Iterator[Page]:
+def full_context(chromium: Browser, url: str, light: Light, cut_coffee: Callable[..., Page]) -> Iterator[Page]:
     """One browser that has a photo, a cut, two layers and a finished picture."""
     context = chromium.new_context(base_url=url, viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
     context.set_default_timeout(60_000)
@@ -88,8 +91,9 @@ def full_context(chromium: Browser, url: str, cut_coffee: Callable[..., Page]) -
     page.get_by_role("tab", name="Place").click()
     page.get_by_label("Background", exact=True).select_option("White")
     page.get_by_role("tab", name="Render").click()
-    page.get_by_role("button", name="Generate").click()
-    page.get_by_role("img", name="Result 1").wait_for()
+    with light.painting():
+        page.get_by_role("button", name="Generate").click()
+        page.get_by_role("img", name="Result 1").wait_for()
     page.get_by_role("button", name="Paint a scene").click()
     yield page
     context.close()

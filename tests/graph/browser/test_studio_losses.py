@@ -39,6 +39,8 @@ def test_each_wrong_file_of_a_batch_is_named_and_the_rest_goes_on(visit: Callabl
     expect(alert).to_contain_text("4 files could not be added; 12 photos could.")
     for name in wrong:
         expect(alert.get_by_role("listitem").filter(has_text=f"{name:03}.png")).to_have_count(1)
+    expect(page.get_by_role("status")).to_contain_text("12 photos were added.")
+    expect(page.get_by_role("button", name="000.png", exact=True)).to_have_attribute("aria-pressed", "true")
     page.get_by_role("button", name="Dismiss").click()
     expect(alert).to_have_count(0)
 

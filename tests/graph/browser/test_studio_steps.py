@@ -112,9 +112,9 @@ def test_nothing_lies_on_anything_else_in_any_step(visit: Callable[..., Visit], 
     clear("render", "no scene")
     page.get_by_role("button", name="Paint a scene").click()
     with light.painting(painter(light)):
-        for number in (2, 4):
+        for pictures in (2, 4):
             page.get_by_role("button", name="Generate").click()
-            page.get_by_role("img", name=f"Result {number}").wait_for()
+            page.get_by_role("img", name=f"Result {pictures}").wait_for()
     clear("render", "two shots")
     assert violations(page) == []
     tab("choose")

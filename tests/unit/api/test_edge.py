@@ -171,7 +171,10 @@ def test_the_reference_loads_from_this_server_alone(api: Api) -> None:
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("/v1/shots?stauts=done", "'stauts' is not a query parameter of this route, which takes limit, cursor, status, "),
+        (
+            "/v1/shots?stauts=done",
+            "'stauts' is not a query parameter of this route, which takes limit, ",
+        ),
         ("/v1/shots?limit=1&limit=2", "'limit' may be sent once, got it 2 times; keep one"),
         ("/v1/engines?all=1", "'all' is not a query parameter of this route, which takes none"),
         ("/v1/images/im_1?presset=amazon-main", "takes preset;"),

@@ -12,6 +12,7 @@ from httpx import Response
 
 from packshot.client import Client
 from packshot.contract.events import PreviewEvent
+from packshot.errors import Unauthorized
 from tests.api_graph import Api, code_of
 
 
@@ -132,6 +133,19 @@ def test_a_preview_lost_in_between_is_sent_again(api: Api) -> None:
     assert [event.event for event in resumed] == ["progress", "preview"]
     assert Progress([shot_id], str(first[1].id)).changes(record) == []
     api.commit(claim)
+
+
+def test_a_stream_ends_when_its_key_is_revoked_and_the_shot_goes_on(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("packshot.api.events.KEY_CHECK_S", 0.0)
+    shot_id = api.shot(prompt="outlives its key")
+    second = api.store.keys.create("brand")
+    with Client(api.url, second.secret) as client:
+        events = client.events([shot_id])
+        assert next(events).name == "queued"
+        api.store.keys.revoke(second.record.id)
+        with pytest.raises(Unauthorized, match="is kept"):
+            list(events)
+    assert api.finish(shot_id)["status"] == "done"
 
 
 @pytest.mark.parametrize("shots", ["", ",,", ",".join(f"sh_{n}" for n in range(101))])

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
-import json
 import pkgutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,30 +14,14 @@ from typing import Any
 import pytest
 
 from tests.api_graph import Api, png
-
-PACKAGE = "generated_packshot_client"
-CONFIG = {
-    "package_name_override": PACKAGE,
-    "post_hooks": [],  # it would only be formatted
-    # Content types that the generator does not know, as ones that it does.
-    "content_type_overrides": {
-        "application/problem+json": "application/json",
-        "text/event-stream": "text/plain",
-        **dict.fromkeys(("image/png", "image/jpeg", "image/webp"), "application/octet-stream"),
-    },
-}
+from tests.walks.generated_client import PACKAGE, generate, module
 
 
 @pytest.fixture(scope="module")
 def generated(api_server: Api, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     """The package, made without a warning and imported."""
     folder = tmp_path_factory.mktemp("generated")
-    document, config = folder / "openapi.json", folder / "config.json"
-    document.write_bytes(api_server.http.get("/openapi.json").content)
-    config.write_text(json.dumps(CONFIG))
-    command = [sys.executable, "-m", "openapi_python_client", "generate", "--meta", "none", "--fail-on-warning"]
-    command += ["--path", str(document), "--config", str(config), "--output-path", str(folder / PACKAGE)]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    generate(api_server.http.get("/openapi.json").content, folder)
     sys.path.insert(0, str(folder))
     try:
         yield importlib.import_module(PACKAGE)
@@ -53,10 +35,6 @@ def generated(api_server: Api, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def client(generated: ModuleType, api: Api) -> Iterator[Any]:
     with generated.AuthenticatedClient(base_url=api.url, token=api.key, httpx_args={"trust_env": False}) as client:
         yield client
-
-
-def module(name: str) -> Any:
-    return importlib.import_module(f"{PACKAGE}.{name}")
 
 
 def test_every_module_of_it_imports(generated: ModuleType) -> None:

@@ -61,6 +61,7 @@ OPERATIONS = {
     "list_presets": ("get", "/v1/presets", {"200"}),
     "list_engines": ("get", "/v1/engines", {"200"}),
     "open_session": ("post", "/v1/session", {"200", "401", "403", "413", "422"}),
+    "close_session": ("delete", "/v1/session", {"204", "403", "422"}),
     "check_health": ("get", "/healthz", {"200"}),
     "check_ready": ("get", "/readyz", {"200", "503"}),
     "get_metrics": ("get", "/metrics", {"200"}),
@@ -296,4 +297,5 @@ def test_every_field_of_every_body_is_described(document: Json) -> None:
         for field, described in schema["properties"].items():
             assert described.get("description"), (name, field)
             if name != "SessionRequest" and field not in ("layers", "mask_id", "review"):
-                assert "default" in described or field in ("canvas", "points", "boxes", "strokes", "meta"), (name, field)
+                made = ("canvas", "points", "boxes", "strokes", "meta")  # their defaults are made for each request
+                assert "default" in described or field in made, (name, field)

@@ -1,25 +1,20 @@
 """The `packshot` command as people and scripts use it: exit codes, stdout for machines, stderr for people."""
 
-import json
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
-from typer.testing import CliRunner, Result
 
-from packshot.cli import app
+import packshot
+from cluster.profiles import load_profile
 from packshot.cli.console import exit_code_of
 from packshot.cli.serve import open_access
 from packshot.errors import BadInput, EngineFailed, NotFound, PackRefused, TooLarge, Unauthorized, Unavailable
-from packshot.imaging.codec import encode_png, read_png
-from tests.api_graph import Api, jpeg, png, running
+from tests.cli_server import call, last_json
 
 
 @pytest.fixture
@@ -27,14 +22,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PACKSHOT_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("PACKSHOT_OPEN_ACCESS", raising=False)
     return tmp_path / "home"
-
-
-def call(*arguments: Path | int | str) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-def last_json(result: Result) -> dict[str, Any]:
-    return json.loads(result.stdout.splitlines()[-1])
 
 
 def test_importing_the_commands_loads_nothing_heavy() -> None:
@@ -142,155 +129,78 @@ def test_open_access_on_another_host_is_refused(monkeypatch: pytest.MonkeyPatch)
     assert call("serve", "--host", "0.0.0.0").exit_code == 2
 
 
-# shoot
+# the command itself
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    """A server whose shots are finished by a worker thread; prompts with `fail` in them fail."""
-    stop = threading.Event()
-    with running(tmp_path_factory.mktemp("shoot")) as api:
-
-        def work() -> None:
-            while not stop.wait(0.05):
-                while (claim := api.store.queue.claim("worker")) is not None:
-                    if "fail" in claim.spec.prompt:
-                        api.store.queue.fail(claim, "engine_nan", "not a number", retryable=False)
-                        continue
-                    api.store.queue.heartbeat(claim, step=8, steps=16)
-                    api.commit(claim)
-
-        worker = threading.Thread(target=work)
-        worker.start()
-        yield api
-        stop.set()
-        worker.join()
+def test_the_version_is_printed_alone() -> None:
+    result = call("--version")
+    assert (result.exit_code, result.stdout) == (0, f"packshot {packshot.__version__}\n")
 
 
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    path = tmp_path / "mug.jpg"
-    path.write_bytes(jpeg())
-    return path
+def test_the_shell_completes_commands_and_options() -> None:
+    program = Path(sys.executable).with_name("packshot")
+    for words, wanted in (("packshot sh", "shoot"), ("packshot shoot --lay", "--layout")):
+        asked = {"_PACKSHOT_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        run = subprocess.run([program], env={**os.environ, **asked}, capture_output=True, text=True, check=False)
+        assert wanted in run.stdout.split(), run
 
 
-def shoot(served: Api, monkeypatch: pytest.MonkeyPatch, photo: Path, *arguments: int | str) -> Result:
-    monkeypatch.setenv("PACKSHOT_KEY", served.key)
-    return call("shoot", photo, "--host", served.url, "--out", photo.parent / "out", "--json", *arguments)
+def test_config_names_every_deployment_with_its_defaults(home: Path) -> None:
+    from deployments.generator import GeneratorDeployment
+
+    told = yaml.safe_load(call("config").stdout)["applications"][0]["deployments"]
+    assert [one["name"] for one in told] == list(load_profile("laptop").deployments)
+    generator = next(one for one in told if one["name"] == "generator")
+    default: Any = GeneratorDeployment
+    assert generator["user_config"] == default.user_config
+    assert generator["max_ongoing_requests"] == default.max_ongoing_requests
+    assert generator["autoscaling_config"]["max_replicas"] == 1
+    assert generator["ray_actor_options"] == {"num_cpus": 0.5}
 
 
-def test_shoot_writes_a_picture_per_prompt_and_seed(served: Api, monkeypatch: pytest.MonkeyPatch, photo: Path) -> None:
-    result = shoot(
-        served,
-        monkeypatch,
-        photo,
-        "--prompt",
-        "on marble",
-        "--prompt",
-        "on oak",
-        "--box",
-        "10,10,90,80",
-        "-n",
-        2,
-        "--seed",
-        7,
-    )
-    assert result.exit_code == 0, result.output
-    told = last_json(result)
-    names = [os.path.basename(image["path"]) for image in told["images"]]
-    assert names == ["mug-01-seed7.png", "mug-02-seed8.png", "mug-03-seed7.png", "mug-04-seed8.png"]
-    assert [image["seed"] for image in told["images"]] == [7, 8, 7, 8]
-    assert {image["verdict"]["level"] for image in told["images"]} == {"ok"}
-    assert {"upload", "mask", "shots", "download", "total"} <= set(told["timing_ms"])
-    files = {path.name for path in (photo.parent / "out").iterdir()}
-    assert files == {*names, "mug-cutout.png", "mug-mask.png"}
-    assert "on oak" in result.stderr
+def test_config_keeps_what_the_profile_states(home: Path) -> None:
+    told = yaml.safe_load(call("config", "--profile", "one-gpu").stdout)["applications"][0]["deployments"]
+    generator = next(one for one in told if one["name"] == "generator")
+    assert (generator["ray_actor_options"]["num_gpus"], generator["user_config"]) == (0.67, {"max_rows": 64})
 
 
-def test_shoot_says_what_was_assumed_about_the_photo(served: Api, monkeypatch: pytest.MonkeyPatch, photo: Path) -> None:
-    misnamed = photo.with_suffix(".webp")
-    misnamed.write_bytes(photo.read_bytes())
-    result = shoot(served, monkeypatch, misnamed, "--background", "white", "--point", "50,40", "--canvas", "640x480")
-    assert result.exit_code == 0, result.output
-    assert [note["code"] for note in last_json(result)["notes"]] == ["type_by_bytes"]
-    assert "mug.webp: the file claims to be WebP" in result.stderr
+def test_a_pack_is_shown_with_its_sizes_and_what_is_missing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(home / "hub"))
+    result = call("packs", "show", "sd15", "--json")
+    files = last_json(result)["files"]
+    assert all(row["missing"] for row in files)
+    assert f"{len(files)} of {len(files)} files are missing, about 3.2 GB in all" in result.stderr
+    assert "packshot packs fetch sd15" in result.stderr
+    mini = call("packs", "show", "mini", "--json")
+    assert not any(row["missing"] for row in last_json(mini)["files"])
+    assert "nothing is missing" in mini.stderr
 
 
-def test_shoot_on_white_needs_no_prompt(served: Api, monkeypatch: pytest.MonkeyPatch, photo: Path) -> None:
-    result = shoot(served, monkeypatch, photo, "--background", "white", "--point", "50,40", "--canvas", "640x480")
-    assert result.exit_code == 0, result.output
-    assert len(last_json(result)["images"]) == 1
+def test_fetching_without_a_network_is_refused_at_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setenv("HF_HUB_CACHE", str(home / "hub"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    result = call("packs", "fetch", "sd15", "--json")
+    assert (result.exit_code, last_json(result)["error"]["code"]) == (1, "pack_missing")
+    assert "model hub must be reachable" in result.stderr
+    assert "copy" in result.stderr
 
 
-def test_shoot_takes_a_mask_file(served: Api, monkeypatch: pytest.MonkeyPatch, photo: Path) -> None:
-    mask = np.zeros((90, 120), np.uint8)
-    mask[20:60, 30:80] = 255
-    file = photo.parent / "own.png"
-    file.write_bytes(encode_png(mask))
-    result = shoot(served, monkeypatch, photo, "--background", "white", "--mask", str(file))
-    assert result.exit_code == 0, result.output
-    cutout = read_png((photo.parent / "out" / "mug-cutout.png").read_bytes())
-    assert abs(cutout.shape[0] - 40) <= 8
-    assert abs(cutout.shape[1] - 50) <= 8
+def test_fetching_tells_sizes_and_speed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import httpx
 
+    from packshot.models.packs.pack import Pack
 
-@pytest.mark.parametrize(
-    "arguments", [("--mask", "gone.png"), ("--mask", __file__), ("--mask", __file__, "--box", "1,1,9,9")]
-)
-def test_a_mask_that_cannot_be_used_exits_with_2(
-    served: Api, monkeypatch: pytest.MonkeyPatch, photo: Path, arguments: tuple[str, ...]
-) -> None:
-    assert shoot(served, monkeypatch, photo, "--background", "white", *arguments).exit_code == 2
-
-
-def test_a_shot_that_fails_exits_with_1_and_keeps_what_was_made(
-    served: Api, monkeypatch: pytest.MonkeyPatch, photo: Path
-) -> None:
-    result = shoot(served, monkeypatch, photo, "--prompt", "please fail", "--prompt", "on marble")
-    assert result.exit_code == 1
-    assert "engine_nan" in result.stderr
-    assert [error["code"] for error in last_json(result)["errors"]] == ["engine_nan"]
-    assert [image["prompt"] for image in last_json(result)["images"]] == ["on marble"]
-    assert (photo.parent / "out" / "mug-01-seed0.png").exists()
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        (),
-        ("--prompt", "x", "--box", "1,2,3"),
-        ("--prompt", "x", "--box", "a,b,c,d"),
-        ("--prompt", "x", "--point", "1"),
-        ("--prompt", "x", "--canvas", "1024"),
-        ("--prompt", "x", "--canvas", "63x1024"),
-        ("--prompt", "x", "--box", "10,10,900,80"),
-        ("--prompt", "a" * 3000),
-        ("--background", "blue"),
-        ("--prompt", "x", "-n", "0"),
-    ],
-)
-def test_what_the_api_or_the_command_refuses_exits_with_2(
-    served: Api, monkeypatch: pytest.MonkeyPatch, photo: Path, arguments: tuple[str, ...]
-) -> None:
-    assert shoot(served, monkeypatch, photo, *arguments).exit_code == 2
-
-
-def test_a_photo_that_is_none_exits_with_2(served: Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    text = tmp_path / "notes.txt"
-    text.write_text("not a photo")
-    cut = tmp_path / "cut.png"
-    cut.write_bytes(png()[:100])
-    for path in (text, cut, tmp_path / "missing.jpg", tmp_path):
-        assert shoot(served, monkeypatch, path, "--background", "white").exit_code == 2, path
-
-
-def test_a_server_that_is_not_there_exits_with_1(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("packshot.client.Client.wait_ready.__defaults__", (0.1,))
-    result = call("shoot", photo, "--background", "white", "--host", "http://127.0.0.1:9")
-    assert (result.exit_code, "not_ready" in result.stderr) == (1, True)
-
-
-def test_a_wrong_key_exits_with_1(served: Api, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PACKSHOT_KEY", "pk_wrong")
-    result = call("shoot", photo, "--background", "white", "--host", served.url)
-    assert (result.exit_code, "unauthorized" in result.stderr) == (1, True)
+    monkeypatch.setenv("HF_HUB_CACHE", str(home / "hub"))
+    fetched = home / "weights"
+    home.mkdir()
+    fetched.write_bytes(bytes(2_000_000))
+    monkeypatch.setattr("packshot.cli.packs.require_answer", lambda *_, **__: httpx.Response(200))
+    monkeypatch.setattr(Pack, "fetch", lambda pack: [fetched])
+    result = call("packs", "fetch", "sd15", "--json")
+    assert (result.exit_code, last_json(result)["bytes"]) == (0, 2_000_000)
+    assert "files to fetch" in result.stderr
+    assert "1 files fetched, 2 MB in" in result.stderr
+    assert "/s)" in result.stderr

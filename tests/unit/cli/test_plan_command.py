@@ -50,7 +50,7 @@ def test_a_plan_is_told_to_people_and_machines_and_drawn(tmp_path: Path) -> None
         (("--profile", "mainframe"), "profile must be one of laptop, node, one-gpu, production"),
         (("--images-per-hour", -5), "images_per_hour must be a number ≥ 0, got -5"),
         (("--price", "L4=cheap"), "--price must be NUMBER or KIND=NUMBER"),
-        (("--price", "H100=3"), "every kind of GPU must have a price, L4 have none"),
+        (("--price", "H100=3", "--currency", "EUR"), "every kind of GPU must have a price, L4 have none"),
     ],
 )
 def test_what_cannot_be_exits_with_2_and_its_reason(arguments: tuple[int | str, ...], reason: str) -> None:
@@ -58,6 +58,20 @@ def test_what_cannot_be_exits_with_2_and_its_reason(arguments: tuple[int | str, 
     assert result.exit_code == 2
     assert reason in result.stderr
     assert json.loads(result.stdout.splitlines()[-1])["error"]["code"] == "bad_usage"
+
+
+def test_a_plan_without_prices_names_those_that_it_assumes() -> None:
+    result = call("--json")
+    told = json.loads(result.stdout.splitlines()[-1])
+    assert (told["currency"], told["prices_assumed"]) == ("USD", ["L4"])
+    assert told["cost_per_hour"] == round(told["price_per_gpu_hour"]["L4"] * told["gpus"]["L4"], 2)
+    assert "Price of a GPU-hour in USD: L4 0.8 (assumed)" in result.stderr
+
+
+def test_given_prices_are_not_called_assumed() -> None:
+    result = call("--price", "0.7", "--currency", "EUR")
+    assert "Cost: EUR" in result.stderr
+    assert "assumed" not in result.stderr
 
 
 def test_prices_are_read_by_kind() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
@@ -11,10 +12,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from packshot.client import Client, Event, LayerIn, ShotRequest
+import packshot
+from packshot.client import AsyncClient, Client, Event, LayerIn, ShotRequest
 from packshot.contract import examples
 from packshot.contract.events import CancelledEvent, ProgressEvent, QueuedEvent, ShotEvent
-from packshot.errors import EngineFailed, NotFound, Overloaded, Unavailable
+from packshot.errors import BadInput, EngineFailed, NotFound, Overloaded, Unavailable
 
 Answer = tuple[int, str, bytes]
 JSON, STREAM, PROBLEM = "application/json", "text/event-stream", "application/problem+json"
@@ -26,6 +28,7 @@ class Script(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.answers: list[Answer] = []
+        self.version = ""
         self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
 
 
@@ -40,6 +43,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("content-type", media_type)
         self.send_header("retry-after", "7")
+        if self.server.version:
+            self.send_header("x-packshot-version", self.server.version)
         self.send_header("connection", "close")  # without a length: the body ends with the connection
         self.end_headers()
         self.wfile.write(data)
@@ -62,7 +67,7 @@ def script() -> Iterator[Script]:
 
 @pytest.fixture
 def client(script: Script, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    monkeypatch.setattr("packshot.client.client.RECONNECT_S", 0.01)
+    monkeypatch.setattr("packshot.client.events.RECONNECT_S", 0.01)
     with Client(f"http://127.0.0.1:{script.server_port}", "pk_key", timeout_s=5) as client:
         yield client
 
@@ -120,7 +125,7 @@ def test_a_refused_stream_raises_and_is_not_asked_for_again(script: Script, clie
 def test_what_is_no_stream_is_given_up(
     script: Script, client: Client, monkeypatch: pytest.MonkeyPatch, answer: Answer
 ) -> None:
-    monkeypatch.setattr("packshot.client.client.RECONNECTS", 2)
+    monkeypatch.setattr("packshot.client.events.RECONNECTS", 2)
     script.answers = [answer] * 3
     with pytest.raises(Unavailable, match="must be reachable"):
         list(client.events(["a"]))
@@ -164,6 +169,77 @@ def test_a_shot_goes_out_as_a_model_or_as_it_is(script: Script, client: Client) 
     assert (headers["authorization"], headers["idempotency-key"]) == ("Bearer pk_key", "k")
 
 
+def test_the_asynchronous_client_has_the_same_methods() -> None:
+    """Each takes the same arguments; only what is awaited differs."""
+    public = {name for name in vars(Client) if not name.startswith("_")}
+    assert public == {name for name in vars(AsyncClient) if not name.startswith("_")}
+    for name in public:
+        ours, theirs = inspect.signature(getattr(Client, name)), inspect.signature(getattr(AsyncClient, name))
+        assert ours.parameters == theirs.parameters, name
+
+
+async def test_the_asynchronous_client_resumes_a_broken_stream_too(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("packshot.client.events.RECONNECT_S", 0.01)
+    script.answers = [
+        (200, STREAM, b'id: 4\nevent: progress\ndata: {"shot": "a", "step": 1, "steps": 8}\n\nid: 5\nevent: can'),
+        (200, STREAM, b'id: 5\nevent: cancelled\ndata: {"shot": "a"}\n\n'),
+        problem("queue_full", 429),
+    ]
+    async with AsyncClient(f"http://127.0.0.1:{script.server_port}", "pk_key", timeout_s=5) as client:
+        assert [event.name async for event in client.events(["a"])] == ["progress", "cancelled"]
+        with pytest.raises(Overloaded):
+            await client.shot("a")
+    assert [headers.get("last-event-id") for _, _, headers, _ in script.asked] == [None, "4", None]
+
+
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [
+        ("9.9.9", f"The server is packshot 9.9.9; this client is packshot {packshot.__version__}."),
+        ("", f"or another program; this client is packshot {packshot.__version__}."),
+    ],
+)
+def test_an_error_that_another_version_may_explain_names_both(
+    script: Script, client: Client, version: str, words: str
+) -> None:
+    script.version = version
+    script.answers = [problem("invalid_request", 422), (200, JSON, b'{"engines": 1}'), problem("queue_full", 429)]
+    for kind in (BadInput, EngineFailed):
+        with pytest.raises(kind) as caught:
+            client.engines()
+        assert words in str(caught.value)
+        assert client.server_version == (version or None)
+    with pytest.raises(Overloaded) as full:
+        client.engines()
+    assert "packshot" not in str(full.value)
+
+
+def test_servers_of_the_same_version_are_not_mentioned(script: Script, client: Client) -> None:
+    script.version = packshot.__version__
+    script.answers = [problem("invalid_request", 422)]
+    with pytest.raises(BadInput) as caught:
+        client.engines()
+    assert str(caught.value) == "invalid_request: because"
+
+
+def test_a_field_that_was_not_set_is_not_sent(script: Script, client: Client) -> None:
+    """An older server refuses fields that it does not know."""
+    script.answers = [(202, JSON, examples.ACCEPTED.model_dump_json().encode())]
+    client.shoot(ShotRequest(layers=[LayerIn(mask_id="mk_1")], images=2))
+    assert json.loads(script.asked[0][3]) == {"layers": [{"mask_id": "mk_1"}], "images": 2}
+
+
+def test_an_upload_tells_how_much_of_the_file_was_sent(script: Script, client: Client) -> None:
+    script.answers = [(201, JSON, examples.PHOTO.model_dump_json().encode())]
+    told: list[tuple[int, int]] = []
+    client.upload(bytes(150_000), sent=lambda done, total: told.append((done, total)))
+    assert told[-1] == (150_000, 150_000)
+    assert len(told) > 1
+    assert [done for done, _ in told] == sorted({done for done, _ in told})
+
+
 def test_importing_the_client_loads_nothing_of_the_server() -> None:
     heavy = {"torch", "ray", "numpy", "fastapi", "sqlalchemy", "cv2", "PIL", "yaml", "pydantic_settings"}
     code = f"import sys, packshot.client; print(sorted({heavy} & set(sys.modules)))"
@@ -174,7 +250,7 @@ def test_importing_the_client_loads_nothing_of_the_server() -> None:
 def test_a_stream_that_is_closed_again_and_again_without_an_event_is_an_error(
     script: Script, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("packshot.client.client.RECONNECTS", 2)
+    monkeypatch.setattr("packshot.client.events.RECONNECTS", 2)
     script.answers = [(200, STREAM, b": ping\r\n\r\n")] * 3
     with pytest.raises(Unavailable, match="1 shots are live"):
         list(client.events(["a"]))

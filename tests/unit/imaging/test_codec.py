@@ -19,7 +19,8 @@ from PIL import Image, ImageCms
 
 from packshot.errors import BadInput, Unavailable, UnsupportedMedia
 from packshot.imaging import codec
-from packshot.imaging.codec import PhotoDecoder, read_png
+from packshot.imaging.codec import read_png
+from packshot.imaging.decoding.photo_decoder import PhotoDecoder
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +235,7 @@ def test_a_png_that_holds_fewer_rows_than_it_says_is_refused(decoder: PhotoDecod
 
 @pytest.mark.parametrize("interlaced_depth", [(1, "1"), (8, "L"), (8, "RGB")])
 def test_interlaced_png_is_measured_right(interlaced_depth: tuple[int, str]) -> None:
-    from packshot.imaging.file_checks import _png_raw_bytes
+    from packshot.imaging.decoding.file_checks import _png_raw_bytes
 
     depth, mode = interlaced_depth
     colour = 2 if mode == "RGB" else 0
@@ -317,7 +318,7 @@ def test_works_from_a_script_without_a_main_guard(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     (tmp_path / "photo.png").write_bytes(encoded(picture()))
     script.write_text(
-        "from packshot.imaging.codec import PhotoDecoder\n"
+        "from packshot.imaging.decoding.photo_decoder import PhotoDecoder\n"
         f"print(PhotoDecoder().normalise(open({str(tmp_path / 'photo.png')!r}, 'rb').read()).width)\n"
     )
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=30, check=True)

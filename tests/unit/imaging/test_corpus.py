@@ -12,8 +12,9 @@ from PIL import Image
 from pillow_heif import register_heif_opener
 
 from packshot.errors import BadInput, UnsupportedMedia
-from packshot.imaging.codec import PhotoDecoder, read_png
-from packshot.imaging.formats import sniff
+from packshot.imaging.codec import read_png
+from packshot.imaging.decoding.formats import sniff
+from packshot.imaging.decoding.photo_decoder import PhotoDecoder
 from tests import corpus
 
 register_heif_opener()  # for writing HEIC

@@ -13,8 +13,10 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps
 
 from packshot.errors import BadInput, PackshotError, UnsupportedMedia
-from packshot.imaging.codec import NormalisedPhoto, PhotoDecoder, read_png
-from packshot.imaging.formats import FORMATS, claim_of, refusal_of, sniff
+from packshot.imaging.codec import read_png
+from packshot.imaging.decoding.formats import FORMATS, claim_of, refusal_of, sniff
+from packshot.imaging.decoding.photo_decoder import PhotoDecoder
+from packshot.imaging.decoding.results import NormalisedPhoto
 
 pillow_heif.register_heif_opener()  # for writing HEIC; the decoder's process has its own
 

@@ -117,7 +117,7 @@ class Painted:
 
 
 def reds(rgb: U8) -> F32:
-    return rgb[..., 0].astype(np.float32) / 255
+    return rgb[..., 0].astype(np.float32) / np.float32(255)
 
 
 def test_the_band_is_the_networks_alpha_and_the_lock_is_exact(pack: Pack) -> None:
@@ -194,7 +194,8 @@ def test_a_shipped_manifest_describes_the_published_file_to_the_byte(name: str, 
     spec = find_pack(name, Settings(home=tmp_path)).role("matting")
     with torch.device("meta"):
         state = build(spec.class_name, spec.config).state_dict()
-    kinds, header, at = {torch.float32: "F32", torch.int64: "I64"}, {"__metadata__": {"format": "pt"}}, 0
+    kinds, at = {torch.float32: "F32", torch.int64: "I64"}, 0
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     for key, tensor in sorted(state.items(), key=lambda item: (-item[1].element_size(), item[0])):
         end = at + tensor.nbytes
         about = {"dtype": kinds[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [at, end]}

@@ -15,7 +15,7 @@ from training.core.progress import TrainingOptions
 from training.mini import judge, vae
 from training.mini.data import write_shards
 from training.scenes import render
-from training.scenes.words import FIELDS, QUALITIES, TINTS, describe
+from training.scenes.words import BACKDROPS, FIELDS, QUALITIES, SURFACES, TINTS, describe
 
 BRIEFLY = TrainingOptions(samples=16, batch=8)
 
@@ -65,7 +65,7 @@ def test_the_packs_judge_is_the_trainings_and_prefers_the_true_caption() -> None
 def test_every_caption_names_the_classes_of_its_scene() -> None:
     rng = np.random.default_rng(1)
     reader = SceneJudge(judge.HEADS)
-    sizes = (len(judge.SURFACES), len(judge.BACKDROPS), 2, len(QUALITIES), len(TINTS), 8, 8, 17, 1000, 5)
+    sizes = (len(SURFACES), len(BACKDROPS), 2, len(QUALITIES), len(TINTS), 8, 8, 17, 1000, 5)
     for _ in range(400):
         attributes = [int(rng.integers(size)) for size in sizes]
         caption = describe(dict(zip(FIELDS, attributes, strict=True)), rng, whole=True)

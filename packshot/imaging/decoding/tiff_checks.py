@@ -10,7 +10,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
-from packshot.imaging.file_checks import Refused
+from packshot.imaging.decoding.file_checks import Refused
 
 MAX_PAGES = 4
 MAX_ROWS = 4_096  # of a directory: about 20 are usual

@@ -1,11 +1,10 @@
 """A process that decodes one untrusted image at a time and returns its pixels as a plain PNG.
 
-`packshot.imaging.codec` starts it in an isolated Python (`-I`). It imports Pillow, pillow-heif, ISA-L and the modules
-of Packshot that open a file safely. A request on stdin is `>II` (header length, image length), a JSON header
-`{"format"}` and the image. For a mask the header also holds `mask_size`, the photo's (width, height). The answer on
-stdout has the same framing: a JSON header, then the PNG. The PNG of a file with alpha is followed by two more: the
-straight RGBA pixels and the alpha. `sizes` in the header holds the bytes of each. The worker never decodes an image
-again after a failure, because Pillow would then return partial pixels.
+A `PhotoDecoder` starts it in an isolated Python (`-I`). It imports Pillow, pillow-heif, ISA-L and the modules of this
+package that open a file safely. A request on stdin is `>II` (header length, image length), a JSON header and the image.
+The answer on stdout has the same framing: a JSON header, then the PNG. The PNG of a file with alpha is followed by two
+more: the straight RGBA pixels and the alpha. `messages` describes both headers. The worker never decodes an image again
+after a failure, because Pillow would then return partial pixels.
 """
 
 from __future__ import annotations
@@ -23,9 +22,10 @@ from typing import Any, BinaryIO
 from isal import isal_zlib
 from PIL import Image, ImageChops, ImageCms, ImageStat
 
-from packshot.imaging.file_checks import Refused, check_size
-from packshot.imaging.open_upload import BYTES_PER_PX, Note, open_whole
-from packshot.imaging.uploaded_mask import Extent, extent, read_uploaded_mask
+from packshot.imaging.decoding.file_checks import Refused, check_size
+from packshot.imaging.decoding.messages import Answer, Extent, Question
+from packshot.imaging.decoding.open_upload import BYTES_PER_PX, Note, open_whole
+from packshot.imaging.decoding.uploaded_mask import extent, read_uploaded_mask
 
 SLACK_BYTES = 384 * 1024 * 1024  # for the upload (96 MiB), its copy, the answer, the allocator and colour tables
 MIN_PRODUCT_PX = 16  # shortest longer side of a product that can be placed (packshot.api.accept)
@@ -157,7 +157,7 @@ def _to_srgb(colours: Image.Image, profile: Any, notes: list[Note]) -> Image.Ima
 
 def answer(
     data: bytes, kind: str, max_px: int, max_side_px: int, mask_size: tuple[int, int] | None = None
-) -> tuple[dict[str, Any], bytes]:
+) -> tuple[Answer, bytes]:
     """Decode an image and return (header, PNGs). After any failure the header holds `code` and `detail` instead.
 
     `mask_size` is (width, height) of the photo whose mask the image is, or None for a photo.
@@ -167,7 +167,7 @@ def answer(
             head, files = _photo(*rebuild(data, kind, max_px, max_side_px))
         else:
             mask, found = read_uploaded_mask(data, *mask_size)
-            head, files = {**found}, [encode(mask)]
+            head, files = Answer(extent=found), [encode(mask)]
     except Refused as refused:
         return {"code": refused.code, "detail": refused.detail}, b""
     except MemoryError:
@@ -177,12 +177,13 @@ def answer(
     except Exception as error:  # noqa: BLE001 - malicious bytes may raise any error, for example struct.error
         detail = f"the bytes must be a complete, valid {kind.upper()}, decoding raised {type(error).__name__}"
         return {"code": "photo_unreadable", "detail": detail + "; save it again from an image editor"}, b""
-    return {**head, "sizes": [len(file) for file in files]}, b"".join(files)
+    head["sizes"] = [len(file) for file in files]
+    return head, b"".join(files)
 
 
-def _photo(rgb: Image.Image, alpha: Image.Image | None, notes: list[Note]) -> tuple[dict[str, Any], list[bytes]]:
+def _photo(rgb: Image.Image, alpha: Image.Image | None, notes: list[Note]) -> tuple[Answer, list[bytes]]:
     """The header and the PNGs of a photo."""
-    head: dict[str, Any] = {"width": rgb.width, "height": rgb.height, "notes": notes}
+    head: Answer = {"width": rgb.width, "height": rgb.height, "notes": notes}
     if alpha is None:
         return head, [encode(rgb)]
     over_white = Image.new("RGB", rgb.size, WHITE)
@@ -191,7 +192,7 @@ def _photo(rgb: Image.Image, alpha: Image.Image | None, notes: list[Note]) -> tu
     del over_white
     notes.append(("alpha_flattened", "the transparent parts are white in the photo"))
     if own := _own_alpha(alpha):
-        head |= own
+        head["extent"] = own
         notes.append(("alpha_kept", "the file's own alpha is the first candidate mask"))
         files += [_encode_cutout(rgb, alpha), encode(alpha)]
     return head, files
@@ -276,11 +277,11 @@ def main() -> None:
     while True:
         try:
             header_size, image_size = struct.unpack(">II", _read_exactly(requests, 8))
-            header = json.loads(_read_exactly(requests, header_size))
+            asked: Question = json.loads(_read_exactly(requests, header_size))
             image = _read_exactly(requests, image_size)
         except EOFError:
             return
-        head, png = answer(image, header["format"], max_px, max_side_px, header.get("mask_size"))
+        head, png = answer(image, asked["format"], max_px, max_side_px, asked.get("mask_size"))
         packed = json.dumps(head).encode()
         answers.write(struct.pack(">II", len(packed), len(png)) + packed)
         answers.write(png)

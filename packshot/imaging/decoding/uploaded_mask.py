@@ -7,26 +7,14 @@ are coverage and not light.
 from __future__ import annotations
 
 import io
-from typing import TypedDict
 
 from PIL import Image, ImageChops
 from PIL.PngImagePlugin import PngImageFile
 
-from packshot.imaging.file_checks import Refused, check_png_complete
+from packshot.imaging.decoding.file_checks import Refused, check_png_complete
+from packshot.imaging.decoding.messages import Extent
 
-__all__ = ["Extent", "extent", "read_uploaded_mask"]
-
-
-class Extent(TypedDict):
-    """What the worker says of a mask. A box is (0, 0, 0, 0) for none.
-
-    `area_px` and `bbox_xyxy` are of the product, the pixels of at least 128, and `shown_xyxy` is of all pixels above 0.
-    """
-
-    area_px: int
-    bbox_xyxy: tuple[int, int, int, int]
-    shown_xyxy: tuple[int, int, int, int]
-
+__all__ = ["extent", "read_uploaded_mask"]
 
 NOTHING = (0, 0, 0, 0)
 FRAMED = 0.9

@@ -14,7 +14,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from packshot.imaging.file_checks import (
+from packshot.imaging.decoding.file_checks import (
     JpegEnd,
     Refused,
     check_gif_complete,
@@ -23,7 +23,7 @@ from packshot.imaging.file_checks import (
     check_size,
     check_webp_complete,
 )
-from packshot.imaging.tiff_checks import check_strips, check_tiff
+from packshot.imaging.decoding.tiff_checks import check_strips, check_tiff
 
 Note = tuple[str, str]
 """(code, detail): what the decoder assumed, dropped or changed. The code is stable, the detail is a sentence."""

@@ -1,0 +1,323 @@
+"""The product shot in one process, without Ray: for one command on a laptop.
+
+    HTTP (loopback) ──> API ──> LocalGraph ──clicks──> segmenter
+                         │          └────shots──> director ──> LocalStages: finisher, canny, engine (shared steps)
+                      [ store ]
+
+It serves the same API from the same store, and it runs the same flow. The stages are calls instead of deployments. A
+cluster starts a process for each stage, and each of them loads its libraries; this starts the photo decoder's only. One
+thread owns the models, and each model is loaded when it is first needed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import uvicorn
+
+from packshot.api.app import create_app
+from packshot.api.decoding import LocalDecoder
+from packshot.api.graph import Segmented
+from packshot.batching import RenderBatcher, Rendered, SingleFlight
+from packshot.contract.engines import EngineInfo
+from packshot.contract.recipe import EngineStamp
+from packshot.contract.shot_spec import Canvas, ShotSpec
+from packshot.delivery.deliver import Delivered, Preset
+from packshot.errors import Unavailable
+from packshot.imaging.codec import read_mask, read_photo
+from packshot.imaging.edges import canny
+from packshot.models.device import model_thread, pick_device, pick_dtype
+from packshot.models.matting import load_matting
+from packshot.models.packs.manifest import RENDER_ROLES
+from packshot.models.packs.pack import Pack, find_pack
+from packshot.settings import Settings
+from packshot.shots import CutoutFiles, Director, Finished, Finisher, Fitted, LayoutFiles, Painted, Placed, Step
+from packshot.shots.finish import finish
+from packshot.shots.segmented import new_mask
+from packshot.shots.stages import Prepared
+from packshot.store.records import NewMask, PhotoRecord
+from packshot.store.store import Store
+from packshot.types import Brief, EdgeMap, Embedding, Framing, Photo, Prompts, Scene, Stroke
+
+if TYPE_CHECKING:
+    import torch
+
+    from packshot.models.engines.unet_controlnet import DiffusionEngine
+    from packshot.models.segment.segmenter import SamDecoder, SamEncoder
+
+__all__ = ["serving_in_process"]
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+SHOTS_AT_ONCE = 6
+"""Shots that run at once, as in a replica of the director."""
+
+MAX_ROWS = 16
+"""Most batch rows of a step, as in a replica of the generator."""
+
+POLL_S = 1.0
+"""Seconds between polls for shots that are due without a caller, such as a shot that is tried again."""
+
+PREVIEW_EVERY_S = 2.0
+START_TIMEOUT_S = 30.0
+
+
+FREEZE_FROM = 4
+"""Pictures from which tracing the networks pays: it takes 3 s of a core and then saves half of each step."""
+
+
+@contextmanager
+def serving_in_process(settings: Settings, *, pictures: int = 1) -> Iterator[str]:
+    """Serve the API on a free loopback port from a thread of this process, and give the base URL.
+
+    `settings` names the store and the pack, and must grant open access. `pictures` is how many pictures are expected.
+    Raises PackRefused when the pack cannot render, and Unavailable when the server does not start.
+    """
+    with closing(Store.from_settings(settings)) as store, closing(LocalDecoder(settings)) as decoder:
+        graph = LocalGraph(store, settings, freeze=pictures >= FREEZE_FROM)
+        app = create_app(store=store, graph=graph, decoder=decoder, settings=settings)
+        listener = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error").bind_socket()
+        config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1, ws="none", lifespan="off")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="api")
+        thread.start()
+        try:
+            give_up_at = time.monotonic() + START_TIMEOUT_S
+            while not server.started:
+                if not thread.is_alive() or time.monotonic() > give_up_at:
+                    raise Unavailable("not_ready", f"the API must start within {START_TIMEOUT_S:g} s, it did not")
+                time.sleep(0.01)
+            graph.load_early()
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            graph.close()
+            server.should_exit = True
+            thread.join()
+            listener.close()
+
+
+class Models:
+    """The pack's networks, each loaded at its first use. Use them in `thread` only, which runs all kernels.
+
+    `freeze` traces small networks at their first step.
+    """
+
+    def __init__(self, pack: Pack, settings: Settings, *, freeze: bool) -> None:
+        self._pack = pack
+        self._settings = settings
+        self._freeze = freeze
+
+    @cached_property
+    def thread(self) -> ThreadPoolExecutor:
+        import torch
+
+        return model_thread(torch.get_num_threads())
+
+    @cached_property
+    def _placed(self) -> tuple[torch.device, torch.dtype]:
+        device = pick_device(self._settings.device)
+        return device, pick_dtype(device, self._settings.dtype)
+
+    @cached_property
+    def segmenter(self) -> tuple[SamEncoder, SamDecoder]:
+        """The two parts of the pack's segmenter."""
+        from packshot.models.segment.segmenter import load_segmenter
+
+        return load_segmenter(self._pack, *self._placed)
+
+    @cached_property
+    def engine(self) -> DiffusionEngine:
+        """The pack's engine."""
+        from packshot.models.engines.unet_controlnet import DiffusionEngine
+
+        return DiffusionEngine(self._pack, *self._placed, freeze=self._freeze)
+
+    @cached_property
+    def stamp(self) -> EngineStamp:
+        """What a picture's recipe says about the engine."""
+        device, dtype = self._placed
+        hashes = self._pack.hashes(RENDER_ROLES)
+        return EngineStamp(pack=hashes, dtype=str(dtype).removeprefix("torch."), device=device.type)
+
+    def encode(self, photo: Photo) -> Embedding:
+        """The photo's embedding."""
+        [embedding] = self.segmenter[0].encode([photo])
+        return embedding
+
+    def segment(self, embedding: Embedding, prompts: Prompts) -> tuple[NewMask, ...]:
+        """The masks that the prompts mark, best first."""
+        [candidates] = self.segmenter[1].decode([(embedding, prompts)])
+        return tuple(new_mask(candidate) for candidate in candidates)
+
+    async def run(self, call: Callable[..., Result], *args: object) -> Result:
+        """Run a call in the models' thread."""
+        return await asyncio.get_running_loop().run_in_executor(self.thread, call, *args)
+
+
+class LocalStages:
+    """The flow's `Stages` as calls in threads of this process."""
+
+    def __init__(self, pack: Pack, models: Models, finisher: Finisher) -> None:
+        self._manifest = pack.manifest
+        self._models = models
+        self._finisher = finisher
+        self._batcher: RenderBatcher[Any] | None = None
+
+    def framing_of(self, canvas: Canvas) -> Framing:
+        return self._manifest.framing(canvas)
+
+    async def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
+        return await asyncio.to_thread(self._finisher.prepare, files, framing)
+
+    def edges(self, fitted: Fitted) -> EdgeMap:
+        return canny(fitted.flat)
+
+    async def paint(
+        self, fitted: Fitted, edges: EdgeMap, brief: Brief, *, interactive: bool, alone: bool
+    ) -> AsyncIterator[Step | Painted]:
+        if self._batcher is None:
+            engine = await self._models.run(lambda: self._models.engine)
+            if self._batcher is None:
+                self._batcher = RenderBatcher(engine, max_rows=MAX_ROWS, thread=self._models.thread)
+        reported: asyncio.Queue[Step | None] = asyncio.Queue()
+        scene = Scene(fitted.product, fitted.repaint, edges, brief)
+        rendering: asyncio.Task[Rendered] = asyncio.create_task(
+            self._batcher.render(
+                scene,
+                lambda index, steps, preview: reported.put_nowait(Step(index, steps, preview)),
+                preview_every_s=PREVIEW_EVERY_S,
+                interactive=interactive,
+                alone=alone,
+            )
+        )
+        rendering.add_done_callback(lambda _: reported.put_nowait(None))
+        try:
+            while (step := await reported.get()) is not None:
+                yield step
+            render, timing_ms = await rendering
+            yield Painted(render, await asyncio.to_thread(lambda: self._models.stamp), timing_ms)
+        finally:
+            rendering.cancel()
+
+    async def finish(self, prepared: Prepared, painted: Painted, spec: ShotSpec) -> Finished:
+        return await asyncio.to_thread(finish, prepared, painted, spec)
+
+    async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
+        return await asyncio.to_thread(self._finisher.finish_plain, files, spec)
+
+
+class LocalGraph:
+    """The API's `Graph` as calls in threads of this process. Use it from one event loop."""
+
+    def __init__(self, store: Store, settings: Settings, *, freeze: bool = False) -> None:
+        pack = find_pack(settings.pack, settings)
+        pack.check()
+        self._engines = (pack.summary(),)
+        self._store = store
+        self._models = Models(pack, settings, freeze=freeze)
+        self._finisher = Finisher(store.assets, load_matting(pack))
+        self._embeddings: SingleFlight[Embedding] = SingleFlight(
+            settings.embedding_cache_bytes, lambda embedding: embedding.nbytes
+        )
+        stages = LocalStages(pack, self._models, self._finisher)
+        self._director = Director(store, stages, settings, worker=f"one-process-{os.getpid()}")
+        self._places = asyncio.Semaphore(SHOTS_AT_ONCE)
+        self._runs: set[asyncio.Task[None]] = set()
+        self._poller: asyncio.Task[None] | None = None
+        self._run_ended = asyncio.Event()
+
+    def load_early(self) -> None:
+        """Begin to load the models, so that they are there when the photo is."""
+        self._models.thread.submit(lambda: (self._models.segmenter, self._models.engine))
+
+    def close(self) -> None:
+        """Give running shots back to the store, and stop the models' thread after its present call."""
+        self._director.release_all()
+        self._models.thread.shutdown(wait=False, cancel_futures=True)
+
+    async def ready(self) -> bool:
+        return True
+
+    async def segment(self, photo: PhotoRecord, prompts: Prompts, base_key: str | None) -> Segmented:
+        started_at = time.perf_counter()
+        embedding = await self._embeddings.get(photo.id, lambda: self._encode(photo.asset_key))
+        encoded_at = time.perf_counter()
+        if base_key is not None:
+            base = await asyncio.to_thread(lambda: read_mask(self._store.assets.get(base_key)))
+            prompts = replace(prompts, mask=base)
+        masks = await self._models.run(self._models.segment, embedding, prompts)
+        encode_ms, decode_ms = (encoded_at - started_at) * 1000, (time.perf_counter() - encoded_at) * 1000
+        return Segmented(masks, {"queue": 0.0, "encode": encode_ms, "decode": decode_ms})
+
+    async def _encode(self, asset_key: str) -> Embedding:
+        photo = await asyncio.to_thread(lambda: read_photo(self._store.assets.get(asset_key)))
+        return await self._models.run(self._models.encode, photo)
+
+    async def paint(self, photo: PhotoRecord, base_key: str | None, strokes: tuple[Stroke, ...]) -> NewMask:
+        return await asyncio.to_thread(self._finisher.paint, base_key, (photo.width, photo.height), strokes)
+
+    async def mask_agrees(self, mask_key: str, points: tuple[tuple[float, float, int], ...]) -> bool:
+        return await asyncio.to_thread(self._finisher.mask_agrees, mask_key, points)
+
+    async def mask_png(self, mask_key: str, longest_px: int | None = None) -> bytes:
+        return await asyncio.to_thread(self._finisher.mask_png, mask_key, longest_px)
+
+    async def cutout(self, files: CutoutFiles) -> bytes:
+        return await asyncio.to_thread(self._finisher.cutout_png, files)
+
+    async def thumbnail(self, image_key: str) -> bytes:
+        return await asyncio.to_thread(self._finisher.thumbnail, image_key)
+
+    async def deliver(
+        self, image_key: str, layout: LayoutFiles | None, preset: Preset, *, generated: bool
+    ) -> Delivered:
+        return await asyncio.to_thread(self._finisher.deliver, image_key, layout, preset, generated=generated)
+
+    def submitted(self) -> None:
+        self._start_run()
+        if self._poller is None or self._poller.done():
+            self._poller = asyncio.create_task(self._poll())
+
+    def _start_run(self) -> None:
+        run = asyncio.create_task(self._run_next())
+        self._runs.add(run)
+        run.add_done_callback(self._runs.discard)
+
+    async def _run_next(self) -> None:
+        try:
+            async with self._places:
+                await self._director.run_next()
+        except Exception:
+            log.exception("a shot did not run; its state is in the store")
+        finally:
+            self._run_ended.set()
+            self._run_ended = asyncio.Event()
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_S)
+            for _ in range(await asyncio.to_thread(self._store.queue.due_count) - len(self._runs)):
+                self._start_run()
+
+    async def wait_for_any_completion(self, timeout_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._run_ended.wait()
+
+    def engines(self) -> tuple[EngineInfo, ...]:
+        return self._engines
+
+    async def metrics(self) -> str:
+        return ""

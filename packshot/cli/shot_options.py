@@ -1,0 +1,139 @@
+"""The options of `packshot shoot` that describe the picture, and the shot request that they make.
+
+An option that is not given is left out of the request, so that the server's default holds.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from packshot.errors import BadInput
+
+__all__ = ["Layout", "Marks", "given", "read_layout", "read_marks", "read_size"]
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What marks the product in a photo: points (x, y, label), boxes XYXY, or the path of a mask. Photo pixels.
+
+    `mask` is a PNG, or a folder that holds one PNG with each photo's name.
+    """
+
+    points: tuple[tuple[float, float, int], ...] = ()
+    boxes: tuple[tuple[float, float, float, float], ...] = ()
+    mask: Path | None = None
+
+
+@dataclass(frozen=True)
+class LayoutLayer:
+    """A layer of a layout file. `place` is what the API takes: x, y, scale, rotation_deg, flip.
+
+    Its product is the mask `mask_id` of the server, the photo `photo` with its `marks`, or the photo of the command
+    line.
+    """
+
+    place: dict[str, Any]
+    mask_id: str | None = None
+    photo: Path | None = None
+    marks: Marks = field(default_factory=Marks)
+
+    @property
+    def of_the_photo(self) -> bool:
+        """Whether the layer's product is the photo that the command line names."""
+        return self.mask_id is None and self.photo is None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The layers of a shot, in painting order. `canvas` is the pictures' size; None leaves it to `--canvas`."""
+
+    layers: tuple[LayoutLayer, ...] = (LayoutLayer({}),)
+    canvas: dict[str, Any] | None = None
+
+    @property
+    def needs_photo(self) -> bool:
+        """Whether a layer's product is the photo that the command line names."""
+        return any(layer.of_the_photo for layer in self.layers)
+
+
+def read_layout(text: str) -> Layout:
+    """Read `--layout`: a JSON file's path, `-` for stdin, or the JSON itself, as the studio writes it.
+
+    The JSON has `layers`, and may have `canvas` {width, height}. A layer has the API's fields x, y, scale,
+    rotation_deg and flip. Its product is `mask_id`, or `photo` (a path beside the file) with `mask`, `boxes` or
+    `points`, or without both the photo of the command line. Raises BadInput `bad_usage`.
+    """
+    folder = Path()
+    if text.lstrip().startswith("{"):
+        raw = text
+    elif text == "-":
+        raw = sys.stdin.read()
+    else:
+        path = Path(text)
+        try:
+            raw, folder = path.read_text("utf-8"), path.parent
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput("bad_usage", f"--layout must be a JSON file, got {text!r}: {error}") from error
+    try:
+        read = json.loads(raw)
+        layers = tuple(_layer(layer, folder) for layer in read["layers"])
+    except json.JSONDecodeError as error:
+        raise BadInput(
+            "bad_usage", f"--layout must be JSON, got an error at line {error.lineno}: {error.msg}"
+        ) from error
+    except (TypeError, KeyError, ValueError) as error:
+        rule = "--layout must be an object with a list `layers` of objects, as docs/operator.md shows"
+        raise BadInput("bad_usage", f"{rule}; got {type(error).__name__}: {error}") from error
+    if not layers:
+        raise BadInput("bad_usage", "--layout must have at least one layer, got none")
+    return Layout(layers, read.get("canvas"))
+
+
+def _layer(layer: Mapping[str, Any], folder: Path) -> LayoutLayer:
+    place = dict(layer)
+    mask_id, photo, mask = place.pop("mask_id", None), place.pop("photo", None), place.pop("mask", None)
+    points = tuple((float(x), float(y), int(label[0]) if label else 1) for x, y, *label in place.pop("points", ()))
+    boxes = tuple((float(x0), float(y0), float(x1), float(y1)) for x0, y0, x1, y1 in place.pop("boxes", ()))
+    marks = Marks(points, boxes, None if mask is None else folder / mask)
+    return LayoutLayer(place, mask_id, None if photo is None else folder / photo, marks)
+
+
+def read_marks(points: Sequence[str], boxes: Sequence[str], mask: Path | None) -> Marks:
+    """Read `--point`, `--box` and `--mask`. Raises BadInput `bad_usage`."""
+    if mask is not None and (boxes or points):
+        raise BadInput("bad_usage", "--mask PNG replaces --box and --point, got both; leave one out")
+    if mask is not None and not mask.exists():
+        raise BadInput("bad_usage", f"--mask must be a PNG file or a folder of them, got {str(mask)!r}; check the path")
+    read_points = tuple(
+        (x, y, int(label[0]) if label else 1)
+        for x, y, *label in (_numbers(text, (2, 3), "--point X,Y or X,Y,0") for text in points)
+    )
+    return Marks(read_points, tuple(_numbers(text, (4,), "--box X0,Y0,X1,Y1") for text in boxes), mask)
+
+
+def _numbers(text: str, counts: tuple[int, ...], form: str) -> Any:
+    try:
+        numbers = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) not in counts:
+        raise BadInput("bad_usage", f"{form} must be {counts[0]} numbers separated by commas, got {text!r}")
+    return numbers
+
+
+def read_size(text: str) -> dict[str, int]:
+    """Read `--canvas`. Raises BadInput `bad_usage`."""
+    width, _, height = text.lower().partition("x")
+    if not (width.isascii() and width.isdigit() and height.isascii() and height.isdigit()):
+        raise BadInput("bad_usage", f"--canvas must be WIDTHxHEIGHT in pixels, such as 1024x1024, got {text!r}")
+    return {"width": int(width), "height": int(height)}
+
+
+def given(**fields: object) -> dict[str, Any]:
+    """The fields that were given."""
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,265 @@
+"""The client for asyncio. Its methods are those of `Client`, which describes them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Literal, TypeVar
+
+import httpx
+
+from packshot.client import calls
+from packshot.client import events as streams
+from packshot.client.calls import Call, Sent
+from packshot.client.errors import error_of, unreachable
+from packshot.client.events import Event, Stream, async_events_of
+from packshot.contract.answers import (
+    AcceptedAnswer,
+    MaskAnswer,
+    PhotoAnswer,
+    PhotoPage,
+    ShotAnswer,
+    ShotPage,
+    WholeImageAnswer,
+)
+from packshot.contract.base import VERSION_HEADER
+from packshot.contract.engines import EngineInfo
+from packshot.contract.presets import PresetInfo
+from packshot.contract.projects import ProjectAnswer, ProjectPage, StyleAnswer, StyleChange, StylePage, StyleRequest
+from packshot.contract.requests import ShotRequest, StrokeIn
+from packshot.contract.status import Review, Status
+from packshot.errors import Unavailable
+
+T = TypeVar("T")
+Page = TypeVar("Page", PhotoPage, ShotPage, ProjectPage, StylePage)
+
+
+class AsyncClient:
+    """A client of one server for asyncio, with a connection pool.
+
+    The arguments and the errors are those of `Client`. Each of its methods is awaited; lists and events are iterated
+    with `async for`. Cancelling a call ends the upload or the click that it waits for, but no shot.
+    """
+
+    def __init__(self, base_url: str, key: str | None = None, *, timeout_s: float = 120.0) -> None:
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        # trust_env=False: the environment's proxy is for the internet, not for the user's own cluster.
+        self._http = httpx.AsyncClient(base_url=base_url, headers=headers, timeout=timeout_s, trust_env=False)
+        self.server_version: str | None = None
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def wait_ready(self, timeout_s: float = 60.0) -> None:
+        """Return when every stage answers. Raises Unavailable when that takes more than `timeout_s` seconds."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            try:
+                await self._do(calls.ready())
+                return
+            except Unavailable as error:
+                if time.monotonic() >= deadline:
+                    raise
+                await asyncio.sleep(min(error.retry_after_s or 0.5, 0.5))
+
+    async def upload(
+        self,
+        data: bytes,
+        media_type: str = "application/octet-stream",
+        *,
+        project_id: str | None = None,
+        sent: Sent | None = None,
+    ) -> PhotoAnswer:
+        """Upload a photo. Its bytes decide the format; a wrong `media_type` gives a note in the answer's `notes`.
+
+        `project_id` puts the photo into a project; None leaves it in the one that it has. `sent` is called while the
+        file is sent, with the bytes that were sent and those of the whole file.
+        """
+        return await self._do(calls.upload(data, media_type, project_id, sent))
+
+    async def photo(self, photo_id: str) -> PhotoAnswer:
+        """Get what is known about a photo."""
+        return await self._do(calls.photo(photo_id))
+
+    async def photos(self, *, project_id: str | None = None, sha256: str | None = None) -> AsyncIterator[PhotoAnswer]:
+        """Yield the photos, newest first: those of one project, or the upload with this hash."""
+        async for page in self._pages(calls.photos(project_id, sha256)):
+            for one in page.photos:
+                yield one
+
+    async def masks(
+        self,
+        photo_id: str,
+        *,
+        points: Sequence[tuple[float, float, int]] = (),
+        boxes: Sequence[tuple[float, float, float, float]] = (),
+        multimask: bool = True,
+        base_mask_id: str | None = None,
+    ) -> tuple[MaskAnswer, ...]:
+        """Segment what the prompts mark. Returns candidate masks, best first."""
+        return (await self._do(calls.masks(photo_id, points, boxes, multimask, base_mask_id))).masks
+
+    async def paint_strokes(
+        self, photo_id: str, strokes: Sequence[StrokeIn], *, base_mask_id: str | None = None
+    ) -> MaskAnswer:
+        """Paint brush strokes on a mask of the photo, or on an empty one. Returns the new mask; the base stays."""
+        return (await self._do(calls.strokes(photo_id, strokes, base_mask_id))).masks[0]
+
+    async def put_mask(self, photo_id: str, png: bytes) -> MaskAnswer:
+        """Send a mask of the photo: a PNG of its size, whose alpha or grey marks the product with 255."""
+        return await self._do(calls.put_mask(photo_id, png))
+
+    async def mask(self, mask_id: str) -> MaskAnswer:
+        """Get what is known about a mask."""
+        return await self._do(calls.mask(mask_id))
+
+    async def shoot(
+        self, request: ShotRequest | Mapping[str, object], *, idempotency_key: str | None = None
+    ) -> AcceptedAnswer:
+        """Create a shot. It is stored when this returns."""
+        return await self._do(calls.shoot(request, idempotency_key))
+
+    async def shot(self, shot_id: str) -> ShotAnswer:
+        """Get a shot with its status, progress and images."""
+        return await self._do(calls.shot(shot_id))
+
+    async def shots(
+        self,
+        *,
+        status: Status | None = None,
+        sku: str | None = None,
+        meta: Mapping[str, str] | None = None,
+        review: Review | Literal["none"] | None = None,
+        project_id: str | None = None,
+        words: str | None = None,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+    ) -> AsyncIterator[ShotAnswer]:
+        """Yield the shots that meet every filter, newest first.
+
+        `meta` are values that the shot's own `meta` must hold. `review` is that of at least one picture; "none" is a
+        picture that nobody has reviewed. `words` are parts of the prompt.
+        """
+        filters = (status, sku, meta or {}, review, project_id, words, created_after, created_before)
+        async for page in self._pages(calls.shots(*filters)):
+            for one in page.shots:
+                yield one
+
+    async def wait(self, shot_id: str, *, progress: Callable[[Event], None] | None = None) -> ShotAnswer:
+        """Return the shot when it has ended. `progress` is called with each event until then."""
+        async for event in self.events([shot_id]):
+            if progress is not None:
+                progress(event)
+        return await self.shot(shot_id)
+
+    async def cancel(self, shot_id: str) -> AcceptedAnswer:
+        """Cancel a shot at its next step. Raises Conflict when it has ended."""
+        return await self._do(calls.cancel(shot_id))
+
+    async def image(self, image_id: str) -> WholeImageAnswer:
+        """Get a picture's review, version and recipe."""
+        return await self._do(calls.image(image_id))
+
+    async def review(self, image_id: str, decision: Review | None, *, note: str | None = None) -> WholeImageAnswer:
+        """Approve or reject a picture; None withdraws the decision. A `note` of None keeps the stored note."""
+        return await self._do(calls.review(image_id, decision, note))
+
+    async def projects(self) -> AsyncIterator[ProjectAnswer]:
+        """Yield the projects, newest first."""
+        async for page in self._pages(calls.projects()):
+            for one in page.projects:
+                yield one
+
+    async def create_project(self, name: str) -> ProjectAnswer:
+        """Create a project. Raises Conflict `name_taken` when there is one of this name."""
+        return await self._do(calls.create_project(name))
+
+    async def rename_project(self, project_id: str, name: str) -> ProjectAnswer:
+        """Rename a project. Raises Conflict `name_taken` when there is one of this name."""
+        return await self._do(calls.rename_project(project_id, name))
+
+    async def delete_project(self, project_id: str) -> None:
+        """Delete a project. Its photos and shots stay."""
+        await self._do(calls.delete_project(project_id))
+
+    async def styles(self) -> AsyncIterator[StyleAnswer]:
+        """Yield the styles, newest first."""
+        async for page in self._pages(calls.styles()):
+            for one in page.styles:
+                yield one
+
+    async def create_style(self, request: StyleRequest) -> StyleAnswer:
+        """Create a style. Raises Conflict `name_taken` when there is one of this name."""
+        return await self._do(calls.create_style(request))
+
+    async def change_style(self, style_id: str, change: StyleChange) -> StyleAnswer:
+        """Set the fields of a style that `change` sets."""
+        return await self._do(calls.change_style(style_id, change))
+
+    async def delete_style(self, style_id: str) -> None:
+        """Delete a style."""
+        await self._do(calls.delete_style(style_id))
+
+    async def engines(self) -> tuple[EngineInfo, ...]:
+        """List the engines. The first one is the default."""
+        return (await self._do(calls.engines())).engines
+
+    async def presets(self) -> tuple[PresetInfo, ...]:
+        """List the delivery presets."""
+        return (await self._do(calls.presets())).presets
+
+    async def download(self, url: str, *, preset: str | None = None) -> bytes:
+        """Download the file at a `url` of a response. With `preset`, an image is delivered to that preset's rules."""
+        return await self._do(calls.download(url, preset))
+
+    async def events(self, shot_ids: Sequence[str]) -> AsyncIterator[Event]:
+        """Yield the events of the shots until the last one has ended. A broken connection is resumed without loss."""
+        stream = Stream(shot_ids)
+        while stream.live:
+            broken: httpx.TransportError | None = None
+            try:
+                async with self._http.stream(
+                    "GET", "/v1/events", params=stream.params, headers=stream.headers
+                ) as answer:
+                    if answer.is_error:
+                        await answer.aread()
+                        raise error_of(answer)
+                    if answer.status_code == httpx.codes.NO_CONTENT:
+                        return
+                    async for event in async_events_of(answer):
+                        stream.received(event)
+                        yield event
+            except httpx.TransportError as error:
+                broken = error
+            if stream.live:
+                stream.broke(broken)
+                await asyncio.sleep(streams.RECONNECT_S)
+
+    async def _pages(self, call: Call[Page]) -> AsyncIterator[Page]:
+        cursor: str | None = ""
+        while cursor is not None:
+            page = await self._do(calls.page_after(call, cursor))
+            yield page
+            cursor = page.next_cursor
+
+    async def _do(self, call: Call[T]) -> T:
+        try:
+            answer = await self._http.request(call.method, call.url, **call.options)
+        except httpx.TransportError as error:
+            raise unreachable(error) from error
+        self.server_version = answer.headers.get(VERSION_HEADER)
+        if answer.is_error:
+            raise error_of(answer)
+        return call.read(answer)

@@ -1,0 +1,250 @@
+"""The calls of the API: what each sends, and how its response is read. `Client` and `AsyncClient` send them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Generic, Literal, TypedDict, TypeVar
+
+import httpx
+from pydantic import ValidationError
+
+from packshot.client.errors import foreign_answer
+from packshot.contract.answers import (
+    AcceptedAnswer,
+    MaskAnswer,
+    MasksAnswer,
+    PhotoAnswer,
+    PhotoPage,
+    ShotAnswer,
+    ShotPage,
+    WholeImageAnswer,
+)
+from packshot.contract.base import Answer
+from packshot.contract.engines import EnginesAnswer
+from packshot.contract.presets import PresetsAnswer
+from packshot.contract.projects import (
+    ProjectAnswer,
+    ProjectPage,
+    StyleAnswer,
+    StyleChange,
+    StylePage,
+    StyleRequest,
+)
+from packshot.contract.requests import Request, ShotRequest, StrokeIn
+from packshot.contract.status import Review, Status
+
+T = TypeVar("T")
+Read = TypeVar("Read", bound=Answer)
+
+Sent = Callable[[int, int], None]
+"""Called while a photo is sent, with the bytes that were sent and those of the whole file."""
+
+
+class Options(TypedDict, total=False):
+    """What httpx takes for a request, as far as the calls use it."""
+
+    params: Mapping[str, str | list[str]] | None
+    json: object
+    content: bytes
+    data: Mapping[str, str]
+    files: Mapping[str, tuple[str, io.BytesIO, str]]
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """One request. `read` converts its successful response."""
+
+    method: str
+    url: str
+    read: Callable[[httpx.Response], T]
+    options: Options = field(default_factory=Options)
+
+
+def reading(model: type[Read]) -> Callable[[httpx.Response], Read]:
+    """Reads a JSON response as `model`. The function raises EngineFailed when the response is not one."""
+
+    def read(answer: httpx.Response) -> Read:
+        try:
+            return model.model_validate_json(answer.content)
+        except ValidationError as error:
+            raise foreign_answer(answer) from error
+
+    return read
+
+
+def nothing(answer: httpx.Response) -> None:
+    """Reads a response whose body does not matter."""
+
+
+class _Counted(io.BytesIO):
+    """A file that tells how much of it has been read."""
+
+    def __init__(self, data: bytes, sent: Sent) -> None:
+        super().__init__(data)
+        self._sent, self._total = sent, len(data)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        chunk = super().read(size)
+        if chunk:
+            self._sent(self.tell(), self._total)
+        return chunk
+
+
+def ready() -> Call[None]:
+    return Call("GET", "/readyz", nothing)
+
+
+def upload(data: bytes, media_type: str, project_id: str | None, sent: Sent | None) -> Call[PhotoAnswer]:
+    file = io.BytesIO(data) if sent is None else _Counted(data, sent)
+    options = Options(files={"file": ("photo", file, media_type)})
+    if project_id is not None:
+        options["data"] = {"project_id": project_id}
+    return Call("POST", "/v1/photos", reading(PhotoAnswer), options)
+
+
+def photo(photo_id: str) -> Call[PhotoAnswer]:
+    return Call("GET", f"/v1/photos/{photo_id}.json", reading(PhotoAnswer))
+
+
+def photos(project_id: str | None, sha256: str | None) -> Call[PhotoPage]:
+    params = _set(project_id=project_id, sha256=sha256)
+    return Call("GET", "/v1/photos", reading(PhotoPage), Options(params=params))
+
+
+def masks(
+    photo_id: str,
+    points: Sequence[tuple[float, float, int]],
+    boxes: Sequence[tuple[float, float, float, float]],
+    multimask: bool,
+    base_mask_id: str | None,
+) -> Call[MasksAnswer]:
+    body: dict[str, object] = {
+        "points": [{"x": x, "y": y, "label": label} for x, y, label in points],
+        "boxes": [list(box) for box in boxes],
+        "multimask": multimask,
+    }
+    if base_mask_id is not None:
+        body["base_mask_id"] = base_mask_id
+    return Call("POST", f"/v1/photos/{photo_id}/masks", reading(MasksAnswer), Options(json=body))
+
+
+def strokes(photo_id: str, painted: Sequence[StrokeIn], base_mask_id: str | None) -> Call[MasksAnswer]:
+    body: dict[str, object] = {"strokes": [stroke.model_dump(mode="json") for stroke in painted]}
+    if base_mask_id is not None:
+        body["base_mask_id"] = base_mask_id
+    return Call("POST", f"/v1/photos/{photo_id}/masks", reading(MasksAnswer), Options(json=body))
+
+
+def put_mask(photo_id: str, png: bytes) -> Call[MaskAnswer]:
+    options = Options(content=png, headers={"content-type": "image/png"})
+    return Call("PUT", f"/v1/photos/{photo_id}/masks", reading(MaskAnswer), options)
+
+
+def mask(mask_id: str) -> Call[MaskAnswer]:
+    return Call("GET", f"/v1/masks/{mask_id}.json", reading(MaskAnswer))
+
+
+def shoot(request: ShotRequest | Mapping[str, object], idempotency_key: str | None) -> Call[AcceptedAnswer]:
+    body = _set_fields(request) if isinstance(request, ShotRequest) else dict(request)
+    headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
+    return Call("POST", "/v1/shots", reading(AcceptedAnswer), Options(json=body, headers=headers))
+
+
+def shot(shot_id: str) -> Call[ShotAnswer]:
+    return Call("GET", f"/v1/shots/{shot_id}", reading(ShotAnswer))
+
+
+def shots(
+    status: Status | None,
+    sku: str | None,
+    meta: Mapping[str, str],
+    review: Review | Literal["none"] | None,
+    project_id: str | None,
+    words: str | None,
+    created_after: datetime | None,
+    created_before: datetime | None,
+) -> Call[ShotPage]:
+    params: dict[str, str | list[str]] = {**_set(status=status, sku=sku, review=review, project_id=project_id, q=words)}
+    if meta:
+        params["meta"] = [f"{name}:{value}" for name, value in meta.items()]
+    for name, moment in (("created_after", created_after), ("created_before", created_before)):
+        if moment is not None:
+            params[name] = moment.astimezone().isoformat()
+    return Call("GET", "/v1/shots", reading(ShotPage), Options(params=params))
+
+
+def cancel(shot_id: str) -> Call[AcceptedAnswer]:
+    return Call("DELETE", f"/v1/shots/{shot_id}", reading(AcceptedAnswer))
+
+
+def image(image_id: str) -> Call[WholeImageAnswer]:
+    return Call("GET", f"/v1/images/{image_id}.json", reading(WholeImageAnswer))
+
+
+def review(image_id: str, decision: Review | None, note: str | None) -> Call[WholeImageAnswer]:
+    body = {"review": decision, **_set(note=note)}
+    return Call("PATCH", f"/v1/images/{image_id}", reading(WholeImageAnswer), Options(json=body))
+
+
+def projects() -> Call[ProjectPage]:
+    return Call("GET", "/v1/projects", reading(ProjectPage))
+
+
+def create_project(name: str) -> Call[ProjectAnswer]:
+    return Call("POST", "/v1/projects", reading(ProjectAnswer), Options(json={"name": name}))
+
+
+def rename_project(project_id: str, name: str) -> Call[ProjectAnswer]:
+    return Call("PATCH", f"/v1/projects/{project_id}", reading(ProjectAnswer), Options(json={"name": name}))
+
+
+def delete_project(project_id: str) -> Call[None]:
+    return Call("DELETE", f"/v1/projects/{project_id}", nothing)
+
+
+def styles() -> Call[StylePage]:
+    return Call("GET", "/v1/styles", reading(StylePage))
+
+
+def create_style(request: StyleRequest) -> Call[StyleAnswer]:
+    return Call("POST", "/v1/styles", reading(StyleAnswer), Options(json=_set_fields(request)))
+
+
+def change_style(style_id: str, change: StyleChange) -> Call[StyleAnswer]:
+    return Call("PATCH", f"/v1/styles/{style_id}", reading(StyleAnswer), Options(json=_set_fields(change)))
+
+
+def delete_style(style_id: str) -> Call[None]:
+    return Call("DELETE", f"/v1/styles/{style_id}", nothing)
+
+
+def engines() -> Call[EnginesAnswer]:
+    return Call("GET", "/v1/engines", reading(EnginesAnswer))
+
+
+def presets() -> Call[PresetsAnswer]:
+    return Call("GET", "/v1/presets", reading(PresetsAnswer))
+
+
+def download(url: str, preset: str | None) -> Call[bytes]:
+    return Call("GET", url, lambda answer: answer.content, Options(params=_set(preset=preset)))
+
+
+def page_after(call: Call[T], cursor: str) -> Call[T]:
+    """The call of the list's page at `cursor`; "" is the first page."""
+    params = {**(call.options.get("params") or {}), **({"cursor": cursor} if cursor else {})}
+    return Call(call.method, call.url, call.read, Options(params=params))
+
+
+def _set(**values: str | None) -> dict[str, str]:
+    """The values that are not None."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _set_fields(request: Request) -> object:
+    """The fields that the caller set, so that an older server is sent no field that it does not know."""
+    return request.model_dump(mode="json", exclude_unset=True)
