@@ -2,25 +2,30 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.runtime
 STAMP := $(VENV)/.ready
 
-.PHONY: setup tools demo test shuffled k8s check soak bench loadtest eval-mini serve wheel clean
+.PHONY: setup runtime tools demo test shuffled k8s check soak bench loadtest eval-mini serve wheel clean
 
-setup: $(STAMP)                     ## Make .venv and install everything, each version pinned
+runtime: $(RUNTIME)                 ## Make .venv with what demo and serve need, each version pinned (TORCH=cpu: without CUDA)
 
-# uv installs the stack in under a minute; plain pip takes several. Bytecode is compiled here, once: Ray starts a dozen processes
-# that each import torch or Ray, and where the environment forbids caching each would compile them again.
-$(STAMP): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
-	-$(BIN)/python -m tests.corpus   # malformed photos for the tests; they skip with a reason where it cannot be had
+setup: $(STAMP)                     ## The same with what tests, checks, benches and training need too
+
+# .ci/set-up says what comes and how far it is. Bytecode is compiled there, once: Ray starts a dozen processes that each
+# import torch or Ray, and where the environment forbids caching each would compile them again.
+$(RUNTIME): pyproject.toml constraints.txt
+	$(PYTHON) .ci/set-up $(VENV) demo $(TORCH)
 	touch $@
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) .ci/set-up $(VENV) dev $(TORCH)
+	-$(BIN)/python -m tests.corpus   # malformed photos for the tests; they skip with a reason where it cannot be had
+	touch $(RUNTIME) $@
 
 tools:                              ## Install the Debian packages that the tests drive: Chromium, promtool, PostgreSQL (asks sudo)
 	.ci/install-tools --sudo
 
-demo: setup                         ## A real photo of a cup, cut out and painted into two scenes: pictures in out/demo
+demo: $(RUNTIME)                    ## A real photo of a cup, cut out and painted into two scenes: pictures in out/demo
 	$(BIN)/python -m bench.demo
 
 test: setup                         ## The tests (README's test command; what CI runs)
@@ -52,8 +57,8 @@ loadtest: setup                     ## Smoke and flash sale against a cluster of
 eval-mini: setup                    ## What the embedded pack can do: figures, targets and sheets in out/eval-mini (EVAL=--subset: fewer; docs/training.md)
 	$(BIN)/python -m training.mini.evaluation $(EVAL)
 
-serve: setup                        ## Graph and API on http://127.0.0.1:8000, no keys, loopback only
-	$(BIN)/packshot serve
+serve: $(RUNTIME)                   ## Graph, API and studio on http://127.0.0.1:8000, no keys, loopback only (PACK=sd15 PROFILE=one-gpu)
+	$(if $(PACK),PACKSHOT_PACK=$(PACK)) $(BIN)/packshot serve $(if $(PROFILE),--profile $(PROFILE))
 
 wheel: setup                        ## The wheel of the last commit, in out/wheel (docs/releasing.md)
 	rm -rf out/wheel && mkdir -p out/wheel/source

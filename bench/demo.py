@@ -1,6 +1,7 @@
 """The demo: scikit-image's coffee photo (CC0), a hand-drawn box around cup and saucer, and two prompts.
 
-`make demo` runs it. It calls the command that a new user would type, on the real graph, and downloads nothing.
+`make demo` runs it. It calls the command that a new user would type, on the server that runs on this machine or in one
+process, and downloads nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def main() -> int:
     command += ["--out", str(OUT), "--json"]
     code = subprocess.run(command, check=False).returncode
     if code == 0:
-        pictures = [photo, OUT / "coffee-mask.png", *sorted(OUT.glob("coffee-*-seed*.png"))]
+        pictures = [photo, OUT / "coffee-marked.jpg", *sorted(OUT.glob("coffee-*-seed*.png"))]
         sheet(pictures, OUT / "sheet.jpg")
         print(f"look at {OUT / 'sheet.jpg'}", file=sys.stderr)
     return code

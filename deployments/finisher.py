@@ -69,9 +69,9 @@ class FinisherDeployment:
         """Finish a picture that needs no engine."""
         return await self._threads.run(self._finisher.finish_plain, files, spec)
 
-    async def mask_png(self, mask_key: str) -> bytes:
-        """Encode a stored mask as an 8-bit PNG."""
-        return await self._threads.run(self._finisher.mask_png, mask_key)
+    async def mask_png(self, mask_key: str, longest_px: int | None) -> bytes:
+        """Encode a stored mask as an 8-bit PNG, reduced to `longest_px` if given."""
+        return await self._threads.run(self._finisher.mask_png, mask_key, longest_px)
 
     async def cutout_png(self, files: CutoutFiles) -> bytes:
         """Return the cutout as an RGBA PNG. The first call for a mask makes it."""

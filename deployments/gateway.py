@@ -169,8 +169,8 @@ class ServeGraph:
     async def mask_agrees(self, mask_key: str, points: tuple[tuple[float, float, int], ...]) -> bool:
         return await retry_once(lambda: self._finisher.mask_agrees.remote(mask_key, points))
 
-    async def mask_png(self, mask_key: str) -> bytes:
-        return await retry_once(lambda: self._finisher.mask_png.remote(mask_key))
+    async def mask_png(self, mask_key: str, longest_px: int | None = None) -> bytes:
+        return await retry_once(lambda: self._finisher.mask_png.remote(mask_key, longest_px))
 
     async def cutout(self, files: CutoutFiles) -> bytes:
         return await retry_once(lambda: self._finisher.cutout_png.remote(files))

@@ -31,8 +31,8 @@ export function onOtherVersion(changed) {
 export const withKeys = () => signedIn;
 
 /** Send a request and return the Response. Throws Problem, or the AbortError of `signal`. A 401 signs in and retries. */
-export async function call(method, path, { json, body, headers = {}, signal, cache } = {}) {
-  const options = { method, signal, cache, headers: { ...headers }, credentials: "same-origin", body };
+export async function call(method, path, { json, body, headers = {}, signal, cache, progress } = {}) {
+  const options = { method, signal, cache, progress, headers: { ...headers }, credentials: "same-origin", body };
   if (json !== undefined) {
     options.headers["content-type"] = "application/json";
     options.body = JSON.stringify(json);
@@ -51,7 +51,7 @@ export async function call(method, path, { json, body, headers = {}, signal, cac
 async function request(path, options) {
   let answer;
   try {
-    answer = await fetch(path, options);
+    answer = await (options.progress ? posted(path, options) : fetch(path, options));
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem("offline", "The server did not answer.");
@@ -62,6 +62,27 @@ async function request(path, options) {
   return answer;
 }
 
+/** As fetch, with `progress(share)` while the body is sent, which fetch cannot tell. */
+function posted(path, { method, headers, body, signal, progress }) {
+  return new Promise((resolve, reject) => {
+    const sending = new XMLHttpRequest();
+    sending.open(method, path);
+    sending.responseType = "blob";
+    for (const [name, value] of Object.entries(headers)) sending.setRequestHeader(name, value);
+    sending.upload.onprogress = ({ loaded, total }) => progress(total ? loaded / total : 0);
+    sending.onload = () => {
+      const lines = sending.getAllResponseHeaders().trim().split(/[\r\n]+/);
+      const named = lines.map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trim()]);
+      resolve(new Response(sending.response, { status: sending.status, headers: named }));
+    };
+    sending.onerror = () => reject(new TypeError("The connection was lost."));
+    sending.onabort = () => reject(new DOMException("The upload was cancelled.", "AbortError"));
+    if (signal?.aborted) return sending.onabort();
+    signal?.addEventListener("abort", () => sending.abort(), { once: true });
+    sending.send(body);
+  });
+}
+
 async function problemOf(answer) {
   const retryAfterS = Number(answer.headers.get("retry-after")) || 0;
   const body = await answer.json().catch(() => null);
@@ -70,7 +91,7 @@ async function problemOf(answer) {
   return new Problem(down ? "not_ready" : "internal", `The server answered ${answer.status}.`, answer.status, retryAfterS);
 }
 
-const json = async (answer) => (await answer).json();
+export const json = async (answer) => (await answer).json();
 
 export async function openSession(key) {
   await call("POST", "/v1/session", { json: { key } });
@@ -81,15 +102,16 @@ export const engines = async () => (await json(call("GET", "/v1/engines"))).engi
 export const presets = async () => (await json(call("GET", "/v1/presets"))).presets;
 
 const TRIES = 6;
-const pause = (s) => new Promise((resolve) => setTimeout(resolve, s * 1000));
+export const pause = (s) => new Promise((resolve) => setTimeout(resolve, s * 1000));
 
-/** Upload a file; retries while the server is busy. */
-export async function upload(file) {
+/** Upload a file into a project, if given; retries while the server is busy. `progress(share)` tells what was sent. */
+export async function upload(file, { project, signal, progress }) {
   for (let attempt = 1; ; attempt += 1) {
     const body = new FormData();
+    if (project) body.append("project_id", project);
     body.append("file", file, file.name || "photo");
     try {
-      return await json(call("POST", "/v1/photos", { body }));
+      return await json(call("POST", "/v1/photos", { body, signal, progress }));
     } catch (problem) {
       if (problem.code !== "busy" || attempt === TRIES) throw problem;
       await pause(problem.retryAfterS || 1);
@@ -98,7 +120,7 @@ export async function upload(file) {
 }
 
 export const photoUrl = (id) => `/v1/photos/${id}`;
-export const maskUrl = (id) => `/v1/masks/${id}`;
+export const maskUrl = (id, longest) => `/v1/masks/${id}?longest_px=${longest}`;
 export const cutoutUrl = (id) => `/v1/masks/${id}/cutout`;
 
 /** The candidate masks for points and boxes, or the mask after strokes, best first. */
@@ -125,12 +147,14 @@ export async function bitmap(url, longest, options = {}) {
 export const submit = (request, key) => json(call("POST", "/v1/shots", { json: request, headers: { "idempotency-key": key } }));
 export const shot = (id) => json(call("GET", `/v1/shots/${id}`));
 export const cancel = (id) => json(call("DELETE", `/v1/shots/${id}`));
+export const previewUrl = (id, image, version) => `/v1/shots/${id}/preview?image=${image}&at=${version}`;
+export const thumbnailUrl = (image) => `${image.url}/thumbnail`;
 export const eventsUrl = (ids) => `/v1/events?shots=${ids.join(",")}`;
 export const review = (imageId, review) => json(call("PATCH", `/v1/images/${imageId}`, { json: { review } }));
 
-/** Download an image as a file: {blob, name, notes}. `preset` is a preset's name, or "" for the unchanged PNG. */
+/** Download an image as a file: {blob, extension, notes}. `preset` is a preset's name, or "" for the unchanged PNG. */
 export async function delivered(image, preset) {
   const answer = await call("GET", preset ? `${image.url}?preset=${encodeURIComponent(preset)}` : image.url);
-  const name = /filename="([^"]+)"/.exec(answer.headers.get("content-disposition") ?? "")?.[1] ?? `${image.id}.png`;
-  return { blob: await answer.blob(), name, notes: answer.headers.get("x-packshot-notes") ?? "" };
+  const extension = /filename="[^"]*\.(\w+)"/.exec(answer.headers.get("content-disposition") ?? "")?.[1] ?? "png";
+  return { blob: await answer.blob(), extension, notes: answer.headers.get("x-packshot-notes") ?? "" };
 }

@@ -1,15 +1,15 @@
 // The canvas on the screen. Layers are elements moved by transforms, so that a drag needs no repaint; handles and guides
 // are above them. This module draws the desk and handles drags; place.js has the fields and keys.
 
-import { bounds, clamp, fitScale, layerAt, layerSize, scaledBy, snapped, turnedBy } from "./geometry.js";
+import * as boardzoom from "./boardzoom.js";
+import { bounds, clamp, layerAt, layerSize, scaledBy, snapped, turnedBy } from "./geometry.js";
 import { drawHandles } from "./handles.js";
 import { onPreview, previewOf } from "./previews.js";
 import { change, desk, layoutHistory } from "./store.js";
 import { $, h, keyed } from "./widgets.js";
 
-const ROOM_PX = 28; // around the canvas, for handles
 const SNAP_PX = 7; // on the screen
-const REPORT_MS = 100; // how often the number fields follow a drag; they cost more than the drag
+const REPORT_MS = 400; // how often the number fields follow a drag; they cost more than the drag
 const TURN_STEP = 15; // with shift
 
 let k = 1; // screen pixels per canvas pixel
@@ -20,6 +20,7 @@ let reportedAt = 0;
 /** `onMove(layer)` is called while a layer is dragged. */
 export function open(onMove) {
   moved = onMove;
+  boardzoom.open(lay);
   new ResizeObserver(lay).observe($("board-room"));
   onPreview(draw);
   $("board").addEventListener("pointerdown", onPointer);
@@ -29,16 +30,18 @@ export function open(onMove) {
 }
 
 const selected = () => desk.layers.find((layer) => layer.key === desk.selected) ?? null;
+const movable = (layer) => layer && !layer.hidden && !layer.locked;
+const outlined = () => (movable(selected()) ? selected() : null);
 
-/** Fit the canvas into its room and draw it. */
+/** Lay the canvas into its room, at the present zoom, and draw it. */
 export function lay() {
   const { clientWidth, clientHeight } = $("board-room");
   if (!clientWidth) return;
-  k = fitScale(desk.canvas, { width: clientWidth - 2 * ROOM_PX, height: clientHeight - 2 * ROOM_PX });
+  const at = boardzoom.frame();
+  k = at.k;
   const size = { width: desk.canvas.width * k, height: desk.canvas.height * k };
-  Object.assign($("board-frame").style, { width: `${size.width}px`, height: `${size.height}px` });
-  const [beside, above] = [(clientWidth - size.width) / 2, (clientHeight - size.height) / 2];
-  room = { x0: -beside, y0: -above, x1: size.width + beside, y1: size.height + above };
+  Object.assign($("board-frame").style, { width: `${size.width}px`, height: `${size.height}px`, transform: `translate(${at.x}px, ${at.y}px)` });
+  room = { x0: -at.x, y0: -at.y, x1: clientWidth - at.x, y1: clientHeight - at.y };
   draw();
 }
 
@@ -49,11 +52,12 @@ export function draw() {
   board.className = `board ${plain ? "" : desk.background}`;
   board.style.backgroundColor = plain ? (desk.background === "white" ? "#ffffff" : desk.background) : "";
   keyed($("board-layers"), desk.layers, (layer) => layer.key, () => h("div", { className: "layer" }), drawLayer);
-  drawHandles(selected(), desk.canvas, k, room);
+  drawHandles(outlined(), desk.canvas, k, room);
 }
 
 function drawLayer(element, layer) {
   const preview = previewOf(layer.mask_id);
+  if (element.hidden !== Boolean(layer.hidden)) element.hidden = Boolean(layer.hidden);
   const state = preview.bitmap ? layer.mask_id : preview.missing ? "missing" : "waiting";
   if (element.dataset.state !== state) {
     element.dataset.state = state;
@@ -84,7 +88,7 @@ function place(element, layer, drawn) {
 function redraw(layer) {
   const element = [...$("board-layers").children].find((one) => one.dataset.key === layer.key);
   if (element) place(element, layer, previewOf(layer.mask_id).bitmap ?? layer.cutout);
-  drawHandles(selected(), desk.canvas, k, room);
+  drawHandles(outlined(), desk.canvas, k, room);
   if (performance.now() - reportedAt < REPORT_MS) return;
   reportedAt = performance.now();
   moved(layer);
@@ -94,7 +98,7 @@ function guide(lines) {
   for (const axis of ["x", "y"]) {
     const line = lines.find((one) => one.axis === axis);
     const element = $(`guide-${axis}`);
-    if (element.hidden === Boolean(line)) element.hidden = !line;
+    element.style.opacity = line ? "1" : "0"; // cheaper than to hide it: a drag needs no layout
     if (line) element.style.transform = axis === "x" ? `translateX(${line.at * k}px)` : `translateY(${line.at * k}px)`;
   }
 }
@@ -122,6 +126,7 @@ function follow(event, element, move) {
     next = null;
   };
   const step = (moved) => {
+    if (moved.pointerId !== event.pointerId || boardzoom.pinching()) return;
     if (!begun) layoutHistory.remember();
     begun = true;
     if (!next) requestAnimationFrame(draw);
@@ -143,12 +148,13 @@ function follow(event, element, move) {
 function onPointer(event) {
   if (event.button !== 0) return;
   const board = $("board");
-  const index = layerAt(desk.layers, desk.canvas, onCanvas(event));
-  const key = desk.layers[index]?.key ?? null;
+  const within = desk.layers.filter(movable);
+  const key = within[layerAt(within, desk.canvas, onCanvas(event))]?.key ?? null;
   if (key !== desk.selected) change((now) => (now.selected = key));
   board.focus({ preventScroll: true });
   event.preventDefault();
   if (key) follow(event, board, moveLayer);
+  else if (boardzoom.zoomed()) boardzoom.follow(event);
 }
 
 function moveLayer(layer, start, from, to, event) {

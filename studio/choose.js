@@ -4,11 +4,13 @@ import * as api from "./api.js";
 import { asCurl, asShoot } from "./commands.js";
 import * as compare from "./compare.js";
 import { Deeds } from "./history.js";
+import * as library from "./library.js";
 import { lacking, passing } from "./passing.js";
 import { order, requestOf, reuse } from "./render.js";
 import { standing } from "./shots.js";
-import { entry as entryOf, forget, isLive, keep, results, shots, watch } from "./store.js";
-import { $, alertOf, h, icon, iconButton, keyed, openDialog, say, sorry } from "./widgets.js";
+import * as sides from "./sides.js";
+import { entry as entryOf, forget, inProject, isLive, keep, results, shots, watch } from "./store.js";
+import { $, alertOf, h, icon, iconButton, keyed, loaded, openDialog, say, sorry } from "./widgets.js";
 import { judged } from "./verdict.js";
 import { ago, plural, titleOf } from "./words.js";
 
@@ -23,6 +25,9 @@ let setStatus = () => {};
 export function open({ toTab, status }) {
   [go, setStatus] = [toTab, status];
   compare.open();
+  library.open((entry) => entry.images.length && pick(entry.images[0].number));
+  sides.open({ choose: (image) => ((chosen = image.id), sync()), review, changed: sync });
+  $("save-scene").addEventListener("click", saveScene);
   $("approve").addEventListener("click", () => review("approved"));
   $("reject").addEventListener("click", () => review("rejected"));
   $("more").addEventListener("click", moreLikeThis);
@@ -111,10 +116,22 @@ function sync() {
   $("choose-some").hidden = all.length === 0;
   $("filter-none").hidden = shown.length > 0 || all.length === 0;
   keyed($("results"), shown, ({ image }) => image.id, resultItem, showResult);
-  keyed($("history"), shots(), (entry) => entry.key, historyItem, showHistory);
+  keyed($("history"), shots().filter(inProject), (entry) => entry.key, historyItem, showHistory);
   $("choose-undo").disabled = !deeds.canUndo;
   $("choose-redo").disabled = !deeds.canRedo;
-  withChosen(showChosen);
+  withChosen((now) => (showChosen(now), sides.show(now, all)));
+}
+
+/** Keep the chosen picture's scene for next time. */
+function saveScene() {
+  withChosen(async (now) => {
+    try {
+      const templates = await loaded("templates");
+      setStatus(`The scene is a template: ${await templates.saveScene(now)}.`);
+    } catch (problem) {
+      trouble(problem, now.image);
+    }
+  });
 }
 
 function withChosen(how) {
@@ -124,7 +141,7 @@ function withChosen(how) {
 
 function resultItem({ image, entry }) {
   const { width, height } = entry.request.canvas;
-  const picture = h("img", { src: image.url, alt: `Result ${image.number}`, width, height, loading: "lazy", decoding: "async" });
+  const picture = h("img", { src: api.thumbnailUrl(image), alt: `Result ${image.number}`, width, height, loading: "lazy", decoding: "async" });
   const button = h("button", { className: "picture-open", "aria-label": `Show picture ${image.number}` }, String(image.number));
   return h("li", { className: "picture", onclick: () => ((chosen = image.id), sync()) }, picture, button, h("span", { className: "badge", "aria-hidden": "true" }));
 }
@@ -147,6 +164,7 @@ function showChosen({ image, entry }) {
   $("reject").setAttribute("aria-pressed", String(image.review === "rejected"));
   const painted = entry.request.background === "generate";
   $("more").disabled = !painted; // without a scene it would be the same picture
+  $("save-scene").disabled = !painted;
   $("more").title = painted ? "" : "Nothing was painted: it would be the same picture";
   showUnmet({ entry });
   showVerdict(image);
@@ -228,11 +246,18 @@ function moreLikeThis() {
   });
 }
 
+/** The name under which a picture is saved: its product, its number and its channel, such as mug-3-amazon-main.jpg. */
+function fileNameOf(product, number, channel, extension) {
+  const plainName = product.replace(/\.[a-z0-9]{2,5}$/i, "").normalize("NFC").replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "");
+  return `${[plainName || "packshot", number, channel].filter(Boolean).join("-")}.${extension}`;
+}
+
 function download() {
-  withChosen(async ({ image }) => {
+  withChosen(async ({ image, entry }) => {
     $("download").disabled = true;
     try {
-      const { blob, name, notes } = await api.delivered(image, $("preset").value);
+      const { blob, extension, notes } = await api.delivered(image, $("preset").value);
+      const name = fileNameOf(entry.source.name, image.number, $("preset").value, extension);
       const url = URL.createObjectURL(blob);
       const link = h("a", { href: url, download: name });
       document.body.append(link);
@@ -264,13 +289,12 @@ function sheet() {
       h("textarea", { id: `command-${name}`, className: "code", rows, readOnly: true }),
       ...more,
     );
-  const note = h("span", { id: "shoot-note" }, ". It uses only the first layer; curl keeps the whole layout");
   return h(
     "dialog",
     { id: "commands", className: "sheet", "aria-labelledby": "commands-title" },
     h("h2", { id: "commands-title" }, "This shot as a command"),
     command("curl", "curl", 7),
-    command("shoot", "packshot shoot", 4, h("p", { className: "quiet" }, "This command cuts the photo again and places the product in the middle", note, ".")),
+    command("shoot", "packshot shoot", 4, h("p", { className: "quiet" }, "It makes the same pictures from the masks that this server keeps.")),
     h("p", { id: "copied", className: "quiet" }),
     h("div", { className: "row end" }, h("button", { className: "primary", "data-close": true }, "Close")),
   );
@@ -278,8 +302,7 @@ function sheet() {
 
 function commands(entry) {
   $("command-curl").value = asCurl(entry.request, location.origin, api.withKeys());
-  $("command-shoot").value = asShoot(entry.request, entry.source, location.origin, api.withKeys());
-  $("shoot-note").hidden = entry.request.layers.length === 1;
+  $("command-shoot").value = asShoot(entry.request, location.origin, api.withKeys());
   openDialog($("commands"));
 }
 

@@ -13,24 +13,21 @@ export function asCurl(request, origin, withKey) {
   return lines.join(" \\\n  ");
 }
 
-/**
- * The request as `packshot shoot`, which places one product in the middle. `source`: {name, points, boxes, mask} of the
- * first layer's cut; `mask` is the id of a mask that a person made, which is downloaded first.
- */
-export function asShoot(request, source, origin, withKey) {
-  const file = /^[-~]/.test(source.name) ? `./${source.name}` : source.name;
-  const words = ["packshot shoot", quoted(file)];
-  if (source.mask) {
-    const mask = quoted(`${file.replace(/\.[a-z0-9]+$/i, "")}-own-mask.png`);
-    const key = withKey ? ' -H "Authorization: Bearer $PACKSHOT_KEY"' : "";
-    words.unshift(`curl -s ${quoted(`${origin}/v1/masks/${source.mask}`)}${key} -o ${mask} &&`);
-    words.push(`--mask ${mask}`);
-    source = { points: [], boxes: [] };
-  }
-  if (source.boxes.length) words.push(`--box ${source.boxes[0].join(",")}`);
-  for (const point of source.points) if (point.label === 1) words.push(`--point ${point.x},${point.y}`);
-  words.push(`--prompt=${quoted(request.prompt)}`);
-  words.push(`--canvas ${request.canvas.width}x${request.canvas.height}`, `-n ${request.images}`, `--seed ${request.seed}`);
-  words.push(`--background ${quoted(request.background)}`, `--host ${quoted(origin)}`);
+/** The request as `packshot shoot`, with every option that it has. The layers are the masks that the server keeps. */
+export function asShoot(request, origin, withKey) {
+  const words = [withKey ? "# PACKSHOT_KEY must hold a key\npackshot shoot" : "packshot shoot"];
+  const option = (name, value) => value !== undefined && value !== null && value !== "" && words.push(`${name}=${quoted(String(value))}`);
+  option("--layout", JSON.stringify({ canvas: request.canvas, layers: request.layers }));
+  option("--prompt", request.prompt);
+  option("--negative", request.negative_prompt);
+  option("--background", request.background);
+  option("--shadow", request.shadow);
+  if (request.images) words.push(`-n ${request.images}`);
+  for (const name of ["seed", "steps", "engine", "priority"]) option(`--${name}`, request[name]);
+  option("--guidance", request.guidance_scale);
+  option("--control", request.control_scale);
+  option("--control-start", request.control_start);
+  option("--control-end", request.control_end);
+  option("--host", origin);
   return words.join(" ");
 }

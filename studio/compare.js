@@ -37,6 +37,11 @@ export function compare(image, made) {
   picture.alt = `Picture ${image.number}, large`;
   if (picture.getAttribute("src") !== image.url) picture.src = image.url;
   const original = $("figure-original");
+  if (!layer.photo_id) {
+    $("compare").disabled = true; // a shot that was found on the server: its photo is not known
+    original.removeAttribute("src");
+    return lay();
+  }
   const url = api.photoUrl(layer.photo_id);
   if (original.getAttribute("src") !== url) {
     $("compare").disabled = false;

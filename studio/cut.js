@@ -9,10 +9,11 @@ import * as steps from "./steps.js";
 import { change, desk, randomId, watch } from "./store.js";
 import * as tools from "./tools.js";
 import * as uploads from "./uploads.js";
-import { $, alertOf, h, iconButton, keyed, say, sorry } from "./widgets.js";
+import { $, alertOf, alerted, dismiss, h, iconButton, keyed, say, sorry, TRY_AGAIN_MS } from "./widgets.js";
 import { Zoom } from "./zoom.js";
 
 const USUAL_WIDTH_PX = 900; // a photo's width on the screen, when it is drawn before it is visible
+const PASSING = new Set(["offline", "not_ready", "busy"]); // the same click may be answered later
 const UNSURE = 0.75; // below this score a cut is shown as unsure
 const UNSURE_WORDS = "This cut is uncertain. Draw a box around the product, or mend it with the brush";
 
@@ -88,13 +89,13 @@ function sync() {
   $("cut-empty").hidden = open !== null || coming > 0;
   $("photo-room").hidden = open === null;
   $("cut-loading").hidden = !(coming > 0 && open === null);
-  $("strip").hidden = desk.photos.length === 0 && coming === 0;
+  $("strip").hidden = desk.photos.length === 0 && (coming === 0 || open === null);
   keyed($("strip-photos"), desk.photos, (one) => one.id, stripItem, (item, one) => {
     const isOpen = one.id === desk.photo;
     if (isOpen && item.firstChild.getAttribute("aria-pressed") !== "true") queueMicrotask(() => item.scrollIntoView({ block: "nearest", inline: "nearest" }));
     item.firstChild.setAttribute("aria-pressed", String(isOpen));
   });
-  $("strip-busy").hidden = coming === 0;
+  $("strip-busy").hidden = coming === 0 || open === null;
   $("photo-notes").textContent = open?.notes ?? "";
   $("photo-notes").hidden = !open?.notes;
   const image = $("photo-image");
@@ -263,10 +264,10 @@ function add(step) {
 }
 
 /** `chosen` is the candidate to show; without `retry`, masks that are gone mean that the photo is gone. */
-async function setStrokes(strokes, { chosen = 0, retry = true } = {}) {
+async function setStrokes(strokes, { chosen = 0, retry = true, last = null } = {}) {
   const open = photo();
   if (!open) return;
-  const before = cutOf(open.id);
+  const before = last ?? cutOf(open.id);
   if (!before.pending && !steps.known(open.id, before.strokes)) steps.learn(open.id, before.strokes, before.masks); // of an earlier visit
   asking?.abort();
   asking = null;
@@ -281,6 +282,7 @@ async function setStrokes(strokes, { chosen = 0, retry = true } = {}) {
     if (masks.length) shapeOf(masks[0].id).catch(() => {}); // fetched while the page is updated
     if (asking !== mine) return;
     asking = null;
+    dismiss("click");
     change((now) => (now.cuts[open.id] = { strokes, masks, chosen }));
     if (!masks.length) alertOf("Nothing was found there.", "Click on the product itself, or draw a box around it.");
     else if (open.id === desk.photo) tellArea();
@@ -290,11 +292,26 @@ async function setStrokes(strokes, { chosen = 0, retry = true } = {}) {
       asking = null;
       drawn = "";
       if (problem.code === "not_found" && retry) return forgetMasks(open.id, { chosen, retry: false });
+      if (PASSING.has(problem.code)) return askLater(open.id, { chosen, retry, last: before });
       change((now) => (now.cuts[open.id] = before));
     }
     if (problem.code === "not_found") goneFromServer(open);
     else sorry(problem);
   }
+}
+
+/** Keep a mark that the server did not answer, and send it again until it does. */
+function askLater(id, options) {
+  controls();
+  if (!alerted("click")) alertOf("The studio does not answer.", "Your mark is kept, and is sent again as soon as the studio answers.", { key: "click" });
+  const again = () => {
+    clearTimeout(timer);
+    removeEventListener("online", again);
+    const { strokes, pending } = cutOf(id);
+    if (pending && !asking && id === desk.photo) setStrokes(strokes, options);
+  };
+  const timer = setTimeout(again, TRY_AGAIN_MS);
+  addEventListener("online", again);
 }
 
 /** Draw the strokes and the zoom factor. */

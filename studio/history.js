@@ -24,6 +24,11 @@ export class History {
     if (this.#undos.length > DEPTH) this.#undos.shift();
   }
 
+  /** Forget all steps, because another state takes this one's place. */
+  clear() {
+    [this.#undos, this.#redos, this.#last] = [[], [], { mark: null, at: 0 }];
+  }
+
   get canUndo() {
     return this.#undos.length > 0;
   }

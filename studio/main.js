@@ -19,10 +19,12 @@ let engines = [];
 let placing = null;
 let painting = null;
 let choosing = null;
+let naming = null;
+let picturing = null;
 
 /** The step Place. Its module is loaded with the first photo, or when the step is opened. */
 function place() {
-  placing ??= loaded("place").then((step) => {
+  placing ??= Promise.all([loaded("place"), sheet("place")]).then(([step]) => {
     step.open(setStatus);
     step.listSizes(presets);
     return step;
@@ -30,9 +32,20 @@ function place() {
   return placing;
 }
 
+/** The dialog of projects. Its module is loaded when it is first opened. */
+function projects() {
+  naming ??= Promise.all([loaded("projects"), sheet("projects")]).then(([part]) => (part.open(setStatus), part));
+  return naming;
+}
+
+/** The scene templates of Render. Their module is loaded when that step is first opened. */
+function templates() {
+  picturing ??= Promise.all([loaded("templates"), sheet("projects")]).then(([part]) => part.open(setStatus));
+}
+
 /** The step Render. Its module is loaded with the first photo, or when the step is opened. */
 function render() {
-  painting ??= loaded("render").then((step) => {
+  painting ??= Promise.all([loaded("render"), sheet("render")]).then(([step]) => {
     step.open({ toTab: go, status: setStatus, choose: async (number) => ((await choose()).pick(number), go("choose")) });
     step.useEngines(engines);
     return step;
@@ -42,7 +55,7 @@ function render() {
 
 /** The step Choose. Its module is loaded when there are shots or the step is opened. */
 function choose() {
-  choosing ??= Promise.all([loaded("choose"), sheet("choose")]).then(([step]) => {
+  choosing ??= Promise.all([loaded("choose"), sheet("choose"), render()]).then(([step]) => {
     step.open({ toTab: go, status: setStatus });
     step.usePresets(presets);
     return step;
@@ -69,9 +82,10 @@ function showStep() {
     tab.tabIndex = name === now ? 0 : -1;
     $(`panel-${name}`).hidden = name !== now;
   }
-  if (now === "place") whenLoaded("place", place());
+  if (now === "place") whenLoaded("place", Promise.all([place(), render()])); // they share a sheet
   if (now === "render") whenLoaded("render", render());
   if (now === "choose") whenLoaded("choose", choose());
+  if (now === "render") templates();
   document.title = `${$(`tab-${now}`).firstElementChild.textContent} · Packshot studio`;
 }
 
@@ -256,6 +270,8 @@ async function start() {
 }
 
 function badges() {
+  say($("project-now"), store.desk.project?.name ?? "No project");
+  $("project").toggleAttribute("data-open", store.desk.project !== null);
   const count = (name, number) => say($(`count-${name}`), number ? String(number) : "");
   count("place", store.desk.layers.length);
   count("render", store.shots().filter(store.isLive).length);
@@ -266,6 +282,7 @@ for (const holder of document.querySelectorAll("[data-icon]")) holder.prepend(ic
 store.open(trouble.storage);
 trouble.open();
 wireTheme();
+$("project").addEventListener("click", async () => (await projects()).choose());
 wireSignIn();
 wireDialogs();
 cut.open(setStatus);

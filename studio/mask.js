@@ -13,7 +13,7 @@ function blank(width, height) {
 
 /** The mask as a white canvas whose alpha is the product, at most 1280 px. */
 export async function maskShape(id) {
-  const { bitmap } = await api.bitmap(api.maskUrl(id), LONGEST_PX);
+  const { bitmap } = await api.bitmap(api.maskUrl(id, LONGEST_PX), LONGEST_PX);
   const canvas = blank(bitmap.width, bitmap.height);
   const pen = canvas.getContext("2d", { willReadFrequently: true });
   pen.drawImage(bitmap, 0, 0);

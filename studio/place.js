@@ -2,7 +2,10 @@
 
 import * as api from "./api.js";
 import * as board from "./board.js";
+import * as boardzoom from "./boardzoom.js";
 import { clamp, oneToOne, uprightAngle } from "./geometry.js";
+import * as layers from "./layers.js";
+import { titled } from "./layers.js";
 import { onPreview, previewOf } from "./previews.js";
 import { ask, forget } from "./steps.js";
 import { change, desk, layoutHistory, randomId, watch } from "./store.js";
@@ -20,18 +23,12 @@ let sizes = [];
 let setStatus = () => {};
 
 const selected = () => desk.layers.find((layer) => layer.key === desk.selected) ?? null;
-const titled = (layer) => `${layer.name}${numbered(layer)}`;
-
-/** "", or a number such as " 2" when several layers have the same name. */
-function numbered(layer) {
-  const alike = desk.layers.filter((one) => one.name === layer.name);
-  return alike.length > 1 ? ` ${alike.indexOf(layer) + 1}` : "";
-}
-
 /** `status(text)` sets the status line. */
 export function open(status) {
   setStatus = status;
   board.open(showNumbers);
+  layers.open(status);
+  $("layer-name").addEventListener("change", ({ target }) => rename(target.value.trim()));
   for (const [id, [name, factor]] of Object.entries(FIELDS)) {
     onNumber($(id), (value) => edit((layer) => (layer[name] = name === "rotation_deg" ? uprightAngle(value) : value / factor), id));
   }
@@ -94,8 +91,10 @@ function sync() {
   if (colour) $("background-colour").value = desk.background;
   $("snap").checked = desk.snap;
   $("layers-empty").hidden = !empty;
-  keyed($("layers"), [...desk.layers].reverse(), (layer) => layer.key, layerItem, showItem);
-  $("layer-fields").disabled = !selected();
+  layers.show();
+  $("layer-fields").disabled = !selected() || Boolean(selected().locked);
+  say($("layer-legend"), selected()?.locked ? `${titled(selected())} is locked` : "Selected layer");
+  show($("layer-name"), selected()?.name ?? "");
   $("place-undo").disabled = !layoutHistory.canUndo;
   $("place-redo").disabled = !layoutHistory.canRedo;
   const at = desk.layers.indexOf(selected());
@@ -111,25 +110,6 @@ function showNumbers(layer) {
     show($(id), layer ? Math.round(layer[name] * factor * 10) / 10 : "");
   }
   if (layer) $("flip").setAttribute("aria-pressed", String(layer.flip));
-}
-
-function layerItem(layer) {
-  const pick = () => change((now) => (now.selected = layer.key));
-  return h("li", {}, h("button", { className: "layer-item", onclick: pick }, h("canvas", { "aria-hidden": "true", width: 80, height: 80 }), h("span", {})));
-}
-
-function showItem(item, layer) {
-  const button = item.firstChild;
-  button.setAttribute("aria-pressed", String(layer.key === desk.selected));
-  say(button.lastChild, titled(layer));
-  const preview = previewOf(layer.mask_id);
-  if (!preview.bitmap || button.dataset.shown === layer.mask_id) return;
-  button.dataset.shown = layer.mask_id;
-  const factor = 80 / Math.max(preview.bitmap.width, preview.bitmap.height);
-  const [width, height] = [preview.bitmap.width * factor, preview.bitmap.height * factor];
-  const pen = button.firstChild.getContext("2d");
-  pen.clearRect(0, 0, 80, 80);
-  pen.drawImage(preview.bitmap, (80 - width) / 2, (80 - height) / 2, width, height);
 }
 
 function missing() {
@@ -171,7 +151,7 @@ function edit(how, mark = true) {
   change(
     (now) => {
       const layer = now.layers.find((one) => one.key === key);
-      if (!layer) return;
+      if (!layer || layer.locked) return;
       how(layer);
       board.keepOnCanvas(layer);
     },
@@ -183,21 +163,21 @@ function resize(size) {
   change((now) => (now.canvas = { ...now.canvas, ...size }), { layout: Object.keys(size).join() });
 }
 
+function rename(name) {
+  const before = selected();
+  if (!before || !name || name === before.name) return show($("layer-name"), before?.name ?? "");
+  edit((layer) => (layer.name = name));
+}
+
 function reorder(by) {
-  change(
-    (now) => {
-      const at = now.layers.findIndex((one) => one.key === now.selected);
-      const to = clamp(at + by, 0, now.layers.length - 1);
-      now.layers.splice(to, 0, ...now.layers.splice(at, 1));
-    },
-    { layout: true },
-  );
+  const at = desk.layers.indexOf(selected());
+  if (at >= 0 && !selected().locked) layers.moveTo(desk.selected, at + by);
 }
 
 function duplicate() {
   const layer = selected();
   if (!layer) return;
-  const copy = { ...structuredClone(layer), key: randomId(), x: layer.x + 0.06, y: layer.y };
+  const copy = { ...structuredClone(layer), key: randomId(), x: layer.x + 0.06, y: layer.y, hidden: false, locked: false };
   change((now) => (now.layers.push(copy), (now.selected = copy.key)), { layout: true });
   setStatus(`${titled(copy)} was added in front.`);
 }
@@ -205,6 +185,7 @@ function duplicate() {
 function remove() {
   const layer = selected();
   if (!layer) return;
+  if (layer.locked) return setStatus(`${titled(layer)} is locked. Unlock it first.`);
   const name = titled(layer);
   change(
     (now) => {
@@ -238,6 +219,7 @@ function onKey(event) {
   else if (event.key === "f") edit((layer) => (layer.flip = !layer.flip));
   else if (event.key === "PageUp") reorder(1);
   else if (event.key === "PageDown") reorder(-1);
+  else if (event.key === "0") boardzoom.toggle();
   else if (event.key === "Escape") change((now) => (now.selected = null));
   else return;
   event.preventDefault();

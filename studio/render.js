@@ -1,9 +1,10 @@
 // Render: the brief and the shots.
 
+import { previewUrl } from "./api.js";
 import { askAgain } from "./previews.js";
 import * as shots from "./shots.js";
 import { NEGATIVE, GROUPS, chosenOf, toggled } from "./scenes.js";
-import { briefHistory, change, desk, isLive, randomSeed, shots as entries, watch } from "./store.js";
+import { briefHistory, change, desk, inProject, isLive, randomSeed, shots as entries, watch } from "./store.js";
 import { $, alertOf, dismiss, h, keyed, onNumber, say, show, sorry } from "./widgets.js";
 import { ago, plain, titleOf } from "./words.js";
 
@@ -121,12 +122,18 @@ export function requestOf(now) {
     control_scale: brief.control_scale,
     shadow: brief.shadow,
     engine: brief.engine,
+    ...(now.project ? { project_id: now.project.id } : {}),
   };
 }
 
 async function generate() {
   dismiss("generate");
-  if (!desk.layers.length) {
+  const layers = desk.layers.filter((layer) => !layer.hidden);
+  if (!layers.length && desk.layers.length) {
+    alertOf("Every layer is hidden.", "Show at least one under Place.", { key: "generate", action: { label: "Go to Place", run: () => go("place") } });
+    return;
+  }
+  if (!layers.length) {
     alertOf("There is nothing on the canvas yet.", "Cut a product out and press Add to canvas first.", { key: "generate", action: { label: "Go to Cut", run: () => go("cut") } });
     return;
   }
@@ -141,7 +148,7 @@ async function generate() {
     if (!brief.locked && brief.seed === brief.painted) brief.seed = randomSeed();
     brief.painted = brief.seed; // the field shows what was painted
   });
-  const made = structuredClone({ canvas: desk.canvas, layers: desk.layers, background: desk.background, brief: desk.brief });
+  const made = structuredClone({ canvas: desk.canvas, layers, background: desk.background, brief: desk.brief, project: desk.project });
   const narrow = matchMedia("(max-width: 820px)").matches; // there the shots are below the form
   if (await order(requestOf(made), made)) $("shots").firstElementChild?.scrollIntoView({ block: narrow ? "start" : "nearest" });
 }
@@ -162,7 +169,7 @@ export async function order(request, made) {
 }
 
 function showShots() {
-  const all = entries();
+  const all = entries().filter(inProject);
   const shown = all.filter((entry, index) => isLive(entry) || index < SHOWN);
   $("render-empty").hidden = shown.length > 0;
   keyed($("shots"), shown, (entry) => entry.key, shotCard, showCard);
@@ -213,13 +220,13 @@ function showCard(card, entry) {
     const open = h("button", { className: "picture-open", "aria-label": `Look at picture ${image.number}` }, String(image.number));
     return h("div", { className: "picture", onclick: () => pick(image.number) }, picture, open);
   }, (slot, { index, image }) => {
-    if (image || index > 0 || !entry.preview || slot.dataset.preview === String(entry.preview)) return;
+    if (image || !entry.preview || slot.dataset.preview === String(entry.preview)) return;
     slot.dataset.preview = String(entry.preview);
-    preview(slot, `/v1/shots/${entry.id}/preview?at=${entry.preview}`);
+    preview(slot, previewUrl(entry.id, index, entry.preview));
   });
 }
 
-/** Show the next preview when it has loaded, to avoid flicker. */
+/** Show the next preview when it has loaded, to avoid flicker. A picture that has none yet keeps what it shows. */
 function preview(slot, url) {
   const image = h("img", { alt: "", src: url });
   image.addEventListener("load", () => slot.isConnected && slot.replaceChildren(image));

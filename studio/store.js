@@ -16,6 +16,7 @@ export const randomSeed = () => crypto.getRandomValues(new Uint32Array(1))[0] % 
 
 function freshDesk() {
   return {
+    project: null, // {id, name} of the project that new photos and shots join
     photos: [], // {id, name, width, height, notes}
     photo: null, // the id of the open photo
     cuts: {}, // photo id -> {strokes: [{kind, …}], masks, chosen}
@@ -152,6 +153,27 @@ export function change(how, { layout = false, brief = false } = {}) {
   notify("desk");
 }
 
+const deskOf = (project) => `${DESK}.of.${project ?? ""}`;
+
+/** Put the desk aside and take that of another project. Returns whether this browser had one. */
+export function openDesk(project) {
+  flush(true);
+  write(deskOf(desk.project?.id), desk);
+  const found = read(deskOf(project?.id));
+  const fresh = freshDesk();
+  desk = { ...fresh, ...found, brief: { ...fresh.brief, ...found?.brief }, project };
+  for (const steps of [layoutHistory, briefHistory]) steps.clear();
+  flush(true);
+  for (const what of ["desk", "shots"]) notify(what);
+  return Boolean(found);
+}
+
+/** Forget the desk of a project that was deleted. */
+export const forgetDesk = (project) => globalThis.localStorage?.removeItem(deskOf(project));
+
+/** Whether an entry belongs to the open project; without one, all do. */
+export const inProject = ({ request }) => !desk.project || request.project_id === desk.project.id;
+
 /** The undo steps of Place. */
 export const layoutHistory = new History(
   () => structuredClone({ canvas: desk.canvas, layers: desk.layers, background: desk.background }),
@@ -201,9 +223,10 @@ export function nextNumber() {
   return 1 + Math.max(0, ...[...entries.values()].flatMap((shot) => shot.images.map((image) => image.number)));
 }
 
-/** Every finished picture, newest first: {image, entry}. */
+/** Every finished picture of the open project, newest first: {image, entry}. */
 export function results() {
   return shots()
+    .filter(inProject)
     .flatMap((shot) => shot.images.map((image) => ({ image, entry: shot })))
     .sort((a, b) => b.image.number - a.image.number);
 }

@@ -1,8 +1,8 @@
 // Files that become photos: uploaded one by one, and each refused one is named with its reason.
 
 import * as api from "./api.js";
-import { change } from "./store.js";
-import { alertOf, dismiss, h } from "./widgets.js";
+import { change, desk } from "./store.js";
+import { $, alertOf, dismiss, h, say } from "./widgets.js";
 import { noteWords, plain, plural } from "./words.js";
 
 const MAX_BYTES = 96 * 2 ** 20;
@@ -11,6 +11,7 @@ const KEY = "uploads"; // of the alert
 
 let waiting = []; // files that are not uploaded yet
 let running = false;
+let sending = null; // the AbortController of the file under way
 let opened = false; // whether a photo of this batch was opened: the first one is, and the others join the strip
 const refused = new Map(); // file -> {title, remedy, passing}
 let on;
@@ -18,6 +19,21 @@ let on;
 /** `listeners`: changed() when the number of files under way changes; status(text). */
 export function open(listeners) {
   on = listeners;
+  for (const button of document.querySelectorAll("[data-cancels-upload]")) button.addEventListener("click", cancel);
+}
+
+/** Drop the file that is being sent and those that wait. */
+function cancel() {
+  waiting = [];
+  sending?.abort();
+}
+
+/** Show how much of a file is sent, as a share of 1; all of it is sent before the server opens it. */
+function showProgress(name, share) {
+  const percent = Math.round(100 * share);
+  for (const bar of document.querySelectorAll(".sending")) bar.value = percent;
+  say($("strip-percent"), share < 1 ? `${percent} %` : "…");
+  say($("cut-sending"), share < 1 ? `Sending ${name}: ${percent} %` : `Opening ${name}…`);
 }
 
 /** How many files are still to come. */
@@ -36,17 +52,25 @@ export async function addFiles(files) {
     const file = waiting.shift();
     on.changed();
     if (total() > 1) on.status(`Adding photo ${added + refused.size + 1} of ${total() + 1}.`);
+    const progress = (share) => showProgress(file.name || "the photo", share);
+    progress(0);
+    sending = new AbortController();
     try {
-      keep(file, await api.upload(file));
+      keep(file, await api.upload(file, { project: desk.project?.id, signal: sending.signal, progress }));
       refused.delete(file);
       added += 1;
     } catch (problem) {
+      if (problem.name === "AbortError") {
+        on.status("The upload was cancelled.");
+        continue;
+      }
       if (!problem.code) throw problem;
       refused.set(file, reasonOf(file, problem));
     }
     showRefused(added);
   }
   running = false;
+  sending = null;
   if (added > 1) on.status(`${added} photos were added.`);
   on.changed();
 }

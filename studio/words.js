@@ -15,6 +15,8 @@ const WORDS = {
   mask_inverted: ["This mask seems to be inverted.", "Make the product white and the background black."],
   mask_empty: ["Nothing was found there.", "Click on the product itself, or draw a box around it."],
   mask_too_small: ["That part is too small to place.", "Click on the whole product, or draw a box around it."],
+  name_taken: ["This name is taken.", "Choose another name."],
+  name_invalid: ["This name cannot be used.", "Use 1 to 120 letters, digits and signs."],
   queue_full: ["Your queue is full.", "Wait until some pictures are done, or cancel some, then press Generate again."],
   busy: ["The studio is busy.", "Try again in a moment."],
   not_ready: ["The studio is still starting.", "It takes a moment; this page retries automatically."],

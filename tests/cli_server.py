@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner, Result
 
 from packshot.cli import app
@@ -23,6 +24,13 @@ def call(*arguments: Path | float | str) -> Result:
 def last_json(result: Result) -> dict[str, Any]:
     """The object that `--json` puts on the last line of stdout."""
     return json.loads(result.stdout.splitlines()[-1])
+
+
+def shoot(served: Api, monkeypatch: pytest.MonkeyPatch, photo: Path | str, *arguments: float | str | Path) -> Result:
+    """Run `packshot shoot` on the server; the results are in the folder `out` beside the photo."""
+    monkeypatch.setenv("PACKSHOT_KEY", served.key)
+    out = (photo if isinstance(photo, Path) else Path(photo)).parent / "out"
+    return call("shoot", photo, "--host", served.url, "--out", out, "--json", *arguments)
 
 
 @contextmanager

@@ -50,8 +50,8 @@ class Graph(Protocol):
         """Return whether all points (x, y, label) with label 1 lie on the mask's product, and no others do."""
         ...
 
-    async def mask_png(self, mask_key: str) -> bytes:
-        """Return a stored mask as an 8-bit PNG. `mask_key` names its asset."""
+    async def mask_png(self, mask_key: str, longest_px: int | None = None) -> bytes:
+        """Return a stored mask as an 8-bit PNG, reduced to `longest_px` if given. `mask_key` names its asset."""
         ...
 
     async def cutout(self, files: CutoutFiles) -> bytes:

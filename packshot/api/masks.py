@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
 
 from packshot.api.answers import file_answer
 from packshot.api.auth import Caller
@@ -36,10 +38,18 @@ async def describe_mask(mask_id: str, services: Wired, tenant: Caller) -> MaskAn
     response_class=Response,
     responses=file_json("The mask.", "image/png") | problems_json(NotFound),
 )
-async def get_mask(mask_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
-    """Returns an 8-bit single-channel PNG of the photo's size, 255 = product."""
+async def get_mask(
+    mask_id: str,
+    request: Request,
+    services: Wired,
+    tenant: Caller,
+    longest_px: Annotated[
+        int | None, Query(ge=16, le=10_000, description="Reduce it until its longer side has at most so many pixels.")
+    ] = None,
+) -> Response:
+    """Returns an 8-bit single-channel PNG of the photo's size, 255 = product. `longest_px` suits a screen."""
     mask = await in_thread(services.store.masks.get, tenant.id, mask_id)
-    data = await cancel_on_disconnect(request, services.graph.mask_png(mask.asset_key))
+    data = await cancel_on_disconnect(request, services.graph.mask_png(mask.asset_key, longest_px))
     return file_answer(request, data, "image/png")
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from packshot.cli.progress import Progress
 from packshot.cli.results import Results
+from packshot.cli.servers import KEY_VARIABLE
 from packshot.cli.shot_options import Layout, LayoutLayer, Marks
 from packshot.cli.sources import Source
 from packshot.contract.events import ProgressEvent, QueuedEvent
@@ -105,6 +106,9 @@ class Batch:
                 self._make(source, outcome, progress)
             except PackshotError as error:
                 outcome.error = error
+                if isinstance(error, Unauthorized):
+                    remedy = f"set {KEY_VARIABLE} to a key that holds (packshot keys create TENANT)"
+                    outcome.error = Unauthorized("unauthorized", f"{error.detail.rstrip('.')}; {remedy}")
                 if isinstance(error, (Unauthorized, StorageFull)) or self._is_gone(error):
                     self._stop = error
             with lock:

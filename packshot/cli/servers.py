@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import packshot
 from packshot.cli.config import DEFAULT_PROFILE
 from packshot.cli.console import stderr
 from packshot.cli.progress import waiting
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["KEY_VARIABLE", "Server", "chosen_server", "require_answer"]
 
 KEY_VARIABLE = "PACKSHOT_KEY"
+VERSION_HEADER = "x-packshot-version"
+
+OWN_TIMEOUT_S = 900.0
+"""Seconds for one answer of this process, whose first one also loads the models; a busy laptop takes minutes."""
 
 ANSWERS_WITHIN_S = 3.0
 """A server that does not answer its health check within so many seconds is taken for dead."""
@@ -28,10 +33,11 @@ ANSWERS_WITHIN_S = 3.0
 
 @dataclass(frozen=True)
 class Server:
-    """A server's base URL, and the key for it."""
+    """A server's base URL, the key for it, and how long one answer of it may take in seconds."""
 
     url: str
     key: str | None = None
+    timeout_s: float = 120.0
 
 
 @contextmanager
@@ -49,7 +55,7 @@ def chosen_server(
     if host is not None:
         if not host.startswith(("http://", "https://")):
             raise BadInput("bad_usage", f"--host must be a URL such as http://127.0.0.1:8000, got {host!r}")
-        require_answer(host)
+        _tell_other_version(require_answer(host).headers.get(VERSION_HEADER))
         yield Server(host, os.environ.get(KEY_VARIABLE))
     elif cluster:
         with _cluster() as server:
@@ -68,18 +74,18 @@ def _running() -> Server | None:
     found = find_running(Settings().home_dir)
     if found is None:
         return None
-    import packshot
-
     require_answer(found.url)
     stderr().print(f"packshot: using the server {found.url}.", markup=False)
-    if found.version != packshot.__version__:
-        stderr().print(
-            f"packshot: that server has version {found.version}, this command {packshot.__version__}; "
-            "packshot down, then packshot up, starts the new one.",
-            markup=False,
-            soft_wrap=True,
-        )
+    _tell_other_version(found.version)
     return Server(found.url, os.environ.get(KEY_VARIABLE))
+
+
+def _tell_other_version(version: str | None) -> None:
+    """Say so if the server has another version than this command. None = it does not say which."""
+    if version not in (None, packshot.__version__):
+        said = f"packshot: the server has version {version}, this command {packshot.__version__}. It goes on; if the "
+        said += "server refuses a field, install the same version on both (here: packshot down, then packshot up)."
+        stderr().print(said, markup=False, soft_wrap=True)
 
 
 @contextmanager
@@ -106,7 +112,7 @@ def _this_process(engine: str | None, pictures: int) -> Iterator[Server]:
             from graphs.one_process import serving_in_process
 
             url = stack.enter_context(serving_in_process(settings, pictures=pictures))
-        yield Server(url)
+        yield Server(url, timeout_s=OWN_TIMEOUT_S)
 
 
 def require_answer(url: str, *, path: str = "/healthz", environment: bool = False) -> httpx.Response:

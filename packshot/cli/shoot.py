@@ -117,7 +117,7 @@ def shoot(
     with chosen_server(host, in_process=in_process, cluster=cluster, engine=engine, pictures=pictures) as server:
         from packshot.client import Client
 
-        with Client(server.url, server.key) as client:
+        with Client(server.url, server.key, timeout_s=server.timeout_s) as client:
             with waiting(f"waiting until {server.url} is ready"):
                 client.wait_ready(START_TIMEOUT_S)
             ready_at = time.perf_counter()

@@ -23,7 +23,11 @@ START_TIMEOUT_S = 320.0
 
 STOP_TIMEOUT_S = 120.0
 POLL_S = 0.1
-TAIL_LINES = 15
+SERVE = [sys.executable, "-m", "packshot.cli", "serve"]
+"""The command that runs in the background."""
+
+_started: list[subprocess.Popen[bytes]] = []
+"""What this process started. It outlives the command, so it must not be collected, which would warn that it runs."""
 
 
 @report_errors
@@ -44,12 +48,13 @@ def up(
         options = ["--profile", profile, "--host", host, "--port", str(port)]
         with log.open("wb") as file:
             child = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "packshot.cli", "serve", *options],
+                [*SERVE, *options],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
                 start_new_session=True,
             )
+        _started.append(child)
         running = _wait_until_ready(child, home, log)
         stderr().print(f"Packshot serves {running.url} in the background (log: {log}).", markup=False, soft_wrap=True)
     else:
@@ -65,8 +70,9 @@ def _wait_until_ready(child: subprocess.Popen[bytes], home: Path, log: Path) -> 
         with waiting("starting a local cluster"):
             while (running := find_running(home)) is None:
                 if child.poll() is not None:
-                    tail = "\n".join(log.read_text("utf-8", "replace").splitlines()[-TAIL_LINES:])
-                    raise Unavailable("not_ready", f"the server must start, it ended with {child.returncode}:\n{tail}")
+                    lines = log.read_text("utf-8", "replace").split("\n")
+                    last = next((line.strip() for line in reversed(lines) if line.strip()), "nothing in its log")
+                    raise Unavailable("not_ready", f"the server must start, it ended: {last} (the whole log: {log})")
                 if time.monotonic() > give_up_at:
                     raise Unavailable("not_ready", f"the server must be ready within {START_TIMEOUT_S:g} s; see {log}")
                 time.sleep(POLL_S)

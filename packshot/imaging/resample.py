@@ -43,13 +43,13 @@ def resized(rgba: U8, width: int, height: int, window: tuple[float, float, float
 
 
 def reduced(pixels: U8, longest_px: int) -> U8:
-    """uint8 HxWx3 or HxWx4 pixels, made smaller by their mean where a side is over `longest_px` pixels."""
+    """uint8 HxW, HxWx3 or HxWx4 pixels, made smaller by their mean where a side is over `longest_px` pixels."""
     height, width = pixels.shape[:2]
     factor = longest_px / max(width, height)
     if factor >= 1:
         return pixels
     size = max(1, round(width * factor)), max(1, round(height * factor))
-    if pixels.shape[2] == 4:
+    if pixels.shape[2:] == (4,):
         return straight([cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in premultiplied(pixels)])
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 

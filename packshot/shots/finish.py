@@ -124,9 +124,13 @@ class Finisher:
         """Finish a picture that needs no engine. Raises as `prepare` does."""
         return finish_plain(prepare(load_layout(self._assets, files, self._matting)), spec)
 
-    def mask_png(self, mask_key: str) -> bytes:
-        """Encode a stored mask as an 8-bit grey PNG of the photo's size."""
-        return encode_png(read_mask(self._assets.get(mask_key)).pixels)
+    def mask_png(self, mask_key: str, longest_px: int | None = None) -> bytes:
+        """Encode a stored mask as an 8-bit grey PNG of the photo's size, or of at most `longest_px` if given."""
+        pixels = read_mask(self._assets.get(mask_key)).pixels
+        if longest_px is not None:
+            step = max(1, max(pixels.shape) // longest_px)  # a mean of all pixels would cost more than the encoding
+            pixels = reduced(np.ascontiguousarray(pixels[::step, ::step]), longest_px)
+        return encode_png(pixels)
 
     def cutout_png(self, files: CutoutFiles) -> bytes:
         """The cutout as an RGBA PNG. The first call for a mask makes it and keeps it."""

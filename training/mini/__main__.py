@@ -12,6 +12,8 @@ python -m training.mini crowds    --images 6000          make pictures of many o
 python -m training.mini rendered                         degrade path-traced pictures for the segmenter
 python -m training.mini worn                             degrade scenes to amateur photos for the segmenter
 python -m training.mini segmenter --minutes 90           train the segmenter
+python -m training.mini seen      --images 2560          encode pictures with the segmenter's encoder for `clicks`
+python -m training.mini clicks    --minutes 40           train how the segmenter answers prompts and corrections
 python -m training.mini export                           write runs/ as a pack to packshot/packs/mini
 python -m training.mini sheet     --out sheet.png        paint a sheet of examples with the exported pack
 python -m training.mini evaluate                         figures on unseen scenes, as JSON
@@ -41,10 +43,11 @@ TRAININGS = {
     "painter": ("painter", "train", ("vae", "scenes")),
     "control": ("painter", "train_control", ("painter", "vae", "scenes")),
     "segmenter": ("segmenter", "train", ()),
+    "clicks": ("clicks", "train", ("seen",)),
     "judge": ("judge", "train", ("scenes",)),
 }
 """By part: its module, its function, and the folders under runs/ that it reads."""
-OTHERS = ("scenes", "traced", "warm", "collages", "crowds", "rendered", "worn", "export", "sheet", "evaluate")
+OTHERS = ("scenes", "traced", "warm", "collages", "crowds", "rendered", "worn", "seen", "export", "sheet", "evaluate")
 MINUTES = 20.0
 SCENE_SEED = 100_000
 
@@ -56,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of checkpoints and scenes")
     parser.add_argument("--pack", type=Path, default=Path("packshot/packs/mini"))
     parser.add_argument("--out", type=Path, default=Path("runs/sheet.png"), help="PNG of the sheet")
-    parser.add_argument("--images", type=int, default=6400, help="scenes, collages: number of pictures")
+    parser.add_argument("--images", type=int, default=6400, help="scenes, collages, seen: number of pictures")
     parser.add_argument("--size", type=int, default=256, help="side of scenes, collages and crowds, in pixels")
     parser.add_argument("--path-traced", type=Path, default=Path("runs/path_traced"), help="folder of rendered shards")
     parser.add_argument("--threads", type=int, default=0, help="per worker; 0 = torch's default, or 1 with --workers")
@@ -70,9 +73,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     training.add_argument("--log-every", type=int, default=25, help="steps between two lines of metrics")
     training.add_argument("--workers", type=int, default=1, help="processes of Ray Train; on cuda each has a GPU")
     training.add_argument("--core", type=Path, help="painter: start from a painter of half the size in this folder")
-    training.add_argument("--warm", type=Path, help="segmenter: start from this run's folder or pack's file")
+    training.add_argument("--warm", type=Path, help="segmenter, clicks: start from this run's folder or pack's file")
     training.add_argument("--small-share", type=float, default=0.8, help="segmenter: first share, at 256 px")
-    training.add_argument("--full-px", type=int, help="segmenter: side of full-size pictures; default: its input's")
+    training.add_argument(
+        "--full-px", type=int, help="segmenter, seen: side of full-size pictures; default: its input's"
+    )
     training.add_argument("--shards", type=Path, nargs="+", help="segmenter: default all of runs/shards")
     args = parser.parse_args(argv)
     if args.threads:
@@ -99,6 +104,8 @@ def train(args: argparse.Namespace) -> None:
     arguments |= {"out": args.runs / args.part, "plan": plan}
     if args.part == "painter":
         arguments["core"] = args.core
+    elif args.part == "clicks":
+        arguments["warm"] = _segmenter(args)
     elif args.part == "segmenter":
         shards = args.shards or sorted((args.runs / "shards").iterdir())
         arguments |= {"shards": shards, "small_share": args.small_share, "warm": args.warm}
@@ -148,6 +155,12 @@ def make(args: argparse.Namespace) -> None:
         from training.mini import shards
 
         print(f"{shards.degrade_scenes(runs / 'scenes', runs / 'shards/worn')} new shards")
+    elif args.part == "seen":
+        from training.mini import clicks, segmenter, shards
+
+        found = shards.Shards(args.shards or sorted((runs / "shards").iterdir()))
+        side_px = args.full_px or segmenter.CONFIG["image_size"]
+        clicks.write_seen(runs / "seen", found, _segmenter(args), args.images, side_px=side_px, seed=args.seed or 0)
     elif args.part == "export":
         from training.mini.export import export
 
@@ -160,6 +173,13 @@ def make(args: argparse.Namespace) -> None:
         from training.mini.evaluate import evaluate
 
         print(json.dumps(evaluate(runs)))
+
+
+def _segmenter(args: argparse.Namespace) -> Path:
+    """Where the segmenter's weights come from whose encoder stays: --warm, or the pack's file."""
+    warm: Path | None = args.warm
+    pack: Path = args.pack
+    return warm or pack / "segmenter.safetensors"
 
 
 if __name__ == "__main__":

@@ -61,6 +61,8 @@ SMALLEST_PX = 48
 SMALL_PX = 256
 """Side of the pictures in the first part of the training."""
 EMA = 0.998
+PADDING = (124, 116, 104)
+"""The colour beyond a picture's right and bottom side."""
 CLICK, BACKGROUND_CLICK, PAD, BOX_FROM, BOX_TO = 1, 0, -1, 2, 3
 """SAM's labels of prompt tokens."""
 
@@ -104,7 +106,7 @@ def augment(rng: np.random.Generator, rows: U8, size_px: int) -> U8:
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     image, labels = np.ascontiguousarray(rows[..., :3]), np.ascontiguousarray(rows[..., 3:])
     square = np.zeros((size_px, size_px, 5), np.uint8)
-    square[..., :3] = (124, 116, 104)
+    square[..., :3] = PADDING
     inside = square[: size[1], : size[0]]
     inside[..., :3] = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     inside[..., 3:] = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
@@ -112,6 +114,13 @@ def augment(rng: np.random.Generator, rows: U8, size_px: int) -> U8:
         gains = rng.normal(1, 0.08, 3) * rng.uniform(0.8, 1.2)
         inside[..., :3] = np.clip(inside[..., :3] * gains, 0, 255)
     return square
+
+
+def without_padding(square: U8) -> U8:
+    """The picture without the padding at its right and bottom, uint8 hxwx3."""
+    shown = (square != np.array(PADDING, np.uint8)).any(2)
+    rows, columns = np.flatnonzero(shown.any(1)), np.flatnonzero(shown.any(0))
+    return np.ascontiguousarray(square[: rows[-1] + 1, : columns[-1] + 1])
 
 
 def draw_targets(rng: np.random.Generator, square: U8, count: int) -> list[U8]:

@@ -12,6 +12,7 @@ import argparse
 import copy
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,44 +20,78 @@ import cv2
 import numpy as np
 import torch
 import yaml
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from packshot.models.segment.network import build_sam
 from packshot.models.segment.segmenter import SamDecoder, SamEncoder
 from training.core.progress import read_checkpoint
-from training.mini.evaluation.masks import Segmenter, iou
+from training.mini.evaluation.masks import Segmenter, ask
 from training.mini.evaluation.measure import COUNTS, mask_figures
-from training.mini.evaluation.pointing import box_of, deepest
-from training.mini.evaluation.subjects import for_calibration
-from training.mini.segmenter import CONFIG, warm_weights
+from training.mini.evaluation.subjects import CALIBRATION, Subject, for_calibration
+from training.mini.segmenter import CONFIG, augment, draw_targets, warm_weights, without_padding
+from training.mini.shards import Shards
 
 SERVED = {"refine": "grabcut", "thumbnail_px": 512, "clicks_in_turn": True}
 MEMORY_GIB = 0.05
 
 
-def load(run: Path, size_px: int) -> tuple[Any, int]:
-    """A SAM for pictures of `size_px` with the averaged weights of a run, and the run's number of samples."""
+def load(run: Path, size_px: int, start: Path | None = None) -> tuple[Any, int]:
+    """A SAM for pictures of `size_px` with the averaged weights of a run, and the run's number of samples.
+
+    With `start`, the weights are the mean of the run's and of those from which it started, a pack's file. A short run
+    on a narrow task then keeps what it had not seen (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
+    """
     sam = build_sam(CONFIG | SERVED | {"image_size": size_px})
-    sam.load_state_dict(warm_weights(sam, run))
+    weights = warm_weights(sam, run)
+    if start:
+        before = warm_weights(sam, start)
+        weights = {name: torch.lerp(before[name], weight, 0.5) for name, weight in weights.items()}
+    sam.load_state_dict(weights)
     return sam, read_checkpoint(run)["counters"]["samples"]
 
 
-def calibrated(sam: Any, size_px: int, pictures: int = 32) -> Any:
-    """The same network with a `score_line` that maps scores to the expected IoU, fitted on boxes and clicks."""
+def calibrated(sam: Any, size_px: int, pictures: int = 32, held_out: Sequence[Path] = ()) -> Any:
+    """The same network with a `score_line` that maps scores to the IoU of first answers: boxes, clicks, corrections.
+
+    It is fitted to drawn `pictures`, and to three times as many of `held_out`, folders of shards that no training
+    read: they are harder, as photos are. The line has the least absolute error, because scores are judged by it, and
+    because an ambiguous click is either right or far off: least squares would blur both.
+    """
     cpu = torch.device("cpu")
-    segmenter = Segmenter(SamEncoder(copy.deepcopy(sam), cpu, torch.float32), SamDecoder(copy.deepcopy(sam), cpu))
-    scored = []
-    for subject in for_calibration(pictures, size_px):
-        seen = segmenter.encode(subject.image)
-        for candidates in (
-            segmenter.segment(seen, [deepest(subject.truth)]),
-            segmenter.segment(seen, box=box_of(subject.truth)),
-        ):
-            scored += [(one.score, iou(one.mask.pixels > 0, subject.truth)) for one in candidates]
-    scores, overlaps = np.array(scored).T
-    by, start = np.polyfit(scores, overlaps, 1)
-    sam.packshot_config = sam.packshot_config | {"score_line": (round(float(start), 3), round(float(by), 3))}
+    plain = copy.deepcopy(sam)
+    plain.packshot_config = plain.packshot_config | {"score_line": (0.0, 1.0)}
+    segmenter = Segmenter(SamEncoder(plain, cpu, torch.float32), SamDecoder(plain, cpu))
+    harder = _from_shards(held_out, 3 * pictures, size_px) if held_out else []
+    subjects = [*for_calibration(pictures, size_px), *harder]
+    scored = [pair for subject in subjects for pair in ask(segmenter, subject).scored]
+    start, by = least_absolute_line(*np.array(scored).T)
+    sam.packshot_config = sam.packshot_config | {"score_line": (round(start, 3), round(by, 3))}
     return sam
+
+
+def _from_shards(folders: Sequence[Path], count: int, size_px: int) -> list[Subject]:
+    """An object or a part of each of `count` pictures of shards."""
+    rng, pictures = np.random.default_rng(CALIBRATION), Shards(folders)
+    subjects: list[Subject] = []
+    while len(subjects) < count:
+        square = augment(rng, pictures.pick(rng), size_px)
+        shown = without_padding(square[..., :3])
+        height, width = shown.shape[:2]
+        subjects += [
+            Subject(f"shard-{len(subjects)}", shown, target[:height, :width] > 127)
+            for target in draw_targets(rng, square, 1)
+        ]
+    return subjects
+
+
+def least_absolute_line(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
+    """(a, b) of the line a + b x with the least mean absolute error, by reweighted least squares."""
+    weights = np.ones_like(x)
+    for _ in range(30):
+        by, start = np.polyfit(x, y, 1, w=np.sqrt(weights))
+        weights = 1 / np.maximum(0.02, np.abs(start + by * x - y))
+    return float(start), float(by)
 
 
 def ship(sam: Any, folder: Path) -> dict[str, Any]:
@@ -87,13 +122,16 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="folder of the run")
     parser.add_argument("--pictures", type=int, default=COUNTS["subset"].subjects, help="pictures of each held-out set")
     parser.add_argument("--size-px", type=int, default=CONFIG["image_size"], help="side of the segmenter's input")
+    parser.add_argument(
+        "--start", type=Path, help="average with the weights of this pack's file, where the run started"
+    )
     parser.add_argument("--ship", type=Path, help="write the segmenter into the pack in this folder")
     options = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    sam, seen = load(options.run, options.size_px)
+    sam, seen = load(options.run, options.size_px, options.start)
     if options.ship:
-        print(json.dumps(ship(calibrated(sam, options.size_px), options.ship)))
+        print(json.dumps(ship(calibrated(sam, options.size_px, held_out=options.held_out), options.ship)))
         return
     cpu = torch.device("cpu")
     segmenter = Segmenter(SamEncoder(sam, cpu, torch.float32), SamDecoder(sam, cpu))

@@ -80,7 +80,7 @@ def test_the_pictures_of_the_designers_page(
         ("coffee 1", {"Scale": "56", "X": "38"}),
         ("coffee 2", {"Scale": "34", "X": "78", "Y": "70.5", "Rotation": "-8"}),
     ):
-        page.get_by_role("button", name=layer).click()
+        page.get_by_role("button", name=layer, exact=True).click()
         for name, value in fields.items():
             page.get_by_role("spinbutton", name=name, exact=True).fill(value)
     photograph(page, "place")
@@ -107,3 +107,8 @@ def test_the_pictures_of_the_designers_page(
     page.get_by_role("slider", name="Compare").fill("38")
     expect(page.get_by_role("button", name="Approve")).to_have_attribute("aria-pressed", "true")
     photograph(page, "choose")
+
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.get_by_role("tab", name="Render").click()
+    page.get_by_role("button", name="Generate").scroll_into_view_if_needed()
+    photograph(page, "phone")

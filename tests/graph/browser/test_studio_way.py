@@ -91,7 +91,7 @@ def command_of(page: Page, name: str) -> list[str]:
 
 
 def test_the_copied_commands_run(
-    visit: Callable[..., Visit], cut_coffee: Callable[..., Page], coffee_file: Path, tmp_path: Path
+    visit: Callable[..., Visit], cut_coffee: Callable[..., Page], http: httpx.Client, tmp_path: Path
 ) -> None:
     page = cut_coffee(visit().page())
     page.get_by_role("tab", name="Place").click()
@@ -112,13 +112,13 @@ def test_the_copied_commands_run(
     again = subprocess.run(["bash", "-c", f"{curl} --silent"], capture_output=True, text=True, check=True)
     assert json.loads(again.stdout)["status"] in ("queued", "running", "done")
 
-    shutil_file = tmp_path / "coffee.png"
-    shutil_file.write_bytes(coffee_file.read_bytes())
     command = shoot.replace("packshot", shlex.quote(str(Path(sys.executable).with_name("packshot"))), 1)
     run = subprocess.run(["bash", "-c", f"{command} --json"], capture_output=True, text=True, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     (image,) = json.loads(run.stdout.splitlines()[-1])["images"]
-    assert read_png((tmp_path / image["path"]).read_bytes()).shape == (256, 256, 3)
+    shot = http.get(f"/v1/shots/{json.loads(again.stdout)['id']}").json()
+    by_curl = http.get(shot["images"][0]["url"]).content
+    assert (tmp_path / image["path"]).read_bytes() == by_curl  # the same picture, to the byte
 
 
 def test_a_picture_that_amazon_refuses_is_made_again_so_that_it_passes(

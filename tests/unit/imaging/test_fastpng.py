@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from packshot.imaging import decode_worker, fastpng
+from packshot.imaging import fastpng
 from packshot.imaging.codec import read_png
+from packshot.imaging.decoding import worker
 from packshot.types import U8
 
 
@@ -37,7 +38,7 @@ def test_every_reader_sees_the_same_pixels(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("size", [(1, 1), (50, 63), (31, 64), (40, 65), (9, 200)])
 def test_the_decode_worker_writes_what_is_read_fastest(size: tuple[int, int]) -> None:
     photo = pixels(size[1], size[0], 3)
-    read = fastpng.decode(decode_worker.encode(Image.fromarray(photo)))
+    read = fastpng.decode(worker.encode(Image.fromarray(photo)))
     assert read is not None
     assert np.array_equal(read, photo)
 

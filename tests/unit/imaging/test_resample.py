@@ -48,4 +48,5 @@ def test_a_reduced_picture_keeps_its_shape_and_its_colours_apart() -> None:
     assert small[0, 99, 3] == 0
     assert (small[small[..., 3] > 0][:, 1] == 0).all()
     assert reduced(pixels[..., :3], 64).shape == (32, 64, 3)
+    assert reduced(pixels[..., 3], 64).shape == (32, 64)
     assert reduced(pixels, 400) is pixels

@@ -21,6 +21,7 @@ TINY = {
     "painter": ("--batch", "8", "--lr", "3e-3"),
     "control": ("--batch", "8", "--lr", "1e-2"),  # of a frozen, untrained painter little can be learnt
     "segmenter": ("--batch", "4", "--lr", "4e-3", "--full-px", "64", "--small-share", "0"),
+    "clicks": ("--batch", "4", "--lr", "3e-3"),
     "judge": ("--batch", "8", "--lr", "4e-3"),
 }
 """Options that make a part learn in STEPS steps of pictures 64 px wide."""
@@ -33,11 +34,12 @@ def losses(folder: Path) -> list[float]:
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A runs folder: 32 scenes, 16 collages, and a VAE and a painter that have seen one step."""
+    """A runs folder: 32 scenes, 16 collages, these encoded, and a VAE and a painter that have seen one step."""
     torch.set_num_threads(1)
     runs = tmp_path_factory.mktemp("runs")
     main(["scenes", "--runs", str(runs), "--images", "32", "--size", "64"])
     main(["collages", "--runs", str(runs), "--images", "16", "--size", "64"])
+    main(["seen", "--runs", str(runs), "--images", "16", "--full-px", "64"])
     for part in ("vae", "painter"):
         main([part, "--runs", str(runs), "--samples", "4", "--batch", "4"])
     return runs
@@ -65,6 +67,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command(runs, "scenes", "--images", "64")
     command(runs, "collages", "--images", "64")
     command(runs, "worn")
+    command(runs, "seen", "--images", "64")
     return runs
 
 

@@ -1,0 +1,22 @@
+"""A server for the tests of the commands, and a photo."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.api_graph import Api, jpeg
+from tests.cli_server import working
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    with working(tmp_path_factory.mktemp("shoot")) as api:
+        yield api
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "mug.jpg"
+    path.write_bytes(jpeg())
+    return path

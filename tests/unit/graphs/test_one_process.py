@@ -1,0 +1,89 @@
+"""The graph in one process: a tiny pack makes pictures through the real API, without Ray."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import graphs.one_process
+from graphs.one_process import serving_in_process
+from packshot.client import Client
+from packshot.contract.events import ProgressEvent
+from packshot.errors import NotFound, PackRefused
+from packshot.imaging.codec import encode_png, read_png
+from packshot.settings import Settings
+from tests.api_graph import png
+from tests.tiny_pack import SIZE_PX, build_tiny_pack
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    folder = build_tiny_pack(tmp_path_factory.mktemp("packs") / "tiny")
+    home = tmp_path_factory.mktemp("home")
+    return Settings(home=home, pack_path=str(folder), pack="tiny", open_access=True, device="cpu", dtype="fp32")
+
+
+@pytest.fixture(scope="module")
+def client(settings: Settings) -> Iterator[Client]:
+    with serving_in_process(settings) as url, Client(url) as client:
+        client.wait_ready(0)
+        yield client
+
+
+def test_a_photo_becomes_a_painted_picture(client: Client) -> None:
+    photo = client.upload(png())
+    mask = client.masks(photo.id, boxes=[(20, 20, 80, 60)])[0]
+    request = {"layers": [{"mask_id": mask.id}], "prompt": "table", "canvas": {"width": SIZE_PX, "height": SIZE_PX}}
+    shots = [client.shoot({**request, "seed": seed, "steps": 3, "images": 2}).id for seed in (1, 5)]
+    events = list(client.events(shots))
+    assert any(isinstance(event.data, ProgressEvent) for event in events)
+    for shot in shots:
+        ended = client.shot(shot)
+        assert (ended.status, len(ended.images)) == ("done", 2), ended
+        assert read_png(client.download(ended.images[0].url)).shape == (SIZE_PX, SIZE_PX, 3)
+
+
+def test_the_same_request_gives_the_same_picture(client: Client) -> None:
+    mask = client.masks(client.upload(png()).id, boxes=[(20, 20, 80, 60)])[0]
+    request = {"layers": [{"mask_id": mask.id}], "prompt": "table", "steps": 2, "canvas": {"width": 64, "height": 64}}
+    pictures = []
+    for _ in range(2):
+        shot = client.shoot(request).id
+        list(client.events([shot]))
+        pictures.append(client.download(client.shot(shot).images[0].url))
+    assert pictures[0] == pictures[1]
+
+
+def test_white_background_cutout_mask_and_channel_file(client: Client) -> None:
+    product = np.zeros((90, 120), np.uint8)
+    product[20:60, 30:80] = 255
+    mask = client.put_mask(client.upload(png()).id, encode_png(product))
+    shot = client.shoot({"layers": [{"mask_id": mask.id}], "background": "white"}).id
+    list(client.events([shot]))
+    (image,) = client.shot(shot).images
+    assert client.download(image.url, preset="shopify").startswith(b"\xff\xd8\xff")
+    assert read_png(client.download(mask.url)).shape == (90, 120)
+    assert read_png(client.download(mask.cutout_url)).shape[-1] == 4
+
+
+def test_errors_are_the_servers_own(client: Client) -> None:
+    with pytest.raises(NotFound):
+        client.shot("sh_none")
+
+
+def test_a_pack_that_cannot_render_is_refused_at_the_start(settings: Settings) -> None:
+    sdxl = settings.model_copy(update={"pack": "sdxl"})
+    with pytest.raises(PackRefused, match="cannot render"), serving_in_process(sdxl):
+        pass
+
+
+def test_it_imports_the_library_alone() -> None:
+    """The library imports no Ray (test_house.py), so this does not either."""
+    source = Path(graphs.one_process.__file__).read_text("utf-8")
+    rooms = set(re.findall(r"^\s*(?:from|import) (\w+)", source, re.MULTILINE))
+    assert rooms - set(sys.stdlib_module_names) == {"packshot", "torch", "uvicorn"}
