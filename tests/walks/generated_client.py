@@ -51,9 +51,9 @@ def module(name: str) -> Any:
 def walk(host: str, key: str, photo: Path, out: Path) -> None:
     """Upload, cut, shoot, fetch and describe. `PACKAGE` can be imported."""
     models, types = module("models"), module("types")
-    with importlib.import_module(PACKAGE).AuthenticatedClient(
-        base_url=host, token=key, timeout=httpx.Timeout(180.0), httpx_args={"trust_env": False}
-    ) as client:
+    options = {"base_url": host, "timeout": httpx.Timeout(180.0), "httpx_args": {"trust_env": False}}
+    package = importlib.import_module(PACKAGE)
+    with package.AuthenticatedClient(token=key, **options) if key else package.Client(**options) as client:
         file = types.File(payload=io.BytesIO(photo.read_bytes()), file_name=photo.name)
         uploaded = module("api.photos.upload_photo").sync(client=client, body=models.PhotoUpload(file=file))
         marks = models.MaskRequest(boxes=[[78.0, 14.0, 480.0, 387.0]])
