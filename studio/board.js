@@ -14,6 +14,7 @@ const TURN_STEP = 15; // with shift
 
 let k = 1; // screen pixels per canvas pixel
 let room = { x0: 0, y0: 0, x1: 0, y1: 0 }; // what is visible, in screen pixels from the canvas's corner
+let bar = room; // the zoom buttons in its corner
 let moved = () => {};
 let reportedAt = 0;
 
@@ -42,6 +43,8 @@ export function lay() {
   const size = { width: desk.canvas.width * k, height: desk.canvas.height * k };
   Object.assign($("board-frame").style, { width: `${size.width}px`, height: `${size.height}px`, transform: `translate(${at.x}px, ${at.y}px)` });
   room = { x0: -at.x, y0: -at.y, x1: clientWidth - at.x, y1: clientHeight - at.y };
+  const zoom = $("board-zoom");
+  bar = { ...room, x0: zoom.offsetLeft - at.x, y0: zoom.offsetTop - at.y };
   draw();
 }
 
@@ -52,7 +55,7 @@ export function draw() {
   board.className = `board ${plain ? "" : desk.background}`;
   board.style.backgroundColor = plain ? (desk.background === "white" ? "#ffffff" : desk.background) : "";
   keyed($("board-layers"), desk.layers, (layer) => layer.key, () => h("div", { className: "layer" }), drawLayer);
-  drawHandles(outlined(), desk.canvas, k, room);
+  drawHandles(outlined(), desk.canvas, k, room, bar);
 }
 
 function drawLayer(element, layer) {
@@ -88,7 +91,7 @@ function place(element, layer, drawn) {
 function redraw(layer) {
   const element = [...$("board-layers").children].find((one) => one.dataset.key === layer.key);
   if (element) place(element, layer, previewOf(layer.mask_id).bitmap ?? layer.cutout);
-  drawHandles(outlined(), desk.canvas, k, room);
+  drawHandles(outlined(), desk.canvas, k, room, bar);
   if (performance.now() - reportedAt < REPORT_MS) return;
   reportedAt = performance.now();
   moved(layer);
