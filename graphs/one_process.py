@@ -271,8 +271,8 @@ class LocalGraph:
     async def mask_agrees(self, mask_key: str, points: tuple[tuple[float, float, int], ...]) -> bool:
         return await asyncio.to_thread(self._finisher.mask_agrees, mask_key, points)
 
-    async def mask_png(self, mask_key: str) -> bytes:
-        return await asyncio.to_thread(self._finisher.mask_png, mask_key)
+    async def mask_png(self, mask_key: str, longest_px: int | None = None) -> bytes:
+        return await asyncio.to_thread(self._finisher.mask_png, mask_key, longest_px)
 
     async def cutout(self, files: CutoutFiles) -> bytes:
         return await asyncio.to_thread(self._finisher.cutout_png, files)

@@ -23,6 +23,11 @@ START_TIMEOUT_S = 320.0
 
 STOP_TIMEOUT_S = 120.0
 POLL_S = 0.1
+SERVE = [sys.executable, "-m", "packshot.cli", "serve"]
+"""The command that runs in the background."""
+
+_started: list[subprocess.Popen[bytes]] = []
+"""What this process started. It outlives the command, so it must not be collected, which would warn that it runs."""
 
 
 @report_errors
@@ -43,12 +48,13 @@ def up(
         options = ["--profile", profile, "--host", host, "--port", str(port)]
         with log.open("wb") as file:
             child = subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "packshot.cli", "serve", *options],
+                [*SERVE, *options],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
                 start_new_session=True,
             )
+        _started.append(child)
         running = _wait_until_ready(child, home, log)
         stderr().print(f"Packshot serves {running.url} in the background (log: {log}).", markup=False, soft_wrap=True)
     else:

@@ -127,7 +127,10 @@ class Finisher:
     def mask_png(self, mask_key: str, longest_px: int | None = None) -> bytes:
         """Encode a stored mask as an 8-bit grey PNG of the photo's size, or of at most `longest_px` if given."""
         pixels = read_mask(self._assets.get(mask_key)).pixels
-        return encode_png(pixels if longest_px is None else reduced(pixels, longest_px))
+        if longest_px is not None:
+            step = max(1, max(pixels.shape) // longest_px)  # a mean of all pixels would cost more than the encoding
+            pixels = reduced(np.ascontiguousarray(pixels[::step, ::step]), longest_px)
+        return encode_png(pixels)
 
     def cutout_png(self, files: CutoutFiles) -> bytes:
         """The cutout as an RGBA PNG. The first call for a mask makes it and keeps it."""

@@ -167,10 +167,10 @@ def step(sam: Any, seen: Seen, rng: np.random.Generator) -> Loss:
     clicks = int(rng.choice([0, 1], p=[0.9, 0.1]))
     for index, square in enumerate(seen.squares):
         for mask in draw_targets(rng, square, SETS_PER_PICTURE):
-            at, kinds = first_prompt(rng, mask, clicks)
+            at, marks = first_prompt(rng, mask, clicks)
             owners.append(index)
             coords.append(at)
-            labels.append(kinds)
+            labels.append(marks)
             targets.append(cv2.resize(mask, (side_px // 4, side_px // 4), interpolation=cv2.INTER_AREA))
     looks = Looks(seen.squares)
     points, kinds = torch.from_numpy(np.stack(coords)), torch.tensor(labels)
@@ -203,8 +203,10 @@ def step(sam: Any, seen: Seen, rng: np.random.Generator) -> Loss:
                 break
             own = torch.from_numpy(rng.random(len(served)) < SERVED_SHARE)
             chosen = logits[every, torch.where(own, served, 1 + row)].clone()
-            for index in np.flatnonzero(rng.random(len(served)) < REFINED_SHARE):
-                chosen[index] = looks.refined(owners[index], chosen[index], points[index], kinds[index])
+            for row_index in np.flatnonzero(rng.random(len(served)) < REFINED_SHARE).tolist():
+                chosen[row_index] = looks.refined(
+                    owners[row_index], chosen[row_index], points[row_index], kinds[row_index]
+                )
             more, their = corrections(rng, chosen, target)
         points, kinds = torch.cat([points, more], dim=1), torch.cat([kinds, their], dim=1)
         masks = mask_prompts(sam, rng, chosen)

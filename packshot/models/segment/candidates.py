@@ -17,7 +17,8 @@ import numpy as np
 from packshot.models.segment.automatic import iou
 from packshot.models.segment.backdrop import Bools
 from packshot.models.segment.glass import softened
-from packshot.models.segment.refine import Box, Click, Guide, Shape, box_fit, place, shape, union, within_box
+from packshot.models.segment.pieces import Click
+from packshot.models.segment.refine import Box, Guide, Shape, box_fit, place, shape, union, within_box
 from packshot.types import F32, Mask, MaskCandidate
 
 ALTERNATIVE = 0.95

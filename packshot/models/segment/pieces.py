@@ -126,7 +126,8 @@ def _clicked(areas: NDArray[np.int32], count: int, clicks: Sequence[Click], left
 def _inner(areas: NDArray[np.int32]) -> NDArray[np.int32]:
     """The areas without what lies within NEAR_PX of their borders."""
     side = 2 * NEAR_PX + 1
-    return areas * cv2.erode((areas > 0).astype(np.uint8), np.ones((side, side), np.uint8), borderValue=1)
+    inner = cv2.erode((areas > 0).astype(np.uint8), np.ones((side, side), np.uint8), borderValue=1)
+    return np.where(inner > 0, areas, 0)
 
 
 def without_holes(mask: Bools) -> Bools:

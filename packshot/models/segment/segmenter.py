@@ -50,8 +50,9 @@ from packshot.models.segment.automatic import grid_points, most_product_like, pr
 from packshot.models.segment.candidates import REFINERS, Draft, corrected, drafted, favoured, finished, joined
 from packshot.models.segment.mask_prompt import SURE_LOGIT, mask_logits
 from packshot.models.segment.network import DetailEncoder, build_sam
+from packshot.models.segment.pieces import Click
 from packshot.models.segment.prompt_set import BOX_FROM, BOX_TO, PAD, PromptSet
-from packshot.models.segment.refine import DETAIL_PX, Box, Click, Guide, Shape, guide, shape
+from packshot.models.segment.refine import DETAIL_PX, Box, Guide, Shape, guide, shape
 from packshot.types import F32, Embedding, MaskCandidate, Photo, Prompts
 
 if TYPE_CHECKING:

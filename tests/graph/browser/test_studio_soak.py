@@ -59,7 +59,8 @@ def test_dragging_one_of_six_layers_on_a_large_canvas_takes_little_of_a_frame(
 def busy_per_frame_ms(events: list[dict[str, Any]], clock: str) -> list[float]:
     """Milliseconds of the renderer's main thread in each sixtieth of a second that had any work.
 
-    `clock`: "tdur" counts what it computed, "dur" also what it waited for a core.
+    `clock`: "tdur" counts what it computed, "dur" also what it waited for a core. A task is counted once: Chromium
+    records a second event, `ThreadControllerImpl::RunTask`, around it.
     """
     mains = {
         (event["pid"], event["tid"])
@@ -69,7 +70,7 @@ def busy_per_frame_ms(events: list[dict[str, Any]], clock: str) -> list[float]:
     tasks = [
         event
         for event in events
-        if event.get("ph") == "X" and (event["pid"], event["tid"]) in mains and event["name"].endswith("RunTask")
+        if event.get("ph") == "X" and (event["pid"], event["tid"]) in mains and event["name"] == "RunTask"
     ]
     frames: dict[tuple[int, int], list[float]] = {}
     for task in tasks:

@@ -146,3 +146,13 @@ def test_each_image_of_a_shot_has_its_preview(api: Api) -> None:
     api.store.assets.put_at(f"previews/{shot_id}-1.png", b"\x89PNG 1")
     assert api.http.get(f"/v1/shots/{shot_id}/preview", params=second).content == b"\x89PNG 1"
     assert code_of(api.http.get(f"/v1/shots/{shot_id}/preview", params={"image": 2})) == (404, "not_found")
+
+
+def test_a_mask_is_reduced_for_a_screen(api: Api) -> None:
+    mask = api.mask()
+    whole = read_png(api.http.get(mask["url"]).content)
+    small = read_png(api.http.get(mask["url"], params={"longest_px": 60}).content)
+    assert (whole.shape, small.shape) == ((90, 120), (45, 60))
+    assert abs(float((small > 127).mean()) - float((whole > 127).mean())) < 0.02
+    assert read_png(api.http.get(mask["url"], params={"longest_px": 4000}).content).shape == whole.shape
+    assert code_of(api.http.get(mask["url"], params={"longest_px": 8})) == (422, "invalid_request")

@@ -1,14 +1,18 @@
 """The server that `packshot shoot` uses: dead, foreign, running, of another version."""
 
 import socket
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
+import packshot
+from packshot.cli import up
+from packshot.cli.running import announced, find_running
 from tests.api_graph import Api
-from tests.cli_server import call, shoot
+from tests.cli_server import call, last_json, shoot
 
 
 def test_a_piped_command_says_what_it_waits_for(served: Api, monkeypatch: pytest.MonkeyPatch, photo: Path) -> None:
@@ -53,8 +57,6 @@ def test_two_servers_at_once_are_bad_usage(photo: Path, more: tuple[str, ...]) -
 def test_a_running_server_is_used_and_a_left_over_file_is_not(
     served: Api, monkeypatch: pytest.MonkeyPatch, photo: Path, tmp_path: Path
 ) -> None:
-    from packshot.cli.running import announced, find_running
-
     home = tmp_path / "home"
     monkeypatch.setenv("PACKSHOT_HOME", str(home))
     monkeypatch.setenv("PACKSHOT_KEY", served.key)
@@ -82,3 +84,39 @@ def test_a_running_server_is_used_and_a_left_over_file_is_not(
     (home / "server.json").write_text(left_over)
     assert find_running(home) is None
     assert "No server runs" in call("down").stderr
+
+
+SERVER = """
+import signal
+from packshot.cli.running import announced
+from packshot.settings import Settings
+signal.signal(signal.SIGTERM, lambda *_: exit())
+with announced(Settings().home_dir, "http://127.0.0.1:1", opened=True):
+    signal.pause()
+"""
+
+
+def test_up_returns_when_the_server_is_ready_and_down_when_it_has_ended(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PACKSHOT_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(up, "SERVE", [sys.executable, "-c", SERVER])
+    told = last_json(call("up", "--json"))
+    try:
+        assert (told["url"], told["version"]) == ("http://127.0.0.1:1", packshot.__version__)
+        assert "already" in call("up").stderr
+    finally:
+        assert last_json(call("down", "--json"))["stopped"] == "http://127.0.0.1:1"
+    assert find_running(tmp_path / "home") is None
+    assert not (tmp_path / "home" / "server.json").exists()
+
+
+def test_a_server_that_does_not_start_says_why_and_where_its_log_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PACKSHOT_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(up, "SERVE", [sys.executable, "-c", "import sys; sys.exit('the port is taken')"])
+    result = call("up")
+    assert result.exit_code == 1
+    assert "the port is taken" in result.stderr
+    assert str(tmp_path / "home" / "server.log") in result.stderr.replace("\n", "")

@@ -183,7 +183,7 @@ def bricks(truth: Bools) -> np.ndarray:
     """A wall whose bricks are even and cover most of it, with joints of another colour, uint8 of the mask's size."""
     rows, columns = np.indices(truth.shape) + 20
     joint = (rows % 48 < 6) | ((columns + 60 * (rows // 48 % 2)) % 120 < 6)
-    return np.where(joint[..., None], np.uint8((172, 106, 84)), np.uint8((150, 84, 66)))
+    return np.where(joint[..., None], np.array((172, 106, 84), np.uint8), np.array((150, 84, 66), np.uint8))
 
 
 def test_a_brick_wall_is_not_a_plain_backdrop() -> None:
