@@ -46,7 +46,7 @@ def mend(page: Page, photo: Any) -> None:
         page.mouse.move(*place, steps=8)
     photograph(page, "brush")
     page.mouse.up()
-    expect(page.get_by_role("status")).to_contain_text("The cut covers")
+    expect(page.locator("#status")).to_contain_text("The cut covers")
     page.get_by_role("button", name="Undo").click()
     page.get_by_role("button", name="Click", exact=True).click()
 
