@@ -124,6 +124,14 @@ class MaskCandidate:
 
 
 @dataclass(frozen=True)
+class Detection:
+    """A product that words named. `box_xyxy` is XYXY in photo pixels; `score` is the confidence, 0..1."""
+
+    box_xyxy: tuple[float, float, float, float]
+    score: float
+
+
+@dataclass(frozen=True)
 class Cutout:
     """The product, cropped to its extent. `pixels` is uint8 HxWx4 RGBA, straight (not premultiplied)."""
 
@@ -139,6 +147,27 @@ class Cutout:
     @property
     def height(self) -> int:
         return int(self.pixels.shape[0])
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The shape of a cutout, in maps of its aspect ratio.
+
+    `normals` is int8 HxWx3: unit vectors times 127 in the camera's frame (x right, y up, z to the camera). `depth` is
+    float32 HxW in 0..1, near = 1. Both are 0 outside the product. `mask` is uint8 HxW, 255 = product, 0 = not.
+    """
+
+    normals: NDArray[np.int8]
+    depth: F32
+    mask: U8
+
+    def __post_init__(self) -> None:
+        _require(self.normals, "normals", np.int8, 3, 3)
+        _require(self.depth, "depth", np.float32, 2)
+        _require(self.mask, "geometry's mask", np.uint8, 2)
+        if self.normals.shape[:2] != self.depth.shape or self.depth.shape != self.mask.shape:
+            sizes = [part.shape[:2] for part in (self.normals, self.depth, self.mask)]
+            raise TypeError(f"normals, depth and mask must have one size, got {sizes}")
 
 
 @dataclass(frozen=True)

@@ -48,10 +48,10 @@ def test_the_cpu_build_is_the_pinned_one(
 def test_without_a_cpu_build_it_says_what_comes_and_goes_on(
     set_up: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    no = "sys.exit('ERROR: no version (from versions: 1.0, 2.0+cpu, 2.1)')"
+    no = "sys.exit('ERROR: no version (from versions: 1.0, 2.0+cpu, 2.1) ERROR: nothing for torch==9.0+cpu')"
     set_up.choose_torch(pip_that(no, tmp_path), ["cpu"])
     said = capsys.readouterr().err
-    assert "they have 2.0+cpu" in said
+    assert "(they have 2.0+cpu)" in said
     assert "4 GB of CUDA" in said
 
 

@@ -14,6 +14,9 @@ python -m training.mini worn                             degrade scenes to amate
 python -m training.mini segmenter --minutes 90           train the segmenter
 python -m training.mini seen      --images 2560          encode pictures with the segmenter's encoder for `clicks`
 python -m training.mini clicks    --minutes 40           train how the segmenter answers prompts and corrections
+python -m training.mini features  --images 1600         what the heads train on: pictures as the segmenter sees them
+python -m training.mini geometry  --minutes 15           train the geometry head (normals and depth)
+python -m training.mini detector  --minutes 15           train the name finder (words to boxes)
 python -m training.mini export                           write runs/ as a pack to packshot/packs/mini
 python -m training.mini sheet     --out sheet.png        paint a sheet of examples with the exported pack
 python -m training.mini evaluate                         figures on unseen scenes, as JSON
@@ -45,9 +48,12 @@ TRAININGS = {
     "segmenter": ("segmenter", "train", ()),
     "clicks": ("clicks", "train", ("seen",)),
     "judge": ("judge", "train", ("scenes",)),
+    "geometry": ("geometry", "train", ("features",)),
+    "detector": ("detector", "train", ("features",)),
 }
 """By part: its module, its function, and the folders under runs/ that it reads."""
-OTHERS = ("scenes", "traced", "warm", "collages", "crowds", "rendered", "worn", "seen", "export", "sheet", "evaluate")
+OTHERS = ("scenes", "traced", "warm", "collages", "crowds", "rendered", "worn", "seen", "features", "export", "sheet",
+          "evaluate")  # fmt: skip
 MINUTES = 20.0
 SCENE_SEED = 100_000
 
@@ -73,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     training.add_argument("--log-every", type=int, default=25, help="steps between two lines of metrics")
     training.add_argument("--workers", type=int, default=1, help="processes of Ray Train; on cuda each has a GPU")
     training.add_argument("--core", type=Path, help="painter: start from a painter of half the size in this folder")
-    training.add_argument("--warm", type=Path, help="segmenter, clicks: start from this run's folder or pack's file")
+    training.add_argument("--warm", type=Path, help="segmenter, clicks, detector: start from this run's folder or file")
     training.add_argument("--small-share", type=float, default=0.8, help="segmenter: first share, at 256 px")
     training.add_argument(
         "--full-px", type=int, help="segmenter, seen: side of full-size pictures; default: its input's"
@@ -110,6 +116,8 @@ def train(args: argparse.Namespace) -> None:
         shards = args.shards or sorted((args.runs / "shards").iterdir())
         arguments |= {"shards": shards, "small_share": args.small_share, "warm": args.warm}
         arguments |= {"full_px": args.full_px} if args.full_px else {}
+    elif args.part == "detector":
+        arguments["warm"] = args.warm
     if args.workers > 1:
         from training.core.distribute import distribute
 
@@ -161,6 +169,16 @@ def make(args: argparse.Namespace) -> None:
         found = shards.Shards(args.shards or sorted((runs / "shards").iterdir()))
         side_px = args.full_px or segmenter.CONFIG["image_size"]
         clicks.write_seen(runs / "seen", found, _segmenter(args), args.images, side_px=side_px, seed=args.seed or 0)
+    elif args.part == "features":
+        from training.mini import head_features
+        from training.mini.evaluation.measure import open_pack
+
+        encoder = head_features.open_encoder(open_pack(args.pack))
+        plates = head_features.plates_of(args.path_traced)
+        head_features.write_quick(runs / "features", args.images, encoder, plates, args.seed or 0)
+        folders = (args.path_traced, args.path_traced / "groups")
+        new = sum(head_features.write_traced(runs / "features", folder, encoder) for folder in folders)
+        print(f"{new} new path-traced shards")
     elif args.part == "export":
         from training.mini.export import export
 

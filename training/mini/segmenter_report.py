@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,13 +18,12 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-import yaml
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 
 from packshot.models.segment.network import build_sam
 from packshot.models.segment.segmenter import SamDecoder, SamEncoder
 from training.core.progress import read_checkpoint
+from training.mini import roles
 from training.mini.evaluation.masks import Segmenter, ask
 from training.mini.evaluation.measure import COUNTS, mask_figures
 from training.mini.evaluation.subjects import CALIBRATION, Subject, for_calibration
@@ -33,7 +31,6 @@ from training.mini.segmenter import CONFIG, augment, draw_targets, warm_weights,
 from training.mini.shards import Shards
 
 SERVED = {"refine": "grabcut", "thumbnail_px": 512, "clicks_in_turn": True}
-MEMORY_GIB = 0.05
 
 
 def load(run: Path, size_px: int, start: Path | None = None) -> tuple[Any, int]:
@@ -99,21 +96,8 @@ def ship(sam: Any, folder: Path) -> dict[str, Any]:
 
     Returns the role.
     """
-    path, manifest_path = folder / "segmenter.safetensors", folder / "manifest.yaml"
-    save_file({name: tensor.half().contiguous() for name, tensor in sam.state_dict().items()}, path)
-    data = path.read_bytes()
     config = {key: list(v) if isinstance(v, tuple) else v for key, v in sam.packshot_config.items()}
-    files = {path.name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}}
-    role = {"class_name": "Sam", "licence": "Apache-2.0", "config": config, "files": files}
-    manifest = yaml.safe_load(manifest_path.read_text("utf-8"))
-    manifest["roles"] = {"segmenter": role} | {
-        name: spec for name, spec in manifest["roles"].items() if name != "segmenter"
-    }
-    manifest.setdefault("memory_gib", {})["segmenter"] = MEMORY_GIB
-    manifest_path.write_text(
-        yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None), "utf-8"
-    )
-    return role
+    return roles.ship(folder, "segmenter", "Sam", config, sam)
 
 
 def main() -> None:

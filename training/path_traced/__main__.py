@@ -5,6 +5,7 @@ MB)
 python -m training.path_traced setup                          Blender in a virtual environment of its own (about 1 GB)
 python -m training.path_traced render --out DIR --pictures N  render; stop it when you like, it goes on where it stopped
 python -m training.path_traced render --out DIR --manifest    the shards of the committed manifest
+python -m training.path_traced groups --out DIR --split known --pictures N   lean shards of two or three products
 python -m training.path_traced sheet  --shards DIR --out S.png [--labels]
 python -m training.path_traced check  --shards DIR            whether every label agrees; counts of pictures fit for
 training
@@ -27,6 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from training.path_traced import assets, catalogue, credits, manifest, shards, sheet
+from training.path_traced.draw import GROUP_SPLITS, GROUPS, groups
 from training.path_traced.scene_plan import ShardPlan
 
 SIZE_PX, SAMPLES, PICTURES = 320, 8, 8000
@@ -48,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--manifest", action="store_true", help="render: the committed manifest's shards, its size and samples"
     )
+    parser.add_argument("--split", choices=GROUP_SPLITS, default="train", help="groups: which objects")
     parser.add_argument("--limit", type=int, default=24, help="sheet: pictures")
     parser.add_argument("--columns", type=int, default=6, help="sheet: pictures a row")
     parser.add_argument("--every", type=int, default=1, help="sheet: each n-th picture")
@@ -69,10 +72,23 @@ def _render(args: argparse.Namespace) -> None:
         plans = manifest.order(args.pictures, args.size, args.samples)
     first, step = (int(number) for number in args.part.split("/"))
     mine = (plan for index, plan in enumerate(plans) if index % step == first)
+    _render_all(args, mine)
+
+
+def _render_all(args: argparse.Namespace, plans: Iterator[ShardPlan], *, lean: bool = False) -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that Blender ends too
-    failed = shards.render_all(mine, args.out, assets.Cache.default(), threads=args.workers, niceness=args.nice)
+    cache = assets.Cache.default()
+    failed = shards.render_all(plans, args.out, cache, threads=args.workers, niceness=args.nice, lean=lean)
     if failed:
         raise SystemExit(f"{len(failed)} shards failed: {' '.join(failed)}")
+
+
+def _groups(args: argparse.Namespace) -> None:
+    if args.out is None:
+        raise SystemExit("groups needs --out, the folder of shards")
+    first, step = (int(number) for number in args.part.split("/"))
+    numbers = range(first, -(-args.pictures // GROUPS), step)
+    _render_all(args, (groups(args.split, number, args.size, args.samples) for number in numbers), lean=True)
 
 
 def _found(args: argparse.Namespace) -> list[Path]:
@@ -101,7 +117,7 @@ def _check(args: argparse.Namespace) -> None:
     for path in _found(args):
         plan = ShardPlan.from_json(path.with_suffix(".json").read_text())
         with np.load(path) as arrays:
-            shards.check(plan, {name: arrays[name] for name in arrays.files})
+            shards.check(plan, arrays, lean=shards.NOT_LEAN[0] not in arrays.files)
         states = [shards.usable(picture) for picture in shards.pictures(path)]
         total, fit = total + len(states), fit + sum(states)
     print(f"{total} pictures with consistent labels, {fit} fit for training")
@@ -134,7 +150,7 @@ def _manifest(args: argparse.Namespace) -> None:
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
     "assets": _assets, "setup": _setup, "render": _render, "sheet": _sheet, "check": _check, "credits": _credits,
-    "catalogue": _catalogue, "manifest": _manifest,
+    "catalogue": _catalogue, "manifest": _manifest, "groups": _groups,
 }  # fmt: skip
 
 if __name__ == "__main__":

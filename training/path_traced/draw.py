@@ -8,6 +8,7 @@ Views 0 and 1, and views 2 and 3, are pairs: other products in the same two sets
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import random
 
@@ -22,6 +23,12 @@ from training.path_traced.scene_plan import ProductPlan, ShardPlan, ViewPlan
 VERSION = 1
 VIEWS, TAKES = 4, 4
 SPLITS = ("train", "heldout")
+GROUP_SPLITS = ("train", "known", "heldout")
+"""The splits of groups. `known`: the training objects in held-out light, for measuring."""
+QUICK = 16
+"""The views of a call of `quick_views`."""
+GROUPS = 8
+"""The views of a shard of groups; each has one take."""
 MADE = {
     "bottle": (16.0, 26.0),
     "jar": (5.0, 10.0),
@@ -43,6 +50,70 @@ def shard(split: str, number: int, size_px: int = 320, samples: int = 16) -> Sha
     for pair in range(VIEWS // 2):
         views += _pair(dice, split, pair)
     return ShardPlan(VERSION, split, number, size_px, samples, tuple(views))
+
+
+def groups(split: str, number: int, size_px: int = 320, samples: int = 4) -> ShardPlan:
+    """The plan of a shard of groups: two or three products side by side, one take of each view. For lean shards."""
+    dice = random.Random(f"packshot/groups/{VERSION}/{split}/{number}")
+    return ShardPlan(VERSION, split, number, size_px, samples, tuple(_group(dice, split, n) for n in range(GROUPS)))
+
+
+def _group(dice: random.Random, split: str, number: int) -> ViewPlan:
+    neighbours: tuple[ProductPlan, ...] = ()
+    while not neighbours:
+        main, unit_cm = _main(dice, split, "product")
+        room = max(main.size_xyz[0], main.size_xyz[1]) / 2
+        neighbours = _neighbours(dice, split, unit_cm, room)
+    camera = framing.frame(
+        (main, *neighbours), round(dice.uniform(6, 40), 2), round(dice.uniform(22, 42), 2), dice.uniform(0.3, 0.5),
+        (dice.uniform(-0.05, 0.05), dice.uniform(-0.04, 0.06)), round(dice.choice((0.0, dice.uniform(0.01, 0.03))), 4),
+        round(dice.gauss(0, 0.8), 2),
+    )  # fmt: skip
+    place = Place(split, "product", unit_cm, room, camera, _things(split)["prop"])
+    seen_set = draw_set(dice, place)
+    light = draw_light(dice, "train" if split == "train" else "heldout", seen_set)
+    take = draw_take(dice, main, camera, seen_set, light)
+    return ViewPlan(main, neighbours, round(unit_cm, 2), camera, (take,), number)
+
+
+def quick_views(split: str, number: int, *, made_only: bool = False) -> tuple[ViewPlan, ...]:
+    """Views for `splat`, one take each: a product, alone or with one or two others of similar size.
+
+    `made_only`: only packages that are made here, for which no catalogue is needed.
+    """
+    dice = random.Random(f"packshot/quick/{VERSION}/{split}/{number}")
+    return tuple(_quick_view(dice, split, made_only, place) for place in range(QUICK))
+
+
+def _quick_view(dice: random.Random, split: str, made_only: bool, number: int) -> ViewPlan:
+    draw = functools.partial(_made, dice, split) if made_only else functools.partial(_quick_product, dice, split)
+    main, unit_cm = draw(dice.uniform(-180, 180))
+    room = max(main.size_xyz[0], main.size_xyz[1]) / 2
+    side, others = dice.choice((-1, 1)), list[ProductPlan]()
+    for _ in range(dice.choice((0, 1, 1, 2))):
+        other, _ = draw(dice.uniform(-180, 180))
+        size = dice.uniform(0.5, 1.2)
+        width, depth, height = (round(part * size, 4) for part in other.size_xyz)
+        away = side * (room + np.hypot(width, depth) / 2 + dice.uniform(0.0, 0.3))
+        at = (round(float(away), 3), round(dice.uniform(-0.3, 0.7), 3))
+        others.append(dataclasses.replace(other, size_xyz=(width, depth, height), at_xy=at))
+        side = -side
+    fill = dice.uniform(0.34, 0.5) if others else dice.uniform(0.46, 0.84)
+    camera = framing.frame(
+        (main, *others), round(dice.choice((dice.uniform(4, 30), dice.uniform(20, 60))), 2),
+        round(dice.uniform(18, 42), 2), fill, (dice.uniform(-0.05, 0.05), dice.uniform(-0.05, 0.05)), 0.0, 0.0,
+    )  # fmt: skip
+    stands_in = draw_set(dice, Place(split, "product", unit_cm, room, camera, _things(split)["prop"]))
+    take = draw_take(dice, main, camera, stands_in, draw_light(dice, split, stands_in))
+    return ViewPlan(main, tuple(others), round(unit_cm, 2), camera, (take,), number)
+
+
+def _quick_product(dice: random.Random, split: str, turn: float) -> tuple[ProductPlan, float]:
+    """A product with its longest side 1; packages are one in five."""
+    if dice.random() < 0.2:
+        return _made(dice, split, turn)
+    thing = dice.choice(_things(split)["product"])
+    return catalogued(dice, thing, thing.longest_cm, (0.0, 0.0), turn), thing.longest_cm
 
 
 @functools.cache

@@ -14,6 +14,9 @@ normals  int8    N,S,S,3  camera frame (x right, y up, z to the camera) times 12
 gain     float32 N        exposure over the metered one
 
 `<split>-<number>.json` holds the plan: names, captions, lights, sets, camera, printed text, pairs.
+
+A lean shard (groups of products, `python -m training.path_traced groups`) has no plate and no shadow, and its alpha is
+0 or 255.
 """
 
 from __future__ import annotations
@@ -42,6 +45,8 @@ COLUMNS = {
     "depth": (np.float16, 1, ()), "normals": (np.int8, 1, (3,)), "gain": (np.float32, 0, ()),
 }  # fmt: skip
 """Column: type, what the picture's side is divided by (0: a number), trailing axes."""
+NOT_LEAN = ("plate", "shadow")
+"""The columns that a lean shard lacks."""
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -58,7 +63,9 @@ class Picture:
     arrays: Arrays
 
 
-def render(plan: ShardPlan, out: Path, cache: Cache, *, threads: int = 1, niceness: int = 0) -> bool:
+def render(
+    plan: ShardPlan, out: Path, cache: Cache, *, threads: int = 1, niceness: int = 0, lean: bool = False
+) -> bool:
     """Render a shard into `out` unless it is there. Gives whether it was rendered."""
     arrays_path, plan_path = out / f"{plan.stem}.npz", out / f"{plan.stem}.json"
     if arrays_path.exists() and plan_path.exists():
@@ -79,6 +86,7 @@ def render(plan: ShardPlan, out: Path, cache: Cache, *, threads: int = 1, nicene
                     "folders": folders,
                     "labels": labels,
                     "threads": threads,
+                    "lean": lean,
                     "out": str(partial),
                 }
             )
@@ -99,7 +107,7 @@ def render(plan: ShardPlan, out: Path, cache: Cache, *, threads: int = 1, nicene
                     f"Blender ended with {done.returncode} on {plan.stem}: {(done.stderr or done.stdout)[-2000:]}"
                 )
             with np.load(partial) as arrays:
-                check(plan, arrays)
+                check(plan, arrays, lean=lean)
             plan_path.write_text(plan.to_json())
             partial.replace(arrays_path)
         finally:
@@ -129,9 +137,11 @@ def label_aspect(main: ProductPlan) -> float:
     return float(np.clip(width / height * PRINT_ASPECT[main.family], 0.4, 3.0))
 
 
-def check(plan: ShardPlan, arrays: Arrays) -> None:
+def check(plan: ShardPlan, arrays: Arrays, *, lean: bool = False) -> None:
     """Raise ShardError unless the arrays have the plan's shapes and the labels agree with one another."""
     for name, (kind, divisor, tail) in COLUMNS.items():
+        if lean and name in NOT_LEAN:
+            continue
         side = (plan.size_px // divisor,) * 2 if divisor else ()
         wanted = (plan.pictures, *side, *tail)
         if name not in arrays or arrays[name].shape != wanted or arrays[name].dtype != kind:
@@ -154,7 +164,7 @@ def pictures(path: Path) -> Iterator[Picture]:
     """Every picture of the shard at `path` (.npz), with its view and take."""
     plan = ShardPlan.from_json(path.with_suffix(".json").read_text())
     with np.load(path) as shard:
-        arrays = {name: shard[name] for name in COLUMNS}
+        arrays = {name: shard[name] for name in COLUMNS if name in shard.files}
     row = 0
     for view in plan.views:
         for take in view.takes:
@@ -169,13 +179,15 @@ def usable(picture: Picture) -> bool:
     return 0.01 < share < 0.75 and 12 < mean < 246
 
 
-def render_all(plans: Iterator[ShardPlan], out: Path, cache: Cache, *, threads: int, niceness: int) -> list[str]:
+def render_all(
+    plans: Iterator[ShardPlan], out: Path, cache: Cache, *, threads: int, niceness: int, lean: bool = False
+) -> list[str]:
     """Render the missing shards one after another, and say how fast. Gives the stems that failed; the others go on."""
     cache.check()
     begin, rendered, failed = time.perf_counter(), 0, list[str]()
     for plan in plans:
         try:
-            fresh = render(plan, out, cache, threads=threads, niceness=niceness)
+            fresh = render(plan, out, cache, threads=threads, niceness=niceness, lean=lean)
         except (RuntimeError, ShardError) as error:
             print(f"{plan.stem} failed: {error}", flush=True)
             failed.append(plan.stem)

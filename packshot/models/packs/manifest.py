@@ -31,6 +31,8 @@ RoleName = Literal[
     "scheduler",
     "matting",
     "judge",
+    "geometry",
+    "detector",
 ]
 ClassName = Literal[
     "AutoencoderKL",
@@ -41,8 +43,12 @@ ClassName = Literal[
     "ControlNetModel",
     "DDIMScheduler",
     "DPMSolverMultistepScheduler",
+    "DepthAnythingForDepthEstimation",
     "EulerDiscreteScheduler",
+    "GeometryHead",
+    "GroundingDinoForObjectDetection",
     "LCMScheduler",
+    "NameFinder",
     "Sam",
     "SceneJudge",
     "UNet2DConditionModel",
@@ -55,7 +61,7 @@ ControlChannel = Literal["canny", "product"]
 
 ROLES: tuple[RoleName, ...] = get_args(RoleName)
 RENDER_ROLES: tuple[RoleName, ...] = ("tokenizer", "text_encoder", "vae", "unet", "controlnet", "scheduler")
-"""The roles that an engine loads. The segmenter belongs to other deployments."""
+"""The roles that an engine loads. The others are read elsewhere."""
 CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
     "segmenter": ("Sam",),
     "tokenizer": ("CLIPTokenizer", "WordTokenizer"),
@@ -67,6 +73,8 @@ CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
     "controlnet": ("ControlNetModel",),
     "matting": ("VitMatteForImageMatting",),
     "judge": ("SceneJudge",),
+    "geometry": ("DepthAnythingForDepthEstimation", "GeometryHead"),
+    "detector": ("GroundingDinoForObjectDetection", "NameFinder"),
     "scheduler": (
         "DDIMScheduler",
         "DPMSolverMultistepScheduler",

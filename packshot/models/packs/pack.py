@@ -137,7 +137,7 @@ class Pack:
         self._check_hash(role, file, path)
         return path
 
-    def _paths(self, role: RoleName) -> dict[str, Path]:
+    def paths(self, role: RoleName) -> dict[str, Path]:
         """The role's files by name, after their hashes were checked. Missing files are downloaded if the hub is on."""
         if self.missing(role):
             self.fetch(role=role)
@@ -185,7 +185,7 @@ class Pack:
         for role in roles or tuple(self.manifest.roles):
             spec = self.role(role)
             digest = hashlib.sha256(spec.model_dump_json().encode())
-            for file, path in sorted(self._paths(role).items()):
+            for file, path in sorted(self.paths(role).items()):
                 digest.update(f"{file} {sha256_of(path)}\n".encode())
             hashes[role] = digest.hexdigest()
         return hashes
@@ -222,12 +222,26 @@ class Pack:
             self._refuse(f"controlnet.conditioning_channels must be {named}, the number of control_channels, got {got}")
         if control.config.get("controlnet_conditioning_channel_order", "rgb") != "rgb":
             self._refuse("controlnet.controlnet_conditioning_channel_order must be rgb, got bgr")
+        self._heads_fit()
         predicted = self.manifest.prediction_type
         self._same("scheduler", "prediction_type", (predicted,), "the manifest's")
         factor = self.vae_factor
         odd = [bucket for bucket in self.manifest.buckets if bucket[0] % factor or bucket[1] % factor]
         if odd:
             self._refuse(f"buckets must be multiples of the VAE's factor {factor}, got {odd}")
+
+    def _heads_fit(self) -> None:
+        """Check that the heads on the segmenter's features read as many channels as it has."""
+        heads: tuple[tuple[RoleName, slice], ...] = (("geometry", slice(-2, None)), ("detector", slice(-1, None)))
+        for role, details in heads:
+            spec = self.manifest.roles.get(role)
+            if spec is None or spec.class_name not in ("GeometryHead", "NameFinder"):
+                continue
+            segmenter = self.role("segmenter").config
+            self._same(role, "feature_channels", (segmenter.get("out_chans"),), "the segmenter's out_chans")
+            detail = list(segmenter.get("detail", ()))[details]
+            wanted: Any = detail if role == "geometry" else next(iter(detail), None)
+            self._same(role, "detail_channels", (wanted,), "the segmenter's last `detail`")
 
     @property
     def vae_factor(self) -> int:
@@ -268,13 +282,13 @@ class Pack:
             return self.tokenizer()
         import torch
 
-        paths = self._paths(role)
+        paths = self.paths(role)
         weights = [self._as_safetensors(role, file, paths[file]) for file in spec.weight_files]
         return load_module(spec, weights, torch.device(device), dtype or torch.float32)
 
     def tokenizer(self) -> Tokenizer:
         """Load the tokenizer. Raises PackRefused: pack_missing, pack_corrupt or pack_mismatch."""
-        return load_tokenizer(self.role("tokenizer"), self._paths("tokenizer"))
+        return load_tokenizer(self.role("tokenizer"), self.paths("tokenizer"))
 
     def _as_safetensors(self, role: RoleName, file: str, path: Path) -> Path:
         if path.suffix == ".safetensors":

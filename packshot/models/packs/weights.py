@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+TRANSFORMERS = ("DepthAnythingForDepthEstimation", "GroundingDinoForObjectDetection", "VitMatteForImageMatting")
+"""The classes of transformers that are built from their config class alone."""
+
 
 def build(class_name: ClassName, config: dict[str, Any]) -> Any:
     """Build a network or scheduler from its config. A network's weights are not initialised.
@@ -32,10 +35,10 @@ def build(class_name: ClassName, config: dict[str, Any]) -> Any:
                 return _clip_text(config)
             if class_name == "Sam":
                 return _sam(config)
-            if class_name == "SceneJudge":
-                return _judge(config)
-            if class_name == "VitMatteForImageMatting":
-                return _vitmatte(config)
+            if class_name in ("GeometryHead", "NameFinder", "SceneJudge"):
+                return _own(class_name, config)
+            if class_name in TRANSFORMERS:
+                return _transformers(class_name, config)
             return _diffusers(class_name, config)
     except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
         detail = f"{class_name} must be buildable from its config, got {error}; correct `config` in the manifest"
@@ -65,16 +68,21 @@ def _sam(config: dict[str, Any]) -> Any:
     return build_sam(config)
 
 
-def _judge(config: dict[str, Any]) -> Any:
+def _own(class_name: str, config: dict[str, Any]) -> Any:
+    """A network of Packshot."""
+    from packshot.models.detect.network import NameFinder
     from packshot.models.judge import SceneJudge
+    from packshot.models.understand.network import GeometryHead
 
-    return SceneJudge(**config)
+    return {"GeometryHead": GeometryHead, "NameFinder": NameFinder, "SceneJudge": SceneJudge}[class_name](**config)
 
 
-def _vitmatte(config: dict[str, Any]) -> Any:
-    from transformers import VitMatteConfig, VitMatteForImageMatting
+def _transformers(class_name: str, config: dict[str, Any]) -> Any:
+    """A model of transformers. Its backbone is a part of its config, so nothing is looked up on the hub."""
+    import transformers
 
-    return VitMatteForImageMatting(VitMatteConfig(**config))
+    model = getattr(transformers, class_name)
+    return model(model.config_class(**config))
 
 
 def _no_init() -> Any:
@@ -118,17 +126,35 @@ def load_module(spec: RoleSpec, files: Sequence[Path], device: torch.device, dty
     # nn.Module.to, because diffusers' own `to` would log that it keeps no module in fp32
     module: nn.Module = nn.Module.to(build(spec.class_name, spec.config), dtype)
     try:
-        found = module.load_state_dict(_present_names(spec.class_name, state), strict=False)
+        if spec.class_name in TRANSFORMERS:
+            module, missing, unexpected = _renamed(module, state, dtype)
+        else:
+            found = module.load_state_dict(_present_names(spec.class_name, state), strict=False)
+            missing, unexpected = found.missing_keys, found.unexpected_keys
     except RuntimeError as error:
         detail = f"{spec.class_name}: tensors must have the config's shapes: {str(error)[:500]}"
         raise PackRefused("pack_mismatch", detail) from error
-    if found.missing_keys or found.unexpected_keys:
+    if missing or unexpected:
         detail = (
-            f"{spec.class_name}: the files must hold exactly the network's tensors; {len(found.missing_keys)} missing "
-            f"{found.missing_keys[:3]}, {len(found.unexpected_keys)} unexpected {found.unexpected_keys[:3]}"
+            f"{spec.class_name}: the files must hold exactly the network's tensors; {len(missing)} missing "
+            f"{missing[:3]}, {len(unexpected)} unexpected {unexpected[:3]}"
         )
         raise PackRefused("pack_mismatch", detail)
     return nn.Module.to(module, device).eval().requires_grad_(requires_grad=False)
+
+
+def _renamed(module: Any, state: dict[str, torch.Tensor], dtype: torch.dtype) -> tuple[nn.Module, list[str], list[str]]:
+    """A model of transformers with its weights, and the names of missing and of unexpected tensors.
+
+    Only `from_pretrained` translates the names of the hub's files to those of the installed classes, and ties weights.
+    """
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    loaded, found = type(module).from_pretrained(
+        None, config=module.config, state_dict=state, dtype=dtype, output_loading_info=True
+    )
+    return loaded, sorted(found["missing_keys"]), sorted(found["unexpected_keys"])
 
 
 _OLD_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", ".proj_attn.": ".to_out.0."}

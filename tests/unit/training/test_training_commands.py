@@ -23,6 +23,8 @@ TINY = {
     "segmenter": ("--batch", "4", "--lr", "4e-3", "--full-px", "64", "--small-share", "0"),
     "clicks": ("--batch", "4", "--lr", "3e-3"),
     "judge": ("--batch", "8", "--lr", "4e-3"),
+    "geometry": ("--batch", "4", "--lr", "3e-3"),
+    "detector": ("--batch", "4", "--lr", "3e-3"),
 }
 """Options that make a part learn in STEPS steps of pictures 64 px wide."""
 
@@ -34,12 +36,13 @@ def losses(folder: Path) -> list[float]:
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A runs folder: 32 scenes, 16 collages, these encoded, and a VAE and a painter that have seen one step."""
+    """A runs folder: 32 scenes, 16 collages, these encoded, pictures for the heads, a VAE and a painter of one step."""
     torch.set_num_threads(1)
     runs = tmp_path_factory.mktemp("runs")
     main(["scenes", "--runs", str(runs), "--images", "32", "--size", "64"])
     main(["collages", "--runs", str(runs), "--images", "16", "--size", "64"])
     main(["seen", "--runs", str(runs), "--images", "16", "--full-px", "64"])
+    main(["features", "--runs", str(runs), "--images", "3", "--path-traced", str(runs / "none")])
     for part in ("vae", "painter"):
         main([part, "--runs", str(runs), "--samples", "4", "--batch", "4"])
     return runs
@@ -68,6 +71,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command(runs, "collages", "--images", "64")
     command(runs, "worn")
     command(runs, "seen", "--images", "64")
+    command(runs, "features", "--images", "32", "--path-traced", str(runs / "none"))
     return runs
 
 

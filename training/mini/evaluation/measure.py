@@ -33,7 +33,8 @@ Log = Callable[[str], None]
 class Counts:
     """The size of an evaluation.
 
-    `subjects` is per drawn set. `stamps`, `rendered` pictures and `cutouts` are measured. `shots` are painted, and
+    `subjects` is per drawn set. `stamps`, `rendered` pictures and `cutouts` are measured,
+    and `groups` pictures of each split of `groups.npz`. `shots` are painted, and
     `prompts` of them with `seeds` seeds for diversity. `controls` are painted with each word and setting. `rounds` is
     the number of timed repeats.
     """
@@ -42,6 +43,7 @@ class Counts:
     stamps: int
     rendered: int
     cutouts: int
+    groups: int
     shots: int
     prompts: int
     seeds: int
@@ -49,7 +51,7 @@ class Counts:
     rounds: int
 
 
-COUNTS = {"full": Counts(32, 60, 48, 10, 48, 4, 3, 4, 9), "subset": Counts(4, 8, 8, 2, 4, 2, 2, 1, 3)}
+COUNTS = {"full": Counts(32, 60, 48, 10, 16, 48, 4, 3, 4, 9), "subset": Counts(4, 8, 8, 2, 3, 4, 2, 2, 1, 3)}
 SETS = {
     "held_out": subjects.held_out,
     "unseen_families": subjects.unseen_families,

@@ -18,6 +18,7 @@ from training.mini import judge as judges
 from training.mini.evaluation import cutout_sheet, measure, sheets, stamps
 from training.mini.evaluation.controls import control_figures
 from training.mini.evaluation.cutouts import cutout_figures
+from training.mini.evaluation.heads import head_figures
 from training.mini.evaluation.ladder import ladder_figures
 from training.mini.evaluation.masks import Answers
 from training.mini.evaluation.painting import Painter, drawn_shots
@@ -25,7 +26,7 @@ from training.mini.evaluation.rendered import rendered_figures
 from training.mini.evaluation.subjects import Subject
 from training.path_traced.assets import Cache
 
-PARTS = ("speed", "masks", "stamps", "rendered", "cutouts", "ladder", "painter", "controls", "sheets")
+PARTS = ("speed", "masks", "stamps", "rendered", "cutouts", "ladder", "heads", "painter", "controls", "sheets")
 Figures = dict[str, Any]
 
 
@@ -111,6 +112,9 @@ def cut_part(plan: Plan) -> Figures:
     if "ladder" in plan.parts:
         say("ladder: 0.5, 3 and 12 megapixels")
         figures["ladder"] = ladder_figures(segmenter)
+    if "heads" in plan.parts:
+        say("heads: geometry and names")
+        figures["heads"] = head_figures(pack, segmenter.encoder, counts.groups)
     if "sheets" in plan.parts:
         say("masks: sheets")
         sheets.mask_sheets(pages, plan.out)

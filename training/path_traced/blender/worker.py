@@ -28,8 +28,12 @@ TABLE_CM = 74.0
 
 
 class Worker:
-    def __init__(self, plan: ShardPlan, folders: dict[str, str], labels: dict[str, str], threads: int) -> None:
-        self.plan, self.labels = plan, labels
+    """Renders a shard. `lean`: without plate and shadow, and with a coverage that is not smoothed."""
+
+    def __init__(
+        self, plan: ShardPlan, folders: dict[str, str], labels: dict[str, str], threads: int, *, lean: bool
+    ) -> None:
+        self.plan, self.labels, self.lean = plan, labels, lean
         self.catalogues, self.hdris, self.cache = (Path(folders[name]) for name in ("catalogues", "hdris", "cache"))
         surfaces.TEXTURES = Path(folders["textures"])
         self.threads, self.skies = threads, dict[Path, studio.Sky]()
@@ -58,7 +62,7 @@ class Worker:
                     material.pass_index = 0
         camera = studio.camera(view.camera)
         reach = max(_reach(plan) for plan in (view.main, *view.neighbours))
-        alpha = _alpha([*others], self.plan.size_px)
+        alpha = None if self.lean else _alpha([*others], self.plan.size_px)
         built: tuple[Any, list[Any]] | None = None
         for take in view.takes:
             begin = time.perf_counter()
@@ -82,26 +86,30 @@ class Worker:
         thing.location.z -= drop
         return thing
 
-    def _take(self, take: TakePlan, main: Any, camera: Any, alpha: F32) -> None:
+    def _take(self, take: TakePlan, main: Any, camera: Any, alpha: F32 | None) -> None:
         scene = bpy.context.scene
         scene.cycles.samples, scene.cycles.seed = self.plan.samples, take.seed
         passes = _render(indexed=True)
         picture = passes["Combined"][..., :3]
-        main.hide_render = True
-        scene.render.resolution_percentage = 50
-        plate = _render(indexed=False)["Combined"][..., :3]
-        main.hide_render = False
-        scene.render.resolution_percentage = 100
-        product = alpha > 0.5
-        gain = develop.exposure(picture, product)
+        row: dict[str, Any] = {}
+        if alpha is None:
+            alpha = (passes["IndexOB"] == 1).astype(np.float32)
+            gain = develop.exposure(picture, alpha > 0.5)
+        else:
+            gain = develop.exposure(picture, alpha > 0.5)
+            main.hide_render = True
+            scene.render.resolution_percentage = 50
+            plate = _render(indexed=False)["Combined"][..., :3]
+            main.hide_render = False
+            scene.render.resolution_percentage = 100
+            sky = (passes["Depth"] > develop.NOTHING) | (passes["IndexOB"] == develop.SHINES)
+            beyond = develop.halved(sky.astype(np.float32)) > 0
+            row["plate"] = develop.tone(plate, gain)
+            row["shadow"] = develop.shadow(develop.halved(picture), plate, develop.halved(alpha), beyond)
         index, part = develop.indices(passes["IndexOB"], passes["IndexMA"], alpha)
-        sky = (passes["Depth"] > develop.NOTHING) | (passes["IndexOB"] == develop.SHINES)
-        beyond = develop.halved(sky.astype(np.float32)) > 0
         rotation = np.array(camera.matrix_world.to_3x3(), np.float32)
-        row = {
+        row |= {
             "image": develop.tone(picture, gain),
-            "plate": develop.tone(plate, gain),
-            "shadow": develop.shadow(develop.halved(picture), plate, develop.halved(alpha), beyond),
             "alpha": (alpha * 255 + 0.5).astype(np.uint8),
             "index": index,
             "part": part,
@@ -200,7 +208,7 @@ def main(path: Path) -> None:
     plan = ShardPlan.from_json(json.dumps(job["plan"]))
     with tempfile.TemporaryDirectory() as folder:
         tempfile.tempdir = folder
-        worker = Worker(plan, job["folders"], job["labels"], job["threads"])
+        worker = Worker(plan, job["folders"], job["labels"], job["threads"], lean=job["lean"])
         arrays = worker.run()
         tempfile.tempdir = None
     with Path(job["out"]).open("wb") as file:

@@ -1,0 +1,1 @@
+"""The detector: it finds what words name in a photo, as boxes."""

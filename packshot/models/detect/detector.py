@@ -1,0 +1,228 @@
+"""The detector: words to boxes.
+
+    Photo ─> SamEncoder ─> Embedding ─┐                     (mini: a head on the segmenter's features)
+    Photo ────────────────────────────┴─> Detector(+ words) ─> Detections, best first
+
+A detector states what it reads, so that its deployment passes a photo's embedding where one exists. A photo in which
+nothing fits the words has no detections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from packshot.errors import PackRefused
+from packshot.models.detect.network import NameFinder
+from packshot.models.engines.word_tokenizer import WordTokenizer
+from packshot.types import F32, Detection, Embedding, Photo
+
+if TYPE_CHECKING:
+    from packshot.models.packs.pack import Pack
+
+MOST = 8
+"""The largest number of detections of a photo."""
+SAME_IOU = 0.5
+"""Boxes of one photo that overlap more are one product."""
+PROPOSALS, SAME_PROPOSAL = 12, 0.6
+"""The largest number of boxes of a photo that are compared with words, and the overlap that makes two of them one."""
+PATCH_PX = 16
+"""Pixels of the segmenter's input for each place of its features."""
+EIGHTH = "eighth"
+"""The stem's map in `Embedding.extras` that the head reads (`packshot.models.segment.segmenter.DETAIL`)."""
+
+
+class Detector(Protocol):
+    """Finds what words name. `reads` says which of a photo's forms it takes."""
+
+    reads: ClassVar[Literal["photo", "embedding"]]
+
+    def unknown(self, words: str) -> list[str]:
+        """The words that the detector does not know. It ignores them; words of which none is known find nothing."""
+        ...
+
+    def find(self, asked: Sequence[tuple[Photo | Embedding, str]]) -> list[list[Detection]]:
+        """The detections of each photo and its words, best first, at most MOST."""
+        ...
+
+
+def kept(boxes: F32, scores: F32, threshold: float) -> list[Detection]:
+    """Detections from boxes (N, 4) XYXY and scores (N): those from `threshold` on, without overlaps, best first."""
+    found: list[Detection] = []
+    for index in np.argsort(-scores, kind="stable"):
+        if scores[index] < threshold or len(found) == MOST:
+            break
+        x0, y0, x1, y1 = (float(value) for value in boxes[index])
+        box = (x0, y0, x1, y1)
+        if x1 - x0 >= 1 and y1 - y0 >= 1 and all(_iou(box, other.box_xyxy) <= SAME_IOU for other in found):
+            found.append(Detection(box, float(scores[index])))
+    return found
+
+
+def _iou(a: Sequence[float], b: Sequence[float]) -> float:
+    width, height = (max(0.0, min(a[k + 2], b[k + 2]) - max(a[k], b[k])) for k in (0, 1))
+    both = width * height
+    areas = ((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+    return both / max(sum(areas) - both, 1e-9)
+
+
+@dataclass(frozen=True)
+class MiniDetector:
+    """The mini pack's detector: `NameFinder` on the segmenter's embeddings."""
+
+    reads: ClassVar[Literal["photo", "embedding"]] = "embedding"
+
+    network: NameFinder
+    tokenizer: WordTokenizer
+    device: torch.device
+
+    def unknown(self, words: str) -> list[str]:
+        return self.tokenizer.unknown(words)
+
+    @torch.inference_mode()
+    def find(self, asked: Sequence[tuple[Photo | Embedding, str]]) -> list[list[Detection]]:
+        if not asked:
+            return []
+        embeddings = [one for one, _ in asked if isinstance(one, Embedding)]
+        if len(embeddings) < len(asked):
+            raise TypeError("this detector reads embeddings, got a photo; encode it with the segmenter first")
+        joined = self.network.joined(
+            self._stacked([one.features for one in embeddings]),
+            self._stacked([one.extras[EIGHTH] for one in embeddings]),
+        )
+        ids = torch.from_numpy(self.tokenizer([words for _, words in asked])).to(self.device)
+        products, boxes = self.network.proposed(joined)
+        chosen = [_spread(own.sigmoid(), at) for own, at in zip(products, boxes, strict=True)]
+        rows = torch.repeat_interleave(torch.arange(len(chosen)), torch.tensor([len(part) for part in chosen]))
+        rows = rows.to(self.device)
+        mended = self.network.mended(joined, torch.cat(chosen), rows)
+        fits = self.network.scores(self.network.numbers(joined, mended, rows), self.network.chosen(ids))
+        places, scores, rows = mended.cpu().numpy(), fits.cpu().numpy(), rows.cpu()
+        found: list[list[Detection]] = []
+        for row, embedding in enumerate(embeddings):
+            mine = (rows == row).numpy()
+            input_px = joined.shape[-1] * PATCH_PX
+            limits = np.array([embedding.input_width, embedding.input_height] * 2, np.float32)
+            photo = np.array([embedding.photo_width, embedding.photo_height] * 2, np.float32)
+            in_photo = np.clip(places[mine] * input_px / limits, 0, 1) * photo
+            found.append(kept(in_photo, scores[mine, row], self.network.threshold))
+        return found
+
+    def _stacked(self, arrays: Sequence[np.ndarray[Any, Any]]) -> torch.Tensor:
+        return torch.from_numpy(np.stack(arrays)).to(self.device, torch.float32)
+
+
+def _spread(products: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+    """The boxes (R, 4) of the likeliest places of a picture, without overlaps: at most PROPOSALS.
+
+    `products` (s, s) are probabilities that a place is a product's, and `boxes` (s, s, 4) the products' boxes.
+    """
+    flat, places = products.flatten(), boxes.flatten(0, 1)
+    order = flat.argsort(descending=True, stable=True)[: 8 * PROPOSALS].tolist()
+    corners = places.tolist()
+    chosen: list[int] = []
+    for index in order:
+        if all(_iou(corners[index], corners[other]) <= SAME_PROPOSAL for other in chosen):
+            chosen.append(index)
+        if len(chosen) == PROPOSALS:
+            break
+    return places[chosen]
+
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+SHORTER_PX, LONGER_PX = 800, 1333
+"""GroundingDINO's input: the shorter side has SHORTER_PX, unless the longer one would exceed LONGER_PX."""
+BOX_THRESHOLD = 0.35
+"""GroundingDINO's own threshold of a box's best token."""
+
+
+@dataclass(frozen=True)
+class GroundingDetector:
+    """A `GroundingDinoForObjectDetection` of transformers with its BERT tokenizer."""
+
+    reads: ClassVar[Literal["photo", "embedding"]] = "photo"
+
+    network: Any
+    tokenizer: Any
+    device: torch.device
+    shorter_px: int = SHORTER_PX
+    threshold: float = BOX_THRESHOLD
+
+    def unknown(self, words: str) -> list[str]:
+        """Always empty, because word pieces encode any text."""
+        return []
+
+    @torch.inference_mode()
+    def find(self, asked: Sequence[tuple[Photo | Embedding, str]]) -> list[list[Detection]]:
+        return [self._find(one, words) for one, words in asked]
+
+    def _find(self, photo: Photo | Embedding, words: str) -> list[Detection]:
+        if isinstance(photo, Embedding):
+            raise TypeError("this detector reads photos, got an embedding; pass the photo")
+        phrase = words.lower().strip().rstrip(".")
+        if not phrase:
+            return []
+        tokens = self.tokenizer(f"{phrase}.", return_tensors="pt", truncation=True, max_length=256).to(self.device)
+        answer = self.network(pixel_values=self._pixels(photo), **tokens)
+        scores = answer.logits[0].float().sigmoid().amax(-1).cpu().numpy()
+        x, y, width, height = answer.pred_boxes[0].float().cpu().numpy().T
+        edges = np.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], axis=1)
+        photo_px = np.array([photo.width, photo.height] * 2, np.float32)
+        return kept((np.clip(edges, 0, 1) * photo_px).astype(np.float32), scores, self.threshold)
+
+    def _pixels(self, photo: Photo) -> torch.Tensor:
+        """The network's input (1, 3, h, w)."""
+        scale = min(
+            self.shorter_px / min(photo.width, photo.height),
+            LONGER_PX / SHORTER_PX * self.shorter_px / max(photo.width, photo.height),
+        )
+        size = (max(1, round(photo.height * scale)), max(1, round(photo.width * scale)))
+        pixels = torch.from_numpy(np.array(photo.pixels)).to(self.device).permute(2, 0, 1)[None].float() / 255
+        resized = functional.interpolate(pixels, size, mode="bilinear", antialias=True, align_corners=False)
+        mean, std = (torch.tensor(values, device=self.device).view(3, 1, 1) for values in (MEAN, STD))
+        dtype = next(self.network.parameters()).dtype
+        normalised: torch.Tensor = ((resized - mean) / std).to(dtype)
+        return normalised
+
+
+def load_detector(pack: Pack, device: torch.device, dtype: torch.dtype = torch.float32) -> Detector | None:
+    """Load the pack's detector; None when the pack has none. The mini detector runs in fp32.
+
+    Raises PackRefused when files are missing, corrupt or do not fit together.
+    """
+    if "detector" not in pack.manifest.roles:
+        return None
+    spec = pack.role("detector")
+    if spec.class_name == "NameFinder":
+        words = WordTokenizer.from_files(_one(pack, ".json"))
+        if words.vocab_size != spec.config.get("vocabulary"):
+            raise PackRefused(
+                "pack_mismatch",
+                f"detector.vocabulary of pack {pack.name!r} must be {words.vocab_size}, the number of its words, "
+                f"got {spec.config.get('vocabulary')}; correct the manifest",
+            )
+        return MiniDetector(pack.load("detector", device), words, device)
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(_one(pack, "tokenizer.json")))
+    return GroundingDetector(pack.load("detector", device, dtype), tokenizer, device)
+
+
+def _one(pack: Pack, ending: str) -> Path:
+    """The detector's one file whose name ends so."""
+    found = [path for name, path in pack.paths("detector").items() if name.endswith(ending)]
+    if len(found) != 1:
+        raise PackRefused(
+            "pack_mismatch",
+            f"the detector of pack {pack.name!r} must have one file *{ending}, got {len(found)}; correct the manifest",
+        )
+    return found[0]
+
+
+__all__ = ["Detector", "GroundingDetector", "MiniDetector", "kept", "load_detector"]

@@ -1,0 +1,1 @@
+"""The product's geometry: normals and depth of a cutout."""

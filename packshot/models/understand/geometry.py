@@ -1,0 +1,215 @@
+"""The geometry of a cutout: normals and depth, from one of three sources.
+
+Cutout ─> on the mean colour, square ─> SamEncoder ─> GeometryHead ─┐     (mini)
+Cutout ─> on grey ─> Depth Anything ─> depth, and its normals ──────┼─> Geometry
+Cutout ─> mask ─> inflation ────────────────────────────────────────┘     (a pack without the role)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import cv2
+import numpy as np
+import torch
+
+from packshot.models.segment.segmenter import SamEncoder
+from packshot.models.understand.inflation import inflated, normals_of
+from packshot.models.understand.network import GeometryHead
+from packshot.types import F32, U8, Cutout, Embedding, Geometry, Photo
+
+if TYPE_CHECKING:
+    from packshot.models.packs.pack import Pack
+
+GEOMETRY_PX = 256
+"""The longer side of a geometry's maps, for larger cutouts."""
+MARGIN = 0.08
+"""The space around the product in the network's input, as a share of its longer side."""
+GROUND = (124, 116, 104)
+"""The colour behind the product: the segmenter's mean colour."""
+RELIEF = 0.5
+"""How deep a product is taken to be where a network gives depth without a unit, as a share of its longer side."""
+
+
+class GeometryEstimator(Protocol):
+    """Estimates the geometry of cutouts."""
+
+    def estimate(self, cutouts: Sequence[Cutout]) -> list[Geometry]:
+        """The geometry of each cutout, in order."""
+        ...
+
+
+def _size(cutout: Cutout) -> tuple[int, int]:
+    """(width, height) of a cutout's maps."""
+    scale = min(1.0, GEOMETRY_PX / max(cutout.width, cutout.height))
+    return max(1, round(cutout.width * scale)), max(1, round(cutout.height * scale))
+
+
+def _mask(cutout: Cutout) -> U8:
+    """The product in a cutout's maps, uint8 hxw: 255 or 0."""
+    alpha = cv2.resize(np.ascontiguousarray(cutout.pixels[..., 3]), _size(cutout), interpolation=cv2.INTER_AREA)
+    return np.asarray(np.where(alpha >= 128, 255, 0), np.uint8)
+
+
+def _finished(normals: F32, depth: F32, mask: U8) -> Geometry:
+    """A geometry from normals (hxwx3) and depth (hxw) of any scale, near = large; both end at the mask."""
+    product = mask >= 128
+    if not product.any():
+        return Geometry(np.zeros((*mask.shape, 3), np.int8), np.zeros(mask.shape, np.float32), mask)
+    low, high = np.percentile(depth[product], (1, 99))
+    shown = np.clip((depth - low) / max(float(high - low), 1e-6), 0, 1)
+    length = np.maximum(np.linalg.norm(normals, axis=2, keepdims=True), 1e-6)
+    unit = np.round(normals / length * 127).astype(np.int8)
+    return Geometry(
+        np.where(product[..., None], unit, np.int8(0)), np.where(product, shown, 0).astype(np.float32), mask
+    )
+
+
+@dataclass(frozen=True)
+class InflatedGeometry:
+    """The geometry that the silhouette says."""
+
+    def estimate(self, cutouts: Sequence[Cutout]) -> list[Geometry]:
+        found = []
+        for cutout in cutouts:
+            mask = _mask(cutout)
+            height = inflated(mask)
+            found.append(_finished(normals_of(height, mask), height, mask))
+        return found
+
+
+def _frame(cutout: Cutout) -> tuple[int, int]:
+    """The margin around a cutout in its square, and the square's side, in the cutout's pixels."""
+    longer = max(cutout.width, cutout.height)
+    edge = max(1, round(longer * MARGIN))
+    return edge, longer + 2 * edge
+
+
+def _inside(maps: F32, cutout: Cutout) -> F32:
+    """A cutout's maps hxwxK from the maps nxnxK of its square."""
+    (edge, side), (width, height) = _frame(cutout), _size(cutout)
+    per_px = len(maps) / side
+    across, down = per_px * cutout.width / width, per_px * cutout.height / height
+    to_square = np.array([[across, 0, edge * per_px + across / 2 - 0.5], [0, down, edge * per_px + down / 2 - 0.5]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    found = cv2.warpAffine(maps, to_square, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(found, np.float32).reshape(height, width, -1)
+
+
+def framed(cutout: Cutout) -> tuple[Photo, U8]:
+    """The network's input: the product on GROUND with MARGIN, a square; and its mask, uint8 of the same size."""
+    edge, side = _frame(cutout)
+    alpha = cutout.pixels[..., 3]
+    share = alpha[..., None].astype(np.float32) / 255
+    product = cutout.pixels[..., :3] * share + np.array(GROUND, np.float32) * (1 - share)
+    pixels = np.full((side, side, 3), GROUND, np.uint8)
+    mask = np.zeros((side, side), np.uint8)
+    inside = np.s_[edge : edge + cutout.height, edge : edge + cutout.width]
+    pixels[inside] = (product + 0.5).astype(np.uint8)
+    mask[inside] = np.where(alpha >= 128, 255, 0)
+    return Photo(pixels), mask
+
+
+def outline(mask: U8, side: int) -> F32:
+    """What the head reads of a square mask: float32 (5, side, side) (`network.OUTLINE`)."""
+    small = cv2.resize(mask, (side, side), interpolation=cv2.INTER_AREA)
+    height = inflated(small)
+    normals = normals_of(height, small)
+    shape = height / max(float(height.max()), 1.0)
+    return np.concatenate([(small[None] >= 128), normals.transpose(2, 0, 1), shape[None]]).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class HeadGeometry:
+    """The mini pack's geometry: `GeometryHead` on the segmenter's features of the cutout."""
+
+    encoder: SamEncoder
+    head: GeometryHead
+    device: torch.device
+
+    @torch.inference_mode()
+    def estimate(self, cutouts: Sequence[Cutout]) -> list[Geometry]:
+        if not cutouts:
+            return []
+        squares = [framed(cutout) for cutout in cutouts]
+        embeddings = self.encoder.encode([photo for photo, _ in squares])
+        side = embeddings[0].extras["quarter"].shape[-1]
+        outlines = np.stack([outline(mask, side) for _, mask in squares])
+        normals, depth = self.head(*stacked(embeddings, self.device), torch.from_numpy(outlines).to(self.device))
+        maps = torch.cat([normals, depth], 1).permute(0, 2, 3, 1).cpu().numpy()
+        found = []
+        for cutout, both in zip(cutouts, maps, strict=True):
+            inside = _inside(both, cutout)
+            found.append(_finished(inside[..., :3], inside[..., 3], _mask(cutout)))
+        return found
+
+
+def stacked(embeddings: Sequence[Embedding], device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The head's inputs from embeddings: features (B, C, s, s), and the stem's maps at 1/4 and 1/8."""
+    arrays: list[list[Any]] = [
+        [one.features for one in embeddings],
+        *([one.extras[name] for one in embeddings] for name in ("quarter", "eighth")),
+    ]
+    features, quarter, eighth = (torch.from_numpy(np.stack(part)).to(device, torch.float32) for part in arrays)
+    return features, quarter, eighth
+
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+DEPTH_PX, DEPTH_PATCH = 518, 14
+"""The side of Depth Anything's input, and what it must be a multiple of."""
+
+
+@dataclass(frozen=True)
+class DepthGeometry:
+    """A `DepthAnythingForDepthEstimation` of transformers: its depth is relative and inverse, so near is large."""
+
+    network: Any
+    device: torch.device
+    side_px: int = DEPTH_PX
+
+    @torch.inference_mode()
+    def estimate(self, cutouts: Sequence[Cutout]) -> list[Geometry]:
+        if not cutouts:
+            return []
+        squares = [framed(cutout)[0] for cutout in cutouts]
+        side = self.side_px // DEPTH_PATCH * DEPTH_PATCH
+        small = [cv2.resize(photo.pixels, (side, side), interpolation=cv2.INTER_AREA) for photo in squares]
+        pixels = torch.from_numpy(np.stack(small)).to(self.device).permute(0, 3, 1, 2).float() / 255
+        mean, std = (torch.tensor(values, device=self.device).view(3, 1, 1) for values in (MEAN, STD))
+        dtype = next(self.network.parameters()).dtype
+        depth = self.network(pixel_values=((pixels - mean) / std).to(dtype)).predicted_depth.float().cpu().numpy()
+        found = []
+        for cutout, near in zip(cutouts, depth, strict=True):
+            shown, mask = _inside(near[..., None], cutout)[..., 0], _mask(cutout)
+            flat = _finished(np.ones((*mask.shape, 3), np.float32), shown, mask)
+            height = flat.depth * (RELIEF * max(mask.shape))
+            found.append(_finished(normals_of(height, mask), shown, mask))
+        return found
+
+
+def load_geometry(pack: Pack, device: torch.device, dtype: torch.dtype = torch.float32) -> GeometryEstimator:
+    """Load the pack's geometry; the inflation of the mask when the pack has no such role.
+
+    `dtype` is that of the encoder, or of Depth Anything; the head runs in fp32. Raises PackRefused when files are
+    missing, corrupt or do not fit together.
+    """
+    if "geometry" not in pack.manifest.roles:
+        return InflatedGeometry()
+    if pack.role("geometry").class_name == "GeometryHead":
+        sam: Any = pack.load("segmenter", device, torch.float32)
+        return HeadGeometry(SamEncoder(sam, device, dtype), pack.load("geometry", device), device)
+    return DepthGeometry(pack.load("geometry", device, dtype), device)
+
+
+__all__ = [
+    "DepthGeometry",
+    "GeometryEstimator",
+    "HeadGeometry",
+    "InflatedGeometry",
+    "framed",
+    "load_geometry",
+    "outline",
+    "stacked",
+]
