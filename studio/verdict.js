@@ -2,6 +2,7 @@
 
 const MENDS = { frame: "layout", fill: "layout", product: "layout", scene: "seed", lock: "seed" }; // check -> what mends it
 const FACTS = new Set(["enlargement", "framing"]); // they follow from the engine's size, and no choice of the user mends them
+const SHOWS = 1.05; // a smaller enlargement or stretch is not seen
 
 const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (text.endsWith(".") ? "" : ".");
 
@@ -16,12 +17,12 @@ export function judged({ findings }) {
   const rest = findings.filter(({ check, level }) => check !== "lock" && (level !== "ok" || FACTS.has(check)));
   const warnings = rest.filter(({ check }) => !FACTS.has(check)).map(({ check, detail }) => ({ text: sentence(detail), mend: MENDS[check] }));
   if (proved === false) warnings.unshift({ text: "Paint it again. If it happens again, tell the operator.", mend: MENDS.lock });
-  const facts = rest.filter(({ check }) => FACTS.has(check)).map(({ check, value, detail }) => (check === "enlargement" ? enlarged(value, detail) : sentence(detail)));
+  const facts = rest.filter(({ check }) => FACTS.has(check)).map(({ check, value, detail }) => (check === "enlargement" ? enlarged(value, detail) : value > SHOWS ? sentence(detail) : ""));
   return { proved, title, detail: lock ? sentence(lock.detail) : "", warnings, facts: facts.filter(Boolean) };
 }
 
 /** The scene's enlargement, when it shows. */
 function enlarged(factor, detail) {
-  if (!(factor > 1.05)) return "";
+  if (!(factor > SHOWS)) return "";
   return factor > 2 ? `The scene was enlarged ${factor.toFixed(1)} times and looks soft. The product was not.` : sentence(detail);
 }

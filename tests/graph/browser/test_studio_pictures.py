@@ -20,7 +20,8 @@ SPOON = ((0.69, 0.2), (0.65, 0.46), (0.62, 0.7), (0.58, 0.66), (0.63, 0.56))
 
 
 def photograph(page: Page, step: str) -> None:
-    """Save the page in both colour schemes, with as many colours as the size limit allows."""
+    """Save the page from its top in both colour schemes, with as many colours as the size limit allows."""
+    page.evaluate("for (const body of document.querySelectorAll('.side-body, .panel')) body.scrollTop = 0")
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme, reduced_motion="reduce")
         page.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
@@ -100,6 +101,7 @@ def test_the_pictures_of_the_designers_page(
     page.locator(".slot img").first.wait_for()
     photograph(page, "render")
     page.get_by_role("button", name="Cancel").click()
+    expect(page.locator(".shot").first).to_contain_text("Cancelled")
 
     page.get_by_role("tab", name="Choose").click()
     page.get_by_role("img", name="Result 4").click()
