@@ -77,7 +77,10 @@ def test_a_photo_becomes_an_approved_download(
     assert (request["seed"], request["images"], len(request["layers"])) == (7, 2, 2)
     assert request["layers"][1]["rotation_deg"] == turned
     assert request["layers"][1]["scale"] == 0.4
-    image = download.value.suggested_filename.removesuffix(".png")
+    assert re.fullmatch(r"coffee.*\.png", download.value.suggested_filename)  # named by its product
+    image = page.evaluate(
+        "async () => (await import('/studio/store.js')).results().find(({ image }) => image.number === 1).image.id"
+    )
     assert http.patch(f"/v1/images/{image}", json={"review": "approved"}).json()["recipe"]["request"]["seed"] == 7
     assert {httpx.URL(asked).host for asked in here.requests if not asked.startswith("blob:")} == {"127.0.0.1"}
 
