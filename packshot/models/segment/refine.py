@@ -64,7 +64,7 @@ SLACK = 0.02
 """A product may extend beyond the user's box by this share of the box's sides."""
 SEED = 0.01
 """Radius of what a click marks, as a share of the crop's longer side."""
-WORK_PX = 128
+WORK_PX = 192
 """Longest side of the crop on which GrabCut runs, because its time grows with the number of pixels."""
 ONE_LEVEL = 1.5
 """A picture larger than the thumbnail by at most this factor needs no step between them."""
