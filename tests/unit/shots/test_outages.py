@@ -171,7 +171,7 @@ async def test_an_outage_longer_than_the_limit_fails_the_shot_with_its_code(
     try:
         shot = accepted(limited, spec_for(images=1))
         failing = Director(limited, Painter(limited, faults=[OUTAGES[1]] * 9), settings, worker="w")
-        states = []
+        states: list[str] = []
         while not states or states[-1] == "queued":
             await failing.run_next()
             states.append(now(limited, shot).status)
