@@ -15,6 +15,8 @@
     ├── PackRefused       a pack's files or manifest are unusable; the operator can correct it
     ├── LeaseLost         a worker no longer holds the lease on its shot (never reaches a client)
     └── EngineFailed      the engine could not finish a shot (`retryable`: whether the shot may be retried)
+        ├── EngineCrashed a replica died of a fault while it ran the shot
+        └── Interrupted   a replica or its node was stopped while it ran the shot
 
 Each code belongs to exactly one class. `packshot.api.problems` maps classes to HTTP statuses in one table. `detail`
 states the rule, the value received and the remedy.
@@ -199,7 +201,8 @@ class EngineFailed(PackshotError):
 
     codes: ClassVar[dict[str, str]] = {
         "engine_failed": "The engine raised an error while it rendered.",
-        "engine_crash": "A replica died twice while it ran this shot.",
+        "engine_crash": "A replica crashed twice while it ran this shot.",
+        "interrupted": "The processes that ran this shot were stopped too often.",
         "engine_out_of_memory": "The engine ran out of memory.",
         "engine_nan": "The engine produced values that are not finite (NaN or infinity).",
         "timeout": "The shot ran longer than the limit.",
@@ -208,12 +211,22 @@ class EngineFailed(PackshotError):
 
 
 class EngineCrashed(EngineFailed):
-    """Raised when a replica died while it ran a shot. The director retries the shot once, unbatched."""
+    """Raised when a replica died of a fault while it ran a shot. The director retries the shot once, unbatched."""
 
     def __init__(self, detail: str) -> None:
         super().__init__("engine_crash", detail, retryable=True)
 
     def __reduce__(self) -> tuple[type[EngineCrashed], tuple[str]]:
+        return type(self), (self.detail,)
+
+
+class Interrupted(EngineFailed):
+    """Raised when a replica or its node was stopped while it ran a shot, and nothing shows a fault of the replica."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("interrupted", detail, retryable=True)
+
+    def __reduce__(self) -> tuple[type[Interrupted], tuple[str]]:
         return type(self), (self.detail,)
 
 
