@@ -45,7 +45,13 @@ class Store:
         self.images = Images(database)
         self.projects = Projects(database)
         self.styles = Styles(database, references)
-        self.queue = Queue(database, references, lease_s=settings.lease_s, max_attempts=settings.max_attempts)
+        self.queue = Queue(
+            database,
+            references,
+            lease_s=settings.lease_s,
+            max_attempts=settings.max_attempts,
+            max_outage_s=settings.max_outage_s,
+        )
         self.retention = Retention(database, assets, references, self.photos, default_days=settings.retention_days)
         try:
             check(database.engine)
