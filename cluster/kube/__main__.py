@@ -1,9 +1,10 @@
-"""`python -m cluster.kube render | check [FOLDER …] | patch PROFILE | budgets PROFILE`.
+"""`python -m cluster.kube render | check [FOLDER …] | patch PROFILE | budgets PROFILE | chart FOLDER [OVERLAY]`.
 
 render    write the rendered files under k8s/
 check     build overlays and check them; the exit code is 1 when a check fails
 patch     print the kustomize patch of a profile, for an overlay on the base
 budgets   print the PodDisruptionBudgets of a profile's pools that the base lacks
+chart     write a Helm chart of an overlay, or of production, into a new folder
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from pathlib import Path
 
 from cluster.kube import promql, rules, schemas
 from cluster.kube.build import build
+from cluster.kube.helm import write_chart
 from cluster.kube.rendered import ROOT, added_budgets, overlay_patch, rendered, write
 from cluster.profiles import load_profile
 from packshot.errors import PackshotError
 
 OVERLAYS = ("k8s/overlays/dev", "k8s/overlays/production")
-USAGE = "usage: python -m cluster.kube render | check [FOLDER …] | patch PROFILE | budgets PROFILE"
+USAGE = """\
+usage: python -m cluster.kube render | check [FOLDER …] | patch PROFILE | budgets PROFILE | chart FOLDER [OVERLAY]"""
 
 
 def check(folder: Path) -> list[str]:
@@ -41,6 +44,11 @@ def main(arguments: list[str]) -> int:
             return 0
         case ["budgets", profile]:
             sys.stdout.write(added_budgets(load_profile(profile)))
+            return 0
+        case ["chart", folder, *overlay] if len(overlay) <= 1:
+            source = Path(overlay[0]) if overlay else ROOT / OVERLAYS[-1]
+            written = write_chart(build(source), str(overlay[0] if overlay else OVERLAYS[-1]), Path(folder))
+            print(f"{folder}: {len(written)} files")
             return 0
         case ["check", *folders]:
             stale = [path for path, text in rendered().items() if (ROOT / path).read_text() != text]
