@@ -23,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
@@ -85,6 +86,7 @@ tenant = Table(
     Column("id", _ID, primary_key=True),
     Column("name", String(100), nullable=False, unique=True),
     Column("retention_days", Double),  # NULL = the value of the setting
+    Column("weight", Double, nullable=False, server_default="1"),  # its share of the workers, relative to the others'
     Column("created_at", Double, nullable=False),
     Column("legal_hold", Text),  # why the tenant must not be deleted; NULL = it may be
 )
@@ -220,6 +222,34 @@ shot = Table(
     Index(None, "tenant_id", "seq"),
     Index(None, "project_id", "seq"),
     Index(None, "tenant_id", "sku", "seq"),
+    # Each tenant's waiting shots in the order of acceptance, so that a claim reads the heads of the lines only. The
+    # included columns are what the queue's load sums.
+    Index(
+        "ix_shot_line",
+        "tenant_id",
+        "priority",
+        "seq",
+        postgresql_where=text("status = 'queued'"),
+        sqlite_where=text("status = 'queued'"),
+        postgresql_include=["images", "row_steps", "steps"],
+    ),
+    Index(  # when a tenant's catalogue shots were claimed, for ageing
+        "ix_shot_catalogue_claimed",
+        "tenant_id",
+        "claimed_at",
+        postgresql_where=text("priority = 'catalogue' AND claimed_at IS NOT NULL"),
+        sqlite_where=text("priority = 'catalogue' AND claimed_at IS NOT NULL"),
+    ),
+)
+
+# Values that one process computes for all of them (snapshots.py).
+snapshot = Table(
+    "snapshot",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("value", JSON, nullable=False),
+    Column("taken_at", Double, nullable=False),  # 0 = never
+    Column("lease_until", Double, nullable=False),  # until then, one process computes the next value
 )
 
 shot_mask = Table(
