@@ -14,6 +14,7 @@ from cluster.profiles import Pool, Profile
 FOLDER = "compose"
 """Where the files lie, from the repository's root. Paths in them are relative to it."""
 PORT = 8000
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - of the container, which publishes no port
 HOME = "/var/lib/packshot"
 POSTGRES = "postgres:17.2-alpine"
 MINIO = "minio/minio:RELEASE.2025-09-07T16-13-09Z"
@@ -64,7 +65,7 @@ def _api(profile: Profile, machine: Pool) -> dict[str, Any]:
         resources["reservations"] = {"devices": [devices]}
     return {
         **_image(machine),
-        "command": ["packshot", "serve", "--host", "0.0.0.0", "--port", str(PORT), "--profile", profile.name],
+        "command": ["packshot", "serve", "--host", ANY_ADDRESS, "--port", str(PORT), "--profile", profile.name],
         "environment": {
             "PACKSHOT_HOME": HOME,
             "PACKSHOT_DATABASE_URL": f"postgresql+psycopg://{NAME}:{DATABASE_PASSWORD}@postgres:5432/{NAME}",

@@ -16,9 +16,8 @@ from typing import Any
 import yaml
 
 import packshot
-from cluster.kube.build import Manifest
+from cluster.kube.build import KUBERNETES, Manifest
 from cluster.kube.rayservice import NAME, Dumper
-from cluster.kube.schemas import KUBERNETES
 from packshot.errors import BadInput
 
 Keys = tuple[str | int, ...]

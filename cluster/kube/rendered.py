@@ -1,4 +1,4 @@
-"""The rendered files under k8s/ and compose/: the path and the text of each. A test compares them with the committed files."""
+"""The rendered files under k8s/ and compose/: their paths and texts. A test compares them with the committed files."""
 
 from __future__ import annotations
 
