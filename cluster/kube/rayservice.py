@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from cluster.local import JSON_LOGS
 from cluster.profiles import Pool, Profile
 from cluster.render import POOL_LABEL, serve_config
 
@@ -170,6 +171,7 @@ def _container(name: str, image: str, cpus: float, memory_gib: float, gpus: int)
             {"name": "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S", "value": str(DRAIN_S)},
             {"name": "RAY_SERVE_REQUEST_LATENCY_BUCKETS_MS", "value": LATENCY_BUCKETS_MS},
             {"name": "RAY_USAGE_STATS_ENABLED", "value": "0"},
+            *({"name": name, "value": value} for name, value in JSON_LOGS.items()),
         ],
         "envFrom": [{"configMapRef": {"name": "packshot-settings"}}],
         "resources": {"requests": dict(resources), "limits": resources},

@@ -213,7 +213,8 @@ class Claim:
 
     `worker` names the process that holds the claim. `attempt` is 1 on the first try. `crashes` counts the replicas that
     died and the leases that ran out while this shot ran. A shot with `crashes` above 0 must run unbatched, so that the
-    next crash can be attributed to it.
+    next crash can be attributed to it. `origin` is the context of the request that the shot came with
+    (packshot/telemetry/context.py).
     """
 
     shot_id: str
@@ -224,6 +225,7 @@ class Claim:
     crashes: int
     spec: ShotSpec
     created_at: datetime
+    origin: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,9 @@ metadata = MetaData(
 
 _ID = String(80)
 
+ORIGIN = "origin"
+"""A key in the column `shot.request`, beside the shot: the context of the request that the shot came with."""
+
 
 def _tenant() -> Column[str]:
     return Column("tenant_id", _ID, ForeignKey("tenant.id"), nullable=False)
