@@ -20,7 +20,7 @@ COPY constraints.txt pyproject.toml ./
 # Torch with CPU kernels only: a third of the size.
 FROM build AS dependencies-cpu
 RUN uv pip install --no-cache --python /opt/packshot/venv --constraint constraints.txt --torch-backend cpu \
-      --requirements pyproject.toml --extra serve --extra postgres --extra s3 --extra gcs --extra azure
+      --requirements pyproject.toml --extra serve --extra postgres --extra s3 --extra gcs --extra azure --extra otlp
 
 
 # With the load generator, which no server needs.
@@ -32,7 +32,7 @@ RUN uv pip install --no-cache --python /opt/packshot/venv --constraint constrain
 # Torch as constraints.txt pins it. CUDA's libraries come as packages, so the base needs none; the node brings the driver.
 FROM build AS dependencies-cuda
 RUN uv pip install --no-cache --python /opt/packshot/venv --constraint constraints.txt \
-      --requirements pyproject.toml --extra serve --extra postgres --extra s3 --extra gcs --extra azure
+      --requirements pyproject.toml --extra serve --extra postgres --extra s3 --extra gcs --extra azure --extra otlp
 
 
 # What .dockerignore lets in, as the wheel carries it: the code, and the page. No dependency is installed here.
