@@ -3,7 +3,6 @@ S3 API, behind a real nginx with the edge's configuration (make soak)."""
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -70,6 +69,7 @@ def api(file: dict[str, Any], environment: dict[str, str]) -> Iterator[str]:
     assert process.stderr is not None
     killer = threading.Timer(600, process.kill)
     killer.start()
+    drain = threading.Thread(target=process.stderr.read, daemon=True)
     try:
         told = []
         for line in process.stderr:
@@ -78,7 +78,7 @@ def api(file: dict[str, Any], environment: dict[str, str]) -> Iterator[str]:
                 break
         else:
             pytest.fail("".join(told))
-        threading.Thread(target=process.stderr.read, daemon=True).start()
+        drain.start()
         yield f"{LOOPBACK}:{port}"
         process.terminate()
         assert process.wait(timeout=180) == 0
@@ -86,6 +86,9 @@ def api(file: dict[str, Any], environment: dict[str, str]) -> Iterator[str]:
         killer.cancel()
         process.kill()
         process.wait()
+        if drain.ident:
+            drain.join(10)
+        process.stderr.close()
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +101,7 @@ def edge(file: dict[str, Any], api: str, tmp_path_factory: pytest.TempPathFactor
     (folder / "nginx.conf").write_text(conf)
     assert file["configs"]["upstream"]["content"] == "server api:8000 resolve;\n"
     (folder / "upstream.conf").write_text(f"server {api};")
-    shutil.copy(ROOT / "k8s/components/edge/resolver.conf", folder)
+    (folder / "resolver.conf").write_text(file["configs"]["resolver"]["content"])  # never asked: that is an address
     directives = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
     process = subprocess.Popen([nginx_binary(), "-p", folder, "-c", "nginx.conf", "-g", directives])
     try:
