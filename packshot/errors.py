@@ -103,6 +103,10 @@ class BadInput(PackshotError):
         "preset_unmet": "The picture cannot meet a rule of the preset.",
         "idempotency_mismatch": "The Idempotency-Key was used before with another body.",
         "layer_outside": "A layer lies outside the canvas, or its scale leaves no pixel of it.",
+        "manifest_unreadable": "The bytes are no manifest: no YAML, JSON or CSV, or with aliases, tags or double keys.",
+        "photo_missing": "A catalogue's row names a photo or a mask that is not there.",
+        "axes_too_large": "A catalogue's axes have more combinations than the limit.",
+        "not_served": "A field needs a stage that is not served.",
         "bad_usage": "A command was called with arguments that do not fit together.",
     }
 
