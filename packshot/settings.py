@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     accept_noncommercial: bool = Field(False, description="Allow packs whose licence forbids commercial use.")
     device: str = Field("auto", description="Torch device of the models: auto, cpu or cuda.")
     dtype: str = Field("auto", description="Number format of the models: auto, fp32, bf16 or fp16.")
+    gpu_gib: float = Field(
+        0.0, ge=0, description="Memory that the plan assumes for each GPU here, GiB; a smaller one is refused; 0 = any."
+    )
     embedding_cache_bytes: int = Field(
         256 * MIB, ge=0, description="Size of each encoder replica's embedding cache, bytes."
     )

@@ -15,10 +15,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Update, and_, case, func, or_, select, update
 
 from packshot.contract.shot_spec import ShotSpec
-from packshot.contract.status import STATUSES, Status
+from packshot.contract.status import PRIORITIES, STATUSES, Priority, Status
 from packshot.errors import LeaseLost
 from packshot.store.database import Database, moment, new_id
-from packshot.store.queue_load import load_of, load_query
+from packshot.store.queue_load import load_of, load_query, pending_query
 from packshot.store.queue_order import claimable, queue_order
 from packshot.store.records import Claim, NewImage, QueueLoad, ShotRecord
 from packshot.store.references import AssetReferences
@@ -219,6 +219,17 @@ class Queue:
         """Count the shots that a worker could claim now."""
         with self._database.read() as connection:
             return int(connection.execute(select(func.count()).where(claimable(shot))).scalar_one())
+
+    def pending_device_s(self, *, row_step_s: float, picture_s: float) -> dict[Priority, float]:
+        """Return how many seconds one device would need for all the work that waits, by priority.
+
+        `row_step_s` is a device's time for one row-step, and `picture_s` its time to begin and decode one picture, both
+        in seconds. Running shots do not count.
+        """
+        with self._database.read() as connection:
+            rows = connection.execute(pending_query()).all()
+        seconds = {row[0]: float(row[1]) * picture_s + float(row[2]) * row_step_s for row in rows}
+        return {priority: seconds.get(priority, 0.0) for priority in PRIORITIES}
 
     def load(self, since_seq: int | None = None) -> QueueLoad:
         """Return the load of shots that are queued, that run, and that were accepted after `since_seq`.
