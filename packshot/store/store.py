@@ -13,6 +13,7 @@ from packshot.store.keys import Keys
 from packshot.store.masks import Masks
 from packshot.store.migrate import check, migrate
 from packshot.store.photos import Photos
+from packshot.store.postgresql import ConnectionLimits
 from packshot.store.projects import Projects
 from packshot.store.queue import Queue
 from packshot.store.references import AssetReferences
@@ -35,7 +36,7 @@ class Store:
 
     def __init__(self, database_url: str, assets: Assets, settings: Settings | None = None) -> None:
         self.settings = settings = settings or Settings()
-        self.database = database = Database(database_url)
+        self.database = database = Database(database_url, ConnectionLimits.of(settings))
         self.assets = assets
         references = AssetReferences(database, assets)
         self.tenants = Tenants(database)
