@@ -14,6 +14,7 @@ from packshot.store.masks import FILES, files_of, lock_masks_of
 from packshot.store.photos import Photos
 from packshot.store.references import AssetReferences
 from packshot.store.schema import Now, image, mask, photo, shot, shot_mask, tenant
+from packshot.store.sessions import Sessions
 
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
@@ -29,12 +30,20 @@ class Retention:
     """
 
     def __init__(
-        self, database: Database, assets: Assets, references: AssetReferences, photos: Photos, *, default_days: float
+        self,
+        database: Database,
+        assets: Assets,
+        references: AssetReferences,
+        photos: Photos,
+        sessions: Sessions,
+        *,
+        default_days: float,
     ) -> None:
         self._database = database
         self._assets = assets
         self._references = references
         self._photos = photos
+        self._sessions = sessions
         self._default_days = default_days
 
     def sweep(self) -> dict[str, int]:
@@ -44,6 +53,7 @@ class Retention:
             "shots": self._sweep_shots(),
             "photos": self._sweep_photos(),
             "idempotency_keys": self._sweep_idempotency_keys(),
+            "sessions": self._sessions.sweep(),
             "files": self._sweep_files(),
         }
 
