@@ -27,8 +27,8 @@ from packshot.types import Brief, Framing
 
 log = logging.getLogger("ray.serve")
 
-SWEEP_EVERY_S = 600.0
-"""Seconds between two retention sweeps, which delete expired masks, old shots and orphaned files."""
+ASK_FOR_SWEEP_EVERY_S = 60.0
+"""Seconds after which a director asks whether a retention sweep is due. One director of the cluster sweeps."""
 
 
 @serve.deployment(
@@ -82,14 +82,15 @@ class DirectorDeployment:
     async def _poll(self) -> None:
         """Run due shots without a caller: the gateway died, a back-off has ended, or a lease has expired."""
         calls: set[asyncio.Task[Any]] = set()
-        swept_at = time.monotonic()
+        asked_at = time.monotonic()
         while True:
             await asyncio.sleep(self._poll_s)
             try:
                 due = await asyncio.to_thread(self._store.queue.due_count)
-                if time.monotonic() - swept_at > SWEEP_EVERY_S:
-                    swept_at = time.monotonic()
-                    log.info("swept %s", await asyncio.to_thread(self._store.retention.sweep))
+                if time.monotonic() - asked_at > ASK_FOR_SWEEP_EVERY_S:
+                    asked_at = time.monotonic()
+                    if swept := await asyncio.to_thread(self._store.retention.sweep_if_due):
+                        log.info("swept %s", swept)
             except Exception:
                 log.exception("the store did not answer the poll")
                 continue

@@ -1,4 +1,4 @@
-"""The load of the queue (queued, running and arrived work) in one query, for the autoscaler."""
+"""The load of the queue (queued, running and arrived work) in one query each, for the autoscaler."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from packshot.store.schema import shot
 
 def load_query(since_seq: int) -> Select[Any]:
     """Select one row for each priority, over shots that are queued, run, or were accepted after `since_seq`."""
-    # A replica of version 0.1.0 leaves these two columns NULL. Its shots count as one image without guidance.
-    pictures = func.coalesce(shot.c.images, 1)
-    row_steps = func.coalesce(shot.c.row_steps, shot.c.steps)
+    pictures, row_steps = _work()
     # `steps` counts the whole shot, all its images together. Integer division gives the same result in both databases.
     done = row_steps * shot.c.step // func.nullif(shot.c.steps, 0, type_=BigInteger)
     left = row_steps - func.coalesce(done, 0)
@@ -30,6 +28,25 @@ def load_query(since_seq: int) -> Select[Any]:
         .where(or_(shot.c.status.in_(LIVE), arrived))
         .group_by(shot.c.priority)
     )
+
+
+def pending_query() -> Select[Any]:
+    """Select one row (priority, pictures, row-steps) for each priority, over the work that waits for a device.
+
+    It reads only the index of the waiting shots, and each of them once.
+    """
+    pictures, row_steps = _work()
+    return (
+        select(shot.c.priority, func.sum(pictures), func.sum(row_steps))
+        .where(shot.c.status == "queued")
+        .group_by(shot.c.priority)
+    )
+
+
+def _work() -> tuple[ColumnElement[int], ColumnElement[int]]:
+    """A shot's pictures and row-steps."""
+    # A replica of version 0.1.0 leaves these two columns NULL. Its shots count as one image without guidance.
+    return func.coalesce(shot.c.images, 1), func.coalesce(shot.c.row_steps, shot.c.steps)
 
 
 def load_of(rows: Sequence[Row[Any]], last_seq: int) -> QueueLoad:

@@ -23,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
@@ -60,6 +61,20 @@ metadata = MetaData(
 
 _ID = String(80)
 
+# What is true of the database as a whole. `id` names it in the marker of its asset root.
+store_state = Table(
+    "store_state", metadata, Column("name", String(40), primary_key=True), Column("value", Text, nullable=False)
+)
+
+# Periodic work that one process does at a time: the one that moves `due_at` into the future.
+duty = Table(
+    "duty",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("due_at", Double, nullable=False),
+    Column("page", Integer, nullable=False),  # where the next turn goes on
+)
+
 
 def _tenant() -> Column[str]:
     return Column("tenant_id", _ID, ForeignKey("tenant.id"), nullable=False)
@@ -71,7 +86,9 @@ tenant = Table(
     Column("id", _ID, primary_key=True),
     Column("name", String(100), nullable=False, unique=True),
     Column("retention_days", Double),  # NULL = the value of the setting
+    Column("weight", Double, nullable=False, server_default="1"),  # its share of the workers, relative to the others'
     Column("created_at", Double, nullable=False),
+    Column("legal_hold", Text),  # why the tenant must not be deleted; NULL = it may be
 )
 
 api_key = Table(
@@ -83,6 +100,7 @@ api_key = Table(
     Column("sha256", String(64), nullable=False),
     Column("created_at", Double, nullable=False),
     Column("revoked_at", Double),
+    Column("admin", Boolean),  # NULL = no
 )
 
 session = Table(
@@ -200,6 +218,8 @@ shot = Table(
     Column("project_id", _ID),  # without a foreign key, which SQLite cannot add to a table
     Column("sku", String(100)),  # this and `meta` are the client's own words on the shot; nothing else reads them
     Column("meta", JSON(none_as_null=True)),
+    Column("interruptions", Integer),  # NULL = none yet, as in the next one
+    Column("postponed_s", Double),  # how long outages have held the shot up
     Column("error_code", String(64)),
     Column("error_detail", Text),
     Column("created_at", Double, nullable=False),
@@ -213,6 +233,34 @@ shot = Table(
     Index(None, "tenant_id", "seq"),
     Index(None, "project_id", "seq"),
     Index(None, "tenant_id", "sku", "seq"),
+    # Each tenant's waiting shots in the order of acceptance, so that a claim reads the heads of the lines only. The
+    # included columns are what the queue's load sums.
+    Index(
+        "ix_shot_line",
+        "tenant_id",
+        "priority",
+        "seq",
+        postgresql_where=text("status = 'queued'"),
+        sqlite_where=text("status = 'queued'"),
+        postgresql_include=["images", "row_steps", "steps"],
+    ),
+    Index(  # when a tenant's catalogue shots were claimed, for ageing
+        "ix_shot_catalogue_claimed",
+        "tenant_id",
+        "claimed_at",
+        postgresql_where=text("priority = 'catalogue' AND claimed_at IS NOT NULL"),
+        sqlite_where=text("priority = 'catalogue' AND claimed_at IS NOT NULL"),
+    ),
+)
+
+# Values that one process computes for all of them (snapshots.py).
+snapshot = Table(
+    "snapshot",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("value", JSON, nullable=False),
+    Column("taken_at", Double, nullable=False),  # 0 = never
+    Column("lease_until", Double, nullable=False),  # until then, one process computes the next value
 )
 
 shot_mask = Table(
@@ -239,4 +287,30 @@ image = Table(
     Column("note", Text),
     Column("created_at", Double, nullable=False),
     UniqueConstraint("shot_id", "index"),
+)
+
+# A photo that its client puts into the asset root itself. Its file is `uploads/{id}` until the photo is made of it.
+upload = Table(
+    "upload",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    _tenant(),
+    Column("bytes", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("content_type", String(100), nullable=False),
+    Column("token_sha256", String(64), nullable=False),  # of the token in this server's own upload URL
+    Column("photo_id", _ID),  # the photo that was made of it; it may have been deleted since
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False, index=True),
+)
+
+# The receipt of a tenant's deletion. It is written when the deletion begins, so that one that died goes on.
+deletion = Table(
+    "deletion",
+    metadata,
+    Column("tenant_sha256", String(64), primary_key=True),
+    Column("counts", JSON, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("finished_at", Double),
 )

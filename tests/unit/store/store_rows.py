@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import String, case, cast, func, literal, select, true, update
 
 from packshot.contract.verdict import Verdict
 from packshot.store.records import Claim, NewImage, NewMask, PhotoRecord, Tenant
-from packshot.store.schema import shot
+from packshot.store.schema import Now, shot
 from packshot.store.store import Store
 from tests.specs import recipe_of, spec_of
 
@@ -58,3 +59,23 @@ def tamper(store: Store, shot_id: str, **values: Any) -> None:
     """Change a row directly in the database, for example to let time pass."""
     with store.database.write() as connection:
         assert connection.execute(update(shot).where(shot.c.id == shot_id).values(values)).rowcount == 1
+
+
+def copy_shot(store: Store, shot_id: str, count: int, tenants: Sequence[Tenant] = ()) -> None:
+    """Add `count` copies of a stored shot, in turn for each of `tenants`; without any, for the shot's own.
+
+    The database copies them in one statement, because 50,000 single ones would take a minute.
+    """
+    numbers = select(literal(1).label("n")).cte("numbers", recursive=True)
+    numbers = numbers.union_all(select(numbers.c.n + 1).where(numbers.c.n < count))
+    owners = [(numbers.c.n % len(tenants) == at, one.id) for at, one in enumerate(tenants)]
+    changed = {
+        "id": func.replace(shot.c.id, "sh_", "sh_c") + "_" + cast(numbers.c.n, String),
+        "tenant_id": case(*owners, else_=shot.c.tenant_id) if owners else shot.c.tenant_id,
+        "created_at": Now(),
+        "due_at": Now(),
+    }
+    columns = [column for column in shot.c if column.name not in ("seq", "idempotency_key")]
+    rows = select(*(changed.get(column.name, column) for column in columns)).join_from(shot, numbers, true())
+    with store.database.write() as connection:
+        connection.execute(shot.insert().from_select(columns, rows.where(shot.c.id == shot_id).order_by(numbers.c.n)))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from packshot.contract.shot_spec import Background
 from packshot.store.records import Flow, Load, QueueLoad, Tenant
 from packshot.store.store import Store
-from tests.unit.store.store_rows import add_shots, new_image
+from tests.unit.store.store_rows import add_shots, claim, copy_shot, new_image
 
 
 def test_an_empty_store_has_no_load(store: Store) -> None:
@@ -46,3 +48,25 @@ def test_each_shot_arrives_once_whatever_became_of_it(store: Store, tenant: Tena
     after = store.queue.load(before.last_seq)
     assert after.interactive == Flow(arrived=Load(1, 2, 10))
     assert store.queue.load(after.last_seq).interactive == Flow()
+
+
+RATES = {"row_step_s": 0.05, "picture_s": 0.2}
+
+
+def test_pending_work_is_seconds_of_one_device(store: Store, tenant: Tenant) -> None:
+    assert store.queue.pending_device_s(**RATES) == {"interactive": 0.0, "catalogue": 0.0}
+    add_shots(store, tenant, 2, images=3, steps=10, guidance_scale=7.5, background=Background("generate"))
+    add_shots(store, tenant, 1, images=4, background=Background("white"), priority="catalogue")
+    pending = store.queue.pending_device_s(**RATES)
+    assert pending == pytest.approx({"interactive": 2 * (3 * 0.2 + 60 * 0.05), "catalogue": 4 * 0.2})
+    claim(store)
+    assert store.queue.pending_device_s(**RATES)["interactive"] == pytest.approx(pending["interactive"] / 2)
+
+
+def test_the_work_of_fifty_thousand_waiting_shots_is_one_sum(store: Store, tenant: Tenant) -> None:
+    """The load that the autoscaler reads agrees with it: the same pictures and row-steps."""
+    (one,) = add_shots(store, tenant, 1, images=2, steps=10, guidance_scale=2.0, priority="catalogue")
+    copy_shot(store, one, 49_999)
+    pending = store.queue.pending_device_s(**RATES)
+    assert pending == pytest.approx({"interactive": 0.0, "catalogue": 50_000 * (2 * 0.2 + 40 * 0.05)})
+    assert store.queue.load().catalogue.waiting == Load(50_000, 100_000, 2_000_000)
