@@ -71,6 +71,9 @@ class Settings(BaseSettings):
     max_prompt_chars: int = Field(2_000, gt=0, description="Longest prompt, characters.")
     max_images: int = Field(8, gt=0, description="Largest number of images of one shot.")
     max_layers: int = Field(16, gt=0, description="Largest number of layers of one shot.")
+    max_streams: int = Field(
+        128, gt=0, description="Event streams and held answers that a tenant may have at a gateway; the next gets 429."
+    )
 
     # Authentication
     open_access: bool = Field(False, description="Serve without keys as tenant `local`; loopback hosts only.")
