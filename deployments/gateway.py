@@ -26,7 +26,7 @@ from deployments.ray_support.metrics import RayMeter, cluster_metrics
 from deployments.ray_support.shared_store import require_shared_store
 from deployments.ray_support.status import application_overview
 from packshot.api.app import create_app
-from packshot.api.decoding import Decoder, LocalDecoder
+from packshot.api.decoding import Decoder, LocalDecoder, StoredPhoto
 from packshot.api.graph import Segmented
 from packshot.contract.engines import EngineInfo
 from packshot.delivery.deliver import Delivered, Preset
@@ -34,7 +34,7 @@ from packshot.imaging.decoding.results import NormalisedPhoto, UploadedMask
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.shots import CutoutFiles, LayoutFiles
-from packshot.store.records import NewMask, PhotoRecord
+from packshot.store.records import NewMask, PhotoRecord, UploadRecord
 from packshot.store.store import Store
 from packshot.types import Prompts, Stroke
 
@@ -109,6 +109,9 @@ class ServeDecoder:
 
     async def normalise(self, data: bytes, claimed_type: str | None) -> NormalisedPhoto:
         return await retry_once(lambda: self._photo_decoder.normalise.remote(data, claimed_type))
+
+    async def normalise_upload(self, upload: UploadRecord) -> StoredPhoto:
+        return await retry_once(lambda: self._photo_decoder.normalise_upload.remote(upload))
 
     async def read_mask(self, data: bytes, width: int, height: int) -> UploadedMask:
         return await retry_once(lambda: self._photo_decoder.read_mask.remote(data, width, height))

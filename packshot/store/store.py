@@ -20,6 +20,7 @@ from packshot.store.retention import HOUR_S, Retention
 from packshot.store.shots import Shots
 from packshot.store.styles import Styles
 from packshot.store.tenants import Tenants
+from packshot.store.uploads import Uploads
 
 
 class Store:
@@ -28,9 +29,9 @@ class Store:
     `database_url` is a SQLite or PostgreSQL URL. `assets` is the asset root. `settings` gives limits and times; None
     uses the defaults. Raises Unavailable `schema_mismatch` when the database has another version's schema.
 
-    Members: `tenants` and their `keys`; `photos` and their `masks`; `shots` for clients and `queue` for workers;
-    finished `images`; `projects` and `styles`; `assets`, the files, and their `asset_root`; `retention`, which deletes
-    old data; `database`, which all of them use.
+    Members: `tenants` and their `keys`; `photos`, their `masks` and `uploads`; `shots` for clients and `queue` for
+    workers; finished `images`; `projects` and `styles`; `assets`, the files, and their `asset_root`; `retention`, which
+    deletes old data; `database`, which all of them use.
     """
 
     def __init__(self, database_url: str, assets: Assets, settings: Settings | None = None) -> None:
@@ -42,6 +43,7 @@ class Store:
         self.keys = Keys(database)
         self.photos = Photos(database, references)
         self.masks = Masks(database, references, candidate_lifetime_s=settings.candidate_mask_hours * HOUR_S)
+        self.uploads = Uploads(database, assets)
         self.shots = Shots(database, max_queued=settings.max_queued_shots)
         self.images = Images(database)
         self.projects = Projects(database)
@@ -49,7 +51,7 @@ class Store:
         self.queue = Queue(database, references, lease_s=settings.lease_s, max_attempts=settings.max_attempts)
         self.asset_root = root = AssetRoot(database, assets)
         days = settings.retention_days
-        self.retention = Retention(database, assets, root, references, self.photos, default_days=days)
+        self.retention = Retention(database, assets, root, references, self.photos, self.uploads, default_days=days)
         try:
             check(database.engine)
         except BaseException:

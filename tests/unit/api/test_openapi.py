@@ -26,9 +26,10 @@ from tests.api_graph import Api
 OPEN = {"/healthz", "/readyz", "/v1/session"}
 OPERATIONS = {
     "upload_photo": ("post", "/v1/photos", {"201", "404", "413", "415", "422", "429", "507"}),
+    "offer_upload": ("post", "/v1/uploads", {"201", "413", "422", "429", "507"}),
     "list_photos": ("get", "/v1/photos", {"200"}),
     "describe_photo": ("get", "/v1/photos/{photo_id}.json", {"200", "404"}),
-    "get_photo": ("get", "/v1/photos/{photo_id}", {"200", "304", "404"}),
+    "get_photo": ("get", "/v1/photos/{photo_id}", {"200", "304", "307", "404"}),
     "delete_photo": ("delete", "/v1/photos/{photo_id}", {"204", "404", "409"}),
     "click": ("post", "/v1/photos/{photo_id}/masks", {"200", "404", "413", "422", "429", "503", "507"}),
     "put_mask": ("put", "/v1/photos/{photo_id}/masks", {"201", "404", "413", "415", "422", "429", "507"}),
@@ -44,7 +45,7 @@ OPERATIONS = {
     "watch_shot": ("get", "/v1/shots/{shot_id}/events", {"200", "204", "404"}),
     "watch_shots": ("get", "/v1/events", {"200", "204", "404", "422"}),
     "describe_image": ("get", "/v1/images/{image_id}.json", {"200", "404"}),
-    "get_image": ("get", "/v1/images/{image_id}", {"200", "304", "404", "422"}),
+    "get_image": ("get", "/v1/images/{image_id}", {"200", "304", "307", "404", "422"}),
     "get_image_thumbnail": ("get", "/v1/images/{image_id}/thumbnail", {"200", "304", "404"}),
     "review_image": ("patch", "/v1/images/{image_id}", {"200", "404", "413", "422"}),
     "create_project": ("post", "/v1/projects", {"201", "409", "413", "422"}),
@@ -158,7 +159,7 @@ def test_examples_fit_their_schemas(document: Json) -> None:
     for response in document["components"]["responses"].values():
         content = response["content"][problem.MEDIA_TYPE]
         fits(document, content["schema"], content["example"])
-    assert len(shown) == 34
+    assert len(shown) == 37
 
 
 def test_real_answers_fit_their_schemas(document: Json, api: Api) -> None:
@@ -208,7 +209,9 @@ def test_bodies_that_routes_read_themselves_are_documented(document: Json) -> No
         if "requestBody" in operation
     }
     assert all(body["required"] for body in bodies.values())
-    upload = bodies.pop("upload_photo")["content"]["multipart/form-data"]["schema"]
+    photo = bodies.pop("upload_photo")["content"]
+    assert photo["application/json"]["schema"] == {"$ref": "#/components/schemas/PhotoOfUpload"}
+    upload = photo["multipart/form-data"]["schema"]
     assert upload == {"$ref": "#/components/schemas/PhotoUpload"}
     part = document["components"]["schemas"]["PhotoUpload"]["properties"]["file"]
     assert (part["type"], part["format"]) == ("string", "binary")
@@ -216,6 +219,7 @@ def test_bodies_that_routes_read_themselves_are_documented(document: Json) -> No
     assert (mask["type"], mask["format"]) == ("string", "binary")
     named = {name: body["content"]["application/json"]["schema"]["$ref"] for name, body in bodies.items()}
     assert named == {
+        "offer_upload": "#/components/schemas/UploadRequest",
         "click": "#/components/schemas/MaskRequest",
         "create_shot": "#/components/schemas/ShotRequest",
         "review_image": "#/components/schemas/ReviewRequest",
