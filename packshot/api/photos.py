@@ -21,6 +21,7 @@ from packshot.api.openapi import (
     answer_json,
     empty_json,
     file_json,
+    headers_json,
     keyed_problems_json,
     problems_json,
     upload_json,
@@ -53,7 +54,9 @@ router = APIRouter(prefix="/v1/photos", tags=["photos"], responses=keyed_problem
     summary="Upload a photo",
     responses=answer_json(examples.PHOTO, "The photo.", status=201, headers=LOCATION | TIMING)
     | problems_json(BadInput, NotFound, TooLarge, UnsupportedMedia, Overloaded, StorageFull),
-    openapi_extra=upload_json(PhotoUpload, examples.PHOTO_OF_UPLOAD),
+    # The header is for openapi-python-client 0.29, which imports what two kinds of body need only with an option.
+    openapi_extra=upload_json(PhotoUpload, examples.PHOTO_OF_UPLOAD)
+    | headers_json(x_request_id="An id of your own for this request, 8 to 64 of A-Z a-z 0-9 . _ -; answers repeat it."),
 )
 async def upload_photo(request: Request, response: Response, services: Wired, tenant: Caller) -> PhotoAnswer:
     """The multipart part `file` holds a JPEG, PNG, WebP, AVIF, HEIC, TIFF or still GIF. `notes` say what was assumed.

@@ -209,6 +209,8 @@ shot = Table(
     Column("project_id", _ID),  # without a foreign key, which SQLite cannot add to a table
     Column("sku", String(100)),  # this and `meta` are the client's own words on the shot; nothing else reads them
     Column("meta", JSON(none_as_null=True)),
+    Column("interruptions", Integer),  # NULL = none yet, as in the next one
+    Column("postponed_s", Double),  # how long outages have held the shot up
     Column("error_code", String(64)),
     Column("error_detail", Text),
     Column("created_at", Double, nullable=False),

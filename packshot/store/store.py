@@ -48,7 +48,13 @@ class Store:
         self.images = Images(database)
         self.projects = Projects(database)
         self.styles = Styles(database, references)
-        self.queue = Queue(database, references, lease_s=settings.lease_s, max_attempts=settings.max_attempts)
+        self.queue = Queue(
+            database,
+            references,
+            lease_s=settings.lease_s,
+            max_attempts=settings.max_attempts,
+            max_outage_s=settings.max_outage_s,
+        )
         self.asset_root = root = AssetRoot(database, assets)
         days = settings.retention_days
         self.retention = Retention(database, assets, root, references, self.photos, self.uploads, default_days=days)

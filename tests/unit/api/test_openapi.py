@@ -237,6 +237,7 @@ def test_headers_that_routes_read_themselves_are_documented(document: Json) -> N
         for _, _, operation in operations(document)
     }
     assert {name: found for name, found in headers.items() if found} == {
+        "upload_photo": {"x-request-id"},
         "create_shot": {"Idempotency-Key", "Prefer"},
         "watch_shot": {"Last-Event-ID"},
         "watch_shots": {"Last-Event-ID"},

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import logging
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import fsspec
@@ -21,7 +22,12 @@ from tests.s3_server import S3Server
 
 DATA = b"a photo"
 SHA256 = hashlib.sha256(DATA).hexdigest()
-ANNOUNCED = {"size_bytes": len(DATA), "sha256": SHA256, "content_type": "image/jpeg", "lifetime_s": 60}
+ANNOUNCED: dict[str, Any] = {
+    "size_bytes": len(DATA),
+    "sha256": SHA256,
+    "content_type": "image/jpeg",
+    "lifetime_s": 60,
+}
 
 
 def query_of(url: str) -> Mapping[str, str]:
