@@ -218,11 +218,12 @@ class Assets:
     def write_marker(self, text: str) -> None:
         """Write the root's marker. Raises FileExistsError when another process was first."""
         if self._folder is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with (self._folder / MARKER).open("x", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
+            key = f"{TEMPORARY}/{uuid.uuid4().hex}"
+            _write_local(self._folder, key, text.encode(), durable=True)
+            try:
+                os.link(self._folder / key, self._folder / MARKER)  # whole at once, and only one of several
+            finally:
+                self.delete(key)
             _sync_folder(self._folder)
         else:
             self._fs.pipe_file(f"{self._base}/{MARKER}", text.encode(), mode="create")

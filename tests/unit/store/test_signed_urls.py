@@ -65,7 +65,7 @@ def test_google_signs_the_type_and_the_size() -> None:
         "token_uri": "https://oauth2.googleapis.com/token",
     }
     gcs = fsspec.filesystem("gs", token="anon", skip_instance_cache=True)
-    gcs.credentials.credentials = Credentials.from_service_account_info(account)
+    gcs.credentials.credentials = Credentials.from_service_account_info(account)  # type: ignore[no-untyped-call]
     signed = sign_upload(gcs, "bucket/uploads/up_1", **ANNOUNCED)
     assert isinstance(signed, SignedUpload)
     assert urlsplit(signed.url).path == "/bucket/uploads/up_1"
