@@ -54,6 +54,16 @@ class PhotoAnswer(Answer):
     )
 
 
+class UploadAnswer(Answer):
+    """Where to send a photo's file."""
+
+    id: str = Field(description="The upload's id, for POST /v1/photos.")
+    method: Literal["PUT"] = Field(description="The method with which the file is sent.")
+    url: str = Field(description="The absolute URL to which the file is sent, without a key.")
+    headers: dict[str, str] = Field(description="The headers that must be sent with it, exactly.")
+    expires_at: Moment = Field(description="Until when the file must be sent and the photo made.")
+
+
 class PhotoPage(Answer):
     """A page of photos, newest first."""
 

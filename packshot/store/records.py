@@ -93,6 +93,31 @@ class PhotoRecord:
 
 
 @dataclass(frozen=True)
+class UploadRecord:
+    """A photo that its client puts into the asset root at `key`, or the photo `photo_id` that was made of it.
+
+    `bytes`, `sha256` (hexadecimal) and `content_type` are what the client announced.
+    """
+
+    id: str
+    tenant: str
+    bytes: int
+    sha256: str
+    content_type: str
+    key: str
+    expires_at: datetime
+    photo_id: str | None = None
+
+
+@dataclass(frozen=True)
+class NewUpload:
+    """A new upload. `token` is the permission to send it through this server; it is available only here."""
+
+    record: UploadRecord
+    token: str
+
+
+@dataclass(frozen=True)
 class NewMask:
     """A mask to store.
 

@@ -17,7 +17,6 @@ from packshot.store.records import PhotoRecord, Tenant
 from packshot.store.schema import metadata
 from packshot.store.store import Store
 from tests.debian_tools import missing
-from tests.s3_server import S3Server, s3_server
 from tests.unit.store.postgres_server import NoPostgres, postgres_server
 from tests.unit.store.store_rows import add_photo
 
@@ -51,12 +50,6 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         connection.execute(text(f"TRUNCATE {', '.join(metadata.tables)} CASCADE"))
     engine.dispose()
     return url
-
-
-@pytest.fixture(scope="session")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
 
 
 @pytest.fixture
