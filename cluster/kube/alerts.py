@@ -142,6 +142,7 @@ def _state() -> list[dict[str, Any]]:
             "packshot-is-gone",
         ),
         *_waiting(),
+        *_beneath(),
         *_deploy(),
         *_blind(),
     ]
@@ -153,8 +154,8 @@ RUNNING = "sum by (deployment) (ray_serve_deployment_replica_healthy)"
 PENDING = 'kube_pod_status_phase{phase="Pending", pod=~"packshot-.+-worker-.+"} == 1'
 WITH_GPU = 'kube_pod_container_resource_requests{resource=~"nvidia_com_.+"} > 0'
 """Series of kube-state-metrics: worker pods of the RayService that do not run yet, and pods that ask for a device."""
-OTHER_EXPORTERS = ("kube_", "probe_")
-"""The prefixes of metrics that are not Packshot's or Ray's: kube-state-metrics' and the blackbox exporter's."""
+OTHER_EXPORTERS = ("kube_", "probe_", "DCGM_")
+"""The prefixes of metrics of others: kube-state-metrics, the blackbox exporter, NVIDIA's DCGM exporter."""
 DEPLOY_FAILED, RUNS = 1, 6
 """Values of Serve's gauge of an application's status (`ray.serve.schema.ApplicationStatus.to_numeric`)."""
 
@@ -172,6 +173,38 @@ def _waiting() -> list[dict[str, Any]]:
             "shots-wait-too-long",
         )
         for priority, (limit_s, severity) in limits.items()
+    ]
+
+
+def _beneath() -> list[dict[str, Any]]:
+    """What Packshot stands on: the database, the edge, the devices."""
+    claims = "sum by (le) (rate(ray_packshot_claim_seconds_bucket[10m]))"
+    xid = "DCGM_FI_DEV_XID_ERRORS"
+    return [
+        _alert(
+            "PackshotDatabaseSlow",
+            f"histogram_quantile(0.95, {claims}) > 0.5",
+            "10m",
+            "ticket",
+            "Every twentieth claim of a shot takes the database {{ $value | humanizeDuration }} or longer.",
+            "the-database-is-slow",
+        ),
+        _alert(
+            "PackshotEdgeGone",
+            'max(kube_deployment_status_replicas_available{deployment="packshot-edge"}) == 0',
+            "2m",
+            "page",
+            "No pod of the edge is ready.",
+            "packshot-is-gone",
+        ),
+        _alert(
+            "PackshotGpuFault",
+            f"max by (Hostname, gpu) ({xid} > 0 and changes({xid}[1h]) > 0)",
+            "0s",
+            "ticket",
+            "The driver has reported Xid {{ $value }} of GPU {{ $labels.gpu }} on {{ $labels.Hostname }}.",
+            "lose-a-gpu-node",
+        ),
     ]
 
 

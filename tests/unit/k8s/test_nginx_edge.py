@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -45,13 +46,21 @@ class Echo(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of the edge. Only the addresses differ from what is shipped: where it listens, and what it serves."""
-    folder = tmp_path_factory.mktemp("edge")
+    """The URL of the edge before a server that answers."""
+    behind = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    threading.Thread(target=behind.serve_forever, daemon=True).start()
+    with started(tmp_path_factory.mktemp("edge"), f"127.0.0.1:{behind.server_address[1]}") as url:
+        yield url
+    behind.shutdown()
+    behind.server_close()
+
+
+@contextmanager
+def started(folder: Path, upstream: str) -> Iterator[str]:
+    """The URL of an edge. Only the addresses differ from what is shipped: where it listens, and what it serves."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    behind = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-    threading.Thread(target=behind.serve_forever, daemon=True).start()
     conf = (EDGE / "nginx.conf").read_text()
     for shipped, here in (
         ("/tmp/", f"{folder}/"),
@@ -62,7 +71,7 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         assert shipped in conf
         conf = conf.replace(shipped, here)
     (folder / "nginx.conf").write_text(conf)
-    (folder / "upstream.conf").write_text(f"server 127.0.0.1:{behind.server_address[1]};")
+    (folder / "upstream.conf").write_text(f"server {upstream};")
     (folder / "resolver.conf").write_text("resolver 127.0.0.1;")  # never asked: the upstream is an address
     directives = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")  # else workers could not read the folder
     with (folder / "stderr").open("wb") as stderr:
@@ -77,11 +86,23 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         except httpx.TransportError:
             assert time.monotonic() < give_up_at
             time.sleep(0.02)
-    yield url
-    process.terminate()
-    process.wait(20)
-    behind.shutdown()
-    behind.server_close()
+    try:
+        yield url
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_while_nobody_is_behind_it_the_edge_lives_and_answers_in_the_apps_words(tmp_path: Path) -> None:
+    """Its own probes stay green: a restart of the edge would not bring the gateways back."""
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))  # and nobody listens
+        with started(tmp_path, f"127.0.0.1:{reserved.getsockname()[1]}") as url:
+            answer = httpx.get(f"{url}/v1/shots")
+            assert httpx.get(f"{url}/edge/healthz").status_code == 200
+    assert answer.status_code == 503
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (answer.json()["code"], answer.headers["retry-after"]) == ("not_ready", "5")
 
 
 @pytest.mark.parametrize(
