@@ -14,7 +14,7 @@ from packshot.contract.status import LIVE
 from packshot.errors import BadInput, Conflict, NotFound, Overloaded
 from packshot.store.database import Database, absent, is_id, new_id, require_id, to_json
 from packshot.store.pages import MAX_PAGE
-from packshot.store.positions import RecentPositions
+from packshot.store.positions import Positions
 from packshot.store.projects import hold_project
 from packshot.store.records import ShotRecord
 from packshot.store.schema import Now, mask, shot, shot_mask, tenant
@@ -37,7 +37,7 @@ class Shots:
     def __init__(self, database: Database, *, max_queued: int) -> None:
         self._database = database
         self._max_queued = max_queued
-        self._recent_positions = RecentPositions()
+        self._positions = Positions()
 
     def add(
         self,
@@ -74,7 +74,7 @@ class Shots:
             if idempotency_key is not None:
                 row = _shot_of_key(connection, tenant_id, idempotency_key, digest)
                 if row is not None:
-                    return shot_record(connection, row), False
+                    return shot_record(connection, row, self._positions.now), False
             self._refuse_over_limit(connection, tenant_id)
             hold_project(connection, tenant_id, project_id)
             mask_ids = _pin_masks(connection, tenant_id, spec)
@@ -107,7 +107,7 @@ class Shots:
                 connection.execute(
                     shot_mask.insert(), [{"shot_id": shot_id, "mask_id": mask_id} for mask_id in mask_ids]
                 )
-        # Ranking a long queue is slow, so the position is read after the write lock is released.
+        # The position is read after the write lock is released.
         return self.get(tenant_id, shot_id), True
 
     def _refuse_over_limit(self, connection: Connection, tenant_id: str) -> None:
@@ -123,7 +123,7 @@ class Shots:
     def get(self, tenant_id: str, shot_id: str) -> ShotRecord:
         """Return the shot with its images and its position in the queue. Raises NotFound when it does not exist."""
         with self._database.read() as connection:
-            return shot_record(connection, own_shot_row(connection, tenant_id, shot_id))
+            return shot_record(connection, own_shot_row(connection, tenant_id, shot_id), self._positions.now)
 
     def page(
         self, tenant_id: str, wanted: ShotFilter = EVERY_SHOT, *, cursor: str | None = None, limit: int = 50
@@ -145,7 +145,7 @@ class Shots:
                     raise BadInput("invalid_request", rule) from error
             rows = connection.execute(query).all()
             page = rows[:limit]
-            return shot_records(connection, page), page[-1].id if len(rows) > limit else None
+            return shot_records(connection, page, self._positions.now), page[-1].id if len(rows) > limit else None
 
     def watch(self, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], ShotRecord]:
         """Return the shots that exist among the `wanted` pairs of tenant id and shot id.
@@ -159,7 +159,7 @@ class Shots:
             for start in range(0, len(ids), WATCHED_AT_ONCE):
                 query = select(shot).where(shot.c.id.in_(ids[start : start + WATCHED_AT_ONCE]))
                 rows = connection.execute(query).all()
-                for record in shot_records(connection, rows, self._recent_positions):
+                for record in shot_records(connection, rows, self._positions.lately):
                     found[record.tenant, record.id] = record
         return {pair: found[pair] for pair in wanted if pair in found}
 

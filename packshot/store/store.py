@@ -17,6 +17,7 @@ from packshot.store.queue import Queue
 from packshot.store.references import AssetReferences
 from packshot.store.retention import HOUR_S, Retention
 from packshot.store.shots import Shots
+from packshot.store.snapshots import Snapshots
 from packshot.store.styles import Styles
 from packshot.store.tenants import Tenants
 
@@ -28,8 +29,8 @@ class Store:
     uses the defaults. Raises Unavailable `schema_mismatch` when the database has another version's schema.
 
     Members: `tenants` and their `keys`; `photos` and their `masks`; `shots` for clients and `queue` for workers;
-    finished `images`; `projects` and `styles`; `assets`, the files; `retention`, which deletes old data; `database`,
-    which all of them use.
+    finished `images`; `projects` and `styles`; `assets`, the files; `retention`, which deletes old data; `snapshots`,
+    which one process takes for all; `database`, which all of them use.
     """
 
     def __init__(self, database_url: str, assets: Assets, settings: Settings | None = None) -> None:
@@ -46,6 +47,7 @@ class Store:
         self.projects = Projects(database)
         self.styles = Styles(database, references)
         self.queue = Queue(database, references, lease_s=settings.lease_s, max_attempts=settings.max_attempts)
+        self.snapshots = Snapshots(database)
         self.retention = Retention(database, assets, references, self.photos, default_days=settings.retention_days)
         try:
             check(database.engine)
