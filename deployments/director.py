@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,19 +16,21 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
 from deployments.ray_support.calls import await_with_arguments, retry_once, to_packshot_error
-from deployments.ray_support.metrics import RayMeter
+from deployments.ray_support.context import stage, with_context
+from deployments.ray_support.metrics import RayMeter, report
 from deployments.ray_support.shared_store import require_shared_store
 from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.shots import Director, DuePoll, Finished, LayoutFiles, Painted, Placed, SharedLoadReport, Step
+from packshot.store.gauges import connection_gauges
 from packshot.store.store import Store
 from packshot.types import Brief, Framing
 
 log = logging.getLogger("ray.serve")
 
-SWEEP_EVERY_S = 600.0
-"""Seconds between two retention sweeps, which delete expired masks, old shots and orphaned files."""
+ASK_FOR_SWEEP_EVERY_S = 60.0
+"""Seconds after which a director asks whether a retention sweep is due. One director of the cluster sweeps."""
 
 
 @serve.deployment(
@@ -39,6 +42,7 @@ SWEEP_EVERY_S = 600.0
     graceful_shutdown_timeout_s=120,
     max_surge_percent=100,
 )
+@stage("director")
 class DirectorDeployment:
     """Runs shots. `pack` names the pack; "" uses the setting. The handles are the stages that a shot passes through."""
 
@@ -53,6 +57,7 @@ class DirectorDeployment:
         require_shared_store(settings)
         context = serve.get_replica_context()
         self._store = Store.from_settings(settings)
+        self._poll_s = settings.poll_s
         self._director = Director(
             self._store,
             GraphStages(pack or settings.pack, settings, finisher, canny, generator),
@@ -70,7 +75,7 @@ class DirectorDeployment:
             every_s=settings.poll_s,
         )
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._due.forever()), loop.create_task(self._sweep())]
+        self._tasks = [loop.create_task(self._due.forever()), loop.create_task(self._keep_house())]
 
     async def run_next(self) -> str | None:
         """Claim, run and commit one shot. Returns its id, or None when no shot is due."""
@@ -86,13 +91,19 @@ class DirectorDeployment:
                 task.result()
                 raise RuntimeError("director: the poll must run, but it has ended; Serve replaces this replica")
 
-    async def _sweep(self) -> None:
+    async def _keep_house(self) -> None:
+        """Report the connections, and sweep when a sweep is due."""
+        asked_at = time.monotonic()
         while True:
-            await asyncio.sleep(SWEEP_EVERY_S)
+            await asyncio.sleep(self._poll_s)
             try:
-                log.info("swept %s", await asyncio.to_thread(self._store.retention.sweep))
+                report(connection_gauges(self._store))
+                if time.monotonic() - asked_at > ASK_FOR_SWEEP_EVERY_S:
+                    asked_at = time.monotonic()
+                    if swept := await asyncio.to_thread(self._store.retention.sweep_if_due):
+                        log.info("swept %s", swept)
             except Exception:
-                log.exception("the store was not swept; the next sweep tries again")
+                log.exception("the store was not swept; a later try sweeps it")
 
     async def _call(self) -> str | None:
         """Run a shot without a caller: the gateway died, a back-off has ended, or a lease has expired."""
@@ -124,10 +135,10 @@ class GraphStages:
         generator: DeploymentHandle[Any],
     ) -> None:
         self._manifest = find_pack(pack, settings).manifest
-        self._finisher = finisher
-        self._preparer = finisher.options(stream=True)
-        self._canny = canny
-        self._generator = generator.options(stream=True)
+        self._finisher = with_context(finisher)
+        self._preparer = self._finisher.options(stream=True)
+        self._canny = with_context(canny)
+        self._generator = with_context(generator).options(stream=True)
 
     def framing_of(self, canvas: Canvas) -> Framing:
         return self._manifest.framing(canvas)

@@ -15,6 +15,8 @@
     ├── PackRefused       a pack's files or manifest are unusable; the operator can correct it
     ├── LeaseLost         a worker no longer holds the lease on its shot (never reaches a client)
     └── EngineFailed      the engine could not finish a shot (`retryable`: whether the shot may be retried)
+        ├── EngineCrashed a replica died of a fault while it ran the shot
+        └── Interrupted   a replica or its node was stopped while it ran the shot
 
 Each code belongs to exactly one class. `packshot.api.problems` maps classes to HTTP statuses in one table. `detail`
 states the rule, the value received and the remedy.
@@ -93,6 +95,9 @@ class BadInput(PackshotError):
         "strokes_too_large": "The brush strokes paint more pixels than one request may.",
         "prompt_invalid": "The prompt is too long or holds control or bidirectional characters.",
         "name_invalid": "A name is empty, too long, or holds control or bidirectional characters.",
+        "filename_invalid": "A delivered file's name lacks a value, is too long, or is not one plain file name.",
+        "template_invalid": "A template of file names has an unknown field, a separator, or no extension.",
+        "gtin_invalid": "A GTIN has not 8, 12, 13 or 14 digits, or its check digit is wrong.",
         "unknown_engine": "No engine with that name is served.",
         "unknown_preset": "No delivery preset with that name exists.",
         "preset_unmet": "The picture cannot meet a rule of the preset.",
@@ -199,7 +204,8 @@ class EngineFailed(PackshotError):
 
     codes: ClassVar[dict[str, str]] = {
         "engine_failed": "The engine raised an error while it rendered.",
-        "engine_crash": "A replica died twice while it ran this shot.",
+        "engine_crash": "A replica crashed twice while it ran this shot.",
+        "interrupted": "The processes that ran this shot were stopped too often.",
         "engine_out_of_memory": "The engine ran out of memory.",
         "engine_nan": "The engine produced values that are not finite (NaN or infinity).",
         "timeout": "The shot ran longer than the limit.",
@@ -208,12 +214,22 @@ class EngineFailed(PackshotError):
 
 
 class EngineCrashed(EngineFailed):
-    """Raised when a replica died while it ran a shot. The director retries the shot once, unbatched."""
+    """Raised when a replica died of a fault while it ran a shot. The director retries the shot once, unbatched."""
 
     def __init__(self, detail: str) -> None:
         super().__init__("engine_crash", detail, retryable=True)
 
     def __reduce__(self) -> tuple[type[EngineCrashed], tuple[str]]:
+        return type(self), (self.detail,)
+
+
+class Interrupted(EngineFailed):
+    """Raised when a replica or its node was stopped while it ran a shot, and nothing shows a fault of the replica."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("interrupted", detail, retryable=True)
+
+    def __reduce__(self) -> tuple[type[Interrupted], tuple[str]]:
         return type(self), (self.detail,)
 
 

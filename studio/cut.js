@@ -2,14 +2,13 @@
 
 import * as api from "./api.js";
 import { candidate, shapeOf } from "./candidates.js";
-import { landed } from "./landing.js";
 import { drawShape } from "./mask.js";
 import * as pointing from "./pointing.js";
 import * as steps from "./steps.js";
 import { change, desk, randomId, watch } from "./store.js";
 import * as tools from "./tools.js";
 import * as uploads from "./uploads.js";
-import { $, alertOf, alerted, dismiss, h, iconButton, keyed, say, sorry, TRY_AGAIN_MS } from "./widgets.js";
+import { $, alertOf, alerted, dismiss, h, iconButton, keyed, loaded, say, sorry, TRY_AGAIN_MS } from "./widgets.js";
 import { Zoom } from "./zoom.js";
 
 const USUAL_WIDTH_PX = 900; // a photo's width on the screen, when it is drawn before it is visible
@@ -19,7 +18,7 @@ const UNSURE_WORDS = "This cut is uncertain. Draw a box around the product, or m
 
 let zoom;
 let label = 1; // the label of a plain click
-let asking = null; // the AbortController of the running request
+let asking = null; // the running request: {control, answer}
 let adding = false; // a product is being added to the canvas
 let drawn = ""; // the mask that the overlay shows
 let setStatus = () => {};
@@ -34,7 +33,9 @@ export function open(status) {
   zoom = new Zoom($("photo-room"), $("photo"), marks);
   pointing.open(zoom, {
     photo,
-    click: (at, turned) => add({ kind: "point", x: Math.floor(at.x), y: Math.floor(at.y), label: turned ? 1 - label : label }),
+    press: (at, turned) => !asking && steps.press(desk.photo, stepsWith(pointAt(at, turned)))?.then(fetchShape, () => {}),
+    nopress: steps.forgo,
+    click: (at, turned) => add(pointAt(at, turned)),
     box: (box) => add({ kind: "box", box }),
     brush: tools.brush,
     loading: tools.loading,
@@ -256,12 +257,19 @@ function renew(strokes) {
   setStrokes(strokes);
 }
 
-/** Add a step to the candidate that is chosen now. A click or box replaces "automatic". */
-function add(step) {
+const add = (step) => renew(stepsWith(step));
+
+const pointAt = (at, turned) => ({ kind: "point", x: Math.floor(at.x), y: Math.floor(at.y), label: turned ? 1 - label : label });
+
+/** The steps with one more on the candidate that is chosen now. A click or box replaces "automatic". */
+function stepsWith(step) {
   const { strokes, chosen } = cutOf(desk.photo);
   const anew = strokes.at(-1)?.kind === "auto" && (step.kind === "point" || step.kind === "box");
-  renew([...(anew ? strokes.slice(0, -1) : strokes), !anew && chosen ? { ...step, from: chosen } : step]);
+  return [...(anew ? strokes.slice(0, -1) : strokes), !anew && chosen ? { ...step, from: chosen } : step];
 }
+
+/** Fetch the first mask's picture before it is shown. */
+const fetchShape = ([first]) => first && shapeOf(first.id).catch(() => {});
 
 /** `chosen` is the candidate to show; without `retry`, masks that are gone mean that the photo is gone. */
 async function setStrokes(strokes, { chosen = 0, retry = true, last = null } = {}) {
@@ -269,17 +277,16 @@ async function setStrokes(strokes, { chosen = 0, retry = true, last = null } = {
   if (!open) return;
   const before = last ?? cutOf(open.id);
   if (!before.pending && !steps.known(open.id, before.strokes)) steps.learn(open.id, before.strokes, before.masks); // of an earlier visit
-  asking?.abort();
+  asking?.control.abort();
   asking = null;
   const known = steps.known(open.id, strokes);
-  const mine = known ? null : (asking = new AbortController());
-  const answer = mine && steps.ask(open.id, strokes, mine.signal); // sent before the page is updated
+  const mine = known ? null : (asking = steps.request(open.id, strokes)); // sent before the page is updated
   if (strokes.length <= before.strokes.length) drawn = ""; // the overlay may show a stroke that was undone
   change((now) => (now.cuts[open.id] = known ? { strokes, masks: known, chosen } : { ...before, strokes, pending: true }));
   if (known) return tellArea();
   try {
-    const masks = await answer;
-    if (masks.length) shapeOf(masks[0].id).catch(() => {}); // fetched while the page is updated
+    const masks = await mine.answer;
+    fetchShape(masks); // while the page is updated
     if (asking !== mine) return;
     asking = null;
     dismiss("click");
@@ -339,9 +346,10 @@ async function addToCanvas() {
   adding = true;
   controls();
   try {
+    const landing = loaded("landing");
     const { bitmap, width, height } = await api.bitmap(api.cutoutUrl(mask.id), 64);
     bitmap.close();
-    placeLayer({ open, cut, mask, size: { width, height } });
+    placeLayer({ open, cut, mask, size: { width, height }, landed: (await landing).landed });
   } catch (problem) {
     if (problem.code === "not_found") forgetMasks(open.id);
     else sorry(problem);
@@ -351,7 +359,7 @@ async function addToCanvas() {
   }
 }
 
-function placeLayer({ open, cut, mask, size }) {
+function placeLayer({ open, cut, mask, size, landed }) {
   const { points, boxes } = steps.promptsOf(cut.strokes);
   change(
     (now) => {

@@ -16,7 +16,8 @@ let pinched = false; // two fingers were down, so neither is a click
 const fingers = new Map(); // pointer id -> its last event
 
 /**
- * Listen. `listeners`: photo() returns the photo or null; click(at, turned), `turned` with Alt or Shift;
+ * Listen. `listeners`: photo() returns the photo or null; click(at, turned), `turned` with Alt or Shift; press(at,
+ * turned), before it is known whether it is a click; nopress(), when it is none;
  * box([x0, y0, x1, y1]); brush() returns the module brush.js while it is the tool, else null; loading() is true while
  * the tool is a brush that is not loaded yet; tool(key); undo(); candidate(number); status(text).
  */
@@ -92,6 +93,8 @@ function onPointer(event) {
   pinched = fingers.size > 1;
   const brush = panning || pinched ? null : on.brush();
   if (pinched) on.brush()?.end(false);
+  if (!panning && !pinched && !brush && on.photo()) on.press(from, turned(event));
+  else on.nopress();
   brush?.ring(zoom.where(event), turned(event));
   brush?.begin(zoom.where(event), turned(event));
   let last = event;
@@ -107,7 +110,10 @@ function onPointer(event) {
       brush.extend((next.getCoalescedEvents?.() ?? [next]).map(zoom.where));
       brush.ring(zoom.where(next), turned(next));
     } else if (panning) zoom.pan(next.clientX - last.clientX, next.clientY - last.clientY);
-    else if (!pinched && far(start, next)) band(boxOf(from, zoom.at(next), on.photo()));
+    else if (!pinched && far(start, next)) {
+      on.nopress();
+      band(boxOf(from, zoom.at(next), on.photo()));
+    }
     last = next;
   };
   const end = (next) => {
@@ -118,7 +124,7 @@ function onPointer(event) {
     band(null);
     if (brush && next.pointerType === "touch") brush.ring(null);
     if (brush) return brush.end(next.type !== "pointercancel");
-    if (next.type === "pointercancel" || panning || pinched || !on.photo()) return;
+    if (next.type === "pointercancel" || panning || pinched || !on.photo()) return on.nopress();
     if (far(start, next)) on.box(boxOf(from, zoom.at(next), on.photo()));
     else on.click(from, turned(event));
   };

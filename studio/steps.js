@@ -4,6 +4,7 @@
 import * as api from "./api.js";
 
 const answers = new Map(); // photo + steps -> masks
+let early = null; // the request that a press began: {key, control, answer}
 
 const keyOf = (photo, steps) => photo + JSON.stringify(steps);
 
@@ -21,6 +22,33 @@ export function forget(photo) {
 export function promptsOf(steps) {
   const points = steps.filter(({ kind }) => kind === "point").map(({ x, y, label }) => ({ x, y, label }));
   return { points, boxes: steps.filter(({ kind }) => kind === "box").map(({ box }) => box) };
+}
+
+/** The request for steps, `{control, answer}`: `control` aborts it. It takes over what a press began. */
+export function request(photo, steps) {
+  const begun = early?.key === keyOf(photo, steps) ? early : null;
+  if (!begun) return begin(photo, steps);
+  early = null;
+  return begun;
+}
+
+/** Ask when the button goes down, a tenth of a second before it comes up and is a click. Returns the masks, or null. */
+export function press(photo, steps) {
+  forgo();
+  if (known(photo, steps)) return null;
+  early = { key: keyOf(photo, steps), ...begin(photo, steps) };
+  return early.answer;
+}
+
+/** Abort what a press began, because it is no click. */
+export function forgo() {
+  early?.control.abort();
+  early = null;
+}
+
+function begin(photo, steps) {
+  const control = new AbortController();
+  return { control, answer: ask(photo, steps, control.signal) };
 }
 
 /** The masks for steps, best first, from the server. Throws Problem, or the AbortError of `signal`. */

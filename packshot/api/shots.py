@@ -35,6 +35,7 @@ from packshot.errors import BadInput, Conflict, NotFound, Overloaded, TooLarge
 from packshot.models.packs.framing import row_steps
 from packshot.shots.previews import preview_key
 from packshot.store.records import ShotRecord
+from packshot.telemetry.context import carrier
 
 router = APIRouter(prefix="/v1/shots", tags=["shots"], responses=keyed_problems_json())
 
@@ -101,7 +102,14 @@ def _add(
     meta = {name: checked_label(value, f"meta.{name}") for name, value in body.meta.items()}
     work = row_steps(stored, pick_engine(stored.engine, services.graph.engines()))
     return services.store.shots.add(
-        tenant_id, stored, idempotency_key=key, project_id=body.project_id, sku=sku, meta=meta, row_steps=work
+        tenant_id,
+        stored,
+        idempotency_key=key,
+        project_id=body.project_id,
+        sku=sku,
+        meta=meta,
+        row_steps=work,
+        origin=carrier(),
     )
 
 

@@ -66,7 +66,7 @@ class LoadReport:
             self._fresh_until_s = self._clock() + (self._clock() - asked_at_s) / QUERY_SHARE
         return self._report
 
-    def state(self) -> dict[str, Any]:
+    def state_json(self) -> dict[str, Any]:
         """What another process needs to continue with the same arrivals, as JSON values. Times are ages in seconds."""
         now = self._clock()
         arrivals = [
@@ -74,8 +74,8 @@ class LoadReport:
         ]
         return {"seq": self._seq, "watched_s": now - self._began_s, "arrivals": arrivals}
 
-    def resume(self, state: dict[str, Any], age_s: float) -> None:
-        """Continue where the process that saved `state` stopped, `age_s` seconds ago."""
+    def resume_json(self, state: dict[str, Any], age_s: float) -> None:
+        """Continue where the process that gave `state` stopped, `age_s` seconds ago."""
         now = self._clock() - age_s
         self._seq = state["seq"]
         self._began_s = now - state["watched_s"]
@@ -119,21 +119,21 @@ class SharedLoadReport:
 
     def __call__(self) -> dict[str, float]:
         if time.monotonic() - self._known_at_s >= REPORT_EVERY_S / 2:  # Serve may ask more often
-            shared = self._store.snapshots.shared(SNAPSHOT, self._every_s, self._count)
+            shared = self._store.snapshots.shared(SNAPSHOT, self._every_s, self._counted_json)
             self._known = shared.value["report"] if shared is not None and shared.age_s < REPORT_FRESH_S else {}
             self._every_s = max(REPORT_EVERY_S, shared.value["next_in_s"]) if shared is not None else REPORT_EVERY_S
             self._known_at_s = time.monotonic()
         return self._known
 
-    def _count(self, before: Snapshot | None) -> dict[str, Any]:
+    def _counted_json(self, before: Snapshot | None) -> dict[str, Any]:
         if before is not None and before.age_s < SLOW_S:
-            self._report.resume(before.value["state"], before.age_s)
+            self._report.resume_json(before.value["state"], before.age_s)
         began_s = time.monotonic()
         report = self._report()
         if sum(report[f"{priority}_waiting_shots"] for priority in PRIORITIES) > EXACT:
             self._store.snapshots.put(CENSUS, self._store.queue.census().to_json())
         next_in_s = (time.monotonic() - began_s) / QUERY_SHARE
-        return {"report": report, "state": self._report.state(), "next_in_s": next_in_s}
+        return {"report": report, "state": self._report.state_json(), "next_in_s": next_in_s}
 
 
 def _named(prefix: str, load: Load) -> dict[str, float]:

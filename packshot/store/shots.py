@@ -17,7 +17,7 @@ from packshot.store.pages import MAX_PAGE
 from packshot.store.positions import Positions
 from packshot.store.projects import hold_project
 from packshot.store.records import ShotRecord
-from packshot.store.schema import Now, mask, shot, shot_mask, tenant
+from packshot.store.schema import ORIGIN, Now, mask, shot, shot_mask, tenant
 from packshot.store.shot_filter import EVERY_SHOT, ShotFilter
 from packshot.store.shot_rows import own_shot_row, shot_record, shot_records
 
@@ -49,11 +49,13 @@ class Shots:
         sku: str | None = None,
         meta: Mapping[str, str] | None = None,
         row_steps: int | None = None,
+        origin: Mapping[str, str] | None = None,
     ) -> tuple[ShotRecord, bool]:
         """Accept a shot. It is durable when this returns, and the masks of `spec` no longer expire.
 
         `project_id` puts the shot into a project. `sku` and `meta` are the client's own words on it. `row_steps` is the
-        shot's work for the engine; None = `spec.row_steps`. Returns the shot and True, or the earlier shot and False
+        shot's work for the engine; None = `spec.row_steps`. `origin` is the context of the request (`Claim.origin`); it
+        is kept beside the request and changes nothing else. Returns the shot and True, or the earlier shot and False
         when `idempotency_key` was used before. Raises NotFound when a mask or the project does not exist, Overloaded
         `queue_full` when the tenant has too many queued shots, and BadInput `idempotency_mismatch` when the key was
         used with another request.
@@ -83,7 +85,7 @@ class Shots:
                 tenant_id=tenant_id,
                 status="queued",
                 priority=spec.priority,
-                request=request,
+                request={**request, ORIGIN: dict(origin)} if origin else request,
                 request_sha256=digest,
                 idempotency_key=idempotency_key,
                 attempt=0,

@@ -149,3 +149,39 @@ def test_a_picture_that_amazon_refuses_is_made_again_so_that_it_passes(
     rows, columns = np.nonzero((pixels < 250).any(axis=2))
     assert pixels.shape == (1600, 1600, 3)
     assert 0.85 <= max(np.ptp(rows), np.ptp(columns)) / 1600 < 0.96
+
+
+def test_a_press_asks_before_it_is_a_click_and_a_drag_takes_that_back(
+    visit: Callable[..., Visit], cut_coffee: Callable[..., Page]
+) -> None:
+    studio = visit()
+    page = cut_coffee(studio.page())
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator("#photo-mask")).to_be_hidden()
+    photo = page.get_by_role("img", name="Photo").bounding_box()
+    assert photo is not None
+    x, y = photo["x"] + 0.4 * photo["width"], photo["y"] + 0.5 * photo["height"]
+    asked = len(asked_of(studio))
+
+    page.mouse.move(x, y)
+    with page.expect_response(lambda response: response.url.endswith("/masks")):  # it comes before the button is up
+        page.mouse.down()
+    expect(page.locator("#photo-mask")).to_be_hidden()
+    page.mouse.up()
+    expect(page.locator("#photo-mask")).to_be_visible()
+    assert len(asked_of(studio)) == asked + 1
+
+    page.get_by_role("button", name="Clear").click()
+    with page.expect_request_finished(lambda request: request.url.endswith("/masks")) as boxed:
+        page.mouse.move(x - 80, y - 60)
+        page.mouse.down()
+        page.mouse.move(x + 80, y + 60, steps=4)
+        page.mouse.up()
+    assert "boxes" in (boxed.value.post_data or "")
+    expect(page.locator("#photo-marks .mark-box")).to_have_count(1)
+    expect(page.locator("#photo-marks .mark")).to_have_count(0)
+
+
+def asked_of(studio: Visit) -> list[str]:
+    """The requests of this visit for masks."""
+    return [url for url in studio.requests if url.endswith("/masks")]
