@@ -10,12 +10,13 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 from ray import serve
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
-from deployments.ray_support.calls import await_with_arguments, retry_once, to_packshot_error
+from deployments.ray_support.calls import await_with_arguments, retry_once, to_blaming_error, to_packshot_error
 from deployments.ray_support.context import stage, with_context
 from deployments.ray_support.metrics import RayMeter, report
 from deployments.ray_support.shared_store import require_shared_store
@@ -25,9 +26,17 @@ from packshot.settings import Settings
 from packshot.shots import Director, DuePoll, Finished, LayoutFiles, Painted, Placed, SharedLoadReport, Step
 from packshot.store.gauges import connection_gauges
 from packshot.store.store import Store
+from packshot.store.wakes import QUEUED, listen
 from packshot.types import Brief, Framing
 
 log = logging.getLogger("ray.serve")
+
+DIRECTOR_CONNECTIONS = {
+    "database_pool_size": 1,
+    "database_pool_overflow": 0,
+    "database_connect_timeout_s": 30,
+}
+"""A director has one database connection, and its shots wait for their turn at it: many directors share one server."""
 
 ASK_FOR_SWEEP_EVERY_S = 60.0
 """Seconds after which a director asks whether a retention sweep is due. One director of the cluster sweeps."""
@@ -56,7 +65,7 @@ class DirectorDeployment:
         settings = Settings()
         require_shared_store(settings)
         context = serve.get_replica_context()
-        self._store = Store.from_settings(settings)
+        self._store = Store.from_settings(settings.model_copy(update=DIRECTOR_CONNECTIONS))
         self._poll_s = settings.poll_s
         self._director = Director(
             self._store,
@@ -76,6 +85,9 @@ class DirectorDeployment:
         )
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._due.forever()), loop.create_task(self._keep_house())]
+        if context.rank.rank == 0:  # one of them hears of new shots for all; its calls go to any director
+            wake = partial(self._due.wake, spread=True)
+            self._listening = loop.create_task(listen(settings, QUEUED, wake))
 
     async def run_next(self) -> str | None:
         """Claim, run and commit one shot. Returns its id, or None when no shot is due."""
@@ -168,7 +180,7 @@ class GraphStages:
                 yield update
         except Exception as error:
             edges.cancel()  # else a response that never comes would be awaited until the shot ends
-            raise to_packshot_error(error) from error
+            raise await to_blaming_error(error) from error
         finally:
             stream.cancel()
 

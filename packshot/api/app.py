@@ -19,12 +19,14 @@ from packshot.api.graph import Graph
 from packshot.api.limits import Edge
 from packshot.api.observed import Observed
 from packshot.api.openapi import openapi_json
+from packshot.api.places import Places
 from packshot.api.queries import StrictQuery
-from packshot.api.services import LARGE_AT_ONCE, Services
+from packshot.api.services import LARGE_AT_ONCE, STREAMS_IN_ALL, Services
 from packshot.api.watch import Watch
 from packshot.meter import Meter, NoMeter
 from packshot.settings import Settings
 from packshot.store.store import Store
+from packshot.store.wakes import CHANGED, listen
 
 
 def create_app(
@@ -47,8 +49,9 @@ def create_app(
     app = FastAPI(title="Packshot", version=packshot.__version__, openapi_url=None, docs_url=None, redoc_url=None)
     decode_slots = anyio.CapacityLimiter(decoder.at_once)
     large_slots = anyio.CapacityLimiter(LARGE_AT_ONCE)
-    watch = Watch(store.shots, graph)
-    app.state.services = Services(store, graph, decoder, settings, meter, decode_slots, large_slots, watch)
+    watch = Watch(store.shots, graph, partial(listen, settings, CHANGED))
+    streams = Places(settings.max_streams, STREAMS_IN_ALL, "event streams and held answers")
+    app.state.services = Services(store, graph, decoder, settings, meter, decode_slots, large_slots, watch, streams)
     for part in (photos, photo_masks, masks, events, shots, images, projects, styles, session):
         app.include_router(part.router, dependencies=[StrictQuery])
     app.include_router(ops.router)

@@ -25,6 +25,7 @@ from packshot.store.records import Claim, NewImage, QueueLoad, ShotRecord
 from packshot.store.references import AssetReferences
 from packshot.store.schema import ORIGIN, Now, image, shot
 from packshot.store.shot_rows import shot_record
+from packshot.store.wakes import CHANGED, QUEUED, notify
 
 MAX_CRASHES = 2
 """Crashes after which a shot fails. Another shot may have caused the first; this shot ran unbatched at the second."""
@@ -76,6 +77,8 @@ class Queue:
         while True:
             with self._database.write() as connection:
                 row = self._claim_row(connection, worker)
+                if row is not None:
+                    notify(connection, CHANGED)
             if row is None:
                 return None
             if row.status == "running":
@@ -222,6 +225,7 @@ class Queue:
         Raises LeaseLost when the claim no longer holds.
         """
         with self._database.write() as connection:
+            notify(connection, QUEUED)
             return shot_record(connection, _fenced(connection, claim, **_uncounted(0.0)))
 
     def finish_cancelled(self, claim: Claim) -> ShotRecord:
@@ -320,6 +324,8 @@ def _fenced(connection: Connection, claim: Claim, **values: object) -> Row[Any]:
             f"epoch {claim.epoch} of {claim.shot_id} is no longer valid: another worker claimed the shot, or it ended; "
             "discard this attempt's results",
         )
+    if "status" in values:
+        notify(connection, CHANGED)
     return row
 
 
