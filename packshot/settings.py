@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -70,9 +71,20 @@ class Settings(BaseSettings):
     max_prompt_chars: int = Field(2_000, gt=0, description="Longest prompt, characters.")
     max_images: int = Field(8, gt=0, description="Largest number of images of one shot.")
     max_layers: int = Field(16, gt=0, description="Largest number of layers of one shot.")
+    max_streams: int = Field(
+        128, gt=0, description="Event streams and held answers that a tenant may have at a gateway; the next gets 429."
+    )
 
     # Authentication
     open_access: bool = Field(False, description="Serve without keys as tenant `local`; loopback hosts only.")
+
+    # What an operator sees
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Log lines: text, or json with one object a line on the standard output."
+    )
+    traces: str = Field(
+        "off", description="Where spans go: off, otlp (packshot[otlp] and the OTEL_* variables), or a folder."
+    )
 
     # Shots
     max_queued_shots: int = Field(1_000, gt=0, description="Waiting shots that a tenant may have; the next gets 429.")

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from cluster.local import JSON_LOGS
 from cluster.profiles import Head, Pool, Profile
 from cluster.render import POOL_LABEL, serve_config
 
@@ -188,6 +189,7 @@ def _container(name: str, size: Pool | Head) -> dict[str, Any]:
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": str(DRAIN_S),
         "RAY_SERVE_REQUEST_LATENCY_BUCKETS_MS": LATENCY_BUCKETS_MS,
         "RAY_USAGE_STATS_ENABLED": "0",
+        **JSON_LOGS,
     }
     if with_gpus:
         resources["nvidia.com/gpu"] = str(with_gpus.gpus)
