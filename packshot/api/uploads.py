@@ -12,12 +12,12 @@ from packshot.api.answers import server_timing
 from packshot.api.auth import Caller
 from packshot.api.conversions import own_alpha_mask, photo_answer
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
-from packshot.api.openapi import LOCATION, answer_json, body_json, keyed_problems_json, problems_json
+from packshot.api.openapi import BODY_PROBLEMS, LOCATION, answer_json, body_json, keyed_problems_json, problems_json
 from packshot.api.services import Services, Wired, decode_slot, in_thread
 from packshot.contract import examples
 from packshot.contract.answers import PhotoAnswer, UploadAnswer
 from packshot.contract.requests import PhotoOfUpload, UploadRequest
-from packshot.errors import BadInput, Overloaded, StorageFull, TooLarge
+from packshot.errors import BadInput, StorageFull, TooLarge
 from packshot.store.records import PhotoRecord, Tenant
 from packshot.store.uploads import LIFETIME_S
 
@@ -31,7 +31,7 @@ router = APIRouter(prefix="/v1/uploads", tags=["photos"])
     summary="Ask for a URL to which a photo is sent",
     responses=answer_json(examples.UPLOAD, "Where to send the file.", status=201, headers=LOCATION)
     | keyed_problems_json()
-    | problems_json(BadInput, TooLarge, Overloaded, StorageFull),
+    | problems_json(*BODY_PROBLEMS, StorageFull),
     openapi_extra=body_json(examples.UPLOAD_REQUEST),
 )
 async def offer_upload(request: Request, response: Response, services: Wired, tenant: Caller) -> UploadAnswer:
