@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy import Connection, select
 
-from packshot.store.database import Database, insert, new_id
+from packshot.store.database import Database, insert, moment, new_id
 from packshot.store.records import Tenant
 from packshot.store.schema import Now, tenant
 
@@ -25,6 +27,12 @@ class Tenants:
             with self._database.write() as connection:
                 tenant_id = tenant_id_of(connection, name)
         return Tenant(tenant_id, name)
+
+    def all(self) -> list[tuple[Tenant, datetime, str | None]]:
+        """Return every tenant, oldest first, with its creation and the reason of its legal hold or None."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(tenant).order_by(tenant.c.created_at, tenant.c.id)).all()
+        return [(Tenant(row.id, row.name), moment(row.created_at), row.legal_hold) for row in rows]
 
     def local(self) -> Tenant:
         """Return the tenant of a server that needs no keys."""
