@@ -46,6 +46,9 @@ log = logging.getLogger("ray.serve")
 
 STUDIO_DIR = Path(packshot.__file__).with_name("studio")
 
+CALLS_AT_ONCE = 256
+"""Calls of the director that wait for one gateway's shots. The directors' own polls find the shots beyond these."""
+
 READY_FOR_S = 2.0
 """Seconds for which a positive readiness answer of the controller is cached."""
 
@@ -197,6 +200,8 @@ class ServeGraph:
         return await retry_once(lambda: self._finisher.deliver.remote(image_key, layout, preset, generated))
 
     def submitted(self) -> None:
+        if len(self._calls) >= CALLS_AT_ONCE:
+            return
         # An empty context, because Serve cancels the calls of a request's context together with the request.
         call = asyncio.get_running_loop().create_task(self._run_next(), context=contextvars.Context())
         self._calls.add(call)

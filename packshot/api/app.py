@@ -41,6 +41,7 @@ from packshot.api.watch import Watch
 from packshot.meter import Meter, NoMeter
 from packshot.settings import Settings
 from packshot.store.store import Store
+from packshot.store.wakes import CHANGED, listen
 
 
 def create_app(
@@ -63,7 +64,7 @@ def create_app(
     app = FastAPI(title="Packshot", version=packshot.__version__, openapi_url=None, docs_url=None, redoc_url=None)
     decode_slots = anyio.CapacityLimiter(decoder.at_once)
     large_slots = anyio.CapacityLimiter(LARGE_AT_ONCE)
-    watch = Watch(store.shots, graph)
+    watch = Watch(store.shots, graph, partial(listen, settings, CHANGED))
     streams = Places(settings.max_streams, STREAMS_IN_ALL, "event streams and held answers")
     app.state.services = Services(store, graph, decoder, settings, meter, decode_slots, large_slots, watch, streams)
     for part in (photos, uploads, photo_masks, masks, events, shots, images, projects, styles, tenants, session):

@@ -37,16 +37,12 @@ def _store(*, uses_files: bool) -> Iterator[Store]:
 def list_tenants(as_json: AsJson = False) -> None:
     """List all tenants, with the reason of a legal hold."""
     with _store(uses_files=False) as store:
+        holds = store.deletions.holds()
         rows = [
-            {
-                "id": tenant.id,
-                "name": tenant.name,
-                "created_at": created_at.isoformat(timespec="seconds"),
-                "legal_hold": hold,
-            }
-            for tenant, created_at, hold in store.tenants.all()
+            {"id": tenant.id, "name": tenant.name, "weight": tenant.weight, "legal_hold": holds.get(tenant.id)}
+            for tenant in store.tenants.all()
         ]
-    table("Tenants", ("id", "name", "created", "legal hold"), (list(row.values()) for row in rows))
+    table("Tenants", ("id", "name", "weight", "legal hold"), (list(row.values()) for row in rows))
     if as_json:
         put_json({"tenants": rows})
 

@@ -235,6 +235,9 @@ class AcceptedAnswer(Answer):
     id: str
     status: Status
     position: int = Field(description="Shots that would start before this one; 0 = next, running or ended.")
+    position_estimated: bool | None = Field(
+        None, exclude_if=absent, description="True where `position` is an estimate; absent where it is exact."
+    )
     url: str = Field(description="Path of the shot.")
     events_url: str = Field(description="Path of the shot's event stream.")
     request: ResolvedRequest
@@ -248,6 +251,9 @@ class ShotAnswer(Answer):
     id: str
     status: Status
     position: int = Field(description="Shots that would start before this one; 0 = next, running or ended.")
+    position_estimated: bool | None = Field(
+        None, exclude_if=absent, description="True where `position` is an estimate; absent where it is exact."
+    )
     step: int = Field(description="Denoising steps completed, over all pictures.")
     steps: int = Field(description="Denoising steps of the whole shot.")
     created_at: Moment

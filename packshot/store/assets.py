@@ -21,7 +21,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
-from packshot.errors import BadInput, NotFound, StorageFull
+from packshot.errors import BadInput, NotFound, PackshotError, StorageFull, Unavailable
 from packshot.store.asset_keys import SUFFIX, TEMPORARY, checked, is_own
 from packshot.store.signed_urls import SignedUpload, sign_download, sign_upload
 
@@ -73,7 +73,8 @@ class Assets:
     def put(self, data: bytes, suffix: str) -> str:
         """Store `data` and return its key, `ab/ab12…{suffix}`. The file is durable when this returns.
 
-        Raises StorageFull when the file would exceed the quota or the disk is full.
+        Raises StorageFull when the file would exceed the quota or the disk is full, and Unavailable when the root does
+        not answer.
         """
         if not SUFFIX.fullmatch(suffix):
             raise ValueError(f"suffix must be a dot and 1-8 characters of a-z and 0-9, got {suffix!r}; use .png")
@@ -105,7 +106,7 @@ class Assets:
     def put_file(self, key: str, path: str) -> None:
         """Copy the local file at `path` to `key`. The copy is not synced. Raises StorageFull as `put` does."""
         self._make_room(os.path.getsize(path))
-        with _disk_full_is_storage_full():
+        with _trouble_of_storage():
             if self._folder is None:
                 self._fs.put_file(path, self._path(key))
                 return
@@ -149,11 +150,12 @@ class Assets:
         return sign_download(self._fs, path, media_type=media_type, disposition=disposition, lifetime_s=lifetime_s)
 
     def get(self, key: str) -> bytes:
-        """Return the bytes at `key`. Raises NotFound when there is no such file."""
+        """Return the bytes at `key`. Raises NotFound when no file is there, and Unavailable when it cannot be read."""
         try:
-            if self._folder is not None:
-                return (self._folder / checked(key)).read_bytes()
-            return bytes(self._fs.cat_file(self._path(key)))
+            with _trouble_of_storage():
+                if self._folder is not None:
+                    return (self._folder / checked(key)).read_bytes()
+                return bytes(self._fs.cat_file(self._path(key)))
         except FileNotFoundError as error:
             raise NotFound("not_found", f"no asset {key!r} exists; it may have been deleted") from error
 
@@ -161,7 +163,8 @@ class Assets:
         """Return whether a file is at `key`."""
         if self._folder is not None:
             return (self._folder / checked(key)).is_file()
-        return bool(self._fs.exists(self._path(key)))
+        with _trouble_of_storage():
+            return bool(self._fs.exists(self._path(key)))
 
     def delete(self, key: str) -> None:
         """Delete the file at `key`, if there is one."""
@@ -264,7 +267,8 @@ class Assets:
         if self._folder is None:
             return self.exists(key)
         try:
-            os.utime(self._folder / key)
+            with _trouble_of_storage():
+                os.utime(self._folder / key)
         except FileNotFoundError:
             return False
         return True
@@ -288,7 +292,7 @@ class Assets:
             self._used_bytes += size_bytes
 
     def _write(self, key: str, data: bytes, *, durable: bool) -> None:
-        with _disk_full_is_storage_full():
+        with _trouble_of_storage():
             if self._folder is None:
                 self._fs.pipe_file(self._path(key), data)
             else:
@@ -350,12 +354,19 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _disk_full_is_storage_full() -> Iterator[None]:
+def _trouble_of_storage() -> Iterator[None]:
+    """Convert errors that say nothing about the data: StorageFull for a full disk, Unavailable for all others.
+
+    An object store raises errors of its client's libraries, some of which are no OSError.
+    """
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except (FileNotFoundError, FileExistsError, PackshotError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFull(
                 "storage_full", "the disk of the assets is full; delete photos or shots, or add disk"
             ) from error
-        raise
+        log.warning("the asset root did not answer: %r", error)
+        raise Unavailable("not_ready", "the asset root did not answer; try again (its error is in the log)") from error

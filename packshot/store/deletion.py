@@ -44,6 +44,12 @@ class Deletions:
             if connection.execute(change).rowcount == 0:
                 raise absent("tenant", tenant_id)
 
+    def holds(self) -> dict[str, str]:
+        """Return the reason of each legal hold, by the tenant's id."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(tenant.c.id, tenant.c.legal_hold).where(tenant.c.legal_hold.is_not(None)))
+            return {row.id: row.legal_hold for row in rows}
+
     def delete(self, tenant_id: str, *, by: str) -> DeletionRecord:
         """Delete a tenant and all that it owns. Returns the receipt; a repeat returns the same one.
 

@@ -51,8 +51,8 @@ class Retention:
         root: AssetRoot,
         references: AssetReferences,
         photos: Photos,
-        uploads: Uploads,
         sessions: Sessions,
+        uploads: Uploads,
         *,
         default_days: float,
     ) -> None:
@@ -61,8 +61,8 @@ class Retention:
         self._root = root
         self._references = references
         self._photos = photos
-        self._uploads = uploads
         self._sessions = sessions
+        self._uploads = uploads
         self._default_days = default_days
 
     def sweep_if_due(self) -> dict[str, int] | None:
@@ -84,8 +84,8 @@ class Retention:
             "shots": self._sweep_shots(),
             "photos": self._sweep_photos(),
             "idempotency_keys": self._sweep_idempotency_keys(),
-            "uploads": self._uploads.sweep(),
             "sessions": self._sessions.sweep(),
+            "uploads": self._uploads.sweep(),
             "files": self._sweep_files(folders),
         }
 

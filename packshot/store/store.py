@@ -21,6 +21,7 @@ from packshot.store.references import AssetReferences
 from packshot.store.retention import HOUR_S, Retention
 from packshot.store.sessions import Sessions
 from packshot.store.shots import Shots
+from packshot.store.snapshots import Snapshots
 from packshot.store.styles import Styles
 from packshot.store.tenants import Tenants
 from packshot.store.uploads import Uploads
@@ -34,7 +35,8 @@ class Store:
 
     Members: `tenants`, their `keys` and `deletions`, and the `sessions` of browsers; `photos`, their `masks` and
     `uploads`; `shots` for clients and `queue` for workers; finished `images`; `projects` and `styles`; `assets`, the
-    files, and their `asset_root`; `retention`, which deletes old data; `database`, which all of them use.
+    files, and their `asset_root`; `retention`, which deletes old data; `snapshots`, which one process takes for all;
+    `database`, which all of them use.
     """
 
     def __init__(self, database_url: str, assets: Assets, settings: Settings | None = None) -> None:
@@ -60,10 +62,11 @@ class Store:
             max_attempts=settings.max_attempts,
             max_outage_s=settings.max_outage_s,
         )
+        self.snapshots = Snapshots(database)
         self.asset_root = root = AssetRoot(database, assets)
         days = settings.retention_days
         self.retention = Retention(
-            database, assets, root, references, self.photos, self.uploads, self.sessions, default_days=days
+            database, assets, root, references, self.photos, self.sessions, self.uploads, default_days=days
         )
         try:
             check(database.engine)

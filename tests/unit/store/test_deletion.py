@@ -83,7 +83,7 @@ def test_everything_of_a_tenant_goes_and_the_others_keep_theirs(store: Store) ->
     assert receipt.finished_at is not None
     assert receipt.finished_at >= receipt.started_at
     assert store.deletions.delete(gone.id, by="again") == receipt
-    assert gone.id not in {tenant.id for tenant, _, _ in store.tenants.all()}
+    assert gone.id not in {tenant.id for tenant in store.tenants.all()}
 
 
 def test_a_tenant_under_a_legal_hold_is_kept(store: Store) -> None:
@@ -94,6 +94,7 @@ def test_a_tenant_under_a_legal_hold_is_kept(store: Store) -> None:
         store.deletions.delete(held.id, by="a test")
     assert rows_of(store, held) == before
     assert store.keys.tenant_of(secret) == held
+    assert store.deletions.holds() == {held.id: "case 4711"}
     store.deletions.hold(held.id, None)
     assert store.deletions.delete(held.id, by="a test").finished_at is not None
 
