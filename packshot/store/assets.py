@@ -125,11 +125,12 @@ class Assets:
         self._make_room(size_bytes)
 
     def size(self, key: str) -> int:
-        """Return the size of the file at `key` in bytes. Raises NotFound when there is no such file."""
+        """Return the size of the file at `key` in bytes. Raises NotFound and Unavailable as `get` does."""
         try:
-            if self._folder is not None:
-                return (self._folder / checked(key)).stat().st_size
-            return int(self._fs.info(self._path(key))["size"])
+            with _trouble_of_storage():
+                if self._folder is not None:
+                    return (self._folder / checked(key)).stat().st_size
+                return int(self._fs.info(self._path(key))["size"])
         except FileNotFoundError as error:
             raise NotFound("not_found", f"no asset {key!r} exists; it may have been deleted") from error
 
