@@ -29,11 +29,11 @@ from packshot.api.app import create_app
 from packshot.api.decoding import Decoder, LocalDecoder
 from packshot.api.graph import Segmented
 from packshot.contract.engines import EngineInfo
-from packshot.delivery.deliver import Delivered, Preset
+from packshot.delivery.deliver import Delivered
 from packshot.imaging.decoding.results import NormalisedPhoto, UploadedMask
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
-from packshot.shots import CutoutFiles, LayoutFiles
+from packshot.shots import CutoutFiles, DeliveryOrder
 from packshot.store.records import NewMask, PhotoRecord
 from packshot.store.store import Store
 from packshot.types import Prompts, Stroke
@@ -178,10 +178,8 @@ class ServeGraph:
     async def thumbnail(self, image_key: str) -> bytes:
         return await retry_once(lambda: self._finisher.thumbnail.remote(image_key))
 
-    async def deliver(
-        self, image_key: str, layout: LayoutFiles | None, preset: Preset, *, generated: bool
-    ) -> Delivered:
-        return await retry_once(lambda: self._finisher.deliver.remote(image_key, layout, preset, generated))
+    async def deliver(self, order: DeliveryOrder) -> Delivered:
+        return await retry_once(lambda: self._finisher.deliver.remote(order))
 
     def submitted(self) -> None:
         # An empty context, because Serve cancels the calls of a request's context together with the request.

@@ -32,7 +32,7 @@ from packshot.batching import RenderBatcher, Rendered, SingleFlight
 from packshot.contract.engines import EngineInfo
 from packshot.contract.recipe import EngineStamp
 from packshot.contract.shot_spec import Canvas, ShotSpec
-from packshot.delivery.deliver import Delivered, Preset
+from packshot.delivery.deliver import Delivered
 from packshot.errors import Unavailable
 from packshot.imaging.codec import read_mask, read_photo
 from packshot.imaging.edges import canny
@@ -41,7 +41,18 @@ from packshot.models.matting import load_matting
 from packshot.models.packs.manifest import RENDER_ROLES
 from packshot.models.packs.pack import Pack, find_pack
 from packshot.settings import Settings
-from packshot.shots import CutoutFiles, Director, Finished, Finisher, Fitted, LayoutFiles, Painted, Placed, Step
+from packshot.shots import (
+    CutoutFiles,
+    DeliveryOrder,
+    Director,
+    Finished,
+    Finisher,
+    Fitted,
+    LayoutFiles,
+    Painted,
+    Placed,
+    Step,
+)
 from packshot.shots.finish import finish
 from packshot.shots.segmented import new_mask
 from packshot.shots.stages import Prepared
@@ -280,10 +291,8 @@ class LocalGraph:
     async def thumbnail(self, image_key: str) -> bytes:
         return await asyncio.to_thread(self._finisher.thumbnail, image_key)
 
-    async def deliver(
-        self, image_key: str, layout: LayoutFiles | None, preset: Preset, *, generated: bool
-    ) -> Delivered:
-        return await asyncio.to_thread(self._finisher.deliver, image_key, layout, preset, generated=generated)
+    async def deliver(self, order: DeliveryOrder) -> Delivered:
+        return await asyncio.to_thread(self._finisher.deliver, order)
 
     def submitted(self) -> None:
         self._start_run()

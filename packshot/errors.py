@@ -99,6 +99,7 @@ class BadInput(PackshotError):
         "unknown_engine": "No engine with that name is served.",
         "unknown_preset": "No delivery preset with that name exists.",
         "preset_unmet": "The picture cannot meet a rule of the preset.",
+        "not_served": "The request needs a stage that this server does not have.",
         "idempotency_mismatch": "The Idempotency-Key was used before with another body.",
         "layer_outside": "A layer lies outside the canvas, or its scale leaves no pixel of it.",
         "bad_usage": "A command was called with arguments that do not fit together.",

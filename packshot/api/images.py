@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -21,6 +22,7 @@ from packshot.contract.shot_spec import ShotSpec
 from packshot.delivery.presets import preset_named, presets
 from packshot.errors import BadInput, NotFound, TooLarge
 from packshot.shots.layout import LayoutFiles, find_layout
+from packshot.shots.stages import DeliveryOrder
 from packshot.store.store import Store
 
 router = APIRouter(prefix="/v1", tags=["images"], responses=keyed_problems_json())
@@ -36,8 +38,9 @@ NOTES = "x-packshot-notes"
     responses=answer_json(examples.PRESETS, "The presets."),
 )
 async def list_presets(tenant: Caller) -> PresetsAnswer:
-    """Each preset has a channel's rules with their source, date and expiry."""
-    return PresetsAnswer(presets=tuple(presets()))
+    """Each preset has a channel's rules with their source, date and expiry. `warning` is set after the expiry."""
+    today = date.today()
+    return PresetsAnswer(presets=tuple(preset.on(today) for preset in presets()))
 
 
 @router.get(
@@ -84,13 +87,14 @@ async def get_image(
     rules = preset_named(preset)
     spec = (await in_thread(services.store.shots.get, tenant.id, image.shot_id)).spec
     layout = await in_thread(_layout_or_none, services.store, tenant.id, spec)
-    made = await cancel_on_disconnect(
-        request, services.graph.deliver(image.asset_key, layout, rules, generated=spec.background.generated)
-    )
+    order = DeliveryOrder(image.asset_key, spec, layout, rules, image.verdict)
+    made = await cancel_on_disconnect(request, services.graph.deliver(order))
     name = f"{image.id}-{rules.name}.{made.extension}"
     answer = file_answer(request, made.data, made.media_type, filename=name, kept=False)
-    if made.notes:
-        answer.headers[NOTES] = "; ".join(made.notes).encode("ascii", "replace").decode()
+    expired = rules.expiry_note(date.today())
+    notes = (*made.notes, *((expired,) if expired else ()))
+    if notes:
+        answer.headers[NOTES] = "; ".join(notes).encode("ascii", "replace").decode()
     return answer
 
 

@@ -5,10 +5,11 @@ from packshot.shots.director import Director
 from packshot.shots.finish import Finisher
 from packshot.shots.layout import LayoutFiles
 from packshot.shots.load_report import LoadReport
-from packshot.shots.stages import Finished, Fitted, Painted, Placed, Prepared, Stages, Step
+from packshot.shots.stages import DeliveryOrder, Finished, Fitted, Painted, Placed, Prepared, Stages, Step
 
 __all__ = [
     "CutoutFiles",
+    "DeliveryOrder",
     "Director",
     "Finished",
     "Finisher",
