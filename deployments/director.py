@@ -15,20 +15,29 @@ from typing import Any
 from ray import serve
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
-from deployments.ray_support.calls import await_with_arguments, retry_once, to_packshot_error
-from deployments.ray_support.metrics import RayMeter
+from deployments.ray_support.calls import await_with_arguments, retry_once, to_blaming_error, to_packshot_error
+from deployments.ray_support.context import stage, with_context
+from deployments.ray_support.metrics import RayMeter, report
 from deployments.ray_support.shared_store import require_shared_store
 from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.shots import Director, Finished, LayoutFiles, LoadReport, Painted, Placed, Step
+from packshot.store.gauges import connection_gauges
 from packshot.store.store import Store
 from packshot.types import Brief, Framing
 
 log = logging.getLogger("ray.serve")
 
-SWEEP_EVERY_S = 600.0
-"""Seconds between two retention sweeps, which delete expired masks, old shots and orphaned files."""
+DIRECTOR_CONNECTIONS = {
+    "database_pool_size": 1,
+    "database_pool_overflow": 0,
+    "database_connect_timeout_s": 30,
+}
+"""A director has one database connection, and its shots wait for their turn at it: many directors share one server."""
+
+ASK_FOR_SWEEP_EVERY_S = 60.0
+"""Seconds after which a director asks whether a retention sweep is due. One director of the cluster sweeps."""
 
 
 @serve.deployment(
@@ -40,6 +49,7 @@ SWEEP_EVERY_S = 600.0
     graceful_shutdown_timeout_s=120,
     max_surge_percent=100,
 )
+@stage("director")
 class DirectorDeployment:
     """Runs shots. `pack` names the pack; "" uses the setting. The handles are the stages that a shot passes through."""
 
@@ -53,7 +63,7 @@ class DirectorDeployment:
         settings = Settings()
         require_shared_store(settings)
         context = serve.get_replica_context()
-        self._store = Store.from_settings(settings)
+        self._store = Store.from_settings(settings.model_copy(update=DIRECTOR_CONNECTIONS))
         self._poll_s = settings.poll_s
         self._director = Director(
             self._store,
@@ -82,14 +92,16 @@ class DirectorDeployment:
     async def _poll(self) -> None:
         """Run due shots without a caller: the gateway died, a back-off has ended, or a lease has expired."""
         calls: set[asyncio.Task[Any]] = set()
-        swept_at = time.monotonic()
+        asked_at = time.monotonic()
         while True:
             await asyncio.sleep(self._poll_s)
             try:
+                report(connection_gauges(self._store))
                 due = await asyncio.to_thread(self._store.queue.due_count)
-                if time.monotonic() - swept_at > SWEEP_EVERY_S:
-                    swept_at = time.monotonic()
-                    log.info("swept %s", await asyncio.to_thread(self._store.retention.sweep))
+                if time.monotonic() - asked_at > ASK_FOR_SWEEP_EVERY_S:
+                    asked_at = time.monotonic()
+                    if swept := await asyncio.to_thread(self._store.retention.sweep_if_due):
+                        log.info("swept %s", swept)
             except Exception:
                 log.exception("the store did not answer the poll")
                 continue
@@ -124,10 +136,10 @@ class GraphStages:
         generator: DeploymentHandle[Any],
     ) -> None:
         self._manifest = find_pack(pack, settings).manifest
-        self._finisher = finisher
-        self._preparer = finisher.options(stream=True)
-        self._canny = canny
-        self._generator = generator.options(stream=True)
+        self._finisher = with_context(finisher)
+        self._preparer = self._finisher.options(stream=True)
+        self._canny = with_context(canny)
+        self._generator = with_context(generator).options(stream=True)
 
     def framing_of(self, canvas: Canvas) -> Framing:
         return self._manifest.framing(canvas)
@@ -157,7 +169,7 @@ class GraphStages:
                 yield update
         except Exception as error:
             edges.cancel()  # else a response that never comes would be awaited until the shot ends
-            raise to_packshot_error(error) from error
+            raise await to_blaming_error(error) from error
         finally:
             stream.cancel()
 

@@ -14,6 +14,8 @@ import ray
 from ray import serve
 
 from deployments.ray_support.calls import require_progress
+from deployments.ray_support.context import stage
+from deployments.ray_support.deaths import leave_evidence
 from deployments.ray_support.worker_threads import WorkerThreads
 from packshot.contract.shot_spec import ShotSpec
 from packshot.delivery.deliver import Delivered
@@ -34,6 +36,7 @@ from packshot.types import Framing, Stroke
     graceful_shutdown_timeout_s=60,
     max_surge_percent=100,
 )
+@stage("finisher")
 class FinisherDeployment:
     """Runs one call at a time for each whole CPU it has. A call may hold a photo of 50 megapixels and its layers.
 
@@ -44,6 +47,7 @@ class FinisherDeployment:
         from packshot.models.matting import load_matting
         from packshot.models.packs.pack import find_pack
 
+        leave_evidence()
         cv2.setNumThreads(1)  # a call keeps one CPU busy
         cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1.0)
         settings = Settings()

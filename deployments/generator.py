@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator
 from ray import serve
 
 from deployments.ray_support.calls import require_progress
+from deployments.ray_support.context import stage
+from deployments.ray_support.deaths import end_on_device_fault, leave_evidence
 from deployments.ray_support.gpu import cap_share
 from deployments.ray_support.metrics import RayMeter
 from packshot.batching import RenderBatcher, Rendered, knee
@@ -37,6 +39,7 @@ ROWS_OF_A_GUIDED_SCENE = 2
     graceful_shutdown_timeout_s=120,
     max_surge_percent=100,
 )
+@stage("generator")
 class GeneratorDeployment:
     """Paints scenes.
 
@@ -48,8 +51,9 @@ class GeneratorDeployment:
         from packshot.models.engines.unet_controlnet import DiffusionEngine
         from packshot.models.packs.pack import find_pack
 
+        leave_evidence()
         settings = Settings()
-        thread = model_thread(threads)
+        thread = model_thread(threads, end_on_device_fault)
         device = cap_share(settings.device)
         dtype = pick_dtype(device, settings.dtype)
         loaded = find_pack(pack or settings.pack, settings)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from ray import serve
 
 from deployments.ray_support.calls import require_progress
+from deployments.ray_support.context import stage
+from deployments.ray_support.deaths import end_on_device_fault, leave_evidence
 from deployments.ray_support.gpu import cap_share
 from deployments.ray_support.metrics import RayMeter
 from packshot.batching import MicroBatcher, SingleFlight
@@ -46,6 +48,7 @@ class Encoded:
     graceful_shutdown_timeout_s=30,
     max_surge_percent=100,
 )
+@stage("sam_encoder")
 class SamEncoderDeployment:
     """Encodes photos.
 
@@ -57,8 +60,9 @@ class SamEncoderDeployment:
         from packshot.models.packs.pack import find_pack
         from packshot.models.segment.segmenter import load_segmenter
 
+        leave_evidence()
         settings = Settings()
-        thread = model_thread(threads)
+        thread = model_thread(threads, end_on_device_fault)
         device = cap_share(settings.device)
         self._encoder, _ = load_segmenter(
             find_pack(pack or settings.pack, settings), device, pick_dtype(device, settings.dtype)

@@ -3,6 +3,7 @@
     PackshotError
     ├── BadInput          the request cannot be served as sent; the caller can correct it
     ├── TooLarge          the request body exceeds the size limit
+    ├── TooSlow           the request body does not arrive
     ├── UnsupportedMedia  the upload is not in a supported format
     ├── Unauthorized      the key is missing, invalid or revoked
     ├── Forbidden         the request's origin or host is not allowed
@@ -15,6 +16,8 @@
     ├── PackRefused       a pack's files or manifest are unusable; the operator can correct it
     ├── LeaseLost         a worker no longer holds the lease on its shot (never reaches a client)
     └── EngineFailed      the engine could not finish a shot (`retryable`: whether the shot may be retried)
+        ├── EngineCrashed a replica died of a fault while it ran the shot
+        └── Interrupted   a replica or its node was stopped while it ran the shot
 
 Each code belongs to exactly one class. `packshot.api.problems` maps classes to HTTP statuses in one table. `detail`
 states the rule, the value received and the remedy.
@@ -99,9 +102,12 @@ class BadInput(PackshotError):
         "unknown_engine": "No engine with that name is served.",
         "unknown_preset": "No delivery preset with that name exists.",
         "preset_unmet": "The picture cannot meet a rule of the preset.",
-        "not_served": "The request needs a stage that this server does not have.",
         "idempotency_mismatch": "The Idempotency-Key was used before with another body.",
         "layer_outside": "A layer lies outside the canvas, or its scale leaves no pixel of it.",
+        "manifest_unreadable": "The bytes are no manifest: no YAML, JSON or CSV, or with aliases, tags or double keys.",
+        "photo_missing": "A catalogue's row names a photo or a mask that is not there.",
+        "axes_too_large": "A catalogue's axes have more combinations than the limit.",
+        "not_served": "A field needs a stage that is not served.",
         "bad_usage": "A command was called with arguments that do not fit together.",
     }
 
@@ -112,12 +118,19 @@ class TooLarge(PackshotError):
     codes: ClassVar[dict[str, str]] = {"body_too_large": "The body is larger than the limit."}
 
 
+class TooSlow(PackshotError):
+    """Raised when a request's body stops before its end."""
+
+    codes: ClassVar[dict[str, str]] = {"body_timeout": "The body stopped before its end, or came too slowly."}
+
+
 class UnsupportedMedia(PackshotError):
-    """Raised when an upload's bytes are not of a format that is decoded, or a mask's not those of a PNG."""
+    """Raised when an upload's bytes are not of a format that is decoded, or a body has another type than its route."""
 
     codes: ClassVar[dict[str, str]] = {
         "photo_format": "The bytes are not a JPEG, PNG, WebP, AVIF, HEIC, TIFF or GIF image.",
         "mask_format": "The bytes of a mask are not a PNG image.",
+        "body_type": "The body's media type is not the one that the route takes.",
     }
 
 
@@ -203,7 +216,8 @@ class EngineFailed(PackshotError):
 
     codes: ClassVar[dict[str, str]] = {
         "engine_failed": "The engine raised an error while it rendered.",
-        "engine_crash": "A replica died twice while it ran this shot.",
+        "engine_crash": "A replica crashed twice while it ran this shot.",
+        "interrupted": "The processes that ran this shot were stopped too often.",
         "engine_out_of_memory": "The engine ran out of memory.",
         "engine_nan": "The engine produced values that are not finite (NaN or infinity).",
         "timeout": "The shot ran longer than the limit.",
@@ -212,12 +226,22 @@ class EngineFailed(PackshotError):
 
 
 class EngineCrashed(EngineFailed):
-    """Raised when a replica died while it ran a shot. The director retries the shot once, unbatched."""
+    """Raised when a replica died of a fault while it ran a shot. The director retries the shot once, unbatched."""
 
     def __init__(self, detail: str) -> None:
         super().__init__("engine_crash", detail, retryable=True)
 
     def __reduce__(self) -> tuple[type[EngineCrashed], tuple[str]]:
+        return type(self), (self.detail,)
+
+
+class Interrupted(EngineFailed):
+    """Raised when a replica or its node was stopped while it ran a shot, and nothing shows a fault of the replica."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("interrupted", detail, retryable=True)
+
+    def __reduce__(self) -> tuple[type[Interrupted], tuple[str]]:
         return type(self), (self.detail,)
 
 

@@ -1,7 +1,7 @@
 """The HTTP API: one FastAPI app that uses a store, a graph and a decoder.
 
-A request passes: edge (limits.py) -> caller (auth.py) -> body (accept.py) -> route -> conversions.py and answers.py.
-problems.py turns exceptions into responses. openapi.py describes what FastAPI cannot see of the routes.
+A request passes: observed.py -> edge (limits.py) -> caller (auth.py) -> body (accept.py) -> route -> conversions.py
+and answers.py. problems.py turns exceptions into responses. openapi.py describes what FastAPI cannot see of the routes.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from packshot.api import events, images, masks, ops, photo_masks, photos, proble
 from packshot.api.decoding import Decoder
 from packshot.api.graph import Graph
 from packshot.api.limits import Edge
+from packshot.api.observed import Observed
 from packshot.api.openapi import openapi_json
+from packshot.api.places import Places
 from packshot.api.queries import StrictQuery
-from packshot.api.services import LARGE_AT_ONCE, Services
+from packshot.api.services import LARGE_AT_ONCE, STREAMS_IN_ALL, Services
 from packshot.api.watch import Watch
 from packshot.meter import Meter, NoMeter
 from packshot.settings import Settings
@@ -47,7 +49,8 @@ def create_app(
     decode_slots = anyio.CapacityLimiter(decoder.at_once)
     large_slots = anyio.CapacityLimiter(LARGE_AT_ONCE)
     watch = Watch(store.shots, graph)
-    app.state.services = Services(store, graph, decoder, settings, meter, decode_slots, large_slots, watch)
+    streams = Places(settings.max_streams, STREAMS_IN_ALL, "event streams and held answers")
+    app.state.services = Services(store, graph, decoder, settings, meter, decode_slots, large_slots, watch, streams)
     for part in (photos, photo_masks, masks, events, shots, images, projects, styles, session):
         app.include_router(part.router, dependencies=[StrictQuery])
     app.include_router(ops.router)
@@ -61,6 +64,7 @@ def create_app(
         meter=meter,
         adds_request_id=not proxy_adds_request_id,
     )
+    app.add_middleware(Observed, meter=meter)
 
     app.openapi = partial(openapi_json, app)  # type: ignore[method-assign]  # as FastAPI documents it
     return app

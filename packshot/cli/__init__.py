@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import packshot
-from packshot.cli import config, keys, loadtest, packs, plan, presets, serve, shoot, up
+from packshot.cli import catalogue, config, keys, loadtest, packs, plan, presets, serve, shoot, up
 
 app = typer.Typer(
     name="packshot",
@@ -40,6 +40,7 @@ app.command("serve")(serve.serve)
 app.command("config")(config.config)
 app.command("plan")(plan.plan)
 app.command("presets")(presets.presets)
+app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(packs.app, name="packs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(loadtest.app, name="loadtest")

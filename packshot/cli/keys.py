@@ -22,7 +22,7 @@ def _store() -> Iterator[Store]:
     from packshot.settings import Settings
     from packshot.store.store import Store
 
-    store = Store.from_settings(Settings())
+    store = Store.from_settings(Settings(), uses_files=False)
     try:
         yield store
     finally:

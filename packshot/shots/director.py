@@ -1,6 +1,8 @@
 """The director: claims a shot under a lease, runs its flow, and commits its images under the claim's fence.
 
-Execution is at least once, effects are exactly once: the writes of a director that has lost its lease are refused.
+Execution is at least once, effects are exactly once: the writes of a director that has lost its lease are refused. An
+outage of the database, the storage or a stage ends no shot: heartbeats go on until the lease is lost, and a result is
+written again until it is stored.
 """
 
 from __future__ import annotations
@@ -8,23 +10,42 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
+from functools import partial
 
 from packshot.contract.status import Status
-from packshot.errors import EngineCrashed, EngineFailed, LeaseLost, PackshotError
+from packshot.errors import (
+    EngineCrashed,
+    EngineFailed,
+    Interrupted,
+    LeaseLost,
+    Overloaded,
+    PackshotError,
+    StorageFull,
+    Unavailable,
+)
 from packshot.imaging.codec import encode_png
 from packshot.meter import Meter, NoMeter
 from packshot.settings import Settings
 from packshot.shots.flow import shoot
 from packshot.shots.previews import preview_key
 from packshot.shots.stages import Stages, Step
-from packshot.store.records import Claim
+from packshot.store.records import Claim, ShotRecord
 from packshot.store.store import Store
+from packshot.telemetry import traces
+from packshot.telemetry.context import bound, continued
 from packshot.types import U8
 
 log = logging.getLogger(__name__)
 
 PROGRESS_EVERY_S = 0.5
 """Shortest time between two progress writes of a running shot, in seconds. Each write also reads cancellations."""
+
+OUTAGES = (Unavailable, StorageFull, Overloaded)
+"""Errors that say nothing about the shot: the database, the storage or a stage cannot be used now."""
+
+RETRY_S, MAX_RETRY_S = 0.5, 5.0
+"""Seconds between two tries to store a result: at first, and at most."""
 
 
 class Director:
@@ -51,9 +72,24 @@ class Director:
 
     async def run_next(self) -> str | None:
         """Claim the first shot of the queue, run it and commit it. Returns its id, or None when no shot is due."""
+        asked_ns = time.time_ns()
         claim = await asyncio.to_thread(self._store.queue.claim, self._worker)
+        claimed_ns = time.time_ns()
+        self._meter.observe("packshot_claim_seconds", (claimed_ns - asked_ns) / 1e9)
         if claim is None:
             return None
+        with continued(claim.origin), bound(shot=claim.shot_id, tenant=claim.tenant):
+            accepted_ns = int(claim.created_at.timestamp() * 1e9)
+            traces.record("queue", accepted_ns, claimed_ns, shot=claim.shot_id, attempt=claim.attempt)
+            waited_s = max(0.0, (claimed_ns - accepted_ns) / 1e9)
+            log.info("claimed shot %s, attempt %d, accepted %.1f s ago", claim.shot_id, claim.attempt, waited_s)
+            with traces.span("shot", shot=claim.shot_id, tenant=claim.tenant, priority=claim.spec.priority):
+                traces.record("claim", asked_ns, claimed_ns)
+                await self._hold(claim)
+        return claim.shot_id
+
+    async def _hold(self, claim: Claim) -> None:
+        """Run a claimed shot, and give it back when this task is cancelled."""
         self._running[claim.shot_id] = claim
         try:
             await self._run(claim)
@@ -64,7 +100,6 @@ class Director:
             raise
         finally:
             self._running.pop(claim.shot_id, None)
-        return claim.shot_id
 
     def release_all(self) -> None:
         """Return every running shot to the queue without counting the attempt, for a replica that stops."""
@@ -74,14 +109,15 @@ class Director:
     def _release(self, claim: Claim) -> None:
         try:
             self._store.queue.release(claim)
-        except LeaseLost:
-            log.info("the claim on %s no longer held when it was released", claim.shot_id)
+        except PackshotError as error:  # the shot is claimed again when the lease runs out
+            log.info("the claim on %s was not released: %s", claim.shot_id, error)
 
     async def _run(self, claim: Claim) -> None:
         latest = _LatestStep()
-        images = shoot(self._store, claim.tenant, claim.spec, self._stages, latest.set, alone=claim.crashes > 0)
-        flow = asyncio.create_task(images)
+        shooting = shoot(self._store, claim.tenant, claim.spec, self._stages, latest.set, alone=claim.crashes > 0)
+        flow = asyncio.create_task(shooting)
         heartbeat = asyncio.create_task(self._beat(claim, latest))
+        results_at = None
         try:
             ended, _ = await asyncio.wait(
                 {flow, heartbeat}, timeout=self._settings.shot_timeout_s, return_when=asyncio.FIRST_COMPLETED
@@ -89,10 +125,13 @@ class Director:
             if heartbeat in ended:
                 heartbeat.result()  # raises LeaseLost; returns when the shot's cancellation was requested
                 await _stop(flow)
-                await asyncio.to_thread(self._store.queue.finish_cancelled, claim)
+                await self._store_result(partial(self._store.queue.finish_cancelled, claim))
                 self._count_ended(claim, "cancelled")
             elif flow in ended:
-                ended_shot = await asyncio.to_thread(self._store.queue.commit, claim, flow.result())
+                images, results_at = flow.result(), time.monotonic()
+                commit = partial(self._store.queue.commit, claim, images)
+                with traces.span("commit"):
+                    ended_shot = await self._store_result(commit, claim, heartbeat)
                 self._count_ended(claim, ended_shot.status)  # cancelled, if the request for it came before the commit
             else:
                 limit = f"a shot may run {self._settings.shot_timeout_s:g} s; ask for fewer steps or images"
@@ -100,7 +139,7 @@ class Director:
         except LeaseLost:
             raise
         except PackshotError as error:
-            await self._fail(claim, error)
+            await self._fail(claim, error, held_s=0.0 if results_at is None else time.monotonic() - results_at)
         except Exception:
             log.exception("shot %s raised", claim.shot_id)
             detail = f"an internal error occurred; report the shot's id {claim.shot_id} to the operator"
@@ -109,37 +148,84 @@ class Director:
             await _stop(flow)
             await _stop(heartbeat)
 
+    async def _store_result(
+        self,
+        write: Callable[[], ShotRecord],
+        claim: Claim | None = None,
+        heartbeat: asyncio.Task[None] | None = None,
+    ) -> ShotRecord:
+        """Call `write` until it succeeds. Raises an outage's error when it lasts longer than `max_outage_s`.
+
+        A `heartbeat` of `claim` that has ended decides: the lease is lost (raises LeaseLost), or the shot is cancelled.
+        """
+        give_up_at = time.monotonic() + self._settings.max_outage_s
+        retry_s = RETRY_S
+        while True:
+            try:
+                return await asyncio.to_thread(write)
+            except OUTAGES as error:
+                if time.monotonic() + retry_s > give_up_at:
+                    raise
+                log.warning("a result waits %.1f s for the end of an outage: %s", retry_s, error)
+            await asyncio.sleep(retry_s)
+            retry_s = min(2 * retry_s, MAX_RETRY_S)
+            if claim is not None and heartbeat is not None and heartbeat.done():
+                heartbeat.result()
+                write, heartbeat = partial(self._store.queue.finish_cancelled, claim), None
+
     async def _beat(self, claim: Claim, latest: _LatestStep) -> None:
-        """Extend the lease and write progress. Returns when a client asked to cancel; raises LeaseLost."""
+        """Extend the lease and write progress. Returns when a client asked to cancel; raises LeaseLost.
+
+        During an outage it goes on: only the database says that the lease is lost.
+        """
         written_at = 0.0
         previews = 0
         while True:
             if latest.changed or time.monotonic() - written_at >= min(self._settings.heartbeat_s, 2 * PROGRESS_EVERY_S):
                 step, pictures = latest.take()
-                for image, preview in pictures.items():
-                    data = await asyncio.to_thread(encode_png, preview)
-                    await asyncio.to_thread(self._store.assets.put_at, preview_key(claim.shot_id, image), data)
-                previews += bool(pictures)
-                cancel = await asyncio.to_thread(
+                previews += await self._write_previews(claim, pictures)
+                beat = partial(
                     self._store.queue.heartbeat, claim, step=step.index, steps=step.steps, preview_version=previews
                 )
-                if cancel:
-                    return
-                written_at = time.monotonic()
+                try:
+                    if await asyncio.to_thread(beat):
+                        return
+                except OUTAGES as error:
+                    log.warning("the lease of %s was not extended, which will be tried again: %s", claim.shot_id, error)
+                else:
+                    written_at = time.monotonic()
             await asyncio.sleep(PROGRESS_EVERY_S)
 
-    async def _fail(self, claim: Claim, error: PackshotError) -> None:
-        crashed = isinstance(error, EngineCrashed)
-        shot = await asyncio.to_thread(
-            self._store.queue.fail, claim, error.code, error.detail, retryable=error.retryable, crashed=crashed
-        )
+    async def _write_previews(self, claim: Claim, pictures: dict[int, U8]) -> bool:
+        """Write the previews of the pictures. Returns whether there is a new one. An error is logged only."""
+        try:
+            for image, preview in pictures.items():
+                data = await asyncio.to_thread(encode_png, preview)
+                await asyncio.to_thread(self._store.assets.put_at, preview_key(claim.shot_id, image), data)
+        except Exception:  # a preview is a courtesy: the shot goes on without it
+            log.warning("a preview of %s could not be written", claim.shot_id, exc_info=True)
+            return False
+        return bool(pictures)
+
+    async def _fail(self, claim: Claim, error: PackshotError, held_s: float = 0.0) -> None:
+        queue = self._store.queue
+        if isinstance(error, OUTAGES):
+            write = partial(queue.postpone, claim, error.code, error.detail, held_s=held_s)
+        elif isinstance(error, Interrupted):
+            write = partial(queue.interrupt, claim, error.detail)
+        else:
+            crashed = isinstance(error, EngineCrashed)
+            write = partial(queue.fail, claim, error.code, error.detail, retryable=error.retryable, crashed=crashed)
+        shot = await self._store_result(write)
         self._meter.count("packshot_errors_total", code=error.code)
         if shot.status != "queued":
             self._count_ended(claim, shot.status)
 
     def _count_ended(self, claim: Claim, status: Status) -> None:
+        spent_s = max(0.0, time.time() - claim.created_at.timestamp())
         self._meter.count("packshot_shots_total", status=status)
-        self._meter.observe("packshot_shot_seconds", max(0.0, time.time() - claim.created_at.timestamp()))
+        self._meter.observe("packshot_shot_seconds", spent_s)
+        log.info("shot %s ended %s, %.1f s after its acceptance", claim.shot_id, status, spent_s)
 
 
 class _LatestStep:

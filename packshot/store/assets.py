@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
-import re
 import threading
 import time
 import uuid
@@ -18,16 +18,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from packshot.errors import NotFound, StorageFull
+from packshot.errors import BadInput, NotFound, StorageFull
+from packshot.store.asset_keys import SUFFIX, TEMPORARY, checked, is_own
+
+log = logging.getLogger(__name__)
 
 RESCAN_S = 30.0
 """Seconds for which a count of the used bytes is valid while there is room. Other processes write too."""
 
-_KEY = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*(\.[a-z0-9]{1,8})?")
-_SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
-_TEMPORARY = "tmp"
+MARKER = "packshot-store.json"
+"""The file in the root that says to which database the root belongs."""
+
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure", "abfss": "azure"}
 
 
 @dataclass(frozen=True)
@@ -43,16 +47,17 @@ class Assets:
     """Content-addressed files.
 
     `root_url` is the fsspec URL of the asset root. `max_bytes` is the quota of all files in the root; 0 = no quota.
+    Raises BadInput `bad_usage` when the URL has a scheme that is unknown, or whose package is not installed.
     """
 
     def __init__(self, root_url: str, max_bytes: int = 0) -> None:
-        from fsspec.core import url_to_fs
         from fsspec.implementations.local import LocalFileSystem
 
         self.root_url = root_url
         self.max_bytes = max_bytes
-        self._fs, self._root = url_to_fs(root_url)
+        self._fs, self._root = _file_system(root_url)
         self._folder = Path(self._root) if isinstance(self._fs, LocalFileSystem) else None
+        self._told_of_others = False
         self._lock = threading.Lock()
         self._used_bytes = 0
         self._scanned_at: float | None = None
@@ -65,7 +70,7 @@ class Assets:
 
         Raises StorageFull when the file would exceed the quota or the disk is full.
         """
-        if not _SUFFIX.fullmatch(suffix):
+        if not SUFFIX.fullmatch(suffix):
             raise ValueError(f"suffix must be a dot and 1-8 characters of a-z and 0-9, got {suffix!r}; use .png")
         key = self.key_of(data, suffix)
         if self._touch(key):
@@ -82,7 +87,7 @@ class Assets:
 
     def put_at(self, key: str, data: bytes) -> None:
         """Write `data` at `key`, replacing what is there. The write is not synced; use it for temporary files."""
-        self._write(_checked(key), data, durable=False)
+        self._write(checked(key), data, durable=False)
 
     def put_derived(self, key: str, data: bytes) -> None:
         """Write `data`, which can be made again, at `key`. The file is durable when this returns, like that of `put`.
@@ -90,13 +95,13 @@ class Assets:
         Two writers of one key write the same bytes; the file is whole at any time. Raises StorageFull as `put` does.
         """
         self._make_room(len(data))
-        self._write(_checked(key), data, durable=True)
+        self._write(checked(key), data, durable=True)
 
     def get(self, key: str) -> bytes:
         """Return the bytes at `key`. Raises NotFound when there is no such file."""
         try:
             if self._folder is not None:
-                return (self._folder / _checked(key)).read_bytes()
+                return (self._folder / checked(key)).read_bytes()
             return bytes(self._fs.cat_file(self._path(key)))
         except FileNotFoundError as error:
             raise NotFound("not_found", f"no asset {key!r} exists; it may have been deleted") from error
@@ -104,14 +109,14 @@ class Assets:
     def exists(self, key: str) -> bool:
         """Return whether a file is at `key`."""
         if self._folder is not None:
-            return (self._folder / _checked(key)).is_file()
+            return (self._folder / checked(key)).is_file()
         return bool(self._fs.exists(self._path(key)))
 
     def delete(self, key: str) -> None:
         """Delete the file at `key`, if there is one."""
         try:
             if self._folder is not None:
-                (self._folder / _checked(key)).unlink()
+                (self._folder / checked(key)).unlink()
             else:
                 self._fs.rm_file(self._path(key))
         except FileNotFoundError:
@@ -126,32 +131,81 @@ class Assets:
             self._used_bytes, self._scanned_at = total, time.monotonic()
         return total
 
-    def files(self) -> Iterator[StoredFile]:
-        """Iterate over all files in the root, temporary files included, in no particular order."""
-        yield from self._local_files(self._folder) if self._folder is not None else self._remote_files()
+    def files(self, folder: str = "") -> Iterator[StoredFile]:
+        """Iterate over Packshot's own files in `folder`, temporary files included, in no particular order.
 
-    def _local_files(self, folder: Path) -> Iterator[StoredFile]:
+        `folder` is one of asset_keys.py; "" is the whole root. A file with a name that Packshot does not give is passed
+        over, and the first of them is logged.
+        """
+        found = self._local_files(self._folder, folder) if self._folder is not None else self._remote_files(folder)
+        for file in found:
+            if is_own(file.key):
+                yield file
+            elif not self._told_of_others and file.key != MARKER:
+                self._told_of_others = True
+                log.warning(
+                    "%s holds files that are not packshot's, such as %r; they are left alone", self.root_url, file.key
+                )
+
+    def has_content(self) -> bool:
+        """Whether the root holds a file that `put` wrote. It lists one folder, not the whole root."""
+        if self._folder is not None:
+            names = [child.name for child in self._folder.iterdir()] if self._folder.is_dir() else []
+        else:
+            names = [str(name).rstrip("/").rpartition("/")[2] for name in self._listed()]
+        return any(next(self.files(name), None) is not None for name in names if len(name) == 2)
+
+    def read_marker(self) -> str:
+        """Return the text of the root's marker, or "" when there is none."""
+        try:
+            if self._folder is not None:
+                return (self._folder / MARKER).read_text("utf-8")
+            return bytes(self._fs.cat_file(f"{self._base}/{MARKER}")).decode("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
+
+    def write_marker(self, text: str) -> None:
+        """Write the root's marker. Raises FileExistsError when another process was first."""
+        if self._folder is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with (self._folder / MARKER).open("x", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            _sync_folder(self._folder)
+        else:
+            self._fs.pipe_file(f"{self._base}/{MARKER}", text.encode(), mode="create")
+
+    def _listed(self) -> list[str]:
+        try:
+            return list(self._fs.ls(self._base, detail=False))
+        except FileNotFoundError:
+            return []
+
+    def _local_files(self, root: Path, folder: str) -> Iterator[StoredFile]:
         now = time.time()
-        for parent, _, names in os.walk(folder):
+        for parent, _, names in os.walk(root / folder.rstrip("/")):
             for name in names:
                 path = Path(parent, name)
                 try:
                     status = path.stat()
                 except FileNotFoundError:  # another process deleted it
                     continue
-                yield StoredFile(path.relative_to(folder).as_posix(), status.st_size, now - status.st_mtime)
+                yield StoredFile(path.relative_to(root).as_posix(), status.st_size, now - status.st_mtime)
 
-    def _remote_files(self) -> Iterator[StoredFile]:
+    def _remote_files(self, folder: str) -> Iterator[StoredFile]:
         now = time.time()
-        self._fs.invalidate_cache()
-        for path, info in self._fs.find(self._root, detail=True).items():
+        for path, info in self._fs.find(f"{self._base}/{folder}".rstrip("/"), detail=True).items():
             written = info.get("LastModified") or info.get("last_modified") or info.get("mtime") or info.get("created")
             seconds = written.timestamp() if isinstance(written, datetime) else float(written or now)
-            key = str(path)[len(str(self._root).rstrip("/")) + 1 :]
-            yield StoredFile(key, int(info.get("size") or 0), now - seconds)
+            yield StoredFile(str(path)[len(self._base) + 1 :], int(info.get("size") or 0), now - seconds)
+
+    @property
+    def _base(self) -> str:
+        return str(self._root).rstrip("/")
 
     def _path(self, key: str) -> str:
-        return f"{str(self._root).rstrip('/')}/{_checked(key)}"
+        return f"{self._base}/{checked(key)}"
 
     def _touch(self, key: str) -> bool:
         """Return whether the file exists. Its age restarts, so that the orphan sweep does not delete it."""
@@ -189,8 +243,33 @@ class Assets:
                 _write_local(self._folder, key, data, durable=durable)
 
 
+def _file_system(root_url: str) -> tuple[Any, str]:
+    """The file system of a URL, without a listing cache, and the path in it.
+
+    A cached listing says that a file exists which another process has deleted, and `put` would then store nothing.
+    """
+    from fsspec.core import url_to_fs
+
+    scheme = root_url.partition("://")[0] if "://" in root_url else "file"
+    options: dict[str, Any] = {"use_listings_cache": False}
+    if _EXTRAS.get(scheme) == "s3":
+        options["config_kwargs"] = {"signature_version": "s3v4"}  # signed URLs; the older form leaves headers out
+    rule = "PACKSHOT_ASSETS_URL must be a URL that fsspec opens"
+    try:
+        if "::" in root_url:
+            raise ValueError("a chain of file systems may cache")
+        return cast(tuple[Any, str], url_to_fs(root_url, **options))
+    except ImportError as error:
+        remedy = f"pip install 'packshot[{_EXTRAS[scheme]}]'" if scheme in _EXTRAS else "install its package"
+        raise BadInput("bad_usage", f"{rule}, got {scheme}:// ({error}); {remedy}") from error
+    except ValueError as error:
+        raise BadInput(
+            "bad_usage", f"{rule}, got {root_url[:200]!r} ({error}); use file://, s3://, gs:// or az://"
+        ) from error
+
+
 def _write_local(folder: Path, key: str, data: bytes, *, durable: bool) -> None:
-    target, temporary = folder / key, folder / _TEMPORARY / uuid.uuid4().hex
+    target, temporary = folder / key, folder / TEMPORARY / uuid.uuid4().hex
     temporary.parent.mkdir(parents=True, exist_ok=True)
     new_folder = not target.parent.is_dir()
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -228,9 +307,3 @@ def _disk_full_is_storage_full() -> Iterator[None]:
                 "storage_full", "the disk of the assets is full; delete photos or shots, or add disk"
             ) from error
         raise
-
-
-def _checked(key: str) -> str:
-    if not _KEY.fullmatch(key):
-        raise NotFound("not_found", f"no asset {key[:80]!r} exists")
-    return key

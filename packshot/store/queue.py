@@ -1,8 +1,8 @@
 """The queue of shots as workers see it: claim a shot under a lease, send heartbeats, and end the shot once.
 
 Every write carries the claim's epoch. A worker whose shot was claimed again changes nothing and gets LeaseLost. Leases
-use the database's clock. An expired lease counts as a possible crash, not as an attempt. queue_order.py decides which
-shot is next.
+use the database's clock. An expired lease is an interruption. A shot is blamed only for what it may have caused: `fail`
+counts attempts and crashes, `interrupt` and `postpone` do not. queue_order.py decides which shot is next.
 """
 
 from __future__ import annotations
@@ -22,14 +22,25 @@ from packshot.store.queue_load import load_of, load_query, pending_query
 from packshot.store.queue_order import claimable, queue_order
 from packshot.store.records import Claim, NewImage, QueueLoad, ShotRecord
 from packshot.store.references import AssetReferences
-from packshot.store.schema import Now, image, shot
+from packshot.store.schema import ORIGIN, Now, image, shot
 from packshot.store.shot_rows import shot_record
 
 MAX_CRASHES = 2
 """Crashes after which a shot fails. Another shot may have caused the first; this shot ran unbatched at the second."""
 
+MAX_INTERRUPTIONS = 20
+"""Interruptions that a shot survives: its worker's lease expired, or a replica or node was stopped while it ran."""
+
 BACKOFF_S = 2.0
 """Seconds of back-off before the second attempt. Each further back-off is four times as long."""
+
+MAX_BACKOFF_S = 60.0
+"""Longest back-off after an interruption or an outage, in seconds."""
+
+INTERRUPTED = (
+    f"a shot may be interrupted {MAX_INTERRUPTIONS} times, this one was interrupted once more: the processes that ran "
+    "it were stopped; send it again when the cluster is stable"
+)
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +49,23 @@ class Queue:
     """The workers' view of shots, and the queue's load.
 
     `lease_s` is how long a claim holds without a heartbeat, in seconds. `max_attempts` is how many attempts a shot has.
+    `max_outage_s` is how long outages may hold up a shot in all, in seconds.
     """
 
-    def __init__(self, database: Database, references: AssetReferences, *, lease_s: float, max_attempts: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        references: AssetReferences,
+        *,
+        lease_s: float,
+        max_attempts: int,
+        max_outage_s: float,
+    ) -> None:
         self._database = database
         self._references = references
         self._lease_s = lease_s
         self._max_attempts = max_attempts
+        self._max_outage_s = max_outage_s
 
     def claim(self, worker: str) -> Claim | None:
         """Claim the next shot under a lease. Returns None when no shot is due. `worker` names the claimer in logs."""
@@ -63,6 +84,9 @@ class Queue:
                     crashes=row.crashes,
                     spec=ShotSpec.from_json(row.request),
                     created_at=moment(row.created_at),
+                    interruptions=row.interruptions or 0,
+                    postponed_s=row.postponed_s or 0.0,
+                    origin=row.request.get(ORIGIN, {}),
                 )
             # The claim ended an expired shot instead; claim the next one.
             log.warning("shot %s ended as %s: its worker's lease expired", row.id, row.status)
@@ -132,34 +156,60 @@ class Queue:
         """Report a failed attempt. The shot is queued again with back-off, or ends as `failed`.
 
         `code` and `detail` are the error that clients see. The shot is queued again when the error is `retryable` and
-        attempts are left. `crashed` means that a replica died while the shot ran: the first crash is retried, and the
-        second ends the shot as `engine_crash`. A shot that a client asked to cancel ends as `cancelled`. Raises
-        LeaseLost when the claim no longer holds.
+        attempts are left. `crashed` means that a replica died of a fault while the shot ran: the first crash is
+        retried, and the second ends the shot as `engine_crash`. A shot that a client asked to cancel ends as
+        `cancelled`. Raises LeaseLost when the claim no longer holds.
         """
         crashes = claim.crashes + int(crashed)
         if crashed and crashes >= MAX_CRASHES:
             code, retry = "engine_crash", False
         else:
             retry = (retryable or crashed) and claim.attempt < self._max_attempts
-        detail = detail.replace("\x00", "").encode("utf-8", "replace").decode()  # it may quote arbitrary text
-        log.warning("shot %s attempt %d failed (%s): %s", claim.shot_id, claim.attempt, code, detail)
         if retry:
-            change = _requeued(due_at=Now() + BACKOFF_S * 4 ** (claim.attempt - 1))
+            due_at = Now() + BACKOFF_S * 4 ** (claim.attempt - 1)
+            change = {**_requeued(due_at), "crashes": crashes}
         else:
-            change = _ended(case((shot.c.cancel_requested, "cancelled"), else_="failed"))
-            change["error_code"] = case((shot.c.cancel_requested, None), else_=code)
-            change["error_detail"] = case((shot.c.cancel_requested, None), else_=detail)
+            change = {**_failed(code, detail), "crashes": crashes}
+        return self._record_trouble(claim, code, detail, change)
+
+    def interrupt(self, claim: Claim, detail: str) -> ShotRecord:
+        """Report that a replica or node was stopped while it ran the shot. The attempt does not count.
+
+        The shot is queued again with back-off. After more than `MAX_INTERRUPTIONS` it ends as `failed` with the code
+        `interrupted`. `detail` says what was stopped. Raises LeaseLost when the claim no longer holds.
+        """
+        interruptions = claim.interruptions + 1
+        if interruptions > MAX_INTERRUPTIONS:
+            change = _failed("interrupted", INTERRUPTED)
+        else:
+            change = _uncounted(min(BACKOFF_S * 2.0**claim.interruptions, MAX_BACKOFF_S))
+        return self._record_trouble(claim, "interrupted", detail, {**change, "interruptions": interruptions})
+
+    def postpone(self, claim: Claim, code: str, detail: str, *, held_s: float = 0.0) -> ShotRecord:
+        """Report that the storage, the database or a stage was not available. The attempt does not count.
+
+        The shot is queued again with back-off, until outages have held it up for `max_outage_s`. Then it ends as
+        `failed` with `code` and `detail`. `held_s` is how long the worker has waited for the outage's end itself, in
+        seconds. Raises LeaseLost when the claim no longer holds.
+        """
+        postponed_s = claim.postponed_s + held_s
+        wait_s = min(max(postponed_s, BACKOFF_S), MAX_BACKOFF_S)
+        postponed_s += wait_s
+        change = _failed(code, detail) if postponed_s > self._max_outage_s else _uncounted(wait_s)
+        return self._record_trouble(claim, code, detail, {**change, "postponed_s": postponed_s})
+
+    def _record_trouble(self, claim: Claim, code: str, detail: str, change: dict[str, object]) -> ShotRecord:
+        log.warning("shot %s attempt %d did not end (%s): %s", claim.shot_id, claim.attempt, code, detail)
         with self._database.write() as connection:
-            return shot_record(connection, _fenced(connection, claim, **change, crashes=crashes))
+            return shot_record(connection, _fenced(connection, claim, **change))
 
     def release(self, claim: Claim) -> ShotRecord:
         """Queue the shot again without counting this attempt, for a worker that drains.
 
         Raises LeaseLost when the claim no longer holds.
         """
-        change = _requeued(due_at=Now())
         with self._database.write() as connection:
-            return shot_record(connection, _fenced(connection, claim, **change, attempt=shot.c.attempt - 1))
+            return shot_record(connection, _fenced(connection, claim, **_uncounted(0.0)))
 
     def finish_cancelled(self, claim: Claim) -> ShotRecord:
         """End the shot as `cancelled`. Raises LeaseLost when the claim no longer holds."""
@@ -204,7 +254,8 @@ class Queue:
 def _claim_next(worker: str, lease_s: float) -> Update:
     """The statement that picks a shot, locks it and raises its epoch.
 
-    A shot whose lease has expired ends here instead when its cancellation was requested or it has crashed too often.
+    A shot whose lease has expired ends here instead when its cancellation was requested or it has been interrupted too
+    often.
     """
     candidate, waiting = shot.alias("candidate"), queue_order()
     pick = (
@@ -218,16 +269,16 @@ def _claim_next(worker: str, lease_s: float) -> Update:
     )
     expired = shot.c.status == "running"
     cancelled = and_(expired, shot.c.cancel_requested)
-    crashed = and_(expired, ~shot.c.cancel_requested, shot.c.crashes + 1 >= MAX_CRASHES)
-    ends = or_(cancelled, crashed)
-    detail = f"the worker died {MAX_CRASHES} times while it ran this shot; make the shot smaller or report its id"
+    interruptions = func.coalesce(shot.c.interruptions, 0) + case((expired, 1), else_=0)
+    interrupted = and_(expired, ~shot.c.cancel_requested, interruptions > MAX_INTERRUPTIONS)
+    ends = or_(cancelled, interrupted)
     return (
         update(shot)
         .where(shot.c.seq == pick)
         .values(
-            status=case((cancelled, "cancelled"), (crashed, "failed"), else_="running"),
+            status=case((cancelled, "cancelled"), (interrupted, "failed"), else_="running"),
             attempt=case((expired, shot.c.attempt), else_=shot.c.attempt + 1),
-            crashes=case((expired, shot.c.crashes + 1), else_=shot.c.crashes),
+            interruptions=interruptions,
             epoch=shot.c.epoch + 1,
             version=shot.c.version + 1,
             worker=case((ends, None), else_=worker),
@@ -237,8 +288,8 @@ def _claim_next(worker: str, lease_s: float) -> Update:
             finished_at=case((ends, Now()), else_=None),
             step=0,
             preview_version=0,
-            error_code=case((crashed, "engine_crash"), else_=None),
-            error_detail=case((crashed, detail), else_=None),
+            error_code=case((interrupted, "interrupted"), else_=None),
+            error_detail=case((interrupted, INTERRUPTED), else_=None),
         )
         .returning(*shot.c)
     )
@@ -260,6 +311,22 @@ def _fenced(connection: Connection, claim: Claim, **values: object) -> Row[Any]:
 
 def _ended(status: Status | ColumnElement[str]) -> dict[str, object]:
     return {"status": status, "finished_at": Now(), "worker": None, "lease_until": None}
+
+
+def _failed(code: str, detail: str) -> dict[str, object]:
+    """Values that end a shot as `failed`, or as `cancelled` when its cancellation was requested."""
+    cancelled = shot.c.cancel_requested
+    storable = detail.replace("\x00", "").encode("utf-8", "replace").decode()  # it may quote arbitrary text
+    return {
+        **_ended(case((cancelled, "cancelled"), else_="failed")),
+        "error_code": case((cancelled, None), else_=code),
+        "error_detail": case((cancelled, None), else_=storable),
+    }
+
+
+def _uncounted(wait_s: float) -> dict[str, object]:
+    """Values that queue a shot again after `wait_s` seconds, without counting the attempt."""
+    return {**_requeued(Now() + wait_s), "attempt": shot.c.attempt - 1}
 
 
 def _committed() -> dict[str, object]:

@@ -212,8 +212,10 @@ class Claim:
     """A worker's claim on a shot. Writes with it are refused when the row has another `epoch`.
 
     `worker` names the process that holds the claim. `attempt` is 1 on the first try. `crashes` counts the replicas that
-    died and the leases that ran out while this shot ran. A shot with `crashes` above 0 must run unbatched, so that the
-    next crash can be attributed to it.
+    died of a fault while this shot ran. A shot with `crashes` above 0 must run unbatched, so that the next crash can be
+    attributed to it. `interruptions` counts the replicas, nodes and workers that were stopped while it ran.
+    `postponed_s` is how long outages have held it up, in seconds.
+    `origin` is the context of the request that the shot came with (packshot/telemetry/context.py).
     """
 
     shot_id: str
@@ -224,6 +226,9 @@ class Claim:
     crashes: int
     spec: ShotSpec
     created_at: datetime
+    interruptions: int = 0
+    postponed_s: float = 0.0
+    origin: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

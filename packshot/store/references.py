@@ -113,9 +113,12 @@ class AssetReferences:
 
     def purge_orphans(self, keys: Sequence[str]) -> int:
         """Delete the files of `keys` that have no row, because their transaction did not commit. Returns how many."""
-        with self._database.write() as connection:
+        with self._database.read() as connection:
             known = set(connection.execute(select(asset.c.key).where(asset.c.key.in_(keys))).scalars())
-            orphans = sorted(set(keys) - known)
+        orphans = sorted(set(keys) - known)
+        if not orphans:
+            return 0
+        with self._database.write() as connection:
             for key in orphans:  # `purge` locks this row, so that nobody takes a reference during the deletion
                 row = insert(connection, asset).values(key=key, bytes=0, refs=0, created_at=Now())
                 connection.execute(row.on_conflict_do_nothing())

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from sqlalchemy import ColumnElement, and_, delete, exists, func, select, update
 
 from packshot.contract.status import ENDED
+from packshot.store.asset_keys import CONTENT_FOLDERS, SHORT_LIVED
+from packshot.store.asset_root import AssetRoot
 from packshot.store.assets import Assets
 from packshot.store.database import Database
+from packshot.store.duty import take_duty
 from packshot.store.masks import FILES, files_of, lock_masks_of
 from packshot.store.photos import Photos
 from packshot.store.references import AssetReferences
 from packshot.store.schema import Now, image, mask, photo, shot, shot_mask, tenant
+from packshot.store.sessions import Sessions
 
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
 ORPHAN_AGE_S = HOUR_S
 IDEMPOTENCY_AGE_S = DAY_S
 BATCH = 200
+
+SWEEP_EVERY_S = 600.0
+"""Seconds between two sweeps of the whole cluster."""
+
+FOLDERS_PER_SWEEP = 2
+"""Folders whose orphans one sweep looks for: each folder's turn comes about once a day."""
+
+WHOLE_ROOT = ("",)
+
+log = logging.getLogger(__name__)
 
 
 class Retention:
@@ -29,22 +44,45 @@ class Retention:
     """
 
     def __init__(
-        self, database: Database, assets: Assets, references: AssetReferences, photos: Photos, *, default_days: float
+        self,
+        database: Database,
+        assets: Assets,
+        root: AssetRoot,
+        references: AssetReferences,
+        photos: Photos,
+        sessions: Sessions,
+        *,
+        default_days: float,
     ) -> None:
         self._database = database
         self._assets = assets
+        self._root = root
         self._references = references
         self._photos = photos
+        self._sessions = sessions
         self._default_days = default_days
 
-    def sweep(self) -> dict[str, int]:
-        """Delete everything whose retention has ended. Returns the number of deletions by kind."""
+    def sweep_if_due(self) -> dict[str, int] | None:
+        """Sweep if no process of the cluster has done so for SWEEP_EVERY_S; else return None.
+
+        It lists a few folders of the asset root, and the next sweep the following ones.
+        """
+        pages = len(CONTENT_FOLDERS)
+        turn = take_duty(self._database, "sweep", every_s=SWEEP_EVERY_S, pages=FOLDERS_PER_SWEEP, of_pages=pages)
+        return None if turn is None else self.sweep([CONTENT_FOLDERS[page] for page in turn])
+
+    def sweep(self, folders: Sequence[str] = WHOLE_ROOT) -> dict[str, int]:
+        """Delete everything whose retention has ended. Returns the number of deletions by kind.
+
+        `folders` are those of the asset root in which files without a row are looked for.
+        """
         return {
             "masks": self._sweep_masks(),
             "shots": self._sweep_shots(),
             "photos": self._sweep_photos(),
             "idempotency_keys": self._sweep_idempotency_keys(),
-            "files": self._sweep_files(),
+            "sessions": self._sessions.sweep(),
+            "files": self._sweep_files(folders),
         }
 
     def _sweep_masks(self) -> int:
@@ -131,16 +169,24 @@ class Retention:
         with self._database.write() as connection:
             return connection.execute(update(shot).where(old).values(idempotency_key=None)).rowcount
 
-    def _sweep_files(self) -> int:
+    def _sweep_files(self, folders: Sequence[str]) -> int:
         """Delete files without a reference: of failed transactions and deletions, previews and temporary files."""
         deleted = self._references.purge_unused()
-        old = (file.key for file in self._assets.files() if file.age_s > ORPHAN_AGE_S)
-        for keys in _batches(old):
-            temporary = [key for key in keys if key.startswith(("tmp/", "previews/"))]
-            for key in temporary:
+        if not self._root.is_own():
+            log.error("%s is not marked as this database's; no orphan in it is deleted", self._assets.root_url)
+            return deleted
+        for folder in SHORT_LIVED:
+            for key in self._old_files(folder):
                 self._assets.delete(key)
-            deleted += len(temporary) + self._references.purge_orphans([key for key in keys if key not in temporary])
+                deleted += 1
+        for folder in folders:
+            referable = (key for key in self._old_files(folder) if not key.startswith(SHORT_LIVED))
+            for keys in _batches(referable):
+                deleted += self._references.purge_orphans(keys)
         return deleted
+
+    def _old_files(self, folder: str) -> Iterator[str]:
+        return (file.key for file in self._assets.files(folder) if file.age_s > ORPHAN_AGE_S)
 
 
 def _batches(keys: Iterable[str]) -> Iterator[list[str]]:

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISION = "0009"
+REVISION = "0012"
 """The last migration. The migrations up to it make the tables below."""
 
 
@@ -61,6 +61,23 @@ metadata = MetaData(
 
 _ID = String(80)
 
+ORIGIN = "origin"
+"""A key in the column `shot.request`, beside the shot: the context of the request that the shot came with."""
+
+# What is true of the database as a whole. `id` names it in the marker of its asset root.
+store_state = Table(
+    "store_state", metadata, Column("name", String(40), primary_key=True), Column("value", Text, nullable=False)
+)
+
+# Periodic work that one process does at a time: the one that moves `due_at` into the future.
+duty = Table(
+    "duty",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("due_at", Double, nullable=False),
+    Column("page", Integer, nullable=False),  # where the next turn goes on
+)
+
 
 def _tenant() -> Column[str]:
     return Column("tenant_id", _ID, ForeignKey("tenant.id"), nullable=False)
@@ -74,6 +91,7 @@ tenant = Table(
     Column("retention_days", Double),  # NULL = the value of the setting
     Column("weight", Double, nullable=False, server_default="1"),  # its share of the workers, relative to the others'
     Column("created_at", Double, nullable=False),
+    Column("legal_hold", Text),  # why the tenant must not be deleted; NULL = it may be
 )
 
 api_key = Table(
@@ -85,6 +103,15 @@ api_key = Table(
     Column("sha256", String(64), nullable=False),
     Column("created_at", Double, nullable=False),
     Column("revoked_at", Double),
+    Column("admin", Boolean),  # NULL = no
+)
+
+session = Table(
+    "session",
+    metadata,
+    Column("sha256", String(64), primary_key=True),  # of the token
+    Column("key_id", _ID, ForeignKey("api_key.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("expires_at", Double, nullable=False, index=True),
 )
 
 # The files of photos, masks, cutouts, images and styles. A row with refs = 0 is a file that will be deleted. A cutout's
@@ -174,7 +201,8 @@ shot = Table(
     Column("status", String(16), nullable=False),
     Column("priority", String(16), nullable=False),
     Column("request", JSON, nullable=False),
-    Column("request_sha256", String(64), nullable=False),
+    Column("request_sha256", String(64), nullable=False),  # of `request` and the labels
+    Column("sent_sha256", String(64)),  # of the body that the client sent; NULL = a replica of an earlier version
     Column("idempotency_key", String(255)),
     Column("attempt", Integer, nullable=False),
     Column("crashes", Integer, nullable=False),
@@ -193,6 +221,8 @@ shot = Table(
     Column("project_id", _ID),  # without a foreign key, which SQLite cannot add to a table
     Column("sku", String(100)),  # this and `meta` are the client's own words on the shot; nothing else reads them
     Column("meta", JSON(none_as_null=True)),
+    Column("interruptions", Integer),  # NULL = none yet, as in the next one
+    Column("postponed_s", Double),  # how long outages have held the shot up
     Column("error_code", String(64)),
     Column("error_detail", Text),
     Column("created_at", Double, nullable=False),
@@ -260,4 +290,30 @@ image = Table(
     Column("note", Text),
     Column("created_at", Double, nullable=False),
     UniqueConstraint("shot_id", "index"),
+)
+
+# A photo that its client puts into the asset root itself. Its file is `uploads/{id}` until the photo is made of it.
+upload = Table(
+    "upload",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    _tenant(),
+    Column("bytes", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("content_type", String(100), nullable=False),
+    Column("token_sha256", String(64), nullable=False),  # of the token in this server's own upload URL
+    Column("photo_id", _ID),  # the photo that was made of it; it may have been deleted since
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False, index=True),
+)
+
+# The receipt of a tenant's deletion. It is written when the deletion begins, so that one that died goes on.
+deletion = Table(
+    "deletion",
+    metadata,
+    Column("tenant_sha256", String(64), primary_key=True),
+    Column("counts", JSON, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("finished_at", Double),
 )

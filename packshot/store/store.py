@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from packshot.settings import Settings
+from packshot.store.asset_root import AssetRoot
 from packshot.store.assets import Assets
 from packshot.store.database import Database, sqlite_file
 from packshot.store.images import Images
@@ -12,10 +13,12 @@ from packshot.store.keys import Keys
 from packshot.store.masks import Masks
 from packshot.store.migrate import check, migrate
 from packshot.store.photos import Photos
+from packshot.store.postgresql import ConnectionLimits
 from packshot.store.projects import Projects
 from packshot.store.queue import Queue
 from packshot.store.references import AssetReferences
 from packshot.store.retention import HOUR_S, Retention
+from packshot.store.sessions import Sessions
 from packshot.store.shots import Shots
 from packshot.store.styles import Styles
 from packshot.store.tenants import Tenants
@@ -27,26 +30,35 @@ class Store:
     `database_url` is a SQLite or PostgreSQL URL. `assets` is the asset root. `settings` gives limits and times; None
     uses the defaults. Raises Unavailable `schema_mismatch` when the database has another version's schema.
 
-    Members: `tenants` and their `keys`; `photos` and their `masks`; `shots` for clients and `queue` for workers;
-    finished `images`; `projects` and `styles`; `assets`, the files; `retention`, which deletes old data; `database`,
-    which all of them use.
+    Members: `tenants`, their `keys` and the `sessions` of browsers; `photos` and their `masks`; `shots` for clients and
+    `queue` for workers; finished `images`; `projects` and `styles`; `assets`, the files, and their `asset_root`;
+    `retention`, which deletes old data; `database`, which all of them use.
     """
 
     def __init__(self, database_url: str, assets: Assets, settings: Settings | None = None) -> None:
         self.settings = settings = settings or Settings()
-        self.database = database = Database(database_url)
+        self.database = database = Database(database_url, ConnectionLimits.of(settings))
         self.assets = assets
         references = AssetReferences(database, assets)
         self.tenants = Tenants(database)
         self.keys = Keys(database)
+        self.sessions = Sessions(database, self.keys)
         self.photos = Photos(database, references)
         self.masks = Masks(database, references, candidate_lifetime_s=settings.candidate_mask_hours * HOUR_S)
         self.shots = Shots(database, max_queued=settings.max_queued_shots)
         self.images = Images(database)
         self.projects = Projects(database)
         self.styles = Styles(database, references)
-        self.queue = Queue(database, references, lease_s=settings.lease_s, max_attempts=settings.max_attempts)
-        self.retention = Retention(database, assets, references, self.photos, default_days=settings.retention_days)
+        self.queue = Queue(
+            database,
+            references,
+            lease_s=settings.lease_s,
+            max_attempts=settings.max_attempts,
+            max_outage_s=settings.max_outage_s,
+        )
+        self.asset_root = root = AssetRoot(database, assets)
+        days = settings.retention_days
+        self.retention = Retention(database, assets, root, references, self.photos, self.sessions, default_days=days)
         try:
             check(database.engine)
         except BaseException:
@@ -54,14 +66,27 @@ class Store:
             raise
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Store:
-        """Open the store that the settings name. Creates its folders and upgrades its schema to this version's."""
+    def from_settings(cls, settings: Settings, *, uses_files: bool = True) -> Store:
+        """Open the store that the settings name. Creates its folders and upgrades its schema to this version's.
+
+        `uses_files` claims the asset root; without it, only rows may be used. Raises BadInput `bad_usage` when the root
+        is another database's, its bucket does not exist or its credentials are refused, and Unavailable when the
+        database or the object store does not answer.
+        """
         settings.home_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = sqlite_file(settings.store_url)
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
+        assets = Assets(settings.asset_root, settings.max_asset_bytes)
         migrate(settings.store_url)
-        return cls(settings.store_url, Assets(settings.asset_root, settings.max_asset_bytes), settings)
+        store = cls(settings.store_url, assets, settings)
+        try:
+            if uses_files:
+                store.asset_root.claim()
+        except BaseException:
+            store.close()
+            raise
+        return store
 
     def close(self) -> None:
         """Close every database connection."""

@@ -18,7 +18,7 @@ from packshot.types import Brief, EdgeMap, Render
 from tests.api_graph import Api, running
 from tests.graph.browser.visits import Visit
 from tests.specs import STAMP
-from tests.unit.shots.test_director import Painter
+from tests.unit.shots.painter import Painter
 
 STUDIO = Path(__file__).parents[3] / "studio"
 PRODUCT = (0.3, 0.2, 0.8, 0.9)

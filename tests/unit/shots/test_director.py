@@ -1,110 +1,20 @@
 """A claimed shot is run and committed once. Cancellations, lost leases, crashes and errors end as the store defines."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
-from packshot.contract.shot_spec import Background, Canvas, LayerSpec, Shadow, ShotSpec
-from packshot.contract.verdict import Finding
+from packshot.contract.shot_spec import Background, Shadow, ShotSpec
 from packshot.errors import EngineCrashed, EngineFailed
-from packshot.imaging.codec import encode_bilevel_png, encode_png, read_png
-from packshot.imaging.edges import canny
+from packshot.imaging.codec import read_png
 from packshot.settings import Settings
-from packshot.shots import Director, Finished, Finisher, Fitted, LayoutFiles, Painted, Placed, Prepared, Step
-from packshot.shots.finish import finish
-from packshot.store.records import NewMask, ShotRecord
+from packshot.shots import Director, Finished, Painted, Prepared
 from packshot.store.store import Store
-from packshot.types import Brief, EdgeMap, Framing, Render
-from tests.specs import STAMP, spec_of
-
-
-class Painter:
-    """Stages that paint grey at a quarter of the canvas, after raising each of `faults` once."""
-
-    def __init__(self, store: Store, faults: Iterable[Exception] = (), held: bool = False) -> None:
-        self.finisher = Finisher(store.assets)
-        self.faults = list(faults)
-        self.let_go = asyncio.Event()
-        self.started = asyncio.Event()
-        self.alone: list[bool] = []
-        self.closed = 0
-        if not held:
-            self.let_go.set()
-
-    def framing_of(self, canvas: Canvas) -> Framing:
-        return Framing.of_whole(canvas.width // 4, canvas.height // 4)
-
-    async def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
-        return await asyncio.to_thread(self.finisher.prepare, files, framing)
-
-    def edges(self, fitted: Fitted) -> EdgeMap:
-        return canny(fitted.flat)
-
-    async def paint(
-        self, fitted: Fitted, edges: EdgeMap, brief: Brief, *, interactive: bool, alone: bool
-    ) -> AsyncIterator[Step | Painted]:
-        self.alone.append(alone)
-        self.started.set()
-        try:
-            yield Step(1, brief.steps)
-            await self.let_go.wait()
-            if self.faults:
-                raise self.faults.pop(0)
-            yield Step(brief.steps, brief.steps, np.zeros((8, 8, 3), np.uint8))
-            findings = (Finding("prompt", "ok", "read"),)
-            yield Painted(Render(np.full_like(fitted.product, 90), brief.seed, findings), STAMP, {"steps": 12.34})
-        finally:
-            self.closed += 1
-
-    async def finish(self, prepared: Prepared, painted: Painted, spec: ShotSpec) -> Finished:
-        return await asyncio.to_thread(finish, prepared, painted, spec)
-
-    async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
-        return await asyncio.to_thread(self.finisher.finish_plain, files, spec)
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path, heartbeat_s=0.2, lease_s=20)
-
-
-@pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
-    store = Store.from_settings(settings)
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def spec_for(store: Store) -> Callable[..., ShotSpec]:
-    tenant = store.tenants.local().id
-    pixels = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
-    photo = store.photos.add(
-        tenant, png=encode_png(pixels), width=80, height=60, format="png", bytes=1, sha256="0" * 64
-    )
-    mask = np.zeros((60, 80), np.uint8)
-    mask[10:50, 20:60] = 255
-    (kept,) = store.masks.add(tenant, photo.id, [NewMask(0.9, 1600, (20, 10, 60, 50), encode_bilevel_png(mask))])
-
-    def request(**changes: Any) -> ShotSpec:
-        fields = {"canvas": Canvas(128, 128), "layers": (LayerSpec(mask_id=kept.id, scale=0.5),), "prompt": "x"}
-        fields |= {"images": 2, "seed": 5, "guidance_scale": 2.0, "shadow": Shadow("contact")}
-        return spec_of(**{**fields, **changes})
-
-    return request
-
-
-def accepted(store: Store, request: ShotSpec) -> str:
-    return store.shots.add(store.tenants.local().id, request, idempotency_key=None)[0].id
-
-
-def now(store: Store, shot_id: str) -> ShotRecord:
-    return store.shots.get(store.tenants.local().id, shot_id)
+from tests.specs import STAMP
+from tests.unit.shots.painter import Painter, accepted, expire_leases, make_due, now
 
 
 async def test_a_shot_becomes_its_images(store: Store, settings: Settings, spec_for: Callable[..., ShotSpec]) -> None:
@@ -219,15 +129,6 @@ async def test_a_worker_that_lost_its_lease_changes_nothing(
     assert len(done.images) == 2
 
 
-def expire_leases(store: Store) -> None:
-    from sqlalchemy import update
-
-    from packshot.store.schema import shot
-
-    with store.database.write() as connection:
-        connection.execute(update(shot).values(lease_until=0.0))
-
-
 async def test_after_a_crash_the_shot_runs_alone_and_a_second_crash_ends_it(
     store: Store, settings: Settings, spec_for: Callable[..., ShotSpec]
 ) -> None:
@@ -241,15 +142,6 @@ async def test_after_a_crash_the_shot_runs_alone_and_a_second_crash_ends_it(
     failed = now(store, shot)
     assert painter.alone == [False, True]
     assert (failed.status, failed.error_code) == ("failed", "engine_crash")
-
-
-def make_due(store: Store) -> None:
-    from sqlalchemy import update
-
-    from packshot.store.schema import shot
-
-    with store.database.write() as connection:
-        connection.execute(update(shot).values(due_at=0.0))
 
 
 async def test_a_permanent_fault_fails_at_once_with_its_code(

@@ -17,6 +17,7 @@ from packshot.store.records import PhotoRecord, Tenant
 from packshot.store.schema import metadata
 from packshot.store.store import Store
 from tests.debian_tools import missing
+from tests.s3_server import S3Server, s3_server
 from tests.unit.store.postgres_server import NoPostgres, postgres_server
 from tests.unit.store.store_rows import add_photo
 
@@ -52,9 +53,21 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    with s3_server() as server:
+        yield server
+
+
 @pytest.fixture
-def settings(database_url: str, tmp_path: Path) -> Settings:
-    return Settings(home=tmp_path, database_url=database_url)
+def assets_url() -> str:
+    """The asset root of the test's store; "" is a folder. A module that runs on S3 too overrides it."""
+    return ""
+
+
+@pytest.fixture
+def settings(database_url: str, assets_url: str, tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path, database_url=database_url, assets_url=assets_url)
 
 
 @pytest.fixture

@@ -6,18 +6,21 @@ import errno
 import hashlib
 import os
 import pickle
-import uuid
 from pathlib import Path
 
 import pytest
 
 from packshot.errors import NotFound, StorageFull
 from packshot.store.assets import Assets
+from tests.s3_server import S3Server
 
 
-@pytest.fixture(params=["file", "memory"])
+@pytest.fixture(params=["file", "s3"])
 def assets(request: pytest.FixtureRequest, tmp_path: Path) -> Assets:
-    return Assets(tmp_path.as_uri() if request.param == "file" else f"memory://{uuid.uuid4().hex}")
+    if request.param == "file":
+        return Assets(tmp_path.as_uri())
+    server: S3Server = request.getfixturevalue("s3")
+    return Assets(server.new_root())
 
 
 def test_a_key_is_the_contents_hash(assets: Assets) -> None:

@@ -16,6 +16,7 @@ from packshot.contract.shot_spec import Background, Canvas, Condition, LayerSpec
 from packshot.contract.verdict import Finding
 from packshot.errors import NotFound
 from packshot.settings import Settings
+from packshot.store.assets import Assets
 from packshot.store.database import open_engine
 from packshot.store.migrate import upgrade
 from packshot.store.records import Flow, ImageRecord, Load, ShotRecord
@@ -60,12 +61,15 @@ def old_tables(database_url: str) -> MetaData:
 
 
 @pytest.fixture
-def store(old_tables: MetaData, open_store: Callable[..., Store]) -> Store:
+def store(old_tables: MetaData, settings: Settings, open_store: Callable[..., Store]) -> Store:
     """The database of 0.1.0, opened by this version, with its files."""
-    opened = open_store()
+    put_old_files(settings)
+    return open_store()
+
+
+def put_old_files(settings: Settings) -> None:
     for content in OLD["files"]:
-        opened.assets.put(content.encode(), ".png")
-    return opened
+        Assets(settings.asset_root).put(content.encode(), ".png")
 
 
 def read(store: Store, name: str) -> ShotRecord:

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from packshot.errors import LeaseLost
 from packshot.store import queue
-from packshot.store.queue import MAX_CRASHES
+from packshot.store.queue import MAX_INTERRUPTIONS
 from packshot.store.records import Tenant
 from packshot.store.schema import Now, image, shot
 from packshot.store.store import Store
@@ -155,22 +155,22 @@ def test_a_heartbeat_extends_the_lease_and_reports_progress(store: Store, tenant
     assert store.shots.get(tenant.id, shot_id) == after  # nothing that a client sees has changed
 
 
-def test_a_lost_lease_is_a_possible_crash_and_no_attempt(store: Store, tenant: Tenant) -> None:
+def test_a_lost_lease_is_an_interruption_and_no_attempt(store: Store, tenant: Tenant) -> None:
     (shot_id,) = add_shots(store, tenant, 1)
     claim(store)
     let_expire(store, shot_id)
     again = claim(store)
-    assert (again.attempt, again.crashes) == (1, 1)
+    assert (again.attempt, again.crashes, again.interruptions) == (1, 0, 1)
 
 
-def test_the_second_lost_lease_ends_the_shot_and_only_it(store: Store, tenant: Tenant) -> None:
-    guilty, innocent = add_shots(store, tenant, 2)
-    for _ in range(MAX_CRASHES):
-        assert claim(store).shot_id == guilty
-        let_expire(store, guilty)
-    assert claim(store).shot_id == innocent
-    record = store.shots.get(tenant.id, guilty)
-    assert (record.status, record.error_code) == ("failed", "engine_crash")
+def test_a_shot_that_loses_too_many_leases_ends_and_only_it(store: Store, tenant: Tenant) -> None:
+    unlucky, other = add_shots(store, tenant, 2)
+    for _ in range(MAX_INTERRUPTIONS + 1):
+        assert claim(store).shot_id == unlucky
+        let_expire(store, unlucky)
+    assert claim(store).shot_id == other
+    record = store.shots.get(tenant.id, unlucky)
+    assert (record.status, record.error_code) == ("failed", "interrupted")
     assert record.finished_at is not None
 
 

@@ -1,0 +1,81 @@
+"""Stages that paint grey, and the store's rows as a test of a director sees and changes them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+
+import numpy as np
+from sqlalchemy import update
+
+from packshot.contract.shot_spec import Canvas, ShotSpec
+from packshot.contract.verdict import Finding
+from packshot.imaging.edges import canny
+from packshot.shots import Finished, Finisher, Fitted, LayoutFiles, Painted, Placed, Prepared, Step
+from packshot.shots.finish import finish
+from packshot.store.records import ShotRecord
+from packshot.store.schema import shot
+from packshot.store.store import Store
+from packshot.types import Brief, EdgeMap, Framing, Render
+from tests.specs import STAMP
+
+
+class Painter:
+    """Stages that paint grey at a quarter of the canvas, after raising each of `faults` once."""
+
+    def __init__(self, store: Store, faults: Iterable[Exception] = (), held: bool = False) -> None:
+        self.finisher = Finisher(store.assets)
+        self.faults = list(faults)
+        self.let_go = asyncio.Event()
+        self.started = asyncio.Event()
+        self.alone: list[bool] = []
+        self.closed = 0
+        if not held:
+            self.let_go.set()
+
+    def framing_of(self, canvas: Canvas) -> Framing:
+        return Framing.of_whole(canvas.width // 4, canvas.height // 4)
+
+    async def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
+        return await asyncio.to_thread(self.finisher.prepare, files, framing)
+
+    def edges(self, fitted: Fitted) -> EdgeMap:
+        return canny(fitted.flat)
+
+    async def paint(
+        self, fitted: Fitted, edges: EdgeMap, brief: Brief, *, interactive: bool, alone: bool
+    ) -> AsyncIterator[Step | Painted]:
+        self.alone.append(alone)
+        self.started.set()
+        try:
+            yield Step(1, brief.steps)
+            await self.let_go.wait()
+            if self.faults:
+                raise self.faults.pop(0)
+            yield Step(brief.steps, brief.steps, np.zeros((8, 8, 3), np.uint8))
+            findings = (Finding("prompt", "ok", "read"),)
+            yield Painted(Render(np.full_like(fitted.product, 90), brief.seed, findings), STAMP, {"steps": 12.34})
+        finally:
+            self.closed += 1
+
+    async def finish(self, prepared: Prepared, painted: Painted, spec: ShotSpec) -> Finished:
+        return await asyncio.to_thread(finish, prepared, painted, spec)
+
+    async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
+        return await asyncio.to_thread(self.finisher.finish_plain, files, spec)
+
+
+def accepted(store: Store, request: ShotSpec) -> str:
+    return store.shots.add(store.tenants.local().id, request, idempotency_key=None)[0].id
+
+
+def now(store: Store, shot_id: str) -> ShotRecord:
+    return store.shots.get(store.tenants.local().id, shot_id)
+
+
+def expire_leases(store: Store) -> None:
+    with store.database.write() as connection:
+        connection.execute(update(shot).values(lease_until=0.0))
+
+
+def make_due(store: Store) -> None:
+    with store.database.write() as connection:
+        connection.execute(update(shot).values(due_at=0.0))
