@@ -13,7 +13,20 @@ import anyio
 from fastapi import FastAPI
 
 import packshot
-from packshot.api import events, images, masks, ops, photo_masks, photos, problems, projects, session, shots, styles
+from packshot.api import (
+    deliveries,
+    events,
+    images,
+    masks,
+    ops,
+    photo_masks,
+    photos,
+    problems,
+    projects,
+    session,
+    shots,
+    styles,
+)
 from packshot.api.decoding import Decoder
 from packshot.api.graph import Graph
 from packshot.api.limits import Edge
@@ -51,7 +64,7 @@ def create_app(
     watch = Watch(store.shots, graph)
     streams = Places(settings.max_streams, STREAMS_IN_ALL, "event streams and held answers")
     app.state.services = Services(store, graph, decoder, settings, meter, decode_slots, large_slots, watch, streams)
-    for part in (photos, photo_masks, masks, events, shots, images, projects, styles, session):
+    for part in (photos, photo_masks, masks, events, shots, images, deliveries, projects, styles, session):
         app.include_router(part.router, dependencies=[StrictQuery])
     app.include_router(ops.router)
     ops.add_page(app, studio_dir)

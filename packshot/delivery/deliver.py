@@ -175,7 +175,8 @@ def _refuse_reframing(draft: _Draft) -> NoReturn:
             "extending a scene needs outpainting, which this server does not have; make the picture again on a canvas"
         )
         raise BadInput("not_served", f"{must}; {remedy} of {across}:{down}")
-    remedy = f"the product or its shadow touches the frame: use a smaller scale, or a canvas of {across}:{down}"
+    why = "the product or its shadow touches the frame"
+    remedy = f"{why}: use a smaller scale, shadow `none`, or a canvas of {across}:{down}"
     raise BadInput("preset_unmet", f"{must}; {remedy}")
 
 

@@ -17,6 +17,7 @@ from packshot.types import U8, BoxXYXY
 
 __all__ = ["NO_MARGINS", "Frame", "extend", "frame_around", "inside", "plain_colour"]
 
+FAINT_LEVELS = 2  # of 255: an edge of so few levels is not seen
 NO_MARGINS = SafeZone(top=0, right=0, bottom=0, left=0)
 
 
@@ -69,14 +70,16 @@ def inside(size: tuple[int, int], box: BoxXYXY, zone: SafeZone) -> bool:
 
 
 def plain_colour(pixels: U8) -> U8 | None:
-    """The one colour of all edge pixels of uint8 HxWx3 or HxWx4, uint8 of 3 or 4 values; None if they differ.
+    """The one colour of all edge pixels of uint8 HxWx3 or HxWx4, uint8 of 3 or 4 values; None if they differ visibly.
 
-    Fully transparent pixels count as one colour.
+    Fully transparent pixels count as one colour. The faint end of a shadow may differ by FAINT_LEVELS.
     """
     edges = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     if pixels.shape[2] == 4 and not edges[:, 3].any():
         return np.zeros(4, np.uint8)
-    return np.asarray(edges[0], np.uint8) if (edges == edges[0]).all() else None
+    colour = np.rint(np.median(edges, axis=0)).astype(np.uint8)
+    apart = np.maximum(edges, colour) - np.minimum(edges, colour)
+    return colour if apart.max() <= FAINT_LEVELS else None
 
 
 def extend(pixels: U8, frame: Frame, colour: U8 | int) -> U8:

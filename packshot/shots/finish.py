@@ -185,7 +185,7 @@ class Finisher:
             pixels = read_png(self._assets.get(order.image_key))
         else:
             pixels = self._with_shadow(prepared, order.spec, order.shadow)
-        if prepared is None:
+        if prepared is None or prepared.flat.alpha.shape != pixels.shape[:2]:
             found = {finding.check: finding for finding in order.verdict.findings}
             return deliver(
                 pixels,

@@ -8,6 +8,7 @@ from packshot.settings import Settings
 from packshot.store.asset_root import AssetRoot
 from packshot.store.assets import Assets
 from packshot.store.database import Database, sqlite_file
+from packshot.store.delivered import DeliveredFiles
 from packshot.store.images import Images
 from packshot.store.keys import Keys
 from packshot.store.masks import Masks
@@ -31,8 +32,8 @@ class Store:
     uses the defaults. Raises Unavailable `schema_mismatch` when the database has another version's schema.
 
     Members: `tenants`, their `keys` and the `sessions` of browsers; `photos` and their `masks`; `shots` for clients and
-    `queue` for workers; finished `images`; `projects` and `styles`; `assets`, the files, and their `asset_root`;
-    `retention`, which deletes old data; `database`, which all of them use.
+    `queue` for workers; finished `images`, and the files `delivered` of them; `projects` and `styles`; `assets`, the
+    files, and their `asset_root`; `retention`, which deletes old data; `database`, which all of them use.
     """
 
     def __init__(self, database_url: str, assets: Assets, settings: Settings | None = None) -> None:
@@ -47,6 +48,7 @@ class Store:
         self.masks = Masks(database, references, candidate_lifetime_s=settings.candidate_mask_hours * HOUR_S)
         self.shots = Shots(database, max_queued=settings.max_queued_shots)
         self.images = Images(database)
+        self.delivered = DeliveredFiles(database, references)
         self.projects = Projects(database)
         self.styles = Styles(database, references)
         self.queue = Queue(
