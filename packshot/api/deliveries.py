@@ -9,9 +9,10 @@ from urllib.parse import quote
 from fastapi import APIRouter, Request, Response
 
 from packshot.api.accept import json_body
-from packshot.api.answers import file_answer
+from packshot.api.answers import disposition, file_answer
 from packshot.api.auth import Caller
 from packshot.api.conversions import FIRST_VERSION
+from packshot.api.downloads import REDIRECT, Redirect, redirected
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.openapi import BODY_PROBLEMS, answer_json, body_json, file_json, keyed_problems_json, problems_json
 from packshot.api.services import Services, Wired, in_thread
@@ -201,10 +202,17 @@ def delivery_answer(file: DeliveredRecord, name: str, preset: Preset, today: dat
         *("image/png", "image/jpeg", "image/webp"),
         content_disposition="The name under which to save the file.",
     )
+    | REDIRECT
     | problems_json(BadInput, NotFound),
 )
-async def get_delivery(delivery_id: str, name: str, request: Request, services: Wired, tenant: Caller) -> Response:
+async def get_delivery(
+    delivery_id: str, name: str, request: Request, services: Wired, tenant: Caller, redirect: Redirect = None
+) -> Response:
     """The bytes are those of the first delivery. `name` is any file name; the file is saved under it."""
     file = await in_thread(services.store.delivered.get, tenant.id, delivery_id)
+    shown = disposition(check_name(name))
+    elsewhere = await redirected(services, redirect, file.asset_key, file.media_type, shown)
+    if elsewhere is not None:
+        return elsewhere
     data = await in_thread(services.store.assets.get, file.asset_key)
     return file_answer(request, data, file.media_type, filename=check_name(name))

@@ -2,15 +2,17 @@
 
 from packshot.shots.cutouts import CutoutFiles
 from packshot.shots.director import Director
+from packshot.shots.due_poll import DuePoll
 from packshot.shots.finish import Finisher
 from packshot.shots.layout import LayoutFiles
-from packshot.shots.load_report import LoadReport
+from packshot.shots.load_report import LoadReport, SharedLoadReport
 from packshot.shots.stages import DeliveryOrder, Finished, Fitted, Painted, Placed, Prepared, Stages, Step
 
 __all__ = [
     "CutoutFiles",
     "DeliveryOrder",
     "Director",
+    "DuePoll",
     "Finished",
     "Finisher",
     "Fitted",
@@ -19,6 +21,7 @@ __all__ = [
     "Painted",
     "Placed",
     "Prepared",
+    "SharedLoadReport",
     "Stages",
     "Step",
 ]
