@@ -30,7 +30,8 @@ class LoadReport:
 
     Keys of the report: `{interactive,catalogue}_{waiting,running}_{shots,pictures,row_steps}` are sums;
     `{interactive,catalogue}_{fast,slow}_{shots,pictures,row_steps}` are arrivals per second in the window `FAST_S` or
-    `SLOW_S`; `seen_s` is for how many seconds arrivals were counted, at most `SLOW_S`.
+    `SLOW_S`; `seen_s` is for how many seconds arrivals were counted, at most `SLOW_S`; `age_s` is how many seconds ago
+    the store was read.
     """
 
     def __init__(self, queue: HasLoad, clock: Callable[[], float] = time.monotonic) -> None:
@@ -40,14 +41,15 @@ class LoadReport:
         self._began_s = clock()
         self._arrivals: deque[tuple[float, dict[str, Load]]] = deque()
         self._report: dict[str, float] = {}
-        self._fresh_until_s = -math.inf
+        self._read_at_s = self._fresh_until_s = -math.inf
 
     def __call__(self) -> dict[str, float]:
         asked_at_s = self._clock()
         if asked_at_s >= self._fresh_until_s:
             self._report = self._query()
-            self._fresh_until_s = self._clock() + (self._clock() - asked_at_s) / QUERY_SHARE
-        return self._report
+            self._read_at_s = self._clock()
+            self._fresh_until_s = self._read_at_s + (self._read_at_s - asked_at_s) / QUERY_SHARE
+        return {**self._report, "age_s": self._clock() - self._read_at_s}
 
     def _query(self) -> dict[str, float]:
         queue_load = self._queue.load(self._seq)
