@@ -51,6 +51,9 @@ random fluctuation from reverting the scale-down at once."""
 CLAIM_AHEAD = 1.25
 """Claimed shots for each shot that the generators paint. The others are being cut out, composited or committed."""
 
+UPLOADS_EACH = 2.0
+"""Uploads for each photo decoder that are no backlog: one is decoded, and one waits by chance."""
+
 UP_SLACK = 0.05
 """Shortage, in replicas, up to which no replica is started."""
 
@@ -273,8 +276,9 @@ def _door_needs(seen: Seen, doors: Doors, needs: Mapping[str, float], plan: Pipe
     """The gateways that share the processor time, and the photo decoders that finish what waits within `answer_s`."""
     found = {GATEWAY: max(needs.get(GATEWAY, 0.0), doors.cores / plan.utilisation)}
     if (decoder := seen.stages.get(PHOTO_DECODER)) is not None:
-        busy = min(doors.uploads, float(decoder.running))
-        found[PHOTO_DECODER] = busy / plan.utilisation + (doors.uploads - busy) * plan.photo_s / plan.answer_s
+        busy = min(decoder.ongoing, float(decoder.running))  # a mean over Serve's look-back
+        behind = max(0.0, doors.uploads - UPLOADS_EACH * decoder.running)
+        found[PHOTO_DECODER] = busy / plan.utilisation + behind * plan.photo_s / plan.answer_s
     return {name: need for name, need in found.items() if name in needs}
 
 

@@ -12,8 +12,10 @@ class Machine:
     A step of r rows takes `step_fixed_s + step_each_s * r`, and a step has at most `max_rows` rows. `begin_s` and
     `decode_s` are for a picture in the generator, while its other scenes wait. `encode_s` is for a photo's embedding,
     `click_s` for a click's masks (a photo gets `clicks` of them), and `edges_s` for a layout's edge map. The finisher
-    takes `layout_s` for each shot (cut, place) and `finish_s` for each picture (composite, inspect, encode). `start_s`
-    is by stage, from the request for a replica until it is ready. A claim occupies one of `database_cores` for
+    takes `layout_s` for each shot (cut, place) and `finish_s` for each picture (composite, inspect, encode). An upload
+    takes `upload_s` of a gateway and `photo_s` of a photo decoder; any other request takes `request_s` of a gateway,
+    and a download of a picture `download_s`. `start_s` is by stage, from the request for a replica until it is ready.
+    A claim occupies one of `database_cores` for
     `claim_fixed_s`, plus `claim_each_s` for each waiting shot (PostgreSQL, measured: docs/capacity.md). A replica holds
     at most `generator_holds` or `director_holds` calls. `dollars_hour` is the cost of a replica-hour by stage.
     """
@@ -30,6 +32,10 @@ class Machine:
     edges_s: float = 0.02
     layout_s: float = 0.2
     finish_s: float = 0.3
+    photo_s: float = 1.4
+    upload_s: float = 0.05
+    request_s: float = 0.01
+    download_s: float = 0.01
     start_s: dict[str, float] = field(default_factory=dict)
     dollars_hour: dict[str, float] = field(default_factory=dict)
     claim_fixed_s: float = 0.008
@@ -77,6 +83,8 @@ A_24_GB_CARD = Machine(
         "canny": 5.0,
         "finisher": 5.0,
         "director": 5.0,
+        "gateway": 5.0,
+        "photo_decoder": 5.0,
     },
     dollars_hour={
         "generator": 0.67 * GPU_HOUR,
@@ -85,5 +93,7 @@ A_24_GB_CARD = Machine(
         "canny": 0.02,
         "finisher": 0.02,
         "director": 0.02,
+        "gateway": 0.02,
+        "photo_decoder": 0.02,
     },
 )

@@ -466,7 +466,7 @@ def test_decoders_follow_the_uploads_that_gateways_hold_and_gateways_their_proce
     plan = Pipeline(photo_s=1.4, answer_s=10, utilisation=0.75)
     seen = Seen(0.0, stages, doors=autoscaling.Doors(uploads=64, cores=1.9))
     replicas, _ = decide(seen, State(), plan)
-    assert replicas["photo_decoder"] == 14  # 4 busy at 0.75, and 60 x 1.4 s within 10 s
+    assert replicas["photo_decoder"] == 14  # 4 busy at 0.75, and 56 x 1.4 s within 10 s
     assert replicas["gateway"] == 3  # 1.9 cores at 0.75
     idle, _ = decide(Seen(0.0, stages, doors=autoscaling.Doors(0, 0.1)), State(), plan)
     assert idle["gateway"] == 2
