@@ -84,7 +84,7 @@ class Pipeline:
     steady_s: float = 600.0  # how long it must be lower before the small margin applies
     idle_s: float = 600.0  # time without work after which all stages may be scaled to 0
     stale_s: float = 30.0  # age after which a report of a director or gateway no longer counts
-    photo_s: float = 1.4  # time of a photo decoder for one upload
+    photo_s: float = 0.3  # time of a photo decoder for one upload
     shot_s: dict[str, float] = field(default_factory=dict)
     image_s: dict[str, float] = field(default_factory=dict)
 

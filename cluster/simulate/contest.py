@@ -43,7 +43,7 @@ def bounds(generators: int) -> dict[str, int]:
         "sam_encoder": 0.34,
         "mask_decoder": 0.17,
         "canny": 0.17,
-        "finisher": 1.0,
+        "finisher": 1.5,
         "generator": 1.0,
         "director": 0.5,
         "gateway": 0.17,
@@ -92,7 +92,7 @@ def plan_for(machine: Machine, **changes: Any) -> Pipeline:
             "sam_encoder": 0.4 * machine.encode_s,
             "mask_decoder": 0.4 * machine.clicks * machine.click_s,
             "canny": machine.edges_s,
-            "finisher": machine.layout_s,
+            "finisher": machine.layout_s + machine.cut_s,
         },
         "image_s": {"finisher": machine.finish_s},
     }
@@ -113,8 +113,8 @@ def ours(machine: Machine, generators: int, begin: int, low: int = 1, **changes:
 
 
 def fixed(generators: int) -> Scaler:
-    """A constant number of generators, and of the other stages a third of their bounds."""
-    return Fixed({name: max(1, high // 3) for name, high in bounds(generators).items()} | {"generator": generators})
+    """A constant number of generators, and of the other stages half of their bounds."""
+    return Fixed({name: max(1, high // 2) for name, high in bounds(generators).items()} | {"generator": generators})
 
 
 __all__ = ["HOLDS", "SLO_S", "bounds", "fixed", "ours", "plan_for", "start", "stock", "tuned"]

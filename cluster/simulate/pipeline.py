@@ -153,7 +153,8 @@ class Pipeline:
     def shot_flow(self, shot: Shot) -> Any:
         """A director's work on one shot."""
         machine, arrival = self._machine, shot.arrival
-        yield self._workers["finisher"].call(Timed(machine.layout_s))
+        cut_s = machine.cut_s if arrival.first else 0.0
+        yield self._workers["finisher"].call(Timed(cut_s + machine.layout_s))
         yield self._workers["canny"].call(Timed(machine.edges_s))
         scenes = [Scene(arrival.rows, arrival.steps, arrival.interactive) for _ in range(arrival.pictures)]
         yield self.env.all_of([self.env.process(self._picture(scene)) for scene in scenes])

@@ -12,7 +12,7 @@ import yaml
 from cluster.kube import promql
 from cluster.kube.alerts import BURNS, WINDOWS, alert_rules
 from cluster.kube.build import Manifest
-from cluster.kube.dashboards import dashboards
+from cluster.kube.dashboards import REFUSALS, dashboards
 from cluster.kube.objectives import OBJECTIVES
 from packshot.api.problems import code_rows
 from packshot.meter import METRICS
@@ -89,7 +89,7 @@ def test_metric_names_are_read_from_every_part_of_an_expression() -> None:
     assert promql.metric_names(text) == {"a_bucket", "b", "c", "d"}
 
 
-@pytest.mark.parametrize("name", ["service", "pipeline"])
+@pytest.mark.parametrize("name", ["service", "pipeline", "resources"])
 def test_a_dashboards_panels_have_names_and_places_of_their_own(name: str) -> None:
     board = json.loads(dashboards()[name])
     panels = board["panels"]
@@ -108,5 +108,6 @@ def test_a_dashboards_panels_have_names_and_places_of_their_own(name: str) -> No
 
 def test_codes_in_alerts_are_codes() -> None:
     codes = {code for code, _, _ in code_rows()}
+    assert set(REFUSALS.split("|")) <= codes
     for expression in promql.rule_expressions([alert_rules()]):
         assert set(re.findall(r'code="([^"]+)"', expression)) <= codes
