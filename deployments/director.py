@@ -15,7 +15,7 @@ from typing import Any
 from ray import serve
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
-from deployments.ray_support.calls import await_with_arguments, retry_once, to_packshot_error
+from deployments.ray_support.calls import await_with_arguments, retry_once, to_blaming_error, to_packshot_error
 from deployments.ray_support.context import stage, with_context
 from deployments.ray_support.metrics import RayMeter, report
 from deployments.ray_support.shared_store import require_shared_store
@@ -28,6 +28,13 @@ from packshot.store.store import Store
 from packshot.types import Brief, Framing
 
 log = logging.getLogger("ray.serve")
+
+DIRECTOR_CONNECTIONS = {
+    "database_pool_size": 1,
+    "database_pool_overflow": 0,
+    "database_connect_timeout_s": 30,
+}
+"""A director has one database connection, and its shots wait for their turn at it: many directors share one server."""
 
 ASK_FOR_SWEEP_EVERY_S = 60.0
 """Seconds after which a director asks whether a retention sweep is due. One director of the cluster sweeps."""
@@ -56,7 +63,7 @@ class DirectorDeployment:
         settings = Settings()
         require_shared_store(settings)
         context = serve.get_replica_context()
-        self._store = Store.from_settings(settings)
+        self._store = Store.from_settings(settings.model_copy(update=DIRECTOR_CONNECTIONS))
         self._poll_s = settings.poll_s
         self._director = Director(
             self._store,
@@ -162,7 +169,7 @@ class GraphStages:
                 yield update
         except Exception as error:
             edges.cancel()  # else a response that never comes would be awaited until the shot ends
-            raise to_packshot_error(error) from error
+            raise await to_blaming_error(error) from error
         finally:
             stream.cancel()
 

@@ -56,7 +56,7 @@ GAUGES_FOR_S = 10.0
 
 @serve.deployment(
     name="gateway",
-    max_ongoing_requests=256,
+    max_ongoing_requests=4096,  # far more than the requests that last (packshot.api.places), so that others find room
     autoscaling_config={"min_replicas": 1, "max_replicas": 1, "target_ongoing_requests": 64},
     ray_actor_options={"num_cpus": 0.2},
     health_check_period_s=5,

@@ -3,6 +3,7 @@
     PackshotError
     ├── BadInput          the request cannot be served as sent; the caller can correct it
     ├── TooLarge          the request body exceeds the size limit
+    ├── TooSlow           the request body does not arrive
     ├── UnsupportedMedia  the upload is not in a supported format
     ├── Unauthorized      the key is missing, invalid or revoked
     ├── Forbidden         the request's origin or host is not allowed
@@ -103,6 +104,10 @@ class BadInput(PackshotError):
         "preset_unmet": "The picture cannot meet a rule of the preset.",
         "idempotency_mismatch": "The Idempotency-Key was used before with another body.",
         "layer_outside": "A layer lies outside the canvas, or its scale leaves no pixel of it.",
+        "manifest_unreadable": "The bytes are no manifest: no YAML, JSON or CSV, or with aliases, tags or double keys.",
+        "photo_missing": "A catalogue's row names a photo or a mask that is not there.",
+        "axes_too_large": "A catalogue's axes have more combinations than the limit.",
+        "not_served": "A field needs a stage that is not served.",
         "bad_usage": "A command was called with arguments that do not fit together.",
     }
 
@@ -113,12 +118,19 @@ class TooLarge(PackshotError):
     codes: ClassVar[dict[str, str]] = {"body_too_large": "The body is larger than the limit."}
 
 
+class TooSlow(PackshotError):
+    """Raised when a request's body stops before its end."""
+
+    codes: ClassVar[dict[str, str]] = {"body_timeout": "The body stopped before its end, or came too slowly."}
+
+
 class UnsupportedMedia(PackshotError):
-    """Raised when an upload's bytes are not of a format that is decoded, or a mask's not those of a PNG."""
+    """Raised when an upload's bytes are not of a format that is decoded, or a body has another type than its route."""
 
     codes: ClassVar[dict[str, str]] = {
         "photo_format": "The bytes are not a JPEG, PNG, WebP, AVIF, HEIC, TIFF or GIF image.",
         "mask_format": "The bytes of a mask are not a PNG image.",
+        "body_type": "The body's media type is not the one that the route takes.",
     }
 
 

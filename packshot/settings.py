@@ -26,6 +26,21 @@ class Settings(BaseSettings):
     # Storage locations
     home: Path = Field(Path("~/.packshot"), description="Folder of the database, the assets and the pack cache.")
     database_url: str = Field("", description="SQLAlchemy URL of the store; empty = SQLite in `home`.")
+    database_pool_size: int = Field(
+        5, ge=1, description="PostgreSQL connections that a process keeps open; a director has one."
+    )
+    database_pool_overflow: int = Field(
+        5, ge=0, description="More connections that a process opens while it needs them, directors excepted."
+    )
+    database_connect_timeout_s: int = Field(
+        2, ge=2, description="Longest wait for a PostgreSQL connection, to open or to be free, whole seconds."
+    )
+    database_statement_timeout_s: float = Field(
+        30.0, ge=0, description="Longest wait for a statement on PostgreSQL, seconds; 0 = no limit."
+    )
+    database_prepare: bool = Field(
+        True, description="Let PostgreSQL keep plans of repeated statements; off behind an old PgBouncer."
+    )
     assets_url: str = Field("", description="fsspec URL of the assets; empty = a folder in `home`.")
 
     # Models
@@ -35,6 +50,9 @@ class Settings(BaseSettings):
     accept_noncommercial: bool = Field(False, description="Allow packs whose licence forbids commercial use.")
     device: str = Field("auto", description="Torch device of the models: auto, cpu or cuda.")
     dtype: str = Field("auto", description="Number format of the models: auto, fp32, bf16 or fp16.")
+    gpu_gib: float = Field(
+        0.0, ge=0, description="Memory that the plan assumes for each GPU here, GiB; a smaller one is refused; 0 = any."
+    )
     embedding_cache_bytes: int = Field(
         256 * MIB, ge=0, description="Size of each encoder replica's embedding cache, bytes."
     )
@@ -53,6 +71,9 @@ class Settings(BaseSettings):
     max_prompt_chars: int = Field(2_000, gt=0, description="Longest prompt, characters.")
     max_images: int = Field(8, gt=0, description="Largest number of images of one shot.")
     max_layers: int = Field(16, gt=0, description="Largest number of layers of one shot.")
+    max_streams: int = Field(
+        128, gt=0, description="Event streams and held answers that a tenant may have at a gateway; the next gets 429."
+    )
 
     # Authentication
     open_access: bool = Field(False, description="Serve without keys as tenant `local`; loopback hosts only.")

@@ -14,7 +14,8 @@ let onVersion = () => {};
 let version = null; // of the server that first answered, which is also the page's own
 let askForKey = () => Promise.reject(new Problem("unauthorized", "A key is needed.", 401));
 let signingIn = null;
-let signedIn = false;
+const SIGNED_IN = "packshot.signed-in"; // a remark for this page: scripts cannot see the session itself
+let signedIn = remarked();
 let served = false; // whether a request has succeeded
 
 /** `ask(again)` shows the sign-in dialog and resolves when a session is open; `again`: an earlier one has ended. */
@@ -25,6 +26,24 @@ export function onUnauthorized(ask) {
 /** `changed(now)` is called when an answer comes from a server of another version than the first one. */
 export function onOtherVersion(changed) {
   onVersion = changed;
+}
+
+function remarked() {
+  try {
+    return localStorage.getItem(SIGNED_IN) !== null;
+  } catch {
+    return false; // no storage: it is known until the page is closed
+  }
+}
+
+function remark(now) {
+  signedIn = now;
+  try {
+    if (now) localStorage.setItem(SIGNED_IN, "yes");
+    else localStorage.removeItem(SIGNED_IN);
+  } catch {
+    // no storage
+  }
 }
 
 /** Whether this server needs keys. */
@@ -95,7 +114,13 @@ export const json = async (answer) => (await answer).json();
 
 export async function openSession(key) {
   await call("POST", "/v1/session", { json: { key } });
-  signedIn = true;
+  remark(true);
+}
+
+/** End the session on the server: its cookie then opens nothing, here or in any copy. */
+export async function closeSession() {
+  await call("DELETE", "/v1/session");
+  remark(false);
 }
 
 export const engines = async () => (await json(call("GET", "/v1/engines"))).engines;

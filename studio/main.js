@@ -245,12 +245,25 @@ function wireSignIn() {
           $("sign-in-form").removeEventListener("submit", submit);
           $("key").value = "";
           dialog.close();
+          $("sign-out").hidden = false;
           resolve();
           for (const image of document.images) if (image.complete && !image.naturalWidth && image.src) image.src = image.src;
         };
         $("sign-in-form").addEventListener("submit", submit);
       }),
   );
+}
+
+function wireSignOut() {
+  $("sign-out").hidden = !api.withKeys();
+  $("sign-out").addEventListener("click", async () => {
+    try {
+      await api.closeSession();
+    } catch (problem) {
+      return sorry(problem, { key: "sign-out" });
+    }
+    location.reload(); // nothing that was loaded with the session stays on the page
+  });
 }
 
 /** Load engines and presets, until the server answers. */
@@ -284,6 +297,7 @@ trouble.open();
 wireTheme();
 $("project").addEventListener("click", async () => (await projects()).choose());
 wireSignIn();
+wireSignOut();
 wireDialogs();
 cut.open(setStatus);
 store.watch((what) => {

@@ -20,7 +20,7 @@ from packshot.contract.engines import EngineInfo, SamplingLimits
 from packshot.contract.projects import MAX_NAME_CHARS
 from packshot.contract.requests import LayerIn, Request, ShotRequest
 from packshot.contract.shot_spec import Background, Canvas, Condition, LayerSpec, Shadow, ShotSpec
-from packshot.errors import BadInput, FieldError
+from packshot.errors import BadInput, FieldError, UnsupportedMedia
 from packshot.settings import Settings
 from packshot.types import BoxXYXY
 
@@ -36,9 +36,11 @@ _REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 async def json_body(request: HttpRequest, model: type[Body], max_bytes: int = MAX_JSON_BYTES) -> Body:
     """Parse the request's JSON body as `model`.
 
-    Raises BadInput `invalid_json` when the body is not JSON or an object names a field twice, BadInput
-    `invalid_request` when it does not match the model, and TooLarge when it is longer than `max_bytes`.
+    Raises UnsupportedMedia when the body's type is another than JSON, BadInput `invalid_json` when the body is not JSON
+    or an object names a field twice, BadInput `invalid_request` when it does not match the model, and TooLarge when it
+    is longer than `max_bytes`.
     """
+    _require_json(request.headers.get("content-type"))
     data = await json_bytes(request, max_bytes)
     try:
         from_json(data, allow_inf_nan=False)  # the model alone would report NaN as a wrong type
@@ -49,6 +51,21 @@ async def json_body(request: HttpRequest, model: type[Body], max_bytes: int = MA
         return model.model_validate_json(data)
     except ValidationError as error:
         raise refused_fields(error.errors(include_url=False, include_context=False)) from None
+
+
+def _require_json(content_type: str | None) -> None:
+    """Raise UnsupportedMedia unless the type is `application/json`, one that ends in `+json`, or absent.
+
+    A page of another site can send text and forms without asking; the browser asks first for JSON.
+    """
+    if content_type is None:
+        return
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type != "application/json" and not (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    ):
+        rule = f"a JSON body must have the type application/json, or none, got {content_type[:60]!r}"
+        raise UnsupportedMedia("body_type", f"{rule}; send `content-type: application/json`.")
 
 
 def _refuse_duplicates(members: list[tuple[str, object]]) -> None:

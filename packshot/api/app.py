@@ -19,8 +19,9 @@ from packshot.api.graph import Graph
 from packshot.api.limits import Edge
 from packshot.api.observed import Observed
 from packshot.api.openapi import openapi_json
+from packshot.api.places import Places
 from packshot.api.queries import StrictQuery
-from packshot.api.services import LARGE_AT_ONCE, Services
+from packshot.api.services import LARGE_AT_ONCE, STREAMS_IN_ALL, Services
 from packshot.api.watch import Watch
 from packshot.meter import Meter, NoMeter
 from packshot.settings import Settings
@@ -48,7 +49,8 @@ def create_app(
     decode_slots = anyio.CapacityLimiter(decoder.at_once)
     large_slots = anyio.CapacityLimiter(LARGE_AT_ONCE)
     watch = Watch(store.shots, graph)
-    app.state.services = Services(store, graph, decoder, settings, meter, decode_slots, large_slots, watch)
+    streams = Places(settings.max_streams, STREAMS_IN_ALL, "event streams and held answers")
+    app.state.services = Services(store, graph, decoder, settings, meter, decode_slots, large_slots, watch, streams)
     for part in (photos, photo_masks, masks, events, shots, images, projects, styles, session):
         app.include_router(part.router, dependencies=[StrictQuery])
     app.include_router(ops.router)

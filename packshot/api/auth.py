@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyCookie, HTTPBearer
 
-from packshot.api.cookies import COOKIE, tenant_of_cookie
+from packshot.api.bodies import TENANT
+from packshot.api.cookies import COOKIE, is_of_0_1_0
 from packshot.api.services import Services, Wired, in_thread
 from packshot.errors import Forbidden, Unauthorized
 from packshot.settings import LOOPBACK_HOSTS
@@ -42,6 +43,12 @@ async def caller(
     Raises Unauthorized when the key or session is missing or not valid, and Forbidden when the request's Host or Origin
     is not allowed.
     """
+    tenant = await _tenant_of(request, services, cookie)
+    request.scope[TENANT] = tenant.id
+    return tenant
+
+
+async def _tenant_of(request: Request, services: Services, cookie: str | None) -> Tenant:
     if services.settings.open_access:
         require_loopback(request)
     secret = bearer_of(request)
@@ -51,7 +58,10 @@ async def caller(
         return await in_thread(services.store.tenants.local)
     if cookie is None:
         raise Unauthorized("unauthorized", f"This route needs a key, got none; {_REMEDY}.")
-    tenant = await in_thread(tenant_of_cookie, services.store, cookie)
+    if is_of_0_1_0(cookie):
+        rule = "The session is of an earlier version, which is no longer accepted"
+        raise Unauthorized("unauthorized", f"{rule}; repeat POST /v1/session with a valid key. {_KEPT}")
+    tenant = await in_thread(services.store.sessions.tenant_of, cookie)
     if tenant is None:
         raise Unauthorized(
             "unauthorized",
@@ -89,8 +99,13 @@ async def tenant_of_key(services: Services, secret: str) -> Tenant:
     """The tenant that owns a key. Raises Unauthorized when the key is unknown or revoked."""
     tenant = await in_thread(services.store.keys.tenant_of, secret)
     if tenant is None:
-        raise Unauthorized("unauthorized", f"This key is not valid or was revoked; {_REMEDY}. {_KEPT}")
+        raise wrong_key()
     return tenant
+
+
+def wrong_key() -> Unauthorized:
+    """The error for a key that is unknown or revoked."""
+    return Unauthorized("unauthorized", f"This key is not valid or was revoked; {_REMEDY}. {_KEPT}")
 
 
 def require_same_origin(request: Request) -> None:

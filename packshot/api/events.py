@@ -16,11 +16,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.types import Receive, Scope, Send
 
 from packshot.api.auth import Caller, caller
 from packshot.api.conversions import error_answer, image_answer
 from packshot.api.cookies import COOKIE
 from packshot.api.openapi import headers_json, keyed_problems_json, problems_json, stream_json
+from packshot.api.places import Places
 from packshot.api.services import Services, Wired, in_thread
 from packshot.contract import examples
 from packshot.contract.answers import ErrorAnswer
@@ -34,7 +36,7 @@ from packshot.contract.events import (
     ShotEvent,
 )
 from packshot.contract.status import ENDED
-from packshot.errors import BadInput, NotFound, Unauthorized
+from packshot.errors import BadInput, NotFound, Overloaded, Unauthorized
 from packshot.store.records import ShotRecord
 
 router = APIRouter(prefix="/v1", tags=["events"], responses=keyed_problems_json())
@@ -54,7 +56,7 @@ _RESUME = headers_json(Last_Event_ID="The id of the last event received. The str
     operation_id="watch_shot",
     summary="Follow a shot",
     response_class=Response,
-    responses=stream_json(examples.EVENT_STREAM) | problems_json(NotFound),
+    responses=stream_json(examples.EVENT_STREAM) | problems_json(NotFound, Overloaded),
     openapi_extra=_RESUME,
 )
 async def shot_events(shot_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
@@ -67,7 +69,7 @@ async def shot_events(shot_id: str, request: Request, services: Wired, tenant: C
     operation_id="watch_shots",
     summary="Follow several shots on one stream",
     response_class=Response,
-    responses=stream_json(examples.EVENT_STREAM) | problems_json(BadInput, NotFound),
+    responses=stream_json(examples.EVENT_STREAM) | problems_json(BadInput, NotFound, Overloaded),
     openapi_extra=_RESUME,
 )
 async def events(
@@ -94,7 +96,20 @@ async def _stream(request: Request, services: Services, tenant_id: str, ids: lis
     first = [event for record in records for event in progress.changes(record)]
     if not first and not progress.live:
         return Response(status_code=204)
-    return EventSourceResponse(_follow(request, services, tenant_id, progress, first), ping=KEEP_ALIVE_S)
+    return _Stream(services.streams, tenant_id, _follow(request, services, tenant_id, progress, first))
+
+
+class _Stream(EventSourceResponse):
+    """An event stream that holds a place of its tenant. Without one it is refused before it begins."""
+
+    def __init__(self, places: Places, tenant_id: str, content: AsyncIterator[ServerSentEvent]) -> None:
+        super().__init__(content, ping=KEEP_ALIVE_S)
+        self._places = places
+        self._tenant_id = tenant_id
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._places.one(self._tenant_id):
+            await super().__call__(scope, receive, send)
 
 
 async def _follow(

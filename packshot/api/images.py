@@ -11,7 +11,7 @@ from packshot.api.answers import file_answer
 from packshot.api.auth import Caller
 from packshot.api.conversions import whole_image_answer
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
-from packshot.api.openapi import answer_json, body_json, file_json, keyed_problems_json, problems_json
+from packshot.api.openapi import BODY_PROBLEMS, answer_json, body_json, file_json, keyed_problems_json, problems_json
 from packshot.api.services import Wired, in_thread
 from packshot.contract import examples
 from packshot.contract.answers import WholeImageAnswer
@@ -19,7 +19,7 @@ from packshot.contract.presets import PresetsAnswer
 from packshot.contract.requests import ReviewRequest
 from packshot.contract.shot_spec import ShotSpec
 from packshot.delivery.presets import preset_named, presets
-from packshot.errors import BadInput, NotFound, TooLarge
+from packshot.errors import BadInput, NotFound
 from packshot.shots.layout import LayoutFiles, find_layout
 from packshot.store.store import Store
 
@@ -121,7 +121,7 @@ async def get_image_thumbnail(image_id: str, request: Request, services: Wired, 
     operation_id="review_image",
     summary="Approve or reject a picture",
     responses=answer_json(examples.WHOLE_IMAGE, "The picture, with its review.")
-    | problems_json(BadInput, NotFound, TooLarge),
+    | problems_json(*BODY_PROBLEMS, NotFound),
     openapi_extra=body_json(examples.REVIEW_REQUEST),
 )
 async def review_image(image_id: str, request: Request, services: Wired, tenant: Caller) -> WholeImageAnswer:

@@ -1,6 +1,7 @@
 """The edge: middleware around every request and response, and the limits of request bodies.
 
-A body over the limit is refused (413), by its declared length and again while it streams in. Headers with which a
+A body over the limit is refused (413), by its declared length and again while it streams in; one that stops is refused
+(408). Headers with which a
 client could change Serve's policies are dropped. Every response has one `x-request-id`, and names the server's version.
 An unexpected exception becomes a 500 problem.
 """
@@ -22,9 +23,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import packshot
-from packshot.api.problems import answer
+from packshot.api.bodies import Body, arriving, too_large
+from packshot.api.problems import STATUSES, answer
 from packshot.contract.base import VERSION_HEADER
-from packshot.errors import EngineFailed, PackshotError, TooLarge
+from packshot.errors import EngineFailed, PackshotError, TooSlow
 from packshot.meter import Meter
 from packshot.telemetry.context import annotate
 
@@ -35,6 +37,8 @@ MAX_JSON_BYTES = 256 * 1024
 
 SPOOLED_BYTES = 1024 * 1024
 """A body that a route decodes is kept in memory up to this size, and in a temporary file above it."""
+
+TOO_SLOW = STATUSES[TooSlow]
 
 _POLICY_HEADERS = (b"x-request-timeout-seconds", b"x-request-disconnect-disabled")
 _SAFE_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
@@ -64,6 +68,7 @@ class Edge:
         self.meter = meter
         self.adds_request_id = adds_request_id
         self.accepted_id = _SAFE_ID if adds_request_id else _PROXYS_ID
+        self.arriving = arriving()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -84,6 +89,8 @@ class Edge:
                     out["x-request-id"] = request_id
                 out[VERSION_HEADER] = packshot.__version__
                 out["x-content-type-options"] = "nosniff"
+                if message["status"] == TOO_SLOW:  # the rest of the body is not waited for
+                    out["connection"] = "close"
             await send(message)
 
         async def refuse(problem: PackshotError) -> None:
@@ -93,10 +100,11 @@ class Edge:
         uploads = (scope.get("method"), scope.get("path")) == UPLOAD
         limit = self.max_photo_bytes if uploads else self.max_body_bytes
         if (declared := _declared_length(headers)) is not None and declared > limit:
-            await refuse(_too_large(limit, f"{declared} declared"))
+            await refuse(too_large(limit, f"{declared} declared"))
             return
+        body = Body(receive, scope, limit=limit, places=self.arriving)
         try:
-            await self.app(scope, _counted(receive, limit), send_out)
+            await self.app(scope, body.receive, send_out)
         except ClientDisconnect:
             return
         except Exception as error:
@@ -105,25 +113,8 @@ class Edge:
                 raise
             problem = error if isinstance(error, PackshotError) else EngineFailed("internal", str(error))
             await refuse(problem)
-
-
-def _counted(receive: Receive, limit: int) -> Receive:
-    received = 0
-
-    async def receive_counted() -> Message:
-        nonlocal received
-        message = await receive()
-        if message["type"] == "http.request":
-            received += len(message.get("body", b""))
-            if received > limit:
-                raise _too_large(limit, f"at least {received}")
-        return message
-
-    return receive_counted
-
-
-def _too_large(limit: int, got: str) -> TooLarge:
-    return TooLarge("body_too_large", f"A body may hold {limit} bytes, got {got}; send a smaller file.")
+        finally:
+            body.close()
 
 
 def _declared_length(headers: list[tuple[bytes, bytes]]) -> int | None:
@@ -158,7 +149,7 @@ async def json_bytes(request: Request, max_bytes: int = MAX_JSON_BYTES) -> bytes
     async for chunk in request.stream():
         body += chunk
         if len(body) > max_bytes:
-            raise _too_large(max_bytes, f"at least {len(body)} of JSON")
+            raise too_large(max_bytes, f"at least {len(body)} of JSON")
     return bytes(body)
 
 

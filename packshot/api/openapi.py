@@ -21,7 +21,18 @@ from packshot.contract.examples import PROBLEMS
 from packshot.contract.problem import MEDIA_TYPE, Problem
 from packshot.contract.projects import PROJECT_BODIES
 from packshot.contract.requests import BODIES, Request
-from packshot.errors import BadInput, EngineFailed, Forbidden, Overloaded, PackshotError, Unauthorized, Unavailable
+from packshot.errors import (
+    BadInput,
+    EngineFailed,
+    Forbidden,
+    Overloaded,
+    PackshotError,
+    TooLarge,
+    TooSlow,
+    Unauthorized,
+    Unavailable,
+    UnsupportedMedia,
+)
 
 _PREFACE = "Cut a product out of a photo, paint a new scene around it, prove that the product was not altered."
 _REF = "#/components/schemas/{model}"
@@ -29,6 +40,9 @@ _ALWAYS = {
     "x-request-id": "The id of this request, which the operator finds in the logs.",
     VERSION_HEADER: "The version of Packshot that the server runs.",
 }
+
+BODY_PROBLEMS = (BadInput, TooLarge, TooSlow, UnsupportedMedia, Overloaded)
+"""What every route with a body may answer."""
 
 TIMING = {"server-timing": "The milliseconds of each stage."}
 LOCATION = {"location": "The path of the new resource."}
@@ -93,11 +107,11 @@ def keyed_problems_json() -> dict[int | str, dict[str, Any]]:
     return problems_json(Unauthorized, Forbidden, BadInput)
 
 
-def body_json(example: Request) -> dict[str, Any]:
+def body_json(example: Request, *, required: bool = True) -> dict[str, Any]:
     """The JSON body, of the model of `example`, of a route that parses its body itself."""
     schema = {"$ref": _REF.format(model=type(example).__name__)}
     content = {"application/json": {"schema": schema, "example": example.model_dump(mode="json")}}
-    return {"requestBody": {"required": True, "content": content}}
+    return {"requestBody": {"required": required, "content": content}}
 
 
 def png_body_json() -> dict[str, Any]:

@@ -15,6 +15,7 @@ from packshot.api.conversions import exact_mask, mask_answer
 from packshot.api.graph import Segmented
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion, spooled_body
 from packshot.api.openapi import (
+    BODY_PROBLEMS,
     LOCATION,
     TIMING,
     answer_json,
@@ -28,7 +29,12 @@ from packshot.contract import examples
 from packshot.contract.answers import MaskAnswer, MasksAnswer
 from packshot.contract.requests import MaskRequest
 from packshot.contract.status import MaskSource
-from packshot.errors import BadInput, NotFound, Overloaded, StorageFull, TooLarge, Unavailable, UnsupportedMedia
+from packshot.errors import (
+    BadInput,
+    NotFound,
+    StorageFull,
+    Unavailable,
+)
 from packshot.imaging.prompts import check_prompts
 from packshot.imaging.strokes import check_strokes
 from packshot.store.records import MaskRecord, PhotoRecord
@@ -46,7 +52,7 @@ MAX_STROKES_BYTES = 1024 * 1024
     operation_id="click",
     summary="Segment what points and boxes mark, or paint on a mask",
     responses=answer_json(examples.MASKS, "Candidates, best first.", headers=TIMING)
-    | problems_json(BadInput, NotFound, TooLarge, Overloaded, Unavailable, StorageFull),
+    | problems_json(*BODY_PROBLEMS, NotFound, Unavailable, StorageFull),
     openapi_extra=body_json(examples.MASK_REQUEST),
 )
 async def click(photo_id: str, request: Request, response: Response, services: Wired, tenant: Caller) -> MasksAnswer:
@@ -87,7 +93,7 @@ async def click(photo_id: str, request: Request, response: Response, services: W
     operation_id="put_mask",
     summary="Send a mask of the photo",
     responses=answer_json(examples.UPLOADED_MASK, "The mask.", status=201, headers=LOCATION | TIMING)
-    | problems_json(BadInput, NotFound, TooLarge, UnsupportedMedia, Overloaded, StorageFull),
+    | problems_json(*BODY_PROBLEMS, NotFound, StorageFull),
     openapi_extra=png_body_json(),
 )
 async def put_mask(photo_id: str, request: Request, response: Response, services: Wired, tenant: Caller) -> MaskAnswer:

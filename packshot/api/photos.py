@@ -15,6 +15,7 @@ from packshot.api.auth import Caller
 from packshot.api.conversions import exact_mask, photo_answer
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.openapi import (
+    BODY_PROBLEMS,
     LOCATION,
     TIMING,
     answer_json,
@@ -33,10 +34,7 @@ from packshot.errors import (
     BadInput,
     Conflict,
     NotFound,
-    Overloaded,
     StorageFull,
-    TooLarge,
-    UnsupportedMedia,
 )
 from packshot.imaging.decoding.formats import claim_of
 from packshot.imaging.decoding.results import NormalisedPhoto
@@ -51,7 +49,7 @@ router = APIRouter(prefix="/v1/photos", tags=["photos"], responses=keyed_problem
     operation_id="upload_photo",
     summary="Upload a photo",
     responses=answer_json(examples.PHOTO, "The photo.", status=201, headers=LOCATION | TIMING)
-    | problems_json(BadInput, NotFound, TooLarge, UnsupportedMedia, Overloaded, StorageFull),
+    | problems_json(*BODY_PROBLEMS, NotFound, StorageFull),
     openapi_extra=upload_json(PhotoUpload),
 )
 async def upload_photo(request: Request, response: Response, services: Wired, tenant: Caller) -> PhotoAnswer:
@@ -125,7 +123,7 @@ async def _upload(request: Request) -> AsyncIterator[tuple[UploadFile, str | Non
     Raises BadInput when the body is not multipart, has no such part or has other ones, and TooLarge when it is over the
     body limit.
     """
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         got = request.headers.get("content-type", "none")
         raise BadInput("invalid_request", f"An upload must be multipart/form-data with a part `file`, got {got}.")
     async with request.form(max_files=1, max_fields=1) as form:

@@ -32,6 +32,7 @@ from packshot.errors import (
     PackshotError,
     StorageFull,
     TooLarge,
+    TooSlow,
     Unauthorized,
     Unavailable,
     UnsupportedMedia,
@@ -45,6 +46,7 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 STATUSES: dict[type[PackshotError], int] = {
     BadInput: 422,
     TooLarge: 413,
+    TooSlow: 408,
     UnsupportedMedia: 415,
     Unauthorized: 401,
     Forbidden: 403,

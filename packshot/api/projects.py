@@ -7,12 +7,20 @@ from fastapi import APIRouter, Request, Response
 from packshot.api.accept import checked_name, json_body
 from packshot.api.auth import Caller
 from packshot.api.limits import shield_to_completion
-from packshot.api.openapi import LOCATION, answer_json, body_json, empty_json, keyed_problems_json, problems_json
+from packshot.api.openapi import (
+    BODY_PROBLEMS,
+    LOCATION,
+    answer_json,
+    body_json,
+    empty_json,
+    keyed_problems_json,
+    problems_json,
+)
 from packshot.api.queries import PAGE, Cursor, Limit
 from packshot.api.services import Wired, in_thread
 from packshot.contract import examples
 from packshot.contract.projects import ProjectAnswer, ProjectPage, ProjectRequest
-from packshot.errors import BadInput, Conflict, NotFound, TooLarge
+from packshot.errors import BadInput, Conflict, NotFound
 from packshot.store.records import ProjectRecord
 
 router = APIRouter(prefix="/v1/projects", tags=["projects"], responses=keyed_problems_json())
@@ -30,7 +38,7 @@ def project_answer(project: ProjectRecord) -> ProjectAnswer:
     operation_id="create_project",
     summary="Create a project",
     responses=answer_json(examples.PROJECT, "The project.", status=201, headers=LOCATION)
-    | problems_json(BadInput, Conflict, TooLarge),
+    | problems_json(*BODY_PROBLEMS, Conflict),
     openapi_extra=body_json(examples.PROJECT_REQUEST),
 )
 async def create_project(request: Request, response: Response, services: Wired, tenant: Caller) -> ProjectAnswer:
@@ -74,7 +82,7 @@ async def get_project(project_id: str, services: Wired, tenant: Caller) -> Proje
     "/{project_id}",
     operation_id="rename_project",
     summary="Rename a project",
-    responses=answer_json(examples.PROJECT, "The project.") | problems_json(BadInput, NotFound, Conflict, TooLarge),
+    responses=answer_json(examples.PROJECT, "The project.") | problems_json(*BODY_PROBLEMS, NotFound, Conflict),
     openapi_extra=body_json(examples.PROJECT_REQUEST),
 )
 async def rename_project(project_id: str, request: Request, services: Wired, tenant: Caller) -> ProjectAnswer:

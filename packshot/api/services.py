@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 
 from packshot.api.decoding import Decoder
 from packshot.api.graph import Graph
+from packshot.api.places import Places
 from packshot.api.watch import Watch
 from packshot.errors import Overloaded
 from packshot.meter import Meter
@@ -26,6 +27,9 @@ LARGE_BYTES = 32 * 1024 * 1024
 
 LARGE_AT_ONCE = 2
 
+STREAMS_IN_ALL = 1024
+"""Event streams and held answers of all tenants in this process."""
+
 MAX_WAITING = 64
 """How many uploads may wait for a decode worker of this replica. Further ones are refused with 429 `busy`."""
 
@@ -35,7 +39,7 @@ class Services:
     """The objects that the routes use.
 
     `decode_slots` limits how many uploads are decoded, and are in memory, at once. `large_slots` limits the large ones
-    among them.
+    among them. `streams` counts event streams and answers that wait.
     """
 
     store: Store
@@ -46,6 +50,7 @@ class Services:
     decode_slots: anyio.CapacityLimiter
     large_slots: anyio.CapacityLimiter
     watch: Watch
+    streams: Places
 
 
 @asynccontextmanager

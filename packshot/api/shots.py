@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -15,6 +15,7 @@ from packshot.api.auth import Caller
 from packshot.api.conversions import accepted_answer, shot_answer
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.openapi import (
+    BODY_PROBLEMS,
     LOCATION,
     TIMING,
     answer_json,
@@ -31,7 +32,7 @@ from packshot.contract.answers import AcceptedAnswer, ShotAnswer, ShotPage
 from packshot.contract.requests import ShotRequest
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import ENDED
-from packshot.errors import BadInput, Conflict, NotFound, Overloaded, TooLarge
+from packshot.errors import BadInput, Conflict, NotFound
 from packshot.models.packs.framing import row_steps
 from packshot.shots.previews import preview_key
 from packshot.store.records import ShotRecord
@@ -54,7 +55,7 @@ _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
     response_model=AcceptedAnswer,
     responses=answer_json(examples.ACCEPTED, "The shot is stored.", status=202, headers=LOCATION | _APPLIED)
     | answer_json(examples.SHOT, "The shot has ended, under `Prefer: wait`.", headers=LOCATION | _APPLIED | TIMING)
-    | problems_json(BadInput, NotFound, TooLarge, Overloaded),
+    | problems_json(*BODY_PROBLEMS, NotFound),
     openapi_extra=body_json(examples.SHOT_REQUEST)
     | headers_json(
         Idempotency_Key="1 to 255 printable ASCII characters. A repeated request with the key returns the same shot.",
@@ -68,28 +69,42 @@ async def create_shot(request: Request, services: Wired, tenant: Caller) -> Resp
     """
     key = _idempotency_key(request)
     body = await json_body(request, ShotRequest)
-    stored = resolved(body, services.graph.engines(), services.settings)
-
-    async def accept() -> ShotRecord:
-        shot, created = await in_thread(_add, services, tenant.id, body, stored, key)
-        if created:
-            services.graph.submitted()
-        return shot
-
-    shot = await shield_to_completion(accept())
-    headers = {"location": f"/v1/shots/{shot.id}"}
     wait_s = wanted_wait_s(request)
     if wait_s is None:
-        return json_answer(accepted_answer(shot), status=202, headers=headers)
-    headers["preference-applied"] = f"wait={wait_s:g}"
-    shot = await cancel_on_disconnect(request, _wait_until_ended(services, tenant.id, shot, wait_s))
+        shot = await _accepted(services, tenant.id, body, key)
+        return json_answer(accepted_answer(shot), status=202, headers={"location": f"/v1/shots/{shot.id}"})
+    with services.streams.one(tenant.id):  # before the shot is stored: a refused request stores nothing
+        shot = await _accepted(services, tenant.id, body, key)
+        headers = {"location": f"/v1/shots/{shot.id}", "preference-applied": f"wait={wait_s:g}"}
+        shot = await cancel_on_disconnect(request, _wait_until_ended(services, tenant.id, shot, wait_s))
     if shot.status not in ENDED:
         return json_answer(accepted_answer(shot), status=202, headers=headers)
     return json_answer(shot_answer(shot), headers={**headers, **server_timing(shot_timing(shot))})
 
 
+async def _accepted(services: Services, tenant_id: str, body: ShotRequest, key: str | None) -> ShotRecord:
+    """Store the shot, even when the client disconnects meanwhile, and notify the graph if it is new.
+
+    A repeat of a request is recognised before anything of it is checked again.
+    """
+    sent = body.model_dump(mode="json", exclude_unset=True)
+    if key is not None:
+        earlier = await in_thread(services.store.shots.repeated, tenant_id, key, sent)
+        if earlier is not None:
+            return earlier
+    stored = resolved(body, services.graph.engines(), services.settings)
+
+    async def accept() -> ShotRecord:
+        shot, created = await in_thread(_add, services, tenant_id, body, stored, key, sent)
+        if created:
+            services.graph.submitted()
+        return shot
+
+    return await shield_to_completion(accept())
+
+
 def _add(
-    services: Services, tenant_id: str, body: ShotRequest, stored: ShotSpec, key: str | None
+    services: Services, tenant_id: str, body: ShotRequest, stored: ShotSpec, key: str | None, sent: dict[str, Any]
 ) -> tuple[ShotRecord, bool]:
     canvas = (body.canvas.width, body.canvas.height)
     for index, layer in enumerate(body.layers):
@@ -110,6 +125,7 @@ def _add(
         meta=meta,
         row_steps=work,
         origin=carrier(),
+        sent=sent,
     )
 
 

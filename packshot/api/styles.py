@@ -11,6 +11,7 @@ from packshot.api.answers import file_answer
 from packshot.api.auth import Caller
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.openapi import (
+    BODY_PROBLEMS,
     LOCATION,
     answer_json,
     body_json,
@@ -23,7 +24,7 @@ from packshot.api.queries import PAGE, Cursor, Limit
 from packshot.api.services import Services, Wired, in_thread
 from packshot.contract import examples
 from packshot.contract.projects import StyleAnswer, StyleChange, StylePage, StyleRequest
-from packshot.errors import BadInput, Conflict, FieldError, NotFound, StorageFull, TooLarge
+from packshot.errors import BadInput, Conflict, FieldError, NotFound, StorageFull
 from packshot.store.records import StyleRecord
 from packshot.store.styles import StyleFields
 
@@ -52,7 +53,7 @@ def style_answer(style: StyleRecord) -> StyleAnswer:
     operation_id="create_style",
     summary="Create a style",
     responses=answer_json(examples.STYLE, "The style.", status=201, headers=LOCATION)
-    | problems_json(BadInput, NotFound, Conflict, TooLarge, StorageFull),
+    | problems_json(*BODY_PROBLEMS, NotFound, Conflict, StorageFull),
     openapi_extra=body_json(examples.STYLE_REQUEST),
 )
 async def create_style(request: Request, response: Response, services: Wired, tenant: Caller) -> StyleAnswer:
@@ -148,7 +149,7 @@ async def get_style_thumbnail(
     operation_id="change_style",
     summary="Change a style",
     responses=answer_json(examples.STYLE, "The style.")
-    | problems_json(BadInput, NotFound, Conflict, TooLarge, StorageFull),
+    | problems_json(*BODY_PROBLEMS, NotFound, Conflict, StorageFull),
     openapi_extra=body_json(examples.STYLE_CHANGE),
 )
 async def change_style(style_id: str, request: Request, services: Wired, tenant: Caller) -> StyleAnswer:

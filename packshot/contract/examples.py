@@ -56,6 +56,7 @@ from packshot.errors import (
     PackshotError,
     StorageFull,
     TooLarge,
+    TooSlow,
     Unauthorized,
     Unavailable,
     UnsupportedMedia,
@@ -260,6 +261,7 @@ PROBLEMS: tuple[PackshotError, ...] = (
         errors=[{"loc": ["images"], "msg": "Input should be greater than or equal to 1, got 0"}],
     ),
     TooLarge("body_too_large", "A body may have at most 33554432 bytes, got 50331648; send a smaller file."),
+    TooSlow("body_timeout", "A body must bring 1024 bytes, or its end, every 10 s, got 40 bytes; send it again."),
     UnsupportedMedia(
         "photo_format", "A photo must be JPEG, PNG, WebP, AVIF, HEIC, TIFF or GIF, got SVG; export it as PNG."
     ),

@@ -79,17 +79,22 @@ class Keys:
 
     def tenant_of(self, secret: str) -> Tenant | None:
         """Return the tenant that owns the key, or None when the key is malformed, unknown or revoked."""
+        found = self.find(secret)
+        return found[1] if found else None
+
+    def find(self, secret: str) -> tuple[str, Tenant] | None:
+        """Return the key's id and the tenant that owns it, or None as `tenant_of` does."""
         if not _SECRET.fullmatch(secret):
             return None
         query = (
-            select(api_key.c.sha256, api_key.c.revoked_at, tenant.c.id, tenant.c.name)
+            select(api_key.c.id.label("key_id"), api_key.c.sha256, api_key.c.revoked_at, tenant.c.id, tenant.c.name)
             .join(tenant, tenant.c.id == api_key.c.tenant_id)
             .where(api_key.c.prefix == secret[:_PREFIX_CHARS])
         )
         with self._database.read() as connection:
             row = connection.execute(query).first()
         same = hmac.compare_digest(_hash(secret), row.sha256 if row else _NO_HASH)
-        return Tenant(row.id, row.name) if row and same and row.revoked_at is None else None
+        return (row.key_id, Tenant(row.id, row.name)) if row and same and row.revoked_at is None else None
 
 
 def _hash(secret: str) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import Connection, Engine, inspect, make_url, text
 
 from packshot.errors import Unavailable
 from packshot.store.database import open_engine, translated
+from packshot.store.postgresql import ConnectionLimits
 from packshot.store.schema import REVISION, metadata
 
 FOLDER = Path(__file__).parent / "migrations"
@@ -20,7 +21,7 @@ def migrate(database_url: str) -> None:
     Raises Unavailable `schema_mismatch` when the database has an unknown schema, and `not_ready` when it does not
     answer.
     """
-    engine = open_engine(database_url)
+    engine = open_engine(database_url, ConnectionLimits(statement_timeout_s=0))  # an index of a large table takes long
     try:
         with translated(), engine.begin() as connection:  # on SQLite the transaction excludes other writers
             if _revision(connection) == REVISION:
@@ -31,6 +32,13 @@ def migrate(database_url: str) -> None:
             if revision != REVISION:
                 _refuse_unknown(connection, revision)
                 upgrade(connection)
+    except Unavailable as error:
+        if error.code != "not_ready":
+            raise
+        shown = make_url(database_url).render_as_string(hide_password=True)
+        rule = f"PACKSHOT_DATABASE_URL must name a database that answers, got {shown}"
+        cause = getattr(error.__cause__, "orig", None) or error.detail
+        raise Unavailable("not_ready", f"{rule} ({cause}); start that database, or correct the URL") from error
     finally:
         engine.dispose()
 

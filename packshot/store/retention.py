@@ -18,6 +18,7 @@ from packshot.store.masks import FILES, files_of, lock_masks_of
 from packshot.store.photos import Photos
 from packshot.store.references import AssetReferences
 from packshot.store.schema import Now, image, mask, photo, shot, shot_mask, tenant
+from packshot.store.sessions import Sessions
 
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
@@ -49,6 +50,7 @@ class Retention:
         root: AssetRoot,
         references: AssetReferences,
         photos: Photos,
+        sessions: Sessions,
         *,
         default_days: float,
     ) -> None:
@@ -57,6 +59,7 @@ class Retention:
         self._root = root
         self._references = references
         self._photos = photos
+        self._sessions = sessions
         self._default_days = default_days
 
     def sweep_if_due(self) -> dict[str, int] | None:
@@ -78,6 +81,7 @@ class Retention:
             "shots": self._sweep_shots(),
             "photos": self._sweep_photos(),
             "idempotency_keys": self._sweep_idempotency_keys(),
+            "sessions": self._sessions.sweep(),
             "files": self._sweep_files(folders),
         }
 

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISION = "0011"
+REVISION = "0012"
 """The last migration. The migrations up to it make the tables below."""
 
 
@@ -104,6 +104,14 @@ api_key = Table(
     Column("created_at", Double, nullable=False),
     Column("revoked_at", Double),
     Column("admin", Boolean),  # NULL = no
+)
+
+session = Table(
+    "session",
+    metadata,
+    Column("sha256", String(64), primary_key=True),  # of the token
+    Column("key_id", _ID, ForeignKey("api_key.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("expires_at", Double, nullable=False, index=True),
 )
 
 # The files of photos, masks, cutouts, images and styles. A row with refs = 0 is a file that will be deleted. A cutout's
@@ -193,7 +201,8 @@ shot = Table(
     Column("status", String(16), nullable=False),
     Column("priority", String(16), nullable=False),
     Column("request", JSON, nullable=False),
-    Column("request_sha256", String(64), nullable=False),
+    Column("request_sha256", String(64), nullable=False),  # of `request` and the labels
+    Column("sent_sha256", String(64)),  # of the body that the client sent; NULL = a replica of an earlier version
     Column("idempotency_key", String(255)),
     Column("attempt", Integer, nullable=False),
     Column("crashes", Integer, nullable=False),

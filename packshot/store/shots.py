@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -50,21 +49,24 @@ class Shots:
         meta: Mapping[str, str] | None = None,
         row_steps: int | None = None,
         origin: Mapping[str, str] | None = None,
+        sent: Mapping[str, Any] | None = None,
     ) -> tuple[ShotRecord, bool]:
         """Accept a shot. It is durable when this returns, and the masks of `spec` no longer expire.
 
         `project_id` puts the shot into a project. `sku` and `meta` are the client's own words on it. `row_steps` is the
         shot's work for the engine; None = `spec.row_steps`. `origin` is the context of the request (`Claim.origin`); it
-        is kept beside the request and changes nothing else. Returns the shot and True, or the earlier shot and False
+        is kept beside the request and changes nothing else. `sent` is the request as the client sent it, before an
+        engine's defaults were filled in. Returns the shot and True, or the earlier shot and False
         when `idempotency_key` was used before. Raises NotFound when a mask or the project does not exist, Overloaded
         `queue_full` when the tenant has too many queued shots, and BadInput `idempotency_mismatch` when the key was
-        used with another request.
+        used with another request: one that differs as it was sent, and with its defaults filled in.
         """
         request = spec.to_json()
         # Without these, the digest is that of version 0.1.0.
         labels = {"project_id": project_id, "sku": sku, "meta": dict(meta or {})}
         body = request | {name: value for name, value in labels.items() if value}
-        digest = hashlib.sha256(to_json(body).encode()).hexdigest()
+        digest = _digest(body)
+        sent_digest = None if sent is None else _digest(sent)
         if idempotency_key is not None and not (1 <= len(idempotency_key) <= 255 and idempotency_key.isprintable()):
             rule = f"Idempotency-Key must be 1-255 printable characters, got {idempotency_key[:80]!r}; use another one"
             raise BadInput("invalid_request", rule)
@@ -74,8 +76,9 @@ class Shots:
             if connection.execute(locked).first() is None:
                 raise absent("tenant", tenant_id)
             if idempotency_key is not None:
-                row = _shot_of_key(connection, tenant_id, idempotency_key, digest)
+                row = _row_of_key(connection, tenant_id, idempotency_key)
                 if row is not None:
+                    _refuse_another_body(row, digest, sent_digest)
                     return shot_record(connection, row), False
             self._refuse_over_limit(connection, tenant_id)
             hold_project(connection, tenant_id, project_id)
@@ -87,6 +90,7 @@ class Shots:
                 priority=spec.priority,
                 request={**request, ORIGIN: dict(origin)} if origin else request,
                 request_sha256=digest,
+                sent_sha256=sent_digest,
                 idempotency_key=idempotency_key,
                 attempt=0,
                 crashes=0,
@@ -126,6 +130,15 @@ class Shots:
         """Return the shot with its images and its position in the queue. Raises NotFound when it does not exist."""
         with self._database.read() as connection:
             return shot_record(connection, own_shot_row(connection, tenant_id, shot_id))
+
+    def repeated(self, tenant_id: str, idempotency_key: str, sent: Mapping[str, Any]) -> ShotRecord | None:
+        """Return the shot that was accepted with this key for the same request as sent, in its present state, or None.
+
+        So a repeat finds its shot although engines, defaults or limits have changed since.
+        """
+        with self._database.read() as connection:
+            row = _row_of_key(connection, tenant_id, idempotency_key)
+            return shot_record(connection, row) if row is not None and row.sent_sha256 == _digest(sent) else None
 
     def page(
         self, tenant_id: str, wanted: ShotFilter = EVERY_SHOT, *, cursor: str | None = None, limit: int = 50
@@ -194,16 +207,23 @@ class Shots:
             return shot_record(connection, row)
 
 
-def _shot_of_key(connection: Connection, tenant_id: str, idempotency_key: str, digest: str) -> Row[Any] | None:
-    """The shot that was accepted with this key, or None. Raises BadInput when it was made from another request."""
+def _digest(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(to_json(body).encode()).hexdigest()
+
+
+def _row_of_key(connection: Connection, tenant_id: str, idempotency_key: str) -> Row[Any] | None:
+    """The shot that was accepted with this key, or None."""
     same_key = and_(shot.c.tenant_id == tenant_id, shot.c.idempotency_key == idempotency_key)
-    row = connection.execute(select(shot).where(same_key)).first()
-    if row is not None and not hmac.compare_digest(row.request_sha256, digest):
+    return connection.execute(select(shot).where(same_key)).first()
+
+
+def _refuse_another_body(row: Row[Any], digest: str, sent_digest: str | None) -> None:
+    """Raise BadInput unless the shot was made from this request, as it was sent or with its defaults filled in."""
+    if row.request_sha256 != digest and (sent_digest is None or row.sent_sha256 != sent_digest):
         raise BadInput(
             "idempotency_mismatch",
             f"an Idempotency-Key belongs to one body, but this key made {row.id} from another body; use a new key",
         )
-    return row
 
 
 def _pin_masks(connection: Connection, tenant_id: str, spec: ShotSpec) -> list[str]:

@@ -24,7 +24,8 @@ async function show() {
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const key = document.querySelector("#key").value;
-  const answer = await fetch("/v1/session", { method: "POST", body: JSON.stringify({ key }) });
+  const headers = { "content-type": "application/json" };
+  const answer = await fetch("/v1/session", { method: "POST", headers, body: JSON.stringify({ key }) });
   problem.textContent = answer.ok ? "" : (await answer.json()).detail;
   if (answer.ok) await show();
 });

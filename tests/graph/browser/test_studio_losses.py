@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from packshot.api.cookies import COOKIE
 from tests.api_graph import Api, png, running
 from tests.graph.browser.light import STUDIO, Light, light, url
 from tests.graph.browser.test_studio_hour import desk_of, on_canvas
@@ -162,6 +163,22 @@ def test_a_key_revoked_while_working_asks_for_another_and_goes_on(
     sign_in(page, keyed_server.store.keys.create("brand").secret)
     page.locator("#photo-mask").wait_for()  # the click was not lost
     assert len(desk_of(page)["cuts"][desk_of(page)["photo"]]["strokes"]) == 1
+
+
+def test_signing_out_ends_the_session_in_every_copy_of_its_cookie(
+    visit: Callable[..., Visit], keyed_server: Api
+) -> None:
+    page = visit(keyed_server.url).page()
+    expect(page.get_by_role("button", name="Sign out")).to_have_count(0)  # before one has signed in
+    sign_in(page, keyed_server.key)
+    (cookie,) = [one for one in page.context.cookies() if one["name"] == COOKIE]
+    copy = {"cookie": f"{COOKIE}={cookie['value']}"}
+    assert keyed_server.anyone.get("/v1/shots", headers=copy).status_code == 200
+    page.reload()  # the button is there also when the page was opened with a session
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("dialog", name="Sign in").wait_for()
+    assert keyed_server.anyone.get("/v1/shots", headers=copy).status_code == 401
+    expect(page.get_by_role("button", name="Sign out")).to_have_count(0)
 
 
 def test_the_marks_of_a_photo_that_the_account_cannot_see_are_kept(

@@ -1,5 +1,6 @@
 """The middleware around every request and response."""
 
+import json
 import re
 import socket
 from collections.abc import Iterator
@@ -198,3 +199,18 @@ def test_a_field_that_is_named_twice_is_refused(api: Api, body: str) -> None:
     answer = api.http.post("/v1/shots", content=body)
     assert code_of(answer) == (422, "invalid_json")
     assert "twice" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("media_type", ["text/plain", "text/plain;charset=UTF-8", "application/x-www-form-urlencoded"])
+def test_json_that_says_it_is_something_else_is_refused(api: Api, media_type: str) -> None:
+    """A page of another site can send these types without the browser's asking first."""
+    answer = api.http.post("/v1/shots", json=api.request(), headers={"content-type": media_type})
+    assert code_of(answer) == (415, "body_type")
+    assert "content-type: application/json" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("media_type", ["Application/JSON; charset=utf-8", "application/merge-patch+json", None])
+def test_json_by_its_names_or_without_one_is_taken(api: Api, media_type: str | None) -> None:
+    headers = {"content-type": media_type} if media_type else {}
+    answer = api.http.post("/v1/shots", content=json.dumps(api.request()), headers=headers)
+    assert answer.status_code == 202

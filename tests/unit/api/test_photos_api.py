@@ -271,3 +271,9 @@ def test_uploads_at_once_wait_for_their_turn(api: Api) -> None:
         answers = list(pool.map(lambda shade: upload(api.http, png(shade=shade)), range(200, 208)))
     assert [answer.status_code for answer in answers] == [201] * 8
     assert len({answer.json()["id"] for answer in answers}) == 8
+
+
+def test_the_type_of_an_upload_is_read_in_any_case(api: Api) -> None:
+    body = b'--b\r\ncontent-disposition: form-data; name="file"; filename="a.png"\r\n\r\n' + png() + b"\r\n--b--\r\n"
+    answer = api.http.post("/v1/photos", content=body, headers={"content-type": "Multipart/Form-Data; boundary=b"})
+    assert answer.status_code == 201, answer.text

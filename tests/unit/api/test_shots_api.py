@@ -298,3 +298,25 @@ def test_foreign_shots_do_not_exist(api: Api) -> None:
     assert code_of(api.stranger.get("/v1/events", params={"shots": shot_id})) == (404, "not_found")
     theft = {"layers": [{"mask_id": api.mask()["id"]}]}
     assert code_of(api.stranger.post("/v1/shots", json=theft)) == (404, "not_found")
+
+
+def test_a_repeat_finds_its_shot_although_the_engines_defaults_and_limits_have_changed(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pack was replaced between the two requests: the key belongs to what the client sent."""
+    body = api.request(prompt="repeated after a new pack", guidance_scale=15.0)
+    headers = {"idempotency-key": "across-packs"}
+    first = api.http.post("/v1/shots", json=body, headers=headers)
+    engine = api.graph.engines()[0]
+    other = engine.model_copy(
+        update={
+            "defaults": engine.defaults.model_copy(update={"steps": 7}),
+            "limits": engine.limits.model_copy(update={"max_guidance_scale": 10.0}),
+        }
+    )
+    monkeypatch.setattr(api.graph, "engines", lambda: (other,))
+    again = api.http.post("/v1/shots", json=body, headers=headers)
+    assert (first.status_code, again.status_code) == (202, 202), again.text
+    assert again.json()["id"] == first.json()["id"]
+    changed = api.http.post("/v1/shots", json=body | {"seed": 3, "guidance_scale": 1.0}, headers=headers)
+    assert code_of(changed) == (422, "idempotency_mismatch")

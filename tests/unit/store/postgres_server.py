@@ -36,8 +36,8 @@ def binaries() -> Path:
 
 
 @contextmanager
-def postgres_server() -> Iterator[str]:
-    """Yields the SQLAlchemy URL of an empty database. Raises NoPostgres when no server can be started."""
+def postgres_server(max_connections: int = 60) -> Iterator[str]:
+    """Yields the SQLAlchemy URL of a new server's empty database. Raises NoPostgres when no server can be started."""
     folder = binaries()
     user = None
     if os.geteuid() == 0:
@@ -67,7 +67,8 @@ def postgres_server() -> Iterator[str]:
         if user:
             os.chown(home, user.pw_uid, user.pw_gid)
         run("initdb", "-D", f"{home}/data", "-U", "packshot", "-A", "trust", "-E", "UTF8", "--no-sync")
-        options = f"-k {home} -c listen_addresses= -c fsync=off -c max_connections=60 -c shared_buffers=16MB"
+        options = f"-k {home} -c listen_addresses= -c fsync=off -c shared_buffers=16MB"
+        options += f" -c max_connections={max_connections}"
         run("pg_ctl", "-D", f"{home}/data", "-w", "-o", options, "start")
         try:
             yield f"postgresql+psycopg://packshot@/postgres?host={home}"

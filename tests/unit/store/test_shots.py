@@ -421,3 +421,18 @@ def test_racing_cancel_and_claim_agree(store: Store, tenant: Tenant) -> None:
         statuses, claimed = pool.submit(cancel_all), pool.submit(claim_all)
     expected = {one for one, status in zip(ids, statuses.result(), strict=True) if status == "running"}
     assert expected == claimed.result()
+
+
+def test_a_key_belongs_to_what_was_sent_or_to_what_it_meant(store: Store, tenant: Tenant) -> None:
+    sent = {"prompt": "a"}
+    first, _ = store.shots.add(tenant.id, spec_of(prompt="a", steps=16), idempotency_key="k", sent=sent)
+    repeated = store.shots.repeated(tenant.id, "k", sent)
+    assert repeated is not None
+    assert repeated.id == first.id
+    assert store.shots.repeated(tenant.id, "k", {"prompt": "b"}) is None
+    assert store.shots.repeated(store.tenants.get_or_create("other").id, "k", sent) is None
+    for steps, body in ((40, sent), (16, {"prompt": "a", "steps": 16}), (16, None)):
+        again, created = store.shots.add(tenant.id, spec_of(prompt="a", steps=steps), idempotency_key="k", sent=body)
+        assert (again.id, created) == (first.id, False)
+    with pytest.raises(BadInput, match="idempotency_mismatch"):
+        store.shots.add(tenant.id, spec_of(prompt="a", steps=40), idempotency_key="k", sent={"steps": 40})
