@@ -52,7 +52,10 @@ def _work() -> tuple[ColumnElement[int], ColumnElement[int]]:
 
 def pending_of(rows: Sequence[Row[Any]]) -> dict[Priority, Load]:
     """Convert the rows of `pending_query`. Every priority has an entry."""
-    found = {row[0]: Load(*(int(value) for value in row[1:])) for row in rows}
+    found: dict[Priority, Load] = {}
+    for row in rows:
+        sums: Sequence[Any] = row[1:]
+        found[row[0]] = Load(*(int(number) for number in sums))
     return {priority: found.get(priority, Load()) for priority in PRIORITIES}
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -422,8 +422,7 @@ def test_a_stale_report_drives_nothing_and_a_fresh_one_is_taken_before_it() -> N
     """The director that has watched the store longest hangs; another one has just started."""
     seen = contexts(generators=1, target=1, report=LoadReport(Store(StoreWork(400, 400, 8000)))() | {"seen_s": 120.0})
     director = next(context for deployment, context in seen.items() if deployment.name == "director")
-    hung = director.raw_metrics
-    assert hung is not None
+    hung: dict[str, dict[Any, list[TimeStampedValue]]] = cast(Any, director.raw_metrics)
     fresh = LoadReport(Store(StoreWork(3, 4, 500)))() | {"seen_s": 5.0}
     for key, by_replica in hung.items():
         by_replica["r1"] = [TimeStampedValue(1000.0 - 31, by_replica["r1"][0].value)]
