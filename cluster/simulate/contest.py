@@ -12,6 +12,7 @@ from cluster.render import autoscaling_config
 from cluster.simulate.pipeline import STAGES, Scaler
 from cluster.simulate.policies import EachItsOwn, Fixed, WholePipeline
 from cluster.simulate.stages import Machine
+from cluster.simulate.traces import PHOTO_SHARE
 
 SLO_S = 20.0
 """Latency bound of an interactive shot, from acceptance to done: twice its time in a full batch of the 24 GB card, and
@@ -92,7 +93,7 @@ def plan_for(machine: Machine, **changes: Any) -> Pipeline:
             "sam_encoder": 0.4 * machine.encode_s,
             "mask_decoder": 0.4 * machine.clicks * machine.click_s,
             "canny": machine.edges_s,
-            "finisher": machine.layout_s + machine.cut_s,
+            "finisher": machine.layout_s + PHOTO_SHARE * machine.cut_s,
         },
         "image_s": {"finisher": machine.finish_s},
     }

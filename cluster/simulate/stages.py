@@ -41,7 +41,7 @@ class Machine:
     start_s: dict[str, float] = field(default_factory=dict)
     dollars_hour: dict[str, float] = field(default_factory=dict)
     claim_fixed_s: float = 0.008
-    claim_each_s: float = 6.8e-6
+    claim_each_s: float = 0.0
     database_cores: int = 4
     generator_holds: int = 32
     director_holds: int = 16
