@@ -15,11 +15,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Update, and_, case, func, or_, select, update
 
 from packshot.contract.shot_spec import ShotSpec
-from packshot.contract.status import PRIORITIES, STATUSES, Priority, Status
+from packshot.contract.status import STATUSES, Priority, Status
 from packshot.errors import LeaseLost
 from packshot.store.census import Census, take_census
 from packshot.store.database import Database, moment, new_id
-from packshot.store.queue_load import load_of, load_query, pending_query
+from packshot.store.queue_load import load_of, load_query, pending_of, pending_query
 from packshot.store.queue_order import claimable, due_count, queue_order
 from packshot.store.records import Claim, NewImage, QueueLoad, ShotRecord
 from packshot.store.references import AssetReferences
@@ -250,9 +250,8 @@ class Queue:
         in seconds. Running shots do not count.
         """
         with self._database.read() as connection:
-            rows = connection.execute(pending_query()).all()
-        seconds = {row[0]: float(row[1]) * picture_s + float(row[2]) * row_step_s for row in rows}
-        return {priority: seconds.get(priority, 0.0) for priority in PRIORITIES}
+            pending = pending_of(connection.execute(pending_query()).all())
+        return {priority: work.pictures * picture_s + work.row_steps * row_step_s for priority, work in pending.items()}
 
     def load(self, since_seq: int | None = None) -> QueueLoad:
         """Return the load of shots that are queued, that run, and that were accepted after `since_seq`.
@@ -261,8 +260,9 @@ class Queue:
         """
         with self._database.read() as connection:
             last_seq = int(connection.execute(select(func.coalesce(func.max(shot.c.seq), 0))).scalar_one())
+            pending = pending_of(connection.execute(pending_query()).all())
             rows = connection.execute(load_query(last_seq if since_seq is None else since_seq)).all()
-        return load_of(rows, last_seq)
+        return load_of(pending, rows, last_seq)
 
     def counts(self) -> dict[Status, int]:
         """Count the shots of all tenants by status. Every status has an entry."""
