@@ -56,6 +56,12 @@ def answer_json(
     return {status: {"model": type(example), **_response_json(description, content, headers)}}
 
 
+def redirect_json(description: str) -> dict[int | str, dict[str, Any]]:
+    """A redirect to a URL outside this API."""
+    headers = {"location": {"description": "The URL.", "schema": {"type": "string"}}}
+    return {307: {"description": description, "headers": headers}}
+
+
 def file_json(description: str, *media_types: str, **headers: str) -> dict[int | str, dict[str, Any]]:
     """A file of one of `media_types`. `headers` maps header names, with underscores, to descriptions."""
     schema = {"type": "string", "format": "binary"}
