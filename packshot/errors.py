@@ -82,6 +82,7 @@ class BadInput(PackshotError):
         "photo_type_mismatch": "Retired: the bytes decide, and a wrong type gives a note.",
         "photo_animated": "The image has more than one frame, or more than four pages.",
         "photo_too_many_pixels": "The image has more pixels, or a longer side, than the limits allow.",
+        "photo_too_many_scans": "The JPEG has more scans than are decoded at its size.",
         "photo_too_small": "The image is smaller than the smallest size that can be cut.",
         "photo_timeout": "Decoding took longer than the limit.",
         "point_outside": "A point lies outside the photo.",
