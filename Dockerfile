@@ -18,7 +18,7 @@ COPY constraints.txt pyproject.toml ./
 # Torch with CPU kernels only: a third of the size.
 FROM build AS build-cpu
 RUN uv pip install --no-cache --python /opt/packshot/venv --constraint constraints.txt --torch-backend cpu \
-      --requirements pyproject.toml --extra serve --extra postgres --extra s3
+      --requirements pyproject.toml --extra serve --extra postgres --extra s3 --extra otlp
 # What .dockerignore lets in: the code, and the page.
 COPY . .
 RUN uv pip install --no-cache --python /opt/packshot/venv --no-deps --editable . && python -m compileall -q .
@@ -33,7 +33,7 @@ RUN uv pip install --no-cache --python /opt/packshot/venv --constraint constrain
 # Torch as constraints.txt pins it. CUDA's libraries come as packages, so the base needs none; the node brings the driver.
 FROM build AS build-cuda
 RUN uv pip install --no-cache --python /opt/packshot/venv --constraint constraints.txt \
-      --requirements pyproject.toml --extra serve --extra postgres --extra s3
+      --requirements pyproject.toml --extra serve --extra postgres --extra s3 --extra otlp
 COPY . .
 RUN uv pip install --no-cache --python /opt/packshot/venv --no-deps --editable . && python -m compileall -q .
 

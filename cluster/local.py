@@ -43,6 +43,17 @@ ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "2",
 }
 
+JSON_LOGS = {
+    # Processes write to the output of this one and not to files of the session.
+    "RAY_LOG_TO_STDERR": "1",
+    "RAY_BACKEND_LOG_JSON": "1",
+    "RAY_BACKEND_LOG_LEVEL": "warning",  # its processes write 700 lines of level info at their start
+    # Serve's controller and proxies are processes of Ray. These hooks of Serve give their lines our form.
+    "RAY_SERVE_CONTROLLER_CALLBACK_IMPORT_PATH": "deployments.ray_support.context.configure_controller",
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.ray_support.context.configure_proxy",
+}
+"""Ray's variables with PACKSHOT_LOG_FORMAT=json. Kubernetes sets the same (cluster/kube/rayservice.py)."""
+
 
 @contextmanager
 def serving(
@@ -76,6 +87,8 @@ def serving(
             logging.getLogger(name).setLevel(logging.ERROR)
     # Replicas inherit the environment in which the node starts. This process's environment is restored.
     with environment({**ENVIRONMENT, **(settings or {})}):
+        if Settings().log_format == "json":
+            os.environ.update(JSON_LOGS)
         ray.init(
             address="local",
             num_cpus=int(machine.cpus),

@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cluster.autoscaling import Pipeline
-from cluster.plan.gpus import GPUS, Gpu, GpuName
+from cluster.plan.gpus import GPUS, PRODUCT_LABEL, Gpu, GpuName
 from cluster.plan.packing import MAX_DEVICE_SHARE
 from packshot.errors import BadInput, FieldError
 from packshot.models.footprint.pack_footprint import GpuStage
@@ -78,7 +78,8 @@ class Pool(Strict):
     """Nodes of one kind: a worker group on Kubernetes, or this machine for `packshot serve`.
 
     All other values are for each node: `cpus`, `memory_gib` of main memory, `object_store_mib` of Ray's object store,
-    and `gpus` devices of the kind `gpu` (cluster/plan/gpus.py).
+    and `gpus` devices of the kind `gpu` (cluster/plan/gpus.py). On Kubernetes a node must have `node_labels`, each
+    label with one of the values. Without them a pool with GPUs takes nodes with the product label of its kind of GPU.
     """
 
     nodes: Nodes = Nodes()
@@ -87,12 +88,23 @@ class Pool(Strict):
     object_store_mib: int = Field(256, ge=80)
     gpus: int = Field(0, ge=0)
     gpu: GpuName | None = None
+    node_labels: dict[str, tuple[str, ...]] | None = None
 
     @model_validator(mode="after")
     def _kind_of_gpu(self) -> Pool:
         if bool(self.gpus) != (self.gpu is not None):
             raise ValueError(f"gpus and gpu must be stated together, got gpus={self.gpus} and gpu={self.gpu}")
+        for label, values in (self.node_labels or {}).items():
+            if not values:
+                raise ValueError(f"node_labels.{label} must name the allowed values, got none")
         return self
+
+    @property
+    def required_labels(self) -> dict[str, tuple[str, ...]]:
+        """The labels that a node of the pool must have, each with its allowed values; empty = any node."""
+        if self.node_labels is None and self.gpu is not None:
+            return {PRODUCT_LABEL: GPUS[self.gpu].products}
+        return self.node_labels or {}
 
     @property
     def device(self) -> Gpu:
@@ -128,12 +140,24 @@ class Stage(Strict):
         return self.replicas or Replicas()
 
 
+class Head(Strict):
+    """The head's pod of a profile with several pools: `cpus`, and `memory_gib` of main memory.
+
+    It runs the GCS, the dashboard, Serve's controller and one proxy, and no replicas. In a profile of one pool the head
+    is that pool's node.
+    """
+
+    cpus: float = Field(2, gt=0)
+    memory_gib: float = Field(8, ge=2)
+
+
 class Profile(Strict):
     """Where the application runs.
 
     `sentence` describes the profile. `pack` names the pack; "" uses the setting. `threads` is the number of torch
     threads of a replica; 0 = torch's choice. `autoscaling` is one policy for the whole pipeline
-    (cluster/autoscaling.py); without it, each deployment scales by its own calls.
+    (cluster/autoscaling.py); without it, each deployment scales by its own calls. `head` is the size of the head's pod
+    when there are several pools.
     """
 
     name: str
@@ -142,12 +166,13 @@ class Profile(Strict):
     pack: str = ""
     threads: dict[Literal["encoder", "decoder", "generator"], int] = Field(default_factory=dict)
     autoscaling: Pipeline | None = None
+    head: Head | None = None
     pools: dict[str, Pool] = Field(min_length=1)
     stages: dict[StageName, Stage] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> Profile:
-        for check in (_check_pools, _check_tunables, _check_shares, _check_sums, _check_always_on):
+        for check in (_check_head, _check_pools, _check_tunables, _check_shares, _check_sums, _check_always_on):
             check(self)
         return self
 
@@ -175,6 +200,11 @@ class Profile(Strict):
                 f"deploy it with packshot config --profile {self.name}, or choose another profile",
             )
         return pool
+
+
+def _check_head(profile: Profile) -> None:
+    if profile.head and len(profile.pools) == 1:
+        raise ValueError("a profile with one pool must not have head, because that pool's node is the head; remove it")
 
 
 def _check_pools(profile: Profile) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ray import serve
 
+from deployments.ray_support.context import stage
 from packshot.imaging.edges import canny
 from packshot.shots import Fitted
 from packshot.types import EdgeMap
@@ -19,6 +20,7 @@ from packshot.types import EdgeMap
     graceful_shutdown_timeout_s=20,
     max_surge_percent=100,
 )
+@stage("canny")
 class CannyDeployment:
     """Finds edges. `user_config`: `low` and `high` are Canny's thresholds of the gradient."""
 

@@ -16,12 +16,14 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
 from deployments.ray_support.calls import await_with_arguments, retry_once, to_packshot_error
-from deployments.ray_support.metrics import RayMeter
+from deployments.ray_support.context import stage, with_context
+from deployments.ray_support.metrics import RayMeter, report
 from deployments.ray_support.shared_store import require_shared_store
 from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.shots import Director, Finished, LayoutFiles, LoadReport, Painted, Placed, Step
+from packshot.store.gauges import connection_gauges
 from packshot.store.store import Store
 from packshot.types import Brief, Framing
 
@@ -40,6 +42,7 @@ ASK_FOR_SWEEP_EVERY_S = 60.0
     graceful_shutdown_timeout_s=120,
     max_surge_percent=100,
 )
+@stage("director")
 class DirectorDeployment:
     """Runs shots. `pack` names the pack; "" uses the setting. The handles are the stages that a shot passes through."""
 
@@ -86,6 +89,7 @@ class DirectorDeployment:
         while True:
             await asyncio.sleep(self._poll_s)
             try:
+                report(connection_gauges(self._store))
                 due = await asyncio.to_thread(self._store.queue.due_count)
                 if time.monotonic() - asked_at > ASK_FOR_SWEEP_EVERY_S:
                     asked_at = time.monotonic()
@@ -125,10 +129,10 @@ class GraphStages:
         generator: DeploymentHandle[Any],
     ) -> None:
         self._manifest = find_pack(pack, settings).manifest
-        self._finisher = finisher
-        self._preparer = finisher.options(stream=True)
-        self._canny = canny
-        self._generator = generator.options(stream=True)
+        self._finisher = with_context(finisher)
+        self._preparer = self._finisher.options(stream=True)
+        self._canny = with_context(canny)
+        self._generator = with_context(generator).options(stream=True)
 
     def framing_of(self, canvas: Canvas) -> Framing:
         return self._manifest.framing(canvas)

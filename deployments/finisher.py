@@ -14,6 +14,7 @@ import ray
 from ray import serve
 
 from deployments.ray_support.calls import require_progress
+from deployments.ray_support.context import stage
 from deployments.ray_support.worker_threads import WorkerThreads
 from packshot.contract.shot_spec import ShotSpec
 from packshot.delivery.deliver import Delivered, Preset
@@ -34,6 +35,7 @@ from packshot.types import Framing, Stroke
     graceful_shutdown_timeout_s=60,
     max_surge_percent=100,
 )
+@stage("finisher")
 class FinisherDeployment:
     """Runs one call at a time for each whole CPU it has. A call may hold a photo of 50 megapixels and its layers.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import math
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +23,8 @@ from ray.serve.schema import ApplicationStatus
 
 import packshot
 from deployments.ray_support.calls import await_with_arguments, retry_once, to_packshot_error
-from deployments.ray_support.metrics import RayMeter, cluster_metrics
+from deployments.ray_support.context import stage, with_context
+from deployments.ray_support.metrics import RayMeter, node_metrics, report
 from deployments.ray_support.shared_store import require_shared_store
 from deployments.ray_support.status import application_overview
 from packshot.api.app import create_app
@@ -31,9 +33,11 @@ from packshot.api.graph import Segmented
 from packshot.contract.engines import EngineInfo
 from packshot.delivery.deliver import Delivered, Preset
 from packshot.imaging.decoding.results import NormalisedPhoto, UploadedMask
+from packshot.meter import Sample
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.shots import CutoutFiles, LayoutFiles
+from packshot.store.gauges import connection_gauges, queue_gauges
 from packshot.store.records import NewMask, PhotoRecord
 from packshot.store.store import Store
 from packshot.types import Prompts, Stroke
@@ -44,6 +48,9 @@ STUDIO_DIR = Path(packshot.__file__).with_name("studio")
 
 READY_FOR_S = 2.0
 """Seconds for which a positive readiness answer of the controller is cached."""
+
+GAUGES_FOR_S = 10.0
+"""Seconds for which the queue's gauges are cached, because reading them counts the waiting shots."""
 
 
 @serve.deployment(
@@ -56,6 +63,7 @@ READY_FOR_S = 2.0
     max_surge_percent=100,
 )
 @serve.ingress()
+@stage("gateway")
 class GatewayDeployment:
     """Serves the HTTP API.
 
@@ -105,7 +113,7 @@ class ServeDecoder:
     """Uploads that this gateway sends at a time: enough for the autoscaler to see that more replicas are needed."""
 
     def __init__(self, photo_decoder: DeploymentHandle[Any]) -> None:
-        self._photo_decoder = photo_decoder
+        self._photo_decoder = with_context(photo_decoder)
 
     async def normalise(self, data: bytes, claimed_type: str | None) -> NormalisedPhoto:
         return await retry_once(lambda: self._photo_decoder.normalise.remote(data, claimed_type))
@@ -129,14 +137,16 @@ class ServeGraph:
     ) -> None:
         self._engines = (find_pack(pack, settings).summary(),)
         self._store = store
-        self._encoder = encoder
-        self._mask_decoder = mask_decoder
-        self._finisher = finisher
+        self._encoder = with_context(encoder)
+        self._mask_decoder = with_context(mask_decoder)
+        self._finisher = with_context(finisher)
         self._director = director
         self._app = serve.get_replica_context().app_name
         self._calls: set[asyncio.Task[None]] = set()
         self._ready_at = 0.0
         self._run_ended = asyncio.Event()
+        self._gauges: list[Sample] = []
+        self._gauges_at = -math.inf
 
     async def ready(self) -> bool:
         if time.monotonic() - self._ready_at < READY_FOR_S:
@@ -207,5 +217,8 @@ class ServeGraph:
         return self._engines
 
     async def metrics(self) -> str:
-        queued = (await asyncio.to_thread(self._store.queue.counts))["queued"]
-        return await cluster_metrics({"packshot_shots_queued": queued})
+        if time.monotonic() - self._gauges_at > GAUGES_FOR_S:
+            self._gauges = await asyncio.to_thread(queue_gauges, self._store)
+            self._gauges_at = time.monotonic()
+        report(connection_gauges(self._store))
+        return await node_metrics(self._gauges)

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from ray import serve
 
 from deployments.ray_support.calls import require_progress
+from deployments.ray_support.context import stage
 from deployments.ray_support.gpu import cap_share
 from deployments.ray_support.metrics import RayMeter
 from packshot.batching import RenderBatcher, Rendered, knee
@@ -37,6 +38,7 @@ ROWS_OF_A_GUIDED_SCENE = 2
     graceful_shutdown_timeout_s=120,
     max_surge_percent=100,
 )
+@stage("generator")
 class GeneratorDeployment:
     """Paints scenes.
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from ray import serve
 
 from deployments.ray_support.calls import require_progress
+from deployments.ray_support.context import stage
 from deployments.ray_support.gpu import cap_share
 from deployments.ray_support.metrics import RayMeter
 from deployments.sam_encoder import Encoded
@@ -33,6 +34,7 @@ from packshot.types import Embedding, MaskCandidate, Prompts
     graceful_shutdown_timeout_s=30,
     max_surge_percent=100,
 )
+@stage("mask_decoder")
 class MaskDecoderDeployment:
     """Decodes masks.
 

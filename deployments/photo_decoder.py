@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ray import serve
 
+from deployments.ray_support.context import stage
 from deployments.ray_support.worker_threads import WorkerThreads
 from packshot.api.decoding import photo_decoder
 from packshot.imaging.decoding.results import NormalisedPhoto, UploadedMask
@@ -22,6 +23,7 @@ from packshot.settings import Settings
     graceful_shutdown_timeout_s=60,
     max_surge_percent=100,
 )
+@stage("photo_decoder")
 class PhotoDecoderDeployment:
     """Decodes uploads. The settings give its limits and its number of worker processes."""
 

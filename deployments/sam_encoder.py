@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ray import serve
 
 from deployments.ray_support.calls import require_progress
+from deployments.ray_support.context import stage
 from deployments.ray_support.gpu import cap_share
 from deployments.ray_support.metrics import RayMeter
 from packshot.batching import MicroBatcher, SingleFlight
@@ -46,6 +47,7 @@ class Encoded:
     graceful_shutdown_timeout_s=30,
     max_surge_percent=100,
 )
+@stage("sam_encoder")
 class SamEncoderDeployment:
     """Encodes photos.
 

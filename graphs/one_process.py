@@ -12,8 +12,10 @@ thread owns the models, and each model is loaded when it is first needed.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -47,6 +49,8 @@ from packshot.shots.segmented import new_mask
 from packshot.shots.stages import Prepared
 from packshot.store.records import NewMask, PhotoRecord
 from packshot.store.store import Store
+from packshot.telemetry.logs import configure_logs
+from packshot.telemetry.traces import configure_traces, span
 from packshot.types import Brief, EdgeMap, Embedding, Framing, Photo, Prompts, Scene, Stroke
 
 if TYPE_CHECKING:
@@ -85,6 +89,9 @@ def serving_in_process(settings: Settings, *, pictures: int = 1) -> Iterator[str
     `settings` names the store and the pack, and must grant open access. `pictures` is how many pictures are expected.
     Raises PackRefused when the pack cannot render, and Unavailable when the server does not start.
     """
+    if settings.log_format == "json":
+        configure_logs("json", "one-process", sys.stderr)  # the standard output is the command's answer
+    configure_traces(settings.traces, "one-process")
     with closing(Store.from_settings(settings)) as store, closing(LocalDecoder(settings)) as decoder:
         graph = LocalGraph(store, settings, freeze=pictures >= FREEZE_FROM)
         app = create_app(store=store, graph=graph, decoder=decoder, settings=settings)
@@ -182,7 +189,8 @@ class LocalStages:
         return await asyncio.to_thread(self._finisher.prepare, files, framing)
 
     def edges(self, fitted: Fitted) -> EdgeMap:
-        return canny(fitted.flat)
+        with span("edges"):
+            return canny(fitted.flat)
 
     async def paint(
         self, fitted: Fitted, edges: EdgeMap, brief: Brief, *, interactive: bool, alone: bool
@@ -291,7 +299,8 @@ class LocalGraph:
             self._poller = asyncio.create_task(self._poll())
 
     def _start_run(self) -> None:
-        run = asyncio.create_task(self._run_next())
+        # An empty context: the call runs the first shot of the queue, which another request may have brought.
+        run = asyncio.create_task(self._run_next(), context=contextvars.Context())
         self._runs.add(run)
         run.add_done_callback(self._runs.discard)
 

@@ -7,8 +7,9 @@ labels and histogram buckets.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -35,6 +36,15 @@ METRICS: dict[str, Metric] = {
         buckets=(0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600),
     ),
     "packshot_shots_queued": Metric("gauge", "Shots waiting in the store."),
+    "packshot_queue_shots": Metric(
+        "gauge", "Shots waiting in the store, by priority and tenant.", ("priority", "tenant")
+    ),
+    "packshot_queue_oldest_seconds": Metric(
+        "gauge", "Time for which the oldest shot has waited, by priority and tenant, seconds.", ("priority", "tenant")
+    ),
+    "packshot_database_connections": Metric(
+        "gauge", "Connections of a process to the database, by state (used, idle).", ("state",)
+    ),
     "packshot_denoise_steps_total": Metric("counter", "Denoising steps, counted once for each scene of a step."),
     "packshot_denoise_batch_rows": Metric(
         "histogram", "Scenes that shared one denoising step.", buckets=(1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
@@ -43,9 +53,25 @@ METRICS: dict[str, Metric] = {
         "gauge",
         "Largest number of batch rows of a denoising step, as measured at start; summed over generators.",
     ),
+    "packshot_claim_seconds": Metric(
+        "histogram",
+        "Time of a director's claim in the store, seconds; also of one that finds no shot.",
+        buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
+    ),
+    "packshot_http_bytes_total": Metric(
+        "counter", "Bytes of request and response bodies at the gateway, by direction (in, out).", ("direction",)
+    ),
     "packshot_errors_total": Metric("counter", "Errors returned or recorded, by code.", ("code",)),
 }
 """Every metric by its name."""
+
+
+class Sample(NamedTuple):
+    """The value of one series. `name` is a key of METRICS, and `labels` are exactly that metric's labels."""
+
+    name: str
+    labels: Mapping[str, str]
+    value: float
 
 
 class Meter(Protocol):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -34,6 +35,9 @@ class Settings(BaseSettings):
     accept_noncommercial: bool = Field(False, description="Allow packs whose licence forbids commercial use.")
     device: str = Field("auto", description="Torch device of the models: auto, cpu or cuda.")
     dtype: str = Field("auto", description="Number format of the models: auto, fp32, bf16 or fp16.")
+    gpu_gib: float = Field(
+        0.0, ge=0, description="Memory that the plan assumes for each GPU here, GiB; a smaller one is refused; 0 = any."
+    )
     embedding_cache_bytes: int = Field(
         256 * MIB, ge=0, description="Size of each encoder replica's embedding cache, bytes."
     )
@@ -58,6 +62,14 @@ class Settings(BaseSettings):
 
     # Authentication
     open_access: bool = Field(False, description="Serve without keys as tenant `local`; loopback hosts only.")
+
+    # What an operator sees
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Log lines: text, or json with one object a line on the standard output."
+    )
+    traces: str = Field(
+        "off", description="Where spans go: off, otlp (packshot[otlp] and the OTEL_* variables), or a folder."
+    )
 
     # Shots
     max_queued_shots: int = Field(1_000, gt=0, description="Waiting shots that a tenant may have; the next gets 429.")

@@ -87,7 +87,7 @@ def _state() -> list[dict[str, Any]]:
     return [
         _alert(
             "PackshotGone",
-            'absent(ray_serve_deployment_replica_healthy{deployment="gateway"} == 1)',
+            'absent(ray_serve_deployment_replica_healthy{deployment="gateway"} > 0)',
             "5m",
             "page",
             "No gateway replica is healthy.",
@@ -119,21 +119,94 @@ def _state() -> list[dict[str, Any]]:
         ),
         _alert(
             "PackshotOutOfCapacity",
-            "max by (deployment) (ray_serve_autoscaling_desired_replicas)"
-            " > max by (deployment) (ray_serve_autoscaling_target_replicas)",
+            f"{TARGET} - ({RUNNING} or 0 * {TARGET}) > 0",
+            "15m",
+            "ticket",
+            "{{ $labels.deployment }} has lacked {{ $value }} replicas for a quarter of an hour.",
+            "out-of-capacity",
+        ),
+        _alert(
+            "PackshotGpuPodsPending",
+            f"count({PENDING} and on (namespace, pod) {WITH_GPU})",
+            "15m",
+            "ticket",
+            "{{ $value }} pods with a GPU have waited for a node, an image or weights for a quarter of an hour.",
+            "out-of-capacity",
+        ),
+        _alert(
+            "PackshotUnreachable",
+            'max by (instance) (probe_success{job="packshot-outside"}) == 0',
+            "3m",
+            "page",
+            "{{ $labels.instance }} does not answer from outside.",
+            "packshot-is-gone",
+        ),
+        *_deploy(),
+        *_blind(),
+    ]
+
+
+TARGET = "sum by (deployment) (ray_serve_autoscaling_target_replicas)"
+RUNNING = "sum by (deployment) (ray_serve_deployment_replica_healthy)"
+"""Replicas that the policy wants, and those that run. Two clusters of an upgrade count together."""
+PENDING = 'kube_pod_status_phase{phase="Pending", pod=~"packshot-.+-worker-.+"} == 1'
+WITH_GPU = 'kube_pod_container_resource_requests{resource=~"nvidia_com_.+"} > 0'
+"""Series of kube-state-metrics: worker pods of the RayService that do not run yet, and pods that ask for a device."""
+OTHER_EXPORTERS = ("kube_", "probe_")
+"""The prefixes of metrics that are not Packshot's or Ray's: kube-state-metrics' and the blackbox exporter's."""
+DEPLOY_FAILED, RUNS = 1, 6
+"""Values of Serve's gauge of an application's status (`ray.serve.schema.ApplicationStatus.to_numeric`)."""
+
+
+def _deploy() -> list[dict[str, Any]]:
+    """The states of the application in which Serve waits for a person, or has not finished for long."""
+    return [
+        _alert(
+            "PackshotDeployFailed",
+            f"max by (application) (ray_serve_application_status == {DEPLOY_FAILED})",
+            "1m",
+            "page",
+            "Serve has given up on the application {{ $labels.application }} and does not try again by itself.",
+            "a-deploy-failed",
+        ),
+        _alert(
+            "PackshotDeployStuck",
+            f"max by (application) (ray_serve_application_status != {RUNS})",
             "30m",
             "ticket",
-            "{{ $labels.deployment }} has needed more replicas than its limit allows for half an hour.",
-            "out-of-capacity",
+            "The application {{ $labels.application }} has not run for half an hour.",
+            "a-deploy-failed",
         ),
     ]
 
 
-def _alert(name: str, expr: str, hold: str, severity: str, summary: str, anchor: str) -> dict[str, Any]:
+def _blind() -> list[dict[str, Any]]:
+    """Sources without which alerts above could never fire."""
+    sources = {
+        "kube-state-metrics": 'absent(kube_pod_status_phase{pod=~"packshot-.+"})',
+        "the gateway's /metrics": "absent(packshot_shots_queued)",
+    }
+    return [
+        _alert(
+            "PackshotBlind",
+            expr,
+            "15m",
+            "ticket",
+            f"Prometheus gets nothing from {source}.",
+            "alerts-are-blind",
+            source,
+        )
+        for source, expr in sources.items()
+    ]
+
+
+def _alert(
+    name: str, expr: str, hold: str, severity: str, summary: str, anchor: str, source: str = ""
+) -> dict[str, Any]:
     return {
         "alert": name,
         "expr": expr,
         "for": hold,
-        "labels": {"severity": severity},
+        "labels": {"severity": severity, **({"source": source} if source else {})},
         "annotations": {"summary": summary, "runbook": f"docs/runbook.md#{anchor}"},
     }

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.kube.build import Manifest
+from cluster.kube.rayservice import STAY
 
 TEMPLATED = ("Deployment", "StatefulSet", "DaemonSet", "Job")
 SECRET_NAME = re.compile(r"(PASSWORD|PASSWD|TOKEN|SECRET|CREDENTIAL|PRIVATE|_KEY$|^KEY$)", re.IGNORECASE)
+WAIT_COMMAND = ["packshot", "packs", "wait"]
 CREDENTIALS_IN_URL = re.compile(r"://[^\s:/@$]+:[^\s@$]+@")
 
 
@@ -175,6 +177,34 @@ def drain(pod: Pod) -> Iterator[str]:
         yield "preStop must be left out: the drain begins with SIGTERM"
 
 
+def weights_gate(pod: Pod) -> Iterator[str]:
+    """A Ray pod with a volume of weights must wait for them, because Serve gives up on replicas that start without."""
+    if pod.kind != "RayService":
+        return
+    packs = {mount["name"] for mount in pod.spec["containers"][0].get("volumeMounts", []) if is_packs(mount)}
+    gates = [one for one in pod.spec.get("initContainers", []) if one.get("command", [])[:3] == WAIT_COMMAND]
+    seen = {mount["name"] for gate in gates for mount in gate.get("volumeMounts", []) if is_packs(mount)}
+    if packs - seen:
+        yield f"an initContainer that mounts {', '.join(packs)} must run {' '.join(WAIT_COMMAND)} PACK"
+
+
+def is_packs(mount: dict[str, Any]) -> bool:
+    """Whether a volume is mounted as the folder of the packs' weights."""
+    return str(mount["mountPath"]).rstrip("/").endswith("/packs")
+
+
+def stays(pod: Pod) -> Iterator[str]:
+    """A node autoscaler must not move a Ray pod to save a node. And a burst must not displace what always runs."""
+    if pod.kind != "RayService":
+        return
+    found = pod.template.get("metadata", {}).get("annotations", {})
+    for key, value in STAY.items():
+        if found.get(key) != value:
+            yield f"the annotation {key} must be {value!r}, got {found.get(key)!r}"
+    if not pod.spec.get("priorityClassName"):
+        yield "priorityClassName must be stated"
+
+
 def spread(pod: Pod) -> Iterator[str]:
     if pod.replicas >= 2 and not (pod.spec.get("topologySpreadConstraints") or pod.spec.get("affinity")):
         yield f"{pod.replicas} replicas must be spread over nodes by topologySpreadConstraints or podAntiAffinity"
@@ -192,5 +222,7 @@ POD_RULES: tuple[Callable[[Pod], Iterator[str]], ...] = (
     service_account,
     no_secrets,
     drain,
+    weights_gate,
+    stays,
     spread,
 )

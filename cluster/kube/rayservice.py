@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from cluster.profiles import Pool, Profile
+from cluster.local import JSON_LOGS
+from cluster.profiles import Head, Pool, Profile
 from cluster.render import POOL_LABEL, serve_config
 
 NAME = "packshot"
@@ -31,8 +32,12 @@ OLD_CLUSTER_S = DRAIN_S + 60
 
 CPU_IMAGE, CUDA_IMAGE = "packshot-cpu", "packshot-cuda"
 """Image names, which `images:` of each overlay replaces by a registry's name and digest."""
-HEAD_CPUS, HEAD_MEMORY_GIB = 2, 8
-"""Resources of a head that serves nothing. It runs the GCS, the dashboard, Serve's controller and one proxy."""
+STAY = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false", "karpenter.sh/do-not-disrupt": "true"}
+"""Annotations of Ray's pods: no node autoscaler moves them to save a node. Ray's own autoscaler removes idle pods."""
+ALWAYS_ON, BURST = "packshot-serving", "packshot-burst"
+"""Priority classes (k8s/base/priorities.yaml). A pool that may have no node is a burst."""
+BY_HAND = "packshot/evict-by-hand"
+"""Annotation of a budget that refuses every eviction: where the runbook says how to move the pod."""
 TEMPORARY_GIB, HOME_GIB = 20, 5
 """Size of the volumes for Ray's session folder (logs, spilled objects), and for caches. Both end with the pod."""
 
@@ -45,7 +50,7 @@ def ray_service(profile: Profile) -> dict[str, Any]:
     cluster: dict[str, Any] = {
         "rayVersion": version("ray"),
         "authOptions": {"mode": "token", "secretName": "ray-auth-token"},
-        "headGroupSpec": _head(profile.machine) if one_machine else _head(None),
+        "headGroupSpec": _head(profile.machine if one_machine else profile.head or Head()),
         "workerGroupSpecs": [] if one_machine else [_workers(name, pool) for name, pool in profile.pools.items()],
     }
     return {
@@ -63,40 +68,48 @@ def ray_service(profile: Profile) -> dict[str, Any]:
 
 
 def disruption_budgets(profile: Profile) -> list[dict[str, Any]]:
-    """A PodDisruptionBudget for each pool with at least two nodes, which allows one of them to be evicted at a time.
+    """A PodDisruptionBudget for the head, and for each pool that always has a node.
 
-    The pods of a RayCluster have no scale subresource, so the budget must state `minAvailable` as an integer.
+    Of two or more nodes one may be evicted at a time. A single pod may not be evicted: somebody chooses the moment and
+    deletes it (annotation BY_HAND). A pool without a minimum has none, because its shots return to the queue.
+    The pods of a RayCluster have no scale subresource, so a budget must state `minAvailable` as an integer.
     """
-    return [
-        {
-            "apiVersion": "policy/v1",
-            "kind": "PodDisruptionBudget",
-            "metadata": {"name": f"{NAME}-{name}", "labels": PART_OF},
-            "spec": {
-                "minAvailable": pool.nodes.min - 1,
-                "selector": {"matchLabels": {**PART_OF, "app.kubernetes.io/component": name}},
-            },
-        }
-        for name, pool in profile.pools.items()
-        if pool.nodes.min >= 2
-    ]
+    pods = {"head": 1} if len(profile.pools) == 1 else {"head": 1, **{n: p.nodes.min for n, p in profile.pools.items()}}
+    return [_budget(component, count) for component, count in pods.items() if count]
 
 
-def _head(serving: Pool | None) -> dict[str, Any]:
-    """The head group. `serving` is the pool of a one-machine profile, whose replicas run on the head."""
+def _budget(component: str, pods: int) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"name": f"{NAME}-{component}", "labels": PART_OF}
+    if pods == 1:
+        metadata["annotations"] = {BY_HAND: "docs/runbook.md#move-a-pod-that-may-not-be-evicted"}
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": metadata,
+        "spec": {
+            "minAvailable": max(1, pods - 1),
+            "selector": {"matchLabels": {**PART_OF, "app.kubernetes.io/component": component}},
+        },
+    }
+
+
+def _head(size: Pool | Head) -> dict[str, Any]:
+    """The head group. A pool is that of a one-machine profile, whose replicas run on the head."""
     own_address = "0.0.0.0"  # noqa: S104 - every address of the pod
     start = {"dashboard-host": own_address, "metrics-export-port": str(METRICS_PORT)}
-    cpus, memory_gib = (serving.cpus, serving.memory_gib) if serving else (HEAD_CPUS, HEAD_MEMORY_GIB)
+    serving = size if isinstance(size, Pool) else None
     start["num-cpus"] = f"{serving.cpus:g}" if serving else "0"
     start["num-gpus"] = str(serving.gpus) if serving else "0"
     if serving:
         start["object-store-memory"] = str(serving.object_store_mib * MIB)
-    image = CUDA_IMAGE if serving and serving.gpus else CPU_IMAGE
-    container = _container("ray-head", image, cpus, memory_gib, serving.gpus if serving else 0)
+    container = _container("ray-head", size)
     container["ports"] = _ports(gcs=6379, dashboard=8265, client=10001, metrics=METRICS_PORT, serve=SERVE_PORT)
     container["livenessProbe"] = _probe(_healthz(), timeout_s=5, failures=120, delay_s=30)
     container["readinessProbe"] = _probe(_healthz(), timeout_s=5, failures=10, delay_s=10)
-    return {"serviceType": "ClusterIP", "rayStartParams": start, "template": _pod("head", container)}
+    template = _pod("head", container, ALWAYS_ON)
+    if serving:
+        template["spec"] |= _placement(serving)
+    return {"serviceType": "ClusterIP", "rayStartParams": start, "template": template}
 
 
 def _workers(name: str, pool: Pool) -> dict[str, Any]:
@@ -106,14 +119,12 @@ def _workers(name: str, pool: Pool) -> dict[str, Any]:
         "object-store-memory": str(pool.object_store_mib * MIB),
         "metrics-export-port": str(METRICS_PORT),
     }
-    image = CUDA_IMAGE if pool.gpus else CPU_IMAGE
-    container = _container("ray-worker", image, pool.cpus, pool.memory_gib, pool.gpus)
+    container = _container("ray-worker", pool)
     container["ports"] = _ports(metrics=METRICS_PORT, serve=SERVE_PORT)
     container["livenessProbe"] = _probe(_healthz(), timeout_s=2, failures=120, delay_s=30)
     container["readinessProbe"] = _probe(_serves(), timeout_s=10, failures=1, delay_s=10)
-    template = _pod(name, container)
-    if pool.gpus:
-        template["spec"]["tolerations"] = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+    template = _pod(name, container, ALWAYS_ON if pool.nodes.min else BURST)
+    template["spec"] |= _placement(pool)
     template["spec"]["topologySpreadConstraints"] = [
         {
             "maxSkew": 1,
@@ -133,10 +144,23 @@ def _workers(name: str, pool: Pool) -> dict[str, Any]:
     }
 
 
-def _pod(component: str, container: dict[str, Any]) -> dict[str, Any]:
+def _placement(pool: Pool) -> dict[str, Any]:
+    """The part of a pod's spec that selects the pool's nodes: by label, and past the taint of GPU nodes."""
+    found: dict[str, Any] = {}
+    if pool.gpus:
+        found["tolerations"] = [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+    if pool.required_labels:
+        wanted = [{"key": key, "operator": "In", "values": [*values]} for key, values in pool.required_labels.items()]
+        required = {"nodeSelectorTerms": [{"matchExpressions": wanted}]}
+        found["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
+    return found
+
+
+def _pod(component: str, container: dict[str, Any], priority: str) -> dict[str, Any]:
     return {
-        "metadata": {"labels": {**PART_OF, "app.kubernetes.io/component": component}},
+        "metadata": {"labels": {**PART_OF, "app.kubernetes.io/component": component}, "annotations": dict(STAY)},
         "spec": {
+            "priorityClassName": priority,
             "serviceAccountName": NAME,
             "automountServiceAccountToken": False,
             "terminationGracePeriodSeconds": GRACE_S,
@@ -157,20 +181,24 @@ def _pod(component: str, container: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _container(name: str, image: str, cpus: float, memory_gib: float, gpus: int) -> dict[str, Any]:
+def _container(name: str, size: Pool | Head) -> dict[str, Any]:
     # Requests equal limits: Ray schedules by the resources stated at its start, and the object store uses pod memory.
-    resources = {"cpu": f"{cpus:g}", "memory": f"{memory_gib:g}Gi"}
-    if gpus:
-        resources["nvidia.com/gpu"] = str(gpus)
+    resources = {"cpu": f"{size.cpus:g}", "memory": f"{size.memory_gib:g}Gi"}
+    with_gpus = size if isinstance(size, Pool) and size.gpus else None
+    env = {
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": str(DRAIN_S),
+        "RAY_SERVE_REQUEST_LATENCY_BUCKETS_MS": LATENCY_BUCKETS_MS,
+        "RAY_USAGE_STATS_ENABLED": "0",
+        **JSON_LOGS,
+    }
+    if with_gpus:
+        resources["nvidia.com/gpu"] = str(with_gpus.gpus)
+        env["PACKSHOT_GPU_GIB"] = f"{with_gpus.device.memory_gib:g}"
     return {
         "name": name,
-        "image": image,
+        "image": CUDA_IMAGE if with_gpus else CPU_IMAGE,
         "imagePullPolicy": "IfNotPresent",
-        "env": [
-            {"name": "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S", "value": str(DRAIN_S)},
-            {"name": "RAY_SERVE_REQUEST_LATENCY_BUCKETS_MS", "value": LATENCY_BUCKETS_MS},
-            {"name": "RAY_USAGE_STATS_ENABLED", "value": "0"},
-        ],
+        "env": [{"name": key, "value": value} for key, value in env.items()],
         "envFrom": [{"configMapRef": {"name": "packshot-settings"}}],
         "resources": {"requests": dict(resources), "limits": resources},
         "securityContext": {

@@ -21,7 +21,7 @@ def rendered() -> dict[str, str]:
     return {
         "k8s/base/rayservice.yaml": HEADER.format(profile=BASE_PROFILE) + to_yaml(ray_service(production)),
         "k8s/base/budgets.yaml": HEADER.format(profile=BASE_PROFILE) + to_yaml(*disruption_budgets(production)),
-        "k8s/overlays/dev/rayservice.yaml": spec_patch(laptop),
+        "k8s/overlays/dev/rayservice.yaml": overlay_patch(laptop),
         "k8s/components/monitoring/rules.yaml": HEADER.replace(" from profile {profile}", "") + to_yaml(alert_rules()),
         **{f"k8s/components/monitoring/dashboards/{name}.json": text for name, text in dashboards().items()},
     }

@@ -7,8 +7,9 @@ from typing import Any
 
 from cluster.kube.build import Manifest
 from cluster.kube.pods import CREDENTIALS_IN_URL, POD_RULES, SECRET_NAME, Pod, pods
+from cluster.kube.rayservice import BY_HAND
 
-CLUSTER_WIDE = ("Namespace",)
+CLUSTER_WIDE = ("Namespace", "PriorityClass")
 STORE_VARIABLES = {"PACKSHOT_DATABASE_URL", "PACKSHOT_ASSETS_URL"}
 
 
@@ -44,7 +45,7 @@ def restricted_namespace(manifests: list[Manifest]) -> Iterator[str]:
 
 
 def budgets(manifests: list[Manifest]) -> Iterator[str]:
-    """Pods with several replicas must have a budget, and no budget may forbid every eviction."""
+    """Pods with several replicas and heads must have a budget. One that forbids every eviction must name its recipe."""
     all_pods = list(pods(manifests))
     for budget in of_kind(manifests, "PodDisruptionBudget"):
         name, spec = budget["metadata"]["name"], budget["spec"]
@@ -57,14 +58,29 @@ def budgets(manifests: list[Manifest]) -> Iterator[str]:
                 f"PodDisruptionBudget/{name} must state minAvailable as a number: Ray's pods have no scale "
                 "subresource, which maxUnavailable needs"
             )
-        if lost in (0, "0%") or (isinstance(kept, int) and kept >= sum(pod.replicas for pod in chosen)):
+        forbids = lost in (0, "0%") or (isinstance(kept, int) and kept >= sum(pod.replicas for pod in chosen))
+        if forbids and not budget["metadata"].get("annotations", {}).get(BY_HAND):
             yield (
-                f"PodDisruptionBudget/{name} must allow one eviction, got minAvailable {kept}, maxUnavailable {lost}"
+                f"PodDisruptionBudget/{name} must allow one eviction, got minAvailable {kept}, maxUnavailable {lost}; "
+                f"or name the recipe for moving its pod by hand in the annotation {BY_HAND}"
             )
     selectors = [budget["spec"]["selector"] for budget in of_kind(manifests, "PodDisruptionBudget")]
     for pod in all_pods:
-        if pod.replicas >= 2 and not any(selects(selector, pod.labels) for selector in selectors):
+        if any(selects(selector, pod.labels) for selector in selectors):
+            continue
+        if pod.replicas >= 2:
             yield f"{pod.owner} has {pod.replicas} replicas and must have a PodDisruptionBudget"
+        elif pod.replicas and pod.kind == "RayService":
+            yield f"{pod.owner} is a single pod that serves and must have a PodDisruptionBudget"
+
+
+def priority_classes(manifests: list[Manifest]) -> Iterator[str]:
+    """A pod that names a priority class must find it among the manifests, or the API server refuses the pod."""
+    known = {one["metadata"]["name"] for one in of_kind(manifests, "PriorityClass")}
+    for pod in pods(manifests):
+        name = pod.spec.get("priorityClassName")
+        if name is not None and name not in known:
+            yield f"{pod.owner} must name a PriorityClass of the overlay ({', '.join(sorted(known))}), got {name}"
 
 
 def isolated(manifests: list[Manifest]) -> Iterator[str]:
@@ -165,6 +181,7 @@ RULES: tuple[Callable[[list[Manifest]], Iterator[str]], ...] = (
     no_secret_in_git,
     restricted_namespace,
     budgets,
+    priority_classes,
     isolated,
     services,
     ray_token,

@@ -15,28 +15,33 @@ class Gpu:
     """A kind of GPU.
 
     `memory_gib` is the total memory as CUDA reports it. `bf16_tflops` is the datasheet's peak of dense bf16 matrix
-    arithmetic with fp32 sums. `memory_gb_s` is the datasheet's bandwidth in 10^9 bytes per second.
+    arithmetic with fp32 sums. `memory_gb_s` is the datasheet's bandwidth in 10^9 bytes per second. `products` are the
+    values of the node label PRODUCT_LABEL on nodes with this kind.
     """
 
     name: str
     memory_gib: float
     bf16_tflops: float
     memory_gb_s: float
+    products: tuple[str, ...]
 
+
+PRODUCT_LABEL = "nvidia.com/gpu.product"
+"""The node label for which NVIDIA's GPU feature discovery takes the device's name, with hyphens for spaces."""
 
 GpuName = Literal["RTX3090", "RTX4090", "A10G", "L4", "L40S", "A100", "H100", "H200"]
 
 GPUS: dict[str, Gpu] = {
     gpu.name: gpu
     for gpu in (
-        Gpu("RTX3090", 23.5, 71.2, 936),
-        Gpu("RTX4090", 23.5, 165.2, 1008),
-        Gpu("A10G", 22.0, 70.0, 600),
-        Gpu("L4", 22.0, 121.0, 300),
-        Gpu("L40S", 44.3, 362.0, 864),
-        Gpu("A100", 79.1, 312.0, 2039),
-        Gpu("H100", 79.1, 989.0, 3350),
-        Gpu("H200", 139.7, 989.0, 4800),
+        Gpu("RTX3090", 23.5, 71.2, 936, ("NVIDIA-GeForce-RTX-3090",)),
+        Gpu("RTX4090", 23.5, 165.2, 1008, ("NVIDIA-GeForce-RTX-4090",)),
+        Gpu("A10G", 22.0, 70.0, 600, ("NVIDIA-A10G",)),
+        Gpu("L4", 22.0, 121.0, 300, ("NVIDIA-L4",)),
+        Gpu("L40S", 44.3, 362.0, 864, ("NVIDIA-L40S",)),
+        Gpu("A100", 79.1, 312.0, 2039, ("NVIDIA-A100-SXM4-80GB", "NVIDIA-A100-80GB-PCIe")),
+        Gpu("H100", 79.1, 989.0, 3350, ("NVIDIA-H100-80GB-HBM3", "NVIDIA-H100-PCIe")),
+        Gpu("H200", 139.7, 989.0, 4800, ("NVIDIA-H200", "NVIDIA-H200-NVL")),
     )
 }
 """The peaks are from the makers' datasheets. The memory is the smallest "total capacity" in published out-of-memory
@@ -58,4 +63,4 @@ in 2025, and of a rented host's for the RTX cards. They were not looked up; `pac
 
 assert set(GPUS) == set(get_args(GpuName)) == set(ASSUMED_USD_PER_HOUR)
 
-__all__ = ["ASSUMED_USD_PER_HOUR", "GPUS", "Gpu", "GpuName"]
+__all__ = ["ASSUMED_USD_PER_HOUR", "GPUS", "PRODUCT_LABEL", "Gpu", "GpuName"]

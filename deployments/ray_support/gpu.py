@@ -1,4 +1,4 @@
-"""The limit on a replica's GPU memory. Ray's `num_gpus` is used for scheduling only and limits nothing."""
+"""The check and the limit of a replica's GPU memory. Ray's `num_gpus` is for scheduling only and limits nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 import ray
 
+from packshot.errors import BadInput
 from packshot.models.device import allocator_fraction, pick_device
+from packshot.settings import Settings
 
 if TYPE_CHECKING:
     import torch
@@ -16,13 +18,29 @@ def cap_share(wanted: str) -> torch.device:
     """Return the device for this replica and limit PyTorch's allocator to the replica's share less the CUDA context.
 
     `wanted` is `auto`, `cpu` or `cuda`. At the limit, PyTorch frees its cached blocks and then raises
-    torch.OutOfMemoryError in the replica that used too much, not in another one on the same device.
+    torch.OutOfMemoryError in the replica that used too much, not in another one on the same device. Raises BadInput
+    (bad_usage) when the device has less memory than the plan assumes (the setting `gpu_gib`): a share of it would be
+    too small for the replica, which would fail under load and not now.
     """
     import torch
 
     device = pick_device(wanted)
+    if device.type != "cuda":
+        return device
+    found = torch.cuda.get_device_properties(device)
+    total_gib = found.total_memory / 2**30
+    _refuse_smaller_device(found.name, total_gib, Settings().gpu_gib)
     share = ray.get_runtime_context().get_assigned_resources().get("GPU", 0.0)
-    if device.type == "cuda" and 0 < share < 1:
-        total_gib = torch.cuda.get_device_properties(device).total_memory / 2**30
+    if 0 < share < 1:
         torch.cuda.set_per_process_memory_fraction(allocator_fraction(share, total_gib), device)
     return device
+
+
+def _refuse_smaller_device(name: str, total_gib: float, planned_gib: float) -> None:
+    if total_gib < planned_gib:
+        raise BadInput(
+            "bad_usage",
+            f"the GPU must have the {planned_gib:.1f} GiB for which the profile's shares are planned "
+            f"(PACKSHOT_GPU_GIB), got {name} with {total_gib:.1f} GiB; give the pool nodes with its kind of GPU "
+            "(node_labels in the profile), or plan the shares for this one (gpu in the profile)",
+        )

@@ -1,4 +1,4 @@
-"""The library's `Meter` over Ray's metrics, and the function that sums them over the cluster for `/metrics`."""
+"""The library's `Meter` over Ray's metrics, and the function that sums a node's replicas for `/metrics`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from ray.serve import metrics
 
-from packshot.meter import METRICS
+from packshot.meter import METRICS, Sample
 
 PREFIX = "ray_"
+Samples = Iterable[Sample]
 _LINE_STARTS = tuple(f"{start}{PREFIX}packshot_" for start in ("", "# HELP ", "# TYPE "))
 
 
@@ -54,26 +55,45 @@ class RayMeter:
         _gauge(name).set(value, tags=labels)
 
 
-async def cluster_metrics(extra: dict[str, float]) -> str:
-    """Return every `packshot_*` metric of the cluster as Prometheus text, summed over replicas.
+def report(gauges: Samples) -> None:
+    """Set gauges of this replica in Ray's metrics agent."""
+    for sample in gauges:
+        _gauge(sample.name).set(sample.value, tags=dict(sample.labels))
 
-    `extra` adds gauges, by name. A node that does not answer within two seconds is left out.
+
+NODE_TIMEOUT_S = 2.0
+"""How long Ray's export of this node may take."""
+
+
+async def node_metrics(gauges: Samples) -> str:
+    """Return the `packshot_*` metrics of this replica's node as Prometheus text, summed over the node's replicas.
+
+    Prometheus sums over nodes: each gateway that asked every node would cost the square of their number. `gauges` adds
+    the store's values, which are the same at every gateway. When the node does not answer, only these are returned.
     """
-    nodes = [node for node in await asyncio.to_thread(ray.nodes) if node["Alive"] and node["MetricsExportPort"]]
-    async with httpx.AsyncClient(timeout=2.0) as http:
-        answers = await asyncio.gather(
-            *(http.get(f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics") for node in nodes),
-            return_exceptions=True,
-        )
-    texts = [answer.text for answer in answers if isinstance(answer, httpx.Response)]
-    return await asyncio.to_thread(summed, texts, extra)
+    try:
+        async with httpx.AsyncClient(timeout=NODE_TIMEOUT_S) as http:
+            texts = [(await http.get(await asyncio.to_thread(_own_export))).text]
+    except (httpx.HTTPError, LookupError):
+        texts = []
+    return await asyncio.to_thread(summed, texts, gauges)
 
 
-def summed(texts: Iterable[str], extra: dict[str, float] | None = None) -> str:
+@cache
+def _own_export() -> str:
+    """The address of this node's export. Raises LookupError while Ray does not know its port."""
+    own = ray.get_runtime_context().get_node_id()
+    for node in ray.nodes():
+        if node["NodeID"] == own and node["MetricsExportPort"]:
+            return f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
+    raise LookupError(f"the node {own} must export metrics, it has no port")
+
+
+def summed(texts: Iterable[str], gauges: Samples = ()) -> str:
     """Sum the metrics of `packshot.meter` in Ray's exports over all labels that `packshot.meter` does not name.
 
-    `texts` are the nodes' exports. Ray's prefix is removed. `extra` adds gauges, by name. Ray's own metrics are
-    thousands of lines, and parsing them would block this process for a second, so they are filtered out first.
+    `texts` are the nodes' exports. Ray's prefix is removed. `gauges` adds samples. Ray's own metrics are thousands of
+    lines, and parsing them would block this process for a second, so they are filtered out first.
     """
     sums: dict[str, dict[tuple[str, ...], float]] = {name: {} for name in METRICS}
     for text in texts:
@@ -88,8 +108,8 @@ def summed(texts: Iterable[str], extra: dict[str, float] | None = None) -> str:
                     suffix = name.removeprefix(metric) if name != base else ""
                     labels = (suffix, sample.labels.get("le", ""), *(sample.labels.get(key, "") for key in row.labels))
                     sums[metric][labels] = sums[metric].get(labels, 0.0) + sample.value
-    for name, value in (extra or {}).items():
-        sums[name] = {("", "", *("" for _ in METRICS[name].labels)): value}
+    for name, labels_of, value in gauges:
+        sums[name]["", "", *(labels_of.get(key, "") for key in METRICS[name].labels)] = value
     registry = CollectorRegistry()
     registry.register(_Sums(sums))
     return generate_latest(registry).decode()

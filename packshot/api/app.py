@@ -1,7 +1,7 @@
 """The HTTP API: one FastAPI app that uses a store, a graph and a decoder.
 
-A request passes: edge (limits.py) -> caller (auth.py) -> body (accept.py) -> route -> conversions.py and answers.py.
-problems.py turns exceptions into responses. openapi.py describes what FastAPI cannot see of the routes.
+A request passes: observed.py -> edge (limits.py) -> caller (auth.py) -> body (accept.py) -> route -> conversions.py
+and answers.py. problems.py turns exceptions into responses. openapi.py describes what FastAPI cannot see of the routes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from packshot.api import events, images, masks, ops, photo_masks, photos, proble
 from packshot.api.decoding import Decoder
 from packshot.api.graph import Graph
 from packshot.api.limits import Edge
+from packshot.api.observed import Observed
 from packshot.api.openapi import openapi_json
 from packshot.api.places import Places
 from packshot.api.queries import StrictQuery
@@ -62,6 +63,7 @@ def create_app(
         meter=meter,
         adds_request_id=not proxy_adds_request_id,
     )
+    app.add_middleware(Observed, meter=meter)
 
     app.openapi = partial(openapi_json, app)  # type: ignore[method-assign]  # as FastAPI documents it
     return app

@@ -19,6 +19,7 @@ from packshot.api.services import Services, Wired, in_thread
 from packshot.errors import Forbidden, Unauthorized
 from packshot.settings import LOOPBACK_HOSTS
 from packshot.store.records import Tenant
+from packshot.telemetry.context import annotate
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _KEPT = "What an earlier key made is kept; any key of the same tenant shows it."
@@ -71,7 +72,13 @@ async def _tenant_of(request: Request, services: Services, cookie: str | None) -
     return tenant
 
 
-Caller = Annotated[Tenant, Depends(caller)]
+async def named_caller(tenant: Annotated[Tenant, Depends(caller)]) -> Tenant:
+    """The tenant that sent the request, whom the request's log lines name from here on."""
+    annotate(tenant=tenant.id)
+    return tenant
+
+
+Caller = Annotated[Tenant, Depends(named_caller)]
 
 
 def bearer_of(request: Request) -> str | None:

@@ -88,5 +88,5 @@ class Graph(Protocol):
         ...
 
     async def metrics(self) -> str:
-        """Return the whole cluster's `packshot_*` metrics as Prometheus text."""
+        """Return the `packshot_*` metrics of this gateway's node as Prometheus text, and the queue's gauges."""
         ...

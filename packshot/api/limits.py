@@ -28,6 +28,7 @@ from packshot.api.problems import STATUSES, answer
 from packshot.contract.base import VERSION_HEADER
 from packshot.errors import EngineFailed, PackshotError, TooSlow
 from packshot.meter import Meter
+from packshot.telemetry.context import annotate
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class Edge:
             return
         headers = [(name, value) for name, value in scope["headers"] if name not in _POLICY_HEADERS]
         request_id = _request_id(headers, self.accepted_id)
+        annotate(request=request_id)
         scope = {**scope, "headers": headers, "packshot_request_id": request_id}
         started = False
 

@@ -84,12 +84,15 @@ async def readyz(services: Wired) -> HealthAnswer:
 @router.get(
     "/metrics",
     operation_id="get_metrics",
-    summary="Get the cluster's metrics",
+    summary="Get a node's metrics",
     response_class=PlainTextResponse,
     responses=text_json("The metrics.", "text/plain", examples.METRICS) | keyed_problems_json(),
 )
 async def metrics(services: Wired, tenant: Caller) -> PlainTextResponse:
-    """Returns the `packshot_*` metrics as Prometheus text, summed over replicas."""
+    """Returns the `packshot_*` metrics of one node as Prometheus text, summed over the node's replicas.
+
+    The gauges of the queue come from the store and are the same at every node.
+    """
     return PlainTextResponse(await services.graph.metrics(), media_type=_PROMETHEUS)
 
 

@@ -36,6 +36,7 @@ from packshot.errors import BadInput, Conflict, NotFound
 from packshot.models.packs.framing import row_steps
 from packshot.shots.previews import preview_key
 from packshot.store.records import ShotRecord
+from packshot.telemetry.context import carrier
 
 router = APIRouter(prefix="/v1/shots", tags=["shots"], responses=keyed_problems_json())
 
@@ -124,6 +125,7 @@ def _add(
         meta=meta,
         row_steps=work,
         sent=sent,
+        origin=carrier(),
     )
 
 

@@ -9,6 +9,7 @@ memory is retried with half the rows: with fewer scenes, or, for a single scene,
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from packshot.batching.policy import Policy
 from packshot.errors import EngineFailed
 from packshot.meter import Meter, NoMeter
+from packshot.telemetry import traces
 from packshot.types import U8, Render, Scene
 
 
@@ -110,6 +112,8 @@ class _Job(Generic[RowT]):
     ended_at: dict[str, float] = field(default_factory=dict)
     """The time at which each stage ended."""
     row: RowT | None = None
+    place: traces.SpanContext = field(default_factory=traces.current)
+    shared: _Shared | None = None
 
     @property
     def steps_left(self) -> int:
@@ -128,6 +132,38 @@ class _Job(Generic[RowT]):
     def milliseconds(self) -> dict[str, float]:
         times = [self.since_s, *(self.ended_at[name] for name in STAGES)]
         return {name: (end - start) * 1000 for name, start, end in zip(STAGES, times, times[1:], strict=False)}
+
+    def stepped(self, scenes: int, rows: int, began_s: float) -> None:
+        """Note a step for the trace. One span covers the steps that the same number of scenes took together."""
+        if self.place is None:
+            return
+        if self.shared is None or self.shared.scenes != scenes:
+            self.end_shared(began_s)
+            self.shared = _Shared(scenes, rows, began_s)
+        self.shared.steps += 1
+
+    def end_shared(self, now_s: float) -> None:
+        """Record the span of the last steps."""
+        if self.shared is not None:
+            shared, self.shared = self.shared, None
+            self.record("step batch", shared.began_s, now_s, scenes=shared.scenes, rows=shared.rows, steps=shared.steps)
+
+    def record(self, name: str, began_s: float, ended_s: float, **attributes: int) -> None:
+        """Record a span of this scene. Times are of `time.monotonic`."""
+        if self.place is not None:
+            offset_s = time.time() - time.monotonic()
+            began_ns, ended_ns = (int((at_s + offset_s) * 1e9) for at_s in (began_s, ended_s))
+            traces.record(name, began_ns, ended_ns, self.place, **attributes)
+
+
+@dataclass
+class _Shared:
+    """Consecutive steps of a scene with the same number of scenes, and the batch rows of each."""
+
+    scenes: int
+    rows: int
+    began_s: float
+    steps: int = 0
 
 
 STAGES = ("queue", "begin", "steps", "decode")
@@ -187,7 +223,8 @@ class RenderBatcher(Generic[RowT]):
         key, rows = self._engine.batch_key(scene), self._engine.rows(scene)
         self._jobs.append(_Job(scene, key, rows, interactive, future, progress, preview_every_s, alone))
         if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._loop())
+            # An empty context: the loop works for every scene, not for the one that starts it.
+            self._worker = asyncio.create_task(self._loop(), context=contextvars.Context())
         return await future
 
     @property
@@ -246,7 +283,8 @@ class RenderBatcher(Generic[RowT]):
             except Exception as error:  # noqa: BLE001 - the error is raised to the scene's caller
                 _fail(job, error)
                 continue
-            job.ended_at["decode"] = time.monotonic()
+            decoded_s = job.ended_at["decode"] = time.monotonic()
+            job.record("decode", job.ended_at["steps"], decoded_s)
             if not job.future.done():
                 job.future.set_result(Rendered(render, job.milliseconds()))
 
@@ -266,12 +304,14 @@ class RenderBatcher(Generic[RowT]):
             room -= job.held
             if room < 0 and self.begun:
                 return
-            job.ended_at["queue"] = time.monotonic()
+            queued_s = job.ended_at["queue"] = time.monotonic()
+            job.record("queue wait", job.since_s, queued_s)
             try:
                 job.row = await self._in_engine(self._engine.begin, job.scene)
             except Exception as error:  # noqa: BLE001 - the error is raised to the scene's caller
                 _fail(job, error)
-            job.ended_at["begin"] = time.monotonic()
+            begun_s = job.ended_at["begin"] = time.monotonic()
+            job.record("begin", queued_s, begun_s)
 
     async def _step(self, group: list[_Job[RowT]]) -> None:
         rows = min(sum(job.rows for job in group), self._call_rows)
@@ -289,6 +329,9 @@ class RenderBatcher(Generic[RowT]):
             self._step_s += 0.2 * (now - began - self._step_s)
         for job in group:
             job.ended_at["steps"] = now
+            job.stepped(len(group), rows, began)
+            if _row(job).done or _row(job).error is not None:
+                job.end_shared(now)
         self._meter.count("packshot_denoise_steps_total", len(group))
         self._meter.observe("packshot_denoise_batch_rows", len(group))
 

@@ -1,4 +1,4 @@
-"""`packshot packs`: list, show, fetch and verify packs of models."""
+"""`packshot packs`: list, show, fetch, verify and wait for packs of models."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from packshot.errors import PackRefused, Unavailable
 if TYPE_CHECKING:
     from packshot.models.packs.pack import Pack
 
-app = typer.Typer(help="List, show, fetch and verify packs of models.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="List, show, fetch, verify and wait for packs of models.", no_args_is_help=True, rich_markup_mode=None
+)
 
 Name = Annotated[str, typer.Argument(help="A pack's name, as `packshot packs list` shows it.")]
 
@@ -222,3 +224,30 @@ def verify(name: Name, as_json: AsJson = False) -> None:
     if not ok:
         raise typer.Exit(FAILED)
     pack.check()
+
+
+@app.command()
+@report_errors
+def wait(
+    name: Name,
+    timeout: Annotated[float, typer.Option(help="Longest wait, seconds; 0 = no limit.", min=0)] = 0.0,
+    as_json: AsJson = False,
+) -> None:
+    """Wait until every file of a pack is here and has its hash, brought by something else. Exits with 1 on a timeout.
+
+    Kubernetes runs it before a replica starts: a replica without its weights fails.
+    """
+    from packshot.models.packs.arrival import wait_for_pack
+    from packshot.settings import Settings
+
+    started_at = time.monotonic()
+    console = stderr()
+
+    def report(line: str) -> None:
+        console.print(line, markup=False, soft_wrap=True)
+
+    wait_for_pack(name, Settings(), timeout_s=timeout, report=report)
+    waited_s = time.monotonic() - started_at
+    report(f"{name}: whole and verified after {waited_s:.0f} s.")
+    if as_json:
+        put_json({"name": name, "ok": True, "waited_s": round(waited_s, 1)})

@@ -32,6 +32,8 @@ from packshot.shots.previews import preview_key
 from packshot.shots.stages import Stages, Step
 from packshot.store.records import Claim, ShotRecord
 from packshot.store.store import Store
+from packshot.telemetry import traces
+from packshot.telemetry.context import bound, continued
 from packshot.types import U8
 
 log = logging.getLogger(__name__)
@@ -70,9 +72,24 @@ class Director:
 
     async def run_next(self) -> str | None:
         """Claim the first shot of the queue, run it and commit it. Returns its id, or None when no shot is due."""
+        asked_ns = time.time_ns()
         claim = await asyncio.to_thread(self._store.queue.claim, self._worker)
+        claimed_ns = time.time_ns()
+        self._meter.observe("packshot_claim_seconds", (claimed_ns - asked_ns) / 1e9)
         if claim is None:
             return None
+        with continued(claim.origin), bound(shot=claim.shot_id, tenant=claim.tenant):
+            accepted_ns = int(claim.created_at.timestamp() * 1e9)
+            traces.record("queue", accepted_ns, claimed_ns, shot=claim.shot_id, attempt=claim.attempt)
+            waited_s = max(0.0, (claimed_ns - accepted_ns) / 1e9)
+            log.info("claimed shot %s, attempt %d, accepted %.1f s ago", claim.shot_id, claim.attempt, waited_s)
+            with traces.span("shot", shot=claim.shot_id, tenant=claim.tenant, priority=claim.spec.priority):
+                traces.record("claim", asked_ns, claimed_ns)
+                await self._hold(claim)
+        return claim.shot_id
+
+    async def _hold(self, claim: Claim) -> None:
+        """Run a claimed shot, and give it back when this task is cancelled."""
         self._running[claim.shot_id] = claim
         try:
             await self._run(claim)
@@ -83,7 +100,6 @@ class Director:
             raise
         finally:
             self._running.pop(claim.shot_id, None)
-        return claim.shot_id
 
     def release_all(self) -> None:
         """Return every running shot to the queue without counting the attempt, for a replica that stops."""
@@ -114,7 +130,8 @@ class Director:
             elif flow in ended:
                 images, results_at = flow.result(), time.monotonic()
                 commit = partial(self._store.queue.commit, claim, images)
-                ended_shot = await self._store_result(commit, claim, heartbeat)
+                with traces.span("commit"):
+                    ended_shot = await self._store_result(commit, claim, heartbeat)
                 self._count_ended(claim, ended_shot.status)  # cancelled, if the request for it came before the commit
             else:
                 limit = f"a shot may run {self._settings.shot_timeout_s:g} s; ask for fewer steps or images"
@@ -205,8 +222,10 @@ class Director:
             self._count_ended(claim, shot.status)
 
     def _count_ended(self, claim: Claim, status: Status) -> None:
+        spent_s = max(0.0, time.time() - claim.created_at.timestamp())
         self._meter.count("packshot_shots_total", status=status)
-        self._meter.observe("packshot_shot_seconds", max(0.0, time.time() - claim.created_at.timestamp()))
+        self._meter.observe("packshot_shot_seconds", spent_s)
+        log.info("shot %s ended %s, %.1f s after its acceptance", claim.shot_id, status, spent_s)
 
 
 class _LatestStep:

@@ -16,10 +16,11 @@ from collections.abc import AsyncIterator, Callable
 import packshot
 from packshot.contract.recipe import Recipe
 from packshot.contract.shot_spec import Condition, ShotSpec
-from packshot.shots.layout import find_layout
+from packshot.shots.layout import LayoutFiles, find_layout
 from packshot.shots.stages import Finished, Painted, Placed, Stages, Step
 from packshot.store.records import NewImage
 from packshot.store.store import Store
+from packshot.telemetry.traces import span
 from packshot.types import Brief
 
 OnStep = Callable[[Step], None]
@@ -36,10 +37,11 @@ async def shoot(
     """
     files = await asyncio.to_thread(find_layout, store, tenant_id, spec)
     if not spec.background.generated:
-        return _plain_images(await stages.finish_plain(files, spec), spec)
-    placed = await stages.prepare(files, stages.framing_of(spec.canvas))
+        return await _plain(files, spec, stages)
+    with span("prepare"):
+        placed = await stages.prepare(files, stages.framing_of(spec.canvas))
     if placed.covered:
-        return _plain_images(await stages.finish_plain(files, spec), spec)
+        return await _plain(files, spec, stages)
     edges = stages.edges(placed.fitted)
     progress = _Progress(spec, on_step)
     try:
@@ -99,7 +101,8 @@ async def _picture(
         if isinstance(update, Step):
             progress.report(index, update)
         else:
-            finished = await stages.finish(placed.prepared, update, spec)
+            with span("finish", image=index):
+                finished = await stages.finish(placed.prepared, update, spec)
             return _image(index, finished, _recipe(update, finished, spec))
     raise RuntimeError("paint() must yield a Painted last, but it ended without one")
 
@@ -115,8 +118,10 @@ def _recipe(painted: Painted, finished: Finished, spec: ShotSpec) -> Recipe:
     )
 
 
-def _plain_images(finished: Finished, spec: ShotSpec) -> list[NewImage]:
+async def _plain(files: LayoutFiles, spec: ShotSpec, stages: Stages) -> list[NewImage]:
     """The images of a shot without a painted scene. All of them share one picture."""
+    with span("finish"):
+        finished = await stages.finish_plain(files, spec)
     recipe = Recipe(version=packshot.__version__, seed=spec.seed, spec=spec)
     return [_image(index, finished, recipe) for index in range(spec.images)]
 

@@ -22,7 +22,7 @@ from packshot.store.queue_load import load_of, load_query, pending_query
 from packshot.store.queue_order import claimable, queue_order
 from packshot.store.records import Claim, NewImage, QueueLoad, ShotRecord
 from packshot.store.references import AssetReferences
-from packshot.store.schema import Now, image, shot
+from packshot.store.schema import ORIGIN, Now, image, shot
 from packshot.store.shot_rows import shot_record
 
 MAX_CRASHES = 2
@@ -86,6 +86,7 @@ class Queue:
                     created_at=moment(row.created_at),
                     interruptions=row.interruptions or 0,
                     postponed_s=row.postponed_s or 0.0,
+                    origin=row.request.get(ORIGIN, {}),
                 )
             # The claim ended an expired shot instead; claim the next one.
             log.warning("shot %s ended as %s: its worker's lease expired", row.id, row.status)

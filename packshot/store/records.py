@@ -215,6 +215,7 @@ class Claim:
     died of a fault while this shot ran. A shot with `crashes` above 0 must run unbatched, so that the next crash can be
     attributed to it. `interruptions` counts the replicas, nodes and workers that were stopped while it ran.
     `postponed_s` is how long outages have held it up, in seconds.
+    `origin` is the context of the request that the shot came with (packshot/telemetry/context.py).
     """
 
     shot_id: str
@@ -227,6 +228,7 @@ class Claim:
     created_at: datetime
     interruptions: int = 0
     postponed_s: float = 0.0
+    origin: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

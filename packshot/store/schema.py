@@ -61,6 +61,9 @@ metadata = MetaData(
 
 _ID = String(80)
 
+ORIGIN = "origin"
+"""A key in the column `shot.request`, beside the shot: the context of the request that the shot came with."""
+
 # What is true of the database as a whole. `id` names it in the marker of its asset root.
 store_state = Table(
     "store_state", metadata, Column("name", String(40), primary_key=True), Column("value", Text, nullable=False)

@@ -16,7 +16,7 @@ from packshot.store.pages import MAX_PAGE
 from packshot.store.positions import RecentPositions
 from packshot.store.projects import hold_project
 from packshot.store.records import ShotRecord
-from packshot.store.schema import Now, mask, shot, shot_mask, tenant
+from packshot.store.schema import ORIGIN, Now, mask, shot, shot_mask, tenant
 from packshot.store.shot_filter import EVERY_SHOT, ShotFilter
 from packshot.store.shot_rows import own_shot_row, shot_record, shot_records
 
@@ -49,12 +49,14 @@ class Shots:
         meta: Mapping[str, str] | None = None,
         row_steps: int | None = None,
         sent: Mapping[str, Any] | None = None,
+        origin: Mapping[str, str] | None = None,
     ) -> tuple[ShotRecord, bool]:
         """Accept a shot. It is durable when this returns, and the masks of `spec` no longer expire.
 
         `project_id` puts the shot into a project. `sku` and `meta` are the client's own words on it. `row_steps` is the
         shot's work for the engine; None = `spec.row_steps`. `sent` is the request as the client sent it, before an
-        engine's defaults were filled in. Returns the shot and True, or the earlier shot and False
+        engine's defaults were filled in. `origin` is the context of the request (`Claim.origin`); it is kept beside the
+        request and changes nothing else. Returns the shot and True, or the earlier shot and False
         when `idempotency_key` was used before. Raises NotFound when a mask or the project does not exist, Overloaded
         `queue_full` when the tenant has too many queued shots, and BadInput `idempotency_mismatch` when the key was
         used with another request: one that differs as it was sent, and with its defaults filled in.
@@ -86,7 +88,7 @@ class Shots:
                 tenant_id=tenant_id,
                 status="queued",
                 priority=spec.priority,
-                request=request,
+                request={**request, ORIGIN: dict(origin)} if origin else request,
                 request_sha256=digest,
                 sent_sha256=sent_digest,
                 idempotency_key=idempotency_key,

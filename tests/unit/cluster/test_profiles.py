@@ -118,6 +118,11 @@ def test_the_one_gpu_profile_fits_every_model_on_one_device() -> None:
         ({"pools": {**MACHINE, "more": MACHINE["machine"]}}, "with several pools every deployment must name its pool"),
         ({"pools": {"machine": {"cpus": 2, "memory_gib": 4, "gpus": 1}}}, "gpus and gpu must be stated together"),
         ({"pools": {"machine": {"cpus": 2, "memory_gib": 4, "gpus": 1, "gpu": "K80"}}}, "Input should be 'RTX3090'"),
+        ({"head": {"memory_gib": 4}}, "a profile with one pool must not have head"),
+        (
+            {"pools": {"machine": {**MACHINE["machine"], "node_labels": {"zone": []}}}},
+            r"node_labels\.zone must name the allowed values, got none",
+        ),
         (
             {"pools": {"machine": {**MACHINE["machine"], "nodes": {"min": 2}}}},
             "nodes.min must be ≤ nodes.max, got 2 and 1",

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from deployments.ray_support import gpu
+from packshot.errors import BadInput
 
 
 @pytest.fixture
@@ -21,7 +22,9 @@ def replica(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], list[tuple[flo
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(
-        torch.cuda, "get_device_properties", lambda device: types.SimpleNamespace(total_memory=22 * 2**30)
+        torch.cuda,
+        "get_device_properties",
+        lambda device: types.SimpleNamespace(total_memory=22 * 2**30, name="NVIDIA L4"),
     )
     monkeypatch.setattr(
         torch.cuda, "set_per_process_memory_fraction", lambda fraction, device: held.append((fraction, device.type))
@@ -50,6 +53,45 @@ def test_a_replica_on_a_cpu_is_not_capped(replica: Callable[[float], list[tuple[
     held = replica(0.29)
     assert gpu.cap_share("cpu").type == "cpu"
     assert held == []
+
+
+def test_a_device_smaller_than_planned_is_refused_with_both_numbers(
+    replica: Callable[[float], list[tuple[float, str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A painter that is planned for an L40S and lands on an L4."""
+    held = replica(0.95)
+    monkeypatch.setenv("PACKSHOT_GPU_GIB", "44.3")
+    with pytest.raises(
+        BadInput, match=r"must have the 44\.3 GiB .* got NVIDIA L4 with 22\.0 GiB; give the pool"
+    ) as refused:
+        gpu.cap_share("cuda")
+    assert refused.value.code == "bad_usage"
+    assert held == []
+
+
+@pytest.mark.parametrize("planned_gib", ["22", "16", "0"])
+def test_a_device_as_large_as_planned_is_taken(
+    replica: Callable[[float], list[tuple[float, str]]], monkeypatch: pytest.MonkeyPatch, planned_gib: str
+) -> None:
+    held = replica(0.29)
+    monkeypatch.setenv("PACKSHOT_GPU_GIB", planned_gib)
+    assert gpu.cap_share("cuda").type == "cuda"
+    assert len(held) == 1
+
+
+def test_a_cpu_is_not_measured(
+    replica: Callable[[float], list[tuple[float, str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replica(0)
+    monkeypatch.setenv("PACKSHOT_GPU_GIB", "44.3")
+    assert gpu.cap_share("cpu").type == "cpu"
+
+
+@pytest.mark.gpu
+def test_a_real_device_is_refused_by_its_own_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PACKSHOT_GPU_GIB", "1000")
+    with pytest.raises(BadInput, match=torch.cuda.get_device_properties(0).name):
+        gpu.cap_share("cuda")
 
 
 @pytest.mark.gpu

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from cluster.kube import rules
 from cluster.kube.__main__ import main
 from cluster.kube.build import Manifest, kubectl
+from cluster.kube.pods import pods
 
 ROOT = Path(__file__).parents[3]
 PAGES = ("docs/kubernetes.md", "docs/runbook.md")
@@ -108,11 +108,13 @@ def test_what_commands_name_is_there(overlays: dict[str, list[Manifest]]) -> Non
 
 
 def test_containers_that_commands_enter_exist(overlays: dict[str, list[Manifest]]) -> None:
-    (service,) = rules.of_kind(overlays["production"], "RayService")
-    head = service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["containers"]
+    names = {pod.is_head: set[str]() for pod in pods(overlays["production"])}
+    for pod in pods(overlays["production"]):
+        if pod.kind == "RayService":
+            names[pod.is_head] |= {container["name"] for container in pod.containers}
     for command in ALL:
         for name in re.findall(r" -c (\S+)", command):
-            assert name in {container["name"] for container in head}
+            assert name in names['"$HEAD"' in command], command
 
 
 def test_targets_that_docker_builds_exist() -> None:

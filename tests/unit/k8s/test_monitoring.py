@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ray.serve.schema import ApplicationStatus
 
 from cluster.kube import promql
-from cluster.kube.alerts import BURNS, WINDOWS, alert_rules
+from cluster.kube.alerts import BURNS, DEPLOY_FAILED, RUNS, WINDOWS, alert_rules
 from cluster.kube.build import Manifest
 from cluster.kube.dashboards import dashboards
 from cluster.kube.objectives import OBJECTIVES
@@ -104,6 +105,11 @@ def test_a_dashboards_panels_have_names_and_places_of_their_own(name: str) -> No
         queries = [query["refId"] for query in panel.get("targets", [])]
         assert len(queries) == len(set(queries))
         assert panel["type"] == "row" or queries
+
+
+def test_statuses_in_alerts_are_serves_numbers() -> None:
+    assert ApplicationStatus.DEPLOY_FAILED.to_numeric() == DEPLOY_FAILED
+    assert ApplicationStatus.RUNNING.to_numeric() == RUNS
 
 
 def test_codes_in_alerts_are_codes() -> None:

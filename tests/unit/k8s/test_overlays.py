@@ -8,16 +8,25 @@ import yaml
 from cluster.kube import promql, rules, schemas
 from cluster.kube.build import Manifest
 from cluster.kube.pods import pods
-from cluster.kube.rayservice import DRAIN_S, GRACE_S, OLD_CLUSTER_S, disruption_budgets, ray_service, to_yaml
+from cluster.kube.rayservice import (
+    BY_HAND,
+    DRAIN_S,
+    GRACE_S,
+    OLD_CLUSTER_S,
+    disruption_budgets,
+    ray_service,
+    to_yaml,
+)
 from cluster.kube.rendered import rendered
-from cluster.profiles import load_profile, profile_names
+from cluster.plan.gpus import PRODUCT_LABEL
+from cluster.profiles import Head, load_profile, profile_names
 from deployments import canny, director, finisher, gateway, generator, mask_decoder, photo_decoder, sam_encoder
 from deployments.ray_support.decorated import as_deployment
 from packshot.errors import BadInput
 from packshot.settings import Settings
 
 ROOT = Path(__file__).parents[3]
-NAMES = ("dev", "production", "incremental-upgrade", "gpu-sharing", "loadtest")
+NAMES = ("dev", "production", "incremental-upgrade", "gpu-sharing", "outside-probe", "loadtest")
 DEPLOYMENTS = (
     gateway.GatewayDeployment,
     sam_encoder.SamEncoderDeployment,
@@ -82,6 +91,69 @@ def test_production_gives_each_pool_its_worker_group(overlays: dict[str, list[Ma
     assert cluster["enableInTreeAutoscaling"] is True
     assert cluster["gcsFaultToleranceOptions"]["redisAddress"] == "packshot-redis:6379"
     assert yaml.safe_load(service["spec"]["serveConfigV2"])["http_options"] == {"host": "0.0.0.0", "port": 8000}
+
+
+def test_a_pool_takes_only_nodes_with_its_kind_of_gpu_and_tells_replicas_what_was_planned(
+    overlays: dict[str, list[Manifest]],
+) -> None:
+    """A painter on the segment pool's small GPU, and a segmenter on a painter's, both wait for another node."""
+    profile = load_profile("production")
+    asked: dict[str, tuple[str, ...]] = {}
+    for pod in pods(overlays["production"]):
+        if pod.kind != "RayService" or pod.is_head:
+            continue
+        pool = profile.pools[pod.owner.rpartition("/")[2]]
+        env = {row["name"]: row["value"] for row in pod.spec["containers"][0]["env"]}
+        if pool.gpu is None:
+            assert not {"affinity"} & pod.spec.keys() | {"PACKSHOT_GPU_GIB"} & env.keys()
+            continue
+        (term,) = pod.spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][
+            "nodeSelectorTerms"
+        ]
+        (expression,) = term["matchExpressions"]
+        assert (expression["key"], expression["operator"]) == (PRODUCT_LABEL, "In")
+        asked[pool.gpu] = tuple(expression["values"])
+        assert float(env["PACKSHOT_GPU_GIB"]) == pool.device.memory_gib
+    assert asked == {"L4": ("NVIDIA-L4",), "L40S": ("NVIDIA-L40S",)}
+
+
+def test_a_clouds_own_labels_select_a_pools_nodes() -> None:
+    production = load_profile("production")
+    labels = {"cloud.google.com/gke-accelerator": ("nvidia-l4",), "cloud.google.com/gke-spot": ("true",)}
+    segment = production.pools["segment"].model_copy(update={"node_labels": labels})
+    service = ray_service(production.model_copy(update={"pools": {**production.pools, "segment": segment}}))
+    group = service["spec"]["rayClusterConfig"]["workerGroupSpecs"][1]
+    required = group["template"]["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    assert required["nodeSelectorTerms"][0]["matchExpressions"] == [
+        {"key": key, "operator": "In", "values": [*values]} for key, values in labels.items()
+    ]
+    assert list(schemas.faults(service)) == []
+
+
+def test_the_head_has_the_size_that_the_profile_states() -> None:
+    production = load_profile("production")
+    service = ray_service(production.model_copy(update={"head": Head(cpus=4, memory_gib=16)}))
+    head = service["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["spec"]["containers"][0]
+    assert head["resources"]["requests"] == head["resources"]["limits"] == {"cpu": "4", "memory": "16Gi"}
+
+
+def test_what_always_runs_displaces_bursts_and_never_the_reverse(overlays: dict[str, list[Manifest]]) -> None:
+    classes = {one["metadata"]["name"]: one for one in rules.of_kind(overlays["production"], "PriorityClass")}
+    of = {pod.owner: pod.spec.get("priorityClassName") for pod in pods(overlays["production"])}
+    assert classes["packshot-serving"]["value"] > classes["packshot-burst"]["value"] > 0
+    assert classes["packshot-burst"]["preemptionPolicy"] == "Never"
+    assert {owner.rpartition("/")[2] for owner, name in of.items() if name == "packshot-burst"} == {"paint"}
+    serving = {owner.rpartition("/")[2] for owner, name in of.items() if name == "packshot-serving"}
+    assert serving == {"head", "cpu", "segment", "packshot-edge", "packshot-redis"}
+
+
+def test_a_single_pod_that_serves_is_moved_by_hand_only(overlays: dict[str, list[Manifest]]) -> None:
+    budgets = {one["metadata"]["name"]: one for one in rules.of_kind(overlays["production"], "PodDisruptionBudget")}
+    by_hand = {name for name, one in budgets.items() if BY_HAND in one["metadata"].get("annotations", {})}
+    assert by_hand == {"packshot-head", "packshot-segment"}
+    assert {budgets[name]["spec"]["minAvailable"] for name in by_hand} == {1}
+    page, _, anchor = budgets["packshot-head"]["metadata"]["annotations"][BY_HAND].partition("#")
+    assert f"\n## {anchor.replace('-', ' ').capitalize()}\n" in (ROOT / page).read_text()
 
 
 def test_a_change_of_settings_is_an_upgrade(overlays: dict[str, list[Manifest]]) -> None:
@@ -176,8 +248,8 @@ def test_an_overlay_of_another_profile_builds_and_its_budgets_are_its_pools(tmp_
     text = (ROOT / "cluster/profiles/production.yaml").read_text().replace("nodes: {min: 1", "nodes: {min: 3")
     profile = tmp_path / "own.yaml"
     for own, budgets in (
-        (text, {"cpu": 1, "segment": 2}),
-        (text.replace("cpu:  ", "web:").replace("pool: cpu", "pool: web"), {"web": 1, "segment": 2}),
+        (text, {"head": 1, "cpu": 1, "segment": 2}),
+        (text.replace("cpu:  ", "web:").replace("pool: cpu", "pool: web"), {"head": 1, "web": 1, "segment": 2}),
     ):
         profile.write_text(own)
         (tmp_path / "rayservice.yaml").write_text(overlay_patch(load_profile(str(profile))))

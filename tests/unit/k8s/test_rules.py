@@ -80,6 +80,12 @@ BREAKS: dict[str, Callable[[list[Manifest]], object]] = {
     "drain: preStop": lambda m: container(m, "RayService").update(
         lifecycle={"preStop": {"exec": {"command": ["ray", "stop"]}}}
     ),
+    "weights_gate: an initContainer that mounts packs must run packshot packs wait PACK": lambda m: without(
+        worker_pod(m), "initContainers"
+    ),
+    "weights_gate: an initContainer that mounts packs must": lambda m: worker_pod(m)["initContainers"][0].update(
+        command=["sleep", "60"]
+    ),
     "spread: 2 replicas": lambda m: without(worker_pod(m), "topologySpreadConstraints"),
     "no_secret_in_git: Secret/x": lambda m: m.append(
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x", "namespace": "packshot"}}
@@ -104,6 +110,19 @@ BREAKS: dict[str, Callable[[list[Manifest]], object]] = {
     "budgets: PodDisruptionBudget/packshot-cpu must allow one eviction": lambda m: named(
         m, "PodDisruptionBudget", "packshot-cpu"
     )["spec"].update(minAvailable=2),
+    "budgets: PodDisruptionBudget/packshot-head must allow one eviction": lambda m: named(
+        m, "PodDisruptionBudget", "packshot-head"
+    )["metadata"].update(annotations={}),
+    "budgets: RayService/packshot/head is a single pod that serves": lambda m: drop(
+        m, "PodDisruptionBudget", "packshot-head"
+    ),
+    "priority_classes: RayService/packshot/paint must name a PriorityClass": lambda m: drop(
+        m, "PriorityClass", "packshot-burst"
+    ),
+    "stays: the annotation cluster-autoscaler.kubernetes.io/safe-to-evict must be 'false'": lambda m: named(
+        m, "RayService"
+    )["spec"]["rayClusterConfig"]["headGroupSpec"]["template"]["metadata"].update(annotations={}),
+    "stays: priorityClassName": lambda m: without(worker_pod(m), "priorityClassName"),
     "budgets: PodDisruptionBudget/packshot-edge must select pods": lambda m: named(
         m, "PodDisruptionBudget", "packshot-edge"
     )["spec"].update(selector={"matchLabels": {"app": "gone"}}),
