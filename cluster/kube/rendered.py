@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cluster.edge import nginx
 from cluster.kube.alerts import alert_rules
 from cluster.kube.dashboards import dashboards
 from cluster.kube.rayservice import disruption_budgets, ray_service, to_yaml
@@ -22,6 +23,7 @@ def rendered() -> dict[str, str]:
         "k8s/base/rayservice.yaml": HEADER.format(profile=BASE_PROFILE) + to_yaml(ray_service(production)),
         "k8s/base/budgets.yaml": HEADER.format(profile=BASE_PROFILE) + to_yaml(*disruption_budgets(production)),
         "k8s/overlays/dev/rayservice.yaml": overlay_patch(laptop),
+        "k8s/components/edge/nginx.conf": nginx.HEADER + nginx.SOURCE.read_text("utf-8"),
         "k8s/components/monitoring/rules.yaml": HEADER.replace(" from profile {profile}", "") + to_yaml(alert_rules()),
         **{f"k8s/components/monitoring/dashboards/{name}.json": text for name, text in dashboards().items()},
     }

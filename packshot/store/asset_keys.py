@@ -35,7 +35,7 @@ _OWN = re.compile(
 def checked(key: str) -> str:
     """Return `key`. Raises NotFound for one that could leave the root."""
     if not _SAFE.fullmatch(key):
-        raise NotFound("not_found", f"no asset {key[:80]!r} exists")
+        raise NotFound("not_found", "a file of this object does not exist; it may have been deleted")
     return key
 
 
