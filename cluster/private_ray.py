@@ -11,6 +11,7 @@ import os
 import secrets
 import stat
 from pathlib import Path
+from typing import Any
 
 from packshot.errors import BadInput
 
@@ -48,12 +49,13 @@ def ray_folder() -> Path:
 
 def bind_to_loopback() -> None:
     """Make Ray's processes bind to loopback, also when Ray was imported before the environment said so."""
+    from ray import _raylet
     from ray._private import ray_constants
-    from ray._raylet import AuthenticationTokenLoader, Config
 
     ray_constants.ENABLE_RAY_CLUSTER = False
-    AuthenticationTokenLoader.instance().reset_cache()
-    Config.initialize("")
+    compiled: Any = _raylet  # without annotations
+    compiled.AuthenticationTokenLoader.instance().reset_cache()
+    compiled.Config.initialize("")
 
 
 def _token(folder: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ray import serve
 
 from deployments.ray_support.context import stage
+from deployments.ray_support.deaths import leave_evidence
 from packshot.imaging.edges import canny
 from packshot.shots import Fitted
 from packshot.types import EdgeMap
@@ -23,6 +24,9 @@ from packshot.types import EdgeMap
 @stage("canny")
 class CannyDeployment:
     """Finds edges. `user_config`: `low` and `high` are Canny's thresholds of the gradient."""
+
+    def __init__(self) -> None:
+        leave_evidence()
 
     def reconfigure(self, user_config: dict[str, int]) -> None:
         self._low, self._high = user_config["low"], user_config["high"]

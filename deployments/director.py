@@ -10,24 +10,33 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 from ray import serve
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
-from deployments.ray_support.calls import await_with_arguments, retry_once, to_packshot_error
+from deployments.ray_support.calls import await_with_arguments, retry_once, to_blaming_error, to_packshot_error
 from deployments.ray_support.context import stage, with_context
 from deployments.ray_support.metrics import RayMeter, report
 from deployments.ray_support.shared_store import require_shared_store
 from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
-from packshot.shots import Director, Finished, LayoutFiles, LoadReport, Painted, Placed, Step
+from packshot.shots import Director, DuePoll, Finished, LayoutFiles, Painted, Placed, SharedLoadReport, Step
 from packshot.store.gauges import connection_gauges
 from packshot.store.store import Store
+from packshot.store.wakes import QUEUED, listen
 from packshot.types import Brief, Framing
 
 log = logging.getLogger("ray.serve")
+
+DIRECTOR_CONNECTIONS = {
+    "database_pool_size": 1,
+    "database_pool_overflow": 0,
+    "database_connect_timeout_s": 30,
+}
+"""A director has one database connection, and its shots wait for their turn at it: many directors share one server."""
 
 ASK_FOR_SWEEP_EVERY_S = 60.0
 """Seconds after which a director asks whether a retention sweep is due. One director of the cluster sweeps."""
@@ -56,7 +65,7 @@ class DirectorDeployment:
         settings = Settings()
         require_shared_store(settings)
         context = serve.get_replica_context()
-        self._store = Store.from_settings(settings)
+        self._store = Store.from_settings(settings.model_copy(update=DIRECTOR_CONNECTIONS))
         self._poll_s = settings.poll_s
         self._director = Director(
             self._store,
@@ -65,9 +74,20 @@ class DirectorDeployment:
             worker=context.replica_id.unique_id,
             meter=RayMeter(),
         )
-        self._load = LoadReport(self._store.queue)
+        self._load = SharedLoadReport(self._store)
         self._directors = serve.get_deployment_handle(context.deployment, app_name=context.app_name)
-        self._poller = asyncio.get_running_loop().create_task(self._poll())
+        self._due = DuePoll(
+            self._store.queue.due_count,
+            self._call,
+            places=context._deployment_config.max_ongoing_requests,
+            running=lambda: self._director.running,
+            every_s=settings.poll_s,
+        )
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._due.forever()), loop.create_task(self._keep_house())]
+        if context.rank.rank == 0:  # one of them hears of new shots for all; its calls go to any director
+            wake = partial(self._due.wake, spread=True)
+            self._listening = loop.create_task(listen(settings, QUEUED, wake))
 
     async def run_next(self) -> str | None:
         """Claim, run and commit one shot. Returns its id, or None when no shot is due."""
@@ -78,39 +98,37 @@ class DirectorDeployment:
         return await asyncio.to_thread(self._load)
 
     async def check_health(self) -> None:
-        if self._poller.done():
-            self._poller.result()
-            raise RuntimeError("director: the poll must run, but it has ended; Serve replaces this replica")
+        for task in self._tasks:
+            if task.done():
+                task.result()
+                raise RuntimeError("director: the poll must run, but it has ended; Serve replaces this replica")
 
-    async def _poll(self) -> None:
-        """Run due shots without a caller: the gateway died, a back-off has ended, or a lease has expired."""
-        calls: set[asyncio.Task[Any]] = set()
+    async def _keep_house(self) -> None:
+        """Report the connections, and sweep when a sweep is due."""
         asked_at = time.monotonic()
         while True:
             await asyncio.sleep(self._poll_s)
             try:
                 report(connection_gauges(self._store))
-                due = await asyncio.to_thread(self._store.queue.due_count)
                 if time.monotonic() - asked_at > ASK_FOR_SWEEP_EVERY_S:
                     asked_at = time.monotonic()
                     if swept := await asyncio.to_thread(self._store.retention.sweep_if_due):
                         log.info("swept %s", swept)
             except Exception:
-                log.exception("the store did not answer the poll")
-                continue
-            for _ in range(due - len(calls)):
-                call = asyncio.create_task(self._call())
-                calls.add(call)
-                call.add_done_callback(calls.discard)
+                log.exception("the store was not swept; a later try sweeps it")
 
-    async def _call(self) -> None:
+    async def _call(self) -> str | None:
+        """Run a shot without a caller: the gateway died, a back-off has ended, or a lease has expired."""
         try:
-            await self._directors.run_next.remote()
+            shot_id: str | None = await self._directors.run_next.remote()
         except Exception as error:  # noqa: BLE001 - the shot is in the store, and a later poll finds it
             log.warning("a director call failed: %r; the shot's state is in the store", to_packshot_error(error))
+            return None
+        return shot_id
 
     def __del__(self) -> None:
-        self._poller.cancel()
+        for task in self._tasks:
+            task.cancel()
         self._director.release_all()
 
 
@@ -162,7 +180,7 @@ class GraphStages:
                 yield update
         except Exception as error:
             edges.cancel()  # else a response that never comes would be awaited until the shot ends
-            raise to_packshot_error(error) from error
+            raise await to_blaming_error(error) from error
         finally:
             stream.cancel()
 

@@ -15,6 +15,7 @@ from ray import serve
 
 from deployments.ray_support.calls import require_progress
 from deployments.ray_support.context import stage
+from deployments.ray_support.deaths import leave_evidence
 from deployments.ray_support.worker_threads import WorkerThreads
 from packshot.contract.shot_spec import ShotSpec
 from packshot.delivery.deliver import Delivered, Preset
@@ -46,6 +47,7 @@ class FinisherDeployment:
         from packshot.models.matting import load_matting
         from packshot.models.packs.pack import find_pack
 
+        leave_evidence()
         cv2.setNumThreads(1)  # a call keeps one CPU busy
         cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1.0)
         settings = Settings()

@@ -13,6 +13,7 @@ from ray import serve
 
 from deployments.ray_support.calls import require_progress
 from deployments.ray_support.context import stage
+from deployments.ray_support.deaths import end_on_device_fault, leave_evidence
 from deployments.ray_support.gpu import cap_share
 from deployments.ray_support.metrics import RayMeter
 from packshot.batching import RenderBatcher, Rendered, knee
@@ -50,8 +51,9 @@ class GeneratorDeployment:
         from packshot.models.engines.unet_controlnet import DiffusionEngine
         from packshot.models.packs.pack import find_pack
 
+        leave_evidence()
         settings = Settings()
-        thread = model_thread(threads)
+        thread = model_thread(threads, end_on_device_fault)
         device = cap_share(settings.device)
         dtype = pick_dtype(device, settings.dtype)
         loaded = find_pack(pack or settings.pack, settings)

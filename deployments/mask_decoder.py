@@ -11,6 +11,7 @@ from ray import serve
 
 from deployments.ray_support.calls import require_progress
 from deployments.ray_support.context import stage
+from deployments.ray_support.deaths import end_on_device_fault, leave_evidence
 from deployments.ray_support.gpu import cap_share
 from deployments.ray_support.metrics import RayMeter
 from deployments.sam_encoder import Encoded
@@ -46,8 +47,9 @@ class MaskDecoderDeployment:
         from packshot.models.packs.pack import find_pack
         from packshot.models.segment.segmenter import load_segmenter
 
+        leave_evidence()
         settings = Settings()
-        thread = model_thread(threads)
+        thread = model_thread(threads, end_on_device_fault)
         device = cap_share(settings.device)
         _, self._decoder = load_segmenter(
             find_pack(pack or settings.pack, settings), device, pick_dtype(device, settings.dtype)

@@ -15,6 +15,7 @@ from ray import serve
 
 from deployments.ray_support.calls import require_progress
 from deployments.ray_support.context import stage
+from deployments.ray_support.deaths import end_on_device_fault, leave_evidence
 from deployments.ray_support.gpu import cap_share
 from deployments.ray_support.metrics import RayMeter
 from packshot.batching import MicroBatcher, SingleFlight
@@ -59,8 +60,9 @@ class SamEncoderDeployment:
         from packshot.models.packs.pack import find_pack
         from packshot.models.segment.segmenter import load_segmenter
 
+        leave_evidence()
         settings = Settings()
-        thread = model_thread(threads)
+        thread = model_thread(threads, end_on_device_fault)
         device = cap_share(settings.device)
         self._encoder, _ = load_segmenter(
             find_pack(pack or settings.pack, settings), device, pick_dtype(device, settings.dtype)

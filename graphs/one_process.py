@@ -43,7 +43,18 @@ from packshot.models.matting import load_matting
 from packshot.models.packs.manifest import RENDER_ROLES
 from packshot.models.packs.pack import Pack, find_pack
 from packshot.settings import Settings
-from packshot.shots import CutoutFiles, Director, Finished, Finisher, Fitted, LayoutFiles, Painted, Placed, Step
+from packshot.shots import (
+    CutoutFiles,
+    Director,
+    DuePoll,
+    Finished,
+    Finisher,
+    Fitted,
+    LayoutFiles,
+    Painted,
+    Placed,
+    Step,
+)
 from packshot.shots.finish import finish
 from packshot.shots.segmented import new_mask
 from packshot.shots.stages import Prepared
@@ -173,11 +184,24 @@ class Models:
         return await asyncio.get_running_loop().run_in_executor(self.thread, call, *args)
 
 
+class PixelWork:
+    """Runs the finisher's calls in threads, one at a time for each processor: each may hold a photo and its layers."""
+
+    def __init__(self) -> None:
+        self._places = asyncio.Semaphore(os.cpu_count() or 1)
+
+    async def run(self, call: Callable[..., Result], *args: Any, **options: Any) -> Result:
+        """Run a call when there is a place."""
+        async with self._places:
+            return await asyncio.to_thread(call, *args, **options)
+
+
 class LocalStages:
     """The flow's `Stages` as calls in threads of this process."""
 
-    def __init__(self, pack: Pack, models: Models, finisher: Finisher) -> None:
+    def __init__(self, pack: Pack, models: Models, finisher: Finisher, pixels: PixelWork) -> None:
         self._manifest = pack.manifest
+        self._pixels = pixels
         self._models = models
         self._finisher = finisher
         self._batcher: RenderBatcher[Any] | None = None
@@ -186,7 +210,7 @@ class LocalStages:
         return self._manifest.framing(canvas)
 
     async def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
-        return await asyncio.to_thread(self._finisher.prepare, files, framing)
+        return await self._pixels.run(self._finisher.prepare, files, framing)
 
     def edges(self, fitted: Fitted) -> EdgeMap:
         with span("edges"):
@@ -223,7 +247,7 @@ class LocalStages:
         return await asyncio.to_thread(finish, prepared, painted, spec)
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
-        return await asyncio.to_thread(self._finisher.finish_plain, files, spec)
+        return await self._pixels.run(self._finisher.finish_plain, files, spec)
 
 
 class LocalGraph:
@@ -239,10 +263,16 @@ class LocalGraph:
         self._embeddings: SingleFlight[Embedding] = SingleFlight(
             settings.embedding_cache_bytes, lambda embedding: embedding.nbytes
         )
-        stages = LocalStages(pack, self._models, self._finisher)
+        self._pixels = PixelWork()
+        stages = LocalStages(pack, self._models, self._finisher, self._pixels)
         self._director = Director(store, stages, settings, worker=f"one-process-{os.getpid()}")
-        self._places = asyncio.Semaphore(SHOTS_AT_ONCE)
-        self._runs: set[asyncio.Task[None]] = set()
+        self._due = DuePoll(
+            store.queue.due_count,
+            self._run_next,
+            places=SHOTS_AT_ONCE,
+            running=lambda: self._director.running,
+            every_s=POLL_S,
+        )
         self._poller: asyncio.Task[None] | None = None
         self._run_ended = asyncio.Event()
 
@@ -274,51 +304,37 @@ class LocalGraph:
         return await self._models.run(self._models.encode, photo)
 
     async def paint(self, photo: PhotoRecord, base_key: str | None, strokes: tuple[Stroke, ...]) -> NewMask:
-        return await asyncio.to_thread(self._finisher.paint, base_key, (photo.width, photo.height), strokes)
+        return await self._pixels.run(self._finisher.paint, base_key, (photo.width, photo.height), strokes)
 
     async def mask_agrees(self, mask_key: str, points: tuple[tuple[float, float, int], ...]) -> bool:
-        return await asyncio.to_thread(self._finisher.mask_agrees, mask_key, points)
+        return await self._pixels.run(self._finisher.mask_agrees, mask_key, points)
 
     async def mask_png(self, mask_key: str, longest_px: int | None = None) -> bytes:
-        return await asyncio.to_thread(self._finisher.mask_png, mask_key, longest_px)
+        return await self._pixels.run(self._finisher.mask_png, mask_key, longest_px)
 
     async def cutout(self, files: CutoutFiles) -> bytes:
-        return await asyncio.to_thread(self._finisher.cutout_png, files)
+        return await self._pixels.run(self._finisher.cutout_png, files)
 
     async def thumbnail(self, image_key: str) -> bytes:
-        return await asyncio.to_thread(self._finisher.thumbnail, image_key)
+        return await self._pixels.run(self._finisher.thumbnail, image_key)
 
     async def deliver(
         self, image_key: str, layout: LayoutFiles | None, preset: Preset, *, generated: bool
     ) -> Delivered:
-        return await asyncio.to_thread(self._finisher.deliver, image_key, layout, preset, generated=generated)
+        return await self._pixels.run(self._finisher.deliver, image_key, layout, preset, generated=generated)
 
     def submitted(self) -> None:
-        self._start_run()
+        self._due.wake()
         if self._poller is None or self._poller.done():
-            self._poller = asyncio.create_task(self._poll())
+            # An empty context: a run takes the first shot of the queue, which another request may have brought.
+            self._poller = asyncio.create_task(self._due.forever(), context=contextvars.Context())
 
-    def _start_run(self) -> None:
-        # An empty context: the call runs the first shot of the queue, which another request may have brought.
-        run = asyncio.create_task(self._run_next(), context=contextvars.Context())
-        self._runs.add(run)
-        run.add_done_callback(self._runs.discard)
-
-    async def _run_next(self) -> None:
+    async def _run_next(self) -> str | None:
         try:
-            async with self._places:
-                await self._director.run_next()
-        except Exception:
-            log.exception("a shot did not run; its state is in the store")
+            return await self._director.run_next()
         finally:
             self._run_ended.set()
             self._run_ended = asyncio.Event()
-
-    async def _poll(self) -> None:
-        while True:
-            await asyncio.sleep(POLL_S)
-            for _ in range(await asyncio.to_thread(self._store.queue.due_count) - len(self._runs)):
-                self._start_run()
 
     async def wait_for_any_completion(self, timeout_s: float) -> None:
         with suppress(TimeoutError):

@@ -87,6 +87,7 @@ class BadInput(PackshotError):
         "photo_timeout": "Decoding took longer than the limit.",
         "point_outside": "A point lies outside the photo.",
         "box_invalid": "A box is empty, inverted or outside the photo.",
+        "upload_mismatch": "The uploaded file is missing, or has another size or hash than announced.",
         "mask_empty": "The mask holds no product pixel.",
         "mask_too_small": "The product in the mask is smaller than the smallest size that can be placed.",
         "mask_unreadable": "The bytes are not a complete, valid PNG that can be read as a mask.",
@@ -105,6 +106,11 @@ class BadInput(PackshotError):
         "preset_unmet": "The picture cannot meet a rule of the preset.",
         "idempotency_mismatch": "The Idempotency-Key was used before with another body.",
         "layer_outside": "A layer lies outside the canvas, or its scale leaves no pixel of it.",
+        "manifest_unreadable": "The bytes are no manifest: no YAML, JSON or CSV, or with aliases, tags or double keys.",
+        "photo_missing": "A catalogue's row names a photo or a mask that is not there.",
+        "axes_too_large": "A catalogue's axes have more combinations than the limit.",
+        "not_served": "A field needs a stage that is not served.",
+        "layers_too_large": "The layers together are more pixels than one shot may show or cut out.",
         "bad_usage": "A command was called with arguments that do not fit together.",
     }
 

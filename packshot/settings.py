@@ -26,6 +26,24 @@ class Settings(BaseSettings):
     # Storage locations
     home: Path = Field(Path("~/.packshot"), description="Folder of the database, the assets and the pack cache.")
     database_url: str = Field("", description="SQLAlchemy URL of the store; empty = SQLite in `home`.")
+    database_pool_size: int = Field(
+        5, ge=1, description="PostgreSQL connections that a process keeps open; a director has one."
+    )
+    database_pool_overflow: int = Field(
+        5, ge=0, description="More connections that a process opens while it needs them, directors excepted."
+    )
+    database_connect_timeout_s: int = Field(
+        2, ge=2, description="Longest wait for a PostgreSQL connection, to open or to be free, whole seconds."
+    )
+    database_statement_timeout_s: float = Field(
+        30.0, ge=0, description="Longest wait for a statement on PostgreSQL, seconds; 0 = no limit."
+    )
+    database_prepare: bool = Field(
+        True, description="Let PostgreSQL keep plans of repeated statements; off behind an old PgBouncer."
+    )
+    database_listen: bool = Field(
+        True, description="Let each gateway and one director hold a connection that hears of changes at once."
+    )
     assets_url: str = Field("", description="fsspec URL of the assets; empty = a folder in `home`.")
 
     # Models
@@ -91,6 +109,10 @@ class Settings(BaseSettings):
     )
     max_asset_bytes: int = Field(
         0, ge=0, description="Largest total size of the assets, bytes; more gets 507; 0 = no limit."
+    )
+
+    redirect_downloads: bool = Field(
+        False, description="Send clients to the bucket's signed URLs for photos and pictures, where it signs them."
     )
 
     @cached_property

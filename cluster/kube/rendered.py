@@ -1,4 +1,4 @@
-"""The rendered files under k8s/: the path and the text of each. A test compares them with the committed files."""
+"""The rendered files under k8s/ and compose/: their paths and texts. A test compares them with the committed files."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cluster.edge import nginx
 from cluster.kube.alerts import alert_rules
+from cluster.kube.compose import FOLDER, compose
 from cluster.kube.dashboards import dashboards
 from cluster.kube.rayservice import disruption_budgets, ray_service, to_yaml
 from cluster.profiles import Profile, load_profile
@@ -25,6 +26,10 @@ def rendered() -> dict[str, str]:
         "k8s/overlays/dev/rayservice.yaml": overlay_patch(laptop),
         "k8s/components/edge/nginx.conf": nginx.HEADER + nginx.SOURCE.read_text("utf-8"),
         "k8s/components/monitoring/rules.yaml": HEADER.replace(" from profile {profile}", "") + to_yaml(alert_rules()),
+        **{
+            f"{FOLDER}/{name}.yaml": HEADER.format(profile=profile.name) + to_yaml(compose(profile))
+            for name, profile in (("cpu", laptop), ("one-gpu", load_profile("one-gpu")))
+        },
         **{f"k8s/components/monitoring/dashboards/{name}.json": text for name, text in dashboards().items()},
     }
 

@@ -8,15 +8,23 @@ from contextlib import suppress
 from typing import Any, NoReturn, TypeVar
 
 import ray
-from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, ObjectLostError, RayTaskError
+from ray.exceptions import (
+    ActorDiedError,
+    ActorUnavailableError,
+    GetTimeoutError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayTaskError,
+)
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentResponse
 
-from packshot.errors import EngineCrashed, Overloaded, PackshotError, Unavailable
+from deployments.ray_support.deaths import note_fault, why
+from packshot.errors import Interrupted, Overloaded, PackshotError, Unavailable
 
 Result = TypeVar("Result")
 
-REPLICA_GONE = (ActorDiedError, ActorUnavailableError, ObjectLostError)
+REPLICA_GONE = (ActorDiedError, ActorUnavailableError, ObjectLostError, OutOfMemoryError)
 STUCK_AFTER_S = 120.0
 """Seconds after which a model call counts as hung. Serve then replaces the replica."""
 CHECK_EVERY_S = 1.0
@@ -24,17 +32,27 @@ CHECK_EVERY_S = 1.0
 
 
 def to_packshot_error(error: Exception) -> Exception:
-    """Convert an exception of a handle call to the error for the caller. Other exceptions are returned unchanged."""
+    """Convert an exception of a handle call to the error for the caller. Other exceptions are returned unchanged.
+
+    The death of a replica becomes Interrupted. `to_blaming_error` also finds out whether the replica was at fault.
+    """
     if isinstance(error, RayTaskError):
         cause = error.cause
         return to_packshot_error(cause) if isinstance(cause, Exception) else error
     if _replica_died(error):
-        return EngineCrashed(f"a replica died while it ran this call: {type(error).__name__}")
+        return Interrupted(f"a replica or its node was stopped while it ran this call: {type(error).__name__}")
     if isinstance(error, BackPressureError):
         return Overloaded("busy", "every worker of this stage is busy; try again in a second", retry_after_s=1.0)
     if isinstance(error, DeploymentUnavailableError):
         return Unavailable("not_ready", "a stage failed to start; see /readyz and the cluster's log")
     return error
+
+
+async def to_blaming_error(error: Exception) -> Exception:
+    """Convert as `to_packshot_error` does, but the death of a replica by a fault of its own becomes EngineCrashed."""
+    if isinstance(error, RayTaskError) and isinstance(error.cause, Exception):
+        return await to_blaming_error(error.cause)
+    return await why(error) if _replica_died(error) else to_packshot_error(error)
 
 
 async def retry_once(call: Callable[[], Awaitable[Result]]) -> Result:
@@ -43,11 +61,11 @@ async def retry_once(call: Callable[[], Awaitable[Result]]) -> Result:
         return await call()
     except Exception as error:  # noqa: BLE001 - raised again as a PackshotError
         if not _replica_died(error):
-            _raise_converted(error)
+            await _raise_converted(error)
     try:
         return await call()
     except Exception as error:  # noqa: BLE001 - raised again as a PackshotError
-        _raise_converted(error)
+        await _raise_converted(error)
 
 
 Argument = DeploymentResponse[Any] | ray.ObjectRef[Any]
@@ -95,8 +113,8 @@ def _replica_died(error: BaseException) -> bool:
     return isinstance(error, REPLICA_GONE) or isinstance(error.__cause__, REPLICA_GONE)
 
 
-def _raise_converted(error: Exception) -> NoReturn:
-    converted = to_packshot_error(error)
+async def _raise_converted(error: Exception) -> NoReturn:
+    converted = await to_blaming_error(error)
     if converted is error:
         raise error
     raise converted from (None if isinstance(converted, PackshotError) else error)
@@ -108,4 +126,6 @@ def require_progress(stage: str, busy_s: float) -> None:
     `stage` is the deployment's name. `busy_s` is how long its longest model call has run, in seconds.
     """
     if busy_s > STUCK_AFTER_S:
-        raise RuntimeError(f"{stage}: a model call may run {STUCK_AFTER_S:.0f} s, one has run {busy_s:.0f} s")
+        hung = f"{stage}: a model call may run {STUCK_AFTER_S:.0f} s, one has run {busy_s:.0f} s"
+        note_fault(hung)
+        raise RuntimeError(hung)

@@ -17,6 +17,7 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.middleware import Middleware
 
+from deployments.ray_support.loopback import keep_to_loopback
 from deployments.ray_support.proxy_door import ProxyDoor
 from packshot.settings import Settings
 from packshot.telemetry import context, traces
@@ -78,6 +79,7 @@ def _configuring(name: str, init: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(init)
     def configured(self: object, *args: Any, **kwargs: Any) -> None:
         configure_process(name)
+        keep_to_loopback()
         init(self, *args, **kwargs)
 
     return configured

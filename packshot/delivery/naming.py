@@ -21,7 +21,7 @@ FIELDS: Mapping[str, str] = {
     "sku": "The item's SKU.",
     "scene": "The scene's name; `white` or `transparent` for a plain shot.",
     "view": "The photo's view: front, back, side or detail.",
-    "n": "The picture's number in its shot, from 1. `{n:02}` pads it with zeros to two digits.",
+    "n": "The file's number among those of its SKU and channel, from 1. `{n:02}` pads it to two digits.",
     "variant": "The name of the variant.",
     "gtin": "The item's GTIN, check digit tested. `{gtin:14}` pads it with zeros to 14 digits.",
     "asin": "The item's ASIN.",

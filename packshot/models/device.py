@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 from packshot.errors import BadInput, PackRefused
 
@@ -43,8 +44,31 @@ def use_threads(threads: int) -> None:
         torch.set_num_threads(threads)
 
 
-def model_thread(threads: int) -> ThreadPoolExecutor:
+class _ModelThread(ThreadPoolExecutor):
+    """One thread. `on_device_fault` gets the error of a call whose device failed, before the call's future has it."""
+
+    def __init__(self, threads: int, on_device_fault: Callable[[Exception], None]) -> None:
+        super().__init__(1, thread_name_prefix="model", initializer=use_threads, initargs=(threads,))
+        self._on_device_fault = on_device_fault
+
+    def submit(self, call: Callable[..., Any], /, *args: Any, **named: Any) -> Future[Any]:
+        def watched() -> Any:
+            import torch
+
+            try:
+                return call(*args, **named)
+            except torch.AcceleratorError as error:
+                self._on_device_fault(error)
+                raise
+
+        return super().submit(watched)
+
+
+def model_thread(threads: int, on_device_fault: Callable[[Exception], None] = lambda error: None) -> ThreadPoolExecutor:
     """An executor with the one thread that runs a process's model. Kernels use `threads` threads; 0 = torch's default.
+
+    `on_device_fault` gets the error of a call after which the device is of no more use to this process, as after an
+    illegal access to its memory. Running out of memory is no such error.
 
     Call this before the model is built, and run no kernels in other threads. Every thread that runs kernels gets its
     own pool. With more pool threads than cores, libgomp's threads sleep between kernels instead of spinning: a step of
@@ -53,7 +77,7 @@ def model_thread(threads: int) -> ThreadPoolExecutor:
     import torch
 
     torch.set_num_threads(1)  # the calling thread runs no kernels and needs no pool
-    return ThreadPoolExecutor(1, thread_name_prefix="model", initializer=use_threads, initargs=(threads,))
+    return _ModelThread(threads, on_device_fault)
 
 
 def pick_device(wanted: str = "auto") -> torch.device:

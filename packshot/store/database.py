@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import secrets
 import sqlite3
@@ -17,6 +18,9 @@ from sqlalchemy import Connection, Engine, Table, create_engine, event, exc, mak
 from sqlalchemy.dialects import postgresql, sqlite
 
 from packshot.errors import BadInput, NotFound, StorageFull, Unavailable
+from packshot.store.postgresql import ConnectionLimits, open_postgresql
+
+log = logging.getLogger(__name__)
 
 BUSY_TIMEOUT_S = 30.0
 _ID = re.compile(r"[a-z]{2}_[A-Za-z0-9_-]{1,64}")
@@ -28,9 +32,9 @@ class Database:
     Get connections from `read()` and `write()` only. Both may be called from any thread.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, limits: ConnectionLimits | None = None) -> None:
         self.url = url
-        self.engine = open_engine(url)
+        self.engine = open_engine(url, limits)
         # A read sees one snapshot. On SQLite it begins deferred, so that it neither waits for a writer nor blocks one.
         if self.engine.dialect.name == "sqlite":
             self._reader = self.engine.execution_options(packshot_read=True)
@@ -57,9 +61,17 @@ class Database:
             yield connection
 
 
-def open_engine(database_url: str) -> Engine:
-    """Make an engine for a `sqlite://` file or a `postgresql://` URL. Raises BadInput `bad_usage` for another URL."""
-    url = make_url(database_url)
+def open_engine(database_url: str, limits: ConnectionLimits | None = None) -> Engine:
+    """Make an engine for a `sqlite://` file or a `postgresql://` URL. None keeps the default `limits`.
+
+    Raises BadInput `bad_usage` for another URL.
+    """
+    limits = limits or ConnectionLimits()
+    try:
+        url = make_url(database_url)
+    except exc.ArgumentError as error:
+        rule = "PACKSHOT_DATABASE_URL must be a URL such as postgresql://user@host/database, got one without a scheme"
+        raise BadInput("bad_usage", f"{rule}; correct it") from error
     backend = url.get_backend_name()
     if backend == "sqlite":
         if url.database in (None, "", ":memory:"):
@@ -72,9 +84,7 @@ def open_engine(database_url: str) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     if backend == "postgresql":
-        if url.drivername == "postgresql":
-            url = url.set(drivername="postgresql+psycopg")
-        return create_engine(url, json_serializer=to_json, pool_pre_ping=True)
+        return open_postgresql(url, limits, json_serializer=to_json)
     raise BadInput(
         "bad_usage", f"PACKSHOT_DATABASE_URL must be sqlite:// or postgresql://, got {backend}://; use one of these"
     )
@@ -118,17 +128,34 @@ def _begin_sqlite(connection: Connection) -> None:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Convert the driver's errors to Unavailable, or to StorageFull when the database's disk is full."""
+    """Convert the driver's errors to Unavailable, or to StorageFull when the database's disk is full.
+
+    Other errors of the driver, such as that of a broken constraint, are not converted: they are faults of the caller.
+    """
     try:
         yield
-    except exc.OperationalError as error:
-        if isinstance(error.orig, sqlite3.OperationalError) and error.orig.sqlite_errorcode == sqlite3.SQLITE_FULL:
+    except exc.DBAPIError as error:
+        if _disk_is_full(error.orig):
             raise StorageFull(
                 "storage_full", "the database's disk is full; delete photos or shots, or add disk"
             ) from error
+        if not (isinstance(error, exc.OperationalError) or error.connection_invalidated or _is_standby(error.orig)):
+            raise
+        log.warning("the database did not answer: %s", error.orig)
         raise Unavailable("not_ready", "the database did not answer; try again (its error is in the log)") from error
     except exc.TimeoutError as error:
         raise Unavailable("not_ready", "every database connection of this process is in use; try again") from error
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    if isinstance(error, sqlite3.OperationalError):
+        return error.sqlite_errorcode == sqlite3.SQLITE_FULL
+    return getattr(error, "sqlstate", None) == "53100"
+
+
+def _is_standby(error: BaseException | None) -> bool:
+    """Whether the server takes reads only, as the former primary does after a failover, or ended an idle session."""
+    return getattr(error, "sqlstate", None) in ("25006", "25P03")
 
 
 def to_json(value: Any) -> str:

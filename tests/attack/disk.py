@@ -13,7 +13,7 @@ from unittest.mock import patch
 from packshot.errors import StorageFull
 from packshot.store import assets
 from tests.api_graph import Api, png, running
-from tests.attack.row import Row
+from tests.attack.row import Figures, Row
 
 
 def disk_full(rounds: int) -> Row:
@@ -39,7 +39,12 @@ def disk_full(rounds: int) -> Row:
             files = [api.http.get(image["url"]).status_code for image in found.get("images", [])]
             if found["status"] != "done" or files != [200, 200]:
                 lost.append(f"{shot} {found['status']} {files}")
-    seen = {"lost": len(lost), "writes_refused": refused, "other_errors": len(odd), "first": (lost + odd + ["-"])[0]}
+    seen: Figures = {
+        "lost": len(lost),
+        "writes_refused": refused,
+        "other_errors": len(odd),
+        "first": (lost + odd + ["-"])[0],
+    }
     return Row("disk", "0 lost; each refusal is a 507", rounds, not lost and not odd and refused > 0, seen)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from tests.attack.row import Row
+from tests.attack.row import Figures, Row
 from tests.attack.target import Target
 
 SEED = 20261126
@@ -28,16 +28,21 @@ def cross_tenant(target: Target, count: int) -> Row:
         paths: dict[str, Any] = client.get("/openapi.json").json()["paths"]
     wanted = [(method.upper(), path) for path, methods in paths.items() for method in methods if "{" in path]
     listed = [path for path, methods in paths.items() if "get" in methods and "{" not in path and "/v1/" in path]
-    bodies = [{"layers": [{"mask_id": target.ids["mask_id"]}]}, {"name": "mine now"}, {"review": "approved"}, {}]
+    bodies: list[dict[str, Any]] = [
+        {"layers": [{"mask_id": target.ids["mask_id"]}]},
+        {"name": "mine now"},
+        {"review": "approved"},
+        {},
+    ]
     rng = random.Random(SEED)
     secrets = [*target.ids.values(), "secret", target.key]
     leaks: list[str] = []
     statuses: dict[int, int] = {}
 
     def attempt(number: int) -> None:
-        client = clients[number % len(clients)]
+        client, options = clients[number % len(clients)], dict[str, Any]()
         if number % 10 == 0:
-            method, path, options = "GET", rng.choice(listed), {}
+            method, path = "GET", rng.choice(listed)
             if path == "/v1/events":
                 options = {"params": {"shots": target.ids["shot_id"]}}
         elif number % 10 == 1:
@@ -46,7 +51,8 @@ def cross_tenant(target: Target, count: int) -> Row:
             method, path = wanted[number % len(wanted)]
             ids = list(target.ids.values())
             path = re.sub(r"\{(\w+)\}", lambda m: target.ids.get(m[1], rng.choice(ids)), path)
-            options = {"json": rng.choice(bodies)} if method in ("POST", "PATCH") else {}
+            if method in ("POST", "PATCH"):
+                options = {"json": rng.choice(bodies)}
         answer = client.request(method, path, **options)
         statuses[answer.status_code] = statuses.get(answer.status_code, 0) + 1
         asked = path + json.dumps(options)
@@ -61,7 +67,11 @@ def cross_tenant(target: Target, count: int) -> Row:
         list(many.map(attempt, range(count)))
     for client in clients:
         client.close()
-    seen = {"leaks": len(leaks), "first": leaks[0] if leaks else "-", "statuses": json.dumps(statuses, sort_keys=True)}
+    seen: Figures = {
+        "leaks": len(leaks),
+        "first": leaks[0] if leaks else "-",
+        "statuses": json.dumps(statuses, sort_keys=True),
+    }
     return Row("tenants", "0 leaks", count, not leaks, seen)
 
 
@@ -79,7 +89,7 @@ def malformed(target: Target, files: Iterable[tuple[str, bytes]]) -> Row:
                 failed.append(f"{name} {answer.status_code}")
             if took_s > CPU_S:
                 slow.append(name)
-    seen = {
+    seen: Figures = {
         "5xx": len(failed),
         "slow": len(slow),
         "worst_cpu_s": round(worst_s, 2),
@@ -133,7 +143,7 @@ def addresses(target: Target, count: int) -> Row:
                 )[number // len(forms) % 5]
                 headers = {"referer": text, "x-forwarded-host": text, "x-forwarded-for": text}
                 failed += client.request(method, path, json=body, headers=headers).status_code >= 500
-            seen: dict[str, float | int | str] = {"connections": len(connections), "5xx": failed}
+            seen: Figures = {"connections": len(connections), "5xx": failed}
     seen["fields_that_take_a_url"] = ", ".join(takes_urls) or "none"
     held = not connections and not failed and not takes_urls
     return Row("addresses", "0 connections; no field takes a URL", count, held, seen)
@@ -195,7 +205,7 @@ def from_schema(target: Target, examples: int) -> Row:
     ]
     tried, failures = 0, []
     for found in schema.get_all_operations():
-        operation = found.ok()
+        operation: Any = found.ok()  # type: ignore[union-attr]  # the other kind is a schema with a mistake
         if "event" in operation.path:
             continue  # a stream of a live shot does not end
 
@@ -218,5 +228,5 @@ def from_schema(target: Target, examples: int) -> Row:
             send()
         except Exception as error:  # noqa: BLE001 - each failure is a figure of the row
             failures.append(f"{operation.label}: {str(error)[:400]}")
-    seen = {"failures": len(failures), "first": failures[0] if failures else "-"}
+    seen: Figures = {"failures": len(failures), "first": failures[0] if failures else "-"}
     return Row("schema", "0 answers that /openapi.json does not describe", tried, not failures, seen)

@@ -12,6 +12,8 @@ from tests.attack.row import Row
 from tests.attack.target import Target
 
 DRIP_EVERY_S = 0.5
+AGAIN_S = 5.0
+"""After an answer an attacker waits so long: this row is about requests that last, not about a flood of new ones."""
 FACTOR = 2.0
 """How much longer the others' requests may take at the 95th percentile."""
 
@@ -81,7 +83,7 @@ async def _drip(target: Target, path: str, key: str, seen: dict[str, int]) -> No
         finally:
             answer.cancel()
             writer.close()
-        await asyncio.sleep(DRIP_EVERY_S)
+        await asyncio.sleep(AGAIN_S)
 
 
 async def _stream(target: Target, path: str, key: str, seen: dict[str, int]) -> None:
@@ -96,7 +98,7 @@ async def _stream(target: Target, path: str, key: str, seen: dict[str, int]) -> 
             pass
         finally:
             writer.close()
-        await asyncio.sleep(5 * DRIP_EVERY_S)
+        await asyncio.sleep(AGAIN_S)
 
 
 async def _connection(target: Target, head: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
+Figures = dict[str, float | int | str]
+
 
 @dataclass(frozen=True)
 class Row:
@@ -14,7 +16,7 @@ class Row:
     rule: str
     tried: int
     held: bool
-    seen: dict[str, float | int | str]
+    seen: Figures
 
     def line(self) -> str:
         """The row as one line of JSON."""

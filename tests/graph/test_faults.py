@@ -1,13 +1,18 @@
-"""Replicas die while twenty shots run: all twenty finish, each image once."""
+"""Replicas die while twenty shots run: all twenty finish, each image once. Only a death by fault counts as a crash."""
 
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import Row, select
+
+from packshot.store.database import Database
+from packshot.store.schema import shot
 
 EVERY = ("generator", "sam_encoder", "finisher", "director", "gateway")
 RECOVERY_S = 400.0
@@ -22,6 +27,7 @@ RECOVERY_S = 400.0
 )
 def test_twenty_shots_survive_the_death_of_their_replicas(
     http: httpx.Client,
+    home: Path,
     shot_of: Callable[..., dict[str, Any]],
     finished: Callable[..., list[dict[str, Any]]],
     replica_pids: Callable[[], dict[str, list[int]]],
@@ -39,6 +45,40 @@ def test_twenty_shots_survive_the_death_of_their_replicas(
     assert [(shot["status"], shot.get("error")) for shot in ended] == [("done", None)] * 20
     assert [len(shot["images"]) for shot in ended] == [1] * 20
     assert len({image["id"] for shot in ended for image in shot["images"]}) == 20
+    assert {row.crashes for row in rows_of(home, accepted)} == {0}
+
+
+@pytest.mark.timeout(RECOVERY_S + 60)
+def test_a_generator_that_ends_by_a_fault_is_a_crash_of_its_shots(
+    http: httpx.Client,
+    home: Path,
+    shot_of: Callable[..., dict[str, Any]],
+    finished: Callable[..., list[dict[str, Any]]],
+    replica_pids: Callable[[], dict[str, list[int]]],
+) -> None:
+    give_up_at = time.monotonic() + RECOVERY_S
+    accepted = http.post("/v1/shots", json=shot_of(steps=60)).json()["id"]
+    while http.get(f"/v1/shots/{accepted}").json()["step"] == 0:
+        assert time.monotonic() < give_up_at
+        time.sleep(0.05)
+    dead = {"generator": replica_pids()["generator"]}
+    for pid in dead["generator"]:
+        os.kill(pid, signal.SIGSEGV)
+    wait_for_others(http, replica_pids, dead, give_up_at)
+    (ended,) = finished([accepted], timeout_s=give_up_at - time.monotonic())
+    assert (ended["status"], len(ended["images"])) == ("done", 1)
+    (row,) = rows_of(home, [accepted])
+    assert (row.crashes, row.attempt, row.interruptions or 0) == (1, 2, 0)
+
+
+def rows_of(home: Path, shots: list[str]) -> Sequence[Row[Any]]:
+    """The shots' rows in the server's database."""
+    opened = Database(f"sqlite:///{home / 'packshot.sqlite'}")
+    try:
+        with opened.read() as connection:
+            return connection.execute(select(shot).where(shot.c.id.in_(shots))).all()
+    finally:
+        opened.close()
 
 
 def wait_for_others(

@@ -27,6 +27,7 @@ __all__ = [
     "outline_steps",
     "row_steps",
     "tilings",
+    "window_steps",
 ]
 
 Size = tuple[int, int]
@@ -112,10 +113,15 @@ def row_steps(spec: ShotSpec, engine: EngineInfo) -> int:
     The outline's steps have one window.
     """
     canvas = (spec.canvas.width, spec.canvas.height)
+    return spec.row_steps // spec.steps * window_steps(canvas, spec.steps, engine)
+
+
+def window_steps(canvas: Size, steps: int, engine: EngineInfo) -> int:
+    """The steps of all windows of one picture's scene. `canvas` is (width, height) in pixels."""
     bucket = nearest_bucket(canvas, engine.buckets)
     windows = framing(canvas, bucket, engine.buckets, engine.native_px).windows
-    outline = outline_steps(spec.steps) if windows > 1 else 0
-    return spec.row_steps // spec.steps * (outline + windows * (spec.steps - outline))
+    outline = outline_steps(steps) if windows > 1 else 0
+    return outline + windows * (steps - outline)
 
 
 def framing(canvas: Size, bucket: Size, buckets: tuple[Size, ...], native: Size) -> Framing:

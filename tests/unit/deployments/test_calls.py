@@ -5,12 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, ObjectLostError
+from ray.exceptions import ActorDiedError, ActorUnavailableError, GetTimeoutError, ObjectLostError, OutOfMemoryError
 from ray.serve.exceptions import RayServeException
 
 from deployments.ray_support import calls
-from deployments.ray_support.calls import await_with_arguments, retry_once, to_packshot_error
-from packshot.errors import BadInput, EngineCrashed
+from deployments.ray_support.calls import await_with_arguments, retry_once, to_blaming_error, to_packshot_error
+from packshot.errors import BadInput, EngineCrashed, Interrupted
 
 UNAVAILABLE = ActorUnavailableError("socket closed", None)
 
@@ -102,7 +102,13 @@ async def test_a_pure_stage_is_asked_once_more_after_a_death(lost: Exception) ->
         return "masks"
 
     assert await retry_once(click) == "masks"
-    assert isinstance(to_packshot_error(lost), EngineCrashed)
+    assert isinstance(to_packshot_error(lost), Interrupted)
+    assert isinstance(await to_blaming_error(lost), Interrupted)
+
+
+async def test_a_node_without_memory_is_a_fault() -> None:
+    killed = OutOfMemoryError("the node was low on memory")
+    assert isinstance(await to_blaming_error(killed), EngineCrashed)
 
 
 async def test_a_refusal_is_not_asked_again() -> None:

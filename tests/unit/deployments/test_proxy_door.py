@@ -49,5 +49,6 @@ def test_the_applications_errors_and_serves_own_routes_pass_unchanged() -> None:
 
 
 def test_serves_hook_installs_it() -> None:
-    assert [one.cls for one in configure_proxy()] == [ProxyDoor]
+    installed: list[Any] = [one.cls for one in configure_proxy()]
+    assert installed == [ProxyDoor]
     assert asyncio.iscoroutinefunction(ProxyDoor.__call__)

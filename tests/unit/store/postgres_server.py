@@ -15,6 +15,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sqlalchemy import text
+
+from packshot.store.database import open_engine
+from packshot.store.schema import metadata
+
+
+def empty(database_url: str) -> None:
+    """Delete every row of a migrated database."""
+    engine = open_engine(database_url)
+    with engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {', '.join(metadata.tables)} CASCADE"))
+    engine.dispose()
+
 
 class NoPostgres(Exception):  # a reason to skip, not a fault
     """Raised when no PostgreSQL server can be started here; the message has the reason."""
@@ -36,8 +49,8 @@ def binaries() -> Path:
 
 
 @contextmanager
-def postgres_server() -> Iterator[str]:
-    """Yields the SQLAlchemy URL of an empty database. Raises NoPostgres when no server can be started."""
+def postgres_server(max_connections: int = 60) -> Iterator[str]:
+    """Yields the SQLAlchemy URL of a new server's empty database. Raises NoPostgres when no server can be started."""
     folder = binaries()
     user = None
     if os.geteuid() == 0:
@@ -67,7 +80,8 @@ def postgres_server() -> Iterator[str]:
         if user:
             os.chown(home, user.pw_uid, user.pw_gid)
         run("initdb", "-D", f"{home}/data", "-U", "packshot", "-A", "trust", "-E", "UTF8", "--no-sync")
-        options = f"-k {home} -c listen_addresses= -c fsync=off -c max_connections=60 -c shared_buffers=16MB"
+        options = f"-k {home} -c listen_addresses= -c fsync=off -c shared_buffers=16MB"
+        options += f" -c max_connections={max_connections}"
         run("pg_ctl", "-D", f"{home}/data", "-w", "-o", options, "start")
         try:
             yield f"postgresql+psycopg://packshot@/postgres?host={home}"

@@ -1,0 +1,110 @@
+"""A catalogue on this machine: a manifest file, a sheet, or a folder with one of them or with photos alone."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from packshot.catalogue.manifest import MediaType, Read, read_frame_bytes, read_manifest
+from packshot.catalogue.sheet import problem
+from packshot.contract.catalogue import RowProblem
+from packshot.errors import BadInput
+from packshot.imaging.decoding.formats import FORMATS
+
+MEDIA_TYPES: Mapping[str, MediaType] = {
+    ".yaml": "application/yaml",
+    ".yml": "application/yaml",
+    ".json": "application/json",
+    ".csv": "text/csv",
+}
+MANIFEST_NAMES = ("catalogue.yaml", "catalogue.yml", "catalogue.json", "catalogue.csv")
+MAX_MANIFEST_BYTES = 32 * 1024 * 1024
+_PHOTOS = frozenset(f".{suffix}" for form in FORMATS.values() for suffix in form.suffixes)
+
+
+@dataclass(frozen=True)
+class LocalCatalogue:
+    """A manifest that was read, and the folder in which its paths begin."""
+
+    folder: Path
+    read: Read
+
+
+def read_local(path: Path, frame: Mapping[str, Any]) -> LocalCatalogue:
+    """Read the catalogue at `path`: a manifest, a sheet, or a folder.
+
+    A folder without a manifest or a sheet is a catalogue of its photos, each named by its file. `frame` has everything
+    but the items, for a sheet and for photos; a manifest has its own. Paths that lead to no file are problems. Raises
+    BadInput when there is no catalogue at `path`.
+    """
+    if path.is_dir():
+        found = [path / name for name in MANIFEST_NAMES if (path / name).is_file()]
+        if len(found) > 1:
+            names = ", ".join(file.name for file in found)
+            raise BadInput("bad_usage", f"a folder must hold one manifest, got {names}; name the file instead")
+        if not found:
+            return _of_photos(path, frame)
+        path = found[0]
+    media_type = MEDIA_TYPES.get(path.suffix.lower())
+    if media_type is None or not path.is_file():
+        known = ", ".join(MEDIA_TYPES)
+        raise BadInput("bad_usage", f"MANIFEST must be a folder or a file ({known}), got {str(path)!r}; check the path")
+    if path.stat().st_size > MAX_MANIFEST_BYTES:
+        rule = f"a manifest may have at most {MAX_MANIFEST_BYTES >> 20} MiB"
+        raise BadInput("manifest_unreadable", f"{rule}, got {path.stat().st_size >> 20}; split it")
+    if frame and media_type != "text/csv":
+        given = ", ".join(sorted(frame))
+        raise BadInput("bad_usage", f"{path.name} has its own {given}; change them there, or use a CSV sheet")
+    read = read_manifest(path.read_bytes(), media_type, frame={"name": path.stem, **frame})
+    return LocalCatalogue(path.parent, replace(read, problems=_with_missing(read, path.parent)))
+
+
+def read_frame(path: Path) -> dict[str, Any]:
+    """The manifest at `path`, YAML or JSON, without items. Raises BadInput when it has items or cannot be read."""
+    media_type = MEDIA_TYPES.get(path.suffix.lower(), "text/csv")
+    if media_type == "text/csv" or not path.is_file():
+        raise BadInput("bad_usage", f"--look must be a YAML or JSON file, got {str(path)!r}; check the path")
+    return read_frame_bytes(path.read_bytes(), media_type)
+
+
+def _of_photos(folder: Path, frame: Mapping[str, Any]) -> LocalCatalogue:
+    inside = sorted(file.relative_to(folder) for file in folder.rglob("*") if file.suffix.lower() in _PHOTOS)
+    shown = [file for file in inside if not any(part.startswith(".") for part in file.parts)]
+    if not shown:
+        raise BadInput("bad_usage", f"a folder must hold a manifest or photos, got {str(folder)!r}; check the path")
+    lines = ["sku,photo", *(f'"{_sku_of(file)}","{_quoted(file.as_posix())}"' for file in shown)]
+    text = "\n".join(lines).encode()
+    return LocalCatalogue(folder, read_manifest(text, "text/csv", frame={"name": folder.resolve().name, **frame}))
+
+
+def _sku_of(file: Path) -> str:
+    return _quoted("-".join(file.with_suffix("").parts))
+
+
+def _quoted(text: str) -> str:
+    return text.replace('"', '""')
+
+
+def _with_missing(read: Read, folder: Path) -> list[RowProblem]:
+    """The problems, and those of paths that lead to no file, in the order of the rows."""
+    return sorted([*read.problems, *_missing(read, folder)], key=lambda one: one.row or 0)
+
+
+def _missing(read: Read, folder: Path) -> Iterator[RowProblem]:
+    told = {(one.row, one.column) for one in read.problems}
+    known: dict[str, bool] = {}
+    for item, row in zip(read.manifest.items if read.manifest else (), read.rows, strict=True):
+        places = [("photo" if item.photo else f"photos.{view}", photo) for view, photo in item.views()]
+        places += [("mask", item.mask)] if item.mask else []
+        for column, place in places:
+            if (row, column) in told or "://" in place or (place.startswith(("ph_", "mk_")) and "." not in place):
+                continue
+            path = posixpath.normpath(place)
+            if path not in known:
+                known[path] = (folder / path).is_file()
+            if not known[path]:
+                rule = "a path must lead to a file below the manifest"
+                yield problem(row, item.sku, column, place, rule, "Correct the path, or add the file.", "photo_missing")

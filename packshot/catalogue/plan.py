@@ -1,0 +1,281 @@
+"""What a catalogue makes of its rows: shots, pictures and deliveries, their names, and what they cost.
+
+    Manifest ──scenes──> combinations of axis values ─┐
+    deliver[].scene/canvas/shadow/fill ───────────────┴─> Variants ──x rows──> shots ──x deliver──> files
+
+The variants are the same for all rows but for the rows' own `scenes`, so a plan of 50,000 rows is small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from packshot.catalogue.manifest import Read
+from packshot.catalogue.sheet import problem, refused
+from packshot.contract.catalogue import MAX_COMBINATIONS, Axis, Deliver, Item, Look, Manifest, RowProblem
+from packshot.contract.engines import EngineInfo
+from packshot.contract.shot_spec import ShadowKind, rows_per_step
+from packshot.delivery.naming import NameTemplate, collision_key, parse_template
+from packshot.delivery.presets import preset_named
+from packshot.errors import BadInput
+from packshot.models.packs.framing import window_steps
+
+LATE_FIELDS = frozenset({"seed", "image_id", "width", "height"})
+"""Fields of a name that are known only when the picture is. The delivery checks such names."""
+
+_GTIN_COLUMNS = ("gtin", "gtin14", "gtin13", "ean", "upc")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One scene of the catalogue: the chosen value of each axis, and the words that they give. Plain has no axes."""
+
+    values: tuple[tuple[str, str], ...]
+    words: str
+
+    @property
+    def name(self) -> str:
+        """The scene's name for people and file names: the values of the axes, joined by a dash."""
+        return "-".join(value for _, value in self.values)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What every row is painted on: a scene or a plain background, on one canvas.
+
+    `background` is `generate`, `white`, `transparent` or `#rrggbb`. `canvas` is (width, height) in pixels, and `fill`
+    the share of its longer side that the largest product spans.
+    """
+
+    scene: Scene
+    background: str
+    canvas: tuple[int, int]
+    shadow: ShadowKind
+    fill: float
+
+    @property
+    def generated(self) -> bool:
+        """Whether an engine paints it."""
+        return self.background == "generate"
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What pictures cost on one device, in seconds: the same numbers as the autoscaling policy's.
+
+    `row_step_s` is one batch row of one denoising step, `picture_s` what a painted picture needs besides, and
+    `composed_s` a picture on a plain background.
+    """
+
+    engine: EngineInfo
+    row_step_s: float
+    picture_s: float
+    composed_s: float
+
+    def of(self, variant: Variant, look: Look) -> float:
+        """Seconds of one picture of a variant."""
+        if not variant.generated:
+            return self.composed_s
+        defaults = self.engine.defaults
+        steps = defaults.steps if look.steps is None else look.steps
+        guidance = defaults.guidance_scale if look.guidance_scale is None else look.guidance_scale
+        rows = rows_per_step(guidance) * window_steps(variant.canvas, steps, self.engine)
+        return self.picture_s + rows * self.row_step_s
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A catalogue's work. `rows` are those without a problem, and `problems` those of the manifest and of the plan."""
+
+    rows: int
+    shots: int
+    pictures: int
+    painted: int
+    deliveries: int
+    device_s: float
+    problems: tuple[RowProblem, ...]
+
+    def exceeds(self, manifest: Manifest) -> bool:
+        """Whether the plan is larger than the manifest's budget."""
+        budget = manifest.budget
+        return (budget.images is not None and self.pictures > budget.images) or (
+            budget.device_s is not None and self.device_s > budget.device_s
+        )
+
+
+def combinations(axes: Sequence[Axis], scenes: Sequence[str] = ()) -> list[Scene]:
+    """Every combination of the axes' values; those that are zipped go side by side.
+
+    `scenes` limits the axis `scene` to some of its values. Raises BadInput `axes_too_large` when there are more than
+    `MAX_COMBINATIONS`, and `invalid_request` when zipped axes have different lengths.
+    """
+    if not axes:
+        return []
+    zipped = [axis for axis in axes if axis.combine == "zip"]
+    groups = [
+        [((axis.name, name, words),) for name, words in axis.values.items()] for axis in axes if axis not in zipped
+    ]
+    if zipped:
+        columns = [[(axis.name, name, words) for name, words in axis.values.items()] for axis in zipped]
+        if len({len(column) for column in columns}) > 1:
+            raise BadInput("invalid_request", "axes that are zipped must have equally many values")
+        groups.append([tuple(row) for row in zip(*columns, strict=True)])
+    count = 1
+    for group in groups:
+        count *= len(group)
+    if count > MAX_COMBINATIONS:
+        sizes = " x ".join(str(len(group)) for group in groups)
+        rule = f"axes may have at most {MAX_COMBINATIONS} combinations"
+        raise BadInput("axes_too_large", f"{rule}, got {sizes} = {count}; zip axes, or split the catalogue")
+    order = {axis.name: place for place, axis in enumerate(axes)}
+    found = []
+    for chosen in product(*groups):
+        values = sorted((one for group in chosen for one in group), key=lambda one: order[one[0]])
+        if not scenes or all(name in scenes for axis, name, _ in values if axis == "scene"):
+            words = ", ".join(words for _, _, words in values if words)
+            found.append(Scene(tuple((axis, name) for axis, name, _ in values), words))
+    return found
+
+
+def variants(manifest: Manifest, scenes: Sequence[Scene]) -> dict[Variant, list[int]]:
+    """What each row is painted on, and for each the places of the `deliver` entries that it feeds."""
+    look = manifest.defaults
+    found: dict[Variant, list[int]] = {}
+    for scene in scenes:
+        found.setdefault(Variant(scene, "generate", look.canvas, look.shadow.kind, look.fill), [])
+    for at, entry in enumerate(manifest.deliver):
+        canvas, fill = entry.canvas or look.canvas, entry.fill or look.fill
+        shadow = (entry.shadow or look.shadow).kind
+        if entry.scene is None:
+            wanted = [Variant(scene, "generate", canvas, shadow, fill) for scene in scenes]
+        else:
+            wanted = [Variant(Scene((), ""), entry.scene.lower(), canvas, shadow, fill)]
+        for variant in wanted:
+            found.setdefault(variant, []).append(at)
+    return found
+
+
+def plan(read: Read, costs: Costs) -> Plan:
+    """Plan a manifest that was read. What cannot be planned is a problem of the plan."""
+    manifest = read.manifest
+    if manifest is None:
+        return Plan(0, 0, 0, 0, 0, 0.0, tuple(read.problems))
+    try:
+        all_scenes = combinations(manifest.axes)
+    except BadInput as error:
+        found = [] if error.code == "invalid_request" else [refused(error, None, None, "axes", "")]
+        return Plan(0, 0, 0, 0, 0, 0.0, (*read.problems, *found))
+    problems = list(_deliver_problems(manifest))
+    templates = _templates(manifest, problems)
+    if not all_scenes and not any(entry.scene for entry in manifest.deliver):
+        rule = "a catalogue must paint something: an axis of scenes, or a delivery with scene: white"
+        problems.append(problem(None, None, "axes", "", rule, "Add one of them."))
+    by_choice: dict[tuple[str, ...], dict[Variant, list[int]]] = {}
+    seconds: dict[Variant, float] = {}
+    names: dict[tuple[str | None, str], int] = {}
+    shots = pictures = painted = deliveries = 0
+    device_s = 0.0
+    for item, row in zip(manifest.items, read.rows, strict=True):
+        choice = tuple(item.scenes)
+        if choice not in by_choice:
+            by_choice[choice] = variants(manifest, combinations(manifest.axes, choice))
+            seconds |= {variant: costs.of(variant, manifest.defaults) for variant in by_choice[choice]}
+        for variant, entries in by_choice[choice].items():
+            views = len(item.views())
+            each = views * (manifest.choose.best_of if variant.generated else 1)
+            shots += views
+            pictures += each
+            painted += each * variant.generated
+            device_s += each * seconds[variant]
+            deliveries += views * len(entries)
+        problems += _name_problems(manifest, templates, by_choice[choice], item, row, names)
+    budget = manifest.budget
+    made = Plan(len(manifest.items), shots, pictures, painted, deliveries, device_s, ())
+    if made.exceeds(manifest) and budget.on_exceed == "refuse":
+        got = f"{pictures} pictures, {device_s:.0f} s"
+        rule = f"the plan must stay within the budget ({budget.images or 'any'} pictures, {budget.device_s or 'any'} s)"
+        problems.append(problem(None, None, "budget", got, rule, "Raise it, drop rows, or pause on exceeding it."))
+    every = (*read.problems, *sorted(problems, key=lambda one: one.row or 0))
+    return Plan(len(manifest.items), shots, pictures, painted, deliveries, device_s, every)
+
+
+def file_values(item: Item, variant: Variant, entry: Deliver, view: str, n: int) -> dict[str, str | int]:
+    """The values of a file name's fields that are known before the picture is made."""
+    gtin = next((item.meta[name] for name in _GTIN_COLUMNS if name in item.meta), "")
+    return {
+        "sku": item.sku,
+        "scene": variant.scene.name or variant.background.lstrip("#"),
+        "view": view,
+        "n": n,
+        "variant": variant.scene.name,
+        "gtin": gtin,
+        "asin": item.meta.get("asin", ""),
+        "slot": item.meta.get("slot", "MAIN"),
+        "preset": entry.preset,
+        "ext": "jpg",
+        **dict(variant.scene.values),
+    }
+
+
+def _deliver_problems(manifest: Manifest) -> Iterator[RowProblem]:
+    for at, entry in enumerate(manifest.deliver):
+        try:
+            preset_named(entry.preset)
+        except BadInput as error:
+            yield refused(error, None, None, f"deliver.{at}.preset", entry.preset)
+
+
+def _templates(manifest: Manifest, problems: list[RowProblem]) -> dict[int, NameTemplate]:
+    """The templates of the entries, by place. One that is refused is a problem, and has no names to check."""
+    found = {}
+    for at, entry in enumerate(manifest.deliver):
+        try:
+            found[at] = parse_template(entry.name, [axis.name for axis in manifest.axes])
+        except BadInput as error:
+            problems.append(refused(error, None, None, f"deliver.{at}.name", entry.name))
+    return found
+
+
+def files_of(
+    manifest: Manifest, wanted: Mapping[Variant, Sequence[int]], item: Item
+) -> Iterator[tuple[int, Variant, dict[str, str | int]]]:
+    """(place of the `deliver` entry, variant, values of its name) of every file of a row, in a fixed order."""
+    for at, entry in enumerate(manifest.deliver):
+        n = 0
+        for variant, entries in wanted.items():
+            if at in entries:
+                for view, _ in item.views():
+                    n += 1
+                    yield at, variant, file_values(item, variant, entry, view, n)
+
+
+def _name_problems(
+    manifest: Manifest,
+    templates: Mapping[int, NameTemplate],
+    wanted: Mapping[Variant, Sequence[int]],
+    item: Item,
+    row: int,
+    names: dict[tuple[str | None, str], int],
+) -> Iterator[RowProblem]:
+    """Names that cannot be made, and names that another file has in the same place.
+
+    `names` has the row of every name so far, by route and collision key.
+    """
+    for at, _, values in files_of(manifest, wanted, item):
+        template = templates.get(at)
+        if template is None or template.fields & LATE_FIELDS:
+            continue
+        column = f"deliver.{at}.name"
+        try:
+            name = template.render(values)
+        except BadInput as error:
+            yield refused(error, row, item.sku, column, template.text)
+            return
+        place = (manifest.deliver[at].to, collision_key(name))
+        if place in names:
+            rule = f"two files may not have one name, row {names[place]} makes it too"
+            yield problem(row, item.sku, column, name, rule, "Add fields, such as {sku}, {scene} or {n:02}.")
+        else:
+            names[place] = row

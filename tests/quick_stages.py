@@ -1,0 +1,53 @@
+"""Stages that make a picture of one pixel, for tests of the director and the store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import numpy as np
+
+from packshot.contract.shot_spec import Canvas, ShotSpec
+from packshot.contract.verdict import Verdict
+from packshot.imaging.codec import encode_png
+from packshot.shots import Finished, LayoutFiles, Painted, Placed, Step
+from packshot.types import Brief, Framing, Render
+from tests.specs import STAMP
+
+
+class QuickStages:
+    """Paints the seed. `step_s` is the time of a step in seconds. `held` keeps every shot at its last step."""
+
+    def __init__(self, step_s: float = 0.0, *, held: bool = False) -> None:
+        self.waiting = 0
+        self.let_go = asyncio.Event()
+        self._step_s = step_s
+        if not held:
+            self.let_go.set()
+
+    def framing_of(self, canvas: Canvas) -> Framing:
+        return Framing.of_whole(canvas.width, canvas.height)
+
+    async def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
+        return Placed(False, None, None)
+
+    def edges(self, fitted: Any) -> Any:
+        return None
+
+    async def paint(
+        self, fitted: Any, edges: Any, brief: Brief, *, interactive: bool, alone: bool
+    ) -> AsyncIterator[Step | Painted]:
+        for index in range(1, brief.steps + 1):
+            await asyncio.sleep(self._step_s)
+            yield Step(index, brief.steps)
+        self.waiting += 1
+        await self.let_go.wait()
+        pixel = np.full((1, 1, 3), brief.seed % 256, np.uint8)
+        yield Painted(Render(pixel, brief.seed, ()), STAMP, {})
+
+    async def finish(self, prepared: Any, painted: Painted, spec: ShotSpec) -> Finished:
+        return Finished(encode_png(painted.render.pixels), 1, 1, Verdict(), 0.0)
+
+    async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
+        raise AssertionError("every shot of these tests has a painted background")

@@ -1,0 +1,149 @@
+"""A catalogue's plan: its scenes, its shots, its deliveries, their names, its cost."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from packshot.catalogue.manifest import read_manifest
+from packshot.catalogue.plan import Costs, Plan, combinations, plan
+from packshot.contract import examples
+from packshot.contract.catalogue import Axis
+from packshot.errors import BadInput
+
+ENGINE = examples.ENGINES.engines[0]
+COST = Costs(ENGINE, row_step_s=0.05, picture_s=0.4, composed_s=0.1)
+"""A square picture takes 16 steps of two rows, so 2 s."""
+SCENES: dict[str, Any] = {"name": "scene", "values": {"marble": "on marble", "linen": "on linen"}}
+SEASONS: dict[str, Any] = {"name": "season", "values": {"spring": "blossoms", "none": ""}}
+ITEMS = [{"sku": "A", "photo": "a.jpg"}, {"sku": "B", "photo": "b.jpg"}]
+
+
+def planned(items: list[dict[str, Any]] = ITEMS, **frame: Any) -> Plan:
+    text = json.dumps({"name": "x", "axes": [SCENES], "items": items, **frame})
+    return plan(read_manifest(text.encode(), "application/json"), COST)
+
+
+def columns(made: Plan) -> list[tuple[int | None, str, str]]:
+    return [(one.row, one.column, one.code) for one in made.problems]
+
+
+def test_axes_multiply_and_words_join() -> None:
+    scenes = combinations([Axis(**SCENES), Axis(**SEASONS)])
+    assert [(scene.name, scene.words) for scene in scenes] == [
+        ("marble-spring", "on marble, blossoms"),
+        ("marble-none", "on marble"),
+        ("linen-spring", "on linen, blossoms"),
+        ("linen-none", "on linen"),
+    ]
+    assert [scene.name for scene in combinations([Axis(**SCENES), Axis(**SEASONS)], ["linen"])] == [
+        "linen-spring",
+        "linen-none",
+    ]
+
+
+def test_zipped_axes_go_side_by_side_in_the_order_of_the_manifest() -> None:
+    axes = [Axis(**SCENES, combine="zip"), Axis(name="size", values={"s": "", "l": ""}), Axis(**SEASONS, combine="zip")]
+    assert [scene.name for scene in combinations(axes)] == [
+        "marble-s-spring",
+        "linen-s-none",
+        "marble-l-spring",
+        "linen-l-none",
+    ]
+
+
+def test_too_many_combinations_are_refused_with_their_number() -> None:
+    axes = [Axis(name=f"a{n}", values={f"v{k}": "" for k in range(10)}) for n in range(3)]
+    with pytest.raises(BadInput, match="10 x 10 x 10 = 1000"):
+        combinations(axes)
+    made = planned(axes=[axis.model_dump() for axis in axes])
+    assert columns(made) == [(None, "axes", "axes_too_large")]
+
+
+def test_zipped_axes_of_unequal_length_are_a_problem() -> None:
+    made = planned(axes=[{**SCENES, "combine": "zip"}, {"name": "s", "values": {"a": ""}, "combine": "zip"}])
+    assert columns(made) == [(None, "axes", "invalid_request")]
+
+
+def test_a_delivery_paints_only_where_it_differs_from_the_defaults() -> None:
+    made = planned(
+        deliver=[
+            {"preset": "shopify", "name": "{sku}-{scene}-shop.{ext}"},
+            {"preset": "ebay", "name": "{sku}-{scene}-bay.{ext}"},  # the same pictures again
+            {"preset": "amazon-main", "scene": "white", "fill": 0.9, "name": "{sku}.MAIN.{ext}"},
+            {"preset": "zalando", "scene": "white", "canvas": [1801, 2600], "name": "{sku}-z.{ext}"},
+        ]
+    )
+    assert made.problems == ()
+    assert (made.rows, made.shots, made.pictures, made.painted) == (2, 2 * (2 + 2), 8, 4)
+    assert made.deliveries == 2 * (2 + 2 + 1 + 1)
+    assert made.device_s == pytest.approx(4 * 2.0 + 4 * 0.1)
+
+
+def test_best_of_paints_more_and_views_count_for_themselves() -> None:
+    views = [{"view": "front", "photo": "a.jpg"}, {"view": "back", "photo": "b.jpg"}]
+    made = planned([{"sku": "A", "photos": views}], choose={"best_of": 4}, deliver=[{"preset": "shopify"}])
+    assert made.problems == ()  # {n} counts the files of a SKU, so the default name is enough
+    assert (made.shots, made.pictures, made.deliveries) == (4, 16, 4)
+
+
+def test_a_wide_canvas_costs_a_row_for_each_of_its_windows() -> None:
+    square, wide = (planned(defaults={"canvas": canvas}).device_s for canvas in ([1000, 1000], [2000, 1000]))
+    assert wide > 1.3 * square
+    assert planned(defaults={"steps": 8, "guidance_scale": 1}).device_s == pytest.approx(4 * (0.4 + 8 * 0.05))
+
+
+def test_a_row_may_choose_its_scenes() -> None:
+    made = planned([{"sku": "A", "photo": "a.jpg", "scenes": ["linen"]}, {"sku": "B", "photo": "b.jpg"}])
+    assert made.shots == 1 + 2
+
+
+def test_names_that_collide_or_escape_are_refused_with_their_row() -> None:
+    twice = planned(deliver=[{"preset": "shopify", "name": "{scene}.{ext}"}])
+    assert columns(twice) == [(2, "deliver.0.name", "invalid_request")] * 2
+    assert "row 1 makes it too" in twice.problems[0].rule
+    apart = planned(deliver=[{"preset": p, "name": "{sku}-{n}.{ext}", "to": f"out/{p}"} for p in ("shopify", "ebay")])
+    assert apart.problems == ()
+    escaping = planned([{"sku": "../../x", "photo": "a.jpg"}], deliver=[{"preset": "shopify", "name": "{sku}.{ext}"}])
+    assert columns(escaping) == [(1, "deliver.0.name", "filename_invalid")]
+    unknown = planned(deliver=[{"preset": "shopify", "name": "{price}.{ext}"}])
+    assert columns(unknown) == [(None, "deliver.0.name", "template_invalid")]
+    assert columns(planned(deliver=[{"preset": "amazn"}])) == [(None, "deliver.0.preset", "unknown_preset")]
+    no_gtin = planned(deliver=[{"preset": "shopify", "name": "{gtin:14}-{n}.{ext}"}])
+    assert columns(no_gtin) == [(1, "deliver.0.name", "filename_invalid"), (2, "deliver.0.name", "filename_invalid")]
+
+
+def test_the_budget_pauses_or_refuses() -> None:
+    assert planned(budget={"images": 3}).problems == ()
+    assert columns(planned(budget={"images": 3, "on_exceed": "refuse"})) == [(None, "budget", "invalid_request")]
+    assert planned(budget={"images": 4, "device_s": 8, "on_exceed": "refuse"}).problems == ()
+
+
+def test_a_budget_of_nothing_and_a_catalogue_that_paints_nothing_are_refused() -> None:
+    assert columns(planned(budget={"images": 0}))[0] == (None, "budget.images", "invalid_request")
+    assert columns(planned(axes=[])) == [(None, "axes", "invalid_request")]
+
+
+def test_the_time_of_a_plan_grows_with_its_rows() -> None:
+    """Four times as many rows take four times as long, not sixteen times."""
+
+    def took_s(rows: int) -> float:
+        items = "".join(f'  - {{sku: "S{n}", photo: photos/{n}.jpg}}\n' for n in range(rows))
+        text = f"name: x\naxes: [{json.dumps(SCENES)}]\ndeliver: [{{preset: shopify}}]\nitems:\n{items}"
+        began = time.process_time()
+        made = plan(read_manifest(text.encode(), "application/yaml"), COST)
+        assert (made.rows, made.shots, made.problems) == (rows, 2 * rows, ())
+        return time.process_time() - began
+
+    took_s(100)
+    assert took_s(4_000) < 8 * min(took_s(1_000) for _ in range(3))
+
+
+def test_the_manifest_of_the_agencys_page_has_no_problem() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "agency.md").read_text(encoding="utf-8")
+    text = page.split("```yaml\n")[1].split("```")[0]
+    made = plan(read_manifest(text.encode(), "application/yaml"), COST)
+    assert made.problems == ()
+    assert (made.rows, made.shots, made.deliveries) == (2, 5 + 10, 5 + 10)

@@ -1,0 +1,193 @@
+"""A PostgreSQL server that is stopped, restarts or has few connections: calls end in time and recover by themselves.
+
+SIGSTOP is the worst outage: connections stay open, the kernel accepts new ones, and nobody answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+from sqlalchemy import text
+
+from deployments.director import DIRECTOR_CONNECTIONS
+from packshot.errors import Unavailable
+from packshot.settings import Settings
+from packshot.shots import Director, director
+from packshot.store.migrate import migrate
+from packshot.store.store import Store
+from tests.debian_tools import missing
+from tests.quick_stages import QuickStages
+from tests.unit.store.postgres_server import NoPostgres, empty, postgres_server
+from tests.unit.store.store_rows import add_shots, new_image
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[str]:
+    """A server that these tests may stop, with 100 connections."""
+    try:
+        with postgres_server(max_connections=100) as url:
+            migrate(url)
+            yield url
+    except NoPostgres as reason:
+        missing("postgres", str(reason))
+
+
+@pytest.fixture
+def own_settings(own_server: str, tmp_path: Path) -> Settings:
+    empty(own_server)
+    return Settings(home=tmp_path, database_url=own_server, lease_s=1.0, heartbeat_s=0.1)
+
+
+@pytest.fixture
+def own_store(own_settings: Settings) -> Iterator[Store]:
+    store = Store.from_settings(own_settings)
+    yield store
+    store.close()
+
+
+@contextmanager
+def stopped(url: str) -> Iterator[None]:
+    """Stop the server's processes: they keep their sockets and answer nothing."""
+    folder = url.partition("host=")[2]
+    postmaster = psutil.Process(int(Path(folder, "data", "postmaster.pid").read_text().splitlines()[0]))
+    processes = [postmaster, *postmaster.children(recursive=True)]
+    for process in processes:
+        os.kill(process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            os.kill(process.pid, signal.SIGCONT)
+
+
+def seconds_of_refusal(store: Store) -> float:
+    began = time.monotonic()
+    with pytest.raises(Unavailable):
+        store.queue.counts()
+    return time.monotonic() - began
+
+
+def test_a_stopped_server_is_unavailable_within_five_seconds_and_recovers(own_server: str, own_store: Store) -> None:
+    own_store.queue.counts()
+    with stopped(own_server):
+        first_s = seconds_of_refusal(own_store)  # on a pooled connection
+        with ThreadPoolExecutor(12) as callers:  # on new connections, more than the pool has
+            rest_s = list(callers.map(lambda _: seconds_of_refusal(own_store), range(12)))
+    assert max(first_s, *rest_s) < 5
+    began = time.monotonic()
+    own_store.queue.counts()
+    assert time.monotonic() - began < 1
+
+
+def test_a_statement_that_a_stopped_server_left_unanswered_ends(own_server: str, own_settings: Settings) -> None:
+    store = Store.from_settings(own_settings.model_copy(update={"database_statement_timeout_s": 1.5}))
+    errors: list[Unavailable] = []
+    sleeping = threading.Event()
+
+    def sleep() -> None:
+        try:
+            with store.database.read() as connection:
+                connection.execute(text("SELECT 1"))
+                sleeping.set()
+                connection.execute(text("SELECT pg_sleep(60)"))
+        except Unavailable as error:
+            errors.append(error)
+
+    try:
+        began = time.monotonic()
+        caller = threading.Thread(target=sleep)
+        caller.start()
+        sleeping.wait()
+        with stopped(own_server):
+            caller.join()
+        assert time.monotonic() - began < 5
+        assert [error.code for error in errors] == ["not_ready"]
+        store.queue.counts()
+    finally:
+        store.close()
+
+
+def test_a_statement_that_takes_too_long_is_cancelled_at_the_server(own_settings: Settings) -> None:
+    store = Store.from_settings(own_settings.model_copy(update={"database_statement_timeout_s": 0.5}))
+    try:
+        with pytest.raises(Unavailable), store.database.read() as connection:
+            connection.execute(text("SELECT pg_sleep(60)"))
+        busy = text("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(60)'")
+        give_up_at = time.monotonic() + 10
+        while True:
+            with store.database.read() as connection:
+                if connection.execute(busy).scalar_one() == 0:
+                    break
+            assert time.monotonic() < give_up_at
+    finally:
+        store.close()
+
+
+async def test_shots_outlive_a_server_that_is_stopped_longer_than_their_lease(
+    own_server: str, own_settings: Settings, own_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(director, "PROGRESS_EVERY_S", 0.05)
+    shots = add_shots(own_store, own_store.tenants.local(), 4)
+    stages = QuickStages(held=True)
+    directors = [Director(own_store, stages, own_settings, worker=f"w{n}") for n in range(4)]
+    runs = [asyncio.create_task(one.run_next()) for one in directors]
+    while stages.waiting < 4:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    with stopped(own_server):
+        stages.let_go.set()
+        await asyncio.sleep(3.0)
+    await asyncio.gather(*runs)
+    tenant = own_store.tenants.local().id
+    ended = [own_store.shots.get(tenant, shot) for shot in shots]
+    assert [(shot.status, shot.attempt, len(shot.images)) for shot in ended] == [("done", 1, 1)] * 4
+
+
+def test_sixty_four_directors_share_a_hundred_connections(own_store: Store, own_settings: Settings) -> None:
+    tenant = own_store.tenants.local()
+    shots = add_shots(own_store, tenant, 100)
+    limits = {**DIRECTOR_CONNECTIONS, "lease_s": 120.0}
+    stores = [Store.from_settings(own_settings.model_copy(update=limits)) for _ in range(64)]
+    together = threading.Barrier(64)
+
+    def direct(store: Store) -> int:
+        """Run shots as a director does: two at a time, with heartbeats."""
+        together.wait()
+        with ThreadPoolExecutor(2) as pair:
+            return sum(pair.map(run_all, [store, store]))
+
+    def run_all(store: Store) -> int:
+        count = 0
+        while (mine := store.queue.claim("w")) is not None:
+            store.queue.heartbeat(mine, step=1, steps=4)
+            count += store.queue.commit(mine, [new_image()]).status == "done"
+        return count
+
+    try:
+        with ThreadPoolExecutor(64) as directors:
+            done = sum(directors.map(direct, stores))
+        while (mine := own_store.queue.claim("w")) is not None:  # a director found every free row locked
+            done += own_store.queue.commit(mine, [new_image()]).status == "done"
+    finally:
+        for store in stores:
+            store.close()
+    assert done == len(shots)
+
+
+def test_a_restart_of_the_server_is_not_noticed_by_the_next_call(own_server: str, own_store: Store) -> None:
+    own_store.queue.counts()
+    with own_store.database.write() as connection:
+        connection.execute(text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"))
+    ends = text("SELECT pg_terminate_backend(pg_backend_pid())")
+    with pytest.raises(Unavailable), own_store.database.read() as connection:
+        connection.execute(ends)
+    own_store.queue.counts()
