@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -10,10 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import httpx
 
-from tests.api_graph import png, running
+from tests.api_graph import BoxGraph, png, running
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,14 @@ def target() -> Iterator[Target]:
             process.communicate(timeout=30)  # it ends when its stdin closes
 
 
+async def _as_a_real_graph(self: BoxGraph, timeout_s: float) -> None:
+    """No shot ends here. The graph of the unit tests wakes the poll of the streams fifty times a second."""
+    await asyncio.sleep(timeout_s)
+
+
 def serve(home: Path) -> None:
     """Serve until stdin closes. Prints the target as a line of JSON."""
-    import os
-
-    with running(home) as api:
+    with running(home) as api, patch.object(BoxGraph, "wait_for_any_completion", _as_a_real_graph):
         photo, mask = api.photo(), api.mask()
         image = api.finish(api.shot())["images"][0]
         ids = {"photo_id": photo["id"], "mask_id": mask["id"], "image_id": image["id"], "shot_id": api.shot()}
