@@ -10,8 +10,10 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
+import ray
 from ray import serve
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
@@ -20,6 +22,7 @@ from deployments.ray_support.context import stage, with_context
 from deployments.ray_support.metrics import RayMeter, report
 from deployments.ray_support.shared_store import require_shared_store
 from packshot.contract.shot_spec import Canvas, ShotSpec
+from packshot.errors import PackshotError
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.shots import Director, Finished, LayoutFiles, LoadReport, Painted, Placed, Step
@@ -65,9 +68,13 @@ class DirectorDeployment:
         context = serve.get_replica_context()
         self._store = Store.from_settings(settings.model_copy(update=DIRECTOR_CONNECTIONS))
         self._poll_s = settings.poll_s
+        self._cluster = (ray.get_runtime_context().get_session_name(), pack or settings.pack)
+        self._store.clusters.join(*self._cluster)
+        self._called = False
+        self._stages = GraphStages(pack or settings.pack, settings, finisher, canny, generator)
         self._director = Director(
             self._store,
-            GraphStages(pack or settings.pack, settings, finisher, canny, generator),
+            self._stages,
             settings,
             worker=context.replica_id.unique_id,
             meter=RayMeter(),
@@ -77,7 +84,13 @@ class DirectorDeployment:
         self._poller = asyncio.get_running_loop().create_task(self._poll())
 
     async def run_next(self) -> str | None:
-        """Claim, run and commit one shot. Returns its id, or None when no shot is due."""
+        """Claim, run and commit one shot. Returns its id, or None when no shot is due.
+
+        The first call makes the cluster active: clients' requests have moved to it.
+        """
+        if not self._called:
+            await asyncio.to_thread(self._store.clusters.activate, *self._cluster)
+            self._called = True
         return await self._director.run_next()
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
@@ -97,6 +110,9 @@ class DirectorDeployment:
             await asyncio.sleep(self._poll_s)
             try:
                 report(connection_gauges(self._store))
+                active = await asyncio.to_thread(self._store.clusters.is_active, *self._cluster)
+                if not active or not (self._called or self._stages.painters_came()):
+                    continue  # in standby: another cluster serves the clients, or no painter is ready yet
                 due = await asyncio.to_thread(self._store.queue.due_count)
                 if time.monotonic() - asked_at > ASK_FOR_SWEEP_EVERY_S:
                     asked_at = time.monotonic()
@@ -119,6 +135,8 @@ class DirectorDeployment:
     def __del__(self) -> None:
         self._poller.cancel()
         self._director.release_all()
+        with suppress(PackshotError):
+            self._store.clusters.leave(self._cluster[0])
 
 
 class GraphStages:
@@ -140,6 +158,10 @@ class GraphStages:
         self._preparer = self._finisher.options(stream=True)
         self._canny = with_context(canny)
         self._generator = with_context(generator).options(stream=True)
+
+    def painters_came(self) -> bool:
+        """Whether the generator has had a replica that is ready."""
+        return bool(self._generator.running_replicas_populated())  # type: ignore[operator]
 
     def framing_of(self, canvas: Canvas) -> Framing:
         return self._manifest.framing(canvas)
