@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import ray
@@ -25,9 +26,10 @@ from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.errors import PackshotError
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
-from packshot.shots import Director, Finished, LayoutFiles, LoadReport, Painted, Placed, Step
+from packshot.shots import Director, DuePoll, Finished, LayoutFiles, Painted, Placed, SharedLoadReport, Step
 from packshot.store.gauges import connection_gauges
 from packshot.store.store import Store
+from packshot.store.wakes import QUEUED, listen
 from packshot.types import Brief, Framing
 
 log = logging.getLogger("ray.serve")
@@ -70,7 +72,7 @@ class DirectorDeployment:
         self._poll_s = settings.poll_s
         self._cluster = (ray.get_runtime_context().get_session_name(), pack or settings.pack)
         self._store.clusters.join(*self._cluster)
-        self._called = False
+        self._called = self._active = False
         self._stages = GraphStages(pack or settings.pack, settings, finisher, canny, generator)
         self._director = Director(
             self._store,
@@ -79,9 +81,20 @@ class DirectorDeployment:
             worker=context.replica_id.unique_id,
             meter=RayMeter(),
         )
-        self._load = LoadReport(self._store.queue)
+        self._load = SharedLoadReport(self._store)
         self._directors = serve.get_deployment_handle(context.deployment, app_name=context.app_name)
-        self._poller = asyncio.get_running_loop().create_task(self._poll())
+        self._due = DuePoll(
+            self._due_count,
+            self._call,
+            places=context._deployment_config.max_ongoing_requests,
+            running=lambda: self._director.running,
+            every_s=settings.poll_s,
+        )
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._due.forever()), loop.create_task(self._keep_house())]
+        if context.rank.rank == 0:  # one of them hears of new shots for all; its calls go to any director
+            wake = partial(self._due.wake, spread=True)
+            self._listening = loop.create_task(listen(settings, QUEUED, wake))
 
     async def run_next(self) -> str | None:
         """Claim, run and commit one shot. Returns its id, or None when no shot is due.
@@ -98,42 +111,43 @@ class DirectorDeployment:
         return await asyncio.to_thread(self._load)
 
     async def check_health(self) -> None:
-        if self._poller.done():
-            self._poller.result()
-            raise RuntimeError("director: the poll must run, but it has ended; Serve replaces this replica")
+        for task in self._tasks:
+            if task.done():
+                task.result()
+                raise RuntimeError("director: the poll must run, but it has ended; Serve replaces this replica")
 
-    async def _poll(self) -> None:
-        """Run due shots without a caller: the gateway died, a back-off has ended, or a lease has expired."""
-        calls: set[asyncio.Task[Any]] = set()
+    def _due_count(self, most: int) -> int:
+        """How many shots this cluster may claim now; 0 in standby, and until the first painter is ready."""
+        here = self._active and (self._called or self._stages.painters_came())
+        return self._store.queue.due_count(most) if here else 0
+
+    async def _keep_house(self) -> None:
+        """Report the connections, say that the cluster is present, and sweep when a sweep is due."""
         asked_at = time.monotonic()
         while True:
             await asyncio.sleep(self._poll_s)
             try:
                 report(connection_gauges(self._store))
-                active = await asyncio.to_thread(self._store.clusters.is_active, *self._cluster)
-                if not active or not (self._called or self._stages.painters_came()):
-                    continue  # in standby: another cluster serves the clients, or no painter is ready yet
-                due = await asyncio.to_thread(self._store.queue.due_count)
+                self._active = await asyncio.to_thread(self._store.clusters.is_active, *self._cluster)
                 if time.monotonic() - asked_at > ASK_FOR_SWEEP_EVERY_S:
                     asked_at = time.monotonic()
                     if swept := await asyncio.to_thread(self._store.retention.sweep_if_due):
                         log.info("swept %s", swept)
             except Exception:
-                log.exception("the store did not answer the poll")
-                continue
-            for _ in range(due - len(calls)):
-                call = asyncio.create_task(self._call())
-                calls.add(call)
-                call.add_done_callback(calls.discard)
+                log.exception("the store did not answer; a later try asks again")
 
-    async def _call(self) -> None:
+    async def _call(self) -> str | None:
+        """Run a shot without a caller: the gateway died, a back-off has ended, or a lease has expired."""
         try:
-            await self._directors.run_next.remote()
+            shot_id: str | None = await self._directors.run_next.remote()
         except Exception as error:  # noqa: BLE001 - the shot is in the store, and a later poll finds it
             log.warning("a director call failed: %r; the shot's state is in the store", to_packshot_error(error))
+            return None
+        return shot_id
 
     def __del__(self) -> None:
-        self._poller.cancel()
+        for task in self._tasks:
+            task.cancel()
         self._director.release_all()
         with suppress(PackshotError):
             self._store.clusters.leave(self._cluster[0])

@@ -43,7 +43,18 @@ from packshot.models.matting import load_matting
 from packshot.models.packs.manifest import RENDER_ROLES
 from packshot.models.packs.pack import Pack, find_pack
 from packshot.settings import Settings
-from packshot.shots import CutoutFiles, Director, Finished, Finisher, Fitted, LayoutFiles, Painted, Placed, Step
+from packshot.shots import (
+    CutoutFiles,
+    Director,
+    DuePoll,
+    Finished,
+    Finisher,
+    Fitted,
+    LayoutFiles,
+    Painted,
+    Placed,
+    Step,
+)
 from packshot.shots.finish import finish
 from packshot.shots.segmented import new_mask
 from packshot.shots.stages import Prepared
@@ -241,8 +252,13 @@ class LocalGraph:
         )
         stages = LocalStages(pack, self._models, self._finisher)
         self._director = Director(store, stages, settings, worker=f"one-process-{os.getpid()}")
-        self._places = asyncio.Semaphore(SHOTS_AT_ONCE)
-        self._runs: set[asyncio.Task[None]] = set()
+        self._due = DuePoll(
+            store.queue.due_count,
+            self._run_next,
+            places=SHOTS_AT_ONCE,
+            running=lambda: self._director.running,
+            every_s=POLL_S,
+        )
         self._poller: asyncio.Task[None] | None = None
         self._run_ended = asyncio.Event()
 
@@ -294,31 +310,17 @@ class LocalGraph:
         return await asyncio.to_thread(self._finisher.deliver, image_key, layout, preset, generated=generated)
 
     def submitted(self) -> None:
-        self._start_run()
+        self._due.wake()
         if self._poller is None or self._poller.done():
-            self._poller = asyncio.create_task(self._poll())
+            # An empty context: a run takes the first shot of the queue, which another request may have brought.
+            self._poller = asyncio.create_task(self._due.forever(), context=contextvars.Context())
 
-    def _start_run(self) -> None:
-        # An empty context: the call runs the first shot of the queue, which another request may have brought.
-        run = asyncio.create_task(self._run_next(), context=contextvars.Context())
-        self._runs.add(run)
-        run.add_done_callback(self._runs.discard)
-
-    async def _run_next(self) -> None:
+    async def _run_next(self) -> str | None:
         try:
-            async with self._places:
-                await self._director.run_next()
-        except Exception:
-            log.exception("a shot did not run; its state is in the store")
+            return await self._director.run_next()
         finally:
             self._run_ended.set()
             self._run_ended = asyncio.Event()
-
-    async def _poll(self) -> None:
-        while True:
-            await asyncio.sleep(POLL_S)
-            for _ in range(await asyncio.to_thread(self._store.queue.due_count) - len(self._runs)):
-                self._start_run()
 
     async def wait_for_any_completion(self, timeout_s: float) -> None:
         with suppress(TimeoutError):

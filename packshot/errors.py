@@ -86,6 +86,7 @@ class BadInput(PackshotError):
         "photo_timeout": "Decoding took longer than the limit.",
         "point_outside": "A point lies outside the photo.",
         "box_invalid": "A box is empty, inverted or outside the photo.",
+        "upload_mismatch": "The uploaded file is missing, or has another size or hash than announced.",
         "mask_empty": "The mask holds no product pixel.",
         "mask_too_small": "The product in the mask is smaller than the smallest size that can be placed.",
         "mask_unreadable": "The bytes are not a complete, valid PNG that can be read as a mask.",

@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     database_prepare: bool = Field(
         True, description="Let PostgreSQL keep plans of repeated statements; off behind an old PgBouncer."
     )
+    database_listen: bool = Field(
+        True, description="Let each gateway and one director hold a connection that hears of changes at once."
+    )
     assets_url: str = Field("", description="fsspec URL of the assets; empty = a folder in `home`.")
 
     # Models
@@ -106,6 +109,10 @@ class Settings(BaseSettings):
     )
     max_asset_bytes: int = Field(
         0, ge=0, description="Largest total size of the assets, bytes; more gets 507; 0 = no limit."
+    )
+
+    redirect_downloads: bool = Field(
+        False, description="Send clients to the bucket's signed URLs for photos and pictures, where it signs them."
     )
 
     @cached_property

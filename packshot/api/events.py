@@ -187,7 +187,7 @@ class Progress:
 
 def _events_between(shot: ShotRecord, before: _Sent | None) -> list[ShotEvent]:
     if shot.status == "queued":
-        return [QueuedEvent(shot=shot.id, position=shot.position)]
+        return [QueuedEvent(shot=shot.id, position=shot.position, position_estimated=shot.position_estimated or None)]
     if shot.status == "done":
         return [DoneEvent(shot=shot.id, images=tuple(image_answer(image) for image in shot.images))]
     if shot.status == "failed":

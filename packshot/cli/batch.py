@@ -198,8 +198,8 @@ class Batch:
         ended = 0
         for event in self._client.events(shots):
             match event.data:
-                case QueuedEvent(position=position):
-                    progress.update(name, f"queued, {position} before")
+                case QueuedEvent(position=position, position_estimated=estimated):
+                    progress.update(name, f"queued, {'about ' if estimated else ''}{position} before")
                 case ProgressEvent(shot=shot, step=step, steps=total):
                     steps[shot] = (step, total)
             ended += event.name in ENDED

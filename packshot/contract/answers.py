@@ -54,6 +54,16 @@ class PhotoAnswer(Answer):
     )
 
 
+class UploadAnswer(Answer):
+    """Where to send a photo's file."""
+
+    id: str = Field(description="The upload's id, for POST /v1/photos.")
+    method: Literal["PUT"] = Field(description="The method with which the file is sent.")
+    url: str = Field(description="The absolute URL to which the file is sent, without a key.")
+    headers: dict[str, str] = Field(description="The headers that must be sent with it, exactly.")
+    expires_at: Moment = Field(description="Until when the file must be sent and the photo made.")
+
+
 class PhotoPage(Answer):
     """A page of photos, newest first."""
 
@@ -215,6 +225,9 @@ class AcceptedAnswer(Answer):
     id: str
     status: Status
     position: int = Field(description="Shots that would start before this one; 0 = next, running or ended.")
+    position_estimated: bool | None = Field(
+        None, exclude_if=absent, description="True where `position` is an estimate; absent where it is exact."
+    )
     url: str = Field(description="Path of the shot.")
     events_url: str = Field(description="Path of the shot's event stream.")
     request: ResolvedRequest
@@ -228,6 +241,9 @@ class ShotAnswer(Answer):
     id: str
     status: Status
     position: int = Field(description="Shots that would start before this one; 0 = next, running or ended.")
+    position_estimated: bool | None = Field(
+        None, exclude_if=absent, description="True where `position` is an estimate; absent where it is exact."
+    )
     step: int = Field(description="Denoising steps completed, over all pictures.")
     steps: int = Field(description="Denoising steps of the whole shot.")
     created_at: Moment

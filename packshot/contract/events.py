@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from packshot.contract.answers import ErrorAnswer, ImageAnswer
-from packshot.contract.base import Answer
+from packshot.contract.base import Answer, absent
 
 
 class ShotEvent(Answer):
@@ -24,6 +24,9 @@ class QueuedEvent(ShotEvent):
     name: ClassVar[str] = "queued"
 
     position: int = Field(description="Shots that would start before this one.")
+    position_estimated: bool | None = Field(
+        None, exclude_if=absent, description="True where `position` is an estimate; absent where it is exact."
+    )
 
 
 class ProgressEvent(ShotEvent):

@@ -22,6 +22,7 @@ from packshot.contract.answers import (
     SessionAnswer,
     ShotAnswer,
     ShotPage,
+    UploadAnswer,
     VerdictAnswer,
     WholeImageAnswer,
 )
@@ -41,10 +42,12 @@ from packshot.contract.requests import (
     CanvasIn,
     LayerIn,
     MaskRequest,
+    PhotoOfUpload,
     PointIn,
     ReviewRequest,
     SessionRequest,
     ShotRequest,
+    UploadRequest,
 )
 from packshot.errors import (
     BadInput,
@@ -95,6 +98,15 @@ PHOTO = PhotoAnswer(
     url=f"/v1/photos/{_PHOTO_ID}",
     notes=(NoteAnswer(code="type_by_bytes", detail="the file claims to be PNG, its bytes are JPEG: they count"),),
     created_at=datetime(2026, 11, 26, 7, 58, tzinfo=UTC),
+)
+UPLOAD_REQUEST = UploadRequest(bytes=PHOTO.bytes, sha256=PHOTO.sha256, content_type="image/jpeg")
+PHOTO_OF_UPLOAD = PhotoOfUpload(upload_id="up_4Jq0Zy2mB7sVnW1xRkTd")
+UPLOAD = UploadAnswer(
+    id=PHOTO_OF_UPLOAD.upload_id,
+    method="PUT",
+    url=f"https://bucket.s3.eu-central-1.amazonaws.com/packshot/uploads/{PHOTO_OF_UPLOAD.upload_id}?X-Amz-Signature=…",
+    headers={"content-type": "image/jpeg", "x-amz-checksum-sha256": "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg="},
+    expires_at=datetime(2026, 11, 26, 8, 58, tzinfo=UTC),
 )
 PHOTOS = PhotoPage(photos=(PHOTO,), next_cursor=f"1795679880.512:{_PHOTO_ID}")
 MASK = MaskAnswer(

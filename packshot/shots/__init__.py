@@ -2,14 +2,16 @@
 
 from packshot.shots.cutouts import CutoutFiles
 from packshot.shots.director import Director
+from packshot.shots.due_poll import DuePoll
 from packshot.shots.finish import Finisher
 from packshot.shots.layout import LayoutFiles
-from packshot.shots.load_report import LoadReport
+from packshot.shots.load_report import LoadReport, SharedLoadReport
 from packshot.shots.stages import Finished, Fitted, Painted, Placed, Prepared, Stages, Step
 
 __all__ = [
     "CutoutFiles",
     "Director",
+    "DuePoll",
     "Finished",
     "Finisher",
     "Fitted",
@@ -18,6 +20,7 @@ __all__ = [
     "Painted",
     "Placed",
     "Prepared",
+    "SharedLoadReport",
     "Stages",
     "Step",
 ]

@@ -1,4 +1,7 @@
-"""A director's report to the autoscaler: the load of the store's queue and the rate of arrivals."""
+"""The directors' report to the autoscaler: the load of the store's queue and the rate of arrivals.
+
+One director counts for all of them, whatever their number.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,29 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from dataclasses import astuple
+from typing import Any, Protocol
 
+from packshot.contract.status import PRIORITIES
+from packshot.store.census import SNAPSHOT as CENSUS
+from packshot.store.positions import EXACT
 from packshot.store.records import Load, QueueLoad
+from packshot.store.snapshots import Snapshot
+from packshot.store.store import Store
+
+SNAPSHOT = "load"
 
 FAST_S, SLOW_S = 15.0, 120.0
 """Windows of the arrival rates, in seconds: a short one that shows bursts, and a long one that evens out chance."""
 
 QUERY_SHARE = 0.05
-"""Largest share of time for which one director's queries may occupy the store. Counting 50,000 shots is slow."""
+"""Largest share of time for which the report's queries may occupy the store. Counting 50,000 shots is slow."""
+
+REPORT_EVERY_S = 2.0
+"""Seconds between two reports of the whole cluster, when counting is fast."""
+
+REPORT_FRESH_S = 30.0
+"""Age in seconds up to which a report is used. With an older one, the autoscaler hears of no report."""
 
 
 class HasLoad(Protocol):
@@ -24,7 +41,7 @@ class HasLoad(Protocol):
 
 
 class LoadReport:
-    """Queries the store at each call, within `QUERY_SHARE`. Each replica of the director reports the whole store.
+    """Queries the store at each call, within `QUERY_SHARE`, and reports the whole store.
 
     `queue` is queried. `clock` gives monotonic seconds.
 
@@ -49,6 +66,23 @@ class LoadReport:
             self._fresh_until_s = self._clock() + (self._clock() - asked_at_s) / QUERY_SHARE
         return self._report
 
+    def state_json(self) -> dict[str, Any]:
+        """What another process needs to continue with the same arrivals, as JSON values. Times are ages in seconds."""
+        now = self._clock()
+        arrivals = [
+            [now - at_s, {kind: astuple(load) for kind, load in loads.items()}] for at_s, loads in self._arrivals
+        ]
+        return {"seq": self._seq, "watched_s": now - self._began_s, "arrivals": arrivals}
+
+    def resume_json(self, state: dict[str, Any], age_s: float) -> None:
+        """Continue where the process that gave `state` stopped, `age_s` seconds ago."""
+        now = self._clock() - age_s
+        self._seq = state["seq"]
+        self._began_s = now - state["watched_s"]
+        self._arrivals = deque(
+            (now - ago_s, {kind: Load(*load) for kind, load in loads.items()}) for ago_s, loads in state["arrivals"]
+        )
+
     def _query(self) -> dict[str, float]:
         queue_load = self._queue.load(self._seq)
         self._seq = queue_load.last_seq
@@ -67,6 +101,39 @@ class LoadReport:
                 seen_s = max(min(window_s, watched_s), FAST_S)
                 report |= {key: value / seen_s for key, value in _named(f"{priority}_{name}", arrived).items()}
         return report
+
+
+class SharedLoadReport:
+    """The report of all directors of `store`: one of them counts at a time, and each returns the same report.
+
+    It is empty until there is a first one, and when the last one is older than `REPORT_FRESH_S`. Beside the report, the
+    director that counts takes the census of a long queue, from which gateways estimate positions.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._report = LoadReport(store.queue)
+        self._known: dict[str, float] = {}
+        self._known_at_s = -math.inf
+        self._every_s = REPORT_EVERY_S
+
+    def __call__(self) -> dict[str, float]:
+        if time.monotonic() - self._known_at_s >= REPORT_EVERY_S / 2:  # Serve may ask more often
+            shared = self._store.snapshots.shared(SNAPSHOT, self._every_s, self._counted_json)
+            self._known = shared.value["report"] if shared is not None and shared.age_s < REPORT_FRESH_S else {}
+            self._every_s = max(REPORT_EVERY_S, shared.value["next_in_s"]) if shared is not None else REPORT_EVERY_S
+            self._known_at_s = time.monotonic()
+        return self._known
+
+    def _counted_json(self, before: Snapshot | None) -> dict[str, Any]:
+        if before is not None and before.age_s < SLOW_S:
+            self._report.resume_json(before.value["state"], before.age_s)
+        began_s = time.monotonic()
+        report = self._report()
+        if sum(report[f"{priority}_waiting_shots"] for priority in PRIORITIES) > EXACT:
+            self._store.snapshots.put(CENSUS, self._store.queue.census().to_json())
+        next_in_s = (time.monotonic() - began_s) / QUERY_SHARE
+        return {"report": report, "state": self._report.state_json(), "next_in_s": next_in_s}
 
 
 def _named(prefix: str, load: Load) -> dict[str, float]:

@@ -17,16 +17,21 @@ from sqlalchemy import ColumnElement, Connection, Row, Update, and_, case, func,
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import PRIORITIES, STATUSES, Priority, Status
 from packshot.errors import LeaseLost
+from packshot.store.census import Census, take_census
 from packshot.store.database import Database, moment, new_id
 from packshot.store.queue_load import load_of, load_query, pending_query
-from packshot.store.queue_order import claimable, queue_order
+from packshot.store.queue_order import claimable, due_count, queue_order
 from packshot.store.records import Claim, NewImage, QueueLoad, ShotRecord
 from packshot.store.references import AssetReferences
 from packshot.store.schema import ORIGIN, Now, image, shot
 from packshot.store.shot_rows import shot_record
+from packshot.store.wakes import CHANGED, QUEUED, notify
 
 MAX_CRASHES = 2
 """Crashes after which a shot fails. Another shot may have caused the first; this shot ran unbatched at the second."""
+
+CLAIM_AMONG = 8
+"""Among how many shots at the front of the queue a claim looks first. More are needed only while as many are locked."""
 
 MAX_INTERRUPTIONS = 20
 """Interruptions that a shot survives: its worker's lease expired, or a replica or node was stopped while it ran."""
@@ -71,7 +76,9 @@ class Queue:
         """Claim the next shot under a lease. Returns None when no shot is due. `worker` names the claimer in logs."""
         while True:
             with self._database.write() as connection:
-                row = connection.execute(_claim_next(worker, self._lease_s)).first()
+                row = self._claim_row(connection, worker)
+                if row is not None:
+                    notify(connection, CHANGED)
             if row is None:
                 return None
             if row.status == "running":
@@ -90,6 +97,15 @@ class Queue:
                 )
             # The claim ended an expired shot instead, or put it back; claim the next one.
             log.warning("shot %s is %s: its worker's lease expired", row.id, row.status)
+
+    def _claim_row(self, connection: Connection, worker: str) -> Row[Any] | None:
+        """Claim the next row. Returns None when every row that is due is locked by others, or none is due."""
+        dialect, first = connection.dialect.name, 1 if connection.dialect.name == "sqlite" else CLAIM_AMONG
+        while True:
+            row = connection.execute(_claim_next(worker, self._lease_s, dialect, first)).first()
+            if row is not None or due_count(connection, first) < first:
+                return row
+            first *= 8  # claimers that run at this moment have locked all those at the front
 
     def heartbeat(self, claim: Claim, *, step: int, steps: int, preview_version: int | None = None) -> bool:
         """Extend the lease and store the progress. Returns True when a client has asked to cancel the shot.
@@ -209,6 +225,7 @@ class Queue:
         Raises LeaseLost when the claim no longer holds.
         """
         with self._database.write() as connection:
+            notify(connection, QUEUED)
             return shot_record(connection, _fenced(connection, claim, **_uncounted(0.0)))
 
     def finish_cancelled(self, claim: Claim) -> ShotRecord:
@@ -216,10 +233,15 @@ class Queue:
         with self._database.write() as connection:
             return shot_record(connection, _fenced(connection, claim, **_ended("cancelled")))
 
-    def due_count(self) -> int:
-        """Count the shots that a worker could claim now."""
+    def due_count(self, most: int) -> int:
+        """Count the shots that a worker could claim now. It counts to `most` at most, so that it is always cheap."""
         with self._database.read() as connection:
-            return int(connection.execute(select(func.count()).where(claimable(shot))).scalar_one())
+            return due_count(connection, most)
+
+    def census(self) -> Census:
+        """Count the waiting lines anew."""
+        with self._database.read() as connection:
+            return take_census(connection)
 
     def pending_device_s(self, *, row_step_s: float, picture_s: float) -> dict[Priority, float]:
         """Return how many seconds one device would need for all the work that waits, by priority.
@@ -251,23 +273,20 @@ class Queue:
 
 
 @cache  # a worker always calls it with the same arguments
-def _claim_next(worker: str, lease_s: float) -> Update:
+def _claim_next(worker: str, lease_s: float, dialect: str, first: int) -> Update:
     """The statement that picks a shot, locks it and raises its epoch.
 
-    A shot whose lease has expired may not run now. It ends when its cancellation was requested or it has been
-    interrupted too often. From its second interruption on, it is queued with back-off, so that workers which die one
-    after the other do not all take the same few shots.
+    It picks among the `first` shots of the queue, except those that other claimers have locked. A shot whose lease has
+    expired may not run now. It ends when its cancellation was requested or it has been interrupted too often. From its
+    second interruption on, it is queued with back-off, so that workers which die one after the other do not all take
+    the same few shots.
     """
-    candidate, waiting = shot.alias("candidate"), queue_order()
-    pick = (
-        select(candidate.c.seq)
-        .join(waiting, waiting.c.seq == candidate.c.seq)
-        .where(claimable(candidate))  # checked again under the row's lock
-        .order_by(waiting.c.position)
-        .limit(1)
-        .with_for_update(of=candidate, skip_locked=True)
-        .scalar_subquery()
-    )
+    order, candidate = queue_order(dialect, first, first), shot.alias("candidate")
+    pick = select(order.c.seq).order_by(order.c.position).limit(1)
+    if dialect != "sqlite":  # there nobody else writes meanwhile
+        pick = pick.join(candidate, candidate.c.seq == order.c.seq)
+        pick = pick.where(claimable(candidate))  # checked again under the row's lock
+        pick = pick.with_for_update(of=candidate, skip_locked=True)
     expired = shot.c.status == "running"
     cancelled = and_(expired, shot.c.cancel_requested)
     interruptions = func.coalesce(shot.c.interruptions, 0) + case((expired, 1), else_=0)
@@ -278,7 +297,7 @@ def _claim_next(worker: str, lease_s: float) -> Update:
     back_offs = [(interruptions == nth, _back_off_s(nth - 1)) for nth in range(2, 8)]
     return (
         update(shot)
-        .where(shot.c.seq == pick)
+        .where(shot.c.seq == pick.scalar_subquery())
         .values(
             status=case((cancelled, "cancelled"), (interrupted, "failed"), (pauses, "queued"), else_="running"),
             attempt=case((pauses, shot.c.attempt - 1), (expired, shot.c.attempt), else_=shot.c.attempt + 1),
@@ -316,6 +335,8 @@ def _fenced(connection: Connection, claim: Claim, **values: object) -> Row[Any]:
             f"epoch {claim.epoch} of {claim.shot_id} is no longer valid: another worker claimed the shot, or it ended; "
             "discard this attempt's results",
         )
+    if "status" in values:
+        notify(connection, CHANGED)
     return row
 
 

@@ -15,10 +15,11 @@ from packshot.types import BoxXYXY
 
 @dataclass(frozen=True)
 class Tenant:
-    """An agency or brand that owns its data."""
+    """An agency or brand that owns its data. `weight` is its share of the workers, relative to the others'."""
 
     id: str
     name: str
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,31 @@ class PhotoRecord:
     created_at: datetime
     notes: tuple[tuple[str, str], ...] = ()
     project_id: str | None = None
+
+
+@dataclass(frozen=True)
+class UploadRecord:
+    """A photo that its client puts into the asset root at `key`, or the photo `photo_id` that was made of it.
+
+    `bytes`, `sha256` (hexadecimal) and `content_type` are what the client announced.
+    """
+
+    id: str
+    tenant: str
+    bytes: int
+    sha256: str
+    content_type: str
+    key: str
+    expires_at: datetime
+    photo_id: str | None = None
+
+
+@dataclass(frozen=True)
+class NewUpload:
+    """A new upload. `token` is the permission to send it through this server; it is available only here."""
+
+    record: UploadRecord
+    token: str
 
 
 @dataclass(frozen=True)
@@ -178,8 +204,9 @@ class ShotRecord:
     """A shot as clients see it.
 
     `position` counts the shots that would be claimed before this one now; it is 0 for the next shot and for shots that
-    run or have ended. `step` of `steps` denoising steps are done, over all images of the shot. `version` grows with
-    every change of the row and is part of event ids. `preview_version` is 0 before the first preview.
+    run or have ended. `position_estimated` says that the shot is far behind and that the number is an estimate. `step`
+    of `steps` denoising steps are done, over all images of the shot. `version` grows with every change of the row and
+    is part of event ids. `preview_version` is 0 before the first preview.
     `cancel_requested` is true while the shot still runs and will be cancelled at its next step. `project_id` is the
     project that it belongs to. `sku` and `meta` are what the client wrote on it.
     """
@@ -205,6 +232,7 @@ class ShotRecord:
     project_id: str | None = None
     sku: str | None = None
     meta: Mapping[str, str] = field(default_factory=dict)
+    position_estimated: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,11 @@ from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import ENDED
 from packshot.contract.verdict import Verdict
 from packshot.store.database import absent, moment, moment_or_none, require_id
-from packshot.store.positions import positions
+from packshot.store.positions import Position, Positions
 from packshot.store.records import ImageRecord, ShotRecord
 from packshot.store.schema import image, shot
+
+PositionsOf = Callable[[Connection, Sequence[Row[Any]]], dict[int, Position]]
 
 
 def own_shot_row(connection: Connection, tenant_id: str, shot_id: str) -> Row[Any]:
@@ -29,15 +31,17 @@ def own_shot_row(connection: Connection, tenant_id: str, shot_id: str) -> Row[An
 def shot_records(
     connection: Connection,
     rows: Sequence[Row[Any]],
-    positions_of: Callable[[Connection, Sequence[int]], dict[int, int]] = positions,
+    positions_of: PositionsOf | None = None,
 ) -> list[ShotRecord]:
     """Convert rows of `shot`, with their images and positions.
 
-    It runs at most one query for all images and one for all positions. `positions_of` returns positions by `seq`.
+    It runs at most one query for all images and a few for all positions. `positions_of` returns positions by `seq`;
+    None reads the present ones.
     """
     images = _images(connection, [row.id for row in rows if row.status == "done"])
-    queued = [row.seq for row in rows if row.status == "queued"]
-    ahead = positions_of(connection, queued) if queued else {}
+    queued = [row for row in rows if row.status == "queued"]
+    places = (positions_of or Positions().now)(connection, queued) if queued else {}
+    nowhere = Position(0)
     return [
         ShotRecord(
             id=row.id,
@@ -45,7 +49,8 @@ def shot_records(
             status=row.status,
             priority=row.priority,
             spec=ShotSpec.from_json(row.request),
-            position=ahead.get(row.seq, 0),
+            position=places.get(row.seq, nowhere).ahead,
+            position_estimated=places.get(row.seq, nowhere).estimated,
             step=row.step,
             steps=row.steps,
             version=row.version,
@@ -66,9 +71,9 @@ def shot_records(
     ]
 
 
-def shot_record(connection: Connection, row: Row[Any]) -> ShotRecord:
+def shot_record(connection: Connection, row: Row[Any], positions_of: PositionsOf | None = None) -> ShotRecord:
     """Convert one row of `shot`, with its images and position."""
-    (record,) = shot_records(connection, [row])
+    (record,) = shot_records(connection, [row], positions_of)
     return record
 
 

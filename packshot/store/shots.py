@@ -13,12 +13,13 @@ from packshot.contract.status import LIVE
 from packshot.errors import BadInput, Conflict, NotFound, Overloaded
 from packshot.store.database import Database, absent, is_id, new_id, require_id, to_json
 from packshot.store.pages import MAX_PAGE
-from packshot.store.positions import RecentPositions
+from packshot.store.positions import Positions
 from packshot.store.projects import hold_project
 from packshot.store.records import ShotRecord
 from packshot.store.schema import ORIGIN, Now, mask, shot, shot_mask, tenant
 from packshot.store.shot_filter import EVERY_SHOT, ShotFilter
 from packshot.store.shot_rows import own_shot_row, shot_record, shot_records
+from packshot.store.wakes import CHANGED, QUEUED, notify
 
 RETRY_AFTER_S = 10.0
 """Seconds that a client must wait before a retry when its tenant's queue is full."""
@@ -36,7 +37,7 @@ class Shots:
     def __init__(self, database: Database, *, max_queued: int) -> None:
         self._database = database
         self._max_queued = max_queued
-        self._recent_positions = RecentPositions()
+        self._positions = Positions()
 
     def add(
         self,
@@ -79,7 +80,7 @@ class Shots:
                 row = _row_of_key(connection, tenant_id, idempotency_key)
                 if row is not None:
                     _refuse_another_body(row, digest, sent_digest)
-                    return shot_record(connection, row), False
+                    return shot_record(connection, row, self._positions.now), False
             self._refuse_over_limit(connection, tenant_id)
             hold_project(connection, tenant_id, project_id)
             mask_ids = _pin_masks(connection, tenant_id, spec)
@@ -109,11 +110,12 @@ class Shots:
                 created_at=Now(),
             )
             shot_id = connection.execute(new.returning(shot.c.id)).scalar_one()
+            notify(connection, QUEUED)
             if mask_ids:
                 connection.execute(
                     shot_mask.insert(), [{"shot_id": shot_id, "mask_id": mask_id} for mask_id in mask_ids]
                 )
-        # Ranking a long queue is slow, so the position is read after the write lock is released.
+        # The position is read after the write lock is released.
         return self.get(tenant_id, shot_id), True
 
     def _refuse_over_limit(self, connection: Connection, tenant_id: str) -> None:
@@ -129,7 +131,7 @@ class Shots:
     def get(self, tenant_id: str, shot_id: str) -> ShotRecord:
         """Return the shot with its images and its position in the queue. Raises NotFound when it does not exist."""
         with self._database.read() as connection:
-            return shot_record(connection, own_shot_row(connection, tenant_id, shot_id))
+            return shot_record(connection, own_shot_row(connection, tenant_id, shot_id), self._positions.now)
 
     def repeated(self, tenant_id: str, idempotency_key: str, sent: Mapping[str, Any]) -> ShotRecord | None:
         """Return the shot that was accepted with this key for the same request as sent, in its present state, or None.
@@ -138,7 +140,9 @@ class Shots:
         """
         with self._database.read() as connection:
             row = _row_of_key(connection, tenant_id, idempotency_key)
-            return shot_record(connection, row) if row is not None and row.sent_sha256 == _digest(sent) else None
+            if row is None or row.sent_sha256 != _digest(sent):
+                return None
+            return shot_record(connection, row, self._positions.now)
 
     def page(
         self, tenant_id: str, wanted: ShotFilter = EVERY_SHOT, *, cursor: str | None = None, limit: int = 50
@@ -160,7 +164,7 @@ class Shots:
                     raise BadInput("invalid_request", rule) from error
             rows = connection.execute(query).all()
             page = rows[:limit]
-            return shot_records(connection, page), page[-1].id if len(rows) > limit else None
+            return shot_records(connection, page, self._positions.now), page[-1].id if len(rows) > limit else None
 
     def watch(self, wanted: Collection[tuple[str, str]]) -> dict[tuple[str, str], ShotRecord]:
         """Return the shots that exist among the `wanted` pairs of tenant id and shot id.
@@ -174,7 +178,7 @@ class Shots:
             for start in range(0, len(ids), WATCHED_AT_ONCE):
                 query = select(shot).where(shot.c.id.in_(ids[start : start + WATCHED_AT_ONCE]))
                 rows = connection.execute(query).all()
-                for record in shot_records(connection, rows, self._recent_positions):
+                for record in shot_records(connection, rows, self._positions.lately):
                     found[record.tenant, record.id] = record
         return {pair: found[pair] for pair in wanted if pair in found}
 
@@ -204,6 +208,7 @@ class Shots:
                 raise Conflict(
                     "already_finished", f"only a queued or running shot can be cancelled; {shot_id} is {status}"
                 )
+            notify(connection, CHANGED)
             return shot_record(connection, row)
 
 

@@ -21,8 +21,10 @@ from packshot.store.references import AssetReferences
 from packshot.store.retention import HOUR_S, Retention
 from packshot.store.sessions import Sessions
 from packshot.store.shots import Shots
+from packshot.store.snapshots import Snapshots
 from packshot.store.styles import Styles
 from packshot.store.tenants import Tenants
+from packshot.store.uploads import Uploads
 
 
 class Store:
@@ -31,9 +33,10 @@ class Store:
     `database_url` is a SQLite or PostgreSQL URL. `assets` is the asset root. `settings` gives limits and times; None
     uses the defaults. Raises Unavailable `schema_mismatch` when the database has another version's schema.
 
-    Members: `tenants`, their `keys` and the `sessions` of browsers; `photos` and their `masks`; `shots` for clients and
-    `queue` for workers; finished `images`; `projects` and `styles`; `assets`, the files, and their `asset_root`;
-    `retention`, which deletes old data; `database`, which all of them use.
+    Members: `tenants`, their `keys` and the `sessions` of browsers; `photos`, their `masks` and `uploads`; `shots` for
+    clients and `queue` for workers; finished `images`; `projects` and `styles`; `assets`, the files, and their
+    `asset_root`; `retention`, which deletes old data; `snapshots`, which one process takes for all; `database`, which
+    all of them use.
     """
 
     def __init__(self, database_url: str, assets: Assets, settings: Settings | None = None) -> None:
@@ -47,6 +50,7 @@ class Store:
         self.sessions = Sessions(database, self.keys)
         self.photos = Photos(database, references)
         self.masks = Masks(database, references, candidate_lifetime_s=settings.candidate_mask_hours * HOUR_S)
+        self.uploads = Uploads(database, assets)
         self.shots = Shots(database, max_queued=settings.max_queued_shots)
         self.images = Images(database)
         self.projects = Projects(database)
@@ -58,9 +62,12 @@ class Store:
             max_attempts=settings.max_attempts,
             max_outage_s=settings.max_outage_s,
         )
+        self.snapshots = Snapshots(database)
         self.asset_root = root = AssetRoot(database, assets)
         days = settings.retention_days
-        self.retention = Retention(database, assets, root, references, self.photos, self.sessions, default_days=days)
+        self.retention = Retention(
+            database, assets, root, references, self.photos, self.sessions, self.uploads, default_days=days
+        )
         try:
             check(database.engine)
         except BaseException:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
-from packshot.store.database import Database, insert, new_id
+from packshot.errors import BadInput
+from packshot.store.database import Database, absent, insert, new_id
 from packshot.store.records import Tenant
 from packshot.store.schema import Now, tenant
 
 LOCAL_TENANT = "local"
+MIN_WEIGHT, MAX_WEIGHT = 0.01, 100.0
 
 
 class Tenants:
@@ -25,6 +27,25 @@ class Tenants:
             with self._database.write() as connection:
                 tenant_id = tenant_id_of(connection, name)
         return Tenant(tenant_id, name)
+
+    def set_weight(self, name: str, weight: float) -> None:
+        """Set the tenant's share of the workers: one of weight 2 has twice as many running shots as one of weight 1.
+
+        Raises BadInput when `weight` is not from 0.01 to 100, and NotFound when there is no such tenant.
+        """
+        if not MIN_WEIGHT <= weight <= MAX_WEIGHT:
+            rule = f"a tenant's weight must be {MIN_WEIGHT:g} to {MAX_WEIGHT:g}, got {weight:g}; 1 is the usual one"
+            raise BadInput("bad_usage", rule)
+        with self._database.write() as connection:
+            changed = connection.execute(update(tenant).where(tenant.c.name == name).values(weight=weight))
+        if changed.rowcount == 0:
+            raise absent("tenant", name)
+
+    def all(self) -> list[Tenant]:
+        """Return every tenant, by name."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(tenant).order_by(tenant.c.name)).all()
+        return [Tenant(row.id, row.name, row.weight) for row in rows]
 
     def local(self) -> Tenant:
         """Return the tenant of a server that needs no keys."""

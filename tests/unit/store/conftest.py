@@ -14,7 +14,6 @@ from packshot.store.migrate import migrate
 from packshot.store.records import PhotoRecord, Tenant
 from packshot.store.store import Store
 from tests.debian_tools import missing
-from tests.s3_server import S3Server, s3_server
 from tests.unit.store.postgres_server import NoPostgres, empty, postgres_server
 from tests.unit.store.store_rows import add_photo
 
@@ -45,12 +44,6 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     url: str = request.getfixturevalue("postgres_url")
     empty(url)
     return url
-
-
-@pytest.fixture(scope="session")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
 
 
 @pytest.fixture

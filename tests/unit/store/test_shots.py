@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 import pytest
-from sqlalchemy import Subquery, func, select
+from sqlalchemy import Connection, func, select
 
 from packshot.errors import BadInput, Conflict, NotFound, Overloaded
 from packshot.store import positions, shots
-from packshot.store.queue_order import queue_order
+from packshot.store.positions import front_of
 from packshot.store.records import PhotoRecord, Tenant
 from packshot.store.schema import Now, shot
 from packshot.store.shot_filter import ShotFilter
@@ -273,12 +273,12 @@ def test_many_watchers_rank_the_queue_once(store: Store, tenant: Tenant, monkeyp
     ids = add_shots(store, tenant, 3)
     rankings = []
 
-    def counted() -> Subquery:
+    def counted(connection: Connection) -> dict[int, int]:
         rankings.append(1)
-        return queue_order()
+        return front_of(connection)
 
     monkeypatch.setattr(positions, "WATCH_FRESH_S", 1e9)
-    monkeypatch.setattr(positions, "queue_order", counted)
+    monkeypatch.setattr(positions, "front_of", counted)
     for _ in range(5):
         assert [one.position for one in store.shots.watch([(tenant.id, one) for one in ids]).values()] == [0, 1, 2]
     assert len(rankings) == 1
