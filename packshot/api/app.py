@@ -25,6 +25,7 @@ from packshot.api import (
     session,
     shots,
     styles,
+    tenants,
     uploads,
 )
 from packshot.api.decoding import Decoder
@@ -66,7 +67,7 @@ def create_app(
     watch = Watch(store.shots, graph, partial(listen, settings, CHANGED))
     streams = Places(settings.max_streams, STREAMS_IN_ALL, "event streams and held answers")
     app.state.services = Services(store, graph, decoder, settings, meter, decode_slots, large_slots, watch, streams)
-    for part in (photos, uploads, photo_masks, masks, events, shots, images, projects, styles, session):
+    for part in (photos, uploads, photo_masks, masks, events, shots, images, projects, styles, tenants, session):
         app.include_router(part.router, dependencies=[StrictQuery])
     app.include_router(ops.router)
     ops.add_page(app, studio_dir, bucket_origin(store.assets) if settings.redirect_downloads else "")

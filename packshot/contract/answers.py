@@ -64,6 +64,16 @@ class UploadAnswer(Answer):
     expires_at: Moment = Field(description="Until when the file must be sent and the photo made.")
 
 
+class DeletionAnswer(Answer):
+    """The receipt of a tenant's deletion."""
+
+    tenant_sha256: str = Field(description="SHA-256 of the tenant's id, hexadecimal. The id itself is not kept.")
+    counts: dict[str, int] = Field(description="What was deleted, by kind: keys, photos, masks, shots, images, files …")
+    by: str = Field(description="Who asked for it: an admin key's id, or the user of the command line.")
+    started_at: Moment = Field(description="When the deletion began.")
+    finished_at: Moment | None = Field(description="When it ended; null while another request's deletion runs.")
+
+
 class PhotoPage(Answer):
     """A page of photos, newest first."""
 

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from packshot.contract.answers import (
     AcceptedAnswer,
     CanvasAnswer,
+    DeletionAnswer,
     FindingAnswer,
     HealthAnswer,
     ImageAnswer,
@@ -107,6 +108,13 @@ UPLOAD = UploadAnswer(
     url=f"https://bucket.s3.eu-central-1.amazonaws.com/packshot/uploads/{PHOTO_OF_UPLOAD.upload_id}?X-Amz-Signature=…",
     headers={"content-type": "image/jpeg", "x-amz-checksum-sha256": "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg="},
     expires_at=datetime(2026, 11, 26, 8, 58, tzinfo=UTC),
+)
+DELETION = DeletionAnswer(
+    tenant_sha256="2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
+    counts={"keys": 2, "photos": 41, "masks": 97, "shots": 120, "images": 236, "files": 371},
+    by="key ky_Yb3nQ0s8Jt5uKcVd1Wxz",
+    started_at=datetime(2026, 11, 26, 8, 0, tzinfo=UTC),
+    finished_at=datetime(2026, 11, 26, 8, 1, tzinfo=UTC),
 )
 PHOTOS = PhotoPage(photos=(PHOTO,), next_cursor=f"1795679880.512:{_PHOTO_ID}")
 MASK = MaskAnswer(

@@ -27,6 +27,7 @@ class KeyRecord:
     """A key without its secret.
 
     `tenant` is the tenant's name; other records have its id. `prefix` is the part of the secret that finds the row.
+    An `admin` key may also delete tenants.
     """
 
     id: str
@@ -34,6 +35,7 @@ class KeyRecord:
     prefix: str
     created_at: datetime
     revoked_at: datetime | None = None
+    admin: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,20 @@ class NewKey:
 
     record: KeyRecord
     secret: str
+
+
+@dataclass(frozen=True)
+class DeletionRecord:
+    """The receipt of a tenant's deletion: the SHA-256 of its id, what was deleted by kind, and who asked for it.
+
+    `finished_at` is None while the deletion runs, or when it died before its end.
+    """
+
+    tenant_sha256: str
+    counts: Mapping[str, int]
+    by: str
+    started_at: datetime
+    finished_at: datetime | None
 
 
 @dataclass(frozen=True)

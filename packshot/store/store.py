@@ -9,6 +9,7 @@ from packshot.store.asset_root import AssetRoot
 from packshot.store.assets import Assets
 from packshot.store.clusters import Clusters
 from packshot.store.database import Database, sqlite_file
+from packshot.store.deletion import Deletions
 from packshot.store.images import Images
 from packshot.store.keys import Keys
 from packshot.store.masks import Masks
@@ -33,10 +34,10 @@ class Store:
     `database_url` is a SQLite or PostgreSQL URL. `assets` is the asset root. `settings` gives limits and times; None
     uses the defaults. Raises Unavailable `schema_mismatch` when the database has another version's schema.
 
-    Members: `tenants`, their `keys` and the `sessions` of browsers; `photos`, their `masks` and `uploads`; `shots` for
-    clients and `queue` for workers; finished `images`; `projects` and `styles`; `assets`, the files, and their
-    `asset_root`; `retention`, which deletes old data; `snapshots`, which one process takes for all; `database`, which
-    all of them use.
+    Members: `tenants`, their `keys` and `deletions`, and the `sessions` of browsers; `photos`, their `masks` and
+    `uploads`; `shots` for clients and `queue` for workers; finished `images`; `projects` and `styles`; `assets`, the
+    files, and their `asset_root`; `retention`, which deletes old data; `snapshots`, which one process takes for all;
+    `database`, which all of them use.
     """
 
     def __init__(self, database_url: str, assets: Assets, settings: Settings | None = None) -> None:
@@ -51,6 +52,7 @@ class Store:
         self.photos = Photos(database, references)
         self.masks = Masks(database, references, candidate_lifetime_s=settings.candidate_mask_hours * HOUR_S)
         self.uploads = Uploads(database, assets)
+        self.deletions = Deletions(database, assets, references, self.photos)
         self.shots = Shots(database, max_queued=settings.max_queued_shots)
         self.images = Images(database)
         self.projects = Projects(database)
