@@ -1,0 +1,160 @@
+"""P12: a long queue in the database: what a claim and another tenant's accept cost with 50,000 waiting shots.
+
+PostgreSQL of this machine, in a temporary folder, with two databases: one has 50,000 waiting shots, the other has 100.
+The times are processor times of the server's processes, so that other work on the machine does not count.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event, make_url, text
+
+from bench.harness import Row, Sides, print_row, report
+from packshot.settings import Settings
+from packshot.store.database import open_engine
+from packshot.store.records import Tenant
+from packshot.store.store import Store
+from tests.specs import spec_of
+from tests.unit.store.postgres_server import postgres_server
+from tests.unit.store.store_rows import copy_shot
+
+LONG, SHORT, TENANTS, REPEATS = 50_000, 100, 100, 41
+CLAIM = Row("P12-claim", f"a claim with {LONG} waiting of {TENANTS} tenants ÷ with {SHORT}, database time", 1.5)
+ONE = Row("P12-claim-one", f"the same, all of one tenant: {LONG} waiting ÷ {SHORT}", 1.5)
+CLAIM_MS = Row("P12-claim-ms", f"a claim with {LONG} waiting of {TENANTS} tenants, ms of database time", 5.0)
+ACCEPT = Row("P12-accept", f"a tenant's accept beside another tenant's {LONG} waiting ÷ beside {SHORT}", 1.2)
+ACCEPT_MS = Row("P12-accept-ms", "the same, ms of database time more", 5.0)
+READ_MS = Row("P12-read-ms", f"reading a shot at the end of {LONG}, ms of database time", 5.0)
+SHARE = Row("P12-share", f"claims of the tenant with most of the line ÷ of any other, of {TENANTS}", 1.0)
+
+
+class DatabaseClock:
+    """Counts the processor seconds of the server's processes that answer this store's statements."""
+
+    def __init__(self, store: Store) -> None:
+        self.seconds = 0.0
+        self._began = 0.0
+        event.listen(store.database.engine, "before_cursor_execute", self._begin)
+        event.listen(store.database.engine, "after_cursor_execute", self._end)
+
+    def _begin(self, connection: Any, cursor: Any, *_: Any) -> None:
+        self._began = _processor_s(cursor)
+
+    def _end(self, connection: Any, cursor: Any, *_: Any) -> None:
+        self.seconds += _processor_s(cursor) - self._began
+
+    def of(self, call: Callable[[], object]) -> float:
+        """The database's seconds of one call."""
+        before = self.seconds
+        call()
+        return self.seconds - before
+
+
+def _processor_s(cursor: Any) -> float:
+    """The processor seconds that the server's process of this cursor has used."""
+    return int(Path(f"/proc/{cursor.connection.info.backend_pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+@contextmanager
+def stores(waiting: Sequence[int], tenants: int) -> Iterator[list[tuple[Store, DatabaseClock, Tenant, Tenant]]]:
+    """A store for each number of waiting catalogue shots, with the first of their tenants and one that has none."""
+    with postgres_server() as url, tempfile.TemporaryDirectory() as home:
+        opened = []
+        for number in waiting:
+            engine = open_engine(url).execution_options(isolation_level="AUTOCOMMIT")
+            with engine.connect() as connection:
+                connection.execute(text(f"CREATE DATABASE waiting_{number}"))
+            engine.dispose()
+            own = make_url(url).set(database=f"waiting_{number}").render_as_string(hide_password=False)
+            store = Store.from_settings(Settings(home=Path(home) / str(number), database_url=own))
+            owners = [store.tenants.get_or_create(f"t{each}") for each in range(tenants)]
+            first, _ = store.shots.add(owners[0].id, spec_of(priority="catalogue"))
+            copy_shot(store, first.id, number - 1, owners)
+            with store.database.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+                connection.execute(text("VACUUM ANALYZE"))
+            opened.append((store, DatabaseClock(store), owners[0], store.tenants.get_or_create("other")))
+        try:
+            yield opened
+        finally:
+            for store, *_ in opened:
+                store.close()
+
+
+def sides(calls: Sequence[Callable[[], float]]) -> Sides:
+    """Both sides in turn, after as many warm-up calls as a connection makes before PostgreSQL keeps its plans."""
+    for _ in range(12):
+        for call in calls:
+            call()
+    pairs = [[call() for call in calls] for _ in range(REPEATS)]
+    return Sides([pair[0] for pair in pairs], [pair[1] for pair in pairs])
+
+
+def claiming(store: Store, clock: DatabaseClock) -> Callable[[], float]:
+    """Claims a shot and gives it back, so that the queue stays as it is. Gives the seconds of the claim."""
+
+    def call() -> float:
+        claims: list[Any] = []
+        seconds = clock.of(lambda: claims.append(store.queue.claim("bench")))
+        store.queue.release(claims[0])
+        return seconds
+
+    return call
+
+
+def accepting(store: Store, clock: DatabaseClock, tenant: Tenant) -> Callable[[], float]:
+    """Accepts a catalogue shot of a tenant that has no other, and cancels it. Gives the seconds of the accept."""
+
+    def call() -> float:
+        accepted: list[Any] = []
+        spec = spec_of(priority="catalogue")
+        seconds = clock.of(lambda: accepted.append(store.shots.add(tenant.id, spec)))
+        store.shots.cancel(tenant.id, accepted[0][0].id)
+        return seconds
+
+    return call
+
+
+def in_ms(row: Row, seconds: Sequence[float]) -> bool:
+    """Print a row whose value is milliseconds."""
+    return print_row(row, [1000 * one for one in seconds])
+
+
+def shares(store: Store) -> tuple[int, int]:
+    """Of the next 200 claims, how many the tenant with most of the line gets, and how many the next tenant does."""
+    owners = [claim.tenant for _ in range(200) if (claim := store.queue.claim("bench")) is not None]
+    counts = sorted((owners.count(name) for name in set(owners)), reverse=True)
+    return counts[0], statistics.mode(counts)
+
+
+def main() -> int:
+    """Measure, and print the rows."""
+    held = []
+    with stores((LONG, SHORT), TENANTS) as ((long, long_clock, first, _), (short, short_clock, _, _)):
+        measured = sides((claiming(long, long_clock), claiming(short, short_clock)))
+        held.append(report(CLAIM, measured, "the same order as the sorted line (tests/unit/store/test_long_queue.py)"))
+        held.append(in_ms(CLAIM_MS, measured.ours_s))
+        last = long.shots.page(first.id, limit=1)[0][0]
+        reads = [long_clock.of(lambda: long.shots.get(first.id, last.id)) for _ in range(REPEATS)]
+        held.append(in_ms(READ_MS, reads))
+        copy_shot(long, last.id, LONG, [first], "more")
+        most, usual = shares(long)
+        held.append(print_row(SHARE, [most / usual], claims=200))
+    with stores((LONG, SHORT), 1) as ((long, long_clock, _, other), (short, short_clock, _, short_other)):
+        measured = sides((claiming(long, long_clock), claiming(short, short_clock)))
+        held.append(report(ONE, measured, "the same order as the sorted line"))
+        measured = sides((accepting(long, long_clock, other), accepting(short, short_clock, short_other)))
+        held.append(report(ACCEPT, measured, "the same answer"))
+        held.append(
+            in_ms(ACCEPT_MS, [ours - theirs for ours, theirs in zip(measured.ours_s, measured.theirs_s, strict=True)])
+        )
+    return 0 if all(held) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
