@@ -7,44 +7,49 @@
 ARG BASE=python:3.11-slim-bookworm
 
 
+# Two layers for each image: dependencies, which change with constraints.txt, and the code, which is the same in all of
+# them. A new version of Packshot is a push and a pull of the code alone.
 FROM ${BASE} AS build
 SHELL ["/bin/bash", "-euo", "pipefail", "-c"]
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never
 RUN pip install --no-cache-dir uv==0.13.8 && python -m venv /opt/packshot/venv
-WORKDIR /opt/packshot/app
+WORKDIR /source
 COPY constraints.txt pyproject.toml ./
 
 
 # Torch with CPU kernels only: a third of the size.
-FROM build AS build-cpu
+FROM build AS dependencies-cpu
 RUN uv pip install --no-cache --python /opt/packshot/venv --constraint constraints.txt --torch-backend cpu \
-      --requirements pyproject.toml --extra serve --extra postgres --extra s3 --extra otlp
-# What .dockerignore lets in: the code, and the page.
-COPY . .
-RUN uv pip install --no-cache --python /opt/packshot/venv --no-deps --editable . && python -m compileall -q .
+      --requirements pyproject.toml --extra serve --extra postgres --extra s3 --extra gcs --extra azure --extra otlp
 
 
 # With the load generator, which no server needs.
-FROM build-cpu AS build-loadtest
+FROM dependencies-cpu AS dependencies-loadtest
 RUN uv pip install --no-cache --python /opt/packshot/venv --constraint constraints.txt --torch-backend cpu \
       --requirements pyproject.toml --extra loadtest
 
 
 # Torch as constraints.txt pins it. CUDA's libraries come as packages, so the base needs none; the node brings the driver.
-FROM build AS build-cuda
+FROM build AS dependencies-cuda
 RUN uv pip install --no-cache --python /opt/packshot/venv --constraint constraints.txt \
-      --requirements pyproject.toml --extra serve --extra postgres --extra s3 --extra otlp
+      --requirements pyproject.toml --extra serve --extra postgres --extra s3 --extra gcs --extra azure --extra otlp
+
+
+# What .dockerignore lets in, as the wheel carries it: the code, and the page. No dependency is installed here.
+FROM build AS code
 COPY . .
-RUN uv pip install --no-cache --python /opt/packshot/venv --no-deps --editable . && python -m compileall -q .
+RUN uv pip install --no-cache --python /opt/packshot/venv --no-deps --target /opt/packshot/app .
 
 
 # One pack's weights, laid out as a pack's folder. Asks the model hub.
-FROM build-cpu AS weights
+FROM dependencies-cpu AS weights
 ARG PACK=sd15
-ENV PACKSHOT_HOME=/tmp/home PACKSHOT_OFFLINE=false
-RUN /opt/packshot/venv/bin/packshot packs fetch "${PACK}" \
- && /opt/packshot/venv/bin/packshot packs verify "${PACK}" \
- && /opt/packshot/venv/bin/python -m cluster.kube.bake "${PACK}" /opt/packs
+COPY --from=code /opt/packshot/app /opt/packshot/app
+ENV PATH=/opt/packshot/app/bin:/opt/packshot/venv/bin:$PATH PYTHONPATH=/opt/packshot/app \
+    PACKSHOT_HOME=/tmp/home PACKSHOT_OFFLINE=false
+RUN packshot packs fetch "${PACK}" \
+ && packshot packs verify "${PACK}" \
+ && python -m cluster.kube.bake "${PACK}" /opt/packs
 
 
 # What every image shares. KubeRay asks for health with bash and wget; libgomp is torch's.
@@ -55,7 +60,7 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* \
  && groupadd --gid 10001 packshot \
  && useradd --uid 10001 --gid 10001 --home-dir /var/lib/packshot --create-home --shell /usr/sbin/nologin packshot
-ENV PATH=/opt/packshot/venv/bin:$PATH \
+ENV PATH=/opt/packshot/app/bin:/opt/packshot/venv/bin:$PATH \
     PYTHONPATH=/opt/packshot/app \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -67,15 +72,18 @@ CMD ["packshot", "serve", "--host", "0.0.0.0"]
 
 
 FROM runtime AS cpu
-COPY --from=build-cpu /opt/packshot /opt/packshot
+COPY --from=dependencies-cpu /opt/packshot/venv /opt/packshot/venv
+COPY --from=code /opt/packshot/app /opt/packshot/app
 
 
 FROM runtime AS loadtest
-COPY --from=build-loadtest /opt/packshot /opt/packshot
+COPY --from=dependencies-loadtest /opt/packshot/venv /opt/packshot/venv
+COPY --from=code /opt/packshot/app /opt/packshot/app
 
 
 FROM runtime AS cuda
-COPY --from=build-cuda /opt/packshot /opt/packshot
+COPY --from=dependencies-cuda /opt/packshot/venv /opt/packshot/venv
+COPY --from=code /opt/packshot/app /opt/packshot/app
 
 
 FROM cuda AS cuda-baked

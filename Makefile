@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 STAMP := $(VENV)/.ready
 
-.PHONY: setup runtime tools demo test shuffled k8s check soak bench loadtest eval-mini serve wheel clean
+.PHONY: setup runtime tools demo test shuffled k8s chart check soak bench loadtest eval-mini serve wheel clean
 
 runtime: $(RUNTIME)                 ## Make .venv with what demo and serve need, each version pinned (TORCH=cpu: without CUDA)
 
@@ -38,6 +38,10 @@ shuffled: setup                     ## The tests in a random order, whose seed i
 k8s: setup                          ## Build every overlay and check it: schemas, rules, alerts, the edge, the Dockerfile; nothing is fetched
 	$(BIN)/python -m cluster.kube check
 	$(BIN)/python -m pytest tests/unit/k8s
+
+chart: setup                        ## The Helm chart of k8s/overlays/production, in out/chart/packshot (OVERLAY=mine: of your own)
+	rm -rf out/chart
+	$(BIN)/python -m cluster.kube chart out/chart/packshot $(OVERLAY)
 
 check: setup                        ## Lint, format and strict types
 	$(BIN)/ruff check .

@@ -28,7 +28,7 @@ from deployments.ray_support.metrics import RayMeter, node_metrics, report
 from deployments.ray_support.shared_store import require_shared_store
 from deployments.ray_support.status import application_overview
 from packshot.api.app import create_app
-from packshot.api.decoding import Decoder, LocalDecoder
+from packshot.api.decoding import Decoder, LocalDecoder, StoredPhoto
 from packshot.api.graph import Segmented
 from packshot.contract.engines import EngineInfo
 from packshot.delivery.deliver import Delivered, Preset
@@ -38,7 +38,7 @@ from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.shots import CutoutFiles, LayoutFiles
 from packshot.store.gauges import connection_gauges, queue_gauges
-from packshot.store.records import NewMask, PhotoRecord
+from packshot.store.records import NewMask, PhotoRecord, UploadRecord
 from packshot.store.store import Store
 from packshot.types import Prompts, Stroke
 
@@ -120,6 +120,9 @@ class ServeDecoder:
 
     async def normalise(self, data: bytes, claimed_type: str | None) -> NormalisedPhoto:
         return await retry_once(lambda: self._photo_decoder.normalise.remote(data, claimed_type))
+
+    async def normalise_upload(self, upload: UploadRecord) -> StoredPhoto:
+        return await retry_once(lambda: self._photo_decoder.normalise_upload.remote(upload))
 
     async def read_mask(self, data: bytes, width: int, height: int) -> UploadedMask:
         return await retry_once(lambda: self._photo_decoder.read_mask.remote(data, width, height))

@@ -9,9 +9,11 @@ from ray import serve
 
 from deployments.ray_support.context import stage
 from deployments.ray_support.worker_threads import WorkerThreads
-from packshot.api.decoding import photo_decoder
+from packshot.api.decoding import StoredPhoto, decode_upload, photo_decoder
 from packshot.imaging.decoding.results import NormalisedPhoto, UploadedMask
 from packshot.settings import Settings
+from packshot.store.assets import Assets
+from packshot.store.records import UploadRecord
 
 
 @serve.deployment(
@@ -30,11 +32,16 @@ class PhotoDecoderDeployment:
     def __init__(self) -> None:
         settings = Settings()
         self._decoder = photo_decoder(settings)
+        self._assets = Assets(settings.asset_root, settings.max_asset_bytes)
         self._threads = WorkerThreads("photo_decoder", settings.decode_workers)
 
     async def normalise(self, data: bytes, claimed_type: str | None) -> NormalisedPhoto:
         """Rebuild an upload from its pixels. `claimed_type` is the media type that the client declared."""
         return await self._threads.run(self._decoder.normalise, data, claimed_type)
+
+    async def normalise_upload(self, upload: UploadRecord) -> StoredPhoto:
+        """Rebuild a photo from a file in the asset root, and write it there."""
+        return await self._threads.run(decode_upload, self._decoder, self._assets, upload)
 
     async def read_mask(self, data: bytes, width: int, height: int) -> UploadedMask:
         """Read a mask that a person sends for a photo of `width` x `height` pixels."""

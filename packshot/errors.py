@@ -6,7 +6,7 @@
     ├── TooSlow           the request body does not arrive
     ├── UnsupportedMedia  the upload is not in a supported format
     ├── Unauthorized      the key is missing, invalid or revoked
-    ├── Forbidden         the request's origin or host is not allowed
+    ├── Forbidden         the request's origin or host is not allowed, or its key is no admin key
     ├── NotFound          the tenant owns no object with this id
     ├── MethodNotAllowed  the route exists, but not with this method
     ├── Conflict          the object's state does not allow the request
@@ -86,6 +86,7 @@ class BadInput(PackshotError):
         "photo_timeout": "Decoding took longer than the limit.",
         "point_outside": "A point lies outside the photo.",
         "box_invalid": "A box is empty, inverted or outside the photo.",
+        "upload_mismatch": "The uploaded file is missing, or has another size or hash than announced.",
         "mask_empty": "The mask holds no product pixel.",
         "mask_too_small": "The product in the mask is smaller than the smallest size that can be placed.",
         "mask_unreadable": "The bytes are not a complete, valid PNG that can be read as a mask.",
@@ -141,9 +142,12 @@ class Unauthorized(PackshotError):
 
 
 class Forbidden(PackshotError):
-    """Raised when a request's Origin or Host header is not allowed."""
+    """Raised when a request's Origin or Host header is not allowed, or its key is no admin key."""
 
-    codes: ClassVar[dict[str, str]] = {"origin_refused": "The request's Origin or Host is not allowed."}
+    codes: ClassVar[dict[str, str]] = {
+        "origin_refused": "The request's Origin or Host is not allowed.",
+        "admin_only": "The route needs an admin key.",
+    }
 
 
 class NotFound(PackshotError):
@@ -164,6 +168,7 @@ class Conflict(PackshotError):
     codes: ClassVar[dict[str, str]] = {
         "in_use": "A queued or running shot needs the object.",
         "already_finished": "The shot has ended.",
+        "legal_hold": "The tenant is under a legal hold and must be kept.",
         "name_taken": "The tenant has another object of this kind with the name.",
     }
 

@@ -111,6 +111,10 @@ class Settings(BaseSettings):
         0, ge=0, description="Largest total size of the assets, bytes; more gets 507; 0 = no limit."
     )
 
+    redirect_downloads: bool = Field(
+        False, description="Send clients to the bucket's signed URLs for photos and pictures, where it signs them."
+    )
+
     @cached_property
     def home_dir(self) -> Path:
         return self.home.expanduser()

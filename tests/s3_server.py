@@ -13,6 +13,7 @@ from unittest import mock
 import boto3
 import httpx
 from moto.server import ThreadedMotoServer
+from s3fs import S3FileSystem
 
 REGION = "eu-central-1"
 
@@ -69,7 +70,9 @@ def s3_server() -> Iterator[S3Server]:
         "AWS_EC2_METADATA_DISABLED": "true",
     }
     try:
+        S3FileSystem.clear_instance_cache()
         with mock.patch.dict(os.environ, variables):
             yield S3Server(url)
     finally:
+        S3FileSystem.clear_instance_cache()  # fsspec keeps clients, and with them this server's address
         server.stop()

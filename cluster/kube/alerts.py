@@ -141,6 +141,7 @@ def _state() -> list[dict[str, Any]]:
             "{{ $labels.instance }} does not answer from outside.",
             "packshot-is-gone",
         ),
+        *_waiting(),
         *_deploy(),
         *_blind(),
     ]
@@ -156,6 +157,22 @@ OTHER_EXPORTERS = ("kube_", "probe_")
 """The prefixes of metrics that are not Packshot's or Ray's: kube-state-metrics' and the blackbox exporter's."""
 DEPLOY_FAILED, RUNS = 1, 6
 """Values of Serve's gauge of an application's status (`ray.serve.schema.ApplicationStatus.to_numeric`)."""
+
+
+def _waiting() -> list[dict[str, Any]]:
+    """The age of the oldest waiting shot by priority. A burst that starts from no nodes stays below it."""
+    limits = {"interactive": (300, "page"), "catalogue": (3600, "ticket")}
+    return [
+        _alert(
+            "PackshotShotsWait",
+            f'max by (priority) (packshot_queue_oldest_seconds{{priority="{priority}"}}) > {limit_s}',
+            "2m",
+            severity,
+            "The oldest waiting shot of priority {{ $labels.priority }} has waited {{ $value | humanizeDuration }}.",
+            "shots-wait-too-long",
+        )
+        for priority, (limit_s, severity) in limits.items()
+    ]
 
 
 def _deploy() -> list[dict[str, Any]]:

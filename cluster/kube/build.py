@@ -13,6 +13,10 @@ import yaml
 from packshot.errors import BadInput, Unavailable
 
 Manifest = dict[str, Any]
+MANIFESTS = (Path(__file__).parents[1] / "k8s").resolve()
+"""The folder k8s of a checkout, to which cluster/k8s is a link, or its copy in the wheel."""
+KUBERNETES = ("1.32", "1.37")
+"""The oldest and the newest Kubernetes release against which manifests are validated."""
 BUILD_TIMEOUT_S = 20.0
 """Time limit of a build. An overlay takes half a second."""
 

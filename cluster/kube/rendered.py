@@ -1,10 +1,11 @@
-"""The rendered files under k8s/: the path and the text of each. A test compares them with the committed files."""
+"""The rendered files under k8s/ and compose/: their paths and texts. A test compares them with the committed files."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from cluster.kube.alerts import alert_rules
+from cluster.kube.compose import FOLDER, compose
 from cluster.kube.dashboards import dashboards
 from cluster.kube.rayservice import disruption_budgets, ray_service, to_yaml
 from cluster.profiles import Profile, load_profile
@@ -23,6 +24,10 @@ def rendered() -> dict[str, str]:
         "k8s/base/budgets.yaml": HEADER.format(profile=BASE_PROFILE) + to_yaml(*disruption_budgets(production)),
         "k8s/overlays/dev/rayservice.yaml": overlay_patch(laptop),
         "k8s/components/monitoring/rules.yaml": HEADER.replace(" from profile {profile}", "") + to_yaml(alert_rules()),
+        **{
+            f"{FOLDER}/{name}.yaml": HEADER.format(profile=profile.name) + to_yaml(compose(profile))
+            for name, profile in (("cpu", laptop), ("one-gpu", load_profile("one-gpu")))
+        },
         **{f"k8s/components/monitoring/dashboards/{name}.json": text for name, text in dashboards().items()},
     }
 

@@ -9,18 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import jsonschema
 import kubernetes_validate
 import yaml
 
-from cluster.kube.build import Manifest
+from cluster.kube.build import KUBERNETES, MANIFESTS, Manifest
 
-SCHEMAS = Path(__file__).parents[2] / "k8s/schemas"
-KUBERNETES = ("1.32", "1.37")
-"""The oldest and the newest Kubernetes release against which manifests are validated."""
+SCHEMAS = MANIFESTS / "schemas"
 CUSTOM = {
     "ray.io/v1": "rayservice-kuberay-1.7.0.json",
     "gateway.networking.k8s.io/v1": "gateway-api-v1.yaml",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import ray
 
@@ -19,21 +19,34 @@ def cap_share(wanted: str) -> torch.device:
 
     `wanted` is `auto`, `cpu` or `cuda`. At the limit, PyTorch frees its cached blocks and then raises
     torch.OutOfMemoryError in the replica that used too much, not in another one on the same device. Raises BadInput
-    (bad_usage) when the device has less memory than the plan assumes (the setting `gpu_gib`): a share of it would be
-    too small for the replica, which would fail under load and not now.
+    (bad_usage) when the plan assumes a GPU here (the setting `gpu_gib`) and `auto` finds none, or one with less memory:
+    a share of it would be too small for the replica, which would fail under load and not now.
     """
     import torch
 
-    device = pick_device(wanted)
+    planned_gib, device = Settings().gpu_gib, pick_device(wanted)
     if device.type != "cuda":
+        if planned_gib and wanted == "auto":
+            _refuse_cpu(planned_gib)
         return device
     found = torch.cuda.get_device_properties(device)
     total_gib = found.total_memory / 2**30
-    _refuse_smaller_device(found.name, total_gib, Settings().gpu_gib)
+    _refuse_smaller_device(found.name, total_gib, planned_gib)
     share = ray.get_runtime_context().get_assigned_resources().get("GPU", 0.0)
     if 0 < share < 1:
         torch.cuda.set_per_process_memory_fraction(allocator_fraction(share, total_gib), device)
     return device
+
+
+def _refuse_cpu(planned_gib: float) -> NoReturn:
+    import torch
+
+    raise BadInput(
+        "bad_usage",
+        f"the plan assumes a GPU of {planned_gib:.1f} GiB here (PACKSHOT_GPU_GIB), got none that CUDA "
+        f"{torch.version.cuda} can use; check nvidia-smi and the driver's version (docs/clouds.md), or set "
+        "PACKSHOT_DEVICE=cpu",
+    )
 
 
 def _refuse_smaller_device(name: str, total_gib: float, planned_gib: float) -> None:

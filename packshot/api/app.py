@@ -13,8 +13,23 @@ import anyio
 from fastapi import FastAPI
 
 import packshot
-from packshot.api import events, images, masks, ops, photo_masks, photos, problems, projects, session, shots, styles
+from packshot.api import (
+    events,
+    images,
+    masks,
+    ops,
+    photo_masks,
+    photos,
+    problems,
+    projects,
+    session,
+    shots,
+    styles,
+    tenants,
+    uploads,
+)
 from packshot.api.decoding import Decoder
+from packshot.api.downloads import bucket_origin
 from packshot.api.graph import Graph
 from packshot.api.limits import Edge
 from packshot.api.observed import Observed
@@ -52,10 +67,10 @@ def create_app(
     watch = Watch(store.shots, graph, partial(listen, settings, CHANGED))
     streams = Places(settings.max_streams, STREAMS_IN_ALL, "event streams and held answers")
     app.state.services = Services(store, graph, decoder, settings, meter, decode_slots, large_slots, watch, streams)
-    for part in (photos, photo_masks, masks, events, shots, images, projects, styles, session):
+    for part in (photos, uploads, photo_masks, masks, events, shots, images, projects, styles, tenants, session):
         app.include_router(part.router, dependencies=[StrictQuery])
     app.include_router(ops.router)
-    ops.add_page(app, studio_dir)
+    ops.add_page(app, studio_dir, bucket_origin(store.assets) if settings.redirect_downloads else "")
     ops.add_reference(app)
     problems.install(app, meter)
     app.add_middleware(

@@ -16,7 +16,7 @@ from packshot.contract.answers import (
     VerdictAnswer,
     WholeImageAnswer,
 )
-from packshot.imaging.decoding.results import OwnAlpha, UploadedMask
+from packshot.imaging.decoding.results import NormalisedPhoto, OwnAlpha, UploadedMask
 from packshot.imaging.lock import EXACT_LOCK_PX, cutout_bbox_of
 from packshot.store.records import ImageRecord, MaskRecord, NewMask, PhotoRecord, ShotRecord
 
@@ -45,6 +45,12 @@ def exact_mask(found: OwnAlpha | UploadedMask, png: bytes, width: int, height: i
     lock_px = EXACT_LOCK_PX
     place = cutout_bbox_of(found.shown_xyxy, lock_px, width, height)
     return NewMask(1.0, found.area_px, found.bbox_xyxy, png, lock_px=lock_px, cutout_bbox_xyxy=place)
+
+
+def own_alpha_mask(photo: NormalisedPhoto) -> tuple[NewMask, bytes] | None:
+    """The upload's own alpha as the store takes it, with the PNG of its colours. It is exact, so its score is 1."""
+    own = photo.own_alpha
+    return None if own is None else (exact_mask(own, own.mask_png, photo.width, photo.height), own.rgba_png)
 
 
 def mask_answer(mask: MaskRecord) -> MaskAnswer:

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import anyio.to_thread
 
+from packshot.errors import BadInput, NotFound
+from packshot.imaging.decoding.formats import claim_of
 from packshot.imaging.decoding.photo_decoder import PhotoDecoder
 from packshot.imaging.decoding.results import NormalisedPhoto, UploadedMask
 from packshot.settings import Settings
+from packshot.store.assets import Assets
+from packshot.store.records import UploadRecord
+from packshot.store.references import WrittenFile
+
+
+@dataclass(frozen=True)
+class StoredPhoto:
+    """A decoded upload whose PNG is a file in the asset root. `photo.png` is empty."""
+
+    photo: NormalisedPhoto
+    file: WrittenFile
 
 
 class Decoder(Protocol):
@@ -24,6 +39,14 @@ class Decoder(Protocol):
 
         `claimed_type` is the media type that the client declared. Raises BadInput `photo_…` when the bytes are not a
         photo that Packshot accepts, UnsupportedMedia for another format, and Unavailable when no decoder answers.
+        """
+        ...
+
+    async def normalise_upload(self, upload: UploadRecord) -> StoredPhoto:
+        """Rebuild a photo from a file in the asset root, and write it there.
+
+        Raises BadInput `upload_mismatch` when the file is missing, or has another size or hash than announced. Raises
+        as `normalise` does too, and StorageFull.
         """
         ...
 
@@ -46,11 +69,29 @@ def photo_decoder(settings: Settings) -> PhotoDecoder:
     )
 
 
+def decode_upload(decoder: PhotoDecoder, assets: Assets, upload: UploadRecord) -> StoredPhoto:
+    """What `Decoder.normalise_upload` does, in the process that has the worker processes."""
+    rule = f"the file of {upload.id} must have {upload.bytes} bytes with the SHA-256 {upload.sha256}, as announced"
+    try:
+        size = assets.size(upload.key)
+        data = assets.get(upload.key) if size == upload.bytes else b""
+    except NotFound:
+        raise BadInput("upload_mismatch", f"{rule}, but there is none; send it to the upload's URL") from None
+    if size != upload.bytes:
+        raise BadInput("upload_mismatch", f"{rule}, got {size} bytes; send it to the upload's URL again")
+    sha256 = hashlib.sha256(data).hexdigest()
+    if sha256 != upload.sha256:
+        raise BadInput("upload_mismatch", f"{rule}, got {sha256}; send it to the upload's URL again")
+    photo = decoder.normalise(data, claim_of(upload.content_type, None))
+    return StoredPhoto(replace(photo, png=b""), WrittenFile(assets.put(photo.png, ".png"), len(photo.png)))
+
+
 class LocalDecoder:
     """A `PhotoDecoder` of this process, called in a thread so that it does not block the event loop."""
 
     def __init__(self, settings: Settings) -> None:
         self._decoder = photo_decoder(settings)
+        self._assets = Assets(settings.asset_root, settings.max_asset_bytes)
         self.at_once = settings.decode_workers
 
     async def read_mask(self, data: bytes, width: int, height: int) -> UploadedMask:
@@ -58,6 +99,9 @@ class LocalDecoder:
 
     async def normalise(self, data: bytes, claimed_type: str | None) -> NormalisedPhoto:
         return await anyio.to_thread.run_sync(self._decoder.normalise, data, claimed_type)
+
+    async def normalise_upload(self, upload: UploadRecord) -> StoredPhoto:
+        return await anyio.to_thread.run_sync(decode_upload, self._decoder, self._assets, upload)
 
     def close(self) -> None:
         """End the worker processes."""

@@ -7,9 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from packshot.api.accept import json_body
-from packshot.api.answers import file_answer
+from packshot.api.answers import disposition, file_answer
 from packshot.api.auth import Caller
 from packshot.api.conversions import whole_image_answer
+from packshot.api.downloads import REDIRECT, Redirect, redirected
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.openapi import BODY_PROBLEMS, answer_json, body_json, file_json, keyed_problems_json, problems_json
 from packshot.api.services import Wired, in_thread
@@ -64,6 +65,7 @@ async def describe_image(image_id: str, response: Response, services: Wired, ten
         content_disposition="The name under which to save the file.",
         x_packshot_notes="Changes made for the channel, and advice that the picture does not follow.",
     )
+    | REDIRECT
     | problems_json(BadInput, NotFound),
 )
 async def get_image(
@@ -72,6 +74,7 @@ async def get_image(
     services: Wired,
     tenant: Caller,
     preset: Annotated[str | None, Query(description="Deliver to this preset's rules.")] = None,
+    redirect: Redirect = None,
 ) -> Response:
     """Returns the PNG. With `preset`, returns a file that meets the preset's rules.
 
@@ -79,6 +82,10 @@ async def get_image(
     """
     image = await in_thread(services.store.images.get, tenant.id, image_id)
     if preset is None:
+        shown = disposition(f"{image.id}.png", inline=True)
+        elsewhere = await redirected(services, redirect, image.asset_key, "image/png", shown)
+        if elsewhere is not None:
+            return elsewhere
         data = await in_thread(services.store.assets.get, image.asset_key)
         return file_answer(request, data, "image/png", filename=f"{image.id}.png", inline=True)
     rules = preset_named(preset)

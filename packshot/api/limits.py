@@ -97,7 +97,8 @@ class Edge:
             self.meter.count("packshot_errors_total", code=problem.code)
             await answer(problem, request_id)(scope, receive, send_out)
 
-        uploads = (scope.get("method"), scope.get("path")) == UPLOAD
+        method, path = scope.get("method"), scope.get("path", "")
+        uploads = (method, path) == UPLOAD or (method == "PUT" and path.startswith("/v1/uploads/"))
         limit = self.max_photo_bytes if uploads else self.max_body_bytes
         if (declared := _declared_length(headers)) is not None and declared > limit:
             await refuse(too_large(limit, f"{declared} declared"))

@@ -120,10 +120,12 @@ def png_body_json() -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-def upload_json(model: type[Request]) -> dict[str, Any]:
-    """A multipart body with one part for each field of `model`."""
+def upload_json(model: type[Request], instead: Request) -> dict[str, Any]:
+    """A multipart body with one part for each field of `model`, or a JSON body of the model of `instead`."""
     content = {"multipart/form-data": {"schema": {"$ref": _REF.format(model=model.__name__)}}}
-    return {"requestBody": {"required": True, "content": content}}
+    body = body_json(instead)
+    body["requestBody"]["content"] = content | body["requestBody"]["content"]
+    return body
 
 
 def headers_json(**headers: str) -> dict[str, Any]:

@@ -114,8 +114,11 @@ async def openapi(request: Request, tenant: Caller) -> JSONResponse:
     return JSONResponse(app.openapi())
 
 
-def add_page(app: FastAPI, studio_dir: Path | None) -> None:
-    """Serve the studio at `/`, with its files under `/studio`. Without `studio_dir`, `/` is a few lines of text."""
+def add_page(app: FastAPI, studio_dir: Path | None, bucket: str = "") -> None:
+    """Serve the studio at `/`, with its files under `/studio`. Without `studio_dir`, `/` is a few lines of text.
+
+    `bucket` is the origin to which downloads redirect; the page may load pictures from there too.
+    """
     if studio_dir is None:
 
         @app.get("/", include_in_schema=False)
@@ -124,7 +127,14 @@ def add_page(app: FastAPI, studio_dir: Path | None) -> None:
 
         return
 
-    _add_files(app, "/", "/studio", StaticFiles(directory=studio_dir), PAGE_HEADERS)
+    _add_files(app, "/", "/studio", StaticFiles(directory=studio_dir), _admitting(bucket))
+
+
+def _admitting(bucket: str) -> dict[str, str]:
+    policy = PAGE_HEADERS["content-security-policy"]
+    for kind in ("img-src", "connect-src") if bucket else ():
+        policy = policy.replace(f"{kind} 'self'", f"{kind} 'self' {bucket}")
+    return PAGE_HEADERS | {"content-security-policy": policy}
 
 
 def add_reference(app: FastAPI) -> None:

@@ -12,7 +12,8 @@ from starlette.datastructures import UploadFile
 
 from packshot.api.answers import file_answer, server_timing
 from packshot.api.auth import Caller
-from packshot.api.conversions import exact_mask, photo_answer
+from packshot.api.conversions import own_alpha_mask, photo_answer
+from packshot.api.downloads import REDIRECT, Redirect, redirected
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.openapi import (
     BODY_PROBLEMS,
@@ -21,12 +22,14 @@ from packshot.api.openapi import (
     answer_json,
     empty_json,
     file_json,
+    headers_json,
     keyed_problems_json,
     problems_json,
     upload_json,
 )
 from packshot.api.queries import PAGE, Cursor, Limit
 from packshot.api.services import Services, Wired, decode_slot, in_thread
+from packshot.api.uploads import photo_of_upload
 from packshot.contract import examples
 from packshot.contract.answers import PhotoAnswer, PhotoPage
 from packshot.contract.requests import PhotoUpload
@@ -38,7 +41,6 @@ from packshot.errors import (
 )
 from packshot.imaging.decoding.formats import claim_of
 from packshot.imaging.decoding.results import NormalisedPhoto
-from packshot.store.records import NewMask
 
 router = APIRouter(prefix="/v1/photos", tags=["photos"], responses=keyed_problems_json())
 
@@ -50,14 +52,19 @@ router = APIRouter(prefix="/v1/photos", tags=["photos"], responses=keyed_problem
     summary="Upload a photo",
     responses=answer_json(examples.PHOTO, "The photo.", status=201, headers=LOCATION | TIMING)
     | problems_json(*BODY_PROBLEMS, NotFound, StorageFull),
-    openapi_extra=upload_json(PhotoUpload),
+    # The header is for openapi-python-client 0.29, which imports what two kinds of body need only with an option.
+    openapi_extra=upload_json(PhotoUpload, examples.PHOTO_OF_UPLOAD)
+    | headers_json(x_request_id="An id of your own for this request, 8 to 64 of A-Z a-z 0-9 . _ -; answers repeat it."),
 )
 async def upload_photo(request: Request, response: Response, services: Wired, tenant: Caller) -> PhotoAnswer:
     """The multipart part `file` holds a JPEG, PNG, WebP, AVIF, HEIC, TIFF or still GIF. `notes` say what was assumed.
 
     Repeated uploads of the same bytes have the same id. A part `project_id` puts the photo into that project; without
-    it, the photo stays in the project that it has.
+    it, the photo stays in the project that it has. Instead, a JSON body names a file that was sent to the URL of
+    POST /v1/uploads; 422 `upload_mismatch` when it is missing or is another one.
     """
+    if request.headers.get("content-type", "").lower().startswith("application/json"):
+        return await photo_of_upload(request, response, services, tenant)
     async with _upload(request) as (file, project_id):
         started = time.perf_counter()
         photo = await cancel_on_disconnect(request, _decoded(services, file))
@@ -72,7 +79,7 @@ async def upload_photo(request: Request, response: Response, services: Wired, te
             format=photo.format,
             bytes=photo.bytes,
             sha256=photo.sha256,
-            own_alpha=_own_alpha(photo),
+            own_alpha=own_alpha_mask(photo),
             notes=photo.notes,
             project_id=project_id,
         )
@@ -80,12 +87,6 @@ async def upload_photo(request: Request, response: Response, services: Wired, te
     answer = photo_answer(record)
     response.headers.update({"location": answer.url, **server_timing({"decode": decode_ms})})
     return answer
-
-
-def _own_alpha(photo: NormalisedPhoto) -> tuple[NewMask, bytes] | None:
-    """The upload's own alpha as the store takes it. It is exact, so its score is 1."""
-    own = photo.own_alpha
-    return None if own is None else (exact_mask(own, own.mask_png, photo.width, photo.height), own.rgba_png)
 
 
 @router.get(
@@ -170,11 +171,15 @@ async def describe_photo(photo_id: str, services: Wired, tenant: Caller) -> Phot
     operation_id="get_photo",
     summary="Get the normalised photo",
     response_class=Response,
-    responses=file_json("The photo.", "image/png") | problems_json(NotFound),
+    responses=file_json("The photo.", "image/png") | REDIRECT | problems_json(NotFound),
 )
-async def get_photo(photo_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
+async def get_photo(
+    photo_id: str, request: Request, services: Wired, tenant: Caller, redirect: Redirect = None
+) -> Response:
     """Returns a PNG: upright, sRGB, without metadata."""
     photo = await in_thread(services.store.photos.get, tenant.id, photo_id)
+    if (elsewhere := await redirected(services, redirect, photo.asset_key, "image/png")) is not None:
+        return elsewhere
     return file_answer(request, await in_thread(services.store.assets.get, photo.asset_key), "image/png")
 
 

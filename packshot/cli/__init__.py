@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import packshot
-from packshot.cli import catalogue, config, keys, loadtest, packs, plan, serve, shoot, up
+from packshot.cli import catalogue, config, keys, loadtest, packs, plan, serve, shoot, tenants, up
 
 app = typer.Typer(
     name="packshot",
@@ -42,6 +42,7 @@ app.command("plan")(plan.plan)
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(packs.app, name="packs")
 app.add_typer(keys.app, name="keys")
+app.add_typer(tenants.app, name="tenants")
 app.add_typer(loadtest.app, name="loadtest")
 
 __all__ = ["app"]

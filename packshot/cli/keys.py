@@ -35,11 +35,12 @@ def create(
     tenant: Annotated[
         str, typer.Argument(help="The name of the agency or brand that owns the key. It is created if new.")
     ],
+    admin: Annotated[bool, typer.Option("--admin", help="The key may also delete tenants.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Create a key and print it to stdout. It is shown only this once."""
     with _store() as store:
-        new = store.keys.create(tenant)
+        new = store.keys.create(tenant, admin=admin)
     stderr().print(f"Key {new.record.id} of {tenant!r}. It is shown only this once:", markup=False)
     if as_json:
         put_json({"id": new.record.id, "tenant": new.record.tenant, "key": new.secret})
@@ -60,10 +61,11 @@ def list_keys(as_json: AsJson = False) -> None:
             "prefix": key.prefix,
             "created_at": key.created_at.isoformat(timespec="seconds"),
             "revoked_at": key.revoked_at.isoformat(timespec="seconds") if key.revoked_at else None,
+            "admin": key.admin,
         }
         for key in keys
     ]
-    table("Keys", ("id", "tenant", "starts with", "created", "revoked"), (list(row.values()) for row in rows))
+    table("Keys", ("id", "tenant", "starts with", "created", "revoked", "admin"), (list(row.values()) for row in rows))
     if as_json:
         put_json({"keys": rows})
 

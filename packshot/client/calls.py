@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from packshot.contract.answers import (
     PhotoPage,
     ShotAnswer,
     ShotPage,
+    UploadAnswer,
     WholeImageAnswer,
 )
 from packshot.contract.base import Answer
@@ -104,6 +106,16 @@ def upload(data: bytes, media_type: str, project_id: str | None, sent: Sent | No
     if project_id is not None:
         options["data"] = {"project_id": project_id}
     return Call("POST", "/v1/photos", reading(PhotoAnswer), options)
+
+
+def offer_upload(data: bytes, media_type: str) -> Call[UploadAnswer]:
+    body = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "content_type": media_type}
+    return Call("POST", "/v1/uploads", reading(UploadAnswer), Options(json=body))
+
+
+def photo_of_upload(upload_id: str, project_id: str | None) -> Call[PhotoAnswer]:
+    body = {"upload_id": upload_id, **_set(project_id=project_id)}
+    return Call("POST", "/v1/photos", reading(PhotoAnswer), Options(json=body))
 
 
 def photo(photo_id: str) -> Call[PhotoAnswer]:

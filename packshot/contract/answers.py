@@ -54,6 +54,26 @@ class PhotoAnswer(Answer):
     )
 
 
+class UploadAnswer(Answer):
+    """Where to send a photo's file."""
+
+    id: str = Field(description="The upload's id, for POST /v1/photos.")
+    method: Literal["PUT"] = Field(description="The method with which the file is sent.")
+    url: str = Field(description="The absolute URL to which the file is sent, without a key.")
+    headers: dict[str, str] = Field(description="The headers that must be sent with it, exactly.")
+    expires_at: Moment = Field(description="Until when the file must be sent and the photo made.")
+
+
+class DeletionAnswer(Answer):
+    """The receipt of a tenant's deletion."""
+
+    tenant_sha256: str = Field(description="SHA-256 of the tenant's id, hexadecimal. The id itself is not kept.")
+    counts: dict[str, int] = Field(description="What was deleted, by kind: keys, photos, masks, shots, images, files …")
+    by: str = Field(description="Who asked for it: an admin key's id, or the user of the command line.")
+    started_at: Moment = Field(description="When the deletion began.")
+    finished_at: Moment | None = Field(description="When it ended; null while another request's deletion runs.")
+
+
 class PhotoPage(Answer):
     """A page of photos, newest first."""
 

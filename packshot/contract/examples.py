@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from packshot.contract.answers import (
     AcceptedAnswer,
     CanvasAnswer,
+    DeletionAnswer,
     FindingAnswer,
     HealthAnswer,
     ImageAnswer,
@@ -22,6 +23,7 @@ from packshot.contract.answers import (
     SessionAnswer,
     ShotAnswer,
     ShotPage,
+    UploadAnswer,
     VerdictAnswer,
     WholeImageAnswer,
 )
@@ -41,10 +43,12 @@ from packshot.contract.requests import (
     CanvasIn,
     LayerIn,
     MaskRequest,
+    PhotoOfUpload,
     PointIn,
     ReviewRequest,
     SessionRequest,
     ShotRequest,
+    UploadRequest,
 )
 from packshot.errors import (
     BadInput,
@@ -95,6 +99,22 @@ PHOTO = PhotoAnswer(
     url=f"/v1/photos/{_PHOTO_ID}",
     notes=(NoteAnswer(code="type_by_bytes", detail="the file claims to be PNG, its bytes are JPEG: they count"),),
     created_at=datetime(2026, 11, 26, 7, 58, tzinfo=UTC),
+)
+UPLOAD_REQUEST = UploadRequest(bytes=PHOTO.bytes, sha256=PHOTO.sha256, content_type="image/jpeg")
+PHOTO_OF_UPLOAD = PhotoOfUpload(upload_id="up_4Jq0Zy2mB7sVnW1xRkTd")
+UPLOAD = UploadAnswer(
+    id=PHOTO_OF_UPLOAD.upload_id,
+    method="PUT",
+    url=f"https://bucket.s3.eu-central-1.amazonaws.com/packshot/uploads/{PHOTO_OF_UPLOAD.upload_id}?X-Amz-Signature=…",
+    headers={"content-type": "image/jpeg", "x-amz-checksum-sha256": "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg="},
+    expires_at=datetime(2026, 11, 26, 8, 58, tzinfo=UTC),
+)
+DELETION = DeletionAnswer(
+    tenant_sha256="2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
+    counts={"keys": 2, "photos": 41, "masks": 97, "shots": 120, "images": 236, "files": 371},
+    by="key ky_Yb3nQ0s8Jt5uKcVd1Wxz",
+    started_at=datetime(2026, 11, 26, 8, 0, tzinfo=UTC),
+    finished_at=datetime(2026, 11, 26, 8, 1, tzinfo=UTC),
 )
 PHOTOS = PhotoPage(photos=(PHOTO,), next_cursor=f"1795679880.512:{_PHOTO_ID}")
 MASK = MaskAnswer(

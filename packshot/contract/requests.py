@@ -169,5 +169,33 @@ class PhotoUpload(Request):
     project_id: str = Field("", description="The project that the photo joins; empty = the one that it has, if any.")
 
 
-BODIES: tuple[type[Request], ...] = (PhotoUpload, MaskRequest, ShotRequest, ReviewRequest, SessionRequest)
+class UploadRequest(Request):
+    """A photo that the client will send to a URL of the answer."""
+
+    bytes: int = Field(ge=1, description="Size of the file, bytes; at most `max_photo_bytes` (96 MiB).")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the file, 64 characters of 0-9 and a-f.")
+    content_type: str = Field(
+        pattern=r"^[a-z]{1,40}/[A-Za-z0-9.+-]{1,59}$",
+        description="The file's media type, sent along with it. The bytes decide the format.",
+    )
+
+
+class PhotoOfUpload(Request):
+    """The upload of which a photo is made."""
+
+    upload_id: str = Field(min_length=1, max_length=64, description="The `id` that POST /v1/uploads answered.")
+    project_id: str | None = Field(
+        None, min_length=1, max_length=64, description="The project that the photo joins; null = the one that it has."
+    )
+
+
+BODIES: tuple[type[Request], ...] = (
+    PhotoUpload,
+    PhotoOfUpload,
+    UploadRequest,
+    MaskRequest,
+    ShotRequest,
+    ReviewRequest,
+    SessionRequest,
+)
 """Every request body, for the OpenAPI document."""

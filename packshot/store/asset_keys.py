@@ -15,7 +15,10 @@ PREVIEWS = "previews"
 CUTOUTS = "cutouts"
 """The folder of kept cutouts, each named by a hash of what it is made of."""
 
-SHORT_LIVED = (f"{TEMPORARY}/", f"{PREVIEWS}/")
+UPLOADS = "uploads"
+"""The folder of files that clients put there themselves, until a photo is made of them."""
+
+SHORT_LIVED = (f"{TEMPORARY}/", f"{PREVIEWS}/", f"{UPLOADS}/")
 """The folders of files that no row refers to. They are deleted by their age."""
 
 CONTENT_FOLDERS = (*(f"{byte:02x}" for byte in range(256)), CUTOUTS)
@@ -28,8 +31,14 @@ _OWN = re.compile(
     rf"([0-9a-f]{{2}})/\1[0-9a-f]{{62}}{SUFFIX.pattern}"
     rf"|{CUTOUTS}/[0-9a-f]{{64}}\.png"
     rf"|{PREVIEWS}/sh_[A-Za-z0-9_-]{{1,64}}\.png"
+    rf"|{UPLOADS}/up_[A-Za-z0-9_-]{{1,64}}"
     rf"|{TEMPORARY}/[0-9a-f]{{32}}"
 )
+
+
+def upload_key(upload_id: str) -> str:
+    """The key of the file that a client sends."""
+    return f"{UPLOADS}/{upload_id}"
 
 
 def checked(key: str) -> str:

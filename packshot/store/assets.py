@@ -10,6 +10,7 @@ import errno
 import hashlib
 import logging
 import os
+import shutil
 import threading
 import time
 import uuid
@@ -20,10 +21,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
-from packshot.errors import BadInput, NotFound, StorageFull
+from packshot.errors import BadInput, NotFound, PackshotError, StorageFull, Unavailable
 from packshot.store.asset_keys import SUFFIX, TEMPORARY, checked, is_own
+from packshot.store.signed_urls import SignedUpload, sign_download, sign_upload
 
 log = logging.getLogger(__name__)
+
+DOWNLOAD_S = 300
+"""Seconds for which the URL of a download is valid."""
 
 RESCAN_S = 30.0
 """Seconds for which a count of the used bytes is valid while there is room. Other processes write too."""
@@ -68,7 +73,8 @@ class Assets:
     def put(self, data: bytes, suffix: str) -> str:
         """Store `data` and return its key, `ab/ab12…{suffix}`. The file is durable when this returns.
 
-        Raises StorageFull when the file would exceed the quota or the disk is full.
+        Raises StorageFull when the file would exceed the quota or the disk is full, and Unavailable when the root does
+        not answer.
         """
         if not SUFFIX.fullmatch(suffix):
             raise ValueError(f"suffix must be a dot and 1-8 characters of a-z and 0-9, got {suffix!r}; use .png")
@@ -97,12 +103,60 @@ class Assets:
         self._make_room(len(data))
         self._write(checked(key), data, durable=True)
 
-    def get(self, key: str) -> bytes:
-        """Return the bytes at `key`. Raises NotFound when there is no such file."""
+    def put_file(self, key: str, path: str) -> None:
+        """Copy the local file at `path` to `key`. The copy is not synced. Raises StorageFull as `put` does."""
+        self._make_room(os.path.getsize(path))
+        with _trouble_of_storage():
+            if self._folder is None:
+                self._fs.put_file(path, self._path(key))
+                return
+            target, temporary = self._folder / checked(key), self._folder / TEMPORARY / uuid.uuid4().hex
+            temporary.parent.mkdir(parents=True, exist_ok=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                shutil.copyfile(path, temporary)
+                temporary.replace(target)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+
+    def require_room(self, size_bytes: int) -> None:
+        """Raise StorageFull when a file of `size_bytes` would exceed the quota."""
+        self._make_room(size_bytes)
+
+    def size(self, key: str) -> int:
+        """Return the size of the file at `key` in bytes. Raises NotFound and Unavailable as `get` does."""
         try:
-            if self._folder is not None:
-                return (self._folder / checked(key)).read_bytes()
-            return bytes(self._fs.cat_file(self._path(key)))
+            with _trouble_of_storage():
+                if self._folder is not None:
+                    return (self._folder / checked(key)).stat().st_size
+                return int(self._fs.info(self._path(key))["size"])
+        except FileNotFoundError as error:
+            raise NotFound("not_found", f"no asset {key!r} exists; it may have been deleted") from error
+
+    def upload_url(
+        self, key: str, *, size_bytes: int, sha256: str, content_type: str, lifetime_s: int
+    ) -> SignedUpload | None:
+        """Where a client may PUT the file `key` itself; None where the file must pass a gateway."""
+        path = self._path(key)
+        return sign_upload(
+            self._fs, path, size_bytes=size_bytes, sha256=sha256, content_type=content_type, lifetime_s=lifetime_s
+        )
+
+    def download_url(
+        self, key: str, *, media_type: str, disposition: str | None = None, lifetime_s: int = DOWNLOAD_S
+    ) -> str | None:
+        """Where a client may read the file `key` itself; None where the file must pass a gateway."""
+        path = self._path(key)
+        return sign_download(self._fs, path, media_type=media_type, disposition=disposition, lifetime_s=lifetime_s)
+
+    def get(self, key: str) -> bytes:
+        """Return the bytes at `key`. Raises NotFound when no file is there, and Unavailable when it cannot be read."""
+        try:
+            with _trouble_of_storage():
+                if self._folder is not None:
+                    return (self._folder / checked(key)).read_bytes()
+                return bytes(self._fs.cat_file(self._path(key)))
         except FileNotFoundError as error:
             raise NotFound("not_found", f"no asset {key!r} exists; it may have been deleted") from error
 
@@ -110,7 +164,8 @@ class Assets:
         """Return whether a file is at `key`."""
         if self._folder is not None:
             return (self._folder / checked(key)).is_file()
-        return bool(self._fs.exists(self._path(key)))
+        with _trouble_of_storage():
+            return bool(self._fs.exists(self._path(key)))
 
     def delete(self, key: str) -> None:
         """Delete the file at `key`, if there is one."""
@@ -167,11 +222,12 @@ class Assets:
     def write_marker(self, text: str) -> None:
         """Write the root's marker. Raises FileExistsError when another process was first."""
         if self._folder is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with (self._folder / MARKER).open("x", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
+            key = f"{TEMPORARY}/{uuid.uuid4().hex}"
+            _write_local(self._folder, key, text.encode(), durable=True)
+            try:
+                os.link(self._folder / key, self._folder / MARKER)  # whole at once, and only one of several
+            finally:
+                self.delete(key)
             _sync_folder(self._folder)
         else:
             self._fs.pipe_file(f"{self._base}/{MARKER}", text.encode(), mode="create")
@@ -212,7 +268,8 @@ class Assets:
         if self._folder is None:
             return self.exists(key)
         try:
-            os.utime(self._folder / key)
+            with _trouble_of_storage():
+                os.utime(self._folder / key)
         except FileNotFoundError:
             return False
         return True
@@ -236,7 +293,7 @@ class Assets:
             self._used_bytes += size_bytes
 
     def _write(self, key: str, data: bytes, *, durable: bool) -> None:
-        with _disk_full_is_storage_full():
+        with _trouble_of_storage():
             if self._folder is None:
                 self._fs.pipe_file(self._path(key), data)
             else:
@@ -298,12 +355,19 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _disk_full_is_storage_full() -> Iterator[None]:
+def _trouble_of_storage() -> Iterator[None]:
+    """Convert errors that say nothing about the data: StorageFull for a full disk, Unavailable for all others.
+
+    An object store raises errors of its client's libraries, some of which are no OSError.
+    """
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except (FileNotFoundError, FileExistsError, PackshotError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFull(
                 "storage_full", "the disk of the assets is full; delete photos or shots, or add disk"
             ) from error
-        raise
+        log.warning("the asset root did not answer: %r", error)
+        raise Unavailable("not_ready", "the asset root did not answer; try again (its error is in the log)") from error

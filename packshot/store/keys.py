@@ -29,8 +29,11 @@ class Keys:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def create(self, tenant_name: str) -> NewKey:
-        """Create a key, and its tenant when none has that name. Raises BadInput when the name is not valid."""
+    def create(self, tenant_name: str, *, admin: bool = False) -> NewKey:
+        """Create a key, and its tenant when none has that name. Raises BadInput when the name is not valid.
+
+        An `admin` key may also delete tenants.
+        """
         name = tenant_name.strip()
         if not 1 <= len(name) <= 100 or not name.isprintable():
             raise BadInput(
@@ -48,6 +51,7 @@ class Keys:
                     prefix=secret[:_PREFIX_CHARS],
                     sha256=_hash(secret),
                     created_at=Now(),
+                    admin=admin,
                 )
             )
         record = next(record for record in self.all() if record.id == key_id)
@@ -63,7 +67,14 @@ class Keys:
         with self._database.read() as connection:
             rows = connection.execute(query).all()
         return [
-            KeyRecord(row.id, row.tenant_name, row.prefix, moment(row.created_at), moment_or_none(row.revoked_at))
+            KeyRecord(
+                row.id,
+                row.tenant_name,
+                row.prefix,
+                moment(row.created_at),
+                moment_or_none(row.revoked_at),
+                bool(row.admin),
+            )
             for row in rows
         ]
 
@@ -81,6 +92,15 @@ class Keys:
         """Return the tenant that owns the key, or None when the key is malformed, unknown or revoked."""
         found = self.find(secret)
         return found[1] if found else None
+
+    def admin_id_of(self, secret: str) -> str | None:
+        """Return the id of an admin key, or None for any other secret."""
+        found = self.find(secret)
+        if found is None:
+            return None
+        with self._database.read() as connection:
+            admin = connection.execute(select(api_key.c.admin).where(api_key.c.id == found[0])).scalar_one_or_none()
+        return found[0] if admin else None
 
     def find(self, secret: str) -> tuple[str, Tenant] | None:
         """Return the key's id and the tenant that owns it, or None as `tenant_of` does."""

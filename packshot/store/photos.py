@@ -32,7 +32,7 @@ class Photos:
         self,
         tenant_id: str,
         *,
-        png: bytes,
+        png: bytes | WrittenFile,
         width: int,
         height: int,
         format: str,
@@ -44,13 +44,13 @@ class Photos:
     ) -> PhotoRecord:
         """Store an upload. A repeated upload of the same bytes returns the same photo.
 
-        `png` is the normalised photo; `width` and `height` are its size in pixels. `format`, `bytes` and `sha256`
-        describe the uploaded file. `own_alpha` is the alpha that the upload brought, as a mask, and an RGBA PNG of its
-        straight colours. This mask does not expire; it is deleted with the photo. `notes` are (code, detail) pairs on
-        this upload. `project_id` puts the photo into a project; None leaves it where it is. Raises NotFound when the
-        project does not exist, and StorageFull when a quota or disk is full.
+        `png` is the normalised photo, or its file when the decoder has written it. `width` and `height` are its size in
+        pixels. `format`, `bytes` and `sha256` describe the uploaded file. `own_alpha` is the alpha that the upload
+        brought, as a mask, and an RGBA PNG of its straight colours. This mask does not expire; it is deleted with the
+        photo. `notes` are (code, detail) pairs on this upload. `project_id` puts the photo into a project; None leaves
+        it where it is. Raises NotFound when the project does not exist, and StorageFull when a quota or disk is full.
         """
-        (file,) = self._references.write_files([png])
+        (file,) = [png] if isinstance(png, WrittenFile) else self._references.write_files([png])
         own_files = self._references.write_files([own_alpha[0].png, own_alpha[1]]) if own_alpha else []
         pairs = [list(note) for note in notes]
         same_upload = (photo.c.tenant_id == tenant_id) & (photo.c.sha256 == sha256)

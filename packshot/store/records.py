@@ -27,6 +27,7 @@ class KeyRecord:
     """A key without its secret.
 
     `tenant` is the tenant's name; other records have its id. `prefix` is the part of the secret that finds the row.
+    An `admin` key may also delete tenants.
     """
 
     id: str
@@ -34,6 +35,7 @@ class KeyRecord:
     prefix: str
     created_at: datetime
     revoked_at: datetime | None = None
+    admin: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,20 @@ class NewKey:
 
     record: KeyRecord
     secret: str
+
+
+@dataclass(frozen=True)
+class DeletionRecord:
+    """The receipt of a tenant's deletion: the SHA-256 of its id, what was deleted by kind, and who asked for it.
+
+    `finished_at` is None while the deletion runs, or when it died before its end.
+    """
+
+    tenant_sha256: str
+    counts: Mapping[str, int]
+    by: str
+    started_at: datetime
+    finished_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -91,6 +107,31 @@ class PhotoRecord:
     created_at: datetime
     notes: tuple[tuple[str, str], ...] = ()
     project_id: str | None = None
+
+
+@dataclass(frozen=True)
+class UploadRecord:
+    """A photo that its client puts into the asset root at `key`, or the photo `photo_id` that was made of it.
+
+    `bytes`, `sha256` (hexadecimal) and `content_type` are what the client announced.
+    """
+
+    id: str
+    tenant: str
+    bytes: int
+    sha256: str
+    content_type: str
+    key: str
+    expires_at: datetime
+    photo_id: str | None = None
+
+
+@dataclass(frozen=True)
+class NewUpload:
+    """A new upload. `token` is the permission to send it through this server; it is available only here."""
+
+    record: UploadRecord
+    token: str
 
 
 @dataclass(frozen=True)

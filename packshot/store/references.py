@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, select, update
 
+from packshot.errors import Unavailable
 from packshot.store.assets import Assets
 from packshot.store.database import Database, absent, insert
 from packshot.store.schema import Now, asset
@@ -22,10 +23,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class WrittenFile:
-    """A file in the asset root that may have no reference yet. `key` is its asset key, `data` its bytes."""
+    """A file in the asset root that may have no reference yet. `key` is its asset key, `size_bytes` its size.
+
+    `data` are its bytes; None where another process wrote it.
+    """
 
     key: str
-    data: bytes
+    size_bytes: int
+    data: bytes | None = None
 
 
 class AssetReferences:
@@ -43,7 +48,7 @@ class AssetReferences:
 
         Raises StorageFull when a quota or disk is full.
         """
-        return [WrittenFile(self._assets.put(data, suffix), data) for data in contents]
+        return [WrittenFile(self._assets.put(data, suffix), len(data), data) for data in contents]
 
     def take(
         self,
@@ -56,9 +61,10 @@ class AssetReferences:
         """Take one reference for each item of the lists. A file that is listed twice gets two references.
 
         `kept` are keys of files that other rows refer to. Raises NotFound when one of them is gone. `promised` are keys
-        of files that may be written later, and will then be deleted with their last reference.
+        of files that may be written later, and will then be deleted with their last reference. Raises Unavailable when
+        a file that another process wrote was deleted since.
         """
-        contents = {file.key: file.data for file in files}
+        written = {file.key: file for file in files}
         for key, count in sorted(Counter([*(file.key for file in files), *kept, *promised]).items()):
             if key in promised:
                 row = insert(connection, asset).values(key=key, bytes=0, refs=count, created_at=Now())
@@ -66,18 +72,21 @@ class AssetReferences:
                     row.on_conflict_do_update(index_elements=[asset.c.key], set_={"refs": asset.c.refs + count})
                 )
                 continue
-            if key not in contents:
+            if key not in written:
                 more = update(asset).where(asset.c.key == key, asset.c.refs > 0).values(refs=asset.c.refs + count)
                 if connection.execute(more).rowcount == 0:
                     raise absent("asset", key)
                 continue
-            data = contents[key]
-            statement = insert(connection, asset).values(key=key, bytes=len(data), refs=count, created_at=Now())
+            file = written[key]
+            statement = insert(connection, asset).values(key=key, bytes=file.size_bytes, refs=count, created_at=Now())
             connection.execute(
                 statement.on_conflict_do_update(index_elements=[asset.c.key], set_={"refs": asset.c.refs + count})
             )
             if not self._assets.exists(key):  # it was deleted between its write and this lock
-                self._assets.put(data, "." + key.rpartition(".")[2])
+                if file.data is None:
+                    rule = f"the file {key} must be in the asset root, but it was deleted just now; try again"
+                    raise Unavailable("not_ready", rule)
+                self._assets.put(file.data, "." + key.rpartition(".")[2])
 
     def drop(self, connection: Connection, keys: Iterable[str]) -> None:
         """Release one reference for each item of `keys`. Call `purge` with the same keys after the commit."""

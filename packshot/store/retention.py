@@ -19,6 +19,7 @@ from packshot.store.photos import Photos
 from packshot.store.references import AssetReferences
 from packshot.store.schema import Now, image, mask, photo, shot, shot_mask, tenant
 from packshot.store.sessions import Sessions
+from packshot.store.uploads import Uploads
 
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
@@ -51,6 +52,7 @@ class Retention:
         references: AssetReferences,
         photos: Photos,
         sessions: Sessions,
+        uploads: Uploads,
         *,
         default_days: float,
     ) -> None:
@@ -60,6 +62,7 @@ class Retention:
         self._references = references
         self._photos = photos
         self._sessions = sessions
+        self._uploads = uploads
         self._default_days = default_days
 
     def sweep_if_due(self) -> dict[str, int] | None:
@@ -82,6 +85,7 @@ class Retention:
             "photos": self._sweep_photos(),
             "idempotency_keys": self._sweep_idempotency_keys(),
             "sessions": self._sessions.sweep(),
+            "uploads": self._uploads.sweep(),
             "files": self._sweep_files(folders),
         }
 

@@ -8,6 +8,7 @@ from packshot.settings import Settings
 from packshot.store.asset_root import AssetRoot
 from packshot.store.assets import Assets
 from packshot.store.database import Database, sqlite_file
+from packshot.store.deletion import Deletions
 from packshot.store.images import Images
 from packshot.store.keys import Keys
 from packshot.store.masks import Masks
@@ -23,6 +24,7 @@ from packshot.store.shots import Shots
 from packshot.store.snapshots import Snapshots
 from packshot.store.styles import Styles
 from packshot.store.tenants import Tenants
+from packshot.store.uploads import Uploads
 
 
 class Store:
@@ -31,10 +33,10 @@ class Store:
     `database_url` is a SQLite or PostgreSQL URL. `assets` is the asset root. `settings` gives limits and times; None
     uses the defaults. Raises Unavailable `schema_mismatch` when the database has another version's schema.
 
-    Members: `tenants`, their `keys` and the `sessions` of browsers; `photos` and their `masks`; `shots` for clients and
-    `queue` for workers; finished `images`; `projects` and `styles`; `assets`, the files, and their `asset_root`;
-    `retention`, which deletes old data; `snapshots`, which one process takes for all; `database`, which all of them
-    use.
+    Members: `tenants`, their `keys` and `deletions`, and the `sessions` of browsers; `photos`, their `masks` and
+    `uploads`; `shots` for clients and `queue` for workers; finished `images`; `projects` and `styles`; `assets`, the
+    files, and their `asset_root`; `retention`, which deletes old data; `snapshots`, which one process takes for all;
+    `database`, which all of them use.
     """
 
     def __init__(self, database_url: str, assets: Assets, settings: Settings | None = None) -> None:
@@ -47,6 +49,8 @@ class Store:
         self.sessions = Sessions(database, self.keys)
         self.photos = Photos(database, references)
         self.masks = Masks(database, references, candidate_lifetime_s=settings.candidate_mask_hours * HOUR_S)
+        self.uploads = Uploads(database, assets)
+        self.deletions = Deletions(database, assets, references, self.photos)
         self.shots = Shots(database, max_queued=settings.max_queued_shots)
         self.images = Images(database)
         self.projects = Projects(database)
@@ -61,7 +65,9 @@ class Store:
         self.snapshots = Snapshots(database)
         self.asset_root = root = AssetRoot(database, assets)
         days = settings.retention_days
-        self.retention = Retention(database, assets, root, references, self.photos, self.sessions, default_days=days)
+        self.retention = Retention(
+            database, assets, root, references, self.photos, self.sessions, self.uploads, default_days=days
+        )
         try:
             check(database.engine)
         except BaseException:

@@ -44,7 +44,7 @@ sys.argv = ["packshot", *{arguments!r}]
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that holds what `pip install --no-deps` would put into site-packages."""
     source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for room in ("pyproject.toml", "README.md", "LICENSE", "studio", "bench", "training", *sorted(TOP_LEVEL)):
+    for room in ("pyproject.toml", "README.md", "LICENSE", "studio", "k8s", "bench", "training", *sorted(TOP_LEVEL)):
         if (ROOT / room).is_dir():
             shutil.copytree(ROOT / room, source / room, symlinks=True)
         else:
@@ -87,6 +87,7 @@ def test_data_that_the_code_reads_is_in_it(site: Path) -> None:
     data = {f"packshot/studio/{path.name}" for path in (ROOT / "studio").iterdir()}
     for folder in ("packshot/packs", "packshot/api/reference", "cluster/profiles", "loadtest/scenarios"):
         data |= {path.relative_to(ROOT).as_posix() for path in (ROOT / folder).rglob("*.*") if path.suffix != ".pyc"}
+    data |= {f"cluster/{path.relative_to(ROOT)}" for path in (ROOT / "k8s").rglob("*") if path.is_file()}
     data |= {
         "loadtest/report/report.html.jinja",
         "packshot/py.typed",
@@ -196,6 +197,19 @@ def test_the_page_is_where_the_gateway_of_a_wheel_looks(site: Path) -> None:
     done = subprocess.run(command, cwd=site, capture_output=True, text=True, check=True, timeout=200)
     assert done.stdout.strip() == str(site / "packshot" / "studio")
     assert (site / "packshot" / "studio" / "index.html").is_file()
+
+
+def test_a_wheel_without_a_checkout_writes_manifests_and_chart(site: Path, tmp_path: Path) -> None:
+    """With the server's extra and kubectl; what only checks need is not imported."""
+    checks = ("jsonschema", "kubernetes_validate", "promql_parser", "grafana_foundation_sdk")
+    code = f"""
+import sys; sys.modules |= dict.fromkeys({checks!r}); sys.path.insert(0, {str(site)!r})
+from cluster.kube.__main__ import main
+sys.exit(main(["copy", "k8s"]) or main(["chart", "packshot"]))"""
+    command = [sys.executable, "-I", "-W", "ignore", "-c", code]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True, timeout=200)
+    assert (tmp_path / "k8s/overlays/production/kustomization.yaml").is_file()
+    assert (tmp_path / "packshot/templates/rayservice-packshot.yaml").is_file()
 
 
 def test_extras_that_a_message_names_bring_the_module(metadata: Distribution) -> None:

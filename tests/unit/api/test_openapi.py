@@ -30,9 +30,10 @@ BODY = {"408", "413", "415", "422", "429"}
 OPEN = {"/healthz", "/readyz", "/v1/session"}
 OPERATIONS = {
     "upload_photo": ("post", "/v1/photos", BODY | {"201", "404", "507"}),
+    "offer_upload": ("post", "/v1/uploads", BODY | {"201", "507"}),
     "list_photos": ("get", "/v1/photos", {"200"}),
     "describe_photo": ("get", "/v1/photos/{photo_id}.json", {"200", "404"}),
-    "get_photo": ("get", "/v1/photos/{photo_id}", {"200", "304", "404"}),
+    "get_photo": ("get", "/v1/photos/{photo_id}", {"200", "304", "307", "404"}),
     "delete_photo": ("delete", "/v1/photos/{photo_id}", {"204", "404", "409"}),
     "click": ("post", "/v1/photos/{photo_id}/masks", BODY | {"200", "404", "503", "507"}),
     "put_mask": ("put", "/v1/photos/{photo_id}/masks", BODY | {"201", "404", "507"}),
@@ -48,7 +49,7 @@ OPERATIONS = {
     "watch_shot": ("get", "/v1/shots/{shot_id}/events", {"200", "204", "404", "429"}),
     "watch_shots": ("get", "/v1/events", {"200", "204", "404", "422", "429"}),
     "describe_image": ("get", "/v1/images/{image_id}.json", {"200", "404"}),
-    "get_image": ("get", "/v1/images/{image_id}", {"200", "304", "404", "422"}),
+    "get_image": ("get", "/v1/images/{image_id}", {"200", "304", "307", "404", "422"}),
     "get_image_thumbnail": ("get", "/v1/images/{image_id}/thumbnail", {"200", "304", "404"}),
     "review_image": ("patch", "/v1/images/{image_id}", BODY | {"200", "404"}),
     "create_project": ("post", "/v1/projects", BODY | {"201", "409"}),
@@ -62,6 +63,7 @@ OPERATIONS = {
     "get_style_thumbnail": ("get", "/v1/styles/{style_id}/thumbnail", {"200", "304", "404"}),
     "change_style": ("patch", "/v1/styles/{style_id}", BODY | {"200", "404", "409", "507"}),
     "delete_style": ("delete", "/v1/styles/{style_id}", {"204", "404"}),
+    "delete_tenant": ("delete", "/v1/tenants/{tenant_id}", {"200", "404", "409", "503"}),
     "list_presets": ("get", "/v1/presets", {"200"}),
     "list_engines": ("get", "/v1/engines", {"200"}),
     "open_session": ("post", "/v1/session", BODY | {"200", "401", "403"}),
@@ -162,7 +164,7 @@ def test_examples_fit_their_schemas(document: Json) -> None:
     for response in document["components"]["responses"].values():
         content = response["content"][problem.MEDIA_TYPE]
         fits(document, content["schema"], content["example"])
-    assert len(shown) == 34
+    assert len(shown) == 38
 
 
 def test_real_answers_fit_their_schemas(document: Json, api: Api) -> None:
@@ -212,7 +214,9 @@ def test_bodies_that_routes_read_themselves_are_documented(document: Json) -> No
         if "requestBody" in operation
     }
     assert [name for name, body in bodies.items() if not body["required"]] == ["open_session"]  # or a Bearer header
-    upload = bodies.pop("upload_photo")["content"]["multipart/form-data"]["schema"]
+    photo = bodies.pop("upload_photo")["content"]
+    assert photo["application/json"]["schema"] == {"$ref": "#/components/schemas/PhotoOfUpload"}
+    upload = photo["multipart/form-data"]["schema"]
     assert upload == {"$ref": "#/components/schemas/PhotoUpload"}
     part = document["components"]["schemas"]["PhotoUpload"]["properties"]["file"]
     assert (part["type"], part["format"]) == ("string", "binary")
@@ -220,6 +224,7 @@ def test_bodies_that_routes_read_themselves_are_documented(document: Json) -> No
     assert (mask["type"], mask["format"]) == ("string", "binary")
     named = {name: body["content"]["application/json"]["schema"]["$ref"] for name, body in bodies.items()}
     assert named == {
+        "offer_upload": "#/components/schemas/UploadRequest",
         "click": "#/components/schemas/MaskRequest",
         "create_shot": "#/components/schemas/ShotRequest",
         "review_image": "#/components/schemas/ReviewRequest",
@@ -237,6 +242,7 @@ def test_headers_that_routes_read_themselves_are_documented(document: Json) -> N
         for _, _, operation in operations(document)
     }
     assert {name: found for name, found in headers.items() if found} == {
+        "upload_photo": {"x-request-id"},
         "create_shot": {"Idempotency-Key", "Prefer"},
         "watch_shot": {"Last-Event-ID"},
         "watch_shots": {"Last-Event-ID"},

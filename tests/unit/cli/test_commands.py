@@ -63,6 +63,25 @@ def test_a_new_key_is_the_only_thing_on_stdout(home: Path) -> None:
     assert "shown only this once" in result.stderr
 
 
+def test_a_tenant_is_held_released_and_deleted_by_its_id(home: Path) -> None:
+    call("keys", "create", "brand")
+    call("keys", "create", "other", "--admin")
+    first, second = last_json(call("tenants", "list", "--json"))["tenants"]
+    assert (first["name"], second["name"], first["legal_hold"]) == ("brand", "other", None)
+    assert [key["admin"] for key in last_json(call("keys", "list", "--json"))["keys"]] == [False, True]
+    assert call("tenants", "hold", first["id"], " ").exit_code == 2
+    assert call("tenants", "hold", first["id"], "case 4711").exit_code == 0
+    refused = call("tenants", "delete", first["id"], "--yes", "--json")
+    assert (refused.exit_code, last_json(refused)["error"]["code"]) == (1, "legal_hold")
+    assert call("tenants", "release", first["id"]).exit_code == 0
+    assert call("tenants", "delete", first["id"]).exit_code != 0  # nobody answered the question
+    receipt = last_json(call("tenants", "delete", first["id"], "--yes", "--json"))
+    assert receipt["counts"] == {"keys": 1}
+    assert receipt["by"].endswith("packshot tenants delete")
+    assert [tenant["name"] for tenant in last_json(call("tenants", "list", "--json"))["tenants"]] == ["other"]
+    assert call("tenants", "delete", "tn_unknown", "--yes").exit_code == 2
+
+
 def test_keys_are_listed_without_secrets_and_revoked_by_id(home: Path) -> None:
     secret = last_json(call("keys", "create", "brand", "--json"))["key"]
     listed = call("keys", "list", "--json")

@@ -87,6 +87,18 @@ def test_a_cpu_is_not_measured(
     assert gpu.cap_share("cpu").type == "cpu"
 
 
+def test_a_planned_gpu_that_cuda_cannot_use_is_refused_and_not_replaced_by_the_cpu(
+    replica: Callable[[float], list[tuple[float, str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a driver that is too old, torch finds no device. A painter on the processors would be 100 times as slow."""
+    replica(0.95)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert gpu.cap_share("auto").type == "cpu"  # no GPU is planned
+    monkeypatch.setenv("PACKSHOT_GPU_GIB", "44.3")
+    with pytest.raises(BadInput, match=r"a GPU of 44\.3 GiB here .* got none that CUDA .* can use; check nvidia-smi"):
+        gpu.cap_share("auto")
+
+
 @pytest.mark.gpu
 def test_a_real_device_is_refused_by_its_own_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PACKSHOT_GPU_GIB", "1000")

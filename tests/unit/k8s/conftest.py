@@ -10,8 +10,8 @@ import yaml
 from cluster.kube.build import Manifest, build
 
 ROOT = Path(__file__).parents[3]
-WITHOUT_OVERLAY = {"incremental-upgrade", "gpu-sharing", "outside-probe"}
-"""Components for clusters that have what production does not ask for: Istio, MIG, a blackbox exporter."""
+WITHOUT_OVERLAY = {"incremental-upgrade", "gpu-sharing", "outside-probe", "eks", "gke"}
+"""Components for clusters that have what production does not ask for: Istio, MIG, a blackbox exporter, a cloud."""
 
 
 @pytest.fixture(scope="session")

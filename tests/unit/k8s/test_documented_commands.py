@@ -1,5 +1,4 @@
-"""The commands of docs/kubernetes.md and docs/runbook.md, as far as they can be held against anything without a
-cluster."""
+"""The commands of the pages for Kubernetes, as far as they can be held against anything without a cluster."""
 
 import re
 import shlex
@@ -9,13 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from cluster.kube import rules
 from cluster.kube.__main__ import main
 from cluster.kube.build import Manifest, kubectl
 from cluster.kube.pods import pods
+from cluster.profiles import Profile, load_profile
 
 ROOT = Path(__file__).parents[3]
-PAGES = ("docs/kubernetes.md", "docs/runbook.md")
+PAGES = ("docs/kubernetes.md", "docs/kind.md", "docs/clouds.md", "docs/runbook.md")
+NAMESPACES = {"packshot", "kuberay-system"}
+HASH_OF_CONFIG_MAP = re.compile(r"(?<=configmap/packshot-settings)-[a-z0-9]{10}")
 MADE_BY_KUBERAY = {"packshot-serve-svc", "packshot-head-svc"}
 
 
@@ -45,7 +49,7 @@ def test_kubectl_knows_the_command_and_its_flags(command: str) -> None:
         arguments = arguments[: arguments.index("--")]
     done = subprocess.run([kubectl(), *arguments, "--help"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    verb = next(word for word in arguments if not word.startswith("-") and word != "packshot")
+    verb = next(word for word in arguments if not word.startswith("-") and word not in NAMESPACES)
     assert f"kubectl {verb}" in done.stdout
 
 
@@ -146,6 +150,41 @@ def test_the_check_of_an_own_overlay_runs(tmp_path: Path, capsys: pytest.Capture
     assert main(["patch", "cluster/profiles/node.yaml"]) == 0
     assert "$patch: replace" in capsys.readouterr().out
     assert main(["chekc"]) == 2
+
+
+def test_what_kubectl_says_on_the_page_for_kind_is_what_the_overlay_has(overlays: dict[str, list[Manifest]]) -> None:
+    page = HASH_OF_CONFIG_MAP.sub("", (ROOT / "docs/kind.md").read_text())
+    said = re.findall(r"^([\w.]+/[\w-]+) (?:created|unchanged)$", page, re.MULTILINE)
+    wanted = set()
+    for one in overlays["dev"]:
+        group, _, _ = one["apiVersion"].rpartition("/")
+        kind = one["kind"].lower() + (f".{group}" if group else "")
+        wanted.add(HASH_OF_CONFIG_MAP.sub("", f"{kind}/{one['metadata']['name']}"))
+    assert wanted <= set(said)
+    assert set(said) - wanted == {"namespace/kuberay-system", "secret/ray-auth-token"}
+
+
+def test_kuberays_operator_reaches_the_head_however_it_was_installed(overlays: dict[str, list[Manifest]]) -> None:
+    """The labels of its pod in KubeRay 1.7.0: of the Helm chart, and of ray-operator/config/manager."""
+    policies = rules.of_kind(overlays["dev"], "NetworkPolicy")
+    (policy,) = [one for one in policies if one["metadata"]["name"] == "packshot-head"]
+    (peer,) = policy["spec"]["ingress"][0]["from"]
+    for name in ("kuberay-operator", "kuberay"):
+        labels = {"app.kubernetes.io/name": name, "app.kubernetes.io/component": "kuberay-operator"}
+        assert rules.selects(peer["podSelector"], labels)
+    assert "kubectl create namespace kuberay-system" in (ROOT / "docs/kind.md").read_text()
+    assert rules.selects(peer["namespaceSelector"], {"kubernetes.io/metadata.name": "kuberay-system"})
+
+
+def test_the_pools_for_gke_are_pools_of_a_profile() -> None:
+    """The page's snippet in the production profile: it is valid, and its nodes are selected by GKE's labels."""
+    page = (ROOT / "docs/clouds.md").read_text()
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    profile = load_profile("production")
+    told = profile.model_dump() | {"pools": {**profile.model_dump()["pools"], **yaml.safe_load(block)}}
+    pools = Profile.model_validate(told).pools
+    assert pools["paint"].required_labels == {"cloud.google.com/gke-accelerator": ("nvidia-a100-80gb",)}
+    assert pools["segment"].required_labels == {"cloud.google.com/gke-accelerator": ("nvidia-l4",)}
 
 
 def test_relative_links_lead_somewhere() -> None:

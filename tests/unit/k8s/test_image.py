@@ -68,8 +68,22 @@ def test_extras_that_the_image_installs_are_declared_and_pinned() -> None:
 
 
 def test_the_load_test_jobs_run_the_image_that_carries_their_extra() -> None:
-    assert "--extra loadtest" in stages()[parents()["build-loadtest"].replace("build-cpu", "build-loadtest")]
-    assert "COPY --from=build-loadtest" in stages()["loadtest"]
+    assert "--extra loadtest" in stages()["dependencies-loadtest"]
+    assert "COPY --from=dependencies-loadtest" in stages()["loadtest"]
+
+
+@pytest.mark.parametrize("target", ["cpu", "cuda", "loadtest"])
+def test_an_images_dependencies_and_code_are_layers_of_their_own(target: str) -> None:
+    """Dependencies first, and of a stage that no code enters; then the code, which is the same for every image."""
+    assert re.findall(r"^COPY --from=(\S+) (\S+) ", stages()[target], re.MULTILINE) == [
+        (f"dependencies-{target}", "/opt/packshot/venv"),
+        ("code", "/opt/packshot/app"),
+    ]
+    stage = f"dependencies-{target}"
+    while stage in stages():
+        assert re.findall(r"^COPY (.+)$", stages()[stage], re.MULTILINE) in ([], ["constraints.txt pyproject.toml ./"])
+        stage = parents()[stage]
+    assert "--no-deps --target /opt/packshot/app ." in stages()["code"]
 
 
 def test_a_baked_pack_is_found_by_its_folder_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,17 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from packshot.settings import Settings
-from packshot.store.database import open_engine
 from packshot.store.migrate import migrate
 from packshot.store.records import PhotoRecord, Tenant
-from packshot.store.schema import metadata
 from packshot.store.store import Store
 from tests.debian_tools import missing
-from tests.s3_server import S3Server, s3_server
-from tests.unit.store.postgres_server import NoPostgres, postgres_server
+from tests.unit.store.postgres_server import NoPostgres, empty, postgres_server
 from tests.unit.store.store_rows import add_photo
 
 
@@ -46,17 +42,8 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         shutil.copy(request.getfixturevalue("migrated_sqlite"), tmp_path / "packshot.sqlite")
         return f"sqlite:///{tmp_path / 'packshot.sqlite'}"
     url: str = request.getfixturevalue("postgres_url")
-    engine = open_engine(url)
-    with engine.begin() as connection:
-        connection.execute(text(f"TRUNCATE {', '.join(metadata.tables)} CASCADE"))
-    engine.dispose()
+    empty(url)
     return url
-
-
-@pytest.fixture(scope="session")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
 
 
 @pytest.fixture

@@ -15,6 +15,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sqlalchemy import text
+
+from packshot.store.database import open_engine
+from packshot.store.schema import metadata
+
+
+def empty(database_url: str) -> None:
+    """Delete every row of a migrated database."""
+    engine = open_engine(database_url)
+    with engine.begin() as connection:
+        connection.execute(text(f"TRUNCATE {', '.join(metadata.tables)} CASCADE"))
+    engine.dispose()
+
 
 class NoPostgres(Exception):  # a reason to skip, not a fault
     """Raised when no PostgreSQL server can be started here; the message has the reason."""

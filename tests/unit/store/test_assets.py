@@ -6,6 +6,9 @@ import errno
 import hashlib
 import os
 import pickle
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -80,3 +83,20 @@ def test_a_full_disk_is_storage_full_and_leaves_no_scrap(tmp_path: Path, monkeyp
     with pytest.raises(StorageFull):
         assets.put(b"data", ".png")
     assert list(assets.files()) == []
+
+
+def test_a_marker_is_whole_as_soon_as_it_is_there(tmp_path: Path) -> None:
+    writers = 4
+    at_once = threading.Barrier(writers)
+
+    def write_and_read(number: int) -> str:
+        root = Assets((tmp_path / str(number // writers)).as_uri())
+        at_once.wait()
+        with suppress(FileExistsError):
+            root.write_marker(f"{number:04}" * 1000)
+        return root.read_marker()
+
+    with ThreadPoolExecutor(writers) as pool:
+        read = list(pool.map(write_and_read, range(100 * writers)))
+    assert {len(text) for text in read} == {4000}
+    assert all(len(set(read[first : first + writers])) == 1 for first in range(0, len(read), writers))

@@ -27,7 +27,7 @@ from packshot.store.migrate import migrate
 from packshot.store.store import Store
 from tests.debian_tools import missing
 from tests.quick_stages import QuickStages
-from tests.unit.store.postgres_server import NoPostgres, postgres_server
+from tests.unit.store.postgres_server import NoPostgres, empty, postgres_server
 from tests.unit.store.store_rows import add_shots, new_image
 
 
@@ -44,14 +44,13 @@ def own_server() -> Iterator[str]:
 
 @pytest.fixture
 def own_settings(own_server: str, tmp_path: Path) -> Settings:
+    empty(own_server)
     return Settings(home=tmp_path, database_url=own_server, lease_s=1.0, heartbeat_s=0.1)
 
 
 @pytest.fixture
 def own_store(own_settings: Settings) -> Iterator[Store]:
     store = Store.from_settings(own_settings)
-    with store.database.write() as connection:
-        connection.execute(text("TRUNCATE tenant CASCADE"))
     yield store
     store.close()
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Self
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 from packshot.settings import Settings
 from packshot.store.migrate import migrate
@@ -23,7 +23,7 @@ from packshot.store.schema import image, shot
 from packshot.store.store import Store
 from tests.debian_tools import missing
 from tests.unit.store.killed_director import LEASE_S
-from tests.unit.store.postgres_server import NoPostgres, postgres_server
+from tests.unit.store.postgres_server import NoPostgres, empty, postgres_server
 from tests.unit.store.store_rows import add_shots
 
 DIRECTORS = 8
@@ -93,10 +93,9 @@ def test_shots_survive_directors_that_are_killed(
 ) -> None:
     chance = random.Random(shots)
     settings = Settings(home=tmp_path, database_url=own_server, max_queued_shots=shots)
+    empty(own_server)
     store = Store.from_settings(settings)
     try:
-        with store.database.write() as connection:
-            connection.execute(text("TRUNCATE tenant CASCADE"))
         tenant = store.tenants.get_or_create("brand")
         accepted = add_shots(store, tenant, shots, images=2)
         began = time.monotonic()

@@ -21,6 +21,7 @@ from deployments.director import DIRECTOR_CONNECTIONS
 from packshot.settings import Settings
 from packshot.store.store import Store
 from tests.debian_tools import missing
+from tests.unit.store.postgres_server import empty
 from tests.unit.store.store_rows import add_shots, new_image
 
 CONFIG = """\
@@ -76,9 +77,8 @@ def _listens(path: Path) -> bool:
 
 def test_directors_share_few_server_connections(bouncer_url: str, tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, database_url=bouncer_url, database_prepare=False, lease_s=120)
+    empty(bouncer_url)
     first = Store.from_settings(settings)
-    with first.database.write() as connection:
-        connection.execute(text("TRUNCATE tenant CASCADE"))
     shots = add_shots(first, first.tenants.local(), 100)
     stores = [Store.from_settings(settings.model_copy(update=DIRECTOR_CONNECTIONS)) for _ in range(64)]
 
@@ -107,6 +107,7 @@ def test_prepared_statements_need_the_setting(bouncer_url: str, tmp_path: Path) 
     version = subprocess.run(["/usr/sbin/pgbouncer", "--version"], capture_output=True, text=True, check=True).stdout
     if tuple(int(part) for part in version.split()[1].split(".")[:2]) >= (1, 21):
         pytest.skip("this PgBouncer prepares statements in transaction mode")
+    empty(bouncer_url)
     stores = [Store.from_settings(Settings(home=tmp_path, database_url=bouncer_url)) for _ in range(12)]
     try:
         with pytest.raises(Exception, match=r"prepared statement|not answer"), ThreadPoolExecutor(12) as callers:

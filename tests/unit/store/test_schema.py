@@ -34,9 +34,10 @@ def test_the_migrations_end_at_the_tables_of_the_code(store: Store) -> None:
         assert compare_metadata(context, metadata) == []
 
 
-def test_a_schema_of_a_newer_version_is_refused(store: Store, settings: Settings) -> None:
+def test_a_schema_of_a_newer_version_that_excludes_this_one_is_refused(store: Store, settings: Settings) -> None:
     with store.database.write() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(text("INSERT INTO store_state (name, value) VALUES ('oldest_code', '9998')"))
     try:
         openings: list[Callable[[], Store]] = [
             lambda: Store.from_settings(settings),
@@ -47,6 +48,7 @@ def test_a_schema_of_a_newer_version_is_refused(store: Store, settings: Settings
                 opening()
             assert caught.value.code == "schema_mismatch"
             assert "9999" in caught.value.detail
+            assert "9998" in caught.value.detail
     finally:
         with store.database.write() as connection:
             connection.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": REVISION})

@@ -1,0 +1,45 @@
+"""Downloads past the gateway: a redirect to the object store's own signed URL, where it has one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from fastapi import Query, Response
+from fastapi.responses import RedirectResponse
+
+from packshot.api.services import Services, in_thread
+from packshot.store.assets import Assets
+
+Redirect = Annotated[
+    bool | None,
+    Query(description="1 = answer with the bucket's signed URL, where there is one; default: the server's setting."),
+]
+
+REDIRECT: dict[int | str, dict[str, Any]] = {
+    307: {
+        "description": "The file is at the signed URL in `location`, for five minutes. It needs no key.",
+        "headers": {"location": {"description": "The URL.", "schema": {"type": "string"}}},
+    }
+}
+
+
+async def redirected(
+    services: Services, wanted: bool | None, key: str, media_type: str, disposition: str | None = None
+) -> Response | None:
+    """The redirect to the file `key`, or None when the file passes this server.
+
+    `wanted` is what the client asks for; None is the setting `redirect_downloads`.
+    """
+    if not (services.settings.redirect_downloads if wanted is None else wanted):
+        return None
+    url = await in_thread(services.store.assets.download_url, key, media_type=media_type, disposition=disposition)
+    if url is None:
+        return None
+    return RedirectResponse(url, 307, {"cache-control": "private, no-store", "vary": "authorization, cookie"})
+
+
+def bucket_origin(assets: Assets) -> str:
+    """The origin of signed URLs, for a page's Content-Security-Policy; "" where the store signs none."""
+    url = assets.download_url("origin", media_type="image/png")
+    return "" if url is None else "{0.scheme}://{0.netloc}".format(urlsplit(url))

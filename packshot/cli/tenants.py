@@ -1,0 +1,101 @@
+"""`packshot tenants`: list, hold and delete tenants in the store that the settings name. The cluster need not run."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from packshot.cli.console import AsJson, put_json, report_errors, stderr, table
+from packshot.errors import BadInput
+
+if TYPE_CHECKING:
+    from packshot.store.store import Store
+
+app = typer.Typer(help="List, hold and delete tenants.", no_args_is_help=True, rich_markup_mode=None)
+
+TenantId = Annotated[str, typer.Argument(metavar="ID", help="The tenant's id, as `packshot tenants list` shows it.")]
+
+
+@contextmanager
+def _store(*, uses_files: bool) -> Iterator[Store]:
+    from packshot.settings import Settings
+    from packshot.store.store import Store
+
+    store = Store.from_settings(Settings(), uses_files=uses_files)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@app.command("list")
+@report_errors
+def list_tenants(as_json: AsJson = False) -> None:
+    """List all tenants, with the reason of a legal hold."""
+    with _store(uses_files=False) as store:
+        holds = store.deletions.holds()
+        rows = [
+            {"id": tenant.id, "name": tenant.name, "weight": tenant.weight, "legal_hold": holds.get(tenant.id)}
+            for tenant in store.tenants.all()
+        ]
+    table("Tenants", ("id", "name", "weight", "legal hold"), (list(row.values()) for row in rows))
+    if as_json:
+        put_json({"tenants": rows})
+
+
+@app.command()
+@report_errors
+def delete(
+    tenant_id: TenantId,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask. Nothing brings the data back.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete a tenant: keys, photos, shots, images, and every file that no other tenant shares. A receipt remains."""
+    if not yes and not typer.confirm(f"Delete {tenant_id} and everything that it owns?", err=True):
+        raise BadInput("bad_usage", f"the deletion of {tenant_id} must be confirmed, got no; answer y, or give --yes")
+    with _store(uses_files=True) as store:
+        receipt = store.deletions.delete(tenant_id, by=f"{getpass.getuser()}, packshot tenants delete"[:200])
+    counts = ", ".join(f"{count} {kind}" for kind, count in sorted(receipt.counts.items())) or "nothing"
+    stderr().print(f"Deleted {tenant_id}: {counts}. Receipt {receipt.tenant_sha256}.", markup=False, soft_wrap=True)
+    if as_json:
+        put_json(
+            {
+                "tenant_sha256": receipt.tenant_sha256,
+                "counts": dict(receipt.counts),
+                "by": receipt.by,
+                "started_at": receipt.started_at.isoformat(),
+                "finished_at": receipt.finished_at.isoformat() if receipt.finished_at else None,
+            }
+        )
+
+
+@app.command()
+@report_errors
+def hold(
+    tenant_id: TenantId,
+    reason: Annotated[str, typer.Argument(help="Why the data must be kept, such as a case number.")],
+    as_json: AsJson = False,
+) -> None:
+    """Put a tenant under a legal hold: it cannot be deleted. Its retention goes on."""
+    if not reason.strip():
+        raise BadInput("bad_usage", "the reason of a legal hold must not be empty; name the case")
+    with _store(uses_files=False) as store:
+        store.deletions.hold(tenant_id, reason.strip())
+    stderr().print(f"{tenant_id} is under a legal hold.", markup=False)
+    if as_json:
+        put_json({"id": tenant_id, "legal_hold": reason.strip()})
+
+
+@app.command()
+@report_errors
+def release(tenant_id: TenantId, as_json: AsJson = False) -> None:
+    """Lift a tenant's legal hold."""
+    with _store(uses_files=False) as store:
+        store.deletions.hold(tenant_id, None)
+    stderr().print(f"{tenant_id} is under no legal hold.", markup=False)
+    if as_json:
+        put_json({"id": tenant_id, "legal_hold": None})

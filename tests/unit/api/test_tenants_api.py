@@ -1,0 +1,56 @@
+"""`DELETE /v1/tenants/{id}`: for admin keys alone."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from tests.api_graph import Api, code_of, png
+
+
+@pytest.fixture
+def admin(api: Api) -> httpx.Client:
+    return bearer(api, api.store.keys.create("operator", admin=True).secret)
+
+
+def bearer(api: Api, secret: str) -> httpx.Client:
+    return httpx.Client(base_url=api.url, headers={"authorization": f"Bearer {secret}"}, trust_env=False, timeout=20)
+
+
+def test_an_admin_key_deletes_a_tenant_and_gets_the_receipt(api: Api, admin: httpx.Client) -> None:
+    secret = api.store.keys.create("leaving").secret
+    tenant = api.store.keys.tenant_of(secret)
+    assert tenant is not None
+    with admin, bearer(api, secret) as leaving:
+        photo = leaving.post("/v1/photos", files={"file": ("a.png", png(shade=201), "image/png")}).json()
+        api.store.deletions.hold(tenant.id, "case 4711")
+        assert code_of(admin.delete(f"/v1/tenants/{tenant.id}")) == (409, "legal_hold")
+        api.store.deletions.hold(tenant.id, None)
+        receipt = admin.delete(f"/v1/tenants/{tenant.id}")
+        assert receipt.status_code == 200
+        assert receipt.json()["counts"] == {"keys": 1, "photos": 1, "files": 1}
+        assert receipt.json()["by"].startswith("key ky_")
+        assert tenant.id not in receipt.text
+        assert admin.delete(f"/v1/tenants/{tenant.id}").json() == receipt.json()
+        assert code_of(leaving.get(photo["url"])) == (401, "unauthorized")
+        assert code_of(admin.delete("/v1/tenants/tn_unknown")) == (404, "not_found")
+
+
+def test_no_other_key_and_no_session_deletes_a_tenant(api: Api, admin: httpx.Client) -> None:
+    path = f"/v1/tenants/{api.tenant_id}"
+    for caller in (api.http, api.stranger):
+        assert code_of(caller.delete(path)) == (403, "admin_only")
+    assert code_of(api.anyone.delete(path)) == (401, "unauthorized")
+    with admin, httpx.Client(base_url=api.url, trust_env=False) as browser:
+        opened = browser.post("/v1/session", headers={"authorization": admin.headers["authorization"]})
+        assert opened.status_code == 200
+        browser.cookies.update(opened.cookies)
+        assert code_of(browser.delete(path, headers={"origin": api.url})) == (403, "admin_only")
+    assert api.http.get("/v1/photos").status_code == 200
+
+
+def test_a_revoked_admin_key_deletes_nothing(api: Api) -> None:
+    new = api.store.keys.create("operator", admin=True)
+    api.store.keys.revoke(new.record.id)
+    with bearer(api, new.secret) as revoked:
+        assert code_of(revoked.delete(f"/v1/tenants/{api.tenant_id}")) == (401, "unauthorized")

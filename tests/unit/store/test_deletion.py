@@ -1,0 +1,138 @@
+"""A tenant is deleted with all that it owns, and nothing of another tenant's. One receipt remains."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from packshot.errors import Conflict, LeaseLost, NotFound
+from packshot.store.records import Tenant
+from packshot.store.schema import deletion, metadata
+from packshot.store.store import Store
+from tests.specs import spec_of
+from tests.unit.store.store_rows import add_photo, claim, new_image, new_mask
+
+
+def rows_of(store: Store, tenant: Tenant) -> dict[str, int]:
+    """How many rows each table has of a tenant."""
+    with store.database.read() as connection:
+        counts = {
+            table.name: connection.execute(
+                select(func.count()).select_from(table).where(table.c.tenant_id == tenant.id)
+            ).scalar_one()
+            for table in metadata.sorted_tables
+            if "tenant_id" in table.c
+        }
+    return {name: count for name, count in counts.items() if count}
+
+
+def furnish(store: Store, name: str, own: bytes) -> tuple[Tenant, str]:
+    """A tenant with a row in every table. Its photo and picture `shared` are every tenant's, `own` is its alone."""
+    key = store.keys.create(name)
+    tenant = store.keys.tenant_of(key.secret)
+    assert tenant is not None
+    store.sessions.open(key.secret)
+    joined = store.projects.add(tenant.id, "spring")
+    store.styles.add(tenant.id, name="marble", thumbnail=b"thumb " + own)
+    photo = add_photo(store, tenant, "a", project_id=joined.id)
+    add_photo(store, tenant, "b", own_alpha=(new_mask(b"alpha " + own), b"rgba " + own))
+    (used, _) = store.masks.add(tenant.id, photo.id, [new_mask(b"mask " + own), new_mask(b"shared mask")])
+    store.shots.add(tenant.id, spec_of(used.id))
+    store.queue.commit(claim(store), [new_image(png=b"shared"), new_image(1, png=b"image " + own)])
+    store.uploads.add(tenant.id, bytes=1, sha256="a" * 64, content_type="image/png")
+    return tenant, key.secret
+
+
+def test_everything_of_a_tenant_goes_and_the_others_keep_theirs(store: Store) -> None:
+    gone, secret = furnish(store, "gone", b"1")
+    kept, _ = furnish(store, "kept", b"2")
+    before = rows_of(store, kept)
+    assert set(before) == {table.name for table in metadata.sorted_tables if "tenant_id" in table.c}, "furnish each"
+    offered = store.uploads.add(gone.id, bytes=1, sha256="a" * 64, content_type="image/png").record
+    store.assets.put_at(offered.key, b"1")
+    live = store.shots.add(gone.id, spec_of())[0].id
+    running = claim(store)
+    store.assets.put_at(f"previews/{live}.png", b"preview")
+    store.assets.put_at(f"previews/{live}-1.png", b"preview")
+
+    receipt = store.deletions.delete(gone.id, by="a test")
+
+    assert rows_of(store, gone) == {}
+    assert rows_of(store, kept) == before
+    assert store.keys.tenant_of(secret) is None
+    left = {bytes(store.assets.get(file.key)) for file in store.assets.files()}
+    assert not any(data.endswith(b" 1") or data in (b"1", b"preview") for data in left)
+    assert {b"shared", b"shared mask", b"image 2", b"mask 2", b"thumb 2", b"rgba 2", b"alpha 2"} <= left
+    with pytest.raises(LeaseLost):
+        store.queue.commit(running, [new_image()])
+    assert dict(receipt.counts) == {
+        "keys": 1,
+        "shots": 2,
+        "images": 2,
+        "photos": 2,
+        "masks": 3,
+        "uploads": 2,
+        "styles": 1,
+        "projects": 1,
+        "files": 5,
+    }
+    assert (receipt.tenant_sha256, receipt.by) == (hashlib.sha256(gone.id.encode()).hexdigest(), "a test")
+    assert receipt.finished_at is not None
+    assert receipt.finished_at >= receipt.started_at
+    assert store.deletions.delete(gone.id, by="again") == receipt
+    assert gone.id not in {tenant.id for tenant in store.tenants.all()}
+
+
+def test_a_tenant_under_a_legal_hold_is_kept(store: Store) -> None:
+    held, secret = furnish(store, "held", b"1")
+    before = rows_of(store, held)
+    store.deletions.hold(held.id, "case 4711")
+    with pytest.raises(Conflict, match=r"legal_hold.*case 4711"):
+        store.deletions.delete(held.id, by="a test")
+    assert rows_of(store, held) == before
+    assert store.keys.tenant_of(secret) == held
+    assert store.deletions.holds() == {held.id: "case 4711"}
+    store.deletions.hold(held.id, None)
+    assert store.deletions.delete(held.id, by="a test").finished_at is not None
+
+
+def test_an_unknown_tenant_is_not_found(store: Store) -> None:
+    for call in (lambda one: store.deletions.delete(one, by="a test"), lambda one: store.deletions.hold(one, "x")):
+        for unknown in ("tn_unknown", "", "tn_\x00"):
+            with pytest.raises(NotFound):
+                call(unknown)
+
+
+def test_a_deletion_that_died_goes_on_where_it_was(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone, _ = furnish(store, "gone", b"1")
+
+    def die(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store.deletions, "_delete_photos", die)
+        with pytest.raises(KeyboardInterrupt):
+            store.deletions.delete(gone.id, by="first")
+    with store.database.read() as connection:
+        (row,) = connection.execute(select(deletion)).all()
+    assert (row.finished_at, row.counts["shots"]) == (None, 1)
+    receipt = store.deletions.delete(gone.id, by="second")
+    assert (receipt.by, receipt.counts["keys"], receipt.counts["shots"], receipt.counts["photos"]) == ("first", 1, 1, 2)
+
+
+def test_a_row_that_a_late_request_wrote_goes_too(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone, _ = furnish(store, "gone", b"1")
+    delete_rows = store.deletions._delete_rows
+    late: list[str] = []
+
+    def delete_then_write(tenant_id: str, receipt: str) -> None:
+        delete_rows(tenant_id, receipt)
+        if not late:  # a request that was let in before the keys went
+            late.append(store.projects.add(tenant_id, "late").id)
+
+    monkeypatch.setattr(store.deletions, "_delete_rows", delete_then_write)
+    assert store.deletions.delete(gone.id, by="a test").counts["projects"] == 2
+    assert rows_of(store, gone) == {}
