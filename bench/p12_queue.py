@@ -72,7 +72,9 @@ def stores(waiting: Sequence[int], tenants: int) -> Iterator[list[tuple[Store, D
                 connection.execute(text(f"CREATE DATABASE waiting_{number}"))
             engine.dispose()
             own = make_url(url).set(database=f"waiting_{number}").render_as_string(hide_password=False)
-            store = Store.from_settings(Settings(home=Path(home) / str(number), database_url=own))
+            store = Store.from_settings(
+                Settings(home=Path(home) / str(number), database_url=own, database_statement_timeout_s=0)
+            )
             owners = [store.tenants.get_or_create(f"t{each}") for each in range(tenants)]
             first, _ = store.shots.add(owners[0].id, spec_of(priority="catalogue"))
             copy_shot(store, first.id, number - 1, owners)

@@ -94,7 +94,7 @@ def _seen(store: Store, shot_ids: list[str]) -> dict[str, tuple[int, bool]]:
 def test_a_far_position_is_an_estimate_by_fair_share(store: Store, tenant: Tenant) -> None:
     """Three tenants with lines of different lengths and weights. Each estimate is within 3 % of the line's length."""
     many, heavy = (store.tenants.get_or_create(name) for name in ("many", "heavy"))
-    store.tenants.set_weight("heavy", 3.0)
+    store.tenants.set_weight(heavy.id, 3.0)
     (one,) = add_shots(store, tenant, 1, priority="catalogue")
     copy_shot(store, one, 600)
     copy_shot(store, one, 3000, [many], "b")
@@ -121,7 +121,7 @@ def test_the_last_of_all_and_one_in_back_off_are_estimated_too(store: Store, ten
 
 def test_the_line_is_shared_by_weight(store: Store, tenant: Tenant) -> None:
     heavy = store.tenants.get_or_create("heavy")
-    store.tenants.set_weight("heavy", 2.0)
+    store.tenants.set_weight(heavy.id, 2.0)
     add_shots(store, tenant, 6)
     add_shots(store, heavy, 6)
     owners = [claim(store).tenant for _ in range(6)]
