@@ -18,9 +18,9 @@ from deployments.ray_support.context import stage
 from deployments.ray_support.deaths import leave_evidence
 from deployments.ray_support.worker_threads import WorkerThreads
 from packshot.contract.shot_spec import ShotSpec
-from packshot.delivery.deliver import Delivered, Preset
+from packshot.delivery.deliver import Delivered
 from packshot.settings import Settings
-from packshot.shots import CutoutFiles, Finished, Finisher, Fitted, LayoutFiles, Painted, Prepared
+from packshot.shots import CutoutFiles, DeliveryOrder, Finished, Finisher, Fitted, LayoutFiles, Painted, Prepared
 from packshot.shots.finish import finish
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask
@@ -93,9 +93,9 @@ class FinisherDeployment:
         """Encode a small copy of a picture as a PNG."""
         return await self._threads.run(self._finisher.thumbnail, image_key)
 
-    async def deliver(self, image_key: str, layout: LayoutFiles | None, preset: Preset, generated: bool) -> Delivered:
+    async def deliver(self, order: DeliveryOrder) -> Delivered:
         """Convert an image to a channel's file."""
-        return await self._threads.run(self._finisher.deliver, image_key, layout, preset, generated=generated)
+        return await self._threads.run(self._finisher.deliver, order)
 
     def check_health(self) -> None:
         require_progress("finisher", self._threads.busy_s)

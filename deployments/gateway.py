@@ -31,12 +31,12 @@ from packshot.api.app import create_app
 from packshot.api.decoding import Decoder, LocalDecoder, StoredPhoto
 from packshot.api.graph import Segmented
 from packshot.contract.engines import EngineInfo
-from packshot.delivery.deliver import Delivered, Preset
+from packshot.delivery.deliver import Delivered
 from packshot.imaging.decoding.results import NormalisedPhoto, UploadedMask
 from packshot.meter import Sample
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
-from packshot.shots import CutoutFiles, LayoutFiles
+from packshot.shots import CutoutFiles, DeliveryOrder
 from packshot.store.gauges import connection_gauges, queue_gauges
 from packshot.store.records import NewMask, PhotoRecord, UploadRecord
 from packshot.store.store import Store
@@ -194,10 +194,8 @@ class ServeGraph:
     async def thumbnail(self, image_key: str) -> bytes:
         return await retry_once(lambda: self._finisher.thumbnail.remote(image_key))
 
-    async def deliver(
-        self, image_key: str, layout: LayoutFiles | None, preset: Preset, *, generated: bool
-    ) -> Delivered:
-        return await retry_once(lambda: self._finisher.deliver.remote(image_key, layout, preset, generated))
+    async def deliver(self, order: DeliveryOrder) -> Delivered:
+        return await retry_once(lambda: self._finisher.deliver.remote(order))
 
     def submitted(self) -> None:
         if len(self._calls) >= CALLS_AT_ONCE:

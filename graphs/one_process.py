@@ -34,7 +34,7 @@ from packshot.batching import RenderBatcher, Rendered, SingleFlight
 from packshot.contract.engines import EngineInfo
 from packshot.contract.recipe import EngineStamp
 from packshot.contract.shot_spec import Canvas, ShotSpec
-from packshot.delivery.deliver import Delivered, Preset
+from packshot.delivery.deliver import Delivered
 from packshot.errors import Unavailable
 from packshot.imaging.codec import read_mask, read_photo
 from packshot.imaging.edges import canny
@@ -45,6 +45,7 @@ from packshot.models.packs.pack import Pack, find_pack
 from packshot.settings import Settings
 from packshot.shots import (
     CutoutFiles,
+    DeliveryOrder,
     Director,
     DuePoll,
     Finished,
@@ -304,10 +305,8 @@ class LocalGraph:
     async def thumbnail(self, image_key: str) -> bytes:
         return await asyncio.to_thread(self._finisher.thumbnail, image_key)
 
-    async def deliver(
-        self, image_key: str, layout: LayoutFiles | None, preset: Preset, *, generated: bool
-    ) -> Delivered:
-        return await asyncio.to_thread(self._finisher.deliver, image_key, layout, preset, generated=generated)
+    async def deliver(self, order: DeliveryOrder) -> Delivered:
+        return await asyncio.to_thread(self._finisher.deliver, order)
 
     def submitted(self) -> None:
         self._due.wake()

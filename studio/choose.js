@@ -59,7 +59,7 @@ const preset = () => presets.find((row) => row.name === $("preset").value);
 function showPreset() {
   const one = preset();
   const size = one ? `${one.advised_longest_px} px advised` : "The finished file, unchanged.";
-  say($("preset-words"), one ? [size, one.formats.map((name) => name.toUpperCase()).join(" or "), one.advice].filter(Boolean).join(". ") : size);
+  say($("preset-words"), one ? [size, one.formats.map((name) => name.toUpperCase()).join(" or "), one.advice?.replace(/\.$/, ""), one.warning].filter(Boolean).join(". ") : size);
   withChosen(showUnmet);
 }
 

@@ -6,6 +6,7 @@ import { bounds, layerSize } from "./geometry.js";
 const OVER = 0.03; // aim this much above the least fill, because the server measures the soft edge more exactly
 const MOST_FILL = 0.95;
 const LONGEST_PX = 4096; // of a canvas
+const MOST_ENLARGED = 2; // times a main image's product may be enlarged
 const PROBE_PX = 512; // the longer side of the canvas on which the product's extent is measured
 
 const plainWhite = ({ background }) => ["white", "transparent", "#ffffff"].includes(background);
@@ -21,8 +22,13 @@ export function lacking(preset, { canvas, layers, background, brief }) {
   if (preset.fill_min && fillOf(boxOf(layers.map((layer) => bounds(layer, canvas))), canvas) < preset.fill_min) {
     list.push(`a product that fills ${Math.round(100 * preset.fill_min)} % of the frame`);
   }
+  if (preset.role === "main" && enlargement(layers, canvas) > 1.005 * MOST_ENLARGED) list.push(`a product enlarged at most ${MOST_ENLARGED} times`);
   return list;
 }
+
+/** The largest factor by which a layer enlarges its cutout. */
+const enlargement = (layers, canvas) =>
+  Math.max(...layers.map((layer) => Math.max(...Object.values(layerSize(layer, canvas))) / Math.max(layer.cutout.width, layer.cutout.height)));
 
 const wrongShape = ({ aspect: [across, along] }, { width, height }) => Math.abs((width * along) / (height * across) - 1) >= 0.002;
 const fillOf = (box, { width, height }) => Math.max((box.x1 - box.x0) / width, (box.y1 - box.y0) / height);
@@ -36,8 +42,8 @@ function boxOf(boxes) {
 export async function passing(preset, made) {
   const { canvas } = made;
   const [across, along] = preset.aspect ?? [canvas.width, canvas.height];
-  const longest = Math.min(LONGEST_PX, Math.max(preset.advised_longest_px, Math.max(canvas.width, canvas.height)));
-  const target = { width: Math.round((longest * across) / Math.max(across, along)), height: Math.round((longest * along) / Math.max(across, along)) };
+  const sized = (longest) => ({ width: Math.round((longest * across) / Math.max(across, along)), height: Math.round((longest * along) / Math.max(across, along)) });
+  const target = sized(Math.min(LONGEST_PX, Math.max(preset.advised_longest_px, Math.max(canvas.width, canvas.height))));
   const box = await extentOf(made);
   const grown = Math.max(target.width, target.height) / Math.max(canvas.width, canvas.height); // a scale is a share of the longer side
   const fill = Math.max(((box.x1 - box.x0) * grown) / target.width, ((box.y1 - box.y0) * grown) / target.height);
@@ -51,8 +57,10 @@ export async function passing(preset, made) {
     scale: layer.scale * factor,
   }));
   const white = preset.background === "white";
+  const over = preset.role === "main" ? enlargement(layers, target) / MOST_ENLARGED : 1;
   return {
-    canvas: target,
+    // places and scales are shares of the canvas, so a smaller one shows the same
+    canvas: over > 1 ? sized(Math.floor(Math.max(target.width, target.height) / over)) : target,
     layers,
     background: white ? "white" : made.background,
     brief: white ? { ...made.brief, shadow: "none" } : { ...made.brief },

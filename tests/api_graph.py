@@ -26,12 +26,12 @@ from packshot.api.decoding import LocalDecoder
 from packshot.api.graph import Segmented
 from packshot.contract.engines import EngineInfo, SamplingDefaults, SamplingLimits
 from packshot.contract.verdict import Verdict
-from packshot.delivery.deliver import Delivered, Preset
+from packshot.delivery.deliver import Delivered
 from packshot.imaging.canvas import cutout_bbox
 from packshot.imaging.codec import encode_bilevel_png, encode_png
 from packshot.meter import PrometheusMeter
 from packshot.settings import Settings
-from packshot.shots import CutoutFiles, Finisher, LayoutFiles
+from packshot.shots import CutoutFiles, DeliveryOrder, Finisher
 from packshot.store.records import Claim, NewImage, NewMask, PhotoRecord
 from packshot.store.store import Store
 from packshot.types import Mask, Prompts, Stroke
@@ -64,6 +64,7 @@ class BoxGraph:
         self.finisher = finisher
         self.is_ready = True
         self.submissions = 0
+        self.deliveries = 0
         self.base_keys: list[str | None] = []
         self.broken: Exception | None = None
         self.clicks_held = False
@@ -123,10 +124,9 @@ class BoxGraph:
     async def thumbnail(self, image_key: str) -> bytes:
         return await asyncio.to_thread(self.finisher.thumbnail, image_key)
 
-    async def deliver(
-        self, image_key: str, layout: LayoutFiles | None, preset: Preset, *, generated: bool
-    ) -> Delivered:
-        return await asyncio.to_thread(self.finisher.deliver, image_key, layout, preset, generated=generated)
+    async def deliver(self, order: DeliveryOrder) -> Delivered:
+        self.deliveries += 1
+        return await asyncio.to_thread(self.finisher.deliver, order)
 
     def submitted(self) -> None:
         self.submissions += 1

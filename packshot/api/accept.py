@@ -134,6 +134,12 @@ def pick_engine(name: str | None, engines: Sequence[EngineInfo]) -> EngineInfo:
     raise BadInput("unknown_engine", f"engine must be a served engine ({served}), got {name!r}; see GET /v1/engines.")
 
 
+def _shadow(body: ShotRequest) -> Shadow:
+    """The shadow that the request names. A transparent picture has one only if the request names it."""
+    named = "shadow" in body.model_fields_set
+    return Shadow(body.shadow if named or body.background != "transparent" else "none")
+
+
 def resolved(body: ShotRequest, engines: Sequence[EngineInfo], settings: Settings) -> ShotSpec:
     """Build the shot's specification with the engine's defaults filled in.
 
@@ -159,7 +165,7 @@ def resolved(body: ShotRequest, engines: Sequence[EngineInfo], settings: Setting
                 end=body.control_end,
             ),
         ),
-        shadow=Shadow(body.shadow),
+        shadow=_shadow(body),
         engine=engine.name,
         priority=body.priority,
     )

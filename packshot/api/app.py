@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 import packshot
 from packshot.api import (
+    deliveries,
     events,
     images,
     masks,
@@ -67,7 +68,8 @@ def create_app(
     watch = Watch(store.shots, graph, partial(listen, settings, CHANGED))
     streams = Places(settings.max_streams, STREAMS_IN_ALL, "event streams and held answers")
     app.state.services = Services(store, graph, decoder, settings, meter, decode_slots, large_slots, watch, streams)
-    for part in (photos, uploads, photo_masks, masks, events, shots, images, projects, styles, tenants, session):
+    parts = (photos, uploads, photo_masks, masks, events, shots, images, deliveries, projects, styles, tenants, session)
+    for part in parts:
         app.include_router(part.router, dependencies=[StrictQuery])
     app.include_router(ops.router)
     ops.add_page(app, studio_dir, bucket_origin(store.assets) if settings.redirect_downloads else "")

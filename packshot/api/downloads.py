@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlsplit
 
 from fastapi import Query, Response
 from fastapi.responses import RedirectResponse
 
+from packshot.api.openapi import redirect_json
 from packshot.api.services import Services, in_thread
 from packshot.store.assets import Assets
 
@@ -16,12 +17,7 @@ Redirect = Annotated[
     Query(description="1 = answer with the bucket's signed URL, where there is one; default: the server's setting."),
 ]
 
-REDIRECT: dict[int | str, dict[str, Any]] = {
-    307: {
-        "description": "The file is at the signed URL in `location`, for five minutes. It needs no key.",
-        "headers": {"location": {"description": "The URL.", "schema": {"type": "string"}}},
-    }
-}
+REDIRECT = redirect_json("The file is at the signed URL in `location`, for five minutes. It needs no key.")
 
 
 async def redirected(

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from packshot.contract.engines import EngineInfo
-from packshot.delivery.deliver import Delivered, Preset
+from packshot.delivery.deliver import Delivered
 from packshot.shots.cutouts import CutoutFiles
-from packshot.shots.layout import LayoutFiles
+from packshot.shots.stages import DeliveryOrder
 from packshot.store.records import NewMask, PhotoRecord
 from packshot.types import Prompts, Stroke
 
@@ -62,13 +62,11 @@ class Graph(Protocol):
         """Return a small copy of a stored picture, a PNG of at most 384 px."""
         ...
 
-    async def deliver(
-        self, image_key: str, layout: LayoutFiles | None, preset: Preset, *, generated: bool
-    ) -> Delivered:
-        """Convert an image to a channel's file. Raises BadInput `preset_unmet` when it cannot meet a rule of `preset`.
+    async def deliver(self, order: DeliveryOrder) -> Delivered:
+        """Convert an image to a channel's file.
 
-        `layout` is the image's layout, or None when one of its masks or photos was deleted. `generated` is whether an
-        engine painted the scene.
+        Raises BadInput `preset_unmet` when it cannot meet a rule of the preset, and `not_served` when it would have to
+        be painted anew.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -10,6 +11,7 @@ from packshot.api.accept import json_body
 from packshot.api.answers import disposition, file_answer
 from packshot.api.auth import Caller
 from packshot.api.conversions import whole_image_answer
+from packshot.api.deliveries import made_once
 from packshot.api.downloads import REDIRECT, Redirect, redirected
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.openapi import BODY_PROBLEMS, answer_json, body_json, file_json, keyed_problems_json, problems_json
@@ -18,11 +20,8 @@ from packshot.contract import examples
 from packshot.contract.answers import WholeImageAnswer
 from packshot.contract.presets import PresetsAnswer
 from packshot.contract.requests import ReviewRequest
-from packshot.contract.shot_spec import ShotSpec
 from packshot.delivery.presets import preset_named, presets
-from packshot.errors import BadInput, NotFound
-from packshot.shots.layout import LayoutFiles, find_layout
-from packshot.store.store import Store
+from packshot.errors import BadInput, NotFound, StorageFull
 
 router = APIRouter(prefix="/v1", tags=["images"], responses=keyed_problems_json())
 
@@ -37,8 +36,9 @@ NOTES = "x-packshot-notes"
     responses=answer_json(examples.PRESETS, "The presets."),
 )
 async def list_presets(tenant: Caller) -> PresetsAnswer:
-    """Each preset has a channel's rules with their source, date and expiry."""
-    return PresetsAnswer(presets=tuple(presets()))
+    """Each preset has a channel's rules with their source, date and expiry. `warning` is set after the expiry."""
+    today = date.today()
+    return PresetsAnswer(presets=tuple(preset.on(today) for preset in presets()))
 
 
 @router.get(
@@ -66,7 +66,7 @@ async def describe_image(image_id: str, response: Response, services: Wired, ten
         x_packshot_notes="Changes made for the channel, and advice that the picture does not follow.",
     )
     | REDIRECT
-    | problems_json(BadInput, NotFound),
+    | problems_json(BadInput, NotFound, StorageFull),
 )
 async def get_image(
     image_id: str,
@@ -76,7 +76,7 @@ async def get_image(
     preset: Annotated[str | None, Query(description="Deliver to this preset's rules.")] = None,
     redirect: Redirect = None,
 ) -> Response:
-    """Returns the PNG. With `preset`, returns a file that meets the preset's rules.
+    """Returns the PNG. With `preset`, returns a file that meets the preset's rules. It is made once and stored.
 
     422 `preset_unmet` names the rule that the picture cannot meet.
     """
@@ -89,24 +89,15 @@ async def get_image(
         data = await in_thread(services.store.assets.get, image.asset_key)
         return file_answer(request, data, "image/png", filename=f"{image.id}.png", inline=True)
     rules = preset_named(preset)
-    spec = (await in_thread(services.store.shots.get, tenant.id, image.shot_id)).spec
-    layout = await in_thread(_layout_or_none, services.store, tenant.id, spec)
-    made = await cancel_on_disconnect(
-        request, services.graph.deliver(image.asset_key, layout, rules, generated=spec.background.generated)
-    )
-    name = f"{image.id}-{rules.name}.{made.extension}"
-    answer = file_answer(request, made.data, made.media_type, filename=name, kept=False)
-    if made.notes:
-        answer.headers[NOTES] = "; ".join(made.notes).encode("ascii", "replace").decode()
+    shot = await in_thread(services.store.shots.get, tenant.id, image.shot_id)
+    file = await cancel_on_disconnect(request, made_once(services, image, shot, rules))
+    data = await in_thread(services.store.assets.get, file.asset_key)
+    name = f"{image.id}-{rules.name}.{file.extension}"
+    answer = file_answer(request, data, file.media_type, filename=name, kept=False)
+    expired = rules.expiry_note(date.today())
+    if notes := (*file.notes, *((expired,) if expired else ())):
+        answer.headers[NOTES] = "; ".join(notes).encode("ascii", "replace").decode()
     return answer
-
-
-def _layout_or_none(store: Store, tenant_id: str, spec: ShotSpec) -> LayoutFiles | None:
-    """The shot's layout, or None when one of its masks or photos was deleted."""
-    try:
-        return find_layout(store, tenant_id, spec)
-    except NotFound:
-        return None
 
 
 @router.get(

@@ -16,6 +16,7 @@ from pydantic.json_schema import models_json_schema
 
 from packshot.api.problems import STATUSES, problem_of
 from packshot.contract.base import VERSION_HEADER, Answer
+from packshot.contract.deliveries import DELIVERY_BODIES
 from packshot.contract.events import EVENTS
 from packshot.contract.examples import PROBLEMS
 from packshot.contract.problem import MEDIA_TYPE, Problem
@@ -54,6 +55,12 @@ def answer_json(
     """A JSON response with the model of `example`. `headers` maps header names to descriptions."""
     content = {"application/json": {"example": example.model_dump(mode="json")}}
     return {status: {"model": type(example), **_response_json(description, content, headers)}}
+
+
+def redirect_json(description: str) -> dict[int | str, dict[str, Any]]:
+    """A redirect to a URL outside this API."""
+    headers = {"location": {"description": "The URL.", "schema": {"type": "string"}}}
+    return {307: {"description": description, "headers": headers}}
 
 
 def file_json(description: str, *media_types: str, **headers: str) -> dict[int | str, dict[str, Any]]:
@@ -151,7 +158,8 @@ def openapi_json(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(title=app.title, version=app.version, routes=app.routes, description=_PREFACE)
     written: list[type[BaseModel]] = [Problem, *EVENTS.values()]
     _, schemas = models_json_schema(
-        [(body, "validation") for body in (*BODIES, *PROJECT_BODIES)] + [(model, "serialization") for model in written],
+        [(body, "validation") for body in (*BODIES, *PROJECT_BODIES, *DELIVERY_BODIES)]
+        + [(model, "serialization") for model in written],
         ref_template=_REF,
     )
     document["components"]["schemas"] |= schemas["$defs"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -104,7 +105,7 @@ async def _accepted(services: Services, tenant_id: str, body: ShotRequest, key: 
 
 
 def _add(
-    services: Services, tenant_id: str, body: ShotRequest, stored: ShotSpec, key: str | None, sent: dict[str, Any]
+    services: Services, tenant_id: str, body: ShotRequest, stored: ShotSpec, key: str | None, sent: Mapping[str, object]
 ) -> tuple[ShotRecord, bool]:
     canvas = (body.canvas.width, body.canvas.height)
     for index, layer in enumerate(body.layers):

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import packshot
-from packshot.cli import catalogue, config, keys, loadtest, packs, plan, serve, shoot, tenants, up
+from packshot.cli import catalogue, config, keys, loadtest, packs, plan, presets, serve, shoot, tenants, up
 
 app = typer.Typer(
     name="packshot",
@@ -39,6 +39,7 @@ app.command("down")(up.down)
 app.command("serve")(serve.serve)
 app.command("config")(config.config)
 app.command("plan")(plan.plan)
+app.command("presets")(presets.presets)
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(packs.app, name="packs")
 app.add_typer(keys.app, name="keys")

@@ -15,6 +15,7 @@ from packshot.client.async_client import AsyncClient
 from packshot.client.client import Client
 from packshot.client.errors import error_of
 from packshot.client.events import Event
+from packshot.contract.deliveries import DeliverIn
 from packshot.contract.projects import StyleChange, StyleRequest
 from packshot.contract.requests import CanvasIn, LayerIn, ShotRequest, StrokeIn
 
@@ -22,6 +23,7 @@ __all__ = [
     "AsyncClient",
     "CanvasIn",
     "Client",
+    "DeliverIn",
     "Event",
     "LayerIn",
     "ShotRequest",

@@ -26,6 +26,7 @@ from packshot.contract.answers import (
     WholeImageAnswer,
 )
 from packshot.contract.base import VERSION_HEADER
+from packshot.contract.deliveries import DeliverIn, DeliveryAnswer
 from packshot.contract.engines import EngineInfo
 from packshot.contract.presets import PresetInfo
 from packshot.contract.projects import ProjectAnswer, ProjectPage, StyleAnswer, StyleChange, StylePage, StyleRequest
@@ -236,6 +237,13 @@ class AsyncClient:
     async def presets(self) -> tuple[PresetInfo, ...]:
         """List the delivery presets."""
         return (await self._do(calls.presets())).presets
+
+    async def deliver(self, image_id: str, entries: Sequence[DeliverIn]) -> tuple[DeliveryAnswer, ...]:
+        """Make channels' files of a picture, in the order of `entries`. Download them at their `url`.
+
+        Raises BadInput with an entry of `errors` for each refused file.
+        """
+        return (await self._do(calls.deliver(image_id, entries))).deliveries
 
     async def download(self, url: str, *, preset: str | None = None) -> bytes:
         """Download the file at a `url` of a response. With `preset`, an image is delivered to that preset's rules."""

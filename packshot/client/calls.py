@@ -25,6 +25,7 @@ from packshot.contract.answers import (
     WholeImageAnswer,
 )
 from packshot.contract.base import Answer
+from packshot.contract.deliveries import DeliveriesAnswer, DeliverIn
 from packshot.contract.engines import EnginesAnswer
 from packshot.contract.presets import PresetsAnswer
 from packshot.contract.projects import (
@@ -240,6 +241,11 @@ def engines() -> Call[EnginesAnswer]:
 
 def presets() -> Call[PresetsAnswer]:
     return Call("GET", "/v1/presets", reading(PresetsAnswer))
+
+
+def deliver(image_id: str, entries: Sequence[DeliverIn]) -> Call[DeliveriesAnswer]:
+    body = {"deliver": [_set_fields(entry) for entry in entries]}
+    return Call("POST", f"/v1/images/{image_id}/deliveries", reading(DeliveriesAnswer), Options(json=body))
 
 
 def download(url: str, preset: str | None) -> Call[bytes]:

@@ -27,6 +27,7 @@ from packshot.contract.answers import (
     VerdictAnswer,
     WholeImageAnswer,
 )
+from packshot.contract.deliveries import DeliveriesAnswer, DeliveriesRequest, DeliverIn, DeliveryAnswer
 from packshot.contract.engines import EngineInfo, EnginesAnswer, SamplingDefaults, SamplingLimits
 from packshot.contract.events import ProgressEvent
 from packshot.contract.presets import PresetInfo, PresetsAnswer
@@ -268,6 +269,34 @@ PRESETS = PresetsAnswer(
             fill_min=0.85,
             background="white",
             max_bytes=10_000_000,
+        ),
+    )
+)
+
+_DELIVERY_ID, _NAME = "df_6a1d9c4e7b20", "B01-RED.MAIN.png"
+DELIVERIES_REQUEST = DeliveriesRequest(
+    deliver=[DeliverIn(preset="amazon-main", name="{sku}.MAIN.{ext}", shadow="none")]
+)
+DELIVERIES = DeliveriesAnswer(
+    deliveries=(
+        DeliveryAnswer(
+            id=_DELIVERY_ID,
+            image_id=_IMAGE_ID,
+            preset="amazon-main",
+            name=_NAME,
+            url=f"/v1/deliveries/{_DELIVERY_ID}/{_NAME}",
+            media_type="image/png",
+            width=1600,
+            height=1600,
+            bytes=1_843_201,
+            sha256="9f2c" + 60 * "0",
+            digital_source_type="http://cv.iptc.org/newscodes/digitalsourcetype/humanEdits",
+            changes=(),
+            findings=(
+                FindingAnswer(check="fill", level="ok", detail="the product fills 88% of the frame", value=0.88),
+            ),
+            warning=None,
+            created_at=datetime(2026, 11, 26, 8, 1, tzinfo=UTC),
         ),
     )
 )

@@ -128,7 +128,11 @@ class ShotRequest(Request):
     control_end: Fraction = Field(
         1.0, description="Part of the schedule after which the edges no longer guide it, 0 to 1."
     )
-    shadow: ShadowKind = Field("contact", description="contact (a contact shadow under the product) or none.")
+    shadow: ShadowKind = Field(
+        "contact",
+        description="contact (a contact shadow under the product) or none. Left out, it is none for a transparent "
+        "background.",
+    )
     engine: str | None = Field(
         None, max_length=64, description="Name of an engine of GET /v1/engines; null = the default engine."
     )

@@ -8,21 +8,26 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import ConfigDict
+from pydantic import ConfigDict, model_validator
 
-from packshot.contract.presets import PresetInfo
+from packshot.contract.presets import PresetInfo, Rule, Severity
+from packshot.delivery.naming import parse_template
 from packshot.errors import BadInput
 
-__all__ = ["Preset", "preset_named", "presets"]
+__all__ = ["Format", "Preset", "preset_named", "presets"]
 
 Format = Literal["jpeg", "png", "webp"]
 Background = Literal["white", "white_advised", "white_or_transparent_advised", "free"]
 
+OWN_RULES: frozenset[Rule] = frozenset({"frame", "shape", "enlargement"})
+"""Packshot's own rules. They refuse for a main image only."""
+
 
 class Preset(PresetInfo):
-    """An entry of presets.yaml. Unknown fields, formats and backgrounds are refused.
+    """An entry of presets.yaml. Unknown fields, formats, rules and backgrounds are refused.
 
-    A picture must meet `fill_min`; `fill_advised` only adds a note. `background: white` means exactly 255,255,255.
+    A picture must meet `fill_min`; `fill_advised` only adds a note. `background: white` means exactly 255,255,255. A
+    rule of `secondary` must have the severity `warn`.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -30,11 +35,43 @@ class Preset(PresetInfo):
     formats: tuple[Format, ...]
     background: Background
 
+    @model_validator(mode="after")
+    def _adds_up(self) -> Preset:
+        strict = [rule for rule in self.secondary if self.severity.get(rule) != "warn"]
+        if strict:
+            raise ValueError(f"a rule from a secondary source must warn, {', '.join(strict)} of {self.name} refuses")
+        if self.file_name is not None:
+            parse_template(self.file_name)
+        return self
+
+    def severity_of(self, rule: Rule) -> Severity:
+        """Whether a breach of the rule refuses the delivery, or only warns."""
+        usual: Severity = "warn" if rule in OWN_RULES and self.role != "main" else "refuse"
+        return self.severity.get(rule, usual)
+
+    def min_size_on(self, today: date) -> tuple[int, int]:
+        """The smallest (width, height) in pixels on that day; 0 = no rule."""
+        in_force = [(self.min_width_px or 0, self.min_height_px or 0)]
+        in_force += [(change.min_width_px, change.min_height_px) for change in self.changes if change.since <= today]
+        return max(width for width, _ in in_force), max(height for _, height in in_force)
+
+    def name_note(self, name: str) -> str | None:
+        """What the channel has against a file's name, else None."""
+        found = sorted({character for character in name if character in self.file_name_without})
+        if not found:
+            return None
+        shown = " and ".join("a space" if one == " " else f"`{one}`" for one in found)
+        return f"{self.title}: names must not hold {shown}, got {name!r}; the channel's form is {self.file_name}"
+
     def expiry_note(self, today: date) -> str | None:
         """A warning if `today` is later than the date until which the rules are assumed to hold, else None."""
         if today <= self.expires:
             return None
         return f"the rules of {self.title} are of {self.dated} and expired on {self.expires}; check the channel's page"
+
+    def on(self, today: date) -> Preset:
+        """The preset with its `warning`, as lists show it on that day."""
+        return self.model_copy(update={"warning": self.expiry_note(today)})
 
 
 @cache

@@ -6,10 +6,11 @@ from packshot.shots.due_poll import DuePoll
 from packshot.shots.finish import Finisher
 from packshot.shots.layout import LayoutFiles
 from packshot.shots.load_report import LoadReport, SharedLoadReport
-from packshot.shots.stages import Finished, Fitted, Painted, Placed, Prepared, Stages, Step
+from packshot.shots.stages import DeliveryOrder, Finished, Fitted, Painted, Placed, Prepared, Stages, Step
 
 __all__ = [
     "CutoutFiles",
+    "DeliveryOrder",
     "Director",
     "DuePoll",
     "Finished",

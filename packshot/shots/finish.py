@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from packshot.contract.shot_spec import Canvas, ShotSpec
+from packshot.contract.shot_spec import Canvas, Shadow, ShadowKind, ShotSpec
 from packshot.contract.verdict import Verdict
-from packshot.delivery.deliver import Delivered, Preset, deliver
+from packshot.delivery.deliver import Delivered, deliver
 from packshot.errors import BadInput, NotFound
 from packshot.imaging.canvas import cutout_bbox, enlargement, fit_into, flatten
 from packshot.imaging.codec import encode_mask_png, encode_png, read_mask, read_png
@@ -28,7 +29,7 @@ from packshot.imaging.shadow import contact_shadow
 from packshot.imaging.strokes import paint
 from packshot.shots.cutouts import CutoutFiles, load_cutout_png
 from packshot.shots.layout import LayoutFiles, load_layout
-from packshot.shots.stages import Finished, Fitted, Painted, Placed, Prepared
+from packshot.shots.stages import DeliveryOrder, Finished, Fitted, Painted, Placed, Prepared
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask
 from packshot.types import U8, Framing, Layout, Mask, Stroke
@@ -71,13 +72,17 @@ def finish_plain(prepared: Prepared, spec: ShotSpec) -> Finished:
     A shot with a generated background gets white: its product covers the canvas, so there is no scene to paint.
     """
     started_at = time.perf_counter()
+    picture = plain_picture(prepared, spec)
+    return _finished(picture, _verdict(prepared, picture, spec), started_at)
+
+
+def plain_picture(prepared: Prepared, spec: ShotSpec) -> U8:
+    """The product on its plain background: uint8 HxWx3 RGB, or HxWx4 straight RGBA for a transparent one."""
     height, width = prepared.flat.alpha.shape
     if spec.background.transparent:
-        picture = composite(prepared.flat, None)
-    else:
-        colour = "white" if spec.background.generated else spec.background.name
-        picture = composite(prepared.flat, plain_background(Canvas(width, height), colour), _shadow(prepared, spec))
-    return _finished(picture, _verdict(prepared, picture, spec), started_at)
+        return composite(prepared.flat, None, _shadow(prepared, spec))
+    colour = "white" if spec.background.generated else spec.background.name
+    return composite(prepared.flat, plain_background(Canvas(width, height), colour), _shadow(prepared, spec))
 
 
 def _shadow(prepared: Prepared, spec: ShotSpec) -> U8 | None:
@@ -168,18 +173,49 @@ class Finisher:
         """A small copy of a stored picture, a PNG of at most `THUMBNAIL_PX`."""
         return encode_png(reduced(read_png(self._assets.get(image_key)), THUMBNAIL_PX), level=6)
 
-    def deliver(self, image_key: str, layout: LayoutFiles | None, preset: Preset, *, generated: bool) -> Delivered:
-        """Convert an image to a channel's file. Raises BadInput `preset_unmet` when it cannot meet a rule of `preset`.
+    def deliver(self, order: DeliveryOrder) -> Delivered:
+        """Convert an image to a channel's file.
 
-        `layout` is the image's layout, which gives the product's place; None when a mask or photo was deleted.
-        `generated` is whether an engine painted the scene.
+        Raises BadInput: `preset_unmet` when it cannot meet a rule of the preset, and `not_served` when the aspect ratio
+        or the shadow would need another scene.
         """
-        alpha = self._product_alpha(layout) if layout is not None else None
-        return deliver(read_png(self._assets.get(image_key)), preset, product_alpha=alpha, generated=generated)
+        prepared = self._prepared(order.layout)
+        generated = order.spec.background.generated
+        if order.shadow is None or order.shadow == order.spec.shadow.kind:
+            pixels = read_png(self._assets.get(order.image_key))
+        else:
+            pixels = self._with_shadow(prepared, order.spec, order.shadow)
+        if prepared is None or prepared.flat.alpha.shape != pixels.shape[:2]:
+            found = {finding.check: finding for finding in order.verdict.findings}
+            return deliver(
+                pixels,
+                order.preset,
+                enlarged_by=found["product"].value if "product" in found else None,
+                cut=found["frame"].level != "ok" if "frame" in found else None,
+                generated=generated,
+            )
+        return deliver(
+            pixels,
+            order.preset,
+            product_alpha=prepared.flat.alpha,
+            enlarged_by=prepared.enlarged_by,
+            generated=generated,
+        )
 
-    def _product_alpha(self, layout: LayoutFiles) -> U8 | None:
-        """The product's coverage of the picture, uint8 HxW; None when a file was deleted since."""
+    def _with_shadow(self, prepared: Prepared | None, spec: ShotSpec, shadow: ShadowKind) -> U8:
+        """The picture on its plain background with another shadow."""
+        what = f"a delivery with shadow `{shadow}` of a picture with shadow `{spec.shadow.kind}`"
+        if spec.background.generated:
+            rule = "needs a plain background, got a generated scene"
+            raise BadInput("not_served", f"{what} {rule}; make a shot with shadow `{shadow}`")
+        if prepared is None:
+            rule = "needs the picture's masks and photos, which were deleted"
+            raise BadInput("not_served", f"{what} {rule}; upload the photo again and make a shot")
+        return plain_picture(prepared, replace(spec, shadow=Shadow(shadow)))
+
+    def _prepared(self, layout: LayoutFiles | None) -> Prepared | None:
+        """The picture's layout; None when a file was deleted since."""
         try:
-            return flatten(load_layout(self._assets, layout, self._matting)).alpha
+            return None if layout is None else prepare(load_layout(self._assets, layout, self._matting))
         except NotFound:
             return None

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from packshot.contract.recipe import EngineStamp
-from packshot.contract.shot_spec import Canvas, ShotSpec
+from packshot.contract.shot_spec import Canvas, ShadowKind, ShotSpec
 from packshot.contract.verdict import Verdict
+from packshot.delivery.presets import Preset
 from packshot.shots.layout import LayoutFiles
 from packshot.types import U8, Brief, Flat, Framing, Render
 
@@ -86,6 +87,23 @@ class Finished:
     height: int
     verdict: Verdict
     finish_ms: float
+
+
+@dataclass(frozen=True)
+class DeliveryOrder:
+    """A finished picture to convert to a channel's file.
+
+    `image_key` is the picture's asset, and `spec` its shot. `layout` gives the product's place; None when a mask or
+    photo was deleted. Then the picture's `verdict` says whether the product was cut or enlarged. `shadow` makes a
+    picture on a plain background again with another shadow; None keeps the shot's.
+    """
+
+    image_key: str
+    spec: ShotSpec
+    layout: LayoutFiles | None
+    preset: Preset
+    verdict: Verdict
+    shadow: ShadowKind | None = None
 
 
 class Stages(Protocol):

@@ -308,7 +308,7 @@ def _file_system(root_url: str) -> tuple[Any, str]:
     from fsspec.core import url_to_fs
 
     scheme = root_url.partition("://")[0] if "://" in root_url else "file"
-    options: dict[str, Any] = {"use_listings_cache": False}
+    options: dict[str, object] = {"use_listings_cache": False}
     if _EXTRAS.get(scheme) == "s3":
         options["config_kwargs"] = {"signature_version": "s3v4"}  # signed URLs; the older form leaves headers out
     rule = "PACKSHOT_ASSETS_URL must be a URL that fsspec opens"

@@ -15,6 +15,7 @@ from packshot.errors import Conflict, Unavailable
 from packshot.store.asset_keys import PREVIEWS, upload_key
 from packshot.store.assets import Assets
 from packshot.store.database import Database, absent, insert, moment, moment_or_none, require_id
+from packshot.store.delivered import asset_keys_of
 from packshot.store.masks import lock_masks_of
 from packshot.store.photos import Photos
 from packshot.store.records import DeletionRecord
@@ -105,10 +106,13 @@ class Deletions:
             with self._database.write() as connection:
                 locked = select(shot.c.id).where(shot.c.tenant_id == tenant_id).limit(BATCH).with_for_update()
                 ids = connection.execute(locked).scalars().all()
-                keys = connection.execute(select(image.c.asset_key).where(image.c.shot_id.in_(ids))).scalars().all()
+                pictures = connection.execute(select(image.c.asset_key).where(image.c.shot_id.in_(ids))).scalars().all()
+                delivered = asset_keys_of(connection, ids)
+                keys = [*pictures, *delivered]
                 connection.execute(delete(shot).where(shot.c.id.in_(ids)))
                 self._references.drop(connection, keys)
-                _count(connection, receipt, {"shots": len(ids), "images": len(keys)})
+                counts = {"shots": len(ids), "images": len(pictures), "delivered_files": len(delivered)}
+                _count(connection, receipt, counts)
             self._purge(receipt, keys)
             if ids:
                 self._delete_previews(ids)

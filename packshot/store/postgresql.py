@@ -78,7 +78,7 @@ def open_postgresql(url: URL, limits: ConnectionLimits, **options: Any) -> Engin
     """Make an engine whose connections keep `limits`. `options` are passed to `create_engine`."""
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
-    parameters: dict[str, Any] = {**KEEPALIVES, "connect_timeout": limits.connect_timeout_s}
+    parameters: dict[str, object] = {**KEEPALIVES, "connect_timeout": limits.connect_timeout_s}
     engine = create_engine(
         url,
         pool_size=limits.pool_size,
@@ -91,7 +91,7 @@ def open_postgresql(url: URL, limits: ConnectionLimits, **options: Any) -> Engin
     )
 
     @event.listens_for(engine, "do_connect")
-    def connect(dialect: Dialect, record: object, args: list[Any], parameters: dict[str, Any]) -> PromptConnection:
+    def connect(dialect: Dialect, record: object, args: list[Any], parameters: dict[str, object]) -> PromptConnection:
         connection = _connect(limits.connect_timeout_s, args, parameters)
         connection.timeout_s = limits.statement_timeout_s or None
         return connection
@@ -110,7 +110,7 @@ def open_postgresql(url: URL, limits: ConnectionLimits, **options: Any) -> Engin
     return engine
 
 
-def _connect(timeout_s: float, args: list[Any], parameters: dict[str, Any]) -> PromptConnection:
+def _connect(timeout_s: float, args: list[Any], parameters: dict[str, object]) -> PromptConnection:
     """Connect, and try again for `timeout_s` seconds while the server refuses: it starts, or has no free connection."""
     give_up_at = time.monotonic() + timeout_s
     while True:

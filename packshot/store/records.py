@@ -9,7 +9,7 @@ from datetime import datetime
 from packshot.contract.recipe import Recipe
 from packshot.contract.shot_spec import ShadowKind, ShotSpec
 from packshot.contract.status import MaskSource, Priority, Review, Status
-from packshot.contract.verdict import Verdict
+from packshot.contract.verdict import Finding, Verdict
 from packshot.types import BoxXYXY
 
 
@@ -213,6 +213,56 @@ class ImageRecord:
     review: Review | None
     note: str | None
     created_at: datetime
+
+
+@dataclass(frozen=True)
+class NewDelivered:
+    """A file for a channel, to store. `recipe` names the preset, the date of its rules and the options.
+
+    `data` is the file and `extension` its suffix without a dot. `changes` and `findings` are described in
+    `packshot.delivery.deliver`.
+    """
+
+    preset: str
+    recipe: str
+    data: bytes
+    extension: str
+    media_type: str
+    width: int
+    height: int
+    source_type: str | None
+    changes: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class DeliveredRecord:
+    """A stored file of a channel. `width` and `height` are in pixels; `asset_key` names its bytes."""
+
+    id: str
+    tenant: str
+    image_id: str
+    preset: str
+    asset_key: str
+    media_type: str
+    width: int
+    height: int
+    bytes: int
+    sha256: str
+    source_type: str | None
+    changes: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    created_at: datetime
+
+    @property
+    def extension(self) -> str:
+        """The file's suffix without a dot."""
+        return self.asset_key.rpartition(".")[2]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The changes, and the rules and recommendations of the channel that the file does not follow."""
+        return (*self.changes, *(finding.detail for finding in self.findings if finding.level != "ok"))
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from packshot.store.asset_keys import CONTENT_FOLDERS, SHORT_LIVED
 from packshot.store.asset_root import AssetRoot
 from packshot.store.assets import Assets
 from packshot.store.database import Database
+from packshot.store.delivered import asset_keys_of
 from packshot.store.duty import take_duty
 from packshot.store.masks import FILES, files_of, lock_masks_of
 from packshot.store.photos import Photos
@@ -129,7 +130,8 @@ class Retention:
                     .with_for_update(of=shot, skip_locked=True)
                 )
                 ids = connection.execute(locked).scalars().all()
-                keys = connection.execute(select(image.c.asset_key).where(image.c.shot_id.in_(ids))).scalars().all()
+                pictures = select(image.c.asset_key).where(image.c.shot_id.in_(ids))
+                keys = [*connection.execute(pictures).scalars(), *asset_keys_of(connection, ids)]
                 connection.execute(delete(shot).where(shot.c.id.in_(ids)))
                 self._references.drop(connection, keys)
             self._references.purge(keys)

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISION = "0012"
+REVISION = "0013"
 """The last migration. The migrations up to it make the tables below."""
 
 
@@ -316,4 +316,27 @@ deletion = Table(
     Column("by", String(200), nullable=False),
     Column("started_at", Double, nullable=False),
     Column("finished_at", Double),
+)
+
+# A file that was made of an image for a channel. `recipe` names the preset, the date of its rules and the options, so
+# that the same request finds the same file. An index for the image's deletion is the unique constraint's.
+delivered_file = Table(
+    "delivered_file",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    _tenant(),
+    Column("image_id", _ID, ForeignKey("image.id", ondelete="CASCADE"), nullable=False),
+    Column("preset", String(80), nullable=False),
+    Column("recipe", String(200), nullable=False),
+    Column("asset_key", ForeignKey("asset.key"), nullable=False),
+    Column("media_type", String(40), nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("source_type", String(200)),
+    Column("changes", JSON, nullable=False),
+    Column("findings", JSON, nullable=False),
+    Column("created_at", Double, nullable=False),
+    UniqueConstraint("image_id", "recipe"),
 )

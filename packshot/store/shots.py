@@ -50,7 +50,7 @@ class Shots:
         meta: Mapping[str, str] | None = None,
         row_steps: int | None = None,
         origin: Mapping[str, str] | None = None,
-        sent: Mapping[str, Any] | None = None,
+        sent: Mapping[str, object] | None = None,
     ) -> tuple[ShotRecord, bool]:
         """Accept a shot. It is durable when this returns, and the masks of `spec` no longer expire.
 
@@ -133,7 +133,7 @@ class Shots:
         with self._database.read() as connection:
             return shot_record(connection, own_shot_row(connection, tenant_id, shot_id), self._positions.now)
 
-    def repeated(self, tenant_id: str, idempotency_key: str, sent: Mapping[str, Any]) -> ShotRecord | None:
+    def repeated(self, tenant_id: str, idempotency_key: str, sent: Mapping[str, object]) -> ShotRecord | None:
         """Return the shot that was accepted with this key for the same request as sent, in its present state, or None.
 
         So a repeat finds its shot although engines, defaults or limits have changed since.
@@ -212,7 +212,7 @@ class Shots:
             return shot_record(connection, row)
 
 
-def _digest(body: Mapping[str, Any]) -> str:
+def _digest(body: Mapping[str, object]) -> str:
     return hashlib.sha256(to_json(body).encode()).hexdigest()
 
 

@@ -29,7 +29,11 @@ def sign_upload(
     kind = _kind(file_system)
     if kind == "s3":
         checksum = base64.b64encode(bytes.fromhex(sha256)).decode()
-        options: dict[str, Any] = {"ContentType": content_type, "ContentLength": size_bytes, "ChecksumSHA256": checksum}
+        options: dict[str, object] = {
+            "ContentType": content_type,
+            "ContentLength": size_bytes,
+            "ChecksumSHA256": checksum,
+        }
         headers = {"content-type": content_type, "x-amz-checksum-sha256": checksum}
         url = _signed(lambda: file_system.sign(path, lifetime_s, client_method="put_object", **options))
     elif kind == "gs":

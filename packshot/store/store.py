@@ -9,6 +9,7 @@ from packshot.store.asset_root import AssetRoot
 from packshot.store.assets import Assets
 from packshot.store.database import Database, sqlite_file
 from packshot.store.deletion import Deletions
+from packshot.store.delivered import DeliveredFiles
 from packshot.store.images import Images
 from packshot.store.keys import Keys
 from packshot.store.masks import Masks
@@ -34,9 +35,9 @@ class Store:
     uses the defaults. Raises Unavailable `schema_mismatch` when the database has another version's schema.
 
     Members: `tenants`, their `keys` and `deletions`, and the `sessions` of browsers; `photos`, their `masks` and
-    `uploads`; `shots` for clients and `queue` for workers; finished `images`; `projects` and `styles`; `assets`, the
-    files, and their `asset_root`; `retention`, which deletes old data; `snapshots`, which one process takes for all;
-    `database`, which all of them use.
+    `uploads`; `shots` for clients and `queue` for workers; finished `images`, and the files `delivered` of them;
+    `projects` and `styles`; `assets`, the files, and their `asset_root`; `retention`, which deletes old data;
+    `snapshots`, which one process takes for all; `database`, which all of them use.
     """
 
     def __init__(self, database_url: str, assets: Assets, settings: Settings | None = None) -> None:
@@ -53,6 +54,7 @@ class Store:
         self.deletions = Deletions(database, assets, references, self.photos)
         self.shots = Shots(database, max_queued=settings.max_queued_shots)
         self.images = Images(database)
+        self.delivered = DeliveredFiles(database, references)
         self.projects = Projects(database)
         self.styles = Styles(database, references)
         self.queue = Queue(

@@ -31,7 +31,7 @@ mask=$(ask POST "/v1/photos/$photo_id/masks" --header 'content-type: application
 painted=$(shoot '{prompt: "on a marble table, soft morning light", canvas: {width: 512, height: 512}, seed: 7}')
 ask GET "$(jq -r '.images[0].url' <<<"$painted")" --output "$out/painted.png"
 
-white=$(shoot '{background: "white", shadow: "none"}')
+white=$(shoot '{background: "white", shadow: "none", canvas: {width: 800, height: 800}}')  # the product's pixels x 1.8
 image=$(jq -r '.images[0].url' <<<"$white")
 ask GET "$image?preset=amazon-main" --output "$out/amazon.png"
 ask PATCH "$image" --header 'content-type: application/json' --data '{"review": "approved"}' --output /dev/null

@@ -1,6 +1,7 @@
 """Open an untrusted picture with the one plugin of its format, after checks that it is whole and of an allowed size.
 
-This module runs in the worker process only. Its notes are (code, detail) pairs for the person who uploaded the file.
+Untrusted bytes reach this module in the worker process only. Its notes are (code, detail) pairs for the person who
+uploaded the file.
 """
 
 from __future__ import annotations

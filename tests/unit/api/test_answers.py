@@ -170,9 +170,11 @@ def test_engines_are_what_their_manifests_say() -> None:
 
 
 def test_presets_are_what_their_file_says() -> None:
-    order = ["name", "title", "source", "dated", "expires", "formats", "min_longest_px", "min_width_px"]
-    order += ["min_height_px", "max_longest_px", "max_pixels", "advised_longest_px", "larger_is_fine", "aspect"]
-    order += ["fill_min", "fill_advised", "background", "max_bytes", "digital_source_type", "advice"]
+    order = ["name", "title", "role", "source", "dated", "expires", "warning", "formats", "min_longest_px"]
+    order += ["min_width_px", "min_height_px", "changes", "zoom_longest_px", "max_longest_px", "max_sum_px"]
+    order += ["max_pixels", "advised_longest_px", "larger_is_fine", "aspect", "max_aspect", "safe_zone"]
+    order += ["fill_min", "fill_advised", "background", "generated", "max_bytes", "severity", "secondary"]
+    order += ["digital_source_type", "plain_source_type", "file_name", "file_name_without", "advice"]
     assert list(Preset.model_fields) == order
     for preset in presets():
         assert list(preset.model_dump(mode="json")) == order

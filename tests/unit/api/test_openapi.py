@@ -49,7 +49,9 @@ OPERATIONS = {
     "watch_shot": ("get", "/v1/shots/{shot_id}/events", {"200", "204", "404", "429"}),
     "watch_shots": ("get", "/v1/events", {"200", "204", "404", "422", "429"}),
     "describe_image": ("get", "/v1/images/{image_id}.json", {"200", "404"}),
-    "get_image": ("get", "/v1/images/{image_id}", {"200", "304", "307", "404", "422"}),
+    "get_image": ("get", "/v1/images/{image_id}", {"200", "304", "307", "404", "422", "507"}),
+    "deliver_image": ("post", "/v1/images/{image_id}/deliveries", BODY | {"200", "404", "507"}),
+    "get_delivery": ("get", "/v1/deliveries/{delivery_id}/{name}", {"200", "304", "307", "404", "422"}),
     "get_image_thumbnail": ("get", "/v1/images/{image_id}/thumbnail", {"200", "304", "404"}),
     "review_image": ("patch", "/v1/images/{image_id}", BODY | {"200", "404"}),
     "create_project": ("post", "/v1/projects", BODY | {"201", "409"}),
@@ -164,7 +166,7 @@ def test_examples_fit_their_schemas(document: Json) -> None:
     for response in document["components"]["responses"].values():
         content = response["content"][problem.MEDIA_TYPE]
         fits(document, content["schema"], content["example"])
-    assert len(shown) == 38
+    assert len(shown) == 40
 
 
 def test_real_answers_fit_their_schemas(document: Json, api: Api) -> None:
@@ -184,6 +186,7 @@ def test_real_answers_fit_their_schemas(document: Json, api: Api) -> None:
         "describe_mask": (f"{api.mask()['url']}.json", None),
         "describe_image": (f"/v1/images/{image_id}.json", None),
         "review_image": (f"/v1/images/{image_id}", {"review": "approved", "note": "good"}),
+        "deliver_image": (f"/v1/images/{image_id}/deliveries", {"deliver": [{"preset": "etsy"}]}),
         "create_project": ("/v1/projects", {"name": "fits"}),
         "list_projects": ("/v1/projects", None),
         "create_style": ("/v1/styles", {"name": "fits", "image_id": image_id}),
@@ -228,6 +231,7 @@ def test_bodies_that_routes_read_themselves_are_documented(document: Json) -> No
         "click": "#/components/schemas/MaskRequest",
         "create_shot": "#/components/schemas/ShotRequest",
         "review_image": "#/components/schemas/ReviewRequest",
+        "deliver_image": "#/components/schemas/DeliveriesRequest",
         "create_project": "#/components/schemas/ProjectRequest",
         "rename_project": "#/components/schemas/ProjectRequest",
         "create_style": "#/components/schemas/StyleRequest",
@@ -267,6 +271,7 @@ def test_files_name_their_types(document: Json) -> None:
         "get_cutout": ["image/png"],
         "get_preview": ["image/png"],
         "get_image": ["image/png", "image/jpeg", "image/webp"],
+        "get_delivery": ["image/png", "image/jpeg", "image/webp"],
         "get_image_thumbnail": ["image/png"],
         "get_style_thumbnail": ["image/png"],
     }

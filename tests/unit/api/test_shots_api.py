@@ -3,6 +3,7 @@
 import threading
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,6 +50,15 @@ def test_defaults_are_the_engines_own_and_stored_resolved(api: Api) -> None:
         "engine": "mini",
         "priority": "interactive",
     }
+
+
+@pytest.mark.parametrize(
+    ("fields", "shadow"),
+    [({}, "none"), ({"shadow": "contact"}, "contact"), ({"shadow": "none"}, "none")],
+)
+def test_a_transparent_picture_has_the_shadow_that_was_asked_for(api: Api, fields: dict[str, Any], shadow: str) -> None:
+    shot_id = api.shot(background="transparent", **fields)
+    assert api.store.shots.get(api.tenant_id, shot_id).spec.shadow.kind == shadow
 
 
 def test_a_wide_canvas_counts_a_row_for_each_window_of_its_scene(api: Api) -> None:

@@ -137,8 +137,8 @@ def test_the_time_of_a_plan_grows_with_its_rows() -> None:
         assert (made.rows, made.shots, made.problems) == (rows, 2 * rows, ())
         return time.process_time() - began
 
-    took_s(100)
-    assert took_s(4_000) < 8 * min(took_s(1_000) for _ in range(3))
+    took_s(100)  # imports and caches
+    assert min(took_s(4_000) for _ in range(3)) < 8 * min(took_s(1_000) for _ in range(3))
 
 
 def test_the_manifest_of_the_agencys_page_has_no_problem() -> None:

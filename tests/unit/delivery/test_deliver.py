@@ -1,13 +1,13 @@
 """Every delivery meets its channel's rules or is refused with the rule, the value and the remedy."""
 
 import io
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from packshot.delivery.deliver import Delivered, deliver, preset_named, presets
+from packshot.delivery.deliver import Delivered, Preset, deliver, preset_named, presets
 from packshot.errors import BadInput
 
 TODAY = date(2026, 11, 21)
@@ -35,26 +35,34 @@ def opened(delivered: Delivered) -> Image.Image:
     return Image.open(io.BytesIO(delivered.data))
 
 
+def found(delivered: Delivered, check: str) -> list[str]:
+    """The levels of the findings of one check."""
+    return [finding.level for finding in delivered.findings if finding.check == check]
+
+
 def make(
     pixels: np.ndarray, name: str, alpha: np.ndarray | None = None, generated: bool = False, today: date = TODAY
 ) -> Delivered:
-    return deliver(pixels, preset_named(name), product_alpha=alpha, generated=generated, today=today)
+    preset = preset_named(name)
+    return deliver(pixels, preset, product_alpha=alpha, enlarged_by=1.0, generated=generated, today=today)
 
 
 @pytest.mark.parametrize("name", [preset.name for preset in presets()])
 def test_a_white_packshot_is_delivered_to_every_channel(name: str) -> None:
     preset = preset_named(name)
-    pixels, alpha = packshot(1400, 2021 if name == "zalando" else 1400)
+    pixels, alpha = packshot(1400, 2021 if name == "zalando" else 1400, fill=0.86)
     delivered = make(pixels, name, alpha)
     image = opened(delivered)
     assert image.format is not None
     assert image.format.lower() in preset.formats
     assert image.size == (delivered.width, delivered.height)
-    assert max(image.size) == preset.advised_longest_px
+    assert max(image.size) == preset.advised_longest_px or preset.larger_is_fine
+    assert {finding.level for finding in delivered.findings} == {"ok"}
     assert len(delivered.data) <= preset.max_bytes
     assert delivered.media_type == Image.MIME[image.format]
     assert "icc_profile" in image.info
-    assert b"DigitalSourceType" not in delivered.data
+    assert delivered.source_type == "http://cv.iptc.org/newscodes/digitalsourcetype/humanEdits"  # no generated content
+    assert b"rainedAlgorithmicMedia" not in delivered.data
     if preset.background == "white":
         assert (np.asarray(image.convert("RGB"))[0] == 255).all()
 
@@ -138,17 +146,27 @@ def test_transparency_is_kept_where_the_channel_takes_it_and_laid_over_white_els
 
 def test_a_file_over_the_limit_loses_quality_before_it_is_refused() -> None:
     noise = RNG.integers(0, 256, (1600, 1600, 3), np.uint8)
-    tight = preset_named("ebay").model_copy(update={"max_bytes": 4_500_000})
+    tight = preset_named("google-merchant").model_copy(update={"max_bytes": 4_500_000})
     assert len(deliver(noise, tight, generated=False, today=TODAY).data) <= 4_500_000
     hopeless = tight.model_copy(update={"max_bytes": 10_000, "formats": ("jpeg",)})
     with pytest.raises(BadInput, match=r"at most 0\.01 MB"):
         deliver(noise, hopeless, generated=False, today=TODAY)
 
 
-def test_rules_that_ran_out_are_said() -> None:
-    pixels, alpha = packshot(1500, 1500, fill=0.8)
-    assert not any("expired on" in note for note in make(pixels, "google-merchant", alpha).notes)
-    assert any("expired on" in note for note in make(pixels, "google-merchant", alpha, today=date(2027, 2, 1)).notes)
+def test_a_limit_from_a_secondary_source_warns_and_does_not_refuse() -> None:
+    noise = RNG.integers(0, 256, (600, 600, 3), np.uint8)
+    hopeless = preset_named("ebay").model_copy(update={"max_bytes": 10_000, "formats": ("jpeg",)})
+    delivered = deliver(noise, hopeless, generated=False, today=TODAY)
+    assert found(delivered, "bytes") == ["warning"]
+    assert any("at most 0.01 MB" in note for note in delivered.notes)
+
+
+def test_an_announced_rule_warns_before_its_day_and_refuses_from_then_on() -> None:
+    pixels, alpha = packshot(240, 240, fill=0.8)
+    before = make(pixels, "google-merchant", alpha, today=date(2027, 1, 30))
+    assert any("from 2027-01-31 on at least 500x500 px" in note for note in before.notes)
+    with pytest.raises(BadInput, match="the width must be at least 500 px, got 480 px"):
+        make(pixels, "google-merchant", alpha, today=date(2027, 1, 31))
 
 
 def test_the_same_picture_gives_the_same_file() -> None:
@@ -158,10 +176,16 @@ def test_the_same_picture_gives_the_same_file() -> None:
 
 def test_presets_are_data_that_add_up() -> None:
     names = [preset.name for preset in presets()]
-    assert len(names) == len(set(names)) == 7
+    assert len(names) == len(set(names)) == 14
     for preset in presets():
         assert preset.source
+        assert "//" not in preset.source
+        assert all(preset.severity_of(rule) == "warn" for rule in preset.secondary)
+        assert preset.on(preset.expires).warning is None
+        assert "expired on" in (preset.on(preset.expires + timedelta(days=1)).warning or "")
         assert preset.dated < preset.expires
         assert preset.advised_longest_px >= max(preset.min_longest_px or 0, preset.min_height_px or 0)
     with pytest.raises(BadInput, match="unknown_preset"):
         preset_named("amazon")
+    with pytest.raises(ValueError, match="a rule from a secondary source must warn, bytes of ebay refuses"):
+        Preset.model_validate(preset_named("ebay").model_dump() | {"severity": {}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from packshot.imaging.canvas import cut, enlargement, fit_to, flatten
 from packshot.imaging.codec import encode_bilevel_png, encode_png, read_mask, read_photo, read_png
 from packshot.imaging.composite import composite, enlarge, inpaint_mask, plain_background, product_on_grey
 from packshot.imaging.shadow import contact_shadow
-from packshot.shots import CutoutFiles, Finisher, LayoutFiles, Painted, Placed
+from packshot.shots import CutoutFiles, DeliveryOrder, Finisher, LayoutFiles, Painted, Placed
 from packshot.shots.finish import finish, finish_plain, prepare
 from packshot.shots.layout import LayerFiles, load_layout
 from packshot.store.assets import Assets
@@ -101,7 +102,7 @@ def before_the_finisher(
     if scene is None:
         transparent = spec.background.transparent
         background = None if transparent else plain_background(files.canvas, spec.background.name)
-        picture = composite(flat, background, None if transparent else shadow)
+        picture = composite(flat, background, shadow)
         return picture, look(picture)
     picture = composite(flat, enlarge(scene.render.pixels, files.canvas), shadow)
     enlarged_by = max(files.canvas.width / ENGINE_PX[0], files.canvas.height / ENGINE_PX[1])
@@ -200,13 +201,59 @@ def test_a_delivery_knows_the_product_until_its_mask_is_deleted(
     finisher, canvas = Finisher(assets), Canvas(1000, 1000)
     files = files_of(keys, (LayerSpec(mask_id="a", scale=0.9),), canvas)
     spec = spec_of(canvas=canvas, background=Background("white"))
-    image_key = assets.put(finisher.finish_plain(files, spec).png, ".png")
-    preset = preset_named("amazon-main")
-    known = finisher.deliver(image_key, files, preset, generated=False)
+    finished = finisher.finish_plain(files, spec)
+    preset = preset_named("amazon-pt")
+    order = DeliveryOrder(assets.put(finished.png, ".png"), spec, files, preset, finished.verdict)
+    known = finisher.deliver(order)
     assert known.data.startswith(b"\xff\xd8") or known.data.startswith(b"\x89PNG")
     assets.delete(keys["a"][1])
-    assert finisher.deliver(image_key, files, preset, generated=False).width == known.width
-    assert finisher.deliver(image_key, None, preset, generated=False).width == known.width
+    assert finisher.deliver(order).width == known.width
+    lost = finisher.deliver(replace(order, layout=None))
+    assert lost.width == known.width
+    enlarged = [[one.value for one in made.findings if one.check == "enlargement"] for made in (known, lost)]
+    assert enlarged[0] == enlarged[1]  # from the layout, and from the verdict
+    with pytest.raises(BadInput, match=r"enlarged at most 2x, got 13\.64x"):  # a deletion lifts no rule
+        finisher.deliver(replace(order, layout=None, preset=preset_named("amazon-main")))
+    with pytest.raises(BadInput, match=r"not_served: .*needs the picture's masks and photos, which were deleted"):
+        finisher.deliver(replace(order, shadow="contact"))
+
+
+def test_a_delivery_draws_another_shadow_on_a_plain_background_only(
+    assets: CountingAssets, keys: dict[str, tuple[str, str]]
+) -> None:
+    finisher, canvas = Finisher(assets), Canvas(600, 600)
+    files = files_of(keys, (LayerSpec(mask_id="a", scale=0.9),), canvas)
+    spec = spec_of(canvas=canvas, background=Background("white"), shadow=Shadow("contact"))
+    made = finisher.finish_plain(files, spec)
+    order = DeliveryOrder(assets.put(made.png, ".png"), spec, files, preset_named("amazon-pt"), made.verdict)
+    shaded, plain = finisher.deliver(order), finisher.deliver(replace(order, shadow="none"))
+    assert shaded.data != plain.data
+    bare = finisher.finish_plain(files, replace(spec, shadow=Shadow("none")))
+    bare_order = DeliveryOrder(
+        assets.put(bare.png, ".png"), replace(spec, shadow=Shadow("none")), files, order.preset, bare.verdict
+    )
+    assert plain.data == finisher.deliver(bare_order).data
+    scene = replace(order, spec=replace(spec, background=Background("generate")), shadow="none")
+    with pytest.raises(BadInput, match=r"not_served: .*needs a plain background, got a generated scene"):
+        finisher.deliver(scene)
+
+
+def test_a_transparent_picture_has_its_contact_shadow(assets: CountingAssets, keys: dict[str, tuple[str, str]]) -> None:
+    canvas = Canvas(300, 300)
+    files = files_of(keys, (LayerSpec(mask_id="a", scale=0.6),), canvas)
+    spec = spec_of(canvas=canvas, background=Background("transparent"), shadow=Shadow("contact"))
+    finisher = Finisher(assets)
+    shaded = read_png(finisher.finish_plain(files, spec).png)
+    bare = read_png(finisher.finish_plain(files, replace(spec, shadow=Shadow("none"))).png)
+    product = bare[..., 3] == 255
+    assert np.array_equal(shaded[product], bare[product])
+    below = (bare[..., 3] == 0) & (shaded[..., 3] > 0)
+    assert below.sum() > 100
+    assert not shaded[below][:, :3].any()  # the shadow is black, and its alpha is its darkness
+    on_white = read_png(finisher.finish_plain(files, replace(spec, background=Background("white"))).png)
+    share = shaded[..., 3:].astype(float) / 255
+    flattened = shaded[..., :3] * share + 255 * (1 - share)
+    assert np.abs(flattened - on_white).max() <= 2  # over white it is the picture on white
 
 
 def test_a_wide_canvas_keeps_the_product_and_states_its_framing(

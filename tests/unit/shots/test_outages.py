@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from packshot.contract.shot_spec import ShotSpec
+from packshot.contract.status import LIVE
 from packshot.errors import Interrupted, Overloaded, StorageFull, Unavailable
 from packshot.settings import Settings
 from packshot.shots import Director, Finished, Painted, Prepared, director
@@ -50,8 +51,16 @@ async def test_shots_outlive_a_database_that_is_locked_longer_than_their_lease(
     try:
         shots = [accepted(opened, spec_for(images=1)) for _ in range(8)]
         painter = Painter(opened, held=True)
-        runs = [asyncio.create_task(Director(opened, painter, settings, worker=f"w{n}").run_next()) for n in range(8)]
-        await until(lambda: len(painter.alone) == 8)
+
+        async def work(name: str) -> None:
+            """Run shots until all have ended: on a busy machine a lease may run out before the lock."""
+            one = Director(opened, painter, settings, worker=name)
+            while any(now(opened, shot).status in LIVE for shot in shots):
+                if await one.run_next() is None:
+                    await asyncio.sleep(0.05)
+
+        runs = [asyncio.create_task(work(f"w{n}")) for n in range(8)]
+        await until(lambda: len(painter.alone) >= 8)
         with locked(opened):
             painter.let_go.set()
             await asyncio.sleep(1.5)

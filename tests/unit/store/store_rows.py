@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import String, case, cast, func, literal, select, true, update
 
-from packshot.contract.verdict import Verdict
-from packshot.store.records import Claim, NewImage, NewMask, PhotoRecord, Tenant
+from packshot.contract.verdict import Finding, Verdict
+from packshot.store.records import Claim, NewDelivered, NewImage, NewMask, PhotoRecord, Tenant
 from packshot.store.schema import Now, shot
 from packshot.store.store import Store
 from tests.specs import recipe_of, spec_of
@@ -83,3 +83,19 @@ def copy_shot(
     rows = select(*(changed.get(column.name, column) for column in columns)).join_from(shot, numbers, true())
     with store.database.write() as connection:
         connection.execute(shot.insert().from_select(columns, rows.where(shot.c.id == shot_id).order_by(numbers.c.n)))
+
+
+def new_delivered(data: bytes = b"file", recipe: str = "v1 ebay") -> NewDelivered:
+    """A file that was delivered of a picture."""
+    return NewDelivered(
+        preset="ebay",
+        recipe=recipe,
+        data=data,
+        extension="jpg",
+        media_type="image/jpeg",
+        width=8,
+        height=6,
+        source_type=None,
+        changes=("enlarged",),
+        findings=(Finding("fill", "warning", "small", 0.5),),
+    )

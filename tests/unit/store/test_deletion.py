@@ -13,7 +13,7 @@ from packshot.store.records import Tenant
 from packshot.store.schema import deletion, metadata
 from packshot.store.store import Store
 from tests.specs import spec_of
-from tests.unit.store.store_rows import add_photo, claim, new_image, new_mask
+from tests.unit.store.store_rows import add_photo, claim, new_delivered, new_image, new_mask
 
 
 def rows_of(store: Store, tenant: Tenant) -> dict[str, int]:
@@ -41,7 +41,8 @@ def furnish(store: Store, name: str, own: bytes) -> tuple[Tenant, str]:
     add_photo(store, tenant, "b", own_alpha=(new_mask(b"alpha " + own), b"rgba " + own))
     (used, _) = store.masks.add(tenant.id, photo.id, [new_mask(b"mask " + own), new_mask(b"shared mask")])
     store.shots.add(tenant.id, spec_of(used.id))
-    store.queue.commit(claim(store), [new_image(png=b"shared"), new_image(1, png=b"image " + own)])
+    ended = store.queue.commit(claim(store), [new_image(png=b"shared"), new_image(1, png=b"image " + own)])
+    store.delivered.add(tenant.id, ended.images[0].id, new_delivered(b"file " + own))
     store.uploads.add(tenant.id, bytes=1, sha256="a" * 64, content_type="image/png")
     return tenant, key.secret
 
@@ -65,19 +66,20 @@ def test_everything_of_a_tenant_goes_and_the_others_keep_theirs(store: Store) ->
     assert store.keys.tenant_of(secret) is None
     left = {bytes(store.assets.get(file.key)) for file in store.assets.files()}
     assert not any(data.endswith(b" 1") or data in (b"1", b"preview") for data in left)
-    assert {b"shared", b"shared mask", b"image 2", b"mask 2", b"thumb 2", b"rgba 2", b"alpha 2"} <= left
+    assert {b"shared", b"shared mask", b"image 2", b"file 2", b"mask 2", b"thumb 2", b"rgba 2", b"alpha 2"} <= left
     with pytest.raises(LeaseLost):
         store.queue.commit(running, [new_image()])
     assert dict(receipt.counts) == {
         "keys": 1,
         "shots": 2,
         "images": 2,
+        "delivered_files": 1,
         "photos": 2,
         "masks": 3,
         "uploads": 2,
         "styles": 1,
         "projects": 1,
-        "files": 5,
+        "files": 6,
     }
     assert (receipt.tenant_sha256, receipt.by) == (hashlib.sha256(gone.id.encode()).hexdigest(), "a test")
     assert receipt.finished_at is not None
