@@ -115,7 +115,7 @@ def _connect(timeout_s: float, args: list[Any], parameters: dict[str, object]) -
     give_up_at = time.monotonic() + timeout_s
     while True:
         try:
-            return PromptConnection.connect(*args, **parameters)
+            return PromptConnection.connect(*args, **cast(Any, parameters))
         except psycopg.errors.ConnectionTimeout:
             raise
         except psycopg.OperationalError:
