@@ -111,8 +111,7 @@ class GatewayDeployment:
         """Return `uploads`, those that are decoded or wait for it, and `cores`, the processor time in use. Serve polls
         it for the policy of cluster/autoscaling.py."""
         services: Services = self._app.state.services
-        slots = services.decode_slots.statistics()
-        return {"uploads": float(slots.borrowed_tokens + slots.tasks_waiting), "cores": self._cores()}
+        return {"uploads": float(services.decode_turns.requests), "cores": self._cores()}
 
     def __del__(self) -> None:
         if isinstance(self._upload_decoder, LocalDecoder):

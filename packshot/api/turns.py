@@ -38,6 +38,11 @@ class Turns:
         finally:
             self._end(tenant_id)
 
+    @property
+    def requests(self) -> int:
+        """How many requests run or wait."""
+        return self._running.total() + sum(map(len, self._lines.values()))
+
     async def _wait(self, tenant_id: str) -> None:
         line = self._lines.get(tenant_id, ())
         for limit, waiting, whose in (
