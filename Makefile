@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 STAMP := $(VENV)/.ready
 
-.PHONY: setup runtime tools demo test shuffled k8s chart check soak bench loadtest eval-mini serve wheel clean
+.PHONY: setup runtime tools demo test shuffled k8s chart check soak attack bench loadtest eval-mini serve wheel clean
 
 runtime: $(RUNTIME)                 ## Make .venv with what demo and serve need, each version pinned (TORCH=cpu: without CUDA)
 
@@ -50,6 +50,9 @@ check: setup                        ## Lint, format and strict types
 
 soak: setup                         ## The long tests: 200 shots in a row, every malformed photo, upgrades and faults on several nodes, twelve browsers
 	$(BIN)/python -m pytest -m soak --timeout 3600
+
+attack: setup                       ## What strangers, tenants and bad networks try at the doors, on loopback: a table and one JSON line a row
+	$(BIN)/python -m tests.attack
 
 bench: setup                        ## The measured comparisons: a table and one JSON line each
 	$(BIN)/python -m bench

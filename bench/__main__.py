@@ -32,6 +32,7 @@ ROWS = (
     "p9_burst",
     "p10_ready",
     "p11_finishing",
+    "p12_queue",
     "first_picture",
     "first_hour",
     "memory",

@@ -4,11 +4,13 @@
 
     store ──> director ── waiting and arriving work, in row-steps ──┐
               generator ── seconds of a row-step, measured ─────────┤──> Seen ──> decide ──> replicas of every stage
+              gateway ── uploads, processor time ───────────────────┤              │  ^
               Serve ── running replicas, ongoing calls ─────────────┘              │  ^
                                                                                    └ State
 
 The number of generators follows from seconds of work. The other stages follow in proportion, or by their own ongoing
-calls when these need more:
+calls when these need more. Photo decoders follow the uploads that gateways hold, which Serve sees only in part, and
+gateways the processor time that they use. A report that is older than `stale_s` does not count:
 
     interactive   arriving work / `utilisation`, plus the replicas that finish within `answer_s` the work that waits or
                   will have arrived by the time a new replica runs
@@ -30,6 +32,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 GENERATOR, DIRECTOR = "generator", "director"
+GATEWAY, PHOTO_DECODER = "gateway", "photo_decoder"
 
 FAST_S = 15.0
 """The director's short window in seconds. A test checks that packshot/shots/load_report.py uses the same."""
@@ -47,6 +50,9 @@ random fluctuation from reverting the scale-down at once."""
 
 CLAIM_AHEAD = 1.25
 """Claimed shots for each shot that the generators paint. The others are being cut out, composited or committed."""
+
+UPLOADS_EACH = 2.0
+"""Uploads for each photo decoder that are no backlog: one is decoded, and one waits by chance."""
 
 UP_SLACK = 0.05
 """Shortage, in replicas, up to which no replica is started."""
@@ -77,11 +83,13 @@ class Pipeline:
     calm_s: float = 120.0  # how long the need must be lower before a stage is scaled down with a large margin
     steady_s: float = 600.0  # how long it must be lower before the small margin applies
     idle_s: float = 600.0  # time without work after which all stages may be scaled to 0
+    stale_s: float = 30.0  # age after which a report of a director or gateway no longer counts
+    photo_s: float = 0.3  # time of a photo decoder for one upload
     shot_s: dict[str, float] = field(default_factory=dict)
     image_s: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("row_step_s", "scenes", "answer_s", "catalogue_s", "calm_s"):
+        for name in ("row_step_s", "scenes", "answer_s", "catalogue_s", "calm_s", "stale_s"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"autoscaling.{name} must be > 0, got {getattr(self, name)}")
         if not 0 < self.utilisation <= 1:
@@ -141,12 +149,20 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Doors:
+    """What the gateways hold together: `uploads` that are decoded or wait for it, and `cores` of processor time."""
+
+    uploads: float
+    cores: float
+
+
+@dataclass(frozen=True)
 class Seen:
     """One observation of the pipeline at `at_s`.
 
     `reported` says whether a director has reported the work of the store. `row_step_s` and `step_rows` are the
     generators' measurements: seconds of a row-step and rows of a full step. They are None when no generator has
-    measured.
+    measured. `doors` is None when no gateway has reported.
     """
 
     at_s: float
@@ -156,6 +172,7 @@ class Seen:
     reported: bool = True
     row_step_s: float | None = None
     step_rows: float | None = None
+    doors: Doors | None = None
 
 
 @dataclass(frozen=True)
@@ -191,6 +208,8 @@ def decide(seen: Seen, state: State, plan: Pipeline) -> tuple[dict[str, int], St
         ready_in_s = max(0.0, plan.start_s - (seen.at_s - asked_at_s)) if asked_at_s is not None else plan.start_s
         ours, held = _needs(seen, held, plan, ready_in_s)
         needs |= {name: need for name, need in ours.items() if name in needs}
+    if seen.doors is not None:
+        needs |= _door_needs(seen, seen.doors, needs, plan)
     busy_at_s = seen.at_s if state.busy_at_s is None or _busy(seen) else state.busy_at_s
     awake = seen.at_s - busy_at_s < plan.idle_s
     replicas, peaks, shrank_at_s = {}, {}, dict(state.shrank_at_s)
@@ -253,6 +272,16 @@ def _needs(seen: Seen, held: float, plan: Pipeline, ready_in_s: float) -> tuple[
     return needs, held
 
 
+def _door_needs(seen: Seen, doors: Doors, needs: Mapping[str, float], plan: Pipeline) -> dict[str, float]:
+    """The gateways that share the processor time, and the photo decoders that finish what waits within `answer_s`."""
+    found = {GATEWAY: max(needs.get(GATEWAY, 0.0), doors.cores / plan.utilisation)}
+    if (decoder := seen.stages.get(PHOTO_DECODER)) is not None:
+        busy = min(decoder.ongoing, float(decoder.running))  # a mean over Serve's look-back
+        behind = max(0.0, doors.uploads - UPLOADS_EACH * decoder.running)
+        found[PHOTO_DECODER] = busy / plan.utilisation + behind * plan.photo_s / plan.answer_s
+    return {name: need for name, need in found.items() if name in needs}
+
+
 def _asked_at_s(seen: Seen, state: State) -> float | None:
     """Since when the target of the generators has exceeded their running number; None when it does not."""
     generator = seen.stages.get(GENERATOR)
@@ -311,7 +340,7 @@ class PipelinePolicy:
             return {}, {}
         keeper = min(contexts, key=str)  # the deployment whose policy state holds ours
         state = contexts[keeper].policy_state.get("pipeline", State())
-        replicas, state = decide(seen_by_serve(contexts), state, self._plan)
+        replicas, state = decide(seen_by_serve(contexts, self._plan.stale_s), state, self._plan)
         for deployment, context in contexts.items():
             if context.current_num_replicas == 0:
                 # While no replica runs and calls wait, Serve replaces our number by the larger of 1 and its own target,
@@ -320,13 +349,15 @@ class PipelinePolicy:
         return {deployment: replicas[deployment.name] for deployment in contexts}, {keeper: {"pipeline": state}}
 
 
-def seen_by_serve(contexts: Mapping[Any, Any]) -> Seen:
-    """Convert Serve's contexts to one observation.
+def seen_by_serve(contexts: Mapping[Any, Any], stale_s: float) -> Seen:
+    """Convert Serve's contexts to one observation. Reports older than `stale_s` seconds are left out.
 
-    It takes the report of the director that has observed the store longest, and the mean of the generators' times.
+    It takes the report of the director that has observed the store longest, the mean of the generators' times, and the
+    sum of the gateways' reports. Serve keeps the last report of a replica that hangs, and of one whose store is silent.
     """
-    stages, reports = {}, list[tuple[float, dict[str, float]]]()
-    row_step_s = step_rows = None
+    stages, reports = {}, list[dict[str, float]]()
+    row_step_s = step_rows = doors = None
+    at_s = max(context.current_time for context in contexts.values())
     for deployment, context in contexts.items():
         stages[deployment.name] = Stage(
             target=context.target_num_replicas,
@@ -338,14 +369,16 @@ def seen_by_serve(contexts: Mapping[Any, Any]) -> Seen:
         )
         found = context.raw_metrics or {}
         if deployment.name == DIRECTOR:
-            reports = _newest(found)
+            reports = [one for one in _newest(found, at_s - stale_s) if "interactive_waiting_shots" in one]
+            reports = [one for one in reports if one.get("age_s", 0.0) <= stale_s]
+        elif deployment.name == GATEWAY and (own := _newest(found, at_s - stale_s)):
+            doors = Doors(*(sum(one.get(key, 0.0) for one in own) for key in ("uploads", "cores")))
         elif deployment.name == GENERATOR:
             row_step_s, step_rows = (_mean(found.get(name, {})) for name in ("row_step_s", "step_rows"))
-    at_s = max(context.current_time for context in contexts.values())
-    seen = Seen(at_s, stages, reported=bool(reports), row_step_s=row_step_s, step_rows=step_rows)
+    seen = Seen(at_s, stages, reported=bool(reports), row_step_s=row_step_s, step_rows=step_rows, doors=doors)
     if not reports:
         return seen
-    _, report = max(reports, key=lambda one: (one[1].get("seen_s", 0.0), one[0]))
+    report = max(reports, key=lambda one: (one.get("seen_s", 0.0), -one.get("age_s", 0.0)))
     return replace(seen, interactive=demand_of(report, "interactive"), catalogue=demand_of(report, "catalogue"))
 
 
@@ -355,15 +388,14 @@ def _mean(by_replica: Mapping[Any, Any]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def _newest(found: Mapping[str, Mapping[Any, Any]]) -> list[tuple[float, dict[str, float]]]:
-    """The newest report of each director: its time and its values. Reports without the store's values are left out."""
-    reports: dict[Any, tuple[float, dict[str, float]]] = {}
+def _newest(found: Mapping[str, Mapping[Any, Any]], since_s: float) -> list[dict[str, float]]:
+    """The newest values of each replica that reported after `since_s`."""
+    reports: dict[Any, dict[str, float]] = {}
     for name, by_replica in found.items():
         for replica, series in by_replica.items():
-            if series:
-                at_s, values = reports.get(replica, (0.0, {}))
-                reports[replica] = max(at_s, series[-1].timestamp), values | {name: series[-1].value}
-    return [(at_s, values) for at_s, values in reports.values() if "interactive_waiting_shots" in values]
+            if series and series[-1].timestamp >= since_s:
+                reports.setdefault(replica, {})[name] = series[-1].value
+    return list(reports.values())
 
 
 def demand_of(report: Mapping[str, float], priority: str) -> Demand:

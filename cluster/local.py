@@ -13,16 +13,23 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, redirect_stdout
 
+from cluster.edge.nginx import edge, require_nginx
 from cluster.plan.gpu_shares import check_profile
+from cluster.private_ray import bind_to_loopback, private_environment, ray_folder
 from cluster.profiles import Profile
 from cluster.render import APPLICATION, serve_config
 from packshot.errors import BadInput, Unavailable
-from packshot.settings import Settings
+from packshot.settings import LOOPBACK_HOSTS, Settings
 
 MIB = 1024 * 1024
 START_TIMEOUT_S = 300.0
 POLL_S = 0.2
 NVIDIA_SMI_TIMEOUT_S = 20.0
+
+PROXY_HOOK = {
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.ray_support.context.configure_proxy",
+}
+"""Serve's hook with which its proxies begin with our middleware (deployments/ray_support/proxy_door.py)."""
 
 ENVIRONMENT = {
     # Disable Ray's usage statistics.
@@ -41,6 +48,7 @@ ENVIRONMENT = {
     "RAY_raylet_start_wait_time_s": "120",
     # Each thread may otherwise get a heap of its own, which keeps what it once held: 50 MiB of a laptop cluster.
     "MALLOC_ARENA_MAX": "2",
+    **PROXY_HOOK,
 }
 
 JSON_LOGS = {
@@ -50,7 +58,7 @@ JSON_LOGS = {
     "RAY_BACKEND_LOG_LEVEL": "warning",  # its processes write 700 lines of level info at their start
     # Serve's controller and proxies are processes of Ray. These hooks of Serve give their lines our form.
     "RAY_SERVE_CONTROLLER_CALLBACK_IMPORT_PATH": "deployments.ray_support.context.configure_controller",
-    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.ray_support.context.configure_proxy",
+    **PROXY_HOOK,
 }
 """Ray's variables with PACKSHOT_LOG_FORMAT=json. Kubernetes sets the same (cluster/kube/rayservice.py)."""
 
@@ -67,8 +75,10 @@ def serving(
     """Start Ray and the application of a profile on this machine, and give the base URL. Both end on exit.
 
     `settings` holds additional `PACKSHOT_*` variables for the replicas. `port` 0 chooses a free port. `quiet` hides
-    Ray's logs. Raises BadInput when the profile needs several nodes, does not fit on this machine's GPUs, or the port
-    is in use. Raises Unavailable when the application does not start.
+    Ray's logs. Ray and Serve listen on loopback alone; another `host` is served by nginx in front of them.
+
+    Raises BadInput when the profile needs several nodes, does not fit on this machine's GPUs, the port is in use, or
+    there is no nginx for a host beyond loopback. Raises Unavailable when the application does not start.
     """
     machine = profile.machine
     with environment(settings or {}):
@@ -76,6 +86,11 @@ def serving(
             check_profile(profile, Settings(), _device_gib(profile))
     port = port or free_port(host)
     _require_free(host, port)
+    beyond = host not in LOOPBACK_HOSTS
+    if beyond:
+        require_nginx(host)
+    own_host, own_port = ("127.0.0.1", free_port("127.0.0.1")) if beyond else (host, port)
+    folder = ray_folder()
 
     import ray
     from ray import serve
@@ -86,7 +101,8 @@ def serving(
         for name in ("ray._private.authentication", "ray.serve"):
             logging.getLogger(name).setLevel(logging.ERROR)
     # Replicas inherit the environment in which the node starts. This process's environment is restored.
-    with environment({**ENVIRONMENT, **(settings or {})}):
+    with environment({**ENVIRONMENT, **private_environment(folder), **(settings or {})}):
+        bind_to_loopback()
         if Settings().log_format == "json":
             os.environ.update(JSON_LOGS)
         ray.init(
@@ -95,20 +111,24 @@ def serving(
             num_gpus=0 if profile.device == "cpu" else None,
             object_store_memory=machine.object_store_mib * MIB,
             include_dashboard=False,
-            _node_ip_address="127.0.0.1",  # Ray still binds some ports to all addresses; they require its token
+            _node_ip_address="127.0.0.1",
+            _temp_dir=str(folder / "ray"),
             log_to_driver=not quiet,
             logging_level=logging.ERROR if quiet else logging.INFO,
             configure_logging=not quiet,
         )
     try:
-        serve.start(proxy_location="EveryNode", http_options={"host": host, "port": port})
+        serve.start(proxy_location="EveryNode", http_options={"host": own_host, "port": own_port})
         client = _get_global_client()
         assert client is not None, "serve.start creates the client"
-        config = ServeDeploySchema.model_validate(serve_config(profile, host=host, port=port))
+        config = ServeDeploySchema.model_validate(serve_config(profile, host=own_host, port=own_port))
         client.deploy_apps(config)
         wait_until_running()
         shown = f"[{host}]" if ":" in host else host
-        yield f"http://{shown}:{port}"
+        with environment(settings or {}):
+            limits = Settings()
+        with edge(host, port, own_port, limits) if beyond else nullcontext():
+            yield f"http://{shown}:{port}"
     finally:
         # While it shuts down, Ray prints on stdout that a call to its controller failed.
         with redirect_stdout(io.StringIO()) if quiet else nullcontext():

@@ -10,9 +10,11 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
+import ray
 from ray import serve
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
 
@@ -21,6 +23,7 @@ from deployments.ray_support.context import stage, with_context
 from deployments.ray_support.metrics import RayMeter, report
 from deployments.ray_support.shared_store import require_shared_store
 from packshot.contract.shot_spec import Canvas, ShotSpec
+from packshot.errors import PackshotError
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.shots import Director, DuePoll, Finished, LayoutFiles, Painted, Placed, SharedLoadReport, Step
@@ -67,9 +70,13 @@ class DirectorDeployment:
         context = serve.get_replica_context()
         self._store = Store.from_settings(settings.model_copy(update=DIRECTOR_CONNECTIONS))
         self._poll_s = settings.poll_s
+        self._cluster = (ray.get_runtime_context().get_session_name(), pack or settings.pack)
+        self._store.clusters.join(*self._cluster)
+        self._called = self._active = False
+        self._stages = GraphStages(pack or settings.pack, settings, finisher, canny, generator)
         self._director = Director(
             self._store,
-            GraphStages(pack or settings.pack, settings, finisher, canny, generator),
+            self._stages,
             settings,
             worker=context.replica_id.unique_id,
             meter=RayMeter(),
@@ -77,7 +84,7 @@ class DirectorDeployment:
         self._load = SharedLoadReport(self._store)
         self._directors = serve.get_deployment_handle(context.deployment, app_name=context.app_name)
         self._due = DuePoll(
-            self._store.queue.due_count,
+            self._due_count,
             self._call,
             places=context._deployment_config.max_ongoing_requests,
             running=lambda: self._director.running,
@@ -90,7 +97,13 @@ class DirectorDeployment:
             self._listening = loop.create_task(listen(settings, QUEUED, wake))
 
     async def run_next(self) -> str | None:
-        """Claim, run and commit one shot. Returns its id, or None when no shot is due."""
+        """Claim, run and commit one shot. Returns its id, or None when no shot is due.
+
+        The first call makes the cluster active: clients' requests have moved to it.
+        """
+        if not self._called:
+            await asyncio.to_thread(self._store.clusters.activate, *self._cluster)
+            self._called = True
         return await self._director.run_next()
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
@@ -103,19 +116,25 @@ class DirectorDeployment:
                 task.result()
                 raise RuntimeError("director: the poll must run, but it has ended; Serve replaces this replica")
 
+    def _due_count(self, most: int) -> int:
+        """How many shots this cluster may claim now; 0 in standby, and until the first painter is ready."""
+        here = self._active and (self._called or self._stages.painters_came())
+        return self._store.queue.due_count(most) if here else 0
+
     async def _keep_house(self) -> None:
-        """Report the connections, and sweep when a sweep is due."""
+        """Report the connections, say that the cluster is present, and sweep when a sweep is due."""
         asked_at = time.monotonic()
         while True:
             await asyncio.sleep(self._poll_s)
             try:
                 report(connection_gauges(self._store))
+                self._active = await asyncio.to_thread(self._store.clusters.is_active, *self._cluster)
                 if time.monotonic() - asked_at > ASK_FOR_SWEEP_EVERY_S:
                     asked_at = time.monotonic()
                     if swept := await asyncio.to_thread(self._store.retention.sweep_if_due):
                         log.info("swept %s", swept)
             except Exception:
-                log.exception("the store was not swept; a later try sweeps it")
+                log.exception("the store did not answer; a later try asks again")
 
     async def _call(self) -> str | None:
         """Run a shot without a caller: the gateway died, a back-off has ended, or a lease has expired."""
@@ -130,6 +149,8 @@ class DirectorDeployment:
         for task in self._tasks:
             task.cancel()
         self._director.release_all()
+        with suppress(PackshotError):
+            self._store.clusters.leave(self._cluster[0])
 
 
 class GraphStages:
@@ -151,6 +172,10 @@ class GraphStages:
         self._preparer = self._finisher.options(stream=True)
         self._canny = with_context(canny)
         self._generator = with_context(generator).options(stream=True)
+
+    def painters_came(self) -> bool:
+        """Whether the generator has had a replica that is ready."""
+        return bool(self._generator.running_replicas_populated())  # type: ignore[operator]
 
     def framing_of(self, canvas: Canvas) -> Framing:
         return self._manifest.framing(canvas)

@@ -30,6 +30,7 @@ from deployments.ray_support.status import application_overview
 from packshot.api.app import create_app
 from packshot.api.decoding import Decoder, LocalDecoder, StoredPhoto
 from packshot.api.graph import Segmented
+from packshot.api.services import Services
 from packshot.contract.engines import EngineInfo
 from packshot.delivery.deliver import Delivered
 from packshot.imaging.decoding.results import NormalisedPhoto, UploadedMask
@@ -89,12 +90,13 @@ class GatewayDeployment:
         self._graph = ServeGraph(
             pack or self._settings.pack, self._settings, self._store, encoder, mask_decoder, finisher, director
         )
+        self._cores = CoresInUse()
         self._upload_decoder: Decoder = (
             LocalDecoder(self._settings) if photo_decoder is None else ServeDecoder(photo_decoder)
         )
 
     def __serve_build_asgi_app__(self) -> FastAPI:
-        return create_app(
+        self._app = create_app(
             store=self._store,
             graph=self._graph,
             decoder=self._upload_decoder,
@@ -103,10 +105,30 @@ class GatewayDeployment:
             studio_dir=STUDIO_DIR if STUDIO_DIR.is_dir() else None,
             proxy_adds_request_id=True,
         )
+        return self._app
+
+    def record_autoscaling_stats(self) -> dict[str, float]:
+        """Return `uploads`, those that are decoded or wait for it, and `cores`, the processor time in use. Serve polls
+        it for the policy of cluster/autoscaling.py."""
+        services: Services = self._app.state.services
+        slots = services.decode_slots.statistics()
+        return {"uploads": float(slots.borrowed_tokens + slots.tasks_waiting), "cores": self._cores()}
 
     def __del__(self) -> None:
         if isinstance(self._upload_decoder, LocalDecoder):
             self._upload_decoder.close()
+
+
+class CoresInUse:
+    """The processor time of this process since the last call, per second."""
+
+    def __init__(self) -> None:
+        self._at_s, self._used_s = time.monotonic(), time.process_time()
+
+    def __call__(self) -> float:
+        before_s, used_before_s = self._at_s, self._used_s
+        self._at_s, self._used_s = time.monotonic(), time.process_time()
+        return (self._used_s - used_before_s) / max(1e-3, self._at_s - before_s)
 
 
 class ServeDecoder:

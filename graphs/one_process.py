@@ -185,11 +185,24 @@ class Models:
         return await asyncio.get_running_loop().run_in_executor(self.thread, call, *args)
 
 
+class PixelWork:
+    """Runs the finisher's calls in threads, one at a time for each processor: each may hold a photo and its layers."""
+
+    def __init__(self) -> None:
+        self._places = asyncio.Semaphore(os.cpu_count() or 1)
+
+    async def run(self, call: Callable[..., Result], *args: Any, **options: Any) -> Result:
+        """Run a call when there is a place."""
+        async with self._places:
+            return await asyncio.to_thread(call, *args, **options)
+
+
 class LocalStages:
     """The flow's `Stages` as calls in threads of this process."""
 
-    def __init__(self, pack: Pack, models: Models, finisher: Finisher) -> None:
+    def __init__(self, pack: Pack, models: Models, finisher: Finisher, pixels: PixelWork) -> None:
         self._manifest = pack.manifest
+        self._pixels = pixels
         self._models = models
         self._finisher = finisher
         self._batcher: RenderBatcher[Any] | None = None
@@ -198,7 +211,7 @@ class LocalStages:
         return self._manifest.framing(canvas)
 
     async def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
-        return await asyncio.to_thread(self._finisher.prepare, files, framing)
+        return await self._pixels.run(self._finisher.prepare, files, framing)
 
     def edges(self, fitted: Fitted) -> EdgeMap:
         with span("edges"):
@@ -235,7 +248,7 @@ class LocalStages:
         return await asyncio.to_thread(finish, prepared, painted, spec)
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
-        return await asyncio.to_thread(self._finisher.finish_plain, files, spec)
+        return await self._pixels.run(self._finisher.finish_plain, files, spec)
 
 
 class LocalGraph:
@@ -251,7 +264,8 @@ class LocalGraph:
         self._embeddings: SingleFlight[Embedding] = SingleFlight(
             settings.embedding_cache_bytes, lambda embedding: embedding.nbytes
         )
-        stages = LocalStages(pack, self._models, self._finisher)
+        self._pixels = PixelWork()
+        stages = LocalStages(pack, self._models, self._finisher, self._pixels)
         self._director = Director(store, stages, settings, worker=f"one-process-{os.getpid()}")
         self._due = DuePoll(
             store.queue.due_count,
@@ -291,22 +305,22 @@ class LocalGraph:
         return await self._models.run(self._models.encode, photo)
 
     async def paint(self, photo: PhotoRecord, base_key: str | None, strokes: tuple[Stroke, ...]) -> NewMask:
-        return await asyncio.to_thread(self._finisher.paint, base_key, (photo.width, photo.height), strokes)
+        return await self._pixels.run(self._finisher.paint, base_key, (photo.width, photo.height), strokes)
 
     async def mask_agrees(self, mask_key: str, points: tuple[tuple[float, float, int], ...]) -> bool:
-        return await asyncio.to_thread(self._finisher.mask_agrees, mask_key, points)
+        return await self._pixels.run(self._finisher.mask_agrees, mask_key, points)
 
     async def mask_png(self, mask_key: str, longest_px: int | None = None) -> bytes:
-        return await asyncio.to_thread(self._finisher.mask_png, mask_key, longest_px)
+        return await self._pixels.run(self._finisher.mask_png, mask_key, longest_px)
 
     async def cutout(self, files: CutoutFiles) -> bytes:
-        return await asyncio.to_thread(self._finisher.cutout_png, files)
+        return await self._pixels.run(self._finisher.cutout_png, files)
 
     async def thumbnail(self, image_key: str) -> bytes:
-        return await asyncio.to_thread(self._finisher.thumbnail, image_key)
+        return await self._pixels.run(self._finisher.thumbnail, image_key)
 
     async def deliver(self, order: DeliveryOrder) -> Delivered:
-        return await asyncio.to_thread(self._finisher.deliver, order)
+        return await self._pixels.run(self._finisher.deliver, order)
 
     def submitted(self) -> None:
         self._due.wake()

@@ -82,6 +82,7 @@ class BadInput(PackshotError):
         "photo_type_mismatch": "Retired: the bytes decide, and a wrong type gives a note.",
         "photo_animated": "The image has more than one frame, or more than four pages.",
         "photo_too_many_pixels": "The image has more pixels, or a longer side, than the limits allow.",
+        "photo_too_many_scans": "The JPEG has more scans than are decoded at its size.",
         "photo_too_small": "The image is smaller than the smallest size that can be cut.",
         "photo_timeout": "Decoding took longer than the limit.",
         "point_outside": "A point lies outside the photo.",
@@ -109,6 +110,7 @@ class BadInput(PackshotError):
         "photo_missing": "A catalogue's row names a photo or a mask that is not there.",
         "axes_too_large": "A catalogue's axes have more combinations than the limit.",
         "not_served": "A field needs a stage that is not served.",
+        "layers_too_large": "The layers together are more pixels than one shot may show or cut out.",
         "bad_usage": "A command was called with arguments that do not fit together.",
     }
 

@@ -1,4 +1,8 @@
-"""The two Grafana dashboards: `service` shows what users experience, `pipeline` shows the deployments."""
+"""The Grafana dashboards.
+
+`service` shows what users experience, `pipeline` the deployments, and `resources` what runs out: places in the queue,
+the database, the edge and the GPUs.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +26,8 @@ DATASOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 THIRD, QUARTER = 8, 6
 """Widths of panels; a Grafana row has 24 columns."""
 RATE = "$__rate_interval"
+REFUSALS = "busy|queue_full|body_too_large"
+"""Codes with which a request is refused because of its size or of the load."""
 
 Query = tuple[str, str]
 """A PromQL expression and the name of its series."""
@@ -29,7 +35,8 @@ Query = tuple[str, str]
 
 def dashboards() -> dict[str, str]:
     """Grafana's JSON by file name without suffix."""
-    return {name: _text(board) for name, board in (("service", _service()), ("pipeline", _pipeline()))}
+    boards = {"service": _service(), "pipeline": _pipeline(), "resources": _resources()}
+    return {name: _text(board) for name, board in boards.items()}
 
 
 def _text(board: dashboard.Dashboard) -> str:
@@ -154,6 +161,48 @@ def _pipeline() -> dashboard.Dashboard:
             ("sum by (deployment) (ray_serve_deployment_queued_queries)", "{{deployment}}"),
         )
     )
+    return board
+
+
+def _resources() -> dashboard.Dashboard:
+    """Queue gauges are the store's and equal at every gateway, hence `max`. DCGM_* come from NVIDIA's dcgm-exporter."""
+    board = _board("packshot-resources", "Packshot: resources", "What runs out: queue, database, edge, GPUs.")
+    board.with_row(dashboard.Row("Queue"))
+    age, waiting = "packshot_queue_oldest_seconds", "packshot_queue_shots"
+    board.with_panel(_lines("Oldest waiting shot, by priority", "s", (f"max by (priority) ({age})", "{{priority}}")))
+    board.with_panel(
+        _lines("Oldest waiting shot, ten tenants", "s", (f"topk(10, max by (tenant) ({age}))", "{{tenant}}"))
+    )
+    by_tenant = f"topk(10, sum by (tenant) (max by (tenant, priority) ({waiting})))"
+    board.with_panel(_lines("Waiting shots, ten tenants", "short", (by_tenant, "{{tenant}}"), stacked=True))
+    board.with_row(dashboard.Row("Database"))
+    connections = "sum by (deployment, state) (ray_packshot_database_connections)"
+    board.with_panel(_lines("Connections", "short", (connections, "{{deployment}} {{state}}"), stacked=True))
+    board.with_panel(_lines("Time of a claim", "s", *_quantiles("ray_packshot_claim_seconds")))
+    claims = f"sum(rate(ray_packshot_claim_seconds_count[{RATE}]))"
+    board.with_panel(_lines("Claims per second", "ops", (claims, "claims")))
+    board.with_row(dashboard.Row("Edge"))
+    passed = f"sum by (direction) (rate(ray_packshot_http_bytes_total[{RATE}]))"
+    board.with_panel(_lines("Bytes of bodies per second", "Bps", (passed, "{{direction}}")))
+    board.with_panel(
+        _lines(
+            "Requests under way",
+            "short",
+            ('sum(ray_serve_replica_processing_queries{deployment="gateway"})', "at gateways"),
+            ("sum(ray_serve_num_ongoing_http_requests)", "at proxies"),
+        )
+    )
+    refused = f'sum by (code) (rate(ray_packshot_errors_total{{code=~"{REFUSALS}"}}[{RATE}]))'
+    board.with_panel(_lines("Refused per second: too much at once", "reqps", (refused, "{{code}}"), stacked=True))
+    board.with_row(dashboard.Row("GPUs"))
+    board.with_panel(
+        _lines("Busy", "percent", ("avg by (Hostname, gpu) (DCGM_FI_DEV_GPU_UTIL)", "{{Hostname}} {{gpu}}"))
+    )
+    used = "sum by (Hostname, gpu) (DCGM_FI_DEV_FB_USED)"
+    free = "sum by (Hostname, gpu) (DCGM_FI_DEV_FB_FREE)"
+    board.with_panel(_lines("Memory in use", "percentunit", (f"{used} / ({used} + {free})", "{{Hostname}} {{gpu}}")))
+    xid = "max by (Hostname, gpu) (DCGM_FI_DEV_XID_ERRORS)"
+    board.with_panel(_lines("Last XID error (0 = none)", "short", (xid, "{{Hostname}} {{gpu}}")))
     return board
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cluster.edge import nginx
 from cluster.kube.alerts import alert_rules
 from cluster.kube.compose import FOLDER, compose
 from cluster.kube.dashboards import dashboards
@@ -23,6 +24,7 @@ def rendered() -> dict[str, str]:
         "k8s/base/rayservice.yaml": HEADER.format(profile=BASE_PROFILE) + to_yaml(ray_service(production)),
         "k8s/base/budgets.yaml": HEADER.format(profile=BASE_PROFILE) + to_yaml(*disruption_budgets(production)),
         "k8s/overlays/dev/rayservice.yaml": overlay_patch(laptop),
+        "k8s/components/edge/nginx.conf": nginx.HEADER + nginx.SOURCE.read_text("utf-8"),
         "k8s/components/monitoring/rules.yaml": HEADER.replace(" from profile {profile}", "") + to_yaml(alert_rules()),
         **{
             f"{FOLDER}/{name}.yaml": HEADER.format(profile=profile.name) + to_yaml(compose(profile))

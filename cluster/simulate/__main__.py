@@ -1,4 +1,4 @@
-"""`python -m cluster.simulate`: prints the report; `--calibrate` and `--tune` do what their help says."""
+"""`python -m cluster.simulate`: prints the report; `--calibrate`, `--tune` and `--limits` do what their help says."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from cluster.profiles import load_profile
 from cluster.simulate import contest, traces
+from cluster.simulate.limits import rows
 from cluster.simulate.pipeline import Pipeline
 from cluster.simulate.report import POLICIES, SETTINGS, WARM_UP_S, draw, figures, simulate, table, write_page
 from cluster.simulate.stages import A_24_GB_CARD
@@ -27,6 +29,7 @@ def main(
     page: Annotated[Path | None, typer.Option(help="Markdown page into which the figures are written.")] = None,
     calibrate: Annotated[bool, typer.Option("--calibrate", help="Compare the model with real runs here.")] = False,
     tune: Annotated[bool, typer.Option("--tune", help="Search the settings of Serve's tuned autoscaler.")] = False,
+    limited: Annotated[str, typer.Option("--limits", help="Print what limits this profile, for 50,000 SKUs.")] = "",
 ) -> None:
     """Simulate capacity: SLO attainment, replica-hours and cost of every policy on every trace, as JSON lines."""
     if calibrate:
@@ -35,6 +38,9 @@ def main(
         raise typer.Exit(compare())
     if tune:
         search()
+        return
+    if limited:
+        print("\n".join(rows(load_profile(limited))))
         return
     runs = {}
     keys = list(product(only or SETTINGS, POLICIES))

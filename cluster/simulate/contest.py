@@ -7,17 +7,27 @@ from typing import Any
 from ray.serve.config import AutoscalingConfig
 
 from cluster.autoscaling import Pipeline
-from cluster.profiles import Replicas
+from cluster.profiles import GPU_STAGES, Replicas
 from cluster.render import autoscaling_config
 from cluster.simulate.pipeline import STAGES, Scaler
 from cluster.simulate.policies import EachItsOwn, Fixed, WholePipeline
 from cluster.simulate.stages import Machine
+from cluster.simulate.traces import PHOTO_SHARE
 
 SLO_S = 20.0
 """Latency bound of an interactive shot, from acceptance to done: twice its time in a full batch of the 24 GB card, and
 five times its time alone."""
 
-HOLDS = {"sam_encoder": 4.0, "mask_decoder": 8.0, "canny": 8.0, "finisher": 2.0, "generator": 4.0, "director": 12.0}
+HOLDS = {
+    "gateway": 64.0,
+    "photo_decoder": 1.0,
+    "sam_encoder": 4.0,
+    "mask_decoder": 8.0,
+    "canny": 8.0,
+    "finisher": 2.0,
+    "generator": 4.0,
+    "director": 12.0,
+}
 """Target number of ongoing calls per replica. For the generator it is a full batch of guided scenes."""
 
 SERVE_TARGET = 2.0
@@ -34,16 +44,18 @@ def bounds(generators: int) -> dict[str, int]:
         "sam_encoder": 0.34,
         "mask_decoder": 0.17,
         "canny": 0.17,
-        "finisher": 1.0,
+        "finisher": 1.5,
         "generator": 1.0,
         "director": 0.5,
+        "gateway": 0.17,
+        "photo_decoder": 0.5,
     }
     return {name: max(1, round(generators * part[name])) for name in STAGES}
 
 
 def start(generators: int) -> dict[str, int]:
     """The initial replicas of each stage, for this number of generators."""
-    beside = {"director", "finisher"}
+    beside = {"director", "finisher", "photo_decoder"}
     return {name: max(1, generators // 3) if name in beside else 1 for name in STAGES} | {"generator": generators}
 
 
@@ -76,11 +88,12 @@ def plan_for(machine: Machine, **changes: Any) -> Pipeline:
         "picture_s": machine.begin_s + machine.decode_s,
         "scenes": machine.max_rows / 2,
         "start_s": machine.start_s["generator"],
+        "photo_s": machine.photo_s,
         "shot_s": {
             "sam_encoder": 0.4 * machine.encode_s,
             "mask_decoder": 0.4 * machine.clicks * machine.click_s,
             "canny": machine.edges_s,
-            "finisher": machine.layout_s,
+            "finisher": machine.layout_s + PHOTO_SHARE * machine.cut_s,
         },
         "image_s": {"finisher": machine.finish_s},
     }
@@ -89,7 +102,7 @@ def plan_for(machine: Machine, **changes: Any) -> Pipeline:
 
 def ours(machine: Machine, generators: int, begin: int, low: int = 1, **changes: Any) -> Scaler:
     """The pipeline's policy, with the settings that a profile renders. `low` is the minimum of the GPU stages."""
-    lows = {name: 1 if name in ("canny", "finisher", "director") else low for name in STAGES}
+    lows = {name: low if name in GPU_STAGES else 1 for name in STAGES}
     configs = {
         name: AutoscalingConfig(
             **autoscaling_config(Replicas(min=lows[name], max=high, target_ongoing=HOLDS[name]), whole=True)
@@ -101,8 +114,8 @@ def ours(machine: Machine, generators: int, begin: int, low: int = 1, **changes:
 
 
 def fixed(generators: int) -> Scaler:
-    """A constant number of generators, and of the other stages a third of their bounds."""
-    return Fixed({name: max(1, high // 3) for name, high in bounds(generators).items()} | {"generator": generators})
+    """A constant number of generators, and of the other stages half of their bounds."""
+    return Fixed({name: max(1, high // 2) for name, high in bounds(generators).items()} | {"generator": generators})
 
 
 __all__ = ["HOLDS", "SLO_S", "bounds", "fixed", "ours", "plan_for", "start", "stock", "tuned"]

@@ -37,7 +37,7 @@ class Fleet(Generic[CallT]):
 
     `make` builds a ready replica, given the function to call at the end of each call. A replica takes `start_s` seconds
     to start. Of two random replicas with fewer than `max_ongoing` calls, the one with fewer calls gets the next call;
-    while there is none, calls wait at the handle.
+    while there is none, calls wait at the handle. `busy_s` sums the time of its timed calls that have ended.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Fleet(Generic[CallT]):
         self._ends: dict[int, simpy.Event] = {}
         self._counted_at_s = 0.0
         self._seconds = 0.0
+        self.busy_s = 0.0
         self.members: list[Member[CallT]] = []
         self.target = 0
 
@@ -129,6 +130,7 @@ class Fleet(Generic[CallT]):
 
     def _ended(self, member: Member[CallT], call: CallT) -> None:
         member.holds -= 1
+        self.busy_s += getattr(call, "for_s", 0.0)
         self._ends.pop(id(call)).succeed()
         if member.leaving:
             self._retire(member)

@@ -1,7 +1,8 @@
 """The simulated application: arrivals -> store -> directors and the stages that they drive -> done, scaled by a policy.
 
-photo (for some of the shots, LEAD_S before) ──> sam_encoder ──> mask_decoder, a few clicks
-shot ──> queue ──claim──> director ──> finisher ──> canny ──> generator, picture by picture ──> finisher ──> commit
+photo (for some of the shots, LEAD_S before) ──> gateway ──> photo_decoder ──> sam_encoder ──> mask_decoder, some clicks
+shot ──> gateway ──> queue ──claim──> director ──> finisher ──> canny ──> generator, picture by picture ──> finisher
+──> commit ──> gateway, a download of each picture
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from cluster.simulate.stages import Machine
 from cluster.simulate.traces import LEAD_S, Arrival, Trace
 from packshot.shots.load_report import LoadReport
 
-ONE_THREAD = ("sam_encoder", "mask_decoder", "canny", "finisher")
+ONE_THREAD = ("gateway", "photo_decoder", "sam_encoder", "mask_decoder", "canny", "finisher")
 """Stages whose replicas do one call at a time, in order of arrival."""
 STAGES = (*ONE_THREAD, "generator", "director")
 TICK_S = 1.0
@@ -32,11 +33,15 @@ SAMPLE_EVERY_S = 5.0
 
 @dataclass(frozen=True)
 class View:
-    """A deployment at one moment, as Serve's controller would see it without delay."""
+    """A deployment at one moment, as Serve's controller would see it without delay.
+
+    `busy_s` is the time that its replicas have worked since the start, in seconds.
+    """
 
     target: int
     running: int
     ongoing: float
+    busy_s: float = 0.0
 
 
 class Scaler(Protocol):
@@ -148,12 +153,15 @@ class Pipeline:
     def shot_flow(self, shot: Shot) -> Any:
         """A director's work on one shot."""
         machine, arrival = self._machine, shot.arrival
-        yield self._workers["finisher"].call(Timed(machine.layout_s))
+        cut_s = machine.cut_s if arrival.first else 0.0
+        yield self._workers["finisher"].call(Timed(cut_s + machine.layout_s))
         yield self._workers["canny"].call(Timed(machine.edges_s))
         scenes = [Scene(arrival.rows, arrival.steps, arrival.interactive) for _ in range(arrival.pictures)]
         yield self.env.all_of([self.env.process(self._picture(scene)) for scene in scenes])
         self._queue.commit(shot)
         self._left -= 1
+        for _ in range(arrival.pictures):
+            self._workers["gateway"].call(Timed(machine.download_s))
 
     def claim(self) -> Any:
         """A simpy process that returns the first shot of the queue, or None when it is empty.
@@ -173,8 +181,12 @@ class Pipeline:
     def _arrive(self) -> Any:
         for shot in self.run.shots:
             yield self.env.timeout(max(0.0, shot.arrival.at_s - self.env.now))
-            self._queue.add(shot)
-            self._directors.call(object())
+            self.env.process(self._accept(shot))
+
+    def _accept(self, shot: Shot) -> Any:
+        yield self._workers["gateway"].call(Timed(self._machine.request_s))
+        self._queue.add(shot)
+        self._directors.call(object())
 
     def _photos(self) -> Any:
         for arrival in self.run.trace.arrivals:
@@ -183,14 +195,20 @@ class Pipeline:
                 self.env.process(self._clicks(arrival))
 
     def _clicks(self, arrival: Arrival) -> Any:
+        yield self._workers["gateway"].call(Timed(self._machine.upload_s))
+        yield self._workers["photo_decoder"].call(Timed(self._machine.photo_s))
         yield self._workers["sam_encoder"].call(Timed(self._machine.encode_s))
         for _ in range(self._machine.clicks):
+            yield self._workers["gateway"].call(Timed(self._machine.request_s))
             yield self._workers["mask_decoder"].call(Timed(self._machine.click_s))
 
     def _control(self) -> Any:
         while True:
             yield self.env.timeout(self._tick_s)
-            views = {name: View(fleet.target, fleet.running, fleet.ongoing) for name, fleet in self.fleets.items()}
+            views = {
+                name: View(fleet.target, fleet.running, fleet.ongoing, fleet.busy_s)
+                for name, fleet in self.fleets.items()
+            }
             for name, target in self._scaler.targets(float(self.env.now), views, self._report).items():
                 before = self.fleets[name].target
                 if target != before:

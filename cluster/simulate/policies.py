@@ -23,7 +23,7 @@ from ray.serve.autoscaling_policy import (
 )
 from ray.serve.config import AutoscalingConfig, AutoscalingContext
 
-from cluster.autoscaling import DIRECTOR, GENERATOR, Pipeline, PipelinePolicy
+from cluster.autoscaling import DIRECTOR, GATEWAY, GENERATOR, PHOTO_DECODER, Pipeline, PipelinePolicy
 from cluster.simulate.pipeline import View
 
 APPLICATION = "packshot"
@@ -137,7 +137,7 @@ class EachItsOwn(ServeScaler):
 class WholePipeline(ServeScaler):
     """Packshot's policy inside Serve's own wrapper.
 
-    `plan` holds the policy's parameters, and `measured` the metrics that generators report. Directors report every
+    `plan` holds the parameters, and `measured` the metrics that generators report. Directors and gateways report every
     `metrics_interval_s` of their configuration.
     """
 
@@ -153,23 +153,36 @@ class WholePipeline(ServeScaler):
         self._measured = dict(measured or {})
         self._report_every_s = self.configs[DIRECTOR].metrics_interval_s
         self._reported: deque[tuple[float, dict[str, float]]] = deque(maxlen=2)
+        self._doors: dict[str, float] = {}
+        self._busy_at = 0.0, 0.0
 
     def targets(
         self, now_s: float, views: Mapping[str, View], report: Callable[[], dict[str, float]]
     ) -> dict[str, int]:
         if not self._reported or now_s - self._reported[-1][0] >= self._report_every_s:
             self._reported.append((now_s, report()))
+            self._doors = self._doors_of(now_s, views)
         # Reports are recorded and pushed at different times, so the controller may have only the older one.
         reported_at_s, found = self._reported[0]
         contexts = {}
         for name in self.configs:
             own = found if name == DIRECTOR and views[name].running else {}
             measured = self._measured if name == GENERATOR and views[name].running else {}
-            context = self._context(name, now_s, views[name], own | measured, reported_at_s)
+            doors = self._doors if name == GATEWAY else {}
+            context = self._context(name, now_s, views[name], own | measured | doors, reported_at_s)
             contexts[context.deployment_id] = context
         decisions, states = self._policy(contexts)
         self._state = {deployment.name: state for deployment, state in states.items()}
         return {deployment.name: self._within(deployment.name, n) for deployment, n in decisions.items()}
+
+    def _doors_of(self, now_s: float, views: Mapping[str, View]) -> dict[str, float]:
+        """What the gateways would report together at `now_s`. A simulation without gateways reports nothing."""
+        if GATEWAY not in views:
+            return {}
+        before_s, busy_before_s = self._busy_at
+        self._busy_at = now_s, views[GATEWAY].busy_s
+        cores = (views[GATEWAY].busy_s - busy_before_s) / max(1e-3, now_s - before_s)
+        return {"uploads": views[PHOTO_DECODER].ongoing, "cores": cores}
 
 
 class Fixed:

@@ -12,8 +12,11 @@ class Machine:
     A step of r rows takes `step_fixed_s + step_each_s * r`, and a step has at most `max_rows` rows. `begin_s` and
     `decode_s` are for a picture in the generator, while its other scenes wait. `encode_s` is for a photo's embedding,
     `click_s` for a click's masks (a photo gets `clicks` of them), and `edges_s` for a layout's edge map. The finisher
-    takes `layout_s` for each shot (cut, place) and `finish_s` for each picture (composite, inspect, encode). `start_s`
-    is by stage, from the request for a replica until it is ready. A claim occupies one of `database_cores` for
+    takes `cut_s` for the first shot of a photo (its cutout is kept), `layout_s` for each shot (place) and `finish_s`
+    for each picture (composite, inspect, encode). An upload takes `upload_s` of a gateway and `photo_s` of a photo
+    decoder; any other request takes `request_s` of a gateway, and a download of a picture `download_s`. `start_s` is by
+    stage, from the request for a replica until it is ready.
+    A claim occupies one of `database_cores` for
     `claim_fixed_s`, plus `claim_each_s` for each waiting shot (PostgreSQL, measured: docs/capacity.md). A replica holds
     at most `generator_holds` or `director_holds` calls. `dollars_hour` is the cost of a replica-hour by stage.
     """
@@ -28,12 +31,17 @@ class Machine:
     click_s: float = 0.02
     clicks: int = 3
     edges_s: float = 0.02
+    cut_s: float = 0.0
     layout_s: float = 0.2
     finish_s: float = 0.3
+    photo_s: float = 0.3
+    upload_s: float = 0.05
+    request_s: float = 0.01
+    download_s: float = 0.01
     start_s: dict[str, float] = field(default_factory=dict)
     dollars_hour: dict[str, float] = field(default_factory=dict)
     claim_fixed_s: float = 0.008
-    claim_each_s: float = 6.8e-6
+    claim_each_s: float = 0.0
     database_cores: int = 4
     generator_holds: int = 32
     director_holds: int = 16
@@ -69,6 +77,14 @@ A_24_GB_CARD = Machine(
     # More rows would exceed the generator's limit on a step's time (LONGEST_STEP_S in
     # packshot/models/engines/unet_controlnet.py).
     max_rows=8,
+    # Processor seconds of one core (docs/measurements.md, 2026-11-26, "What one SKU costs").
+    cut_s=2.4,
+    layout_s=0.3,
+    finish_s=0.1,
+    photo_s=0.3,
+    upload_s=0.06,
+    request_s=0.01,
+    download_s=0.016,
     # The generator's time is P10's on two cores, mostly imports. It is assumed for a GPU node with the weights on disk.
     start_s={
         "generator": 17.0,
@@ -77,6 +93,8 @@ A_24_GB_CARD = Machine(
         "canny": 5.0,
         "finisher": 5.0,
         "director": 5.0,
+        "gateway": 5.0,
+        "photo_decoder": 5.0,
     },
     dollars_hour={
         "generator": 0.67 * GPU_HOUR,
@@ -85,5 +103,7 @@ A_24_GB_CARD = Machine(
         "canny": 0.02,
         "finisher": 0.02,
         "director": 0.02,
+        "gateway": 0.02,
+        "photo_decoder": 0.02,
     },
 )

@@ -12,7 +12,10 @@ HOUR_S = 3600.0
 
 @dataclass(frozen=True)
 class Arrival:
-    """A shot that arrives at second `at_s`. `photo`: a new photo is uploaded and clicked on LEAD_S seconds before."""
+    """A shot that arrives at second `at_s`. `photo`: a new photo is uploaded and clicked on LEAD_S seconds before.
+
+    A catalogue's photos are uploaded before the trace begins; each of its shots is the first of its photo.
+    """
 
     at_s: float
     interactive: bool = True
@@ -21,6 +24,11 @@ class Arrival:
     rows: int = 2
     photo: bool = False
     tenant: int = 0
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the first shot of its photo, for which the cutout is made."""
+        return self.photo or not self.interactive
 
 
 LEAD_S = 30.0

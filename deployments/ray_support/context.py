@@ -17,6 +17,8 @@ from ray import serve
 from ray.serve.handle import DeploymentHandle
 from starlette.middleware import Middleware
 
+from deployments.ray_support.loopback import keep_to_loopback
+from deployments.ray_support.proxy_door import ProxyDoor
 from packshot.settings import Settings
 from packshot.telemetry import context, traces
 from packshot.telemetry.logs import configure_logs
@@ -77,6 +79,7 @@ def _configuring(name: str, init: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(init)
     def configured(self: object, *args: Any, **kwargs: Any) -> None:
         configure_process(name)
+        keep_to_loopback()
         init(self, *args, **kwargs)
 
     return configured
@@ -101,9 +104,9 @@ def configure_controller() -> None:
 
 
 def configure_proxy() -> list[Middleware]:
-    """Serve's hook RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH, as above. It adds no middleware."""
+    """Serve's hook RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH, as above. It puts `ProxyDoor` before the routes."""
     configure_process("proxy")
-    return []
+    return [Middleware(ProxyDoor)]
 
 
 def _take_over_serve(handler: logging.Handler) -> None:

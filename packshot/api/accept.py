@@ -6,8 +6,9 @@ An engine's defaults are filled in when a shot is accepted, so a later pack cann
 from __future__ import annotations
 
 import json
+import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from fastapi import Request as HttpRequest
@@ -30,6 +31,12 @@ Number = TypeVar("Number", int, float)
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 MIN_PRODUCT_PX = 16
 """Shortest allowed longer side of a product in pixels. The smallest accepted photo has the same longer side."""
+MAX_SHOWN_PX = 4 * 4096 * 4096
+"""Pixels that a shot's layers may cover together: four times the largest canvas."""
+
+CUTOUTS_OF_PHOTOS = 4
+"""The cutouts of a shot may together have so many times the pixels of the largest photo."""
+
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
@@ -246,3 +253,30 @@ def check_layer(
             rule = f"lies outside the canvas; move x, y (got {layer.x:g}, {layer.y:g}) towards 0..1"
     if rule:
         raise BadInput("layer_outside", f"layers.{index} {rule}.", errors=[{"loc": ["layers", index], "msg": rule}])
+
+
+def check_layers_together(
+    layers: Sequence[LayerIn], cutout_boxes: Mapping[str, BoxXYXY], canvas: tuple[int, int], max_photo_px: int
+) -> None:
+    """Refuse layers that are too much work together: by what they show, and by what is read and cut for them.
+
+    `cutout_boxes` holds the box of each mask's cutout, in pixels of its photo; a mask counts once, however many layers
+    show it. `max_photo_px` is the most pixels of one photo. Raises BadInput `layers_too_large`.
+    """
+    read_px = sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in cutout_boxes.values())
+    shown_px = 0.0
+    for layer in layers:
+        if (box := cutout_boxes.get(layer.mask_id)) is not None:
+            width, height = box[2] - box[0], box[3] - box[1]
+            factor = layer.scale * max(canvas) / max(width, height)
+            placed = (width * factor, height * factor)
+            if layer.rotation_deg % 180:
+                placed = (math.hypot(*placed),) * 2
+            shown_px += min(placed[0], canvas[0]) * min(placed[1], canvas[1])
+    for what, pixels, limit, remedy in (
+        ("cover", shown_px, MAX_SHOWN_PX, "use fewer or smaller layers, or a smaller canvas"),
+        ("be cut out of", read_px, CUTOUTS_OF_PHOTOS * max_photo_px, "use fewer masks, or smaller photos"),
+    ):
+        if pixels > limit:
+            rule = f"may together {what} {limit:,} pixels, got {pixels:,.0f}; {remedy}"
+            raise BadInput("layers_too_large", f"layers {rule}.", errors=[{"loc": ["layers"], "msg": rule}])

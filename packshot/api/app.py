@@ -9,7 +9,6 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-import anyio
 from fastapi import FastAPI
 
 import packshot
@@ -37,7 +36,8 @@ from packshot.api.observed import Observed
 from packshot.api.openapi import openapi_json
 from packshot.api.places import Places
 from packshot.api.queries import StrictQuery
-from packshot.api.services import LARGE_AT_ONCE, STREAMS_IN_ALL, Services
+from packshot.api.services import LARGE_AT_ONCE, MAX_WAITING, MAX_WAITING_EACH, STREAMS_IN_ALL, Services
+from packshot.api.turns import Turns
 from packshot.api.watch import Watch
 from packshot.meter import Meter, NoMeter
 from packshot.settings import Settings
@@ -63,11 +63,10 @@ def create_app(
     """
     meter = meter or NoMeter()
     app = FastAPI(title="Packshot", version=packshot.__version__, openapi_url=None, docs_url=None, redoc_url=None)
-    decode_slots = anyio.CapacityLimiter(decoder.at_once)
-    large_slots = anyio.CapacityLimiter(LARGE_AT_ONCE)
+    decoding, large = (Turns(at_once, MAX_WAITING, MAX_WAITING_EACH) for at_once in (decoder.at_once, LARGE_AT_ONCE))
     watch = Watch(store.shots, graph, partial(listen, settings, CHANGED))
     streams = Places(settings.max_streams, STREAMS_IN_ALL, "event streams and held answers")
-    app.state.services = Services(store, graph, decoder, settings, meter, decode_slots, large_slots, watch, streams)
+    app.state.services = Services(store, graph, decoder, settings, meter, decoding, large, watch, streams)
     parts = (photos, uploads, photo_masks, masks, events, shots, images, deliveries, projects, styles, tenants, session)
     for part in parts:
         app.include_router(part.router, dependencies=[StrictQuery])

@@ -102,7 +102,7 @@ async def put_mask(photo_id: str, request: Request, response: Response, services
     Soft values are kept as the cutout's alpha. The mask expires after 24 h unless a shot uses it.
     """
     photo = await in_thread(services.store.photos.get, tenant.id, photo_id)
-    async with spooled_body(request) as file, decode_slot(services):
+    async with spooled_body(request) as file, decode_slot(services, tenant.id):
         started_at = time.perf_counter()
         reading = services.decoder.read_mask(await file.read(), photo.width, photo.height)
         read = await cancel_on_disconnect(request, reading)

@@ -67,7 +67,7 @@ async def upload_photo(request: Request, response: Response, services: Wired, te
         return await photo_of_upload(request, response, services, tenant)
     async with _upload(request) as (file, project_id):
         started = time.perf_counter()
-        photo = await cancel_on_disconnect(request, _decoded(services, file))
+        photo = await cancel_on_disconnect(request, _decoded(services, tenant.id, file))
         decode_ms = (time.perf_counter() - started) * 1000
     record = await shield_to_completion(
         in_thread(
@@ -148,9 +148,9 @@ async def _upload(request: Request) -> AsyncIterator[tuple[UploadFile, str | Non
         yield file, project_id or None
 
 
-async def _decoded(services: Services, file: UploadFile) -> NormalisedPhoto:
+async def _decoded(services: Services, tenant_id: str, file: UploadFile) -> NormalisedPhoto:
     """Decode the upload when a slot is free. Waiting uploads stay on disk and occupy no thread of the other routes."""
-    async with decode_slot(services, file.size or 0):
+    async with decode_slot(services, tenant_id, file.size or 0):
         claim = claim_of(file.content_type, file.filename)
         return await services.decoder.normalise(await file.read(), claim)
 

@@ -7,15 +7,14 @@ from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
-import anyio
 import anyio.to_thread
 from fastapi import Depends, Request
 
 from packshot.api.decoding import Decoder
 from packshot.api.graph import Graph
 from packshot.api.places import Places
+from packshot.api.turns import Turns
 from packshot.api.watch import Watch
-from packshot.errors import Overloaded
 from packshot.meter import Meter
 from packshot.settings import Settings
 from packshot.store.store import Store
@@ -30,15 +29,15 @@ LARGE_AT_ONCE = 2
 STREAMS_IN_ALL = 1024
 """Event streams and held answers of all tenants in this process."""
 
-MAX_WAITING = 64
-"""How many uploads may wait for a decode worker of this replica. Further ones are refused with 429 `busy`."""
+MAX_WAITING, MAX_WAITING_EACH = 64, 32
+"""How many uploads, in all and of a tenant, may wait for a decode worker of this replica; more get 429 `busy`."""
 
 
 @dataclass(frozen=True)
 class Services:
     """The objects that the routes use.
 
-    `decode_slots` limits how many uploads are decoded, and are in memory, at once. `large_slots` limits the large ones
+    `decode_turns` limits how many uploads are decoded, and are in memory, at once. `large_turns` limits the large ones
     among them. `streams` counts event streams and answers that wait.
     """
 
@@ -47,22 +46,20 @@ class Services:
     decoder: Decoder
     settings: Settings
     meter: Meter
-    decode_slots: anyio.CapacityLimiter
-    large_slots: anyio.CapacityLimiter
+    decode_turns: Turns
+    large_turns: Turns
     watch: Watch
     streams: Places
 
 
 @asynccontextmanager
-async def decode_slot(services: Services, size_bytes: int = 0) -> AsyncIterator[None]:
-    """Wait for a slot of the decoder, and hold it, for an upload of `size_bytes`.
+async def decode_slot(services: Services, tenant_id: str, size_bytes: int = 0) -> AsyncIterator[None]:
+    """Wait for the tenant's turn at the decoder, and hold a slot of it, for an upload of `size_bytes`.
 
-    Raises Overloaded `busy` when MAX_WAITING uploads wait already.
+    Raises Overloaded `busy` when too many uploads wait already.
     """
-    slots, large = services.decode_slots, services.large_slots
-    if slots.statistics().tasks_waiting + large.statistics().tasks_waiting >= MAX_WAITING:
-        raise Overloaded("busy", f"At most {MAX_WAITING} uploads may wait for decoding; retry later.", retry_after_s=2)
-    async with large if size_bytes > LARGE_BYTES else nullcontext(), slots:
+    large = services.large_turns.one(tenant_id) if size_bytes > LARGE_BYTES else nullcontext()
+    async with large, services.decode_turns.one(tenant_id):
         yield
 
 

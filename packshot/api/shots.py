@@ -10,7 +10,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from packshot.api.accept import check_layer, checked_label, json_body, pick_engine, resolved
+from packshot.api.accept import check_layer, check_layers_together, checked_label, json_body, pick_engine, resolved
 from packshot.api.answers import file_answer, json_answer, server_timing, shot_timing
 from packshot.api.auth import Caller
 from packshot.api.conversions import accepted_answer, shot_answer
@@ -38,6 +38,7 @@ from packshot.models.packs.framing import row_steps
 from packshot.shots.previews import preview_key
 from packshot.store.records import ShotRecord
 from packshot.telemetry.context import carrier
+from packshot.types import BoxXYXY
 
 router = APIRouter(prefix="/v1/shots", tags=["shots"], responses=keyed_problems_json())
 
@@ -107,13 +108,15 @@ async def _accepted(services: Services, tenant_id: str, body: ShotRequest, key: 
 def _add(
     services: Services, tenant_id: str, body: ShotRequest, stored: ShotSpec, key: str | None, sent: Mapping[str, object]
 ) -> tuple[ShotRecord, bool]:
-    canvas = (body.canvas.width, body.canvas.height)
+    canvas, boxes = (body.canvas.width, body.canvas.height), dict[str, BoxXYXY]()
     for index, layer in enumerate(body.layers):
         try:
             mask = services.store.masks.get(tenant_id, layer.mask_id)
         except NotFound:
             continue  # shots.add refuses it, unless the request repeats a shot whose masks were deleted since
         check_layer(index, layer, mask.bbox_xyxy, canvas, mask.cutout_bbox_xyxy)
+        boxes[layer.mask_id] = mask.cutout_bbox_xyxy or mask.bbox_xyxy
+    check_layers_together(body.layers, boxes, canvas, services.settings.max_photo_px)
     sku = None if body.sku is None else checked_label(body.sku, "sku")
     meta = {name: checked_label(value, f"meta.{name}") for name, value in body.meta.items()}
     work = row_steps(stored, pick_engine(stored.engine, services.graph.engines()))

@@ -106,7 +106,7 @@ async def photo_of_upload(request: Request, response: Response, services: Servic
         response.headers["location"] = answer.url
         return answer
     started = time.perf_counter()
-    async with decode_slot(services, upload.bytes):
+    async with decode_slot(services, tenant.id, upload.bytes):
         decoded = await cancel_on_disconnect(request, services.decoder.normalise_upload(upload))
     decode_ms = (time.perf_counter() - started) * 1000
     photo = decoded.photo

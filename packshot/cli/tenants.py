@@ -1,4 +1,4 @@
-"""`packshot tenants`: list, hold and delete tenants in the store that the settings name. The cluster need not run."""
+"""`packshot tenants`: list, weigh, hold and delete tenants in the store that the settings name, without the cluster."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from packshot.errors import BadInput
 if TYPE_CHECKING:
     from packshot.store.store import Store
 
-app = typer.Typer(help="List, hold and delete tenants.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="List, weigh, hold and delete tenants.", no_args_is_help=True, rich_markup_mode=None)
 
 TenantId = Annotated[str, typer.Argument(metavar="ID", help="The tenant's id, as `packshot tenants list` shows it.")]
 
@@ -45,6 +45,21 @@ def list_tenants(as_json: AsJson = False) -> None:
     table("Tenants", ("id", "name", "weight", "legal hold"), (list(row.values()) for row in rows))
     if as_json:
         put_json({"tenants": rows})
+
+
+@app.command()
+@report_errors
+def weight(
+    tenant_id: TenantId,
+    value: Annotated[float, typer.Argument(metavar="WEIGHT", help="Its share, 0.01 to 100; a new tenant has 1.")],
+    as_json: AsJson = False,
+) -> None:
+    """Set a tenant's share of the workers. With 2, it gets twice as many running shots as a tenant with 1."""
+    with _store(uses_files=False) as store:
+        store.tenants.set_weight(tenant_id, value)
+    stderr().print(f"{tenant_id} has weight {value:g} from the next claim on.", markup=False)
+    if as_json:
+        put_json({"id": tenant_id, "weight": value})
 
 
 @app.command()

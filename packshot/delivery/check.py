@@ -120,6 +120,8 @@ def _size(one: _Check) -> Iterator[Finding]:
         if least and got < least:
             broken = True
             remedy = f"make the picture on a canvas whose longer side is {preset.advised_longest_px} px"
+            if one.shown.enlarged_by > 0.99 * MAX_ENLARGEMENT:  # a larger canvas would enlarge the product further
+                remedy = "the product has too few pixels in its photo: use a larger photo, or a smaller scale"
             must = f"{side} must be at least {least} px"
             yield one.broken("size", must, f"{got} px at {one.shown.scale:.3g}x its size", remedy, got)
     most = (

@@ -47,7 +47,8 @@ class LoadReport:
 
     Keys of the report: `{interactive,catalogue}_{waiting,running}_{shots,pictures,row_steps}` are sums;
     `{interactive,catalogue}_{fast,slow}_{shots,pictures,row_steps}` are arrivals per second in the window `FAST_S` or
-    `SLOW_S`; `seen_s` is for how many seconds arrivals were counted, at most `SLOW_S`.
+    `SLOW_S`; `seen_s` is for how many seconds arrivals were counted, at most `SLOW_S`; `age_s` is how many seconds ago
+    the store was read.
     """
 
     def __init__(self, queue: HasLoad, clock: Callable[[], float] = time.monotonic) -> None:
@@ -57,14 +58,15 @@ class LoadReport:
         self._began_s = clock()
         self._arrivals: deque[tuple[float, dict[str, Load]]] = deque()
         self._report: dict[str, float] = {}
-        self._fresh_until_s = -math.inf
+        self._read_at_s = self._fresh_until_s = -math.inf
 
     def __call__(self) -> dict[str, float]:
         asked_at_s = self._clock()
         if asked_at_s >= self._fresh_until_s:
             self._report = self._query()
-            self._fresh_until_s = self._clock() + (self._clock() - asked_at_s) / QUERY_SHARE
-        return self._report
+            self._read_at_s = self._clock()
+            self._fresh_until_s = self._read_at_s + (self._read_at_s - asked_at_s) / QUERY_SHARE
+        return {**self._report, "age_s": self._clock() - self._read_at_s}
 
     def state_json(self) -> dict[str, Any]:
         """What another process needs to continue with the same arrivals, as JSON values. Times are ages in seconds."""
@@ -120,7 +122,8 @@ class SharedLoadReport:
     def __call__(self) -> dict[str, float]:
         if time.monotonic() - self._known_at_s >= REPORT_EVERY_S / 2:  # Serve may ask more often
             shared = self._store.snapshots.shared(SNAPSHOT, self._every_s, self._counted_json)
-            self._known = shared.value["report"] if shared is not None and shared.age_s < REPORT_FRESH_S else {}
+            fresh = shared is not None and shared.age_s < REPORT_FRESH_S
+            self._known = {**shared.value["report"], "age_s": shared.age_s} if shared is not None and fresh else {}
             self._every_s = max(REPORT_EVERY_S, shared.value["next_in_s"]) if shared is not None else REPORT_EVERY_S
             self._known_at_s = time.monotonic()
         return self._known

@@ -44,7 +44,7 @@ def upload_key(upload_id: str) -> str:
 def checked(key: str) -> str:
     """Return `key`. Raises NotFound for one that could leave the root."""
     if not _SAFE.fullmatch(key):
-        raise NotFound("not_found", f"no asset {key[:80]!r} exists")
+        raise NotFound("not_found", "a file of this object does not exist; it may have been deleted")
     return key
 
 

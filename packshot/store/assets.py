@@ -158,7 +158,8 @@ class Assets:
                     return (self._folder / checked(key)).read_bytes()
                 return bytes(self._fs.cat_file(self._path(key)))
         except FileNotFoundError as error:
-            raise NotFound("not_found", f"no asset {key!r} exists; it may have been deleted") from error
+            log.info("no asset %r exists", key)  # not in the error, which a client reads: keys are ours alone
+            raise NotFound("not_found", "a file of this object does not exist; it may have been deleted") from error
 
     def exists(self, key: str) -> bool:
         """Return whether a file is at `key`."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import QueuePool, Select, func, select
+from sqlalchemy import QueuePool, select
 
 from packshot.meter import Sample
+from packshot.store.census import read_census
 from packshot.store.schema import Now, shot
 from packshot.store.store import Store
 
@@ -13,27 +14,23 @@ MAX_SERIES = 100
 
 
 def queue_gauges(store: Store) -> list[Sample]:
-    """Read the queue's gauges: the waiting shots, and for each priority and tenant their number and greatest age."""
+    """Read the queue's gauges: the waiting shots, and for each priority and tenant their number and greatest age.
+
+    A long queue is not counted again: the cluster's census of it is up to a minute old (packshot/store/census.py).
+    """
     with store.database.read() as connection:
-        rows = connection.execute(_waiting()).all()
-        waiting = connection.execute(select(func.count()).where(shot.c.status == "queued")).scalar_one()
-    samples = [Sample("packshot_shots_queued", {}, float(waiting))]
-    for row in rows:
-        labels = {"priority": row.priority, "tenant": row.tenant_id}
-        samples.append(Sample("packshot_queue_shots", labels, float(row.shots)))
-        samples.append(Sample("packshot_queue_oldest_seconds", labels, max(0.0, float(row.age_s))))
+        tenants = read_census(connection).tenants
+        lines = {(kind, name): line for name, one in tenants.items() for kind, line in one.lines.items()}
+        # Without a join: `seq` grows with `created_at`, so the first ones of all lines are the oldest.
+        oldest = sorted((line.marks[0], key) for key, line in lines.items() if line.marks)[:MAX_SERIES]
+        firsts = select(shot.c.seq, Now() - shot.c.created_at).where(shot.c.seq.in_([seq for seq, _ in oldest]))
+        age_s = {row[0]: float(row[1]) for row in connection.execute(firsts)}
+    samples = [Sample("packshot_shots_queued", {}, float(sum(line.count for line in lines.values())))]
+    for seq, (priority, tenant) in oldest:
+        labels = {"priority": priority, "tenant": tenant}
+        samples.append(Sample("packshot_queue_shots", labels, float(lines[priority, tenant].count)))
+        samples.append(Sample("packshot_queue_oldest_seconds", labels, max(0.0, age_s.get(seq, 0.0))))
     return samples
-
-
-def _waiting() -> Select[tuple[str, str, int, float]]:
-    oldest = func.min(shot.c.created_at)
-    return (
-        select(shot.c.priority, shot.c.tenant_id, func.count().label("shots"), (Now() - oldest).label("age_s"))
-        .where(shot.c.status == "queued")
-        .group_by(shot.c.priority, shot.c.tenant_id)
-        .order_by(oldest)
-        .limit(MAX_SERIES)
-    )
 
 
 def connection_gauges(store: Store) -> list[Sample]:

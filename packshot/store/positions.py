@@ -21,8 +21,8 @@ from packshot.store.schema import Now, shot
 EXACT = 100
 """How many shots at the front of the queue have an exact position."""
 
-FEW = 8
-"""How many shots of each line are read first, to find the front of the queue."""
+DEPTHS = (2, 16)
+"""How many shots of each line are read to find the front of the queue, before as many as `EXACT`."""
 
 WATCH_FRESH_S = 0.5
 """Largest age of the positions that a client who polls gets, in seconds."""
@@ -88,7 +88,7 @@ class Positions:
 
 def front_of(connection: Connection) -> dict[int, int]:
     """Read the positions of the first `EXACT` shots that a worker may claim, by `seq`."""
-    for each in (FEW, EXACT):  # when many tenants wait, a few shots of each are enough
+    for each in (*DEPTHS, EXACT):  # the more tenants wait, the fewer shots of each are enough
         order = queue_order(connection.dialect.name, EXACT, each)
         rows = connection.execute(select(order.c.seq, order.c.position, order.c.nth)).all()
         cut = [row.position for row in rows if row.nth >= each]  # behind these, a line may be longer than was read

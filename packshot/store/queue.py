@@ -15,11 +15,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Update, and_, case, func, or_, select, update
 
 from packshot.contract.shot_spec import ShotSpec
-from packshot.contract.status import PRIORITIES, STATUSES, Priority, Status
+from packshot.contract.status import STATUSES, Priority, Status
 from packshot.errors import LeaseLost
 from packshot.store.census import Census, take_census
 from packshot.store.database import Database, moment, new_id
-from packshot.store.queue_load import load_of, load_query, pending_query
+from packshot.store.queue_load import load_of, load_query, pending_of, pending_query
 from packshot.store.queue_order import claimable, due_count, queue_order
 from packshot.store.records import Claim, NewImage, QueueLoad, ShotRecord
 from packshot.store.references import AssetReferences
@@ -95,8 +95,8 @@ class Queue:
                     postponed_s=row.postponed_s or 0.0,
                     origin=row.request.get(ORIGIN, {}),
                 )
-            # The claim ended an expired shot instead; claim the next one.
-            log.warning("shot %s ended as %s: its worker's lease expired", row.id, row.status)
+            # The claim ended an expired shot instead, or put it back; claim the next one.
+            log.warning("shot %s is %s: its worker's lease expired", row.id, row.status)
 
     def _claim_row(self, connection: Connection, worker: str) -> Row[Any] | None:
         """Claim the next row. Returns None when every row that is due is locked by others, or none is due."""
@@ -198,7 +198,7 @@ class Queue:
         if interruptions > MAX_INTERRUPTIONS:
             change = _failed("interrupted", INTERRUPTED)
         else:
-            change = _uncounted(min(BACKOFF_S * 2.0**claim.interruptions, MAX_BACKOFF_S))
+            change = _uncounted(_back_off_s(claim.interruptions))
         return self._record_trouble(claim, "interrupted", detail, {**change, "interruptions": interruptions})
 
     def postpone(self, claim: Claim, code: str, detail: str, *, held_s: float = 0.0) -> ShotRecord:
@@ -250,9 +250,8 @@ class Queue:
         in seconds. Running shots do not count.
         """
         with self._database.read() as connection:
-            rows = connection.execute(pending_query()).all()
-        seconds = {row[0]: float(row[1]) * picture_s + float(row[2]) * row_step_s for row in rows}
-        return {priority: seconds.get(priority, 0.0) for priority in PRIORITIES}
+            pending = pending_of(connection.execute(pending_query()).all())
+        return {priority: work.pictures * picture_s + work.row_steps * row_step_s for priority, work in pending.items()}
 
     def load(self, since_seq: int | None = None) -> QueueLoad:
         """Return the load of shots that are queued, that run, and that were accepted after `since_seq`.
@@ -261,8 +260,9 @@ class Queue:
         """
         with self._database.read() as connection:
             last_seq = int(connection.execute(select(func.coalesce(func.max(shot.c.seq), 0))).scalar_one())
+            pending = pending_of(connection.execute(pending_query()).all())
             rows = connection.execute(load_query(last_seq if since_seq is None else since_seq)).all()
-        return load_of(rows, last_seq)
+        return load_of(pending, rows, last_seq)
 
     def counts(self) -> dict[Status, int]:
         """Count the shots of all tenants by status. Every status has an entry."""
@@ -277,7 +277,9 @@ def _claim_next(worker: str, lease_s: float, dialect: str, first: int) -> Update
     """The statement that picks a shot, locks it and raises its epoch.
 
     It picks among the `first` shots of the queue, except those that other claimers have locked. A shot whose lease has
-    expired ends here instead when its cancellation was requested or it has been interrupted too often.
+    expired may not run now. It ends when its cancellation was requested or it has been interrupted too often. From its
+    second interruption on, it is queued with back-off, so that workers which die one after the other do not all take
+    the same few shots.
     """
     order, candidate = queue_order(dialect, first, first), shot.alias("candidate")
     pick = select(order.c.seq).order_by(order.c.position).limit(1)
@@ -290,18 +292,22 @@ def _claim_next(worker: str, lease_s: float, dialect: str, first: int) -> Update
     interruptions = func.coalesce(shot.c.interruptions, 0) + case((expired, 1), else_=0)
     interrupted = and_(expired, ~shot.c.cancel_requested, interruptions > MAX_INTERRUPTIONS)
     ends = or_(cancelled, interrupted)
+    pauses = and_(expired, ~ends, interruptions > 1)
+    idle = or_(ends, pauses)
+    back_offs = [(interruptions == nth, _back_off_s(nth - 1)) for nth in range(2, 8)]
     return (
         update(shot)
         .where(shot.c.seq == pick.scalar_subquery())
         .values(
-            status=case((cancelled, "cancelled"), (interrupted, "failed"), else_="running"),
-            attempt=case((expired, shot.c.attempt), else_=shot.c.attempt + 1),
+            status=case((cancelled, "cancelled"), (interrupted, "failed"), (pauses, "queued"), else_="running"),
+            attempt=case((pauses, shot.c.attempt - 1), (expired, shot.c.attempt), else_=shot.c.attempt + 1),
+            due_at=case((pauses, Now() + case(*back_offs, else_=MAX_BACKOFF_S)), else_=shot.c.due_at),
             interruptions=interruptions,
             epoch=shot.c.epoch + 1,
             version=shot.c.version + 1,
-            worker=case((ends, None), else_=worker),
-            lease_until=case((ends, None), else_=Now() + lease_s),
-            claimed_at=Now(),
+            worker=case((idle, None), else_=worker),
+            lease_until=case((idle, None), else_=Now() + lease_s),
+            claimed_at=case((idle, shot.c.claimed_at), else_=Now()),
             started_at=func.coalesce(shot.c.started_at, Now()),
             finished_at=case((ends, Now()), else_=None),
             step=0,
@@ -311,6 +317,11 @@ def _claim_next(worker: str, lease_s: float, dialect: str, first: int) -> Update
         )
         .returning(*shot.c)
     )
+
+
+def _back_off_s(earlier: int) -> float:
+    """Seconds of back-off after an interruption with `earlier` ones before it."""
+    return min(BACKOFF_S * 2.0**earlier, MAX_BACKOFF_S)
 
 
 def _fenced(connection: Connection, claim: Claim, **values: object) -> Row[Any]:

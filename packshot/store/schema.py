@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISION = "0013"
+REVISION = "0014"
 """The last migration. The migrations up to it make the tables below."""
 
 
@@ -124,6 +124,15 @@ asset = Table(
     Column("refs", Integer, nullable=False),
     Column("created_at", Double, nullable=False),
     Index(None, "refs"),
+)
+
+cluster = Table(
+    "cluster",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("pack", String(200), nullable=False),
+    Column("seen_at", Double, nullable=False),
+    Column("active_at", Double),  # NULL = in standby
 )
 
 project = Table(

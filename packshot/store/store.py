@@ -7,6 +7,7 @@ from typing import Any
 from packshot.settings import Settings
 from packshot.store.asset_root import AssetRoot
 from packshot.store.assets import Assets
+from packshot.store.clusters import Clusters
 from packshot.store.database import Database, sqlite_file
 from packshot.store.deletion import Deletions
 from packshot.store.delivered import DeliveredFiles
@@ -45,6 +46,7 @@ class Store:
         self.database = database = Database(database_url, ConnectionLimits.of(settings))
         self.assets = assets
         references = AssetReferences(database, assets)
+        self.clusters = Clusters(database)
         self.tenants = Tenants(database)
         self.keys = Keys(database)
         self.sessions = Sessions(database, self.keys)

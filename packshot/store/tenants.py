@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, select, update
 
 from packshot.errors import BadInput
-from packshot.store.database import Database, absent, insert, new_id
+from packshot.store.database import Database, absent, insert, new_id, require_id
 from packshot.store.records import Tenant
 from packshot.store.schema import Now, tenant
 
@@ -22,24 +22,25 @@ class Tenants:
     def get_or_create(self, name: str) -> Tenant:
         """Return the tenant called `name`. It is created when it does not exist."""
         with self._database.read() as connection:
-            tenant_id = connection.execute(select(tenant.c.id).where(tenant.c.name == name)).scalar_one_or_none()
-        if tenant_id is None:
-            with self._database.write() as connection:
-                tenant_id = tenant_id_of(connection, name)
-        return Tenant(tenant_id, name)
+            row = connection.execute(select(tenant).where(tenant.c.name == name)).first()
+        if row is not None:
+            return Tenant(row.id, name, row.weight)
+        with self._database.write() as connection:
+            return Tenant(tenant_id_of(connection, name), name)
 
-    def set_weight(self, name: str, weight: float) -> None:
+    def set_weight(self, tenant_id: str, weight: float) -> None:
         """Set the tenant's share of the workers: one of weight 2 has twice as many running shots as one of weight 1.
 
         Raises BadInput when `weight` is not from 0.01 to 100, and NotFound when there is no such tenant.
         """
+        require_id(tenant_id, "tenant")
         if not MIN_WEIGHT <= weight <= MAX_WEIGHT:
             rule = f"a tenant's weight must be {MIN_WEIGHT:g} to {MAX_WEIGHT:g}, got {weight:g}; 1 is the usual one"
             raise BadInput("bad_usage", rule)
         with self._database.write() as connection:
-            changed = connection.execute(update(tenant).where(tenant.c.name == name).values(weight=weight))
+            changed = connection.execute(update(tenant).where(tenant.c.id == tenant_id).values(weight=weight))
         if changed.rowcount == 0:
-            raise absent("tenant", name)
+            raise absent("tenant", tenant_id)
 
     def all(self) -> list[Tenant]:
         """Return every tenant, by name."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from sqlalchemy import Row, select
 
@@ -15,6 +16,7 @@ from packshot.store.database import Database
 from packshot.store.schema import shot
 
 EVERY = ("generator", "sam_encoder", "finisher", "director", "gateway")
+ALONE = (*EVERY, "mask_decoder", "canny")
 RECOVERY_S = 400.0
 """Serve starts the dead again and twenty shots are painted: a minute on two idle cores, several on busy ones."""
 
@@ -22,7 +24,7 @@ RECOVERY_S = 400.0
 @pytest.mark.timeout(RECOVERY_S + 60)
 @pytest.mark.parametrize(
     "victims",
-    [EVERY, *(pytest.param((one,), marks=pytest.mark.soak) for one in EVERY)],
+    [EVERY, *(pytest.param((one,), marks=pytest.mark.soak) for one in ALONE)],
     ids="+".join,
 )
 def test_twenty_shots_survive_the_death_of_their_replicas(
@@ -69,6 +71,27 @@ def test_a_generator_that_ends_by_a_fault_is_a_crash_of_its_shots(
     assert (ended["status"], len(ended["images"])) == ("done", 1)
     (row,) = rows_of(home, [accepted])
     assert (row.crashes, row.attempt, row.interruptions or 0) == (1, 2, 0)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(RECOVERY_S + 60)
+@pytest.mark.parametrize("title", ["ray::ServeController", "ray::ProxyActor"])
+def test_shots_survive_the_death_of_what_serves_them(
+    http: httpx.Client,
+    shot_of: Callable[..., dict[str, Any]],
+    finished: Callable[..., list[dict[str, Any]]],
+    replica_pids: Callable[[], dict[str, list[int]]],
+    title: str,
+) -> None:
+    give_up_at = time.monotonic() + RECOVERY_S
+    accepted = [http.post("/v1/shots", json=shot_of(seed=seed, steps=4)).json()["id"] for seed in range(8)]
+    victims = [process for process in psutil.Process().children(recursive=True) if title in " ".join(process.cmdline())]
+    assert victims
+    for victim in victims:
+        victim.kill()
+    wait_for_others(http, replica_pids, {}, give_up_at)
+    ended = finished(accepted, timeout_s=give_up_at - time.monotonic())
+    assert [(shot["status"], len(shot["images"])) for shot in ended] == [("done", 1)] * 8
 
 
 def rows_of(home: Path, shots: list[str]) -> Sequence[Row[Any]]:

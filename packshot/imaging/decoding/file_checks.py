@@ -50,19 +50,21 @@ def check_size(width: int, height: int, max_px: int, max_side_px: int, *, remedy
 class JpegEnd:
     """Where the picture of a JPEG file ends. `marked`: an end-of-image marker stands there.
 
-    `last_scan` is where the data of its last scan begins.
+    `last_scan` is where the data of its last scan begins. `scans` is how many it has.
     """
 
     at: int
     marked: bool
     last_scan: int
+    scans: int
 
 
 def check_jpeg_complete(data: bytes) -> JpegEnd:
     """Follow the segments to the end of the picture. libjpeg paints missing parts grey, and Pillow may not report it.
 
     A file without the end-of-image marker passes when every bit of every coefficient has its scan; whether the last
-    scan is whole is for the caller to find. Raises Refused (photo_unreadable) when the file ends early.
+    scan is whole is for the caller to find. Raises Refused: photo_unreadable when the file ends early, and
+    photo_too_many_scans.
     """
     at, scans, last_scan, trailer = 2, 0, 0, -1
     unfinished = {(-1, 0)}  # until a frame names its components
@@ -73,7 +75,7 @@ def check_jpeg_complete(data: bytes) -> JpegEnd:
             raise _incomplete("this JPEG ends or is corrupt before its end-of-image marker")
         marker = data[at + 1]
         if marker == 0xD9:
-            return JpegEnd(at, marked=True, last_scan=last_scan)
+            return JpegEnd(at, marked=True, last_scan=last_scan, scans=scans)
         if marker == 0x01 or 0xD0 <= marker <= 0xD7:
             at += 2
             continue
@@ -86,8 +88,8 @@ def check_jpeg_complete(data: bytes) -> JpegEnd:
         if marker == 0xDA:
             scans, last_scan = scans + 1, at
             if scans > MAX_JPEG_SCANS:
-                detail = f"a JPEG may have at most {MAX_JPEG_SCANS} scans, this one has more; save it again"
-                raise Refused("photo_unreadable", detail)
+                rule = f"a JPEG may have at most {MAX_JPEG_SCANS} scans, this one has more"
+                raise Refused("photo_too_many_scans", f"{rule}; save it as a baseline JPEG")
             unfinished -= _finished_by(body)
             trailer = _samsung_trailer(data, at) if scans == 1 else trailer
             found = JPEG_MARKER.search(data, at, trailer)
@@ -96,7 +98,7 @@ def check_jpeg_complete(data: bytes) -> JpegEnd:
             elif unfinished:
                 raise _incomplete("this JPEG ends inside its image data")
             else:
-                return JpegEnd(min(trailer, _end_of_scan(data)), marked=False, last_scan=last_scan)
+                return JpegEnd(min(trailer, _end_of_scan(data)), marked=False, last_scan=last_scan, scans=scans)
 
 
 def _finished_by(scan: bytes) -> set[tuple[int, int]]:

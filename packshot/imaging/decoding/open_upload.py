@@ -33,6 +33,7 @@ BYTES_PER_PX = 12  # measured peak memory of open + transpose + convert (docs/me
 REDUCIBLE = (
     4  # a JPEG may have this many times the allowed pixels; it is then decoded at a half, a quarter or an eighth
 )
+MAX_SCANS_AT_MOST_PX = 32  # scans of a JPEG with as many pixels as are allowed; larger ones may have fewer
 BAND_ROWS = 256
 END_OF_IMAGE = b"\xff\xd9"
 PADDING = bytes(
@@ -99,6 +100,7 @@ def _open_jpeg(data: bytes, max_px: int, max_side_px: int, notes: list[Note]) ->
     if b"MPF\x00" in data[:65536]:
         notes.append(("first_picture", "the file holds several pictures (MPF); the first, primary one was used"))
     end = check_jpeg_complete(data)
+    _check_scans(end.scans, opened, MAX_SCANS_AT_MOST_PX * max_px)
     if not end.marked:
         _check_last_scan(data, end, scale)
         opened = JpegImageFile(io.BytesIO(data[: end.at] + END_OF_IMAGE))
@@ -139,6 +141,17 @@ def _scale(opened: JpegImageFile, max_px: int, max_side_px: int) -> int:
             )
             raise Refused("photo_too_many_pixels", detail)
     return scale
+
+
+def _check_scans(scans: int, opened: JpegImageFile, allowed: int) -> None:
+    """Raise Refused when there are too many for the size: libjpeg goes through all pixels for each, also if reduced."""
+    pixels = opened.width * opened.height
+    if scans * pixels > allowed:
+        detail = (
+            f"a JPEG of {opened.width}x{opened.height} px may have at most {allowed // pixels} scans, this one has "
+            f"{scans}; save it as a baseline JPEG, or scale it down"
+        )
+        raise Refused("photo_too_many_scans", detail)
 
 
 def _reduce(opened: JpegImageFile, scale: int) -> None:

@@ -1,8 +1,10 @@
 """`/v1/photos` and the clicks on them."""
 
+import asyncio
 import hashlib
 import socket
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,9 @@ import numpy as np
 import pytest
 from httpx import Client, Response
 
+from packshot.api.decoding import LocalDecoder
 from packshot.imaging.codec import encode_png, read_png
+from packshot.imaging.decoding.results import NormalisedPhoto
 from tests.api_graph import Api, code_of, jpeg, png, running
 
 
@@ -259,11 +263,30 @@ def test_a_fault_of_ours_is_a_500_that_tells_nothing_but_the_request_id(api: Api
     assert answer.headers["x-request-id"] in answer.json()["detail"]
 
 
-def test_more_uploads_than_may_wait_are_told_to_try_again(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("packshot.api.services.MAX_WAITING", 0)
-    answer = upload(api.http, png(shade=5))
-    assert code_of(answer) == (429, "busy")
-    assert answer.headers["retry-after"] == "2"
+def test_uploads_that_may_not_wait_are_told_to_try_again_and_other_tenants_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One tenant's files keep the decoder busy. Another's upload is next, however many wait."""
+    release, decode = threading.Event(), LocalDecoder.normalise
+
+    async def held(self: LocalDecoder, data: bytes, claimed_type: str | None) -> NormalisedPhoto:
+        await asyncio.to_thread(release.wait, 20)
+        return await decode(self, data, claimed_type)
+
+    monkeypatch.setattr(LocalDecoder, "normalise", held)
+    monkeypatch.setattr("packshot.api.app.MAX_WAITING_EACH", 2)
+    with running(tmp_path) as api, ThreadPoolExecutor(8) as many:
+        mine = [many.submit(upload, api.http, png(shade=shade)) for shade in range(5)]
+        refused = [next(as_completed(mine)).result()]  # the first answers are refusals: nothing is decoded yet
+        theirs = many.submit(upload, api.stranger, png(shade=9))
+        with pytest.raises(TimeoutError):
+            theirs.result(0.2)  # it waits, and is not refused
+        release.set()
+        assert theirs.result().status_code == 201
+        answers = [one.result() for one in mine]
+    assert code_of(refused[0]) == (429, "busy")
+    assert refused[0].headers["retry-after"]
+    assert sorted(answer.status_code for answer in answers) == [201, 201, 201, 429, 429]
 
 
 def test_uploads_at_once_wait_for_their_turn(api: Api) -> None:

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from packshot.api.accept import check_layer
+from packshot.api.accept import check_layer, check_layers_together
 from packshot.contract.requests import LayerIn
 from packshot.errors import BadInput
+from packshot.types import BoxXYXY
 from tests.api_graph import Api, code_of
 
 INVALID: list[dict[str, Any]] = [
@@ -176,3 +177,33 @@ def test_no_refused_shot_is_stored(api: Api) -> None:
     for fields in INVALID:
         api.http.post("/v1/shots", json=api.request(**fields))
     assert api.store.queue.counts() == before
+
+
+MPX_12: BoxXYXY = (0, 0, 4000, 3000)
+
+
+@pytest.mark.parametrize(
+    ("scale", "masks", "canvas_px", "rule"),
+    [
+        (0.3, 16, 4096, ""),  # a flat lay of small products
+        (1.0, 1, 1024, ""),
+        (1.0, 1, 4096, "together cover 67,108,864 pixels"),
+        (0.3, 17, 1024, "together be cut out of 200,000,000 pixels, got 204,000,000"),
+    ],
+)
+def test_layers_are_bounded_together(scale: float, masks: int, canvas_px: int, rule: str) -> None:
+    """16 layers of one mask were cut and held 16 times: 456 MiB and 90 s. A mask counts once for what is cut."""
+    layers = [LayerIn(mask_id=f"mk_{number % masks}", scale=scale) for number in range(17)]
+    boxes = {f"mk_{number}": MPX_12 for number in range(masks)}
+    if not rule:
+        check_layers_together(layers, boxes, (canvas_px, canvas_px), 50_000_000)
+        return
+    with pytest.raises(BadInput, match=rule) as refused:
+        check_layers_together(layers, boxes, (canvas_px, canvas_px), 50_000_000)
+    assert refused.value.code == "layers_too_large"
+
+
+def test_a_shot_of_too_many_large_layers_is_refused(api: Api) -> None:
+    layers = [{"mask_id": api.mask()["id"], "scale": 4.0}] * 8
+    answer = api.http.post("/v1/shots", json={"layers": layers, "canvas": {"width": 4096, "height": 4096}})
+    assert code_of(answer) == (422, "layers_too_large")

@@ -82,6 +82,16 @@ def test_a_tenant_is_held_released_and_deleted_by_its_id(home: Path) -> None:
     assert call("tenants", "delete", "tn_unknown", "--yes").exit_code == 2
 
 
+def test_a_tenants_weight_is_set_within_its_range(home: Path) -> None:
+    call("keys", "create", "brand")
+    (tenant,) = last_json(call("tenants", "list", "--json"))["tenants"]
+    assert tenant["weight"] == 1
+    assert call("tenants", "weight", tenant["id"], "2.5").exit_code == 0
+    assert call("tenants", "weight", tenant["id"], "0").exit_code == 2
+    assert call("tenants", "weight", "tn_unknown", "2").exit_code == 2
+    assert last_json(call("tenants", "list", "--json"))["tenants"][0]["weight"] == 2.5
+
+
 def test_keys_are_listed_without_secrets_and_revoked_by_id(home: Path) -> None:
     secret = last_json(call("keys", "create", "brand", "--json"))["key"]
     listed = call("keys", "list", "--json")

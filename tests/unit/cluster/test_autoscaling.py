@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -329,8 +329,9 @@ def contexts(
     report: dict[str, float] | None = None,
     at_s: float = 1000.0,
     high: int = 50,
+    gateway: Mapping[str, Mapping[str, list[TimeStampedValue]]] | None = None,
 ) -> dict[DeploymentID, AutoscalingContext]:
-    """Serve's own contexts for two deployments."""
+    """Serve's own contexts for two deployments, and for the gateway when its metrics are given."""
 
     def context(
         name: str, running: int, goal: int, ongoing: float, raw: Any
@@ -358,7 +359,8 @@ def contexts(
         )
 
     raw = {key: {"r1": [TimeStampedValue(at_s - 1, value)]} for key, value in (report or {}).items()}
-    return dict([context("generator", generators, target, calls, {}), context("director", 1, 1, 0.0, raw)])
+    both = [context("generator", generators, target, calls, {}), context("director", 1, 1, 0.0, raw)]
+    return dict(both if gateway is None else [*both, context("gateway", 1, 1, 0.0, gateway)])
 
 
 class Store:
@@ -414,6 +416,68 @@ def test_the_policy_decides_the_same_where_serve_has_pickled_it_to() -> None:
     command = [sys.executable, "-W", "ignore", "-c", IN_THE_CONTROLLER]
     done = subprocess.run(command, input=carried, capture_output=True, check=True, timeout=120)
     assert done.stdout.decode().strip() == str({deployment.name: count for deployment, count in here.items()})
+
+
+def test_a_stale_report_drives_nothing_and_a_fresh_one_is_taken_before_it() -> None:
+    """The director that has watched the store longest hangs; another one has just started."""
+    seen = contexts(generators=1, target=1, report=LoadReport(Store(StoreWork(400, 400, 8000)))() | {"seen_s": 120.0})
+    director = next(context for deployment, context in seen.items() if deployment.name == "director")
+    hung: dict[str, dict[Any, list[TimeStampedValue]]] = cast(Any, director.raw_metrics)
+    fresh = LoadReport(Store(StoreWork(3, 4, 500)))() | {"seen_s": 5.0}
+    for key, by_replica in hung.items():
+        by_replica["r1"] = [TimeStampedValue(1000.0 - 31, by_replica["r1"][0].value)]
+        by_replica["r2"] = [TimeStampedValue(1000.0 - 2, fresh[key])]
+    found = autoscaling.seen_by_serve(seen, 30.0)
+    assert found.reported
+    assert found.interactive.waiting == Load(3, 4, 500)
+    for by_replica in hung.values():
+        del by_replica["r2"]
+    assert not autoscaling.seen_by_serve(seen, 30.0).reported
+    policy = _apply_app_level_autoscaling_config(PipelinePolicy(**asdict(PLAN)))
+    decisions, _ = policy(seen)
+    assert next(count for deployment, count in decisions.items() if deployment.name == "generator") == 1
+
+
+def test_a_report_that_repeats_an_old_reading_is_stale() -> None:
+    now = 0.0
+
+    class Silent:
+        def load(self, since_seq: int | None = None) -> QueueLoad:
+            nonlocal now
+            now += 5.0  # so that the next reading is allowed after 100 s
+            return QueueLoad(0, Flow(waiting=StoreWork(400, 400, 8000)), Flow())
+
+    report = LoadReport(Silent(), clock=lambda: now)
+    assert report()["age_s"] == 0
+    now += 20.0
+    assert autoscaling.seen_by_serve(contexts(report=report()), 30.0).reported
+    now += 20.0
+    assert not autoscaling.seen_by_serve(contexts(report=report()), 30.0).reported
+
+
+def test_decoders_follow_the_uploads_that_gateways_hold_and_gateways_their_processors() -> None:
+    """Serve sees 8 calls of a gateway that holds 64 uploads; all gateways together are short of processors."""
+    stages = {
+        "generator": Stage(0, 0, 0, 9),
+        "gateway": Stage(2, 2, 2, 32, ongoing=70, target_ongoing=64),
+        "photo_decoder": Stage(4, 4, 1, 32, ongoing=8, target_ongoing=1),
+    }
+    plan = Pipeline(photo_s=1.4, answer_s=10, utilisation=0.75)
+    seen = Seen(0.0, stages, doors=autoscaling.Doors(uploads=64, cores=1.9))
+    replicas, _ = decide(seen, State(), plan)
+    assert replicas["photo_decoder"] == 14  # 4 busy at 0.75, and 56 x 1.4 s within 10 s
+    assert replicas["gateway"] == 3  # 1.9 cores at 0.75
+    idle, _ = decide(Seen(0.0, stages, doors=autoscaling.Doors(0, 0.1)), State(), plan)
+    assert idle["gateway"] == 2
+
+
+def test_the_gateways_reports_are_summed_and_old_ones_left_out() -> None:
+    raw = {
+        "uploads": {"a": [TimeStampedValue(999.0, 5.0)], "b": [TimeStampedValue(998.0, 7.0)]},
+        "cores": {"a": [TimeStampedValue(999.0, 0.5)], "b": [TimeStampedValue(998.0, 0.25)]},
+    }
+    raw["uploads"]["gone"] = raw["cores"]["gone"] = [TimeStampedValue(900.0, 50.0)]
+    assert autoscaling.seen_by_serve(contexts(gateway=raw), 30.0).doors == autoscaling.Doors(12.0, 0.75)
 
 
 def test_serves_cold_start_does_not_hold_the_generators_at_one() -> None:

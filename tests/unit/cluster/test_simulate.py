@@ -202,7 +202,7 @@ def test_every_shot_is_done_and_nothing_is_painted_twice() -> None:
 
 def test_a_long_line_is_claimed_no_faster_than_the_database_ranks_it() -> None:
     bulk = [Arrival(0.0, interactive=False, pictures=1, steps=1, rows=1, tenant=9) for _ in range(500)]
-    slow = replace(A_24_GB_CARD, claim_fixed_s=0.5, claim_each_s=0.0, database_cores=2)
+    slow = replace(A_24_GB_CARD, claim_fixed_s=0.5, claim_each_s=0.0, database_cores=2, cut_s=0.0)
     run = Pipeline(Trace("x", "x", 300.0, bulk), slow, contest.fixed(20)).simulate()
     assert run.catalogue_done_s() == pytest.approx(500 * 0.5 / 2, rel=0.05)
 

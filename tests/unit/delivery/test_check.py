@@ -101,6 +101,8 @@ def test_layout_and_delivery_together_enlarge_at_most_twice() -> None:
     assert enlargement.level == "ok"
     assert enlargement.value == pytest.approx(2.0)
     assert make(pixels, "amazon-main", alpha, by=0.5).width == 400
+    with pytest.raises(BadInput, match=r"at least 375 px, got 250 px at 1\.25x .*; the product has too few"):
+        make(pixels, "walmart-main", alpha, by=1.6)
 
 
 def test_what_cannot_be_checked_is_said() -> None:

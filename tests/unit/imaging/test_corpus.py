@@ -164,3 +164,25 @@ def test_all_of_pillows_images_and_three_thousand_mutations() -> None:
     files = fetched()
     assert run(files, truncations([(name, data) for name, data in files if sniff(data)], 3)) > 300
     assert run(list(mutations(3_000)), truncations(seeds(), 100)) > 100
+
+
+def many_scans(side_px: int, scans: int) -> bytes:
+    """A progressive JPEG whose last scan is repeated: a few hundred bytes for each further scan."""
+    out = io.BytesIO()
+    Image.new("RGB", (side_px, side_px), (120, 130, 140)).save(out, "JPEG", progressive=True)
+    data = out.getvalue()
+    last = data[data.rfind(b"\xff\xda") : -2]
+    return data[:-2] + last * (scans - data.count(b"\xff\xda")) + data[-2:]
+
+
+@pytest.mark.parametrize(("side_px", "scans", "rule"), [(256, 32, ""), (256, 75, "most 32"), (1_600, 14, "most 12")])
+def test_the_scans_of_a_jpeg_are_bounded_by_its_size(side_px: int, scans: int, rule: str) -> None:
+    """libjpeg goes through every pixel once for each scan: 181 KB of 75 scans took 4.4 s."""
+    with PhotoDecoder(max_photo_px=1_000_000) as decoder:  # a larger JPEG is read reduced; the scans are whole
+        if not rule:
+            assert decoder.normalise(many_scans(side_px, scans)).width == side_px
+            return
+        with pytest.raises(BadInput, match=rule) as refused:
+            decoder.normalise(many_scans(side_px, scans))
+    assert refused.value.code == "photo_too_many_scans"
+    assert "baseline" in refused.value.detail

@@ -13,7 +13,7 @@ from ray.serve.schema import ApplicationStatus
 from cluster.kube import promql
 from cluster.kube.alerts import BURNS, DEPLOY_FAILED, RUNS, WINDOWS, alert_rules
 from cluster.kube.build import Manifest
-from cluster.kube.dashboards import dashboards
+from cluster.kube.dashboards import REFUSALS, dashboards
 from cluster.kube.objectives import OBJECTIVES
 from packshot.api.problems import code_rows
 from packshot.meter import METRICS
@@ -90,7 +90,7 @@ def test_metric_names_are_read_from_every_part_of_an_expression() -> None:
     assert promql.metric_names(text) == {"a_bucket", "b", "c", "d"}
 
 
-@pytest.mark.parametrize("name", ["service", "pipeline"])
+@pytest.mark.parametrize("name", ["service", "pipeline", "resources"])
 def test_a_dashboards_panels_have_names_and_places_of_their_own(name: str) -> None:
     board = json.loads(dashboards()[name])
     panels = board["panels"]
@@ -114,5 +114,6 @@ def test_statuses_in_alerts_are_serves_numbers() -> None:
 
 def test_codes_in_alerts_are_codes() -> None:
     codes = {code for code, _, _ in code_rows()}
+    assert set(REFUSALS.split("|")) <= codes
     for expression in promql.rule_expressions([alert_rules()]):
         assert set(re.findall(r'code="([^"]+)"', expression)) <= codes

@@ -116,7 +116,12 @@ def test_headers_that_change_serves_policies_do_not_pass(edge: str, path: str, h
     assert header.lower().replace("_", "-") not in told
 
 
-LIMITS = {"/v1/photos": "max_photo_bytes", "/v1/photos/ph_1/masks": "max_body_bytes", "/v1/shots": "max_body_bytes"}
+LIMITS = {
+    "/v1/photos": "max_photo_bytes",
+    "/v1/uploads/up_1": "max_photo_bytes",
+    "/v1/photos/ph_1/masks": "max_body_bytes",
+    "/v1/shots": "max_body_bytes",
+}
 
 
 @pytest.mark.parametrize("path", LIMITS)

@@ -20,7 +20,7 @@ import pytest
 from sqlalchemy import text
 
 from deployments.director import DIRECTOR_CONNECTIONS
-from packshot.errors import Unavailable
+from packshot.errors import StorageFull, Unavailable
 from packshot.settings import Settings
 from packshot.shots import Director, director
 from packshot.store.migrate import migrate
@@ -150,6 +150,45 @@ async def test_shots_outlive_a_server_that_is_stopped_longer_than_their_lease(
     tenant = own_store.tenants.local().id
     ended = [own_store.shots.get(tenant, shot) for shot in shots]
     assert [(shot.status, shot.attempt, len(shot.images)) for shot in ended] == [("done", 1, 1)] * 4
+
+
+async def test_shots_outlive_a_server_that_takes_a_second_for_each_write(
+    own_settings: Settings, own_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each write of a shot takes as long as its lease."""
+    monkeypatch.setattr(director, "PROGRESS_EVERY_S", 0.05)
+    shots = add_shots(own_store, own_store.tenants.local(), 2)
+    with own_store.database.write() as connection:
+        connection.execute(text(SLOW_WRITES))
+    try:
+        directors = [Director(own_store, QuickStages(0.3), own_settings, worker=f"w{n}") for n in range(2)]
+        for _ in range(2):
+            await asyncio.gather(*(one.run_next() for one in directors))
+    finally:
+        with own_store.database.write() as connection:
+            connection.execute(text("DROP TRIGGER slow ON shot"))
+    tenant = own_store.tenants.local().id
+    ended = [own_store.shots.get(tenant, shot) for shot in shots]
+    assert [(shot.status, shot.attempt, len(shot.images)) for shot in ended] == [("done", 1, 1)] * 2
+
+
+SLOW_WRITES = """
+CREATE OR REPLACE FUNCTION slow() RETURNS trigger AS $$ BEGIN PERFORM pg_sleep(1); RETURN NEW; END $$ LANGUAGE plpgsql;
+CREATE TRIGGER slow BEFORE UPDATE ON shot FOR EACH ROW EXECUTE FUNCTION slow()
+"""
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "kind"),
+    [("53100", StorageFull), ("25006", Unavailable), ("57P03", Unavailable), ("40001", Unavailable)],
+)
+def test_a_server_whose_disk_is_full_or_that_takes_no_writes_is_an_outage(
+    own_store: Store, sqlstate: str, kind: type[Exception]
+) -> None:
+    raised = f"DO $$ BEGIN RAISE EXCEPTION 'as the server says it' USING ERRCODE = '{sqlstate}'; END $$"
+    with pytest.raises(kind), own_store.database.write() as connection:
+        connection.execute(text(raised))
+    own_store.queue.counts()
 
 
 def test_sixty_four_directors_share_a_hundred_connections(own_store: Store, own_settings: Settings) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, select, text, update
 
 from packshot.store import positions
-from packshot.store.queue_order import AGEING_S
+from packshot.store.queue import CLAIM_AMONG, _claim_next
+from packshot.store.queue_order import AGEING_S, queue_order
 from packshot.store.records import Tenant
 from packshot.store.schema import Now, shot
 from packshot.store.schema import tenant as tenants
@@ -74,7 +76,7 @@ def test_every_position_near_the_front_is_exact(store: Store, seed: int, monkeyp
     line = sorted_line(store)
     assert _seen(store, queued) == {one: (line.index(one), False) for one in queued}
     monkeypatch.setattr(positions, "EXACT", 10)
-    monkeypatch.setattr(positions, "FEW", 2)
+    monkeypatch.setattr(positions, "DEPTHS", (2, 4))
     front = {one: (line.index(one), False) for one in queued if line.index(one) < 10}
     seen = _seen(store, queued)
     assert {one: place for one, place in seen.items() if not place[1]} == front
@@ -92,7 +94,7 @@ def _seen(store: Store, shot_ids: list[str]) -> dict[str, tuple[int, bool]]:
 def test_a_far_position_is_an_estimate_by_fair_share(store: Store, tenant: Tenant) -> None:
     """Three tenants with lines of different lengths and weights. Each estimate is within 3 % of the line's length."""
     many, heavy = (store.tenants.get_or_create(name) for name in ("many", "heavy"))
-    store.tenants.set_weight("heavy", 3.0)
+    store.tenants.set_weight(heavy.id, 3.0)
     (one,) = add_shots(store, tenant, 1, priority="catalogue")
     copy_shot(store, one, 600)
     copy_shot(store, one, 3000, [many], "b")
@@ -119,7 +121,7 @@ def test_the_last_of_all_and_one_in_back_off_are_estimated_too(store: Store, ten
 
 def test_the_line_is_shared_by_weight(store: Store, tenant: Tenant) -> None:
     heavy = store.tenants.get_or_create("heavy")
-    store.tenants.set_weight("heavy", 2.0)
+    store.tenants.set_weight(heavy.id, 2.0)
     add_shots(store, tenant, 6)
     add_shots(store, heavy, 6)
     owners = [claim(store).tenant for _ in range(6)]
@@ -151,3 +153,51 @@ def test_claimers_at_the_same_moment_pass_the_shots_that_others_have_locked(stor
     assert len(seen) == 11
     assert not seen & set(locked)
     assert claim(store).shot_id == locked[0]
+
+
+def _work(store: Store, statement: Any) -> tuple[int, set[str]]:
+    """The pages of the database that a statement touches, and its ways to rows of `shot`: indexes, or `Seq Scan`."""
+    dialect = store.database.engine.dialect
+    compiled = str(statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True})).replace("%", "%%")
+    with store.database.engine.connect() as connection:
+        rows = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {compiled}").scalar_one()
+        connection.rollback()
+    (plan,) = (row["Plan"] for row in rows)
+    nodes = list(_nodes(plan))
+    of_shot = [node for node in nodes if node.get("Relation Name") == "shot" or "shot" in node.get("Index Name", "")]
+    scans = {node["Index Name"] for node in of_shot if "Index Name" in node}
+    scans |= {node["Node Type"] for node in of_shot if node["Node Type"] == "Seq Scan"}
+    return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"], scans
+
+
+def _nodes(plan: Any) -> Iterator[Any]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from _nodes(child)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("analysed", [False, True], ids=["no-statistics", "statistics"])
+def test_a_claim_reads_as_much_of_a_long_queue_as_of_a_short_one(store: Store, tenant: Tenant, analysed: bool) -> None:
+    """20,000 waiting shots behind 20,000 that have ended, with PostgreSQL's statistics and without."""
+    owners = [store.tenants.get_or_create(f"t{number}") for number in range(20)]
+    (one,) = add_shots(store, tenant, 1, priority="catalogue")
+    copy_shot(store, one, 20_000, owners, "done", status="done")
+    copy_shot(store, one, 100, owners, "short")
+    queries = {
+        "claim": _claim_next("w", 30.0, "postgresql", CLAIM_AMONG),
+        "front": select(queue_order("postgresql", positions.EXACT, positions.DEPTHS[0])),
+    }
+    short = {name: _work(store, query)[0] for name, query in queries.items()}
+    copy_shot(store, one, 20_000, owners, "long")
+    if analysed:
+        with store.database.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            connection.execute(text("ANALYZE shot"))
+    for name, query in queries.items():
+        pages, scans = _work(store, query)
+        assert pages <= 1.5 * short[name] + 100, (name, pages, short)
+        assert scans <= LINES, name
+
+
+LINES = {"ix_shot_line", "ix_shot_status_seq", "ix_shot_catalogue_claimed", "pk_shot"}
+"""The indexes that find the front of the queue. Any other walks through shots that ended, or sorts a whole line."""

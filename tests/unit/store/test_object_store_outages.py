@@ -25,9 +25,10 @@ from tests.unit.store.store_rows import add_shots
 
 
 class Gate:
-    """An HTTP server before the S3 server. While `trouble` is set, it answers 500 to everything."""
+    """An HTTP server before the S3 server. While `trouble` is set, it answers 500, or later by `slow_s` seconds."""
 
     def __init__(self, behind: str) -> None:
+        self.slow_s = 0.0
         self.trouble = threading.Event()
         self.refused = threading.Event()
         gate = self
@@ -37,8 +38,11 @@ class Gate:
 
             def forward(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
-                if gate.trouble.is_set():
+                in_trouble = gate.trouble.is_set()
+                if in_trouble:
                     gate.refused.set()
+                    time.sleep(gate.slow_s)
+                if in_trouble and not gate.slow_s:
                     status, headers, content = 500, {}, b""
                 else:
                     with httpx.Client(base_url=behind, trust_env=False) as client:
@@ -84,9 +88,11 @@ def gate(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
         S3FileSystem.clear_instance_cache()
 
 
-async def test_shots_outlive_an_object_store_that_answers_500(
-    s3: S3Server, gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("slow_s", [0.0, 1.0], ids=["500", "slow"])
+async def test_shots_outlive_an_object_store_in_trouble(
+    s3: S3Server, gate: Gate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slow_s: float
 ) -> None:
+    gate.slow_s = slow_s
     monkeypatch.setattr(director, "PROGRESS_EVERY_S", 0.05)
     settings = Settings(home=tmp_path, assets_url=s3.new_root(), heartbeat_s=0.1, lease_s=2.0)
     store = Store.from_settings(settings)

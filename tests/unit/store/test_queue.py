@@ -165,7 +165,12 @@ def test_a_lost_lease_is_an_interruption_and_no_attempt(store: Store, tenant: Te
 
 def test_a_shot_that_loses_too_many_leases_ends_and_only_it(store: Store, tenant: Tenant) -> None:
     unlucky, other = add_shots(store, tenant, 2)
-    for _ in range(MAX_INTERRUPTIONS + 1):
+    for interruptions in range(MAX_INTERRUPTIONS + 1):
+        if interruptions > 1:  # it waits, while another shot is claimed and put back
+            store.queue.release(claim(store, "next"))
+            assert store.shots.get(tenant.id, unlucky).status == "queued"
+            assert seconds_until(store, unlucky, "due_at") > min(2.0 ** (interruptions - 1), 60) - 2
+            tamper(store, unlucky, due_at=0)
         assert claim(store).shot_id == unlucky
         let_expire(store, unlucky)
     assert claim(store).shot_id == other
