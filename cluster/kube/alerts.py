@@ -156,6 +156,8 @@ WITH_GPU = 'kube_pod_container_resource_requests{resource=~"nvidia_com_.+"} > 0'
 """Series of kube-state-metrics: worker pods of the RayService that do not run yet, and pods that ask for a device."""
 OTHER_EXPORTERS = ("kube_", "probe_", "DCGM_")
 """The prefixes of metrics of others: kube-state-metrics, the blackbox exporter, NVIDIA's DCGM exporter."""
+STATUS = "last_over_time(ray_serve_application_status[2m])"
+"""Serve reports it every ten seconds, so that it is missing from some of the scrapes."""
 DEPLOY_FAILED, RUNS = 1, 6
 """Values of Serve's gauge of an application's status (`ray.serve.schema.ApplicationStatus.to_numeric`)."""
 
@@ -213,7 +215,7 @@ def _deploy() -> list[dict[str, Any]]:
     return [
         _alert(
             "PackshotDeployFailed",
-            f"max by (application) (ray_serve_application_status == {DEPLOY_FAILED})",
+            f"max by (application) ({STATUS} == {DEPLOY_FAILED})",
             "1m",
             "page",
             "Serve has given up on the application {{ $labels.application }} and does not try again by itself.",
@@ -221,7 +223,7 @@ def _deploy() -> list[dict[str, Any]]:
         ),
         _alert(
             "PackshotDeployStuck",
-            f"max by (application) (ray_serve_application_status != {RUNS})",
+            f"max by (application) ({STATUS} != {RUNS})",
             "30m",
             "ticket",
             "The application {{ $labels.application }} has not run for half an hour.",
