@@ -65,3 +65,15 @@ def test_alerts_and_dashboards_name_only_what_is_exported(
     for one in waiting:
         http.delete(f"/v1/shots/{one}")
     finished(waiting)
+
+
+def test_gateways_directors_and_generators_report_to_the_autoscaler(http: httpx.Client) -> None:
+    """Serve counts its calls of `record_autoscaling_stats`, and those that failed."""
+    assert http.get("/healthz").status_code == 200
+    wanted = {"gateway", "director", "generator"}
+    asked = re.compile(r'^ray_serve_user_autoscaling_stats_latency_ms_count\{.*deployment="(\w+)"', re.MULTILINE)
+    give_up_at = time.monotonic() + 60
+    while missing := wanted - set(asked.findall(rays_export())):
+        assert time.monotonic() < give_up_at, f"never asked {sorted(missing)}"
+        time.sleep(1)
+    assert "ray_serve_record_autoscaling_stats_failed" not in re.sub("(?m)^#.*$", "", rays_export())
