@@ -102,7 +102,8 @@ def test_while_nobody_is_behind_it_the_edge_lives_and_answers_in_the_apps_words(
             assert httpx.get(f"{url}/edge/healthz").status_code == 200
     assert answer.status_code == 503
     assert answer.headers["content-type"] == "application/problem+json"
-    assert (answer.json()["code"], answer.headers["retry-after"]) == ("not_ready", "5")
+    assert answer.json()["code"] == "not_ready"
+    assert int(answer.headers["retry-after"]) > 0
 
 
 @pytest.mark.parametrize(
