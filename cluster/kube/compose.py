@@ -1,7 +1,7 @@
-"""Renders a profile of one machine as a Docker Compose file: the API behind the edge, PostgreSQL and MinIO.
+"""Renders a profile of one machine as a Docker Compose file: the API, PostgreSQL and MinIO.
 
-127.0.0.1:8000 ──> edge (nginx, the configuration of k8s/components/edge) ──> api ──> postgres
-                                                                             └──> minio  <── bucket, once
+127.0.0.1:8000 ──> api (`packshot serve`, behind its own nginx) ──> postgres
+                                                                └──> minio  <── bucket, once
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from cluster.profiles import Pool, Profile
 FOLDER = "compose"
 """Where the files lie, from the repository's root. Paths in them are relative to it."""
 PORT = 8000
-ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - of the container, which publishes no port
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - of the container; its port is published on this machine only
 HOME = "/var/lib/packshot"
 POSTGRES = "postgres:17.2-alpine"
 MINIO = "minio/minio:RELEASE.2025-09-07T16-13-09Z"
-NGINX = "nginxinc/nginx-unprivileged:1.27.3-alpine"
 DATABASE_PASSWORD = "${POSTGRES_PASSWORD:?write it into compose/.env}"  # noqa: S105 - a reference
 BUCKET_PASSWORD = "${MINIO_PASSWORD:?write it into compose/.env}"  # noqa: S105 - a reference
 STOP_S = 150
@@ -33,7 +32,6 @@ def compose(profile: Profile) -> dict[str, Any]:
     machine = profile.machine
     services = {
         "api": _api(profile, machine),
-        "edge": _edge(),
         "postgres": _postgres(),
         "minio": _minio(),
         "bucket": _bucket(),
@@ -44,11 +42,6 @@ def compose(profile: Profile) -> dict[str, Any]:
     return {
         "name": NAME,
         "services": services,
-        "configs": {
-            "nginx": {"file": "../k8s/components/edge/nginx.conf"},
-            "upstream": {"content": f"server api:{PORT} resolve;\n"},
-            "resolver": {"content": "resolver 127.0.0.11 valid=5s ipv6=off;\n"},  # Docker's own
-        },
         "volumes": {name: {} for name in ("home", "tmp", "database", "assets")},
     }
 
@@ -75,6 +68,7 @@ def _api(profile: Profile, machine: Pool) -> dict[str, Any]:
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_ENDPOINT_URL": "http://minio:9000",
         },
+        "ports": [f"127.0.0.1:{PORT}:{PORT}"],
         "volumes": [f"home:{HOME}", "tmp:/tmp"],
         "read_only": True,
         "init": True,
@@ -106,26 +100,6 @@ def _weights(profile: Profile) -> dict[str, Any]:
         "read_only": True,
         **HARDENED,
         "restart": "no",
-    }
-
-
-def _edge() -> dict[str, Any]:
-    places = {name: f"/etc/packshot/{name}.conf" for name in ("nginx", "upstream", "resolver")}
-    return {
-        "image": NGINX,
-        "command": ["nginx", "-c", places["nginx"], "-g", "daemon off;"],
-        "configs": [{"source": name, "target": place} for name, place in places.items()],
-        "ports": [f"127.0.0.1:{PORT}:8080"],
-        "read_only": True,
-        "tmpfs": ["/tmp"],  # noqa: S108 - of the container
-        "depends_on": {"api": {"condition": "service_healthy"}},
-        "healthcheck": {
-            "test": ["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/edge/healthz"],
-            "interval": "10s",
-            "timeout": "5s",
-            "retries": 3,
-        },
-        **HARDENED,
     }
 
 

