@@ -171,11 +171,12 @@ class GraphStages:
         self._finisher = with_context(finisher)
         self._preparer = self._finisher.options(stream=True)
         self._canny = with_context(canny)
-        self._generator = with_context(generator).options(stream=True)
+        self._painters = generator.options(stream=True)
+        self._generator = with_context(self._painters)
 
     def painters_came(self) -> bool:
         """Whether the generator has had a replica that is ready."""
-        return bool(self._generator.running_replicas_populated())  # type: ignore[operator]
+        return self._painters.running_replicas_populated()
 
     def framing_of(self, canvas: Canvas) -> Framing:
         return self._manifest.framing(canvas)
