@@ -178,7 +178,7 @@ def test_the_reference_loads_from_this_server_alone(api: Api) -> None:
         ),
         ("/v1/shots?limit=1&limit=2", "'limit' may be sent once, got it 2 times; keep one"),
         ("/v1/engines?all=1", "'all' is not a query parameter of this route, which takes none"),
-        ("/v1/images/im_1?presset=amazon-main", "takes preset;"),
+        ("/v1/images/im_1?presset=amazon-main", "takes preset, redirect;"),
         ("/v1/images/im_1.json?preset=amazon-main", "takes none;"),
     ],
 )

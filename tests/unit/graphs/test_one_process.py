@@ -63,7 +63,9 @@ def test_white_background_cutout_mask_and_channel_file(client: Client) -> None:
     product = np.zeros((90, 120), np.uint8)
     product[20:60, 30:80] = 255
     mask = client.put_mask(client.upload(png()).id, encode_png(product))
-    shot = client.shoot({"layers": [{"mask_id": mask.id}], "background": "white"}).id
+    shot = client.shoot(
+        {"layers": [{"mask_id": mask.id}], "background": "white", "canvas": {"width": 128, "height": 128}}
+    ).id
     list(client.events([shot]))
     (image,) = client.shot(shot).images
     assert client.download(image.url, preset="shopify").startswith(b"\xff\xd8\xff")
