@@ -14,7 +14,7 @@ const STEPS = ["cut", "place", "render", "choose"];
 const STATUS_EVERY_MS = 400;
 
 let message = "";
-let presets = [];
+let presets = null; // a promise of the channels' presets, once a step needs them
 let engines = [];
 let placing = null;
 let painting = null;
@@ -26,7 +26,8 @@ let picturing = null;
 function place() {
   placing ??= Promise.all([loaded("place"), sheet("place")]).then(([step]) => {
     step.open(setStatus);
-    step.listSizes(presets);
+    step.listSizes([]);
+    channels().then(step.listSizes);
     return step;
   });
   return placing;
@@ -57,7 +58,7 @@ function render() {
 function choose() {
   choosing ??= Promise.all([loaded("choose"), sheet("choose"), render()]).then(([step]) => {
     step.open({ toTab: go, status: setStatus });
-    step.usePresets(presets);
+    channels().then(step.usePresets);
     return step;
   });
   return choosing;
@@ -266,20 +267,25 @@ function wireSignOut() {
   });
 }
 
-/** Load engines and presets, until the server answers. */
 async function start() {
+  engines = await answered(api.engines);
+  painting?.then((step) => step.useEngines(engines));
+  shots.open({ end: ended, connection });
+}
+
+const channels = () => (presets ??= answered(api.presets));
+
+/** What `ask` resolves to. It is asked until the server answers. */
+async function answered(ask) {
   try {
-    [engines, presets] = await Promise.all([api.engines(), api.presets()]);
-    painting?.then((step) => step.useEngines(engines));
-    placing?.then((step) => step.listSizes(presets));
-    choosing?.then((step) => step.usePresets(presets));
+    const answer = await ask();
     dismiss("start");
+    return answer;
   } catch (problem) {
     if (!alerted("start")) sorry(problem, { key: "start" });
-    setTimeout(start, TRY_AGAIN_MS);
-    return;
+    await new Promise((later) => setTimeout(later, TRY_AGAIN_MS));
+    return answered(ask);
   }
-  shots.open({ end: ended, connection });
 }
 
 function badges() {

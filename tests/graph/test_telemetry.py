@@ -18,6 +18,8 @@ from bench.demo import CUP_AND_SAUCER_BOX_XYXY
 from cluster.local import free_port
 from packshot.imaging.codec import encode_png
 
+pytestmark = pytest.mark.soak  # a cluster of its own takes a minute
+
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 REQUEST = "request-of-the-test"
 RAYS_OWN = (":actor_name:", ":job_id:", ":task_name:", "======== Running on", "(Press CTRL+C")

@@ -43,7 +43,6 @@ def test_the_first_load_weighs_little_and_comes_from_here_alone(visit: Callable[
     assert {asked.removeprefix(f"{url}/studio/") for asked in here.requests} - files == {
         f"{url}/",
         f"{url}/v1/engines",
-        f"{url}/v1/presets",
     }
     plain = {"accept-encoding": "identity"}
     assert sum(len(httpx.get(asked, headers=plain).content) for asked in here.requests) <= MOST_BYTES

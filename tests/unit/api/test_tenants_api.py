@@ -22,7 +22,7 @@ def test_an_admin_key_deletes_a_tenant_and_gets_the_receipt(api: Api, admin: htt
     tenant = api.store.keys.tenant_of(secret)
     assert tenant is not None
     with admin, bearer(api, secret) as leaving:
-        photo = leaving.post("/v1/photos", files={"file": ("a.png", png(shade=201), "image/png")}).json()
+        photo = leaving.post("/v1/photos", files={"file": ("a.png", png(131, 77, shade=201), "image/png")}).json()
         api.store.deletions.hold(tenant.id, "case 4711")
         assert code_of(admin.delete(f"/v1/tenants/{tenant.id}")) == (409, "legal_hold")
         api.store.deletions.hold(tenant.id, None)

@@ -80,7 +80,7 @@ def postgres_server(max_connections: int = 60) -> Iterator[str]:
         if user:
             os.chown(home, user.pw_uid, user.pw_gid)
         run("initdb", "-D", f"{home}/data", "-U", "packshot", "-A", "trust", "-E", "UTF8", "--no-sync")
-        options = f"-k {home} -c listen_addresses= -c fsync=off -c shared_buffers=16MB"
+        options = f"-k {home} -c listen_addresses= -c fsync=off -c shared_buffers=16MB -c autovacuum=off"
         options += f" -c max_connections={max_connections}"
         run("pg_ctl", "-D", f"{home}/data", "-w", "-o", options, "start")
         try:

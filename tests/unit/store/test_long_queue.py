@@ -180,6 +180,8 @@ def _nodes(plan: Any) -> Iterator[Any]:
 @pytest.mark.parametrize("analysed", [False, True], ids=["no-statistics", "statistics"])
 def test_a_claim_reads_as_much_of_a_long_queue_as_of_a_short_one(store: Store, tenant: Tenant, analysed: bool) -> None:
     """20,000 waiting shots behind 20,000 that have ended, with PostgreSQL's statistics and without."""
+    with store.database.engine.begin() as connection:
+        connection.execute(text("DELETE FROM pg_statistic"))  # of other tests' rows
     owners = [store.tenants.get_or_create(f"t{number}") for number in range(20)]
     (one,) = add_shots(store, tenant, 1, priority="catalogue")
     copy_shot(store, one, 20_000, owners, "done", status="done")
