@@ -50,6 +50,7 @@ def test_twenty_shots_survive_the_death_of_their_replicas(
     assert {row.crashes for row in rows_of(home, accepted)} == {0}
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(RECOVERY_S + 60)
 def test_a_generator_that_ends_by_a_fault_is_a_crash_of_its_shots(
     http: httpx.Client,

@@ -191,6 +191,7 @@ def test_a_server_whose_disk_is_full_or_that_takes_no_writes_is_an_outage(
     own_store.queue.counts()
 
 
+@pytest.mark.soak
 def test_sixty_four_directors_share_a_hundred_connections(own_store: Store, own_settings: Settings) -> None:
     tenant = own_store.tenants.local()
     shots = add_shots(own_store, tenant, 100)

@@ -118,6 +118,7 @@ async def test_shots_outlive_an_object_store_in_trouble(
     assert [(shot.status, shot.attempt, len(shot.images)) for shot in ended] == [("done", 1, 1)] * 3
 
 
+@pytest.mark.soak
 def test_a_root_that_does_not_answer_is_unavailable_and_a_missing_file_is_not_found(s3: S3Server, gate: Gate) -> None:
     assets = Assets(s3.new_root())
     key = assets.put(b"picture", ".png")
