@@ -37,6 +37,10 @@ def normalise_upload(upload: UploadRecord) -> StoredPhoto:
     return decode_upload(*_parts[0], upload)
 
 
+def read_mask(data: bytes, width: int, height: int) -> UploadedMask:
+    return _parts[0][0].read_mask(data, width, height)
+
+
 class OtherProcess:
     """The API's `Decoder` in another process."""
 
@@ -52,7 +56,8 @@ class OtherProcess:
         return await asyncio.get_running_loop().run_in_executor(self._pool, normalise_upload, upload)
 
     async def read_mask(self, data: bytes, width: int, height: int) -> UploadedMask:
-        raise NotImplementedError
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, read_mask, data, width, height)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from starlette.datastructures import UploadFile
 
 from packshot.api.answers import file_answer, server_timing
 from packshot.api.auth import Caller
-from packshot.api.conversions import own_alpha_mask, photo_answer
+from packshot.api.conversions import photo_answer
 from packshot.api.downloads import REDIRECT, Redirect, redirected
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.openapi import (
@@ -29,7 +29,7 @@ from packshot.api.openapi import (
 )
 from packshot.api.queries import PAGE, Cursor, Limit
 from packshot.api.services import Services, Wired, decode_slot, in_thread
-from packshot.api.uploads import photo_of_upload
+from packshot.api.uploads import add_photo, photo_of_upload
 from packshot.contract import examples
 from packshot.contract.answers import PhotoAnswer, PhotoPage
 from packshot.contract.requests import PhotoUpload
@@ -69,21 +69,7 @@ async def upload_photo(request: Request, response: Response, services: Wired, te
         started = time.perf_counter()
         photo = await cancel_on_disconnect(request, _decoded(services, tenant.id, file))
         decode_ms = (time.perf_counter() - started) * 1000
-    record = await shield_to_completion(
-        in_thread(
-            services.store.photos.add,
-            tenant.id,
-            png=photo.png,
-            width=photo.width,
-            height=photo.height,
-            format=photo.format,
-            bytes=photo.bytes,
-            sha256=photo.sha256,
-            own_alpha=own_alpha_mask(photo),
-            notes=photo.notes,
-            project_id=project_id,
-        )
-    )
+    record = await shield_to_completion(in_thread(add_photo, services, tenant.id, photo, photo.png, project_id))
     answer = photo_answer(record)
     response.headers.update({"location": answer.url, **server_timing({"decode": decode_ms})})
     return answer

@@ -18,7 +18,9 @@ from packshot.contract import examples
 from packshot.contract.answers import PhotoAnswer, UploadAnswer
 from packshot.contract.requests import PhotoOfUpload, UploadRequest
 from packshot.errors import BadInput, StorageFull, TooLarge
+from packshot.imaging.decoding.results import NormalisedPhoto
 from packshot.store.records import PhotoRecord, Tenant
+from packshot.store.references import WrittenFile
 from packshot.store.uploads import LIFETIME_S
 
 router = APIRouter(prefix="/v1/uploads", tags=["photos"])
@@ -109,27 +111,33 @@ async def photo_of_upload(request: Request, response: Response, services: Servic
     async with decode_slot(services, tenant.id, upload.bytes):
         decoded = await cancel_on_disconnect(request, services.decoder.normalise_upload(upload))
     decode_ms = (time.perf_counter() - started) * 1000
-    photo = decoded.photo
 
     def store() -> PhotoRecord:
-        record = services.store.photos.add(
-            tenant.id,
-            png=decoded.file,
-            width=photo.width,
-            height=photo.height,
-            format=photo.format,
-            bytes=photo.bytes,
-            sha256=photo.sha256,
-            own_alpha=own_alpha_mask(photo),
-            notes=photo.notes,
-            project_id=body.project_id,
-        )
+        record = add_photo(services, tenant.id, decoded.photo, decoded.file, body.project_id)
         services.store.uploads.confirm(upload.id, record.id)
         return record
 
     answer = photo_answer(await shield_to_completion(in_thread(store)))
     response.headers.update({"location": answer.url, **server_timing({"decode": decode_ms})})
     return answer
+
+
+def add_photo(
+    services: Services, tenant_id: str, photo: NormalisedPhoto, png: bytes | WrittenFile, project_id: str | None
+) -> PhotoRecord:
+    """Store a decoded photo, whose pixels are `png`: its bytes, or the file that has them already. It blocks."""
+    return services.store.photos.add(
+        tenant_id,
+        png=png,
+        width=photo.width,
+        height=photo.height,
+        format=photo.format,
+        bytes=photo.bytes,
+        sha256=photo.sha256,
+        own_alpha=own_alpha_mask(photo),
+        notes=photo.notes,
+        project_id=project_id,
+    )
 
 
 def _origin(request: Request) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 
 from packshot.store.database import open_engine
 from packshot.store.schema import metadata
@@ -31,6 +31,16 @@ def empty(database_url: str) -> None:
 
 class NoPostgres(Exception):  # a reason to skip, not a fault
     """Raised when no PostgreSQL server can be started here; the message has the reason."""
+
+
+def new_database(url: str, name: str) -> str:
+    """Make an empty database beside that of `url`, without any schema. Returns its URL. An earlier one is dropped."""
+    engine = open_engine(url).execution_options(isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        for command in (f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name}"):
+            connection.execute(text(command))
+    engine.dispose()
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
 
 
 def binaries() -> Path:

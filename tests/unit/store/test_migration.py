@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, MetaData, func, insert, make_url, select, text
+from sqlalchemy import Connection, MetaData, func, insert, select
 
 from packshot.contract.recipe import EngineStamp
 from packshot.contract.shot_spec import Background, Canvas, Condition, LayerSpec, Shadow, ShotSpec
@@ -21,6 +21,7 @@ from packshot.store.database import open_engine
 from packshot.store.migrate import upgrade
 from packshot.store.records import Flow, ImageRecord, Load, ShotRecord
 from packshot.store.store import Store
+from tests.unit.store.postgres_server import new_database
 from tests.unit.store.store_rows import claim, new_image
 
 OLD = json.loads(Path(__file__).with_name("rows_of_0_1_0.json").read_text())
@@ -35,13 +36,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database of its own, empty: without any schema."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'old.sqlite'}"
-    url: str = request.getfixturevalue("postgres_url")
-    engine = open_engine(url).execution_options(isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        for command in ("DROP DATABASE IF EXISTS of_0_1_0", "CREATE DATABASE of_0_1_0"):
-            connection.execute(text(command))
-    engine.dispose()
-    return make_url(url).set(database="of_0_1_0").render_as_string(hide_password=False)
+    return new_database(request.getfixturevalue("postgres_url"), "of_0_1_0")
 
 
 @pytest.fixture

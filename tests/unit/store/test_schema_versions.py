@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import make_url, text
+from sqlalchemy import text
 
 from packshot.errors import Unavailable
 from packshot.settings import Settings
@@ -18,6 +18,7 @@ from packshot.store.database import open_engine
 from packshot.store.migrate import migrate
 from packshot.store.schema import REVISION
 from packshot.store.store import Store
+from tests.unit.store.postgres_server import new_database
 from tests.unit.store.store_rows import add_shots, claim, new_image
 
 ROOT = Path(__file__).parents[3]
@@ -49,13 +50,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database of its own, without any schema."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'versions.sqlite'}"
-    url: str = request.getfixturevalue("postgres_url")
-    engine = open_engine(url).execution_options(isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        for command in ("DROP DATABASE IF EXISTS versions", "CREATE DATABASE versions"):
-            connection.execute(text(command))
-    engine.dispose()
-    return make_url(url).set(database="versions").render_as_string(hide_password=False)
+    return new_database(request.getfixturevalue("postgres_url"), "versions")
 
 
 class Newer:
