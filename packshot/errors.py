@@ -107,6 +107,9 @@ class BadInput(PackshotError):
         "idempotency_mismatch": "The Idempotency-Key was used before with another body.",
         "layer_outside": "A layer lies outside the canvas, or its scale leaves no pixel of it.",
         "manifest_unreadable": "The bytes are no manifest: no YAML, JSON or CSV, or with aliases, tags or double keys.",
+        "url_refused": "A URL does not lie under a prefix that the operator allowed.",
+        "zip_refused": "A ZIP archive is damaged, encrypted, or has paths that leave its folder.",
+        "manifest_refused": "Rows of a catalogue's manifest have problems. `problems` lists them.",
         "photo_missing": "A catalogue's row names a photo or a mask that is not there.",
         "axes_too_large": "A catalogue's axes have more combinations than the limit.",
         "not_served": "A field needs a stage that is not served.",
@@ -171,6 +174,7 @@ class Conflict(PackshotError):
         "in_use": "A queued or running shot needs the object.",
         "already_finished": "The shot has ended.",
         "legal_hold": "The tenant is under a legal hold and must be kept.",
+        "file_taken": "A catalogue's route has another file of this name.",
         "name_taken": "The tenant has another object of this kind with the name.",
     }
 

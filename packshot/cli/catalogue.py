@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -144,16 +143,8 @@ def _print(answer: DryRunAnswer, made: Plan) -> None:
 
 
 def _write_problems(path: Path, made: Plan) -> None:
+    from packshot.catalogue.tables import problems_csv
+
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        columns = ("row", "sku", "column", "value", "code", "rule", "remedy")
-        writer.writerow(columns)
-        for one in made.problems:
-            values = [getattr(one, column) for column in columns]
-            writer.writerow(["" if value is None else _inert(str(value)) for value in values])
-
-
-def _inert(text: str) -> str:
-    """The text as a cell that a spreadsheet does not run."""
-    return f"'{text}" if text[:1] in tuple("=+-@") else text
+        file.writelines(problems_csv(made.problems))
