@@ -65,6 +65,7 @@ class BoxGraph:
         self.is_ready = True
         self.submissions = 0
         self.deliveries = 0
+        self.catalogue_changes = 0
         self.base_keys: list[str | None] = []
         self.broken: Exception | None = None
         self.clicks_held = False
@@ -130,6 +131,9 @@ class BoxGraph:
 
     def submitted(self) -> None:
         self.submissions += 1
+
+    def catalogue_changed(self) -> None:
+        self.catalogue_changes += 1
 
     async def wait_for_any_completion(self, timeout_s: float) -> None:
         await asyncio.sleep(min(timeout_s, 0.02))
@@ -226,7 +230,7 @@ def code_of(answer: httpx.Response) -> tuple[int, str]:
     assert (
         {"type", "title", "status", "detail", "code"}
         <= set(body)
-        <= {"type", "title", "status", "detail", "code", "errors"}
+        <= {"type", "title", "status", "detail", "code", "errors", "problems", "problems_total"}
     )
     assert answer.headers["x-request-id"]
     return answer.status_code, body["code"]

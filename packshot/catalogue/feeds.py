@@ -11,16 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 from urllib.parse import quote, urlsplit
 
 from packshot.catalogue.tables import lines_of
+from packshot.contract.catalogue import FeedKind
 from packshot.errors import BadInput
 
-__all__ = ["FEEDS", "FEED_KINDS", "Feed", "FeedKind", "Picture", "Product", "feed_lines", "public_url"]
+__all__ = ["FEEDS", "Feed", "Picture", "Product", "feed_lines", "public_url"]
 
-FeedKind = Literal["google-merchant", "meta", "shopify", "amazon"]
-FEED_KINDS: tuple[FeedKind, ...] = get_args(FeedKind)
 MAX_URL_CHARS = 2_000
 
 

@@ -32,7 +32,7 @@ _GTIN_NAMES = re.compile(r"(?i)^(gtin(-?(8|12|13|14))?|ean(13)?|upc)$")
 class Read:
     """A manifest as it could be read. `manifest` is None when its frame, without the items, is broken.
 
-    `rows` has each item's row: as a spreadsheet numbers it for CSV, else the item's place, from 1.
+    `rows` has the row of each of its items: as a spreadsheet numbers it for CSV, else the item's place, from 1.
     """
 
     manifest: Manifest | None
@@ -71,6 +71,32 @@ def read_frame_bytes(data: bytes, media_type: MediaType) -> dict[str, Any]:
     if "items" in frame:
         raise BadInput("bad_usage", "a look must have no items, because the sheet has them; remove them")
     return frame
+
+
+def frame_of(scenes: Sequence[str], presets: Sequence[str]) -> dict[str, Any]:
+    """The axes and deliveries of a sheet: scenes as NAME=TEXT, presets as NAME, or NAME=white for a plain picture.
+
+    Raises BadInput `bad_usage` for another form.
+    """
+    frame: dict[str, Any] = {}
+    if scenes:
+        pairs = [one.partition("=") for one in scenes]
+        for name, equals, _ in pairs:
+            if not name or not equals:
+                rule = f"a scene must be NAME=TEXT, got {name[:60]!r}"
+                raise BadInput("bad_usage", f"{rule}; write marble='on a marble table'")
+        if len({name for name, _, _ in pairs}) < len(pairs):
+            raise BadInput("bad_usage", f"a scene may be named once, got {[name[:60] for name, _, _ in pairs]}; rename")
+        frame["axes"] = [{"name": "scene", "values": {name: text for name, _, text in pairs}}]
+    if presets:
+        frame["deliver"] = [_delivery(one, len(presets)) for one in presets]
+    return frame
+
+
+def _delivery(text: str, of: int) -> dict[str, Any]:
+    name, _, plain = text.partition("=")
+    template = "{sku}-{n:02}.{ext}" if of == 1 else "{sku}-{preset}-{n:02}.{ext}"
+    return {"preset": name, "name": template, **({"scene": plain} if plain else {})}
 
 
 def _object_of(data: bytes, media_type: MediaType) -> dict[str, Any]:
@@ -126,7 +152,8 @@ def _checked(raw: dict[str, Any], numbers: list[int], problems: list[RowProblem]
         for at, item in zip(kept, manifest.items, strict=True):
             problems += _item_problems(item, numbers[at], manifest, allowed.photos)
     problems.sort(key=lambda one: one.row or 0)
-    return Read(manifest, tuple(numbers[at] for at in kept), len(numbers), problems)
+    rows = () if manifest is None else tuple(numbers[at] for at in kept)
+    return Read(manifest, rows, len(numbers), problems)
 
 
 def _of_pydantic(found: Any, row: int | None, sku: str | None, column: str) -> RowProblem:

@@ -10,8 +10,9 @@ from itertools import chain
 from packshot.catalogue.sheet import inert
 from packshot.contract.catalogue import RowProblem
 
-__all__ = ["PROBLEM_COLUMNS", "lines_of", "problems_csv"]
+__all__ = ["chunks_of", "lines_of", "problems_csv"]
 
+CHUNK_CHARS = 64 * 1024
 PROBLEM_COLUMNS = ("row", "sku", "column", "value", "code", "rule", "remedy")
 
 
@@ -26,6 +27,20 @@ def lines_of(columns: Sequence[str], rows: Iterable[Sequence[object]], *, delimi
             yield line.getvalue()
         else:
             yield "\t".join(" ".join(text.split()) for text in texts) + "\n"
+
+
+def chunks_of(lines: Iterable[str]) -> Iterator[str]:
+    """The lines in pieces of CHUNK_CHARS or a little more, so that a stream does not wait for each line."""
+    some: list[str] = []
+    size = 0
+    for line in lines:
+        some.append(line)
+        size += len(line)
+        if size >= CHUNK_CHARS:
+            yield "".join(some)
+            some, size = [], 0
+    if some:
+        yield "".join(some)
 
 
 def problems_csv(problems: Iterable[RowProblem]) -> Iterator[str]:

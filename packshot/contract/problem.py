@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from packshot.contract.base import Answer
+from packshot.contract.base import Answer, absent
+from packshot.contract.catalogue import RowProblem
 from packshot.errors import KINDS
 
 MEDIA_TYPE = "application/problem+json"
@@ -37,3 +38,7 @@ class Problem(Answer):
         exclude_if=lambda errors: not errors,
         description="The fields that broke a rule; absent if there are none.",
     )
+    problems: tuple[RowProblem, ...] | None = Field(
+        None, exclude_if=absent, description="Of a refused manifest: its first 1,000 problems, in its order."
+    )
+    problems_total: int | None = Field(None, exclude_if=absent, description="How many problems the manifest has.")

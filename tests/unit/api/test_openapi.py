@@ -10,6 +10,7 @@ import pytest
 
 from packshot.api.problems import STATUSES, code_rows
 from packshot.contract import problem
+from packshot.contract.examples import MANIFEST
 from packshot.errors import (
     BadInput,
     Conflict,
@@ -54,6 +55,19 @@ OPERATIONS = {
     "get_delivery": ("get", "/v1/deliveries/{delivery_id}/{name}", {"200", "304", "307", "404", "422"}),
     "get_image_thumbnail": ("get", "/v1/images/{image_id}/thumbnail", {"200", "304", "404"}),
     "review_image": ("patch", "/v1/images/{image_id}", BODY | {"200", "404"}),
+    "create_catalogue": ("post", "/v1/catalogues", BODY | {"200", "201"}),
+    "list_catalogues": ("get", "/v1/catalogues", {"200"}),
+    "get_catalogue": ("get", "/v1/catalogues/{catalogue_id}", {"200", "404"}),
+    "list_rows": ("get", "/v1/catalogues/{catalogue_id}/rows", {"200", "404"}),
+    "put_catalogue_photo": ("put", "/v1/catalogues/{catalogue_id}/photos", BODY | {"200", "404", "507"}),
+    "put_catalogue_photos": ("post", "/v1/catalogues/{catalogue_id}/photos.zip", BODY | {"200", "404", "507"}),
+    **{
+        f"{change}_catalogue": ("post", f"/v1/catalogues/{{catalogue_id}}/{change}", {"202", "404", "409", "412"})
+        for change in ("start", "pause", "resume", "cancel", "retry")
+    },
+    "get_catalogue_manifest": ("get", "/v1/catalogues/{catalogue_id}/manifest.csv", {"200", "404"}),
+    "get_catalogue_archive": ("get", "/v1/catalogues/{catalogue_id}/archive.zip", {"200", "404", "429"}),
+    "get_catalogue_feed": ("get", "/v1/catalogues/{catalogue_id}/feeds/{kind}", {"200", "404"}),
     "create_project": ("post", "/v1/projects", BODY | {"201", "409"}),
     "list_projects": ("get", "/v1/projects", {"200", "422"}),
     "get_project": ("get", "/v1/projects/{project_id}", {"200", "404"}),
@@ -124,7 +138,11 @@ def test_every_success_has_a_schema_an_example_and_the_request_id(document: Json
             assert ("content" in response) is (status != "204"), (path, status)
             for media_type, content in response.get("content", {}).items():
                 assert content["schema"], (path, status)
-                assert "example" in content or media_type.startswith("image/"), (path, status, media_type)
+                assert "example" in content or media_type.startswith(("image/", "application/zip")), (
+                    path,
+                    status,
+                    media_type,
+                )
 
 
 @pytest.mark.parametrize(
@@ -166,7 +184,7 @@ def test_examples_fit_their_schemas(document: Json) -> None:
     for response in document["components"]["responses"].values():
         content = response["content"][problem.MEDIA_TYPE]
         fits(document, content["schema"], content["example"])
-    assert len(shown) == 40
+    assert len(shown) == 53
 
 
 def test_real_answers_fit_their_schemas(document: Json, api: Api) -> None:
@@ -181,6 +199,8 @@ def test_real_answers_fit_their_schemas(document: Json, api: Api) -> None:
         "list_shots": ("/v1/shots", None),
         "get_shot": (f"/v1/shots/{shot_id}", None),
         "cancel_shot": (f"/v1/shots/{waiting_id}", None),
+        "create_catalogue": ("/v1/catalogues", MANIFEST.model_dump(mode="json", exclude_unset=True)),
+        "list_catalogues": ("/v1/catalogues", None),
         "list_photos": ("/v1/photos", None),
         "describe_photo": (f"/v1/photos/{photo_id}.json", None),
         "describe_mask": (f"{api.mask()['url']}.json", None),
@@ -216,7 +236,8 @@ def test_bodies_that_routes_read_themselves_are_documented(document: Json) -> No
         for _, _, operation in operations(document)
         if "requestBody" in operation
     }
-    assert [name for name, body in bodies.items() if not body["required"]] == ["open_session"]  # or a Bearer header
+    optional = {name for name, body in bodies.items() if not body["required"]}
+    assert optional == {"open_session", "put_catalogue_photo"}  # or a Bearer header; or a hash of the file
     photo = bodies.pop("upload_photo")["content"]
     assert photo["application/json"]["schema"] == {"$ref": "#/components/schemas/PhotoOfUpload"}
     upload = photo["multipart/form-data"]["schema"]
@@ -225,11 +246,15 @@ def test_bodies_that_routes_read_themselves_are_documented(document: Json) -> No
     assert (part["type"], part["format"]) == ("string", "binary")
     mask = bodies.pop("put_mask")["content"]["image/png"]["schema"]
     assert (mask["type"], mask["format"]) == ("string", "binary")
+    assert list(bodies.pop("put_catalogue_photo")["content"]) == ["application/octet-stream"]
+    assert list(bodies.pop("put_catalogue_photos")["content"]) == ["application/zip"]
+    assert {"application/yaml", "text/csv", "multipart/form-data"} < set(bodies["create_catalogue"]["content"])
     named = {name: body["content"]["application/json"]["schema"]["$ref"] for name, body in bodies.items()}
     assert named == {
         "offer_upload": "#/components/schemas/UploadRequest",
         "click": "#/components/schemas/MaskRequest",
         "create_shot": "#/components/schemas/ShotRequest",
+        "create_catalogue": "#/components/schemas/Manifest",
         "review_image": "#/components/schemas/ReviewRequest",
         "deliver_image": "#/components/schemas/DeliveriesRequest",
         "create_project": "#/components/schemas/ProjectRequest",
@@ -250,6 +275,7 @@ def test_headers_that_routes_read_themselves_are_documented(document: Json) -> N
         "create_shot": {"Idempotency-Key", "Prefer"},
         "watch_shot": {"Last-Event-ID"},
         "watch_shots": {"Last-Event-ID"},
+        **{f"{change}_catalogue": {"if-match"} for change in ("start", "pause", "resume", "cancel", "retry")},
     }
 
 

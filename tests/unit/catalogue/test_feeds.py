@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from packshot.catalogue.feeds import FEEDS, FeedKind, Picture, Product, feed_lines, public_url
+from packshot.catalogue.feeds import FEEDS, Picture, Product, feed_lines, public_url
+from packshot.contract.catalogue import FeedKind
 from packshot.errors import BadInput
 
 PLACE = "https://cdn.example/spring/"
