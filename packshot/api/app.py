@@ -30,6 +30,7 @@ from packshot.api import (
     styles,
     tenants,
     uploads,
+    webhooks,
 )
 from packshot.api.decoding import Decoder
 from packshot.api.downloads import bucket_origin
@@ -79,9 +80,9 @@ def create_app(
     streams = Places(settings.max_streams, STREAMS_IN_ALL, "event streams and held answers")
     archives = Places(ARCHIVES_EACH, ARCHIVES_IN_ALL, "archives of photos")
     app.state.services = Services(store, graph, decoder, settings, meter, decoding, large, watch, streams, archives)
-    parts = (photos, uploads, photo_masks, masks, events, shots, images, deliveries, projects, styles, tenants, session)
-    parts += (catalogues, catalogue_photos, catalogue_files)
-    for part in parts:
+    cutting, shooting = (photos, uploads, photo_masks, masks), (events, shots, images, deliveries, projects, styles)
+    many = (catalogues, catalogue_photos, catalogue_files)
+    for part in (*cutting, *shooting, *many, webhooks, tenants, session):
         app.include_router(part.router, dependencies=[StrictQuery])
     app.include_router(ops.router)
     ops.add_page(app, studio_dir, bucket_origin(store.assets) if settings.redirect_downloads else "")
