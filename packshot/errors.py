@@ -108,7 +108,7 @@ class BadInput(PackshotError):
         "idempotency_mismatch": "The Idempotency-Key was used before with another body.",
         "layer_outside": "A layer lies outside the canvas, or its scale leaves no pixel of it.",
         "manifest_unreadable": "The bytes are no manifest: no YAML, JSON or CSV, or with aliases, tags or double keys.",
-        "url_refused": "A URL does not lie under a prefix that the operator allowed.",
+        "url_not_allowed": "A URL does not lie under a prefix that the operator allowed.",
         "zip_refused": "A ZIP archive is damaged, encrypted, or has paths that leave its folder.",
         "manifest_refused": "Rows of a catalogue's manifest have problems. `problems` lists them.",
         "product_not_found": "No product was found in the photo of a catalogue's row.",

@@ -65,7 +65,6 @@ class BoxGraph:
         self.is_ready = True
         self.submissions = 0
         self.deliveries = 0
-        self.catalogue_changes = 0
         self.base_keys: list[str | None] = []
         self.broken: Exception | None = None
         self.clicks_held = False
@@ -131,9 +130,6 @@ class BoxGraph:
 
     def submitted(self) -> None:
         self.submissions += 1
-
-    def catalogue_changed(self) -> None:
-        self.catalogue_changes += 1
 
     async def wait_for_any_completion(self, timeout_s: float) -> None:
         await asyncio.sleep(min(timeout_s, 0.02))

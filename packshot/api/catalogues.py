@@ -188,10 +188,9 @@ CHANGED = answer_json(examples.CATALOGUE, "The catalogue.", status=202, headers=
 )
 
 
-async def _changed(services: Services, response: Response, change: Callable[[], CatalogueRecord]) -> CatalogueAnswer:
-    """Make a change of the state, and wake the producer."""
+async def _changed(response: Response, change: Callable[[], CatalogueRecord]) -> CatalogueAnswer:
+    """Make a change of the state. The store wakes the producer."""
     record = await shield_to_completion(in_thread(change))
-    services.graph.catalogue_changed()
     response.headers["etag"] = etag_of(record)
     return catalogue_answer(record)
 
@@ -208,7 +207,7 @@ async def start_catalogue(
 ) -> CatalogueAnswer:
     """409 `photos_missing` while a path has no photo. A repeat changes nothing and has the same answer."""
     version, start = version_of(if_match), services.store.catalogues.start
-    return await _changed(services, response, lambda: start(tenant.id, catalogue_id, version=version))
+    return await _changed(response, lambda: start(tenant.id, catalogue_id, version=version))
 
 
 @router.post(
@@ -223,7 +222,7 @@ async def pause_catalogue(
 ) -> CatalogueAnswer:
     """No further shot is made. Those that were made end, and their files are delivered."""
     version, pause = version_of(if_match), services.store.catalogues.pause
-    return await _changed(services, response, lambda: pause(tenant.id, catalogue_id, version=version))
+    return await _changed(response, lambda: pause(tenant.id, catalogue_id, version=version))
 
 
 @router.post(
@@ -238,7 +237,7 @@ async def resume_catalogue(
 ) -> CatalogueAnswer:
     """A catalogue that its budget paused may then spend the budget once more."""
     version, resume = version_of(if_match), services.store.catalogues.resume
-    return await _changed(services, response, lambda: resume(tenant.id, catalogue_id, version=version))
+    return await _changed(response, lambda: resume(tenant.id, catalogue_id, version=version))
 
 
 @router.post(
@@ -253,7 +252,7 @@ async def cancel_catalogue(
 ) -> CatalogueAnswer:
     """Its shots are cancelled, and rows that have not ended are skipped. What was delivered stays."""
     version, cancel = version_of(if_match), services.store.catalogues.cancel
-    return await _changed(services, response, lambda: cancel(tenant.id, catalogue_id, version=version))
+    return await _changed(response, lambda: cancel(tenant.id, catalogue_id, version=version))
 
 
 @router.post(
@@ -273,4 +272,4 @@ async def retry_catalogue(
 ) -> CatalogueAnswer:
     """What was made of them stays and is not made again. A catalogue that was done runs again."""
     version, retry = version_of(if_match), services.store.catalogues.retry
-    return await _changed(services, response, lambda: retry(tenant.id, catalogue_id, only=only, version=version))
+    return await _changed(response, lambda: retry(tenant.id, catalogue_id, only=only, version=version))

@@ -77,10 +77,6 @@ class Graph(Protocol):
         """
         ...
 
-    def catalogue_changed(self) -> None:
-        """Wake the catalogues' producer after a change of a catalogue's state. Returns at once."""
-        ...
-
     async def wait_for_any_completion(self, timeout_s: float) -> None:
         """Return when any shot `submitted` by this process has ended, or after `timeout_s` seconds."""
         ...

@@ -44,6 +44,14 @@ _ALWAYS = {
     VERSION_HEADER: "The version of Packshot that the server runs.",
 }
 
+_BODIES: tuple[type[BaseModel], ...] = (
+    *BODIES,
+    *PROJECT_BODIES,
+    *DELIVERY_BODIES,
+    *WEBHOOK_BODIES,
+    Manifest,
+)
+
 BODY_PROBLEMS = (BadInput, TooLarge, TooSlow, UnsupportedMedia, Overloaded)
 """What every route with a body may answer."""
 
@@ -195,10 +203,7 @@ def openapi_json(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(title=app.title, version=app.version, routes=app.routes, description=_PREFACE)
     written: list[type[BaseModel]] = [Problem, *EVENTS.values()]
     _, schemas = models_json_schema(
-        [
-            (body, "validation")
-            for body in (*BODIES, *PROJECT_BODIES, *DELIVERY_BODIES, *WEBHOOK_BODIES, Manifest)
-        ]
+        [(body, "validation") for body in (*BODIES, *PROJECT_BODIES, *DELIVERY_BODIES, *WEBHOOK_BODIES, Manifest)]
         + [(model, "serialization") for model in written],
         ref_template=_REF,
     )

@@ -175,17 +175,17 @@ def _text(column: str, product: Product) -> str:
 def public_url(published_at: str, path: str, sha256: str, *, versioned: bool) -> str:
     """The URL of a file that lies at `path` below the folder `published_at`.
 
-    `versioned` adds a part of the hash, because channels cache a picture by its URL. Raises BadInput `url_refused`
+    `versioned` adds a part of the hash, because channels cache a picture by its URL. Raises BadInput `url_not_allowed`
     when `published_at` is no https URL of a folder, or the URL is longer than channels take.
     """
     parts = urlsplit(published_at)
     if parts.scheme != "https" or not parts.netloc or parts.query or parts.fragment or "@" in parts.netloc:
         rule = "a feed's pictures must be published in a folder at an https URL"
         raise BadInput(
-            "url_refused", f"{rule}, got {published_at[:200]!r}; send published_at=https://cdn.example/spring/"
+            "url_not_allowed", f"{rule}, got {published_at[:200]!r}; send published_at=https://cdn.example/spring/"
         )
     url = f"{published_at.rstrip('/')}/{quote(path)}".replace(",", "%2C") + (f"?v={sha256[:12]}" if versioned else "")
     if len(url) > MAX_URL_CHARS or not url.isascii():
         rule = f"a picture's URL must be ASCII and have at most {MAX_URL_CHARS} characters"
-        raise BadInput("url_refused", f"{rule}, got {len(url)}; use a shorter published_at")
+        raise BadInput("url_not_allowed", f"{rule}, got {len(url)}; use a shorter published_at")
     return url

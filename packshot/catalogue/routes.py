@@ -39,7 +39,7 @@ def write_file(
     """Write one file to its route, whole and once, and return its URL. It blocks.
 
     Returns None for a route without a folder of its own: the archive has its files, or `write_zip` writes them.
-    `replaces` are the SHA-256 of earlier versions of this file. Raises BadInput `url_refused`, Conflict `file_taken`
+    `replaces` are the SHA-256 of earlier versions of this file. Raises BadInput `url_not_allowed`, Conflict `file_taken`
     when the place has another file of this name, StorageFull, and Unavailable when the place does not answer.
     """
     checked = check_name(name)
@@ -64,4 +64,4 @@ def write_zip(to: str, files: Iterable[tuple[str, Callable[[], bytes]]], allowed
 
 def _require(to: str | None, allowed: Allowed) -> None:
     if to is not None and (rule := route_rule(to, allowed.routes)) is not None:
-        raise BadInput("url_refused", f"{rule}, got {to[:200]!r}; use a folder of the archive")
+        raise BadInput("url_not_allowed", f"{rule}, got {to[:200]!r}; use a folder of the archive")

@@ -26,7 +26,7 @@ CHUNK_BYTES = 1024 * 1024
 def read_url(url: str, allowed_prefixes: Sequence[str], *, max_bytes: int) -> bytes:
     """The bytes of a photo at a URL. It blocks.
 
-    Redirects are not followed, and a link in a folder may not lead out of the prefix. Raises BadInput `url_refused`
+    Redirects are not followed, and a link in a folder may not lead out of the prefix. Raises BadInput `url_not_allowed`
     when the URL is not allowed or its file is larger than `max_bytes`, NotFound when there is none, and Unavailable
     when its server does not answer.
     """
@@ -62,7 +62,7 @@ def _read_http(url: str, max_bytes: int) -> bytes:
             raise NotFound("not_found", f"No file lies at {url}; correct the URL, or put it there.")
         if answer.is_redirect:
             rule = "a URL must lead to the file itself, without a redirect"
-            raise BadInput("url_refused", f"{rule}, got {answer.status_code} from {url}; use the final URL")
+            raise BadInput("url_not_allowed", f"{rule}, got {answer.status_code} from {url}; use the final URL")
         answer.raise_for_status()
         data = bytearray()
         for chunk in answer.iter_bytes(CHUNK_BYTES):
@@ -76,7 +76,7 @@ def write_url(url: str, data: bytes, allowed_prefixes: Sequence[str], *, replace
     """Write a file, whole or not at all, and return its URL. It blocks.
 
     A repeat with the same bytes changes nothing. A file of other bytes is replaced only if its SHA-256 is in
-    `replaces`, the versions that this one supersedes. Raises BadInput `url_refused` when the URL is not allowed,
+    `replaces`, the versions that this one supersedes. Raises BadInput `url_not_allowed` when the URL is not allowed,
     Conflict `file_taken` when there is another file of this name, StorageFull when the disk is full, and Unavailable
     when the place does not answer.
     """
@@ -155,7 +155,7 @@ def _is_folder(url: str) -> bool:
 
 def _require(url: str, allowed_prefixes: Sequence[str]) -> None:
     if (rule := url_rule(url, allowed_prefixes)) is not None:
-        raise BadInput("url_refused", f"{rule}, got {url[:200]!r}; ask the operator for a prefix")
+        raise BadInput("url_not_allowed", f"{rule}, got {url[:200]!r}; ask the operator for a prefix")
 
 
 def _local(url: str, allowed_prefixes: Sequence[str]) -> Path:
@@ -164,7 +164,9 @@ def _local(url: str, allowed_prefixes: Sequence[str]) -> Path:
     real = path.resolve()
     roots = [Path(url2pathname(urlsplit(one).path)).resolve() for one in allowed_prefixes if one.startswith("file:")]
     if not any(real.is_relative_to(root) for root in roots):
-        raise BadInput("url_refused", f"a link may not lead out of the allowed prefix, got {url[:200]!r}; remove it")
+        raise BadInput(
+            "url_not_allowed", f"a link may not lead out of the allowed prefix, got {url[:200]!r}; remove it"
+        )
     return real
 
 
@@ -177,5 +179,5 @@ def _file_system(url: str) -> tuple[Any, str]:
 
 def _within(url: str, data: bytes, max_bytes: int) -> bytes:
     if len(data) > max_bytes:
-        raise BadInput("url_refused", f"a photo may have {max_bytes} bytes, got more at {url}; use a smaller file")
+        raise BadInput("url_not_allowed", f"a photo may have {max_bytes} bytes, got more at {url}; use a smaller file")
     return data

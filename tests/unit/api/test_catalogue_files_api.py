@@ -116,7 +116,7 @@ def test_feeds_list_the_public_pictures(ended: Ended) -> None:
     listed = ended.get("feeds/google-merchant", preset="shopify", **FEED).text
     assert listed.startswith("id\timage_link\tadditional_image_link\ttitle\tbrand\nA-0\thttps://cdn.example/")
     assert code_of(ended.get("feeds/google-merchant", **FEED)) == (422, "invalid_request")  # no file of its preset
-    assert code_of(ended.get("feeds/shopify", published_at="http://cdn.example/")) == (422, "url_refused")
+    assert code_of(ended.get("feeds/shopify", published_at="http://cdn.example/")) == (422, "url_not_allowed")
     assert code_of(ended.get("feeds/shopify")) == (422, "invalid_request")
     assert code_of(ended.get("feeds/etsy", **FEED)) == (422, "invalid_request")
 

@@ -190,11 +190,9 @@ def test_a_draft_starts_when_its_photos_are_there(api: Api) -> None:
     assert put(api, made["id"], "a.png", png(shade=7)).json()["stored"] is False
     assert put(api, made["id"], "m.png", png()).json() == {"path": "m.png", "stored": True}
     assert code_of(put(api, made["id"], "other.png", png())) == (404, "not_found")
-    before = api.graph.catalogue_changes
     started = api.http.post(f"{url}/start")
     assert (started.status_code, started.json()["state"]) == (202, "running")
     assert "missing_photos" not in started.json()
-    assert api.graph.catalogue_changes == before + 1
     again = api.http.post(f"{url}/start")
     assert (again.status_code, again.headers["etag"]) == (202, started.headers["etag"])
 
