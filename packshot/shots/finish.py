@@ -67,7 +67,7 @@ def finish(prepared: Prepared, painted: Painted, spec: ShotSpec) -> Finished:
     verdict = _verdict(prepared, picture, spec, enlarged_by)
     framed = framing_finding(framing, (width, height))
     findings = (*verdict.findings, framed, *lit.findings, *painted.render.findings)
-    return _finished(picture, Verdict(findings), started_at)
+    return _finished(picture, replace(verdict, findings=findings), started_at)
 
 
 def finish_plain(prepared: Prepared, spec: ShotSpec) -> Finished:
