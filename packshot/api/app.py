@@ -22,7 +22,9 @@ from packshot.api import (
     photos,
     problems,
     projects,
+    reviews,
     session,
+    shares,
     shots,
     styles,
     tenants,
@@ -67,7 +69,22 @@ def create_app(
     watch = Watch(store.shots, graph, partial(listen, settings, CHANGED))
     streams = Places(settings.max_streams, STREAMS_IN_ALL, "event streams and held answers")
     app.state.services = Services(store, graph, decoder, settings, meter, decoding, large, watch, streams)
-    parts = (photos, uploads, photo_masks, masks, events, shots, images, deliveries, projects, styles, tenants, session)
+    parts = (
+        photos,
+        uploads,
+        photo_masks,
+        masks,
+        events,
+        shots,
+        images,
+        reviews,
+        deliveries,
+        shares,
+        projects,
+        styles,
+        tenants,
+        session,
+    )
     for part in parts:
         app.include_router(part.router, dependencies=[StrictQuery])
     app.include_router(ops.router)

@@ -25,6 +25,7 @@ from packshot.store.records import Claim, NewImage, QueueLoad, ShotRecord
 from packshot.store.references import AssetReferences
 from packshot.store.schema import ORIGIN, Now, image, shot
 from packshot.store.shot_rows import shot_record
+from packshot.store.versions import supersede
 from packshot.store.wakes import CHANGED, QUEUED, notify
 
 MAX_CRASHES = 2
@@ -152,8 +153,9 @@ class Queue:
                 return shot_record(connection, row)
             self._references.take(connection, files)
             for new, file in zip(images, files, strict=True):
+                image_id = new_id("im")
                 statement = image.insert().values(
-                    id=new_id("im"),
+                    id=image_id,
                     tenant_id=claim.tenant,
                     shot_id=claim.shot_id,
                     index=new.index,
@@ -166,6 +168,8 @@ class Queue:
                     created_at=Now(),
                 )
                 connection.execute(statement)
+                if row.supersedes is not None:
+                    supersede(connection, row.supersedes, image_id)
             return shot_record(connection, row)
 
     def fail(self, claim: Claim, code: str, detail: str, *, retryable: bool, crashed: bool = False) -> ShotRecord:
