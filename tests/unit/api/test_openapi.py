@@ -177,7 +177,7 @@ def test_examples_fit_their_schemas(document: Json) -> None:
     for response in document["components"]["responses"].values():
         content = response["content"][problem.MEDIA_TYPE]
         fits(document, content["schema"], content["example"])
-    assert len(shown) == 53
+    assert len(shown) == 51
 
 
 def test_real_answers_fit_their_schemas(document: Json, api: Api) -> None:

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import update
 
 from packshot.contract.reviews import MarkAnswer
+from packshot.contract.status import Decision
 from packshot.errors import BadInput, Conflict, NotFound, PreconditionFailed
 from packshot.store.records import ImageRecord, Tenant
 from packshot.store.schema import Now, image, share_link
@@ -63,23 +64,15 @@ def test_of_two_reviewers_who_saw_the_same_state_one_is_told_the_other_one_s(sto
     picture = made(store, tenant)
     start = threading.Barrier(2)
 
-    def review(state: str) -> ImageRecord | PreconditionFailed:
+    def review(state: Decision) -> ImageRecord | PreconditionFailed:
         start.wait()
         try:
-            reason = None if state == "approved" else "other"
-            return store.reviews.decide(
-                tenant.id,
-                picture.id,
-                state,
-                by="local",
-                reason=reason,
-                expected=[picture.etag],  # type: ignore[arg-type]
-            )
+            return store.reviews.decide(tenant.id, picture.id, state, by="local", expected=[picture.etag])
         except PreconditionFailed as error:
             return error
 
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(review, ("approved", "changes_requested"))
+        first, second = pool.map(review, ("approved", "in_review"))
     (won,) = [one for one in (first, second) if isinstance(one, ImageRecord)]
     (lost,) = [one for one in (first, second) if isinstance(one, PreconditionFailed)]
     assert (lost.state, lost.etag) == (won.state, won.etag)
