@@ -113,6 +113,7 @@ class BadInput(PackshotError):
         "not_served": "A field needs a stage that is not served.",
         "layers_too_large": "The layers together are more pixels than one shot may show or cut out.",
         "redo_needs_change": "A reason cannot be mended by itself; the request must say what to change.",
+        "url_refused": "A webhook's URL is not https, or leads to an address that is not public.",
         "bad_usage": "A command was called with arguments that do not fit together.",
     }
 
@@ -178,6 +179,8 @@ class Conflict(PackshotError):
         "superseded": "A newer version has replaced the picture.",
         "comments_full": "The visitors of a share link have left as many comments on the picture as they may.",
         "too_many": "The tenant has as many objects of this kind as it may.",
+        "too_many_webhooks": "The tenant has reached its limit of webhooks.",
+        "webhook_disabled": "The webhook's receiver answered 410 Gone; nothing is sent to it.",
     }
 
 

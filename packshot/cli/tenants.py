@@ -1,4 +1,4 @@
-"""`packshot tenants`: list, weigh, gate, hold and delete tenants in the store that the settings name, without the cluster."""
+"""`packshot tenants`: list, weigh, gate, hold and delete tenants in the settings' store, without the cluster."""
 
 from __future__ import annotations
 

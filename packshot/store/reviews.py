@@ -12,8 +12,10 @@ from sqlalchemy import Connection, Row, func, or_, select, update
 
 from packshot.contract.reviews import MarkAnswer
 from packshot.contract.status import Decision, Review, ReviewReason, ReviewState
+from packshot.contract.webhooks import ImageReviewed
 from packshot.errors import BadInput, Conflict, PreconditionFailed
 from packshot.store.database import Database, absent, is_id, moment, require_id
+from packshot.store.outbox import publish
 from packshot.store.records import ImageRecord
 from packshot.store.schema import Now, image, image_review, shot, tenant
 from packshot.store.shot_rows import image_record
@@ -58,7 +60,7 @@ class Reviews:
         reviewer: str | None = None,
         expected: Collection[str] | None = None,
     ) -> ImageRecord:
-        """Store a decision and its line in the log, and return the picture.
+        """Store a decision and its line in the log, and return the picture. Webhooks get `image.reviewed`.
 
         `by` says who decided. `keep_note` keeps the picture's present note. `expected` are the tags
         (`ImageRecord.etag`) of which the picture must have one; None allows any. Raises NotFound, BadInput when a text
@@ -81,7 +83,21 @@ class Reviews:
                 .where(image.c.id == image_id)
                 .values(review=_STORED[state], review_reason=reason, note=kept, review_number=number)
             )
-            return image_record(connection.execute(change.returning(*image.c)).one())
+            after = image_record(connection.execute(change.returning(*image.c)).one())
+            publish(
+                connection,
+                tenant_id,
+                ImageReviewed(
+                    id=after.id,
+                    url=f"/v1/images/{after.id}",
+                    shot_id=after.shot_id,
+                    version=after.version,
+                    state=after.state,
+                    reason=reason,
+                    note=after.note,
+                ),
+            )
+            return after
 
     def comment(
         self,

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from packshot.contract.reviews import MarkAnswer
 from packshot.contract.status import Decision
 from packshot.errors import BadInput, Conflict, NotFound, PreconditionFailed
 from packshot.store.records import ImageRecord, Tenant
 from packshot.store.schema import Now, image, share_link
+from packshot.store.schema_webhooks import webhook_message
 from packshot.store.shot_filter import ShotFilter
 from packshot.store.store import Store
 from tests.specs import spec_of
@@ -77,6 +79,22 @@ def test_of_two_reviewers_who_saw_the_same_state_one_is_told_the_other_one_s(sto
     (lost,) = [one for one in (first, second) if isinstance(one, PreconditionFailed)]
     assert (lost.state, lost.etag) == (won.state, won.etag)
     assert len(store.reviews.log(tenant.id, picture.id)[1]) == 1
+
+
+def test_a_webhook_hears_of_a_decision_and_of_no_comment(store: Store, tenant: Tenant) -> None:
+    store.webhooks.add(tenant.id, "https://example.org/hook", ["image.reviewed"])
+    picture = made(store, tenant)
+    store.reviews.comment(tenant.id, picture.id, "hm", by="local")
+    store.reviews.decide(tenant.id, picture.id, "changes_requested", by="local", reason="light", note="dark")
+    with store.database.read() as connection:
+        [body] = connection.execute(select(webhook_message.c.body)).scalars()
+    told = json.loads(body)["data"]
+    assert (told["id"], told["state"], told["reason"], told["note"]) == (
+        picture.id,
+        "changes_requested",
+        "light",
+        "dark",
+    )
 
 
 def test_a_decision_of_code_of_an_earlier_version_counts(store: Store, tenant: Tenant) -> None:
