@@ -170,9 +170,9 @@ class Finisher:
         pixels = read_mask(self._assets.get(mask_key)).pixels
         return all((pixels[int(y), int(x)] >= 128) == (label == 1) for x, y, label in points)
 
-    def thumbnail(self, image_key: str) -> bytes:
-        """A small copy of a stored picture, a PNG of at most `THUMBNAIL_PX`."""
-        return encode_png(reduced(read_png(self._assets.get(image_key)), THUMBNAIL_PX), level=6)
+    def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
+        """A small copy of a stored picture, a PNG of at most `longest_px`."""
+        return encode_png(reduced(read_png(self._assets.get(image_key)), longest_px), level=6)
 
     def deliver(self, order: DeliveryOrder) -> Delivered:
         """Convert an image to a channel's file.
