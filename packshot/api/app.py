@@ -25,7 +25,9 @@ from packshot.api import (
     photos,
     problems,
     projects,
+    reviews,
     session,
+    shares,
     shots,
     styles,
     tenants,
@@ -80,9 +82,10 @@ def create_app(
     streams = Places(settings.max_streams, STREAMS_IN_ALL, "event streams and held answers")
     archives = Places(ARCHIVES_EACH, ARCHIVES_IN_ALL, "archives of photos")
     app.state.services = Services(store, graph, decoder, settings, meter, decoding, large, watch, streams, archives)
-    cutting, shooting = (photos, uploads, photo_masks, masks), (events, shots, images, deliveries, projects, styles)
+    cutting, judging = (photos, uploads, photo_masks, masks), (reviews, shares)
+    shooting = (events, shots, images, deliveries, projects, styles)
     many = (catalogues, catalogue_photos, catalogue_files)
-    for part in (*cutting, *shooting, *many, webhooks, tenants, session):
+    for part in (*cutting, *shooting, *judging, *many, webhooks, tenants, session):
         app.include_router(part.router, dependencies=[StrictQuery])
     app.include_router(ops.router)
     ops.add_page(app, studio_dir, bucket_origin(store.assets) if settings.redirect_downloads else "")

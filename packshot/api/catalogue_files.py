@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
@@ -22,7 +22,7 @@ from packshot.catalogue.routes import archive_path
 from packshot.catalogue.rows import item_of, manifest_of
 from packshot.catalogue.tables import chunks_of, lines_of
 from packshot.contract.catalogue import Deliver, FeedKind, Manifest
-from packshot.errors import BadInput, NotFound, Overloaded
+from packshot.errors import BadInput, Conflict, NotFound, Overloaded
 from packshot.store.catalogue_records import CatalogueRecord, CatalogueRow
 from packshot.store.store import Store
 
@@ -93,11 +93,17 @@ def _lines(row: CatalogueRow, deliver: list[Deliver]) -> Iterator[list[object]]:
     operation_id="get_catalogue_archive",
     summary="Get all delivered files as a ZIP archive",
     response_class=Response,
-    responses=streamed_json("The archive, as a stream.", "application/zip") | problems_json(NotFound, Overloaded),
+    responses=streamed_json("The archive, as a stream.", "application/zip")
+    | problems_json(NotFound, Conflict, Overloaded),
 )
 async def get_catalogue_archive(catalogue_id: str, services: Wired, tenant: Caller) -> Response:
-    """The files that were delivered so far, by their names, in the folders of their routes."""
+    """The files that were delivered so far, by their names, in the folders of their routes.
+
+    Files that wait for an approval are not among them. 409 `not_approved` when the approval of a delivered one was
+    withdrawn.
+    """
     record, manifest = await _record(services, tenant.id, catalogue_id)
+    await in_thread(_require_approved, services.store, record, None)
     services.streams.take(tenant.id)
 
     def parts() -> Iterator[bytes]:
@@ -135,11 +141,19 @@ def _archived(
                 )
 
 
+def _require_approved(store: Store, record: CatalogueRecord, entries: Collection[int] | None) -> None:
+    """Raise Conflict `not_approved` when a picture of a made file may not leave any more; None = of every entry."""
+    for page in _pages(store, record):
+        made = [file for row in page for file in _made(row) if entries is None or file.entry in entries]
+        store.reviews.require_approved(record.tenant, {file.image_id for file in made})
+
+
 @dataclass(frozen=True)
 class _Made:
-    """A file that was made: its record's id, its name, and the place of its `deliver` entry."""
+    """A file that was made: its record's id, its picture, its name, and the place of its `deliver` entry."""
 
     delivered_id: str
+    image_id: str
     name: str
     entry: int
 
@@ -147,7 +161,7 @@ class _Made:
 def _made(row: CatalogueRow) -> Iterator[_Made]:
     for file in row.files:
         if file.state == "made" and file.delivered_id is not None and file.name is not None:
-            yield _Made(file.delivered_id, file.name, file.entry)
+            yield _Made(file.delivered_id, file.image_id, file.name, file.entry)
 
 
 @router.get(
@@ -155,7 +169,7 @@ def _made(row: CatalogueRow) -> Iterator[_Made]:
     operation_id="get_catalogue_feed",
     summary="Get a channel's feed of the delivered files",
     response_class=Response,
-    responses=table_json("The feed.", "text/csv", FEEDS["meta"].columns) | problems_json(NotFound, BadInput),
+    responses=table_json("The feed.", "text/csv", FEEDS["meta"].columns) | problems_json(NotFound, BadInput, Conflict),
 )
 async def get_catalogue_feed(
     catalogue_id: str,
@@ -181,6 +195,8 @@ async def get_catalogue_feed(
     if not any(entry.preset in presets for entry in manifest.deliver):
         rule = f"the catalogue must deliver one of the presets {', '.join(presets)}"
         raise BadInput("invalid_request", f"{rule}, got none; name those to list by `preset`.")
+    listed = {at for at, entry in enumerate(manifest.deliver) if entry.preset in presets}
+    await in_thread(_require_approved, services.store, record, listed)
     products = await in_thread(_products, services.store, record, manifest, feed, presets, published_at)
     return StreamingResponse(
         chunks_of(feed_lines(feed, products)),

@@ -9,13 +9,14 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from packshot.api.answers import json_answer
 from packshot.api.auth import Caller
 from packshot.api.catalogue_answers import catalogue_answer, missing_of_rows, row_answer
 from packshot.api.catalogue_plans import MAX_PROBLEMS, Planned, dry_run_answer, planned, sent_manifest
+from packshot.api.etags import IF_MATCH, if_match
 from packshot.api.limits import shield_to_completion
 from packshot.api.openapi import (
     BODY_PROBLEMS,
@@ -41,10 +42,7 @@ router = APIRouter(prefix="/v1/catalogues", tags=["catalogues"], responses=keyed
 
 MAX_ROWS_OF_PAGE = 1_000
 ETAG = {"etag": "The catalogue's version, for If-Match."}
-IfMatch = Annotated[
-    str, Header(alias="if-match", description="The ETag of the state that was seen; 412 when it has changed since.")
-]
-_ETAG = re.compile(r'"(\d{1,9})"')
+_ETAG = re.compile(r'"\d{1,9}"')
 
 
 @router.post(
@@ -172,15 +170,10 @@ def etag_of(record: CatalogueRecord) -> str:
     return f'"{record.version}"'
 
 
-def version_of(if_match: str) -> int | None:
-    """The version that If-Match names; None without one, or for `*`. Raises BadInput for another form."""
-    if if_match in ("", "*"):
-        return None
-    found = _ETAG.fullmatch(if_match.strip())
-    if found is None:
-        rule = 'If-Match must be one ETag of the catalogue, such as "3"'
-        raise BadInput("invalid_request", f"{rule}, got {if_match[:60]!r}; send the ETag of its last answer.")
-    return int(found[1])
+def version_of(request: Request) -> int | None:
+    """The version that If-Match names; None without one. 0, which no catalogue has, when none of its tags is one."""
+    tags = if_match(request)
+    return None if tags is None else max((int(tag[1:-1]) for tag in tags if _ETAG.fullmatch(tag)), default=0)
 
 
 CHANGED = answer_json(examples.CATALOGUE, "The catalogue.", status=202, headers=ETAG) | problems_json(
@@ -201,12 +194,13 @@ async def _changed(response: Response, change: Callable[[], CatalogueRecord]) ->
     operation_id="start_catalogue",
     summary="Start a catalogue",
     responses=CHANGED,
+    openapi_extra=IF_MATCH,
 )
 async def start_catalogue(
-    catalogue_id: str, response: Response, services: Wired, tenant: Caller, if_match: IfMatch = ""
+    catalogue_id: str, request: Request, response: Response, services: Wired, tenant: Caller
 ) -> CatalogueAnswer:
     """409 `photos_missing` while a path has no photo. A repeat changes nothing and has the same answer."""
-    version, start = version_of(if_match), services.store.catalogues.start
+    version, start = version_of(request), services.store.catalogues.start
     return await _changed(response, lambda: start(tenant.id, catalogue_id, version=version))
 
 
@@ -216,12 +210,13 @@ async def start_catalogue(
     operation_id="pause_catalogue",
     summary="Pause a catalogue",
     responses=CHANGED,
+    openapi_extra=IF_MATCH,
 )
 async def pause_catalogue(
-    catalogue_id: str, response: Response, services: Wired, tenant: Caller, if_match: IfMatch = ""
+    catalogue_id: str, request: Request, response: Response, services: Wired, tenant: Caller
 ) -> CatalogueAnswer:
     """No further shot is made. Those that were made end, and their files are delivered."""
-    version, pause = version_of(if_match), services.store.catalogues.pause
+    version, pause = version_of(request), services.store.catalogues.pause
     return await _changed(response, lambda: pause(tenant.id, catalogue_id, version=version))
 
 
@@ -231,12 +226,13 @@ async def pause_catalogue(
     operation_id="resume_catalogue",
     summary="Resume a catalogue",
     responses=CHANGED,
+    openapi_extra=IF_MATCH,
 )
 async def resume_catalogue(
-    catalogue_id: str, response: Response, services: Wired, tenant: Caller, if_match: IfMatch = ""
+    catalogue_id: str, request: Request, response: Response, services: Wired, tenant: Caller
 ) -> CatalogueAnswer:
     """A catalogue that its budget paused may then spend the budget once more."""
-    version, resume = version_of(if_match), services.store.catalogues.resume
+    version, resume = version_of(request), services.store.catalogues.resume
     return await _changed(response, lambda: resume(tenant.id, catalogue_id, version=version))
 
 
@@ -246,12 +242,13 @@ async def resume_catalogue(
     operation_id="cancel_catalogue",
     summary="Cancel a catalogue",
     responses=CHANGED,
+    openapi_extra=IF_MATCH,
 )
 async def cancel_catalogue(
-    catalogue_id: str, response: Response, services: Wired, tenant: Caller, if_match: IfMatch = ""
+    catalogue_id: str, request: Request, response: Response, services: Wired, tenant: Caller
 ) -> CatalogueAnswer:
     """Its shots are cancelled, and rows that have not ended are skipped. What was delivered stays."""
-    version, cancel = version_of(if_match), services.store.catalogues.cancel
+    version, cancel = version_of(request), services.store.catalogues.cancel
     return await _changed(response, lambda: cancel(tenant.id, catalogue_id, version=version))
 
 
@@ -261,15 +258,16 @@ async def cancel_catalogue(
     operation_id="retry_catalogue",
     summary="Open a catalogue's failed rows again",
     responses=CHANGED,
+    openapi_extra=IF_MATCH,
 )
 async def retry_catalogue(
     catalogue_id: str,
+    request: Request,
     response: Response,
     services: Wired,
     tenant: Caller,
     only: Annotated[Literal["failed", "skipped"], Query(description="Which rows: failed, or skipped ones.")] = "failed",
-    if_match: IfMatch = "",
 ) -> CatalogueAnswer:
     """What was made of them stays and is not made again. A catalogue that was done runs again."""
-    version, retry = version_of(if_match), services.store.catalogues.retry
+    version, retry = version_of(request), services.store.catalogues.retry
     return await _changed(response, lambda: retry(tenant.id, catalogue_id, only=only, version=version))

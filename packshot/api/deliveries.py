@@ -11,19 +11,20 @@ from fastapi import APIRouter, Request, Response
 from packshot.api.accept import json_body
 from packshot.api.answers import disposition, file_answer
 from packshot.api.auth import Caller
-from packshot.api.conversions import FIRST_VERSION
 from packshot.api.downloads import REDIRECT, Redirect, redirected
+from packshot.api.graph import Graph
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.openapi import BODY_PROBLEMS, answer_json, body_json, file_json, keyed_problems_json, problems_json
-from packshot.api.services import Services, Wired, in_thread
+from packshot.api.services import Wired, in_thread
 from packshot.contract import examples
 from packshot.contract.answers import FindingAnswer
 from packshot.contract.deliveries import DeliveriesAnswer, DeliveriesRequest, DeliveryAnswer
-from packshot.contract.shot_spec import ShadowKind, ShotSpec
+from packshot.contract.light import ShadowKind
+from packshot.contract.shot_spec import ShotSpec
 from packshot.delivery.deliver import Delivered
 from packshot.delivery.naming import FIELDS, NameTemplate, check_name, collision_key, parse_template
 from packshot.delivery.presets import Preset, preset_named
-from packshot.errors import BadInput, FieldError, NotFound, StorageFull
+from packshot.errors import BadInput, Conflict, FieldError, NotFound, StorageFull
 from packshot.shots.layout import LayoutFiles, find_layout
 from packshot.shots.stages import DeliveryOrder
 from packshot.store.records import DeliveredRecord, ImageRecord, NewDelivered, ShotRecord
@@ -41,17 +42,19 @@ UNSIGNED = "unsigned"
     operation_id="deliver_image",
     summary="Make channels' files of a picture",
     responses=answer_json(examples.DELIVERIES, "The files, in the order of the request.")
-    | problems_json(*BODY_PROBLEMS, NotFound, StorageFull),
+    | problems_json(*BODY_PROBLEMS, NotFound, Conflict, StorageFull),
     openapi_extra=body_json(examples.DELIVERIES_REQUEST),
 )
 async def deliver_image(image_id: str, request: Request, services: Wired, tenant: Caller) -> DeliveriesAnswer:
     """Several files of one picture in one call. A file that was made before is not made again.
 
     When some entries are refused, the answer is the first one's problem, and `errors` has an entry for each. The other
-    files are stored all the same, so a call without the refused entries returns at once.
+    files are stored all the same, so a call without the refused entries returns at once. 409 `not_approved` when a
+    person must approve the picture first.
     """
     body = await json_body(request, DeliveriesRequest)
     image = await in_thread(services.store.images.get, tenant.id, image_id)
+    await in_thread(services.store.reviews.require_approved, tenant.id, [image.id])
     shot = await in_thread(services.store.shots.get, tenant.id, image.shot_id)
     refusals = _Refusals()
     wanted: list[tuple[int, Preset, NameTemplate]] = []
@@ -65,7 +68,9 @@ async def deliver_image(image_id: str, request: Request, services: Wired, tenant
     for at, preset, template in wanted:
         with refusals.at(at):
             entry = body.deliver[at]
-            file = await cancel_on_disconnect(request, made_once(services, image, shot, preset, entry.shadow))
+            file = await cancel_on_disconnect(
+                request, made_once(services.store, services.graph, image, shot, preset, entry.shadow)
+            )
             name = template.render(_values(image, shot, file))
             other = names.setdefault(collision_key(name), at)
             if other != at:
@@ -127,7 +132,12 @@ def _values(image: ImageRecord, shot: ShotRecord, file: DeliveredRecord) -> Mapp
 
 
 async def made_once(
-    services: Services, image: ImageRecord, shot: ShotRecord, preset: Preset, shadow: ShadowKind | None = None
+    store: Store,
+    graph: Graph,
+    image: ImageRecord,
+    shot: ShotRecord,
+    preset: Preset,
+    shadow: ShadowKind | None = None,
 ) -> DeliveredRecord:
     """The picture's file for a preset: the stored one, or a new one that is then stored.
 
@@ -135,14 +145,14 @@ async def made_once(
     """
     spec = shot.spec
     drawn = shadow or spec.shadow.kind
-    recipe = f"v{FIRST_VERSION} {preset.name} {preset.dated} shadow={drawn} {UNSIGNED}"
-    stored = await in_thread(services.store.delivered.find, image.tenant, image.id, recipe)
+    recipe = f"v{image.version} {preset.name} {preset.dated} shadow={drawn} {UNSIGNED}"
+    stored = await in_thread(store.delivered.find, image.tenant, image.id, recipe)
     if stored is not None:
         return stored
-    layout = await in_thread(_layout_or_none, services.store, image.tenant, spec)
-    made = await services.graph.deliver(DeliveryOrder(image.asset_key, spec, layout, preset, image.verdict, shadow))
+    layout = await in_thread(_layout_or_none, store, image.tenant, spec)
+    made = await graph.deliver(DeliveryOrder(image.asset_key, spec, layout, preset, image.verdict, shadow))
     new = _new(made, preset, recipe)
-    return await shield_to_completion(in_thread(services.store.delivered.add, image.tenant, image.id, new))
+    return await shield_to_completion(in_thread(store.delivered.add, image.tenant, image.id, new))
 
 
 def _new(made: Delivered, preset: Preset, recipe: str) -> NewDelivered:
@@ -203,13 +213,17 @@ def delivery_answer(file: DeliveredRecord, name: str, preset: Preset, today: dat
         content_disposition="The name under which to save the file.",
     )
     | REDIRECT
-    | problems_json(BadInput, NotFound),
+    | problems_json(BadInput, NotFound, Conflict),
 )
 async def get_delivery(
     delivery_id: str, name: str, request: Request, services: Wired, tenant: Caller, redirect: Redirect = None
 ) -> Response:
-    """The bytes are those of the first delivery. `name` is any file name; the file is saved under it."""
+    """The bytes are those of the first delivery. `name` is any file name; the file is saved under it.
+
+    409 `not_approved` when the approval that the picture needs was withdrawn since.
+    """
     file = await in_thread(services.store.delivered.get, tenant.id, delivery_id)
+    await in_thread(services.store.reviews.require_approved, tenant.id, [file.image_id])
     shown = disposition(check_name(name))
     elsewhere = await redirected(services, redirect, file.asset_key, file.media_type, shown)
     if elsewhere is not None:

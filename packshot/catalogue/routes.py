@@ -39,8 +39,9 @@ def write_file(
     """Write one file to its route, whole and once, and return its URL. It blocks.
 
     Returns None for a route without a folder of its own: the archive has its files, or `write_zip` writes them.
-    `replaces` are the SHA-256 of earlier versions of this file. Raises BadInput `url_not_allowed`, Conflict `file_taken`
-    when the place has another file of this name, StorageFull, and Unavailable when the place does not answer.
+    `replaces` are the SHA-256 of earlier versions of this file. Raises BadInput `url_not_allowed`, Conflict
+    `file_taken` when the place has another file of this name, StorageFull, and Unavailable when the place does not
+    answer.
     """
     checked = check_name(name)
     _require(to, allowed)

@@ -164,9 +164,7 @@ def _local(url: str, allowed_prefixes: Sequence[str]) -> Path:
     real = path.resolve()
     roots = [Path(url2pathname(urlsplit(one).path)).resolve() for one in allowed_prefixes if one.startswith("file:")]
     if not any(real.is_relative_to(root) for root in roots):
-        raise BadInput(
-            "url_not_allowed", f"a link may not lead out of the allowed prefix, got {url[:200]!r}; remove it"
-        )
+        raise BadInput("url_not_allowed", f"a link may not leave the allowed prefix, got {url[:200]!r}; remove it")
     return real
 
 

@@ -42,3 +42,6 @@ class Problem(Answer):
         None, exclude_if=absent, description="Of a refused manifest: its first 1,000 problems, in its order."
     )
     problems_total: int | None = Field(None, exclude_if=absent, description="How many problems the manifest has.")
+    state: str | None = Field(
+        None, exclude_if=absent, description="The object's present state, for `version_changed`; absent otherwise."
+    )
