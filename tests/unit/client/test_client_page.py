@@ -37,15 +37,6 @@ def test_every_block_of_the_clients_page_runs(
     printed = capsys.readouterr().out
     shown = ("sent 100 %", "step 8 of 16", "on slate", "'season': 'spring'", "crisp", "invalid_request [{'loc'")
     for words in (*shown, "running waiting=1", "MUG-01 cancelled"):
-        "sent 100 %",
-        "step 8 of 16",
-        "on slate",
-        "'season': 'spring'",
-        "crisp",
-        "running waiting=1",
-        "MUG-01 cancelled",
-        "invalid_request [{'loc'",
-    ):
         assert words in printed
 
 
