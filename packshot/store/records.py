@@ -9,7 +9,7 @@ from datetime import datetime
 from packshot.contract.recipe import Recipe
 from packshot.contract.shot_spec import ShadowKind, ShotSpec
 from packshot.contract.status import MaskSource, Priority, Review, Status
-from packshot.contract.verdict import Finding, Verdict
+from packshot.contract.verdict import Finding, Measures, Verdict
 from packshot.types import BoxXYXY
 
 
@@ -213,6 +213,14 @@ class ImageRecord:
     review: Review | None
     note: str | None
     created_at: datetime
+
+
+@dataclass(frozen=True)
+class MeasuredImage:
+    """An image's file, and its measures; None for an image that was made before they were measured."""
+
+    asset_key: str
+    measures: Measures | None
 
 
 @dataclass(frozen=True)
