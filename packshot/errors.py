@@ -10,6 +10,7 @@
     ├── NotFound          the tenant owns no object with this id
     ├── MethodNotAllowed  the route exists, but not with this method
     ├── Conflict          the object's state does not allow the request
+    ├── PreconditionFailed the object has changed since the version that If-Match names
     ├── Overloaded        too much work is waiting; retry after `retry_after_s`
     ├── Unavailable       the graph or the database cannot serve requests
     ├── StorageFull       the disk quota is used up
@@ -107,6 +108,7 @@ class BadInput(PackshotError):
         "idempotency_mismatch": "The Idempotency-Key was used before with another body.",
         "layer_outside": "A layer lies outside the canvas, or its scale leaves no pixel of it.",
         "manifest_unreadable": "The bytes are no manifest: no YAML, JSON or CSV, or with aliases, tags or double keys.",
+        "product_not_found": "No product was found in the photo of a catalogue's row.",
         "photo_missing": "A catalogue's row names a photo or a mask that is not there.",
         "axes_too_large": "A catalogue's axes have more combinations than the limit.",
         "not_served": "A field needs a stage that is not served.",
@@ -172,7 +174,15 @@ class Conflict(PackshotError):
         "already_finished": "The shot has ended.",
         "legal_hold": "The tenant is under a legal hold and must be kept.",
         "name_taken": "The tenant has another object of this kind with the name.",
+        "photos_missing": "A catalogue cannot start before the photos that its rows name are there.",
+        "catalogue_state": "The catalogue's state does not allow the change.",
     }
+
+
+class PreconditionFailed(PackshotError):
+    """Raised when an object has changed since the version that the request's If-Match names."""
+
+    codes: ClassVar[dict[str, str]] = {"version_changed": "The object has changed since the version in If-Match."}
 
 
 class Overloaded(PackshotError):
