@@ -106,8 +106,14 @@ def stand_of(
 
 
 def stand_of_variant(manifest: Manifest, largest_mm: float | None, variant: Variant, entries: Iterable[int]) -> Stand:
-    """Where the products of a catalogue stand on one of its variants. `entries` are the `deliver` entries it feeds."""
-    zones = (preset_named(manifest.deliver[entry].preset).safe_zone for entry in entries)
+    """Where the products of a catalogue stand on one of its variants. `entries` are the `deliver` entries it feeds.
+
+    A channel that refuses products below a share of the frame gets each at `fill`, whatever its true size.
+    """
+    presets = [preset_named(manifest.deliver[entry].preset) for entry in entries]
+    if any(preset.fill_min is not None and preset.severity_of("fill") == "refuse" for preset in presets):
+        largest_mm = None
+    zones = (preset.safe_zone for preset in presets)
     return stand_of(manifest.defaults, largest_mm, variant.canvas, variant.fill, zones)
 
 
