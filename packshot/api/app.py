@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 import packshot
 from packshot.api import (
+    catalogue_report,
     deliveries,
     events,
     images,
@@ -68,7 +69,7 @@ def create_app(
     streams = Places(settings.max_streams, STREAMS_IN_ALL, "event streams and held answers")
     app.state.services = Services(store, graph, decoder, settings, meter, decoding, large, watch, streams)
     parts = (photos, uploads, photo_masks, masks, events, shots, images, deliveries, projects, styles, tenants, session)
-    for part in parts:
+    for part in (*parts, catalogue_report):
         app.include_router(part.router, dependencies=[StrictQuery])
     app.include_router(ops.router)
     ops.add_page(app, studio_dir, bucket_origin(store.assets) if settings.redirect_downloads else "")

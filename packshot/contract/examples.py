@@ -51,6 +51,7 @@ from packshot.contract.requests import (
     ShotRequest,
     UploadRequest,
 )
+from packshot.contract.set_report import Outlier, SetOfReport, SetReport, Spread
 from packshot.errors import (
     BadInput,
     Conflict,
@@ -299,6 +300,53 @@ DELIVERIES = DeliveriesAnswer(
             created_at=datetime(2026, 11, 26, 8, 1, tzinfo=UTC),
         ),
     )
+)
+
+SET_REPORT = SetReport(
+    catalogue_id="ct_2d7b9e1c4f60",
+    name="spring-2027",
+    pictures=30,
+    measured=30,
+    within=False,
+    sets=(
+        SetOfReport(
+            scene="marble",
+            canvas=(1600, 1600),
+            fill=0.7,
+            pictures=30,
+            background_lab=(71.4, 2.1, 8.3),
+            shadow_deg=28,
+            spreads=(
+                Spread(
+                    measure="ground",
+                    unit="share of the height",
+                    target=0.82,
+                    tolerance=0.01,
+                    measured=30,
+                    mean=0.8203,
+                    least=0.8194,
+                    most=0.8351,
+                    outliers=1,
+                    values=(0.82, 0.8351),
+                ),
+            ),
+        ),
+    ),
+    outliers=(
+        Outlier(
+            sku="MUG-01",
+            view="front",
+            scene="marble",
+            canvas=(1600, 1600),
+            image_id=_IMAGE_ID,
+            measure="ground",
+            value=0.8351,
+            target=0.82,
+            off=1.51,
+            detail="stands 1.5% of the height below the line; look at its mask's lower edge",
+        ),
+    ),
+    outliers_total=1,
 )
 
 EVENT_STREAM = f"id: 5\nevent: progress\ndata: {ProgressEvent(shot=_SHOT_ID, step=4, steps=40).model_dump_json()}\n\n"
