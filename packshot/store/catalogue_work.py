@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, exists, func, or_, select
 from packshot.contract.status import RowState
 from packshot.delivery.naming import collision_key
 from packshot.errors import BadInput
+from packshot.store.catalogue_events import catalogue_ended, rows_ended
 from packshot.store.catalogue_records import (
     CatalogueRecord,
     CatalogueRow,
@@ -24,7 +25,7 @@ from packshot.store.catalogue_records import (
     PauseReason,
     ShotOfRow,
 )
-from packshot.store.catalogue_rows import catalogue_record, row_records
+from packshot.store.catalogue_rows import catalogue_record, row_records, with_counts
 from packshot.store.catalogue_tables import catalogue, catalogue_file, catalogue_row, catalogue_shot
 from packshot.store.database import Database, insert, storable
 from packshot.store.schema import Now, shot
@@ -282,7 +283,9 @@ class CatalogueWork:
     def end_row(self, catalogue_id: str, place: int, state: RowState, code: str, detail: str) -> None:
         """End a running row that cannot be shot, as failed or skipped. A row that has ended is left as it is."""
         with self._database.write() as connection:
-            _end_row(connection, catalogue_id, place, state, code, detail)
+            own = _locked(connection, catalogue_id)
+            if own is not None and _end_row(connection, catalogue_id, place, state, code, detail):
+                rows_ended(connection, own.tenant_id, catalogue_id, [place])
 
     def settle(self, catalogue_id: str) -> int:
         """End the rows whose shots and files have all ended, and the catalogue with its last row. Returns how many."""
@@ -299,14 +302,19 @@ class CatalogueWork:
                 return 0
         with self._database.write() as connection:
             own = _locked(connection, catalogue_id)
+            if own is None:
+                return 0
             places = connection.execute(over).scalars().all()
             for place in places:
                 why = _first_failure(connection, catalogue_id, place)
                 _end_row(connection, catalogue_id, place, "done" if why is None else "failed", *(why or (None, None)))
-            if own is not None and own.state in _WORKING and not connection.execute(going).all():
+            if places:
+                rows_ended(connection, own.tenant_id, catalogue_id, places)
+            if own.state in _WORKING and not connection.execute(going).all():
                 ended = update(catalogue).where(catalogue.c.id == catalogue_id)
                 values = {"state": "done", "ended_at": Now(), "version": catalogue.c.version + 1, "pause_reason": None}
-                connection.execute(ended.values(values))
+                row = connection.execute(ended.values(values).returning(*catalogue.c)).one()
+                catalogue_ended(connection, with_counts(connection, [row])[0])
         return len(places)
 
 
@@ -349,7 +357,8 @@ def _first_failure(connection: Connection, catalogue_id: str, place: int) -> tup
 
 def _end_row(
     connection: Connection, catalogue_id: str, place: int, state: RowState, code: str | None, detail: str | None
-) -> None:
+) -> bool:
+    """End a running row. Returns False when it does not run."""
     change = update(catalogue_row).where(_running(catalogue_id, place))
     detail = None if detail is None else storable(detail)
-    connection.execute(change.values(state=state, code=code, detail=detail, ended_at=Now()))
+    return connection.execute(change.values(state=state, code=code, detail=detail, ended_at=Now())).rowcount > 0

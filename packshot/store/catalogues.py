@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Row, Update, case, delete, func, select, upda
 from packshot.contract.catalogue import Budget, Manifest
 from packshot.contract.status import LIVE, CatalogueState, RowState
 from packshot.errors import BadInput, Conflict, PreconditionFailed
+from packshot.store.catalogue_events import catalogue_ended
 from packshot.store.catalogue_photos import clean_path, is_missing
 from packshot.store.catalogue_records import CatalogueRecord, CatalogueRow, NewRow
 from packshot.store.catalogue_rows import row_records, with_counts
@@ -30,6 +31,7 @@ from packshot.store.catalogue_tables import (
     catalogue_shot,
 )
 from packshot.store.database import Database, new_id, storable
+from packshot.store.ended import note_end
 from packshot.store.named import own_row
 from packshot.store.pages import page_of
 from packshot.store.records import Load
@@ -225,7 +227,9 @@ class Catalogues:
             elif change == "cancel":
                 values["ended_at"] = Now()
                 _cancel_rows(connection, catalogue_id)
-            return with_counts(connection, [_moved(connection, catalogue_id, state=target, **values)])[0]
+            record = with_counts(connection, [_moved(connection, catalogue_id, state=target, **values)])[0]
+            catalogue_ended(connection, record)
+            return record
 
     def _locked(self, connection: Connection, tenant_id: str, catalogue_id: str, version: int | None) -> Row[Any]:
         row = own_row(connection, catalogue, tenant_id, catalogue_id, lock=True)
@@ -304,14 +308,13 @@ def _cancel_rows(connection: Connection, catalogue_id: str) -> None:
     ids = select(shots.shot_id).where(live)
     waiting = shot.c.status == "queued"
     cancelled = update(shot).where(shot.c.id.in_(ids), shot.c.status.in_(LIVE))
-    connection.execute(
-        cancelled.values(
-            status=case((waiting, "cancelled"), else_=shot.c.status),
-            finished_at=case((waiting, Now()), else_=None),
-            cancel_requested=True,
-            version=shot.c.version + 1,
-        )
+    cancelled = cancelled.values(
+        status=case((waiting, "cancelled"), else_=shot.c.status),
+        finished_at=case((waiting, Now()), else_=None),
+        cancel_requested=True,
+        version=shot.c.version + 1,
     )
+    ended = connection.execute(cancelled.returning(*shot.c)).all()
     notify(connection, CHANGED)
     connection.execute(update(catalogue_shot).where(live).values(state="cancelled"))
     unmade = (files.catalogue_id == catalogue_id) & files.state.in_(("waiting", "held"))
@@ -319,3 +322,5 @@ def _cancel_rows(connection: Connection, catalogue_id: str) -> None:
     open_rows = (rows.catalogue_id == catalogue_id) & rows.state.in_(("waiting", "running"))
     skipped = update(catalogue_row).where(open_rows)
     connection.execute(skipped.values(state="skipped", code="cancelled", detail=CANCELLED, ended_at=Now()))
+    for row in ended:
+        note_end(connection, row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import Counter
 from dataclasses import replace
@@ -15,6 +16,7 @@ from packshot.store.catalogue_tables import catalogue, catalogue_shot
 from packshot.store.records import Load, PhotoRecord, Tenant
 from packshot.store.schema import Now, shot
 from packshot.store.schema import tenant as tenants
+from packshot.store.schema_webhooks import webhook_message
 from packshot.store.store import Store
 from tests.unit.store.catalogue_steps import (
     FILES,
@@ -366,3 +368,31 @@ def test_an_old_catalogue_goes_with_its_rows_and_files(store: Store, tenant: Ten
     left = {bytes(store.assets.get(file.key)) for file in store.assets.files()}
     assert {b"young", b"running"} <= left
     assert b"old" not in left
+
+
+def test_webhooks_hear_of_rows_and_of_the_end(store: Store, tenant: Tenant, mask_id: str) -> None:
+    store.webhooks.add(tenant.id, "https://example.com/", ["catalogue.row_ended", "catalogue.ended", "shot.ended"])
+    record = add_catalogue(store, tenant, items_of(3))
+    store.catalogues.start(tenant.id, record.id)
+    accept_all(store, record, mask_id)
+    run_shots(store, 2, fail=[1])
+    collect(store, record)
+    store.catalogues.cancel(tenant.id, record.id)
+    with store.database.read() as connection:
+        bodies = connection.execute(select(webhook_message.c.body).order_by(webhook_message.c.created_at)).scalars()
+        events = [json.loads(body) for body in bodies]
+    kinds = Counter((one["type"], one["data"].get("state") or one["data"]["status"]) for one in events)
+    assert kinds == {
+        ("shot.ended", "done"): 1,
+        ("shot.ended", "failed"): 1,
+        ("shot.ended", "cancelled"): 1,
+        ("catalogue.row_ended", "done"): 1,
+        ("catalogue.row_ended", "failed"): 1,
+        ("catalogue.ended", "cancelled"): 1,
+    }
+    rows = {one["data"]["sku"]: one["data"] for one in events if one["type"] == "catalogue.row_ended"}
+    image_id = store.catalogues.rows(tenant.id, record.id)[0][0].shots[0].image_id
+    assert [one["id"] for one in rows["S00000"]["images"]] == [image_id]
+    assert [url.rpartition("/")[2] for url in rows["S00000"]["deliveries"]] == ["S00000-0-1.jpg"]
+    assert rows["S00001"]["code"] == "engine_nan"
+    assert events[-1]["data"]["counts"] == {"waiting": 0, "running": 0, "done": 1, "failed": 1, "skipped": 1}
