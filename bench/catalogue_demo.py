@@ -51,7 +51,9 @@ def main() -> int:
             (OUT / f"report.{ending}").write_bytes(report.content)
     left = {row["sku"] for row in (*answer["failed"], *answer["skipped"])}
     found = json.loads((OUT / "report.json").read_text())
-    print(f"{answer['counts']}, not done: {sorted(left)}, {found['outliers_total']} pictures stand out", file=sys.stderr)
+    print(
+        f"{answer['counts']}, not done: {sorted(left)}, {found['outliers_total']} pictures stand out", file=sys.stderr
+    )
     print(f"{time.perf_counter() - started_at:.0f} s; look at {OUT / 'report.png'} and {files}", file=sys.stderr)
     return 0 if left == WRONG else 1
 

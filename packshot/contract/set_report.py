@@ -41,7 +41,7 @@ class SetOfReport(Answer):
         description="The set's background in CIE L*a*b*: the median of its pictures; null when it is transparent."
     )
     shadow_deg: Number | None = Field(
-        description="Where the set's shadows fall, degrees clockwise from the right; null when they have no direction."
+        description="Where the set's shadows fall, degrees clockwise from up; null when they have no direction."
     )
     spreads: tuple[Spread, ...]
 

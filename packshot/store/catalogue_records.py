@@ -162,6 +162,7 @@ class ShotOfRow:
     device_s: float
     sku: str
     meta: dict[str, str]
+    category: str | None = None
 
 
 @dataclass(frozen=True)

@@ -176,6 +176,7 @@ class CatalogueWork:
             sku=new.sku,
             meta=new.meta,
             row_steps=new.row_steps,
+            category=new.category,
         )
         connection.execute(
             catalogue_shot.insert().values(

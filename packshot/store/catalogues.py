@@ -235,7 +235,8 @@ class Catalogues:
         row = own_row(connection, catalogue, tenant_id, catalogue_id, lock=True)
         if version is not None and row.version != version:
             rule = f"the catalogue must be of version {version}, as If-Match says, but it is {row.state} now"
-            raise PreconditionFailed("version_changed", f"{rule}, version {row.version}; read it again and decide anew")
+            detail = f"{rule}, version {row.version}; read it again and decide anew"
+            raise PreconditionFailed("version_changed", detail, state=row.state, etag=f'"{row.version}"')
         return row
 
     def _refuse_missing(self, connection: Connection, catalogue_id: str) -> None:

@@ -26,6 +26,7 @@ from packshot.store.records import Claim, NewImage, QueueLoad, ShotRecord
 from packshot.store.references import AssetReferences
 from packshot.store.schema import ORIGIN, Now, image, shot
 from packshot.store.shot_rows import shot_record
+from packshot.store.versions import supersede
 from packshot.store.wakes import CHANGED, QUEUED, notify
 
 MAX_CRASHES = 2
@@ -170,6 +171,8 @@ class Queue:
                     created_at=Now(),
                 )
                 connection.execute(statement)
+                if row.supersedes is not None:
+                    supersede(connection, row.supersedes, image_id)
             note_end(connection, row, image_ids)
             return shot_record(connection, row)
 

@@ -20,6 +20,7 @@ from packshot.store.records import ShotRecord
 from packshot.store.schema import ORIGIN, Now, mask, shot, shot_mask, tenant
 from packshot.store.shot_filter import EVERY_SHOT, ShotFilter
 from packshot.store.shot_rows import own_shot_row, shot_record, shot_records
+from packshot.store.versions import require_newest
 from packshot.store.wakes import CHANGED, QUEUED, notify
 
 RETRY_AFTER_S = 10.0
@@ -52,19 +53,23 @@ class Shots:
         row_steps: int | None = None,
         origin: Mapping[str, str] | None = None,
         sent: Mapping[str, object] | None = None,
+        category: str | None = None,
+        supersedes: str | None = None,
     ) -> tuple[ShotRecord, bool]:
         """Accept a shot. It is durable when this returns, and the masks of `spec` no longer expire.
 
         `project_id` puts the shot into a project. `sku` and `meta` are the client's own words on it. `row_steps` is the
         shot's work for the engine; None = `spec.row_steps`. `origin` is the context of the request (`Claim.origin`); it
         is kept beside the request and changes nothing else. `sent` is the request as the client sent it, before an
-        engine's defaults were filled in. Returns the shot and True, or the earlier shot and False
+        engine's defaults were filled in. `category` is one whose pictures a person must approve. `supersedes` is the
+        picture of which the shot makes the next version. Returns the shot and True, or the earlier shot and False
         when `idempotency_key` was used before. Raises NotFound when a mask or the project does not exist, Overloaded
         `queue_full` when the tenant has too many queued shots, and BadInput `idempotency_mismatch` when the key was
-        used with another request: one that differs as it was sent, and with its defaults filled in.
+        used with another request: one that differs as it was sent, and with its defaults filled in. Raises Conflict
+        `superseded` when the picture has a newer version.
         """
         # Without these, the digest is that of version 0.1.0.
-        labels = {"project_id": project_id, "sku": sku, "meta": dict(meta or {})}
+        labels = {"project_id": project_id, "sku": sku, "meta": dict(meta or {}), "supersedes": supersedes}
         body = spec.to_json() | {name: value for name, value in labels.items() if value}
         digest = digest_of(body)
         sent_digest = None if sent is None else digest_of(sent)
@@ -80,6 +85,7 @@ class Shots:
                     return shot_record(connection, row, self._positions.now), False
             self._refuse_over_limit(connection, tenant_id)
             hold_project(connection, tenant_id, project_id)
+            require_newest(connection, tenant_id, supersedes)
             shot_id = insert_shot(
                 connection,
                 tenant_id,
@@ -92,6 +98,8 @@ class Shots:
                 meta=meta,
                 row_steps=row_steps,
                 origin=origin,
+                category=category,
+                supersedes=supersedes,
             )
         # The position is read after the write lock is released.
         return self.get(tenant_id, shot_id), True
@@ -204,6 +212,8 @@ def insert_shot(
     meta: Mapping[str, str] | None = None,
     row_steps: int | None = None,
     origin: Mapping[str, str] | None = None,
+    category: str | None = None,
+    supersedes: str | None = None,
 ) -> str:
     """Insert a queued shot in the caller's transaction, pin its masks and tell the workers. Returns its id.
 
@@ -234,6 +244,8 @@ def insert_shot(
         project_id=project_id,
         sku=sku,
         meta=dict(meta) if meta else None,
+        category=category,
+        supersedes=supersedes,
         created_at=Now(),
     )
     shot_id: str = connection.execute(new.returning(shot.c.id)).scalar_one()

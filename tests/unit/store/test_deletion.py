@@ -52,6 +52,8 @@ def furnish(store: Store, name: str, own: bytes) -> tuple[Tenant, str]:
     accept_all(store, made, used.id)
     run_shots(store, 1)
     collect(store, made)
+    store.reviews.decide(tenant.id, ended.images[0].id, "approved", by="a test")
+    store.shares.add(tenant.id, [ended.images[0].id], name="spring", life_s=60, by="a test")
     return tenant, key.secret
 
 
@@ -93,6 +95,7 @@ def test_everything_of_a_tenant_goes_and_the_others_keep_theirs(store: Store) ->
         "catalogue_shots": 1,
         "catalogue_files": 1,
         "files": 9,
+        "share_links": 1,
         "webhooks": 1,
     }
     assert (receipt.tenant_sha256, receipt.by) == (hashlib.sha256(gone.id.encode()).hexdigest(), "a test")
