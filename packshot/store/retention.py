@@ -181,13 +181,17 @@ class Retention:
             chosen.c.id != image.c.id,
         )
         delivered = exists().where(delivered_file.c.image_id == image.c.id)
-        dropped = and_(image.c.created_at < Now() - DROPPED_AGE_S, image.c.review.is_(None), better, ~delivered)
+        dropped = and_(image.c.created_at < Now() - DROPPED_AGE_S, image.c.review_number.is_(None), better, ~delivered)
         deleted = 0
         while True:
             with self._database.write() as connection:
                 locked = select(image.c.id).where(dropped).limit(BATCH).with_for_update(of=image, skip_locked=True)
                 ids = connection.execute(locked).scalars().all()
-                gone = delete(image).where(image.c.id.in_(ids), image.c.review.is_(None)).returning(image.c.asset_key)
+                gone = (
+                    delete(image)
+                    .where(image.c.id.in_(ids), image.c.review_number.is_(None))
+                    .returning(image.c.asset_key)
+                )
                 keys = list(connection.execute(gone).scalars())
                 self._references.drop(connection, keys)
             self._references.purge(keys)

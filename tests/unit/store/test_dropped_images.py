@@ -66,7 +66,7 @@ def test_pictures_that_were_not_chosen_go_after_a_day(store: Store, tenant: Tena
 
 def test_what_a_person_used_is_kept(store: Store, tenant: Tenant, photo: PhotoRecord) -> None:
     images = painted(store, tenant, photo, chosen=0)
-    store.images.review(tenant.id, images[1].id, "approved")
+    store.reviews.decide(tenant.id, images[1].id, "approved", by="local")
     store.delivered.add(tenant.id, images[3].id, new_delivered(b"file"))
     age(store, 100)
     assert store.retention.sweep()["dropped_images"] == 1
