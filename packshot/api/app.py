@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 import packshot
 from packshot.api import (
+    budgets,
     deliveries,
     events,
     images,
@@ -69,7 +70,7 @@ def create_app(
     streams = Places(settings.max_streams, STREAMS_IN_ALL, "event streams and held answers")
     app.state.services = Services(store, graph, decoder, settings, meter, decoding, large, watch, streams)
     cutting, shooting = (photos, uploads, photo_masks, masks), (events, shots, images, deliveries, projects, styles)
-    for part in (*cutting, *shooting, webhooks, tenants, session):
+    for part in (*cutting, *shooting, webhooks, budgets, tenants, session):
         app.include_router(part.router, dependencies=[StrictQuery])
     app.include_router(ops.router)
     ops.add_page(app, studio_dir, bucket_origin(store.assets) if settings.redirect_downloads else "")

@@ -22,9 +22,11 @@ from packshot.contract.examples import PROBLEMS
 from packshot.contract.problem import MEDIA_TYPE, Problem
 from packshot.contract.projects import PROJECT_BODIES
 from packshot.contract.requests import BODIES, Request
+from packshot.contract.usage import USAGE_BODIES
 from packshot.contract.webhooks import WEBHOOK_BODIES
 from packshot.errors import (
     BadInput,
+    BudgetSpent,
     EngineFailed,
     Forbidden,
     Overloaded,
@@ -159,7 +161,7 @@ def openapi_json(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(title=app.title, version=app.version, routes=app.routes, description=_PREFACE)
     written: list[type[BaseModel]] = [Problem, *EVENTS.values()]
     _, schemas = models_json_schema(
-        [(body, "validation") for body in (*BODIES, *PROJECT_BODIES, *DELIVERY_BODIES, *WEBHOOK_BODIES)]
+        [(body, "validation") for body in (*BODIES, *PROJECT_BODIES, *DELIVERY_BODIES, *WEBHOOK_BODIES, *USAGE_BODIES)]
         + [(model, "serialization") for model in written],
         ref_template=_REF,
     )
@@ -182,7 +184,7 @@ def _problem_json(example: PackshotError) -> dict[str, Any]:
     shown = problem_of(example, "4f1c2b7a9d3e").model_dump(mode="json")
     content = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}, "example": shown}}
     headers: dict[str, str] = {}
-    if isinstance(example, (Overloaded, Unavailable)):
+    if isinstance(example, (BudgetSpent, Overloaded, Unavailable)):
         headers = {"retry-after": "The seconds to wait before a retry."}
     elif isinstance(example, Unauthorized):
         headers = {"www-authenticate": "The authentication scheme that the route accepts."}

@@ -53,6 +53,7 @@ from packshot.contract.requests import (
 )
 from packshot.errors import (
     BadInput,
+    BudgetSpent,
     Conflict,
     EngineFailed,
     Forbidden,
@@ -318,6 +319,10 @@ PROBLEMS: tuple[PackshotError, ...] = (
     Forbidden("origin_refused", "With a cookie, this method needs an Origin of this host, got none."),
     NotFound("not_found", "No photo with this id exists; it may have been deleted."),
     Conflict("in_use", "The shot sh_8e1a4d7c2b60 needs this photo; cancel the shot or wait until it ends."),
+    BudgetSpent(
+        "budget_spent",
+        "this key may have 400 images a day, it has used 398, and 4 more were asked for; wait until 0:00",
+    ),
     Overloaded("queue_full", "A tenant may have 1000 waiting shots, got one more; try again later."),
     Unavailable("not_ready", "The graph is starting, or a stage is down; try again in a moment."),
     StorageFull("storage_full", "Assets may take at most 10737418240 bytes; delete photos or shots."),

@@ -15,11 +15,17 @@ from packshot.types import BoxXYXY
 
 @dataclass(frozen=True)
 class Tenant:
-    """An agency or brand that owns its data. `weight` is its share of the workers, relative to the others'."""
+    """An agency or brand that owns its data. `weight` is its share of the workers, relative to the others'.
+
+    For the sender of a request, `key_id` is the key that the request came with, None without keys. `has_budget` says
+    whether the tenant or this key has a budget.
+    """
 
     id: str
     name: str
     weight: float = 1.0
+    key_id: str | None = field(default=None, compare=False)
+    has_budget: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ import hashlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, func, or_, select, update
+from sqlalchemy import Connection, Insert, Row, and_, case, func, or_, select, update
 
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import LIVE
 from packshot.errors import BadInput, Conflict, NotFound, Overloaded
+from packshot.store.budgets import check_budgets
 from packshot.store.database import Database, absent, is_id, new_id, require_id, to_json
 from packshot.store.ended import note_end
 from packshot.store.pages import MAX_PAGE
@@ -47,6 +48,7 @@ class Shots:
         *,
         idempotency_key: str | None = None,
         project_id: str | None = None,
+        key_id: str | None = None,
         sku: str | None = None,
         meta: Mapping[str, str] | None = None,
         row_steps: int | None = None,
@@ -55,13 +57,14 @@ class Shots:
     ) -> tuple[ShotRecord, bool]:
         """Accept a shot. It is durable when this returns, and the masks of `spec` no longer expire.
 
-        `project_id` puts the shot into a project. `sku` and `meta` are the client's own words on it. `row_steps` is the
-        shot's work for the engine; None = `spec.row_steps`. `origin` is the context of the request (`Claim.origin`); it
-        is kept beside the request and changes nothing else. `sent` is the request as the client sent it, before an
-        engine's defaults were filled in. Returns the shot and True, or the earlier shot and False
-        when `idempotency_key` was used before. Raises NotFound when a mask or the project does not exist, Overloaded
-        `queue_full` when the tenant has too many queued shots, and BadInput `idempotency_mismatch` when the key was
-        used with another request: one that differs as it was sent, and with its defaults filled in.
+        `project_id` puts the shot into a project. `key_id` is the key that it came with, whose budgets count beside the
+        tenant's. `sku` and `meta` are the client's own words on it. `row_steps` is the shot's work for the engine;
+        None = `spec.row_steps`. `origin` is the context of the request (`Claim.origin`); it is kept beside the request
+        and changes nothing else. `sent` is the request as the client sent it, before an engine's defaults were filled
+        in. Returns the shot and True, or the earlier shot and False when `idempotency_key` was used before. Raises
+        NotFound when a mask or the project does not exist, Overloaded `queue_full` when the tenant has too many queued
+        shots, BudgetSpent when a budget would be exceeded, and BadInput `idempotency_mismatch` when the key was used
+        with another request: one that differs as it was sent, and with its defaults filled in.
         """
         request = spec.to_json()
         # Without these, the digest is that of version 0.1.0.
@@ -83,39 +86,37 @@ class Shots:
                     _refuse_another_body(row, digest, sent_digest)
                     return shot_record(connection, row, self._positions.now), False
             self._refuse_over_limit(connection, tenant_id)
-            hold_project(connection, tenant_id, project_id)
-            mask_ids = _pin_masks(connection, tenant_id, spec)
-            new = shot.insert().values(
-                id=new_id("sh"),
-                tenant_id=tenant_id,
-                status="queued",
-                priority=spec.priority,
-                request={**request, ORIGIN: dict(origin)} if origin else request,
-                request_sha256=digest,
-                sent_sha256=sent_digest,
-                idempotency_key=idempotency_key,
-                attempt=0,
-                crashes=0,
-                epoch=0,
-                due_at=Now(),
-                cancel_requested=False,
-                step=0,
-                steps=spec.steps,
-                preview_version=0,
-                version=1,
-                images=spec.images,
-                row_steps=spec.row_steps if row_steps is None else row_steps,
-                project_id=project_id,
-                sku=sku,
-                meta=dict(meta) if meta else None,
-                created_at=Now(),
-            )
-            shot_id = connection.execute(new.returning(shot.c.id)).scalar_one()
-            notify(connection, QUEUED)
-            if mask_ids:
-                connection.execute(
-                    shot_mask.insert(), [{"shot_id": shot_id, "mask_id": mask_id} for mask_id in mask_ids]
+            refusal = check_budgets(connection, tenant_id, key_id, spec.images)
+            if refusal is None:
+                new = shot.insert().values(
+                    id=new_id("sh"),
+                    tenant_id=tenant_id,
+                    status="queued",
+                    priority=spec.priority,
+                    request={**request, ORIGIN: dict(origin)} if origin else request,
+                    request_sha256=digest,
+                    sent_sha256=sent_digest,
+                    idempotency_key=idempotency_key,
+                    attempt=0,
+                    crashes=0,
+                    epoch=0,
+                    due_at=Now(),
+                    cancel_requested=False,
+                    step=0,
+                    steps=spec.steps,
+                    preview_version=0,
+                    version=1,
+                    images=spec.images,
+                    row_steps=spec.row_steps if row_steps is None else row_steps,
+                    project_id=project_id,
+                    key_id=key_id,
+                    sku=sku,
+                    meta=dict(meta) if meta else None,
+                    created_at=Now(),
                 )
+                shot_id = _insert(connection, new, tenant_id, spec, project_id)
+        if refusal is not None:
+            raise refusal
         # The position is read after the write lock is released.
         return self.get(tenant_id, shot_id), True
 
@@ -212,6 +213,17 @@ class Shots:
             notify(connection, CHANGED)
             note_end(connection, row)
             return shot_record(connection, row)
+
+
+def _insert(connection: Connection, new: Insert, tenant_id: str, spec: ShotSpec, project_id: str | None) -> str:
+    """Insert a shot with its masks, and wake the workers. Raises NotFound. Returns the shot's id."""
+    hold_project(connection, tenant_id, project_id)
+    mask_ids = _pin_masks(connection, tenant_id, spec)
+    shot_id: str = connection.execute(new.returning(shot.c.id)).scalar_one()
+    notify(connection, QUEUED)
+    if mask_ids:
+        connection.execute(shot_mask.insert(), [{"shot_id": shot_id, "mask_id": mask_id} for mask_id in mask_ids])
+    return shot_id
 
 
 def _digest(body: Mapping[str, object]) -> str:
