@@ -70,27 +70,36 @@ async def create_shot(request: Request, services: Wired, tenant: Caller) -> Resp
 
     A repeated request with the same `Idempotency-Key` returns the same shot in its present state.
     """
-    key = _idempotency_key(request)
+    key = idempotency_key(request)
     body = await json_body(request, ShotRequest)
     wait_s = wanted_wait_s(request)
     if wait_s is None:
-        shot = await _accepted(request, services, tenant, body, key)
+        shot = await accepted(services, tenant, body, key)
+        await tell_limits(request, services, tenant)
         return json_answer(accepted_answer(shot), status=202, headers={"location": f"/v1/shots/{shot.id}"})
     with services.streams.one(tenant.id):  # before the shot is stored: a refused request stores nothing
-        shot = await _accepted(request, services, tenant, body, key)
+        shot = await accepted(services, tenant, body, key)
         headers = {"location": f"/v1/shots/{shot.id}", "preference-applied": f"wait={wait_s:g}"}
         shot = await cancel_on_disconnect(request, _wait_until_ended(services, tenant.id, shot, wait_s))
+        await tell_limits(request, services, tenant)
     if shot.status not in ENDED:
         return json_answer(accepted_answer(shot), status=202, headers=headers)
     return json_answer(shot_answer(shot), headers={**headers, **server_timing(shot_timing(shot))})
 
 
-async def _accepted(
-    request: Request, services: Services, tenant: Tenant, body: ShotRequest, key: str | None
+async def accepted(
+    services: Services,
+    tenant: Tenant,
+    body: ShotRequest,
+    key: str | None,
+    *,
+    category: str | None = None,
+    supersedes: str | None = None,
 ) -> ShotRecord:
     """Store the shot, even when the client disconnects meanwhile, and notify the graph if it is new.
 
-    A repeat of a request is recognised before anything of it is checked again.
+    A repeat of a request is recognised before anything of it is checked again. `Shots.add` describes `category` and
+    `supersedes`.
     """
     sent = body.model_dump(mode="json", exclude_unset=True)
     if key is not None:
@@ -100,18 +109,23 @@ async def _accepted(
     stored = resolved(body, services.graph.engines(), services.settings)
 
     async def accept() -> ShotRecord:
-        shot, created = await in_thread(_add, services, tenant, body, stored, key, sent)
+        shot, created = await in_thread(_add, services, tenant, body, stored, key, sent, category, supersedes)
         if created:
             services.graph.submitted()
         return shot
 
-    shot = await shield_to_completion(accept())
-    await tell_limits(request, services, tenant)
-    return shot
+    return await shield_to_completion(accept())
 
 
 def _add(
-    services: Services, tenant: Tenant, body: ShotRequest, stored: ShotSpec, key: str | None, sent: Mapping[str, object]
+    services: Services,
+    tenant: Tenant,
+    body: ShotRequest,
+    stored: ShotSpec,
+    key: str | None,
+    sent: Mapping[str, object],
+    category: str | None,
+    supersedes: str | None,
 ) -> tuple[ShotRecord, bool]:
     canvas, boxes = (body.canvas.width, body.canvas.height), dict[str, BoxXYXY]()
     for index, layer in enumerate(body.layers):
@@ -136,6 +150,8 @@ def _add(
         row_steps=work,
         origin=carrier(),
         sent=sent,
+        category=category,
+        supersedes=supersedes,
     )
 
 
@@ -154,7 +170,8 @@ def wanted_wait_s(request: Request) -> float | None:
     return min(float(found[1]), MAX_WAIT_S) if found else None
 
 
-def _idempotency_key(request: Request) -> str | None:
+def idempotency_key(request: Request) -> str | None:
+    """The request's Idempotency-Key, or None without one. Raises BadInput when it cannot be one."""
     key = request.headers.get("idempotency-key")
     if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
         rule = f"Idempotency-Key must be 1 to 255 printable ASCII characters, got {len(key)}."

@@ -19,7 +19,7 @@ from packshot.store.database import Database, absent, insert, require_id
 from packshot.store.outbox import publish
 from packshot.store.periods import DAY_S, day_of, month_of, next_month, start_of
 from packshot.store.schema import Now, api_key, shot, tenant
-from packshot.store.schema_usage import budget, usage_by_key
+from packshot.store.schema_usage import budget, key_usage
 
 BudgetName = Literal["images_per_day", "device_s_per_month", "live_shots"]
 BUDGET_NAMES: tuple[BudgetName, ...] = get_args(BudgetName)
@@ -167,7 +167,7 @@ def _spent(tenant_id: str, key_id: str | None, today: int, month: int) -> Any:
         )
     ).subquery()
     its = [] if key_id is None else [live.c.key_id == key_id]
-    table = usage_by_key.c
+    table = key_usage.c
     used = [table.tenant_id == tenant_id] + ([] if key_id is None else [table.key_id == key_id])
     return select(
         select(func.count()).select_from(live).where(*its).scalar_subquery().label("live"),

@@ -26,12 +26,10 @@ def _day() -> Column[int]:
 
 
 # The shots that were done on a day, by the key that they came with; "" = without a key.
-usage_by_key = Table("usage_by_key", metadata, _tenant(), _day(), Column("key_id", _ID, primary_key=True), *_sums())
+key_usage = Table("key_usage", metadata, _tenant(), _day(), Column("key_id", _ID, primary_key=True), *_sums())
 
 # The same shots by SKU; "" = without one.
-usage_by_sku = Table(
-    "usage_by_sku", metadata, _tenant(), _day(), Column("sku", String(100), primary_key=True), *_sums()
-)
+sku_usage = Table("sku_usage", metadata, _tenant(), _day(), Column("sku", String(100), primary_key=True), *_sums())
 
 # What a tenant, or one of its keys, may use. NULL = no limit.
 budget = Table(

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Insert, Row, and_, case, func, or_, select, update
+from sqlalchemy import Connection, Row, and_, case, func, or_, select, update
 
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import LIVE
@@ -21,6 +21,7 @@ from packshot.store.records import ShotRecord
 from packshot.store.schema import ORIGIN, Now, mask, shot, shot_mask, tenant
 from packshot.store.shot_filter import EVERY_SHOT, ShotFilter
 from packshot.store.shot_rows import own_shot_row, shot_record, shot_records
+from packshot.store.versions import require_newest
 from packshot.store.wakes import CHANGED, QUEUED, notify
 
 RETRY_AFTER_S = 10.0
@@ -54,6 +55,8 @@ class Shots:
         row_steps: int | None = None,
         origin: Mapping[str, str] | None = None,
         sent: Mapping[str, object] | None = None,
+        category: str | None = None,
+        supersedes: str | None = None,
     ) -> tuple[ShotRecord, bool]:
         """Accept a shot. It is durable when this returns, and the masks of `spec` no longer expire.
 
@@ -61,25 +64,23 @@ class Shots:
         tenant's. `sku` and `meta` are the client's own words on it. `row_steps` is the shot's work for the engine;
         None = `spec.row_steps`. `origin` is the context of the request (`Claim.origin`); it is kept beside the request
         and changes nothing else. `sent` is the request as the client sent it, before an engine's defaults were filled
-        in. Returns the shot and True, or the earlier shot and False when `idempotency_key` was used before. Raises
-        NotFound when a mask or the project does not exist, Overloaded `queue_full` when the tenant has too many queued
-        shots, BudgetSpent when a budget would be exceeded, and BadInput `idempotency_mismatch` when the key was used
-        with another request: one that differs as it was sent, and with its defaults filled in.
+        in. `category` is one whose pictures a person must approve. `supersedes` is the picture of which the shot makes
+        the next version. Returns the shot and True, or the earlier shot and False when `idempotency_key` was used
+        before. Raises NotFound when a mask or the project does not exist, Overloaded `queue_full` when the tenant has
+        too many queued shots, BudgetSpent when a budget would be exceeded, and BadInput `idempotency_mismatch` when the
+        key was used with another request: one that differs as it was sent, and with its defaults filled in. Raises
+        Conflict `superseded` when the picture has a newer version.
         """
-        request = spec.to_json()
         # Without these, the digest is that of version 0.1.0.
-        labels = {"project_id": project_id, "sku": sku, "meta": dict(meta or {})}
-        body = request | {name: value for name, value in labels.items() if value}
-        digest = _digest(body)
-        sent_digest = None if sent is None else _digest(sent)
+        labels = {"project_id": project_id, "sku": sku, "meta": dict(meta or {}), "supersedes": supersedes}
+        body = spec.to_json() | {name: value for name, value in labels.items() if value}
+        digest = digest_of(body)
+        sent_digest = None if sent is None else digest_of(sent)
         if idempotency_key is not None and not (1 <= len(idempotency_key) <= 255 and idempotency_key.isprintable()):
             rule = f"Idempotency-Key must be 1-255 printable characters, got {idempotency_key[:80]!r}; use another one"
             raise BadInput("invalid_request", rule)
         with self._database.write() as connection:
-            # The lock serialises a tenant's requests, so that the key and the queue's limit are checked without races.
-            locked = select(tenant.c.id).where(tenant.c.id == tenant_id).with_for_update(key_share=True)
-            if connection.execute(locked).first() is None:
-                raise absent("tenant", tenant_id)
+            lock_tenant(connection, tenant_id)
             if idempotency_key is not None:
                 row = _row_of_key(connection, tenant_id, idempotency_key)
                 if row is not None:
@@ -88,33 +89,24 @@ class Shots:
             self._refuse_over_limit(connection, tenant_id)
             refusal = check_budgets(connection, tenant_id, key_id, spec.images)
             if refusal is None:
-                new = shot.insert().values(
-                    id=new_id("sh"),
-                    tenant_id=tenant_id,
-                    status="queued",
-                    priority=spec.priority,
-                    request={**request, ORIGIN: dict(origin)} if origin else request,
+                hold_project(connection, tenant_id, project_id)
+                require_newest(connection, tenant_id, supersedes)
+                shot_id = insert_shot(
+                    connection,
+                    tenant_id,
+                    spec,
                     request_sha256=digest,
                     sent_sha256=sent_digest,
                     idempotency_key=idempotency_key,
-                    attempt=0,
-                    crashes=0,
-                    epoch=0,
-                    due_at=Now(),
-                    cancel_requested=False,
-                    step=0,
-                    steps=spec.steps,
-                    preview_version=0,
-                    version=1,
-                    images=spec.images,
-                    row_steps=spec.row_steps if row_steps is None else row_steps,
                     project_id=project_id,
                     key_id=key_id,
                     sku=sku,
-                    meta=dict(meta) if meta else None,
-                    created_at=Now(),
+                    meta=meta,
+                    row_steps=row_steps,
+                    origin=origin,
+                    category=category,
+                    supersedes=supersedes,
                 )
-                shot_id = _insert(connection, new, tenant_id, spec, project_id)
         if refusal is not None:
             raise refusal
         # The position is read after the write lock is released.
@@ -142,7 +134,7 @@ class Shots:
         """
         with self._database.read() as connection:
             row = _row_of_key(connection, tenant_id, idempotency_key)
-            if row is None or row.sent_sha256 != _digest(sent):
+            if row is None or row.sent_sha256 != digest_of(sent):
                 return None
             return shot_record(connection, row, self._positions.now)
 
@@ -215,10 +207,58 @@ class Shots:
             return shot_record(connection, row)
 
 
-def _insert(connection: Connection, new: Insert, tenant_id: str, spec: ShotSpec, project_id: str | None) -> str:
-    """Insert a shot with its masks, and wake the workers. Raises NotFound. Returns the shot's id."""
-    hold_project(connection, tenant_id, project_id)
+def insert_shot(
+    connection: Connection,
+    tenant_id: str,
+    spec: ShotSpec,
+    *,
+    request_sha256: str,
+    sent_sha256: str | None = None,
+    idempotency_key: str | None = None,
+    project_id: str | None = None,
+    key_id: str | None = None,
+    sku: str | None = None,
+    meta: Mapping[str, str] | None = None,
+    row_steps: int | None = None,
+    origin: Mapping[str, str] | None = None,
+    category: str | None = None,
+    supersedes: str | None = None,
+) -> str:
+    """Insert a queued shot in the caller's transaction, pin its masks and tell the workers. Returns its id.
+
+    The caller has locked the tenant and checked key, limits and budgets (`check_budgets`). Raises NotFound when a mask
+    does not exist.
+    """
+    request = spec.to_json()
     mask_ids = _pin_masks(connection, tenant_id, spec)
+    new = shot.insert().values(
+        id=new_id("sh"),
+        tenant_id=tenant_id,
+        status="queued",
+        priority=spec.priority,
+        request={**request, ORIGIN: dict(origin)} if origin else request,
+        request_sha256=request_sha256,
+        sent_sha256=sent_sha256,
+        idempotency_key=idempotency_key,
+        attempt=0,
+        crashes=0,
+        epoch=0,
+        due_at=Now(),
+        cancel_requested=False,
+        step=0,
+        steps=spec.steps,
+        preview_version=0,
+        version=1,
+        images=spec.images,
+        row_steps=spec.row_steps if row_steps is None else row_steps,
+        project_id=project_id,
+        key_id=key_id,
+        sku=sku,
+        meta=dict(meta) if meta else None,
+        category=category,
+        supersedes=supersedes,
+        created_at=Now(),
+    )
     shot_id: str = connection.execute(new.returning(shot.c.id)).scalar_one()
     notify(connection, QUEUED)
     if mask_ids:
@@ -226,7 +266,15 @@ def _insert(connection: Connection, new: Insert, tenant_id: str, spec: ShotSpec,
     return shot_id
 
 
-def _digest(body: Mapping[str, object]) -> str:
+def lock_tenant(connection: Connection, tenant_id: str) -> None:
+    """Serialise a tenant's requests until the transaction ends, so that keys and limits are checked without races."""
+    locked = select(tenant.c.id).where(tenant.c.id == tenant_id).with_for_update(key_share=True)
+    if connection.execute(locked).first() is None:
+        raise absent("tenant", tenant_id)
+
+
+def digest_of(body: Mapping[str, object]) -> str:
+    """The SHA-256 of a request, by which two with one idempotency key are compared."""
     return hashlib.sha256(to_json(body).encode()).hexdigest()
 
 

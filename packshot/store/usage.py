@@ -12,7 +12,7 @@ from packshot.errors import BadInput
 from packshot.store.database import Database, insert
 from packshot.store.periods import date_of, day_of, month_of, number_of
 from packshot.store.schema import Now
-from packshot.store.schema_usage import usage_by_key, usage_by_sku
+from packshot.store.schema_usage import key_usage, sku_usage
 
 UsageGroup = Literal["sku", "key", "day"]
 
@@ -58,7 +58,7 @@ class Usage:
 
         `cursor` is the `next_cursor` of the previous page. Raises BadInput when `until` comes before `since`.
         """
-        table = usage_by_sku if group == "sku" else usage_by_key
+        table = sku_usage if group == "sku" else key_usage
         name: Column[Any] = table.c.sku if group == "sku" else table.c.key_id if group == "key" else table.c.day
         with self._database.read() as connection:
             today = day_of(connection.execute(select(Now())).scalar_one())
@@ -90,7 +90,7 @@ def add_usage(connection: Connection, shot: Row[Any], pictures: int, device_s: f
     """
     sums = {"shots": 1, "pictures": pictures, "device_s": device_s}
     of_day = {"tenant_id": shot.tenant_id, "day": day_of(shot.finished_at)}
-    for table, group in ((usage_by_key, {"key_id": shot.key_id or ""}), (usage_by_sku, {"sku": shot.sku or ""})):
+    for table, group in ((key_usage, {"key_id": shot.key_id or ""}), (sku_usage, {"sku": shot.sku or ""})):
         row = insert(connection, table).values(**of_day, **group, **sums)
         added = {name: table.c[name] + row.excluded[name] for name in sums}
         connection.execute(row.on_conflict_do_update(index_elements=list(table.primary_key.columns), set_=added))

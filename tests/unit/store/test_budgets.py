@@ -14,14 +14,15 @@ from sqlalchemy import select, update
 from packshot.errors import BadInput, BudgetSpent, NotFound
 from packshot.store.database import moment
 from packshot.store.periods import DAY_S, date_of, day_of, month_of, next_month
-from packshot.store.records import NewImage, Tenant
+from packshot.store.records import NewImage, PhotoRecord, Tenant
 from packshot.store.schema import Now
-from packshot.store.schema_usage import usage_by_key, usage_by_sku
+from packshot.store.schema_usage import key_usage, sku_usage
 from packshot.store.schema_webhooks import webhook_message
 from packshot.store.store import Store
 from packshot.store.usage import UsageGroup, Used
 from tests.specs import recipe_of, spec_of
-from tests.unit.store.store_rows import claim, new_image
+from tests.unit.store.catalogue_steps import SCENES, accept_all, add_catalogue, collect, items_of, run_shots
+from tests.unit.store.store_rows import claim, new_image, new_mask
 
 KEY = "ky_one"
 
@@ -50,7 +51,7 @@ def reached(store: Store) -> list[dict[str, Any]]:
 def yesterday(store: Store, days: int = 1) -> None:
     """Let what was used have been used `days` before."""
     with store.database.write() as connection:
-        for table in (usage_by_key, usage_by_sku):
+        for table in (key_usage, sku_usage):
             connection.execute(update(table).values(day=table.c.day - days))
 
 
@@ -188,3 +189,17 @@ def test_the_periods_are_calendar_days_and_months() -> None:
     assert str(date_of(next_month(december))) == "2027-01-01"
     assert next_month(month_of(december)) - month_of(december) == 31
     assert date_of(december + 1) - date_of(december) == timedelta(days=1)
+
+
+def test_a_catalogues_rows_wait_while_a_budget_is_used_up(store: Store, tenant: Tenant, photo: PhotoRecord) -> None:
+    mask_id = store.masks.add(tenant.id, photo.id, [new_mask()])[0].id
+    record = add_catalogue(store, tenant, items_of(3), **SCENES)  # two pictures a row
+    store.catalogues.start(tenant.id, record.id)
+    store.budgets.set(tenant.id, {"images_per_day": 4})
+    assert accept_all(store, record, mask_id) == 4
+    run_shots(store, 4)
+    collect(store, record)
+    assert accept_all(store, record, mask_id) == 0
+    assert store.catalogues.get(tenant.id, record.id).state == "running"
+    yesterday(store)
+    assert accept_all(store, record, mask_id) == 2

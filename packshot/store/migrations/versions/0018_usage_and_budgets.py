@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0018"
-down_revision = "0017"
+down_revision = "0015"
 branch_labels = None
 depends_on = None
 
@@ -13,7 +13,7 @@ ID = sa.String(length=80)
 
 def upgrade() -> None:
     op.add_column("shot", sa.Column("key_id", ID, nullable=True))
-    for name, group in (("usage_by_key", sa.Column("key_id", ID)), ("usage_by_sku", sa.Column("sku", sa.String(100)))):
+    for name, group in (("key_usage", sa.Column("key_id", ID)), ("sku_usage", sa.Column("sku", sa.String(100)))):
         op.create_table(
             name,
             sa.Column("tenant_id", ID, nullable=False),
