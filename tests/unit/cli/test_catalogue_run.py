@@ -6,6 +6,7 @@ import csv
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,14 +74,12 @@ def folder(tmp_path: Path, served: Api, monkeypatch: pytest.MonkeyPatch) -> Path
     return folder
 
 
-def run(served: Api, folder: Path, *options: str) -> tuple[int, dict[str, object], str]:
+def run(served: Api, folder: Path, *options: str) -> tuple[int, dict[str, Any], str]:
     """Run the sheet of a folder. Returns the exit code, the JSON, and what people read."""
     out = folder.parent / "out"
     look = folder.parent / "look.yaml"
-    result = call(
-        *("catalogue", "run", folder / "sheet.csv", "--look", look, "--host", served.url),
-        *("--out", out, "--json", *options),
-    )
+    given: list[Path | float | str] = ["--look", look, "--host", served.url, "--out", out, "--json", *options]
+    result = call("catalogue", "run", folder / "sheet.csv", *given)
     return result.exit_code, last_json(result), result.stderr
 
 
