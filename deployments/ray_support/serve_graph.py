@@ -12,6 +12,7 @@ import contextvars
 import logging
 import math
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -26,6 +27,7 @@ from deployments.ray_support.status import application_overview
 from packshot.api.decoding import StoredPhoto
 from packshot.api.graph import Segmented
 from packshot.contract.engines import EngineInfo
+from packshot.contract.set_report import SetReport
 from packshot.delivery.deliver import Delivered
 from packshot.imaging.decoding.results import NormalisedPhoto, UploadedMask
 from packshot.meter import Sample
@@ -134,6 +136,9 @@ class ServeGraph:
 
     async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
         return await retry_once(lambda: self._finisher.thumbnail.remote(image_key, longest_px))
+
+    async def report_png(self, report: SetReport, image_keys: Mapping[str, str]) -> bytes:
+        return await retry_once(lambda: self._finisher.report_png.remote(report, image_keys))
 
     async def deliver(self, order: DeliveryOrder) -> Delivered:
         return await retry_once(lambda: self._finisher.deliver.remote(order))

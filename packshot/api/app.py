@@ -15,6 +15,7 @@ import packshot
 from packshot.api import (
     catalogue_files,
     catalogue_photos,
+    catalogue_report,
     catalogues,
     deliveries,
     events,
@@ -84,7 +85,7 @@ def create_app(
     app.state.services = Services(store, graph, decoder, settings, meter, decoding, large, watch, streams, archives)
     cutting, judging = (photos, uploads, photo_masks, masks), (reviews, shares)
     shooting = (events, shots, images, deliveries, projects, styles)
-    many = (catalogues, catalogue_photos, catalogue_files)
+    many = (catalogues, catalogue_photos, catalogue_files, catalogue_report)
     for part in (*cutting, *shooting, *judging, *many, webhooks, tenants, session):
         app.include_router(part.router, dependencies=[StrictQuery])
     app.include_router(ops.router)
