@@ -18,7 +18,8 @@ from packshot.api.services import Services, Wired, in_thread
 from packshot.contract import examples
 from packshot.contract.answers import FindingAnswer
 from packshot.contract.deliveries import DeliveriesAnswer, DeliveriesRequest, DeliveryAnswer
-from packshot.contract.shot_spec import ShadowKind, ShotSpec
+from packshot.contract.light import ShadowKind
+from packshot.contract.shot_spec import ShotSpec
 from packshot.delivery.deliver import Delivered
 from packshot.delivery.naming import FIELDS, NameTemplate, check_name, collision_key, parse_template
 from packshot.delivery.presets import Preset, preset_named

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from packshot.contract.base import Answer, Moment, Number, absent
-from packshot.contract.shot_spec import ShadowKind
+from packshot.contract.light import ShadowKind
 from packshot.contract.status import MaskSource, Priority, Review, ReviewReason, ReviewState, Status
 from packshot.contract.verdict import Level
 
@@ -152,6 +152,25 @@ class LayerAnswer(Answer):
     flip: bool
 
 
+class ShadowAnswer(Answer):
+    """A shadow that is more than its kind."""
+
+    mode: ShadowKind
+    direction_deg: Number | None
+    length: Number
+    softness: Number
+    intensity: Number
+    tint: str
+
+
+class ReflectionAnswer(Answer):
+    """The product's reflection."""
+
+    strength: Number
+    fade: Number
+    blur: Number
+
+
 class ResolvedRequest(Answer):
     """A shot request with every default filled in. `ShotRequest` describes the fields."""
 
@@ -167,9 +186,10 @@ class ResolvedRequest(Answer):
     control_scale: Number
     control_start: Number
     control_end: Number
-    shadow: ShadowKind
+    shadow: ShadowKind | ShadowAnswer
     engine: str
     priority: Priority
+    reflection: ReflectionAnswer | None = Field(None, exclude_if=absent, description="Absent if there is none.")
 
 
 class PaintedAnswer(Answer):

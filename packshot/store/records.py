@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from packshot.contract.light import ShadowKind
 from packshot.contract.recipe import Recipe
-from packshot.contract.shot_spec import ShadowKind, ShotSpec
+from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import MaskSource, Priority, Review, ReviewReason, ReviewState, Status
 from packshot.contract.verdict import Finding, Verdict
 from packshot.types import BoxXYXY

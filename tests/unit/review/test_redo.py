@@ -8,9 +8,10 @@ from typing import Any, get_args
 import pytest
 
 from packshot.contract.engines import SamplingLimits
+from packshot.contract.light import Shadow
 from packshot.contract.requests import LayerIn, ShotRequest
 from packshot.contract.reviews import RedoRequest
-from packshot.contract.shot_spec import Background, Canvas, Condition, LayerSpec, Shadow, ShotSpec
+from packshot.contract.shot_spec import Background, Canvas, Condition, LayerSpec, ShotSpec
 from packshot.contract.status import ReviewReason
 from packshot.errors import BadInput
 from packshot.review.redo import mended
