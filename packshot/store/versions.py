@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, select, update
 
 from packshot.errors import Conflict
+from packshot.store.catalogue_pictures import picture_superseded
 from packshot.store.database import absent, require_id
 from packshot.store.schema import Now, image, image_review
 
@@ -44,6 +45,7 @@ def supersede(connection: Connection, image_id: str, by: str) -> None:
             break
         image_id = row.superseded_by
     connection.execute(update(image).where(image.c.id == image_id).values(superseded_by=by))
+    picture_superseded(connection, image_id, by)
     new = update(image).where(image.c.id == by)
     new = new.values(version=(row.version or 1) + 1, supersedes=image_id, review_number=1)
     tenant_id = connection.execute(new.returning(image.c.tenant_id)).scalar_one()
