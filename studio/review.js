@@ -81,6 +81,7 @@ async function go(to) {
   if (to < 0 || to >= items.length || to === at) return;
   const began = performance.now();
   keepNote();
+  if (marking.tool) useTool(marking.tool); // arrows go from picture to picture again
   at = to;
   const mine = item();
   asking = false;
@@ -335,17 +336,17 @@ function wire() {
   const clicks = { approve: () => decide("approved"), change: () => decide("changes_requested"), before: () => go(at - 1), next: () => go(at + 1), unmark: () => marking.back() };
   const looks = { "zoom-in": () => view.zoom().larger(), "zoom-out": () => view.zoom().smaller(), "zoom-fit": () => view.zoom().toggle() };
   for (const [id, run] of Object.entries({ ...clicks, ...looks })) $(id).addEventListener("click", run);
-  for (const what of ["zip", "share"]) $(what).addEventListener("click", async () => (await loaded("reviewsend"))[what](sent()));
+  for (const what of ["zip", "share"]) $(what).addEventListener("click", async () => (await loaded("reviewsend"))[what](...sent()));
   $("filter").addEventListener("change", () => ($("filter").blur(), start()));
   $("reviewer").value = stored(NAME);
   $("reviewer").addEventListener("change", () => stored(NAME, $("reviewer").value.trim()));
   addEventListener("keydown", pressed);
 }
 
-/** The pictures to download or share: those that were chosen, or the open one. */
+/** The pictures to download or share: those that were chosen, or the open one; and whether they were chosen. */
 function sent() {
   const some = items.filter(({ image }) => chosen.has(image.id));
-  return some.length || !item() ? some : [item()];
+  return some.length || !item() ? [some, true] : [[item()], false];
 }
 
 function stored(key, value) {

@@ -22,12 +22,14 @@ function wire() {
   });
 }
 
-const some = () => (pictures.length === 1 ? "One picture: the open one. X chooses several." : `${plural(pictures.length, "picture")} that you chose.`);
+let chosen = false;
 
-/** Open the download of these pictures. */
-export async function zip(given) {
+const some = () => (chosen ? `${plural(pictures.length, "picture")} that you chose.` : "The open picture. The key X chooses several.");
+
+/** Open the download of pictures. `picked`: the user chose them. */
+export async function zip(given, picked) {
   wire();
-  pictures = given;
+  [pictures, chosen] = [given, picked];
   say($("zip-words"), some());
   say($("zip-problem"), "");
   openDialog($("zip-dialog"));
@@ -82,10 +84,10 @@ function save(blob, name) {
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
-/** Open the share links. */
-export async function share(given) {
+/** Open the share links, for pictures as `zip` does. */
+export async function share(given, picked) {
   wire();
-  pictures = given;
+  [pictures, chosen] = [given, picked];
   say($("share-words"), `${some()} Visitors need no key. They see copies of at most 1,024 px and leave comments; nothing else opens to them.`);
   say($("share-problem"), "");
   say($("share-copy"), "Copy");

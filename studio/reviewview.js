@@ -248,7 +248,7 @@ async function subtract({ item, picture, master, layer }, mine) {
   $("difference").getContext("2d").putImageData(result, 0, 0);
   $("difference").hidden = false;
   const exact = placed.factor === 1 && !layer.rotation_deg && k === 1;
-  const note = exact ? "" : " The product was resized, so fine edges glow.";
+  const note = exact ? "" : " The server resized the product in its own way, so fine edges glow.";
   const share_ = product ? (100 * differing) / product : 0;
   words(largest ? `Largest difference ${largest} of 255, in ${share_ < 0.1 ? "under 0.1" : share_.toFixed(1)} % of the product.${note}` : "No pixel of the product differs.");
 }

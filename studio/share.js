@@ -28,8 +28,7 @@ async function open() {
   }
   document.title = `${shown.name} · Packshot`;
   say($("name"), shown.name);
-  say($("words"), shown.images.length ? `${plural(shown.images.length, "picture")}. Drag over a picture to mark a place, then write what you think.` : "The pictures of this link were deleted.");
-  say($("until"), `Until ${new Date(shown.expires_at).toLocaleDateString()}`);
+  say($("words"), shown.images.length ? `${plural(shown.images.length, "picture")}, until ${new Date(shown.expires_at).toLocaleDateString()}. Drag over a picture to mark a place, then write what you think.` : "The pictures of this link were deleted.");
   $("reviewer-field").hidden = !shown.images.length;
   $("pictures").replaceChildren(...shown.images.map(card));
 }

@@ -18,6 +18,7 @@ from packshot.client.events import Event
 from packshot.contract.deliveries import DeliverIn
 from packshot.contract.projects import StyleChange, StyleRequest
 from packshot.contract.requests import CanvasIn, LayerIn, ShotRequest, StrokeIn
+from packshot.contract.reviews import MarkIn, RedoRequest, ReviewIn
 
 __all__ = [
     "AsyncClient",
@@ -26,6 +27,9 @@ __all__ = [
     "DeliverIn",
     "Event",
     "LayerIn",
+    "MarkIn",
+    "RedoRequest",
+    "ReviewIn",
     "ShotRequest",
     "StrokeIn",
     "StyleChange",
