@@ -52,8 +52,8 @@ def mended(
 
     product_changed and hallucination keep the edges to the end and weigh them more; hallucination and text are also
     named in the negative prompt; floating puts the product on the ground line, with a contact shadow if it had none;
-    shadow draws a contact shadow, or leaves it out. All but floating, shadow, cutout_edge and scale take a new seed. Raises BadInput
-    `redo_needs_change` when the shot would be the same again.
+    shadow draws a contact shadow, or leaves it out. All but floating, shadow, cutout_edge and scale take a new seed.
+    Raises BadInput `redo_needs_change` when the shot would be the same again.
     """
     if (needed := NEEDS.get(reason)) and not any(getattr(redo, field) is not None for field in needed):
         raise _needs(f"the reason {reason} needs {' or '.join(needed)} in the request, got none; say what to change")
