@@ -16,6 +16,7 @@ from packshot.api import (
     budgets,
     catalogue_files,
     catalogue_photos,
+    catalogue_report,
     catalogues,
     deliveries,
     events,
@@ -85,7 +86,7 @@ def create_app(
     app.state.services = Services(store, graph, decoder, settings, meter, decoding, large, watch, streams, archives)
     cutting, judging = (photos, uploads, photo_masks, masks), (reviews, shares)
     shooting = (events, shots, images, deliveries, projects, styles)
-    many = (catalogues, catalogue_photos, catalogue_files)
+    many = (catalogues, catalogue_photos, catalogue_files, catalogue_report)
     for part in (*cutting, *shooting, *judging, *many, webhooks, budgets, tenants, session):
         app.include_router(part.router, dependencies=[StrictQuery])
     app.include_router(ops.router)

@@ -54,6 +54,9 @@ OPERATIONS = {
     "get_image": ("get", "/v1/images/{image_id}", {"200", "304", "307", "404", "409", "422", "507"}),
     "deliver_image": ("post", "/v1/images/{image_id}/deliveries", BODY | {"200", "404", "409", "507"}),
     "get_delivery": ("get", "/v1/deliveries/{delivery_id}/{name}", {"200", "304", "307", "404", "409", "422"}),
+    "get_set_report": ("get", "/v1/catalogues/{catalogue_id}/report.json", {"200", "404"}),
+    "get_set_report_picture": ("get", "/v1/catalogues/{catalogue_id}/report.png", {"200", "304", "404"}),
+    "get_set_report_page": ("get", "/v1/catalogues/{catalogue_id}/report", {"200", "404"}),
     "get_image_thumbnail": ("get", "/v1/images/{image_id}/thumbnail", {"200", "304", "404"}),
     "create_catalogue": ("post", "/v1/catalogues", BODY | {"200", "201"}),
     "list_catalogues": ("get", "/v1/catalogues", {"200"}),
@@ -339,6 +342,7 @@ def test_files_name_their_types(document: Json) -> None:
         "get_image": ["image/png", "image/jpeg", "image/webp"],
         "get_delivery": ["image/png", "image/jpeg", "image/webp"],
         "get_image_thumbnail": ["image/png"],
+        "get_set_report_picture": ["image/png"],
         "get_style_thumbnail": ["image/png"],
         "get_shared_image": ["image/png"],
     }
