@@ -96,7 +96,7 @@ class Shots:
                 attempt=0,
                 crashes=0,
                 epoch=0,
-                due_at=Now(),
+                due_at=0.0,  # and not Now(): it would wait for a clock that is set back
                 cancel_requested=False,
                 step=0,
                 steps=spec.steps,
