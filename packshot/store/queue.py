@@ -356,7 +356,7 @@ def _failed(code: str, detail: str) -> dict[str, object]:
 
 
 def _uncounted(wait_s: float) -> dict[str, object]:
-    """Values that queue a shot again after `wait_s` seconds, without counting the attempt. 0 = at once, by any clock."""
+    """Values that queue a shot again after `wait_s` seconds, without counting the attempt. 0 is at once."""
     return {**_requeued(Now() + wait_s if wait_s else 0.0), "attempt": shot.c.attempt - 1}
 
 
