@@ -60,7 +60,9 @@ def binaries() -> Path:
 
 
 @contextmanager
-def postgres_server(max_connections: int = 60, *, initdb: Sequence[str] = (), home: Path | None = None) -> Iterator[str]:
+def postgres_server(
+    max_connections: int = 60, *, initdb: Sequence[str] = (), home: Path | None = None
+) -> Iterator[str]:
     """Yields the SQLAlchemy URL of a new server's empty database. Raises NoPostgres when no server can be started.
 
     `initdb` are further options of that program. `home` is an existing folder for the server; None makes one.
