@@ -111,6 +111,7 @@ class BadInput(PackshotError):
         "axes_too_large": "A catalogue's axes have more combinations than the limit.",
         "not_served": "A field needs a stage that is not served.",
         "layers_too_large": "The layers together are more pixels than one shot may show or cut out.",
+        "url_refused": "A webhook's URL is not https, or leads to an address that is not public.",
         "bad_usage": "A command was called with arguments that do not fit together.",
     }
 
@@ -172,6 +173,8 @@ class Conflict(PackshotError):
         "already_finished": "The shot has ended.",
         "legal_hold": "The tenant is under a legal hold and must be kept.",
         "name_taken": "The tenant has another object of this kind with the name.",
+        "too_many_webhooks": "The tenant has reached its limit of webhooks.",
+        "webhook_disabled": "The webhook's receiver answered 410 Gone; nothing is sent to it.",
     }
 
 

@@ -27,6 +27,7 @@ from packshot.api import (
     styles,
     tenants,
     uploads,
+    webhooks,
 )
 from packshot.api.decoding import Decoder
 from packshot.api.downloads import bucket_origin
@@ -67,8 +68,8 @@ def create_app(
     watch = Watch(store.shots, graph, partial(listen, settings, CHANGED))
     streams = Places(settings.max_streams, STREAMS_IN_ALL, "event streams and held answers")
     app.state.services = Services(store, graph, decoder, settings, meter, decoding, large, watch, streams)
-    parts = (photos, uploads, photo_masks, masks, events, shots, images, deliveries, projects, styles, tenants, session)
-    for part in parts:
+    cutting, shooting = (photos, uploads, photo_masks, masks), (events, shots, images, deliveries, projects, styles)
+    for part in (*cutting, *shooting, webhooks, tenants, session):
         app.include_router(part.router, dependencies=[StrictQuery])
     app.include_router(ops.router)
     ops.add_page(app, studio_dir, bucket_origin(store.assets) if settings.redirect_downloads else "")

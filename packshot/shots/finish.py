@@ -63,7 +63,7 @@ def finish(prepared: Prepared, painted: Painted, spec: ShotSpec) -> Finished:
     enlarged_by = max(side / shown for side, shown in zip((width, height), framing.shown_size, strict=True)) / render_px
     verdict = _verdict(prepared, picture, spec, enlarged_by)
     findings = (*verdict.findings, framing_finding(framing, (width, height)), *painted.render.findings)
-    return _finished(picture, Verdict(findings), started_at)
+    return _finished(picture, replace(verdict, findings=findings), started_at)
 
 
 def finish_plain(prepared: Prepared, spec: ShotSpec) -> Finished:

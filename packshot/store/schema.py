@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISION = "0014"
+REVISION = "0017"
 """The last migration. The migrations up to it make the tables below."""
 
 

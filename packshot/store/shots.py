@@ -12,6 +12,7 @@ from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import LIVE
 from packshot.errors import BadInput, Conflict, NotFound, Overloaded
 from packshot.store.database import Database, absent, is_id, new_id, require_id, to_json
+from packshot.store.ended import note_end
 from packshot.store.pages import MAX_PAGE
 from packshot.store.positions import Positions
 from packshot.store.projects import hold_project
@@ -209,6 +210,7 @@ class Shots:
                     "already_finished", f"only a queued or running shot can be cancelled; {shot_id} is {status}"
                 )
             notify(connection, CHANGED)
+            note_end(connection, row)
             return shot_record(connection, row)
 
 

@@ -107,7 +107,8 @@ def before_the_finisher(
     picture = composite(flat, enlarge(scene.render.pixels, files.canvas), shadow)
     enlarged_by = max(files.canvas.width / ENGINE_PX[0], files.canvas.height / ENGINE_PX[1])
     framed = framing_finding(FRAMING, (files.canvas.width, files.canvas.height))
-    return picture, Verdict((*look(picture, enlarged_by=enlarged_by).findings, framed, *scene.render.findings))
+    verdict = look(picture, enlarged_by=enlarged_by)
+    return picture, replace(verdict, findings=(*verdict.findings, framed, *scene.render.findings))
 
 
 @pytest.mark.parametrize("shadow", ["contact", "none"])
