@@ -332,7 +332,7 @@ def placed(scale: float, **turn: float | bool) -> tuple[tuple[int, int], tuple[i
     layer = Layer(cutout, 0.5, 0.62, scale, float(turn.get("rotation_deg", 0)), bool(turn.get("flip", False)))
     layout = Layout(Canvas(1200, 800), (layer,))
     opaque = flatten(layout).alpha > 0
-    return layer_size(layer, layout), (int(opaque.any(axis=0).argmax()), int(opaque.any(axis=1).argmax()))
+    return layer_size(layer, layout.canvas), (int(opaque.any(axis=0).argmax()), int(opaque.any(axis=1).argmax()))
 
 
 def test_the_worked_example_of_the_integrators_page_is_right() -> None:
