@@ -46,7 +46,7 @@ class Nodes:
 
 
 @contextmanager
-def started(folder: Path, nodes: list[dict[str, Any]], *, tree: Path = ROOT, **settings: str) -> Iterator[Nodes]:
+def started(folder: Path, nodes: list[dict[str, Any]], tree: Path = ROOT, /, **settings: str) -> Iterator[Nodes]:
     """A cluster with these nodes and nothing deployed. `settings` are further PACKSHOT_* and RAY_* variables.
 
     `tree` is the checkout whose code it runs.

@@ -107,7 +107,7 @@ class Clusters:
         """Start a cluster. Returns its address once it is ready."""
         began = time.monotonic()
         own = self._running[name] = self._stack.enter_context(ExitStack())
-        nodes = own.enter_context(started(self._folder / name, [NODE], tree=self._trees[version], **self._settings))
+        nodes = own.enter_context(started(self._folder / name, [NODE], self._trees[version], **self._settings))
         url: str = nodes.deploy(self._profile)
         print(f"{name} ({version}): ready after {time.monotonic() - began:.0f} s")
         return url
