@@ -7,6 +7,9 @@ from typing import Any
 from packshot.settings import Settings
 from packshot.store.asset_root import AssetRoot
 from packshot.store.assets import Assets
+from packshot.store.catalogue_photos import CataloguePhotos
+from packshot.store.catalogue_work import CatalogueWork
+from packshot.store.catalogues import Catalogues
 from packshot.store.clusters import Clusters
 from packshot.store.database import Database, sqlite_file
 from packshot.store.deletion import Deletions
@@ -22,7 +25,9 @@ from packshot.store.projects import Projects
 from packshot.store.queue import Queue
 from packshot.store.references import AssetReferences
 from packshot.store.retention import HOUR_S, Retention
+from packshot.store.reviews import Reviews
 from packshot.store.sessions import Sessions
+from packshot.store.shares import Shares
 from packshot.store.shots import Shots
 from packshot.store.snapshots import Snapshots
 from packshot.store.styles import Styles
@@ -38,10 +43,11 @@ class Store:
     uses the defaults. Raises Unavailable `schema_mismatch` when the database has another version's schema.
 
     Members: `tenants`, their `keys` and `deletions`, and the `sessions` of browsers; `photos`, their `masks` and
-    `uploads`; `shots` for clients and `queue` for workers; finished `images`, and the files `delivered` of them;
-    `projects` and `styles`; `webhooks`, and what is `outbound` to them; `assets`, the files, and their `asset_root`;
-    `retention`, which deletes old data; `snapshots`, which one process takes for all; `database`, which all of them
-    use.
+    `uploads`; `shots` for clients and `queue` for workers; finished `images`, their `reviews`, the `shares` by which
+    others see them, and the files `delivered` of them; `projects` and `styles`; `catalogues` and
+    `catalogue_photos` for clients, `catalogue_work` for their producer; `webhooks`, and what is `outbound` to them;
+    `assets`, the files, and their `asset_root`; `retention`, which deletes old data; `snapshots`, which one process
+    takes for all; `database`, which all of them use.
     """
 
     def __init__(self, database_url: str, assets: Assets, settings: Settings | None = None) -> None:
@@ -59,7 +65,12 @@ class Store:
         self.deletions = Deletions(database, assets, references, self.photos)
         self.shots = Shots(database, max_queued=settings.max_queued_shots)
         self.images = Images(database)
+        self.reviews = Reviews(database)
+        self.shares = Shares(database)
         self.delivered = DeliveredFiles(database, references)
+        self.catalogues = Catalogues(database)
+        self.catalogue_photos = CataloguePhotos(database, references)
+        self.catalogue_work = CatalogueWork(database)
         self.projects = Projects(database)
         self.styles = Styles(database, references)
         self.queue = Queue(

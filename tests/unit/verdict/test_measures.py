@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from packshot.contract.verdict import Measures, Verdict
-from packshot.imaging.composite import composite
-from packshot.imaging.shadow import contact_shadow
+from packshot.imaging.composite import Ground, composite
+from packshot.imaging.light.contact import contact_shadow
 from packshot.types import U8, Flat
 from packshot.verdict.inspect import inspect
 from packshot.verdict.measures import measure
@@ -50,13 +50,13 @@ def test_place_and_colour() -> None:
 
 @pytest.mark.parametrize("towards_deg", [20.0, 90.0, 160.0])
 def test_the_shadows_direction(towards_deg: float) -> None:
-    found = of(composite(flat(), scene(), cast(towards_deg))).shadow_deg
+    found = of(composite(flat(), scene(), Ground(cast(towards_deg)))).shadow_deg
     assert found == pytest.approx(towards_deg, abs=15)
 
 
 @pytest.mark.parametrize("shadow", ["none", "contact"])
 def test_a_shadow_below_the_product_has_no_direction(shadow: str) -> None:
-    made = composite(flat(), scene(), contact_shadow(flat()) if shadow == "contact" else None)
+    made = composite(flat(), scene(), Ground(contact_shadow(flat()) if shadow == "contact" else None))
     assert of(made).shadow_deg is None
 
 
@@ -82,7 +82,9 @@ def test_what_cannot_be_measured_is_none() -> None:
     assert covered == Measures(box=(0, 0, 1, 1))
 
 
-@pytest.mark.parametrize("picture", [composite(flat(), scene(), cast(20)), composite(flat(), None)], ids=["all", "few"])
+@pytest.mark.parametrize(
+    "picture", [composite(flat(), scene(), Ground(cast(20))), composite(flat(), None)], ids=["all", "few"]
+)
 def test_measures_are_stored_and_read_with_the_verdict(picture: U8) -> None:
     verdict = inspect(flat(), picture, generated=picture.shape[2] == 3)
     again = Verdict.from_json(verdict.to_json())

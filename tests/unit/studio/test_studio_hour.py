@@ -7,12 +7,10 @@ from typing import Any
 from playwright.sync_api import Page, expect
 
 from tests.api_graph import png
-from tests.graph.browser.light import Light, light, url
-from tests.graph.browser.overlaps import overlapping
-from tests.graph.browser.test_studio_steps import PHONE, add_photo, drawn_box, painter
-from tests.graph.browser.visits import Visit
-
-__all__ = ["light", "url"]
+from tests.browser.light import Light
+from tests.browser.overlaps import overlapping
+from tests.browser.visits import Visit
+from tests.unit.studio.test_studio_steps import PHONE, add_photo, drawn_box, painter
 
 
 def on_canvas(page: Page, times: int = 1) -> Page:
