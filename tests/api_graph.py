@@ -227,7 +227,7 @@ def code_of(answer: httpx.Response) -> tuple[int, str]:
     assert (
         {"type", "title", "status", "detail", "code"}
         <= set(body)
-        <= {"type", "title", "status", "detail", "code", "errors"}
+        <= {"type", "title", "status", "detail", "code", "errors", "state", "problems", "problems_total"}
     )
     assert answer.headers["x-request-id"]
     return answer.status_code, body["code"]
