@@ -10,6 +10,7 @@
     ├── NotFound          the tenant owns no object with this id
     ├── MethodNotAllowed  the route exists, but not with this method
     ├── Conflict          the object's state does not allow the request
+    ├── BudgetSpent       a budget of the key or the tenant is used up; `retry_after_s` is the time to its next period
     ├── PreconditionFailed the object changed since the client read it (`If-Match`)
     ├── Overloaded        too much work is waiting; retry after `retry_after_s`
     ├── Unavailable       the graph or the database cannot serve requests
@@ -189,6 +190,12 @@ class Conflict(PackshotError):
         "too_many_webhooks": "The tenant has reached its limit of webhooks.",
         "webhook_disabled": "The webhook's receiver answered 410 Gone; nothing is sent to it.",
     }
+
+
+class BudgetSpent(PackshotError):
+    """Raised when a shot would exceed a budget of its key or tenant, until `retry_after_s` seconds have passed."""
+
+    codes: ClassVar[dict[str, str]] = {"budget_spent": "A budget of the key or the tenant is used up."}
 
 
 class PreconditionFailed(PackshotError):

@@ -65,6 +65,10 @@ def read_manifest(
     return _checked(raw, numbers, problems, allowed or Allowed())
 
 
+Frame = dict[str, Any]
+"""A manifest as it was sent, without its items. It is checked as a `Manifest`, together with them."""
+
+
 def read_frame_bytes(data: bytes, media_type: MediaType) -> dict[str, Any]:
     """Everything but the items of a manifest, for a sheet that has the items. Raises BadInput when it has items."""
     frame = _object_of(data, media_type)

@@ -173,7 +173,7 @@ class Queue:
                 connection.execute(statement)
                 if row.supersedes is not None:
                     supersede(connection, row.supersedes, image_id)
-            note_end(connection, row, image_ids)
+            note_end(connection, row, image_ids, device_s=sum(new.recipe.device_s for new in images))
             return shot_record(connection, row)
 
     def fail(self, claim: Claim, code: str, detail: str, *, retryable: bool, crashed: bool = False) -> ShotRecord:
