@@ -210,6 +210,7 @@ def from_schema(target: Target, examples: int) -> Row:
         status_code_conformance,
     )
 
+    schemathesis.serializer.alias("application/zip", "application/octet-stream")
     headers = {"Authorization": f"Bearer {target.key}"}
     schema = schemathesis.openapi.from_url(f"{target.url}/openapi.json", headers=headers, wait_for_schema=10)
     checks = [
