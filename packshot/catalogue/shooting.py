@@ -83,6 +83,7 @@ def _spec(
         steps=look.steps,
         guidance_scale=look.guidance_scale,
         shadow=variant.shadow,
+        reflection=look.reflection if variant.background != "transparent" else None,
         engine=look.engine,
         priority="catalogue",
     )

@@ -11,12 +11,13 @@ from packshot.catalogue.placement import Stand
 from packshot.catalogue.plan import Scene, Variant
 from packshot.catalogue.set_report import SetPicture, set_report
 from packshot.contract.catalogue import SizeMm
+from packshot.contract.requests import ShadowIn
 from packshot.contract.set_report import SetReport
 from packshot.contract.verdict import Measures
 from packshot.imaging.report_picture import draw_report
 
-MARBLE = Variant(Scene((("scene", "marble"),), "on marble"), "generate", (1600, 1200), "contact", 0.7)
-WHITE = Variant(Scene((), ""), "white", (1600, 1200), "none", 0.7)
+MARBLE = Variant(Scene((("scene", "marble"),), "on marble"), "generate", (1600, 1200), ShadowIn(mode="contact"), 0.7)
+WHITE = Variant(Scene((), ""), "white", (1600, 1200), ShadowIn(mode="none"), 0.7)
 
 
 def stand_of(variant: Variant, ground: float | None = 0.82) -> Stand:
