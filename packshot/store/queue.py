@@ -223,7 +223,8 @@ class Queue:
         return self._record_trouble(claim, code, detail, {**change, "postponed_s": postponed_s})
 
     def _record_trouble(self, claim: Claim, code: str, detail: str, change: dict[str, object]) -> ShotRecord:
-        log.warning("shot %s attempt %d did not end (%s): %s", claim.shot_id, claim.attempt, code, detail)
+        told = _storable(detail)
+        log.warning("shot %s attempt %d did not end (%s): %s", claim.shot_id, claim.attempt, code, told)
         return self._changed(claim, change)
 
     def _changed(self, claim: Claim, change: dict[str, object]) -> ShotRecord:
@@ -358,14 +359,18 @@ def _ended(status: Status | ColumnElement[str]) -> dict[str, object]:
     return {"status": status, "finished_at": Now(), "worker": None, "lease_until": None}
 
 
+def _storable(detail: str) -> str:
+    """The text without NUL and lone surrogates, which it may quote: neither databases nor log files take them."""
+    return detail.replace("\x00", "").encode("utf-8", "replace").decode()
+
+
 def _failed(code: str, detail: str) -> dict[str, object]:
     """Values that end a shot as `failed`, or as `cancelled` when its cancellation was requested."""
     cancelled = shot.c.cancel_requested
-    storable = detail.replace("\x00", "").encode("utf-8", "replace").decode()  # it may quote arbitrary text
     return {
         **_ended(case((cancelled, "cancelled"), else_="failed")),
         "error_code": case((cancelled, None), else_=code),
-        "error_detail": case((cancelled, None), else_=storable),
+        "error_detail": case((cancelled, None), else_=_storable(detail)),
     }
 
 
