@@ -104,14 +104,13 @@ def test_server_timing_tells_the_stages(http: httpx.Client, shot_of: Callable[..
 
 
 def test_a_painted_shot_uses_device_seconds(http: httpx.Client, shot_of: Callable[..., dict[str, Any]]) -> None:
-    def used() -> float:
-        return http.get("/v1/usage").json()["total"]["device_s"]
-
-    before = used()
-    shot = http.post("/v1/shots", json=shot_of(), headers={"prefer": "wait=120"}).json()
+    asked = shot_of(sku="DEVICE-SECONDS")
+    shot = http.post("/v1/shots", json=asked, headers={"prefer": "wait=120"}).json()
     device_s = shot["images"][0]["recipe"]["timing_ms"]["device"] / 1000
     assert device_s > 0
-    assert used() == pytest.approx(before + device_s, abs=0.002)
+    used = {row["name"]: row for row in http.get("/v1/usage?group=sku").json()["rows"]}["DEVICE-SECONDS"]
+    assert (used["shots"], used["pictures"]) == (1, 1)
+    assert used["device_s"] == pytest.approx(device_s, abs=0.002)
 
 
 def test_events_tell_the_way_to_the_end(http: httpx.Client, shot_of: Callable[..., dict[str, Any]]) -> None:
