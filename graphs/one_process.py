@@ -18,7 +18,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
@@ -31,8 +31,10 @@ from packshot.api.app import create_app
 from packshot.api.decoding import LocalDecoder
 from packshot.api.graph import Segmented
 from packshot.batching import RenderBatcher, Rendered, SingleFlight
+from packshot.catalogue.producer import Producer
 from packshot.contract.engines import EngineInfo
 from packshot.contract.recipe import EngineStamp
+from packshot.contract.set_report import SetReport
 from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.delivery.deliver import Delivered
 from packshot.errors import Unavailable
@@ -110,7 +112,16 @@ def serving_in_process(settings: Settings, *, pictures: int = 1) -> Iterator[str
         listener = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error").bind_socket()
         config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1, ws="none", lifespan="off")
         server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="api")
+        producer = Producer(store, graph, decoder, settings, worker=f"one-process-{os.getpid()}")
+
+        async def serve() -> None:
+            producing = asyncio.create_task(producer.forever())
+            try:
+                await server.serve(sockets=[listener])
+            finally:
+                producing.cancel()
+
+        thread = threading.Thread(target=lambda: asyncio.run(serve()), name="api")
         thread.start()
         try:
             give_up_at = time.monotonic() + START_TIMEOUT_S
@@ -124,6 +135,7 @@ def serving_in_process(settings: Settings, *, pictures: int = 1) -> Iterator[str
             graph.close()
             server.should_exit = True
             thread.join()
+            producer.release()
             listener.close()
 
 
@@ -318,6 +330,9 @@ class LocalGraph:
 
     async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
         return await self._pixels.run(self._finisher.thumbnail, image_key, longest_px)
+
+    async def report_png(self, report: SetReport, image_keys: Mapping[str, str]) -> bytes:
+        return await self._pixels.run(self._finisher.report_png, report, image_keys)
 
     async def deliver(self, order: DeliveryOrder) -> Delivered:
         return await self._pixels.run(self._finisher.deliver, order)

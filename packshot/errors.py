@@ -10,6 +10,7 @@
     ├── NotFound          the tenant owns no object with this id
     ├── MethodNotAllowed  the route exists, but not with this method
     ├── Conflict          the object's state does not allow the request
+    ├── BudgetSpent       a budget of the key or the tenant is used up; `retry_after_s` is the time to its next period
     ├── PreconditionFailed the object changed since the client read it (`If-Match`)
     ├── Overloaded        too much work is waiting; retry after `retry_after_s`
     ├── Unavailable       the graph or the database cannot serve requests
@@ -108,6 +109,10 @@ class BadInput(PackshotError):
         "idempotency_mismatch": "The Idempotency-Key was used before with another body.",
         "layer_outside": "A layer lies outside the canvas, or its scale leaves no pixel of it.",
         "manifest_unreadable": "The bytes are no manifest: no YAML, JSON or CSV, or with aliases, tags or double keys.",
+        "url_not_allowed": "A URL does not lie under a prefix that the operator allowed.",
+        "zip_refused": "A ZIP archive is damaged, encrypted, or has paths that leave its folder.",
+        "manifest_refused": "Rows of a catalogue's manifest have problems. `problems` lists them.",
+        "product_not_found": "No product was found in the photo of a catalogue's row.",
         "photo_missing": "A catalogue's row names a photo or a mask that is not there.",
         "axes_too_large": "A catalogue's axes have more combinations than the limit.",
         "not_served": "A field needs a stage that is not served.",
@@ -174,7 +179,10 @@ class Conflict(PackshotError):
         "in_use": "A queued or running shot needs the object.",
         "already_finished": "The shot has ended.",
         "legal_hold": "The tenant is under a legal hold and must be kept.",
+        "file_taken": "A catalogue's route has another file of this name.",
         "name_taken": "The tenant has another object of this kind with the name.",
+        "photos_missing": "A catalogue cannot start before the photos that its rows name are there.",
+        "catalogue_state": "The catalogue's state does not allow the change.",
         "not_approved": "The picture may leave only when a person has approved this version of it.",
         "superseded": "A newer version has replaced the picture.",
         "comments_full": "The visitors of a share link have left as many comments on the picture as they may.",
@@ -182,6 +190,12 @@ class Conflict(PackshotError):
         "too_many_webhooks": "The tenant has reached its limit of webhooks.",
         "webhook_disabled": "The webhook's receiver answered 410 Gone; nothing is sent to it.",
     }
+
+
+class BudgetSpent(PackshotError):
+    """Raised when a shot would exceed a budget of its key or tenant, until `retry_after_s` seconds have passed."""
+
+    codes: ClassVar[dict[str, str]] = {"budget_spent": "A budget of the key or the tenant is used up."}
 
 
 class PreconditionFailed(PackshotError):

@@ -110,7 +110,7 @@ async def redo_image(
     wanted = await in_thread(_wanted, services, image, shot, body)
     sent = hashlib.sha256(body.model_dump_json().encode()).hexdigest()[:16]
     key = idempotency_key(request) or f"redo {image.id} {image.review_number} {sent}"
-    new = await accepted(services, tenant.id, wanted, key, category=shot.category, supersedes=image.id)
+    new = await accepted(services, tenant, wanted, key, category=shot.category, supersedes=image.id)
     answer = accepted_answer(new)
     response.headers["location"] = answer.url
     return answer

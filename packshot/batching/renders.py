@@ -88,7 +88,8 @@ Progress = Callable[[int, int, U8 | None], None]
 class Rendered(NamedTuple):
     """A painted scene, and the milliseconds of its stages.
 
-    The stages are `queue`, `begin`, `steps` (which includes the waits between steps) and `decode`.
+    The stages are `queue`, `begin`, `steps` (which includes the waits between steps) and `decode`. `device` is the
+    scene's share of the time for which the engine worked.
     """
 
     render: Render
@@ -111,6 +112,8 @@ class _Job(Generic[RowT]):
     previewed_at: float = field(default_factory=time.monotonic)
     ended_at: dict[str, float] = field(default_factory=dict)
     """The time at which each stage ended."""
+    device_s: float = 0.0
+    """Seconds for which the engine worked on this scene: of a shared step, the part of its rows."""
     row: RowT | None = None
     place: traces.SpanContext = field(default_factory=traces.current)
     shared: _Shared | None = None
@@ -131,7 +134,8 @@ class _Job(Generic[RowT]):
 
     def milliseconds(self) -> dict[str, float]:
         times = [self.since_s, *(self.ended_at[name] for name in STAGES)]
-        return {name: (end - start) * 1000 for name, start, end in zip(STAGES, times, times[1:], strict=False)}
+        stages = {name: (end - start) * 1000 for name, start, end in zip(STAGES, times, times[1:], strict=False)}
+        return {**stages, "device": self.device_s * 1000}
 
     def stepped(self, scenes: int, rows: int, began_s: float) -> None:
         """Note a step for the trace. One span covers the steps that the same number of scenes took together."""
@@ -278,12 +282,14 @@ class RenderBatcher(Generic[RowT]):
         """Decode one scene whose steps are completed; decode all of them if no scene has steps left."""
         completed = [job for job in self._jobs if job.row is not None and job.row.done]
         for job in completed[:1] if self._denoising() else completed:
+            began_s = time.monotonic()
             try:
                 [render] = await self._in_engine(self._engine.decode, [_row(job)])
             except Exception as error:  # noqa: BLE001 - the error is raised to the scene's caller
                 _fail(job, error)
                 continue
             decoded_s = job.ended_at["decode"] = time.monotonic()
+            job.device_s += decoded_s - began_s
             job.record("decode", job.ended_at["steps"], decoded_s)
             if not job.future.done():
                 job.future.set_result(Rendered(render, job.milliseconds()))
@@ -311,6 +317,7 @@ class RenderBatcher(Generic[RowT]):
             except Exception as error:  # noqa: BLE001 - the error is raised to the scene's caller
                 _fail(job, error)
             begun_s = job.ended_at["begin"] = time.monotonic()
+            job.device_s += begun_s - queued_s
             job.record("begin", queued_s, begun_s)
 
     async def _step(self, group: list[_Job[RowT]]) -> None:
@@ -327,7 +334,9 @@ class RenderBatcher(Generic[RowT]):
         now = time.monotonic()
         if len(group) == 1:
             self._step_s += 0.2 * (now - began - self._step_s)
+        all_rows = sum(job.rows for job in group)
         for job in group:
+            job.device_s += (now - began) * job.rows / all_rows
             job.ended_at["steps"] = now
             job.stepped(len(group), rows, began)
             if _row(job).done or _row(job).error is not None:

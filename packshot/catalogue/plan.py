@@ -13,18 +13,27 @@ from dataclasses import dataclass
 from itertools import product
 
 from packshot.catalogue.manifest import Read
+from packshot.catalogue.places import archive_folder
 from packshot.catalogue.sheet import problem, refused
 from packshot.contract.catalogue import MAX_COMBINATIONS, Axis, Deliver, Item, Look, Manifest, RowProblem
 from packshot.contract.engines import EngineInfo
-from packshot.contract.light import ShadowKind
+from packshot.contract.requests import MAX_SEED, ShadowIn
 from packshot.contract.shot_spec import rows_per_step
 from packshot.delivery.naming import NameTemplate, collision_key, parse_template
 from packshot.delivery.presets import preset_named
 from packshot.errors import BadInput
 from packshot.models.packs.framing import window_steps
 
-LATE_FIELDS = frozenset({"seed", "image_id", "width", "height"})
-"""Fields of a name that are known only when the picture is. The delivery checks such names."""
+LATE_VALUES: Mapping[str, str | int] = {
+    "seed": MAX_SEED,
+    "image_id": "im_0123456789abcdefghij",
+    "width": 10_000,
+    "height": 10_000,
+}
+"""Fields of a name that are known only when the picture is, with the longest value of each.
+
+Only `image_id` distinguishes two files for certain, so names may not differ by one of the others alone.
+"""
 
 _GTIN_COLUMNS = ("gtin", "gtin14", "gtin13", "ean", "upc")
 
@@ -53,7 +62,7 @@ class Variant:
     scene: Scene
     background: str
     canvas: tuple[int, int]
-    shadow: ShadowKind
+    shadow: ShadowIn
     fill: float
 
     @property
@@ -79,11 +88,16 @@ class Costs:
         """Seconds of one picture of a variant."""
         if not variant.generated:
             return self.composed_s
+        return self.picture_s + self.row_steps(variant, look) * self.row_step_s
+
+    def row_steps(self, variant: Variant, look: Look) -> int:
+        """The row-steps of one picture of a variant; 0 on a plain background."""
+        if not variant.generated:
+            return 0
         defaults = self.engine.defaults
         steps = defaults.steps if look.steps is None else look.steps
         guidance = defaults.guidance_scale if look.guidance_scale is None else look.guidance_scale
-        rows = rows_per_step(guidance) * window_steps(variant.canvas, steps, self.engine)
-        return self.picture_s + rows * self.row_step_s
+        return rows_per_step(guidance) * window_steps(variant.canvas, steps, self.engine)
 
 
 @dataclass(frozen=True)
@@ -145,10 +159,10 @@ def variants(manifest: Manifest, scenes: Sequence[Scene]) -> dict[Variant, list[
     look = manifest.defaults
     found: dict[Variant, list[int]] = {}
     for scene in scenes:
-        found.setdefault(Variant(scene, "generate", look.canvas, look.shadow.kind, look.fill), [])
+        found.setdefault(Variant(scene, "generate", look.canvas, _turned(look.shadow, look), look.fill), [])
     for at, entry in enumerate(manifest.deliver):
         canvas, fill = entry.canvas or look.canvas, entry.fill or look.fill
-        shadow = (entry.shadow or look.shadow).kind
+        shadow = _turned(entry.shadow or look.shadow, look)
         if entry.scene is None:
             wanted = [Variant(scene, "generate", canvas, shadow, fill) for scene in scenes]
         else:
@@ -156,6 +170,13 @@ def variants(manifest: Manifest, scenes: Sequence[Scene]) -> dict[Variant, list[
         for variant in wanted:
             found.setdefault(variant, []).append(at)
     return found
+
+
+def _turned(shadow: ShadowIn, look: Look) -> ShadowIn:
+    """The shadow under the look's light: a cast one without a direction falls away from it."""
+    if look.light is None or shadow.mode != "cast" or shadow.direction_deg is not None:
+        return shadow
+    return shadow.model_copy(update={"direction_deg": (look.light.direction_deg + 180) % 360})
 
 
 def plan(read: Read, costs: Costs) -> Plan:
@@ -175,7 +196,7 @@ def plan(read: Read, costs: Costs) -> Plan:
         problems.append(problem(None, None, "axes", "", rule, "Add one of them."))
     by_choice: dict[tuple[str, ...], dict[Variant, list[int]]] = {}
     seconds: dict[Variant, float] = {}
-    names: dict[tuple[str | None, str], int] = {}
+    names: dict[tuple[str, str], int] = {}
     shots = pictures = painted = deliveries = 0
     device_s = 0.0
     for item, row in zip(manifest.items, read.rows, strict=True):
@@ -258,23 +279,25 @@ def _name_problems(
     wanted: Mapping[Variant, Sequence[int]],
     item: Item,
     row: int,
-    names: dict[tuple[str | None, str], int],
+    names: dict[tuple[str, str], int],
 ) -> Iterator[RowProblem]:
-    """Names that cannot be made, and names that another file has in the same place.
+    """Names that cannot be made, and names that another file has in the same folder of the archive.
 
-    `names` has the row of every name so far, by route and collision key.
+    `names` has the row of every name so far, by folder and collision key.
     """
     for at, _, values in files_of(manifest, wanted, item):
         template = templates.get(at)
-        if template is None or template.fields & LATE_FIELDS:
+        if template is None:
             continue
         column = f"deliver.{at}.name"
         try:
-            name = template.render(values)
+            name = template.render({**LATE_VALUES, **values})
         except BadInput as error:
             yield refused(error, row, item.sku, column, template.text)
             return
-        place = (manifest.deliver[at].to, collision_key(name))
+        if "image_id" in template.fields:
+            continue
+        place = (collision_key(archive_folder(manifest.deliver[at].to)), collision_key(name))
         if place in names:
             rule = f"two files may not have one name, row {names[place]} makes it too"
             yield problem(row, item.sku, column, name, rule, "Add fields, such as {sku}, {scene} or {n:02}.")

@@ -18,7 +18,7 @@ from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import STATUSES, Priority, Status
 from packshot.errors import LeaseLost
 from packshot.store.census import Census, take_census
-from packshot.store.database import Database, moment, new_id
+from packshot.store.database import Database, moment, new_id, storable
 from packshot.store.ended import note_end
 from packshot.store.queue_load import load_of, load_query, pending_of, pending_query
 from packshot.store.queue_order import claimable, due_count, queue_order
@@ -173,7 +173,7 @@ class Queue:
                 connection.execute(statement)
                 if row.supersedes is not None:
                     supersede(connection, row.supersedes, image_id)
-            note_end(connection, row, image_ids)
+            note_end(connection, row, image_ids, device_s=sum(new.recipe.device_s for new in images))
             return shot_record(connection, row)
 
     def fail(self, claim: Claim, code: str, detail: str, *, retryable: bool, crashed: bool = False) -> ShotRecord:
@@ -223,7 +223,7 @@ class Queue:
         return self._record_trouble(claim, code, detail, {**change, "postponed_s": postponed_s})
 
     def _record_trouble(self, claim: Claim, code: str, detail: str, change: dict[str, object]) -> ShotRecord:
-        told = _storable(detail)
+        told = storable(detail)
         log.warning("shot %s attempt %d did not end (%s): %s", claim.shot_id, claim.attempt, code, told)
         return self._changed(claim, change)
 
@@ -359,18 +359,13 @@ def _ended(status: Status | ColumnElement[str]) -> dict[str, object]:
     return {"status": status, "finished_at": Now(), "worker": None, "lease_until": None}
 
 
-def _storable(detail: str) -> str:
-    """The text without NUL and lone surrogates, which it may quote: neither databases nor log files take them."""
-    return detail.replace("\x00", "").encode("utf-8", "replace").decode()
-
-
 def _failed(code: str, detail: str) -> dict[str, object]:
     """Values that end a shot as `failed`, or as `cancelled` when its cancellation was requested."""
     cancelled = shot.c.cancel_requested
     return {
         **_ended(case((cancelled, "cancelled"), else_="failed")),
         "error_code": case((cancelled, None), else_=code),
-        "error_detail": case((cancelled, None), else_=_storable(detail)),
+        "error_detail": case((cancelled, None), else_=storable(detail)),
     }
 
 

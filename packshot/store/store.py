@@ -7,6 +7,10 @@ from typing import Any
 from packshot.settings import Settings
 from packshot.store.asset_root import AssetRoot
 from packshot.store.assets import Assets
+from packshot.store.budgets import Budgets
+from packshot.store.catalogue_photos import CataloguePhotos
+from packshot.store.catalogue_work import CatalogueWork
+from packshot.store.catalogues import Catalogues
 from packshot.store.clusters import Clusters
 from packshot.store.database import Database, sqlite_file
 from packshot.store.deletion import Deletions
@@ -30,6 +34,7 @@ from packshot.store.snapshots import Snapshots
 from packshot.store.styles import Styles
 from packshot.store.tenants import Tenants
 from packshot.store.uploads import Uploads
+from packshot.store.usage import Usage
 from packshot.store.webhooks import Webhooks
 
 
@@ -41,9 +46,10 @@ class Store:
 
     Members: `tenants`, their `keys` and `deletions`, and the `sessions` of browsers; `photos`, their `masks` and
     `uploads`; `shots` for clients and `queue` for workers; finished `images`, their `reviews`, the `shares` by which
-    others see them, and the files `delivered` of them; `projects` and `styles`; `webhooks`, and what is `outbound` to
-    them; `assets`, the files, and their `asset_root`; `retention`, which deletes old data; `snapshots`, which one
-    process takes for all; `database`, which all of them use.
+    others see them, and the files `delivered` of them; `projects` and `styles`; `catalogues` and
+    `catalogue_photos` for clients, `catalogue_work` for their producer; `webhooks`, and what is `outbound` to them;
+    `assets`, the files, and their `asset_root`; `retention`, which deletes old data; `snapshots`, which one process
+    takes for all; `database`, which all of them use.
     """
 
     def __init__(self, database_url: str, assets: Assets, settings: Settings | None = None) -> None:
@@ -64,6 +70,9 @@ class Store:
         self.reviews = Reviews(database)
         self.shares = Shares(database)
         self.delivered = DeliveredFiles(database, references)
+        self.catalogues = Catalogues(database)
+        self.catalogue_photos = CataloguePhotos(database, references)
+        self.catalogue_work = CatalogueWork(database)
         self.projects = Projects(database)
         self.styles = Styles(database, references)
         self.queue = Queue(
@@ -74,6 +83,8 @@ class Store:
             max_outage_s=settings.max_outage_s,
         )
         self.snapshots = Snapshots(database)
+        self.usage = Usage(database)
+        self.budgets = Budgets(database)
         self.webhooks = Webhooks(database)
         self.outbound = Outbound(database)
         self.asset_root = root = AssetRoot(database, assets)

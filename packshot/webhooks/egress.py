@@ -35,6 +35,7 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """Maps a host and a port to IP addresses. Raises OSError when the name cannot be resolved."""
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_PROTOCOLS = ipaddress.IPv4Network("192.0.0.0/24")  # for protocols; Python counts a part of it as public
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,8 @@ def is_public(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
+    elif ip in _PROTOCOLS:
+        return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 

@@ -10,9 +10,11 @@ import cv2
 import httpx
 import numpy as np
 import skimage.data
+from standardwebhooks import Webhook
 
 from packshot.imaging.codec import read_png
 from packshot.types import U8
+from tests.receiver import receiving, wait_until
 
 
 def get_picture(http: httpx.Client, image: dict[str, Any]) -> U8:
@@ -110,6 +112,19 @@ def test_events_tell_the_way_to_the_end(http: httpx.Client, shot_of: Callable[..
     assert names[-1] == "done"
     assert names.count("done") == 1
     assert set(names) <= {"queued", "progress", "preview", "done"}
+
+
+def test_a_webhook_hears_of_the_end_of_a_shot(http: httpx.Client, shot_of: Callable[..., dict[str, Any]]) -> None:
+    with receiving() as receiver:
+        wanted = {"url": f"http://127.0.0.1:{receiver.port}/hook", "events": ["shot.ended"]}
+        hook = http.post("/v1/webhooks", json=wanted).json()
+        asked = shot_of(background="white", sku="MUG-01")
+        shot = http.post("/v1/shots", json=asked, headers={"prefer": "wait=60"}).json()
+        wait_until(lambda: len(receiver.got) > 0)
+        told = Webhook(hook["secret"]).verify(receiver.got[0].body, receiver.got[0].headers)
+        assert (told["type"], told["data"]["id"], told["data"]["sku"]) == ("shot.ended", shot["id"], "MUG-01")
+        assert [image["id"] for image in told["data"]["images"]] == [image["id"] for image in shot["images"]]
+        assert http.delete(f"/v1/webhooks/{hook['id']}").status_code == 204
 
 
 def test_sixteen_first_clicks_cost_one_encode(http: httpx.Client, metrics_every_s: float) -> None:
