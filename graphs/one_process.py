@@ -20,7 +20,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -56,6 +56,7 @@ from packshot.shots import (
     LayoutFiles,
     Painted,
     Placed,
+    RunsEnded,
     Step,
 )
 from packshot.shots.finish import THUMBNAIL_PX, finish
@@ -287,7 +288,7 @@ class LocalGraph:
             every_s=POLL_S,
         )
         self._poller: asyncio.Task[None] | None = None
-        self._run_ended = asyncio.Event()
+        self._ended = RunsEnded()
 
     def load_early(self) -> None:
         """Begin to load the models, so that they are there when the photo is."""
@@ -347,13 +348,10 @@ class LocalGraph:
         try:
             return await self._director.run_next()
         finally:
-            self._run_ended.set()
-            self._run_ended = asyncio.Event()
+            self._ended.tell()
 
     async def wait_for_any_completion(self, timeout_s: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._run_ended.wait()
+        await self._ended.wait(timeout_s)
 
     def engines(self) -> tuple[EngineInfo, ...]:
         return self._engines

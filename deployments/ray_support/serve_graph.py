@@ -13,7 +13,6 @@ import logging
 import math
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from ray import serve
@@ -33,7 +32,7 @@ from packshot.imaging.decoding.results import NormalisedPhoto, UploadedMask
 from packshot.meter import Sample
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
-from packshot.shots import CutoutFiles, DeliveryOrder
+from packshot.shots import CutoutFiles, DeliveryOrder, RunsEnded
 from packshot.shots.finish import THUMBNAIL_PX
 from packshot.store.gauges import connection_gauges, queue_gauges
 from packshot.store.records import NewMask, PhotoRecord, UploadRecord
@@ -93,7 +92,7 @@ class ServeGraph:
         self._app = serve.get_replica_context().app_name
         self._calls: set[asyncio.Task[None]] = set()
         self._ready_at = 0.0
-        self._run_ended = asyncio.Event()
+        self._ended = RunsEnded()
         self._gauges: list[Sample] = []
         self._gauges_at = -math.inf
 
@@ -157,13 +156,10 @@ class ServeGraph:
         except Exception as error:  # noqa: BLE001 - the shot is in the store, and the director's poll finds it
             log.warning("a director call failed: %r; the shot's state is in the store", to_packshot_error(error))
         finally:
-            self._run_ended.set()
-            self._run_ended = asyncio.Event()
+            self._ended.tell()
 
     async def wait_for_any_completion(self, timeout_s: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._run_ended.wait()
+        await self._ended.wait(timeout_s)
 
     def engines(self) -> tuple[EngineInfo, ...]:
         return self._engines

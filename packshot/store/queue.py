@@ -370,8 +370,8 @@ def _failed(code: str, detail: str) -> dict[str, object]:
 
 
 def _uncounted(wait_s: float) -> dict[str, object]:
-    """Values that queue a shot again after `wait_s` seconds, without counting the attempt."""
-    return {**_requeued(Now() + wait_s), "attempt": shot.c.attempt - 1}
+    """Values that queue a shot again after `wait_s` seconds, without counting the attempt. 0 is at once."""
+    return {**_requeued(Now() + wait_s if wait_s else 0.0), "attempt": shot.c.attempt - 1}
 
 
 def _committed() -> dict[str, object]:
@@ -383,7 +383,7 @@ def _committed() -> dict[str, object]:
     }
 
 
-def _requeued(due_at: ColumnElement[float] | Now) -> dict[str, object]:
+def _requeued(due_at: ColumnElement[float] | float) -> dict[str, object]:
     """Values that queue a shot again, or end it when its cancellation was requested."""
     return {
         "status": case((shot.c.cancel_requested, "cancelled"), else_="queued"),

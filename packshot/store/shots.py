@@ -243,7 +243,7 @@ def insert_shot(
         attempt=0,
         crashes=0,
         epoch=0,
-        due_at=Now(),
+        due_at=0.0,  # and not Now(): it would wait for a clock that is set back
         cancel_requested=False,
         step=0,
         steps=spec.steps,

@@ -91,6 +91,14 @@ def test_a_picture_that_differs_is_told_with_its_measure(wrong: SetPicture, meas
     assert detail in outlier.detail
 
 
+def test_a_few_shadows_give_a_set_no_direction() -> None:
+    without = [changed(one, shadow_deg=None) for one in ALIKE]
+    some = [changed(picture(f"T{at}"), shadow_deg=120.0 * at) for at in range(3)]
+    found = report(*without, *some)
+    assert found.sets[0].shadow_deg is None
+    assert found.within
+
+
 def test_what_is_within_the_tolerances_is_none() -> None:
     near = [lower(ALIKE[0], 0.009), smaller(ALIKE[1], 0.985), changed(ALIKE[2], background_lab=(65.0, 3.0, 8.0))]
     assert report(*near, ALIKE[3]).within
