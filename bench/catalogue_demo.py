@@ -31,6 +31,16 @@ def lay_out(folder: Path) -> Path:
     return folder
 
 
+def wait_until_quick(url: str, within_s: float = 1.0, give_up_after_s: float = 300.0) -> None:
+    """Return when the server answers in time: while its models load in the same process, it answers late."""
+    give_up_at = time.monotonic() + give_up_after_s
+    while time.monotonic() < give_up_at:
+        asked_at = time.monotonic()
+        httpx.get(f"{url}/healthz", timeout=give_up_after_s).raise_for_status()
+        if time.monotonic() - asked_at < within_s:
+            return
+
+
 def main() -> int:
     """Make the catalogue and write its report. Returns 0 when exactly the wrong photos' rows are not done."""
     from graphs.one_process import serving_in_process
@@ -41,11 +51,14 @@ def main() -> int:
     folder, files = lay_out(OUT / "catalogue"), OUT / "files"
     settings = Settings(home=(OUT / "home").resolve(), open_access=True)
     with serving_in_process(settings, pictures=90) as url:
+        wait_until_quick(url)
         command = [str(Path(sys.executable).with_name("packshot")), "catalogue", "run", str(folder), "--host", url]
         ran = subprocess.run([*command, "--out", str(files), "--json"], stdout=subprocess.PIPE, check=False)
         if ran.returncode not in (0, 1):
             return ran.returncode
         answer = json.loads(ran.stdout)
+        if "id" not in answer:
+            return 1
         for ending in ("png", "json"):
             report = httpx.get(f"{url}/v1/catalogues/{answer['id']}/report.{ending}", timeout=60).raise_for_status()
             (OUT / f"report.{ending}").write_bytes(report.content)
