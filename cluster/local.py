@@ -94,16 +94,16 @@ def serving(
     own_host, own_port = ("127.0.0.1", free_port("127.0.0.1")) if beyond else (host, port)
     folder = ray_folder()
 
+    import ray
+    from ray import serve
+    from ray.serve.context import _get_global_client
+    from ray.serve.schema import ServeDeploySchema
+
     if quiet:  # these log that token authentication is on, and that Serve has started
         for name in ("ray._private.authentication", "ray.serve"):
             logging.getLogger(name).setLevel(logging.ERROR)
     # Replicas inherit the environment in which the node starts. This process's environment is restored.
     with environment({**ENVIRONMENT, **private_environment(folder), **(settings or {})}):
-        import ray  # now, because it reads its own settings when it is first imported
-        from ray import serve
-        from ray.serve.context import _get_global_client
-        from ray.serve.schema import ServeDeploySchema
-
         bind_to_loopback()
         if Settings().log_format == "json":
             os.environ.update(JSON_LOGS)

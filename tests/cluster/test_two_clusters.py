@@ -101,6 +101,7 @@ class Clusters:
         pools = {"machine": {**machine, "gpus": 1, "gpu": "L4"}}
         self._profile = write_profile(folder / "one.yaml", threads=threads, pools=pools, stages=STAGES)
         self._settings = {"PACKSHOT_DATABASE_URL": database_url, "PACKSHOT_HOME": str(folder / "home")}
+        self._settings["RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S"] = "60"  # as our own code of today sets it
         self._folder, self._stack, self._running = folder, stack, dict[str, ExitStack]()
 
     def start(self, name: str, version: str) -> str:

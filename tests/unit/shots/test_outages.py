@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -102,30 +102,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(director, "PROGRESS_EVERY_S", 0.01)
 
 
-Waiting = Callable[[], Awaitable[tuple[str, asyncio.Task[str | None]]]]
-
-
-@pytest.fixture
-def waiting(
-    store: Store,
-    settings: Settings,
-    spec_for: Callable[..., ShotSpec],
-    monkeypatch: pytest.MonkeyPatch,
-    quick: None,
-) -> Waiting:
-    """Begins a shot whose result is refused for want of room: its id, and its run."""
-
-    async def begin() -> tuple[str, asyncio.Task[str | None]]:
-        shot = accepted(store, spec_for(images=1))
-        failing = Failing(store.queue.commit, OUTAGES[1], times=10**6)
-        monkeypatch.setattr(store.queue, "commit", failing)
-        run = asyncio.create_task(Director(store, Painter(store), settings, worker="w").run_next())
-        await until(lambda: failing.calls > 0)
-        return shot, run
-
-    return begin
-
-
 @pytest.mark.parametrize("error", OUTAGES, ids=lambda error: error.code)
 @pytest.mark.parametrize("method", ["heartbeat", "commit"])
 @pytest.mark.usefixtures("quick")
@@ -151,8 +127,15 @@ async def test_a_heartbeat_or_commit_is_tried_again(
     assert failing.calls >= 4
 
 
-async def test_a_commit_that_waits_for_storage_ends_with_its_lease(store: Store, waiting: Waiting) -> None:
-    shot, run = await waiting()
+@pytest.mark.usefixtures("quick")
+async def test_a_commit_that_waits_for_storage_ends_with_its_lease(
+    store: Store, settings: Settings, spec_for: Callable[..., ShotSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shot = accepted(store, spec_for(images=1))
+    failing = Failing(store.queue.commit, OUTAGES[1], times=10**6)
+    monkeypatch.setattr(store.queue, "commit", failing)
+    run = asyncio.create_task(Director(store, Painter(store), settings, worker="w").run_next())
+    await until(lambda: failing.calls > 0)
     expire_leases(store)
     other = store.queue.claim("other")
     assert other is not None
@@ -160,8 +143,15 @@ async def test_a_commit_that_waits_for_storage_ends_with_its_lease(store: Store,
     assert (now(store, shot).status, now(store, shot).attempt) == ("running", 1)
 
 
-async def test_a_shot_that_waits_for_storage_can_be_cancelled(store: Store, waiting: Waiting) -> None:
-    shot, run = await waiting()
+@pytest.mark.usefixtures("quick")
+async def test_a_shot_that_waits_for_storage_can_be_cancelled(
+    store: Store, settings: Settings, spec_for: Callable[..., ShotSpec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shot = accepted(store, spec_for(images=1))
+    failing = Failing(store.queue.commit, OUTAGES[1], times=10**6)
+    monkeypatch.setattr(store.queue, "commit", failing)
+    run = asyncio.create_task(Director(store, Painter(store), settings, worker="w").run_next())
+    await until(lambda: failing.calls > 0)
     store.shots.cancel(store.tenants.local().id, shot)
     await asyncio.wait_for(run, 30)
     assert now(store, shot).status == "cancelled"
