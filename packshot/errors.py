@@ -206,8 +206,17 @@ class PreconditionFailed(PackshotError):
 
     codes: ClassVar[dict[str, str]] = {"version_changed": "Somebody has changed the object since it was read."}
 
-    def __init__(self, code: str, detail: str, *, state: str = "", etag: str = "") -> None:
-        super().__init__(code, detail)
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        *,
+        state: str = "",
+        etag: str = "",
+        errors: list[FieldError] | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(code, detail, errors=errors, retry_after_s=retry_after_s)
         self.state = state
         self.etag = etag
 

@@ -48,6 +48,7 @@ async def list_reviews(image_id: str, response: Response, services: Wired, tenan
     response.headers.update({"cache-control": "private, no-cache", "etag": image.etag})
     return ReviewsAnswer(
         image_id=image.id,
+        etag=image.etag,
         version=image.version,
         state=image.state,
         superseded_by=image.superseded_by,

@@ -250,6 +250,7 @@ REVIEW_IN = ReviewIn(
 )
 REVIEWS = ReviewsAnswer(
     image_id=_IMAGE_ID,
+    etag='"1-changes_requested"',
     version=1,
     state="changes_requested",
     reviews=(

@@ -106,7 +106,11 @@ def _used(name: str | None, row: Row[Any]) -> Used:
 
 def _place(cursor: str, group: UsageGroup) -> str | int:
     place = cursor.removeprefix("=")
-    if cursor == place or (group == "day" and not (place.isascii() and place.isdigit() and len(place) < 9)):
+    if (
+        cursor == place
+        or "\x00" in place
+        or (group == "day" and not (place.isascii() and place.isdigit() and len(place) < 9))
+    ):
         rule = f"cursor must be a previous page's next_cursor, got {cursor[:80]!r}; start without one"
         raise BadInput("invalid_request", rule)
     return int(place) if group == "day" else place

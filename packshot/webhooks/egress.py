@@ -159,10 +159,10 @@ def _parsed(url: str) -> httpx.URL:
     """The URL's parts. Raises BadInput `url_refused` when its form is not allowed."""
     try:
         parsed = httpx.URL(url)
-        port = parsed.port
+        host, port = parsed.host, parsed.port  # both may raise, for a name that is not one and for a long number
     except (httpx.InvalidURL, ValueError):
         raise _refused("it must be a URL such as https://example.com/hooks") from None
-    if parsed.scheme not in ("https", "http") or not parsed.host or port == 0:
+    if parsed.scheme not in ("https", "http") or not host or port == 0:
         raise _refused("it must be a URL such as https://example.com/hooks")
     if parsed.userinfo or parsed.fragment:
         raise _refused("it must have no user, password or fragment")

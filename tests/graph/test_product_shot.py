@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import httpx
 import numpy as np
+import pytest
 import skimage.data
 from standardwebhooks import Webhook
 
@@ -100,6 +101,17 @@ def test_server_timing_tells_the_stages(http: httpx.Client, shot_of: Callable[..
     }
     assert set(told) == {"queue", "render", "begin", "steps", "decode", "finish"}
     assert told["begin"] + told["steps"] + told["decode"] <= told["render"]
+
+
+def test_a_painted_shot_uses_device_seconds(http: httpx.Client, shot_of: Callable[..., dict[str, Any]]) -> None:
+    def used() -> float:
+        return http.get("/v1/usage").json()["total"]["device_s"]
+
+    before = used()
+    shot = http.post("/v1/shots", json=shot_of(), headers={"prefer": "wait=120"}).json()
+    device_s = shot["images"][0]["recipe"]["timing_ms"]["device"] / 1000
+    assert device_s > 0
+    assert used() == pytest.approx(before + device_s, abs=0.002)
 
 
 def test_events_tell_the_way_to_the_end(http: httpx.Client, shot_of: Callable[..., dict[str, Any]]) -> None:

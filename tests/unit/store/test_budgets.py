@@ -83,9 +83,11 @@ def test_usage_is_by_sku_key_and_day(store: Store, tenant: Tenant) -> None:
         assert first.total == rest.total == Used(None, 3, 4, 6.0)
         assert rest.next_cursor is None
     assert store.usage.page(tenant.id, "day", since=until).rows == [Used(str(until), 2, 2, 3.0)]
-    for wrong in ({"since": until, "until": since}, {"cursor": "x"}, {"cursor": "=x"}):
+    for wrong in ({"since": until, "until": since}, {"cursor": "x"}, {"cursor": "=x"}, {"cursor": "=\x00"}):
         with pytest.raises(BadInput):
             store.usage.page(tenant.id, "day", **wrong)
+    with pytest.raises(BadInput):
+        store.usage.page(tenant.id, "sku", cursor="=\x00")
 
 
 def test_images_a_day_count_from_acceptance_and_come_back_when_a_shot_fails(store: Store, tenant: Tenant) -> None:

@@ -76,6 +76,8 @@ def test_only_addresses_of_the_public_internet_are_public() -> None:
         "https://example.com:0/",
         "https://exa mple.com/",
         "https://[::1",
+        "https://xn--/",  # a name that cannot be decoded
+        "https://\ud800.com/",
         "https://" + "a" * 300 + ".com/",
     ],
 )
