@@ -4,6 +4,10 @@ One thread owns the engine. Each tick decodes finished scenes, begins urgent sce
 the policy chooses, and reports progress. A scene waits for at most one decode and one begin between two of its steps.
 Cancelled scenes are dropped at the next tick. A scene that fails does not affect the others. A step that runs out of
 memory is retried with half the rows: with fewer scenes, or, for a single scene, in several calls of the networks.
+
+The lane for people: while interactive scenes take steps, catalogue scenes that would slow them are parked. A parked
+scene begins, steps and decodes later; its state stays as it is, so it goes on as if nothing had happened. Catalogue
+scenes leave memory for `max_rows` interactive ones, so a person's scene begins at once.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from packshot.batching.curve import StepCurve
 from packshot.batching.policy import Policy
 from packshot.errors import EngineFailed
 from packshot.meter import Meter, NoMeter
@@ -112,6 +117,7 @@ class _Job(Generic[RowT]):
     ended_at: dict[str, float] = field(default_factory=dict)
     """The time at which each stage ended."""
     row: RowT | None = None
+    parked_s: float = 0.0
     place: traces.SpanContext = field(default_factory=traces.current)
     shared: _Shared | None = None
 
@@ -175,10 +181,10 @@ class RenderBatcher(Generic[RowT]):
     """Render scenes with an engine. A step has at most `max_rows` batch rows, unless one scene alone needs more.
 
     One call of the networks never has more. `max_begun` is the largest number of scenes that may hold memory in the
-    engine, where each window of a scene counts as one; 0 = twice `max_rows`. `policy`
-    chooses the scenes of each step. `thread` is the thread that owns the engine
-    (`packshot.models.device.model_thread`); without it the batcher starts a thread. Use a RenderBatcher from one event
-    loop only.
+    engine, where each window of a scene counts as one; 0 = twice `max_rows`. `policy` chooses the scenes of each step.
+    `curve` is the engine's batch curve, by which catalogue scenes are parked; without it none is. `thread` is the
+    thread that owns the engine (`packshot.models.device.model_thread`); without it the batcher starts a thread. Use a
+    RenderBatcher from one event loop only.
     """
 
     def __init__(
@@ -188,6 +194,7 @@ class RenderBatcher(Generic[RowT]):
         max_rows: int,
         max_begun: int = 0,
         policy: Policy | None = None,
+        curve: StepCurve | None = None,
         meter: Meter | None = None,
         thread: ThreadPoolExecutor | None = None,
     ) -> None:
@@ -195,8 +202,11 @@ class RenderBatcher(Generic[RowT]):
         self.max_begun = max_begun
         self._engine = engine
         self._policy = policy or Policy()
+        self._curve = curve
         self._meter = meter or NoMeter()
         self._jobs: list[_Job[RowT]] = []
+        self._parked: set[_Job[RowT]] = set()
+        """The scenes that wait for people in this tick."""
         self._thread = thread or ThreadPoolExecutor(1, thread_name_prefix="model")
         self._worker: asyncio.Task[None] | None = None
         self._started_at: float | None = None
@@ -238,6 +248,11 @@ class RenderBatcher(Generic[RowT]):
         return sum(job.row is not None for job in self._jobs)
 
     @property
+    def parked_rows(self) -> int:
+        """The batch rows of begun scenes that are parked."""
+        return sum(job.rows for job in self._parked if job.row is not None)
+
+    @property
     def busy_s(self) -> float:
         """The seconds for which the engine's current call has run; 0 between calls. Health checks use it."""
         return 0.0 if self._started_at is None else time.monotonic() - self._started_at
@@ -248,15 +263,24 @@ class RenderBatcher(Generic[RowT]):
 
     async def _loop(self) -> None:
         while True:
+            began_s = time.monotonic()
+            self._parked.clear()
             self._drop_finished()
             await self._decode()
             await self._begin()
             self._drop_finished()
             if group := self._group(self._denoising()):
+                if self._curve is not None and group[0].interactive:
+                    self._parked.update(job for job in self._denoising() if not job.interactive)
+                self._parked.difference_update(group)
+                self._meter.set("packshot_denoise_parked_rows", self.parked_rows)
                 await self._step(group)
                 await self._report(group)
             elif not self._jobs:
+                self._meter.set("packshot_denoise_parked_rows", 0)
                 return
+            for job in self._parked:
+                job.parked_s += time.monotonic() - began_s
 
     def _drop_finished(self) -> None:
         """Drop the scenes that have a result or an error, or whose caller was cancelled."""
@@ -272,11 +296,26 @@ class RenderBatcher(Generic[RowT]):
         return max(1, min(self.max_rows, self._memory_max_rows))
 
     def _group(self, jobs: list[_Job[RowT]]) -> list[_Job[RowT]]:
-        return self._policy.group(jobs, time.monotonic(), self._step_s, self._call_rows)
+        """The scenes of these that take the next step. Those that are parked are noted."""
+        group = self._policy.group(jobs, time.monotonic(), self._step_s, self._call_rows)
+        if self._curve is None:
+            return group
+        taken, parked = self._policy.park(group, self._curve)
+        self._parked.update(parked)
+        return taken
+
+    def _decodable(self) -> list[_Job[RowT]]:
+        """The scenes whose steps are completed; without the parked ones while a person's scene has steps left."""
+        completed = [job for job in self._jobs if job.row is not None and job.row.done]
+        if self._curve is None or not any(job.interactive for job in self._denoising()):
+            return completed
+        parked = [job for job in completed if self._policy.may_park(job)]
+        self._parked.update(parked)
+        return [job for job in completed if job not in parked]
 
     async def _decode(self) -> None:
         """Decode one scene whose steps are completed; decode all of them if no scene has steps left."""
-        completed = [job for job in self._jobs if job.row is not None and job.row.done]
+        completed = self._decodable()
         for job in completed[:1] if self._denoising() else completed:
             try:
                 [render] = await self._in_engine(self._engine.decode, [_row(job)])
@@ -293,7 +332,6 @@ class RenderBatcher(Generic[RowT]):
         denoising = self._denoising()
         if any(job.alone for job in denoising):
             return
-        room = (self.max_begun or 2 * self.max_rows) - sum(job.held for job in self._jobs if job.row is not None)
         waiting = [job for job in self._jobs if job.row is None]
         group = self._group([*denoising, *waiting])
         if group and group[0].alone:  # it must wait until the engine is empty, and no later scene may begin before it
@@ -301,8 +339,7 @@ class RenderBatcher(Generic[RowT]):
         else:
             chosen = [job for job in group if job.row is None and not job.alone]
         for job in chosen[:1] if denoising else chosen:
-            room -= job.held
-            if room < 0 and self.begun:
+            if not self._fits(job):
                 return
             queued_s = job.ended_at["queue"] = time.monotonic()
             job.record("queue wait", job.since_s, queued_s)
@@ -312,6 +349,20 @@ class RenderBatcher(Generic[RowT]):
                 _fail(job, error)
             begun_s = job.ended_at["begin"] = time.monotonic()
             job.record("begin", queued_s, begun_s)
+
+    def _fits(self, job: _Job[RowT]) -> bool:
+        """Whether there is memory to begin the scene. Catalogue scenes leave room for a full batch of interactive ones.
+
+        A scene that needs more than there is for its kind begins when no other of the kind is begun.
+        """
+        most = self.max_begun or 2 * self.max_rows
+        begun = [one for one in self._jobs if one.row is not None]
+        bulk = [one for one in begun if not one.interactive]
+
+        def within(others: list[_Job[RowT]], room: int) -> bool:
+            return not others or sum(one.held for one in others) + job.held <= room
+
+        return within(begun, most) and (job.interactive or within(bulk, max(1, most - self.max_rows)))
 
     async def _step(self, group: list[_Job[RowT]]) -> None:
         rows = min(sum(job.rows for job in group), self._call_rows)
