@@ -70,7 +70,7 @@ class Monolith:
         small = fit_to(flat, *self._engine.bucket(canvas.width, canvas.height))
         scene = Scene(product_on_grey(small), inpaint_mask(small), canny(small), Brief(**body["brief"]))
         render = self._model.submit(self._paint, scene).result()
-        return encode_png(composite(flat, enlarge(render.pixels, canvas), None))
+        return encode_png(composite(flat, enlarge(render.pixels, canvas)))
 
     def _paint(self, scene: Scene) -> Render:
         row = self._engine.begin(scene)

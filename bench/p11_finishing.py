@@ -26,8 +26,8 @@ from bench.harness import Row, Sides, interleave, print_row, report, timed
 from packshot.contract.shot_spec import Canvas
 from packshot.imaging.canvas import cut, enlargement, fit_to, flatten
 from packshot.imaging.codec import encode_bilevel_png, encode_png, read_mask, read_photo, read_png
-from packshot.imaging.composite import composite, enlarge, inpaint_mask, product_on_grey
-from packshot.imaging.shadow import contact_shadow
+from packshot.imaging.composite import Ground, composite, enlarge, inpaint_mask, product_on_grey
+from packshot.imaging.light.contact import contact_shadow
 from packshot.types import U8, Cutout, Layer, Layout
 from packshot.verdict.inspect import inspect
 
@@ -123,7 +123,7 @@ def finished(cutout: Cutout, scene: U8, stages: Stages, *, shadow: bool = True, 
         stages.take("grey and inpaint mask", lambda: (product_on_grey(fitted), inpaint_mask(fitted)))
     large = stages.take("enlarge", lambda: enlarge(scene, CANVAS))
     dark = stages.take("shadow", lambda: contact_shadow(flat)) if shadow else None
-    picture = stages.take("composite", lambda: composite(flat, large, dark))
+    picture = stages.take("composite", lambda: composite(flat, large, Ground(dark)))
     by = {"enlarged_by": CANVAS.width / RENDER_PX, "product_by": enlargement(layout)}
     verdict = stages.take("inspect", lambda: inspect(flat, picture, generated=True, **by))
     if verdict.level == "failed":

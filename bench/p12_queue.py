@@ -17,7 +17,8 @@ from typing import Any
 from sqlalchemy import event, make_url, text
 
 from bench.harness import Row, Sides, not_measured, print_row, report
-from packshot.contract.shot_spec import Background, Canvas, Condition, Shadow, ShotSpec
+from packshot.contract.light import Shadow
+from packshot.contract.shot_spec import Background, Canvas, Condition, ShotSpec
 from packshot.settings import Settings
 from packshot.store.database import open_engine
 from packshot.store.records import Tenant

@@ -21,7 +21,7 @@ from packshot.contract.shot_spec import ShotSpec
 from packshot.delivery.deliver import Delivered
 from packshot.settings import Settings
 from packshot.shots import CutoutFiles, DeliveryOrder, Finished, Finisher, Fitted, LayoutFiles, Painted, Prepared
-from packshot.shots.finish import finish
+from packshot.shots.finish import THUMBNAIL_PX, finish
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask
 from packshot.types import Framing, Stroke
@@ -89,9 +89,9 @@ class FinisherDeployment:
         """Whether points lie on the right side of a stored mask's border."""
         return await self._threads.run(self._finisher.mask_agrees, mask_key, points)
 
-    async def thumbnail(self, image_key: str) -> bytes:
+    async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
         """Encode a small copy of a picture as a PNG."""
-        return await self._threads.run(self._finisher.thumbnail, image_key)
+        return await self._threads.run(self._finisher.thumbnail, image_key, longest_px)
 
     async def deliver(self, order: DeliveryOrder) -> Delivered:
         """Convert an image to a channel's file."""

@@ -38,6 +38,7 @@ from packshot.meter import Sample
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.shots import CutoutFiles, DeliveryOrder
+from packshot.shots.finish import THUMBNAIL_PX
 from packshot.store.gauges import connection_gauges, queue_gauges
 from packshot.store.records import NewMask, PhotoRecord, UploadRecord
 from packshot.store.store import Store
@@ -212,8 +213,8 @@ class ServeGraph:
     async def cutout(self, files: CutoutFiles) -> bytes:
         return await retry_once(lambda: self._finisher.cutout_png.remote(files))
 
-    async def thumbnail(self, image_key: str) -> bytes:
-        return await retry_once(lambda: self._finisher.thumbnail.remote(image_key))
+    async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
+        return await retry_once(lambda: self._finisher.thumbnail.remote(image_key, longest_px))
 
     async def deliver(self, order: DeliveryOrder) -> Delivered:
         return await retry_once(lambda: self._finisher.deliver.remote(order))

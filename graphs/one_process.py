@@ -56,7 +56,7 @@ from packshot.shots import (
     Placed,
     Step,
 )
-from packshot.shots.finish import finish
+from packshot.shots.finish import THUMBNAIL_PX, finish
 from packshot.shots.segmented import new_mask
 from packshot.shots.stages import Prepared
 from packshot.store.records import NewMask, PhotoRecord
@@ -317,8 +317,8 @@ class LocalGraph:
     async def cutout(self, files: CutoutFiles) -> bytes:
         return await self._pixels.run(self._finisher.cutout_png, files)
 
-    async def thumbnail(self, image_key: str) -> bytes:
-        return await self._pixels.run(self._finisher.thumbnail, image_key)
+    async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
+        return await self._pixels.run(self._finisher.thumbnail, image_key, longest_px)
 
     async def deliver(self, order: DeliveryOrder) -> Delivered:
         return await self._pixels.run(self._finisher.deliver, order)

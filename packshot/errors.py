@@ -10,6 +10,7 @@
     ├── NotFound          the tenant owns no object with this id
     ├── MethodNotAllowed  the route exists, but not with this method
     ├── Conflict          the object's state does not allow the request
+    ├── PreconditionFailed the object changed since the client read it (`If-Match`)
     ├── Overloaded        too much work is waiting; retry after `retry_after_s`
     ├── Unavailable       the graph or the database cannot serve requests
     ├── StorageFull       the disk quota is used up
@@ -111,6 +112,8 @@ class BadInput(PackshotError):
         "axes_too_large": "A catalogue's axes have more combinations than the limit.",
         "not_served": "A field needs a stage that is not served.",
         "layers_too_large": "The layers together are more pixels than one shot may show or cut out.",
+        "redo_needs_change": "A reason cannot be mended by itself; the request must say what to change.",
+        "url_refused": "A webhook's URL is not https, or leads to an address that is not public.",
         "bad_usage": "A command was called with arguments that do not fit together.",
     }
 
@@ -172,7 +175,27 @@ class Conflict(PackshotError):
         "already_finished": "The shot has ended.",
         "legal_hold": "The tenant is under a legal hold and must be kept.",
         "name_taken": "The tenant has another object of this kind with the name.",
+        "not_approved": "The picture may leave only when a person has approved this version of it.",
+        "superseded": "A newer version has replaced the picture.",
+        "comments_full": "The visitors of a share link have left as many comments on the picture as they may.",
+        "too_many": "The tenant has as many objects of this kind as it may.",
+        "too_many_webhooks": "The tenant has reached its limit of webhooks.",
+        "webhook_disabled": "The webhook's receiver answered 410 Gone; nothing is sent to it.",
     }
+
+
+class PreconditionFailed(PackshotError):
+    """Raised when an object is not in the state that the request's `If-Match` names.
+
+    `state` is its present state, and `etag` that state's tag.
+    """
+
+    codes: ClassVar[dict[str, str]] = {"version_changed": "Somebody has changed the object since it was read."}
+
+    def __init__(self, code: str, detail: str, *, state: str = "", etag: str = "") -> None:
+        super().__init__(code, detail)
+        self.state = state
+        self.etag = etag
 
 
 class Overloaded(PackshotError):

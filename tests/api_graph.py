@@ -32,6 +32,7 @@ from packshot.imaging.codec import encode_bilevel_png, encode_png
 from packshot.meter import PrometheusMeter
 from packshot.settings import Settings
 from packshot.shots import CutoutFiles, DeliveryOrder, Finisher
+from packshot.shots.finish import THUMBNAIL_PX
 from packshot.store.records import Claim, NewImage, NewMask, PhotoRecord
 from packshot.store.store import Store
 from packshot.types import Mask, Prompts, Stroke
@@ -121,8 +122,8 @@ class BoxGraph:
     async def cutout(self, files: CutoutFiles) -> bytes:
         return await asyncio.to_thread(self.finisher.cutout_png, files)
 
-    async def thumbnail(self, image_key: str) -> bytes:
-        return await asyncio.to_thread(self.finisher.thumbnail, image_key)
+    async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
+        return await asyncio.to_thread(self.finisher.thumbnail, image_key, longest_px)
 
     async def deliver(self, order: DeliveryOrder) -> Delivered:
         self.deliveries += 1

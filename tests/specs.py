@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from packshot.contract.light import Shadow
 from packshot.contract.recipe import EngineStamp, Recipe
-from packshot.contract.shot_spec import Background, Canvas, Condition, LayerSpec, Shadow, ShotSpec
+from packshot.contract.shot_spec import Background, Canvas, Condition, LayerSpec, ShotSpec
 
 STAMP = EngineStamp(pack={"manifest": "0" * 64}, dtype="float32", device="cpu")
 

@@ -18,9 +18,10 @@ from pydantic_core import from_json
 from packshot.api.limits import MAX_JSON_BYTES, json_bytes
 from packshot.api.problems import refused_fields
 from packshot.contract.engines import EngineInfo, SamplingLimits
+from packshot.contract.light import Reflection, Shadow
 from packshot.contract.projects import MAX_NAME_CHARS
-from packshot.contract.requests import LayerIn, Request, ShotRequest
-from packshot.contract.shot_spec import Background, Canvas, Condition, LayerSpec, Shadow, ShotSpec
+from packshot.contract.requests import LayerIn, Request, ShadowIn, ShotRequest
+from packshot.contract.shot_spec import Background, Canvas, Condition, LayerSpec, ShotSpec
 from packshot.errors import BadInput, FieldError, UnsupportedMedia
 from packshot.settings import Settings
 from packshot.types import BoxXYXY
@@ -143,8 +144,21 @@ def pick_engine(name: str | None, engines: Sequence[EngineInfo]) -> EngineInfo:
 
 def _shadow(body: ShotRequest) -> Shadow:
     """The shadow that the request names. A transparent picture has one only if the request names it."""
-    named = "shadow" in body.model_fields_set
-    return Shadow(body.shadow if named or body.background != "transparent" else "none")
+    asked = body.shadow if "shadow" in body.model_fields_set or body.background != "transparent" else "none"
+    if isinstance(asked, ShadowIn):
+        fields = asked.model_dump(exclude={"mode", "tint"})
+        return Shadow(asked.mode, **fields, tint=asked.tint.lower())
+    return Shadow(asked)
+
+
+def _reflection(body: ShotRequest) -> Reflection | None:
+    """The reflection that the request names. Raises BadInput `invalid_request` for one without a ground."""
+    if body.reflection is None:
+        return None
+    if body.background == "transparent":
+        rule = "reflection needs a ground, got background transparent"
+        raise BadInput("invalid_request", f"{rule}; leave it out, or use white, a colour or a scene")
+    return Reflection(**body.reflection.model_dump())
 
 
 def resolved(body: ShotRequest, engines: Sequence[EngineInfo], settings: Settings) -> ShotSpec:
@@ -175,6 +189,7 @@ def resolved(body: ShotRequest, engines: Sequence[EngineInfo], settings: Setting
         shadow=_shadow(body),
         engine=engine.name,
         priority=body.priority,
+        reflection=_reflection(body),
     )
     errors = _broken_bounds(spec, engine.limits, settings)
     if errors:

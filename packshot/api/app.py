@@ -22,11 +22,14 @@ from packshot.api import (
     photos,
     problems,
     projects,
+    reviews,
     session,
+    shares,
     shots,
     styles,
     tenants,
     uploads,
+    webhooks,
 )
 from packshot.api.decoding import Decoder
 from packshot.api.downloads import bucket_origin
@@ -67,8 +70,9 @@ def create_app(
     watch = Watch(store.shots, graph, partial(listen, settings, CHANGED))
     streams = Places(settings.max_streams, STREAMS_IN_ALL, "event streams and held answers")
     app.state.services = Services(store, graph, decoder, settings, meter, decoding, large, watch, streams)
-    parts = (photos, uploads, photo_masks, masks, events, shots, images, deliveries, projects, styles, tenants, session)
-    for part in parts:
+    cutting, judging = (photos, uploads, photo_masks, masks), (reviews, shares)
+    shooting = (events, shots, images, deliveries, projects, styles)
+    for part in (*cutting, *shooting, *judging, webhooks, tenants, session):
         app.include_router(part.router, dependencies=[StrictQuery])
     app.include_router(ops.router)
     ops.add_page(app, studio_dir, bucket_origin(store.assets) if settings.redirect_downloads else "")

@@ -16,12 +16,12 @@ from packshot.contract.answers import (
     VerdictAnswer,
     WholeImageAnswer,
 )
+from packshot.contract.reviews import CommentAnswer, ReviewEntry, ShareAnswer, SharedImage
 from packshot.imaging.decoding.results import NormalisedPhoto, OwnAlpha, UploadedMask
 from packshot.imaging.lock import EXACT_LOCK_PX, cutout_bbox_of
 from packshot.store.records import ImageRecord, MaskRecord, NewMask, PhotoRecord, ShotRecord
-
-FIRST_VERSION = 1
-"""The version of every picture that a shot made. No route makes a picture that supersedes another yet."""
+from packshot.store.reviews import ReviewRecord
+from packshot.store.shares import Shared, ShareRecord
 
 
 def photo_answer(photo: PhotoRecord) -> PhotoAnswer:
@@ -81,7 +81,9 @@ def image_answer(image: ImageRecord) -> ImageAnswer:
         url=f"/v1/images/{image.id}",
         verdict=VerdictAnswer.model_validate(image.verdict, from_attributes=True),
         review=image.review,
-        version=FIRST_VERSION,
+        review_state=image.state,
+        version=image.version,
+        superseded_by=image.superseded_by,
         recipe=PaintedAnswer.model_validate(image.recipe.to_json()),
     )
 
@@ -90,7 +92,62 @@ def whole_image_answer(image: ImageRecord) -> WholeImageAnswer:
     """An image on its own, with its review and its recipe."""
     as_item = dict(image_answer(image))
     as_item["recipe"] = RecipeAnswer.model_validate(image.recipe.to_json())
-    return WholeImageAnswer(**as_item, shot_id=image.shot_id, note=image.note, created_at=image.created_at)
+    return WholeImageAnswer(
+        **as_item,
+        shot_id=image.shot_id,
+        supersedes=image.supersedes,
+        note=image.note,
+        review_reason=image.reason if image.state == "changes_requested" else None,
+        created_at=image.created_at,
+    )
+
+
+def review_entry(line: ReviewRecord) -> ReviewEntry:
+    """A line of a picture's log."""
+    return ReviewEntry(
+        number=line.number,
+        at=line.created_at,
+        by=line.by,
+        reviewer=line.reviewer,
+        state=line.state,
+        reason=line.reason,
+        note=line.note,
+        marks=line.marks,
+    )
+
+
+def comment_answer(line: ReviewRecord) -> CommentAnswer:
+    """A comment as the visitors of a share link see it."""
+    return CommentAnswer(at=line.created_at, reviewer=line.reviewer, note=line.note, marks=line.marks)
+
+
+def share_answer(share: ShareRecord, url: str | None = None) -> ShareAnswer:
+    """A share link. `url` is known only to the answer that makes it."""
+    return ShareAnswer(
+        id=share.id,
+        name=share.name,
+        image_ids=share.image_ids,
+        created_at=share.created_at,
+        expires_at=share.expires_at,
+        revoked_at=share.revoked_at,
+        url=url,
+    )
+
+
+def shared_image(shared: Shared) -> SharedImage:
+    """A picture as the visitors of a share link see it."""
+    image = shared.image
+    return SharedImage(
+        id=image.id,
+        width=image.width,
+        height=image.height,
+        version=image.version,
+        state=image.state,
+        sku=shared.sku,
+        verdict=VerdictAnswer.model_validate(image.verdict, from_attributes=True),
+        url=f"/v1/share/images/{image.id}",
+        comments=tuple(comment_answer(line) for line in shared.comments),
+    )
 
 
 def _request_answer(shot: ShotRecord) -> ResolvedRequest:

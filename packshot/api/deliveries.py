@@ -11,7 +11,6 @@ from fastapi import APIRouter, Request, Response
 from packshot.api.accept import json_body
 from packshot.api.answers import disposition, file_answer
 from packshot.api.auth import Caller
-from packshot.api.conversions import FIRST_VERSION
 from packshot.api.downloads import REDIRECT, Redirect, redirected
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.openapi import BODY_PROBLEMS, answer_json, body_json, file_json, keyed_problems_json, problems_json
@@ -19,11 +18,12 @@ from packshot.api.services import Services, Wired, in_thread
 from packshot.contract import examples
 from packshot.contract.answers import FindingAnswer
 from packshot.contract.deliveries import DeliveriesAnswer, DeliveriesRequest, DeliveryAnswer
-from packshot.contract.shot_spec import ShadowKind, ShotSpec
+from packshot.contract.light import ShadowKind
+from packshot.contract.shot_spec import ShotSpec
 from packshot.delivery.deliver import Delivered
 from packshot.delivery.naming import FIELDS, NameTemplate, check_name, collision_key, parse_template
 from packshot.delivery.presets import Preset, preset_named
-from packshot.errors import BadInput, FieldError, NotFound, StorageFull
+from packshot.errors import BadInput, Conflict, FieldError, NotFound, StorageFull
 from packshot.shots.layout import LayoutFiles, find_layout
 from packshot.shots.stages import DeliveryOrder
 from packshot.store.records import DeliveredRecord, ImageRecord, NewDelivered, ShotRecord
@@ -41,17 +41,19 @@ UNSIGNED = "unsigned"
     operation_id="deliver_image",
     summary="Make channels' files of a picture",
     responses=answer_json(examples.DELIVERIES, "The files, in the order of the request.")
-    | problems_json(*BODY_PROBLEMS, NotFound, StorageFull),
+    | problems_json(*BODY_PROBLEMS, NotFound, Conflict, StorageFull),
     openapi_extra=body_json(examples.DELIVERIES_REQUEST),
 )
 async def deliver_image(image_id: str, request: Request, services: Wired, tenant: Caller) -> DeliveriesAnswer:
     """Several files of one picture in one call. A file that was made before is not made again.
 
     When some entries are refused, the answer is the first one's problem, and `errors` has an entry for each. The other
-    files are stored all the same, so a call without the refused entries returns at once.
+    files are stored all the same, so a call without the refused entries returns at once. 409 `not_approved` when a
+    person must approve the picture first.
     """
     body = await json_body(request, DeliveriesRequest)
     image = await in_thread(services.store.images.get, tenant.id, image_id)
+    await in_thread(services.store.reviews.require_approved, tenant.id, [image.id])
     shot = await in_thread(services.store.shots.get, tenant.id, image.shot_id)
     refusals = _Refusals()
     wanted: list[tuple[int, Preset, NameTemplate]] = []
@@ -135,7 +137,7 @@ async def made_once(
     """
     spec = shot.spec
     drawn = shadow or spec.shadow.kind
-    recipe = f"v{FIRST_VERSION} {preset.name} {preset.dated} shadow={drawn} {UNSIGNED}"
+    recipe = f"v{image.version} {preset.name} {preset.dated} shadow={drawn} {UNSIGNED}"
     stored = await in_thread(services.store.delivered.find, image.tenant, image.id, recipe)
     if stored is not None:
         return stored
@@ -203,13 +205,17 @@ def delivery_answer(file: DeliveredRecord, name: str, preset: Preset, today: dat
         content_disposition="The name under which to save the file.",
     )
     | REDIRECT
-    | problems_json(BadInput, NotFound),
+    | problems_json(BadInput, NotFound, Conflict),
 )
 async def get_delivery(
     delivery_id: str, name: str, request: Request, services: Wired, tenant: Caller, redirect: Redirect = None
 ) -> Response:
-    """The bytes are those of the first delivery. `name` is any file name; the file is saved under it."""
+    """The bytes are those of the first delivery. `name` is any file name; the file is saved under it.
+
+    409 `not_approved` when the approval that the picture needs was withdrawn since.
+    """
     file = await in_thread(services.store.delivered.get, tenant.id, delivery_id)
+    await in_thread(services.store.reviews.require_approved, tenant.id, [file.image_id])
     shown = disposition(check_name(name))
     elsewhere = await redirected(services, redirect, file.asset_key, file.media_type, shown)
     if elsewhere is not None:

@@ -8,6 +8,7 @@ from typing import Protocol
 from packshot.contract.engines import EngineInfo
 from packshot.delivery.deliver import Delivered
 from packshot.shots.cutouts import CutoutFiles
+from packshot.shots.finish import THUMBNAIL_PX
 from packshot.shots.stages import DeliveryOrder
 from packshot.store.records import NewMask, PhotoRecord
 from packshot.types import Prompts, Stroke
@@ -58,8 +59,8 @@ class Graph(Protocol):
         """Return the product as an RGBA PNG, the part `cutout_bbox` of the photo. It is made once and kept."""
         ...
 
-    async def thumbnail(self, image_key: str) -> bytes:
-        """Return a small copy of a stored picture, a PNG of at most 384 px."""
+    async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
+        """Return a small copy of a stored picture, a PNG of at most `longest_px`."""
         ...
 
     async def deliver(self, order: DeliveryOrder) -> Delivered:

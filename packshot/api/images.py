@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -13,6 +14,7 @@ from packshot.api.auth import Caller
 from packshot.api.conversions import whole_image_answer
 from packshot.api.deliveries import made_once
 from packshot.api.downloads import REDIRECT, Redirect, redirected
+from packshot.api.etags import IF_MATCH, if_match
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.openapi import BODY_PROBLEMS, answer_json, body_json, file_json, keyed_problems_json, problems_json
 from packshot.api.services import Wired, in_thread
@@ -20,10 +22,17 @@ from packshot.contract import examples
 from packshot.contract.answers import WholeImageAnswer
 from packshot.contract.presets import PresetsAnswer
 from packshot.contract.requests import ReviewRequest
+from packshot.contract.status import Decision, Review, ReviewReason
 from packshot.delivery.presets import preset_named, presets
-from packshot.errors import BadInput, NotFound, StorageFull
+from packshot.errors import BadInput, Conflict, NotFound, PreconditionFailed, StorageFull
 
 router = APIRouter(prefix="/v1", tags=["images"], responses=keyed_problems_json())
+
+DECISIONS: dict[Review | None, Decision] = {
+    "approved": "approved",
+    "rejected": "changes_requested",
+    None: "in_review",
+}
 
 NOTES = "x-packshot-notes"
 """Response header of a delivered file: changes made for the channel, and advice that the picture does not follow."""
@@ -49,9 +58,10 @@ async def list_presets(tenant: Caller) -> PresetsAnswer:
     | problems_json(NotFound),
 )
 async def describe_image(image_id: str, response: Response, services: Wired, tenant: Caller) -> WholeImageAnswer:
-    """The review, the version and the recipe. A shot's own pictures have version 1 and supersede no other."""
-    response.headers["cache-control"] = "private, no-cache"
-    return whole_image_answer(await in_thread(services.store.images.get, tenant.id, image_id))
+    """The review, the version and the recipe. A redo makes the next version, which supersedes the one before."""
+    image = await in_thread(services.store.images.get, tenant.id, image_id)
+    response.headers.update({"cache-control": "private, no-cache", "etag": image.etag})
+    return whole_image_answer(image)
 
 
 @router.get(
@@ -66,7 +76,7 @@ async def describe_image(image_id: str, response: Response, services: Wired, ten
         x_packshot_notes="Changes made for the channel, and advice that the picture does not follow.",
     )
     | REDIRECT
-    | problems_json(BadInput, NotFound, StorageFull),
+    | problems_json(BadInput, NotFound, Conflict, StorageFull),
 )
 async def get_image(
     image_id: str,
@@ -78,17 +88,26 @@ async def get_image(
 ) -> Response:
     """Returns the PNG. With `preset`, returns a file that meets the preset's rules. It is made once and stored.
 
-    422 `preset_unmet` names the rule that the picture cannot meet.
+    422 `preset_unmet` names the rule that the picture cannot meet. 409 `not_approved` when a person must approve the
+    picture before it leaves, with a preset or by a signed URL; the PNG from this server is the working copy.
     """
     image = await in_thread(services.store.images.get, tenant.id, image_id)
     if preset is None:
         shown = disposition(f"{image.id}.png", inline=True)
+        if redirect or (redirect is None and services.settings.redirect_downloads):
+            try:
+                await in_thread(services.store.reviews.require_approved, tenant.id, [image.id])
+            except Conflict:
+                if redirect:
+                    raise
+                redirect = False
         elsewhere = await redirected(services, redirect, image.asset_key, "image/png", shown)
         if elsewhere is not None:
             return elsewhere
         data = await in_thread(services.store.assets.get, image.asset_key)
         return file_answer(request, data, "image/png", filename=f"{image.id}.png", inline=True)
     rules = preset_named(preset)
+    await in_thread(services.store.reviews.require_approved, tenant.id, [image.id])
     shot = await in_thread(services.store.shots.get, tenant.id, image.shot_id)
     file = await cancel_on_disconnect(request, made_once(services, image, shot, rules))
     data = await in_thread(services.store.assets.get, file.asset_key)
@@ -119,13 +138,17 @@ async def get_image_thumbnail(image_id: str, request: Request, services: Wired, 
     operation_id="review_image",
     summary="Approve or reject a picture",
     responses=answer_json(examples.WHOLE_IMAGE, "The picture, with its review.")
-    | problems_json(*BODY_PROBLEMS, NotFound),
-    openapi_extra=body_json(examples.REVIEW_REQUEST),
+    | problems_json(*BODY_PROBLEMS, NotFound, PreconditionFailed),
+    openapi_extra=body_json(examples.REVIEW_REQUEST) | IF_MATCH,
 )
 async def review_image(image_id: str, request: Request, services: Wired, tenant: Caller) -> WholeImageAnswer:
-    """A null `review` withdraws the decision. A missing `note` keeps the stored note; an empty one deletes it."""
+    """A null `review` withdraws the decision. A missing `note` keeps the stored note; an empty one deletes it.
+
+    It is the short form of `POST /v1/images/{image_id}/reviews`: rejected is changes_requested with the reason other,
+    and null is in_review.
+    """
     body = await json_body(request, ReviewRequest)
-    image = await shield_to_completion(
-        in_thread(services.store.images.review, tenant.id, image_id, body.review, body.note)
-    )
-    return whole_image_answer(image)
+    decide = partial(services.store.reviews.decide, tenant.id, image_id, DECISIONS[body.review], by=tenant.author)
+    reason: ReviewReason | None = "other" if body.review == "rejected" else None
+    call = in_thread(decide, reason=reason, note=body.note, keep_note=body.note is None, expected=if_match(request))
+    return whole_image_answer(await shield_to_completion(call))

@@ -22,6 +22,8 @@ from packshot.contract.examples import PROBLEMS
 from packshot.contract.problem import MEDIA_TYPE, Problem
 from packshot.contract.projects import PROJECT_BODIES
 from packshot.contract.requests import BODIES, Request
+from packshot.contract.reviews import REVIEW_BODIES
+from packshot.contract.webhooks import WEBHOOK_BODIES
 from packshot.errors import (
     BadInput,
     EngineFailed,
@@ -158,7 +160,7 @@ def openapi_json(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(title=app.title, version=app.version, routes=app.routes, description=_PREFACE)
     written: list[type[BaseModel]] = [Problem, *EVENTS.values()]
     _, schemas = models_json_schema(
-        [(body, "validation") for body in (*BODIES, *PROJECT_BODIES, *DELIVERY_BODIES)]
+        [(body, "validation") for body in (*BODIES, *PROJECT_BODIES, *DELIVERY_BODIES, *REVIEW_BODIES, *WEBHOOK_BODIES)]
         + [(model, "serialization") for model in written],
         ref_template=_REF,
     )

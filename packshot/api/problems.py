@@ -30,6 +30,7 @@ from packshot.errors import (
     Overloaded,
     PackRefused,
     PackshotError,
+    PreconditionFailed,
     StorageFull,
     TooLarge,
     TooSlow,
@@ -53,6 +54,7 @@ STATUSES: dict[type[PackshotError], int] = {
     NotFound: 404,
     MethodNotAllowed: 405,
     Conflict: 409,
+    PreconditionFailed: 412,
     Overloaded: 429,
     Unavailable: 503,
     StorageFull: 507,
@@ -84,16 +86,19 @@ def problem_of(error: PackshotError, request_id: str) -> Problem:
         detail=detail,
         code=error.code,
         errors=tuple(FieldProblem(loc=tuple(row["loc"]), msg=row["msg"]) for row in error.errors or ()) or None,
+        state=error.state if isinstance(error, PreconditionFailed) else None,
     )
 
 
 def answer(error: PackshotError, request_id: str) -> JSONResponse:
-    """The response to an error, with its `Retry-After` or `WWW-Authenticate` header."""
+    """The response to an error, with its `Retry-After`, `WWW-Authenticate` or `ETag` header."""
     headers = {}
     if error.retry_after_s is not None or isinstance(error, (Overloaded, Unavailable)):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s or 1)))
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = 'Bearer realm="packshot"'
+    if isinstance(error, PreconditionFailed):
+        headers["ETag"] = error.etag
     problem = problem_of(error, request_id)
     return JSONResponse(
         problem.model_dump(mode="json"), status_code=problem.status, headers=headers, media_type=MEDIA_TYPE

@@ -69,14 +69,14 @@ async def create_shot(request: Request, services: Wired, tenant: Caller) -> Resp
 
     A repeated request with the same `Idempotency-Key` returns the same shot in its present state.
     """
-    key = _idempotency_key(request)
+    key = idempotency_key(request)
     body = await json_body(request, ShotRequest)
     wait_s = wanted_wait_s(request)
     if wait_s is None:
-        shot = await _accepted(services, tenant.id, body, key)
+        shot = await accepted(services, tenant.id, body, key)
         return json_answer(accepted_answer(shot), status=202, headers={"location": f"/v1/shots/{shot.id}"})
     with services.streams.one(tenant.id):  # before the shot is stored: a refused request stores nothing
-        shot = await _accepted(services, tenant.id, body, key)
+        shot = await accepted(services, tenant.id, body, key)
         headers = {"location": f"/v1/shots/{shot.id}", "preference-applied": f"wait={wait_s:g}"}
         shot = await cancel_on_disconnect(request, _wait_until_ended(services, tenant.id, shot, wait_s))
     if shot.status not in ENDED:
@@ -84,10 +84,19 @@ async def create_shot(request: Request, services: Wired, tenant: Caller) -> Resp
     return json_answer(shot_answer(shot), headers={**headers, **server_timing(shot_timing(shot))})
 
 
-async def _accepted(services: Services, tenant_id: str, body: ShotRequest, key: str | None) -> ShotRecord:
+async def accepted(
+    services: Services,
+    tenant_id: str,
+    body: ShotRequest,
+    key: str | None,
+    *,
+    category: str | None = None,
+    supersedes: str | None = None,
+) -> ShotRecord:
     """Store the shot, even when the client disconnects meanwhile, and notify the graph if it is new.
 
-    A repeat of a request is recognised before anything of it is checked again.
+    A repeat of a request is recognised before anything of it is checked again. `Shots.add` describes `category` and
+    `supersedes`.
     """
     sent = body.model_dump(mode="json", exclude_unset=True)
     if key is not None:
@@ -97,7 +106,7 @@ async def _accepted(services: Services, tenant_id: str, body: ShotRequest, key: 
     stored = resolved(body, services.graph.engines(), services.settings)
 
     async def accept() -> ShotRecord:
-        shot, created = await in_thread(_add, services, tenant_id, body, stored, key, sent)
+        shot, created = await in_thread(_add, services, tenant_id, body, stored, key, sent, category, supersedes)
         if created:
             services.graph.submitted()
         return shot
@@ -106,7 +115,14 @@ async def _accepted(services: Services, tenant_id: str, body: ShotRequest, key: 
 
 
 def _add(
-    services: Services, tenant_id: str, body: ShotRequest, stored: ShotSpec, key: str | None, sent: Mapping[str, object]
+    services: Services,
+    tenant_id: str,
+    body: ShotRequest,
+    stored: ShotSpec,
+    key: str | None,
+    sent: Mapping[str, object],
+    category: str | None,
+    supersedes: str | None,
 ) -> tuple[ShotRecord, bool]:
     canvas, boxes = (body.canvas.width, body.canvas.height), dict[str, BoxXYXY]()
     for index, layer in enumerate(body.layers):
@@ -130,6 +146,8 @@ def _add(
         row_steps=work,
         origin=carrier(),
         sent=sent,
+        category=category,
+        supersedes=supersedes,
     )
 
 
@@ -148,7 +166,8 @@ def wanted_wait_s(request: Request) -> float | None:
     return min(float(found[1]), MAX_WAIT_S) if found else None
 
 
-def _idempotency_key(request: Request) -> str | None:
+def idempotency_key(request: Request) -> str | None:
+    """The request's Idempotency-Key, or None without one. Raises BadInput when it cannot be one."""
     key = request.headers.get("idempotency-key")
     if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
         rule = f"Idempotency-Key must be 1 to 255 printable ASCII characters, got {len(key)}."

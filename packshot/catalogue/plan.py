@@ -16,7 +16,8 @@ from packshot.catalogue.manifest import Read
 from packshot.catalogue.sheet import problem, refused
 from packshot.contract.catalogue import MAX_COMBINATIONS, Axis, Deliver, Item, Look, Manifest, RowProblem
 from packshot.contract.engines import EngineInfo
-from packshot.contract.shot_spec import ShadowKind, rows_per_step
+from packshot.contract.light import ShadowKind
+from packshot.contract.shot_spec import rows_per_step
 from packshot.delivery.naming import NameTemplate, collision_key, parse_template
 from packshot.delivery.presets import preset_named
 from packshot.errors import BadInput

@@ -14,7 +14,7 @@ from typing import Any
 
 from packshot.errors import BadInput
 
-__all__ = ["Layout", "Marks", "given", "read_layout", "read_marks", "read_size"]
+__all__ = ["Layout", "Marks", "given", "read_layout", "read_marks", "read_shadow", "read_size"]
 
 
 @dataclass(frozen=True)
@@ -132,6 +132,16 @@ def read_size(text: str) -> dict[str, int]:
     if not (width.isascii() and width.isdigit() and height.isascii() and height.isdigit()):
         raise BadInput("bad_usage", f"--canvas must be WIDTHxHEIGHT in pixels, such as 1024x1024, got {text!r}")
     return {"width": int(width), "height": int(height)}
+
+
+def read_shadow(kind: str | None, direction_deg: float | None) -> str | dict[str, object] | None:
+    """Read `--shadow` and `--shadow-direction`; a direction alone asks for a cast shadow. Raises BadInput."""
+    if direction_deg is None:
+        return kind
+    if kind not in (None, "cast"):
+        rule = "--shadow-direction needs --shadow cast"
+        raise BadInput("bad_usage", f"{rule}, got {kind!r}; leave one of them out")
+    return {"mode": "cast", "direction_deg": direction_deg}
 
 
 def given(**fields: object) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`packshot tenants`: list, weigh, hold and delete tenants in the store that the settings name, without the cluster."""
+"""`packshot tenants`: list, weigh, gate, hold and delete tenants in the settings' store, without the cluster."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from packshot.errors import BadInput
 if TYPE_CHECKING:
     from packshot.store.store import Store
 
-app = typer.Typer(help="List, weigh, hold and delete tenants.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="List, weigh, gate, hold and delete tenants.", no_args_is_help=True, rich_markup_mode=None)
 
 TenantId = Annotated[str, typer.Argument(metavar="ID", help="The tenant's id, as `packshot tenants list` shows it.")]
 
@@ -39,10 +39,17 @@ def list_tenants(as_json: AsJson = False) -> None:
     with _store(uses_files=False) as store:
         holds = store.deletions.holds()
         rows = [
-            {"id": tenant.id, "name": tenant.name, "weight": tenant.weight, "legal_hold": holds.get(tenant.id)}
+            {
+                "id": tenant.id,
+                "name": tenant.name,
+                "weight": tenant.weight,
+                "require_approval": tenant.require_approval,
+                "legal_hold": holds.get(tenant.id),
+            }
             for tenant in store.tenants.all()
         ]
-    table("Tenants", ("id", "name", "weight", "legal hold"), (list(row.values()) for row in rows))
+    titles = ("id", "name", "weight", "needs approval", "legal hold")
+    table("Tenants", titles, (list(row.values()) for row in rows))
     if as_json:
         put_json({"tenants": rows})
 
@@ -60,6 +67,22 @@ def weight(
     stderr().print(f"{tenant_id} has weight {value:g} from the next claim on.", markup=False)
     if as_json:
         put_json({"id": tenant_id, "weight": value})
+
+
+@app.command("require-approval")
+@report_errors
+def require_approval(
+    tenant_id: TenantId,
+    off: Annotated[bool, typer.Option("--off", help="Let pictures leave without an approval again.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let a tenant's pictures leave (presets, deliveries, archives, signed URLs) only when a person approved them."""
+    with _store(uses_files=False) as store:
+        store.tenants.set_require_approval(tenant_id, not off)
+    rule = "may leave without an approval" if off else "leave only when a person has approved them"
+    stderr().print(f"The pictures of {tenant_id} {rule}.", markup=False)
+    if as_json:
+        put_json({"id": tenant_id, "require_approval": not off})
 
 
 @app.command()

@@ -10,8 +10,8 @@ from typing import Literal
 from pydantic import Field
 
 from packshot.contract.base import Answer, Moment, Number, absent
-from packshot.contract.shot_spec import ShadowKind
-from packshot.contract.status import MaskSource, Priority, Review, Status
+from packshot.contract.light import ShadowKind
+from packshot.contract.status import MaskSource, Priority, Review, ReviewReason, ReviewState, Status
 from packshot.contract.verdict import Level
 
 
@@ -152,6 +152,25 @@ class LayerAnswer(Answer):
     flip: bool
 
 
+class ShadowAnswer(Answer):
+    """A shadow that is more than its kind."""
+
+    mode: ShadowKind
+    direction_deg: Number | None
+    length: Number
+    softness: Number
+    intensity: Number
+    tint: str
+
+
+class ReflectionAnswer(Answer):
+    """The product's reflection."""
+
+    strength: Number
+    fade: Number
+    blur: Number
+
+
 class ResolvedRequest(Answer):
     """A shot request with every default filled in. `ShotRequest` describes the fields."""
 
@@ -167,9 +186,10 @@ class ResolvedRequest(Answer):
     control_scale: Number
     control_start: Number
     control_end: Number
-    shadow: ShadowKind
+    shadow: ShadowKind | ShadowAnswer
     engine: str
     priority: Priority
+    reflection: ReflectionAnswer | None = Field(None, exclude_if=absent, description="Absent if there is none.")
 
 
 class PaintedAnswer(Answer):
@@ -205,8 +225,16 @@ class ImageAnswer(Answer):
     height: int = Field(description="Height, pixels.")
     url: str = Field(description="Path of the picture.")
     verdict: VerdictAnswer
-    review: Review | None = Field(description="The reviewer's decision; null = not reviewed.")
+    review: Review | None = Field(
+        description="The decision: approved, rejected (`review_state` is changes_requested), or null."
+    )
+    review_state: ReviewState = Field(
+        description="draft (nobody has looked), in_review, approved or changes_requested, of this version."
+    )
     version: int = Field(description="1, or one more than that of the picture that it supersedes.")
+    superseded_by: str | None = Field(
+        None, exclude_if=absent, description="The next version, which replaced this picture; absent if there is none."
+    )
     recipe: PaintedAnswer
 
 
@@ -217,7 +245,10 @@ class WholeImageAnswer(ImageAnswer):
     supersedes: str | None = Field(
         None, exclude_if=absent, description="The picture that this one replaces; absent if there is none."
     )
-    note: str | None = Field(description="The reviewer's reason.")
+    note: str | None = Field(description="The reviewer's own words.")
+    review_reason: ReviewReason | None = Field(
+        None, exclude_if=absent, description="Why changes are requested; absent in every other state."
+    )
     recipe: RecipeAnswer
     created_at: Moment
 

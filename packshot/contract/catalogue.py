@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from packshot.contract.base import Answer, Moment, absent
+from packshot.contract.light import ShadowKind
 from packshot.contract.requests import MAX_META, MAX_SEED, MAX_SKU_CHARS, MetaName, MetaValue, Request
-from packshot.contract.shot_spec import ShadowKind
 
 MAX_ROWS = 50_000
 MAX_AXES = 8

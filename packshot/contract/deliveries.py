@@ -6,8 +6,8 @@ from pydantic import Field
 
 from packshot.contract.answers import FindingAnswer
 from packshot.contract.base import Answer, Moment
+from packshot.contract.light import ShadowKind
 from packshot.contract.requests import Request
-from packshot.contract.shot_spec import ShadowKind
 
 MAX_DELIVERIES = 16
 """Entries of one request."""

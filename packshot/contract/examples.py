@@ -51,6 +51,21 @@ from packshot.contract.requests import (
     ShotRequest,
     UploadRequest,
 )
+from packshot.contract.reviews import (
+    CommentAnswer,
+    CommentIn,
+    MarkAnswer,
+    MarkIn,
+    RedoRequest,
+    ReviewEntry,
+    ReviewIn,
+    ReviewsAnswer,
+    ShareAnswer,
+    SharedAnswer,
+    SharedImage,
+    SharePage,
+    ShareRequest,
+)
 from packshot.errors import (
     BadInput,
     Conflict,
@@ -59,6 +74,7 @@ from packshot.errors import (
     NotFound,
     Overloaded,
     PackshotError,
+    PreconditionFailed,
     StorageFull,
     TooLarge,
     TooSlow,
@@ -172,6 +188,7 @@ IMAGE = ImageAnswer(
         ),
     ),
     review="rejected",
+    review_state="changes_requested",
     version=1,
     recipe=_PAINTED,
 )
@@ -204,7 +221,64 @@ WHOLE_IMAGE = WholeImageAnswer(
     **dict(IMAGE) | {"recipe": RecipeAnswer(**dict(_PAINTED), request=_REQUEST)},
     shot_id=_SHOT_ID,
     note="The shadow falls the wrong way.",
+    review_reason="shadow",
     created_at=datetime(2026, 11, 26, 8, 0, 9, tzinfo=UTC),
+)
+REVIEW_IN = ReviewIn(
+    state="changes_requested",
+    reason="shadow",
+    note="The shadow falls the wrong way.",
+    marks=[MarkIn(kind="rect", points=[(0.31, 0.7), (0.66, 0.84)])],
+    reviewer="Ada",
+)
+REVIEWS = ReviewsAnswer(
+    image_id=_IMAGE_ID,
+    version=1,
+    state="changes_requested",
+    reviews=(
+        ReviewEntry(
+            number=1,
+            at=datetime(2026, 11, 26, 8, 5, tzinfo=UTC),
+            by="key ky_Yb3nQ0s8Jt5uKcVd1Wxz",
+            reviewer="Ada",
+            state="changes_requested",
+            reason="shadow",
+            note="The shadow falls the wrong way.",
+            marks=(MarkAnswer(kind="rect", points=((0.31, 0.7), (0.66, 0.84))),),
+        ),
+    ),
+)
+REDO_REQUEST = RedoRequest(reason="shadow")
+SHARE_REQUEST = ShareRequest(image_ids=[_IMAGE_ID], name="Spring, first round", days=14)
+SHARE = ShareAnswer(
+    id="sl_9a2c5e7b1d40",
+    name=SHARE_REQUEST.name,
+    image_ids=(_IMAGE_ID,),
+    created_at=datetime(2026, 11, 26, 8, 10, tzinfo=UTC),
+    expires_at=datetime(2026, 12, 10, 8, 10, tzinfo=UTC),
+    url="/share#sl_…",
+)
+SHARES = SharePage(shares=(SHARE.model_copy(update={"url": None}),), next_cursor=f"1795679880.512:{SHARE.id}")
+COMMENT_IN = CommentIn(reviewer="Grace", note="A little more room above the handle.")
+COMMENT = CommentAnswer(
+    at=datetime(2026, 11, 26, 9, 0, tzinfo=UTC), reviewer=COMMENT_IN.reviewer, note=COMMENT_IN.note, marks=()
+)
+SHARED = SharedAnswer(
+    name=SHARE.name,
+    expires_at=SHARE.expires_at,
+    images=(
+        SharedImage(
+            id=_IMAGE_ID,
+            width=1024,
+            height=1024,
+            version=1,
+            state="in_review",
+            sku="MUG-01-BLUE",
+            verdict=IMAGE.verdict,
+            url=f"/v1/share/images/{_IMAGE_ID}",
+            comments=(COMMENT,),
+        ),
+    ),
 )
 _PROJECT_ID, _STYLE_ID = "pj_7d0e4b1a9c35", "st_2c9f6a3e8d17"
 PROJECT_REQUEST = ProjectRequest(name="Spring catalogue")
@@ -318,6 +392,12 @@ PROBLEMS: tuple[PackshotError, ...] = (
     Forbidden("origin_refused", "With a cookie, this method needs an Origin of this host, got none."),
     NotFound("not_found", "No photo with this id exists; it may have been deleted."),
     Conflict("in_use", "The shot sh_8e1a4d7c2b60 needs this photo; cancel the shot or wait until it ends."),
+    PreconditionFailed(
+        "version_changed",
+        'If-Match must name the picture\'s present state, which is approved ("2-approved"); look at it again.',
+        state="approved",
+        etag='"2-approved"',
+    ),
     Overloaded("queue_full", "A tenant may have 1000 waiting shots, got one more; try again later."),
     Unavailable("not_ready", "The graph is starting, or a stage is down; try again in a moment."),
     StorageFull("storage_full", "Assets may take at most 10737418240 bytes; delete photos or shots."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from packshot.contract.base import Answer
+from packshot.contract.base import Answer, absent
 from packshot.errors import KINDS
 
 MEDIA_TYPE = "application/problem+json"
@@ -36,4 +36,7 @@ class Problem(Answer):
         None,
         exclude_if=lambda errors: not errors,
         description="The fields that broke a rule; absent if there are none.",
+    )
+    state: str | None = Field(
+        None, exclude_if=absent, description="The object's present state, for `version_changed`; absent otherwise."
     )

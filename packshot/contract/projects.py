@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from packshot.contract.base import Answer, Moment, absent
+from packshot.contract.light import ShadowKind
 from packshot.contract.requests import Request
-from packshot.contract.shot_spec import ShadowKind
 
 MAX_NAME_CHARS = 120
 

@@ -10,7 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from packshot.contract.shot_spec import LayerSpec, ShadowKind
+from packshot.contract.light import Reflection, Shadow, ShadowKind
+from packshot.contract.shot_spec import LayerSpec
 from packshot.contract.status import Priority, Review
 
 MAX_SKU_CHARS = 100
@@ -27,6 +28,7 @@ MAX_RADIUS_PX = 2_000
 MetaName = Annotated[str, Field(pattern=META_NAME)]
 MetaValue = Annotated[str, Field(max_length=MAX_META_CHARS)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
 Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
 """A coordinate in photo pixels. The bound is wide, because a point outside the photo has its own error code
 (`point_outside`)."""
@@ -103,6 +105,34 @@ class LayerIn(Request):
     flip: bool = Field(LayerSpec.flip, description="Mirror left to right, before the rotation.")
 
 
+class ShadowIn(Request):
+    """The product's shadow, in full."""
+
+    mode: ShadowKind = Field(
+        description="none, contact (under the product), cast (contact, and the shadow that a light casts) or floating "
+        "(on the ground below a product that hovers)."
+    )
+    direction_deg: float | None = Field(
+        None,
+        ge=-360.0,
+        le=360.0,
+        description="Where a cast shadow falls, degrees, clockwise on the canvas: 0 = away from the viewer (up), "
+        "90 = right, 180 = towards the viewer. null = as the light of the painted scene says.",
+    )
+    length: float = Field(Shadow.length, ge=0.0, le=3.0, description="Its length for each height of the product.")
+    softness: Fraction = Field(Shadow.softness, description="How much it blurs with the distance, 0 to 1.")
+    intensity: Fraction = Field(Shadow.intensity, description="How dark it is, 0 to 1.")
+    tint: Colour = Field(Shadow.tint, description="Its colour, #rrggbb.")
+
+
+class ReflectionIn(Request):
+    """The product's reflection in a glossy ground."""
+
+    strength: Fraction = Field(Reflection.strength, description="The reflection's share at the base, 0 to 1.")
+    fade: Fraction = Field(Reflection.fade, description="Where it ends, as a share of the product's height, 0 to 1.")
+    blur: Fraction = Field(Reflection.blur, description="How much it blurs with the distance, 0 to 1.")
+
+
 class ShotRequest(Request):
     """A request for one or more images."""
 
@@ -128,10 +158,13 @@ class ShotRequest(Request):
     control_end: Fraction = Field(
         1.0, description="Part of the schedule after which the edges no longer guide it, 0 to 1."
     )
-    shadow: ShadowKind = Field(
+    shadow: ShadowKind | ShadowIn = Field(
         "contact",
-        description="contact (a contact shadow under the product) or none. Left out, it is none for a transparent "
-        "background.",
+        description="contact (a contact shadow under the product), none, cast or floating; or an object that says "
+        "more. Left out, it is none for a transparent background.",
+    )
+    reflection: ReflectionIn | None = Field(
+        None, description="The product's reflection in the ground; null = none. Not on a transparent background."
     )
     engine: str | None = Field(
         None, max_length=64, description="Name of an engine of GET /v1/engines; null = the default engine."

@@ -7,13 +7,13 @@ remain readable, and a later version can add fields without rewriting rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from packshot.contract.light import Reflection, Shadow
 from packshot.contract.status import Priority
 
 ConditionKind = Literal["canny"]
-ShadowKind = Literal["none", "contact"]
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,6 @@ class Condition:
     end: float = 1.0
 
 
-@dataclass(frozen=True)
-class Shadow:
-    """The product's shadow. `kind` is `contact` (a contact shadow under the product) or `none`."""
-
-    kind: ShadowKind = "contact"
-
-
 @dataclass(frozen=True, kw_only=True)
 class ShotSpec:
     """A resolved shot, as it is stored and painted.
@@ -107,6 +100,7 @@ class ShotSpec:
     shadow: Shadow
     engine: str
     priority: Priority = "interactive"
+    reflection: Reflection | None = None
 
     @property
     def interactive(self) -> bool:
@@ -163,9 +157,10 @@ class ShotSpec:
             "control_scale": canny.scale,
             "control_start": canny.start,
             "control_end": canny.end,
-            "shadow": self.shadow.kind,
+            "shadow": self.shadow.to_json(),
             "engine": self.engine,
             "priority": self.priority,
+            **({"reflection": asdict(self.reflection)} if self.reflection else {}),
         }
 
     @classmethod
@@ -189,9 +184,10 @@ class ShotSpec:
                     kind="canny",
                 ),
             ),
-            shadow=Shadow(stored["shadow"]),
+            shadow=Shadow.from_json(stored["shadow"]),
             engine=stored["engine"],
             priority=stored["priority"],
+            reflection=Reflection(**stored["reflection"]) if stored.get("reflection") else None,
         )
 
 

@@ -7,6 +7,23 @@ from typing import Literal, get_args
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
 Priority = Literal["interactive", "catalogue"]
 Review = Literal["approved", "rejected"]
+"""The decision as `PATCH /v1/images/{id}` names it. `rejected` is the state changes_requested."""
+Decision = Literal["in_review", "approved", "changes_requested"]
+ReviewState = Literal["draft", "in_review", "approved", "changes_requested"]
+"""A picture's state. Nobody has looked at a draft; it never returns to it."""
+ReviewReason = Literal[
+    "product_changed",
+    "cutout_edge",
+    "floating",
+    "scale",
+    "shadow",
+    "light",
+    "hallucination",
+    "text",
+    "brand",
+    "other",
+]
+"""Why changes are requested."""
 MaskSource = Literal["box", "points", "automatic", "alpha", "upload", "strokes"]
 """What a mask was made from. `alpha` is the upload's own transparency, `upload` a mask that the client sent."""
 

@@ -27,11 +27,52 @@ class Finding:
     value: float | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Measures:
+    """What was measured in an image, to compare the images of a set.
+
+    `box` is the product's box, XYXY as shares of the width and height, so `box[3]` is the height on which it stands.
+    `background_lab` is the mean colour of the background in CIE L*a*b*; None = there is none, or it is transparent.
+    `sharpness` is that of a generated scene (`packshot.verdict.measures`). `shadow_deg` is where the shadow falls in
+    the picture, degrees clockwise from the right; None = no shadow that has a direction.
+    """
+
+    box: tuple[float, float, float, float]
+    background_lab: tuple[float, float, float] | None = None
+    sharpness: float | None = None
+    shadow_deg: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The measures as JSON, rounded to what can be seen."""
+        return {
+            "box": [round(side, 5) for side in self.box],
+            "background_lab": self.background_lab and [round(value, 2) for value in self.background_lab],
+            "sharpness": self.sharpness and round(self.sharpness, 4),
+            "shadow_deg": self.shadow_deg and round(self.shadow_deg, 1),
+        }
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Measures:
+        """The measures of `to_json`'s form."""
+        x0, y0, x1, y1 = stored["box"]
+        colour = stored["background_lab"]
+        return cls(
+            box=(x0, y0, x1, y1),
+            background_lab=colour and (colour[0], colour[1], colour[2]),
+            sharpness=stored["sharpness"],
+            shadow_deg=stored["shadow_deg"],
+        )
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """All findings about an image. `level` is the worst level of all findings, or `ok` without findings."""
+    """All findings about an image. `level` is the worst level of all findings, or `ok` without findings.
+
+    `measures` is None without a visible product, and for an image that was made before they were measured.
+    """
 
     findings: tuple[Finding, ...] = ()
+    measures: Measures | None = None
 
     @property
     def level(self) -> Level:
@@ -39,9 +80,14 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """The verdict as JSON, in the form that the store keeps and the API returns."""
-        return {"level": self.level, "findings": [asdict(finding) for finding in self.findings]}
+        measured = {"measures": self.measures.to_json()} if self.measures else {}
+        return {"level": self.level, "findings": [asdict(finding) for finding in self.findings], **measured}
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Verdict:
         """The verdict of `to_json`'s form."""
-        return cls(tuple(Finding(**finding) for finding in stored.get("findings", ())))
+        measured = stored.get("measures")
+        return cls(
+            tuple(Finding(**finding) for finding in stored.get("findings", ())),
+            Measures.from_json(measured) if measured else None,
+        )

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from packshot.contract.light import Reflection
 from packshot.contract.shot_spec import Canvas
 from packshot.errors import BadInput
+from packshot.imaging.light.reflection import reflect
 from packshot.imaging.tiles import nearby_colours
 from packshot.types import U8, Flat, Framing
 
-__all__ = ["composite", "enlarge", "inpaint_mask", "plain_background", "product_on_grey"]
+__all__ = ["Ground", "composite", "enlarge", "inpaint_mask", "plain_background", "product_on_grey"]
 
 GREY = 127  # neutral grey: about 0 in the engine's -1..1 range
 KEEP_ALPHA = 128  # the engine does not repaint pixels that are at least half covered by the product
@@ -36,23 +39,38 @@ def inpaint_mask(flat: Flat) -> U8:
     return np.where(flat.alpha < KEEP_ALPHA, np.uint8(255), np.uint8(0))
 
 
-def composite(flat: Flat, background: U8 | None, shadow: U8 | None = None) -> U8:
-    """The finished picture: the product over the background, which the shadow darkens.
+@dataclass(frozen=True)
+class Ground:
+    """What the product does to the ground: its shadow, the shadow's colour, and its reflection.
+
+    `shadow` is uint8 HxW, 0 = none, 255 = full; None = no shadow. `tint` is its colour, (red, green, blue) in 0..255.
+    """
+
+    shadow: U8 | None = None
+    tint: tuple[int, int, int] = (0, 0, 0)
+    reflection: Reflection | None = None
+
+
+def composite(flat: Flat, background: U8 | None, ground: Ground = Ground()) -> U8:
+    """The finished picture: background, then the shadow, then the reflection, then the product.
 
     `background` is uint8 HxWx3 RGB of the layout's size; the result then is too. None asks for a transparent picture:
-    uint8 HxWx4 straight RGBA, in which the shadow is black. `shadow` is uint8 HxW, 0 = none, 255 = black. Where alpha
-    is 255, the result equals the layout exactly. Raises ValueError when the sizes differ.
+    uint8 HxWx4 straight RGBA, which has the shadow and no reflection. Where alpha is 255, the result equals the layout
+    exactly. Raises ValueError when the sizes differ.
     """
+    shadow = ground.shadow
     size = flat.alpha.shape
     for name, array in (("background", background), ("shadow", shadow)):
         if array is not None and array.shape[:2] != size:
             raise ValueError(f"{name} must have the layout's size {size}, got {array.shape[:2]}; resize it first")
     if background is None:
-        return _transparent(flat, shadow)
+        return _transparent(flat, shadow, ground.tint)
     picture = background.copy()
     _pull_under_edge(flat, picture)
     if shadow is not None:
-        _darken(picture, shadow)
+        _darken(picture, shadow, ground.tint)
+    if ground.reflection is not None:
+        reflect(picture, flat, ground.reflection)
     return _lay_over(picture, flat)
 
 
@@ -82,21 +100,26 @@ def _pull_under_edge(flat: Flat, picture: U8) -> None:
         picture.reshape(-1, 3)[at] = np.rint(near).astype(np.uint8)
 
 
-def _darken(picture: U8, shadow: U8) -> None:
-    """Multiply every pixel by 1 - shadow / 255, in place."""
+def _darken(picture: U8, shadow: U8, tint: tuple[int, int, int]) -> None:
+    """Mix the shadow's colour into every pixel by shadow / 255, in place."""
     x, y, width, height = cv2.boundingRect(shadow)
     if width == 0:
         return
     part = np.s_[y : y + height, x : x + width]
     picture[part] = cv2.multiply(picture[part], cv2.cvtColor(255 - shadow[part], cv2.COLOR_GRAY2RGB), scale=1 / 255)
+    if any(tint):
+        picture[part] += np.rint(shadow[part][..., None] * (np.array(tint, np.float32) / 255)).astype(np.uint8)
 
 
-def _transparent(flat: Flat, shadow: U8 | None) -> U8:
+def _transparent(flat: Flat, shadow: U8 | None, tint: tuple[int, int, int]) -> U8:
     if shadow is None:
         return flat.pixels.copy()
     share = flat.alpha.astype(np.float32) / 255
-    total = share + shadow.astype(np.float32) / 255 * (1 - share)
-    colours = flat.rgb * (share / np.maximum(total, 1e-6))[..., None]  # the shadow is black
+    below = shadow.astype(np.float32) / 255 * (1 - share)
+    total = share + below
+    colours = (flat.rgb * share[..., None] + below[..., None] * np.array(tint, np.float32)) / np.maximum(total, 1e-6)[
+        ..., None
+    ]
     mixed = np.rint(np.dstack([colours, total * 255])).astype(np.uint8)
     return np.where(flat.alpha[..., None] == 255, flat.pixels, mixed)
 

@@ -15,7 +15,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from packshot.contract.shot_spec import Canvas, Shadow, ShadowKind, ShotSpec
+from packshot.contract.light import Shadow, ShadowKind
+from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.contract.verdict import Verdict
 from packshot.delivery.deliver import Delivered, deliver
 from packshot.errors import BadInput, NotFound
@@ -25,10 +26,10 @@ from packshot.imaging.composite import composite, enlarge, inpaint_mask, plain_b
 from packshot.imaging.lock import lock_px_of
 from packshot.imaging.matting import MattingNetwork
 from packshot.imaging.resample import reduced
-from packshot.imaging.shadow import contact_shadow
 from packshot.imaging.strokes import paint
 from packshot.shots.cutouts import CutoutFiles, load_cutout_png
 from packshot.shots.layout import LayoutFiles, load_layout
+from packshot.shots.lighting import lit_ground
 from packshot.shots.stages import DeliveryOrder, Finished, Fitted, Painted, Placed, Prepared
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask
@@ -58,12 +59,15 @@ def finish(prepared: Prepared, painted: Painted, spec: ShotSpec) -> Finished:
     flat, render = prepared.flat, painted.render.pixels
     height, width = flat.alpha.shape
     framing = prepared.framing or Framing.of_whole(*render.shape[1::-1])
-    picture = composite(flat, enlarge(render, Canvas(width, height), framing), _shadow(prepared, spec))
+    scene = enlarge(render, Canvas(width, height), framing)
+    lit = lit_ground(flat, spec, scene)
+    picture = composite(flat, scene, lit.ground)
     render_px = render.shape[1] / framing.size[0]  # the render's pixels for each of the scene's
     enlarged_by = max(side / shown for side, shown in zip((width, height), framing.shown_size, strict=True)) / render_px
     verdict = _verdict(prepared, picture, spec, enlarged_by)
-    findings = (*verdict.findings, framing_finding(framing, (width, height)), *painted.render.findings)
-    return _finished(picture, Verdict(findings), started_at)
+    framed = framing_finding(framing, (width, height))
+    findings = (*verdict.findings, framed, *lit.findings, *painted.render.findings)
+    return _finished(picture, replace(verdict, findings=findings), started_at)
 
 
 def finish_plain(prepared: Prepared, spec: ShotSpec) -> Finished:
@@ -79,14 +83,11 @@ def finish_plain(prepared: Prepared, spec: ShotSpec) -> Finished:
 def plain_picture(prepared: Prepared, spec: ShotSpec) -> U8:
     """The product on its plain background: uint8 HxWx3 RGB, or HxWx4 straight RGBA for a transparent one."""
     height, width = prepared.flat.alpha.shape
+    ground = lit_ground(prepared.flat, spec, None).ground
     if spec.background.transparent:
-        return composite(prepared.flat, None, _shadow(prepared, spec))
+        return composite(prepared.flat, None, ground)
     colour = "white" if spec.background.generated else spec.background.name
-    return composite(prepared.flat, plain_background(Canvas(width, height), colour), _shadow(prepared, spec))
-
-
-def _shadow(prepared: Prepared, spec: ShotSpec) -> U8 | None:
-    return contact_shadow(prepared.flat) if spec.shadow.kind == "contact" else None
+    return composite(prepared.flat, plain_background(Canvas(width, height), colour), ground)
 
 
 def _verdict(prepared: Prepared, picture: U8, spec: ShotSpec, enlarged_by: float = 1.0) -> Verdict:
@@ -169,9 +170,9 @@ class Finisher:
         pixels = read_mask(self._assets.get(mask_key)).pixels
         return all((pixels[int(y), int(x)] >= 128) == (label == 1) for x, y, label in points)
 
-    def thumbnail(self, image_key: str) -> bytes:
-        """A small copy of a stored picture, a PNG of at most `THUMBNAIL_PX`."""
-        return encode_png(reduced(read_png(self._assets.get(image_key)), THUMBNAIL_PX), level=6)
+    def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
+        """A small copy of a stored picture, a PNG of at most `longest_px`."""
+        return encode_png(reduced(read_png(self._assets.get(image_key)), longest_px), level=6)
 
     def deliver(self, order: DeliveryOrder) -> Delivered:
         """Convert an image to a channel's file.

@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from packshot.contract.light import ShadowKind
 from packshot.contract.recipe import EngineStamp
-from packshot.contract.shot_spec import Canvas, ShadowKind, ShotSpec
+from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.contract.verdict import Verdict
 from packshot.delivery.presets import Preset
 from packshot.shots.layout import LayoutFiles

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 
-from packshot.contract.status import Review
-from packshot.errors import BadInput
 from packshot.store.database import Database, absent, require_id
 from packshot.store.records import ImageRecord
 from packshot.store.schema import image
@@ -20,40 +18,24 @@ class Images:
 
     def get(self, tenant_id: str, image_id: str) -> ImageRecord:
         """Return the image. Raises NotFound when it does not exist."""
+        return self._versions(tenant_id, image_id, newest=False)
+
+    def newest(self, tenant_id: str, image_id: str) -> ImageRecord:
+        """Return the newest version of the image: itself, unless a redo has superseded it. Raises NotFound."""
+        return self._versions(tenant_id, image_id, newest=True)
+
+    def _versions(self, tenant_id: str, image_id: str, *, newest: bool) -> ImageRecord:
         require_id(image_id, "image")
+        found: ImageRecord | None = None
+        following: str | None = image_id
         with self._database.read() as connection:
-            row = connection.execute(
-                select(image).where(image.c.id == image_id, image.c.tenant_id == tenant_id)
-            ).first()
-        if row is None:
+            while following is not None:
+                own = select(image).where(image.c.id == following, image.c.tenant_id == tenant_id)
+                row = connection.execute(own).first()
+                if row is None:  # the newer version was deleted
+                    break
+                found = image_record(row)
+                following = found.superseded_by if newest else None
+        if found is None:
             raise absent("image", image_id)
-        return image_record(row)
-
-    def review(self, tenant_id: str, image_id: str, review: Review | None, note: str | None = None) -> ImageRecord:
-        """Store a person's review of an image and return the image.
-
-        A `review` of None withdraws an earlier review. A `note` of None keeps the stored note; "" deletes it. Raises
-        NotFound when the image does not exist and BadInput when the review or the note is not valid.
-        """
-        require_id(image_id, "image")
-        if review not in ("approved", "rejected", None):
-            rule = f"review must be approved, rejected or null, got {review!r}; use one of these"
-            raise BadInput("invalid_request", rule)
-        mine = (image.c.id == image_id) & (image.c.tenant_id == tenant_id)
-        change = update(image).where(mine).values(review=review)
-        if note is not None:
-            change = change.values(note=_storable(note) or None)
-        with self._database.write() as connection:
-            row = connection.execute(change.returning(*image.c)).first()
-        if row is None:
-            raise absent("image", image_id)
-        return image_record(row)
-
-
-def _storable(text: str) -> str:
-    """Return `text`. Raises BadInput when it has characters that a database cannot store."""
-    for index, character in enumerate(text):
-        if character == "\x00" or "\ud800" <= character <= "\udfff":
-            rule = "note must have no NUL character and no lone surrogate"
-            raise BadInput("invalid_request", f"{rule}, got U+{ord(character):04X} at index {index}; remove it")
-    return text
+        return found

@@ -114,7 +114,9 @@ class Keys:
         with self._database.read() as connection:
             row = connection.execute(query).first()
         same = hmac.compare_digest(_hash(secret), row.sha256 if row else _NO_HASH)
-        return (row.key_id, Tenant(row.id, row.name)) if row and same and row.revoked_at is None else None
+        if row is None or not same or row.revoked_at is not None:
+            return None
+        return row.key_id, Tenant(row.id, row.name, key_id=row.key_id)
 
 
 def _hash(secret: str) -> str:

@@ -19,12 +19,14 @@ from packshot.contract.status import STATUSES, Priority, Status
 from packshot.errors import LeaseLost
 from packshot.store.census import Census, take_census
 from packshot.store.database import Database, moment, new_id
+from packshot.store.ended import note_end
 from packshot.store.queue_load import load_of, load_query, pending_of, pending_query
 from packshot.store.queue_order import claimable, due_count, people_wait, queue_order
 from packshot.store.records import Claim, NewImage, QueueLoad, ShotRecord
 from packshot.store.references import AssetReferences
 from packshot.store.schema import ORIGIN, Now, image, shot
 from packshot.store.shot_rows import shot_record
+from packshot.store.versions import supersede
 from packshot.store.wakes import CHANGED, QUEUED, notify
 
 MAX_CRASHES = 2
@@ -85,6 +87,7 @@ class Queue:
                 row = self._claim_row(connection, worker, people_only)
                 if row is not None:
                     notify(connection, CHANGED)
+                    note_end(connection, row)
             if row is None:
                 return None
             if row.status == "running":
@@ -158,11 +161,13 @@ class Queue:
                     raise
                 return shot_record(connection, done)
             if row.status == "cancelled":  # the retention sweep deletes the unreferenced files
+                note_end(connection, row)
                 return shot_record(connection, row)
             self._references.take(connection, files)
-            for new, file in zip(images, files, strict=True):
+            image_ids = [new_id("im") for _ in images]
+            for image_id, new, file in zip(image_ids, images, files, strict=True):
                 statement = image.insert().values(
-                    id=new_id("im"),
+                    id=image_id,
                     tenant_id=claim.tenant,
                     shot_id=claim.shot_id,
                     index=new.index,
@@ -175,6 +180,9 @@ class Queue:
                     created_at=Now(),
                 )
                 connection.execute(statement)
+                if row.supersedes is not None:
+                    supersede(connection, row.supersedes, image_id)
+            note_end(connection, row, image_ids)
             return shot_record(connection, row)
 
     def fail(self, claim: Claim, code: str, detail: str, *, retryable: bool, crashed: bool = False) -> ShotRecord:
@@ -225,8 +233,13 @@ class Queue:
 
     def _record_trouble(self, claim: Claim, code: str, detail: str, change: dict[str, object]) -> ShotRecord:
         log.warning("shot %s attempt %d did not end (%s): %s", claim.shot_id, claim.attempt, code, detail)
+        return self._changed(claim, change)
+
+    def _changed(self, claim: Claim, change: dict[str, object]) -> ShotRecord:
         with self._database.write() as connection:
-            return shot_record(connection, _fenced(connection, claim, **change))
+            row = _fenced(connection, claim, **change)
+            note_end(connection, row)
+            return shot_record(connection, row)
 
     def release(self, claim: Claim) -> ShotRecord:
         """Queue the shot again without counting this attempt, for a worker that drains.
@@ -235,12 +248,13 @@ class Queue:
         """
         with self._database.write() as connection:
             notify(connection, QUEUED)
-            return shot_record(connection, _fenced(connection, claim, **_uncounted(0.0)))
+            row = _fenced(connection, claim, **_uncounted(0.0))
+            note_end(connection, row)
+            return shot_record(connection, row)
 
     def finish_cancelled(self, claim: Claim) -> ShotRecord:
         """End the shot as `cancelled`. Raises LeaseLost when the claim no longer holds."""
-        with self._database.write() as connection:
-            return shot_record(connection, _fenced(connection, claim, **_ended("cancelled")))
+        return self._changed(claim, _ended("cancelled"))
 
     def due_count(self, most: int) -> int:
         """Count the shots that a worker could claim now. It counts to `most` at most, so that it is always cheap."""

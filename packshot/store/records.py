@@ -6,20 +6,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from packshot.contract.light import ShadowKind
 from packshot.contract.recipe import Recipe
-from packshot.contract.shot_spec import ShadowKind, ShotSpec
-from packshot.contract.status import MaskSource, Priority, Review, Status
+from packshot.contract.shot_spec import ShotSpec
+from packshot.contract.status import MaskSource, Priority, Review, ReviewReason, ReviewState, Status
 from packshot.contract.verdict import Finding, Verdict
 from packshot.types import BoxXYXY
 
 
 @dataclass(frozen=True)
 class Tenant:
-    """An agency or brand that owns its data. `weight` is its share of the workers, relative to the others'."""
+    """An agency or brand that owns its data.
+
+    `weight` is its share of the workers, relative to the others'. Under `require_approval` its pictures leave only when
+    a person has approved them. Only the list of all tenants reads these two. `key_id` is the key with which the tenant
+    sent a request, None elsewhere.
+    """
 
     id: str
     name: str
     weight: float = 1.0
+    require_approval: bool = False
+    key_id: str | None = field(default=None, compare=False)
+
+    @property
+    def author(self) -> str:
+        """What a log names as the author of the tenant's request."""
+        return "local" if self.key_id is None else f"key {self.key_id}"
 
 
 @dataclass(frozen=True)
@@ -198,7 +211,12 @@ class NewImage:
 
 @dataclass(frozen=True)
 class ImageRecord:
-    """A stored image. `index` is its place in the shot. `review` and `note` are a person's decision, None before it."""
+    """A stored image. `index` is its place in the shot.
+
+    `review`, `reason` and `note` are a person's decision, None before it. `review_number` is that decision's line in
+    the log, 0 before it. `version` is 1, or one more than that of the picture `supersedes`; `superseded_by` is the next
+    version.
+    """
 
     id: str
     tenant: str
@@ -213,6 +231,23 @@ class ImageRecord:
     review: Review | None
     note: str | None
     created_at: datetime
+    reason: ReviewReason | None = None
+    review_number: int = 0
+    version: int = 1
+    supersedes: str | None = None
+    superseded_by: str | None = None
+
+    @property
+    def state(self) -> ReviewState:
+        """The state of the review. Columns that code of an earlier version does not write may be behind `review`."""
+        if self.review is not None:
+            return "approved" if self.review == "approved" else "changes_requested"
+        return "in_review" if self.review_number else "draft"
+
+    @property
+    def etag(self) -> str:
+        """The tag of the state; it changes with every decision, and not with comments."""
+        return f'"{self.review_number}-{self.state}"'
 
 
 @dataclass(frozen=True)
@@ -274,7 +309,8 @@ class ShotRecord:
     of `steps` denoising steps are done, over all images of the shot. `version` grows with every change of the row and
     is part of event ids. `preview_version` is 0 before the first preview.
     `cancel_requested` is true while the shot still runs and will be cancelled at its next step. `project_id` is the
-    project that it belongs to. `sku` and `meta` are what the client wrote on it.
+    project that it belongs to. `sku` and `meta` are what the client wrote on it. `category` is one whose pictures a
+    person must approve. `supersedes` is the picture of which it makes the next version.
     """
 
     id: str
@@ -299,6 +335,8 @@ class ShotRecord:
     sku: str | None = None
     meta: Mapping[str, str] = field(default_factory=dict)
     position_estimated: bool = False
+    category: str | None = None
+    supersedes: str | None = None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from packshot.store.references import AssetReferences
 from packshot.store.schema import Now, image, mask, photo, shot, shot_mask, tenant
 from packshot.store.sessions import Sessions
 from packshot.store.uploads import Uploads
+from packshot.store.webhooks import Webhooks
 
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
@@ -54,6 +55,7 @@ class Retention:
         photos: Photos,
         sessions: Sessions,
         uploads: Uploads,
+        webhooks: Webhooks,
         *,
         default_days: float,
     ) -> None:
@@ -64,6 +66,7 @@ class Retention:
         self._photos = photos
         self._sessions = sessions
         self._uploads = uploads
+        self._webhooks = webhooks
         self._default_days = default_days
 
     def sweep_if_due(self) -> dict[str, int] | None:
@@ -87,6 +90,7 @@ class Retention:
             "idempotency_keys": self._sweep_idempotency_keys(),
             "sessions": self._sessions.sweep(),
             "uploads": self._uploads.sweep(),
+            "webhook_messages": self._webhooks.sweep(),
             "files": self._sweep_files(folders),
         }
 

@@ -92,6 +92,7 @@ tenant = Table(
     Column("weight", Double, nullable=False, server_default="1"),  # its share of the workers, relative to the others'
     Column("created_at", Double, nullable=False),
     Column("legal_hold", Text),  # why the tenant must not be deleted; NULL = it may be
+    Column("require_approval", Boolean),  # whether its pictures leave only approved; NULL = no
 )
 
 api_key = Table(
@@ -230,6 +231,8 @@ shot = Table(
     Column("project_id", _ID),  # without a foreign key, which SQLite cannot add to a table
     Column("sku", String(100)),  # this and `meta` are the client's own words on the shot; nothing else reads them
     Column("meta", JSON(none_as_null=True)),
+    Column("category", String(20)),  # one whose pictures a person must approve; NULL = none
+    Column("supersedes", _ID),  # the picture of which the shot makes the next version; it may have been deleted since
     Column("interruptions", Integer),  # NULL = none yet, as in the next one
     Column("postponed_s", Double),  # how long outages have held the shot up
     Column("error_code", String(64)),
@@ -321,10 +324,47 @@ image = Table(
     Column("asset_key", ForeignKey("asset.key"), nullable=False),
     Column("verdict", JSON, nullable=False),
     Column("recipe", JSON, nullable=False),
-    Column("review", String(16)),
+    Column("review", String(16)),  # approved, rejected (= changes_requested), or NULL
     Column("note", Text),
+    Column("review_reason", String(32)),  # of `rejected`
+    Column("review_number", Integer),  # the last decision's line in the log; NULL = none, so the picture is a draft
+    Column("version", Integer),  # NULL = 1
+    Column("supersedes", _ID),  # the version before, without a foreign key: it may have been deleted since
+    Column("superseded_by", _ID),
     Column("created_at", Double, nullable=False),
     UniqueConstraint("shot_id", "index"),
+)
+
+# The log of a picture's reviews. Lines are only added, and go with the picture.
+image_review = Table(
+    "image_review",
+    metadata,
+    Column("image_id", _ID, ForeignKey("image.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    _tenant(),
+    Column("state", String(20)),  # NULL = a comment, which decides nothing
+    Column("reason", String(32)),
+    Column("note", Text),
+    Column("marks", JSON, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("reviewer", String(80)),
+    Column("created_at", Double, nullable=False),
+)
+
+# A link under which people without a key see some pictures and comment on them.
+share_link = Table(
+    "share_link",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    _tenant(),
+    Column("sha256", String(64), nullable=False, unique=True),  # of the token
+    Column("name", String(80), nullable=False),
+    Column("image_ids", JSON, nullable=False),
+    Column("by", String(200), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False, index=True),
+    Column("revoked_at", Double),
+    Index(None, "tenant_id", "created_at"),
 )
 
 # A photo that its client puts into the asset root itself. Its file is `uploads/{id}` until the photo is made of it.

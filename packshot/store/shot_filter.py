@@ -18,8 +18,8 @@ class ShotFilter:
 
     `words` must each be a part of the prompt, in any order; databases compare letters without their case, SQLite only
     those of ASCII. `meta` are (name, value) pairs that the shot's own `meta` must hold. `review` is the review that a
-    picture of the shot must have; "none" is a picture that nobody has reviewed. Shots were accepted at or after
-    `created_after`, and before `created_before`.
+    picture of the shot must have; "none" is a picture that nobody has reviewed. Pictures that a newer version replaced
+    do not count. Shots were accepted at or after `created_after`, and before `created_before`.
     """
 
     status: Status | None = None
@@ -44,7 +44,8 @@ class ShotFilter:
         found += [shot.c.meta[name].as_string() == value for name, value in self.meta]
         if self.review is not None:
             reviewed = image.c.review.is_(None) if self.review == "none" else image.c.review == self.review
-            found.append(exists(select(image.c.id).where(image.c.shot_id == shot.c.id, reviewed)))
+            newest = image.c.superseded_by.is_(None)
+            found.append(exists(select(image.c.id).where(image.c.shot_id == shot.c.id, newest, reviewed)))
         if self.created_after is not None:
             found.append(shot.c.created_at >= self.created_after.timestamp())
         if self.created_before is not None:

@@ -66,6 +66,8 @@ def shot_records(
             project_id=row.project_id,
             sku=row.sku,
             meta=row.meta or {},
+            category=row.category,
+            supersedes=row.supersedes,
         )
         for row in rows
     ]
@@ -94,6 +96,11 @@ def image_record(row: Row[Any]) -> ImageRecord:
         review=row.review,
         note=row.note,
         created_at=moment(row.created_at),
+        reason=row.review_reason,
+        review_number=row.review_number or 0,
+        version=row.version or 1,
+        supersedes=row.supersedes,
+        superseded_by=row.superseded_by,
     )
 
 

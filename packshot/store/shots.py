@@ -12,6 +12,7 @@ from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import LIVE
 from packshot.errors import BadInput, Conflict, NotFound, Overloaded
 from packshot.store.database import Database, absent, is_id, new_id, require_id, to_json
+from packshot.store.ended import note_end
 from packshot.store.pages import MAX_PAGE
 from packshot.store.positions import Positions
 from packshot.store.projects import hold_project
@@ -19,6 +20,7 @@ from packshot.store.records import ShotRecord
 from packshot.store.schema import ORIGIN, Now, mask, shot, shot_mask, tenant
 from packshot.store.shot_filter import EVERY_SHOT, ShotFilter
 from packshot.store.shot_rows import own_shot_row, shot_record, shot_records
+from packshot.store.versions import require_newest
 from packshot.store.wakes import CHANGED, QUEUED, notify
 
 RETRY_AFTER_S = 10.0
@@ -51,20 +53,24 @@ class Shots:
         row_steps: int | None = None,
         origin: Mapping[str, str] | None = None,
         sent: Mapping[str, object] | None = None,
+        category: str | None = None,
+        supersedes: str | None = None,
     ) -> tuple[ShotRecord, bool]:
         """Accept a shot. It is durable when this returns, and the masks of `spec` no longer expire.
 
         `project_id` puts the shot into a project. `sku` and `meta` are the client's own words on it. `row_steps` is the
         shot's work for the engine; None = `spec.row_steps`. `origin` is the context of the request (`Claim.origin`); it
         is kept beside the request and changes nothing else. `sent` is the request as the client sent it, before an
-        engine's defaults were filled in. Returns the shot and True, or the earlier shot and False
+        engine's defaults were filled in. `category` is one whose pictures a person must approve. `supersedes` is the
+        picture of which the shot makes the next version. Returns the shot and True, or the earlier shot and False
         when `idempotency_key` was used before. Raises NotFound when a mask or the project does not exist, Overloaded
         `queue_full` when the tenant has too many queued shots, and BadInput `idempotency_mismatch` when the key was
-        used with another request: one that differs as it was sent, and with its defaults filled in.
+        used with another request: one that differs as it was sent, and with its defaults filled in. Raises Conflict
+        `superseded` when the picture has a newer version.
         """
         request = spec.to_json()
         # Without these, the digest is that of version 0.1.0.
-        labels = {"project_id": project_id, "sku": sku, "meta": dict(meta or {})}
+        labels = {"project_id": project_id, "sku": sku, "meta": dict(meta or {}), "supersedes": supersedes}
         body = request | {name: value for name, value in labels.items() if value}
         digest = _digest(body)
         sent_digest = None if sent is None else _digest(sent)
@@ -83,6 +89,7 @@ class Shots:
                     return shot_record(connection, row, self._positions.now), False
             self._refuse_over_limit(connection, tenant_id)
             hold_project(connection, tenant_id, project_id)
+            require_newest(connection, tenant_id, supersedes)
             mask_ids = _pin_masks(connection, tenant_id, spec)
             new = shot.insert().values(
                 id=new_id("sh"),
@@ -107,6 +114,8 @@ class Shots:
                 project_id=project_id,
                 sku=sku,
                 meta=dict(meta) if meta else None,
+                category=category,
+                supersedes=supersedes,
                 created_at=Now(),
             )
             shot_id = connection.execute(new.returning(shot.c.id)).scalar_one()
@@ -209,6 +218,7 @@ class Shots:
                     "already_finished", f"only a queued or running shot can be cancelled; {shot_id} is {status}"
                 )
             notify(connection, CHANGED)
+            note_end(connection, row)
             return shot_record(connection, row)
 
 

@@ -15,18 +15,22 @@ from packshot.store.images import Images
 from packshot.store.keys import Keys
 from packshot.store.masks import Masks
 from packshot.store.migrate import check, migrate
+from packshot.store.outbound import Outbound
 from packshot.store.photos import Photos
 from packshot.store.postgresql import ConnectionLimits
 from packshot.store.projects import Projects
 from packshot.store.queue import Queue
 from packshot.store.references import AssetReferences
 from packshot.store.retention import HOUR_S, Retention
+from packshot.store.reviews import Reviews
 from packshot.store.sessions import Sessions
+from packshot.store.shares import Shares
 from packshot.store.shots import Shots
 from packshot.store.snapshots import Snapshots
 from packshot.store.styles import Styles
 from packshot.store.tenants import Tenants
 from packshot.store.uploads import Uploads
+from packshot.store.webhooks import Webhooks
 
 
 class Store:
@@ -36,9 +40,10 @@ class Store:
     uses the defaults. Raises Unavailable `schema_mismatch` when the database has another version's schema.
 
     Members: `tenants`, their `keys` and `deletions`, and the `sessions` of browsers; `photos`, their `masks` and
-    `uploads`; `shots` for clients and `queue` for workers; finished `images`, and the files `delivered` of them;
-    `projects` and `styles`; `assets`, the files, and their `asset_root`; `retention`, which deletes old data;
-    `snapshots`, which one process takes for all; `database`, which all of them use.
+    `uploads`; `shots` for clients and `queue` for workers; finished `images`, their `reviews`, the `shares` by which
+    others see them, and the files `delivered` of them; `projects` and `styles`; `webhooks`, and what is `outbound` to
+    them; `assets`, the files, and their `asset_root`; `retention`, which deletes old data; `snapshots`, which one
+    process takes for all; `database`, which all of them use.
     """
 
     def __init__(self, database_url: str, assets: Assets, settings: Settings | None = None) -> None:
@@ -56,6 +61,8 @@ class Store:
         self.deletions = Deletions(database, assets, references, self.photos)
         self.shots = Shots(database, max_queued=settings.max_queued_shots)
         self.images = Images(database)
+        self.reviews = Reviews(database)
+        self.shares = Shares(database)
         self.delivered = DeliveredFiles(database, references)
         self.projects = Projects(database)
         self.styles = Styles(database, references)
@@ -67,10 +74,20 @@ class Store:
             max_outage_s=settings.max_outage_s,
         )
         self.snapshots = Snapshots(database)
+        self.webhooks = Webhooks(database)
+        self.outbound = Outbound(database)
         self.asset_root = root = AssetRoot(database, assets)
         days = settings.retention_days
         self.retention = Retention(
-            database, assets, root, references, self.photos, self.sessions, self.uploads, default_days=days
+            database,
+            assets,
+            root,
+            references,
+            self.photos,
+            self.sessions,
+            self.uploads,
+            self.webhooks,
+            default_days=days,
         )
         try:
             check(database.engine)

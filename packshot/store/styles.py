@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 
 from sqlalchemy import Row, delete, update
 
-from packshot.contract.shot_spec import ShadowKind
+from packshot.contract.light import ShadowKind
 from packshot.store.database import Database, moment, new_id
 from packshot.store.named import own_row, unique_name
 from packshot.store.pages import page_of

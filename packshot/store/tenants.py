@@ -42,11 +42,22 @@ class Tenants:
         if changed.rowcount == 0:
             raise absent("tenant", tenant_id)
 
+    def set_require_approval(self, tenant_id: str, required: bool) -> None:
+        """Say whether the tenant's pictures leave only when a person has approved them.
+
+        Raises NotFound when there is no such tenant.
+        """
+        require_id(tenant_id, "tenant")
+        with self._database.write() as connection:
+            change = update(tenant).where(tenant.c.id == tenant_id).values(require_approval=required)
+            if connection.execute(change).rowcount == 0:
+                raise absent("tenant", tenant_id)
+
     def all(self) -> list[Tenant]:
         """Return every tenant, by name."""
         with self._database.read() as connection:
             rows = connection.execute(select(tenant).order_by(tenant.c.name)).all()
-        return [Tenant(row.id, row.name, row.weight) for row in rows]
+        return [Tenant(row.id, row.name, row.weight, bool(row.require_approval)) for row in rows]
 
     def local(self) -> Tenant:
         """Return the tenant of a server that needs no keys."""

@@ -1,4 +1,4 @@
-"""Notifications between processes: PostgreSQL tells those that listen, when a shot waits or a shot changes.
+"""Notifications between processes: PostgreSQL tells those that listen when a shot waits or changes, or an event waits.
 
 A notification only starts a poll before its time. One that is lost costs no more than the poll's interval, so nothing
 depends on them; SQLite has none. They need a connection that stays open, which PgBouncer gives in session mode only.
@@ -18,11 +18,13 @@ from packshot.settings import Settings
 
 log = logging.getLogger(__name__)
 
-Channel = Literal["packshot_queued", "packshot_changed"]
+Channel = Literal["packshot_queued", "packshot_changed", "packshot_outbox"]
 QUEUED: Channel = "packshot_queued"
 """A shot waits for a worker."""
 CHANGED: Channel = "packshot_changed"
 """A shot was claimed or has ended."""
+OUTBOX: Channel = "packshot_outbox"
+"""An event for a webhook waits."""
 
 RETRY_S = 10.0
 """Seconds before a new attempt when the database does not answer."""

@@ -8,6 +8,7 @@ import numpy as np
 from packshot.contract.verdict import MAX_ENLARGEMENT, Finding, Verdict
 from packshot.imaging.canvas import locked_mask
 from packshot.types import U8, Flat, Framing, Mask
+from packshot.verdict.measures import measure
 
 __all__ = ["framing_finding", "inspect"]
 
@@ -36,7 +37,8 @@ def inspect(
     - `scene`, only for a generated scene: failed if it looks like noise, warning if it is one flat colour or if the
       product covers nearly all of it
 
-    Raises ValueError when the picture does not have the layout's size.
+    The verdict's measures compare the images of a set. Raises ValueError when the picture does not have the layout's
+    size.
     """
     if picture.shape[:2] != flat.alpha.shape:
         raise ValueError(f"picture must have the layout's size {flat.alpha.shape}, got {picture.shape[:2]}")
@@ -49,7 +51,7 @@ def inspect(
     ]
     if generated:
         findings.append(_scene(flat, picture, enlarged_by))
-    return Verdict(tuple(findings))
+    return Verdict(tuple(findings), measure(flat, picture, generated=generated))
 
 
 def framing_finding(framing: Framing, canvas: tuple[int, int]) -> Finding:

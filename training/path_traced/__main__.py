@@ -9,6 +9,7 @@ python -m training.path_traced groups --out DIR --split known --pictures N   lea
 python -m training.path_traced sheet  --shards DIR --out S.png [--labels]
 python -m training.path_traced check  --shards DIR            whether every label agrees; counts of pictures fit for
 training
+python -m training.path_traced light  --shards DIR            how well a scene's light is read from its picture
 python -m training.path_traced credits                        creators and licences, for the model card
 python -m training.path_traced catalogue                      objects.csv again, from catalogues and curation.yaml
 python -m training.path_traced manifest --pictures N          manifest.json again
@@ -27,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.path_traced import assets, catalogue, credits, manifest, shards, sheet
+from training.path_traced import assets, catalogue, credits, light, manifest, shards, sheet
 from training.path_traced.draw import GROUP_SPLITS, GROUPS, groups
 from training.path_traced.scene_plan import ShardPlan
 
@@ -112,6 +113,11 @@ def _sheet(args: argparse.Namespace) -> None:
     print(f"{count} pictures -> {out}")
 
 
+def _light(args: argparse.Namespace) -> None:
+    for name, value in light.light_figures(_found(args), args.pictures).items():
+        print(f"{name}: {value}")
+
+
 def _check(args: argparse.Namespace) -> None:
     total = fit = 0
     for path in _found(args):
@@ -149,7 +155,8 @@ def _manifest(args: argparse.Namespace) -> None:
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
-    "assets": _assets, "setup": _setup, "render": _render, "sheet": _sheet, "check": _check, "credits": _credits,
+    "assets": _assets, "setup": _setup, "render": _render, "sheet": _sheet, "check": _check, "light": _light,
+    "credits": _credits,
     "catalogue": _catalogue, "manifest": _manifest, "groups": _groups,
 }  # fmt: skip
 

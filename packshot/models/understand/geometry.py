@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 import torch
 
+from packshot.imaging.light.inflation import inflated, normals_of
 from packshot.models.segment.segmenter import SamEncoder
-from packshot.models.understand.inflation import inflated, normals_of
 from packshot.models.understand.network import GeometryHead
 from packshot.types import F32, U8, Cutout, Embedding, Geometry, Photo
 

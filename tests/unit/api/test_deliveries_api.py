@@ -121,7 +121,7 @@ def test_every_refused_entry_is_told_and_the_others_are_kept(api: Api) -> None:
         ([], "invalid_request"),
         ([{"preset": "shopify"}] * 17, "invalid_request"),
         ([{"preset": "shopify", "crop": True}], "invalid_request"),
-        ([{"preset": "shopify", "shadow": "cast"}], "invalid_request"),
+        ([{"preset": "shopify", "shadow": "hard"}], "invalid_request"),
         ([{"preset": "nowhere"}], "unknown_preset"),
         ([{"preset": "shopify", "name": "../{sku}.{ext}"}], "template_invalid"),
         ([{"preset": "shopify", "name": "{sku}"}], "template_invalid"),

@@ -92,6 +92,16 @@ def test_a_tenants_weight_is_set_within_its_range(home: Path) -> None:
     assert last_json(call("tenants", "list", "--json"))["tenants"][0]["weight"] == 2.5
 
 
+def test_a_tenants_pictures_need_an_approval_when_the_operator_says_so(home: Path) -> None:
+    call("keys", "create", "Acme")
+    (tenant,) = last_json(call("tenants", "list", "--json"))["tenants"]
+    assert tenant["require_approval"] is False
+    for options, expected in (([], True), (["--off"], False)):
+        assert call("tenants", "require-approval", tenant["id"], *options).exit_code == 0
+        assert last_json(call("tenants", "list", "--json"))["tenants"][0]["require_approval"] is expected
+    assert call("tenants", "require-approval", "tn_unknown").exit_code == 2
+
+
 def test_keys_are_listed_without_secrets_and_revoked_by_id(home: Path) -> None:
     secret = last_json(call("keys", "create", "brand", "--json"))["key"]
     listed = call("keys", "list", "--json")

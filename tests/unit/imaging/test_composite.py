@@ -5,9 +5,9 @@ import pytest
 
 from packshot.contract.shot_spec import Canvas
 from packshot.errors import BadInput
-from packshot.imaging.composite import composite, enlarge, inpaint_mask, plain_background, product_on_grey
+from packshot.imaging.composite import Ground, composite, enlarge, inpaint_mask, plain_background, product_on_grey
 from packshot.imaging.edges import canny
-from packshot.imaging.shadow import contact_shadow
+from packshot.imaging.light.contact import contact_shadow
 from packshot.types import Flat, Framing
 
 RNG = np.random.default_rng(11)
@@ -28,7 +28,7 @@ def test_opaque_product_pixels_are_the_layouts_whatever_lies_behind() -> None:
     solid = flat.alpha == 255
     for behind in (background, None):
         for dark in (shadow, None):
-            picture = composite(flat, behind, dark)
+            picture = composite(flat, behind, Ground(dark))
             assert np.array_equal(picture[solid][:, :3], flat.rgb[solid])
     assert np.array_equal(composite(flat, background)[flat.alpha == 0], background[flat.alpha == 0])
 
@@ -39,8 +39,8 @@ def test_inputs_stay_as_they_were() -> None:
     background, shadow = np.full((64, 64, 3), 200, np.uint8), np.full((64, 64), 90, np.uint8)
     for array in (flat.pixels, background, shadow):
         array.setflags(write=False)
-    composite(flat, background, shadow)
-    composite(flat, None, shadow)
+    composite(flat, background, Ground(shadow))
+    composite(flat, None, Ground(shadow))
     contact_shadow(flat)
     canny(flat)
 
@@ -60,10 +60,10 @@ def test_transparent_keeps_the_layout_and_puts_the_shadow_under_it() -> None:
     flat = flat_with_soft_edge()
     assert np.array_equal(composite(flat, None), flat.pixels)
     shadow = np.full((64, 64), 100, np.uint8)
-    picture = composite(flat, None, shadow)
+    picture = composite(flat, None, Ground(shadow))
     assert tuple(picture[0, 0]) == (0, 0, 0, 100)
     over_white = picture[..., :3] * (picture[..., 3:] / 255) + 255 * (1 - picture[..., 3:] / 255)
-    assert np.abs(over_white - composite(flat, np.full((64, 64, 3), 255, np.uint8), shadow)).max() <= 2
+    assert np.abs(over_white - composite(flat, np.full((64, 64, 3), 255, np.uint8), Ground(shadow))).max() <= 2
 
 
 def test_sizes_must_agree() -> None:

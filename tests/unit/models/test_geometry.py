@@ -11,6 +11,7 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
+from packshot.imaging.light.inflation import inflated, normals_of
 from packshot.models.packs.pack import Pack, find_pack
 from packshot.models.segment.network import build_sam
 from packshot.models.segment.segmenter import SamEncoder
@@ -22,7 +23,6 @@ from packshot.models.understand.geometry import (
     framed,
     load_geometry,
 )
-from packshot.models.understand.inflation import inflated, normals_of
 from packshot.models.understand.network import GeometryHead
 from packshot.settings import Settings
 from packshot.types import Cutout, Geometry

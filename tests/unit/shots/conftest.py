@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from packshot.contract.shot_spec import Canvas, LayerSpec, Shadow, ShotSpec
+from packshot.contract.light import Shadow
+from packshot.contract.shot_spec import Canvas, LayerSpec, ShotSpec
 from packshot.imaging.codec import encode_bilevel_png, encode_png
 from packshot.settings import Settings
 from packshot.store.records import NewMask

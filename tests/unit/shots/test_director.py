@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from packshot.contract.shot_spec import Background, Shadow, ShotSpec
+from packshot.contract.light import Shadow
+from packshot.contract.shot_spec import Background, ShotSpec
 from packshot.errors import EngineCrashed, EngineFailed
 from packshot.imaging.codec import read_png
 from packshot.settings import Settings

@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from packshot.contract.shot_spec import Background, Canvas, LayerSpec, Shadow, ShotSpec
+from packshot.contract.light import Shadow
+from packshot.contract.shot_spec import Background, Canvas, LayerSpec, ShotSpec
 from packshot.contract.verdict import Finding, Verdict
 from packshot.delivery.presets import preset_named
 from packshot.errors import BadInput, NotFound
 from packshot.imaging.canvas import cut, enlargement, fit_to, flatten
 from packshot.imaging.codec import encode_bilevel_png, encode_png, read_mask, read_photo, read_png
-from packshot.imaging.composite import composite, enlarge, inpaint_mask, plain_background, product_on_grey
-from packshot.imaging.shadow import contact_shadow
+from packshot.imaging.composite import Ground, composite, enlarge, inpaint_mask, plain_background, product_on_grey
+from packshot.imaging.light.contact import contact_shadow
 from packshot.shots import CutoutFiles, DeliveryOrder, Finisher, LayoutFiles, Painted, Placed
 from packshot.shots.finish import finish, finish_plain, prepare
 from packshot.shots.layout import LayerFiles, load_layout
@@ -102,12 +103,13 @@ def before_the_finisher(
     if scene is None:
         transparent = spec.background.transparent
         background = None if transparent else plain_background(files.canvas, spec.background.name)
-        picture = composite(flat, background, shadow)
+        picture = composite(flat, background, Ground(shadow))
         return picture, look(picture)
-    picture = composite(flat, enlarge(scene.render.pixels, files.canvas), shadow)
+    picture = composite(flat, enlarge(scene.render.pixels, files.canvas), Ground(shadow))
     enlarged_by = max(files.canvas.width / ENGINE_PX[0], files.canvas.height / ENGINE_PX[1])
     framed = framing_finding(FRAMING, (files.canvas.width, files.canvas.height))
-    return picture, Verdict((*look(picture, enlarged_by=enlarged_by).findings, framed, *scene.render.findings))
+    verdict = look(picture, enlarged_by=enlarged_by)
+    return picture, replace(verdict, findings=(*verdict.findings, framed, *scene.render.findings))
 
 
 @pytest.mark.parametrize("shadow", ["contact", "none"])

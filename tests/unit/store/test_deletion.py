@@ -37,6 +37,7 @@ def furnish(store: Store, name: str, own: bytes) -> tuple[Tenant, str]:
     store.sessions.open(key.secret)
     joined = store.projects.add(tenant.id, "spring")
     store.styles.add(tenant.id, name="marble", thumbnail=b"thumb " + own)
+    store.webhooks.add(tenant.id, "https://receiver.example/hook", ["shot.ended"])
     photo = add_photo(store, tenant, "a", project_id=joined.id)
     add_photo(store, tenant, "b", own_alpha=(new_mask(b"alpha " + own), b"rgba " + own))
     (used, _) = store.masks.add(tenant.id, photo.id, [new_mask(b"mask " + own), new_mask(b"shared mask")])
@@ -44,6 +45,8 @@ def furnish(store: Store, name: str, own: bytes) -> tuple[Tenant, str]:
     ended = store.queue.commit(claim(store), [new_image(png=b"shared"), new_image(1, png=b"image " + own)])
     store.delivered.add(tenant.id, ended.images[0].id, new_delivered(b"file " + own))
     store.uploads.add(tenant.id, bytes=1, sha256="a" * 64, content_type="image/png")
+    store.reviews.decide(tenant.id, ended.images[0].id, "approved", by="a test")
+    store.shares.add(tenant.id, [ended.images[0].id], name="spring", life_s=60, by="a test")
     return tenant, key.secret
 
 
@@ -79,6 +82,8 @@ def test_everything_of_a_tenant_goes_and_the_others_keep_theirs(store: Store) ->
         "uploads": 2,
         "styles": 1,
         "projects": 1,
+        "share_links": 1,
+        "webhooks": 1,
         "files": 6,
     }
     assert (receipt.tenant_sha256, receipt.by) == (hashlib.sha256(gone.id.encode()).hexdigest(), "a test")

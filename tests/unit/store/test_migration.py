@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, MetaData, func, insert, select
 
+from packshot.contract.light import Shadow
 from packshot.contract.recipe import EngineStamp
-from packshot.contract.shot_spec import Background, Canvas, Condition, LayerSpec, Shadow, ShotSpec
+from packshot.contract.shot_spec import Background, Canvas, Condition, LayerSpec, ShotSpec
 from packshot.contract.verdict import Finding
 from packshot.errors import NotFound
 from packshot.settings import Settings

@@ -232,9 +232,9 @@ def test_shots_are_found_by_the_review_of_their_pictures(store: Store, tenant: T
     store.shots.cancel(tenant.id, waiting)
     images = store.queue.commit(claim(store), [new_image(), new_image(1)]).images
     assert (found("none"), found("approved")) == ([both], [])
-    store.images.review(tenant.id, images[0].id, "approved")
+    store.reviews.decide(tenant.id, images[0].id, "approved", by="local")
     assert (found("none"), found("approved"), found("rejected")) == ([both], [both], [])
-    store.images.review(tenant.id, images[1].id, "rejected")
+    store.reviews.decide(tenant.id, images[1].id, "changes_requested", by="local", reason="other")
     assert (found("none"), found("approved"), found("rejected")) == ([], [both], [both])
 
 

@@ -2,7 +2,7 @@
 
 Geometry: the mean angle between found and true normals; the depth's error after the best scale and shift, as a share
 of the product's depth; and the share of pairs of points that are in the right order. Each beside what inflation of the
-silhouette gives (`packshot.models.understand.inflation`).
+silhouette gives (`packshot.imaging.light.inflation`).
 
 Names: a product among others is found when the best answer to its name overlaps its box by at least one half, and no
 other product's box by more. An absent name is right when there is no answer.

@@ -5,13 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from packshot.imaging.composite import KEEP_ALPHA
+from packshot.imaging.light.stand import parts_of
 from packshot.types import F32, U8, Flat
 
 __all__ = ["contact_shadow"]
 
-MIN_PART = 0.002  # parts smaller than this share of the largest part's area cast no shadow
-MAX_PARTS = 16  # only the largest parts cast a shadow
 CONTACT = 0.50  # darkness of the thin contact line, 0..1
 HALO = 0.28  # darkness of the soft band around it, 0..1
 ELLIPSE = 0.26  # darkness of the ellipse on the ground, 0..1
@@ -25,18 +23,8 @@ def contact_shadow(flat: Flat) -> U8:
     """
     alpha = cv2.extractChannel(flat.pixels, 3)
     shadow = np.zeros(alpha.shape, np.float32)
-    x, y, wide, high = cv2.boundingRect(alpha)
-    if wide == 0:
-        return np.zeros(alpha.shape, np.uint8)
-    solid = cv2.threshold(alpha[y : y + high, x : x + wide], KEEP_ALPHA - 1, 1, cv2.THRESH_BINARY)[1]
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(solid, connectivity=8)
-    parts = sorted(range(1, count), key=lambda part: -int(stats[part, cv2.CC_STAT_AREA]))[:MAX_PARTS]
-    for part in parts:
-        if stats[part, cv2.CC_STAT_AREA] < MIN_PART * stats[parts[0], cv2.CC_STAT_AREA]:
-            break
-        left, top, width, height = (int(stats[part, key]) for key in range(4))
-        shape = cv2.compare(labels[top : top + height, left : left + width], part, cv2.CMP_EQ)
-        _add_part(shadow, (shape > 0).astype(np.float32), x + left, y + top)
+    for part in parts_of(alpha):
+        _add_part(shadow, (part.shape > 0).astype(np.float32), part.left, part.top)
     return np.asarray(np.rint(np.clip(shadow, 0, 1) * 255), np.uint8)
 
 
