@@ -79,11 +79,16 @@ class Costs:
         """Seconds of one picture of a variant."""
         if not variant.generated:
             return self.composed_s
+        return self.picture_s + self.row_steps(variant, look) * self.row_step_s
+
+    def row_steps(self, variant: Variant, look: Look) -> int:
+        """The row-steps of one picture of a variant; 0 on a plain background."""
+        if not variant.generated:
+            return 0
         defaults = self.engine.defaults
         steps = defaults.steps if look.steps is None else look.steps
         guidance = defaults.guidance_scale if look.guidance_scale is None else look.guidance_scale
-        rows = rows_per_step(guidance) * window_steps(variant.canvas, steps, self.engine)
-        return self.picture_s + rows * self.row_step_s
+        return rows_per_step(guidance) * window_steps(variant.canvas, steps, self.engine)
 
 
 @dataclass(frozen=True)

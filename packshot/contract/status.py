@@ -33,3 +33,9 @@ ENDED: tuple[Status, ...] = ("done", "failed", "cancelled")
 """The final states: a shot in one of them never changes again. They are also the names of a stream's last event."""
 LIVE: tuple[Status, ...] = ("queued", "running")
 """The states of a shot that has not ended."""
+
+CatalogueState = Literal["draft", "running", "paused", "done", "cancelled"]
+RowState = Literal["waiting", "running", "done", "failed", "skipped"]
+FileState = Literal["waiting", "made", "failed", "held"]
+"""The state of a catalogue's file. `held` waits for a person's approval of its picture."""
+ROW_STATES: tuple[RowState, ...] = get_args(RowState)

@@ -169,6 +169,11 @@ def to_json(value: Any) -> str:
         raise BadInput("invalid_json", f"a stored value must be JSON: {error}") from error
 
 
+def storable(text: str) -> str:
+    """The text without characters that a database cannot store. Details of errors may quote arbitrary text."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()
+
+
 def insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
     """The dialect's INSERT statement, which supports ON CONFLICT."""
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)

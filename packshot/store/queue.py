@@ -18,7 +18,7 @@ from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import STATUSES, Priority, Status
 from packshot.errors import LeaseLost
 from packshot.store.census import Census, take_census
-from packshot.store.database import Database, moment, new_id
+from packshot.store.database import Database, moment, new_id, storable
 from packshot.store.ended import note_end
 from packshot.store.queue_load import load_of, load_query, pending_of, pending_query
 from packshot.store.queue_order import claimable, due_count, people_wait, queue_order
@@ -372,11 +372,10 @@ def _ended(status: Status | ColumnElement[str]) -> dict[str, object]:
 def _failed(code: str, detail: str) -> dict[str, object]:
     """Values that end a shot as `failed`, or as `cancelled` when its cancellation was requested."""
     cancelled = shot.c.cancel_requested
-    storable = detail.replace("\x00", "").encode("utf-8", "replace").decode()  # it may quote arbitrary text
     return {
         **_ended(case((cancelled, "cancelled"), else_="failed")),
         "error_code": case((cancelled, None), else_=code),
-        "error_detail": case((cancelled, None), else_=storable),
+        "error_detail": case((cancelled, None), else_=storable(detail)),
     }
 
 

@@ -12,6 +12,7 @@ from packshot.contract.status import ENDED
 from packshot.store.asset_keys import CONTENT_FOLDERS, SHORT_LIVED
 from packshot.store.asset_root import AssetRoot
 from packshot.store.assets import Assets
+from packshot.store.catalogue_tables import catalogue, catalogue_photo
 from packshot.store.database import Database
 from packshot.store.delivered import asset_keys_of
 from packshot.store.duty import take_duty
@@ -87,6 +88,7 @@ class Retention:
             "masks": self._sweep_masks(),
             "shots": self._sweep_shots(),
             "photos": self._sweep_photos(),
+            "catalogues": self._sweep_catalogues(),
             "idempotency_keys": self._sweep_idempotency_keys(),
             "sessions": self._sessions.sweep(),
             "uploads": self._uploads.sweep(),
@@ -163,6 +165,24 @@ class Retention:
             self._references.purge(keys)
             deleted += 1
         return deleted
+
+    def _sweep_catalogues(self) -> int:
+        """Delete catalogues that ended, or were never started, before the cutoff, with their rows."""
+        c = catalogue.c
+        ended = func.coalesce(c.ended_at, c.created_at) < self._cutoff(c.tenant_id)
+        old = and_(c.state.in_(("draft", "done", "cancelled")), ended)
+        deleted = 0
+        while True:
+            with self._database.write() as connection:
+                found = connection.execute(select(c.id).where(old).limit(1).with_for_update(of=catalogue)).scalar()
+                if found is None:
+                    return deleted
+                files = select(catalogue_photo.c.asset_key).where(catalogue_photo.c.catalogue_id == found)
+                keys = [key for key in connection.execute(files).scalars() if key]
+                connection.execute(delete(catalogue).where(c.id == found))
+                self._references.drop(connection, keys)
+            self._references.purge(keys)
+            deleted += 1
 
     def _cutoff(self, tenant_id: ColumnElement[str]) -> ColumnElement[float]:
         """The time before which a tenant's data is deleted; NULL when it is kept for ever."""

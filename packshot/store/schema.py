@@ -6,8 +6,6 @@ here needs a migration (packshot/store/migrations) and a new `REVISION`; a test 
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -18,48 +16,23 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    MetaData,
     String,
     Table,
     Text,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
+
+from packshot.store import catalogue_tables
+from packshot.store.schema_base import ID, Now, metadata, tenant_column
+
+__all__ = ["REVISION", "Now", "catalogue_tables", "metadata"]
 
 REVISION = "0019"
 """The last migration. The migrations up to it make the tables below."""
 
 
-class Now(FunctionElement[float]):
-    """The database's clock in seconds since 1970. It is the present time, not the transaction's start."""
-
-    type = Double()
-    inherit_cache = True
-
-
-@compiles(Now, "sqlite")
-def _now_sqlite(element: Now, compiler: Any, **options: Any) -> str:
-    return "((julianday('now') - 2440587.5) * 86400.0)"
-
-
-@compiles(Now, "postgresql")
-def _now_postgresql(element: Now, compiler: Any, **options: Any) -> str:
-    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)"
-
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-_ID = String(80)
+_ID, _tenant = ID, tenant_column
 
 ORIGIN = "origin"
 """A key in the column `shot.request`, beside the shot: the context of the request that the shot came with."""
@@ -77,10 +50,6 @@ duty = Table(
     Column("due_at", Double, nullable=False),
     Column("page", Integer, nullable=False),  # where the next turn goes on
 )
-
-
-def _tenant() -> Column[str]:
-    return Column("tenant_id", _ID, ForeignKey("tenant.id"), nullable=False)
 
 
 tenant = Table(

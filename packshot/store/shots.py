@@ -68,20 +68,16 @@ class Shots:
         used with another request: one that differs as it was sent, and with its defaults filled in. Raises Conflict
         `superseded` when the picture has a newer version.
         """
-        request = spec.to_json()
         # Without these, the digest is that of version 0.1.0.
         labels = {"project_id": project_id, "sku": sku, "meta": dict(meta or {}), "supersedes": supersedes}
-        body = request | {name: value for name, value in labels.items() if value}
-        digest = _digest(body)
-        sent_digest = None if sent is None else _digest(sent)
+        body = spec.to_json() | {name: value for name, value in labels.items() if value}
+        digest = digest_of(body)
+        sent_digest = None if sent is None else digest_of(sent)
         if idempotency_key is not None and not (1 <= len(idempotency_key) <= 255 and idempotency_key.isprintable()):
             rule = f"Idempotency-Key must be 1-255 printable characters, got {idempotency_key[:80]!r}; use another one"
             raise BadInput("invalid_request", rule)
         with self._database.write() as connection:
-            # The lock serialises a tenant's requests, so that the key and the queue's limit are checked without races.
-            locked = select(tenant.c.id).where(tenant.c.id == tenant_id).with_for_update(key_share=True)
-            if connection.execute(locked).first() is None:
-                raise absent("tenant", tenant_id)
+            lock_tenant(connection, tenant_id)
             if idempotency_key is not None:
                 row = _row_of_key(connection, tenant_id, idempotency_key)
                 if row is not None:
@@ -90,40 +86,21 @@ class Shots:
             self._refuse_over_limit(connection, tenant_id)
             hold_project(connection, tenant_id, project_id)
             require_newest(connection, tenant_id, supersedes)
-            mask_ids = _pin_masks(connection, tenant_id, spec)
-            new = shot.insert().values(
-                id=new_id("sh"),
-                tenant_id=tenant_id,
-                status="queued",
-                priority=spec.priority,
-                request={**request, ORIGIN: dict(origin)} if origin else request,
+            shot_id = insert_shot(
+                connection,
+                tenant_id,
+                spec,
                 request_sha256=digest,
                 sent_sha256=sent_digest,
                 idempotency_key=idempotency_key,
-                attempt=0,
-                crashes=0,
-                epoch=0,
-                due_at=Now(),
-                cancel_requested=False,
-                step=0,
-                steps=spec.steps,
-                preview_version=0,
-                version=1,
-                images=spec.images,
-                row_steps=spec.row_steps if row_steps is None else row_steps,
                 project_id=project_id,
                 sku=sku,
-                meta=dict(meta) if meta else None,
+                meta=meta,
+                row_steps=row_steps,
+                origin=origin,
                 category=category,
                 supersedes=supersedes,
-                created_at=Now(),
             )
-            shot_id = connection.execute(new.returning(shot.c.id)).scalar_one()
-            notify(connection, QUEUED)
-            if mask_ids:
-                connection.execute(
-                    shot_mask.insert(), [{"shot_id": shot_id, "mask_id": mask_id} for mask_id in mask_ids]
-                )
         # The position is read after the write lock is released.
         return self.get(tenant_id, shot_id), True
 
@@ -149,7 +126,7 @@ class Shots:
         """
         with self._database.read() as connection:
             row = _row_of_key(connection, tenant_id, idempotency_key)
-            if row is None or row.sent_sha256 != _digest(sent):
+            if row is None or row.sent_sha256 != digest_of(sent):
                 return None
             return shot_record(connection, row, self._positions.now)
 
@@ -222,7 +199,71 @@ class Shots:
             return shot_record(connection, row)
 
 
-def _digest(body: Mapping[str, object]) -> str:
+def insert_shot(
+    connection: Connection,
+    tenant_id: str,
+    spec: ShotSpec,
+    *,
+    request_sha256: str,
+    sent_sha256: str | None = None,
+    idempotency_key: str | None = None,
+    project_id: str | None = None,
+    sku: str | None = None,
+    meta: Mapping[str, str] | None = None,
+    row_steps: int | None = None,
+    origin: Mapping[str, str] | None = None,
+    category: str | None = None,
+    supersedes: str | None = None,
+) -> str:
+    """Insert a queued shot in the caller's transaction, pin its masks and tell the workers. Returns its id.
+
+    The caller has locked the tenant and checked key and limits. Raises NotFound when a mask does not exist.
+    """
+    request = spec.to_json()
+    mask_ids = _pin_masks(connection, tenant_id, spec)
+    new = shot.insert().values(
+        id=new_id("sh"),
+        tenant_id=tenant_id,
+        status="queued",
+        priority=spec.priority,
+        request={**request, ORIGIN: dict(origin)} if origin else request,
+        request_sha256=request_sha256,
+        sent_sha256=sent_sha256,
+        idempotency_key=idempotency_key,
+        attempt=0,
+        crashes=0,
+        epoch=0,
+        due_at=Now(),
+        cancel_requested=False,
+        step=0,
+        steps=spec.steps,
+        preview_version=0,
+        version=1,
+        images=spec.images,
+        row_steps=spec.row_steps if row_steps is None else row_steps,
+        project_id=project_id,
+        sku=sku,
+        meta=dict(meta) if meta else None,
+        category=category,
+        supersedes=supersedes,
+        created_at=Now(),
+    )
+    shot_id: str = connection.execute(new.returning(shot.c.id)).scalar_one()
+    notify(connection, QUEUED)
+    if mask_ids:
+        connection.execute(shot_mask.insert(), [{"shot_id": shot_id, "mask_id": mask_id} for mask_id in mask_ids])
+    return shot_id
+
+
+def lock_tenant(connection: Connection, tenant_id: str) -> None:
+    """Serialise a tenant's requests until the transaction ends, so that keys and limits are checked without races."""
+    locked = select(tenant.c.id).where(tenant.c.id == tenant_id).with_for_update(key_share=True)
+    if connection.execute(locked).first() is None:
+        raise absent("tenant", tenant_id)
+
+
+def digest_of(body: Mapping[str, object]) -> str:
+    """The SHA-256 of a request, by which two with one idempotency key are compared."""
     return hashlib.sha256(to_json(body).encode()).hexdigest()
 
 

@@ -7,6 +7,9 @@ from typing import Any
 from packshot.settings import Settings
 from packshot.store.asset_root import AssetRoot
 from packshot.store.assets import Assets
+from packshot.store.catalogue_photos import CataloguePhotos
+from packshot.store.catalogue_work import CatalogueWork
+from packshot.store.catalogues import Catalogues
 from packshot.store.clusters import Clusters
 from packshot.store.database import Database, sqlite_file
 from packshot.store.deletion import Deletions
@@ -41,9 +44,10 @@ class Store:
 
     Members: `tenants`, their `keys` and `deletions`, and the `sessions` of browsers; `photos`, their `masks` and
     `uploads`; `shots` for clients and `queue` for workers; finished `images`, their `reviews`, the `shares` by which
-    others see them, and the files `delivered` of them; `projects` and `styles`; `webhooks`, and what is `outbound` to
-    them; `assets`, the files, and their `asset_root`; `retention`, which deletes old data; `snapshots`, which one
-    process takes for all; `database`, which all of them use.
+    others see them, and the files `delivered` of them; `projects` and `styles`; `catalogues` and
+    `catalogue_photos` for clients, `catalogue_work` for their producer; `webhooks`, and what is `outbound` to them;
+    `assets`, the files, and their `asset_root`; `retention`, which deletes old data; `snapshots`, which one process
+    takes for all; `database`, which all of them use.
     """
 
     def __init__(self, database_url: str, assets: Assets, settings: Settings | None = None) -> None:
@@ -64,6 +68,9 @@ class Store:
         self.reviews = Reviews(database)
         self.shares = Shares(database)
         self.delivered = DeliveredFiles(database, references)
+        self.catalogues = Catalogues(database)
+        self.catalogue_photos = CataloguePhotos(database, references)
+        self.catalogue_work = CatalogueWork(database)
         self.projects = Projects(database)
         self.styles = Styles(database, references)
         self.queue = Queue(

@@ -18,11 +18,13 @@ from packshot.settings import Settings
 
 log = logging.getLogger(__name__)
 
-Channel = Literal["packshot_queued", "packshot_changed", "packshot_outbox"]
+Channel = Literal["packshot_queued", "packshot_changed", "packshot_catalogues", "packshot_outbox"]
 QUEUED: Channel = "packshot_queued"
 """A shot waits for a worker."""
 CHANGED: Channel = "packshot_changed"
 """A shot was claimed or has ended."""
+CATALOGUES: Channel = "packshot_catalogues"
+"""A catalogue has work for its producer."""
 OUTBOX: Channel = "packshot_outbox"
 """An event for a webhook waits."""
 

@@ -13,6 +13,7 @@ from packshot.store.records import Tenant
 from packshot.store.schema import deletion, metadata
 from packshot.store.store import Store
 from tests.specs import spec_of
+from tests.unit.store.catalogue_steps import accept_all, add_catalogue, collect, run_shots
 from tests.unit.store.store_rows import add_photo, claim, new_delivered, new_image, new_mask
 
 
@@ -45,6 +46,12 @@ def furnish(store: Store, name: str, own: bytes) -> tuple[Tenant, str]:
     ended = store.queue.commit(claim(store), [new_image(png=b"shared"), new_image(1, png=b"image " + own)])
     store.delivered.add(tenant.id, ended.images[0].id, new_delivered(b"file " + own))
     store.uploads.add(tenant.id, bytes=1, sha256="a" * 64, content_type="image/png")
+    made = add_catalogue(store, tenant, [{"sku": "A", "photo": photo.id, "mask": "mask.png"}])
+    store.catalogue_photos.put_mask_file(tenant.id, made.id, "mask.png", b"brought " + own)
+    store.catalogues.start(tenant.id, made.id)
+    accept_all(store, made, used.id)
+    run_shots(store, 1)
+    collect(store, made)
     store.reviews.decide(tenant.id, ended.images[0].id, "approved", by="a test")
     store.shares.add(tenant.id, [ended.images[0].id], name="spring", life_s=60, by="a test")
     return tenant, key.secret
@@ -74,17 +81,22 @@ def test_everything_of_a_tenant_goes_and_the_others_keep_theirs(store: Store) ->
         store.queue.commit(running, [new_image()])
     assert dict(receipt.counts) == {
         "keys": 1,
-        "shots": 2,
-        "images": 2,
-        "delivered_files": 1,
+        "shots": 3,
+        "images": 3,
+        "delivered_files": 2,
         "photos": 2,
         "masks": 3,
         "uploads": 2,
         "styles": 1,
         "projects": 1,
+        "catalogues": 1,
+        "catalogue_rows": 1,
+        "catalogue_photos": 1,
+        "catalogue_shots": 1,
+        "catalogue_files": 1,
+        "files": 9,
         "share_links": 1,
         "webhooks": 1,
-        "files": 6,
     }
     assert (receipt.tenant_sha256, receipt.by) == (hashlib.sha256(gone.id.encode()).hexdigest(), "a test")
     assert receipt.finished_at is not None
@@ -125,9 +137,9 @@ def test_a_deletion_that_died_goes_on_where_it_was(store: Store, monkeypatch: py
             store.deletions.delete(gone.id, by="first")
     with store.database.read() as connection:
         (row,) = connection.execute(select(deletion)).all()
-    assert (row.finished_at, row.counts["shots"]) == (None, 1)
+    assert (row.finished_at, row.counts["shots"]) == (None, 2)
     receipt = store.deletions.delete(gone.id, by="second")
-    assert (receipt.by, receipt.counts["keys"], receipt.counts["shots"], receipt.counts["photos"]) == ("first", 1, 1, 2)
+    assert (receipt.by, receipt.counts["keys"], receipt.counts["shots"], receipt.counts["photos"]) == ("first", 1, 2, 2)
 
 
 def test_a_row_that_a_late_request_wrote_goes_too(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
