@@ -20,7 +20,7 @@ from packshot.errors import LeaseLost
 from packshot.store.census import Census, take_census
 from packshot.store.database import Database, moment, new_id, storable
 from packshot.store.ended import note_end
-from packshot.store.queue_load import load_of, load_query, pending_of, pending_query
+from packshot.store.queue_load import load_of, load_query, pending
 from packshot.store.queue_order import claimable, due_count, people_wait, queue_order
 from packshot.store.records import Claim, NewImage, QueueLoad, ShotRecord
 from packshot.store.references import AssetReferences
@@ -270,22 +270,24 @@ class Queue:
         """Return how many seconds one device would need for all the work that waits, by priority.
 
         `row_step_s` is a device's time for one row-step, and `picture_s` its time to begin and decode one picture, both
-        in seconds. Running shots do not count.
+        in seconds. Rows of running catalogues count before they become shots. Running shots do not count.
         """
         with self._database.read() as connection:
-            pending = pending_of(connection.execute(pending_query()).all())
-        return {priority: work.pictures * picture_s + work.row_steps * row_step_s for priority, work in pending.items()}
+            waiting = pending(connection)
+        return {priority: work.pictures * picture_s + work.row_steps * row_step_s for priority, work in waiting.items()}
 
     def load(self, since_seq: int | None = None) -> QueueLoad:
         """Return the load of shots that are queued, that run, and that were accepted after `since_seq`.
+
+        Catalogues' rows that have not become shots count as waiting.
 
         `since_seq` is the `last_seq` of an earlier result. With None, no shot counts as arrived.
         """
         with self._database.read() as connection:
             last_seq = int(connection.execute(select(func.coalesce(func.max(shot.c.seq), 0))).scalar_one())
-            pending = pending_of(connection.execute(pending_query()).all())
+            waiting = pending(connection)
             rows = connection.execute(load_query(last_seq if since_seq is None else since_seq)).all()
-        return load_of(pending, rows, last_seq)
+        return load_of(waiting, rows, last_seq)
 
     def counts(self) -> dict[Status, int]:
         """Count the shots of all tenants by status. Every status has an entry."""

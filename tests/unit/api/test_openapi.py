@@ -81,6 +81,7 @@ OPERATIONS = {
     "rotate_webhook_secret": ("post", "/v1/webhooks/{webhook_id}/rotate", {"200", "404"}),
     "list_webhook_attempts": ("get", "/v1/webhooks/{webhook_id}/attempts", {"200", "404", "422"}),
     "resend_webhook_event": ("post", "/v1/webhooks/{webhook_id}/attempts/{n}/resend", {"202", "404", "409"}),
+    "change_tenant": ("patch", "/v1/tenants/{tenant_id}", BODY | {"200", "404"}),
     "delete_tenant": ("delete", "/v1/tenants/{tenant_id}", {"200", "404", "409", "503"}),
     "list_presets": ("get", "/v1/presets", {"200"}),
     "list_engines": ("get", "/v1/engines", {"200"}),
@@ -264,6 +265,7 @@ def test_bodies_that_routes_read_themselves_are_documented(document: Json) -> No
         "create_style": "#/components/schemas/StyleRequest",
         "change_style": "#/components/schemas/StyleChange",
         "create_webhook": "#/components/schemas/WebhookRequest",
+        "change_tenant": "#/components/schemas/TenantChange",
         "open_session": "#/components/schemas/SessionRequest",
     }
 
