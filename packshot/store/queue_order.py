@@ -146,8 +146,8 @@ def _heads(tenants: CTE, first: int, dialect: str, kinds: Sequence[Priority]) ->
             rows = select(one.c.tenant_id, one.c.seq, one.c.priority, one.c.created_at, _work(one).label("work"))
             found.append(rows.select_from(tenants.join(one, one.c.seq.in_(due.correlate(tenants)))))
         else:
-            head = due.add_columns(line.c.priority, line.c.created_at, _work(line).label("work"))
-            head = head.lateral(f"head_{priority}")
+            columns = line.c.priority, line.c.created_at, _work(line).label("work")
+            head = due.add_columns(*columns).lateral(f"head_{priority}")
             rows = select(tenants.c.tenant_id, head.c.seq, head.c.priority, head.c.created_at, head.c.work)
             found.append(rows.select_from(tenants.join(head, true())))
     return found
