@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 STAMP := $(VENV)/.ready
 
-.PHONY: setup runtime tools demo test shuffled k8s chart check soak attack bench loadtest eval-mini serve wheel clean
+.PHONY: setup runtime tools demo catalogue-demo test shuffled k8s chart check soak attack bench loadtest eval-mini serve wheel clean
 
 runtime: $(RUNTIME)                 ## Make .venv with what demo and serve need, each version pinned (TORCH=cpu: without CUDA)
 
@@ -27,6 +27,9 @@ tools:                              ## Install the Debian packages that the test
 
 demo: $(RUNTIME)                    ## A real photo of a cup, cut out and painted into two scenes: pictures in out/demo
 	$(BIN)/python -m bench.demo
+
+catalogue-demo: $(RUNTIME)          ## 30 SKUs, three scenes, two channels: a whole catalogue and its set report, in out/catalogue-demo
+	$(BIN)/python -m bench.catalogue_demo
 
 test: setup                         ## The tests (README's test command; what CI runs)
 	.ci/install-tools

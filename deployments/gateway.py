@@ -12,6 +12,7 @@ import contextvars
 import logging
 import math
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from packshot.api.decoding import Decoder, LocalDecoder, StoredPhoto
 from packshot.api.graph import Segmented
 from packshot.api.services import Services
 from packshot.contract.engines import EngineInfo
+from packshot.contract.set_report import SetReport
 from packshot.delivery.deliver import Delivered
 from packshot.imaging.decoding.results import NormalisedPhoto, UploadedMask
 from packshot.meter import Sample
@@ -215,6 +217,9 @@ class ServeGraph:
 
     async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
         return await retry_once(lambda: self._finisher.thumbnail.remote(image_key, longest_px))
+
+    async def report_png(self, report: SetReport, image_keys: Mapping[str, str]) -> bytes:
+        return await retry_once(lambda: self._finisher.report_png.remote(report, image_keys))
 
     async def deliver(self, order: DeliveryOrder) -> Delivered:
         return await retry_once(lambda: self._finisher.deliver.remote(order))

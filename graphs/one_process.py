@@ -18,7 +18,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
@@ -33,6 +33,7 @@ from packshot.api.graph import Segmented
 from packshot.batching import RenderBatcher, Rendered, SingleFlight
 from packshot.contract.engines import EngineInfo
 from packshot.contract.recipe import EngineStamp
+from packshot.contract.set_report import SetReport
 from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.delivery.deliver import Delivered
 from packshot.errors import Unavailable
@@ -319,6 +320,9 @@ class LocalGraph:
 
     async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
         return await self._pixels.run(self._finisher.thumbnail, image_key, longest_px)
+
+    async def report_png(self, report: SetReport, image_keys: Mapping[str, str]) -> bytes:
+        return await self._pixels.run(self._finisher.report_png, report, image_keys)
 
     async def deliver(self, order: DeliveryOrder) -> Delivered:
         return await self._pixels.run(self._finisher.deliver, order)

@@ -78,6 +78,17 @@ class Settings(BaseSettings):
         128, gt=0, description="Event streams and held answers that a tenant may have at a gateway; the next gets 429."
     )
 
+    max_zip_bytes: int = Field(
+        512 * MIB, gt=0, description="Largest ZIP of a catalogue's photos, bytes; unpacked it may be twice as large."
+    )
+    catalogue_photo_urls: str = Field(
+        "",
+        description="fsspec URL prefixes, separated by spaces, from which catalogues may read photos; empty = none.",
+    )
+    catalogue_route_urls: str = Field(
+        "", description="fsspec URL prefixes, separated by spaces, under which catalogues may write; empty = none."
+    )
+
     # Authentication
     open_access: bool = Field(False, description="Serve without keys as tenant `local`; loopback hosts only.")
 

@@ -13,6 +13,10 @@ from fastapi import FastAPI
 
 import packshot
 from packshot.api import (
+    catalogue_files,
+    catalogue_photos,
+    catalogue_report,
+    catalogues,
     deliveries,
     events,
     images,
@@ -39,7 +43,15 @@ from packshot.api.observed import Observed
 from packshot.api.openapi import openapi_json
 from packshot.api.places import Places
 from packshot.api.queries import StrictQuery
-from packshot.api.services import LARGE_AT_ONCE, MAX_WAITING, MAX_WAITING_EACH, STREAMS_IN_ALL, Services
+from packshot.api.services import (
+    ARCHIVES_EACH,
+    ARCHIVES_IN_ALL,
+    LARGE_AT_ONCE,
+    MAX_WAITING,
+    MAX_WAITING_EACH,
+    STREAMS_IN_ALL,
+    Services,
+)
 from packshot.api.turns import Turns
 from packshot.api.watch import Watch
 from packshot.meter import Meter, NoMeter
@@ -69,10 +81,12 @@ def create_app(
     decoding, large = (Turns(at_once, MAX_WAITING, MAX_WAITING_EACH) for at_once in (decoder.at_once, LARGE_AT_ONCE))
     watch = Watch(store.shots, graph, partial(listen, settings, CHANGED))
     streams = Places(settings.max_streams, STREAMS_IN_ALL, "event streams and held answers")
-    app.state.services = Services(store, graph, decoder, settings, meter, decoding, large, watch, streams)
+    archives = Places(ARCHIVES_EACH, ARCHIVES_IN_ALL, "archives of photos")
+    app.state.services = Services(store, graph, decoder, settings, meter, decoding, large, watch, streams, archives)
     cutting, judging = (photos, uploads, photo_masks, masks), (reviews, shares)
     shooting = (events, shots, images, deliveries, projects, styles)
-    for part in (*cutting, *shooting, *judging, webhooks, tenants, session):
+    many = (catalogues, catalogue_photos, catalogue_files, catalogue_report)
+    for part in (*cutting, *shooting, *judging, *many, webhooks, tenants, session):
         app.include_router(part.router, dependencies=[StrictQuery])
     app.include_router(ops.router)
     ops.add_page(app, studio_dir, bucket_origin(store.assets) if settings.redirect_downloads else "")
@@ -82,6 +96,7 @@ def create_app(
         Edge,
         max_body_bytes=settings.max_body_bytes,
         max_photo_bytes=settings.max_photo_bytes,
+        max_zip_bytes=settings.max_zip_bytes,
         meter=meter,
         adds_request_id=not proxy_adds_request_id,
     )

@@ -48,23 +48,35 @@ _PROXYS_ID = re.compile(rb"[\x20-\x7e]{1,200}")
 UPLOAD = ("POST", "/v1/photos")
 """The method and the path of a photo's upload."""
 
+_FILE_PATH = re.compile(r"/v1/(uploads/|catalogues/[^/]+/photos$)")
+_ZIP_PATH = re.compile(r"/v1/catalogues/[^/]+/photos\.zip")
+
 T = TypeVar("T")
 
 
 class Edge:
     """Pure ASGI middleware around the whole app.
 
-    `app` is the ASGI app that it wraps. `max_photo_bytes` is the largest accepted body of a photo's upload, and
-    `max_body_bytes` that of any other request. `meter` counts the refusals by error code. `adds_request_id` is False
-    behind a proxy that adds the `x-request-id` of the request to the response itself.
+    `app` is the ASGI app that it wraps. `max_photo_bytes` is the largest accepted body of a photo's upload,
+    `max_zip_bytes` that of an archive of photos, and `max_body_bytes` that of any other request. `meter` counts the
+    refusals by error code. `adds_request_id` is False behind a proxy that adds the `x-request-id` of the request to
+    the response itself.
     """
 
     def __init__(
-        self, app: ASGIApp, *, max_body_bytes: int, max_photo_bytes: int, meter: Meter, adds_request_id: bool = True
+        self,
+        app: ASGIApp,
+        *,
+        max_body_bytes: int,
+        max_photo_bytes: int,
+        max_zip_bytes: int,
+        meter: Meter,
+        adds_request_id: bool = True,
     ) -> None:
         self.app = app
         self.max_body_bytes = max_body_bytes
         self.max_photo_bytes = max_photo_bytes
+        self.max_zip_bytes = max_zip_bytes
         self.meter = meter
         self.adds_request_id = adds_request_id
         self.accepted_id = _SAFE_ID if adds_request_id else _PROXYS_ID
@@ -97,9 +109,7 @@ class Edge:
             self.meter.count("packshot_errors_total", code=problem.code)
             await answer(problem, request_id)(scope, receive, send_out)
 
-        method, path = scope.get("method"), scope.get("path", "")
-        uploads = (method, path) == UPLOAD or (method == "PUT" and path.startswith("/v1/uploads/"))
-        limit = self.max_photo_bytes if uploads else self.max_body_bytes
+        limit = self._limit(scope.get("method", ""), scope.get("path", ""))
         if (declared := _declared_length(headers)) is not None and declared > limit:
             await refuse(too_large(limit, f"{declared} declared"))
             return
@@ -116,6 +126,12 @@ class Edge:
             await refuse(problem)
         finally:
             body.close()
+
+    def _limit(self, method: str, path: str) -> int:
+        """The largest body that a route accepts, bytes."""
+        if (method, path) == UPLOAD or (method == "PUT" and _FILE_PATH.match(path)):
+            return self.max_photo_bytes
+        return self.max_zip_bytes if method == "POST" and _ZIP_PATH.fullmatch(path) else self.max_body_bytes
 
 
 def _declared_length(headers: list[tuple[bytes, bytes]]) -> int | None:

@@ -6,7 +6,7 @@ routes read and write themselves. The functions here describe those; each return
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -16,9 +16,10 @@ from pydantic.json_schema import models_json_schema
 
 from packshot.api.problems import STATUSES, problem_of
 from packshot.contract.base import VERSION_HEADER, Answer
+from packshot.contract.catalogue import Manifest
 from packshot.contract.deliveries import DELIVERY_BODIES
 from packshot.contract.events import EVENTS
-from packshot.contract.examples import PROBLEMS
+from packshot.contract.examples import MANIFEST, PROBLEMS
 from packshot.contract.problem import MEDIA_TYPE, Problem
 from packshot.contract.projects import PROJECT_BODIES
 from packshot.contract.requests import BODIES, Request
@@ -43,6 +44,15 @@ _ALWAYS = {
     "x-request-id": "The id of this request, which the operator finds in the logs.",
     VERSION_HEADER: "The version of Packshot that the server runs.",
 }
+
+_BODIES: tuple[type[BaseModel], ...] = (
+    *BODIES,
+    *PROJECT_BODIES,
+    *DELIVERY_BODIES,
+    *REVIEW_BODIES,
+    *WEBHOOK_BODIES,
+    Manifest,
+)
 
 BODY_PROBLEMS = (BadInput, TooLarge, TooSlow, UnsupportedMedia, Overloaded)
 """What every route with a body may answer."""
@@ -123,10 +133,45 @@ def body_json(example: Request, *, required: bool = True) -> dict[str, Any]:
     return {"requestBody": {"required": required, "content": content}}
 
 
+def manifest_body_json() -> dict[str, Any]:
+    """The body of a new catalogue: a manifest, a sheet, or a form of a sheet and a look."""
+    text = {"schema": {"type": "string", "format": "binary"}}
+    form = {"type": "object", "properties": {name: {"type": "string"} for name in ("sheet", "look")}}
+    content = {
+        "application/json": {
+            "schema": {"$ref": _REF.format(model="Manifest")},
+            "example": MANIFEST.model_dump(mode="json", exclude_unset=True),
+        },
+        "application/yaml": text,
+        "text/csv": text,
+        "multipart/form-data": {"schema": {**form, "required": ["sheet", "look"]}},
+    }
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def table_json(description: str, media_type: str, columns: Sequence[str]) -> dict[int | str, dict[str, Any]]:
+    """A table that is a stream of text, with its header as the example."""
+    headers = {"content-disposition": "The name under which to save the table."}
+    content = {media_type: {"schema": {"type": "string", "format": "binary"}, "example": ",".join(columns)}}
+    return {200: _response_json(description, content, headers)}
+
+
+def streamed_json(description: str, media_type: str) -> dict[int | str, dict[str, Any]]:
+    """A file that is made while it is sent, so that it has neither a length nor an ETag."""
+    headers = {"content-disposition": "The name under which to save the file."}
+    content = {media_type: {"schema": {"type": "string", "format": "binary"}}}
+    return {200: _response_json(description, content, headers)}
+
+
+def file_body_json(media_type: str, *, required: bool = True) -> dict[str, Any]:
+    """A body that is a file itself."""
+    content = {media_type: {"schema": {"type": "string", "format": "binary"}}}
+    return {"requestBody": {"required": required, "content": content}}
+
+
 def png_body_json() -> dict[str, Any]:
     """A body that is a PNG file."""
-    content = {"image/png": {"schema": {"type": "string", "format": "binary"}}}
-    return {"requestBody": {"required": True, "content": content}}
+    return file_body_json("image/png")
 
 
 def upload_json(model: type[Request], instead: Request) -> dict[str, Any]:
@@ -160,8 +205,7 @@ def openapi_json(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(title=app.title, version=app.version, routes=app.routes, description=_PREFACE)
     written: list[type[BaseModel]] = [Problem, *EVENTS.values()]
     _, schemas = models_json_schema(
-        [(body, "validation") for body in (*BODIES, *PROJECT_BODIES, *DELIVERY_BODIES, *REVIEW_BODIES, *WEBHOOK_BODIES)]
-        + [(model, "serialization") for model in written],
+        [(body, "validation") for body in _BODIES] + [(model, "serialization") for model in written],
         ref_template=_REF,
     )
     document["components"]["schemas"] |= schemas["$defs"]

@@ -29,6 +29,9 @@ LARGE_AT_ONCE = 2
 STREAMS_IN_ALL = 1024
 """Event streams and held answers of all tenants in this process."""
 
+ARCHIVES_EACH, ARCHIVES_IN_ALL = 1, 2
+"""Archives of photos that may arrive at once, of a tenant and in all."""
+
 MAX_WAITING, MAX_WAITING_EACH = 64, 32
 """How many uploads, in all and of a tenant, may wait for a decode worker of this replica; more get 429 `busy`."""
 
@@ -38,7 +41,8 @@ class Services:
     """The objects that the routes use.
 
     `decode_turns` limits how many uploads are decoded, and are in memory, at once. `large_turns` limits the large ones
-    among them. `streams` counts event streams and answers that wait.
+    among them; plans of large manifests take their turns too. `streams` counts event streams and answers that wait, and
+    `archives` the archives of photos that arrive, each of which takes room on the disk.
     """
 
     store: Store
@@ -50,6 +54,7 @@ class Services:
     large_turns: Turns
     watch: Watch
     streams: Places
+    archives: Places
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from packshot.catalogue.manifest import MediaType, Read, read_frame_bytes, read_manifest
+from packshot.catalogue.places import Allowed
 from packshot.catalogue.sheet import problem
 from packshot.contract.catalogue import RowProblem
 from packshot.errors import BadInput
@@ -27,18 +28,24 @@ _PHOTOS = frozenset(f".{suffix}" for form in FORMATS.values() for suffix in form
 
 @dataclass(frozen=True)
 class LocalCatalogue:
-    """A manifest that was read, and the folder in which its paths begin."""
+    """A manifest that was read, and the folder in which its paths begin.
+
+    `data` are its bytes with their `media_type`, and `frame` is everything but the items, for a sheet.
+    """
 
     folder: Path
     read: Read
+    data: bytes
+    media_type: MediaType
+    frame: Mapping[str, Any]
 
 
-def read_local(path: Path, frame: Mapping[str, Any]) -> LocalCatalogue:
+def read_local(path: Path, frame: Mapping[str, Any], allowed: Allowed | None = None) -> LocalCatalogue:
     """Read the catalogue at `path`: a manifest, a sheet, or a folder.
 
     A folder without a manifest or a sheet is a catalogue of its photos, each named by its file. `frame` has everything
-    but the items, for a sheet and for photos; a manifest has its own. Paths that lead to no file are problems. Raises
-    BadInput when there is no catalogue at `path`.
+    but the items, for a sheet and for photos; a manifest has its own. `allowed` has the prefixes of URLs; None leaves
+    them to the server. Paths that lead to no file are problems. Raises BadInput when there is no catalogue at `path`.
     """
     if path.is_dir():
         found = [path / name for name in MANIFEST_NAMES if (path / name).is_file()]
@@ -58,8 +65,10 @@ def read_local(path: Path, frame: Mapping[str, Any]) -> LocalCatalogue:
     if frame and media_type != "text/csv":
         given = ", ".join(sorted(frame))
         raise BadInput("bad_usage", f"{path.name} has its own {given}; change them there, or use a CSV sheet")
-    read = read_manifest(path.read_bytes(), media_type, frame={"name": path.stem, **frame})
-    return LocalCatalogue(path.parent, replace(read, problems=_with_missing(read, path.parent)))
+    data, framed = path.read_bytes(), {"name": path.stem, **frame}
+    read = read_manifest(data, media_type, frame=framed, allowed=allowed)
+    read = replace(read, problems=_with_missing(read, path.parent))
+    return LocalCatalogue(path.parent, read, data, media_type, framed)
 
 
 def read_frame(path: Path) -> dict[str, Any]:
@@ -77,7 +86,8 @@ def _of_photos(folder: Path, frame: Mapping[str, Any]) -> LocalCatalogue:
         raise BadInput("bad_usage", f"a folder must hold a manifest or photos, got {str(folder)!r}; check the path")
     lines = ["sku,photo", *(f'"{_sku_of(file)}","{_quoted(file.as_posix())}"' for file in shown)]
     text = "\n".join(lines).encode()
-    return LocalCatalogue(folder, read_manifest(text, "text/csv", frame={"name": folder.resolve().name, **frame}))
+    framed = {"name": folder.resolve().name, **frame}
+    return LocalCatalogue(folder, read_manifest(text, "text/csv", frame=framed), text, "text/csv", framed)
 
 
 def _sku_of(file: Path) -> str:

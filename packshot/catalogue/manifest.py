@@ -7,7 +7,6 @@ not served are problems with the code `not_served`: a field that is accepted is 
 from __future__ import annotations
 
 import json
-import posixpath
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,15 +16,15 @@ from typing import Any, Literal
 from pydantic import ValidationError
 from pydantic_core import to_json
 
+from packshot.catalogue.places import Allowed, path_rule, route_rule
 from packshot.catalogue.plain_yaml import read_yaml
-from packshot.catalogue.sheet import SCIENTIFIC, problem, read_sheet, refused, skus
+from packshot.catalogue.sheet import FORMULA, SCIENTIFIC, problem, read_sheet, refused, skus
 from packshot.contract.catalogue import Axis, Item, Manifest, RowProblem
 from packshot.delivery.naming import check_gtin
 from packshot.errors import BadInput
 
 MediaType = Literal["application/json", "application/yaml", "text/csv"]
 
-_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
 _GTIN_NAMES = re.compile(r"(?i)^(gtin(-?(8|12|13|14))?|ean(13)?|upc)$")
 
 
@@ -33,7 +32,7 @@ _GTIN_NAMES = re.compile(r"(?i)^(gtin(-?(8|12|13|14))?|ean(13)?|upc)$")
 class Read:
     """A manifest as it could be read. `manifest` is None when its frame, without the items, is broken.
 
-    `rows` has each item's row: as a spreadsheet numbers it for CSV, else the item's place, from 1.
+    `rows` has the row of each of its items: as a spreadsheet numbers it for CSV, else the item's place, from 1.
     """
 
     manifest: Manifest | None
@@ -47,12 +46,13 @@ def read_manifest(
     media_type: MediaType,
     *,
     frame: Mapping[str, Any] | None = None,
-    allowed_prefixes: Sequence[str] = (),
+    allowed: Allowed | None = None,
 ) -> Read:
     """Read the bytes of a manifest.
 
-    `frame` is everything but the items; a sheet has none of its own. Photos and masks that are URLs must begin with one
-    of `allowed_prefixes`. Raises BadInput `manifest_unreadable` when the bytes have another form.
+    `frame` is everything but the items; a sheet has none of its own. `allowed` has the prefixes under which URLs of
+    photos, masks and routes may lie; None allows none. Raises BadInput `manifest_unreadable` when the bytes have
+    another form.
     """
     if media_type == "text/csv":
         sheet = read_sheet(data)
@@ -62,7 +62,11 @@ def read_manifest(
         raw = _object_of(data, media_type)
         items = raw.get("items")
         numbers, problems = list(range(1, len(items) + 1)) if isinstance(items, list) else [], []
-    return _checked(raw, numbers, problems, allowed_prefixes)
+    return _checked(raw, numbers, problems, allowed or Allowed())
+
+
+Frame = dict[str, Any]
+"""A manifest as it was sent, without its items. It is checked as a `Manifest`, together with them."""
 
 
 def read_frame_bytes(data: bytes, media_type: MediaType) -> dict[str, Any]:
@@ -71,6 +75,32 @@ def read_frame_bytes(data: bytes, media_type: MediaType) -> dict[str, Any]:
     if "items" in frame:
         raise BadInput("bad_usage", "a look must have no items, because the sheet has them; remove them")
     return frame
+
+
+def frame_of(scenes: Sequence[str], presets: Sequence[str]) -> dict[str, Any]:
+    """The axes and deliveries of a sheet: scenes as NAME=TEXT, presets as NAME, or NAME=white for a plain picture.
+
+    Raises BadInput `bad_usage` for another form.
+    """
+    frame: dict[str, Any] = {}
+    if scenes:
+        pairs = [one.partition("=") for one in scenes]
+        for name, equals, _ in pairs:
+            if not name or not equals:
+                rule = f"a scene must be NAME=TEXT, got {name[:60]!r}"
+                raise BadInput("bad_usage", f"{rule}; write marble='on a marble table'")
+        if len({name for name, _, _ in pairs}) < len(pairs):
+            raise BadInput("bad_usage", f"a scene may be named once, got {[name[:60] for name, _, _ in pairs]}; rename")
+        frame["axes"] = [{"name": "scene", "values": {name: text for name, _, text in pairs}}]
+    if presets:
+        frame["deliver"] = [_delivery(one, len(presets)) for one in presets]
+    return frame
+
+
+def _delivery(text: str, of: int) -> dict[str, Any]:
+    name, _, plain = text.partition("=")
+    template = "{sku}-{n:02}.{ext}" if of == 1 else "{sku}-{preset}-{n:02}.{ext}"
+    return {"preset": name, "name": template, **({"scene": plain} if plain else {})}
 
 
 def _object_of(data: bytes, media_type: MediaType) -> dict[str, Any]:
@@ -95,9 +125,7 @@ def _read_json(data: bytes) -> Any:
         raise BadInput("manifest_unreadable", f"The manifest must be JSON: {str(error)[:200]}.") from None
 
 
-def _checked(
-    raw: dict[str, Any], numbers: list[int], problems: list[RowProblem], allowed_prefixes: Sequence[str]
-) -> Read:
+def _checked(raw: dict[str, Any], numbers: list[int], problems: list[RowProblem], allowed: Allowed) -> Read:
     items = [item if isinstance(item, dict) else {} for item in raw["items"]] if numbers else []
     names = skus(items)
     told = {(one.row, one.column) for one in problems}
@@ -124,11 +152,12 @@ def _checked(
     kept = [at for at in range(len(items)) if at not in broken]
     problems += _twice(names, numbers)
     if manifest is not None:
-        problems += _frame_problems(manifest)
+        problems += _frame_problems(manifest, allowed.routes)
         for at, item in zip(kept, manifest.items, strict=True):
-            problems += _item_problems(item, numbers[at], manifest, allowed_prefixes)
+            problems += _item_problems(item, numbers[at], manifest, allowed.photos)
     problems.sort(key=lambda one: one.row or 0)
-    return Read(manifest, tuple(numbers[at] for at in kept), len(numbers), problems)
+    rows = () if manifest is None else tuple(numbers[at] for at in kept)
+    return Read(manifest, rows, len(numbers), problems)
 
 
 def _of_pydantic(found: Any, row: int | None, sku: str | None, column: str) -> RowProblem:
@@ -150,7 +179,7 @@ def _twice(names: Sequence[str | None], numbers: Sequence[int]) -> Iterator[RowP
             yield problem(row, name, "sku", name, rule, "Remove one row, or list several photos in `photos`.")
 
 
-def _frame_problems(manifest: Manifest) -> Iterator[RowProblem]:
+def _frame_problems(manifest: Manifest, route_prefixes: Sequence[str]) -> Iterator[RowProblem]:
     """Problems of everything but the items."""
     if manifest.defaults.light is not None:
         yield _not_served("defaults.light", "light", "light")
@@ -159,6 +188,10 @@ def _frame_problems(manifest: Manifest) -> Iterator[RowProblem]:
     for column, shadow in looks:
         if shadow.mode == "cast":
             yield _not_served(column, "cast", "geometry")
+    for at, one in enumerate(manifest.deliver):
+        if one.to is not None and (broken := route_rule(one.to, route_prefixes)):
+            remedy = "Use a folder of the archive, or ask the operator for a prefix."
+            yield problem(None, None, f"deliver.{at}.to", one.to, broken, remedy)
     for name, count in Counter(axis.name for axis in manifest.axes).items():
         if count > 1:
             yield problem(None, None, "axes", name, "an axis's name may occur once", "Rename one of the axes.")
@@ -170,6 +203,9 @@ def _frame_problems(manifest: Manifest) -> Iterator[RowProblem]:
 
 
 def _item_problems(item: Item, row: int, manifest: Manifest, allowed_prefixes: Sequence[str]) -> Iterator[RowProblem]:
+    if item.sku[0] in FORMULA:
+        rule = f"a SKU may not begin with {' '.join(FORMULA)}, because a spreadsheet would run it"
+        yield problem(row, item.sku, "sku", item.sku, rule, "Put a letter before it.")
     if SCIENTIFIC.fullmatch(item.sku):
         rule = "a number may not be in scientific notation"
         yield problem(row, item.sku, "sku", item.sku, rule, "Quote it, and enter all digits again.")
@@ -203,22 +239,6 @@ def _item_problems(item: Item, row: int, manifest: Manifest, allowed_prefixes: S
 def scene_names(axes: Sequence[Axis]) -> tuple[str, ...]:
     """The names of the scenes: the values of the axis `scene`."""
     return tuple(name for axis in axes if axis.name == "scene" for name in axis.values)
-
-
-def path_rule(text: str, own_prefix: str, allowed_prefixes: Sequence[str]) -> str | None:
-    """The rule that a photo's or mask's place breaks, or None. It is an id, a path below the manifest, or a URL."""
-    if text.startswith(own_prefix) and "/" not in text and "." not in text:
-        return None
-    if _SCHEME.match(text):
-        if any(text.startswith(prefix) for prefix in allowed_prefixes):
-            return None
-        served = ", ".join(allowed_prefixes) or "none is allowed here"
-        return f"a URL must begin with an allowed prefix ({served})"
-    if "\\" in text or ":" in text or any(ord(character) < 32 for character in text):
-        return "a path may have no backslash, colon or control character"
-    if text.startswith(("/", "~")) or ".." in text.split("/") or posixpath.normpath(text) == ".":
-        return "a path must lie below the manifest, without .. and without a leading /"
-    return None
 
 
 def _not_served(column: str, value: str, role: str, row: int | None = None, sku: str | None = None) -> RowProblem:

@@ -13,18 +13,28 @@ from dataclasses import dataclass
 from itertools import product
 
 from packshot.catalogue.manifest import Read
+from packshot.catalogue.places import archive_folder
 from packshot.catalogue.sheet import problem, refused
 from packshot.contract.catalogue import MAX_COMBINATIONS, Axis, Deliver, Item, Look, Manifest, RowProblem
 from packshot.contract.engines import EngineInfo
 from packshot.contract.light import ShadowKind
+from packshot.contract.requests import MAX_SEED
 from packshot.contract.shot_spec import rows_per_step
 from packshot.delivery.naming import NameTemplate, collision_key, parse_template
 from packshot.delivery.presets import preset_named
 from packshot.errors import BadInput
 from packshot.models.packs.framing import window_steps
 
-LATE_FIELDS = frozenset({"seed", "image_id", "width", "height"})
-"""Fields of a name that are known only when the picture is. The delivery checks such names."""
+LATE_VALUES: Mapping[str, str | int] = {
+    "seed": MAX_SEED,
+    "image_id": "im_0123456789abcdefghij",
+    "width": 10_000,
+    "height": 10_000,
+}
+"""Fields of a name that are known only when the picture is, with the longest value of each.
+
+Only `image_id` distinguishes two files for certain, so names may not differ by one of the others alone.
+"""
 
 _GTIN_COLUMNS = ("gtin", "gtin14", "gtin13", "ean", "upc")
 
@@ -180,7 +190,7 @@ def plan(read: Read, costs: Costs) -> Plan:
         problems.append(problem(None, None, "axes", "", rule, "Add one of them."))
     by_choice: dict[tuple[str, ...], dict[Variant, list[int]]] = {}
     seconds: dict[Variant, float] = {}
-    names: dict[tuple[str | None, str], int] = {}
+    names: dict[tuple[str, str], int] = {}
     shots = pictures = painted = deliveries = 0
     device_s = 0.0
     for item, row in zip(manifest.items, read.rows, strict=True):
@@ -263,23 +273,25 @@ def _name_problems(
     wanted: Mapping[Variant, Sequence[int]],
     item: Item,
     row: int,
-    names: dict[tuple[str | None, str], int],
+    names: dict[tuple[str, str], int],
 ) -> Iterator[RowProblem]:
-    """Names that cannot be made, and names that another file has in the same place.
+    """Names that cannot be made, and names that another file has in the same folder of the archive.
 
-    `names` has the row of every name so far, by route and collision key.
+    `names` has the row of every name so far, by folder and collision key.
     """
     for at, _, values in files_of(manifest, wanted, item):
         template = templates.get(at)
-        if template is None or template.fields & LATE_FIELDS:
+        if template is None:
             continue
         column = f"deliver.{at}.name"
         try:
-            name = template.render(values)
+            name = template.render({**LATE_VALUES, **values})
         except BadInput as error:
             yield refused(error, row, item.sku, column, template.text)
             return
-        place = (manifest.deliver[at].to, collision_key(name))
+        if "image_id" in template.fields:
+            continue
+        place = (collision_key(archive_folder(manifest.deliver[at].to)), collision_key(name))
         if place in names:
             rule = f"two files may not have one name, row {names[place]} makes it too"
             yield problem(row, item.sku, column, name, rule, "Add fields, such as {sku}, {scene} or {n:02}.")

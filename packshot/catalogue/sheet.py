@@ -23,6 +23,8 @@ SHOWN_CHARS = 80
 _DELIMITERS = ",;\t"
 _META = "meta."
 SCIENTIFIC = re.compile(r"[0-9]+([.,][0-9]+)?[eE]\+?[0-9]+")
+FORMULA = "=+-@"
+"""The characters with which a spreadsheet takes a cell for a formula."""
 _NUMBER = re.compile(r"[-+]?[0-9]+([.,][0-9]+)?")
 
 
@@ -113,11 +115,22 @@ def _damage(name: str, cell: str) -> tuple[str, str] | None:
     """(rule, remedy) if a spreadsheet damaged the cell, or would run it; else None."""
     if len(cell.encode()) > MAX_CELL_BYTES:
         return f"a cell may have at most {MAX_CELL_BYTES} bytes", "Shorten it."
-    if cell[0] in "=@" or (cell[0] in "+-" and not _NUMBER.fullmatch(cell.partition(";")[0])):
+    if _is_formula(cell) and not _NUMBER.fullmatch(cell.partition(";")[0]):
         return "a cell may not be a formula", "Paste its value, or format the column as text."
     if (name == "sku" or name.startswith(_META)) and SCIENTIFIC.fullmatch(cell):
         return "a number may not be in scientific notation", "Format the column as text and enter all digits again."
     return None
+
+
+def _is_formula(cell: str) -> bool:
+    """Whether a spreadsheet would run the cell. A number with a sign is none."""
+    return cell.lstrip()[:1] in tuple(FORMULA) and not _NUMBER.fullmatch(cell)
+
+
+def inert(cell: object) -> str:
+    """A cell for a sheet that we write, as text that no spreadsheet runs. None is an empty cell."""
+    text = "" if cell is None else str(cell)
+    return f"'{text}" if _is_formula(text) else text
 
 
 def _put(item: dict[str, Any], name: str, cell: str) -> None:

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from packshot.cli.patience import patiently
 from packshot.cli.progress import Progress
 from packshot.cli.results import Results
 from packshot.cli.servers import KEY_VARIABLE
@@ -22,7 +23,7 @@ from packshot.cli.shot_options import Layout, LayoutLayer, Marks
 from packshot.cli.sources import Source
 from packshot.contract.events import ProgressEvent, QueuedEvent
 from packshot.contract.status import ENDED
-from packshot.errors import BadInput, Overloaded, PackshotError, StorageFull, Unauthorized, Unavailable
+from packshot.errors import BadInput, PackshotError, StorageFull, Unauthorized, Unavailable
 from packshot.imaging.decoding.formats import claim_of
 
 if TYPE_CHECKING:
@@ -35,11 +36,6 @@ Answer = TypeVar("Answer")
 
 AT_ONCE = 4
 """Photos in work at once: enough that the engine's steps are shared and the next photo is cut while one is painted."""
-
-PATIENCE_S = 60.0
-"""A call is repeated for so long while the server is busy or does not answer, as when it is being restarted."""
-
-WAIT_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -236,16 +232,7 @@ class Batch:
             outcome.images.append(row)
 
     def _patiently(self, call: Callable[[], Answer]) -> Answer:
-        """Repeat a call while the server is busy or away, for PATIENCE_S seconds at most."""
-        give_up_at = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                return call()
-            except (Overloaded, Unavailable) as error:
-                wait_s = min(error.retry_after_s or WAIT_S, 10.0)
-                if self._stop is not None or time.monotonic() + wait_s > give_up_at:
-                    raise
-                time.sleep(wait_s)
+        return patiently(call, lambda: self._stop is not None)
 
 
 class _Laps:

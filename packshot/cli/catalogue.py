@@ -1,91 +1,303 @@
-"""`packshot catalogue`: many SKUs with one look, from a sheet or a manifest."""
+"""`packshot catalogue`: many SKUs with one look, from a sheet or a manifest to delivered files."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from packshot.cli.console import REFUSED, AsJson, put_json, report_errors, stderr, table
+from packshot.cli.console import FAILED, REFUSED, AsJson, put_json, report_errors, stderr, table
+from packshot.cli.progress import Progress, waiting
+from packshot.cli.servers import KEY_VARIABLE, Server, chosen_server
 from packshot.errors import BadInput
 
 if TYPE_CHECKING:
+    from packshot.catalogue.folder import LocalCatalogue
     from packshot.catalogue.plan import Costs, Plan
-    from packshot.contract.catalogue import DryRunAnswer, Manifest
+    from packshot.cli.catalogue_run import CatalogueRun
+    from packshot.client import Client, ManifestFile
+    from packshot.contract.catalogue import DryRunAnswer, Manifest, RowProblem
+    from packshot.contract.catalogue_answers import CatalogueAnswer, RowAnswer
 
 SHOWN_PROBLEMS = 20
+START_TIMEOUT_S = 120.0
+"""Seconds for a server that answers to have all its stages ready."""
 
-app = typer.Typer(help="Plan catalogues: many SKUs with one look.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Catalogues: many SKUs with one look, from a sheet to delivered files.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Source = Annotated[
+    Path,
+    typer.Argument(metavar="MANIFEST", help="A manifest (YAML, JSON), a sheet (CSV), or a folder of one or of photos."),
+]
+Which = Annotated[str, typer.Argument(metavar="MANIFEST", help="What was given to `run`, or a catalogue's id (ct_…).")]
+Frame = Annotated[
+    Path | None, typer.Option("--look", help="A manifest without items (YAML, JSON), for a sheet or for photos.")
+]
+Scenes = Annotated[
+    list[str] | None,
+    typer.Option("--scene", metavar="NAME=TEXT", help="A scene; repeatable. For a sheet or a folder of photos."),
+]
+Presets = Annotated[
+    list[str] | None,
+    typer.Option("--preset", help="A channel's preset; NAME=white delivers one plain picture a SKU; repeatable."),
+]
+Host = Annotated[str | None, typer.Option(metavar="URL", help=f"Use this server (key: {KEY_VARIABLE}).")]
+Out = Annotated[Path, typer.Option(help="Folder for the files.")]
+OnProblem = Annotated[
+    str, typer.Option("--on-problem", metavar="skip", help="skip: leave rows with problems out, and say so.")
+]
+DELIVERED = Path("delivered")
 
 
 @app.callback()
 def _group() -> None:
-    """Plan catalogues: many SKUs with one look."""
+    """Catalogues: many SKUs with one look, from a sheet to delivered files."""
 
 
 @app.command()
 @report_errors
 def plan(
-    manifest: Annotated[
-        Path,
-        typer.Argument(help="A manifest (YAML, JSON), a sheet (CSV), or a folder with one or with photos."),
-    ],
-    look: Annotated[
-        Path | None, typer.Option(help="A manifest without items (YAML, JSON), for a sheet or a folder of photos.")
-    ] = None,
-    scene: Annotated[
-        list[str] | None, typer.Option(help="A scene, NAME=TEXT; repeatable. For a sheet or a folder of photos.")
-    ] = None,
-    preset: Annotated[
-        list[str] | None,
-        typer.Option(help="A channel's preset; NAME=white delivers one plain picture a SKU; repeatable."),
-    ] = None,
+    manifest: Source,
+    look: Frame = None,
+    scene: Scenes = None,
+    preset: Presets = None,
     profile: Annotated[str, typer.Option(help="The profile whose device's times the estimate takes.")] = "laptop",
     problems: Annotated[Path | None, typer.Option(help="Write all problems to this CSV file.")] = None,
+    host: Host = None,
     as_json: AsJson = False,
 ) -> None:
     """Check a catalogue and count what it would make. Nothing is uploaded, stored or painted.
 
-    Every problem is told by row and column. Exits with 2 when there is one. Times are assumed, not measured."""
-    from packshot.catalogue.folder import read_frame, read_local
-    from packshot.catalogue.plan import plan as plan_of
+    Every problem is told by row and column. Exits with 2 when there is one. Without --host no server is needed, and
+    times are assumed; a server knows its own URLs, photos and times."""
+    local = _read(manifest, look, scene, preset, here=host is None)
+    if host is not None:
+        with _client(host) as (client, _):
+            answer = client.catalogues.plan(_manifest_file(local))
+        found = _together(answer.problems, local.read.problems)
+        more = len(found) - len(answer.problems)
+        total = answer.problems_total + more
+        answer = answer.model_copy(update={"ok": not total, "problems": tuple(found[:1000]), "problems_total": total})
+    else:
+        from packshot.catalogue.plan import plan as plan_of
 
-    frame = {**(read_frame(look) if look else {}), **frame_of(scene or [], preset or [])}
-    read = read_local(manifest, frame).read
-    made = plan_of(read, _costs(profile, read.manifest))
+        made = plan_of(local.read, _costs(profile, local.read.manifest))
+        found = list(made.problems)
+        answer = _answer(made, local.read.manifest, local.read.items_total)
     if problems:
-        _write_problems(problems, made)
-    answer = _answer(made, read.manifest, read.items_total)
-    _print(answer, made)
+        _write_problems(problems, found)
+    _print(answer)
     if as_json:
         put_json(answer.model_dump(mode="json"))
     if not answer.ok:
         raise typer.Exit(REFUSED)
 
 
-def frame_of(scenes: Sequence[str], presets: Sequence[str]) -> dict[str, Any]:
-    """The manifest's axes and deliveries that the options ask for. Raises BadInput `bad_usage` for another form."""
-    frame: dict[str, Any] = {}
-    if scenes:
-        pairs = [one.partition("=") for one in scenes]
-        for name, equals, _ in pairs:
-            if not name or not equals:
-                raise BadInput(
-                    "bad_usage", f"--scene must be NAME=TEXT, got {name!r}; write marble='on a marble table'"
-                )
-        frame["axes"] = [{"name": "scene", "values": {name: text for name, _, text in pairs}}]
-    if presets:
-        frame["deliver"] = [_delivery(one, len(presets)) for one in presets]
-    return frame
+@app.command()
+@report_errors
+def run(
+    manifest: Source,
+    look: Frame = None,
+    scene: Scenes = None,
+    preset: Presets = None,
+    host: Host = None,
+    out: Out = DELIVERED,
+    on_problem: OnProblem = "refuse",
+    as_json: AsJson = False,
+) -> None:
+    """Make a catalogue: check it, send its photos, paint it, and fetch its files.
+
+    A run that was stopped goes on when it is started again with the same folder. Exits with 2 when the manifest is
+    refused, and with 1 when rows failed."""
+    if on_problem not in ("refuse", "skip"):
+        raise BadInput("bad_usage", f"--on-problem must be skip, or left out, got {on_problem!r}")
+    local = _read(manifest, look, scene, preset, here=False)
+    with _client(host) as (client, server), Progress() as progress:
+        from packshot.cli.catalogue_run import CatalogueRun
+
+        one = CatalogueRun(client, server.url, out, progress)
+        planned = client.catalogues.plan(_manifest_file(local))
+        found = _together(planned.problems, local.read.problems)
+        if found:
+            _print_problems(found, planned.problems_total + len(found) - len(planned.problems))
+            if on_problem != "skip":
+                raise BadInput("manifest_refused", "every row must be sound; correct them, or use --on-problem skip")
+        made = one.make(_manifest_file(local), manifest, skip=on_problem == "skip")
+        progress.tell(f"catalogue {made.id}: {made.rows} rows, {planned.pictures} pictures")
+        one.upload(made, local.folder)
+        if made.state in ("draft", "paused"):
+            one.start(made)
+        _finish(one, made.id, out, as_json)
 
 
-def _delivery(text: str, of: int) -> dict[str, Any]:
-    name, _, plain = text.partition("=")
-    template = "{sku}-{n:02}.{ext}" if of == 1 else "{sku}-{preset}-{n:02}.{ext}"
-    return {"preset": name, "name": template, **({"scene": plain} if plain else {})}
+@app.command()
+@report_errors
+def status(which: Which, host: Host = None, out: Out = DELIVERED, as_json: AsJson = False) -> None:
+    """Say how far a catalogue is, and which rows failed. Exits with 1 when rows failed."""
+    catalogue_id = _id_of(which, out)
+    with _client(host) as (client, server), Progress() as progress:
+        from packshot.cli.catalogue_run import CatalogueRun
+
+        one = CatalogueRun(client, server.url, out, progress)
+        _report(client.catalogues.get(catalogue_id), one, [], as_json)
+
+
+@app.command()
+@report_errors
+def retry(which: Which, host: Host = None, out: Out = DELIVERED, as_json: AsJson = False) -> None:
+    """Open a catalogue's failed rows again, follow it, and fetch its files. Exits with 1 when rows failed again."""
+    catalogue_id = _id_of(which, out)
+    with _client(host) as (client, server), Progress() as progress:
+        from packshot.cli.catalogue_run import CatalogueRun
+
+        one = CatalogueRun(client, server.url, out, progress)
+        one.retry(catalogue_id)
+        _finish(one, catalogue_id, out, as_json)
+
+
+@app.command()
+@report_errors
+def fetch(
+    which: Which,
+    host: Host = None,
+    out: Out = DELIVERED,
+    feed: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KIND", help="Also write a feed: google-merchant, meta, shopify, amazon; repeatable."),
+    ] = None,
+    published_at: Annotated[
+        str, typer.Option(metavar="URL", help="For feeds: the https folder in which the files are public.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Fetch the files that a catalogue has delivered so far, its manifest as it came out, and feeds."""
+    from packshot.catalogue.feeds import FEEDS
+
+    wanted = [(kind, FEEDS[kind]) for kind in FEEDS if kind in (feed or [])]
+    if len(wanted) < len(set(feed or [])) or (wanted and not published_at):
+        rule = f"--feed must be one of {', '.join(FEEDS)}, with --published-at URL"
+        raise BadInput("bad_usage", f"{rule}, got {feed} at {published_at!r}")
+    catalogue_id = _id_of(which, out)
+    with _client(host) as (client, server), Progress() as progress:
+        from packshot.cli.catalogue_run import CatalogueRun
+
+        one = CatalogueRun(client, server.url, out, progress)
+        files = one.fetch(catalogue_id)
+        for kind, about in wanted:
+            path = out / f"feed-{kind}.{about.suffix}"
+            client.catalogues.save_feed(catalogue_id, kind, path, published_at=published_at)
+            files.append(path)
+    stderr().print(f"packshot: {len(files)} files are in {out}", markup=False, soft_wrap=True)
+    if as_json:
+        put_json({"id": catalogue_id, "files": [str(path) for path in files]})
+
+
+def _read(
+    manifest: Path, look: Path | None, scene: Sequence[str] | None, preset: Sequence[str] | None, *, here: bool
+) -> LocalCatalogue:
+    """The catalogue on this machine. `here`: its URLs must be those that this machine's settings allow."""
+    from packshot.catalogue.folder import read_frame, read_local
+    from packshot.catalogue.manifest import frame_of
+    from packshot.catalogue.places import Allowed
+    from packshot.settings import Settings
+
+    frame = {**(read_frame(look) if look else {}), **frame_of(scene or [], preset or [])}
+    return read_local(manifest, frame, Allowed.by(Settings()) if here else None)
+
+
+def _manifest_file(local: LocalCatalogue) -> ManifestFile:
+    """What is sent: the manifest as it is, so that the server's rows are the sheet's, and the look of a sheet."""
+    import json
+
+    from packshot.client import ManifestFile
+
+    if local.media_type == "text/csv":
+        return ManifestFile(local.data, look=json.dumps(dict(local.frame)).encode())
+    return ManifestFile(local.data, local.media_type)
+
+
+def _together(of_server: Sequence[RowProblem], local: Sequence[RowProblem]) -> list[RowProblem]:
+    """The server's problems, and those that only this machine knows: files that are not there."""
+    files = [one for one in local if one.code == "photo_missing"]
+    return sorted([*of_server, *files], key=lambda one: one.row or 0)
+
+
+def _id_of(which: str, out: Path) -> str:
+    """The catalogue's id: `which` itself, or the one that `run` made of this manifest."""
+    if which.startswith("ct_"):
+        return which
+    from packshot.cli.catalogue_run import remembered
+
+    known = remembered(out)
+    if known is None or known.source != str(Path(which).resolve()):
+        rule = f"{out} must hold what `packshot catalogue run {which}` made"
+        raise BadInput("bad_usage", f"{rule}, it does not; name the --out of that run, or the catalogue's id")
+    return known.id
+
+
+@contextmanager
+def _client(host: str | None) -> Iterator[tuple[Client, Server]]:
+    """A client of the named server, of the one that runs here, or of a cluster of its own."""
+    from packshot.client import Client
+
+    with (
+        chosen_server(host, own_cluster=True) as server,
+        Client(server.url, server.key, timeout_s=server.timeout_s) as client,
+    ):
+        with waiting("waiting until every stage is ready"):
+            client.wait_ready(START_TIMEOUT_S)
+        yield client, server
+
+
+def _finish(one: CatalogueRun, catalogue_id: str, out: Path, as_json: bool) -> None:
+    """Follow the catalogue to its end, fetch its files, and report."""
+    ended = one.follow(catalogue_id)
+    files = one.fetch(catalogue_id)
+    stderr().print(f"packshot: {len(files)} files are in {out}", markup=False, soft_wrap=True)
+    _report(ended, one, files, as_json)
+
+
+def _report(answer: CatalogueAnswer, one: CatalogueRun, files: Sequence[Path], as_json: bool) -> None:
+    """Print the counts, and the rows that failed or were skipped. Exits with 1 when rows failed or it is paused."""
+    failed, skipped = one.rows(answer.id, "failed"), one.rows(answer.id, "skipped")
+    counts = answer.counts.model_dump()
+    table(f"{answer.name}, {answer.state}", ("state of rows", "count"), counts.items())
+    for title, rows in (("Failed", failed), ("Skipped", skipped)):
+        _print_rows(title, rows)
+    if answer.state == "paused":
+        why = "its budget is spent" if answer.pause_reason == "budget" else "somebody paused it"
+        stderr().print(f"packshot: the catalogue is paused: {why}; run it again to go on.", markup=False)
+    if as_json:
+        listed = [{"row": row.row, "sku": row.sku, "code": row.code, "detail": row.detail} for row in failed]
+        left_out = [{"row": row.row, "sku": row.sku, "code": row.code, "detail": row.detail} for row in skipped]
+        put_json(
+            {
+                "id": answer.id,
+                "state": answer.state,
+                "counts": counts,
+                "failed": listed,
+                "skipped": left_out,
+                "files": [str(path) for path in files],
+            }
+        )
+    if failed or answer.state == "paused":
+        raise typer.Exit(FAILED)
+
+
+def _print_rows(title: str, rows: Sequence[RowAnswer]) -> None:
+    if not rows:
+        return
+    shown = ((row.row, row.sku, row.code, row.detail) for row in rows[:SHOWN_PROBLEMS])
+    table(f"{title}: {len(rows)}", ("row", "SKU", "code", "why"), shown)
+    if len(rows) > SHOWN_PROBLEMS:
+        stderr().print(f"{len(rows) - SHOWN_PROBLEMS} more stand in manifest.csv.")
 
 
 def _costs(profile: str, manifest: Manifest | None) -> Costs:
@@ -124,36 +336,32 @@ def _answer(made: Plan, manifest: Manifest | None, items_total: int) -> DryRunAn
     )
 
 
-def _print(answer: DryRunAnswer, made: Plan) -> None:
-    if made.problems:
-        shown = made.problems[:SHOWN_PROBLEMS]
-        rows = ((one.row, one.sku, one.column, one.value, f"{one.rule} [{one.code}]", one.remedy) for one in shown)
-        table(f"Problems: {answer.problems_total}", ("row", "SKU", "column", "value", "rule", "remedy"), rows)
-        if answer.problems_total > SHOWN_PROBLEMS:
-            stderr().print(f"{answer.problems_total - SHOWN_PROBLEMS} more: --problems FILE.csv writes them all.")
-    seconds = answer.device_s
+def _print(answer: DryRunAnswer) -> None:
+    if answer.problems:
+        _print_problems(answer.problems, answer.problems_total)
+    time = f"{answer.device_s:.1f} s" if answer.device_s < 60 else f"{answer.device_s / 60:.1f} min"
     rows_of_plan = [
-        ("rows", f"{answer.rows}, {made.rows} of them without a problem in themselves"),
+        ("rows", answer.rows),
         ("shots", answer.shots),
-        ("pictures", f"{answer.pictures}, {made.painted} of them painted"),
+        ("pictures", answer.pictures),
         ("files for channels", answer.deliveries),
-        ("time on one device", (f"{seconds:.1f} s" if seconds < 60 else f"{seconds / 60:.1f} min") + ", assumed"),
+        ("time on one device", f"{time}, {answer.basis}"),
         ("budget", "exceeded" if answer.budget.exceeded else "kept"),
     ]
     table("The catalogue's plan", ("what", "count"), rows_of_plan)
 
 
-def _write_problems(path: Path, made: Plan) -> None:
+def _print_problems(problems: Sequence[RowProblem], total: int) -> None:
+    shown = problems[:SHOWN_PROBLEMS]
+    rows = ((one.row, one.sku, one.column, one.value, f"{one.rule} [{one.code}]", one.remedy) for one in shown)
+    table(f"Problems: {total}", ("row", "SKU", "column", "value", "rule", "remedy"), rows)
+    if total > SHOWN_PROBLEMS:
+        stderr().print(f"{total - SHOWN_PROBLEMS} more: `plan --problems FILE.csv` writes them all.")
+
+
+def _write_problems(path: Path, found: Sequence[RowProblem]) -> None:
+    from packshot.catalogue.tables import problems_csv
+
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        columns = ("row", "sku", "column", "value", "code", "rule", "remedy")
-        writer.writerow(columns)
-        for one in made.problems:
-            values = [getattr(one, column) for column in columns]
-            writer.writerow(["" if value is None else _inert(str(value)) for value in values])
-
-
-def _inert(text: str) -> str:
-    """The text as a cell that a spreadsheet does not run."""
-    return f"'{text}" if text[:1] in tuple("=+-@") else text
+        file.writelines(problems_csv(found))

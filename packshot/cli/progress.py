@@ -87,6 +87,11 @@ class Progress:
                 self._said_at[key] = time.monotonic()
                 self._console.print(f"packshot: {key}: {state}", markup=False, soft_wrap=True)
 
+    def tell(self, line: str) -> None:
+        """Print a line at once, above the bars."""
+        with self._lock:
+            self._console.print(f"packshot: {line}", markup=False, soft_wrap=True)
+
     def end(self, key: str, line: str) -> None:
         """Print a line about the end of the work `key`, and remove its bar."""
         with self._lock:

@@ -42,13 +42,20 @@ class Server:
 
 @contextmanager
 def chosen_server(
-    host: str | None, *, in_process: bool, cluster: bool, engine: str | None, pictures: int
+    host: str | None,
+    *,
+    in_process: bool = False,
+    cluster: bool = False,
+    engine: str | None = None,
+    pictures: int = 1,
+    own_cluster: bool = False,
 ) -> Iterator[Server]:
     """The server for a command that makes `pictures` pictures.
 
     `host` names one. Otherwise it is the server that runs on this machine, or else this process. `in_process` and
-    `cluster` ask for this process, or a cluster of its own. `engine` is the pack that this process loads. Raises
-    BadInput for options that exclude each other, and Unavailable for a server that does not answer.
+    `cluster` ask for this process, or a cluster of its own. `engine` is the pack that this process loads.
+    `own_cluster`: where no server runs, start a cluster instead of this process. Raises BadInput for options that
+    exclude each other, and Unavailable for a server that does not answer.
     """
     if (host is not None) + in_process + cluster > 1:
         raise BadInput("bad_usage", "--host, --in-process and --cluster exclude each other; give one of them")
@@ -62,6 +69,9 @@ def chosen_server(
             yield server
     elif not in_process and (running := _running()) is not None:
         yield running
+    elif own_cluster and not in_process:
+        with _cluster() as server:
+            yield server
     else:
         with _this_process(engine, pictures) as server:
             yield server

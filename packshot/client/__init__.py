@@ -12,6 +12,7 @@ response is raised as the `PackshotError` that the server raised.
 """
 
 from packshot.client.async_client import AsyncClient
+from packshot.client.catalogue_calls import ManifestFile
 from packshot.client.client import Client
 from packshot.client.errors import error_of
 from packshot.client.events import Event
@@ -26,6 +27,7 @@ __all__ = [
     "DeliverIn",
     "Event",
     "LayerIn",
+    "ManifestFile",
     "ShotRequest",
     "StrokeIn",
     "StyleChange",

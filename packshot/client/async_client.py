@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, TypeVar
 
@@ -14,6 +15,7 @@ import httpx
 from packshot.client import calls
 from packshot.client import events as streams
 from packshot.client.calls import Call, Sent
+from packshot.client.catalogues import AsyncCatalogues
 from packshot.client.errors import error_of, unreachable
 from packshot.client.events import Event, Stream, async_events_of
 from packshot.contract.answers import (
@@ -52,6 +54,7 @@ class AsyncClient:
             base_url=base_url, headers=headers, timeout=timeout_s, trust_env=False, follow_redirects=True
         )
         self.server_version: str | None = None
+        self.catalogues = AsyncCatalogues(self._do, self._save)
 
     async def __aenter__(self) -> AsyncClient:
         return self
@@ -288,3 +291,22 @@ class AsyncClient:
         if answer.is_error:
             raise error_of(answer)
         return call.read(answer)
+
+    async def _save(self, call: Call[None], path: Path) -> None:
+        """Send a call and write its answer to `path`, which is whole or as it was."""
+        part = path.with_name(f"{path.name}.part")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            async with self._http.stream(call.method, call.url, **call.options) as answer:
+                self.server_version = answer.headers.get(VERSION_HEADER)
+                if answer.is_error:
+                    await answer.aread()
+                    raise error_of(answer)
+                with part.open("wb") as file:
+                    async for chunk in answer.aiter_bytes():
+                        file.write(chunk)
+            part.replace(path)
+        except httpx.TransportError as error:
+            raise unreachable(error) from error
+        finally:
+            part.unlink(missing_ok=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, TypeVar
 
@@ -13,6 +14,7 @@ import httpx
 from packshot.client import calls
 from packshot.client import events as streams
 from packshot.client.calls import Call, Sent
+from packshot.client.catalogues import Catalogues
 from packshot.client.errors import error_of, unreachable
 from packshot.client.events import Event, Stream, events_of
 from packshot.contract.answers import (
@@ -54,6 +56,7 @@ class Client:
             base_url=base_url, headers=headers, timeout=timeout_s, trust_env=False, follow_redirects=True
         )
         self.server_version: str | None = None
+        self.catalogues = Catalogues(self._do, self._save)
 
     def __enter__(self) -> Client:
         return self
@@ -301,3 +304,22 @@ class Client:
         if answer.is_error:
             raise error_of(answer)
         return call.read(answer)
+
+    def _save(self, call: Call[None], path: Path) -> None:
+        """Send a call and write its answer to `path`, which is whole or as it was."""
+        part = path.with_name(f"{path.name}.part")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with self._http.stream(call.method, call.url, **call.options) as answer:
+                self.server_version = answer.headers.get(VERSION_HEADER)
+                if answer.is_error:
+                    answer.read()
+                    raise error_of(answer)
+                with part.open("wb") as file:
+                    for chunk in answer.iter_bytes():
+                        file.write(chunk)
+            part.replace(path)
+        except httpx.TransportError as error:
+            raise unreachable(error) from error
+        finally:
+            part.unlink(missing_ok=True)

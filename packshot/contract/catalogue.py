@@ -28,6 +28,7 @@ Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 CanvasPx = Annotated[int, Field(ge=64, le=4096)]
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 View = Literal["front", "back", "side", "detail"]
+FeedKind = Literal["google-merchant", "meta", "shopify", "amazon"]
 Category = Literal["cosmetics", "supplements", "alcohol", "medical"]
 
 

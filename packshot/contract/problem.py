@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from packshot.contract.base import Answer, absent
+from packshot.contract.catalogue import RowProblem
 from packshot.errors import KINDS
 
 MEDIA_TYPE = "application/problem+json"
@@ -37,6 +38,10 @@ class Problem(Answer):
         exclude_if=lambda errors: not errors,
         description="The fields that broke a rule; absent if there are none.",
     )
+    problems: tuple[RowProblem, ...] | None = Field(
+        None, exclude_if=absent, description="Of a refused manifest: its first 1,000 problems, in its order."
+    )
+    problems_total: int | None = Field(None, exclude_if=absent, description="How many problems the manifest has.")
     state: str | None = Field(
         None, exclude_if=absent, description="The object's present state, for `version_changed`; absent otherwise."
     )

@@ -10,12 +10,14 @@ Everything here is pure: a repeated call gives the same result. It reads assets,
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 
 from packshot.contract.light import Shadow, ShadowKind
+from packshot.contract.set_report import SetReport
 from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.contract.verdict import Verdict
 from packshot.delivery.deliver import Delivered, deliver
@@ -25,6 +27,7 @@ from packshot.imaging.codec import encode_mask_png, encode_png, read_mask, read_
 from packshot.imaging.composite import composite, enlarge, inpaint_mask, plain_background, product_on_grey
 from packshot.imaging.lock import lock_px_of
 from packshot.imaging.matting import MattingNetwork
+from packshot.imaging.report_picture import draw_report
 from packshot.imaging.resample import reduced
 from packshot.imaging.strokes import paint
 from packshot.shots.cutouts import CutoutFiles, load_cutout_png
@@ -173,6 +176,14 @@ class Finisher:
     def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
         """A small copy of a stored picture, a PNG of at most `longest_px`."""
         return encode_png(reduced(read_png(self._assets.get(image_key)), longest_px), level=6)
+
+    def report_png(self, report: SetReport, image_keys: Mapping[str, str]) -> bytes:
+        """Draw a catalogue's set report with its outliers' pictures. `image_keys` names their assets, by image id."""
+        thumbnails = {}
+        for image_id, key in image_keys.items():
+            with suppress(NotFound):  # deleted since
+                thumbnails[image_id] = self.thumbnail(key)
+        return draw_report(report, thumbnails)
 
     def deliver(self, order: DeliveryOrder) -> Delivered:
         """Convert an image to a channel's file.

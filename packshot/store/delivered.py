@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, select
 
 from packshot.contract.verdict import Verdict
 from packshot.store.database import Database, absent, insert, moment, new_id, require_id
+from packshot.store.named import IDS_AT_ONCE
 from packshot.store.records import DeliveredRecord, NewDelivered
 from packshot.store.references import AssetReferences
 from packshot.store.schema import Now, delivered_file, image, shot
@@ -80,6 +81,16 @@ class DeliveredFiles:
         if row is None:
             raise absent("delivered file", file_id)
         return _record(row)
+
+    def records(self, tenant_id: str, file_ids: Sequence[str]) -> dict[str, DeliveredRecord]:
+        """The records of many files, by id. Those that do not exist are left out."""
+        found: dict[str, DeliveredRecord] = {}
+        with self._database.read() as connection:
+            for start in range(0, len(file_ids), IDS_AT_ONCE):
+                some = delivered_file.c.id.in_(file_ids[start : start + IDS_AT_ONCE])
+                own = select(delivered_file).where(delivered_file.c.tenant_id == tenant_id, some)
+                found |= {row.id: _record(row) for row in connection.execute(own)}
+        return found
 
 
 def asset_keys_of(connection: Connection, shot_ids: Sequence[str]) -> list[str]:

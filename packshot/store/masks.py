@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, or_, select, upda
 from packshot.contract.status import LIVE
 from packshot.errors import Conflict
 from packshot.store.database import Database, absent, moment, moment_or_none, new_id, require_id
+from packshot.store.named import known_ids
 from packshot.store.records import MaskRecord, NewMask
 from packshot.store.references import AssetReferences
 from packshot.store.schema import Now, mask, photo, shot, shot_mask
@@ -61,6 +62,11 @@ class Masks:
         with self._database.read() as connection:
             row = connection.execute(select(mask).where(own)).first()
         return None if row is None else _mask_record(row)
+
+    def known(self, tenant_id: str, mask_ids: Iterable[str]) -> set[str]:
+        """Those of the ids that are masks of the tenant."""
+        with self._database.read() as connection:
+            return known_ids(connection, mask, tenant_id, mask_ids)
 
     def get(self, tenant_id: str, mask_id: str) -> MaskRecord:
         """Return the mask. Raises NotFound when it does not exist or has expired."""

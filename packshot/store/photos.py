@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, delete, select, update
 from packshot.errors import Unavailable
 from packshot.store.database import Database, absent, insert, moment, new_id, require_id
 from packshot.store.masks import FILES, cutout_key, files_of, insert_mask, lock_masks_of, refuse_live
+from packshot.store.named import known_ids
 from packshot.store.pages import page_of
 from packshot.store.projects import hold_project
 from packshot.store.records import NewMask, PhotoRecord
@@ -87,6 +88,11 @@ class Photos:
                         self._insert_own_alpha(connection, row, own_alpha[0], own_files, [file])
                     return _photo_record(row)
         raise Unavailable("not_ready", "another request keeps deleting the same photo while it is added; try again")
+
+    def known(self, tenant_id: str, photo_ids: Iterable[str]) -> set[str]:
+        """Those of the ids that are photos of the tenant."""
+        with self._database.read() as connection:
+            return known_ids(connection, photo, tenant_id, photo_ids)
 
     def get(self, tenant_id: str, photo_id: str) -> PhotoRecord:
         """Return the photo. Raises NotFound when it does not exist."""

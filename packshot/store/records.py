@@ -10,7 +10,7 @@ from packshot.contract.light import ShadowKind
 from packshot.contract.recipe import Recipe
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import MaskSource, Priority, Review, ReviewReason, ReviewState, Status
-from packshot.contract.verdict import Finding, Verdict
+from packshot.contract.verdict import Finding, Measures, Verdict
 from packshot.types import BoxXYXY
 
 
@@ -248,6 +248,14 @@ class ImageRecord:
     def etag(self) -> str:
         """The tag of the state; it changes with every decision, and not with comments."""
         return f'"{self.review_number}-{self.state}"'
+
+
+@dataclass(frozen=True)
+class MeasuredImage:
+    """An image's file, and its measures; None for an image that was made before they were measured."""
+
+    asset_key: str
+    measures: Measures | None
 
 
 @dataclass(frozen=True)

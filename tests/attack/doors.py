@@ -140,7 +140,16 @@ def addresses(target: Target, count: int) -> Row:
                     ("POST", "/v1/styles", {"name": text, "prompt": text, "image_id": text}),
                     ("POST", f"/v1/photos/{target.ids['photo_id']}/masks", {"base_mask_id": text, "boxes": []}),
                     ("POST", "/v1/session", {"key": text}),
-                )[number // len(forms) % 5]
+                    (
+                        "POST",
+                        "/v1/catalogues",
+                        {
+                            "name": text,
+                            "deliver": [{"preset": "shopify", "scene": "white", "to": text}],
+                            "items": [{"sku": "A", "photo": text, "mask": text}],
+                        },
+                    ),
+                )[number // len(forms) % 6]
                 headers = {"referer": text, "x-forwarded-host": text, "x-forwarded-for": text}
                 failed += client.request(method, path, json=body, headers=headers).status_code >= 500
             seen: Figures = {"connections": len(connections), "5xx": failed}

@@ -29,6 +29,7 @@ CONFIG = {
         "application/problem+json": "application/json",
         "text/event-stream": "text/plain",
         **dict.fromkeys(("image/png", "image/jpeg", "image/webp"), "application/octet-stream"),
+        **dict.fromkeys(("application/zip", "application/yaml", "text/csv"), "application/octet-stream"),
     },
 }
 

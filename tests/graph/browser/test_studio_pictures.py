@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.graph.browser.visits import Visit
+from tests.browser.visits import Visit
 
 pytestmark = pytest.mark.soak
 

@@ -18,7 +18,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.graph.browser.visits import Visit
+from tests.browser.visits import Visit
 
 pytestmark = pytest.mark.soak
 

@@ -13,9 +13,10 @@ import numpy as np
 from playwright.sync_api import Page, expect
 
 from packshot.imaging.codec import read_png
-from tests.graph.browser.visits import Visit
+from tests.browser.visits import Visit
 
 TEXT = "on a marble table, blurred green garden behind"
+PAINTING = re.compile("Painting: step [1-9]")
 
 
 def test_a_photo_becomes_an_approved_download(
@@ -54,7 +55,7 @@ def test_a_photo_becomes_an_approved_download(
 
     page.get_by_role("spinbutton", name="Steps").fill("100")
     page.get_by_role("button", name="Generate").click()
-    expect(page.get_by_role("status")).to_contain_text(re.compile("Painting: step [1-9]"))
+    expect(page.get_by_role("status")).to_contain_text(PAINTING)
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator(".shot").first).to_contain_text("Cancelled")
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
@@ -83,6 +84,25 @@ def test_a_photo_becomes_an_approved_download(
     )
     assert http.patch(f"/v1/images/{image}", json={"review": "approved"}).json()["recipe"]["request"]["seed"] == 7
     assert {httpx.URL(asked).host for asked in here.requests if not asked.startswith("blob:")} == {"127.0.0.1"}
+
+
+def test_a_reload_loses_neither_layout_nor_shot(
+    visit: Callable[..., Visit], cut_coffee: Callable[..., Page], made_quick: Callable[..., None]
+) -> None:
+    page = cut_coffee(visit().page())
+    page.get_by_role("tab", name="Place").click()
+    page.get_by_role("spinbutton", name="Rotation").fill("21")
+    made_quick(page, steps=100)
+    page.get_by_role("spinbutton", name="Pictures").fill("8")
+    page.get_by_role("button", name="Generate").click()
+    expect(page.get_by_role("status")).to_contain_text(PAINTING)
+    page.reload()
+    expect(page.get_by_role("status")).to_contain_text(PAINTING)
+    page.get_by_role("tab", name="Place").click()
+    expect(page.get_by_role("spinbutton", name="Rotation")).to_have_value("21")
+    page.get_by_role("tab", name="Render").click()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator(".shot").first).to_contain_text("Cancelled")
 
 
 def command_of(page: Page, name: str) -> list[str]:

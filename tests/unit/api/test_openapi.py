@@ -10,6 +10,7 @@ import pytest
 
 from packshot.api.problems import STATUSES, code_rows
 from packshot.contract import problem
+from packshot.contract.examples import MANIFEST
 from packshot.errors import (
     BadInput,
     Conflict,
@@ -52,7 +53,23 @@ OPERATIONS = {
     "get_image": ("get", "/v1/images/{image_id}", {"200", "304", "307", "404", "409", "422", "507"}),
     "deliver_image": ("post", "/v1/images/{image_id}/deliveries", BODY | {"200", "404", "409", "507"}),
     "get_delivery": ("get", "/v1/deliveries/{delivery_id}/{name}", {"200", "304", "307", "404", "409", "422"}),
+    "get_set_report": ("get", "/v1/catalogues/{catalogue_id}/report.json", {"200", "404"}),
+    "get_set_report_picture": ("get", "/v1/catalogues/{catalogue_id}/report.png", {"200", "304", "404"}),
+    "get_set_report_page": ("get", "/v1/catalogues/{catalogue_id}/report", {"200", "404"}),
     "get_image_thumbnail": ("get", "/v1/images/{image_id}/thumbnail", {"200", "304", "404"}),
+    "create_catalogue": ("post", "/v1/catalogues", BODY | {"200", "201"}),
+    "list_catalogues": ("get", "/v1/catalogues", {"200"}),
+    "get_catalogue": ("get", "/v1/catalogues/{catalogue_id}", {"200", "404"}),
+    "list_rows": ("get", "/v1/catalogues/{catalogue_id}/rows", {"200", "404"}),
+    "put_catalogue_photo": ("put", "/v1/catalogues/{catalogue_id}/photos", BODY | {"200", "404", "507"}),
+    "put_catalogue_photos": ("post", "/v1/catalogues/{catalogue_id}/photos.zip", BODY | {"200", "404", "507"}),
+    **{
+        f"{change}_catalogue": ("post", f"/v1/catalogues/{{catalogue_id}}/{change}", {"202", "404", "409", "412"})
+        for change in ("start", "pause", "resume", "cancel", "retry")
+    },
+    "get_catalogue_manifest": ("get", "/v1/catalogues/{catalogue_id}/manifest.csv", {"200", "404"}),
+    "get_catalogue_archive": ("get", "/v1/catalogues/{catalogue_id}/archive.zip", {"200", "404", "409", "429"}),
+    "get_catalogue_feed": ("get", "/v1/catalogues/{catalogue_id}/feeds/{kind}", {"200", "404", "409"}),
     "review_image": ("patch", "/v1/images/{image_id}", BODY | {"200", "404", "412"}),
     "list_reviews": ("get", "/v1/images/{image_id}/reviews", {"200", "404"}),
     "decide_image": ("post", "/v1/images/{image_id}/reviews", BODY | {"201", "404", "412"}),
@@ -143,7 +160,11 @@ def test_every_success_has_a_schema_an_example_and_the_request_id(document: Json
             assert ("content" in response) is (status != "204"), (path, status)
             for media_type, content in response.get("content", {}).items():
                 assert content["schema"], (path, status)
-                assert "example" in content or media_type.startswith("image/"), (path, status, media_type)
+                assert "example" in content or media_type.startswith(("image/", "application/zip")), (
+                    path,
+                    status,
+                    media_type,
+                )
 
 
 @pytest.mark.parametrize(
@@ -200,6 +221,8 @@ def test_real_answers_fit_their_schemas(document: Json, api: Api) -> None:
         "list_shots": ("/v1/shots", None),
         "get_shot": (f"/v1/shots/{shot_id}", None),
         "cancel_shot": (f"/v1/shots/{waiting_id}", None),
+        "create_catalogue": ("/v1/catalogues", MANIFEST.model_dump(mode="json", exclude_unset=True)),
+        "list_catalogues": ("/v1/catalogues", None),
         "list_photos": ("/v1/photos", None),
         "describe_photo": (f"/v1/photos/{photo_id}.json", None),
         "describe_mask": (f"{api.mask()['url']}.json", None),
@@ -240,7 +263,8 @@ def test_bodies_that_routes_read_themselves_are_documented(document: Json) -> No
         for _, _, operation in operations(document)
         if "requestBody" in operation
     }
-    assert [name for name, body in bodies.items() if not body["required"]] == ["open_session"]  # or a Bearer header
+    optional = {name for name, body in bodies.items() if not body["required"]}
+    assert optional == {"open_session", "put_catalogue_photo"}  # or a Bearer header; or a hash of the file
     photo = bodies.pop("upload_photo")["content"]
     assert photo["application/json"]["schema"] == {"$ref": "#/components/schemas/PhotoOfUpload"}
     upload = photo["multipart/form-data"]["schema"]
@@ -249,11 +273,15 @@ def test_bodies_that_routes_read_themselves_are_documented(document: Json) -> No
     assert (part["type"], part["format"]) == ("string", "binary")
     mask = bodies.pop("put_mask")["content"]["image/png"]["schema"]
     assert (mask["type"], mask["format"]) == ("string", "binary")
+    assert list(bodies.pop("put_catalogue_photo")["content"]) == ["application/octet-stream"]
+    assert list(bodies.pop("put_catalogue_photos")["content"]) == ["application/zip"]
+    assert {"application/yaml", "text/csv", "multipart/form-data"} < set(bodies["create_catalogue"]["content"])
     named = {name: body["content"]["application/json"]["schema"]["$ref"] for name, body in bodies.items()}
     assert named == {
         "offer_upload": "#/components/schemas/UploadRequest",
         "click": "#/components/schemas/MaskRequest",
         "create_shot": "#/components/schemas/ShotRequest",
+        "create_catalogue": "#/components/schemas/Manifest",
         "review_image": "#/components/schemas/ReviewRequest",
         "deliver_image": "#/components/schemas/DeliveriesRequest",
         "decide_image": "#/components/schemas/ReviewIn",
@@ -283,6 +311,7 @@ def test_headers_that_routes_read_themselves_are_documented(document: Json) -> N
         "redo_image": {"Idempotency-Key"},
         "watch_shot": {"Last-Event-ID"},
         "watch_shots": {"Last-Event-ID"},
+        **{f"{change}_catalogue": {"If-Match"} for change in ("start", "pause", "resume", "cancel", "retry")},
     }
 
 
@@ -306,6 +335,7 @@ def test_files_name_their_types(document: Json) -> None:
         "get_image": ["image/png", "image/jpeg", "image/webp"],
         "get_delivery": ["image/png", "image/jpeg", "image/webp"],
         "get_image_thumbnail": ["image/png"],
+        "get_set_report_picture": ["image/png"],
         "get_style_thumbnail": ["image/png"],
         "get_shared_image": ["image/png"],
     }

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from packshot.catalogue.manifest import Read, read_manifest
+from packshot.catalogue.places import Allowed
 from packshot.contract.catalogue import MAX_ROWS
 from packshot.errors import BadInput
 
@@ -186,7 +187,7 @@ def test_find_is_not_served_yet() -> None:
 
 def test_a_url_needs_an_allowed_prefix() -> None:
     text = b"sku,photo\nA,s3://shop/a.jpg\nB,s3://shop-of-others/b.jpg\n"
-    read = read_manifest(text, "text/csv", frame=FRAME, allowed_prefixes=["s3://shop/"])
+    read = read_manifest(text, "text/csv", frame=FRAME, allowed=Allowed(photos=("s3://shop/",)))
     assert told(read) == [(3, "photo", "invalid_request")]
 
 

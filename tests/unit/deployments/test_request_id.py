@@ -20,7 +20,14 @@ async def inner(scope: Scope, receive: Receive, send: Send) -> None:
 @pytest.mark.parametrize("sent", [None, "trace-12345678", "short id"])
 @pytest.mark.parametrize("behind_proxy", [False, True])
 async def test_an_answer_has_one_request_id_and_it_is_the_apis(behind_proxy: bool, sent: str | None) -> None:
-    edge = Edge(inner, max_body_bytes=10, max_photo_bytes=20, meter=NoMeter(), adds_request_id=not behind_proxy)
+    edge = Edge(
+        inner,
+        max_body_bytes=10,
+        max_photo_bytes=20,
+        max_zip_bytes=30,
+        meter=NoMeter(),
+        adds_request_id=not behind_proxy,
+    )
     app = RequestIdMiddleware(edge) if behind_proxy else edge
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as client:
         answer = await client.get("/", headers={"x-request-id": sent} if sent else {})

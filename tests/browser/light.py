@@ -1,7 +1,6 @@
 """The page on the API of `tests.api_graph`, without a cluster: it starts in a second.
 
-A test module replaces the server of its `visit` by `from tests.graph.browser.light import light, url`. The segmenter
-returns the box, or a square around the point; `light.painting` finishes shots while it is entered.
+The segmenter returns the box, or a square around the point; `light.painting` finishes shots while it is entered.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import pytest
 from packshot.store.records import Claim
 from tests.api_graph import Api, running
 
-STUDIO = Path(__file__).parents[3] / "studio"
+STUDIO = Path(__file__).parents[2] / "studio"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, Route, expect
 
 from packshot.imaging.codec import encode_png
-from tests.graph.browser.visits import Visit
+from tests.browser.visits import Visit
 
 SIZE = (320, 240)
 
@@ -122,14 +122,15 @@ def test_a_stroke_mends_the_candidate_that_is_chosen(visit: Callable[..., Visit]
     parent = cut_of(page)["masks"][0]["id"]
     take(page, "Brush")
     page.keyboard.down("Alt")  # the opposite: it erases
-    drag(page, photo, (110, 70), (110, 72))
+    drag(page, photo, (150, 110), (150, 112))  # a corner of what was clicked
     page.keyboard.up("Alt")
     mended = mask_of(page)
     assert cut_of(page)["masks"][0]["parent"] == parent
     y, x = np.mgrid[: SIZE[1], : SIZE[0]]
-    elsewhere = np.hypot(x - 110, y - 71) > 12
+    elsewhere = np.hypot(x - 150, y - 111) > 12
     assert np.array_equal(mended[elsewhere], clicked[elsewhere])
-    assert mended[71, 110] == 0
+    assert mended[elsewhere].any()
+    assert (clicked[111, 151], mended[111, 151]) == (255, 0)
 
 
 def test_the_size_is_shown_and_changed_by_keys_and_slider(visit: Callable[..., Visit], board_file: Path) -> None:

@@ -1,20 +1,16 @@
 """What is bad from outside (files, storage, versions, keys, clocks, slow lines) loses nothing that the person made."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-import pytest
 from playwright.sync_api import Page, Route, expect
 
 from packshot.api.cookies import COOKIE
-from tests.api_graph import Api, png, running
-from tests.graph.browser.light import STUDIO, Light, light, url
-from tests.graph.browser.test_studio_hour import desk_of, on_canvas
-from tests.graph.browser.test_studio_steps import add_photo, drawn_box, painter
-from tests.graph.browser.visits import Visit
-
-__all__ = ["light", "url"]
+from tests.api_graph import Api, png
+from tests.browser.light import Light
+from tests.browser.visits import Visit
+from tests.unit.studio.test_studio_hour import desk_of, on_canvas
+from tests.unit.studio.test_studio_steps import add_photo, drawn_box, painter
 
 FULL = """() => {
     const store = Storage.prototype.setItem;
@@ -135,12 +131,6 @@ def test_an_error_of_the_page_is_told_and_the_work_stays(visit: Callable[..., Vi
     page.get_by_role("button", name="Reload").click()
     expect(page.locator("#count-place")).to_have_text("1")
     here.complaints.clear()  # that one was meant
-
-
-@pytest.fixture
-def keyed_server(tmp_path: Path) -> Iterator[Api]:
-    with running(tmp_path, studio_dir=STUDIO) as api:
-        yield api
 
 
 def sign_in(page: Page, key: str) -> None:

@@ -16,7 +16,7 @@ from packshot.shots import Director
 from packshot.shots.stages import Fitted, Painted, Step
 from packshot.types import Brief, EdgeMap, Render
 from tests.api_graph import Api, running
-from tests.graph.browser.visits import Visit
+from tests.browser.visits import Visit
 from tests.specs import STAMP
 from tests.unit.shots.painter import Painter
 

@@ -10,12 +10,10 @@ from playwright.sync_api import Locator, Page, expect
 from packshot.contract.verdict import Finding, Verdict
 from packshot.store.records import Claim, NewImage
 from tests.api_graph import png
-from tests.graph.browser.light import Light, light, url
-from tests.graph.browser.overlaps import overlapping, overlapping_anywhere
-from tests.graph.browser.visits import Visit
+from tests.browser.light import Light
+from tests.browser.overlaps import overlapping, overlapping_anywhere
+from tests.browser.visits import Visit
 from tests.specs import recipe_of
-
-__all__ = ["light", "url"]
 
 DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}

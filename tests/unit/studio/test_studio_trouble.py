@@ -1,25 +1,13 @@
 """Problems are shown in plain words with a remedy, and the user's work is never lost."""
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import httpx
-import pytest
 from playwright.sync_api import Page, expect
 
-from tests.api_graph import Api, running
-from tests.graph.browser.visits import Visit
-
-STUDIO = Path(__file__).parents[3] / "studio"
-PAINTING = re.compile("Painting: step [1-9]")
-
-
-def start_long_shot(page: Page, made_quick: Callable[..., None]) -> None:
-    made_quick(page, steps=100)
-    page.get_by_role("spinbutton", name="Pictures").fill("8")
-    page.get_by_role("button", name="Generate").click()
-    expect(page.get_by_role("status")).to_contain_text(PAINTING)
+from tests.api_graph import Api
+from tests.browser.light import Light
+from tests.browser.visits import Visit
 
 
 def test_a_text_file_that_is_called_jpg_is_refused_in_plain_words(visit: Callable[..., Visit], tmp_path: Path) -> None:
@@ -62,34 +50,19 @@ def test_a_huge_photo_is_refused_in_plain_words_and_the_next_one_is_taken(
     cut_coffee(page)
 
 
-def test_a_reload_loses_neither_layout_nor_shot(
-    visit: Callable[..., Visit], cut_coffee: Callable[..., Page], made_quick: Callable[..., None]
-) -> None:
-    page = cut_coffee(visit().page())
-    page.get_by_role("tab", name="Place").click()
-    page.get_by_role("spinbutton", name="Rotation").fill("21")
-    start_long_shot(page, made_quick)
-    page.reload()
-    expect(page.get_by_role("status")).to_contain_text(PAINTING)
-    page.get_by_role("tab", name="Place").click()
-    expect(page.get_by_role("spinbutton", name="Rotation")).to_have_value("21")
-    page.get_by_role("tab", name="Render").click()
-    page.get_by_role("button", name="Cancel").click()
-    expect(page.locator(".shot").first).to_contain_text("Cancelled")
-
-
 def test_a_lost_line_is_told_and_mended(
-    visit: Callable[..., Visit], cut_coffee: Callable[..., Page], made_quick: Callable[..., None]
+    visit: Callable[..., Visit], cut_coffee: Callable[..., Page], light: Light
 ) -> None:
     here = visit()
     page = cut_coffee(here.page())
-    made_quick(page)
+    page.get_by_role("tab", name="Render").click()
     page.get_by_role("spinbutton", name="Pictures").fill("1")
     here.context.set_offline(True)
     page.get_by_role("button", name="Generate").click()
     expect(page.get_by_role("alert")).to_contain_text("The connection to the studio is lost")
     here.context.set_offline(False)
-    page.get_by_role("img", name="Result 1").wait_for()
+    with light.painting():
+        page.get_by_role("img", name="Result 1").wait_for()
     expect(page.get_by_role("alert")).to_have_count(0)
     expect(page.locator(".shot")).to_have_count(1)
 
@@ -108,12 +81,12 @@ def test_two_tabs_show_the_same_desk(visit: Callable[..., Visit], cut_coffee: Ca
 
 
 def test_a_mask_deleted_elsewhere_is_cut_again(
-    visit: Callable[..., Visit], cut_coffee: Callable[..., Page], http: httpx.Client
+    visit: Callable[..., Visit], cut_coffee: Callable[..., Page], light: Light
 ) -> None:
     page = cut_coffee(visit().page())
     page.get_by_role("tab", name="Place").click()
     mask = page.evaluate("async () => (await import('/studio/store.js')).desk.layers[0].mask_id")
-    assert http.delete(f"/v1/masks/{mask}").status_code == 204
+    assert light.api.anyone.delete(f"/v1/masks/{mask}").status_code == 204
     page.get_by_role("tab", name="Render").click()
     page.get_by_role("button", name="Generate").click()
     expect(page.get_by_role("alert")).to_contain_text("gone from the server")
@@ -124,7 +97,8 @@ def test_a_mask_deleted_elsewhere_is_cut_again(
     page.get_by_label("Background", exact=True).select_option("White")
     page.get_by_role("tab", name="Render").click()
     page.get_by_role("button", name="Generate").click()
-    page.get_by_role("img", name="Result 1").wait_for()
+    with light.painting():
+        page.get_by_role("img", name="Result 1").wait_for()
 
 
 def test_a_shot_that_elsewhere_made_impossible_is_refused_at_the_field(
@@ -136,12 +110,6 @@ def test_a_shot_that_elsewhere_made_impossible_is_refused_at_the_field(
     page.get_by_role("button", name="Generate").click()
     expect(page.get_by_role("alert")).to_contain_text("Steps does not fit")
     expect(page.get_by_role("spinbutton", name="Steps")).to_be_focused()
-
-
-@pytest.fixture
-def keyed_server(tmp_path: Path) -> Iterator[Api]:
-    with running(tmp_path, studio_dir=STUDIO) as api:
-        yield api
 
 
 def test_with_keys_the_page_signs_in_once_and_keeps_no_key(visit: Callable[..., Visit], keyed_server: Api) -> None:

@@ -15,10 +15,8 @@ from playwright.sync_api import Browser, Page, expect
 from packshot.contract.shot_spec import Canvas
 from packshot.imaging.canvas import flatten, layer_size
 from packshot.types import Cutout, Layer, Layout
-from tests.graph.browser.light import Light, light, url
-from tests.graph.browser.visits import Visit
-
-__all__ = ["light", "url"]
+from tests.browser.light import Light
+from tests.browser.visits import Visit
 
 STUDIO = Path(__file__).parents[3] / "studio"
 MOST_BYTES = 150_000
