@@ -17,42 +17,14 @@ import contextvars
 import time
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from packshot.batching.curve import StepCurve
 from packshot.batching.policy import Policy
+from packshot.batching.scene_job import Job, Progress, Rendered, RowT
 from packshot.errors import EngineFailed
 from packshot.meter import Meter, NoMeter
-from packshot.telemetry import traces
 from packshot.types import U8, Render, Scene
-
-
-class Row(Protocol):
-    """The engine's state of a begun scene. `packshot.models.engines.denoising.Denoising` implements it.
-
-    `error` is the reason why this scene cannot continue, or None.
-    """
-
-    error: Exception | None
-
-    @property
-    def index(self) -> int:
-        """The number of completed steps."""
-        ...
-
-    @property
-    def steps(self) -> int:
-        """The number of all steps."""
-        ...
-
-    @property
-    def done(self) -> bool:
-        """Whether all steps are completed."""
-        ...
-
-
-RowT = TypeVar("RowT", bound=Row)
 
 
 class Engine(Protocol[RowT]):
@@ -86,93 +58,6 @@ class Engine(Protocol[RowT]):
         ...
 
 
-Progress = Callable[[int, int, U8 | None], None]
-"""A callback (completed steps, all steps, preview or None). The batcher calls it in the event loop after a step."""
-
-
-class Rendered(NamedTuple):
-    """A painted scene, and the milliseconds of its stages.
-
-    The stages are `queue`, `begin`, `steps` (which includes the waits between steps) and `decode`.
-    """
-
-    render: Render
-    milliseconds: dict[str, float]
-
-
-@dataclass(eq=False)
-class _Job(Generic[RowT]):
-    """A scene from its arrival to its result. It is a `policy.PendingScene`."""
-
-    scene: Scene
-    key: Hashable
-    rows: int
-    interactive: bool
-    future: asyncio.Future[Rendered]
-    progress: Progress | None
-    preview_every_s: float
-    alone: bool
-    since_s: float = field(default_factory=time.monotonic)
-    previewed_at: float = field(default_factory=time.monotonic)
-    ended_at: dict[str, float] = field(default_factory=dict)
-    """The time at which each stage ended."""
-    row: RowT | None = None
-    parked_s: float = 0.0
-    place: traces.SpanContext = field(default_factory=traces.current)
-    shared: _Shared | None = None
-
-    @property
-    def steps_left(self) -> int:
-        return self.scene.brief.steps if self.row is None else self.row.steps - self.row.index
-
-    @property
-    def held(self) -> int:
-        """How many scenes of one window hold as much memory in the engine: the windows, and their outline."""
-        windows = self.rows // self.scene.brief.rows_per_step
-        return windows + 1 if windows > 1 else 1
-
-    @property
-    def preview_due(self) -> bool:
-        return self.preview_every_s > 0 and time.monotonic() - self.previewed_at >= self.preview_every_s
-
-    def milliseconds(self) -> dict[str, float]:
-        times = [self.since_s, *(self.ended_at[name] for name in STAGES)]
-        return {name: (end - start) * 1000 for name, start, end in zip(STAGES, times, times[1:], strict=False)}
-
-    def stepped(self, scenes: int, rows: int, began_s: float) -> None:
-        """Note a step for the trace. One span covers the steps that the same number of scenes took together."""
-        if self.place is None:
-            return
-        if self.shared is None or self.shared.scenes != scenes:
-            self.end_shared(began_s)
-            self.shared = _Shared(scenes, rows, began_s)
-        self.shared.steps += 1
-
-    def end_shared(self, now_s: float) -> None:
-        """Record the span of the last steps."""
-        if self.shared is not None:
-            shared, self.shared = self.shared, None
-            self.record("step batch", shared.began_s, now_s, scenes=shared.scenes, rows=shared.rows, steps=shared.steps)
-
-    def record(self, name: str, began_s: float, ended_s: float, **attributes: int) -> None:
-        """Record a span of this scene. Times are of `time.monotonic`."""
-        if self.place is not None:
-            offset_s = time.time() - time.monotonic()
-            began_ns, ended_ns = (int((at_s + offset_s) * 1e9) for at_s in (began_s, ended_s))
-            traces.record(name, began_ns, ended_ns, self.place, **attributes)
-
-
-@dataclass
-class _Shared:
-    """Consecutive steps of a scene with the same number of scenes, and the batch rows of each."""
-
-    scenes: int
-    rows: int
-    began_s: float
-    steps: int = 0
-
-
-STAGES = ("queue", "begin", "steps", "decode")
 STEP_S = 0.05
 """Assumed seconds of a step of one scene, until one has been measured."""
 
@@ -204,8 +89,8 @@ class RenderBatcher(Generic[RowT]):
         self._policy = policy or Policy()
         self._curve = curve
         self._meter = meter or NoMeter()
-        self._jobs: list[_Job[RowT]] = []
-        self._parked: set[_Job[RowT]] = set()
+        self._jobs: list[Job[RowT]] = []
+        self._parked: set[Job[RowT]] = set()
         """The scenes that wait for people in this tick."""
         self._thread = thread or ThreadPoolExecutor(1, thread_name_prefix="model")
         self._worker: asyncio.Task[None] | None = None
@@ -231,7 +116,7 @@ class RenderBatcher(Generic[RowT]):
         """
         future: asyncio.Future[Rendered] = asyncio.get_running_loop().create_future()
         key, rows = self._engine.batch_key(scene), self._engine.rows(scene)
-        self._jobs.append(_Job(scene, key, rows, interactive, future, progress, preview_every_s, alone))
+        self._jobs.append(Job(scene, key, rows, interactive, future, progress, preview_every_s, alone))
         if self._worker is None or self._worker.done():
             # An empty context: the loop works for every scene, not for the one that starts it.
             self._worker = asyncio.create_task(self._loop(), context=contextvars.Context())
@@ -286,7 +171,7 @@ class RenderBatcher(Generic[RowT]):
         """Drop the scenes that have a result or an error, or whose caller was cancelled."""
         self._jobs = [job for job in self._jobs if not job.future.done()]
 
-    def _denoising(self) -> list[_Job[RowT]]:
+    def _denoising(self) -> list[Job[RowT]]:
         """The begun scenes that have steps left."""
         return [job for job in self._jobs if job.row is not None and not job.row.done]
 
@@ -295,7 +180,7 @@ class RenderBatcher(Generic[RowT]):
         """The most batch rows of one call of the networks."""
         return max(1, min(self.max_rows, self._memory_max_rows))
 
-    def _group(self, jobs: list[_Job[RowT]]) -> list[_Job[RowT]]:
+    def _group(self, jobs: list[Job[RowT]]) -> list[Job[RowT]]:
         """The scenes of these that take the next step. Those that are parked are noted."""
         group = self._policy.group(jobs, time.monotonic(), self._step_s, self._call_rows)
         if self._curve is None:
@@ -304,7 +189,7 @@ class RenderBatcher(Generic[RowT]):
         self._parked.update(parked)
         return taken
 
-    def _decodable(self) -> list[_Job[RowT]]:
+    def _decodable(self) -> list[Job[RowT]]:
         """The scenes whose steps are completed; without the parked ones while a person's scene has steps left."""
         completed = [job for job in self._jobs if job.row is not None and job.row.done]
         if self._curve is None or not any(job.interactive for job in self._denoising()):
@@ -350,7 +235,7 @@ class RenderBatcher(Generic[RowT]):
             begun_s = job.ended_at["begin"] = time.monotonic()
             job.record("begin", queued_s, begun_s)
 
-    def _fits(self, job: _Job[RowT]) -> bool:
+    def _fits(self, job: Job[RowT]) -> bool:
         """Whether there is memory to begin the scene. Catalogue scenes leave room for a full batch of interactive ones.
 
         A scene that needs more than there is for its kind begins when no other of the kind is begun.
@@ -359,12 +244,12 @@ class RenderBatcher(Generic[RowT]):
         begun = [one for one in self._jobs if one.row is not None]
         bulk = [one for one in begun if not one.interactive]
 
-        def within(others: list[_Job[RowT]], room: int) -> bool:
+        def within(others: list[Job[RowT]], room: int) -> bool:
             return not others or sum(one.held for one in others) + job.held <= room
 
         return within(begun, most) and (job.interactive or within(bulk, max(1, most - self.max_rows)))
 
-    async def _step(self, group: list[_Job[RowT]]) -> None:
+    async def _step(self, group: list[Job[RowT]]) -> None:
         rows = min(sum(job.rows for job in group), self._call_rows)
         began = time.monotonic()
         try:
@@ -386,7 +271,7 @@ class RenderBatcher(Generic[RowT]):
         self._meter.count("packshot_denoise_steps_total", len(group))
         self._meter.observe("packshot_denoise_batch_rows", len(group))
 
-    async def _report(self, group: list[_Job[RowT]]) -> None:
+    async def _report(self, group: list[Job[RowT]]) -> None:
         for job in group:
             row = _row(job)
             if row.error is not None:
@@ -409,7 +294,7 @@ class RenderBatcher(Generic[RowT]):
 Result = TypeVar("Result")
 
 
-def _row(job: _Job[RowT]) -> RowT:
+def _row(job: Job[RowT]) -> RowT:
     assert job.row is not None, "a begun scene has a row"
     return job.row
 
@@ -418,6 +303,6 @@ def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, EngineFailed) and error.code == "engine_out_of_memory"
 
 
-def _fail(job: _Job[RowT], error: Exception) -> None:
+def _fail(job: Job[RowT], error: Exception) -> None:
     if not job.future.done():
         job.future.set_exception(error)
