@@ -35,7 +35,7 @@ PERSON_STEPS, CATALOGUE_STEPS = 10, 20
 NEVER = Policy(slowdown=float("inf"))
 
 LANE = Row("P15-lane", "(p95 of a person's scene beside a catalogue - one step) ÷ p95 idle, processor time", 1.5)
-OFF = Row("P15-unparked", "the same without parking", float("inf"))
+OFF = Row("P15-unparked", "the same without parking; it has no bound", 100.0)
 COST = Row(
     "P15-cost", "catalogue row-steps a second while a person is there, with parking ÷ without", 0.0, at_least=True
 )
