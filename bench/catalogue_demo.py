@@ -39,7 +39,7 @@ def main() -> int:
     started_at = time.perf_counter()
     shutil.rmtree(OUT, ignore_errors=True)
     folder, files = lay_out(OUT / "catalogue"), OUT / "files"
-    settings = Settings(home=OUT / "home", open_access=True)
+    settings = Settings(home=(OUT / "home").resolve(), open_access=True)
     with serving_in_process(settings, pictures=90) as url:
         command = [str(Path(sys.executable).with_name("packshot")), "catalogue", "run", str(folder), "--host", url]
         ran = subprocess.run([*command, "--out", str(files), "--json"], stdout=subprocess.PIPE, check=False)

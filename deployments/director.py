@@ -29,8 +29,9 @@ from packshot.settings import Settings
 from packshot.shots import Director, DuePoll, Finished, LayoutFiles, Painted, Placed, SharedLoadReport, Step
 from packshot.store.gauges import connection_gauges
 from packshot.store.store import Store
-from packshot.store.wakes import QUEUED, listen
+from packshot.store.wakes import OUTBOX, QUEUED, listen
 from packshot.types import Brief, Framing
+from packshot.webhooks import Egress, Sender
 
 log = logging.getLogger("ray.serve")
 
@@ -94,10 +95,16 @@ class DirectorDeployment:
             every_s=settings.poll_s,
         )
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._due.forever()), loop.create_task(self._keep_house())]
+        sender = Sender(self._store.outbound, Egress(allow_loopback=settings.open_access))
+        self._tasks = [
+            loop.create_task(self._due.forever()),
+            loop.create_task(self._keep_house()),
+            loop.create_task(sender.forever(settings.poll_s)),
+        ]
         if context.rank.rank == 0:  # one of them hears of new shots for all; its calls go to any director
             wake = partial(self._due.wake, spread=True)
-            self._listening = loop.create_task(listen(settings, QUEUED, wake))
+            heard = (listen(settings, QUEUED, wake), listen(settings, OUTBOX, sender.wake))
+            self._listening = [loop.create_task(one) for one in heard]
 
     async def run_next(self) -> str | None:
         """Claim, run and commit one shot. Returns its id, or None when no shot may be claimed here now.

@@ -42,7 +42,7 @@ class Settings(BaseSettings):
         True, description="Let PostgreSQL keep plans of repeated statements; off behind an old PgBouncer."
     )
     database_listen: bool = Field(
-        True, description="Let each gateway and one director hold a connection that hears of changes at once."
+        True, description="Let each gateway and one director hold connections that hear of changes at once."
     )
     assets_url: str = Field("", description="fsspec URL of the assets; empty = a folder in `home`.")
 
@@ -102,6 +102,9 @@ class Settings(BaseSettings):
 
     # Shots
     max_queued_shots: int = Field(1_000, gt=0, description="Waiting shots that a tenant may have; the next gets 429.")
+    catalogue_window: int = Field(
+        64, gt=0, description="Live shots that a tenant's catalogues may have; further rows wait outside the queue."
+    )
     lease_s: float = Field(30.0, gt=0, description="How long a lease on a shot lasts without a heartbeat, seconds.")
     heartbeat_s: float = Field(10.0, gt=0, description="Time between a director's heartbeats, seconds.")
     max_attempts: int = Field(3, ge=1, description="Attempts at a shot before it fails.")

@@ -2,11 +2,12 @@
 
 import * as api from "./api.js";
 import * as cut from "./cut.js";
+import * as frame from "./frame.js";
 import * as keys from "./keys.js";
 import * as shots from "./shots.js";
 import * as store from "./store.js";
 import * as trouble from "./trouble.js";
-import { $, alertOf, alerted, dismiss, icon, loaded, openDialog, say, settled, sheet, sorry, TRY_AGAIN_MS, wireDialogs } from "./widgets.js";
+import { $, alertOf, alerted, dismiss, loaded, say, settled, sheet, sorry, TRY_AGAIN_MS } from "./widgets.js";
 import { addFiles } from "./uploads.js";
 import { plain } from "./words.js";
 
@@ -149,32 +150,6 @@ function wireFiles() {
   });
 }
 
-function wireTheme() {
-  const names = ["auto", "light", "dark"];
-  const kept = () => {
-    try {
-      return localStorage.getItem("packshot.theme") ?? "auto";
-    } catch {
-      return "auto";
-    }
-  };
-  const apply = (name) => {
-    document.documentElement.dataset.theme = name;
-    $("theme").setAttribute("aria-label", `Colours: ${name === "auto" ? "as the system" : name}`);
-    $("theme").title = $("theme").getAttribute("aria-label");
-  };
-  $("theme").addEventListener("click", () => {
-    const next = names[(names.indexOf(document.documentElement.dataset.theme) + 1) % 3];
-    try {
-      localStorage.setItem("packshot.theme", next);
-    } catch {
-      // no storage: the choice lasts until the page is closed
-    }
-    apply(next);
-  });
-  apply(names.includes(kept()) ? kept() : "auto");
-}
-
 /** Update the status line: the live shots, or else the last message. */
 const showStatus = (() => {
   let last = 0;
@@ -221,52 +196,6 @@ function connection(isUp) {
   alertOf("The connection to the studio is lost.", "Your shots continue on the server, and your work is kept here. Trying again…", { key: "connection" });
 }
 
-function wireSignIn() {
-  const dialog = $("sign-in");
-  dialog.addEventListener("cancel", (event) => event.preventDefault());
-  api.onUnauthorized(
-    (again) =>
-      new Promise((resolve) => {
-        $("key").value = "";
-        $("sign-in-again").hidden = !again;
-        $("sign-in-first").hidden = again;
-        say($("key-problem"), "");
-        if (!dialog.open) openDialog(dialog);
-        const submit = async (event) => {
-          event.preventDefault();
-          try {
-            await api.openSession($("key").value.trim());
-          } catch (problem) {
-            if (!problem.code) throw problem;
-            const wrong = problem.code === "unauthorized" || problem.code === "invalid_request";
-            const { title, remedy } = plain(problem);
-            say($("key-problem"), wrong ? "This key is not valid, or was revoked. Ask the operator for a new one." : `${title} ${remedy}`);
-            return;
-          }
-          $("sign-in-form").removeEventListener("submit", submit);
-          $("key").value = "";
-          dialog.close();
-          $("sign-out").hidden = false;
-          resolve();
-          for (const image of document.images) if (image.complete && !image.naturalWidth && image.src) image.src = image.src;
-        };
-        $("sign-in-form").addEventListener("submit", submit);
-      }),
-  );
-}
-
-function wireSignOut() {
-  $("sign-out").hidden = !api.withKeys();
-  $("sign-out").addEventListener("click", async () => {
-    try {
-      await api.closeSession();
-    } catch (problem) {
-      return sorry(problem, { key: "sign-out" });
-    }
-    location.reload(); // nothing that was loaded with the session stays on the page
-  });
-}
-
 async function start() {
   engines = await answered(api.engines);
   painting?.then((step) => step.useEngines(engines));
@@ -295,16 +224,13 @@ function badges() {
   count("place", store.desk.layers.length);
   count("render", store.shots().filter(store.isLive).length);
   count("choose", store.results().length);
+  $("to-review").href = store.desk.project ? `/review?project_id=${store.desk.project.id}` : "/review";
 }
 
-for (const holder of document.querySelectorAll("[data-icon]")) holder.prepend(icon(holder.dataset.icon));
+frame.open();
 store.open(trouble.storage);
 trouble.open();
-wireTheme();
 $("project").addEventListener("click", async () => (await projects()).choose());
-wireSignIn();
-wireSignOut();
-wireDialogs();
 cut.open(setStatus);
 store.watch((what) => {
   badges();

@@ -28,6 +28,7 @@ PUBLIC_ROWS = 32
 CPU_SECONDS: dict[str, float] = {
     "gateway": 0.1,
     "photo_decoder": 0.3,
+    "producer": 0.02,
     "canny": 0.01,
     "finisher": 0.17,
     "director": 0.05,

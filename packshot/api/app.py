@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 import packshot
 from packshot.api import (
+    budgets,
     catalogue_files,
     catalogue_photos,
     catalogue_report,
@@ -86,7 +87,7 @@ def create_app(
     cutting, judging = (photos, uploads, photo_masks, masks), (reviews, shares)
     shooting = (events, shots, images, deliveries, projects, styles)
     many = (catalogues, catalogue_photos, catalogue_files, catalogue_report)
-    for part in (*cutting, *shooting, *judging, *many, webhooks, tenants, session):
+    for part in (*cutting, *shooting, *judging, *many, webhooks, budgets, tenants, session):
         app.include_router(part.router, dependencies=[StrictQuery])
     app.include_router(ops.router)
     ops.add_page(app, studio_dir, bucket_origin(store.assets) if settings.redirect_downloads else "")

@@ -95,7 +95,7 @@ async def _put(
             data = await in_thread(file.read)
             if "photo" in kinds:
                 photo = await services.decoder.normalise(data, claim_of(None, PurePosixPath(path).name))
-                call = in_thread(add_photo, services, tenant_id, photo, photo.png, None)
+                call = in_thread(add_photo, services.store, tenant_id, photo, photo.png, None)
                 photo_id = (await shield_to_completion(call)).id
                 link = in_thread(store.put, tenant_id, catalogue_id, path, photo_id)
                 stored = await shield_to_completion(link)

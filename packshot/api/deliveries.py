@@ -12,9 +12,10 @@ from packshot.api.accept import json_body
 from packshot.api.answers import disposition, file_answer
 from packshot.api.auth import Caller
 from packshot.api.downloads import REDIRECT, Redirect, redirected
+from packshot.api.graph import Graph
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.openapi import BODY_PROBLEMS, answer_json, body_json, file_json, keyed_problems_json, problems_json
-from packshot.api.services import Services, Wired, in_thread
+from packshot.api.services import Wired, in_thread
 from packshot.contract import examples
 from packshot.contract.answers import FindingAnswer
 from packshot.contract.deliveries import DeliveriesAnswer, DeliveriesRequest, DeliveryAnswer
@@ -67,7 +68,9 @@ async def deliver_image(image_id: str, request: Request, services: Wired, tenant
     for at, preset, template in wanted:
         with refusals.at(at):
             entry = body.deliver[at]
-            file = await cancel_on_disconnect(request, made_once(services, image, shot, preset, entry.shadow))
+            file = await cancel_on_disconnect(
+                request, made_once(services.store, services.graph, image, shot, preset, entry.shadow)
+            )
             name = template.render(_values(image, shot, file))
             other = names.setdefault(collision_key(name), at)
             if other != at:
@@ -129,7 +132,12 @@ def _values(image: ImageRecord, shot: ShotRecord, file: DeliveredRecord) -> Mapp
 
 
 async def made_once(
-    services: Services, image: ImageRecord, shot: ShotRecord, preset: Preset, shadow: ShadowKind | None = None
+    store: Store,
+    graph: Graph,
+    image: ImageRecord,
+    shot: ShotRecord,
+    preset: Preset,
+    shadow: ShadowKind | None = None,
 ) -> DeliveredRecord:
     """The picture's file for a preset: the stored one, or a new one that is then stored.
 
@@ -138,13 +146,13 @@ async def made_once(
     spec = shot.spec
     drawn = shadow or spec.shadow.kind
     recipe = f"v{image.version} {preset.name} {preset.dated} shadow={drawn} {UNSIGNED}"
-    stored = await in_thread(services.store.delivered.find, image.tenant, image.id, recipe)
+    stored = await in_thread(store.delivered.find, image.tenant, image.id, recipe)
     if stored is not None:
         return stored
-    layout = await in_thread(_layout_or_none, services.store, image.tenant, spec)
-    made = await services.graph.deliver(DeliveryOrder(image.asset_key, spec, layout, preset, image.verdict, shadow))
+    layout = await in_thread(_layout_or_none, store, image.tenant, spec)
+    made = await graph.deliver(DeliveryOrder(image.asset_key, spec, layout, preset, image.verdict, shadow))
     new = _new(made, preset, recipe)
-    return await shield_to_completion(in_thread(services.store.delivered.add, image.tenant, image.id, new))
+    return await shield_to_completion(in_thread(store.delivered.add, image.tenant, image.id, new))
 
 
 def _new(made: Delivered, preset: Preset, recipe: str) -> NewDelivered:

@@ -109,7 +109,7 @@ async def get_image(
     rules = preset_named(preset)
     await in_thread(services.store.reviews.require_approved, tenant.id, [image.id])
     shot = await in_thread(services.store.shots.get, tenant.id, image.shot_id)
-    file = await cancel_on_disconnect(request, made_once(services, image, shot, rules))
+    file = await cancel_on_disconnect(request, made_once(services.store, services.graph, image, shot, rules))
     data = await in_thread(services.store.assets.get, file.asset_key)
     name = f"{image.id}-{rules.name}.{file.extension}"
     answer = file_answer(request, data, file.media_type, filename=name, kept=False)

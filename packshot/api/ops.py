@@ -115,9 +115,10 @@ async def openapi(request: Request, tenant: Caller) -> JSONResponse:
 
 
 def add_page(app: FastAPI, studio_dir: Path | None, bucket: str = "") -> None:
-    """Serve the studio at `/`, with its files under `/studio`. Without `studio_dir`, `/` is a few lines of text.
+    """Serve the studio at `/`, its files under `/studio`, and its other pages: `/review`, and `/share` for visitors.
 
-    `bucket` is the origin to which downloads redirect; the page may load pictures from there too.
+    Without `studio_dir`, `/` is a few lines of text. `bucket` is the origin to which downloads redirect; the page may
+    load pictures from there too.
     """
     if studio_dir is None:
 
@@ -127,7 +128,8 @@ def add_page(app: FastAPI, studio_dir: Path | None, bucket: str = "") -> None:
 
         return
 
-    _add_files(app, "/", "/studio", StaticFiles(directory=studio_dir), _admitting(bucket))
+    pages = {"/": "index.html", "/review": "review.html", "/share": "share.html"}
+    _add_files(app, pages, "/studio", StaticFiles(directory=studio_dir), _admitting(bucket))
 
 
 def _admitting(bucket: str) -> dict[str, str]:
@@ -143,18 +145,19 @@ def add_reference(app: FastAPI) -> None:
     Nothing comes from another server. The package fastapi-swagger (MIT) carries the files of Swagger UI (Apache-2.0).
     """
     files = StaticFiles(directory=_REFERENCE_DIR, packages=[("fastapi_swagger", "resources")])
-    _add_files(app, "/docs", "/docs", files, REFERENCE_HEADERS)
+    _add_files(app, {"/docs": "index.html"}, "/docs", files, REFERENCE_HEADERS)
 
 
-def _add_files(app: FastAPI, page_path: str, folder: str, files: StaticFiles, headers: dict[str, str]) -> None:
-    """Serve `files` under the path `folder`, and their index.html at `page_path`."""
+def _add_files(app: FastAPI, pages: dict[str, str], folder: str, files: StaticFiles, headers: dict[str, str]) -> None:
+    """Serve `files` under the path `folder`, and some of them as pages: `pages` maps paths to names of files."""
     packed = GZipMiddleware(files)
+    for path, name in pages.items():
 
-    async def page(scope: Scope, receive: Receive, send: Send) -> None:
-        await packed({**scope, "path": f"{scope['root_path']}/index.html"}, receive, send)
+        async def page(scope: Scope, receive: Receive, send: Send, name: str = name) -> None:
+            await packed({**scope, "path": f"{scope['root_path']}/{name}"}, receive, send)
 
-    shown = Route(page_path, _PageHeaders(page, headers), methods=["GET", "HEAD"], include_in_schema=False)
-    app.router.routes.append(shown)
+        shown = Route(path, _PageHeaders(page, headers), methods=["GET", "HEAD"], include_in_schema=False)
+        app.router.routes.append(shown)
     app.mount(folder, _PageHeaders(packed, headers), name=folder.strip("/"))
 
 

@@ -12,7 +12,7 @@ from packshot.api.accept import json_body
 from packshot.api.answers import server_timing
 from packshot.api.auth import Caller
 from packshot.api.conversions import exact_mask, mask_answer
-from packshot.api.graph import Segmented
+from packshot.api.graph import Graph, Segmented
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion, spooled_body
 from packshot.api.openapi import (
     BODY_PROBLEMS,
@@ -38,6 +38,7 @@ from packshot.errors import (
 from packshot.imaging.prompts import check_prompts
 from packshot.imaging.strokes import check_strokes
 from packshot.store.records import MaskRecord, PhotoRecord
+from packshot.store.store import Store
 from packshot.types import Prompts, Stroke
 
 router = APIRouter(prefix="/v1/photos", tags=["photos"], responses=keyed_problems_json())
@@ -79,7 +80,9 @@ async def click(photo_id: str, request: Request, response: Response, services: W
             multimask=body.multimask,
         )
         check_prompts(prompts, photo.width, photo.height)
-        own, made = await cancel_on_disconnect(request, _candidates(services, photo, base, prompts))
+        own, made = await cancel_on_disconnect(
+            request, candidates(services.store, services.graph, photo, base, prompts)
+        )
     masks: list[MaskRecord] = await shield_to_completion(
         in_thread(services.store.masks.add, tenant.id, photo.id, list(made.masks))
     )
@@ -145,8 +148,8 @@ async def _painted(
     return Segmented((made,), {"paint": (time.perf_counter() - started_at) * 1000})
 
 
-async def _candidates(
-    services: Services, photo: PhotoRecord, base: MaskRecord | None, prompts: Prompts
+async def candidates(
+    store: Store, graph: Graph, photo: PhotoRecord, base: MaskRecord | None, prompts: Prompts
 ) -> tuple[MaskRecord | None, Segmented]:
     """The upload's own alpha, if it is what the prompts mark, and the segmenter's candidates."""
     source: MaskSource = "box" if prompts.boxes else "points" if prompts.points else "automatic"
@@ -154,11 +157,11 @@ async def _candidates(
     async def own_alpha() -> MaskRecord | None:
         if base is not None:
             return None
-        own = await in_thread(services.store.masks.own_alpha, photo.tenant, photo.id)
-        return own if own is not None and await _is_marked(services, own, prompts) else None
+        own = await in_thread(store.masks.own_alpha, photo.tenant, photo.id)
+        return own if own is not None and await _is_marked(graph, own, prompts) else None
 
     async def segment() -> Segmented:
-        return await services.graph.segment(photo, prompts, base.asset_key if base else None)
+        return await graph.segment(photo, prompts, base.asset_key if base else None)
 
     own, segmented = await asyncio.gather(own_alpha(), segment())
     room = MAX_CANDIDATES if prompts.multimask else 1
@@ -167,9 +170,9 @@ async def _candidates(
     return own, replace(segmented, masks=made)
 
 
-async def _is_marked(services: Services, own: MaskRecord, prompts: Prompts) -> bool:
+async def _is_marked(graph: Graph, own: MaskRecord, prompts: Prompts) -> bool:
     """Whether every box encloses the mask's box, and the points lie on the right side of the mask's border."""
     x0, y0, x1, y1 = own.bbox_xyxy
     if not all(box[0] <= x0 and box[1] <= y0 and x1 <= box[2] and y1 <= box[3] for box in prompts.boxes):
         return False
-    return not prompts.points or await services.graph.mask_agrees(own.asset_key, prompts.points)
+    return not prompts.points or await graph.mask_agrees(own.asset_key, prompts.points)

@@ -69,7 +69,7 @@ async def upload_photo(request: Request, response: Response, services: Wired, te
         started = time.perf_counter()
         photo = await cancel_on_disconnect(request, _decoded(services, tenant.id, file))
         decode_ms = (time.perf_counter() - started) * 1000
-    record = await shield_to_completion(in_thread(add_photo, services, tenant.id, photo, photo.png, project_id))
+    record = await shield_to_completion(in_thread(add_photo, services.store, tenant.id, photo, photo.png, project_id))
     answer = photo_answer(record)
     response.headers.update({"location": answer.url, **server_timing({"decode": decode_ms})})
     return answer

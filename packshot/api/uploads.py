@@ -21,6 +21,7 @@ from packshot.errors import BadInput, StorageFull, TooLarge
 from packshot.imaging.decoding.results import NormalisedPhoto
 from packshot.store.records import PhotoRecord, Tenant
 from packshot.store.references import WrittenFile
+from packshot.store.store import Store
 from packshot.store.uploads import LIFETIME_S
 
 router = APIRouter(prefix="/v1/uploads", tags=["photos"])
@@ -113,7 +114,7 @@ async def photo_of_upload(request: Request, response: Response, services: Servic
     decode_ms = (time.perf_counter() - started) * 1000
 
     def store() -> PhotoRecord:
-        record = add_photo(services, tenant.id, decoded.photo, decoded.file, body.project_id)
+        record = add_photo(services.store, tenant.id, decoded.photo, decoded.file, body.project_id)
         services.store.uploads.confirm(upload.id, record.id)
         return record
 
@@ -123,10 +124,10 @@ async def photo_of_upload(request: Request, response: Response, services: Servic
 
 
 def add_photo(
-    services: Services, tenant_id: str, photo: NormalisedPhoto, png: bytes | WrittenFile, project_id: str | None
+    store: Store, tenant_id: str, photo: NormalisedPhoto, png: bytes | WrittenFile, project_id: str | None
 ) -> PhotoRecord:
     """Store a decoded photo, whose pixels are `png`: its bytes, or the file that has them already. It blocks."""
-    return services.store.photos.add(
+    return store.photos.add(
         tenant_id,
         png=png,
         width=photo.width,

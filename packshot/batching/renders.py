@@ -202,12 +202,14 @@ class RenderBatcher(Generic[RowT]):
         """Decode one scene whose steps are completed; decode all of them if no scene has steps left."""
         completed = self._decodable()
         for job in completed[:1] if self._denoising() else completed:
+            began_s = time.monotonic()
             try:
                 [render] = await self._in_engine(self._engine.decode, [_row(job)])
             except Exception as error:  # noqa: BLE001 - the error is raised to the scene's caller
                 _fail(job, error)
                 continue
             decoded_s = job.ended_at["decode"] = time.monotonic()
+            job.device_s += decoded_s - began_s
             job.record("decode", job.ended_at["steps"], decoded_s)
             if not job.future.done():
                 job.future.set_result(Rendered(render, job.milliseconds()))
@@ -233,6 +235,7 @@ class RenderBatcher(Generic[RowT]):
             except Exception as error:  # noqa: BLE001 - the error is raised to the scene's caller
                 _fail(job, error)
             begun_s = job.ended_at["begin"] = time.monotonic()
+            job.device_s += begun_s - queued_s
             job.record("begin", queued_s, begun_s)
 
     def _fits(self, job: Job[RowT]) -> bool:
@@ -263,7 +266,9 @@ class RenderBatcher(Generic[RowT]):
         now = time.monotonic()
         if len(group) == 1:
             self._step_s += 0.2 * (now - began - self._step_s)
+        all_rows = sum(job.rows for job in group)
         for job in group:
+            job.device_s += (now - began) * job.rows / all_rows
             job.ended_at["steps"] = now
             job.stepped(len(group), rows, began)
             if _row(job).done or _row(job).error is not None:

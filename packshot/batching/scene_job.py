@@ -46,7 +46,8 @@ Progress = Callable[[int, int, U8 | None], None]
 class Rendered(NamedTuple):
     """A painted scene, and the milliseconds of its stages.
 
-    The stages are `queue`, `begin`, `steps` (which includes the waits between steps) and `decode`.
+    The stages are `queue`, `begin`, `steps` (which includes the waits between steps) and `decode`. `device` is the
+    scene's share of the time for which the engine worked.
     """
 
     render: Render
@@ -69,6 +70,8 @@ class Job(Generic[RowT]):
     previewed_at: float = field(default_factory=time.monotonic)
     ended_at: dict[str, float] = field(default_factory=dict)
     """The time at which each stage ended."""
+    device_s: float = 0.0
+    """Seconds for which the engine worked on this scene: of a shared step, the part of its rows."""
     row: RowT | None = None
     parked_s: float = 0.0
     place: traces.SpanContext = field(default_factory=traces.current)
@@ -90,7 +93,8 @@ class Job(Generic[RowT]):
 
     def milliseconds(self) -> dict[str, float]:
         times = [self.since_s, *(self.ended_at[name] for name in STAGES)]
-        return {name: (end - start) * 1000 for name, start, end in zip(STAGES, times, times[1:], strict=False)}
+        stages = {name: (end - start) * 1000 for name, start, end in zip(STAGES, times, times[1:], strict=False)}
+        return {**stages, "device": self.device_s * 1000}
 
     def stepped(self, scenes: int, rows: int, began_s: float) -> None:
         """Note a step for the trace. One span covers the steps that the same number of scenes took together."""

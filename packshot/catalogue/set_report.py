@@ -29,7 +29,7 @@ BACKGROUND = 8.0
 SHADOW = 30.0
 """Degrees between a picture's shadow and the set's."""
 MIN_SHADOWS = 3
-"""Fewer shadows with a direction have no common one."""
+"""Fewer shadows with a direction have no common one, and neither has less than half of a set."""
 MAX_VALUES = 1000
 
 Lab = tuple[float, float, float]
@@ -111,7 +111,8 @@ def _set_of(variant: Variant, members: Sequence[SetPicture], stand: Stand) -> tu
         _Value(picture, "background", math.dist(colour, lab), 0.0, BACKGROUND) for picture, colour in colours if lab
     ]
     directed = [(picture, measures.shadow_deg) for picture, measures in measured if measures.shadow_deg is not None]
-    shadow_deg = _mean_direction([angle for _, angle in directed]) if len(directed) >= MIN_SHADOWS else None
+    angles = [angle for _, angle in directed]
+    shadow_deg = _mean_direction(angles) if len(angles) >= max(MIN_SHADOWS, len(measured) / 2) else None
     shadows = [
         _Value(picture, "shadow", _apart(angle, shadow_deg), 0.0, SHADOW)
         for picture, angle in directed
@@ -196,4 +197,4 @@ def _detail(value: _Value) -> str:
         return f"is {abs(value.value - 1):.1%} {way} than the set asks; look at its mask and its size_mm"
     if value.measure == "background":
         return f"has a background {value.value:.0f} ΔE from the set's colour; try another seed"
-    return f"has its shadow {value.value:.0f} degrees from the set's; try another seed"
+    return f"has its shadow {value.value:.0f} degrees from the set's; look at its photo's light, or try another seed"

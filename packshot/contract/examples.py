@@ -86,6 +86,7 @@ from packshot.contract.reviews import (
 from packshot.contract.set_report import Outlier, SetOfReport, SetReport, Spread
 from packshot.errors import (
     BadInput,
+    BudgetSpent,
     Conflict,
     EngineFailed,
     Forbidden,
@@ -253,6 +254,7 @@ REVIEW_IN = ReviewIn(
 )
 REVIEWS = ReviewsAnswer(
     image_id=_IMAGE_ID,
+    etag='"1-changes_requested"',
     version=1,
     state="changes_requested",
     reviews=(
@@ -547,6 +549,10 @@ PROBLEMS: tuple[PackshotError, ...] = (
         'If-Match must name the picture\'s present state, which is approved ("2-approved"); look at it again.',
         state="approved",
         etag='"2-approved"',
+    ),
+    BudgetSpent(
+        "budget_spent",
+        "this key may have 400 images a day, it has used 398, and 4 more were asked for; wait until 0:00",
     ),
     Overloaded("queue_full", "A tenant may have 1000 waiting shots, got one more; try again later."),
     Unavailable("not_ready", "The graph is starting, or a stage is down; try again in a moment."),

@@ -176,6 +176,7 @@ class LiveShot:
     status: Status | None
     code: str | None
     detail: str | None
+    item: str | None
 
 
 @dataclass(frozen=True)
@@ -192,10 +193,15 @@ class EndedShot:
 
 @dataclass(frozen=True)
 class OpenFile:
-    """A file to make: of the picture `image_id`, for the `deliver` entry number `entry`."""
+    """A file to make: of the picture `image_id`, for the `deliver` entry number `entry`. `item` is its row's, JSON.
+
+    `earlier_id` is the delivered file of the version that the picture supersedes.
+    """
 
     place: int
     entry: int
     n: int
     image_id: str
     to: str | None
+    earlier_id: str | None = None
+    item: str = ""

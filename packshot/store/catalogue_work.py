@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, exists, func, or_, select, update
 
 from packshot.contract.status import RowState
 from packshot.delivery.naming import collision_key
 from packshot.errors import BadInput
+from packshot.store.budgets import check_budgets
 from packshot.store.catalogue_events import catalogue_ended, rows_ended
 from packshot.store.catalogue_records import (
     CatalogueRecord,
@@ -116,10 +117,11 @@ class CatalogueWork:
             rows = connection.execute(query.where(condition).order_by(c.place)).all()
             return row_records(connection, catalogue_id, rows)
 
-    def set_masks(self, catalogue_id: str, place: int, masks: Sequence[str]) -> None:
-        """Keep the masks of a running row, one for each of its photos."""
+    def set_masks(self, catalogue_id: str, place: int, masks: Sequence[str] | None) -> None:
+        """Keep the masks of a running row, one for each of its photos; None lets it be cut again."""
+        kept = None if masks is None else list(masks)
         with self._database.write() as connection:
-            connection.execute(update(catalogue_row).where(_running(catalogue_id, place)).values(masks=list(masks)))
+            connection.execute(update(catalogue_row).where(_running(catalogue_id, place)).values(masks=kept))
 
     def accept(
         self, catalogue_id: str, place: int, attempt: int, shots: Sequence[ShotOfRow], window: int
@@ -127,8 +129,9 @@ class CatalogueWork:
         """Accept the row's shots that are not accepted yet, as many as fit into the tenant's window.
 
         A shot and its link to the row are one transaction; a repeat accepts nothing twice. The budget is checked
-        before each shot: when it would be exceeded, the catalogue is paused. Returns how many were accepted, and why
-        the catalogue was paused. Raises NotFound when a mask does not exist; then none is accepted.
+        before each shot: when it would be exceeded, the catalogue is paused. While a budget of the tenant or the
+        catalogue's key is used up, no shot is accepted. Returns how many were accepted, and why the catalogue was
+        paused. Raises NotFound when a mask does not exist; then none is accepted.
         """
         with self._database.write() as connection:
             own = _locked(connection, catalogue_id)
@@ -150,6 +153,8 @@ class CatalogueWork:
                 if _exceeds(own, images + new.spec.images, device_s + new.device_s):
                     paused = "budget"
                     break
+                if check_budgets(connection, own.tenant_id, own.key_id, new.spec.images) is not None:
+                    break  # the row waits for the next day or month, or for a shot's end
                 self._insert(connection, own, place, attempt, new)
                 images, device_s, accepted = images + new.spec.images, device_s + new.device_s, accepted + 1
             if accepted:
@@ -175,6 +180,7 @@ class CatalogueWork:
             idempotency_key=f"{own.id}/{new.key}/{attempt}",
             sku=new.sku,
             meta=new.meta,
+            key_id=own.key_id,
             row_steps=new.row_steps,
             category=new.category,
         )
@@ -195,16 +201,10 @@ class CatalogueWork:
     def live_shots(self, catalogue_id: str) -> list[LiveShot]:
         """The catalogue's shots whose end was not collected yet, with their present status."""
         links = catalogue_shot.c
-        columns = (
-            links.place,
-            links.key,
-            links.nth,
-            links.shot_id,
-            shot.c.status,
-            shot.c.error_code,
-            shot.c.error_detail,
-        )
+        ended = shot.c.status, shot.c.error_code, shot.c.error_detail
+        columns = links.place, links.key, links.nth, links.shot_id, *ended, catalogue_row.c.item
         query = select(*columns).outerjoin(shot, shot.c.id == links.shot_id)
+        query = query.join(catalogue_row, _row_of(catalogue_shot))
         query = query.where(links.catalogue_id == catalogue_id, links.state == "live").order_by(links.place, links.nth)
         with self._database.read() as connection:
             return [LiveShot(*row) for row in connection.execute(query)]
@@ -244,14 +244,17 @@ class CatalogueWork:
     def files_to_make(self, catalogue_id: str, most: int) -> list[OpenFile]:
         """The first `most` files of the catalogue that wait to be made."""
         c = catalogue_file.c
-        query = select(c.place, c.entry, c.n, c.image_id, c.to)
-        query = query.where(c.catalogue_id == catalogue_id, c.state == "waiting").order_by(c.place, c.entry, c.n)
+        query = select(c.place, c.entry, c.n, c.image_id, c.to, c.delivered_id, catalogue_row.c.item)
+        query = (
+            query.join(catalogue_row, _row_of(catalogue_file))
+            .where(c.catalogue_id == catalogue_id, c.state == "waiting")
+            .order_by(c.place, c.entry, c.n)
+        )
         with self._database.read() as connection:
             return [OpenFile(*row) for row in connection.execute(query.limit(most))]
 
-    def file_made(self, catalogue_id: str, file: OpenFile, delivered_id: str, name: str) -> None:
-        """Keep that a file was made and written. Raises BadInput `filename_invalid` when another one has its name."""
-        self.reserve_name(catalogue_id, file, name)
+    def file_made(self, catalogue_id: str, file: OpenFile, delivered_id: str) -> None:
+        """Keep that a file was made and written, under the name that was reserved."""
         self._file(catalogue_id, file, state="made", delivered_id=delivered_id)
 
     def reserve_name(self, catalogue_id: str, file: OpenFile, name: str) -> None:
@@ -288,35 +291,47 @@ class CatalogueWork:
             if own is not None and _end_row(connection, catalogue_id, place, state, code, detail):
                 rows_ended(connection, own.tenant_id, catalogue_id, [place])
 
-    def settle(self, catalogue_id: str) -> int:
-        """End the rows whose shots and files have all ended, and the catalogue with its last row. Returns how many."""
+    def settle(self, catalogue_id: str) -> bool:
+        """End the rows whose shots and files have all ended. Returns whether the catalogue can end now."""
         c, links, files = catalogue_row.c, catalogue_shot.c, catalogue_file.c
-        same_shot = (links.catalogue_id == c.catalogue_id) & (links.place == c.place)
-        same_file = (files.catalogue_id == c.catalogue_id) & (files.place == c.place)
-        live = exists().where(same_shot, links.state == "live")
-        unmade = exists().where(same_file, files.state == "waiting")
+        live = exists().where(_row_of(catalogue_shot), links.state == "live")
+        unmade = exists().where(_row_of(catalogue_file), files.state == "waiting")
         over = select(c.place).where(c.catalogue_id == catalogue_id, c.state == "running", c.shots_left == 0)
-        over = over.where(~live, ~unmade)
-        going = select(c.place).where(c.catalogue_id == catalogue_id, c.state.in_(("waiting", "running"))).limit(1)
+        over = over.where(~live, ~unmade).order_by(c.place)
         with self._database.read() as connection:
-            if not connection.execute(over.limit(1)).all() and connection.execute(going).all():
-                return 0
+            if not connection.execute(over.limit(1)).all():
+                return self._can_end(connection, catalogue_id)
         with self._database.write() as connection:
             own = _locked(connection, catalogue_id)
             if own is None:
-                return 0
+                return False
             places = connection.execute(over).scalars().all()
             for place in places:
                 why = _first_failure(connection, catalogue_id, place)
                 _end_row(connection, catalogue_id, place, "done" if why is None else "failed", *(why or (None, None)))
             if places:
                 rows_ended(connection, own.tenant_id, catalogue_id, places)
-            if own.state in _WORKING and not connection.execute(going).all():
-                ended = update(catalogue).where(catalogue.c.id == catalogue_id)
-                values = {"state": "done", "ended_at": Now(), "version": catalogue.c.version + 1, "pause_reason": None}
-                row = connection.execute(ended.values(values).returning(*catalogue.c)).one()
-                catalogue_ended(connection, with_counts(connection, [row])[0])
-        return len(places)
+            return self._can_end(connection, catalogue_id)
+
+    def _can_end(self, connection: Connection, catalogue_id: str) -> bool:
+        c = catalogue_row.c
+        going = select(c.place).where(c.catalogue_id == catalogue_id, c.state.in_(("waiting", "running"))).limit(1)
+        state = connection.execute(select(catalogue.c.state).where(catalogue.c.id == catalogue_id)).scalar()
+        return state in _WORKING and not connection.execute(going).all()
+
+    def end(self, catalogue_id: str) -> None:
+        """End a catalogue as done, unless a row waits or runs by now."""
+        with self._database.write() as connection:
+            if _locked(connection, catalogue_id) is None or not self._can_end(connection, catalogue_id):
+                return
+            ended = update(catalogue).where(catalogue.c.id == catalogue_id)
+            values = {"state": "done", "ended_at": Now(), "version": catalogue.c.version + 1, "pause_reason": None}
+            row = connection.execute(ended.values(values).returning(*catalogue.c)).one()
+            catalogue_ended(connection, with_counts(connection, [row])[0])
+
+
+def _row_of(table: Table) -> ColumnElement[bool]:
+    return and_(catalogue_row.c.catalogue_id == table.c.catalogue_id, catalogue_row.c.place == table.c.place)
 
 
 def _locked(connection: Connection, catalogue_id: str) -> Row[Any] | None:

@@ -182,7 +182,7 @@ class Queue:
                 connection.execute(statement)
                 if row.supersedes is not None:
                     supersede(connection, row.supersedes, image_id)
-            note_end(connection, row, image_ids)
+            note_end(connection, row, image_ids, device_s=sum(new.recipe.device_s for new in images))
             return shot_record(connection, row)
 
     def fail(self, claim: Claim, code: str, detail: str, *, retryable: bool, crashed: bool = False) -> ShotRecord:
@@ -382,8 +382,8 @@ def _failed(code: str, detail: str) -> dict[str, object]:
 
 
 def _uncounted(wait_s: float) -> dict[str, object]:
-    """Values that queue a shot again after `wait_s` seconds, without counting the attempt."""
-    return {**_requeued(Now() + wait_s), "attempt": shot.c.attempt - 1}
+    """Values that queue a shot again after `wait_s` seconds, without counting the attempt. 0 is at once."""
+    return {**_requeued(Now() + wait_s if wait_s else 0.0), "attempt": shot.c.attempt - 1}
 
 
 def _committed() -> dict[str, object]:
@@ -395,7 +395,7 @@ def _committed() -> dict[str, object]:
     }
 
 
-def _requeued(due_at: ColumnElement[float] | Now) -> dict[str, object]:
+def _requeued(due_at: ColumnElement[float] | float) -> dict[str, object]:
     """Values that queue a shot again, or end it when its cancellation was requested."""
     return {
         "status": case((shot.c.cancel_requested, "cancelled"), else_="queued"),

@@ -14,6 +14,7 @@ from packshot.contract.reviews import MarkAnswer
 from packshot.contract.status import Decision, Review, ReviewReason, ReviewState
 from packshot.contract.webhooks import ImageReviewed
 from packshot.errors import BadInput, Conflict, PreconditionFailed
+from packshot.store.catalogue_follow import image_approved
 from packshot.store.database import Database, absent, is_id, moment, require_id
 from packshot.store.outbox import publish
 from packshot.store.records import ImageRecord
@@ -84,6 +85,8 @@ class Reviews:
                 .values(review=_STORED[state], review_reason=reason, note=kept, review_number=number)
             )
             after = image_record(connection.execute(change.returning(*image.c)).one())
+            if state == "approved":
+                image_approved(connection, image_id)
             publish(
                 connection,
                 tenant_id,

@@ -198,6 +198,7 @@ shot = Table(
     Column("images", Integer),
     Column("row_steps", BigInteger),
     Column("project_id", _ID),  # without a foreign key, which SQLite cannot add to a table
+    Column("key_id", _ID),  # the key that it came with; NULL = none, or a replica of an earlier version
     Column("sku", String(100)),  # this and `meta` are the client's own words on the shot; nothing else reads them
     Column("meta", JSON(none_as_null=True)),
     Column("category", String(20)),  # one whose pictures a person must approve; NULL = none

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, null, select, update
 
 from packshot.contract.requests import MAX_WEIGHT, MIN_WEIGHT
 from packshot.errors import BadInput
+from packshot.store.budgets import has_budget
 from packshot.store.database import Database, absent, insert, new_id, require_id
 from packshot.store.records import Tenant
 from packshot.store.schema import Now, tenant
@@ -21,10 +22,11 @@ class Tenants:
 
     def get_or_create(self, name: str) -> Tenant:
         """Return the tenant called `name`. It is created when it does not exist."""
+        query = select(tenant, has_budget(tenant.c.id, null()).label("has_budget")).where(tenant.c.name == name)
         with self._database.read() as connection:
-            row = connection.execute(select(tenant).where(tenant.c.name == name)).first()
+            row = connection.execute(query).first()
         if row is not None:
-            return Tenant(row.id, name, row.weight)
+            return Tenant(row.id, name, row.weight, has_budget=row.has_budget)
         with self._database.write() as connection:
             return Tenant(tenant_id_of(connection, name), name)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, select, update
 
 from packshot.errors import Conflict
+from packshot.store.catalogue_follow import image_superseded
 from packshot.store.database import absent, require_id
 from packshot.store.schema import Now, image, image_review
 
@@ -52,3 +53,4 @@ def supersede(connection: Connection, image_id: str, by: str) -> None:
             image_id=by, number=1, tenant_id=tenant_id, state="in_review", marks=[], by=REDO, created_at=Now()
         )
     )
+    image_superseded(connection, image_id, by)

@@ -9,10 +9,13 @@ from typing import Any
 import cv2
 import httpx
 import numpy as np
+import pytest
 import skimage.data
+from standardwebhooks import Webhook
 
 from packshot.imaging.codec import read_png
 from packshot.types import U8
+from tests.receiver import receiving, wait_until
 
 
 def get_picture(http: httpx.Client, image: dict[str, Any]) -> U8:
@@ -100,6 +103,17 @@ def test_server_timing_tells_the_stages(http: httpx.Client, shot_of: Callable[..
     assert told["begin"] + told["steps"] + told["decode"] <= told["render"]
 
 
+def test_a_painted_shot_uses_device_seconds(http: httpx.Client, shot_of: Callable[..., dict[str, Any]]) -> None:
+    def used() -> float:
+        return http.get("/v1/usage").json()["total"]["device_s"]
+
+    before = used()
+    shot = http.post("/v1/shots", json=shot_of(), headers={"prefer": "wait=120"}).json()
+    device_s = shot["images"][0]["recipe"]["timing_ms"]["device"] / 1000
+    assert device_s > 0
+    assert used() == pytest.approx(before + device_s, abs=0.002)
+
+
 def test_events_tell_the_way_to_the_end(http: httpx.Client, shot_of: Callable[..., dict[str, Any]]) -> None:
     shot = http.post("/v1/shots", json=shot_of(steps=12)).json()
     names = []
@@ -110,6 +124,19 @@ def test_events_tell_the_way_to_the_end(http: httpx.Client, shot_of: Callable[..
     assert names[-1] == "done"
     assert names.count("done") == 1
     assert set(names) <= {"queued", "progress", "preview", "done"}
+
+
+def test_a_webhook_hears_of_the_end_of_a_shot(http: httpx.Client, shot_of: Callable[..., dict[str, Any]]) -> None:
+    with receiving() as receiver:
+        wanted = {"url": f"http://127.0.0.1:{receiver.port}/hook", "events": ["shot.ended"]}
+        hook = http.post("/v1/webhooks", json=wanted).json()
+        asked = shot_of(background="white", sku="MUG-01")
+        shot = http.post("/v1/shots", json=asked, headers={"prefer": "wait=60"}).json()
+        wait_until(lambda: len(receiver.got) > 0)
+        told = Webhook(hook["secret"]).verify(receiver.got[0].body, receiver.got[0].headers)
+        assert (told["type"], told["data"]["id"], told["data"]["sku"]) == ("shot.ended", shot["id"], "MUG-01")
+        assert [image["id"] for image in told["data"]["images"]] == [image["id"] for image in shot["images"]]
+        assert http.delete(f"/v1/webhooks/{hook['id']}").status_code == 204
 
 
 def test_sixteen_first_clicks_cost_one_encode(http: httpx.Client) -> None:

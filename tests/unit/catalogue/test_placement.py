@@ -12,7 +12,7 @@ from packshot.catalogue.plan import Scene, Variant, combinations
 from packshot.catalogue.seeds import seed_of
 from packshot.contract.catalogue import Axis, Item, Manifest, Seeds, View
 from packshot.contract.presets import SafeZone
-from packshot.contract.requests import MAX_SEED
+from packshot.contract.requests import MAX_SEED, ShadowIn
 from packshot.contract.shot_spec import Canvas
 from packshot.delivery.presets import preset_named
 from packshot.delivery.reframe import inside
@@ -110,7 +110,7 @@ def test_a_channel_that_demands_a_share_of_the_frame_gets_each_product_at_it() -
     body = manifest({"height": 200.0}, {"height": 50.0}).model_dump()
     body["deliver"] = [{"preset": "amazon-main", "scene": "white"}, {"preset": "shopify", "scene": "white"}]
     whole = Manifest.model_validate(body)
-    variant = Variant(Scene((), ""), "white", SQUARE, "none", 0.9)
+    variant = Variant(Scene((), ""), "white", SQUARE, ShadowIn(mode="none"), 0.9)
     small = whole.items[1].size_mm
     amazon, shop = (stand_of_variant(whole, 200, variant, [entry]) for entry in (0, 1))
     assert amazon.factor((100.0, 200.0), small) * 200 == pytest.approx(360)

@@ -11,12 +11,13 @@ from packshot.catalogue.placement import Stand
 from packshot.catalogue.plan import Scene, Variant
 from packshot.catalogue.set_report import SetPicture, set_report
 from packshot.contract.catalogue import SizeMm
+from packshot.contract.requests import ShadowIn
 from packshot.contract.set_report import SetReport
 from packshot.contract.verdict import Measures
 from packshot.imaging.report_picture import draw_report
 
-MARBLE = Variant(Scene((("scene", "marble"),), "on marble"), "generate", (1600, 1200), "contact", 0.7)
-WHITE = Variant(Scene((), ""), "white", (1600, 1200), "none", 0.7)
+MARBLE = Variant(Scene((("scene", "marble"),), "on marble"), "generate", (1600, 1200), ShadowIn(mode="contact"), 0.7)
+WHITE = Variant(Scene((), ""), "white", (1600, 1200), ShadowIn(mode="none"), 0.7)
 
 
 def stand_of(variant: Variant, ground: float | None = 0.82) -> Stand:
@@ -88,6 +89,14 @@ def test_a_picture_that_differs_is_told_with_its_measure(wrong: SetPicture, meas
     (outlier,) = found.outliers
     assert (outlier.sku, outlier.measure, found.within) == ("S0", measure, False)
     assert detail in outlier.detail
+
+
+def test_a_few_shadows_give_a_set_no_direction() -> None:
+    without = [changed(one, shadow_deg=None) for one in ALIKE]
+    some = [changed(picture(f"T{at}"), shadow_deg=120.0 * at) for at in range(3)]
+    found = report(*without, *some)
+    assert found.sets[0].shadow_deg is None
+    assert found.within
 
 
 def test_what_is_within_the_tolerances_is_none() -> None:

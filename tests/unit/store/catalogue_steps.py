@@ -83,8 +83,8 @@ def run_shots(store: Store, count: int, *, fail: Sequence[int] = ()) -> None:
             store.queue.commit(claimed, [new_image(png=claimed.shot_id.encode())])
 
 
-def collect(store: Store, record: CatalogueRecord) -> int:
-    """Keep how shots ended, make their files, and settle. Returns how many rows ended."""
+def collect(store: Store, record: CatalogueRecord) -> None:
+    """Keep how shots ended, make their files, and end rows and the catalogue."""
     work, ended = store.catalogue_work, []
     rows = {row.place: row for row in store.catalogues.rows(record.tenant, record.id, limit=1000)[0]}
     for one in work.live_shots(record.id):
@@ -99,5 +99,7 @@ def collect(store: Store, record: CatalogueRecord) -> int:
     work.shots_ended(record.id, ended)
     for file in work.files_to_make(record.id, 1000):
         made = store.delivered.add(record.tenant, file.image_id, new_delivered(file.image_id.encode()))
-        work.file_made(record.id, file, made.id, f"{rows[file.place].sku}-{file.entry}-{file.n}.jpg")
-    return work.settle(record.id)
+        work.reserve_name(record.id, file, f"{rows[file.place].sku}-{file.entry}-{file.n}.jpg")
+        work.file_made(record.id, file, made.id)
+    if work.settle(record.id):
+        work.end(record.id)

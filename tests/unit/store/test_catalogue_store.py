@@ -53,7 +53,8 @@ def test_a_catalogue_runs_to_its_end_in_windows(store: Store, tenant: Tenant, ma
     assert accept_all(store, record, mask_id, window=7) == 0
     assert counts_of(store, record) == {"waiting": 2, "running": 3}
     run_shots(store, 6)
-    assert collect(store, record) == 2
+    collect(store, record)
+    assert counts_of(store, record) == {"waiting": 2, "running": 1, "done": 2}
     accepted = 7
     while store.catalogues.get(tenant.id, record.id).state == "running":
         accepted += accept_all(store, record, mask_id, window=7)
@@ -107,10 +108,12 @@ def test_every_step_may_be_repeated(store: Store, tenant: Tenant, mask_id: str) 
     for _ in range(2):
         work.shots_ended(record.id, [ended])
     [file] = work.files_to_make(record.id, 10)
-    assert work.settle(record.id) == 0
-    work.file_made(record.id, file, "df_1", "a.jpg")
+    assert not work.settle(record.id)
+    assert counts_of(store, record) == {"running": 2}
+    work.reserve_name(record.id, file, "a.jpg")
+    work.file_made(record.id, file, "df_1")
     work.file_failed(record.id, file, "preset_unmet", "too late")
-    assert [work.settle(record.id), work.settle(record.id)] == [1, 0]
+    assert [work.settle(record.id), work.settle(record.id)] == [False, False]
     work.end_row(record.id, row.place, "failed", "internal", "too late")
     with store.database.read() as connection:
         assert connection.execute(select(func.count()).select_from(shot)).scalar_one() == 1
@@ -152,7 +155,8 @@ def test_a_budget_pauses_until_somebody_resumes(store: Store, tenant: Tenant, ma
     assert (paused.state, paused.pause_reason, paused.spent_images) == ("paused", "budget", 2)
     assert accept_all(store, record, mask_id) == 0
     run_shots(store, 2)
-    assert collect(store, record) == 2  # what was accepted ends
+    collect(store, record)
+    assert counts_of(store, record) == {"running": 3, "done": 2}  # what was accepted ends
     resumed = store.catalogues.resume(tenant.id, record.id)
     assert (resumed.state, resumed.allowed_images) == ("running", 4)
     assert accept_all(store, record, mask_id) == 2
@@ -262,12 +266,14 @@ def test_two_files_of_one_place_have_two_names(store: Store, tenant: Tenant, mas
     ]
     work.shots_ended(record.id, ended)
     files = work.files_to_make(record.id, 10)
-    work.file_made(record.id, files[0], "df_1", "Mug.jpg")
-    work.file_made(record.id, files[0], "df_1", "Mug.jpg")
+    for _ in range(2):
+        work.reserve_name(record.id, files[0], "Mug.jpg")
+        work.file_made(record.id, files[0], "df_1")
     with pytest.raises(BadInput, match="filename_invalid"):
-        work.file_made(record.id, files[1], "df_2", "mug.JPG")
+        work.reserve_name(record.id, files[1], "mug.JPG")
     work.file_failed(record.id, files[1], "filename_invalid", "twice")
-    work.file_made(record.id, files[2], "df_3", "mug.jpg")  # elsewhere
+    work.reserve_name(record.id, files[2], "mug.jpg")  # elsewhere
+    work.file_made(record.id, files[2], "df_3")
     work.settle(record.id)
     assert [row.code for row in store.catalogues.rows(tenant.id, record.id)[0]] == [None, "filename_invalid", None]
 
@@ -345,10 +351,13 @@ def test_a_file_that_waits_for_approval_holds_no_row_up(store: Store, tenant: Te
     work.shots_ended(record.id, [EndedShot(live.place, live.key, image.id, ((0, 1, None),))])
     held = OpenFile(0, 0, 1, image.id, None)
     work.file_held(record.id, held)
-    work.settle(record.id)
+    assert work.settle(record.id)
+    work.end(record.id)
     assert store.catalogues.get(tenant.id, record.id).state == "done"
-    assert work.files_to_make(record.id, 9) == []
-    assert work.claim("w", 30) == []
+    assert (work.files_to_make(record.id, 9), work.claim("w", 30)) == ([], [])
+    store.reviews.decide(tenant.id, image.id, "approved", by="a test")
+    assert [one.id for one in work.claim("w", 30)] == [record.id]
+    assert len(work.files_to_make(record.id, 9)) == 1
 
 
 def test_an_old_catalogue_goes_with_its_rows_and_files(store: Store, tenant: Tenant, photo: PhotoRecord) -> None:
