@@ -95,6 +95,7 @@ class RenderBatcher(Generic[RowT]):
         self._thread = thread or ThreadPoolExecutor(1, thread_name_prefix="model")
         self._worker: asyncio.Task[None] | None = None
         self._started_at: float | None = None
+        self._spent_s = 0.0  # how long the engine's last call took, without the wait for its thread
         self._step_s = STEP_S
         self._memory_max_rows = 1 << 30
         """Half the batch rows of the last step that ran out of memory."""
@@ -202,14 +203,13 @@ class RenderBatcher(Generic[RowT]):
         """Decode one scene whose steps are completed; decode all of them if no scene has steps left."""
         completed = self._decodable()
         for job in completed[:1] if self._denoising() else completed:
-            began_s = time.monotonic()
             try:
                 [render] = await self._in_engine(self._engine.decode, [_row(job)])
             except Exception as error:  # noqa: BLE001 - the error is raised to the scene's caller
                 _fail(job, error)
                 continue
             decoded_s = job.ended_at["decode"] = time.monotonic()
-            job.device_s += decoded_s - began_s
+            job.device_s += self._spent_s
             job.record("decode", job.ended_at["steps"], decoded_s)
             if not job.future.done():
                 job.future.set_result(Rendered(render, job.milliseconds()))
@@ -235,7 +235,7 @@ class RenderBatcher(Generic[RowT]):
             except Exception as error:  # noqa: BLE001 - the error is raised to the scene's caller
                 _fail(job, error)
             begun_s = job.ended_at["begin"] = time.monotonic()
-            job.device_s += begun_s - queued_s
+            job.device_s += self._spent_s
             job.record("begin", queued_s, begun_s)
 
     def _fits(self, job: Job[RowT]) -> bool:
@@ -268,7 +268,7 @@ class RenderBatcher(Generic[RowT]):
             self._step_s += 0.2 * (now - began - self._step_s)
         all_rows = sum(job.rows for job in group)
         for job in group:
-            job.device_s += (now - began) * job.rows / all_rows
+            job.device_s += self._spent_s * job.rows / all_rows
             job.ended_at["steps"] = now
             job.stepped(len(group), rows, began)
             if _row(job).done or _row(job).error is not None:
@@ -289,9 +289,16 @@ class RenderBatcher(Generic[RowT]):
                 job.progress(row.index, row.steps, preview)
 
     async def _in_engine(self, call: Callable[..., Result], *args: object) -> Result:
+        def timed() -> Result:
+            began = time.monotonic()
+            try:
+                return call(*args)
+            finally:
+                self._spent_s = time.monotonic() - began
+
         self._started_at = time.monotonic()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, timed)
         finally:
             self._started_at = None
 

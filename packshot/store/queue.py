@@ -232,7 +232,8 @@ class Queue:
         return self._record_trouble(claim, code, detail, {**change, "postponed_s": postponed_s})
 
     def _record_trouble(self, claim: Claim, code: str, detail: str, change: dict[str, object]) -> ShotRecord:
-        log.warning("shot %s attempt %d did not end (%s): %s", claim.shot_id, claim.attempt, code, detail)
+        told = storable(detail)
+        log.warning("shot %s attempt %d did not end (%s): %s", claim.shot_id, claim.attempt, code, told)
         return self._changed(claim, change)
 
     def _changed(self, claim: Claim, change: dict[str, object]) -> ShotRecord:
