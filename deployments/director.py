@@ -75,11 +75,14 @@ class DirectorDeployment:
         self._store.clusters.join(*self._cluster)
         self._called = self._active = False
         self._stages = GraphStages(pack or settings.pack, settings, finisher, canny, generator)
+        places = context._deployment_config.max_ongoing_requests
         self._director = Director(
             self._store,
             self._stages,
             settings,
             worker=context.replica_id.unique_id,
+            places=places,
+            freed=lambda: self._due.wake(),
             meter=RayMeter(),
         )
         self._load = SharedLoadReport(self._store)
@@ -87,7 +90,7 @@ class DirectorDeployment:
         self._due = DuePoll(
             self._due_count,
             self._call,
-            places=context._deployment_config.max_ongoing_requests,
+            places=places,
             running=lambda: self._director.running,
             every_s=settings.poll_s,
         )
@@ -104,9 +107,10 @@ class DirectorDeployment:
             self._listening = [loop.create_task(one) for one in heard]
 
     async def run_next(self) -> str | None:
-        """Claim, run and commit one shot. Returns its id, or None when no shot is due.
+        """Claim, run and commit one shot. Returns its id, or None when no shot may be claimed here now.
 
-        The first call makes the cluster active: clients' requests have moved to it.
+        A call that comes while catalogue shots have all their places returns. When one of these ends, the poll looks
+        for the next shot. The first call makes the cluster active: clients' requests have moved to it.
         """
         if not self._called:
             await asyncio.to_thread(self._store.clusters.activate, *self._cluster)
@@ -126,7 +130,7 @@ class DirectorDeployment:
     def _due_count(self, most: int) -> int:
         """How many shots this cluster may claim now; 0 in standby, and until the first painter is ready."""
         here = self._active and (self._called or self._stages.painters_came())
-        return self._store.queue.due_count(most) if here else 0
+        return self._store.queue.due_count(self._director.worth_trying(most)) if here else 0
 
     async def _keep_house(self) -> None:
         """Report the connections, say that the cluster is present, and sweep when a sweep is due."""

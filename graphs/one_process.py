@@ -279,9 +279,10 @@ class LocalGraph:
         )
         self._pixels = PixelWork()
         stages = LocalStages(pack, self._models, self._finisher, self._pixels)
-        self._director = Director(store, stages, settings, worker=f"one-process-{os.getpid()}")
+        worker = f"one-process-{os.getpid()}"
+        self._director = Director(store, stages, settings, worker=worker, places=SHOTS_AT_ONCE)
         self._due = DuePoll(
-            store.queue.due_count,
+            lambda most: store.queue.due_count(self._director.worth_trying(most)),
             self._run_next,
             places=SHOTS_AT_ONCE,
             running=lambda: self._director.running,

@@ -64,7 +64,7 @@ def weight(
     value: Annotated[float, typer.Argument(metavar="WEIGHT", help="Its share, 0.01 to 100; a new tenant has 1.")],
     as_json: AsJson = False,
 ) -> None:
-    """Set a tenant's share of the workers. With 2, it gets twice as many running shots as a tenant with 1."""
+    """Set a tenant's share of the workers. With 2, it gets twice as much work done as a tenant with 1."""
     with _store(uses_files=False) as store:
         store.tenants.set_weight(tenant_id, value)
     stderr().print(f"{tenant_id} has weight {value:g} from the next claim on.", markup=False)

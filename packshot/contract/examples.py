@@ -23,6 +23,7 @@ from packshot.contract.answers import (
     SessionAnswer,
     ShotAnswer,
     ShotPage,
+    TenantAnswer,
     UploadAnswer,
     VerdictAnswer,
     WholeImageAnswer,
@@ -64,6 +65,7 @@ from packshot.contract.requests import (
     ReviewRequest,
     SessionRequest,
     ShotRequest,
+    TenantChange,
     UploadRequest,
 )
 from packshot.contract.reviews import (
@@ -143,6 +145,8 @@ UPLOAD = UploadAnswer(
     headers={"content-type": "image/jpeg", "x-amz-checksum-sha256": "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg="},
     expires_at=datetime(2026, 11, 26, 8, 58, tzinfo=UTC),
 )
+TENANT = TenantAnswer(id="tn_Qb7Xk2mWc0Zr4vHs9LdE", name="acme", weight=2.0)
+TENANT_CHANGE = TenantChange(weight=2.0)
 DELETION = DeletionAnswer(
     tenant_sha256="2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
     counts={"keys": 2, "photos": 41, "masks": 97, "shots": 120, "images": 236, "files": 371},

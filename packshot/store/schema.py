@@ -28,7 +28,7 @@ from packshot.store.schema_base import ID, Now, metadata, tenant_column
 
 __all__ = ["REVISION", "Now", "catalogue_tables", "metadata"]
 
-REVISION = "0018"
+REVISION = "0019"
 """The last migration. The migrations up to it make the tables below."""
 
 
@@ -209,6 +209,9 @@ shot = Table(
     Column("error_detail", Text),
     Column("created_at", Double, nullable=False),
     Column("claimed_at", Double, index=True),
+    Column(
+        "turn", Double
+    ),  # of its last claim, for the fair share; NULL = none yet, or a replica of an earlier version
     Column("started_at", Double),
     Column("finished_at", Double),
     UniqueConstraint("tenant_id", "idempotency_key"),
@@ -235,6 +238,29 @@ shot = Table(
         "claimed_at",
         postgresql_where=text("priority = 'catalogue' AND claimed_at IS NOT NULL"),
         sqlite_where=text("priority = 'catalogue' AND claimed_at IS NOT NULL"),
+    ),
+    Index(  # whether a person's shot waits
+        "ix_shot_people",
+        "seq",
+        postgresql_where=text("status = 'queued' AND priority = 'interactive'"),
+        sqlite_where=text("status = 'queued' AND priority = 'interactive'"),
+    ),
+    Index(  # the turn of each line's last claim
+        "ix_shot_line_turn",
+        "tenant_id",
+        "priority",
+        "turn",
+        postgresql_where=text("turn IS NOT NULL"),
+        sqlite_where=text("turn IS NOT NULL"),
+    ),
+    # The turn of the last claim of a priority. Only a query that has this condition too can use the index. So a line's
+    # own turn is never searched among all claims.
+    Index(
+        "ix_shot_turn",
+        "priority",
+        "turn",
+        postgresql_where=text("turn >= 0"),
+        sqlite_where=text("turn >= 0"),
     ),
 )
 

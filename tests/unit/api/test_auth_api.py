@@ -72,6 +72,7 @@ CLOSED = [
     ("POST", "/v1/share/images/x/comments"),
     ("GET", "/v1/deliveries/x/x"),
     ("DELETE", "/v1/tenants/x"),
+    ("PATCH", "/v1/tenants/x"),
     ("POST", "/v1/projects"),
     ("POST", "/v1/styles"),
     ("PATCH", "/v1/images/x"),
