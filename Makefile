@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 STAMP := $(VENV)/.ready
 
-.PHONY: setup runtime tools demo test shuffled k8s chart check soak attack bench loadtest eval-mini serve wheel clean
+.PHONY: setup runtime tools demo catalogue-demo test shuffled k8s chart check soak attack bench loadtest eval-mini serve wheel clean
 
 runtime: $(RUNTIME)                 ## Make .venv with what demo and serve need, each version pinned (TORCH=cpu: without CUDA)
 
@@ -28,9 +28,13 @@ tools:                              ## Install the Debian packages that the test
 demo: $(RUNTIME)                    ## A real photo of a cup, cut out and painted into two scenes: pictures in out/demo
 	$(BIN)/python -m bench.demo
 
-test: setup                         ## The tests (README's test command; what CI runs)
+catalogue-demo: $(RUNTIME)          ## 30 SKUs, three scenes, two channels: a whole catalogue and its set report, in out/catalogue-demo
+	$(BIN)/python -m bench.catalogue_demo
+
+test: setup                         ## The tests (README's test command; what CI runs): unit tests in two processes, then those with Ray
 	.ci/install-tools
-	$(BIN)/python -m pytest -m 'not soak and not gpu' --durations=10
+	$(BIN)/python -m pytest -m 'not soak and not gpu' --durations=10 -n 2 --dist loadfile tests/unit
+	$(BIN)/python -m pytest -m 'not soak and not gpu' --durations=10 tests/cluster tests/graph
 
 shuffled: setup                     ## The tests in a random order, whose seed is printed; the same order again: make shuffled SEED=…
 	$(BIN)/python -m pytest -m 'not soak and not gpu' $(if $(SEED),--random-order-seed=$(SEED),--random-order)
@@ -46,7 +50,7 @@ chart: setup                        ## The Helm chart of k8s/overlays/production
 check: setup                        ## Lint, format and strict types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 
 soak: setup                         ## The long tests: 200 shots in a row, every malformed photo, upgrades and faults on several nodes, twelve browsers
 	$(BIN)/python -m pytest -m soak --timeout 3600

@@ -33,6 +33,7 @@ ROWS = (
     "p10_ready",
     "p11_finishing",
     "p12_queue",
+    "p15_lane",
     "first_picture",
     "first_hour",
     "memory",

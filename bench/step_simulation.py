@@ -77,6 +77,7 @@ class Scene:
     key: Hashable
     interactive: bool
     rows: int = 1
+    parked_s: float = 0.0
     steps_left: int = field(init=False)
     ended_s: float = float("inf")
 

@@ -46,6 +46,8 @@ ENVIRONMENT = {
     "OMP_WAIT_POLICY": "passive",
     # A busy laptop may take longer than Ray's 30 s to start a node.
     "RAY_raylet_start_wait_time_s": "120",
+    # Nor does its HTTP proxy start in 5 s there, after which Serve's controller would kill it.
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
     # Each thread may otherwise get a heap of its own, which keeps what it once held: 50 MiB of a laptop cluster.
     "MALLOC_ARENA_MAX": "2",
     **PROXY_HOOK,

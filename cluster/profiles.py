@@ -22,10 +22,18 @@ from packshot.errors import BadInput, FieldError
 from packshot.models.footprint.pack_footprint import GpuStage
 
 StageName = Literal[
-    "gateway", "photo_decoder", "sam_encoder", "mask_decoder", "canny", "generator", "finisher", "director"
+    "gateway",
+    "photo_decoder",
+    "producer",
+    "sam_encoder",
+    "mask_decoder",
+    "canny",
+    "generator",
+    "finisher",
+    "director",
 ]
 DEPLOYMENTS: tuple[StageName, ...] = get_args(StageName)
-OPTIONAL: tuple[StageName, ...] = ("photo_decoder",)
+OPTIONAL: tuple[StageName, ...] = ("photo_decoder", "producer")
 """Deployed only when the profile names them. Otherwise the gateway does their work."""
 GPU_STAGES: tuple[GpuStage, ...] = get_args(GpuStage)
 TUNABLES: dict[StageName, tuple[str, ...]] = {

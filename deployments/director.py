@@ -29,8 +29,9 @@ from packshot.settings import Settings
 from packshot.shots import Director, DuePoll, Finished, LayoutFiles, Painted, Placed, SharedLoadReport, Step
 from packshot.store.gauges import connection_gauges
 from packshot.store.store import Store
-from packshot.store.wakes import QUEUED, listen
+from packshot.store.wakes import OUTBOX, QUEUED, listen
 from packshot.types import Brief, Framing
+from packshot.webhooks import Egress, Sender
 
 log = logging.getLogger("ray.serve")
 
@@ -74,11 +75,14 @@ class DirectorDeployment:
         self._store.clusters.join(*self._cluster)
         self._called = self._active = False
         self._stages = GraphStages(pack or settings.pack, settings, finisher, canny, generator)
+        places = context._deployment_config.max_ongoing_requests
         self._director = Director(
             self._store,
             self._stages,
             settings,
             worker=context.replica_id.unique_id,
+            places=places,
+            freed=lambda: self._due.wake(),
             meter=RayMeter(),
         )
         self._load = SharedLoadReport(self._store)
@@ -86,20 +90,27 @@ class DirectorDeployment:
         self._due = DuePoll(
             self._due_count,
             self._call,
-            places=context._deployment_config.max_ongoing_requests,
+            places=places,
             running=lambda: self._director.running,
             every_s=settings.poll_s,
         )
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._due.forever()), loop.create_task(self._keep_house())]
+        sender = Sender(self._store.outbound, Egress(allow_loopback=settings.open_access))
+        self._tasks = [
+            loop.create_task(self._due.forever()),
+            loop.create_task(self._keep_house()),
+            loop.create_task(sender.forever(settings.poll_s)),
+        ]
         if context.rank.rank == 0:  # one of them hears of new shots for all; its calls go to any director
             wake = partial(self._due.wake, spread=True)
-            self._listening = loop.create_task(listen(settings, QUEUED, wake))
+            heard = (listen(settings, QUEUED, wake), listen(settings, OUTBOX, sender.wake))
+            self._listening = [loop.create_task(one) for one in heard]
 
     async def run_next(self) -> str | None:
-        """Claim, run and commit one shot. Returns its id, or None when no shot is due.
+        """Claim, run and commit one shot. Returns its id, or None when no shot may be claimed here now.
 
-        The first call makes the cluster active: clients' requests have moved to it.
+        A call that comes while catalogue shots have all their places returns. When one of these ends, the poll looks
+        for the next shot. The first call makes the cluster active: clients' requests have moved to it.
         """
         if not self._called:
             await asyncio.to_thread(self._store.clusters.activate, *self._cluster)
@@ -119,7 +130,7 @@ class DirectorDeployment:
     def _due_count(self, most: int) -> int:
         """How many shots this cluster may claim now; 0 in standby, and until the first painter is ready."""
         here = self._active and (self._called or self._stages.painters_came())
-        return self._store.queue.due_count(most) if here else 0
+        return self._store.queue.due_count(self._director.worth_trying(most)) if here else 0
 
     async def _keep_house(self) -> None:
         """Report the connections, say that the cluster is present, and sweep when a sweep is due."""

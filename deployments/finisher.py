@@ -7,7 +7,7 @@ layout is returned as two objects in Ray's store; the stages that need one get i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import cv2
 import ray
@@ -17,6 +17,7 @@ from deployments.ray_support.calls import require_progress
 from deployments.ray_support.context import stage
 from deployments.ray_support.deaths import leave_evidence
 from deployments.ray_support.worker_threads import WorkerThreads
+from packshot.contract.set_report import SetReport
 from packshot.contract.shot_spec import ShotSpec
 from packshot.delivery.deliver import Delivered
 from packshot.settings import Settings
@@ -92,6 +93,10 @@ class FinisherDeployment:
     async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
         """Encode a small copy of a picture as a PNG."""
         return await self._threads.run(self._finisher.thumbnail, image_key, longest_px)
+
+    async def report_png(self, report: SetReport, image_keys: Mapping[str, str]) -> bytes:
+        """Draw a catalogue's set report as a PNG."""
+        return await self._threads.run(self._finisher.report_png, report, image_keys)
 
     async def deliver(self, order: DeliveryOrder) -> Delivered:
         """Convert an image to a channel's file."""

@@ -7,55 +7,30 @@ deliveries. An accepted shot is a row in the store, followed by one call of the 
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import logging
-import math
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 from ray import serve
-from ray.serve.handle import DeploymentHandle, DeploymentResponse
-from ray.serve.schema import ApplicationStatus
+from ray.serve.handle import DeploymentHandle
 
 import packshot
-from deployments.ray_support.calls import await_with_arguments, retry_once, to_packshot_error
-from deployments.ray_support.context import stage, with_context
-from deployments.ray_support.metrics import RayMeter, node_metrics, report
+from deployments.ray_support.context import stage
+from deployments.ray_support.metrics import RayMeter
+from deployments.ray_support.producing import Producing
+from deployments.ray_support.serve_graph import ServeDecoder, ServeGraph
 from deployments.ray_support.shared_store import require_shared_store
-from deployments.ray_support.status import application_overview
 from packshot.api.app import create_app
-from packshot.api.decoding import Decoder, LocalDecoder, StoredPhoto
-from packshot.api.graph import Segmented
+from packshot.api.decoding import Decoder, LocalDecoder
 from packshot.api.services import Services
-from packshot.contract.engines import EngineInfo
-from packshot.delivery.deliver import Delivered
-from packshot.imaging.decoding.results import NormalisedPhoto, UploadedMask
-from packshot.meter import Sample
-from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
-from packshot.shots import CutoutFiles, DeliveryOrder
-from packshot.shots.finish import THUMBNAIL_PX
-from packshot.store.gauges import connection_gauges, queue_gauges
-from packshot.store.records import NewMask, PhotoRecord, UploadRecord
 from packshot.store.store import Store
-from packshot.types import Prompts, Stroke
 
 log = logging.getLogger("ray.serve")
 
 STUDIO_DIR = Path(packshot.__file__).with_name("studio")
-
-CALLS_AT_ONCE = 256
-"""Calls of the director that wait for one gateway's shots. The directors' own polls find the shots beyond these."""
-
-READY_FOR_S = 2.0
-"""Seconds for which a positive readiness answer of the controller is cached."""
-
-GAUGES_FOR_S = 10.0
-"""Seconds for which the queue's gauges are cached, because reading them counts the waiting shots."""
 
 
 @serve.deployment(
@@ -73,7 +48,8 @@ class GatewayDeployment:
     """Serves the HTTP API.
 
     `pack` names the pack; "" uses the setting. `encoder` and `mask_decoder` answer clicks, `finisher` makes files and
-    `director` runs shots. `photo_decoder` decodes uploads; with None, processes of this replica do.
+    `director` runs shots. `photo_decoder` decodes uploads; with None, processes of this replica do. `producer` produces
+    catalogues; with None, this replica does.
     """
 
     def __init__(
@@ -84,6 +60,7 @@ class GatewayDeployment:
         finisher: DeploymentHandle[Any],
         director: DeploymentHandle[Any],
         photo_decoder: DeploymentHandle[Any] | None,
+        producer: DeploymentHandle[Any] | None,
     ) -> None:
         self._settings = Settings()
         require_shared_store(self._settings)
@@ -94,6 +71,9 @@ class GatewayDeployment:
         self._cores = CoresInUse()
         self._upload_decoder: Decoder = (
             LocalDecoder(self._settings) if photo_decoder is None else ServeDecoder(photo_decoder)
+        )
+        self._producing = (
+            Producing(self._store, self._graph, self._upload_decoder, self._settings) if producer is None else None
         )
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -114,7 +94,13 @@ class GatewayDeployment:
         services: Services = self._app.state.services
         return {"uploads": float(services.decode_turns.requests), "cores": self._cores()}
 
+    def check_health(self) -> None:
+        if self._producing is not None:
+            self._producing.check_health()
+
     def __del__(self) -> None:
+        if self._producing is not None:
+            self._producing.stop()
         if isinstance(self._upload_decoder, LocalDecoder):
             self._upload_decoder.close()
 
@@ -129,124 +115,3 @@ class CoresInUse:
         before_s, used_before_s = self._at_s, self._used_s
         self._at_s, self._used_s = time.monotonic(), time.process_time()
         return (self._used_s - used_before_s) / max(1e-3, self._at_s - before_s)
-
-
-class ServeDecoder:
-    """The API's `Decoder` over the handle of photo_decoder."""
-
-    at_once = 8
-    """Uploads that this gateway sends at a time: enough for the autoscaler to see that more replicas are needed."""
-
-    def __init__(self, photo_decoder: DeploymentHandle[Any]) -> None:
-        self._photo_decoder = with_context(photo_decoder)
-
-    async def normalise(self, data: bytes, claimed_type: str | None) -> NormalisedPhoto:
-        return await retry_once(lambda: self._photo_decoder.normalise.remote(data, claimed_type))
-
-    async def normalise_upload(self, upload: UploadRecord) -> StoredPhoto:
-        return await retry_once(lambda: self._photo_decoder.normalise_upload.remote(upload))
-
-    async def read_mask(self, data: bytes, width: int, height: int) -> UploadedMask:
-        return await retry_once(lambda: self._photo_decoder.read_mask.remote(data, width, height))
-
-
-class ServeGraph:
-    """The API's `Graph` over Serve handles."""
-
-    def __init__(
-        self,
-        pack: str,
-        settings: Settings,
-        store: Store,
-        encoder: DeploymentHandle[Any],
-        mask_decoder: DeploymentHandle[Any],
-        finisher: DeploymentHandle[Any],
-        director: DeploymentHandle[Any],
-    ) -> None:
-        self._engines = (find_pack(pack, settings).summary(),)
-        self._store = store
-        self._encoder = with_context(encoder)
-        self._mask_decoder = with_context(mask_decoder)
-        self._finisher = with_context(finisher)
-        self._director = director
-        self._app = serve.get_replica_context().app_name
-        self._calls: set[asyncio.Task[None]] = set()
-        self._ready_at = 0.0
-        self._run_ended = asyncio.Event()
-        self._gauges: list[Sample] = []
-        self._gauges_at = -math.inf
-
-    async def ready(self) -> bool:
-        if time.monotonic() - self._ready_at < READY_FOR_S:
-            return True
-        overview = await asyncio.to_thread(application_overview, self._app)
-        if overview.app_status.status != ApplicationStatus.RUNNING:
-            return False
-        self._ready_at = time.monotonic()
-        return True
-
-    async def segment(self, photo: PhotoRecord, prompts: Prompts, base_key: str | None) -> Segmented:
-        encoder = self._encoder.options(session_id=photo.id)
-
-        async def click() -> Segmented:
-            # The response is passed on unawaited, so the embedding does not travel through the gateway.
-            encoded = encoder.encode.remote(photo.id, photo.asset_key)
-            assert isinstance(encoded, DeploymentResponse)
-            return await await_with_arguments(self._mask_decoder.decode.remote(encoded, prompts, base_key), encoded)
-
-        started_at = time.perf_counter()
-        answer = await retry_once(click)
-        total_ms = (time.perf_counter() - started_at) * 1000
-        queue_ms = max(0.0, total_ms - sum(answer.timing_ms.values()))
-        return Segmented(answer.masks, {"queue": queue_ms, **answer.timing_ms})
-
-    async def paint(self, photo: PhotoRecord, base_key: str | None, strokes: tuple[Stroke, ...]) -> NewMask:
-        size = (photo.width, photo.height)
-        return await retry_once(lambda: self._finisher.paint.remote(base_key, size, strokes))
-
-    async def mask_agrees(self, mask_key: str, points: tuple[tuple[float, float, int], ...]) -> bool:
-        return await retry_once(lambda: self._finisher.mask_agrees.remote(mask_key, points))
-
-    async def mask_png(self, mask_key: str, longest_px: int | None = None) -> bytes:
-        return await retry_once(lambda: self._finisher.mask_png.remote(mask_key, longest_px))
-
-    async def cutout(self, files: CutoutFiles) -> bytes:
-        return await retry_once(lambda: self._finisher.cutout_png.remote(files))
-
-    async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
-        return await retry_once(lambda: self._finisher.thumbnail.remote(image_key, longest_px))
-
-    async def deliver(self, order: DeliveryOrder) -> Delivered:
-        return await retry_once(lambda: self._finisher.deliver.remote(order))
-
-    def submitted(self) -> None:
-        if len(self._calls) >= CALLS_AT_ONCE:
-            return
-        # An empty context, because Serve cancels the calls of a request's context together with the request.
-        call = asyncio.get_running_loop().create_task(self._run_next(), context=contextvars.Context())
-        self._calls.add(call)
-        call.add_done_callback(self._calls.discard)
-
-    async def _run_next(self) -> None:
-        try:
-            await self._director.run_next.remote()
-        except Exception as error:  # noqa: BLE001 - the shot is in the store, and the director's poll finds it
-            log.warning("a director call failed: %r; the shot's state is in the store", to_packshot_error(error))
-        finally:
-            self._run_ended.set()
-            self._run_ended = asyncio.Event()
-
-    async def wait_for_any_completion(self, timeout_s: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._run_ended.wait()
-
-    def engines(self) -> tuple[EngineInfo, ...]:
-        return self._engines
-
-    async def metrics(self) -> str:
-        if time.monotonic() - self._gauges_at > GAUGES_FOR_S:
-            self._gauges = await asyncio.to_thread(queue_gauges, self._store)
-            self._gauges_at = time.monotonic()
-        report(connection_gauges(self._store))
-        return await node_metrics(self._gauges)

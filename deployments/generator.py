@@ -1,5 +1,7 @@
 """Scene -> Render: the pack's engine. Scenes of different requests share its denoising steps.
 
+A scene of a catalogue is parked while it would slow a person's scene by more than the policy allows.
+
 Progress is streamed to the caller. Closing the stream frees the scene's batch rows at the next step.
 """
 
@@ -16,7 +18,7 @@ from deployments.ray_support.context import stage
 from deployments.ray_support.deaths import end_on_device_fault, leave_evidence
 from deployments.ray_support.gpu import cap_share
 from deployments.ray_support.metrics import RayMeter
-from packshot.batching import RenderBatcher, Rendered, knee
+from packshot.batching import RenderBatcher, Rendered, StepCurve, knee
 from packshot.contract.recipe import EngineStamp
 from packshot.models.device import model_thread, pick_dtype
 from packshot.models.packs.manifest import RENDER_ROLES
@@ -65,7 +67,8 @@ class GeneratorDeployment:
         self._knee = knee(curve_s)
         self._row_step_s = curve_s[self._knee] / self._knee
         self._meter = RayMeter()
-        self._batcher = RenderBatcher(engine, max_rows=1, meter=self._meter, thread=thread)
+        curve = StepCurve(curve_s)
+        self._batcher = RenderBatcher(engine, max_rows=1, curve=curve, meter=self._meter, thread=thread)
 
     def reconfigure(self, user_config: dict[str, int]) -> None:
         """Set the largest number of batch rows in a step: `max_rows`, or this machine's knee when that is smaller."""

@@ -18,9 +18,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -31,8 +31,10 @@ from packshot.api.app import create_app
 from packshot.api.decoding import LocalDecoder
 from packshot.api.graph import Segmented
 from packshot.batching import RenderBatcher, Rendered, SingleFlight
+from packshot.catalogue.producer import Producer
 from packshot.contract.engines import EngineInfo
 from packshot.contract.recipe import EngineStamp
+from packshot.contract.set_report import SetReport
 from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.delivery.deliver import Delivered
 from packshot.errors import Unavailable
@@ -54,6 +56,7 @@ from packshot.shots import (
     LayoutFiles,
     Painted,
     Placed,
+    RunsEnded,
     Step,
 )
 from packshot.shots.finish import THUMBNAIL_PX, finish
@@ -110,7 +113,16 @@ def serving_in_process(settings: Settings, *, pictures: int = 1) -> Iterator[str
         listener = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error").bind_socket()
         config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1, ws="none", lifespan="off")
         server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="api")
+        producer = Producer(store, graph, decoder, settings, worker=f"one-process-{os.getpid()}")
+
+        async def serve() -> None:
+            producing = asyncio.create_task(producer.forever())
+            try:
+                await server.serve(sockets=[listener])
+            finally:
+                producing.cancel()
+
+        thread = threading.Thread(target=lambda: asyncio.run(serve()), name="api")
         thread.start()
         try:
             give_up_at = time.monotonic() + START_TIMEOUT_S
@@ -124,6 +136,7 @@ def serving_in_process(settings: Settings, *, pictures: int = 1) -> Iterator[str
             graph.close()
             server.should_exit = True
             thread.join()
+            producer.release()
             listener.close()
 
 
@@ -266,16 +279,17 @@ class LocalGraph:
         )
         self._pixels = PixelWork()
         stages = LocalStages(pack, self._models, self._finisher, self._pixels)
-        self._director = Director(store, stages, settings, worker=f"one-process-{os.getpid()}")
+        worker = f"one-process-{os.getpid()}"
+        self._director = Director(store, stages, settings, worker=worker, places=SHOTS_AT_ONCE)
         self._due = DuePoll(
-            store.queue.due_count,
+            lambda most: store.queue.due_count(self._director.worth_trying(most)),
             self._run_next,
             places=SHOTS_AT_ONCE,
             running=lambda: self._director.running,
             every_s=POLL_S,
         )
         self._poller: asyncio.Task[None] | None = None
-        self._run_ended = asyncio.Event()
+        self._ended = RunsEnded()
 
     def load_early(self) -> None:
         """Begin to load the models, so that they are there when the photo is."""
@@ -319,6 +333,9 @@ class LocalGraph:
     async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
         return await self._pixels.run(self._finisher.thumbnail, image_key, longest_px)
 
+    async def report_png(self, report: SetReport, image_keys: Mapping[str, str]) -> bytes:
+        return await self._pixels.run(self._finisher.report_png, report, image_keys)
+
     async def deliver(self, order: DeliveryOrder) -> Delivered:
         return await self._pixels.run(self._finisher.deliver, order)
 
@@ -332,13 +349,10 @@ class LocalGraph:
         try:
             return await self._director.run_next()
         finally:
-            self._run_ended.set()
-            self._run_ended = asyncio.Event()
+            self._ended.tell()
 
     async def wait_for_any_completion(self, timeout_s: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self._run_ended.wait()
+        await self._ended.wait(timeout_s)
 
     def engines(self) -> tuple[EngineInfo, ...]:
         return self._engines

@@ -3,6 +3,7 @@
                         ┌─ uploads ─> photo_decoder (if the profile has one; otherwise a process of the gateway)
                         ├─ clicks ──> sam_encoder ──Embedding──> mask_decoder ──> masks
     HTTP ──> gateway ───┤             (once per photo)           (batched)
+                │       ├─ catalogues ─> producer (if the profile has one; otherwise the gateway): clicks, shots, files
                 │       ├─ cutouts, deliveries ─────────────────> finisher ──> files
                 │       └─ shots ───> director ──layers─────────> finisher ──Fitted──┬──> canny ──EdgeMap──┐
                 │                        │                           │               │                     v
@@ -28,6 +29,7 @@ from deployments.gateway import GatewayDeployment
 from deployments.generator import GeneratorDeployment
 from deployments.mask_decoder import MaskDecoderDeployment
 from deployments.photo_decoder import PhotoDecoderDeployment
+from deployments.producer import ProducerDeployment
 from deployments.ray_support.decorated import as_deployment
 from deployments.ray_support.shared_store import require_shared_store
 from deployments.sam_encoder import SamEncoderDeployment
@@ -44,6 +46,7 @@ class Args(BaseModel):
     decoder_threads: int = Field(1, ge=0, description="Torch threads of a mask decoder replica.")
     generator_threads: int = Field(2, ge=0, description="Torch threads of a generator replica.")
     photo_decoder: bool = Field(False, description="Decode uploads in a separate deployment, not in the gateway.")
+    producer: bool = Field(False, description="Produce catalogues in a separate deployment, not in the gateway.")
 
 
 def app(args: Args) -> Application:
@@ -59,4 +62,6 @@ def app(args: Args) -> Application:
     canny = as_deployment(CannyDeployment).bind()
     director = as_deployment(DirectorDeployment).bind(args.pack, finisher, canny, generator)
     photo_decoder = as_deployment(PhotoDecoderDeployment).bind() if args.photo_decoder else None
-    return as_deployment(GatewayDeployment).bind(args.pack, encoder, decoder, finisher, director, photo_decoder)
+    stages = (encoder, decoder, finisher, director, photo_decoder)
+    producer = as_deployment(ProducerDeployment).bind(args.pack, *stages) if args.producer else None
+    return as_deployment(GatewayDeployment).bind(args.pack, *stages, producer)

@@ -10,6 +10,7 @@
     ├── NotFound          the tenant owns no object with this id
     ├── MethodNotAllowed  the route exists, but not with this method
     ├── Conflict          the object's state does not allow the request
+    ├── BudgetSpent       a budget of the key or the tenant is used up; `retry_after_s` is the time to its next period
     ├── PreconditionFailed the object changed since the client read it (`If-Match`)
     ├── Overloaded        too much work is waiting; retry after `retry_after_s`
     ├── Unavailable       the graph or the database cannot serve requests
@@ -191,6 +192,12 @@ class Conflict(PackshotError):
     }
 
 
+class BudgetSpent(PackshotError):
+    """Raised when a shot would exceed a budget of its key or tenant, until `retry_after_s` seconds have passed."""
+
+    codes: ClassVar[dict[str, str]] = {"budget_spent": "A budget of the key or the tenant is used up."}
+
+
 class PreconditionFailed(PackshotError):
     """Raised when an object is not in the state that the request's `If-Match` names.
 
@@ -199,8 +206,17 @@ class PreconditionFailed(PackshotError):
 
     codes: ClassVar[dict[str, str]] = {"version_changed": "Somebody has changed the object since it was read."}
 
-    def __init__(self, code: str, detail: str, *, state: str = "", etag: str = "") -> None:
-        super().__init__(code, detail)
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        *,
+        state: str = "",
+        etag: str = "",
+        errors: list[FieldError] | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(code, detail, errors=errors, retry_after_s=retry_after_s)
         self.state = state
         self.etag = etag
 

@@ -53,6 +53,9 @@ METRICS: dict[str, Metric] = {
         "gauge",
         "Largest number of batch rows of a denoising step, as measured at start; summed over generators.",
     ),
+    "packshot_denoise_parked_rows": Metric(
+        "gauge", "Batch rows of catalogue scenes that are parked while people's scenes step; summed over generators."
+    ),
     "packshot_claim_seconds": Metric(
         "histogram",
         "Time of a director's claim in the store, seconds; also of one that finds no shot.",

@@ -42,7 +42,7 @@ class Settings(BaseSettings):
         True, description="Let PostgreSQL keep plans of repeated statements; off behind an old PgBouncer."
     )
     database_listen: bool = Field(
-        True, description="Let each gateway and one director hold a connection that hears of changes at once."
+        True, description="Let each gateway and one director hold connections that hear of changes at once."
     )
     assets_url: str = Field("", description="fsspec URL of the assets; empty = a folder in `home`.")
 

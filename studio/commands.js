@@ -13,6 +13,8 @@ export function asCurl(request, origin, withKey) {
   return lines.join(" \\\n  ");
 }
 
+const worded = (value) => (value && typeof value === "object" ? JSON.stringify(value) : value);
+
 /** The request as `packshot shoot`, with every option that it has. The layers are the masks that the server keeps. */
 export function asShoot(request, origin, withKey) {
   const words = [withKey ? "# PACKSHOT_KEY must hold a key\npackshot shoot" : "packshot shoot"];
@@ -21,7 +23,8 @@ export function asShoot(request, origin, withKey) {
   option("--prompt", request.prompt);
   option("--negative", request.negative_prompt);
   option("--background", request.background);
-  option("--shadow", request.shadow);
+  option("--shadow", worded(request.shadow));
+  option("--reflection", worded(request.reflection));
   if (request.images) words.push(`-n ${request.images}`);
   for (const name of ["seed", "steps", "engine", "priority"]) option(`--${name}`, request[name]);
   option("--guidance", request.guidance_scale);

@@ -224,6 +224,7 @@ function badges() {
   count("place", store.desk.layers.length);
   count("render", store.shots().filter(store.isLive).length);
   count("choose", store.results().length);
+  $("to-review").href = store.desk.project ? `/review?project_id=${store.desk.project.id}` : "/review";
 }
 
 frame.open();

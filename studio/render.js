@@ -2,6 +2,7 @@
 
 import { previewUrl } from "./api.js";
 import { askAgain } from "./previews.js";
+import * as light from "./light.js";
 import * as shots from "./shots.js";
 import { NEGATIVE, GROUPS, chosenOf, toggled } from "./scenes.js";
 import { briefHistory, change, desk, inProject, isLive, randomSeed, shots as entries, watch } from "./store.js";
@@ -35,7 +36,7 @@ export function open({ toTab, choose, status }) {
   }
   $("seed-lock").addEventListener("click", () => change((now) => (now.brief.locked = !now.brief.locked), { brief: true }));
   $("seed-roll").addEventListener("click", () => change((now) => Object.assign(now.brief, { seed: randomSeed(), locked: false }), { brief: true }));
-  $("shadow").addEventListener("change", (event) => change((now) => (now.brief.shadow = event.target.checked ? "contact" : "none"), { brief: true }));
+  light.open();
   $("engine").addEventListener("change", (event) => change((now) => Object.assign(now.brief, { engine: event.target.value, steps: null, guidance_scale: null, control_scale: null }), { brief: true }));
   $("negative-usual").addEventListener("click", () => change((now) => (now.brief.negative_prompt = NEGATIVE), { brief: true }));
   $("render-undo").addEventListener("click", briefHistory.undo);
@@ -84,7 +85,7 @@ function showBrief() {
   say($("seed-words"), seedWords(brief));
   $("render-undo").disabled = !briefHistory.canUndo;
   $("render-redo").disabled = !briefHistory.canRedo;
-  $("shadow").checked = brief.shadow === "contact";
+  light.showLight();
   GROUPS.forEach((one, index) => {
     const chosen = chosenOf(one, brief.prompt);
     for (const chip of $("scenes").children[index].querySelectorAll(".chip")) chip.setAttribute("aria-pressed", String(chip.dataset.phrase === chosen));
@@ -121,6 +122,7 @@ export function requestOf(now) {
     guidance_scale: brief.guidance_scale,
     control_scale: brief.control_scale,
     shadow: brief.shadow,
+    ...(brief.reflection && now.background !== "transparent" ? { reflection: brief.reflection } : {}),
     engine: brief.engine,
     ...(now.project ? { project_id: now.project.id } : {}),
   };

@@ -35,7 +35,8 @@ function freshDesk() {
       steps: null,
       guidance_scale: null,
       control_scale: null,
-      shadow: "contact",
+      shadow: "contact", // or an object, as the API takes it
+      reflection: null,
       engine: null,
     },
   };

@@ -1,5 +1,6 @@
 // Scene templates: the tenant's styles, as thumbnails that the pack painted. One press takes a template's scene.
 
+import { modeOf } from "./light.js";
 import * as api from "./api.js";
 import * as lists from "./lists.js";
 import { STARTERS, samplePhoto } from "./starters.js";
@@ -112,7 +113,7 @@ function ask(name) {
 async function saveBrief() {
   const { prompt, negative_prompt: negative, shadow } = desk.brief;
   const image = pictured(desk.brief);
-  const problem = await add({ name: $("template-name").value, prompt, negative_prompt: negative, shadow, ...(image ? { image_id: image.id } : {}) });
+  const problem = await add({ name: $("template-name").value, prompt, negative_prompt: negative, shadow: modeOf(shadow), ...(image ? { image_id: image.id } : {}) });
   if (!problem) return ask(null);
   const { title, remedy } = plain(problem);
   say($("template-problem"), `${title} ${remedy}`);
@@ -123,7 +124,7 @@ export async function saveScene({ image, entry: { request } }) {
   const base = request.prompt.split(",").slice(0, 2).join(",").trim().slice(0, 60) || "Plain scene";
   for (let number = 1; ; number += 1) {
     const name = number === 1 ? base : `${base} ${number}`;
-    const fields = { name, prompt: request.prompt, negative_prompt: request.negative_prompt, shadow: request.shadow, image_id: image.id };
+    const fields = { name, prompt: request.prompt, negative_prompt: request.negative_prompt, shadow: modeOf(request.shadow), image_id: image.id };
     const problem = await add(fields);
     if (!problem) return name;
     if (problem.code !== "name_taken" || number > 50) throw problem;

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from packshot.api.app import create_app
 from packshot.api.decoding import LocalDecoder
 from packshot.api.graph import Segmented
 from packshot.contract.engines import EngineInfo, SamplingDefaults, SamplingLimits
+from packshot.contract.set_report import SetReport
 from packshot.contract.verdict import Verdict
 from packshot.delivery.deliver import Delivered
 from packshot.imaging.canvas import cutout_bbox
@@ -124,6 +125,9 @@ class BoxGraph:
 
     async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
         return await asyncio.to_thread(self.finisher.thumbnail, image_key, longest_px)
+
+    async def report_png(self, report: SetReport, image_keys: Mapping[str, str]) -> bytes:
+        return await asyncio.to_thread(self.finisher.report_png, report, image_keys)
 
     async def deliver(self, order: DeliveryOrder) -> Delivered:
         self.deliveries += 1

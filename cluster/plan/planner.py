@@ -266,6 +266,7 @@ class _StageSeconds:
         self._seconds: dict[StageName, float] = {
             "gateway": photos * (rates.CPU_SECONDS["gateway"] + (0.0 if has_photo_decoder else decoding_s)),
             "photo_decoder": photos * decoding_s,
+            "producer": rates.CPU_SECONDS["producer"],
             "sam_encoder": photos * rates.row_seconds(*encoder),
             "mask_decoder": photos * demand.clicks_per_photo * rates.row_seconds(*decoder),
             "canny": rates.CPU_SECONDS["canny"],

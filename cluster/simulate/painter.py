@@ -1,8 +1,8 @@
 """A simulated generator replica: scenes share steps as in packshot.batching.renders, chosen by the same policy.
 
 Between two events (a scene arrives, or takes its last step) the chosen scenes advance together by a step in every
-`step_s(rows)` seconds. While a scene is begun or decoded, the others wait. The real batcher reacts to arrivals between
-two steps; the simulation reacts at once.
+`step_s(rows)` seconds. While a scene is begun or decoded, the others wait. Catalogue scenes are parked as
+there. The real batcher reacts to arrivals between two steps; the simulation reacts at once.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import simpy
 
 from cluster.simulate.stages import Machine
+from packshot.batching.curve import StepCurve
 from packshot.batching.policy import Policy
 
 EPSILON = 1e-6
@@ -28,18 +29,27 @@ class Scene:
     since_s: float = 0.0
     key: Hashable = None
     begun: bool = False
+    parked_s: float = 0.0
 
 
 class Painter:
-    """One replica. `on_done` is called when a scene has been decoded."""
+    """One replica. `on_done` is called when a scene has been decoded. `policy` chooses the scenes of each step."""
 
-    def __init__(self, env: simpy.Environment, machine: Machine, on_done: Callable[[Scene], None]) -> None:
+    def __init__(
+        self,
+        env: simpy.Environment,
+        machine: Machine,
+        on_done: Callable[[Scene], None],
+        policy: Policy | None = None,
+    ) -> None:
         self._env = env
         self._machine = machine
         self._on_done = on_done
-        self._policy = Policy()
+        self._policy = policy or Policy()
+        self._curve = StepCurve({rows: machine.step_s(rows) for rows in (1, max(2, machine.max_rows))})
         self._scenes: list[Scene] = []
         self._group: list[Scene] = []
+        self._parked: list[Scene] = []
         self._exclusive = False
         """Whether a scene is being begun or decoded, while the others wait."""
         self._since_s = 0.0
@@ -66,26 +76,40 @@ class Painter:
             steps = spent_s / self._machine.step_s(sum(scene.rows for scene in self._group))
             for scene in self._group:
                 scene.steps_left -= steps
+            for scene in self._parked:
+                scene.parked_s += spent_s
         self._since_s = self._env.now
 
     def _next(self) -> None:
         """Choose what the replica does until the next event: decode, begin, or run the steps of a group."""
-        self._group = []
-        now, step_s, rows = self._env.now, self._machine.step_s(1), self._machine.max_rows
-        done = [scene for scene in self._scenes if scene.begun and scene.steps_left <= EPSILON]
+        self._group, self._parked = [], []
+        begun = [scene for scene in self._scenes if scene.begun]
+        denoising = [scene for scene in begun if scene.steps_left > EPSILON]
+        people = any(scene.interactive for scene in denoising)
+        done = [one for one in begun if one.steps_left <= EPSILON and not (people and self._policy.may_park(one))]
         if done:
             self._run_exclusively(done[0], self._machine.decode_s)
             return
-        begun = [scene for scene in self._scenes if scene.begun]
-        if len(begun) < 2 * rows:
-            fresh = [one for one in self._policy.group(self._scenes, now, step_s, rows) if not one.begun]
-            if fresh:
-                self._run_exclusively(fresh[0], self._machine.begin_s)
-                return
-        if begun:
-            self._group = self._policy.group(begun, now, step_s, rows)
+        rows = self._machine.max_rows
+        waiting = [scene for scene in self._scenes if not scene.begun]
+        taken, held = self._taken([*denoising, *waiting])
+        fresh = [one for one in taken if not one.begun]
+        bulk = sum(not scene.interactive for scene in begun)
+        if fresh and len(begun) < 2 * rows and (fresh[0].interactive or bulk < rows):
+            self._run_exclusively(fresh[0], self._machine.begin_s)
+            return
+        if denoising:
+            self._group, _ = self._taken(denoising) if waiting else (taken, held)
+            if self._group[0].interactive:
+                others = [one for one in begun if not one.interactive and one not in self._group]
+                self._parked = [*others, *(one for one in held if not one.begun)]
             steps = min(scene.steps_left for scene in self._group)
             self._after(steps * self._machine.step_s(sum(scene.rows for scene in self._group)), self._stepped)
+
+    def _taken(self, scenes: list[Scene]) -> tuple[list[Scene], list[Scene]]:
+        """The scenes of these that take the next steps, and those that would but are parked."""
+        group = self._policy.group(scenes, self._env.now, self._machine.step_s(1), self._machine.max_rows)
+        return self._policy.park(group, self._curve)
 
     def _run_exclusively(self, scene: Scene, for_s: float) -> None:
         self._exclusive = True

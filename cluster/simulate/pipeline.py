@@ -20,6 +20,7 @@ from cluster.simulate.painter import Painter, Scene
 from cluster.simulate.queue import Queue, Shot
 from cluster.simulate.stages import Machine
 from cluster.simulate.traces import LEAD_S, Arrival, Trace
+from packshot.shots.director import PLACES_FOR_PEOPLE
 from packshot.shots.load_report import LoadReport
 
 ONE_THREAD = ("gateway", "photo_decoder", "sam_encoder", "mask_decoder", "canny", "finisher")
@@ -29,6 +30,8 @@ TICK_S = 1.0
 """Default interval of the policy's decisions, seconds. Serve decides ten times a second, but its metrics arrive only
 every few seconds."""
 SAMPLE_EVERY_S = 5.0
+POLL_S = 5.0
+"""Interval of the directors' polls, seconds (`PACKSHOT_POLL_S`)."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,7 @@ class Pipeline:
         self.env.process(self._arrive())
         self.env.process(self._photos())
         self.env.process(self._control())
+        self.env.process(self._poll())
         self.env.process(self._sample())
         end_s = self.run.trace.end_s
         self.env.run(until=end_s)
@@ -163,16 +167,24 @@ class Pipeline:
         for _ in range(arrival.pictures):
             self._workers["gateway"].call(Timed(machine.download_s))
 
-    def claim(self) -> Any:
+    def claim(self, people_only: bool) -> Any:
         """A simpy process that returns the first shot of the queue, or None when it is empty.
 
-        A claim occupies one of the database's cores, because it sorts the queue.
+        A claim occupies one of the database's cores. `people_only` claims no catalogue shot, and is free when no other
+        waits.
         """
+        if people_only and not self._queue.waiting[True].shots:
+            return None
         with self._database.request() as turn:
             yield turn
             waiting = sum(work.shots for work in self._queue.waiting.values())
             yield self.env.timeout(self._machine.claim_s(waiting))
-            return self._queue.claim()
+            return self._queue.claim(people_only)
+
+    def poll(self) -> None:
+        """A catalogue shot has ended: its director calls for the next one, which any director takes."""
+        if any(work.shots for work in self._queue.waiting.values()):
+            self._directors.call(object())
 
     def _picture(self, scene: Scene) -> Any:
         yield self._generators.call(scene)
@@ -215,6 +227,14 @@ class Pipeline:
                     self.run.changes[name].append((float(self.env.now), before, target))
                     self.fleets[name].scale(target)
 
+    def _poll(self) -> Any:
+        while True:
+            yield self.env.timeout(POLL_S)
+            directors = [one.replica for one in self._directors.members if isinstance(one.replica, _Director)]
+            room = sum(one.room for one in directors)
+            for _ in range(min(room, self._queue.waiting[False].shots)):
+                self._directors.call(object())
+
     def _sample(self) -> Any:
         while True:
             targets = {name: fleet.target for name, fleet in self.fleets.items()}
@@ -229,18 +249,31 @@ class Pipeline:
 
 
 class _Director:
-    """A replica of the director: each call claims the first shot of the queue and runs it."""
+    """A replica of the director: each call claims the first shot of the queue and runs it.
+
+    Catalogue shots leave a share of its places to people's, as in packshot/shots/director.py.
+    """
 
     def __init__(self, pipeline: Pipeline, on_done: Callable[[object], None]) -> None:
         self._pipeline = pipeline
         self._on_done = on_done
+        holds = pipeline.run.machine.director_holds
+        self.room = max(1, holds - max(1, int(holds * PLACES_FOR_PEOPLE)))
+        """Catalogue shots that it may still claim."""
 
     def take(self, call: object) -> None:
         """Start a call."""
         self._pipeline.env.process(self._run_next(call))
 
     def _run_next(self, call: object) -> Any:
-        shot = yield self._pipeline.env.process(self._pipeline.claim())
+        any_kind = self.room > 0
+        self.room -= any_kind
+        shot = yield self._pipeline.env.process(self._pipeline.claim(people_only=not any_kind))
+        if any_kind and (shot is None or shot.arrival.interactive):
+            self.room += 1
         if shot is not None:
             yield self._pipeline.env.process(self._pipeline.shot_flow(shot))
         self._on_done(call)
+        if shot is not None and not shot.arrival.interactive:
+            self.room += 1
+            self._pipeline.poll()

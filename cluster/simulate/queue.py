@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from cluster.simulate.traces import Arrival
-from packshot.store.queue_order import AGEING_S
+from packshot.store.queue_order import AGEING_S, PICTURE_ROW_STEPS
 from packshot.store.records import Flow, Load, QueueLoad
 
 
@@ -41,7 +41,8 @@ class Queue:
         self._now = now
         self._row_steps_left = row_steps_left
         self._waiting: dict[bool, dict[int, deque[Shot]]] = {True: {}, False: {}}
-        self._running: dict[int, int] = {}
+        self._now_turn = {True: 0.0, False: 0.0}
+        self._next_turn: dict[tuple[bool, int], float] = {}
         self._catalogue_claimed_s: dict[int, float] = {}
         self._waits = {True: Load(), False: Load()}
         self._runs = {True: Load(), False: Load()}
@@ -57,40 +58,48 @@ class Queue:
         self._came[kind] = _plus(self._came[kind], work)
         self._seq += 1
 
-    def claim(self) -> Shot | None:
-        """Claim the first shot; None when none waits.
+    def claim(self, people_only: bool = False) -> Shot | None:
+        """Claim the first shot; None when none waits. `people_only` claims no catalogue shot.
 
-        Interactive shots, and one aged catalogue shot of each tenant, come before other catalogue shots. Among them,
-        the tenant with the fewest running shots comes first, then the oldest shot.
+        One aged catalogue shot of each tenant comes first, then interactive shots, then other catalogue shots. Among
+        the lines of a priority, the one with the smallest turn is next: tenants share the work equally.
         """
         now = self._now()
-        interactive = [queue[0] for queue in self._waiting[True].values()]
         aged = [
             queue[0]
             for tenant, queue in self._waiting[False].items()
             if queue[0].arrival.at_s < now - AGEING_S and self._catalogue_claimed_s.get(tenant, -1e9) <= now - AGEING_S
         ]
-        others = [queue[0] for queue in self._waiting[False].values()]
-        candidates = interactive + aged or others
-        if not candidates:
+        kinds = (True,) if people_only else (True, False)
+        heads = next((found for kind in kinds if (found := [line[0] for line in self._waiting[kind].values()])), [])
+        if aged and not people_only:
+            shot = min(aged, key=lambda one: one.arrival.at_s)
+            turn = self._now_turn[False]
+        elif heads:
+            shot = min(heads, key=lambda one: (self._turn(one), one.arrival.at_s))
+            turn = self._turn(shot)
+        else:
             return None
-        shot = min(candidates, key=lambda s: (self._running.get(s.arrival.tenant, 0), s.arrival.at_s))
         kind, tenant = shot.arrival.interactive, shot.arrival.tenant
+        self._now_turn[kind] = turn
+        self._next_turn[kind, tenant] = turn + shot.row_steps + PICTURE_ROW_STEPS * shot.arrival.pictures
         self._waiting[kind][tenant].popleft()
         if not self._waiting[kind][tenant]:
             del self._waiting[kind][tenant]
         if not kind:
             self._catalogue_claimed_s[tenant] = now
-        self._running[tenant] = self._running.get(tenant, 0) + 1
         self._waits[kind] = _plus(self._waits[kind], _work(shot), -1)
         self._runs[kind] = _plus(self._runs[kind], _work(shot))
         shot.claimed_s = now
         return shot
 
+    def _turn(self, shot: Shot) -> float:
+        kind = shot.arrival.interactive
+        return max(self._now_turn[kind], self._next_turn.get((kind, shot.arrival.tenant), 0.0))
+
     def commit(self, shot: Shot) -> None:
         """End a shot."""
         kind = shot.arrival.interactive
-        self._running[shot.arrival.tenant] -= 1
         self._runs[kind] = _plus(self._runs[kind], _work(shot), -1)
         shot.done_s = self._now()
 

@@ -39,6 +39,7 @@ def shot_timing(shot: ShotRecord) -> dict[str, float]:
         for start, end in ((shot.created_at, shot.started_at), (shot.created_at, shot.finished_at))
     )
     queue_ms = in_store_ms + stages.pop("queue", 0.0)
+    stages.pop("device", None)  # a part of the others' times
     return {"queue": queue_ms, "render": total_ms - queue_ms, **stages}
 
 

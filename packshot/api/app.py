@@ -13,8 +13,10 @@ from fastapi import FastAPI
 
 import packshot
 from packshot.api import (
+    budgets,
     catalogue_files,
     catalogue_photos,
+    catalogue_report,
     catalogues,
     deliveries,
     events,
@@ -84,8 +86,8 @@ def create_app(
     app.state.services = Services(store, graph, decoder, settings, meter, decoding, large, watch, streams, archives)
     cutting, judging = (photos, uploads, photo_masks, masks), (reviews, shares)
     shooting = (events, shots, images, deliveries, projects, styles)
-    many = (catalogues, catalogue_photos, catalogue_files)
-    for part in (*cutting, *shooting, *judging, *many, webhooks, tenants, session):
+    many = (catalogues, catalogue_photos, catalogue_files, catalogue_report)
+    for part in (*cutting, *shooting, *judging, *many, webhooks, budgets, tenants, session):
         app.include_router(part.router, dependencies=[StrictQuery])
     app.include_router(ops.router)
     ops.add_page(app, studio_dir, bucket_origin(store.assets) if settings.redirect_downloads else "")

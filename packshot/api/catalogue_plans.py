@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import Request
 from starlette.datastructures import UploadFile
@@ -14,7 +14,7 @@ from packshot.api.accept import checked_prompt, pick_engine
 from packshot.api.limits import json_bytes
 from packshot.api.services import Services, in_thread
 from packshot.catalogue.costs import costs_of
-from packshot.catalogue.manifest import MediaType, Read, frame_of, read_frame_bytes, read_manifest
+from packshot.catalogue.manifest import Frame, MediaType, Read, frame_of, read_frame_bytes, read_manifest
 from packshot.catalogue.places import Allowed
 from packshot.catalogue.plan import Costs, Plan, Scene, combinations, plan
 from packshot.catalogue.sheet import problem, refused
@@ -44,7 +44,7 @@ class SentManifest:
 
     data: bytes
     media_type: MediaType
-    frame: dict[str, Any]
+    frame: Frame
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ async def _parts(request: Request) -> tuple[bytes, bytes]:
     return sheet, look
 
 
-def _look(data: bytes) -> dict[str, Any]:
+def _look(data: bytes) -> Frame:
     """The frame in YAML, of which JSON is a part."""
     return read_frame_bytes(data, "application/json" if data.lstrip()[:1] == b"{" else "application/yaml")
 

@@ -89,8 +89,8 @@ async def create_catalogue(
     if made.read.manifest is None or (made.plan.problems and not skips):
         return _refused(services, request, made)
     rows = await in_thread(new_rows, made.read, made.costs, made.plan.problems)
-    create = services.store.catalogues.create
-    record = await shield_to_completion(in_thread(create, tenant.id, made.read.manifest, rows))
+    create = in_thread(services.store.catalogues.create, tenant.id, made.read.manifest, rows, key_id=tenant.key_id)
+    record = await shield_to_completion(create)
     answer = catalogue_answer(record, missing_of_rows(rows))
     return json_answer(answer, status=201, headers={"location": answer.url, "etag": etag_of(record)})
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from packshot.contract.engines import EngineInfo
+from packshot.contract.set_report import SetReport
 from packshot.delivery.deliver import Delivered
 from packshot.shots.cutouts import CutoutFiles
 from packshot.shots.finish import THUMBNAIL_PX
@@ -61,6 +63,10 @@ class Graph(Protocol):
 
     async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
         """Return a small copy of a stored picture, a PNG of at most `longest_px`."""
+        ...
+
+    async def report_png(self, report: SetReport, image_keys: Mapping[str, str]) -> bytes:
+        """Draw a set report as a PNG. `image_keys` names the assets of the outliers' pictures, by image id."""
         ...
 
     async def deliver(self, order: DeliveryOrder) -> Delivered:

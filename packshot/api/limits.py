@@ -48,6 +48,8 @@ _PROXYS_ID = re.compile(rb"[\x20-\x7e]{1,200}")
 UPLOAD = ("POST", "/v1/photos")
 """The method and the path of a photo's upload."""
 
+ANSWER_HEADERS = "packshot_answer_headers"
+"""A key of the request's scope: a mapping of headers that the answer gets, whether or not the request is refused."""
 _FILE_PATH = re.compile(r"/v1/(uploads/|catalogues/[^/]+/photos$)")
 _ZIP_PATH = re.compile(r"/v1/catalogues/[^/]+/photos\.zip")
 
@@ -101,6 +103,7 @@ class Edge:
                     out["x-request-id"] = request_id
                 out[VERSION_HEADER] = packshot.__version__
                 out["x-content-type-options"] = "nosniff"
+                out.update(scope.get(ANSWER_HEADERS, {}))
                 if message["status"] == TOO_SLOW:  # the rest of the body is not waited for
                     out["connection"] = "close"
             await send(message)

@@ -24,9 +24,11 @@ from packshot.contract.problem import MEDIA_TYPE, Problem
 from packshot.contract.projects import PROJECT_BODIES
 from packshot.contract.requests import BODIES, Request
 from packshot.contract.reviews import REVIEW_BODIES
+from packshot.contract.usage import USAGE_BODIES
 from packshot.contract.webhooks import WEBHOOK_BODIES
 from packshot.errors import (
     BadInput,
+    BudgetSpent,
     EngineFailed,
     Forbidden,
     Overloaded,
@@ -51,6 +53,7 @@ _BODIES: tuple[type[BaseModel], ...] = (
     *DELIVERY_BODIES,
     *REVIEW_BODIES,
     *WEBHOOK_BODIES,
+    *USAGE_BODIES,
     Manifest,
 )
 
@@ -227,7 +230,7 @@ def _problem_json(example: PackshotError) -> dict[str, Any]:
     shown = problem_of(example, "4f1c2b7a9d3e").model_dump(mode="json")
     content = {MEDIA_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}, "example": shown}}
     headers: dict[str, str] = {}
-    if isinstance(example, (Overloaded, Unavailable)):
+    if isinstance(example, (BudgetSpent, Overloaded, Unavailable)):
         headers = {"retry-after": "The seconds to wait before a retry."}
     elif isinstance(example, Unauthorized):
         headers = {"www-authenticate": "The authentication scheme that the route accepts."}

@@ -115,11 +115,10 @@ async def openapi(request: Request, tenant: Caller) -> JSONResponse:
 
 
 def add_page(app: FastAPI, studio_dir: Path | None, bucket: str = "") -> None:
-    """Serve the studio at `/`, its files under `/studio`, and its other pages: `/review`, and `/share` for visitors.
+    """Serve the studio at `/`, its files under `/studio`, and its other pages, such as `/review`.
 
-    Without `studio_dir`, `/` is a few lines of text.
-
-    `bucket` is the origin to which downloads redirect; the page may load pictures from there too.
+    Without `studio_dir`, `/` is a few lines of text. `bucket` is the origin to which downloads redirect; the page may
+    load pictures from there too.
     """
     if studio_dir is None:
 

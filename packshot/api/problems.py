@@ -20,6 +20,7 @@ from packshot.contract.problem import MEDIA_TYPE, SENTENCES, FieldProblem, Probl
 from packshot.errors import (
     KINDS,
     BadInput,
+    BudgetSpent,
     Conflict,
     EngineFailed,
     FieldError,
@@ -54,6 +55,7 @@ STATUSES: dict[type[PackshotError], int] = {
     NotFound: 404,
     MethodNotAllowed: 405,
     Conflict: 409,
+    BudgetSpent: 402,
     PreconditionFailed: 412,
     Overloaded: 429,
     Unavailable: 503,

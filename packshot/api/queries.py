@@ -53,6 +53,7 @@ StrictQuery = Depends(refuse_unknown_parameters)
 def shot_filter(
     status: Annotated[str, Query(description=f"Only shots of this status: {', '.join(STATUSES)}.")] = "",
     project_id: Annotated[str, Query(description="Only shots of this project.")] = "",
+    catalogue_id: Annotated[str, Query(description="Only shots with a picture that this catalogue has chosen.")] = "",
     q: Annotated[str, Query(description="Only shots whose prompt has each of these words as a part.")] = "",
     sku: Annotated[str, Query(max_length=MAX_SKU_CHARS, description="Only shots of this SKU.")] = "",
     meta: Annotated[
@@ -80,6 +81,7 @@ def shot_filter(
     return ShotFilter(
         status=_one_of("status", status, STATUSES),
         project_id=project_id or None,
+        catalogue_id=checked_label(catalogue_id, "catalogue_id") or None,
         words=checked_prompt(q, "q", MAX_SEARCH_CHARS),
         sku=checked_label(sku, "sku") or None,
         meta=tuple(pairs),

@@ -48,6 +48,7 @@ async def list_reviews(image_id: str, response: Response, services: Wired, tenan
     response.headers.update({"cache-control": "private, no-cache", "etag": image.etag})
     return ReviewsAnswer(
         image_id=image.id,
+        etag=image.etag,
         version=image.version,
         state=image.state,
         superseded_by=image.superseded_by,
@@ -110,7 +111,7 @@ async def redo_image(
     wanted = await in_thread(_wanted, services, image, shot, body)
     sent = hashlib.sha256(body.model_dump_json().encode()).hexdigest()[:16]
     key = idempotency_key(request) or f"redo {image.id} {image.review_number} {sent}"
-    new = await accepted(services, tenant.id, wanted, key, category=shot.category, supersedes=image.id)
+    new = await accepted(services, tenant, wanted, key, category=shot.category, supersedes=image.id)
     answer = accepted_answer(new)
     response.headers["location"] = answer.url
     return answer

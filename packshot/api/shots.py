@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from packshot.api.accept import check_layer, check_layers_together, checked_label, json_body, pick_engine, resolved
 from packshot.api.answers import file_answer, json_answer, server_timing, shot_timing
 from packshot.api.auth import Caller
+from packshot.api.budgets import RATE_LIMIT, limited, tell_limits
 from packshot.api.conversions import accepted_answer, shot_answer
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
 from packshot.api.openapi import (
@@ -33,18 +34,18 @@ from packshot.contract.answers import AcceptedAnswer, ShotAnswer, ShotPage
 from packshot.contract.requests import ShotRequest
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import ENDED
-from packshot.errors import BadInput, Conflict, NotFound
+from packshot.errors import BadInput, BudgetSpent, Conflict, NotFound
 from packshot.models.packs.framing import row_steps
 from packshot.shots.previews import preview_key
-from packshot.store.records import ShotRecord
+from packshot.store.records import ShotRecord, Tenant
 from packshot.telemetry.context import carrier
 from packshot.types import BoxXYXY
 
-router = APIRouter(prefix="/v1/shots", tags=["shots"], responses=keyed_problems_json())
+router = APIRouter(prefix="/v1/shots", tags=["shots"], responses=keyed_problems_json(), dependencies=[Depends(limited)])
 
 MAX_WAIT_S = 120.0
 
-_APPLIED = {"preference-applied": "The wait in force, under `Prefer: wait`."}
+_ACCEPTED = LOCATION | RATE_LIMIT | {"preference-applied": "The wait in force, under `Prefer: wait`."}
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
@@ -55,9 +56,9 @@ _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
     operation_id="create_shot",
     summary="Create a shot",
     response_model=AcceptedAnswer,
-    responses=answer_json(examples.ACCEPTED, "The shot is stored.", status=202, headers=LOCATION | _APPLIED)
-    | answer_json(examples.SHOT, "The shot has ended, under `Prefer: wait`.", headers=LOCATION | _APPLIED | TIMING)
-    | problems_json(*BODY_PROBLEMS, NotFound),
+    responses=answer_json(examples.ACCEPTED, "The shot is stored.", status=202, headers=_ACCEPTED)
+    | answer_json(examples.SHOT, "The shot has ended, under `Prefer: wait`.", headers=_ACCEPTED | TIMING)
+    | problems_json(*BODY_PROBLEMS, NotFound, BudgetSpent),
     openapi_extra=body_json(examples.SHOT_REQUEST)
     | headers_json(
         Idempotency_Key="1 to 255 printable ASCII characters. A repeated request with the key returns the same shot.",
@@ -73,12 +74,14 @@ async def create_shot(request: Request, services: Wired, tenant: Caller) -> Resp
     body = await json_body(request, ShotRequest)
     wait_s = wanted_wait_s(request)
     if wait_s is None:
-        shot = await accepted(services, tenant.id, body, key)
+        shot = await accepted(services, tenant, body, key)
+        await tell_limits(request, services, tenant)
         return json_answer(accepted_answer(shot), status=202, headers={"location": f"/v1/shots/{shot.id}"})
     with services.streams.one(tenant.id):  # before the shot is stored: a refused request stores nothing
-        shot = await accepted(services, tenant.id, body, key)
+        shot = await accepted(services, tenant, body, key)
         headers = {"location": f"/v1/shots/{shot.id}", "preference-applied": f"wait={wait_s:g}"}
         shot = await cancel_on_disconnect(request, _wait_until_ended(services, tenant.id, shot, wait_s))
+        await tell_limits(request, services, tenant)
     if shot.status not in ENDED:
         return json_answer(accepted_answer(shot), status=202, headers=headers)
     return json_answer(shot_answer(shot), headers={**headers, **server_timing(shot_timing(shot))})
@@ -86,7 +89,7 @@ async def create_shot(request: Request, services: Wired, tenant: Caller) -> Resp
 
 async def accepted(
     services: Services,
-    tenant_id: str,
+    tenant: Tenant,
     body: ShotRequest,
     key: str | None,
     *,
@@ -100,13 +103,13 @@ async def accepted(
     """
     sent = body.model_dump(mode="json", exclude_unset=True)
     if key is not None:
-        earlier = await in_thread(services.store.shots.repeated, tenant_id, key, sent)
+        earlier = await in_thread(services.store.shots.repeated, tenant.id, key, sent)
         if earlier is not None:
             return earlier
     stored = resolved(body, services.graph.engines(), services.settings)
 
     async def accept() -> ShotRecord:
-        shot, created = await in_thread(_add, services, tenant_id, body, stored, key, sent, category, supersedes)
+        shot, created = await in_thread(_add, services, tenant, body, stored, key, sent, category, supersedes)
         if created:
             services.graph.submitted()
         return shot
@@ -116,7 +119,7 @@ async def accepted(
 
 def _add(
     services: Services,
-    tenant_id: str,
+    tenant: Tenant,
     body: ShotRequest,
     stored: ShotSpec,
     key: str | None,
@@ -127,7 +130,7 @@ def _add(
     canvas, boxes = (body.canvas.width, body.canvas.height), dict[str, BoxXYXY]()
     for index, layer in enumerate(body.layers):
         try:
-            mask = services.store.masks.get(tenant_id, layer.mask_id)
+            mask = services.store.masks.get(tenant.id, layer.mask_id)
         except NotFound:
             continue  # shots.add refuses it, unless the request repeats a shot whose masks were deleted since
         check_layer(index, layer, mask.bbox_xyxy, canvas, mask.cutout_bbox_xyxy)
@@ -137,10 +140,11 @@ def _add(
     meta = {name: checked_label(value, f"meta.{name}") for name, value in body.meta.items()}
     work = row_steps(stored, pick_engine(stored.engine, services.graph.engines()))
     return services.store.shots.add(
-        tenant_id,
+        tenant.id,
         stored,
         idempotency_key=key,
         project_id=body.project_id,
+        key_id=tenant.key_id,
         sku=sku,
         meta=meta,
         row_steps=work,

@@ -1,4 +1,4 @@
-"""`/v1/tenants`: the deletion of a tenant, for the operator's admin keys."""
+"""`/v1/tenants`: a tenant's share of the workers, and its deletion, for the operator's admin keys."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 
+from packshot.api.accept import json_body
 from packshot.api.auth import Caller, bearer_of
 from packshot.api.limits import shield_to_completion
-from packshot.api.openapi import answer_json, keyed_problems_json, problems_json
+from packshot.api.openapi import BODY_PROBLEMS, answer_json, body_json, keyed_problems_json, problems_json
 from packshot.api.services import Wired, in_thread
 from packshot.contract import examples
-from packshot.contract.answers import DeletionAnswer
+from packshot.contract.answers import DeletionAnswer, TenantAnswer
+from packshot.contract.requests import TenantChange
 from packshot.errors import Conflict, Forbidden, NotFound, Unavailable
 
 router = APIRouter(prefix="/v1/tenants", tags=["operations"], responses=keyed_problems_json())
@@ -28,6 +30,21 @@ async def admin(request: Request, services: Wired, tenant: Caller) -> str:
             "packshot keys create TENANT --admin.",
         )
     return key_id
+
+
+@router.patch(
+    "/{tenant_id}",
+    operation_id="change_tenant",
+    summary="Change a tenant's share of the workers",
+    responses=answer_json(examples.TENANT, "The tenant.") | problems_json(*BODY_PROBLEMS, NotFound),
+    openapi_extra=body_json(examples.TENANT_CHANGE),
+    dependencies=[Depends(admin)],
+)
+async def change_tenant(tenant_id: str, request: Request, services: Wired) -> TenantAnswer:
+    """The weight holds from the next claim on."""
+    weight = (await json_body(request, TenantChange)).weight
+    done = await shield_to_completion(in_thread(services.store.tenants.set_weight, tenant_id, weight))
+    return TenantAnswer(id=done.id, name=done.name, weight=done.weight)
 
 
 @router.delete(

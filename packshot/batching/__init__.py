@@ -5,9 +5,11 @@ Ray's `@serve.batch` closes a batch before it waits for the running one, so a bu
 timeout.
 """
 
+from packshot.batching.curve import StepCurve
 from packshot.batching.micro import MicroBatcher
 from packshot.batching.policy import Policy, knee
-from packshot.batching.renders import RenderBatcher, Rendered
+from packshot.batching.renders import RenderBatcher
+from packshot.batching.scene_job import Rendered
 from packshot.batching.singleflight import SingleFlight
 
-__all__ = ["MicroBatcher", "Policy", "RenderBatcher", "Rendered", "SingleFlight", "knee"]
+__all__ = ["MicroBatcher", "Policy", "RenderBatcher", "Rendered", "SingleFlight", "StepCurve", "knee"]

@@ -10,13 +10,19 @@ urgency, in seconds, is the most urgent:
 
 A scene that waits long enough overtakes every newer scene. A catalogue scene with w seconds of work left goes before a
 new interactive scene with v seconds after at most (w - v + catalogue_s) / ageing seconds.
+
+Catalogue scenes share a step with interactive scenes only while this hardly slows them: by at most `slowdown` on the
+engine's batch curve. The others are parked: they keep their state, and go on when there is room. A scene that has been
+parked for `most_parked_s` seconds in all is not parked again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
+
+from packshot.batching.curve import StepCurve
 
 
 class PendingScene(Protocol):
@@ -47,20 +53,28 @@ class PendingScene(Protocol):
         """The time at which the scene arrived, in seconds of the clock that `now_s` uses."""
         ...
 
+    @property
+    def parked_s(self) -> float:
+        """For how many seconds the scene has been parked in all."""
+        ...
+
 
 SceneT = TypeVar("SceneT", bound=PendingScene)
 
 
 @dataclass(frozen=True)
 class Policy:
-    """The weights of the urgency.
+    """The weights of the urgency, and the bounds of parking.
 
     One second of waiting offsets `ageing` seconds of remaining work. Catalogue work counts as `catalogue_s` seconds
-    longer than interactive work.
+    longer than interactive work. Catalogue scenes may make a step of interactive scenes `slowdown` times as long; those
+    beyond are parked, each for at most `most_parked_s` seconds in all.
     """
 
     ageing: float = 0.02
     catalogue_s: float = 60.0
+    slowdown: float = 1.3
+    most_parked_s: float = 60.0
 
     def urgency(self, scene: PendingScene, now_s: float, step_s: float) -> float:
         """The scene's urgency in seconds; the smallest is the most urgent. A step of one scene takes `step_s`."""
@@ -80,6 +94,30 @@ class Policy:
                 chosen.append(scene)
                 free_rows -= scene.rows
         return chosen
+
+    def may_park(self, scene: PendingScene) -> bool:
+        """Whether the scene may wait for people: it is catalogue work that has not been parked for long enough."""
+        return not scene.interactive and scene.parked_s < self.most_parked_s
+
+    def park(self, group: Sequence[SceneT], curve: StepCurve) -> tuple[list[SceneT], list[SceneT]]:
+        """Divide the scenes of a step into those that take it and those that are parked, in their order.
+
+        None is parked unless an interactive scene is the most urgent one.
+        """
+        if not group or not group[0].interactive:
+            return list(group), []
+        alone = rows = sum(scene.rows for scene in group if scene.interactive)
+        rows += sum(scene.rows for scene in group if not scene.interactive and not self.may_park(scene))
+        taken, parked = [], []
+        for scene in group:
+            if not self.may_park(scene):
+                taken.append(scene)
+            elif curve.slowdown(rows + scene.rows, alone) <= self.slowdown:
+                taken.append(scene)
+                rows += scene.rows
+            else:
+                parked.append(scene)
+        return taken, parked
 
 
 KNEE_SHARE = 0.9

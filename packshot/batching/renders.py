@@ -4,6 +4,10 @@ One thread owns the engine. Each tick decodes finished scenes, begins urgent sce
 the policy chooses, and reports progress. A scene waits for at most one decode and one begin between two of its steps.
 Cancelled scenes are dropped at the next tick. A scene that fails does not affect the others. A step that runs out of
 memory is retried with half the rows: with fewer scenes, or, for a single scene, in several calls of the networks.
+
+The lane for people: while interactive scenes take steps, catalogue scenes that would slow them are parked. A parked
+scene begins, steps and decodes later; its state stays as it is, so it goes on as if nothing had happened. Catalogue
+scenes leave memory for `max_rows` interactive ones, so a person's scene begins at once.
 """
 
 from __future__ import annotations
@@ -13,41 +17,14 @@ import contextvars
 import time
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
+from packshot.batching.curve import StepCurve
 from packshot.batching.policy import Policy
+from packshot.batching.scene_job import Job, Progress, Rendered, RowT
 from packshot.errors import EngineFailed
 from packshot.meter import Meter, NoMeter
-from packshot.telemetry import traces
 from packshot.types import U8, Render, Scene
-
-
-class Row(Protocol):
-    """The engine's state of a begun scene. `packshot.models.engines.denoising.Denoising` implements it.
-
-    `error` is the reason why this scene cannot continue, or None.
-    """
-
-    error: Exception | None
-
-    @property
-    def index(self) -> int:
-        """The number of completed steps."""
-        ...
-
-    @property
-    def steps(self) -> int:
-        """The number of all steps."""
-        ...
-
-    @property
-    def done(self) -> bool:
-        """Whether all steps are completed."""
-        ...
-
-
-RowT = TypeVar("RowT", bound=Row)
 
 
 class Engine(Protocol[RowT]):
@@ -81,92 +58,6 @@ class Engine(Protocol[RowT]):
         ...
 
 
-Progress = Callable[[int, int, U8 | None], None]
-"""A callback (completed steps, all steps, preview or None). The batcher calls it in the event loop after a step."""
-
-
-class Rendered(NamedTuple):
-    """A painted scene, and the milliseconds of its stages.
-
-    The stages are `queue`, `begin`, `steps` (which includes the waits between steps) and `decode`.
-    """
-
-    render: Render
-    milliseconds: dict[str, float]
-
-
-@dataclass(eq=False)
-class _Job(Generic[RowT]):
-    """A scene from its arrival to its result. It is a `policy.PendingScene`."""
-
-    scene: Scene
-    key: Hashable
-    rows: int
-    interactive: bool
-    future: asyncio.Future[Rendered]
-    progress: Progress | None
-    preview_every_s: float
-    alone: bool
-    since_s: float = field(default_factory=time.monotonic)
-    previewed_at: float = field(default_factory=time.monotonic)
-    ended_at: dict[str, float] = field(default_factory=dict)
-    """The time at which each stage ended."""
-    row: RowT | None = None
-    place: traces.SpanContext = field(default_factory=traces.current)
-    shared: _Shared | None = None
-
-    @property
-    def steps_left(self) -> int:
-        return self.scene.brief.steps if self.row is None else self.row.steps - self.row.index
-
-    @property
-    def held(self) -> int:
-        """How many scenes of one window hold as much memory in the engine: the windows, and their outline."""
-        windows = self.rows // self.scene.brief.rows_per_step
-        return windows + 1 if windows > 1 else 1
-
-    @property
-    def preview_due(self) -> bool:
-        return self.preview_every_s > 0 and time.monotonic() - self.previewed_at >= self.preview_every_s
-
-    def milliseconds(self) -> dict[str, float]:
-        times = [self.since_s, *(self.ended_at[name] for name in STAGES)]
-        return {name: (end - start) * 1000 for name, start, end in zip(STAGES, times, times[1:], strict=False)}
-
-    def stepped(self, scenes: int, rows: int, began_s: float) -> None:
-        """Note a step for the trace. One span covers the steps that the same number of scenes took together."""
-        if self.place is None:
-            return
-        if self.shared is None or self.shared.scenes != scenes:
-            self.end_shared(began_s)
-            self.shared = _Shared(scenes, rows, began_s)
-        self.shared.steps += 1
-
-    def end_shared(self, now_s: float) -> None:
-        """Record the span of the last steps."""
-        if self.shared is not None:
-            shared, self.shared = self.shared, None
-            self.record("step batch", shared.began_s, now_s, scenes=shared.scenes, rows=shared.rows, steps=shared.steps)
-
-    def record(self, name: str, began_s: float, ended_s: float, **attributes: int) -> None:
-        """Record a span of this scene. Times are of `time.monotonic`."""
-        if self.place is not None:
-            offset_s = time.time() - time.monotonic()
-            began_ns, ended_ns = (int((at_s + offset_s) * 1e9) for at_s in (began_s, ended_s))
-            traces.record(name, began_ns, ended_ns, self.place, **attributes)
-
-
-@dataclass
-class _Shared:
-    """Consecutive steps of a scene with the same number of scenes, and the batch rows of each."""
-
-    scenes: int
-    rows: int
-    began_s: float
-    steps: int = 0
-
-
-STAGES = ("queue", "begin", "steps", "decode")
 STEP_S = 0.05
 """Assumed seconds of a step of one scene, until one has been measured."""
 
@@ -175,10 +66,10 @@ class RenderBatcher(Generic[RowT]):
     """Render scenes with an engine. A step has at most `max_rows` batch rows, unless one scene alone needs more.
 
     One call of the networks never has more. `max_begun` is the largest number of scenes that may hold memory in the
-    engine, where each window of a scene counts as one; 0 = twice `max_rows`. `policy`
-    chooses the scenes of each step. `thread` is the thread that owns the engine
-    (`packshot.models.device.model_thread`); without it the batcher starts a thread. Use a RenderBatcher from one event
-    loop only.
+    engine, where each window of a scene counts as one; 0 = twice `max_rows`. `policy` chooses the scenes of each step.
+    `curve` is the engine's batch curve, by which catalogue scenes are parked; without it none is. `thread` is the
+    thread that owns the engine (`packshot.models.device.model_thread`); without it the batcher starts a thread. Use a
+    RenderBatcher from one event loop only.
     """
 
     def __init__(
@@ -188,6 +79,7 @@ class RenderBatcher(Generic[RowT]):
         max_rows: int,
         max_begun: int = 0,
         policy: Policy | None = None,
+        curve: StepCurve | None = None,
         meter: Meter | None = None,
         thread: ThreadPoolExecutor | None = None,
     ) -> None:
@@ -195,11 +87,15 @@ class RenderBatcher(Generic[RowT]):
         self.max_begun = max_begun
         self._engine = engine
         self._policy = policy or Policy()
+        self._curve = curve
         self._meter = meter or NoMeter()
-        self._jobs: list[_Job[RowT]] = []
+        self._jobs: list[Job[RowT]] = []
+        self._parked: set[Job[RowT]] = set()
+        """The scenes that wait for people in this tick."""
         self._thread = thread or ThreadPoolExecutor(1, thread_name_prefix="model")
         self._worker: asyncio.Task[None] | None = None
         self._started_at: float | None = None
+        self._spent_s = 0.0  # how long the engine's last call took, without the wait for its thread
         self._step_s = STEP_S
         self._memory_max_rows = 1 << 30
         """Half the batch rows of the last step that ran out of memory."""
@@ -221,7 +117,7 @@ class RenderBatcher(Generic[RowT]):
         """
         future: asyncio.Future[Rendered] = asyncio.get_running_loop().create_future()
         key, rows = self._engine.batch_key(scene), self._engine.rows(scene)
-        self._jobs.append(_Job(scene, key, rows, interactive, future, progress, preview_every_s, alone))
+        self._jobs.append(Job(scene, key, rows, interactive, future, progress, preview_every_s, alone))
         if self._worker is None or self._worker.done():
             # An empty context: the loop works for every scene, not for the one that starts it.
             self._worker = asyncio.create_task(self._loop(), context=contextvars.Context())
@@ -238,6 +134,11 @@ class RenderBatcher(Generic[RowT]):
         return sum(job.row is not None for job in self._jobs)
 
     @property
+    def parked_rows(self) -> int:
+        """The batch rows of begun scenes that are parked."""
+        return sum(job.rows for job in self._parked if job.row is not None)
+
+    @property
     def busy_s(self) -> float:
         """The seconds for which the engine's current call has run; 0 between calls. Health checks use it."""
         return 0.0 if self._started_at is None else time.monotonic() - self._started_at
@@ -248,21 +149,30 @@ class RenderBatcher(Generic[RowT]):
 
     async def _loop(self) -> None:
         while True:
+            began_s = time.monotonic()
+            self._parked.clear()
             self._drop_finished()
             await self._decode()
             await self._begin()
             self._drop_finished()
             if group := self._group(self._denoising()):
+                if self._curve is not None and group[0].interactive:
+                    self._parked.update(job for job in self._denoising() if not job.interactive)
+                self._parked.difference_update(group)
+                self._meter.set("packshot_denoise_parked_rows", self.parked_rows)
                 await self._step(group)
                 await self._report(group)
             elif not self._jobs:
+                self._meter.set("packshot_denoise_parked_rows", 0)
                 return
+            for job in self._parked:
+                job.parked_s += time.monotonic() - began_s
 
     def _drop_finished(self) -> None:
         """Drop the scenes that have a result or an error, or whose caller was cancelled."""
         self._jobs = [job for job in self._jobs if not job.future.done()]
 
-    def _denoising(self) -> list[_Job[RowT]]:
+    def _denoising(self) -> list[Job[RowT]]:
         """The begun scenes that have steps left."""
         return [job for job in self._jobs if job.row is not None and not job.row.done]
 
@@ -271,12 +181,27 @@ class RenderBatcher(Generic[RowT]):
         """The most batch rows of one call of the networks."""
         return max(1, min(self.max_rows, self._memory_max_rows))
 
-    def _group(self, jobs: list[_Job[RowT]]) -> list[_Job[RowT]]:
-        return self._policy.group(jobs, time.monotonic(), self._step_s, self._call_rows)
+    def _group(self, jobs: list[Job[RowT]]) -> list[Job[RowT]]:
+        """The scenes of these that take the next step. Those that are parked are noted."""
+        group = self._policy.group(jobs, time.monotonic(), self._step_s, self._call_rows)
+        if self._curve is None:
+            return group
+        taken, parked = self._policy.park(group, self._curve)
+        self._parked.update(parked)
+        return taken
+
+    def _decodable(self) -> list[Job[RowT]]:
+        """The scenes whose steps are completed; without the parked ones while a person's scene has steps left."""
+        completed = [job for job in self._jobs if job.row is not None and job.row.done]
+        if self._curve is None or not any(job.interactive for job in self._denoising()):
+            return completed
+        parked = [job for job in completed if self._policy.may_park(job)]
+        self._parked.update(parked)
+        return [job for job in completed if job not in parked]
 
     async def _decode(self) -> None:
         """Decode one scene whose steps are completed; decode all of them if no scene has steps left."""
-        completed = [job for job in self._jobs if job.row is not None and job.row.done]
+        completed = self._decodable()
         for job in completed[:1] if self._denoising() else completed:
             try:
                 [render] = await self._in_engine(self._engine.decode, [_row(job)])
@@ -284,6 +209,7 @@ class RenderBatcher(Generic[RowT]):
                 _fail(job, error)
                 continue
             decoded_s = job.ended_at["decode"] = time.monotonic()
+            job.device_s += self._spent_s
             job.record("decode", job.ended_at["steps"], decoded_s)
             if not job.future.done():
                 job.future.set_result(Rendered(render, job.milliseconds()))
@@ -293,7 +219,6 @@ class RenderBatcher(Generic[RowT]):
         denoising = self._denoising()
         if any(job.alone for job in denoising):
             return
-        room = (self.max_begun or 2 * self.max_rows) - sum(job.held for job in self._jobs if job.row is not None)
         waiting = [job for job in self._jobs if job.row is None]
         group = self._group([*denoising, *waiting])
         if group and group[0].alone:  # it must wait until the engine is empty, and no later scene may begin before it
@@ -301,8 +226,7 @@ class RenderBatcher(Generic[RowT]):
         else:
             chosen = [job for job in group if job.row is None and not job.alone]
         for job in chosen[:1] if denoising else chosen:
-            room -= job.held
-            if room < 0 and self.begun:
+            if not self._fits(job):
                 return
             queued_s = job.ended_at["queue"] = time.monotonic()
             job.record("queue wait", job.since_s, queued_s)
@@ -311,9 +235,24 @@ class RenderBatcher(Generic[RowT]):
             except Exception as error:  # noqa: BLE001 - the error is raised to the scene's caller
                 _fail(job, error)
             begun_s = job.ended_at["begin"] = time.monotonic()
+            job.device_s += self._spent_s
             job.record("begin", queued_s, begun_s)
 
-    async def _step(self, group: list[_Job[RowT]]) -> None:
+    def _fits(self, job: Job[RowT]) -> bool:
+        """Whether there is memory to begin the scene. Catalogue scenes leave room for a full batch of interactive ones.
+
+        A scene that needs more than there is for its kind begins when no other of the kind is begun.
+        """
+        most = self.max_begun or 2 * self.max_rows
+        begun = [one for one in self._jobs if one.row is not None]
+        bulk = [one for one in begun if not one.interactive]
+
+        def within(others: list[Job[RowT]], room: int) -> bool:
+            return not others or sum(one.held for one in others) + job.held <= room
+
+        return within(begun, most) and (job.interactive or within(bulk, max(1, most - self.max_rows)))
+
+    async def _step(self, group: list[Job[RowT]]) -> None:
         rows = min(sum(job.rows for job in group), self._call_rows)
         began = time.monotonic()
         try:
@@ -327,7 +266,9 @@ class RenderBatcher(Generic[RowT]):
         now = time.monotonic()
         if len(group) == 1:
             self._step_s += 0.2 * (now - began - self._step_s)
+        all_rows = sum(job.rows for job in group)
         for job in group:
+            job.device_s += self._spent_s * job.rows / all_rows
             job.ended_at["steps"] = now
             job.stepped(len(group), rows, began)
             if _row(job).done or _row(job).error is not None:
@@ -335,7 +276,7 @@ class RenderBatcher(Generic[RowT]):
         self._meter.count("packshot_denoise_steps_total", len(group))
         self._meter.observe("packshot_denoise_batch_rows", len(group))
 
-    async def _report(self, group: list[_Job[RowT]]) -> None:
+    async def _report(self, group: list[Job[RowT]]) -> None:
         for job in group:
             row = _row(job)
             if row.error is not None:
@@ -348,9 +289,16 @@ class RenderBatcher(Generic[RowT]):
                 job.progress(row.index, row.steps, preview)
 
     async def _in_engine(self, call: Callable[..., Result], *args: object) -> Result:
+        def timed() -> Result:
+            began = time.monotonic()
+            try:
+                return call(*args)
+            finally:
+                self._spent_s = time.monotonic() - began
+
         self._started_at = time.monotonic()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+            return await asyncio.get_running_loop().run_in_executor(self._thread, timed)
         finally:
             self._started_at = None
 
@@ -358,7 +306,7 @@ class RenderBatcher(Generic[RowT]):
 Result = TypeVar("Result")
 
 
-def _row(job: _Job[RowT]) -> RowT:
+def _row(job: Job[RowT]) -> RowT:
     assert job.row is not None, "a begun scene has a row"
     return job.row
 
@@ -367,6 +315,6 @@ def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, EngineFailed) and error.code == "engine_out_of_memory"
 
 
-def _fail(job: _Job[RowT], error: Exception) -> None:
+def _fail(job: Job[RowT], error: Exception) -> None:
     if not job.future.done():
         job.future.set_exception(error)

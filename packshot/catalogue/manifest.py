@@ -65,6 +65,10 @@ def read_manifest(
     return _checked(raw, numbers, problems, allowed or Allowed())
 
 
+Frame = dict[str, Any]
+"""A manifest as it was sent, without its items. It is checked as a `Manifest`, together with them."""
+
+
 def read_frame_bytes(data: bytes, media_type: MediaType) -> dict[str, Any]:
     """Everything but the items of a manifest, for a sheet that has the items. Raises BadInput when it has items."""
     frame = _object_of(data, media_type)
@@ -177,13 +181,10 @@ def _twice(names: Sequence[str | None], numbers: Sequence[int]) -> Iterator[RowP
 
 def _frame_problems(manifest: Manifest, route_prefixes: Sequence[str]) -> Iterator[RowProblem]:
     """Problems of everything but the items."""
-    if manifest.defaults.light is not None:
-        yield _not_served("defaults.light", "light", "light")
-    looks = [("defaults.shadow.mode", manifest.defaults.shadow)]
-    looks += [(f"deliver.{at}.shadow.mode", one.shadow) for at, one in enumerate(manifest.deliver) if one.shadow]
-    for column, shadow in looks:
-        if shadow.mode == "cast":
-            yield _not_served(column, "cast", "geometry")
+    light, shadows = manifest.defaults.light, [manifest.defaults.shadow, *(one.shadow for one in manifest.deliver)]
+    if light is not None and not any(shadow and shadow.mode == "cast" for shadow in shadows):
+        rule = "a light turns cast shadows, and no shadow of this manifest is cast"
+        yield problem(None, None, "defaults.light", f"{light.direction_deg:g}", rule, "Set shadow: {mode: cast}.")
     for at, one in enumerate(manifest.deliver):
         if one.to is not None and (broken := route_rule(one.to, route_prefixes)):
             remedy = "Use a folder of the archive, or ask the operator for a prefix."

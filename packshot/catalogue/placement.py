@@ -13,13 +13,15 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from packshot.contract.catalogue import Item, Look, SizeMm, View
+from packshot.catalogue.plan import Variant
+from packshot.contract.catalogue import Item, Look, Manifest, SizeMm, View
 from packshot.contract.presets import SafeZone
 from packshot.contract.shot_spec import LayerSpec
+from packshot.delivery.presets import preset_named
 from packshot.delivery.reframe import NO_MARGINS
 from packshot.types import BoxXYXY
 
-__all__ = ["Stand", "largest_mm_of", "place", "stand_of", "widest_zone"]
+__all__ = ["Stand", "largest_mm_of", "place", "stand_of", "stand_of_variant", "widest_zone"]
 
 MOST_OF_SIDE = 0.9
 """Share of the free width and height that a product spans at most, unless `fill` is larger."""
@@ -101,6 +103,18 @@ def stand_of(
     `largest_mm` is the catalogue's (`largest_mm_of`), of which the rows' masks need not be known.
     """
     return Stand(canvas, fill, look.ground, largest_mm, widest_zone(zones))
+
+
+def stand_of_variant(manifest: Manifest, largest_mm: float | None, variant: Variant, entries: Iterable[int]) -> Stand:
+    """Where the products of a catalogue stand on one of its variants. `entries` are the `deliver` entries it feeds.
+
+    A channel that refuses products below a share of the frame gets each at `fill`, whatever its true size.
+    """
+    presets = [preset_named(manifest.deliver[entry].preset) for entry in entries]
+    if any(preset.fill_min is not None and preset.severity_of("fill") == "refuse" for preset in presets):
+        largest_mm = None
+    zones = (preset.safe_zone for preset in presets)
+    return stand_of(manifest.defaults, largest_mm, variant.canvas, variant.fill, zones)
 
 
 def largest_mm_of(items: Iterable[Item]) -> float | None:

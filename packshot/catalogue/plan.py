@@ -17,8 +17,7 @@ from packshot.catalogue.places import archive_folder
 from packshot.catalogue.sheet import problem, refused
 from packshot.contract.catalogue import MAX_COMBINATIONS, Axis, Deliver, Item, Look, Manifest, RowProblem
 from packshot.contract.engines import EngineInfo
-from packshot.contract.light import ShadowKind
-from packshot.contract.requests import MAX_SEED
+from packshot.contract.requests import MAX_SEED, ShadowIn
 from packshot.contract.shot_spec import rows_per_step
 from packshot.delivery.naming import NameTemplate, collision_key, parse_template
 from packshot.delivery.presets import preset_named
@@ -63,7 +62,7 @@ class Variant:
     scene: Scene
     background: str
     canvas: tuple[int, int]
-    shadow: ShadowKind
+    shadow: ShadowIn
     fill: float
 
     @property
@@ -160,10 +159,10 @@ def variants(manifest: Manifest, scenes: Sequence[Scene]) -> dict[Variant, list[
     look = manifest.defaults
     found: dict[Variant, list[int]] = {}
     for scene in scenes:
-        found.setdefault(Variant(scene, "generate", look.canvas, look.shadow.kind, look.fill), [])
+        found.setdefault(Variant(scene, "generate", look.canvas, _turned(look.shadow, look), look.fill), [])
     for at, entry in enumerate(manifest.deliver):
         canvas, fill = entry.canvas or look.canvas, entry.fill or look.fill
-        shadow = (entry.shadow or look.shadow).kind
+        shadow = _turned(entry.shadow or look.shadow, look)
         if entry.scene is None:
             wanted = [Variant(scene, "generate", canvas, shadow, fill) for scene in scenes]
         else:
@@ -171,6 +170,13 @@ def variants(manifest: Manifest, scenes: Sequence[Scene]) -> dict[Variant, list[
         for variant in wanted:
             found.setdefault(variant, []).append(at)
     return found
+
+
+def _turned(shadow: ShadowIn, look: Look) -> ShadowIn:
+    """The shadow under the look's light: a cast one without a direction falls away from it."""
+    if look.light is None or shadow.mode != "cast" or shadow.direction_deg is not None:
+        return shadow
+    return shadow.model_copy(update={"direction_deg": (look.light.direction_deg + 180) % 360})
 
 
 def plan(read: Read, costs: Costs) -> Plan:

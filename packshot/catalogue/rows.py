@@ -14,6 +14,7 @@ from functools import lru_cache
 from packshot.catalogue.manifest import Read
 from packshot.catalogue.plan import Costs, Scene, Variant, combinations, variants
 from packshot.contract.catalogue import Item, Manifest, RowProblem, View
+from packshot.contract.requests import ShadowIn
 from packshot.store.catalogue_records import NewRow
 from packshot.store.database import to_json
 
@@ -153,5 +154,7 @@ def _shots_of(frame: str, item: Item) -> Iterator[PlannedShot]:
 
 def _key(sku: str, variant: Variant, view: str, photo: int) -> str:
     scene = [list(pair) for pair in variant.scene.values]
-    made_of = [sku, scene, variant.background, variant.canvas, variant.shadow, variant.fill, view, photo]
+    plain = variant.shadow == ShadowIn(mode=variant.shadow.mode)
+    shadow = variant.shadow.mode if plain else variant.shadow.model_dump()
+    made_of = [sku, scene, variant.background, variant.canvas, shadow, variant.fill, view, photo]
     return hashlib.sha256(to_json(made_of).encode()).hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from packshot.api.accept import check_layer, pick_engine, resolved
-from packshot.catalogue.placement import place, stand_of
+from packshot.catalogue.placement import place, stand_of_variant
 from packshot.catalogue.plan import Costs
 from packshot.catalogue.rows import PlannedShot, item_of, manifest_of, scenes_of, shots_of
 from packshot.catalogue.seeds import seed_of
@@ -13,7 +13,6 @@ from packshot.contract.catalogue import Item, Manifest
 from packshot.contract.engines import EngineInfo
 from packshot.contract.requests import CanvasIn, LayerIn, ShotRequest
 from packshot.contract.shot_spec import ShotSpec
-from packshot.delivery.presets import preset_named
 from packshot.models.packs.framing import row_steps
 from packshot.settings import Settings
 from packshot.store.catalogue_records import CatalogueRecord, CatalogueRow, ShotOfRow
@@ -68,8 +67,7 @@ def _spec(
     settings: Settings,
 ) -> ShotSpec:
     look, variant = manifest.defaults, one.variant
-    zones = [preset_named(manifest.deliver[entry].preset).safe_zone for entry, _ in one.files]
-    stand = stand_of(look, record.largest_mm, variant.canvas, variant.fill, zones)
+    stand = stand_of_variant(manifest, record.largest_mm, variant, [entry for entry, _ in one.files])
     layer = LayerIn(
         **vars(place(stand, item, one.view, mask.id, mask.bbox_xyxy, mask.cutout_bbox_xyxy)),
     )
@@ -85,6 +83,7 @@ def _spec(
         steps=look.steps,
         guidance_scale=look.guidance_scale,
         shadow=variant.shadow,
+        reflection=look.reflection if variant.background != "transparent" else None,
         engine=look.engine,
         priority="catalogue",
     )

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from packshot.cli.budgets import DeviceSeconds, ImagesPerDay, LiveShots, NoBudget, show_or_set
 from packshot.cli.console import AsJson, put_json, report_errors, stderr, table
 
 if TYPE_CHECKING:
     from packshot.store.store import Store
 
-app = typer.Typer(help="Create, list and revoke API keys.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Create, list, bound and revoke API keys.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @contextmanager
@@ -68,6 +69,21 @@ def list_keys(as_json: AsJson = False) -> None:
     table("Keys", ("id", "tenant", "starts with", "created", "revoked", "admin"), (list(row.values()) for row in rows))
     if as_json:
         put_json({"keys": rows})
+
+
+@app.command()
+@report_errors
+def budget(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="The key's id.")],
+    images_per_day: ImagesPerDay = None,
+    device_s_per_month: DeviceSeconds = None,
+    live_shots: LiveShots = None,
+    none: NoBudget = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show a key's budgets and what is spent of them, or set them: those that are not named have no limit."""
+    with _store() as store:
+        show_or_set(store, key_id, images_per_day, device_s_per_month, live_shots, none=none, as_json=as_json)
 
 
 @app.command()

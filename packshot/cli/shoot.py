@@ -16,7 +16,7 @@ from packshot.cli.console import FAILED, AsJson, put_json, report_errors, stderr
 from packshot.cli.progress import Progress, waiting
 from packshot.cli.results import Results, verdict_words
 from packshot.cli.servers import KEY_VARIABLE, chosen_server
-from packshot.cli.shot_options import Layout, given, read_layout, read_marks, read_shadow, read_size
+from packshot.cli.shot_options import Layout, given, read_layout, read_marks, read_reflection, read_shadow, read_size
 from packshot.cli.sources import Source, find_sources
 from packshot.errors import BadInput
 
@@ -56,13 +56,13 @@ def shoot(
     images: Annotated[int | None, typer.Option("-n", min=1, help="Pictures per prompt.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="The first picture's seed.")] = 0,
     background: Annotated[str, typer.Option(help="generate, white, transparent or #rrggbb.")] = "generate",
-    shadow: Annotated[str | None, typer.Option(help="contact, none, cast or floating.")] = None,
+    shadow: Annotated[str | None, typer.Option(help="contact, none, cast or floating; or the API's JSON.")] = None,
     shadow_direction: Annotated[
         float | None,
         typer.Option(metavar="DEGREES", help="Where a cast shadow falls: 0 up, 90 right; default: the scene's light."),
     ] = None,
     reflection: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Strength of the reflection in the ground; default: none.")
+        str | None, typer.Option(metavar="STRENGTH", help="Of the reflection in the ground, 0 to 1; default: none.")
     ] = None,
     engine: Annotated[str | None, typer.Option(help="An engine of the server, or the pack for --in-process.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps; default: the engine's.")] = None,
@@ -108,7 +108,7 @@ def shoot(
         control_start=control_start,
         control_end=control_end,
         shadow=read_shadow(shadow, shadow_direction),
-        reflection=None if reflection is None else {"strength": reflection},
+        reflection=read_reflection(reflection),
         engine=engine,
         priority=priority or ("catalogue" if len(sources) > 1 else None),
     )

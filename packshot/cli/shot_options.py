@@ -14,7 +14,7 @@ from typing import Any
 
 from packshot.errors import BadInput
 
-__all__ = ["Layout", "Marks", "given", "read_layout", "read_marks", "read_shadow", "read_size"]
+__all__ = ["Layout", "Marks", "given", "read_layout", "read_marks", "read_reflection", "read_shadow", "read_size"]
 
 
 @dataclass(frozen=True)
@@ -134,14 +134,38 @@ def read_size(text: str) -> dict[str, int]:
     return {"width": int(width), "height": int(height)}
 
 
-def read_shadow(kind: str | None, direction_deg: float | None) -> str | dict[str, object] | None:
-    """Read `--shadow` and `--shadow-direction`; a direction alone asks for a cast shadow. Raises BadInput."""
+def read_shadow(text: str | None, direction_deg: float | None) -> str | dict[str, Any] | None:
+    """Read `--shadow` (a kind, or the API's JSON) and `--shadow-direction`, which asks for a cast shadow.
+
+    Raises BadInput `bad_usage`.
+    """
     if direction_deg is None:
-        return kind
-    if kind not in (None, "cast"):
-        rule = "--shadow-direction needs --shadow cast"
-        raise BadInput("bad_usage", f"{rule}, got {kind!r}; leave one of them out")
+        return _json_object(text, "--shadow") if text is not None and text.lstrip().startswith("{") else text
+    if text not in (None, "cast"):
+        raise BadInput("bad_usage", f"--shadow-direction needs --shadow cast, got {text!r}; leave one of them out")
     return {"mode": "cast", "direction_deg": direction_deg}
+
+
+def read_reflection(text: str | None) -> dict[str, Any] | None:
+    """Read `--reflection`: its strength 0 to 1, or the API's JSON. Raises BadInput `bad_usage`."""
+    if text is None:
+        return None
+    if text.lstrip().startswith("{"):
+        return _json_object(text, "--reflection")
+    try:
+        return {"strength": float(text)}
+    except ValueError as error:
+        raise BadInput("bad_usage", f"--reflection must be a number 0 to 1, got {text!r}; such as 0.35") from error
+
+
+def _json_object(text: str, option: str) -> dict[str, Any]:
+    try:
+        read: dict[str, Any] = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise BadInput(
+            "bad_usage", f"{option} must be JSON, got an error at column {error.colno}: {error.msg}"
+        ) from error
+    return read
 
 
 def given(**fields: object) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`packshot tenants`: list, weigh, gate, hold and delete tenants in the settings' store, without the cluster."""
+"""`packshot tenants`: list, weigh, gate, bound, hold and delete tenants in the settings' store, without the cluster."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from packshot.cli.budgets import DeviceSeconds, ImagesPerDay, LiveShots, NoBudget, show_or_set
 from packshot.cli.console import AsJson, put_json, report_errors, stderr, table
 from packshot.errors import BadInput
 
 if TYPE_CHECKING:
     from packshot.store.store import Store
 
-app = typer.Typer(help="List, weigh, gate, hold and delete tenants.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="List, weigh, gate, bound, hold and delete tenants.", no_args_is_help=True, rich_markup_mode=None
+)
 
 TenantId = Annotated[str, typer.Argument(metavar="ID", help="The tenant's id, as `packshot tenants list` shows it.")]
 
@@ -61,7 +64,7 @@ def weight(
     value: Annotated[float, typer.Argument(metavar="WEIGHT", help="Its share, 0.01 to 100; a new tenant has 1.")],
     as_json: AsJson = False,
 ) -> None:
-    """Set a tenant's share of the workers. With 2, it gets twice as many running shots as a tenant with 1."""
+    """Set a tenant's share of the workers. With 2, it gets twice as much work done as a tenant with 1."""
     with _store(uses_files=False) as store:
         store.tenants.set_weight(tenant_id, value)
     stderr().print(f"{tenant_id} has weight {value:g} from the next claim on.", markup=False)
@@ -83,6 +86,21 @@ def require_approval(
     stderr().print(f"The pictures of {tenant_id} {rule}.", markup=False)
     if as_json:
         put_json({"id": tenant_id, "require_approval": not off})
+
+
+@app.command()
+@report_errors
+def budget(
+    tenant_id: TenantId,
+    images_per_day: ImagesPerDay = None,
+    device_s_per_month: DeviceSeconds = None,
+    live_shots: LiveShots = None,
+    none: NoBudget = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show a tenant's budgets and what is spent of them, or set them: those that are not named have no limit."""
+    with _store(uses_files=False) as store:
+        show_or_set(store, tenant_id, images_per_day, device_s_per_month, live_shots, none=none, as_json=as_json)
 
 
 @app.command()

@@ -19,6 +19,7 @@ from packshot.client.events import Event
 from packshot.contract.deliveries import DeliverIn
 from packshot.contract.projects import StyleChange, StyleRequest
 from packshot.contract.requests import CanvasIn, LayerIn, ShotRequest, StrokeIn
+from packshot.contract.reviews import MarkIn, RedoRequest, ReviewIn
 
 __all__ = [
     "AsyncClient",
@@ -28,6 +29,9 @@ __all__ = [
     "Event",
     "LayerIn",
     "ManifestFile",
+    "MarkIn",
+    "RedoRequest",
+    "ReviewIn",
     "ShotRequest",
     "StrokeIn",
     "StyleChange",

@@ -37,6 +37,7 @@ from packshot.contract.projects import (
     StyleRequest,
 )
 from packshot.contract.requests import Request, ShotRequest, StrokeIn
+from packshot.contract.reviews import RedoRequest, ReviewIn, ReviewsAnswer
 from packshot.contract.status import Review, Status
 
 T = TypeVar("T")
@@ -201,6 +202,22 @@ def image(image_id: str) -> Call[WholeImageAnswer]:
 def review(image_id: str, decision: Review | None, note: str | None) -> Call[WholeImageAnswer]:
     body = {"review": decision, **_set(note=note)}
     return Call("PATCH", f"/v1/images/{image_id}", reading(WholeImageAnswer), Options(json=body))
+
+
+def reviews(image_id: str) -> Call[ReviewsAnswer]:
+    return Call("GET", f"/v1/images/{image_id}/reviews", reading(ReviewsAnswer))
+
+
+def decide(image_id: str, decision: ReviewIn, if_match: str | None) -> Call[WholeImageAnswer]:
+    headers = {"if-match": if_match} if if_match else {}
+    options = Options(json=_set_fields(decision), headers=headers)
+    return Call("POST", f"/v1/images/{image_id}/reviews", reading(WholeImageAnswer), options)
+
+
+def redo(image_id: str, request: RedoRequest, idempotency_key: str | None) -> Call[AcceptedAnswer]:
+    headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
+    options = Options(json=_set_fields(request), headers=headers)
+    return Call("POST", f"/v1/images/{image_id}/redo", reading(AcceptedAnswer), options)
 
 
 def projects() -> Call[ProjectPage]:

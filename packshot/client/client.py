@@ -32,6 +32,7 @@ from packshot.contract.engines import EngineInfo
 from packshot.contract.presets import PresetInfo
 from packshot.contract.projects import ProjectAnswer, ProjectPage, StyleAnswer, StyleChange, StylePage, StyleRequest
 from packshot.contract.requests import ShotRequest, StrokeIn
+from packshot.contract.reviews import RedoRequest, ReviewIn, ReviewsAnswer
 from packshot.contract.status import Review, Status
 from packshot.errors import Unavailable
 
@@ -210,6 +211,26 @@ class Client:
     def review(self, image_id: str, decision: Review | None, *, note: str | None = None) -> WholeImageAnswer:
         """Approve or reject a picture; None withdraws the decision. A `note` of None keeps the stored note."""
         return self._do(calls.review(image_id, decision, note))
+
+    def reviews(self, image_id: str) -> ReviewsAnswer:
+        """Read a picture's state, its tag and its log."""
+        return self._do(calls.reviews(image_id))
+
+    def decide(self, image_id: str, decision: ReviewIn, *, if_match: str | None = None) -> WholeImageAnswer:
+        """Decide about a picture, with reason, note and marks. `if_match` is the tag of the state that was seen.
+
+        Raises PreconditionFailed `version_changed`, with the present `state` and `etag`, when it is another one by now.
+        """
+        return self._do(calls.decide(image_id, decision, if_match))
+
+    def redo(
+        self, image_id: str, request: RedoRequest | None = None, *, idempotency_key: str | None = None
+    ) -> AcceptedAnswer:
+        """Make the next version of a picture, changed by the reason of its last review. None changes nothing else.
+
+        Raises BadInput `redo_needs_change` when the reason needs other layers or words.
+        """
+        return self._do(calls.redo(image_id, request or RedoRequest(), idempotency_key))
 
     def projects(self) -> Iterator[ProjectAnswer]:
         """Yield the projects, newest first."""

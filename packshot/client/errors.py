@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from packshot import __version__
 from packshot.contract.base import VERSION_HEADER
 from packshot.contract.problem import Problem
-from packshot.errors import KINDS, EngineFailed, FieldError, PackshotError, Unavailable
+from packshot.errors import KINDS, EngineFailed, FieldError, PackshotError, PreconditionFailed, Unavailable
 
 
 def error_of(answer: httpx.Response) -> PackshotError:
@@ -26,12 +26,15 @@ def error_of(answer: httpx.Response) -> PackshotError:
         if problem.code in kind.codes:
             # Another version may not know a field, or a path.
             explains = problem.code in ("invalid_request", "not_found", "method_not_allowed")
-            return kind(
+            error = kind(
                 problem.code,
                 problem.detail + (versions_of(answer) if explains else ""),
                 errors=errors or None,
                 retry_after_s=float(retry_after) if retry_after.isdigit() else None,
             )
+            if isinstance(error, PreconditionFailed):
+                error.state, error.etag = problem.state or "", answer.headers.get("etag", "")
+            return error
     return EngineFailed("internal", f"{problem.code}: {problem.detail}{versions_of(answer)}")
 
 

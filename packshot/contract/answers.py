@@ -64,6 +64,14 @@ class UploadAnswer(Answer):
     expires_at: Moment = Field(description="Until when the file must be sent and the photo made.")
 
 
+class TenantAnswer(Answer):
+    """A tenant, as the operator sees it."""
+
+    id: str
+    name: str
+    weight: float = Field(description="Its share of the workers; with 2 it gets twice as much work done as with 1.")
+
+
 class DeletionAnswer(Answer):
     """The receipt of a tenant's deletion."""
 

@@ -11,8 +11,16 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from packshot.contract.base import Answer, Moment, absent
-from packshot.contract.light import ShadowKind
-from packshot.contract.requests import MAX_META, MAX_SEED, MAX_SKU_CHARS, MetaName, MetaValue, Request
+from packshot.contract.requests import (
+    MAX_META,
+    MAX_SEED,
+    MAX_SKU_CHARS,
+    MetaName,
+    MetaValue,
+    ReflectionIn,
+    Request,
+    ShadowIn,
+)
 
 MAX_ROWS = 50_000
 MAX_AXES = 8
@@ -42,21 +50,12 @@ class Budget(Request):
     )
 
 
-class ShadowMode(Request):
-    """The products' shadow."""
-
-    mode: Literal["none", "contact", "cast"] = Field("contact", description="none, contact, or cast (not served yet).")
-
-    @property
-    def kind(self) -> ShadowKind:
-        """The shadow of a shot. A cast shadow is refused before this is asked."""
-        return "none" if self.mode == "none" else "contact"
-
-
 class LightIn(Request):
-    """The scene's light. Not served yet."""
+    """The light of the set. It turns all cast shadows that name no direction, so that they agree."""
 
-    direction_deg: float | None = Field(None, ge=-360, le=360, description="Where the light comes from, degrees.")
+    direction_deg: float = Field(
+        ge=-360, le=360, description="Where the light comes from, degrees clockwise: 0 = from behind (up), 90 = right."
+    )
 
 
 class Look(Request):
@@ -67,8 +66,9 @@ class Look(Request):
     ground: Share | None = Field(
         0.82, description="Height of the line on which products stand, 0 = top, 1 = bottom; null centres them."
     )
-    shadow: ShadowMode = Field(default_factory=ShadowMode, description="The products' shadow.")
-    light: LightIn | None = Field(None, description="The scenes' light.")
+    shadow: ShadowIn = Field(ShadowIn(mode="contact"), description="The products' shadow.")
+    light: LightIn | None = Field(None, description="The light that turns cast shadows; null = each scene's own.")
+    reflection: ReflectionIn | None = Field(None, description="The products' reflection in the ground; null = none.")
     prompt: str = Field("", description="Words that every scene's prompt begins with, such as the camera's.")
     negative_prompt: str = Field("", description="What no scene should contain.")
     steps: int | None = Field(None, ge=1, description="Denoising steps; null = the engine's default.")
@@ -113,7 +113,7 @@ class Deliver(Request):
     )
     to: str | None = Field(None, min_length=1, max_length=1000, description="Where the files go besides the archive.")
     canvas: tuple[CanvasPx, CanvasPx] | None = Field(None, description="Another canvas than the defaults'.")
-    shadow: ShadowMode | None = Field(None, description="Another shadow than the defaults'.")
+    shadow: ShadowIn | None = Field(None, description="Another shadow than the defaults'.")
     fill: Share | None = Field(None, description="Another share of the canvas than the defaults'.")
 
 

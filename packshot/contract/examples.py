@@ -23,6 +23,7 @@ from packshot.contract.answers import (
     SessionAnswer,
     ShotAnswer,
     ShotPage,
+    TenantAnswer,
     UploadAnswer,
     VerdictAnswer,
     WholeImageAnswer,
@@ -64,6 +65,7 @@ from packshot.contract.requests import (
     ReviewRequest,
     SessionRequest,
     ShotRequest,
+    TenantChange,
     UploadRequest,
 )
 from packshot.contract.reviews import (
@@ -81,8 +83,10 @@ from packshot.contract.reviews import (
     SharePage,
     ShareRequest,
 )
+from packshot.contract.set_report import Outlier, SetOfReport, SetReport, Spread
 from packshot.errors import (
     BadInput,
+    BudgetSpent,
     Conflict,
     EngineFailed,
     Forbidden,
@@ -141,6 +145,8 @@ UPLOAD = UploadAnswer(
     headers={"content-type": "image/jpeg", "x-amz-checksum-sha256": "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg="},
     expires_at=datetime(2026, 11, 26, 8, 58, tzinfo=UTC),
 )
+TENANT = TenantAnswer(id="tn_Qb7Xk2mWc0Zr4vHs9LdE", name="acme", weight=2.0)
+TENANT_CHANGE = TenantChange(weight=2.0)
 DELETION = DeletionAnswer(
     tenant_sha256="2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
     counts={"keys": 2, "photos": 41, "masks": 97, "shots": 120, "images": 236, "files": 371},
@@ -248,6 +254,7 @@ REVIEW_IN = ReviewIn(
 )
 REVIEWS = ReviewsAnswer(
     image_id=_IMAGE_ID,
+    etag='"1-changes_requested"',
     version=1,
     state="changes_requested",
     reviews=(
@@ -473,6 +480,52 @@ PHOTOS_ZIP = PhotosZipAnswer(
     unused=("notes.txt",),
     missing_photos_total=0,
 )
+SET_REPORT = SetReport(
+    catalogue_id="ct_2d7b9e1c4f60",
+    name="spring-2027",
+    pictures=30,
+    measured=30,
+    within=False,
+    sets=(
+        SetOfReport(
+            scene="marble",
+            canvas=(1600, 1600),
+            fill=0.7,
+            pictures=30,
+            background_lab=(71.4, 2.1, 8.3),
+            shadow_deg=28,
+            spreads=(
+                Spread(
+                    measure="ground",
+                    unit="share of the height",
+                    target=0.82,
+                    tolerance=0.01,
+                    measured=30,
+                    mean=0.8203,
+                    least=0.8194,
+                    most=0.8351,
+                    outliers=1,
+                    values=(0.82, 0.8351),
+                ),
+            ),
+        ),
+    ),
+    outliers=(
+        Outlier(
+            sku="MUG-01",
+            view="front",
+            scene="marble",
+            canvas=(1600, 1600),
+            image_id=_IMAGE_ID,
+            measure="ground",
+            value=0.8351,
+            target=0.82,
+            off=1.51,
+            detail="stands 1.5% of the height below the line; look at its mask's lower edge",
+        ),
+    ),
+    outliers_total=1,
+)
 
 EVENT_STREAM = f"id: 5\nevent: progress\ndata: {ProgressEvent(shot=_SHOT_ID, step=4, steps=40).model_dump_json()}\n\n"
 METRICS = 'packshot_shots_total{status="done"} 128.0\n'
@@ -490,13 +543,16 @@ PROBLEMS: tuple[PackshotError, ...] = (
     Unauthorized("unauthorized", "This key is not valid or was revoked; send `Authorization: Bearer <key>`."),
     Forbidden("origin_refused", "With a cookie, this method needs an Origin of this host, got none."),
     NotFound("not_found", "No photo with this id exists; it may have been deleted."),
-    PreconditionFailed("version_changed", "The catalogue must be of version 3, but it is paused now, version 4."),
     Conflict("in_use", "The shot sh_8e1a4d7c2b60 needs this photo; cancel the shot or wait until it ends."),
     PreconditionFailed(
         "version_changed",
         'If-Match must name the picture\'s present state, which is approved ("2-approved"); look at it again.',
         state="approved",
         etag='"2-approved"',
+    ),
+    BudgetSpent(
+        "budget_spent",
+        "this key may have 400 images a day, it has used 398, and 4 more were asked for; wait until 0:00",
     ),
     Overloaded("queue_full", "A tenant may have 1000 waiting shots, got one more; try again later."),
     Unavailable("not_ready", "The graph is starting, or a stage is down; try again in a moment."),

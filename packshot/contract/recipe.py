@@ -26,7 +26,8 @@ class Recipe:
     """The recipe of one image.
 
     `version` is the version of Packshot. `seed` is the image's own seed. `spec` is the whole shot. `engine` is None if
-    no engine painted the image. `timing_ms` maps the name of a stage to its duration in milliseconds.
+    no engine painted the image. `timing_ms` maps the name of a stage to its duration in milliseconds. `device` in it is
+    the image's share of the time for which a device worked; the other names include waits.
     """
 
     version: str
@@ -34,6 +35,11 @@ class Recipe:
     spec: ShotSpec
     engine: EngineStamp | None = None
     timing_ms: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def device_s(self) -> float:
+        """The image's share of a device's time, in seconds; 0 if no engine painted it."""
+        return self.timing_ms.get("device", 0.0) / 1000
 
     def to_json(self) -> dict[str, Any]:
         """The recipe as JSON, in the form that the store keeps and the API returns."""

@@ -14,6 +14,7 @@ from packshot.contract.light import Reflection, Shadow, ShadowKind
 from packshot.contract.shot_spec import LayerSpec
 from packshot.contract.status import Priority, Review
 
+MIN_WEIGHT, MAX_WEIGHT = 0.01, 100.0
 MAX_SKU_CHARS = 100
 MAX_META = 20
 MAX_META_CHARS = 500
@@ -38,6 +39,12 @@ class Request(BaseModel):
     """Base class of every request body."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+
+class TenantChange(Request):
+    """New values of a tenant's fields."""
+
+    weight: float = Field(ge=MIN_WEIGHT, le=MAX_WEIGHT, description="Its share of the workers; a new tenant has 1.")
 
 
 class PointIn(Request):
@@ -234,5 +241,6 @@ BODIES: tuple[type[Request], ...] = (
     ShotRequest,
     ReviewRequest,
     SessionRequest,
+    TenantChange,
 )
 """Every request body, for the OpenAPI document."""

@@ -97,6 +97,7 @@ class ReviewsAnswer(Answer):
     """A picture's state and its whole log, oldest line first."""
 
     image_id: str
+    etag: str = Field(description="The state's tag, for `If-Match`. It changes with every decision.")
     version: int
     state: ReviewState
     superseded_by: str | None = Field(

@@ -33,8 +33,8 @@ class Measures:
 
     `box` is the product's box, XYXY as shares of the width and height, so `box[3]` is the height on which it stands.
     `background_lab` is the mean colour of the background in CIE L*a*b*; None = there is none, or it is transparent.
-    `sharpness` is that of a generated scene (`packshot.verdict.measures`). `shadow_deg` is where the shadow falls in
-    the picture, degrees clockwise from the right; None = no shadow that has a direction.
+    `sharpness` is that of a generated scene (`packshot.verdict.measures`). `shadow_deg` is where the shadow falls on
+    the canvas, degrees clockwise from up; None = no shadow that has a direction.
     """
 
     box: tuple[float, float, float, float]

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import logging
 import math
+from functools import partial
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
+from packshot.contract.shot_spec import Canvas
 from packshot.errors import BadInput
 from packshot.imaging.guided import guided_alpha
 from packshot.imaging.lock import EXACT_LOCK_PX, cutout_bbox_of, reach_px
@@ -31,7 +34,21 @@ from packshot.imaging.resample import premultiplied, resized, straight
 from packshot.imaging.straight import mixture_explains, straight_colours
 from packshot.types import U8, BoxXYXY, Cutout, Flat, Framing, Layer, Layout, Mask, Photo
 
-__all__ = ["cut", "cutout_bbox", "enlargement", "fit_into", "fit_to", "flatten", "layer_size", "locked_mask"]
+__all__ = [
+    "Piece",
+    "blank",
+    "cut",
+    "cutout_bbox",
+    "enlargement",
+    "fit_into",
+    "fit_to",
+    "flatten",
+    "layer_enlargement",
+    "layer_size",
+    "locked_mask",
+    "paint_piece",
+    "place_layer",
+]
 
 log = logging.getLogger(__name__)
 
@@ -105,13 +122,13 @@ def _check_sizes(photo: Photo, mask: Mask) -> None:
         raise BadInput("invalid_request", detail + "; send a mask of this photo")
 
 
-def layer_size(layer: Layer, layout: Layout) -> tuple[int, int]:
+def layer_size(layer: Layer, canvas: Canvas) -> tuple[int, int]:
     """(width, height) in pixels of a layer on its canvas, before the rotation.
 
     The longer side is the layer's scale times the canvas's longer side, rounded.
     """
     width, height = layer.cutout.width, layer.cutout.height
-    longer = math.floor(layer.scale * max(layout.canvas.width, layout.canvas.height) + 0.5)
+    longer = math.floor(layer.scale * max(canvas.width, canvas.height) + 0.5)
     if longer == max(width, height):
         return width, height
     return math.floor(width * longer / max(width, height) + 0.5), math.floor(height * longer / max(width, height) + 0.5)
@@ -119,35 +136,66 @@ def layer_size(layer: Layer, layout: Layout) -> tuple[int, int]:
 
 def enlargement(layout: Layout) -> float:
     """The largest factor by which a layer of the layout is enlarged; below 1 when all layers are shrunk."""
-    return max(max(layer_size(layer, layout)) / max(layer.cutout.width, layer.cutout.height) for layer in layout.layers)
+    return max(map(partial(layer_enlargement, canvas=layout.canvas), layout.layers))
+
+
+def layer_enlargement(layer: Layer, canvas: Canvas) -> float:
+    """The factor by which a layer is enlarged; below 1 when it is shrunk."""
+    return max(layer_size(layer, canvas)) / max(layer.cutout.width, layer.cutout.height)
+
+
+class Piece(NamedTuple):
+    """The visible part of a layer: RGBA pixels of the canvas, uint8 HxWx4, and where they begin there."""
+
+    pixels: U8
+    left: int
+    top: int
+
+
+def blank(canvas: Canvas) -> U8:
+    """A canvas without layers: uint8 HxWx4 RGBA."""
+    return np.zeros((canvas.height, canvas.width, 4), np.uint8)
 
 
 def flatten(layout: Layout) -> Flat:
     """Paint the layers in order, later ones over earlier ones, at the canvas's full resolution.
 
+    Raises BadInput as `place_layer` does.
+    """
+    pixels = blank(layout.canvas)
+    for number, layer in enumerate(layout.layers):
+        paint_piece(pixels, place_layer(layer, layout.canvas, number))
+    return Flat(pixels)
+
+
+def place_layer(layer: Layer, canvas: Canvas, number: int = 0) -> Piece:
+    """Scale, turn and crop a layer to what the canvas shows of it.
+
     A layer that has its cutout's size and is rotated by a multiple of 90 degrees is copied. Other layers are resampled.
     The top left corner is floor(centre - size / 2 + 0.5). Raises BadInput (layer_outside) for a layer that has no
-    visible pixel on the canvas.
+    visible pixel on the canvas, with its `number`.
     """
-    canvas = np.zeros((layout.canvas.height, layout.canvas.width, 4), np.uint8)
-    for number, layer in enumerate(layout.layers):
-        placed = _place(layer, layout)
-        if placed is None:
-            width, height = layer_size(layer, layout)
-            raise BadInput(
-                "layer_outside",
-                f"a layer must have a visible pixel on the canvas, layer {number} is {width}x{height} px around "
-                f"({layer.x:g}, {layer.y:g}) of {layout.canvas.width}x{layout.canvas.height}; move or enlarge it",
-                errors=[{"loc": ["layers", number], "msg": "has no visible pixel on the canvas"}],
-            )
-        pixels, left, top = placed
-        _paint_over(canvas[top : top + pixels.shape[0], left : left + pixels.shape[1]], pixels)
-    return Flat(canvas)
+    placed = _place(layer, canvas)
+    if placed is None:
+        width, height = layer_size(layer, canvas)
+        raise BadInput(
+            "layer_outside",
+            f"a layer must have a visible pixel on the canvas, layer {number} is {width}x{height} px around "
+            f"({layer.x:g}, {layer.y:g}) of {canvas.width}x{canvas.height}; move or enlarge it",
+            errors=[{"loc": ["layers", number], "msg": "has no visible pixel on the canvas"}],
+        )
+    return placed
 
 
-def _place(layer: Layer, layout: Layout) -> tuple[U8, int, int] | None:
-    """(visible pixels, left, top) on the canvas, or None when no pixel is visible."""
-    width, height = layer_size(layer, layout)
+def paint_piece(canvas: U8, piece: Piece) -> None:
+    """Paint a piece over what is on the canvas, in place."""
+    pixels, left, top = piece
+    _paint_over(canvas[top : top + pixels.shape[0], left : left + pixels.shape[1]], pixels)
+
+
+def _place(layer: Layer, canvas: Canvas) -> Piece | None:
+    """The visible piece, or None when no pixel is visible."""
+    width, height = layer_size(layer, canvas)
     if width < 1 or height < 1:
         return None
     source = layer.cutout.pixels[:, ::-1] if layer.flip else layer.cutout.pixels
@@ -161,11 +209,11 @@ def _place(layer: Layer, layout: Layout) -> tuple[U8, int, int] | None:
         sine, cosine = abs(math.sin(radians)), abs(math.cos(radians))
         box_width = math.ceil(width * cosine + height * sine) + 2
         box_height = math.ceil(width * sine + height * cosine) + 2
-    left = math.floor(layer.x * layout.canvas.width - box_width / 2 + 0.5)
-    top = math.floor(layer.y * layout.canvas.height - box_height / 2 + 0.5)
+    left = math.floor(layer.x * canvas.width - box_width / 2 + 0.5)
+    top = math.floor(layer.y * canvas.height - box_height / 2 + 0.5)
     # the visible part, in the box's own pixels: only this part of a layer larger than the canvas is computed
     x0, y0 = max(0, -left), max(0, -top)
-    x1, y1 = min(box_width, layout.canvas.width - left), min(box_height, layout.canvas.height - top)
+    x1, y1 = min(box_width, canvas.width - left), min(box_height, canvas.height - top)
     if x0 >= x1 or y0 >= y1:
         return None
     if angle % 90 != 0:
@@ -176,7 +224,7 @@ def _place(layer: Layer, layout: Layout) -> tuple[U8, int, int] | None:
         scale_x, scale_y = source.shape[1] / box_width, source.shape[0] / box_height
         window = (x0 * scale_x, y0 * scale_y, x1 * scale_x, y1 * scale_y)
         pixels = resized(source, x1 - x0, y1 - y0, window)
-    return (pixels, left + x0, top + y0) if pixels[..., 3].any() else None
+    return Piece(pixels, left + x0, top + y0) if pixels[..., 3].any() else None
 
 
 def _rotated(

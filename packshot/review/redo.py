@@ -51,9 +51,9 @@ def mended(
     `cutouts` has (width, height) of the layers' cutouts by mask id, in pixels. `version` is the picture's.
 
     product_changed and hallucination keep the edges to the end and weigh them more; hallucination and text are also
-    named in the negative prompt; floating draws the contact shadow and puts the product on the ground line; shadow
-    draws the shadow, or leaves it out. All but floating, shadow, cutout_edge and scale take a new seed. Raises BadInput
-    `redo_needs_change` when the shot would be the same again.
+    named in the negative prompt; floating puts the product on the ground line, with a contact shadow if it had none;
+    shadow draws a contact shadow, or leaves it out. All but floating, shadow, cutout_edge and scale take a new seed.
+    Raises BadInput `redo_needs_change` when the shot would be the same again.
     """
     if (needed := NEEDS.get(reason)) and not any(getattr(redo, field) is not None for field in needed):
         raise _needs(f"the reason {reason} needs {' or '.join(needed)} in the request, got none; say what to change")
@@ -67,7 +67,9 @@ def mended(
     if reason in UNWANTED:
         changes["negative_prompt"] = _joined(spec.negative_prompt, UNWANTED[reason])
     if reason == "floating":
-        changes |= {"shadow": "contact", "layers": [layer.model_dump() for layer in _grounded(spec, cutouts)]}
+        changes["layers"] = [layer.model_dump() for layer in _grounded(spec, cutouts)]
+        if spec.shadow.kind == "none":
+            changes["shadow"] = "contact"
     if reason == "shadow":
         changes["shadow"] = "none" if spec.shadow.kind == "contact" else "contact"
     changes |= redo.model_dump(include={"layers", "prompt", "seed"}, exclude_none=True)

@@ -6,6 +6,7 @@ from packshot.shots.due_poll import DuePoll
 from packshot.shots.finish import Finisher
 from packshot.shots.layout import LayoutFiles
 from packshot.shots.load_report import LoadReport, SharedLoadReport
+from packshot.shots.runs_ended import RunsEnded
 from packshot.shots.stages import DeliveryOrder, Finished, Fitted, Painted, Placed, Prepared, Stages, Step
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Painted",
     "Placed",
     "Prepared",
+    "RunsEnded",
     "SharedLoadReport",
     "Stages",
     "Step",

@@ -8,7 +8,7 @@ and it is deleted with its last mask.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from packshot.errors import NotFound, StorageFull
@@ -21,7 +21,7 @@ from packshot.store.assets import Assets
 from packshot.store.records import MaskRecord, PhotoRecord
 from packshot.types import U8, Cutout, Mask, Photo
 
-__all__ = ["CutoutFiles", "cutout_files", "load_cutout_png", "load_cutouts"]
+__all__ = ["CutoutFiles", "cutout_files", "each_cutout", "load_cutout_png"]
 
 log = logging.getLogger(__name__)
 
@@ -55,26 +55,25 @@ def load_cutout_png(assets: Assets, files: CutoutFiles, matting: MattingNetwork 
     return kept if kept is not None else _made(assets, files, read_png(assets.get(files.photo_key)), matting)[1]
 
 
-def load_cutouts(
+def each_cutout(
     assets: Assets, wanted: Iterable[CutoutFiles], matting: MattingNetwork | None = None
-) -> dict[CutoutFiles, Cutout]:
-    """The cutouts of several masks; missing ones are made and kept. Raises NotFound for a deleted file.
+) -> Iterator[tuple[CutoutFiles, Cutout]]:
+    """The cutouts of several masks, each once; missing ones are made and kept. Raises NotFound for a deleted file.
 
-    Each file is read once, and one photo is in memory at a time. `matting` is as in `load_cutout_png`.
+    Each file is read once, and one photo and one cutout are in memory at a time, if the caller keeps none. `matting` is
+    as in `load_cutout_png`.
     """
-    cutouts: dict[CutoutFiles, Cutout] = {}
     missing: dict[str, list[CutoutFiles]] = {}
     for files in dict.fromkeys(wanted):
         kept = _kept(assets, files)
         if kept is None:
             missing.setdefault(files.photo_key, []).append(files)
         else:
-            cutouts[files] = Cutout(read_png(kept))
+            yield files, Cutout(read_png(kept))
     for photo_key, of_photo in missing.items():
         pixels = read_png(assets.get(photo_key))
         for files in of_photo:
-            cutouts[files] = _made(assets, files, pixels, matting)[0]
-    return cutouts
+            yield files, _made(assets, files, pixels, matting)[0]
 
 
 def _kept(assets: Assets, files: CutoutFiles) -> bytes | None:

@@ -3,12 +3,16 @@
 Execution is at least once, effects are exactly once: the writes of a director that has lost its lease are refused. An
 outage of the database, the storage or a stage ends no shot: heartbeats go on until the lease is lost, and a result is
 written again until it is stored.
+
+The lane for people: catalogue shots take at most three quarters of a director's places, so that a person's shot is
+claimed at once and does not wait until a catalogue's shot has ended.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from functools import partial
@@ -44,6 +48,9 @@ PROGRESS_EVERY_S = 0.5
 OUTAGES = (Unavailable, StorageFull, Overloaded)
 """Errors that say nothing about the shot: the database, the storage or a stage cannot be used now."""
 
+PLACES_FOR_PEOPLE = 0.25
+"""Share of a director's places that catalogue shots leave free, at least one place."""
+
 RETRY_S, MAX_RETRY_S = 0.5, 5.0
 """Seconds between two tries to store a result: at first, and at most."""
 
@@ -52,11 +59,21 @@ class Director:
     """Runs claimed shots, several at once in one event loop.
 
     `store` has the queue and the files. `stages` runs the models. `settings` gives timeouts. `worker` is this
-    director's name in the store. `meter` counts shots and errors; None counts nothing.
+    director's name in the store. `places` is how many shots it may run at once; without it, nothing is left free for
+    people. `freed` is called when the place of a catalogue shot is free again. `meter` counts shots and errors; None
+    counts nothing.
     """
 
     def __init__(
-        self, store: Store, stages: Stages, settings: Settings, *, worker: str, meter: Meter | None = None
+        self,
+        store: Store,
+        stages: Stages,
+        settings: Settings,
+        *,
+        worker: str,
+        places: int | None = None,
+        freed: Callable[[], None] = lambda: None,
+        meter: Meter | None = None,
     ) -> None:
         self._store = store
         self._stages = stages
@@ -64,16 +81,43 @@ class Director:
         self._worker = worker
         self._meter = meter or NoMeter()
         self._running: dict[str, Claim] = {}
+        kept = math.inf if places is None else max(1, places - max(1, int(places * PLACES_FOR_PEOPLE)))
+        self._catalogue_places = kept
+        self._freed = freed
+        self._claiming = 0
+        """Claims on their way that may bring a catalogue shot."""
 
     @property
     def running(self) -> int:
         """How many shots this director runs now."""
         return len(self._running)
 
+    @property
+    def catalogue_room(self) -> float:
+        """How many more catalogue shots this director may claim now."""
+        runs = sum(claim.spec.priority == "catalogue" for claim in self._running.values())
+        return max(0, self._catalogue_places - runs - self._claiming)
+
+    def worth_trying(self, most: int) -> int:
+        """How many of `most` due shots a poll should try to run here: any number of people's, but it cannot tell."""
+        return int(min(most, max(1, self.catalogue_room)))
+
+    async def _claim(self) -> Claim | None:
+        """Claim the first shot of the queue, or of the interactive ones when catalogue shots have all their places."""
+        any_kind = self.catalogue_room > 0
+        self._claiming += any_kind
+        try:
+            return await asyncio.to_thread(self._store.queue.claim, self._worker, people_only=not any_kind)
+        finally:
+            self._claiming -= any_kind
+
     async def run_next(self) -> str | None:
-        """Claim the first shot of the queue, run it and commit it. Returns its id, or None when no shot is due."""
+        """Claim the first shot of the queue, run it and commit it.
+
+        Returns its id, or None when no shot is due, or only catalogue shots whose places here are taken.
+        """
         asked_ns = time.time_ns()
-        claim = await asyncio.to_thread(self._store.queue.claim, self._worker)
+        claim = await self._claim()
         claimed_ns = time.time_ns()
         self._meter.observe("packshot_claim_seconds", (claimed_ns - asked_ns) / 1e9)
         if claim is None:
@@ -100,6 +144,8 @@ class Director:
             raise
         finally:
             self._running.pop(claim.shot_id, None)
+            if claim.spec.priority == "catalogue":
+                self._freed()
 
     def release_all(self) -> None:
         """Return every running shot to the queue without counting the attempt, for a replica that stops."""

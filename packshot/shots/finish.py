@@ -10,41 +10,39 @@ Everything here is pure: a repeated call gives the same result. It reads assets,
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 
 from packshot.contract.light import Shadow, ShadowKind
+from packshot.contract.set_report import SetReport
 from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.contract.verdict import Verdict
 from packshot.delivery.deliver import Delivered, deliver
 from packshot.errors import BadInput, NotFound
-from packshot.imaging.canvas import cutout_bbox, enlargement, fit_into, flatten
+from packshot.imaging.canvas import cutout_bbox, fit_into
 from packshot.imaging.codec import encode_mask_png, encode_png, read_mask, read_png
 from packshot.imaging.composite import composite, enlarge, inpaint_mask, plain_background, product_on_grey
 from packshot.imaging.lock import lock_px_of
 from packshot.imaging.matting import MattingNetwork
+from packshot.imaging.report_picture import draw_report
 from packshot.imaging.resample import reduced
 from packshot.imaging.strokes import paint
 from packshot.shots.cutouts import CutoutFiles, load_cutout_png
-from packshot.shots.layout import LayoutFiles, load_layout
+from packshot.shots.layout import LayoutFiles, draw_layout
 from packshot.shots.lighting import lit_ground
 from packshot.shots.stages import DeliveryOrder, Finished, Fitted, Painted, Placed, Prepared
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask
-from packshot.types import U8, Framing, Layout, Mask, Stroke
+from packshot.types import U8, Framing, Mask, Stroke
 from packshot.verdict.inspect import framing_finding, inspect
 
 THUMBNAIL_PX = 384
 """Longer side of a thumbnail, pixels."""
 
-__all__ = ["Finisher", "finish", "finish_plain", "fit", "prepare"]
-
-
-def prepare(layout: Layout, framing: Framing | None = None) -> Prepared:
-    """Flatten a layout at the canvas's size. Raises BadInput `layer_outside` when a layer is not on the canvas."""
-    return Prepared(flatten(layout), enlargement(layout), framing)
+__all__ = ["Finisher", "finish", "finish_plain", "fit"]
 
 
 def fit(prepared: Prepared, framing: Framing) -> Fitted:
@@ -122,13 +120,13 @@ class Finisher:
 
         Raises NotFound when a file was deleted and BadInput `layer_outside` when a layer is not on the canvas.
         """
-        prepared = prepare(load_layout(self._assets, files, self._matting), framing)
+        prepared = self._draw(files, framing)
         covered = bool((prepared.flat.alpha == 255).all())
         return Placed(covered, prepared, fit(prepared, framing))
 
     def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         """Finish a picture that needs no engine. Raises as `prepare` does."""
-        return finish_plain(prepare(load_layout(self._assets, files, self._matting)), spec)
+        return finish_plain(self._draw(files), spec)
 
     def mask_png(self, mask_key: str, longest_px: int | None = None) -> bytes:
         """Encode a stored mask as an 8-bit grey PNG of the photo's size, or of at most `longest_px` if given."""
@@ -174,6 +172,14 @@ class Finisher:
         """A small copy of a stored picture, a PNG of at most `longest_px`."""
         return encode_png(reduced(read_png(self._assets.get(image_key)), longest_px), level=6)
 
+    def report_png(self, report: SetReport, image_keys: Mapping[str, str]) -> bytes:
+        """Draw a catalogue's set report with its outliers' pictures. `image_keys` names their assets, by image id."""
+        thumbnails = {}
+        for image_id, key in image_keys.items():
+            with suppress(NotFound):  # deleted since
+                thumbnails[image_id] = self.thumbnail(key)
+        return draw_report(report, thumbnails)
+
     def deliver(self, order: DeliveryOrder) -> Delivered:
         """Convert an image to a channel's file.
 
@@ -214,9 +220,12 @@ class Finisher:
             raise BadInput("not_served", f"{what} {rule}; upload the photo again and make a shot")
         return plain_picture(prepared, replace(spec, shadow=Shadow(shadow)))
 
+    def _draw(self, files: LayoutFiles, framing: Framing | None = None) -> Prepared:
+        return Prepared(*draw_layout(self._assets, files, self._matting), framing)
+
     def _prepared(self, layout: LayoutFiles | None) -> Prepared | None:
         """The picture's layout; None when a file was deleted since."""
         try:
-            return None if layout is None else prepare(load_layout(self._assets, layout, self._matting))
+            return None if layout is None else self._draw(layout)
         except NotFound:
             return None

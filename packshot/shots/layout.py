@@ -1,15 +1,16 @@
-"""From a shot's layers to its layout: find the files in the store, then load them from the asset root."""
+"""From a shot's layers to its layout: find the files in the store, then draw them from the asset root."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from packshot.contract.shot_spec import Canvas, LayerSpec, ShotSpec
+from packshot.imaging.canvas import Piece, blank, layer_enlargement, paint_piece, place_layer
 from packshot.imaging.matting import MattingNetwork
-from packshot.shots.cutouts import CutoutFiles, cutout_files, load_cutouts
+from packshot.shots.cutouts import CutoutFiles, cutout_files, each_cutout
 from packshot.store.assets import Assets
 from packshot.store.store import Store
-from packshot.types import Cutout, Layer, Layout
+from packshot.types import Cutout, Flat, Layer
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,27 @@ def find_layout(store: Store, tenant_id: str, spec: ShotSpec) -> LayoutFiles:
     return LayoutFiles(spec.canvas, tuple(LayerFiles(cutouts[layer.mask_id], layer) for layer in spec.layers))
 
 
-def load_layout(assets: Assets, files: LayoutFiles, matting: MattingNetwork | None = None) -> Layout:
-    """Read the layers' cutouts; missing ones are made (`load_cutouts`). Raises NotFound when a file was deleted."""
-    cutouts = load_cutouts(assets, (layer.cutout for layer in files.layers), matting)
-    return Layout(files.canvas, tuple(_layer(layer.placement, cutouts[layer.cutout]) for layer in files.layers))
+def draw_layout(assets: Assets, files: LayoutFiles, matting: MattingNetwork | None = None) -> tuple[Flat, float]:
+    """Read the layers' cutouts and paint them. Returns the canvas, and the largest factor of a layer's enlargement.
+
+    One cutout is in memory at a time, and each file is read once: what a layer shows of a cutout is kept until its turn
+    comes. Raises NotFound when a file was deleted and BadInput `layer_outside` when a layer is not on the canvas.
+    """
+    canvas, pixels = files.canvas, blank(files.canvas)
+    waiting: dict[int, Piece] = {}
+    enlarged_by, painted = 0.0, 0
+    for key, cutout in each_cutout(assets, (layer.cutout for layer in files.layers), matting):
+        for number, one in enumerate(files.layers):
+            if one.cutout == key:
+                layer = _layer(one.placement, cutout)
+                enlarged_by = max(enlarged_by, layer_enlargement(layer, canvas))
+                piece = place_layer(layer, canvas, number)
+                waiting[number] = piece._replace(pixels=piece.pixels.copy())  # it may be a part of the cutout
+        while painted in waiting:
+            paint_piece(pixels, waiting.pop(painted))
+            painted += 1
+        del cutout, layer, piece  # before the next one is read
+    return Flat(pixels), enlarged_by
 
 
 def _layer(placement: LayerSpec, cutout: Cutout) -> Layer:

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Table, and_, exists, func
 from packshot.contract.status import RowState
 from packshot.delivery.naming import collision_key
 from packshot.errors import BadInput
+from packshot.store.budgets import check_budgets
 from packshot.store.catalogue_events import catalogue_ended, rows_ended
 from packshot.store.catalogue_records import (
     CatalogueRecord,
@@ -128,8 +129,9 @@ class CatalogueWork:
         """Accept the row's shots that are not accepted yet, as many as fit into the tenant's window.
 
         A shot and its link to the row are one transaction; a repeat accepts nothing twice. The budget is checked
-        before each shot: when it would be exceeded, the catalogue is paused. Returns how many were accepted, and why
-        the catalogue was paused. Raises NotFound when a mask does not exist; then none is accepted.
+        before each shot: when it would be exceeded, the catalogue is paused. While a budget of the tenant or the
+        catalogue's key is used up, no shot is accepted. Returns how many were accepted, and why the catalogue was
+        paused. Raises NotFound when a mask does not exist; then none is accepted.
         """
         with self._database.write() as connection:
             own = _locked(connection, catalogue_id)
@@ -151,6 +153,8 @@ class CatalogueWork:
                 if _exceeds(own, images + new.spec.images, device_s + new.device_s):
                     paused = "budget"
                     break
+                if check_budgets(connection, own.tenant_id, own.key_id, new.spec.images) is not None:
+                    break  # the row waits for the next day or month, or for a shot's end
                 self._insert(connection, own, place, attempt, new)
                 images, device_s, accepted = images + new.spec.images, device_s + new.device_s, accepted + 1
             if accepted:
@@ -176,6 +180,7 @@ class CatalogueWork:
             idempotency_key=f"{own.id}/{new.key}/{attempt}",
             sku=new.sku,
             meta=new.meta,
+            key_id=own.key_id,
             row_steps=new.row_steps,
             category=new.category,
         )

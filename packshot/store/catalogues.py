@@ -34,6 +34,7 @@ from packshot.store.database import Database, new_id, storable
 from packshot.store.ended import note_end
 from packshot.store.named import own_row
 from packshot.store.pages import page_of
+from packshot.store.queue_load import unopened_of
 from packshot.store.records import Load
 from packshot.store.schema import Now, shot
 from packshot.store.wakes import CATALOGUES, CHANGED, notify
@@ -250,13 +251,8 @@ class Catalogues:
 
     def unopened_work(self) -> dict[str, Load]:
         """The work of rows that wait in running catalogues, by tenant: what the queue does not hold yet."""
-        c = catalogue_row.c
-        running = select(catalogue.c.id).where(catalogue.c.state == "running")
-        totals = func.sum(c.shots_left), func.sum(c.pictures), func.sum(c.row_steps)
-        waiting = (c.state == "waiting") & c.catalogue_id.in_(running)
         with self._database.read() as connection:
-            rows = connection.execute(select(c.tenant_id, *totals).where(waiting).group_by(c.tenant_id)).all()
-        return {row[0]: Load(int(row[1]), int(row[2]), int(row[3])) for row in rows}
+            return unopened_of(connection)
 
 
 def _row_values(place: int, row: NewRow) -> dict[str, object]:

@@ -46,10 +46,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Waiting:
-    """A tenant with its weight, how many of its shots run, and its lines by priority."""
+    """A tenant with its weight, and its lines by priority."""
 
     weight: float = 1.0
-    running: int = 0
     lines: dict[Priority, Line] = field(default_factory=dict)
 
     def line(self, priority: Priority) -> Line:
@@ -63,28 +62,22 @@ class Census:
     tenants: dict[str, Waiting]
 
     def ahead_of(self, tenant_id: str, priority: Priority, seq: int) -> int:
-        """About how many shots would be claimed before the shot. Ageing is not counted."""
+        """About how many shots would be claimed before the shot. Shots count as equal work, and ageing not at all."""
         mine = self.tenants.get(tenant_id, Waiting())
         own = mine.line(priority).before(seq)
-        passed = self._passed(tenant_id, priority)
-        turn = (mine.running + passed[tenant_id] + own + 1) / mine.weight
+        turn = (own + 1) / mine.weight
         others = sum(
-            min(one.line(priority).count, max(0, int(turn * one.weight - one.running - passed[name])))
+            min(one.line(priority).count, int(turn * one.weight))
             for name, one in self.tenants.items()
             if name != tenant_id
         )
-        return sum(passed.values()) + own + others
-
-    def _passed(self, tenant_id: str, priority: Priority) -> dict[str, int]:
-        """By tenant, how many of its shots are claimed before any shot of this priority."""
         sooner = PRIORITIES[: PRIORITIES.index(priority)]
-        counts = {name: sum(one.line(kind).count for kind in sooner) for name, one in self.tenants.items()}
-        return {tenant_id: 0} | counts
+        return sum(one.line(kind).count for one in self.tenants.values() for kind in sooner) + own + others
 
     def to_json(self) -> dict[str, Any]:
-        """The census as JSON values."""
+        """The census as JSON values. Code of an earlier version reads a number of running shots between the others."""
         return {
-            name: [one.weight, one.running, {kind: [line.count, *line.marks] for kind, line in one.lines.items()}]
+            name: [one.weight, 0, {kind: [line.count, *line.marks] for kind, line in one.lines.items()}]
             for name, one in self.tenants.items()
         }
 
@@ -93,8 +86,8 @@ class Census:
         """The census of `to_json`."""
         return cls(
             {
-                name: Waiting(weight, running, {kind: Line(line[0], tuple(line[1:])) for kind, line in lines.items()})
-                for name, (weight, running, lines) in value.items()
+                name: Waiting(weight, {kind: Line(line[0], tuple(line[1:])) for kind, line in lines.items()})
+                for name, (weight, _, lines) in value.items()
             }
         )
 
@@ -119,7 +112,5 @@ def take_census(connection: Connection) -> Census:
     for tenant_id, priority, count in connection.execute(counts):
         marked = tuple(sorted(marks_of.get((tenant_id, priority), [])))
         lines.setdefault(tenant_id, {})[priority] = Line(count, marked)
-    running = select(shot.c.tenant_id, func.count()).where(shot.c.status == "running").group_by(shot.c.tenant_id)
-    busy = {row[0]: row[1] for row in connection.execute(running)}
     weights = {row.id: row.weight for row in connection.execute(select(tenant.c.id, tenant.c.weight))}
-    return Census({name: Waiting(weights[name], busy.get(name, 0), own) for name, own in lines.items()})
+    return Census({name: Waiting(weights[name], own) for name, own in lines.items()})

@@ -19,6 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from packshot.errors import BadInput, NotFound, StorageFull, Unavailable
 from packshot.store.postgresql import ConnectionLimits, open_postgresql
+from packshot.store.reach import DOES_NOT_ANSWER, Reach
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,8 @@ class Database:
 
     def __init__(self, url: str, limits: ConnectionLimits | None = None) -> None:
         self.url = url
-        self.engine = open_engine(url, limits)
+        self._reach = Reach()
+        self.engine = open_engine(url, limits, self._reach)
         # A read sees one snapshot. On SQLite it begins deferred, so that it neither waits for a writer nor blocks one.
         if self.engine.dialect.name == "sqlite":
             self._reader = self.engine.execution_options(packshot_read=True)
@@ -48,7 +50,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Open a read transaction on one snapshot. Raises Unavailable when the database does not answer."""
-        with translated(), self._reader.begin() as connection:
+        with translated(), self._reach.connect(self._reader) as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -57,12 +59,14 @@ class Database:
 
         Raises Unavailable when the database does not answer and StorageFull when its disk is full.
         """
-        with translated(), self.engine.begin() as connection:
+        with translated(), self._reach.connect(self.engine) as connection, connection.begin():
             yield connection
 
 
-def open_engine(database_url: str, limits: ConnectionLimits | None = None) -> Engine:
+def open_engine(database_url: str, limits: ConnectionLimits | None = None, reach: Reach | None = None) -> Engine:
     """Make an engine for a `sqlite://` file or a `postgresql://` URL. None keeps the default `limits`.
+
+    `reach` is the caller's, if it takes the engine's connections by it.
 
     Raises BadInput `bad_usage` for another URL.
     """
@@ -84,7 +88,7 @@ def open_engine(database_url: str, limits: ConnectionLimits | None = None) -> En
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     if backend == "postgresql":
-        return open_postgresql(url, limits, json_serializer=to_json)
+        return open_postgresql(url, limits, reach or Reach(), json_serializer=to_json)
     raise BadInput(
         "bad_usage", f"PACKSHOT_DATABASE_URL must be sqlite:// or postgresql://, got {backend}://; use one of these"
     )
@@ -142,7 +146,7 @@ def translated() -> Iterator[None]:
         if not (isinstance(error, exc.OperationalError) or error.connection_invalidated or _is_standby(error.orig)):
             raise
         log.warning("the database did not answer: %s", error.orig)
-        raise Unavailable("not_ready", "the database did not answer; try again (its error is in the log)") from error
+        raise Unavailable("not_ready", DOES_NOT_ANSWER) from error
     except exc.TimeoutError as error:
         raise Unavailable("not_ready", "every database connection of this process is in use; try again") from error
 

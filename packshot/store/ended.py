@@ -1,4 +1,4 @@
-"""What is written together with the end of a shot: the event for webhooks."""
+"""What is written together with the end of a shot: its usage, and the events for webhooks."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from sqlalchemy import Connection, Row
 from packshot.contract.answers import ErrorAnswer
 from packshot.contract.status import ENDED
 from packshot.contract.webhooks import PictureOfEvent, ShotEnded
+from packshot.store.budgets import note_device_time
 from packshot.store.outbox import publish
+from packshot.store.usage import add_usage
 
 
-def note_end(connection: Connection, row: Row[Any], image_ids: Sequence[str] = ()) -> None:
-    """Publish `shot.ended` if this row of `shot` has ended.
+def note_end(connection: Connection, row: Row[Any], image_ids: Sequence[str] = (), *, device_s: float = 0.0) -> None:
+    """Publish `shot.ended` and add up the usage, if this row of `shot` has ended.
 
-    Call it last in the transaction that changed the row's status, with the pictures of a shot that is done.
+    Call it last in the transaction that changed the row's status, with the pictures of a shot that is done and the time
+    for which a device worked on them, in seconds.
     """
     if row.status not in ENDED:
         return
@@ -32,3 +35,6 @@ def note_end(connection: Connection, row: Row[Any], image_ids: Sequence[str] = (
         error=error,
     )
     publish(connection, row.tenant_id, event)
+    if row.status == "done":
+        add_usage(connection, row, len(image_ids), device_s)
+        note_device_time(connection, row)

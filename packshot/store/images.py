@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import select
 
+from packshot.contract.verdict import Verdict
 from packshot.store.database import Database, absent, require_id
-from packshot.store.records import ImageRecord
+from packshot.store.records import ImageRecord, MeasuredImage
 from packshot.store.schema import image
 from packshot.store.shot_rows import image_record
 
@@ -39,3 +42,11 @@ class Images:
         if found is None:
             raise absent("image", image_id)
         return found
+
+    def measured(self, tenant_id: str, image_ids: Sequence[str]) -> dict[str, MeasuredImage]:
+        """The measures of images, by id. Images that do not exist, or of another tenant, are missing."""
+        wanted = select(image.c.id, image.c.asset_key, image.c.verdict)
+        wanted = wanted.where(image.c.id.in_(image_ids), image.c.tenant_id == tenant_id)
+        with self._database.read() as connection:
+            rows = connection.execute(wanted).all()
+        return {row.id: MeasuredImage(row.asset_key, Verdict.from_json(row.verdict).measures) for row in rows}

@@ -10,6 +10,7 @@ import secrets
 from sqlalchemy import select, update
 
 from packshot.errors import BadInput
+from packshot.store.budgets import has_budget
 from packshot.store.database import Database, absent, moment, moment_or_none, new_id, require_id
 from packshot.store.records import KeyRecord, NewKey, Tenant
 from packshot.store.schema import Now, api_key, tenant
@@ -106,8 +107,9 @@ class Keys:
         """Return the key's id and the tenant that owns it, or None as `tenant_of` does."""
         if not _SECRET.fullmatch(secret):
             return None
+        columns = (api_key.c.id.label("key_id"), api_key.c.sha256, api_key.c.revoked_at, tenant.c.id, tenant.c.name)
         query = (
-            select(api_key.c.id.label("key_id"), api_key.c.sha256, api_key.c.revoked_at, tenant.c.id, tenant.c.name)
+            select(*columns, has_budget(tenant.c.id, api_key.c.id).label("has_budget"))
             .join(tenant, tenant.c.id == api_key.c.tenant_id)
             .where(api_key.c.prefix == secret[:_PREFIX_CHARS])
         )
@@ -116,7 +118,7 @@ class Keys:
         same = hmac.compare_digest(_hash(secret), row.sha256 if row else _NO_HASH)
         if row is None or not same or row.revoked_at is not None:
             return None
-        return row.key_id, Tenant(row.id, row.name, key_id=row.key_id)
+        return row.key_id, Tenant(row.id, row.name, key_id=row.key_id, has_budget=row.has_budget)
 
 
 def _hash(secret: str) -> str:

@@ -17,6 +17,7 @@ from psycopg.abc import PQGen
 from sqlalchemy import URL, Dialect, Engine, create_engine, event, exc
 
 from packshot.settings import Settings
+from packshot.store.reach import Reach
 
 PING_TIMEOUT_S = 2.0
 """Longest wait for the answer of a pooled connection before it is used, in seconds."""
@@ -74,8 +75,11 @@ class PromptConnection(psycopg.Connection[Any]):
             ) from error
 
 
-def open_postgresql(url: URL, limits: ConnectionLimits, **options: Any) -> Engine:
-    """Make an engine whose connections keep `limits`. `options` are passed to `create_engine`."""
+def open_postgresql(url: URL, limits: ConnectionLimits, reach: Reach, **options: Any) -> Engine:
+    """Make an engine whose connections keep `limits`. `options` are passed to `create_engine`.
+
+    While `reach` says that the server is down, a connection that is refused is not tried again.
+    """
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
     parameters: dict[str, object] = {**KEEPALIVES, "connect_timeout": limits.connect_timeout_s}
@@ -92,7 +96,7 @@ def open_postgresql(url: URL, limits: ConnectionLimits, **options: Any) -> Engin
 
     @event.listens_for(engine, "do_connect")
     def connect(dialect: Dialect, record: object, args: list[Any], parameters: dict[str, object]) -> PromptConnection:
-        connection = _connect(limits.connect_timeout_s, args, parameters)
+        connection = _connect(limits.connect_timeout_s, reach, args, parameters)
         connection.timeout_s = limits.statement_timeout_s or None
         return connection
 
@@ -110,7 +114,7 @@ def open_postgresql(url: URL, limits: ConnectionLimits, **options: Any) -> Engin
     return engine
 
 
-def _connect(timeout_s: float, args: list[Any], parameters: dict[str, object]) -> PromptConnection:
+def _connect(timeout_s: float, reach: Reach, args: list[Any], parameters: dict[str, object]) -> PromptConnection:
     """Connect, and try again for `timeout_s` seconds while the server refuses: it starts, or has no free connection."""
     give_up_at = time.monotonic() + timeout_s
     while True:
@@ -119,6 +123,6 @@ def _connect(timeout_s: float, args: list[Any], parameters: dict[str, object]) -
         except psycopg.errors.ConnectionTimeout:
             raise
         except psycopg.OperationalError:
-            if time.monotonic() > give_up_at:
+            if reach.down or time.monotonic() > give_up_at:
                 raise
         time.sleep(random.uniform(0.02, 0.1))

@@ -20,8 +20,8 @@ from packshot.errors import LeaseLost
 from packshot.store.census import Census, take_census
 from packshot.store.database import Database, moment, new_id, storable
 from packshot.store.ended import note_end
-from packshot.store.queue_load import load_of, load_query, pending_of, pending_query
-from packshot.store.queue_order import claimable, due_count, queue_order
+from packshot.store.queue_load import load_of, load_query, pending
+from packshot.store.queue_order import claimable, due_count, people_wait, queue_order
 from packshot.store.records import Claim, NewImage, QueueLoad, ShotRecord
 from packshot.store.references import AssetReferences
 from packshot.store.schema import ORIGIN, Now, image, shot
@@ -32,8 +32,11 @@ from packshot.store.wakes import CHANGED, QUEUED, notify
 MAX_CRASHES = 2
 """Crashes after which a shot fails. Another shot may have caused the first; this shot ran unbatched at the second."""
 
-CLAIM_AMONG = 8
-"""Among how many shots at the front of the queue a claim looks first. More are needed only while as many are locked."""
+CLAIM_AMONG, CLAIM_AMONG_PEOPLE = 8, 64
+"""Among how many shots at the front of the queue a claim looks first. More are needed only while as many are locked.
+
+A claim of interactive shots only looks among so many, and no further.
+"""
 
 MAX_INTERRUPTIONS = 20
 """Interruptions that a shot survives: its worker's lease expired, or a replica or node was stopped while it ran."""
@@ -74,11 +77,14 @@ class Queue:
         self._max_attempts = max_attempts
         self._max_outage_s = max_outage_s
 
-    def claim(self, worker: str) -> Claim | None:
-        """Claim the next shot under a lease. Returns None when no shot is due. `worker` names the claimer in logs."""
+    def claim(self, worker: str, *, people_only: bool = False) -> Claim | None:
+        """Claim the next shot under a lease. Returns None when no shot is due.
+
+        `worker` names the claimer in logs. `people_only` claims no catalogue shot.
+        """
         while True:
             with self._database.write() as connection:
-                row = self._claim_row(connection, worker)
+                row = self._claim_row(connection, worker, people_only)
                 if row is not None:
                     notify(connection, CHANGED)
                     note_end(connection, row)
@@ -101,12 +107,15 @@ class Queue:
             # The claim ended an expired shot instead, or put it back; claim the next one.
             log.warning("shot %s is %s: its worker's lease expired", row.id, row.status)
 
-    def _claim_row(self, connection: Connection, worker: str) -> Row[Any] | None:
+    def _claim_row(self, connection: Connection, worker: str, people_only: bool) -> Row[Any] | None:
         """Claim the next row. Returns None when every row that is due is locked by others, or none is due."""
-        dialect, first = connection.dialect.name, 1 if connection.dialect.name == "sqlite" else CLAIM_AMONG
+        if people_only and not people_wait(connection):
+            return None
+        dialect = connection.dialect.name
+        first = 1 if dialect == "sqlite" else CLAIM_AMONG_PEOPLE if people_only else CLAIM_AMONG
         while True:
-            row = connection.execute(_claim_next(worker, self._lease_s, dialect, first)).first()
-            if row is not None or due_count(connection, first) < first:
+            row = connection.execute(_claim_next(worker, self._lease_s, dialect, first, people_only)).first()
+            if row is not None or people_only or due_count(connection, first) < first:
                 return row
             first *= 8  # claimers that run at this moment have locked all those at the front
 
@@ -173,7 +182,7 @@ class Queue:
                 connection.execute(statement)
                 if row.supersedes is not None:
                     supersede(connection, row.supersedes, image_id)
-            note_end(connection, row, image_ids)
+            note_end(connection, row, image_ids, device_s=sum(new.recipe.device_s for new in images))
             return shot_record(connection, row)
 
     def fail(self, claim: Claim, code: str, detail: str, *, retryable: bool, crashed: bool = False) -> ShotRecord:
@@ -223,7 +232,8 @@ class Queue:
         return self._record_trouble(claim, code, detail, {**change, "postponed_s": postponed_s})
 
     def _record_trouble(self, claim: Claim, code: str, detail: str, change: dict[str, object]) -> ShotRecord:
-        log.warning("shot %s attempt %d did not end (%s): %s", claim.shot_id, claim.attempt, code, detail)
+        told = storable(detail)
+        log.warning("shot %s attempt %d did not end (%s): %s", claim.shot_id, claim.attempt, code, told)
         return self._changed(claim, change)
 
     def _changed(self, claim: Claim, change: dict[str, object]) -> ShotRecord:
@@ -261,22 +271,24 @@ class Queue:
         """Return how many seconds one device would need for all the work that waits, by priority.
 
         `row_step_s` is a device's time for one row-step, and `picture_s` its time to begin and decode one picture, both
-        in seconds. Running shots do not count.
+        in seconds. Rows of running catalogues count before they become shots. Running shots do not count.
         """
         with self._database.read() as connection:
-            pending = pending_of(connection.execute(pending_query()).all())
-        return {priority: work.pictures * picture_s + work.row_steps * row_step_s for priority, work in pending.items()}
+            waiting = pending(connection)
+        return {priority: work.pictures * picture_s + work.row_steps * row_step_s for priority, work in waiting.items()}
 
     def load(self, since_seq: int | None = None) -> QueueLoad:
         """Return the load of shots that are queued, that run, and that were accepted after `since_seq`.
+
+        Catalogues' rows that have not become shots count as waiting.
 
         `since_seq` is the `last_seq` of an earlier result. With None, no shot counts as arrived.
         """
         with self._database.read() as connection:
             last_seq = int(connection.execute(select(func.coalesce(func.max(shot.c.seq), 0))).scalar_one())
-            pending = pending_of(connection.execute(pending_query()).all())
+            waiting = pending(connection)
             rows = connection.execute(load_query(last_seq if since_seq is None else since_seq)).all()
-        return load_of(pending, rows, last_seq)
+        return load_of(waiting, rows, last_seq)
 
     def counts(self) -> dict[Status, int]:
         """Count the shots of all tenants by status. Every status has an entry."""
@@ -287,20 +299,21 @@ class Queue:
 
 
 @cache  # a worker always calls it with the same arguments
-def _claim_next(worker: str, lease_s: float, dialect: str, first: int) -> Update:
+def _claim_next(worker: str, lease_s: float, dialect: str, first: int, people_only: bool = False) -> Update:
     """The statement that picks a shot, locks it and raises its epoch.
 
     It picks among the `first` shots of the queue, except those that other claimers have locked. A shot whose lease has
     expired may not run now. It ends when its cancellation was requested or it has been interrupted too often. From its
     second interruption on, it is queued with back-off, so that workers which die one after the other do not all take
-    the same few shots.
+    the same few shots. `people_only` picks no catalogue shot.
     """
-    order, candidate = queue_order(dialect, first, first), shot.alias("candidate")
-    pick = select(order.c.seq).order_by(order.c.position).limit(1)
+    order, candidate = queue_order(dialect, first, first, people_only), shot.alias("candidate")
+    pick = select(order.c.seq, order.c.turn).order_by(order.c.position).limit(1)
     if dialect != "sqlite":  # there nobody else writes meanwhile
         pick = pick.join(candidate, candidate.c.seq == order.c.seq)
         pick = pick.where(claimable(candidate))  # checked again under the row's lock
         pick = pick.with_for_update(of=candidate, skip_locked=True)
+    picked = pick.subquery("picked")
     expired = shot.c.status == "running"
     cancelled = and_(expired, shot.c.cancel_requested)
     interruptions = func.coalesce(shot.c.interruptions, 0) + case((expired, 1), else_=0)
@@ -311,7 +324,7 @@ def _claim_next(worker: str, lease_s: float, dialect: str, first: int) -> Update
     back_offs = [(interruptions == nth, _back_off_s(nth - 1)) for nth in range(2, 8)]
     return (
         update(shot)
-        .where(shot.c.seq == pick.scalar_subquery())
+        .where(shot.c.seq == picked.c.seq)
         .values(
             status=case((cancelled, "cancelled"), (interrupted, "failed"), (pauses, "queued"), else_="running"),
             attempt=case((pauses, shot.c.attempt - 1), (expired, shot.c.attempt), else_=shot.c.attempt + 1),
@@ -322,6 +335,7 @@ def _claim_next(worker: str, lease_s: float, dialect: str, first: int) -> Update
             worker=case((idle, None), else_=worker),
             lease_until=case((idle, None), else_=Now() + lease_s),
             claimed_at=case((idle, shot.c.claimed_at), else_=Now()),
+            turn=case((idle, shot.c.turn), else_=picked.c.turn),
             started_at=func.coalesce(shot.c.started_at, Now()),
             finished_at=case((ends, Now()), else_=None),
             step=0,
@@ -369,8 +383,8 @@ def _failed(code: str, detail: str) -> dict[str, object]:
 
 
 def _uncounted(wait_s: float) -> dict[str, object]:
-    """Values that queue a shot again after `wait_s` seconds, without counting the attempt."""
-    return {**_requeued(Now() + wait_s), "attempt": shot.c.attempt - 1}
+    """Values that queue a shot again after `wait_s` seconds, without counting the attempt. 0 is at once."""
+    return {**_requeued(Now() + wait_s if wait_s else 0.0), "attempt": shot.c.attempt - 1}
 
 
 def _committed() -> dict[str, object]:
@@ -382,7 +396,7 @@ def _committed() -> dict[str, object]:
     }
 
 
-def _requeued(due_at: ColumnElement[float] | Now) -> dict[str, object]:
+def _requeued(due_at: ColumnElement[float] | float) -> dict[str, object]:
     """Values that queue a shot again, or end it when its cancellation was requested."""
     return {
         "status": case((shot.c.cancel_requested, "cancelled"), else_="queued"),

@@ -1,13 +1,18 @@
-"""The load of the queue (queued, running and arrived work) in one query each, for the autoscaler."""
+"""The load of the queue (queued, running and arrived work) in one query each, for the autoscaler.
+
+A catalogue's rows become shots in windows. What it has not opened yet counts as waiting work all the same, so that the
+autoscaler sees a whole catalogue at once. `pending_device_s` and the autoscaler's report count the same.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Row, Select, case, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Select, case, func, or_, select
 
 from packshot.contract.status import PRIORITIES, Priority
+from packshot.store.catalogue_tables import catalogue, catalogue_row
 from packshot.store.records import Flow, Load, QueueLoad
 from packshot.store.schema import shot
 
@@ -31,10 +36,9 @@ def load_query(since_seq: int) -> Select[Any]:
 
 
 def pending_query() -> Select[Any]:
-    """Select one row (priority, shots, pictures, row-steps) for each priority, over the work that waits for a device.
+    """Select one row (priority, shots, pictures, row-steps) for each priority, over the queued shots.
 
-    `pending_device_s` and the autoscaler's report both come from it, so what it counts is what is scaled for. It reads
-    only the index of the waiting shots, and each of them once.
+    It reads only the index of the waiting shots, and each of them once.
     """
     pictures, row_steps = _work()
     return (
@@ -42,6 +46,28 @@ def pending_query() -> Select[Any]:
         .where(shot.c.status == "queued")
         .group_by(shot.c.priority)
     )
+
+
+def unopened_of(connection: Connection) -> dict[str, Load]:
+    """The work of rows that wait in running catalogues, by tenant. The queue does not hold it yet."""
+    row = catalogue_row.c
+    running = select(catalogue.c.id).where(catalogue.c.state == "running")
+    sums = func.sum(row.shots_left), func.sum(row.pictures), func.sum(row.row_steps)
+    waiting = select(row.tenant_id, *sums).where(row.state == "waiting", row.catalogue_id.in_(running))
+    found = connection.execute(waiting.group_by(row.tenant_id)).all()
+    return {tenant_id: Load(*(int(number) for number in numbers)) for tenant_id, *numbers in found}
+
+
+def pending(connection: Connection) -> dict[Priority, Load]:
+    """The work that waits for a device, by priority: that of queued shots, and of catalogues' unopened rows."""
+    found = pending_of(connection.execute(pending_query()).all())
+    for unopened in unopened_of(connection).values():
+        found["catalogue"] = _plus(found["catalogue"], unopened)
+    return found
+
+
+def _plus(one: Load, other: Load) -> Load:
+    return Load(one.shots + other.shots, one.pictures + other.pictures, one.row_steps + other.row_steps)
 
 
 def _work() -> tuple[ColumnElement[int], ColumnElement[int]]:

@@ -1,9 +1,15 @@
 """The order in which waiting shots are claimed. `claim` and every reported position use this one query.
 
-Interactive shots come before catalogue shots. Within each priority, the tenant with the fewest running shots for its
-weight is next, with its oldest shot. Ageing: when a tenant's oldest catalogue shot has waited `AGEING_S` seconds and
-none of its catalogue shots was claimed in that time, that one shot counts as interactive. No shot starves, and ten
-thousand aged shots do not delay a person.
+Interactive shots come before catalogue shots. Within each priority the tenants share the workers by weight
+(start-time fair queueing: Goyal, Vin and Cheng 1996). Each claim has a turn, and the line with the smallest turn is
+next, with its oldest shot:
+
+    turn of a line = the larger of: turn of its last claim + work of that shot / weight of the tenant
+                                    turn of the last claim of any line of this priority
+
+So each tenant gets work for its weight, however many shots run at once. A tenant that had nothing waiting has saved up
+nothing. Ageing: when a tenant's oldest catalogue shot has waited `AGEING_S` seconds and none of its catalogue shots was
+claimed in that time, that one shot goes first. No shot starves, and ten thousand aged shots do not delay a person.
 
 The query reads the heads of the tenants' lines and not whole lines. The first N shots of the queue are among the first
 N shots of those N tenants whose first shots come first: a shot comes after its tenant's earlier ones.
@@ -11,6 +17,7 @@ N shots of those N tenants whose first shots come first: a shot comes after its 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -19,6 +26,7 @@ from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
     Connection,
+    Double,
     FromClause,
     Integer,
     ScalarSelect,
@@ -27,6 +35,7 @@ from sqlalchemy import (
     Subquery,
     and_,
     case,
+    cast,
     func,
     literal_column,
     or_,
@@ -35,9 +44,14 @@ from sqlalchemy import (
     union_all,
 )
 
+from packshot.contract.status import PRIORITIES as KINDS
+from packshot.contract.status import Priority
 from packshot.store.schema import Now, shot, tenant
 
 AGEING_S = 120.0
+
+PICTURE_ROW_STEPS = 5
+"""Row-steps that take as long as the begin and decode of a picture (`picture_s` / `row_step_s` of a usual profile)."""
 
 # In the text of the statement and not parameters: only so does a database see that a partial index has the rows.
 _QUEUED, _RUNNING = literal_column("'queued'", String), literal_column("'running'", String)
@@ -51,26 +65,25 @@ def claimable(row: FromClause) -> ColumnElement[bool]:
 
 
 @cache  # building the query takes longer than running it
-def queue_order(dialect: str, tenants: int, each: int) -> Subquery:
-    """A subquery of the front of the queue: claimable shots with `seq`, `position` (0 = next) and `nth`.
+def queue_order(dialect: str, tenants: int, each: int, people_only: bool = False) -> Subquery:
+    """A subquery of the front of the queue: claimable shots with `seq`, `position` (0 = next), `turn` and `nth`.
 
     It reads the lines of the `tenants` whose first shots come first, and of each priority the first `each` shots. `nth`
     numbers the shots of one line from 1. The positions before the first one with `nth` ≥ `each` are exact, but never
-    those from `tenants` on. `dialect` is the database's name in SQLAlchemy.
+    those from `tenants` on. `dialect` is the database's name in SQLAlchemy. `people_only` leaves catalogue shots out.
     """
-    running = select(shot.c.tenant_id, shot.c.seq, shot.c.priority, shot.c.created_at, shot.c.lease_until)
-    runs = running.where(shot.c.status == _RUNNING).cte("runs")
-    expired = select(runs.c.tenant_id, runs.c.seq, runs.c.priority, runs.c.created_at)
-    expired = expired.where(runs.c.lease_until <= _now())
-    busy = select(runs.c.tenant_id, func.count().label("running")).where(runs.c.lease_until > _now())
-    busy_tenants = busy.group_by(runs.c.tenant_id).cte("busy")
-    heads = _ordered("heads", union_all(*_heads(_waiting_tenants(dialect), 1, dialect), expired), busy_tenants)
+    kinds = KINDS[:1] if people_only else KINDS
+    columns = shot.c.tenant_id, shot.c.seq, shot.c.priority, shot.c.created_at, _work(shot).label("work")
+    ended = shot.c.status == _RUNNING, shot.c.lease_until <= _now(), shot.c.priority.in_(kinds)
+    ended_leases = select(*columns).where(*ended).cte("ended_leases")
+    expired = select(ended_leases)
+    heads = _ordered("heads", union_all(*_heads(_waiting_tenants(dialect), 1, dialect, kinds), expired))
     if tenants == each == 1:
         return heads
     next_tenants = select(heads.c.tenant_id).where(heads.c.nth_of_tenant == 1)
     chosen = next_tenants.order_by(heads.c.position).limit(_number(tenants)).cte("next_tenants")
-    own_expired = expired.where(runs.c.tenant_id.in_(select(chosen.c.tenant_id)))
-    return _ordered("queue_order", union_all(*_heads(chosen, each, dialect), own_expired), busy_tenants)
+    own_expired = expired.where(ended_leases.c.tenant_id.in_(select(chosen.c.tenant_id)))
+    return _ordered("queue_order", union_all(*_heads(chosen, each, dialect, kinds), own_expired))
 
 
 def due_count(connection: Connection, most: int) -> int:
@@ -79,6 +92,12 @@ def due_count(connection: Connection, most: int) -> int:
     expired = select(shot.c.seq).where(shot.c.status == _RUNNING, shot.c.lease_until <= _now()).limit(most).subquery()
     counted = [select(func.count()).select_from(rows).scalar_subquery() for rows in (queued, expired)]
     return min(most, sum(connection.execute(select(*counted)).one()))
+
+
+def people_wait(connection: Connection) -> bool:
+    """Whether an interactive shot is queued and due. It reads an index of these shots only."""
+    due = select(shot.c.seq).where(shot.c.status == _QUEUED, shot.c.priority == _INTERACTIVE, shot.c.due_at <= _now())
+    return connection.execute(due.limit(_number(1))).first() is not None
 
 
 def _number(value: int) -> ColumnElement[int]:
@@ -112,22 +131,24 @@ def _in_line(rows: Select[Any], line: FromClause, first: int = 1) -> Select[Any]
     return rows.where(line.c.status == _QUEUED).order_by(*order).limit(_number(first))
 
 
-def _heads(tenants: CTE, first: int, dialect: str) -> list[Select[Any]]:
-    """The `first` shots that are queued and due, of each of the tenants and each priority."""
+def _heads(tenants: CTE, first: int, dialect: str, kinds: Sequence[Priority]) -> list[Select[Any]]:
+    """The `first` shots that are queued and due, of each of the tenants and each of the priorities."""
     # The table has these two priorities only. With `=`, other indexes would have the order of the result too.
     line = shot.alias("line")
     each = {"interactive": line.c.priority >= _INTERACTIVE, "catalogue": line.c.priority <= _CATALOGUE}
     found = []
-    for priority, of_priority in each.items():
+    for priority in kinds:
+        of_priority = each[priority]
         due = select(line.c.seq).where(line.c.tenant_id == tenants.c.tenant_id, of_priority, line.c.due_at <= _now())
         due = _in_line(due, line, first)
         if dialect == "sqlite":  # it has no LATERAL
             one = shot.alias("one")
-            rows = select(one.c.tenant_id, one.c.seq, one.c.priority, one.c.created_at)
+            rows = select(one.c.tenant_id, one.c.seq, one.c.priority, one.c.created_at, _work(one).label("work"))
             found.append(rows.select_from(tenants.join(one, one.c.seq.in_(due.correlate(tenants)))))
         else:
-            head = due.add_columns(line.c.priority, line.c.created_at).lateral(f"head_{priority}")
-            rows = select(tenants.c.tenant_id, head.c.seq, head.c.priority, head.c.created_at)
+            columns = line.c.priority, line.c.created_at, _work(line).label("work")
+            head = due.add_columns(*columns).lateral(f"head_{priority}")
+            rows = select(tenants.c.tenant_id, head.c.seq, head.c.priority, head.c.created_at, head.c.work)
             found.append(rows.select_from(tenants.join(head, true())))
     return found
 
@@ -143,30 +164,63 @@ def _last_catalogue_claim(tenant_id: ColumnElement[str]) -> ScalarSelect[float]:
     return newest.scalar_subquery()
 
 
-def _ordered(name: str, rows: CompoundSelect[Any], busy: CTE) -> Subquery:
-    """Number claimable shots in the order of claims. The rows have tenant_id, seq, priority and created_at."""
-    waiting = rows.subquery(f"{name}_rows")
-    w = waiting.c
-    nth_of_kind = func.row_number().over(partition_by=(w.tenant_id, w.priority), order_by=w.seq)
-    numbered = select(w.seq, w.tenant_id, w.priority, w.created_at, nth_of_kind.label("nth"))
-    n = numbered.subquery(f"{name}_numbered").c
+def _work(row: FromClause) -> ColumnElement[int]:
+    """A shot's work in row-steps, its pictures' begin and decode included."""
+    # A replica of version 0.1.0 leaves these two columns NULL.
+    return func.coalesce(row.c.row_steps, row.c.steps) + PICTURE_ROW_STEPS * func.coalesce(row.c.images, 1)
+
+
+def _last_turn(priority: ColumnElement[str]) -> ScalarSelect[float]:
+    """The turn of the last claim of this priority."""
+    last = shot.alias("last")
+    turns = select(last.c.turn).where(last.c.priority == priority, last.c.turn >= literal_column("0"))
+    return turns.order_by(last.c.priority.desc(), last.c.turn.desc()).limit(_number(1)).scalar_subquery()
+
+
+def _turn_after(
+    tenant_id: ColumnElement[str], priority: ColumnElement[str], weight: ColumnElement[float]
+) -> ScalarSelect[float]:
+    """The turn after the last claim of this line."""
+    own = shot.alias("own")
+    # With `=` for the tenant, a database without statistics would take another index of it.
+    line = own.c.tenant_id >= tenant_id, own.c.tenant_id <= tenant_id, own.c.priority == priority
+    turns = select(own.c.turn + _work(own) / weight).where(*line, own.c.turn.is_not(None))
+    order = own.c.tenant_id.desc(), own.c.priority.desc(), own.c.turn.desc()
+    return turns.order_by(*order).limit(_number(1)).scalar_subquery()
+
+
+def _lines(name: str, numbered: CTE) -> Subquery:
+    """Each line with its tenant's weight, the turn of its first shot, and whether that shot is aged."""
+    n = numbered.c
     since = _now() - AGEING_S
-    promoted = and_(
-        n.nth == 1, n.created_at < since, func.coalesce(_last_catalogue_claim(n.tenant_id) <= since, true())
-    )
-    rank = case((n.priority == _INTERACTIVE, 0), (promoted, 0), else_=1)
-    ranked = select(n.seq, n.tenant_id, n.nth, rank.label("rank")).subquery(f"{name}_ranked")
-    r = ranked.c
-    nth_of_tenant = func.row_number().over(partition_by=r.tenant_id, order_by=(r.rank, r.seq))
-    # `turn` is how many of the tenant's shots run once this one is claimed, for its weight. Sorting by it alternates
-    # between tenants.
-    turn = (func.coalesce(busy.c.running, 0) + nth_of_tenant) / tenant.c.weight
-    turns = (
-        select(r.seq, r.tenant_id, r.nth, r.rank, nth_of_tenant.label("nth_of_tenant"), turn.label("turn"))
-        .join(tenant, tenant.c.id == r.tenant_id)
-        .outerjoin(busy, busy.c.tenant_id == r.tenant_id)
-        .subquery(f"{name}_turns")
-    )
-    t = turns.c
-    position = func.row_number().over(order_by=(t.rank, t.turn, t.seq)) - 1
-    return select(t.seq, t.tenant_id, t.nth, t.nth_of_tenant, position.label("position")).subquery(name)
+    unclaimed = func.coalesce(_last_catalogue_claim(n.tenant_id) <= since, true())
+    aged = and_(n.priority == _CATALOGUE, n.created_at < since, unclaimed)
+    now = func.coalesce(case((n.priority == _INTERACTIVE, _last_turn(_INTERACTIVE)), else_=_last_turn(_CATALOGUE)), 0.0)
+    own = _turn_after(n.tenant_id, n.priority, tenant.c.weight)
+    firsts = select(n.tenant_id, n.priority, tenant.c.weight, aged.label("aged"), now.label("now"), own.label("own"))
+    firsts = firsts.join_from(numbered, tenant, tenant.c.id == n.tenant_id).where(n.nth == 1)
+    f = firsts.subquery(f"{name}_firsts").c
+    # An aged shot goes out of turn. Its line continues at the present turn, so that no other line is passed.
+    turn = case((and_(~f.aged, f.own > f.now), f.own), else_=f.now)
+    return select(f.tenant_id, f.priority, f.weight, f.aged, turn.label("turn")).subquery(f"{name}_lines")
+
+
+def _ordered(name: str, rows: CompoundSelect[Any]) -> Subquery:
+    """Number claimable shots in the order of claims. The rows have tenant_id, seq, priority, created_at and work."""
+    w = rows.subquery(f"{name}_rows").c
+    line = (w.tenant_id, w.priority)
+    nth = func.row_number().over(partition_by=line, order_by=w.seq)
+    before = func.sum(w.work).over(partition_by=line, order_by=w.seq) - w.work
+    numbered = select(w.seq, w.tenant_id, w.priority, w.created_at, nth.label("nth"), before.label("before"))
+    shots = numbered.cte(f"{name}_numbered")
+    lines = _lines(name, shots)
+    s, of = shots.c, lines.c
+    rank = case((and_(of.aged, s.nth == 1), 0), (s.priority == _INTERACTIVE, 1), else_=2)
+    turn = of.turn + cast(s.before, Double) / of.weight
+    ranked = select(s.seq, s.tenant_id, s.nth, rank.label("rank"), turn.label("turn"))
+    ranked = ranked.join_from(shots, lines, and_(of.tenant_id == s.tenant_id, of.priority == s.priority))
+    r = ranked.subquery(f"{name}_ranked").c
+    order = r.rank, r.turn, r.seq
+    nth_of_tenant = func.row_number().over(partition_by=r.tenant_id, order_by=order).label("nth_of_tenant")
+    position = (func.row_number().over(order_by=order) - 1).label("position")
+    return select(r.seq, r.tenant_id, r.nth, r.turn, nth_of_tenant, position).subquery(name)

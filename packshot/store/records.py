@@ -10,7 +10,7 @@ from packshot.contract.light import ShadowKind
 from packshot.contract.recipe import Recipe
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import MaskSource, Priority, Review, ReviewReason, ReviewState, Status
-from packshot.contract.verdict import Finding, Verdict
+from packshot.contract.verdict import Finding, Measures, Verdict
 from packshot.types import BoxXYXY
 
 
@@ -19,8 +19,8 @@ class Tenant:
     """An agency or brand that owns its data.
 
     `weight` is its share of the workers, relative to the others'. Under `require_approval` its pictures leave only when
-    a person has approved them. Only the list of all tenants reads these two. `key_id` is the key with which the tenant
-    sent a request, None elsewhere.
+    a person has approved them. Only the list of all tenants reads these two. Of the sender of a request, `key_id` is
+    the key that it came with, None without keys, and `has_budget` whether the tenant or this key has a budget.
     """
 
     id: str
@@ -28,6 +28,7 @@ class Tenant:
     weight: float = 1.0
     require_approval: bool = False
     key_id: str | None = field(default=None, compare=False)
+    has_budget: bool = field(default=False, compare=False)
 
     @property
     def author(self) -> str:
@@ -248,6 +249,14 @@ class ImageRecord:
     def etag(self) -> str:
         """The tag of the state; it changes with every decision, and not with comments."""
         return f'"{self.review_number}-{self.state}"'
+
+
+@dataclass(frozen=True)
+class MeasuredImage:
+    """An image's file, and its measures; None for an image that was made before they were measured."""
+
+    asset_key: str
+    measures: Measures | None
 
 
 @dataclass(frozen=True)

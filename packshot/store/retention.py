@@ -12,14 +12,14 @@ from packshot.contract.status import ENDED
 from packshot.store.asset_keys import CONTENT_FOLDERS, SHORT_LIVED
 from packshot.store.asset_root import AssetRoot
 from packshot.store.assets import Assets
-from packshot.store.catalogue_tables import catalogue, catalogue_photo
+from packshot.store.catalogue_tables import catalogue, catalogue_photo, catalogue_shot
 from packshot.store.database import Database
 from packshot.store.delivered import asset_keys_of
 from packshot.store.duty import take_duty
 from packshot.store.masks import FILES, files_of, lock_masks_of
 from packshot.store.photos import Photos
 from packshot.store.references import AssetReferences
-from packshot.store.schema import Now, image, mask, photo, shot, shot_mask, tenant
+from packshot.store.schema import Now, delivered_file, image, mask, photo, shot, shot_mask, tenant
 from packshot.store.sessions import Sessions
 from packshot.store.uploads import Uploads
 from packshot.store.webhooks import Webhooks
@@ -28,6 +28,7 @@ HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
 ORPHAN_AGE_S = HOUR_S
 IDEMPOTENCY_AGE_S = DAY_S
+DROPPED_AGE_S = DAY_S
 BATCH = 200
 
 SWEEP_EVERY_S = 600.0
@@ -89,6 +90,7 @@ class Retention:
             "shots": self._sweep_shots(),
             "photos": self._sweep_photos(),
             "catalogues": self._sweep_catalogues(),
+            "dropped_images": self._sweep_dropped(),
             "idempotency_keys": self._sweep_idempotency_keys(),
             "sessions": self._sessions.sweep(),
             "uploads": self._uploads.sweep(),
@@ -165,6 +167,37 @@ class Retention:
             self._references.purge(keys)
             deleted += 1
         return deleted
+
+    def _sweep_dropped(self) -> int:
+        """Delete pictures that a catalogue painted and did not choose, a day after they were made.
+
+        One that a person reviewed, or of which a file was made, is kept like the chosen one.
+        """
+        chosen, of_row = image.alias(), catalogue_shot.c
+        better = exists().where(
+            of_row.shot_id == image.c.shot_id,
+            chosen.c.id == of_row.image_id,
+            chosen.c.shot_id == of_row.shot_id,
+            chosen.c.id != image.c.id,
+        )
+        delivered = exists().where(delivered_file.c.image_id == image.c.id)
+        dropped = and_(image.c.created_at < Now() - DROPPED_AGE_S, image.c.review_number.is_(None), better, ~delivered)
+        deleted = 0
+        while True:
+            with self._database.write() as connection:
+                locked = select(image.c.id).where(dropped).limit(BATCH).with_for_update(of=image, skip_locked=True)
+                ids = connection.execute(locked).scalars().all()
+                gone = (
+                    delete(image)
+                    .where(image.c.id.in_(ids), image.c.review_number.is_(None))
+                    .returning(image.c.asset_key)
+                )
+                keys = list(connection.execute(gone).scalars())
+                self._references.drop(connection, keys)
+            self._references.purge(keys)
+            deleted += len(keys)
+            if len(ids) < BATCH:
+                return deleted
 
     def _sweep_catalogues(self) -> int:
         """Delete catalogues that ended, or were never started, before the cutoff, with their rows."""

@@ -28,7 +28,7 @@ from packshot.store.schema_base import ID, Now, metadata, tenant_column
 
 __all__ = ["REVISION", "Now", "catalogue_tables", "metadata"]
 
-REVISION = "0015"
+REVISION = "0019"
 """The last migration. The migrations up to it make the tables below."""
 
 
@@ -198,6 +198,7 @@ shot = Table(
     Column("images", Integer),
     Column("row_steps", BigInteger),
     Column("project_id", _ID),  # without a foreign key, which SQLite cannot add to a table
+    Column("key_id", _ID),  # the key that it came with; NULL = none, or a replica of an earlier version
     Column("sku", String(100)),  # this and `meta` are the client's own words on the shot; nothing else reads them
     Column("meta", JSON(none_as_null=True)),
     Column("category", String(20)),  # one whose pictures a person must approve; NULL = none
@@ -208,6 +209,9 @@ shot = Table(
     Column("error_detail", Text),
     Column("created_at", Double, nullable=False),
     Column("claimed_at", Double, index=True),
+    Column(
+        "turn", Double
+    ),  # of its last claim, for the fair share; NULL = none yet, or a replica of an earlier version
     Column("started_at", Double),
     Column("finished_at", Double),
     UniqueConstraint("tenant_id", "idempotency_key"),
@@ -234,6 +238,29 @@ shot = Table(
         "claimed_at",
         postgresql_where=text("priority = 'catalogue' AND claimed_at IS NOT NULL"),
         sqlite_where=text("priority = 'catalogue' AND claimed_at IS NOT NULL"),
+    ),
+    Index(  # whether a person's shot waits
+        "ix_shot_people",
+        "seq",
+        postgresql_where=text("status = 'queued' AND priority = 'interactive'"),
+        sqlite_where=text("status = 'queued' AND priority = 'interactive'"),
+    ),
+    Index(  # the turn of each line's last claim
+        "ix_shot_line_turn",
+        "tenant_id",
+        "priority",
+        "turn",
+        postgresql_where=text("turn IS NOT NULL"),
+        sqlite_where=text("turn IS NOT NULL"),
+    ),
+    # The turn of the last claim of a priority. Only a query that has this condition too can use the index. So a line's
+    # own turn is never searched among all claims.
+    Index(
+        "ix_shot_turn",
+        "priority",
+        "turn",
+        postgresql_where=text("turn >= 0"),
+        sqlite_where=text("turn >= 0"),
     ),
 )
 

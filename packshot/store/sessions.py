@@ -10,6 +10,7 @@ from datetime import datetime
 
 from sqlalchemy import delete, select
 
+from packshot.store.budgets import has_budget
 from packshot.store.database import Database, moment
 from packshot.store.keys import Keys
 from packshot.store.records import Tenant
@@ -65,14 +66,19 @@ class Sessions:
         if not _TOKEN.fullmatch(token):
             return None
         query = (
-            select(tenant.c.id, tenant.c.name, session.c.key_id)
+            select(
+                tenant.c.id,
+                tenant.c.name,
+                session.c.key_id,
+                has_budget(tenant.c.id, session.c.key_id).label("has_budget"),
+            )
             .join(api_key, api_key.c.tenant_id == tenant.c.id)
             .join(session, session.c.key_id == api_key.c.id)
             .where(session.c.sha256 == _hash(token), session.c.expires_at > Now(), api_key.c.revoked_at.is_(None))
         )
         with self._database.read() as connection:
             row = connection.execute(query).first()
-        return Tenant(row.id, row.name, key_id=row.key_id) if row else None
+        return Tenant(row.id, row.name, key_id=row.key_id, has_budget=row.has_budget) if row else None
 
     def close(self, token: str) -> None:
         """End a session. Ending it again, or one that was never opened, has no effect."""

@@ -9,6 +9,7 @@ from typing import Literal
 from sqlalchemy import ColumnElement, exists, select
 
 from packshot.contract.status import Review, Status
+from packshot.store.catalogue_tables import catalogue_shot
 from packshot.store.schema import image, shot
 
 
@@ -17,13 +18,15 @@ class ShotFilter:
     """Selects shots. A shot must meet every condition; None and empty ones select all.
 
     `words` must each be a part of the prompt, in any order; databases compare letters without their case, SQLite only
-    those of ASCII. `meta` are (name, value) pairs that the shot's own `meta` must hold. `review` is the review that a
-    picture of the shot must have; "none" is a picture that nobody has reviewed. Pictures that a newer version replaced
-    do not count. Shots were accepted at or after `created_after`, and before `created_before`.
+    those of ASCII. `catalogue_id` selects shots with a picture that the catalogue has chosen. `meta` are (name, value)
+    pairs that the shot's own `meta` must hold. `review` is the review that a picture of the shot must have; "none" is a
+    picture that nobody has reviewed. Pictures that a newer version replaced do not count. Shots were accepted at or
+    after `created_after`, and before `created_before`.
     """
 
     status: Status | None = None
     project_id: str | None = None
+    catalogue_id: str | None = None
     words: str = ""
     sku: str | None = None
     meta: tuple[tuple[str, str], ...] = ()
@@ -38,6 +41,10 @@ class ShotFilter:
             found.append(shot.c.status == self.status)
         if self.project_id is not None:
             found.append(shot.c.project_id == self.project_id)
+        if self.catalogue_id is not None:
+            # by the chosen pictures, of which redos make the next versions in other shots
+            chosen = select(catalogue_shot.c.image_id).where(catalogue_shot.c.catalogue_id == self.catalogue_id)
+            found.append(shot.c.id.in_(select(image.c.shot_id).where(image.c.id.in_(chosen))))
         if self.sku is not None:
             found.append(shot.c.sku == self.sku)
         found += [shot.c.request["prompt"].as_string().icontains(word, autoescape=True) for word in self.words.split()]

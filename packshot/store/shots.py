@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, and_, case, func, or_, select, update
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import LIVE
 from packshot.errors import BadInput, Conflict, NotFound, Overloaded
+from packshot.store.budgets import check_budgets
 from packshot.store.database import Database, absent, is_id, new_id, require_id, to_json
 from packshot.store.ended import note_end
 from packshot.store.pages import MAX_PAGE
@@ -48,6 +49,7 @@ class Shots:
         *,
         idempotency_key: str | None = None,
         project_id: str | None = None,
+        key_id: str | None = None,
         sku: str | None = None,
         meta: Mapping[str, str] | None = None,
         row_steps: int | None = None,
@@ -58,15 +60,16 @@ class Shots:
     ) -> tuple[ShotRecord, bool]:
         """Accept a shot. It is durable when this returns, and the masks of `spec` no longer expire.
 
-        `project_id` puts the shot into a project. `sku` and `meta` are the client's own words on it. `row_steps` is the
-        shot's work for the engine; None = `spec.row_steps`. `origin` is the context of the request (`Claim.origin`); it
-        is kept beside the request and changes nothing else. `sent` is the request as the client sent it, before an
-        engine's defaults were filled in. `category` is one whose pictures a person must approve. `supersedes` is the
-        picture of which the shot makes the next version. Returns the shot and True, or the earlier shot and False
-        when `idempotency_key` was used before. Raises NotFound when a mask or the project does not exist, Overloaded
-        `queue_full` when the tenant has too many queued shots, and BadInput `idempotency_mismatch` when the key was
-        used with another request: one that differs as it was sent, and with its defaults filled in. Raises Conflict
-        `superseded` when the picture has a newer version.
+        `project_id` puts the shot into a project. `key_id` is the key that it came with, whose budgets count beside the
+        tenant's. `sku` and `meta` are the client's own words on it. `row_steps` is the shot's work for the engine;
+        None = `spec.row_steps`. `origin` is the context of the request (`Claim.origin`); it is kept beside the request
+        and changes nothing else. `sent` is the request as the client sent it, before an engine's defaults were filled
+        in. `category` is one whose pictures a person must approve. `supersedes` is the picture of which the shot makes
+        the next version. Returns the shot and True, or the earlier shot and False when `idempotency_key` was used
+        before. Raises NotFound when a mask or the project does not exist, Overloaded `queue_full` when the tenant has
+        too many queued shots, BudgetSpent when a budget would be exceeded, and BadInput `idempotency_mismatch` when the
+        key was used with another request: one that differs as it was sent, and with its defaults filled in. Raises
+        Conflict `superseded` when the picture has a newer version.
         """
         # Without these, the digest is that of version 0.1.0.
         labels = {"project_id": project_id, "sku": sku, "meta": dict(meta or {}), "supersedes": supersedes}
@@ -84,23 +87,28 @@ class Shots:
                     _refuse_another_body(row, digest, sent_digest)
                     return shot_record(connection, row, self._positions.now), False
             self._refuse_over_limit(connection, tenant_id)
-            hold_project(connection, tenant_id, project_id)
-            require_newest(connection, tenant_id, supersedes)
-            shot_id = insert_shot(
-                connection,
-                tenant_id,
-                spec,
-                request_sha256=digest,
-                sent_sha256=sent_digest,
-                idempotency_key=idempotency_key,
-                project_id=project_id,
-                sku=sku,
-                meta=meta,
-                row_steps=row_steps,
-                origin=origin,
-                category=category,
-                supersedes=supersedes,
-            )
+            refusal = check_budgets(connection, tenant_id, key_id, spec.images)
+            if refusal is None:
+                hold_project(connection, tenant_id, project_id)
+                require_newest(connection, tenant_id, supersedes)
+                shot_id = insert_shot(
+                    connection,
+                    tenant_id,
+                    spec,
+                    request_sha256=digest,
+                    sent_sha256=sent_digest,
+                    idempotency_key=idempotency_key,
+                    project_id=project_id,
+                    key_id=key_id,
+                    sku=sku,
+                    meta=meta,
+                    row_steps=row_steps,
+                    origin=origin,
+                    category=category,
+                    supersedes=supersedes,
+                )
+        if refusal is not None:
+            raise refusal
         # The position is read after the write lock is released.
         return self.get(tenant_id, shot_id), True
 
@@ -208,6 +216,7 @@ def insert_shot(
     sent_sha256: str | None = None,
     idempotency_key: str | None = None,
     project_id: str | None = None,
+    key_id: str | None = None,
     sku: str | None = None,
     meta: Mapping[str, str] | None = None,
     row_steps: int | None = None,
@@ -217,7 +226,8 @@ def insert_shot(
 ) -> str:
     """Insert a queued shot in the caller's transaction, pin its masks and tell the workers. Returns its id.
 
-    The caller has locked the tenant and checked key and limits. Raises NotFound when a mask does not exist.
+    The caller has locked the tenant and checked key, limits and budgets (`check_budgets`). Raises NotFound when a mask
+    does not exist.
     """
     request = spec.to_json()
     mask_ids = _pin_masks(connection, tenant_id, spec)
@@ -233,7 +243,7 @@ def insert_shot(
         attempt=0,
         crashes=0,
         epoch=0,
-        due_at=Now(),
+        due_at=0.0,  # and not Now(): it would wait for a clock that is set back
         cancel_requested=False,
         step=0,
         steps=spec.steps,
@@ -242,6 +252,7 @@ def insert_shot(
         images=spec.images,
         row_steps=spec.row_steps if row_steps is None else row_steps,
         project_id=project_id,
+        key_id=key_id,
         sku=sku,
         meta=dict(meta) if meta else None,
         category=category,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, select, update
 
 from packshot.store.database import Database, insert
 from packshot.store.schema import Now, snapshot
@@ -35,8 +35,8 @@ class Snapshots:
         """
         with self._database.read() as connection:
             found = _read(connection, name)
-        before = None if found is None or found.taken_at == 0 else Snapshot(found.value, found.age_s)
-        if found is not None and (found.age_s < every_s or found.held):
+        before = None if found is None or found.taken_at == 0 else Snapshot(found.value, max(0.0, found.age_s))
+        if found is not None and (0 <= found.age_s < every_s or found.held):
             return before
         if not self._hold(name, every_s):
             return before
@@ -56,8 +56,10 @@ class Snapshots:
         with self._database.write() as connection:
             empty = insert(connection, snapshot).values(name=name, value=None, taken_at=0.0, lease_until=0.0)
             connection.execute(empty.on_conflict_do_nothing(index_elements=[snapshot.c.name]))
-            due = snapshot.c.taken_at <= Now() - every_s, snapshot.c.lease_until <= Now()
-            held = update(snapshot).where(snapshot.c.name == name, *due).values(lease_until=Now() + LEASE_S)
+            # One from the future was taken before the clock was set back: else nobody would compute until it is over.
+            age_s = Now() - snapshot.c.taken_at
+            due = and_(~age_s.between(0, every_s), ~_held())
+            held = update(snapshot).where(snapshot.c.name == name, due).values(lease_until=Now() + LEASE_S)
             return connection.execute(held).rowcount == 1
 
 
@@ -68,5 +70,10 @@ def read_snapshot(connection: Connection, name: str, max_age_s: float) -> Any:
 
 
 def _read(connection: Connection, name: str) -> Row[Any] | None:
-    age_s, held = (Now() - snapshot.c.taken_at).label("age_s"), (snapshot.c.lease_until > Now()).label("held")
-    return connection.execute(select(snapshot, age_s, held).where(snapshot.c.name == name)).first()
+    age_s = (Now() - snapshot.c.taken_at).label("age_s")
+    return connection.execute(select(snapshot, age_s, _held().label("held")).where(snapshot.c.name == name)).first()
+
+
+def _held() -> ColumnElement[bool]:
+    """Whether a process computes the value now."""
+    return (snapshot.c.lease_until - Now()).between(0, LEASE_S)

@@ -7,6 +7,7 @@ from typing import Any
 from packshot.settings import Settings
 from packshot.store.asset_root import AssetRoot
 from packshot.store.assets import Assets
+from packshot.store.budgets import Budgets
 from packshot.store.catalogue_photos import CataloguePhotos
 from packshot.store.catalogue_work import CatalogueWork
 from packshot.store.catalogues import Catalogues
@@ -33,6 +34,7 @@ from packshot.store.snapshots import Snapshots
 from packshot.store.styles import Styles
 from packshot.store.tenants import Tenants
 from packshot.store.uploads import Uploads
+from packshot.store.usage import Usage
 from packshot.store.webhooks import Webhooks
 
 
@@ -81,6 +83,8 @@ class Store:
             max_outage_s=settings.max_outage_s,
         )
         self.snapshots = Snapshots(database)
+        self.usage = Usage(database)
+        self.budgets = Budgets(database)
         self.webhooks = Webhooks(database)
         self.outbound = Outbound(database)
         self.asset_root = root = AssetRoot(database, assets)

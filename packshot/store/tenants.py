@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, null, select, update
 
+from packshot.contract.requests import MAX_WEIGHT, MIN_WEIGHT
 from packshot.errors import BadInput
+from packshot.store.budgets import has_budget
 from packshot.store.database import Database, absent, insert, new_id, require_id
 from packshot.store.records import Tenant
 from packshot.store.schema import Now, tenant
 
 LOCAL_TENANT = "local"
-MIN_WEIGHT, MAX_WEIGHT = 0.01, 100.0
 
 
 class Tenants:
@@ -21,15 +22,16 @@ class Tenants:
 
     def get_or_create(self, name: str) -> Tenant:
         """Return the tenant called `name`. It is created when it does not exist."""
+        query = select(tenant, has_budget(tenant.c.id, null()).label("has_budget")).where(tenant.c.name == name)
         with self._database.read() as connection:
-            row = connection.execute(select(tenant).where(tenant.c.name == name)).first()
+            row = connection.execute(query).first()
         if row is not None:
-            return Tenant(row.id, name, row.weight)
+            return Tenant(row.id, name, row.weight, has_budget=row.has_budget)
         with self._database.write() as connection:
             return Tenant(tenant_id_of(connection, name), name)
 
-    def set_weight(self, tenant_id: str, weight: float) -> None:
-        """Set the tenant's share of the workers: one of weight 2 has twice as many running shots as one of weight 1.
+    def set_weight(self, tenant_id: str, weight: float) -> Tenant:
+        """Set the tenant's share of the workers: one of weight 2 gets twice as much work done as one of weight 1.
 
         Raises BadInput when `weight` is not from 0.01 to 100, and NotFound when there is no such tenant.
         """
@@ -38,9 +40,11 @@ class Tenants:
             rule = f"a tenant's weight must be {MIN_WEIGHT:g} to {MAX_WEIGHT:g}, got {weight:g}; 1 is the usual one"
             raise BadInput("bad_usage", rule)
         with self._database.write() as connection:
-            changed = connection.execute(update(tenant).where(tenant.c.id == tenant_id).values(weight=weight))
-        if changed.rowcount == 0:
+            changed = update(tenant).where(tenant.c.id == tenant_id).values(weight=weight)
+            row = connection.execute(changed.returning(tenant.c.name)).first()
+        if row is None:
             raise absent("tenant", tenant_id)
+        return Tenant(tenant_id, row.name, weight)
 
     def set_require_approval(self, tenant_id: str, required: bool) -> None:
         """Say whether the tenant's pictures leave only when a person has approved them.

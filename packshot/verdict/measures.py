@@ -79,7 +79,7 @@ def _sharpness(picture: U8, alpha: U8) -> float | None:
 
 
 def _shadow_deg(lightness: F32, seen: U8, place: tuple[float, float, float, float]) -> float | None:
-    """Where the shadow at the product's base falls, degrees clockwise from the right; None = it has no direction.
+    """Where the shadow at the product's base falls, degrees clockwise from up; None = it has no direction.
 
     A pixel counts by how much darker it is than the median of its row's background.
     """
@@ -105,7 +105,7 @@ def _shadow_deg(lightness: F32, seen: U8, place: tuple[float, float, float, floa
     down = float((dark * (rows + 0.5)).sum()) / total - y1
     if math.hypot(across, down) < SHADOW_LEAN * size:
         return None
-    return math.degrees(math.atan2(down, across)) % 360
+    return math.degrees(math.atan2(across, -down)) % 360
 
 
 def _window(box: tuple[float, float, float, float], width: int, height: int) -> BoxXYXY:

@@ -35,6 +35,7 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """Maps a host and a port to IP addresses. Raises OSError when the name cannot be resolved."""
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_PROTOCOLS = ipaddress.IPv4Network("192.0.0.0/24")  # for protocols; Python counts a part of it as public
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,8 @@ def is_public(address: str) -> bool:
             inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(str(inner))
+    elif ip in _PROTOCOLS:
+        return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 
@@ -156,10 +159,10 @@ def _parsed(url: str) -> httpx.URL:
     """The URL's parts. Raises BadInput `url_refused` when its form is not allowed."""
     try:
         parsed = httpx.URL(url)
-        port = parsed.port
+        host, port = parsed.host, parsed.port  # both may raise, for a name that is not one and for a long number
     except (httpx.InvalidURL, ValueError):
         raise _refused("it must be a URL such as https://example.com/hooks") from None
-    if parsed.scheme not in ("https", "http") or not parsed.host or port == 0:
+    if parsed.scheme not in ("https", "http") or not host or port == 0:
         raise _refused("it must be a URL such as https://example.com/hooks")
     if parsed.userinfo or parsed.fragment:
         raise _refused("it must have no user, password or fragment")

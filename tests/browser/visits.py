@@ -19,13 +19,13 @@ class Visit:
         self.context = browser.new_context(base_url=url, reduced_motion="reduce", **options)
         self.context.set_default_timeout(WAIT_MS)
 
-    def page(self, step: str = "cut", path: str = "") -> Page:
-        """A new page, ready to use: the studio on this step, or another page by its path."""
+    def page(self, step: str = "cut", path: str = "/") -> Page:
+        """A new page of the studio at `path`, ready to use; `step` is what stands after the `#`."""
         page = self.context.new_page()
         page.on("request", lambda request: self.requests.append(request.url.split("#")[0]))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("console", self._heard)
-        page.goto(path or f"/#{step}")
+        page.goto(f"{path}#{step}")
         page.wait_for_selector("body[data-ready]")
         return page
 

@@ -46,8 +46,11 @@ class Nodes:
 
 
 @contextmanager
-def started(folder: Path, nodes: list[dict[str, Any]], **settings: str) -> Iterator[Nodes]:
-    """A cluster with these nodes and nothing deployed. `settings` are further PACKSHOT_* and RAY_* variables."""
+def started(folder: Path, nodes: list[dict[str, Any]], tree: Path = ROOT, /, **settings: str) -> Iterator[Nodes]:
+    """A cluster with these nodes and nothing deployed. `settings` are further PACKSHOT_* and RAY_* variables.
+
+    `tree` is the checkout whose code it runs.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     more = {
         "PACKSHOT_HOME": str(folder / "home"),
@@ -60,11 +63,11 @@ def started(folder: Path, nodes: list[dict[str, Any]], **settings: str) -> Itera
     }
     asked = {"nodes": nodes, "settings": more}
     command = [sys.executable, "-m", "tests.cluster.several_nodes", json.dumps(asked)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": str(tree)}
     log = folder / "cluster.log"
     with log.open("w") as errors:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
+            command, cwd=tree, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
         )
     try:
         yield Nodes(process, log)
@@ -87,20 +90,32 @@ def write_profile(path: Path, **values: Any) -> str:
     return str(path)
 
 
+def limits(keep_alive: bool) -> httpx.Limits:
+    return httpx.Limits(max_keepalive_connections=None if keep_alive else 0)
+
+
 class People:
     """Threads that send light requests, one after the other: clicks on an encoded photo and looks at a shot.
 
-    `retries`: how often a client asks again after a failure. What happened is in `answers`: (begun, ended,
-    failure or "").
+    `retries`: how often a client asks again after a failure. `keep_alive`: whether a client uses one connection for
+    several requests. What happened is in `answers`: (begun, ended, failure or "").
     """
 
     KINDS = ("click", "look", "photo")
 
     def __init__(
-        self, url: str, photo_id: str, shot_id: str, count: int = 4, retries: int = 0, pause_s: float = 0.0
+        self,
+        url: str,
+        photo_id: str,
+        shot_id: str,
+        count: int = 4,
+        retries: int = 0,
+        pause_s: float = 0.0,
+        keep_alive: bool = True,
     ) -> None:
         self._url, self._photo_id, self._shot_id = url, photo_id, shot_id
         self._retries, self._pause_s, self._stop = retries, pause_s, threading.Event()
+        self._limits = limits(keep_alive)
         self._threads = [threading.Thread(target=self._use, args=(number,), daemon=True) for number in range(count)]
         self.answers: list[tuple[float, float, str]] = []
 
@@ -119,7 +134,7 @@ class People:
         return [answer for answer in self.answers if answer[2]]
 
     def _use(self, number: int) -> None:
-        with httpx.Client(base_url=self._url, timeout=120) as http:
+        with httpx.Client(base_url=self._url, timeout=120, limits=self._limits) as http:
             while not self._stop.wait(self._pause_s):
                 kind = self.KINDS[number % len(self.KINDS)]
                 number += 1
@@ -146,9 +161,9 @@ class People:
 class Session:
     """A client's session on a cluster: a photo, a mask and shots of it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, keep_alive: bool = True) -> None:
         self.url = url
-        self.http = httpx.Client(base_url=url, timeout=120)
+        self.http = httpx.Client(base_url=url, timeout=120, limits=limits(keep_alive))
         photo = self._post("/v1/photos", files={"file": ("c.png", encode_png(skimage.data.coffee()), "image/png")})
         click = self._post(f"/v1/photos/{photo['id']}/masks", json={"boxes": [CUP_AND_SAUCER_BOX_XYXY]})
         self.photo_id, self.mask_id = photo["id"], click["masks"][0]["id"]

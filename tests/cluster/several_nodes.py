@@ -101,12 +101,17 @@ class SeveralNodes:
                 process.kill()
         self._cluster.remove_node(node, allow_graceful=False)
 
+    def gcs_runs(self) -> bool:
+        """Whether the head's GCS runs."""
+        head: Any = self._cluster.head_node  # Ray annotates it None
+        return all(one.process.poll() is None for one in head.all_processes.get("gcs_server", ()))
+
     def restart_gcs(self, down_s: float) -> None:
-        """Kill the head's GCS and restart it after some time. With Redis it keeps its state."""
+        """Kill the head's GCS, if it runs, and restart it after some time. With Redis it keeps its state."""
         import time
 
         head: Any = self._cluster.head_node  # Ray annotates it None
-        head.kill_gcs_server()
+        head.kill_gcs_server(check_alive=False)
         time.sleep(down_s)
         with environment({**ENVIRONMENT, **self._settings}):
             head.start_gcs_server()

@@ -10,14 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from cluster.local import free_port
 from tests.cluster.on_several_nodes import Nodes, Session, assert_each_done_once, started, wait_for, write_profile
+from tests.debian_tools import missing
 
-UPGRADE_S, REQUESTS = 120.0, 2_000
+UPGRADE_S, REQUESTS, REDIS_DOWN_S = 120.0, 2_000, 40.0
 PEOPLE = 6
 STAGES: dict[str, dict[str, Any]] = {
     "gateway": {"replicas": {"min": 2, "max": 2}, "cpus": 0.1},
@@ -113,21 +114,34 @@ def test_replicas_follow_the_policy_up_and_down_and_do_not_flap(tmp_path: Path) 
         assert_each_done_once([*session.finished(shots), late])
 
 
-@contextmanager
-def redis(folder: Path) -> Iterator[str]:
-    """A Redis server on loopback, as host:port. Skips the test when Redis is not installed."""
-    server = shutil.which("redis-server")
-    if server is None:
-        pytest.skip("no redis-server on this machine: apt install redis-server")
-    port = free_port("127.0.0.1")
-    command = [server, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "yes"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        wait_for(lambda: listens(port), 30)
-        yield f"127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
+class Redis:
+    """A Redis server on loopback that keeps its state in `folder`. Skips the test when Redis is not installed."""
+
+    def __init__(self, folder: Path) -> None:
+        server = shutil.which("redis-server")
+        if server is None:
+            missing("redis", "apt install redis-server")
+        self._port = free_port("127.0.0.1")
+        self._command = [server, "--port", str(self._port), "--bind", "127.0.0.1", "--dir", str(folder)]
+        self._command += ["--appendonly", "yes"]
+        self.address = f"127.0.0.1:{self._port}"
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        wait_for(lambda: listens(self._port), 30)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.terminate()
+        self._process.wait()
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        self.__exit__()
+        try:
+            yield
+        finally:
+            self.__enter__()
 
 
 def listens(port: int) -> bool:
@@ -135,13 +149,27 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def replaces_a_dead_replica(nodes: Nodes) -> None:
+    """What controls the cluster works: a dead replica is replaced."""
+    victim, pid = next(
+        (replica, pid) for node in nodes.nodes().values() for name, replica, pid in node["replicas"] if name == "canny"
+    )
+    os.kill(pid, signal.SIGKILL)
+
+    def another() -> bool:
+        found = [(name, replica) for node in nodes.nodes().values() for name, replica, _ in node["replicas"]]
+        return any(name == "canny" and replica != victim for name, replica in found)
+
+    wait_for(another, 120, every_s=1.0)
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("down_s", [5, 40])
 def test_a_gcs_that_restarts_on_redis_loses_no_traffic(tmp_path: Path, down_s: int) -> None:
     with (
-        redis(tmp_path) as address,
-        started(tmp_path, [NODE, NODE], RAY_REDIS_ADDRESS=address) as nodes,
+        Redis(tmp_path) as redis,
+        started(tmp_path, [NODE, NODE], RAY_REDIS_ADDRESS=redis.address) as nodes,
         Session(nodes.deploy(profile(tmp_path / "plain.yaml"))) as session,
     ):
         looked_at = session.accept(seed=1000)
@@ -155,27 +183,42 @@ def test_a_gcs_that_restarts_on_redis_loses_no_traffic(tmp_path: Path, down_s: i
             ended = session.finished(shots)
             after = len(people.answers)
             wait_for(lambda: len(people.answers) > after + 200, 120)
-            # What controls the cluster is back, too: a dead replica is replaced.
-            victim, pid = next(
-                (replica, pid)
-                for node in nodes.nodes().values()
-                for name, replica, pid in node["replicas"]
-                if name == "canny"
-            )
-            os.kill(pid, signal.SIGKILL)
-            wait_for(
-                lambda: any(
-                    name == "canny" and replica != victim
-                    for node in nodes.nodes().values()
-                    for name, replica, _ in node["replicas"]
-                ),
-                120,
-                every_s=1.0,
-            )
+            replaces_a_dead_replica(nodes)
         slowest_s = max(end - start for start, end, _ in people.answers)
         print(
             f"GCS down {down_s} s: {len(people.answers)} light requests in {time.monotonic() - begun:.0f} s, "
             f"{len(people.failures)} failed, slowest {slowest_s:.2f} s"
+        )
+        assert people.failures == []
+        assert_each_done_once(ended)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_redis_alone_may_stop(tmp_path: Path) -> None:
+    with (
+        Redis(tmp_path) as redis,
+        started(tmp_path, [NODE, NODE], RAY_REDIS_ADDRESS=redis.address) as nodes,
+        Session(nodes.deploy(profile(tmp_path / "plain.yaml"))) as session,
+    ):
+        looked_at = session.accept(seed=1000)
+        session.finished([looked_at])
+        with session.people(looked_at, count=PEOPLE, pause_s=0.05) as people:
+            wait_for(lambda: len(people.answers) > 50, 60)
+            with redis.down():
+                until = time.monotonic() + REDIS_DOWN_S
+                shots = [session.accept(seed) for seed in range(4)]
+                ended = session.finished(shots)
+                time.sleep(max(0.0, until - time.monotonic()))
+                ends = not nodes.gcs_runs()
+            if ends:
+                nodes.restart_gcs(0)  # as KubeRay does with the head's container
+            shots = [session.accept(seed) for seed in range(4, 8)]
+            ended += session.finished(shots)
+            replaces_a_dead_replica(nodes)
+        print(
+            f"Redis down: {len(people.answers)} light requests, {len(people.failures)} failed; "
+            f"the GCS {'ended and was started again' if ends else 'went on'}"
         )
         assert people.failures == []
         assert_each_done_once(ended)

@@ -15,6 +15,9 @@ from cluster.local import serving
 from cluster.profiles import load_profile
 from packshot.imaging.codec import encode_png
 
+METRICS_EVERY_S = 0.5
+"""How often processes of the cluster report their metrics. `serving` itself asks for 2 s."""
+
 
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -29,9 +32,15 @@ def url(home: Path) -> Iterator[str]:
         "PACKSHOT_POLL_S": "1",
         "PACKSHOT_LEASE_S": "6",
     }
-    settings |= {"PACKSHOT_HEARTBEAT_S": "1"}
+    settings |= {"PACKSHOT_HEARTBEAT_S": "1", "RAY_metrics_report_interval_ms": f"{1000 * METRICS_EVERY_S:.0f}"}
     with serving(load_profile("laptop"), port=0, settings=settings) as base_url:
         yield base_url
+
+
+@pytest.fixture(scope="session")
+def metrics_every_s() -> float:
+    """The seconds between two reports of a process's metrics."""
+    return METRICS_EVERY_S
 
 
 @pytest.fixture(scope="session")

@@ -238,7 +238,7 @@ def test_every_setting_that_a_page_names_exists() -> None:
         "PACKSHOT_LOADTEST_KEYS",  # packshot loadtest
         "PACKSHOT_KEY",  # packshot shoot --host
         "PACKSHOT_RENDER_CACHE",  # python -m training.path_traced
-        *("PACKSHOT_REQUIRE_CHROMIUM", "PACKSHOT_REQUIRE_POSTGRES", "PACKSHOT_REQUIRE_PROMTOOL"),  # the tests
+        *(f"PACKSHOT_REQUIRE_{what}" for what in ("CHROMIUM", "POSTGRES", "PROMTOOL", "HISTORY")),  # the tests
     }
     for page in pages():
         for name in re.findall(r"PACKSHOT_[A-Z_]*[A-Z]", text_of(page)):
@@ -332,7 +332,7 @@ def placed(scale: float, **turn: float | bool) -> tuple[tuple[int, int], tuple[i
     layer = Layer(cutout, 0.5, 0.62, scale, float(turn.get("rotation_deg", 0)), bool(turn.get("flip", False)))
     layout = Layout(Canvas(1200, 800), (layer,))
     opaque = flatten(layout).alpha > 0
-    return layer_size(layer, layout), (int(opaque.any(axis=0).argmax()), int(opaque.any(axis=1).argmax()))
+    return layer_size(layer, layout.canvas), (int(opaque.any(axis=0).argmax()), int(opaque.any(axis=1).argmax()))
 
 
 def test_the_worked_example_of_the_integrators_page_is_right() -> None:

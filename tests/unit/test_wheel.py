@@ -46,7 +46,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for room in ("pyproject.toml", "README.md", "LICENSE", "studio", "k8s", "bench", "training", *sorted(TOP_LEVEL)):
         if (ROOT / room).is_dir():
-            shutil.copytree(ROOT / room, source / room, symlinks=True)
+            shutil.copytree(ROOT / room, source / room, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(ROOT / room, source)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--disable-pip-version-check", "--no-deps"]

@@ -121,6 +121,22 @@ def test_feeds_list_the_public_pictures(ended: Ended) -> None:
     assert code_of(ended.get("feeds/etsy", **FEED)) == (422, "invalid_request")
 
 
+def test_files_leave_only_while_their_pictures_are_approved(ended: Ended) -> None:
+    """The tenant's setting holds delivered files back too; another scene's rows are not asked for by a feed."""
+    store = ended.api.store
+    store.tenants.set_require_approval(ended.api.tenant_id, True)
+    try:
+        assert code_of(ended.get("archive.zip")) == (409, "not_approved")
+        assert code_of(ended.get("feeds/shopify", **FEED)) == (409, "not_approved")
+        for row in csv.DictReader(io.StringIO(ended.get("manifest.csv").text)):
+            if row["name"] and row["preset"] == "shopify":
+                store.reviews.decide(ended.api.tenant_id, row["image_id"], "approved", by="a test")
+        assert ended.get("feeds/shopify", **FEED).status_code == 200
+        assert code_of(ended.get("archive.zip")) == (409, "not_approved")
+    finally:
+        store.tenants.set_require_approval(ended.api.tenant_id, False)
+
+
 def painted(ended: Ended) -> set[str]:
     """The shots whose picture was chosen."""
     rows = csv.DictReader(io.StringIO(ended.get("manifest.csv").text))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import subprocess
 import sys
@@ -12,12 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
-import numpy as np
 import psutil
 import pytest
-from PIL import Image
 
 from packshot.client import Client
+from tests.large_photos import large_photo, numbered
 from tests.s3_server import S3Server
 
 CLIENTS = 4
@@ -49,22 +47,6 @@ def gateway(tmp_path: Path, s3: S3Server, unused_tcp_port: int) -> Iterator[tupl
             process.kill()
 
 
-def photo() -> bytes:
-    """A JPEG of 10 megapixels."""
-    random = np.random.default_rng(0)
-    coarse = Image.fromarray(random.integers(0, 256, (324, 484, 3), dtype=np.uint8))
-    smooth = np.asarray(coarse.resize((3872, 2592), Image.Resampling.BICUBIC), np.int16)
-    out = io.BytesIO()
-    noisy = np.clip(smooth + random.integers(-6, 7, smooth.shape), 0, 255).astype(np.uint8)
-    Image.fromarray(noisy).save(out, "JPEG", quality=90)
-    return out.getvalue()
-
-
-def numbered(jpeg: bytes, number: int) -> bytes:
-    """The JPEG with a comment, so that each is another upload."""
-    return jpeg[:2] + b"\xff\xfe\x00\x0a" + number.to_bytes(8, "big") + jpeg[2:]
-
-
 def cpu_s(gateway: psutil.Process) -> tuple[float, float]:
     """The processor seconds of the gateway, and of the decoder's processes."""
     decoders = sum(sum(one.cpu_times()[:2]) for one in gateway.children(recursive=True))
@@ -75,7 +57,7 @@ def cpu_s(gateway: psutil.Process) -> tuple[float, float]:
 @pytest.mark.timeout(3600)
 def test_uploads_are_bound_by_decoding_and_not_by_the_gateway(gateway: tuple[str, psutil.Process]) -> None:
     url, process = gateway
-    base = photo()
+    base = large_photo()
 
     def upload(number: int, direct: bool) -> None:
         with Client(url, timeout_s=600) as client:

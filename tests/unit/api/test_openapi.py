@@ -13,6 +13,7 @@ from packshot.contract import problem
 from packshot.contract.examples import MANIFEST
 from packshot.errors import (
     BadInput,
+    BudgetSpent,
     Conflict,
     Forbidden,
     NotFound,
@@ -42,7 +43,7 @@ OPERATIONS = {
     "get_mask": ("get", "/v1/masks/{mask_id}", {"200", "304", "404"}),
     "get_cutout": ("get", "/v1/masks/{mask_id}/cutout", {"200", "304", "404"}),
     "delete_mask": ("delete", "/v1/masks/{mask_id}", {"204", "404", "409"}),
-    "create_shot": ("post", "/v1/shots", BODY | {"200", "202", "404"}),
+    "create_shot": ("post", "/v1/shots", BODY | {"200", "202", "402", "404"}),
     "list_shots": ("get", "/v1/shots", {"200", "422"}),
     "get_shot": ("get", "/v1/shots/{shot_id}", {"200", "404"}),
     "cancel_shot": ("delete", "/v1/shots/{shot_id}", {"202", "404", "409"}),
@@ -53,6 +54,9 @@ OPERATIONS = {
     "get_image": ("get", "/v1/images/{image_id}", {"200", "304", "307", "404", "409", "422", "507"}),
     "deliver_image": ("post", "/v1/images/{image_id}/deliveries", BODY | {"200", "404", "409", "507"}),
     "get_delivery": ("get", "/v1/deliveries/{delivery_id}/{name}", {"200", "304", "307", "404", "409", "422"}),
+    "get_set_report": ("get", "/v1/catalogues/{catalogue_id}/report.json", {"200", "404"}),
+    "get_set_report_picture": ("get", "/v1/catalogues/{catalogue_id}/report.png", {"200", "304", "404"}),
+    "get_set_report_page": ("get", "/v1/catalogues/{catalogue_id}/report", {"200", "404"}),
     "get_image_thumbnail": ("get", "/v1/images/{image_id}/thumbnail", {"200", "304", "404"}),
     "create_catalogue": ("post", "/v1/catalogues", BODY | {"200", "201"}),
     "list_catalogues": ("get", "/v1/catalogues", {"200"}),
@@ -95,6 +99,12 @@ OPERATIONS = {
     "rotate_webhook_secret": ("post", "/v1/webhooks/{webhook_id}/rotate", {"200", "404"}),
     "list_webhook_attempts": ("get", "/v1/webhooks/{webhook_id}/attempts", {"200", "404", "422"}),
     "resend_webhook_event": ("post", "/v1/webhooks/{webhook_id}/attempts/{n}/resend", {"202", "404", "409"}),
+    "change_tenant": ("patch", "/v1/tenants/{tenant_id}", BODY | {"200", "404"}),
+    "get_usage": ("get", "/v1/usage", {"200", "422"}),
+    "get_tenant_budget": ("get", "/v1/tenants/{tenant_id}/budget", {"200", "404"}),
+    "set_tenant_budget": ("put", "/v1/tenants/{tenant_id}/budget", BODY | {"200", "404"}),
+    "get_key_budget": ("get", "/v1/keys/{key_id}/budget", {"200", "404"}),
+    "set_key_budget": ("put", "/v1/keys/{key_id}/budget", BODY | {"200", "404"}),
     "delete_tenant": ("delete", "/v1/tenants/{tenant_id}", {"200", "404", "409", "503"}),
     "list_presets": ("get", "/v1/presets", {"200"}),
     "list_engines": ("get", "/v1/engines", {"200"}),
@@ -164,7 +174,8 @@ def test_every_success_has_a_schema_an_example_and_the_request_id(document: Json
 
 
 @pytest.mark.parametrize(
-    "kind", [BadInput, Conflict, Forbidden, NotFound, Overloaded, TooLarge, TooSlow, Unauthorized, Unavailable]
+    "kind",
+    [BadInput, BudgetSpent, Conflict, Forbidden, NotFound, Overloaded, TooLarge, TooSlow, Unauthorized, Unavailable],
 )
 def test_a_problem_has_a_name_a_schema_and_an_example(document: Json, kind: type[PackshotError]) -> None:
     named = document["components"]["responses"][kind.__name__]
@@ -174,7 +185,7 @@ def test_a_problem_has_a_name_a_schema_and_an_example(document: Json, kind: type
     assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
     assert content["example"]["status"] == STATUSES[kind]
     assert content["example"]["code"] in kind.codes
-    assert ("retry-after" in named["headers"]) is (kind in (Overloaded, Unavailable))
+    assert ("retry-after" in named["headers"]) is (kind in (BudgetSpent, Overloaded, Unavailable))
 
 
 def test_a_problem_stands_under_the_status_of_its_kind(document: Json) -> None:
@@ -289,6 +300,9 @@ def test_bodies_that_routes_read_themselves_are_documented(document: Json) -> No
         "create_style": "#/components/schemas/StyleRequest",
         "change_style": "#/components/schemas/StyleChange",
         "create_webhook": "#/components/schemas/WebhookRequest",
+        "change_tenant": "#/components/schemas/TenantChange",
+        "set_tenant_budget": "#/components/schemas/BudgetRequest",
+        "set_key_budget": "#/components/schemas/BudgetRequest",
         "open_session": "#/components/schemas/SessionRequest",
     }
 
@@ -330,6 +344,7 @@ def test_files_name_their_types(document: Json) -> None:
         "get_image": ["image/png", "image/jpeg", "image/webp"],
         "get_delivery": ["image/png", "image/jpeg", "image/webp"],
         "get_image_thumbnail": ["image/png"],
+        "get_set_report_picture": ["image/png"],
         "get_style_thumbnail": ["image/png"],
         "get_shared_image": ["image/png"],
     }

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from packshot.client import Client, MarkIn, ReviewIn
 from packshot.contract.verdict import Verdict
+from packshot.errors import PreconditionFailed
 from packshot.imaging.codec import encode_png
 from packshot.store.records import NewImage
 from tests.api_graph import Api, code_of
@@ -162,6 +164,21 @@ def test_a_redo_by_reason_is_a_shot_whose_picture_supersedes_the_old_one(api: Ap
     assert code_of(again) == (409, "superseded")
     assert code_of(api.http.post(f"{second['url']}/redo", json={"reason": "scale"})) == (422, "redo_needs_change")
     assert code_of(api.stranger.post(f"{second['url']}/redo", json={})) == (404, "not_found")
+
+
+def test_the_python_client_decides_redoes_and_is_told_the_present_state(api: Api, image: dict[str, Any]) -> None:
+    with Client(api.url, api.key) as client:
+        seen = client.reviews(image["id"])
+        wish = ReviewIn(state="changes_requested", reason="light", marks=[MarkIn(kind="point", points=[(0.5, 0.5)])])
+        assert client.decide(image["id"], wish, if_match=seen.etag).review_state == "changes_requested"
+        with pytest.raises(PreconditionFailed) as late:
+            client.decide(image["id"], ReviewIn(state="approved"), if_match=seen.etag)
+        assert (late.value.code, late.value.state, late.value.etag) == (
+            "version_changed",
+            "changes_requested",
+            '"1-changes_requested"',
+        )
+        assert client.redo(image["id"]).request.images == 1
 
 
 def large(api: Api) -> dict[str, Any]:

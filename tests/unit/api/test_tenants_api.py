@@ -1,4 +1,4 @@
-"""`DELETE /v1/tenants/{id}`: for admin keys alone."""
+"""`/v1/tenants/{id}`: for admin keys alone."""
 
 from __future__ import annotations
 
@@ -54,3 +54,16 @@ def test_a_revoked_admin_key_deletes_nothing(api: Api) -> None:
     api.store.keys.revoke(new.record.id)
     with bearer(api, new.secret) as revoked:
         assert code_of(revoked.delete(f"/v1/tenants/{api.tenant_id}")) == (401, "unauthorized")
+
+
+def test_an_admin_key_sets_a_tenants_share_of_the_workers(api: Api, admin: httpx.Client) -> None:
+    path = f"/v1/tenants/{api.tenant_id}"
+    with admin:
+        answer = admin.patch(path, json={"weight": 3})
+        assert answer.status_code == 200
+        assert answer.json()["weight"] == 3.0
+        assert [tenant.weight for tenant in api.store.tenants.all() if tenant.id == api.tenant_id] == [3.0]
+        for body in ({"weight": 0}, {"weight": 101}, {"weight": None}, {}, {"weight": 1, "name": "x"}):
+            assert code_of(admin.patch(path, json=body)) == (422, "invalid_request")
+        assert code_of(admin.patch("/v1/tenants/tn_unknown", json={"weight": 1})) == (404, "not_found")
+    assert code_of(api.http.patch(path, json={"weight": 9})) == (403, "admin_only")

@@ -34,8 +34,8 @@ def test_malformed_files_are_refused_quickly(attacked: Target) -> None:
     assert row.held, row.shown()
 
 
-def test_nothing_takes_an_address_or_connects_to_one(attacked: Target) -> None:
-    row = doors.addresses(attacked, 100)
+def test_no_field_leads_to_an_address_of_this_machine(attacked: Target) -> None:
+    row = doors.addresses(attacked, 130)
     assert row.held, row.shown()
 
 

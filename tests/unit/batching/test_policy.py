@@ -18,6 +18,7 @@ class Scene:
     key: int = 0
     rows: int = 1
     interactive: bool = True
+    parked_s: float = 0.0
 
 
 def test_shortest_remaining_first() -> None:

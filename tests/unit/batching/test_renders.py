@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -200,8 +201,28 @@ async def test_rows_on_their_way_wait_for_one_beginning_between_two_steps() -> N
 async def test_the_stages_of_a_scene_are_timed() -> None:
     batcher = RenderBatcher(CountingEngine(), max_rows=1)
     rendered = await batcher.render(scene())
-    assert list(rendered.milliseconds) == ["queue", "begin", "steps", "decode"]
+    assert list(rendered.milliseconds) == ["queue", "begin", "steps", "decode", "device"]
     assert all(spent >= 0 for spent in rendered.milliseconds.values())
+    batcher.close()
+
+
+async def test_scenes_that_share_steps_share_the_devices_time_by_their_rows() -> None:
+    class SlowEngine(CountingEngine):
+        def step(self, rows: Sequence[CountingRow], max_rows: int) -> None:
+            time.sleep(0.05)
+            super().step(rows, max_rows)
+
+    engine = SlowEngine()
+    batcher = RenderBatcher(engine, max_rows=3)
+    plain = scene(steps=4)
+    guided = replace(plain, brief=replace(plain.brief, guidance_scale=2.0))
+    began = time.monotonic()
+    one, two = [done.milliseconds for done in await asyncio.gather(*map(batcher.render, (plain, guided)))]
+    spent_ms = (time.monotonic() - began) * 1000
+    assert len(engine.calls) == 4, "they shared every step"
+    assert 200 <= one["device"] + two["device"] <= spent_ms
+    assert two["device"] > 1.5 * one["device"]
+    assert one["device"] < 0.6 * one["steps"]
     batcher.close()
 
 

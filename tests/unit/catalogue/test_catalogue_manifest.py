@@ -6,6 +6,7 @@ import pytest
 
 from packshot.catalogue.manifest import Read, read_manifest
 from packshot.catalogue.places import Allowed
+from packshot.catalogue.plan import combinations, variants
 from packshot.contract.catalogue import MAX_ROWS
 from packshot.errors import BadInput
 
@@ -169,16 +170,25 @@ def test_columns_skus_and_scenes_are_checked() -> None:
     assert told(sheet("photo\na.jpg\n"))[0] == (1, "sku", "invalid_request")
 
 
-@pytest.mark.parametrize(
-    ("frame", "column"),
-    [
-        ({"defaults": {"shadow": {"mode": "cast"}}}, "defaults.shadow.mode"),
-        ({"defaults": {"light": {"direction_deg": 120}}}, "defaults.light"),
-        ({"deliver": [{"preset": "shopify", "shadow": {"mode": "cast"}}]}, "deliver.0.shadow.mode"),
-    ],
-)
-def test_a_field_whose_stage_is_not_served_is_refused(frame: dict[str, Any], column: str) -> None:
-    assert told(sheet("sku,photo\nA,a.jpg\n", **frame)) == [(None, column, "not_served")]
+def test_a_light_without_a_cast_shadow_would_change_nothing_and_is_refused() -> None:
+    light = {"light": {"direction_deg": 300}}
+    assert told(sheet("sku,photo\nA,a.jpg\n", defaults=light)) == [(None, "defaults.light", "invalid_request")]
+    cast = {"mode": "cast"}
+    assert told(sheet("sku,photo\nA,a.jpg\n", defaults={**light, "shadow": cast})) == []
+    assert told(sheet("sku,photo\nA,a.jpg\n", defaults=light, deliver=[{"preset": "shopify", "shadow": cast}])) == []
+
+
+def test_cast_shadows_of_a_set_fall_away_from_its_light() -> None:
+    look: dict[str, Any] = {"defaults": {"light": {"direction_deg": 300}, "shadow": {"mode": "cast", "length": 1.2}}}
+    look["deliver"] = [
+        {"preset": "shopify", "shadow": {"mode": "cast", "direction_deg": 45}},
+        {"preset": "ebay", "scene": "white"},
+    ]
+    read = sheet("sku,photo\nA,a.jpg\n", **look, axes=[{"name": "scene", "values": {"oak": "on oak"}}])
+    assert read.manifest is not None
+    wanted = variants(read.manifest, combinations(read.manifest.axes))
+    found = [(one.background, one.shadow.direction_deg) for one in wanted]
+    assert found == [("generate", 120), ("generate", 45), ("white", 120)]
 
 
 def test_find_is_not_served_yet() -> None:

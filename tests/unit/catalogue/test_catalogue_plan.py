@@ -3,15 +3,21 @@
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from cluster.autoscaling import Pipeline
+from cluster.plan.rates import CPU_SECONDS
+from packshot.catalogue.costs import costs_of
 from packshot.catalogue.manifest import read_manifest
 from packshot.catalogue.plan import Costs, Plan, combinations, plan
 from packshot.contract import examples
 from packshot.contract.catalogue import Axis
+from packshot.contract.shot_spec import Background, Canvas, ShotSpec
 from packshot.errors import BadInput
+from tests.specs import recipe_of, spec_of
 
 ENGINE = examples.ENGINES.engines[0]
 COST = Costs(ENGINE, row_step_s=0.05, picture_s=0.4, composed_s=0.1)
@@ -147,3 +153,20 @@ def test_the_manifest_of_the_agencys_page_has_no_problem() -> None:
     made = plan(read_manifest(text.encode(), "application/yaml"), COST)
     assert made.problems == ()
     assert (made.rows, made.shots, made.deliveries) == (2, 5 + 10, 5 + 10)
+
+
+def test_costs_are_assumed_until_three_scenes_were_painted() -> None:
+    spec = spec_of("mk_1", engine=ENGINE.name, canvas=Canvas(256, 256))
+    plain = spec_of("mk_1", engine=ENGINE.name, background=Background("white"))
+    times = {"begin": 100.0, "steps": 1600.0, "decode": 100.0, "finish": 300.0}
+
+    def shot(spec: ShotSpec) -> Any:
+        return SimpleNamespace(spec=spec, images=[SimpleNamespace(recipe=recipe_of(7, spec, **times))])
+
+    assumed, basis = costs_of(ENGINE, [shot(spec)] * 2)
+    assert (assumed.row_step_s, basis) == (Pipeline().row_step_s, "assumed")
+    assert (assumed.picture_s, assumed.composed_s) == (Pipeline().picture_s, CPU_SECONDS["finisher"])
+    measured, basis = costs_of(ENGINE, [shot(spec), shot(plain)] * 3)
+    assert (measured.row_step_s, measured.picture_s, measured.composed_s, basis) == (0.4, 0.2, 0.3, "measured")
+    others = costs_of(ENGINE.model_copy(update={"name": "other"}), [shot(spec)] * 3)
+    assert others[1] == "assumed"

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from packshot.catalogue.placement import Stand, largest_mm_of, place
+from packshot.catalogue.placement import Stand, largest_mm_of, place, stand_of_variant
 from packshot.catalogue.placement import stand_of as stand_of_look
-from packshot.catalogue.plan import combinations
+from packshot.catalogue.plan import Scene, Variant, combinations
 from packshot.catalogue.seeds import seed_of
 from packshot.contract.catalogue import Axis, Item, Manifest, Seeds, View
 from packshot.contract.presets import SafeZone
-from packshot.contract.requests import MAX_SEED
+from packshot.contract.requests import MAX_SEED, ShadowIn
 from packshot.contract.shot_spec import Canvas
 from packshot.delivery.presets import preset_named
 from packshot.delivery.reframe import inside
@@ -104,6 +104,17 @@ def test_the_line_moves_for_the_largest_product_and_for_a_safe_zone() -> None:
     story = stand_of(whole, STORY, 0.7, [None, zone])
     for item in whole.items:
         assert inside(STORY, shown(story, item, (50, 20, 150, 220), (200, 240))[1], zone)
+
+
+def test_a_channel_that_demands_a_share_of_the_frame_gets_each_product_at_it() -> None:
+    body = manifest({"height": 200.0}, {"height": 50.0}).model_dump()
+    body["deliver"] = [{"preset": "amazon-main", "scene": "white"}, {"preset": "shopify", "scene": "white"}]
+    whole = Manifest.model_validate(body)
+    variant = Variant(Scene((), ""), "white", SQUARE, ShadowIn(mode="none"), 0.9)
+    small = whole.items[1].size_mm
+    amazon, shop = (stand_of_variant(whole, 200, variant, [entry]) for entry in (0, 1))
+    assert amazon.factor((100.0, 200.0), small) * 200 == pytest.approx(360)
+    assert shop.factor((100.0, 200.0), small) * 200 == pytest.approx(90)
 
 
 def test_a_product_near_its_own_size_is_copied() -> None:

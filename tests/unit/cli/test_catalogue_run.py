@@ -6,6 +6,7 @@ import csv
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,7 +34,7 @@ class Producer(threading.Thread):
 
     def run(self) -> None:
         work = self._api.store.catalogue_work
-        while not self._stop_wanted.wait(0.05):
+        while not self._stop_wanted.wait(0.15):
             for record in work.claim("producer", 30.0):
                 work.open_rows(record.id, 64)
                 for row in work.rows_to_cut(record.id):
@@ -63,7 +64,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 def folder(tmp_path: Path, served: Api, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with two photos, a sheet and a look."""
     monkeypatch.setenv("PACKSHOT_KEY", served.key)
-    monkeypatch.setattr("packshot.cli.catalogue_run.EVERY_S", 0.05)
+    monkeypatch.setattr("packshot.cli.catalogue_run.EVERY_S", 0.2)
+    monkeypatch.setattr("packshot.cli.servers.ANSWERS_WITHIN_S", 30.0)  # of a machine that does much else
     folder = tmp_path / "spring"
     (folder / "photos").mkdir(parents=True)
     (folder / "photos" / "mug.jpg").write_bytes(jpeg())
@@ -73,21 +75,20 @@ def folder(tmp_path: Path, served: Api, monkeypatch: pytest.MonkeyPatch) -> Path
     return folder
 
 
-def run(served: Api, folder: Path, *options: str) -> tuple[int, dict[str, object], str]:
+def run(served: Api, folder: Path, *options: str) -> tuple[int, dict[str, Any], str]:
     """Run the sheet of a folder. Returns the exit code, the JSON, and what people read."""
     out = folder.parent / "out"
     look = folder.parent / "look.yaml"
-    result = call(
-        *("catalogue", "run", folder / "sheet.csv", "--look", look, "--host", served.url),
-        *("--out", out, "--json", *options),
-    )
+    given: list[Path | float | str] = ["--look", look, "--host", served.url, "--out", out, "--json", *options]
+    result = call("catalogue", "run", folder / "sheet.csv", *given)
+    assert result.stdout, result.stderr
     return result.exit_code, last_json(result), result.stderr
 
 
 def test_a_sheet_becomes_files_and_a_second_run_makes_nothing_again(served: Api, folder: Path) -> None:
     out = folder.parent / "out"
     code, answer, told = run(served, folder)
-    assert (code, answer["state"]) == (0, "done"), told
+    assert (code, answer.get("state")) == (0, "done"), told
     assert answer["counts"] == {"waiting": 0, "running": 0, "done": 2, "failed": 0, "skipped": 0}
     assert sorted(path.name for path in (out / "shop").iterdir()) == ["MUG-0-1.jpg", "RING-0-1.jpg"]
     rows = list(csv.DictReader((out / "manifest.csv").read_text("utf-8").splitlines()))
@@ -99,15 +100,11 @@ def test_a_sheet_becomes_files_and_a_second_run_makes_nothing_again(served: Api,
     assert (again, same["id"]) == (0, answer["id"])
     assert served.http.get("/v1/catalogues").json()["catalogues"] == before
     assert "sent" not in told
-
-
-def test_a_photo_that_was_sent_before_is_linked_by_its_hash(served: Api, folder: Path) -> None:
-    run(served, folder)
     (folder / "sheet.csv").write_text("sku;photo\nOTHER;photos/mug.jpg\n", "utf-8")
     photos = served.http.get("/v1/photos").json()["photos"]
-    code, answer, _ = run(served, folder)
-    assert (code, answer["state"]) == (0, "done")
-    assert served.http.get("/v1/photos").json()["photos"] == photos
+    code, other, _ = run(served, folder)
+    assert (code, other["state"], other["id"] == answer["id"]) == (0, "done", False)
+    assert served.http.get("/v1/photos").json()["photos"] == photos  # the photo was linked by its hash
 
 
 def test_a_corrupt_photo_fails_its_row_alone_and_retry_mends_it(served: Api, folder: Path) -> None:
@@ -141,18 +138,14 @@ def test_a_manifest_with_problems_is_refused_or_its_rows_are_skipped(served: Api
     assert [(row["row"], row["code"]) for row in answer["skipped"]] == [(4, "invalid_request")]
 
 
-def test_fetch_writes_the_files_and_feeds_of_a_catalogue(served: Api, folder: Path) -> None:
-    _, answer, _ = run(served, folder)
-    out = folder.parent / "again"
-    feeds = ("--feed", "shopify", "--published-at", "https://cdn.example/")
-    result = call("catalogue", "fetch", answer["id"], "--host", served.url, "--out", out, *feeds)
-    assert result.exit_code == 0, result.stderr
-    assert (out / "feed-shopify.csv").read_text("utf-8").startswith("Handle,Image Src")
-    assert sorted(path.name for path in (out / "shop").iterdir()) == ["MUG-0-1.jpg", "RING-0-1.jpg"]
-    wrong = call("catalogue", "fetch", answer["id"], "--host", served.url, "--out", out, "--feed", "shopify")
+def test_wrong_calls_of_fetch_and_status_are_refused(served: Api, folder: Path) -> None:
+    given: list[Path | str] = ["--host", served.url, "--out", folder.parent / "none"]
+    wrong = call("catalogue", "fetch", "ct_x", "--feed", "shopify", *given)
     assert (wrong.exit_code, "--published-at" in wrong.stderr) == (2, True)
-    unknown = call("catalogue", "status", folder, "--host", served.url, "--out", out)
+    unknown = call("catalogue", "status", folder, *given)
     assert (unknown.exit_code, "must hold what" in unknown.stderr) == (2, True)
+    gone = call("catalogue", "fetch", "ct_x", *given)
+    assert (gone.exit_code, "not_found" in gone.stderr) == (2, True)
 
 
 def test_a_plan_on_the_server_knows_the_servers_times_and_photos(served: Api, folder: Path) -> None:

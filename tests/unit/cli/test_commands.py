@@ -92,6 +92,20 @@ def test_a_tenants_weight_is_set_within_its_range(home: Path) -> None:
     assert last_json(call("tenants", "list", "--json"))["tenants"][0]["weight"] == 2.5
 
 
+def test_budgets_of_a_tenant_and_a_key_are_set_shown_and_removed(home: Path) -> None:
+    key = last_json(call("keys", "create", "brand", "--json"))["id"]
+    (tenant,) = last_json(call("tenants", "list", "--json"))["tenants"]
+    for kind, owner in (("tenants", tenant["id"]), ("keys", key)):
+        limits = ("--images-per-day", "400", "--device-s-per-month", "36000.5", "--live-shots", "64")
+        told = last_json(call(kind, "budget", owner, *limits, "--json"))["budgets"]
+        assert [(row["limit"], row["spent"]) for row in told] == [(400, 0), (36000.5, 0), (64, 0)]
+        assert call(kind, "budget", owner, "--images-per-day", "0").exit_code == 2
+        assert call(kind, "budget", owner, "--images-per-day", "1", "--none").exit_code == 2
+        assert last_json(call(kind, "budget", owner, "--json"))["budgets"] == told
+        assert last_json(call(kind, "budget", owner, "--none", "--json"))["budgets"] == []
+        assert call(kind, "budget", f"{owner}x").exit_code == 2
+
+
 def test_a_tenants_pictures_need_an_approval_when_the_operator_says_so(home: Path) -> None:
     call("keys", "create", "Acme")
     (tenant,) = last_json(call("tenants", "list", "--json"))["tenants"]

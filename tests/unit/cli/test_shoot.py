@@ -149,7 +149,8 @@ def test_every_recipe_option_reaches_the_shot(served: Api, monkeypatch: pytest.M
         "--control",
         0.5,
     ]
-    options += ["--control-start", 0.1, "--control-end", 0.9, "--shadow", "none", "--engine", "second"]
+    options += ["--control-start", 0.1, "--control-end", 0.9, "--shadow-direction", 90, "--reflection", 0.4]
+    options += ["--engine", "second"]
     options += ["--priority", "catalogue", "--canvas", "640x512", "--seed", 9]
     result = shoot(served, monkeypatch, photo, *options)
     assert result.exit_code == 0, result.output
@@ -168,10 +169,37 @@ def test_every_recipe_option_reaches_the_shot(served: Api, monkeypatch: pytest.M
         "control_scale": 0.5,
         "control_start": 0.1,
         "control_end": 0.9,
-        "shadow": "none",
+        "shadow": {
+            "mode": "cast",
+            "direction_deg": 90,
+            "length": 0.8,
+            "softness": 0.4,
+            "intensity": 0.6,
+            "tint": "#000000",
+        },
+        "reflection": {"strength": 0.4, "fade": 0.5, "blur": 0.2},
         "engine": "second",
         "priority": "catalogue",
     }
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--shadow", "none", "--shadow-direction", 90),
+        ("--shadow", '{"mode": "cast"'),
+        ("--shadow", '{"mode": "hard"}'),
+        ("--shadow", '{"mode": "cast", "direction_deg": 1e9}'),
+        ("--shadow", '{"mode": "cast", "tint": "red"}'),
+        ("--reflection", "much"),
+        ("--reflection", "1.5"),
+        ("--reflection", "0.4", "--background", "transparent"),
+    ],
+)
+def test_a_shadow_or_reflection_that_is_none_exits_with_2(
+    served: Api, monkeypatch: pytest.MonkeyPatch, photo: Path, options: tuple[str | float, ...]
+) -> None:
+    assert shoot(served, monkeypatch, photo, "--prompt", "on oak", *options).exit_code == 2
 
 
 def test_a_layout_places_the_photo_and_further_products(

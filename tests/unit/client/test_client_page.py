@@ -20,7 +20,7 @@ def test_every_block_of_the_clients_page_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     (tmp_path / "mug.jpg").write_bytes(jpeg(1600, 1200))
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "client_page"}
@@ -35,7 +35,8 @@ def test_every_block_of_the_clients_page_runs(
     assert isinstance(uploads, dict)
     assert (len(approved), len(uploads)) == (1, 1)
     printed = capsys.readouterr().out
-    for words in ("sent 100 %", "step 8 of 16", "on slate", "'season': 'spring'", "crisp", "invalid_request [{'loc'"):
+    shown = ("sent 100 %", "step 8 of 16", "on slate", "'season': 'spring'", "crisp", "invalid_request [{'loc'")
+    for words in (*shown, "running waiting=1", "MUG-01 cancelled"):
         assert words in printed
 
 

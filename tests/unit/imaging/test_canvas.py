@@ -173,8 +173,8 @@ def test_resampling_is_premultiplied(scale: float) -> None:
 
 def test_layer_size_follows_the_longer_sides() -> None:
     canvas = Canvas(1024, 512)
-    assert layer_size(Layer(opaque(40, 100), scale=0.5), Layout(canvas, ())) == (205, 512)
-    assert layer_size(Layer(opaque(100, 40), scale=100 / 1024), Layout(canvas, ())) == (100, 40)
+    assert layer_size(Layer(opaque(40, 100), scale=0.5), canvas) == (205, 512)
+    assert layer_size(Layer(opaque(100, 40), scale=100 / 1024), canvas) == (100, 40)
 
 
 @pytest.mark.parametrize("angle", [0, 25])

@@ -20,7 +20,17 @@ from cluster.kube.rayservice import (
 from cluster.kube.rendered import rendered
 from cluster.plan.gpus import PRODUCT_LABEL
 from cluster.profiles import Head, load_profile, profile_names
-from deployments import canny, director, finisher, gateway, generator, mask_decoder, photo_decoder, sam_encoder
+from deployments import (
+    canny,
+    director,
+    finisher,
+    gateway,
+    generator,
+    mask_decoder,
+    photo_decoder,
+    producer,
+    sam_encoder,
+)
 from deployments.ray_support.decorated import as_deployment
 from packshot.errors import BadInput
 from packshot.settings import Settings
@@ -35,6 +45,7 @@ DEPLOYMENTS = (
     generator.GeneratorDeployment,
     finisher.FinisherDeployment,
     photo_decoder.PhotoDecoderDeployment,
+    producer.ProducerDeployment,
     director.DirectorDeployment,
 )
 

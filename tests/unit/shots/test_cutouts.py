@@ -15,19 +15,19 @@ import pytest
 
 from packshot.contract.shot_spec import Canvas, LayerSpec
 from packshot.errors import NotFound, StorageFull
-from packshot.imaging.canvas import cut, cutout_bbox
+from packshot.imaging.canvas import cut, cutout_bbox, flatten
 from packshot.imaging.codec import encode_bilevel_png, encode_png, read_png
 from packshot.imaging.guided import cut_guided
 from packshot.imaging.lock import lock_px_of
 from packshot.settings import Settings
 from packshot.shots import cutouts
-from packshot.shots.cutouts import CutoutFiles, cutout_files, load_cutout_png, load_cutouts
-from packshot.shots.finish import Finisher, prepare
-from packshot.shots.layout import find_layout, load_layout
+from packshot.shots.cutouts import CutoutFiles, cutout_files, each_cutout, load_cutout_png
+from packshot.shots.finish import Finisher
+from packshot.shots.layout import draw_layout, find_layout
 from packshot.store.assets import Assets
 from packshot.store.records import MaskRecord, NewMask, PhotoRecord
 from packshot.store.store import Store
-from packshot.types import F32, U8, Framing, Mask, Photo
+from packshot.types import F32, U8, Cutout, Framing, Layer, Layout, Mask, Photo
 from tests.specs import spec_of
 
 PIXELS: U8 = np.random.default_rng(4).integers(0, 256, (60, 80, 3), np.uint8)
@@ -91,9 +91,9 @@ def test_a_cutout_is_made_once_and_read_by_cutouts_shots_and_deliveries(
     assert np.array_equal(read_png(png), cut(Photo(PIXELS), PRODUCT).pixels)
     assert kept(store) == [mask.cutout_key]
     spec = replace(spec_of(mask.id), layers=(LayerSpec(mask_id=mask.id), LayerSpec(mask_id=mask.id, x=0.2)))
-    layout = load_layout(store.assets, find_layout(store, photo.tenant, spec))
-    assert layout.layers[0].cutout is layout.layers[1].cutout
-    assert np.array_equal(layout.layers[0].cutout.pixels, read_png(png))
+    drawn, _ = draw_layout(store.assets, find_layout(store, photo.tenant, spec))
+    both = [Layer(Cutout(read_png(png)), layer.x, layer.y, layer.scale) for layer in spec.layers]
+    assert np.array_equal(drawn.pixels, flatten(Layout(spec.canvas, tuple(both))).pixels)
     assert Finisher(store.assets).cutout_png(cutout_files(photo, mask)) == png
     assert len(made) == 1
 
@@ -110,7 +110,7 @@ def test_cutouts_shots_and_deliveries_use_the_packs_matting_network(store: Store
     assert set(np.unique(png[..., 3])) == {0, 128, 255}
     store.masks.delete(photo.tenant, solid.id)
     again = add(store, photo, replace(NEW, lock_px=4))
-    in_closed_form = prepare(load_layout(store.assets, find_layout(store, photo.tenant, spec_of(again.id)))).flat
+    in_closed_form = draw_layout(store.assets, find_layout(store, photo.tenant, spec_of(again.id)))[0]
     assert not np.array_equal(by_network.alpha, in_closed_form.alpha)
 
 
@@ -127,7 +127,7 @@ def test_the_answer_knows_the_cutouts_place_before_it_is_made(store: Store, phot
 def test_equal_masks_of_a_photo_share_a_cutout_which_the_last_one_deletes(store: Store, photo: PhotoRecord) -> None:
     first, second, other = add(store, photo), add(store, photo), add(store, photo, replace(NEW, lock_px=4))
     assert first.cutout_key == second.cutout_key != other.cutout_key
-    load_cutouts(store.assets, [cutout_files(photo, one) for one in (first, second, other)])
+    list(each_cutout(store.assets, [cutout_files(photo, one) for one in (first, second, other)]))
     store.masks.delete(photo.tenant, first.id)
     assert kept(store) == sorted([second.cutout_key or "", other.cutout_key or ""])
     store.masks.delete(photo.tenant, second.id)
@@ -188,7 +188,7 @@ def test_a_deleted_photo_is_not_found_but_a_kept_cutout_needs_none(store: Store,
     store.assets.delete(photo.asset_key)
     assert load_cutout_png(store.assets, files) == png
     with pytest.raises(NotFound):
-        load_cutouts(store.assets, [replace(files, cutout_key=None)])
+        next(each_cutout(store.assets, [replace(files, cutout_key=None)]))
 
 
 def test_a_mask_of_0_1_0_keeps_its_cutouts_size_and_look(store: Store, photo: PhotoRecord) -> None:
@@ -213,7 +213,7 @@ def test_a_one_to_one_layer_is_the_photo_itself(store: Store, photo: PhotoRecord
     canvas = Canvas(80, 60)
     layer = LayerSpec(mask_id=mask.id, x=(x0 + x1) / 2 / 80, y=(y0 + y1) / 2 / 60, scale=max(x1 - x0, y1 - y0) / 80)
     files = find_layout(store, photo.tenant, replace(spec_of(mask.id), canvas=canvas, layers=(layer,)))
-    flat = prepare(load_layout(store.assets, files)).flat
+    flat = draw_layout(store.assets, files)[0]
     opaque = flat.alpha == 255
     assert opaque.sum() > 1000
     assert np.array_equal(flat.rgb[opaque], PIXELS[opaque])

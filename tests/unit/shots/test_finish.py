@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,9 +19,9 @@ from packshot.imaging.canvas import cut, enlargement, fit_to, flatten
 from packshot.imaging.codec import encode_bilevel_png, encode_png, read_mask, read_photo, read_png
 from packshot.imaging.composite import Ground, composite, enlarge, inpaint_mask, plain_background, product_on_grey
 from packshot.imaging.light.contact import contact_shadow
-from packshot.shots import CutoutFiles, DeliveryOrder, Finisher, LayoutFiles, Painted, Placed
-from packshot.shots.finish import finish, finish_plain, prepare
-from packshot.shots.layout import LayerFiles, load_layout
+from packshot.shots import CutoutFiles, DeliveryOrder, Finisher, LayoutFiles, Painted, Placed, Prepared
+from packshot.shots.finish import finish, finish_plain
+from packshot.shots.layout import LayerFiles, draw_layout
 from packshot.store.assets import Assets
 from packshot.types import U8, Framing, Layer, Layout, Render
 from packshot.verdict.inspect import framing_finding, inspect
@@ -145,17 +146,36 @@ def test_a_plain_picture_is_what_the_director_made(
 def test_the_engines_view_is_the_layout_at_its_size(assets: CountingAssets, keys: dict[str, tuple[str, str]]) -> None:
     files = files_of(keys, PLACEMENTS["two of one photo"])
     placed = Finisher(assets).prepare(files, FRAMING)
-    small = fit_to(flatten(load_layout(assets, files)), *ENGINE_PX)
+    small = fit_to(draw_layout(assets, files)[0], *ENGINE_PX)
     assert np.array_equal(placed.fitted.flat.pixels, small.pixels)
     assert np.array_equal(placed.fitted.product, product_on_grey(small))
     assert np.array_equal(placed.fitted.repaint, inpaint_mask(small))
 
 
 def test_each_photo_and_mask_is_read_once(assets: CountingAssets, keys: dict[str, tuple[str, str]]) -> None:
-    layout = load_layout(assets, files_of(keys, PLACEMENTS["one twice, and another's"]))
+    draw_layout(assets, files_of(keys, PLACEMENTS["one twice, and another's"]))
     assert assets.reads == dict.fromkeys({*keys["a"], *keys["c"]}, 1)
-    assert layout.layers[0].cutout is layout.layers[2].cutout
-    assert [layer.x for layer in layout.layers] == [0.25, 0.5, 0.75]  # in painting order
+
+
+def test_one_cutout_is_in_memory_at_a_time(assets: CountingAssets) -> None:
+    large = np.zeros((900, 1200, 4), np.uint8)
+
+    def peak_bytes(masks: int) -> int:
+        files = [
+            CutoutFiles("", "", 2, assets.put(encode_png(large + 200 + number), ".png")) for number in range(masks)
+        ]
+        layers = [LayerSpec(mask_id="any", scale=1.0 - number / 10) for number in range(masks)]
+        order = [*zip(files, layers, strict=True), (files[0], layers[-1])]  # the first one is shown again at the end
+        shown = LayoutFiles(CANVAS, tuple(LayerFiles(*one) for one in order))
+        tracemalloc.start()
+        draw_layout(assets, shown)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    one = peak_bytes(1)
+    assert one > large.nbytes
+    assert peak_bytes(4) < 1.3 * one
 
 
 def test_a_product_that_covers_the_canvas_is_told(assets: CountingAssets, keys: dict[str, tuple[str, str]]) -> None:
@@ -167,7 +187,7 @@ def test_a_product_that_covers_the_canvas_is_told(assets: CountingAssets, keys: 
 def test_a_flat_that_came_by_reference_is_not_written_to(
     assets: CountingAssets, keys: dict[str, tuple[str, str]]
 ) -> None:
-    prepared = prepare(load_layout(assets, files_of(keys, PLACEMENTS["one"])))
+    prepared = Prepared(*draw_layout(assets, files_of(keys, PLACEMENTS["one"])))
     prepared.flat.pixels.setflags(write=False)  # as Ray hands arrays over
     scene = painted()
     scene.render.pixels.setflags(write=False)

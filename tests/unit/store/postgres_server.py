@@ -11,10 +11,11 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 from sqlalchemy import make_url, text
 
 from packshot.store.database import open_engine
@@ -59,43 +60,95 @@ def binaries() -> Path:
 
 
 @contextmanager
-def postgres_server(max_connections: int = 60) -> Iterator[str]:
-    """Yields the SQLAlchemy URL of a new server's empty database. Raises NoPostgres when no server can be started."""
-    folder = binaries()
-    user = None
-    if os.geteuid() == 0:
-        try:
-            user = pwd.getpwnam("postgres")
-        except KeyError:
-            raise NoPostgres("running as root, and there is no `postgres` user to run the server as") from None
-    home = Path(tempfile.mkdtemp(prefix="packshot-pg-"))  # short: a socket's path has at most 107 bytes
+def postgres_server(
+    max_connections: int = 60, *, initdb: Sequence[str] = (), home: Path | None = None
+) -> Iterator[str]:
+    """Yields the SQLAlchemy URL of a new server's empty database. Raises NoPostgres when no server can be started.
 
-    def run(program: str, *arguments: str) -> None:
-        with (home / "log").open("ab") as log:
-            done = subprocess.run(
-                [folder / program, *arguments],
-                cwd=home,
-                env={"LC_ALL": "C"},
-                stdout=log,
-                stderr=log,
-                check=False,
-                user=user.pw_uid if user else None,
-                group=user.pw_gid if user else None,
-                extra_groups=[] if user else None,
-            )
-        if done.returncode:
-            raise RuntimeError(f"{program} failed:\n{(home / 'log').read_text()}")
-
+    `initdb` are further options of that program. `home` is an existing folder for the server; None makes one.
+    """
+    binaries()
+    home = Path(tempfile.mkdtemp(prefix="packshot-pg-")) if home is None else home  # a socket's path: 107 bytes at most
     try:
-        if user:
+        if user := _user():
             os.chown(home, user.pw_uid, user.pw_gid)
-        run("initdb", "-D", f"{home}/data", "-U", "packshot", "-A", "trust", "-E", "UTF8", "--no-sync")
+        _run(home, "initdb", "-D", f"{home}/data", "-U", "packshot", "-A", "trust", "-E", "UTF8", "--no-sync", *initdb)
         options = f"-k {home} -c listen_addresses= -c fsync=off -c shared_buffers=16MB -c autovacuum=off"
         options += f" -c max_connections={max_connections}"
-        run("pg_ctl", "-D", f"{home}/data", "-w", "-o", options, "start")
+        _run(home, "pg_ctl", "-D", f"{home}/data", "-w", "-o", options, "start")
+        url = f"postgresql+psycopg://packshot@/postgres?host={home}"
         try:
-            yield f"postgresql+psycopg://packshot@/postgres?host={home}"
+            yield url
         finally:
-            run("pg_ctl", "-D", f"{home}/data", "-w", "-m", "immediate", "stop")
+            stop(url)
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def stop(url: str) -> None:
+    """Stop the server of `url` as a power failure does. One that has ended stays so."""
+    home = _home(url)
+    if (home / "data" / "postmaster.pid").exists():
+        _run(home, "pg_ctl", "-D", f"{home}/data", "-w", "-m", "immediate", "stop")
+
+
+def start_again(url: str) -> None:
+    """Start the server of `url` with its options; one that still runs is restarted."""
+    home = _home(url)
+    _run(home, "pg_ctl", "-D", f"{home}/data", "-w", "-m", "immediate", "restart")
+
+
+@contextmanager
+def hanging(url: str) -> Iterator[None]:
+    """The server's processes are stopped (SIGSTOP): they keep their sockets and answer nothing."""
+    postmaster = psutil.Process(int((_home(url) / "data" / "postmaster.pid").read_text().splitlines()[0]))
+    processes = [postmaster, *postmaster.children(recursive=True)]
+    for process in processes:
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.resume()
+
+
+@contextmanager
+def down(url: str) -> Iterator[None]:
+    """The server is not running, so connections are refused."""
+    stop(url)
+    try:
+        yield
+    finally:
+        start_again(url)
+
+
+def _home(url: str) -> Path:
+    return Path(url.partition("host=")[2])
+
+
+def _user() -> pwd.struct_passwd | None:
+    """Whom the server runs as, if not as this user."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        return pwd.getpwnam("postgres")
+    except KeyError:
+        raise NoPostgres("running as root, and there is no `postgres` user to run the server as") from None
+
+
+def _run(home: Path, program: str, *arguments: str) -> None:
+    user = _user()
+    with (home / "log").open("ab") as log:
+        done = subprocess.run(
+            [binaries() / program, *arguments],
+            cwd=home,
+            env={"LC_ALL": "C"},
+            stdout=log,
+            stderr=log,
+            check=False,
+            user=user.pw_uid if user else None,
+            group=user.pw_gid if user else None,
+            extra_groups=[] if user else None,
+        )
+    if done.returncode:
+        raise RuntimeError(f"{program} failed:\n{(home / 'log').read_text()[-3000:]}")

@@ -1,10 +1,13 @@
-"""The order of claims as version 0.3 computed it, by sorting every waiting shot: the oracle of queue_order.py."""
+"""The order of claims computed by sorting every waiting shot in Python: the oracle of queue_order.py."""
 
 from __future__ import annotations
 
-from sqlalchemy import and_, case, func, or_, select
+from itertools import groupby
+from typing import Any
 
-from packshot.store.queue_order import AGEING_S, claimable
+from sqlalchemy import Row, select
+
+from packshot.store.queue_order import AGEING_S, PICTURE_ROW_STEPS
 from packshot.store.schema import Now, shot, tenant
 from packshot.store.store import Store
 
@@ -14,50 +17,31 @@ def sorted_line(store: Store, *, due: bool = False) -> list[str]:
 
     With `due`, shots in back-off are left out.
     """
-    busy = (
-        select(shot.c.tenant_id, func.count().label("running"))
-        .where(shot.c.status == "running", shot.c.lease_until > Now())
-        .group_by(shot.c.tenant_id)
-        .subquery("busy")
-    )
-    served = (
-        select(shot.c.tenant_id)
-        .where(shot.c.priority == "catalogue", shot.c.claimed_at > Now() - AGEING_S)
-        .distinct()
-        .subquery("served")
-    )
-    backing_off = case((claimable(shot), 0), else_=1)
-    nth_of_kind = func.row_number().over(
-        partition_by=(shot.c.tenant_id, shot.c.priority), order_by=(backing_off, shot.c.seq)
-    )
-    waiting = (
-        select(
-            shot.c.id,
-            shot.c.seq,
-            shot.c.tenant_id,
-            shot.c.priority,
-            tenant.c.weight,
-            case((backing_off == 1, shot.c.due_at), else_=0.0).label("late"),
-            (shot.c.created_at < Now() - AGEING_S).label("aged"),
-            nth_of_kind.label("nth"),
-            served.c.tenant_id.is_not(None).label("served_lately"),
-            func.coalesce(busy.c.running, 0).label("running"),
-        )
-        .join(tenant, tenant.c.id == shot.c.tenant_id)
-        .outerjoin(busy, busy.c.tenant_id == shot.c.tenant_id)
-        .outerjoin(served, served.c.tenant_id == shot.c.tenant_id)
-        .where(shot.c.status.in_(("queued", "running")))
-        .where(or_(shot.c.status == "queued", shot.c.lease_until <= Now()))
-        .subquery("waiting")
-    )
-    w = waiting.c
-    promoted = and_(w.nth == 1, w.aged, ~w.served_lately)
-    rank = case((or_(w.priority == "interactive", promoted), 0), else_=1)
-    ranked = select(w.id, w.seq, w.tenant_id, w.weight, w.late, rank.label("rank"), w.running).subquery("ranked")
-    r = ranked.c
-    ahead = func.row_number().over(partition_by=r.tenant_id, order_by=(r.late, r.rank, r.seq))
-    turns = select(r.id, r.seq, r.late, r.rank, ((r.running + ahead) / r.weight).label("turn")).subquery("turns")
-    t = turns.c
-    line = select(t.id).order_by(t.late, t.rank, t.turn, t.seq)
     with store.database.read() as connection:
-        return list(connection.execute(line.where(t.late == 0) if due else line).scalars())
+        now: float = connection.execute(select(Now())).scalar_one()
+        rows = connection.execute(select(shot).order_by(shot.c.tenant_id, shot.c.priority, shot.c.seq)).all()
+        weights = {row.id: row.weight for row in connection.execute(select(tenant))}
+    claimable = [row for row in rows if row.status == "queued" and row.due_at <= now]
+    claimable += [row for row in rows if row.status == "running" and row.lease_until <= now]
+    order: list[tuple[int, float, int, str]] = []
+    for (owner, priority), line in groupby(sorted(claimable, key=_line), key=_line):
+        claimed = [row for row in rows if row.priority == priority and row.turn is not None]
+        present = max((row.turn for row in claimed), default=0.0)
+        own = max((row for row in claimed if row.tenant_id == owner), key=lambda row: row.turn, default=None)
+        shots = sorted(line, key=lambda row: row.seq)
+        claims = [row.claimed_at or 0.0 for row in rows if _line(row) == (owner, "catalogue")]
+        aged = priority == "catalogue" and max(shots[0].created_at, *claims, 0.0) <= now - AGEING_S
+        turn = present if aged or own is None else max(present, own.turn + _work(own) / weights[owner])
+        for nth, row in enumerate(shots):
+            rank = 0 if aged and nth == 0 else 1 if priority == "interactive" else 2
+            order.append((rank, turn + sum(map(_work, shots[:nth])) / weights[owner], row.seq, row.id))
+    late = sorted((row.due_at, row.seq, row.id) for row in rows if row.status == "queued" and row.due_at > now)
+    return [one[-1] for one in sorted(order)] + ([] if due else [one[-1] for one in late])
+
+
+def _line(row: Row[Any]) -> tuple[str, str]:
+    return row.tenant_id, row.priority
+
+
+def _work(row: Row[Any]) -> int:
+    return int((row.steps if row.row_steps is None else row.row_steps) + PICTURE_ROW_STEPS * (row.images or 1))

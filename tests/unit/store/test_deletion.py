@@ -42,7 +42,8 @@ def furnish(store: Store, name: str, own: bytes) -> tuple[Tenant, str]:
     photo = add_photo(store, tenant, "a", project_id=joined.id)
     add_photo(store, tenant, "b", own_alpha=(new_mask(b"alpha " + own), b"rgba " + own))
     (used, _) = store.masks.add(tenant.id, photo.id, [new_mask(b"mask " + own), new_mask(b"shared mask")])
-    store.shots.add(tenant.id, spec_of(used.id))
+    store.shots.add(tenant.id, spec_of(used.id), key_id=key.record.id)
+    store.budgets.set(tenant.id, {"images_per_day": 100})
     ended = store.queue.commit(claim(store), [new_image(png=b"shared"), new_image(1, png=b"image " + own)])
     store.delivered.add(tenant.id, ended.images[0].id, new_delivered(b"file " + own))
     store.uploads.add(tenant.id, bytes=1, sha256="a" * 64, content_type="image/png")
@@ -97,6 +98,9 @@ def test_everything_of_a_tenant_goes_and_the_others_keep_theirs(store: Store) ->
         "files": 9,
         "share_links": 1,
         "webhooks": 1,
+        "budgets": 1,
+        "key_usages": 2,
+        "sku_usages": 2,
     }
     assert (receipt.tenant_sha256, receipt.by) == (hashlib.sha256(gone.id.encode()).hexdigest(), "a test")
     assert receipt.finished_at is not None

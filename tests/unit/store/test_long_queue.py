@@ -54,6 +54,8 @@ def _any_row(chance: random.Random, base: dict[str, Any], owners: list[Tenant], 
         "created_at": ago(0, AGEING_S + 5),
         "due_at": Now() + chance.uniform(500, 1000) if late else ago(0),
         "claimed_at": None if status == "queued" else ago(0, AGEING_S + 5, AGEING_S + 5),
+        "turn": None if status == "queued" else chance.choice((None, float(chance.randrange(60)))),
+        "row_steps": chance.choice((4, 40)),
         "lease_until": ago(0, -1000, -1000) if status == "running" else None,
     }
 
@@ -184,7 +186,7 @@ def test_a_claim_reads_as_much_of_a_long_queue_as_of_a_short_one(store: Store, t
         connection.execute(text("DELETE FROM pg_statistic"))  # of other tests' rows
     owners = [store.tenants.get_or_create(f"t{number}") for number in range(20)]
     (one,) = add_shots(store, tenant, 1, priority="catalogue")
-    copy_shot(store, one, 20_000, owners, "done", status="done")
+    copy_shot(store, one, 20_000, owners, "done", status="done", turn=5.0)
     copy_shot(store, one, 100, owners, "short")
     queries = {
         "claim": _claim_next("w", 30.0, "postgresql", CLAIM_AMONG),
@@ -201,5 +203,12 @@ def test_a_claim_reads_as_much_of_a_long_queue_as_of_a_short_one(store: Store, t
         assert scans <= LINES, name
 
 
-LINES = {"ix_shot_line", "ix_shot_status_seq", "ix_shot_catalogue_claimed", "pk_shot"}
+LINES = {
+    "ix_shot_line",
+    "ix_shot_status_seq",
+    "ix_shot_catalogue_claimed",
+    "ix_shot_turn",
+    "ix_shot_line_turn",
+    "pk_shot",
+}
 """The indexes that find the front of the queue. Any other walks through shots that ended, or sorts a whole line."""

@@ -168,8 +168,9 @@ def test_the_load_is_what_0_1_0_counted(store: Store) -> None:
 
 
 def test_what_waits_is_claimed_in_order_and_committed(store: Store) -> None:
-    names = ["running", "queued", "white", "catalogue"]  # the first one's lease ran out long ago
-    assert [read(store, name).position for name in names] == [0, 1, 2, 3]
+    # The catalogue's has waited for long, and the lease of the running one ran out long ago.
+    names = ["catalogue", "running", "queued", "white"]
+    assert [read(store, name).position for name in names] == [0, 0, 2, 3]  # that of a running one is 0
     for name in names:
         mine = claim(store)
         assert mine.shot_id == NAMES[name]

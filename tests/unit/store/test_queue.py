@@ -190,7 +190,7 @@ def test_the_second_reported_crash_ends_the_shot(store: Store, tenant: Tenant) -
 
 
 def test_a_retryable_failure_backs_off_and_has_three_attempts(
-    store: Store, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+    store: Store, tenant: Tenant, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(queue, "BACKOFF_S", 1000.0)
     (shot_id,) = add_shots(store, tenant, 1)
@@ -205,6 +205,7 @@ def test_a_retryable_failure_backs_off_and_has_three_attempts(
     assert 900 < waits[0] <= 1000 < 3900 < waits[1] <= 4000
     record = store.queue.fail(claim(store), "engine_out_of_memory", "too \x00big\ud800", retryable=True)
     assert (record.status, record.error_code, record.attempt) == ("failed", "engine_out_of_memory", 3)
+    assert caplog.text.encode().count(b"too big") == 3  # files of logs are UTF-8
     assert store.queue.claim("w") is None
 
 

@@ -12,13 +12,15 @@ from sqlalchemy import select, update
 from packshot.contract.reviews import MarkAnswer
 from packshot.contract.status import Decision
 from packshot.errors import BadInput, Conflict, NotFound, PreconditionFailed
+from packshot.store.catalogue_records import EndedShot
 from packshot.store.records import ImageRecord, Tenant
 from packshot.store.schema import Now, image, share_link
 from packshot.store.schema_webhooks import webhook_message
 from packshot.store.shot_filter import ShotFilter
 from packshot.store.store import Store
 from tests.specs import spec_of
-from tests.unit.store.store_rows import claim, new_image
+from tests.unit.store.catalogue_steps import accept_all, add_catalogue, items_of, run_shots
+from tests.unit.store.store_rows import add_photo, claim, new_delivered, new_image, new_mask
 
 MARK = MarkAnswer(kind="rect", points=((0.1, 0.2), (0.5, 0.6)))
 
@@ -142,6 +144,36 @@ def test_under_require_approval_and_in_a_category_only_approved_pictures_leave(s
         gate(tenant.id, [plain.id])
     store.tenants.set_require_approval(tenant.id, False)
     gate(tenant.id, [plain.id])
+
+
+def test_a_catalogue_makes_a_pictures_files_when_it_is_approved_and_anew_when_it_is_redone(
+    store: Store, tenant: Tenant
+) -> None:
+    photo = add_photo(store, tenant)
+    [mask] = store.masks.add(tenant.id, photo.id, [new_mask()])
+    record = add_catalogue(store, tenant, items_of(1, photo.id))
+    record = store.catalogues.start(tenant.id, record.id)
+    assert accept_all(store, record, mask.id) == 1
+    run_shots(store, 1)
+    work = store.catalogue_work
+    [live] = work.live_shots(record.id)
+    first = store.shots.get(tenant.id, live.shot_id).images[0]
+    work.shots_ended(record.id, [EndedShot(live.place, live.key, first.id, ((0, 1, None),))])
+    [file] = work.files_to_make(record.id, 9)
+    work.file_held(record.id, file)
+    assert work.files_to_make(record.id, 9) == []
+    store.reviews.decide(tenant.id, first.id, "changes_requested", by="local", reason="light")
+    assert work.files_to_make(record.id, 9) == []
+    store.reviews.decide(tenant.id, first.id, "approved", by="local")
+    assert work.files_to_make(record.id, 9) == [file]
+    made = store.delivered.add(tenant.id, first.id, new_delivered(b"one"))
+    work.reserve_name(record.id, file, "S00000.jpg")
+    work.file_made(record.id, file, made.id)
+    store.shots.add(tenant.id, spec_of(), supersedes=first.id)
+    [second] = store.queue.commit(claim(store), [new_image()]).images
+    assert [one.image_id for one in work.files_to_make(record.id, 9)] == [second.id]
+    sitting, _ = store.shots.page(tenant.id, ShotFilter(catalogue_id=record.id))
+    assert [picture.id for one in sitting for picture in one.images] == [second.id]
 
 
 def test_another_tenants_picture_is_not_found(store: Store, tenant: Tenant) -> None:

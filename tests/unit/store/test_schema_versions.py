@@ -18,10 +18,10 @@ from packshot.store.database import open_engine
 from packshot.store.migrate import migrate
 from packshot.store.schema import REVISION
 from packshot.store.store import Store
+from tests.old_code import old_code
 from tests.unit.store.postgres_server import new_database
 from tests.unit.store.store_rows import add_shots, claim, new_image
 
-ROOT = Path(__file__).parents[3]
 BEFORE = "ed7c13bfaf5ac75e226990432c2b1277dbcea966"
 """The last commit whose code knows schema 0008 and nothing later."""
 
@@ -156,16 +156,16 @@ print(json.dumps({"ids": ids, "done": done.status, "counts": store.queue.counts(
 
 
 def test_a_process_of_the_version_before_goes_on_after_the_upgrade(
-    settings: Settings, database_url: str, tmp_path: Path, old_code: Path
+    settings: Settings, database_url: str, code_before: Path
 ) -> None:
     environment = {
-        "PYTHONPATH": str(old_code),
+        "PYTHONPATH": str(code_before),
         "PACKSHOT_DATABASE_URL": database_url,
         "PACKSHOT_HOME": str(settings.home),
         "PATH": "",
     }
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    old = subprocess.Popen([sys.executable, "-c", OLD_PROCESS], env=environment, cwd=old_code, **pipes)  # type: ignore[call-overload]
+    old = subprocess.Popen([sys.executable, "-c", OLD_PROCESS], env=environment, cwd=code_before, **pipes)  # type: ignore[call-overload]
     try:
         assert old.stdout.readline() == "ready\n"
         assert revision_of(database_url) == "0008"
@@ -186,12 +186,6 @@ def test_a_process_of_the_version_before_goes_on_after_the_upgrade(
 
 
 @pytest.fixture(scope="session")
-def old_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The code of the version before, from the repository's history."""
-    folder = tmp_path_factory.mktemp("old")
-    archive = folder / "old.tar"
-    git = ["git", "-C", str(ROOT), "archive", "-o", str(archive), BEFORE, "packshot", "tests"]
-    if subprocess.run(git, capture_output=True, check=False).returncode:
-        pytest.skip(f"the history of this checkout does not reach back to {BEFORE}")
-    subprocess.run(["tar", "-xf", str(archive), "-C", str(folder)], check=True)
-    return folder
+def code_before(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The code of the version before."""
+    return old_code(tmp_path_factory.mktemp("old"), BEFORE)

@@ -14,7 +14,7 @@ from packshot.shots import SharedLoadReport, load_report
 from packshot.store.census import read_census
 from packshot.store.records import Tenant
 from packshot.store.schema import Now, snapshot
-from packshot.store.snapshots import Snapshot
+from packshot.store.snapshots import LEASE_S, Snapshot
 from packshot.store.store import Store
 from tests.unit.store.store_rows import add_shots, copy_shot
 
@@ -114,7 +114,7 @@ def test_a_report_that_is_old_is_not_used(store: Store, monkeypatch: pytest.Monk
     SharedLoadReport(store)()
     age(store, load_report.SNAPSHOT, load_report.REPORT_FRESH_S + 1)
     with store.database.write() as connection:  # another director is counting, and hangs
-        connection.execute(update(snapshot).values(lease_until=Now() + 1000))
+        connection.execute(update(snapshot).values(lease_until=Now() + LEASE_S))
     assert SharedLoadReport(store)() == {}
 
 

@@ -35,7 +35,7 @@ def folder_of(tmp_path: Path) -> Path:
 def test_a_folder_and_a_sheet_become_a_catalogue_at_work(
     visit: Callable[..., Visit], light: Light, tmp_path: Path
 ) -> None:
-    page = visit().page(path="/catalogues")
+    page = visit().page("", "/catalogues")
     assert violations(page) == []
     page.get_by_label("Pick a folder").set_input_files(folder_of(tmp_path))
     rows = page.locator("table tbody tr")

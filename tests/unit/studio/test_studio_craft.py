@@ -153,7 +153,7 @@ def test_layers_are_as_large_on_the_page_as_on_the_server(visit: Callable[..., V
     for row, size in zip(rows, told, strict=True):
         cutout = Cutout(np.zeros((row["cutout"]["height"], row["cutout"]["width"], 4), np.uint8))
         layer = Layer(cutout, scale=row["scale"])
-        assert layer_size(layer, Layout(Canvas(**row["canvas"]), (layer,))) == (size["width"], size["height"])
+        assert layer_size(layer, Canvas(**row["canvas"])) == (size["width"], size["height"])
 
 
 @pytest.mark.parametrize(("rotation", "flip"), [(0, False), (30, False), (30, True), (-75, True)])

@@ -220,3 +220,26 @@ def test_the_layout_that_amazon_takes_is_white_shadowless_and_fills_the_frame(vi
     for layer in made["made"]["layers"]:  # Amazon advises 1600 px, and these products have fewer pixels
         cutout = max(layer["cutout"]["width"], layer["cutout"]["height"])
         assert 1.5 < layer["scale"] * canvas["width"] / cutout < 2.02
+
+
+def test_a_shadow_is_turned_by_its_dial_and_the_shot_asks_for_it(visit: Callable[..., Visit]) -> None:
+    page = on_canvas(visit().page())
+    page.get_by_role("tab", name="Render").click()
+    dial = page.get_by_role("slider", name="Where the shadow falls")
+    expect(dial).to_be_hidden()
+    page.get_by_label("Shadow", exact=True).select_option("Cast")
+    expect(page.get_by_text("It follows the light of the painted scene.")).to_be_visible()
+    dial.click(position={"x": 70, "y": 38})  # right of its middle
+    expect(page.get_by_text("It falls to 90°.")).to_be_visible()
+    dial.press("ArrowRight")
+    page.get_by_role("slider", name="Reflection").fill("40")
+    with page.expect_request("**/v1/shots") as sent:
+        page.get_by_role("button", name="Generate").click()
+    request = sent.value.post_data_json or {}
+    assert request["shadow"] == {"mode": "cast", "direction_deg": 95}
+    assert request["reflection"] == {"strength": 0.4}
+    answer = sent.value.response()
+    assert answer is not None
+    assert answer.status == 202
+    page.keyboard.press("Control+z")
+    expect(page.get_by_role("slider", name="Reflection")).not_to_have_value("40")

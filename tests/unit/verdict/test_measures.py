@@ -29,7 +29,7 @@ def scene() -> U8:
 
 def cast(towards_deg: float) -> U8:
     shadow = np.zeros((HEIGHT, WIDTH), np.uint8)
-    across, down = 180 * np.cos(np.radians(towards_deg)), 180 * np.sin(np.radians(towards_deg))
+    across, down = 180 * np.sin(np.radians(towards_deg)), -180 * np.cos(np.radians(towards_deg))
     corners = [(240, 398), (360, 398), (360 + across, 398 + down), (240 + across, 398 + down)]
     cv2.fillConvexPoly(shadow, np.array(corners, np.int32), 110)
     return np.asarray(cv2.GaussianBlur(shadow, (0, 0), 5), np.uint8)
@@ -48,7 +48,7 @@ def test_place_and_colour() -> None:
     assert found.background_lab == pytest.approx((32.3, 79.2, -107.9), abs=0.2), "the product's red is not in the mean"
 
 
-@pytest.mark.parametrize("towards_deg", [20.0, 90.0, 160.0])
+@pytest.mark.parametrize("towards_deg", [110.0, 180.0, 250.0])
 def test_the_shadows_direction(towards_deg: float) -> None:
     found = of(composite(flat(), scene(), Ground(cast(towards_deg)))).shadow_deg
     assert found == pytest.approx(towards_deg, abs=15)
@@ -83,7 +83,7 @@ def test_what_cannot_be_measured_is_none() -> None:
 
 
 @pytest.mark.parametrize(
-    "picture", [composite(flat(), scene(), Ground(cast(20))), composite(flat(), None)], ids=["all", "few"]
+    "picture", [composite(flat(), scene(), Ground(cast(110))), composite(flat(), None)], ids=["all", "few"]
 )
 def test_measures_are_stored_and_read_with_the_verdict(picture: U8) -> None:
     verdict = inspect(flat(), picture, generated=picture.shape[2] == 3)

@@ -1,0 +1,43 @@
+"""Whether the database's server answers: while it does not, callers are refused at once, and one of them tries."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+
+from sqlalchemy import Connection, Engine, exc
+
+from packshot.errors import Unavailable
+
+DOES_NOT_ANSWER = "the database did not answer; try again (its error is in the log)"
+
+
+class Reach:
+    """What a process knows of its database's server. It may be used from any thread.
+
+    If every caller waited for a server that is down, the ones behind them would wait for a thread first, and none would
+    be answered in time.
+    """
+
+    def __init__(self) -> None:
+        self.down = False
+        self._answered_s = -math.inf
+        self._probe = threading.Lock()
+
+    def connect(self, engine: Engine) -> Connection:
+        """Take a connection from the engine's pool. Raises Unavailable at once while another caller tries in vain."""
+        probes = self.down
+        if probes and not self._probe.acquire(blocking=False):
+            raise Unavailable("not_ready", DOES_NOT_ANSWER)
+        began_s = time.monotonic()
+        try:
+            connection = engine.connect()
+        except (exc.OperationalError, exc.TimeoutError):
+            self.down = self._answered_s < began_s  # else there are too few connections, and other callers have them
+            raise
+        finally:
+            if probes:
+                self._probe.release()
+        self.down, self._answered_s = False, time.monotonic()
+        return connection

@@ -1,0 +1,73 @@
+// Render: the product's shadow and reflection.
+
+import { change, desk } from "./store.js";
+import { $, h, say } from "./widgets.js";
+
+const USUAL_DEG = 115; // where a cast shadow falls when neither the person nor the scene says
+const STEP_DEG = 5;
+const WORDS = {
+  none: "No shadow.",
+  contact: "A soft shadow where the product touches the ground.",
+  cast: "The shadow that a light throws.",
+  floating: "The product hovers; its shadow lies on the ground below it.",
+};
+
+/** The kind of a request's shadow. */
+export const modeOf = (shadow) => (typeof shadow === "string" ? shadow : shadow.mode);
+
+const directionOf = (shadow) => (typeof shadow === "string" ? null : (shadow.direction_deg ?? null));
+
+/** Fill the fields of the panel, once. */
+export function open() {
+  $("shadow").append(...Object.entries({ none: "None", contact: "Contact", cast: "Cast", floating: "Floating" }).map(([value, text]) => h("option", { value }, text)));
+  $("shadow").addEventListener("change", (event) => set({ shadow: event.target.value }));
+  $("shadow-follows").addEventListener("change", (event) => turn(event.target.checked ? null : USUAL_DEG));
+  const dial = $("shadow-dial");
+  dial.addEventListener("keydown", (event) => {
+    const by = { ArrowRight: STEP_DEG, ArrowUp: STEP_DEG, ArrowLeft: -STEP_DEG, ArrowDown: -STEP_DEG }[event.key];
+    if (by === undefined) return;
+    event.preventDefault();
+    turn((directionOf(desk.brief.shadow) ?? USUAL_DEG) + by);
+  });
+  dial.addEventListener("pointerdown", (event) => {
+    dial.setPointerCapture(event.pointerId);
+    point(event);
+  });
+  dial.addEventListener("pointermove", (event) => dial.hasPointerCapture(event.pointerId) && point(event));
+  $("reflection").addEventListener("input", (event) => set({ reflection: Number(event.target.value) ? { strength: Number(event.target.value) / 100 } : null }));
+}
+
+const set = (fields) => change((now) => Object.assign(now.brief, fields), { brief: true });
+
+/** Let a cast shadow fall to `deg`; null follows the scene. */
+const turn = (deg) => set({ shadow: deg === null ? "cast" : { mode: "cast", direction_deg: ((Math.round(deg) % 360) + 360) % 360 } });
+
+function point({ clientX, clientY }) {
+  const box = $("shadow-dial").getBoundingClientRect();
+  const [right, down] = [clientX - box.left - box.width / 2, clientY - box.top - box.height / 2];
+  turn((Math.atan2(right, -down) * 180) / Math.PI);
+}
+
+/** Show the desk's shadow and reflection. */
+export function showLight() {
+  const { shadow, reflection } = desk.brief;
+  const mode = modeOf(shadow);
+  const painted = desk.background === "generate";
+  const deg = directionOf(shadow);
+  $("shadow").value = mode;
+  $("shadow-cast").hidden = mode !== "cast";
+  $("shadow-follows").checked = deg === null;
+  $("shadow-follows-row").hidden = !painted && deg === null;
+  const shown = deg ?? USUAL_DEG;
+  const dial = $("shadow-dial");
+  dial.classList.toggle("auto", deg === null);
+  dial.setAttribute("aria-valuenow", String(shown));
+  dial.setAttribute("aria-valuetext", deg === null ? "as the scene's light says" : `${shown} degrees`);
+  dial.querySelector("g").setAttribute("transform", `rotate(${shown})`);
+  const where = deg === null ? (painted ? " It follows the light of the painted scene." : "") : ` It falls to ${shown}°.`;
+  say($("shadow-words"), WORDS[mode] + where);
+  $("reflection-row").hidden = desk.background === "transparent";
+  $("reflection").value = String(Math.round((reflection?.strength ?? 0) * 100));
+  say($("reflection-words"), reflection ? `${Math.round(reflection.strength * 100)} %` : "none");
+}
+
