@@ -109,6 +109,7 @@ async function ask() {
   asking = new AbortController();
   const { signal } = asking;
   $("figures").setAttribute("aria-busy", "true");
+  drawFoot();
   try {
     plan = await calls.dryRun(sent(), signal);
   } catch (problem) {
@@ -143,7 +144,8 @@ function drawFoot() {
   const skips = problems > 0 && plan.problems.every(({ row }) => row !== undefined);
   $("skip-row").hidden = !skips;
   say($("skip-words"), "Leave rows with problems out");
-  $("make").disabled = !plan || !plan.rows || (problems > 0 && !(skips && $("skip").checked));
+  const planning = $("figures").hasAttribute("aria-busy"); // what starts is what the plan says
+  $("make").disabled = planning || !plan || !plan.rows || (problems > 0 && !(skips && $("skip").checked));
   const missing = photosOf(rows).filter((path) => !files.has(path));
   const words = problems && !skips ? "Correct the problems, and drop the folder again." : missing.length ? `${plural(missing.length, "photo")} of the sheet ${missing.length === 1 ? "is" : "are"} not among the files.` : "";
   say($("make-words"), words);
@@ -195,7 +197,7 @@ async function make() {
   try {
     const made = await calls.create(sent(), $("skip").checked);
     setStatus(`${made.name} is made. Sending its photos.`);
-    send(made, files, { start: true });
+    send(made, files, { start: true }).then((runs) => runs && setStatus(`${made.name} is started.`));
     location.hash = made.id;
   } catch (problem) {
     sorry(problem, { key: "make" });

@@ -1,11 +1,12 @@
 // The photos of a draft, sent a few at once. It goes on while other views are open, and again with the same folder.
 
 import * as calls from "./cataloguecalls.js";
-import { sorry } from "./widgets.js";
+import { alertOf } from "./widgets.js";
+import { plain } from "./words.js";
 
 const AT_ONCE = 3;
 const watchers = new Set();
-const uploads = new Map(); // catalogue id -> {total, sent, refused: [{path, detail}], lost: [path], error}
+const uploads = new Map(); // catalogue id -> {total, sent, refused: [{path, detail}], lost: [path], started, done}
 
 export const progressOf = (id) => uploads.get(id);
 
@@ -15,7 +16,7 @@ export function watch(changed) {
   return () => watchers.delete(changed);
 }
 
-/** Send the photos of `files` (path -> File) that the draft misses; `start` it when nothing is missing. */
+/** Send the photos of `files` (path -> File) that the draft misses; `start` it when nothing is missing. Returns whether it runs. */
 export async function send(draft, files, { start = false } = {}) {
   const running = { total: 0, sent: 0, refused: [], lost: [], done: false };
   uploads.set(draft.id, running);
@@ -32,15 +33,16 @@ export async function send(draft, files, { start = false } = {}) {
       told();
       await Promise.all(Array.from({ length: AT_ONCE }, () => work(draft.id, waiting, files, running, told)));
     }
-    running.done = true;
-    told();
-    if (start && !running.lost.length) await calls.change(await calls.get(draft.id), "start");
+    running.started = start && !running.lost.length;
+    if (running.started) await calls.change(await calls.get(draft.id), "start");
   } catch (problem) {
-    running.error = problem;
-    sorry(problem, { key: "upload", action: { label: "Go on", run: () => send(draft, files, { start }) } });
+    running.started = false;
+    if (!problem.code) throw problem;
+    alertOf("The upload stopped.", `${plain(problem).title} What was sent is kept.`, { key: "upload", action: { label: "Go on", run: () => send(draft, files, { start }) } });
   }
   running.done = true;
   told();
+  return running.started;
 }
 
 async function work(id, waiting, files, running, told) {

@@ -13,7 +13,7 @@ const PAGE = 60;
 const ROW_STATES = { "": "All", running: "Running", done: "Done", failed: "Failed", skipped: "Left out", waiting: "Waiting" };
 const ACTIONS = {
   draft: [["start", "Start", true], ["cancel", "Discard"]],
-  running: [["pause", "Pause", true], ["cancel", "Cancel"]],
+  running: [["pause", "Pause"], ["cancel", "Cancel"]],
   paused: [["resume", "Resume", true], ["cancel", "Cancel"]],
   done: [],
   cancelled: [],
@@ -34,7 +34,7 @@ export async function open(id) {
 
 class View {
   constructor(now) {
-    Object.assign(this, { now, state: "", pages: 1, rows: [], following: null, timer: 0, left: false, seen: "" });
+    Object.assign(this, { now, state: "", pages: 1, acting: Promise.resolve(), timer: 0, left: false, seen: "" });
   }
 
   open() {
@@ -47,7 +47,7 @@ class View {
     this.report = h("section", { className: "field report", "aria-label": "Set report" });
     const stage = h("section", { className: "stage scrolls", "aria-label": this.now.name }, this.head, this.sending, this.tabs, this.grid, this.none, this.more);
     const side = h("aside", { className: "side" }, h("div", { className: "side-body" }, this.report, outputs(this.now)));
-    const unwatch = uploading.watch((id) => id === this.now.id && this.drawSending());
+    const unwatch = uploading.watch((id) => id === this.now.id && (uploading.progressOf(id).done ? this.look() : this.drawSending()));
     const left = () => ((this.left = true), clearTimeout(this.timer), unwatch());
     show({ title: this.now.name, body: [h("div", { className: "split" }, stage, side)], left, drop: this.now.state === "draft" ? (files) => this.bring(files) : null });
     this.draw();
@@ -69,13 +69,15 @@ class View {
 
   async look() {
     try {
-      this.now = await calls.get(this.now.id);
+      const now = await calls.get(this.now.id);
+      if (this.left || now.version < this.now.version) return undefined; // a button was pressed meanwhile
+      this.now = now;
     } catch (problem) {
       return problem.code === "offline" ? undefined : sorry(problem, { key: "load" });
     }
-    if (this.left) return undefined;
     const seen = JSON.stringify([this.now.version, this.now.counts, this.now.state]);
     this.draw();
+    this.drawSending();
     const live = this.now.state === "running" || this.now.counts.running > 0;
     return seen !== this.seen || live ? ((this.seen = seen), this.read()) : undefined;
   }
@@ -105,8 +107,8 @@ class View {
 
   async readReport() {
     const { done } = this.now.counts;
-    const known = `${done} ${this.now.state}`;
-    if (known === this.reported || (this.now.state === "running" && this.reported && done % 10)) return;
+    const known = `${done < 10 ? done : Math.floor(done / 10) * 10} ${this.now.state}`; // not for every row: it compares them all
+    if (known === this.reported) return;
     this.reported = known;
     this.report.replaceChildren(...(await reportOf(this.now)));
   }
@@ -143,7 +145,14 @@ class View {
     if (focused !== null) this.tabs.querySelector(`[data-state="${focused}"]`).focus();
   }
 
-  async act(what, name = what) {
+  /** One after the other: each needs the version that the one before it left. */
+  act(what, name = what) {
+    const change = () => this.change(what, name);
+    this.acting = this.acting.then(change, change);
+    return this.acting;
+  }
+
+  async change(what, name) {
     try {
       this.now = await calls.change(this.now, what);
       setStatus({ start: "Started.", pause: "Paused. What is being painted ends.", resume: "It goes on.", cancel: "Cancelled. What was delivered stays.", retry: "The failed rows are tried again." }[name]);
@@ -192,5 +201,5 @@ function fill(item, row) {
   const facts = [pictures.length && plural(pictures.length, "picture"), files && plural(files, "file"), held && `${held} for review`].filter(Boolean).join(", ");
   item.className = "card";
   item.dataset.state = row.state;
-  item.replaceChildren(...[shown, others.length ? h("span", { className: "others" }, ...others) : null, h("span", { className: "row spread" }, h("strong", {}, row.sku), h("span", { className: "row-state" }, ROW_STATES[row.state])), facts ? h("span", { className: "quiet" }, facts) : null, words ? h("p", { className: "why", title: words }, words) : null].filter(Boolean));
+  item.replaceChildren(...[shown, others.length ? h("span", { className: "others" }, ...others) : null, h("strong", { title: row.sku }, row.sku), h("span", { className: "row spread" }, h("span", { className: "row-state" }, ROW_STATES[row.state]), h("span", { className: "quiet" }, facts)), words ? h("p", { className: "why", title: words }, words) : null].filter(Boolean));
 }
