@@ -10,7 +10,7 @@ export function outputs({ id, name }) {
   const at = `/v1/catalogues/${id}`;
   const link = (href, words, quiet) => h("li", {}, h("a", { href, download: "" }, words), h("span", { className: "quiet" }, quiet));
   const kind = h("select", { id: "feed-kind" }, ...Object.entries(FEEDS).map(([value, words]) => h("option", { value }, words)));
-  const folder = h("input", { id: "feed-at", type: "url", required: true, placeholder: "https://cdn.example.com/spring/", pattern: "https://.+" });
+  const folder = h("input", { id: "feed-at", type: "url", required: true, placeholder: "https://…/spring/", pattern: "https://.+" });
   const fetch = async (event) => {
     event.preventDefault();
     say($("feed-problem"), "");
