@@ -9,6 +9,12 @@ from tests.api_graph import Api, jpeg
 from tests.cli_server import working
 
 
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are cut to the terminal's width, which must not decide a test."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     with working(tmp_path_factory.mktemp("shoot")) as api:

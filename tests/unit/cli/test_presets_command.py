@@ -25,7 +25,7 @@ class LaterDate(date):
 
 
 def test_every_preset_is_listed_and_documented() -> None:
-    result = CliRunner().invoke(app, ["presets", "--json"], env={"COLUMNS": "200"})
+    result = CliRunner().invoke(app, ["presets", "--json"])
     assert result.exit_code == 0
     listed = json.loads(result.stdout.splitlines()[-1])["presets"]
     assert [row["name"] for row in listed] == [preset.name for preset in presets()]
@@ -37,6 +37,6 @@ def test_every_preset_is_listed_and_documented() -> None:
 
 def test_expired_rules_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "date", LaterDate)
-    result = CliRunner().invoke(app, ["presets", "--json"], env={"COLUMNS": "200"})
+    result = CliRunner().invoke(app, ["presets", "--json"])
     assert all(row["warning"] for row in json.loads(result.stdout.splitlines()[-1])["presets"])
     assert "packshot: the rules of eBay are of 2026-11-01 and expired on 2027-05-01" in result.stderr
