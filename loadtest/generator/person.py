@@ -23,8 +23,6 @@ from loadtest.scenarios.traffic import Arrival
 
 ENDINGS = ("done", "failed", "cancelled")
 RETRY_S = 0.5
-MAX_FOLLOWED = 100
-"""Most shots on one event stream, as docs/integrator.md states."""
 STRANGER_SHARE = 0.1
 """Share of shots that another tenant then requests, and must not get."""
 PROMPTS = (

@@ -5,12 +5,13 @@ photo; each is timed from the moment at which it was due. Part of the Locust chi
 
     designer     upload, k × click, cutout, shot (followed on its event stream), download
     integrator   [upload, click,] one call that waits for the picture, download
-    catalogue    n shots submitted at once as catalogue work, followed on streams of 100 shots each, download
+    catalogue    a catalogue of n SKUs made and started, its rows watched, every picture downloaded
 """
 
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import gevent
@@ -18,7 +19,11 @@ from gevent.event import AsyncResult
 
 from loadtest.checks.layout import Size
 from loadtest.generator.http_client import HttpError
-from loadtest.generator.person import MAX_FOLLOWED, Op, Person, WrongAnswer
+from loadtest.generator.person import PROMPTS, Op, Person, WrongAnswer
+from loadtest.scenarios.scenario import Catalogue
+
+ENDED_ROWS = ("done", "failed", "skipped")
+ROWS_EVERY_S = 1.0
 
 
 def designer(person: Person) -> None:
@@ -97,53 +102,70 @@ def _waited_for(person: Person, op: Op, request: dict[str, Any]) -> dict[str, An
 
 
 def catalogue(person: Person) -> None:
-    """Submit a batch of SKUs, and follow them once all are accepted. Each is timed from when the batch was due."""
+    """Make a catalogue and start it, and wait for its rows. Each is timed from when the catalogue was due."""
     settings = person.world.plan.scenario.personas.catalogue
     at_s, tenant = person.arrival.at_s, person.tenant
+    skus = [f"{person.name}-{index}" for index in range(person.rng.randint(*settings.skus))]
+    try:
+        with person.op("catalogue", at_s) as op:
+            made = person.json(op, "POST", "/v1/catalogues", _manifest(person, settings, skus), expect=201)
+            person.json(op, "POST", f"{made['url']}/start", expect=202)
+    except (WrongAnswer, HttpError):
+        for _ in skus:
+            person.record_abandoned("catalogue_shot", at_s)
+        return
+    ended: dict[str, AsyncResult] = {sku: AsyncResult() for sku in skus}  # its row
 
-    count = person.rng.randint(*settings.skus)
-    accepted: dict[str, AsyncResult] = {}  # by shot: set when the shot has ended
-    answers = [AsyncResult() for _ in range(count)]  # by SKU: set when its 202 was received, or will not be
-
-    def one(index: int) -> None:
-        seed = person.arrival.seed + index * settings.images
-        request = person.shot_request(settings, tenant.mask_id, tenant.cutout_px, seed, "catalogue")
-        key = f"{person.name}-{index}"
+    def one(sku: str) -> None:
         try:
             with person.op("catalogue_shot", at_s) as op:
-                try:
-                    found = person.json(op, "POST", "/v1/shots", request, expect=202, idempotency_key=key)
-                    ended = accepted[found["id"]] = AsyncResult()
-                finally:
-                    answers[index].set(True)
-                op.record["position"] = found["position"]
-                op.answered_s = None  # the end of the shot is outstanding
-                ended.get()
-                person.finished(op, person.json(op, "GET", found["url"]), request, tenant.photo_id)
+                op.answered_s = None  # the row's end is outstanding
+                row = ended[sku].get()
+                if row["state"] != "done":
+                    raise WrongAnswer(row.get("code", row["state"]))
+                (shot,) = row["shots"]
+                found = person.json(op, "GET", f"/v1/shots/{shot['shot_id']}")
+                person.finished(op, found, found["request"], tenant.photo_id)
         except (WrongAnswer, HttpError):
             return
 
-    def follow(ids: list[str]) -> None:
+    def watch() -> None:
         watching = Op({}, at_s + person.world.plan.scenario.patience_s)
+        error: Exception = HttpError("timeout")
         try:
-            person.follow(watching, ids, lambda shot_id: accepted[shot_id].set(True))
-            error: Exception = HttpError("stream_ended")
+            while person.world.now() < watching.deadline_s:
+                page = person.json(watching, "GET", f"{made['url']}/rows?limit=1000")
+                for row in page["rows"]:
+                    if row["state"] in ENDED_ROWS and not ended[row["sku"]].ready():
+                        ended[row["sku"]].set(row)
+                if all(result.ready() for result in ended.values()):
+                    return
+                gevent.sleep(ROWS_EVERY_S)
         except (WrongAnswer, HttpError) as broken:
             error = broken
-        for shot_id in ids:
-            if not accepted[shot_id].ready():
-                accepted[shot_id].set_exception(error)
+        for result in ended.values():
+            if not result.ready():
+                result.set_exception(error)
 
-    orders = [gevent.spawn(one, index) for index in range(count)]
+    orders = [gevent.spawn(work) for work in (watch, *(partial(one, sku) for sku in skus))]
     try:
-        for answer in answers:
-            answer.get()
-        ids = list(accepted)
-        streams = [ids[first : first + MAX_FOLLOWED] for first in range(0, len(ids), MAX_FOLLOWED)]
-        orders += [gevent.spawn(follow, stream) for stream in streams]
         gevent.joinall(orders)
     finally:
         gevent.killall(orders)
+
+
+def _manifest(person: Person, settings: Catalogue, skus: list[str]) -> dict[str, Any]:
+    """A catalogue of the tenant's product under each SKU, in one scene, each with seeds of its own."""
+    side, tenant = settings.canvas_px, person.tenant
+    look: dict[str, Any] = {"canvas": [side, side]}
+    return {
+        "name": person.name,
+        "defaults": look | ({"steps": settings.steps} if settings.steps is not None else {}),
+        "axes": [{"name": "scene", "values": {"one": person.rng.choice(PROMPTS)}}],
+        "seeds": {"policy": "per_image", "base": person.arrival.seed},
+        "choose": {"best_of": settings.images},
+        "items": [{"sku": sku, "photo": tenant.photo_id, "mask": tenant.mask_id} for sku in skus],
+    }
 
 
 def probe(person: Person) -> None:

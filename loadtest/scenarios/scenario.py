@@ -26,7 +26,7 @@ Stage = Literal["gateway", "sam_encoder", "mask_decoder", "canny", "generator", 
 CLASSES: dict[str, tuple[str, ...]] = {
     "designer": ("upload", "click", "cutout", "shot"),
     "integrator": ("upload", "click", "api_shot"),
-    "catalogue": ("catalogue_shot",),
+    "catalogue": ("catalogue", "catalogue_shot"),
     "hostile": ("refusal",),
     "probe": ("probe",),
 }
@@ -138,7 +138,7 @@ class Integrator(ShotSettings):
 
 
 class Catalogue(ShotSettings):
-    """Submits a batch of SKUs at once as catalogue work, and follows it until it is done."""
+    """Makes a catalogue of some SKUs, starts it, and watches its rows until all have ended."""
 
     skus: Range = (5, 10)
 

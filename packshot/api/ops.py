@@ -115,7 +115,7 @@ async def openapi(request: Request, tenant: Caller) -> JSONResponse:
 
 
 def add_page(app: FastAPI, studio_dir: Path | None, bucket: str = "") -> None:
-    """Serve the studio at `/`, its files under `/studio`, and its other pages: `/review`, and `/share` for visitors.
+    """Serve the studio at `/`, its files under `/studio`, and its other pages, such as `/review`.
 
     Without `studio_dir`, `/` is a few lines of text. `bucket` is the origin to which downloads redirect; the page may
     load pictures from there too.
@@ -128,7 +128,7 @@ def add_page(app: FastAPI, studio_dir: Path | None, bucket: str = "") -> None:
 
         return
 
-    pages = {"/": "index.html", "/review": "review.html", "/share": "share.html"}
+    pages = {"/": "index.html", "/review": "review.html", "/share": "share.html", "/catalogues": "catalogues.html"}
     _add_files(app, pages, "/studio", StaticFiles(directory=studio_dir), _admitting(bucket))
 
 

@@ -1,0 +1,206 @@
+// A new catalogue: what was dropped, the look, and the dry run, which says by row what is wrong and what it would cost.
+
+import * as api from "./api.js";
+import * as calls from "./cataloguecalls.js";
+import { setStatus, show } from "./catalogues.js";
+import * as sheets from "./cataloguesheet.js";
+import { thumbnail } from "./cataloguethumbs.js";
+import { send } from "./catalogueupload.js";
+import { $, h, icon, iconButton, say, settled, sorry } from "./widgets.js";
+import { plural } from "./words.js";
+
+const FIRST = 100; // rows that the table shows at once
+const ASK_AFTER_MS = 400;
+
+let files; // path -> File
+let manifest; // of sheets.manifestOf, or null
+let text; // of the manifest or sheet
+let rows; // [{row, sku, photo}], as far as the browser can read them
+let look; // {name, scenes: [{name, words}], presets: Set}
+let plan; // the last dry run
+let shown;
+let only; // "problems" or "all"
+let asking; // AbortController of the dry run under way
+
+/** Show what was dropped. `again(files)` starts over with other files. */
+export async function open(given, again) {
+  files = given;
+  manifest = sheets.manifestOf(files);
+  const isManifest = manifest && manifest.type !== "text/csv";
+  text = manifest ? await files.get(manifest.path).text() : sheets.sheetOf(files);
+  rows = isManifest ? sheets.rowsOfManifest(manifest.type, text) : sheets.rowsOfSheet(text);
+  plan = null;
+  shown = FIRST;
+  only = "all";
+  look = { name: nameOf(), scenes: [{ name: "studio", words: "on a light grey studio table, soft light" }], presets: new Set() };
+  const own = !isManifest && !manifest?.look; // the page gives the look
+  const side = h(
+    "aside",
+    { className: "side" },
+    h("div", { className: "side-body" }, h("h2", {}, "Plan"), h("div", { id: "figures", className: "figures", "aria-live": "polite" }, h("p", { className: "quiet" }, "Planning…")), ...(own ? lookFields() : [h("p", { className: "quiet" }, `The look is in ${manifest.look ? manifest.look.name : manifest.path}.`)])),
+    h("div", { className: "side-foot" }, h("label", { className: "check", id: "skip-row", hidden: true }, h("input", { type: "checkbox", id: "skip", onchange: drawFoot }), h("span", { id: "skip-words" })), h("button", { id: "make", className: "primary wide", disabled: true, onclick: make }, "Upload and start"), h("p", { id: "make-words", className: "quiet" })),
+  );
+  const stage = h("section", { className: "stage scrolls plan", "aria-label": "Rows" }, h("div", { className: "row spread plan-head" }, h("p", { id: "plan-words" }), h("div", { className: "segments", role: "group", "aria-label": "Show" }, segment("all", "All rows"), segment("problems", "Problems"))), h("div", { id: "table" }));
+  show({ title: "New catalogue", body: [h("div", { className: "split" }, stage, side)], drop: again, left: () => asking?.abort() });
+  draw();
+  await ask();
+}
+
+const nameOf = () => (manifest?.path ?? "Catalogue").replace(/\.[^.]+$/, "").replace(/^catalogue$/i, "Catalogue") + ` ${new Date().toISOString().slice(0, 10)}`;
+
+function segment(name, words) {
+  return h("button", { "data-only": name, "aria-pressed": String(name === "all"), onclick: () => ((only = name), (shown = FIRST), draw()) }, words);
+}
+
+/** What a sheet does not say: a name, the scenes, the channels. */
+function lookFields() {
+  const changed = settled(ASK_AFTER_MS, ask);
+  const name = h("input", { type: "text", value: look.name, maxLength: 120, required: true, oninput: ({ target }) => ((look.name = target.value), changed()) });
+  const scenes = h("ul", { className: "scenes" });
+  const drawScenes = () =>
+    scenes.replaceChildren(
+      ...look.scenes.map((scene, index) =>
+        h(
+          "li",
+          {},
+          h("input", { type: "text", value: scene.name, maxLength: 40, "aria-label": `Name of scene ${index + 1}`, placeholder: "marble", oninput: ({ target }) => ((scene.name = target.value.trim().toLowerCase()), changed()) }),
+          iconButton("close", `Remove scene ${index + 1}`, () => (look.scenes.splice(index, 1), drawScenes(), changed()), "ghost icon-only"),
+          h("textarea", { value: scene.words, rows: 2, "aria-label": `Words of scene ${index + 1}`, placeholder: "on a marble table, soft morning light", oninput: ({ target }) => ((scene.words = target.value), changed()) }),
+        ),
+      ),
+    );
+  drawScenes();
+  const add = () => {
+    look.scenes.push({ name: `scene-${look.scenes.length + 1}`, words: "" });
+    drawScenes();
+    scenes.lastElementChild.querySelector("textarea").focus();
+  };
+  const channels = h("div", { className: "channels", role: "group", "aria-label": "Channels" });
+  api.presets().then((presets) => channels.append(...presets.map((preset) => channel(preset, changed))), sorry);
+  return [
+    h("label", { className: "field" }, h("span", { className: "label" }, "Name"), name),
+    h("div", { className: "field" }, h("span", { className: "label" }, "Scenes"), scenes, h("button", { className: "small", onclick: add }, icon("plus"), "Add a scene")),
+    h("div", { className: "field" }, h("span", { className: "label" }, "Files for"), channels),
+  ];
+}
+
+function channel(preset, changed) {
+  const plain = preset.background === "white" || !preset.generated;
+  const value = plain ? `${preset.name}=white` : preset.name;
+  const toggle = ({ target }) => (target.checked ? look.presets.add(value) : look.presets.delete(value), changed());
+  return h("label", { className: "check" }, h("input", { type: "checkbox", onchange: toggle }), h("span", {}, preset.title, plain ? h("span", { className: "quiet" }, " on white") : null));
+}
+
+/** The request's parts. */
+function sent() {
+  if (manifest && manifest.type !== "text/csv") return { body: text, type: manifest.type };
+  if (manifest?.look) {
+    const body = new FormData();
+    body.append("sheet", new Blob([text], { type: "text/csv" }), "sheet.csv");
+    body.append("look", manifest.look, "look.yaml");
+    return { body };
+  }
+  const scenes = look.scenes.filter(({ words }) => words.trim()).map(({ name, words }) => ["scene", `${name}=${words.trim()}`]);
+  return { body: text, type: "text/csv", query: [["name", look.name], ...scenes, ...[...look.presets].map((preset) => ["preset", preset])] };
+}
+
+async function ask() {
+  asking?.abort();
+  asking = new AbortController();
+  const { signal } = asking;
+  $("figures").setAttribute("aria-busy", "true");
+  drawFoot();
+  try {
+    plan = await calls.dryRun(sent(), signal);
+  } catch (problem) {
+    if (problem.name === "AbortError") return;
+    plan = null;
+    if (!problem.code) throw problem;
+    $("figures").replaceChildren(h("p", { className: "problem", role: "alert" }, problem.detail));
+    return drawFoot();
+  } finally {
+    if (!signal.aborted) $("figures").removeAttribute("aria-busy");
+  }
+  only = plan.problems_total && !rows.length ? "problems" : only;
+  draw();
+}
+
+function drawFigures() {
+  const time = (s) => (s < 90 ? plural(Math.max(1, Math.round(s)), "second") : s < 5400 ? plural(Math.round(s / 60), "minute") : `${(s / 3600).toFixed(1)} hours`);
+  const fact = (value, words) => h("div", {}, h("strong", {}, value), h("span", {}, words));
+  const number = (value) => value.toLocaleString("en");
+  const { budget } = plan;
+  $("figures").replaceChildren(
+    ...[
+      h("div", { className: "facts" }, fact(number(plan.rows), "SKUs"), fact(number(plan.pictures), "pictures"), fact(number(plan.deliveries), "files"), fact(time(plan.device_s), plan.basis === "measured" ? "as measured here" : "estimated")),
+      plan.ends_at ? h("p", { className: "quiet" }, `Alone on this server it would end ${new Date(plan.ends_at).toLocaleString([], { weekday: "short", hour: "2-digit", minute: "2-digit" })}.`) : null,
+      budget.exceeded ? h("p", { className: "problem" }, "This is more than the budget allows.") : null,
+    ].filter(Boolean),
+  );
+}
+
+function drawFoot() {
+  const problems = plan?.problems_total ?? 0;
+  const skips = problems > 0 && plan.problems.every(({ row }) => row !== undefined);
+  $("skip-row").hidden = !skips;
+  say($("skip-words"), "Leave rows with problems out");
+  const planning = $("figures").hasAttribute("aria-busy"); // what starts is what the plan says
+  $("make").disabled = planning || !plan || !plan.rows || (problems > 0 && !(skips && $("skip").checked));
+  const missing = photosOf(rows).filter((path) => !files.has(path));
+  const words = problems && !skips ? "Correct the problems, and drop the folder again." : missing.length ? `${plural(missing.length, "photo")} of the sheet ${missing.length === 1 ? "is" : "are"} not among the files.` : "";
+  say($("make-words"), words);
+}
+
+const isPath = (place) => place && !/^(ph_|mk_)/.test(place) && !place.includes("://");
+const photosOf = (some) => [...new Set(some.map(({ photo }) => photo).filter(isPath))].map((path) => path.replace(/^\.\//, "").normalize("NFC"));
+
+function draw() {
+  const found = new Map(); // row -> its problems
+  for (const problem of plan?.problems ?? []) found.set(problem.row ?? null, [...(found.get(problem.row ?? null) ?? []), problem]);
+  const known = new Set(rows.map(({ row }) => row));
+  const told = [...found].filter(([row]) => row !== null && !known.has(row)).map(([row, [{ sku }]]) => ({ row, sku: sku ?? "", photo: "" }));
+  const all = [...rows, ...told];
+  const listed = only === "problems" ? all.filter(({ row }) => found.has(row)) : all;
+  for (const button of document.querySelectorAll("[data-only]")) button.setAttribute("aria-pressed", String(button.dataset.only === only));
+  say(document.querySelector('[data-only="problems"]'), `Problems${plan?.problems_total ? ` (${plan.problems_total})` : ""}`);
+  say($("plan-words"), [manifest ? manifest.path : "Photos alone; each SKU is named by its file", plural([...files.keys()].filter(sheets.isPhoto).length, "photo")].join(" · "));
+  const line = (one) => {
+    const problems = found.get(one.row) ?? [];
+    const file = files.get(one.photo?.replace(/^\.\//, "").normalize("NFC"));
+    const lost = isPath(one.photo) && !file ? h("li", {}, "The photo is not among the files.") : null;
+    return h(
+      "tr",
+      { "data-bad": problems.length > 0 },
+      h("td", { className: "number" }, String(one.row)),
+      h("td", {}, thumbnail(file, one.photo)),
+      h("th", { scope: "row" }, one.sku || "–"),
+      h("td", { className: "path" }, one.photo),
+      h("td", {}, problems.length || lost ? h("ul", {}, lost, ...problems.map(problemOf)) : plan ? h("span", { className: "fine" }, icon("check"), "Fine") : null),
+    );
+  };
+  const whole = found.get(null) ?? [];
+  const table = h("table", { className: "rows" }, h("thead", {}, h("tr", {}, ...["Row", "Photo", "SKU", "File", "Check"].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, ...listed.slice(0, shown).map(line)));
+  const more = listed.length > shown ? h("button", { onclick: () => ((shown += FIRST), draw()) }, `Show ${Math.min(FIRST, listed.length - shown)} more of ${listed.length}`) : null;
+  const none = listed.length ? null : h("p", { className: "quiet none" }, only === "problems" ? "No row has a problem." : "Browsers do not read YAML: the plan says how many SKUs it has, and problems are listed by row.");
+  $("table").replaceChildren(...[whole.length ? h("ul", { className: "note whole", role: "alert" }, ...whole.map(problemOf)) : null, listed.length ? table : null, none, more].filter(Boolean));
+  if (plan) drawFigures();
+  drawFoot();
+}
+
+function problemOf({ column, value, rule, remedy }) {
+  return h("li", {}, h("strong", {}, column), ` ${rule}${value ? `, got “${value}”` : ""}. `, h("span", { className: "quiet" }, remedy));
+}
+
+/** Make the draft, send its photos, start it, and show it. */
+async function make() {
+  $("make").disabled = true;
+  try {
+    const made = await calls.create(sent(), $("skip").checked);
+    setStatus(`${made.name} is made. Sending its photos.`);
+    send(made, files, { start: true }).then((runs) => runs && setStatus(`${made.name} is started.`));
+    location.hash = made.id;
+  } catch (problem) {
+    sorry(problem, { key: "make" });
+    drawFoot();
+  }
+}

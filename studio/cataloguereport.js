@@ -1,0 +1,50 @@
+// The set report: whether the pictures look like one set, and which ones stand out.
+
+import * as calls from "./cataloguecalls.js";
+import { h, icon } from "./widgets.js";
+import { plural } from "./words.js";
+
+const NAMES = { ground: "Ground line", fill: "Size", background: "Background", shadow: "Shadow" };
+const FIRST = 6;
+
+/** The report's elements; a sentence while there is nothing to measure. */
+export async function reportOf({ id, counts }) {
+  const head = h("h2", {}, "One look");
+  if (!counts.done) return [head, h("p", { className: "quiet" }, "The report compares the pictures of a scene when the first rows are done.")];
+  let report;
+  try {
+    report = await calls.report(id);
+  } catch (problem) {
+    if (!problem.code) throw problem;
+    return [head, h("p", { className: "quiet" }, problem.code === "offline" ? "The server does not answer." : problem.detail)];
+  }
+  if (!report.measured) return [head, h("p", { className: "quiet" }, "Nothing of these pictures could be measured.")];
+  const verdict = report.within ? `${plural(report.measured, "picture")} look like one set.` : `${report.outliers_total} of ${plural(report.measured, "picture")} stand out.`;
+  const sets = report.sets.map((set) => h("div", { className: "set" }, h("h3", {}, set.scene || "Plain", h("span", { className: "quiet" }, ` ${set.canvas.join(" × ")}`)), h("dl", { className: "spreads" }, ...set.spreads.filter(({ measured }) => measured).flatMap(spread))));
+  const outliers = report.outliers.slice(0, FIRST).map((one) =>
+    h("li", {}, h("a", { href: `/v1/images/${one.image_id}`, target: "_blank" }, h("img", { src: `/v1/images/${one.image_id}/thumbnail`, alt: "", loading: "lazy" })), h("div", {}, h("strong", {}, one.sku), h("span", { className: "quiet" }, `${one.scene} ${one.view === "front" ? "" : one.view}`), h("p", {}, one.detail))),
+  );
+  return [
+    head,
+    h("p", { className: "proof", "data-within": String(report.within) }, icon(report.within ? "check" : "warn"), verdict),
+    ...sets,
+    ...(outliers.length ? [h("h3", {}, "Stand out most"), h("ol", { className: "outliers" }, ...outliers)] : []),
+    h("p", { className: "quiet" }, h("a", { href: `/v1/catalogues/${id}/report`, target: "_blank" }, "The whole report"), " with plots"),
+  ];
+}
+
+/** One measure: its values as dots on a line, with the target and the tolerance as a band. */
+function spread({ measure, unit, target, tolerance, values, outliers }) {
+  const reach = Math.max(2.5 * tolerance, ...values.map((value) => Math.abs(value - target)));
+  const at = (value) => `${50 + (48 * (value - target)) / reach}%`;
+  const band = h("span", { className: "band" });
+  band.style.left = at(target - tolerance);
+  band.style.width = `${(96 * tolerance) / reach}%`;
+  const dots = values.slice(0, 200).map((value) => {
+    const dot = h("span", { className: Math.abs(value - target) > tolerance ? "dot out" : "dot" });
+    dot.style.left = at(value);
+    return dot;
+  });
+  const words = outliers ? `${plural(outliers, "picture")} beyond ±${tolerance}` : `all within ±${tolerance}`;
+  return [h("dt", {}, NAMES[measure] ?? measure), h("dd", { title: unit }, h("span", { className: "line", role: "img", "aria-label": words }, band, ...dots), h("span", { className: outliers ? "problem" : "quiet" }, words))];
+}

@@ -1,0 +1,100 @@
+"""The page Catalogues: a folder and a sheet become a plan, a draft, and a catalogue at work. A fake producer works."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from tests.api_graph import png
+from tests.browser.light import Light
+from tests.browser.overlaps import overlapping
+from tests.browser.visits import Visit
+from tests.unit.api.test_catalogue_report import image
+from tests.unit.store.catalogue_steps import accept_all, collect
+from tests.unit.store.store_rows import claim
+from tests.unit.studio.test_studio_steps import violations
+
+SHEET = """\
+sku;photo;meta.gtin
+MUG-1;photos/mug.png;4006381333931
+MUG-2;photos/red.png;4006381333930
+MUG-3;photos/blue.png;
+MUG-4;photos/torn.png;
+"""
+
+
+def folder_of(tmp_path: Path) -> Path:
+    """A folder with a sheet and its photos. One GTIN is wrong, and one photo is damaged."""
+    folder = tmp_path / "spring"
+    (folder / "photos").mkdir(parents=True)
+    (folder / "catalogue.csv").write_text(SHEET)
+    for shade, name in enumerate(("mug", "red", "blue")):
+        (folder / f"photos/{name}.png").write_bytes(png(160, 120, shade=80 * shade))
+    (folder / "photos/torn.png").write_bytes(png(160, 120)[:90])
+    return folder
+
+
+def test_a_folder_and_a_sheet_become_a_catalogue_at_work(
+    visit: Callable[..., Visit], light: Light, tmp_path: Path
+) -> None:
+    page = visit().page("", "/catalogues")
+    assert violations(page) == []
+    page.get_by_label("Pick a folder").set_input_files(folder_of(tmp_path))
+    rows = page.locator("table tbody tr")
+    expect(rows).to_have_count(4)
+    expect(rows.nth(1)).to_contain_text("meta.gtin")
+    expect(rows.nth(0).locator("canvas")).to_be_visible()
+    page.get_by_label("Words of scene 1").fill("on a marble table")
+    page.get_by_label("eBay", exact=False).first.check()
+    start = page.get_by_role("button", name="Upload and start")
+    expect(start).to_be_disabled()
+    page.get_by_label("Leave rows with problems out").check()
+    expect(page.locator(".facts")).to_contain_text("4SKUs4pictures4files")
+    assert violations(page) == []
+    assert overlapping(page) == []
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.set_viewport_size({"width": 1280, "height": 800})
+    start.click()
+
+    state = page.locator(".catalogue-head .chip")
+    expect(state).to_have_text("Running")
+    expect(page.get_by_text("1 photo cannot be used.")).to_be_visible()
+    expect(page.get_by_text("missing")).to_have_count(0)
+    store = light.api.store
+    tenant = store.tenants.local()
+    (record, *_), _ = store.catalogues.page(tenant.id, limit=1)
+    photo = store.photos.page(tenant.id, limit=1)[0][0]
+    answer = light.api.anyone.post(f"/v1/photos/{photo.id}/masks", json={"boxes": [[20, 20, 80, 60]]})
+    accept_all(store, record, answer.json()["masks"][0]["id"], window=2)
+    store.queue.commit(claim(store), [image(164)])
+    store.queue.fail(claim(store), "engine_nan", "not finite", retryable=False)
+    collect(store, record)
+    cards = page.locator(".card")
+    expect(cards.filter(has_text="Done")).to_have_count(1)
+    expect(cards.filter(has_text="not finite")).to_have_count(1)
+    expect(cards.filter(has_text="MUG-2")).to_contain_text("Left out")
+    page.get_by_role("group", name="Rows by state").get_by_role("button", name="Failed").click()
+    expect(cards).to_have_count(1)
+
+    store.catalogues.pause(tenant.id, record.id)  # somebody else is quicker
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("alert")).to_contain_text("Somebody else changed this catalogue meanwhile")
+    expect(state).to_have_text("Paused")
+    page.get_by_role("button", name="Retry 1 failed").click()
+    page.get_by_role("button", name="Resume").click()
+    expect(state).to_have_text("Running")
+    archive = page.request.get(page.get_by_role("link", name="All files, as a ZIP").get_attribute("href") or "")
+    assert archive.body().startswith(b"PK")
+    report = page.request.get(page.get_by_role("link", name="The whole report").get_attribute("href") or "")
+    assert "<svg" in report.text() or "<img" in report.text()
+    assert violations(page) == []
+
+    page.get_by_role("button", name="Pause").click()
+    expect(state).to_have_text("Paused")
+    page.get_by_role("button", name="Cancel").click()
+    expect(state).to_have_text("Cancelled")
+    page.get_by_role("link", name="Catalogues").click()
+    expect(page.locator(".catalogue")).to_contain_text("Cancelled")
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert overlapping(page) == []
