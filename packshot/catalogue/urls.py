@@ -122,9 +122,16 @@ def _writing(url: str, allowed_prefixes: Sequence[str]) -> Iterator[None]:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """A file beside `path` that takes its place when the block ends without an error."""
+    """A file beside `path` that takes its place when the block ends without an error.
+
+    A writer that was killed leaves its file; the next writer of the same `path` removes it. A file has one writer at a
+    time, and should there be two, one of them fails and is repeated.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".packshot-{uuid.uuid4().hex}"
+    of_path = f".packshot-{hashlib.sha256(path.name.encode()).hexdigest()[:16]}-"
+    for left in path.parent.glob(f"{of_path}*"):
+        left.unlink(missing_ok=True)
+    temporary = path.parent / f"{of_path}{uuid.uuid4().hex}"
     try:
         yield temporary
         temporary.replace(path)

@@ -3,6 +3,8 @@
 import hashlib
 import io
 import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -98,6 +100,24 @@ def test_a_file_is_written_once_and_over_no_other(place: tuple[Path, str, Allowe
         read_url(file.as_uri(), allowed.photos, max_bytes=2)
     with pytest.raises(NotFound):
         read_url(f"{url}/none.jpg", allowed.photos, max_bytes=3)
+
+
+WRITER = """
+import os, sys
+from packshot.catalogue import routes, urls
+urls.os.fsync = lambda number: os.kill(os.getpid(), 9)  # dies with the file half made
+routes.write_file(sys.argv[1], "a.jpg", b"one", routes.Allowed((sys.argv[1],), (sys.argv[1],)))
+"""
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_writer(place: tuple[Path, str, Allowed]) -> None:
+    folder, url, allowed = place
+    killed = subprocess.run([sys.executable, "-c", WRITER, url], check=False)
+    assert killed.returncode == -9
+    [left] = os.listdir(folder)
+    assert left != "a.jpg"
+    write_file(url, "a.jpg", b"one", allowed)
+    assert os.listdir(folder) == ["a.jpg"]
 
 
 def test_a_link_does_not_lead_out_of_the_prefix(place: tuple[Path, str, Allowed], tmp_path: Path) -> None:
