@@ -24,7 +24,8 @@ class DeliverIn(Request):
         description="Template of the name, such as `{sku}-{n:02}.{ext}`; null is `{image_id}-{preset}.{ext}`.",
     )
     shadow: ShadowKind | None = Field(
-        None, description="contact or none, for a picture on a plain background; null keeps the picture's."
+        None,
+        description="contact, none, cast or floating, for a picture on a plain background; null keeps the picture's.",
     )
 
 

@@ -43,7 +43,9 @@ class StyleRequest(Request):
     )
     prompt: str = Field("", description="Description of the scene; the limits of a shot's prompt.")
     negative_prompt: str = Field("", description="Description of what the scene should not contain; same limits.")
-    shadow: ShadowKind | None = Field(None, description="contact or none; null leaves the shadow to the shot.")
+    shadow: ShadowKind | None = Field(
+        None, description="contact, none, cast or floating; null leaves the shadow to the shot."
+    )
     image_id: str | None = Field(
         None, min_length=1, max_length=64, description="A finished picture, of which a small copy is the thumbnail."
     )
@@ -55,7 +57,9 @@ class StyleChange(Request):
     name: str | None = Field(None, min_length=1, max_length=MAX_NAME_CHARS, description="The new name.")
     prompt: str | None = Field(None, description="The new prompt.")
     negative_prompt: str | None = Field(None, description="The new negative prompt.")
-    shadow: ShadowKind | None = Field(None, description="contact or none; a null that is sent leaves it to the shot.")
+    shadow: ShadowKind | None = Field(
+        None, description="contact, none, cast or floating; a null that is sent leaves it to the shot."
+    )
     image_id: str | None = Field(
         None, min_length=1, max_length=64, description="A finished picture, of which a small copy is the new thumbnail."
     )

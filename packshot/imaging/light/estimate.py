@@ -27,21 +27,17 @@ STRONG = 0.10
 """The wave's height, as a share of the mean, from which a shadow is certain."""
 CERTAIN = 0.3
 """The confidence from which an estimate counts."""
-LIT = 60
-"""The percentile above which ground counts as lit, when the light's colour is read."""
 
 
 @dataclass(frozen=True)
 class SceneLight:
     """How a scene is lit.
 
-    `direction_deg` is where shadows fall (0 = up, clockwise). `confidence` is 0..1. `tint` is the light's colour: (red,
-    green, blue) around 1, with mean 1.
+    `direction_deg` is where shadows fall (0 = up, clockwise). `confidence` is 0..1.
     """
 
     direction_deg: float
     confidence: float
-    tint: tuple[float, float, float]
 
     @property
     def certain(self) -> bool:
@@ -52,17 +48,16 @@ class SceneLight:
 def scene_light(scene: U8, alpha: U8) -> SceneLight:
     """Estimate how a painted scene is lit: `scene` is uint8 HxWx3 RGB, `alpha` the product's, uint8 HxW.
 
-    The product that stands highest in the list of parts, the largest, is the one whose surroundings are read. The
-    confidence is 0 when there is no product, or no ground around it.
+    It reads the ground around the largest product. The confidence is 0 when there is no product, or no ground around
+    it. A soft contact shadow shows in front of the product alone, so it reads as 180 degrees.
     """
     scale = min(1.0, WORK_PX / max(alpha.shape))
     size = (max(1, round(alpha.shape[1] * scale)), max(1, round(alpha.shape[0] * scale)))
     small = cv2.resize(scene, size, interpolation=cv2.INTER_AREA)
     cover = cv2.resize(alpha, size, interpolation=cv2.INTER_AREA)
-    tint = _tint(np.asarray(small, np.uint8), np.asarray(cover, np.uint8))
     parts = parts_of(np.asarray(cover, np.uint8))
     if not parts:
-        return SceneLight(0.0, 0.0, tint)
+        return SceneLight(0.0, 0.0)
     stand = stand_of(parts[0].shape)
     centre_x = parts[0].left + (stand.first_x + stand.last_x) / 2
     centre_y = parts[0].top + stand.front_y - stand.half_px * stand.foreshortening
@@ -72,7 +67,7 @@ def scene_light(scene: U8, alpha: U8) -> SceneLight:
     radius = np.hypot(right, down)
     ring = (cover < 64) & (radius > RING[0]) & (radius < RING[1])
     if int(ring.sum()) < MIN_PIXELS:
-        return SceneLight(0.0, 0.0, tint)
+        return SceneLight(0.0, 0.0)
     light = cv2.cvtColor(np.asarray(small, np.uint8), cv2.COLOR_RGB2LAB)[..., 0][ring].astype(np.float64) / 255
     angle = np.arctan2(right[ring], -down[ring]).astype(np.float64)
     waves = np.stack([np.ones_like(angle), np.sin(angle), np.cos(angle)], axis=1)
@@ -80,16 +75,4 @@ def scene_light(scene: U8, alpha: U8) -> SceneLight:
     height = math.hypot(sine, cosine) / max(float(mean), 1e-3)
     left_over = float((light - waves @ np.array([mean, sine, cosine])).var()) / max(float(light.var()), 1e-9)
     confidence = math.sqrt(max(0.0, 1 - left_over)) * min(1.0, height / STRONG)
-    return SceneLight(math.degrees(math.atan2(-sine, -cosine)) % 360, confidence, tint)
-
-
-def _tint(scene: U8, cover: U8) -> tuple[float, float, float]:
-    """The light's colour: that of the lit scene, halfway to neutral, because surfaces have colours of their own."""
-    ground = scene[cover < 64].astype(np.float64)
-    if not len(ground):
-        return (1.0, 1.0, 1.0)
-    brightness = ground.mean(axis=1)
-    lit = ground[brightness >= np.percentile(brightness, LIT)].mean(axis=0) + 1.0
-    share = np.sqrt(lit / lit.mean())
-    red, green, blue = (float(value) for value in share / share.mean())
-    return red, green, blue
+    return SceneLight(math.degrees(math.atan2(-sine, -cosine)) % 360, confidence)
