@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from packshot.imaging.light.stand import parts_of, stand_of
 from packshot.types import U8
@@ -22,6 +23,11 @@ WORK_PX = 160
 """The longer side of the picture that is read."""
 RING = (1.05, 1.8)
 """The ring around the base that is read, in radii of the base."""
+FAR_RING = (1.8, 2.6)
+"""A ring beyond the reach of a contact shadow."""
+IN_FRONT_DEG = 30
+FAR_CERTAIN = 0.2
+"""The far ring's confidence from which a shadow reaches it."""
 MIN_PIXELS = 40
 STRONG = 0.10
 """The wave's height, as a share of the mean, from which a shadow is certain."""
@@ -49,7 +55,8 @@ def scene_light(scene: U8, alpha: U8) -> SceneLight:
     """Estimate how a painted scene is lit: `scene` is uint8 HxWx3 RGB, `alpha` the product's, uint8 HxW.
 
     It reads the ground around the largest product. The confidence is 0 when there is no product, or no ground around
-    it. A soft contact shadow shows in front of the product alone, so it reads as 180 degrees.
+    it. A contact shadow shows in front of the product alone, so it looks like one that falls towards the viewer. Such a
+    direction counts only if the shadow reaches farther than a contact shadow does.
     """
     scale = min(1.0, WORK_PX / max(alpha.shape))
     size = (max(1, round(alpha.shape[1] * scale)), max(1, round(alpha.shape[0] * scale)))
@@ -65,14 +72,26 @@ def scene_light(scene: U8, alpha: U8) -> SceneLight:
     right = (columns - centre_x) / stand.half_px
     down = (rows - centre_y) / (stand.half_px * stand.foreshortening)
     radius = np.hypot(right, down)
-    ring = (cover < 64) & (radius > RING[0]) & (radius < RING[1])
-    if int(ring.sum()) < MIN_PIXELS:
-        return SceneLight(0.0, 0.0)
-    light = cv2.cvtColor(np.asarray(small, np.uint8), cv2.COLOR_RGB2LAB)[..., 0][ring].astype(np.float64) / 255
-    angle = np.arctan2(right[ring], -down[ring]).astype(np.float64)
+    lightness = cv2.cvtColor(np.asarray(small, np.uint8), cv2.COLOR_RGB2LAB)[..., 0].astype(np.float64) / 255
+    around = [
+        (lightness[ring], np.arctan2(right[ring], -down[ring]).astype(np.float64))
+        for ring in ((cover < 64) & (radius > inner) & (radius < outer) for inner, outer in (RING, FAR_RING))
+    ]
+    direction, confidence = _wave(*around[0])
+    if abs(direction - 180) < IN_FRONT_DEG:
+        far, far_confidence = _wave(*around[1])
+        if far_confidence < FAR_CERTAIN or abs(far - 180) >= 2 * IN_FRONT_DEG:
+            confidence = 0.0
+    return SceneLight(direction, confidence)
+
+
+def _wave(lightness: NDArray[np.float64], angle: NDArray[np.float64]) -> tuple[float, float]:
+    """Fit one wave over the angle (radians) to a ring's lightness 0..1: (darkest direction, confidence 0..1)."""
+    if lightness.size < MIN_PIXELS:
+        return 0.0, 0.0
     waves = np.stack([np.ones_like(angle), np.sin(angle), np.cos(angle)], axis=1)
-    (mean, sine, cosine), *_ = np.linalg.lstsq(waves, light, rcond=None)
+    (mean, sine, cosine), *_ = np.linalg.lstsq(waves, lightness, rcond=None)
     height = math.hypot(sine, cosine) / max(float(mean), 1e-3)
-    left_over = float((light - waves @ np.array([mean, sine, cosine])).var()) / max(float(light.var()), 1e-9)
+    left_over = float((lightness - waves @ np.array([mean, sine, cosine])).var()) / max(float(lightness.var()), 1e-9)
     confidence = math.sqrt(max(0.0, 1 - left_over)) * min(1.0, height / STRONG)
-    return SceneLight(math.degrees(math.atan2(-sine, -cosine)) % 360, confidence)
+    return math.degrees(math.atan2(-sine, -cosine)) % 360, confidence

@@ -12,6 +12,7 @@ from packshot.contract.light import Reflection, Shadow
 from packshot.contract.shot_spec import Background
 from packshot.imaging.composite import Ground, composite
 from packshot.imaging.light.cast import cast_shadow, floating_shadow
+from packshot.imaging.light.contact import contact_shadow
 from packshot.imaging.light.estimate import scene_light
 from packshot.imaging.light.stand import stand_of
 from packshot.shots.lighting import USUAL_DIRECTION_DEG, lit_ground
@@ -115,6 +116,8 @@ def test_even_ground_tells_no_direction_and_the_shot_says_so() -> None:
     flat, scene = can(), np.full((PX, PX, 3), 190, np.uint8)
     assert not scene_light(scene, flat.alpha).certain
     assert not scene_light(scene, np.zeros((PX, PX), np.uint8)).certain
+    soft = composite(flat, scene, Ground(contact_shadow(flat)))  # it shows in front alone
+    assert not scene_light(soft, flat.alpha).certain
     behind = composite(flat, scene, Ground(cast_shadow(flat, 0)))  # the product hides it
     assert not scene_light(behind, flat.alpha).certain
     spec = spec_of(shadow=Shadow("cast"))
