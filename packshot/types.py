@@ -267,7 +267,8 @@ class Brief:
 
     `steps` is the number of denoising steps. `guidance_scale` is the weight of the prompt, and `control_scale` is the
     weight of the ControlNet. `control_start` and `control_end` bound the part of the schedule in which the ControlNet
-    is applied, as fractions 0..1.
+    is applied, as fractions 0..1. `strength` is the last part of the schedule that is run, above 0 and up to 1: below 1
+    the repainted pixels start from those of the scene's picture, to which noise was added.
     """
 
     prompt: str
@@ -278,11 +279,29 @@ class Brief:
     control_scale: float = 0.8
     control_start: float = 0.0
     control_end: float = 1.0
+    strength: float = 1.0
 
     @property
     def rows_per_step(self) -> int:
         """Batch rows that each denoising step needs: 2 with guidance, else 1."""
         return rows_per_step(self.guidance_scale)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A finished picture of which a scene keeps a part. Both arrays have the scene's height and width.
+
+    `picture` is uint8 HxWx3 RGB. `repaint` is uint8 HxW, 255 = this pixel is painted anew.
+    """
+
+    picture: U8
+    repaint: U8
+
+    def __post_init__(self) -> None:
+        _require(self.picture, "kept picture", np.uint8, 3, 3)
+        _require(self.repaint, "kept picture's mask", np.uint8, 2)
+        if self.picture.shape[:2] != self.repaint.shape:
+            raise TypeError(f"picture and mask must share a size, got {self.picture.shape} and {self.repaint.shape}")
 
 
 @dataclass(frozen=True)
@@ -296,6 +315,7 @@ class Scene:
     inpaint_mask: U8
     edge_map: EdgeMap
     brief: Brief
+    kept: Kept | None = None
 
     def __post_init__(self) -> None:
         _require(self.product, "scene", np.uint8, 3, 3)

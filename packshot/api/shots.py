@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -72,13 +73,20 @@ async def create_shot(request: Request, services: Wired, tenant: Caller) -> Resp
     """
     key = idempotency_key(request)
     body = await json_body(request, ShotRequest)
+    return await answer_when_accepted(request, services, tenant, lambda: accepted(services, tenant, body, key))
+
+
+async def answer_when_accepted(
+    request: Request, services: Services, tenant: Tenant, accept: Callable[[], Awaitable[ShotRecord]]
+) -> Response:
+    """The answer about work that `accept` stores: 202 at once, or 200 when it has ended under `Prefer: wait`."""
     wait_s = wanted_wait_s(request)
     if wait_s is None:
-        shot = await accepted(services, tenant, body, key)
+        shot = await accept()
         await tell_limits(request, services, tenant)
         return json_answer(accepted_answer(shot), status=202, headers={"location": f"/v1/shots/{shot.id}"})
     with services.streams.one(tenant.id):  # before the shot is stored: a refused request stores nothing
-        shot = await accepted(services, tenant, body, key)
+        shot = await accept()
         headers = {"location": f"/v1/shots/{shot.id}", "preference-applied": f"wait={wait_s:g}"}
         shot = await cancel_on_disconnect(request, _wait_until_ended(services, tenant.id, shot, wait_s))
         await tell_limits(request, services, tenant)
@@ -102,14 +110,24 @@ async def accepted(
     `supersedes`.
     """
     sent = body.model_dump(mode="json", exclude_unset=True)
-    if key is not None:
-        earlier = await in_thread(services.store.shots.repeated, tenant.id, key, sent)
-        if earlier is not None:
-            return earlier
+    if earlier := await repeated(services, tenant, key, sent):
+        return earlier
     stored = resolved(body, services.graph.engines(), services.settings)
+    return await stored_by(services, partial(_add, services, tenant, body, stored, key, sent, category, supersedes))
+
+
+async def repeated(
+    services: Services, tenant: Tenant, key: str | None, sent: Mapping[str, object]
+) -> ShotRecord | None:
+    """The work that was accepted with this Idempotency-Key for the same body, or None."""
+    return None if key is None else await in_thread(services.store.shots.repeated, tenant.id, key, sent)
+
+
+async def stored_by(services: Services, add: Callable[[], tuple[ShotRecord, bool]]) -> ShotRecord:
+    """Call `add` (`Shots.add`) in a thread, even when the client disconnects, and notify the graph of new work."""
 
     async def accept() -> ShotRecord:
-        shot, created = await in_thread(_add, services, tenant, body, stored, key, sent, category, supersedes)
+        shot, created = await in_thread(add)
         if created:
             services.graph.submitted()
         return shot

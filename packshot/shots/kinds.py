@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from packshot.contract.status import ShotKind
 from packshot.shots.flow import OnStep, shoot
 from packshot.shots.stages import Stages
+from packshot.shots.touchup_flow import touch_up
 from packshot.store.records import Claim, NewImage
 from packshot.store.store import Store
 
@@ -18,4 +19,4 @@ async def _shot(store: Store, claim: Claim, stages: Stages, on_step: OnStep) -> 
     return await shoot(store, claim.tenant, claim.spec, stages, on_step, alone=claim.crashes > 0)
 
 
-FLOWS: Mapping[ShotKind, Flow] = {"shot": _shot}
+FLOWS: Mapping[ShotKind, Flow] = {"shot": _shot, "touchup": touch_up}

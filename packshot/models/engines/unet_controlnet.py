@@ -7,18 +7,21 @@ For each scene, once (`begin`):
     4.  Make a scheduler and a seeded random generator for the scene.
     5.  Encode the masked picture for an inpainting UNet (2c + 1 channels), the whole picture for a plain one (c).
     6.  Draw the initial noise.
+    7.  For a touch-up, encode the picture of which a part is kept. Below strength 1, start from it with noise added,
+        and leave out the first steps.
 For a scene that is larger than the pack's buckets (packshot/models/engines/windows.py):
     3., 5. Embed and encode each of its windows, which are the size of a bucket.
     2. to 6. Begin its outline too: the whole scene, squeezed into one window.
 For each denoising step, over all scenes of the step (`step`):
-    7.t Scale the latents. Each window takes a batch row, and with guidance two.
-    8.t Call the ControlNet once, and multiply the residuals by each row's own scale.
-    9.t Call the UNet once, with a (B,) vector of timesteps. Average the windows of each scene.
-    10.t Apply each scene's guidance, and rescale.
-    11.t Step each scene's scheduler. For a plain UNet, put the known part back, noised to the next timestep. After the
-         outline's last step, expand it to the scene's size, and noise it to the next timestep.
+    8.t Scale the latents. Each window takes a batch row, and with guidance two.
+    9.t Call the ControlNet once, and multiply the residuals by each row's own scale.
+    10.t Call the UNet once, with a (B,) vector of timesteps. Average the windows of each scene.
+    11.t Apply each scene's guidance, and rescale.
+    12.t Step each scene's scheduler. For a plain UNet and for a touch-up, put the known part back, noised to the next
+         timestep; a step that is taken again is noised to its own. After the outline's last step, expand it to the
+         scene's size, and noise it to the next timestep.
 For each scene, at the end (`decode`):
-    12. Decode the latents, window by window.
+    13. Decode the latents, window by window.
 
 The networks run in the engine's dtype. The latents and the schedulers' arithmetic are in fp32. Noise comes from a CPU
 generator, so a seed gives the same noise on every device and in every batch. Nothing here takes a lock, because one
@@ -53,6 +56,10 @@ TEXT_CACHE_SIZE = 256
 """The number of encoded texts that are cached."""
 PREVIEW_LATENTS = 16
 """Longest side of a preview, in latents: 128 px with a VAE of factor 8."""
+MIN_STRENGTH = 0.01
+"""The smallest part of the schedule that is run."""
+HARMONISED, HARMONISED_SHARE = 3, 0.7
+"""How often a touch-up takes each step of the schedule's first part, and that part (RePaint, Lugmayr et al. 2022)."""
 LONGEST_STEP_S = 0.35
 """Longest allowed step in seconds. A scene that joins waits for the running step, so no larger batch is used."""
 
@@ -94,6 +101,8 @@ class DiffusionEngine:
         self._controlled = Frozen(network) if freeze and Frozen.worthwhile(network, self.device) else network
         self.channels = int(self._vae.config.latent_channels)
         self.inpaints = int(self._unet.config.in_channels) != self.channels
+        # Such a pack learned to paint around products alone, and not to continue a scene.
+        self._around_products = "product" in pack.role("controlnet").control_channels
         self._texts: OrderedDict[str, Tensor] = OrderedDict()
         self._check_vocabulary()
 
@@ -174,7 +183,7 @@ class DiffusionEngine:
         windows = self._windows(scene)
         generator = torch.Generator("cpu").manual_seed(scene.brief.seed)
         with convert_memory_errors():
-            if len(windows) == 1 or not outline_steps(scene.brief.steps):
+            if len(windows) == 1 or scene.kept is not None or not outline_steps(scene.brief.steps):
                 return self._begin(scene, windows, generator)
             width, height = (side * self.factor for side in windows.window)
             outline = self._begin(squeezed(scene, (width, height)), Windows.one(windows.window), generator)
@@ -183,7 +192,7 @@ class DiffusionEngine:
             return row
 
     def _begin(self, scene: Scene, windows: Windows, generator: torch.Generator) -> Denoising:
-        """Steps 2 to 6."""
+        """Steps 2 to 7."""
         brief = scene.brief
         # 2. Encode the prompt and the negative prompt.
         prompt, finding = read_prompt(brief.prompt, self._tokenizer, self.pack.manifest.defaults.prompt)
@@ -204,14 +213,32 @@ class DiffusionEngine:
         # 5. and 6. Draw random numbers in the published pipeline's order, so that a seed gives the same picture.
         picture = to_unit(scene.product).to(self.device)  # (1, 3, H, W), -1..1
         height, width = (side // self.factor for side in picture.shape[-2:])
-        mask = functional.interpolate(repaint, size=(height, width))  # nearest: (1, 1, h, w)
+        mask = covered = functional.interpolate(repaint, size=(height, width))  # nearest: (1, 1, h, w)
         known = None if self.inpaints else windows.merge(self._encode(in_pixels.split(picture), generator))
+        kept = scene.kept
+        if kept is not None:
+            whole = to_unit(kept.picture).to(self.device)
+            again = torch.from_numpy(kept.repaint[None, None] >= 128).to(self.device, torch.float32)
+            known = windows.merge(self._encode(in_pixels.split(whole), generator))
+            mask = functional.max_pool2d(again, self.factor)
+            if self.inpaints and not self._around_products:
+                picture, repaint, covered = whole, again, mask
         noise = torch.randn((1, self.channels, height, width), generator=generator).to(self.device)
         inpaint = None
         if self.inpaints:
             masked = self._encode(in_pixels.split(picture * (repaint < 0.5)), generator)
-            inpaint = torch.cat([windows.split(mask), masked], dim=1).to(self.dtype)  # (windows, 1 + c, h, w)
-        count = len(scheduler.timesteps)
+            inpaint = torch.cat([windows.split(covered), masked], dim=1).to(self.dtype)  # (windows, 1 + c, h, w)
+        # 7. A touch-up takes the steps that settle the composition several times, and below strength 1 begins later.
+        harmonises = kept is not None and (self._around_products or not self.inpaints)
+        plain = scheduler.timesteps
+        turns = [HARMONISED if harmonises and i < HARMONISED_SHARE * len(plain) else 1 for i in range(len(plain))]
+        timesteps = plain.repeat_interleave(torch.tensor(turns, device=plain.device))
+        count = len(timesteps)
+        latents, first = noise * scheduler.init_noise_sigma, len(plain) - max(1, round(len(plain) * brief.strength))
+        if first and known is not None:
+            if hasattr(scheduler, "set_begin_index"):
+                scheduler.set_begin_index(first)
+            latents = scheduler.add_noise(known, noise, plain[first][None])
         return Denoising(
             brief=brief,
             windows=windows,
@@ -221,9 +248,10 @@ class DiffusionEngine:
             known=known,
             mask=mask,
             noise=noise,
-            latents=noise * scheduler.init_noise_sigma,
+            latents=latents,
             scheduler=scheduler,
-            timesteps=scheduler.timesteps,
+            timesteps=timesteps,
+            again=tuple(turn < most - 1 for most in turns for turn in range(most)),
             control_scales=tuple(
                 brief.control_scale
                 if brief.control_start <= i / count and (i + 1) / count <= brief.control_end
@@ -232,6 +260,7 @@ class DiffusionEngine:
             ),
             generator=generator,
             findings=(finding,),
+            index=sum(turns[:first]),
         )
 
     def _check_limits(self, brief: Brief) -> None:
@@ -242,6 +271,7 @@ class DiffusionEngine:
             ("control_scale", brief.control_scale, 0, limits.max_control_scale),
             ("control_start", brief.control_start, 0, 1),
             ("control_end", brief.control_end, brief.control_start, 1),
+            ("strength", brief.strength, MIN_STRENGTH, 1),
         ):
             if not least <= value <= most:  # also true for NaN
                 detail = f"{name} must be between {least} and {most} for pack {self.pack.name!r}, got {value}"
@@ -307,7 +337,7 @@ class DiffusionEngine:
 
     def _predict(self, rows: Sequence[Denoising], scaled: Sequence[Tensor], max_rows: int = MANY_ROWS) -> list[Tensor]:
         """The UNet's predictions in fp32, for each scene (1 or 2, c, h, w): ([negative prompt,] prompt)."""
-        # 7.t A scene takes a batch row for each window and each of its texts: n rows in all.
+        # 8.t A scene takes a batch row for each window and each of its texts: n rows in all.
         counts = [len(row.texts) for row in rows]
         sizes = [len(row.windows) for row in rows]
         windows = [row.windows.split(latents) for row, latents in zip(rows, scaled, strict=True)]
@@ -317,7 +347,7 @@ class DiffusionEngine:
         times = torch.stack([row.timesteps[row.index] for row in rows]).to(self.device)
         times = times.repeat_interleave(torch.tensor(in_scene, device=self.device))  # (n,)
         inpaint = [repeat([row.inpaint for row in rows if row.inpaint is not None], counts)] if self.inpaints else []
-        # 8.t, 9.t
+        # 9.t, 10.t
         scales = [row.control_scales[row.index] for row in rows]
         control = []
         if any(scales):
@@ -338,7 +368,7 @@ class DiffusionEngine:
         return out
 
     def _guide(self, row: Denoising, prediction: Tensor) -> Tensor:
-        """10.t Apply classifier-free guidance, and rescale the pack's share of it to the prompt's own contrast.
+        """11.t Apply classifier-free guidance, and rescale the pack's share of it to the prompt's own contrast.
 
         Returns (1, c, h, w).
         """
@@ -352,7 +382,15 @@ class DiffusionEngine:
         return guided
 
     def _advance(self, row: Denoising, prediction: Tensor) -> None:
-        """11.t Step the scene's scheduler. For a plain UNet, put the known part back, noised to the next timestep."""
+        """12.t Step the scene's scheduler, and put the known part back, noised to the next timestep.
+
+        A step that is taken again leads to its own timestep instead, with other noise.
+        """
+        if row.again[row.index] and row.predicted is not None and row.known is not None:
+            clean = (1 - row.mask) * row.known + row.mask * row.predicted
+            noise = torch.randn(clean.shape, generator=row.generator).to(clean.device)
+            row.latents = row.scheduler.add_noise(clean, noise, row.timesteps[row.index][None])
+            return
         extra = {"generator": row.generator} if self._scheduler_step_takes_generator else {}
         now = row.timesteps[row.index]
         row.latents = row.scheduler.step(prediction, now, row.latents, return_dict=False, **extra)[0]
@@ -374,7 +412,7 @@ class DiffusionEngine:
 
     @torch.inference_mode()
     def decode(self, rows: Sequence[Denoising]) -> list[Render]:
-        """12. Decode the latents of finished scenes, in order.
+        """13. Decode the latents of finished scenes, in order.
 
         Scenes and windows are decoded one by one, because the VAE decoder's activations are the largest of an engine.
         Raises EngineFailed: engine_nan when the VAE produces NaN or infinity, or engine_out_of_memory.
