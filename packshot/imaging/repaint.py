@@ -29,8 +29,13 @@ SOFT_SHARE = 0.35
 CONTEXT = 0.5
 """Context on each side of a region that the engine sees, as a share of the region's longer side."""
 MIN_CONTEXT_PX = 32
-LEAST_NATIVE = 0.5
-"""The shortest crop, as a share of the engine's native side: a smaller region is painted enlarged up to 2 times."""
+LEAST_NATIVE, LEAST_OF_PICTURE = 0.5, 0.6
+"""The shortest crop, as a share of the engine's native side, and of the picture's longer side, whichever is longer.
+
+A small region so has more of the engine's pixels than in the whole picture, and the engine still sees the scene.
+"""
+MAX_ASPECT = 1.25
+"""Largest aspect ratio of a crop, where the picture has room for it: the buckets of every pack have about this one."""
 MAX_SHIFT = 40.0
 """Most levels by which a painted region's colours are shifted to meet those around it."""
 PEN_SHARE, POINT_SHARE = 0.02, 0.04
@@ -84,17 +89,13 @@ def painted_box(region: U8, native: tuple[int, int]) -> BoxXYXY:
     height, width = region.shape
     x, y, columns, rows = cv2.boundingRect(region)
     context = max(MIN_CONTEXT_PX, CONTEXT * max(columns, rows))
-    least = LEAST_NATIVE * max(native)
+    least = max(LEAST_NATIVE * max(native), LEAST_OF_PICTURE * max(width, height))
     wanted_w, wanted_h = max(columns + 2 * context, least), max(rows + 2 * context, least)
     longer = max(wanted_w, wanted_h)
     wanted_w, wanted_h = max(wanted_w, longer / MAX_ASPECT), max(wanted_h, longer / MAX_ASPECT)
     x0, x1 = _span(x, columns, wanted_w, width)
     y0, y1 = _span(y, rows, wanted_h, height)
     return x0, y0, x1, y1
-
-
-MAX_ASPECT = 1.25
-"""The engine's buckets are all near this aspect ratio or narrower ones."""
 
 
 def _span(start: int, length: int, wanted: float, most: int) -> tuple[int, int]:

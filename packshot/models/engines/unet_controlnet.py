@@ -49,6 +49,7 @@ from packshot.models.engines.tensors import convert_memory_errors, repeat, to_pi
 from packshot.models.engines.windows import MANY_ROWS, Windows, in_calls, squeezed
 from packshot.models.engines.word_tokenizer import read_prompt
 from packshot.models.packs.framing import outline_steps
+from packshot.models.packs.manifest import AROUND_PRODUCTS
 from packshot.models.packs.pack import Pack
 from packshot.types import U8, Brief, EdgeMap, Render, Scene
 
@@ -101,8 +102,7 @@ class DiffusionEngine:
         self._controlled = Frozen(network) if freeze and Frozen.worthwhile(network, self.device) else network
         self.channels = int(self._vae.config.latent_channels)
         self.inpaints = int(self._unet.config.in_channels) != self.channels
-        # Such a pack learned to paint around products alone, and not to continue a scene.
-        self._around_products = "product" in pack.role("controlnet").control_channels
+        self._around_products = pack.manifest.family in AROUND_PRODUCTS
         self._texts: OrderedDict[str, Tensor] = OrderedDict()
         self._check_vocabulary()
 
