@@ -125,6 +125,6 @@ class Outbound:
 
 
 def _held() -> ColumnElement[bool]:
-    """Whether a sender has the webhook. A lease that ends later than any can was taken before the clock was set back."""
+    """Whether a sender has the webhook. One that ends later than a lease can was taken before a step back."""
     left_s = webhook.c.lease_until - Now()
     return and_(left_s > 0, left_s <= LEASE_S)

@@ -14,9 +14,8 @@ from packshot.store.schema import Now
 from packshot.store.schema_webhooks import webhook, webhook_message
 from packshot.store.wakes import OUTBOX, notify
 
-
 NEW_FOR_S = 86_400.0
-"""A new message is due since a day ago, so that a clock that is set back does not make it wait. Messages stay in order."""
+"""A new message is due since so many seconds: a clock that is set back does not make it wait, and it keeps its turn."""
 
 
 def publish(connection: Connection, tenant_id: str, *events: WebhookEvent) -> None:
