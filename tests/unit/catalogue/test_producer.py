@@ -16,7 +16,7 @@ from packshot.api.decoding import LocalDecoder
 from packshot.catalogue.producer import Producer
 from packshot.settings import Settings
 from packshot.store.catalogue_records import CatalogueRecord, CatalogueRow
-from packshot.store.records import PhotoRecord, Tenant
+from packshot.store.records import NewMask, PhotoRecord, Tenant
 from packshot.store.store import Store
 from tests.unit.catalogue.producing import BOX, QuickGraph, add_photo, run_until, settings_of, state_of
 from tests.unit.store.catalogue_steps import add_catalogue
@@ -171,3 +171,22 @@ async def test_a_producer_in_standby_claims_nothing(
     old.release()
     store.clusters.activate("new", "mini")  # clients call it
     assert await new.look()
+
+
+async def test_a_photo_that_is_cut_out_already_costs_no_segmentation(
+    store: Store, settings: Settings, tenant: Tenant
+) -> None:
+    alpha = NewMask(score=1.0, area_px=2400, bbox_xyxy=(20, 20, 80, 60), png=b"alpha")
+    cut_out = store.photos.add(
+        tenant.id, png=b"p", width=120, height=90, format="PNG", bytes=1, sha256="c" * 64, own_alpha=(alpha, b"rgba")
+    )
+    items: list[dict[str, Any]] = [
+        {"sku": "OWN", "photo": cut_out.id},
+        {"sku": "CLICKED", "photo": cut_out.id, "box": [10, 10, 90, 70]},
+        {"sku": "ELSEWHERE", "photo": cut_out.id, "box": [30, 30, 100, 70]},  # not what its alpha shows
+    ]
+    record = add_catalogue(store, tenant, items, defaults=SMALL, axes=SCENES)
+    store.catalogues.start(tenant.id, record.id)
+    graph = await run_until(store, settings, lambda: state_of(store, record) == "done")
+    assert {row.state for row in rows_of(store, record).values()} == {"done"}
+    assert len(graph.base_keys) == 1
