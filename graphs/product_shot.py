@@ -33,6 +33,7 @@ from deployments.producer import ProducerDeployment
 from deployments.ray_support.decorated import as_deployment
 from deployments.ray_support.shared_store import require_shared_store
 from deployments.sam_encoder import SamEncoderDeployment
+from deployments.understand import UnderstandDeployment
 from packshot.settings import Settings
 
 
@@ -44,6 +45,7 @@ class Args(BaseModel):
     pack: str = Field("", description="The pack to serve; empty = the setting PACKSHOT_PACK.")
     encoder_threads: int = Field(2, ge=0, description="Torch threads of an encoder replica; 0 = torch's choice.")
     decoder_threads: int = Field(1, ge=0, description="Torch threads of a mask decoder replica.")
+    understand_threads: int = Field(1, ge=0, description="Torch threads of a replica that finds geometry.")
     generator_threads: int = Field(2, ge=0, description="Torch threads of a generator replica.")
     photo_decoder: bool = Field(False, description="Decode uploads in a separate deployment, not in the gateway.")
     producer: bool = Field(False, description="Produce catalogues in a separate deployment, not in the gateway.")
@@ -59,8 +61,9 @@ def app(args: Args) -> Application:
     decoder = as_deployment(MaskDecoderDeployment).bind(args.pack, args.decoder_threads)
     generator = as_deployment(GeneratorDeployment).bind(args.pack, args.generator_threads)
     finisher = as_deployment(FinisherDeployment).bind(args.pack)
+    understand = as_deployment(UnderstandDeployment).bind(args.pack, args.understand_threads)
     canny = as_deployment(CannyDeployment).bind()
-    director = as_deployment(DirectorDeployment).bind(args.pack, finisher, canny, generator)
+    director = as_deployment(DirectorDeployment).bind(args.pack, finisher, understand, canny, generator)
     photo_decoder = as_deployment(PhotoDecoderDeployment).bind() if args.photo_decoder else None
     stages = (encoder, decoder, finisher, director, photo_decoder)
     producer = as_deployment(ProducerDeployment).bind(args.pack, *stages) if args.producer else None
