@@ -6,14 +6,15 @@
                 │       ├─ catalogues ─> producer (if the profile has one; otherwise the gateway): clicks, shots, files
                 │       ├─ cutouts, deliveries ─────────────────> finisher ──> files
                 │       └─ shots ───> director ──layers─────────> finisher ──Fitted──┬──> canny ──EdgeMap──┐
-                │                        │                           │               │                     v
+                │                        ├─ geometry ─> understand   │               │                     v
              [ store ] <─claim, commit───┤──Brief────────────────────┼───────────────┴───────────────> generator
               shots, photos, masks, images                           │Prepared                      (shared steps)
                                          ^                           v                                     │
                                          └──────── PNG ────────── finisher <───────────Painted─────────────┘
 
 An accepted shot is a row in the store before anything runs. The director claims it, runs it and commits its images.
-Layouts and edge maps travel between replicas by reference: as an unawaited response, or as an object reference.
+Layouts, geometries and edge maps travel between replicas by reference: as an unawaited response, or as an object
+reference. Only shots that need their products' geometry call `understand`, once for each mask; otherwise it sleeps.
 
     serve run graphs.product_shot:app          # this machine, the mini pack, keys required
     packshot config --profile one-gpu          # the same application with another profile's numbers

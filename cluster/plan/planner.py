@@ -323,9 +323,7 @@ class _StageSeconds:
                 math.ceil(cpus / pool.cpus - 1e-9),
                 math.ceil(memory / pool.memory_gib - 1e-9),
             )
-            counts: dict[str, int] = {
-                stage: count for stage, count in replicas.items() if stage in self._profile.gpu_stages
-            }
+            counts: dict[str, int] = {stage: replicas[stage] for stage in self._profile.gpu_stages if stage in replicas}
             sure = sure_devices(kinds_of(self._profile, name, counts)) if pool.gpus else 0
             made.append(PoolPlan(name, pool, nodes, tuple(layout), sure))
         return made

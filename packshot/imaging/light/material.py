@@ -23,6 +23,8 @@ __all__ = ["Cues", "gloss_of", "material_cues", "material_of"]
 
 WORK_PX = 256
 """The longer side at which the cues are measured."""
+RIM = 0.03
+"""The border that is left out, as a share of the longer side: the soft edge, hair and fur are not see-through."""
 MIN_PIXELS = 64
 """A smaller product has no cues."""
 
@@ -46,7 +48,7 @@ def material_cues(cutout: Cutout) -> Cues:
     """Measure the cues of a cutout; all are 0 for a product of fewer than MIN_PIXELS pixels at WORK_PX."""
     small = reduced(cutout.pixels, WORK_PX)
     rgb, alpha = np.ascontiguousarray(small[..., :3]), np.ascontiguousarray(small[..., 3])
-    rim = max(1, round(0.012 * max(alpha.shape)))
+    rim = max(1, round(RIM * max(alpha.shape)))
     covered = cv2.copyMakeBorder((alpha > 0).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
     inner = cv2.erode(covered, np.ones((2 * rim + 1, 2 * rim + 1), np.uint8))[1:-1, 1:-1] > 0
     if int(inner.sum()) < MIN_PIXELS:

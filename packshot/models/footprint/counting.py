@@ -190,10 +190,8 @@ def geometry_footprint(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> Footp
         loading = _bytes(sam) + _bytes(head)
         encoder = nn.Module.to(sam.image_encoder, dtype)
         attend_piecewise(encoder)
-        call, weights = (
-            partial(_head_geometry, encoder, head, sam.packshot_config, dtype),
-            _bytes(encoder) + _bytes(head),
-        )
+        call = partial(_head_geometry, encoder, head, sam.packshot_config, dtype)
+        weights = _bytes(encoder) + _bytes(head)
     else:
         network = _network(pack, "geometry", dtype)
         call, weights = partial(_depth, network, dtype), _bytes(network)

@@ -142,7 +142,7 @@ def test_the_one_gpu_profile_fits_every_model_on_one_device() -> None:
         ({"stages": {"generator": {"gpu_share": 0.5}}}, "a cpu profile must not have gpu_share"),
         (
             {"device": "cuda"},
-            "sam_encoder, mask_decoder, generator must have gpu_share, understand may, and no other stage",
+            "sam_encoder, mask_decoder, generator must have gpu_share, understand may, and no other",
         ),
         (
             {
