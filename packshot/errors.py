@@ -116,6 +116,7 @@ class BadInput(PackshotError):
         "photo_missing": "A catalogue's row names a photo or a mask that is not there.",
         "axes_too_large": "A catalogue's axes have more combinations than the limit.",
         "not_served": "A field needs a stage that is not served.",
+        "relight_refused": "Relight needs a painted scene and a channel that takes a relit product.",
         "layers_too_large": "The layers together are more pixels than one shot may show or cut out.",
         "redo_needs_change": "A reason cannot be mended by itself; the request must say what to change.",
         "url_refused": "A webhook's URL is not https, or leads to an address that is not public.",
