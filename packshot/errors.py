@@ -187,6 +187,7 @@ class Conflict(PackshotError):
         "not_approved": "The picture may leave only when a person has approved this version of it.",
         "superseded": "A newer version has replaced the picture.",
         "comments_full": "The visitors of a share link have left as many comments on the picture as they may.",
+        "gain_altered": "The gain file of a relit picture is not the one that was stored with it.",
         "too_many": "The tenant has as many objects of this kind as it may.",
         "too_many_webhooks": "The tenant has reached its limit of webhooks.",
         "webhook_disabled": "The webhook's receiver answered 410 Gone; nothing is sent to it.",

@@ -33,7 +33,7 @@ from packshot.imaging.strokes import paint
 from packshot.shots.cutouts import CutoutFiles, load_cutout_png
 from packshot.shots.layout import LayoutFiles, draw_layout
 from packshot.shots.lighting import lit_ground
-from packshot.shots.relighting import relit_layout
+from packshot.shots.relighting import prove, relit_layout
 from packshot.shots.stages import DeliveryOrder, Finished, Fitted, Painted, Placed, Prepared
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask
@@ -192,7 +192,7 @@ class Finisher:
         """Convert an image to a channel's file.
 
         Raises BadInput: `preset_unmet` when it cannot meet a rule of the preset, and `not_served` when the aspect ratio
-        or the shadow would need another scene.
+        or the shadow would need another scene. Raises Conflict `gain_altered` for a relit picture without its proof.
         """
         prepared = self._prepared(order.layout)
         generated = order.spec.background.generated
@@ -200,6 +200,9 @@ class Finisher:
             pixels = read_png(self._assets.get(order.image_key))
         else:
             pixels = self._with_shadow(prepared, order.spec, order.shadow)
+        proof = None
+        if order.gain_key is not None:
+            proof = prove(self._assets, prepared.flat if prepared else None, pixels, order.gain_key)
         if prepared is None or prepared.flat.alpha.shape != pixels.shape[:2]:
             found = {finding.check: finding for finding in order.verdict.findings}
             return deliver(
@@ -208,6 +211,7 @@ class Finisher:
                 enlarged_by=found["product"].value if "product" in found else None,
                 cut=found["frame"].level != "ok" if "frame" in found else None,
                 generated=generated,
+                relit_lock=proof,
             )
         return deliver(
             pixels,
@@ -215,6 +219,7 @@ class Finisher:
             product_alpha=prepared.flat.alpha,
             enlarged_by=prepared.enlarged_by,
             generated=generated,
+            relit_lock=proof,
         )
 
     def _with_shadow(self, prepared: Prepared | None, spec: ShotSpec, shadow: ShadowKind) -> U8:

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from packshot.contract.light import Shadow
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.verdict import Finding
+from packshot.errors import Conflict
 from packshot.imaging.light.estimate import scene_light
 from packshot.imaging.light.gain import encode_gain, relit
 from packshot.imaging.light.relief import inflated_relief, placed_relief
 from packshot.imaging.light.relight import Change, changed, gain_of, key_light, light_colour
 from packshot.shots.lighting import USUAL_DIRECTION_DEG
+from packshot.store.assets import Assets
 from packshot.types import U8, Flat, Geometry
+from packshot.verdict.inspect import relit_lock
 
-__all__ = ["MAX_DELTA_E", "MAX_HUE_DEG", "Relit", "relit_layout"]
+__all__ = ["MAX_DELTA_E", "MAX_HUE_DEG", "Relit", "load_gain", "prove", "relit_layout"]
 
 MAX_DELTA_E = 8.0
 """The 95th percentile of the product's ΔE from which the verdict warns."""
@@ -35,9 +38,7 @@ class Relit:
     findings: tuple[Finding, ...] = ()
 
 
-def relit_layout(
-    flat: Flat, spec: ShotSpec, scene: U8 | None, geometries: Sequence[Geometry] | None = None
-) -> Relit:
+def relit_layout(flat: Flat, spec: ShotSpec, scene: U8 | None, geometries: Sequence[Geometry] | None = None) -> Relit:
     """Relight a layout as its shot asks.
 
     `scene` is the painted scene, uint8 HxWx3 RGB; None = there is none, because the product covers the canvas.
@@ -47,7 +48,9 @@ def relit_layout(
     if wanted is None:
         return Relit(flat)
     if scene is None:
-        detail = "the product was not relit, because it covers the canvas, so there is no scene whose light it could take"
+        detail = (
+            "the product was not relit, because it covers the canvas, so there is no scene whose light it could take"
+        )
         return Relit(flat, findings=(Finding("relight", "warning", detail),))
     if geometries is None:
         relief = inflated_relief(flat)
@@ -88,3 +91,24 @@ def _finding(change: Change, why: str) -> Finding:
     if broken:
         return Finding("relight", "warning", f"{detail}; {' and '.join(broken)}: use a smaller amount", change.p95)
     return Finding("relight", "ok", detail, change.p95)
+
+
+def load_gain(assets: Assets, gain_key: str) -> bytes:
+    """The gain file of a picture. Raises Conflict `gain_altered` when it is not the one that was stored."""
+    data = assets.get(gain_key)
+    if assets.key_of(data, ".png") != gain_key:
+        rule = "a gain file must have the hash under which it was stored, and this one was altered in the storage"
+        raise Conflict("gain_altered", f"{rule}; restore the file from a backup, or make the picture again")
+    return data
+
+
+def prove(assets: Assets, flat: Flat | None, picture: U8, gain_key: str) -> Finding:
+    """The finding `relit_lock` of a stored picture, from its layout, its gain file and its pixels.
+
+    `flat` is None when the layout was deleted. Raises Conflict `gain_altered`, and NotFound when the file is gone.
+    """
+    gain_png = load_gain(assets, gain_key)
+    if flat is None or flat.alpha.shape != picture.shape[:2]:
+        detail = "the relit product was not compared with its photo, because its mask is not available"
+        return Finding("relit_lock", "warning", detail)
+    return relit_lock(flat, picture, gain_png)

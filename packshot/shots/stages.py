@@ -83,7 +83,7 @@ class Painted:
 class Finished:
     """A finished picture as a PNG, its verdict, and how long finishing took in milliseconds.
 
-    `gain_png` is the gain that lies over a relit product (`packshot.imaging.light.gain`); None = the product is not relit.
+    `gain_png` is the gain over a relit product (`packshot.imaging.light.gain`), else None.
     """
 
     png: bytes

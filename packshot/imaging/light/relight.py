@@ -1,7 +1,7 @@
 """Relighting: the product takes the direction and the colour of its scene's light, as a smooth gain.
 
-    relief (normals n) ─┐
-    light (l, cast) ────┴─> 1 + amount · (n·l − mean) + amount · cast ──headroom──> Gain
+relief (normals n) ─┐
+light (l, cast) ────┴─> 1 + amount · (n·l − mean) + amount · cast ──headroom──> Gain
 """
 
 from __future__ import annotations
@@ -129,18 +129,22 @@ def _with_headroom(factors: F32, flat: Flat) -> F32:
     x0, y0, x1, y1 = box
     high, wide = factors.shape[:2]
     here = np.ascontiguousarray(flat.pixels[y0:y1, x0:x1])
-    brightest = np.where(here[..., 3] >= 128, here[..., :3].max(axis=2), np.uint8(0))
-    room = WHITE / np.maximum(cv2.resize(brightest, (wide, high), interpolation=cv2.INTER_AREA).astype(np.float32), 1)
+    cover = cv2.threshold(cv2.extractChannel(here, 3), 127, 255, cv2.THRESH_BINARY)[1]
+    brightest = cv2.bitwise_and(cv2.max(cv2.max(here[..., 0], here[..., 1]), here[..., 2]), cover)
+    light, share = (
+        cv2.resize(one, (wide, high), interpolation=cv2.INTER_AREA).astype(np.float32) for one in (brightest, cover)
+    )
+    room = WHITE / np.maximum(255 * light / np.maximum(share, 1), 1)  # the mean of what each cell shows of the product
     reach = max(1, round(SMOOTH * max(high, wide)))
     room = cv2.erode(np.minimum(room, 2), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8))
-    room = np.maximum(cv2.GaussianBlur(room, (0, 0), reach), 1)
+    room = np.maximum(cv2.GaussianBlur(room, (0, 0), reach / 3), 1)
     most = factors.max(axis=2)
     return np.asarray(factors * np.minimum(1, room / np.maximum(most, 1e-3))[..., None], np.float32)
 
 
 def changed(flat: Flat, lit: Flat) -> Change:
     """How a layout's opaque pixels differ from those of the layout under its gain."""
-    step = max(1, max(flat.alpha.shape) // (2 * SEEN_PX))
+    step = max(1, max(flat.alpha.shape) // SEEN_PX)
     solid = flat.alpha[::step, ::step] == 255
     before, after = (one.pixels[::step, ::step, :3][solid] for one in (flat, lit))
     if before.size == 0:
@@ -150,7 +154,9 @@ def changed(flat: Flat, lit: Flat) -> Change:
         for rgb in (before, after)
     )
     delta = np.linalg.norm(new - old, axis=1)
-    hues, chromas = zip(*((np.arctan2(lab[:, 2], lab[:, 1]), np.hypot(lab[:, 1], lab[:, 2])) for lab in (old, new)), strict=True)
+    hues, chromas = zip(
+        *((np.arctan2(lab[:, 2], lab[:, 1]), np.hypot(lab[:, 1], lab[:, 2])) for lab in (old, new)), strict=True
+    )
     coloured = (chromas[0] >= COLOURED) & (chromas[1] >= COLOURED)
     turn = np.abs((hues[1] - hues[0] + np.pi) % (2 * np.pi) - np.pi)[coloured]
     white = ((after == 255) & (before < 255)).any(axis=1)
