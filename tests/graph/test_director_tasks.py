@@ -27,6 +27,8 @@ WITHIN_S = 60.0
 NEVER_POLLED_S = 600.0
 """A poll's interval that no test outlives: what happens then, a notification has started."""
 OTHERS = "others"
+STAGES = "finisher", "understand", "canny", "generator"
+"""Of which a director has a handle, in the order of its arguments."""
 PLAIN = spec_of(background=Background("white"), layers=(), priority="interactive")
 
 
@@ -71,7 +73,7 @@ def rows_of(store: Store, *masks: str) -> list[str]:
 @pytest.fixture
 def on_postgresql(url: str, tmp_path: Path) -> Iterator[Store]:
     """The store of two directors on PostgreSQL, which use the cluster's other stages and never poll."""
-    stages = [serve.get_deployment_handle(name, "packshot") for name in ("finisher", "canny", "generator")]
+    stages = [serve.get_deployment_handle(name, "packshot") for name in STAGES]
     try:
         with postgres_server() as database_url:
             settings = {"PACKSHOT_HOME": str(tmp_path), "PACKSHOT_DATABASE_URL": database_url}
