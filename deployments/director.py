@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from functools import partial
@@ -26,7 +25,7 @@ from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.errors import PackshotError
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
-from packshot.shots import Director, DuePoll, Finished, LayoutFiles, Painted, Placed, SharedLoadReport, Step
+from packshot.shots import Director, DuePoll, Finished, LayoutFiles, Painted, Placed, SharedLoadReport, Step, Understood
 from packshot.shots.stages import TouchupOrder
 from packshot.store.gauges import connection_gauges
 from packshot.store.store import Store
@@ -42,9 +41,6 @@ DIRECTOR_CONNECTIONS = {
     "database_connect_timeout_s": 30,
 }
 """A director has one database connection, and its shots wait for their turn at it: many directors share one server."""
-
-ASK_FOR_SWEEP_EVERY_S = 60.0
-"""Seconds after which a director asks whether a retention sweep is due. One director of the cluster sweeps."""
 
 
 @serve.deployment(
@@ -64,6 +60,7 @@ class DirectorDeployment:
         self,
         pack: str,
         finisher: DeploymentHandle[Any],
+        understand: DeploymentHandle[Any],
         canny: DeploymentHandle[Any],
         generator: DeploymentHandle[Any],
     ) -> None:
@@ -75,7 +72,7 @@ class DirectorDeployment:
         self._cluster = (ray.get_runtime_context().get_session_name(), pack or settings.pack)
         self._store.clusters.join(*self._cluster)
         self._called = self._active = False
-        self._stages = GraphStages(pack or settings.pack, settings, finisher, canny, generator)
+        self._stages = GraphStages(pack or settings.pack, settings, finisher, understand, canny, generator)
         places = context._deployment_config.max_ongoing_requests
         self._director = Director(
             self._store,
@@ -96,7 +93,7 @@ class DirectorDeployment:
             every_s=settings.poll_s,
         )
         loop = asyncio.get_running_loop()
-        sender = Sender(self._store.outbound, Egress(allow_loopback=settings.open_access))
+        sender = Sender(self._store.outbound, Egress(allow_loopback=settings.open_access), RayMeter())
         self._tasks = [
             loop.create_task(self._due.forever()),
             loop.create_task(self._keep_house()),
@@ -135,18 +132,15 @@ class DirectorDeployment:
 
     async def _keep_house(self) -> None:
         """Report the connections, say that the cluster is present, and sweep when a sweep is due."""
-        asked_at = time.monotonic()
         while True:
-            await asyncio.sleep(self._poll_s)
             try:
                 report(connection_gauges(self._store))
                 self._active = await asyncio.to_thread(self._store.clusters.is_active, *self._cluster)
-                if time.monotonic() - asked_at > ASK_FOR_SWEEP_EVERY_S:
-                    asked_at = time.monotonic()
-                    if swept := await asyncio.to_thread(self._store.retention.sweep_if_due):
-                        log.info("swept %s", swept)
+                if swept := await asyncio.to_thread(self._store.retention.sweep_if_due):
+                    log.info("swept %s", swept)
             except Exception:
                 log.exception("the store did not answer; a later try asks again")
+            await asyncio.sleep(self._poll_s)
 
     async def _call(self) -> str | None:
         """Run a shot without a caller: the gateway died, a back-off has ended, or a lease has expired."""
@@ -176,12 +170,14 @@ class GraphStages:
         pack: str,
         settings: Settings,
         finisher: DeploymentHandle[Any],
+        understand: DeploymentHandle[Any],
         canny: DeploymentHandle[Any],
         generator: DeploymentHandle[Any],
     ) -> None:
         self._manifest = find_pack(pack, settings).manifest
         self._finisher = with_context(finisher)
         self._preparer = self._finisher.options(stream=True)
+        self._understander = with_context(understand).options(stream=True)
         self._canny = with_context(canny)
         self._painters = generator.options(stream=True)
         self._generator = with_context(self._painters)
@@ -207,6 +203,18 @@ class GraphStages:
             covered = await (await anext(answers))
             fitted, prepared = await anext(answers), await anext(answers)  # references: the pixels stay in Ray's store
             return Placed(covered, prepared, fitted)
+
+        return await retry_once(ask)
+
+    async def understand(self, files: LayoutFiles) -> Understood:
+        cutouts = tuple(layer.cutout for layer in files.layers)
+        understander = self._understander.options(session_id=cutouts[0].mask_key)
+
+        async def ask() -> Understood:
+            stream = understander.understand.remote(cutouts)
+            assert isinstance(stream, DeploymentResponseGenerator)
+            answers = await stream._to_object_ref_gen()
+            return Understood(await (await anext(answers)), await anext(answers))
 
         return await retry_once(ask)
 

@@ -87,6 +87,9 @@ async def touch_up_image(image_id: str, request: Request, services: Wired, tenan
         shot = await in_thread(services.store.shots.get, tenant.id, image.shot_id)
         engine = _engine_of(services, image, shot.spec)
         margins = _margins(body, image)
+        if margins.any and image.gain_key is not None:
+            rule = "a picture whose product was relit cannot grow yet, because its gain has the picture's size"
+            raise BadInput("not_served", f"{rule}; make a shot on the larger canvas, or one without relight")
         spec = moved(replace(shot.spec, images=1, seed=image.seed, priority="interactive"), margins)
         before = image.recipe.touchup is not None and not image.recipe.touchup.locked
         layout = None if body.product else await in_thread(find_layout, services.store, tenant.id, spec)

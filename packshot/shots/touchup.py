@@ -23,11 +23,13 @@ from packshot.errors import BadInput
 from packshot.imaging.canvas import fit_into, locked_mask
 from packshot.imaging.codec import encode_mask_png, encode_png, read_mask, read_png
 from packshot.imaging.composite import Ground, composite, enlarge, inpaint_mask, product_on_grey
+from packshot.imaging.light.gain import read_gain, relit
 from packshot.imaging.matting import MattingNetwork
 from packshot.imaging.repaint import blend, grown, margins_region, mark_region, painted_box, widened
 from packshot.imaging.strokes import paint
 from packshot.shots.layout import draw_layout
 from packshot.shots.lighting import lit_ground
+from packshot.shots.relighting import load_gain
 from packshot.shots.stages import Finished, Fitted, Painted, Placed, PreparedTouchup, Region, RegionOrder, TouchupOrder
 from packshot.store.assets import Assets
 from packshot.types import U8, Flat, Framing, Kept
@@ -99,6 +101,8 @@ def prepare_touchup(
     base = grown(_rgb(read_png(assets.get(order.parent_key))), touchup.margins)
     region = read_mask(assets.get(order.region_key)).pixels
     flat, product_by = draw_layout(assets, order.layout, matting)
+    gain_png = load_gain(assets, order.gain_key) if order.gain_key and touchup.locked else None
+    shown = flat if gain_png is None else relit(flat, read_gain(gain_png))
     ground = lit_ground(flat, _as_lit(order), None).ground if touchup.locked else Ground()
     x0, y0, x1, y1 = touchup.box
     crop = np.s_[y0:y1, x0:x1]
@@ -114,7 +118,7 @@ def prepare_touchup(
     laid = fit_into(Flat(product), framing)
     kept = Kept(np.ascontiguousarray(picture.rgb), inpaint_mask(repaint))
     fitted = Fitted(laid, product_on_grey(laid), inpaint_mask(laid), kept)
-    return Placed(False, PreparedTouchup(base, region, flat, ground, product_by, framing), fitted)
+    return Placed(False, PreparedTouchup(base, region, flat, shown, ground, product_by, framing, gain_png), fitted)
 
 
 def finish_touchup(prepared: PreparedTouchup, painted: Painted, order: TouchupOrder) -> Finished:
@@ -129,7 +133,7 @@ def finish_touchup(prepared: PreparedTouchup, painted: Painted, order: TouchupOr
         below, flat = _without_shadow(base[crop], prepared.ground, prepared.flat, crop), prepared.flat
         scene = base.copy()
         scene[crop] = blend(below, render, region[crop], np.ascontiguousarray(flat.alpha[crop]))
-        new = composite(flat, scene, prepared.ground)[crop]
+        new = composite(prepared.shown, scene, prepared.ground)[crop]
     else:
         new = blend(base[crop], render, region[crop])
     picture = base.copy()
@@ -137,7 +141,8 @@ def finish_touchup(prepared: PreparedTouchup, painted: Painted, order: TouchupOr
     shown_px = painted.render.pixels.shape[1] * prepared.framing.shown_size[0] / prepared.framing.size[0]
     verdict = _verdict(prepared, painted, order, picture, (x1 - x0) / shown_px)
     height, width = picture.shape[:2]
-    return Finished(encode_png(picture), width, height, verdict, (time.perf_counter() - started_at) * 1000)
+    finish_ms = (time.perf_counter() - started_at) * 1000
+    return Finished(encode_png(picture), width, height, verdict, finish_ms, prepared.gain_png)
 
 
 def _as_lit(order: TouchupOrder) -> ShotSpec:
@@ -174,11 +179,12 @@ def _verdict(
         enlarged_by=max(enlarged_by, before or 1.0),
         product_by=prepared.product_by,
         generated=True,
+        gain_png=prepared.gain_png,
     )
     findings: Sequence[Finding] = verdict.findings
     if not order.touchup.locked:
         findings = [Finding("lock", "warning", NOT_APPLICABLE) if one.check == "lock" else one for one in findings]
-    kept = [earlier[check] for check in ("framing", "light") if check in earlier]
+    kept = [earlier[check] for check in ("framing", "light", "relight", "material") if check in earlier]
     repainted = _repainted(prepared, order.touchup, picture)
     return replace(verdict, findings=(*findings, *kept, repainted, *painted.render.findings))
 

@@ -57,7 +57,18 @@ async def touch_up(store: Store, claim: Claim, stages: Stages, on_step: OnStep) 
             timing_ms={name: round(spent, 1) for name, spent in timing_ms.items()},
             touchup=touchup,
         )
-        return [NewImage(0, touchup.seed, finished.width, finished.height, finished.png, finished.verdict, recipe)]
+        return [
+            NewImage(
+                0,
+                touchup.seed,
+                finished.width,
+                finished.height,
+                finished.png,
+                finished.verdict,
+                recipe,
+                finished.gain_png,
+            )
+        ]
     raise RuntimeError("paint() must yield a Painted last, but it ended without one")
 
 
@@ -66,4 +77,4 @@ def _order(store: Store, claim: Claim, touchup: TouchupSpec) -> TouchupOrder:
     if claim.job_key is None:
         raise RuntimeError(f"the touch-up {claim.shot_id} must have a region, but its row names none")
     layout = find_layout(store, claim.tenant, claim.spec)
-    return TouchupOrder(claim.spec, touchup, layout, parent.asset_key, claim.job_key, parent.verdict)
+    return TouchupOrder(claim.spec, touchup, layout, parent.asset_key, claim.job_key, parent.verdict, parent.gain_key)
