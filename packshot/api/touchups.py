@@ -87,8 +87,9 @@ async def touch_up_image(image_id: str, request: Request, services: Wired, tenan
         shot = await in_thread(services.store.shots.get, tenant.id, image.shot_id)
         engine = _engine_of(services, image, shot.spec)
         margins = _margins(body, image)
-        if margins.any and image.gain_key is not None:
-            rule = "a picture whose product was relit cannot grow yet, because its gain has the picture's size"
+        cut = any(one.check == "frame" and one.level != "ok" for one in image.verdict.findings)
+        if margins.any and image.gain_key is not None and cut:
+            rule = "a picture cannot grow when its product was relit and the frame cuts it: the gain ends at the frame"
             raise BadInput("not_served", f"{rule}; make a shot on the larger canvas, or one without relight")
         spec = moved(replace(shot.spec, images=1, seed=image.seed, priority="interactive"), margins)
         before = image.recipe.touchup is not None and not image.recipe.touchup.locked

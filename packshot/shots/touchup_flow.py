@@ -57,18 +57,8 @@ async def touch_up(store: Store, claim: Claim, stages: Stages, on_step: OnStep) 
             timing_ms={name: round(spent, 1) for name, spent in timing_ms.items()},
             touchup=touchup,
         )
-        return [
-            NewImage(
-                0,
-                touchup.seed,
-                finished.width,
-                finished.height,
-                finished.png,
-                finished.verdict,
-                recipe,
-                finished.gain_png,
-            )
-        ]
+        size = finished.width, finished.height
+        return [NewImage(0, touchup.seed, *size, finished.png, finished.verdict, recipe, finished.gain_png)]
     raise RuntimeError("paint() must yield a Painted last, but it ended without one")
 
 
