@@ -115,7 +115,7 @@ def _planned(services: Services, tenant_id: str, sent: SentManifest) -> Planned:
             found.append(refused(error, None, None, "defaults.engine", read.manifest.defaults.engine))
         found += _limits(read.manifest, engine, services)
     read = replace(read, problems=sorted([*read.problems, *found], key=lambda one: one.row or 0))
-    ended, _ = services.store.shots.page(tenant_id, ShotFilter(status="done"), limit=20)
+    ended, _ = services.store.shots.page(tenant_id, ShotFilter(status="done", kind="shot"), limit=20)
     costs, basis = costs_of(engine, ended)
     return Planned(read, plan(read, costs), costs, basis)
 
