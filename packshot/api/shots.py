@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -32,7 +33,6 @@ from packshot.api.services import Services, Wired, in_thread
 from packshot.contract import examples
 from packshot.contract.answers import AcceptedAnswer, ShotAnswer, ShotPage
 from packshot.contract.requests import ShotRequest
-from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import ENDED
 from packshot.errors import BadInput, BudgetSpent, Conflict, NotFound
 from packshot.models.packs.framing import row_steps
@@ -72,13 +72,20 @@ async def create_shot(request: Request, services: Wired, tenant: Caller) -> Resp
     """
     key = idempotency_key(request)
     body = await json_body(request, ShotRequest)
+    return await answer_when_accepted(request, services, tenant, lambda: accepted(services, tenant, body, key))
+
+
+async def answer_when_accepted(
+    request: Request, services: Services, tenant: Tenant, accept: Callable[[], Awaitable[ShotRecord]]
+) -> Response:
+    """Accept a shot, or other work on a picture, and answer: 202, or under `Prefer: wait` 200 with what has ended."""
     wait_s = wanted_wait_s(request)
     if wait_s is None:
-        shot = await accepted(services, tenant, body, key)
+        shot = await accept()
         await tell_limits(request, services, tenant)
         return json_answer(accepted_answer(shot), status=202, headers={"location": f"/v1/shots/{shot.id}"})
     with services.streams.one(tenant.id):  # before the shot is stored: a refused request stores nothing
-        shot = await accepted(services, tenant, body, key)
+        shot = await accept()
         headers = {"location": f"/v1/shots/{shot.id}", "preference-applied": f"wait={wait_s:g}"}
         shot = await cancel_on_disconnect(request, _wait_until_ended(services, tenant.id, shot, wait_s))
         await tell_limits(request, services, tenant)
@@ -96,20 +103,31 @@ async def accepted(
     category: str | None = None,
     supersedes: str | None = None,
 ) -> ShotRecord:
-    """Store the shot, even when the client disconnects meanwhile, and notify the graph if it is new.
-
-    A repeat of a request is recognised before anything of it is checked again. `Shots.add` describes `category` and
-    `supersedes`.
-    """
+    """Store the shot. `Shots.add` describes `category` and `supersedes`; `accepted_job` the rest."""
     sent = body.model_dump(mode="json", exclude_unset=True)
+    add = partial(_add, services, tenant, body, key, sent, category, supersedes)
+    return await accepted_job(services, tenant, key, sent, add)
+
+
+async def accepted_job(
+    services: Services,
+    tenant: Tenant,
+    key: str | None,
+    sent: Mapping[str, object],
+    add: Callable[[], tuple[ShotRecord, bool]],
+) -> ShotRecord:
+    """Store a row of the queue by `add`, even when the client disconnects meanwhile, and notify the graph if it is new.
+
+    A repeat, with the same `key` and the same request as `sent`, is recognised before `add` checks anything. `add` runs
+    in a thread and returns what `Shots.add` does.
+    """
     if key is not None:
         earlier = await in_thread(services.store.shots.repeated, tenant.id, key, sent)
         if earlier is not None:
             return earlier
-    stored = resolved(body, services.graph.engines(), services.settings)
 
     async def accept() -> ShotRecord:
-        shot, created = await in_thread(_add, services, tenant, body, stored, key, sent, category, supersedes)
+        shot, created = await in_thread(add)
         if created:
             services.graph.submitted()
         return shot
@@ -121,12 +139,12 @@ def _add(
     services: Services,
     tenant: Tenant,
     body: ShotRequest,
-    stored: ShotSpec,
     key: str | None,
     sent: Mapping[str, object],
     category: str | None,
     supersedes: str | None,
 ) -> tuple[ShotRecord, bool]:
+    stored = resolved(body, services.graph.engines(), services.settings)
     canvas, boxes = (body.canvas.width, body.canvas.height), dict[str, BoxXYXY]()
     for index, layer in enumerate(body.layers):
         try:
