@@ -117,6 +117,7 @@ class BadInput(PackshotError):
         "axes_too_large": "A catalogue's axes have more combinations than the limit.",
         "not_served": "A field needs a stage that is not served.",
         "layers_too_large": "The layers together are more pixels than one shot may show or cut out.",
+        "not_filmable": "A picture cannot become a clip: no background, or its masks or photos were deleted.",
         "video_not_installed": "A clip's format needs ffmpeg, which this server does not have.",
         "redo_needs_change": "A reason cannot be mended by itself; the request must say what to change.",
         "url_refused": "A webhook's URL is not https, or leads to an address that is not public.",

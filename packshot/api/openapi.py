@@ -17,6 +17,7 @@ from pydantic.json_schema import models_json_schema
 from packshot.api.problems import STATUSES, problem_of
 from packshot.contract.base import VERSION_HEADER, Answer
 from packshot.contract.catalogue import Manifest
+from packshot.contract.clips import CLIP_BODIES
 from packshot.contract.deliveries import DELIVERY_BODIES
 from packshot.contract.events import EVENTS
 from packshot.contract.examples import MANIFEST, PROBLEMS
@@ -51,6 +52,7 @@ _BODIES: tuple[type[BaseModel], ...] = (
     *BODIES,
     *PROJECT_BODIES,
     *DELIVERY_BODIES,
+    *CLIP_BODIES,
     *REVIEW_BODIES,
     *WEBHOOK_BODIES,
     *USAGE_BODIES,

@@ -45,7 +45,13 @@ router = APIRouter(prefix="/v1/shots", tags=["shots"], responses=keyed_problems_
 
 MAX_WAIT_S = 120.0
 
-_ACCEPTED = LOCATION | RATE_LIMIT | {"preference-applied": "The wait in force, under `Prefer: wait`."}
+ACCEPTED_HEADERS = LOCATION | RATE_LIMIT | {"preference-applied": "The wait in force, under `Prefer: wait`."}
+JOB_HEADERS = headers_json(
+    Idempotency_Key="1 to 255 printable ASCII characters. A repeated request with the key returns the same shot.",
+    Prefer="`wait=SECONDS` delays the response until the shot has ended, for at most 120 s.",
+)
+"""The request headers of a shot, and of other work on a picture."""
+
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
@@ -56,14 +62,10 @@ _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
     operation_id="create_shot",
     summary="Create a shot",
     response_model=AcceptedAnswer,
-    responses=answer_json(examples.ACCEPTED, "The shot is stored.", status=202, headers=_ACCEPTED)
-    | answer_json(examples.SHOT, "The shot has ended, under `Prefer: wait`.", headers=_ACCEPTED | TIMING)
+    responses=answer_json(examples.ACCEPTED, "The shot is stored.", status=202, headers=ACCEPTED_HEADERS)
+    | answer_json(examples.SHOT, "The shot has ended, under `Prefer: wait`.", headers=ACCEPTED_HEADERS | TIMING)
     | problems_json(*BODY_PROBLEMS, NotFound, BudgetSpent),
-    openapi_extra=body_json(examples.SHOT_REQUEST)
-    | headers_json(
-        Idempotency_Key="1 to 255 printable ASCII characters. A repeated request with the key returns the same shot.",
-        Prefer="`wait=SECONDS` delays the response until the shot has ended, for at most 120 s.",
-    ),
+    openapi_extra=body_json(examples.SHOT_REQUEST) | JOB_HEADERS,
 )
 async def create_shot(request: Request, services: Wired, tenant: Caller) -> Response:
     """202 when the shot is stored. `Prefer: wait=60` delays the response until it has ended (200), for at most 120 s.

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 
+from packshot.contract.clips import Move
 from packshot.types import F32, BoxXYXY
 
-__all__ = ["MOVES", "Camera", "Move", "Pose", "camera_for"]
-
-Move = Literal["push_in", "orbit", "pan"]
-"""`push_in` goes towards the product, `orbit` sways around it and returns, `pan` glides past it."""
-
-MOVES: tuple[Move, ...] = get_args(Move)
+__all__ = ["Camera", "Pose", "camera_for"]
 
 DOLLY = 0.14
 """How far `push_in` goes, as a share of the distance to the product."""

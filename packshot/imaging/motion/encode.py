@@ -11,19 +11,15 @@ import tempfile
 from collections.abc import Generator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Protocol
 
 from PIL import Image
 
+from packshot.contract.clips import ClipFormat
 from packshot.errors import BadInput
 from packshot.types import U8
 
-__all__ = ["FORMATS", "MEDIA_TYPES", "ClipFormat", "Encoder", "encoder_for", "require_format"]
-
-ClipFormat = Literal["mp4", "webp"]
-
-FORMATS: tuple[ClipFormat, ...] = get_args(ClipFormat)
-MEDIA_TYPES: dict[ClipFormat, str] = {"mp4": "video/mp4", "webp": "image/webp"}
+__all__ = ["AnimatedWebP", "Encoder", "Mp4", "encoder_for", "require_format"]
 
 WEBP_QUALITY = 82
 WEBP_METHOD = 2

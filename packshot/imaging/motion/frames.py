@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from packshot.imaging.motion.camera import Camera, Move, Pose, camera_for
+from packshot.contract.clips import Move
+from packshot.imaging.motion.camera import Camera, Pose, camera_for
 from packshot.imaging.motion.disparity import scene_disparity
 from packshot.imaging.motion.plate import clean_plate, spread
 from packshot.types import F32, U8, Flat

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from packshot.contract.clips import MOVES, Move
 from packshot.errors import BadInput
 from packshot.imaging.motion import encode
-from packshot.imaging.motion.camera import MOVES, Move
 from packshot.imaging.motion.disparity import scene_disparity
 from packshot.imaging.motion.encode import AnimatedWebP, encoder_for
 from packshot.imaging.motion.frames import Frames, frame_size

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,11 +43,6 @@ def drag_to(page: Page, right: float, back: float) -> None:
     page.mouse.down()
     page.mouse.move(x + right * height, y - back * height * 0.3, steps=4)
     page.mouse.up()
-
-
-def stored_shadow(page: Page) -> Any:
-    page.wait_for_function("() => JSON.stringify(localStorage).includes('direction_deg')")
-    return json.loads(page.evaluate("localStorage['packshot.desk.1']"))["brief"]["shadow"]
 
 
 @pytest.fixture
@@ -105,12 +99,14 @@ def test_the_handle_goes_with_the_product_and_with_the_shadow(page: Page) -> Non
 
 def test_the_request_has_the_shadow_of_the_handle(page: Page, light: Light) -> None:
     drag_to(page, right=1.0, back=-1.0)
-    assert stored_shadow(page) == {"mode": "cast", "direction_deg": 135, "length": 1.4}
+    expect(tip_of(page)).to_have_attribute("aria-valuetext", "135 degrees, length 1.4")
     page.get_by_role("tab", name="Render").click()
     page.get_by_role("textbox", name="Prompt", exact=True).fill("on a marble table")
     with page.expect_request(lambda request: request.method == "POST" and request.url.endswith("/v1/shots")) as sent:
         page.get_by_role("button", name="Generate").click()
-    assert sent.value.post_data_json["shadow"] == {"mode": "cast", "direction_deg": 135, "length": 1.4}
+    body = sent.value.post_data_json
+    assert body is not None
+    assert body["shadow"] == {"mode": "cast", "direction_deg": 135, "length": 1.4}
     with light.painting():
         page.get_by_role("img", name="Result 1").wait_for()
 
@@ -125,7 +121,9 @@ def test_a_finger_turns_it_on_a_phone(visit: Callable[..., Visit], cut_coffee: C
     page.evaluate(
         """([x, y]) => {
             const tip = document.querySelector("#shadow-tip");
-            const send = (type, clientX, clientY) => tip.dispatchEvent(new PointerEvent(type, { pointerId: 1, pointerType: "touch", bubbles: true, button: 0, clientX, clientY }));
+            const touch = { pointerId: 1, pointerType: "touch", bubbles: true, button: 0 };
+            const send = (type, clientX, clientY) =>
+                tip.dispatchEvent(new PointerEvent(type, { ...touch, clientX, clientY }));
             tip.setPointerCapture = () => {};
             tip.hasPointerCapture = () => true;
             send("pointerdown", 0, 0);
