@@ -157,9 +157,7 @@ def test_a_transparent_picture_is_refused(api: Api) -> None:
     assert "make a shot with a background" in answer.json()["detail"]
 
 
-def test_mp4_without_ffmpeg_names_the_remedy(
-    api: Api, image: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mp4_without_ffmpeg_names_the_remedy(api: Api, image: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encode, "_ffmpeg_installed", lambda: False)
     answer = ordered(api, image, format="mp4")
     assert code_of(answer) == (422, "video_not_installed")
