@@ -82,8 +82,8 @@ def page(visit: Callable[..., Visit], cut_coffee: Callable[..., Page]) -> Page:
 
 
 def test_a_clip_is_made_shown_and_saved(page: Page, tmp_path: Path) -> None:
-    page.get_by_label("Move").select_option("Orbit")
-    page.get_by_label("Length").select_option("1 second")
+    page.get_by_label("Move", exact=True).select_option("Orbit")
+    page.get_by_label("Length", exact=True).select_option("1 second")
     page.get_by_role("button", name="Make clip").click()
     expect(page.locator("#clip-state")).to_contain_text("256 × 256 px, 1 s")
     page.get_by_role("button", name="Play").click()
@@ -111,7 +111,7 @@ def test_a_clip_can_be_cancelled(page: Page, studio: Studio) -> None:
 
 def test_what_the_server_cannot_write_is_said_in_words(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encode, "_ffmpeg_installed", lambda: False)
-    page.get_by_label("File").select_option("MP4")
+    page.get_by_label("File", exact=True).select_option("MP4")
     page.get_by_role("button", name="Make clip").click()
     expect(page.locator("#clip-problem")).to_have_text(
         "This server cannot write MP4. Choose WebP, or ask the operator to install ffmpeg."
