@@ -29,6 +29,7 @@ METRICS: dict[str, Metric] = {
     "packshot_photo_encodes_total": Metric("counter", "Photos encoded by the segmenter."),
     "packshot_embedding_cache_hits_total": Metric("counter", "Embeddings answered from the cache."),
     "packshot_mask_decodes_total": Metric("counter", "Requests for masks that the mask decoder computed."),
+    "packshot_products_understood_total": Metric("counter", "Cutouts whose geometry and material were found."),
     "packshot_shots_total": Metric("counter", "Ended shots, by status.", ("status",)),
     "packshot_shot_seconds": Metric(
         "histogram",
@@ -63,6 +64,9 @@ METRICS: dict[str, Metric] = {
     ),
     "packshot_http_bytes_total": Metric(
         "counter", "Bytes of request and response bodies at the gateway, by direction (in, out).", ("direction",)
+    ),
+    "packshot_webhook_attempts_total": Metric(
+        "counter", "Attempts to send events to webhooks, by outcome (received, refused, unanswered).", ("outcome",)
     ),
     "packshot_errors_total": Metric("counter", "Errors returned or recorded, by code.", ("code",)),
 }

@@ -10,10 +10,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from packshot.contract.light import Reflection, Shadow
+from packshot.contract.light import Reflection, Relight, Shadow
 from packshot.contract.status import Priority
 
-ConditionKind = Literal["canny"]
+ConditionKind = Literal["canny", "depth", "normal"]
+GEOMETRY_KINDS: tuple[ConditionKind, ...] = ("depth", "normal")
+"""The conditions that are made of the products' geometry."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ class ShotSpec:
     engine: str
     priority: Priority = "interactive"
     reflection: Reflection | None = None
+    relight: Relight | None = None
 
     @property
     def interactive(self) -> bool:
@@ -116,6 +119,11 @@ class ShotSpec:
     def mask_ids(self) -> tuple[str, ...]:
         """The mask id of each layer, in painting order. An id may occur several times."""
         return tuple(layer.mask_id for layer in self.layers)
+
+    @property
+    def needs_geometry(self) -> bool:
+        """Whether a stage of the shot reads the geometry of its products."""
+        return any(condition.kind in GEOMETRY_KINDS for condition in self.conditions)
 
     @property
     def row_steps(self) -> int:
@@ -161,6 +169,7 @@ class ShotSpec:
             "engine": self.engine,
             "priority": self.priority,
             **({"reflection": asdict(self.reflection)} if self.reflection else {}),
+            **({"relight": self.relight.to_json()} if self.relight else {}),
         }
 
     @classmethod
@@ -188,6 +197,7 @@ class ShotSpec:
             engine=stored["engine"],
             priority=stored["priority"],
             reflection=Reflection(**stored["reflection"]) if stored.get("reflection") else None,
+            relight=Relight.from_json(stored.get("relight")),
         )
 
 

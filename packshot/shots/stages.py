@@ -1,7 +1,8 @@
 """The stages of a shot, and the values that travel between them.
 
 layout's files -> prepare -> Fitted ----> edges, paint -> Painted -> finish -> Finished
-                          `> Prepared ----------------------------------^
+           |              `> Prepared ----------------------------------^
+           `-> understand -> Understood, for the stages that read the products' geometry
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.contract.verdict import Verdict
 from packshot.delivery.presets import Preset
 from packshot.shots.layout import LayoutFiles
-from packshot.types import U8, Brief, Flat, Framing, Render
+from packshot.types import U8, Brief, Flat, Framing, Material, Render
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,18 @@ class Placed:
 
 
 @dataclass(frozen=True)
+class Understood:
+    """What is known of a shot's products, as the flow holds it.
+
+    `materials` are those of the layers, in their order. `products` is a tuple of one Understanding a layer, or a
+    reference to it that only stages read.
+    """
+
+    materials: tuple[Material, ...]
+    products: Any
+
+
+@dataclass(frozen=True)
 class Step:
     """The progress of one picture, or of a whole shot: `index` of `steps` are done.
 
@@ -82,13 +95,17 @@ class Painted:
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished picture as a PNG, its verdict, and how long finishing took in milliseconds."""
+    """A finished picture as a PNG, its verdict, and how long finishing took in milliseconds.
+
+    `gain_png` is the gain over a relit product (`packshot.imaging.light.gain`), else None.
+    """
 
     png: bytes
     width: int
     height: int
     verdict: Verdict
     finish_ms: float
+    gain_png: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +114,8 @@ class DeliveryOrder:
 
     `image_key` is the picture's asset, and `spec` its shot. `layout` gives the product's place; None when a mask or
     photo was deleted. Then the picture's `verdict` says whether the product was cut or enlarged. `shadow` makes a
-    picture on a plain background again with another shadow; None keeps the shot's.
+    picture on a plain background again with another shadow; None keeps the shot's. `gain_key` is the asset of the gain
+    over a relit product, else None.
     """
 
     image_key: str
@@ -106,6 +124,7 @@ class DeliveryOrder:
     preset: Preset
     verdict: Verdict
     shadow: ShadowKind | None = None
+    gain_key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +154,13 @@ class Stages(Protocol):
 
     async def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
         """Cut and place the products, at the canvas's size and in the scene of `framing`."""
+        ...
+
+    async def understand(self, files: LayoutFiles) -> Understood:
+        """Find the geometry and the material of the products. Call it after `prepare`, which keeps their cutouts.
+
+        Raises NotFound when a file was deleted.
+        """
         ...
 
     def edges(self, fitted: Any) -> Any:

@@ -313,6 +313,7 @@ image = Table(
     Column("version", Integer),  # NULL = 1
     Column("supersedes", _ID),  # the version before, without a foreign key: it may have been deleted since
     Column("superseded_by", _ID),
+    Column("gain_key", String(200)),  # an asset: the gain over a relit product; NULL = it is not relit
     Column("created_at", Double, nullable=False),
     UniqueConstraint("shot_id", "index"),
     Index(  # the versions that were made of a picture
