@@ -242,11 +242,20 @@ def file_values(item: Item, variant: Variant, entry: Deliver, view: str, n: int)
 
 
 def _deliver_problems(manifest: Manifest) -> Iterator[RowProblem]:
+    relit = manifest.defaults.relight is not None and manifest.defaults.relight.mode != "off"
     for at, entry in enumerate(manifest.deliver):
         try:
-            preset_named(entry.preset)
+            preset = preset_named(entry.preset)
         except BadInput as error:
             yield refused(error, None, None, f"deliver.{at}.preset", entry.preset)
+            continue
+        if relit and entry.scene is None and not preset.generated:
+            rule = f"{preset.title} shows the product in its photo's colours, and defaults.relight changes them"
+            remedy = "Give the entry scene: white, or leave relight out."
+            yield problem(None, None, f"deliver.{at}.preset", entry.preset, rule, remedy, "relight_refused")
+    if relit and not manifest.axes:
+        rule, remedy = "relight needs painted scenes, whose light it takes", "Add an axis of scenes, or leave it out."
+        yield problem(None, None, "defaults.relight", "match", rule, remedy, "relight_refused")
 
 
 def _templates(manifest: Manifest, problems: list[RowProblem]) -> dict[int, NameTemplate]:

@@ -84,6 +84,7 @@ def _spec(
         guidance_scale=look.guidance_scale,
         shadow=variant.shadow,
         reflection=look.reflection if variant.background != "transparent" else None,
+        relight=look.relight if variant.generated else None,
         engine=look.engine,
         priority="catalogue",
     )

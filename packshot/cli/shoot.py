@@ -16,7 +16,16 @@ from packshot.cli.console import FAILED, AsJson, put_json, report_errors, stderr
 from packshot.cli.progress import Progress, waiting
 from packshot.cli.results import Results, verdict_words
 from packshot.cli.servers import KEY_VARIABLE, chosen_server
-from packshot.cli.shot_options import Layout, given, read_layout, read_marks, read_reflection, read_shadow, read_size
+from packshot.cli.shot_options import (
+    Layout,
+    given,
+    read_layout,
+    read_marks,
+    read_reflection,
+    read_relight,
+    read_shadow,
+    read_size,
+)
 from packshot.cli.sources import Source, find_sources
 from packshot.errors import BadInput
 
@@ -64,6 +73,9 @@ def shoot(
     reflection: Annotated[
         str | None, typer.Option(metavar="STRENGTH", help="Of the reflection in the ground, 0 to 1; default: none.")
     ] = None,
+    relight: Annotated[
+        str | None, typer.Option(metavar="AMOUNT", help="Of the scene's light on the product, 0 to 1; default: none.")
+    ] = None,
     engine: Annotated[str | None, typer.Option(help="An engine of the server, or the pack for --in-process.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps; default: the engine's.")] = None,
     guidance: Annotated[float | None, typer.Option(min=0, help="Weight of the prompt; default: the engine's.")] = None,
@@ -109,6 +121,7 @@ def shoot(
         control_end=control_end,
         shadow=read_shadow(shadow, shadow_direction),
         reflection=read_reflection(reflection),
+        relight=read_relight(relight),
         engine=engine,
         priority=priority or ("catalogue" if len(sources) > 1 else None),
     )

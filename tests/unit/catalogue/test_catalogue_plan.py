@@ -170,3 +170,18 @@ def test_costs_are_assumed_until_three_scenes_were_painted() -> None:
     assert (measured.row_step_s, measured.picture_s, measured.composed_s, basis) == (0.4, 0.2, 0.3, "measured")
     others = costs_of(ENGINE.model_copy(update={"name": "other"}), [shot(spec)] * 3)
     assert others[1] == "assumed"
+
+
+def test_a_relit_catalogue_needs_scenes_and_channels_that_take_them() -> None:
+    relit: dict[str, Any] = {"relight": {"amount": 0.3}}
+    white = {"preset": "amazon-main", "scene": "white"}
+    scenes = {"preset": "shopify", "name": "{sku}-{scene}.{ext}"}
+    assert columns(planned(deliver=[white, scenes], defaults=relit)) == []
+    main = planned(deliver=[{**scenes, "preset": "amazon-main"}], defaults=relit)
+    assert columns(main) == [(None, "deliver.0.preset", "relight_refused")]
+    assert main.problems[0].remedy == "Give the entry scene: white, or leave relight out."
+    plain = planned(axes=[], deliver=[white], defaults=relit)
+    assert columns(plain) == [(None, "defaults.relight", "relight_refused")]
+    assert columns(planned(axes=[], deliver=[white], defaults={"relight": {"mode": "off"}})) == []
+    wrong = planned(defaults={"relight": {"amount": 7}})
+    assert columns(wrong) == [(None, "defaults.relight.amount", "invalid_request")]

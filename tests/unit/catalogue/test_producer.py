@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from packshot.contract.light import Relight
 from packshot.settings import Settings
 from packshot.store.catalogue_records import CatalogueRecord, CatalogueRow
 from packshot.store.records import PhotoRecord, Tenant
@@ -101,6 +102,19 @@ def test_every_row_ends_with_its_reason(
     layer = shot.spec.layers[0]
     bottom_px = (layer.y + layer.scale * 42 / 62 / 2) * 128  # the mask of 60 x 40 px has a soft edge of 1 px
     assert abs(bottom_px - 0.82 * 128) < 4
+
+
+def test_only_the_painted_scenes_of_a_catalogue_are_relit(
+    store: Store, settings: Settings, tenant: Tenant, photo: PhotoRecord
+) -> None:
+    items = [{"sku": "CUP", "photo": photo.id, "box": BOX}]
+    look = {**SMALL, "relight": {"amount": 0.3}}
+    white = {"preset": "ebay", "scene": "white", "name": "{sku}.{ext}"}
+    record = add_catalogue(store, tenant, items, axes=SCENES, defaults=look, deliver=[white])
+    run(store, settings, record)
+    specs = [store.shots.get(tenant.id, one.shot_id).spec for one in rows_of(store, record)["CUP"].shots]
+    relit = {spec.background.name: spec.relight for spec in specs}
+    assert relit == {"generate": Relight(0.3), "white": None}
 
 
 def test_a_category_holds_files_until_a_person_approves(
