@@ -18,7 +18,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -58,21 +58,25 @@ from packshot.shots import (
     Placed,
     RunsEnded,
     Step,
+    Understood,
 )
 from packshot.shots.finish import THUMBNAIL_PX, finish
 from packshot.shots.segmented import new_mask
 from packshot.shots.stages import Prepared
+from packshot.shots.understand import Understandings
+from packshot.store.assets import Assets
 from packshot.store.records import NewMask, PhotoRecord
 from packshot.store.store import Store
 from packshot.telemetry.logs import configure_logs
 from packshot.telemetry.traces import configure_traces, span
-from packshot.types import Brief, EdgeMap, Embedding, Framing, Photo, Prompts, Scene, Stroke
+from packshot.types import Brief, Cutout, EdgeMap, Embedding, Framing, Photo, Prompts, Scene, Stroke, Understanding
 
 if TYPE_CHECKING:
     import torch
 
     from packshot.models.engines.unet_controlnet import DiffusionEngine
     from packshot.models.segment.segmenter import SamDecoder, SamEncoder
+    from packshot.models.understand.understander import Understander
 
 __all__ = ["serving_in_process"]
 
@@ -170,6 +174,14 @@ class Models:
         return load_segmenter(self._pack, *self._placed)
 
     @cached_property
+    def understander(self) -> Understander:
+        """What the pack knows of a product's geometry and material."""
+        from packshot.models.understand.geometry import load_geometry
+        from packshot.models.understand.understander import Understander
+
+        return Understander(load_geometry(self._pack, *self._placed, encoder=self.segmenter[0]))
+
+    @cached_property
     def engine(self) -> DiffusionEngine:
         """The pack's engine."""
         from packshot.models.engines.unet_controlnet import DiffusionEngine
@@ -187,6 +199,10 @@ class Models:
         """The photo's embedding."""
         [embedding] = self.segmenter[0].encode([photo])
         return embedding
+
+    def understand(self, cutouts: Sequence[Cutout]) -> list[Understanding]:
+        """What is known of each product, in order."""
+        return self.understander.understand(cutouts)
 
     def segment(self, embedding: Embedding, prompts: Prompts) -> tuple[NewMask, ...]:
         """The masks that the prompts mark, best first."""
@@ -213,18 +229,27 @@ class PixelWork:
 class LocalStages:
     """The flow's `Stages` as calls in threads of this process."""
 
-    def __init__(self, pack: Pack, models: Models, finisher: Finisher, pixels: PixelWork) -> None:
+    def __init__(self, pack: Pack, models: Models, assets: Assets, finisher: Finisher, pixels: PixelWork) -> None:
         self._manifest = pack.manifest
         self._pixels = pixels
         self._models = models
         self._finisher = finisher
         self._batcher: RenderBatcher[Any] | None = None
+        self._assets = assets
+
+    @cached_property
+    def _products(self) -> Understandings:
+        return Understandings(self._assets, self._models.understand, max_batch_size=1, thread=self._models.thread)
 
     def framing_of(self, canvas: Canvas) -> Framing:
         return self._manifest.framing(canvas)
 
     async def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
         return await self._pixels.run(self._finisher.prepare, files, framing)
+
+    async def understand(self, files: LayoutFiles) -> Understood:
+        products = await self._products.of([layer.cutout for layer in files.layers])
+        return Understood(tuple(one.material for one in products), products)
 
     def edges(self, fitted: Fitted) -> EdgeMap:
         with span("edges"):
@@ -278,7 +303,7 @@ class LocalGraph:
             settings.embedding_cache_bytes, lambda embedding: embedding.nbytes
         )
         self._pixels = PixelWork()
-        stages = LocalStages(pack, self._models, self._finisher, self._pixels)
+        stages = LocalStages(pack, self._models, store.assets, self._finisher, self._pixels)
         worker = f"one-process-{os.getpid()}"
         self._director = Director(store, stages, settings, worker=worker, places=SHOTS_AT_ONCE)
         self._due = DuePoll(

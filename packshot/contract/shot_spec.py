@@ -13,7 +13,9 @@ from typing import Any, Literal
 from packshot.contract.light import Reflection, Relight, Shadow
 from packshot.contract.status import Priority
 
-ConditionKind = Literal["canny"]
+ConditionKind = Literal["canny", "depth", "normal"]
+GEOMETRY_KINDS: tuple[ConditionKind, ...] = ("depth", "normal")
+"""The conditions that are made of the products' geometry."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,11 @@ class ShotSpec:
     def mask_ids(self) -> tuple[str, ...]:
         """The mask id of each layer, in painting order. An id may occur several times."""
         return tuple(layer.mask_id for layer in self.layers)
+
+    @property
+    def needs_geometry(self) -> bool:
+        """Whether a stage of the shot reads the geometry of its products."""
+        return any(condition.kind in GEOMETRY_KINDS for condition in self.conditions)
 
     @property
     def row_steps(self) -> int:

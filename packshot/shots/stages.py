@@ -1,7 +1,8 @@
 """The stages of a shot, and the values that travel between them.
 
 layout's files -> prepare -> Fitted ----> edges, paint -> Painted -> finish -> Finished
-                          `> Prepared ----------------------------------^
+           |              `> Prepared ----------------------------------^
+           `-> understand -> Understood, for the stages that read the products' geometry
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.contract.verdict import Verdict
 from packshot.delivery.presets import Preset
 from packshot.shots.layout import LayoutFiles
-from packshot.types import U8, Brief, Flat, Framing, Render
+from packshot.types import U8, Brief, Flat, Framing, Material, Render
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,18 @@ class Placed:
     covered: bool
     prepared: Any
     fitted: Any
+
+
+@dataclass(frozen=True)
+class Understood:
+    """What is known of a shot's products, as the flow holds it.
+
+    `materials` are those of the layers, in their order. `products` is a tuple of one Understanding a layer, or a
+    reference to it that only stages read.
+    """
+
+    materials: tuple[Material, ...]
+    products: Any
 
 
 @dataclass(frozen=True)
@@ -122,6 +135,13 @@ class Stages(Protocol):
 
     async def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
         """Cut and place the products, at the canvas's size and in the scene of `framing`."""
+        ...
+
+    async def understand(self, files: LayoutFiles) -> Understood:
+        """Find the geometry and the material of the products. Call it after `prepare`, which keeps their cutouts.
+
+        Raises NotFound when a file was deleted.
+        """
         ...
 
     def edges(self, fitted: Any) -> Any:

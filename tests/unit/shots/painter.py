@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 
 import numpy as np
 from sqlalchemy import update
@@ -9,12 +10,13 @@ from sqlalchemy import update
 from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.contract.verdict import Finding
 from packshot.imaging.edges import canny
-from packshot.shots import Finished, Finisher, Fitted, LayoutFiles, Painted, Placed, Prepared, Step
+from packshot.shots import Finished, Finisher, Fitted, LayoutFiles, Painted, Placed, Prepared, Step, Understood
 from packshot.shots.finish import finish
 from packshot.store.records import ShotRecord
 from packshot.store.schema import shot
 from packshot.store.store import Store
 from packshot.types import Brief, EdgeMap, Framing, Render
+from tests.quick_stages import UNKNOWN
 from tests.specs import STAMP
 
 
@@ -27,6 +29,8 @@ class Painter:
         self.let_go = asyncio.Event()
         self.started = asyncio.Event()
         self.alone: list[bool] = []
+        self.material = UNKNOWN.material
+        self.understood: list[LayoutFiles] = []
         self.closed = 0
         if not held:
             self.let_go.set()
@@ -36,6 +40,11 @@ class Painter:
 
     async def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
         return await asyncio.to_thread(self.finisher.prepare, files, framing)
+
+    async def understand(self, files: LayoutFiles) -> Understood:
+        self.understood.append(files)
+        products = tuple(replace(UNKNOWN, material=self.material) for _ in files.layers)
+        return Understood(tuple(one.material for one in products), products)
 
     def edges(self, fitted: Fitted) -> EdgeMap:
         return canny(fitted.flat)
