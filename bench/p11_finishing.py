@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import cv2
@@ -124,8 +125,9 @@ def finished(cutout: Cutout, scene: U8, stages: Stages, *, shadow: bool = True, 
     large = stages.take("enlarge", lambda: enlarge(scene, CANVAS))
     dark = stages.take("shadow", lambda: contact_shadow(flat)) if shadow else None
     picture = stages.take("composite", lambda: composite(flat, large, Ground(dark)))
-    by = {"enlarged_by": CANVAS.width / RENDER_PX, "product_by": enlargement(layout)}
-    verdict = stages.take("inspect", lambda: inspect(flat, picture, generated=True, **by))
+    scene_by, product_by = CANVAS.width / RENDER_PX, enlargement(layout)
+    look = partial(inspect, flat, picture, generated=True, enlarged_by=scene_by, product_by=product_by)
+    verdict = stages.take("inspect", look)
     if verdict.level == "failed":
         raise SystemExit(f"parity: the picture must pass inspection, got {verdict.to_json()}")
     return stages.take("encode", lambda: encode_png(picture))

@@ -33,8 +33,12 @@ SAMPLE_PX = 64
 """The scene's main colours are found in a sample of at most this longer side."""
 LIGHTNESS = 0.35
 """How much a palette moves the lightness, relative to the colour: light and shade are the scene's own."""
-NEAR = 14.0
+NEAR = 20.0
 """The distance in CIE L*a*b* over which a main colour's shift fades."""
+SAME = 4.0
+"""The distance within which two colours are one main colour."""
+EVENNESS = 0.3
+"""How far the palette's colours must share the scene evenly: 0 = each colour goes to the nearest, 1 = evenly."""
 SINKHORN = (0.03, 60)
 """The softness of the transport, as a share of the largest cost, and its rounds."""
 NODES, BITS = 17, 6
@@ -60,7 +64,7 @@ def harmonise(scene: U8, palette: Sequence[str], strength: float, alpha: U8 | No
 
 
 def palette_distance(scene: U8, palette: Sequence[str], alpha: U8 | None = None) -> float:
-    """How far the scene's colours are from a palette: the mean distance of a and b to the nearest colour, CIE L*a*b*."""
+    """How far a scene is from a palette: the mean distance to the nearest colour, in a and b of CIE L*a*b*."""
     wanted, sample = _lab_of(_colours(palette)), _sample(scene, alpha)
     if len(sample) == 0:
         return 0.0
@@ -73,12 +77,15 @@ def _colours(palette: Sequence[str]) -> U8:
         raise BadInput("invalid_request", f"a palette must have 1 to {MAX_COLOURS} colours, got {len(palette)}")
     for colour in palette:
         if not re.fullmatch(r"#[0-9a-fA-F]{6}", colour):
-            raise BadInput("invalid_request", f"a palette's colour must be #rrggbb, got {colour[:40]!r}; such as #c0ffee")
+            rule = f"a palette's colour must be #rrggbb, got {colour[:40]!r}"
+            raise BadInput("invalid_request", f"{rule}; such as #c0ffee")
     return np.array([list(bytes.fromhex(colour[1:])) for colour in palette], np.uint8)
 
 
 def _lab_of(rgb: np.ndarray[Any, Any]) -> F64:
     """CIE L*a*b* of N colours, uint8 or float32 Nx3 RGB in 0..255; float64 Nx3."""
+    if len(rgb) == 0:
+        return np.zeros((0, 3), np.float64)
     lab = cv2.cvtColor(rgb[None].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
     return np.asarray(lab[0], np.float64)
 
@@ -97,7 +104,7 @@ def _main_colours(sample: F64) -> tuple[F64, F64]:
     centres = sample.mean(axis=0, keepdims=True)
     while len(centres) < MAIN_COLOURS:  # begin with colours that are far apart
         apart = ((sample[:, None] - centres[None]) ** 2).sum(axis=2).min(axis=1)
-        if apart.max() < NEAR:
+        if apart.max() < SAME**2:
             break
         centres = np.vstack([centres, sample[apart.argmax()]])
     for _ in range(8):
@@ -117,7 +124,7 @@ def _transported(centres: F64, weights: F64, palette: F64) -> F64:
     left, right = np.ones(len(centres)), np.ones(len(palette))
     for _ in range(SINKHORN[1]):
         left = weights / np.maximum(kernel @ right, 1e-12)
-        right = share / np.maximum(kernel.T @ left, 1e-12)
+        right = (share / np.maximum(kernel.T @ left, 1e-12)) ** EVENNESS
     plan = left[:, None] * kernel * right[None]
     moved: F64 = plan @ palette / np.maximum(plan.sum(axis=1, keepdims=True), 1e-12)
     return moved

@@ -19,6 +19,7 @@ from packshot.errors import BadInput, Conflict, NotFound
 from packshot.imaging.codec import encode_bilevel_png, encode_png, read_png
 from packshot.imaging.light.gain import encode_gain, read_gain
 from packshot.shots import CutoutFiles, DeliveryOrder, Finished, Finisher, LayoutFiles, Painted, Prepared
+from packshot.shots.cutouts import view_cutout
 from packshot.shots.finish import finish
 from packshot.shots.layout import LayerFiles, draw_layout
 from packshot.shots.relighting import load_gain, prove
@@ -26,6 +27,7 @@ from packshot.store.assets import Assets
 from packshot.types import U8, Framing, Render
 from packshot.verdict.inspect import relit_lock
 from tests.specs import STAMP, spec_of
+from tests.understood import understood
 
 SHOTS = 200
 
@@ -61,7 +63,8 @@ def shot(
     cutouts = cutouts or [product(assets, random) for _ in layers]
     files = LayoutFiles(spec.canvas, tuple(map(LayerFiles, cutouts, layers)))
     prepared = Prepared(*draw_layout(assets, files), Framing.of_whole(96, 72))
-    return files, spec, prepared, finish(prepared, painted(random), spec)
+    known = [understood(view_cutout(assets, one.cutout).pixels[..., 3]) for one in files.layers]
+    return files, spec, prepared, finish(prepared, painted(random), spec, known)
 
 
 def found(made: Finished) -> dict[str, Finding]:
