@@ -14,7 +14,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TypeVar
 
 import cv2
@@ -125,9 +124,10 @@ def finished(cutout: Cutout, scene: U8, stages: Stages, *, shadow: bool = True, 
     large = stages.take("enlarge", lambda: enlarge(scene, CANVAS))
     dark = stages.take("shadow", lambda: contact_shadow(flat)) if shadow else None
     picture = stages.take("composite", lambda: composite(flat, large, Ground(dark)))
-    scene_by, product_by = CANVAS.width / RENDER_PX, enlargement(layout)
-    look = partial(inspect, flat, picture, generated=True, enlarged_by=scene_by, product_by=product_by)
-    verdict = stages.take("inspect", look)
+    enlarged_by, product_by = CANVAS.width / RENDER_PX, enlargement(layout)
+    verdict = stages.take(
+        "inspect", lambda: inspect(flat, picture, generated=True, enlarged_by=enlarged_by, product_by=product_by)
+    )
     if verdict.level == "failed":
         raise SystemExit(f"parity: the picture must pass inspection, got {verdict.to_json()}")
     return stages.take("encode", lambda: encode_png(picture))

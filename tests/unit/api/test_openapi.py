@@ -10,7 +10,7 @@ import pytest
 
 from packshot.api.problems import STATUSES, code_rows
 from packshot.contract import problem
-from packshot.contract.examples import MANIFEST
+from packshot.contract.catalogue_examples import MANIFEST
 from packshot.errors import (
     BadInput,
     BudgetSpent,
