@@ -60,9 +60,10 @@ from packshot.shots import (
     Step,
     Understood,
 )
+from packshot.shots.filming import filmed_by
 from packshot.shots.finish import THUMBNAIL_PX, finish
 from packshot.shots.segmented import new_mask
-from packshot.shots.stages import Prepared, PreparedTouchup, Region, RegionOrder, TouchupOrder
+from packshot.shots.stages import ClipOrder, Filmed, Prepared, PreparedTouchup, Region, RegionOrder, TouchupOrder
 from packshot.shots.touchup import finish_touchup
 from packshot.shots.understand import Understandings
 from packshot.store.assets import Assets
@@ -283,8 +284,10 @@ class LocalStages:
         finally:
             rendering.cancel()
 
-    async def finish(self, prepared: Prepared, painted: Painted, spec: ShotSpec) -> Finished:
-        return await asyncio.to_thread(finish, prepared, painted, spec)
+    async def finish(
+        self, prepared: Prepared, painted: Painted, spec: ShotSpec, products: Sequence[Understanding] | None = None
+    ) -> Finished:
+        return await asyncio.to_thread(finish, prepared, painted, spec, products)
 
     async def prepare_touchup(self, order: TouchupOrder, framing: Framing) -> Placed:
         return await self._pixels.run(self._finisher.prepare_touchup, order, framing)
@@ -294,6 +297,10 @@ class LocalStages:
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         return await self._pixels.run(self._finisher.finish_plain, files, spec)
+
+    async def film(self, order: ClipOrder) -> AsyncIterator[Step | Filmed]:
+        async for update in filmed_by(self._finisher.film(order), self._pixels.run):
+            yield update
 
 
 class LocalGraph:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from packshot.contract.clips import ClipJob
 from packshot.contract.light import ShadowKind
 from packshot.contract.recipe import EngineStamp
 from packshot.contract.shot_spec import Canvas, ShotSpec
@@ -194,6 +195,24 @@ class PreparedTouchup:
     gain_png: bytes | None = None
 
 
+@dataclass(frozen=True)
+class ClipOrder:
+    """A clip to make. `image_key` is the finished picture's asset, and `layout` gives the product's place in it."""
+
+    image_key: str
+    layout: LayoutFiles
+    job: ClipJob
+
+
+@dataclass(frozen=True)
+class Filmed:
+    """A finished clip: the file, and its size in pixels."""
+
+    data: bytes
+    width: int
+    height: int
+
+
 class Stages(Protocol):
     """The stages that the flow calls. Values of type Any may be references; the flow only passes them on."""
 
@@ -226,8 +245,8 @@ class Stages(Protocol):
         """
         ...
 
-    async def finish(self, prepared: Any, painted: Painted, spec: ShotSpec) -> Finished:
-        """Put the product into the painted scene."""
+    async def finish(self, prepared: Any, painted: Painted, spec: ShotSpec, products: Any = None) -> Finished:
+        """Put the product into the painted scene. `products` is an `Understood`'s; only relighting needs it."""
         ...
 
     async def prepare_touchup(self, order: TouchupOrder, framing: Framing) -> Placed:
@@ -240,4 +259,8 @@ class Stages(Protocol):
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         """Finish a picture without a scene: on a plain background, or covered by the product."""
+        ...
+
+    def film(self, order: ClipOrder) -> AsyncIterator[Step | Filmed]:
+        """Make a clip of a finished picture. Yields a Step for each frame, then one Filmed. Closing it cancels it."""
         ...
