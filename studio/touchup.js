@@ -40,6 +40,7 @@ function take(picture, shot) {
   radius = FIRST * longer();
   $("touch-shown").src = image.url;
   $("touch-shown").alt = `Picture ${image.number ?? ""}, version ${image.version ?? 1}`;
+  Object.assign($("touch-shown").parentElement.style, { aspectRatio: `${image.width} / ${image.height}`, width: `min(100%, ${(42 * image.width) / image.height}vh)` });
   for (const side of SIDES) $(`touch-${side}`).value = "0";
   say($("touch-problem"), "");
 }
@@ -56,8 +57,9 @@ function dialog() {
     h(
       "div",
       { className: "touch-room" },
-      h("div", { className: "touch-picture" }, h("img", { id: "touch-shown", alt: "", draggable: false, onload: show }), h("canvas", { id: "touch-canvas", tabIndex: 0, role: "application", "aria-label": "Brush: arrow keys move it, Space paints, [ and ] change its size" }), h("span", { id: "touch-ring", className: "ring", hidden: true })),
+      h("div", { className: "touch-picture" }, h("img", { id: "touch-shown", alt: "", draggable: false, onload: show }), h("canvas", { id: "touch-canvas", tabIndex: 0, role: "application", "aria-label": "Brush: arrow keys move it, Space paints, [ and ] change its size" }), h("span", { id: "touch-ring", className: "ring", "data-mode": "add", hidden: true })),
     ),
+    h("ol", { id: "touch-versions", className: "touch-versions", "aria-label": "Versions", hidden: true }),
     h(
       "div",
       { className: "row spread" },
@@ -67,10 +69,10 @@ function dialog() {
       h("button", { id: "touch-redo", className: "small", onclick: redo }, "Redo"),
       h("button", { id: "touch-clear", className: "small", onclick: clear }, "Clear"),
     ),
-    field("touch-prompt", "Paint there", h("input", { id: "touch-prompt", type: "text", maxLength: 2000, placeholder: "As in the rest of the scene" })),
     h(
       "div",
       { className: "touch-fields" },
+      field("touch-prompt", "Paint there", h("input", { id: "touch-prompt", type: "text", maxLength: 2000, placeholder: "As in the rest of the scene" })),
       field("touch-strength", "Change", h("select", { id: "touch-strength" }, h("option", { value: "1" }, "All anew"), h("option", { value: "0.7" }, "Much"), h("option", { value: "0.4" }, "A little"))),
       h("label", { className: "check" }, h("input", { id: "touch-product", type: "checkbox" }), " The product too"),
     ),
@@ -79,8 +81,7 @@ function dialog() {
     h("div", { id: "touch-bar", className: "bar", role: "progressbar", "aria-label": "Steps painted", hidden: true }, h("div", {})),
     h("p", { id: "touch-state", className: "quiet", role: "status" }),
     h("p", { id: "touch-problem", className: "problem", role: "alert" }),
-    h("ol", { id: "touch-versions", className: "touch-versions", "aria-label": "Versions" }),
-    h("div", { className: "row end" }, h("button", { id: "touch-cancel", onclick: cancel }, "Cancel"), h("button", { "data-close": true }, "Close"), h("button", { id: "touch-go", className: "primary" }, "Repaint")),
+    h("div", { className: "row end touch-end" }, h("button", { id: "touch-cancel", onclick: cancel }, "Cancel"), h("button", { "data-close": true }, "Close"), h("button", { id: "touch-go", className: "primary" }, "Repaint")),
   );
   form.querySelector("#touch-go").type = "submit"; // `h` makes plain buttons
   return h("dialog", { id: "touch-dialog", className: "sheet", "aria-labelledby": "touch-title" }, form);
