@@ -21,7 +21,6 @@ from deployments.ray_support.metrics import RayMeter
 from packshot.batching import RenderBatcher, Rendered, StepCurve, knee
 from packshot.contract.recipe import EngineStamp
 from packshot.models.device import model_thread, pick_dtype
-from packshot.models.packs.manifest import RENDER_ROLES
 from packshot.settings import Settings
 from packshot.shots import Fitted, Painted, Step
 from packshot.types import Brief, EdgeMap, Scene
@@ -60,7 +59,7 @@ class GeneratorDeployment:
         dtype = pick_dtype(device, settings.dtype)
         loaded = find_pack(pack or settings.pack, settings)
         self._stamp = EngineStamp(
-            pack=loaded.hashes(RENDER_ROLES), dtype=str(dtype).removeprefix("torch."), device=device.type
+            pack=loaded.hashes(loaded.engine_roles), dtype=str(dtype).removeprefix("torch."), device=device.type
         )
         engine = DiffusionEngine(loaded, device, dtype, freeze=True)
         curve_s = thread.submit(engine.step_seconds).result()

@@ -42,7 +42,6 @@ from packshot.imaging.codec import read_mask, read_photo
 from packshot.imaging.edges import canny
 from packshot.models.device import model_thread, pick_device, pick_dtype
 from packshot.models.matting import load_matting
-from packshot.models.packs.manifest import RENDER_ROLES
 from packshot.models.packs.pack import Pack, find_pack
 from packshot.settings import Settings
 from packshot.shots import (
@@ -180,7 +179,7 @@ class Models:
     def stamp(self) -> EngineStamp:
         """What a picture's recipe says about the engine."""
         device, dtype = self._placed
-        hashes = self._pack.hashes(RENDER_ROLES)
+        hashes = self._pack.hashes(self._pack.engine_roles)
         return EngineStamp(pack=hashes, dtype=str(dtype).removeprefix("torch."), device=device.type)
 
     def encode(self, photo: Photo) -> Embedding:

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from packshot.contract.base import Answer, Moment, Number, absent
 from packshot.contract.light import ShadowKind
+from packshot.contract.shot_spec import ConditionKind
 from packshot.contract.status import MaskSource, Priority, Review, ReviewReason, ReviewState, Status
 from packshot.contract.verdict import Level
 
@@ -179,6 +180,15 @@ class ReflectionAnswer(Answer):
     blur: Number
 
 
+class ConditionAnswer(Answer):
+    """A condition besides the edges."""
+
+    kind: ConditionKind
+    scale: Number
+    start: Number
+    end: Number
+
+
 class ResolvedRequest(Answer):
     """A shot request with every default filled in. `ShotRequest` describes the fields."""
 
@@ -198,6 +208,9 @@ class ResolvedRequest(Answer):
     engine: str
     priority: Priority
     reflection: ReflectionAnswer | None = Field(None, exclude_if=absent, description="Absent if there is none.")
+    conditions: tuple[ConditionAnswer, ...] | None = Field(
+        None, exclude_if=absent, description="Those besides the edges; absent if there are none."
+    )
 
 
 class PaintedAnswer(Answer):

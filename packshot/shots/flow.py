@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable
 
 import packshot
 from packshot.contract.recipe import Recipe
-from packshot.contract.shot_spec import Condition, ShotSpec
+from packshot.contract.shot_spec import ShotSpec
 from packshot.shots.layout import LayoutFiles, find_layout
 from packshot.shots.stages import Finished, Painted, Placed, Stages, Step
 from packshot.store.records import NewImage
@@ -60,7 +60,7 @@ async def shoot(
 
 def _briefs(spec: ShotSpec) -> list[Brief]:
     """One brief for each picture."""
-    canny = spec.condition("canny") or Condition(scale=0.0)
+    canny = spec.canny
     return [
         Brief(
             prompt=spec.prompt,
@@ -71,6 +71,7 @@ def _briefs(spec: ShotSpec) -> list[Brief]:
             control_scale=canny.scale,
             control_start=canny.start,
             control_end=canny.end,
+            conditions=tuple(one for one in spec.further_conditions if one.scale),
         )
         for seed in spec.seeds
     ]
