@@ -186,7 +186,7 @@ def resolved(body: ShotRequest, engines: Sequence[EngineInfo], settings: Setting
         reflection=_reflection(body),
     )
     errors = _broken_bounds(spec, engine.limits, settings)
-    errors += broken_conditions(body, spec.conditions, engine.limits.max_control_scale)
+    errors += broken_conditions(body.conditions, spec.conditions, engine.limits.max_control_scale)
     if errors:
         told = "; ".join(f"{'.'.join(map(str, row['loc']))} {row['msg']}" for row in errors)
         raise BadInput("invalid_request", told, errors=errors)

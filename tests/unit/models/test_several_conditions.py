@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -118,9 +117,7 @@ def published(engine: DiffusionEngine, wanted: Scene) -> np.ndarray:
     ids=["depth", "unguided", "all", "no edges"],
 )
 @pytest.mark.parametrize(("family", "inpaints"), [("sd15", True), ("sd2", False)])
-def test_conditions_add_up_as_in_the_published_pipeline(
-    make: Make, family: str, inpaints: bool, brief: Brief
-) -> None:
+def test_conditions_add_up_as_in_the_published_pipeline(make: Make, family: str, inpaints: bool, brief: Brief) -> None:
     """Latents within 1e-4 in fp32, for the same seed."""
     engine = make(family, inpaints=inpaints)
     wanted = scene(brief)
@@ -159,7 +156,7 @@ def test_every_condition_and_its_map_matter(make: Make) -> None:
     base = scene(replace(BRIEF, prompt="marble", conditions=(DEPTH, NORMAL, SEGMENTATION)))
     (reference,) = run(engine, engine.begin(base))
     made = base.maps.made
-    others = {
+    others: dict[str, Scene] = {
         f"{kind} map": replace(base, maps=ConditionMaps(**{**made, kind: 255 - made[kind]})) for kind in KINDS
     } | {
         f"no {left_out.kind}": replace(
@@ -215,17 +212,17 @@ def test_traced_conditions_are_traced_before_the_first_scene(make: Make) -> None
 
 
 @pytest.mark.parametrize(
-    ("change", "code", "told"),
+    ("condition", "code", "told"),
     [
-        ({"conditions": (replace(DEPTH, scale=float("nan")),)}, "invalid_request", "depth_scale"),
-        ({"conditions": (replace(DEPTH, scale=3.0),)}, "invalid_request", "depth_scale must be between 0 and 2"),
-        ({"conditions": (replace(DEPTH, start=0.8, end=0.2),)}, "invalid_request", "depth_end"),
-        ({"conditions": (Condition(kind="pose", scale=1.0),)}, "engine_cannot", "got pose"),
+        (replace(DEPTH, scale=float("nan")), "invalid_request", "depth_scale"),
+        (replace(DEPTH, scale=3.0), "invalid_request", "depth_scale must be between 0 and 2"),
+        (replace(DEPTH, start=0.8, end=0.2), "invalid_request", "depth_end"),
+        (Condition(kind="pose", scale=1.0), "engine_cannot", "got pose"),
     ],
 )
-def test_a_condition_beyond_the_limits_is_refused(make: Make, change: dict[str, object], code: str, told: str) -> None:
+def test_a_condition_beyond_the_limits_is_refused(make: Make, condition: Condition, code: str, told: str) -> None:
     with pytest.raises(BadInput, match=told) as refused:
-        make("mini").begin(scene(replace(BRIEF, **change)))
+        make("mini").begin(scene(replace(BRIEF, conditions=(condition,))))
     assert refused.value.code == code
 
 
