@@ -116,7 +116,7 @@ def _planned(services: Services, tenant_id: str, sent: SentManifest) -> Planned:
             found.append(refused(error, None, None, "defaults.engine", read.manifest.defaults.engine))
         found += _limits(read.manifest, engine, services)
     read = replace(read, problems=sorted([*read.problems, *found], key=lambda one: one.row or 0))
-    ended, _ = services.store.shots.page(tenant_id, ShotFilter(status="done"), limit=20)
+    ended, _ = services.store.shots.page(tenant_id, ShotFilter(status="done", kind="shot"), limit=20)
     costs, basis = costs_of(engine, ended)
     return Planned(read, plan(read, costs), costs, basis)
 
@@ -182,9 +182,9 @@ def _condition_limits(look: Look, engine: EngineInfo) -> Iterator[RowProblem]:
     except BadInput as error:
         yield refused(error, None, None, "defaults.conditions", ", ".join(one.kind for one in look.conditions))
         return
-    for error in broken_conditions(look.conditions, conditions, engine.limits.max_control_scale):
-        column = ".".join(map(str, ["defaults", *error["loc"]]))
-        yield problem(None, None, column, error["msg"].partition("got ")[2], error["msg"], "Correct the number.")
+    for broken in broken_conditions(look.conditions, conditions, engine.limits.max_control_scale):
+        column, rule = ".".join(map(str, ["defaults", *broken["loc"]])), broken["msg"]
+        yield problem(None, None, column, rule.partition("got ")[2], rule, "Correct the number.")
 
 
 def dry_run_answer(made: Planned) -> DryRunAnswer:

@@ -158,6 +158,7 @@ def accepted_answer(shot: ShotRecord) -> AcceptedAnswer:
     """The short form of a shot, for one that was just accepted or cancelled."""
     return AcceptedAnswer(
         id=shot.id,
+        kind=shot.kind,
         status=shot.status,
         position=shot.position,
         position_estimated=shot.position_estimated or None,
@@ -173,6 +174,7 @@ def shot_answer(shot: ShotRecord) -> ShotAnswer:
     """A shot with its status, progress and images."""
     return ShotAnswer(
         id=shot.id,
+        kind=shot.kind,
         status=shot.status,
         position=shot.position,
         position_estimated=shot.position_estimated or None,

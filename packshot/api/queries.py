@@ -14,7 +14,7 @@ from pydantic import AwareDatetime
 
 from packshot.api.accept import checked_label, checked_prompt
 from packshot.contract.requests import MAX_META, MAX_SKU_CHARS, META_NAME
-from packshot.contract.status import STATUSES, Review
+from packshot.contract.status import SHOT_KINDS, STATUSES, Review
 from packshot.errors import BadInput
 from packshot.store.shot_filter import ShotFilter
 
@@ -52,6 +52,9 @@ StrictQuery = Depends(refuse_unknown_parameters)
 
 def shot_filter(
     status: Annotated[str, Query(description=f"Only shots of this status: {', '.join(STATUSES)}.")] = "",
+    kind: Annotated[
+        str, Query(description="Only work of this kind: shot or touchup. Left out, all work that makes pictures.")
+    ] = "",
     project_id: Annotated[str, Query(description="Only shots of this project.")] = "",
     catalogue_id: Annotated[str, Query(description="Only shots with a picture that this catalogue has chosen.")] = "",
     q: Annotated[str, Query(description="Only shots whose prompt has each of these words as a part.")] = "",
@@ -80,6 +83,7 @@ def shot_filter(
         pairs.append((name, checked_label(value, "meta")))
     return ShotFilter(
         status=_one_of("status", status, STATUSES),
+        kind=_one_of("kind", kind, SHOT_KINDS),
         project_id=project_id or None,
         catalogue_id=checked_label(catalogue_id, "catalogue_id") or None,
         words=checked_prompt(q, "q", MAX_SEARCH_CHARS),

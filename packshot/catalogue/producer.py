@@ -165,7 +165,7 @@ class Producer:
     def _costs_of(self, record: CatalogueRecord) -> Costs:
         if record.id not in self._costs:
             engine = pick_engine(manifest_of(record.frame, []).defaults.engine, self._graph.engines())
-            ended, _ = self._store.shots.page(record.tenant, ShotFilter(status="done"), limit=20)
+            ended, _ = self._store.shots.page(record.tenant, ShotFilter(status="done", kind="shot"), limit=20)
             self._costs[record.id] = costs_of(engine, ended)[0]
         return self._costs[record.id]
 

@@ -12,8 +12,10 @@ from pydantic import Field
 from packshot.contract.base import Answer, Moment, Number, absent
 from packshot.contract.light import ShadowKind
 from packshot.contract.shot_spec import ConditionKind
-from packshot.contract.status import MaskSource, Priority, Review, ReviewReason, ReviewState, Status
+from packshot.contract.status import MaskSource, Priority, Review, ReviewReason, ReviewState, ShotKind, Status
 from packshot.contract.verdict import Level
+
+KIND = "What it makes: shot (pictures), or touchup (the next version of a picture, painted anew in a part)."
 
 
 class HealthAnswer(Answer):
@@ -282,9 +284,10 @@ class ErrorAnswer(Answer):
 
 
 class AcceptedAnswer(Answer):
-    """A shot that the server has accepted and stored."""
+    """A shot, or other work on a picture, that the server has accepted and stored."""
 
     id: str
+    kind: ShotKind = Field(description=KIND)
     status: Status
     position: int = Field(description="Shots that would start before this one; 0 = next, running or ended.")
     position_estimated: bool | None = Field(
@@ -298,9 +301,10 @@ class AcceptedAnswer(Answer):
 
 
 class ShotAnswer(Answer):
-    """A shot in its present state."""
+    """A shot, or other work on a picture, in its present state."""
 
     id: str
+    kind: ShotKind = Field(description=KIND)
     status: Status
     position: int = Field(description="Shots that would start before this one; 0 = next, running or ended.")
     position_estimated: bool | None = Field(

@@ -215,6 +215,7 @@ IMAGE = ImageAnswer(
 )
 ACCEPTED = AcceptedAnswer(
     id=_SHOT_ID,
+    kind="shot",
     status="queued",
     position=3,
     url=f"/v1/shots/{_SHOT_ID}",
@@ -225,6 +226,7 @@ ACCEPTED = AcceptedAnswer(
 )
 SHOT = ShotAnswer(
     id=_SHOT_ID,
+    kind="shot",
     status="done",
     position=0,
     step=40,

@@ -6,6 +6,8 @@ from typing import Literal, get_args
 
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
 Priority = Literal["interactive", "catalogue"]
+ShotKind = Literal["shot", "touchup"]
+"""What a row of the queue makes: the pictures of a shot, or a finished picture painted anew in a part."""
 Review = Literal["approved", "rejected"]
 """The decision as `PATCH /v1/images/{id}` names it. `rejected` is the state changes_requested."""
 Decision = Literal["in_review", "approved", "changes_requested"]
@@ -29,6 +31,9 @@ MaskSource = Literal["box", "points", "automatic", "alpha", "upload", "strokes"]
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
+SHOT_KINDS: tuple[ShotKind, ...] = get_args(ShotKind)
+MAKE_PICTURES: tuple[ShotKind, ...] = ("shot", "touchup")
+"""The kinds whose rows end with pictures. A list of shots holds these, unless it is asked for one kind."""
 ENDED: tuple[Status, ...] = ("done", "failed", "cancelled")
 """The final states: a shot in one of them never changes again. They are also the names of a stream's last event."""
 LIVE: tuple[Status, ...] = ("queued", "running")

@@ -13,6 +13,7 @@ from pydantic import Field
 from packshot.contract.answers import ErrorAnswer
 from packshot.contract.base import Answer, Moment, Number, absent
 from packshot.contract.requests import Request
+from packshot.contract.status import ShotKind
 
 EventType = Literal["shot.ended", "image.reviewed", "catalogue.row_ended", "catalogue.ended", "budget.reached"]
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
@@ -39,6 +40,7 @@ class ShotEnded(WebhookEvent):
     id: str
     url: str = Field(description="Path of the shot.")
     status: Literal["done", "failed", "cancelled"]
+    kind: ShotKind = Field("shot", description="What it was: a shot, or a touch-up of a picture.")
     sku: str | None = Field(description="The article's number that the client wrote on it; null = none.")
     meta: dict[str, str] = Field(description="The client's own notes on it.")
     project_id: str | None = Field(None, exclude_if=absent, description="The project that it belongs to.")

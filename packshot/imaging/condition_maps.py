@@ -2,8 +2,8 @@
 
     depth           near = white. The product stands before a far ground: its own relief takes the upper part of the
                     range, and everything else is 0.
-    normal          red = left, green = up, blue = to the viewer (ControlNet v1.1 normalbae, ScanNet's protocol). What is
-                    not product faces the viewer, as a wall does.
+    normal          red = left, green = up, blue = to the viewer, as ControlNet v1.1 normalbae has it. What is not
+                    product faces the viewer, as a wall does.
     segmentation    the product in the colour of ADE20K's class `box`; what is not product is black: no class, so that
                     the prompt decides what it is.
 

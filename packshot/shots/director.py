@@ -31,7 +31,7 @@ from packshot.errors import (
 from packshot.imaging.codec import encode_png
 from packshot.meter import Meter, NoMeter
 from packshot.settings import Settings
-from packshot.shots.flow import shoot
+from packshot.shots.kinds import FLOWS
 from packshot.shots.previews import preview_key
 from packshot.shots.stages import Stages, Step
 from packshot.store.records import Claim, ShotRecord
@@ -160,8 +160,7 @@ class Director:
 
     async def _run(self, claim: Claim) -> None:
         latest = _LatestStep()
-        shooting = shoot(self._store, claim.tenant, claim.spec, self._stages, latest.set, alone=claim.crashes > 0)
-        flow = asyncio.create_task(shooting)
+        flow = asyncio.ensure_future(FLOWS[claim.kind](self._store, claim, self._stages, latest.set))
         heartbeat = asyncio.create_task(self._beat(claim, latest))
         results_at = None
         try:

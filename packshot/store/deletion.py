@@ -21,6 +21,7 @@ from packshot.store.photos import Photos
 from packshot.store.records import DeletionRecord
 from packshot.store.references import AssetReferences
 from packshot.store.schema import Now, api_key, asset, deletion, image, mask, metadata, photo, shot, tenant, upload
+from packshot.store.shots import job_keys_of
 
 BATCH = 200
 
@@ -108,7 +109,7 @@ class Deletions:
                 ids = connection.execute(locked).scalars().all()
                 pictures = connection.execute(select(image.c.asset_key).where(image.c.shot_id.in_(ids))).scalars().all()
                 delivered = asset_keys_of(connection, ids)
-                keys = [*pictures, *delivered]
+                keys = [*pictures, *delivered, *job_keys_of(connection, ids)]
                 connection.execute(delete(shot).where(shot.c.id.in_(ids)))
                 self._references.drop(connection, keys)
                 counts = {"shots": len(ids), "images": len(pictures), "delivered_files": len(delivered)}

@@ -28,6 +28,7 @@ def note_end(connection: Connection, row: Row[Any], image_ids: Sequence[str] = (
         id=row.id,
         url=f"/v1/shots/{row.id}",
         status=row.status,
+        kind=row.kind or "shot",
         sku=row.sku,
         meta=row.meta or {},
         project_id=row.project_id,

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, select
 
 from packshot.store.census import Census, read_census
-from packshot.store.queue_order import queue_order
+from packshot.store.queue_order import due_at, queue_order
 from packshot.store.schema import Now, shot
 
 EXACT = 100
@@ -100,6 +100,6 @@ def front_of(connection: Connection) -> dict[int, int]:
 def _in_back_off(connection: Connection) -> dict[int, int]:
     """The order in which queued shots that are not due yet become due, by `seq`."""
     now = select(Now()).scalar_subquery()
-    late = select(shot.c.seq).where(shot.c.status == "queued", shot.c.due_at > now)
-    rows = connection.execute(late.order_by(shot.c.due_at, shot.c.seq).limit(EXACT))
+    late = select(shot.c.seq).where(shot.c.status == "queued", due_at(shot) > now)
+    rows = connection.execute(late.order_by(due_at(shot), shot.c.seq).limit(EXACT))
     return {row.seq: place for place, row in enumerate(rows)}

@@ -52,6 +52,9 @@ INTERRUPTED = (
     "it were stopped; send it again when the cluster is stable"
 )
 
+IS_JOB = shot.c.kind.is_not(None)
+"""Whether a row is of another kind than a shot; `ready_at` in the schema says what that changes."""
+
 log = logging.getLogger(__name__)
 
 
@@ -103,6 +106,9 @@ class Queue:
                     interruptions=row.interruptions or 0,
                     postponed_s=row.postponed_s or 0.0,
                     origin=row.request.get(ORIGIN, {}),
+                    kind=row.kind or "shot",
+                    job=row.job or {},
+                    job_key=row.job_key,
                 )
             # The claim ended an expired shot instead, or put it back; claim the next one.
             log.warning("shot %s is %s: its worker's lease expired", row.id, row.status)
@@ -132,7 +138,7 @@ class Queue:
             row = _fenced(
                 connection,
                 claim,
-                lease_until=Now() + self._lease_s,
+                **_leased(self._lease_s),
                 step=step,
                 steps=steps,
                 preview_version=preview,
@@ -322,18 +328,20 @@ def _claim_next(worker: str, lease_s: float, dialect: str, first: int, people_on
     pauses = and_(expired, ~ends, interruptions > 1)
     idle = or_(ends, pauses)
     back_offs = [(interruptions == nth, _back_off_s(nth - 1)) for nth in range(2, 8)]
+    paused_until = Now() + case(*back_offs, else_=MAX_BACKOFF_S)
     return (
         update(shot)
         .where(shot.c.seq == picked.c.seq)
         .values(
             status=case((cancelled, "cancelled"), (interrupted, "failed"), (pauses, "queued"), else_="running"),
             attempt=case((pauses, shot.c.attempt - 1), (expired, shot.c.attempt), else_=shot.c.attempt + 1),
-            due_at=case((pauses, Now() + case(*back_offs, else_=MAX_BACKOFF_S)), else_=shot.c.due_at),
+            due_at=case((and_(pauses, ~IS_JOB), paused_until), else_=shot.c.due_at),
+            ready_at=case((~IS_JOB, None), (pauses, paused_until), (ends, None), else_=Now() + lease_s),
             interruptions=interruptions,
             epoch=shot.c.epoch + 1,
             version=shot.c.version + 1,
             worker=case((idle, None), else_=worker),
-            lease_until=case((idle, None), else_=Now() + lease_s),
+            lease_until=case((or_(idle, IS_JOB), None), else_=Now() + lease_s),
             claimed_at=case((idle, shot.c.claimed_at), else_=Now()),
             turn=case((idle, shot.c.turn), else_=picked.c.turn),
             started_at=func.coalesce(shot.c.started_at, Now()),
@@ -366,6 +374,12 @@ def _fenced(connection: Connection, claim: Claim, **values: object) -> Row[Any]:
     if "status" in values:
         notify(connection, CHANGED)
     return row
+
+
+def _leased(lease_s: float) -> dict[str, object]:
+    """Values that extend the lease by `lease_s` seconds from now."""
+    until = Now() + lease_s
+    return {"lease_until": case((IS_JOB, None), else_=until), "ready_at": case((IS_JOB, until), else_=None)}
 
 
 def _ended(status: Status | ColumnElement[str]) -> dict[str, object]:
@@ -401,7 +415,8 @@ def _requeued(due_at: ColumnElement[float] | float) -> dict[str, object]:
     return {
         "status": case((shot.c.cancel_requested, "cancelled"), else_="queued"),
         "finished_at": case((shot.c.cancel_requested, Now()), else_=None),
-        "due_at": due_at,
+        "due_at": case((IS_JOB, shot.c.due_at), else_=due_at),
+        "ready_at": case((IS_JOB, due_at), else_=None),
         "worker": None,
         "lease_until": None,
         "step": 0,

@@ -44,8 +44,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from packshot.contract.status import PRIORITIES as KINDS
-from packshot.contract.status import Priority
+from packshot.contract.status import PRIORITIES, SHOT_KINDS, Priority
 from packshot.store.schema import Now, shot, tenant
 
 AGEING_S = 120.0
@@ -60,8 +59,23 @@ _INTERACTIVE, _CATALOGUE = literal_column("'interactive'", String), literal_colu
 
 def claimable(row: FromClause) -> ColumnElement[bool]:
     """The condition that a worker may claim the row: it is queued and due, or it runs and its lease has expired."""
-    queued = and_(row.c.status == "queued", row.c.due_at <= Now())
-    return or_(queued, and_(row.c.status == "running", row.c.lease_until <= Now()))
+    queued = and_(row.c.status == "queued", due_at(row) <= Now())
+    return and_(of_known_kind(row), or_(queued, and_(row.c.status == "running", lease_end(row) <= Now())))
+
+
+def due_at(row: FromClause) -> ColumnElement[float]:
+    """When a queued row may be claimed, whatever its kind is."""
+    return func.coalesce(row.c.ready_at, row.c.due_at)
+
+
+def lease_end(row: FromClause) -> ColumnElement[float]:
+    """When the lease of a running row ends, whatever its kind is."""
+    return func.coalesce(row.c.ready_at, row.c.lease_until)
+
+
+def of_known_kind(row: FromClause) -> ColumnElement[bool]:
+    """Whether this code can do the row's work. Newer code may have accepted another kind."""
+    return or_(row.c.kind.is_(None), row.c.kind.in_(SHOT_KINDS))
 
 
 @cache  # building the query takes longer than running it
@@ -72,9 +86,9 @@ def queue_order(dialect: str, tenants: int, each: int, people_only: bool = False
     numbers the shots of one line from 1. The positions before the first one with `nth` ≥ `each` are exact, but never
     those from `tenants` on. `dialect` is the database's name in SQLAlchemy. `people_only` leaves catalogue shots out.
     """
-    kinds = KINDS[:1] if people_only else KINDS
+    kinds = PRIORITIES[:1] if people_only else PRIORITIES
     columns = shot.c.tenant_id, shot.c.seq, shot.c.priority, shot.c.created_at, _work(shot).label("work")
-    ended = shot.c.status == _RUNNING, shot.c.lease_until <= _now(), shot.c.priority.in_(kinds)
+    ended = shot.c.status == _RUNNING, lease_end(shot) <= _now(), shot.c.priority.in_(kinds), of_known_kind(shot)
     ended_leases = select(*columns).where(*ended).cte("ended_leases")
     expired = select(ended_leases)
     heads = _ordered("heads", union_all(*_heads(_waiting_tenants(dialect), 1, dialect, kinds), expired))
@@ -88,16 +102,19 @@ def queue_order(dialect: str, tenants: int, each: int, people_only: bool = False
 
 def due_count(connection: Connection, most: int) -> int:
     """Count the shots that a worker could claim now, to `most` at most."""
-    queued = select(shot.c.seq).where(shot.c.status == _QUEUED, shot.c.due_at <= _now()).limit(most).subquery()
-    expired = select(shot.c.seq).where(shot.c.status == _RUNNING, shot.c.lease_until <= _now()).limit(most).subquery()
+    mine = of_known_kind(shot)
+    queued = select(shot.c.seq).where(shot.c.status == _QUEUED, due_at(shot) <= _now(), mine).limit(most).subquery()
+    expired = (
+        select(shot.c.seq).where(shot.c.status == _RUNNING, lease_end(shot) <= _now(), mine).limit(most).subquery()
+    )
     counted = [select(func.count()).select_from(rows).scalar_subquery() for rows in (queued, expired)]
     return min(most, sum(connection.execute(select(*counted)).one()))
 
 
 def people_wait(connection: Connection) -> bool:
     """Whether an interactive shot is queued and due. It reads an index of these shots only."""
-    due = select(shot.c.seq).where(shot.c.status == _QUEUED, shot.c.priority == _INTERACTIVE, shot.c.due_at <= _now())
-    return connection.execute(due.limit(_number(1))).first() is not None
+    due = select(shot.c.seq).where(shot.c.status == _QUEUED, shot.c.priority == _INTERACTIVE, due_at(shot) <= _now())
+    return connection.execute(due.where(of_known_kind(shot)).limit(_number(1))).first() is not None
 
 
 def _number(value: int) -> ColumnElement[int]:
@@ -139,8 +156,8 @@ def _heads(tenants: CTE, first: int, dialect: str, kinds: Sequence[Priority]) ->
     found = []
     for priority in kinds:
         of_priority = each[priority]
-        due = select(line.c.seq).where(line.c.tenant_id == tenants.c.tenant_id, of_priority, line.c.due_at <= _now())
-        due = _in_line(due, line, first)
+        mine = line.c.tenant_id == tenants.c.tenant_id, of_priority, of_known_kind(line)
+        due = _in_line(select(line.c.seq).where(*mine, due_at(line) <= _now()), line, first)
         if dialect == "sqlite":  # it has no LATERAL
             one = shot.alias("one")
             rows = select(one.c.tenant_id, one.c.seq, one.c.priority, one.c.created_at, _work(one).label("work"))

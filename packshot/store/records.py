@@ -9,7 +9,7 @@ from datetime import datetime
 from packshot.contract.light import ShadowKind
 from packshot.contract.recipe import Recipe
 from packshot.contract.shot_spec import ShotSpec
-from packshot.contract.status import MaskSource, Priority, Review, ReviewReason, ReviewState, Status
+from packshot.contract.status import MaskSource, Priority, Review, ReviewReason, ReviewState, ShotKind, Status
 from packshot.contract.verdict import Finding, Measures, Verdict
 from packshot.types import BoxXYXY
 
@@ -211,6 +211,20 @@ class NewImage:
 
 
 @dataclass(frozen=True)
+class NewJob:
+    """Another kind of work than a shot, to accept with the shot of the picture that it works on.
+
+    `request` is what it does, in the JSON form of its kind. `file` is a PNG that it reads, or None. `images` is how
+    many pictures it counts for in budgets.
+    """
+
+    kind: ShotKind
+    request: Mapping[str, object]
+    file: bytes | None = None
+    images: int = 1
+
+
+@dataclass(frozen=True)
 class ImageRecord:
     """A stored image. `index` is its place in the shot.
 
@@ -319,7 +333,8 @@ class ShotRecord:
     is part of event ids. `preview_version` is 0 before the first preview.
     `cancel_requested` is true while the shot still runs and will be cancelled at its next step. `project_id` is the
     project that it belongs to. `sku` and `meta` are what the client wrote on it. `category` is one whose pictures a
-    person must approve. `supersedes` is the picture of which it makes the next version.
+    person must approve. `supersedes` is the picture of which it makes the next version. `kind`, `job` and `job_key` are
+    described in `Claim`.
     """
 
     id: str
@@ -346,6 +361,9 @@ class ShotRecord:
     position_estimated: bool = False
     category: str | None = None
     supersedes: str | None = None
+    kind: ShotKind = "shot"
+    job: Mapping[str, object] = field(default_factory=dict)
+    job_key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -356,7 +374,9 @@ class Claim:
     died of a fault while this shot ran. A shot with `crashes` above 0 must run unbatched, so that the next crash can be
     attributed to it. `interruptions` counts the replicas, nodes and workers that were stopped while it ran.
     `postponed_s` is how long outages have held it up, in seconds.
-    `origin` is the context of the request that the shot came with (packshot/telemetry/context.py).
+    `origin` is the context of the request that the shot came with (packshot/telemetry/context.py). A row of another
+    `kind` than a shot has a `job`: what it does, in the JSON form of its kind. `job_key` names an asset that it reads.
+    `spec` is then the shot of the picture that it works on.
     """
 
     shot_id: str
@@ -370,6 +390,9 @@ class Claim:
     interruptions: int = 0
     postponed_s: float = 0.0
     origin: Mapping[str, str] = field(default_factory=dict)
+    kind: ShotKind = "shot"
+    job: Mapping[str, object] = field(default_factory=dict)
+    job_key: str | None = None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from packshot.store.photos import Photos
 from packshot.store.references import AssetReferences
 from packshot.store.schema import Now, delivered_file, image, mask, photo, shot, shot_mask, tenant
 from packshot.store.sessions import Sessions
+from packshot.store.shots import job_keys_of
 from packshot.store.uploads import Uploads
 from packshot.store.webhooks import Webhooks
 
@@ -140,6 +141,7 @@ class Retention:
                 ids = connection.execute(locked).scalars().all()
                 pictures = select(image.c.asset_key).where(image.c.shot_id.in_(ids))
                 keys = [*connection.execute(pictures).scalars(), *asset_keys_of(connection, ids)]
+                keys += job_keys_of(connection, ids)
                 connection.execute(delete(shot).where(shot.c.id.in_(ids)))
                 self._references.drop(connection, keys)
             self._references.purge(keys)

@@ -28,11 +28,14 @@ from packshot.store.schema_base import ID, Now, metadata, tenant_column
 
 __all__ = ["REVISION", "Now", "catalogue_tables", "metadata"]
 
-REVISION = "0019"
+REVISION = "0020"
 """The last migration. The migrations up to it make the tables below."""
 
 
 _ID, _tenant = ID, tenant_column
+
+NEVER = 1e12
+"""A time that does not come, in seconds since 1970."""
 
 ORIGIN = "origin"
 """A key in the column `shot.request`, beside the shot: the context of the request that the shot came with."""
@@ -205,6 +208,15 @@ shot = Table(
     Column("supersedes", _ID),  # the picture of which the shot makes the next version; it may have been deleted since
     Column("interruptions", Integer),  # NULL = none yet, as in the next one
     Column("postponed_s", Double),  # how long outages have held the shot up
+    # What it is, if it is no shot but another kind of work on the same queue: NULL = a shot. `request` is the shot of
+    # the picture that it works on, `job` says what it does, and `job_key` names an asset that it reads.
+    Column("kind", String(16)),
+    Column("job", JSON(none_as_null=True)),
+    Column("job_key", String(200)),
+    # Of another kind than a shot, and NULL for shots: when a worker may claim it. It is the end of the back-off of a
+    # row that waits, and of the lease of one that runs. `due_at` of such a row is NEVER and `lease_until` is NULL, so
+    # that code of before 0020, which does not know kinds, claims none of them.
+    Column("ready_at", Double),
     Column("error_code", String(64)),
     Column("error_detail", Text),
     Column("created_at", Double, nullable=False),
@@ -303,6 +315,12 @@ image = Table(
     Column("superseded_by", _ID),
     Column("created_at", Double, nullable=False),
     UniqueConstraint("shot_id", "index"),
+    Index(  # the versions that were made of a picture
+        "ix_image_supersedes",
+        "supersedes",
+        postgresql_where=text("supersedes IS NOT NULL"),
+        sqlite_where=text("supersedes IS NOT NULL"),
+    ),
 )
 
 # The log of a picture's reviews. Lines are only added, and go with the picture.

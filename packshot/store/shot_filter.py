@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy import ColumnElement, exists, func, select
 
-from packshot.contract.status import Review, Status
+from packshot.contract.status import MAKE_PICTURES, Review, ShotKind, Status
 from packshot.store.catalogue_tables import catalogue_shot
 from packshot.store.schema import image, shot
 
@@ -17,14 +17,16 @@ from packshot.store.schema import image, shot
 class ShotFilter:
     """Selects shots. A shot must meet every condition; None and empty ones select all.
 
-    `words` must each be a part of the prompt, in any order; databases compare letters without their case, SQLite only
-    those of ASCII. `catalogue_id` selects shots with a picture that the catalogue has chosen. `meta` are (name, value)
-    pairs that the shot's own `meta` must hold. `review` is the review that a picture of the shot must have; "none" is a
-    picture that nobody has reviewed. Pictures that a newer version replaced do not count. Shots were accepted at or
+    `kind` selects one kind of work; None selects the kinds that make pictures. `words` must each be a part of the
+    prompt, in any order; databases compare letters without their case, SQLite only those of ASCII. `catalogue_id`
+    selects shots with a picture that the catalogue has chosen. `meta` are (name, value) pairs that the shot's own
+    `meta` must hold. `review` is the review that a picture of the shot must have; "none" is a picture that nobody has
+    reviewed. Pictures that a newer version replaced do not count. Shots were accepted at or
     after `created_after`, and before `created_before`.
     """
 
     status: Status | None = None
+    kind: ShotKind | None = None
     project_id: str | None = None
     catalogue_id: str | None = None
     words: str = ""
@@ -39,6 +41,8 @@ class ShotFilter:
         found: list[ColumnElement[bool]] = []
         if self.status is not None:
             found.append(shot.c.status == self.status)
+        kinds = MAKE_PICTURES if self.kind is None else (self.kind,)
+        found.append(func.coalesce(shot.c.kind, "shot").in_(kinds))
         if self.project_id is not None:
             found.append(shot.c.project_id == self.project_id)
         if self.catalogue_id is not None:

@@ -68,6 +68,9 @@ def shot_records(
             meta=row.meta or {},
             category=row.category,
             supersedes=row.supersedes,
+            kind=row.kind or "shot",
+            job=row.job or {},
+            job_key=row.job_key,
         )
         for row in rows
     ]

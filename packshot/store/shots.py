@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, case, func, or_, select, update
@@ -17,8 +17,9 @@ from packshot.store.ended import note_end
 from packshot.store.pages import MAX_PAGE
 from packshot.store.positions import Positions
 from packshot.store.projects import hold_project
-from packshot.store.records import ShotRecord
-from packshot.store.schema import ORIGIN, Now, mask, shot, shot_mask, tenant
+from packshot.store.records import NewJob, ShotRecord
+from packshot.store.references import AssetReferences
+from packshot.store.schema import NEVER, ORIGIN, Now, mask, shot, shot_mask, tenant
 from packshot.store.shot_filter import EVERY_SHOT, ShotFilter
 from packshot.store.shot_rows import own_shot_row, shot_record, shot_records
 from packshot.store.versions import require_newest
@@ -34,11 +35,12 @@ WATCHED_AT_ONCE = 1000
 class Shots:
     """The clients' view of shots. A shot of another tenant raises NotFound.
 
-    `max_queued` limits how many shots of one tenant may be queued.
+    `references` counts the files that jobs read. `max_queued` limits how many shots of one tenant may be queued.
     """
 
-    def __init__(self, database: Database, *, max_queued: int) -> None:
+    def __init__(self, database: Database, references: AssetReferences, *, max_queued: int) -> None:
         self._database = database
+        self._references = references
         self._max_queued = max_queued
         self._positions = Positions()
 
@@ -57,6 +59,7 @@ class Shots:
         sent: Mapping[str, object] | None = None,
         category: str | None = None,
         supersedes: str | None = None,
+        job: NewJob | None = None,
     ) -> tuple[ShotRecord, bool]:
         """Accept a shot. It is durable when this returns, and the masks of `spec` no longer expire.
 
@@ -65,7 +68,8 @@ class Shots:
         None = `spec.row_steps`. `origin` is the context of the request (`Claim.origin`); it is kept beside the request
         and changes nothing else. `sent` is the request as the client sent it, before an engine's defaults were filled
         in. `category` is one whose pictures a person must approve. `supersedes` is the picture of which the shot makes
-        the next version. Returns the shot and True, or the earlier shot and False when `idempotency_key` was used
+        the next version. `job` is another kind of work than a shot; `spec` is then the shot of the picture that it
+        works on. Returns the shot and True, or the earlier shot and False when `idempotency_key` was used
         before. Raises NotFound when a mask or the project does not exist, Overloaded `queue_full` when the tenant has
         too many queued shots, BudgetSpent when a budget would be exceeded, and BadInput `idempotency_mismatch` when the
         key was used with another request: one that differs as it was sent, and with its defaults filled in. Raises
@@ -74,11 +78,14 @@ class Shots:
         # Without these, the digest is that of version 0.1.0.
         labels = {"project_id": project_id, "sku": sku, "meta": dict(meta or {}), "supersedes": supersedes}
         body = spec.to_json() | {name: value for name, value in labels.items() if value}
+        if job is not None:
+            body |= {"kind": job.kind, "job": dict(job.request)}
         digest = digest_of(body)
         sent_digest = None if sent is None else digest_of(sent)
         if idempotency_key is not None and not (1 <= len(idempotency_key) <= 255 and idempotency_key.isprintable()):
             rule = f"Idempotency-Key must be 1-255 printable characters, got {idempotency_key[:80]!r}; use another one"
             raise BadInput("invalid_request", rule)
+        files = [] if job is None or job.file is None else self._references.write_files([job.file])
         with self._database.write() as connection:
             lock_tenant(connection, tenant_id)
             if idempotency_key is not None:
@@ -87,7 +94,7 @@ class Shots:
                     _refuse_another_body(row, digest, sent_digest)
                     return shot_record(connection, row, self._positions.now), False
             self._refuse_over_limit(connection, tenant_id)
-            refusal = check_budgets(connection, tenant_id, key_id, spec.images)
+            refusal = check_budgets(connection, tenant_id, key_id, spec.images if job is None else job.images)
             if refusal is None:
                 hold_project(connection, tenant_id, project_id)
                 require_newest(connection, tenant_id, supersedes)
@@ -106,7 +113,10 @@ class Shots:
                     origin=origin,
                     category=category,
                     supersedes=supersedes,
+                    job=job,
+                    job_key=files[0].key if files else None,
                 )
+                self._references.take(connection, files)
         if refusal is not None:
             raise refusal
         # The position is read after the write lock is released.
@@ -223,10 +233,13 @@ def insert_shot(
     origin: Mapping[str, str] | None = None,
     category: str | None = None,
     supersedes: str | None = None,
+    job: NewJob | None = None,
+    job_key: str | None = None,
 ) -> str:
     """Insert a queued shot in the caller's transaction, pin its masks and tell the workers. Returns its id.
 
-    The caller has locked the tenant and checked key, limits and budgets (`check_budgets`). Raises NotFound when a mask
+    The caller has locked the tenant and checked key, limits and budgets (`check_budgets`), and takes a reference to the
+    file `job_key` of a `job`. Raises NotFound when a mask
     does not exist.
     """
     request = spec.to_json()
@@ -243,13 +256,17 @@ def insert_shot(
         attempt=0,
         crashes=0,
         epoch=0,
-        due_at=0.0,  # and not Now(): it would wait for a clock that is set back
+        due_at=0.0 if job is None else NEVER,  # and not Now(): it would wait for a clock that is set back
+        ready_at=None if job is None else 0.0,
+        kind=None if job is None else job.kind,
+        job=None if job is None else dict(job.request),
+        job_key=job_key,
         cancel_requested=False,
         step=0,
         steps=spec.steps,
         preview_version=0,
         version=1,
-        images=spec.images,
+        images=spec.images if job is None else job.images,
         row_steps=spec.row_steps if row_steps is None else row_steps,
         project_id=project_id,
         key_id=key_id,
@@ -264,6 +281,12 @@ def insert_shot(
     if mask_ids:
         connection.execute(shot_mask.insert(), [{"shot_id": shot_id, "mask_id": mask_id} for mask_id in mask_ids])
     return shot_id
+
+
+def job_keys_of(connection: Connection, shot_ids: Sequence[str]) -> list[str]:
+    """The keys of the files that the jobs among these rows read, one for each reference."""
+    keys = select(shot.c.job_key).where(shot.c.id.in_(shot_ids), shot.c.job_key.is_not(None))
+    return list(connection.execute(keys).scalars())
 
 
 def lock_tenant(connection: Connection, tenant_id: str) -> None:

@@ -65,7 +65,7 @@ class Store:
         self.masks = Masks(database, references, candidate_lifetime_s=settings.candidate_mask_hours * HOUR_S)
         self.uploads = Uploads(database, assets)
         self.deletions = Deletions(database, assets, references, self.photos)
-        self.shots = Shots(database, max_queued=settings.max_queued_shots)
+        self.shots = Shots(database, references, max_queued=settings.max_queued_shots)
         self.images = Images(database)
         self.reviews = Reviews(database)
         self.shares = Shares(database)

@@ -155,15 +155,13 @@ def test_every_condition_and_its_map_matter(make: Make) -> None:
     engine = make("mini")
     base = scene(replace(BRIEF, prompt="marble", conditions=(DEPTH, NORMAL, SEGMENTATION)))
     (reference,) = run(engine, engine.begin(base))
-    made = base.maps.made
-    others: dict[str, Scene] = {
-        f"{kind} map": replace(base, maps=ConditionMaps(**{**made, kind: 255 - made[kind]})) for kind in KINDS
-    } | {
-        f"no {left_out.kind}": replace(
-            base, brief=replace(base.brief, conditions=tuple(one for one in base.brief.conditions if one != left_out))
-        )
-        for left_out in base.brief.conditions
-    }
+    asked, made = base.brief.conditions, base.maps.made
+    others: dict[str, Scene] = {}
+    for kind in KINDS:
+        maps: dict[str, np.ndarray] = {**made, kind: 255 - made[kind]}
+        others[f"{kind} map"] = replace(base, maps=ConditionMaps(**maps))
+        without = tuple(one for one in asked if one.kind != kind)
+        others[f"no {kind}"] = replace(base, brief=replace(base.brief, conditions=without))
     for name, other in others.items():
         (render,) = run(engine, engine.begin(other))
         assert not np.array_equal(render.pixels, reference.pixels), name
