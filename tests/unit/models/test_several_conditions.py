@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -158,7 +159,7 @@ def test_every_condition_and_its_map_matter(make: Make) -> None:
     asked, made = base.brief.conditions, base.maps.made
     others: dict[str, Scene] = {}
     for kind in KINDS:
-        maps: dict[str, np.ndarray] = {**made, kind: 255 - made[kind]}
+        maps = {str(name): 255 - pixels if name == kind else pixels for name, pixels in made.items()}
         others[f"{kind} map"] = replace(base, maps=ConditionMaps(**maps))
         without = tuple(one for one in asked if one.kind != kind)
         others[f"no {kind}"] = replace(base, brief=replace(base.brief, conditions=without))
@@ -170,7 +171,7 @@ def test_every_condition_and_its_map_matter(make: Make) -> None:
 def test_a_net_takes_only_the_rows_that_have_its_condition_now(make: Make) -> None:
     engine = make("mini")
     seen: list[tuple[str, int]] = []
-    networks = {"unet": engine._unet, **engine._networks.controlnets}
+    networks: dict[str, Any] = {"unet": engine._unet, **engine._networks.controlnets}
     hooks = [
         network.register_forward_pre_hook(lambda _, args, name=name: seen.append((name, len(args[0]))))
         for name, network in networks.items()
