@@ -22,7 +22,7 @@ from packshot.models.engines.unet_controlnet import DiffusionEngine
 from packshot.models.matting import load_matting
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
-from packshot.shots import Finished, Finisher, Fitted, LayoutFiles, Painted, Placed, Prepared, Step
+from packshot.shots import Finished, Finisher, Fitted, LayoutFiles, Painted, Placed, Prepared, Step, Understood
 from packshot.shots.finish import finish
 from packshot.shots.flow import shoot
 from packshot.store.assets import Assets
@@ -50,6 +50,9 @@ class OneProcess:
 
     async def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
         return await asyncio.to_thread(self._finisher.prepare, files, framing)
+
+    async def understand(self, files: LayoutFiles) -> Understood:
+        raise AssertionError("the measured shot needs no geometry")
 
     def edges(self, fitted: Fitted) -> EdgeMap:
         return canny(fitted.flat)

@@ -27,6 +27,7 @@ StageName = Literal[
     "producer",
     "sam_encoder",
     "mask_decoder",
+    "understand",
     "canny",
     "generator",
     "finisher",
@@ -36,9 +37,12 @@ DEPLOYMENTS: tuple[StageName, ...] = get_args(StageName)
 OPTIONAL: tuple[StageName, ...] = ("photo_decoder", "producer")
 """Deployed only when the profile names them. Otherwise the gateway does their work."""
 GPU_STAGES: tuple[GpuStage, ...] = get_args(GpuStage)
+ALSO_ON_CPU: tuple[GpuStage, ...] = ("understand",)
+"""GPU stages that run on the CPU where a profile gives them no share."""
 TUNABLES: dict[StageName, tuple[str, ...]] = {
     "sam_encoder": ("max_batch_size",),
     "mask_decoder": ("max_batch_size",),
+    "understand": ("max_batch_size",),
     "canny": ("low", "high"),
     "generator": ("max_rows",),
 }
@@ -172,7 +176,7 @@ class Profile(Strict):
     sentence: str
     device: Literal["cpu", "cuda"]
     pack: str = ""
-    threads: dict[Literal["encoder", "decoder", "generator"], int] = Field(default_factory=dict)
+    threads: dict[Literal["encoder", "decoder", "understand", "generator"], int] = Field(default_factory=dict)
     autoscaling: Pipeline | None = None
     head: Head | None = None
     pools: dict[str, Pool] = Field(min_length=1)
@@ -191,6 +195,11 @@ class Profile(Strict):
     def deployments(self) -> tuple[StageName, ...]:
         """The deployments of the profile: all except the optional ones that it does not name."""
         return tuple(name for name in DEPLOYMENTS if name in self.stages or name not in OPTIONAL)
+
+    @property
+    def gpu_stages(self) -> tuple[GpuStage, ...]:
+        """The deployments that have a share of a GPU."""
+        return tuple(name for name in GPU_STAGES if self.stage(name).gpu_share)
 
     def pool_of(self, name: StageName) -> str:
         """The pool on which a deployment's replicas run."""
@@ -241,9 +250,11 @@ def _check_shares(profile: Profile) -> None:
         if shares:
             raise ValueError(f"a cpu profile must not have gpu_share, got {shares}; set device: cuda")
         return
-    if set(shares) != set(GPU_STAGES):
-        raise ValueError(f"exactly {', '.join(GPU_STAGES)} must have gpu_share, got {shares}")
-    for name in GPU_STAGES:
+    must = [name for name in GPU_STAGES if name not in ALSO_ON_CPU]
+    if not set(must) <= set(shares) <= set(GPU_STAGES):
+        rule = f"{', '.join(must)} must have gpu_share, {', '.join(ALSO_ON_CPU)} may, and no other stage"
+        raise ValueError(f"{rule}, got {shares}")
+    for name in profile.gpu_stages:
         if not profile.pools[profile.pool_of(name)].gpus:
             raise ValueError(f"{name} has a gpu_share, so its pool must have GPUs; {profile.pool_of(name)} has none")
 

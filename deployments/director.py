@@ -26,7 +26,7 @@ from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.errors import PackshotError
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
-from packshot.shots import Director, DuePoll, Finished, LayoutFiles, Painted, Placed, SharedLoadReport, Step
+from packshot.shots import Director, DuePoll, Finished, LayoutFiles, Painted, Placed, SharedLoadReport, Step, Understood
 from packshot.store.gauges import connection_gauges
 from packshot.store.store import Store
 from packshot.store.wakes import OUTBOX, QUEUED, listen
@@ -63,6 +63,7 @@ class DirectorDeployment:
         self,
         pack: str,
         finisher: DeploymentHandle[Any],
+        understand: DeploymentHandle[Any],
         canny: DeploymentHandle[Any],
         generator: DeploymentHandle[Any],
     ) -> None:
@@ -74,7 +75,7 @@ class DirectorDeployment:
         self._cluster = (ray.get_runtime_context().get_session_name(), pack or settings.pack)
         self._store.clusters.join(*self._cluster)
         self._called = self._active = False
-        self._stages = GraphStages(pack or settings.pack, settings, finisher, canny, generator)
+        self._stages = GraphStages(pack or settings.pack, settings, finisher, understand, canny, generator)
         places = context._deployment_config.max_ongoing_requests
         self._director = Director(
             self._store,
@@ -175,12 +176,14 @@ class GraphStages:
         pack: str,
         settings: Settings,
         finisher: DeploymentHandle[Any],
+        understand: DeploymentHandle[Any],
         canny: DeploymentHandle[Any],
         generator: DeploymentHandle[Any],
     ) -> None:
         self._manifest = find_pack(pack, settings).manifest
         self._finisher = with_context(finisher)
         self._preparer = self._finisher.options(stream=True)
+        self._understander = with_context(understand).options(stream=True)
         self._canny = with_context(canny)
         self._painters = generator.options(stream=True)
         self._generator = with_context(self._painters)
@@ -203,20 +206,37 @@ class GraphStages:
 
         return await retry_once(ask)
 
+    async def understand(self, files: LayoutFiles) -> Understood:
+        cutouts = tuple(layer.cutout for layer in files.layers)
+        understander = self._understander.options(session_id=cutouts[0].mask_key)
+
+        async def ask() -> Understood:
+            stream = understander.understand.remote(cutouts)
+            assert isinstance(stream, DeploymentResponseGenerator)
+            answers = await stream._to_object_ref_gen()
+            return Understood(await (await anext(answers)), await anext(answers))
+
+        return await retry_once(ask)
+
     def edges(self, fitted: Any) -> Any:
         return self._canny.edges.remote(fitted)
 
+    async def control_maps(self, fitted: Any, products: Any, spec: ShotSpec) -> Any:
+        return self._finisher.control_maps.remote(fitted, products, spec, self.framing_of(spec.canvas))
+
     async def paint(
-        self, fitted: Any, edges: Any, brief: Brief, *, interactive: bool, alone: bool
+        self, fitted: Any, edges: Any, brief: Brief, *, interactive: bool, alone: bool, maps: Any = None
     ) -> AsyncIterator[Step | Painted]:
-        stream = self._generator.paint.remote(fitted, edges, brief, interactive, alone)
+        made = [edges] if maps is None else [edges, maps]
+        stream = self._generator.paint.remote(fitted, edges, brief, interactive, alone, *made[1:])
         assert isinstance(stream, DeploymentResponseGenerator)
         try:
-            yield await await_with_arguments(anext(stream), fitted, edges)
+            yield await await_with_arguments(anext(stream), fitted, *made)
             async for update in stream:
                 yield update
         except Exception as error:
-            edges.cancel()  # else a response that never comes would be awaited until the shot ends
+            for one in made:
+                one.cancel()  # else a response that never comes would be awaited until the shot ends
             raise await to_blaming_error(error) from error
         finally:
             stream.cancel()

@@ -22,10 +22,11 @@ from packshot.contract.shot_spec import ShotSpec
 from packshot.delivery.deliver import Delivered
 from packshot.settings import Settings
 from packshot.shots import CutoutFiles, DeliveryOrder, Finished, Finisher, Fitted, LayoutFiles, Painted, Prepared
+from packshot.shots.control_maps import control_maps
 from packshot.shots.finish import THUMBNAIL_PX, finish
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask
-from packshot.types import Framing, Stroke
+from packshot.types import ConditionMaps, Framing, Stroke, Understanding
 
 
 @serve.deployment(
@@ -65,6 +66,12 @@ class FinisherDeployment:
         yield placed.covered
         yield placed.fitted
         yield placed.prepared
+
+    async def control_maps(
+        self, fitted: Fitted, products: tuple[Understanding, ...] | None, spec: ShotSpec, framing: Framing
+    ) -> ConditionMaps:
+        """Make the maps of the shot's conditions besides the edges, in the scene of `framing`."""
+        return await self._threads.run(control_maps, fitted, products, spec, framing)
 
     async def finish(self, prepared: Prepared, painted: Painted, spec: ShotSpec) -> Finished:
         """Finish a picture from a prepared layout and its painted scene."""

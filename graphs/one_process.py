@@ -18,7 +18,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -57,21 +57,38 @@ from packshot.shots import (
     Placed,
     RunsEnded,
     Step,
+    Understood,
 )
+from packshot.shots.control_maps import control_maps
 from packshot.shots.finish import THUMBNAIL_PX, finish
 from packshot.shots.segmented import new_mask
 from packshot.shots.stages import Prepared
+from packshot.shots.understand import Understandings
+from packshot.store.assets import Assets
 from packshot.store.records import NewMask, PhotoRecord
 from packshot.store.store import Store
 from packshot.telemetry.logs import configure_logs
 from packshot.telemetry.traces import configure_traces, span
-from packshot.types import Brief, EdgeMap, Embedding, Framing, Photo, Prompts, Scene, Stroke
+from packshot.types import (
+    Brief,
+    ConditionMaps,
+    Cutout,
+    EdgeMap,
+    Embedding,
+    Framing,
+    Photo,
+    Prompts,
+    Scene,
+    Stroke,
+    Understanding,
+)
 
 if TYPE_CHECKING:
     import torch
 
     from packshot.models.engines.unet_controlnet import DiffusionEngine
     from packshot.models.segment.segmenter import SamDecoder, SamEncoder
+    from packshot.models.understand.understander import Understander
 
 __all__ = ["serving_in_process"]
 
@@ -169,6 +186,14 @@ class Models:
         return load_segmenter(self._pack, *self._placed)
 
     @cached_property
+    def understander(self) -> Understander:
+        """What the pack knows of a product's geometry and material."""
+        from packshot.models.understand.geometry import load_geometry
+        from packshot.models.understand.understander import Understander
+
+        return Understander(load_geometry(self._pack, *self._placed, encoder=self.segmenter[0]))
+
+    @cached_property
     def engine(self) -> DiffusionEngine:
         """The pack's engine."""
         from packshot.models.engines.unet_controlnet import DiffusionEngine
@@ -186,6 +211,10 @@ class Models:
         """The photo's embedding."""
         [embedding] = self.segmenter[0].encode([photo])
         return embedding
+
+    def understand(self, cutouts: Sequence[Cutout]) -> list[Understanding]:
+        """What is known of each product, in order."""
+        return self.understander.understand(cutouts)
 
     def segment(self, embedding: Embedding, prompts: Prompts) -> tuple[NewMask, ...]:
         """The masks that the prompts mark, best first."""
@@ -212,12 +241,17 @@ class PixelWork:
 class LocalStages:
     """The flow's `Stages` as calls in threads of this process."""
 
-    def __init__(self, pack: Pack, models: Models, finisher: Finisher, pixels: PixelWork) -> None:
+    def __init__(self, pack: Pack, models: Models, assets: Assets, finisher: Finisher, pixels: PixelWork) -> None:
         self._manifest = pack.manifest
         self._pixels = pixels
         self._models = models
         self._finisher = finisher
         self._batcher: RenderBatcher[Any] | None = None
+        self._assets = assets
+
+    @cached_property
+    def _products(self) -> Understandings:
+        return Understandings(self._assets, self._models.understand, max_batch_size=1, thread=self._models.thread)
 
     def framing_of(self, canvas: Canvas) -> Framing:
         return self._manifest.framing(canvas)
@@ -225,19 +259,35 @@ class LocalStages:
     async def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
         return await self._pixels.run(self._finisher.prepare, files, framing)
 
+    async def understand(self, files: LayoutFiles) -> Understood:
+        products = await self._products.of([layer.cutout for layer in files.layers])
+        return Understood(tuple(one.material for one in products), products)
+
     def edges(self, fitted: Fitted) -> EdgeMap:
         with span("edges"):
             return canny(fitted.flat)
 
+    async def control_maps(
+        self, fitted: Fitted, products: Sequence[Understanding] | None, spec: ShotSpec
+    ) -> ConditionMaps:
+        return await self._pixels.run(control_maps, fitted, products, spec, self.framing_of(spec.canvas))
+
     async def paint(
-        self, fitted: Fitted, edges: EdgeMap, brief: Brief, *, interactive: bool, alone: bool
+        self,
+        fitted: Fitted,
+        edges: EdgeMap,
+        brief: Brief,
+        *,
+        interactive: bool,
+        alone: bool,
+        maps: ConditionMaps | None = None,
     ) -> AsyncIterator[Step | Painted]:
         if self._batcher is None:
             engine = await self._models.run(lambda: self._models.engine)
             if self._batcher is None:
                 self._batcher = RenderBatcher(engine, max_rows=MAX_ROWS, thread=self._models.thread)
         reported: asyncio.Queue[Step | None] = asyncio.Queue()
-        scene = Scene(fitted.product, fitted.repaint, edges, brief)
+        scene = Scene(fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps())
         rendering: asyncio.Task[Rendered] = asyncio.create_task(
             self._batcher.render(
                 scene,
@@ -277,7 +327,7 @@ class LocalGraph:
             settings.embedding_cache_bytes, lambda embedding: embedding.nbytes
         )
         self._pixels = PixelWork()
-        stages = LocalStages(pack, self._models, self._finisher, self._pixels)
+        stages = LocalStages(pack, self._models, store.assets, self._finisher, self._pixels)
         worker = f"one-process-{os.getpid()}"
         self._director = Director(store, stages, settings, worker=worker, places=SHOTS_AT_ONCE)
         self._due = DuePoll(

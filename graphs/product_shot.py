@@ -6,14 +6,15 @@
                 │       ├─ catalogues ─> producer (if the profile has one; otherwise the gateway): clicks, shots, files
                 │       ├─ cutouts, deliveries ─────────────────> finisher ──> files
                 │       └─ shots ───> director ──layers─────────> finisher ──Fitted──┬──> canny ──EdgeMap──┐
-                │                        │                           │               │                     v
+                │                        ├─ geometry ─> understand   │               │                     v
              [ store ] <─claim, commit───┤──Brief────────────────────┼───────────────┴───────────────> generator
               shots, photos, masks, images                           │Prepared                      (shared steps)
                                          ^                           v                                     │
                                          └──────── PNG ────────── finisher <───────────Painted─────────────┘
 
 An accepted shot is a row in the store before anything runs. The director claims it, runs it and commits its images.
-Layouts and edge maps travel between replicas by reference: as an unawaited response, or as an object reference.
+Layouts, geometries and edge maps travel between replicas by reference: as an unawaited response, or as an object
+reference. Only shots that need their products' geometry call `understand`, once for each mask; otherwise it sleeps.
 
     serve run graphs.product_shot:app          # this machine, the mini pack, keys required
     packshot config --profile one-gpu          # the same application with another profile's numbers
@@ -33,6 +34,7 @@ from deployments.producer import ProducerDeployment
 from deployments.ray_support.decorated import as_deployment
 from deployments.ray_support.shared_store import require_shared_store
 from deployments.sam_encoder import SamEncoderDeployment
+from deployments.understand import UnderstandDeployment
 from packshot.settings import Settings
 
 
@@ -44,6 +46,7 @@ class Args(BaseModel):
     pack: str = Field("", description="The pack to serve; empty = the setting PACKSHOT_PACK.")
     encoder_threads: int = Field(2, ge=0, description="Torch threads of an encoder replica; 0 = torch's choice.")
     decoder_threads: int = Field(1, ge=0, description="Torch threads of a mask decoder replica.")
+    understand_threads: int = Field(1, ge=0, description="Torch threads of a replica that finds geometry.")
     generator_threads: int = Field(2, ge=0, description="Torch threads of a generator replica.")
     photo_decoder: bool = Field(False, description="Decode uploads in a separate deployment, not in the gateway.")
     producer: bool = Field(False, description="Produce catalogues in a separate deployment, not in the gateway.")
@@ -59,8 +62,9 @@ def app(args: Args) -> Application:
     decoder = as_deployment(MaskDecoderDeployment).bind(args.pack, args.decoder_threads)
     generator = as_deployment(GeneratorDeployment).bind(args.pack, args.generator_threads)
     finisher = as_deployment(FinisherDeployment).bind(args.pack)
+    understand = as_deployment(UnderstandDeployment).bind(args.pack, args.understand_threads)
     canny = as_deployment(CannyDeployment).bind()
-    director = as_deployment(DirectorDeployment).bind(args.pack, finisher, canny, generator)
+    director = as_deployment(DirectorDeployment).bind(args.pack, finisher, understand, canny, generator)
     photo_decoder = as_deployment(PhotoDecoderDeployment).bind() if args.photo_decoder else None
     stages = (encoder, decoder, finisher, director, photo_decoder)
     producer = as_deployment(ProducerDeployment).bind(args.pack, *stages) if args.producer else None

@@ -7,7 +7,7 @@ are XYXY in pixels, right and bottom exclusive. Arrays that Ray delivers are rea
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ BoxXYXY = tuple[int, int, int, int]
 
 def _require(array: np.ndarray[Any, Any], what: str, dtype: type[np.generic], ndim: int, channels: int = 0) -> None:
     if array.dtype != dtype or array.ndim != ndim or (channels and array.shape[-1] != channels) or 0 in array.shape:
-        want = "HxW" if ndim == 2 else f"HxWx{channels or 'C'}"
+        want = {1: "W", 2: "HxW"}.get(ndim, f"HxWx{channels or 'C'}")
         raise TypeError(f"{what} must be {np.dtype(dtype)} {want} and not empty, got {array.dtype} {array.shape}")
 
 
@@ -168,6 +168,60 @@ class Geometry:
         if self.normals.shape[:2] != self.depth.shape or self.depth.shape != self.mask.shape:
             sizes = [part.shape[:2] for part in (self.normals, self.depth, self.mask)]
             raise TypeError(f"normals, depth and mask must have one size, got {sizes}")
+
+
+MaterialKind = Literal["opaque", "glossy", "metal", "glass"]
+Pose = Literal["upright", "flat"]
+CERTAIN_MATERIAL = 0.6
+"""The confidence from which a guessed material counts."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a product seems to be made of. `glass` is whatever is seen through, liquids too. `confidence` is 0..1."""
+
+    kind: MaterialKind
+    confidence: float
+
+    @property
+    def see_through(self) -> bool:
+        """Whether it is glass or a liquid, with a confidence that counts."""
+        return self.kind == "glass" and self.confidence >= CERTAIN_MATERIAL
+
+    @property
+    def needs_care(self) -> bool:
+        """Whether it mirrors or shows its surroundings, which no new scene replaces: a person must look."""
+        return self.kind in ("metal", "glass") and self.confidence >= CERTAIN_MATERIAL
+
+
+@dataclass(frozen=True)
+class Understanding:
+    """All that is known of a product from its cutout.
+
+    `geometry` has maps of HxW. `height` is float32 HxW, the height above the ground in pixels of these maps, 0 outside
+    the product. `contact_y` is float32 W, the row of the maps at which each column meets the ground. `pose` is how the
+    product lies. `gloss` is 0..1, how much of it mirrors a light.
+    """
+
+    geometry: Geometry
+    height: F32
+    contact_y: F32
+    pose: Pose
+    gloss: float
+    material: Material
+
+    def __post_init__(self) -> None:
+        _require(self.height, "height", np.float32, 2)
+        _require(self.contact_y, "contact line", np.float32, 1)
+        if self.height.shape != self.geometry.mask.shape or self.contact_y.shape != self.geometry.mask.shape[1:]:
+            sizes = [part.shape for part in (self.geometry.mask, self.height, self.contact_y)]
+            raise TypeError(f"height and contact line must fit the geometry, got {sizes}")
+
+    @property
+    def nbytes(self) -> int:
+        """The size of all maps in bytes."""
+        maps = (self.geometry.normals, self.geometry.depth, self.geometry.mask, self.height, self.contact_y)
+        return sum(int(part.nbytes) for part in maps)
 
 
 @dataclass(frozen=True)

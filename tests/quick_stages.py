@@ -11,9 +11,19 @@ import numpy as np
 from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.contract.verdict import Verdict
 from packshot.imaging.codec import encode_png
-from packshot.shots import Finished, LayoutFiles, Painted, Placed, Step
-from packshot.types import Brief, Framing, Render
+from packshot.shots import Finished, LayoutFiles, Painted, Placed, Step, Understood
+from packshot.types import Brief, Framing, Geometry, Material, Render, Understanding
 from tests.specs import STAMP
+
+UNKNOWN = Understanding(
+    Geometry(np.zeros((1, 1, 3), np.int8), np.zeros((1, 1), np.float32), np.zeros((1, 1), np.uint8)),
+    np.zeros((1, 1), np.float32),
+    np.zeros(1, np.float32),
+    "upright",
+    0.0,
+    Material("opaque", 0.9),
+)
+"""A product of one pixel, of which nothing is known."""
 
 
 class QuickStages:
@@ -21,6 +31,7 @@ class QuickStages:
 
     def __init__(self, step_s: float = 0.0, *, held: bool = False) -> None:
         self.waiting = 0
+        self.understood = 0
         self.let_go = asyncio.Event()
         self._step_s = step_s
         if not held:
@@ -32,11 +43,18 @@ class QuickStages:
     async def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
         return Placed(False, None, None)
 
+    async def understand(self, files: LayoutFiles) -> Understood:
+        self.understood += 1
+        return Understood(tuple(UNKNOWN.material for _ in files.layers), tuple(UNKNOWN for _ in files.layers))
+
     def edges(self, fitted: Any) -> Any:
         return None
 
+    async def control_maps(self, fitted: Any, products: Any, spec: ShotSpec) -> Any:
+        return None
+
     async def paint(
-        self, fitted: Any, edges: Any, brief: Brief, *, interactive: bool, alone: bool
+        self, fitted: Any, edges: Any, brief: Brief, *, interactive: bool, alone: bool, maps: Any = None
     ) -> AsyncIterator[Step | Painted]:
         for index in range(1, brief.steps + 1):
             await asyncio.sleep(self._step_s)

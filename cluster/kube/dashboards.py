@@ -136,10 +136,11 @@ def _pipeline() -> dashboard.Dashboard:
     board.with_row(dashboard.Row("Clicks"))
     board.with_panel(
         _lines(
-            "Masks decoded and photos encoded per second",
+            "Masks decoded, photos encoded and products understood per second",
             "short",
             (f"sum(rate(ray_packshot_mask_decodes_total[{RATE}]))", "masks"),
             (f"sum(rate(ray_packshot_photo_encodes_total[{RATE}]))", "photos"),
+            (f"sum(rate(ray_packshot_products_understood_total[{RATE}]))", "geometries"),
         )
     )
     board.with_panel(

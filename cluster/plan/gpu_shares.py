@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cluster.plan.packing import MAX_DEVICE_SHARE, Kind, fewest_devices, overfull
-from cluster.profiles import GPU_STAGES, Pool, Profile
+from cluster.profiles import Pool, Profile
 from packshot.errors import BadInput
 from packshot.models.device import CUDA_CONTEXT_GIB
 from packshot.models.footprint.pack_footprint import Footprint, GpuStage, PackFootprint, find_footprint
@@ -32,11 +32,13 @@ SHARE_STEP = 0.01
 BATCH_KEY: dict[GpuStage, str] = {
     "sam_encoder": "max_batch_size",
     "mask_decoder": "max_batch_size",
+    "understand": "max_batch_size",
     "generator": "max_rows",
 }
 ROLES_OF: dict[GpuStage, tuple[RoleName, ...]] = {
     "sam_encoder": ("segmenter",),
     "mask_decoder": ("segmenter",),
+    "understand": ("geometry",),
     "generator": ("text_encoder", "vae", "unet", "controlnet"),
 }
 SCENES_A_ROW = 2
@@ -106,8 +108,15 @@ def check_profile(profile: Profile, settings: Settings, device_gib: float | None
 
 
 def needs(profile: Profile, footprint: PackFootprint, manifest: PackManifest) -> dict[GpuStage, Need]:
-    """Compute what each GPU stage of a profile needs. Raises BadInput when a stage does not state its batch."""
-    return {stage: need(stage, footprint.stages[stage], _batch(profile, stage), manifest) for stage in GPU_STAGES}
+    """Compute what each GPU stage of a profile needs. Raises BadInput when a stage does not state its batch.
+
+    A stage for which the pack has no network needs nothing.
+    """
+    return {
+        stage: need(stage, footprint.stages[stage], _batch(profile, stage), manifest)
+        for stage in profile.gpu_stages
+        if stage in footprint.stages
+    }
 
 
 def _batch(profile: Profile, stage: GpuStage) -> int:
@@ -175,7 +184,7 @@ def kinds_of(profile: Profile, pool: str, counts: Mapping[str, int] | None = Non
             counts[stage] if counts is not None else profile.stage(stage).range.max,
             profile.stage(stage).gpu_share or 0.0,
         )
-        for stage in GPU_STAGES
+        for stage in profile.gpu_stages
         if profile.pool_of(stage) == pool
     ]
 

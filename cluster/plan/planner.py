@@ -17,7 +17,7 @@ from typing import Any
 from cluster.plan import rates
 from cluster.plan.gpu_shares import Need, kinds_of, refuse_misfits
 from cluster.plan.packing import Device, fewest_devices, sure_devices
-from cluster.profiles import GPU_STAGES, Pool, Profile, StageName
+from cluster.profiles import Pool, Profile, StageName
 from packshot.contract.shot_spec import rows_per_step
 from packshot.errors import BadInput
 from packshot.models.footprint.pack_footprint import PackFootprint
@@ -246,7 +246,7 @@ def make_plan(profile: Profile, manifest: PackManifest, footprint: PackFootprint
 
 def _placed(devices: Sequence[Device], stage: StagePlan) -> int:
     """The stage's replicas on the devices, which may be more than needed."""
-    if stage.stage not in GPU_STAGES:
+    if stage.gpu_share is None:
         return stage.replicas
     return sum(device.get(stage.stage, 0) for device in devices)
 
@@ -258,9 +258,13 @@ class _StageSeconds:
         self._profile = profile
         self._demand = demand
         steps, rows = manifest.defaults.steps, rows_per_step(manifest.defaults.guidance_scale)
-        encoder, decoder, generator = (
-            (profile.pools[profile.pool_of(stage)].device, footprint.stages[stage]) for stage in GPU_STAGES
-        )
+        on_gpu = {
+            stage: (profile.pools[profile.pool_of(stage)].device, footprint.stages[stage])
+            for stage in profile.gpu_stages
+            if stage in footprint.stages
+        }
+        encoder, decoder, generator = on_gpu["sam_encoder"], on_gpu["mask_decoder"], on_gpu["generator"]
+        understand = on_gpu.get("understand")
         photos, has_photo_decoder = demand.photos_per_image, "photo_decoder" in profile.deployments
         decoding_s = rates.CPU_SECONDS["photo_decoder"]
         self._seconds: dict[StageName, float] = {
@@ -269,6 +273,7 @@ class _StageSeconds:
             "producer": rates.CPU_SECONDS["producer"],
             "sam_encoder": photos * rates.row_seconds(*encoder),
             "mask_decoder": photos * demand.clicks_per_photo * rates.row_seconds(*decoder),
+            "understand": photos * (rates.row_seconds(*understand) if understand else rates.CPU_SECONDS["understand"]),
             "canny": rates.CPU_SECONDS["canny"],
             "generator": rates.scene_seconds(*generator, steps, rows),
             "finisher": rates.CPU_SECONDS["finisher"] + photos * rates.CUTOUT_SECONDS,
@@ -297,7 +302,7 @@ class _StageSeconds:
     def _replicas(self, stage: StageName, busy: float, per_second: float) -> int:
         described = self._profile.stage(stage)
         needed = busy / self._demand.utilisation
-        if stage not in GPU_STAGES:
+        if stage not in self._profile.gpu_stages:
             needed /= min(described.cpus or 1.0, 1.0)  # a Python process uses one CPU, however many are reserved
         if stage == "director":  # it mostly waits, so the number of concurrent shots decides
             needed = max(needed, per_second * self._scene_s / (described.max_ongoing or DEFAULT_MAX_ONGOING))
@@ -308,7 +313,7 @@ class _StageSeconds:
         made = []
         for name, pool in self._profile.pools.items():
             own = [stage for stage in stages if stage.pool == name]
-            layout = self._layout(name, [stage for stage in own if stage.stage in GPU_STAGES]) if pool.gpus else []
+            layout = self._layout(name, [stage for stage in own if stage.gpu_share]) if pool.gpus else []
             replicas = {stage.stage: _placed(layout, stage) for stage in own}
             cpus = sum((self._profile.stage(stage).cpus or 0) * count for stage, count in replicas.items())
             memory = sum((self._profile.stage(stage).memory_gib or 0) * count for stage, count in replicas.items())
@@ -318,7 +323,7 @@ class _StageSeconds:
                 math.ceil(cpus / pool.cpus - 1e-9),
                 math.ceil(memory / pool.memory_gib - 1e-9),
             )
-            counts: dict[str, int] = {stage: count for stage, count in replicas.items() if stage in GPU_STAGES}
+            counts: dict[str, int] = {stage: replicas[stage] for stage in self._profile.gpu_stages if stage in replicas}
             sure = sure_devices(kinds_of(self._profile, name, counts)) if pool.gpus else 0
             made.append(PoolPlan(name, pool, nodes, tuple(layout), sure))
         return made

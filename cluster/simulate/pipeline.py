@@ -1,8 +1,8 @@
 """The simulated application: arrivals -> store -> directors and the stages that they drive -> done, scaled by a policy.
 
 photo (for some of the shots, LEAD_S before) ──> gateway ──> photo_decoder ──> sam_encoder ──> mask_decoder, some clicks
-shot ──> gateway ──> queue ──claim──> director ──> finisher ──> canny ──> generator, picture by picture ──> finisher
-──> commit ──> gateway, a download of each picture
+shot ──> gateway ──> queue ──claim──> director ──> finisher ──> understand, for some ──> canny
+──> generator, picture by picture ──> finisher ──> commit ──> gateway, a download of each picture
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from cluster.simulate.traces import LEAD_S, Arrival, Trace
 from packshot.shots.director import PLACES_FOR_PEOPLE
 from packshot.shots.load_report import LoadReport
 
-ONE_THREAD = ("gateway", "photo_decoder", "sam_encoder", "mask_decoder", "canny", "finisher")
+ONE_THREAD = ("gateway", "photo_decoder", "sam_encoder", "mask_decoder", "understand", "canny", "finisher")
 """Stages whose replicas do one call at a time, in order of arrival."""
 STAGES = (*ONE_THREAD, "generator", "director")
 TICK_S = 1.0
@@ -159,6 +159,8 @@ class Pipeline:
         machine, arrival = self._machine, shot.arrival
         cut_s = machine.cut_s if arrival.first else 0.0
         yield self._workers["finisher"].call(Timed(cut_s + machine.layout_s))
+        if arrival.geometry:
+            yield self._workers["understand"].call(Timed(machine.geometry_s if arrival.first else 0.0))
         yield self._workers["canny"].call(Timed(machine.edges_s))
         scenes = [Scene(arrival.rows, arrival.steps, arrival.interactive) for _ in range(arrival.pictures)]
         yield self.env.all_of([self.env.process(self._picture(scene)) for scene in scenes])

@@ -13,6 +13,7 @@ HOUR_S = 3600.0
 @dataclass(frozen=True)
 class Arrival:
     """A shot that arrives at second `at_s`. `photo`: a new photo is uploaded and clicked on LEAD_S seconds before.
+    `geometry`: it needs its product's geometry.
 
     A catalogue's photos are uploaded before the trace begins; each of its shots is the first of its photo.
     """
@@ -24,6 +25,7 @@ class Arrival:
     rows: int = 2
     photo: bool = False
     tenant: int = 0
+    geometry: bool = False
 
     @property
     def first(self) -> bool:
@@ -36,6 +38,8 @@ PICTURES = (1, 2, 2, 4)
 """Pictures of an interactive shot, each entry with the same probability."""
 PHOTO_SHARE = 0.4
 """Share of interactive shots with a new photo."""
+GEOMETRY_EVERY = 5
+"""One of so many interactive shots needs its product's geometry. An assumption."""
 TENANTS = 5
 
 
@@ -51,11 +55,18 @@ class Trace:
 
 def people(rate: Callable[[float], float], peak: float, end_s: float, rng: random.Random) -> Iterator[Arrival]:
     """Interactive shots: a Poisson process with `rate(t)` ≤ `peak` shots per second, by thinning."""
-    now = 0.0
+    now, count = 0.0, 0
     while (now := now + rng.expovariate(peak)) < end_s:
         if rng.random() < rate(now) / peak:
             photo = rng.random() < PHOTO_SHARE
-            yield Arrival(now, pictures=rng.choice(PICTURES), photo=photo, tenant=rng.randrange(TENANTS))
+            count += 1
+            yield Arrival(
+                now,
+                pictures=rng.choice(PICTURES),
+                photo=photo,
+                tenant=rng.randrange(TENANTS),
+                geometry=count % GEOMETRY_EVERY == 0,
+            )
 
 
 def steady(rate: float, seed: int = 1, end_s: float = HOUR_S) -> Trace:

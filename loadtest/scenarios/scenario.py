@@ -21,7 +21,7 @@ from loadtest.errors import Refused
 from loadtest.scenarios.traffic import Arrival, Diurnal, Flat, Gaps, Phase, Ramp, Stream, Timeline, read_trace, schedule
 
 PersonaName = Literal["designer", "integrator", "catalogue", "hostile", "probe"]
-Stage = Literal["gateway", "sam_encoder", "mask_decoder", "canny", "generator", "finisher", "director"]
+Stage = Literal["gateway", "sam_encoder", "mask_decoder", "understand", "canny", "generator", "finisher", "director"]
 
 CLASSES: dict[str, tuple[str, ...]] = {
     "designer": ("upload", "click", "cutout", "shot"),

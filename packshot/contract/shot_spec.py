@@ -16,6 +16,8 @@ from packshot.contract.status import Priority
 ConditionKind = Literal["canny", "depth", "normal", "segmentation", "pose"]
 CONDITION_KINDS: tuple[ConditionKind, ...] = get_args(ConditionKind)
 """The kinds of conditions, in the order in which a shot and an engine have them."""
+GEOMETRY_KINDS: tuple[ConditionKind, ...] = ("depth", "normal")
+"""The conditions that are made of the products' geometry."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,11 @@ class ShotSpec:
         return tuple(layer.mask_id for layer in self.layers)
 
     @property
+    def needs_geometry(self) -> bool:
+        """Whether a stage of the shot reads the geometry of its products."""
+        return any(condition.kind in GEOMETRY_KINDS for condition in self.guiding_conditions)
+
+    @property
     def row_steps(self) -> int:
         """The number of row-steps: images x steps x batch rows of a scene; 0 for a background that is not generated.
 
@@ -143,6 +150,11 @@ class ShotSpec:
     def further_conditions(self) -> tuple[Condition, ...]:
         """The conditions besides the edges."""
         return tuple(condition for condition in self.conditions if condition.kind != "canny")
+
+    @property
+    def guiding_conditions(self) -> tuple[Condition, ...]:
+        """The conditions besides the edges that have a weight, so that they need a map."""
+        return tuple(condition for condition in self.further_conditions if condition.scale > 0)
 
     def to_json(self) -> dict[str, Any]:
         """The shot as a JSON shot request with all defaults written out.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 Level = Literal["ok", "warning", "failed"]
@@ -77,6 +77,10 @@ class Verdict:
     @property
     def level(self) -> Level:
         return max((finding.level for finding in self.findings), key=LEVELS.index, default="ok")
+
+    def with_findings(self, *more: Finding) -> Verdict:
+        """The verdict with further findings, which come last."""
+        return replace(self, findings=(*self.findings, *more))
 
     def to_json(self) -> dict[str, Any]:
         """The verdict as JSON, in the form that the store keeps and the API returns."""

@@ -16,13 +16,11 @@ from collections.abc import Collection
 
 import numpy as np
 
-from packshot.contract.shot_spec import ConditionKind
+from packshot.contract.shot_spec import GEOMETRY_KINDS, ConditionKind
 from packshot.types import U8, ConditionMaps, Flat, Geometry
 
-__all__ = ["PRODUCT_COLOUR", "SHAPE_KINDS", "condition_maps"]
+__all__ = ["PRODUCT_COLOUR", "condition_maps"]
 
-SHAPE_KINDS: frozenset[ConditionKind] = frozenset({"depth", "normal"})
-"""The kinds of conditions that need the product's geometry."""
 RELIEF = 0.4
 """The product's share of the range of depth. A product is shallow beside the room that it stands in."""
 FACING = (128, 128, 255)
@@ -36,9 +34,9 @@ def condition_maps(kinds: Collection[ConditionKind], flat: Flat, shape: Geometry
     `shape` is the geometry of all layers on the canvas, of the layout's size; depth and normal need it. Raises
     ValueError when it is missing or of another size.
     """
-    if SHAPE_KINDS.intersection(kinds):
+    if set(GEOMETRY_KINDS).intersection(kinds):
         if shape is None:
-            raise ValueError(f"the kinds {', '.join(sorted(SHAPE_KINDS))} need a shape, got {sorted(kinds)} without")
+            raise ValueError(f"the kinds {', '.join(GEOMETRY_KINDS)} need a shape, got {sorted(kinds)} without")
         if shape.mask.shape != flat.alpha.shape:
             raise ValueError(f"layout and shape must have one size, got {flat.alpha.shape} and {shape.mask.shape}")
     return ConditionMaps(

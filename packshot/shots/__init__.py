@@ -7,7 +7,7 @@ from packshot.shots.finish import Finisher
 from packshot.shots.layout import LayoutFiles
 from packshot.shots.load_report import LoadReport, SharedLoadReport
 from packshot.shots.runs_ended import RunsEnded
-from packshot.shots.stages import DeliveryOrder, Finished, Fitted, Painted, Placed, Prepared, Stages, Step
+from packshot.shots.stages import DeliveryOrder, Finished, Fitted, Painted, Placed, Prepared, Stages, Step, Understood
 
 __all__ = [
     "CutoutFiles",
@@ -26,4 +26,5 @@ __all__ = [
     "SharedLoadReport",
     "Stages",
     "Step",
+    "Understood",
 ]

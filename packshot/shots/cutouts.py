@@ -21,7 +21,7 @@ from packshot.store.assets import Assets
 from packshot.store.records import MaskRecord, PhotoRecord
 from packshot.types import U8, Cutout, Mask, Photo
 
-__all__ = ["CutoutFiles", "cutout_files", "each_cutout", "load_cutout_png"]
+__all__ = ["CutoutFiles", "cutout_files", "each_cutout", "load_cutout_png", "view_cutout"]
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +74,17 @@ def each_cutout(
         pixels = read_png(assets.get(photo_key))
         for files in of_photo:
             yield files, _made(assets, files, pixels, matting)[0]
+
+
+def view_cutout(assets: Assets, files: CutoutFiles) -> Cutout:
+    """The cutout, to look at. Raises NotFound for a deleted file.
+
+    A missing one is made in closed form and is not kept, because the pack's matting network makes those that are.
+    """
+    kept = _kept(assets, files)
+    if kept is not None:
+        return Cutout(read_png(kept))
+    return _cut(read_png(assets.get(files.photo_key)), read_mask(assets.get(files.mask_key)), files.lock_px, None)
 
 
 def _kept(assets: Assets, files: CutoutFiles) -> bytes | None:

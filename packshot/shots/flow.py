@@ -1,8 +1,9 @@
 """The flow of one shot, from its layers to finished pictures: which stages run, and in which order.
 
-    layers -> files -> prepare ─┬─ Fitted -> edges ─┐
-                                │     └─────────────┴─> paint ─┐   once for each picture
-                                └─ Prepared ───────────────────┴─> finish -> PNG and verdict
+    layers -> files -> prepare ─┬─ Fitted -> edges, control maps ─┐
+                │               │     └─────────────┴─> paint ─┐   once for each picture
+                │               └─ Prepared ───────────────────┴─> finish -> PNG and verdict
+                └─ understand, after prepare, if the shot needs its products' geometry ─^
 
 A plain background, or a product that covers the canvas, needs no engine; such a picture is finished at once. The flow
 holds references and finished files, never the pixels of a layout.
@@ -12,16 +13,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import packshot
 from packshot.contract.recipe import Recipe
 from packshot.contract.shot_spec import ShotSpec
 from packshot.shots.layout import LayoutFiles, find_layout
-from packshot.shots.stages import Finished, Painted, Placed, Stages, Step
+from packshot.shots.stages import Finished, Painted, Placed, Stages, Step, Understood
 from packshot.store.records import NewImage
 from packshot.store.store import Store
 from packshot.telemetry.traces import span
 from packshot.types import Brief
+from packshot.verdict.material import material_finding
 
 OnStep = Callable[[Step], None]
 
@@ -42,14 +45,20 @@ async def shoot(
         placed = await stages.prepare(files, stages.framing_of(spec.canvas))
     if placed.covered:
         return await _plain(files, spec, stages)
-    edges = stages.edges(placed.fitted)
+    understood = None
+    if spec.needs_geometry:
+        with span("understand"):
+            understood = await stages.understand(files)
+    edges, maps = stages.edges(placed.fitted), None
+    if spec.guiding_conditions:
+        maps = await stages.control_maps(placed.fitted, understood.products if understood else None, spec)
     progress = _Progress(spec, on_step)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(_picture(index, painting, progress, placed, spec, stages))
+                group.create_task(_picture(index, painting, progress, placed, understood, spec, stages))
                 for index, painting in enumerate(
-                    stages.paint(placed.fitted, edges, brief, interactive=spec.interactive, alone=alone)
+                    stages.paint(placed.fitted, edges, brief, interactive=spec.interactive, alone=alone, maps=maps)
                     for brief in _briefs(spec)
                 )
             ]
@@ -71,7 +80,7 @@ def _briefs(spec: ShotSpec) -> list[Brief]:
             control_scale=canny.scale,
             control_start=canny.start,
             control_end=canny.end,
-            conditions=tuple(one for one in spec.further_conditions if one.scale),
+            conditions=spec.guiding_conditions,
         )
         for seed in spec.seeds
     ]
@@ -95,6 +104,7 @@ async def _picture(
     painting: AsyncIterator[Step | Painted],
     progress: _Progress,
     placed: Placed,
+    understood: Understood | None,
     spec: ShotSpec,
     stages: Stages,
 ) -> NewImage:
@@ -104,6 +114,9 @@ async def _picture(
         else:
             with span("finish", image=index):
                 finished = await stages.finish(placed.prepared, update, spec)
+            if understood is not None:
+                finding = material_finding(understood.materials)
+                finished = replace(finished, verdict=finished.verdict.with_findings(finding))
             return _image(index, finished, _recipe(update, finished, spec))
     raise RuntimeError("paint() must yield a Painted last, but it ended without one")
 

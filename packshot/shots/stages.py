@@ -1,7 +1,8 @@
 """The stages of a shot, and the values that travel between them.
 
 layout's files -> prepare -> Fitted ----> edges, paint -> Painted -> finish -> Finished
-                          `> Prepared ----------------------------------^
+           |              `> Prepared ----------------------------------^
+           `-> understand -> Understood, for the stages that read the products' geometry
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.contract.verdict import Verdict
 from packshot.delivery.presets import Preset
 from packshot.shots.layout import LayoutFiles
-from packshot.types import U8, Brief, Flat, Framing, Render
+from packshot.types import U8, Brief, Flat, Framing, Material, Render
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,18 @@ class Placed:
     covered: bool
     prepared: Any
     fitted: Any
+
+
+@dataclass(frozen=True)
+class Understood:
+    """What is known of a shot's products, as the flow holds it.
+
+    `materials` are those of the layers, in their order. `products` is a tuple of one Understanding a layer, or a
+    reference to it that only stages read.
+    """
+
+    materials: tuple[Material, ...]
+    products: Any
 
 
 @dataclass(frozen=True)
@@ -118,15 +131,30 @@ class Stages(Protocol):
         """Cut and place the products, at the canvas's size and in the scene of `framing`."""
         ...
 
+    async def understand(self, files: LayoutFiles) -> Understood:
+        """Find the geometry and the material of the products. Call it after `prepare`, which keeps their cutouts.
+
+        Raises NotFound when a file was deleted.
+        """
+        ...
+
     def edges(self, fitted: Any) -> Any:
         """Find the Canny edges of a layout at the engine's size."""
         ...
 
+    async def control_maps(self, fitted: Any, products: Any, spec: ShotSpec) -> Any:
+        """Make the maps of the shot's conditions besides the edges, at the engine's size.
+
+        `products` are those of an Understood; None when no condition needs them.
+        """
+        ...
+
     def paint(
-        self, fitted: Any, edges: Any, brief: Brief, *, interactive: bool, alone: bool
+        self, fitted: Any, edges: Any, brief: Brief, *, interactive: bool, alone: bool, maps: Any = None
     ) -> AsyncIterator[Step | Painted]:
         """Paint one scene. Yields a Step for each denoising step, then one Painted. Closing the iterator cancels it.
 
+        `maps` are those of `control_maps`; None when the brief has no condition besides the edges.
         `interactive` gives the scene the higher priority, because a person waits. `alone` runs it unbatched, because
         its shot may have crashed a replica.
         """

@@ -99,7 +99,7 @@ def contact_line(shape: U8) -> F32:
     """
     height = shape.shape[0]
     lowest = (height - 1 - np.argmax(shape[::-1] > 0, axis=0)).astype(np.float32)
-    base = np.flatnonzero(lowest >= height * (1 - BASE))
+    base = np.flatnonzero(lowest >= min(height * (1 - BASE), height - 1))  # of a few rows, the last one
     line = np.interp(np.arange(shape.shape[1]), base, lowest[base]).astype(np.float32)
     smooth = max(1, round(shape.shape[1] * 0.02)) | 1
     return np.asarray(cv2.blur(line[None, :], (smooth, 1), borderType=cv2.BORDER_REPLICATE)[0], np.float32)

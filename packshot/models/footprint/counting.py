@@ -33,6 +33,8 @@ from packshot.models.packs.weights import build
 from packshot.models.segment.attention import attend_piecewise
 from packshot.models.segment.network import DetailEncoder
 from packshot.models.segment.segmenter import DETAIL, SETS_PER_CALL
+from packshot.models.understand.geometry import DEPTH_PX
+from packshot.models.understand.network import OUTLINE
 
 GIB = 2**30
 TERA, GIGA = 1e12, 1e9
@@ -179,6 +181,35 @@ def _decode(sam: Any, sets: int) -> object:
         if keys["image_size"] // side >= keys["mask_stride"]
     ]
     return sam.mask_decoder.decode(features, positions, tokens, no_mask, maps)
+
+
+def geometry_footprint(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> Footprint:
+    """The footprint of the pack's geometry. A row is a cutout. A head runs in fp32, after the encoder in `dtype`."""
+    if pack.role("geometry").class_name == "GeometryHead":
+        sam, head = (_network(pack, role, torch.float32) for role in ("segmenter", "geometry"))
+        loading = _bytes(sam) + _bytes(head)
+        encoder = nn.Module.to(sam.image_encoder, dtype)
+        attend_piecewise(encoder)
+        call = partial(_head_geometry, encoder, head, sam.packshot_config, dtype)
+        weights = _bytes(encoder) + _bytes(head)
+    else:
+        network = _network(pack, "geometry", dtype)
+        call, weights = partial(_depth, network, dtype), _bytes(network)
+        loading = weights
+    few, many = (cost_of(partial(call, cutouts)) for cutouts in (FEW, MANY))
+    return _linear_footprint(few, many, weights=weights, loading=loading)
+
+
+def _head_geometry(encoder: Any, head: Any, keys: dict[str, Any], dtype: torch.dtype, cutouts: int) -> object:
+    pixels = torch.empty(cutouts, 3, keys["image_size"], keys["image_size"], dtype=dtype, device="meta")
+    features, maps = encoder.encode_with_maps(pixels)
+    quarter, eighth = (one.float() for one in maps[-2:])
+    outline = torch.empty(cutouts, OUTLINE, *quarter.shape[-2:], device="meta")
+    return head(features.float(), quarter, eighth, outline)
+
+
+def _depth(network: Any, dtype: torch.dtype, cutouts: int) -> object:
+    return network(pixel_values=torch.empty(cutouts, 3, DEPTH_PX, DEPTH_PX, dtype=dtype, device="meta"))[0]
 
 
 def engine_footprint(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> Footprint:

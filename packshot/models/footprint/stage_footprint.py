@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-GpuStage = Literal["sam_encoder", "mask_decoder", "generator"]
+GpuStage = Literal["sam_encoder", "mask_decoder", "understand", "generator"]
 
 
 class _Strict(BaseModel):
@@ -14,7 +14,9 @@ class _Strict(BaseModel):
 
 
 class Footprint(_Strict):
-    """The footprint of a stage. A row is a photo (sam_encoder), a prompt set (mask_decoder) or a batch row (generator).
+    """The footprint of a stage.
+
+    A row is a photo (sam_encoder), a prompt set (mask_decoder), a cutout (understand) or a batch row (generator).
 
     Memory: the weights take `weights_gib` permanently, and up to `loading_gib` while they load. The activations of a
     call with n rows take `base_gib` + n x `row_gib`. Calls that handle one scene, whatever the batch, take up to
@@ -41,7 +43,7 @@ class Footprint(_Strict):
 
 
 class PackFootprint(_Strict):
-    """The footprints of a pack's GPU stages.
+    """The footprints of a pack's GPU stages. A pack without a network for a stage has none of it.
 
     `of` is the digest of the manifest's networks and sizes. `dtype` is the number format of the networks.
     """

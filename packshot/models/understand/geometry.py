@@ -7,6 +7,7 @@ Cutout ─> mask ─> inflation ────────────────
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,6 +23,8 @@ from packshot.types import F32, U8, Cutout, Embedding, Geometry, Photo
 
 if TYPE_CHECKING:
     from packshot.models.packs.pack import Pack
+
+log = logging.getLogger(__name__)
 
 GEOMETRY_PX = 256
 """The longer side of a geometry's maps, for larger cutouts."""
@@ -189,17 +192,26 @@ class DepthGeometry:
         return found
 
 
-def load_geometry(pack: Pack, device: torch.device, dtype: torch.dtype = torch.float32) -> GeometryEstimator:
-    """Load the pack's geometry; the inflation of the mask when the pack has no such role.
+def load_geometry(
+    pack: Pack, device: torch.device, dtype: torch.dtype = torch.float32, *, encoder: SamEncoder | None = None
+) -> GeometryEstimator:
+    """Load the pack's geometry; the inflation of the mask when the pack has no such role, or its files are not here.
 
-    `dtype` is that of the encoder, or of Depth Anything; the head runs in fp32. Raises PackRefused when files are
-    missing, corrupt or do not fit together.
+    `dtype` is that of the encoder, or of Depth Anything; the head runs in fp32. `encoder` is the pack's own, if it is
+    loaded already. The role is optional, so missing files are a warning. Raises PackRefused when files are corrupt or
+    do not fit together.
     """
     if "geometry" not in pack.manifest.roles:
         return InflatedGeometry()
+    if pack.settings.offline and pack.missing("geometry"):
+        remedy = f"packshot packs fetch {pack.name} downloads its files"
+        log.warning("pack %s: the geometry network is missing, so silhouettes are inflated; %s", pack.name, remedy)
+        return InflatedGeometry()
     if pack.role("geometry").class_name == "GeometryHead":
-        sam: Any = pack.load("segmenter", device, torch.float32)
-        return HeadGeometry(SamEncoder(sam, device, dtype), pack.load("geometry", device), device)
+        if encoder is None:
+            sam: Any = pack.load("segmenter", device, torch.float32)
+            encoder = SamEncoder(sam, device, dtype)
+        return HeadGeometry(encoder, pack.load("geometry", device), device)
     return DepthGeometry(pack.load("geometry", device, dtype), device)
 
 

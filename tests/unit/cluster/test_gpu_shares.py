@@ -112,15 +112,15 @@ def test_a_device_that_is_smaller_than_planned_is_refused() -> None:
 
 
 def test_shares_that_ray_would_add_up_to_more_than_the_limit_are_refused(tmp_path: Path) -> None:
-    shares = {"generator": {"gpu_share": 0.6}, "mask_decoder": {"gpu_share": 0.05}}
+    shares = {"generator": {"gpu_share": 0.6}, "sam_encoder": {"gpu_share": 0.15}, "mask_decoder": {"gpu_share": 0.05}}
     with pytest.raises(
-        BadInput, match=r"2 x sam_encoder 0.15 \+ 2 x mask_decoder 0.05 \+ 1 x generator 0.6 = 1.00 in pool machine"
+        BadInput, match=r"2 x sam_encoder 0.15 \+ 1 x understand 0.08 \+ 1 x generator 0.6 = 0.98 in pool machine"
     ):
         check(changed(tmp_path, {"stages": shares}, "node"))
 
 
 def test_more_replicas_than_a_pools_devices_hold_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"3 x generator 0.56 need 3 devices, pool machine has at most 2"):
+    with pytest.raises(BadInput, match=r"3 x generator 0.53 need 3 devices, pool machine has at most 2"):
         check(
             changed(
                 tmp_path,
@@ -130,6 +130,7 @@ def test_more_replicas_than_a_pools_devices_hold_are_refused(tmp_path: Path) -> 
                         "generator": {"replicas": {"max": 3}},
                         "sam_encoder": {"replicas": {"max": 1}},
                         "mask_decoder": {"replicas": {"max": 1}},
+                        "understand": {"gpu_share": 0.04},
                     },
                 },
                 "node",

@@ -85,6 +85,7 @@ def test_with_several_pools_each_replica_asks_for_a_node_of_its_own() -> None:
     [
         ("sam_encoder", "SamEncoderDeployment"),
         ("mask_decoder", "MaskDecoderDeployment"),
+        ("understand", "UnderstandDeployment"),
         ("canny", "CannyDeployment"),
         ("generator", "GeneratorDeployment"),
     ],
@@ -98,7 +99,7 @@ def test_the_tunables_are_what_the_deployment_reads(stage: StageName, deployment
 
 def test_the_one_gpu_profile_fits_every_model_on_one_device() -> None:
     shares = [stage.gpu_share for stage in load_profile("one-gpu").stages.values() if stage.gpu_share]
-    assert len(shares) == 3
+    assert len(shares) == 4
     assert sum(shares) <= MAX_DEVICE_SHARE
 
 
@@ -139,14 +140,17 @@ def test_the_one_gpu_profile_fits_every_model_on_one_device() -> None:
             "nodes.min must be ≤ nodes.max, got 2 and 1",
         ),
         ({"stages": {"generator": {"gpu_share": 0.5}}}, "a cpu profile must not have gpu_share"),
-        ({"device": "cuda"}, "exactly sam_encoder, mask_decoder, generator must have gpu_share"),
+        (
+            {"device": "cuda"},
+            "sam_encoder, mask_decoder, generator must have gpu_share, understand may, and no other",
+        ),
         (
             {
                 "device": "cuda",
                 "pools": {"machine": {"cpus": 2, "memory_gib": 4, "gpus": 1, "gpu": "L4"}},
                 "stages": {stage: {"gpu_share": 0.4} for stage in GPU_STAGES},
             },
-            "GPU shares must sum to ≤ 0.95 per device, got 1.200",
+            "GPU shares must sum to ≤ 0.95 per device, got 1.600",
         ),
     ],
 )

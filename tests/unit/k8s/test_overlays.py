@@ -30,6 +30,7 @@ from deployments import (
     photo_decoder,
     producer,
     sam_encoder,
+    understand,
 )
 from deployments.ray_support.decorated import as_deployment
 from packshot.errors import BadInput
@@ -41,6 +42,7 @@ DEPLOYMENTS = (
     gateway.GatewayDeployment,
     sam_encoder.SamEncoderDeployment,
     mask_decoder.MaskDecoderDeployment,
+    understand.UnderstandDeployment,
     canny.CannyDeployment,
     generator.GeneratorDeployment,
     finisher.FinisherDeployment,

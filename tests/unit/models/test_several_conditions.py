@@ -171,7 +171,10 @@ def test_every_condition_and_its_map_matter(make: Make) -> None:
 def test_a_net_takes_only_the_rows_that_have_its_condition_now(make: Make) -> None:
     engine = make("mini")
     seen: list[tuple[str, int]] = []
-    networks: dict[str, Any] = {"unet": engine._unet, **engine._networks.controlnets}
+    networks: dict[str, Any] = {
+        "unet": engine._unet,
+        **{str(kind): net for kind, net in engine._networks.controlnets.items()},
+    }
     hooks = [
         network.register_forward_pre_hook(lambda _, args, name=name: seen.append((name, len(args[0]))))
         for name, network in networks.items()

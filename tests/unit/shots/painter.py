@@ -1,7 +1,8 @@
 """Stages that paint grey, and the store's rows as a test of a director sees and changes them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from sqlalchemy import update
@@ -9,12 +10,14 @@ from sqlalchemy import update
 from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.contract.verdict import Finding
 from packshot.imaging.edges import canny
-from packshot.shots import Finished, Finisher, Fitted, LayoutFiles, Painted, Placed, Prepared, Step
+from packshot.shots import Finished, Finisher, Fitted, LayoutFiles, Painted, Placed, Prepared, Step, Understood
+from packshot.shots.control_maps import control_maps
 from packshot.shots.finish import finish
 from packshot.store.records import ShotRecord
 from packshot.store.schema import shot
 from packshot.store.store import Store
-from packshot.types import Brief, EdgeMap, Framing, Render
+from packshot.types import Brief, ConditionMaps, EdgeMap, Framing, Render, Understanding
+from tests.quick_stages import UNKNOWN
 from tests.specs import STAMP
 
 
@@ -27,6 +30,9 @@ class Painter:
         self.let_go = asyncio.Event()
         self.started = asyncio.Event()
         self.alone: list[bool] = []
+        self.briefs: list[tuple[Brief, ConditionMaps | None]] = []
+        self.material = UNKNOWN.material
+        self.understood: list[LayoutFiles] = []
         self.closed = 0
         if not held:
             self.let_go.set()
@@ -37,13 +43,31 @@ class Painter:
     async def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
         return await asyncio.to_thread(self.finisher.prepare, files, framing)
 
+    async def understand(self, files: LayoutFiles) -> Understood:
+        self.understood.append(files)
+        products = tuple(replace(UNKNOWN, material=self.material) for _ in files.layers)
+        return Understood(tuple(one.material for one in products), products)
+
     def edges(self, fitted: Fitted) -> EdgeMap:
         return canny(fitted.flat)
 
+    async def control_maps(
+        self, fitted: Fitted, products: Sequence[Understanding] | None, spec: ShotSpec
+    ) -> ConditionMaps:
+        return control_maps(fitted, products, spec, self.framing_of(spec.canvas))
+
     async def paint(
-        self, fitted: Fitted, edges: EdgeMap, brief: Brief, *, interactive: bool, alone: bool
+        self,
+        fitted: Fitted,
+        edges: EdgeMap,
+        brief: Brief,
+        *,
+        interactive: bool,
+        alone: bool,
+        maps: ConditionMaps | None = None,
     ) -> AsyncIterator[Step | Painted]:
         self.alone.append(alone)
+        self.briefs.append((brief, maps))
         self.started.set()
         try:
             yield Step(1, brief.steps)

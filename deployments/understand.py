@@ -1,0 +1,83 @@
+"""Cutouts -> what is known of the products: geometry, how they lie, material. Each is understood once and then cached.
+
+Only shots that need it call it, so a profile may let its replicas sleep. Consistent hashing of the first layer's mask
+sends a product's shots to one replica, which has it in its cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from ray import serve
+
+from deployments.ray_support.calls import require_progress
+from deployments.ray_support.context import stage
+from deployments.ray_support.deaths import end_on_device_fault, leave_evidence
+from deployments.ray_support.gpu import device_of_share
+from deployments.ray_support.metrics import RayMeter
+from packshot.models.device import model_thread, pick_dtype
+from packshot.settings import Settings
+from packshot.shots import CutoutFiles
+from packshot.shots.understand import Understandings
+from packshot.store.assets import Assets
+from packshot.types import Cutout, Material, Understanding
+
+
+@serve.deployment(
+    name="understand",
+    max_ongoing_requests=64,
+    autoscaling_config={"min_replicas": 0, "max_replicas": 1, "target_ongoing_requests": 8},
+    ray_actor_options={"num_cpus": 0.2},
+    request_router_config={
+        "request_router_class": "ray.serve.experimental.consistent_hash_router.ConsistentHashRouter",
+        "request_router_kwargs": {"num_fallback_replicas": 0},
+    },
+    user_config={"max_batch_size": 4},
+    health_check_period_s=5,
+    graceful_shutdown_timeout_s=30,
+    max_surge_percent=100,
+)
+@stage("understand")
+class UnderstandDeployment:
+    """Understands products. A replica without a GPU share runs on the CPU.
+
+    `pack` names the pack; "" uses the setting. `threads` is the number of torch threads; 0 = torch's choice.
+    `user_config`: `max_batch_size` is the largest number of cutouts in one call.
+    """
+
+    def __init__(self, pack: str, threads: int) -> None:
+        from packshot.models.packs.pack import find_pack
+        from packshot.models.understand.geometry import load_geometry
+        from packshot.models.understand.understander import Understander
+
+        leave_evidence()
+        settings = Settings()
+        thread = model_thread(threads, end_on_device_fault)
+        device = device_of_share(settings.device)
+        geometry = load_geometry(find_pack(pack or settings.pack, settings), device, pick_dtype(device, settings.dtype))
+        self._understander = Understander(geometry)
+        self._meter = RayMeter()
+        self._products = Understandings(
+            Assets(settings.asset_root), self._understand_batch, max_batch_size=1, thread=thread
+        )
+
+    def reconfigure(self, user_config: dict[str, int]) -> None:
+        self._products.batcher.max_batch_size = user_config["max_batch_size"]
+
+    async def understand(
+        self, files: tuple[CutoutFiles, ...]
+    ) -> AsyncIterator[tuple[Material, ...] | tuple[Understanding, ...]]:
+        """Yield the materials of cutouts, then all that is known of them, in order.
+
+        These are two responses of one call, so that the caller fetches the first and passes the other by reference.
+        """
+        found = await self._products.of(files)
+        yield tuple(one.material for one in found)
+        yield found
+
+    def check_health(self) -> None:
+        require_progress("understand", self._products.batcher.busy_s)
+
+    def _understand_batch(self, cutouts: Sequence[Cutout]) -> list[Understanding]:
+        self._meter.count("packshot_products_understood_total", len(cutouts))
+        return self._understander.understand(cutouts)
