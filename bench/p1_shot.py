@@ -57,6 +57,9 @@ class OneProcess:
     def edges(self, fitted: Fitted) -> EdgeMap:
         return canny(fitted.flat)
 
+    async def control_maps(self, fitted: Fitted, products: object, spec: ShotSpec) -> None:
+        raise AssertionError("the measured shot has no condition besides the edges")
+
     async def finish(self, prepared: Prepared, painted: Painted, spec: ShotSpec) -> Finished:
         return await asyncio.to_thread(finish, prepared, painted, spec)
 
@@ -64,7 +67,7 @@ class OneProcess:
         return await asyncio.to_thread(self._finisher.finish_plain, files, spec)
 
     async def paint(
-        self, fitted: Fitted, edges: EdgeMap, brief: Brief, *, interactive: bool, alone: bool
+        self, fitted: Fitted, edges: EdgeMap, brief: Brief, *, interactive: bool, alone: bool, maps: None = None
     ) -> AsyncIterator[Step | Painted]:
         row = self._engine.begin(Scene(fitted.product, fitted.repaint, edges, brief))
         while not row.done:

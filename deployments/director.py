@@ -96,7 +96,7 @@ class DirectorDeployment:
             every_s=settings.poll_s,
         )
         loop = asyncio.get_running_loop()
-        sender = Sender(self._store.outbound, Egress(allow_loopback=settings.open_access))
+        sender = Sender(self._store.outbound, Egress(allow_loopback=settings.open_access), RayMeter())
         self._tasks = [
             loop.create_task(self._due.forever()),
             loop.create_task(self._keep_house()),

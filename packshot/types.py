@@ -16,6 +16,7 @@ from packshot.contract.shot_spec import Canvas, Condition, ConditionKind, rows_p
 from packshot.contract.verdict import Finding
 
 U8 = NDArray[np.uint8]
+U16 = NDArray[np.uint16]
 F32 = NDArray[np.float32]
 BoxXYXY = tuple[int, int, int, int]
 

@@ -1,10 +1,11 @@
-// Render: the product's shadow and reflection.
+// Render: the product's shadow, its reflection and its share of the scene's light.
 
 import { change, desk } from "./store.js";
 import { $, h, say } from "./widgets.js";
 
 const USUAL_DEG = 115; // where a cast shadow falls when neither the person nor the scene says
 const STEP_DEG = 5;
+const SHARES = [["reflection", "strength"], ["relight", "amount"]]; // sliders: what the brief calls them, and their number
 const WORDS = {
   none: "No shadow.",
   contact: "A soft shadow where the product touches the ground.",
@@ -34,7 +35,9 @@ export function open() {
     point(event);
   });
   dial.addEventListener("pointermove", (event) => dial.hasPointerCapture(event.pointerId) && point(event));
-  $("reflection").addEventListener("input", (event) => set({ reflection: Number(event.target.value) ? { strength: Number(event.target.value) / 100 } : null }));
+  for (const [name, field] of SHARES) {
+    $(name).addEventListener("input", ({ target }) => set({ [name]: Number(target.value) ? { [field]: Number(target.value) / 100 } : null }));
+  }
 }
 
 const set = (fields) => change((now) => Object.assign(now.brief, fields), { brief: true });
@@ -48,9 +51,9 @@ function point({ clientX, clientY }) {
   turn((Math.atan2(right, -down) * 180) / Math.PI);
 }
 
-/** Show the desk's shadow and reflection. */
+/** Show the desk's shadow, reflection and relight. */
 export function showLight() {
-  const { shadow, reflection } = desk.brief;
+  const { shadow } = desk.brief;
   const mode = modeOf(shadow);
   const painted = desk.background === "generate";
   const deg = directionOf(shadow);
@@ -67,7 +70,11 @@ export function showLight() {
   const where = deg === null ? (painted ? " It follows the light of the painted scene." : "") : ` It falls to ${shown}°.`;
   say($("shadow-words"), WORDS[mode] + where);
   $("reflection-row").hidden = desk.background === "transparent";
-  $("reflection").value = String(Math.round((reflection?.strength ?? 0) * 100));
-  say($("reflection-words"), reflection ? `${Math.round(reflection.strength * 100)} %` : "none");
+  $("relight-row").hidden = !painted;
+  for (const [name, field] of SHARES) {
+    const percent = Math.round((desk.brief[name]?.[field] ?? 0) * 100);
+    $(name).value = String(percent);
+    say($(`${name}-words`), percent ? `${percent} %` : "none");
+  }
 }
 

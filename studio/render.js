@@ -123,6 +123,7 @@ export function requestOf(now) {
     control_scale: brief.control_scale,
     shadow: brief.shadow,
     ...(brief.reflection && now.background !== "transparent" ? { reflection: brief.reflection } : {}),
+    ...(brief.relight && now.background === "generate" ? { relight: brief.relight } : {}),
     engine: brief.engine,
     ...(now.project ? { project_id: now.project.id } : {}),
   };

@@ -159,7 +159,7 @@ function lay() {
   layBoxes(canvas);
 }
 
-const OF_THE_PRODUCT = ["lock", "frame", "fill", "product"];
+const OF_THE_PRODUCT = ["lock", "relit_lock", "relight", "frame", "fill", "product"];
 const WORST = ["failed", "warning", "ok"];
 
 /** A box around each product, in the colour of the worst finding about it; findings that are not ok are named. */
@@ -248,7 +248,8 @@ async function subtract({ item, picture, master, layer }, mine) {
   $("difference").getContext("2d").putImageData(result, 0, 0);
   $("difference").hidden = false;
   const exact = placed.factor === 1 && !layer.rotation_deg && k === 1;
-  const note = exact ? "" : " The server resized the product in its own way, so fine edges glow.";
+  const relit = item.image.verdict.findings.some(({ check }) => check === "relit_lock");
+  const note = (exact ? "" : " The server resized the product in its own way, so fine edges glow.") + (relit ? " The product has the scene's light; the verdict proves that nothing else was done to it." : "");
   const share_ = product ? (100 * differing) / product : 0;
   words(largest ? `Largest difference ${largest} of 255, in ${share_ < 0.1 ? "under 0.1" : share_.toFixed(1)} % of the product.${note}` : "No pixel of the product differs.");
 }

@@ -37,6 +37,7 @@ function freshDesk() {
       control_scale: null,
       shadow: "contact", // or an object, as the API takes it
       reflection: null,
+      relight: null,
       engine: null,
     },
   };

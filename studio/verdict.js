@@ -1,6 +1,7 @@
 // A picture's verdict in plain words: first what is proved, then what the user can mend, then how it was made.
 
 const MENDS = { frame: "layout", fill: "layout", product: "layout", scene: "seed", lock: "seed" }; // check -> what mends it
+const LOCKS = new Set(["lock", "relit_lock"]);
 const FACTS = new Set(["enlargement", "framing"]); // they follow from the engine's size, and no choice of the user mends them
 const SHOWS = 1.05; // a smaller enlargement or stretch is not seen
 
@@ -8,13 +9,14 @@ const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (text.
 
 /**
  * {proved, title, detail, warnings: [{text, mend}], facts: [text]}. `proved` is true when the product's pixels equal the
- * photo's, false when some differ, and null when nobody compared them. `mend` is "layout", "seed" or undefined.
+ * photo's, or the photo's under a smooth light, false when some differ, and null when nobody compared them. `mend` is
+ * "layout", "seed" or undefined.
  */
 export function judged({ findings }) {
-  const lock = findings.find(({ check }) => check === "lock");
+  const lock = findings.find(({ check }) => LOCKS.has(check));
   const proved = lock ? lock.level === "ok" : null;
-  const title = { true: "The product is unaltered", false: "The product was altered", null: "The product was not compared" }[proved];
-  const rest = findings.filter(({ check, level }) => check !== "lock" && (level !== "ok" || FACTS.has(check)));
+  const title = { true: lock?.check === "relit_lock" ? "The product has the scene's light and is otherwise unaltered" : "The product is unaltered", false: "The product was altered", null: "The product was not compared" }[proved];
+  const rest = findings.filter(({ check, level }) => !LOCKS.has(check) && (level !== "ok" || FACTS.has(check)));
   const warnings = rest.filter(({ check }) => !FACTS.has(check)).map(({ check, detail }) => ({ text: sentence(detail), mend: MENDS[check] }));
   if (proved === false) warnings.unshift({ text: "Paint it again. If it happens again, tell the operator.", mend: MENDS.lock });
   const facts = rest.filter(({ check }) => FACTS.has(check)).map(({ check, value, detail }) => (check === "enlargement" ? enlarged(value, detail) : value > SHOWS ? sentence(detail) : ""));

@@ -19,7 +19,7 @@ from packshot.api.conditions import broken_conditions, conditions_of
 from packshot.api.limits import MAX_JSON_BYTES, json_bytes
 from packshot.api.problems import refused_fields
 from packshot.contract.engines import EngineInfo, SamplingLimits
-from packshot.contract.light import Reflection, Shadow
+from packshot.contract.light import Reflection, Relight, Shadow
 from packshot.contract.projects import MAX_NAME_CHARS
 from packshot.contract.requests import LayerIn, Request, ShadowIn, ShotRequest
 from packshot.contract.shot_spec import Background, Canvas, LayerSpec, ShotSpec
@@ -162,6 +162,17 @@ def _reflection(body: ShotRequest) -> Reflection | None:
     return Reflection(**body.reflection.model_dump())
 
 
+def _relight(body: ShotRequest) -> Relight | None:
+    """The relighting that the request names. Raises BadInput `relight_refused` for one without a painted scene."""
+    if body.relight is None or body.relight.mode == "off":
+        return None
+    if body.background != "generate":
+        rule = f"relight needs background generate, whose scene has a light, got {body.background}"
+        remedy = "leave relight out, or paint a scene"
+        raise BadInput("relight_refused", f"{rule}; {remedy}.", errors=[{"loc": ["relight"], "msg": rule}])
+    return Relight(body.relight.amount)
+
+
 def resolved(body: ShotRequest, engines: Sequence[EngineInfo], settings: Settings) -> ShotSpec:
     """Build the shot's specification with the engine's defaults filled in.
 
@@ -184,6 +195,7 @@ def resolved(body: ShotRequest, engines: Sequence[EngineInfo], settings: Setting
         engine=engine.name,
         priority=body.priority,
         reflection=_reflection(body),
+        relight=_relight(body),
     )
     errors = _broken_bounds(spec, engine.limits, settings)
     errors += broken_conditions(body.conditions, spec.conditions, engine.limits.max_control_scale)

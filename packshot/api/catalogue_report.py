@@ -22,7 +22,7 @@ from packshot.catalogue.placement import Stand, stand_of_variant
 from packshot.catalogue.plan import Variant, variants
 from packshot.catalogue.rows import item_of, manifest_of, scenes_of, shots_of
 from packshot.catalogue.set_report import SetPicture, set_report
-from packshot.contract import examples
+from packshot.contract import catalogue_examples as examples
 from packshot.contract.set_report import Outlier, SetOfReport, SetReport, Spread
 from packshot.errors import NotFound
 from packshot.imaging.report_picture import SHOWN_OUTLIERS

@@ -141,7 +141,8 @@ async def made_once(
 ) -> DeliveredRecord:
     """The picture's file for a preset: the stored one, or a new one that is then stored.
 
-    Raises BadInput `preset_unmet` and `not_served` as `packshot.delivery.deliver` does, and StorageFull.
+    Raises BadInput `preset_unmet` and `not_served` as `packshot.delivery.deliver` does, Conflict `gain_altered`, and
+    StorageFull.
     """
     spec = shot.spec
     drawn = shadow or spec.shadow.kind
@@ -150,7 +151,8 @@ async def made_once(
     if stored is not None:
         return stored
     layout = await in_thread(_layout_or_none, store, image.tenant, spec)
-    made = await graph.deliver(DeliveryOrder(image.asset_key, spec, layout, preset, image.verdict, shadow))
+    order = DeliveryOrder(image.asset_key, spec, layout, preset, image.verdict, shadow, image.gain_key)
+    made = await graph.deliver(order)
     new = _new(made, preset, recipe)
     return await shield_to_completion(in_thread(store.delivered.add, image.tenant, image.id, new))
 

@@ -25,6 +25,7 @@ from packshot.contract.requests import ReviewRequest
 from packshot.contract.status import Decision, Review, ReviewReason
 from packshot.delivery.presets import preset_named, presets
 from packshot.errors import BadInput, Conflict, NotFound, PreconditionFailed, StorageFull
+from packshot.shots.relighting import load_gain
 
 router = APIRouter(prefix="/v1", tags=["images"], responses=keyed_problems_json())
 
@@ -117,6 +118,28 @@ async def get_image(
     if notes := (*file.notes, *((expired,) if expired else ())):
         answer.headers[NOTES] = "; ".join(notes).encode("ascii", "replace").decode()
     return answer
+
+
+@router.get(
+    "/images/{image_id}/gain",
+    operation_id="get_image_gain",
+    summary="Get the gain over a relit product",
+    response_class=Response,
+    responses=file_json("The gain.", "image/png") | problems_json(NotFound, Conflict),
+)
+async def get_image_gain(image_id: str, request: Request, services: Wired, tenant: Caller) -> Response:
+    """Returns a 16-bit RGB PNG of at most 128 px: factors times 32768 over the box of the product's alpha.
+
+    With it anyone can check the finding `relit_lock`: enlarged linearly to that box and multiplied with the photo, it
+    gives the picture's product. 404 for a picture that is not relit. 409 `gain_altered` when the stored file was
+    changed.
+    """
+    image = await in_thread(services.store.images.get, tenant.id, image_id)
+    if image.gain_key is None:
+        rule = f"only a relit picture has a gain, and {image.id} is not relit"
+        raise NotFound("not_found", f"{rule}; ask for `relight` in its shot")
+    data = await in_thread(load_gain, services.store.assets, image.gain_key)
+    return file_answer(request, data, "image/png")
 
 
 @router.get(

@@ -17,9 +17,10 @@ from pydantic.json_schema import models_json_schema
 from packshot.api.problems import STATUSES, problem_of
 from packshot.contract.base import VERSION_HEADER, Answer
 from packshot.contract.catalogue import Manifest
+from packshot.contract.catalogue_examples import MANIFEST
 from packshot.contract.deliveries import DELIVERY_BODIES
 from packshot.contract.events import EVENTS
-from packshot.contract.examples import MANIFEST, PROBLEMS
+from packshot.contract.examples import PROBLEMS
 from packshot.contract.problem import MEDIA_TYPE, Problem
 from packshot.contract.projects import PROJECT_BODIES
 from packshot.contract.requests import BODIES, Request

@@ -85,6 +85,7 @@ def _spec(
         conditions=look.conditions if variant.generated else [],
         shadow=variant.shadow,
         reflection=look.reflection if variant.background != "transparent" else None,
+        relight=look.relight if variant.generated else None,
         engine=look.engine,
         priority="catalogue",
     )

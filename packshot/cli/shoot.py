@@ -23,6 +23,7 @@ from packshot.cli.shot_options import (
     read_layout,
     read_marks,
     read_reflection,
+    read_relight,
     read_shadow,
     read_size,
 )
@@ -72,6 +73,9 @@ def shoot(
     ] = None,
     reflection: Annotated[
         str | None, typer.Option(metavar="STRENGTH", help="Of the reflection in the ground, 0 to 1; default: none.")
+    ] = None,
+    relight: Annotated[
+        str | None, typer.Option(metavar="AMOUNT", help="Of the scene's light on the product, 0 to 1; default: none.")
     ] = None,
     engine: Annotated[str | None, typer.Option(help="An engine of the server, or the pack for --in-process.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps; default: the engine's.")] = None,
@@ -126,6 +130,7 @@ def shoot(
         conditions=read_conditions(condition or []),
         shadow=read_shadow(shadow, shadow_direction),
         reflection=read_reflection(reflection),
+        relight=read_relight(relight),
         engine=engine,
         priority=priority or ("catalogue" if len(sources) > 1 else None),
     )

@@ -22,6 +22,7 @@ __all__ = [
     "read_layout",
     "read_marks",
     "read_reflection",
+    "read_relight",
     "read_shadow",
     "read_size",
 ]
@@ -174,14 +175,23 @@ def read_shadow(text: str | None, direction_deg: float | None) -> str | dict[str
 
 def read_reflection(text: str | None) -> dict[str, Any] | None:
     """Read `--reflection`: its strength 0 to 1, or the API's JSON. Raises BadInput `bad_usage`."""
+    return _share_or_json(text, "--reflection", "strength")
+
+
+def read_relight(text: str | None) -> dict[str, Any] | None:
+    """Read `--relight`: its amount 0 to 1, or the API's JSON. Raises BadInput `bad_usage`."""
+    return _share_or_json(text, "--relight", "amount")
+
+
+def _share_or_json(text: str | None, option: str, field_name: str) -> dict[str, Any] | None:
     if text is None:
         return None
     if text.lstrip().startswith("{"):
-        return _json_object(text, "--reflection")
+        return _json_object(text, option)
     try:
-        return {"strength": float(text)}
+        return {field_name: float(text)}
     except ValueError as error:
-        raise BadInput("bad_usage", f"--reflection must be a number 0 to 1, got {text!r}; such as 0.35") from error
+        raise BadInput("bad_usage", f"{option} must be a number 0 to 1, got {text!r}; such as 0.35") from error
 
 
 def _json_object(text: str, option: str) -> dict[str, Any]:

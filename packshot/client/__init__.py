@@ -20,9 +20,11 @@ from packshot.contract.deliveries import DeliverIn
 from packshot.contract.projects import StyleChange, StyleRequest
 from packshot.contract.requests import CanvasIn, LayerIn, ShotRequest, StrokeIn
 from packshot.contract.reviews import MarkIn, RedoRequest, ReviewIn
+from packshot.contract.usage import BudgetRequest
 
 __all__ = [
     "AsyncClient",
+    "BudgetRequest",
     "CanvasIn",
     "Client",
     "DeliverIn",

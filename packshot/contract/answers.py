@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from packshot.contract.base import Answer, Moment, Number, absent
-from packshot.contract.light import ShadowKind
+from packshot.contract.light import RelightMode, ShadowKind
 from packshot.contract.shot_spec import ConditionKind
 from packshot.contract.status import MaskSource, Priority, Review, ReviewReason, ReviewState, ShotKind, Status
 from packshot.contract.verdict import Level
@@ -191,6 +191,13 @@ class ConditionAnswer(Answer):
     end: Number
 
 
+class RelightAnswer(Answer):
+    """How the product takes its scene's light."""
+
+    mode: RelightMode
+    amount: Number
+
+
 class ResolvedRequest(Answer):
     """A shot request with every default filled in. `ShotRequest` describes the fields."""
 
@@ -213,6 +220,7 @@ class ResolvedRequest(Answer):
     conditions: tuple[ConditionAnswer, ...] | None = Field(
         None, exclude_if=absent, description="Those besides the edges; absent if there are none."
     )
+    relight: RelightAnswer | None = Field(None, exclude_if=absent, description="Absent if it is off.")
 
 
 class PaintedAnswer(Answer):

@@ -19,6 +19,7 @@ from packshot.contract.requests import (
     MetaName,
     MetaValue,
     ReflectionIn,
+    RelightIn,
     Request,
     ShadowIn,
 )
@@ -71,6 +72,9 @@ class Look(Request):
     shadow: ShadowIn = Field(ShadowIn(mode="contact"), description="The products' shadow.")
     light: LightIn | None = Field(None, description="The light that turns cast shadows; null = each scene's own.")
     reflection: ReflectionIn | None = Field(None, description="The products' reflection in the ground; null = none.")
+    relight: RelightIn | None = Field(
+        None, description="Lay each scene's light over its product; null = off. Plain backgrounds stay without it."
+    )
     prompt: str = Field("", description="Words that every scene's prompt begins with, such as the camera's.")
     negative_prompt: str = Field("", description="What no scene should contain.")
     steps: int | None = Field(None, ge=1, description="Denoising steps; null = the engine's default.")
@@ -213,3 +217,6 @@ class DryRunAnswer(Answer):
     budget: BudgetCheck
     problems: tuple[RowProblem, ...] = Field(description="The first 1,000 problems, in the order of the manifest.")
     problems_total: int
+    warnings: tuple[RowProblem, ...] = Field(
+        (), description="What a channel will probably refuse or warn of. They refuse nothing, so `ok` may be true."
+    )

@@ -1,4 +1,4 @@
-"""The product's shadow and its reflection, as a shot has them.
+"""The product's shadow, its reflection and its relighting, as a shot has them.
 
 Directions are degrees, clockwise on the canvas: 0 = away from the viewer (up), 90 = right, 180 = towards the viewer.
 """
@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 ShadowKind = Literal["none", "contact", "cast", "floating"]
+RelightMode = Literal["off", "match"]
 
 
 @dataclass(frozen=True)
@@ -58,3 +59,22 @@ class Reflection:
     strength: float = 0.35
     fade: float = 0.5
     blur: float = 0.2
+
+
+@dataclass(frozen=True)
+class Relight:
+    """How far the product takes the light of its scene, as a smooth gain over its pixels.
+
+    `amount` 0..1 is how much the direction and the colour of the light change it; 0 changes nothing.
+    """
+
+    amount: float = 0.25
+
+    def to_json(self) -> dict[str, Any]:
+        """The form of a request."""
+        return {"mode": "match", "amount": self.amount}
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any] | None) -> Relight | None:
+        """The relighting of `to_json`'s form; None for a shot without one."""
+        return cls(stored["amount"]) if stored and stored["mode"] == "match" else None

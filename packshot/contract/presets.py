@@ -22,6 +22,7 @@ Rule = Literal[
     "enlargement",
     "safe_zone",
     "generated",
+    "relight",
     "name",
 ]
 Severity = Literal["refuse", "warn"]

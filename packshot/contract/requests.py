@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from packshot.contract.light import Reflection, Shadow, ShadowKind
+from packshot.contract.light import Reflection, Relight, RelightMode, Shadow, ShadowKind
 from packshot.contract.shot_spec import CONDITION_KINDS, Condition, ConditionKind, LayerSpec
 from packshot.contract.status import Priority, Review
 
@@ -152,6 +152,15 @@ class ConditionIn(Request):
     end: Fraction = Field(Condition.end, description="Part of the schedule after which it no longer guides, 0 to 1.")
 
 
+class RelightIn(Request):
+    """How the product takes the light of its painted scene."""
+
+    mode: RelightMode = Field("match", description="match (the scene's light) or off.")
+    amount: Fraction = Field(
+        Relight.amount, description="How much the light's direction and colour change the product, 0 to 1."
+    )
+
+
 class ShotRequest(Request):
     """A request for one or more images."""
 
@@ -189,6 +198,11 @@ class ShotRequest(Request):
     )
     reflection: ReflectionIn | None = Field(
         None, description="The product's reflection in the ground; null = none. Not on a transparent background."
+    )
+    relight: RelightIn | None = Field(
+        None,
+        description="Lay the light of the painted scene over the product, as a smooth gain that the verdict proves; "
+        "null = the product's colours are the photo's. Only with background generate.",
     )
     engine: str | None = Field(
         None, max_length=64, description="Name of an engine of GET /v1/engines; null = the default engine."

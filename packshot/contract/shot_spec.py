@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from packshot.contract.light import Reflection, Shadow
+from packshot.contract.light import Reflection, Relight, Shadow
 from packshot.contract.status import Priority
 
 ConditionKind = Literal["canny", "depth", "normal", "segmentation", "pose"]
@@ -106,6 +106,7 @@ class ShotSpec:
     engine: str
     priority: Priority = "interactive"
     reflection: Reflection | None = None
+    relight: Relight | None = None
 
     @property
     def interactive(self) -> bool:
@@ -190,6 +191,7 @@ class ShotSpec:
             "priority": self.priority,
             **({"reflection": asdict(self.reflection)} if self.reflection else {}),
             **({"conditions": further} if further else {}),
+            **({"relight": self.relight.to_json()} if self.relight else {}),
         }
 
     @classmethod
@@ -218,6 +220,7 @@ class ShotSpec:
             engine=stored["engine"],
             priority=stored["priority"],
             reflection=Reflection(**stored["reflection"]) if stored.get("reflection") else None,
+            relight=Relight.from_json(stored.get("relight")),
         )
 
 

@@ -37,7 +37,8 @@ class Shown:
     `alpha` is the product's alpha at the file's size, uint8 HxW; None when the layout was deleted. `cut` names the
     sides at which the picture's frame cuts the product; None = not known. `enlarged_by` is how much the product's own
     pixels were enlarged on the way into the file; `product_known` is False when its layout was deleted, so that only
-    the delivery's own factor `scale` is known. `generated` says that an engine painted the scene.
+    the delivery's own factor `scale` is known. `generated` says that an engine painted the scene, and `relit` that the
+    scene's light lies over the product.
     """
 
     alpha: U8 | None
@@ -46,6 +47,7 @@ class Shown:
     product_known: bool
     scale: float
     generated: bool
+    relit: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class _Check:
 def check(file: WrittenFile, preset: Preset, shown: Shown, today: date) -> tuple[Finding, ...]:
     """One finding or more for each rule of `preset` that concerns the file. `today` decides on announced changes."""
     one = _Check(preset, file, shown, today)
-    parts = (_format, _bytes, _size, _shape, _generated, _background, _fill, _frame, _enlargement, _safe_zone)
+    parts = (_format, _bytes, _size, _shape, _generated, _relight, _background, _fill, _frame, _enlargement, _safe_zone)
     return tuple(finding for part in parts for finding in part(one))
 
 
@@ -169,6 +171,13 @@ def _generated(one: _Check) -> Iterator[Finding]:
     must = "the background must be exactly 255,255,255" if white else "the picture must not show a generated scene"
     remedy = "make the packshot with background `white`, and use the scene in a secondary slot"
     yield one.broken("generated", must, "a generated scene", remedy)
+
+
+def _relight(one: _Check) -> Iterator[Finding]:
+    """A channel that takes no generated scene shows the product as it was photographed."""
+    if one.shown.relit and not one.preset.generated:
+        must, remedy = "the product must have its photo's colours", "make the packshot without relight"
+        yield one.broken("relight", must, "a relit product", remedy)
 
 
 def _background(one: _Check) -> Iterator[Finding]:

@@ -81,6 +81,7 @@ def deliver(
     enlarged_by: float | None = None,
     cut: bool | None = None,
     generated: bool,
+    relit_lock: Finding | None = None,
     today: date | None = None,
 ) -> Delivered:
     """Convert `pixels` (uint8 HxWx3 RGB or HxWx4 straight RGBA) to a file that meets `preset`.
@@ -88,8 +89,9 @@ def deliver(
     `product_alpha` is the layout's alpha, uint8 HxW. The rules on the product's place and the background use it;
     without it they use the picture's own pixels where they can. `enlarged_by` is the factor by which the layout
     enlarged the product. `cut` is whether the picture's frame cuts it; `product_alpha` overrules it. None = not known.
-    `generated` says that an engine painted the scene; the file's metadata says so too. `today` is the date on which
-    announced changes are judged.
+    `generated` says that an engine painted the scene; the file's metadata says so too. `relit_lock` is the proof of a
+    relit product (`packshot.verdict.inspect`): it is one of the file's findings, and a failed one refuses the delivery.
+    `today` is the date on which announced changes are judged.
 
     Raises BadInput: `preset_unmet` with the rule, the value found and the remedy, and `not_served` when the picture
     would have to be repainted for the channel's aspect ratio.
@@ -106,8 +108,10 @@ def deliver(
     source_type = preset.digital_source_type if generated else preset.plain_source_type
     file = _encode(draft, source_type)
     known = enlarged_by is not None
-    shown = Shown(draft.alpha, sides, draft.scale * (enlarged_by or 1.0), known, draft.scale, generated)
-    findings = check(file, preset, shown, today or date.today())
+    product_by = draft.scale * (enlarged_by or 1.0)
+    shown = Shown(draft.alpha, sides, product_by, known, draft.scale, generated, relit_lock is not None)
+    proof = () if relit_lock is None else (relit_lock,)
+    findings = (*proof, *check(file, preset, shown, today or date.today()))
     refuse_failed(preset, findings)
     kind = next(kind for kind in MEDIA if kind == file.format)
     media_type, extension = MEDIA[kind]

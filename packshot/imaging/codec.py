@@ -9,9 +9,18 @@ import cv2
 import numpy as np
 
 from packshot.imaging import fastpng
-from packshot.types import U8, Mask, Photo
+from packshot.types import U8, U16, Mask, Photo
 
-__all__ = ["encode_bilevel_png", "encode_mask_png", "encode_png", "read_mask", "read_photo", "read_png"]
+__all__ = [
+    "encode_bilevel_png",
+    "encode_mask_png",
+    "encode_png",
+    "encode_png16",
+    "read_mask",
+    "read_photo",
+    "read_png",
+    "read_png16",
+]
 
 
 def encode_png(pixels: U8, *, level: int = 1) -> bytes:
@@ -46,7 +55,7 @@ def encode_mask_png(mask: U8) -> bytes:
     return encode_png(mask) if levels[1:255].any() else encode_bilevel_png(mask)
 
 
-def _imencode(pixels: U8, flags: list[int]) -> bytes:
+def _imencode(pixels: U8 | U16 | cv2.typing.MatLike, flags: list[int]) -> bytes:
     done, encoded = cv2.imencode(".png", pixels, flags)
     if not done:
         raise RuntimeError(f"OpenCV failed to encode pixels of shape {pixels.shape} as PNG")
@@ -67,6 +76,19 @@ def read_png(data: bytes) -> U8:
     if pixels.ndim == 3:
         pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
     return np.asarray(pixels, np.uint8)
+
+
+def encode_png16(values: U16) -> bytes:
+    """A 16-bit RGB PNG file of uint16 HxWx3 values."""
+    return _imencode(cv2.cvtColor(values, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 6])
+
+
+def read_png16(data: bytes) -> U16:
+    """The uint16 HxWx3 values of a PNG that `encode_png16` wrote. Raises ValueError for other bytes."""
+    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    if values is None or values.dtype != np.uint16 or values.ndim != 3 or values.shape[2] != 3:
+        raise ValueError(f"the bytes must be a 16-bit RGB PNG that encode_png16 wrote, got {len(data)} other bytes")
+    return np.asarray(cv2.cvtColor(values, cv2.COLOR_BGR2RGB), np.uint16)
 
 
 def read_photo(png: bytes) -> Photo:

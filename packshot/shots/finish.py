@@ -33,6 +33,7 @@ from packshot.imaging.strokes import paint
 from packshot.shots.cutouts import CutoutFiles, load_cutout_png
 from packshot.shots.layout import LayoutFiles, draw_layout
 from packshot.shots.lighting import lit_ground
+from packshot.shots.relighting import prove, relit_layout
 from packshot.shots.stages import DeliveryOrder, Finished, Fitted, Painted, Placed, Prepared
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask
@@ -59,13 +60,14 @@ def finish(prepared: Prepared, painted: Painted, spec: ShotSpec) -> Finished:
     framing = prepared.framing or Framing.of_whole(*render.shape[1::-1])
     scene = enlarge(render, Canvas(width, height), framing)
     lit = lit_ground(flat, spec, scene)
-    picture = composite(flat, scene, lit.ground)
+    relit = relit_layout(flat, spec, scene)
+    picture = composite(relit.flat, scene, lit.ground)
     render_px = render.shape[1] / framing.size[0]  # the render's pixels for each of the scene's
     enlarged_by = max(side / shown for side, shown in zip((width, height), framing.shown_size, strict=True)) / render_px
-    verdict = _verdict(prepared, picture, spec, enlarged_by)
+    verdict = _verdict(prepared, picture, spec, enlarged_by, relit.gain_png)
     framed = framing_finding(framing, (width, height))
-    findings = (*verdict.findings, framed, *lit.findings, *painted.render.findings)
-    return _finished(picture, replace(verdict, findings=findings), started_at)
+    findings = (*verdict.findings, framed, *lit.findings, *relit.findings, *painted.render.findings)
+    return _finished(picture, replace(verdict, findings=findings), started_at, relit.gain_png)
 
 
 def finish_plain(prepared: Prepared, spec: ShotSpec) -> Finished:
@@ -75,7 +77,9 @@ def finish_plain(prepared: Prepared, spec: ShotSpec) -> Finished:
     """
     started_at = time.perf_counter()
     picture = plain_picture(prepared, spec)
-    return _finished(picture, _verdict(prepared, picture, spec), started_at)
+    verdict = _verdict(prepared, picture, spec)
+    findings = (*verdict.findings, *relit_layout(prepared.flat, spec, None).findings)
+    return _finished(picture, replace(verdict, findings=findings), started_at)
 
 
 def plain_picture(prepared: Prepared, spec: ShotSpec) -> U8:
@@ -88,20 +92,24 @@ def plain_picture(prepared: Prepared, spec: ShotSpec) -> U8:
     return composite(prepared.flat, plain_background(Canvas(width, height), colour), ground)
 
 
-def _verdict(prepared: Prepared, picture: U8, spec: ShotSpec, enlarged_by: float = 1.0) -> Verdict:
+def _verdict(
+    prepared: Prepared, picture: U8, spec: ShotSpec, enlarged_by: float = 1.0, gain_png: bytes | None = None
+) -> Verdict:
     return inspect(
         prepared.flat,
         picture,
         enlarged_by=enlarged_by,
         product_by=prepared.enlarged_by,
         generated=spec.background.generated,
+        gain_png=gain_png,
     )
 
 
-def _finished(picture: U8, verdict: Verdict, started_at: float) -> Finished:
+def _finished(picture: U8, verdict: Verdict, started_at: float, gain_png: bytes | None = None) -> Finished:
     height, width = picture.shape[:2]
     png = encode_png(picture)
-    return Finished(png, width, height, verdict, finish_ms=(time.perf_counter() - started_at) * 1000)
+    finish_ms = (time.perf_counter() - started_at) * 1000
+    return Finished(png, width, height, verdict, finish_ms, gain_png)
 
 
 class Finisher:
@@ -184,7 +192,7 @@ class Finisher:
         """Convert an image to a channel's file.
 
         Raises BadInput: `preset_unmet` when it cannot meet a rule of the preset, and `not_served` when the aspect ratio
-        or the shadow would need another scene.
+        or the shadow would need another scene. Raises Conflict `gain_altered` for a relit picture without its proof.
         """
         prepared = self._prepared(order.layout)
         generated = order.spec.background.generated
@@ -192,6 +200,9 @@ class Finisher:
             pixels = read_png(self._assets.get(order.image_key))
         else:
             pixels = self._with_shadow(prepared, order.spec, order.shadow)
+        proof = None
+        if order.gain_key is not None:
+            proof = prove(self._assets, prepared.flat if prepared else None, pixels, order.gain_key)
         if prepared is None or prepared.flat.alpha.shape != pixels.shape[:2]:
             found = {finding.check: finding for finding in order.verdict.findings}
             return deliver(
@@ -200,6 +211,7 @@ class Finisher:
                 enlarged_by=found["product"].value if "product" in found else None,
                 cut=found["frame"].level != "ok" if "frame" in found else None,
                 generated=generated,
+                relit_lock=proof,
             )
         return deliver(
             pixels,
@@ -207,6 +219,7 @@ class Finisher:
             product_alpha=prepared.flat.alpha,
             enlarged_by=prepared.enlarged_by,
             generated=generated,
+            relit_lock=proof,
         )
 
     def _with_shadow(self, prepared: Prepared | None, spec: ShotSpec, shadow: ShadowKind) -> U8:

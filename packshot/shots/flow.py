@@ -141,4 +141,5 @@ async def _plain(files: LayoutFiles, spec: ShotSpec, stages: Stages) -> list[New
 
 
 def _image(index: int, finished: Finished, recipe: Recipe) -> NewImage:
-    return NewImage(index, recipe.seed, finished.width, finished.height, finished.png, finished.verdict, recipe)
+    width, height = finished.width, finished.height
+    return NewImage(index, recipe.seed, width, height, finished.png, finished.verdict, recipe, finished.gain_png)

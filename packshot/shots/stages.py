@@ -94,13 +94,17 @@ class Painted:
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished picture as a PNG, its verdict, and how long finishing took in milliseconds."""
+    """A finished picture as a PNG, its verdict, and how long finishing took in milliseconds.
+
+    `gain_png` is the gain over a relit product (`packshot.imaging.light.gain`), else None.
+    """
 
     png: bytes
     width: int
     height: int
     verdict: Verdict
     finish_ms: float
+    gain_png: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,8 @@ class DeliveryOrder:
 
     `image_key` is the picture's asset, and `spec` its shot. `layout` gives the product's place; None when a mask or
     photo was deleted. Then the picture's `verdict` says whether the product was cut or enlarged. `shadow` makes a
-    picture on a plain background again with another shadow; None keeps the shot's.
+    picture on a plain background again with another shadow; None keeps the shot's. `gain_key` is the asset of the gain
+    over a relit product, else None.
     """
 
     image_key: str
@@ -118,6 +123,7 @@ class DeliveryOrder:
     preset: Preset
     verdict: Verdict
     shadow: ShadowKind | None = None
+    gain_key: str | None = None
 
 
 class Stages(Protocol):

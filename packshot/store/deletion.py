@@ -16,7 +16,8 @@ from packshot.store.asset_keys import PREVIEWS, upload_key
 from packshot.store.assets import Assets
 from packshot.store.database import Database, absent, insert, moment, moment_or_none, require_id
 from packshot.store.delivered import asset_keys_of
-from packshot.store.masks import lock_masks_of
+from packshot.store.images import IMAGE_FILES
+from packshot.store.masks import files_of, lock_masks_of
 from packshot.store.photos import Photos
 from packshot.store.records import DeletionRecord
 from packshot.store.references import AssetReferences
@@ -107,9 +108,9 @@ class Deletions:
             with self._database.write() as connection:
                 locked = select(shot.c.id).where(shot.c.tenant_id == tenant_id).limit(BATCH).with_for_update()
                 ids = connection.execute(locked).scalars().all()
-                pictures = connection.execute(select(image.c.asset_key).where(image.c.shot_id.in_(ids))).scalars().all()
+                pictures = connection.execute(select(*IMAGE_FILES).where(image.c.shot_id.in_(ids))).all()
                 delivered = asset_keys_of(connection, ids)
-                keys = [*pictures, *delivered, *job_keys_of(connection, ids)]
+                keys = [*files_of(pictures), *delivered, *job_keys_of(connection, ids)]
                 connection.execute(delete(shot).where(shot.c.id.in_(ids)))
                 self._references.drop(connection, keys)
                 counts = {"shots": len(ids), "images": len(pictures), "delivered_files": len(delivered)}

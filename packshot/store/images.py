@@ -12,6 +12,9 @@ from packshot.store.records import ImageRecord, MeasuredImage
 from packshot.store.schema import image
 from packshot.store.shot_rows import image_record
 
+IMAGE_FILES = (image.c.asset_key, image.c.gain_key)
+"""The columns that refer to a picture's files."""
+
 
 class Images:
     """The images of shots. An image of another tenant raises NotFound."""

@@ -140,7 +140,7 @@ def insert_mask(
 
 
 def files_of(rows: Iterable[Sequence[Any]]) -> list[str]:
-    """The asset keys in rows of the columns `FILES`, one for each reference."""
+    """The asset keys in rows of columns that hold some, such as `FILES`, one for each reference."""
     return [key for row in rows for key in row if key is not None]
 
 

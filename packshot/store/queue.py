@@ -20,6 +20,7 @@ from packshot.errors import LeaseLost
 from packshot.store.census import Census, take_census
 from packshot.store.database import Database, moment, new_id, storable
 from packshot.store.ended import note_end
+from packshot.store.gains import hold_relit_materials, write_gains
 from packshot.store.queue_load import load_of, load_query, pending
 from packshot.store.queue_order import claimable, due_count, people_wait, queue_order
 from packshot.store.records import Claim, NewImage, QueueLoad, ShotRecord
@@ -156,6 +157,7 @@ class Queue:
         if len({new.index for new in images}) != len(images):
             raise ValueError(f"image indexes must differ, got {[new.index for new in images]}; number them from 0")
         files = self._references.write_files(new.png for new in images)
+        gains = write_gains(self._references, images)
         with self._database.write() as connection:
             try:
                 row = _fenced(connection, claim, **_committed())
@@ -169,7 +171,7 @@ class Queue:
             if row.status == "cancelled":  # the retention sweep deletes the unreferenced files
                 note_end(connection, row)
                 return shot_record(connection, row)
-            self._references.take(connection, files)
+            self._references.take(connection, [*files, *gains.values()])
             image_ids = [new_id("im") for _ in images]
             for image_id, new, file in zip(image_ids, images, files, strict=True):
                 statement = image.insert().values(
@@ -181,6 +183,7 @@ class Queue:
                     width=new.width,
                     height=new.height,
                     asset_key=file.key,
+                    gain_key=gains[new.index].key if new.index in gains else None,
                     verdict=new.verdict.to_json(),
                     recipe=new.recipe.to_json(),
                     created_at=Now(),
@@ -188,6 +191,7 @@ class Queue:
                 connection.execute(statement)
                 if row.supersedes is not None:
                     supersede(connection, row.supersedes, image_id)
+            hold_relit_materials(connection, row, images)
             note_end(connection, row, image_ids, device_s=sum(new.recipe.device_s for new in images))
             return shot_record(connection, row)
 

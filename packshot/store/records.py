@@ -199,7 +199,10 @@ class MaskRecord:
 
 @dataclass(frozen=True)
 class NewImage:
-    """A finished picture to commit with its shot. `png` is the file. `recipe` says how to reproduce the picture."""
+    """A finished picture to commit with its shot. `png` is the file. `recipe` says how to reproduce the picture.
+
+    `gain_png` is the gain over a relit product, else None.
+    """
 
     index: int
     seed: int
@@ -208,6 +211,7 @@ class NewImage:
     png: bytes
     verdict: Verdict
     recipe: Recipe
+    gain_png: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -230,7 +234,7 @@ class ImageRecord:
 
     `review`, `reason` and `note` are a person's decision, None before it. `review_number` is that decision's line in
     the log, 0 before it. `version` is 1, or one more than that of the picture `supersedes`; `superseded_by` is the next
-    version.
+    version. `gain_key` is the asset of the gain over a relit product.
     """
 
     id: str
@@ -251,6 +255,7 @@ class ImageRecord:
     version: int = 1
     supersedes: str | None = None
     superseded_by: str | None = None
+    gain_key: str | None = None
 
     @property
     def state(self) -> ReviewState:

@@ -16,6 +16,7 @@ from packshot.store.catalogue_tables import catalogue, catalogue_photo, catalogu
 from packshot.store.database import Database
 from packshot.store.delivered import asset_keys_of
 from packshot.store.duty import take_duty
+from packshot.store.images import IMAGE_FILES
 from packshot.store.masks import FILES, files_of, lock_masks_of
 from packshot.store.photos import Photos
 from packshot.store.references import AssetReferences
@@ -139,8 +140,8 @@ class Retention:
                     .with_for_update(of=shot, skip_locked=True)
                 )
                 ids = connection.execute(locked).scalars().all()
-                pictures = select(image.c.asset_key).where(image.c.shot_id.in_(ids))
-                keys = [*connection.execute(pictures).scalars(), *asset_keys_of(connection, ids)]
+                pictures = select(*IMAGE_FILES).where(image.c.shot_id.in_(ids))
+                keys = [*files_of(connection.execute(pictures)), *asset_keys_of(connection, ids)]
                 keys += job_keys_of(connection, ids)
                 connection.execute(delete(shot).where(shot.c.id.in_(ids)))
                 self._references.drop(connection, keys)
@@ -189,15 +190,12 @@ class Retention:
             with self._database.write() as connection:
                 locked = select(image.c.id).where(dropped).limit(BATCH).with_for_update(of=image, skip_locked=True)
                 ids = connection.execute(locked).scalars().all()
-                gone = (
-                    delete(image)
-                    .where(image.c.id.in_(ids), image.c.review_number.is_(None))
-                    .returning(image.c.asset_key)
-                )
-                keys = list(connection.execute(gone).scalars())
+                gone = delete(image).where(image.c.id.in_(ids), image.c.review_number.is_(None)).returning(*IMAGE_FILES)
+                rows = connection.execute(gone).all()
+                keys = files_of(rows)
                 self._references.drop(connection, keys)
             self._references.purge(keys)
-            deleted += len(keys)
+            deleted += len(rows)
             if len(ids) < BATCH:
                 return deleted
 

@@ -28,7 +28,7 @@ from packshot.store.schema_base import ID, Now, metadata, tenant_column
 
 __all__ = ["REVISION", "Now", "catalogue_tables", "metadata"]
 
-REVISION = "0020"
+REVISION = "0021"
 """The last migration. The migrations up to it make the tables below."""
 
 
@@ -313,6 +313,7 @@ image = Table(
     Column("version", Integer),  # NULL = 1
     Column("supersedes", _ID),  # the version before, without a foreign key: it may have been deleted since
     Column("superseded_by", _ID),
+    Column("gain_key", String(200)),  # an asset: the gain over a relit product; NULL = it is not relit
     Column("created_at", Double, nullable=False),
     UniqueConstraint("shot_id", "index"),
     Index(  # the versions that were made of a picture

@@ -104,6 +104,7 @@ def image_record(row: Row[Any]) -> ImageRecord:
         version=row.version or 1,
         supersedes=row.supersedes,
         superseded_by=row.superseded_by,
+        gain_key=row.gain_key,
     )
 
 

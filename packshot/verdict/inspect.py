@@ -7,10 +7,11 @@ import numpy as np
 
 from packshot.contract.verdict import MAX_ENLARGEMENT, Finding, Verdict
 from packshot.imaging.canvas import locked_mask
+from packshot.imaging.light.gain import read_gain, relit
 from packshot.types import U8, Flat, Framing, Mask
 from packshot.verdict.measures import measure
 
-__all__ = ["framing_finding", "inspect"]
+__all__ = ["framing_finding", "inspect", "relit_lock"]
 
 MIN_FILL = 0.002  # share of the frame: the smallest product that the automatic segmentation accepts
 MIN_SCENE = 0.02  # share of the frame: a smaller scene is not visible as one
@@ -23,14 +24,21 @@ MAX_GRAIN = 0.75
 
 
 def inspect(
-    flat: Flat, picture: U8, *, enlarged_by: float = 1.0, product_by: float = 1.0, generated: bool = False
+    flat: Flat,
+    picture: U8,
+    *,
+    enlarged_by: float = 1.0,
+    product_by: float = 1.0,
+    generated: bool = False,
+    gain_png: bytes | None = None,
 ) -> Verdict:
     """Inspect `picture` (uint8 HxWx3 RGB or HxWx4 RGBA, of the layout's size) and compare it with its layout.
 
     `enlarged_by` is the factor by which the scene was enlarged, and `product_by` that of the product. `generated` says
-    that an engine painted the scene. The checks are:
+    that an engine painted the scene. `gain_png` is the file of the gain that lies over a relit product. The checks are:
 
     - `lock`: failed if an opaque product pixel differs from the layout
+    - `relit_lock`, instead of `lock` for a relit product: failed if one differs from round(layout x gain)
     - `enlargement`, `product`: warning if the scene or the product was enlarged by more than 2x
     - `fill`: warning if the product covers less than 0.2 % of the frame
     - `frame`: warning if the product touches the edge of the canvas
@@ -43,7 +51,7 @@ def inspect(
     if picture.shape[:2] != flat.alpha.shape:
         raise ValueError(f"picture must have the layout's size {flat.alpha.shape}, got {picture.shape[:2]}")
     findings = [
-        _lock(flat, picture),
+        _lock(flat, picture) if gain_png is None else relit_lock(flat, picture, gain_png),
         _enlargement("enlargement", "the scene", enlarged_by, "use a smaller canvas"),
         _enlargement("product", "the product", product_by, "use a smaller scale or a larger photo"),
         _fill(flat),
@@ -69,15 +77,39 @@ def framing_finding(framing: Framing, canvas: tuple[int, int]) -> Finding:
     return Finding("framing", "ok", detail, stretch)
 
 
+def relit_lock(flat: Flat, picture: U8, gain_png: bytes) -> Finding:
+    """Compare the picture with round(layout x gain) in all pixels in which the layout is opaque.
+
+    `gain_png` is the stored gain file, so the finding proves that a smooth light was laid over the product, and nothing
+    else was done to it. A file that is no gain fails.
+    """
+    try:
+        gain = read_gain(gain_png)
+    except ValueError as error:
+        return Finding("relit_lock", "failed", f"the gain file cannot be read: {error}; make the picture again")
+    total, differing = _differing(relit(flat, gain), picture)
+    if differing:
+        detail = f"{differing} of {total} product pixels differ from round(photo x gain)"
+        return Finding("relit_lock", "failed", detail, differing)
+    return Finding("relit_lock", "ok", f"all {total} opaque product pixels equal round(photo x gain)", 0.0)
+
+
 def _lock(flat: Flat, picture: U8) -> Finding:
     """Compare the picture with the layout in all pixels in which the layout is opaque."""
+    total, differing = _differing(flat, picture)
+    if differing:
+        return Finding("lock", "failed", f"{differing} of {total} product pixels differ from the layout", differing)
+    return Finding("lock", "ok", f"all {total} opaque product pixels equal the layout", 0.0)
+
+
+def _differing(flat: Flat, picture: U8) -> tuple[int, int]:
+    """(pixels in which the layout is opaque, those of them in which the picture differs from it)."""
     locked = locked_mask(flat)
     layout, shown = cv2.cvtColor(flat.pixels, cv2.COLOR_RGBA2RGB), _rgb(picture)
     total = cv2.countNonZero(locked)
     if cv2.norm(layout, shown, cv2.NORM_INF, locked) > 0:
-        differing = int(np.count_nonzero((layout != shown).any(axis=-1) & (locked > 0)))
-        return Finding("lock", "failed", f"{differing} of {total} product pixels differ from the layout", differing)
-    return Finding("lock", "ok", f"all {total} opaque product pixels equal the layout", 0.0)
+        return total, int(np.count_nonzero((layout != shown).any(axis=-1) & (locked > 0)))
+    return total, 0
 
 
 def _rgb(picture: U8) -> U8:

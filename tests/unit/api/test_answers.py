@@ -24,7 +24,7 @@ from packshot.api.problems import problem_of
 from packshot.contract import answers, events
 from packshot.contract.base import Answer
 from packshot.contract.engines import EngineInfo, SamplingDefaults, SamplingLimits
-from packshot.contract.light import Reflection
+from packshot.contract.light import Reflection, Relight
 from packshot.contract.recipe import Recipe
 from packshot.contract.requests import ShotRequest
 from packshot.contract.shot_spec import Condition
@@ -159,7 +159,8 @@ def test_a_shot_that_did_not_fail_has_no_error_and_a_plain_image_no_engine() -> 
 
 def test_a_recipe_tells_the_whole_request() -> None:
     asked = set(ShotRequest.model_fields) - {"project_id", "sku", "meta"}  # how the shot is filed, not what it shows
-    full = replace(SPEC, reflection=Reflection(), conditions=(*SPEC.conditions, Condition(kind="depth", scale=1.0)))
+    conditions = (*SPEC.conditions, Condition(kind="depth", scale=1.0))
+    full = replace(SPEC, reflection=Reflection(), relight=Relight(), conditions=conditions)
     assert set(answers.ResolvedRequest.model_fields) == asked == set(full.to_json())
 
 

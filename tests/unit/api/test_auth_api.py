@@ -33,6 +33,7 @@ CLOSED = [
     ("GET", "/v1/masks/x.json"),
     ("GET", "/v1/images/x.json"),
     ("GET", "/v1/images/x/thumbnail"),
+    ("GET", "/v1/images/x/gain"),
     ("GET", "/v1/catalogues/x/report"),
     ("GET", "/v1/catalogues/x/report.json"),
     ("GET", "/v1/catalogues/x/report.png"),

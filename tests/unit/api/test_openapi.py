@@ -10,7 +10,7 @@ import pytest
 
 from packshot.api.problems import STATUSES, code_rows
 from packshot.contract import problem
-from packshot.contract.examples import MANIFEST
+from packshot.contract.catalogue_examples import MANIFEST
 from packshot.errors import (
     BadInput,
     BudgetSpent,
@@ -58,6 +58,7 @@ OPERATIONS = {
     "get_set_report_picture": ("get", "/v1/catalogues/{catalogue_id}/report.png", {"200", "304", "404"}),
     "get_set_report_page": ("get", "/v1/catalogues/{catalogue_id}/report", {"200", "404"}),
     "get_image_thumbnail": ("get", "/v1/images/{image_id}/thumbnail", {"200", "304", "404"}),
+    "get_image_gain": ("get", "/v1/images/{image_id}/gain", {"200", "304", "404", "409"}),
     "create_catalogue": ("post", "/v1/catalogues", BODY | {"200", "201"}),
     "list_catalogues": ("get", "/v1/catalogues", {"200"}),
     "get_catalogue": ("get", "/v1/catalogues/{catalogue_id}", {"200", "404"}),
@@ -344,6 +345,7 @@ def test_files_name_their_types(document: Json) -> None:
         "get_image": ["image/png", "image/jpeg", "image/webp"],
         "get_delivery": ["image/png", "image/jpeg", "image/webp"],
         "get_image_thumbnail": ["image/png"],
+        "get_image_gain": ["image/png"],
         "get_set_report_picture": ["image/png"],
         "get_style_thumbnail": ["image/png"],
         "get_shared_image": ["image/png"],

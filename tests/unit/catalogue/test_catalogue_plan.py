@@ -11,7 +11,7 @@ import pytest
 from cluster.autoscaling import Pipeline
 from cluster.plan.rates import CPU_SECONDS
 from packshot.catalogue.costs import costs_of
-from packshot.catalogue.manifest import read_manifest
+from packshot.catalogue.manifest import frame_of, read_manifest
 from packshot.catalogue.plan import Costs, Plan, combinations, plan
 from packshot.contract import examples
 from packshot.contract.catalogue import Axis
@@ -132,6 +132,28 @@ def test_a_budget_of_nothing_and_a_catalogue_that_paints_nothing_are_refused() -
     assert columns(planned(axes=[])) == [(None, "axes", "invalid_request")]
 
 
+def test_a_fill_that_a_channel_will_refuse_is_warned_of() -> None:
+    deliver: list[dict[str, Any]] = [
+        {"preset": "amazon-main", "scene": "white", "name": "{sku}-a.{ext}"},
+        {"preset": "amazon-main", "scene": "white", "fill": 0.88, "name": "{sku}-b.{ext}"},
+        {"preset": "shopify", "name": "{sku}-c-{scene}.{ext}"},
+    ]
+    made = planned(deliver=deliver, defaults={"fill": 0.7})
+    assert made.problems == ()
+    assert [(one.column, one.value, one.code) for one in made.warnings] == [("deliver.0.fill", "0.7", "preset_unmet")]
+    assert "less than 0.85 of the frame" in made.warnings[0].rule
+    assert "fill: 0.88" in made.warnings[0].remedy
+    assert planned(deliver=deliver, defaults={"fill": 0.9}).warnings == ()
+
+
+def test_a_channel_that_is_only_named_gets_the_fill_that_it_demands() -> None:
+    assert frame_of((), ["amazon-main=white"])["deliver"][0]["fill"] == 0.88
+    assert "fill" not in frame_of((), ["shopify"])["deliver"][0]
+    assert planned(**frame_of((), ["amazon-main=white", "tiktok-shop=white"])).warnings == ()
+    with_typo = planned(**frame_of((), ["amazonn"]))
+    assert [one.code for one in with_typo.problems] == ["unknown_preset"]
+
+
 def test_the_time_of_a_plan_grows_with_its_rows() -> None:
     """Four times as many rows take four times as long, not sixteen times."""
 
@@ -170,3 +192,18 @@ def test_costs_are_assumed_until_three_scenes_were_painted() -> None:
     assert (measured.row_step_s, measured.picture_s, measured.composed_s, basis) == (0.4, 0.2, 0.3, "measured")
     others = costs_of(ENGINE.model_copy(update={"name": "other"}), [shot(spec)] * 3)
     assert others[1] == "assumed"
+
+
+def test_a_relit_catalogue_needs_scenes_and_channels_that_take_them() -> None:
+    relit: dict[str, Any] = {"relight": {"amount": 0.3}}
+    white = {"preset": "amazon-main", "scene": "white"}
+    scenes = {"preset": "shopify", "name": "{sku}-{scene}.{ext}"}
+    assert columns(planned(deliver=[white, scenes], defaults=relit)) == []
+    main = planned(deliver=[{**scenes, "preset": "amazon-main"}], defaults=relit)
+    assert columns(main) == [(None, "deliver.0.preset", "relight_refused")]
+    assert main.problems[0].remedy == "Give the entry scene: white, or leave relight out."
+    plain = planned(axes=[], deliver=[white], defaults=relit)
+    assert columns(plain) == [(None, "defaults.relight", "relight_refused")]
+    assert columns(planned(axes=[], deliver=[white], defaults={"relight": {"mode": "off"}})) == []
+    wrong = planned(defaults={"relight": {"amount": 7}})
+    assert columns(wrong) == [(None, "defaults.relight.amount", "invalid_request")]

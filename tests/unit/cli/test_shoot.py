@@ -150,6 +150,7 @@ def test_every_recipe_option_reaches_the_shot(served: Api, monkeypatch: pytest.M
         0.5,
     ]
     options += ["--control-start", 0.1, "--control-end", 0.9, "--shadow-direction", 90, "--reflection", 0.4]
+    options += ["--relight", 0.3]
     options += ["--engine", "second"]
     options += ["--priority", "catalogue", "--canvas", "640x512", "--seed", 9]
     result = shoot(served, monkeypatch, photo, *options)
@@ -178,6 +179,7 @@ def test_every_recipe_option_reaches_the_shot(served: Api, monkeypatch: pytest.M
             "tint": "#000000",
         },
         "reflection": {"strength": 0.4, "fade": 0.5, "blur": 0.2},
+        "relight": {"mode": "match", "amount": 0.3},
         "engine": "second",
         "priority": "catalogue",
     }
@@ -194,6 +196,10 @@ def test_every_recipe_option_reaches_the_shot(served: Api, monkeypatch: pytest.M
         ("--reflection", "much"),
         ("--reflection", "1.5"),
         ("--reflection", "0.4", "--background", "transparent"),
+        ("--relight", "much"),
+        ("--relight", "1.5"),
+        ("--relight", '{"mode": "auto"}'),
+        ("--relight", "0.3", "--background", "white"),
     ],
 )
 def test_a_shadow_or_reflection_that_is_none_exits_with_2(

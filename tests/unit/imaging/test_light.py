@@ -160,6 +160,15 @@ def test_products_at_and_beyond_the_frame_and_tiny_ones_have_shadows_too(shadow:
     assert not shadow(Flat(np.zeros((64, 64, 4), np.uint8)), 90).any()
 
 
+@pytest.mark.parametrize("high", [1, 2, 4, 7])
+def test_a_product_that_is_a_few_pixels_high_has_a_reflection(high: int) -> None:
+    pixels = np.zeros((64, 64, 4), np.uint8)
+    pixels[30 : 30 + high, 20:44] = (200, 40, 30, 255)
+    scene = np.full((64, 64, 3), 128, np.uint8)
+    picture = composite(Flat(pixels), scene, Ground(reflection=Reflection(strength=0.8, fade=1.0)))
+    assert np.array_equal(picture[30 : 30 + high, 20:44], pixels[30 : 30 + high, 20:44, :3])
+
+
 def test_a_cast_shadow_and_a_reflection_cost_little() -> None:
     """At most 0.2 processor seconds more than a contact shadow, for a 1024 px picture."""
     flat, scene = can(1024), np.full((1024, 1024, 3), 190, np.uint8)

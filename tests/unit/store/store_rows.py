@@ -13,6 +13,7 @@ from packshot.store.schema import Now, shot
 from packshot.store.store import Store
 from tests.specs import recipe_of, spec_of
 
+NO_VERDICT = Verdict()
 PNG = b"\x89PNG not really, and nobody looks"
 
 
@@ -40,8 +41,10 @@ def new_mask(png: bytes = b"mask") -> NewMask:
     return NewMask(score=0.9, area_px=6, bbox_xyxy=(0, 0, 2, 3), png=png)
 
 
-def new_image(index: int = 0, png: bytes = b"image") -> NewImage:
-    return NewImage(index, seed=7 + index, width=8, height=8, png=png, verdict=Verdict(), recipe=recipe_of(7 + index))
+def new_image(
+    index: int = 0, png: bytes = b"image", *, verdict: Verdict = NO_VERDICT, gain_png: bytes | None = None
+) -> NewImage:
+    return NewImage(index, 7 + index, 8, 8, png, verdict, recipe_of(7 + index), gain_png)
 
 
 def add_shots(store: Store, tenant: Tenant, count: int, **changes: Any) -> list[str]:

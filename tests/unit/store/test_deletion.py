@@ -44,7 +44,9 @@ def furnish(store: Store, name: str, own: bytes) -> tuple[Tenant, str]:
     (used, _) = store.masks.add(tenant.id, photo.id, [new_mask(b"mask " + own), new_mask(b"shared mask")])
     store.shots.add(tenant.id, spec_of(used.id), key_id=key.record.id)
     store.budgets.set(tenant.id, {"images_per_day": 100})
-    ended = store.queue.commit(claim(store), [new_image(png=b"shared"), new_image(1, png=b"image " + own)])
+    ended = store.queue.commit(
+        claim(store), [new_image(png=b"shared"), new_image(1, png=b"image " + own, gain_png=b"gain " + own)]
+    )
     store.delivered.add(tenant.id, ended.images[0].id, new_delivered(b"file " + own))
     store.uploads.add(tenant.id, bytes=1, sha256="a" * 64, content_type="image/png")
     made = add_catalogue(store, tenant, [{"sku": "A", "photo": photo.id, "mask": "mask.png"}])
@@ -77,7 +79,17 @@ def test_everything_of_a_tenant_goes_and_the_others_keep_theirs(store: Store) ->
     assert store.keys.tenant_of(secret) is None
     left = {bytes(store.assets.get(file.key)) for file in store.assets.files()}
     assert not any(data.endswith(b" 1") or data in (b"1", b"preview") for data in left)
-    assert {b"shared", b"shared mask", b"image 2", b"file 2", b"mask 2", b"thumb 2", b"rgba 2", b"alpha 2"} <= left
+    assert {
+        b"shared",
+        b"shared mask",
+        b"image 2",
+        b"gain 2",
+        b"file 2",
+        b"mask 2",
+        b"thumb 2",
+        b"rgba 2",
+        b"alpha 2",
+    } <= left
     with pytest.raises(LeaseLost):
         store.queue.commit(running, [new_image()])
     assert dict(receipt.counts) == {
@@ -95,7 +107,7 @@ def test_everything_of_a_tenant_goes_and_the_others_keep_theirs(store: Store) ->
         "catalogue_photos": 1,
         "catalogue_shots": 1,
         "catalogue_files": 1,
-        "files": 9,
+        "files": 10,
         "share_links": 1,
         "webhooks": 1,
         "budgets": 1,

@@ -233,13 +233,19 @@ def test_a_shadow_is_turned_by_its_dial_and_the_shot_asks_for_it(visit: Callable
     expect(page.get_by_text("It falls to 90°.")).to_be_visible()
     dial.press("ArrowRight")
     page.get_by_role("slider", name="Reflection").fill("40")
+    relight = page.get_by_role("slider", name="Scene's light on the product")
+    relight.fill("25")
+    expect(page.locator("#relight-words")).to_have_text("25 %")
     with page.expect_request("**/v1/shots") as sent:
         page.get_by_role("button", name="Generate").click()
     request = sent.value.post_data_json or {}
     assert request["shadow"] == {"mode": "cast", "direction_deg": 95}
     assert request["reflection"] == {"strength": 0.4}
+    assert request["relight"] == {"amount": 0.25}
     answer = sent.value.response()
     assert answer is not None
     assert answer.status == 202
+    page.keyboard.press("Control+z")
+    expect(relight).not_to_have_value("25")
     page.keyboard.press("Control+z")
     expect(page.get_by_role("slider", name="Reflection")).not_to_have_value("40")
