@@ -37,7 +37,7 @@ def scene(seed: int = 7, strength: float = 1.0, steps: int = 4) -> Scene:
     nothing = np.full((SIZE_PX, SIZE_PX), 255, np.uint8)
     brief = Brief("marble table", seed=seed, steps=steps, strength=strength)
     grey = np.full((SIZE_PX, SIZE_PX, 3), 127, np.uint8)
-    return Scene(grey, nothing, EdgeMap(nothing // 255), brief, Kept(picture, repaint))
+    return Scene(grey, nothing, EdgeMap(nothing // 255), brief, kept=Kept(picture, repaint))
 
 
 def run(engine: DiffusionEngine, *rows: Denoising) -> list[Render]:
