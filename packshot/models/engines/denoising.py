@@ -34,8 +34,8 @@ class Denoising:
         `mask` (1, 1, H, W): 1 = repaint.
         `predicted` (1, c, H, W): the clean latents that the last step implied; None before the first step.
 
-    `again` says of each step whether the same timestep follows it. `findings` states how the prompt was read. `index` is
-    the number of completed steps. `error` is the reason why this scene cannot continue. `outline` is the whole scene
+    `again` says of each step whether the same timestep follows it. `findings` states how the prompt was read. `index`
+    is the number of completed steps. `error` is the reason why this scene cannot continue. `outline` is the whole scene
     squeezed into one window while it takes the first steps; None without or after them. Only the engine that began a
     scene can step it.
     """
