@@ -12,6 +12,13 @@ const FACTOR = 1.2; // of the keys [ and ]
 const APART = 0.1; // a point nearer to the last one, in radii, is left out
 const MOST_POINTS = 2000; // the API's limit for a stroke
 const LONGEST_PX = 4096;
+const WORDS = {
+  region_empty: ["Nothing is marked.", "Paint over what should change, or make the picture larger."],
+  region_product: ["Only the product is marked, and it stays as it is.", "Paint beside it, or tick The product too."],
+  nothing_painted: ["Nothing was painted in this picture.", "Render it with a painted scene first."],
+  canvas_too_large: ["The picture would be too large.", "Use smaller margins: a side may have 4096 px."],
+  superseded: ["There is a newer version of this picture.", "Choose it below, or go back to this one."],
+};
 const SIDES = ["left", "top", "right", "bottom"];
 
 let image = null; // the version that the dialog shows
@@ -230,7 +237,7 @@ async function repaint() {
   };
   const key = store.randomId();
   try {
-    const accepted = await api.touchUp(image.id, body, key);
+    const accepted = await send(image.id, body, key);
     keepEntry(key, accepted);
     job = { id: accepted.id, key, stream: new EventSource(api.eventsUrl([accepted.id])) };
     say($("touch-state"), "Waiting for its turn…");
@@ -284,7 +291,7 @@ async function ended(id) {
 async function versions() {
   const of = image.id;
   try {
-    const found = await api.versions(of);
+    const found = await (await api.call("GET", `/v1/images/${of}/versions`)).json();
     if (image.id !== of) return;
     const item = (one) => {
       const counts = one.id === found.newest;
@@ -305,7 +312,7 @@ const entryOf = ({ id }) => store.shots().find((shot) => shot.images.some((one) 
 
 async function restore(one) {
   try {
-    await api.restore(one.id);
+    await api.call("POST", `/v1/images/${one.id}/restore`);
     take(one, entryOf(one) ?? entry);
     say($("touch-state"), `Version ${one.version} counts again.`);
     show();
@@ -323,7 +330,9 @@ async function cancel() {
   }
 }
 
+const send = async (id, json, key) => (await api.call("POST", `/v1/images/${id}/touchups`, { json, headers: { "idempotency-key": key } })).json();
+
 function trouble(problem) {
-  const { title, remedy } = plain(problem);
+  const [title, remedy] = WORDS[problem.code] ?? Object.values(plain(problem));
   say($("touch-problem"), `${title} ${remedy}`);
 }
