@@ -124,8 +124,10 @@ def finished(cutout: Cutout, scene: U8, stages: Stages, *, shadow: bool = True, 
     large = stages.take("enlarge", lambda: enlarge(scene, CANVAS))
     dark = stages.take("shadow", lambda: contact_shadow(flat)) if shadow else None
     picture = stages.take("composite", lambda: composite(flat, large, Ground(dark)))
-    by = {"enlarged_by": CANVAS.width / RENDER_PX, "product_by": enlargement(layout)}
-    verdict = stages.take("inspect", lambda: inspect(flat, picture, generated=True, **by))
+    enlarged_by, product_by = CANVAS.width / RENDER_PX, enlargement(layout)
+    verdict = stages.take(
+        "inspect", lambda: inspect(flat, picture, generated=True, enlarged_by=enlarged_by, product_by=product_by)
+    )
     if verdict.level == "failed":
         raise SystemExit(f"parity: the picture must pass inspection, got {verdict.to_json()}")
     return stages.take("encode", lambda: encode_png(picture))

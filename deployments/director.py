@@ -26,6 +26,7 @@ from packshot.errors import PackshotError
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.shots import Director, DuePoll, Finished, LayoutFiles, Painted, Placed, SharedLoadReport, Step, Understood
+from packshot.shots.stages import ClipOrder, Filmed
 from packshot.store.gauges import connection_gauges
 from packshot.store.store import Store
 from packshot.store.wakes import OUTBOX, QUEUED, listen
@@ -92,7 +93,7 @@ class DirectorDeployment:
             every_s=settings.poll_s,
         )
         loop = asyncio.get_running_loop()
-        sender = Sender(self._store.outbound, Egress(allow_loopback=settings.open_access))
+        sender = Sender(self._store.outbound, Egress(allow_loopback=settings.open_access), RayMeter())
         self._tasks = [
             loop.create_task(self._due.forever()),
             loop.create_task(self._keep_house()),
@@ -236,3 +237,14 @@ class GraphStages:
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         return await retry_once(lambda: self._finisher.finish_plain.remote(files, spec))
+
+    async def film(self, order: ClipOrder) -> AsyncIterator[Step | Filmed]:
+        stream = self._preparer.film.remote(order)
+        assert isinstance(stream, DeploymentResponseGenerator)
+        try:
+            async for update in stream:
+                yield update
+        except Exception as error:
+            raise await to_blaming_error(error) from error
+        finally:
+            stream.cancel()

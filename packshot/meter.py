@@ -65,6 +65,9 @@ METRICS: dict[str, Metric] = {
     "packshot_http_bytes_total": Metric(
         "counter", "Bytes of request and response bodies at the gateway, by direction (in, out).", ("direction",)
     ),
+    "packshot_webhook_attempts_total": Metric(
+        "counter", "Attempts to send events to webhooks, by outcome (received, refused, unanswered).", ("outcome",)
+    ),
     "packshot_errors_total": Metric("counter", "Errors returned or recorded, by code.", ("code",)),
 }
 """Every metric by its name."""

@@ -134,6 +134,7 @@ function drawFigures() {
     ...[
       h("div", { className: "facts" }, fact(number(plan.rows), "SKUs"), fact(number(plan.pictures), "pictures"), fact(number(plan.deliveries), "files"), fact(time(plan.device_s), plan.basis === "measured" ? "as measured here" : "estimated")),
       plan.ends_at ? h("p", { className: "quiet" }, `Alone on this server it would end ${new Date(plan.ends_at).toLocaleString([], { weekday: "short", hour: "2-digit", minute: "2-digit" })}.`) : null,
+      ...(plan.warnings ?? []).map(({ rule, remedy }) => h("p", { className: "note" }, `${rule}. ${remedy}`)),
       budget.exceeded ? h("p", { className: "problem" }, "This is more than the budget allows.") : null,
     ].filter(Boolean),
   );

@@ -5,7 +5,7 @@ import { bar, chip, setStatus, show, standing } from "./catalogues.js";
 import { outputs } from "./catalogueout.js";
 import * as uploading from "./catalogueupload.js";
 import { reportOf } from "./cataloguereport.js";
-import { alertOf, h, icon, keyed, loaded, say, sorry } from "./widgets.js";
+import { alertOf, h, icon, keyed, loaded, openDialog, say, sorry } from "./widgets.js";
 import { plural } from "./words.js";
 
 const EVERY_MS = 2000;
@@ -46,7 +46,8 @@ class View {
     this.sending = h("div", { className: "note", hidden: true });
     this.report = h("section", { className: "field report", "aria-label": "Set report" });
     const stage = h("section", { className: "stage scrolls", "aria-label": this.now.name }, this.head, this.sending, this.tabs, this.grid, this.none, this.more);
-    const side = h("aside", { className: "side" }, h("div", { className: "side-body" }, this.report, outputs(this.now)));
+    this.out = h("section", { className: "field", "aria-labelledby": "out-title" });
+    const side = h("aside", { className: "side" }, h("div", { className: "side-body" }, this.report, this.out));
     const unwatch = uploading.watch((id) => id === this.now.id && (uploading.progressOf(id).done ? this.look() : this.drawSending()));
     const left = () => ((this.left = true), clearTimeout(this.timer), unwatch());
     show({ title: this.now.name, body: [h("div", { className: "split" }, stage, side)], left, drop: this.now.state === "draft" ? (files) => this.bring(files) : null });
@@ -115,8 +116,8 @@ class View {
 
   draw() {
     const { now } = this;
-    const actions = ACTIONS[now.state].map(([what, words, first]) => h("button", { className: first ? "primary" : "", disabled: what === "start" && now.missing_photos_total > 0, onclick: () => this.act(what) }, words));
-    if (now.counts.failed && now.state !== "draft") actions.push(h("button", { onclick: () => this.act("retry?only=failed", "retry") }, `Retry ${now.counts.failed} failed`));
+    const actions = ACTIONS[now.state].map(([what, words, first]) => h("button", { className: first ? "primary" : "", disabled: what === "start" && now.missing_photos_total > 0, onclick: () => (what === "cancel" ? this.cancel() : this.act(what)) }, words));
+    if (now.counts.failed && !["draft", "cancelled"].includes(now.state)) actions.push(h("button", { onclick: () => this.act("retry?only=failed", "retry") }, `Retry ${now.counts.failed} failed`));
     const key = JSON.stringify([now.state, now.counts, now.missing_photos_total]);
     if (key !== this.drawn) {
       const focused = this.head.contains(document.activeElement) ? document.activeElement.textContent : null;
@@ -125,6 +126,27 @@ class View {
       this.drawTabs();
     }
     this.drawn = key;
+    const stage = now.state === "draft" ? "draft" : now.counts.done > 0 ? "files" : "rows"; // what there is to fetch
+    if (stage !== this.fetchable) this.out.replaceChildren(...outputs(now, stage));
+    this.fetchable = stage;
+  }
+
+  /** Cancel once that is confirmed: it cannot be undone. */
+  cancel() {
+    const { state, rows, counts } = this.now;
+    const open = rows - counts.done - counts.failed - counts.skipped;
+    const draft = state === "draft";
+    const title = draft ? "Discard this draft?" : "Cancel this catalogue?";
+    const words = draft ? "Nothing was painted yet. It stays in the list as cancelled, and cannot be started any more." : `${plural(open, "row")} ${open === 1 ? "has" : "have"} not ended and will be left out. What was delivered stays. It cannot be resumed.`;
+    const dialog = h(
+      "dialog",
+      { className: "sheet", "aria-labelledby": "cancel-title", onclose: () => dialog.remove() },
+      h("h2", { id: "cancel-title" }, title),
+      h("p", {}, words),
+      h("div", { className: "row" }, h("button", { className: "primary", onclick: () => (dialog.close(), this.act("cancel")) }, draft ? "Discard the draft" : "Cancel the catalogue"), h("button", { "data-close": "" }, "Keep it")),
+    );
+    document.body.append(dialog);
+    openDialog(dialog);
   }
 
   words() {

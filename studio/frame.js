@@ -1,16 +1,17 @@
 // What every page of the studio has: icons, colours, dialogs, signing in and out.
 
 import * as api from "./api.js";
-import { $, icon, openDialog, say, sorry, wireDialogs } from "./widgets.js";
-import { plain } from "./words.js";
+import { wireSignIn } from "./signin.js";
+import { $, icon, sorry, wireDialogs } from "./widgets.js";
 
 /** Fill in the icons and wire the buttons and dialogs of the page's frame. */
 export function open() {
   for (const holder of document.querySelectorAll("[data-icon]")) holder.prepend(icon(holder.dataset.icon));
   wireTheme();
   wireDialogs();
-  if ($("sign-in")) wireSignIn();
-  if ($("sign-out")) wireSignOut();
+  if (!$("sign-out")) return; // a page for people without a key
+  wireSignIn();
+  wireSignOut();
 }
 
 function wireTheme() {
@@ -37,41 +38,6 @@ function wireTheme() {
     apply(next);
   });
   apply(names.includes(kept()) ? kept() : "auto");
-}
-
-/** Show the dialog `sign-in` when a request needs a key, and repeat the request afterwards. */
-function wireSignIn() {
-  const dialog = $("sign-in");
-  dialog.addEventListener("cancel", (event) => event.preventDefault());
-  api.onUnauthorized(
-    (again) =>
-      new Promise((resolve) => {
-        $("key").value = "";
-        $("sign-in-again").hidden = !again;
-        $("sign-in-first").hidden = again;
-        say($("key-problem"), "");
-        if (!dialog.open) openDialog(dialog);
-        const submit = async (event) => {
-          event.preventDefault();
-          try {
-            await api.openSession($("key").value.trim());
-          } catch (problem) {
-            if (!problem.code) throw problem;
-            const wrong = problem.code === "unauthorized" || problem.code === "invalid_request";
-            const { title, remedy } = plain(problem);
-            say($("key-problem"), wrong ? "This key is not valid, or was revoked. Ask the operator for a new one." : `${title} ${remedy}`);
-            return;
-          }
-          $("sign-in-form").removeEventListener("submit", submit);
-          $("key").value = "";
-          dialog.close();
-          $("sign-out").hidden = false;
-          resolve();
-          for (const image of document.images) if (image.complete && !image.naturalWidth && image.src) image.src = image.src;
-        };
-        $("sign-in-form").addEventListener("submit", submit);
-      }),
-  );
 }
 
 /** The button `sign-out`, where this server needs keys. */

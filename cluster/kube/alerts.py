@@ -182,6 +182,8 @@ def _beneath() -> list[dict[str, Any]]:
     """What Packshot stands on: the database, the edge, the devices."""
     claims = "sum by (le) (rate(ray_packshot_claim_seconds_bucket[10m]))"
     xid = "DCGM_FI_DEV_XID_ERRORS"
+    attempts = "sum(increase(ray_packshot_webhook_attempts_total[30m]))"
+    unanswered = attempts.replace("total[", 'total{outcome="unanswered"}[')
     return [
         _alert(
             "PackshotDatabaseSlow",
@@ -198,6 +200,14 @@ def _beneath() -> list[dict[str, Any]]:
             "page",
             "No pod of the edge is ready.",
             "packshot-is-gone",
+        ),
+        _alert(
+            "PackshotWebhooksUnanswered",
+            f"{unanswered} > 0.9 * {attempts} and {attempts} > 20",
+            "15m",
+            "ticket",
+            "Nine of ten attempts to send an event of a webhook got no answer in the last half hour.",
+            "webhooks-get-no-answer",
         ),
         _alert(
             "PackshotGpuFault",

@@ -195,6 +195,8 @@ def _resources() -> dashboard.Dashboard:
     )
     refused = f'sum by (code) (rate(ray_packshot_errors_total{{code=~"{REFUSALS}"}}[{RATE}]))'
     board.with_panel(_lines("Refused per second: too much at once", "reqps", (refused, "{{code}}"), stacked=True))
+    attempts = f"60 * sum by (outcome) (rate(ray_packshot_webhook_attempts_total[{RATE}]))"
+    board.with_panel(_lines("Attempts to send events per minute", "short", (attempts, "{{outcome}}"), stacked=True))
     board.with_row(dashboard.Row("GPUs"))
     board.with_panel(
         _lines("Busy", "percent", ("avg by (Hostname, gpu) (DCGM_FI_DEV_GPU_UTIL)", "{{Hostname}} {{gpu}}"))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
+import ray
 from ray import serve
 
 from packshot.api.decoding import Decoder
@@ -15,11 +17,15 @@ from packshot.store.wakes import CATALOGUES, listen
 
 
 class Producing:
-    """Runs a producer until `stop`. Several replicas may have one: a lease gives each catalogue to one of them."""
+    """Runs a producer until `stop`. Several replicas may have one: a lease gives each catalogue to one of them.
+
+    While its cluster is in standby, as the new one of an upgrade is, it claims no catalogue.
+    """
 
     def __init__(self, store: Store, graph: Graph, decoder: Decoder, settings: Settings) -> None:
         worker = serve.get_replica_context().replica_id.unique_id
-        self._producer = Producer(store, graph, decoder, settings, worker=worker)
+        active = partial(store.clusters.may_produce, ray.get_runtime_context().get_session_name())
+        self._producer = Producer(store, graph, decoder, settings, worker=worker, may_start=active)
         loop = asyncio.get_running_loop()
         self._task = loop.create_task(self._producer.forever())
         self._listening = loop.create_task(listen(settings, CATALOGUES, self._producer.wake))

@@ -102,7 +102,7 @@ def wait_until_idle(target: Target) -> None:
 
 
 def flat(scenario: Scenario, judged_s: float) -> Scenario:
-    """The scenario's traffic and bounds at a constant load of 1, without picture comparisons.
+    """The scenario's traffic and absolute bounds at a constant load of 1, without picture comparisons.
 
     `judged_s`: length of the judged phase, seconds. Raises Refused when the scenario replays a trace or injects faults.
     """
@@ -114,7 +114,9 @@ def flat(scenario: Scenario, judged_s: float) -> Scenario:
         raise Refused(f"the capacity of {scenario.name} cannot be searched: it has a chaos section; remove it")
     warm_up = PhaseRow(name="warm-up", seconds=WARM_UP_SHARE * judged_s, load=1, warm_up=True)
     timeline = (warm_up, PhaseRow(name="trial", seconds=judged_s, load=1))
-    return scenario.model_copy(update={"timeline": timeline, "sample": 0})
+    slo = scenario.slo.model_copy(update={"beside": None, "shares": None, "parked": False})
+    traffic = tuple(row.model_copy(update={"phases": None}) for row in scenario.traffic)
+    return scenario.model_copy(update={"timeline": timeline, "traffic": traffic, "slo": slo, "sample": 0})
 
 
 def kept_trials(file: Path, shape: Scenario) -> tuple[list[Trial], list[dict[str, Any]]]:

@@ -6,11 +6,11 @@ a run does not measure the server.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from loadtest.run.recorder import Recorder, share_within
+from loadtest.run.recorder import Recorder, contested, share_within
 from loadtest.scenarios.scenario import Scenario
 
 LAG_SHARE = 0.05
@@ -78,11 +78,13 @@ def judge(
     planned: int,
     wrong_pictures: int = 0,
     recoveries_s: Sequence[float] = (),
+    parked_rows: Sequence[float] = (),
 ) -> Verdict:
     """Check the records against every bound of the scenario.
 
     `planned` is the number of arrivals in the schedule. `wrong_pictures` is the number of failed checks of the pictures
-    that were compared after the run. `recoveries_s` holds the recovery time of each fault in seconds.
+    that were compared after the run. `recoveries_s` holds the recovery time of each fault in seconds, and `parked_rows`
+    the readings of the server's gauge of parked rows, in order.
     """
     slo = scenario.slo
     offered = sum(row.offered for row in recorder.classes.values())
@@ -107,11 +109,42 @@ def judge(
         checks += [
             Check(f"recovery {index}", taken, slo.recovery_s, "s") for index, taken in enumerate(recoveries_s, 1)
         ]
+    checks += [*_beside(scenario, recorder), *_shares(scenario, recorder)]
+    if slo.parked:
+        checks.append(Check("parked rows", max(parked_rows, default=0.0), 1, at_least=True))
+        checks.append(Check("parked rows at the end", parked_rows[-1] if parked_rows else 1, 0))
     checks += [
         Check("somebody else's answers", recorder.strangers_let_in + recorder.doubles, 0),
         Check("wrong pictures", wrong_pictures, 0),
     ]
     return Verdict(tuple(checks), tuple(_validity(scenario, recorder, planned)))
+
+
+def _beside(scenario: Scenario, recorder: Recorder) -> Iterator[Check]:
+    """The p95 of the busy phase against that of the idle one. A class without an answer in one of them misses it."""
+    beside = scenario.slo.beside
+    for name in beside.classes if beside else ():
+        assert beside is not None, "it has classes"
+        row = recorder.classes[name]
+        idle_ms, busy_ms = (row.percentile_in_ms(phase, 95) for phase in (beside.idle, beside.busy))
+        if idle_ms is None or busy_ms is None:
+            yield Check(f"{name} answers in {beside.idle if idle_ms is None else beside.busy}", 0, 1, at_least=True)
+        else:
+            bound_ms = round(beside.times * idle_ms + beside.plus_ms, 1)
+            yield Check(f"{name} p95 in {beside.busy}", busy_ms, bound_ms, "ms")
+
+
+def _shares(scenario: Scenario, recorder: Recorder) -> Iterator[Check]:
+    """Each tenant's share of the contested catalogue shots: how far it is off that of its weight."""
+    shares = scenario.slo.shares
+    if shares is None:
+        return
+    counts = contested(recorder.shots, scenario.tenants)
+    yield Check("contested catalogue shots", sum(counts), shares.least, at_least=True)
+    for number, (count, weight) in enumerate(zip(counts, shares.weights, strict=True), 1):
+        due = sum(counts) * weight / sum(shares.weights)
+        off = abs(count - due) / due if due else 1.0
+        yield Check(f"share of tenant {number} (weight {weight:g}), off by", off, shares.within)
 
 
 def allowed_lag_ms(scenario: Scenario) -> float:

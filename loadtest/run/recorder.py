@@ -8,7 +8,7 @@ an operation that was never sent counts as a failure, but has no latency.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -70,21 +70,28 @@ class ClassRecord:
     why: Counter[str] = field(default_factory=Counter)
     stages_ms: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     staged: int = 0
+    phases: dict[str, HdrHistogram] = field(default_factory=dict)
     windows: list[Window] = field(default_factory=lambda: [Window() for _ in range(WINDOWS)])
 
     def percentile_ms(self, percent: float) -> float:
         """A latency percentile (`percent`, such as 99) in milliseconds."""
         return float(self.histogram.get_value_at_percentile(percent)) / 1000
 
+    def percentile_in_ms(self, phase: str, percent: float) -> float | None:
+        """The same of one of the scenario's compared phases; None when it has no answer of this class."""
+        histogram = self.phases[phase]
+        return float(histogram.get_value_at_percentile(percent)) / 1000 if histogram.get_total_count() else None
+
 
 @dataclass(frozen=True)
 class Shot:
-    """A finished shot of the run. The times are by the server's clock, in Unix seconds.
+    """A finished shot of the run. `kind` is its class of answers. The times are by the server's clock, in Unix seconds.
 
     `position` is the queue position that the server reported; None when it reported none.
     """
 
     id: str
+    kind: str
     tenant: int
     position: int | None
     created: float
@@ -97,7 +104,11 @@ class Recorder:
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
-        self.classes = {name: ClassRecord() for name in scenario.classes}
+        compared = scenario.slo.phases
+        self.classes = {
+            name: ClassRecord(phases={phase: HdrHistogram(1, HIGHEST_US, 3) for phase in compared})
+            for name in scenario.classes
+        }
         self.shots: list[Shot] = []
         self.sample: list[Record] = []
         self.failures: list[Record] = []
@@ -160,7 +171,10 @@ class Recorder:
         row.good += good
         row.retries += record.get("retries", 0)
         if ms is not None:
-            row.histogram.record_value(min(HIGHEST_US, max(1, round(ms * 1000))))
+            spent_us = min(HIGHEST_US, max(1, round(ms * 1000)))
+            row.histogram.record_value(spent_us)
+            if (histogram := row.phases.get(self.scenario.phase_at(at_s))) is not None:
+                histogram.record_value(spent_us)
         if record["st"]:
             row.staged += 1
             for stage, spent_ms in record["st"].items():
@@ -173,7 +187,8 @@ class Recorder:
     def _shot(self, record: Record) -> bool:
         """Keep a shot for the checks after the run. False when another shot already had one of its images."""
         created, started, finished = record["times"]
-        self.shots.append(Shot(record["shot"], record["t"], record.get("position"), created, started, finished))
+        told = record.get("position")
+        self.shots.append(Shot(record["shot"], record["c"], record["t"], told, created, started, finished))
         images = {url for url, _ in record["pictures"]}
         double = bool(images & self._seen_images)
         self._seen_images |= images
@@ -216,6 +231,18 @@ def place_errors(shots: Sequence[Shot]) -> list[int]:
             errors.append(abs(shot.position - before))
         waiting.append(shot)
     return errors
+
+
+def contested(shots: Sequence[Shot], tenants: int) -> list[int]:
+    """How many catalogue shots of each tenant began while every tenant had a catalogue shot that waited."""
+    ours = sorted((shot for shot in shots if shot.kind == "catalogue_shot"), key=lambda shot: shot.started)
+    created = [sorted(shot.created for shot in ours if shot.tenant == tenant) for tenant in range(tenants)]
+    begun, counts = [0] * tenants, [0] * tenants
+    for shot in ours:
+        if all(bisect_right(created[tenant], shot.started) > begun[tenant] for tenant in range(tenants)):
+            counts[shot.tenant] += 1
+        begun[shot.tenant] += 1
+    return counts
 
 
 def histogram_json(histogram: HdrHistogram) -> dict[str, Any]:

@@ -108,7 +108,14 @@ def run(
         for fault, taken in zip(injected, recovered, strict=True)
     ]
     recovered += [scenario.seconds] * (len(scenario.chaos) - len(injected))
-    verdict = judge(scenario, recorder, planned=planned, wrong_pictures=len(compared.wrong), recoveries_s=recovered)
+    verdict = judge(
+        scenario,
+        recorder,
+        planned=planned,
+        wrong_pictures=len(compared.wrong),
+        recoveries_s=recovered,
+        parked_rows=[rows for _, rows in scraper.over_time("packshot_denoise_parked_rows")],
+    )
     facts = Facts(
         host=target.host,
         profile=target.profile,

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from loadtest.errors import Refused
+from loadtest.scenarios.bounds import Fraction, Seconds, Slo, Strict
 from loadtest.scenarios.traffic import Arrival, Diurnal, Flat, Gaps, Phase, Ramp, Stream, Timeline, read_trace, schedule
 
 PersonaName = Literal["designer", "integrator", "catalogue", "hostile", "probe"]
@@ -45,15 +46,6 @@ def _rising(range_: tuple[int, int]) -> tuple[int, int]:
 
 
 Range = Annotated[tuple[int, int], AfterValidator(_rising)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Seconds = Annotated[float, Field(gt=0, le=7 * 86_400)]
-Milliseconds = Annotated[float, Field(gt=0)]
-
-
-class Strict(BaseModel):
-    """Base of all models: unknown keys, infinities and NaN are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Day(Strict):
@@ -91,18 +83,24 @@ class PhaseRow(Strict):
 
 
 class StreamRow(Strict):
-    """Arrivals of one persona: a rate and the distribution of its gaps, or a trace file next to the scenario."""
+    """Arrivals of one persona: a rate and the distribution of its gaps, or a trace file next to the scenario.
+
+    `phases` names the phases in which they come; None = in all.
+    """
 
     persona: PersonaName
     rate_per_s: float | None = Field(None, gt=0, le=100_000)
     gaps: Gaps = "poisson"
     variation: float = Field(1.0, gt=0, le=20, description="Coefficient of variation of the gaps; gamma only.")
     trace: str | None = None
+    phases: tuple[str, ...] | None = Field(None, min_length=1)
 
     @model_validator(mode="after")
     def _rate_or_trace(self) -> StreamRow:
         if (self.rate_per_s is None) == (self.trace is None):
             raise ValueError("a stream must have exactly one of rate_per_s, trace")
+        if self.trace is not None and self.phases is not None:
+            raise ValueError("phases must be given with rate_per_s: a trace names its own times")
         if self.gaps != "gamma" and self.variation != 1.0:
             raise ValueError(f"variation requires gaps: gamma, got {self.gaps}")
         return self
@@ -156,43 +154,6 @@ class Personas(Strict):
     integrator: Integrator = Integrator()
     catalogue: Catalogue = Catalogue()
     probe: Probe = Probe()
-
-
-class Bounds(Strict):
-    """The latency bounds of a class, from the intended send time. A correct answer within `p99_ms` is a good one."""
-
-    p50_ms: Milliseconds
-    p95_ms: Milliseconds
-    p99_ms: Milliseconds
-
-    @model_validator(mode="after")
-    def _rise(self) -> Bounds:
-        if not self.p50_ms <= self.p95_ms <= self.p99_ms:
-            raise ValueError(
-                f"the bounds must satisfy p50 ≤ p95 ≤ p99, got {self.p50_ms:g}, {self.p95_ms:g}, {self.p99_ms:g}"
-            )
-        return self
-
-
-class QueuePlace(Strict):
-    """A bound on reported queue positions: at least `share` of them must be at most `within` off."""
-
-    within: int = Field(ge=0)
-    share: Fraction
-
-
-class Slo(Strict):
-    """The bounds of a run.
-
-    `goodput` is the smallest share of good answers, and `errors` the largest share of wrong ones. `classes` bounds the
-    latencies, `queue_place` the reported queue positions, and `recovery_s` the recovery time of every fault.
-    """
-
-    goodput: Fraction
-    errors: Fraction
-    classes: dict[str, Bounds] = Field(min_length=1)
-    queue_place: QueuePlace | None = None
-    recovery_s: Seconds | None = None
 
 
 class Fault(Strict):
@@ -250,6 +211,19 @@ class Scenario(Strict):
             row.warm_up and not before.warm_up for before, row in zip(self.timeline, self.timeline[1:], strict=False)
         ):
             raise ValueError("warm-up phases must come first")
+        phases = {row.name for row in self.timeline if not row.warm_up}
+        named = {*(name for row in self.traffic for name in row.phases or ()), *self.slo.phases}
+        if unknown := named - {row.name for row in self.timeline}:
+            raise ValueError(f"phases must be ones of the timeline, got {', '.join(sorted(unknown))}")
+        if warm := set(self.slo.phases) - phases:
+            raise ValueError(f"slo.beside must compare judged phases, got the warm-up {', '.join(sorted(warm))}")
+        if self.slo.beside is not None and (odd := set(self.slo.beside.classes) - needed):
+            raise ValueError(f"slo.beside has classes that the traffic does not have: {', '.join(sorted(odd))}")
+        if self.slo.shares is not None and len(self.slo.shares.weights) != self.tenants:
+            raise ValueError(
+                f"slo.shares.weights must have one weight a tenant, got {len(self.slo.shares.weights)} for "
+                f"{self.tenants} tenants"
+            )
         if bool(self.chaos) != (self.slo.recovery_s is not None):
             raise ValueError("chaos and slo.recovery_s must be given together")
         latest_s = self.seconds - (self.slo.recovery_s or 0.0)
@@ -281,9 +255,23 @@ class Scenario(Strict):
         """The timeline in the traffic model."""
         return Timeline(tuple(row.phase() for row in self.timeline))
 
+    def _planned_in(self, phases: tuple[str, ...] | None) -> Timeline | None:
+        """The timeline of a stream that comes in some phases only; None for one that comes in all."""
+        if phases is None:
+            return None
+        return Timeline(tuple(row.phase() if row.name in phases else Flat(row.seconds, 0.0) for row in self.timeline))
+
+    def phase_at(self, at_s: float) -> str:
+        """The name of the phase at second `at_s`; that of the last one afterwards."""
+        for row in self.timeline[:-1]:
+            if at_s < row.seconds:
+                return row.name
+            at_s -= row.seconds
+        return self.timeline[-1].name
+
     def arrivals(self, factor: float = 1.0) -> Iterator[Arrival]:
         """The run's schedule, computed lazily. `factor` scales every rate; traces are replayed as recorded."""
-        streams = [_stream(row) for row in self.traffic]
+        streams = [_stream(row, self._planned_in(row.phases)) for row in self.traffic]
         return schedule(streams, self.planned(), seed=self.seed, tenants=self.tenants, factor=factor)
 
     def digest(self) -> str:
@@ -291,10 +279,10 @@ class Scenario(Strict):
         return hashlib.sha256(self.model_dump_json(exclude={"sentence"}).encode()).hexdigest()[:12]
 
 
-def _stream(row: StreamRow) -> Stream:
+def _stream(row: StreamRow, timeline: Timeline | None = None) -> Stream:
     if row.trace is not None:
         return Stream(row.persona, trace=read_trace(Path(row.trace)))
-    return Stream(row.persona, row.rate_per_s or 0.0, row.gaps, row.variation)
+    return Stream(row.persona, row.rate_per_s or 0.0, row.gaps, row.variation, timeline=timeline)
 
 
 def scenario_names() -> list[str]:

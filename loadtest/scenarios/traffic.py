@@ -131,7 +131,8 @@ class Stream:
     """The arrivals of one persona.
 
     `rate_per_s` is the rate at load 1. `variation` is the coefficient of variation of the gaps (gamma only). `trace`
-    holds arrival times in seconds to replay instead; rate, gaps and load do not apply to them.
+    holds arrival times in seconds to replay instead; rate, gaps and load do not apply to them. `timeline` is the
+    stream's own one; None = that of the run.
     """
 
     persona: str
@@ -139,6 +140,7 @@ class Stream:
     gaps: Gaps = "poisson"
     variation: float = 1.0
     trace: tuple[float, ...] = ()
+    timeline: Timeline | None = None
 
 
 @dataclass(frozen=True, order=True)
@@ -216,7 +218,8 @@ def schedule(
     sources = []
     for index, stream in enumerate(streams):
         rng = Random(f"{seed}/{index}/{stream.persona}")
-        sources.append(_named(stream, times(stream, timeline, rng, factor), rng, tenants))
+        arrivals = times(stream, stream.timeline or timeline, rng, factor)
+        sources.append(_named(stream, arrivals, rng, tenants))
     for number, (at_s, persona, tenant) in enumerate(heapq.merge(*sources)):
         yield Arrival(at_s, number, persona, tenant, seed=(seed * 1_000_003 + number * SEEDS_APART) % _SEEDS)
 

@@ -24,7 +24,7 @@ from packshot.api.openapi import (
 from packshot.api.services import Services, Wired, decode_slot, in_thread
 from packshot.api.uploads import add_photo
 from packshot.catalogue.archive import PhotoArchive
-from packshot.contract import examples
+from packshot.contract import catalogue_examples as examples
 from packshot.contract.catalogue_answers import PhotosZipAnswer, PutPhotoAnswer, RefusedPhoto
 from packshot.errors import BadInput, NotFound, StorageFull, UnsupportedMedia
 from packshot.imaging.decoding.formats import claim_of

@@ -193,4 +193,5 @@ def dry_run_answer(made: Planned) -> DryRunAnswer:
         ),
         problems=problems[:MAX_PROBLEMS],
         problems_total=len(problems),
+        warnings=made.plan.warnings,
     )

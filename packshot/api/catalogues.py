@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Literal
+from functools import partial
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from packshot.api.answers import json_answer
@@ -31,14 +32,17 @@ from packshot.api.queries import PAGE, Cursor, Limit
 from packshot.api.services import Services, Wired, in_thread
 from packshot.catalogue.rows import manifest_of, new_rows
 from packshot.catalogue.tables import chunks_of, problems_csv
-from packshot.contract import examples
+from packshot.contract import catalogue_examples as examples
 from packshot.contract.catalogue_answers import CatalogueAnswer, CataloguePage, RowsPage
 from packshot.contract.problem import MEDIA_TYPE
 from packshot.contract.status import RowState
 from packshot.errors import BadInput, Conflict, FieldError, NotFound, PreconditionFailed
 from packshot.store.catalogue_records import CatalogueRecord
+from packshot.store.catalogues import Catalogues
 
 router = APIRouter(prefix="/v1/catalogues", tags=["catalogues"], responses=keyed_problems_json())
+
+Route = TypeVar("Route", bound=Callable[..., Any])
 
 MAX_ROWS_OF_PAGE = 1_000
 ETAG = {"etag": "The catalogue's version, for If-Match."}
@@ -181,93 +185,72 @@ CHANGED = answer_json(examples.CATALOGUE, "The catalogue.", status=202, headers=
 )
 
 
-async def _changed(response: Response, change: Callable[[], CatalogueRecord]) -> CatalogueAnswer:
-    """Make a change of the state. The store wakes the producer."""
-    record = await shield_to_completion(in_thread(change))
-    response.headers["etag"] = etag_of(record)
-    return catalogue_answer(record)
+class Changing(NamedTuple):
+    """A change of a catalogue's state that a client asks for."""
+
+    catalogue_id: str
+    tenant_id: str
+    version: int | None
+    catalogues: Catalogues
+    response: Response
+
+    async def by(self, change: Callable[..., CatalogueRecord], **options: str) -> CatalogueAnswer:
+        """Make the change by a method of `Catalogues`. The store wakes the producer."""
+        make = partial(change, self.catalogues, self.tenant_id, self.catalogue_id, version=self.version, **options)
+        record = await shield_to_completion(in_thread(make))
+        self.response.headers["etag"] = etag_of(record)
+        return catalogue_answer(record)
 
 
-@router.post(
-    "/{catalogue_id}/start",
-    status_code=202,
-    operation_id="start_catalogue",
-    summary="Start a catalogue",
-    responses=CHANGED,
-    openapi_extra=IF_MATCH,
-)
-async def start_catalogue(
+async def _changing(
     catalogue_id: str, request: Request, response: Response, services: Wired, tenant: Caller
-) -> CatalogueAnswer:
+) -> Changing:
+    return Changing(catalogue_id, tenant.id, version_of(request), services.store.catalogues, response)
+
+
+Asked = Annotated[Changing, Depends(_changing)]
+
+
+def _change(name: str, summary: str) -> Callable[[Route], Route]:
+    """The route `/{catalogue_id}/NAME` of a change of the state."""
+    return router.post(
+        f"/{{catalogue_id}}/{name}",
+        status_code=202,
+        operation_id=f"{name}_catalogue",
+        summary=summary,
+        responses=CHANGED,
+        openapi_extra=IF_MATCH,
+    )
+
+
+@_change("start", "Start a catalogue")
+async def start_catalogue(asked: Asked) -> CatalogueAnswer:
     """409 `photos_missing` while a path has no photo. A repeat changes nothing and has the same answer."""
-    version, start = version_of(request), services.store.catalogues.start
-    return await _changed(response, lambda: start(tenant.id, catalogue_id, version=version))
+    return await asked.by(Catalogues.start)
 
 
-@router.post(
-    "/{catalogue_id}/pause",
-    status_code=202,
-    operation_id="pause_catalogue",
-    summary="Pause a catalogue",
-    responses=CHANGED,
-    openapi_extra=IF_MATCH,
-)
-async def pause_catalogue(
-    catalogue_id: str, request: Request, response: Response, services: Wired, tenant: Caller
-) -> CatalogueAnswer:
+@_change("pause", "Pause a catalogue")
+async def pause_catalogue(asked: Asked) -> CatalogueAnswer:
     """No further shot is made. Those that were made end, and their files are delivered."""
-    version, pause = version_of(request), services.store.catalogues.pause
-    return await _changed(response, lambda: pause(tenant.id, catalogue_id, version=version))
+    return await asked.by(Catalogues.pause)
 
 
-@router.post(
-    "/{catalogue_id}/resume",
-    status_code=202,
-    operation_id="resume_catalogue",
-    summary="Resume a catalogue",
-    responses=CHANGED,
-    openapi_extra=IF_MATCH,
-)
-async def resume_catalogue(
-    catalogue_id: str, request: Request, response: Response, services: Wired, tenant: Caller
-) -> CatalogueAnswer:
+@_change("resume", "Resume a catalogue")
+async def resume_catalogue(asked: Asked) -> CatalogueAnswer:
     """A catalogue that its budget paused may then spend the budget once more."""
-    version, resume = version_of(request), services.store.catalogues.resume
-    return await _changed(response, lambda: resume(tenant.id, catalogue_id, version=version))
+    return await asked.by(Catalogues.resume)
 
 
-@router.post(
-    "/{catalogue_id}/cancel",
-    status_code=202,
-    operation_id="cancel_catalogue",
-    summary="Cancel a catalogue",
-    responses=CHANGED,
-    openapi_extra=IF_MATCH,
-)
-async def cancel_catalogue(
-    catalogue_id: str, request: Request, response: Response, services: Wired, tenant: Caller
-) -> CatalogueAnswer:
+@_change("cancel", "Cancel a catalogue")
+async def cancel_catalogue(asked: Asked) -> CatalogueAnswer:
     """Its shots are cancelled, and rows that have not ended are skipped. What was delivered stays."""
-    version, cancel = version_of(request), services.store.catalogues.cancel
-    return await _changed(response, lambda: cancel(tenant.id, catalogue_id, version=version))
+    return await asked.by(Catalogues.cancel)
 
 
-@router.post(
-    "/{catalogue_id}/retry",
-    status_code=202,
-    operation_id="retry_catalogue",
-    summary="Open a catalogue's failed rows again",
-    responses=CHANGED,
-    openapi_extra=IF_MATCH,
-)
+@_change("retry", "Open a catalogue's failed rows again")
 async def retry_catalogue(
-    catalogue_id: str,
-    request: Request,
-    response: Response,
-    services: Wired,
-    tenant: Caller,
+    asked: Asked,
     only: Annotated[Literal["failed", "skipped"], Query(description="Which rows: failed, or skipped ones.")] = "failed",
 ) -> CatalogueAnswer:
     """What was made of them stays and is not made again. A catalogue that was done runs again."""
-    version, retry = version_of(request), services.store.catalogues.retry
-    return await _changed(response, lambda: retry(tenant.id, catalogue_id, only=only, version=version))
+    return await asked.by(Catalogues.retry, only=only)

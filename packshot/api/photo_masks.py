@@ -152,22 +152,27 @@ async def candidates(
     store: Store, graph: Graph, photo: PhotoRecord, base: MaskRecord | None, prompts: Prompts
 ) -> tuple[MaskRecord | None, Segmented]:
     """The upload's own alpha, if it is what the prompts mark, and the segmenter's candidates."""
-    source: MaskSource = "box" if prompts.boxes else "points" if prompts.points else "automatic"
 
-    async def own_alpha() -> MaskRecord | None:
-        if base is not None:
-            return None
-        own = await in_thread(store.masks.own_alpha, photo.tenant, photo.id)
-        return own if own is not None and await _is_marked(graph, own, prompts) else None
+    async def own() -> MaskRecord | None:
+        return None if base is not None else await own_alpha(store, graph, photo, prompts)
 
-    async def segment() -> Segmented:
-        return await graph.segment(photo, prompts, base.asset_key if base else None)
-
-    own, segmented = await asyncio.gather(own_alpha(), segment())
+    alpha, found = await asyncio.gather(own(), segmented(graph, photo, base, prompts))
     room = MAX_CANDIDATES if prompts.multimask else 1
-    found = segmented.masks[: room - 1] if own else segmented.masks
-    made = tuple(replace(mask, source=source, parent_id=base.id if base else None) for mask in found)
-    return own, replace(segmented, masks=made)
+    return alpha, replace(found, masks=found.masks[: room - 1]) if alpha else found
+
+
+async def own_alpha(store: Store, graph: Graph, photo: PhotoRecord, prompts: Prompts) -> MaskRecord | None:
+    """The upload's own alpha, if it has one and this is what the prompts mark."""
+    own = await in_thread(store.masks.own_alpha, photo.tenant, photo.id)
+    return own if own is not None and await _is_marked(graph, own, prompts) else None
+
+
+async def segmented(graph: Graph, photo: PhotoRecord, base: MaskRecord | None, prompts: Prompts) -> Segmented:
+    """The segmenter's candidates, best first, each with its source and parent."""
+    source: MaskSource = "box" if prompts.boxes else "points" if prompts.points else "automatic"
+    found = await graph.segment(photo, prompts, base.asset_key if base else None)
+    parent_id = base.id if base else None
+    return replace(found, masks=tuple(replace(mask, source=source, parent_id=parent_id) for mask in found.masks))
 
 
 async def _is_marked(graph: Graph, own: MaskRecord, prompts: Prompts) -> bool:

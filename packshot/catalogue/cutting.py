@@ -8,7 +8,7 @@ from dataclasses import replace
 from packshot.api.conversions import exact_mask
 from packshot.api.decoding import Decoder
 from packshot.api.graph import Graph
-from packshot.api.photo_masks import candidates
+from packshot.api.photo_masks import own_alpha, segmented
 from packshot.api.uploads import add_photo
 from packshot.catalogue.places import Allowed
 from packshot.catalogue.rows import is_path
@@ -119,9 +119,10 @@ class Cutter:
 
     async def _best(self, photo: PhotoRecord, prompts: Prompts) -> MaskRecord:
         """The upload's own alpha where the prompts mean it, else the segmenter's best candidate."""
-        own, made = await candidates(self._store, self._graph, photo, None, prompts)
+        own = await own_alpha(self._store, self._graph, photo, prompts)
         if own is not None:
-            return own
+            return own  # without a look at the pixels, which costs more than all the rest of a plain picture
+        made = await segmented(self._graph, photo, None, prompts)
         best = made.masks[0] if made.masks else None
         everything = photo.width * photo.height * MOST_OF_PHOTO
         if best is None or best.area_px == 0 or best.score <= 0 or (not _marks(prompts) and best.area_px > everything):

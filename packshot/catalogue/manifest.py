@@ -10,6 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -21,10 +22,13 @@ from packshot.catalogue.plain_yaml import read_yaml
 from packshot.catalogue.sheet import FORMULA, SCIENTIFIC, problem, read_sheet, refused, skus
 from packshot.contract.catalogue import Axis, Item, Manifest, RowProblem
 from packshot.delivery.naming import check_gtin
+from packshot.delivery.presets import fill_for, preset_named
 from packshot.errors import BadInput
 
 MediaType = Literal["application/json", "application/yaml", "text/csv"]
 
+LATER_FIELDS = {"style": "reference_encoder", "adapters": "adapters"}
+"""Fields of a shot's look that no release serves in a catalogue yet, and the role that each needs."""
 _GTIN_NAMES = re.compile(r"(?i)^(gtin(-?(8|12|13|14))?|ean(13)?|upc)$")
 
 
@@ -80,6 +84,8 @@ def read_frame_bytes(data: bytes, media_type: MediaType) -> dict[str, Any]:
 def frame_of(scenes: Sequence[str], presets: Sequence[str]) -> dict[str, Any]:
     """The axes and deliveries of a sheet: scenes as NAME=TEXT, presets as NAME, or NAME=white for a plain picture.
 
+    A channel that demands a share of the frame gets it: these deliveries have a `fill` of their own.
+
     Raises BadInput `bad_usage` for another form.
     """
     frame: dict[str, Any] = {}
@@ -100,7 +106,11 @@ def frame_of(scenes: Sequence[str], presets: Sequence[str]) -> dict[str, Any]:
 def _delivery(text: str, of: int) -> dict[str, Any]:
     name, _, plain = text.partition("=")
     template = "{sku}-{n:02}.{ext}" if of == 1 else "{sku}-{preset}-{n:02}.{ext}"
-    return {"preset": name, "name": template, **({"scene": plain} if plain else {})}
+    delivery: dict[str, Any] = {"preset": name, "name": template, **({"scene": plain} if plain else {})}
+    with suppress(BadInput):  # the plan tells of a preset that does not exist
+        if fill := fill_for(preset_named(name)):
+            delivery["fill"] = fill
+    return delivery
 
 
 def _object_of(data: bytes, media_type: MediaType) -> dict[str, Any]:
@@ -162,6 +172,8 @@ def _checked(raw: dict[str, Any], numbers: list[int], problems: list[RowProblem]
 
 def _of_pydantic(found: Any, row: int | None, sku: str | None, column: str) -> RowProblem:
     value = found.get("input")
+    if found["type"] == "extra_forbidden" and (role := LATER_FIELDS.get(str(found["loc"][-1]))):
+        return _not_served(column, "", role, row, sku)
     shown = value if isinstance(value, str | int | float) else "" if value is None else json.dumps(value, default=str)
     rule = found["msg"].removeprefix("Value error, ")
     return problem(row, sku, column, shown, rule, "See docs/agency.md for the field's form.")

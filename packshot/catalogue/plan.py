@@ -20,7 +20,7 @@ from packshot.contract.engines import EngineInfo
 from packshot.contract.requests import MAX_SEED, ShadowIn
 from packshot.contract.shot_spec import rows_per_step
 from packshot.delivery.naming import NameTemplate, collision_key, parse_template
-from packshot.delivery.presets import preset_named
+from packshot.delivery.presets import fill_for, preset_named
 from packshot.errors import BadInput
 from packshot.models.packs.framing import window_steps
 
@@ -102,7 +102,10 @@ class Costs:
 
 @dataclass(frozen=True)
 class Plan:
-    """A catalogue's work. `rows` are those without a problem, and `problems` those of the manifest and of the plan."""
+    """A catalogue's work. `rows` are those without a problem, and `problems` those of the manifest and of the plan.
+
+    `warnings` refuse nothing: they say which files a channel's rules will probably refuse.
+    """
 
     rows: int
     shots: int
@@ -111,6 +114,7 @@ class Plan:
     deliveries: int
     device_s: float
     problems: tuple[RowProblem, ...]
+    warnings: tuple[RowProblem, ...] = ()
 
     def exceeds(self, manifest: Manifest) -> bool:
         """Whether the plan is larger than the manifest's budget."""
@@ -220,7 +224,8 @@ def plan(read: Read, costs: Costs) -> Plan:
         rule = f"the plan must stay within the budget ({budget.images or 'any'} pictures, {budget.device_s or 'any'} s)"
         problems.append(problem(None, None, "budget", got, rule, "Raise it, drop rows, or pause on exceeding it."))
     every = (*read.problems, *sorted(problems, key=lambda one: one.row or 0))
-    return Plan(len(manifest.items), shots, pictures, painted, deliveries, device_s, every)
+    warned = tuple(_small_fills(manifest))
+    return Plan(len(manifest.items), shots, pictures, painted, deliveries, device_s, every, warned)
 
 
 def file_values(item: Item, variant: Variant, entry: Deliver, view: str, n: int) -> dict[str, str | int]:
@@ -256,6 +261,21 @@ def _deliver_problems(manifest: Manifest) -> Iterator[RowProblem]:
     if relit and not manifest.axes:
         rule, remedy = "relight needs painted scenes, whose light it takes", "Add an axis of scenes, or leave it out."
         yield problem(None, None, "defaults.relight", "match", rule, remedy, "relight_refused")
+
+
+def _small_fills(manifest: Manifest) -> Iterator[RowProblem]:
+    """Entries whose products span less of the frame than their channel demands."""
+    for at, entry in enumerate(manifest.deliver):
+        try:
+            preset = preset_named(entry.preset)
+        except BadInput:  # the plan has it as a problem
+            continue
+        fill = entry.fill or manifest.defaults.fill
+        if preset.fill_min is not None and fill < preset.fill_min:
+            does = "refuses" if preset.severity_of("fill") == "refuse" else "warns of"
+            rule = f"{entry.preset} {does} products that span less than {preset.fill_min:g} of the frame"
+            remedy = f"Give this entry fill: {fill_for(preset):g}; it then has a picture of its own."
+            yield problem(None, None, f"deliver.{at}.fill", fill, rule, remedy, "preset_unmet")
 
 
 def _templates(manifest: Manifest, problems: list[RowProblem]) -> dict[int, NameTemplate]:

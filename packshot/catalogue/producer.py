@@ -56,15 +56,27 @@ class Producer:
     """Works on the catalogues that no other producer holds.
 
     `graph` segments and makes files, and `decoder` reads untrusted ones. `worker` names this process in the leases.
+    `may_start` is asked before the first claim: False keeps the producer in standby. It may block.
     Call `forever` in an event loop, and `release` when it stops.
     """
 
-    def __init__(self, store: Store, graph: Graph, decoder: Decoder, settings: Settings, *, worker: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        graph: Graph,
+        decoder: Decoder,
+        settings: Settings,
+        *,
+        worker: str,
+        may_start: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._store = store
         self._work = store.catalogue_work
         self._graph = graph
         self._settings = settings
         self._worker = worker
+        self._may_start = may_start
+        self._started = False
         self._cutter = Cutter(store, graph, decoder, settings)
         self._filer = Filer(store, graph, settings)
         self._tasks: dict[Key, asyncio.Task[None]] = {}
@@ -100,6 +112,9 @@ class Producer:
 
     async def look(self) -> bool:
         """Do what can be done now on every catalogue. Returns whether one has work."""
+        self._started = self._started or await asyncio.to_thread(self._may_start)
+        if not self._started:
+            return False
         records = await asyncio.to_thread(self._work.claim, self._worker, self._settings.lease_s)
         for record in records:
             await self._advance(record)

@@ -129,6 +129,7 @@ def run(
             _print_problems(found, planned.problems_total + len(found) - len(planned.problems))
             if on_problem != "skip":
                 raise BadInput("manifest_refused", "every row must be sound; correct them, or use --on-problem skip")
+        _print_warnings(planned)
         made = one.make(_manifest_file(local), manifest, skip=on_problem == "skip")
         progress.tell(f"catalogue {made.id}: {made.rows} rows, {planned.pictures} pictures")
         one.upload(made, local.folder)
@@ -333,12 +334,14 @@ def _answer(made: Plan, manifest: Manifest | None, items_total: int) -> DryRunAn
         budget=BudgetCheck(images=budget.images, device_s=budget.device_s, exceeded=exceeded),
         problems=made.problems[:1000],
         problems_total=len(made.problems),
+        warnings=made.warnings,
     )
 
 
 def _print(answer: DryRunAnswer) -> None:
     if answer.problems:
         _print_problems(answer.problems, answer.problems_total)
+    _print_warnings(answer)
     time = f"{answer.device_s:.1f} s" if answer.device_s < 60 else f"{answer.device_s / 60:.1f} min"
     rows_of_plan = [
         ("rows", answer.rows),
@@ -349,6 +352,11 @@ def _print(answer: DryRunAnswer) -> None:
         ("budget", "exceeded" if answer.budget.exceeded else "kept"),
     ]
     table("The catalogue's plan", ("what", "count"), rows_of_plan)
+
+
+def _print_warnings(answer: DryRunAnswer) -> None:
+    for one in answer.warnings:
+        stderr().print(f"warning: {one.column} is {one.value}: {one.rule}. {one.remedy}", markup=False)
 
 
 def _print_problems(problems: Sequence[RowProblem], total: int) -> None:

@@ -211,21 +211,24 @@ def _target(scenario: Scenario, host: str | None, profile: str, own_host: bool, 
     make(folder)
     status = stderr().status(f"starting {profile}")
     with tempfile.TemporaryDirectory(prefix="packshot-loadtest-") as home, status:
-        keys = _keys(Path(home), scenario.tenants)
+        keys = _keys(Path(home), scenario)
         with _ended_by_sigterm(), local_cluster(profile, Path(home), folder / "cluster.log") as cluster:
             status.stop()
             yield Target(cluster.url, keys, cluster, profile)
 
 
-def _keys(home: Path, tenants: int) -> list[str]:
-    """Create a key for each tenant of the cluster that will start in `home`."""
+def _keys(home: Path, scenario: Scenario) -> list[str]:
+    """Create a key for each tenant of the cluster that will start in `home`, with the weights of the scenario."""
     with named_extra("serve"):
         from packshot.settings import Settings
         from packshot.store.store import Store
 
     store = Store.from_settings(Settings(home=home))
     try:
-        return [store.keys.create(f"tenant-{number}").secret for number in range(1, tenants + 1)]
+        names = [f"tenant-{number}" for number in range(1, scenario.tenants + 1)]
+        for name, weight in zip(names, scenario.slo.shares.weights if scenario.slo.shares else (), strict=False):
+            store.tenants.set_weight(store.tenants.get_or_create(name).id, weight)
+        return [store.keys.create(name).secret for name in names]
     finally:
         store.close()
 

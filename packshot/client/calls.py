@@ -6,8 +6,8 @@ import hashlib
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Generic, Literal, TypedDict, TypeVar
+from datetime import date, datetime
+from typing import Generic, Literal, Protocol, TypedDict, TypeVar
 
 import httpx
 from pydantic import ValidationError
@@ -25,6 +25,7 @@ from packshot.contract.answers import (
     WholeImageAnswer,
 )
 from packshot.contract.base import Answer
+from packshot.contract.clips import ClipAnswer, ClipRequest
 from packshot.contract.deliveries import DeliveriesAnswer, DeliverIn
 from packshot.contract.engines import EnginesAnswer
 from packshot.contract.presets import PresetsAnswer
@@ -39,6 +40,7 @@ from packshot.contract.projects import (
 from packshot.contract.requests import Request, ShotRequest, StrokeIn
 from packshot.contract.reviews import RedoRequest, ReviewIn, ReviewsAnswer
 from packshot.contract.status import Review, Status
+from packshot.contract.usage import BudgetAnswer, BudgetRequest, UsageAnswer
 
 T = TypeVar("T")
 Read = TypeVar("Read", bound=Answer)
@@ -66,6 +68,18 @@ class Call(Generic[T]):
     url: str
     read: Callable[[httpx.Response], T]
     options: Options = field(default_factory=Options)
+
+
+class Send(Protocol):
+    """Sends a call and reads its answer."""
+
+    def __call__(self, call: Call[T], /) -> T: ...
+
+
+class AsyncSend(Protocol):
+    """Sends a call and reads its answer, for asyncio."""
+
+    async def __call__(self, call: Call[T], /) -> T: ...
 
 
 def reading(model: type[Read]) -> Callable[[httpx.Response], Read]:
@@ -263,6 +277,34 @@ def presets() -> Call[PresetsAnswer]:
 def deliver(image_id: str, entries: Sequence[DeliverIn]) -> Call[DeliveriesAnswer]:
     body = {"deliver": [_set_fields(entry) for entry in entries]}
     return Call("POST", f"/v1/images/{image_id}/deliveries", reading(DeliveriesAnswer), Options(json=body))
+
+
+def film(image_id: str, request: ClipRequest, idempotency_key: str | None) -> Call[AcceptedAnswer]:
+    headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
+    options = Options(json=_set_fields(request), headers=headers)
+    return Call("POST", f"/v1/images/{image_id}/clips", reading(AcceptedAnswer), options)
+
+
+def clip(clip_id: str) -> Call[ClipAnswer]:
+    return Call("GET", f"/v1/clips/{clip_id}.json", reading(ClipAnswer))
+
+
+def usage(group: Literal["sku", "key", "day"], since: date | None, until: date | None) -> Call[UsageAnswer]:
+    days = {"from": since, "to": until}
+    params = {"group": group, "limit": "100", **{name: day.isoformat() for name, day in days.items() if day}}
+    return Call("GET", "/v1/usage", reading(UsageAnswer), Options(params=params))
+
+
+def budget(owner_id: str) -> Call[BudgetAnswer]:
+    return Call("GET", _budget_url(owner_id), reading(BudgetAnswer))
+
+
+def set_budget(owner_id: str, limits: BudgetRequest) -> Call[BudgetAnswer]:
+    return Call("PUT", _budget_url(owner_id), reading(BudgetAnswer), Options(json=_set_fields(limits)))
+
+
+def _budget_url(owner_id: str) -> str:
+    return f"/v1/{'keys' if owner_id.startswith('ky_') else 'tenants'}/{owner_id}/budget"
 
 
 def download(url: str, preset: str | None) -> Call[bytes]:

@@ -12,30 +12,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, Protocol, TypeVar
+from typing import Literal, Protocol
 
 from packshot.client import catalogue_calls as calls
-from packshot.client.calls import Call, page_after
+from packshot.client.calls import AsyncSend, Call, Send, page_after
 from packshot.client.catalogue_calls import ManifestFile
 from packshot.contract.catalogue import DryRunAnswer, FeedKind, Manifest
 from packshot.contract.catalogue_answers import CatalogueAnswer, PhotosZipAnswer, PutPhotoAnswer, RowAnswer
 from packshot.contract.status import RowState
 
 __all__ = ["AsyncCatalogues", "Catalogues"]
-
-T = TypeVar("T")
-
-
-class Send(Protocol):
-    """Sends a call and reads its answer."""
-
-    def __call__(self, call: Call[T], /) -> T: ...
-
-
-class AsyncSend(Protocol):
-    """Sends a call and reads its answer, for asyncio."""
-
-    async def __call__(self, call: Call[T], /) -> T: ...
 
 
 class Save(Protocol):

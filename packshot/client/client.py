@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, TypeVar
@@ -17,6 +17,7 @@ from packshot.client.calls import Call, Sent
 from packshot.client.catalogues import Catalogues
 from packshot.client.errors import error_of, unreachable
 from packshot.client.events import Event, Stream, events_of
+from packshot.client.webhooks import Webhooks
 from packshot.contract.answers import (
     AcceptedAnswer,
     MaskAnswer,
@@ -27,6 +28,7 @@ from packshot.contract.answers import (
     WholeImageAnswer,
 )
 from packshot.contract.base import VERSION_HEADER
+from packshot.contract.clips import ClipAnswer, ClipRequest
 from packshot.contract.deliveries import DeliverIn, DeliveryAnswer
 from packshot.contract.engines import EngineInfo
 from packshot.contract.presets import PresetInfo
@@ -34,10 +36,11 @@ from packshot.contract.projects import ProjectAnswer, ProjectPage, StyleAnswer, 
 from packshot.contract.requests import ShotRequest, StrokeIn
 from packshot.contract.reviews import RedoRequest, ReviewIn, ReviewsAnswer
 from packshot.contract.status import Review, Status
+from packshot.contract.usage import BudgetAnswer, BudgetRequest, UsageAnswer
 from packshot.errors import Unavailable
 
 T = TypeVar("T")
-Page = TypeVar("Page", PhotoPage, ShotPage, ProjectPage, StylePage)
+Page = TypeVar("Page", PhotoPage, ShotPage, ProjectPage, StylePage, UsageAnswer)
 
 
 class Client:
@@ -58,6 +61,7 @@ class Client:
         )
         self.server_version: str | None = None
         self.catalogues = Catalogues(self._do, self._save)
+        self.webhooks = Webhooks(self._do)
 
     def __enter__(self) -> Client:
         return self
@@ -280,6 +284,38 @@ class Client:
         Raises BadInput with an entry of `errors` for each refused file.
         """
         return self._do(calls.deliver(image_id, entries)).deliveries
+
+    def film(
+        self, image_id: str, request: ClipRequest | None = None, *, idempotency_key: str | None = None
+    ) -> AcceptedAnswer:
+        """Make a clip of a picture. It is work like a shot: `wait` for it, and download its `clip`'s `url`.
+
+        None is a push-in of four seconds, as WebP. Raises BadInput `not_filmable` when the picture has no background or
+        its photos were deleted, and `video_not_installed` when the server cannot write the format.
+        """
+        return self._do(calls.film(image_id, request or ClipRequest(), idempotency_key))
+
+    def clip(self, clip_id: str) -> ClipAnswer:
+        """Get what is known about a clip."""
+        return self._do(calls.clip(clip_id))
+
+    def usage(
+        self, group: Literal["sku", "key", "day"] = "day", *, since: date | None = None, until: date | None = None
+    ) -> UsageAnswer:
+        """Sum up the shots that are done, by SKU, key or day, with the rows of all pages. The days are UTC.
+
+        They are those on which shots ended: from the month's first to today unless `since` and `until` say otherwise.
+        """
+        pages = list(self._pages(calls.usage(group, since, until)))
+        return pages[-1].model_copy(update={"rows": tuple(row for page in pages for row in page.rows)})
+
+    def budget(self, owner_id: str) -> BudgetAnswer:
+        """Get the budgets of a tenant or key, with what is spent of them. It needs an admin key."""
+        return self._do(calls.budget(owner_id))
+
+    def set_budget(self, owner_id: str, limits: BudgetRequest) -> BudgetAnswer:
+        """Set the budgets of a tenant or key as a whole; an unset field has no limit. It needs an admin key."""
+        return self._do(calls.set_budget(owner_id, limits))
 
     def download(self, url: str, *, preset: str | None = None) -> bytes:
         """Download the file at a `url` of a response. With `preset`, an image is delivered to that preset's rules."""

@@ -210,3 +210,6 @@ class DryRunAnswer(Answer):
     budget: BudgetCheck
     problems: tuple[RowProblem, ...] = Field(description="The first 1,000 problems, in the order of the manifest.")
     problems_total: int
+    warnings: tuple[RowProblem, ...] = Field(
+        (), description="What a channel will probably refuse or warn of. They refuse nothing, so `ok` may be true."
+    )

@@ -28,21 +28,7 @@ from packshot.contract.answers import (
     VerdictAnswer,
     WholeImageAnswer,
 )
-from packshot.contract.catalogue import Axis, Budget, BudgetCheck, Deliver, DryRunAnswer, Item, Manifest, RowProblem
-from packshot.contract.catalogue_answers import (
-    CatalogueAnswer,
-    CataloguePage,
-    CountsAnswer,
-    MissingPhotoAnswer,
-    PhotosZipAnswer,
-    PutPhotoAnswer,
-    RefusedPhoto,
-    RowAnswer,
-    RowFileAnswer,
-    RowShotAnswer,
-    RowsPage,
-    SpentAnswer,
-)
+from packshot.contract.clips import ClipAnswer, ClipRequest
 from packshot.contract.deliveries import DeliveriesAnswer, DeliveriesRequest, DeliverIn, DeliveryAnswer
 from packshot.contract.engines import EngineInfo, EnginesAnswer, SamplingDefaults, SamplingLimits
 from packshot.contract.events import ProgressEvent
@@ -83,7 +69,6 @@ from packshot.contract.reviews import (
     SharePage,
     ShareRequest,
 )
-from packshot.contract.set_report import Outlier, SetOfReport, SetReport, Spread
 from packshot.errors import (
     BadInput,
     BudgetSpent,
@@ -399,135 +384,32 @@ DELIVERIES = DeliveriesAnswer(
     )
 )
 
-_CATALOGUE_ID, _PATH = "ct_2d7b9e1c4f60", "photos/ring.png"
-MANIFEST = Manifest(
-    name="spring-2027",
-    budget=Budget(images=400, on_exceed="pause"),
-    axes=[Axis(name="scene", values={"marble": "on a marble table", "linen": "on draped linen"})],
-    deliver=[Deliver(preset="shopify", name="{sku}-{scene}-{n:02}.{ext}")],
-    items=[Item(sku="B01-RED", photo=_PATH, box=(200.0, 120.0, 1340.0, 1010.0), meta={"gtin14": "04006381333931"})],
+_CLIP_ID, _CLIP_SHOT_ID = "cl_4b8e1f7a9c02", "sh_7c2d9a5e1b34"
+CLIP_REQUEST = ClipRequest(move="orbit", seconds=4.0, size=1080)
+CLIP = ClipAnswer(
+    id=_CLIP_ID,
+    image_id=_IMAGE_ID,
+    shot_id=_CLIP_SHOT_ID,
+    url=f"/v1/clips/{_CLIP_ID}",
+    move="orbit",
+    seconds=4.0,
+    fps=24,
+    width=1080,
+    height=1080,
+    format="webp",
+    media_type="image/webp",
+    bytes=4_812_344,
+    sha256="5e1a" + 60 * "0",
+    created_at=datetime(2026, 11, 26, 8, 0, 20, tzinfo=UTC),
 )
-DRY_RUN = DryRunAnswer(
-    ok=False,
-    rows=1,
-    shots=2,
-    pictures=2,
-    deliveries=2,
-    device_s=6.4,
-    ends_at=datetime(2026, 11, 26, 8, 0, 6, tzinfo=UTC),
-    basis="measured",
-    budget=BudgetCheck(images=400, device_s=3600.0, exceeded=False),
-    problems=(
-        RowProblem(
-            row=1,
-            sku="B01-RED",
-            column="meta.gtin14",
-            value="04006381333930",
-            code="gtin_invalid",
-            rule="the last digit of 0400638133393? must be 1",
-            remedy="Compare it with the barcode; digits may be swapped.",
-        ),
-    ),
-    problems_total=1,
-)
-CATALOGUE = CatalogueAnswer(
-    id=_CATALOGUE_ID,
-    name="spring-2027",
-    state="done",
-    url=f"/v1/catalogues/{_CATALOGUE_ID}",
-    rows=1,
-    counts=CountsAnswer(waiting=0, running=0, done=1, failed=0, skipped=0),
-    version=3,
-    spent=SpentAnswer(images=2, device_s=6.4, allowed_images=400, allowed_device_s=3600.0),
-    created_at=datetime(2026, 11, 26, 8, 0, tzinfo=UTC),
-    started_at=datetime(2026, 11, 26, 8, 0, 30, tzinfo=UTC),
-    ended_at=datetime(2026, 11, 26, 8, 1, tzinfo=UTC),
-)
-DRAFT = CATALOGUE.model_copy(
-    update={
-        "state": "draft",
-        "missing_photos": (MissingPhotoAnswer(path=_PATH, kind="photo", rows=(1,)),),
-        "missing_photos_total": 1,
-    }
-)
-CATALOGUES = CataloguePage(catalogues=(CATALOGUE,), next_cursor="1795680000.0:ct_2d7b9e1c4f60")
-ROWS = RowsPage(
-    rows=(
-        RowAnswer(
-            row=1,
-            sku="B01-RED",
-            state="done",
-            attempt=1,
-            shots=(RowShotAnswer(shot_id=_SHOT_ID, view="front", scene="marble", state="done", image_id=_IMAGE_ID),),
-            files=(
-                RowFileAnswer(
-                    preset="shopify",
-                    entry=0,
-                    n=1,
-                    state="made",
-                    image_id=_IMAGE_ID,
-                    name="B01-RED-marble-01.jpg",
-                    url=f"/v1/deliveries/{_DELIVERY_ID}/B01-RED-marble-01.jpg",
-                ),
-            ),
-            ended_at=datetime(2026, 11, 26, 8, 1, tzinfo=UTC),
-        ),
-    ),
-    next_cursor="0",
-)
-PUT_PHOTO = PutPhotoAnswer(path=_PATH, stored=True, photo_id=_PHOTO_ID)
-PHOTOS_ZIP = PhotosZipAnswer(
-    stored=12,
-    refused=(RefusedPhoto(path="photos/mug.jpg", code="photo_unreadable", detail="The photo ends too early."),),
-    unused=("notes.txt",),
-    missing_photos_total=0,
-)
-SET_REPORT = SetReport(
-    catalogue_id="ct_2d7b9e1c4f60",
-    name="spring-2027",
-    pictures=30,
-    measured=30,
-    within=False,
-    sets=(
-        SetOfReport(
-            scene="marble",
-            canvas=(1600, 1600),
-            fill=0.7,
-            pictures=30,
-            background_lab=(71.4, 2.1, 8.3),
-            shadow_deg=28,
-            spreads=(
-                Spread(
-                    measure="ground",
-                    unit="share of the height",
-                    target=0.82,
-                    tolerance=0.01,
-                    measured=30,
-                    mean=0.8203,
-                    least=0.8194,
-                    most=0.8351,
-                    outliers=1,
-                    values=(0.82, 0.8351),
-                ),
-            ),
-        ),
-    ),
-    outliers=(
-        Outlier(
-            sku="MUG-01",
-            view="front",
-            scene="marble",
-            canvas=(1600, 1600),
-            image_id=_IMAGE_ID,
-            measure="ground",
-            value=0.8351,
-            target=0.82,
-            off=1.51,
-            detail="stands 1.5% of the height below the line; look at its mask's lower edge",
-        ),
-    ),
-    outliers_total=1,
-)
+_OF_CLIP = {
+    "id": _CLIP_SHOT_ID,
+    "kind": "clip",
+    "url": f"/v1/shots/{_CLIP_SHOT_ID}",
+    "events_url": f"/v1/shots/{_CLIP_SHOT_ID}/events",
+}
+ACCEPTED_CLIP = AcceptedAnswer(**dict(ACCEPTED) | _OF_CLIP)
+CLIP_SHOT = ShotAnswer(**dict(SHOT) | _OF_CLIP | {"step": 96, "steps": 96, "images": (), "clip": CLIP})
 
 EVENT_STREAM = f"id: 5\nevent: progress\ndata: {ProgressEvent(shot=_SHOT_ID, step=4, steps=40).model_dump_json()}\n\n"
 METRICS = 'packshot_shots_total{status="done"} 128.0\n'

@@ -14,13 +14,16 @@ from packshot.contract.presets import PresetInfo, Rule, Severity
 from packshot.delivery.naming import parse_template
 from packshot.errors import BadInput
 
-__all__ = ["Format", "Preset", "preset_named", "presets"]
+__all__ = ["Format", "Preset", "fill_for", "preset_named", "presets"]
 
 Format = Literal["jpeg", "png", "webp"]
 Background = Literal["white", "white_advised", "white_or_transparent_advised", "free"]
 
 OWN_RULES: frozenset[Rule] = frozenset({"frame", "shape", "enlargement"})
 """Packshot's own rules. They refuse for a main image only."""
+
+FILL_ABOVE = 0.03
+"""How far above a channel's least fill products are placed: a soft edge does not count as product."""
 
 
 class Preset(PresetInfo):
@@ -92,3 +95,8 @@ def preset_named(name: str) -> Preset:
             return preset
     known = ", ".join(preset.name for preset in _all())
     raise BadInput("unknown_preset", f"a preset must be one of {known}, got {name[:60]!r}; GET /v1/presets lists them")
+
+
+def fill_for(preset: PresetInfo) -> float:
+    """The `fill` with which products span as much of the frame as the channel demands; 0 if it demands nothing."""
+    return 0.0 if preset.fill_min is None else round(min(1.0, preset.fill_min + FILL_ABOVE), 2)

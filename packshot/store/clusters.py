@@ -1,7 +1,7 @@
 """The clusters that work on one database: which of them may claim shots, and that all serve one pack.
 
-During an upgrade two clusters share the database. The new one is in standby: it claims nothing until its first client
-call has come, or the other one is gone. Every director writes its cluster's row at each poll.
+During an upgrade two clusters share the database. The new one is in standby: its directors and producers claim nothing
+until its first client call has come, or the other one is gone. Every director writes its cluster's row at each poll.
 """
 
 from __future__ import annotations
@@ -62,6 +62,12 @@ class Clusters:
             connection.execute(update(cluster).where(cluster.c.id == cluster_id).values(active_at=Now()))
             connection.execute(delete(cluster).where(cluster.c.seen_at < Now() - 10 * SEEN_FOR_S))
             return True
+
+    def may_produce(self, cluster_id: str) -> bool:
+        """Return whether the cluster is active. Nothing is written: its directors say that it is present."""
+        query = select(cluster.c.active_at).where(cluster.c.id == cluster_id)
+        with self._database.read() as connection:
+            return connection.execute(query).scalar() is not None
 
     def activate(self, cluster_id: str, pack: str) -> None:
         """Write that clients call the cluster, so that it may claim shots."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import ColumnElement, and_, case, func, select, update
 
 from packshot.store.database import Database
 from packshot.store.schema import Now
@@ -63,7 +63,7 @@ class Outbound:
         waits = select(webhook_message.c.id).where(webhook_message.c.webhook_id == webhook.c.id, due).exists()
         first = (
             select(webhook.c.id)
-            .where(webhook.c.disabled_at.is_(None), webhook.c.lease_until <= Now(), waits)
+            .where(webhook.c.disabled_at.is_(None), ~_held(), waits)
             .order_by(webhook.c.lease_until, webhook.c.id)
             .limit(1)
             .with_for_update(skip_locked=True)
@@ -122,3 +122,9 @@ class Outbound:
         """Give the lease back, so that the webhook's next messages can be sent."""
         with self._database.write() as connection:
             connection.execute(update(webhook).where(webhook.c.id == batch.webhook_id).values(lease_until=Now()))
+
+
+def _held() -> ColumnElement[bool]:
+    """Whether a sender has the webhook. One that ends later than a lease can was taken before a step back."""
+    left_s = webhook.c.lease_until - Now()
+    return and_(left_s > 0, left_s <= LEASE_S)

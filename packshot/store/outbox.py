@@ -14,6 +14,9 @@ from packshot.store.schema import Now
 from packshot.store.schema_webhooks import webhook, webhook_message
 from packshot.store.wakes import OUTBOX, notify
 
+NEW_FOR_S = 86_400.0
+"""A new message is due since so many seconds: a clock that is set back does not make it wait, and it keeps its turn."""
+
 
 def publish(connection: Connection, tenant_id: str, *events: WebhookEvent) -> None:
     """Write events for the tenant's webhooks. They are sent if `connection`'s transaction commits, and only then.
@@ -32,7 +35,7 @@ def publish(connection: Connection, tenant_id: str, *events: WebhookEvent) -> No
             "event": event.type,
             "body": _body(event, moment(hook.now)),
             "tries": 0,
-            "due_at": hook.now,
+            "due_at": hook.now - NEW_FOR_S,
             "created_at": hook.now,
         }
         for event in events

@@ -15,6 +15,7 @@ from packshot.contract.webhooks import EventType
 from packshot.errors import BadInput, Conflict
 from packshot.store.database import Database, absent, moment, moment_or_none, new_id, require_id
 from packshot.store.named import own_row
+from packshot.store.outbox import NEW_FOR_S
 from packshot.store.pages import MAX_PAGE, page_of
 from packshot.store.schema import Now, tenant
 from packshot.store.schema_webhooks import webhook, webhook_attempt, webhook_message
@@ -164,7 +165,8 @@ class Webhooks:
                 raise Conflict("webhook_disabled", f"{rule}; create a webhook anew")
             attempt = (webhook_attempt.c.webhook_id == webhook_id) & (webhook_attempt.c.n == n)
             of_attempt = select(webhook_attempt.c.message_id).where(attempt).scalar_subquery()
-            again = update(webhook_message).where(webhook_message.c.id == of_attempt).values(due_at=Now(), tries=0)
+            again = update(webhook_message).where(webhook_message.c.id == of_attempt)
+            again = again.values(due_at=Now() - NEW_FOR_S, tries=0)
             found = connection.execute(again.returning(webhook_message.c.id)).scalar()
             if found is None:
                 raise absent("attempt", str(n))

@@ -17,6 +17,7 @@ from standardwebhooks import Webhook
 
 import packshot
 from packshot.errors import PackshotError
+from packshot.meter import Meter, NoMeter
 from packshot.store.outbound import Batch, Message, Outbound
 from packshot.webhooks.egress import Egress
 
@@ -27,11 +28,12 @@ WEBHOOKS_AT_ONCE = 8
 
 
 class Sender:
-    """Sends what is due. `outbound` is the store's. Use it from one event loop."""
+    """Sends what is due. `outbound` is the store's. `meter` counts the attempts. Use it from one event loop."""
 
-    def __init__(self, outbound: Outbound, egress: Egress) -> None:
+    def __init__(self, outbound: Outbound, egress: Egress, meter: Meter | None = None) -> None:
         self._outbound = outbound
         self._egress = egress
+        self._meter = meter or NoMeter()
         self._woken = asyncio.Event()
         self._serving: set[asyncio.Task[None]] = set()
 
@@ -98,6 +100,8 @@ class Sender:
         began_s = time.perf_counter()
         answered = await self._egress.post(batch.url, message.body.encode(), _headers(batch, message))
         spent_ms = round((time.perf_counter() - began_s) * 1000, 1)
+        outcome = "received" if answered.error is None else "unanswered" if answered.status is None else "refused"
+        self._meter.count("packshot_webhook_attempts_total", outcome=outcome)
         if answered.error is not None:
             log.info("event %s was not received by %s: %s", message.id, batch.webhook_id, answered.error)
         record = partial(self._outbound.record, status=answered.status, error=answered.error, duration_ms=spent_ms)

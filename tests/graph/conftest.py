@@ -25,8 +25,15 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def url(home: Path) -> Iterator[str]:
+def routes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder to which catalogues may write their files."""
+    return tmp_path_factory.mktemp("routes")
+
+
+@pytest.fixture(scope="session")
+def url(home: Path, routes: Path) -> Iterator[str]:
     settings = {
+        "PACKSHOT_CATALOGUE_ROUTE_URLS": routes.as_uri(),
         "PACKSHOT_HOME": str(home),
         "PACKSHOT_OPEN_ACCESS": "true",
         "PACKSHOT_POLL_S": "1",

@@ -1,5 +1,6 @@
 """Manifests: what is read, and what is refused by row and column."""
 
+import json
 from typing import Any
 
 import pytest
@@ -193,6 +194,14 @@ def test_cast_shadows_of_a_set_fall_away_from_its_light() -> None:
 
 def test_find_is_not_served_yet() -> None:
     assert told(sheet("sku,photo,find\nA,a.jpg,ring\n")) == [(2, "find", "not_served")]
+
+
+@pytest.mark.parametrize(("field", "role"), [("style", "reference_encoder"), ("adapters", "adapters")])
+def test_a_look_that_needs_a_later_stage_is_not_served_yet(field: str, role: str) -> None:
+    text = json.dumps({"name": "x", "defaults": {field: []}, "items": [{"sku": "A", "photo": "a.jpg"}]})
+    (problem,) = read_manifest(text.encode(), "application/json").problems
+    assert (problem.column, problem.code) == (f"defaults.{field}", "not_served")
+    assert role in problem.rule
 
 
 def test_a_url_needs_an_allowed_prefix() -> None:

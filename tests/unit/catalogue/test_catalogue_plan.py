@@ -11,7 +11,7 @@ import pytest
 from cluster.autoscaling import Pipeline
 from cluster.plan.rates import CPU_SECONDS
 from packshot.catalogue.costs import costs_of
-from packshot.catalogue.manifest import read_manifest
+from packshot.catalogue.manifest import frame_of, read_manifest
 from packshot.catalogue.plan import Costs, Plan, combinations, plan
 from packshot.contract import examples
 from packshot.contract.catalogue import Axis
@@ -130,6 +130,28 @@ def test_the_budget_pauses_or_refuses() -> None:
 def test_a_budget_of_nothing_and_a_catalogue_that_paints_nothing_are_refused() -> None:
     assert columns(planned(budget={"images": 0}))[0] == (None, "budget.images", "invalid_request")
     assert columns(planned(axes=[])) == [(None, "axes", "invalid_request")]
+
+
+def test_a_fill_that_a_channel_will_refuse_is_warned_of() -> None:
+    deliver: list[dict[str, Any]] = [
+        {"preset": "amazon-main", "scene": "white", "name": "{sku}-a.{ext}"},
+        {"preset": "amazon-main", "scene": "white", "fill": 0.88, "name": "{sku}-b.{ext}"},
+        {"preset": "shopify", "name": "{sku}-c-{scene}.{ext}"},
+    ]
+    made = planned(deliver=deliver, defaults={"fill": 0.7})
+    assert made.problems == ()
+    assert [(one.column, one.value, one.code) for one in made.warnings] == [("deliver.0.fill", "0.7", "preset_unmet")]
+    assert "less than 0.85 of the frame" in made.warnings[0].rule
+    assert "fill: 0.88" in made.warnings[0].remedy
+    assert planned(deliver=deliver, defaults={"fill": 0.9}).warnings == ()
+
+
+def test_a_channel_that_is_only_named_gets_the_fill_that_it_demands() -> None:
+    assert frame_of((), ["amazon-main=white"])["deliver"][0]["fill"] == 0.88
+    assert "fill" not in frame_of((), ["shopify"])["deliver"][0]
+    assert planned(**frame_of((), ["amazon-main=white", "tiktok-shop=white"])).warnings == ()
+    with_typo = planned(**frame_of((), ["amazonn"]))
+    assert [one.code for one in with_typo.problems] == ["unknown_preset"]
 
 
 def test_the_time_of_a_plan_grows_with_its_rows() -> None:

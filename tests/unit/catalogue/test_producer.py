@@ -6,17 +6,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from packshot.api.decoding import LocalDecoder
+from packshot.catalogue.producer import Producer
 from packshot.contract.light import Relight
 from packshot.settings import Settings
 from packshot.store.catalogue_records import CatalogueRecord, CatalogueRow
-from packshot.store.records import PhotoRecord, Tenant
+from packshot.store.records import NewMask, PhotoRecord, Tenant
 from packshot.store.store import Store
-from tests.unit.catalogue.producing import BOX, add_photo, run_until, settings_of, state_of
+from tests.unit.catalogue.producing import BOX, QuickGraph, add_photo, run_until, settings_of, state_of
 from tests.unit.store.catalogue_steps import add_catalogue
 
 SMALL = {"canvas": [128, 128]}
@@ -160,3 +163,44 @@ def test_a_budget_stops_before_it_is_exceeded_and_goes_on_when_resumed(
     store.catalogues.resume(tenant.id, record.id)
     asyncio.run(run_until(store, settings, lambda: state_of(store, record) == "done"))
     assert store.catalogues.get(tenant.id, record.id).counts.done == 3
+
+
+async def test_a_producer_in_standby_claims_nothing(
+    store: Store, settings: Settings, tenant: Tenant, photo: PhotoRecord
+) -> None:
+    item = {"sku": "A", "photo": photo.id, "box": BOX}
+    record = add_catalogue(store, tenant, [item], defaults=SMALL, axes=SCENES)
+    store.catalogues.start(tenant.id, record.id)
+    assert store.clusters.is_active("old", "mini")
+    assert not store.clusters.is_active("new", "mini")
+
+    def producer_of(cluster: str) -> Producer:
+        may_start = partial(store.clusters.may_produce, cluster)
+        decoder = cast(LocalDecoder, None)
+        return Producer(store, QuickGraph(), decoder, settings, worker=cluster, may_start=may_start)
+
+    new, old = producer_of("new"), producer_of("old")
+    assert not await new.look()
+    assert await old.look()
+    old.release()
+    store.clusters.activate("new", "mini")  # clients call it
+    assert await new.look()
+
+
+async def test_a_photo_that_is_cut_out_already_costs_no_segmentation(
+    store: Store, settings: Settings, tenant: Tenant
+) -> None:
+    alpha = NewMask(score=1.0, area_px=2400, bbox_xyxy=(20, 20, 80, 60), png=b"alpha")
+    cut_out = store.photos.add(
+        tenant.id, png=b"p", width=120, height=90, format="PNG", bytes=1, sha256="c" * 64, own_alpha=(alpha, b"rgba")
+    )
+    items: list[dict[str, Any]] = [
+        {"sku": "OWN", "photo": cut_out.id},
+        {"sku": "CLICKED", "photo": cut_out.id, "box": [10, 10, 90, 70]},
+        {"sku": "ELSEWHERE", "photo": cut_out.id, "box": [30, 30, 100, 70]},  # not what its alpha shows
+    ]
+    record = add_catalogue(store, tenant, items, defaults=SMALL, axes=SCENES)
+    store.catalogues.start(tenant.id, record.id)
+    graph = await run_until(store, settings, lambda: state_of(store, record) == "done")
+    assert {row.state for row in rows_of(store, record).values()} == {"done"}
+    assert len(graph.base_keys) == 1

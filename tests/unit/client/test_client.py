@@ -14,6 +14,8 @@ import pytest
 
 import packshot
 from packshot.client import AsyncClient, Client, Event, LayerIn, ShotRequest
+from packshot.client.catalogues import AsyncCatalogues, Catalogues
+from packshot.client.webhooks import AsyncWebhooks, Webhooks
 from packshot.contract import examples
 from packshot.contract.events import CancelledEvent, ProgressEvent, QueuedEvent, ShotEvent
 from packshot.errors import BadInput, EngineFailed, NotFound, Overloaded, Unavailable
@@ -169,12 +171,15 @@ def test_a_shot_goes_out_as_a_model_or_as_it_is(script: Script, client: Client) 
     assert (headers["authorization"], headers["idempotency-key"]) == ("Bearer pk_key", "k")
 
 
-def test_the_asynchronous_client_has_the_same_methods() -> None:
+@pytest.mark.parametrize(
+    ("waits", "asynchronous"), [(Client, AsyncClient), (Catalogues, AsyncCatalogues), (Webhooks, AsyncWebhooks)]
+)
+def test_the_asynchronous_client_has_the_same_methods(waits: type, asynchronous: type) -> None:
     """Each takes the same arguments; only what is awaited differs."""
-    public = {name for name in vars(Client) if not name.startswith("_")}
-    assert public == {name for name in vars(AsyncClient) if not name.startswith("_")}
+    public = {name for name in vars(waits) if not name.startswith("_")}
+    assert public == {name for name in vars(asynchronous) if not name.startswith("_")}
     for name in public:
-        ours, theirs = inspect.signature(getattr(Client, name)), inspect.signature(getattr(AsyncClient, name))
+        ours, theirs = inspect.signature(getattr(waits, name)), inspect.signature(getattr(asynchronous, name))
         assert ours.parameters == theirs.parameters, name
 
 

@@ -27,6 +27,10 @@ def changed(**fields: Any) -> str:
     return yaml.safe_dump({**PROBES, **fields})
 
 
+def slo_with(**bounds: Any) -> dict[str, Any]:
+    return {"slo": {**PROBES["slo"], **bounds}}
+
+
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., str]:
     def file(**fields: Any) -> str:
@@ -85,6 +89,14 @@ def test_the_flash_sale_is_five_times_as_much() -> None:
             "does not have: shot",
         ),
         ({"slo": {**PROBES["slo"], "classes": {"probe": {"p50_ms": 9, "p95_ms": 5, "p99_ms": 7}}}}, "p50 ≤ p95 ≤ p99"),
+        (slo_with(beside={"idle": "steady", "busy": "steady", "classes": ["probe"], "times": 2}), "two phases"),
+        (
+            slo_with(beside={"idle": "steady", "busy": "no", "classes": ["probe"], "times": 2}),
+            "of the timeline, got no",
+        ),
+        (slo_with(shares={"within": 0.1, "weights": [1, 1]}), "one weight a tenant, got 2 for 1 tenants"),
+        ({"traffic": [{"persona": "probe", "rate_per_s": 1, "phases": ["night"]}]}, "of the timeline, got night"),
+        ({"traffic": [{"persona": "probe", "trace": "none.txt", "phases": ["steady"]}]}, "a trace names its own times"),
         ({"timeline": [{"name": "a", "seconds": 0, "load": 1}]}, "timeline.0.seconds"),
         ({"timeline": [{"name": "a", "seconds": 5, "load": 1, "ramp": [1, 2]}]}, "exactly one of load, ramp, diurnal"),
         ({"timeline": [{"name": "a", "seconds": 5, "load": 1, "warm_up": True}]}, "must not be a warm-up"),

@@ -10,7 +10,7 @@ from loadtest.capacity.knee import Trial, knee, next_load
 from loadtest.capacity.trial import misses
 from loadtest.checks.verdict import EXIT_CODES, Check, Outcome, allowed_lag_ms, judge
 from loadtest.run.faults import InjectedFault, recoveries_s
-from loadtest.run.recorder import Recorder, Shot, place_errors, share_within
+from loadtest.run.recorder import Recorder, Shot, contested, place_errors, share_within
 from loadtest.scenarios.scenario import Fault, Scenario
 
 QUIET = [0] * 12
@@ -204,13 +204,13 @@ def test_the_sample_is_bounded_and_fair() -> None:
 
 
 def test_a_told_place_is_held_against_what_went_before() -> None:
-    truthful = [Shot(str(n), 0, n, created=float(n) / 10, started=10.0 + n, finished=99.0) for n in range(5)]
+    truthful = [Shot(str(n), "shot", 0, n, created=float(n) / 10, started=10.0 + n, finished=99.0) for n in range(5)]
     assert place_errors(truthful) == [0, 0, 0, 0, 0]
-    lied = [*truthful[:4], Shot("4", 0, 0, created=0.4, started=14.0, finished=99.0)]
+    lied = [*truthful[:4], Shot("4", "shot", 0, 0, created=0.4, started=14.0, finished=99.0)]
     assert place_errors(lied) == [0, 0, 0, 0, 4]
-    overtaken = [*truthful[:2], Shot("late", 0, None, created=0.9, started=10.5, finished=99.0)]
+    overtaken = [*truthful[:2], Shot("late", "shot", 0, None, created=0.9, started=10.5, finished=99.0)]
     assert place_errors(overtaken) == [0, 0]
-    begun = [Shot("0", 0, 0, 0.0, 0.1, 9.0), Shot("1", 0, 0, 5.0, 9.0, 12.0)]
+    begun = [Shot("0", "shot", 0, 0, 0.0, 0.1, 9.0), Shot("1", "shot", 0, 0, 5.0, 9.0, 12.0)]
     assert place_errors(begun) == [0, 0]
     assert share_within([0, 1, 4], 1) == pytest.approx(2 / 3)
     assert share_within([], 0) == 1
@@ -271,3 +271,63 @@ def test_a_class_that_a_short_trial_did_not_draw_does_not_make_it_fail() -> None
     ]
     asked = {"click": {"offered": 3}, "shot": {"offered": 0}}
     assert misses({"checks": checks, "classes": asked}) == ["click answers"]
+
+
+def beside(times: float = 1.5, plus_ms: float = 50) -> Scenario:
+    """Probes in an idle phase and in a busy one."""
+    made = scenario()
+    rules = {"idle": "idle", "busy": "busy", "classes": ["probe"], "times": times, "plus_ms": plus_ms}
+    timeline = [{"name": name, "seconds": 50, "load": 1} for name in ("idle", "busy")]
+    slo = {"goodput": 0.5, "errors": 0, "classes": made.slo.model_dump()["classes"], "beside": rules}
+    return scenario(timeline=timeline, slo=slo)
+
+
+def test_a_busy_phase_may_be_slower_than_the_idle_one_by_its_bound_only() -> None:
+    for busy_ms, missed in ((64.0, []), (66.0, ["probe p95 in busy"])):
+        answers = [op(at, 10.0 if at < 50 else busy_ms) for at in range(100)]
+        assert outcome(recorder(*answers, of=beside()))[1] == missed
+    assert outcome(recorder(op(70, 10.0), of=beside()))[1] == ["probe answers in idle"]
+    assert outcome(recorder(op(20, 10.0), of=beside()))[1] == ["probe answers in busy"]
+
+
+def of_catalogue(tenant: int, started: float, kind: str = "catalogue_shot") -> Shot:
+    return Shot(f"{kind} {tenant} {started}", kind, tenant, None, created=0.0, started=started, finished=999.0)
+
+
+def test_only_shots_that_begin_while_every_tenant_waits_are_contested() -> None:
+    fair = [of_catalogue(n % 2, float(n)) for n in range(10)]
+    assert contested(fair, 2) == [5, 4]  # at the last one the other tenant has nothing left
+    alone = [of_catalogue(0, 20.0 + n) for n in range(50)]
+    assert contested([*fair, *alone, of_catalogue(1, 5.5, "shot")], 2) == [5, 5]
+    assert contested(alone, 2) == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("counts", "weights", "missed"),
+    [
+        ((100, 100), (1, 1), []),
+        ((90, 110), (1, 1), []),
+        ((88, 112), (1, 1), ["share of tenant 1 (weight 1), off by", "share of tenant 2 (weight 1), off by"]),
+        ((150, 50), (3, 1), []),
+        ((150, 50), (1, 3), ["share of tenant 1 (weight 1), off by", "share of tenant 2 (weight 3), off by"]),
+        ((10, 10), (1, 1), ["contested catalogue shots"]),
+    ],
+)
+def test_tenants_share_by_their_weights(
+    counts: tuple[int, int], weights: tuple[float, float], missed: list[str]
+) -> None:
+    slo = scenario().slo.model_dump() | {"shares": {"within": 0.1, "least": 100, "weights": weights}}
+    made = recorder(of=scenario(tenants=2, slo=slo))
+    places = [(n + 0.5) / count * 100 for count in counts for n in range(count)]
+    owners = [tenant for tenant, count in enumerate(counts) for _ in range(count)]
+    made.shots = [of_catalogue(tenant, at) for tenant, at in zip(owners, places, strict=True)]
+    made.shots += [of_catalogue(tenant, 1000.0) for tenant in range(2)]  # both wait until the end
+    assert outcome(made)[1] == missed
+
+
+def test_parked_rows_must_have_been_there_and_be_gone() -> None:
+    made = recorder(of=scenario(slo=scenario().slo.model_dump() | {"parked": True}))
+    assert outcome(made, parked_rows=[0.0, 4.0, 0.0])[1] == []
+    assert outcome(made, parked_rows=[0.0, 0.0])[1] == ["parked rows"]
+    assert outcome(made, parked_rows=[0.0, 4.0])[1] == ["parked rows at the end"]
+    assert outcome(made)[1] == ["parked rows", "parked rows at the end"]

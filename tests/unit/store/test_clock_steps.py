@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url, text
 
+from packshot.contract.webhooks import ImageReviewed
 from packshot.settings import Settings
 from packshot.shots import Director
 from packshot.store.database import open_engine
 from packshot.store.migrate import migrate
+from packshot.store.outbox import publish
 from packshot.store.snapshots import Snapshot
 from packshot.store.store import Store
 from tests.quick_stages import QuickStages
@@ -93,3 +96,23 @@ def test_a_shared_value_is_computed_again(stepped: Store) -> None:
     step_back(stepped)
     assert stepped.snapshots.shared("load", 10.0, lambda before: "after it") == Snapshot("after it", 0.0)
     assert stepped.snapshots.shared("load", 10.0, lambda before: "too early") is not None
+
+
+def test_events_of_webhooks_are_sent_in_their_order(stepped: Store) -> None:
+    """Also those of a webhook that a sender has taken, and given back, before the step."""
+    tenant = stepped.tenants.local()
+    stepped.webhooks.add(tenant.id, "https://receiver.example/hook", ["image.reviewed"])
+    for n in range(3):
+        told = ImageReviewed(id=f"im_{n}", url=f"/v1/images/im_{n}", shot_id="sh", version=1, state="approved")
+        with stepped.database.write() as connection:
+            publish(connection, tenant.id, told)
+        if n == 0:
+            taken = stepped.outbound.take()
+            assert taken is not None
+            stepped.outbound.record(taken, taken.messages[0], status=200, error=None, duration_ms=1.0)
+            stepped.outbound.release(taken)
+    step_back(stepped)
+    batch = stepped.outbound.take()
+    assert batch is not None
+    assert [json.loads(message.body)["data"]["id"] for message in batch.messages] == ["im_1", "im_2"]
+    assert stepped.outbound.take() is None  # its sender has it

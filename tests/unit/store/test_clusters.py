@@ -21,8 +21,10 @@ def fall_silent(store: Store, cluster_id: str) -> None:
 
 
 def test_the_only_cluster_is_active_at_once(store: Store) -> None:
+    assert not store.clusters.may_produce(OLD[0])  # its directors have not come
     store.clusters.join(*OLD)
     assert store.clusters.is_active(*OLD)
+    assert store.clusters.may_produce(OLD[0])
 
 
 def test_a_second_cluster_stands_by_until_clients_call_it(store: Store) -> None:
@@ -31,8 +33,10 @@ def test_a_second_cluster_stands_by_until_clients_call_it(store: Store) -> None:
     store.clusters.join(*NEW)
     assert not store.clusters.is_active(*NEW)
     assert not store.clusters.is_active(*NEW)
+    assert not store.clusters.may_produce(NEW[0])
     store.clusters.activate(*NEW)
     assert store.clusters.is_active(*NEW)
+    assert store.clusters.may_produce(NEW[0])
     assert store.clusters.is_active(*OLD)  # it finishes what waits there, until it is deleted
 
 

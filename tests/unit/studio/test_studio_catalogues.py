@@ -77,8 +77,16 @@ def test_a_folder_and_a_sheet_become_a_catalogue_at_work(
     page.get_by_role("group", name="Rows by state").get_by_role("button", name="Failed").click()
     expect(cards).to_have_count(1)
 
+    page.get_by_role("button", name="Cancel").click()
+    dialog = page.get_by_role("dialog", name="Cancel this catalogue?")
+    expect(dialog).to_contain_text("1 row has not ended and will be left out.")
+    assert violations(page) == []
+    dialog.get_by_role("button", name="Keep it").click()
+    expect(dialog).to_have_count(0)
+    expect(state).to_have_text("Running")
     store.catalogues.pause(tenant.id, record.id)  # somebody else is quicker
     page.get_by_role("button", name="Cancel").click()
+    dialog.get_by_role("button", name="Cancel the catalogue").click()
     expect(page.get_by_role("alert")).to_contain_text("Somebody else changed this catalogue meanwhile")
     expect(state).to_have_text("Paused")
     page.get_by_role("button", name="Retry 1 failed").click()
@@ -93,6 +101,7 @@ def test_a_folder_and_a_sheet_become_a_catalogue_at_work(
     page.get_by_role("button", name="Pause").click()
     expect(state).to_have_text("Paused")
     page.get_by_role("button", name="Cancel").click()
+    dialog.get_by_role("button", name="Cancel the catalogue").click()
     expect(state).to_have_text("Cancelled")
     page.get_by_role("link", name="Catalogues").click()
     expect(page.locator(".catalogue")).to_contain_text("Cancelled")

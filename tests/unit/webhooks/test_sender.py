@@ -6,13 +6,16 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler
 
 import pytest
+from prometheus_client import CollectorRegistry
 from sqlalchemy import update
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from packshot.contract.webhooks import ImageReviewed
+from packshot.meter import PrometheusMeter
 from packshot.store.outbound import LEASE_S, Batch, Message
 from packshot.store.outbox import publish
 from packshot.store.records import Tenant
@@ -158,3 +161,21 @@ async def test_two_senders_share_the_work_and_a_slow_receiver_holds_up_itself_al
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+async def test_attempts_are_counted_by_their_outcome(store: Store, tenant: Tenant, receiver: Receiver) -> None:
+    registry = CollectorRegistry()
+    sender = Sender(store.outbound, Egress(allow_loopback=True), PrometheusMeter(registry))
+    hook_to(store, tenant, receiver)
+    for code in (204, 503):
+        receiver.answer = partial(status, code=code)
+        tell(store, tenant)
+        assert await sender.send_due() == 1
+    with receiving() as stopped:
+        store.webhooks.add(tenant.id, f"http://127.0.0.1:{stopped.port}/hook", ["image.reviewed"])
+    receiver.answer = partial(status, code=204)
+    tell(store, tenant)
+    assert await sender.send_due() == 2
+    outcomes = ("received", "refused", "unanswered")
+    counted = [registry.get_sample_value("packshot_webhook_attempts_total", {"outcome": one}) for one in outcomes]
+    assert counted == [2, 1, 1]
