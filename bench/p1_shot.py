@@ -35,7 +35,7 @@ THREADS = 2
 
 
 class OneProcess:
-    """The stages that the measured shot needs, as plain calls of one engine, without batcher, Serve handles or copies."""
+    """The stages that the measured shot needs, as plain calls of one engine: no batcher, Serve handles or copies."""
 
     def __init__(self, settings: Settings) -> None:
         pack = find_pack(settings.pack, settings)
