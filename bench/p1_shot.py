@@ -6,7 +6,7 @@ Both sides read the photo and the mask, cut, lay out, paint, composite, inspect 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -27,7 +27,7 @@ from packshot.shots.finish import finish
 from packshot.shots.flow import shoot
 from packshot.store.assets import Assets
 from packshot.store.store import Store
-from packshot.types import Brief, EdgeMap, Framing, Scene
+from packshot.types import Brief, EdgeMap, Framing, Scene, Understanding
 
 ROW = Row("P1", "one shot over HTTP ÷ the same model calls in one process, p50, idle", 1.05)
 STEPS = 60
@@ -35,7 +35,7 @@ THREADS = 2
 
 
 class OneProcess:
-    """The stages that the measured shot needs, as plain calls of one engine: no batcher, Serve handles or copies."""
+    """The stages that the measured shot needs, as plain calls of one engine, without batcher, handles or copies."""
 
     def __init__(self, settings: Settings) -> None:
         pack = find_pack(settings.pack, settings)
@@ -54,8 +54,10 @@ class OneProcess:
     def edges(self, fitted: Fitted) -> EdgeMap:
         return canny(fitted.flat)
 
-    async def finish(self, prepared: Prepared, painted: Painted, spec: ShotSpec) -> Finished:
-        return await asyncio.to_thread(finish, prepared, painted, spec)
+    async def finish(
+        self, prepared: Prepared, painted: Painted, spec: ShotSpec, products: Sequence[Understanding] | None = None
+    ) -> Finished:
+        return await asyncio.to_thread(finish, prepared, painted, spec, products)
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         return await asyncio.to_thread(self._finisher.finish_plain, files, spec)

@@ -230,9 +230,10 @@ class GraphStages:
         finally:
             stream.cancel()
 
-    async def finish(self, prepared: Any, painted: Painted, spec: ShotSpec) -> Finished:
+    async def finish(self, prepared: Any, painted: Painted, spec: ShotSpec, products: Any = None) -> Finished:
+        references = [prepared] if products is None else [prepared, products]
         return await retry_once(
-            lambda: await_with_arguments(self._finisher.finish.remote(prepared, painted, spec), prepared)
+            lambda: await_with_arguments(self._finisher.finish.remote(prepared, painted, spec, products), *references)
         )
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:

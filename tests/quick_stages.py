@@ -62,7 +62,7 @@ class QuickStages:
         pixel = np.full((1, 1, 3), brief.seed % 256, np.uint8)
         yield Painted(Render(pixel, brief.seed, ()), STAMP, {})
 
-    async def finish(self, prepared: Any, painted: Painted, spec: ShotSpec) -> Finished:
+    async def finish(self, prepared: Any, painted: Painted, spec: ShotSpec, products: Any = None) -> Finished:
         return Finished(encode_png(painted.render.pixels), 1, 1, Verdict(), 0.0)
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:

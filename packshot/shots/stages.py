@@ -177,8 +177,8 @@ class Stages(Protocol):
         """
         ...
 
-    async def finish(self, prepared: Any, painted: Painted, spec: ShotSpec) -> Finished:
-        """Put the product into the painted scene."""
+    async def finish(self, prepared: Any, painted: Painted, spec: ShotSpec, products: Any = None) -> Finished:
+        """Put the product into the painted scene. `products` is an `Understood`'s; only relighting needs it."""
         ...
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:

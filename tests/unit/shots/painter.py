@@ -1,7 +1,7 @@
 """Stages that paint grey, and the store's rows as a test of a director sees and changes them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +17,7 @@ from packshot.shots.stages import ClipOrder, Filmed
 from packshot.store.records import ShotRecord
 from packshot.store.schema import shot
 from packshot.store.store import Store
-from packshot.types import Brief, EdgeMap, Framing, Render
+from packshot.types import Brief, EdgeMap, Framing, Render, Understanding
 from tests.quick_stages import UNKNOWN
 from tests.specs import STAMP
 
@@ -67,8 +67,10 @@ class Painter:
         finally:
             self.closed += 1
 
-    async def finish(self, prepared: Prepared, painted: Painted, spec: ShotSpec) -> Finished:
-        return await asyncio.to_thread(finish, prepared, painted, spec)
+    async def finish(
+        self, prepared: Prepared, painted: Painted, spec: ShotSpec, products: Sequence[Understanding] | None = None
+    ) -> Finished:
+        return await asyncio.to_thread(finish, prepared, painted, spec, products)
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         return await asyncio.to_thread(self.finisher.finish_plain, files, spec)
