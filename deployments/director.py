@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
@@ -42,9 +41,6 @@ DIRECTOR_CONNECTIONS = {
     "database_connect_timeout_s": 30,
 }
 """A director has one database connection, and its shots wait for their turn at it: many directors share one server."""
-
-ASK_FOR_SWEEP_EVERY_S = 60.0
-"""Seconds after which a director asks whether a retention sweep is due. One director of the cluster sweeps."""
 
 
 @serve.deployment(
@@ -136,18 +132,15 @@ class DirectorDeployment:
 
     async def _keep_house(self) -> None:
         """Report the connections, say that the cluster is present, and sweep when a sweep is due."""
-        asked_at = time.monotonic()
         while True:
-            await asyncio.sleep(self._poll_s)
             try:
                 report(connection_gauges(self._store))
                 self._active = await asyncio.to_thread(self._store.clusters.is_active, *self._cluster)
-                if time.monotonic() - asked_at > ASK_FOR_SWEEP_EVERY_S:
-                    asked_at = time.monotonic()
-                    if swept := await asyncio.to_thread(self._store.retention.sweep_if_due):
-                        log.info("swept %s", swept)
+                if swept := await asyncio.to_thread(self._store.retention.sweep_if_due):
+                    log.info("swept %s", swept)
             except Exception:
                 log.exception("the store did not answer; a later try asks again")
+            await asyncio.sleep(self._poll_s)
 
     async def _call(self) -> str | None:
         """Run a shot without a caller: the gateway died, a back-off has ended, or a lease has expired."""
@@ -222,24 +215,30 @@ class GraphStages:
     def edges(self, fitted: Any) -> Any:
         return self._canny.edges.remote(fitted)
 
+    async def control_maps(self, fitted: Any, products: Any, spec: ShotSpec) -> Any:
+        return self._finisher.control_maps.remote(fitted, products, spec, self.framing_of(spec.canvas))
+
     async def paint(
-        self, fitted: Any, edges: Any, brief: Brief, *, interactive: bool, alone: bool
+        self, fitted: Any, edges: Any, brief: Brief, *, interactive: bool, alone: bool, maps: Any = None
     ) -> AsyncIterator[Step | Painted]:
-        stream = self._generator.paint.remote(fitted, edges, brief, interactive, alone)
+        made = [edges] if maps is None else [edges, maps]
+        stream = self._generator.paint.remote(fitted, edges, brief, interactive, alone, *made[1:])
         assert isinstance(stream, DeploymentResponseGenerator)
         try:
-            yield await await_with_arguments(anext(stream), fitted, edges)
+            yield await await_with_arguments(anext(stream), fitted, *made)
             async for update in stream:
                 yield update
         except Exception as error:
-            edges.cancel()  # else a response that never comes would be awaited until the shot ends
+            for one in made:
+                one.cancel()  # else a response that never comes would be awaited until the shot ends
             raise await to_blaming_error(error) from error
         finally:
             stream.cancel()
 
-    async def finish(self, prepared: Any, painted: Painted, spec: ShotSpec) -> Finished:
+    async def finish(self, prepared: Any, painted: Painted, spec: ShotSpec, products: Any = None) -> Finished:
+        references = [prepared] if products is None else [prepared, products]
         return await retry_once(
-            lambda: await_with_arguments(self._finisher.finish.remote(prepared, painted, spec), prepared)
+            lambda: await_with_arguments(self._finisher.finish.remote(prepared, painted, spec, products), *references)
         )
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:

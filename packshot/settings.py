@@ -33,7 +33,7 @@ class Settings(BaseSettings):
         5, ge=0, description="More connections that a process opens while it needs them, directors excepted."
     )
     database_connect_timeout_s: int = Field(
-        2, ge=2, description="Longest wait for a PostgreSQL connection, to open or to be free, whole seconds."
+        2, ge=2, description="Longest wait for a PostgreSQL connection to open, to be free or to answer, whole seconds."
     )
     database_statement_timeout_s: float = Field(
         30.0, ge=0, description="Longest wait for a statement on PostgreSQL, seconds; 0 = no limit."
@@ -49,6 +49,10 @@ class Settings(BaseSettings):
     # Models
     pack: str = Field("mini", description="The pack that this cluster serves.")
     pack_path: str = Field("", description="More folders that hold packs, separated by the system's path separator.")
+    controls: str = Field(
+        "",
+        description="Conditions besides canny that the engine loads, as depth,normal; empty = the pack's own; none.",
+    )
     offline: bool = Field(True, description="Never contact the model hub; weights must be on disk or in the cache.")
     accept_noncommercial: bool = Field(False, description="Allow packs whose licence forbids commercial use.")
     device: str = Field("auto", description="Torch device of the models: auto, cpu or cuda.")

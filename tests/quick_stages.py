@@ -51,8 +51,11 @@ class QuickStages:
     def edges(self, fitted: Any) -> Any:
         return None
 
+    async def control_maps(self, fitted: Any, products: Any, spec: ShotSpec) -> Any:
+        return None
+
     async def paint(
-        self, fitted: Any, edges: Any, brief: Brief, *, interactive: bool, alone: bool
+        self, fitted: Any, edges: Any, brief: Brief, *, interactive: bool, alone: bool, maps: Any = None
     ) -> AsyncIterator[Step | Painted]:
         for index in range(1, brief.steps + 1):
             await asyncio.sleep(self._step_s)
@@ -62,7 +65,7 @@ class QuickStages:
         pixel = np.full((1, 1, 3), brief.seed % 256, np.uint8)
         yield Painted(Render(pixel, brief.seed, ()), STAMP, {})
 
-    async def finish(self, prepared: Any, painted: Painted, spec: ShotSpec) -> Finished:
+    async def finish(self, prepared: Any, painted: Painted, spec: ShotSpec, products: Any = None) -> Finished:
         return Finished(encode_png(painted.render.pixels), 1, 1, Verdict(), 0.0)
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:

@@ -212,36 +212,34 @@ def _turn_after(
     return turns.order_by(*order).limit(_number(1)).scalar_subquery()
 
 
-def _lines(name: str, numbered: CTE) -> Subquery:
-    """Each line with its tenant's weight, the turn of its first shot, and whether that shot is aged."""
-    n = numbered.c
-    since = _now() - AGEING_S
-    unclaimed = func.coalesce(_last_catalogue_claim(n.tenant_id) <= since, true())
-    aged = and_(n.priority == _CATALOGUE, n.created_at < since, unclaimed)
-    now = func.coalesce(case((n.priority == _INTERACTIVE, _last_turn(_INTERACTIVE)), else_=_last_turn(_CATALOGUE)), 0.0)
-    own = _turn_after(n.tenant_id, n.priority, tenant.c.weight)
-    firsts = select(n.tenant_id, n.priority, tenant.c.weight, aged.label("aged"), now.label("now"), own.label("own"))
-    firsts = firsts.join_from(numbered, tenant, tenant.c.id == n.tenant_id).where(n.nth == 1)
-    f = firsts.subquery(f"{name}_firsts").c
-    # An aged shot goes out of turn. Its line continues at the present turn, so that no other line is passed.
-    turn = case((and_(~f.aged, f.own > f.now), f.own), else_=f.now)
-    return select(f.tenant_id, f.priority, f.weight, f.aged, turn.label("turn")).subquery(f"{name}_lines")
-
-
 def _ordered(name: str, rows: CompoundSelect[Any]) -> Subquery:
-    """Number claimable shots in the order of claims. The rows have tenant_id, seq, priority, created_at and work."""
+    """Number claimable shots in the order of claims. The rows have tenant_id, seq, priority, created_at and work.
+
+    A line's first shot finds the line's turn, and a window hands it on to the others. A join would do the same, but a
+    database expects one row of it and compares every shot with every line.
+    """
     w = rows.subquery(f"{name}_rows").c
     line = (w.tenant_id, w.priority)
     nth = func.row_number().over(partition_by=line, order_by=w.seq)
     before = func.sum(w.work).over(partition_by=line, order_by=w.seq) - w.work
-    numbered = select(w.seq, w.tenant_id, w.priority, w.created_at, nth.label("nth"), before.label("before"))
-    shots = numbered.cte(f"{name}_numbered")
-    lines = _lines(name, shots)
-    s, of = shots.c, lines.c
-    rank = case((and_(of.aged, s.nth == 1), 0), (s.priority == _INTERACTIVE, 1), else_=2)
-    turn = of.turn + cast(s.before, Double) / of.weight
-    ranked = select(s.seq, s.tenant_id, s.nth, rank.label("rank"), turn.label("turn"))
-    ranked = ranked.join_from(shots, lines, and_(of.tenant_id == s.tenant_id, of.priority == s.priority))
+    numbered = select(w.seq, w.tenant_id, w.priority, w.created_at, tenant.c.weight, nth.label("nth"))
+    numbered = numbered.add_columns(before.label("before")).join(tenant, tenant.c.id == w.tenant_id)
+    n = numbered.subquery(f"{name}_numbered").c
+
+    since = _now() - AGEING_S
+    unclaimed = func.coalesce(_last_catalogue_claim(n.tenant_id) <= since, true())
+    aged = and_(n.nth == 1, n.priority == _CATALOGUE, n.created_at < since, unclaimed)
+    now = func.coalesce(case((n.priority == _INTERACTIVE, _last_turn(_INTERACTIVE)), else_=_last_turn(_CATALOGUE)), 0.0)
+    own = case((n.nth == 1, _turn_after(n.tenant_id, n.priority, n.weight)))
+    shots = select(n.seq, n.tenant_id, n.priority, n.nth, n.before, n.weight)
+    s = shots.add_columns(aged.label("aged"), now.label("now"), own.label("own")).subquery(f"{name}_shots").c
+
+    # An aged shot goes out of turn. Its line continues at the present turn, so that no other line is passed.
+    turn = case((and_(~s.aged, s.own > s.now), s.own), else_=s.now)
+    of_line = func.first_value(turn).over(partition_by=(s.tenant_id, s.priority), order_by=s.seq)
+    rank = case((s.aged, 0), (s.priority == _INTERACTIVE, 1), else_=2)
+    ranked = select(s.seq, s.tenant_id, s.nth, rank.label("rank"))
+    ranked = ranked.add_columns((of_line + cast(s.before, Double) / s.weight).label("turn"))
     r = ranked.subquery(f"{name}_ranked").c
     order = r.rank, r.turn, r.seq
     nth_of_tenant = func.row_number().over(partition_by=r.tenant_id, order_by=order).label("nth_of_tenant")
