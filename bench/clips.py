@@ -31,7 +31,9 @@ SHEET_PX = 640
 def main() -> int:
     """Measure, print a row for each and write the sheets."""
     console = Console()
-    console.print("px | file | move | core-s to begin | core-s a second of clip | MB a second | peak MiB")
+    console.print(
+        "px | file | move | core-s to begin | core-s a second of clip | MB a second | peak MiB", soft_wrap=True
+    )
     with one_thread():
         picture, flat = scene()
         for size in SIZES:

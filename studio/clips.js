@@ -31,7 +31,7 @@ function dialog() {
   const field = (id, title, input) => h("div", { className: "field" }, h("label", { className: "label", htmlFor: id }, title), input);
   const moves = h("select", { id: "clip-move", "aria-describedby": "clip-words", onchange: show }, ...Object.entries(MOVES).map(([value, [title]]) => h("option", { value }, title)));
   const seconds = h("select", { id: "clip-seconds" }, ...[1, 2, 3, 4, 6, 8].map((value) => h("option", { value: String(value), selected: value === 4 }, value === 1 ? "1 second" : `${value} seconds`)));
-  const format = h("select", { id: "clip-format" }, h("option", { value: "webp" }, "WebP, animated"), h("option", { value: "mp4" }, "MP4"));
+  const format = h("select", { id: "clip-format" }, h("option", { value: "webp" }, "WebP"), h("option", { value: "mp4" }, "MP4"));
   const form = h(
     "form",
     { id: "clip-form", noValidate: true, onsubmit: (event) => (event.preventDefault(), make()) },
