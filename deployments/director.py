@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
@@ -27,6 +26,7 @@ from packshot.errors import PackshotError
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.shots import Director, DuePoll, Finished, LayoutFiles, Painted, Placed, SharedLoadReport, Step, Understood
+from packshot.shots.stages import ClipOrder, Filmed
 from packshot.store.gauges import connection_gauges
 from packshot.store.store import Store
 from packshot.store.wakes import OUTBOX, QUEUED, listen
@@ -41,9 +41,6 @@ DIRECTOR_CONNECTIONS = {
     "database_connect_timeout_s": 30,
 }
 """A director has one database connection, and its shots wait for their turn at it: many directors share one server."""
-
-ASK_FOR_SWEEP_EVERY_S = 60.0
-"""Seconds after which a director asks whether a retention sweep is due. One director of the cluster sweeps."""
 
 
 @serve.deployment(
@@ -135,18 +132,15 @@ class DirectorDeployment:
 
     async def _keep_house(self) -> None:
         """Report the connections, say that the cluster is present, and sweep when a sweep is due."""
-        asked_at = time.monotonic()
         while True:
-            await asyncio.sleep(self._poll_s)
             try:
                 report(connection_gauges(self._store))
                 self._active = await asyncio.to_thread(self._store.clusters.is_active, *self._cluster)
-                if time.monotonic() - asked_at > ASK_FOR_SWEEP_EVERY_S:
-                    asked_at = time.monotonic()
-                    if swept := await asyncio.to_thread(self._store.retention.sweep_if_due):
-                        log.info("swept %s", swept)
+                if swept := await asyncio.to_thread(self._store.retention.sweep_if_due):
+                    log.info("swept %s", swept)
             except Exception:
                 log.exception("the store did not answer; a later try asks again")
+            await asyncio.sleep(self._poll_s)
 
     async def _call(self) -> str | None:
         """Run a shot without a caller: the gateway died, a back-off has ended, or a lease has expired."""
@@ -244,3 +238,14 @@ class GraphStages:
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         return await retry_once(lambda: self._finisher.finish_plain.remote(files, spec))
+
+    async def film(self, order: ClipOrder) -> AsyncIterator[Step | Filmed]:
+        stream = self._preparer.film.remote(order)
+        assert isinstance(stream, DeploymentResponseGenerator)
+        try:
+            async for update in stream:
+                yield update
+        except Exception as error:
+            raise await to_blaming_error(error) from error
+        finally:
+            stream.cancel()

@@ -22,7 +22,9 @@ from packshot.contract.shot_spec import ShotSpec
 from packshot.delivery.deliver import Delivered
 from packshot.settings import Settings
 from packshot.shots import CutoutFiles, DeliveryOrder, Finished, Finisher, Fitted, LayoutFiles, Painted, Prepared
+from packshot.shots.filming import filmed_by
 from packshot.shots.finish import THUMBNAIL_PX, finish
+from packshot.shots.stages import ClipOrder, Filmed, Step
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask
 from packshot.types import Framing, Stroke, Understanding
@@ -103,6 +105,11 @@ class FinisherDeployment:
     async def deliver(self, order: DeliveryOrder) -> Delivered:
         """Convert an image to a channel's file."""
         return await self._threads.run(self._finisher.deliver, order)
+
+    async def film(self, order: ClipOrder) -> AsyncIterator[Step | Filmed]:
+        """Make a clip. Each frame is a call of its own, so that pictures are finished between two frames."""
+        async for update in filmed_by(self._finisher.film(order), self._threads.run):
+            yield update
 
     def check_health(self) -> None:
         require_progress("finisher", self._threads.busy_s)

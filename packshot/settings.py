@@ -33,7 +33,7 @@ class Settings(BaseSettings):
         5, ge=0, description="More connections that a process opens while it needs them, directors excepted."
     )
     database_connect_timeout_s: int = Field(
-        2, ge=2, description="Longest wait for a PostgreSQL connection, to open or to be free, whole seconds."
+        2, ge=2, description="Longest wait for a PostgreSQL connection to open, to be free or to answer, whole seconds."
     )
     database_statement_timeout_s: float = Field(
         30.0, ge=0, description="Longest wait for a statement on PostgreSQL, seconds; 0 = no limit."

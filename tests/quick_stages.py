@@ -12,6 +12,7 @@ from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.contract.verdict import Verdict
 from packshot.imaging.codec import encode_png
 from packshot.shots import Finished, LayoutFiles, Painted, Placed, Step, Understood
+from packshot.shots.stages import ClipOrder, Filmed
 from packshot.types import Brief, Framing, Geometry, Material, Render, Understanding
 from tests.specs import STAMP
 
@@ -66,3 +67,11 @@ class QuickStages:
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         raise AssertionError("every shot of these tests has a painted background")
+
+    async def film(self, order: ClipOrder) -> AsyncIterator[Step | Filmed]:
+        for index in range(1, order.job.frames + 1):
+            await asyncio.sleep(self._step_s)
+            yield Step(index, order.job.frames)
+        self.waiting += 1
+        await self.let_go.wait()
+        yield Filmed(b"clip", 2, 2)

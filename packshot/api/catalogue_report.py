@@ -127,8 +127,15 @@ img{max-width:100%;height:auto}
 .outliers p{margin:0;overflow-wrap:anywhere}
 .off{color:#b03024}
 .wide{overflow-x:auto}
+.plots{min-width:50rem;width:100%;border-radius:8px}
+a{color:inherit}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}
 th,td{padding:.3rem 1rem .3rem 0;text-align:left;border-bottom:1px solid #dedbd5}
+@media(prefers-color-scheme:dark){
+body{color:#ecebe9;background:#1c1c1c}
+.off{color:#ff9a8a}
+th,td,.outliers img{border-color:#444}
+}
 """
 
 
@@ -142,15 +149,19 @@ def _page_headers() -> dict[str, str]:
 
 def _page(report: SetReport) -> str:
     title = escape(report.name)
-    told = f"{report.outliers_total:,} stand out" if report.outliers_total else "none stands out"
+    out = report.outliers_total
+    told = f"{out:,} {'stands' if out == 1 else 'stand'} out" if out else "none stands out"
+    pictures = f"{report.pictures:,} picture{'' if report.pictures == 1 else 's'}"
     outliers = "".join(map(_outlier, report.outliers))
     rows = "".join(_row(one, spread) for one in report.sets for spread in one.spreads)
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Set report: {title}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body>'
-        f"<h1>{title}</h1><p>{report.pictures:,} pictures, {report.measured:,} measured; {told}.</p>"
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f'<meta name="color-scheme" content="light dark"><style>{_STYLE}</style></head><body>'
+        f"<h1>{title}</h1><p>{pictures}, {report.measured:,} measured; {told}. "
+        f'<a href="/catalogues#{report.catalogue_id}">The catalogue</a></p>'
         f'<ul class="outliers">{outliers}</ul><h2>Plots</h2>'
-        f'<p><img src="report.png" alt="The measures of each set as dots, with the tolerances">'
+        '<p class="wide"><img class="plots" src="report.png" alt="The measures of each set as dots">'
         f'</p><h2>Numbers</h2><div class="wide"><table><thead><tr><th>Set</th><th>Measure</th><th>Target</th>'
         f"<th>Tolerance</th><th>Least</th><th>Most</th><th>Outliers</th></tr></thead><tbody>{rows}</tbody></table>"
         f"</div></body></html>"

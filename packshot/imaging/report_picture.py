@@ -54,14 +54,18 @@ def draw_report(report: SetReport, thumbnails: Mapping[str, bytes]) -> bytes:
 
 
 def _summary(report: SetReport) -> str:
-    counted = f"{report.pictures:,} pictures in {len(report.sets)} sets"
+    counted = f"{_counted(report.pictures, 'picture')} in {_counted(len(report.sets), 'set')}"
     if report.measured < report.pictures:
         counted += f", {report.measured:,} of them measured"
     if not report.measured:
         return counted
     if report.outliers_total == 0:
         return f"{counted}: all of them look like their set"
-    return f"{counted}: {report.outliers_total:,} stand out"
+    return f"{counted}: {report.outliers_total:,} {'stands' if report.outliers_total == 1 else 'stand'} out"
+
+
+def _counted(count: int, one: str) -> str:
+    return f"{count:,} {one}{'' if count == 1 else 's'}"
 
 
 def _of_more(shown: int, total: int) -> str:
@@ -81,9 +85,9 @@ def _set(page: _Page, y: int, one: SetOfReport) -> None:
     if one.background_lab is not None:
         page.swatch(x, y + 17, 18, _rgb(one.background_lab))
         x += 28
-    plural = "picture" if one.pictures == 1 else "pictures"
     page.text(x, y + 15, f"{one.scene}", 18, INK)
-    page.text(WIDTH - MARGIN, y + 17, f"{one.canvas[0]} × {one.canvas[1]}, {one.pictures:,} {plural}", 15, QUIET, "ra")
+    facts = f"{one.canvas[0]} × {one.canvas[1]}, {_counted(one.pictures, 'picture')}"
+    page.text(WIDTH - MARGIN, y + 17, facts, 15, QUIET, "ra")
     wide = (WIDTH - 2 * MARGIN - 3 * GAP) // 4
     for at, spread in enumerate(one.spreads):
         _strip(page, MARGIN + at * (wide + GAP), y + 52, wide, spread)

@@ -31,13 +31,14 @@ from packshot.imaging.report_picture import draw_report
 from packshot.imaging.resample import reduced
 from packshot.imaging.strokes import paint
 from packshot.shots.cutouts import CutoutFiles, load_cutout_png
+from packshot.shots.filming import Filming
 from packshot.shots.layout import LayoutFiles, draw_layout
 from packshot.shots.lighting import lit_ground
 from packshot.shots.relighting import prove, relit_layout, unlit_findings
-from packshot.shots.stages import DeliveryOrder, Finished, Fitted, Painted, Placed, Prepared
+from packshot.shots.stages import ClipOrder, DeliveryOrder, Finished, Fitted, Painted, Placed, Prepared
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask
-from packshot.types import U8, Framing, Mask, Stroke, Understanding
+from packshot.types import U8, Flat, Framing, Mask, Stroke, Understanding
 from packshot.verdict.inspect import framing_finding, inspect
 
 THUMBNAIL_PX = 384
@@ -226,6 +227,14 @@ class Finisher:
             generated=generated,
             relit_lock=proof,
         )
+
+    def film(self, order: ClipOrder) -> Filming:
+        """Make a clip of a finished picture, frame by frame; `Filming` says what it raises."""
+
+        def draw() -> tuple[U8, Flat]:
+            return read_png(self._assets.get(order.image_key)), self._draw(order.layout).flat
+
+        return Filming(draw, order.job)
 
     def _with_shadow(self, prepared: Prepared | None, spec: ShotSpec, shadow: ShadowKind) -> U8:
         """The picture on its plain background with another shadow."""

@@ -19,9 +19,6 @@ from sqlalchemy import URL, Dialect, Engine, create_engine, event, exc
 from packshot.settings import Settings
 from packshot.store.reach import Reach
 
-PING_TIMEOUT_S = 2.0
-"""Longest wait for the answer of a pooled connection before it is used, in seconds."""
-
 CANCEL_TIMEOUT_S = 1.0
 KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 10_000}
 """Notice a peer that vanished without a word, as a dead node does. `tcp_user_timeout` is in milliseconds."""
@@ -34,8 +31,8 @@ class ConnectionLimits:
     """How a process uses its database. On SQLite only `pool_size` and `pool_overflow` have a meaning.
 
     `pool_size` connections stay open, and `pool_overflow` more are opened when needed. `connect_timeout_s` limits the
-    wait for a connection, `statement_timeout_s` that for a statement. `prepare` lets the server keep plans of repeated
-    statements.
+    wait for a connection, and that for the first answer of a pooled one. `statement_timeout_s` limits the wait for a
+    statement. `prepare` lets the server keep plans of repeated statements.
     """
 
     pool_size: int = 5
@@ -59,6 +56,8 @@ class PromptConnection(psycopg.Connection[Any]):
     """A connection whose statements end within `timeout_s` seconds: by an OperationalError and a closed connection."""
 
     timeout_s: float | None = None
+    pinged = False
+    """Whether it waits for the answer to a ping, which needs no cancellation at the server."""
 
     def wait(self, gen: PQGen[Result], interval: float = 0.1, timeout: float | None = None) -> Result:
         try:
@@ -66,7 +65,7 @@ class PromptConnection(psycopg.Connection[Any]):
         except psycopg.errors._WaitTimeout as error:
             if timeout is not None:
                 raise
-            if self.timeout_s != PING_TIMEOUT_S:  # the server may be alive and busy with a statement nobody waits for
+            if not self.pinged:  # the server may be alive and busy with a statement nobody waits for
                 with suppress(psycopg.Error):
                     self.cancel_safe(timeout=CANCEL_TIMEOUT_S)
             self.close()
@@ -103,13 +102,14 @@ def open_postgresql(url: URL, limits: ConnectionLimits, reach: Reach, **options:
     @event.listens_for(engine, "checkout")
     def ping(connection: PromptConnection, record: object, proxy: object) -> None:
         """Replace a connection whose server has restarted, or does not answer."""
-        usual, connection.timeout_s = connection.timeout_s, PING_TIMEOUT_S
+        usual, connection.timeout_s = connection.timeout_s, limits.connect_timeout_s
+        connection.pinged = True
         try:
             engine.dialect.do_ping(cast(Any, connection))
         except psycopg.Error as error:
             raise exc.DisconnectionError("the server does not answer on a pooled connection") from error
         finally:
-            connection.timeout_s = usual
+            connection.timeout_s, connection.pinged = usual, False
 
     return engine
 

@@ -44,7 +44,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from packshot.contract.status import PRIORITIES, SHOT_KINDS, Priority
+from packshot.contract.status import PRIORITIES, SHOT_KINDS, Priority, ShotKind
 from packshot.store.schema import Now, shot, tenant
 
 AGEING_S = 120.0
@@ -57,10 +57,10 @@ _QUEUED, _RUNNING = literal_column("'queued'", String), literal_column("'running
 _INTERACTIVE, _CATALOGUE = literal_column("'interactive'", String), literal_column("'catalogue'", String)
 
 
-def claimable(row: FromClause) -> ColumnElement[bool]:
+def claimable(row: FromClause, kinds: Sequence[ShotKind] = SHOT_KINDS) -> ColumnElement[bool]:
     """The condition that a worker may claim the row: it is queued and due, or it runs and its lease has expired."""
     queued = and_(row.c.status == "queued", due_at(row) <= Now())
-    return and_(of_known_kind(row), or_(queued, and_(row.c.status == "running", lease_end(row) <= Now())))
+    return and_(of_known_kind(row, kinds), or_(queued, and_(row.c.status == "running", lease_end(row) <= Now())))
 
 
 def due_at(row: FromClause) -> ColumnElement[float]:
@@ -73,31 +73,35 @@ def lease_end(row: FromClause) -> ColumnElement[float]:
     return func.coalesce(row.c.ready_at, row.c.lease_until)
 
 
-def of_known_kind(row: FromClause) -> ColumnElement[bool]:
-    """Whether this code can do the row's work. Newer code may have accepted another kind."""
-    return or_(row.c.kind.is_(None), row.c.kind.in_(SHOT_KINDS))
+def of_known_kind(row: FromClause, kinds: Sequence[ShotKind] = SHOT_KINDS) -> ColumnElement[bool]:
+    """Whether this code can do the row's work, or its work is of these `kinds`. Newer code may know other kinds."""
+    return or_(row.c.kind.is_(None), row.c.kind.in_(kinds))
 
 
 @cache  # building the query takes longer than running it
-def queue_order(dialect: str, tenants: int, each: int, people_only: bool = False) -> Subquery:
+def queue_order(
+    dialect: str, tenants: int, each: int, people_only: bool = False, kinds: tuple[ShotKind, ...] = SHOT_KINDS
+) -> Subquery:
     """A subquery of the front of the queue: claimable shots with `seq`, `position` (0 = next), `turn` and `nth`.
 
     It reads the lines of the `tenants` whose first shots come first, and of each priority the first `each` shots. `nth`
     numbers the shots of one line from 1. The positions before the first one with `nth` ≥ `each` are exact, but never
-    those from `tenants` on. `dialect` is the database's name in SQLAlchemy. `people_only` leaves catalogue shots out.
+    those from `tenants` on. `dialect` is the database's name in SQLAlchemy. `people_only` leaves catalogue shots out,
+    and `kinds` all rows of other kinds.
     """
-    kinds = PRIORITIES[:1] if people_only else PRIORITIES
+    priorities = PRIORITIES[:1] if people_only else PRIORITIES
     columns = shot.c.tenant_id, shot.c.seq, shot.c.priority, shot.c.created_at, _work(shot).label("work")
-    ended = shot.c.status == _RUNNING, lease_end(shot) <= _now(), shot.c.priority.in_(kinds), of_known_kind(shot)
-    ended_leases = select(*columns).where(*ended).cte("ended_leases")
+    mine = shot.c.priority.in_(priorities), of_known_kind(shot, kinds)
+    ended = shot.c.status == _RUNNING, lease_end(shot) <= _now()
+    ended_leases = select(*columns).where(*ended, *mine).cte("ended_leases")
     expired = select(ended_leases)
-    heads = _ordered("heads", union_all(*_heads(_waiting_tenants(dialect), 1, dialect, kinds), expired))
+    heads = _ordered("heads", union_all(*_heads(_waiting_tenants(dialect), 1, dialect, priorities, kinds), expired))
     if tenants == each == 1:
         return heads
     next_tenants = select(heads.c.tenant_id).where(heads.c.nth_of_tenant == 1)
     chosen = next_tenants.order_by(heads.c.position).limit(_number(tenants)).cte("next_tenants")
     own_expired = expired.where(ended_leases.c.tenant_id.in_(select(chosen.c.tenant_id)))
-    return _ordered("queue_order", union_all(*_heads(chosen, each, dialect, kinds), own_expired))
+    return _ordered("queue_order", union_all(*_heads(chosen, each, dialect, priorities, kinds), own_expired))
 
 
 def due_count(connection: Connection, most: int) -> int:
@@ -148,15 +152,17 @@ def _in_line(rows: Select[Any], line: FromClause, first: int = 1) -> Select[Any]
     return rows.where(line.c.status == _QUEUED).order_by(*order).limit(_number(first))
 
 
-def _heads(tenants: CTE, first: int, dialect: str, kinds: Sequence[Priority]) -> list[Select[Any]]:
+def _heads(
+    tenants: CTE, first: int, dialect: str, priorities: Sequence[Priority], kinds: Sequence[ShotKind]
+) -> list[Select[Any]]:
     """The `first` shots that are queued and due, of each of the tenants and each of the priorities."""
     # The table has these two priorities only. With `=`, other indexes would have the order of the result too.
     line = shot.alias("line")
     each = {"interactive": line.c.priority >= _INTERACTIVE, "catalogue": line.c.priority <= _CATALOGUE}
     found = []
-    for priority in kinds:
+    for priority in priorities:
         of_priority = each[priority]
-        mine = line.c.tenant_id == tenants.c.tenant_id, of_priority, of_known_kind(line)
+        mine = line.c.tenant_id == tenants.c.tenant_id, of_priority, of_known_kind(line, kinds)
         due = _in_line(select(line.c.seq).where(*mine, due_at(line) <= _now()), line, first)
         if dialect == "sqlite":  # it has no LATERAL
             one = shot.alias("one")
@@ -206,36 +212,34 @@ def _turn_after(
     return turns.order_by(*order).limit(_number(1)).scalar_subquery()
 
 
-def _lines(name: str, numbered: CTE) -> Subquery:
-    """Each line with its tenant's weight, the turn of its first shot, and whether that shot is aged."""
-    n = numbered.c
-    since = _now() - AGEING_S
-    unclaimed = func.coalesce(_last_catalogue_claim(n.tenant_id) <= since, true())
-    aged = and_(n.priority == _CATALOGUE, n.created_at < since, unclaimed)
-    now = func.coalesce(case((n.priority == _INTERACTIVE, _last_turn(_INTERACTIVE)), else_=_last_turn(_CATALOGUE)), 0.0)
-    own = _turn_after(n.tenant_id, n.priority, tenant.c.weight)
-    firsts = select(n.tenant_id, n.priority, tenant.c.weight, aged.label("aged"), now.label("now"), own.label("own"))
-    firsts = firsts.join_from(numbered, tenant, tenant.c.id == n.tenant_id).where(n.nth == 1)
-    f = firsts.subquery(f"{name}_firsts").c
-    # An aged shot goes out of turn. Its line continues at the present turn, so that no other line is passed.
-    turn = case((and_(~f.aged, f.own > f.now), f.own), else_=f.now)
-    return select(f.tenant_id, f.priority, f.weight, f.aged, turn.label("turn")).subquery(f"{name}_lines")
-
-
 def _ordered(name: str, rows: CompoundSelect[Any]) -> Subquery:
-    """Number claimable shots in the order of claims. The rows have tenant_id, seq, priority, created_at and work."""
+    """Number claimable shots in the order of claims. The rows have tenant_id, seq, priority, created_at and work.
+
+    A line's first shot finds the line's turn, and a window hands it on to the others. A join would do the same, but a
+    database expects one row of it and compares every shot with every line.
+    """
     w = rows.subquery(f"{name}_rows").c
     line = (w.tenant_id, w.priority)
     nth = func.row_number().over(partition_by=line, order_by=w.seq)
     before = func.sum(w.work).over(partition_by=line, order_by=w.seq) - w.work
-    numbered = select(w.seq, w.tenant_id, w.priority, w.created_at, nth.label("nth"), before.label("before"))
-    shots = numbered.cte(f"{name}_numbered")
-    lines = _lines(name, shots)
-    s, of = shots.c, lines.c
-    rank = case((and_(of.aged, s.nth == 1), 0), (s.priority == _INTERACTIVE, 1), else_=2)
-    turn = of.turn + cast(s.before, Double) / of.weight
-    ranked = select(s.seq, s.tenant_id, s.nth, rank.label("rank"), turn.label("turn"))
-    ranked = ranked.join_from(shots, lines, and_(of.tenant_id == s.tenant_id, of.priority == s.priority))
+    numbered = select(w.seq, w.tenant_id, w.priority, w.created_at, tenant.c.weight, nth.label("nth"))
+    numbered = numbered.add_columns(before.label("before")).join(tenant, tenant.c.id == w.tenant_id)
+    n = numbered.subquery(f"{name}_numbered").c
+
+    since = _now() - AGEING_S
+    unclaimed = func.coalesce(_last_catalogue_claim(n.tenant_id) <= since, true())
+    aged = and_(n.nth == 1, n.priority == _CATALOGUE, n.created_at < since, unclaimed)
+    now = func.coalesce(case((n.priority == _INTERACTIVE, _last_turn(_INTERACTIVE)), else_=_last_turn(_CATALOGUE)), 0.0)
+    own = case((n.nth == 1, _turn_after(n.tenant_id, n.priority, n.weight)))
+    shots = select(n.seq, n.tenant_id, n.priority, n.nth, n.before, n.weight)
+    s = shots.add_columns(aged.label("aged"), now.label("now"), own.label("own")).subquery(f"{name}_shots").c
+
+    # An aged shot goes out of turn. Its line continues at the present turn, so that no other line is passed.
+    turn = case((and_(~s.aged, s.own > s.now), s.own), else_=s.now)
+    of_line = func.first_value(turn).over(partition_by=(s.tenant_id, s.priority), order_by=s.seq)
+    rank = case((s.aged, 0), (s.priority == _INTERACTIVE, 1), else_=2)
+    ranked = select(s.seq, s.tenant_id, s.nth, rank.label("rank"))
+    ranked = ranked.add_columns((of_line + cast(s.before, Double) / s.weight).label("turn"))
     r = ranked.subquery(f"{name}_ranked").c
     order = r.rank, r.turn, r.seq
     nth_of_tenant = func.row_number().over(partition_by=r.tenant_id, order_by=order).label("nth_of_tenant")

@@ -26,7 +26,11 @@ class Reach:
         self._probe = threading.Lock()
 
     def connect(self, engine: Engine) -> Connection:
-        """Take a connection from the engine's pool. Raises Unavailable at once while another caller tries in vain."""
+        """Take a connection from the engine's pool.
+
+        Raises Unavailable at once while another caller tries in vain, and when one connection after the other opens and
+        then does not answer, as behind a PgBouncer whose server connections are all in use.
+        """
         probes = self.down
         if probes and not self._probe.acquire(blocking=False):
             raise Unavailable("not_ready", DOES_NOT_ANSWER)
@@ -36,6 +40,9 @@ class Reach:
         except (exc.OperationalError, exc.TimeoutError):
             self.down = self._answered_s < began_s  # else there are too few connections, and other callers have them
             raise
+        except exc.InvalidRequestError as error:  # the pool has given up its attempts
+            self.down = self._answered_s < began_s
+            raise Unavailable("not_ready", DOES_NOT_ANSWER) from error
         finally:
             if probes:
                 self._probe.release()

@@ -17,6 +17,7 @@ import skimage.data
 import yaml
 
 from bench.demo import CUP_AND_SAUCER_BOX_XYXY
+from cluster.local import ENVIRONMENT
 from packshot.imaging.codec import encode_png
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +64,8 @@ def started(folder: Path, nodes: list[dict[str, Any]], tree: Path = ROOT, /, **s
     }
     asked = {"nodes": nodes, "settings": more}
     command = [sys.executable, "-m", "tests.cluster.several_nodes", json.dumps(asked)]
-    environment = {**os.environ, "PYTHONPATH": str(tree)}
+    # Ray reads its variables when it is first imported, so the process starts with them.
+    environment = {**os.environ, **ENVIRONMENT, **more, "PYTHONPATH": str(tree)}
     log = folder / "cluster.log"
     with log.open("w") as errors:
         process = subprocess.Popen(

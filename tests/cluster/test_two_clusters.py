@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import pytest
 from sqlalchemy import text
@@ -60,10 +60,14 @@ class Service:
         with suppress(OSError):  # closed
             while True:
                 client, _ = self._listener.accept()
-                to = urlsplit(self.target)
-                server = socket.create_connection((to.hostname, to.port))
-                for source, sink in ((client, server), (server, client)):
-                    threading.Thread(target=self._forward, args=(source, sink), daemon=True).start()
+                threading.Thread(target=self._connect, args=(client, urlsplit(self.target)), daemon=True).start()
+
+    def _connect(self, client: socket.socket, to: SplitResult) -> None:
+        with client, suppress(OSError), socket.create_connection((to.hostname, to.port)) as server:
+            answering = threading.Thread(target=self._forward, args=(server, client), daemon=True)
+            answering.start()
+            self._forward(client, server)
+            answering.join()
 
     @staticmethod
     def _forward(source: socket.socket, sink: socket.socket) -> None:

@@ -115,8 +115,9 @@ def _is_in(module: str, allowed: set[str]) -> bool:
     [
         ("packshot", {"torch", "ray", "diffusers"}),
         ("packshot.cli", {"torch", "ray", "diffusers"}),
-        ("packshot.api.app", {"torch", "ray", "diffusers"}),
-        ("packshot.store.store", {"torch", "ray", "diffusers"}),
+        ("packshot.api.app", {"torch", "ray", "diffusers", "scipy"}),
+        ("packshot.store.store", {"torch", "ray", "diffusers", "scipy"}),
+        ("packshot.shots", {"torch", "ray", "diffusers", "scipy"}),
         ("packshot.contract", {"torch", "ray", "diffusers", "numpy"}),
         ("packshot.client", {"torch", "ray", "diffusers", "numpy"}),
     ],

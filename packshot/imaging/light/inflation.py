@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from scipy.sparse import coo_matrix
-from scipy.sparse.linalg import spsolve
 
 from packshot.types import F32, U8
 
@@ -19,6 +17,10 @@ FLATTEST = 1e-3
 
 def inflated(mask: U8) -> F32:
     """The height of each pixel of a mask (uint8 HxW, 255 = product), float32 HxW in pixels; 0 outside."""
+    # Here, because it takes 15 MiB, and every gateway and director imports this module.
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.linalg import spsolve
+
     height, width = mask.shape
     scale = min(1.0, SOLVE_PX / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))

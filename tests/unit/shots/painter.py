@@ -11,7 +11,9 @@ from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.contract.verdict import Finding
 from packshot.imaging.edges import canny
 from packshot.shots import Finished, Finisher, Fitted, LayoutFiles, Painted, Placed, Prepared, Step, Understood
+from packshot.shots.filming import filmed_by
 from packshot.shots.finish import finish
+from packshot.shots.stages import ClipOrder, Filmed
 from packshot.store.records import ShotRecord
 from packshot.store.schema import shot
 from packshot.store.store import Store
@@ -72,6 +74,17 @@ class Painter:
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         return await asyncio.to_thread(self.finisher.finish_plain, files, spec)
+
+    async def film(self, order: ClipOrder) -> AsyncIterator[Step | Filmed]:
+        self.started.set()
+        try:
+            async for update in filmed_by(self.finisher.film(order), asyncio.to_thread):
+                yield update
+                await self.let_go.wait()
+                if self.faults:
+                    raise self.faults.pop(0)
+        finally:
+            self.closed += 1
 
 
 def accepted(store: Store, request: ShotSpec) -> str:

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 from sqlalchemy import text
 
@@ -107,6 +108,23 @@ def test_a_statement_that_a_stopped_server_left_unanswered_ends(own_server: str,
         store.queue.counts()
     finally:
         store.close()
+
+
+def test_a_server_that_takes_connections_and_does_not_answer_on_them_is_unavailable(
+    own_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a PgBouncer whose server connections are all in use: the pool gives up after a second new connection."""
+
+    def no_answer(connection: object) -> bool:
+        raise psycopg.OperationalError("no answer")
+
+    own_store.queue.counts()
+    with monkeypatch.context() as patch:
+        patch.setattr(own_store.database.engine.dialect, "do_ping", no_answer)
+        with pytest.raises(Unavailable) as refused:
+            own_store.queue.counts()
+    assert refused.value.code == "not_ready"
+    own_store.queue.counts()
 
 
 def test_a_statement_that_takes_too_long_is_cancelled_at_the_server(own_settings: Settings) -> None:
