@@ -3,8 +3,8 @@
 python -m bench.light_sheet sheet --out DIR    five products x four lights, with shadow, reflection and relight
 python -m bench.light_sheet pairs --out DIR    which of two has the shadow of its scene? The answers stand in key.json
 
-The mini pack paints every picture, in this process. `pairs` paints each scene once and lays two shadows into it: the
-one that Packshot reads from the scene, and the opposite one, in a random order.
+The mini pack paints every picture, in this process. `pairs` paints each scene once, without a shadow of ours, and lays
+two shadows into it: the one that Packshot reads from the scene, and the opposite one, in a random order.
 """
 
 from __future__ import annotations
@@ -23,9 +23,14 @@ from PIL import Image
 
 from graphs.one_process import serving_in_process
 from packshot.client import Client
+from packshot.contract.shot_spec import Canvas
+from packshot.imaging.canvas import flatten
 from packshot.imaging.codec import read_png
+from packshot.imaging.composite import Ground, composite
+from packshot.imaging.light.cast import cast_shadow
+from packshot.imaging.light.estimate import scene_light
 from packshot.settings import Settings
-from packshot.types import U8
+from packshot.types import U8, Cutout, Layer, Layout
 
 PHOTOS = Path("tests/catalogue/photos")
 PRODUCTS = ("bottle-1", "mug-1", "jar-3", "lamp-1", "cup-1")
@@ -74,22 +79,24 @@ def make_sheet(client: Client, out: Path, seed: int) -> None:
 
 
 def make_pairs(client: Client, out: Path, seed: int) -> None:
-    """A row a product and light: left and right differ in the shadow and the relight alone."""
+    """A row a product and light: left and right differ in the shadow alone. The key says how sure the estimate is."""
     order, rows = random.Random(seed), [_headings(["A", "B"])]
     key: list[dict[str, Any]] = []
     for product in PRODUCTS:
         _, layer = _placed(client, product)
-        for light, (words, _) in LIGHTS.items():
-            _, verdict = _shot(client, layer, words, seed, shadow={"mode": "cast"}, relight={"amount": 0.3})
-            direction = verdict["direction_deg"]
+        cutout = Cutout(read_png(client.download(f"/v1/masks/{layer['mask_id']}/cutout")))
+        flat = flatten(Layout(Canvas(PX, PX), (Layer(cutout, layer["x"], layer["y"], layer["scale"]),)))
+        for light in ("from the left", "from the right"):
+            scene, _ = _shot(client, layer, LIGHTS[light][0], seed, shadow="none")
+            read = scene_light(scene, flat.alpha)
             pair = []
             for turn in (0, 180):
-                shadow = {"mode": "cast", "direction_deg": (direction + turn) % 360}
-                pair.append(_shot(client, layer, words, seed, shadow=shadow, relight={"amount": 0.3})[0])
-            right_is_scenes = order.random() < 0.5
-            rows.append(np.hstack([_tile(one) for one in (pair[::-1] if right_is_scenes else pair)]))
-            answer = "B" if right_is_scenes else "A"
-            key.append({"row": len(key) + 1, "product": product, "light": light, "answer": answer, **verdict})
+                dark = cast_shadow(flat, read.direction_deg + turn, 0.9)
+                pair.append(composite(flat, scene, Ground(np.asarray(np.rint(dark * 0.6), np.uint8))))
+            answer = order.choice("AB")
+            rows.append(np.hstack([_tile(one) for one in (pair if answer == "A" else pair[::-1])]))
+            told = {"direction_deg": round(read.direction_deg), "confidence": round(read.confidence, 2)}
+            key.append({"row": len(key) + 1, "product": product, "light": light, "answer": answer, **told})
     Image.fromarray(np.vstack(rows)).save(out / "light-pairs.jpg", quality=88)
     (out / "key.json").write_text(json.dumps(key, indent=1))
 
@@ -114,10 +121,11 @@ def _shot(client: Client, layer: dict[str, Any], words: str, seed: int, **light:
         raise SystemExit(f"the shot must end done, it is {done.status}: {done.error}")
     image = done.images[0]
     found = {finding.check: finding for finding in image.verdict.findings}
-    if found["relit_lock"].level != "ok":
-        raise SystemExit(f"the product must be proved: {found['relit_lock'].detail}")
-    told = {"direction_deg": found["light"].value, "delta_e_p95": found["relight"].value}
-    return read_png(client.download(image.url)), told | {"relight": found["relight"].detail}
+    lock = found["relit_lock" if "relight" in light else "lock"]
+    if lock.level != "ok":
+        raise SystemExit(f"the product must be proved: {lock.detail}")
+    told = {check: found[check].value for check in ("light", "relight") if check in found}
+    return read_png(client.download(image.url)), told | {"why": found["relight"].detail if "relight" in found else ""}
 
 
 def _tile(pixels: U8) -> U8:
