@@ -123,7 +123,8 @@ class ShotSpec:
     @property
     def needs_geometry(self) -> bool:
         """Whether a stage of the shot reads the geometry of its products."""
-        return any(condition.kind in GEOMETRY_KINDS for condition in self.conditions)
+        wanted = any(condition.kind in GEOMETRY_KINDS for condition in self.conditions)
+        return wanted or self.relight is not None
 
     @property
     def row_steps(self) -> int:
