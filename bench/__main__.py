@@ -34,6 +34,7 @@ ROWS = (
     "p11_finishing",
     "p12_queue",
     "p15_lane",
+    "p16_conditions",
     "first_picture",
     "first_hour",
     "memory",

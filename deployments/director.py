@@ -215,17 +215,22 @@ class GraphStages:
     def edges(self, fitted: Any) -> Any:
         return self._canny.edges.remote(fitted)
 
+    async def control_maps(self, fitted: Any, products: Any, spec: ShotSpec) -> Any:
+        return self._finisher.control_maps.remote(fitted, products, spec, self.framing_of(spec.canvas))
+
     async def paint(
-        self, fitted: Any, edges: Any, brief: Brief, *, interactive: bool, alone: bool
+        self, fitted: Any, edges: Any, brief: Brief, *, interactive: bool, alone: bool, maps: Any = None
     ) -> AsyncIterator[Step | Painted]:
-        stream = self._generator.paint.remote(fitted, edges, brief, interactive, alone)
+        made = [edges] if maps is None else [edges, maps]
+        stream = self._generator.paint.remote(fitted, edges, brief, interactive, alone, *made[1:])
         assert isinstance(stream, DeploymentResponseGenerator)
         try:
-            yield await await_with_arguments(anext(stream), fitted, edges)
+            yield await await_with_arguments(anext(stream), fitted, *made)
             async for update in stream:
                 yield update
         except Exception as error:
-            edges.cancel()  # else a response that never comes would be awaited until the shot ends
+            for one in made:
+                one.cancel()  # else a response that never comes would be awaited until the shot ends
             raise await to_blaming_error(error) from error
         finally:
             stream.cancel()

@@ -22,12 +22,13 @@ from packshot.contract.shot_spec import ShotSpec
 from packshot.delivery.deliver import Delivered
 from packshot.settings import Settings
 from packshot.shots import CutoutFiles, DeliveryOrder, Finished, Finisher, Fitted, LayoutFiles, Painted, Prepared
+from packshot.shots.control_maps import control_maps
 from packshot.shots.filming import filmed_by
 from packshot.shots.finish import THUMBNAIL_PX, finish
 from packshot.shots.stages import ClipOrder, Filmed, Step
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask
-from packshot.types import Framing, Stroke, Understanding
+from packshot.types import ConditionMaps, Framing, Stroke, Understanding
 
 
 @serve.deployment(
@@ -73,6 +74,12 @@ class FinisherDeployment:
     ) -> Finished:
         """Finish a picture from a prepared layout and its painted scene. `products` is for a shot with `relight`."""
         return await self._threads.run(finish, prepared, painted, spec, products)
+
+    async def control_maps(
+        self, fitted: Fitted, products: tuple[Understanding, ...] | None, spec: ShotSpec, framing: Framing
+    ) -> ConditionMaps:
+        """Make the maps of the shot's conditions besides the edges, in the scene of `framing`."""
+        return await self._threads.run(control_maps, fitted, products, spec, framing)
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         """Finish a picture that needs no engine."""

@@ -21,10 +21,9 @@ from deployments.ray_support.metrics import RayMeter
 from packshot.batching import RenderBatcher, Rendered, StepCurve, knee
 from packshot.contract.recipe import EngineStamp
 from packshot.models.device import model_thread, pick_dtype
-from packshot.models.packs.manifest import RENDER_ROLES
 from packshot.settings import Settings
 from packshot.shots import Fitted, Painted, Step
-from packshot.types import Brief, EdgeMap, Scene
+from packshot.types import Brief, ConditionMaps, EdgeMap, Scene
 
 REPORT_EVERY_S = 0.5
 PREVIEW_EVERY_S = 2.0
@@ -60,7 +59,7 @@ class GeneratorDeployment:
         dtype = pick_dtype(device, settings.dtype)
         loaded = find_pack(pack or settings.pack, settings)
         self._stamp = EngineStamp(
-            pack=loaded.hashes(RENDER_ROLES), dtype=str(dtype).removeprefix("torch."), device=device.type
+            pack=loaded.hashes(loaded.engine_roles), dtype=str(dtype).removeprefix("torch."), device=device.type
         )
         engine = DiffusionEngine(loaded, device, dtype, freeze=True)
         curve_s = thread.submit(engine.step_seconds).result()
@@ -76,13 +75,19 @@ class GeneratorDeployment:
         self._meter.set("packshot_denoise_max_rows", self._batcher.max_rows)
 
     async def paint(
-        self, fitted: Fitted, edges: EdgeMap, brief: Brief, interactive: bool, alone: bool
+        self,
+        fitted: Fitted,
+        edges: EdgeMap,
+        brief: Brief,
+        interactive: bool,
+        alone: bool,
+        maps: ConditionMaps | None = None,
     ) -> AsyncIterator[Step | Painted]:
         """Paint a scene. Yields at most two steps per second, and every step with a preview, then the painted scene."""
         reported: asyncio.Queue[Step | None] = asyncio.Queue()
         rendering: asyncio.Task[Rendered] = asyncio.create_task(
             self._batcher.render(
-                Scene(fitted.product, fitted.repaint, edges, brief),
+                Scene(fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps()),
                 lambda index, steps, preview: reported.put_nowait(Step(index, steps, preview)),
                 preview_every_s=PREVIEW_EVERY_S,
                 interactive=interactive,

@@ -42,7 +42,6 @@ from packshot.imaging.codec import read_mask, read_photo
 from packshot.imaging.edges import canny
 from packshot.models.device import model_thread, pick_device, pick_dtype
 from packshot.models.matting import load_matting
-from packshot.models.packs.manifest import RENDER_ROLES
 from packshot.models.packs.pack import Pack, find_pack
 from packshot.settings import Settings
 from packshot.shots import (
@@ -60,6 +59,7 @@ from packshot.shots import (
     Step,
     Understood,
 )
+from packshot.shots.control_maps import control_maps
 from packshot.shots.filming import filmed_by
 from packshot.shots.finish import THUMBNAIL_PX, finish
 from packshot.shots.segmented import new_mask
@@ -70,7 +70,19 @@ from packshot.store.records import NewMask, PhotoRecord
 from packshot.store.store import Store
 from packshot.telemetry.logs import configure_logs
 from packshot.telemetry.traces import configure_traces, span
-from packshot.types import Brief, Cutout, EdgeMap, Embedding, Framing, Photo, Prompts, Scene, Stroke, Understanding
+from packshot.types import (
+    Brief,
+    ConditionMaps,
+    Cutout,
+    EdgeMap,
+    Embedding,
+    Framing,
+    Photo,
+    Prompts,
+    Scene,
+    Stroke,
+    Understanding,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -193,7 +205,7 @@ class Models:
     def stamp(self) -> EngineStamp:
         """What a picture's recipe says about the engine."""
         device, dtype = self._placed
-        hashes = self._pack.hashes(RENDER_ROLES)
+        hashes = self._pack.hashes(self._pack.engine_roles)
         return EngineStamp(pack=hashes, dtype=str(dtype).removeprefix("torch."), device=device.type)
 
     def encode(self, photo: Photo) -> Embedding:
@@ -256,15 +268,27 @@ class LocalStages:
         with span("edges"):
             return canny(fitted.flat)
 
+    async def control_maps(
+        self, fitted: Fitted, products: Sequence[Understanding] | None, spec: ShotSpec
+    ) -> ConditionMaps:
+        return await self._pixels.run(control_maps, fitted, products, spec, self.framing_of(spec.canvas))
+
     async def paint(
-        self, fitted: Fitted, edges: EdgeMap, brief: Brief, *, interactive: bool, alone: bool
+        self,
+        fitted: Fitted,
+        edges: EdgeMap,
+        brief: Brief,
+        *,
+        interactive: bool,
+        alone: bool,
+        maps: ConditionMaps | None = None,
     ) -> AsyncIterator[Step | Painted]:
         if self._batcher is None:
             engine = await self._models.run(lambda: self._models.engine)
             if self._batcher is None:
                 self._batcher = RenderBatcher(engine, max_rows=MAX_ROWS, thread=self._models.thread)
         reported: asyncio.Queue[Step | None] = asyncio.Queue()
-        scene = Scene(fitted.product, fitted.repaint, edges, brief)
+        scene = Scene(fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps())
         rendering: asyncio.Task[Rendered] = asyncio.create_task(
             self._batcher.render(
                 scene,

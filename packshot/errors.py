@@ -104,6 +104,7 @@ class BadInput(PackshotError):
         "template_invalid": "A template of file names has an unknown field, a separator, or no extension.",
         "gtin_invalid": "A GTIN has not 8, 12, 13 or 14 digits, or its check digit is wrong.",
         "unknown_engine": "No engine with that name is served.",
+        "engine_cannot": "The engine lacks what a value of the shot needs. GET /v1/engines lists its capabilities.",
         "unknown_preset": "No delivery preset with that name exists.",
         "preset_unmet": "The picture cannot meet a rule of the preset.",
         "idempotency_mismatch": "The Idempotency-Key was used before with another body.",

@@ -49,6 +49,10 @@ class Settings(BaseSettings):
     # Models
     pack: str = Field("mini", description="The pack that this cluster serves.")
     pack_path: str = Field("", description="More folders that hold packs, separated by the system's path separator.")
+    controls: str = Field(
+        "",
+        description="Conditions besides canny that the engine loads, as depth,normal; empty = the pack's own; none.",
+    )
     offline: bool = Field(True, description="Never contact the model hub; weights must be on disk or in the cache.")
     accept_noncommercial: bool = Field(False, description="Allow packs whose licence forbids commercial use.")
     device: str = Field("auto", description="Torch device of the models: auto, cpu or cuda.")

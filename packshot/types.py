@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from packshot.contract.shot_spec import Canvas, rows_per_step
+from packshot.contract.shot_spec import Canvas, Condition, ConditionKind, rows_per_step
 from packshot.contract.verdict import Finding
 
 U8 = NDArray[np.uint8]
@@ -317,12 +317,46 @@ class EdgeMap:
 
 
 @dataclass(frozen=True)
+class ConditionMaps:
+    """The control images of a layout besides its edges, all of one size. None = not made.
+
+    `depth` is uint8 HxW: near = 255, and 0 beyond the product. `normal` is uint8 HxWx3: a unit vector's parts to the
+    left, up and to the viewer, -1..1 as 0..255. `segmentation` is uint8 HxWx3 RGB, a colour for each class.
+    """
+
+    depth: U8 | None = None
+    normal: U8 | None = None
+    segmentation: U8 | None = None
+
+    def __post_init__(self) -> None:
+        if self.depth is not None:
+            _require(self.depth, "depth map", np.uint8, 2)
+        if self.normal is not None:
+            _require(self.normal, "normal map", np.uint8, 3, 3)
+        if self.segmentation is not None:
+            _require(self.segmentation, "segmentation map", np.uint8, 3, 3)
+        if len({pixels.shape[:2] for pixels in self.made.values()}) > 1:
+            sizes = {kind: pixels.shape[:2] for kind, pixels in self.made.items()}
+            raise TypeError(f"condition maps must have one size, got {sizes}")
+
+    @property
+    def made(self) -> dict[ConditionKind, U8]:
+        """The maps that were made, by kind."""
+        found: dict[ConditionKind, U8 | None] = {
+            "depth": self.depth,
+            "normal": self.normal,
+            "segmentation": self.segmentation,
+        }
+        return {kind: pixels for kind, pixels in found.items() if pixels is not None}
+
+
+@dataclass(frozen=True)
 class Brief:
     """What the engine paints, and how.
 
     `steps` is the number of denoising steps. `guidance_scale` is the weight of the prompt, and `control_scale` is the
-    weight of the ControlNet. `control_start` and `control_end` bound the part of the schedule in which the ControlNet
-    is applied, as fractions 0..1.
+    weight of the ControlNet that follows the edges. `control_start` and `control_end` bound the part of the schedule in
+    which it is applied, as fractions 0..1. `conditions` are the conditions besides the edges.
     """
 
     prompt: str
@@ -333,6 +367,13 @@ class Brief:
     control_scale: float = 0.8
     control_start: float = 0.0
     control_end: float = 1.0
+    conditions: tuple[Condition, ...] = ()
+
+    @property
+    def all_conditions(self) -> dict[ConditionKind, Condition]:
+        """Every condition by kind, the edges first."""
+        canny = Condition(scale=self.control_scale, start=self.control_start, end=self.control_end)
+        return {one.kind: one for one in (canny, *self.conditions)}
 
     @property
     def rows_per_step(self) -> int:
@@ -344,13 +385,15 @@ class Brief:
 class Scene:
     """The input for one picture, at a size at which the engine paints. All arrays have the same height and width.
 
-    `product` is the layout over neutral grey, uint8 HxWx3 RGB. `inpaint_mask` is uint8 HxW, 255 = repaint.
+    `product` is the layout over neutral grey, uint8 HxWx3 RGB. `inpaint_mask` is uint8 HxW, 255 = repaint. `maps` has a
+    map for each of the brief's conditions besides the edges.
     """
 
     product: U8
     inpaint_mask: U8
     edge_map: EdgeMap
     brief: Brief
+    maps: ConditionMaps = ConditionMaps()
 
     def __post_init__(self) -> None:
         _require(self.product, "scene", np.uint8, 3, 3)
@@ -358,6 +401,10 @@ class Scene:
         if not self.product.shape[:2] == self.inpaint_mask.shape == self.edge_map.pixels.shape:
             shapes = (self.product.shape, self.inpaint_mask.shape, self.edge_map.pixels.shape)
             raise TypeError(f"product, inpaint mask and edge map must share height and width, got {shapes}")
+        for kind, pixels in self.maps.made.items():
+            if pixels.shape[:2] != self.inpaint_mask.shape:
+                sizes = f"{self.inpaint_mask.shape} and {pixels.shape[:2]}"
+                raise TypeError(f"scene and {kind} map must share height and width, got {sizes}")
 
     @property
     def size(self) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 import { previewUrl } from "./api.js";
 import { askAgain } from "./previews.js";
+import { conditionsOf, showConditions } from "./conditions.js";
 import * as light from "./light.js";
 import * as shots from "./shots.js";
 import { NEGATIVE, GROUPS, chosenOf, toggled } from "./scenes.js";
@@ -85,6 +86,7 @@ function showBrief() {
   say($("seed-words"), seedWords(brief));
   $("render-undo").disabled = !briefHistory.canUndo;
   $("render-redo").disabled = !briefHistory.canRedo;
+  showConditions(now);
   light.showLight();
   GROUPS.forEach((one, index) => {
     const chosen = chosenOf(one, brief.prompt);
@@ -121,12 +123,18 @@ export function requestOf(now) {
     steps: brief.steps,
     guidance_scale: brief.guidance_scale,
     control_scale: brief.control_scale,
+    ...(now.background === "generate" ? withConditions(brief) : {}),
     shadow: brief.shadow,
     ...(brief.reflection && now.background !== "transparent" ? { reflection: brief.reflection } : {}),
     ...(brief.relight && now.background === "generate" ? { relight: brief.relight } : {}),
     engine: brief.engine,
     ...(now.project ? { project_id: now.project.id } : {}),
   };
+}
+
+function withConditions(brief) {
+  const conditions = conditionsOf(brief, engines.find((row) => row.name === brief.engine) ?? engines[0]);
+  return conditions.length ? { conditions } : {};
 }
 
 async function generate() {

@@ -35,6 +35,7 @@ function freshDesk() {
       steps: null,
       guidance_scale: null,
       control_scale: null,
+      conditions: [],
       shadow: "contact", // or an object, as the API takes it
       reflection: null,
       relight: null,

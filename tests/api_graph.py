@@ -24,7 +24,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from packshot.api.app import create_app
 from packshot.api.decoding import LocalDecoder
 from packshot.api.graph import Segmented
-from packshot.contract.engines import EngineInfo, SamplingDefaults, SamplingLimits
+from packshot.contract.engines import EngineCapabilities, EngineInfo, SamplingDefaults, SamplingLimits
 from packshot.contract.set_report import SetReport
 from packshot.contract.verdict import Verdict
 from packshot.delivery.deliver import Delivered
@@ -53,6 +53,7 @@ ENGINES = tuple(
         prediction_type="v_prediction",
         defaults=SamplingDefaults(prompt="", steps=16, guidance_scale=2.5, control_scale=0.9, guidance_rescale=0.7),
         limits=SamplingLimits(max_steps=100, max_guidance_scale=20.0, max_control_scale=2.0),
+        capabilities=EngineCapabilities(controls=("canny", "depth", "normal") if name == "second" else ("canny",)),
         licences={},
     )
     for name in ("mini", "second")

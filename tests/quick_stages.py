@@ -51,8 +51,11 @@ class QuickStages:
     def edges(self, fitted: Any) -> Any:
         return None
 
+    async def control_maps(self, fitted: Any, products: Any, spec: ShotSpec) -> Any:
+        return None
+
     async def paint(
-        self, fitted: Any, edges: Any, brief: Brief, *, interactive: bool, alone: bool
+        self, fitted: Any, edges: Any, brief: Brief, *, interactive: bool, alone: bool, maps: Any = None
     ) -> AsyncIterator[Step | Painted]:
         for index in range(1, brief.steps + 1):
             await asyncio.sleep(self._step_s)

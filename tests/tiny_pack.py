@@ -43,6 +43,12 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "sd2": {"channels": 4, "prediction": "v_prediction", "scheduler": "DDIMScheduler", "inpaints": True},
 }
 
+CONTROL_CHANNELS: dict[str, list[str]] = {
+    "depth": ["depth", "depth", "depth"],
+    "normal": ["normal_left", "normal_up", "normal_front"],
+    "segmentation": ["segmentation_red", "segmentation_green", "segmentation_blue"],
+}
+
 
 def build_tiny_pack(
     folder: Path,
@@ -52,12 +58,13 @@ def build_tiny_pack(
     inpaints: bool = True,
     scheduler: str | None = None,
     shards: int = 1,
+    controls: tuple[str, ...] = (),
     edit: dict[str, Any] | None = None,
 ) -> Path:
     """Write a pack named after `folder` and return the folder.
 
-    `inpaints` False: a plain UNet of c channels. `scheduler`: another class. `shards`: files of the UNet. `edit`:
-    top-level manifest fields to overwrite.
+    `inpaints` False: a plain UNet of c channels. `scheduler`: another class. `shards`: files of the UNet. `controls`:
+    conditions besides canny that the pack serves. `edit`: top-level manifest fields to overwrite.
     """
     import torch
 
@@ -73,6 +80,12 @@ def build_tiny_pack(
             if role != "scheduler":
                 count = shards if role == "unet" else 1
                 roles[role]["files"] = _save(folder, role, _random_state(class_name, config), count)
+        for kind in controls:  # after the others, whose weights then stay the same
+            class_name, config = configs["controlnet"]
+            role = f"controlnet_{kind}"
+            roles[role] = {"class_name": class_name, "licence": "Apache-2.0", "config": config}
+            roles[role]["control_channels"] = CONTROL_CHANNELS[kind]
+            roles[role]["files"] = _save(folder, role, _random_state(class_name, config), 1)
     manifest = {
         "name": folder.name,
         "title": f"Tiny random {family}",
@@ -82,6 +95,7 @@ def build_tiny_pack(
         "native_px": [SIZE_PX, SIZE_PX],
         "buckets": [[SIZE_PX, SIZE_PX], [48, 80], [80, 48]],
         "prediction_type": about["prediction"],
+        "controls": list(controls),
         "defaults": {
             "steps": 4,
             "guidance_scale": 3.0,

@@ -19,7 +19,8 @@ def bake(pack: Pack, folder: Path) -> Path:
     target = folder / pack.name
     target.mkdir(parents=True)
     shutil.copyfile(pack.folder / MANIFEST, target / MANIFEST)
-    for role, spec in pack.manifest.roles.items():
+    for role in pack.roles:
+        spec = pack.role(role)
         for file in spec.files:
             found = pack.locate(role, file)
             assert found is not None, "fetch() has fetched every file"

@@ -15,13 +15,14 @@ from fastapi import Request as HttpRequest
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from packshot.api.conditions import broken_conditions, conditions_of
 from packshot.api.limits import MAX_JSON_BYTES, json_bytes
 from packshot.api.problems import refused_fields
 from packshot.contract.engines import EngineInfo, SamplingLimits
 from packshot.contract.light import Reflection, Relight, Shadow
 from packshot.contract.projects import MAX_NAME_CHARS
 from packshot.contract.requests import LayerIn, Request, ShadowIn, ShotRequest
-from packshot.contract.shot_spec import Background, Canvas, Condition, LayerSpec, ShotSpec
+from packshot.contract.shot_spec import Background, Canvas, LayerSpec, ShotSpec
 from packshot.errors import BadInput, FieldError, UnsupportedMedia
 from packshot.settings import Settings
 from packshot.types import BoxXYXY
@@ -175,8 +176,8 @@ def _relight(body: ShotRequest) -> Relight | None:
 def resolved(body: ShotRequest, engines: Sequence[EngineInfo], settings: Settings) -> ShotSpec:
     """Build the shot's specification with the engine's defaults filled in.
 
-    Raises BadInput when a prompt is invalid, the engine is unknown or a value is over its limit. One error lists all
-    values that are over their limits.
+    Raises BadInput when a prompt is invalid, the engine is unknown or lacks a condition, or a value is over its limit.
+    One error lists all values that are over their limits.
     """
     engine = pick_engine(body.engine, engines)
     spec = ShotSpec(
@@ -189,14 +190,7 @@ def resolved(body: ShotRequest, engines: Sequence[EngineInfo], settings: Setting
         seed=body.seed,
         steps=_given(body.steps, engine.defaults.steps),
         guidance_scale=_given(body.guidance_scale, engine.defaults.guidance_scale),
-        conditions=(
-            Condition(
-                kind="canny",
-                scale=_given(body.control_scale, engine.defaults.control_scale),
-                start=body.control_start,
-                end=body.control_end,
-            ),
-        ),
+        conditions=conditions_of(body, engine),
         shadow=_shadow(body),
         engine=engine.name,
         priority=body.priority,
@@ -204,8 +198,10 @@ def resolved(body: ShotRequest, engines: Sequence[EngineInfo], settings: Setting
         relight=_relight(body),
     )
     errors = _broken_bounds(spec, engine.limits, settings)
+    errors += broken_conditions(body.conditions, spec.conditions, engine.limits.max_control_scale)
     if errors:
-        raise BadInput("invalid_request", "; ".join(f"{row['loc'][0]} {row['msg']}" for row in errors), errors=errors)
+        told = "; ".join(f"{'.'.join(map(str, row['loc']))} {row['msg']}" for row in errors)
+        raise BadInput("invalid_request", told, errors=errors)
     return spec
 
 
@@ -215,12 +211,10 @@ def _given(value: Number | None, default: Number) -> Number:
 
 def _broken_bounds(spec: ShotSpec, limits: SamplingLimits, settings: Settings) -> list[FieldError]:
     """One error for each value that the operator's settings or the engine's limits do not allow."""
-    canny = spec.conditions[0]
     upper_bounds: tuple[tuple[str, float, float], ...] = (
         ("images", spec.images, settings.max_images),
         ("steps", spec.steps, limits.max_steps),
         ("guidance_scale", spec.guidance_scale, limits.max_guidance_scale),
-        ("control_scale", canny.scale, limits.max_control_scale),
     )
     errors: list[FieldError] = [
         {"loc": [name], "msg": f"must be at most {maximum:g}, got {value:g}"}
@@ -230,9 +224,6 @@ def _broken_bounds(spec: ShotSpec, limits: SamplingLimits, settings: Settings) -
     if len(spec.layers) > settings.max_layers:
         rule = f"must have at most {settings.max_layers} items, got {len(spec.layers)}"
         errors.append({"loc": ["layers"], "msg": rule})
-    if canny.start > canny.end:
-        rule = f"must not be after control_end, got {canny.start:g} > {canny.end:g}"
-        errors.append({"loc": ["control_start"], "msg": rule})
     return errors
 
 

@@ -11,6 +11,7 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 
 from packshot.api.accept import checked_prompt, pick_engine
+from packshot.api.conditions import broken_conditions, named_conditions
 from packshot.api.limits import json_bytes
 from packshot.api.services import Services, in_thread
 from packshot.catalogue.costs import costs_of
@@ -18,7 +19,7 @@ from packshot.catalogue.manifest import Frame, MediaType, Read, frame_of, read_f
 from packshot.catalogue.places import Allowed
 from packshot.catalogue.plan import Costs, Plan, Scene, combinations, plan
 from packshot.catalogue.sheet import problem, refused
-from packshot.contract.catalogue import Budget, BudgetCheck, DryRunAnswer, Manifest, RowProblem
+from packshot.contract.catalogue import Budget, BudgetCheck, DryRunAnswer, Look, Manifest, RowProblem
 from packshot.contract.engines import EngineInfo
 from packshot.errors import BadInput, UnsupportedMedia
 from packshot.store.shot_filter import ShotFilter
@@ -156,6 +157,7 @@ def _limits(manifest: Manifest, engine: EngineInfo, services: Services) -> Itera
     ):
         if value is not None and value > most:
             yield problem(None, None, column, value, f"it may be at most {most:g} here", "Lower it.")
+    yield from _condition_limits(look, engine)
     longest = services.settings.max_prompt_chars
     texts = [("defaults.negative_prompt", look.negative_prompt)]
     try:
@@ -171,6 +173,18 @@ def _limits(manifest: Manifest, engine: EngineInfo, services: Services) -> Itera
             checked_prompt(text, column, longest)
         except BadInput as error:
             yield refused(error, None, None, column, text)
+
+
+def _condition_limits(look: Look, engine: EngineInfo) -> Iterator[RowProblem]:
+    """The conditions that this server's engine refuses."""
+    try:
+        conditions = named_conditions(look.conditions, engine).values()
+    except BadInput as error:
+        yield refused(error, None, None, "defaults.conditions", ", ".join(one.kind for one in look.conditions))
+        return
+    for broken in broken_conditions(look.conditions, conditions, engine.limits.max_control_scale):
+        column, rule = ".".join(map(str, ["defaults", *broken["loc"]])), broken["msg"]
+        yield problem(None, None, column, rule.partition("got ")[2], rule, "Correct the number.")
 
 
 def dry_run_answer(made: Planned) -> DryRunAnswer:

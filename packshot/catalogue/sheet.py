@@ -183,7 +183,7 @@ def problem(
 def refused(error: BadInput, row: int | None, sku: str | None, column: str, value: object) -> RowProblem:
     """The problem that an error of another module is. Its detail reads `RULE, got VALUE; REMEDY`."""
     rule, _, rest = error.detail.partition(", got ")
-    _, _, remedy = rest.partition("; ")
+    remedy = rest.partition("; ")[2].rstrip(".")
     return problem(row, sku, column, value, rule, f"{remedy[:1].upper()}{remedy[1:]}.", error.code)
 
 

@@ -95,8 +95,8 @@ def show(name: Name, as_json: AsJson = False) -> None:
 def _files(pack: Pack) -> list[dict[str, Any]]:
     """A row for each file of the pack: role, file, bytes (None = not known before it is here) and missing."""
     rows: list[dict[str, Any]] = []
-    for role, spec in pack.manifest.roles.items():
-        for file, stated in spec.files.items():
+    for role in pack.roles:
+        for file, stated in pack.role(role).files.items():
             path = pack.locate(role, file)
             size = stated.bytes if path is None else path.stat().st_size
             rows.append({"role": role, "file": file, "bytes": size, "missing": path is None})

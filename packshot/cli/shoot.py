@@ -19,6 +19,7 @@ from packshot.cli.servers import KEY_VARIABLE, chosen_server
 from packshot.cli.shot_options import (
     Layout,
     given,
+    read_conditions,
     read_layout,
     read_marks,
     read_reflection,
@@ -82,6 +83,13 @@ def shoot(
     control: Annotated[float | None, typer.Option(min=0, help="Weight of the edges; default: the engine's.")] = None,
     control_start: Annotated[float | None, typer.Option(min=0, max=1, help="Edges guide from this part on.")] = None,
     control_end: Annotated[float | None, typer.Option(min=0, max=1, help="Edges guide up to this part.")] = None,
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND[=SCALE[,START,END]]",
+            help="A further control image, such as depth or normal=0.6,0,0.8; repeatable, one of each kind.",
+        ),
+    ] = None,
     preset: Annotated[
         list[str] | None,
         typer.Option(help="Also deliver each picture to this channel, such as amazon-main; repeatable."),
@@ -119,6 +127,7 @@ def shoot(
         control_scale=control,
         control_start=control_start,
         control_end=control_end,
+        conditions=read_conditions(condition or []),
         shadow=read_shadow(shadow, shadow_direction),
         reflection=read_reflection(reflection),
         relight=read_relight(relight),

@@ -18,6 +18,7 @@ __all__ = [
     "Layout",
     "Marks",
     "given",
+    "read_conditions",
     "read_layout",
     "read_marks",
     "read_reflection",
@@ -142,6 +143,22 @@ def read_size(text: str) -> dict[str, int]:
     if not (width.isascii() and width.isdigit() and height.isascii() and height.isdigit()):
         raise BadInput("bad_usage", f"--canvas must be WIDTHxHEIGHT in pixels, such as 1024x1024, got {text!r}")
     return {"width": int(width), "height": int(height)}
+
+
+def read_conditions(texts: Sequence[str]) -> list[dict[str, Any]] | None:
+    """Read `--condition`: KIND, KIND=SCALE or KIND=SCALE,START,END. The server knows which kinds there are.
+
+    None without any. Raises BadInput `bad_usage`.
+    """
+    return [_condition(text) for text in texts] or None
+
+
+def _condition(text: str) -> dict[str, Any]:
+    kind, equals, numbers = text.partition("=")
+    if not equals:
+        return {"kind": kind}
+    read = _numbers(numbers, (1, 3), "--condition KIND=SCALE or KIND=SCALE,START,END: what follows the =")
+    return {"kind": kind, **dict(zip(("scale", "start", "end"), read, strict=False))}
 
 
 def read_shadow(text: str | None, direction_deg: float | None) -> str | dict[str, Any] | None:

@@ -12,6 +12,7 @@ from pydantic import Field
 from packshot.contract.base import Answer, Moment, Number, absent
 from packshot.contract.clips import ClipAnswer
 from packshot.contract.light import RelightMode, ShadowKind
+from packshot.contract.shot_spec import ConditionKind
 from packshot.contract.status import MaskSource, Priority, Review, ReviewReason, ReviewState, ShotKind, Status
 from packshot.contract.verdict import Level
 
@@ -182,6 +183,15 @@ class ReflectionAnswer(Answer):
     blur: Number
 
 
+class ConditionAnswer(Answer):
+    """A condition besides the edges."""
+
+    kind: ConditionKind
+    scale: Number
+    start: Number
+    end: Number
+
+
 class RelightAnswer(Answer):
     """How the product takes its scene's light."""
 
@@ -208,6 +218,9 @@ class ResolvedRequest(Answer):
     engine: str
     priority: Priority
     reflection: ReflectionAnswer | None = Field(None, exclude_if=absent, description="Absent if there is none.")
+    conditions: tuple[ConditionAnswer, ...] | None = Field(
+        None, exclude_if=absent, description="Those besides the edges; absent if there are none."
+    )
     relight: RelightAnswer | None = Field(None, exclude_if=absent, description="Absent if it is off.")
 
 

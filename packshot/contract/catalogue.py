@@ -15,6 +15,7 @@ from packshot.contract.requests import (
     MAX_META,
     MAX_SEED,
     MAX_SKU_CHARS,
+    ConditionIn,
     MetaName,
     MetaValue,
     ReflectionIn,
@@ -22,6 +23,7 @@ from packshot.contract.requests import (
     Request,
     ShadowIn,
 )
+from packshot.contract.shot_spec import CONDITION_KINDS
 
 MAX_ROWS = 50_000
 MAX_AXES = 8
@@ -77,6 +79,11 @@ class Look(Request):
     negative_prompt: str = Field("", description="What no scene should contain.")
     steps: int | None = Field(None, ge=1, description="Denoising steps; null = the engine's default.")
     guidance_scale: float | None = Field(None, ge=0.0, description="Weight of the prompt; null = the engine's default.")
+    conditions: list[ConditionIn] = Field(
+        default_factory=list,
+        max_length=len(CONDITION_KINDS),
+        description="Control images that guide the scenes, as a shot's `conditions`; without any the edges do.",
+    )
     engine: str | None = Field(None, max_length=64, description="Name of an engine; null = the default engine.")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from packshot.contract.base import Answer
+from packshot.contract.shot_spec import ConditionKind
 
 
 class SamplingDefaults(Answer):
@@ -27,6 +28,14 @@ class SamplingLimits(Answer):
     max_control_scale: float = Field(description="Largest allowed `control_scale`.")
 
 
+class EngineCapabilities(Answer):
+    """What an engine can honour. The server refuses a shot that asks for more, with the code `engine_cannot`."""
+
+    controls: tuple[ConditionKind, ...] = Field(
+        ("canny",), description="The kinds of `conditions` that it takes; canny is also `control_scale`."
+    )
+
+
 class EngineInfo(Answer):
     """One engine and its pack."""
 
@@ -42,6 +51,7 @@ class EngineInfo(Answer):
     prediction_type: str = Field(description="What the network predicts: epsilon, v_prediction or sample.")
     defaults: SamplingDefaults
     limits: SamplingLimits
+    capabilities: EngineCapabilities = EngineCapabilities()
     licences: dict[str, str] = Field(description="The licence of each role's weights.")
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from packshot.contract.light import Reflection, Relight, RelightMode, Shadow, ShadowKind
-from packshot.contract.shot_spec import LayerSpec
+from packshot.contract.shot_spec import CONDITION_KINDS, Condition, ConditionKind, LayerSpec
 from packshot.contract.status import Priority, Review
 
 MIN_WEIGHT, MAX_WEIGHT = 0.01, 100.0
@@ -140,6 +140,18 @@ class ReflectionIn(Request):
     blur: Fraction = Field(Reflection.blur, description="How much it blurs with the distance, 0 to 1.")
 
 
+class ConditionIn(Request):
+    """A control image that guides the scene."""
+
+    kind: ConditionKind = Field(
+        description="canny (the product's edges), depth or normal (its shape), segmentation (its area) or pose. The "
+        "engine's `capabilities.controls` lists those that it has."
+    )
+    scale: float | None = Field(None, ge=0.0, description="Its weight; null = the engine's default control scale.")
+    start: Fraction = Field(Condition.start, description="Part of the schedule after which it guides, 0 to 1.")
+    end: Fraction = Field(Condition.end, description="Part of the schedule after which it no longer guides, 0 to 1.")
+
+
 class RelightIn(Request):
     """How the product takes the light of its painted scene."""
 
@@ -173,6 +185,11 @@ class ShotRequest(Request):
     )
     control_end: Fraction = Field(
         1.0, description="Part of the schedule after which the edges no longer guide it, 0 to 1."
+    )
+    conditions: list[ConditionIn] = Field(
+        default_factory=list,
+        max_length=len(CONDITION_KINDS),
+        description="Further control images, one of each kind; their effects add up. A canny here replaces control_*.",
     )
     shadow: ShadowKind | ShadowIn = Field(
         "contact",

@@ -8,12 +8,14 @@ remain readable, and a later version can add fields without rewriting rows.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from packshot.contract.light import Reflection, Relight, Shadow
 from packshot.contract.status import Priority
 
-ConditionKind = Literal["canny", "depth", "normal"]
+ConditionKind = Literal["canny", "depth", "normal", "segmentation", "pose"]
+CONDITION_KINDS: tuple[ConditionKind, ...] = get_args(ConditionKind)
+"""The kinds of conditions, in the order in which a shot and an engine have them."""
 GEOMETRY_KINDS: tuple[ConditionKind, ...] = ("depth", "normal")
 """The conditions that are made of the products' geometry."""
 
@@ -72,7 +74,8 @@ class Background:
 class Condition:
     """A control image that guides the engine.
 
-    `scale` is its weight. It is applied from `start` to `end` of the schedule, as fractions 0..1.
+    `kind` is `canny` (the product's edges), `depth` or `normal` (its shape), `segmentation` (its area) or `pose` (a
+    person's skeleton). `scale` is its weight. It is applied from `start` to `end` of the schedule, as fractions 0..1.
     """
 
     kind: ConditionKind = "canny"
@@ -86,7 +89,7 @@ class ShotSpec:
     """A resolved shot, as it is stored and painted.
 
     `images` is the number of images. `seed` is the first image's seed; each further image uses the next seed. `engine`
-    is the name of an engine.
+    is the name of an engine. `conditions` has at most one condition of each kind.
     """
 
     canvas: Canvas
@@ -123,7 +126,7 @@ class ShotSpec:
     @property
     def needs_geometry(self) -> bool:
         """Whether a stage of the shot reads the geometry of its products."""
-        wanted = any(condition.kind in GEOMETRY_KINDS for condition in self.conditions)
+        wanted = any(condition.kind in GEOMETRY_KINDS for condition in self.guiding_conditions)
         return wanted or self.relight is not None
 
     @property
@@ -140,9 +143,27 @@ class ShotSpec:
         """The shot's condition of the given kind, or None."""
         return next((condition for condition in self.conditions if condition.kind == kind), None)
 
+    @property
+    def canny(self) -> Condition:
+        """The condition of the product's edges; one without weight when the shot has none."""
+        return self.condition("canny") or Condition(scale=0.0)
+
+    @property
+    def further_conditions(self) -> tuple[Condition, ...]:
+        """The conditions besides the edges."""
+        return tuple(condition for condition in self.conditions if condition.kind != "canny")
+
+    @property
+    def guiding_conditions(self) -> tuple[Condition, ...]:
+        """The conditions besides the edges that have a weight, so that they need a map."""
+        return tuple(condition for condition in self.further_conditions if condition.scale > 0)
+
     def to_json(self) -> dict[str, Any]:
-        """The shot as a JSON shot request with all defaults written out."""
-        canny = self.condition("canny") or Condition(scale=0.0)
+        """The shot as a JSON shot request with all defaults written out.
+
+        The edges stay in the three fields that version 0.1.0 wrote, so only further conditions are a list.
+        """
+        canny, further = self.canny, [asdict(condition) for condition in self.further_conditions]
         return {
             "canvas": {"width": self.canvas.width, "height": self.canvas.height},
             "layers": [
@@ -170,6 +191,7 @@ class ShotSpec:
             "engine": self.engine,
             "priority": self.priority,
             **({"reflection": asdict(self.reflection)} if self.reflection else {}),
+            **({"conditions": further} if further else {}),
             **({"relight": self.relight.to_json()} if self.relight else {}),
         }
 
@@ -193,6 +215,7 @@ class ShotSpec:
                     end=stored["control_end"],
                     kind="canny",
                 ),
+                *(Condition(**condition) for condition in stored.get("conditions", ())),
             ),
             shadow=Shadow.from_json(stored["shadow"]),
             engine=stored["engine"],

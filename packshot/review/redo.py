@@ -61,8 +61,7 @@ def mended(
     if reason in NEW_SEED:
         changes["seed"] = (seed + NEXT_SEED * version) % (MAX_SEED + 1)
     if reason in EDGES_TO_THE_END:
-        canny = spec.condition("canny")
-        weight = max(canny.scale if canny else 0.0, 0.4) * FIRMER
+        weight = max(spec.canny.scale, 0.4) * FIRMER
         changes |= {"control_end": 1.0, "control_scale": min(weight, limits.max_control_scale)}
     if reason in UNWANTED:
         changes["negative_prompt"] = _joined(spec.negative_prompt, UNWANTED[reason])

@@ -1,6 +1,6 @@
 """The flow of one shot, from its layers to finished pictures: which stages run, and in which order.
 
-    layers -> files -> prepare ─┬─ Fitted -> edges ─┐
+    layers -> files -> prepare ─┬─ Fitted -> edges, control maps ─┐
                 │               │     └─────────────┴─> paint ─┐   once for each picture
                 │               └─ Prepared ───────────────────┴─> finish -> PNG and verdict
                 └─ understand, after prepare, if the shot needs its products' geometry ─^
@@ -17,7 +17,7 @@ from dataclasses import replace
 
 import packshot
 from packshot.contract.recipe import Recipe
-from packshot.contract.shot_spec import Condition, ShotSpec
+from packshot.contract.shot_spec import ShotSpec
 from packshot.shots.layout import LayoutFiles, find_layout
 from packshot.shots.stages import Finished, Painted, Placed, Stages, Step, Understood
 from packshot.store.records import NewImage
@@ -49,14 +49,16 @@ async def shoot(
     if spec.needs_geometry:
         with span("understand"):
             understood = await stages.understand(files)
-    edges = stages.edges(placed.fitted)
+    edges, maps = stages.edges(placed.fitted), None
+    if spec.guiding_conditions:
+        maps = await stages.control_maps(placed.fitted, understood.products if understood else None, spec)
     progress = _Progress(spec, on_step)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(_picture(index, painting, progress, placed, understood, spec, stages))
                 for index, painting in enumerate(
-                    stages.paint(placed.fitted, edges, brief, interactive=spec.interactive, alone=alone)
+                    stages.paint(placed.fitted, edges, brief, interactive=spec.interactive, alone=alone, maps=maps)
                     for brief in _briefs(spec)
                 )
             ]
@@ -67,7 +69,7 @@ async def shoot(
 
 def _briefs(spec: ShotSpec) -> list[Brief]:
     """One brief for each picture."""
-    canny = spec.condition("canny") or Condition(scale=0.0)
+    canny = spec.canny
     return [
         Brief(
             prompt=spec.prompt,
@@ -78,6 +80,7 @@ def _briefs(spec: ShotSpec) -> list[Brief]:
             control_scale=canny.scale,
             control_start=canny.start,
             control_end=canny.end,
+            conditions=spec.guiding_conditions,
         )
         for seed in spec.seeds
     ]

@@ -167,11 +167,19 @@ class Stages(Protocol):
         """Find the Canny edges of a layout at the engine's size."""
         ...
 
+    async def control_maps(self, fitted: Any, products: Any, spec: ShotSpec) -> Any:
+        """Make the maps of the shot's conditions besides the edges, at the engine's size.
+
+        `products` are those of an Understood; None when no condition needs them.
+        """
+        ...
+
     def paint(
-        self, fitted: Any, edges: Any, brief: Brief, *, interactive: bool, alone: bool
+        self, fitted: Any, edges: Any, brief: Brief, *, interactive: bool, alone: bool, maps: Any = None
     ) -> AsyncIterator[Step | Painted]:
         """Paint one scene. Yields a Step for each denoising step, then one Painted. Closing the iterator cancels it.
 
+        `maps` are those of `control_maps`; None when the brief has no condition besides the edges.
         `interactive` gives the scene the higher priority, because a person waits. `alone` runs it unbatched, because
         its shot may have crashed a replica.
         """

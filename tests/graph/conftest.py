@@ -1,4 +1,7 @@
-"""One laptop cluster for every test of the graph: the real deployments and the mini pack, on loopback."""
+"""One laptop cluster for every test of the graph: the real deployments and the mini pack, on loopback.
+
+The pack also has a ControlNet for depth, whose weights are those of its edges.
+"""
 
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +14,7 @@ import pytest
 import skimage.data
 
 from bench.demo import CUP_AND_SAUCER_BOX_XYXY
+from bench.p16_conditions import mini_with_depth
 from cluster.local import serving
 from cluster.profiles import load_profile
 from packshot.imaging.codec import encode_png
@@ -31,8 +35,9 @@ def routes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def url(home: Path, routes: Path) -> Iterator[str]:
+def url(home: Path, routes: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     settings = {
+        "PACKSHOT_PACK_PATH": str(mini_with_depth(tmp_path_factory.mktemp("packs"))),
         "PACKSHOT_CATALOGUE_ROUTE_URLS": routes.as_uri(),
         "PACKSHOT_HOME": str(home),
         "PACKSHOT_OPEN_ACCESS": "true",

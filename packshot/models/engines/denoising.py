@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from packshot.contract.shot_spec import ConditionKind
 from packshot.contract.verdict import Finding
+from packshot.models.engines.controls import Control
 from packshot.models.engines.windows import Windows
 from packshot.types import Brief
 
@@ -23,7 +26,7 @@ class Denoising:
 
     Tensors in the engine's dtype:
         `texts` (1 or 2, L, D): the encoded [negative prompt and] prompt.
-        `control` (n, C, h, w): the embedded control image of each window.
+        `controls`: the control image of each condition, embedded, and its weights.
         `inpaint` (n, 1 + c, h, w): the mask and the masked picture's latents; None for a plain UNet.
     Tensors in fp32:
         `latents`, `noise` (1, c, H, W): the present latents, and the initial noise.
@@ -31,16 +34,15 @@ class Denoising:
         `mask` (1, 1, H, W): 1 = repaint.
         `predicted` (1, c, H, W): the clean latents that the last step implied; None before the first step.
 
-    `control_scales` holds one scale for each step, which is 0 outside the control window. `findings` states how the
-    prompt was read. `index` is the number of completed steps. `error` is the reason why this scene cannot continue.
-    `outline` is the whole scene squeezed into one window while it takes the first steps; None without or after them.
-    Only the engine that began a scene can step it.
+    `findings` states how the prompt was read. `index` is the number of completed steps. `error` is the reason why this
+    scene cannot continue. `outline` is the whole scene squeezed into one window while it takes the first steps; None
+    without or after them. Only the engine that began a scene can step it.
     """
 
     brief: Brief
     windows: Windows
     texts: Tensor
-    control: Tensor
+    controls: Mapping[ConditionKind, Control]
     inpaint: Tensor | None
     known: Tensor | None
     mask: Tensor
@@ -48,7 +50,6 @@ class Denoising:
     latents: Tensor
     scheduler: Any
     timesteps: Tensor
-    control_scales: tuple[float, ...]
     generator: torch.Generator
     findings: tuple[Finding, ...] = ()
     index: int = 0
@@ -63,6 +64,11 @@ class Denoising:
     @property
     def done(self) -> bool:
         return self.index >= self.steps
+
+    def control_scale(self, kind: ConditionKind) -> float:
+        """The weight of a condition in the next step; 0 without it."""
+        control = self.controls.get(kind)
+        return control.scales[self.index] if control else 0.0
 
     @property
     def guided(self) -> bool:

@@ -3,7 +3,7 @@
 For each scene, once (`begin`):
     1.  Refuse a brief that exceeds the pack's limits.
     2.  Encode the prompt, and the negative prompt when guidance needs it (cached by text).
-    3.  Embed the control image: it does not depend on the timestep.
+    3.  Embed the control image of each condition: it does not depend on the timestep.
     4.  Make a scheduler and a seeded random generator for the scene.
     5.  Encode the masked picture for an inpainting UNet (2c + 1 channels), the whole picture for a plain one (c).
     6.  Draw the initial noise.
@@ -12,7 +12,8 @@ For a scene that is larger than the pack's buckets (packshot/models/engines/wind
     2. to 6. Begin its outline too: the whole scene, squeezed into one window.
 For each denoising step, over all scenes of the step (`step`):
     7.t Scale the latents. Each window takes a batch row, and with guidance two.
-    8.t Call the ControlNet once, and multiply the residuals by each row's own scale.
+    8.t Call each condition's ControlNet once, for the rows that have it, and multiply the residuals by each row's own
+        scale. Add those of all conditions.
     9.t Call the UNet once, with a (B,) vector of timesteps. Average the windows of each scene.
     10.t Apply each scene's guidance, and rescale.
     11.t Step each scene's scheduler. For a plain UNet, put the known part back, noised to the next timestep. After the
@@ -33,21 +34,27 @@ import time
 import warnings
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
+from itertools import accumulate
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from packshot.contract.shot_spec import Condition, ConditionKind
 from packshot.errors import BadInput, EngineFailed, PackRefused
+from packshot.models.engines.brief_limits import check_limits
+from packshot.models.engines.controls import Control, control_image, scales_of
 from packshot.models.engines.denoising import Denoising, clean_latents
-from packshot.models.engines.step_networks import ControlledUNet, Frozen
+from packshot.models.engines.step_networks import Applied, StepNetworks, small
 from packshot.models.engines.tensors import convert_memory_errors, repeat, to_pixels, to_unit
-from packshot.models.engines.windows import MANY_ROWS, Windows, in_calls, squeezed
+from packshot.models.engines.windows import MANY_ROWS, Windows, squeezed
 from packshot.models.engines.word_tokenizer import read_prompt
 from packshot.models.packs.framing import outline_steps
+from packshot.models.packs.manifest import CONTROL_ROLES
 from packshot.models.packs.pack import Pack
-from packshot.types import U8, Brief, EdgeMap, Render, Scene
+from packshot.types import U8, Brief, ConditionMaps, EdgeMap, Render, Scene
 
 TEXT_CACHE_SIZE = 256
 """The number of encoded texts that are cached."""
@@ -80,18 +87,21 @@ class DiffusionEngine:
         self.dtype = dtype
         self.factor = pack.vae_factor
         self._tokenizer = pack.tokenizer()
-        self._text_encoder, self._vae, self._unet, self._controlnet = (
-            pack.load(role, self.device, dtype) for role in ("text_encoder", "vae", "unet", "controlnet")
+        self._text_encoder, self._vae, self._unet = (
+            pack.load(role, self.device, dtype) for role in ("text_encoder", "vae", "unet")
         )
+        controlnets = {kind: pack.load(CONTROL_ROLES[kind], self.device, dtype) for kind in pack.controls}
         if self.device.type == "cpu":  # decoding takes 25 ms instead of 45 ms; the other networks do not get faster
             self._vae.to(memory_format=torch.channels_last)
         self._scheduler = pack.load("scheduler")
         self._scheduler_step_takes_generator = "generator" in inspect.signature(self._scheduler.step).parameters
-        # Step 3 embeds the control image once for each scene, so the ControlNet's own call must not do it again.
-        self._embed_control = self._controlnet.controlnet_cond_embedding
-        self._controlnet.controlnet_cond_embedding = nn.Identity()
-        network = ControlledUNet(self._unet, self._controlnet).eval()
-        self._controlled = Frozen(network) if freeze and Frozen.worthwhile(network, self.device) else network
+        # Step 3 embeds the control images once for each scene, so the ControlNets' own calls must not do it again.
+        self._embed = {kind: network.controlnet_cond_embedding for kind, network in controlnets.items()}
+        for network in controlnets.values():
+            network.controlnet_cond_embedding = nn.Identity()
+        self._further = tuple(kind for kind in pack.controls if kind != "canny")
+        freeze = freeze and small((self._unet, *controlnets.values()), self.device)
+        self._networks = StepNetworks(self._unet, controlnets, freeze=freeze)
         self.channels = int(self._vae.config.latent_channels)
         self.inpaints = int(self._unet.config.in_channels) != self.channels
         self._texts: OrderedDict[str, Tensor] = OrderedDict()
@@ -142,8 +152,14 @@ class DiffusionEngine:
         width, height = self.native
         repaint = np.full((height, width), 255, np.uint8)
         brief = Brief("", steps=1, guidance_scale=1.0)
-        row = self.begin(Scene(np.full((height, width, 3), 128, np.uint8), repaint, EdgeMap(repaint), brief))
+        grey = np.full((height, width, 3), 128, np.uint8)
+        row = self.begin(Scene(grey, repaint, EdgeMap(repaint), brief))
         self._predict([row], [row.latents])  # warm up
+        if self._networks.traced and self._further:  # trace now what the first scene with them would wait for
+            brief = replace(brief, conditions=tuple(Condition(kind=kind, scale=1.0) for kind in self._further))
+            maps = ConditionMaps(depth=repaint, normal=grey, segmentation=grey)
+            guided = self.begin(Scene(grey, repaint, EdgeMap(repaint), brief, maps))
+            self._predict([guided], [guided.latents])
         curve: dict[int, float] = {}
         for last, count in zip((None, *rows), rows, strict=False):
             if last and curve[last] * count / last > LONGEST_STEP_S:
@@ -170,7 +186,7 @@ class DiffusionEngine:
         limits, and EngineFailed (engine_out_of_memory).
         """
         # 1. Refuse a brief that exceeds the pack's limits.
-        self._check_limits(scene.brief)
+        check_limits(scene, self.pack)
         windows = self._windows(scene)
         generator = torch.Generator("cpu").manual_seed(scene.brief.seed)
         with convert_memory_errors():
@@ -189,12 +205,11 @@ class DiffusionEngine:
         prompt, finding = read_prompt(brief.prompt, self._tokenizer, self.pack.manifest.defaults.prompt)
         texts = [brief.negative_prompt, prompt] if brief.rows_per_step == 2 else [prompt]
         encoded = torch.cat([self._text(text) for text in texts])  # (1 or 2, L, D)
-        # 3. Embed the control image.
+        # 3. Embed the control images.
         mask_u8 = scene.inpaint_mask[None, None]
         repaint = torch.from_numpy(mask_u8 >= 128).to(self.device, torch.float32)  # (1, 1, H, W)
         in_pixels = windows.times(self.factor)
-        control_image = in_pixels.split(self.control_image(scene, repaint)).to(self.dtype)  # (windows, K, H, W)
-        control = torch.cat([self._embed_control(image[None]) for image in control_image])  # (windows, C, h, w)
+        embedded = {kind: self._embedded(kind, scene, repaint, in_pixels) for kind in brief.all_conditions}
         # 4. Each scene has its own scheduler and generator, because both keep state from step to step.
         scheduler = copy.deepcopy(self._scheduler)
         with warnings.catch_warnings():
@@ -216,7 +231,10 @@ class DiffusionEngine:
             brief=brief,
             windows=windows,
             texts=encoded,
-            control=control,
+            controls={
+                kind: Control(embedded[kind], scales_of(condition, count))
+                for kind, condition in brief.all_conditions.items()
+            },
             inpaint=inpaint,
             known=known,
             mask=mask,
@@ -224,28 +242,15 @@ class DiffusionEngine:
             latents=noise * scheduler.init_noise_sigma,
             scheduler=scheduler,
             timesteps=scheduler.timesteps,
-            control_scales=tuple(
-                brief.control_scale
-                if brief.control_start <= i / count and (i + 1) / count <= brief.control_end
-                else 0.0
-                for i in range(count)
-            ),
             generator=generator,
             findings=(finding,),
         )
 
-    def _check_limits(self, brief: Brief) -> None:
-        limits = self.pack.manifest.limits
-        for name, value, least, most in (
-            ("steps", brief.steps, 1, limits.max_steps),
-            ("guidance_scale", brief.guidance_scale, 0, limits.max_guidance_scale),
-            ("control_scale", brief.control_scale, 0, limits.max_control_scale),
-            ("control_start", brief.control_start, 0, 1),
-            ("control_end", brief.control_end, brief.control_start, 1),
-        ):
-            if not least <= value <= most:  # also true for NaN
-                detail = f"{name} must be between {least} and {most} for pack {self.pack.name!r}, got {value}"
-                raise BadInput("invalid_request", detail, errors=[{"loc": [name], "msg": detail}])
+    def _embedded(self, kind: ConditionKind, scene: Scene, repaint: Tensor, windows: Windows) -> Tensor:
+        """The embedded control image of each window, (windows, C, h, w), in the engine's dtype."""
+        image = control_image(scene, repaint, self.pack.role(CONTROL_ROLES[kind]).control_channels)
+        parts = windows.split(image).to(self.dtype)  # (windows, K, H, W)
+        return torch.cat([self._embed[kind](part[None]) for part in parts])
 
     def _text(self, text: str) -> Tensor:
         """The encoded text, (1, L, D) in the engine's dtype. The most recently used texts are cached."""
@@ -256,17 +261,6 @@ class DiffusionEngine:
                 self._texts.popitem(last=False)
         self._texts.move_to_end(text)
         return self._texts[text]
-
-    def control_image(self, scene: Scene, repaint: Tensor) -> Tensor:
-        """The control image, (1, K, H, W) fp32, 0..1, with the channels that the manifest's `control_channels` lists.
-
-        `repaint` is (1, 1, H, W) fp32, 1 = repaint.
-        """
-        channels = {
-            "canny": torch.from_numpy(scene.edge_map.pixels.astype(np.float32) / 255).to(self.device),
-            "product": 1 - repaint[0, 0],
-        }
-        return torch.stack([channels[name] for name in self.pack.role("controlnet").control_channels])[None]
 
     def _encode(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         """The latents (n, c, h, w), fp32, of pictures (n, 3, H, W), -1..1. They are encoded one by one."""
@@ -316,26 +310,31 @@ class DiffusionEngine:
         in_scene = [count * size for count, size in zip(counts, sizes, strict=True)]
         times = torch.stack([row.timesteps[row.index] for row in rows]).to(self.device)
         times = times.repeat_interleave(torch.tensor(in_scene, device=self.device))  # (n,)
-        inpaint = [repeat([row.inpaint for row in rows if row.inpaint is not None], counts)] if self.inpaints else []
+        inpaint = repeat([row.inpaint for row in rows if row.inpaint is not None], counts) if self.inpaints else None
         # 8.t, 9.t
-        scales = [row.control_scales[row.index] for row in rows]
-        control = []
-        if any(scales):
-            scale = repeat([torch.full((1, 1, 1, 1), value, device=self.device) for value in scales], in_scene)
-            control = [repeat([row.control for row in rows], counts), scale.to(self.dtype)]
-        calls = in_calls((latents, times, texts, *control, *inpaint), max_rows)
-        network = self._controlled if control else self._uncontrolled
-        out = torch.cat([network(*call) for call in calls]).float()
+        kinds = [kind for kind in self._embed if any(row.control_scale(kind) for row in rows)]
+        everywhere = self._networks.takes_all_rows(kinds)
+        conditions = [self._applied(kind, rows, in_scene, everywhere=everywhere) for kind in kinds]
+        out = self._networks(latents, times, texts, inpaint, conditions, max_rows).float()
         return [
             torch.cat([row.windows.merge(part) for part in of_scene.split(len(row.windows))])
             for row, of_scene in zip(rows, out.split(in_scene), strict=True)
         ]
 
-    def _uncontrolled(self, latents: Tensor, times: Tensor, texts: Tensor, *inpaint: Tensor) -> Tensor:
-        """The UNet's prediction without a ControlNet; otherwise as `ControlledUNet.forward`."""
-        inputs = torch.cat([latents, *inpaint], dim=1)
-        out: Tensor = self._unet(inputs, times, encoder_hidden_states=texts, return_dict=False)[0]
-        return out
+    def _applied(
+        self, kind: ConditionKind, rows: Sequence[Denoising], in_scene: Sequence[int], *, everywhere: bool
+    ) -> Applied:
+        """A condition in this step. `in_scene` are each scene's batch rows. `everywhere` takes those without it too."""
+        begins = list(accumulate(in_scene, initial=0))
+        chosen = [i for i, row in enumerate(rows) if everywhere or row.control_scale(kind)]
+        own = [in_scene[i] for i in chosen]
+        scales = [torch.full((1, 1, 1, 1), rows[i].control_scale(kind), device=self.device) for i in chosen]
+        return Applied(
+            kind,
+            [number for i in chosen for number in range(begins[i], begins[i + 1])],
+            repeat([rows[i].controls[kind].embedded for i in chosen], [len(rows[i].texts) for i in chosen]),
+            repeat(scales, own).to(self.dtype),
+        )
 
     def _guide(self, row: Denoising, prediction: Tensor) -> Tensor:
         """10.t Apply classifier-free guidance, and rescale the pack's share of it to the prompt's own contrast.

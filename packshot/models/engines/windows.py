@@ -13,7 +13,6 @@ continue.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -23,9 +22,9 @@ import torch
 from torch import Tensor
 
 from packshot.models.packs.framing import Tiling
-from packshot.types import EdgeMap, Scene
+from packshot.types import ConditionMaps, EdgeMap, Scene
 
-__all__ = ["MANY_ROWS", "Windows", "in_calls", "squeezed"]
+__all__ = ["MANY_ROWS", "Windows", "squeezed"]
 
 MANY_ROWS = 1 << 30
 """More batch rows than any step has."""
@@ -105,15 +104,12 @@ def squeezed(scene: Scene, size: tuple[int, int]) -> Scene:
         cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
         for pixels in (scene.product, scene.inpaint_mask, scene.edge_map.pixels)
     )
+    maps = {kind: cv2.resize(made, size, interpolation=cv2.INTER_AREA) for kind, made in scene.maps.made.items()}
     # area averaging makes a thin edge faint: each pixel that holds a part of an edge becomes an edge
     return Scene(
         np.asarray(product, np.uint8),
         np.where(mask >= 128, np.uint8(255), np.uint8(0)),
         EdgeMap(np.where(edges > 0, np.uint8(255), np.uint8(0))),
         scene.brief,
+        ConditionMaps(**{kind: np.asarray(made, np.uint8) for kind, made in maps.items()}),
     )
-
-
-def in_calls(inputs: Sequence[Tensor], max_rows: int) -> list[tuple[Tensor, ...]]:
-    """The inputs of one call of the networks, divided into calls of at most `max_rows` batch rows."""
-    return list(zip(*(tensor.split(max(1, max_rows)) for tensor in inputs), strict=True))

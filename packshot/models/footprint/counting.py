@@ -14,7 +14,7 @@ packshot/models/footprint/pack_footprint.py keeps the results.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +27,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from packshot.models.footprint.stage_footprint import Footprint
-from packshot.models.packs.manifest import RoleName
+from packshot.models.packs.manifest import CONTROL_ROLES, RoleName
 from packshot.models.packs.pack import Pack
 from packshot.models.packs.weights import build
 from packshot.models.segment.attention import attend_piecewise
@@ -213,19 +213,24 @@ def _depth(network: Any, dtype: torch.dtype, cutouts: int) -> object:
 
 
 def engine_footprint(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> Footprint:
-    """The footprint of the generator. A row is a batch row of a denoising step; a guided scene has two."""
-    names: tuple[RoleName, ...] = ("text_encoder", "vae", "unet", "controlnet")
+    """The footprint of the generator. A row is a batch row of a denoising step; a guided scene has two.
+
+    Memory is counted for rows with all conditions that the pack serves, and arithmetic for rows with the edges alone.
+    """
+    controls = [CONTROL_ROLES[kind] for kind in pack.controls]
+    names: tuple[RoleName, ...] = ("text_encoder", "vae", "unet", *controls)
     parts = {name: _network(pack, name, dtype) for name in names}
-    embed = parts["controlnet"].controlnet_cond_embedding
-    parts["controlnet"].controlnet_cond_embedding = nn.Identity()  # the engine runs it once a scene, not in each step
+    embeds = [parts[name].controlnet_cond_embedding for name in controls]
+    for name in controls:
+        parts[name].controlnet_cond_embedding = nn.Identity()  # the engine runs it once a scene, not in each step
     largest = max(pack.manifest.buckets, key=lambda bucket: bucket[0] * bucket[1])
     native = pack.manifest.native_px
     step = partial(_step, pack, parts, dtype)
-    once = [partial(call, pack, parts, embed, dtype) for call in (_text, _control, _vae_encode, _vae_decode)]
-    few, many = (cost_of(partial(step, largest, rows)) for rows in (FEW, MANY))
-    row = cost_of(partial(step, native, 1))
+    once = [partial(call, pack, parts, embeds[0], dtype) for call in (_text, _control, _vae_encode, _vae_decode)]
+    few, many = (cost_of(partial(step, controls, largest, rows)) for rows in (FEW, MANY))
+    row = cost_of(partial(step, controls[:1], native, 1))
     text, *others = (cost_of(partial(call, native)) for call in once)
-    weights = sum(map(_bytes, parts.values())) + _bytes(embed)
+    weights = sum(map(_bytes, (*parts.values(), *embeds)))
     footprint = _linear_footprint(few, many, weights=weights, loading=weights)
     return footprint.model_copy(
         update={
@@ -239,23 +244,35 @@ def engine_footprint(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> Footpri
     )
 
 
-def _step(pack: Pack, parts: dict[RoleName, Any], dtype: torch.dtype, size: tuple[int, int], rows: int) -> object:
-    """Steps 7.t to 9.t of packshot/models/engines/unet_controlnet.py."""
+def _step(
+    pack: Pack,
+    parts: dict[RoleName, Any],
+    dtype: torch.dtype,
+    controls: Sequence[RoleName],
+    size: tuple[int, int],
+    rows: int,
+) -> object:
+    """Steps 7.t to 9.t of packshot/models/engines/unet_controlnet.py, for rows that have all these conditions."""
     empty = partial(torch.empty, device="meta", dtype=dtype)
     unet, controlnet = parts["unet"].config, parts["controlnet"].config
     width, height = (side // pack.vae_factor for side in size)
     latents, times = empty(rows, controlnet.in_channels, height, width), torch.empty(rows, device="meta")
     texts = empty(rows, parts["text_encoder"].config.max_position_embeddings, unet.cross_attention_dim)
-    down, mid = parts["controlnet"](
-        latents,
-        times,
-        encoder_hidden_states=texts,
-        controlnet_cond=empty(rows, controlnet.block_out_channels[0], height, width),
-        conditioning_scale=empty(rows, 1, 1, 1),
-        return_dict=False,
-    )
+    total: list[Tensor] = []
+    for name in controls:
+        down, mid = parts[name](
+            latents,
+            times,
+            encoder_hidden_states=texts,
+            controlnet_cond=empty(rows, controlnet.block_out_channels[0], height, width),
+            conditioning_scale=empty(rows, 1, 1, 1),
+            return_dict=False,
+        )
+        own = [*down, mid]
+        total = [one + two for one, two in zip(total, own, strict=True)] if total else own
+        del down, mid, own
     inputs = empty(rows, unet.in_channels, height, width)
-    residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
+    residuals = {"down_block_additional_residuals": total[:-1], "mid_block_additional_residual": total[-1]}
     return parts["unet"](inputs, times, encoder_hidden_states=texts, return_dict=False, **residuals)[0].float()
 
 
@@ -289,7 +306,10 @@ def _scene_bytes(pack: Pack, dtype: torch.dtype, size: tuple[int, int]) -> int:
     channels = pack.role("vae").config["latent_channels"]
     control = pack.role("unet").config["block_out_channels"][0]
     text = pack.role("text_encoder").config
-    in_dtype = positions * (control + 1 + channels) + 2 * text["max_position_embeddings"] * text["hidden_size"]
+    in_dtype = (
+        positions * (len(pack.controls) * control + 1 + channels)
+        + 2 * text["max_position_embeddings"] * text["hidden_size"]
+    )
     in_fp32 = positions * (4 * channels + 1)  # latents, noise, known, predicted; mask
     return int(in_dtype * dtype.itemsize + in_fp32 * torch.float32.itemsize)
 

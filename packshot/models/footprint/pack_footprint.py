@@ -28,9 +28,10 @@ NOT_ON_GPU: tuple[RoleName, ...] = ("matting", "judge", "detector")
 
 
 def digest(pack: Pack) -> str:
-    """A hash of the parts of the manifest that a footprint depends on: the networks' configs and the sizes."""
+    """A hash of what a footprint depends on: the configs of the networks that are used, and the sizes."""
     manifest = pack.manifest
-    networks = {role: [spec.class_name, spec.config] for role, spec in manifest.roles.items() if role not in NOT_ON_GPU}
+    used = ((role, pack.role(role)) for role in pack.roles if role not in NOT_ON_GPU)
+    networks = {role: [spec.class_name, spec.config] for role, spec in used}
     inputs = json.dumps([networks, manifest.native_px, manifest.buckets], sort_keys=True)
     return hashlib.sha256(inputs.encode()).hexdigest()[:16]
 

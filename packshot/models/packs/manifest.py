@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from packshot.contract.engines import EngineInfo
-from packshot.contract.shot_spec import Canvas
+from packshot.contract.engines import EngineCapabilities, EngineInfo
+from packshot.contract.shot_spec import Canvas, ConditionKind
 from packshot.errors import FieldError, PackRefused
 from packshot.models.packs.framing import Tiling, framing, nearest_bucket, tilings
 from packshot.types import Framing
@@ -28,6 +28,9 @@ RoleName = Literal[
     "vae",
     "unet",
     "controlnet",
+    "controlnet_depth",
+    "controlnet_normal",
+    "controlnet_segmentation",
     "scheduler",
     "matting",
     "judge",
@@ -57,11 +60,28 @@ ClassName = Literal[
     "WordTokenizer",
 ]
 PredictionType = Literal["epsilon", "v_prediction", "sample"]
-ControlChannel = Literal["canny", "product"]
+ControlChannel = Literal[
+    "canny",
+    "product",
+    "depth",
+    "normal_left",
+    "normal_up",
+    "normal_front",
+    "segmentation_red",
+    "segmentation_green",
+    "segmentation_blue",
+]
 
 ROLES: tuple[RoleName, ...] = get_args(RoleName)
 RENDER_ROLES: tuple[RoleName, ...] = ("tokenizer", "text_encoder", "vae", "unet", "controlnet", "scheduler")
-"""The roles that an engine loads. The others are read elsewhere."""
+"""The roles that every engine loads. The others are read elsewhere, or only when the engine serves their condition."""
+CONTROL_ROLES: dict[ConditionKind, RoleName] = {
+    "canny": "controlnet",
+    "depth": "controlnet_depth",
+    "normal": "controlnet_normal",
+    "segmentation": "controlnet_segmentation",
+}
+"""The role of each condition's ControlNet. There is none for `pose`: no stage finds a skeleton."""
 CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
     "segmenter": ("Sam",),
     "tokenizer": ("CLIPTokenizer", "WordTokenizer"),
@@ -70,7 +90,7 @@ CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
     "text_encoder_2": ("CLIPTextModelWithProjection",),
     "vae": ("AutoencoderKL", "AutoencoderTiny"),
     "unet": ("UNet2DConditionModel",),
-    "controlnet": ("ControlNetModel",),
+    **dict.fromkeys(CONTROL_ROLES.values(), ("ControlNetModel",)),
     "matting": ("VitMatteForImageMatting",),
     "judge": ("SceneJudge",),
     "geometry": ("DepthAnythingForDepthEstimation", "GeometryHead"),
@@ -192,7 +212,10 @@ class Limits(_Strict):
 
 
 class PackManifest(_Strict):
-    """The content of manifest.yaml. Sizes are (width, height) in pixels, and memory is in GiB."""
+    """The content of manifest.yaml. Sizes are (width, height) in pixels, and memory is in GiB.
+
+    `controls` are the conditions besides canny whose ControlNets are used unless the setting `controls` names others.
+    """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     title: str = Field(min_length=1)
@@ -204,6 +227,7 @@ class PackManifest(_Strict):
     native_px: Size
     buckets: tuple[Size, ...] = Field(min_length=1)
     prediction_type: PredictionType
+    controls: tuple[ConditionKind, ...] = ()
     defaults: Defaults = Defaults()
     limits: Limits = Limits()
     memory_gib: dict[RoleName, float] = Field(default_factory=dict)
@@ -222,6 +246,16 @@ class PackManifest(_Strict):
                 )
         elif not self.reason:
             raise ValueError("a pack that cannot render must state why in `reason`")
+        for kind in self.controls:
+            if kind not in self.possible_controls or kind == "canny":
+                raise ValueError(f"controls must name conditions that have a role controlnet_…, got {kind}")
+        for kind in self.possible_controls:
+            channels = self.roles[CONTROL_ROLES[kind]].control_channels
+            strange = [name for name in channels if name != "product" and name.split("_")[0] != kind]
+            if strange:
+                raise ValueError(
+                    f"control_channels of {CONTROL_ROLES[kind]} must be of {kind} or product, got {strange}"
+                )
         if self.native_px not in self.buckets:
             raise ValueError(f"native_px {self.native_px} must be one of the buckets")
         if any(side < 1 for bucket in self.buckets for side in bucket):
@@ -229,6 +263,11 @@ class PackManifest(_Strict):
         if self.defaults.steps > self.limits.max_steps:
             raise ValueError(f"default steps {self.defaults.steps} must be within max_steps {self.limits.max_steps}")
         return self
+
+    @property
+    def possible_controls(self) -> tuple[ConditionKind, ...]:
+        """The conditions for which the pack names a ControlNet, canny first."""
+        return tuple(kind for kind, role in CONTROL_ROLES.items() if role in self.roles)
 
     def bucket(self, width_px: int, height_px: int) -> Size:
         """The bucket that is nearest to a canvas in aspect ratio and area (`nearest_bucket`)."""
@@ -243,10 +282,21 @@ class PackManifest(_Strict):
         """The windows of a scene of this size; None when the pack cannot paint at this size."""
         return tilings(self.buckets).get((width_px, height_px))
 
-    def summary(self) -> EngineInfo:
-        """The pack's public description, without paths of this machine."""
-        licences = {role: spec.licence for role, spec in self.roles.items()}
-        return EngineInfo.model_validate(self.model_dump(exclude={"roles", "memory_gib"}) | {"licences": licences})
+    @property
+    def own_controls(self) -> tuple[ConditionKind, ...]:
+        """The conditions that the pack serves unless a setting names others, canny first."""
+        return tuple(kind for kind in self.possible_controls if kind == "canny" or kind in self.controls)
+
+    def summary(self, controls: tuple[ConditionKind, ...] | None = None) -> EngineInfo:
+        """The pack's public description, without paths of this machine. `controls` are the conditions that it serves.
+
+        A ControlNet that is not used has no licence in it. `controls` None = `own_controls`.
+        """
+        controls = self.own_controls if controls is None else controls
+        unused = {role for kind, role in CONTROL_ROLES.items() if kind not in controls}
+        licences = {role: spec.licence for role, spec in self.roles.items() if role not in unused}
+        more = {"licences": licences, "capabilities": EngineCapabilities(controls=controls)}
+        return EngineInfo.model_validate(self.model_dump(exclude={"roles", "memory_gib"}) | more)
 
 
 def read_manifest(path: Path) -> PackManifest:
@@ -265,6 +315,7 @@ def read_manifest(path: Path) -> PackManifest:
 
 __all__ = [
     "CLASSES_OF_ROLE",
+    "CONTROL_ROLES",
     "RENDER_ROLES",
     "ROLES",
     "Defaults",

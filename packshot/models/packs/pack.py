@@ -15,12 +15,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal
 
 from packshot.contract.engines import EngineInfo
+from packshot.contract.shot_spec import ConditionKind
 from packshot.errors import PackRefused
 from packshot.models.engines.word_tokenizer import Tokenizer
-from packshot.models.packs.manifest import PackManifest, RoleName, RoleSpec, read_manifest
+from packshot.models.packs.fit import check_fit, role_of, vae_factor
+from packshot.models.packs.manifest import (
+    CONTROL_ROLES,
+    RENDER_ROLES,
+    PackManifest,
+    RoleName,
+    RoleSpec,
+    read_manifest,
+)
 from packshot.models.packs.weights import build, convert_pth, load_module, load_tokenizer
 
 if TYPE_CHECKING:
@@ -63,9 +72,35 @@ class Pack:
 
     def role(self, role: RoleName) -> RoleSpec:
         """The role's entry in the manifest. Raises PackRefused (pack_mismatch) when the pack does not have the role."""
-        if role not in self.manifest.roles:
-            self._refuse(f"the pack must have the role {role}, got only {', '.join(self.manifest.roles)}")
-        return self.manifest.roles[role]
+        return role_of(self.manifest, role)
+
+    @property
+    def controls(self) -> tuple[ConditionKind, ...]:
+        """The conditions that the pack's engine serves: canny, and those of the setting `controls` or the manifest.
+
+        Raises PackRefused (pack_mismatch) when the setting names a condition for which the pack has no ControlNet.
+        """
+        possible, named = self.manifest.possible_controls, self.settings.controls
+        if not named:
+            return self.manifest.own_controls
+        wanted = {"canny"} if named == "none" else {"canny", *(kind.strip() for kind in named.split(","))}
+        unknown = ", ".join(sorted(wanted - set(possible) - {"canny"}))
+        if unknown:
+            further = ", ".join(kind for kind in possible if kind != "canny") or "none"
+            rule = f"PACKSHOT_CONTROLS may name conditions of pack {self.name!r} besides canny ({further})"
+            raise PackRefused("pack_mismatch", f"{rule}, got {unknown}; leave them out, or use another pack")
+        return tuple(kind for kind in possible if kind in wanted)
+
+    @property
+    def roles(self) -> tuple[RoleName, ...]:
+        """The roles whose files are used: all but the ControlNets of conditions that are not served."""
+        unused = {role for kind, role in CONTROL_ROLES.items() if kind not in self.controls}
+        return tuple(role for role in self.manifest.roles if role not in unused)
+
+    @property
+    def engine_roles(self) -> tuple[RoleName, ...]:
+        """The roles that the engine loads."""
+        return (*RENDER_ROLES, *(CONTROL_ROLES[kind] for kind in self.controls if kind != "canny"))
 
     # Files
 
@@ -88,15 +123,16 @@ class Pack:
         return self.settings.pack_cache_dir / self.name / role
 
     def missing(self, role: RoleName | None = None) -> list[tuple[RoleName, str]]:
-        """(role, file) of every file that is not on this machine. `role` None = all roles."""
-        roles = [role] if role else list(self.manifest.roles)
+        """(role, file) of every file that is not on this machine. `role` None = all roles that are used."""
+        roles = [role] if role else self.roles
         return [(name, file) for name in roles for file in self.role(name).files if self.locate(name, file) is None]
 
     def fetch(self, report: Callable[[str], None] = lambda _: None, *, role: RoleName | None = None) -> list[Path]:
         """Download the missing files from the hub to the pack cache. `report` gets a line before each download.
 
-        `role` None = all roles. Raises PackRefused: pack_missing when the hub is off, when a file has no hub source or
-        when a download fails, and pack_corrupt when a downloaded file does not have the hash that the manifest states.
+        `role` None = all roles that are used. Raises PackRefused: pack_missing when the hub is off, when a file has no
+        hub source or when a download fails, and pack_corrupt when a downloaded file does not have the hash that the
+        manifest states.
         """
         absent = self.missing(role)
         local_only = [f"{name}/{file}" for name, file in absent if self.role(name).source is None]
@@ -157,10 +193,10 @@ class Pack:
             raise PackRefused("pack_corrupt", f"{detail}delete it, then run packshot packs fetch {self.name}")
 
     def verify(self) -> list[FileCheck]:
-        """Hash every file of the pack and compare it with the manifest."""
+        """Hash every file of the roles that are used, and compare it with the manifest."""
         rows = []
-        for role, spec in self.manifest.roles.items():
-            for file, stated in spec.files.items():
+        for role in self.roles:
+            for file, stated in self.role(role).files.items():
                 path = self.locate(role, file)
                 found = sha256_of(path) if path else None
                 status: Literal["ok", "unverified", "missing", "corrupt"]
@@ -178,19 +214,17 @@ class Pack:
     def hashes(self, roles: Sequence[RoleName] | None = None) -> dict[str, str]:
         """The hashes for a recipe: the sha256 of each role's manifest entry and files, and of `manifest`.
 
-        `roles` None = all roles. Raises PackRefused: pack_missing when a file is missing, and pack_corrupt when it does
-        not have the hash that the manifest states.
+        `roles` None = all that are used. Raises PackRefused: pack_missing when a file is missing, and pack_corrupt when
+        it does not have the hash that the manifest states.
         """
         hashes = {"manifest": hashlib.sha256(self.manifest.model_dump_json().encode()).hexdigest()}
-        for role in roles or tuple(self.manifest.roles):
+        for role in roles or self.roles:
             spec = self.role(role)
             digest = hashlib.sha256(spec.model_dump_json().encode())
             for file, path in sorted(self.paths(role).items()):
                 digest.update(f"{file} {sha256_of(path)}\n".encode())
             hashes[role] = digest.hexdigest()
         return hashes
-
-    # Compatibility of the parts
 
     def check(self) -> None:
         """Check that the pack can render and that its parts fit together. It reads only the manifest.
@@ -200,73 +234,12 @@ class Pack:
         if not self.manifest.renderable:
             detail = f"pack {self.name!r} cannot render in this version: {self.manifest.reason}; use another pack"
             raise PackRefused("pack_not_renderable", detail)
-        channels = self._number("vae", "latent_channels")
-        inpaint = 2 * channels + 1
-        self._same(
-            "unet",
-            "in_channels",
-            (channels, inpaint),
-            f"the VAE's {channels} latent channels, or 2c + 1 for inpainting",
-        )
-        self._same("unet", "out_channels", (channels,), "the VAE's latent channels")
-        self._same("controlnet", "in_channels", (channels,), "the VAE's latent channels")
-        width = self._number("text_encoder", "hidden_size")
-        self._same("unet", "cross_attention_dim", (width,), "the text encoder's hidden_size")
-        self._same("controlnet", "cross_attention_dim", (width,), "the text encoder's hidden_size")
-        for key in ("block_out_channels", "layers_per_block"):
-            self._same("controlnet", key, (self.role("unet").config.get(key),), "the UNet's")
-        control = self.role("controlnet")
-        named = len(control.control_channels)
-        if control.config.get("conditioning_channels", 3) != named:
-            got = control.config.get("conditioning_channels", 3)
-            self._refuse(f"controlnet.conditioning_channels must be {named}, the number of control_channels, got {got}")
-        if control.config.get("controlnet_conditioning_channel_order", "rgb") != "rgb":
-            self._refuse("controlnet.controlnet_conditioning_channel_order must be rgb, got bgr")
-        self._heads_fit()
-        predicted = self.manifest.prediction_type
-        self._same("scheduler", "prediction_type", (predicted,), "the manifest's")
-        factor = self.vae_factor
-        odd = [bucket for bucket in self.manifest.buckets if bucket[0] % factor or bucket[1] % factor]
-        if odd:
-            self._refuse(f"buckets must be multiples of the VAE's factor {factor}, got {odd}")
-
-    def _heads_fit(self) -> None:
-        """Check that the heads on the segmenter's features read as many channels as it has."""
-        heads: tuple[tuple[RoleName, slice], ...] = (("geometry", slice(-2, None)), ("detector", slice(-1, None)))
-        for role, details in heads:
-            spec = self.manifest.roles.get(role)
-            if spec is None or spec.class_name not in ("GeometryHead", "NameFinder"):
-                continue
-            segmenter = self.role("segmenter").config
-            self._same(role, "feature_channels", (segmenter.get("out_chans"),), "the segmenter's out_chans")
-            detail = list(segmenter.get("detail", ()))[details]
-            wanted: Any = detail if role == "geometry" else next(iter(detail), None)
-            self._same(role, "detail_channels", (wanted,), "the segmenter's last `detail`")
+        check_fit(self.manifest, self.controls)
 
     @property
     def vae_factor(self) -> int:
         """The number of pixels of one latent on each side."""
-        spec = self.role("vae")
-        key = "encoder_block_out_channels" if spec.class_name == "AutoencoderTiny" else "block_out_channels"
-        blocks = spec.config.get(key)
-        if not isinstance(blocks, list | tuple):
-            self._refuse(f"vae.{key} must be a list of channels, got {blocks!r}")
-        return int(2 ** (len(blocks) - 1))
-
-    def _number(self, role: RoleName, key: str) -> int:
-        value = self.role(role).config.get(key)
-        if not isinstance(value, int):
-            self._refuse(f"{role}.{key} must be stated in the manifest, got {value!r}")
-        return value
-
-    def _same(self, role: RoleName, key: str, allowed: tuple[Any, ...], owner: str) -> None:
-        value = self.role(role).config.get(key)
-        if value not in allowed:
-            wanted = " or ".join(map(str, allowed))
-            self._refuse(f"{role}.{key} must be {wanted} ({owner}), got {value!r}")
-
-    def _refuse(self, detail: str) -> NoReturn:
-        raise PackRefused("pack_mismatch", f"pack {self.name!r}: {detail}; correct the manifest")
+        return vae_factor(self.manifest)
 
     # Loading
 
@@ -299,7 +272,7 @@ class Pack:
 
     def summary(self) -> EngineInfo:
         """The pack's public description, without paths of this machine."""
-        return self.manifest.summary()
+        return self.manifest.summary(self.controls)
 
 
 _HASHES: dict[tuple[str, int, int], str] = {}

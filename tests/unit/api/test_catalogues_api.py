@@ -96,6 +96,14 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[int | None, str, str]]] = {
     ),
     "unknown engine": ({"json": manifest(defaults={"engine": "none"})}, (None, "defaults.engine", "unknown_engine")),
     "too many steps": ({"json": manifest(defaults={"steps": 1000})}, (None, "defaults.steps", "invalid_request")),
+    "condition that the engine lacks": (
+        {"json": manifest(defaults={"conditions": [{"kind": "depth"}]})},
+        (None, "defaults.conditions", "engine_cannot"),
+    ),
+    "condition beyond the engine's limit": (
+        {"json": manifest(defaults={"engine": "second", "conditions": [{"kind": "depth", "scale": 3}]})},
+        (None, "defaults.conditions.0.scale", "invalid_request"),
+    ),
     "stage that is not served": (
         {"json": manifest({"sku": "A", "photo": "a.jpg", "find": "ring"})},
         (1, "find", "not_served"),

@@ -393,5 +393,12 @@ def test_every_field_of_every_body_is_described(document: Json) -> None:
         for field, described in schema["properties"].items():
             assert described.get("description"), (name, field)
             if name != "SessionRequest" and field not in ("layers", "mask_id", "review"):
-                made = ("canvas", "points", "boxes", "strokes", "meta")  # their defaults are made for each request
+                made = (
+                    "canvas",
+                    "points",
+                    "boxes",
+                    "strokes",
+                    "conditions",
+                    "meta",
+                )  # their defaults are made for each request
                 assert "default" in described or field in made, (name, field)

@@ -23,7 +23,7 @@ from tests.tiny_pack import SIZE_PX, build_tiny_pack
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    folder = build_tiny_pack(tmp_path_factory.mktemp("packs") / "tiny")
+    folder = build_tiny_pack(tmp_path_factory.mktemp("packs") / "tiny", controls=("depth", "normal"))
     home = tmp_path_factory.mktemp("home")
     return Settings(home=home, pack_path=str(folder), pack="tiny", open_access=True, device="cpu", dtype="fp32")
 
@@ -46,6 +46,23 @@ def test_a_photo_becomes_a_painted_picture(client: Client) -> None:
         ended = client.shot(shot)
         assert (ended.status, len(ended.images)) == ("done", 2), ended
         assert read_png(client.download(ended.images[0].url)).shape == (SIZE_PX, SIZE_PX, 3)
+
+
+def test_conditions_reach_the_engine(client: Client) -> None:
+    """A depth and a normal map change the picture, and its recipe names their networks."""
+    (engine,) = client.engines()
+    assert engine.capabilities.controls == ("canny", "depth", "normal")
+    mask = client.masks(client.upload(png()).id, boxes=[(20, 20, 80, 60)])[0]
+    request = {"layers": [{"mask_id": mask.id}], "prompt": "table", "steps": 2, "canvas": {"width": 64, "height": 64}}
+    pictures = []
+    for kinds in ((), ("depth",), ("depth", "normal")):
+        shot = client.shoot({**request, "conditions": [{"kind": kind, "scale": 2.0} for kind in kinds]}).id
+        list(client.events([shot]))
+        ended = client.shot(shot)
+        assert ended.status == "done", ended
+        assert {"controlnet_depth", "controlnet_normal"} <= set(ended.images[0].recipe.pack or ())
+        pictures.append(client.download(ended.images[0].url))
+    assert len(set(pictures)) == 3
 
 
 def test_the_same_request_gives_the_same_picture(client: Client) -> None:

@@ -190,7 +190,7 @@ def test_one_tick_is_one_call_of_each_network(make: Make) -> None:
     seen: list[tuple[str, int]] = []
     hooks = [
         network.register_forward_pre_hook(lambda _, args, name=name: seen.append((name, len(args[0]))))
-        for name, network in (("unet", engine._unet), ("controlnet", engine._controlnet))
+        for name, network in (("unet", engine._unet), ("controlnet", engine._networks.controlnets["canny"]))
     ]
     rows = [engine.begin(scene(Brief("sand", seed=n, steps=2, guidance_scale=1.0 + n % 2))) for n in range(4)]
     engine.step(rows)
@@ -202,7 +202,7 @@ def test_one_tick_is_one_call_of_each_network(make: Make) -> None:
 def test_a_control_window_that_is_closed_for_all_costs_no_call(make: Make) -> None:
     engine = make("mini")
     calls: list[int] = []
-    hook = engine._controlnet.register_forward_pre_hook(lambda _, args: calls.append(len(args[0])))
+    hook = engine._networks.controlnets["canny"].register_forward_pre_hook(lambda _, args: calls.append(len(args[0])))
     run(engine, engine.begin(scene(Brief("sand", steps=4, guidance_scale=1.0, control_end=0.5))))
     hook.remove()
     assert len(calls) == 2
@@ -363,9 +363,10 @@ def test_a_frozen_engine_says_what_the_network_says_for_any_rows_and_size(
                     thread.submit(run, engine, *rows).result()
                     both.append(torch.cat([row.latents for row in rows]))
                 torch.testing.assert_close(*both, atol=1e-4, rtol=0)
-    assert isinstance(cold._controlled, Frozen)
-    assert cold._controlled._trace is not None
-    assert cold._controlled._threads == threads
+    traced = cold._networks.controlled
+    assert isinstance(traced, Frozen)
+    assert traced._trace is not None
+    assert traced._threads.count == threads
 
 
 def test_bf16_renders(make: Make) -> None:

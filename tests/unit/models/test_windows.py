@@ -154,7 +154,7 @@ async def test_a_wide_scene_that_runs_out_of_memory_is_painted_in_smaller_calls(
 ) -> None:
     engine, calls = make(), []
     (alone,) = run(engine, engine.begin(scene()))
-    network = engine._controlled
+    network = engine._networks.controlled
 
     def small(*inputs: torch.Tensor) -> torch.Tensor:
         calls.append(len(inputs[0]))
@@ -163,7 +163,7 @@ async def test_a_wide_scene_that_runs_out_of_memory_is_painted_in_smaller_calls(
         out: torch.Tensor = network(*inputs)
         return out
 
-    monkeypatch.setattr(engine, "_controlled", small)
+    monkeypatch.setattr(engine._networks, "controlled", small)
     batcher = RenderBatcher(engine, max_rows=8)
     rendered = await batcher.render(scene())
     batcher.close()

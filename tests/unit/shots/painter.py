@@ -11,13 +11,14 @@ from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.contract.verdict import Finding
 from packshot.imaging.edges import canny
 from packshot.shots import Finished, Finisher, Fitted, LayoutFiles, Painted, Placed, Prepared, Step, Understood
+from packshot.shots.control_maps import control_maps
 from packshot.shots.filming import filmed_by
 from packshot.shots.finish import finish
 from packshot.shots.stages import ClipOrder, Filmed
 from packshot.store.records import ShotRecord
 from packshot.store.schema import shot
 from packshot.store.store import Store
-from packshot.types import Brief, EdgeMap, Framing, Render, Understanding
+from packshot.types import Brief, ConditionMaps, EdgeMap, Framing, Render, Understanding
 from tests.quick_stages import UNKNOWN
 from tests.specs import STAMP
 
@@ -31,6 +32,7 @@ class Painter:
         self.let_go = asyncio.Event()
         self.started = asyncio.Event()
         self.alone: list[bool] = []
+        self.briefs: list[tuple[Brief, ConditionMaps | None]] = []
         self.material = UNKNOWN.material
         self.understood: list[LayoutFiles] = []
         self.closed = 0
@@ -51,10 +53,23 @@ class Painter:
     def edges(self, fitted: Fitted) -> EdgeMap:
         return canny(fitted.flat)
 
+    async def control_maps(
+        self, fitted: Fitted, products: Sequence[Understanding] | None, spec: ShotSpec
+    ) -> ConditionMaps:
+        return control_maps(fitted, products, spec, self.framing_of(spec.canvas))
+
     async def paint(
-        self, fitted: Fitted, edges: EdgeMap, brief: Brief, *, interactive: bool, alone: bool
+        self,
+        fitted: Fitted,
+        edges: EdgeMap,
+        brief: Brief,
+        *,
+        interactive: bool,
+        alone: bool,
+        maps: ConditionMaps | None = None,
     ) -> AsyncIterator[Step | Painted]:
         self.alone.append(alone)
+        self.briefs.append((brief, maps))
         self.started.set()
         try:
             yield Step(1, brief.steps)

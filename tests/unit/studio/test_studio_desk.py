@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 from packshot.shots import Director
 from packshot.shots.stages import Fitted, Painted, Step
-from packshot.types import Brief, EdgeMap, Render
+from packshot.types import Brief, ConditionMaps, EdgeMap, Render
 from tests.api_graph import Api, running
 from tests.browser.visits import Visit
 from tests.specs import STAMP
@@ -29,7 +29,14 @@ class Colours(Painter):
     """Paints one colour for each seed, with a preview after the first step."""
 
     async def paint(
-        self, fitted: Fitted, edges: EdgeMap, brief: Brief, *, interactive: bool, alone: bool
+        self,
+        fitted: Fitted,
+        edges: EdgeMap,
+        brief: Brief,
+        *,
+        interactive: bool,
+        alone: bool,
+        maps: ConditionMaps | None = None,
     ) -> AsyncIterator[Step | Painted]:
         colour = np.random.default_rng(brief.seed).integers(60, 220, 3)
         pixels = np.broadcast_to(colour, fitted.product.shape).astype(np.uint8)

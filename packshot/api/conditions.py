@@ -1,0 +1,82 @@
+"""The conditions of a shot: which a request names, and whether its engine takes them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from packshot.contract.engines import EngineInfo
+from packshot.contract.requests import ConditionIn, ShotRequest
+from packshot.contract.shot_spec import CONDITION_KINDS, Condition, ConditionKind
+from packshot.errors import BadInput, FieldError
+
+__all__ = ["broken_conditions", "conditions_of", "named_conditions"]
+
+CANNY_FIELDS = ("control_scale", "control_start", "control_end")
+
+
+def conditions_of(body: ShotRequest, engine: EngineInfo) -> tuple[Condition, ...]:
+    """The conditions that a request names, in the order of CONDITION_KINDS, with the engine's defaults filled in.
+
+    The first is canny: from the list, else from the fields control_*. Raises BadInput as `named_conditions` does, and
+    `invalid_request` when list and fields both name canny.
+    """
+    found = named_conditions(body.conditions, engine)
+    given = [name for name in CANNY_FIELDS if name in body.model_fields_set]
+    if "canny" in found and given:
+        raise _refused(f"may not name canny beside {given[0]}, which says the same; keep one of them")
+    if "canny" not in found:
+        scale = engine.defaults.control_scale if body.control_scale is None else body.control_scale
+        found["canny"] = Condition(scale=scale, start=body.control_start, end=body.control_end)
+    return tuple(found[kind] for kind in CONDITION_KINDS if kind in found)
+
+
+def named_conditions(asked: Sequence[ConditionIn], engine: EngineInfo) -> dict[ConditionKind, Condition]:
+    """The conditions of a list by kind, with the engine's default weight filled in.
+
+    Raises BadInput `engine_cannot` for a kind that the engine lacks, and `invalid_request` when a kind is named twice.
+    """
+    for at, one in enumerate(asked):
+        if one.kind not in engine.capabilities.controls:
+            has = ", ".join(engine.capabilities.controls) or "none"
+            rule = f"must be of a kind in the engine's capabilities.controls ({has}), got {one.kind}"
+            raise BadInput(
+                "engine_cannot",
+                f"conditions.{at}.kind {rule}; leave it out, or use an engine that lists it (GET /v1/engines).",
+                errors=[{"loc": ["conditions", at, "kind"], "msg": rule}],
+            )
+    for kind, count in Counter(one.kind for one in asked).items():
+        if count > 1:
+            raise _refused(f"may name a kind once, got {kind} {count} times; keep one of them")
+    default = engine.defaults.control_scale
+    return {
+        one.kind: Condition(
+            kind=one.kind, scale=default if one.scale is None else one.scale, start=one.start, end=one.end
+        )
+        for one in asked
+    }
+
+
+def _refused(rule: str) -> BadInput:
+    return BadInput("invalid_request", f"conditions {rule}.", errors=[{"loc": ["conditions"], "msg": rule}])
+
+
+def broken_conditions(
+    asked: Sequence[ConditionIn], conditions: Iterable[Condition], max_scale: float
+) -> list[FieldError]:
+    """One error for each weight above `max_scale`, and for each window that ends before it starts.
+
+    `asked` is the list that names some of the conditions; canny may come from the fields control_* instead.
+    """
+    numbers = {one.kind: number for number, one in enumerate(asked)}
+    errors: list[FieldError] = []
+    for one in conditions:
+        at: list[str | int] = ["conditions", numbers[one.kind]] if one.kind in numbers else []
+        prefix = "" if at else "control_"
+        if one.scale > max_scale:
+            rule = f"must be at most {max_scale:g}, got {one.scale:g}"
+            errors.append({"loc": [*at, f"{prefix}scale"], "msg": rule})
+        if one.start > one.end:
+            rule = f"must not be after {prefix}end, got {one.start:g} > {one.end:g}"
+            errors.append({"loc": [*at, f"{prefix}start"], "msg": rule})
+    return errors

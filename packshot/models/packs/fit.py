@@ -1,0 +1,99 @@
+"""Whether the parts of a pack fit together: channels, widths and sizes, as its manifest states them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from packshot.contract.shot_spec import ConditionKind
+from packshot.errors import PackRefused
+from packshot.models.packs.manifest import CONTROL_ROLES, PackManifest, RoleName, RoleSpec
+
+__all__ = ["check_fit", "role_of", "vae_factor"]
+
+
+def role_of(manifest: PackManifest, role: RoleName) -> RoleSpec:
+    """The role's entry in the manifest. Raises PackRefused (pack_mismatch) when the pack does not have the role."""
+    if role not in manifest.roles:
+        _refuse(manifest, f"the pack must have the role {role}, got only {', '.join(manifest.roles)}")
+    return manifest.roles[role]
+
+
+def vae_factor(manifest: PackManifest) -> int:
+    """The number of pixels of one latent on each side. Raises PackRefused (pack_mismatch)."""
+    spec = role_of(manifest, "vae")
+    key = "encoder_block_out_channels" if spec.class_name == "AutoencoderTiny" else "block_out_channels"
+    blocks = spec.config.get(key)
+    if not isinstance(blocks, list | tuple):
+        _refuse(manifest, f"vae.{key} must be a list of channels, got {blocks!r}")
+    return int(2 ** (len(blocks) - 1))
+
+
+def check_fit(manifest: PackManifest, controls: Sequence[ConditionKind]) -> None:
+    """Check that the networks of a renderable pack fit together. `controls` are the conditions that it serves.
+
+    Raises PackRefused (pack_mismatch) with both values.
+    """
+    channels = _number(manifest, "vae", "latent_channels")
+    inpaint = 2 * channels + 1
+    owner = f"the VAE's {channels} latent channels, or 2c + 1 for inpainting"
+    _same(manifest, "unet", "in_channels", (channels, inpaint), owner)
+    _same(manifest, "unet", "out_channels", (channels,), "the VAE's latent channels")
+    width = _number(manifest, "text_encoder", "hidden_size")
+    _same(manifest, "unet", "cross_attention_dim", (width,), "the text encoder's hidden_size")
+    for kind in controls:
+        _control_fits(manifest, CONTROL_ROLES[kind], channels, width)
+    _heads_fit(manifest)
+    predicted = manifest.prediction_type
+    _same(manifest, "scheduler", "prediction_type", (predicted,), "the manifest's")
+    factor = vae_factor(manifest)
+    odd = [bucket for bucket in manifest.buckets if bucket[0] % factor or bucket[1] % factor]
+    if odd:
+        _refuse(manifest, f"buckets must be multiples of the VAE's factor {factor}, got {odd}")
+
+
+def _control_fits(manifest: PackManifest, role: RoleName, channels: int, width: int) -> None:
+    """Check a ControlNet against the VAE's latent channels, the text encoder's width and the UNet."""
+    _same(manifest, role, "in_channels", (channels,), "the VAE's latent channels")
+    _same(manifest, role, "cross_attention_dim", (width,), "the text encoder's hidden_size")
+    for key in ("block_out_channels", "layers_per_block"):
+        _same(manifest, role, key, (role_of(manifest, "unet").config.get(key),), "the UNet's")
+    control = role_of(manifest, role)
+    named, got = len(control.control_channels), control.config.get("conditioning_channels", 3)
+    if got != named:
+        rule = f"{role}.conditioning_channels must be {named}, the number of control_channels"
+        _refuse(manifest, f"{rule}, got {got}")
+    if control.config.get("controlnet_conditioning_channel_order", "rgb") != "rgb":
+        _refuse(manifest, f"{role}.controlnet_conditioning_channel_order must be rgb, got bgr")
+
+
+def _heads_fit(manifest: PackManifest) -> None:
+    """Check that the heads on the segmenter's features read as many channels as it has."""
+    heads: tuple[tuple[RoleName, slice], ...] = (("geometry", slice(-2, None)), ("detector", slice(-1, None)))
+    for role, details in heads:
+        spec = manifest.roles.get(role)
+        if spec is None or spec.class_name not in ("GeometryHead", "NameFinder"):
+            continue
+        segmenter = role_of(manifest, "segmenter").config
+        _same(manifest, role, "feature_channels", (segmenter.get("out_chans"),), "the segmenter's out_chans")
+        detail = list(segmenter.get("detail", ()))[details]
+        wanted: Any = detail if role == "geometry" else next(iter(detail), None)
+        _same(manifest, role, "detail_channels", (wanted,), "the segmenter's last `detail`")
+
+
+def _number(manifest: PackManifest, role: RoleName, key: str) -> int:
+    value = role_of(manifest, role).config.get(key)
+    if not isinstance(value, int):
+        _refuse(manifest, f"{role}.{key} must be stated in the manifest, got {value!r}")
+    return value
+
+
+def _same(manifest: PackManifest, role: RoleName, key: str, allowed: tuple[Any, ...], owner: str) -> None:
+    value = role_of(manifest, role).config.get(key)
+    if value not in allowed:
+        wanted = " or ".join(map(str, allowed))
+        _refuse(manifest, f"{role}.{key} must be {wanted} ({owner}), got {value!r}")
+
+
+def _refuse(manifest: PackManifest, detail: str) -> NoReturn:
+    raise PackRefused("pack_mismatch", f"pack {manifest.name!r}: {detail}; correct the manifest")
