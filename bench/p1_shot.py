@@ -6,8 +6,8 @@ Both sides read the photo and the mask, cut, lay out, paint, composite, inspect 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, cast
 
 import numpy as np
 
@@ -22,12 +22,12 @@ from packshot.models.engines.unet_controlnet import DiffusionEngine
 from packshot.models.matting import load_matting
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
-from packshot.shots import Finished, Finisher, Fitted, LayoutFiles, Painted, Placed, Prepared, Step, Understood
+from packshot.shots import Finished, Finisher, Fitted, LayoutFiles, Painted, Placed, Prepared, Stages, Step
 from packshot.shots.finish import finish
 from packshot.shots.flow import shoot
 from packshot.store.assets import Assets
 from packshot.store.store import Store
-from packshot.types import Brief, EdgeMap, Framing, Scene
+from packshot.types import Brief, EdgeMap, Framing, Scene, Understanding
 
 ROW = Row("P1", "one shot over HTTP ÷ the same model calls in one process, p50, idle", 1.05)
 STEPS = 60
@@ -35,7 +35,7 @@ THREADS = 2
 
 
 class OneProcess:
-    """The stages of the flow as plain calls of one engine, without batcher, Serve handles or copies."""
+    """The stages that the measured shot needs, as plain calls of one engine, without batcher, handles or copies."""
 
     def __init__(self, settings: Settings) -> None:
         pack = find_pack(settings.pack, settings)
@@ -51,17 +51,16 @@ class OneProcess:
     async def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
         return await asyncio.to_thread(self._finisher.prepare, files, framing)
 
-    async def understand(self, files: LayoutFiles) -> Understood:
-        raise AssertionError("the measured shot needs no geometry")
-
     def edges(self, fitted: Fitted) -> EdgeMap:
         return canny(fitted.flat)
 
     async def control_maps(self, fitted: Fitted, products: object, spec: ShotSpec) -> None:
         raise AssertionError("the measured shot has no condition besides the edges")
 
-    async def finish(self, prepared: Prepared, painted: Painted, spec: ShotSpec) -> Finished:
-        return await asyncio.to_thread(finish, prepared, painted, spec)
+    async def finish(
+        self, prepared: Prepared, painted: Painted, spec: ShotSpec, products: Sequence[Understanding] | None = None
+    ) -> Finished:
+        return await asyncio.to_thread(finish, prepared, painted, spec, products)
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         return await asyncio.to_thread(self._finisher.finish_plain, files, spec)
@@ -82,7 +81,7 @@ def main() -> int:
         body |= {"steps": STEPS, "canvas": {"width": 512, "height": 512}}
         shot = over_http(served, body)
         store = Store.from_settings(served.settings)
-        stages = OneProcess(served.settings)
+        stages = cast(Stages, OneProcess(served.settings))
         tenant = store.tenants.local().id
         spec = store.shots.get(tenant, shot["id"]).spec
 

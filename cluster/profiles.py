@@ -39,6 +39,8 @@ OPTIONAL: tuple[StageName, ...] = ("photo_decoder", "producer")
 GPU_STAGES: tuple[GpuStage, ...] = get_args(GpuStage)
 ALSO_ON_CPU: tuple[GpuStage, ...] = ("understand",)
 """GPU stages that run on the CPU where a profile gives them no share."""
+ASLEEP: tuple[StageName, ...] = ("understand",)
+"""Deployments whose own default is no replica until a call comes, and then one."""
 TUNABLES: dict[StageName, tuple[str, ...]] = {
     "sam_encoder": ("max_batch_size",),
     "mask_decoder": ("max_batch_size",),
@@ -148,7 +150,7 @@ class Stage(Strict):
 
     @property
     def range(self) -> Replicas:
-        """The range of replicas. A deployment's default is one replica."""
+        """The range of replicas. A deployment's default is one replica (`Profile.stage` knows the exceptions)."""
         return self.replicas or Replicas()
 
 
@@ -189,7 +191,11 @@ class Profile(Strict):
         return self
 
     def stage(self, name: StageName) -> Stage:
-        return self.stages.get(name, Stage())
+        """The stage as the profile and the deployment's own default say."""
+        stage = self.stages.get(name, Stage())
+        if stage.replicas is None and name in ASLEEP:
+            return stage.model_copy(update={"replicas": Replicas(min=0)})
+        return stage
 
     @property
     def deployments(self) -> tuple[StageName, ...]:

@@ -26,6 +26,7 @@ from packshot.errors import PackshotError
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.shots import Director, DuePoll, Finished, LayoutFiles, Painted, Placed, SharedLoadReport, Step, Understood
+from packshot.shots.stages import ClipOrder, Filmed
 from packshot.store.gauges import connection_gauges
 from packshot.store.store import Store
 from packshot.store.wakes import OUTBOX, QUEUED, listen
@@ -234,10 +235,22 @@ class GraphStages:
         finally:
             stream.cancel()
 
-    async def finish(self, prepared: Any, painted: Painted, spec: ShotSpec) -> Finished:
+    async def finish(self, prepared: Any, painted: Painted, spec: ShotSpec, products: Any = None) -> Finished:
+        references = [prepared] if products is None else [prepared, products]
         return await retry_once(
-            lambda: await_with_arguments(self._finisher.finish.remote(prepared, painted, spec), prepared)
+            lambda: await_with_arguments(self._finisher.finish.remote(prepared, painted, spec, products), *references)
         )
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         return await retry_once(lambda: self._finisher.finish_plain.remote(files, spec))
+
+    async def film(self, order: ClipOrder) -> AsyncIterator[Step | Filmed]:
+        stream = self._preparer.film.remote(order)
+        assert isinstance(stream, DeploymentResponseGenerator)
+        try:
+            async for update in stream:
+                yield update
+        except Exception as error:
+            raise await to_blaming_error(error) from error
+        finally:
+            stream.cancel()

@@ -7,7 +7,7 @@ layout is returned as two objects in Ray's store; the stages that need one get i
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import cv2
 import ray
@@ -23,7 +23,9 @@ from packshot.delivery.deliver import Delivered
 from packshot.settings import Settings
 from packshot.shots import CutoutFiles, DeliveryOrder, Finished, Finisher, Fitted, LayoutFiles, Painted, Prepared
 from packshot.shots.control_maps import control_maps
+from packshot.shots.filming import filmed_by
 from packshot.shots.finish import THUMBNAIL_PX, finish
+from packshot.shots.stages import ClipOrder, Filmed, Step
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask
 from packshot.types import ConditionMaps, Framing, Stroke, Understanding
@@ -73,9 +75,11 @@ class FinisherDeployment:
         """Make the maps of the shot's conditions besides the edges, in the scene of `framing`."""
         return await self._threads.run(control_maps, fitted, products, spec, framing)
 
-    async def finish(self, prepared: Prepared, painted: Painted, spec: ShotSpec) -> Finished:
-        """Finish a picture from a prepared layout and its painted scene."""
-        return await self._threads.run(finish, prepared, painted, spec)
+    async def finish(
+        self, prepared: Prepared, painted: Painted, spec: ShotSpec, products: Sequence[Understanding] | None = None
+    ) -> Finished:
+        """Finish a picture from a prepared layout and its painted scene. `products` is for a shot with `relight`."""
+        return await self._threads.run(finish, prepared, painted, spec, products)
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         """Finish a picture that needs no engine."""
@@ -108,6 +112,11 @@ class FinisherDeployment:
     async def deliver(self, order: DeliveryOrder) -> Delivered:
         """Convert an image to a channel's file."""
         return await self._threads.run(self._finisher.deliver, order)
+
+    async def film(self, order: ClipOrder) -> AsyncIterator[Step | Filmed]:
+        """Make a clip. Each frame is a call of its own, so that pictures are finished between two frames."""
+        async for update in filmed_by(self._finisher.film(order), self._threads.run):
+            yield update
 
     def check_health(self) -> None:
         require_progress("finisher", self._threads.busy_s)

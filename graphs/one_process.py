@@ -60,9 +60,10 @@ from packshot.shots import (
     Understood,
 )
 from packshot.shots.control_maps import control_maps
+from packshot.shots.filming import filmed_by
 from packshot.shots.finish import THUMBNAIL_PX, finish
 from packshot.shots.segmented import new_mask
-from packshot.shots.stages import Prepared
+from packshot.shots.stages import ClipOrder, Filmed, Prepared
 from packshot.shots.understand import Understandings
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask, PhotoRecord
@@ -306,11 +307,17 @@ class LocalStages:
         finally:
             rendering.cancel()
 
-    async def finish(self, prepared: Prepared, painted: Painted, spec: ShotSpec) -> Finished:
-        return await asyncio.to_thread(finish, prepared, painted, spec)
+    async def finish(
+        self, prepared: Prepared, painted: Painted, spec: ShotSpec, products: Sequence[Understanding] | None = None
+    ) -> Finished:
+        return await asyncio.to_thread(finish, prepared, painted, spec, products)
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         return await self._pixels.run(self._finisher.finish_plain, files, spec)
+
+    async def film(self, order: ClipOrder) -> AsyncIterator[Step | Filmed]:
+        async for update in filmed_by(self._finisher.film(order), self._pixels.run):
+            yield update
 
 
 class LocalGraph:

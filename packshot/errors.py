@@ -119,6 +119,8 @@ class BadInput(PackshotError):
         "not_served": "A field needs a stage that is not served.",
         "relight_refused": "Relight needs a painted scene and a channel that takes a relit product.",
         "layers_too_large": "The layers together are more pixels than one shot may show or cut out.",
+        "not_filmable": "A picture cannot become a clip: no background, or its masks or photos were deleted.",
+        "video_not_installed": "A clip's format needs ffmpeg, which this server does not have.",
         "redo_needs_change": "A reason cannot be mended by itself; the request must say what to change.",
         "url_refused": "A webhook's URL is not https, or leads to an address that is not public.",
         "bad_usage": "A command was called with arguments that do not fit together.",

@@ -171,6 +171,7 @@ export async function bitmap(url, longest, options = {}) {
 
 export const submit = (request, key) => json(call("POST", "/v1/shots", { json: request, headers: { "idempotency-key": key } }));
 export const shot = (id) => json(call("GET", `/v1/shots/${id}`));
+export const film = (imageId, body) => json(call("POST", `/v1/images/${imageId}/clips`, { json: body }));
 export const cancel = (id) => json(call("DELETE", `/v1/shots/${id}`));
 export const previewUrl = (id, image, version) => `/v1/shots/${id}/preview?image=${image}&at=${version}`;
 export const thumbnailUrl = (image) => `${image.url}/thumbnail`;

@@ -5,6 +5,7 @@ import * as boardzoom from "./boardzoom.js";
 import { bounds, clamp, layerAt, layerSize, scaledBy, snapped, turnedBy } from "./geometry.js";
 import { drawHandles } from "./handles.js";
 import { onPreview, previewOf } from "./previews.js";
+import * as shadowtip from "./shadowtip.js";
 import { change, desk, layoutHistory } from "./store.js";
 import { $, h, keyed } from "./widgets.js";
 
@@ -22,6 +23,7 @@ let reportedAt = 0;
 export function open(onMove) {
   moved = onMove;
   boardzoom.open(lay);
+  shadowtip.open();
   new ResizeObserver(lay).observe($("board-room"));
   onPreview(draw);
   $("board").addEventListener("pointerdown", onPointer);
@@ -55,7 +57,12 @@ export function draw() {
   board.className = `board ${plain ? "" : desk.background}`;
   board.style.backgroundColor = plain ? (desk.background === "white" ? "#ffffff" : desk.background) : "";
   keyed($("board-layers"), desk.layers, (layer) => layer.key, () => h("div", { className: "layer" }), drawLayer);
+  drawOver();
+}
+
+function drawOver() {
   drawHandles(outlined(), desk.canvas, k, room, bar);
+  shadowtip.drawShadow(k, room, bar);
 }
 
 function drawLayer(element, layer) {
@@ -91,7 +98,7 @@ function place(element, layer, drawn) {
 function redraw(layer) {
   const element = [...$("board-layers").children].find((one) => one.dataset.key === layer.key);
   if (element) place(element, layer, previewOf(layer.mask_id).bitmap ?? layer.cutout);
-  drawHandles(outlined(), desk.canvas, k, room, bar);
+  drawOver();
   if (performance.now() - reportedAt < REPORT_MS) return;
   reportedAt = performance.now();
   moved(layer);

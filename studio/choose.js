@@ -33,6 +33,7 @@ export function open({ toTab, status }) {
   $("more").addEventListener("click", moreLikeThis);
   $("reuse").addEventListener("click", () => withChosen(({ entry }) => (reuse(entry), go("place"))));
   $("download").addEventListener("click", download);
+  $("film").addEventListener("click", () => withChosen(async ({ image, entry }) => (await loaded("clips")).film(image, (extension) => fileNameOf(entry.source.name, image.number, "clip", extension))));
   $("full-size").addEventListener("click", () => withChosen(({ image }) => fullSize(image)));
   $("commands-open").addEventListener("click", () => withChosen(({ entry }) => commands(entry)));
   $("preset").addEventListener("change", showPreset);
@@ -165,6 +166,9 @@ function showChosen({ image, entry }) {
   const painted = entry.request.background === "generate";
   $("more").disabled = !painted; // without a scene it would be the same picture
   $("save-scene").disabled = !painted;
+  const transparent = entry.request.background === "transparent";
+  $("film").disabled = transparent;
+  $("film").title = transparent ? "A transparent picture has no background to move" : "A camera that moves before the picture";
   $("more").title = painted ? "" : "Nothing was painted: it would be the same picture";
   showUnmet({ entry });
   showVerdict(image);

@@ -3,8 +3,9 @@
 import { change, desk } from "./store.js";
 import { $, h, say } from "./widgets.js";
 
-const USUAL_DEG = 115; // where a cast shadow falls when neither the person nor the scene says
-const STEP_DEG = 5;
+export const USUAL_DEG = 115; // where a cast shadow falls when neither the person nor the scene says
+export const STEP_DEG = 5;
+const USUAL = { length: 0.8, softness: 0.4, intensity: 0.6 }; // the API's
 const SHARES = [["reflection", "strength"], ["relight", "amount"]]; // sliders: what the brief calls them, and their number
 const WORDS = {
   none: "No shadow.",
@@ -18,8 +19,11 @@ export const modeOf = (shadow) => (typeof shadow === "string" ? shadow : shadow.
 
 const directionOf = (shadow) => (typeof shadow === "string" ? null : (shadow.direction_deg ?? null));
 
-/** Fill the fields of the panel, once. */
-export function open() {
+/** {deg, length, softness, intensity} of a cast shadow, null of another one. `deg` is null when it follows the scene. */
+export const castOf = (shadow) => (modeOf(shadow) === "cast" ? { ...USUAL, ...(typeof shadow === "string" ? {} : shadow), deg: directionOf(shadow) } : null);
+
+/** Fill the fields of the panel, once. `toTab(name)` opens a step. */
+export function open(toTab) {
   $("shadow").append(...Object.entries({ none: "None", contact: "Contact", cast: "Cast", floating: "Floating" }).map(([value, text]) => h("option", { value }, text)));
   $("shadow").addEventListener("change", (event) => set({ shadow: event.target.value }));
   $("shadow-follows").addEventListener("change", (event) => turn(event.target.checked ? null : USUAL_DEG));
@@ -35,15 +39,34 @@ export function open() {
     point(event);
   });
   dial.addEventListener("pointermove", (event) => dial.hasPointerCapture(event.pointerId) && point(event));
+  $("shadow-on-canvas").addEventListener("click", () => {
+    toTab("place");
+    focusTip();
+  });
   for (const [name, field] of SHARES) {
     $(name).addEventListener("input", ({ target }) => set({ [name]: Number(target.value) ? { [field]: Number(target.value) / 100 } : null }));
   }
 }
 
-const set = (fields) => change((now) => Object.assign(now.brief, fields), { brief: true });
+/** Focus the handle on the canvas as soon as Place is drawn. */
+function focusTip(frames = 300) {
+  const tip = $("shadow-tip");
+  if (tip?.offsetParent) tip.focus();
+  else if (frames) requestAnimationFrame(() => focusTip(frames - 1));
+}
+
+const set = (fields, mark = true) => change((now) => Object.assign(now.brief, fields), { brief: mark });
+
+/** Change fields of the cast shadow, as the API takes them, and keep its others. Quick changes are one undo step. */
+export function setCast(fields) {
+  const { shadow } = desk.brief;
+  const { mode, ...rest } = { ...(typeof shadow === "string" ? {} : shadow), ...fields };
+  const said = Object.entries(rest).filter(([, value]) => value !== null);
+  set({ shadow: said.length ? { mode: "cast", ...Object.fromEntries(said) } : "cast" }, "shadow");
+}
 
 /** Let a cast shadow fall to `deg`; null follows the scene. */
-const turn = (deg) => set({ shadow: deg === null ? "cast" : { mode: "cast", direction_deg: ((Math.round(deg) % 360) + 360) % 360 } });
+const turn = (deg) => setCast({ direction_deg: deg === null ? null : ((Math.round(deg) % 360) + 360) % 360 });
 
 function point({ clientX, clientY }) {
   const box = $("shadow-dial").getBoundingClientRect();

@@ -37,7 +37,7 @@ export function open({ toTab, choose, status }) {
   }
   $("seed-lock").addEventListener("click", () => change((now) => (now.brief.locked = !now.brief.locked), { brief: true }));
   $("seed-roll").addEventListener("click", () => change((now) => Object.assign(now.brief, { seed: randomSeed(), locked: false }), { brief: true }));
-  light.open();
+  light.open(toTab);
   $("engine").addEventListener("change", (event) => change((now) => Object.assign(now.brief, { engine: event.target.value, steps: null, guidance_scale: null, control_scale: null }), { brief: true }));
   $("negative-usual").addEventListener("click", () => change((now) => (now.brief.negative_prompt = NEGATIVE), { brief: true }));
   $("render-undo").addEventListener("click", briefHistory.undo);

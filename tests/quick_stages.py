@@ -12,6 +12,7 @@ from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.contract.verdict import Verdict
 from packshot.imaging.codec import encode_png
 from packshot.shots import Finished, LayoutFiles, Painted, Placed, Step, Understood
+from packshot.shots.stages import ClipOrder, Filmed
 from packshot.types import Brief, Framing, Geometry, Material, Render, Understanding
 from tests.specs import STAMP
 
@@ -64,8 +65,16 @@ class QuickStages:
         pixel = np.full((1, 1, 3), brief.seed % 256, np.uint8)
         yield Painted(Render(pixel, brief.seed, ()), STAMP, {})
 
-    async def finish(self, prepared: Any, painted: Painted, spec: ShotSpec) -> Finished:
+    async def finish(self, prepared: Any, painted: Painted, spec: ShotSpec, products: Any = None) -> Finished:
         return Finished(encode_png(painted.render.pixels), 1, 1, Verdict(), 0.0)
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         raise AssertionError("every shot of these tests has a painted background")
+
+    async def film(self, order: ClipOrder) -> AsyncIterator[Step | Filmed]:
+        for index in range(1, order.job.frames + 1):
+            await asyncio.sleep(self._step_s)
+            yield Step(index, order.job.frames)
+        self.waiting += 1
+        await self.let_go.wait()
+        yield Filmed(b"clip", 2, 2)

@@ -16,9 +16,11 @@ from packshot.contract.answers import (
     VerdictAnswer,
     WholeImageAnswer,
 )
+from packshot.contract.clips import ClipAnswer
 from packshot.contract.reviews import CommentAnswer, ReviewEntry, ShareAnswer, SharedImage
 from packshot.imaging.decoding.results import NormalisedPhoto, OwnAlpha, UploadedMask
 from packshot.imaging.lock import EXACT_LOCK_PX, cutout_bbox_of
+from packshot.store.clip_records import ClipRecord
 from packshot.store.records import ImageRecord, MaskRecord, NewMask, PhotoRecord, ShotRecord
 from packshot.store.reviews import ReviewRecord
 from packshot.store.shares import Shared, ShareRecord
@@ -150,6 +152,26 @@ def shared_image(shared: Shared) -> SharedImage:
     )
 
 
+def clip_answer(clip: ClipRecord) -> ClipAnswer:
+    """A clip. The key of its file stays internal."""
+    return ClipAnswer(
+        id=clip.id,
+        image_id=clip.image_id,
+        shot_id=clip.shot_id,
+        url=f"/v1/clips/{clip.id}",
+        move=clip.move,
+        seconds=clip.seconds,
+        fps=clip.fps,
+        width=clip.width,
+        height=clip.height,
+        format=clip.format,
+        media_type=clip.media_type,
+        bytes=clip.bytes,
+        sha256=clip.sha256,
+        created_at=clip.created_at,
+    )
+
+
 def _request_answer(shot: ShotRecord) -> ResolvedRequest:
     return ResolvedRequest.model_validate(shot.spec.to_json())
 
@@ -185,6 +207,7 @@ def shot_answer(shot: ShotRecord) -> ShotAnswer:
         finished_at=shot.finished_at,
         request=_request_answer(shot),
         images=tuple(image_answer(image) for image in shot.images),
+        clip=None if shot.clip is None else clip_answer(shot.clip),
         error=error_answer(shot),
         project_id=shot.project_id,
         sku=shot.sku,

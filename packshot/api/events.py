@@ -19,7 +19,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.types import Receive, Scope, Send
 
 from packshot.api.auth import Caller, caller
-from packshot.api.conversions import error_answer, image_answer
+from packshot.api.conversions import clip_answer, error_answer, image_answer
 from packshot.api.cookies import COOKIE
 from packshot.api.openapi import headers_json, keyed_problems_json, problems_json, stream_json
 from packshot.api.places import Places
@@ -189,7 +189,8 @@ def _events_between(shot: ShotRecord, before: _Sent | None) -> list[ShotEvent]:
     if shot.status == "queued":
         return [QueuedEvent(shot=shot.id, position=shot.position, position_estimated=shot.position_estimated or None)]
     if shot.status == "done":
-        return [DoneEvent(shot=shot.id, images=tuple(image_answer(image) for image in shot.images))]
+        clip = None if shot.clip is None else clip_answer(shot.clip)
+        return [DoneEvent(shot=shot.id, images=tuple(image_answer(image) for image in shot.images), clip=clip)]
     if shot.status == "failed":
         return [FailedEvent(shot=shot.id, error=error_answer(shot) or ErrorAnswer(code="internal", detail=""))]
     if shot.status == "cancelled":

@@ -18,6 +18,7 @@ from packshot.api.problems import STATUSES, problem_of
 from packshot.contract.base import VERSION_HEADER, Answer
 from packshot.contract.catalogue import Manifest
 from packshot.contract.catalogue_examples import MANIFEST
+from packshot.contract.clips import CLIP_BODIES
 from packshot.contract.deliveries import DELIVERY_BODIES
 from packshot.contract.events import EVENTS
 from packshot.contract.examples import PROBLEMS
@@ -52,6 +53,7 @@ _BODIES: tuple[type[BaseModel], ...] = (
     *BODIES,
     *PROJECT_BODIES,
     *DELIVERY_BODIES,
+    *CLIP_BODIES,
     *REVIEW_BODIES,
     *WEBHOOK_BODIES,
     *USAGE_BODIES,

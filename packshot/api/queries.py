@@ -53,7 +53,7 @@ StrictQuery = Depends(refuse_unknown_parameters)
 def shot_filter(
     status: Annotated[str, Query(description=f"Only shots of this status: {', '.join(STATUSES)}.")] = "",
     kind: Annotated[
-        str, Query(description="Only work of this kind: shot or touchup. Left out, all work that makes pictures.")
+        str, Query(description="Only work of this kind: shot, touchup or clip. Left out, all work that makes pictures.")
     ] = "",
     project_id: Annotated[str, Query(description="Only shots of this project.")] = "",
     catalogue_id: Annotated[str, Query(description="Only shots with a picture that this catalogue has chosen.")] = "",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -32,7 +33,6 @@ from packshot.api.services import Services, Wired, in_thread
 from packshot.contract import examples
 from packshot.contract.answers import AcceptedAnswer, ShotAnswer, ShotPage
 from packshot.contract.requests import ShotRequest
-from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import ENDED
 from packshot.errors import BadInput, BudgetSpent, Conflict, NotFound
 from packshot.models.packs.framing import row_steps
@@ -45,7 +45,13 @@ router = APIRouter(prefix="/v1/shots", tags=["shots"], responses=keyed_problems_
 
 MAX_WAIT_S = 120.0
 
-_ACCEPTED = LOCATION | RATE_LIMIT | {"preference-applied": "The wait in force, under `Prefer: wait`."}
+ACCEPTED_HEADERS = LOCATION | RATE_LIMIT | {"preference-applied": "The wait in force, under `Prefer: wait`."}
+JOB_HEADERS = headers_json(
+    Idempotency_Key="1 to 255 printable ASCII characters. A repeated request with the key returns the same shot.",
+    Prefer="`wait=SECONDS` delays the response until the shot has ended, for at most 120 s.",
+)
+"""The request headers of a shot, and of other work on a picture."""
+
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
@@ -56,14 +62,10 @@ _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
     operation_id="create_shot",
     summary="Create a shot",
     response_model=AcceptedAnswer,
-    responses=answer_json(examples.ACCEPTED, "The shot is stored.", status=202, headers=_ACCEPTED)
-    | answer_json(examples.SHOT, "The shot has ended, under `Prefer: wait`.", headers=_ACCEPTED | TIMING)
+    responses=answer_json(examples.ACCEPTED, "The shot is stored.", status=202, headers=ACCEPTED_HEADERS)
+    | answer_json(examples.SHOT, "The shot has ended, under `Prefer: wait`.", headers=ACCEPTED_HEADERS | TIMING)
     | problems_json(*BODY_PROBLEMS, NotFound, BudgetSpent),
-    openapi_extra=body_json(examples.SHOT_REQUEST)
-    | headers_json(
-        Idempotency_Key="1 to 255 printable ASCII characters. A repeated request with the key returns the same shot.",
-        Prefer="`wait=SECONDS` delays the response until the shot has ended, for at most 120 s.",
-    ),
+    openapi_extra=body_json(examples.SHOT_REQUEST) | JOB_HEADERS,
 )
 async def create_shot(request: Request, services: Wired, tenant: Caller) -> Response:
     """202 when the shot is stored. `Prefer: wait=60` delays the response until it has ended (200), for at most 120 s.
@@ -72,13 +74,20 @@ async def create_shot(request: Request, services: Wired, tenant: Caller) -> Resp
     """
     key = idempotency_key(request)
     body = await json_body(request, ShotRequest)
+    return await answer_when_accepted(request, services, tenant, lambda: accepted(services, tenant, body, key))
+
+
+async def answer_when_accepted(
+    request: Request, services: Services, tenant: Tenant, accept: Callable[[], Awaitable[ShotRecord]]
+) -> Response:
+    """Accept a shot, or other work on a picture, and answer: 202, or under `Prefer: wait` 200 with what has ended."""
     wait_s = wanted_wait_s(request)
     if wait_s is None:
-        shot = await accepted(services, tenant, body, key)
+        shot = await accept()
         await tell_limits(request, services, tenant)
         return json_answer(accepted_answer(shot), status=202, headers={"location": f"/v1/shots/{shot.id}"})
     with services.streams.one(tenant.id):  # before the shot is stored: a refused request stores nothing
-        shot = await accepted(services, tenant, body, key)
+        shot = await accept()
         headers = {"location": f"/v1/shots/{shot.id}", "preference-applied": f"wait={wait_s:g}"}
         shot = await cancel_on_disconnect(request, _wait_until_ended(services, tenant.id, shot, wait_s))
         await tell_limits(request, services, tenant)
@@ -96,20 +105,31 @@ async def accepted(
     category: str | None = None,
     supersedes: str | None = None,
 ) -> ShotRecord:
-    """Store the shot, even when the client disconnects meanwhile, and notify the graph if it is new.
-
-    A repeat of a request is recognised before anything of it is checked again. `Shots.add` describes `category` and
-    `supersedes`.
-    """
+    """Store the shot. `Shots.add` describes `category` and `supersedes`; `accepted_job` the rest."""
     sent = body.model_dump(mode="json", exclude_unset=True)
+    add = partial(_add, services, tenant, body, key, sent, category, supersedes)
+    return await accepted_job(services, tenant, key, sent, add)
+
+
+async def accepted_job(
+    services: Services,
+    tenant: Tenant,
+    key: str | None,
+    sent: Mapping[str, object],
+    add: Callable[[], tuple[ShotRecord, bool]],
+) -> ShotRecord:
+    """Store a row of the queue by `add`, even when the client disconnects meanwhile, and notify the graph if it is new.
+
+    A repeat, with the same `key` and the same request as `sent`, is recognised before `add` checks anything. `add` runs
+    in a thread and returns what `Shots.add` does.
+    """
     if key is not None:
         earlier = await in_thread(services.store.shots.repeated, tenant.id, key, sent)
         if earlier is not None:
             return earlier
-    stored = resolved(body, services.graph.engines(), services.settings)
 
     async def accept() -> ShotRecord:
-        shot, created = await in_thread(_add, services, tenant, body, stored, key, sent, category, supersedes)
+        shot, created = await in_thread(add)
         if created:
             services.graph.submitted()
         return shot
@@ -121,12 +141,12 @@ def _add(
     services: Services,
     tenant: Tenant,
     body: ShotRequest,
-    stored: ShotSpec,
     key: str | None,
     sent: Mapping[str, object],
     category: str | None,
     supersedes: str | None,
 ) -> tuple[ShotRecord, bool]:
+    stored = resolved(body, services.graph.engines(), services.settings)
     canvas, boxes = (body.canvas.width, body.canvas.height), dict[str, BoxXYXY]()
     for index, layer in enumerate(body.layers):
         try:

@@ -16,6 +16,7 @@ from packshot.client.catalogue_calls import ManifestFile
 from packshot.client.client import Client
 from packshot.client.errors import error_of
 from packshot.client.events import Event
+from packshot.contract.clips import ClipRequest
 from packshot.contract.deliveries import DeliverIn
 from packshot.contract.projects import StyleChange, StyleRequest
 from packshot.contract.requests import CanvasIn, LayerIn, ShotRequest, StrokeIn
@@ -27,6 +28,7 @@ __all__ = [
     "BudgetRequest",
     "CanvasIn",
     "Client",
+    "ClipRequest",
     "DeliverIn",
     "Event",
     "LayerIn",

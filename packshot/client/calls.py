@@ -25,6 +25,7 @@ from packshot.contract.answers import (
     WholeImageAnswer,
 )
 from packshot.contract.base import Answer
+from packshot.contract.clips import ClipAnswer, ClipRequest
 from packshot.contract.deliveries import DeliveriesAnswer, DeliverIn
 from packshot.contract.engines import EnginesAnswer
 from packshot.contract.presets import PresetsAnswer
@@ -276,6 +277,16 @@ def presets() -> Call[PresetsAnswer]:
 def deliver(image_id: str, entries: Sequence[DeliverIn]) -> Call[DeliveriesAnswer]:
     body = {"deliver": [_set_fields(entry) for entry in entries]}
     return Call("POST", f"/v1/images/{image_id}/deliveries", reading(DeliveriesAnswer), Options(json=body))
+
+
+def film(image_id: str, request: ClipRequest, idempotency_key: str | None) -> Call[AcceptedAnswer]:
+    headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
+    options = Options(json=_set_fields(request), headers=headers)
+    return Call("POST", f"/v1/images/{image_id}/clips", reading(AcceptedAnswer), options)
+
+
+def clip(clip_id: str) -> Call[ClipAnswer]:
+    return Call("GET", f"/v1/clips/{clip_id}.json", reading(ClipAnswer))
 
 
 def usage(group: Literal["sku", "key", "day"], since: date | None, until: date | None) -> Call[UsageAnswer]:

@@ -28,6 +28,7 @@ from packshot.contract.answers import (
     WholeImageAnswer,
 )
 from packshot.contract.base import VERSION_HEADER
+from packshot.contract.clips import ClipAnswer, ClipRequest
 from packshot.contract.deliveries import DeliverIn, DeliveryAnswer
 from packshot.contract.engines import EngineInfo
 from packshot.contract.presets import PresetInfo
@@ -283,6 +284,20 @@ class Client:
         Raises BadInput with an entry of `errors` for each refused file.
         """
         return self._do(calls.deliver(image_id, entries)).deliveries
+
+    def film(
+        self, image_id: str, request: ClipRequest | None = None, *, idempotency_key: str | None = None
+    ) -> AcceptedAnswer:
+        """Make a clip of a picture. It is work like a shot: `wait` for it, and download its `clip`'s `url`.
+
+        None is a push-in of four seconds, as WebP. Raises BadInput `not_filmable` when the picture has no background or
+        its photos were deleted, and `video_not_installed` when the server cannot write the format.
+        """
+        return self._do(calls.film(image_id, request or ClipRequest(), idempotency_key))
+
+    def clip(self, clip_id: str) -> ClipAnswer:
+        """Get what is known about a clip."""
+        return self._do(calls.clip(clip_id))
 
     def usage(
         self, group: Literal["sku", "key", "day"] = "day", *, since: date | None = None, until: date | None = None

@@ -10,12 +10,13 @@ from typing import Literal
 from pydantic import Field
 
 from packshot.contract.base import Answer, Moment, Number, absent
+from packshot.contract.clips import ClipAnswer
 from packshot.contract.light import RelightMode, ShadowKind
 from packshot.contract.shot_spec import ConditionKind
 from packshot.contract.status import MaskSource, Priority, Review, ReviewReason, ReviewState, ShotKind, Status
 from packshot.contract.verdict import Level
 
-KIND = "What it makes: shot (pictures), or touchup (the next version of a picture, painted anew in a part)."
+KIND = "What it makes: shot (pictures), touchup (a picture's next version, painted anew in a part), or clip (of one)."
 
 
 class HealthAnswer(Answer):
@@ -325,6 +326,7 @@ class ShotAnswer(Answer):
     finished_at: Moment | None
     request: ResolvedRequest
     images: tuple[ImageAnswer, ...]
+    clip: ClipAnswer | None = Field(None, exclude_if=absent, description="Only in work of kind clip that is done.")
     error: ErrorAnswer | None = Field(None, exclude_if=absent, description="Only in a failed shot.")
     project_id: str | None = Field(
         None, exclude_if=absent, description="The project that it belongs to; absent without one."

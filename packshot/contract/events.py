@@ -8,6 +8,7 @@ from pydantic import Field
 
 from packshot.contract.answers import ErrorAnswer, ImageAnswer
 from packshot.contract.base import Answer, absent
+from packshot.contract.clips import ClipAnswer
 
 
 class ShotEvent(Answer):
@@ -52,6 +53,7 @@ class DoneEvent(ShotEvent):
     name: ClassVar[str] = "done"
 
     images: tuple[ImageAnswer, ...]
+    clip: ClipAnswer | None = Field(None, exclude_if=absent, description="Only of work of kind clip.")
 
 
 class FailedEvent(ShotEvent):

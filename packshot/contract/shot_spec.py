@@ -126,7 +126,8 @@ class ShotSpec:
     @property
     def needs_geometry(self) -> bool:
         """Whether a stage of the shot reads the geometry of its products."""
-        return any(condition.kind in GEOMETRY_KINDS for condition in self.guiding_conditions)
+        wanted = any(condition.kind in GEOMETRY_KINDS for condition in self.guiding_conditions)
+        return wanted or self.relight is not None
 
     @property
     def row_steps(self) -> int:

@@ -6,8 +6,8 @@ from typing import Literal, get_args
 
 Status = Literal["queued", "running", "done", "failed", "cancelled"]
 Priority = Literal["interactive", "catalogue"]
-ShotKind = Literal["shot", "touchup"]
-"""What a row of the queue makes: the pictures of a shot, or a finished picture painted anew in a part."""
+ShotKind = Literal["shot", "touchup", "clip"]
+"""What a row of the queue makes: a shot's pictures, a finished picture painted anew in a part, or a clip of one."""
 Review = Literal["approved", "rejected"]
 """The decision as `PATCH /v1/images/{id}` names it. `rejected` is the state changes_requested."""
 Decision = Literal["in_review", "approved", "changes_requested"]

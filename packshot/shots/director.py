@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from packshot.contract.status import Status
+from packshot.contract.status import SHOT_KINDS, ShotKind, Status
 from packshot.errors import (
     EngineCrashed,
     EngineFailed,
@@ -47,6 +47,8 @@ PROGRESS_EVERY_S = 0.5
 
 OUTAGES = (Unavailable, StorageFull, Overloaded)
 """Errors that say nothing about the shot: the database, the storage or a stage cannot be used now."""
+
+BUT_CLIPS: tuple[ShotKind, ...] = tuple(kind for kind in SHOT_KINDS if kind != "clip")
 
 PLACES_FOR_PEOPLE = 0.25
 """Share of a director's places that catalogue shots leave free, at least one place."""
@@ -86,6 +88,8 @@ class Director:
         self._freed = freed
         self._claiming = 0
         """Claims on their way that may bring a catalogue shot."""
+        self._claiming_clip = False
+        """Whether a claim is on its way that may bring a clip."""
 
     @property
     def running(self) -> int:
@@ -103,13 +107,21 @@ class Director:
         return int(min(most, max(1, self.catalogue_room)))
 
     async def _claim(self) -> Claim | None:
-        """Claim the first shot of the queue, or of the interactive ones when catalogue shots have all their places."""
+        """Claim the first shot of the queue, or of the interactive ones when catalogue shots have all their places.
+
+        It claims a clip only when this director runs none: a clip keeps a finisher busy for many seconds.
+        """
         any_kind = self.catalogue_room > 0
+        filming = self._claiming_clip or any(claim.kind == "clip" for claim in self._running.values())
         self._claiming += any_kind
+        self._claiming_clip |= not filming
         try:
-            return await asyncio.to_thread(self._store.queue.claim, self._worker, people_only=not any_kind)
+            kinds = BUT_CLIPS if filming else SHOT_KINDS
+            claim = partial(self._store.queue.claim, self._worker, people_only=not any_kind, kinds=kinds)
+            return await asyncio.to_thread(claim)
         finally:
             self._claiming -= any_kind
+            self._claiming_clip &= filming
 
     async def run_next(self) -> str | None:
         """Claim the first shot of the queue, run it and commit it.
@@ -173,8 +185,8 @@ class Director:
                 await self._store_result(partial(self._store.queue.finish_cancelled, claim))
                 self._count_ended(claim, "cancelled")
             elif flow in ended:
-                images, results_at = flow.result(), time.monotonic()
-                commit = partial(self._store.queue.commit, claim, images)
+                made, results_at = flow.result(), time.monotonic()
+                commit = partial(self._store.queue.commit, claim, made)
                 with traces.span("commit"):
                     ended_shot = await self._store_result(commit, claim, heartbeat)
                 self._count_ended(claim, ended_shot.status)  # cancelled, if the request for it came before the commit

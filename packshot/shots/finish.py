@@ -31,13 +31,14 @@ from packshot.imaging.report_picture import draw_report
 from packshot.imaging.resample import reduced
 from packshot.imaging.strokes import paint
 from packshot.shots.cutouts import CutoutFiles, load_cutout_png
+from packshot.shots.filming import Filming
 from packshot.shots.layout import LayoutFiles, draw_layout
 from packshot.shots.lighting import lit_ground
-from packshot.shots.relighting import prove, relit_layout
-from packshot.shots.stages import DeliveryOrder, Finished, Fitted, Painted, Placed, Prepared
+from packshot.shots.relighting import prove, relit_layout, unlit_findings
+from packshot.shots.stages import ClipOrder, DeliveryOrder, Finished, Fitted, Painted, Placed, Prepared
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask
-from packshot.types import U8, Framing, Mask, Stroke
+from packshot.types import U8, Flat, Framing, Mask, Stroke, Understanding
 from packshot.verdict.inspect import framing_finding, inspect
 
 THUMBNAIL_PX = 384
@@ -52,15 +53,20 @@ def fit(prepared: Prepared, framing: Framing) -> Fitted:
     return Fitted(flat, product_on_grey(flat), inpaint_mask(flat))
 
 
-def finish(prepared: Prepared, painted: Painted, spec: ShotSpec) -> Finished:
-    """Composite the product into its painted scene, inspect the picture and encode it."""
+def finish(
+    prepared: Prepared, painted: Painted, spec: ShotSpec, products: Sequence[Understanding] | None = None
+) -> Finished:
+    """Composite the product into its painted scene, inspect the picture and encode it.
+
+    `products` is what is known of each layer's product; a shot with `relight` needs it.
+    """
     started_at = time.perf_counter()
     flat, render = prepared.flat, painted.render.pixels
     height, width = flat.alpha.shape
     framing = prepared.framing or Framing.of_whole(*render.shape[1::-1])
     scene = enlarge(render, Canvas(width, height), framing)
     lit = lit_ground(flat, spec, scene)
-    relit = relit_layout(flat, spec, scene)
+    relit = relit_layout(flat, spec, scene, products)
     picture = composite(relit.flat, scene, lit.ground)
     render_px = render.shape[1] / framing.size[0]  # the render's pixels for each of the scene's
     enlarged_by = max(side / shown for side, shown in zip((width, height), framing.shown_size, strict=True)) / render_px
@@ -78,7 +84,7 @@ def finish_plain(prepared: Prepared, spec: ShotSpec) -> Finished:
     started_at = time.perf_counter()
     picture = plain_picture(prepared, spec)
     verdict = _verdict(prepared, picture, spec)
-    findings = (*verdict.findings, *relit_layout(prepared.flat, spec, None).findings)
+    findings = (*verdict.findings, *unlit_findings(spec))
     return _finished(picture, replace(verdict, findings=findings), started_at)
 
 
@@ -221,6 +227,14 @@ class Finisher:
             generated=generated,
             relit_lock=proof,
         )
+
+    def film(self, order: ClipOrder) -> Filming:
+        """Make a clip of a finished picture, frame by frame; `Filming` says what it raises."""
+
+        def draw() -> tuple[U8, Flat]:
+            return read_png(self._assets.get(order.image_key)), self._draw(order.layout).flat
+
+        return Filming(draw, order.job)
 
     def _with_shadow(self, prepared: Prepared | None, spec: ShotSpec, shadow: ShadowKind) -> U8:
         """The picture on its plain background with another shadow."""

@@ -113,7 +113,8 @@ async def _picture(
             progress.report(index, update)
         else:
             with span("finish", image=index):
-                finished = await stages.finish(placed.prepared, update, spec)
+                products = understood.products if understood is not None and spec.relight is not None else None
+                finished = await stages.finish(placed.prepared, update, spec, products)
             if understood is not None:
                 finding = material_finding(understood.materials)
                 finished = replace(finished, verdict=finished.verdict.with_findings(finding))

@@ -11,14 +11,14 @@ from packshot.contract.verdict import Finding
 from packshot.errors import Conflict
 from packshot.imaging.light.estimate import scene_light
 from packshot.imaging.light.gain import encode_gain, relit
-from packshot.imaging.light.relief import inflated_relief, placed_relief
+from packshot.imaging.light.relief import relief_of
 from packshot.imaging.light.relight import Change, changed, gain_of, key_light, light_colour
 from packshot.shots.lighting import USUAL_DIRECTION_DEG
 from packshot.store.assets import Assets
-from packshot.types import U8, Flat, Geometry
+from packshot.types import U8, Flat, Understanding
 from packshot.verdict.inspect import relit_lock
 
-__all__ = ["MAX_DELTA_E", "MAX_HUE_DEG", "Relit", "load_gain", "prove", "relit_layout"]
+__all__ = ["MAX_DELTA_E", "MAX_HUE_DEG", "Relit", "load_gain", "prove", "relit_layout", "unlit_findings"]
 
 MAX_DELTA_E = 8.0
 """The 95th percentile of the product's ΔE from which the verdict warns."""
@@ -38,32 +38,37 @@ class Relit:
     findings: tuple[Finding, ...] = ()
 
 
-def relit_layout(flat: Flat, spec: ShotSpec, scene: U8 | None, geometries: Sequence[Geometry] | None = None) -> Relit:
-    """Relight a layout as its shot asks.
+def relit_layout(flat: Flat, spec: ShotSpec, scene: U8, products: Sequence[Understanding] | None) -> Relit:
+    """Relight a layout as its shot asks. `scene` is the painted scene, uint8 HxWx3 RGB.
 
-    `scene` is the painted scene, uint8 HxWx3 RGB; None = there is none, because the product covers the canvas.
-    `geometries` are the layers' shapes; without them the silhouette's inflation is used.
+    `products` is what is known of each layer's product. Glass is not relit: what shines through it is not its own.
+    Raises ValueError for a shot with `relight` without them.
     """
-    wanted = spec.relight
-    if wanted is None:
+    if spec.relight is None:
         return Relit(flat)
-    if scene is None:
-        detail = (
-            "the product was not relit, because it covers the canvas, so there is no scene whose light it could take"
-        )
-        return Relit(flat, findings=(Finding("relight", "warning", detail),))
-    if geometries is None:
-        relief = inflated_relief(flat)
-    else:
-        relief = placed_relief(flat, spec.canvas, spec.layers, geometries)
+    if products is None:
+        raise ValueError("relight needs what is known of each layer's product, got None; call the stage understand")
+    clear = next((one.material for one in products if one.material.see_through), None)
+    if clear is not None:
+        seems = f"it seems to be {clear.kind} (confidence {clear.confidence:.2f}), and its photo's room shines through"
+        return Relit(flat, findings=(Finding("relight", "warning", f"the product was not relit, because {seems}"),))
+    relief = relief_of(flat, spec.canvas, spec.layers, [one.geometry for one in products])
     if relief is None:
         return Relit(flat, findings=(Finding("relight", "warning", "no product is visible, so none was relit"),))
     direction, why = _direction(flat, spec.shadow, scene)
     length = spec.shadow.length if spec.shadow.kind == "cast" else None
     light = key_light(direction, length, light_colour(scene, flat.alpha))
-    gain = gain_of(flat, relief, light, wanted.amount)
+    gain = gain_of(flat, relief, light, spec.relight.amount)
     lit = relit(flat, gain)
     return Relit(lit, encode_gain(gain), (_finding(changed(flat, lit), why),))
+
+
+def unlit_findings(spec: ShotSpec) -> tuple[Finding, ...]:
+    """What a picture without a scene says of `relight`: the product covers the canvas, so there is no light to take."""
+    if spec.relight is None:
+        return ()
+    detail = "the product was not relit, because it covers the canvas, so there is no scene whose light it could take"
+    return (Finding("relight", "warning", detail),)
 
 
 def _direction(flat: Flat, shadow: Shadow, scene: U8) -> tuple[float | None, str]:

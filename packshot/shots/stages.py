@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from packshot.contract.clips import ClipJob
 from packshot.contract.light import ShadowKind
 from packshot.contract.recipe import EngineStamp
 from packshot.contract.shot_spec import Canvas, ShotSpec
@@ -126,6 +127,24 @@ class DeliveryOrder:
     gain_key: str | None = None
 
 
+@dataclass(frozen=True)
+class ClipOrder:
+    """A clip to make. `image_key` is the finished picture's asset, and `layout` gives the product's place in it."""
+
+    image_key: str
+    layout: LayoutFiles
+    job: ClipJob
+
+
+@dataclass(frozen=True)
+class Filmed:
+    """A finished clip: the file, and its size in pixels."""
+
+    data: bytes
+    width: int
+    height: int
+
+
 class Stages(Protocol):
     """The stages that the flow calls. Values of type Any may be references; the flow only passes them on."""
 
@@ -166,10 +185,14 @@ class Stages(Protocol):
         """
         ...
 
-    async def finish(self, prepared: Any, painted: Painted, spec: ShotSpec) -> Finished:
-        """Put the product into the painted scene."""
+    async def finish(self, prepared: Any, painted: Painted, spec: ShotSpec, products: Any = None) -> Finished:
+        """Put the product into the painted scene. `products` is an `Understood`'s; only relighting needs it."""
         ...
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         """Finish a picture without a scene: on a plain background, or covered by the product."""
+        ...
+
+    def film(self, order: ClipOrder) -> AsyncIterator[Step | Filmed]:
+        """Make a clip of a finished picture. Yields a Step for each frame, then one Filmed. Closing it cancels it."""
         ...

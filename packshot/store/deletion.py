@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, Table, delete, exc, func, select, update
 from packshot.errors import Conflict, Unavailable
 from packshot.store.asset_keys import PREVIEWS, upload_key
 from packshot.store.assets import Assets
+from packshot.store.clips import clip_keys_of
 from packshot.store.database import Database, absent, insert, moment, moment_or_none, require_id
 from packshot.store.delivered import asset_keys_of
 from packshot.store.images import IMAGE_FILES
@@ -110,7 +111,7 @@ class Deletions:
                 ids = connection.execute(locked).scalars().all()
                 pictures = connection.execute(select(*IMAGE_FILES).where(image.c.shot_id.in_(ids))).all()
                 delivered = asset_keys_of(connection, ids)
-                keys = [*files_of(pictures), *delivered, *job_keys_of(connection, ids)]
+                keys = [*files_of(pictures), *delivered, *job_keys_of(connection, ids), *clip_keys_of(connection, ids)]
                 connection.execute(delete(shot).where(shot.c.id.in_(ids)))
                 self._references.drop(connection, keys)
                 counts = {"shots": len(ids), "images": len(pictures), "delivered_files": len(delivered)}

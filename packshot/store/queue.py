@@ -15,9 +15,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Update, and_, case, func, or_, select, update
 
 from packshot.contract.shot_spec import ShotSpec
-from packshot.contract.status import STATUSES, Priority, Status
+from packshot.contract.status import SHOT_KINDS, STATUSES, Priority, ShotKind, Status
 from packshot.errors import LeaseLost
 from packshot.store.census import Census, take_census
+from packshot.store.clip_records import NewClip
+from packshot.store.clips import insert_clip
 from packshot.store.database import Database, moment, new_id, storable
 from packshot.store.ended import note_end
 from packshot.store.gains import hold_relit_materials, write_gains
@@ -81,14 +83,17 @@ class Queue:
         self._max_attempts = max_attempts
         self._max_outage_s = max_outage_s
 
-    def claim(self, worker: str, *, people_only: bool = False) -> Claim | None:
+    def claim(
+        self, worker: str, *, people_only: bool = False, kinds: tuple[ShotKind, ...] = SHOT_KINDS
+    ) -> Claim | None:
         """Claim the next shot under a lease. Returns None when no shot is due.
 
-        `worker` names the claimer in logs. `people_only` claims no catalogue shot.
+        `worker` names the claimer in logs. `people_only` claims no catalogue shot, and `kinds` no row of
+        another kind.
         """
         while True:
             with self._database.write() as connection:
-                row = self._claim_row(connection, worker, people_only)
+                row = self._claim_row(connection, worker, people_only, kinds)
                 if row is not None:
                     notify(connection, CHANGED)
                     note_end(connection, row)
@@ -114,14 +119,17 @@ class Queue:
             # The claim ended an expired shot instead, or put it back; claim the next one.
             log.warning("shot %s is %s: its worker's lease expired", row.id, row.status)
 
-    def _claim_row(self, connection: Connection, worker: str, people_only: bool) -> Row[Any] | None:
+    def _claim_row(
+        self, connection: Connection, worker: str, people_only: bool, kinds: tuple[ShotKind, ...]
+    ) -> Row[Any] | None:
         """Claim the next row. Returns None when every row that is due is locked by others, or none is due."""
         if people_only and not people_wait(connection):
             return None
         dialect = connection.dialect.name
         first = 1 if dialect == "sqlite" else CLAIM_AMONG_PEOPLE if people_only else CLAIM_AMONG
         while True:
-            row = connection.execute(_claim_next(worker, self._lease_s, dialect, first, people_only)).first()
+            statement = _claim_next(worker, self._lease_s, dialect, first, people_only, kinds)
+            row = connection.execute(statement).first()
             if row is not None or people_only or due_count(connection, first) < first:
                 return row
             first *= 8  # claimers that run at this moment have locked all those at the front
@@ -147,16 +155,20 @@ class Queue:
             )
         return bool(row.cancel_requested)
 
-    def commit(self, claim: Claim, images: Sequence[NewImage]) -> ShotRecord:
-        """End the shot as `done` with its images, all or none. A repeat with the same claim changes nothing.
+    def commit(self, claim: Claim, made: Sequence[NewImage | NewClip]) -> ShotRecord:
+        """End the shot as `done` with its images or its clip, all or none. A repeat with this claim changes nothing.
 
         When a client asked to cancel before this transaction, the shot ends as `cancelled` and keeps no image. A client
         that asks later waits for the transaction and gets Conflict `already_finished`. Raises LeaseLost when the claim
         no longer holds and StorageFull when a file would exceed the quota or the disk is full.
         """
+        images = [new for new in made if isinstance(new, NewImage)]
+        clips = [new for new in made if isinstance(new, NewClip)]
         if len({new.index for new in images}) != len(images):
             raise ValueError(f"image indexes must differ, got {[new.index for new in images]}; number them from 0")
         files = self._references.write_files(new.png for new in images)
+        for film in clips:
+            files += self._references.write_files([film.data], f".{film.job.format}")
         gains = write_gains(self._references, images)
         with self._database.write() as connection:
             try:
@@ -173,7 +185,9 @@ class Queue:
                 return shot_record(connection, row)
             self._references.take(connection, [*files, *gains.values()])
             image_ids = [new_id("im") for _ in images]
-            for image_id, new, file in zip(image_ids, images, files, strict=True):
+            for film, file in zip(clips, files[len(images) :], strict=True):
+                insert_clip(connection, claim.tenant, claim.shot_id, film, file)
+            for image_id, new, file in zip(image_ids, images, files, strict=False):
                 statement = image.insert().values(
                     id=image_id,
                     tenant_id=claim.tenant,
@@ -309,19 +323,27 @@ class Queue:
 
 
 @cache  # a worker always calls it with the same arguments
-def _claim_next(worker: str, lease_s: float, dialect: str, first: int, people_only: bool = False) -> Update:
+def _claim_next(
+    worker: str,
+    lease_s: float,
+    dialect: str,
+    first: int,
+    people_only: bool = False,
+    kinds: tuple[ShotKind, ...] = SHOT_KINDS,
+) -> Update:
     """The statement that picks a shot, locks it and raises its epoch.
 
     It picks among the `first` shots of the queue, except those that other claimers have locked. A shot whose lease has
     expired may not run now. It ends when its cancellation was requested or it has been interrupted too often. From its
     second interruption on, it is queued with back-off, so that workers which die one after the other do not all take
-    the same few shots. `people_only` picks no catalogue shot.
+    the same few shots. `people_only` picks no catalogue shot, and `kinds` no row of
+    another kind.
     """
-    order, candidate = queue_order(dialect, first, first, people_only), shot.alias("candidate")
+    order, candidate = queue_order(dialect, first, first, people_only, kinds), shot.alias("candidate")
     pick = select(order.c.seq, order.c.turn).order_by(order.c.position).limit(1)
     if dialect != "sqlite":  # there nobody else writes meanwhile
         pick = pick.join(candidate, candidate.c.seq == order.c.seq)
-        pick = pick.where(claimable(candidate))  # checked again under the row's lock
+        pick = pick.where(claimable(candidate, kinds))  # checked again under the row's lock
         pick = pick.with_for_update(of=candidate, skip_locked=True)
     picked = pick.subquery("picked")
     expired = shot.c.status == "running"

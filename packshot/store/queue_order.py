@@ -44,7 +44,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from packshot.contract.status import PRIORITIES, SHOT_KINDS, Priority
+from packshot.contract.status import PRIORITIES, SHOT_KINDS, Priority, ShotKind
 from packshot.store.schema import Now, shot, tenant
 
 AGEING_S = 120.0
@@ -57,10 +57,10 @@ _QUEUED, _RUNNING = literal_column("'queued'", String), literal_column("'running
 _INTERACTIVE, _CATALOGUE = literal_column("'interactive'", String), literal_column("'catalogue'", String)
 
 
-def claimable(row: FromClause) -> ColumnElement[bool]:
+def claimable(row: FromClause, kinds: Sequence[ShotKind] = SHOT_KINDS) -> ColumnElement[bool]:
     """The condition that a worker may claim the row: it is queued and due, or it runs and its lease has expired."""
     queued = and_(row.c.status == "queued", due_at(row) <= Now())
-    return and_(of_known_kind(row), or_(queued, and_(row.c.status == "running", lease_end(row) <= Now())))
+    return and_(of_known_kind(row, kinds), or_(queued, and_(row.c.status == "running", lease_end(row) <= Now())))
 
 
 def due_at(row: FromClause) -> ColumnElement[float]:
@@ -73,31 +73,35 @@ def lease_end(row: FromClause) -> ColumnElement[float]:
     return func.coalesce(row.c.ready_at, row.c.lease_until)
 
 
-def of_known_kind(row: FromClause) -> ColumnElement[bool]:
-    """Whether this code can do the row's work. Newer code may have accepted another kind."""
-    return or_(row.c.kind.is_(None), row.c.kind.in_(SHOT_KINDS))
+def of_known_kind(row: FromClause, kinds: Sequence[ShotKind] = SHOT_KINDS) -> ColumnElement[bool]:
+    """Whether this code can do the row's work, or its work is of these `kinds`. Newer code may know other kinds."""
+    return or_(row.c.kind.is_(None), row.c.kind.in_(kinds))
 
 
 @cache  # building the query takes longer than running it
-def queue_order(dialect: str, tenants: int, each: int, people_only: bool = False) -> Subquery:
+def queue_order(
+    dialect: str, tenants: int, each: int, people_only: bool = False, kinds: tuple[ShotKind, ...] = SHOT_KINDS
+) -> Subquery:
     """A subquery of the front of the queue: claimable shots with `seq`, `position` (0 = next), `turn` and `nth`.
 
     It reads the lines of the `tenants` whose first shots come first, and of each priority the first `each` shots. `nth`
     numbers the shots of one line from 1. The positions before the first one with `nth` ≥ `each` are exact, but never
-    those from `tenants` on. `dialect` is the database's name in SQLAlchemy. `people_only` leaves catalogue shots out.
+    those from `tenants` on. `dialect` is the database's name in SQLAlchemy. `people_only` leaves catalogue shots out,
+    and `kinds` all rows of other kinds.
     """
-    kinds = PRIORITIES[:1] if people_only else PRIORITIES
+    priorities = PRIORITIES[:1] if people_only else PRIORITIES
     columns = shot.c.tenant_id, shot.c.seq, shot.c.priority, shot.c.created_at, _work(shot).label("work")
-    ended = shot.c.status == _RUNNING, lease_end(shot) <= _now(), shot.c.priority.in_(kinds), of_known_kind(shot)
-    ended_leases = select(*columns).where(*ended).cte("ended_leases")
+    mine = shot.c.priority.in_(priorities), of_known_kind(shot, kinds)
+    ended = shot.c.status == _RUNNING, lease_end(shot) <= _now()
+    ended_leases = select(*columns).where(*ended, *mine).cte("ended_leases")
     expired = select(ended_leases)
-    heads = _ordered("heads", union_all(*_heads(_waiting_tenants(dialect), 1, dialect, kinds), expired))
+    heads = _ordered("heads", union_all(*_heads(_waiting_tenants(dialect), 1, dialect, priorities, kinds), expired))
     if tenants == each == 1:
         return heads
     next_tenants = select(heads.c.tenant_id).where(heads.c.nth_of_tenant == 1)
     chosen = next_tenants.order_by(heads.c.position).limit(_number(tenants)).cte("next_tenants")
     own_expired = expired.where(ended_leases.c.tenant_id.in_(select(chosen.c.tenant_id)))
-    return _ordered("queue_order", union_all(*_heads(chosen, each, dialect, kinds), own_expired))
+    return _ordered("queue_order", union_all(*_heads(chosen, each, dialect, priorities, kinds), own_expired))
 
 
 def due_count(connection: Connection, most: int) -> int:
@@ -148,15 +152,17 @@ def _in_line(rows: Select[Any], line: FromClause, first: int = 1) -> Select[Any]
     return rows.where(line.c.status == _QUEUED).order_by(*order).limit(_number(first))
 
 
-def _heads(tenants: CTE, first: int, dialect: str, kinds: Sequence[Priority]) -> list[Select[Any]]:
+def _heads(
+    tenants: CTE, first: int, dialect: str, priorities: Sequence[Priority], kinds: Sequence[ShotKind]
+) -> list[Select[Any]]:
     """The `first` shots that are queued and due, of each of the tenants and each of the priorities."""
     # The table has these two priorities only. With `=`, other indexes would have the order of the result too.
     line = shot.alias("line")
     each = {"interactive": line.c.priority >= _INTERACTIVE, "catalogue": line.c.priority <= _CATALOGUE}
     found = []
-    for priority in kinds:
+    for priority in priorities:
         of_priority = each[priority]
-        mine = line.c.tenant_id == tenants.c.tenant_id, of_priority, of_known_kind(line)
+        mine = line.c.tenant_id == tenants.c.tenant_id, of_priority, of_known_kind(line, kinds)
         due = _in_line(select(line.c.seq).where(*mine, due_at(line) <= _now()), line, first)
         if dialect == "sqlite":  # it has no LATERAL
             one = shot.alias("one")

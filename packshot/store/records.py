@@ -11,6 +11,7 @@ from packshot.contract.recipe import Recipe
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import MaskSource, Priority, Review, ReviewReason, ReviewState, ShotKind, Status
 from packshot.contract.verdict import Finding, Measures, Verdict
+from packshot.store.clip_records import ClipRecord
 from packshot.types import BoxXYXY
 
 
@@ -219,13 +220,14 @@ class NewJob:
     """Another kind of work than a shot, to accept with the shot of the picture that it works on.
 
     `request` is what it does, in the JSON form of its kind. `file` is a PNG that it reads, or None. `images` is how
-    many pictures it counts for in budgets.
+    many pictures it counts for in budgets. `steps` is how many steps its progress has; None = the shot's.
     """
 
     kind: ShotKind
     request: Mapping[str, object]
     file: bytes | None = None
     images: int = 1
+    steps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -339,7 +341,7 @@ class ShotRecord:
     `cancel_requested` is true while the shot still runs and will be cancelled at its next step. `project_id` is the
     project that it belongs to. `sku` and `meta` are what the client wrote on it. `category` is one whose pictures a
     person must approve. `supersedes` is the picture of which it makes the next version. `kind`, `job` and `job_key` are
-    described in `Claim`.
+    described in `Claim`. `clip` is what a row of kind clip made.
     """
 
     id: str
@@ -369,6 +371,7 @@ class ShotRecord:
     kind: ShotKind = "shot"
     job: Mapping[str, object] = field(default_factory=dict)
     job_key: str | None = None
+    clip: ClipRecord | None = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from packshot.store.asset_keys import CONTENT_FOLDERS, SHORT_LIVED
 from packshot.store.asset_root import AssetRoot
 from packshot.store.assets import Assets
 from packshot.store.catalogue_tables import catalogue, catalogue_photo, catalogue_shot
+from packshot.store.clips import clip_keys_of
 from packshot.store.database import Database
 from packshot.store.delivered import asset_keys_of
 from packshot.store.duty import take_duty
@@ -20,7 +21,7 @@ from packshot.store.images import IMAGE_FILES
 from packshot.store.masks import FILES, files_of, lock_masks_of
 from packshot.store.photos import Photos
 from packshot.store.references import AssetReferences
-from packshot.store.schema import Now, delivered_file, image, mask, photo, shot, shot_mask, tenant
+from packshot.store.schema import Now, clip, delivered_file, image, mask, photo, shot, shot_mask, tenant
 from packshot.store.sessions import Sessions
 from packshot.store.shots import job_keys_of
 from packshot.store.uploads import Uploads
@@ -142,7 +143,7 @@ class Retention:
                 ids = connection.execute(locked).scalars().all()
                 pictures = select(*IMAGE_FILES).where(image.c.shot_id.in_(ids))
                 keys = [*files_of(connection.execute(pictures)), *asset_keys_of(connection, ids)]
-                keys += job_keys_of(connection, ids)
+                keys += [*job_keys_of(connection, ids), *clip_keys_of(connection, ids)]
                 connection.execute(delete(shot).where(shot.c.id.in_(ids)))
                 self._references.drop(connection, keys)
             self._references.purge(keys)
@@ -174,7 +175,7 @@ class Retention:
     def _sweep_dropped(self) -> int:
         """Delete pictures that a catalogue painted and did not choose, a day after they were made.
 
-        One that a person reviewed, or of which a file was made, is kept like the chosen one.
+        One that a person reviewed, or of which a file or a clip was made, is kept like the chosen one.
         """
         chosen, of_row = image.alias(), catalogue_shot.c
         better = exists().where(
@@ -184,7 +185,9 @@ class Retention:
             chosen.c.id != image.c.id,
         )
         delivered = exists().where(delivered_file.c.image_id == image.c.id)
-        dropped = and_(image.c.created_at < Now() - DROPPED_AGE_S, image.c.review_number.is_(None), better, ~delivered)
+        filmed = exists().where(clip.c.image_id == image.c.id)
+        unused = and_(image.c.review_number.is_(None), ~delivered, ~filmed)
+        dropped = and_(image.c.created_at < Now() - DROPPED_AGE_S, unused, better)
         deleted = 0
         while True:
             with self._database.write() as connection:

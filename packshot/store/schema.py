@@ -28,7 +28,7 @@ from packshot.store.schema_base import ID, Now, metadata, tenant_column
 
 __all__ = ["REVISION", "Now", "catalogue_tables", "metadata"]
 
-REVISION = "0021"
+REVISION = "0022"
 """The last migration. The migrations up to it make the tables below."""
 
 
@@ -403,4 +403,24 @@ delivered_file = Table(
     Column("findings", JSON, nullable=False),
     Column("created_at", Double, nullable=False),
     UniqueConstraint("image_id", "recipe"),
+)
+
+# A clip that was made of an image by a row of `shot`. It goes with either of them.
+clip = Table(
+    "clip",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    _tenant(),
+    Column("image_id", _ID, ForeignKey("image.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("shot_id", _ID, ForeignKey("shot.id", ondelete="CASCADE"), nullable=False, unique=True),
+    Column("asset_key", ForeignKey("asset.key"), nullable=False),
+    Column("format", String(16), nullable=False),
+    Column("move", String(16), nullable=False),
+    Column("seconds", Double, nullable=False),
+    Column("fps", Integer, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("created_at", Double, nullable=False),
 )

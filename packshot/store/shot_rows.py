@@ -11,6 +11,7 @@ from packshot.contract.recipe import Recipe
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import ENDED
 from packshot.contract.verdict import Verdict
+from packshot.store.clips import clips_of
 from packshot.store.database import absent, moment, moment_or_none, require_id
 from packshot.store.positions import Position, Positions
 from packshot.store.records import ImageRecord, ShotRecord
@@ -39,6 +40,7 @@ def shot_records(
     None reads the present ones.
     """
     images = _images(connection, [row.id for row in rows if row.status == "done"])
+    clips = clips_of(connection, [row.id for row in rows if row.status == "done" and row.kind == "clip"])
     queued = [row for row in rows if row.status == "queued"]
     places = (positions_of or Positions().now)(connection, queued) if queued else {}
     nowhere = Position(0)
@@ -71,6 +73,7 @@ def shot_records(
             kind=row.kind or "shot",
             job=row.job or {},
             job_key=row.job_key,
+            clip=clips.get(row.id),
         )
         for row in rows
     ]

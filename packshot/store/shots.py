@@ -263,7 +263,7 @@ def insert_shot(
         job_key=job_key,
         cancel_requested=False,
         step=0,
-        steps=spec.steps,
+        steps=spec.steps if job is None or job.steps is None else job.steps,
         preview_version=0,
         version=1,
         images=spec.images if job is None else job.images,

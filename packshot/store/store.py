@@ -11,6 +11,7 @@ from packshot.store.budgets import Budgets
 from packshot.store.catalogue_photos import CataloguePhotos
 from packshot.store.catalogue_work import CatalogueWork
 from packshot.store.catalogues import Catalogues
+from packshot.store.clips import Clips
 from packshot.store.clusters import Clusters
 from packshot.store.database import Database, sqlite_file
 from packshot.store.deletion import Deletions
@@ -46,7 +47,7 @@ class Store:
 
     Members: `tenants`, their `keys` and `deletions`, and the `sessions` of browsers; `photos`, their `masks` and
     `uploads`; `shots` for clients and `queue` for workers; finished `images`, their `reviews`, the `shares` by which
-    others see them, and the files `delivered` of them; `projects` and `styles`; `catalogues` and
+    others see them, the files `delivered` of them and their `clips`; `projects` and `styles`; `catalogues` and
     `catalogue_photos` for clients, `catalogue_work` for their producer; `webhooks`, and what is `outbound` to them;
     `assets`, the files, and their `asset_root`; `retention`, which deletes old data; `snapshots`, which one process
     takes for all; `database`, which all of them use.
@@ -70,6 +71,7 @@ class Store:
         self.reviews = Reviews(database)
         self.shares = Shares(database)
         self.delivered = DeliveredFiles(database, references)
+        self.clips = Clips(database)
         self.catalogues = Catalogues(database)
         self.catalogue_photos = CataloguePhotos(database, references)
         self.catalogue_work = CatalogueWork(database)

@@ -9,7 +9,7 @@ import pytest
 
 from cluster.plan.packing import MAX_DEVICE_SHARE
 from cluster.plan.planner import Demand, make_plan
-from cluster.profiles import GPU_STAGES, load_profile
+from cluster.profiles import load_profile
 from packshot.models.footprint.pack_footprint import find_footprint
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
@@ -21,6 +21,7 @@ STAGES = {
     "gateway": {"replicas": TWO, "cpus": 0.51},
     "sam_encoder": {"cpus": 0.05, "gpu_share": 0.2, "tunables": {"max_batch_size": 2}},
     "mask_decoder": {"cpus": 0.05, "gpu_share": 0.07, "tunables": {"max_batch_size": 4}},
+    "understand": {"replicas": {"min": 1}, "cpus": 0.05},  # on the CPU: it has no share
     "canny": {"cpus": 0.05},
     "finisher": {"cpus": 0.05},
     "generator": {"replicas": TWO, "cpus": 0.1, "gpu_share": 0.67, "tunables": {"max_rows": 8}},
@@ -81,7 +82,7 @@ def test_replicas_sit_where_the_plan_says(placed: Placed, profile: str) -> None:
 
     assert len(placed) == pool.nodes
     for used, replicas in placed.values():
-        device: dict[str, int] = {stage: replicas[stage] for stage in GPU_STAGES if replicas[stage]}
+        device: dict[str, int] = {stage: replicas[stage] for stage in loaded.gpu_stages if replicas[stage]}
         share, _, _ = plan.device_sums(device)
         assert used["GPU"] == pytest.approx(share)
         assert share <= MAX_DEVICE_SHARE

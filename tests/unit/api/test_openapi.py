@@ -54,6 +54,9 @@ OPERATIONS = {
     "get_image": ("get", "/v1/images/{image_id}", {"200", "304", "307", "404", "409", "422", "507"}),
     "deliver_image": ("post", "/v1/images/{image_id}/deliveries", BODY | {"200", "404", "409", "507"}),
     "get_delivery": ("get", "/v1/deliveries/{delivery_id}/{name}", {"200", "304", "307", "404", "409", "422"}),
+    "create_clip": ("post", "/v1/images/{image_id}/clips", BODY | {"200", "202", "402", "404", "409"}),
+    "get_clip": ("get", "/v1/clips/{clip_id}", {"200", "304", "307", "404", "409", "422"}),
+    "describe_clip": ("get", "/v1/clips/{clip_id}.json", {"200", "404"}),
     "get_set_report": ("get", "/v1/catalogues/{catalogue_id}/report.json", {"200", "404"}),
     "get_set_report_picture": ("get", "/v1/catalogues/{catalogue_id}/report.png", {"200", "304", "404"}),
     "get_set_report_page": ("get", "/v1/catalogues/{catalogue_id}/report", {"200", "404"}),
@@ -167,7 +170,7 @@ def test_every_success_has_a_schema_an_example_and_the_request_id(document: Json
             assert ("content" in response) is (status != "204"), (path, status)
             for media_type, content in response.get("content", {}).items():
                 assert content["schema"], (path, status)
-                assert "example" in content or media_type.startswith(("image/", "application/zip")), (
+                assert "example" in content or media_type.startswith(("image/", "video/", "application/zip")), (
                     path,
                     status,
                     media_type,
@@ -292,6 +295,7 @@ def test_bodies_that_routes_read_themselves_are_documented(document: Json) -> No
         "create_catalogue": "#/components/schemas/Manifest",
         "review_image": "#/components/schemas/ReviewRequest",
         "deliver_image": "#/components/schemas/DeliveriesRequest",
+        "create_clip": "#/components/schemas/ClipRequest",
         "decide_image": "#/components/schemas/ReviewIn",
         "redo_image": "#/components/schemas/RedoRequest",
         "create_share": "#/components/schemas/ShareRequest",
@@ -319,6 +323,7 @@ def test_headers_that_routes_read_themselves_are_documented(document: Json) -> N
         "review_image": {"If-Match"},
         "decide_image": {"If-Match"},
         "redo_image": {"Idempotency-Key"},
+        "create_clip": {"Idempotency-Key", "Prefer"},
         "watch_shot": {"Last-Event-ID"},
         "watch_shots": {"Last-Event-ID"},
         **{f"{change}_catalogue": {"If-Match"} for change in ("start", "pause", "resume", "cancel", "retry")},
@@ -344,6 +349,7 @@ def test_files_name_their_types(document: Json) -> None:
         "get_preview": ["image/png"],
         "get_image": ["image/png", "image/jpeg", "image/webp"],
         "get_delivery": ["image/png", "image/jpeg", "image/webp"],
+        "get_clip": ["image/webp", "video/mp4"],
         "get_image_thumbnail": ["image/png"],
         "get_image_gain": ["image/png"],
         "get_set_report_picture": ["image/png"],

@@ -19,6 +19,7 @@ def test_an_accepted_shot_answers_202_with_its_place_and_urls(api: Api) -> None:
     assert answer.status_code == 202
     assert shot == {
         "id": shot["id"],
+        "kind": "shot",
         "status": "queued",
         "position": shot["position"],
         "url": f"/v1/shots/{shot['id']}",

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
+from cluster.plan.gpu_shares import check_profile
 from cluster.plan.packing import MAX_DEVICE_SHARE
 from cluster.profiles import (
     DEPLOYMENTS,
@@ -21,6 +22,7 @@ from cluster.profiles import (
 from cluster.render import serve_config
 from graphs.product_shot import Args
 from packshot.errors import BadInput
+from packshot.settings import Settings
 
 PROFILES = Path(__file__).parents[3] / "cluster/profiles"
 MACHINE = {"machine": {"cpus": 2, "memory_gib": 4}}
@@ -178,3 +180,25 @@ def test_a_profile_of_ones_own_loads_by_path(tmp_path: Path) -> None:
     assert serve_config(profile)["applications"][0]["deployments"] == [
         {"name": "generator", "user_config": {"max_rows": 2}}
     ]
+
+
+@pytest.mark.parametrize("name", profile_names())
+def test_understand_sleeps_in_every_shipped_profile(name: str) -> None:
+    import graphs.product_shot
+
+    profile = load_profile(name)
+    assert profile.stage("understand").range.min == 0
+    default = graphs.product_shot.UnderstandDeployment._deployment_config.autoscaling_config  # type: ignore[attr-defined]
+    assert default.min_replicas == 0
+
+
+def test_a_profile_with_gpus_may_leave_understand_on_the_cpu(tmp_path: Path) -> None:
+    said = yaml.safe_load((PROFILES / "one-gpu.yaml").read_text())
+    del said["stages"]["understand"]
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump(said))
+    profile = load_profile(str(file))
+    assert profile.gpu_stages == ("sam_encoder", "mask_decoder", "generator")
+    deployed = serve_config(profile)["applications"][0]["deployments"]
+    assert "understand" not in [one["name"] for one in deployed]
+    assert set(check_profile(profile, Settings())) == set(profile.gpu_stages)

@@ -12,7 +12,9 @@ from packshot.contract.verdict import Finding
 from packshot.imaging.edges import canny
 from packshot.shots import Finished, Finisher, Fitted, LayoutFiles, Painted, Placed, Prepared, Step, Understood
 from packshot.shots.control_maps import control_maps
+from packshot.shots.filming import filmed_by
 from packshot.shots.finish import finish
+from packshot.shots.stages import ClipOrder, Filmed
 from packshot.store.records import ShotRecord
 from packshot.store.schema import shot
 from packshot.store.store import Store
@@ -80,11 +82,24 @@ class Painter:
         finally:
             self.closed += 1
 
-    async def finish(self, prepared: Prepared, painted: Painted, spec: ShotSpec) -> Finished:
-        return await asyncio.to_thread(finish, prepared, painted, spec)
+    async def finish(
+        self, prepared: Prepared, painted: Painted, spec: ShotSpec, products: Sequence[Understanding] | None = None
+    ) -> Finished:
+        return await asyncio.to_thread(finish, prepared, painted, spec, products)
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         return await asyncio.to_thread(self.finisher.finish_plain, files, spec)
+
+    async def film(self, order: ClipOrder) -> AsyncIterator[Step | Filmed]:
+        self.started.set()
+        try:
+            async for update in filmed_by(self.finisher.film(order), asyncio.to_thread):
+                yield update
+                await self.let_go.wait()
+                if self.faults:
+                    raise self.faults.pop(0)
+        finally:
+            self.closed += 1
 
 
 def accepted(store: Store, request: ShotSpec) -> str:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,7 +53,7 @@ async def test_each_picture_has_its_own_preview(
             loop.call_soon_threadsafe(both.set)
 
     class Waiting(Painter):
-        async def finish(self, prepared: Prepared, painted: Painted, spec: ShotSpec) -> Finished:
+        async def finish(self, prepared: Prepared, painted: Painted, spec: ShotSpec, products: Any = None) -> Finished:
             await both.wait()
             return await super().finish(prepared, painted, spec)
 

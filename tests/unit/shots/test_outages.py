@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -204,7 +205,7 @@ async def test_a_preview_that_cannot_be_written_does_not_end_the_shot(
         raise OSError(5, "Input/output error")
 
     class Waiting(Painter):
-        async def finish(self, prepared: Prepared, painted: Painted, spec: ShotSpec) -> Finished:
+        async def finish(self, prepared: Prepared, painted: Painted, spec: ShotSpec, products: Any = None) -> Finished:
             await tried.wait()
             return await super().finish(prepared, painted, spec)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,19 @@ from packshot.delivery.presets import preset_named
 from packshot.errors import BadInput, Conflict, NotFound
 from packshot.imaging.codec import encode_bilevel_png, encode_png, read_png
 from packshot.imaging.light.gain import encode_gain, read_gain
-from packshot.shots import CutoutFiles, DeliveryOrder, Finished, Finisher, LayoutFiles, Painted, Prepared
+from packshot.settings import Settings
+from packshot.shots import CutoutFiles, DeliveryOrder, Director, Finished, Finisher, LayoutFiles, Painted, Prepared
+from packshot.shots.cutouts import view_cutout
 from packshot.shots.finish import finish
 from packshot.shots.layout import LayerFiles, draw_layout
 from packshot.shots.relighting import load_gain, prove
 from packshot.store.assets import Assets
-from packshot.types import U8, Framing, Render
+from packshot.store.store import Store
+from packshot.types import U8, Framing, Material, Render
 from packshot.verdict.inspect import relit_lock
 from tests.specs import STAMP, spec_of
+from tests.understood import OPAQUE, understood
+from tests.unit.shots.painter import Painter, accepted, now
 
 SHOTS = 200
 
@@ -61,7 +67,8 @@ def shot(
     cutouts = cutouts or [product(assets, random) for _ in layers]
     files = LayoutFiles(spec.canvas, tuple(map(LayerFiles, cutouts, layers)))
     prepared = Prepared(*draw_layout(assets, files), Framing.of_whole(96, 72))
-    return files, spec, prepared, finish(prepared, painted(random), spec)
+    known = [understood(view_cutout(assets, one.cutout).pixels[..., 3]) for one in files.layers]
+    return files, spec, prepared, finish(prepared, painted(random), spec, known)
 
 
 def found(made: Finished) -> dict[str, Finding]:
@@ -197,3 +204,25 @@ def test_a_shot_without_relight_is_the_same_as_before(assets: Assets) -> None:
     _, _, _, made = shot(assets, np.random.default_rng(8), (LayerSpec(mask_id="a"),), relight=None)
     assert made.gain_png is None
     assert {"lock"} == {"lock", "relit_lock", "relight"} & set(found(made))
+
+
+@pytest.mark.parametrize(
+    ("material", "relit"), [(Material("metal", 0.8), True), (Material("glass", 0.8), False), (OPAQUE, True)]
+)
+def test_a_relit_shot_asks_for_its_geometry_and_commits_its_gain(
+    store: Store, spec_for: Callable[..., ShotSpec], settings: Settings, material: Material, relit: bool
+) -> None:
+    painter = Painter(store)
+    painter.material = material
+    shot_id = accepted(store, spec_for(images=2, relight=Relight(0.5)))
+    assert asyncio.run(Director(store, painter, settings, worker="w").run_next()) == shot_id
+    done = now(store, shot_id)
+    assert len(painter.understood) == 1
+    for image in done.images:
+        checks = {finding.check: finding.level for finding in image.verdict.findings}
+        assert (image.gain_key is not None) is relit
+        assert checks["material"] == ("warning" if material.needs_care else "ok")
+        assert checks["relit_lock" if relit else "lock"] == "ok"
+        assert ("relit_lock" in checks) is relit
+        if image.gain_key is not None:
+            assert read_gain(load_gain(store.assets, image.gain_key))

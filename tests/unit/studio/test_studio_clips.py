@@ -1,0 +1,135 @@
+"""A clip of a finished picture: made in a dialog of Choose, shown, saved, cancelled and refused."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from packshot.imaging.motion import encode
+from packshot.shots import Director
+from tests.api_graph import Api, running
+from tests.browser.light import STUDIO
+from tests.browser.visits import Visit
+from tests.unit.shots.painter import Painter
+
+
+class Studio:
+    """The page's server, and a director that films with the real pixels. `hold` keeps clips at their first frame."""
+
+    def __init__(self, api: Api) -> None:
+        self.url = api.url
+        self.api = api
+        self._loop = asyncio.new_event_loop()
+        self._painter = Painter(api.store)
+        self._director = Director(api.store, self._painter, api.settings, worker="w")
+        self._stopped = False
+        self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._work()))
+        self._thread.start()
+
+    async def _work(self) -> None:
+        while not self._stopped:
+            if await self._director.run_next() is None:
+                await asyncio.sleep(0.05)
+
+    def hold(self) -> None:
+        self._loop.call_soon_threadsafe(self._painter.let_go.clear)
+
+    def let_go(self) -> None:
+        self._loop.call_soon_threadsafe(self._painter.let_go.set)
+
+    def stop(self) -> None:
+        self._stopped = True
+        self.let_go()
+        self._thread.join()
+        self._loop.close()
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    with running(tmp_path_factory.mktemp("clips"), studio_dir=STUDIO, open_access=True, heartbeat_s=0.2) as api:
+        studio = Studio(api)
+        yield studio
+        studio.stop()
+
+
+@pytest.fixture(scope="module")
+def url(studio: Studio) -> str:
+    return studio.url
+
+
+@pytest.fixture
+def page(visit: Callable[..., Visit], cut_coffee: Callable[..., Page]) -> Page:
+    """A page with a finished picture on grey, and the dialog open."""
+    page: Page = cut_coffee(visit(accept_downloads=True).page())
+    page.get_by_role("tab", name="Place").click()
+    page.get_by_label("Width").fill("256")
+    page.get_by_label("Height").fill("256")
+    page.get_by_label("Background", exact=True).select_option("One colour")
+    page.get_by_role("tab", name="Render").click()
+    page.get_by_role("button", name="Generate").click()
+    page.get_by_role("img", name="Result 1").wait_for()
+    page.get_by_role("tab", name="Choose").click()
+    page.get_by_role("button", name="Make a clip").click()
+    page.get_by_role("heading", name="Make a clip").wait_for()
+    return page
+
+
+def test_a_clip_is_made_shown_and_saved(page: Page, tmp_path: Path) -> None:
+    page.get_by_label("Move", exact=True).select_option("Orbit")
+    page.get_by_label("Length", exact=True).select_option("1 second")
+    page.get_by_role("button", name="Make clip").click()
+    expect(page.locator("#clip-state")).to_contain_text("256 × 256 px, 1 s")
+    page.get_by_role("button", name="Play").click()
+    expect(page.get_by_role("img", name="Clip of picture 1")).to_have_js_property("naturalWidth", 256)
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Download").last.click()
+    assert saved.value.suggested_filename == "coffee-1-clip.webp"
+    saved.value.save_as(tmp_path / "clip.webp")
+    with Image.open(tmp_path / "clip.webp") as opened:
+        assert getattr(opened, "n_frames", 1) == 24
+    expect(page.get_by_role("button", name="Make another")).to_be_enabled()
+
+
+def test_a_clip_can_be_cancelled(page: Page, studio: Studio) -> None:
+    studio.hold()
+    try:
+        page.get_by_role("button", name="Make clip").click()
+        expect(page.get_by_role("progressbar", name="Frames made")).to_be_visible()
+        page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    finally:
+        studio.let_go()
+    expect(page.get_by_role("button", name="Make clip")).to_be_enabled()
+    expect(page.get_by_role("progressbar", name="Frames made")).to_be_hidden()
+
+
+def test_what_the_server_cannot_write_is_said_in_words(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encode, "_ffmpeg_installed", lambda: False)
+    page.get_by_label("File", exact=True).select_option("MP4")
+    page.get_by_role("button", name="Make clip").click()
+    expect(page.locator("#clip-problem")).to_have_text(
+        "This server cannot write MP4. Choose WebP, or ask the operator to install ffmpeg."
+    )
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_dialog_is_accessible(page: Page, theme: str) -> None:
+    page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+    assert [found["id"] for found in Axe().run(page).response["violations"]] == []
+
+
+def test_a_transparent_picture_offers_no_clip(visit: Callable[..., Visit], cut_coffee: Callable[..., Page]) -> None:
+    page: Page = cut_coffee(visit().page())
+    page.get_by_role("tab", name="Place").click()
+    page.get_by_label("Background", exact=True).select_option("Transparent")
+    page.get_by_role("tab", name="Render").click()
+    page.get_by_role("button", name="Generate").click()
+    page.get_by_role("img", name="Result 1").wait_for()
+    page.get_by_role("tab", name="Choose").click()
+    expect(page.get_by_role("button", name="Make a clip")).to_be_disabled()
