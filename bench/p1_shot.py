@@ -54,9 +54,6 @@ class OneProcess:
     def edges(self, fitted: Fitted) -> EdgeMap:
         return canny(fitted.flat)
 
-    async def control_maps(self, fitted: Fitted, products: object, spec: ShotSpec) -> None:
-        raise AssertionError("the measured shot has no condition besides the edges")
-
     async def finish(
         self, prepared: Prepared, painted: Painted, spec: ShotSpec, products: Sequence[Understanding] | None = None
     ) -> Finished:

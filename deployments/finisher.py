@@ -69,17 +69,17 @@ class FinisherDeployment:
         yield placed.fitted
         yield placed.prepared
 
-    async def control_maps(
-        self, fitted: Fitted, products: tuple[Understanding, ...] | None, spec: ShotSpec, framing: Framing
-    ) -> ConditionMaps:
-        """Make the maps of the shot's conditions besides the edges, in the scene of `framing`."""
-        return await self._threads.run(control_maps, fitted, products, spec, framing)
-
     async def finish(
         self, prepared: Prepared, painted: Painted, spec: ShotSpec, products: Sequence[Understanding] | None = None
     ) -> Finished:
         """Finish a picture from a prepared layout and its painted scene. `products` is for a shot with `relight`."""
         return await self._threads.run(finish, prepared, painted, spec, products)
+
+    async def control_maps(
+        self, fitted: Fitted, products: tuple[Understanding, ...] | None, spec: ShotSpec, framing: Framing
+    ) -> ConditionMaps:
+        """Make the maps of the shot's conditions besides the edges, in the scene of `framing`."""
+        return await self._threads.run(control_maps, fitted, products, spec, framing)
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         """Finish a picture that needs no engine."""
