@@ -78,7 +78,7 @@ def fitted(cues: F64, metal: F64) -> F64:
     """The weights of a logistic regression; the last one is free of decay."""
     inputs, truth = torch.from_numpy(cues), torch.from_numpy(metal)
     weights = torch.zeros(cues.shape[1], dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weights], max_iter=500, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS([weights], max_iter=100, line_search_fn="strong_wolfe")
 
     def loss() -> torch.Tensor:
         optimizer.zero_grad()

@@ -76,6 +76,20 @@ def test_the_same_request_gives_the_same_picture(client: Client) -> None:
     assert pictures[0] == pictures[1]
 
 
+def test_a_relit_picture_knows_its_product_and_others_do_not(client: Client) -> None:
+    mask = client.masks(client.upload(png()).id, boxes=[(20, 20, 80, 60)])[0]
+    request = {"layers": [{"mask_id": mask.id}], "prompt": "table", "steps": 2, "canvas": {"width": 64, "height": 64}}
+    checks = []
+    for asked in ({"relight": {"mode": "match", "amount": 0.3}}, {}):
+        shot = client.shoot({**request, **asked}).id
+        list(client.events([shot]))
+        ended = client.shot(shot)
+        assert ended.status == "done", ended
+        checks.append({finding.check for finding in ended.images[0].verdict.findings})
+    assert {"material", "relit_lock"} <= checks[0]
+    assert not {"material", "relit_lock"} & checks[1]
+
+
 def test_white_background_cutout_mask_and_channel_file(client: Client) -> None:
     product = np.zeros((90, 120), np.uint8)
     product[20:60, 30:80] = 255
