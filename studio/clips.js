@@ -9,6 +9,7 @@ const MOVES = {
   orbit: ["Orbit", "The camera sways around the product and back. It repeats without a seam."],
   pan: ["Pan", "The camera glides past the product."],
 };
+const size = (bytes) => (bytes < 1e6 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 let image = null; // the picture that the dialog shows
@@ -30,7 +31,7 @@ function dialog() {
   const field = (id, title, input) => h("div", { className: "field" }, h("label", { className: "label", htmlFor: id }, title), input);
   const moves = h("select", { id: "clip-move", "aria-describedby": "clip-words", onchange: show }, ...Object.entries(MOVES).map(([value, [title]]) => h("option", { value }, title)));
   const seconds = h("select", { id: "clip-seconds" }, ...[1, 2, 3, 4, 6, 8].map((value) => h("option", { value: String(value), selected: value === 4 }, value === 1 ? "1 second" : `${value} seconds`)));
-  const format = h("select", { id: "clip-format" }, h("option", { value: "webp" }, "WebP, animated"), h("option", { value: "mp4" }, "MP4"));
+  const format = h("select", { id: "clip-format" }, h("option", { value: "webp" }, "WebP"), h("option", { value: "mp4" }, "MP4"));
   const form = h(
     "form",
     { id: "clip-form", noValidate: true, onsubmit: (event) => (event.preventDefault(), make()) },
@@ -67,7 +68,7 @@ function show() {
   $("clip-play").hidden = !plays;
   if (!plays || still.matches) picture();
   else play();
-  if (!job) say($("clip-state"), made ? `${clip.width} × ${clip.height} px, ${clip.seconds} s, ${(clip.bytes / 1e6).toFixed(1)} MB.${plays ? "" : " An MP4 is not shown here; download it."}` : "");
+  if (!job) say($("clip-state"), made ? `${clip.width} × ${clip.height} px, ${clip.seconds} s, ${size(clip.bytes)}.${plays ? "" : " An MP4 is not shown here; download it."}` : "");
 }
 
 function picture() {
@@ -77,7 +78,7 @@ function picture() {
 
 /** Show the clip from its beginning. */
 function play() {
-  $("clip-shown").src = `${clip.url}?at=${Date.now()}`;
+  $("clip-shown").src = `${clip.url}#${Date.now()}`; // another address begins anew; the bytes come from the cache
   $("clip-shown").alt = `Clip of picture ${image.number}`;
 }
 

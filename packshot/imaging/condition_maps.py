@@ -15,11 +15,12 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import numpy as np
+from numpy.typing import NDArray
 
 from packshot.contract.shot_spec import GEOMETRY_KINDS, ConditionKind
-from packshot.types import U8, ConditionMaps, Flat, Geometry
+from packshot.types import F32, U8, ConditionMaps, Flat, Geometry
 
-__all__ = ["PRODUCT_COLOUR", "condition_maps"]
+__all__ = ["PRODUCT_COLOUR", "condition_maps", "depth_of"]
 
 RELIEF = 0.4
 """The product's share of the range of depth. A product is shallow beside the room that it stands in."""
@@ -40,15 +41,15 @@ def condition_maps(kinds: Collection[ConditionKind], flat: Flat, shape: Geometry
         if shape.mask.shape != flat.alpha.shape:
             raise ValueError(f"layout and shape must have one size, got {flat.alpha.shape} and {shape.mask.shape}")
     return ConditionMaps(
-        depth=_depth(shape) if shape is not None and "depth" in kinds else None,
+        depth=depth_of(shape.depth, shape.mask >= 128) if shape is not None and "depth" in kinds else None,
         normal=_normal(shape) if shape is not None and "normal" in kinds else None,
         segmentation=_segmentation(flat) if "segmentation" in kinds else None,
     )
 
 
-def _depth(shape: Geometry) -> U8:
-    near = 255 * (1 - RELIEF * (1 - shape.depth))
-    return np.where(shape.mask >= 128, np.rint(near), 0).astype(np.uint8)
+def depth_of(near: F32, product: NDArray[np.bool_]) -> U8:
+    """A depth map, uint8 HxW. `near` (HxW) is the product's own depth, 0..1, near = 1; `product` is where it is."""
+    return np.where(product, np.rint(255 * (1 - RELIEF * (1 - near))), 0).astype(np.uint8)
 
 
 def _normal(shape: Geometry) -> U8:

@@ -7,6 +7,7 @@ python -m training.mini vae       --minutes 20           train the VAE
 python -m training.mini decoder   --minutes 20           train only the VAE's decoder further (also beside the painter)
 python -m training.mini painter   --minutes 40           train the text encoder and the UNet
 python -m training.mini control   --minutes 15           train the ControlNet
+python -m training.mini depth     --minutes 60           train a second ControlNet, which sees the product's depth
 python -m training.mini collages  --images 6000          make collages for the segmenter
 python -m training.mini crowds    --images 6000          make pictures of many objects for the segmenter
 python -m training.mini rendered                         degrade path-traced pictures for the segmenter
@@ -45,6 +46,7 @@ TRAININGS = {
     "decoder": ("vae", "train_decoder", ("vae", "scenes")),
     "painter": ("painter", "train", ("vae", "scenes")),
     "control": ("painter", "train_control", ("painter", "vae", "scenes")),
+    "depth": ("painter", "train_depth", ("painter", "vae", "scenes")),
     "segmenter": ("segmenter", "train", ()),
     "clicks": ("clicks", "train", ("seen",)),
     "judge": ("judge", "train", ("scenes",)),

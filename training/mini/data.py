@@ -6,10 +6,13 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from packshot.imaging.condition_maps import depth_of
 from training.scenes import render
 
 SHARD_IMAGES = 32
@@ -30,6 +33,7 @@ def write_shards(folder: Path, images: int, size_px: int, first_seed: int, devic
         if path.exists():
             continue
         batch = render(SHARD_IMAGES, size_px, seed=first_seed + number, device=device, mixed_light=MIXED_LIGHT)
+        depths, products = batch.depth.cpu().numpy(), batch.mask.cpu().numpy() >= 0.5
         part = path.with_suffix(".part")
         with part.open("wb") as file:
             np.savez(
@@ -38,11 +42,25 @@ def write_shards(folder: Path, images: int, size_px: int, first_seed: int, devic
                 mask=_bytes(batch.mask),
                 part=_bytes(batch.part),
                 edges=batch.edges.cpu().numpy(),
+                depth=np.stack([depth_map(*one) for one in zip(depths, products, strict=True)]),
                 attributes=batch.attributes.numpy(),
             )
         os.replace(part, path)
         drawn += SHARD_IMAGES
         print(f"{folder.name}: {drawn} scenes, {drawn / (time.perf_counter() - start):.1f}/s", flush=True)
+
+
+def depth_map(distance: NDArray[Any], product: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """A product's depth map, uint8 HxW, as shots have it: near = 255, beyond the product 0.
+
+    `distance` is that of each pixel to the camera, in any unit; `product` is where the product is.
+    """
+    seen = product & np.isfinite(distance)  # at its rim, a pixel may show the sky
+    if not seen.any():
+        return np.zeros(product.shape, np.uint8)
+    near, far = np.percentile(distance[seen].astype(np.float32), (1, 99))
+    share = (far - np.where(seen, distance, far)) / max(float(far - near), 1e-6)
+    return depth_of(np.clip(share, 0, 1).astype(np.float32), product)
 
 
 def _bytes(coverage: torch.Tensor) -> np.ndarray:

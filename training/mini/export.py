@@ -13,10 +13,12 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
+from training.core.progress import read_checkpoint
 from training.mini import judge as judge_part
 from training.mini import vae as vae_part
 from training.mini.painter import (
     CONTROL_CHANNELS,
+    DEPTH_CHANNELS,
     NATIVE_PX,
     SCHEDULER_CONFIG,
     UNET_CONFIG,
@@ -105,11 +107,16 @@ def export(runs: Path, folder: Path) -> None:
         config = judge_part.CONFIG | {"size_px": judge.size_px}
         parts.append(("judge", "SceneJudge", config, _write(folder, "judge", judge.state_dict())))
     roles = dict(before["roles"])
+    if (runs / "depth/checkpoint.pt").exists():
+        control.load_state_dict(read_checkpoint(runs / "depth")["net"])
+        files = _write(folder, "controlnet_depth", control.state_dict())
+        parts.append(("controlnet_depth", "ControlNetModel", control_config(), files))
+    channels = {"controlnet": CONTROL_CHANNELS, "controlnet_depth": DEPTH_CHANNELS}
     for role, class_name, config, files in parts:
         roles[role] = {
             "class_name": class_name,
             "licence": LICENCE,
-            **({"control_channels": list(CONTROL_CHANNELS)} if role == "controlnet" else {}),
+            **({"control_channels": list(channels[role])} if role in channels else {}),
             "config": _without_defaults(config),
             "files": _described(folder, files),
         }
@@ -122,6 +129,7 @@ def export(runs: Path, folder: Path) -> None:
         "native_px": [NATIVE_PX, NATIVE_PX],
         "buckets": BUCKETS,
         "prediction_type": "v_prediction",
+        "controls": [role.removeprefix("controlnet_") for role in roles if role.startswith("controlnet_")],
         "defaults": {
             "steps": 16,
             "guidance_scale": 2.0,

@@ -69,6 +69,7 @@ class Latents:
         self.z = torch.empty(0, device=device)
         self.masked, self.repaint = self.z, self.z  # for the exact and for the perturbed mask
         self.bits = torch.empty(0, dtype=torch.uint8, device=device)  # (N, S, S), see EDGES, OUTLINE, MASK
+        self.depth = torch.empty(0, dtype=torch.uint8, device=device)  # (N, S, S): the products' depth maps
         self.grey = torch.empty(0, device=device)  # the latents of a picture without a product
         self.attributes = np.empty((0, len(FIELDS)), np.int64)
         self.traced = np.empty(0, bool)
@@ -82,7 +83,8 @@ class Latents:
             with np.load(path) as shard:
                 count = len(shard["image"])
                 if count:
-                    self._add(shard["image"], shard["mask"], shard["edges"], shard["attributes"])
+                    depth = shard["depth"] if "depth" in shard else np.zeros_like(shard["edges"])
+                    self._add(shard["image"], shard["mask"], shard["edges"], depth, shard["attributes"])
                 self.traced = np.append(self.traced, np.full(count, path.name.startswith(PREFIX)))
             self.seen.add(path.name)
 
@@ -93,10 +95,12 @@ class Latents:
             latents: Tensor = self.vae.encode(x.contiguous(memory_format=torch.channels_last)).latents
         return latents.float()
 
-    def _add(self, image: np.ndarray, mask: np.ndarray, edges: np.ndarray, attributes: np.ndarray) -> None:
+    def _add(
+        self, image: np.ndarray, mask: np.ndarray, edges: np.ndarray, depth: np.ndarray, attributes: np.ndarray
+    ) -> None:
         flip = self.rng.random(len(image)) < 0.5
-        image, mask, edges, attributes = image.copy(), mask.copy(), edges.copy(), attributes.copy()
-        for rows in (image, mask, edges):
+        image, mask, edges, depth, attributes = (rows.copy() for rows in (image, mask, edges, depth, attributes))
+        for rows in (image, mask, edges, depth):
             rows[flip] = rows[flip][:, :, ::-1]
         side = FIELDS.index("side")
         attributes[flip, side] = 1 - attributes[flip, side]
@@ -120,6 +124,7 @@ class Latents:
         self.masked = torch.cat([self.masked, self._encode(np.stack(products)).unflatten(0, (count, 2))])
         self.repaint = torch.cat([self.repaint, repaint.unflatten(0, (count, 2))])
         self.bits = torch.cat([self.bits, torch.from_numpy(np.stack(bits)).to(self.device)])
+        self.depth = torch.cat([self.depth, torch.from_numpy(depth).to(self.device)])
         if not len(self.grey):
             self.grey = self._encode(np.full((1, *image.shape[1:]), 127.5, np.float32))
         self.attributes = np.concatenate([self.attributes, attributes])
@@ -144,12 +149,18 @@ class Latents:
         return self._sample(*self._choose(count), words)
 
     def draw_controlled(
-        self, count: int, words: WordTokenizer, scene_edges: float = SCENE_EDGES, hidden: float = HIDDEN
+        self,
+        count: int,
+        words: WordTokenizer,
+        scene_edges: float = SCENE_EDGES,
+        hidden: float = HIDDEN,
+        *,
+        depth: bool = False,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Draw a batch as `draw` does, with the control images (B, 2, S, S) in 0..1: edges and product.
 
         In a share of `hidden`, `masked` and `repaint` do not show the product. In a share of `scene_edges`, the edges
-        are the whole scene's.
+        are the whole scene's. With `depth`, the product's depth takes the place of the edges.
         """
         at, kind = self._choose(count)
         z, repaint, masked, ids = self._sample(at, kind, words)
@@ -159,10 +170,11 @@ class Latents:
             torch.from_numpy(self.rng.random(count) < share).to(self.device)[:, None, None]
             for share in (scene_edges, hidden)
         )
-        edges = torch.where(whole, edges | ((bits >> OUTLINE) & 1), edges)
+        edges = torch.where(whole, edges | ((bits >> OUTLINE) & 1), edges).float()
+        shape = self.depth[at] / 255 if depth else edges
         masked = torch.where(blind[..., None], self.grey, masked)
         repaint = torch.where(blind[..., None], torch.ones_like(repaint), repaint)
-        return z, repaint, masked, ids, torch.stack([edges, product], 1).float()
+        return z, repaint, masked, ids, torch.stack([shape, product.float()], 1)
 
     def _choose(self, count: int) -> tuple[Tensor, Tensor]:
         """Rows (B) and for each the mask to use (B): 0 the exact one, 1 the perturbed one."""

@@ -53,6 +53,8 @@ UNET_CONFIG: dict[str, Any] = {
 }
 CONTROL_CHANNELS = ("canny", "product")
 """What the ControlNet sees at the picture's size. The UNet sees the product's mask at the latents' size only."""
+DEPTH_CHANNELS = ("depth", "product")
+"""What the ControlNet of depth sees."""
 CONTROL_BLOCKS = (8, 16, 32, 48)
 EMA = 0.998
 
@@ -144,7 +146,14 @@ def train(out: Path, vae: Path, scenes: Path, plan: TrainingOptions, core: Path 
     return fit(run, net, optimizer, loss, ema=EMA, on_log=lambda: data.refresh(at_most=2))
 
 
-def train_control(out: Path, painter: Path, vae: Path, scenes: Path, plan: TrainingOptions) -> nn.Module:
+def train_depth(out: Path, painter: Path, vae: Path, scenes: Path, plan: TrainingOptions) -> nn.Module:
+    """Train a ControlNet that sees the product's depth instead of its edges; otherwise as `train_control`."""
+    return train_control(out, painter, vae, scenes, plan, depth=True)
+
+
+def train_control(
+    out: Path, painter: Path, vae: Path, scenes: Path, plan: TrainingOptions, *, depth: bool = False
+) -> nn.Module:
     """Train a ControlNet from the painter's EMA weights, or resume its training. Product and background count equally.
 
     The painter sees the product itself, so that the product's edges tell it nothing new. In some samples the product is
@@ -168,7 +177,7 @@ def train_control(out: Path, painter: Path, vae: Path, scenes: Path, plan: Train
     data.refresh()
 
     def loss() -> Loss:
-        z, repaint, masked, ids, image = data.draw_controlled(batch, words)
+        z, repaint, masked, ids, image = data.draw_controlled(batch, words, depth=depth)
         t = timesteps(batch, len(kept), device)
         x, target = noised(z, t, kept)
         with torch.no_grad():

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training.mini.data import MIXED_LIGHT
+from training.mini.data import MIXED_LIGHT, depth_map
 from training.path_traced.shards import Picture, pictures, usable
 from training.scenes.render import product_edges
 
@@ -55,7 +55,8 @@ def _stacked(rows: list[Row], size_px: int) -> Row:
         return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     blank = np.zeros((0, size_px, size_px), np.uint8)
     picture = np.zeros((0, size_px, size_px, 3), np.uint8)
-    return {"image": picture, "mask": blank, "part": blank, "edges": blank, "attributes": np.zeros((0, 10), np.int64)}
+    planes = dict.fromkeys(("mask", "part", "edges", "depth"), blank)
+    return {"image": picture, **planes, "attributes": np.zeros((0, 10), np.int64)}
 
 
 def _rows(shard: list[Picture], size_px: int, rng: np.random.Generator) -> Iterator[Row]:
@@ -64,7 +65,8 @@ def _rows(shard: list[Picture], size_px: int, rng: np.random.Generator) -> Itera
         others = [one for one in shard if one.view is picture.view and one is not picture and usable(one)]
         if others and rng.random() < MIXED_LIGHT:
             image = _relit(image, others[int(rng.integers(len(others)))].arrays["image"], alpha)
-        frame = np.dstack([image, alpha, picture.arrays["part"]])
+        depth = depth_map(picture.arrays["depth"], alpha >= 128)
+        frame = np.dstack([image, alpha, picture.arrays["part"], depth])
         attributes = np.array(picture.take.attributes, np.int64)
         side = len(image)
         yield _row(frame, size_px, attributes)
@@ -75,14 +77,14 @@ def _rows(shard: list[Picture], size_px: int, rng: np.random.Generator) -> Itera
 
 
 def _row(frame: NDArray[np.uint8], size_px: int, attributes: NDArray[np.int64]) -> Row:
-    """A row of the columns from a square frame of image, alpha and part: uint8 SxSx5."""
+    """A row of the columns from a square frame of image, alpha, part and depth map: uint8 SxSx6."""
     part = np.where(frame[..., 4] > 0, frame[..., 3], 0)
-    planes = [frame[..., :3], frame[..., 3], part]
+    planes = [frame[..., :3], frame[..., 3], part, frame[..., 5]]
     if len(frame) != size_px:
         planes = [cv2.resize(plane, (size_px, size_px), interpolation=cv2.INTER_AREA) for plane in planes]
-    image, mask, part = (np.ascontiguousarray(plane, np.uint8) for plane in planes)
+    image, mask, part, depth = (np.ascontiguousarray(plane, np.uint8) for plane in planes)
     edges = product_edges(image, mask.astype(np.float32) / 255)
-    return {"image": image, "mask": mask, "part": part, "edges": edges, "attributes": attributes}
+    return {"image": image, "mask": mask, "part": part, "edges": edges, "depth": depth, "attributes": attributes}
 
 
 def _relit(image: NDArray[np.uint8], other: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> NDArray[np.uint8]:

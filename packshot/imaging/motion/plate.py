@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from scipy.ndimage import distance_transform_edt
 
 from packshot.types import F32, U8
 
@@ -55,6 +54,8 @@ def _mirrored(picture: U8, hole: U8) -> tuple[U8, U8]:
 
 def spread(rgba: U8) -> U8:
     """The colours of straight RGBA pixels, uint8 HxWx3, with the nearest product colour where alpha is 0."""
+    from scipy.ndimage import distance_transform_edt  # here, because gateways and directors import this module
+
     at_y, at_x = distance_transform_edt(rgba[..., 3] == 0, return_distances=False, return_indices=True)
     return np.ascontiguousarray(rgba[at_y, at_x, :3])
 

@@ -63,6 +63,17 @@ def test_a_scenarios_header_draws_its_timeline(name: str) -> None:
     assert header == [line.rstrip() for line in drawn], "\n".join(f"# {line}".rstrip() for line in drawn)
 
 
+def test_catalogues_come_in_their_phase_and_designers_in_all() -> None:
+    scenario = load_scenario("catalogue-night")
+    phases: dict[str, set[str]] = {}
+    for arrival in scenario.arrivals():
+        phases.setdefault(arrival.persona, set()).add(scenario.phase_at(arrival.at_s))
+    assert phases["catalogue"] == {"dumps"}
+    assert phases["designer"] == {row.name for row in scenario.timeline}
+    tenants = {arrival.tenant for arrival in scenario.arrivals() if arrival.persona == "catalogue"}
+    assert tenants == {0, 1, 2}  # else their shares could not be compared
+
+
 def test_the_flash_sale_is_five_times_as_much() -> None:
     loads = {row.name: row.load or 0.0 for row in load_scenario("flash-sale").timeline}
     assert loads["sale"] == 5 * loads["before"]

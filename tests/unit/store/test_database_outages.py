@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 
 import httpx
@@ -143,22 +143,40 @@ def test_a_statement_that_takes_too_long_is_cancelled_at_the_server(own_settings
         store.close()
 
 
+@pytest.mark.parametrize(
+    ("stopped_s", "changes"),
+    [
+        (3.0, {}),
+        pytest.param(
+            60.0, {**DIRECTOR_CONNECTIONS, "lease_s": 30.0}, marks=[pytest.mark.soak, pytest.mark.timeout(300)]
+        ),
+    ],
+    ids=["three-leases", "a-minute"],
+)
 async def test_shots_outlive_a_server_that_is_stopped_longer_than_their_lease(
-    own_server: str, own_settings: Settings, own_store: Store, monkeypatch: pytest.MonkeyPatch
+    own_server: str,
+    own_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    stopped_s: float,
+    changes: dict[str, float],
 ) -> None:
     monkeypatch.setattr(director, "PROGRESS_EVERY_S", 0.05)
-    shots = add_shots(own_store, own_store.tenants.local(), 4)
-    stages = QuickStages(held=True)
-    directors = [Director(own_store, stages, own_settings, worker=f"w{n}") for n in range(4)]
-    runs = [asyncio.create_task(one.run_next()) for one in directors]
-    while stages.waiting < 4:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
-    with hanging(own_server):
-        stages.let_go.set()
-        await asyncio.sleep(3.0)
-    await asyncio.gather(*runs)
-    tenant = own_store.tenants.local().id
-    ended = [own_store.shots.get(tenant, shot) for shot in shots]
+    settings = own_settings.model_copy(update=changes)
+    with ExitStack() as stack:
+        stores = [stack.enter_context(closing(Store.from_settings(settings))) for _ in range(4)]
+        tenant = stores[0].tenants.local()
+        shots = add_shots(stores[0], tenant, 4)
+        stages = QuickStages(held=True)
+        directors = [Director(store, stages, settings, worker=f"w{n}") for n, store in enumerate(stores)]
+        runs = [asyncio.create_task(one.run_next()) for one in directors]
+        while stages.waiting < 4:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        with hanging(own_server):
+            stages.let_go.set()
+            await asyncio.sleep(stopped_s)
+        await asyncio.gather(*runs)
+        await asyncio.get_running_loop().shutdown_default_executor()  # last heartbeats, before their stores close
+        ended = [stores[0].shots.get(tenant.id, shot) for shot in shots]
     assert [(shot.status, shot.attempt, len(shot.images)) for shot in ended] == [("done", 1, 1)] * 4
 
 
