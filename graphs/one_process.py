@@ -19,28 +19,26 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import uvicorn
 
+from graphs.local_models import Models
 from packshot.api.app import create_app
 from packshot.api.decoding import LocalDecoder
 from packshot.api.graph import Segmented
 from packshot.batching import RenderBatcher, Rendered, SingleFlight
 from packshot.catalogue.producer import Producer
 from packshot.contract.engines import EngineInfo
-from packshot.contract.recipe import EngineStamp
 from packshot.contract.set_report import SetReport
 from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.delivery.deliver import Delivered
 from packshot.errors import Unavailable
 from packshot.imaging.codec import read_mask, read_photo
 from packshot.imaging.edges import canny
-from packshot.models.device import model_thread, pick_device, pick_dtype
 from packshot.models.matting import load_matting
 from packshot.models.packs.pack import Pack, find_pack
 from packshot.settings import Settings
@@ -62,7 +60,6 @@ from packshot.shots import (
 from packshot.shots.control_maps import control_maps
 from packshot.shots.filming import filmed_by
 from packshot.shots.finish import THUMBNAIL_PX, finish
-from packshot.shots.segmented import new_mask
 from packshot.shots.stages import ClipOrder, Filmed, Prepared, PreparedTouchup, Region, RegionOrder, TouchupOrder
 from packshot.shots.touchup import finish_touchup
 from packshot.shots.understand import Understandings
@@ -74,23 +71,14 @@ from packshot.telemetry.traces import configure_traces, span
 from packshot.types import (
     Brief,
     ConditionMaps,
-    Cutout,
     EdgeMap,
     Embedding,
     Framing,
-    Photo,
     Prompts,
     Scene,
     Stroke,
     Understanding,
 )
-
-if TYPE_CHECKING:
-    import torch
-
-    from packshot.models.engines.unet_controlnet import DiffusionEngine
-    from packshot.models.segment.segmenter import SamDecoder, SamEncoder
-    from packshot.models.understand.understander import Understander
 
 __all__ = ["serving_in_process"]
 
@@ -156,76 +144,6 @@ def serving_in_process(settings: Settings, *, pictures: int = 1) -> Iterator[str
             thread.join()
             producer.release()
             listener.close()
-
-
-class Models:
-    """The pack's networks, each loaded at its first use. Use them in `thread` only, which runs all kernels.
-
-    `freeze` traces small networks at their first step.
-    """
-
-    def __init__(self, pack: Pack, settings: Settings, *, freeze: bool) -> None:
-        self._pack = pack
-        self._settings = settings
-        self._freeze = freeze
-
-    @cached_property
-    def thread(self) -> ThreadPoolExecutor:
-        import torch
-
-        return model_thread(torch.get_num_threads())
-
-    @cached_property
-    def _placed(self) -> tuple[torch.device, torch.dtype]:
-        device = pick_device(self._settings.device)
-        return device, pick_dtype(device, self._settings.dtype)
-
-    @cached_property
-    def segmenter(self) -> tuple[SamEncoder, SamDecoder]:
-        """The two parts of the pack's segmenter."""
-        from packshot.models.segment.segmenter import load_segmenter
-
-        return load_segmenter(self._pack, *self._placed)
-
-    @cached_property
-    def understander(self) -> Understander:
-        """What the pack knows of a product's geometry and material."""
-        from packshot.models.understand.geometry import load_geometry
-        from packshot.models.understand.understander import Understander
-
-        return Understander(load_geometry(self._pack, *self._placed, encoder=self.segmenter[0]))
-
-    @cached_property
-    def engine(self) -> DiffusionEngine:
-        """The pack's engine."""
-        from packshot.models.engines.unet_controlnet import DiffusionEngine
-
-        return DiffusionEngine(self._pack, *self._placed, freeze=self._freeze)
-
-    @cached_property
-    def stamp(self) -> EngineStamp:
-        """What a picture's recipe says about the engine."""
-        device, dtype = self._placed
-        hashes = self._pack.hashes(self._pack.engine_roles)
-        return EngineStamp(pack=hashes, dtype=str(dtype).removeprefix("torch."), device=device.type)
-
-    def encode(self, photo: Photo) -> Embedding:
-        """The photo's embedding."""
-        [embedding] = self.segmenter[0].encode([photo])
-        return embedding
-
-    def understand(self, cutouts: Sequence[Cutout]) -> list[Understanding]:
-        """What is known of each product, in order."""
-        return self.understander.understand(cutouts)
-
-    def segment(self, embedding: Embedding, prompts: Prompts) -> tuple[NewMask, ...]:
-        """The masks that the prompts mark, best first."""
-        [candidates] = self.segmenter[1].decode([(embedding, prompts)])
-        return tuple(new_mask(candidate) for candidate in candidates)
-
-    async def run(self, call: Callable[..., Result], *args: object) -> Result:
-        """Run a call in the models' thread."""
-        return await asyncio.get_running_loop().run_in_executor(self.thread, call, *args)
 
 
 class PixelWork:

@@ -117,9 +117,12 @@ def test_a_pack_that_cannot_render_is_refused_at_the_start(settings: Settings) -
 
 def test_it_imports_the_library_alone() -> None:
     """The library imports no Ray (test_house.py), so this does not either."""
-    source = Path(graphs.one_process.__file__).read_text("utf-8")
-    rooms = set(re.findall(r"^\s*(?:from|import) (\w+)", source, re.MULTILINE))
-    assert rooms - set(sys.stdlib_module_names) == {"packshot", "torch", "uvicorn"}
+    own = Path(graphs.one_process.__file__)
+    sources = [file.read_text("utf-8") for file in (own, own.with_name("local_models.py"))]
+    rooms = {name for source in sources for name in re.findall(r"^\s*(?:from|import) ([\w.]+)", source, re.MULTILINE)}
+    assert {name for name in rooms if name.startswith("graphs")} == {"graphs.local_models"}
+    ours = {name.split(".")[0] for name in rooms} - set(sys.stdlib_module_names)
+    assert ours == {"graphs", "packshot", "torch", "uvicorn"}
 
 
 def test_a_touchup_paints_a_part_of_a_picture_and_goes_back(client: Client) -> None:
