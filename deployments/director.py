@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -26,7 +26,7 @@ from packshot.errors import PackshotError
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.shots import Director, DuePoll, Finished, LayoutFiles, Painted, Placed, SharedLoadReport, Step, Understood
-from packshot.shots.stages import ClipOrder, Filmed
+from packshot.shots.stages import ClipOrder, Filmed, TouchupOrder
 from packshot.store.gauges import connection_gauges
 from packshot.store.store import Store
 from packshot.store.wakes import OUTBOX, QUEUED, listen
@@ -190,8 +190,14 @@ class GraphStages:
         return self._manifest.framing(canvas)
 
     async def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
+        return await self._placed(lambda: self._preparer.prepare.remote(files, framing))
+
+    async def prepare_touchup(self, order: TouchupOrder, framing: Framing) -> Placed:
+        return await self._placed(lambda: self._preparer.prepare_touchup.remote(order, framing))
+
+    async def _placed(self, call: Callable[[], Any]) -> Placed:
         async def ask() -> Placed:
-            stream = self._preparer.prepare.remote(files, framing)
+            stream = call()
             assert isinstance(stream, DeploymentResponseGenerator)
             answers = await stream._to_object_ref_gen()
             covered = await (await anext(answers))
@@ -239,6 +245,11 @@ class GraphStages:
         references = [prepared] if products is None else [prepared, products]
         return await retry_once(
             lambda: await_with_arguments(self._finisher.finish.remote(prepared, painted, spec, products), *references)
+        )
+
+    async def finish_touchup(self, prepared: Any, painted: Painted, order: TouchupOrder) -> Finished:
+        return await retry_once(
+            lambda: await_with_arguments(self._finisher.finish_touchup.remote(prepared, painted, order), prepared)
         )
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:

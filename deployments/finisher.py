@@ -25,7 +25,8 @@ from packshot.shots import CutoutFiles, DeliveryOrder, Finished, Finisher, Fitte
 from packshot.shots.control_maps import control_maps
 from packshot.shots.filming import filmed_by
 from packshot.shots.finish import THUMBNAIL_PX, finish
-from packshot.shots.stages import ClipOrder, Filmed, Step
+from packshot.shots.stages import ClipOrder, Filmed, PreparedTouchup, Region, RegionOrder, Step, TouchupOrder
+from packshot.shots.touchup import finish_touchup
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask
 from packshot.types import ConditionMaps, Framing, Stroke, Understanding
@@ -68,6 +69,23 @@ class FinisherDeployment:
         yield placed.covered
         yield placed.fitted
         yield placed.prepared
+
+    async def prepare_touchup(
+        self, order: TouchupOrder, framing: Framing
+    ) -> AsyncIterator[bool | Fitted | PreparedTouchup]:
+        """Prepare a touch-up, in the three responses of `prepare`."""
+        placed = await self._threads.run(self._finisher.prepare_touchup, order, framing)
+        yield placed.covered
+        yield placed.fitted
+        yield placed.prepared
+
+    async def finish_touchup(self, prepared: PreparedTouchup, painted: Painted, order: TouchupOrder) -> Finished:
+        """Paste a painted scene into the picture of a touch-up."""
+        return await self._threads.run(finish_touchup, prepared, painted, order)
+
+    async def region(self, order: RegionOrder) -> Region:
+        """Draw the region of a touch-up."""
+        return await self._threads.run(self._finisher.region, order)
 
     async def finish(
         self, prepared: Prepared, painted: Painted, spec: ShotSpec, products: Sequence[Understanding] | None = None

@@ -87,7 +87,7 @@ class GeneratorDeployment:
         reported: asyncio.Queue[Step | None] = asyncio.Queue()
         rendering: asyncio.Task[Rendered] = asyncio.create_task(
             self._batcher.render(
-                Scene(fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps()),
+                Scene(fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps(), fitted.kept),
                 lambda index, steps, preview: reported.put_nowait(Step(index, steps, preview)),
                 preview_every_s=PREVIEW_EVERY_S,
                 interactive=interactive,

@@ -60,7 +60,8 @@ from packshot.shots import (
 from packshot.shots.control_maps import control_maps
 from packshot.shots.filming import filmed_by
 from packshot.shots.finish import THUMBNAIL_PX, finish
-from packshot.shots.stages import ClipOrder, Filmed, Prepared
+from packshot.shots.stages import ClipOrder, Filmed, Prepared, PreparedTouchup, Region, RegionOrder, TouchupOrder
+from packshot.shots.touchup import finish_touchup
 from packshot.shots.understand import Understandings
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask, PhotoRecord
@@ -206,7 +207,7 @@ class LocalStages:
             if self._batcher is None:
                 self._batcher = RenderBatcher(engine, max_rows=MAX_ROWS, thread=self._models.thread)
         reported: asyncio.Queue[Step | None] = asyncio.Queue()
-        scene = Scene(fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps())
+        scene = Scene(fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps(), fitted.kept)
         rendering: asyncio.Task[Rendered] = asyncio.create_task(
             self._batcher.render(
                 scene,
@@ -229,6 +230,12 @@ class LocalStages:
         self, prepared: Prepared, painted: Painted, spec: ShotSpec, products: Sequence[Understanding] | None = None
     ) -> Finished:
         return await asyncio.to_thread(finish, prepared, painted, spec, products)
+
+    async def prepare_touchup(self, order: TouchupOrder, framing: Framing) -> Placed:
+        return await self._pixels.run(self._finisher.prepare_touchup, order, framing)
+
+    async def finish_touchup(self, prepared: PreparedTouchup, painted: Painted, order: TouchupOrder) -> Finished:
+        return await self._pixels.run(finish_touchup, prepared, painted, order)
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         return await self._pixels.run(self._finisher.finish_plain, files, spec)
@@ -309,6 +316,9 @@ class LocalGraph:
 
     async def report_png(self, report: SetReport, image_keys: Mapping[str, str]) -> bytes:
         return await self._pixels.run(self._finisher.report_png, report, image_keys)
+
+    async def region(self, order: RegionOrder) -> Region:
+        return await self._pixels.run(self._finisher.region, order)
 
     async def deliver(self, order: DeliveryOrder) -> Delivered:
         return await self._pixels.run(self._finisher.deliver, order)

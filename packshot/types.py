@@ -356,7 +356,9 @@ class Brief:
 
     `steps` is the number of denoising steps. `guidance_scale` is the weight of the prompt, and `control_scale` is the
     weight of the ControlNet that follows the edges. `control_start` and `control_end` bound the part of the schedule in
-    which it is applied, as fractions 0..1. `conditions` are the conditions besides the edges.
+    which it is applied, as fractions 0..1. `conditions` are the conditions besides the edges. `strength` is the last
+    part of the schedule that is run, above 0 and up to 1: below 1 the repainted pixels start from those of the scene's
+    picture, to which noise was added.
     """
 
     prompt: str
@@ -368,6 +370,7 @@ class Brief:
     control_start: float = 0.0
     control_end: float = 1.0
     conditions: tuple[Condition, ...] = ()
+    strength: float = 1.0
 
     @property
     def all_conditions(self) -> dict[ConditionKind, Condition]:
@@ -379,6 +382,23 @@ class Brief:
     def rows_per_step(self) -> int:
         """Batch rows that each denoising step needs: 2 with guidance, else 1."""
         return rows_per_step(self.guidance_scale)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A finished picture of which a scene keeps a part. Both arrays have the scene's height and width.
+
+    `picture` is uint8 HxWx3 RGB. `repaint` is uint8 HxW, 255 = this pixel is painted anew.
+    """
+
+    picture: U8
+    repaint: U8
+
+    def __post_init__(self) -> None:
+        _require(self.picture, "kept picture", np.uint8, 3, 3)
+        _require(self.repaint, "kept picture's mask", np.uint8, 2)
+        if self.picture.shape[:2] != self.repaint.shape:
+            raise TypeError(f"picture and mask must share a size, got {self.picture.shape} and {self.repaint.shape}")
 
 
 @dataclass(frozen=True)
@@ -394,6 +414,7 @@ class Scene:
     edge_map: EdgeMap
     brief: Brief
     maps: ConditionMaps = ConditionMaps()
+    kept: Kept | None = None
 
     def __post_init__(self) -> None:
         _require(self.product, "scene", np.uint8, 3, 3)

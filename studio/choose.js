@@ -34,6 +34,7 @@ export function open({ toTab, status }) {
   $("reuse").addEventListener("click", () => withChosen(({ entry }) => (reuse(entry), go("place"))));
   $("download").addEventListener("click", download);
   $("film").addEventListener("click", () => withChosen(async ({ image, entry }) => (await loaded("clips")).film(image, (extension) => fileNameOf(entry.source.name, image.number, "clip", extension))));
+  $("touch-up").addEventListener("click", () => withChosen(async ({ image, entry }) => (await loaded("touchup")).touchUp(image, entry)));
   $("full-size").addEventListener("click", () => withChosen(({ image }) => fullSize(image)));
   $("commands-open").addEventListener("click", () => withChosen(({ entry }) => commands(entry)));
   $("preset").addEventListener("change", showPreset);
@@ -166,6 +167,8 @@ function showChosen({ image, entry }) {
   const painted = entry.request.background === "generate";
   $("more").disabled = !painted; // without a scene it would be the same picture
   $("save-scene").disabled = !painted;
+  $("touch-up").disabled = !painted;
+  $("touch-up").title = painted ? "Paint a part of the picture anew, or make it larger" : "Nothing was painted in this picture";
   const transparent = entry.request.background === "transparent";
   $("film").disabled = transparent;
   $("film").title = transparent ? "A transparent picture has no background to move" : "A camera that moves before the picture";

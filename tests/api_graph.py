@@ -34,6 +34,7 @@ from packshot.meter import PrometheusMeter
 from packshot.settings import Settings
 from packshot.shots import CutoutFiles, DeliveryOrder, Finisher
 from packshot.shots.finish import THUMBNAIL_PX
+from packshot.shots.stages import Region, RegionOrder
 from packshot.store.records import Claim, NewImage, NewMask, PhotoRecord
 from packshot.store.store import Store
 from packshot.types import Mask, Prompts, Stroke
@@ -129,6 +130,9 @@ class BoxGraph:
 
     async def report_png(self, report: SetReport, image_keys: Mapping[str, str]) -> bytes:
         return await asyncio.to_thread(self.finisher.report_png, report, image_keys)
+
+    async def region(self, order: RegionOrder) -> Region:
+        return await asyncio.to_thread(self.finisher.region, order)
 
     async def deliver(self, order: DeliveryOrder) -> Delivered:
         self.deliveries += 1

@@ -12,7 +12,7 @@ from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.contract.verdict import Verdict
 from packshot.imaging.codec import encode_png
 from packshot.shots import Finished, LayoutFiles, Painted, Placed, Step, Understood
-from packshot.shots.stages import ClipOrder, Filmed
+from packshot.shots.stages import ClipOrder, Filmed, TouchupOrder
 from packshot.types import Brief, Framing, Geometry, Material, Render, Understanding
 from tests.specs import STAMP
 
@@ -66,6 +66,12 @@ class QuickStages:
         yield Painted(Render(pixel, brief.seed, ()), STAMP, {})
 
     async def finish(self, prepared: Any, painted: Painted, spec: ShotSpec, products: Any = None) -> Finished:
+        return Finished(encode_png(painted.render.pixels), 1, 1, Verdict(), 0.0)
+
+    async def prepare_touchup(self, order: TouchupOrder, framing: Framing) -> Placed:
+        return Placed(False, None, None)
+
+    async def finish_touchup(self, prepared: Any, painted: Painted, order: TouchupOrder) -> Finished:
         return Finished(encode_png(painted.render.pixels), 1, 1, Verdict(), 0.0)
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:

@@ -34,6 +34,7 @@ from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.shots import CutoutFiles, DeliveryOrder, RunsEnded
 from packshot.shots.finish import THUMBNAIL_PX
+from packshot.shots.stages import Region, RegionOrder
 from packshot.store.gauges import connection_gauges, queue_gauges
 from packshot.store.records import NewMask, PhotoRecord, UploadRecord
 from packshot.store.store import Store
@@ -138,6 +139,9 @@ class ServeGraph:
 
     async def report_png(self, report: SetReport, image_keys: Mapping[str, str]) -> bytes:
         return await retry_once(lambda: self._finisher.report_png.remote(report, image_keys))
+
+    async def region(self, order: RegionOrder) -> Region:
+        return await retry_once(lambda: self._finisher.region.remote(order))
 
     async def deliver(self, order: DeliveryOrder) -> Delivered:
         return await retry_once(lambda: self._finisher.deliver.remote(order))

@@ -86,6 +86,7 @@ def image_answer(image: ImageRecord) -> ImageAnswer:
         review_state=image.state,
         version=image.version,
         superseded_by=image.superseded_by,
+        parent_id=image.recipe.touchup.parent_id if image.recipe.touchup else None,
         recipe=PaintedAnswer.model_validate(image.recipe.to_json()),
     )
 

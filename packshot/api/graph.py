@@ -11,7 +11,7 @@ from packshot.contract.set_report import SetReport
 from packshot.delivery.deliver import Delivered
 from packshot.shots.cutouts import CutoutFiles
 from packshot.shots.finish import THUMBNAIL_PX
-from packshot.shots.stages import DeliveryOrder
+from packshot.shots.stages import DeliveryOrder, Region, RegionOrder
 from packshot.store.records import NewMask, PhotoRecord
 from packshot.types import Prompts, Stroke
 
@@ -67,6 +67,13 @@ class Graph(Protocol):
 
     async def report_png(self, report: SetReport, image_keys: Mapping[str, str]) -> bytes:
         """Draw a set report as a PNG. `image_keys` names the assets of the outliers' pictures, by image id."""
+        ...
+
+    async def region(self, order: RegionOrder) -> Region:
+        """Return the drawn region of a touch-up.
+
+        Raises BadInput `region_empty` and `region_product`, and NotFound when a file of the layout was deleted.
+        """
         ...
 
     async def deliver(self, order: DeliveryOrder) -> Delivered:

@@ -123,10 +123,20 @@ async def accepted_job(
     A repeat, with the same `key` and the same request as `sent`, is recognised before `add` checks anything. `add` runs
     in a thread and returns what `Shots.add` does.
     """
-    if key is not None:
-        earlier = await in_thread(services.store.shots.repeated, tenant.id, key, sent)
-        if earlier is not None:
-            return earlier
+    if earlier := await repeated(services, tenant, key, sent):
+        return earlier
+    return await stored_by(services, add)
+
+
+async def repeated(
+    services: Services, tenant: Tenant, key: str | None, sent: Mapping[str, object]
+) -> ShotRecord | None:
+    """The work that was accepted with this Idempotency-Key for the same body, or None."""
+    return None if key is None else await in_thread(services.store.shots.repeated, tenant.id, key, sent)
+
+
+async def stored_by(services: Services, add: Callable[[], tuple[ShotRecord, bool]]) -> ShotRecord:
+    """Call `add` (`Shots.add`) in a thread, even when the client disconnects, and notify the graph of new work."""
 
     async def accept() -> ShotRecord:
         shot, created = await in_thread(add)

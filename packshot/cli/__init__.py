@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 import packshot
-from packshot.cli import catalogue, clip, config, keys, loadtest, packs, plan, presets, serve, shoot, tenants, up
+from packshot.cli import (
+    catalogue,
+    clip,
+    config,
+    keys,
+    loadtest,
+    packs,
+    plan,
+    presets,
+    serve,
+    shoot,
+    tenants,
+    touchup,
+    up,
+)
 
 app = typer.Typer(
     name="packshot",
@@ -35,6 +49,7 @@ def options(
 
 app.command("shoot")(shoot.shoot)
 app.command("clip")(clip.clip)
+app.command("touchup")(touchup.touchup)
 app.command("up")(up.up)
 app.command("down")(up.down)
 app.command("serve")(serve.serve)

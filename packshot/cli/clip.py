@@ -80,7 +80,7 @@ def clip(
             raise EngineFailed("internal", f"the clip was not made: {ended.error.detail} [{ended.error.code}]")
         if ended.clip is None:
             raise EngineFailed("internal", f"the clip {accepted.id} ended as {ended.status}; make it again")
-        _write(file, client.download(ended.clip.url))
+        write(file, client.download(ended.clip.url))
     made = ended.clip
     typer.echo(
         f"packshot: {file}: {made.move}, {made.seconds:g} s, {made.width}x{made.height} px, {made.bytes / 1e6:.1f} MB",
@@ -90,7 +90,8 @@ def clip(
         put_json({"clip": made.model_dump(mode="json"), "path": str(file)})
 
 
-def _write(file: Path, data: bytes) -> None:
+def write(file: Path, data: bytes) -> None:
+    """Write a result's file, and its folder. Raises StorageFull when it cannot be written."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)

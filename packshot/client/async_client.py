@@ -37,6 +37,7 @@ from packshot.contract.projects import ProjectAnswer, ProjectPage, StyleAnswer, 
 from packshot.contract.requests import ShotRequest, StrokeIn
 from packshot.contract.reviews import RedoRequest, ReviewIn, ReviewsAnswer
 from packshot.contract.status import Review, Status
+from packshot.contract.touchups import TouchupRequest, VersionsAnswer
 from packshot.contract.usage import BudgetAnswer, BudgetRequest, UsageAnswer
 from packshot.errors import Unavailable
 
@@ -212,6 +213,23 @@ class AsyncClient:
         Raises PreconditionFailed `version_changed`, with the present `state` and `etag`, when it is another one by now.
         """
         return await self._do(calls.decide(image_id, decision, if_match))
+
+    async def touch_up(
+        self, image_id: str, request: TouchupRequest | Mapping[str, object], *, idempotency_key: str | None = None
+    ) -> AcceptedAnswer:
+        """Paint a part of a picture anew, or make it larger. It runs like a shot and makes the next version.
+
+        Raises BadInput `region_empty`, `region_product` and `nothing_painted`, and Conflict `superseded`.
+        """
+        return await self._do(calls.touch_up(image_id, request, idempotency_key))
+
+    async def versions(self, image_id: str) -> VersionsAnswer:
+        """Read all versions of a picture, oldest first, and which one counts."""
+        return await self._do(calls.versions(image_id))
+
+    async def restore(self, image_id: str) -> WholeImageAnswer:
+        """Make this version of a picture count again, in place of the one that does."""
+        return await self._do(calls.restore(image_id))
 
     async def redo(
         self, image_id: str, request: RedoRequest | None = None, *, idempotency_key: str | None = None

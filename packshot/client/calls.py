@@ -40,6 +40,7 @@ from packshot.contract.projects import (
 from packshot.contract.requests import Request, ShotRequest, StrokeIn
 from packshot.contract.reviews import RedoRequest, ReviewIn, ReviewsAnswer
 from packshot.contract.status import Review, Status
+from packshot.contract.touchups import TouchupRequest, VersionsAnswer
 from packshot.contract.usage import BudgetAnswer, BudgetRequest, UsageAnswer
 
 T = TypeVar("T")
@@ -226,6 +227,23 @@ def decide(image_id: str, decision: ReviewIn, if_match: str | None) -> Call[Whol
     headers = {"if-match": if_match} if if_match else {}
     options = Options(json=_set_fields(decision), headers=headers)
     return Call("POST", f"/v1/images/{image_id}/reviews", reading(WholeImageAnswer), options)
+
+
+def touch_up(
+    image_id: str, request: TouchupRequest | Mapping[str, object], idempotency_key: str | None
+) -> Call[AcceptedAnswer]:
+    body = _set_fields(request) if isinstance(request, TouchupRequest) else dict(request)
+    headers = {"idempotency-key": idempotency_key} if idempotency_key else {}
+    options = Options(json=body, headers=headers)
+    return Call("POST", f"/v1/images/{image_id}/touchups", reading(AcceptedAnswer), options)
+
+
+def versions(image_id: str) -> Call[VersionsAnswer]:
+    return Call("GET", f"/v1/images/{image_id}/versions", reading(VersionsAnswer))
+
+
+def restore(image_id: str) -> Call[WholeImageAnswer]:
+    return Call("POST", f"/v1/images/{image_id}/restore", reading(WholeImageAnswer))
 
 
 def redo(image_id: str, request: RedoRequest, idempotency_key: str | None) -> Call[AcceptedAnswer]:

@@ -224,8 +224,30 @@ class ResolvedRequest(Answer):
     relight: RelightAnswer | None = Field(None, exclude_if=absent, description="Absent if it is off.")
 
 
+class MarginsAnswer(Answer):
+    """By how many pixels a picture grew on each side."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+class TouchupAnswer(Answer):
+    """What was painted anew in another picture. `TouchupRequest` describes the fields."""
+
+    parent_id: str = Field(description="The picture that was touched up.")
+    prompt: str
+    negative_prompt: str
+    seed: int
+    strength: Number
+    product: bool
+    box: tuple[int, int, int, int] = Field(description="The part that the engine painted, XYXY, pixels.")
+    margins: MarginsAnswer
+
+
 class PaintedAnswer(Answer):
-    """How a picture was made. The last four fields are absent if no engine painted it.
+    """How a picture was made. The four fields from `pack` on are absent if no engine painted it.
 
     Together with the shot's `request` it is everything that is needed to make the picture again.
     """
@@ -239,6 +261,11 @@ class PaintedAnswer(Answer):
     device: str | None = Field(None, exclude_if=absent, description="Device on which the networks ran.")
     timing_ms: dict[str, Number] | None = Field(
         None, exclude_if=absent, description="Duration of each stage, milliseconds."
+    )
+    touchup: TouchupAnswer | None = Field(
+        None,
+        exclude_if=absent,
+        description="Only of a touch-up; `request` is then the touched picture's.",
     )
 
 
@@ -266,6 +293,9 @@ class ImageAnswer(Answer):
     version: int = Field(description="1, or one more than that of the picture that it supersedes.")
     superseded_by: str | None = Field(
         None, exclude_if=absent, description="The next version, which replaced this picture; absent if there is none."
+    )
+    parent_id: str | None = Field(
+        None, exclude_if=absent, description="The picture that was touched up to make this one; else absent."
     )
     recipe: PaintedAnswer
 

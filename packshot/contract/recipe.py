@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from packshot.contract.shot_spec import ShotSpec
+from packshot.contract.touchup import TouchupSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,8 @@ class Recipe:
 
     `version` is the version of Packshot. `seed` is the image's own seed. `spec` is the whole shot. `engine` is None if
     no engine painted the image. `timing_ms` maps the name of a stage to its duration in milliseconds. `device` in it is
-    the image's share of the time for which a device worked; the other names include waits.
+    the image's share of the time for which a device worked; the other names include waits. `touchup` is set if the
+    image is another one, painted anew in a part; `spec` is then the shot of that one.
     """
 
     version: str
@@ -35,6 +37,7 @@ class Recipe:
     spec: ShotSpec
     engine: EngineStamp | None = None
     timing_ms: dict[str, float] = field(default_factory=dict)
+    touchup: TouchupSpec | None = None
 
     @property
     def device_s(self) -> float:
@@ -47,6 +50,8 @@ class Recipe:
         if self.engine is not None:
             stored |= {"pack": self.engine.pack, "dtype": self.engine.dtype, "device": self.engine.device}
             stored["timing_ms"] = self.timing_ms
+        if self.touchup is not None:
+            stored["touchup"] = self.touchup.to_json()
         return stored
 
     @classmethod
@@ -61,4 +66,5 @@ class Recipe:
             spec=ShotSpec.from_json(stored["request"]),
             engine=engine,
             timing_ms=stored.get("timing_ms", {}),
+            touchup=TouchupSpec.from_json(stored["touchup"]) if "touchup" in stored else None,
         )

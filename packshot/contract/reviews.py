@@ -85,7 +85,7 @@ class ReviewEntry(Answer):
 
     number: int = Field(description="1 for the first line.")
     at: Moment
-    by: str = Field(description="The key, `share` and the link's id, or `redo` when a new version was made.")
+    by: str = Field(description="The key, `share` and the link's id, or redo or touchup for a new version.")
     reviewer: str | None = Field(description="Who it was, in that person's own words.")
     state: ReviewState | None = Field(description="The state that was decided; null for a comment.")
     reason: ReviewReason | None

@@ -35,7 +35,19 @@ from packshot.shots.filming import Filming
 from packshot.shots.layout import LayoutFiles, draw_layout
 from packshot.shots.lighting import lit_ground
 from packshot.shots.relighting import prove, relit_layout, unlit_findings
-from packshot.shots.stages import ClipOrder, DeliveryOrder, Finished, Fitted, Painted, Placed, Prepared
+from packshot.shots.stages import (
+    ClipOrder,
+    DeliveryOrder,
+    Finished,
+    Fitted,
+    Painted,
+    Placed,
+    Prepared,
+    Region,
+    RegionOrder,
+    TouchupOrder,
+)
+from packshot.shots.touchup import find_region, prepare_touchup
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask
 from packshot.types import U8, Flat, Framing, Mask, Stroke, Understanding
@@ -137,6 +149,14 @@ class Finisher:
         prepared = self._draw(files, framing)
         covered = bool((prepared.flat.alpha == 255).all())
         return Placed(covered, prepared, fit(prepared, framing))
+
+    def region(self, order: RegionOrder) -> Region:
+        """Draw the region of a touch-up. Raises as `find_region` does."""
+        return find_region(self._assets, order, self._matting)
+
+    def prepare_touchup(self, order: TouchupOrder, framing: Framing) -> Placed:
+        """Read a touch-up's files and fit its crop into the scene of `framing`. Raises NotFound for a deleted file."""
+        return prepare_touchup(self._assets, order, framing, self._matting)
 
     def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         """Finish a picture that needs no engine. Raises as `prepare` does."""

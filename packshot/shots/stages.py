@@ -15,10 +15,12 @@ from packshot.contract.clips import ClipJob
 from packshot.contract.light import ShadowKind
 from packshot.contract.recipe import EngineStamp
 from packshot.contract.shot_spec import Canvas, ShotSpec
+from packshot.contract.touchup import Margins, TouchupSpec
 from packshot.contract.verdict import Verdict
 from packshot.delivery.presets import Preset
+from packshot.imaging.composite import Ground
 from packshot.shots.layout import LayoutFiles
-from packshot.types import U8, Brief, Flat, Framing, Material, Render
+from packshot.types import U8, BoxXYXY, Brief, Flat, Framing, Kept, Material, Render, Stroke
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,13 @@ class Fitted:
     """A layout at the scene's size, from which conditions are computed and around which the engine paints.
 
     `product` is the layout over neutral grey, uint8 HxWx3 RGB. `repaint` is the inpaint mask, uint8 HxW, 255 = repaint.
+    `kept` is the finished picture of which a touch-up keeps a part.
     """
 
     flat: Flat
     product: U8
     repaint: U8
+    kept: Kept | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,70 @@ class DeliveryOrder:
 
 
 @dataclass(frozen=True)
+class RegionOrder:
+    """The region of a touch-up before it is drawn, in a picture of `size` (width, height) pixels.
+
+    `mask_png` is a decoded mask of the picture's size, 255 = repaint. `strokes` and `marks` are painted on it, or on an
+    empty one; `mark_region` describes the marks. `margins` belong to the region too. `layout` is the layout on the
+    grown canvas, whose opaque pixels are left out; None leaves nothing out. `around` leaves out its soft edge too.
+    `native` is the engine's (width, height).
+    """
+
+    size: tuple[int, int]
+    margins: Margins
+    native: tuple[int, int]
+    layout: LayoutFiles | None
+    mask_png: bytes | None = None
+    strokes: tuple[Stroke, ...] = ()
+    marks: tuple[tuple[str, tuple[tuple[float, float], ...]], ...] = ()
+    around: bool = False
+
+
+@dataclass(frozen=True)
+class Region:
+    """A drawn region: a PNG of the grown picture's size, its pixels, and the part that the engine paints for it."""
+
+    png: bytes
+    area_px: int
+    box_xyxy: BoxXYXY
+
+
+@dataclass(frozen=True)
+class TouchupOrder:
+    """A touch-up to paint: the parent's files and verdict, and what to do.
+
+    `gain_key` is the asset of the gain over the parent's relit product, else None.
+    """
+
+    spec: ShotSpec
+    touchup: TouchupSpec
+    layout: LayoutFiles
+    parent_key: str
+    region_key: str
+    parent_verdict: Verdict
+    gain_key: str | None = None
+
+
+@dataclass(frozen=True)
+class PreparedTouchup:
+    """What a render is pasted into. `base` is the grown parent, uint8 HxWx3, and `region` uint8 HxW of its size.
+
+    `flat` is the layout on the grown canvas, `shown` is it as the picture shows it, under the gain `gain_png` if it was
+    relit, and `ground` is the shadow that lies on its scene. `product_by` is the largest factor by which a layer was
+    enlarged. `framing` is how the crop shows its scene.
+    """
+
+    base: U8
+    region: U8
+    flat: Flat
+    shown: Flat
+    ground: Ground
+    product_by: float
+    framing: Framing
+    gain_png: bytes | None = None
+
+
+@dataclass(frozen=True)
 class ClipOrder:
     """A clip to make. `image_key` is the finished picture's asset, and `layout` gives the product's place in it."""
 
@@ -187,6 +255,14 @@ class Stages(Protocol):
 
     async def finish(self, prepared: Any, painted: Painted, spec: ShotSpec, products: Any = None) -> Finished:
         """Put the product into the painted scene. `products` is an `Understood`'s; only relighting needs it."""
+        ...
+
+    async def prepare_touchup(self, order: TouchupOrder, framing: Framing) -> Placed:
+        """Read a touch-up's picture, region and layout, and fit the crop into the scene of `framing`."""
+        ...
+
+    async def finish_touchup(self, prepared: Any, painted: Painted, order: TouchupOrder) -> Finished:
+        """Paste the painted scene into the picture."""
         ...
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:

@@ -11,6 +11,7 @@ from packshot.store.database import Database, absent, require_id
 from packshot.store.records import ImageRecord, MeasuredImage
 from packshot.store.schema import image
 from packshot.store.shot_rows import image_record
+from packshot.store.versions import family, restore
 
 IMAGE_FILES = (image.c.asset_key, image.c.gain_key)
 """The columns that refer to a picture's files."""
@@ -45,6 +46,17 @@ class Images:
         if found is None:
             raise absent("image", image_id)
         return found
+
+    def versions(self, tenant_id: str, image_id: str) -> list[ImageRecord]:
+        """Return all versions of the image, in the order in which they were made. Raises NotFound."""
+        self.get(tenant_id, image_id)
+        with self._database.read() as connection:
+            return [image_record(row) for row in family(connection, image_id)]
+
+    def restore(self, tenant_id: str, image_id: str, *, by: str) -> ImageRecord:
+        """Make the image the newest version again. `by` says who asked for it. Raises NotFound."""
+        with self._database.write() as connection:
+            return image_record(restore(connection, tenant_id, image_id, by))
 
     def measured(self, tenant_id: str, image_ids: Sequence[str]) -> dict[str, MeasuredImage]:
         """The measures of images, by id. Images that do not exist, or of another tenant, are missing."""

@@ -29,7 +29,7 @@ from packshot.store.records import Claim, NewImage, QueueLoad, ShotRecord
 from packshot.store.references import AssetReferences
 from packshot.store.schema import ORIGIN, Now, image, shot
 from packshot.store.shot_rows import shot_record
-from packshot.store.versions import supersede
+from packshot.store.versions import REDO, supersede
 from packshot.store.wakes import CHANGED, QUEUED, notify
 
 MAX_CRASHES = 2
@@ -204,7 +204,7 @@ class Queue:
                 )
                 connection.execute(statement)
                 if row.supersedes is not None:
-                    supersede(connection, row.supersedes, image_id)
+                    supersede(connection, row.supersedes, image_id, row.kind or REDO)
             hold_relit_materials(connection, row, images)
             note_end(connection, row, image_ids, device_s=sum(new.recipe.device_s for new in images))
             return shot_record(connection, row)

@@ -79,7 +79,8 @@ class Shots:
         labels = {"project_id": project_id, "sku": sku, "meta": dict(meta or {}), "supersedes": supersedes}
         body = spec.to_json() | {name: value for name, value in labels.items() if value}
         if job is not None:
-            body |= {"kind": job.kind, "job": dict(job.request)}
+            file = None if job.file is None else hashlib.sha256(job.file).hexdigest()
+            body |= {"kind": job.kind, "job": dict(job.request), "file": file}
         digest = digest_of(body)
         sent_digest = None if sent is None else digest_of(sent)
         if idempotency_key is not None and not (1 <= len(idempotency_key) <= 255 and idempotency_key.isprintable()):

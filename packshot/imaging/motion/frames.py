@@ -17,6 +17,8 @@ __all__ = ["Frames", "frame_size"]
 
 GRID_PX = 4
 """Where a frame sees the scene is computed for one in so many pixels of each side; it changes slowly."""
+TRACE_PX = 2
+"""How far outside the product's edge the scene is filled anew, in the picture's pixels."""
 ROUNDS = 4
 """The disparity of a seen point depends on the point; so many rounds find it to 0.1 px."""
 
@@ -71,7 +73,9 @@ class Frames:
         small = (max(1, round(width * factor)), max(1, round(height * factor)))
         alpha = np.ascontiguousarray(product[..., 3])
         colours = spread(product) if alpha.any() else np.ascontiguousarray(product[..., :3])
-        cover = np.asarray(alpha > 0, np.float32)  # a pixel that the edge tints even a little is not the scene
+        # the painter leaves a trace of the product just outside its edge, which would show when the scene moves away
+        ring = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * TRACE_PX + 1, 2 * TRACE_PX + 1))
+        cover = np.asarray(cv2.dilate(np.asarray(alpha > 0, np.uint8), ring), np.float32)
         if factor < 1:
             picture, colours, alpha, cover = (
                 cv2.resize(part, small, interpolation=cv2.INTER_AREA) for part in (picture, colours, alpha, cover)

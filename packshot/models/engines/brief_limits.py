@@ -10,12 +10,17 @@ from packshot.types import Scene
 __all__ = ["check_limits"]
 
 
+MIN_STRENGTH = 0.01
+"""The smallest part of the schedule that is run."""
+
+
 def check_limits(scene: Scene, pack: Pack) -> None:
     """Raise BadInput: `invalid_request` for a value beyond the pack's limits, `engine_cannot` for a condition that the
     pack does not serve."""
     brief, limits = scene.brief, pack.manifest.limits
     _check("steps", brief.steps, 1, limits.max_steps, pack)
     _check("guidance_scale", brief.guidance_scale, 0, limits.max_guidance_scale, pack)
+    _check("strength", brief.strength, MIN_STRENGTH, 1, pack)
     for kind, condition in brief.all_conditions.items():
         prefix = "control" if kind == "canny" else kind
         _check_condition(prefix, condition, limits.max_control_scale, pack)

@@ -30,13 +30,14 @@ class Denoising:
         `inpaint` (n, 1 + c, h, w): the mask and the masked picture's latents; None for a plain UNet.
     Tensors in fp32:
         `latents`, `noise` (1, c, H, W): the present latents, and the initial noise.
-        `known` (1, c, H, W): the picture's latents; None for an inpainting UNet.
+        `known` (1, c, H, W): the picture's latents; None for an inpainting UNet, unless the scene keeps a part of one.
         `mask` (1, 1, H, W): 1 = repaint.
         `predicted` (1, c, H, W): the clean latents that the last step implied; None before the first step.
 
-    `findings` states how the prompt was read. `index` is the number of completed steps. `error` is the reason why this
-    scene cannot continue. `outline` is the whole scene squeezed into one window while it takes the first steps; None
-    without or after them. Only the engine that began a scene can step it.
+    `again` says of each step whether the same timestep follows it. `findings` states how the prompt was read. `index`
+    is the number of completed steps. `error` is the reason why this scene cannot continue. `outline` is the whole scene
+    squeezed into one window while it takes the first steps; None without or after them. Only the engine that began a
+    scene can step it.
     """
 
     brief: Brief
@@ -52,6 +53,7 @@ class Denoising:
     timesteps: Tensor
     generator: torch.Generator
     findings: tuple[Finding, ...] = ()
+    again: tuple[bool, ...] = ()
     index: int = 0
     error: Exception | None = None
     predicted: Tensor | None = field(default=None, repr=False)

@@ -7,19 +7,22 @@ For each scene, once (`begin`):
     4.  Make a scheduler and a seeded random generator for the scene.
     5.  Encode the masked picture for an inpainting UNet (2c + 1 channels), the whole picture for a plain one (c).
     6.  Draw the initial noise.
+    7.  For a touch-up, encode the picture of which a part is kept. Below strength 1, start from it with noise added,
+        and leave out the first steps.
 For a scene that is larger than the pack's buckets (packshot/models/engines/windows.py):
     3., 5. Embed and encode each of its windows, which are the size of a bucket.
     2. to 6. Begin its outline too: the whole scene, squeezed into one window.
 For each denoising step, over all scenes of the step (`step`):
-    7.t Scale the latents. Each window takes a batch row, and with guidance two.
-    8.t Call each condition's ControlNet once, for the rows that have it, and multiply the residuals by each row's own
+    8.t Scale the latents. Each window takes a batch row, and with guidance two.
+    9.t Call each condition's ControlNet once, for the rows that have it, and multiply the residuals by each row's own
         scale. Add those of all conditions.
-    9.t Call the UNet once, with a (B,) vector of timesteps. Average the windows of each scene.
-    10.t Apply each scene's guidance, and rescale.
-    11.t Step each scene's scheduler. For a plain UNet, put the known part back, noised to the next timestep. After the
-         outline's last step, expand it to the scene's size, and noise it to the next timestep.
+    10.t Call the UNet once, with a (B,) vector of timesteps. Average the windows of each scene.
+    11.t Apply each scene's guidance, and rescale.
+    12.t Step each scene's scheduler. For a plain UNet and for a touch-up, put the known part back, noised to the next
+         timestep; a step that is taken again is noised to its own. After the outline's last step, expand it to the
+         scene's size, and noise it to the next timestep.
 For each scene, at the end (`decode`):
-    12. Decode the latents, window by window.
+    13. Decode the latents, window by window.
 
 The networks run in the engine's dtype. The latents and the schedulers' arithmetic are in fp32. Noise comes from a CPU
 generator, so a seed gives the same noise on every device and in every batch. Nothing here takes a lock, because one
@@ -52,7 +55,7 @@ from packshot.models.engines.tensors import convert_memory_errors, repeat, to_pi
 from packshot.models.engines.windows import MANY_ROWS, Windows, squeezed
 from packshot.models.engines.word_tokenizer import read_prompt
 from packshot.models.packs.framing import outline_steps
-from packshot.models.packs.manifest import CONTROL_ROLES
+from packshot.models.packs.manifest import AROUND_PRODUCTS, CONTROL_ROLES
 from packshot.models.packs.pack import Pack
 from packshot.types import U8, Brief, ConditionMaps, EdgeMap, Render, Scene
 
@@ -60,6 +63,8 @@ TEXT_CACHE_SIZE = 256
 """The number of encoded texts that are cached."""
 PREVIEW_LATENTS = 16
 """Longest side of a preview, in latents: 128 px with a VAE of factor 8."""
+HARMONISED, HARMONISED_SHARE = 3, 0.7
+"""How often a touch-up takes each step of the schedule's first part, and that part (RePaint, Lugmayr et al. 2022)."""
 LONGEST_STEP_S = 0.35
 """Longest allowed step in seconds. A scene that joins waits for the running step, so no larger batch is used."""
 
@@ -104,6 +109,7 @@ class DiffusionEngine:
         self._networks = StepNetworks(self._unet, controlnets, freeze=freeze)
         self.channels = int(self._vae.config.latent_channels)
         self.inpaints = int(self._unet.config.in_channels) != self.channels
+        self._around_products = pack.manifest.family in AROUND_PRODUCTS
         self._texts: OrderedDict[str, Tensor] = OrderedDict()
         self._check_vocabulary()
 
@@ -190,7 +196,7 @@ class DiffusionEngine:
         windows = self._windows(scene)
         generator = torch.Generator("cpu").manual_seed(scene.brief.seed)
         with convert_memory_errors():
-            if len(windows) == 1 or not outline_steps(scene.brief.steps):
+            if len(windows) == 1 or scene.kept is not None or not outline_steps(scene.brief.steps):
                 return self._begin(scene, windows, generator)
             width, height = (side * self.factor for side in windows.window)
             outline = self._begin(squeezed(scene, (width, height)), Windows.one(windows.window), generator)
@@ -199,7 +205,7 @@ class DiffusionEngine:
             return row
 
     def _begin(self, scene: Scene, windows: Windows, generator: torch.Generator) -> Denoising:
-        """Steps 2 to 6."""
+        """Steps 2 to 7."""
         brief = scene.brief
         # 2. Encode the prompt and the negative prompt.
         prompt, finding = read_prompt(brief.prompt, self._tokenizer, self.pack.manifest.defaults.prompt)
@@ -219,14 +225,32 @@ class DiffusionEngine:
         # 5. and 6. Draw random numbers in the published pipeline's order, so that a seed gives the same picture.
         picture = to_unit(scene.product).to(self.device)  # (1, 3, H, W), -1..1
         height, width = (side // self.factor for side in picture.shape[-2:])
-        mask = functional.interpolate(repaint, size=(height, width))  # nearest: (1, 1, h, w)
+        mask = covered = functional.interpolate(repaint, size=(height, width))  # nearest: (1, 1, h, w)
         known = None if self.inpaints else windows.merge(self._encode(in_pixels.split(picture), generator))
+        kept = scene.kept
+        if kept is not None:
+            whole = to_unit(kept.picture).to(self.device)
+            again = torch.from_numpy(kept.repaint[None, None] >= 128).to(self.device, torch.float32)
+            known = windows.merge(self._encode(in_pixels.split(whole), generator))
+            mask = functional.max_pool2d(again, self.factor)
+            if self.inpaints and not self._around_products:
+                picture, repaint, covered = whole, again, mask
         noise = torch.randn((1, self.channels, height, width), generator=generator).to(self.device)
         inpaint = None
         if self.inpaints:
             masked = self._encode(in_pixels.split(picture * (repaint < 0.5)), generator)
-            inpaint = torch.cat([windows.split(mask), masked], dim=1).to(self.dtype)  # (windows, 1 + c, h, w)
-        count = len(scheduler.timesteps)
+            inpaint = torch.cat([windows.split(covered), masked], dim=1).to(self.dtype)  # (windows, 1 + c, h, w)
+        # 7. A touch-up takes the steps that settle the composition several times, and below strength 1 begins later.
+        harmonises = kept is not None and (self._around_products or not self.inpaints)
+        plain = scheduler.timesteps
+        turns = [HARMONISED if harmonises and i < HARMONISED_SHARE * len(plain) else 1 for i in range(len(plain))]
+        timesteps = plain.repeat_interleave(torch.tensor(turns, device=plain.device))
+        count = len(timesteps)
+        latents, first = noise * scheduler.init_noise_sigma, len(plain) - max(1, round(len(plain) * brief.strength))
+        if first and known is not None:
+            if hasattr(scheduler, "set_begin_index"):
+                scheduler.set_begin_index(first)
+            latents = scheduler.add_noise(known, noise, plain[first][None])
         return Denoising(
             brief=brief,
             windows=windows,
@@ -239,11 +263,13 @@ class DiffusionEngine:
             known=known,
             mask=mask,
             noise=noise,
-            latents=noise * scheduler.init_noise_sigma,
+            latents=latents,
             scheduler=scheduler,
-            timesteps=scheduler.timesteps,
+            timesteps=timesteps,
+            again=tuple(turn < most - 1 for most in turns for turn in range(most)),
             generator=generator,
             findings=(finding,),
+            index=sum(turns[:first]),
         )
 
     def _embedded(self, kind: ConditionKind, scene: Scene, repaint: Tensor, windows: Windows) -> Tensor:
@@ -301,7 +327,7 @@ class DiffusionEngine:
 
     def _predict(self, rows: Sequence[Denoising], scaled: Sequence[Tensor], max_rows: int = MANY_ROWS) -> list[Tensor]:
         """The UNet's predictions in fp32, for each scene (1 or 2, c, h, w): ([negative prompt,] prompt)."""
-        # 7.t A scene takes a batch row for each window and each of its texts: n rows in all.
+        # 8.t A scene takes a batch row for each window and each of its texts: n rows in all.
         counts = [len(row.texts) for row in rows]
         sizes = [len(row.windows) for row in rows]
         windows = [row.windows.split(latents) for row, latents in zip(rows, scaled, strict=True)]
@@ -311,7 +337,7 @@ class DiffusionEngine:
         times = torch.stack([row.timesteps[row.index] for row in rows]).to(self.device)
         times = times.repeat_interleave(torch.tensor(in_scene, device=self.device))  # (n,)
         inpaint = repeat([row.inpaint for row in rows if row.inpaint is not None], counts) if self.inpaints else None
-        # 8.t, 9.t
+        # 9.t, 10.t
         kinds = [kind for kind in self._embed if any(row.control_scale(kind) for row in rows)]
         everywhere = self._networks.takes_all_rows(kinds)
         conditions = [self._applied(kind, rows, in_scene, everywhere=everywhere) for kind in kinds]
@@ -337,7 +363,7 @@ class DiffusionEngine:
         )
 
     def _guide(self, row: Denoising, prediction: Tensor) -> Tensor:
-        """10.t Apply classifier-free guidance, and rescale the pack's share of it to the prompt's own contrast.
+        """11.t Apply classifier-free guidance, and rescale the pack's share of it to the prompt's own contrast.
 
         Returns (1, c, h, w).
         """
@@ -351,7 +377,15 @@ class DiffusionEngine:
         return guided
 
     def _advance(self, row: Denoising, prediction: Tensor) -> None:
-        """11.t Step the scene's scheduler. For a plain UNet, put the known part back, noised to the next timestep."""
+        """12.t Step the scene's scheduler, and put the known part back, noised to the next timestep.
+
+        A step that is taken again leads to its own timestep instead, with other noise.
+        """
+        if row.again[row.index] and row.predicted is not None and row.known is not None:
+            clean = (1 - row.mask) * row.known + row.mask * row.predicted
+            noise = torch.randn(clean.shape, generator=row.generator).to(clean.device)
+            row.latents = row.scheduler.add_noise(clean, noise, row.timesteps[row.index][None])
+            return
         extra = {"generator": row.generator} if self._scheduler_step_takes_generator else {}
         now = row.timesteps[row.index]
         row.latents = row.scheduler.step(prediction, now, row.latents, return_dict=False, **extra)[0]
@@ -373,7 +407,7 @@ class DiffusionEngine:
 
     @torch.inference_mode()
     def decode(self, rows: Sequence[Denoising]) -> list[Render]:
-        """12. Decode the latents of finished scenes, in order.
+        """13. Decode the latents of finished scenes, in order.
 
         Scenes and windows are decoded one by one, because the VAE decoder's activations are the largest of an engine.
         Raises EngineFailed: engine_nan when the VAE produces NaN or infinity, or engine_out_of_memory.

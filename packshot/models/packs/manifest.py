@@ -19,6 +19,8 @@ from packshot.models.packs.framing import Tiling, framing, nearest_bucket, tilin
 from packshot.types import Framing
 
 Family = Literal["mini", "sd15", "sd2", "sdxl"]
+AROUND_PRODUCTS: frozenset[Family] = frozenset({"mini"})
+"""The families whose networks learned to paint a scene around products alone, and not to continue a given scene."""
 RoleName = Literal[
     "segmenter",
     "tokenizer",

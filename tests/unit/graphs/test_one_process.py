@@ -123,3 +123,29 @@ def test_it_imports_the_library_alone() -> None:
     assert {name for name in rooms if name.startswith("graphs")} == {"graphs.local_models"}
     ours = {name.split(".")[0] for name in rooms} - set(sys.stdlib_module_names)
     assert ours == {"graphs", "packshot", "torch", "uvicorn"}
+
+
+def test_a_touchup_paints_a_part_of_a_picture_and_goes_back(client: Client) -> None:
+    mask = client.masks(client.upload(png()).id, boxes=[(20, 20, 80, 60)])[0]
+    canvas = {"width": SIZE_PX, "height": SIZE_PX}
+    shot = client.shoot({"layers": [{"mask_id": mask.id}], "prompt": "table", "steps": 2, "canvas": canvas}).id
+    list(client.events([shot]))
+    parent = client.shot(shot).images[0]
+    before = read_png(client.download(parent.url))
+    stroke = {"mode": "add", "radius_px": 3.0, "points": [(4.0, 4.0), (12.0, 4.0)]}
+    accepted = client.touch_up(parent.id, {"strokes": [stroke], "prompt": "leaf", "canvas": {"left": 16}})
+    list(client.events([accepted.id]))
+    ended = client.shot(accepted.id)
+    assert (ended.kind, ended.status, ended.error) == ("touchup", "done", None)
+    new = ended.images[0]
+    after = read_png(client.download(new.url))
+    assert after.shape == (SIZE_PX, SIZE_PX + 16, 3)
+    kept = np.ones(before.shape[:2], bool)
+    kept[:9, :17] = False
+    assert np.array_equal(after[:, 16:][kept], before[kept])
+    assert (after[:, 16:][~kept] != before[~kept]).any()
+    found = {finding.check: finding for finding in new.verdict.findings}
+    assert (found["lock"].level, found["touchup"].level) == ("ok", "ok")
+    assert client.versions(parent.id).newest == new.id
+    assert client.restore(parent.id).superseded_by is None
+    assert client.versions(new.id).newest == parent.id

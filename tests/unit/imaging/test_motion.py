@@ -69,8 +69,9 @@ def test_the_first_frame_of_a_push_is_the_picture() -> None:
     opaque = flat.alpha == 255
     assert (first[opaque] == picture[opaque]).all()
     apart = np.abs(first.astype(int) - picture).max(axis=2)
-    assert apart[flat.alpha == 0].max() <= 3
-    assert apart.max() <= 20  # under the soft edge the scene is filled
+    around = cv2.dilate(flat.alpha, np.ones((5, 5), np.uint8))
+    assert apart[around == 0].max() <= 3
+    assert apart.max() <= 20  # under the soft edge and beside it the scene is filled
 
 
 def test_an_orbit_never_touches_the_product() -> None:

@@ -14,7 +14,8 @@ from packshot.shots import Finished, Finisher, Fitted, LayoutFiles, Painted, Pla
 from packshot.shots.control_maps import control_maps
 from packshot.shots.filming import filmed_by
 from packshot.shots.finish import finish
-from packshot.shots.stages import ClipOrder, Filmed
+from packshot.shots.stages import ClipOrder, Filmed, PreparedTouchup, TouchupOrder
+from packshot.shots.touchup import finish_touchup
 from packshot.store.records import ShotRecord
 from packshot.store.schema import shot
 from packshot.store.store import Store
@@ -86,6 +87,12 @@ class Painter:
         self, prepared: Prepared, painted: Painted, spec: ShotSpec, products: Sequence[Understanding] | None = None
     ) -> Finished:
         return await asyncio.to_thread(finish, prepared, painted, spec, products)
+
+    async def prepare_touchup(self, order: TouchupOrder, framing: Framing) -> Placed:
+        return await asyncio.to_thread(self.finisher.prepare_touchup, order, framing)
+
+    async def finish_touchup(self, prepared: PreparedTouchup, painted: Painted, order: TouchupOrder) -> Finished:
+        return await asyncio.to_thread(finish_touchup, prepared, painted, order)
 
     async def finish_plain(self, files: LayoutFiles, spec: ShotSpec) -> Finished:
         return await asyncio.to_thread(self.finisher.finish_plain, files, spec)

@@ -1,0 +1,70 @@
+"""The flow of a touch-up: one picture, painted anew in a part by the same engine.
+
+parent, region, layout -> prepare_touchup -> Fitted -> edges, paint -> finish_touchup -> the next version
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import packshot
+from packshot.contract.recipe import Recipe
+from packshot.contract.shot_spec import Canvas, Condition
+from packshot.contract.touchup import TouchupSpec
+from packshot.shots.flow import OnStep
+from packshot.shots.layout import find_layout
+from packshot.shots.stages import Stages, Step, TouchupOrder
+from packshot.store.records import Claim, NewImage
+from packshot.store.store import Store
+from packshot.telemetry.traces import span
+from packshot.types import Brief
+
+
+async def touch_up(store: Store, claim: Claim, stages: Stages, on_step: OnStep) -> list[NewImage]:
+    """Paint a touch-up. Raises NotFound when the parent or a file of its layout was deleted, and EngineFailed."""
+    touchup, spec = TouchupSpec.from_json(claim.job), claim.spec
+    order = await asyncio.to_thread(_order, store, claim, touchup)
+    x0, y0, x1, y1 = touchup.box
+    with span("prepare"):
+        placed = await stages.prepare_touchup(order, stages.framing_of(Canvas(x1 - x0, y1 - y0)))
+    canny = spec.condition("canny") or Condition(scale=0.0)
+    brief = Brief(
+        prompt=touchup.prompt,
+        negative_prompt=touchup.negative_prompt,
+        seed=touchup.seed,
+        steps=spec.steps,
+        guidance_scale=spec.guidance_scale,
+        control_scale=canny.scale,
+        control_start=canny.start,
+        control_end=canny.end,
+        strength=touchup.strength,
+    )
+    edges = stages.edges(placed.fitted)
+    async for update in stages.paint(
+        placed.fitted, edges, brief, interactive=spec.interactive, alone=claim.crashes > 0
+    ):
+        if isinstance(update, Step):
+            on_step(update)
+            continue
+        with span("finish"):
+            finished = await stages.finish_touchup(placed.prepared, update, order)
+        timing_ms = {**update.timing_ms, "finish": finished.finish_ms}
+        recipe = Recipe(
+            version=packshot.__version__,
+            seed=touchup.seed,
+            spec=spec,
+            engine=update.engine,
+            timing_ms={name: round(spent, 1) for name, spent in timing_ms.items()},
+            touchup=touchup,
+        )
+        size = finished.width, finished.height
+        return [NewImage(0, touchup.seed, *size, finished.png, finished.verdict, recipe, finished.gain_png)]
+    raise RuntimeError("paint() must yield a Painted last, but it ended without one")
+
+
+def _order(store: Store, claim: Claim, touchup: TouchupSpec) -> TouchupOrder:
+    parent = store.images.get(claim.tenant, touchup.parent_id)
+    if claim.job_key is None:
+        raise RuntimeError(f"the touch-up {claim.shot_id} must have a region, but its row names none")
+    layout = find_layout(store, claim.tenant, claim.spec)
+    return TouchupOrder(claim.spec, touchup, layout, parent.asset_key, claim.job_key, parent.verdict, parent.gain_key)

@@ -1,0 +1,115 @@
+"""A touch-up of a finished picture: painted with a brush in a dialog of Choose, its versions, and the way back."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from packshot.shots import Director
+from tests.api_graph import Api, running
+from tests.browser.light import STUDIO
+from tests.browser.visits import Visit
+from tests.unit.shots.painter import Painter
+
+
+class Studio:
+    """The page's server, and a director whose engine paints grey."""
+
+    def __init__(self, api: Api) -> None:
+        self.url = api.url
+        self._director = Director(api.store, Painter(api.store), api.settings, worker="w")
+        self._stopped = False
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._work()))
+        self._thread.start()
+
+    async def _work(self) -> None:
+        while not self._stopped:
+            if await self._director.run_next() is None:
+                await asyncio.sleep(0.05)
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._thread.join()
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    with running(tmp_path_factory.mktemp("touchups"), studio_dir=STUDIO, open_access=True, heartbeat_s=0.2) as api:
+        studio = Studio(api)
+        yield studio
+        studio.stop()
+
+
+@pytest.fixture(scope="module")
+def url(studio: Studio) -> str:
+    return studio.url
+
+
+@pytest.fixture
+def page(visit: Callable[..., Visit], cut_coffee: Callable[..., Page]) -> Page:
+    """A page with a finished scene, and the dialog open."""
+    page: Page = cut_coffee(visit().page())
+    page.get_by_role("tab", name="Place").click()
+    page.get_by_label("Width").fill("256")
+    page.get_by_label("Height").fill("256")
+    page.get_by_role("tab", name="Render").click()
+    page.get_by_role("button", name="Generate").click()
+    page.get_by_role("img", name="Result 1").wait_for()
+    page.get_by_role("tab", name="Choose").click()
+    page.get_by_role("button", name="Touch up").click()
+    page.get_by_role("heading", name="Touch up").wait_for()
+    return page
+
+
+def brush(page: Page) -> None:
+    """Move the brush across the upper left corner."""
+    box = page.locator("#touch-canvas").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 8, box["y"] + 8)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 40, box["y"] + 12, steps=4)
+    page.mouse.up()
+
+
+def test_a_marked_corner_is_repainted_and_the_version_before_comes_back(page: Page) -> None:
+    repaint = page.get_by_role("button", name="Repaint")
+    expect(repaint).to_be_disabled()
+    brush(page)
+    page.get_by_role("button", name="Undo").last.click()
+    expect(repaint).to_be_disabled()
+    page.get_by_role("button", name="Redo").last.click()
+    page.get_by_label("Paint there").fill("a leaf")
+    repaint.click()
+    expect(page.locator("#touch-state")).to_have_text("Version 2 is ready.")
+    page.get_by_role("button", name="Version 1: go back to it").click()
+    expect(page.locator("#touch-state")).to_have_text("Version 1 counts again.")
+    expect(page.get_by_role("button", name="Version 1, the one that counts")).to_be_visible()
+
+
+def test_margins_make_the_picture_larger(page: Page) -> None:
+    page.get_by_label("Left", exact=True).fill("64")
+    expect(page.locator("#touch-words")).to_contain_text("320 × 256 px")
+    page.get_by_role("button", name="Repaint").click()
+    expect(page.locator("#touch-state")).to_have_text("Version 2 is ready.")
+    expect(page.locator("#touch-shown")).to_have_js_property("naturalWidth", 320)
+
+
+def test_the_keyboard_paints_and_what_cannot_be_painted_is_said(page: Page) -> None:
+    page.locator("#touch-canvas").focus()
+    page.keyboard.press("]")
+    page.keyboard.press("Space")  # in the middle, where the product is
+    expect(page.get_by_role("button", name="Repaint")).to_be_enabled()
+    page.get_by_role("button", name="Repaint").click()
+    expect(page.locator("#touch-problem")).to_contain_text("product")
+    page.keyboard.press("Control+z")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_dialog_of_touchups_is_accessible(page: Page, theme: str) -> None:
+    page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+    assert [found["id"] for found in Axe().run(page).response["violations"]] == []
