@@ -43,7 +43,8 @@ def test_alerts_and_dashboards_name_only_what_is_exported(
     finished: Callable[..., list[dict[str, Any]]],
     named: set[str],
 ) -> None:
-    """After one shot, two clicks on one photo and one error: a series begins with its first event in a replica.
+    """After a relit shot that a webhook hears of, two clicks on one photo and one error: a series begins with its first
+    event in a replica.
 
     The queue's gauges exist while shots wait, so a catalogue waits meanwhile.
 
@@ -54,7 +55,9 @@ def test_alerts_and_dashboards_name_only_what_is_exported(
     for _ in range(2):  # the second is answered from the cache, whichever replica has it
         assert http.post(f"/v1/photos/{coffee['id']}/masks", json=click).status_code == 200
     assert http.get("/v1/shots/none").status_code == 404
-    (shot,) = finished([http.post("/v1/shots", json=shot_of()).json()["id"]])
+    nobody = {"url": "http://127.0.0.1:9/", "events": ["shot.ended"]}
+    hook = http.post("/v1/webhooks", json=nobody).json()["id"]
+    (shot,) = finished([http.post("/v1/shots", json=shot_of(relight={"mode": "match"})).json()["id"]])
     assert shot["status"] == "done"
     waiting = [http.post("/v1/shots", json=shot_of(priority="catalogue")).json()["id"] for _ in range(40)]
     give_up_at = time.monotonic() + 60
@@ -62,6 +65,7 @@ def test_alerts_and_dashboards_name_only_what_is_exported(
     while missing := named - (seen := seen | exported(http)):
         assert time.monotonic() < give_up_at, f"no series of {sorted(missing)}"
         time.sleep(1)
+    assert http.delete(f"/v1/webhooks/{hook}").status_code == 204
     for one in waiting:
         http.delete(f"/v1/shots/{one}")
     finished(waiting)

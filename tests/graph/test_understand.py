@@ -58,9 +58,10 @@ def test_products_are_understood_by_a_replica_that_slept_and_may_die(
     finished: Callable[..., list[dict[str, Any]]],
     replica_pids: Callable[[], dict[str, list[int]]],
 ) -> None:
+    awake = replica_pids().get("understand", [])  # another test may have woken it
     (plain,) = finished([http.post("/v1/shots", json=shot_of()).json()["id"]])
     assert plain["status"] == "done"
-    assert "understand" not in replica_pids(), "a shot that needs no geometry wakes nobody"
+    assert set(replica_pids().get("understand", [])) <= set(awake), "a shot that needs no geometry wakes nobody"
     first = understand(home, layout)
     assert isinstance(first.products, ray.ObjectRef), "the maps stay in Ray's store"
     products = ray.get(first.products)
