@@ -117,7 +117,7 @@ def product_wrong(
     mask = _pixels(http, f"/v1/masks/{layer['mask_id']}", "L")
     photo = _pixels(http, f"/v1/photos/{photo_id}", "RGB")
     inside = eroded(mask)
-    found = origin(cutout, photo, inside)
+    found = origin(cutout, photo, mask)
     if found is None:
         return True
     x, y = found
@@ -129,15 +129,16 @@ def product_wrong(
     return digest(shown, inside[here]) != digest(photo[here], inside[here])
 
 
-def origin(cutout: Pixels, photo: Pixels, inside: NDArray[np.bool_]) -> tuple[int, int] | None:
+def origin(cutout: Pixels, photo: Pixels, mask: Pixels) -> tuple[int, int] | None:
     """The (x, y) of the cutout's top-left corner in the photo: where all pixels inside match. None when there is none.
 
-    `inside` is the mask eroded by `lock_px`. The cutout's soft edge extends as far beyond the mask, at least EDGE_PX.
+    Inside is the mask eroded by `lock_px`. The cutout's soft edge extends as far beyond the mask, at least EDGE_PX. It
+    extends from thin parts too, of which nothing is inside.
     """
-    lock = lock_px(photo.shape[:2])
-    reach = lock + max(EDGE_PX, lock)
+    reach = max(EDGE_PX, lock_px(photo.shape[:2]))
     height, width = cutout.shape[:2]
-    rows, columns = np.nonzero(inside)
+    inside = eroded(mask)
+    rows, columns = np.nonzero(mask > 127)
     left, top = int(columns.min()), int(rows.min())
     for y in range(max(0, top - reach), top + 1):
         for x in range(max(0, left - reach), left + 1):

@@ -33,9 +33,7 @@ def designer(person: Person) -> None:
     photo = person.rng.choice(person.world.photos)
     clicks = person.rng.randint(*settings.clicks)
     relit = person.chance(settings.relit)
-    later = [
-        name for name, share in (("touchup", settings.touch_ups), ("clip", settings.clips)) if person.chance(share)
-    ]
+    later = [name for name, share in settings.after_the_shot.items() if person.chance(share)]
     rest = ["upload", *["click"] * clicks, "cutout", "shot", *later]
     at_s = person.arrival.at_s
     try:

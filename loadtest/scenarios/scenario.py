@@ -143,6 +143,11 @@ class Designer(ShotSettings):
     touch_ups: Share = 0.0
     clips: Share = 0.0
 
+    @property
+    def after_the_shot(self) -> dict[str, float]:
+        """The shares of what follows a shot, by their classes of answers, in the order of a session."""
+        return {"touchup": self.touch_ups, "clip": self.clips}
+
 
 class Integrator(ShotSettings):
     """A shop's backend: one call that waits for the picture. `fresh` is the share of orders with a new photo."""
@@ -251,8 +256,7 @@ class Scenario(Strict):
     @property
     def classes(self) -> tuple[str, ...]:
         """The classes of answers that this traffic has, in the order of CLASSES."""
-        designer = self.personas.designer
-        shares = {"touchup": designer.touch_ups, "clip": designer.clips}
+        shares = self.personas.designer.after_the_shot
         found = [name for row in self.traffic for name in CLASSES[row.persona] if shares.get(name, 1) > 0]
         if self.personas.integrator.fresh == 0 and not any(row.persona == "designer" for row in self.traffic):
             found = [name for name in found if name not in ("upload", "click")]
