@@ -34,7 +34,7 @@ class ClipRequest(Request):
         description="push_in goes towards the product, orbit sways around it and returns, pan glides past it.",
     )
     seconds: float = Field(4.0, ge=MIN_CLIP_S, le=MAX_CLIP_S, description="Its length, 1 to 8 seconds.")
-    fps: Literal[24] = Field(24, description="Frames a second: 24.")
+    fps: int = Field(CLIP_FPS, ge=CLIP_FPS, le=CLIP_FPS, description="Frames a second: 24.")
     size: int | None = Field(
         None,
         ge=MIN_CLIP_PX,

@@ -110,12 +110,12 @@ class Deletions:
                 locked = select(shot.c.id).where(shot.c.tenant_id == tenant_id).limit(BATCH).with_for_update()
                 ids = connection.execute(locked).scalars().all()
                 pictures = connection.execute(select(*IMAGE_FILES).where(image.c.shot_id.in_(ids))).all()
-                delivered = asset_keys_of(connection, ids)
-                keys = [*files_of(pictures), *delivered, *job_keys_of(connection, ids), *clip_keys_of(connection, ids)]
+                delivered, clips = asset_keys_of(connection, ids), clip_keys_of(connection, ids)
+                keys = [*files_of(pictures), *delivered, *clips, *job_keys_of(connection, ids)]
                 connection.execute(delete(shot).where(shot.c.id.in_(ids)))
                 self._references.drop(connection, keys)
-                counts = {"shots": len(ids), "images": len(pictures), "delivered_files": len(delivered)}
-                _count(connection, receipt, counts)
+                counts = {"shots": ids, "images": pictures, "delivered_files": delivered, "clips": clips}
+                _count(connection, receipt, {name: len(rows) for name, rows in counts.items()})
             self._purge(receipt, keys)
             if ids:
                 self._delete_previews(ids)

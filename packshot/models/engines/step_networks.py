@@ -1,6 +1,6 @@
 """The networks of a denoising step: the ControlNets of the conditions, and a UNet that gets their residuals.
 
-These are the steps 8.t and 9.t of `packshot.models.engines.unet_controlnet`. A ControlNet takes only the batch rows
+These are the steps 9.t and 10.t of `packshot.models.engines.unet_controlnet`. A ControlNet takes only the batch rows
 whose scenes have its condition now. Where several conditions meet in a row their residuals are added, as by diffusers'
 MultiControlNetModel; a row without any gets exactly zero.
 """
@@ -74,9 +74,9 @@ class ControlledUNet(nn.Module):
         encoded prompts. `control` (n, C, h, w) is the embedded control image, and `scale` (n, 1, 1, 1) its weight.
         `inpaint` (n, 1 + c, h, w) holds the mask and the masked picture's latents; only an inpainting UNet takes it.
         """
-        # 8.t
-        down, mid = _residuals(self.controlnet, latents, times, texts, control, scale)
         # 9.t
+        down, mid = _residuals(self.controlnet, latents, times, texts, control, scale)
+        # 10.t
         if inpaint is not None:
             latents = torch.cat([latents, inpaint], dim=1)  # (n, 2c + 1, h, w)
         return _predicted(self.unet, latents, times, texts, down, mid)

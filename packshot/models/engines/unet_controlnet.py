@@ -35,7 +35,6 @@ import copy
 import inspect
 import time
 import warnings
-from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from itertools import accumulate
@@ -46,25 +45,22 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from packshot.contract.shot_spec import Condition, ConditionKind
-from packshot.errors import BadInput, EngineFailed, PackRefused
+from packshot.errors import BadInput, EngineFailed
 from packshot.models.engines.brief_limits import check_limits
 from packshot.models.engines.controls import Control, control_image, scales_of
 from packshot.models.engines.denoising import Denoising, clean_latents
+from packshot.models.engines.prompts import PromptEncoder
+from packshot.models.engines.schedule import Schedule
 from packshot.models.engines.step_networks import Applied, StepNetworks, small
 from packshot.models.engines.tensors import convert_memory_errors, repeat, to_pixels, to_unit
 from packshot.models.engines.windows import MANY_ROWS, Windows, squeezed
-from packshot.models.engines.word_tokenizer import read_prompt
 from packshot.models.packs.framing import outline_steps
 from packshot.models.packs.manifest import AROUND_PRODUCTS, CONTROL_ROLES
 from packshot.models.packs.pack import Pack
 from packshot.types import U8, Brief, ConditionMaps, EdgeMap, Render, Scene
 
-TEXT_CACHE_SIZE = 256
-"""The number of encoded texts that are cached."""
 PREVIEW_LATENTS = 16
 """Longest side of a preview, in latents: 128 px with a VAE of factor 8."""
-HARMONISED, HARMONISED_SHARE = 3, 0.7
-"""How often a touch-up takes each step of the schedule's first part, and that part (RePaint, Lugmayr et al. 2022)."""
 LONGEST_STEP_S = 0.35
 """Longest allowed step in seconds. A scene that joins waits for the running step, so no larger batch is used."""
 
@@ -91,10 +87,8 @@ class DiffusionEngine:
         self.device = torch.device(device)
         self.dtype = dtype
         self.factor = pack.vae_factor
-        self._tokenizer = pack.tokenizer()
-        self._text_encoder, self._vae, self._unet = (
-            pack.load(role, self.device, dtype) for role in ("text_encoder", "vae", "unet")
-        )
+        self._prompts = PromptEncoder(pack, self.device, dtype)
+        self._vae, self._unet = (pack.load(role, self.device, dtype) for role in ("vae", "unet"))
         controlnets = {kind: pack.load(CONTROL_ROLES[kind], self.device, dtype) for kind in pack.controls}
         if self.device.type == "cpu":  # decoding takes 25 ms instead of 45 ms; the other networks do not get faster
             self._vae.to(memory_format=torch.channels_last)
@@ -110,18 +104,6 @@ class DiffusionEngine:
         self.channels = int(self._vae.config.latent_channels)
         self.inpaints = int(self._unet.config.in_channels) != self.channels
         self._around_products = pack.manifest.family in AROUND_PRODUCTS
-        self._texts: OrderedDict[str, Tensor] = OrderedDict()
-        self._check_vocabulary()
-
-    def _check_vocabulary(self) -> None:
-        config = self._text_encoder.config
-        for quantity, value, limit in (
-            ("tokenizer's vocabulary", self._tokenizer.vocab_size, config.vocab_size),
-            ("tokenizer's max_length", self._tokenizer.max_length, config.max_position_embeddings),
-        ):
-            if value > limit:
-                detail = f"pack {self.pack.name!r}: the {quantity} must fit the text encoder's {limit}, got {value}"
-                raise PackRefused("pack_mismatch", f"{detail}; use parts that fit together")
 
     @property
     def native(self) -> tuple[int, int]:
@@ -208,9 +190,7 @@ class DiffusionEngine:
         """Steps 2 to 7."""
         brief = scene.brief
         # 2. Encode the prompt and the negative prompt.
-        prompt, finding = read_prompt(brief.prompt, self._tokenizer, self.pack.manifest.defaults.prompt)
-        texts = [brief.negative_prompt, prompt] if brief.rows_per_step == 2 else [prompt]
-        encoded = torch.cat([self._text(text) for text in texts])  # (1 or 2, L, D)
+        texts, finding = self._prompts.read(brief)  # (1 or 2, L, D)
         # 3. Embed the control images.
         mask_u8 = scene.inpaint_mask[None, None]
         repaint = torch.from_numpy(mask_u8 >= 128).to(self.device, torch.float32)  # (1, 1, H, W)
@@ -242,21 +222,18 @@ class DiffusionEngine:
             inpaint = torch.cat([windows.split(covered), masked], dim=1).to(self.dtype)  # (windows, 1 + c, h, w)
         # 7. A touch-up takes the steps that settle the composition several times, and below strength 1 begins later.
         harmonises = kept is not None and (self._around_products or not self.inpaints)
-        plain = scheduler.timesteps
-        turns = [HARMONISED if harmonises and i < HARMONISED_SHARE * len(plain) else 1 for i in range(len(plain))]
-        timesteps = plain.repeat_interleave(torch.tensor(turns, device=plain.device))
-        count = len(timesteps)
-        latents, first = noise * scheduler.init_noise_sigma, len(plain) - max(1, round(len(plain) * brief.strength))
-        if first and known is not None:
+        schedule = Schedule.of(scheduler.timesteps, strength=brief.strength, harmonises=harmonises)
+        latents = noise * scheduler.init_noise_sigma
+        if schedule.first and known is not None:
             if hasattr(scheduler, "set_begin_index"):
-                scheduler.set_begin_index(first)
-            latents = scheduler.add_noise(known, noise, plain[first][None])
+                scheduler.set_begin_index(schedule.first)
+            latents = scheduler.add_noise(known, noise, schedule.plain[schedule.first][None])
         return Denoising(
             brief=brief,
             windows=windows,
-            texts=encoded,
+            texts=texts,
             controls={
-                kind: Control(embedded[kind], scales_of(condition, count))
+                kind: Control(embedded[kind], schedule.spread(scales_of(condition, len(schedule.plain))))
                 for kind, condition in brief.all_conditions.items()
             },
             inpaint=inpaint,
@@ -265,11 +242,11 @@ class DiffusionEngine:
             noise=noise,
             latents=latents,
             scheduler=scheduler,
-            timesteps=timesteps,
-            again=tuple(turn < most - 1 for most in turns for turn in range(most)),
+            timesteps=schedule.timesteps,
+            again=schedule.again,
             generator=generator,
             findings=(finding,),
-            index=sum(turns[:first]),
+            index=schedule.index,
         )
 
     def _embedded(self, kind: ConditionKind, scene: Scene, repaint: Tensor, windows: Windows) -> Tensor:
@@ -277,16 +254,6 @@ class DiffusionEngine:
         image = control_image(scene, repaint, self.pack.role(CONTROL_ROLES[kind]).control_channels)
         parts = windows.split(image).to(self.dtype)  # (windows, K, H, W)
         return torch.cat([self._embed[kind](part[None]) for part in parts])
-
-    def _text(self, text: str) -> Tensor:
-        """The encoded text, (1, L, D) in the engine's dtype. The most recently used texts are cached."""
-        if text not in self._texts:
-            ids = torch.from_numpy(self._tokenizer([text])).to(self.device)
-            self._texts[text] = self._text_encoder(ids)[0].to(self.dtype)
-            if len(self._texts) > TEXT_CACHE_SIZE:
-                self._texts.popitem(last=False)
-        self._texts.move_to_end(text)
-        return self._texts[text]
 
     def _encode(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         """The latents (n, c, h, w), fp32, of pictures (n, 3, H, W), -1..1. They are encoded one by one."""

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from packshot.errors import BadInput
-from packshot.models.engines.unet_controlnet import HARMONISED, Denoising, DiffusionEngine
+from packshot.models.engines.schedule import HARMONISED, Schedule
+from packshot.models.engines.unet_controlnet import Denoising, DiffusionEngine
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.types import Brief, EdgeMap, Kept, Render, Scene
@@ -81,3 +82,11 @@ def test_strength_is_the_part_of_the_schedule_that_is_run(engine: DiffusionEngin
 def test_a_strength_out_of_range_is_refused(engine: DiffusionEngine, strength: float) -> None:
     with pytest.raises(BadInput, match="strength"):
         engine.begin(scene(7, strength))
+
+
+def test_conditions_keep_their_part_of_the_schedule_where_steps_are_repeated() -> None:
+    schedule = Schedule.of(torch.tensor([900, 600, 300, 0]), strength=0.75, harmonises=True)
+    assert schedule.timesteps.tolist() == [900] * 3 + [600] * 3 + [300] * 3 + [0]
+    assert schedule.index == 3, "at strength 0.75 the first timestep is left out"
+    assert schedule.spread("abcd") == tuple("aaabbbcccd")
+    assert schedule.again == (True, True, False) * 3 + (False,)

@@ -226,11 +226,10 @@ def test_a_row_that_is_not_numbers_fails_alone(make: Make) -> None:
 
 def test_texts_are_encoded_once(make: Make) -> None:
     engine = make("mini")
-    engine._texts.clear()
     calls: list[int] = []
-    hook = engine._text_encoder.register_forward_hook(lambda *_: calls.append(1))
+    hook = engine._prompts._network.register_forward_hook(lambda *_: calls.append(1))
     for _ in range(3):
-        engine.begin(scene(Brief("marble wood", "blurry", steps=1)))
+        engine.begin(scene(Brief("marble wood marble", "blurry blurry", steps=1)))
     hook.remove()
     assert len(calls) == 2
 

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from packshot.contract.clips import ClipJob
 from packshot.errors import Conflict, LeaseLost, NotFound
-from packshot.store.records import Tenant
+from packshot.store.clip_records import NewClip
+from packshot.store.records import NewJob, Tenant
 from packshot.store.schema import deletion, metadata
 from packshot.store.store import Store
 from tests.specs import spec_of
@@ -48,6 +50,9 @@ def furnish(store: Store, name: str, own: bytes) -> tuple[Tenant, str]:
         claim(store), [new_image(png=b"shared"), new_image(1, png=b"image " + own, gain_png=b"gain " + own)]
     )
     store.delivered.add(tenant.id, ended.images[0].id, new_delivered(b"file " + own))
+    film = ClipJob(ended.images[0].id, "orbit", 2.0, 64, "webp")
+    store.shots.add(tenant.id, spec_of(used.id), row_steps=0, job=NewJob("clip", film.to_json(), images=0))
+    store.queue.commit(claim(store), [NewClip(film, b"film " + own, 64, 48)])
     store.uploads.add(tenant.id, bytes=1, sha256="a" * 64, content_type="image/png")
     made = add_catalogue(store, tenant, [{"sku": "A", "photo": photo.id, "mask": "mask.png"}])
     store.catalogue_photos.put_mask_file(tenant.id, made.id, "mask.png", b"brought " + own)
@@ -85,6 +90,7 @@ def test_everything_of_a_tenant_goes_and_the_others_keep_theirs(store: Store) ->
         b"image 2",
         b"gain 2",
         b"file 2",
+        b"film 2",
         b"mask 2",
         b"thumb 2",
         b"rgba 2",
@@ -94,9 +100,10 @@ def test_everything_of_a_tenant_goes_and_the_others_keep_theirs(store: Store) ->
         store.queue.commit(running, [new_image()])
     assert dict(receipt.counts) == {
         "keys": 1,
-        "shots": 3,
+        "shots": 4,
         "images": 3,
         "delivered_files": 2,
+        "clips": 1,
         "photos": 2,
         "masks": 3,
         "uploads": 2,
@@ -107,7 +114,7 @@ def test_everything_of_a_tenant_goes_and_the_others_keep_theirs(store: Store) ->
         "catalogue_photos": 1,
         "catalogue_shots": 1,
         "catalogue_files": 1,
-        "files": 10,
+        "files": 11,
         "share_links": 1,
         "webhooks": 1,
         "budgets": 1,
@@ -153,9 +160,9 @@ def test_a_deletion_that_died_goes_on_where_it_was(store: Store, monkeypatch: py
             store.deletions.delete(gone.id, by="first")
     with store.database.read() as connection:
         (row,) = connection.execute(select(deletion)).all()
-    assert (row.finished_at, row.counts["shots"]) == (None, 2)
+    assert (row.finished_at, row.counts["shots"]) == (None, 3)
     receipt = store.deletions.delete(gone.id, by="second")
-    assert (receipt.by, receipt.counts["keys"], receipt.counts["shots"], receipt.counts["photos"]) == ("first", 1, 2, 2)
+    assert (receipt.by, receipt.counts["keys"], receipt.counts["shots"], receipt.counts["photos"]) == ("first", 1, 3, 2)
 
 
 def test_a_row_that_a_late_request_wrote_goes_too(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,6 +148,7 @@ def test_depth_takes_the_place_of_the_edges_and_lies_on_the_product(data: latent
     assert float(((depth > 0) & (product == 0)).float().mean()) < 0.02, "a perturbed mask may lose its rim"
 
 
+@pytest.mark.soak
 def test_the_loss_of_the_depth_net_falls(tmp_path: Path, scenes: Path) -> None:
     """On the scenes that it trains on, with the product hidden from the painter: half a minute of one core."""
     torch.set_num_threads(1)

@@ -20,6 +20,7 @@ TINY = {
     "decoder": ("--batch", "8", "--lr", "3e-3"),
     "painter": ("--batch", "8", "--lr", "3e-3"),
     "control": ("--batch", "8", "--lr", "1e-2"),  # of a frozen, untrained painter little can be learnt
+    "depth": ("--batch", "8", "--lr", "1e-2"),
     "segmenter": ("--batch", "4", "--lr", "4e-3", "--full-px", "64", "--small-share", "0"),
     "clicks": ("--batch", "4", "--lr", "3e-3"),
     "judge": ("--batch", "8", "--lr", "4e-3"),
