@@ -163,6 +163,10 @@ class Person:
         except ValueError:
             raise WrongAnswer("not_json") from None
 
+    def chance(self, share: float) -> bool:
+        """Whether this arrival is one of a share of them. A share of 0 leaves all other random choices as they were."""
+        return share > 0 and self.rng.random() < share
+
     @property
     def name(self) -> str:
         """A name that is unique to this arrival and this run."""
@@ -242,6 +246,17 @@ class Person:
         }
         return request | ({"steps": settings.steps} if settings.steps is not None else {})
 
+    def ordered(self, op: Op, path: str, request: dict[str, Any], key: str) -> dict[str, Any]:
+        """Order a shot, or other work on a picture, and follow its events until it has ended. Returns its answer.
+
+        `key` is the request's Idempotency-Key. The reported queue position goes into the record.
+        """
+        accepted = self.json(op, "POST", path, request, expect=202, idempotency_key=key)
+        op.record["position"] = accepted["position"]
+        self.follow(op, [accepted["id"]])
+        work: dict[str, Any] = self.json(op, "GET", accepted["url"])
+        return work
+
     def follow(self, op: Op, shot_ids: list[str], on_end: Callable[[str], None] = lambda shot_id: None) -> None:
         """Follow the event stream of the shots until every shot has ended, and call `on_end` for each.
 
@@ -289,29 +304,34 @@ class Person:
     def finished(self, op: Op, shot: dict[str, Any], request: dict[str, Any], photo_id: str) -> None:
         """Check a shot that has ended, and fetch and check its pictures.
 
-        Raises WrongAnswer when the shot failed, or when a picture is broken, of the wrong size or another shot's.
+        Raises WrongAnswer when the shot failed, when a picture is broken, of the wrong size or another shot's, or when
+        nothing is said of the light that the request asked for.
         """
-        if shot["status"] != "done":
-            raise WrongAnswer(shot.get("error", {}).get("code", shot["status"]))
+        require_done(shot, "shot")
         images, side = shot["images"], request["canvas"]["width"]
         if [image["seed"] for image in images] != [request["seed"] + index for index in range(request["images"])]:
             raise WrongAnswer("somebody_elses_images")
         pictures = []
         for image in images:
-            if (image["width"], image["height"]) != (side, side):
-                raise WrongAnswer("wrong_picture_size")
-            data = self.call(op, "GET", image["url"], expect=200).body
-            size = self.picture_size(data)
-            if size != (side, side):
-                raise WrongAnswer("wrong_picture_size")
-            pictures.append([image["url"], hashlib.sha256(data).hexdigest()])
-        op.record |= {
-            "shot": shot["id"],
-            "request": request,
-            "photo": photo_id,
-            "pictures": pictures,
-            "times": [_epoch(shot[name]) for name in ("created_at", "started_at", "finished_at")],
-        }
+            if "relight" in request and not any(row["check"] == "relight" for row in image["verdict"]["findings"]):
+                raise WrongAnswer("not_relit")
+            pictures.append([image["url"], self.picture(op, image, (side, side))])
+        self.record_files(op, shot, pictures)
+        op.record |= {"request": request, "photo": photo_id}
+
+    def picture(self, op: Op, image: dict[str, Any], size: Size) -> str:
+        """Fetch a picture and return its SHA-256. Raises WrongAnswer when it is broken or of another size."""
+        if (image["width"], image["height"]) != size:
+            raise WrongAnswer("wrong_picture_size")
+        data = self.call(op, "GET", image["url"], expect=200).body
+        if self.picture_size(data) != size:
+            raise WrongAnswer("wrong_picture_size")
+        return hashlib.sha256(data).hexdigest()
+
+    def record_files(self, op: Op, work: dict[str, Any], files: list[list[str]]) -> None:
+        """Record finished work with its times, and its files as [url, SHA-256] pairs."""
+        times = [_epoch(work[name]) for name in ("created_at", "started_at", "finished_at")]
+        op.record |= {"shot": work["id"], "pictures": files, "times": times}
 
     def request_as_other_tenant(self, shot_id: str) -> None:
         """Request the shot as another tenant, for a share of the shots. The server must not return it."""
@@ -324,6 +344,14 @@ class Person:
         except HttpError:
             return  # no answer, so nothing was disclosed
         self.world.note({"k": "stranger", "ok": status != 200, "at": self.world.now(), "status": status})
+
+
+def require_done(work: dict[str, Any], kind: str) -> None:
+    """Raise WrongAnswer when work is of another kind or not done. Work of an older server without kinds is a shot."""
+    if work.get("kind", "shot") != kind:
+        raise WrongAnswer("wrong_kind")
+    if work["status"] != "done":
+        raise WrongAnswer(work.get("error", {}).get("code", work["status"]))
 
 
 def _code(answer: Answer) -> str:

@@ -3,7 +3,7 @@
 The schedule starts a persona, never an answer. The steps inside a session are sequential, because a click needs its
 photo; each is timed from the moment at which it was due. Part of the Locust child.
 
-    designer     upload, k × click, cutout, shot (followed on its event stream), download
+    designer     upload, k × click, cutout, shot (followed on its event stream), download[, touch-up][, clip]
     integrator   [upload, click,] one call that waits for the picture, download
     catalogue    a catalogue of n SKUs made and started, its rows watched, every picture downloaded
 """
@@ -20,6 +20,7 @@ from gevent.event import AsyncResult
 from loadtest.checks.layout import Size
 from loadtest.generator.http_client import HttpError
 from loadtest.generator.person import PROMPTS, Op, Person, WrongAnswer
+from loadtest.generator.pictures import make_clip, touch_up
 from loadtest.scenarios.scenario import Catalogue
 
 ENDED_ROWS = ("done", "failed", "skipped")
@@ -27,11 +28,13 @@ ROWS_EVERY_S = 1.0
 
 
 def designer(person: Person) -> None:
-    """Upload a photo, click with pauses, and follow a shot until its picture is ready."""
+    """Upload a photo, click with pauses, and follow a shot until its picture is ready; then touch it up and film it."""
     settings = person.world.plan.scenario.personas.designer
     photo = person.rng.choice(person.world.photos)
     clicks = person.rng.randint(*settings.clicks)
-    rest = ["upload", *["click"] * clicks, "cutout", "shot"]
+    relit = person.chance(settings.relit)
+    later = [name for name, share in settings.after_the_shot.items() if person.chance(share)]
+    rest = ["upload", *["click"] * clicks, "cutout", "shot", *later]
     at_s = person.arrival.at_s
     try:
         with person.op(rest.pop(0), at_s) as op:
@@ -45,16 +48,24 @@ def designer(person: Person) -> None:
             cutout_px = person.cutout(op, mask_id, photo)
         at_s = person.think(settings.think_s)
         request = person.shot_request(settings, mask_id, cutout_px, person.arrival.seed, "interactive")
+        if relit:
+            request["relight"] = {"mode": "match"}
         with person.op(rest.pop(0), at_s) as op:
-            accepted = person.json(op, "POST", "/v1/shots", request, expect=202, idempotency_key=person.name)
-            op.record["position"] = accepted["position"]
-            person.follow(op, [accepted["id"]])
-            person.finished(op, person.json(op, "GET", accepted["url"]), request, photo_id)
+            shot = person.ordered(op, "/v1/shots", request, person.name)
+            person.finished(op, shot, request, photo_id)
+        person.request_as_other_tenant(shot["id"])
+        image = shot["images"][0]
+        if "touchup" in rest:
+            at_s = person.think(settings.think_s)
+            with person.op(rest.pop(0), at_s) as op:
+                image = touch_up(person, op, image)
+        if "clip" in rest:
+            at_s = person.think(settings.think_s)
+            with person.op(rest.pop(0), at_s) as op:
+                make_clip(person, op, image)
     except (WrongAnswer, HttpError):
         for name in rest:
             person.record_abandoned(name, at_s)
-        return
-    person.request_as_other_tenant(accepted["id"])
 
 
 def integrator(person: Person) -> None:

@@ -129,7 +129,7 @@ def pictures_sentence(pictures: Summary) -> str:
         f"{pictures['pictures']} pictures of the run were rendered again, unbatched: {len(pictures['wrong'])} wrong. "
         "Largest difference of a pixel: "
         f"{pictures['batched_alone_differ']:g}/255. In {pictures['one_to_one']} the product is 1:1, and its pixels "
-        "were compared with the photo's."
+        "were compared with the photo's, those of a relit product with the photo's times its gain."
     )
 
 

@@ -85,9 +85,10 @@ class ClassRecord:
 
 @dataclass(frozen=True)
 class Shot:
-    """A finished shot of the run. `kind` is its class of answers. The times are by the server's clock, in Unix seconds.
+    """A finished shot, touch-up or clip of the run. `kind` is its class of answers.
 
-    `position` is the queue position that the server reported; None when it reported none.
+    The times are by the server's clock, in Unix seconds. `position` is the queue position that the server reported;
+    None when it reported none.
     """
 
     id: str
@@ -123,6 +124,7 @@ class Recorder:
         self.epoch = 0.0
         self.bad_at: list[float] = []
         self._seen_images: set[str] = set()
+        self._comparable = 0
         self._rng = Random(f"sample/{scenario.seed}")
 
     def feed(self, record: Record) -> bool:
@@ -185,7 +187,10 @@ class Recorder:
                 self.failures.append({key: record[key] for key in ("c", "at", "ms", "why")})
 
     def _shot(self, record: Record) -> bool:
-        """Keep a shot for the checks after the run. False when another shot already had one of its images."""
+        """Keep a shot for the checks after the run. False when another shot already had one of its images.
+
+        Only a record with its `request` can be rendered again: touch-ups and clips are not sampled.
+        """
         created, started, finished = record["times"]
         told = record.get("position")
         self.shots.append(Shot(record["shot"], record["c"], record["t"], told, created, started, finished))
@@ -193,10 +198,13 @@ class Recorder:
         double = bool(images & self._seen_images)
         self._seen_images |= images
         self.doubles += double
-        size, seen = self.scenario.sample, len(self.shots)
+        if "request" not in record:
+            return not double
+        self._comparable += 1
+        size = self.scenario.sample
         if len(self.sample) < size:
             self.sample.append(record)
-        elif size and (place := self._rng.randrange(seen)) < size:
+        elif size and (place := self._rng.randrange(self._comparable)) < size:
             self.sample[place] = record  # reservoir sampling: every shot has the same chance to be in the sample
         return not double
 

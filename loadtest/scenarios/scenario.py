@@ -25,13 +25,13 @@ PersonaName = Literal["designer", "integrator", "catalogue", "hostile", "probe"]
 Stage = Literal["gateway", "sam_encoder", "mask_decoder", "understand", "canny", "generator", "finisher", "director"]
 
 CLASSES: dict[str, tuple[str, ...]] = {
-    "designer": ("upload", "click", "cutout", "shot"),
+    "designer": ("upload", "click", "cutout", "shot", "touchup", "clip"),
     "integrator": ("upload", "click", "api_shot"),
     "catalogue": ("catalogue", "catalogue_shot"),
     "hostile": ("refusal",),
     "probe": ("probe",),
 }
-"""The classes of answers of each persona. Each class has its own histogram and its own bounds."""
+"""The classes of answers that each persona may have. Each class has its own histogram and its own bounds."""
 SHOT_CLASSES = ("shot", "api_shot", "catalogue_shot")
 COLUMNS = 64
 ROWS = 4
@@ -46,6 +46,14 @@ def _rising(range_: tuple[int, int]) -> tuple[int, int]:
 
 
 Range = Annotated[tuple[int, int], AfterValidator(_rising)]
+
+
+def _never(share: float) -> bool:
+    return share == 0
+
+
+Share = Annotated[Fraction, Field(exclude_if=_never)]
+"""A share of a persona's sessions. 0 is left out of the digest, so older runs of the same traffic can be compared."""
 
 
 class Day(Strict):
@@ -123,10 +131,22 @@ class ShotSettings(Strict):
 
 
 class Designer(ShotSettings):
-    """Uploads a photo, clicks on the product, places it and requests a shot; pauses for `think_s` before each step."""
+    """Uploads a photo, clicks on the product, places it and requests a shot; pauses for `think_s` before each step.
+
+    `relit` is the share of designers whose shots take their scene's light, which wakes the stage `understand`.
+    `touch_ups` is the share who then paint a corner of the picture anew, and `clips` the share who make a clip of it.
+    """
 
     clicks: Range = (1, 4)
     think_s: float = Field(1.0, ge=0, le=60)
+    relit: Share = 0.0
+    touch_ups: Share = 0.0
+    clips: Share = 0.0
+
+    @property
+    def after_the_shot(self) -> dict[str, float]:
+        """The shares of what follows a shot, by their classes of answers, in the order of a session."""
+        return {"touchup": self.touch_ups, "clip": self.clips}
 
 
 class Integrator(ShotSettings):
@@ -236,7 +256,8 @@ class Scenario(Strict):
     @property
     def classes(self) -> tuple[str, ...]:
         """The classes of answers that this traffic has, in the order of CLASSES."""
-        found = [name for row in self.traffic for name in CLASSES[row.persona]]
+        shares = self.personas.designer.after_the_shot
+        found = [name for row in self.traffic for name in CLASSES[row.persona] if shares.get(name, 1) > 0]
         if self.personas.integrator.fresh == 0 and not any(row.persona == "designer" for row in self.traffic):
             found = [name for name in found if name not in ("upload", "click")]
         return tuple(dict.fromkeys(found))

@@ -66,18 +66,22 @@ def test_a_product_lies_where_the_library_puts_it() -> None:
         assert np.array_equal(shown, pixels)
 
 
-def test_a_cutout_is_found_in_its_photo() -> None:
+@pytest.mark.parametrize("spur_px", [0, 1, 12])
+def test_a_cutout_is_found_in_its_photo(spur_px: int) -> None:
+    """Also when a part of the product is too thin for `lock_px`, as a strap or a spur of the mask."""
     photo = read_photo(draw(0, 160, 120).data).pixels
     mask = np.zeros((120, 160), np.uint8)
     mask[30:90, 50:110] = 255
+    mask[30 - spur_px : 30, 70:72] = 255
     cutout = cut(Photo(photo), Mask(mask)).pixels
-    found = origin(cutout, photo, eroded(mask))
+    found = origin(cutout, photo, mask)
     assert found is not None
     x, y = found
     assert 47 <= x <= 50
-    assert 27 <= y <= 30
-    assert np.array_equal(cutout[10:40, 10:40, :3], photo[y + 10 : y + 40, x + 10 : x + 40])
-    assert origin(cutout, np.roll(photo, 5, axis=1), eroded(mask)) is None
+    assert 27 - spur_px <= y <= 30 - spur_px
+    within = np.s_[10 + spur_px : 40 + spur_px]
+    assert np.array_equal(cutout[within, 10:40, :3], photo[y + 10 + spur_px : y + 40 + spur_px, x + 10 : x + 40])
+    assert origin(cutout, np.roll(photo, 5, axis=1), mask) is None
 
 
 def test_a_product_that_does_not_fit_is_scaled() -> None:

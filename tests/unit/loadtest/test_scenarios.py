@@ -21,6 +21,7 @@ PROBES: dict[str, Any] = {
     "traffic": [{"persona": "probe", "rate_per_s": 5}],
     "slo": {"goodput": 0.9, "errors": 0.1, "classes": {"probe": {"p50_ms": 100, "p95_ms": 200, "p99_ms": 300}}},
 }
+DESIGNERS = {"persona": "designer", "rate_per_s": 1}
 
 
 def changed(**fields: Any) -> str:
@@ -79,6 +80,17 @@ def test_the_flash_sale_is_five_times_as_much() -> None:
     assert loads["sale"] == 5 * loads["before"]
 
 
+def test_a_share_of_nobody_is_no_other_scenario() -> None:
+    """Runs of before these shares existed can so be compared with those of today."""
+    nobody = {"personas": {"designer": {"relit": 0, "touch_ups": 0, "clips": 0}}}
+    plain, same, more = (
+        parse(changed(**fields), "probes", Path())
+        for fields in ({}, nobody, {"personas": {"designer": {"relit": 0.5}}})
+    )
+    assert plain.digest() == same.digest() == "19c78ee3337d"
+    assert more.digest() != plain.digest()
+
+
 @pytest.mark.parametrize(
     ("fields", "rule"),
     [
@@ -114,6 +126,13 @@ def test_the_flash_sale_is_five_times_as_much() -> None:
         ({"chaos": [{"at_s": 1, "kill": "generator"}]}, "chaos and slo.recovery_s must be given together"),
         ({"chaos": [{"at_s": 1, "kill": "everything"}]}, "chaos.0.kill"),
         ({"personas": {"catalogue": {"skus": [5, 2]}}}, "a range must be"),
+        ({"personas": {"designer": {"touch_ups": 1.5}}}, "personas.designer.touch_ups: .* less than or equal to 1"),
+        (
+            {"traffic": [DESIGNERS], "personas": {"designer": {"touch_ups": 0.1, "clips": 1}}},
+            "missing click, clip, cutout, shot, touchup, upload",
+        ),
+        ({"traffic": [DESIGNERS], "personas": {"designer": {"clips": 0}}}, "missing click, cutout, shot, upload"),
+        (slo_with(classes=dict.fromkeys(("probe", "clip"), PROBES["slo"]["classes"]["probe"])), "not have: clip"),
     ],
 )
 def test_a_wrong_scenario_is_refused_with_exit_code_2(
