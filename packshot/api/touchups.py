@@ -31,8 +31,8 @@ from packshot.contract.answers import WholeImageAnswer
 from packshot.contract.engines import EngineInfo
 from packshot.contract.requests import MAX_SEED
 from packshot.contract.shot_spec import Canvas, ShotSpec, rows_per_step
-from packshot.contract.touchup import Margins, TouchupSpec
 from packshot.contract.touchup_examples import TOUCHUP, TOUCHUP_REQUEST, VERSIONS
+from packshot.contract.touchup_spec import Margins, TouchupSpec
 from packshot.contract.touchups import LONGEST_PX, MAX_MASK_CHARS, TouchupRequest, VersionsAnswer
 from packshot.errors import BadInput, BudgetSpent, Conflict, FieldError, NotFound, StorageFull, Unavailable
 from packshot.imaging.strokes import check_strokes

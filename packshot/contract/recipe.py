@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from packshot.contract.shot_spec import ShotSpec
-from packshot.contract.touchup import TouchupSpec
+from packshot.contract.touchup_spec import TouchupSpec
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from packshot.contract.touchup import Margins
+from packshot.contract.touchup_spec import Margins
 from packshot.types import F32, U8, BoxXYXY
 
 __all__ = ["blend", "grown", "margins_region", "mark_region", "painted_box", "widened"]

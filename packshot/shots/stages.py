@@ -15,7 +15,7 @@ from packshot.contract.clips import ClipJob
 from packshot.contract.light import ShadowKind
 from packshot.contract.recipe import EngineStamp
 from packshot.contract.shot_spec import Canvas, ShotSpec
-from packshot.contract.touchup import Margins, TouchupSpec
+from packshot.contract.touchup_spec import Margins, TouchupSpec
 from packshot.contract.verdict import Verdict
 from packshot.delivery.presets import Preset
 from packshot.imaging.composite import Ground

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from packshot.contract.shot_spec import Canvas, ShotSpec
-from packshot.contract.touchup import Margins, TouchupSpec
+from packshot.contract.touchup_spec import Margins, TouchupSpec
 from packshot.contract.verdict import Finding, Verdict
 from packshot.errors import BadInput
 from packshot.imaging.canvas import fit_into, locked_mask

@@ -10,7 +10,7 @@ import asyncio
 import packshot
 from packshot.contract.recipe import Recipe
 from packshot.contract.shot_spec import Canvas, Condition
-from packshot.contract.touchup import TouchupSpec
+from packshot.contract.touchup_spec import TouchupSpec
 from packshot.shots.flow import OnStep
 from packshot.shots.layout import find_layout
 from packshot.shots.stages import Stages, Step, TouchupOrder

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from packshot.contract.touchup import TouchupSpec
+from packshot.contract.touchup_spec import TouchupSpec
 from packshot.contract.verdict import Verdict
 from packshot.imaging.codec import encode_png, read_mask
 from packshot.store.records import NewImage
