@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from packshot.cli.clip import START_TIMEOUT_S, write
 from packshot.cli.console import AsJson, put_json, report_errors
-from packshot.cli.progress import Progress, waiting
-from packshot.cli.servers import KEY_VARIABLE, chosen_server
-from packshot.errors import BadInput, EngineFailed
-
-if TYPE_CHECKING:
-    from packshot.client import Event
+from packshot.cli.on_picture import client_of, request_of, wait_for, write
+from packshot.cli.servers import KEY_VARIABLE
+from packshot.errors import BadInput
 
 SIDES = ("left", "top", "right", "bottom")
 
@@ -50,10 +46,6 @@ def touchup(
 
     All other pixels stay, and so does the product. The result is the picture's next version.
     Uses the server that runs on this machine (packshot up), or else this process."""
-    from pydantic import ValidationError
-
-    from packshot.client import Client
-    from packshot.contract.events import ProgressEvent
     from packshot.contract.touchups import MarginsIn, TouchupRequest
 
     boxes = [_numbers(text, "--box", "X0,Y0,X1,Y1") for text in box or []]
@@ -64,43 +56,20 @@ def touchup(
         data = None if mask is None else base64.b64encode(mask.read_bytes()).decode()
     except OSError as error:
         raise BadInput("bad_usage", f"--mask must be a file that can be read, got {mask}: {error.strerror}") from error
-    try:
-        request = TouchupRequest.model_validate(
-            {
-                **fields,
-                **({} if data is None else {"mask": data}),
-                **({} if margins is None else {"canvas": MarginsIn.model_validate(margins)}),
-                **({} if margins else {"strength": strength}),
-                **({"product": True} if product else {}),
-            }
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = first["loc"][-1]
-        rule = f"--{name}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}"
-        raise BadInput("bad_usage", f"{rule}; see packshot touchup --help") from None
-    with (
-        chosen_server(host, in_process=in_process) as server,
-        Client(server.url, server.key, timeout_s=server.timeout_s) as client,
-    ):
-        with waiting(f"waiting until {server.url} is ready"):
-            client.wait_ready(START_TIMEOUT_S)
+    if data is not None:
+        fields["mask"] = data
+    if margins is None:
+        fields["strength"] = strength
+    else:
+        fields["canvas"] = request_of(MarginsIn, margins, "touchup")
+    if product:
+        fields["product"] = True
+    request = request_of(TouchupRequest, fields, "touchup")
+    with client_of(host, in_process=in_process) as client:
         if boxes:
             shown = client.image(image)
             request = request.model_copy(update={"marks": [_mark(one, shown.width, shown.height) for one in boxes]})
-        accepted = client.touch_up(image, request)
-        with Progress() as progress:
-
-            def tell(event: Event) -> None:
-                if isinstance(event.data, ProgressEvent):
-                    step, steps = event.data.step, event.data.steps
-                    progress.update(image, f"step {step} of {steps}", step, steps)
-
-            ended = client.wait(accepted.id, progress=tell)
-        if ended.error is not None:
-            raise EngineFailed("internal", f"the touch-up failed: {ended.error.detail} [{ended.error.code}]")
-        if not ended.images:
-            raise EngineFailed("internal", f"the touch-up {accepted.id} ended as {ended.status}; send it again")
+        ended = wait_for(client, client.touch_up(image, request).id, image, "the touch-up", "step")
         new = ended.images[0]
         file = out or Path(f"{new.id}.png")
         write(file, client.download(new.url))

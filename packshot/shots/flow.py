@@ -1,9 +1,8 @@
 """The flow of one shot, from its layers to finished pictures: which stages run, and in which order.
 
-    layers -> files -> prepare ─┬─ Fitted -> edges, control maps ─┐
-                │               │     └─────────────┴─> paint ─┐   once for each picture
-                │               └─ Prepared ───────────────────┴─> finish -> PNG and verdict
-                └─ understand, after prepare, if the shot needs its products' geometry ─^
+    layers -> files ─┬─> prepare ─┬─ Fitted ────┬─> edges, control maps ─> paint ─┐   once for each picture
+                     │            └─ Prepared ──┼──────────────────────────────────┴─> finish -> PNG and verdict
+                     └─> understand ─ products ─┴─ if the shot needs their geometry ─────^
 
 A plain background, or a product that covers the canvas, needs no engine; such a picture is finished at once. The flow
 holds references and finished files, never the pixels of a layout.
@@ -59,7 +58,7 @@ async def shoot(
                 group.create_task(_picture(index, painting, progress, placed, understood, spec, stages))
                 for index, painting in enumerate(
                     stages.paint(placed.fitted, edges, brief, interactive=spec.interactive, alone=alone, maps=maps)
-                    for brief in _briefs(spec)
+                    for brief in (brief_of(spec, seed) for seed in spec.seeds)
                 )
             ]
     except ExceptionGroup as failures:  # the pictures of a shot fail together, with the first one's error
@@ -67,23 +66,20 @@ async def shoot(
     return [task.result() for task in tasks]
 
 
-def _briefs(spec: ShotSpec) -> list[Brief]:
-    """One brief for each picture."""
+def brief_of(spec: ShotSpec, seed: int) -> Brief:
+    """What the engine paints for the picture of `seed`."""
     canny = spec.canny
-    return [
-        Brief(
-            prompt=spec.prompt,
-            negative_prompt=spec.negative_prompt,
-            seed=seed,
-            steps=spec.steps,
-            guidance_scale=spec.guidance_scale,
-            control_scale=canny.scale,
-            control_start=canny.start,
-            control_end=canny.end,
-            conditions=spec.guiding_conditions,
-        )
-        for seed in spec.seeds
-    ]
+    return Brief(
+        prompt=spec.prompt,
+        negative_prompt=spec.negative_prompt,
+        seed=seed,
+        steps=spec.steps,
+        guidance_scale=spec.guidance_scale,
+        control_scale=canny.scale,
+        control_start=canny.start,
+        control_end=canny.end,
+        conditions=spec.guiding_conditions,
+    )
 
 
 class _Progress:
@@ -118,11 +114,12 @@ async def _picture(
             if understood is not None:
                 finding = material_finding(understood.materials)
                 finished = replace(finished, verdict=finished.verdict.with_findings(finding))
-            return _image(index, finished, _recipe(update, finished, spec))
+            return image_of(index, finished, recipe_of(update, finished, spec))
     raise RuntimeError("paint() must yield a Painted last, but it ended without one")
 
 
-def _recipe(painted: Painted, finished: Finished, spec: ShotSpec) -> Recipe:
+def recipe_of(painted: Painted, finished: Finished, spec: ShotSpec) -> Recipe:
+    """How a painted picture was made."""
     timing_ms = {**painted.timing_ms, "finish": finished.finish_ms}
     return Recipe(
         version=packshot.__version__,
@@ -138,9 +135,10 @@ async def _plain(files: LayoutFiles, spec: ShotSpec, stages: Stages) -> list[New
     with span("finish"):
         finished = await stages.finish_plain(files, spec)
     recipe = Recipe(version=packshot.__version__, seed=spec.seed, spec=spec)
-    return [_image(index, finished, recipe) for index in range(spec.images)]
+    return [image_of(index, finished, recipe) for index in range(spec.images)]
 
 
-def _image(index: int, finished: Finished, recipe: Recipe) -> NewImage:
+def image_of(index: int, finished: Finished, recipe: Recipe) -> NewImage:
+    """A finished picture to store, the shot's number `index`."""
     width, height = finished.width, finished.height
     return NewImage(index, recipe.seed, width, height, finished.png, finished.verdict, recipe, finished.gain_png)

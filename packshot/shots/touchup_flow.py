@@ -6,18 +6,16 @@ parent, region, layout -> prepare_touchup -> Fitted -> edges, paint -> finish_to
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
-import packshot
-from packshot.contract.recipe import Recipe
-from packshot.contract.shot_spec import Canvas, Condition
+from packshot.contract.shot_spec import Canvas
 from packshot.contract.touchup_spec import TouchupSpec
-from packshot.shots.flow import OnStep
+from packshot.shots.flow import OnStep, brief_of, image_of, recipe_of
 from packshot.shots.layout import find_layout
 from packshot.shots.stages import Stages, Step, TouchupOrder
 from packshot.store.records import Claim, NewImage
 from packshot.store.store import Store
 from packshot.telemetry.traces import span
-from packshot.types import Brief
 
 
 async def touch_up(store: Store, claim: Claim, stages: Stages, on_step: OnStep) -> list[NewImage]:
@@ -27,17 +25,12 @@ async def touch_up(store: Store, claim: Claim, stages: Stages, on_step: OnStep) 
     x0, y0, x1, y1 = touchup.box
     with span("prepare"):
         placed = await stages.prepare_touchup(order, stages.framing_of(Canvas(x1 - x0, y1 - y0)))
-    canny = spec.condition("canny") or Condition(scale=0.0)
-    brief = Brief(
+    brief = replace(
+        brief_of(spec, touchup.seed),
         prompt=touchup.prompt,
         negative_prompt=touchup.negative_prompt,
-        seed=touchup.seed,
-        steps=spec.steps,
-        guidance_scale=spec.guidance_scale,
-        control_scale=canny.scale,
-        control_start=canny.start,
-        control_end=canny.end,
         strength=touchup.strength,
+        conditions=(),
     )
     edges = stages.edges(placed.fitted)
     async for update in stages.paint(
@@ -48,17 +41,7 @@ async def touch_up(store: Store, claim: Claim, stages: Stages, on_step: OnStep) 
             continue
         with span("finish"):
             finished = await stages.finish_touchup(placed.prepared, update, order)
-        timing_ms = {**update.timing_ms, "finish": finished.finish_ms}
-        recipe = Recipe(
-            version=packshot.__version__,
-            seed=touchup.seed,
-            spec=spec,
-            engine=update.engine,
-            timing_ms={name: round(spent, 1) for name, spent in timing_ms.items()},
-            touchup=touchup,
-        )
-        size = finished.width, finished.height
-        return [NewImage(0, touchup.seed, *size, finished.png, finished.verdict, recipe, finished.gain_png)]
+        return [image_of(0, finished, replace(recipe_of(update, finished, spec), touchup=touchup))]
     raise RuntimeError("paint() must yield a Painted last, but it ended without one")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,29 +14,16 @@ from packshot.contract.light import Shadow
 from packshot.contract.shot_spec import Background, Canvas, LayerSpec
 from packshot.errors import BadInput, NotFound
 from packshot.imaging.motion import encode
-from packshot.shots import Director
 from tests.api_graph import Api, png, running
 from tests.cli_server import call, last_json
+from tests.directed import directed
 from tests.specs import spec_of
-from tests.unit.shots.painter import Painter
 
 
 @pytest.fixture(scope="module")
 def filming(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    stop = threading.Event()
-    with running(tmp_path_factory.mktemp("clips"), heartbeat_s=0.1) as api:
-
-        async def work() -> None:
-            director = Director(api.store, Painter(api.store), api.settings, worker="w")
-            while not stop.is_set():
-                if await director.run_next() is None:
-                    await asyncio.sleep(0.02)
-
-        worker = threading.Thread(target=lambda: asyncio.run(work()))
-        worker.start()
+    with running(tmp_path_factory.mktemp("clips"), heartbeat_s=0.1) as api, directed(api):
         yield api
-        stop.set()
-        worker.join()
 
 
 def a_mask(client: Client) -> str:

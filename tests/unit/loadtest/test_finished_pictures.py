@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,12 +24,13 @@ from packshot.contract.shot_spec import ShotSpec
 from packshot.imaging.codec import encode_png, encode_png16, read_png
 from packshot.imaging.light.gain import Gain, encode_gain
 from packshot.imaging.light.gain import relit as relit_by_the_library
-from packshot.shots import Director, Finished, LayoutFiles, Step, Understood
+from packshot.shots import Finished, LayoutFiles, Step, Understood
 from packshot.shots.cutouts import view_cutout
 from packshot.shots.stages import ClipOrder, Filmed
 from packshot.store.store import Store
 from packshot.types import Flat
-from tests.api_graph import Api, running
+from tests.api_graph import running
+from tests.directed import directed
 from tests.understood import understood
 from tests.unit.shots.painter import Painter
 
@@ -65,26 +63,6 @@ class Wrong(Lit):
         yield Filmed(b"clip", 256, 256)
 
 
-@contextmanager
-def directing(api: Api, stages: Painter) -> Iterator[None]:
-    """A director that runs what is queued, in a thread of its own."""
-    stop = threading.Event()
-
-    async def work() -> None:
-        director = Director(api.store, stages, api.settings, worker="director")
-        while not stop.is_set():
-            if await director.run_next() is None:
-                await asyncio.sleep(0.02)
-
-    thread = threading.Thread(target=asyncio.run, args=(work(),))
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-
-
 def designers(**shares: float) -> Scenario:
     classes = [name for name in CLASSES if shares.get({"touchup": "touch_ups", "clip": "clips"}.get(name, name), 1)]
     return Scenario.model_validate(
@@ -110,7 +88,7 @@ def designers(**shares: float) -> Scenario:
 @pytest.mark.timeout(240)
 def test_relit_shots_touchups_and_clips_are_right_and_counted(tmp_path: Path) -> None:
     """Each shot is relit and compared with the photo times its gain; touch-ups and clips are never rendered again."""
-    with running(tmp_path / "home") as api, directing(api, stages := Lit(api.store)):
+    with running(tmp_path / "home") as api, directed(api, stages := Lit(api.store)):
         scenario = designers(relit=1, touch_ups=1, clips=1)
         told = run(scenario, Target(api.url, [api.key]), tmp_path / "out")
         made = [len(api.http.get(f"/v1/shots?kind={kind}").json()["shots"]) for kind in ("touchup", "clip")]
@@ -124,7 +102,7 @@ def test_relit_shots_touchups_and_clips_are_right_and_counted(tmp_path: Path) ->
 
 @pytest.mark.timeout(240)
 def test_a_relit_product_that_lies_a_pixel_aside_and_a_clip_that_is_no_webp_are_found_out(tmp_path: Path) -> None:
-    with running(tmp_path / "home") as api, directing(api, Wrong(api.store)):
+    with running(tmp_path / "home") as api, directed(api, Wrong(api.store)):
         told = run(designers(relit=1, touch_ups=0, clips=1), Target(api.url, [api.key]), tmp_path / "out")
     assert told["classes"]["clip"]["why"] == {"clip_broken": 4}
     assert len(told["pictures"]["wrong"]) == 4

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,54 +11,23 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 from packshot.imaging.motion import encode
-from packshot.shots import Director
-from tests.api_graph import Api, running
+from tests.api_graph import running
 from tests.browser.light import STUDIO
 from tests.browser.visits import Visit
-from tests.unit.shots.painter import Painter
-
-
-class Studio:
-    """The page's server, and a director that films with the real pixels. `hold` keeps clips at their first frame."""
-
-    def __init__(self, api: Api) -> None:
-        self.url = api.url
-        self.api = api
-        self._loop = asyncio.new_event_loop()
-        self._painter = Painter(api.store)
-        self._director = Director(api.store, self._painter, api.settings, worker="w")
-        self._stopped = False
-        self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._work()))
-        self._thread.start()
-
-    async def _work(self) -> None:
-        while not self._stopped:
-            if await self._director.run_next() is None:
-                await asyncio.sleep(0.05)
-
-    def hold(self) -> None:
-        self._loop.call_soon_threadsafe(self._painter.let_go.clear)
-
-    def let_go(self) -> None:
-        self._loop.call_soon_threadsafe(self._painter.let_go.set)
-
-    def stop(self) -> None:
-        self._stopped = True
-        self.let_go()
-        self._thread.join()
-        self._loop.close()
+from tests.directed import Directed, directed
 
 
 @pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    with running(tmp_path_factory.mktemp("clips"), studio_dir=STUDIO, open_access=True, heartbeat_s=0.2) as api:
-        studio = Studio(api)
-        yield studio
-        studio.stop()
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Directed]:
+    with (
+        running(tmp_path_factory.mktemp("clips"), studio_dir=STUDIO, open_access=True, heartbeat_s=0.2) as api,
+        directed(api) as at_work,
+    ):
+        yield at_work
 
 
 @pytest.fixture(scope="module")
-def url(studio: Studio) -> str:
+def url(studio: Directed) -> str:
     return studio.url
 
 
@@ -97,7 +64,7 @@ def test_a_clip_is_made_shown_and_saved(page: Page, tmp_path: Path) -> None:
     expect(page.get_by_role("button", name="Make another")).to_be_enabled()
 
 
-def test_a_clip_can_be_cancelled(page: Page, studio: Studio) -> None:
+def test_a_clip_can_be_cancelled(page: Page, studio: Directed) -> None:
     studio.hold()
     try:
         page.get_by_role("button", name="Make clip").click()

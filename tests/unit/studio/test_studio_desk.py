@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -12,11 +10,11 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from packshot.shots import Director
 from packshot.shots.stages import Fitted, Painted, Step
 from packshot.types import Brief, ConditionMaps, EdgeMap, Render
-from tests.api_graph import Api, running
+from tests.api_graph import running
 from tests.browser.visits import Visit
+from tests.directed import Directed, directed
 from tests.specs import STAMP
 from tests.unit.shots.painter import Painter
 
@@ -45,52 +43,23 @@ class Colours(Painter):
         yield Painted(Render(pixels, brief.seed, ()), STAMP, {"steps": 1.0})
 
 
-class Studio:
-    """The page's server and its painter. `hold` keeps shots running until `let_go`."""
-
-    def __init__(self, api: Api) -> None:
-        self.url = api.url
-        self._loop = asyncio.new_event_loop()
-        self._painter = Colours(api.store)
-        self._director = Director(api.store, self._painter, api.settings, worker="w")
-        self._stopped = False
-        self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._work()))
-        self._thread.start()
-
-    async def _work(self) -> None:
-        while not self._stopped:
-            if await self._director.run_next() is None:
-                await asyncio.sleep(0.05)
-
-    def hold(self) -> None:
-        self._loop.call_soon_threadsafe(self._painter.let_go.clear)
-
-    def let_go(self) -> None:
-        self._loop.call_soon_threadsafe(self._painter.let_go.set)
-
-    def stop(self) -> None:
-        self._stopped = True
-        self.let_go()
-        self._thread.join()
-        self._loop.close()
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Directed]:
+    with (
+        running(tmp_path_factory.mktemp("desk"), studio_dir=STUDIO, open_access=True, heartbeat_s=0.2) as api,
+        directed(api, Colours(api.store)) as at_work,
+    ):
+        yield at_work
 
 
 @pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    with running(tmp_path_factory.mktemp("desk"), studio_dir=STUDIO, open_access=True, heartbeat_s=0.2) as api:
-        studio = Studio(api)
-        yield studio
-        studio.stop()
-
-
-@pytest.fixture(scope="module")
-def url(studio: Studio) -> str:
+def url(studio: Directed) -> str:
     """In place of the cluster's: the tests of this file need none."""
     return studio.url
 
 
 @pytest.fixture
-def page(visit: Callable[..., Visit], studio: Studio) -> Page:
+def page(visit: Callable[..., Visit], studio: Directed) -> Page:
     return visit(studio.url, accept_downloads=True).page()
 
 
@@ -134,7 +103,7 @@ def create_project(page: Page, name: str) -> None:
     expect(page.locator("#project-now")).to_have_text(name)
 
 
-def test_a_project_holds_its_photos_shots_and_canvas(page: Page, coffee_file: Path, studio: Studio) -> None:
+def test_a_project_holds_its_photos_shots_and_canvas(page: Page, coffee_file: Path, studio: Directed) -> None:
     create_project(page, "Spring")
     cut(page, coffee_file)
     render(page, "on spring grass", 1)
@@ -162,7 +131,7 @@ def test_a_project_holds_its_photos_shots_and_canvas(page: Page, coffee_file: Pa
 
 
 def test_another_browser_opens_a_project_with_its_photos(
-    visit: Callable[..., Visit], studio: Studio, coffee_file: Path
+    visit: Callable[..., Visit], studio: Directed, coffee_file: Path
 ) -> None:
     first, second = visit(studio.url).page(), visit(studio.url).page()
     create_project(first, "Shared")
@@ -190,7 +159,9 @@ def test_the_pack_paints_the_starter_scenes_and_one_press_takes_one(page: Page) 
     expect(tiles).to_have_count(6)
 
 
-def test_variants_stand_side_by_side_at_one_zoom(page: Page, coffee_file: Path, studio: Studio, tmp_path: Path) -> None:
+def test_variants_stand_side_by_side_at_one_zoom(
+    page: Page, coffee_file: Path, studio: Directed, tmp_path: Path
+) -> None:
     """Every picture has a preview while it is painted; a download is named after the product."""
     cut(page, coffee_file)
     studio.hold()
@@ -219,7 +190,7 @@ def test_variants_stand_side_by_side_at_one_zoom(page: Page, coffee_file: Path, 
 
 
 def test_the_search_finds_a_shot_of_another_browser(
-    visit: Callable[..., Visit], studio: Studio, coffee_file: Path
+    visit: Callable[..., Visit], studio: Directed, coffee_file: Path
 ) -> None:
     first, second = visit(studio.url).page(), visit(studio.url).page()
     cut(first, coffee_file)

@@ -2,51 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from packshot.shots import Director
-from tests.api_graph import Api, running
+from tests.api_graph import running
 from tests.browser.light import STUDIO
 from tests.browser.visits import Visit
-from tests.unit.shots.painter import Painter
-
-
-class Studio:
-    """The page's server, and a director whose engine paints grey."""
-
-    def __init__(self, api: Api) -> None:
-        self.url = api.url
-        self._director = Director(api.store, Painter(api.store), api.settings, worker="w")
-        self._stopped = False
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._work()))
-        self._thread.start()
-
-    async def _work(self) -> None:
-        while not self._stopped:
-            if await self._director.run_next() is None:
-                await asyncio.sleep(0.05)
-
-    def stop(self) -> None:
-        self._stopped = True
-        self._thread.join()
+from tests.directed import Directed, directed
 
 
 @pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    with running(tmp_path_factory.mktemp("touchups"), studio_dir=STUDIO, open_access=True, heartbeat_s=0.2) as api:
-        studio = Studio(api)
-        yield studio
-        studio.stop()
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Directed]:
+    with (
+        running(tmp_path_factory.mktemp("touchups"), studio_dir=STUDIO, open_access=True, heartbeat_s=0.2) as api,
+        directed(api) as at_work,
+    ):
+        yield at_work
 
 
 @pytest.fixture(scope="module")
-def url(studio: Studio) -> str:
+def url(studio: Directed) -> str:
     return studio.url
 
 
