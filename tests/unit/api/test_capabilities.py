@@ -25,6 +25,7 @@ def test_a_field_that_the_engine_cannot_honour_is_refused(field: str, value: obj
     with pytest.raises(BadInput, match=rf"{field} needs .* engine 'mini' lacks, got .*GET /v1/engines") as refused:
         resolved(body, [BARE], Settings())
     assert refused.value.code == "engine_cannot"
+    assert refused.value.errors is not None
     assert refused.value.errors[0]["loc"] == [field]
     assert resolved(body, [ENGINE], Settings())
 
