@@ -20,10 +20,10 @@ from packshot.models.packs.recipes import capabilities_of
 from packshot.models.packs.roles import CLASSES_OF_ROLE, CONTROL_ROLES, RENDER_ROLES, ClassName, Recipe, RoleName
 from packshot.types import Framing
 
-Family = Literal["mini", "sd15", "sd2", "sdxl"]
+Family = Literal["mini", "sd15", "sd2", "sdxl", "flux2", "zimage"]
 AROUND_PRODUCTS: frozenset[Family] = frozenset({"mini"})
 """The families whose networks learned to paint a scene around products alone, and not to continue a given scene."""
-PredictionType = Literal["epsilon", "v_prediction", "sample"]
+PredictionType = Literal["epsilon", "v_prediction", "sample", "flow_prediction"]
 ControlChannel = Literal[
     "canny",
     "product",

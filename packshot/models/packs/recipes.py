@@ -15,4 +15,11 @@ __all__ = ["capabilities_of"]
 
 def capabilities_of(manifest: PackManifest, controls: tuple[ConditionKind, ...]) -> EngineCapabilities:
     """What the pack's engine can honour. `controls` are the conditions that it serves."""
-    return EngineCapabilities(controls=controls, steps=(1, manifest.limits.max_steps), sizes=manifest.buckets)
+    guided = manifest.limits.max_guidance_scale > 1
+    return EngineCapabilities(
+        controls=controls,
+        negative_prompt=guided,
+        guidance=guided,
+        steps=(1, manifest.limits.max_steps),
+        sizes=manifest.buckets,
+    )

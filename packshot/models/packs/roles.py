@@ -14,6 +14,7 @@ RoleName = Literal[
     "text_encoder_2",
     "vae",
     "unet",
+    "transformer",
     "controlnet",
     "controlnet_depth",
     "controlnet_normal",
@@ -26,6 +27,7 @@ RoleName = Literal[
 ]
 ClassName = Literal[
     "AutoencoderKL",
+    "AutoencoderKLFlux2",
     "AutoencoderTiny",
     "CLIPTextModel",
     "CLIPTextModelWithProjection",
@@ -35,16 +37,22 @@ ClassName = Literal[
     "DPMSolverMultistepScheduler",
     "DepthAnythingForDepthEstimation",
     "EulerDiscreteScheduler",
+    "FlowMatchEulerDiscreteScheduler",
+    "Flux2Transformer2DModel",
     "GeometryHead",
     "GroundingDinoForObjectDetection",
     "LCMScheduler",
     "NameFinder",
+    "Qwen2Tokenizer",
+    "Qwen3Model",
     "Sam",
     "SceneJudge",
     "UNet2DConditionModel",
     "UniPCMultistepScheduler",
     "VitMatteForImageMatting",
     "WordTokenizer",
+    "ZImageControlNetModel",
+    "ZImageTransformer2DModel",
 ]
 ROLES: tuple[RoleName, ...] = get_args(RoleName)
 CONTROL_ROLES: dict[ConditionKind, RoleName] = {
@@ -56,13 +64,15 @@ CONTROL_ROLES: dict[ConditionKind, RoleName] = {
 """The role of each condition's ControlNet. There is none for `pose`: no stage finds a skeleton."""
 CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
     "segmenter": ("Sam",),
-    "tokenizer": ("CLIPTokenizer", "WordTokenizer"),
-    "text_encoder": ("CLIPTextModel",),
+    "tokenizer": ("CLIPTokenizer", "Qwen2Tokenizer", "WordTokenizer"),
+    "text_encoder": ("CLIPTextModel", "Qwen3Model"),
     "tokenizer_2": ("CLIPTokenizer",),
     "text_encoder_2": ("CLIPTextModelWithProjection",),
-    "vae": ("AutoencoderKL", "AutoencoderTiny"),
+    "vae": ("AutoencoderKL", "AutoencoderKLFlux2", "AutoencoderTiny"),
     "unet": ("UNet2DConditionModel",),
+    "transformer": ("Flux2Transformer2DModel", "ZImageTransformer2DModel"),
     **dict.fromkeys(CONTROL_ROLES.values(), ("ControlNetModel",)),
+    "controlnet": ("ControlNetModel", "ZImageControlNetModel"),
     "matting": ("VitMatteForImageMatting",),
     "judge": ("SceneJudge",),
     "geometry": ("DepthAnythingForDepthEstimation", "GeometryHead"),
@@ -71,15 +81,18 @@ CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
         "DDIMScheduler",
         "DPMSolverMultistepScheduler",
         "EulerDiscreteScheduler",
+        "FlowMatchEulerDiscreteScheduler",
         "LCMScheduler",
         "UniPCMultistepScheduler",
     ),
 }
 
-Recipe = Literal["unet_controlnet"]
+Recipe = Literal["unet_controlnet", "flow_edit", "flow_control"]
 """How a pack paints a scene. The engine of each recipe is in packshot/models/engines."""
 RENDER_ROLES: dict[Recipe, tuple[RoleName, ...]] = {
     "unet_controlnet": ("tokenizer", "text_encoder", "vae", "unet", "controlnet", "scheduler"),
+    "flow_edit": ("tokenizer", "text_encoder", "vae", "transformer", "scheduler"),
+    "flow_control": ("tokenizer", "text_encoder", "vae", "transformer", "controlnet", "scheduler"),
 }
 """The roles that every engine of a recipe loads. The others are read elsewhere, or when the engine serves what they
 are for."""

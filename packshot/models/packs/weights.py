@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from packshot.errors import PackRefused
+from packshot.models.engines.chat_tokenizer import ChatTokenizer
 from packshot.models.engines.word_tokenizer import ClipTokenizer, Tokenizer, WordTokenizer
 from packshot.models.packs.manifest import RoleSpec
 from packshot.models.packs.roles import ClassName
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-TRANSFORMERS = ("DepthAnythingForDepthEstimation", "GroundingDinoForObjectDetection", "VitMatteForImageMatting")
+TRANSFORMERS = (
+    "DepthAnythingForDepthEstimation",
+    "GroundingDinoForObjectDetection",
+    "Qwen3Model",
+    "VitMatteForImageMatting",
+)
 """The classes of transformers that are built from their config class alone."""
 
 
@@ -128,7 +134,7 @@ def load_module(spec: RoleSpec, files: Sequence[Path], device: torch.device, dty
     module: nn.Module = nn.Module.to(build(spec.class_name, spec.config), dtype)
     try:
         if spec.class_name in TRANSFORMERS:
-            module, missing, unexpected = _renamed(module, state, dtype)
+            module, missing, unexpected = _renamed(module, _present_names(spec.class_name, state), dtype)
         else:
             found = module.load_state_dict(_present_names(spec.class_name, state), strict=False)
             missing, unexpected = found.missing_keys, found.unexpected_keys
@@ -167,6 +173,8 @@ def _present_names(class_name: ClassName, state: dict[str, torch.Tensor]) -> dic
         prefix = "text_model."
         state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
         state.pop("embeddings.position_ids", None)  # a buffer that older versions saved
+    elif class_name == "Qwen3Model":  # a language model's file also has its head, which no engine uses
+        state = {name.removeprefix("model."): tensor for name, tensor in state.items() if name != "lm_head.weight"}
     elif class_name == "AutoencoderKL":
         for name in [name for name in state if ".attentions." in name]:
             for old, new in _OLD_ATTENTION.items():
@@ -185,6 +193,10 @@ def load_tokenizer(spec: RoleSpec, files: dict[str, Path]) -> Tokenizer:
             raise PackRefused("pack_mismatch", f"WordTokenizer must have one file, got {sorted(files)}")
         return WordTokenizer.from_files(next(iter(files.values())))
     by_name = {Path(name).name: path for name, path in files.items()}
+    if spec.class_name == "Qwen2Tokenizer":
+        if "tokenizer.json" not in by_name:
+            raise PackRefused("pack_mismatch", f"Qwen2Tokenizer must have tokenizer.json, got {sorted(by_name)}")
+        return ChatTokenizer(by_name["tokenizer.json"], **spec.config)
     if not {"vocab.json", "merges.txt"} <= by_name.keys():
         raise PackRefused("pack_mismatch", f"CLIPTokenizer must have vocab.json and merges.txt, got {sorted(by_name)}")
     from transformers import CLIPTokenizer
