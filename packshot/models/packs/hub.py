@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from packshot.errors import PackRefused
 from packshot.models.packs.files import file_fault
-from packshot.models.packs.manifest import FileSpec, HubSource, RoleName
+from packshot.models.packs.manifest import FileSpec, HubSource
+from packshot.models.packs.roles import RoleName
 
 if TYPE_CHECKING:
     from packshot.models.packs.pack import Pack

@@ -8,7 +8,17 @@ PackKind = Literal["engine", "segmenter"]
 
 SEGMENTER_ROLES = ("segmenter", "matting", "geometry", "detector", "judge")
 """The roles that a segmenter pack may have. The first one is required."""
-ENGINE_FIELDS = ("family", "native_px", "buckets", "prediction_type", "renderable", "reason", "controls", "defaults")
+ENGINE_FIELDS = (
+    "family",
+    "recipe",
+    "native_px",
+    "buckets",
+    "prediction_type",
+    "renderable",
+    "reason",
+    "controls",
+    "defaults",
+)
 """What only an engine has."""
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from packshot.errors import PackRefused
 from packshot.models.packs.files import file_fault
-from packshot.models.packs.manifest import RoleName
 from packshot.models.packs.pack import Pack
+from packshot.models.packs.roles import RoleName
 
 OPTIONAL_ROLES: tuple[RoleName, ...] = ("matting", "geometry", "detector", "judge")
 """A stage whose files are not here does without them, or sleeps."""
