@@ -155,7 +155,7 @@ class FlowEngine(StepEngine):
         ]
 
     def _clean(self, row: Denoising, inputs: Tensor, prediction: Tensor) -> Tensor:
-        return inputs - row.scheduler.sigmas[row.index].item() * prediction
+        return inputs - float(row.scheduler.sigmas[row.index]) * prediction
 
     def _advance(self, row: Denoising, prediction: Tensor) -> None:
         """7.t"""

@@ -23,6 +23,7 @@ from packshot.models.engines.flow import FlowEngine
 from packshot.models.engines.tensors import repeat
 from packshot.models.engines.windows import MANY_ROWS, Windows
 from packshot.models.packs.flow_fit import CONTROL_LAYER
+from packshot.models.packs.manifest import ControlChannel
 from packshot.models.packs.pack import Pack
 from packshot.types import Scene
 
@@ -30,6 +31,8 @@ __all__ = ["FlowControlEngine"]
 
 PATCH = 2
 """Latents on each side of one token."""
+MAPS: dict[ConditionKind, tuple[ControlChannel, ...]] = {"canny": ("canny",) * 3, "depth": ("depth",) * 3}
+"""The channels of each condition's map."""
 TOKENS_MULTIPLE = 32
 """Z-Image pads each text and each picture to a multiple of so many tokens."""
 
@@ -78,7 +81,7 @@ class FlowControlEngine(FlowEngine):
     def _map(self, kind: ConditionKind, scene: Scene) -> Tensor:
         """The map of a condition as a picture, (1, 3, H, W), -1..1."""
         repaint = torch.from_numpy(scene.inpaint_mask[None, None] >= 128).to(self.device, torch.float32)
-        return 2 * control_image(scene, repaint, (kind,) * 3) - 1
+        return 2 * control_image(scene, repaint, MAPS[kind]) - 1
 
     def _predict(self, rows: Sequence[Denoising], inputs: Sequence[Tensor], max_rows: int = MANY_ROWS) -> list[Tensor]:
         """6.t One call of the ControlNet for each condition, and one of the transformer, for `max_rows` batch rows."""

@@ -31,7 +31,7 @@ PATCH = 2
 TIME_APART = 10
 """How far the pictures that the transformer sees are apart in the time of their places."""
 REFERENCE_TOKENS = 1024
-"""The most tokens of a reference picture: those of 512 x 512 px. Eight of them are as long as two scenes of 1,024 px."""
+"""The most tokens of a reference picture: those of 512 x 512 px. Eight are as long as two scenes of 1,024 px."""
 
 
 class FlowEditEngine(FlowEngine):
@@ -188,10 +188,6 @@ def _biases(seen: Sequence[Seen], in_scene: Sequence[int], before: int) -> Tenso
     """What is added to the attention to each token of n batch rows, (n, `before` + S); None = nothing anywhere."""
     if all(one.bias is None for one in seen):
         return None
-    whole = [
-        functional.pad(
-            torch.zeros(len(one.places), device=one.places.device) if one.bias is None else one.bias, (before, 0)
-        )
-        for one in seen
-    ]
+    own = [torch.zeros(len(one.places), device=one.places.device) if one.bias is None else one.bias for one in seen]
+    whole = [functional.pad(bias, (before, 0)) for bias in own]
     return torch.cat([bias.expand(count, -1) for bias, count in zip(whole, in_scene, strict=True)])

@@ -47,7 +47,7 @@ def check_fit(manifest: PackManifest, controls: Sequence[ConditionKind]) -> None
     odd = [bucket for bucket in manifest.buckets if bucket[0] % factor or bucket[1] % factor]
     if odd:
         _refuse(
-            manifest, f"buckets must be multiples of {factor} px, the VAE's factor or the size of a token, got {odd}"
+            manifest, f"buckets must be multiples of {factor}, the pixels of a latent or token, got {odd}"
         )
 
 
