@@ -46,9 +46,7 @@ def check_fit(manifest: PackManifest, controls: Sequence[ConditionKind]) -> None
     _heads_fit(manifest)
     odd = [bucket for bucket in manifest.buckets if bucket[0] % factor or bucket[1] % factor]
     if odd:
-        _refuse(
-            manifest, f"buckets must be multiples of {factor}, the pixels of a latent or token, got {odd}"
-        )
+        _refuse(manifest, f"buckets must be multiples of {factor}, the pixels of a latent or token, got {odd}")
 
 
 def _unet_fits(manifest: PackManifest, controls: Sequence[ConditionKind]) -> None:

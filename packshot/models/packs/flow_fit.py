@@ -92,13 +92,8 @@ def _control_fits(config: Callable[..., Any], same: Same, channels: int, width: 
     same("transformer", "in_channels", config("transformer", "in_channels", 16), channels, "the VAE's latent channels")
     text = config("transformer", "cap_feat_dim", 2560)
     same("transformer", "cap_feat_dim", text, width, "the text encoder's hidden_size")
-    same(
-        "transformer",
-        "all_patch_size",
-        list(config("transformer", "all_patch_size", (PATCH,))),
-        [PATCH],
-        "the engine's",
-    )
+    patches = list(config("transformer", "all_patch_size", (PATCH,)))
+    same("transformer", "all_patch_size", patches, [PATCH], "the engine's")
     inputs = 2 * channels + 1
     owner = "a map's latents, the mask, and the masked picture's latents"
     same("controlnet", "control_in_dim", config("controlnet", "control_in_dim"), inputs, owner)
