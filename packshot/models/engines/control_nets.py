@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from packshot.contract.shot_spec import ConditionKind
 from packshot.models.engines.controls import Control, ControlName, control_image, scales_of
 from packshot.models.engines.denoising import Denoising
 from packshot.models.engines.schedule import Schedule
@@ -54,8 +55,8 @@ class ControlNets:
         """Whether each network takes one control image, so that it can be traced."""
         return not any(self._types(role) for role in self.networks)
 
-    def _types(self, role: RoleName) -> Mapping[ControlName, int]:
-        return {**self._pack.role(role).control_types}
+    def _types(self, role: RoleName) -> Mapping[ConditionKind, int]:
+        return self._pack.role(role).control_types
 
     def controls(
         self, scene: Scene, repaint: Tensor, masked: Tensor, windows: Windows, schedule: Schedule
@@ -128,5 +129,5 @@ class ControlNets:
                 for name in names
             ),
             tuple(scale(name) for name in names),
-            tuple(types[name] for name in names) if types else (),
+            tuple(types[name] for name in names if name != "inpaint" and types),
         )
