@@ -45,6 +45,8 @@ def build_tiny_flow_pack(folder: Path, recipe: str, seed: int = 0, *, edit: dict
             roles[role] = {"class_name": class_name, "licence": "Apache-2.0", "config": config}
             if role != "scheduler":
                 roles[role]["files"] = _save(folder, role, _state(class_name, config), 1)
+    if recipe == "flow_control":
+        roles["controlnet"]["control_types"] = {"canny": 0, "depth": 1}
     manifest = {
         "name": folder.name,
         "title": f"Tiny random {recipe}",
@@ -55,7 +57,7 @@ def build_tiny_flow_pack(folder: Path, recipe: str, seed: int = 0, *, edit: dict
         "native_px": [SIZE_PX, SIZE_PX],
         "buckets": [[SIZE_PX, SIZE_PX], [48, 80], [80, 48]],
         "prediction_type": "flow_prediction",
-        "controls": [],
+        "controls": ["depth"] if recipe == "flow_control" else [],
         "defaults": {"steps": 4, "guidance_scale": 1.0, "control_scale": 0.75},
         "limits": {"max_steps": 50},
         "roles": roles,

@@ -46,6 +46,11 @@ class ChatPrompts:
                 detail = f"pack {pack.name!r}: the {quantity} must fit the text encoder's {limit}, got {value}"
                 raise PackRefused("pack_mismatch", f"{detail}; use parts that fit together")
 
+    @property
+    def tokens(self) -> int:
+        """The places of every encoded text."""
+        return self._tokenizer.max_length
+
     def read(self, brief: Brief) -> tuple[Tensor, tuple[int, ...], Finding]:
         """The encoded [negative prompt and] prompt (1 or 2, L, D), in the engine's dtype.
 

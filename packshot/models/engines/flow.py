@@ -116,6 +116,7 @@ class FlowEngine(StepEngine):
             brief=brief,
             windows=windows,
             texts=torch.empty(0, device=self.device),
+            pooled=None,
             controls={},
             inpaint=None,
             known=known,

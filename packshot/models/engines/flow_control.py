@@ -17,13 +17,13 @@ from torch.nn import functional
 
 from packshot.contract.shot_spec import ConditionKind
 from packshot.models.engines.chat_prompts import ChatPrompts
-from packshot.models.engines.controls import Control, control_image, scales_of
+from packshot.models.engines.controls import Control, ControlName, control_image, scales_of
 from packshot.models.engines.denoising import Denoising
-from packshot.models.engines.flow import FlowEngine
+from packshot.models.engines.flow import FlowEngine, Repainted
 from packshot.models.engines.tensors import repeat
 from packshot.models.engines.windows import MANY_ROWS, Windows
 from packshot.models.packs.flow_fit import CONTROL_LAYER
-from packshot.models.packs.manifest import ControlChannel
+from packshot.models.packs.manifest import CHANNELS_OF_KIND
 from packshot.models.packs.pack import Pack
 from packshot.types import Scene
 
@@ -31,8 +31,6 @@ __all__ = ["FlowControlEngine"]
 
 PATCH = 2
 """Latents on each side of one token."""
-MAPS: dict[ConditionKind, tuple[ControlChannel, ...]] = {"canny": ("canny",) * 3, "depth": ("depth",) * 3}
-"""The channels of each condition's map."""
 TOKENS_MULTIPLE = 32
 """Z-Image pads each text and each picture to a multiple of so many tokens."""
 
@@ -69,19 +67,14 @@ class FlowControlEngine(FlowEngine):
         if conditions:
             masked = self._encode_windows(repainted.picture * (repainted.area < 0.5), windows)
             inpainted = torch.cat([windows.split(1 - covered), masked], dim=1)  # (n, 1 + c, h, w)
+            images = {kind: self._encode_windows(_map(kind, scene, repainted), windows) for kind in conditions}
             row.controls = {
                 kind: Control(
-                    torch.cat([self._encode_windows(self._map(kind, scene), windows), inpainted], dim=1).to(self.dtype),
-                    scales_of(condition, brief.steps),
+                    torch.cat([images[kind], inpainted], dim=1).to(self.dtype), scales_of(condition, brief.steps)
                 )
                 for kind, condition in conditions.items()
             }
         return row
-
-    def _map(self, kind: ConditionKind, scene: Scene) -> Tensor:
-        """The map of a condition as a picture, (1, 3, H, W), -1..1."""
-        repaint = torch.from_numpy(scene.inpaint_mask[None, None] >= 128).to(self.device, torch.float32)
-        return 2 * control_image(scene, repaint, MAPS[kind]) - 1
 
     def _predict(self, rows: Sequence[Denoising], inputs: Sequence[Tensor], max_rows: int = MANY_ROWS) -> list[Tensor]:
         """6.t One call of the ControlNet for each condition, and one of the transformer, for `max_rows` batch rows."""
@@ -97,7 +90,7 @@ class FlowControlEngine(FlowEngine):
         ]
         times = 1 - self._timesteps(rows, in_scene) / 1000
         begins = list(accumulate(in_scene, initial=0))
-        controls: dict[ConditionKind, dict[int, tuple[Tensor, float]]] = {}
+        controls: dict[ControlName, dict[int, tuple[Tensor, float]]] = {}
         for row, begin, count in zip(rows, begins, counts, strict=False):
             for kind, control in row.controls.items():
                 scale = control.scales[row.index]
@@ -118,7 +111,7 @@ class FlowControlEngine(FlowEngine):
         latents: Tensor,
         times: Tensor,
         texts: Sequence[Tensor],
-        controls: Mapping[ConditionKind, Mapping[int, tuple[Tensor, float]]],
+        controls: Mapping[ControlName, Mapping[int, tuple[Tensor, float]]],
     ) -> Tensor:
         """The velocities (n, c, h, w), fp32. `controls` are the control images of batch rows, and their weights."""
         residuals: dict[int, Tensor] = {}
@@ -157,6 +150,11 @@ class FlowControlEngine(FlowEngine):
         config = self._vae.config
         unscaled = latents / config.scaling_factor + config.shift_factor
         return self._finite(self._vae.decode(unscaled.to(self.dtype), return_dict=False)[0])
+
+
+def _map(kind: ConditionKind, scene: Scene, repainted: Repainted) -> Tensor:
+    """The map of a condition as a picture, (1, 3, H, W), -1..1."""
+    return 2 * control_image(scene, repainted.area, repainted.picture[0], CHANNELS_OF_KIND[kind]) - 1
 
 
 def _padded(tokens: int) -> int:

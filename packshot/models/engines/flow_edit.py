@@ -48,6 +48,18 @@ class FlowEditEngine(FlowEngine):
         """Scenes with equal keys can share a step, because their sequences have the same places."""
         return super().batch_key(scene), tuple(self._reference_size(one.shape[:2]) for one in _pictures(scene))
 
+    def rows(self, scene: Scene) -> int:
+        """The batch rows that a step of the scene counts as: more where references make its sequence longer."""
+        return super().rows(scene) * self._row_weight(
+            math.prod(self._windows(scene).window),
+            sum(math.prod(self._reference_size(one.shape[:2])) for one in _pictures(scene)),
+        )
+
+    def _row_weight(self, window: int, references: int) -> int:
+        """How many rows without references a batch row is as long as. Both are numbers of tokens."""
+        whole = self._prompts.tokens + 2 * window
+        return math.ceil((whole + references) / whole)
+
     def _shift(self, tokens: int, steps: int) -> float:
         """FLUX.2's shift, fitted to the tokens of a window and to the number of steps.
 
@@ -116,7 +128,7 @@ class FlowEditEngine(FlowEngine):
         return functional.interpolate(picture, size=size, mode="bicubic", antialias=True).clamp(-1, 1)
 
     def _predict(self, rows: Sequence[Denoising], inputs: Sequence[Tensor], max_rows: int = MANY_ROWS) -> list[Tensor]:
-        """6.t One call of the transformer for at most `max_rows` batch rows."""
+        """6.t One call of the transformer for at most `max_rows` batch rows without references."""
         counts = [len(row.texts) for row in rows]
         sizes = [len(row.windows) for row in rows]
         in_scene = [count * size for count, size in zip(counts, sizes, strict=True)]
@@ -125,14 +137,16 @@ class FlowEditEngine(FlowEngine):
         texts = torch.cat([row.texts.repeat_interleave(size, dim=0) for row, size in zip(rows, sizes, strict=True)])
         all_seen = [row.seen for row in rows if row.seen is not None]
         seen = repeat([one.tokens for one in all_seen], counts)  # (n, S, c)
-        bias = _biases(all_seen, in_scene, texts.shape[1] + latents.shape[-2] * latents.shape[-1])
+        bias = _biases(all_seen, in_scene, texts.shape[1] + math.prod(latents.shape[-2:]))
         times = self._timesteps(rows, in_scene)
         places = torch.cat([_places(latents, 0).to(self.device), all_seen[0].places])
+        window = latents.shape[-2] * latents.shape[-1]
+        each = max(1, max_rows // self._row_weight(window, seen.shape[1] - window))
         out = [
             self._call(
                 latents[part], seen[part], texts[part], times[part], places, None if bias is None else bias[part]
             )
-            for part in (slice(start, start + max_rows) for start in range(0, len(latents), max_rows))
+            for part in (slice(start, start + each) for start in range(0, len(latents), each))
         ]
         return self._velocities(rows, torch.cat(out), in_scene)
 

@@ -19,6 +19,7 @@ RoleName = Literal[
     "controlnet_depth",
     "controlnet_normal",
     "controlnet_segmentation",
+    "controlnet_inpaint",
     "scheduler",
     "matting",
     "judge",
@@ -33,6 +34,7 @@ ClassName = Literal[
     "CLIPTextModelWithProjection",
     "CLIPTokenizer",
     "ControlNetModel",
+    "ControlNetUnionModel",
     "DDIMScheduler",
     "DPMSolverMultistepScheduler",
     "DepthAnythingForDepthEstimation",
@@ -61,7 +63,8 @@ CONTROL_ROLES: dict[ConditionKind, RoleName] = {
     "normal": "controlnet_normal",
     "segmentation": "controlnet_segmentation",
 }
-"""The role of each condition's ControlNet. There is none for `pose`: no stage finds a skeleton."""
+"""The role of each condition's own ControlNet. There is none for `pose`: no stage finds a skeleton. A union ControlNet
+in the role `controlnet` serves several conditions (`PackManifest.control_role`)."""
 CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
     "segmenter": ("Sam",),
     "tokenizer": ("CLIPTokenizer", "Qwen2Tokenizer", "WordTokenizer"),
@@ -72,7 +75,8 @@ CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
     "unet": ("UNet2DConditionModel",),
     "transformer": ("Flux2Transformer2DModel", "ZImageTransformer2DModel"),
     **dict.fromkeys(CONTROL_ROLES.values(), ("ControlNetModel",)),
-    "controlnet": ("ControlNetModel", "ZImageControlNetModel"),
+    "controlnet": ("ControlNetModel", "ControlNetUnionModel", "ZImageControlNetModel"),
+    "controlnet_inpaint": ("ControlNetModel",),
     "matting": ("VitMatteForImageMatting",),
     "judge": ("SceneJudge",),
     "geometry": ("DepthAnythingForDepthEstimation", "GeometryHead"),
@@ -86,6 +90,8 @@ CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
         "UniPCMultistepScheduler",
     ),
 }
+UNION_CLASSES: tuple[ClassName, ...] = ("ControlNetUnionModel", "ZImageControlNetModel")
+"""The ControlNets that serve several conditions."""
 
 Recipe = Literal["unet_controlnet", "flow_edit", "flow_control"]
 """How a pack paints a scene. The engine of each recipe is in packshot/models/engines."""
@@ -96,12 +102,20 @@ RENDER_ROLES: dict[Recipe, tuple[RoleName, ...]] = {
 }
 """The roles that every engine of a recipe loads. The others are read elsewhere, or when the engine serves what they
 are for."""
+FURTHER_RENDER_ROLES: dict[Recipe, tuple[RoleName, ...]] = {
+    "unet_controlnet": ("tokenizer_2", "text_encoder_2", "controlnet_inpaint"),
+    "flow_edit": (),
+    "flow_control": (),
+}
+"""The roles that an engine of a recipe loads where the pack has them."""
 
 __all__ = [
     "CLASSES_OF_ROLE",
     "CONTROL_ROLES",
+    "FURTHER_RENDER_ROLES",
     "RENDER_ROLES",
     "ROLES",
+    "UNION_CLASSES",
     "ClassName",
     "Recipe",
     "RoleName",

@@ -11,12 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
+from packshot.contract.shot_spec import Condition
 from packshot.errors import BadInput, EngineFailed
 from packshot.models.engines.flow import FlowEngine
 from packshot.models.engines.loading import load_engine
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
-from packshot.types import Brief, EdgeMap, Kept, ReferencePicture, References, Scene
+from packshot.types import Brief, ConditionMaps, EdgeMap, Kept, ReferencePicture, References, Scene
 from tests.tiny_flow_pack import LENGTH, build_tiny_flow_pack
 from tests.tiny_pack import SIZE_PX
 
@@ -35,16 +36,19 @@ TEMPLATE = (
 @pytest.fixture(scope="module")
 def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
     """An engine over a tiny pack of each recipe; one for all tests."""
-    home, made = tmp_path_factory.mktemp("packs"), {}
+    home = tmp_path_factory.mktemp("packs")
+    made: dict[str, FlowEngine] = {}
 
-    def engine(recipe: str) -> FlowEngine:
+    def engine_of(recipe: str) -> FlowEngine:
         if recipe not in made:
             build_tiny_flow_pack(home / recipe, recipe)
             pack = find_pack(recipe, Settings(pack_path=str(home), home=home / "home"))
-            made[recipe] = load_engine(pack, "cpu", torch.float32)
+            engine = load_engine(pack, "cpu", torch.float32)
+            assert isinstance(engine, FlowEngine)
+            made[recipe] = engine
         return made[recipe]
 
-    return engine
+    return engine_of
 
 
 def pixels(seed: int, height: int = SIZE_PX, width: int = SIZE_PX) -> np.ndarray[Any, Any]:
@@ -58,7 +62,13 @@ def scene(engine: FlowEngine, size: tuple[int, int] = (SIZE_PX, SIZE_PX), textur
     repaint[height // 4 : height // 2, width // 4 : width * 3 // 4] = 0
     edges = np.where(pixels(texture + 1, height, width)[..., 0] < 25, 255, 0).astype(np.uint8)
     controlled = 0.75 if engine.pack.controls else 0.0
-    told = {"prompt": "a red mug", "seed": 7, "steps": 4, "guidance_scale": 1.0, "control_scale": controlled}
+    told: dict[str, Any] = {
+        "prompt": "a red mug",
+        "seed": 7,
+        "steps": 4,
+        "guidance_scale": 1.0,
+        "control_scale": controlled,
+    }
     return Scene(pixels(texture, height, width), repaint, EdgeMap(edges), Brief(**(told | brief)))
 
 
@@ -99,7 +109,9 @@ def published(engine: FlowEngine, wanted: Scene) -> np.ndarray[Any, Any]:
         pipeline = diffusers.Flux2KleinInpaintPipeline(**parts, tokenizer=tokenizer)
         told |= {"strength": brief.strength, "guidance_scale": brief.guidance_scale}
         if wanted.references:
-            told["image_reference"] = [Image.fromarray(one.picture) for one in wanted.references.of]
+            told["image_reference"] = [
+                Image.fromarray(one.picture) for one in wanted.references.of if one.picture is not None
+            ]
     else:
         net = pack.load("controlnet")
         pipeline = diffusers.ZImageControlNetInpaintPipeline(**parts, tokenizer=tokenizer, controlnet=net)
@@ -176,6 +188,24 @@ def test_the_texts_the_edges_and_the_weights_count(make: Make) -> None:
     assert apart(none, without) < 1e-3 < apart(half, without) < apart(whole, without)
 
 
+def with_depth(wanted: Scene, scale: float = 1.0) -> Scene:
+    maps = ConditionMaps(depth=np.ascontiguousarray(pixels(50)[..., 0]))
+    brief = replace(wanted.brief, conditions=(Condition(kind="depth", scale=scale),))
+    return replace(wanted, brief=brief, maps=maps)
+
+
+def test_the_union_net_follows_depth_too(make: Make) -> None:
+    """Alone and beside the edges; and a row without it in the same step is not affected."""
+    engine = make("flow_control")
+    plain = scene(engine, prompt="a long prompt about a red mug")
+    both, alone = with_depth(plain), with_depth(scene(engine, control_scale=0.0))
+    found = run(engine, plain, both, alone)
+    for together, wanted in zip(found, (plain, both, alone), strict=True):
+        assert apart(together, run(engine, wanted)[0]) <= 1e-4
+    assert apart(found[0], found[1]) > 0.01
+    assert apart(found[1], run(engine, with_depth(plain, 0.5))[0]) > 0.01
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_company_changes_nothing(make: Make, recipe: str) -> None:
     """Scenes with other steps, guidance, texts and weights share their steps, and equal themselves alone."""
@@ -189,7 +219,8 @@ def test_company_changes_nothing(make: Make, recipe: str) -> None:
     if recipe == "flow_edit":
         scenes = [referring(one, pixels(30 + at), strength=1 - at / 5) for at, one in enumerate(scenes)]
     assert len({engine.batch_key(one) for one in scenes}) == 1
-    assert [engine.rows(one) for one in scenes] == [1, 2, 1, 2]
+    each = 2 if recipe == "flow_edit" else 1  # a row with a reference is longer than one without
+    assert [engine.rows(one) for one in scenes] == [each, 2 * each, each, 2 * each]
     for together, wanted in zip(run(engine, *scenes), scenes, strict=True):
         assert apart(together, run(engine, wanted)[0]) <= 1e-4
 
