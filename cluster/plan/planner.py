@@ -264,7 +264,7 @@ class _StageSeconds:
             if stage in footprint.stages
         }
         encoder, decoder, generator = on_gpu["sam_encoder"], on_gpu["mask_decoder"], on_gpu["generator"]
-        understand = on_gpu.get("understand")
+        detector, understand = on_gpu.get("detector"), on_gpu.get("understand")
         photos, has_photo_decoder = demand.photos_per_image, "photo_decoder" in profile.deployments
         decoding_s = rates.CPU_SECONDS["photo_decoder"]
         self._seconds: dict[StageName, float] = {
@@ -273,6 +273,7 @@ class _StageSeconds:
             "producer": rates.CPU_SECONDS["producer"],
             "sam_encoder": photos * rates.row_seconds(*encoder),
             "mask_decoder": photos * demand.clicks_per_photo * rates.row_seconds(*decoder),
+            "detector": photos * (rates.row_seconds(*detector) if detector else rates.CPU_SECONDS["detector"]),
             "understand": photos * (rates.row_seconds(*understand) if understand else rates.CPU_SECONDS["understand"]),
             "canny": rates.CPU_SECONDS["canny"],
             "generator": rates.scene_seconds(*generator, steps, rows),

@@ -312,6 +312,7 @@ STYLE = StyleAnswer(
 )
 STYLES = StylePage(styles=(STYLE,), next_cursor=_STYLE_ID)
 ENGINES = EnginesAnswer(
+    finds_words=True,
     engines=(
         EngineInfo(
             name="mini",

@@ -21,7 +21,7 @@ from torch.nn import functional
 from packshot.errors import PackRefused
 from packshot.models.detect.network import NameFinder
 from packshot.models.engines.word_tokenizer import WordTokenizer
-from packshot.types import F32, Detection, Embedding, Photo
+from packshot.types import F32, Detection, Embedding, Found, Photo, Words
 
 if TYPE_CHECKING:
     from packshot.models.packs.pack import Pack
@@ -39,12 +39,12 @@ EIGHTH = "eighth"
 
 
 class Detector(Protocol):
-    """Finds what words name. `reads` says which of a photo's forms it takes."""
+    """Finds what words name. `reads` says which of a photo's forms it takes (`PackManifest.detector_reads`)."""
 
     reads: ClassVar[Literal["photo", "embedding"]]
 
-    def unknown(self, words: str) -> list[str]:
-        """The words that the detector does not know. It ignores them; words of which none is known find nothing."""
+    def read(self, words: str) -> tuple[list[str], list[str]]:
+        """The words that are looked for, and those that are ignored. Words of which none is known find nothing."""
         ...
 
     def find(self, asked: Sequence[tuple[Photo | Embedding, str]]) -> list[list[Detection]]:
@@ -65,6 +65,30 @@ def kept(boxes: F32, scores: F32, threshold: float) -> list[Detection]:
     return found
 
 
+def find_named(detector: Detector, asked: Sequence[tuple[Photo | Embedding, Words]]) -> list[Found]:
+    """What the words of each photo name, in one call of the detector.
+
+    A box that fits `not_text` at least as well as `text` is none.
+    """
+    texts = [(seen, words.text) for seen, words in asked]
+    not_texts = [(seen, words.not_text) for seen, words in asked if words.not_text]
+    answers = detector.find([*texts, *not_texts])
+    others = iter(answers[len(texts) :])
+    found = []
+    for (_, words), fit in zip(asked, answers, strict=False):
+        unlike = next(others) if words.not_text else []
+        left = tuple(one for one in fit if not any(_is_rather(one, other) for other in unlike))
+        known, unknown = detector.read(words.text)
+        unknown += detector.read(words.not_text)[1] if words.not_text else []
+        found.append(Found(left, tuple(known), tuple(unknown)))
+    return found
+
+
+def _is_rather(one: Detection, other: Detection) -> bool:
+    """Whether the box shows what the other detection found."""
+    return other.score >= one.score and _iou(one.box_xyxy, other.box_xyxy) > SAME_IOU
+
+
 def _iou(a: Sequence[float], b: Sequence[float]) -> float:
     width, height = (max(0.0, min(a[k + 2], b[k + 2]) - max(a[k], b[k])) for k in (0, 1))
     both = width * height
@@ -82,8 +106,15 @@ class MiniDetector:
     tokenizer: WordTokenizer
     device: torch.device
 
-    def unknown(self, words: str) -> list[str]:
-        return self.tokenizer.unknown(words)
+    def read(self, words: str) -> tuple[list[str], list[str]]:
+        ids = torch.from_numpy(self.tokenizer([words])).to(self.device)
+        asked = set(self.network.phrases[self.network.chosen(ids)[0] > 0].round().long().flatten().tolist())
+        known, unknown = list[str](), list[str]()
+        for word in self.tokenizer.words(words):
+            meaning = self.tokenizer.ids_of(word)  # empty for a word that says nothing, such as "the"
+            if meaning:
+                (known if asked.intersection(meaning) else unknown).append(word)
+        return known, unknown
 
     @torch.inference_mode()
     def find(self, asked: Sequence[tuple[Photo | Embedding, str]]) -> list[list[Detection]]:
@@ -154,9 +185,9 @@ class GroundingDetector:
     shorter_px: int = SHORTER_PX
     threshold: float = BOX_THRESHOLD
 
-    def unknown(self, words: str) -> list[str]:
-        """Always empty, because word pieces encode any text."""
-        return []
+    def read(self, words: str) -> tuple[list[str], list[str]]:
+        """All words are known, because word pieces encode any text."""
+        return words.split(), []
 
     @torch.inference_mode()
     def find(self, asked: Sequence[tuple[Photo | Embedding, str]]) -> list[list[Detection]]:
@@ -225,4 +256,4 @@ def _one(pack: Pack, ending: str) -> Path:
     return found[0]
 
 
-__all__ = ["Detector", "GroundingDetector", "MiniDetector", "kept", "load_detector"]
+__all__ = ["Detector", "GroundingDetector", "MiniDetector", "find_named", "kept", "load_detector"]
