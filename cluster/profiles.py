@@ -180,7 +180,9 @@ class Profile(Strict):
     sentence: str
     device: Literal["cpu", "cuda"]
     pack: str = ""
-    threads: dict[Literal["encoder", "decoder", "detector", "understand", "generator"], int] = Field(default_factory=dict)
+    threads: dict[Literal["encoder", "decoder", "detector", "understand", "generator"], int] = Field(
+        default_factory=dict
+    )
     autoscaling: Pipeline | None = None
     head: Head | None = None
     pools: dict[str, Pool] = Field(min_length=1)

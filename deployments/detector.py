@@ -20,6 +20,7 @@ from deployments.sam_encoder import Encoded
 from packshot.batching import MicroBatcher
 from packshot.errors import BadInput
 from packshot.imaging.codec import read_photo
+from packshot.models.detect import NOT_HERE
 from packshot.models.device import model_thread, pick_dtype
 from packshot.settings import Settings
 from packshot.store.assets import Assets
@@ -82,6 +83,6 @@ class DetectorDeployment:
 
     def _find_batch(self, asked: Sequence[tuple[Photo | Embedding, Words]]) -> list[Found]:
         if self._detector is None:
-            raise BadInput("not_served", "the pack must have the role detector, got none; serve a pack that has it")
+            raise BadInput("not_served", NOT_HERE)
         self._meter.count("packshot_word_searches_total", len(asked))
         return self._find_named(self._detector, asked)

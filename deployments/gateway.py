@@ -48,8 +48,8 @@ class GatewayDeployment:
     """Serves the HTTP API.
 
     `pack` names the pack; "" uses the setting. `encoder` and `mask_decoder` answer clicks and `detector` words,
-    `finisher` makes files and `director` runs shots. `photo_decoder` decodes uploads; with None, processes of this replica do. `producer` produces
-    catalogues; with None, this replica does.
+    `finisher` makes files and `director` runs shots. `photo_decoder` decodes uploads; with None, processes of this
+    replica do. `producer` produces catalogues; with None, this replica does.
     """
 
     def __init__(

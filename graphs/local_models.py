@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from packshot.contract.recipe import EngineStamp
 from packshot.errors import BadInput
+from packshot.models.detect import NOT_HERE
 from packshot.models.device import model_thread, pick_device, pick_dtype
 from packshot.models.packs.pack import Pack
 from packshot.settings import Settings
@@ -102,7 +103,7 @@ class Models:
         from packshot.models.detect.detector import find_named
 
         if self.detector is None:
-            raise BadInput("not_served", f"pack {self._pack.name} must have the role detector, got none; serve another")
+            raise BadInput("not_served", NOT_HERE)
         [found] = find_named(self.detector, [(seen, words)])
         return found
 

@@ -335,7 +335,7 @@ ENGINES = EnginesAnswer(
             limits=SamplingLimits(max_steps=150, max_guidance_scale=30.0, max_control_scale=2.0),
             licences={"unet": "Apache-2.0", "controlnet": "Apache-2.0"},
         ),
-    )
+    ),
 )
 PRESETS = PresetsAnswer(
     presets=(

@@ -9,6 +9,7 @@ nothing fits the words has no detections.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ from packshot.types import F32, Detection, Embedding, Found, Photo, Words
 
 if TYPE_CHECKING:
     from packshot.models.packs.pack import Pack
+
+log = logging.getLogger(__name__)
 
 MOST = 8
 """The largest number of detections of a photo."""
@@ -223,11 +226,16 @@ class GroundingDetector:
 
 
 def load_detector(pack: Pack, device: torch.device, dtype: torch.dtype = torch.float32) -> Detector | None:
-    """Load the pack's detector; None when the pack has none. The mini detector runs in fp32.
+    """Load the pack's detector; None when the pack has no such role, or its files are not here.
 
-    Raises PackRefused when files are missing, corrupt or do not fit together.
+    The mini detector runs in fp32. The role is optional, so missing files are a warning. Raises PackRefused when files
+    are corrupt or do not fit together.
     """
     if "detector" not in pack.manifest.roles:
+        return None
+    if pack.settings.offline and pack.missing("detector"):
+        remedy = f"packshot packs fetch {pack.name} downloads its files"
+        log.warning("pack %s: the detector is missing, so words find nothing; %s", pack.name, remedy)
         return None
     spec = pack.role("detector")
     if spec.class_name == "NameFinder":

@@ -27,6 +27,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from packshot.models.detect.detector import LONGER_PX, PROPOSALS, SHORTER_PX
 from packshot.models.footprint.stage_footprint import Footprint
 from packshot.models.packs.manifest import CONTROL_ROLES, RoleName
 from packshot.models.packs.pack import Pack
@@ -34,7 +35,6 @@ from packshot.models.packs.weights import build
 from packshot.models.segment.attention import attend_piecewise
 from packshot.models.segment.network import DetailEncoder
 from packshot.models.segment.segmenter import DETAIL, SETS_PER_CALL
-from packshot.models.detect.detector import LONGER_PX, PROPOSALS, SHORTER_PX
 from packshot.models.understand.geometry import DEPTH_PX
 from packshot.models.understand.network import OUTLINE
 
