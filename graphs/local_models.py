@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from packshot.models.detect.detector import Detector
-    from packshot.models.engines.unet_controlnet import DiffusionEngine
+    from packshot.models.engines.loading import PackEngine
     from packshot.models.segment.segmenter import SamDecoder, SamEncoder
     from packshot.models.understand.understander import Understander
 
@@ -76,11 +76,11 @@ class Models:
         return load_detector(self._pack, *self._placed)
 
     @cached_property
-    def engine(self) -> DiffusionEngine:
+    def engine(self) -> PackEngine:
         """The pack's engine."""
-        from packshot.models.engines.unet_controlnet import DiffusionEngine
+        from packshot.models.engines.loading import load_engine
 
-        return DiffusionEngine(self._pack, *self._placed, freeze=self._freeze)
+        return load_engine(self._pack, *self._placed, freeze=self._freeze)
 
     @cached_property
     def stamp(self) -> EngineStamp:

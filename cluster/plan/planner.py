@@ -37,7 +37,8 @@ class Demand:
     """The demand to plan for.
 
     A photo is encoded once, decoded `clicks_per_photo` times, and used for 1 / `photos_per_image` images. Words are
-    looked for in the share `words_per_photo` of the photos. `utilisation` is the share of a device's time that the plan may use. Raises BadInput when a value is out of range.
+    looked for `words_per_photo` times in a photo. `utilisation` is the share of a device's time that the plan may use.
+    Raises BadInput when a value is out of range.
     """
 
     images_per_hour: float

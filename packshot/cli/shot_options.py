@@ -32,7 +32,8 @@ __all__ = [
 class Marks:
     """What marks the product in a photo: words, points (x, y, label), boxes XYXY, or a mask's path. Photo pixels.
 
-    `find` names the product, and `find_not` what it is not; then boxes and points say where it is. `mask` is a PNG, or a folder that holds one PNG with each photo's name.
+    `find` names the product, and `find_not` what it is not; then boxes and points say where it is. `mask` is a PNG, or
+    a folder that holds one PNG with each photo's name.
     """
 
     points: tuple[tuple[float, float, int], ...] = ()

@@ -13,8 +13,9 @@ import torch
 import yaml
 
 from packshot.errors import PackRefused
-from packshot.models.packs.manifest import RoleName, read_manifest
+from packshot.models.packs.manifest import read_manifest
 from packshot.models.packs.pack import Pack, find_pack, list_packs, sha256_of
+from packshot.models.packs.roles import RoleName
 from packshot.models.packs.weights import build, convert_pth
 from packshot.settings import Settings
 from tests.tiny_pack import build_tiny_pack
@@ -291,73 +292,6 @@ def test_offline_a_missing_file_names_the_remedy(tmp_path: Path, monkeypatch: py
     assert {row.status for row in pack.verify()} == {"missing"}
 
 
-def hub_pack(tmp_path: Path, shared: Path, **stated: Any) -> Pack:
-    """A pack whose VAE comes from the hub."""
-    manifest = yaml.safe_load((shared / "manifest.yaml").read_text())
-    manifest["name"] = "hubbed"
-    vae = manifest["roles"]["vae"]
-    vae["source"] = {"repo": "some/one", "revision": "a" * 40, "subfolder": "vae"}
-    vae["files"] = {"vae.safetensors": stated or vae["files"]["vae.safetensors"]}
-    (tmp_path / "hubbed").mkdir()
-    (tmp_path / "hubbed/manifest.yaml").write_text(yaml.safe_dump(manifest))
-    return find_pack("hubbed", settings(tmp_path / "hubbed", offline=False))
-
-
-def play_hub(monkeypatch: pytest.MonkeyPatch, source: Path) -> list[tuple[str, str, str]]:
-    """The hub's two calls with their real signatures, over a folder; returns the list of what was asked for."""
-    import huggingface_hub
-
-    asked: list[tuple[str, str, str]] = []
-
-    def download(repo_id: str, filename: str, *, subfolder: str | None, revision: str, local_dir: Path) -> str:
-        asked.append((repo_id, f"{subfolder}/{filename}", revision))
-        target = local_dir / (subfolder or "") / filename
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes((source / filename).read_bytes())
-        return str(target)
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_, **__: None)
-    return asked
-
-
-def test_hub_files_are_fetched_once_into_the_cache(
-    tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = play_hub(monkeypatch, shared)
-    pack = hub_pack(tmp_path, shared)
-    told: list[str] = []
-    (path,) = pack.fetch(told.append, role="vae")
-    assert path == tmp_path / "home/packs/hubbed/vae/vae/vae.safetensors"
-    assert len(told) == 1
-    pack.load("vae")
-    assert asked == [("some/one", "vae/vae.safetensors", "a" * 40)]
-
-
-def test_a_fetched_file_of_another_hash_is_refused(
-    tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    play_hub(monkeypatch, shared)
-    with pytest.raises(PackRefused, match="must have sha256 0000"):
-        hub_pack(tmp_path, shared, sha256="0" * 64).fetch(role="vae")
-
-
-def test_files_beside_the_manifest_spare_the_hub(tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = play_hub(monkeypatch, shared)
-    pack = hub_pack(tmp_path, shared)
-    (pack.folder / "vae").mkdir()
-    (pack.folder / "vae/vae.safetensors").symlink_to(shared / "vae.safetensors")
-    pack.load("vae")
-    assert asked == []
-
-
-def test_a_hub_that_fails_is_a_missing_pack(tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    play_hub(monkeypatch, tmp_path / "nothing here")
-    with pytest.raises(PackRefused, match="FileNotFoundError") as refused:
-        hub_pack(tmp_path, shared).load("vae")
-    assert refused.value.code == "pack_missing"
-
-
 def test_a_pth_is_checked_then_converted_once(tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
@@ -407,7 +341,8 @@ def test_listing_packs_loads_neither_torch_nor_diffusers() -> None:
 def test_the_page_on_packs_tells_every_field_and_class() -> None:
     from typing import get_args
 
-    from packshot.models.packs.manifest import ROLES, ClassName, Defaults, Limits, PackManifest, RoleSpec
+    from packshot.models.packs.manifest import Defaults, Limits, PackManifest, RoleSpec
+    from packshot.models.packs.roles import ROLES, ClassName
 
     page = (Path(__file__).parents[3] / "docs/packs.md").read_text("utf-8")
     names = [*get_args(ClassName), *ROLES]
