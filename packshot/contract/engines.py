@@ -34,6 +34,9 @@ class EngineCapabilities(Answer):
     controls: tuple[ConditionKind, ...] = Field(
         ("canny",), description="The kinds of `conditions` that it takes; canny is also `control_scale`."
     )
+    references: int = Field(
+        0, ge=0, description="Most reference pictures that it takes for a style's part `scene`; 0 = none."
+    )
 
 
 class EngineInfo(Answer):
