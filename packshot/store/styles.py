@@ -55,7 +55,7 @@ class Styles:
         new = style.insert().values(
             id=new_id("st"),
             tenant_id=tenant_id,
-            **_stored(values),
+            **_columns_json(values),
             thumbnail_key=files[0].key if files else None,
             created_at=Now(),
         )
@@ -91,7 +91,7 @@ class Styles:
         Raises NotFound when the style or a reference does not exist, Conflict `name_taken`, and StorageFull.
         """
         files = [] if thumbnail is None else self._references.write_files([thumbnail])
-        change = update(style).where(style.c.id == style_id).values(**_stored(fields))
+        change = update(style).where(style.c.id == style_id).values(**_columns_json(fields))
         if files:
             change = change.values(thumbnail_key=files[0].key)
         with unique_name(style, fields.get("name", "")), self._database.write() as connection:
@@ -119,7 +119,7 @@ class Styles:
         self._references.purge(keys)
 
 
-def _stored(fields: StyleFields) -> dict[str, Any]:
+def _columns_json(fields: StyleFields) -> dict[str, Any]:
     """The fields as columns. An empty list is NULL, as in rows of an earlier version."""
     values: dict[str, Any] = dict(fields)
     if "references" in fields:
