@@ -19,7 +19,7 @@ from packshot.types import Cutout, Embedding, Photo, Prompts, Understanding
 if TYPE_CHECKING:
     import torch
 
-    from packshot.models.engines.unet_controlnet import DiffusionEngine
+    from packshot.models.engines.loading import PackEngine
     from packshot.models.segment.segmenter import SamDecoder, SamEncoder
     from packshot.models.understand.understander import Understander
 
@@ -66,11 +66,11 @@ class Models:
         return Understander(load_geometry(self._pack, *self._placed, encoder=self.segmenter[0]))
 
     @cached_property
-    def engine(self) -> DiffusionEngine:
+    def engine(self) -> PackEngine:
         """The pack's engine."""
-        from packshot.models.engines.unet_controlnet import DiffusionEngine
+        from packshot.models.engines.loading import load_engine
 
-        return DiffusionEngine(self._pack, *self._placed, freeze=self._freeze)
+        return load_engine(self._pack, *self._placed, freeze=self._freeze)
 
     @cached_property
     def stamp(self) -> EngineStamp:

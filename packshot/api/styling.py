@@ -64,6 +64,8 @@ async def _styled(services: Services, tenant_id: str, body: Body, engine: Engine
         _refuse_words(prompts, stored)
         asked = _with_stored(asked, stored)
         given = {name: getattr(stored, name) for name in WORDS if name not in body.model_fields_set}
+        if not engine.capabilities.negative_prompt:
+            given.pop("negative_prompt", None)
         given = {name: value for name, value in given.items() if value}
     explicit = await _explicit(services, tenant_id, asked, engine)
     return type(body).model_validate({**body.model_dump(exclude_unset=True), **given, "style": explicit})
