@@ -30,6 +30,8 @@ SAME = 4.0
 """The distance in CIE L*a*b* within which two colours are one main colour."""
 ALIKE = 9.0
 """The distance within which two colours of a found palette are one: a swatch beside it would look the same."""
+SHADE = 0.5
+"""How much the lightness counts in that distance: the lit and the shaded side of a wall are one colour."""
 RARE = 0.02
 """The share below which a found colour is left out: a highlight, not the pictures' colour."""
 ROUNDS = 8
@@ -63,7 +65,7 @@ def palette_of(pictures: Sequence[tuple[U8, float]], most: int = FOUND_COLOURS) 
 def _joined(centres: F64, shares: F64) -> tuple[F64, F64]:
     """The colours without those that look alike: the two nearest become one, until none are."""
     while len(centres) > 1:
-        apart = np.linalg.norm(centres[:, None] - centres[None], axis=2) + np.eye(len(centres)) * 1e9
+        apart = np.linalg.norm((centres[:, None] - centres[None]) * (SHADE, 1, 1), axis=2) + np.eye(len(centres)) * 1e9
         first, second = np.unravel_index(int(apart.argmin()), apart.shape)
         if apart[first, second] >= ALIKE:
             break
