@@ -227,8 +227,8 @@ class GraphStages:
     async def paint(
         self, fitted: Any, edges: Any, brief: Brief, *, interactive: bool, alone: bool, maps: Any = None
     ) -> AsyncIterator[Step | Painted]:
-        made = [edges] if maps is None else [edges, maps]
-        stream = self._generator.paint.remote(fitted, edges, brief, interactive, alone, *made[1:])
+        made = [one for one in (edges, maps) if one is not None]
+        stream = self._generator.paint.remote(fitted, edges, brief, interactive, alone, maps)
         assert isinstance(stream, DeploymentResponseGenerator)
         try:
             yield await await_with_arguments(anext(stream), fitted, *made)

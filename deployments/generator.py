@@ -77,17 +77,19 @@ class GeneratorDeployment:
     async def paint(
         self,
         fitted: Fitted,
-        edges: EdgeMap,
+        edges: EdgeMap | None,
         brief: Brief,
         interactive: bool,
         alone: bool,
         maps: ConditionMaps | None = None,
     ) -> AsyncIterator[Step | Painted]:
         """Paint a scene. Yields at most two steps per second, and every step with a preview, then the painted scene."""
+        edges = edges or EdgeMap.none(fitted.repaint)
+        scene = Scene(fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps(), fitted.kept)
         reported: asyncio.Queue[Step | None] = asyncio.Queue()
         rendering: asyncio.Task[Rendered] = asyncio.create_task(
             self._batcher.render(
-                Scene(fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps(), fitted.kept),
+                scene,
                 lambda index, steps, preview: reported.put_nowait(Step(index, steps, preview)),
                 preview_every_s=PREVIEW_EVERY_S,
                 interactive=interactive,

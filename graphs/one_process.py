@@ -199,7 +199,7 @@ class LocalStages:
     async def paint(
         self,
         fitted: Fitted,
-        edges: EdgeMap,
+        edges: EdgeMap | None,
         brief: Brief,
         *,
         interactive: bool,
@@ -211,6 +211,7 @@ class LocalStages:
             if self._batcher is None:
                 self._batcher = RenderBatcher(engine, max_rows=MAX_ROWS, thread=self._models.thread)
         reported: asyncio.Queue[Step | None] = asyncio.Queue()
+        edges = edges or EdgeMap.none(fitted.repaint)
         scene = Scene(fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps(), fitted.kept)
         rendering: asyncio.Task[Rendered] = asyncio.create_task(
             self._batcher.render(

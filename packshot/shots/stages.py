@@ -247,7 +247,8 @@ class Stages(Protocol):
     ) -> AsyncIterator[Step | Painted]:
         """Paint one scene. Yields a Step for each denoising step, then one Painted. Closing the iterator cancels it.
 
-        `maps` are those of `control_maps`; None when the brief has no condition besides the edges.
+        `edges` are None when the brief has no weight for them. `maps` are those of `control_maps`; None when the brief
+        has no condition besides the edges.
         `interactive` gives the scene the higher priority, because a person waits. `alone` runs it unbatched, because
         its shot may have crashed a replica.
         """

@@ -223,14 +223,14 @@ def _depth(network: Any, dtype: torch.dtype, cutouts: int) -> object:
 def detector_footprint(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> Footprint:
     """The footprint of the pack's detector. A row is a photo with its words. A head runs in fp32, on embeddings."""
     if pack.role("detector").class_name == "NameFinder":
-        network, keys = _network(pack, "detector", torch.float32), pack.role("segmenter").config
+        network, keys = meta_network(pack, "detector", torch.float32), pack.role("segmenter").config
         few, many = (cost_of(partial(_find_names, network, keys, photos)) for photos in (FEW, MANY))
-        return _linear_footprint(few, many, weights=_bytes(network), loading=_bytes(network))
-    network = _network(pack, "detector", dtype)
+        return linear_footprint(few, many, weights=bytes_of(network), loading=bytes_of(network))
+    network = meta_network(pack, "detector", dtype)
     one = cost_of(partial(_ground, network, dtype))  # it looks at one photo after another
     return Footprint(
-        weights_gib=_bytes(network) / GIB,
-        loading_gib=_bytes(network) / GIB,
+        weights_gib=bytes_of(network) / GIB,
+        loading_gib=bytes_of(network) / GIB,
         base_gib=one.peak_bytes / GIB,
         row_gib=0,
         row_tflop=one.flop / TERA,
