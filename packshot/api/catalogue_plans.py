@@ -22,6 +22,8 @@ from packshot.catalogue.sheet import problem, refused
 from packshot.contract.catalogue import Budget, BudgetCheck, DryRunAnswer, Look, Manifest, RowProblem
 from packshot.contract.engines import EngineInfo
 from packshot.errors import BadInput, UnsupportedMedia
+from packshot.store.budgets import NEEDS_BUDGET
+from packshot.store.records import Tenant
 from packshot.store.shot_filter import ShotFilter
 
 __all__ = ["MAX_MANIFEST_BYTES", "MAX_PROBLEMS", "Planned", "dry_run_answer", "planned", "sent_manifest"]
@@ -95,20 +97,20 @@ def _look(data: bytes) -> Frame:
     return read_frame_bytes(data, "application/json" if data.lstrip()[:1] == b"{" else "application/yaml")
 
 
-async def planned(services: Services, tenant_id: str, sent: SentManifest) -> Planned:
+async def planned(services: Services, tenant: Tenant, sent: SentManifest) -> Planned:
     """Read and plan a manifest. One waits for its turn, because a large one takes seconds of a processor.
 
     Raises BadInput `manifest_unreadable` when the bytes have another form, and Overloaded.
     """
-    async with services.large_turns.one(tenant_id):
-        return await in_thread(_planned, services, tenant_id, sent)
+    async with services.large_turns.one(tenant.id):
+        return await in_thread(_planned, services, tenant, sent)
 
 
-def _planned(services: Services, tenant_id: str, sent: SentManifest) -> Planned:
+def _planned(services: Services, tenant: Tenant, sent: SentManifest) -> Planned:
     read = read_manifest(sent.data, sent.media_type, frame=sent.frame, allowed=Allowed.by(services.settings))
     engines = services.graph.engines()
     engine = engines[0]
-    found = list(_missing_ids(services, tenant_id, read))
+    found = list(_missing_ids(services, tenant.id, read))
     if read.manifest is not None:
         try:
             engine = pick_engine(read.manifest.defaults.engine, engines)
@@ -116,9 +118,14 @@ def _planned(services: Services, tenant_id: str, sent: SentManifest) -> Planned:
             found.append(refused(error, None, None, "defaults.engine", read.manifest.defaults.engine))
         found += _limits(read.manifest, engine, services)
     read = replace(read, problems=sorted([*read.problems, *found], key=lambda one: one.row or 0))
-    ended, _ = services.store.shots.page(tenant_id, ShotFilter(status="done", kind="shot"), limit=20)
+    ended, _ = services.store.shots.page(tenant.id, ShotFilter(status="done", kind="shot"), limit=20)
     costs, basis = costs_of(engine, ended)
-    return Planned(read, plan(read, costs), costs, basis)
+    made = plan(read, costs)
+    if made.painted and engine.price_device_s and not services.store.budgets.bounds_costs(tenant.id, tenant.key_id):
+        remedy = "Ask the operator for a budget, or name another engine."
+        needed = problem(None, None, "defaults.engine", engine.name, NEEDS_BUDGET, remedy, "budget_needed")
+        made = replace(made, problems=(needed, *made.problems))
+    return Planned(read, made, costs, basis)
 
 
 def _missing_ids(services: Services, tenant_id: str, read: Read) -> Iterator[RowProblem]:
