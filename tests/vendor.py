@@ -184,7 +184,7 @@ def remote_pack(folder: Path, vendor: Vendor, **changes: Any) -> Pack:
         "commercial": True,
         "native_px": [SIZE, SIZE],
         "buckets": [[SIZE, SIZE], [96, 64]],
-        "prediction_type": "sample",
+        "prediction_type": "none",
         "defaults": {"steps": 1, "guidance_scale": 1.0, "control_scale": 0.0},
         "limits": {"max_steps": 1, "max_guidance_scale": 1.0, "max_control_scale": 0.0},
         "endpoint": endpoint_at(vendor, **changes),

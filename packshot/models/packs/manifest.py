@@ -17,14 +17,16 @@ from packshot.contract.shot_spec import Canvas, ConditionKind
 from packshot.errors import FieldError, PackRefused
 from packshot.models.packs.endpoint import Endpoint
 from packshot.models.packs.framing import Tiling, framing, max_windows, nearest_bucket, tilings
+from packshot.models.packs.kinds import PackKind, with_kind
+from packshot.models.packs.licence import Terms, with_terms
 from packshot.models.packs.recipes import capabilities_of
 from packshot.models.packs.roles import CLASSES_OF_ROLE, CONTROL_ROLES, RENDER_ROLES, ClassName, Recipe, RoleName
 from packshot.types import Framing
 
-Family = Literal["mini", "sd15", "sd2", "sdxl", "remote"]
+Family = Literal["mini", "sd15", "sd2", "sdxl", "remote", "segmenter"]
 AROUND_PRODUCTS: frozenset[Family] = frozenset({"mini"})
 """The families whose networks learned to paint a scene around products alone, and not to continue a given scene."""
-PredictionType = Literal["epsilon", "v_prediction", "sample"]
+PredictionType = Literal["epsilon", "v_prediction", "sample", "none"]
 ControlChannel = Literal[
     "canny",
     "product",
@@ -154,10 +156,11 @@ class PackManifest(_Strict):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     title: str = Field(min_length=1)
+    kind: PackKind = "engine"
     family: Family
     recipe: Recipe = "unet_controlnet"
     licence: str = Field(min_length=1)
-    commercial: bool
+    terms: Terms
     renderable: bool = True
     reason: str = ""
     native_px: Size
@@ -169,6 +172,11 @@ class PackManifest(_Strict):
     memory_gib: dict[RoleName, float] = Field(default_factory=dict)
     endpoint: Endpoint | None = None
     roles: dict[RoleName, RoleSpec]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older_and_shorter_forms(cls, content: Any) -> Any:
+        return with_kind(with_terms(content))
 
     @model_validator(mode="after")
     def _whole(self) -> PackManifest:
@@ -237,6 +245,7 @@ class PackManifest(_Strict):
         more = {
             "licences": licences,
             "capabilities": capabilities_of(self, controls),
+            "commercial": self.terms.commercial != "no",
             "price_device_s": 0.0 if self.endpoint is None else self.endpoint.price_device_s,
         }
         return EngineInfo.model_validate(self.model_dump(exclude={"roles", "memory_gib", "endpoint"}) | more)
