@@ -69,8 +69,8 @@ class Settings(BaseSettings):
 
     # Remote engines
     remote_key: SecretStr = Field(SecretStr(""), description="Key of a remote engine's vendor; from a secret.")
-    remote_key_file: Path | None = Field(
-        None, description="File with that key, read at each call; or a folder with one named after each remote pack."
+    remote_key_file: str = Field(
+        "", description="File with that key, read at each call; or a folder with one named after each remote pack."
     )
 
     # Request limits

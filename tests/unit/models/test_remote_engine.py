@@ -16,13 +16,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from packshot.batching.scene_job import Rendered
+from packshot.contract.shot_spec import Canvas
 from packshot.errors import BadInput, EngineFailed, PackRefused, PackshotError, Unavailable
 from packshot.imaging.codec import encode_png
 from packshot.meter import NoMeter
 from packshot.models.engines.remote.painter import RemotePainter
 from packshot.models.engines.remote.shapes import SHAPES, Edit, NoPicture
+from packshot.models.footprint.pack_footprint import compute_footprint
+from packshot.models.packs.endpoint import Endpoint
+from packshot.models.packs.framing import MAX_STRETCH, window_steps
+from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.store.assets import Assets
 from packshot.types import Brief, EdgeMap, Kept, Scene
@@ -35,6 +41,7 @@ from tests.vendor import (
     Behaviour,
     Vendor,
     answers,
+    endpoint_at,
     floods,
     hangs_up,
     parts_of,
@@ -253,7 +260,7 @@ def test_the_key_comes_from_a_file_that_may_change(tmp_path: Path, vendor: Vendo
     keys = tmp_path / "keys"
     keys.mkdir()
     pack = remote_pack(tmp_path / "elsewhere", vendor)
-    settings = Settings(remote_key_file=keys, home=tmp_path)
+    settings = Settings(remote_key_file=str(keys), home=tmp_path)
     egress, kept = Egress(allow_loopback=True), Assets(settings.asset_root)
     with pytest.raises(PackRefused, match="PACKSHOT_REMOTE_KEY_FILE has none") as refused:
         RemotePainter(pack, settings, egress=egress, answers=kept)
@@ -326,8 +333,31 @@ def test_the_other_published_form(vendor: Vendor) -> None:
     assert not shape.refuses({"error": {"message": "quota"}})
 
 
-def remote_endpoint(vendor: Vendor) -> Any:
-    from packshot.models.packs.endpoint import Endpoint
-    from tests.vendor import endpoint_at
+def test_the_shipped_pack_is_a_remote_engine_on_no_device(tmp_path: Path) -> None:
+    pack = find_pack("remote", Settings(home=tmp_path))
+    pack.check()
+    assert not pack.missing()
+    assert list(pack.hashes(pack.engine_roles)) == ["manifest"]
+    assert compute_footprint(pack).stages == {}
+    engine = pack.summary()
+    assert engine.price_device_s > 0
+    for size in ((1024, 1024), (2000, 2000), (1080, 1350), (1080, 1920), (2000, 800), (640, 480)):
+        framing = pack.manifest.framing(Canvas(*size))
+        assert framing.windows == 1
+        assert framing.size in engine.capabilities.sizes
+        assert framing.stretch(size) <= MAX_STRETCH
+        assert window_steps(size, 1, engine) == 1
 
+
+@pytest.mark.parametrize("changes", [{"recipe": "unet_controlnet"}, {"endpoint": None}])
+def test_an_endpoint_belongs_to_a_remote_engine(tmp_path: Path, vendor: Vendor, changes: dict[str, Any]) -> None:
+    pack = remote_pack(tmp_path / "elsewhere", vendor)
+    manifest = yaml.safe_load((pack.folder / "manifest.yaml").read_text("utf-8")) | changes
+    (pack.folder / "manifest.yaml").write_text(yaml.safe_dump(manifest), "utf-8")
+    with pytest.raises(PackRefused) as refused:
+        find_pack("elsewhere", Settings(pack_path=str(pack.folder)))
+    assert refused.value.code == "pack_mismatch"
+
+
+def remote_endpoint(vendor: Vendor) -> Any:
     return Endpoint.model_validate(endpoint_at(vendor, shape="imagen"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from packshot.errors import PackRefused
 from packshot.models.packs.pack import Pack
 from packshot.settings import Settings
@@ -20,7 +22,7 @@ def read_key(pack: Pack, settings: Settings) -> str:
         return ""
     key, where = settings.remote_key.get_secret_value(), "PACKSHOT_REMOTE_KEY"
     if settings.remote_key_file:
-        path, where = settings.remote_key_file, "PACKSHOT_REMOTE_KEY_FILE"
+        path, where = Path(settings.remote_key_file), "PACKSHOT_REMOTE_KEY_FILE"
         try:
             key = (path / pack.name if path.is_dir() else path).read_text("utf-8")
         except (OSError, UnicodeDecodeError):
