@@ -43,6 +43,7 @@ def check_fit(manifest: PackManifest, controls: Sequence[ConditionKind]) -> None
 
     Raises PackRefused (pack_mismatch) with both values.
     """
+    _heads_fit(manifest)
     match manifest.recipe:
         case "unet_controlnet":
             _unet_fits(manifest, controls)
@@ -50,7 +51,8 @@ def check_fit(manifest: PackManifest, controls: Sequence[ConditionKind]) -> None
         case "flow_edit" | "flow_control":
             flow_fits(manifest)
             factor = pixels_per_token(vae_factor(manifest))
-    _heads_fit(manifest)
+        case "remote":
+            return  # no network paints
     odd = [bucket for bucket in manifest.buckets if bucket[0] % factor or bucket[1] % factor]
     if odd:
         _refuse(manifest, f"buckets must be multiples of {factor}, the pixels of a latent or token, got {odd}")

@@ -93,12 +93,13 @@ CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
 UNION_CLASSES: tuple[ClassName, ...] = ("ControlNetUnionModel", "ZImageControlNetModel")
 """The ControlNets that serve several conditions."""
 
-Recipe = Literal["unet_controlnet", "flow_edit", "flow_control"]
+Recipe = Literal["unet_controlnet", "flow_edit", "flow_control", "remote"]
 """How a pack paints a scene. The engine of each recipe is in packshot/models/engines."""
 RENDER_ROLES: dict[Recipe, tuple[RoleName, ...]] = {
     "unet_controlnet": ("tokenizer", "text_encoder", "vae", "unet", "controlnet", "scheduler"),
     "flow_edit": ("tokenizer", "text_encoder", "vae", "transformer", "scheduler"),
     "flow_control": ("tokenizer", "text_encoder", "vae", "transformer", "controlnet", "scheduler"),
+    "remote": (),
 }
 """The roles that every engine of a recipe loads. The others are read elsewhere, or when the engine serves what they
 are for."""
@@ -106,6 +107,7 @@ FURTHER_RENDER_ROLES: dict[Recipe, tuple[RoleName, ...]] = {
     "unet_controlnet": ("tokenizer_2", "text_encoder_2", "controlnet_inpaint"),
     "flow_edit": (),
     "flow_control": (),
+    "remote": (),
 }
 """The roles that an engine of a recipe loads where the pack has them."""
 
