@@ -54,7 +54,10 @@ ENGINES = tuple(
         prediction_type="v_prediction",
         defaults=SamplingDefaults(prompt="", steps=16, guidance_scale=2.5, control_scale=0.9, guidance_rescale=0.7),
         limits=SamplingLimits(max_steps=100, max_guidance_scale=20.0, max_control_scale=2.0),
-        capabilities=EngineCapabilities(controls=("canny", "depth", "normal") if name == "second" else ("canny",)),
+        capabilities=EngineCapabilities(
+            controls=("canny", "depth", "normal") if name == "second" else ("canny",),
+            samplers=("ddim", "euler") if name == "second" else (),
+        ),
         licences={},
     )
     for name in ("mini", "second")

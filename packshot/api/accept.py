@@ -198,6 +198,7 @@ def resolved(body: ShotRequest, engines: Sequence[EngineInfo], settings: Setting
         priority=body.priority,
         reflection=_reflection(body),
         relight=_relight(body),
+        sampler=body.sampler,
     )
     errors = _broken_bounds(spec, engine.limits, settings)
     errors += broken_conditions(body.conditions, spec.conditions, engine.limits.max_control_scale)

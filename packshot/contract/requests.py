@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from packshot.contract.light import Reflection, Relight, RelightMode, Shadow, ShadowKind
-from packshot.contract.shot_spec import CONDITION_KINDS, Condition, ConditionKind, LayerSpec
+from packshot.contract.shot_spec import CONDITION_KINDS, Condition, ConditionKind, LayerSpec, Sampler
 from packshot.contract.status import Priority, Review
 
 MIN_WEIGHT, MAX_WEIGHT = 0.01, 100.0
@@ -179,6 +179,11 @@ class ShotRequest(Request):
     )
     steps: int | None = Field(None, ge=1, description="Denoising steps; null = the engine's default.")
     guidance_scale: float | None = Field(None, ge=0.0, description="Weight of the prompt; null = the engine's default.")
+    sampler: Sampler | None = Field(
+        None,
+        description="How noise becomes a picture: ddim, euler, unipc, dpmpp or lcm, where the engine's "
+        "`capabilities.samplers` has it; null = the engine's own.",
+    )
     control_scale: float | None = Field(None, ge=0.0, description="Weight of the edges; null = the engine's default.")
     control_start: Fraction = Field(
         0.0, description="Part of the schedule after which the edges guide the scene, 0 to 1."

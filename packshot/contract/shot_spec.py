@@ -92,7 +92,7 @@ class ShotSpec:
     """A resolved shot, as it is stored and painted.
 
     `images` is the number of images. `seed` is the first image's seed; each further image uses the next seed. `engine`
-    is the name of an engine. `conditions` has at most one condition of each kind.
+    is the name of an engine. `conditions` has at most one condition of each kind. `sampler` None is the engine's own.
     """
 
     canvas: Canvas
@@ -110,6 +110,7 @@ class ShotSpec:
     priority: Priority = "interactive"
     reflection: Reflection | None = None
     relight: Relight | None = None
+    sampler: Sampler | None = None
 
     @property
     def interactive(self) -> bool:
@@ -196,6 +197,7 @@ class ShotSpec:
             **({"reflection": asdict(self.reflection)} if self.reflection else {}),
             **({"conditions": further} if further else {}),
             **({"relight": self.relight.to_json()} if self.relight else {}),
+            **({"sampler": self.sampler} if self.sampler else {}),
         }
 
     @classmethod
@@ -225,6 +227,7 @@ class ShotSpec:
             priority=stored["priority"],
             reflection=Reflection(**stored["reflection"]) if stored.get("reflection") else None,
             relight=Relight.from_json(stored.get("relight")),
+            sampler=stored.get("sampler"),
         )
 
 

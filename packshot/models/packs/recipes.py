@@ -15,4 +15,9 @@ __all__ = ["capabilities_of"]
 
 def capabilities_of(manifest: PackManifest, controls: tuple[ConditionKind, ...]) -> EngineCapabilities:
     """What the pack's engine can honour. `controls` are the conditions that it serves."""
-    return EngineCapabilities(controls=controls, steps=(1, manifest.limits.max_steps), sizes=manifest.buckets)
+    return EngineCapabilities(
+        controls=controls,
+        samplers=manifest.samplers,
+        steps=(1, manifest.limits.max_steps),
+        sizes=manifest.buckets,
+    )

@@ -161,13 +161,13 @@ def test_a_shot_that_did_not_fail_has_no_error_and_a_plain_image_no_engine() -> 
 def test_a_recipe_tells_the_whole_request() -> None:
     asked = set(ShotRequest.model_fields) - {"project_id", "sku", "meta"}  # how the shot is filed, not what it shows
     conditions = (*SPEC.conditions, Condition(kind="depth", scale=1.0))
-    full = replace(SPEC, reflection=Reflection(), relight=Relight(), conditions=conditions)
+    full = replace(SPEC, reflection=Reflection(), relight=Relight(), conditions=conditions, sampler="euler")
     assert set(answers.ResolvedRequest.model_fields) == asked == set(full.to_json())
 
 
 def test_engines_are_what_their_manifests_say() -> None:
     manifest = find_pack("mini", Settings()).manifest
-    told = manifest.model_dump(mode="json", exclude={"kind", "roles", "memory_gib", "controls"})
+    told = manifest.model_dump(mode="json", exclude={"kind", "roles", "memory_gib", "controls", "samplers"})
     told["commercial"] = True
     told["capabilities"] = capabilities_of(manifest, manifest.own_controls).model_dump(mode="json")
     told["licences"] = {role: spec.licence for role, spec in manifest.roles.items()}
@@ -177,6 +177,7 @@ def test_engines_are_what_their_manifests_say() -> None:
         "roles",
         "memory_gib",
         "controls",
+        "samplers",
     } | {
         "commercial",
         "licences",
