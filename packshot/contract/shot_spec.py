@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 from packshot.contract.light import Reflection, Relight, Shadow
 from packshot.contract.status import Priority
+from packshot.contract.style import Style
 
 ConditionKind = Literal["canny", "depth", "normal", "segmentation", "pose"]
 CONDITION_KINDS: tuple[ConditionKind, ...] = get_args(ConditionKind)
@@ -111,6 +112,7 @@ class ShotSpec:
     reflection: Reflection | None = None
     relight: Relight | None = None
     sampler: Sampler | None = None
+    style: Style | None = None
 
     @property
     def interactive(self) -> bool:
@@ -198,6 +200,7 @@ class ShotSpec:
             **({"conditions": further} if further else {}),
             **({"relight": self.relight.to_json()} if self.relight else {}),
             **({"sampler": self.sampler} if self.sampler else {}),
+            **({"style": self.style.to_json()} if self.style else {}),
         }
 
     @classmethod
@@ -228,6 +231,7 @@ class ShotSpec:
             reflection=Reflection(**stored["reflection"]) if stored.get("reflection") else None,
             relight=Relight.from_json(stored.get("relight")),
             sampler=stored.get("sampler"),
+            style=Style.from_json(stored.get("style")),
         )
 
 

@@ -13,6 +13,7 @@ packshot/models/footprint/pack_footprint.py keeps the results.
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from packshot.models.detect.detector import LONGER_PX, PROPOSALS, SHORTER_PX
 from packshot.models.engines.step_networks import predicted, residuals
 from packshot.models.engines.union import keep_rows_apart, union_residuals
 from packshot.models.footprint.stage_footprint import Footprint
@@ -55,6 +57,9 @@ FEW, MANY = 2, 4
 """The two batch sizes from which the linear model of memory is computed. A batch of one needs slightly less."""
 SET_TOKENS = 8
 """Assumed tokens of a prompt set: clicks and a box. The thousands of image tokens make their number unimportant."""
+
+WORD_PIECES = 16
+"""Assumed pieces of a search's words."""
 
 
 @dataclass(frozen=True)
@@ -215,6 +220,46 @@ def _depth(network: Any, dtype: torch.dtype, cutouts: int) -> object:
     return network(pixel_values=torch.empty(cutouts, 3, DEPTH_PX, DEPTH_PX, dtype=dtype, device="meta"))[0]
 
 
+def detector_footprint(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> Footprint:
+    """The footprint of the pack's detector. A row is a photo with its words. A head runs in fp32, on embeddings."""
+    if pack.role("detector").class_name == "NameFinder":
+        network, keys = _network(pack, "detector", torch.float32), pack.role("segmenter").config
+        few, many = (cost_of(partial(_find_names, network, keys, photos)) for photos in (FEW, MANY))
+        return _linear_footprint(few, many, weights=_bytes(network), loading=_bytes(network))
+    network = _network(pack, "detector", dtype)
+    one = cost_of(partial(_ground, network, dtype))  # it looks at one photo after another
+    return Footprint(
+        weights_gib=_bytes(network) / GIB,
+        loading_gib=_bytes(network) / GIB,
+        base_gib=one.peak_bytes / GIB,
+        row_gib=0,
+        row_tflop=one.flop / TERA,
+        row_gb=one.moved_bytes / GIGA,
+    )
+
+
+def _find_names(network: Any, keys: dict[str, Any], photos: int) -> object:
+    side = keys["image_size"] // keys["patch_size"]
+    features = torch.empty(photos, keys["out_chans"], side, side, device="meta")
+    eighth = torch.empty(photos, keys["detail"][-1], 2 * side, 2 * side, device="meta")
+    joined = network.joined(features, eighth)
+    network.proposed(joined)
+    boxes = torch.empty(PROPOSALS * photos, 4, device="meta")
+    rows = torch.zeros(PROPOSALS * photos, dtype=torch.long, device="meta")
+    asked = torch.empty(photos, len(network.phrases), device="meta")
+    return network.scores(network.numbers(joined, network.mended(joined, boxes, rows), rows), asked)
+
+
+def _ground(network: Any, dtype: torch.dtype) -> object:
+    pixels = torch.empty(1, 3, SHORTER_PX, LONGER_PX, dtype=dtype, device="meta")
+    ids = torch.zeros(1, WORD_PIECES, dtype=torch.long, device="meta")
+    os.environ["TRANSFORMERS_DISABLE_TORCH_CHECK"] = "1"  # its checks read values, which tensors of meta have none of
+    try:
+        return network.model(pixel_values=pixels, input_ids=ids)  # the heads after it are small
+    finally:
+        del os.environ["TRANSFORMERS_DISABLE_TORCH_CHECK"]
+
+
 def engine_footprint(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> Footprint:
     """The footprint of the generator. A row is a batch row of a denoising step; a guided scene has two.
 
@@ -327,7 +372,8 @@ def _network(pack: Pack, role: RoleName, dtype: torch.dtype) -> Any:
     spec = pack.role(role)
     with torch.device("meta"):
         made = build(spec.class_name, spec.config)
-    return nn.Module.to(made, dtype).eval().requires_grad_(requires_grad=False)
+    # `to` the device too: a parameter that is made by `torch.Tensor(n)` lies on the CPU
+    return nn.Module.to(made, "meta", dtype).eval().requires_grad_(requires_grad=False)
 
 
 def _bytes(module: nn.Module) -> int:

@@ -263,6 +263,12 @@ class PackManifest(_Strict):
         return tilings(self.buckets).get((width_px, height_px))
 
     @property
+    def detector_reads(self) -> Literal["photo", "embedding"] | None:
+        """Which of a photo's forms the pack's detector takes; None when the pack has none."""
+        spec = self.roles.get("detector")
+        return None if spec is None else "embedding" if spec.class_name == "NameFinder" else "photo"
+
+    @property
     def own_controls(self) -> tuple[ConditionKind, ...]:
         """The conditions that the pack serves unless a setting names others, canny first."""
         return tuple(kind for kind in self.possible_controls if kind == "canny" or kind in self.controls)
