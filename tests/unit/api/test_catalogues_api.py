@@ -96,6 +96,10 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[int | None, str, str]]] = {
     ),
     "unknown engine": ({"json": manifest(defaults={"engine": "none"})}, (None, "defaults.engine", "unknown_engine")),
     "too many steps": ({"json": manifest(defaults={"steps": 1000})}, (None, "defaults.steps", "invalid_request")),
+    "sampler that the engine lacks": (
+        {"json": manifest(defaults={"sampler": "euler"})},
+        (None, "defaults.sampler", "engine_cannot"),
+    ),
     "condition that the engine lacks": (
         {"json": manifest(defaults={"conditions": [{"kind": "depth"}]})},
         (None, "defaults.conditions", "engine_cannot"),
