@@ -153,7 +153,7 @@ class PackManifest(_Strict):
     setting `controls` names others.
     """
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
     title: str = Field(min_length=1)
     kind: PackKind = "engine"
     family: Family

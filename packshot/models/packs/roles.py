@@ -40,6 +40,7 @@ ClassName = Literal[
     "LCMScheduler",
     "NameFinder",
     "Sam",
+    "Sam2Model",
     "SceneJudge",
     "UNet2DConditionModel",
     "UniPCMultistepScheduler",
@@ -55,7 +56,7 @@ CONTROL_ROLES: dict[ConditionKind, RoleName] = {
 }
 """The role of each condition's ControlNet. There is none for `pose`: no stage finds a skeleton."""
 CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
-    "segmenter": ("Sam",),
+    "segmenter": ("Sam", "Sam2Model"),
     "tokenizer": ("CLIPTokenizer", "WordTokenizer"),
     "text_encoder": ("CLIPTextModel",),
     "tokenizer_2": ("CLIPTokenizer",),
