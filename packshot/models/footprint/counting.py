@@ -31,7 +31,6 @@ from packshot.models.packs.pack import Pack
 from packshot.models.packs.roles import CONTROL_ROLES, RoleName
 from packshot.models.packs.weights import build
 from packshot.models.segment.attention import attend_piecewise
-from packshot.models.segment.network import DetailEncoder
 from packshot.models.segment.segmenter import DETAIL, SETS_PER_CALL
 from packshot.models.understand.geometry import DEPTH_PX
 from packshot.models.understand.network import OUTLINE

@@ -1,4 +1,4 @@
-"""Read weights from safetensors files without holding them twice: one tensor at a time, cast and moved as it is read."""
+"""Read weights from safetensors files without holding them twice: each tensor is cast and moved as it is read."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def read_tensors(files: Sequence[Path], device: torch.device, cast_to: CastTo) -
             dtype = cast_to(name) if tensor.is_floating_point() else tensor.dtype
             state[name] = tensor.to(device, dtype)
         if twice:
-            raise PackRefused("pack_mismatch", f"shards must not share tensors, {file.name} repeats {sorted(twice)[:3]}")
+            raise PackRefused(
+                "pack_mismatch", f"shards must not share tensors, {file.name} repeats {sorted(twice)[:3]}"
+            )
     return state
 
 

@@ -34,7 +34,8 @@ TRANSFORMERS = (
 def build(class_name: ClassName, config: dict[str, Any]) -> Any:
     """Build a network or scheduler from its config. A network's parameters have shapes, and no values yet.
 
-    They are on the meta device, except the few that the class fills itself. `load_module` assigns them all. Raises PackRefused (pack_mismatch) when the class cannot be built from the config.
+    They are on the meta device, except the few that the class fills itself. `load_module` assigns them all. Raises
+    PackRefused (pack_mismatch) when the class cannot be built from the config.
     """
     try:
         with _no_init():
@@ -149,7 +150,8 @@ def load_module(
     unset = [name for name, buffer in module.named_buffers() if buffer.is_meta]
     assert not unset, f"{spec.class_name} makes {unset[:3]} with torch.empty and does not save them"
     # For the buffers that the class computed. nn.Module.to, because diffusers' own logs a warning.
-    return torch.nn.Module.to(module, device).eval().requires_grad_(requires_grad=False)
+    ready: nn.Module = torch.nn.Module.to(module, device)
+    return ready.eval().requires_grad_(requires_grad=False)
 
 
 def _renamed(module: Any, state: dict[str, torch.Tensor], dtype: torch.dtype) -> tuple[nn.Module, list[str], list[str]]:

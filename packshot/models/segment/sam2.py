@@ -2,9 +2,9 @@
 
 The networks are transformers' own (`Sam2Model`), so the hub's files load unchanged; what a video needs is left out.
 
-    pixels (B, 3, S, S) -> Hiera, feature pyramid -> maps /4 /8 ───────────────────┐
-                                       └──> features (B, C, S/16, S/16)             │
-    points, boxes -> prompt tokens ─> two-way transformer over features ────────────┴─> masks (B, 4, S/4, S/4), IoU (B, 4)
+    pixels (B, 3, S, S) -> Hiera, feature pyramid -> maps /4 /8 ──────────┐
+                                       └──> features (B, C, S/16, S/16)    │
+    points, boxes -> prompt tokens ─> two-way transformer over features ───┴─> masks (B, 4, S/4, S/4), IoU (B, 4)
     mask prompt (B, 1, S/4, S/4) -> downscaling -> added to features
 
 SAM 2 was trained on photos that are stretched to a square, and SAM on photos that are padded.

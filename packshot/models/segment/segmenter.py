@@ -40,7 +40,6 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
@@ -121,8 +120,7 @@ class SamEncoder:
         stored = features.to("cpu", stored_dtype).numpy()
         maps_dtype = torch.float16 if isinstance(self._network, DetailEncoder) else stored_dtype
         details = {
-            name: values.to("cpu", maps_dtype).numpy()
-            for name, values in zip(DETAIL[-len(maps) :], maps, strict=False)
+            name: values.to("cpu", maps_dtype).numpy() for name, values in zip(DETAIL[-len(maps) :], maps, strict=False)
         }
         embeddings = []
         for index, (photo, (width, height)) in enumerate(zip(photos, insides, strict=True)):

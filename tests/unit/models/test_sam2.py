@@ -135,7 +135,7 @@ def test_the_embedding_is_transformers_own(reference: Any, embedding: Embedding,
         assert torch.allclose(torch.from_numpy(ours), theirs[0], atol=1e-5)
 
 
-PROMPTS = {
+PROMPTS: dict[str, tuple[Prompts, dict[str, Any]]] = {
     "click": (Prompts(points=((40.0, 50.0, 1),)), {"input_points": [[[[40.0, 50.0]]]], "input_labels": [[[1]]]}),
     "clicks": (
         Prompts(points=((40.0, 50.0, 1), (90.0, 20.0, 0))),
