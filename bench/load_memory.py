@@ -89,8 +89,8 @@ def _noise(size: int, dtype: Dtype) -> Iterator[bytes]:
         size -= len(data)
 
 
-def _load(spec: RoleSpec, files: list[Path], dtype: Dtype, answer: Any) -> None:
-    """In a child: load the role once, and report what it took."""
+def load_once(spec: RoleSpec, files: list[Path], dtype: Dtype) -> Loaded:
+    """Load the role in this process, and say what that took."""
     import torch
 
     from packshot.models.packs.weights import build, load_module
@@ -114,7 +114,11 @@ def _load(spec: RoleSpec, files: list[Path], dtype: Dtype, answer: Any) -> None:
     ended.set()
     watcher.join()
     size = sum(file.stat().st_size for file in files)
-    answer.send(asdict(Loaded(size / GIB, weights / GIB, before / GIB, (peak[0] - before) / GIB, seconds)))
+    return Loaded(size / GIB, weights / GIB, before / GIB, (peak[0] - before) / GIB, seconds)
+
+
+def _in_child(spec: RoleSpec, files: list[Path], dtype: Dtype, answer: Any) -> None:
+    answer.send(asdict(load_once(spec, files, dtype)))
 
 
 def _resident_bytes() -> int:
@@ -129,7 +133,7 @@ def measure(spec: RoleSpec, file_dtype: Dtype, dtype: Dtype, folder: Path | None
         named = spec.model_copy(update={"files": {file.name: FileSpec(sha256="0" * 64) for file in files}})
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
-        child = context.Process(target=_load, args=(named, files, dtype, there))
+        child = context.Process(target=_in_child, args=(named, files, dtype, there))
         child.start()
         there.close()
         try:
@@ -160,5 +164,3 @@ def main() -> int:
 
 if __name__ == "__main__":
     raise SystemExit(main())
-
-__all__ = ["Loaded", "measure", "write_random"]
