@@ -24,6 +24,7 @@ def capabilities_of(manifest: PackManifest, controls: tuple[ConditionKind, ...])
         controls=controls,
         negative_prompt=guided,
         guidance=guided,
+        samplers=manifest.samplers,
         steps=(1, manifest.limits.max_steps),
         sizes=manifest.buckets,
     )

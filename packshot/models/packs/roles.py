@@ -48,6 +48,7 @@ ClassName = Literal[
     "Qwen2Tokenizer",
     "Qwen3Model",
     "Sam",
+    "Sam2Model",
     "SceneJudge",
     "UNet2DConditionModel",
     "UniPCMultistepScheduler",
@@ -66,7 +67,7 @@ CONTROL_ROLES: dict[ConditionKind, RoleName] = {
 """The role of each condition's own ControlNet. There is none for `pose`: no stage finds a skeleton. A union ControlNet
 in the role `controlnet` serves several conditions (`PackManifest.control_role`)."""
 CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
-    "segmenter": ("Sam",),
+    "segmenter": ("Sam", "Sam2Model"),
     "tokenizer": ("CLIPTokenizer", "Qwen2Tokenizer", "WordTokenizer"),
     "text_encoder": ("CLIPTextModel", "Qwen3Model"),
     "tokenizer_2": ("CLIPTokenizer",),
