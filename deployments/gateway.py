@@ -47,14 +47,14 @@ STUDIO_DIR = Path(packshot.__file__).with_name("studio")
 class GatewayDeployment:
     """Serves the HTTP API.
 
-    `pack` names the pack; "" uses the setting. `encoder` and `mask_decoder` answer clicks, `finisher` makes files and
-    `director` runs shots. `photo_decoder` decodes uploads; with None, processes of this replica do. `producer` produces
-    catalogues; with None, this replica does.
+    `engines` names the packs of the engines, the default first. `encoder` and `mask_decoder` answer clicks, `finisher`
+    makes files and `director` runs shots. `photo_decoder` decodes uploads; with None, processes of this replica do.
+    `producer` produces catalogues; with None, this replica does.
     """
 
     def __init__(
         self,
-        pack: str,
+        engines: tuple[str, ...],
         encoder: DeploymentHandle[Any],
         mask_decoder: DeploymentHandle[Any],
         finisher: DeploymentHandle[Any],
@@ -65,9 +65,7 @@ class GatewayDeployment:
         self._settings = Settings()
         require_shared_store(self._settings)
         self._store = Store.from_settings(self._settings)
-        self._graph = ServeGraph(
-            pack or self._settings.pack, self._settings, self._store, encoder, mask_decoder, finisher, director
-        )
+        self._graph = ServeGraph(engines, self._settings, self._store, encoder, mask_decoder, finisher, director)
         self._cores = CoresInUse()
         self._upload_decoder: Decoder = (
             LocalDecoder(self._settings) if photo_decoder is None else ServeDecoder(photo_decoder)

@@ -44,7 +44,7 @@ ROWS_OF_A_GUIDED_SCENE = 2
 class GeneratorDeployment:
     """Paints scenes.
 
-    `pack` names the pack; "" uses the setting. `threads` is the number of torch threads; 0 = torch's choice.
+    `pack` names the pack. `threads` is the number of torch threads; 0 = torch's choice.
     `user_config`: `max_rows` is the largest number of batch rows in a step that the memory allows.
     """
 
@@ -57,7 +57,7 @@ class GeneratorDeployment:
         thread = model_thread(threads, end_on_device_fault)
         device = cap_share(settings.device)
         dtype = pick_dtype(device, settings.dtype)
-        loaded = find_pack(pack or settings.pack, settings)
+        loaded = find_pack(pack, settings)
         self._stamp = EngineStamp(
             pack=loaded.hashes(loaded.engine_roles), dtype=str(dtype).removeprefix("torch."), device=device.type
         )

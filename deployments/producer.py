@@ -31,14 +31,15 @@ from packshot.store.store import Store
 )
 @stage("producer")
 class ProducerDeployment:
-    """Produces catalogues. `pack` names the pack; "" uses the setting. The handles are the stages that it calls.
+    """Produces catalogues.
 
+    `engines` names the packs of the engines, the default first. The handles are the stages that it calls.
     `photo_decoder` reads photos and masks at URLs; with None, processes of this replica do.
     """
 
     def __init__(
         self,
-        pack: str,
+        engines: tuple[str, ...],
         encoder: DeploymentHandle[Any],
         mask_decoder: DeploymentHandle[Any],
         finisher: DeploymentHandle[Any],
@@ -48,7 +49,7 @@ class ProducerDeployment:
         settings = Settings()
         require_shared_store(settings)
         store = Store.from_settings(settings)
-        graph = ServeGraph(pack or settings.pack, settings, store, encoder, mask_decoder, finisher, director)
+        graph = ServeGraph(engines, settings, store, encoder, mask_decoder, finisher, director)
         self._decoder: Decoder = LocalDecoder(settings) if photo_decoder is None else ServeDecoder(photo_decoder)
         self._producing = Producing(store, graph, self._decoder, settings)
 

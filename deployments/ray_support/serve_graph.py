@@ -76,7 +76,7 @@ class ServeGraph:
 
     def __init__(
         self,
-        pack: str,
+        engines: tuple[str, ...],
         settings: Settings,
         store: Store,
         encoder: DeploymentHandle[Any],
@@ -84,7 +84,7 @@ class ServeGraph:
         finisher: DeploymentHandle[Any],
         director: DeploymentHandle[Any],
     ) -> None:
-        self._engines = (find_pack(pack, settings).summary(),)
+        self._engines = tuple(find_pack(name, settings).summary() for name in engines)
         self._store = store
         self._encoder = with_context(encoder)
         self._mask_decoder = with_context(mask_decoder)
