@@ -20,8 +20,8 @@ from bench.harness import Row, not_measured, print_row, timed
 from packshot.imaging.codec import encode_png, read_photo
 from packshot.models.engines.unet_controlnet import DiffusionEngine
 from packshot.models.engines.word_tokenizer import Tokenizer
-from packshot.models.packs.manifest import RoleName
 from packshot.models.packs.pack import Pack, find_pack
+from packshot.models.packs.roles import RoleName
 from packshot.models.packs.weights import build
 from packshot.models.segment.network import VIT_H, build_sam
 from packshot.models.segment.segmenter import SamEncoder

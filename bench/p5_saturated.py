@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import io
 import random
-import socket
 import statistics
 import subprocess
 import sys
@@ -32,6 +31,7 @@ from PIL import Image
 from bench.demo import CUP_AND_SAUCER_BOX_XYXY
 from bench.harness import Row, print_row, timed
 from bench.session import Session, post, session
+from cluster.local import free_port
 from packshot.imaging.codec import encode_png
 from packshot.models.device import pick_device, pick_dtype, use_threads
 from packshot.models.engines.unet_controlnet import DiffusionEngine
@@ -70,9 +70,7 @@ def serve_side(served: Session) -> tuple[Paint, Click]:
 @contextmanager
 def monolith_side() -> Iterator[tuple[Paint, Click]]:
     """The calls of the monolith, in a process of its own, with the same photo and mask."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port("127.0.0.1")
     process = subprocess.Popen([sys.executable, "-m", "bench.monolith", str(port), str(THREADS)])
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=300) as http:

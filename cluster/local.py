@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import logging
 import os
+import random
 import signal
 import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 
 from cluster.edge.nginx import edge, require_nginx
 from cluster.plan.gpu_shares import check_profile
@@ -214,11 +215,19 @@ def run_forever(
         stop.wait()
 
 
+PORTS = range(20_000, 32_768)
+"""Ports that neither Ray's workers (10,002 to 19,999) nor outgoing connections (32,768 and up on Linux) take, so that
+a free one is still free when its server starts."""
+
+
 def free_port(host: str) -> int:
-    """A port of `host` on which nothing listens at present."""
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    """A port of `host` on which nothing listens at present. Raises OSError when none is free."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for port in random.sample(PORTS, len(PORTS)):
+        with socket.socket(family) as probe, suppress(OSError):
+            probe.bind((host, port))
+            return port
+    raise OSError(f"a port of {host} from {PORTS.start} to {PORTS.stop - 1} must be free, got none; end other servers")
 
 
 def _require_free(host: str, port: int) -> None:

@@ -49,7 +49,7 @@ class GeneratorDeployment:
     """
 
     def __init__(self, pack: str, threads: int) -> None:
-        from packshot.models.engines.unet_controlnet import DiffusionEngine
+        from packshot.models.engines.loading import load_engine
         from packshot.models.packs.pack import find_pack
 
         leave_evidence()
@@ -61,7 +61,7 @@ class GeneratorDeployment:
         self._stamp = EngineStamp(
             pack=loaded.hashes(loaded.engine_roles), dtype=str(dtype).removeprefix("torch."), device=device.type
         )
-        engine = DiffusionEngine(loaded, device, dtype, freeze=True)
+        engine = load_engine(loaded, device, dtype, freeze=True)
         curve_s = thread.submit(engine.step_seconds).result()
         self._knee = knee(curve_s)
         self._row_step_s = curve_s[self._knee] / self._knee

@@ -24,7 +24,7 @@ from packshot.types import Cutout, Embedding, Photo, Prompts, Understanding
 if TYPE_CHECKING:
     import torch
 
-    from packshot.models.engines.unet_controlnet import DiffusionEngine
+    from packshot.models.engines.loading import PackEngine
     from packshot.models.segment.segmenter import SamDecoder, SamEncoder
     from packshot.models.understand.understander import Understander
 
@@ -48,7 +48,7 @@ class Models:
     def __init__(self, segmenter: Pack, engines: Mapping[str, Pack], settings: Settings, *, freeze: bool) -> None:
         self._pack = segmenter
         self._packs = dict(engines)
-        self._loaded: dict[str, DiffusionEngine] = {}
+        self._loaded: dict[str, PackEngine] = {}
         self._settings = settings
         self._freeze = freeze
 
@@ -78,9 +78,9 @@ class Models:
 
         return Understander(load_geometry(self._pack, *self._placed, encoder=self.segmenter[0]))
 
-    def engine(self, name: str, busy: Collection[str] = ()) -> DiffusionEngine:
+    def engine(self, name: str, busy: Collection[str] = ()) -> PackEngine:
         """The engine of the pack `name`. Engines that are not `busy` are dropped when it would not fit beside them."""
-        from packshot.models.engines.unet_controlnet import DiffusionEngine
+        from packshot.models.engines.loading import load_engine
 
         if name not in self._loaded:
             for other in [other for other in self._loaded if other not in busy]:
@@ -89,7 +89,7 @@ class Models:
                 log.info("dropped the engine %s, so that %s has memory", other, name)
                 del self._loaded[other]
                 _free_memory()
-            self._loaded[name] = DiffusionEngine(self._packs[name], *self._placed, freeze=self._freeze)
+            self._loaded[name] = load_engine(self._packs[name], *self._placed, freeze=self._freeze)
         return self._loaded[name]
 
     @property

@@ -20,8 +20,9 @@ from cluster.profiles import Pool, Profile
 from packshot.errors import BadInput
 from packshot.models.device import CUDA_CONTEXT_GIB
 from packshot.models.footprint.pack_footprint import Footprint, GpuStage, PackFootprint, find_footprint
-from packshot.models.packs.manifest import PackManifest, RoleName
+from packshot.models.packs.manifest import PackManifest
 from packshot.models.packs.pack import Pack, find_pack
+from packshot.models.packs.roles import RoleName
 from packshot.settings import Settings
 
 FRAGMENTATION = 1.1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from loadtest.errors import Broken
 from loadtest.run.job import JOB_FILE, RECORDS_FILE, Job
+from loadtest.run.ports import free_port
 from loadtest.run.recorder import Record
 
 LOCUSTFILE = Path(__file__).parents[1] / "generator/locustfile.py"
@@ -52,7 +52,7 @@ def generating(plan: Job, folder: Path, means: Means) -> Iterator[Iterator[Recor
     plan_file.chmod(0o600)  # it holds the tenants' keys
     records.write_text("", "utf-8")
     single_process = means.workers == 1 and means.bind is None
-    bind, port = means.bind or "127.0.0.1", MASTER_PORT if means.bind else _free_port()
+    bind, port = means.bind or "127.0.0.1", MASTER_PORT if means.bind else free_port()
     with ExitStack() as stack:
         log = stack.enter_context((folder / "locust.log").open("w", encoding="utf-8"))
 
@@ -159,9 +159,3 @@ def _end(child: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ import httpx
 import psutil
 
 from loadtest.errors import Broken, Refused
+from loadtest.run.ports import free_port
 
 START_S = 300.0
 """Longest wait for the cluster to become ready, seconds."""
@@ -41,7 +41,7 @@ class LocalCluster:
 
     def __init__(self, profile: str, home: Path, log: Path) -> None:
         self.profile, self.home, self.log = profile, home, log
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._child: subprocess.Popen[bytes] | None = None
         self._environment = {**os.environ, "PACKSHOT_HOME": str(home), "PACKSHOT_OPEN_ACCESS": "false"}
@@ -162,12 +162,6 @@ def local_cluster(profile: str, home: Path, log: Path) -> Iterator[LocalCluster]
         yield cluster
     finally:
         cluster.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _tail(log: Path) -> str:

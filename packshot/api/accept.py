@@ -15,6 +15,7 @@ from fastapi import Request as HttpRequest
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from packshot.api.capabilities import check_capabilities
 from packshot.api.conditions import broken_conditions, conditions_of
 from packshot.api.limits import MAX_JSON_BYTES, json_bytes
 from packshot.api.problems import refused_fields
@@ -176,10 +177,11 @@ def _relight(body: ShotRequest) -> Relight | None:
 def resolved(body: ShotRequest, engines: Sequence[EngineInfo], settings: Settings) -> ShotSpec:
     """Build the shot's specification with the engine's defaults filled in.
 
-    Raises BadInput when a prompt is invalid, the engine is unknown or lacks a condition, or a value is over its limit.
-    One error lists all values that are over their limits.
+    Raises BadInput when a prompt is invalid, the engine is unknown or lacks what a field needs, or a value is over its
+    limit. One error lists all values that are over their limits.
     """
     engine = pick_engine(body.engine, engines)
+    check_capabilities(body, engine)
     spec = ShotSpec(
         canvas=Canvas(body.canvas.width, body.canvas.height),
         layers=tuple(LayerSpec(**layer.model_dump()) for layer in body.layers),

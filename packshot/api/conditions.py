@@ -10,7 +10,7 @@ from packshot.contract.requests import ConditionIn, ShotRequest
 from packshot.contract.shot_spec import CONDITION_KINDS, Condition, ConditionKind
 from packshot.errors import BadInput, FieldError
 
-__all__ = ["broken_conditions", "conditions_of", "named_conditions"]
+__all__ = ["CANNY_FIELDS", "broken_conditions", "conditions_of", "named_conditions"]
 
 CANNY_FIELDS = ("control_scale", "control_start", "control_end")
 
@@ -18,14 +18,14 @@ CANNY_FIELDS = ("control_scale", "control_start", "control_end")
 def conditions_of(body: ShotRequest, engine: EngineInfo) -> tuple[Condition, ...]:
     """The conditions that a request names, in the order of CONDITION_KINDS, with the engine's defaults filled in.
 
-    The first is canny: from the list, else from the fields control_*. Raises BadInput as `named_conditions` does, and
-    `invalid_request` when list and fields both name canny.
+    The first is canny, if the engine has it: from the list, else from the fields control_*. Raises BadInput as
+    `named_conditions` does, and `invalid_request` when list and fields both name canny.
     """
     found = named_conditions(body.conditions, engine)
     given = [name for name in CANNY_FIELDS if name in body.model_fields_set]
     if "canny" in found and given:
         raise _refused(f"may not name canny beside {given[0]}, which says the same; keep one of them")
-    if "canny" not in found:
+    if "canny" not in found and "canny" in engine.capabilities.controls:
         scale = engine.defaults.control_scale if body.control_scale is None else body.control_scale
         found["canny"] = Condition(scale=scale, start=body.control_start, end=body.control_end)
     return tuple(found[kind] for kind in CONDITION_KINDS if kind in found)

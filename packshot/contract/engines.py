@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from packshot.contract.base import Answer
-from packshot.contract.shot_spec import ConditionKind
+from packshot.contract.shot_spec import ConditionKind, Sampler
 
 
 class SamplingDefaults(Answer):
@@ -34,6 +34,14 @@ class EngineCapabilities(Answer):
     controls: tuple[ConditionKind, ...] = Field(
         ("canny",), description="The kinds of `conditions` that it takes; canny is also `control_scale`."
     )
+    negative_prompt: bool = Field(True, description="Whether it takes a `negative_prompt`.")
+    guidance: bool = Field(True, description="Whether it takes a `guidance_scale`.")
+    samplers: tuple[Sampler, ...] = Field((), description="The values of `sampler` that it takes; empty = its own.")
+    references: int = Field(0, ge=0, description="The most reference pictures whose scene it can follow; 0 = none.")
+    steps: tuple[int, int] = Field((1, 150), description="Fewest and most `steps`.")
+    sizes: tuple[tuple[int, int], ...] = Field(
+        (), description="Widths and heights at which it paints, pixels; a canvas of another size gets the nearest."
+    )
 
 
 class EngineInfo(Answer):
@@ -42,6 +50,7 @@ class EngineInfo(Answer):
     name: str = Field(description="The value of `engine` in a shot request.")
     title: str = Field(description="Display name.")
     family: str = Field(description="The family of networks, such as mini, sd15 or sdxl.")
+    recipe: str = Field("unet_controlnet", description="How it paints: the kind of its networks and of its steps.")
     licence: str = Field(description="The licence of the pack as a whole.")
     commercial: bool = Field(description="Whether the licence allows commercial use.")
     renderable: bool = Field(description="Whether this version can paint with the pack.")

@@ -16,6 +16,9 @@ from packshot.contract.status import Priority
 ConditionKind = Literal["canny", "depth", "normal", "segmentation", "pose"]
 CONDITION_KINDS: tuple[ConditionKind, ...] = get_args(ConditionKind)
 """The kinds of conditions, in the order in which a shot and an engine have them."""
+
+Sampler = Literal["ddim", "euler", "unipc", "dpmpp", "lcm"]
+"""The ways to step from noise to a picture that a shot can name."""
 GEOMETRY_KINDS: tuple[ConditionKind, ...] = ("depth", "normal")
 """The conditions that are made of the products' geometry."""
 

@@ -11,7 +11,7 @@ import yaml
 from safetensors.torch import save_file
 from torch import nn
 
-from packshot.models.packs.manifest import RoleName
+from packshot.models.packs.roles import RoleName
 
 MEMORY_GIB = 0.05
 

@@ -55,8 +55,9 @@ from packshot.models.engines.step_networks import Applied, StepNetworks, small
 from packshot.models.engines.tensors import convert_memory_errors, repeat, to_pixels, to_unit
 from packshot.models.engines.windows import MANY_ROWS, Windows, squeezed
 from packshot.models.packs.framing import outline_steps
-from packshot.models.packs.manifest import AROUND_PRODUCTS, CONTROL_ROLES
+from packshot.models.packs.manifest import AROUND_PRODUCTS
 from packshot.models.packs.pack import Pack
+from packshot.models.packs.roles import CONTROL_ROLES
 from packshot.types import U8, Brief, ConditionMaps, EdgeMap, Render, Scene
 
 PREVIEW_LATENTS = 16

@@ -27,8 +27,8 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from packshot.models.footprint.stage_footprint import Footprint
-from packshot.models.packs.manifest import CONTROL_ROLES, RoleName
 from packshot.models.packs.pack import Pack
+from packshot.models.packs.roles import CONTROL_ROLES, RoleName
 from packshot.models.packs.weights import build
 from packshot.models.segment.attention import attend_piecewise
 from packshot.models.segment.network import DetailEncoder

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import yaml
 
 from packshot.models.footprint.stage_footprint import Footprint, GpuStage, PackFootprint
-from packshot.models.packs.manifest import RoleName
+from packshot.models.packs.roles import RoleName
 
 if TYPE_CHECKING:
     from packshot.models.packs.pack import Pack

@@ -7,7 +7,8 @@ from typing import Any, NoReturn
 
 from packshot.contract.shot_spec import ConditionKind
 from packshot.errors import PackRefused
-from packshot.models.packs.manifest import CONTROL_ROLES, PackManifest, RoleName, RoleSpec
+from packshot.models.packs.manifest import PackManifest, RoleSpec
+from packshot.models.packs.roles import CONTROL_ROLES, RoleName
 
 __all__ = ["check_fit", "role_of", "vae_factor"]
 
@@ -34,6 +35,18 @@ def check_fit(manifest: PackManifest, controls: Sequence[ConditionKind]) -> None
 
     Raises PackRefused (pack_mismatch) with both values.
     """
+    match manifest.recipe:
+        case "unet_controlnet":
+            _unet_fits(manifest, controls)
+    _heads_fit(manifest)
+    factor = vae_factor(manifest)
+    odd = [bucket for bucket in manifest.buckets if bucket[0] % factor or bucket[1] % factor]
+    if odd:
+        _refuse(manifest, f"buckets must be multiples of the VAE's factor {factor}, got {odd}")
+
+
+def _unet_fits(manifest: PackManifest, controls: Sequence[ConditionKind]) -> None:
+    """Check the UNet, its ControlNets and its scheduler against the VAE and the text encoder."""
     channels = _number(manifest, "vae", "latent_channels")
     inpaint = 2 * channels + 1
     owner = f"the VAE's {channels} latent channels, or 2c + 1 for inpainting"
@@ -43,13 +56,8 @@ def check_fit(manifest: PackManifest, controls: Sequence[ConditionKind]) -> None
     _same(manifest, "unet", "cross_attention_dim", (width,), "the text encoder's hidden_size")
     for kind in controls:
         _control_fits(manifest, CONTROL_ROLES[kind], channels, width)
-    _heads_fit(manifest)
     predicted = manifest.prediction_type
     _same(manifest, "scheduler", "prediction_type", (predicted,), "the manifest's")
-    factor = vae_factor(manifest)
-    odd = [bucket for bucket in manifest.buckets if bucket[0] % factor or bucket[1] % factor]
-    if odd:
-        _refuse(manifest, f"buckets must be multiples of the VAE's factor {factor}, got {odd}")
 
 
 def _control_fits(manifest: PackManifest, role: RoleName, channels: int, width: int) -> None:

@@ -7,60 +7,22 @@ not when a shot runs.
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from packshot.contract.engines import EngineCapabilities, EngineInfo
+from packshot.contract.engines import EngineInfo
 from packshot.contract.shot_spec import Canvas, ConditionKind
 from packshot.errors import FieldError, PackRefused
 from packshot.models.packs.framing import Tiling, framing, nearest_bucket, tilings
+from packshot.models.packs.recipes import capabilities_of
+from packshot.models.packs.roles import CLASSES_OF_ROLE, CONTROL_ROLES, RENDER_ROLES, ClassName, Recipe, RoleName
 from packshot.types import Framing
 
 Family = Literal["mini", "sd15", "sd2", "sdxl"]
 AROUND_PRODUCTS: frozenset[Family] = frozenset({"mini"})
 """The families whose networks learned to paint a scene around products alone, and not to continue a given scene."""
-RoleName = Literal[
-    "segmenter",
-    "tokenizer",
-    "text_encoder",
-    "tokenizer_2",
-    "text_encoder_2",
-    "vae",
-    "unet",
-    "controlnet",
-    "controlnet_depth",
-    "controlnet_normal",
-    "controlnet_segmentation",
-    "scheduler",
-    "matting",
-    "judge",
-    "geometry",
-    "detector",
-]
-ClassName = Literal[
-    "AutoencoderKL",
-    "AutoencoderTiny",
-    "CLIPTextModel",
-    "CLIPTextModelWithProjection",
-    "CLIPTokenizer",
-    "ControlNetModel",
-    "DDIMScheduler",
-    "DPMSolverMultistepScheduler",
-    "DepthAnythingForDepthEstimation",
-    "EulerDiscreteScheduler",
-    "GeometryHead",
-    "GroundingDinoForObjectDetection",
-    "LCMScheduler",
-    "NameFinder",
-    "Sam",
-    "SceneJudge",
-    "UNet2DConditionModel",
-    "UniPCMultistepScheduler",
-    "VitMatteForImageMatting",
-    "WordTokenizer",
-]
 PredictionType = Literal["epsilon", "v_prediction", "sample"]
 ControlChannel = Literal[
     "canny",
@@ -74,37 +36,6 @@ ControlChannel = Literal[
     "segmentation_blue",
 ]
 
-ROLES: tuple[RoleName, ...] = get_args(RoleName)
-RENDER_ROLES: tuple[RoleName, ...] = ("tokenizer", "text_encoder", "vae", "unet", "controlnet", "scheduler")
-"""The roles that every engine loads. The others are read elsewhere, or only when the engine serves their condition."""
-CONTROL_ROLES: dict[ConditionKind, RoleName] = {
-    "canny": "controlnet",
-    "depth": "controlnet_depth",
-    "normal": "controlnet_normal",
-    "segmentation": "controlnet_segmentation",
-}
-"""The role of each condition's ControlNet. There is none for `pose`: no stage finds a skeleton."""
-CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
-    "segmenter": ("Sam",),
-    "tokenizer": ("CLIPTokenizer", "WordTokenizer"),
-    "text_encoder": ("CLIPTextModel",),
-    "tokenizer_2": ("CLIPTokenizer",),
-    "text_encoder_2": ("CLIPTextModelWithProjection",),
-    "vae": ("AutoencoderKL", "AutoencoderTiny"),
-    "unet": ("UNet2DConditionModel",),
-    **dict.fromkeys(CONTROL_ROLES.values(), ("ControlNetModel",)),
-    "matting": ("VitMatteForImageMatting",),
-    "judge": ("SceneJudge",),
-    "geometry": ("DepthAnythingForDepthEstimation", "GeometryHead"),
-    "detector": ("GroundingDinoForObjectDetection", "NameFinder"),
-    "scheduler": (
-        "DDIMScheduler",
-        "DPMSolverMultistepScheduler",
-        "EulerDiscreteScheduler",
-        "LCMScheduler",
-        "UniPCMultistepScheduler",
-    ),
-}
 WEIGHT_SUFFIXES = (".safetensors", ".pth", ".bin")
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Size = tuple[int, int]
@@ -216,12 +147,14 @@ class Limits(_Strict):
 class PackManifest(_Strict):
     """The content of manifest.yaml. Sizes are (width, height) in pixels, and memory is in GiB.
 
-    `controls` are the conditions besides canny whose ControlNets are used unless the setting `controls` names others.
+    `recipe` is how the pack paints. `controls` are the conditions besides canny whose ControlNets are used unless the
+    setting `controls` names others.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     title: str = Field(min_length=1)
     family: Family
+    recipe: Recipe = "unet_controlnet"
     licence: str = Field(min_length=1)
     commercial: bool
     renderable: bool = True
@@ -241,11 +174,11 @@ class PackManifest(_Strict):
             if spec.class_name not in CLASSES_OF_ROLE[role]:
                 raise ValueError(f"{role} must be one of {', '.join(CLASSES_OF_ROLE[role])}, got {spec.class_name}")
         if self.renderable:
-            missing = [role for role in RENDER_ROLES if role not in self.roles]
+            needed = RENDER_ROLES[self.recipe]
+            missing = [role for role in needed if role not in self.roles]
             if missing:
-                raise ValueError(
-                    f"a renderable pack must have the roles {', '.join(RENDER_ROLES)}; missing: {', '.join(missing)}"
-                )
+                rule = f"a renderable pack of recipe {self.recipe} must have the roles {', '.join(needed)}"
+                raise ValueError(f"{rule}; missing: {', '.join(missing)}")
         elif not self.reason:
             raise ValueError("a pack that cannot render must state why in `reason`")
         for kind in self.controls:
@@ -297,7 +230,7 @@ class PackManifest(_Strict):
         controls = self.own_controls if controls is None else controls
         unused = {role for kind, role in CONTROL_ROLES.items() if kind not in controls}
         licences = {role: spec.licence for role, spec in self.roles.items() if role not in unused}
-        more = {"licences": licences, "capabilities": EngineCapabilities(controls=controls)}
+        more = {"licences": licences, "capabilities": capabilities_of(self, controls)}
         return EngineInfo.model_validate(self.model_dump(exclude={"roles", "memory_gib"}) | more)
 
 
@@ -316,10 +249,6 @@ def read_manifest(path: Path) -> PackManifest:
 
 
 __all__ = [
-    "CLASSES_OF_ROLE",
-    "CONTROL_ROLES",
-    "RENDER_ROLES",
-    "ROLES",
     "Defaults",
     "FileSpec",
     "HubSource",

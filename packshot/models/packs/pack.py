@@ -22,14 +22,8 @@ from packshot.contract.shot_spec import ConditionKind
 from packshot.errors import PackRefused
 from packshot.models.engines.word_tokenizer import Tokenizer
 from packshot.models.packs.fit import check_fit, role_of, vae_factor
-from packshot.models.packs.manifest import (
-    CONTROL_ROLES,
-    RENDER_ROLES,
-    PackManifest,
-    RoleName,
-    RoleSpec,
-    read_manifest,
-)
+from packshot.models.packs.manifest import PackManifest, RoleSpec, read_manifest
+from packshot.models.packs.roles import CONTROL_ROLES, RENDER_ROLES, RoleName
 from packshot.models.packs.weights import build, convert_pth, load_module, load_tokenizer
 
 if TYPE_CHECKING:
@@ -100,7 +94,8 @@ class Pack:
     @property
     def engine_roles(self) -> tuple[RoleName, ...]:
         """The roles that the engine loads."""
-        return (*RENDER_ROLES, *(CONTROL_ROLES[kind] for kind in self.controls if kind != "canny"))
+        further = (CONTROL_ROLES[kind] for kind in self.controls if kind != "canny")
+        return (*RENDER_ROLES[self.manifest.recipe], *further)
 
     # Files
 

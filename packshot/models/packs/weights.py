@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from packshot.errors import PackRefused
 from packshot.models.engines.word_tokenizer import ClipTokenizer, Tokenizer, WordTokenizer
-from packshot.models.packs.manifest import ClassName, RoleSpec
+from packshot.models.packs.manifest import RoleSpec
+from packshot.models.packs.roles import ClassName
 
 if TYPE_CHECKING:
     import torch

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from cluster.local import free_port
 from tests.browser.visits import Visit
 
 pytestmark = pytest.mark.soak
@@ -183,9 +183,7 @@ def shows_its_place(page: Page, http: httpx.Client) -> bool:
 def test_a_shot_outlives_the_server_and_the_page_finds_it_again(
     visit: Callable[..., Visit], cut_coffee: Callable[..., Page], made_quick: Callable[..., None], tmp_path: Path
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port("127.0.0.1")
     with served(tmp_path, port):
         page = cut_coffee(visit(f"http://127.0.0.1:{port}").page())
         made_quick(page, steps=100)

@@ -33,6 +33,7 @@ from packshot.delivery.presets import Preset, presets
 from packshot.errors import BadInput, EngineFailed, NotFound
 from packshot.models.packs.manifest import Defaults, Limits, PackManifest
 from packshot.models.packs.pack import find_pack
+from packshot.models.packs.recipes import capabilities_of
 from packshot.settings import Settings
 from packshot.store.records import ImageRecord, MaskRecord, PhotoRecord, ShotRecord
 from tests.specs import recipe_of, spec_of
@@ -167,7 +168,7 @@ def test_a_recipe_tells_the_whole_request() -> None:
 def test_engines_are_what_their_manifests_say() -> None:
     manifest = find_pack("mini", Settings()).manifest
     told = manifest.model_dump(mode="json", exclude={"roles", "memory_gib", "controls"})
-    told["capabilities"] = {"controls": list(manifest.own_controls)}
+    told["capabilities"] = capabilities_of(manifest, manifest.own_controls).model_dump(mode="json")
     told["licences"] = {role: spec.licence for role, spec in manifest.roles.items()}
     assert in_order(manifest.summary().model_dump(mode="json")) == in_order(told)
     assert set(EngineInfo.model_fields) == set(PackManifest.model_fields) - {"roles", "memory_gib", "controls"} | {

@@ -13,8 +13,9 @@ import torch
 import yaml
 
 from packshot.errors import PackRefused
-from packshot.models.packs.manifest import RoleName, read_manifest
+from packshot.models.packs.manifest import read_manifest
 from packshot.models.packs.pack import Pack, find_pack, list_packs, sha256_of
+from packshot.models.packs.roles import RoleName
 from packshot.models.packs.weights import build, convert_pth
 from packshot.settings import Settings
 from tests.tiny_pack import build_tiny_pack
@@ -407,7 +408,8 @@ def test_listing_packs_loads_neither_torch_nor_diffusers() -> None:
 def test_the_page_on_packs_tells_every_field_and_class() -> None:
     from typing import get_args
 
-    from packshot.models.packs.manifest import ROLES, ClassName, Defaults, Limits, PackManifest, RoleSpec
+    from packshot.models.packs.manifest import Defaults, Limits, PackManifest, RoleSpec
+    from packshot.models.packs.roles import ROLES, ClassName
 
     page = (Path(__file__).parents[3] / "docs/packs.md").read_text("utf-8")
     names = [*get_args(ClassName), *ROLES]

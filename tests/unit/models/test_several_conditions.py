@@ -15,8 +15,8 @@ from packshot.errors import BadInput
 from packshot.models.engines.denoising import Denoising
 from packshot.models.engines.unet_controlnet import DiffusionEngine
 from packshot.models.engines.word_tokenizer import ClipTokenizer
-from packshot.models.packs.manifest import CONTROL_ROLES
 from packshot.models.packs.pack import find_pack
+from packshot.models.packs.roles import CONTROL_ROLES
 from packshot.settings import Settings
 from packshot.types import Brief, ConditionMaps, EdgeMap, Render, Scene
 from tests.tiny_pack import SIZE_PX, build_tiny_pack

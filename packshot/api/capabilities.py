@@ -1,0 +1,35 @@
+"""Whether an engine can honour what a shot asks for. A field that it cannot honour is refused, never ignored."""
+
+from __future__ import annotations
+
+from packshot.api.conditions import CANNY_FIELDS
+from packshot.contract.engines import EngineInfo
+from packshot.contract.requests import ShotRequest
+from packshot.errors import BadInput
+
+__all__ = ["check_capabilities"]
+
+
+def check_capabilities(body: ShotRequest, engine: EngineInfo) -> None:
+    """Raise BadInput `engine_cannot` for a field that was sent and that the engine cannot honour.
+
+    Null and absent fields are always allowed, and so is a weight of 0 or an empty text.
+    """
+    has = engine.capabilities
+    if body.negative_prompt and not has.negative_prompt:
+        raise cannot(engine, "negative_prompt", "needs the capability negative_prompt", body.negative_prompt)
+    if body.guidance_scale is not None and not has.guidance:
+        raise cannot(engine, "guidance_scale", "needs the capability guidance", body.guidance_scale)
+    if "canny" not in has.controls:
+        for name in CANNY_FIELDS:
+            value = getattr(body, name)
+            if name in body.model_fields_set and value not in (None, 0.0 if name != "control_end" else 1.0):
+                raise cannot(engine, name, "needs canny in the capability controls", value)
+
+
+def cannot(engine: EngineInfo, field: str, rule: str, value: object) -> BadInput:
+    """The refusal of a field: `rule` says which capability its value needs."""
+    shown = str(value) if len(str(value)) <= 40 else f"{str(value)[:40]}…"
+    told = f"{rule}, which engine {engine.name!r} lacks, got {shown!r}"
+    remedy = "leave it out, or use an engine that lists it (GET /v1/engines)"
+    return BadInput("engine_cannot", f"{field} {told}; {remedy}.", errors=[{"loc": [field], "msg": told}])

@@ -1,0 +1,95 @@
+"""The roles of a pack, the classes that can fill each, and the roles that each recipe needs."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from packshot.contract.shot_spec import ConditionKind
+
+RoleName = Literal[
+    "segmenter",
+    "tokenizer",
+    "text_encoder",
+    "tokenizer_2",
+    "text_encoder_2",
+    "vae",
+    "unet",
+    "controlnet",
+    "controlnet_depth",
+    "controlnet_normal",
+    "controlnet_segmentation",
+    "scheduler",
+    "matting",
+    "judge",
+    "geometry",
+    "detector",
+]
+ClassName = Literal[
+    "AutoencoderKL",
+    "AutoencoderTiny",
+    "CLIPTextModel",
+    "CLIPTextModelWithProjection",
+    "CLIPTokenizer",
+    "ControlNetModel",
+    "DDIMScheduler",
+    "DPMSolverMultistepScheduler",
+    "DepthAnythingForDepthEstimation",
+    "EulerDiscreteScheduler",
+    "GeometryHead",
+    "GroundingDinoForObjectDetection",
+    "LCMScheduler",
+    "NameFinder",
+    "Sam",
+    "SceneJudge",
+    "UNet2DConditionModel",
+    "UniPCMultistepScheduler",
+    "VitMatteForImageMatting",
+    "WordTokenizer",
+]
+ROLES: tuple[RoleName, ...] = get_args(RoleName)
+CONTROL_ROLES: dict[ConditionKind, RoleName] = {
+    "canny": "controlnet",
+    "depth": "controlnet_depth",
+    "normal": "controlnet_normal",
+    "segmentation": "controlnet_segmentation",
+}
+"""The role of each condition's ControlNet. There is none for `pose`: no stage finds a skeleton."""
+CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
+    "segmenter": ("Sam",),
+    "tokenizer": ("CLIPTokenizer", "WordTokenizer"),
+    "text_encoder": ("CLIPTextModel",),
+    "tokenizer_2": ("CLIPTokenizer",),
+    "text_encoder_2": ("CLIPTextModelWithProjection",),
+    "vae": ("AutoencoderKL", "AutoencoderTiny"),
+    "unet": ("UNet2DConditionModel",),
+    **dict.fromkeys(CONTROL_ROLES.values(), ("ControlNetModel",)),
+    "matting": ("VitMatteForImageMatting",),
+    "judge": ("SceneJudge",),
+    "geometry": ("DepthAnythingForDepthEstimation", "GeometryHead"),
+    "detector": ("GroundingDinoForObjectDetection", "NameFinder"),
+    "scheduler": (
+        "DDIMScheduler",
+        "DPMSolverMultistepScheduler",
+        "EulerDiscreteScheduler",
+        "LCMScheduler",
+        "UniPCMultistepScheduler",
+    ),
+}
+
+Recipe = Literal["unet_controlnet"]
+"""How a pack paints a scene. The engine of each recipe is in packshot/models/engines."""
+RENDER_ROLES: dict[Recipe, tuple[RoleName, ...]] = {
+    "unet_controlnet": ("tokenizer", "text_encoder", "vae", "unet", "controlnet", "scheduler"),
+}
+"""The roles that every engine of a recipe loads. The others are read elsewhere, or when the engine serves what they
+are for."""
+
+__all__ = [
+    "CLASSES_OF_ROLE",
+    "CONTROL_ROLES",
+    "RENDER_ROLES",
+    "ROLES",
+    "ClassName",
+    "Recipe",
+    "RoleName",
+]
