@@ -62,7 +62,7 @@ class Lanes:
     def _may(self, engine: str, running: Collection[Running], *, catalogue: bool) -> bool:
         own = [one for one in running if one.engine == engine]
         idle = set(self._engines) - {one.engine for one in running} - {engine}
-        if self._places - len(running) <= len(idle) < self._places:
+        if own and self._places - len(running) <= len(idle):
             return False  # the free places are those of engines that have nothing here
         most = self._most if any(one.painted for one in own) else self._unproved
         if not catalogue:
