@@ -66,7 +66,11 @@ def test_without_a_number_of_places_there_is_no_limit() -> None:
 
 
 class Sleeping(Painter):
-    """Paints with the engine `mini` at once, and with `cold` when it is woken. It has no other engine."""
+    """Paints with the engine `mini` at once, and with `cold` when it is let go. It has no other engine."""
+
+    def __init__(self, store: Store, *, held: bool = False) -> None:
+        super().__init__(store, held=held)
+        self.woken = asyncio.Event()
 
     def framing_of(self, canvas: Canvas, engine: str = "") -> Framing:
         if engine not in ("mini", "cold"):
@@ -75,6 +79,7 @@ class Sleeping(Painter):
 
     async def paint(self, fitted: Any, edges: Any, brief: Brief, **options: Any) -> AsyncIterator[Step | Painted]:
         if brief.engine == "cold":
+            self.woken.set()
             await self.let_go.wait()
         async for update in super().paint(fitted, edges, brief, **options):
             yield update
@@ -89,8 +94,7 @@ async def test_shots_of_a_sleeping_engine_do_not_hold_up_those_of_another(
     freed = asyncio.Event()
     director = Director(store, stages, settings, worker="w", places=6, engines=("mini", "cold"), freed=freed.set)
     waiting = asyncio.create_task(director.run_next())
-    while now(store, cold[0]).status != "running":
-        await asyncio.sleep(0.01)
+    await asyncio.wait_for(stages.woken.wait(), 20)
     runs = [asyncio.create_task(director.run_next()) for _ in range(5)]
     await asyncio.wait_for(stages.started.wait(), 20)
     await asyncio.wait_for(freed.wait(), 20)  # its first step: it may have more places
