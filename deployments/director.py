@@ -24,9 +24,10 @@ from deployments.ray_support.shared_store import require_shared_store
 from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.errors import PackshotError
 from packshot.models.packs.pack import find_pack
-from packshot.models.packs.served import not_served
+from packshot.models.packs.served import Served, not_served
 from packshot.settings import Settings
 from packshot.shots import Director, DuePoll, Finished, LayoutFiles, Painted, Placed, SharedLoadReport, Step, Understood
+from packshot.shots.load_report import by_generator
 from packshot.shots.stages import ClipOrder, Filmed, TouchupOrder
 from packshot.store.gauges import connection_gauges
 from packshot.store.store import Store
@@ -88,6 +89,7 @@ class DirectorDeployment:
             meter=RayMeter(),
         )
         self._load = SharedLoadReport(self._store)
+        self._generators = Served(tuple(generators), "").generators
         self._directors = serve.get_deployment_handle(context.deployment, app_name=context.app_name)
         self._due = DuePoll(
             self._due_count,
@@ -121,7 +123,7 @@ class DirectorDeployment:
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """Return the whole store's load, for the policy of cluster/autoscaling.py. Serve polls it."""
-        return await asyncio.to_thread(self._load)
+        return by_generator(await asyncio.to_thread(self._load), self._generators)
 
     async def check_health(self) -> None:
         for task in self._tasks:
