@@ -36,6 +36,7 @@ GENERATOR, DIRECTOR = "generator", "director"
 FURTHER = f"{GENERATOR}-"
 """Start of the names of generators of further engines; the rest is the engine's name."""
 GATEWAY, PHOTO_DECODER = "gateway", "photo_decoder"
+CLICKS = ("sam_encoder", "mask_decoder")
 
 FAST_S = 15.0
 """The director's short window in seconds. A test checks that packshot/shots/load_report.py uses the same."""
@@ -111,12 +112,14 @@ class Pipeline:
 
     def of(self, generator: str, row_step_s: float | None, step_rows: float | None) -> Pipeline:
         """The parameters for one engine's generators, with what they measured."""
-        own = self.engines.get(generator.removeprefix(FURTHER), {}) if generator != GENERATOR else {}
+        own: dict[str, Any] = {"engines": {}}
+        if generator != GENERATOR:
+            own |= self.engines.get(generator.removeprefix(FURTHER), {})
         if row_step_s:
-            own = own | {"row_step_s": row_step_s}
+            own["row_step_s"] = row_step_s
         if step_rows:
-            own = own | {"scenes": max(1.0, step_rows / ROWS_OF_A_GUIDED_SCENE)}
-        return replace(self, engines={}, **own) if own else self
+            own["scenes"] = max(1.0, step_rows / ROWS_OF_A_GUIDED_SCENE)
+        return replace(self, **own)
 
 
 @dataclass(frozen=True)
@@ -257,15 +260,15 @@ def decide(seen: Seen, state: State, plan: Pipeline) -> tuple[dict[str, int], St
     needs = {name: stage.ongoing / stage.target_ongoing for name, stage in seen.stages.items()}
     kept, paintings = {}, []
     for name, painter in seen.painters.items():
-        before = state.engines.get(name, Kept())
-        measured = painter.row_step_s or before.row_step_s, painter.step_rows or before.step_rows
-        asked_at_s, own = _asked_at_s(name, seen, before), plan.of(name, *measured)
-        painting = Painting(held=before.held)
+        last = state.engines.get(name, Kept(busy_at_s=seen.at_s if name == GENERATOR else -math.inf))
+        measured = painter.row_step_s or last.row_step_s, painter.step_rows or last.step_rows
+        asked_at_s, own = _asked_at_s(name, seen, last), plan.of(name, *measured)
+        painting = Painting(held=last.held)
         if seen.reported:
             waited_s = 0.0 if asked_at_s is None else seen.at_s - asked_at_s
-            painting = _painting(name, seen, before.held, own, max(0.0, own.start_s - waited_s))
+            painting = _painting(name, seen, last.held, own, max(0.0, own.start_s - waited_s))
             paintings.append(painting)
-        busy_at_s = seen.at_s if _busy_engine(name, seen) else before.busy_at_s
+        busy_at_s = seen.at_s if _busy_engine(name, seen) else last.busy_at_s
         kept[name] = Kept(*measured, painting.held, asked_at_s, busy_at_s)
     if seen.reported:
         needs |= {name: need for name, need in _needs(seen, paintings, plan).items() if name in needs}
@@ -281,7 +284,7 @@ def decide(seen: Seen, state: State, plan: Pipeline) -> tuple[dict[str, int], St
         shrank_s = seen.at_s - shrank_at_s.get(name, -math.inf)
         keep = _keep(peaks[name], seen.at_s - plan.calm_s)
         moved = _move(stage.target, need, keep, shrank_recently=shrank_s < plan.steady_s)
-        worked_at_s = kept[name].busy_at_s if name.startswith(FURTHER) and name in kept else busy_at_s
+        worked_at_s = kept[name].busy_at_s if name in kept and len(kept) > 1 else busy_at_s
         awake = seen.at_s - worked_at_s < plan.idle_s
         replicas[name] = min(max(moved, stage.low, int(awake)), stage.high)
         if replicas[name] < stage.target:
@@ -353,7 +356,7 @@ def _needs(seen: Seen, paintings: Iterable[Painting], plan: Pipeline) -> dict[st
         stage = seen.stages[name]
         shot_s, image_s = plan.shot_s.get(name, 0.0), plan.image_s.get(name, 0.0)
         busy = sum(one.finished * (shot_s + image_s * one.pictures) for one in painted.values())
-        if name in ("sam_encoder", "mask_decoder"):
+        if name in CLICKS:
             most = max((one.pictures for one in painted.values()), default=1.0)
             busy = arriving * (shot_s + image_s * most)
         needs[name] = max(stage.ongoing / stage.target_ongoing, busy / plan.utilisation)
@@ -379,10 +382,13 @@ def _asked_at_s(name: str, seen: Seen, before: Kept) -> float | None:
 
 
 def _busy_engine(name: str, seen: Seen) -> bool:
-    """Whether a shot of an engine waits, runs or arrived lately, or its generators have calls."""
-    work, stage = seen.painters[name], seen.stages.get(name)
+    """Whether a shot of an engine waits, runs or arrived lately, or its generators have calls.
+
+    A click may become a shot of the default engine.
+    """
+    work, calls = seen.painters[name], (name, *(CLICKS if name == GENERATOR else ()))
     fast = work.interactive.fast + work.catalogue.fast
-    return (work.here + fast).shots > 0 or (stage is not None and stage.ongoing > 0)
+    return (work.here + fast).shots > 0 or any(seen.stages[one].ongoing > 0 for one in calls if one in seen.stages)
 
 
 def _target_ongoing(seen: Seen, name: str) -> float:
@@ -484,13 +490,9 @@ def _engines(
     apart = f"interactive_waiting_shots@{GENERATOR}" in report
     found = {}
     for name, measurements in measured.items():
-        if apart or name == GENERATOR:
-            of = f"@{name}" if apart else ""
-            found[name] = Painter(
-                demand_of(report, "interactive", of), demand_of(report, "catalogue", of), *measurements
-            )
-        else:
-            found[name] = Painter(Demand(), Demand(), *measurements)
+        of = f"@{name}" if apart or name != GENERATOR else ""
+        work = demand_of(report, "interactive", of), demand_of(report, "catalogue", of)
+        found[name] = Painter(*work, *measurements)
     return found
 
 
