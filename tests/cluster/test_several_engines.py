@@ -57,7 +57,7 @@ def test_rows_of_three_engines_wake_each_alone_and_none_starves(
     }
     profile.write_text(yaml.safe_dump(described))
     monkeypatch.setenv("PACKSHOT_PACK_PATH", str(tmp_path / "packs"))
-    with served(tmp_path / "home", "--profile", str(profile), limit_s=200) as http:
+    with served(tmp_path / "home", "--profile", str(profile), limit_s=400) as http:
         told = http.get("/v1/engines").json()["engines"]
         assert [one["name"] for one in told] == list(ENGINES)
         photo = http.post("/v1/photos", files={"file": ("a.png", png(), "image/png")}).json()
