@@ -41,12 +41,15 @@ LOADING = 2.5
 class Models:
     """The networks of several packs, each loaded at its first use. Use them in `thread` only, which runs all kernels.
 
-    `segmenter` is the pack that finds and cuts products, and `engines` are the packs of the engines by name, the
-    default first. `freeze` traces small networks at their first step.
+    `segmenter` is the pack that finds and cuts products, `geometry` the one that understands them, and `engines` are
+    the packs of the engines by name, the default first. `freeze` traces small networks at their first step.
     """
 
-    def __init__(self, segmenter: Pack, engines: Mapping[str, Pack], settings: Settings, *, freeze: bool) -> None:
+    def __init__(
+        self, segmenter: Pack, geometry: Pack, engines: Mapping[str, Pack], settings: Settings, *, freeze: bool
+    ) -> None:
         self._pack = segmenter
+        self._geometry = geometry
         self._packs = dict(engines)
         self._loaded: dict[str, PackEngine] = {}
         self._settings = settings
@@ -76,7 +79,8 @@ class Models:
         from packshot.models.understand.geometry import load_geometry
         from packshot.models.understand.understander import Understander
 
-        return Understander(load_geometry(self._pack, *self._placed, encoder=self.segmenter[0]))
+        encoder = self.segmenter[0] if self._geometry.name == self._pack.name else None
+        return Understander(load_geometry(self._geometry, *self._placed, encoder=encoder))
 
     def engine(self, name: str, busy: Collection[str] = ()) -> PackEngine:
         """The engine of the pack `name`. Engines that are not `busy` are dropped when it would not fit beside them."""

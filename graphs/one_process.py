@@ -41,7 +41,7 @@ from packshot.imaging.codec import read_mask, read_photo
 from packshot.imaging.edges import canny
 from packshot.models.matting import load_matting
 from packshot.models.packs.pack import Pack, find_pack
-from packshot.models.packs.served import find_engines, not_served, served_packs
+from packshot.models.packs.served import find_engines, not_served, pack_with, served_packs
 from packshot.settings import Settings
 from packshot.shots import (
     CutoutFiles,
@@ -273,8 +273,9 @@ class LocalGraph:
         segmenter = find_pack(served.segmenter, settings)
         self._engines = tuple(pack.summary() for pack in packs.values())
         self._store = store
-        self._models = Models(segmenter, packs, settings, freeze=freeze)
-        self._finisher = Finisher(store.assets, load_matting(segmenter))
+        geometry, matting = (pack_with(role, served, settings) for role in ("geometry", "matting"))
+        self._models = Models(segmenter, geometry, packs, settings, freeze=freeze)
+        self._finisher = Finisher(store.assets, load_matting(matting))
         self._embeddings: SingleFlight[Embedding] = SingleFlight(
             settings.embedding_cache_bytes, lambda embedding: embedding.nbytes
         )

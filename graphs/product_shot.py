@@ -36,7 +36,7 @@ from deployments.ray_support.decorated import as_deployment
 from deployments.ray_support.shared_store import require_shared_store
 from deployments.sam_encoder import SamEncoderDeployment
 from deployments.understand import UnderstandDeployment
-from packshot.models.packs.served import served_packs
+from packshot.models.packs.served import pack_with, served_packs
 from packshot.settings import Settings
 
 
@@ -72,8 +72,9 @@ def app(args: Args) -> Application:
         pack: as_deployment(GeneratorDeployment).options(name=name).bind(pack, args.generator_threads)
         for pack, name in served.generators.items()
     }
-    finisher = as_deployment(FinisherDeployment).bind(served.segmenter)
-    understand = as_deployment(UnderstandDeployment).bind(served.segmenter, args.understand_threads)
+    geometry = pack_with("geometry", served, settings)
+    finisher = as_deployment(FinisherDeployment).bind(pack_with("matting", served, settings).name)
+    understand = as_deployment(UnderstandDeployment).bind(geometry.name, args.understand_threads)
     canny = as_deployment(CannyDeployment).bind()
     director = as_deployment(DirectorDeployment).bind(finisher, understand, canny, generators)
     photo_decoder = as_deployment(PhotoDecoderDeployment).bind() if args.photo_decoder else None

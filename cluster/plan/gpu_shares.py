@@ -23,7 +23,7 @@ from packshot.models.footprint.pack_footprint import Footprint, GpuStage, PackFo
 from packshot.models.packs.manifest import PackManifest
 from packshot.models.packs.pack import Pack, find_pack
 from packshot.models.packs.roles import RoleName
-from packshot.models.packs.served import GENERATOR
+from packshot.models.packs.served import GENERATOR, pack_with
 from packshot.settings import Settings
 
 FRAGMENTATION = 1.1
@@ -49,10 +49,10 @@ SCENES_A_ROW = 2
 
 @dataclass(frozen=True)
 class StagePacks:
-    """The packs of a profile: those of its engines by deployment, and the `segmenter`'s for the other deployments."""
+    """The packs of a profile: that of each deployment in `own`, and the `segmenter`'s for the other deployments."""
 
     segmenter: tuple[PackManifest, PackFootprint]
-    engines: Mapping[str, tuple[PackManifest, PackFootprint]]
+    own: Mapping[str, tuple[PackManifest, PackFootprint]]
 
     @classmethod
     def of_one(cls, manifest: PackManifest, footprint: PackFootprint) -> StagePacks:
@@ -61,11 +61,11 @@ class StagePacks:
 
     def manifest(self, stage: str) -> PackManifest:
         """The manifest of the pack that a deployment loads."""
-        return self.engines.get(stage, self.segmenter)[0]
+        return self.own.get(stage, self.segmenter)[0]
 
     def footprint(self, stage: str) -> Footprint | None:
         """The footprint of a deployment's replica; None when its pack has no network for it."""
-        return self.engines.get(stage, self.segmenter)[1].stages.get(gpu_kind(stage))
+        return self.own.get(stage, self.segmenter)[1].stages.get(gpu_kind(stage))
 
 
 def gpu_kind(stage: str) -> GpuStage:
@@ -135,7 +135,9 @@ def packs_of(profile: Profile, settings: Settings) -> StagePacks:
     for name in {*served.engines, served.segmenter}:
         pack = find_pack(name, settings)
         found[name] = pack.manifest, footprint_of(pack, settings)
-    return StagePacks(found[served.segmenter], {stage: found[name] for name, stage in served.generators.items()})
+    own = {stage: found[name] for name, stage in served.generators.items()}
+    own["understand"] = found[pack_with("geometry", served, settings).name]
+    return StagePacks(found[served.segmenter], own)
 
 
 def check_profile(profile: Profile, settings: Settings, device_gib: float | None = None) -> dict[str, Need]:

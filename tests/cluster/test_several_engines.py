@@ -37,7 +37,7 @@ def ended(http: httpx.Client, shots: list[str], limit_s: float = 120) -> list[di
         found = [http.get(f"/v1/shots/{shot}").json() for shot in shots]
         if all(one["status"] in ("done", "failed") for one in found):
             return found
-        assert time.monotonic() < give_up_at, [(one["engine"], one["status"]) for one in found]
+        assert time.monotonic() < give_up_at, [(one["request"]["engine"], one["status"]) for one in found]
         time.sleep(0.2)
 
 
@@ -77,7 +77,7 @@ def test_rows_of_three_engines_wake_each_alone_and_none_starves(
         assert generators() == {"generator", "generator-tiny-b", "generator-tiny-c"}
         shots = [*ended(http, busy), first, last]
         assert {one["status"] for one in shots} == {"done"}
-        unets = {one["engine"]: one["images"][0]["recipe"]["pack"]["unet"] for one in shots}
+        unets = {one["request"]["engine"]: one["images"][0]["recipe"]["pack"]["unet"] for one in shots}
         assert set(unets) == set(ENGINES)
         assert len(set(unets.values())) == 3, "each was painted with its own pack"
         refused = http.post("/v1/shots", json={**body, "engine": "tiny-d"})

@@ -13,6 +13,7 @@ from packshot.errors import BadInput, Unavailable
 
 if TYPE_CHECKING:
     from packshot.models.packs.pack import Pack
+    from packshot.models.packs.roles import RoleName
     from packshot.settings import Settings
 
 GENERATOR = "generator"
@@ -22,7 +23,7 @@ GENERATOR = "generator"
 class Served:
     """The packs of a cluster: those of its `engines`, the default first, and that of the `segmenter`.
 
-    The segmenter's pack also has the matting network and the geometry.
+    The matting network and the geometry come from the segmenter's pack too, or else from an engine's (`pack_with`).
     """
 
     engines: tuple[str, ...]
@@ -65,6 +66,17 @@ def not_served(engine: str, served: Iterable[str]) -> Unavailable:
     listed = ", ".join(served)
     rule = f"a shot's engine must be served ({listed}), got {engine!r}, which is not any more"
     return Unavailable("engine_not_served", f"{rule}; the operator can serve it again, or make another shot")
+
+
+def pack_with(role: RoleName, served: Served, settings: Settings) -> Pack:
+    """Find the pack whose network a role gets: the segmenter's, or the first engine's that has the role.
+
+    Returns the segmenter's pack when none has it. Raises PackRefused as `find_pack` does.
+    """
+    from packshot.models.packs.pack import find_pack
+
+    packs = [find_pack(name, settings) for name in dict.fromkeys((served.segmenter, *served.engines))]
+    return next((pack for pack in packs if role in pack.manifest.roles), packs[0])
 
 
 def find_engines(served: Served, settings: Settings) -> dict[str, Pack]:
