@@ -16,6 +16,7 @@ from deployments.ray_support.producing import Producing
 from deployments.ray_support.serve_graph import ServeDecoder, ServeGraph
 from deployments.ray_support.shared_store import require_shared_store
 from packshot.api.decoding import Decoder, LocalDecoder
+from packshot.models.packs.served import Served
 from packshot.settings import Settings
 from packshot.store.store import Store
 
@@ -33,15 +34,16 @@ from packshot.store.store import Store
 class ProducerDeployment:
     """Produces catalogues.
 
-    `engines` names the packs of the engines, the default first. The handles are the stages that it calls.
+    `served` names the packs. The handles are the stages that it calls.
     `photo_decoder` reads photos and masks at URLs; with None, processes of this replica do.
     """
 
     def __init__(
         self,
-        engines: tuple[str, ...],
+        served: Served,
         encoder: DeploymentHandle[Any],
         mask_decoder: DeploymentHandle[Any],
+        detector: DeploymentHandle[Any],
         finisher: DeploymentHandle[Any],
         director: DeploymentHandle[Any],
         photo_decoder: DeploymentHandle[Any] | None,
@@ -49,7 +51,7 @@ class ProducerDeployment:
         settings = Settings()
         require_shared_store(settings)
         store = Store.from_settings(settings)
-        graph = ServeGraph(engines, settings, store, encoder, mask_decoder, finisher, director)
+        graph = ServeGraph(served, settings, store, encoder, mask_decoder, detector, finisher, director)
         self._decoder: Decoder = LocalDecoder(settings) if photo_decoder is None else ServeDecoder(photo_decoder)
         self._producing = Producing(store, graph, self._decoder, settings)
 

@@ -14,16 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from packshot.contract.recipe import EngineStamp
+from packshot.errors import BadInput
+from packshot.models.detect import NOT_HERE
 from packshot.models.device import model_thread, pick_device, pick_dtype
 from packshot.models.packs.pack import Pack
 from packshot.settings import Settings
 from packshot.shots.segmented import new_mask
 from packshot.store.records import NewMask
-from packshot.types import Cutout, Embedding, Photo, Prompts, Understanding
+from packshot.types import Cutout, Embedding, Found, Photo, Prompts, Understanding, Words
 
 if TYPE_CHECKING:
     import torch
 
+    from packshot.models.detect.detector import Detector
     from packshot.models.engines.loading import PackEngine
     from packshot.models.segment.segmenter import SamDecoder, SamEncoder
     from packshot.models.understand.understander import Understander
@@ -41,15 +44,23 @@ LOADING = 2.5
 class Models:
     """The networks of several packs, each loaded at its first use. Use them in `thread` only, which runs all kernels.
 
-    `segmenter` is the pack that finds and cuts products, `geometry` the one that understands them, and `engines` are
-    the packs of the engines by name, the default first. `freeze` traces small networks at their first step.
+    `segmenter` is the pack that finds and cuts products, `detector` the one that finds them by words, and `geometry`
+    the one that understands them. `engines` are the packs of the engines by name, the default first. `freeze` traces small networks at their first step.
     """
 
     def __init__(
-        self, segmenter: Pack, geometry: Pack, engines: Mapping[str, Pack], settings: Settings, *, freeze: bool
+        self,
+        segmenter: Pack,
+        engines: Mapping[str, Pack],
+        settings: Settings,
+        *,
+        geometry: Pack,
+        detector: Pack,
+        freeze: bool,
     ) -> None:
         self._pack = segmenter
         self._geometry = geometry
+        self._names = detector
         self._packs = dict(engines)
         self._loaded: dict[str, PackEngine] = {}
         self._settings = settings
@@ -81,6 +92,13 @@ class Models:
 
         encoder = self.segmenter[0] if self._geometry.name == self._pack.name else None
         return Understander(load_geometry(self._geometry, *self._placed, encoder=encoder))
+
+    @cached_property
+    def detector(self) -> Detector | None:
+        """What finds the products that words name; None when the pack has none."""
+        from packshot.models.detect.detector import load_detector
+
+        return load_detector(self._names, *self._placed)
 
     def engine(self, name: str, busy: Collection[str] = ()) -> PackEngine:
         """The engine of the pack `name`. Engines that are not `busy` are dropped when it would not fit beside them."""
@@ -121,6 +139,15 @@ class Models:
     def understand(self, cutouts: Sequence[Cutout]) -> list[Understanding]:
         """What is known of each product, in order."""
         return self.understander.understand(cutouts)
+
+    def find(self, seen: Photo | Embedding, words: Words) -> Found:
+        """What the words name. Raises BadInput `not_served` when the pack has no detector."""
+        from packshot.models.detect.detector import find_named
+
+        if self.detector is None:
+            raise BadInput("not_served", NOT_HERE)
+        [found] = find_named(self.detector, [(seen, words)])
+        return found
 
     def segment(self, embedding: Embedding, prompts: Prompts) -> tuple[NewMask, ...]:
         """The masks that the prompts mark, best first."""

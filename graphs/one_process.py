@@ -41,7 +41,7 @@ from packshot.imaging.codec import read_mask, read_photo
 from packshot.imaging.edges import canny
 from packshot.models.matting import load_matting
 from packshot.models.packs.pack import Pack, find_pack
-from packshot.models.packs.served import find_engines, not_served, pack_with, served_packs
+from packshot.models.packs.served import detector_pack, find_engines, not_served, pack_with, served_packs
 from packshot.settings import Settings
 from packshot.shots import (
     CutoutFiles,
@@ -61,6 +61,7 @@ from packshot.shots import (
 from packshot.shots.control_maps import control_maps
 from packshot.shots.filming import filmed_by
 from packshot.shots.finish import THUMBNAIL_PX, finish
+from packshot.shots.pictures import FoundStyle, PictureFile
 from packshot.shots.stages import ClipOrder, Filmed, Prepared, PreparedTouchup, Region, RegionOrder, TouchupOrder
 from packshot.shots.touchup import finish_touchup
 from packshot.shots.understand import Understandings
@@ -74,11 +75,14 @@ from packshot.types import (
     ConditionMaps,
     EdgeMap,
     Embedding,
+    Found,
     Framing,
+    Photo,
     Prompts,
     Scene,
     Stroke,
     Understanding,
+    Words,
 )
 
 __all__ = ["serving_in_process"]
@@ -270,11 +274,12 @@ class LocalGraph:
         packs = find_engines(served, settings)
         for pack in packs.values():
             pack.check()
-        segmenter = find_pack(served.segmenter, settings)
+        segmenter, detector = find_pack(served.segmenter, settings), detector_pack(served, settings)
         self._engines = tuple(pack.summary() for pack in packs.values())
+        self._detector_reads = detector.manifest.detector_reads
         self._store = store
         geometry, matting = (pack_with(role, served, settings) for role in ("geometry", "matting"))
-        self._models = Models(segmenter, geometry, packs, settings, freeze=freeze)
+        self._models = Models(segmenter, packs, settings, geometry=geometry, detector=detector, freeze=freeze)
         self._finisher = Finisher(store.assets, load_matting(matting))
         self._embeddings: SingleFlight[Embedding] = SingleFlight(
             settings.embedding_cache_bytes, lambda embedding: embedding.nbytes
@@ -325,9 +330,23 @@ class LocalGraph:
         encode_ms, decode_ms = (encoded_at - started_at) * 1000, (time.perf_counter() - encoded_at) * 1000
         return Segmented(masks, {"queue": 0.0, "encode": encode_ms, "decode": decode_ms})
 
+    @property
+    def finds_words(self) -> bool:
+        return self._detector_reads is not None
+
+    async def find(self, photo: PhotoRecord, words: Words) -> Found:
+        seen: Photo | Embedding
+        if self._detector_reads == "photo":
+            seen = await self._read(photo.asset_key)
+        else:
+            seen = await self._embeddings.get(photo.id, lambda: self._encode(photo.asset_key))
+        return await self._models.run(self._models.find, seen, words)
+
     async def _encode(self, asset_key: str) -> Embedding:
-        photo = await asyncio.to_thread(lambda: read_photo(self._store.assets.get(asset_key)))
-        return await self._models.run(self._models.encode, photo)
+        return await self._models.run(self._models.encode, await self._read(asset_key))
+
+    async def _read(self, asset_key: str) -> Photo:
+        return await asyncio.to_thread(lambda: read_photo(self._store.assets.get(asset_key)))
 
     async def paint(self, photo: PhotoRecord, base_key: str | None, strokes: tuple[Stroke, ...]) -> NewMask:
         return await self._pixels.run(self._finisher.paint, base_key, (photo.width, photo.height), strokes)
@@ -343,6 +362,9 @@ class LocalGraph:
 
     async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
         return await self._pixels.run(self._finisher.thumbnail, image_key, longest_px)
+
+    async def read_style(self, files: tuple[PictureFile, ...]) -> FoundStyle:
+        return await self._pixels.run(self._finisher.read_style, files)
 
     async def report_png(self, report: SetReport, image_keys: Mapping[str, str]) -> bytes:
         return await self._pixels.run(self._finisher.report_png, report, image_keys)

@@ -1,8 +1,9 @@
 """The product shot: the whole application on one screen.
 
                         ┌─ uploads ─> photo_decoder (if the profile has one; otherwise a process of the gateway)
-                        ├─ clicks ──> sam_encoder ──Embedding──> mask_decoder ──> masks
-    HTTP ──> gateway ───┤             (once per photo)           (batched)
+                        ├─ clicks ──> sam_encoder ──Embedding─┬> mask_decoder ──> masks
+                        │             (once per photo)        │  (batched) ^
+    HTTP ──> gateway ───┼─ words ─────────────────────────────┴> detector ─┘ boxes
                 │       ├─ catalogues ─> producer (if the profile has one; otherwise the gateway): clicks, shots, files
                 │       ├─ cutouts, deliveries ─────────────────> finisher ──> files
                 │       └─ shots ───> director ──layers─────────> finisher ──Fitted──┬──> canny ──EdgeMap──┐
@@ -14,8 +15,9 @@
 
 An accepted shot is a row in the store before anything runs. The director claims it, runs it and commits its images.
 Layouts, geometries and edge maps travel between replicas by reference: as an unawaited response, or as an object
-reference. Only shots that need their products' geometry call `understand`, once for each mask; otherwise it sleeps.
-Each engine has its own generators. Those of an engine that is not the default sleep until a shot asks for it.
+reference. Only shots that need their products' geometry call `understand`, once for each mask, and only words call
+`detector`; otherwise both sleep. Each engine has its own generators. Those of an engine that is not the default sleep
+until a shot asks for it.
 
     serve run graphs.product_shot:app          # this machine, the mini pack, keys required
     packshot config --profile one-gpu          # the same application with another profile's numbers
@@ -25,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ray.serve import Application
 
 from deployments.canny import CannyDeployment
+from deployments.detector import DetectorDeployment
 from deployments.director import DirectorDeployment
 from deployments.finisher import FinisherDeployment
 from deployments.gateway import GatewayDeployment
@@ -36,7 +39,7 @@ from deployments.ray_support.decorated import as_deployment
 from deployments.ray_support.shared_store import require_shared_store
 from deployments.sam_encoder import SamEncoderDeployment
 from deployments.understand import UnderstandDeployment
-from packshot.models.packs.served import pack_with, served_packs
+from packshot.models.packs.served import detector_pack, pack_with, served_packs
 from packshot.settings import Settings
 
 
@@ -52,6 +55,7 @@ class Args(BaseModel):
     segmenter: str = Field("", description="The pack that finds and cuts products; empty = the setting.")
     encoder_threads: int = Field(2, ge=0, description="Torch threads of an encoder replica; 0 = torch's choice.")
     decoder_threads: int = Field(1, ge=0, description="Torch threads of a mask decoder replica.")
+    detector_threads: int = Field(1, ge=0, description="Torch threads of a replica that finds what words name.")
     understand_threads: int = Field(1, ge=0, description="Torch threads of a replica that finds geometry.")
     generator_threads: int = Field(2, ge=0, description="Torch threads of a generator replica.")
     photo_decoder: bool = Field(False, description="Decode uploads in a separate deployment, not in the gateway.")
@@ -66,18 +70,19 @@ def app(args: Args) -> Application:
     settings = Settings()
     require_shared_store(settings)
     served = served_packs(settings, pack=args.pack, engines=args.engines, segmenter=args.segmenter)
+    geometry, matting = (pack_with(role, served, settings).name for role in ("geometry", "matting"))
     encoder = as_deployment(SamEncoderDeployment).bind(served.segmenter, args.encoder_threads)
     decoder = as_deployment(MaskDecoderDeployment).bind(served.segmenter, args.decoder_threads)
+    detector = as_deployment(DetectorDeployment).bind(detector_pack(served, settings).name, args.detector_threads)
     generators = {
         pack: as_deployment(GeneratorDeployment).options(name=name).bind(pack, args.generator_threads)
         for pack, name in served.generators.items()
     }
-    geometry = pack_with("geometry", served, settings)
-    finisher = as_deployment(FinisherDeployment).bind(pack_with("matting", served, settings).name)
-    understand = as_deployment(UnderstandDeployment).bind(geometry.name, args.understand_threads)
+    finisher = as_deployment(FinisherDeployment).bind(matting)
+    understand = as_deployment(UnderstandDeployment).bind(geometry, args.understand_threads)
     canny = as_deployment(CannyDeployment).bind()
     director = as_deployment(DirectorDeployment).bind(finisher, understand, canny, generators)
     photo_decoder = as_deployment(PhotoDecoderDeployment).bind() if args.photo_decoder else None
-    stages = (encoder, decoder, finisher, director, photo_decoder)
-    producer = as_deployment(ProducerDeployment).bind(served.engines, *stages) if args.producer else None
-    return as_deployment(GatewayDeployment).bind(served.engines, *stages, producer)
+    stages = (encoder, decoder, detector, finisher, director, photo_decoder)
+    producer = as_deployment(ProducerDeployment).bind(served, *stages) if args.producer else None
+    return as_deployment(GatewayDeployment).bind(served, *stages, producer)

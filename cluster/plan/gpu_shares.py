@@ -23,7 +23,7 @@ from packshot.models.footprint.pack_footprint import Footprint, GpuStage, PackFo
 from packshot.models.packs.manifest import PackManifest
 from packshot.models.packs.pack import Pack, find_pack
 from packshot.models.packs.roles import RoleName
-from packshot.models.packs.served import GENERATOR, pack_with
+from packshot.models.packs.served import GENERATOR, detector_pack, pack_with
 from packshot.settings import Settings
 
 FRAGMENTATION = 1.1
@@ -34,12 +34,14 @@ SHARE_STEP = 0.01
 BATCH_KEY: dict[GpuStage, str] = {
     "sam_encoder": "max_batch_size",
     "mask_decoder": "max_batch_size",
+    "detector": "max_batch_size",
     "understand": "max_batch_size",
     "generator": "max_rows",
 }
 ROLES_OF: dict[GpuStage, tuple[RoleName, ...]] = {
     "sam_encoder": ("segmenter",),
     "mask_decoder": ("segmenter",),
+    "detector": ("detector",),
     "understand": ("geometry",),
     "generator": ("text_encoder", "vae", "unet", "controlnet"),
 }
@@ -137,6 +139,7 @@ def packs_of(profile: Profile, settings: Settings) -> StagePacks:
         found[name] = pack.manifest, footprint_of(pack, settings)
     own = {stage: found[name] for name, stage in served.generators.items()}
     own["understand"] = found[pack_with("geometry", served, settings).name]
+    own["detector"] = found[detector_pack(served, settings).name]
     return StagePacks(found[served.segmenter], own)
 
 

@@ -35,19 +35,21 @@ DEFAULT_MAX_ONGOING = 6
 class Demand:
     """The demand to plan for.
 
-    A photo is encoded once, decoded `clicks_per_photo` times, and used for 1 / `photos_per_image` images.
-    `utilisation` is the share of a device's time that the plan may use. `engines` maps an engine to its share of the
-    images; the default engine has the rest. Raises BadInput when a value is out of range.
+    A photo is encoded once, decoded `clicks_per_photo` times, and used for 1 / `photos_per_image` images. Words are
+    looked for `words_per_photo` times in a photo. `utilisation` is the share of a device's time that the plan may use.
+    `engines` maps an engine to its share of the images; the default engine has the rest. Raises BadInput when a value
+    is out of range.
     """
 
     images_per_hour: float
     photos_per_image: float = 1.0
     clicks_per_photo: float = 3.0
     utilisation: float = rates.UTILISATION
+    words_per_photo: float = 0.1
     engines: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("images_per_hour", "photos_per_image", "clicks_per_photo"):
+        for name in ("images_per_hour", "photos_per_image", "clicks_per_photo", "words_per_photo"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise BadInput("bad_usage", f"{name} must be a number ≥ 0, got {value}")
@@ -168,6 +170,7 @@ class Plan:
             "steps": self.steps,
             "photos_per_image": self.demand.photos_per_image,
             "clicks_per_photo": self.demand.clicks_per_photo,
+            "words_per_photo": self.demand.words_per_photo,
             "utilisation": self.demand.utilisation,
             "source": "estimate",
             "stages": {stage.stage: _stage_json(stage) for stage in self.stages},
@@ -279,7 +282,7 @@ class _StageSeconds:
             if (footprint := packs.footprint(stage)) is not None
         }
         encoder, decoder = on_gpu["sam_encoder"], on_gpu["mask_decoder"]
-        understand = on_gpu.get("understand")
+        detector, understand = on_gpu.get("detector"), on_gpu.get("understand")
         photos, has_photo_decoder = demand.photos_per_image, "photo_decoder" in profile.deployments
         decoding_s = rates.CPU_SECONDS["photo_decoder"]
         self._seconds: dict[str, float] = {
@@ -288,6 +291,9 @@ class _StageSeconds:
             "producer": rates.CPU_SECONDS["producer"],
             "sam_encoder": photos * rates.row_seconds(*encoder),
             "mask_decoder": photos * demand.clicks_per_photo * rates.row_seconds(*decoder),
+            "detector": photos
+            * demand.words_per_photo
+            * (rates.row_seconds(*detector) if detector else rates.CPU_SECONDS["detector"]),
             "understand": photos * (rates.row_seconds(*understand) if understand else rates.CPU_SECONDS["understand"]),
             "canny": rates.CPU_SECONDS["canny"],
             "finisher": rates.CPU_SECONDS["finisher"] + photos * rates.CUTOUT_SECONDS,

@@ -1,8 +1,8 @@
 """The API's `Graph` and `Decoder` over Serve handles, for the gateway and the producer.
 
-Neither processes pixels. The encoder and the mask decoder answer clicks; embeddings pass between them by reference. The
-finisher makes masks, cutouts and deliveries. An accepted shot is a row in the store, followed by one call of the
-director.
+Neither processes pixels. The encoder and the mask decoder answer clicks, and the detector words; embeddings pass
+between them by reference. The finisher makes masks, cutouts and deliveries. An accepted shot is a row in the store,
+followed by one call of the director.
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ from packshot.contract.set_report import SetReport
 from packshot.delivery.deliver import Delivered
 from packshot.imaging.decoding.results import NormalisedPhoto, UploadedMask
 from packshot.meter import Sample
-from packshot.models.packs.pack import find_pack
+from packshot.models.packs.served import Served, detector_pack, find_engines
 from packshot.settings import Settings
 from packshot.shots import CutoutFiles, DeliveryOrder, RunsEnded
 from packshot.shots.finish import THUMBNAIL_PX
+from packshot.shots.pictures import FoundStyle, PictureFile
 from packshot.shots.stages import Region, RegionOrder
 from packshot.store.gauges import connection_gauges, queue_gauges
 from packshot.store.records import NewMask, PhotoRecord, UploadRecord
 from packshot.store.store import Store
-from packshot.types import Prompts, Stroke
+from packshot.types import Found, Prompts, Stroke, Words
 
 log = logging.getLogger("ray.serve")
 
@@ -76,18 +77,21 @@ class ServeGraph:
 
     def __init__(
         self,
-        engines: tuple[str, ...],
+        served: Served,
         settings: Settings,
         store: Store,
         encoder: DeploymentHandle[Any],
         mask_decoder: DeploymentHandle[Any],
+        detector: DeploymentHandle[Any],
         finisher: DeploymentHandle[Any],
         director: DeploymentHandle[Any],
     ) -> None:
-        self._engines = tuple(find_pack(name, settings).summary() for name in engines)
+        self._engines = tuple(pack.summary() for pack in find_engines(served, settings).values())
+        self._detector_reads = detector_pack(served, settings).manifest.detector_reads
         self._store = store
         self._encoder = with_context(encoder)
         self._mask_decoder = with_context(mask_decoder)
+        self._detector = with_context(detector)
         self._finisher = with_context(finisher)
         self._director = director
         self._app = serve.get_replica_context().app_name
@@ -121,6 +125,23 @@ class ServeGraph:
         queue_ms = max(0.0, total_ms - sum(answer.timing_ms.values()))
         return Segmented(answer.masks, {"queue": queue_ms, **answer.timing_ms})
 
+    @property
+    def finds_words(self) -> bool:
+        return self._detector_reads is not None
+
+    async def find(self, photo: PhotoRecord, words: Words) -> Found:
+        encoder = self._encoder.options(session_id=photo.id)
+
+        async def look() -> Found:
+            if self._detector_reads == "photo":
+                found: Found = await self._detector.find.remote(photo.asset_key, words)
+                return found
+            encoded = encoder.encode.remote(photo.id, photo.asset_key)
+            assert isinstance(encoded, DeploymentResponse)
+            return await await_with_arguments(self._detector.find.remote(encoded, words), encoded)
+
+        return await retry_once(look)
+
     async def paint(self, photo: PhotoRecord, base_key: str | None, strokes: tuple[Stroke, ...]) -> NewMask:
         size = (photo.width, photo.height)
         return await retry_once(lambda: self._finisher.paint.remote(base_key, size, strokes))
@@ -136,6 +157,9 @@ class ServeGraph:
 
     async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
         return await retry_once(lambda: self._finisher.thumbnail.remote(image_key, longest_px))
+
+    async def read_style(self, files: tuple[PictureFile, ...]) -> FoundStyle:
+        return await retry_once(lambda: self._finisher.read_style.remote(files))
 
     async def report_png(self, report: SetReport, image_keys: Mapping[str, str]) -> bytes:
         return await retry_once(lambda: self._finisher.report_png.remote(report, image_keys))

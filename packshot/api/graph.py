@@ -11,9 +11,10 @@ from packshot.contract.set_report import SetReport
 from packshot.delivery.deliver import Delivered
 from packshot.shots.cutouts import CutoutFiles
 from packshot.shots.finish import THUMBNAIL_PX
+from packshot.shots.pictures import FoundStyle, PictureFile
 from packshot.shots.stages import DeliveryOrder, Region, RegionOrder
 from packshot.store.records import NewMask, PhotoRecord
-from packshot.types import Prompts, Stroke
+from packshot.types import Found, Prompts, Stroke, Words
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,15 @@ class Graph(Protocol):
         """
         ...
 
+    @property
+    def finds_words(self) -> bool:
+        """Whether a detector is served."""
+        ...
+
+    async def find(self, photo: PhotoRecord, words: Words) -> Found:
+        """Return what the words name in the photo. Raises BadInput `not_served` when no detector is served."""
+        ...
+
     async def paint(self, photo: PhotoRecord, base_key: str | None, strokes: tuple[Stroke, ...]) -> NewMask:
         """Return the mask after brush strokes.
 
@@ -63,6 +73,10 @@ class Graph(Protocol):
 
     async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
         """Return a small copy of a stored picture, a PNG of at most `longest_px`."""
+        ...
+
+    async def read_style(self, files: tuple[PictureFile, ...]) -> FoundStyle:
+        """Return the palette and the light of reference pictures. Raises NotFound when a file was deleted."""
         ...
 
     async def report_png(self, report: SetReport, image_keys: Mapping[str, str]) -> bytes:

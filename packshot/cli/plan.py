@@ -25,6 +25,7 @@ def plan(
         float, typer.Option(help="New photos per image; less than 1 when a photo is used for several images.")
     ] = 1,
     clicks_per_photo: Annotated[float, typer.Option(help="Clicks (mask requests) per photo.")] = 3,
+    words_per_photo: Annotated[float, typer.Option(help="Searches by words per photo.")] = 0.1,
     utilisation: Annotated[float, typer.Option(help="Share of a device's time that the plan may use.")] = 0.8,
     price: Annotated[
         list[str] | None, typer.Option(help="Price of a GPU-hour: NUMBER, or KIND=NUMBER for one kind; repeatable.")
@@ -49,7 +50,8 @@ def plan(
     from packshot.settings import Settings
 
     given = read_prices(price or [])
-    demand = Demand(images_per_hour, photos_per_image, clicks_per_photo, utilisation, read_shares(engine or []))
+    shares = read_shares(engine or [])
+    demand = Demand(images_per_hour, photos_per_image, clicks_per_photo, utilisation, words_per_photo, shares)
     settings = Settings()
     wanted = load_profile(profile).with_packs(settings)
     with stderr().status(f"computing the footprints of {', '.join(wanted.engines)}"):

@@ -22,6 +22,7 @@ from packshot.client.webhooks import AsyncWebhooks
 from packshot.contract.answers import (
     AcceptedAnswer,
     MaskAnswer,
+    MasksAnswer,
     PhotoAnswer,
     PhotoPage,
     ShotAnswer,
@@ -36,6 +37,7 @@ from packshot.contract.presets import PresetInfo
 from packshot.contract.projects import ProjectAnswer, ProjectPage, StyleAnswer, StyleChange, StylePage, StyleRequest
 from packshot.contract.requests import ShotRequest, StrokeIn
 from packshot.contract.reviews import RedoRequest, ReviewIn, ReviewsAnswer
+from packshot.contract.shot_style import PaletteAnswer, ReferenceIn
 from packshot.contract.status import Review, Status
 from packshot.contract.touchups import TouchupRequest, VersionsAnswer
 from packshot.contract.usage import BudgetAnswer, BudgetRequest, UsageAnswer
@@ -137,6 +139,18 @@ class AsyncClient:
     ) -> tuple[MaskAnswer, ...]:
         """Segment what the prompts mark. Returns candidate masks, best first."""
         return (await self._do(calls.masks(photo_id, points, boxes, multimask, base_mask_id))).masks
+
+    async def find(
+        self,
+        photo_id: str,
+        text: str,
+        *,
+        not_text: str | None = None,
+        points: Sequence[tuple[float, float, int]] = (),
+        boxes: Sequence[tuple[float, float, float, float]] = (),
+    ) -> MasksAnswer:
+        """Find what words name, and cut it. The answer's `found` says what was found, and why nothing was."""
+        return await self._do(calls.find(photo_id, text, not_text, points, boxes))
 
     async def paint_strokes(
         self, photo_id: str, strokes: Sequence[StrokeIn], *, base_mask_id: str | None = None
@@ -271,6 +285,10 @@ class AsyncClient:
     async def change_style(self, style_id: str, change: StyleChange) -> StyleAnswer:
         """Set the fields of a style that `change` sets."""
         return await self._do(calls.change_style(style_id, change))
+
+    async def find_palette(self, references: Sequence[ReferenceIn]) -> PaletteAnswer:
+        """Find the palette and the light of pictures, as a shot's style does."""
+        return await self._do(calls.find_palette(references))
 
     async def delete_style(self, style_id: str) -> None:
         """Delete a style."""

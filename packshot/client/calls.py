@@ -39,6 +39,7 @@ from packshot.contract.projects import (
 )
 from packshot.contract.requests import Request, ShotRequest, StrokeIn
 from packshot.contract.reviews import RedoRequest, ReviewIn, ReviewsAnswer
+from packshot.contract.shot_style import PaletteAnswer, PaletteRequest, ReferenceIn
 from packshot.contract.status import Review, Status
 from packshot.contract.touchups import TouchupRequest, VersionsAnswer
 from packshot.contract.usage import BudgetAnswer, BudgetRequest, UsageAnswer
@@ -161,6 +162,23 @@ def masks(
     return Call("POST", f"/v1/photos/{photo_id}/masks", reading(MasksAnswer), Options(json=body))
 
 
+def find(
+    photo_id: str,
+    text: str,
+    not_text: str | None,
+    points: Sequence[tuple[float, float, int]],
+    boxes: Sequence[tuple[float, float, float, float]],
+) -> Call[MasksAnswer]:
+    body: dict[str, object] = {
+        "text": text,
+        "points": [{"x": x, "y": y, "label": label} for x, y, label in points],
+        "boxes": [list(box) for box in boxes],
+    }
+    if not_text is not None:
+        body["not_text"] = not_text
+    return Call("POST", f"/v1/photos/{photo_id}/masks", reading(MasksAnswer), Options(json=body))
+
+
 def strokes(photo_id: str, painted: Sequence[StrokeIn], base_mask_id: str | None) -> Call[MasksAnswer]:
     body: dict[str, object] = {"strokes": [stroke.model_dump(mode="json") for stroke in painted]}
     if base_mask_id is not None:
@@ -278,6 +296,11 @@ def create_style(request: StyleRequest) -> Call[StyleAnswer]:
 
 def change_style(style_id: str, change: StyleChange) -> Call[StyleAnswer]:
     return Call("PATCH", f"/v1/styles/{style_id}", reading(StyleAnswer), Options(json=_set_fields(change)))
+
+
+def find_palette(references: Sequence[ReferenceIn]) -> Call[PaletteAnswer]:
+    body = _set_fields(PaletteRequest(references=list(references)))
+    return Call("POST", "/v1/palettes", reading(PaletteAnswer), Options(json=body))
 
 
 def delete_style(style_id: str) -> Call[None]:

@@ -21,6 +21,7 @@ from packshot.client.webhooks import Webhooks
 from packshot.contract.answers import (
     AcceptedAnswer,
     MaskAnswer,
+    MasksAnswer,
     PhotoAnswer,
     PhotoPage,
     ShotAnswer,
@@ -35,6 +36,7 @@ from packshot.contract.presets import PresetInfo
 from packshot.contract.projects import ProjectAnswer, ProjectPage, StyleAnswer, StyleChange, StylePage, StyleRequest
 from packshot.contract.requests import ShotRequest, StrokeIn
 from packshot.contract.reviews import RedoRequest, ReviewIn, ReviewsAnswer
+from packshot.contract.shot_style import PaletteAnswer, ReferenceIn
 from packshot.contract.status import Review, Status
 from packshot.contract.touchups import TouchupRequest, VersionsAnswer
 from packshot.contract.usage import BudgetAnswer, BudgetRequest, UsageAnswer
@@ -144,6 +146,23 @@ class Client:
         one. `base_mask_id` is an earlier mask of the photo that the points and boxes improve.
         """
         return self._do(calls.masks(photo_id, points, boxes, multimask, base_mask_id)).masks
+
+    def find(
+        self,
+        photo_id: str,
+        text: str,
+        *,
+        not_text: str | None = None,
+        points: Sequence[tuple[float, float, int]] = (),
+        boxes: Sequence[tuple[float, float, float, float]] = (),
+    ) -> MasksAnswer:
+        """Find what words name, and cut it.
+
+        `text` names the product, such as "white mug", and `not_text` what it is not. `boxes` say where to look, and
+        points with label 1 lie on it. The answer's `masks` are the products, likeliest first; none when nothing fits.
+        Its `found` has their boxes and scores, the words that were known, and notes that say why nothing was found.
+        """
+        return self._do(calls.find(photo_id, text, not_text, points, boxes))
 
     def paint_strokes(
         self, photo_id: str, strokes: Sequence[StrokeIn], *, base_mask_id: str | None = None
@@ -284,12 +303,16 @@ class Client:
         """Set the fields of a style that `change` sets."""
         return self._do(calls.change_style(style_id, change))
 
+    def find_palette(self, references: Sequence[ReferenceIn]) -> PaletteAnswer:
+        """Find the palette and the light of pictures, as a shot's style does."""
+        return self._do(calls.find_palette(references))
+
     def delete_style(self, style_id: str) -> None:
         """Delete a style."""
         self._do(calls.delete_style(style_id))
 
     def engines(self) -> tuple[EngineInfo, ...]:
-        """List the engines. The first one is the default."""
+        """List the engines, the default first."""
         return self._do(calls.engines()).engines
 
     def presets(self) -> tuple[PresetInfo, ...]:

@@ -79,6 +79,18 @@ def pack_with(role: RoleName, served: Served, settings: Settings) -> Pack:
     return next((pack for pack in packs if role in pack.manifest.roles), packs[0])
 
 
+def detector_pack(served: Served, settings: Settings) -> Pack:
+    """Find the pack whose detector is used, as `pack_with` does.
+
+    A detector that reads embeddings reads only those of its own pack's segmenter.
+    """
+    from packshot.models.packs.pack import find_pack
+
+    packs = [find_pack(name, settings) for name in dict.fromkeys((served.segmenter, *served.engines))]
+    able = (one for one in packs if one.manifest.detector_reads == "photo" or one.name == served.segmenter)
+    return next((pack for pack in able if "detector" in pack.manifest.roles), packs[0])
+
+
 def find_engines(served: Served, settings: Settings) -> dict[str, Pack]:
     """Find the packs of the engines, the default first. Raises PackRefused as `find_pack` does."""
     from packshot.models.packs.pack import find_pack

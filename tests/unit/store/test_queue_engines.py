@@ -12,8 +12,10 @@ from packshot.store.store import Store
 from tests.unit.store.store_rows import add_shots, copy_shot, tamper
 
 
-def next_of(store: Store, people: tuple[str, ...], catalogue: tuple[str, ...] = (), **only: bool) -> str | None:
-    claim = store.queue.claim("w", engines=Engines(people, catalogue), **only)
+def next_of(
+    store: Store, people: tuple[str, ...], catalogue: tuple[str, ...] = (), *, people_only: bool = False
+) -> str | None:
+    claim = store.queue.claim("w", engines=Engines(people, catalogue), people_only=people_only)
     return None if claim is None else claim.shot_id
 
 
