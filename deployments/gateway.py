@@ -48,9 +48,9 @@ STUDIO_DIR = Path(packshot.__file__).with_name("studio")
 class GatewayDeployment:
     """Serves the HTTP API.
 
-    `served` names the packs. `encoder` and `mask_decoder` answer clicks and `detector` words, `finisher` makes files and
-    `director` runs shots. `photo_decoder` decodes uploads; with None, processes of this replica do. `producer` produces
-    catalogues; with None, this replica does.
+    `served` names the packs. `encoder` and `mask_decoder` answer clicks and `detector` words, `finisher` makes files
+    and `director` runs shots. `photo_decoder` decodes uploads; with None, processes of this replica do. `producer`
+    produces catalogues; with None, this replica does.
     """
 
     def __init__(

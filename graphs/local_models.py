@@ -45,7 +45,8 @@ class Models:
     """The networks of several packs, each loaded at its first use. Use them in `thread` only, which runs all kernels.
 
     `segmenter` is the pack that finds and cuts products, `detector` the one that finds them by words, and `geometry`
-    the one that understands them. `engines` are the packs of the engines by name, the default first. `freeze` traces small networks at their first step.
+    the one that understands them. `engines` are the packs of the engines by name, the default first. `freeze` traces
+    small networks at their first step.
     """
 
     def __init__(
