@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from packshot.models.detect.detector import Detector
     from packshot.models.engines.loading import PackEngine
+    from packshot.models.engines.remote.painter import RemotePainter
     from packshot.models.segment.segmenter import SamDecoder, SamEncoder
     from packshot.models.understand.understander import Understander
 
@@ -125,8 +126,20 @@ class Models:
         files = [path for role in pack.engine_roles for path in pack.paths(role).values()]
         return free_bytes(self._placed[0].type) > LOADING * sum(path.stat().st_size for path in files)
 
+    def remote(self, name: str) -> bool:
+        """Whether a vendor's service paints with the pack `name`, so that there is no engine to load."""
+        return self._packs[name].manifest.endpoint is not None
+
+    def remote_painter(self, name: str) -> RemotePainter:
+        """The painter that calls the vendor's service of the pack `name`."""
+        from packshot.models.engines.remote.painter import open_painter
+
+        return open_painter(self._packs[name], self._settings)
+
     def stamp(self, name: str) -> EngineStamp:
         """What a picture's recipe says about the engine of the pack `name`."""
+        if self.remote(name):
+            return self.remote_painter(name).stamp
         device, dtype = self._placed
         pack = self._packs[name]
         hashes = pack.hashes(pack.engine_roles)

@@ -30,7 +30,7 @@ from graphs.local_models import Models
 from packshot.api.app import create_app
 from packshot.api.decoding import LocalDecoder
 from packshot.api.graph import Segmented
-from packshot.batching import RenderBatcher, Rendered, SingleFlight
+from packshot.batching import Painter, RenderBatcher, Rendered, SingleFlight
 from packshot.catalogue.producer import Producer
 from packshot.contract.engines import EngineInfo
 from packshot.contract.set_report import SetReport
@@ -173,7 +173,7 @@ class LocalStages:
         self._pixels = pixels
         self._models = models
         self._finisher = finisher
-        self._batchers: dict[str, RenderBatcher[Any]] = {}
+        self._painters: dict[str, Painter] = {}
         self._loading = asyncio.Lock()
         self._assets = assets
 
@@ -214,11 +214,11 @@ class LocalStages:
     ) -> AsyncIterator[Step | Painted]:
         if brief.engine not in self._manifests:
             raise not_served(brief.engine, self._manifests)
-        batcher = await self._batcher_of(brief.engine)
+        painter = await self._painter_of(brief.engine)
         reported: asyncio.Queue[Step | None] = asyncio.Queue()
         scene = Scene(fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps(), fitted.kept)
         rendering: asyncio.Task[Rendered] = asyncio.create_task(
-            batcher.render(
+            painter.render(
                 scene,
                 lambda index, steps, preview: reported.put_nowait(Step(index, steps, preview)),
                 preview_every_s=PREVIEW_EVERY_S,
@@ -235,17 +235,21 @@ class LocalStages:
         finally:
             rendering.cancel()
 
-    async def _batcher_of(self, engine: str) -> RenderBatcher[Any]:
-        """The batcher of an engine, which is loaded if it is not. One that paints nothing may be dropped for it."""
-        if engine in self._batchers:
-            return self._batchers[engine]
+    async def _painter_of(self, name: str) -> Painter:
+        """The painter of an engine, made at its first scene. An engine that paints nothing may be dropped for it."""
+        if name in self._painters:
+            return self._painters[name]
         async with self._loading:
-            if engine not in self._batchers:
-                busy = {name for name, batcher in self._batchers.items() if batcher.waiting + batcher.begun}
-                loaded = await self._models.run(self._models.engine, engine, busy)
-                kept = {name: one for name, one in self._batchers.items() if name in self._models.loaded}
-                self._batchers = kept | {engine: RenderBatcher(loaded, max_rows=MAX_ROWS, thread=self._models.thread)}
-            return self._batchers[engine]
+            if name not in self._painters and self._models.remote(name):
+                self._painters[name] = await asyncio.to_thread(self._models.remote_painter, name)
+            elif name not in self._painters:
+                local = {other: one for other, one in self._painters.items() if isinstance(one, RenderBatcher)}
+                busy = {other for other, batcher in local.items() if batcher.waiting + batcher.begun}
+                engine = await self._models.run(self._models.engine, name, busy)
+                for other in local.keys() - set(self._models.loaded):
+                    del self._painters[other]
+                self._painters[name] = RenderBatcher(engine, max_rows=MAX_ROWS, thread=self._models.thread)
+            return self._painters[name]
 
     async def finish(
         self, prepared: Prepared, painted: Painted, spec: ShotSpec, products: Sequence[Understanding] | None = None
@@ -308,8 +312,10 @@ class LocalGraph:
 
     def load_early(self) -> None:
         """Begin to load the models and the default engine, so that they are there when the photo is."""
-        default = self._engines[0].name
-        self._models.thread.submit(lambda: (self._models.segmenter, self._models.engine(default)))
+        name = self._engines[0].name
+        self._models.thread.submit(
+            lambda: (self._models.segmenter, self._models.remote(name) or self._models.engine(name))
+        )
 
     def close(self) -> None:
         """Give running shots back to the store, and stop the models' thread after its present call."""

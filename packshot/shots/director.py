@@ -187,7 +187,7 @@ class Director:
             log.info("the claim on %s was not released: %s", claim.shot_id, error)
 
     async def _run(self, claim: Claim) -> None:
-        latest = _LatestStep(self._painted_first(claim))
+        latest = _LatestStep(self._at_first_step(claim))
         flow = asyncio.ensure_future(FLOWS[claim.kind](self._store, claim, self._stages, latest.set))
         heartbeat = asyncio.create_task(self._beat(claim, latest))
         results_at = None
@@ -221,16 +221,16 @@ class Director:
             await _stop(flow)
             await _stop(heartbeat)
 
-    def _painted_first(self, claim: Claim) -> Callable[[], None]:
-        """What happens at the first step of the shot: its engine is awake, so it may have more places."""
+    def _at_first_step(self, claim: Claim) -> Callable[[], None]:
+        """What to call at the first step of the shot: its engine is awake, so it may have more places."""
 
-        def painted() -> None:
+        def begun() -> None:
             if (run := self._running.get(claim.shot_id)) is not None:
-                run.painted = True
+                run.begun = True
                 if self._lanes.of_engines:
                     self._freed()
 
-        return painted
+        return begun
 
     async def _store_result(
         self,
@@ -294,7 +294,8 @@ class Director:
     async def _fail(self, claim: Claim, error: PackshotError, held_s: float = 0.0) -> None:
         queue = self._store.queue
         if isinstance(error, OUTAGES):
-            write = partial(queue.postpone, claim, error.code, error.detail, held_s=held_s)
+            postpone = partial(queue.postpone, claim, error.code, error.detail, retry_after_s=error.retry_after_s)
+            write = partial(postpone, held_s=held_s)
         elif isinstance(error, Interrupted):
             write = partial(queue.interrupt, claim, error.detail)
         else:
@@ -313,15 +314,15 @@ class Director:
 
 
 class _Run:
-    """A claim that runs here. `painted` is whether a step of it was painted."""
+    """A claim that runs here. `begun` is whether its engine, or another stage that reports steps, has begun it."""
 
     def __init__(self, claim: Claim) -> None:
         self.claim = claim
-        self.painted = False
+        self.begun = False
 
     @property
     def running(self) -> Running:
-        return Running(self.claim.engine, self.claim.spec.priority == "catalogue", self.painted)
+        return Running(self.claim.engine, self.claim.spec.priority == "catalogue", self.begun)
 
 
 class _LatestStep:

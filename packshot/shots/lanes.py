@@ -1,8 +1,8 @@
 """Which shots a director may claim now, so that none of its places are all taken by one kind of them.
 
     people    catalogue shots take at most three quarters of the places, so that a person's shot is claimed at once
-    engines   shots of one engine take at most three quarters, and one quarter until the engine has painted a step for
-              one of them: it may be asleep, or busy. One place stays free for each engine that has nothing here
+    engines   shots of one engine take at most three quarters, and one quarter until the engine has begun one of them:
+              it may be asleep. One place stays free for each engine that has nothing here
 
 With one engine there are no lanes of engines. Work that needs no engine, such as a clip, has the lane of people only.
 """
@@ -21,11 +21,11 @@ KEPT = 0.25
 
 @dataclass(frozen=True)
 class Running:
-    """A claimed shot: the engine that it needs, if any, whether a catalogue has it, and whether a step was painted."""
+    """A claimed shot: the engine that it needs, if any, whether a catalogue has it, and whether it was begun."""
 
     engine: str | None
     catalogue: bool
-    painted: bool = False
+    begun: bool = False
 
 
 class Lanes:
@@ -64,7 +64,7 @@ class Lanes:
         idle = set(self._engines) - {one.engine for one in running} - {engine}
         if own and self._places - len(running) <= len(idle):
             return False  # the free places are those of engines that have nothing here
-        most = self._most if any(one.painted for one in own) else self._unproved
+        most = self._most if any(one.begun for one in own) else self._unproved
         if not catalogue:
             return len(own) < most
         return sum(one.catalogue for one in own) < _less(most, KEPT)

@@ -19,8 +19,8 @@ from tests.unit.shots.painter import Painter, accepted, make_due, now
 ABC = ("a", "b", "c")
 
 
-def of(engine: str | None, count: int, *, catalogue: bool = False, painted: bool = True) -> list[Running]:
-    return [Running(engine, catalogue, painted) for _ in range(count)]
+def of(engine: str | None, count: int, *, catalogue: bool = False, begun: bool = True) -> list[Running]:
+    return [Running(engine, catalogue, begun) for _ in range(count)]
 
 
 def test_one_engine_has_no_lane_of_its_own() -> None:
@@ -44,9 +44,9 @@ def test_catalogues_leave_room_for_people_of_the_same_engine() -> None:
 
 def test_a_sleeping_engine_takes_a_quarter_until_it_paints() -> None:
     lanes = Lanes(16, ("a", "b"))
-    assert lanes.engines(of("a", 3, painted=False)) is None
-    assert lanes.engines(of("a", 4, painted=False)) == Engines(("b",), ("b",))
-    assert lanes.engines([*of("a", 4, painted=False), *of("a", 1)]) is None
+    assert lanes.engines(of("a", 3, begun=False)) is None
+    assert lanes.engines(of("a", 4, begun=False)) == Engines(("b",), ("b",))
+    assert lanes.engines([*of("a", 4, begun=False), *of("a", 1)]) is None
 
 
 def test_the_last_places_are_those_of_engines_that_have_nothing_here() -> None:
@@ -58,7 +58,7 @@ def test_the_last_places_are_those_of_engines_that_have_nothing_here() -> None:
 
 def test_fewer_places_than_engines_still_take_turns() -> None:
     assert Lanes(1, ABC).engines([]) is None
-    assert Lanes(2, ABC).engines(of("a", 1, painted=False)) == Engines(("b", "c"), ("b", "c"))
+    assert Lanes(2, ABC).engines(of("a", 1, begun=False)) == Engines(("b", "c"), ("b", "c"))
 
 
 def test_without_a_number_of_places_there_is_no_limit() -> None:
