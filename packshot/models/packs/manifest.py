@@ -169,7 +169,7 @@ class PackManifest(_Strict):
     that a request may name; a distilled pack lists `lcm`.
     """
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
     title: str = Field(min_length=1)
     kind: PackKind = "engine"
     family: Family
