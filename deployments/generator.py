@@ -119,8 +119,8 @@ class GeneratorDeployment:
         )
         rendering.add_done_callback(lambda _: reported.put_nowait(None))
         yielded_at = 0.0
-        yield Step(0, brief.steps)  # so that the director knows that the engine is awake
         try:
+            yield Step(0, brief.steps)  # so that the director knows that the engine is awake
             while (step := await reported.get()) is not None:
                 now = time.monotonic()
                 if step.preview is not None or now - yielded_at >= REPORT_EVERY_S:
