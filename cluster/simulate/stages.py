@@ -77,7 +77,7 @@ A_24_GB_CARD = Machine(
     step_fixed_s=0.78 * 0.0945,
     step_each_s=0.22 * 0.0945,
     # More rows would exceed the generator's limit on a step's time (LONGEST_STEP_S in
-    # packshot/models/engines/unet_controlnet.py).
+    # packshot/models/engines/step_engine.py).
     max_rows=8,
     # Processor seconds of one core (docs/measurements.md, 2026-11-26, "What one SKU costs").
     cut_s=2.4,
