@@ -55,6 +55,9 @@ class Settings(BaseSettings):
     )
     offline: bool = Field(True, description="Never contact the model hub; weights must be on disk or in the cache.")
     accept_noncommercial: bool = Field(False, description="Allow packs whose licence forbids commercial use.")
+    accept_limited: str = Field(
+        "", description="Packs whose limits of commercial use hold for you, separated by commas; others are refused."
+    )
     device: str = Field("auto", description="Torch device of the models: auto, cpu or cuda.")
     dtype: str = Field("auto", description="Number format of the models: auto, fp32, bf16 or fp16.")
     gpu_gib: float = Field(

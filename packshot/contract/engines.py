@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from packshot.contract.base import Answer
@@ -44,6 +46,20 @@ class EngineCapabilities(Answer):
     )
 
 
+class LicenceTerms(Answer):
+    """What a pack's licences allow and demand, the strictest of its parts."""
+
+    commercial: Literal["yes", "no", "limited"] = Field(
+        description="Whether commercial use is allowed: yes, no, or within limits."
+    )
+    revenue_usd: int | None = Field(
+        None, gt=0, description="Largest yearly revenue of who uses it commercially, US dollars; null = no bound."
+    )
+    attribution: bool = Field(False, description="Whether published pictures must name the model or its makers.")
+    disclosure: bool = Field(False, description="Whether people must be told that pictures are machine-made.")
+    restrictions: str = Field("", description="What the licence forbids or demands besides, in words.")
+
+
 class EngineInfo(Answer):
     """One engine and its pack."""
 
@@ -52,7 +68,8 @@ class EngineInfo(Answer):
     family: str = Field(description="The family of networks, such as mini, sd15 or sdxl.")
     recipe: str = Field("unet_controlnet", description="How it paints: the kind of its networks and of its steps.")
     licence: str = Field(description="The licence of the pack as a whole.")
-    commercial: bool = Field(description="Whether the licence allows commercial use.")
+    commercial: bool = Field(description="Whether the licence allows commercial use; `terms` state its limits.")
+    terms: LicenceTerms | None = Field(None, description="What the licence allows and demands.")
     renderable: bool = Field(description="Whether this version can paint with the pack.")
     reason: str = Field(description="Why this version cannot paint with the pack; empty if it can.")
     native_px: tuple[int, int] = Field(description="Width and height at which the networks were trained, pixels.")

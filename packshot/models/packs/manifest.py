@@ -16,14 +16,16 @@ from packshot.contract.engines import EngineInfo
 from packshot.contract.shot_spec import Canvas, ConditionKind
 from packshot.errors import FieldError, PackRefused
 from packshot.models.packs.framing import Tiling, framing, nearest_bucket, tilings
+from packshot.models.packs.kinds import PackKind, with_kind
+from packshot.models.packs.licence import Terms, with_terms
 from packshot.models.packs.recipes import capabilities_of
 from packshot.models.packs.roles import CLASSES_OF_ROLE, CONTROL_ROLES, RENDER_ROLES, ClassName, Recipe, RoleName
 from packshot.types import Framing
 
-Family = Literal["mini", "sd15", "sd2", "sdxl"]
+Family = Literal["mini", "sd15", "sd2", "sdxl", "segmenter"]
 AROUND_PRODUCTS: frozenset[Family] = frozenset({"mini"})
 """The families whose networks learned to paint a scene around products alone, and not to continue a given scene."""
-PredictionType = Literal["epsilon", "v_prediction", "sample"]
+PredictionType = Literal["epsilon", "v_prediction", "sample", "none"]
 ControlChannel = Literal[
     "canny",
     "product",
@@ -153,10 +155,11 @@ class PackManifest(_Strict):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     title: str = Field(min_length=1)
+    kind: PackKind = "engine"
     family: Family
     recipe: Recipe = "unet_controlnet"
     licence: str = Field(min_length=1)
-    commercial: bool
+    terms: Terms
     renderable: bool = True
     reason: str = ""
     native_px: Size
@@ -167,6 +170,11 @@ class PackManifest(_Strict):
     limits: Limits = Limits()
     memory_gib: dict[RoleName, float] = Field(default_factory=dict)
     roles: dict[RoleName, RoleSpec]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older_and_shorter_forms(cls, content: Any) -> Any:
+        return with_kind(with_terms(content))
 
     @model_validator(mode="after")
     def _whole(self) -> PackManifest:
@@ -230,7 +238,11 @@ class PackManifest(_Strict):
         controls = self.own_controls if controls is None else controls
         unused = {role for kind, role in CONTROL_ROLES.items() if kind not in controls}
         licences = {role: spec.licence for role, spec in self.roles.items() if role not in unused}
-        more = {"licences": licences, "capabilities": capabilities_of(self, controls)}
+        more = {
+            "licences": licences,
+            "capabilities": capabilities_of(self, controls),
+            "commercial": self.terms.commercial != "no",
+        }
         return EngineInfo.model_validate(self.model_dump(exclude={"roles", "memory_gib"}) | more)
 
 
