@@ -55,7 +55,7 @@ ADAPTER_CONFIG: dict[str, Any] = {
     "tokens": TOKENS,
     "pooled_dim": POOLED_DIM,
 }
-WORDS_SHARE = 0.35
+WORDS_SHARE = 0.5
 """The first part of the training, in which the painter takes no part."""
 UNSAID, UNGUIDED = 0.5, 0.1
 """The shares of paintings without a caption, and without a reference, which guidance needs."""
@@ -209,7 +209,7 @@ def train(out: Path, painter: Path, judge: Path, vae: Path, alike: Path, plan: T
         t = timesteps(batch, len(kept), device)
         x, target = noised(z, t, kept)
         ids = torch.from_numpy(words(said)).to(device)
-        with guided.during(RowGuides.joined(rows, list(repaint[:, None]))):
+        with guided.during(RowGuides.joined(rows, [1] * batch)):
             prediction = frozen(x, t, repaint, masked, ids)
         return loss_of(prediction.float(), target, repaint)[1]
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 from packshot.contract.shot_spec import ConditionKind
 from packshot.contract.verdict import Finding
 from packshot.models.engines.controls import Control
+from packshot.models.engines.references import RowGuides
 from packshot.models.engines.windows import Windows
 from packshot.types import Brief
 
@@ -27,6 +28,7 @@ class Denoising:
     Tensors in the engine's dtype:
         `texts` (1 or 2, L, D): the encoded [negative prompt and] prompt.
         `controls`: the control image of each condition, embedded, and its weights.
+        `guides`: the scene's references, for each of its batch rows; None without any.
         `inpaint` (n, 1 + c, h, w): the mask and the masked picture's latents; None for a plain UNet.
     Tensors in fp32:
         `latents`, `noise` (1, c, H, W): the present latents, and the initial noise.
@@ -52,6 +54,7 @@ class Denoising:
     scheduler: Any
     timesteps: Tensor
     generator: torch.Generator
+    guides: RowGuides | None = None
     findings: tuple[Finding, ...] = ()
     again: tuple[bool, ...] = ()
     index: int = 0

@@ -44,10 +44,9 @@ class RowGuides:
         """The part for the batch rows `start` to `stop` - 1."""
         return self._each(lambda one: one[start:stop])
 
-    def unguided(self, area: Tensor) -> RowGuides:
-        """As many rows as `area` (m, 1, h, w), with as many tokens, without references."""
-        rows = self._each(lambda one: torch.zeros_like(one[:1]).expand(len(area), *one.shape[1:]))
-        return replace(rows, area=area)
+    def unguided(self, count: int) -> RowGuides:
+        """`count` rows without references, with as many tokens."""
+        return self._each(lambda one: torch.zeros_like(one[:1]).expand(count, *one.shape[1:]))
 
     def padded(self, tokens: int) -> RowGuides:
         """The same with `tokens` tokens a row."""
@@ -56,18 +55,18 @@ class RowGuides:
         return replace(self, tokens=padded, bias=functional.pad(self.bias, (0, more), value=-torch.inf))
 
     @classmethod
-    def joined(cls, parts: Sequence[RowGuides | None], areas: Sequence[Tensor]) -> RowGuides | None:
+    def joined(cls, parts: Sequence[RowGuides | None], counts: Sequence[int]) -> RowGuides | None:
         """The guides of several scenes' rows, in order; None when no scene has references.
 
-        A part is None for a scene without references; its number of rows is that of its `areas` (m, 1, h, w).
+        A part is None for a scene without references. `counts` are the scenes' numbers of rows.
         """
         guided = [part for part in parts if part is not None]
         if not guided:
             return None
         most = max(part.tokens.shape[1] for part in guided)
         rows = [
-            guided[0].padded(most).unguided(area) if part is None else part.padded(most)
-            for part, area in zip(parts, areas, strict=True)
+            guided[0].padded(most).unguided(count) if part is None else part.padded(most)
+            for part, count in zip(parts, counts, strict=True)
         ]
         return rows[0]._each(lambda *ones: torch.cat(ones), *rows[1:])
 
@@ -120,9 +119,7 @@ class GuidedAttentions:
         finally:
             self._rows = None
 
-    def guides(
-        self, embeddings: Tensor, weights: Tensor, *, strength: float, area: Tensor, texts: int
-    ) -> RowGuides:
+    def guides(self, embeddings: Tensor, weights: Tensor, *, strength: float, area: Tensor, texts: int) -> RowGuides:
         """The guides of one scene, for each of its windows and each of its `texts` (1, or 2 with the negative prompt).
 
         `embeddings` (R, image_dim) are those of its references, and `weights` (R,) sum to 1. `area` (n, 1, h, w) is

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from packshot.contract.shot_spec import ConditionKind
 from packshot.models.device import use_threads
+from packshot.models.engines.references import GuidedAttentions, RowGuides
 
 __all__ = ["Applied", "ControlledUNet", "Frozen", "StepNetworks", "small"]
 
@@ -140,20 +141,33 @@ class StepNetworks:
     """All networks of a step as one call. `freeze` traces them at their first call. Call it from one thread only.
 
     `controlnets` are those of the conditions that the engine serves; their control images must already be embedded.
+    `guided` is the adapter in the UNet by which it follows references; None = it follows none.
     """
 
-    def __init__(self, unet: Any, controlnets: Mapping[ConditionKind, Any], *, freeze: bool) -> None:
+    def __init__(
+        self,
+        unet: Any,
+        controlnets: Mapping[ConditionKind, Any],
+        *,
+        freeze: bool,
+        guided: GuidedAttentions | None = None,
+    ) -> None:
         self.unet, self.controlnets = unet, controlnets
+        self._attentions = guided
         self.traced = freeze
         threads, multiple = RowThreads(), 2 ** int(unet.num_upsamplers)
 
         def made(network: nn.Module) -> Any:
             network.eval()
-            return Frozen(network, multiple, threads) if freeze else network
+            return Frozen(network, multiple, threads, self._untraced) if freeze else network
 
         self.controlled = made(ControlledUNet(unet, controlnets["canny"]))
         self._guided = made(GuidedUNet(unet))
         self._residuals = {kind: made(Residuals(network)) for kind, network in controlnets.items()}
+
+    def _untraced(self) -> bool:
+        """Whether the UNet's rows have references now: a trace holds the attentions without them."""
+        return self._attentions is not None and self._attentions.rows is not None
 
     def takes_all_rows(self, kinds: Sequence[ConditionKind]) -> bool:
         """Whether a step with only these conditions gives its ControlNet all rows, some of them with a weight of 0.
@@ -170,18 +184,24 @@ class StepNetworks:
         inpaint: Tensor | None,
         conditions: Sequence[Applied],
         max_rows: int,
+        guides: RowGuides | None = None,
     ) -> Tensor:
         """The prediction (n, c, h, w) for n batch rows, in calls of at most `max_rows` of them.
 
         The inputs are those of `ControlledUNet.forward`. `conditions` are those that some rows have now, in the order
-        of their kinds.
+        of their kinds. `guides` are the rows' references; None = no row has any. Calls with guides are not traced.
         """
         most, parts = max(1, max_rows), []
         for start in range(0, len(latents), most):
             rows = slice(start, min(start + most, len(latents)))
             applied = [part for one in conditions if (part := one.within(rows.start, rows.stop)).rows]
             own = None if inpaint is None else inpaint[rows]
-            parts.append(self._one_call(latents[rows], times[rows], texts[rows], own, applied))
+            given = (latents[rows], times[rows], texts[rows], own, applied)
+            if guides is None or self._attentions is None:
+                parts.append(self._one_call(*given))
+            else:
+                with self._attentions.during(guides.within(rows.start, rows.stop)):
+                    parts.append(self._one_call(*given))
         return torch.cat(parts)
 
     def _one_call(
@@ -233,19 +253,23 @@ class Frozen:
     among the batch rows: each group of rows runs through all kernels in its own thread, so the groups wait for each
     other once in a call and not after each kernel. Later calls may have any number of rows and any size. If the UNet
     cannot halve the latents' sides evenly at each level, it computes sizes in Python; such calls run untraced.
-    `multiple` is what the sides must be a multiple of. The results equal the untraced ones to 1e-6 (fp32 rounding).
+    `multiple` is what the sides must be a multiple of. `untraced` says before each call whether it must not use the
+    trace. The results equal the untraced ones to 1e-6 (fp32 rounding).
     Call it from one thread only.
     """
 
-    def __init__(self, network: nn.Module, multiple: int, threads: RowThreads) -> None:
+    def __init__(
+        self, network: nn.Module, multiple: int, threads: RowThreads, untraced: Callable[[], bool] = lambda: False
+    ) -> None:
         self._network = network
+        self._untraced = untraced
         self._multiple = multiple
         self._trace: Any = None
         self._threads = threads
 
     def __call__(self, *inputs: Tensor) -> Any:
         """As the network's `forward`."""
-        if any(side % self._multiple for side in inputs[0].shape[-2:]):
+        if self._untraced() or any(side % self._multiple for side in inputs[0].shape[-2:]):
             return self._network.forward(*inputs)
         threads = self._threads.count
         if self._trace is None:

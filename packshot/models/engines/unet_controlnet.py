@@ -4,6 +4,7 @@ For each scene, once (`begin`):
     1.  Refuse a brief that exceeds the pack's limits.
     2.  Encode the prompt, and the negative prompt when guidance needs it (cached by text).
     3.  Embed the control image of each condition: it does not depend on the timestep.
+    3b. Project the references to the tokens of its batch rows, where the pack has an adapter.
     4.  Make a scheduler and a seeded random generator for the scene.
     5.  Encode the masked picture for an inpainting UNet (2c + 1 channels), the whole picture for a plain one (c).
     6.  Draw the initial noise.
@@ -38,6 +39,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -46,6 +48,7 @@ from packshot.contract.shot_spec import Condition, ConditionKind
 from packshot.models.engines.controls import Control, control_image, scales_of
 from packshot.models.engines.denoising import Denoising, clean_latents
 from packshot.models.engines.prompts import PromptEncoder
+from packshot.models.engines.references import GuidedAttentions, RowGuides
 from packshot.models.engines.schedule import Schedule
 from packshot.models.engines.step_engine import StepEngine
 from packshot.models.engines.step_networks import Applied, StepNetworks, small
@@ -89,7 +92,9 @@ class DiffusionEngine(StepEngine):
             network.controlnet_cond_embedding = nn.Identity()
         self._further = tuple(kind for kind in pack.controls if kind != "canny")
         freeze = freeze and small((self._unet, *controlnets.values()), self.device)
-        self._networks = StepNetworks(self._unet, controlnets, freeze=freeze)
+        adapter = pack.load("ip_adapter", self.device, dtype) if pack.references == "embedding" else None
+        self._guided = None if adapter is None else GuidedAttentions(self._unet, adapter)
+        self._networks = StepNetworks(self._unet, controlnets, freeze=freeze, guided=self._guided)
         self.channels = int(self._vae.config.latent_channels)
         self.inpaints = int(self._unet.config.in_channels) != self.channels
         self._around_products = pack.manifest.family in AROUND_PRODUCTS
@@ -156,6 +161,7 @@ class DiffusionEngine(StepEngine):
                 kind: Control(embedded[kind], schedule.spread(scales_of(condition, len(schedule.plain))))
                 for kind, condition in brief.all_conditions.items()
             },
+            guides=self._guides(scene, windows.split(mask), len(texts)),
             inpaint=inpaint,
             known=known,
             mask=mask,
@@ -168,6 +174,16 @@ class DiffusionEngine(StepEngine):
             findings=(finding,),
             index=schedule.index,
         )
+
+    def _guides(self, scene: Scene, area: Tensor, texts: int) -> RowGuides | None:
+        """The scene's references for its batch rows. `area` (windows, 1, h, w) is 1 where the scene is painted."""
+        if scene.references is None or self._guided is None:
+            return None
+        pictures, strength = scene.references.pictures, scene.references.strength
+        vectors = [one.embedding for one in pictures if one.embedding is not None]
+        embeddings = torch.from_numpy(np.stack(vectors)).to(self.device, self.dtype)
+        weights = torch.tensor([one.weight for one in pictures], device=self.device)
+        return self._guided.guides(embeddings, weights, strength=strength, area=area, texts=texts)
 
     def _embedded(self, kind: ConditionKind, scene: Scene, repaint: Tensor, windows: Windows) -> Tensor:
         """The embedded control image of each window, (windows, C, h, w), in the engine's dtype."""
@@ -202,7 +218,8 @@ class DiffusionEngine(StepEngine):
         kinds = [kind for kind in self._embed if any(row.control_scale(kind) for row in rows)]
         everywhere = self._networks.takes_all_rows(kinds)
         conditions = [self._applied(kind, rows, in_scene, everywhere=everywhere) for kind in kinds]
-        out = self._networks(latents, times, texts, inpaint, conditions, max_rows).float()
+        guides = RowGuides.joined([row.guides for row in rows], in_scene)
+        out = self._networks(latents, times, texts, inpaint, conditions, max_rows, guides).float()
         return [
             torch.cat([row.windows.merge(part) for part in of_scene.split(len(row.windows))])
             for row, of_scene in zip(rows, out.split(in_scene), strict=True)

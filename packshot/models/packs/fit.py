@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from packshot.contract.shot_spec import ConditionKind
 from packshot.errors import PackRefused
 from packshot.models.packs.manifest import PackManifest, RoleSpec
-from packshot.models.packs.roles import CONTROL_ROLES, RoleName
+from packshot.models.packs.roles import CONTROL_ROLES, ReferenceForm, RoleName
 
 __all__ = ["check_fit", "role_of", "vae_factor"]
 
@@ -30,14 +30,20 @@ def vae_factor(manifest: PackManifest) -> int:
     return int(2 ** (len(blocks) - 1))
 
 
-def check_fit(manifest: PackManifest, controls: Sequence[ConditionKind]) -> None:
-    """Check that the networks of a renderable pack fit together. `controls` are the conditions that it serves.
+def check_fit(
+    manifest: PackManifest, controls: Sequence[ConditionKind], *, references: ReferenceForm | None = None
+) -> None:
+    """Check that the networks of a renderable pack fit together.
+
+    `controls` are the conditions that it serves, and `references` is how it reads reference pictures.
 
     Raises PackRefused (pack_mismatch) with both values.
     """
     match manifest.recipe:
         case "unet_controlnet":
             _unet_fits(manifest, controls)
+    if references == "embedding":
+        _adapter_fits(manifest)
     _heads_fit(manifest)
     factor = vae_factor(manifest)
     odd = [bucket for bucket in manifest.buckets if bucket[0] % factor or bucket[1] % factor]
@@ -73,6 +79,15 @@ def _control_fits(manifest: PackManifest, role: RoleName, channels: int, width: 
         _refuse(manifest, f"{rule}, got {got}")
     if control.config.get("controlnet_conditioning_channel_order", "rgb") != "rgb":
         _refuse(manifest, f"{role}.controlnet_conditioning_channel_order must be rgb, got bgr")
+
+
+def _adapter_fits(manifest: PackManifest) -> None:
+    """Check the adapter of references against the image encoder and the UNet."""
+    width = _number(manifest, "unet", "cross_attention_dim")
+    _same(manifest, "ip_adapter", "text_dim", (width,), "the UNet's cross_attention_dim")
+    encoder = role_of(manifest, "image_encoder")
+    key = "dim" if encoder.class_name == "SceneEncoder" else "projection_dim"
+    _same(manifest, "ip_adapter", "image_dim", (encoder.config.get(key),), f"the image encoder's {key}")
 
 
 def _heads_fit(manifest: PackManifest) -> None:

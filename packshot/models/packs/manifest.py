@@ -19,7 +19,17 @@ from packshot.models.packs.framing import Tiling, framing, nearest_bucket, tilin
 from packshot.models.packs.kinds import PackKind, with_kind
 from packshot.models.packs.licence import Terms, with_terms
 from packshot.models.packs.recipes import capabilities_of
-from packshot.models.packs.roles import CLASSES_OF_ROLE, CONTROL_ROLES, RENDER_ROLES, ClassName, Recipe, RoleName
+from packshot.models.packs.roles import (
+    CLASSES_OF_ROLE,
+    CONTROL_ROLES,
+    REFERENCE_ROLES,
+    RENDER_ROLES,
+    SEE_PICTURES,
+    ClassName,
+    Recipe,
+    ReferenceForm,
+    RoleName,
+)
 from packshot.types import Framing
 
 Family = Literal["mini", "sd15", "sd2", "sdxl", "segmenter"]
@@ -150,7 +160,8 @@ class PackManifest(_Strict):
     """The content of manifest.yaml. Sizes are (width, height) in pixels, and memory is in GiB.
 
     `recipe` is how the pack paints. `controls` are the conditions besides canny whose ControlNets are used unless the
-    setting `controls` names others.
+    setting `controls` names others. `references` is whether reference pictures are served unless the setting
+    `references` says otherwise.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
@@ -166,6 +177,7 @@ class PackManifest(_Strict):
     buckets: tuple[Size, ...] = Field(min_length=1)
     prediction_type: PredictionType
     controls: tuple[ConditionKind, ...] = ()
+    references: bool = False
     defaults: Defaults = Defaults()
     limits: Limits = Limits()
     memory_gib: dict[RoleName, float] = Field(default_factory=dict)
@@ -199,6 +211,8 @@ class PackManifest(_Strict):
                 raise ValueError(
                     f"control_channels of {CONTROL_ROLES[kind]} must be of {kind} or product, got {strange}"
                 )
+        if self.references and self.reference_form is None:
+            raise ValueError(f"a pack that serves references must have the roles {', '.join(REFERENCE_ROLES)}")
         if self.native_px not in self.buckets:
             raise ValueError(f"native_px {self.native_px} must be one of the buckets")
         if any(side < 1 for bucket in self.buckets for side in bucket):
@@ -226,21 +240,33 @@ class PackManifest(_Strict):
         return tilings(self.buckets).get((width_px, height_px))
 
     @property
+    def reference_form(self) -> ReferenceForm | None:
+        """How the pack's engine can read reference pictures; None when it cannot."""
+        if all(role in self.roles for role in REFERENCE_ROLES):
+            return "embedding"
+        return "picture" if self.recipe in SEE_PICTURES else None
+
+    @property
     def own_controls(self) -> tuple[ConditionKind, ...]:
         """The conditions that the pack serves unless a setting names others, canny first."""
         return tuple(kind for kind in self.possible_controls if kind == "canny" or kind in self.controls)
 
-    def summary(self, controls: tuple[ConditionKind, ...] | None = None) -> EngineInfo:
-        """The pack's public description, without paths of this machine. `controls` are the conditions that it serves.
+    def summary(
+        self, controls: tuple[ConditionKind, ...] | None = None, *, references: bool | None = None
+    ) -> EngineInfo:
+        """The pack's public description, without paths of this machine.
 
-        A ControlNet that is not used has no licence in it. `controls` None = `own_controls`.
+        `controls` are the conditions that it serves, and `references` says whether it serves reference pictures; None =
+        the manifest's own. A network that is not used has no licence in it.
         """
         controls = self.own_controls if controls is None else controls
+        references = self.references if references is None else references
         unused = {role for kind, role in CONTROL_ROLES.items() if kind not in controls}
+        unused |= set() if references else set(REFERENCE_ROLES)
         licences = {role: spec.licence for role, spec in self.roles.items() if role not in unused}
         more = {
             "licences": licences,
-            "capabilities": capabilities_of(self, controls),
+            "capabilities": capabilities_of(self, controls, references=references),
             "commercial": self.terms.commercial != "no",
         }
         return EngineInfo.model_validate(self.model_dump(exclude={"roles", "memory_gib"}) | more)

@@ -25,7 +25,7 @@ from packshot.models.packs.files import file_fault, sha256_of
 from packshot.models.packs.fit import check_fit, role_of, vae_factor
 from packshot.models.packs.licence import check_licence
 from packshot.models.packs.manifest import PackManifest, RoleSpec, read_manifest
-from packshot.models.packs.roles import CONTROL_ROLES, RENDER_ROLES, RoleName
+from packshot.models.packs.roles import CONTROL_ROLES, REFERENCE_ROLES, RENDER_ROLES, ReferenceForm, RoleName
 from packshot.models.packs.weights import build, convert_pth, load_module, load_tokenizer
 
 if TYPE_CHECKING:
@@ -87,16 +87,25 @@ class Pack:
         return tuple(kind for kind in possible if kind in wanted)
 
     @property
+    def references(self) -> ReferenceForm | None:
+        """How the pack's engine reads reference pictures; None when it does not serve them (setting `references`)."""
+        said = self.settings.references
+        served = self.manifest.references if said == "auto" else said == "on"
+        return self.manifest.reference_form if served else None
+
+    @property
     def roles(self) -> tuple[RoleName, ...]:
-        """The roles whose files are used: all but the ControlNets of conditions that are not served."""
+        """The roles whose files are used: all but those of conditions and references that are not served."""
         unused = {role for kind, role in CONTROL_ROLES.items() if kind not in self.controls}
+        unused |= set() if self.references == "embedding" else set(REFERENCE_ROLES)
         return tuple(role for role in self.manifest.roles if role not in unused)
 
     @property
     def engine_roles(self) -> tuple[RoleName, ...]:
         """The roles that the engine loads."""
-        further = (CONTROL_ROLES[kind] for kind in self.controls if kind != "canny")
-        return (*RENDER_ROLES[self.manifest.recipe], *further)
+        further = [CONTROL_ROLES[kind] for kind in self.controls if kind != "canny"]
+        adapter: list[RoleName] = ["ip_adapter"] if self.references == "embedding" else []
+        return (*RENDER_ROLES[self.manifest.recipe], *further, *adapter)
 
     # Files
 
@@ -208,7 +217,7 @@ class Pack:
         if not self.manifest.renderable:
             detail = f"pack {self.name!r} cannot render in this version: {self.manifest.reason}; use another pack"
             raise PackRefused("pack_not_renderable", detail)
-        check_fit(self.manifest, self.controls)
+        check_fit(self.manifest, self.controls, references=self.references)
 
     def check_segmenter(self) -> None:
         """Check that the pack can cut products out: a segmenter pack, or an engine's that has the role.
@@ -253,7 +262,7 @@ class Pack:
 
     def summary(self) -> EngineInfo:
         """The pack's public description, without paths of this machine."""
-        return self.manifest.summary(self.controls)
+        return self.manifest.summary(self.controls, references=self.references is not None)
 
 
 def pack_folders(settings: Settings) -> list[Path]:

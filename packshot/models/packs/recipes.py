@@ -10,9 +10,19 @@ from packshot.contract.shot_spec import ConditionKind
 if TYPE_CHECKING:
     from packshot.models.packs.manifest import PackManifest
 
-__all__ = ["capabilities_of"]
+__all__ = ["MAX_REFERENCES", "capabilities_of"]
+
+MAX_REFERENCES = 8
 
 
-def capabilities_of(manifest: PackManifest, controls: tuple[ConditionKind, ...]) -> EngineCapabilities:
-    """What the pack's engine can honour. `controls` are the conditions that it serves."""
-    return EngineCapabilities(controls=controls, steps=(1, manifest.limits.max_steps), sizes=manifest.buckets)
+def capabilities_of(
+    manifest: PackManifest, controls: tuple[ConditionKind, ...], *, references: bool = False
+) -> EngineCapabilities:
+    """What the pack's engine can honour. `controls` are the conditions that it serves, and `references` says whether
+    it serves reference pictures."""
+    return EngineCapabilities(
+        controls=controls,
+        references=MAX_REFERENCES if references else 0,
+        steps=(1, manifest.limits.max_steps),
+        sizes=manifest.buckets,
+    )

@@ -23,6 +23,8 @@ RoleName = Literal[
     "judge",
     "geometry",
     "detector",
+    "image_encoder",
+    "ip_adapter",
 ]
 ClassName = Literal[
     "AutoencoderKL",
@@ -30,6 +32,7 @@ ClassName = Literal[
     "CLIPTextModel",
     "CLIPTextModelWithProjection",
     "CLIPTokenizer",
+    "CLIPVisionModelWithProjection",
     "ControlNetModel",
     "DDIMScheduler",
     "DPMSolverMultistepScheduler",
@@ -37,9 +40,11 @@ ClassName = Literal[
     "EulerDiscreteScheduler",
     "GeometryHead",
     "GroundingDinoForObjectDetection",
+    "IPAdapter",
     "LCMScheduler",
     "NameFinder",
     "Sam",
+    "SceneEncoder",
     "SceneJudge",
     "UNet2DConditionModel",
     "UniPCMultistepScheduler",
@@ -67,6 +72,8 @@ CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
     "judge": ("SceneJudge",),
     "geometry": ("DepthAnythingForDepthEstimation", "GeometryHead"),
     "detector": ("GroundingDinoForObjectDetection", "NameFinder"),
+    "image_encoder": ("CLIPVisionModelWithProjection", "SceneEncoder"),
+    "ip_adapter": ("IPAdapter",),
     "scheduler": (
         "DDIMScheduler",
         "DPMSolverMultistepScheduler",
@@ -84,12 +91,22 @@ RENDER_ROLES: dict[Recipe, tuple[RoleName, ...]] = {
 """The roles that every engine of a recipe loads. The others are read elsewhere, or when the engine serves what they
 are for."""
 
+REFERENCE_ROLES: tuple[RoleName, ...] = ("image_encoder", "ip_adapter")
+"""The roles of an engine that follows reference pictures by their embeddings."""
+ReferenceForm = Literal["embedding", "picture"]
+"""How an engine reads a reference: the image encoder's vector, or the pixels."""
+SEE_PICTURES: frozenset[Recipe] = frozenset()
+"""The recipes whose networks read the pixels of references."""
+
 __all__ = [
     "CLASSES_OF_ROLE",
     "CONTROL_ROLES",
+    "REFERENCE_ROLES",
     "RENDER_ROLES",
     "ROLES",
+    "SEE_PICTURES",
     "ClassName",
     "Recipe",
+    "ReferenceForm",
     "RoleName",
 ]

@@ -21,8 +21,15 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-TRANSFORMERS = ("DepthAnythingForDepthEstimation", "GroundingDinoForObjectDetection", "VitMatteForImageMatting")
+TRANSFORMERS = (
+    "CLIPVisionModelWithProjection",
+    "DepthAnythingForDepthEstimation",
+    "GroundingDinoForObjectDetection",
+    "VitMatteForImageMatting",
+)
 """The classes of transformers that are built from their config class alone."""
+OWN = ("GeometryHead", "IPAdapter", "NameFinder", "SceneEncoder", "SceneJudge")
+"""The networks of Packshot."""
 
 
 def build(class_name: ClassName, config: dict[str, Any]) -> Any:
@@ -36,7 +43,7 @@ def build(class_name: ClassName, config: dict[str, Any]) -> Any:
                 return _clip_text(config)
             if class_name == "Sam":
                 return _sam(config)
-            if class_name in ("GeometryHead", "NameFinder", "SceneJudge"):
+            if class_name in OWN:
                 return _own(class_name, config)
             if class_name in TRANSFORMERS:
                 return _transformers(class_name, config)
@@ -73,9 +80,12 @@ def _own(class_name: str, config: dict[str, Any]) -> Any:
     """A network of Packshot."""
     from packshot.models.detect.network import NameFinder
     from packshot.models.judge import SceneJudge
+    from packshot.models.references.adapter import IPAdapter
+    from packshot.models.references.scene_encoder import SceneEncoder
     from packshot.models.understand.network import GeometryHead
 
-    return {"GeometryHead": GeometryHead, "NameFinder": NameFinder, "SceneJudge": SceneJudge}[class_name](**config)
+    classes: tuple[type[Any], ...] = (GeometryHead, IPAdapter, NameFinder, SceneEncoder, SceneJudge)
+    return {one.__name__: one for one in classes}[class_name](**config)
 
 
 def _transformers(class_name: str, config: dict[str, Any]) -> Any:
