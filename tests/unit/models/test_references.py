@@ -260,3 +260,26 @@ def test_pictures_of_several_sizes_are_encoded_together(make: Make, family: str)
     assert [one.shape for one in together] == [(DIM,)] * 3
     for one, found in zip(pictures, together, strict=True):
         np.testing.assert_allclose(found, encoder.encode([one])[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["sd15"])
+def test_a_shipped_adapter_is_that_of_its_unet(name: str) -> None:
+    """Its files hold as many bytes as its config says, besides a header; its style blocks are in the UNet."""
+    from packshot.models.packs.weights import build
+
+    pack = find_pack(name, Settings(references="on"))
+    pack.check()
+    with torch.device("meta"):
+        unet, adapter, encoder = (
+            build(pack.role(role).class_name, pack.role(role).config)
+            for role in ("unet", "ip_adapter", "image_encoder")
+        )
+    for role, network, width in (("ip_adapter", adapter, 2), ("image_encoder", encoder, 4)):
+        (file,) = pack.role(role).files.values()  # type: ignore[arg-type]
+        assert file.bytes is not None
+        assert 0 < file.bytes - width * sum(one.numel() for one in network.parameters()) < 100_000
+    before = dict(unet.attn_processors)
+    GuidedAttentions(unet, adapter)
+    assert any(one is not before[key] for key, one in unet.attn_processors.items())
+    assert "ip_adapter" in pack.engine_roles and "image_encoder" in pack.roles
+    assert "ip_adapter" not in find_pack(name, Settings()).roles
