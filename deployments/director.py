@@ -26,6 +26,7 @@ from packshot.errors import PackshotError
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from packshot.shots import Director, DuePoll, Finished, LayoutFiles, Painted, Placed, SharedLoadReport, Step, Understood
+from packshot.shots.pictures import PictureFile
 from packshot.shots.stages import ClipOrder, Filmed, TouchupOrder
 from packshot.store.gauges import connection_gauges
 from packshot.store.store import Store
@@ -63,6 +64,7 @@ class DirectorDeployment:
         understand: DeploymentHandle[Any],
         canny: DeploymentHandle[Any],
         generator: DeploymentHandle[Any],
+        reference_encoder: DeploymentHandle[Any],
     ) -> None:
         settings = Settings()
         require_shared_store(settings)
@@ -72,7 +74,7 @@ class DirectorDeployment:
         self._cluster = (ray.get_runtime_context().get_session_name(), pack or settings.pack)
         self._store.clusters.join(*self._cluster)
         self._called = self._active = False
-        self._stages = GraphStages(pack or settings.pack, settings, finisher, understand, canny, generator)
+        self._stages = GraphStages(pack or settings.pack, settings, finisher, understand, canny, generator, reference_encoder)
         places = context._deployment_config.max_ongoing_requests
         self._director = Director(
             self._store,
@@ -173,7 +175,9 @@ class GraphStages:
         understand: DeploymentHandle[Any],
         canny: DeploymentHandle[Any],
         generator: DeploymentHandle[Any],
+        reference_encoder: DeploymentHandle[Any],
     ) -> None:
+        self._reference_encoder = with_context(reference_encoder).options(stream=True)
         self._manifest = find_pack(pack, settings).manifest
         self._finisher = with_context(finisher)
         self._preparer = self._finisher.options(stream=True)
@@ -224,14 +228,35 @@ class GraphStages:
     async def control_maps(self, fitted: Any, products: Any, spec: ShotSpec) -> Any:
         return self._finisher.control_maps.remote(fitted, products, spec, self.framing_of(spec.canvas))
 
+    async def references(self, files: tuple[PictureFile, ...], strength: float, engine: str) -> Any:
+        encoder = self._reference_encoder.options(session_id=files[0].asset_key)
+
+        async def ask() -> Any:
+            stream = encoder.read.remote(files, strength, engine)
+            assert isinstance(stream, DeploymentResponseGenerator)
+            answers = await stream._to_object_ref_gen()
+            await (await anext(answers))
+            return await anext(answers)
+
+        return await retry_once(ask)
+
     async def paint(
-        self, fitted: Any, edges: Any, brief: Brief, *, interactive: bool, alone: bool, maps: Any = None
+        self,
+        fitted: Any,
+        edges: Any,
+        brief: Brief,
+        *,
+        interactive: bool,
+        alone: bool,
+        maps: Any = None,
+        references: Any = None,
     ) -> AsyncIterator[Step | Painted]:
         made = [edges] if maps is None else [edges, maps]
-        stream = self._generator.paint.remote(fitted, edges, brief, interactive, alone, *made[1:])
+        stream = self._generator.paint.remote(fitted, edges, brief, interactive, alone, maps, references)
         assert isinstance(stream, DeploymentResponseGenerator)
         try:
-            yield await await_with_arguments(anext(stream), fitted, *made)
+            given = [fitted, *made] if references is None else [fitted, *made, references]
+            yield await await_with_arguments(anext(stream), *given)
             async for update in stream:
                 yield update
         except Exception as error:

@@ -21,6 +21,7 @@ from deployments.ray_support.metrics import RayMeter
 from packshot.batching import RenderBatcher, Rendered, StepCurve, knee
 from packshot.contract.recipe import EngineStamp
 from packshot.models.device import model_thread, pick_dtype
+from packshot.references import References
 from packshot.settings import Settings
 from packshot.shots import Fitted, Painted, Step
 from packshot.types import Brief, ConditionMaps, EdgeMap, Scene
@@ -82,12 +83,13 @@ class GeneratorDeployment:
         interactive: bool,
         alone: bool,
         maps: ConditionMaps | None = None,
+        references: References | None = None,
     ) -> AsyncIterator[Step | Painted]:
         """Paint a scene. Yields at most two steps per second, and every step with a preview, then the painted scene."""
         reported: asyncio.Queue[Step | None] = asyncio.Queue()
         rendering: asyncio.Task[Rendered] = asyncio.create_task(
             self._batcher.render(
-                Scene(fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps(), fitted.kept),
+                Scene(fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps(), fitted.kept, references),
                 lambda index, steps, preview: reported.put_nowait(Step(index, steps, preview)),
                 preview_every_s=PREVIEW_EVERY_S,
                 interactive=interactive,

@@ -14,12 +14,13 @@ from packshot.models.packs.pack import Pack
 from packshot.settings import Settings
 from packshot.shots.segmented import new_mask
 from packshot.store.records import NewMask
-from packshot.types import Cutout, Embedding, Photo, Prompts, Understanding
+from packshot.types import F32, U8, Cutout, Embedding, Photo, Prompts, Understanding
 
 if TYPE_CHECKING:
     import torch
 
     from packshot.models.engines.loading import PackEngine
+    from packshot.models.references.encoder import PictureEncoder
     from packshot.models.segment.segmenter import SamDecoder, SamEncoder
     from packshot.models.understand.understander import Understander
 
@@ -35,7 +36,7 @@ class Models:
     """
 
     def __init__(self, pack: Pack, settings: Settings, *, freeze: bool) -> None:
-        self._pack = pack
+        self.pack = self._pack = pack
         self._settings = settings
         self._freeze = freeze
 
@@ -66,6 +67,13 @@ class Models:
         return Understander(load_geometry(self._pack, *self._placed, encoder=self.segmenter[0]))
 
     @cached_property
+    def picture_encoder(self) -> PictureEncoder:
+        """What embeds reference pictures for the engine."""
+        from packshot.models.references.encoder import load_picture_encoder
+
+        return load_picture_encoder(self._pack, *self._placed)
+
+    @cached_property
     def engine(self) -> PackEngine:
         """The pack's engine."""
         from packshot.models.engines.loading import load_engine
@@ -87,6 +95,10 @@ class Models:
     def understand(self, cutouts: Sequence[Cutout]) -> list[Understanding]:
         """What is known of each product, in order."""
         return self.understander.understand(cutouts)
+
+    def encode_pictures(self, pictures: Sequence[U8]) -> list[F32]:
+        """The vectors of reference pictures, in order."""
+        return self.picture_encoder.encode(pictures)
 
     def segment(self, embedding: Embedding, prompts: Prompts) -> tuple[NewMask, ...]:
         """The masks that the prompts mark, best first."""

@@ -41,6 +41,7 @@ from packshot.imaging.codec import read_mask, read_photo
 from packshot.imaging.edges import canny
 from packshot.models.matting import load_matting
 from packshot.models.packs.pack import Pack, find_pack
+from packshot.references import References
 from packshot.settings import Settings
 from packshot.shots import (
     CutoutFiles,
@@ -61,6 +62,8 @@ from packshot.shots.control_maps import control_maps
 from packshot.shots.filming import filmed_by
 from packshot.shots.finish import THUMBNAIL_PX, finish
 from packshot.shots.pictures import FoundStyle, PictureFile
+from packshot.shots.pictures import PictureFile
+from packshot.shots.references import ReferenceReader
 from packshot.shots.stages import ClipOrder, Filmed, Prepared, PreparedTouchup, Region, RegionOrder, TouchupOrder
 from packshot.shots.touchup import finish_touchup
 from packshot.shots.understand import Understandings
@@ -174,6 +177,11 @@ class LocalStages:
     def _products(self) -> Understandings:
         return Understandings(self._assets, self._models.understand, max_batch_size=1, thread=self._models.thread)
 
+    @cached_property
+    def _references(self) -> ReferenceReader:
+        encode = self._models.encode_pictures if self._models.pack.references == "embedding" else None
+        return ReferenceReader(self._assets, encode, max_batch_size=8, thread=self._models.thread)
+
     def framing_of(self, canvas: Canvas) -> Framing:
         return self._manifest.framing(canvas)
 
@@ -193,6 +201,9 @@ class LocalStages:
     ) -> ConditionMaps:
         return await self._pixels.run(control_maps, fitted, products, spec, self.framing_of(spec.canvas))
 
+    async def references(self, files: tuple[PictureFile, ...], strength: float, engine: str) -> References:
+        return await self._references.of(files, strength)
+
     async def paint(
         self,
         fitted: Fitted,
@@ -202,13 +213,14 @@ class LocalStages:
         interactive: bool,
         alone: bool,
         maps: ConditionMaps | None = None,
+        references: References | None = None,
     ) -> AsyncIterator[Step | Painted]:
         if self._batcher is None:
             engine = await self._models.run(lambda: self._models.engine)
             if self._batcher is None:
                 self._batcher = RenderBatcher(engine, max_rows=MAX_ROWS, thread=self._models.thread)
         reported: asyncio.Queue[Step | None] = asyncio.Queue()
-        scene = Scene(fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps(), fitted.kept)
+        scene = Scene(fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps(), fitted.kept, references)
         rendering: asyncio.Task[Rendered] = asyncio.create_task(
             self._batcher.render(
                 scene,

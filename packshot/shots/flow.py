@@ -13,10 +13,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from typing import Any
 
 import packshot
 from packshot.contract.recipe import Recipe
 from packshot.contract.shot_spec import ShotSpec
+from packshot.shots.pictures import find_pictures
 from packshot.shots.layout import LayoutFiles, find_layout
 from packshot.shots.stages import Finished, Painted, Placed, Stages, Step, Understood
 from packshot.store.records import NewImage
@@ -51,19 +53,38 @@ async def shoot(
     edges, maps = stages.edges(placed.fitted), None
     if spec.guiding_conditions:
         maps = await stages.control_maps(placed.fitted, understood.products if understood else None, spec)
+    references = await references_of(store, tenant_id, spec, stages)
     progress = _Progress(spec, on_step)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(_picture(index, painting, progress, placed, understood, spec, stages))
                 for index, painting in enumerate(
-                    stages.paint(placed.fitted, edges, brief, interactive=spec.interactive, alone=alone, maps=maps)
+                    stages.paint(
+                        placed.fitted,
+                        edges,
+                        brief,
+                        interactive=spec.interactive,
+                        alone=alone,
+                        maps=maps,
+                        references=references,
+                    )
                     for brief in (brief_of(spec, seed) for seed in spec.seeds)
                 )
             ]
     except ExceptionGroup as failures:  # the pictures of a shot fail together, with the first one's error
         raise failures.exceptions[0] from failures
     return [task.result() for task in tasks]
+
+
+async def references_of(store: Store, tenant_id: str, spec: ShotSpec, stages: Stages) -> Any:
+    """What the shot's engine follows of its style's pictures, or a reference to it; None when it shows it none."""
+    shown = spec.style.scene_references if spec.style is not None else ()
+    if spec.style is None or not shown:
+        return None
+    files = await asyncio.to_thread(find_pictures, store, tenant_id, shown)
+    with span("references"):
+        return await stages.references(files, spec.style.strength, spec.engine)
 
 
 def brief_of(spec: ShotSpec, seed: int) -> Brief:
