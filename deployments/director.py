@@ -74,7 +74,9 @@ class DirectorDeployment:
         self._cluster = (ray.get_runtime_context().get_session_name(), pack or settings.pack)
         self._store.clusters.join(*self._cluster)
         self._called = self._active = False
-        self._stages = GraphStages(pack or settings.pack, settings, finisher, understand, canny, generator, reference_encoder)
+        self._stages = GraphStages(
+            pack or settings.pack, settings, finisher, understand, canny, generator, reference_encoder
+        )
         places = context._deployment_config.max_ongoing_requests
         self._director = Director(
             self._store,

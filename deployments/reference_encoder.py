@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 class ReferenceEncoderDeployment:
     """Reads reference pictures for all engines. A replica without a GPU share runs on the CPU.
 
-    An engine's image encoder is loaded at its first picture. `threads` is the number of torch threads; 0 = torch's choice. `user_config`: `max_batch_size` is the
-    largest number of pictures in one call.
+    An engine's image encoder is loaded at its first picture. `threads` is the number of torch threads; 0 = torch's
+    choice. `user_config`: `max_batch_size` is the largest number of pictures in one call.
     """
 
     def __init__(self, threads: int) -> None:

@@ -62,7 +62,6 @@ from packshot.shots.control_maps import control_maps
 from packshot.shots.filming import filmed_by
 from packshot.shots.finish import THUMBNAIL_PX, finish
 from packshot.shots.pictures import FoundStyle, PictureFile
-from packshot.shots.pictures import PictureFile
 from packshot.shots.references import ReferenceReader
 from packshot.shots.stages import ClipOrder, Filmed, Prepared, PreparedTouchup, Region, RegionOrder, TouchupOrder
 from packshot.shots.touchup import finish_touchup

@@ -9,12 +9,14 @@
                 │                        ├─ geometry ─> understand   │               │                     v
              [ store ] <─claim, commit───┤──Brief────────────────────┼───────────────┴───────────────> generator
               shots, photos, masks, images                           │Prepared                      (shared steps)
+                                         ├─ style ──> reference_encoder ──References────────────────────> │
                                          ^                           v                                     │
                                          └──────── PNG ────────── finisher <───────────Painted─────────────┘
 
 An accepted shot is a row in the store before anything runs. The director claims it, runs it and commits its images.
 Layouts, geometries and edge maps travel between replicas by reference: as an unawaited response, or as an object
-reference. Only shots that need their products' geometry call `understand`, once for each mask; otherwise it sleeps.
+reference. Only shots that need their products' geometry call `understand`, once for each mask, and only those whose
+style shows pictures to the engine call `reference_encoder`, once for each picture; otherwise these sleep.
 
     serve run graphs.product_shot:app          # this machine, the mini pack, keys required
     packshot config --profile one-gpu          # the same application with another profile's numbers
@@ -33,6 +35,7 @@ from deployments.photo_decoder import PhotoDecoderDeployment
 from deployments.producer import ProducerDeployment
 from deployments.ray_support.decorated import as_deployment
 from deployments.ray_support.shared_store import require_shared_store
+from deployments.reference_encoder import ReferenceEncoderDeployment
 from deployments.sam_encoder import SamEncoderDeployment
 from deployments.understand import UnderstandDeployment
 from packshot.settings import Settings
@@ -47,6 +50,7 @@ class Args(BaseModel):
     encoder_threads: int = Field(2, ge=0, description="Torch threads of an encoder replica; 0 = torch's choice.")
     decoder_threads: int = Field(1, ge=0, description="Torch threads of a mask decoder replica.")
     understand_threads: int = Field(1, ge=0, description="Torch threads of a replica that finds geometry.")
+    reference_threads: int = Field(1, ge=0, description="Torch threads of a replica that reads reference pictures.")
     generator_threads: int = Field(2, ge=0, description="Torch threads of a generator replica.")
     photo_decoder: bool = Field(False, description="Decode uploads in a separate deployment, not in the gateway.")
     producer: bool = Field(False, description="Produce catalogues in a separate deployment, not in the gateway.")
@@ -63,8 +67,9 @@ def app(args: Args) -> Application:
     generator = as_deployment(GeneratorDeployment).bind(args.pack, args.generator_threads)
     finisher = as_deployment(FinisherDeployment).bind(args.pack)
     understand = as_deployment(UnderstandDeployment).bind(args.pack, args.understand_threads)
+    references = as_deployment(ReferenceEncoderDeployment).bind(args.reference_threads)
     canny = as_deployment(CannyDeployment).bind()
-    director = as_deployment(DirectorDeployment).bind(args.pack, finisher, understand, canny, generator)
+    director = as_deployment(DirectorDeployment).bind(args.pack, finisher, understand, canny, generator, references)
     photo_decoder = as_deployment(PhotoDecoderDeployment).bind() if args.photo_decoder else None
     stages = (encoder, decoder, finisher, director, photo_decoder)
     producer = as_deployment(ProducerDeployment).bind(args.pack, *stages) if args.producer else None

@@ -30,6 +30,7 @@ METRICS: dict[str, Metric] = {
     "packshot_embedding_cache_hits_total": Metric("counter", "Embeddings answered from the cache."),
     "packshot_mask_decodes_total": Metric("counter", "Requests for masks that the mask decoder computed."),
     "packshot_products_understood_total": Metric("counter", "Cutouts whose geometry and material were found."),
+    "packshot_references_encoded_total": Metric("counter", "Reference pictures that the image encoder embedded."),
     "packshot_shots_total": Metric("counter", "Ended shots, by status.", ("status",)),
     "packshot_shot_seconds": Metric(
         "histogram",

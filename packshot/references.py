@@ -40,7 +40,9 @@ class References:
 
     def __post_init__(self) -> None:
         if not self.pictures or not 0 <= self.strength <= 1:
-            raise TypeError(f"references must be ≥ 1 and their strength 0..1, got {len(self.pictures)}, {self.strength}")
+            raise TypeError(
+                f"references must be ≥ 1 and their strength 0..1, got {len(self.pictures)}, {self.strength}"
+            )
         total = sum(one.weight for one in self.pictures)
         if min(one.weight for one in self.pictures) <= 0 or abs(total - 1) > 1e-3:
             raise TypeError(f"weights of references must be above 0 and add up to 1, got {total}")

@@ -65,7 +65,8 @@ def build_tiny_pack(
     """Write a pack named after `folder` and return the folder.
 
     `inpaints` False: a plain UNet of c channels. `scheduler`: another class. `shards`: files of the UNet. `controls`:
-    conditions besides canny that the pack serves. `references`: it follows reference pictures. `edit`: top-level manifest fields to overwrite.
+    conditions besides canny that the pack serves. `references`: it follows reference pictures. `edit`: top-level
+    manifest fields to overwrite.
     """
     import torch
 

@@ -34,12 +34,14 @@ BATCH_KEY: dict[GpuStage, str] = {
     "sam_encoder": "max_batch_size",
     "mask_decoder": "max_batch_size",
     "understand": "max_batch_size",
+    "reference_encoder": "max_batch_size",
     "generator": "max_rows",
 }
 ROLES_OF: dict[GpuStage, tuple[RoleName, ...]] = {
     "sam_encoder": ("segmenter",),
     "mask_decoder": ("segmenter",),
     "understand": ("geometry",),
+    "reference_encoder": ("image_encoder",),
     "generator": ("text_encoder", "vae", "unet", "controlnet"),
 }
 SCENES_A_ROW = 2

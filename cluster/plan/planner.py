@@ -264,7 +264,7 @@ class _StageSeconds:
             if stage in footprint.stages
         }
         encoder, decoder, generator = on_gpu["sam_encoder"], on_gpu["mask_decoder"], on_gpu["generator"]
-        understand = on_gpu.get("understand")
+        understand, references = on_gpu.get("understand"), on_gpu.get("reference_encoder")
         photos, has_photo_decoder = demand.photos_per_image, "photo_decoder" in profile.deployments
         decoding_s = rates.CPU_SECONDS["photo_decoder"]
         self._seconds: dict[StageName, float] = {
@@ -274,6 +274,8 @@ class _StageSeconds:
             "sam_encoder": photos * rates.row_seconds(*encoder),
             "mask_decoder": photos * demand.clicks_per_photo * rates.row_seconds(*decoder),
             "understand": photos * (rates.row_seconds(*understand) if understand else rates.CPU_SECONDS["understand"]),
+            "reference_encoder": photos
+            * (rates.row_seconds(*references) if references else rates.CPU_SECONDS["reference_encoder"]),
             "canny": rates.CPU_SECONDS["canny"],
             "generator": rates.scene_seconds(*generator, steps, rows),
             "finisher": rates.CPU_SECONDS["finisher"] + photos * rates.CUTOUT_SECONDS,

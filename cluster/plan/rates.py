@@ -30,6 +30,7 @@ CPU_SECONDS: dict[str, float] = {
     "photo_decoder": 0.3,
     "producer": 0.02,
     "understand": 0.2,
+    "reference_encoder": 0.02,
     "canny": 0.01,
     "finisher": 0.17,
     "director": 0.05,

@@ -1,7 +1,7 @@
 """The simulated application: arrivals -> store -> directors and the stages that they drive -> done, scaled by a policy.
 
 photo (for some of the shots, LEAD_S before) ──> gateway ──> photo_decoder ──> sam_encoder ──> mask_decoder, some clicks
-shot ──> gateway ──> queue ──claim──> director ──> finisher ──> understand, for some ──> canny
+shot ──> gateway ──> queue ──claim──> director ──> finisher ──> understand, reference_encoder, for some ──> canny
 ──> generator, picture by picture ──> finisher ──> commit ──> gateway, a download of each picture
 """
 
@@ -23,7 +23,16 @@ from cluster.simulate.traces import LEAD_S, Arrival, Trace
 from packshot.shots.director import PLACES_FOR_PEOPLE
 from packshot.shots.load_report import LoadReport
 
-ONE_THREAD = ("gateway", "photo_decoder", "sam_encoder", "mask_decoder", "understand", "canny", "finisher")
+ONE_THREAD = (
+    "gateway",
+    "photo_decoder",
+    "sam_encoder",
+    "mask_decoder",
+    "understand",
+    "reference_encoder",
+    "canny",
+    "finisher",
+)
 """Stages whose replicas do one call at a time, in order of arrival."""
 STAGES = (*ONE_THREAD, "generator", "director")
 TICK_S = 1.0
@@ -161,6 +170,8 @@ class Pipeline:
         yield self._workers["finisher"].call(Timed(cut_s + machine.layout_s))
         if arrival.geometry:
             yield self._workers["understand"].call(Timed(machine.geometry_s if arrival.first else 0.0))
+        if arrival.references:
+            yield self._workers["reference_encoder"].call(Timed(machine.references_s if arrival.first else 0.0))
         yield self._workers["canny"].call(Timed(machine.edges_s))
         scenes = [Scene(arrival.rows, arrival.steps, arrival.interactive) for _ in range(arrival.pictures)]
         yield self.env.all_of([self.env.process(self._picture(scene)) for scene in scenes])

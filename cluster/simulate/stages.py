@@ -12,8 +12,8 @@ class Machine:
     A step of r rows takes `step_fixed_s + step_each_s * r`, and a step has at most `max_rows` rows. `begin_s` and
     `decode_s` are for a picture in the generator, while its other scenes wait. `encode_s` is for a photo's embedding,
     `click_s` for a click's masks (a photo gets `clicks` of them), `geometry_s` for the geometry of a photo's product,
-    which is then cached, and `edges_s` for a layout's edge map. The finisher
-    takes `cut_s` for the first shot of a photo (its cutout is kept), `layout_s` for each shot (place) and `finish_s`
+    which is then cached, `references_s` for a style's pictures, cached too, and `edges_s` for a layout's edge map. The
+    finisher takes `cut_s` for the first shot of a photo (its cutout is kept), `layout_s` for each shot (place) and `finish_s`
     for each picture (composite, inspect, encode). An upload takes `upload_s` of a gateway and `photo_s` of a photo
     decoder; any other request takes `request_s` of a gateway, and a download of a picture `download_s`. `start_s` is by
     stage, from the request for a replica until it is ready.
@@ -32,6 +32,7 @@ class Machine:
     click_s: float = 0.02
     clicks: int = 3
     geometry_s: float = 0.05
+    references_s: float = 0.05
     edges_s: float = 0.02
     cut_s: float = 0.0
     layout_s: float = 0.2
@@ -93,6 +94,7 @@ A_24_GB_CARD = Machine(
         "sam_encoder": 12.0,
         "mask_decoder": 12.0,
         "understand": 12.0,
+        "reference_encoder": 12.0,
         "canny": 5.0,
         "finisher": 5.0,
         "director": 5.0,
@@ -104,6 +106,7 @@ A_24_GB_CARD = Machine(
         "sam_encoder": 0.20 * GPU_HOUR,
         "mask_decoder": 0.07 * GPU_HOUR,
         "understand": 0.07 * GPU_HOUR,
+        "reference_encoder": 0.02,
         "canny": 0.02,
         "finisher": 0.02,
         "director": 0.02,

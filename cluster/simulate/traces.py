@@ -13,7 +13,7 @@ HOUR_S = 3600.0
 @dataclass(frozen=True)
 class Arrival:
     """A shot that arrives at second `at_s`. `photo`: a new photo is uploaded and clicked on LEAD_S seconds before.
-    `geometry`: it needs its product's geometry.
+    `geometry`: it needs its product's geometry. `references`: it follows reference pictures.
 
     A catalogue's photos are uploaded before the trace begins; each of its shots is the first of its photo.
     """
@@ -26,6 +26,7 @@ class Arrival:
     photo: bool = False
     tenant: int = 0
     geometry: bool = False
+    references: bool = False
 
     @property
     def first(self) -> bool:
@@ -40,6 +41,8 @@ PHOTO_SHARE = 0.4
 """Share of interactive shots with a new photo."""
 GEOMETRY_EVERY = 5
 """One of so many interactive shots needs its product's geometry. An assumption."""
+REFERENCES_EVERY = 10
+"""One of so many interactive shots follows reference pictures. An assumption."""
 TENANTS = 5
 
 
@@ -66,6 +69,7 @@ def people(rate: Callable[[float], float], peak: float, end_s: float, rng: rando
                 photo=photo,
                 tenant=rng.randrange(TENANTS),
                 geometry=count % GEOMETRY_EVERY == 0,
+                references=count % REFERENCES_EVERY == 1,
             )
 
 

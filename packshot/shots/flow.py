@@ -18,8 +18,8 @@ from typing import Any
 import packshot
 from packshot.contract.recipe import Recipe
 from packshot.contract.shot_spec import ShotSpec
-from packshot.shots.pictures import find_pictures
 from packshot.shots.layout import LayoutFiles, find_layout
+from packshot.shots.pictures import find_pictures
 from packshot.shots.stages import Finished, Painted, Placed, Stages, Step, Understood
 from packshot.store.records import NewImage
 from packshot.store.store import Store

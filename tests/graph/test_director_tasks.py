@@ -27,7 +27,7 @@ WITHIN_S = 60.0
 NEVER_POLLED_S = 600.0
 """A poll's interval that no test outlives: what happens then, a notification has started."""
 OTHERS = "others"
-STAGES = "finisher", "understand", "canny", "generator"
+STAGES = "finisher", "understand", "canny", "generator", "reference_encoder"
 """Of which a director has a handle, in the order of its arguments."""
 PLAIN = spec_of(background=Background("white"), layers=(), priority="interactive")
 

@@ -42,7 +42,7 @@ def understand(home: Path, layout: LayoutFiles) -> Understood:
     async def ask() -> Understood:
         handles = (
             serve.get_deployment_handle(name, app_name=APPLICATION)
-            for name in ("finisher", "understand", "canny", "generator")
+            for name in ("finisher", "understand", "canny", "generator", "reference_encoder")
         )
         return await GraphStages("mini", Settings(home=home), *handles).understand(layout)
 

@@ -57,8 +57,8 @@ TRAININGS = {
     "reference": ("reference", "train", ("painter", "judge", "vae", "alike")),
 }
 """By part: its module, its function, and the folders under runs/ that it reads."""
-OTHERS = ("scenes", "traced", "warm", "collages", "crowds", "rendered", "worn", "seen", "features", "alike", "export", "sheet",
-          "evaluate")  # fmt: skip
+OTHERS = ("scenes", "traced", "warm", "collages", "crowds", "rendered", "worn", "seen", "features", "alike", "export",
+          "sheet", "evaluate")  # fmt: skip
 MINUTES = 20.0
 SCENE_SEED = 100_000
 

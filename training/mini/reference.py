@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from diffusers import AutoencoderTiny, DDIMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderTiny, DDIMScheduler
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -72,8 +72,9 @@ class Reference(nn.Module):
         self.encoder = SceneEncoder(**ENCODER_CONFIG)
         self.adapter = IPAdapter(**ADAPTER_CONFIG)
         self.colours = nn.Linear(DIM, COLOURS)
-        for pair in self.adapter.ip_adapter.values():
-            nn.init.zeros_(pair.to_v_ip.weight)  # a fresh adapter changes nothing
+        for name, weight in self.adapter.named_parameters():
+            if "to_v_ip" in name:
+                nn.init.zeros_(weight)  # a fresh adapter changes nothing
 
 
 class Pairs:

@@ -8,7 +8,7 @@ without references gets an addition of exactly zero.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +21,9 @@ from packshot.errors import PackRefused
 from packshot.models.references.adapter import IPAdapter, KeyValue
 
 __all__ = ["GuidedAttentions", "RowGuides"]
+
+
+NEEDED = ("tokens", "bias", "strength", "area")
 
 
 @dataclass(frozen=True)
@@ -70,11 +73,15 @@ class RowGuides:
         ]
         return rows[0]._each(lambda *ones: torch.cat(ones), *rows[1:])
 
-    def _each(self, call: Any, *others: RowGuides) -> RowGuides:
+    def _each(self, call: Callable[..., Tensor], *others: RowGuides) -> RowGuides:
         """The guides whose tensors are what `call` makes of the tensors of these and of `others`."""
-        names = ("tokens", "bias", "strength", "area", "pooled", "share")
-        made = {name: [getattr(one, name) for one in (self, *others)] for name in names}
-        return RowGuides(**{name: None if ones[0] is None else call(*ones) for name, ones in made.items()})
+
+        def made(name: str) -> Tensor | None:
+            ones = [getattr(one, name) for one in (self, *others)]
+            return None if ones[0] is None else call(*ones)
+
+        tokens, bias, strength, area = (call(*(getattr(one, name) for one in (self, *others))) for name in NEEDED)
+        return RowGuides(tokens, bias, strength, area, made("pooled"), made("share"))
 
 
 class GuidedAttentions:
@@ -170,7 +177,8 @@ class _Processor:
         share = _places(rows.area, hidden_states.shape[1]) * rows.strength  # (n, L, 1)
         # the output's projection is linear, so its part of the addition can be added behind it
         added = functional.linear(read.transpose(1, 2).flatten(2) * share, attn.to_out[0].weight)
-        return out + added / attn.rescale_output_factor
+        guided: Tensor = out + added / attn.rescale_output_factor
+        return guided
 
 
 def _places(area: Tensor, count: int) -> Tensor:

@@ -219,6 +219,7 @@ def engine_footprint(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> Footpri
     """
     controls = [CONTROL_ROLES[kind] for kind in pack.controls]
     names: tuple[RoleName, ...] = ("text_encoder", "vae", "unet", *controls)
+    adapter: tuple[RoleName, ...] = ("ip_adapter",) if pack.references == "embedding" else ()
     parts = {name: _network(pack, name, dtype) for name in names}
     embeds = [parts[name].controlnet_cond_embedding for name in controls]
     for name in controls:
@@ -230,7 +231,8 @@ def engine_footprint(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> Footpri
     few, many = (cost_of(partial(step, controls, largest, rows)) for rows in (FEW, MANY))
     row = cost_of(partial(step, controls[:1], native, 1))
     text, *others = (cost_of(partial(call, native)) for call in once)
-    weights = sum(map(_bytes, (*parts.values(), *embeds)))
+    adapters = [_network(pack, role, dtype) for role in adapter]
+    weights = sum(map(_bytes, (*parts.values(), *embeds, *adapters)))
     footprint = _linear_footprint(few, many, weights=weights, loading=weights)
     return footprint.model_copy(
         update={

@@ -44,14 +44,17 @@ def compute_footprint(pack: Pack, dtype: Literal["bf16", "fp32"] = "bf16") -> Pa
     import torch
 
     from packshot.models.footprint.counting import engine_footprint, geometry_footprint, segmenter_footprints
+    from packshot.models.footprint.references import encoder_footprint
 
     pack.check()
     arithmetic = torch.bfloat16 if dtype == "bf16" else torch.float32
     encoder, decoder = segmenter_footprints(pack, arithmetic)
+    embeds = "image_encoder" in pack.manifest.roles
     stages: dict[GpuStage, Footprint] = {
         "sam_encoder": encoder,
         "mask_decoder": decoder,
         **({"understand": geometry_footprint(pack, arithmetic)} if "geometry" in pack.manifest.roles else {}),
+        **({"reference_encoder": encoder_footprint(pack, arithmetic)} if embeds else {}),
         "generator": engine_footprint(pack, arithmetic),
     }
     return PackFootprint(of=digest(pack), dtype=dtype, stages=stages)

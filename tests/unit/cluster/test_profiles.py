@@ -88,6 +88,7 @@ def test_with_several_pools_each_replica_asks_for_a_node_of_its_own() -> None:
         ("sam_encoder", "SamEncoderDeployment"),
         ("mask_decoder", "MaskDecoderDeployment"),
         ("understand", "UnderstandDeployment"),
+        ("reference_encoder", "ReferenceEncoderDeployment"),
         ("canny", "CannyDeployment"),
         ("generator", "GeneratorDeployment"),
     ],
@@ -144,7 +145,7 @@ def test_the_one_gpu_profile_fits_every_model_on_one_device() -> None:
         ({"stages": {"generator": {"gpu_share": 0.5}}}, "a cpu profile must not have gpu_share"),
         (
             {"device": "cuda"},
-            "sam_encoder, mask_decoder, generator must have gpu_share, understand may, and no other",
+            "sam_encoder, mask_decoder, generator must have gpu_share, understand, reference_encoder may, and no other",
         ),
         (
             {
@@ -152,7 +153,7 @@ def test_the_one_gpu_profile_fits_every_model_on_one_device() -> None:
                 "pools": {"machine": {"cpus": 2, "memory_gib": 4, "gpus": 1, "gpu": "L4"}},
                 "stages": {stage: {"gpu_share": 0.4} for stage in GPU_STAGES},
             },
-            "GPU shares must sum to ≤ 0.95 per device, got 1.600",
+            "GPU shares must sum to ≤ 0.95 per device, got 2.000",
         ),
     ],
 )

@@ -29,6 +29,7 @@ from deployments import (
     mask_decoder,
     photo_decoder,
     producer,
+    reference_encoder,
     sam_encoder,
     understand,
 )
@@ -43,6 +44,7 @@ DEPLOYMENTS = (
     sam_encoder.SamEncoderDeployment,
     mask_decoder.MaskDecoderDeployment,
     understand.UnderstandDeployment,
+    reference_encoder.ReferenceEncoderDeployment,
     canny.CannyDeployment,
     generator.GeneratorDeployment,
     finisher.FinisherDeployment,

@@ -105,7 +105,8 @@ def published(engine: DiffusionEngine, wanted: Scene, strength: float) -> np.nda
     (path,) = pack.paths("ip_adapter").values()
     pipeline.load_ip_adapter(str(path.parent), subfolder="", weight_name=path.name, image_encoder_folder=None)
     pipeline.set_ip_adapter_scale(strength)
-    embeddings = torch.from_numpy(np.stack([one.embedding for one in wanted.references.pictures if one is not None]))
+    vectors = [one.embedding for one in wanted.references.pictures if one.embedding is not None]
+    embeddings = torch.from_numpy(np.stack(vectors))
     embeds = embeddings[None]
     if brief.guidance_scale > 1:
         embeds = torch.cat([torch.zeros_like(embeds), embeds])
@@ -177,7 +178,8 @@ def test_strength_zero_changes_nothing_and_a_weight_near_one_drowns_the_rest(mak
     first, second = vectors(2)
     only = References((ReferencePicture(1.0, first),), 1.0)
     mostly = References((ReferencePicture(1 - 1e-6, first), ReferencePicture(1e-6, second)), 1.0)
-    np.testing.assert_allclose(*(latents_of(engine, scene(BRIEF, one))[0] for one in (only, mostly)), atol=1e-3)
+    found, wanted = (latents_of(engine, scene(BRIEF, one))[0] for one in (only, mostly))
+    np.testing.assert_allclose(found, wanted, atol=1e-3)
 
 
 def test_the_product_takes_nothing_from_references(make: Make) -> None:
@@ -281,5 +283,6 @@ def test_a_shipped_adapter_is_that_of_its_unet(name: str) -> None:
     before = dict(unet.attn_processors)
     GuidedAttentions(unet, adapter)
     assert any(one is not before[key] for key, one in unet.attn_processors.items())
-    assert "ip_adapter" in pack.engine_roles and "image_encoder" in pack.roles
+    assert "ip_adapter" in pack.engine_roles
+    assert "image_encoder" in pack.roles
     assert "ip_adapter" not in find_pack(name, Settings()).roles
