@@ -9,16 +9,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from packshot.contract.recipe import EngineStamp
+from packshot.errors import BadInput
+from packshot.models.detect import NOT_HERE
 from packshot.models.device import model_thread, pick_device, pick_dtype
 from packshot.models.packs.pack import Pack
 from packshot.settings import Settings
 from packshot.shots.segmented import new_mask
 from packshot.store.records import NewMask
-from packshot.types import F32, U8, Cutout, Embedding, Photo, Prompts, Understanding
+from packshot.types import F32, U8, Cutout, Embedding, Found, Photo, Prompts, Understanding, Words
 
 if TYPE_CHECKING:
     import torch
 
+    from packshot.models.detect.detector import Detector
     from packshot.models.engines.loading import PackEngine
     from packshot.models.references.encoder import PictureEncoder
     from packshot.models.segment.segmenter import SamDecoder, SamEncoder
@@ -67,6 +70,13 @@ class Models:
         return Understander(load_geometry(self._pack, *self._placed, encoder=self.segmenter[0]))
 
     @cached_property
+    def detector(self) -> Detector | None:
+        """What finds the products that words name; None when the pack has none."""
+        from packshot.models.detect.detector import load_detector
+
+        return load_detector(self._pack, *self._placed)
+
+    @cached_property
     def picture_encoder(self) -> PictureEncoder:
         """What embeds reference pictures for the engine."""
         from packshot.models.references.encoder import load_picture_encoder
@@ -95,6 +105,15 @@ class Models:
     def understand(self, cutouts: Sequence[Cutout]) -> list[Understanding]:
         """What is known of each product, in order."""
         return self.understander.understand(cutouts)
+
+    def find(self, seen: Photo | Embedding, words: Words) -> Found:
+        """What the words name. Raises BadInput `not_served` when the pack has no detector."""
+        from packshot.models.detect.detector import find_named
+
+        if self.detector is None:
+            raise BadInput("not_served", NOT_HERE)
+        [found] = find_named(self.detector, [(seen, words)])
+        return found
 
     def encode_pictures(self, pictures: Sequence[U8]) -> list[F32]:
         """The vectors of reference pictures, in order."""

@@ -76,11 +76,14 @@ from packshot.types import (
     ConditionMaps,
     EdgeMap,
     Embedding,
+    Found,
     Framing,
+    Photo,
     Prompts,
     Scene,
     Stroke,
     Understanding,
+    Words,
 )
 
 __all__ = ["serving_in_process"]
@@ -264,6 +267,7 @@ class LocalGraph:
         pack = find_pack(settings.pack, settings)
         pack.check()
         self._engines = (pack.summary(),)
+        self._detector_reads = pack.manifest.detector_reads
         self._store = store
         self._models = Models(pack, settings, freeze=freeze)
         self._finisher = Finisher(store.assets, load_matting(pack))
@@ -307,9 +311,23 @@ class LocalGraph:
         encode_ms, decode_ms = (encoded_at - started_at) * 1000, (time.perf_counter() - encoded_at) * 1000
         return Segmented(masks, {"queue": 0.0, "encode": encode_ms, "decode": decode_ms})
 
+    @property
+    def finds_words(self) -> bool:
+        return self._detector_reads is not None
+
+    async def find(self, photo: PhotoRecord, words: Words) -> Found:
+        seen: Photo | Embedding
+        if self._detector_reads == "photo":
+            seen = await self._read(photo.asset_key)
+        else:
+            seen = await self._embeddings.get(photo.id, lambda: self._encode(photo.asset_key))
+        return await self._models.run(self._models.find, seen, words)
+
     async def _encode(self, asset_key: str) -> Embedding:
-        photo = await asyncio.to_thread(lambda: read_photo(self._store.assets.get(asset_key)))
-        return await self._models.run(self._models.encode, photo)
+        return await self._models.run(self._models.encode, await self._read(asset_key))
+
+    async def _read(self, asset_key: str) -> Photo:
+        return await asyncio.to_thread(lambda: read_photo(self._store.assets.get(asset_key)))
 
     async def paint(self, photo: PhotoRecord, base_key: str | None, strokes: tuple[Stroke, ...]) -> NewMask:
         return await self._pixels.run(self._finisher.paint, base_key, (photo.width, photo.height), strokes)

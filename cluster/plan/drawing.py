@@ -20,6 +20,7 @@ ROW_HEIGHT, HEAD_HEIGHT = 70, 40
 COLOURS = {
     "sam_encoder": "#4477aa",
     "mask_decoder": "#228833",
+    "detector": "#b8972e",
     "understand": "#8a6fb0",
     "reference_encoder": "#5b8c8a",
     "generator": "#c8553d",
@@ -27,6 +28,7 @@ COLOURS = {
 LABELS = {
     "sam_encoder": "encoder",
     "mask_decoder": "decoder",
+    "detector": "detector",
     "understand": "geometry",
     "reference_encoder": "references",
     "generator": "generator",

@@ -26,6 +26,7 @@ Stage = Literal[
     "gateway",
     "sam_encoder",
     "mask_decoder",
+    "detector",
     "understand",
     "reference_encoder",
     "canny",

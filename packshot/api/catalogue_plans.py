@@ -16,7 +16,7 @@ from packshot.api.limits import json_bytes
 from packshot.api.services import Services, in_thread
 from packshot.api.styling import styled_look
 from packshot.catalogue.costs import costs_of
-from packshot.catalogue.manifest import Frame, MediaType, Read, frame_of, read_frame_bytes, read_manifest
+from packshot.catalogue.manifest import Frame, MediaType, Read, frame_of, not_served, read_frame_bytes, read_manifest
 from packshot.catalogue.places import Allowed
 from packshot.catalogue.plan import Costs, Plan, Scene, combinations, plan
 from packshot.catalogue.sheet import problem, refused
@@ -131,6 +131,8 @@ def _read(services: Services, tenant_id: str, sent: SentManifest) -> tuple[Read,
         except BadInput as error:
             found.append(refused(error, None, None, "defaults.engine", read.manifest.defaults.engine))
         found += _limits(read.manifest, engine, services)
+        if not services.graph.finds_words:
+            found += _unserved_words(read.manifest, read.rows)
     return replace(read, problems=sorted([*read.problems, *found], key=lambda one: one.row or 0)), engine
 
 
@@ -138,6 +140,15 @@ def _planned(services: Services, tenant_id: str, read: Read, engine: EngineInfo)
     ended, _ = services.store.shots.page(tenant_id, ShotFilter(status="done", kind="shot"), limit=20)
     costs, basis = costs_of(engine, ended)
     return Planned(read, plan(read, costs), costs, basis)
+
+
+def _unserved_words(manifest: Manifest, rows: Sequence[int]) -> Iterator[RowProblem]:
+    """Words, where no detector is served."""
+    if manifest.defaults.find is not None:
+        yield not_served("defaults.find", manifest.defaults.find, "detector")
+    for item, row in zip(manifest.items, rows, strict=True):
+        if item.find is not None:
+            yield not_served("find", item.find, "detector", row, item.sku)
 
 
 def _missing_ids(services: Services, tenant_id: str, read: Read) -> Iterator[RowProblem]:

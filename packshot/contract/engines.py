@@ -85,3 +85,4 @@ class EnginesAnswer(Answer):
     """All engines that are served. The first one is the default."""
 
     engines: tuple[EngineInfo, ...]
+    finds_words: bool = Field(description="Whether words may name the product: `text` of a mask, `find` of a row.")

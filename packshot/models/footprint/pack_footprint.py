@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from packshot.models.packs.pack import Pack
 
 FILE = "footprint.yaml"
-NOT_ON_GPU: tuple[RoleName, ...] = ("matting", "judge", "detector")
+NOT_ON_GPU: tuple[RoleName, ...] = ("matting", "judge")
 """The roles that no GPU stage loads."""
 
 
@@ -43,7 +43,12 @@ def compute_footprint(pack: Pack, dtype: Literal["bf16", "fp32"] = "bf16") -> Pa
     """
     import torch
 
-    from packshot.models.footprint.counting import engine_footprint, geometry_footprint, segmenter_footprints
+    from packshot.models.footprint.counting import (
+        detector_footprint,
+        engine_footprint,
+        geometry_footprint,
+        segmenter_footprints,
+    )
     from packshot.models.footprint.references import encoder_footprint
 
     pack.check()
@@ -53,6 +58,7 @@ def compute_footprint(pack: Pack, dtype: Literal["bf16", "fp32"] = "bf16") -> Pa
     stages: dict[GpuStage, Footprint] = {
         "sam_encoder": encoder,
         "mask_decoder": decoder,
+        **({"detector": detector_footprint(pack, arithmetic)} if "detector" in pack.manifest.roles else {}),
         **({"understand": geometry_footprint(pack, arithmetic)} if "geometry" in pack.manifest.roles else {}),
         **({"reference_encoder": encoder_footprint(pack, arithmetic)} if embeds else {}),
         "generator": engine_footprint(pack, arithmetic),

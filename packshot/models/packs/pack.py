@@ -25,7 +25,7 @@ from packshot.models.packs.files import file_fault, sha256_of
 from packshot.models.packs.fit import check_fit, role_of, vae_factor
 from packshot.models.packs.licence import check_licence
 from packshot.models.packs.manifest import PackManifest, RoleSpec, read_manifest
-from packshot.models.packs.roles import CONTROL_ROLES, REFERENCE_ROLES, RENDER_ROLES, ReferenceForm, RoleName
+from packshot.models.packs.roles import FURTHER_RENDER_ROLES, REFERENCE_ROLES, RENDER_ROLES, ReferenceForm, RoleName
 from packshot.models.packs.weights import build, convert_pth, load_module, load_tokenizer
 
 if TYPE_CHECKING:
@@ -96,16 +96,18 @@ class Pack:
     @property
     def roles(self) -> tuple[RoleName, ...]:
         """The roles whose files are used: all but those of conditions and references that are not served."""
-        unused = {role for kind, role in CONTROL_ROLES.items() if kind not in self.controls}
+        unused = set(self.manifest.unused_roles(self.controls))
         unused |= set() if self.references == "embedding" else set(REFERENCE_ROLES)
         return tuple(role for role in self.manifest.roles if role not in unused)
 
     @property
     def engine_roles(self) -> tuple[RoleName, ...]:
         """The roles that the engine loads."""
-        further = [CONTROL_ROLES[kind] for kind in self.controls if kind != "canny"]
-        adapter: list[RoleName] = ["ip_adapter"] if self.references == "embedding" else []
-        return (*RENDER_ROLES[self.manifest.recipe], *further, *adapter)
+        recipe = self.manifest.recipe
+        further = (role for role in FURTHER_RENDER_ROLES[recipe] if role in self.manifest.roles)
+        controls = (self.manifest.control_role(kind) for kind in self.controls)
+        adapter: tuple[RoleName, ...] = ("ip_adapter",) if self.references == "embedding" else ()
+        return tuple(dict.fromkeys((*RENDER_ROLES[recipe], *further, *controls, *adapter)))
 
     # Files
 
@@ -242,7 +244,7 @@ class Pack:
         if role == "scheduler":
             return build(spec.class_name, spec.config)
         if spec.class_name in ("CLIPTokenizer", "WordTokenizer"):
-            return self.tokenizer()
+            return load_tokenizer(spec, self.paths(role))
         import torch
 
         paths = self.paths(role)

@@ -117,8 +117,8 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[int | None, str, str]]] = {
         (None, "defaults.style", "not_found"),
     ),
     "stage that is not served": (
-        {"json": manifest({"sku": "A", "photo": "a.jpg", "find": "ring"})},
-        (1, "find", "not_served"),
+        {"json": manifest(defaults={"style": "st_1"})},
+        (None, "defaults.style", "not_served"),
     ),
     "control characters in a scene": (
         {"json": manifest(axes=[{"name": "scene", "values": {"m": "on\u202emarble"}}])},

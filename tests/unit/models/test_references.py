@@ -264,7 +264,7 @@ def test_pictures_of_several_sizes_are_encoded_together(make: Make, family: str)
         np.testing.assert_allclose(found, encoder.encode([one])[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["sd15"])
+@pytest.mark.parametrize("name", ["sd15", "sdxl"])
 def test_a_shipped_adapter_is_that_of_its_unet(name: str) -> None:
     """Its files hold as many bytes as its config says, besides a header; its style blocks are in the UNet."""
     from packshot.models.packs.weights import build
