@@ -267,7 +267,8 @@ class _StageSeconds:
             if stage in footprint.stages
         }
         encoder, decoder, generator = on_gpu["sam_encoder"], on_gpu["mask_decoder"], on_gpu["generator"]
-        detector, understand, references = map(on_gpu.get, ("detector", "understand", "reference_encoder"))
+        detector, understand = on_gpu.get("detector"), on_gpu.get("understand")
+        references = on_gpu.get("reference_encoder")
         photos, has_photo_decoder = demand.photos_per_image, "photo_decoder" in profile.deployments
         decoding_s = rates.CPU_SECONDS["photo_decoder"]
         self._seconds: dict[StageName, float] = {

@@ -154,7 +154,7 @@ def test_the_one_gpu_profile_fits_every_model_on_one_device() -> None:
                 "pools": {"machine": {"cpus": 2, "memory_gib": 4, "gpus": 1, "gpu": "L4"}},
                 "stages": {stage: {"gpu_share": 0.4} for stage in GPU_STAGES},
             },
-            "GPU shares must sum to ≤ 0.95 per device, got 2.000",
+            "GPU shares must sum to ≤ 0.95 per device, got 2.400",
         ),
     ],
 )
