@@ -144,7 +144,8 @@ def _legend(plan: Plan, y: float) -> Iterator[str]:
     x = float(MARGIN)
     for name, colour in COLOURS.items():
         stage = plan.stage(name)
-        assert stage.need is not None, "the legend lists GPU stages only"
+        if stage.need is None:  # on the CPU in this profile
+            continue
         count = f"{stage.replicas} replica{'' if stage.replicas == 1 else 's'}"
         described = f"{name}: {count}, {stage.need.total_gib:.1f} GiB {'each' if stage.replicas > 1 else ''}".rstrip()
         yield _rect(x, y, 13, 13, colour)

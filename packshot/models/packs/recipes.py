@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 from packshot.contract.engines import EngineCapabilities
 from packshot.contract.shot_spec import ConditionKind
+from packshot.contract.style import MAX_REFERENCES
 
 if TYPE_CHECKING:
     from packshot.models.packs.manifest import PackManifest
 
-__all__ = ["MAX_REFERENCES", "capabilities_of"]
-
-MAX_REFERENCES = 8
+__all__ = ["capabilities_of"]
 
 
 def capabilities_of(

@@ -36,7 +36,7 @@ def test_replicas_carry_the_demand_and_stay_in_their_ranges(profile: str, images
         replicas = plan.profile.stage(one.stage).range
         assert replicas.min <= one.replicas <= replicas.max
         assert one.busy <= one.replicas * plan.demand.utilisation + 1e-9
-    for stage in GPU_STAGES:
+    for stage in plan.profile.gpu_stages:
         laid_out = sum(device.get(stage, 0) for pool in plan.pools for device in pool.devices)
         assert laid_out == plan.stage(stage).replicas
 
