@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
@@ -69,6 +69,12 @@ class Settings(BaseSettings):
     )
     embedding_cache_bytes: int = Field(
         256 * MIB, ge=0, description="Size of each encoder replica's embedding cache, bytes."
+    )
+
+    # Remote engines
+    remote_key: SecretStr = Field(SecretStr(""), description="Key of a remote engine's vendor; from a secret.")
+    remote_key_file: str = Field(
+        "", description="File with that key, read at each call; or a folder with one named after each remote pack."
     )
 
     # Request limits

@@ -46,9 +46,12 @@ def check_fit(
 
     Raises PackRefused (pack_mismatch) with both values.
     """
+    _heads_fit(manifest)
     match manifest.recipe:
         case "unet_controlnet":
             _unet_fits(manifest, controls)
+        case "remote":
+            return  # no network paints
     if references == "embedding":
         _adapter_fits(manifest)
     _heads_fit(manifest)

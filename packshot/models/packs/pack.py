@@ -203,7 +203,7 @@ class Pack:
         it does not have the hash that the manifest states.
         """
         hashes = {"manifest": hashlib.sha256(self.manifest.model_dump_json().encode()).hexdigest()}
-        for role in roles or self.roles:
+        for role in self.roles if roles is None else roles:
             spec = self.role(role)
             digest = hashlib.sha256(spec.model_dump_json().encode())
             for file, path in sorted(self.paths(role).items()):

@@ -19,6 +19,10 @@ def capabilities_of(
 ) -> EngineCapabilities:
     """What the pack's engine can honour. `controls` are the conditions that it serves, and `references` says whether
     it serves reference pictures."""
+    if manifest.endpoint is not None:
+        return EngineCapabilities(
+            controls=(), negative_prompt=False, guidance=False, seeds=False, steps=(1, 1), sizes=manifest.buckets
+        )
     return EngineCapabilities(
         controls=controls,
         references=MAX_REFERENCES if references else 0,

@@ -88,10 +88,11 @@ CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
     ),
 }
 
-Recipe = Literal["unet_controlnet"]
+Recipe = Literal["unet_controlnet", "remote"]
 """How a pack paints a scene. The engine of each recipe is in packshot/models/engines."""
 RENDER_ROLES: dict[Recipe, tuple[RoleName, ...]] = {
     "unet_controlnet": ("tokenizer", "text_encoder", "vae", "unet", "controlnet", "scheduler"),
+    "remote": (),
 }
 """The roles that every engine of a recipe loads. The others are read elsewhere, or when the engine serves what they
 are for."""

@@ -169,7 +169,8 @@ def test_a_recipe_tells_the_whole_request() -> None:
 
 def test_engines_are_what_their_manifests_say() -> None:
     manifest = find_pack("mini", Settings()).manifest
-    told = manifest.model_dump(mode="json", exclude={"kind", "roles", "memory_gib", "controls"})
+    told = manifest.model_dump(mode="json", exclude={"kind", "roles", "memory_gib", "controls", "endpoint"})
+    told["price_device_s"] = 0.0
     told["commercial"] = True
     told["capabilities"] = capabilities_of(manifest, manifest.own_controls).model_dump(mode="json")
     told["licences"] = {role: spec.licence for role, spec in manifest.roles.items()}
@@ -179,7 +180,9 @@ def test_engines_are_what_their_manifests_say() -> None:
         "roles",
         "memory_gib",
         "controls",
+        "endpoint",
     } | {
+        "price_device_s",
         "commercial",
         "licences",
         "capabilities",
