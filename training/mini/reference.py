@@ -4,16 +4,21 @@ The encoder learns from two tasks at once. From a scene's picture it must find t
 gives the UNet, and its colours. And the painter, which is frozen, must paint one picture of a scene from another one of
 the same scene with another product (`training.scenes.render` with `alike`). The second task also trains the adapter's
 attentions. It is the dear one, so it begins after the first WORDS_SHARE of the training and takes few pictures a step.
+
+python -m training.mini.reference runs/reference --ship packshot/packs/mini   # write the roles into a pack
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
+import yaml
 from diffusers import AutoencoderTiny, DDIMScheduler
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -40,6 +45,7 @@ from training.mini.painter import (
     timesteps,
     tokenizer,
 )
+from training.mini.roles import ship
 from training.scenes.words import FIELDS, describe, in_full
 
 DIM, TOKENS, SIZE_PX = 256, 4, 128
@@ -224,3 +230,33 @@ def train(out: Path, painter: Path, judge: Path, vae: Path, alike: Path, plan: T
         return Loss(value, batch, metrics)
 
     return fit(run, net, optimizer, loss, ema=EMA, on_log=data.refresh)
+
+
+def load(run: Path) -> Reference:
+    """The averaged networks of a training's folder, in eval mode."""
+    net = Reference()
+    net.load_state_dict(read_checkpoint(run)["ema"])
+    return net.eval().requires_grad_(False)
+
+
+def main() -> None:
+    """Write the encoder and the adapter into a pack, which then follows references."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="the training's folder")
+    parser.add_argument("--ship", type=Path, required=True, help="the pack's folder")
+    options = parser.parse_args()
+    net = load(options.run)
+    written = [
+        ship(options.ship, "image_encoder", "SceneEncoder", ENCODER_CONFIG, net.encoder),
+        ship(options.ship, "ip_adapter", "IPAdapter", ADAPTER_CONFIG, net.adapter),
+    ]
+    path = options.ship / "manifest.yaml"
+    manifest = yaml.safe_load(path.read_text("utf-8"))
+    manifest["references"] = True
+    text = yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True, width=120, default_flow_style=None)
+    path.write_text(text, "utf-8")
+    print(json.dumps([role["files"] for role in written]))
+
+
+if __name__ == "__main__":
+    main()

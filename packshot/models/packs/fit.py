@@ -54,7 +54,6 @@ def check_fit(
             return  # no network paints
     if references == "embedding":
         _adapter_fits(manifest)
-    _heads_fit(manifest)
     factor = vae_factor(manifest)
     odd = [bucket for bucket in manifest.buckets if bucket[0] % factor or bucket[1] % factor]
     if odd:
