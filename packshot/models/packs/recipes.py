@@ -25,6 +25,7 @@ def capabilities_of(
         )
     return EngineCapabilities(
         controls=controls,
+        samplers=manifest.samplers,
         references=MAX_REFERENCES if references else 0,
         steps=(1, manifest.limits.max_steps),
         sizes=manifest.buckets,

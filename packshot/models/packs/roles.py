@@ -46,6 +46,7 @@ ClassName = Literal[
     "LCMScheduler",
     "NameFinder",
     "Sam",
+    "Sam2Model",
     "SceneEncoder",
     "SceneJudge",
     "UNet2DConditionModel",
@@ -63,7 +64,7 @@ CONTROL_ROLES: dict[ConditionKind, RoleName] = {
 """The role of each condition's own ControlNet. There is none for `pose`: no stage finds a skeleton. A union ControlNet
 in the role `controlnet` serves several conditions (`PackManifest.control_role`)."""
 CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
-    "segmenter": ("Sam",),
+    "segmenter": ("Sam", "Sam2Model"),
     "tokenizer": ("CLIPTokenizer", "WordTokenizer"),
     "text_encoder": ("CLIPTextModel",),
     "tokenizer_2": ("CLIPTokenizer",),
@@ -98,6 +99,7 @@ RENDER_ROLES: dict[Recipe, tuple[RoleName, ...]] = {
 are for."""
 FURTHER_RENDER_ROLES: dict[Recipe, tuple[RoleName, ...]] = {
     "unet_controlnet": ("tokenizer_2", "text_encoder_2", "controlnet_inpaint"),
+    "remote": (),
 }
 """The roles that an engine of a recipe loads where the pack has them."""
 
