@@ -80,8 +80,9 @@ class ReferenceEncoderDeployment:
         yield references
 
     def check_health(self) -> None:
-        busy_s = [reader.batcher.busy_s for reader in self._readers.values() if reader.batcher is not None]
-        require_progress("reference_encoder", max(busy_s, default=0.0))
+        for reader in self._readers.values():
+            if reader.batcher is not None:
+                require_progress("reference_encoder", reader.batcher.clock)
 
     def _reader(self, engine: str) -> ReferenceReader:
         if engine not in self._readers:
