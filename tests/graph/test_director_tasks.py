@@ -86,7 +86,9 @@ def on_postgresql(url: str, tmp_path: Path) -> Iterator[Store]:
                 },
             )
             with closing(Store.from_settings(Settings(home=tmp_path, database_url=database_url))) as store:
-                serve.run(directors.bind("mini", *stages), name=OTHERS, route_prefix=None)
+                finisher, understand, canny, generator, references = stages
+                others = directors.bind(finisher, understand, canny, {"mini": generator}, references)
+                serve.run(others, name=OTHERS, route_prefix=None)
                 yield store
                 serve.delete(OTHERS)
     except NoPostgres as reason:

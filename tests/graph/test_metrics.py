@@ -43,8 +43,8 @@ def test_alerts_and_dashboards_name_only_what_is_exported(
     finished: Callable[..., list[dict[str, Any]]],
     named: set[str],
 ) -> None:
-    """After a relit shot in a picture's style that a webhook hears of, two clicks on one photo, words and one error: a series begins with
-    its first event in a replica.
+    """After a relit shot in a picture's style that a webhook hears of, two clicks on one photo, words and one error: a
+    series begins with its first event in a replica.
 
     The queue's gauges exist while shots wait, so a catalogue waits meanwhile.
 

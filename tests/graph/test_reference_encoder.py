@@ -36,11 +36,12 @@ def references(home: Path, *files: PictureFile) -> Any:
     """What the flow's stage answers, over handles of this process."""
 
     async def ask() -> Any:
-        handles = (
+        finisher, understander, canny, encoder = (
             serve.get_deployment_handle(name, app_name=APPLICATION)
-            for name in ("finisher", "understand", "canny", "generator", "reference_encoder")
+            for name in ("finisher", "understand", "canny", "reference_encoder")
         )
-        return await GraphStages("mini", Settings(home=home), *handles).references(files, 0.5, "mini")
+        stages = GraphStages(Settings(home=home), finisher, understander, canny, {}, encoder)
+        return await stages.references(files, 0.5, "mini")
 
     return asyncio.run(asyncio.wait_for(ask(), LIMIT_S))
 

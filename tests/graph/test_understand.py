@@ -40,11 +40,11 @@ def understand(home: Path, layout: LayoutFiles) -> Understood:
     """What the flow's stage answers, over handles of this process."""
 
     async def ask() -> Understood:
-        handles = (
+        finisher, understander, canny, encoder = (
             serve.get_deployment_handle(name, app_name=APPLICATION)
-            for name in ("finisher", "understand", "canny", "generator", "reference_encoder")
+            for name in ("finisher", "understand", "canny", "reference_encoder")
         )
-        return await GraphStages("mini", Settings(home=home), *handles).understand(layout)
+        return await GraphStages(Settings(home=home), finisher, understander, canny, {}, encoder).understand(layout)
 
     return asyncio.run(asyncio.wait_for(ask(), LIMIT_S))
 
