@@ -63,7 +63,15 @@ class OneProcess:
         return await asyncio.to_thread(self._finisher.finish_plain, files, spec)
 
     async def paint(
-        self, fitted: Fitted, edges: EdgeMap, brief: Brief, *, interactive: bool, alone: bool, maps: None = None
+        self,
+        fitted: Fitted,
+        edges: EdgeMap,
+        brief: Brief,
+        *,
+        interactive: bool,
+        alone: bool,
+        maps: None = None,
+        references: None = None,
     ) -> AsyncIterator[Step | Painted]:
         row = self._engine.begin(Scene(fitted.product, fitted.repaint, edges, brief))
         while not row.done:

@@ -31,6 +31,7 @@ StageName = Literal[
     "mask_decoder",
     "detector",
     "understand",
+    "reference_encoder",
     "canny",
     "generator",
     "finisher",
@@ -40,15 +41,16 @@ DEPLOYMENTS: tuple[StageName, ...] = get_args(StageName)
 OPTIONAL: tuple[StageName, ...] = ("photo_decoder", "producer")
 """Deployed only when the profile names them. Otherwise the gateway does their work."""
 GPU_STAGES: tuple[GpuStage, ...] = get_args(GpuStage)
-ALSO_ON_CPU: tuple[GpuStage, ...] = ("detector", "understand")
+ALSO_ON_CPU: tuple[GpuStage, ...] = ("detector", "understand", "reference_encoder")
 """GPU stages that run on the CPU where a profile gives them no share."""
-ASLEEP: tuple[StageName, ...] = ("detector", "understand")
+ASLEEP: tuple[StageName, ...] = ("detector", "understand", "reference_encoder")
 """Deployments whose own default is no replica until a call comes, and then one; as that of further engines is."""
 TUNABLES: dict[StageName, tuple[str, ...]] = {
     "sam_encoder": ("max_batch_size",),
     "mask_decoder": ("max_batch_size",),
     "detector": ("max_batch_size",),
     "understand": ("max_batch_size",),
+    "reference_encoder": ("max_batch_size",),
     "canny": ("low", "high"),
     "generator": ("max_rows",),
 }
@@ -198,7 +200,7 @@ class Profile(Strict):
     pack: str = ""
     engines: tuple[str, ...] = ()
     segmenter: str = ""
-    threads: dict[Literal["encoder", "decoder", "detector", "understand", "generator"], int] = Field(
+    threads: dict[Literal["encoder", "decoder", "detector", "understand", "reference", "generator"], int] = Field(
         default_factory=dict
     )
     autoscaling: Pipeline | None = None

@@ -2,5 +2,5 @@
 
 A click passes `gateway` -> `sam_encoder` -> `mask_decoder`; words ask `detector` between the two. A shot passes
 `gateway` -> `director` -> `finisher` -> `canny` -> `generator` -> `finisher`; one that needs geometry also asks
-`understand`.
+`understand`, and one that follows pictures `reference_encoder`.
 """

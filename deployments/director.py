@@ -28,6 +28,7 @@ from packshot.models.packs.served import Served, not_served
 from packshot.settings import Settings
 from packshot.shots import Director, DuePoll, Finished, LayoutFiles, Painted, Placed, SharedLoadReport, Step, Understood
 from packshot.shots.load_report import by_generator
+from packshot.shots.pictures import PictureFile
 from packshot.shots.stages import ClipOrder, Filmed, TouchupOrder
 from packshot.store.gauges import connection_gauges
 from packshot.store.store import Store
@@ -67,6 +68,7 @@ class DirectorDeployment:
         understand: DeploymentHandle[Any],
         canny: DeploymentHandle[Any],
         generators: dict[str, DeploymentHandle[Any]],
+        reference_encoder: DeploymentHandle[Any],
     ) -> None:
         settings = Settings()
         require_shared_store(settings)
@@ -76,7 +78,7 @@ class DirectorDeployment:
         self._cluster = (ray.get_runtime_context().get_session_name(), tuple(generators))
         self._store.clusters.join(*self._cluster)
         self._called = self._active = False
-        self._stages = GraphStages(settings, finisher, understand, canny, generators)
+        self._stages = GraphStages(settings, finisher, understand, canny, generators, reference_encoder)
         places = context._deployment_config.max_ongoing_requests
         self._director = Director(
             self._store,
@@ -181,7 +183,9 @@ class GraphStages:
         understand: DeploymentHandle[Any],
         canny: DeploymentHandle[Any],
         generators: Mapping[str, DeploymentHandle[Any]],
+        reference_encoder: DeploymentHandle[Any],
     ) -> None:
+        self._reference_encoder = with_context(reference_encoder).options(stream=True)
         self._manifests = {pack: find_pack(pack, settings).manifest for pack in generators}
         self._finisher = with_context(finisher)
         self._preparer = self._finisher.options(stream=True)
@@ -234,16 +238,37 @@ class GraphStages:
     async def control_maps(self, fitted: Any, products: Any, spec: ShotSpec) -> Any:
         return self._finisher.control_maps.remote(fitted, products, spec, self.framing_of(spec.canvas, spec.engine))
 
+    async def references(self, files: tuple[PictureFile, ...], strength: float, engine: str) -> Any:
+        encoder = self._reference_encoder.options(session_id=files[0].asset_key)
+
+        async def ask() -> Any:
+            stream = encoder.read.remote(files, strength, engine)
+            assert isinstance(stream, DeploymentResponseGenerator)
+            answers = await stream._to_object_ref_gen()
+            await (await anext(answers))
+            return await anext(answers)
+
+        return await retry_once(ask)
+
     async def paint(
-        self, fitted: Any, edges: Any, brief: Brief, *, interactive: bool, alone: bool, maps: Any = None
+        self,
+        fitted: Any,
+        edges: Any,
+        brief: Brief,
+        *,
+        interactive: bool,
+        alone: bool,
+        maps: Any = None,
+        references: Any = None,
     ) -> AsyncIterator[Step | Painted]:
         made = [one for one in (edges, maps) if one is not None]
         if brief.engine not in self._generators:
             raise not_served(brief.engine, self._generators)
-        stream = self._generators[brief.engine].paint.remote(fitted, edges, brief, interactive, alone, maps)
+        stream = self._generators[brief.engine].paint.remote(fitted, edges, brief, interactive, alone, maps, references)
         assert isinstance(stream, DeploymentResponseGenerator)
         try:
-            yield await await_with_arguments(anext(stream), fitted, *made)
+            given = [fitted, *made] if references is None else [fitted, *made, references]
+            yield await await_with_arguments(anext(stream), *given)
             async for update in stream:
                 yield update
         except Exception as error:

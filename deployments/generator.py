@@ -24,6 +24,7 @@ from packshot.batching import Painter, RenderBatcher, Rendered, StepCurve, knee
 from packshot.contract.recipe import EngineStamp
 from packshot.models.device import model_thread, pick_dtype
 from packshot.models.packs.pack import Pack, find_pack
+from packshot.references import References
 from packshot.settings import Settings
 from packshot.shots import Fitted, Painted, Step
 from packshot.types import Brief, ConditionMaps, EdgeMap, Scene
@@ -102,11 +103,12 @@ class GeneratorDeployment:
         interactive: bool,
         alone: bool,
         maps: ConditionMaps | None = None,
+        references: References | None = None,
     ) -> AsyncIterator[Step | Painted]:
         """Paint a scene. Yields step 0 at once, then at most two steps per second and every step with a preview, and
         last the painted scene."""
         edges = edges or EdgeMap.none(fitted.repaint)
-        scene = Scene(fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps(), fitted.kept)
+        scene = Scene(fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps(), fitted.kept, references)
         reported: asyncio.Queue[Step | None] = asyncio.Queue()
         rendering: asyncio.Task[Rendered] = asyncio.create_task(
             self._painter.render(

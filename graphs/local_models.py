@@ -21,7 +21,7 @@ from packshot.models.packs.pack import Pack
 from packshot.settings import Settings
 from packshot.shots.segmented import new_mask
 from packshot.store.records import NewMask
-from packshot.types import Cutout, Embedding, Found, Photo, Prompts, Understanding, Words
+from packshot.types import F32, U8, Cutout, Embedding, Found, Photo, Prompts, Understanding, Words
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from packshot.models.detect.detector import Detector
     from packshot.models.engines.loading import PackEngine
     from packshot.models.engines.remote.painter import RemotePainter
+    from packshot.models.references.encoder import PictureEncoder
     from packshot.models.segment.segmenter import SamDecoder, SamEncoder
     from packshot.models.understand.understander import Understander
 
@@ -65,6 +66,7 @@ class Models:
         self._names = detector
         self._packs = dict(engines)
         self._loaded: dict[str, PackEngine] = {}
+        self._encoders: dict[str, PictureEncoder] = {}
         self._settings = settings
         self._freeze = freeze
 
@@ -101,6 +103,14 @@ class Models:
         from packshot.models.detect.detector import load_detector
 
         return load_detector(self._names, *self._placed)
+
+    def picture_encoder(self, name: str) -> PictureEncoder:
+        """What embeds reference pictures for the engine of the pack `name`."""
+        from packshot.models.references.encoder import load_picture_encoder
+
+        if name not in self._encoders:
+            self._encoders[name] = load_picture_encoder(self._packs[name], *self._placed)
+        return self._encoders[name]
 
     def engine(self, name: str, busy: Collection[str] = ()) -> PackEngine:
         """The engine of the pack `name`. Engines that are not `busy` are dropped when it would not fit beside them."""
@@ -162,6 +172,10 @@ class Models:
             raise BadInput("not_served", NOT_HERE)
         [found] = find_named(self.detector, [(seen, words)])
         return found
+
+    def encode_pictures(self, name: str, pictures: Sequence[U8]) -> list[F32]:
+        """The vectors of reference pictures for the engine of the pack `name`, in order."""
+        return self.picture_encoder(name).encode(pictures)
 
     def segment(self, embedding: Embedding, prompts: Prompts) -> tuple[NewMask, ...]:
         """The masks that the prompts mark, best first."""

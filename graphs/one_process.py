@@ -21,7 +21,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import uvicorn
@@ -42,6 +42,7 @@ from packshot.imaging.edges import canny
 from packshot.models.matting import load_matting
 from packshot.models.packs.pack import Pack, find_pack
 from packshot.models.packs.served import detector_pack, find_engines, not_served, pack_with, served_packs
+from packshot.references import References
 from packshot.settings import Settings
 from packshot.shots import (
     CutoutFiles,
@@ -62,6 +63,7 @@ from packshot.shots.control_maps import control_maps
 from packshot.shots.filming import filmed_by
 from packshot.shots.finish import THUMBNAIL_PX, finish
 from packshot.shots.pictures import FoundStyle, PictureFile
+from packshot.shots.references import ReferenceReader
 from packshot.shots.stages import ClipOrder, Filmed, Prepared, PreparedTouchup, Region, RegionOrder, TouchupOrder
 from packshot.shots.touchup import finish_touchup
 from packshot.shots.understand import Understandings
@@ -173,6 +175,8 @@ class LocalStages:
         self._pixels = pixels
         self._models = models
         self._finisher = finisher
+        self._packs = dict(engines)
+        self._readers: dict[str, ReferenceReader] = {}
         self._painters: dict[str, Painter] = {}
         self._loading = asyncio.Lock()
         self._assets = assets
@@ -180,6 +184,13 @@ class LocalStages:
     @cached_property
     def _products(self) -> Understandings:
         return Understandings(self._assets, self._models.understand, max_batch_size=1, thread=self._models.thread)
+
+    def _references(self, engine: str) -> ReferenceReader:
+        if engine not in self._readers:
+            embeds = self._packs[engine].references == "embedding"
+            encode = partial(self._models.encode_pictures, engine) if embeds else None
+            self._readers[engine] = ReferenceReader(self._assets, encode, max_batch_size=8, thread=self._models.thread)
+        return self._readers[engine]
 
     def framing_of(self, canvas: Canvas, engine: str) -> Framing:
         if engine not in self._manifests:
@@ -202,6 +213,9 @@ class LocalStages:
     ) -> ConditionMaps:
         return await self._pixels.run(control_maps, fitted, products, spec, self.framing_of(spec.canvas, spec.engine))
 
+    async def references(self, files: tuple[PictureFile, ...], strength: float, engine: str) -> References:
+        return await self._references(engine).of(files, strength)
+
     async def paint(
         self,
         fitted: Fitted,
@@ -211,13 +225,14 @@ class LocalStages:
         interactive: bool,
         alone: bool,
         maps: ConditionMaps | None = None,
+        references: References | None = None,
     ) -> AsyncIterator[Step | Painted]:
         if brief.engine not in self._manifests:
             raise not_served(brief.engine, self._manifests)
         painter = await self._painter_of(brief.engine)
         reported: asyncio.Queue[Step | None] = asyncio.Queue()
         edges = edges or EdgeMap.none(fitted.repaint)
-        scene = Scene(fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps(), fitted.kept)
+        scene = Scene(fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps(), fitted.kept, references)
         rendering: asyncio.Task[Rendered] = asyncio.create_task(
             painter.render(
                 scene,

@@ -10,14 +10,16 @@
                 │                        ├─ geometry ─> understand   │               │                     v
              [ store ] <─claim, commit───┤──Brief────────────────────┼───────────────┴───────────────> generator
               shots, photos, masks, images                           │Prepared                      (shared steps)
+                                         ├─ style > reference_encoder ┼──References─────────────────────────^
                                          ^                           v                                     │
                                          └──────── PNG ────────── finisher <───────────Painted─────────────┘
 
 An accepted shot is a row in the store before anything runs. The director claims it, runs it and commits its images.
 Layouts, geometries and edge maps travel between replicas by reference: as an unawaited response, or as an object
-reference. Only shots that need their products' geometry call `understand`, once for each mask, and only words call
-`detector`; otherwise both sleep. Each engine has its own generators. Those of an engine that is not the default sleep
-until a shot asks for it.
+reference. Only shots that need their products' geometry call `understand`, once for each mask, only those whose style
+shows pictures to the engine call `reference_encoder`, once for each picture, and only words call `detector`; otherwise
+these sleep. Each engine has its own generators. Those of an engine that is not the default sleep until a shot asks for
+it.
 
     serve run graphs.product_shot:app          # this machine, the mini pack, keys required
     packshot config --profile one-gpu          # the same application with another profile's numbers
@@ -37,6 +39,7 @@ from deployments.photo_decoder import PhotoDecoderDeployment
 from deployments.producer import ProducerDeployment
 from deployments.ray_support.decorated import as_deployment
 from deployments.ray_support.shared_store import require_shared_store
+from deployments.reference_encoder import ReferenceEncoderDeployment
 from deployments.sam_encoder import SamEncoderDeployment
 from deployments.understand import UnderstandDeployment
 from packshot.models.packs.served import detector_pack, pack_with, served_packs
@@ -57,6 +60,7 @@ class Args(BaseModel):
     decoder_threads: int = Field(1, ge=0, description="Torch threads of a mask decoder replica.")
     detector_threads: int = Field(1, ge=0, description="Torch threads of a replica that finds what words name.")
     understand_threads: int = Field(1, ge=0, description="Torch threads of a replica that finds geometry.")
+    reference_threads: int = Field(1, ge=0, description="Torch threads of a replica that reads reference pictures.")
     generator_threads: int = Field(2, ge=0, description="Torch threads of a generator replica.")
     photo_decoder: bool = Field(False, description="Decode uploads in a separate deployment, not in the gateway.")
     producer: bool = Field(False, description="Produce catalogues in a separate deployment, not in the gateway.")
@@ -80,8 +84,9 @@ def app(args: Args) -> Application:
     }
     finisher = as_deployment(FinisherDeployment).bind(matting)
     understand = as_deployment(UnderstandDeployment).bind(geometry, args.understand_threads)
+    references = as_deployment(ReferenceEncoderDeployment).bind(args.reference_threads)
     canny = as_deployment(CannyDeployment).bind()
-    director = as_deployment(DirectorDeployment).bind(finisher, understand, canny, generators)
+    director = as_deployment(DirectorDeployment).bind(finisher, understand, canny, generators, references)
     photo_decoder = as_deployment(PhotoDecoderDeployment).bind() if args.photo_decoder else None
     stages = (encoder, decoder, detector, finisher, director, photo_decoder)
     producer = as_deployment(ProducerDeployment).bind(served, *stages) if args.producer else None

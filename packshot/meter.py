@@ -31,6 +31,7 @@ METRICS: dict[str, Metric] = {
     "packshot_mask_decodes_total": Metric("counter", "Requests for masks that the mask decoder computed."),
     "packshot_word_searches_total": Metric("counter", "Photos in which the detector looked for words."),
     "packshot_products_understood_total": Metric("counter", "Cutouts whose geometry and material were found."),
+    "packshot_references_encoded_total": Metric("counter", "Reference pictures that the image encoder embedded."),
     "packshot_shots_total": Metric("counter", "Ended shots, by status.", ("status",)),
     "packshot_shot_seconds": Metric(
         "histogram",

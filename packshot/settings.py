@@ -59,6 +59,10 @@ class Settings(BaseSettings):
         "",
         description="Conditions besides canny that the engine loads, as depth,normal; empty = the pack's own; none.",
     )
+    references: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Follow the scenes of reference pictures: on where a pack can, off, or as its manifest says.",
+    )
     offline: bool = Field(True, description="Never contact the model hub; weights must be on disk or in the cache.")
     accept_noncommercial: bool = Field(False, description="Allow packs whose licence forbids commercial use.")
     accept_limited: str = Field(

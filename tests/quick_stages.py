@@ -12,6 +12,7 @@ from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.contract.verdict import Verdict
 from packshot.imaging.codec import encode_png
 from packshot.shots import Finished, LayoutFiles, Painted, Placed, Step, Understood
+from packshot.shots.pictures import PictureFile
 from packshot.shots.stages import ClipOrder, Filmed, TouchupOrder
 from packshot.types import Brief, Framing, Geometry, Material, Render, Understanding
 from tests.specs import STAMP
@@ -54,8 +55,19 @@ class QuickStages:
     async def control_maps(self, fitted: Any, products: Any, spec: ShotSpec) -> Any:
         return None
 
+    async def references(self, files: tuple[PictureFile, ...], strength: float, engine: str) -> Any:
+        return None
+
     async def paint(
-        self, fitted: Any, edges: Any, brief: Brief, *, interactive: bool, alone: bool, maps: Any = None
+        self,
+        fitted: Any,
+        edges: Any,
+        brief: Brief,
+        *,
+        interactive: bool,
+        alone: bool,
+        maps: Any = None,
+        references: Any = None,
     ) -> AsyncIterator[Step | Painted]:
         for index in range(1, brief.steps + 1):
             await asyncio.sleep(self._step_s)

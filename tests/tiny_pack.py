@@ -63,13 +63,14 @@ def build_tiny_pack(
     scheduler: str | None = None,
     shards: int = 1,
     controls: tuple[str, ...] = (),
+    references: bool = False,
     edit: dict[str, Any] | None = None,
 ) -> Path:
     """Write a pack named after `folder` and return the folder.
 
     `inpaints` False: a plain UNet of c channels. `scheduler`: another class. `shards`: files of the UNet. `controls`:
-    conditions besides canny that the pack serves; sdxl's union ControlNet has them all. `edit`: top-level manifest
-    fields to overwrite.
+    conditions besides canny that the pack serves; sdxl's union ControlNet has them all. `references`: it follows
+    reference pictures. `edit`: top-level manifest fields to overwrite.
     """
     import torch
 
@@ -100,6 +101,9 @@ def build_tiny_pack(
             roles[role] = {"class_name": class_name, "licence": "Apache-2.0", "config": config}
             roles[role]["control_channels"] = CONTROL_CHANNELS[kind]
             roles[role]["files"] = _save(folder, role, _random_state(class_name, config), 1)
+        for role, (class_name, config) in _reference_configs(about, width).items() if references else ():
+            roles[role] = {"class_name": class_name, "licence": "Apache-2.0", "config": config}
+            roles[role]["files"] = _save(folder, role, _random_state(class_name, config), 1)
     manifest = {
         "name": folder.name,
         "title": f"Tiny random {family}",
@@ -110,6 +114,7 @@ def build_tiny_pack(
         "buckets": [[SIZE_PX, SIZE_PX], [48, 80], [80, 48]],
         "prediction_type": about["prediction"],
         "controls": list(controls),
+        "references": references,
         "defaults": {
             "steps": 4,
             "guidance_scale": 3.0,
@@ -235,6 +240,24 @@ def _configs(
     }
 
 
+def _reference_configs(about: dict[str, Any], width: int) -> dict[str, tuple[str, dict[str, Any]]]:
+    """The image encoder and the adapter of the tiny UNet's four cross-attentions."""
+    clip: dict[str, Any] = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 32,
+        "patch_size": 8,
+        "projection_dim": 12,
+    }
+    encoder = ("SceneEncoder", {"size_px": 64, "dim": 12})
+    return {
+        "image_encoder": encoder if about.get("words") else ("CLIPVisionModelWithProjection", clip),
+        "ip_adapter": ("IPAdapter", {"image_dim": 12, "text_dim": width, "attentions": [[16, 4]]}),
+    }
+
+
 def _random_state(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
     """Random weights of the class. A new ControlNet has zero outputs; non-zero ones make the test meaningful."""
     import torch
@@ -244,6 +267,18 @@ def _random_state(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
         import transformers
 
         module = getattr(transformers, class_name)(transformers.CLIPTextConfig(**config))
+    elif class_name == "CLIPVisionModelWithProjection":
+        from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+        module = CLIPVisionModelWithProjection(CLIPVisionConfig(**config))
+    elif class_name == "IPAdapter":
+        from packshot.models.references.adapter import IPAdapter
+
+        module = IPAdapter(**config)
+    elif class_name == "SceneEncoder":
+        from packshot.models.references.scene_encoder import SceneEncoder
+
+        module = SceneEncoder(**config)
     elif class_name == "Sam":
         from packshot.models.segment.network import build_sam
 
@@ -258,6 +293,8 @@ def _random_state(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
             state[name] = 0.5 * torch.randn_like(tensor)
         elif "cond_embedding" in name:  # five random layers would fade the control image to nothing
             state[name] = 4 * tensor
+        elif "to_v_ip" in name:  # a reference must count beside random words
+            state[name] = 20 * tensor
     if class_name == "AutoencoderTiny":  # its random pictures are black: lift them to grey, and give them contrast
         last = max((name for name in state if name.startswith("decoder.")), key=lambda name: int(name.split(".")[2]))
         prefix = last.rsplit(".", 1)[0]

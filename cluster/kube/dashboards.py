@@ -142,6 +142,7 @@ def _pipeline() -> dashboard.Dashboard:
             (f"sum(rate(ray_packshot_photo_encodes_total[{RATE}]))", "photos"),
             (f"sum(rate(ray_packshot_word_searches_total[{RATE}]))", "words"),
             (f"sum(rate(ray_packshot_products_understood_total[{RATE}]))", "geometries"),
+            (f"sum(rate(ray_packshot_references_encoded_total[{RATE}]))", "references"),
         )
     )
     board.with_panel(

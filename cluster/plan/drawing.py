@@ -22,6 +22,7 @@ COLOURS = {
     "mask_decoder": "#228833",
     "detector": "#b8972e",
     "understand": "#8a6fb0",
+    "reference_encoder": "#5b8c8a",
     "generator": "#c8553d",
 }
 LABELS = {
@@ -29,6 +30,7 @@ LABELS = {
     "mask_decoder": "decoder",
     "detector": "detector",
     "understand": "geometry",
+    "reference_encoder": "references",
     "generator": "generator",
 }
 INK, SOFT, LINE, EMPTY = "#1f2328", "#656d76", "#d0d7de", "#f3f4f6"
@@ -142,7 +144,8 @@ def _legend(plan: Plan, y: float) -> Iterator[str]:
     x = float(MARGIN)
     for name, colour in COLOURS.items():
         stage = plan.stage(name)
-        assert stage.need is not None, "the legend lists GPU stages only"
+        if stage.need is None:  # on the CPU in this profile
+            continue
         count = f"{stage.replicas} replica{'' if stage.replicas == 1 else 's'}"
         described = f"{name}: {count}, {stage.need.total_gib:.1f} GiB {'each' if stage.replicas > 1 else ''}".rstrip()
         yield _rect(x, y, 13, 13, colour)

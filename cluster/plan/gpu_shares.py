@@ -36,6 +36,7 @@ BATCH_KEY: dict[GpuStage, str] = {
     "mask_decoder": "max_batch_size",
     "detector": "max_batch_size",
     "understand": "max_batch_size",
+    "reference_encoder": "max_batch_size",
     "generator": "max_rows",
 }
 ROLES_OF: dict[GpuStage, tuple[RoleName, ...]] = {
@@ -43,6 +44,7 @@ ROLES_OF: dict[GpuStage, tuple[RoleName, ...]] = {
     "mask_decoder": ("segmenter",),
     "detector": ("detector",),
     "understand": ("geometry",),
+    "reference_encoder": ("image_encoder",),
     "generator": ("text_encoder", "vae", "unet", "controlnet"),
 }
 SCENES_A_ROW = 2

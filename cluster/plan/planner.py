@@ -283,6 +283,7 @@ class _StageSeconds:
         }
         encoder, decoder = on_gpu["sam_encoder"], on_gpu["mask_decoder"]
         detector, understand = on_gpu.get("detector"), on_gpu.get("understand")
+        references = on_gpu.get("reference_encoder")
         photos, has_photo_decoder = demand.photos_per_image, "photo_decoder" in profile.deployments
         decoding_s = rates.CPU_SECONDS["photo_decoder"]
         self._seconds: dict[str, float] = {
@@ -295,6 +296,8 @@ class _StageSeconds:
             * demand.words_per_photo
             * (rates.row_seconds(*detector) if detector else rates.CPU_SECONDS["detector"]),
             "understand": photos * (rates.row_seconds(*understand) if understand else rates.CPU_SECONDS["understand"]),
+            "reference_encoder": photos
+            * (rates.row_seconds(*references) if references else rates.CPU_SECONDS["reference_encoder"]),
             "canny": rates.CPU_SECONDS["canny"],
             "finisher": rates.CPU_SECONDS["finisher"] + photos * rates.CUTOUT_SECONDS,
             "director": rates.CPU_SECONDS["director"],

@@ -31,6 +31,7 @@ CPU_SECONDS: dict[str, float] = {
     "producer": 0.02,
     "detector": 0.1,
     "understand": 0.2,
+    "reference_encoder": 0.02,
     "canny": 0.01,
     "finisher": 0.17,
     "director": 0.05,

@@ -2,7 +2,7 @@
 
 photo (for some of the shots, LEAD_S before) ──> gateway ──> photo_decoder ──> sam_encoder ──> detector, for some ──>
 mask_decoder, some clicks
-shot ──> gateway ──> queue ──claim──> director ──> finisher ──> understand, for some ──> canny
+shot ──> gateway ──> queue ──claim──> director ──> finisher ──> understand, reference_encoder, for some ──> canny
 ──> generator, picture by picture ──> finisher ──> commit ──> gateway, a download of each picture
 """
 
@@ -25,7 +25,8 @@ from packshot.shots.lanes import KEPT
 from packshot.shots.load_report import LoadReport
 
 ONE_THREAD = (
-    "gateway", "photo_decoder", "sam_encoder", "mask_decoder", "detector", "understand", "canny", "finisher",
+    "gateway", "photo_decoder", "sam_encoder", "mask_decoder", "detector", "understand", "reference_encoder", "canny",
+    "finisher",
 )  # fmt: skip
 """Stages whose replicas do one call at a time, in order of arrival."""
 STAGES = (*ONE_THREAD, "generator", "director")
@@ -164,6 +165,8 @@ class Pipeline:
         yield self._workers["finisher"].call(Timed(cut_s + machine.layout_s))
         if arrival.geometry:
             yield self._workers["understand"].call(Timed(machine.geometry_s if arrival.first else 0.0))
+        if arrival.references:
+            yield self._workers["reference_encoder"].call(Timed(machine.references_s if arrival.first else 0.0))
         yield self._workers["canny"].call(Timed(machine.edges_s))
         scenes = [Scene(arrival.rows, arrival.steps, arrival.interactive) for _ in range(arrival.pictures)]
         yield self.env.all_of([self.env.process(self._picture(scene)) for scene in scenes])

@@ -12,11 +12,11 @@ class Machine:
     A step of r rows takes `step_fixed_s + step_each_s * r`, and a step has at most `max_rows` rows. `begin_s` and
     `decode_s` are for a picture in the generator, while its other scenes wait. `encode_s` is for a photo's embedding,
     `click_s` for a click's masks (a photo gets `clicks` of them), `find_s` for the words of a photo, `geometry_s` for
-    the geometry of a photo's product, which is then cached, and `edges_s` for a layout's edge map. The finisher takes
-    `cut_s` for the first shot of a photo (its cutout is kept), `layout_s` for each shot (place) and `finish_s` for each
-    picture (composite, inspect, encode). An upload takes `upload_s` of a gateway and `photo_s` of a photo decoder; any
-    other request takes `request_s` of a gateway, and a download of a picture `download_s`. `start_s` is by stage, from
-    the request for a replica until it is ready.
+    the geometry of a photo's product and `references_s` for a style's pictures, which are then cached, and `edges_s`
+    for a layout's edge map. The finisher takes `cut_s` for the first shot of a photo (its cutout is kept), `layout_s`
+    for each shot (place) and `finish_s` for each picture (composite, inspect, encode). An upload takes `upload_s` of a
+    gateway and `photo_s` of a photo decoder; any other request takes `request_s` of a gateway, and a download of a
+    picture `download_s`. `start_s` is by stage, from the request for a replica until it is ready.
     A claim occupies one of `database_cores` for
     `claim_fixed_s`, plus `claim_each_s` for each waiting shot (PostgreSQL, measured: docs/capacity.md). A replica holds
     at most `generator_holds` or `director_holds` calls. `dollars_hour` is the cost of a replica-hour by stage.
@@ -33,6 +33,7 @@ class Machine:
     clicks: int = 3
     find_s: float = 0.05
     geometry_s: float = 0.05
+    references_s: float = 0.05
     edges_s: float = 0.02
     cut_s: float = 0.0
     layout_s: float = 0.2
@@ -95,6 +96,7 @@ A_24_GB_CARD = Machine(
         "mask_decoder": 12.0,
         "detector": 12.0,
         "understand": 12.0,
+        "reference_encoder": 12.0,
         "canny": 5.0,
         "finisher": 5.0,
         "director": 5.0,
@@ -107,6 +109,7 @@ A_24_GB_CARD = Machine(
         "mask_decoder": 0.07 * GPU_HOUR,
         "detector": 0.07 * GPU_HOUR,
         "understand": 0.07 * GPU_HOUR,
+        "reference_encoder": 0.02,
         "canny": 0.02,
         "finisher": 0.02,
         "director": 0.02,

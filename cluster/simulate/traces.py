@@ -14,6 +14,7 @@ HOUR_S = 3600.0
 class Arrival:
     """A shot that arrives at second `at_s`. `photo`: a new photo is uploaded and clicked on LEAD_S seconds before.
     `words`: the photo's product is first looked for by its name. `geometry`: it needs its product's geometry.
+    `references`: it follows reference pictures.
 
     A catalogue's photos are uploaded before the trace begins; each of its shots is the first of its photo.
     """
@@ -27,6 +28,7 @@ class Arrival:
     tenant: int = 0
     geometry: bool = False
     words: bool = False
+    references: bool = False
 
     @property
     def first(self) -> bool:
@@ -43,6 +45,8 @@ GEOMETRY_EVERY = 5
 """One of so many interactive shots needs its product's geometry. An assumption."""
 WORDS_EVERY = 10
 """For one of so many interactive shots words are sent, if it has a new photo. An assumption."""
+REFERENCES_EVERY = 10
+"""One of so many interactive shots follows reference pictures. An assumption."""
 TENANTS = 5
 
 
@@ -70,6 +74,7 @@ def people(rate: Callable[[float], float], peak: float, end_s: float, rng: rando
                 tenant=rng.randrange(TENANTS),
                 geometry=count % GEOMETRY_EVERY == 0,
                 words=count % WORDS_EVERY == 0,
+                references=count % REFERENCES_EVERY == 1,
             )
 
 

@@ -23,7 +23,16 @@ from loadtest.scenarios.traffic import Arrival, Diurnal, Flat, Gaps, Phase, Ramp
 
 PersonaName = Literal["designer", "integrator", "catalogue", "hostile", "probe"]
 Stage = Literal[
-    "gateway", "sam_encoder", "mask_decoder", "detector", "understand", "canny", "generator", "finisher", "director"
+    "gateway",
+    "sam_encoder",
+    "mask_decoder",
+    "detector",
+    "understand",
+    "reference_encoder",
+    "canny",
+    "generator",
+    "finisher",
+    "director",
 ]
 
 CLASSES: dict[str, tuple[str, ...]] = {

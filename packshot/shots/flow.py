@@ -13,12 +13,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 import packshot
 from packshot.contract.recipe import Recipe
 from packshot.contract.shot_spec import ShotSpec
 from packshot.errors import PackshotError
 from packshot.shots.layout import LayoutFiles, find_layout
+from packshot.shots.pictures import find_pictures
 from packshot.shots.stages import Finished, Painted, Placed, Stages, Step, Understood
 from packshot.store.records import NewImage
 from packshot.store.store import Store
@@ -55,13 +57,22 @@ async def shoot(
     edges, maps = stages.edges(placed.fitted) if spec.canny.scale else None, None
     if spec.guiding_conditions:
         maps = await stages.control_maps(placed.fitted, understood.products if understood else None, spec)
+    references = await references_of(store, tenant_id, spec, stages)
     progress = _Progress(spec, on_step)
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(_settled(_picture(index, painting, progress, placed, understood, spec, stages)))
                 for index, painting in enumerate(
-                    stages.paint(placed.fitted, edges, brief, interactive=spec.interactive, alone=alone, maps=maps)
+                    stages.paint(
+                        placed.fitted,
+                        edges,
+                        brief,
+                        interactive=spec.interactive,
+                        alone=alone,
+                        maps=maps,
+                        references=references,
+                    )
                     for brief in (brief_of(spec, seed) for seed in spec.seeds)
                 )
             ]
@@ -82,6 +93,16 @@ async def _settled(picture: Awaitable[NewImage]) -> NewImage | PackshotError:
         if error.code not in LETS_OTHERS_END:
             raise
         return error
+
+
+async def references_of(store: Store, tenant_id: str, spec: ShotSpec, stages: Stages) -> Any:
+    """What the shot's engine follows of its style's pictures, or a reference to it; None when it shows it none."""
+    shown = spec.style.scene_references if spec.style is not None else ()
+    if spec.style is None or not shown:
+        return None
+    files = await asyncio.to_thread(find_pictures, store, tenant_id, shown)
+    with span("references"):
+        return await stages.references(files, spec.style.strength, spec.engine)
 
 
 def brief_of(spec: ShotSpec, seed: int) -> Brief:

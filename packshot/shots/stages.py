@@ -2,7 +2,8 @@
 
 layout's files -> prepare -> Fitted ----> edges, paint -> Painted -> finish -> Finished
            |              `> Prepared ----------------------------------^
-           `-> understand -> Understood, for the stages that read the products' geometry
+           |-> understand -> Understood, for the stages that read the products' geometry
+           `-> references -> what the engine follows of the style's pictures, for paint
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from packshot.contract.verdict import Verdict
 from packshot.delivery.presets import Preset
 from packshot.imaging.composite import Ground
 from packshot.shots.layout import LayoutFiles
+from packshot.shots.pictures import PictureFile
 from packshot.types import U8, BoxXYXY, Brief, Flat, Framing, Kept, Material, Render, Stroke
 
 
@@ -245,15 +247,31 @@ class Stages(Protocol):
         """
         ...
 
+    async def references(self, files: tuple[PictureFile, ...], strength: float, engine: str) -> Any:
+        """Read reference pictures as an engine follows them. `strength` is 0..1.
+
+        Raises NotFound when a file was deleted.
+        """
+        ...
+
     def paint(
-        self, fitted: Any, edges: Any, brief: Brief, *, interactive: bool, alone: bool, maps: Any = None
+        self,
+        fitted: Any,
+        edges: Any,
+        brief: Brief,
+        *,
+        interactive: bool,
+        alone: bool,
+        maps: Any = None,
+        references: Any = None,
     ) -> AsyncIterator[Step | Painted]:
         """Paint one scene with the brief's engine. Yields a Step for each denoising step, then one Painted.
 
         Closing the iterator cancels it. Raises Unavailable `engine_not_served` as `framing_of` does. `edges` are None
         when the brief has no weight for them. `maps` are those of `control_maps`; None when the brief has no condition
-        besides the edges. `interactive` gives the scene the higher priority, because a person waits. `alone` runs it
-        unbatched, because its shot may have crashed a replica.
+        besides the edges. `references` are those of `references`; None when the scene follows none. `interactive` gives
+        the scene the higher priority, because a person waits. `alone` runs it unbatched, because its shot may have
+        crashed a replica.
         """
         ...
 

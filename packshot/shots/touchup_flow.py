@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from packshot.contract.shot_spec import Canvas
 from packshot.contract.touchup_spec import TouchupSpec
-from packshot.shots.flow import OnStep, brief_of, image_of, recipe_of
+from packshot.shots.flow import OnStep, brief_of, image_of, recipe_of, references_of
 from packshot.shots.layout import find_layout
 from packshot.shots.stages import Stages, Step, TouchupOrder
 from packshot.store.records import Claim, NewImage
@@ -34,7 +34,12 @@ async def touch_up(store: Store, claim: Claim, stages: Stages, on_step: OnStep) 
     )
     edges = stages.edges(placed.fitted) if brief.control_scale else None
     async for update in stages.paint(
-        placed.fitted, edges, brief, interactive=spec.interactive, alone=claim.crashes > 0
+        placed.fitted,
+        edges,
+        brief,
+        interactive=spec.interactive,
+        alone=claim.crashes > 0,
+        references=await references_of(store, claim.tenant, spec, stages),
     ):
         if isinstance(update, Step):
             on_step(update)

@@ -67,7 +67,7 @@ def stages(settings: Settings) -> Iterator[GraphStages]:
             generators = {
                 pack: run(GeneratorDeployment, name, pack, 1, **cheap) for pack, name in SERVED.generators.items()
             }
-            yield GraphStages(settings, finisher, finisher, canny, generators)
+            yield GraphStages(settings, finisher, finisher, canny, generators, finisher)
         finally:
             serve.shutdown()
             ray.shutdown()

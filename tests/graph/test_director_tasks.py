@@ -27,7 +27,7 @@ WITHIN_S = 60.0
 NEVER_POLLED_S = 600.0
 """A poll's interval that no test outlives: what happens then, a notification has started."""
 OTHERS = "others"
-STAGES = "finisher", "understand", "canny", "generator"
+STAGES = "finisher", "understand", "canny", "generator", "reference_encoder"
 """Of which a director has a handle, in the order of its arguments."""
 PLAIN = spec_of(background=Background("white"), layers=(), priority="interactive")
 
@@ -86,7 +86,9 @@ def on_postgresql(url: str, tmp_path: Path) -> Iterator[Store]:
                 },
             )
             with closing(Store.from_settings(Settings(home=tmp_path, database_url=database_url))) as store:
-                serve.run(directors.bind("mini", *stages), name=OTHERS, route_prefix=None)
+                finisher, understand, canny, generator, references = stages
+                others = directors.bind(finisher, understand, canny, {"mini": generator}, references)
+                serve.run(others, name=OTHERS, route_prefix=None)
                 yield store
                 serve.delete(OTHERS)
     except NoPostgres as reason:

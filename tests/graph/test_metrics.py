@@ -43,8 +43,8 @@ def test_alerts_and_dashboards_name_only_what_is_exported(
     finished: Callable[..., list[dict[str, Any]]],
     named: set[str],
 ) -> None:
-    """After a relit shot that a webhook hears of, two clicks on one photo, words and one error: a series begins with
-    its first event in a replica.
+    """After a relit shot in a picture's style that a webhook hears of, two clicks on one photo, words and one error: a
+    series begins with its first event in a replica.
 
     The queue's gauges exist while shots wait, so a catalogue waits meanwhile.
 
@@ -58,7 +58,8 @@ def test_alerts_and_dashboards_name_only_what_is_exported(
     assert http.get("/v1/shots/none").status_code == 404
     nobody = {"url": "http://127.0.0.1:9/", "events": ["shot.ended"]}
     hook = http.post("/v1/webhooks", json=nobody).json()["id"]
-    (shot,) = finished([http.post("/v1/shots", json=shot_of(relight={"mode": "match"})).json()["id"]])
+    style = {"references": [{"photo_id": coffee["id"]}], "parts": ["scene"]}
+    (shot,) = finished([http.post("/v1/shots", json=shot_of(relight={"mode": "match"}, style=style)).json()["id"]])
     assert shot["status"] == "done"
     waiting = [http.post("/v1/shots", json=shot_of(priority="catalogue")).json()["id"] for _ in range(40)]
     give_up_at = time.monotonic() + 60

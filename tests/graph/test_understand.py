@@ -40,10 +40,11 @@ def understand(home: Path, layout: LayoutFiles) -> Understood:
     """What the flow's stage answers, over handles of this process."""
 
     async def ask() -> Understood:
-        finisher, understander, canny = (
-            serve.get_deployment_handle(name, app_name=APPLICATION) for name in ("finisher", "understand", "canny")
+        finisher, understander, canny, encoder = (
+            serve.get_deployment_handle(name, app_name=APPLICATION)
+            for name in ("finisher", "understand", "canny", "reference_encoder")
         )
-        return await GraphStages(Settings(home=home), finisher, understander, canny, {}).understand(layout)
+        return await GraphStages(Settings(home=home), finisher, understander, canny, {}, encoder).understand(layout)
 
     return asyncio.run(asyncio.wait_for(ask(), LIMIT_S))
 

@@ -18,6 +18,8 @@ python -m training.mini clicks    --minutes 40           train how the segmenter
 python -m training.mini features  --images 1600         what the heads train on: pictures as the segmenter sees them
 python -m training.mini geometry  --minutes 15           train the geometry head (normals and depth)
 python -m training.mini detector  --minutes 15           train the name finder (words to boxes)
+python -m training.mini alike     --images 3200          render scenes in pairs, into runs/alike
+python -m training.mini reference --minutes 60           train the image encoder and the adapter of reference pictures
 python -m training.mini export                           write runs/ as a pack to packshot/packs/mini
 python -m training.mini sheet     --out sheet.png        paint a sheet of examples with the exported pack
 python -m training.mini evaluate                         figures on unseen scenes, as JSON
@@ -52,10 +54,11 @@ TRAININGS = {
     "judge": ("judge", "train", ("scenes",)),
     "geometry": ("geometry", "train", ("features",)),
     "detector": ("detector", "train", ("features",)),
+    "reference": ("reference", "train", ("painter", "judge", "vae", "alike")),
 }
 """By part: its module, its function, and the folders under runs/ that it reads."""
-OTHERS = ("scenes", "traced", "warm", "collages", "crowds", "rendered", "worn", "seen", "features", "export", "sheet",
-          "evaluate")  # fmt: skip
+OTHERS = ("scenes", "traced", "warm", "collages", "crowds", "rendered", "worn", "seen", "features", "alike", "export",
+          "sheet", "evaluate")  # fmt: skip
 MINUTES = 20.0
 SCENE_SEED = 100_000
 
@@ -138,6 +141,11 @@ def make(args: argparse.Namespace) -> None:
 
         folder = runs / ("scenes" if args.size <= 256 else f"scenes{LARGE}")
         write_shards(folder, args.images, args.size, seed, args.device)
+    elif args.part == "alike":
+        from training.mini.data import write_shards
+        from training.mini.reference import ALIKE
+
+        write_shards(runs / "alike", args.images, args.size, seed, args.device, ALIKE)
     elif args.part == "traced":
         from training.mini import traced
 

@@ -21,10 +21,13 @@ MIXED_LIGHT = 0.5
 COLUMNS = ("image", "mask", "part", "edges", "attributes")
 
 
-def write_shards(folder: Path, images: int, size_px: int, first_seed: int, device: str | torch.device = "cpu") -> None:
+def write_shards(
+    folder: Path, images: int, size_px: int, first_seed: int, device: str | torch.device = "cpu", alike: int = 1
+) -> None:
     """Render shards of SHARD_IMAGES scenes. Existing shards are kept, so an interrupted call can be resumed.
 
-    `size_px` is the side of a scene. Shard n has the seed `first_seed` + n.
+    `size_px` is the side of a scene. Shard n has the seed `first_seed` + n. `alike` neighbours show one scene
+    (`training.scenes.render`).
     """
     folder.mkdir(parents=True, exist_ok=True)
     start, drawn = time.perf_counter(), 0
@@ -32,7 +35,9 @@ def write_shards(folder: Path, images: int, size_px: int, first_seed: int, devic
         path = folder / f"{first_seed + number:06d}.npz"
         if path.exists():
             continue
-        batch = render(SHARD_IMAGES, size_px, seed=first_seed + number, device=device, mixed_light=MIXED_LIGHT)
+        batch = render(
+            SHARD_IMAGES, size_px, seed=first_seed + number, device=device, mixed_light=MIXED_LIGHT, alike=alike
+        )
         depths, products = batch.depth.cpu().numpy(), batch.mask.cpu().numpy() >= 0.5
         part = path.with_suffix(".part")
         with part.open("wb") as file:

@@ -13,6 +13,7 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
+from packshot.models.packs.roles import REFERENCE_ROLES
 from training.core.progress import read_checkpoint
 from training.mini import judge as judge_part
 from training.mini import vae as vae_part
@@ -130,6 +131,8 @@ def export(runs: Path, folder: Path) -> None:
         "buckets": BUCKETS,
         "prediction_type": "v_prediction",
         "controls": [role.removeprefix("controlnet_") for role in roles if role.startswith("controlnet_")],
+        "samplers": before.get("samplers", []),
+        "references": all(role in roles for role in REFERENCE_ROLES),
         "defaults": {
             "steps": 16,
             "guidance_scale": 2.0,

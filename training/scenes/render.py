@@ -30,6 +30,8 @@ from training.scenes.words import (
 
 T = torch.Tensor
 OVERSAMPLING = 2
+OF_SCENE = [FIELDS.index(field) for field in FIELDS if field not in ("family", "material")]
+"""The attributes of a scene without its product."""
 _TINT_RGB = ((1.0, 1.0, 1.0), (1.12, 0.98, 0.78), (0.88, 0.98, 1.14))
 
 
@@ -111,12 +113,14 @@ def render(
     families: Sequence[str] | None = None,
     materials: Sequence[str] | None = None,
     mixed_light: float = 0.0,
+    alike: int = 1,
 ) -> SceneBatch:
     """Render `batch_size` scenes of `size_px` squared. The same seed gives the same scenes.
 
     `clutter` is the probability of a second product behind or beside the first, which is not part of the mask.
     `families` and `materials` are drawn from; by default all except the unseen ones. `mixed_light` is the probability
-    that the product is lit by another lamp than the scene, like a product that is cut out of a photo.
+    that the product is lit by another lamp than the scene, like a product that is cut out of a photo. `alike`
+    neighbours show one scene: its surface, backdrop, light and colours, seen by another camera with another product.
     """
     families = families or [name for name in FAMILIES if name not in UNSEEN_FAMILIES]
     pool = materials or [name for name in MATERIALS if name not in UNSEEN_MATERIALS]
@@ -124,6 +128,8 @@ def render(
     generator = torch.Generator().manual_seed(seed)
     device = torch.device(device)
     attributes = _sample_attributes(batch_size, rng, families, pool)
+    first = np.arange(batch_size) // alike * alike
+    attributes[:, OF_SCENE] = attributes[first][:, OF_SCENE]
     shapes = sample_shapes([FAMILIES[i] for i in attributes[:, 7]], [MATERIALS[i] for i in attributes[:, 9]], rng)
     drawn = []
     for b in range(batch_size):

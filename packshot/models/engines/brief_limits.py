@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from packshot.contract.shot_spec import Condition
-from packshot.errors import BadInput
+from packshot.errors import BadInput, FieldError
 from packshot.models.packs.pack import Pack
 from packshot.types import Scene
 
@@ -21,6 +21,10 @@ def check_limits(scene: Scene, pack: Pack) -> None:
     _check("steps", brief.steps, 1, limits.max_steps, pack)
     _check("guidance_scale", brief.guidance_scale, 0, limits.max_guidance_scale, pack)
     _check("strength", brief.strength, MIN_STRENGTH, 1, pack)
+    if scene.references is not None and pack.references is None:
+        rule = f"references need an engine that follows them, pack {pack.name!r} does not"
+        errors: list[FieldError] = [{"loc": ["style", "references"], "msg": rule}]
+        raise BadInput("engine_cannot", f"{rule}; leave out the part `scene` of the style", errors=errors)
     samplers = pack.manifest.samplers
     if brief.sampler is not None and brief.sampler not in samplers:
         rule = f"sampler must be one that pack {pack.name!r} lists ({', '.join(samplers) or 'none'})"

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from packshot.contract.verdict import Finding
 from packshot.models.engines.controls import Control, ControlName
+from packshot.models.engines.references import RowGuides
 from packshot.models.engines.windows import Windows
 from packshot.types import Brief
 
@@ -40,6 +41,7 @@ class Denoising:
         `texts` (1 or 2, L, D): the encoded [negative prompt and] prompt.
         `pooled` (1 or 2, P): the pooled texts of a second text encoder; None without one.
         `controls`: the control image of each condition, embedded, and its weights.
+        `guides`: the scene's references, for each of its batch rows; None without any.
         `inpaint` (n, 1 + c, h, w): the mask and the masked picture's latents; None for a plain UNet.
         `seen`: the pictures that the recipe flow_edit shows to its transformer; None in other recipes.
     Tensors in fp32:
@@ -68,6 +70,7 @@ class Denoising:
     scheduler: Any
     timesteps: Tensor
     generator: torch.Generator
+    guides: RowGuides | None = None
     findings: tuple[Finding, ...] = ()
     again: tuple[bool, ...] = ()
     index: int = 0

@@ -104,12 +104,12 @@ class FlowEditEngine(FlowEngine):
         counts half.
         """
         given = scene.references
-        if given is None:
+        if given is None or not given.strength:
             return None
         shares = [given.strength * one.weight * len(given.pictures) for one in given.pictures]
         if all(math.isclose(share, 1, rel_tol=1e-3) for share in shares):
             return None
-        logs = [0.0, *(math.log(max(share, 1e-4)) for share in shares)]
+        logs = [0.0, *(math.log(share) for share in shares)]
         sizes = [part.shape[-2] * part.shape[-1] for part in parts]
         return torch.cat([torch.full((size,), log) for size, log in zip(sizes, logs, strict=True)]).to(self.device)
 
@@ -181,8 +181,8 @@ class FlowEditEngine(FlowEngine):
 
 
 def _pictures(scene: Scene) -> list[U8]:
-    """The scene's reference pictures, each uint8 HxWx3 RGB."""
-    given = scene.references.pictures if scene.references else ()
+    """The scene's reference pictures, each uint8 HxWx3 RGB; none at a strength of 0."""
+    given = scene.references.pictures if scene.references and scene.references.strength else ()
     return [one.pixels for one in given if one.pixels is not None]
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import warnings
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from packshot.models.device import use_threads
+from packshot.models.engines.references import GuidedAttentions, RowGuides
 from packshot.models.engines.union import union_residuals
 from packshot.models.packs.roles import RoleName
 
@@ -160,21 +162,37 @@ class StepNetworks:
     """All networks of a step as one call. `freeze` traces them at their first call. Call it from one thread only.
 
     `controlnets` are those that the engine loads, by role; their control images must already be embedded. Union
-    ControlNets and networks with added conditions must not be traced.
+    ControlNets and networks with added conditions must not be traced. `guided` is the adapter in the UNet by which it
+    follows references; None = it follows none.
     """
 
-    def __init__(self, unet: Any, controlnets: Mapping[RoleName, Any], *, freeze: bool) -> None:
+    def __init__(
+        self,
+        unet: Any,
+        controlnets: Mapping[RoleName, Any],
+        *,
+        freeze: bool,
+        guided: GuidedAttentions | None = None,
+    ) -> None:
         self.unet, self.controlnets = unet, controlnets
+        self._attentions = guided
         self.traced = freeze
         threads, multiple = RowThreads(), 2 ** int(unet.num_upsamplers)
 
         def made(network: nn.Module) -> Any:
             network.eval()
-            return Frozen(network, multiple, threads) if freeze else network
+            return Frozen(network, multiple, threads, self._untraced) if freeze else network
 
         self.controlled = made(ControlledUNet(unet, controlnets["controlnet"]))
         self._guided = made(GuidedUNet(unet))
         self._residuals = {role: made(Residuals(network)) for role, network in controlnets.items()}
+
+    def _guided_by(self, guides: RowGuides | None) -> AbstractContextManager[None]:
+        return nullcontext() if guides is None or self._attentions is None else self._attentions.during(guides)
+
+    def _untraced(self) -> bool:
+        """Whether the UNet's rows have references now: a trace holds the attentions without them."""
+        return self._attentions is not None and self._attentions.rows is not None
 
     def __call__(
         self,
@@ -185,11 +203,13 @@ class StepNetworks:
         conditions: Sequence[Applied],
         max_rows: int,
         added: Mapping[str, Tensor] | None = None,
+        guides: RowGuides | None = None,
     ) -> Tensor:
         """The prediction (n, c, h, w) for n batch rows, in calls of at most `max_rows` of them.
 
         The inputs are those of `ControlledUNet.forward`. `conditions` are the ControlNets that guide some rows now.
-        `added` is what the networks get besides the texts, diffusers' `added_cond_kwargs`, (n, ...) each.
+        `added` is what the networks get besides the texts, diffusers' `added_cond_kwargs`, (n, ...) each. `guides` are
+        the rows' references; None = no row has any. Calls with guides are not traced.
         """
         most, parts = max(1, max_rows), []
         for start in range(0, len(latents), most):
@@ -197,7 +217,8 @@ class StepNetworks:
             applied = [part for one in conditions if (part := one.within(rows.start, rows.stop)).rows]
             own = None if inpaint is None else inpaint[rows]
             more = {name: tensor[rows] for name, tensor in (added or {}).items()}
-            parts.append(self._one_call(latents[rows], times[rows], texts[rows], own, applied, more))
+            with self._guided_by(None if guides is None else guides.within(rows.start, rows.stop)):
+                parts.append(self._one_call(latents[rows], times[rows], texts[rows], own, applied, more))
         return torch.cat(parts)
 
     def _one_call(
@@ -273,19 +294,23 @@ class Frozen:
     among the batch rows: each group of rows runs through all kernels in its own thread, so the groups wait for each
     other once in a call and not after each kernel. Later calls may have any number of rows and any size. If the UNet
     cannot halve the latents' sides evenly at each level, it computes sizes in Python; such calls run untraced.
-    `multiple` is what the sides must be a multiple of. The results equal the untraced ones to 1e-6 (fp32 rounding).
+    `multiple` is what the sides must be a multiple of. `untraced` says before each call whether it must not use the
+    trace. The results equal the untraced ones to 1e-6 (fp32 rounding).
     Call it from one thread only.
     """
 
-    def __init__(self, network: nn.Module, multiple: int, threads: RowThreads) -> None:
+    def __init__(
+        self, network: nn.Module, multiple: int, threads: RowThreads, untraced: Callable[[], bool] = lambda: False
+    ) -> None:
         self._network = network
+        self._untraced = untraced
         self._multiple = multiple
         self._trace: Any = None
         self._threads = threads
 
     def __call__(self, *inputs: Tensor) -> Any:
         """As the network's `forward`."""
-        if any(side % self._multiple for side in inputs[0].shape[-2:]):
+        if self._untraced() or any(side % self._multiple for side in inputs[0].shape[-2:]):
             return self._network.forward(*inputs)
         threads = self._threads.count
         if self._trace is None:

@@ -4,6 +4,7 @@ For each scene, once (`begin`):
     1.  Refuse a brief that exceeds the pack's limits.
     2.  Encode the prompt, and the negative prompt when guidance needs it (cached by text).
     3.  Embed the control image of each condition: it does not depend on the timestep.
+    3b. Project the references to the tokens of its batch rows, where the pack has an adapter.
     4.  Make a scheduler and a seeded random generator for the scene.
     5.  Encode the masked picture for an inpainting UNet (2c + 1 channels), the whole picture for a plain one (c).
     6.  Draw the initial noise.
@@ -36,6 +37,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -45,6 +47,7 @@ from packshot.models.engines.control_nets import ControlNets
 from packshot.models.engines.controls import masked_picture
 from packshot.models.engines.denoising import Denoising, clean_latents
 from packshot.models.engines.prompts import PromptEncoder, added_conditions
+from packshot.models.engines.references import GuidedAttentions, RowGuides
 from packshot.models.engines.samplers import scheduler_of, step_takes_generator
 from packshot.models.engines.schedule import Schedule
 from packshot.models.engines.step_engine import StepEngine
@@ -82,9 +85,11 @@ class DiffusionEngine(StepEngine):
             self._vae.to(memory_format=torch.channels_last)
         self._scheduler = pack.load("scheduler")
         self._further = tuple(kind for kind in pack.controls if kind != "canny")
+        adapter = pack.load("ip_adapter", self.device, dtype) if pack.references == "embedding" else None
+        self._guided = None if adapter is None else GuidedAttentions(self._unet, adapter)
         traceable = self._nets.plain and "text_encoder_2" not in pack.manifest.roles
         freeze = freeze and traceable and small((self._unet, *self._nets.networks.values()), self.device)
-        self._networks = StepNetworks(self._unet, self._nets.networks, freeze=freeze)
+        self._networks = StepNetworks(self._unet, self._nets.networks, freeze=freeze, guided=self._guided)
         self.channels = int(self._vae.config.latent_channels)
         self.inpaints = int(self._unet.config.in_channels) != self.channels
         self._around_products = pack.manifest.family in AROUND_PRODUCTS
@@ -149,6 +154,7 @@ class DiffusionEngine(StepEngine):
             texts=texts.states,
             pooled=texts.pooled,
             controls=controls,
+            guides=self._guides(scene, windows.split(mask), len(texts.states)),
             inpaint=inpaint,
             known=known,
             mask=mask,
@@ -161,6 +167,16 @@ class DiffusionEngine(StepEngine):
             findings=(texts.finding,),
             index=schedule.index,
         )
+
+    def _guides(self, scene: Scene, area: Tensor, texts: int) -> RowGuides | None:
+        """The scene's references for its batch rows. `area` (windows, 1, h, w) is 1 where the scene is painted."""
+        if scene.references is None or self._guided is None:
+            return None
+        pictures, strength = scene.references.pictures, scene.references.strength
+        vectors = [one.embedding for one in pictures if one.embedding is not None]
+        embeddings = torch.from_numpy(np.stack(vectors)).to(self.device, self.dtype)
+        weights = torch.tensor([one.weight for one in pictures], device=self.device)
+        return self._guided.guides(embeddings, weights, strength=strength, area=area, texts=texts)
 
     def _encode(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         """The latents (n, c, h, w), fp32, of pictures (n, 3, H, W), -1..1. They are encoded one by one."""
@@ -190,7 +206,8 @@ class DiffusionEngine(StepEngine):
         pooled = [row.pooled for row in rows if row.pooled is not None]
         window = rows[0].windows.times(self.factor).window
         added = added_conditions(pooled, sizes, window) if pooled else None
-        out = self._networks(latents, times, texts, inpaint, conditions, max_rows, added).float()
+        guides = RowGuides.joined([row.guides for row in rows], in_scene)
+        out = self._networks(latents, times, texts, inpaint, conditions, max_rows, added, guides).float()
         return [
             torch.cat([row.windows.merge(part) for part in of_scene.split(len(row.windows))])
             for row, of_scene in zip(rows, out.split(in_scene), strict=True)

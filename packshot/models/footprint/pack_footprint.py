@@ -49,6 +49,7 @@ def compute_footprint(pack: Pack, dtype: Literal["bf16", "fp32"] = "bf16") -> Pa
         geometry_footprint,
         segmenter_footprints,
     )
+    from packshot.models.footprint.references import encoder_footprint
 
     pack.check()
     arithmetic = torch.bfloat16 if dtype == "bf16" else torch.float32
@@ -59,6 +60,8 @@ def compute_footprint(pack: Pack, dtype: Literal["bf16", "fp32"] = "bf16") -> Pa
         stages["detector"] = detector_footprint(pack, arithmetic)
     if "geometry" in pack.manifest.roles:
         stages["understand"] = geometry_footprint(pack, arithmetic)
+    if "image_encoder" in pack.manifest.roles:
+        stages["reference_encoder"] = encoder_footprint(pack, arithmetic)
     if pack.manifest.endpoint is None:  # else a vendor's service paints, on no device of ours
         stages["generator"] = engine_footprint(pack, arithmetic)
     return PackFootprint(of=digest(pack), dtype=dtype, stages=stages)

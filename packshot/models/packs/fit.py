@@ -9,7 +9,7 @@ from packshot.contract.shot_spec import ConditionKind
 from packshot.errors import PackRefused
 from packshot.models.packs.flow_fit import flow_fits, pixels_per_token
 from packshot.models.packs.manifest import PackManifest, RoleSpec
-from packshot.models.packs.roles import RoleName
+from packshot.models.packs.roles import ReferenceForm, RoleName
 
 __all__ = ["SIZE_NUMBERS", "check_fit", "role_of", "vae_factor"]
 
@@ -38,8 +38,12 @@ def vae_factor(manifest: PackManifest) -> int:
     return int(2 ** (len(blocks) - 1))
 
 
-def check_fit(manifest: PackManifest, controls: Sequence[ConditionKind]) -> None:
-    """Check that the networks of a renderable pack fit together. `controls` are the conditions that it serves.
+def check_fit(
+    manifest: PackManifest, controls: Sequence[ConditionKind], *, references: ReferenceForm | None = None
+) -> None:
+    """Check that the networks of a renderable pack fit together.
+
+    `controls` are the conditions that it serves, and `references` is how it reads reference pictures.
 
     Raises PackRefused (pack_mismatch) with both values.
     """
@@ -53,6 +57,8 @@ def check_fit(manifest: PackManifest, controls: Sequence[ConditionKind]) -> None
             factor = pixels_per_token(vae_factor(manifest))
         case "remote":
             return  # no network paints
+    if references == "embedding":
+        _adapter_fits(manifest)
     odd = [bucket for bucket in manifest.buckets if bucket[0] % factor or bucket[1] % factor]
     if odd:
         _refuse(manifest, f"buckets must be multiples of {factor}, the pixels of a latent or token, got {odd}")
@@ -111,6 +117,15 @@ def _control_fits(manifest: PackManifest, role: RoleName, channels: int, width: 
         _refuse(manifest, f"{rule}, got {got}")
     if control.config.get("controlnet_conditioning_channel_order", "rgb") != "rgb":
         _refuse(manifest, f"{role}.controlnet_conditioning_channel_order must be rgb, got bgr")
+
+
+def _adapter_fits(manifest: PackManifest) -> None:
+    """Check the adapter of references against the image encoder and the UNet."""
+    width = _number(manifest, "unet", "cross_attention_dim")
+    _same(manifest, "ip_adapter", "text_dim", (width,), "the UNet's cross_attention_dim")
+    encoder = role_of(manifest, "image_encoder")
+    key = "dim" if encoder.class_name == "SceneEncoder" else "projection_dim"
+    _same(manifest, "ip_adapter", "image_dim", (encoder.config.get(key),), f"the image encoder's {key}")
 
 
 def _heads_fit(manifest: PackManifest) -> None:

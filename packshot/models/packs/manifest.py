@@ -23,10 +23,13 @@ from packshot.models.packs.recipes import capabilities_of
 from packshot.models.packs.roles import (
     CLASSES_OF_ROLE,
     CONTROL_ROLES,
+    REFERENCE_ROLES,
     RENDER_ROLES,
+    SEE_PICTURES,
     UNION_CLASSES,
     ClassName,
     Recipe,
+    ReferenceForm,
     RoleName,
 )
 from packshot.types import Framing
@@ -174,7 +177,8 @@ class PackManifest(_Strict):
 
     `recipe` is how the pack paints. `endpoint` is the vendor's service that a remote engine calls. `controls` are the
     conditions besides canny whose ControlNets are used unless the setting `controls` names others. `samplers` are those
-    that a request may name; a distilled pack lists `lcm`.
+    that a request may name; a distilled pack lists `lcm`. `references` is whether reference pictures are served unless
+    the setting `references` says otherwise.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
@@ -191,6 +195,7 @@ class PackManifest(_Strict):
     prediction_type: PredictionType
     controls: tuple[ConditionKind, ...] = ()
     samplers: tuple[Sampler, ...] = ()
+    references: bool = False
     defaults: Defaults = Defaults()
     limits: Limits = Limits()
     memory_gib: dict[RoleName, float] = Field(default_factory=dict)
@@ -223,6 +228,8 @@ class PackManifest(_Strict):
         self._control_channels_fit()
         if "euler" in self.samplers and self.prediction_type == "sample":
             raise ValueError("samplers must not have euler where prediction_type is sample, which it does not know")
+        if self.references and self.reference_form is None:
+            raise ValueError(f"a pack that serves references must have the roles {', '.join(REFERENCE_ROLES)}")
         if self.native_px not in self.buckets:
             raise ValueError(f"native_px {self.native_px} must be one of the buckets")
         if any(side < 1 for bucket in self.buckets for side in bucket):
@@ -276,6 +283,13 @@ class PackManifest(_Strict):
         return tilings(self.buckets, max_windows(self.recipe)).get((width_px, height_px))
 
     @property
+    def reference_form(self) -> ReferenceForm | None:
+        """How the pack's engine can read reference pictures; None when it cannot."""
+        if all(role in self.roles for role in REFERENCE_ROLES):
+            return "embedding"
+        return "picture" if self.recipe in SEE_PICTURES else None
+
+    @property
     def detector_reads(self) -> Literal["photo", "embedding"] | None:
         """Which of a photo's forms the pack's detector takes; None when the pack has none."""
         spec = self.roles.get("detector")
@@ -286,17 +300,21 @@ class PackManifest(_Strict):
         """The conditions that the pack serves unless a setting names others, canny first."""
         return tuple(kind for kind in self.possible_controls if kind == "canny" or kind in self.controls)
 
-    def summary(self, controls: tuple[ConditionKind, ...] | None = None) -> EngineInfo:
-        """The pack's public description, without paths of this machine. `controls` are the conditions that it serves.
+    def summary(
+        self, controls: tuple[ConditionKind, ...] | None = None, *, references: bool | None = None
+    ) -> EngineInfo:
+        """The pack's public description, without paths of this machine.
 
-        A ControlNet that is not used has no licence in it. `controls` None = `own_controls`.
+        `controls` are the conditions that it serves, and `references` says whether it serves reference pictures; None =
+        the manifest's own. A network that is not used has no licence in it.
         """
         controls = self.own_controls if controls is None else controls
-        unused = self.unused_roles(controls)
+        references = self.references if references is None else references
+        unused = self.unused_roles(controls) | (set() if references else set(REFERENCE_ROLES))
         licences = {role: spec.licence for role, spec in self.roles.items() if role not in unused}
         more = {
             "licences": licences,
-            "capabilities": capabilities_of(self, controls),
+            "capabilities": capabilities_of(self, controls, references=references),
             "commercial": self.terms.commercial != "no",
             "price_device_s": 0.0 if self.endpoint is None else self.endpoint.price_device_s,
         }

@@ -25,7 +25,7 @@ from packshot.models.packs.files import file_fault, sha256_of
 from packshot.models.packs.fit import check_fit, role_of, vae_factor
 from packshot.models.packs.licence import check_licence
 from packshot.models.packs.manifest import PackManifest, RoleSpec, read_manifest
-from packshot.models.packs.roles import FURTHER_RENDER_ROLES, RENDER_ROLES, RoleName
+from packshot.models.packs.roles import FURTHER_RENDER_ROLES, REFERENCE_ROLES, RENDER_ROLES, ReferenceForm, RoleName
 from packshot.models.packs.weights import build, convert_pth, load_module, load_tokenizer
 
 if TYPE_CHECKING:
@@ -87,9 +87,17 @@ class Pack:
         return tuple(kind for kind in possible if kind in wanted)
 
     @property
+    def references(self) -> ReferenceForm | None:
+        """How the pack's engine reads reference pictures; None when it does not serve them (setting `references`)."""
+        said = self.settings.references
+        served = self.manifest.references if said == "auto" else said == "on"
+        return self.manifest.reference_form if served else None
+
+    @property
     def roles(self) -> tuple[RoleName, ...]:
-        """The roles whose files are used: all but the ControlNets of conditions that are not served."""
-        unused = self.manifest.unused_roles(self.controls)
+        """The roles whose files are used: all but those of conditions and references that are not served."""
+        unused = set(self.manifest.unused_roles(self.controls))
+        unused |= set() if self.references == "embedding" else set(REFERENCE_ROLES)
         return tuple(role for role in self.manifest.roles if role not in unused)
 
     @property
@@ -98,7 +106,8 @@ class Pack:
         recipe = self.manifest.recipe
         further = (role for role in FURTHER_RENDER_ROLES[recipe] if role in self.manifest.roles)
         controls = (self.manifest.control_role(kind) for kind in self.controls)
-        return tuple(dict.fromkeys((*RENDER_ROLES[recipe], *further, *controls)))
+        adapter: tuple[RoleName, ...] = ("ip_adapter",) if self.references == "embedding" else ()
+        return tuple(dict.fromkeys((*RENDER_ROLES[recipe], *further, *controls, *adapter)))
 
     # Files
 
@@ -210,7 +219,7 @@ class Pack:
         if not self.manifest.renderable:
             detail = f"pack {self.name!r} cannot render in this version: {self.manifest.reason}; use another pack"
             raise PackRefused("pack_not_renderable", detail)
-        check_fit(self.manifest, self.controls)
+        check_fit(self.manifest, self.controls, references=self.references)
 
     def check_segmenter(self) -> None:
         """Check that the pack can cut products out: a segmenter pack, or an engine's that has the role.
@@ -263,7 +272,7 @@ class Pack:
 
     def summary(self) -> EngineInfo:
         """The pack's public description, without paths of this machine."""
-        return self.manifest.summary(self.controls)
+        return self.manifest.summary(self.controls, references=self.references is not None)
 
 
 def pack_folders(settings: Settings) -> list[Path]:

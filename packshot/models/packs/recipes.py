@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from packshot.contract.engines import EngineCapabilities
 from packshot.contract.shot_spec import ConditionKind
+from packshot.contract.style import MAX_REFERENCES
 
 if TYPE_CHECKING:
     from packshot.models.packs.manifest import PackManifest
@@ -13,8 +14,11 @@ if TYPE_CHECKING:
 __all__ = ["capabilities_of"]
 
 
-def capabilities_of(manifest: PackManifest, controls: tuple[ConditionKind, ...]) -> EngineCapabilities:
-    """What the pack's engine can honour. `controls` are the conditions that it serves."""
+def capabilities_of(
+    manifest: PackManifest, controls: tuple[ConditionKind, ...], *, references: bool = False
+) -> EngineCapabilities:
+    """What the pack's engine can honour. `controls` are the conditions that it serves, and `references` says whether
+    it serves reference pictures."""
     if manifest.endpoint is not None:
         return EngineCapabilities(
             controls=(), negative_prompt=False, guidance=False, seeds=False, steps=(1, 1), sizes=manifest.buckets
@@ -25,6 +29,7 @@ def capabilities_of(manifest: PackManifest, controls: tuple[ConditionKind, ...])
         negative_prompt=guided,
         guidance=guided,
         samplers=manifest.samplers,
+        references=MAX_REFERENCES if references else 0,
         steps=(1, manifest.limits.max_steps),
         sizes=manifest.buckets,
     )

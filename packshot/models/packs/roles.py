@@ -25,6 +25,8 @@ RoleName = Literal[
     "judge",
     "geometry",
     "detector",
+    "image_encoder",
+    "ip_adapter",
 ]
 ClassName = Literal[
     "AutoencoderKL",
@@ -33,6 +35,7 @@ ClassName = Literal[
     "CLIPTextModel",
     "CLIPTextModelWithProjection",
     "CLIPTokenizer",
+    "CLIPVisionModelWithProjection",
     "ControlNetModel",
     "ControlNetUnionModel",
     "DDIMScheduler",
@@ -43,12 +46,14 @@ ClassName = Literal[
     "Flux2Transformer2DModel",
     "GeometryHead",
     "GroundingDinoForObjectDetection",
+    "IPAdapter",
     "LCMScheduler",
     "NameFinder",
     "Qwen2Tokenizer",
     "Qwen3Model",
     "Sam",
     "Sam2Model",
+    "SceneEncoder",
     "SceneJudge",
     "UNet2DConditionModel",
     "UniPCMultistepScheduler",
@@ -82,6 +87,8 @@ CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
     "judge": ("SceneJudge",),
     "geometry": ("DepthAnythingForDepthEstimation", "GeometryHead"),
     "detector": ("GroundingDinoForObjectDetection", "NameFinder"),
+    "image_encoder": ("CLIPVisionModelWithProjection", "SceneEncoder"),
+    "ip_adapter": ("IPAdapter",),
     "scheduler": (
         "DDIMScheduler",
         "DPMSolverMultistepScheduler",
@@ -112,14 +119,24 @@ FURTHER_RENDER_ROLES: dict[Recipe, tuple[RoleName, ...]] = {
 }
 """The roles that an engine of a recipe loads where the pack has them."""
 
+REFERENCE_ROLES: tuple[RoleName, ...] = ("image_encoder", "ip_adapter")
+"""The roles of an engine that follows reference pictures by their embeddings."""
+ReferenceForm = Literal["embedding", "picture"]
+"""How an engine reads a reference: the image encoder's vector, or the pixels."""
+SEE_PICTURES: frozenset[Recipe] = frozenset({"flow_edit"})
+"""The recipes whose networks read the pixels of references."""
+
 __all__ = [
     "CLASSES_OF_ROLE",
     "CONTROL_ROLES",
     "FURTHER_RENDER_ROLES",
+    "REFERENCE_ROLES",
     "RENDER_ROLES",
     "ROLES",
+    "SEE_PICTURES",
     "UNION_CLASSES",
     "ClassName",
     "Recipe",
+    "ReferenceForm",
     "RoleName",
 ]

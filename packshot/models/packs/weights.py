@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 TRANSFORMERS = (
+    "CLIPVisionModelWithProjection",
     "DepthAnythingForDepthEstimation",
     "GroundingDinoForObjectDetection",
     "Qwen3Model",
@@ -32,6 +33,8 @@ TRANSFORMERS = (
 )
 """The classes of transformers that are built from their config class alone."""
 CLIP_TEXT = ("CLIPTextModel", "CLIPTextModelWithProjection")
+OWN = ("GeometryHead", "IPAdapter", "NameFinder", "SceneEncoder", "SceneJudge")
+"""The networks of Packshot."""
 
 
 def build(class_name: ClassName, config: dict[str, Any]) -> Any:
@@ -46,7 +49,7 @@ def build(class_name: ClassName, config: dict[str, Any]) -> Any:
                 return _clip_text(class_name, config)
             if class_name == "Sam":
                 return _sam(config)
-            if class_name in ("GeometryHead", "NameFinder", "SceneJudge"):
+            if class_name in OWN:
                 return _own(class_name, config)
             if class_name in TRANSFORMERS:
                 return _transformers(class_name, config)
@@ -83,9 +86,12 @@ def _own(class_name: str, config: dict[str, Any]) -> Any:
     """A network of Packshot."""
     from packshot.models.detect.network import NameFinder
     from packshot.models.judge import SceneJudge
+    from packshot.models.references.adapter import IPAdapter
+    from packshot.models.references.scene_encoder import SceneEncoder
     from packshot.models.understand.network import GeometryHead
 
-    return {"GeometryHead": GeometryHead, "NameFinder": NameFinder, "SceneJudge": SceneJudge}[class_name](**config)
+    classes: tuple[type[Any], ...] = (GeometryHead, IPAdapter, NameFinder, SceneEncoder, SceneJudge)
+    return {one.__name__: one for one in classes}[class_name](**config)
 
 
 def _transformers(class_name: str, config: dict[str, Any]) -> Any:

@@ -14,7 +14,7 @@ from cluster.plan.gpu_shares import StagePacks
 from cluster.plan.gpus import GPUS
 from cluster.plan.packing import MAX_DEVICE_SHARE
 from cluster.plan.planner import Demand, Plan, make_plan
-from cluster.profiles import GPU_STAGES, load_profile
+from cluster.profiles import load_profile
 from packshot.errors import BadInput
 from packshot.models.footprint.pack_footprint import find_footprint
 from packshot.models.packs.pack import find_pack
@@ -38,7 +38,7 @@ def test_replicas_carry_the_demand_and_stay_in_their_ranges(profile: str, images
         replicas = plan.profile.stage(one.stage).range
         assert replicas.min <= one.replicas <= replicas.max
         assert one.busy <= one.replicas * plan.demand.utilisation + 1e-9
-    for stage in GPU_STAGES:
+    for stage in plan.profile.gpu_stages:
         laid_out = sum(device.get(stage, 0) for pool in plan.pools for device in pool.devices)
         assert laid_out == plan.stage(stage).replicas
 
@@ -124,7 +124,7 @@ def test_the_picture_has_a_bar_for_each_kind_of_device_and_says_that_times_are_e
     counts = [text.split(" × ")[0] for text in texts if text.endswith("L40S")]
     assert sum(int(count) for count in counts if count.isdigit()) == 8
     assert any("times are estimates" in text for text in texts)
-    assert all(any(text.startswith(f"{stage}: ") for text in texts) for stage in GPU_STAGES)
+    assert all(any(text.startswith(f"{stage}: ") for text in texts) for stage in plan.profile.gpu_stages)
 
 
 @pytest.mark.parametrize("gpu", rates.PUBLIC_STEPS_S)

@@ -47,6 +47,10 @@ def test_a_flow_pack_paints_and_refuses_what_it_cannot(
         further: list[dict[str, Any]] = [{"seed": 1}, {"seed": 2, "steps": 2, "images": 2}]
         if "depth" in has.controls:
             further.append({"seed": 1, "conditions": [{"kind": "depth", "scale": 1.5}]})
+        if recipe == "flow_edit":
+            shown = client.upload(png()).id
+            further.append({"seed": 1, "style": {"references": [{"photo_id": shown}], "parts": ["scene"]}})
+        assert has.references == (8 if recipe == "flow_edit" else 0)
         shots = [client.shoot(request | more).id for more in further]
         list(client.events(shots))
         pictures = []

@@ -25,7 +25,7 @@ from tests.tiny_pack import SIZE_PX, build_tiny_pack
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    folder = build_tiny_pack(tmp_path_factory.mktemp("packs") / "tiny", controls=("depth", "normal"))
+    folder = build_tiny_pack(tmp_path_factory.mktemp("packs") / "tiny", controls=("depth", "normal"), references=True)
     home = tmp_path_factory.mktemp("home")
     return Settings(home=home, pack_path=str(folder), pack="tiny", open_access=True, device="cpu", dtype="fp32")
 
@@ -65,6 +65,27 @@ def test_conditions_reach_the_engine(client: Client) -> None:
         assert {"controlnet_depth", "controlnet_normal"} <= set(ended.images[0].recipe.pack or ())
         pictures.append(client.download(ended.images[0].url))
     assert len(set(pictures)) == 3
+
+
+def test_a_style_shows_its_pictures_to_the_engine(client: Client) -> None:
+    """They change the scene and never the product, and a touch-up follows them too."""
+    (engine,) = client.engines()
+    assert engine.capabilities.references == 8
+    photo = client.upload(png())
+    mask = client.masks(photo.id, boxes=[(20, 20, 80, 60)])[0]
+    request = {"layers": [{"mask_id": mask.id}], "prompt": "table", "steps": 2, "canvas": {"width": 64, "height": 64}}
+    style = {"references": [{"photo_id": photo.id}], "strength": 1.0, "parts": ["scene"]}
+    pictures = []
+    for more in ({}, {"style": style}, {"style": {**style, "strength": 0.0}}):
+        shot = client.shoot({**request, **more}).id
+        list(client.events([shot]))
+        ended = client.shot(shot)
+        assert ended.status == "done", ended
+        assert "ip_adapter" in (ended.images[0].recipe.pack or ())
+        assert next(one for one in ended.images[0].verdict.findings if one.check == "lock").level == "ok"
+        pictures.append(read_png(client.download(ended.images[0].url)).astype(int))
+    assert np.abs(pictures[0] - pictures[1]).mean() > 0.5
+    assert np.abs(pictures[0] - pictures[2]).max() <= 1
 
 
 def test_the_same_request_gives_the_same_picture(client: Client) -> None:

@@ -30,6 +30,7 @@ from deployments import (
     mask_decoder,
     photo_decoder,
     producer,
+    reference_encoder,
     sam_encoder,
     understand,
 )
@@ -45,6 +46,7 @@ DEPLOYMENTS = (
     mask_decoder.MaskDecoderDeployment,
     detector.DetectorDeployment,
     understand.UnderstandDeployment,
+    reference_encoder.ReferenceEncoderDeployment,
     canny.CannyDeployment,
     generator.GeneratorDeployment,
     finisher.FinisherDeployment,

@@ -10,10 +10,12 @@ from sqlalchemy import update
 from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.contract.verdict import Finding
 from packshot.imaging.edges import canny
+from packshot.references import ReferencePicture, References
 from packshot.shots import Finished, Finisher, Fitted, LayoutFiles, Painted, Placed, Prepared, Step, Understood
 from packshot.shots.control_maps import control_maps
 from packshot.shots.filming import filmed_by
 from packshot.shots.finish import finish
+from packshot.shots.pictures import PictureFile
 from packshot.shots.stages import ClipOrder, Filmed, PreparedTouchup, TouchupOrder
 from packshot.shots.touchup import finish_touchup
 from packshot.store.records import ShotRecord
@@ -36,6 +38,8 @@ class Painter:
         self.briefs: list[tuple[Brief, ConditionMaps | None]] = []
         self.material = UNKNOWN.material
         self.understood: list[LayoutFiles] = []
+        self.shown: list[tuple[tuple[PictureFile, ...], float, str]] = []
+        self.followed: list[References | None] = []
         self.closed = 0
         if not held:
             self.let_go.set()
@@ -59,6 +63,11 @@ class Painter:
     ) -> ConditionMaps:
         return control_maps(fitted, products, spec, self.framing_of(spec.canvas, spec.engine))
 
+    async def references(self, files: tuple[PictureFile, ...], strength: float, engine: str) -> References:
+        self.shown.append((files, strength, engine))
+        pixels = np.zeros((2, 2, 3), np.uint8)
+        return References(tuple(ReferencePicture(file.weight, pixels=pixels) for file in files), strength)
+
     async def paint(
         self,
         fitted: Fitted,
@@ -68,7 +77,9 @@ class Painter:
         interactive: bool,
         alone: bool,
         maps: ConditionMaps | None = None,
+        references: References | None = None,
     ) -> AsyncIterator[Step | Painted]:
+        self.followed.append(references)
         self.alone.append(alone)
         self.briefs.append((brief, maps))
         self.started.set()

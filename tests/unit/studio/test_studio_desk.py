@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from packshot.references import References
 from packshot.shots.stages import Fitted, Painted, Step
 from packshot.types import Brief, ConditionMaps, EdgeMap, Render
 from tests.api_graph import running
@@ -35,6 +36,7 @@ class Colours(Painter):
         interactive: bool,
         alone: bool,
         maps: ConditionMaps | None = None,
+        references: References | None = None,
     ) -> AsyncIterator[Step | Painted]:
         colour = np.random.default_rng(brief.seed).integers(60, 220, 3)
         pixels = np.broadcast_to(colour, fitted.product.shape).astype(np.uint8)
