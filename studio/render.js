@@ -167,7 +167,7 @@ async function generate() {
 /** Send a request and show its problems. Returns the entry's key, or null if it was refused. */
 export async function order(request, made) {
   const [first] = made.layers;
-  const source = { name: first.photo.name, points: first.points, boxes: first.boxes, mask: ["strokes", "upload"].includes(first.source) ? first.mask_id : null };
+  const source = { name: first.photo.name, points: first.points, boxes: first.boxes, mask: ["strokes", "upload", "text"].includes(first.source) ? first.mask_id : null };
   try {
     return await shots.generate({ request, desk: made, source });
   } catch (problem) {
