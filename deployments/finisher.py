@@ -25,6 +25,7 @@ from packshot.shots import CutoutFiles, DeliveryOrder, Finished, Finisher, Fitte
 from packshot.shots.control_maps import control_maps
 from packshot.shots.filming import filmed_by
 from packshot.shots.finish import THUMBNAIL_PX, finish
+from packshot.shots.pictures import FoundStyle, PictureFile
 from packshot.shots.stages import ClipOrder, Filmed, PreparedTouchup, Region, RegionOrder, Step, TouchupOrder
 from packshot.shots.touchup import finish_touchup
 from packshot.store.assets import Assets
@@ -122,6 +123,10 @@ class FinisherDeployment:
     async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
         """Encode a small copy of a picture as a PNG."""
         return await self._threads.run(self._finisher.thumbnail, image_key, longest_px)
+
+    async def read_style(self, files: tuple[PictureFile, ...]) -> FoundStyle:
+        """Read the palette and the light of reference pictures."""
+        return await self._threads.run(self._finisher.read_style, files)
 
     async def report_png(self, report: SetReport, image_keys: Mapping[str, str]) -> bytes:
         """Draw a catalogue's set report as a PNG."""

@@ -60,6 +60,7 @@ from packshot.shots import (
 from packshot.shots.control_maps import control_maps
 from packshot.shots.filming import filmed_by
 from packshot.shots.finish import THUMBNAIL_PX, finish
+from packshot.shots.pictures import FoundStyle, PictureFile
 from packshot.shots.stages import ClipOrder, Filmed, Prepared, PreparedTouchup, Region, RegionOrder, TouchupOrder
 from packshot.shots.touchup import finish_touchup
 from packshot.shots.understand import Understandings
@@ -331,6 +332,9 @@ class LocalGraph:
 
     async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
         return await self._pixels.run(self._finisher.thumbnail, image_key, longest_px)
+
+    async def read_style(self, files: tuple[PictureFile, ...]) -> FoundStyle:
+        return await self._pixels.run(self._finisher.read_style, files)
 
     async def report_png(self, report: SetReport, image_keys: Mapping[str, str]) -> bytes:
         return await self._pixels.run(self._finisher.report_png, report, image_keys)

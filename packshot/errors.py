@@ -123,6 +123,10 @@ class BadInput(PackshotError):
         "axes_too_large": "A catalogue's axes have more combinations than the limit.",
         "not_served": "A field needs a stage that is not served.",
         "relight_refused": "Relight needs a painted scene and a channel that takes a relit product.",
+        "style_refused": "A style needs a painted scene, and references that show what is asked of them.",
+        "reference_too_small": "A reference picture is too small to show a scene.",
+        "reference_cutout": "Most of a reference picture is transparent, so it shows no scene.",
+        "word_forbidden": "The prompt holds a word that the style forbids.",
         "layers_too_large": "The layers together are more pixels than one shot may show or cut out.",
         "not_filmable": "A picture cannot become a clip: no background, or its masks or photos were deleted.",
         "video_not_installed": "A clip's format needs ffmpeg, which this server does not have.",
@@ -185,7 +189,7 @@ class Conflict(PackshotError):
     """Raised when an object's state does not allow the request."""
 
     codes: ClassVar[dict[str, str]] = {
-        "in_use": "A queued or running shot needs the object.",
+        "in_use": "A queued or running shot, a style or an open catalogue needs the object.",
         "already_finished": "The shot has ended.",
         "legal_hold": "The tenant is under a legal hold and must be kept.",
         "file_taken": "A catalogue's route has another file of this name.",

@@ -34,6 +34,7 @@ from packshot.meter import PrometheusMeter
 from packshot.settings import Settings
 from packshot.shots import CutoutFiles, DeliveryOrder, Finisher
 from packshot.shots.finish import THUMBNAIL_PX
+from packshot.shots.pictures import FoundStyle, PictureFile
 from packshot.shots.stages import Region, RegionOrder
 from packshot.store.records import Claim, NewImage, NewMask, PhotoRecord
 from packshot.store.store import Store
@@ -54,7 +55,9 @@ ENGINES = tuple(
         prediction_type="v_prediction",
         defaults=SamplingDefaults(prompt="", steps=16, guidance_scale=2.5, control_scale=0.9, guidance_rescale=0.7),
         limits=SamplingLimits(max_steps=100, max_guidance_scale=20.0, max_control_scale=2.0),
-        capabilities=EngineCapabilities(controls=("canny", "depth", "normal") if name == "second" else ("canny",)),
+        capabilities=EngineCapabilities(controls=("canny", "depth", "normal"), references=2)
+        if name == "second"
+        else EngineCapabilities(),
         licences={},
     )
     for name in ("mini", "second")
@@ -140,6 +143,9 @@ class BoxGraph:
 
     async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
         return await asyncio.to_thread(self.finisher.thumbnail, image_key, longest_px)
+
+    async def read_style(self, files: tuple[PictureFile, ...]) -> FoundStyle:
+        return await asyncio.to_thread(self.finisher.read_style, files)
 
     async def report_png(self, report: SetReport, image_keys: Mapping[str, str]) -> bytes:
         return await asyncio.to_thread(self.finisher.report_png, report, image_keys)

@@ -9,6 +9,7 @@ import json
 import math
 import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from fastapi import Request as HttpRequest
@@ -19,11 +20,13 @@ from packshot.api.capabilities import check_capabilities
 from packshot.api.conditions import broken_conditions, conditions_of
 from packshot.api.limits import MAX_JSON_BYTES, json_bytes
 from packshot.api.problems import refused_fields
+from packshot.api.styling import style_of
 from packshot.contract.engines import EngineInfo, SamplingLimits
 from packshot.contract.light import Reflection, Relight, Shadow
 from packshot.contract.projects import MAX_NAME_CHARS
 from packshot.contract.requests import LayerIn, Request, ShadowIn, ShotRequest
 from packshot.contract.shot_spec import Background, Canvas, LayerSpec, ShotSpec
+from packshot.contract.style import Style
 from packshot.errors import BadInput, FieldError, UnsupportedMedia
 from packshot.settings import Settings
 from packshot.types import BoxXYXY
@@ -113,6 +116,15 @@ def checked_name(text: str) -> str:
     return name
 
 
+def checked_word(text: str) -> str:
+    """Return a forbidden word in Unicode NFC, without spaces at its ends. Raises BadInput `invalid_request`."""
+    word = unicodedata.normalize("NFC", text).strip()
+    if not word:
+        rule = "a forbidden word must have a character besides spaces, got none"
+        raise BadInput("invalid_request", f"{rule}; leave it out.", errors=[{"loc": ["forbidden_words"], "msg": rule}])
+    return checked_label(word, "forbidden_words")
+
+
 def checked_label(text: str, field: str) -> str:
     """Return a client's own text unchanged. Raises BadInput when it has control or bidirectional characters."""
     if rule := _broken_character_rule(text):
@@ -153,6 +165,13 @@ def _shadow(body: ShotRequest) -> Shadow:
     return Shadow(asked)
 
 
+def _turned(shadow: Shadow, style: Style | None) -> Shadow:
+    """The shadow under a style's light: a cast one that names no direction falls away from it."""
+    if style is None or style.shadow_deg is None or shadow.kind != "cast" or shadow.direction_deg is not None:
+        return shadow
+    return replace(shadow, direction_deg=style.shadow_deg)
+
+
 def _reflection(body: ShotRequest) -> Reflection | None:
     """The reflection that the request names. Raises BadInput `invalid_request` for one without a ground."""
     if body.reflection is None:
@@ -175,13 +194,14 @@ def _relight(body: ShotRequest) -> Relight | None:
 
 
 def resolved(body: ShotRequest, engines: Sequence[EngineInfo], settings: Settings) -> ShotSpec:
-    """Build the shot's specification with the engine's defaults filled in.
+    """Build the shot's specification with the engine's defaults filled in. A style is written out (`styled_request`).
 
     Raises BadInput when a prompt is invalid, the engine is unknown or lacks what a field needs, or a value is over its
     limit. One error lists all values that are over their limits.
     """
     engine = pick_engine(body.engine, engines)
     check_capabilities(body, engine)
+    style = style_of(body.style)
     spec = ShotSpec(
         canvas=Canvas(body.canvas.width, body.canvas.height),
         layers=tuple(LayerSpec(**layer.model_dump()) for layer in body.layers),
@@ -193,11 +213,12 @@ def resolved(body: ShotRequest, engines: Sequence[EngineInfo], settings: Setting
         steps=_given(body.steps, engine.defaults.steps),
         guidance_scale=_given(body.guidance_scale, engine.defaults.guidance_scale),
         conditions=conditions_of(body, engine),
-        shadow=_shadow(body),
+        shadow=_turned(_shadow(body), style),
         engine=engine.name,
         priority=body.priority,
         reflection=_reflection(body),
         relight=_relight(body),
+        style=style,
     )
     errors = _broken_bounds(spec, engine.limits, settings)
     errors += broken_conditions(body.conditions, spec.conditions, engine.limits.max_control_scale)

@@ -24,6 +24,7 @@ from packshot.api import (
     images,
     masks,
     ops,
+    palettes,
     photo_masks,
     photos,
     problems,
@@ -87,7 +88,7 @@ def create_app(
     archives = Places(ARCHIVES_EACH, ARCHIVES_IN_ALL, "archives of photos")
     app.state.services = Services(store, graph, decoder, settings, meter, decoding, large, watch, streams, archives)
     cutting, judging = (photos, uploads, photo_masks, masks), (reviews, shares, touchups)
-    shooting = (events, shots, images, clips, deliveries, projects, styles)
+    shooting = (events, shots, images, clips, deliveries, projects, styles, palettes)
     many = (catalogues, catalogue_photos, catalogue_files, catalogue_report)
     for part in (*cutting, *shooting, *judging, *many, webhooks, budgets, tenants, session):
         app.include_router(part.router, dependencies=[StrictQuery])

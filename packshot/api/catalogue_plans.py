@@ -14,6 +14,7 @@ from packshot.api.accept import checked_prompt, pick_engine
 from packshot.api.conditions import broken_conditions, named_conditions
 from packshot.api.limits import json_bytes
 from packshot.api.services import Services, in_thread
+from packshot.api.styling import styled_look
 from packshot.catalogue.costs import costs_of
 from packshot.catalogue.manifest import Frame, MediaType, Read, frame_of, not_served, read_frame_bytes, read_manifest
 from packshot.catalogue.places import Allowed
@@ -21,7 +22,7 @@ from packshot.catalogue.plan import Costs, Plan, Scene, combinations, plan
 from packshot.catalogue.sheet import problem, refused
 from packshot.contract.catalogue import Budget, BudgetCheck, DryRunAnswer, Look, Manifest, RowProblem
 from packshot.contract.engines import EngineInfo
-from packshot.errors import BadInput, UnsupportedMedia
+from packshot.errors import BadInput, NotFound, UnsupportedMedia
 from packshot.store.shot_filter import ShotFilter
 
 __all__ = ["MAX_MANIFEST_BYTES", "MAX_PROBLEMS", "Planned", "dry_run_answer", "planned", "sent_manifest"]
@@ -101,10 +102,25 @@ async def planned(services: Services, tenant_id: str, sent: SentManifest) -> Pla
     Raises BadInput `manifest_unreadable` when the bytes have another form, and Overloaded.
     """
     async with services.large_turns.one(tenant_id):
-        return await in_thread(_planned, services, tenant_id, sent)
+        read, engine = await in_thread(_read, services, tenant_id, sent)
+        if read.manifest is not None and read.manifest.defaults.style is not None:
+            read = await _styled(services, tenant_id, read, read.manifest, engine)
+        return await in_thread(_planned, services, tenant_id, read, engine)
 
 
-def _planned(services: Services, tenant_id: str, sent: SentManifest) -> Planned:
+async def _styled(services: Services, tenant_id: str, read: Read, manifest: Manifest, engine: EngineInfo) -> Read:
+    """The manifest with its style written out; a style that is refused is a problem and is left out."""
+    look, problems = manifest.defaults, read.problems
+    try:
+        look = await styled_look(services, tenant_id, look, engine, [text for _, text in _prompts(manifest)])
+    except (BadInput, NotFound) as error:
+        problems = [refused(error, None, None, "defaults.style", (look.style and look.style.style_id) or ""), *problems]
+        look = look.model_copy(update={"style": None})
+    return replace(read, manifest=manifest.model_copy(update={"defaults": look}), problems=problems)
+
+
+def _read(services: Services, tenant_id: str, sent: SentManifest) -> tuple[Read, EngineInfo]:
+    """The manifest with its problems on this server, and the engine that paints it."""
     read = read_manifest(sent.data, sent.media_type, frame=sent.frame, allowed=Allowed.by(services.settings))
     engines = services.graph.engines()
     engine = engines[0]
@@ -117,7 +133,10 @@ def _planned(services: Services, tenant_id: str, sent: SentManifest) -> Planned:
         found += _limits(read.manifest, engine, services)
         if not services.graph.finds_words:
             found += _unserved_words(read.manifest, read.rows)
-    read = replace(read, problems=sorted([*read.problems, *found], key=lambda one: one.row or 0))
+    return replace(read, problems=sorted([*read.problems, *found], key=lambda one: one.row or 0)), engine
+
+
+def _planned(services: Services, tenant_id: str, read: Read, engine: EngineInfo) -> Planned:
     ended, _ = services.store.shots.page(tenant_id, ShotFilter(status="done", kind="shot"), limit=20)
     costs, basis = costs_of(engine, ended)
     return Planned(read, plan(read, costs), costs, basis)
@@ -170,20 +189,24 @@ def _limits(manifest: Manifest, engine: EngineInfo, services: Services) -> Itera
             yield problem(None, None, column, value, f"it may be at most {most:g} here", "Lower it.")
     yield from _condition_limits(look, engine)
     longest = services.settings.max_prompt_chars
-    texts = [("defaults.negative_prompt", look.negative_prompt)]
-    try:
-        scenes = combinations(manifest.axes) or [Scene((), "")]
-    except BadInput:  # the plan has it as a problem
-        scenes = []
-    texts += [
-        (f"axes.{scene.name}" if scene.name else "defaults.prompt", ", ".join(filter(None, (look.prompt, scene.words))))
-        for scene in scenes
-    ]
-    for column, text in texts:
+    for column, text in [("defaults.negative_prompt", look.negative_prompt), *_prompts(manifest)]:
         try:
             checked_prompt(text, column, longest)
         except BadInput as error:
             yield refused(error, None, None, column, text)
+
+
+def _prompts(manifest: Manifest) -> list[tuple[str, str]]:
+    """(column, text) of the prompt of each scene."""
+    look = manifest.defaults
+    try:
+        scenes = combinations(manifest.axes) or [Scene((), "")]
+    except BadInput:  # the plan has it as a problem
+        return []
+    return [
+        (f"axes.{scene.name}" if scene.name else "defaults.prompt", ", ".join(filter(None, (look.prompt, scene.words))))
+        for scene in scenes
+    ]
 
 
 def _condition_limits(look: Look, engine: EngineInfo) -> Iterator[RowProblem]:

@@ -11,6 +11,7 @@ from packshot.contract.set_report import SetReport
 from packshot.delivery.deliver import Delivered
 from packshot.shots.cutouts import CutoutFiles
 from packshot.shots.finish import THUMBNAIL_PX
+from packshot.shots.pictures import FoundStyle, PictureFile
 from packshot.shots.stages import DeliveryOrder, Region, RegionOrder
 from packshot.store.records import NewMask, PhotoRecord
 from packshot.types import Found, Prompts, Stroke, Words
@@ -72,6 +73,10 @@ class Graph(Protocol):
 
     async def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
         """Return a small copy of a stored picture, a PNG of at most `longest_px`."""
+        ...
+
+    async def read_style(self, files: tuple[PictureFile, ...]) -> FoundStyle:
+        """Return the palette and the light of reference pictures. Raises NotFound when a file was deleted."""
         ...
 
     async def report_png(self, report: SetReport, image_keys: Mapping[str, str]) -> bytes:

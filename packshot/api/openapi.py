@@ -26,6 +26,7 @@ from packshot.contract.problem import MEDIA_TYPE, Problem
 from packshot.contract.projects import PROJECT_BODIES
 from packshot.contract.requests import BODIES, Request
 from packshot.contract.reviews import REVIEW_BODIES
+from packshot.contract.shot_style import STYLE_BODIES
 from packshot.contract.touchups import TOUCHUP_BODIES
 from packshot.contract.usage import USAGE_BODIES
 from packshot.contract.webhooks import WEBHOOK_BODIES
@@ -59,6 +60,7 @@ _BODIES: tuple[type[BaseModel], ...] = (
     *TOUCHUP_BODIES,
     *WEBHOOK_BODIES,
     *USAGE_BODIES,
+    *STYLE_BODIES,
     Manifest,
 )
 

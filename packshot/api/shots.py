@@ -30,6 +30,7 @@ from packshot.api.openapi import (
 )
 from packshot.api.queries import PAGE, Cursor, Limit, SelectedShots
 from packshot.api.services import Services, Wired, in_thread
+from packshot.api.styling import styled_request
 from packshot.contract import examples
 from packshot.contract.answers import AcceptedAnswer, ShotAnswer, ShotPage
 from packshot.contract.requests import ShotRequest
@@ -105,10 +106,16 @@ async def accepted(
     category: str | None = None,
     supersedes: str | None = None,
 ) -> ShotRecord:
-    """Store the shot. `Shots.add` describes `category` and `supersedes`; `accepted_job` the rest."""
+    """Store the shot. `Shots.add` describes `category` and `supersedes`; `accepted_job` the rest.
+
+    Raises as `styled_request` and `Shots.add`.
+    """
     sent = body.model_dump(mode="json", exclude_unset=True)
-    add = partial(_add, services, tenant, body, key, sent, category, supersedes)
-    return await accepted_job(services, tenant, key, sent, add)
+    if earlier := await repeated(services, tenant, key, sent):
+        return earlier
+    if body.style is not None:
+        body = await styled_request(services, tenant.id, body, pick_engine(body.engine, services.graph.engines()))
+    return await stored_by(services, partial(_add, services, tenant, body, key, sent, category, supersedes))
 
 
 async def accepted_job(

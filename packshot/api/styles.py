@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from packshot.api.accept import checked_name, checked_prompt, json_body
+from packshot.api.accept import checked_name, checked_prompt, checked_word, json_body
 from packshot.api.answers import file_answer
 from packshot.api.auth import Caller
 from packshot.api.limits import cancel_on_disconnect, shield_to_completion
@@ -22,9 +23,12 @@ from packshot.api.openapi import (
 )
 from packshot.api.queries import PAGE, Cursor, Limit
 from packshot.api.services import Services, Wired, in_thread
+from packshot.api.styling import references_of, require_pictures
 from packshot.contract import examples
 from packshot.contract.projects import StyleAnswer, StyleChange, StylePage, StyleRequest
+from packshot.contract.shot_style import LightAnswer, ReferenceAnswer
 from packshot.errors import BadInput, Conflict, FieldError, NotFound, StorageFull
+from packshot.shots.pictures import PictureFile
 from packshot.store.records import StyleRecord
 from packshot.store.styles import StyleFields
 
@@ -41,6 +45,10 @@ def style_answer(style: StyleRecord) -> StyleAnswer:
         prompt=style.prompt,
         negative_prompt=style.negative_prompt,
         shadow=style.shadow,
+        forbidden_words=style.forbidden_words,
+        palette=style.palette,
+        references=tuple(ReferenceAnswer.model_validate(one.to_json()) for one in style.references),
+        light=None if style.light_deg is None else LightAnswer(direction_deg=style.light_deg),
         url=url,
         thumbnail_url=f"{url}/thumbnail?v={version}" if version else None,
         created_at=style.created_at,
@@ -57,10 +65,11 @@ def style_answer(style: StyleRecord) -> StyleAnswer:
     openapi_extra=body_json(examples.STYLE_REQUEST),
 )
 async def create_style(request: Request, response: Response, services: Wired, tenant: Caller) -> StyleAnswer:
-    """404 when `image_id` names no picture of the tenant; 409 `name_taken` when it has a style of this name."""
+    """404 when `image_id` or a reference names no picture of the tenant; 409 `name_taken` when it has such a style."""
     body = await json_body(request, StyleRequest)
     fields = _checked(body, services)
-    thumbnail = await cancel_on_disconnect(request, _thumbnail(services, tenant.id, body.image_id))
+    files = await require_pictures(services, tenant.id, body.references)
+    thumbnail = await cancel_on_disconnect(request, _thumbnail(services, tenant.id, body.image_id, files))
     style = await shield_to_completion(in_thread(services.store.styles.add, tenant.id, **fields, thumbnail=thumbnail))
     answer = style_answer(style)
     response.headers["location"] = answer.url
@@ -71,10 +80,10 @@ def _checked(body: StyleRequest | StyleChange, services: Services) -> StyleField
     """The fields that the request sets, checked. Raises BadInput."""
     longest = services.settings.max_prompt_chars
     fields = StyleFields()
-    for name in body.model_fields_set & {"name", "prompt", "negative_prompt"}:
+    for name in body.model_fields_set - {"shadow", "light", "image_id"}:
         if getattr(body, name) is None:
-            error: FieldError = {"loc": [name], "msg": "must be text, got null"}
-            raise BadInput("invalid_request", f"{name} must be text, got null; leave it out.", errors=[error])
+            error: FieldError = {"loc": [name], "msg": "must have a value, got null"}
+            raise BadInput("invalid_request", f"{name} must have a value, got null; leave it out.", errors=[error])
     if body.name is not None:
         fields["name"] = checked_name(body.name)
     if body.prompt is not None:
@@ -83,13 +92,23 @@ def _checked(body: StyleRequest | StyleChange, services: Services) -> StyleField
         fields["negative_prompt"] = checked_prompt(body.negative_prompt, "negative_prompt", longest)
     if "shadow" in body.model_fields_set:
         fields["shadow"] = body.shadow
+    if body.forbidden_words is not None:
+        fields["forbidden_words"] = [checked_word(word) for word in body.forbidden_words]
+    if body.palette is not None:
+        fields["palette"] = [colour.lower() for colour in body.palette]
+    if body.references is not None:
+        fields["references"] = references_of(body.references)
+    if "light" in body.model_fields_set:
+        fields["light_deg"] = None if body.light is None else body.light.direction_deg % 360
     return fields
 
 
-async def _thumbnail(services: Services, tenant_id: str, image_id: str | None) -> bytes | None:
-    """The thumbnail of a tenant's picture; None without an id. Raises NotFound."""
+async def _thumbnail(
+    services: Services, tenant_id: str, image_id: str | None, files: Sequence[PictureFile] = ()
+) -> bytes | None:
+    """The thumbnail of a tenant's picture, else of its first reference; None without either. Raises NotFound."""
     if image_id is None:
-        return None
+        return await services.graph.thumbnail(files[0].asset_key) if files else None
     image = await in_thread(services.store.images.get, tenant_id, image_id)
     return await services.graph.thumbnail(image.asset_key)
 
@@ -118,7 +137,7 @@ async def list_styles(
     responses=answer_json(examples.STYLE, "The style.") | problems_json(NotFound),
 )
 async def get_style(style_id: str, services: Wired, tenant: Caller) -> StyleAnswer:
-    """A shot takes its fields as its own: `prompt`, `negative_prompt` and, unless it is null, `shadow`."""
+    """A shot with `style.style_id` takes its references, palette and light, and the words that it leaves out itself."""
     return style_answer(await in_thread(services.store.styles.get, tenant.id, style_id))
 
 
@@ -156,6 +175,7 @@ async def change_style(style_id: str, request: Request, services: Wired, tenant:
     """A missing field keeps its value. Shots that were made with the style stay as they are."""
     body = await json_body(request, StyleChange)
     fields = _checked(body, services)
+    await require_pictures(services, tenant.id, body.references or ())
     thumbnail = await cancel_on_disconnect(request, _thumbnail(services, tenant.id, body.image_id))
     call = in_thread(services.store.styles.change, tenant.id, style_id, fields, thumbnail=thumbnail)
     return style_answer(await shield_to_completion(call))

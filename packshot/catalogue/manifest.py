@@ -27,7 +27,7 @@ from packshot.errors import BadInput
 
 MediaType = Literal["application/json", "application/yaml", "text/csv"]
 
-LATER_FIELDS = {"style": "reference_encoder", "adapters": "adapters"}
+LATER_FIELDS = {"adapters": "adapters"}
 """Fields of a shot's look that no release serves in a catalogue yet, and the role that each needs."""
 _GTIN_NAMES = re.compile(r"(?i)^(gtin(-?(8|12|13|14))?|ean(13)?|upc)$")
 

@@ -258,6 +258,9 @@ def _deliver_problems(manifest: Manifest) -> Iterator[RowProblem]:
             rule = f"{preset.title} shows the product in its photo's colours, and defaults.relight changes them"
             remedy = "Give the entry scene: white, or leave relight out."
             yield problem(None, None, f"deliver.{at}.preset", entry.preset, rule, remedy, "relight_refused")
+    if manifest.defaults.style is not None and not manifest.axes:
+        rule, remedy = "a style needs painted scenes, which it changes", "Add an axis of scenes, or leave it out."
+        yield problem(None, None, "defaults.style", "", rule, remedy, "style_refused")
     if relit and not manifest.axes:
         rule, remedy = "relight needs painted scenes, whose light it takes", "Add an axis of scenes, or leave it out."
         yield problem(None, None, "defaults.relight", "match", rule, remedy, "relight_refused")

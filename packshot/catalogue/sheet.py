@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from packshot.contract.catalogue import MAX_ROWS, RowProblem
-from packshot.errors import BadInput
+from packshot.errors import BadInput, PackshotError
 
 COLUMNS = ("sku", "photo", "box", "points", "find", "mask", "scenes", "size_mm", "category")
 MAX_COLUMNS = 256
@@ -180,7 +180,7 @@ def problem(
     )
 
 
-def refused(error: BadInput, row: int | None, sku: str | None, column: str, value: object) -> RowProblem:
+def refused(error: PackshotError, row: int | None, sku: str | None, column: str, value: object) -> RowProblem:
     """The problem that an error of another module is. Its detail reads `RULE, got VALUE; REMEDY`."""
     rule, _, rest = error.detail.partition(", got ")
     remedy = rest.partition("; ")[2].rstrip(".")

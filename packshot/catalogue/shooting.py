@@ -86,6 +86,7 @@ def _spec(
         shadow=variant.shadow,
         reflection=look.reflection if variant.background != "transparent" else None,
         relight=look.relight if variant.generated else None,
+        style=look.style if variant.generated else None,
         engine=look.engine,
         priority="catalogue",
     )

@@ -14,6 +14,7 @@ import typer
 
 from packshot.cli.console import FAILED, AsJson, put_json, report_errors, stderr, table
 from packshot.cli.progress import Progress, waiting
+from packshot.cli.references import bring_references, require_references
 from packshot.cli.results import Results, verdict_words
 from packshot.cli.servers import KEY_VARIABLE, chosen_server
 from packshot.cli.shot_options import (
@@ -26,6 +27,7 @@ from packshot.cli.shot_options import (
     read_relight,
     read_shadow,
     read_size,
+    read_style,
 )
 from packshot.cli.sources import Source, find_sources
 from packshot.errors import BadInput
@@ -81,6 +83,19 @@ def shoot(
     relight: Annotated[
         str | None, typer.Option(metavar="AMOUNT", help="Of the scene's light on the product, 0 to 1; default: none.")
     ] = None,
+    style: Annotated[
+        str | None, typer.Option(metavar="ID", help="A stored style, st_…; or the API's JSON. See also --reference.")
+    ] = None,
+    reference: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PHOTO", help="A picture whose style counts: a file, ph_… or im_…; repeatable, up to 8."),
+    ] = None,
+    palette: Annotated[
+        str | None, typer.Option(metavar="COLOURS", help="The scene's colours, such as '#e8ded2,#b08968'; up to 8.")
+    ] = None,
+    style_strength: Annotated[
+        float | None, typer.Option(min=0, max=1, help="How far the scene moves towards the style; default: 0.8.")
+    ] = None,
     engine: Annotated[str | None, typer.Option(help="An engine of the server, or the pack for --in-process.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps; default: the engine's.")] = None,
     guidance: Annotated[float | None, typer.Option(min=0, help="Weight of the prompt; default: the engine's.")] = None,
@@ -135,6 +150,7 @@ def shoot(
         shadow=read_shadow(shadow, shadow_direction),
         reflection=read_reflection(reflection),
         relight=read_relight(relight),
+        style=read_style(style, reference or [], palette, style_strength),
         engine=engine,
         priority=priority or ("catalogue" if len(sources) > 1 else None),
     )
@@ -145,9 +161,9 @@ def shoot(
 
     from packshot.cli.batch import Batch, Order
 
-    order = Order(request, tuple(prompt or [""]), marks, placed, tuple(preset or ()))
+    require_references(reference or [])
     started_at = time.perf_counter()
-    pictures = len(wanted) * len(order.prompts) * (images or 1)
+    pictures = len(wanted) * max(1, len(prompt or [])) * (images or 1)
     with chosen_server(host, in_process=in_process, cluster=cluster, engine=engine, pictures=pictures) as server:
         from packshot.client import Client
 
@@ -155,6 +171,9 @@ def shoot(
             with waiting(f"waiting until {server.url} is ready"):
                 client.wait_ready(START_TIMEOUT_S)
             ready_at = time.perf_counter()
+            if reference:
+                request["style"]["references"] = bring_references(client, reference)
+            order = Order(request, tuple(prompt or [""]), marks, placed, tuple(preset or ()))
             with Progress() as progress:
                 outcomes = Batch(client, order, results).run(wanted, progress)
     timing_ms = {"start": _ms(ready_at - started_at), **_laps(outcomes), "total": _ms(time.perf_counter() - started_at)}

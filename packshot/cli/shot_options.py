@@ -25,6 +25,7 @@ __all__ = [
     "read_relight",
     "read_shadow",
     "read_size",
+    "read_style",
 ]
 
 
@@ -194,6 +195,28 @@ def read_reflection(text: str | None) -> dict[str, Any] | None:
 def read_relight(text: str | None) -> dict[str, Any] | None:
     """Read `--relight`: its amount 0 to 1, or the API's JSON. Raises BadInput `bad_usage`."""
     return _share_or_json(text, "--relight", "amount")
+
+
+def read_style(
+    style: str | None, references: Sequence[str], palette: str | None, strength: float | None
+) -> dict[str, Any] | None:
+    """Read `--style` (an id, or the API's JSON), `--palette` (colours) and `--style-strength`.
+
+    `references` are the pictures of `--reference`, which `packshot.cli.references` brings to the server. None without
+    any of the four. Raises BadInput `bad_usage`.
+    """
+    if style is not None and style.lstrip().startswith("{"):
+        if references or palette or strength is not None:
+            raise BadInput("bad_usage", "--style with JSON says all, got another style option too; leave one out")
+        return _json_object(style, "--style")
+    if style is not None and references:
+        raise BadInput("bad_usage", "--style has its own references, got --reference too; leave one out")
+    if style is None and not references and palette is None:
+        if strength is not None:
+            raise BadInput("bad_usage", "--style-strength needs --style, --reference or --palette, got none; add one")
+        return None
+    colours = [colour.strip() for colour in palette.split(",")] if palette is not None else None
+    return given(style_id=style, palette=colours, strength=strength)
 
 
 def _share_or_json(text: str | None, option: str, field_name: str) -> dict[str, Any] | None:

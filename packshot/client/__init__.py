@@ -21,6 +21,7 @@ from packshot.contract.deliveries import DeliverIn
 from packshot.contract.projects import StyleChange, StyleRequest
 from packshot.contract.requests import CanvasIn, LayerIn, ShotRequest, StrokeIn
 from packshot.contract.reviews import MarkIn, RedoRequest, ReviewIn
+from packshot.contract.shot_style import ReferenceIn, ShotStyleIn
 from packshot.contract.usage import BudgetRequest
 
 __all__ = [
@@ -35,8 +36,10 @@ __all__ = [
     "ManifestFile",
     "MarkIn",
     "RedoRequest",
+    "ReferenceIn",
     "ReviewIn",
     "ShotRequest",
+    "ShotStyleIn",
     "StrokeIn",
     "StyleChange",
     "StyleRequest",

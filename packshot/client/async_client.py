@@ -37,6 +37,7 @@ from packshot.contract.presets import PresetInfo
 from packshot.contract.projects import ProjectAnswer, ProjectPage, StyleAnswer, StyleChange, StylePage, StyleRequest
 from packshot.contract.requests import ShotRequest, StrokeIn
 from packshot.contract.reviews import RedoRequest, ReviewIn, ReviewsAnswer
+from packshot.contract.shot_style import PaletteAnswer, ReferenceIn
 from packshot.contract.status import Review, Status
 from packshot.contract.touchups import TouchupRequest, VersionsAnswer
 from packshot.contract.usage import BudgetAnswer, BudgetRequest, UsageAnswer
@@ -284,6 +285,10 @@ class AsyncClient:
     async def change_style(self, style_id: str, change: StyleChange) -> StyleAnswer:
         """Set the fields of a style that `change` sets."""
         return await self._do(calls.change_style(style_id, change))
+
+    async def find_palette(self, references: Sequence[ReferenceIn]) -> PaletteAnswer:
+        """Find the palette and the light of pictures, as a shot's style does."""
+        return await self._do(calls.find_palette(references))
 
     async def delete_style(self, style_id: str) -> None:
         """Delete a style."""

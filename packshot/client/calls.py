@@ -39,6 +39,7 @@ from packshot.contract.projects import (
 )
 from packshot.contract.requests import Request, ShotRequest, StrokeIn
 from packshot.contract.reviews import RedoRequest, ReviewIn, ReviewsAnswer
+from packshot.contract.shot_style import PaletteAnswer, PaletteRequest, ReferenceIn
 from packshot.contract.status import Review, Status
 from packshot.contract.touchups import TouchupRequest, VersionsAnswer
 from packshot.contract.usage import BudgetAnswer, BudgetRequest, UsageAnswer
@@ -295,6 +296,11 @@ def create_style(request: StyleRequest) -> Call[StyleAnswer]:
 
 def change_style(style_id: str, change: StyleChange) -> Call[StyleAnswer]:
     return Call("PATCH", f"/v1/styles/{style_id}", reading(StyleAnswer), Options(json=_set_fields(change)))
+
+
+def find_palette(references: Sequence[ReferenceIn]) -> Call[PaletteAnswer]:
+    body = _set_fields(PaletteRequest(references=list(references)))
+    return Call("POST", "/v1/palettes", reading(PaletteAnswer), Options(json=body))
 
 
 def delete_style(style_id: str) -> Call[None]:

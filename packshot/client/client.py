@@ -36,6 +36,7 @@ from packshot.contract.presets import PresetInfo
 from packshot.contract.projects import ProjectAnswer, ProjectPage, StyleAnswer, StyleChange, StylePage, StyleRequest
 from packshot.contract.requests import ShotRequest, StrokeIn
 from packshot.contract.reviews import RedoRequest, ReviewIn, ReviewsAnswer
+from packshot.contract.shot_style import PaletteAnswer, ReferenceIn
 from packshot.contract.status import Review, Status
 from packshot.contract.touchups import TouchupRequest, VersionsAnswer
 from packshot.contract.usage import BudgetAnswer, BudgetRequest, UsageAnswer
@@ -302,12 +303,16 @@ class Client:
         """Set the fields of a style that `change` sets."""
         return self._do(calls.change_style(style_id, change))
 
+    def find_palette(self, references: Sequence[ReferenceIn]) -> PaletteAnswer:
+        """Find the palette and the light of pictures, as a shot's style does."""
+        return self._do(calls.find_palette(references))
+
     def delete_style(self, style_id: str) -> None:
         """Delete a style."""
         self._do(calls.delete_style(style_id))
 
     def engines(self) -> tuple[EngineInfo, ...]:
-        """List the engines. The first one is the default."""
+        """List the engines, the default first."""
         return self._do(calls.engines()).engines
 
     def presets(self) -> tuple[PresetInfo, ...]:

@@ -25,6 +25,7 @@ from packshot.contract.requests import (
     ShadowIn,
 )
 from packshot.contract.shot_spec import CONDITION_KINDS
+from packshot.contract.shot_style import LightIn, ShotStyleIn
 
 MAX_ROWS = 50_000
 MAX_AXES = 8
@@ -56,14 +57,6 @@ class Budget(Request):
     )
 
 
-class LightIn(Request):
-    """The light of the set. It turns all cast shadows that name no direction, so that they agree."""
-
-    direction_deg: float = Field(
-        ge=-360, le=360, description="Where the light comes from, degrees clockwise: 0 = from behind (up), 90 = right."
-    )
-
-
 class Look(Request):
     """Where products stand, and what all scenes share."""
 
@@ -78,6 +71,9 @@ class Look(Request):
     reflection: ReflectionIn | None = Field(None, description="The products' reflection in the ground; null = none.")
     relight: RelightIn | None = Field(
         None, description="Lay each scene's light over its product; null = off. Plain backgrounds stay without it."
+    )
+    style: ShotStyleIn | None = Field(
+        None, description="The style of all painted scenes, as a shot's; null = none. It is found once, for all rows."
     )
     prompt: str = Field("", description="Words that every scene's prompt begins with, such as the camera's.")
     negative_prompt: str = Field("", description="What no scene should contain.")

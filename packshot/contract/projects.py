@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import Field, field_validator
 
 from packshot.contract.base import Answer, Moment, absent
 from packshot.contract.light import ShadowKind
-from packshot.contract.requests import Request
+from packshot.contract.request_base import Colour, Request
+from packshot.contract.shot_style import LightAnswer, LightIn, ReferenceAnswer, ReferenceIn, each_once
+from packshot.contract.style import MAX_PALETTE, MAX_REFERENCES
 
 MAX_NAME_CHARS = 120
+MAX_FORBIDDEN_WORDS = 100
+
+ForbiddenWord = Annotated[str, Field(min_length=1, max_length=60)]
 
 
 class ProjectRequest(Request):
@@ -46,9 +53,30 @@ class StyleRequest(Request):
     shadow: ShadowKind | None = Field(
         None, description="contact, none, cast or floating; null leaves the shadow to the shot."
     )
-    image_id: str | None = Field(
-        None, min_length=1, max_length=64, description="A finished picture, of which a small copy is the thumbnail."
+    forbidden_words: list[ForbiddenWord] = Field(
+        default_factory=list,
+        max_length=MAX_FORBIDDEN_WORDS,
+        description="Words that no prompt of a shot in this style may hold, up to 100 of 1 to 60 characters.",
     )
+    palette: list[Colour] = Field(
+        default_factory=list,
+        max_length=MAX_PALETTE,
+        description="Up to 8 colours #rrggbb; empty = those that are found in the references.",
+    )
+    references: list[ReferenceIn] = Field(
+        default_factory=list, max_length=MAX_REFERENCES, description="Up to 8 pictures whose style it is."
+    )
+    light: LightIn | None = Field(
+        None, description="Where its light comes from; null = as the references show it, if they do."
+    )
+    image_id: str | None = Field(
+        None,
+        min_length=1,
+        max_length=64,
+        description="A finished picture, of which a small copy is the thumbnail; null = the first reference.",
+    )
+
+    _once_each = field_validator("references")(each_once)
 
 
 class StyleChange(Request):
@@ -60,9 +88,21 @@ class StyleChange(Request):
     shadow: ShadowKind | None = Field(
         None, description="contact, none, cast or floating; a null that is sent leaves it to the shot."
     )
+    forbidden_words: list[ForbiddenWord] | None = Field(
+        None, max_length=MAX_FORBIDDEN_WORDS, description="The new forbidden words."
+    )
+    palette: list[Colour] | None = Field(None, max_length=MAX_PALETTE, description="The new palette.")
+    references: list[ReferenceIn] | None = Field(
+        None, max_length=MAX_REFERENCES, description="The new references, instead of all that it had."
+    )
+    light: LightIn | None = Field(
+        None, description="Where its light comes from; a null that is sent = as the references show it."
+    )
     image_id: str | None = Field(
         None, min_length=1, max_length=64, description="A finished picture, of which a small copy is the new thumbnail."
     )
+
+    _once_each = field_validator("references")(each_once)
 
 
 class StyleAnswer(Answer):
@@ -73,6 +113,12 @@ class StyleAnswer(Answer):
     prompt: str
     negative_prompt: str
     shadow: ShadowKind | None = Field(description="The shadow that belongs to it; null = as the shot says.")
+    forbidden_words: tuple[str, ...] = Field((), description="Words that no prompt of its shots may hold.")
+    palette: tuple[str, ...] = Field((), description="Its colours; empty = those that are found in the references.")
+    references: tuple[ReferenceAnswer, ...] = Field((), description="The pictures whose style it is.")
+    light: LightAnswer | None = Field(
+        None, description="Where its light comes from; null = as the references show it, if they do."
+    )
     url: str = Field(description="Path of the style.")
     thumbnail_url: str | None = Field(
         None, exclude_if=absent, description="Path of its thumbnail; absent if it has none."

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from packshot.contract.light import Reflection, Relight, RelightMode, Shadow, ShadowKind
+from packshot.contract.request_base import Colour, Fraction
+from packshot.contract.request_base import Request as Request
 from packshot.contract.shot_spec import CONDITION_KINDS, Condition, ConditionKind, LayerSpec
+from packshot.contract.shot_style import ShotStyleIn
 from packshot.contract.status import Priority, Review
 
 MIN_WEIGHT, MAX_WEIGHT = 0.01, 100.0
@@ -30,17 +33,9 @@ MAX_WORDS_CHARS = 200
 
 MetaName = Annotated[str, Field(pattern=META_NAME)]
 MetaValue = Annotated[str, Field(max_length=MAX_META_CHARS)]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Colour = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
 Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
 """A coordinate in photo pixels. The bound is wide, because a point outside the photo has its own error code
 (`point_outside`)."""
-
-
-class Request(BaseModel):
-    """Base class of every request body."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
 
 
 class TenantChange(Request):
@@ -214,6 +209,11 @@ class ShotRequest(Request):
         None,
         description="Lay the light of the painted scene over the product, as a smooth gain that the verdict proves; "
         "null = the product's colours are the photo's. Only with background generate.",
+    )
+    style: ShotStyleIn | None = Field(
+        None,
+        description="Take the colours, the light or the look of reference pictures, a palette or a stored style; null "
+        "= none. Only with background generate.",
     )
     engine: str | None = Field(
         None, max_length=64, description="Name of an engine of GET /v1/engines; null = the default engine."

@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from packshot.contract.answers import VerdictAnswer
 from packshot.contract.base import Answer, Moment, absent
-from packshot.contract.requests import Fraction, LayerIn, Request
+from packshot.contract.request_base import Fraction
+from packshot.contract.requests import LayerIn, Request
 from packshot.contract.status import Decision, ReviewReason, ReviewState
 
 MAX_NOTE_CHARS = 2_000

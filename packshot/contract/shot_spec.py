@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 
 from packshot.contract.light import Reflection, Relight, Shadow
 from packshot.contract.status import Priority
+from packshot.contract.style import Style
 
 ConditionKind = Literal["canny", "depth", "normal", "segmentation", "pose"]
 CONDITION_KINDS: tuple[ConditionKind, ...] = get_args(ConditionKind)
@@ -110,6 +111,7 @@ class ShotSpec:
     priority: Priority = "interactive"
     reflection: Reflection | None = None
     relight: Relight | None = None
+    style: Style | None = None
 
     @property
     def interactive(self) -> bool:
@@ -196,6 +198,7 @@ class ShotSpec:
             **({"reflection": asdict(self.reflection)} if self.reflection else {}),
             **({"conditions": further} if further else {}),
             **({"relight": self.relight.to_json()} if self.relight else {}),
+            **({"style": self.style.to_json()} if self.style else {}),
         }
 
     @classmethod
@@ -225,6 +228,7 @@ class ShotSpec:
             priority=stored["priority"],
             reflection=Reflection(**stored["reflection"]) if stored.get("reflection") else None,
             relight=Relight.from_json(stored.get("relight")),
+            style=Style.from_json(stored.get("style")),
         )
 
 

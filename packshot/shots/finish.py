@@ -1,7 +1,7 @@
 """The pixel work outside the models: from photos and masks to a layout, from a render to the finished picture.
 
     photo, mask ──cut──> cutouts ──flatten──> Prepared ──fit──> Fitted
-    Prepared + Painted ──enlarge──> scene ──composite, shadow──> picture ──inspect, encode──> Finished
+    Prepared + Painted ──enlarge──> scene ──style, composite, shadow──> picture ──inspect, encode──> Finished
 
 Everything here is pure: a repeated call gives the same result. It reads assets, and writes none but cutouts, which
 `packshot.shots.cutouts` makes once and keeps.
@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -34,6 +35,7 @@ from packshot.shots.cutouts import CutoutFiles, load_cutout_png
 from packshot.shots.filming import Filming
 from packshot.shots.layout import LayoutFiles, draw_layout
 from packshot.shots.lighting import lit_ground
+from packshot.shots.pictures import READ_PX, FoundStyle, PictureFile, load_picture, read_style
 from packshot.shots.relighting import prove, relit_layout, unlit_findings
 from packshot.shots.stages import (
     ClipOrder,
@@ -47,6 +49,7 @@ from packshot.shots.stages import (
     RegionOrder,
     TouchupOrder,
 )
+from packshot.shots.styling import styled_scene, unstyled_findings
 from packshot.shots.touchup import find_region, prepare_touchup
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask
@@ -55,6 +58,8 @@ from packshot.verdict.inspect import framing_finding, inspect
 
 THUMBNAIL_PX = 384
 """Longer side of a thumbnail, pixels."""
+REFERENCES_KEPT = 64
+"""Small copies of reference pictures that are kept, 0.2 MB each, because a style is read again and again."""
 
 __all__ = ["Finisher", "finish", "finish_plain", "fit"]
 
@@ -76,7 +81,8 @@ def finish(
     flat, render = prepared.flat, painted.render.pixels
     height, width = flat.alpha.shape
     framing = prepared.framing or Framing.of_whole(*render.shape[1::-1])
-    scene = enlarge(render, Canvas(width, height), framing)
+    styled = styled_scene(enlarge(render, Canvas(width, height), framing), spec, flat.alpha)
+    scene = styled.pixels
     lit = lit_ground(flat, spec, scene)
     relit = relit_layout(flat, spec, scene, products)
     picture = composite(relit.flat, scene, lit.ground)
@@ -84,7 +90,7 @@ def finish(
     enlarged_by = max(side / shown for side, shown in zip((width, height), framing.shown_size, strict=True)) / render_px
     verdict = _verdict(prepared, picture, spec, enlarged_by, relit.gain_png)
     framed = framing_finding(framing, (width, height))
-    findings = (*verdict.findings, framed, *lit.findings, *relit.findings, *painted.render.findings)
+    findings = (*verdict.findings, framed, *styled.findings, *lit.findings, *relit.findings, *painted.render.findings)
     return _finished(picture, replace(verdict, findings=findings), started_at, relit.gain_png)
 
 
@@ -96,7 +102,7 @@ def finish_plain(prepared: Prepared, spec: ShotSpec) -> Finished:
     started_at = time.perf_counter()
     picture = plain_picture(prepared, spec)
     verdict = _verdict(prepared, picture, spec)
-    findings = (*verdict.findings, *unlit_findings(spec))
+    findings = (*verdict.findings, *unlit_findings(spec), *unstyled_findings(spec))
     return _finished(picture, replace(verdict, findings=findings), started_at)
 
 
@@ -140,6 +146,7 @@ class Finisher:
     def __init__(self, assets: Assets, matting: MattingNetwork | None = None) -> None:
         self._assets = assets
         self._matting = matting
+        self._reference = lru_cache(REFERENCES_KEPT)(lambda key: load_picture(assets, key, READ_PX))
 
     def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
         """Load a layout and place it, at the canvas's size and in the scene of `framing`.
@@ -205,6 +212,10 @@ class Finisher:
     def thumbnail(self, image_key: str, longest_px: int = THUMBNAIL_PX) -> bytes:
         """A small copy of a stored picture, a PNG of at most `longest_px`."""
         return encode_png(reduced(read_png(self._assets.get(image_key)), longest_px), level=6)
+
+    def read_style(self, files: Sequence[PictureFile]) -> FoundStyle:
+        """The palette and the light of reference pictures. Raises NotFound for a deleted file."""
+        return read_style(self._reference, files)
 
     def report_png(self, report: SetReport, image_keys: Mapping[str, str]) -> bytes:
         """Draw a catalogue's set report with its outliers' pictures. `image_keys` names their assets, by image id."""

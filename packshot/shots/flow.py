@@ -69,8 +69,9 @@ async def shoot(
 def brief_of(spec: ShotSpec, seed: int) -> Brief:
     """What the engine paints for the picture of `seed`."""
     canny = spec.canny
+    light = spec.style.light_words if spec.style is not None else ""
     return Brief(
-        prompt=spec.prompt,
+        prompt=", ".join(words for words in (spec.prompt, light) if words),
         negative_prompt=spec.negative_prompt,
         seed=seed,
         steps=spec.steps,

@@ -34,6 +34,7 @@ from packshot.store.database import Database, new_id, storable
 from packshot.store.ended import note_end
 from packshot.store.named import own_row
 from packshot.store.pages import page_of
+from packshot.store.picture_uses import hold_pictures, use_pictures
 from packshot.store.queue_load import unopened_of
 from packshot.store.records import Load
 from packshot.store.schema import Now, shot
@@ -69,7 +70,7 @@ class Catalogues:
     ) -> CatalogueRecord:
         """Store a catalogue as a draft, with all its rows: those of `packshot.catalogue.rows.new_rows`.
 
-        `key_id` is the key with which it was sent.
+        `key_id` is the key with which it was sent. Raises NotFound when a reference of its style does not exist.
         """
         catalogue_id, budget = new_id("ct"), manifest.budget
         sizes = [item.size_mm for item in manifest.items if item.size_mm]
@@ -90,8 +91,12 @@ class Catalogues:
             created_at=Now(),
         )
         own = {"catalogue_id": catalogue_id, "tenant_id": tenant_id}
+        style = manifest.defaults.style
+        used = [one.picture_id for one in style.references] if style else []
         with self._database.write() as connection:
+            hold_pictures(connection, tenant_id, used)
             connection.execute(new)
+            use_pictures(connection, used, catalogue_id=catalogue_id)
             values = [_row_values(place, row) | own for place, row in enumerate(rows)]
             connection.execute(catalogue_row.insert(), values)
             paths = {("photo", clean_path(path)): None for row in rows for path in row.photos}

@@ -13,6 +13,7 @@ from packshot.store.database import Database, absent, insert, moment, new_id, re
 from packshot.store.masks import FILES, cutout_key, files_of, insert_mask, lock_masks_of, refuse_live
 from packshot.store.named import known_ids
 from packshot.store.pages import page_of
+from packshot.store.picture_uses import refuse_used
 from packshot.store.projects import hold_project
 from packshot.store.records import NewMask, PhotoRecord
 from packshot.store.references import AssetReferences, WrittenFile
@@ -129,7 +130,8 @@ class Photos:
     def delete(self, tenant_id: str, photo_id: str) -> None:
         """Delete a photo and its masks.
 
-        Raises NotFound when it does not exist and Conflict `in_use` while a live shot uses one of its masks.
+        Raises NotFound when it does not exist, and Conflict `in_use` while a live shot uses one of its masks, or a
+        style, a live shot or an open catalogue has it as a reference.
         """
         require_id(photo_id, "photo")
         with self._database.write() as connection:
@@ -137,6 +139,7 @@ class Photos:
             if connection.execute(locked).first() is None:
                 raise absent("photo", photo_id)
             refuse_live(connection, lock_masks_of(connection, photo_id), f"photo {photo_id}")
+            refuse_used(connection, photo_id)
             keys = self.delete_locked(connection, photo_id)
         self._references.purge(keys)
 

@@ -10,6 +10,7 @@ from packshot.contract.light import ShadowKind
 from packshot.contract.recipe import Recipe
 from packshot.contract.shot_spec import ShotSpec
 from packshot.contract.status import MaskSource, Priority, Review, ReviewReason, ReviewState, ShotKind, Status
+from packshot.contract.style import Reference
 from packshot.contract.verdict import Finding, Measures, Verdict
 from packshot.store.clip_records import ClipRecord
 from packshot.types import BoxXYXY
@@ -89,7 +90,9 @@ class ProjectRecord:
 class StyleRecord:
     """A style: a scene that a tenant uses again.
 
-    `shadow` is None when it leaves the shadow to the shot. `thumbnail_key` names a small PNG, or is None.
+    `shadow` is None when it leaves the shadow to the shot. `thumbnail_key` names a small PNG, or is None. The prompts
+    of its shots must have none of its `forbidden_words`. `palette` has colours `#rrggbb`. `light_deg` is where its
+    light comes from, degrees; None = as the references show it.
     """
 
     id: str
@@ -100,6 +103,10 @@ class StyleRecord:
     shadow: ShadowKind | None
     thumbnail_key: str | None
     created_at: datetime
+    forbidden_words: tuple[str, ...] = ()
+    palette: tuple[str, ...] = ()
+    references: tuple[Reference, ...] = ()
+    light_deg: float | None = None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from packshot.store.duty import take_duty
 from packshot.store.images import IMAGE_FILES
 from packshot.store.masks import FILES, files_of, lock_masks_of
 from packshot.store.photos import Photos
+from packshot.store.picture_uses import used_as_reference
 from packshot.store.references import AssetReferences
 from packshot.store.schema import Now, clip, delivered_file, image, mask, photo, shot, shot_mask, tenant
 from packshot.store.sessions import Sessions
@@ -131,12 +132,14 @@ class Retention:
                 return deleted
 
     def _sweep_shots(self) -> int:
+        """Delete old shots, unless one of their pictures is a reference that is still needed."""
+        referred = exists().where(image.c.shot_id == shot.c.id, used_as_reference(image.c.id))
         deleted = 0
         while True:
             with self._database.write() as connection:
                 locked = (
                     select(shot.c.id)
-                    .where(shot.c.status.in_(ENDED), shot.c.finished_at < self._cutoff(shot.c.tenant_id))
+                    .where(shot.c.status.in_(ENDED), shot.c.finished_at < self._cutoff(shot.c.tenant_id), ~referred)
                     .limit(BATCH)
                     .with_for_update(of=shot, skip_locked=True)
                 )
@@ -152,9 +155,12 @@ class Retention:
                 return deleted
 
     def _sweep_photos(self) -> int:
-        """Delete photos that were not used within their retention, unless a kept shot uses one of their masks."""
+        """Delete photos that were not used within their retention, unless a kept shot uses one of their masks.
+
+        One that is a reference which is still needed is kept too.
+        """
         used = exists().where(mask.c.photo_id == photo.c.id, shot_mask.c.mask_id == mask.c.id)
-        old = photo.c.used_at < self._cutoff(photo.c.tenant_id)
+        old = (photo.c.used_at < self._cutoff(photo.c.tenant_id)) & ~used_as_reference(photo.c.id)
         with self._database.read() as connection:
             ids = connection.execute(select(photo.c.id).where(old, ~used)).scalars().all()
         deleted = 0
@@ -175,7 +181,7 @@ class Retention:
     def _sweep_dropped(self) -> int:
         """Delete pictures that a catalogue painted and did not choose, a day after they were made.
 
-        One that a person reviewed, or of which a file or a clip was made, is kept like the chosen one.
+        One that a person reviewed, that is a reference, or of which a file or a clip was made, is kept like the chosen.
         """
         chosen, of_row = image.alias(), catalogue_shot.c
         better = exists().where(
@@ -186,7 +192,7 @@ class Retention:
         )
         delivered = exists().where(delivered_file.c.image_id == image.c.id)
         filmed = exists().where(clip.c.image_id == image.c.id)
-        unused = and_(image.c.review_number.is_(None), ~delivered, ~filmed)
+        unused = and_(image.c.review_number.is_(None), ~delivered, ~filmed, ~used_as_reference(image.c.id))
         dropped = and_(image.c.created_at < Now() - DROPPED_AGE_S, unused, better)
         deleted = 0
         while True:

@@ -28,7 +28,7 @@ from packshot.store.schema_base import ID, Now, metadata, tenant_column
 
 __all__ = ["REVISION", "Now", "catalogue_tables", "metadata"]
 
-REVISION = "0022"
+REVISION = "0025"
 """The last migration. The migrations up to it make the tables below."""
 
 
@@ -129,6 +129,11 @@ style = Table(
     Column("shadow", String(16)),  # NULL = as the shot says
     Column("thumbnail_key", ForeignKey("asset.key")),
     Column("created_at", Double, nullable=False),
+    # NULL in the next four = none, or code of an earlier version made the style
+    Column("forbidden_words", JSON(none_as_null=True)),
+    Column("palette", JSON(none_as_null=True)),
+    Column("references", JSON(none_as_null=True)),  # {photo_id | image_id, weight} each, as a request has them
+    Column("light_deg", Double),
     UniqueConstraint("tenant_id", "name"),
 )
 
@@ -338,6 +343,17 @@ image_review = Table(
     Column("by", String(200), nullable=False),
     Column("reviewer", String(80)),
     Column("created_at", Double, nullable=False),
+)
+
+# Photos and images that are references of a style, a shot or a catalogue: one of the last three columns says of which.
+picture_use = Table(
+    "picture_use",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("picture_id", _ID, nullable=False, index=True),
+    Column("style_id", _ID, ForeignKey("style.id", ondelete="CASCADE"), index=True),
+    Column("shot_id", _ID, ForeignKey("shot.id", ondelete="CASCADE"), index=True),
+    Column("catalogue_id", _ID, ForeignKey("catalogue.id", ondelete="CASCADE"), index=True),
 )
 
 # A link under which people without a key see some pictures and comment on them.

@@ -15,6 +15,7 @@ from packshot.store.budgets import check_budgets
 from packshot.store.database import Database, absent, is_id, new_id, require_id, to_json
 from packshot.store.ended import note_end
 from packshot.store.pages import MAX_PAGE
+from packshot.store.picture_uses import hold_pictures, use_pictures
 from packshot.store.positions import Positions
 from packshot.store.projects import hold_project
 from packshot.store.records import NewJob, ShotRecord
@@ -69,10 +70,11 @@ class Shots:
         and changes nothing else. `sent` is the request as the client sent it, before an engine's defaults were filled
         in. `category` is one whose pictures a person must approve. `supersedes` is the picture of which the shot makes
         the next version. `job` is another kind of work than a shot; `spec` is then the shot of the picture that it
-        works on. Returns the shot and True, or the earlier shot and False when `idempotency_key` was used
-        before. Raises NotFound when a mask or the project does not exist, Overloaded `queue_full` when the tenant has
-        too many queued shots, BudgetSpent when a budget would be exceeded, and BadInput `idempotency_mismatch` when the
-        key was used with another request: one that differs as it was sent, and with its defaults filled in. Raises
+        works on. Returns the shot and True, or the earlier shot and False when `idempotency_key` was used before.
+
+        Raises NotFound when a mask, a reference or the project does not exist, Overloaded `queue_full` when the tenant
+        has too many queued shots, BudgetSpent when a budget would be exceeded, and BadInput `idempotency_mismatch` when
+        the key was used with another request: one that differs as it was sent, and with its defaults filled in. Raises
         Conflict `superseded` when the picture has a newer version.
         """
         # Without these, the digest is that of version 0.1.0.
@@ -240,10 +242,12 @@ def insert_shot(
     """Insert a queued shot in the caller's transaction, pin its masks and tell the workers. Returns its id.
 
     The caller has locked the tenant and checked key, limits and budgets (`check_budgets`), and takes a reference to the
-    file `job_key` of a `job`. Raises NotFound when a mask
-    does not exist.
+    file `job_key` of a `job`. Raises NotFound when a mask or a reference does not exist.
     """
     request = spec.to_json()
+    references = spec.style.references if spec.style is not None and job is None else ()  # other jobs see none
+    used = [one.picture_id for one in references]
+    hold_pictures(connection, tenant_id, used)
     mask_ids = _pin_masks(connection, tenant_id, spec)
     new = shot.insert().values(
         id=new_id("sh"),
@@ -281,6 +285,7 @@ def insert_shot(
     notify(connection, QUEUED)
     if mask_ids:
         connection.execute(shot_mask.insert(), [{"shot_id": shot_id, "mask_id": mask_id} for mask_id in mask_ids])
+    use_pictures(connection, used, shot_id=shot_id)
     return shot_id
 
 

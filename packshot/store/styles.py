@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from collections.abc import Sequence
+from typing import Any, TypedDict, Unpack
 
 from sqlalchemy import Row, delete, update
 
 from packshot.contract.light import ShadowKind
+from packshot.contract.style import Reference
 from packshot.store.database import Database, moment, new_id
 from packshot.store.named import own_row, unique_name
 from packshot.store.pages import page_of
+from packshot.store.picture_uses import forget_uses, hold_pictures, use_pictures
 from packshot.store.records import StyleRecord
 from packshot.store.references import AssetReferences
 from packshot.store.schema import Now, style
@@ -22,6 +25,10 @@ class StyleFields(TypedDict, total=False):
     prompt: str
     negative_prompt: str
     shadow: ShadowKind | None
+    forbidden_words: Sequence[str]
+    palette: Sequence[str]
+    references: Sequence[Reference]
+    light_deg: float | None
 
 
 class Styles:
@@ -35,30 +42,30 @@ class Styles:
         self,
         tenant_id: str,
         *,
-        name: str,
-        prompt: str = "",
-        negative_prompt: str = "",
-        shadow: ShadowKind | None = None,
         thumbnail: bytes | None = None,
+        **fields: Unpack[StyleFields],
     ) -> StyleRecord:
-        """Create a style. `thumbnail` is a small PNG.
+        """Create a style; it needs a name. `thumbnail` is a small PNG.
 
-        Raises Conflict `name_taken` when the tenant has a style of this name, and StorageFull.
+        Raises Conflict `name_taken` when the tenant has a style of this name, NotFound when a reference does not exist,
+        and StorageFull.
         """
         files = [] if thumbnail is None else self._references.write_files([thumbnail])
+        name, values = fields["name"], StyleFields(prompt="", negative_prompt="") | fields
         new = style.insert().values(
             id=new_id("st"),
             tenant_id=tenant_id,
-            name=name,
-            prompt=prompt,
-            negative_prompt=negative_prompt,
-            shadow=shadow,
+            **_columns_json(values),
             thumbnail_key=files[0].key if files else None,
             created_at=Now(),
         )
         with unique_name(style, name), self._database.write() as connection:
+            used = [one.picture_id for one in fields.get("references", ())]
+            hold_pictures(connection, tenant_id, used)
             self._references.take(connection, files)
-            return _record(connection.execute(new.returning(*style.c)).one())
+            row = connection.execute(new.returning(*style.c)).one()
+            use_pictures(connection, used, style_id=row.id)
+            return _record(row)
 
     def get(self, tenant_id: str, style_id: str) -> StyleRecord:
         """Return the style. Raises NotFound when it does not exist."""
@@ -81,14 +88,19 @@ class Styles:
     ) -> StyleRecord:
         """Set some fields of a style. `thumbnail` replaces its thumbnail; None keeps it.
 
-        Raises NotFound when the style does not exist, Conflict `name_taken`, and StorageFull.
+        Raises NotFound when the style or a reference does not exist, Conflict `name_taken`, and StorageFull.
         """
         files = [] if thumbnail is None else self._references.write_files([thumbnail])
-        change = update(style).where(style.c.id == style_id).values(**fields)
+        change = update(style).where(style.c.id == style_id).values(**_columns_json(fields))
         if files:
             change = change.values(thumbnail_key=files[0].key)
         with unique_name(style, fields.get("name", "")), self._database.write() as connection:
             row = before = own_row(connection, style, tenant_id, style_id, lock=True)
+            if "references" in fields:
+                forget_uses(connection, style_id)
+                used = [one.picture_id for one in fields["references"]]
+                hold_pictures(connection, tenant_id, used)
+                use_pictures(connection, used, style_id=style_id)
             self._references.take(connection, files)
             if fields or files:
                 row = connection.execute(change.returning(*style.c)).one()
@@ -107,6 +119,17 @@ class Styles:
         self._references.purge(keys)
 
 
+def _columns_json(fields: StyleFields) -> dict[str, Any]:
+    """The fields as columns. An empty list is NULL, as in rows of an earlier version."""
+    values: dict[str, Any] = dict(fields)
+    if "references" in fields:
+        values["references"] = [one.to_json() for one in fields["references"]]
+    for name in ("forbidden_words", "palette", "references"):
+        if name in values:
+            values[name] = list(values[name]) or None
+    return values
+
+
 def _record(row: Row[Any]) -> StyleRecord:
     return StyleRecord(
         id=row.id,
@@ -117,4 +140,8 @@ def _record(row: Row[Any]) -> StyleRecord:
         shadow=row.shadow,
         thumbnail_key=row.thumbnail_key,
         created_at=moment(row.created_at),
+        forbidden_words=tuple(row.forbidden_words or ()),
+        palette=tuple(row.palette or ()),
+        references=tuple(Reference.from_json(one) for one in row.references or ()),
+        light_deg=row.light_deg,
     )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from packshot.imaging.light.stand import parts_of, stand_of
 from packshot.types import U8
 
-__all__ = ["CERTAIN", "SceneLight", "scene_light"]
+__all__ = ["CERTAIN", "SceneLight", "scene_light", "side_light"]
 
 WORK_PX = 160
 """The longer side of the picture that is read."""
@@ -33,6 +33,9 @@ STRONG = 0.10
 """The wave's height, as a share of the mean, from which a shadow is certain."""
 CERTAIN = 0.3
 """The confidence from which an estimate counts."""
+
+FROM_THE_LEFT_DEG, FROM_THE_RIGHT_DEG = 115.0, 245.0
+"""Where shadows fall under a light from one side, a little behind."""
 
 
 @dataclass(frozen=True)
@@ -95,3 +98,26 @@ def _wave(lightness: NDArray[np.float64], angle: NDArray[np.float64]) -> tuple[f
     left_over = float((lightness - waves @ np.array([mean, sine, cosine])).var()) / max(float(lightness.var()), 1e-9)
     confidence = math.sqrt(max(0.0, 1 - left_over)) * min(1.0, height / STRONG)
     return math.degrees(math.atan2(-sine, -cosine)) % 360, confidence
+
+
+def side_light(picture: U8) -> SceneLight:
+    """Estimate from which side a picture without a known product is lit: uint8 HxWx3 RGB.
+
+    The lit side is brighter. Each row is compared with itself alone, so that a bright wall above a dark table says
+    nothing. The shadow then falls away from the light and a little towards the viewer, as a window's does; whether the
+    light comes from behind or from the front cannot be read in this way.
+    """
+    scale = min(1.0, WORK_PX / max(picture.shape[:2]))
+    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+    small = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+    lightness = cv2.cvtColor(small, cv2.COLOR_RGB2LAB)[..., 0].astype(np.float64) / 255
+    right = np.linspace(-1.0, 1.0, size[0])
+    if lightness.size < MIN_PIXELS or size[0] < 2:
+        return SceneLight(0.0, 0.0)
+    own = lightness - lightness.mean(axis=1, keepdims=True)
+    slopes = own @ right / (right @ right)  # of each row: the lightness from the middle to the right edge
+    slope = float(np.median(slopes))
+    agreeing = float((np.sign(slopes) == np.sign(slope)).mean())
+    height = abs(slope) / max(float(lightness.mean()), 1e-3)
+    confidence = max(0.0, 2 * agreeing - 1) * min(1.0, height / STRONG)
+    return SceneLight(FROM_THE_RIGHT_DEG if slope > 0 else FROM_THE_LEFT_DEG, confidence)

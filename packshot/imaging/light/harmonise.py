@@ -10,33 +10,24 @@ with the changed scene, so there is no halo.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from packshot.errors import BadInput
+from packshot.imaging.light.palette import F64, colours_of, lab_of, main_colours, sample_of
 from packshot.types import F32, U8
 
-__all__ = ["MAX_COLOURS", "harmonise", "palette_distance"]
+__all__ = ["harmonise", "palette_distance"]
 
-F64 = NDArray[np.float64]
-
-MAX_COLOURS = 8
-"""Most colours of a palette."""
 MAIN_COLOURS = 8
 """Most main colours that a scene is described by."""
-SAMPLE_PX = 64
-"""The scene's main colours are found in a sample of at most this longer side."""
 LIGHTNESS = 0.35
 """How much a palette moves the lightness, relative to the colour: light and shade are the scene's own."""
 NEAR = 20.0
 """The distance in CIE L*a*b* over which a main colour's shift fades."""
-SAME = 4.0
-"""The distance within which two colours are one main colour."""
 EVENNESS = 0.3
 """How far the palette's colours must share the scene evenly: 0 = each colour goes to the nearest, 1 = evenly."""
 SINKHORN = (0.03, 60)
@@ -52,67 +43,24 @@ def harmonise(scene: U8, palette: Sequence[str], strength: float, alpha: U8 | No
     is. `alpha` is the product's, uint8 HxW: what lies under the product does not count as the scene's colour. Raises
     BadInput `invalid_request` for a palette or a strength that is none.
     """
-    wanted = _lab_of(_colours(palette))
+    wanted = lab_of(colours_of(palette))
     if not 0 <= strength <= 1:  # refuses NaN too
         raise BadInput("invalid_request", f"strength must be 0 to 1, got {strength:g}; such as 0.5")
-    sample = _sample(scene, alpha)
+    sample = sample_of(scene, alpha)
     if strength == 0 or len(sample) == 0:
         return scene.copy()
-    centres, weights = _main_colours(sample)
+    centres, weights = main_colours(sample, most=MAIN_COLOURS)
     shifts = (_transported(centres, weights, wanted) - centres) * (LIGHTNESS, 1.0, 1.0) * strength
     return _shifted(scene, centres, shifts)
 
 
 def palette_distance(scene: U8, palette: Sequence[str], alpha: U8 | None = None) -> float:
     """How far a scene is from a palette: the mean distance to the nearest colour, in a and b of CIE L*a*b*."""
-    wanted, sample = _lab_of(_colours(palette)), _sample(scene, alpha)
+    wanted, sample = lab_of(colours_of(palette)), sample_of(scene, alpha)
     if len(sample) == 0:
         return 0.0
     apart = np.linalg.norm(sample[:, None, 1:] - wanted[None, :, 1:], axis=2)
     return float(apart.min(axis=1).mean())
-
-
-def _colours(palette: Sequence[str]) -> U8:
-    if not 1 <= len(palette) <= MAX_COLOURS:
-        raise BadInput("invalid_request", f"a palette must have 1 to {MAX_COLOURS} colours, got {len(palette)}")
-    for colour in palette:
-        if not re.fullmatch(r"#[0-9a-fA-F]{6}", colour):
-            rule = f"a palette's colour must be #rrggbb, got {colour[:40]!r}"
-            raise BadInput("invalid_request", f"{rule}; such as #c0ffee")
-    return np.array([list(bytes.fromhex(colour[1:])) for colour in palette], np.uint8)
-
-
-def _lab_of(rgb: np.ndarray[Any, Any]) -> F64:
-    """CIE L*a*b* of N colours, uint8 or float32 Nx3 RGB in 0..255; float64 Nx3."""
-    if len(rgb) == 0:
-        return np.zeros((0, 3), np.float64)
-    lab = cv2.cvtColor(rgb[None].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    return np.asarray(lab[0], np.float64)
-
-
-def _sample(scene: U8, alpha: U8 | None) -> F64:
-    """Colours of the scene in a regular grid, float64 Nx3 Lab."""
-    step = max(1, max(scene.shape) // SAMPLE_PX)
-    seen = scene[step // 2 :: step, step // 2 :: step]
-    if alpha is None:
-        return _lab_of(seen.reshape(-1, 3))
-    return _lab_of(seen[alpha[step // 2 :: step, step // 2 :: step] == 0])
-
-
-def _main_colours(sample: F64) -> tuple[F64, F64]:
-    """The main colours Kx3 of a sample Nx3 by k-means, and their weights K. The same sample gives the same colours."""
-    centres = sample.mean(axis=0, keepdims=True)
-    while len(centres) < MAIN_COLOURS:  # begin with colours that are far apart
-        apart = ((sample[:, None] - centres[None]) ** 2).sum(axis=2).min(axis=1)
-        if apart.max() < SAME**2:
-            break
-        centres = np.vstack([centres, sample[apart.argmax()]])
-    for _ in range(8):
-        nearest = ((sample[:, None] - centres[None]) ** 2).sum(axis=2).argmin(axis=1)
-        counts = np.bincount(nearest, minlength=len(centres))
-        sums = np.stack([np.bincount(nearest, sample[:, at], len(centres)) for at in range(3)], axis=1)
-        centres, counts = sums[counts > 0] / counts[counts > 0, None], counts[counts > 0]
-    return centres, counts / counts.sum()
 
 
 def _transported(centres: F64, weights: F64, palette: F64) -> F64:
@@ -134,7 +82,7 @@ def _shifted(scene: U8, centres: F64, shifts: F64) -> U8:
     """The scene, each colour shifted as the main colours near it are."""
     side = np.linspace(0, 255, NODES, dtype=np.float32)
     nodes = np.stack(np.meshgrid(side, side, side, indexing="ij"), axis=-1).reshape(-1, 3)  # red, green, blue
-    lab = _lab_of(nodes)
+    lab = lab_of(nodes)
     apart = ((lab[:, None] - centres[None]) ** 2).sum(axis=2)
     weights = np.exp(-(apart - apart.min(axis=1, keepdims=True)) / (2 * NEAR**2))
     weights /= weights.sum(axis=1, keepdims=True)

@@ -36,24 +36,23 @@ import inspect
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import accumulate
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from packshot.contract.shot_spec import Condition, ConditionKind
-from packshot.models.engines.controls import Control, control_image, scales_of
+from packshot.contract.shot_spec import Condition
+from packshot.models.engines.control_nets import ControlNets
+from packshot.models.engines.controls import masked_picture
 from packshot.models.engines.denoising import Denoising, clean_latents
-from packshot.models.engines.prompts import PromptEncoder
+from packshot.models.engines.prompts import PromptEncoder, added_conditions
 from packshot.models.engines.schedule import Schedule
 from packshot.models.engines.step_engine import StepEngine
-from packshot.models.engines.step_networks import Applied, StepNetworks, small
+from packshot.models.engines.step_networks import StepNetworks, small
 from packshot.models.engines.tensors import repeat, to_unit
 from packshot.models.engines.windows import MANY_ROWS, Windows
 from packshot.models.packs.manifest import AROUND_PRODUCTS
 from packshot.models.packs.pack import Pack
-from packshot.models.packs.roles import CONTROL_ROLES
 from packshot.types import ConditionMaps, Scene
 
 
@@ -78,18 +77,15 @@ class DiffusionEngine(StepEngine):
         super().__init__(pack, device, dtype, factor=pack.vae_factor)
         self._prompts = PromptEncoder(pack, self.device, dtype)
         self._vae, self._unet = (pack.load(role, self.device, dtype) for role in ("vae", "unet"))
-        controlnets = {kind: pack.load(CONTROL_ROLES[kind], self.device, dtype) for kind in pack.controls}
+        self._nets = ControlNets(pack, self.device, dtype)
         if self.device.type == "cpu":  # decoding takes 25 ms instead of 45 ms; the other networks do not get faster
             self._vae.to(memory_format=torch.channels_last)
         self._scheduler = pack.load("scheduler")
         self._scheduler_step_takes_generator = "generator" in inspect.signature(self._scheduler.step).parameters
-        # Step 3 embeds the control images once for each scene, so the ControlNets' own calls must not do it again.
-        self._embed = {kind: network.controlnet_cond_embedding for kind, network in controlnets.items()}
-        for network in controlnets.values():
-            network.controlnet_cond_embedding = nn.Identity()
         self._further = tuple(kind for kind in pack.controls if kind != "canny")
-        freeze = freeze and small((self._unet, *controlnets.values()), self.device)
-        self._networks = StepNetworks(self._unet, controlnets, freeze=freeze)
+        traceable = self._nets.plain and "text_encoder_2" not in pack.manifest.roles
+        freeze = freeze and traceable and small((self._unet, *self._nets.networks.values()), self.device)
+        self._networks = StepNetworks(self._unet, self._nets.networks, freeze=freeze)
         self.channels = int(self._vae.config.latent_channels)
         self.inpaints = int(self._unet.config.in_channels) != self.channels
         self._around_products = pack.manifest.family in AROUND_PRODUCTS
@@ -110,12 +106,10 @@ class DiffusionEngine(StepEngine):
         """Steps 2 to 7."""
         brief = scene.brief
         # 2. Encode the prompt and the negative prompt.
-        texts, finding = self._prompts.read(brief)  # (1 or 2, L, D)
-        # 3. Embed the control images.
+        texts = self._prompts.read(brief)
         mask_u8 = scene.inpaint_mask[None, None]
-        repaint = torch.from_numpy(mask_u8 >= 128).to(self.device, torch.float32)  # (1, 1, H, W)
+        product = repaint = torch.from_numpy(mask_u8 >= 128).to(self.device, torch.float32)  # (1, 1, H, W)
         in_pixels = windows.times(self.factor)
-        embedded = {kind: self._embedded(kind, scene, repaint, in_pixels) for kind in brief.all_conditions}
         # 4. Each scene has its own scheduler and generator, because both keep state from step to step.
         scheduler = copy.deepcopy(self._scheduler)
         with warnings.catch_warnings():
@@ -133,7 +127,7 @@ class DiffusionEngine(StepEngine):
             again = torch.from_numpy(kept.repaint[None, None] >= 128).to(self.device, torch.float32)
             known = windows.merge(self._encode(in_pixels.split(whole), generator))
             mask = functional.max_pool2d(again, self.factor)
-            if self.inpaints and not self._around_products:
+            if not self._around_products:
                 picture, repaint, covered = whole, again, mask
         noise = torch.randn((1, self.channels, height, width), generator=generator).to(self.device)
         inpaint = None
@@ -143,6 +137,8 @@ class DiffusionEngine(StepEngine):
         # 7. A touch-up takes the steps that settle the composition several times, and below strength 1 begins later.
         harmonises = kept is not None and (self._around_products or not self.inpaints)
         schedule = Schedule.of(scheduler.timesteps, strength=brief.strength, harmonises=harmonises)
+        # 3. Embed the control images.
+        controls = self._nets.controls(scene, product, masked_picture(picture, repaint), in_pixels, schedule)
         latents = noise * scheduler.init_noise_sigma
         if schedule.first and known is not None:
             if hasattr(scheduler, "set_begin_index"):
@@ -151,11 +147,9 @@ class DiffusionEngine(StepEngine):
         return Denoising(
             brief=brief,
             windows=windows,
-            texts=texts,
-            controls={
-                kind: Control(embedded[kind], schedule.spread(scales_of(condition, len(schedule.plain))))
-                for kind, condition in brief.all_conditions.items()
-            },
+            texts=texts.states,
+            pooled=texts.pooled,
+            controls=controls,
             inpaint=inpaint,
             known=known,
             mask=mask,
@@ -165,15 +159,9 @@ class DiffusionEngine(StepEngine):
             timesteps=schedule.timesteps,
             again=schedule.again,
             generator=generator,
-            findings=(finding,),
+            findings=(texts.finding,),
             index=schedule.index,
         )
-
-    def _embedded(self, kind: ConditionKind, scene: Scene, repaint: Tensor, windows: Windows) -> Tensor:
-        """The embedded control image of each window, (windows, C, h, w), in the engine's dtype."""
-        image = control_image(scene, repaint, self.pack.role(CONTROL_ROLES[kind]).control_channels)
-        parts = windows.split(image).to(self.dtype)  # (windows, K, H, W)
-        return torch.cat([self._embed[kind](part[None]) for part in parts])
 
     def _encode(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         """The latents (n, c, h, w), fp32, of pictures (n, 3, H, W), -1..1. They are encoded one by one."""
@@ -199,29 +187,15 @@ class DiffusionEngine(StepEngine):
         times = times.repeat_interleave(torch.tensor(in_scene, device=self.device))  # (n,)
         inpaint = repeat([row.inpaint for row in rows if row.inpaint is not None], counts) if self.inpaints else None
         # 9.t, 10.t
-        kinds = [kind for kind in self._embed if any(row.control_scale(kind) for row in rows)]
-        everywhere = self._networks.takes_all_rows(kinds)
-        conditions = [self._applied(kind, rows, in_scene, everywhere=everywhere) for kind in kinds]
-        out = self._networks(latents, times, texts, inpaint, conditions, max_rows).float()
+        conditions = self._nets.applied(rows, in_scene, traced=self._networks.traced)
+        pooled = [row.pooled for row in rows if row.pooled is not None]
+        window = rows[0].windows.times(self.factor).window
+        added = added_conditions(pooled, sizes, window) if pooled else None
+        out = self._networks(latents, times, texts, inpaint, conditions, max_rows, added).float()
         return [
             torch.cat([row.windows.merge(part) for part in of_scene.split(len(row.windows))])
             for row, of_scene in zip(rows, out.split(in_scene), strict=True)
         ]
-
-    def _applied(
-        self, kind: ConditionKind, rows: Sequence[Denoising], in_scene: Sequence[int], *, everywhere: bool
-    ) -> Applied:
-        """A condition in this step. `in_scene` are each scene's batch rows. `everywhere` takes those without it too."""
-        begins = list(accumulate(in_scene, initial=0))
-        chosen = [i for i, row in enumerate(rows) if everywhere or row.control_scale(kind)]
-        own = [in_scene[i] for i in chosen]
-        scales = [torch.full((1, 1, 1, 1), rows[i].control_scale(kind), device=self.device) for i in chosen]
-        return Applied(
-            kind,
-            [number for i in chosen for number in range(begins[i], begins[i + 1])],
-            repeat([rows[i].controls[kind].embedded for i in chosen], [len(rows[i].texts) for i in chosen]),
-            repeat(scales, own).to(self.dtype),
-        )
 
     def _clean(self, row: Denoising, inputs: Tensor, prediction: Tensor) -> Tensor:
         return clean_latents(row, inputs, prediction, self.pack.manifest.prediction_type)

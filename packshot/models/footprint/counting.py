@@ -28,9 +28,12 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from packshot.models.detect.detector import LONGER_PX, PROPOSALS, SHORTER_PX
+from packshot.models.engines.step_networks import predicted, residuals
+from packshot.models.engines.union import keep_rows_apart, union_residuals
 from packshot.models.footprint.stage_footprint import Footprint
+from packshot.models.packs.fit import SIZE_NUMBERS
 from packshot.models.packs.pack import Pack
-from packshot.models.packs.roles import CONTROL_ROLES, RoleName
+from packshot.models.packs.roles import RoleName
 from packshot.models.packs.weights import build
 from packshot.models.segment.attention import attend_piecewise
 from packshot.models.segment.network import DetailEncoder
@@ -262,18 +265,21 @@ def engine_footprint(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> Footpri
 
     Memory is counted for rows with all conditions that the pack serves, and arithmetic for rows with the edges alone.
     """
-    controls = [CONTROL_ROLES[kind] for kind in pack.controls]
-    names: tuple[RoleName, ...] = ("text_encoder", "vae", "unet", *controls)
-    parts = {name: _network(pack, name, dtype) for name in names}
+    tokenizers = ("tokenizer", "tokenizer_2", "scheduler")
+    parts = {name: _network(pack, name, dtype) for name in pack.engine_roles if name not in tokenizers}
+    controls: list[RoleName] = [name for name in parts if name.startswith("controlnet")]
     embeds = [parts[name].controlnet_cond_embedding for name in controls]
     for name in controls:
         parts[name].controlnet_cond_embedding = nn.Identity()  # the engine runs it once a scene, not in each step
+        if pack.role(name).control_types:
+            keep_rows_apart(parts[name])
+    always: list[RoleName] = [name for name in controls if name in ("controlnet", "controlnet_inpaint")]
     largest = max(pack.manifest.buckets, key=lambda bucket: bucket[0] * bucket[1])
     native = pack.manifest.native_px
     step = partial(_step, pack, parts, dtype)
     once = [partial(call, pack, parts, embeds[0], dtype) for call in (_text, _control, _vae_encode, _vae_decode)]
     few, many = (cost_of(partial(step, controls, largest, rows)) for rows in (FEW, MANY))
-    row = cost_of(partial(step, controls[:1], native, 1))
+    row = cost_of(partial(step, always, native, 1))
     text, *others = (cost_of(partial(call, native)) for call in once)
     weights = sum(map(_bytes, (*parts.values(), *embeds)))
     footprint = _linear_footprint(few, many, weights=weights, loading=weights)
@@ -297,33 +303,37 @@ def _step(
     size: tuple[int, int],
     rows: int,
 ) -> object:
-    """Steps 7.t to 9.t of packshot/models/engines/unet_controlnet.py, for rows that have all these conditions."""
+    """Steps 8.t to 10.t of packshot/models/engines/unet_controlnet.py, for rows that all these ControlNets guide.
+
+    A union ControlNet gets the edges alone: it takes several conditions in one call.
+    """
     empty = partial(torch.empty, device="meta", dtype=dtype)
     unet, controlnet = parts["unet"].config, parts["controlnet"].config
     width, height = (side // pack.vae_factor for side in size)
     latents, times = empty(rows, controlnet.in_channels, height, width), torch.empty(rows, device="meta")
     texts = empty(rows, parts["text_encoder"].config.max_position_embeddings, unet.cross_attention_dim)
+    added: dict[str, Tensor] = {}
+    if "text_encoder_2" in parts:
+        pooled = empty(rows, parts["text_encoder_2"].config.projection_dim)
+        added = {"text_embeds": pooled, "time_ids": empty(rows, SIZE_NUMBERS)}
     total: list[Tensor] = []
     for name in controls:
-        down, mid = parts[name](
-            latents,
-            times,
-            encoder_hidden_states=texts,
-            controlnet_cond=empty(rows, controlnet.block_out_channels[0], height, width),
-            conditioning_scale=empty(rows, 1, 1, 1),
-            return_dict=False,
-        )
+        control, scale = empty(rows, controlnet.block_out_channels[0], height, width), empty(rows, 1, 1, 1)
+        if pack.role(name).control_types:
+            down, mid = union_residuals(parts[name], latents, times, texts, [control], [scale], [0], added)
+        else:
+            down, mid = residuals(parts[name], latents, times, texts, control, scale, added)
         own = [*down, mid]
         total = [one + two for one, two in zip(total, own, strict=True)] if total else own
         del down, mid, own
     inputs = empty(rows, unet.in_channels, height, width)
-    residuals = {"down_block_additional_residuals": total[:-1], "mid_block_additional_residual": total[-1]}
-    return parts["unet"](inputs, times, encoder_hidden_states=texts, return_dict=False, **residuals)[0].float()
+    return predicted(parts["unet"], inputs, times, texts, total[:-1], total[-1], added).float()
 
 
 def _text(pack: Pack, parts: dict[RoleName, Any], embed: Any, dtype: torch.dtype, size: tuple[int, int]) -> object:
     length = parts["text_encoder"].config.max_position_embeddings
-    return parts["text_encoder"](torch.zeros(1, length, dtype=torch.long, device="meta"))[0]
+    encoders = [parts[name] for name in ("text_encoder", "text_encoder_2") if name in parts]
+    return [encoder(torch.zeros(1, length, dtype=torch.long, device="meta"))[0] for encoder in encoders]
 
 
 def _control(pack: Pack, parts: dict[RoleName, Any], embed: Any, dtype: torch.dtype, size: tuple[int, int]) -> object:
@@ -350,11 +360,10 @@ def _scene_bytes(pack: Pack, dtype: torch.dtype, size: tuple[int, int]) -> int:
     positions = size[0] * size[1] // pack.vae_factor**2
     channels = pack.role("vae").config["latent_channels"]
     control = pack.role("unet").config["block_out_channels"][0]
-    text = pack.role("text_encoder").config
-    in_dtype = (
-        positions * (len(pack.controls) * control + 1 + channels)
-        + 2 * text["max_position_embeddings"] * text["hidden_size"]
-    )
+    tokens = pack.role("text_encoder").config["max_position_embeddings"]
+    width = pack.role("unet").config["cross_attention_dim"]
+    images = len(pack.controls) + ("controlnet_inpaint" in pack.manifest.roles)
+    in_dtype = positions * (images * control + 1 + channels) + 2 * tokens * width
     in_fp32 = positions * (4 * channels + 1)  # latents, noise, known, predicted; mask
     return int(in_dtype * dtype.itemsize + in_fp32 * torch.float32.itemsize)
 

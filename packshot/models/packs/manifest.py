@@ -36,7 +36,17 @@ ControlChannel = Literal[
     "segmentation_red",
     "segmentation_green",
     "segmentation_blue",
+    "masked_red",
+    "masked_green",
+    "masked_blue",
 ]
+CHANNELS_OF_KIND: dict[ConditionKind, tuple[ControlChannel, ...]] = {
+    "canny": ("canny", "canny", "canny"),
+    "depth": ("depth", "depth", "depth"),
+    "normal": ("normal_left", "normal_up", "normal_front"),
+    "segmentation": ("segmentation_red", "segmentation_green", "segmentation_blue"),
+}
+"""The control image of each condition of a union ControlNet."""
 
 WEIGHT_SUFFIXES = (".safetensors", ".pth", ".bin")
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -80,7 +90,9 @@ class RoleSpec(_Strict):
 
     Without `source`, the files lie beside the manifest. `config` holds the arguments of the class's constructor.
     `files` maps relative paths to hashes and sizes; several safetensors files are shards of one state.
-    `control_channels` lists the content of each channel of the control image; only a ControlNet uses it.
+    Of a ControlNet, `control_channels` lists the content of each channel of the control image. `control_types` makes it
+    a union ControlNet: the place of each condition in its vector of control types; their channels are given. `scale` is
+    the weight of one that guides every scene, `controlnet_inpaint`.
     """
 
     class_name: ClassName
@@ -89,6 +101,8 @@ class RoleSpec(_Strict):
     config: dict[str, Any] = Field(default_factory=dict)
     files: dict[str, FileSpec] = Field(default_factory=dict)
     control_channels: tuple[ControlChannel, ...] = ("canny", "canny", "canny")
+    control_types: dict[ConditionKind, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+    scale: float = Field(1.0, ge=0, le=2)
 
     @field_validator("class_name", mode="before")
     @classmethod
@@ -191,14 +205,8 @@ class PackManifest(_Strict):
             raise ValueError("a pack that cannot render must state why in `reason`")
         for kind in self.controls:
             if kind not in self.possible_controls or kind == "canny":
-                raise ValueError(f"controls must name conditions that have a role controlnet_…, got {kind}")
-        for kind in self.possible_controls:
-            channels = self.roles[CONTROL_ROLES[kind]].control_channels
-            strange = [name for name in channels if name != "product" and name.split("_")[0] != kind]
-            if strange:
-                raise ValueError(
-                    f"control_channels of {CONTROL_ROLES[kind]} must be of {kind} or product, got {strange}"
-                )
+                raise ValueError(f"controls must name conditions that have a ControlNet, got {kind}")
+        self._control_channels_fit()
         if self.native_px not in self.buckets:
             raise ValueError(f"native_px {self.native_px} must be one of the buckets")
         if any(side < 1 for bucket in self.buckets for side in bucket):
@@ -207,10 +215,36 @@ class PackManifest(_Strict):
             raise ValueError(f"default steps {self.defaults.steps} must be within max_steps {self.limits.max_steps}")
         return self
 
+    def _control_channels_fit(self) -> None:
+        """Raise ValueError for a ControlNet whose control image shows something else than its condition."""
+        net = self.roles.get("controlnet")
+        if net and (net.class_name == "ControlNetUnionModel") != ("canny" in net.control_types):
+            rule = "control_types, with canny, if it is a ControlNetUnionModel, and only then"
+            raise ValueError(f"controlnet must state {rule}; got {net.class_name} with {net.control_types}")
+        shown: list[tuple[RoleName, str]] = [(self.control_role(kind), kind) for kind in self.possible_controls]
+        if "controlnet_inpaint" in self.roles:
+            shown.append(("controlnet_inpaint", "masked"))
+        for role, what in shown:
+            if self.roles[role].control_types:
+                continue
+            channels = self.roles[role].control_channels
+            strange = [name for name in channels if name != "product" and name.split("_")[0] != what]
+            if strange:
+                raise ValueError(f"control_channels of {role} must be of {what} or product, got {strange}")
+
+    def control_role(self, kind: ConditionKind) -> RoleName:
+        """The role of the ControlNet that serves a condition: its own, or the union ControlNet."""
+        union = self.roles.get("controlnet")
+        return "controlnet" if union and kind in union.control_types else CONTROL_ROLES[kind]
+
     @property
     def possible_controls(self) -> tuple[ConditionKind, ...]:
         """The conditions for which the pack names a ControlNet, canny first."""
-        return tuple(kind for kind, role in CONTROL_ROLES.items() if role in self.roles)
+        return tuple(kind for kind in CONTROL_ROLES if self.control_role(kind) in self.roles)
+
+    def unused_roles(self, controls: tuple[ConditionKind, ...]) -> set[RoleName]:
+        """The ControlNets of conditions that are not served. `controls` are those that are."""
+        return set(CONTROL_ROLES.values()) - {self.control_role(kind) for kind in controls}
 
     def bucket(self, width_px: int, height_px: int) -> Size:
         """The bucket that is nearest to a canvas in aspect ratio and area (`nearest_bucket`)."""
@@ -242,7 +276,7 @@ class PackManifest(_Strict):
         A ControlNet that is not used has no licence in it. `controls` None = `own_controls`.
         """
         controls = self.own_controls if controls is None else controls
-        unused = {role for kind, role in CONTROL_ROLES.items() if kind not in controls}
+        unused = self.unused_roles(controls)
         licences = {role: spec.licence for role, spec in self.roles.items() if role not in unused}
         more = {
             "licences": licences,

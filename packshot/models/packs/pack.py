@@ -25,7 +25,7 @@ from packshot.models.packs.files import file_fault, sha256_of
 from packshot.models.packs.fit import check_fit, role_of, vae_factor
 from packshot.models.packs.licence import check_licence
 from packshot.models.packs.manifest import PackManifest, RoleSpec, read_manifest
-from packshot.models.packs.roles import CONTROL_ROLES, RENDER_ROLES, RoleName
+from packshot.models.packs.roles import FURTHER_RENDER_ROLES, RENDER_ROLES, RoleName
 from packshot.models.packs.weights import build, convert_pth, load_module, load_tokenizer
 
 if TYPE_CHECKING:
@@ -89,14 +89,16 @@ class Pack:
     @property
     def roles(self) -> tuple[RoleName, ...]:
         """The roles whose files are used: all but the ControlNets of conditions that are not served."""
-        unused = {role for kind, role in CONTROL_ROLES.items() if kind not in self.controls}
+        unused = self.manifest.unused_roles(self.controls)
         return tuple(role for role in self.manifest.roles if role not in unused)
 
     @property
     def engine_roles(self) -> tuple[RoleName, ...]:
         """The roles that the engine loads."""
-        further = (CONTROL_ROLES[kind] for kind in self.controls if kind != "canny")
-        return (*RENDER_ROLES[self.manifest.recipe], *further)
+        recipe = self.manifest.recipe
+        further = (role for role in FURTHER_RENDER_ROLES[recipe] if role in self.manifest.roles)
+        controls = (self.manifest.control_role(kind) for kind in self.controls)
+        return tuple(dict.fromkeys((*RENDER_ROLES[recipe], *further, *controls)))
 
     # Files
 
@@ -233,7 +235,7 @@ class Pack:
         if role == "scheduler":
             return build(spec.class_name, spec.config)
         if spec.class_name in ("CLIPTokenizer", "WordTokenizer"):
-            return self.tokenizer()
+            return load_tokenizer(spec, self.paths(role))
         import torch
 
         paths = self.paths(role)

@@ -28,6 +28,7 @@ from packshot.contract.light import Reflection, Relight
 from packshot.contract.recipe import Recipe
 from packshot.contract.requests import ShotRequest
 from packshot.contract.shot_spec import Condition
+from packshot.contract.style import Style
 from packshot.contract.verdict import Finding, Verdict
 from packshot.delivery.presets import Preset, presets
 from packshot.errors import BadInput, EngineFailed, NotFound
@@ -161,7 +162,8 @@ def test_a_shot_that_did_not_fail_has_no_error_and_a_plain_image_no_engine() -> 
 def test_a_recipe_tells_the_whole_request() -> None:
     asked = set(ShotRequest.model_fields) - {"project_id", "sku", "meta"}  # how the shot is filed, not what it shows
     conditions = (*SPEC.conditions, Condition(kind="depth", scale=1.0))
-    full = replace(SPEC, reflection=Reflection(), relight=Relight(), conditions=conditions)
+    style = Style(palette=("#aabbcc",), strength=0.5, parts=("palette",))
+    full = replace(SPEC, reflection=Reflection(), relight=Relight(), conditions=conditions, style=style)
     assert set(answers.ResolvedRequest.model_fields) == asked == set(full.to_json())
 
 

@@ -82,6 +82,7 @@ CLOSED = [
     ("PATCH", "/v1/tenants/x"),
     ("POST", "/v1/projects"),
     ("POST", "/v1/styles"),
+    ("POST", "/v1/palettes"),
     ("PATCH", "/v1/images/x"),
     ("PATCH", "/v1/projects/x"),
     ("PATCH", "/v1/styles/x"),

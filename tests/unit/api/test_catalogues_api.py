@@ -104,6 +104,18 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[int | None, str, str]]] = {
         {"json": manifest(defaults={"engine": "second", "conditions": [{"kind": "depth", "scale": 3}]})},
         (None, "defaults.conditions.0.scale", "invalid_request"),
     ),
+    "style of nobody": (
+        {"json": manifest(defaults={"style": {"style_id": "st_none"}})},
+        (None, "defaults.style", "not_found"),
+    ),
+    "style without scenes": (
+        {"json": manifest(axes=[], defaults={"style": {"palette": ["#aabbcc"]}})},
+        (None, "defaults.style", "style_refused"),
+    ),
+    "part that the engine lacks": (
+        {"json": manifest(defaults={"style": {"references": [{"photo_id": "ph_none"}], "parts": ["scene"]}})},
+        (None, "defaults.style", "not_found"),
+    ),
     "stage that is not served": (
         {"json": manifest(defaults={"style": "st_1"})},
         (None, "defaults.style", "not_served"),

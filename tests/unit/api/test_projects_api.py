@@ -104,7 +104,7 @@ def test_a_style_has_a_small_copy_of_a_picture(api: Api) -> None:
     assert changed == {**made, "shadow": "none", "negative_prompt": "text"}
     assert api.http.patch(made["url"], json={"shadow": None}).json()["shadow"] is None
     assert api.http.get(made["url"]).json()["prompt"] == "on marble"
-    for wrong in ({"name": None}, {"prompt": None}, {"palette": ["#fff"]}):
+    for wrong in ({"name": None}, {"prompt": None}, {"palette": ["#fff"]}, {"palette": None}):
         assert code_of(api.http.patch(made["url"], json=wrong)) == (422, "invalid_request")
     assert code_of(api.http.patch(made["url"], json={"prompt": "x" * 2001})) == (422, "prompt_invalid")
     assert code_of(api.http.patch(made["url"], json={"image_id": "im_none"})) == (404, "not_found")

@@ -200,12 +200,11 @@ def test_a_row_may_name_its_product_and_says_it_once() -> None:
     assert told(sheet(f"sku,photo,find\nA,a.jpg,{'mug ' * 51}\n")) == [(2, "find", "invalid_request")]
 
 
-@pytest.mark.parametrize(("field", "role"), [("style", "reference_encoder"), ("adapters", "adapters")])
-def test_a_look_that_needs_a_later_stage_is_not_served_yet(field: str, role: str) -> None:
-    text = json.dumps({"name": "x", "defaults": {field: []}, "items": [{"sku": "A", "photo": "a.jpg"}]})
+def test_a_look_that_needs_a_later_stage_is_not_served_yet() -> None:
+    text = json.dumps({"name": "x", "defaults": {"adapters": []}, "items": [{"sku": "A", "photo": "a.jpg"}]})
     (problem,) = read_manifest(text.encode(), "application/json").problems
-    assert (problem.column, problem.code) == (f"defaults.{field}", "not_served")
-    assert role in problem.rule
+    assert (problem.column, problem.code) == ("defaults.adapters", "not_served")
+    assert "adapters" in problem.rule
 
 
 def test_a_url_needs_an_allowed_prefix() -> None:

@@ -19,6 +19,7 @@ from packshot.models.device import CUDA_CONTEXT_GIB, allocator_fraction
 from packshot.models.footprint.pack_footprint import GpuStage, find_footprint
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
+from tests.tiny_pack import build_tiny_pack
 
 GPU_PROFILES = [name for name in profile_names() if load_profile(name).device == "cuda"]
 
@@ -146,10 +147,11 @@ def test_a_share_without_its_batch_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_profile_for_an_unknown_pack_or_one_that_cannot_render_is_refused(tmp_path: Path) -> None:
+    folder = build_tiny_pack(tmp_path / "later", edit={"renderable": False, "reason": "it needs more"})
     with pytest.raises(PackRefused, match="pack must be one of"):
         check(changed(tmp_path, {"pack": "nothing"}))
     with pytest.raises(PackRefused, match="cannot render in this version"):
-        check(changed(tmp_path, {"pack": "sdxl"}))
+        check_profile(changed(tmp_path, {"pack": "later"}), Settings(pack_path=str(folder)))
 
 
 def test_memory_that_the_manifest_states_counts_where_it_is_more() -> None:

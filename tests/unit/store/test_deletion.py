@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from packshot.contract.clips import ClipJob
+from packshot.contract.style import Reference
 from packshot.errors import Conflict, LeaseLost, NotFound
 from packshot.store.clip_records import NewClip
 from packshot.store.records import NewJob, Tenant
@@ -39,9 +40,9 @@ def furnish(store: Store, name: str, own: bytes) -> tuple[Tenant, str]:
     assert tenant is not None
     store.sessions.open(key.secret)
     joined = store.projects.add(tenant.id, "spring")
-    store.styles.add(tenant.id, name="marble", thumbnail=b"thumb " + own)
     store.webhooks.add(tenant.id, "https://receiver.example/hook", ["shot.ended"])
     photo = add_photo(store, tenant, "a", project_id=joined.id)
+    store.styles.add(tenant.id, name="marble", thumbnail=b"thumb " + own, references=[Reference(photo.id)])
     add_photo(store, tenant, "b", own_alpha=(new_mask(b"alpha " + own), b"rgba " + own))
     (used, _) = store.masks.add(tenant.id, photo.id, [new_mask(b"mask " + own), new_mask(b"shared mask")])
     store.shots.add(tenant.id, spec_of(used.id), key_id=key.record.id)
