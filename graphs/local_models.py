@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from packshot.models.detect.detector import Detector
     from packshot.models.engines.loading import PackEngine
+    from packshot.models.engines.remote.painter import RemotePainter
     from packshot.models.segment.segmenter import SamDecoder, SamEncoder
     from packshot.models.understand.understander import Understander
 
@@ -82,9 +83,22 @@ class Models:
 
         return load_engine(self._pack, *self._placed, freeze=self._freeze)
 
+    @property
+    def remote(self) -> bool:
+        """Whether a vendor's service paints, so that there is no engine to load."""
+        return self._pack.manifest.endpoint is not None
+
+    def remote_painter(self) -> RemotePainter:
+        """The painter that calls the vendor's service."""
+        from packshot.models.engines.remote.painter import open_painter
+
+        return open_painter(self._pack, self._settings)
+
     @cached_property
     def stamp(self) -> EngineStamp:
         """What a picture's recipe says about the engine."""
+        if self.remote:
+            return self.remote_painter().stamp
         device, dtype = self._placed
         hashes = self._pack.hashes(self._pack.engine_roles)
         return EngineStamp(pack=hashes, dtype=str(dtype).removeprefix("torch."), device=device.type)

@@ -30,7 +30,7 @@ from graphs.local_models import Models
 from packshot.api.app import create_app
 from packshot.api.decoding import LocalDecoder
 from packshot.api.graph import Segmented
-from packshot.batching import RenderBatcher, Rendered, SingleFlight
+from packshot.batching import Painter, RenderBatcher, Rendered, SingleFlight
 from packshot.catalogue.producer import Producer
 from packshot.contract.engines import EngineInfo
 from packshot.contract.set_report import SetReport
@@ -170,7 +170,7 @@ class LocalStages:
         self._pixels = pixels
         self._models = models
         self._finisher = finisher
-        self._batcher: RenderBatcher[Any] | None = None
+        self._painter: Painter | None = None
         self._assets = assets
 
     @cached_property
@@ -206,14 +206,11 @@ class LocalStages:
         alone: bool,
         maps: ConditionMaps | None = None,
     ) -> AsyncIterator[Step | Painted]:
-        if self._batcher is None:
-            engine = await self._models.run(lambda: self._models.engine)
-            if self._batcher is None:
-                self._batcher = RenderBatcher(engine, max_rows=MAX_ROWS, thread=self._models.thread)
+        painter = await self._painter_of()
         reported: asyncio.Queue[Step | None] = asyncio.Queue()
         scene = Scene(fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps(), fitted.kept)
         rendering: asyncio.Task[Rendered] = asyncio.create_task(
-            self._batcher.render(
+            painter.render(
                 scene,
                 lambda index, steps, preview: reported.put_nowait(Step(index, steps, preview)),
                 preview_every_s=PREVIEW_EVERY_S,
@@ -229,6 +226,16 @@ class LocalStages:
             yield Painted(render, await asyncio.to_thread(lambda: self._models.stamp), timing_ms)
         finally:
             rendering.cancel()
+
+    async def _painter_of(self) -> Painter:
+        """The pack's painter, made at its first scene."""
+        if self._painter is None and self._models.remote:
+            self._painter = await asyncio.to_thread(self._models.remote_painter)
+        elif self._painter is None:
+            engine = await self._models.run(lambda: self._models.engine)
+            if self._painter is None:
+                self._painter = RenderBatcher(engine, max_rows=MAX_ROWS, thread=self._models.thread)
+        return self._painter
 
     async def finish(
         self, prepared: Prepared, painted: Painted, spec: ShotSpec, products: Sequence[Understanding] | None = None
@@ -279,7 +286,7 @@ class LocalGraph:
 
     def load_early(self) -> None:
         """Begin to load the models, so that they are there when the photo is."""
-        self._models.thread.submit(lambda: (self._models.segmenter, self._models.engine))
+        self._models.thread.submit(lambda: (self._models.segmenter, self._models.remote or self._models.engine))
 
     def close(self) -> None:
         """Give running shots back to the store, and stop the models' thread after its present call."""

@@ -58,6 +58,11 @@ METRICS: dict[str, Metric] = {
     "packshot_denoise_parked_rows": Metric(
         "gauge", "Batch rows of catalogue scenes that are parked while people's scenes step; summed over generators."
     ),
+    "packshot_remote_calls_total": Metric(
+        "counter",
+        "Calls of remote engines' vendors, by outcome (painted, refused, wrong, unanswered).",
+        ("outcome",),
+    ),
     "packshot_claim_seconds": Metric(
         "histogram",
         "Time of a director's claim in the store, seconds; also of one that finds no shot.",

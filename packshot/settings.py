@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
@@ -60,11 +60,25 @@ class Settings(BaseSettings):
     )
     device: str = Field("auto", description="Torch device of the models: auto, cpu or cuda.")
     dtype: str = Field("auto", description="Number format of the models: auto, fp32, bf16 or fp16.")
+    call_timeout_s: float = Field(
+        120.0,
+        gt=0,
+        description="Longest model call before it counts as hung, seconds; slow devices and first calls get more.",
+    )
+    start_timeout_s: float = Field(
+        300.0, gt=0, description="Longest start of a local cluster, the loading of its models included, seconds."
+    )
     gpu_gib: float = Field(
         0.0, ge=0, description="Memory that the plan assumes for each GPU here, GiB; a smaller one is refused; 0 = any."
     )
     embedding_cache_bytes: int = Field(
         256 * MIB, ge=0, description="Size of each encoder replica's embedding cache, bytes."
+    )
+
+    # Remote engines
+    remote_key: SecretStr = Field(SecretStr(""), description="Key of a remote engine's vendor; from a secret.")
+    remote_key_file: str = Field(
+        "", description="File with that key, read at each call; or a folder with one named after each remote pack."
     )
 
     # Request limits

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from packshot.contract.base import Answer
-from packshot.contract.shot_spec import ConditionKind, Sampler
+from packshot.contract.shot_spec import ConditionKind, Sampler, ShotSpec
 
 
 class SamplingDefaults(Answer):
@@ -40,6 +40,7 @@ class EngineCapabilities(Answer):
     guidance: bool = Field(True, description="Whether it takes a `guidance_scale`.")
     samplers: tuple[Sampler, ...] = Field((), description="The values of `sampler` that it takes; empty = its own.")
     references: int = Field(0, ge=0, description="The most reference pictures whose scene it can follow; 0 = none.")
+    seeds: bool = Field(True, description="Whether the same `seed` gives the same picture again.")
     steps: tuple[int, int] = Field((1, 150), description="Fewest and most `steps`.")
     sizes: tuple[tuple[int, int], ...] = Field(
         (), description="Widths and heights at which it paints, pixels; a canvas of another size gets the nearest."
@@ -78,7 +79,17 @@ class EngineInfo(Answer):
     defaults: SamplingDefaults
     limits: SamplingLimits
     capabilities: EngineCapabilities = EngineCapabilities()
+    price_device_s: float = Field(
+        0.0,
+        ge=0,
+        description="Device-seconds that each picture counts as, for an engine whose vendor is paid for it, which "
+        "needs a budget; 0 = the time that was measured.",
+    )
     licences: dict[str, str] = Field(description="The licence of each role's weights.")
+
+    def price_of(self, spec: ShotSpec) -> float:
+        """What the engine's vendor is paid for a shot, in device-seconds; 0 for an engine of our own."""
+        return self.price_device_s * spec.images if spec.background.generated else 0.0
 
 
 class EnginesAnswer(Answer):

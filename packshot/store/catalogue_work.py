@@ -159,7 +159,8 @@ class CatalogueWork:
                 if _exceeds(own, images + new.spec.images, device_s + new.device_s):
                     paused = "budget"
                     break
-                if check_budgets(connection, own.tenant_id, own.key_id, new.spec.images) is not None:
+                asked = (new.spec.images, new.price_device_s)
+                if check_budgets(connection, own.tenant_id, own.key_id, *asked) is not None:
                     break  # the row waits for the next day or month, or for a shot's end
                 self._insert(connection, own, place, attempt, new)
                 images, device_s, accepted = images + new.spec.images, device_s + new.device_s, accepted + 1

@@ -42,10 +42,12 @@ def check_fit(manifest: PackManifest, controls: Sequence[ConditionKind]) -> None
 
     Raises PackRefused (pack_mismatch) with both values.
     """
+    _heads_fit(manifest)
     match manifest.recipe:
         case "unet_controlnet":
             _unet_fits(manifest, controls)
-    _heads_fit(manifest)
+        case "remote":
+            return  # no network paints
     factor = vae_factor(manifest)
     odd = [bucket for bucket in manifest.buckets if bucket[0] % factor or bucket[1] % factor]
     if odd:

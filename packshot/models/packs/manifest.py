@@ -13,16 +13,17 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from packshot.contract.engines import EngineInfo
-from packshot.contract.shot_spec import Canvas, ConditionKind
+from packshot.contract.shot_spec import Canvas, ConditionKind, Sampler
 from packshot.errors import FieldError, PackRefused
-from packshot.models.packs.framing import Tiling, framing, nearest_bucket, tilings
+from packshot.models.packs.endpoint import Endpoint
+from packshot.models.packs.framing import Tiling, framing, max_windows, nearest_bucket, tilings
 from packshot.models.packs.kinds import PackKind, with_kind
 from packshot.models.packs.licence import Terms, with_terms
 from packshot.models.packs.recipes import capabilities_of
 from packshot.models.packs.roles import CLASSES_OF_ROLE, CONTROL_ROLES, RENDER_ROLES, ClassName, Recipe, RoleName
 from packshot.types import Framing
 
-Family = Literal["mini", "sd15", "sd2", "sdxl", "segmenter"]
+Family = Literal["mini", "sd15", "sd2", "sdxl", "remote", "segmenter"]
 AROUND_PRODUCTS: frozenset[Family] = frozenset({"mini"})
 """The families whose networks learned to paint a scene around products alone, and not to continue a given scene."""
 PredictionType = Literal["epsilon", "v_prediction", "sample", "none"]
@@ -163,11 +164,12 @@ class Limits(_Strict):
 class PackManifest(_Strict):
     """The content of manifest.yaml. Sizes are (width, height) in pixels, and memory is in GiB.
 
-    `recipe` is how the pack paints. `controls` are the conditions besides canny whose ControlNets are used unless the
-    setting `controls` names others.
+    `recipe` is how the pack paints. `endpoint` is the vendor's service that a remote engine calls. `controls` are the
+    conditions besides canny whose ControlNets are used unless the setting `controls` names others. `samplers` are those
+    that a request may name; a distilled pack lists `lcm`.
     """
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
     title: str = Field(min_length=1)
     kind: PackKind = "engine"
     family: Family
@@ -180,9 +182,11 @@ class PackManifest(_Strict):
     buckets: tuple[Size, ...] = Field(min_length=1)
     prediction_type: PredictionType
     controls: tuple[ConditionKind, ...] = ()
+    samplers: tuple[Sampler, ...] = ()
     defaults: Defaults = Defaults()
     limits: Limits = Limits()
     memory_gib: dict[RoleName, float] = Field(default_factory=dict)
+    endpoint: Endpoint | None = None
     roles: dict[RoleName, RoleSpec]
 
     @model_validator(mode="before")
@@ -201,12 +205,16 @@ class PackManifest(_Strict):
             if missing:
                 rule = f"a renderable pack of recipe {self.recipe} must have the roles {', '.join(needed)}"
                 raise ValueError(f"{rule}; missing: {', '.join(missing)}")
+            if (self.recipe == "remote") != (self.endpoint is not None):
+                raise ValueError("a renderable pack of recipe remote must have an endpoint, and no other pack may")
         elif not self.reason:
             raise ValueError("a pack that cannot render must state why in `reason`")
         for kind in self.controls:
             if kind not in self.possible_controls or kind == "canny":
                 raise ValueError(f"controls must name conditions that have a ControlNet, got {kind}")
         self._control_channels_fit()
+        if "euler" in self.samplers and self.prediction_type == "sample":
+            raise ValueError("samplers must not have euler where prediction_type is sample, which it does not know")
         if self.native_px not in self.buckets:
             raise ValueError(f"native_px {self.native_px} must be one of the buckets")
         if any(side < 1 for bucket in self.buckets for side in bucket):
@@ -253,11 +261,11 @@ class PackManifest(_Strict):
     def framing(self, canvas: Canvas) -> Framing:
         """How a canvas shows its scene: a whole bucket, or the middle of a larger scene that is not stretched."""
         size = (canvas.width, canvas.height)
-        return framing(size, self.bucket(*size), self.buckets, self.native_px)
+        return framing(size, self.bucket(*size), self.buckets, self.native_px, max_windows(self.recipe))
 
     def tiling(self, width_px: int, height_px: int) -> Tiling | None:
         """The windows of a scene of this size; None when the pack cannot paint at this size."""
-        return tilings(self.buckets).get((width_px, height_px))
+        return tilings(self.buckets, max_windows(self.recipe)).get((width_px, height_px))
 
     @property
     def detector_reads(self) -> Literal["photo", "embedding"] | None:
@@ -282,8 +290,9 @@ class PackManifest(_Strict):
             "licences": licences,
             "capabilities": capabilities_of(self, controls),
             "commercial": self.terms.commercial != "no",
+            "price_device_s": 0.0 if self.endpoint is None else self.endpoint.price_device_s,
         }
-        return EngineInfo.model_validate(self.model_dump(exclude={"roles", "memory_gib"}) | more)
+        return EngineInfo.model_validate(self.model_dump(exclude={"roles", "memory_gib", "endpoint"}) | more)
 
 
 def read_manifest(path: Path) -> PackManifest:
