@@ -121,8 +121,8 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[int | None, str, str]]] = {
         (None, "defaults.style", "not_found"),
     ),
     "stage that is not served": (
-        {"json": manifest(defaults={"style": "st_1"})},
-        (None, "defaults.style", "not_served"),
+        {"json": manifest(defaults={"adapters": []})},
+        (None, "defaults.adapters", "not_served"),
     ),
     "control characters in a scene": (
         {"json": manifest(axes=[{"name": "scene", "values": {"m": "on\u202emarble"}}])},
