@@ -21,22 +21,20 @@ export async function open() {
   words = h("input", { id: "find-words", type: "search", maxLength: MOST_CHARS, placeholder: "mug", autocomplete: "off", enterKeyHint: "search" });
   told = h("p", { className: "quiet", role: "status", hidden: true });
   frames = h("div", { className: "marks", id: "found" });
-  $("find").append(
-    h("label", { className: "label", htmlFor: words.id }, "Find by words"),
-    h("div", { className: "find-row" }, words, h("button", { type: "submit" }, "Find")),
-    told,
-  );
-  $("find").addEventListener("submit", (event) => {
-    event.preventDefault();
-    const text = words.value.trim();
-    if (!text || !photo()) return;
-    const boxes = cutOf(desk.photo).strokes.filter(({ kind }) => kind === "box"); // they say where to look
-    renew([...boxes, { kind: "find", text }]);
-  });
+  const label = h("label", { className: "label", htmlFor: words.id }, "Find by words");
+  const row = h("div", { className: "find-row" }, words, h("button", { type: "submit" }, "Find"));
+  $("candidates").before(h("form", { id: "find", className: "field", onsubmit: search }, label, row, told));
   $("photo-marks").before(frames);
-  $("find").hidden = false;
   watch((what) => what === "desk" && sync());
   sync();
+}
+
+function search(event) {
+  event.preventDefault();
+  const text = words.value.trim();
+  if (!text || !photo()) return;
+  const boxes = cutOf(desk.photo).strokes.filter(({ kind }) => kind === "box"); // they say where to look
+  renew([...boxes, { kind: "find", text }]);
 }
 
 /** The masks of what words name, likeliest first; `found` of each is its box, [x0, y0, x1, y1]. */
@@ -49,8 +47,8 @@ export async function find(photoId, body, signal) {
 function sync() {
   const open = photo();
   const cut = open ? cutOf(open.id) : { strokes: [], masks: [], chosen: 0 };
-  const search = cut.strokes.findLast(({ kind }) => kind === "find");
-  const text = (search && !cut.pending && notes.get(open.id + search.text)) || "";
+  const asked = cut.strokes.findLast(({ kind }) => kind === "find");
+  const text = (asked && !cut.pending && notes.get(open.id + asked.text)) || "";
   say(told, text);
   told.hidden = !text;
   words.disabled = !open;

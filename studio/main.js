@@ -16,9 +16,7 @@ const STATUS_EVERY_MS = 400;
 
 let message = "";
 let presets = null; // a promise of the channels' presets, once a step needs them
-let engines = [];
-let findsWords = false;
-let finding = null;
+let engines = { engines: [] };
 let placing = null;
 let painting = null;
 let choosing = null;
@@ -34,11 +32,6 @@ function place() {
     return step;
   });
   return placing;
-}
-
-/** The field for words, if the server finds by words. Its module is loaded with the first photo. */
-function find() {
-  if (findsWords && store.desk.photos.length) finding ??= loaded("find").then((part) => part.open());
 }
 
 /** The dialog of projects. Its module is loaded when it is first opened. */
@@ -204,8 +197,7 @@ function connection(isUp) {
 }
 
 async function start() {
-  ({ engines, finds_words: findsWords } = await answered(api.engines));
-  find();
+  engines = await answered(api.engines);
   painting?.then((step) => step.useEngines(engines));
   shots.open({ end: ended, connection });
 }
@@ -244,7 +236,7 @@ store.watch((what) => {
   badges();
   showStatus();
   if (what === "shots") choose();
-  else if (store.desk.photos.length) place(), render(), find();
+  else if (store.desk.photos.length) place(), render();
 });
 badges();
 wireTabs();

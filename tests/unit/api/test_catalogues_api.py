@@ -121,7 +121,7 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[int | None, str, str]]] = {
         (None, "defaults.style", "not_found"),
     ),
     "stage that is not served": (
-        {"json": manifest(defaults={"adapters": []})},
+        {"json": manifest(defaults={"adapters": ["ad_1"]})},
         (None, "defaults.adapters", "not_served"),
     ),
     "control characters in a scene": (
