@@ -24,7 +24,7 @@ export async function open() {
   const label = h("label", { className: "label", htmlFor: words.id }, "Find by words");
   const row = h("div", { className: "find-row" }, words, h("button", { type: "submit" }, "Find"));
   $("candidates").before(h("form", { id: "find", className: "field", onsubmit: search }, label, row, told));
-  $("photo-marks").before(frames);
+  $("photo-marks").after(frames);
   watch((what) => what === "desk" && sync());
   sync();
 }
