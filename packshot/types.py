@@ -335,6 +335,11 @@ class EdgeMap:
     def __post_init__(self) -> None:
         _require(self.pixels, "edge map", np.uint8, 2)
 
+    @classmethod
+    def none(cls, mask: U8) -> EdgeMap:
+        """No edges, at the size of a mask (uint8 HxW)."""
+        return cls(np.zeros_like(mask))
+
 
 @dataclass(frozen=True)
 class ConditionMaps:
@@ -378,7 +383,8 @@ class Brief:
     weight of the ControlNet that follows the edges. `control_start` and `control_end` bound the part of the schedule in
     which it is applied, as fractions 0..1. `conditions` are the conditions besides the edges. `strength` is the last
     part of the schedule that is run, above 0 and up to 1: below 1 the repainted pixels start from those of the scene's
-    picture, to which noise was added. `sampler` None is the pack's own.
+    picture, to which noise was added. `sampler` None is the pack's own. `engine` names the engine; an engine itself
+    does not read it.
     """
 
     prompt: str
@@ -392,6 +398,7 @@ class Brief:
     conditions: tuple[Condition, ...] = ()
     strength: float = 1.0
     sampler: Sampler | None = None
+    engine: str = ""
 
     @property
     def all_conditions(self) -> dict[ConditionKind, Condition]:
@@ -423,6 +430,26 @@ class Kept:
 
 
 @dataclass(frozen=True)
+class ReferencePicture:
+    """A picture whose scene is followed, as its engine takes it. `weight` is its share of all, 0..1.
+
+    `picture` is uint8 HxWx3 RGB, for engines that see pictures. `embedding` is float32, for those with an encoder.
+    """
+
+    weight: float
+    embedding: F32 | None = None
+    picture: U8 | None = None
+
+
+@dataclass(frozen=True)
+class References:
+    """The pictures whose scene is followed, and how strongly, 0..1. Their weights sum to 1."""
+
+    of: tuple[ReferencePicture, ...]
+    strength: float = 1.0
+
+
+@dataclass(frozen=True)
 class Scene:
     """The input for one picture, at a size at which the engine paints. All arrays have the same height and width.
 
@@ -436,6 +463,7 @@ class Scene:
     brief: Brief
     maps: ConditionMaps = ConditionMaps()
     kept: Kept | None = None
+    references: References | None = None
 
     def __post_init__(self) -> None:
         _require(self.product, "scene", np.uint8, 3, 3)

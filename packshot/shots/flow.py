@@ -45,14 +45,14 @@ async def shoot(
     if not spec.background.generated:
         return await _plain(files, spec, stages)
     with span("prepare"):
-        placed = await stages.prepare(files, stages.framing_of(spec.canvas))
+        placed = await stages.prepare(files, stages.framing_of(spec.canvas, spec.engine))
     if placed.covered:
         return await _plain(files, spec, stages)
     understood = None
     if spec.needs_geometry:
         with span("understand"):
             understood = await stages.understand(files)
-    edges, maps = stages.edges(placed.fitted), None
+    edges, maps = stages.edges(placed.fitted) if spec.canny.scale else None, None
     if spec.guiding_conditions:
         maps = await stages.control_maps(placed.fitted, understood.products if understood else None, spec)
     progress = _Progress(spec, on_step)
@@ -99,6 +99,7 @@ def brief_of(spec: ShotSpec, seed: int) -> Brief:
         control_end=canny.end,
         conditions=spec.guiding_conditions,
         sampler=spec.sampler,
+        engine=spec.engine,
     )
 
 
