@@ -261,7 +261,7 @@ class GraphStages:
         maps: Any = None,
         references: Any = None,
     ) -> AsyncIterator[Step | Painted]:
-        made = [edges] if maps is None else [edges, maps]
+        made = [one for one in (edges, maps) if one is not None]
         if brief.engine not in self._generators:
             raise not_served(brief.engine, self._generators)
         stream = self._generators[brief.engine].paint.remote(fitted, edges, brief, interactive, alone, maps, references)

@@ -336,6 +336,11 @@ class EdgeMap:
     def __post_init__(self) -> None:
         _require(self.pixels, "edge map", np.uint8, 2)
 
+    @classmethod
+    def none(cls, mask: U8) -> EdgeMap:
+        """No edges, at the size of a mask (uint8 HxW)."""
+        return cls(np.zeros_like(mask))
+
 
 @dataclass(frozen=True)
 class ConditionMaps:

@@ -23,8 +23,11 @@ def capabilities_of(
         return EngineCapabilities(
             controls=(), negative_prompt=False, guidance=False, seeds=False, steps=(1, 1), sizes=manifest.buckets
         )
+    guided = manifest.limits.max_guidance_scale > 1
     return EngineCapabilities(
         controls=controls,
+        negative_prompt=guided,
+        guidance=guided,
         samplers=manifest.samplers,
         references=MAX_REFERENCES if references else 0,
         steps=(1, manifest.limits.max_steps),
