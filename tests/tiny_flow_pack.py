@@ -50,6 +50,7 @@ def build_tiny_flow_pack(folder: Path, recipe: str, seed: int = 0, *, edit: dict
     manifest = {
         "name": folder.name,
         "title": f"Tiny random {recipe}",
+        "references": recipe == "flow_edit",
         "family": "flux2" if recipe == "flow_edit" else "zimage",
         "recipe": recipe,
         "licence": "Apache-2.0",
@@ -58,7 +59,6 @@ def build_tiny_flow_pack(folder: Path, recipe: str, seed: int = 0, *, edit: dict
         "buckets": [[SIZE_PX, SIZE_PX], [48, 80], [80, 48]],
         "prediction_type": "flow_prediction",
         "controls": ["depth"] if recipe == "flow_control" else [],
-        "references": recipe == "flow_edit",
         "defaults": {"steps": 4, "guidance_scale": 1.0, "control_scale": 0.75},
         "limits": {"max_steps": 50},
         "roles": roles,

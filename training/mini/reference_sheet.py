@@ -69,7 +69,9 @@ def main() -> None:
     shots = [replace(shot, prompt="product") for shot in drawn_shots(PRODUCTS, SIDE_PX)]
     scenes = render(max(PICKED) + 1, SIDE_PX, REFERENCES, clutter=0.0)
     plain = painted(painter, shots, None)
-    rows, without, followed = [np.concatenate([np.full_like(plain[0], 255), *plain], 1)], [], []
+    rows = [np.concatenate([np.full_like(plain[0], 255), *plain], 1)]
+    without: list[float] = []
+    followed: list[float] = []
     for number in PICKED:
         shown, covered = scenes.image[number].numpy(), scenes.mask[number].numpy() >= 0.5
         wanted = halves(shown, covered)
