@@ -319,6 +319,10 @@ class Framing:
         """Whether the canvas shows the whole scene."""
         return self.shown_xyxy == (0, 0, *self.size)
 
+    def enlargement(self, canvas: tuple[int, int]) -> float:
+        """The factor by which the shown part is enlarged to the canvas's (width, height), the larger of both axes."""
+        return max(side / shown for side, shown in zip(canvas, self.shown_size, strict=True))
+
     def stretch(self, canvas: tuple[int, int]) -> float:
         """How much more the scene is enlarged on one axis than on the other, at least 1. `canvas` is its size."""
         width, height = self.shown_size
@@ -378,7 +382,8 @@ class Brief:
     weight of the ControlNet that follows the edges. `control_start` and `control_end` bound the part of the schedule in
     which it is applied, as fractions 0..1. `conditions` are the conditions besides the edges. `strength` is the last
     part of the schedule that is run, above 0 and up to 1: below 1 the repainted pixels start from those of the scene's
-    picture, to which noise was added.
+    picture, to which noise was added. `enlarged_by` is the factor by which the canvas enlarges the scene, for engines
+    that have an upscaler.
     """
 
     prompt: str
@@ -391,6 +396,7 @@ class Brief:
     control_end: float = 1.0
     conditions: tuple[Condition, ...] = ()
     strength: float = 1.0
+    enlarged_by: float = 1.0
 
     @property
     def all_conditions(self) -> dict[ConditionKind, Condition]:

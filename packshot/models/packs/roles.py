@@ -24,6 +24,7 @@ RoleName = Literal[
     "judge",
     "geometry",
     "detector",
+    "upscaler",
 ]
 ClassName = Literal[
     "AutoencoderKL",
@@ -41,6 +42,8 @@ ClassName = Literal[
     "GroundingDinoForObjectDetection",
     "LCMScheduler",
     "NameFinder",
+    "RRDBNet",
+    "SRVGGNetCompact",
     "Sam",
     "SceneJudge",
     "UNet2DConditionModel",
@@ -72,6 +75,7 @@ CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
     "judge": ("SceneJudge",),
     "geometry": ("DepthAnythingForDepthEstimation", "GeometryHead"),
     "detector": ("GroundingDinoForObjectDetection", "NameFinder"),
+    "upscaler": ("RRDBNet", "SRVGGNetCompact"),
     "scheduler": (
         "DDIMScheduler",
         "DPMSolverMultistepScheduler",
@@ -90,7 +94,7 @@ RENDER_ROLES: dict[Recipe, tuple[RoleName, ...]] = {
 """The roles that every engine of a recipe loads. The others are read elsewhere, or when the engine serves what they
 are for."""
 FURTHER_RENDER_ROLES: dict[Recipe, tuple[RoleName, ...]] = {
-    "unet_controlnet": ("tokenizer_2", "text_encoder_2", "controlnet_inpaint"),
+    "unet_controlnet": ("tokenizer_2", "text_encoder_2", "controlnet_inpaint", "upscaler"),
     "remote": (),
 }
 """The roles that an engine of a recipe loads where the pack has them."""
