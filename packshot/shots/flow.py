@@ -99,6 +99,7 @@ def brief_of(spec: ShotSpec, seed: int, framing: Framing | None = None) -> Brief
         control_start=canny.start,
         control_end=canny.end,
         conditions=spec.guiding_conditions,
+        sampler=spec.sampler,
         enlarged_by=1.0 if framing is None else framing.enlargement((spec.canvas.width, spec.canvas.height)),
     )
 

@@ -45,6 +45,7 @@ ClassName = Literal[
     "RRDBNet",
     "SRVGGNetCompact",
     "Sam",
+    "Sam2Model",
     "SceneJudge",
     "UNet2DConditionModel",
     "UniPCMultistepScheduler",
@@ -61,7 +62,7 @@ CONTROL_ROLES: dict[ConditionKind, RoleName] = {
 """The role of each condition's own ControlNet. There is none for `pose`: no stage finds a skeleton. A union ControlNet
 in the role `controlnet` serves several conditions (`PackManifest.control_role`)."""
 CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
-    "segmenter": ("Sam",),
+    "segmenter": ("Sam", "Sam2Model"),
     "tokenizer": ("CLIPTokenizer", "WordTokenizer"),
     "text_encoder": ("CLIPTextModel",),
     "tokenizer_2": ("CLIPTokenizer",),
