@@ -84,7 +84,7 @@ def test_a_released_file_is_converted(tmp_path: Path, key: str) -> None:
     torch.save({key: state}, tmp_path / "released.pth")
     converted = load_file(convert_pth(tmp_path / "released.pth", tmp_path / "out.safetensors"))
     assert all(torch.equal(converted[name], tensor) for name, tensor in state.items())
-    build("SRVGGNetCompact", SMALL["SRVGGNetCompact"]).load_state_dict(converted)
+    build("SRVGGNetCompact", SMALL["SRVGGNetCompact"]).load_state_dict(converted, assign=True)
 
 
 @pytest.mark.parametrize(("name", "scale"), [("RRDBNet", 4), ("RRDBNet", 2), ("SRVGGNetCompact", 4)])
