@@ -44,7 +44,7 @@ async def shoot(
     files = await asyncio.to_thread(find_layout, store, tenant_id, spec)
     if not spec.background.generated:
         return await _plain(files, spec, stages)
-    framing = stages.framing_of(spec.canvas)
+    framing = stages.framing_of(spec.canvas, spec.engine)
     with span("prepare"):
         placed = await stages.prepare(files, framing)
     if placed.covered:
@@ -100,6 +100,7 @@ def brief_of(spec: ShotSpec, seed: int, framing: Framing | None = None) -> Brief
         control_end=canny.end,
         conditions=spec.guiding_conditions,
         sampler=spec.sampler,
+        engine=spec.engine,
         enlarged_by=1.0 if framing is None else framing.enlargement((spec.canvas.width, spec.canvas.height)),
     )
 

@@ -23,7 +23,7 @@ async def touch_up(store: Store, claim: Claim, stages: Stages, on_step: OnStep) 
     touchup, spec = TouchupSpec.from_json(claim.job), claim.spec
     order = await asyncio.to_thread(_order, store, claim, touchup)
     x0, y0, x1, y1 = touchup.box
-    framing = stages.framing_of(Canvas(x1 - x0, y1 - y0))
+    framing = stages.framing_of(Canvas(x1 - x0, y1 - y0), spec.engine)
     with span("prepare"):
         placed = await stages.prepare_touchup(order, framing)
     brief = replace(
