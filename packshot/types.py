@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from packshot.contract.shot_spec import Canvas, Condition, ConditionKind, Sampler, rows_per_step
 from packshot.contract.verdict import Finding
+from packshot.references import References
 
 U8 = NDArray[np.uint8]
 U16 = NDArray[np.uint16]
@@ -319,6 +320,10 @@ class Framing:
         """Whether the canvas shows the whole scene."""
         return self.shown_xyxy == (0, 0, *self.size)
 
+    def enlargement(self, canvas: tuple[int, int]) -> float:
+        """The factor by which the shown part is enlarged to the canvas's (width, height), the larger of both axes."""
+        return max(side / shown for side, shown in zip(canvas, self.shown_size, strict=True))
+
     def stretch(self, canvas: tuple[int, int]) -> float:
         """How much more the scene is enlarged on one axis than on the other, at least 1. `canvas` is its size."""
         width, height = self.shown_size
@@ -384,7 +389,8 @@ class Brief:
     which it is applied, as fractions 0..1. `conditions` are the conditions besides the edges. `strength` is the last
     part of the schedule that is run, above 0 and up to 1: below 1 the repainted pixels start from those of the scene's
     picture, to which noise was added. `sampler` None is the pack's own. `engine` names the engine; an engine itself
-    does not read it.
+    does not read it. `enlarged_by` is the factor by which the canvas enlarges the scene, for engines that have an
+    upscaler.
     """
 
     prompt: str
@@ -399,6 +405,7 @@ class Brief:
     strength: float = 1.0
     sampler: Sampler | None = None
     engine: str = ""
+    enlarged_by: float = 1.0
 
     @property
     def all_conditions(self) -> dict[ConditionKind, Condition]:
@@ -430,31 +437,11 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class ReferencePicture:
-    """A picture whose scene is followed, as its engine takes it. `weight` is its share of all, 0..1.
-
-    `picture` is uint8 HxWx3 RGB, for engines that see pictures. `embedding` is float32, for those with an encoder.
-    """
-
-    weight: float
-    embedding: F32 | None = None
-    picture: U8 | None = None
-
-
-@dataclass(frozen=True)
-class References:
-    """The pictures whose scene is followed, and how strongly, 0..1. Their weights sum to 1."""
-
-    of: tuple[ReferencePicture, ...]
-    strength: float = 1.0
-
-
-@dataclass(frozen=True)
 class Scene:
     """The input for one picture, at a size at which the engine paints. All arrays have the same height and width.
 
     `product` is the layout over neutral grey, uint8 HxWx3 RGB. `inpaint_mask` is uint8 HxW, 255 = repaint. `maps` has a
-    map for each of the brief's conditions besides the edges.
+    map for each of the brief's conditions besides the edges. `references` are pictures whose scenes it follows.
     """
 
     product: U8

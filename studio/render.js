@@ -62,8 +62,15 @@ export function useEngines({ engines: rows, finds_words: findsWords }) {
   showBrief();
 }
 
-const engineOf = (brief) => engines.find((row) => row.name === brief.engine) ?? engines[0];
-const engine = () => engineOf(desk.brief) ?? null;
+const engineOf = (brief) => engines.find((row) => row.name === brief.engine) ?? engines[0] ?? null;
+const engine = () => engineOf(desk.brief);
+
+/** The fields of a brief that an engine cannot honour; the server would refuse them. */
+function lackedBy(row) {
+  const able = row?.capabilities ?? {};
+  const lacked = { negative_prompt: able.negative_prompt === false, guidance_scale: able.guidance === false, control_scale: able.controls?.includes("canny") === false };
+  return Object.keys(lacked).filter((name) => lacked[name]);
+}
 
 function group(one) {
   const chip = ([name, phrase]) => {
@@ -90,6 +97,10 @@ function showBrief() {
   say($("seed-words"), seedWords(brief));
   $("render-undo").disabled = !briefHistory.canUndo;
   $("render-redo").disabled = !briefHistory.canRedo;
+  const lacked = lackedBy(now);
+  for (const name of ["negative_prompt", "guidance_scale", "control_scale"]) field(name).parentElement.hidden = lacked.includes(name);
+  $("hint-guidance").hidden = lacked.includes("guidance_scale");
+  $("hint-control").hidden = lacked.includes("control_scale");
   showSampler(now);
   showConditions(now);
   light.showLight();
@@ -127,17 +138,19 @@ function seedWords({ seed, locked, painted, images }) {
 /** The API request for a desk. */
 export function requestOf(now) {
   const { brief } = now;
+  const lacked = lackedBy(engineOf(brief));
+  const kept = (name, none = null) => (lacked.includes(name) ? none : brief[name]);
   return {
     canvas: now.canvas,
     layers: now.layers.map(({ mask_id, x, y, scale, rotation_deg, flip }) => ({ mask_id, x, y, scale, rotation_deg, flip })),
     background: now.background,
     prompt: brief.prompt,
-    negative_prompt: brief.negative_prompt,
+    negative_prompt: kept("negative_prompt", ""),
     images: now.background === "generate" ? brief.images : 1, // without a scene all would be equal
     seed: brief.seed,
     steps: brief.steps,
-    guidance_scale: brief.guidance_scale,
-    control_scale: brief.control_scale,
+    guidance_scale: kept("guidance_scale"),
+    control_scale: kept("control_scale"),
     ...(now.background === "generate" ? { ...withSampler(brief), ...withConditions(brief) } : {}),
     shadow: brief.shadow,
     ...(brief.reflection && now.background !== "transparent" ? { reflection: brief.reflection } : {}),

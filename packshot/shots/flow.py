@@ -23,7 +23,7 @@ from packshot.shots.stages import Finished, Painted, Placed, Stages, Step, Under
 from packshot.store.records import NewImage
 from packshot.store.store import Store
 from packshot.telemetry.traces import span
-from packshot.types import Brief
+from packshot.types import Brief, Framing
 from packshot.verdict.material import material_finding
 
 OnStep = Callable[[Step], None]
@@ -44,8 +44,9 @@ async def shoot(
     files = await asyncio.to_thread(find_layout, store, tenant_id, spec)
     if not spec.background.generated:
         return await _plain(files, spec, stages)
+    framing = stages.framing_of(spec.canvas, spec.engine)
     with span("prepare"):
-        placed = await stages.prepare(files, stages.framing_of(spec.canvas, spec.engine))
+        placed = await stages.prepare(files, framing)
     if placed.covered:
         return await _plain(files, spec, stages)
     understood = None
@@ -62,7 +63,7 @@ async def shoot(
                 group.create_task(_settled(_picture(index, painting, progress, placed, understood, spec, stages)))
                 for index, painting in enumerate(
                     stages.paint(placed.fitted, edges, brief, interactive=spec.interactive, alone=alone, maps=maps)
-                    for brief in (brief_of(spec, seed) for seed in spec.seeds)
+                    for brief in (brief_of(spec, seed, framing) for seed in spec.seeds)
                 )
             ]
     except ExceptionGroup as failures:  # the pictures of a shot fail together, with the first one's error
@@ -84,8 +85,8 @@ async def _settled(picture: Awaitable[NewImage]) -> NewImage | PackshotError:
         return error
 
 
-def brief_of(spec: ShotSpec, seed: int) -> Brief:
-    """What the engine paints for the picture of `seed`."""
+def brief_of(spec: ShotSpec, seed: int, framing: Framing | None = None) -> Brief:
+    """What the engine paints for the picture of `seed`. Without its `framing`, no upscaler enlarges it."""
     canny = spec.canny
     light = spec.style.light_words if spec.style is not None else ""
     return Brief(
@@ -100,6 +101,7 @@ def brief_of(spec: ShotSpec, seed: int) -> Brief:
         conditions=spec.guiding_conditions,
         sampler=spec.sampler,
         engine=spec.engine,
+        enlarged_by=1.0 if framing is None else framing.enlargement((spec.canvas.width, spec.canvas.height)),
     )
 
 

@@ -25,6 +25,7 @@ RoleName = Literal[
     "judge",
     "geometry",
     "detector",
+    "upscaler",
 ]
 ClassName = Literal[
     "AutoencoderKL",
@@ -47,6 +48,8 @@ ClassName = Literal[
     "NameFinder",
     "Qwen2Tokenizer",
     "Qwen3Model",
+    "RRDBNet",
+    "SRVGGNetCompact",
     "Sam",
     "Sam2Model",
     "SceneJudge",
@@ -82,6 +85,7 @@ CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
     "judge": ("SceneJudge",),
     "geometry": ("DepthAnythingForDepthEstimation", "GeometryHead"),
     "detector": ("GroundingDinoForObjectDetection", "NameFinder"),
+    "upscaler": ("RRDBNet", "SRVGGNetCompact"),
     "scheduler": (
         "DDIMScheduler",
         "DPMSolverMultistepScheduler",
@@ -105,9 +109,9 @@ RENDER_ROLES: dict[Recipe, tuple[RoleName, ...]] = {
 """The roles that every engine of a recipe loads. The others are read elsewhere, or when the engine serves what they
 are for."""
 FURTHER_RENDER_ROLES: dict[Recipe, tuple[RoleName, ...]] = {
-    "unet_controlnet": ("tokenizer_2", "text_encoder_2", "controlnet_inpaint"),
-    "flow_edit": (),
-    "flow_control": (),
+    "unet_controlnet": ("tokenizer_2", "text_encoder_2", "controlnet_inpaint", "upscaler"),
+    "flow_edit": ("upscaler",),
+    "flow_control": ("upscaler",),
     "remote": (),
 }
 """The roles that an engine of a recipe loads where the pack has them."""

@@ -46,7 +46,7 @@ def build(class_name: ClassName, config: dict[str, Any]) -> Any:
                 return _clip_text(class_name, config)
             if class_name == "Sam":
                 return _sam(config)
-            if class_name in ("GeometryHead", "NameFinder", "SceneJudge"):
+            if class_name in ("GeometryHead", "NameFinder", "RRDBNet", "SRVGGNetCompact", "SceneJudge"):
                 return _own(class_name, config)
             if class_name in TRANSFORMERS:
                 return _transformers(class_name, config)
@@ -84,8 +84,10 @@ def _own(class_name: str, config: dict[str, Any]) -> Any:
     from packshot.models.detect.network import NameFinder
     from packshot.models.judge import SceneJudge
     from packshot.models.understand.network import GeometryHead
+    from packshot.models.upscale.network import RRDBNet, SRVGGNetCompact
 
-    return {"GeometryHead": GeometryHead, "NameFinder": NameFinder, "SceneJudge": SceneJudge}[class_name](**config)
+    own = (GeometryHead, NameFinder, RRDBNet, SRVGGNetCompact, SceneJudge)
+    return next(one for one in own if one.__name__ == class_name)(**config)
 
 
 def _transformers(class_name: str, config: dict[str, Any]) -> Any:
@@ -224,7 +226,8 @@ def convert_pth(source: Path, out: Path) -> Path:
     from safetensors.torch import save_file
 
     state = torch.load(source, map_location="cpu", weights_only=True)
-    state = state.get("state_dict", state)
+    held = next((name for name in ("state_dict", "params_ema", "params") if name in state), None)
+    state = state if held is None else state[held]
     if not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
         raise PackRefused("pack_mismatch", f"{source.name} must hold a flat dictionary of tensors")
     out.parent.mkdir(parents=True, exist_ok=True)
