@@ -22,12 +22,13 @@ class Commercial(StrEnum):
 
 @report_errors
 def import_checkpoint(
-    source: Annotated[str, typer.Argument(help="A folder in diffusers' layout, or a hub repository OWNER/NAME.")],
+    source: Annotated[str, typer.Argument(help="A diffusers folder, one safetensors file, or OWNER/NAME on the hub.")],
     name: Annotated[str, typer.Option(help="The new pack's name; by default that of the folder.")] = "",
     like: Annotated[str, typer.Option(help="The pack that gives the other roles; by default that of its family.")] = "",
     copy: Annotated[bool, typer.Option("--copy", help="Copy the files; by default they are linked.")] = False,
     licence: Annotated[str, typer.Option(help="Its licence, as SPDX.")] = "LicenseRef-unknown",
     commercial: Annotated[Commercial, typer.Option(help="Whether that allows commercial use.")] = Commercial.no,
+    prediction: Annotated[str, typer.Option(help="What one file's UNet predicts: epsilon or v_prediction.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Make a pack of your own checkpoint, and check that its parts fit. The pack lies in the pack cache."""
@@ -36,7 +37,16 @@ def import_checkpoint(
 
     name = name or re.sub(r"[^a-z0-9_.-]+", "-", Path(source).stem.lower()).strip("-.")
     with stderr().status(f"importing {source}"):
-        pack = import_pack(source, name, Settings(), like=like, copy=copy, licence=licence, commercial=commercial.value)
+        pack = import_pack(
+            source,
+            name,
+            Settings(),
+            like=like,
+            copy=copy,
+            licence=licence,
+            commercial=commercial.value,
+            prediction=prediction,
+        )
     missing = len(pack.missing())
     said = f"{name}: a pack of the family {pack.manifest.family} in {pack.folder}; files are "
     said += f"{'copied' if copy else 'linked'}."

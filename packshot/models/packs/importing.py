@@ -1,7 +1,8 @@
 """Make a pack of somebody's own checkpoint: its networks, and the other roles of a pack of the same family.
 
-    diffusers folder or hub repository ─> configs, tensor shapes, hashes ─┐
-    pack of the same family (`like`) ─────────────────────────────────────┴─> manifest.yaml, and links or copies
+    one file ─> networks (single_file.py) ─┐
+    diffusers folder, hub repository ──────┴─> configs, tensor shapes, hashes ─┐
+    pack of the same family (`like`) ──────────────────────────────────────────┴─> manifest.yaml, and links or copies
 
 What a checkpoint does not hold (segmenter, ControlNets, matting) comes from the pack that it is like.
 """
@@ -12,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,40 +109,55 @@ class HubTree:
 
 
 def import_pack(
-    source: str, name: str, settings: Settings, *, like: str = "", copy: bool = False, licence: str, commercial: str
+    source: str,
+    name: str,
+    settings: Settings,
+    *,
+    like: str = "",
+    copy: bool = False,
+    licence: str,
+    commercial: str,
+    prediction: str = "",
 ) -> Pack:
-    """Make the pack `name` in the pack cache from a diffusers folder, or from a hub repository OWNER/NAME.
+    """Make the pack `name` in the pack cache of somebody's checkpoint.
 
-    `like` is the pack that gives the other roles; "" = the shipped pack of the same family. Files of this machine are
-    linked, or copied with `copy`. A local checkpoint's networks are loaded once, so that what is imported works. Raises
-    PackRefused: pack_mismatch for what does not fit, and pack_missing for a repository that the hub does not give.
+    `source` is a diffusers folder, one safetensors file, or a hub repository OWNER/NAME. `like` is the pack that gives
+    the other roles; "" = the shipped pack of the same family. Files of a folder are linked, or copied with `copy`.
+    `prediction` is what the UNet of one file predicts; "" = as that of `like`, except for sd2, of which there are two
+    kinds. A local checkpoint's networks are loaded once, so that what is imported works. Raises PackRefused:
+    pack_mismatch for what does not fit, and pack_missing for a repository that the hub does not give.
     """
     folder = settings.pack_cache_dir / name
     if folder.exists():
         _refuse(f"the pack's name must be new, {folder} is there; delete it, or pass another --name")
     path = Path(source).expanduser()
-    if path.is_file():
-        _refuse_file(path)
-    try:
-        tree = LocalTree(path, _keeper(folder, copy=copy)) if path.is_dir() else _hub_tree(source)
-        manifest = _manifest(tree, source, name, settings, like, _keeper(folder, copy=copy))
-        manifest |= {"licence": licence, "terms": {"commercial": commercial}}
-        if commercial == "limited":
-            manifest["terms"]["restrictions"] = f"see {licence}"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / MANIFEST).write_text(yaml.safe_dump(manifest, sort_keys=False), "utf-8")
-        pack = find_pack(name, settings.model_copy(update={"accept_noncommercial": True}))
-        pack.check()
-        if path.is_dir():
-            _load_once(pack, tree)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            if path.is_file():
+                like = _take_apart(path, Path(scratch), settings, like, prediction)
+                tree: Tree = LocalTree(Path(scratch), _keeper(folder, copy=True))
+            elif path.is_dir():
+                tree = LocalTree(path, _keeper(folder, copy=copy))
+            else:
+                tree = _hub_tree(source)
+            manifest = _manifest(tree, source, settings, like, _keeper(folder, copy=copy))
+            manifest |= {"name": name, "licence": licence, "terms": {"commercial": commercial}}
+            if commercial == "limited":
+                manifest["terms"]["restrictions"] = f"see {licence}"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / MANIFEST).write_text(yaml.safe_dump(manifest, sort_keys=False), "utf-8")
+            pack = find_pack(name, settings.model_copy(update={"accept_noncommercial": True}))
+            pack.check()
+            if path.exists():
+                _load_once(pack, tree)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
     return Pack(pack.manifest, pack.folder, settings)
 
 
 def _manifest(
-    tree: Tree, source: str, name: str, settings: Settings, like: str, keep: Callable[[Path, str], None]
+    tree: Tree, source: str, settings: Settings, like: str, keep: Callable[[Path, str], None]
 ) -> dict[str, Any]:
     unet = tree.read_json("unet/config.json")
     if not unet:
@@ -153,7 +170,7 @@ def _manifest(
     base = find_pack(like or str(family), settings)
     manifest: dict[str, Any] = yaml.safe_load((base.folder / MANIFEST).read_text("utf-8"))
     manifest.pop("commercial", None)
-    manifest |= {"name": name, "title": f"{Path(source).name} on {base.manifest.title}"}
+    manifest["title"] = f"{Path(source).name} on {base.manifest.title}"
     schedule = tree.read_json("scheduler/scheduler_config.json")
     trained = {key: schedule[key] for key in SCHEDULE_KEYS if key in schedule}
     manifest["roles"]["scheduler"]["config"] |= trained
@@ -241,28 +258,34 @@ def _load_once(pack: Pack, tree: Tree) -> None:
             pack.load(role, "cpu", torch.bfloat16)
 
 
-def _refuse_file(path: Path) -> NoReturn:
-    """Say what a single file is, and what to do with it."""
+def _take_apart(path: Path, scratch: Path, settings: Settings, like: str, prediction: str) -> str:
+    """Write the networks of one file to `scratch` in diffusers' layout, and return the pack that it is like."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from packshot.models.packs.single_file import family_of, unpack
+
     if path.suffix != ".safetensors":
         _refuse(f"{path.name} must be safetensors; a pickle may hold code. Ask its author for a safetensors file")
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, framework="pt") as opened:
-            shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
+        state = load_file(path)
     except SafetensorError as error:
         raise PackRefused("pack_corrupt", f"{path.name} must be a whole safetensors file, got {error}") from error
-    if adapter := lora_of(shapes):
-        family, rank = adapter
+    if adapter := lora_of({key: tuple(tensor.shape) for key, tensor in state.items()}):
+        trained_on, rank = adapter
         _refuse(
-            f"{path.name} is an adapter (LoRA of rank {rank} for {family}) and no checkpoint; it belongs beside a pack "
-            f"of {family}, and this version loads no adapters yet. Keep the file"
+            f"{path.name} is an adapter (LoRA of rank {rank} for {trained_on}) and no checkpoint; it belongs beside "
+            f"a pack of {trained_on}, and this version loads no adapters yet. Keep the file"
         )
-    _refuse(
-        f"{path.name} is one file with all networks; save it in diffusers' layout first, where diffusers is: "
-        f'StableDiffusionPipeline.from_single_file("{path.name}").save_pretrained("folder") (StableDiffusionXLPipeline '
-        "for SDXL), then packshot packs import folder"
-    )
+    family = family_of(state)
+    base = find_pack(like or family, settings)
+    if base.manifest.family == "sd2" and not prediction:
+        _refuse(
+            f"{path.name} is of Stable Diffusion 2, of which there are two kinds that tensors do not tell apart; pass "
+            "--prediction epsilon (512 px) or --prediction v_prediction (768 px)"
+        )
+    unpack(state, base, scratch, prediction)
+    return base.name
 
 
 def lora_of(shapes: dict[str, tuple[int, ...]]) -> tuple[str, int] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +156,7 @@ def test_what_is_no_checkpoint_names_the_remedy(checkpoint: Path, settings: Sett
     (tmp_path / "model.ckpt").write_bytes(b"\x80\x02")
     assert "must be safetensors; a pickle may hold code" in refused(tmp_path / "model.ckpt", settings)
     save_file({"model.diffusion_model.x": torch.zeros(2)}, tmp_path / "one.safetensors")
-    assert 'from_single_file("one.safetensors").save_pretrained' in refused(tmp_path / "one.safetensors", settings)
+    assert "must be of Stable Diffusion 1.5, 2 or XL" in refused(tmp_path / "one.safetensors", settings)
     imported(checkpoint, settings)
     with pytest.raises(PackRefused, match="name must be new"):
         imported(checkpoint, settings)
@@ -194,3 +195,92 @@ def test_no_other_file_is_an_adapter() -> None:
 )
 def test_the_weights_of_a_folder(names: list[str], chosen: list[str]) -> None:
     assert weight_files(names) == chosen
+
+
+RESNET = {
+    "norm1": "in_layers.0",
+    "conv1": "in_layers.2",
+    "time_emb_proj": "emb_layers.1",
+    "norm2": "out_layers.0",
+    "conv2": "out_layers.3",
+    "conv_shortcut": "skip_connection",
+}
+ENDS = {"conv_in": "input_blocks.0.0", "conv_norm_out": "out.0", "conv_out": "out.2"}
+ENDS |= {"time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2"}
+
+
+def original_unet(name: str) -> str:
+    """The original name of a tensor of the tiny UNet: two blocks of one layer, the second with attention."""
+    stem, _, kind = name.rpartition(".")
+    if stem in ENDS:
+        return f"{ENDS[stem]}.{kind}"
+    place, *rest = stem.split(".")
+    if place == "mid_block":
+        what, number, *rest = rest
+        block = f"middle_block.{1 if what == 'attentions' else 2 * int(number)}"
+    else:
+        index, what, number, *rest = rest
+        into = place == "down_blocks"
+        first = 1 + 2 * int(index) if into else 2 * int(index)
+        if what == "downsamplers":
+            return f"input_blocks.{first + 1}.0.op.{kind}"
+        if what == "upsamplers":
+            return f"output_blocks.{first + 1}.{2 if int(index) == 0 else 1}.conv.{kind}"
+        block = f"{'input' if into else 'output'}_blocks.{first + int(number)}.{int(what == 'attentions')}"
+    inner = ".".join(rest)
+    return f"{block}.{RESNET.get(inner, inner)}.{kind}"
+
+
+def original_vae(name: str) -> str:
+    """The original name of a tensor of a VAE of four blocks."""
+    name = re.sub(r"down_blocks\.(\d)\.resnets\.(\d)", r"down.\1.block.\2", name)
+    name = re.sub(r"down_blocks\.(\d)\.downsamplers\.0", r"down.\1.downsample", name)
+    name = re.sub(r"up_blocks\.(\d)\.resnets\.(\d)", lambda m: f"up.{3 - int(m[1])}.block.{m[2]}", name)
+    name = re.sub(r"up_blocks\.(\d)\.upsamplers\.0", lambda m: f"up.{3 - int(m[1])}.upsample", name)
+    name = re.sub(r"mid_block\.resnets\.(\d)", lambda m: f"mid.block_{int(m[1]) + 1}", name)
+    name = name.replace("mid_block.attentions.0", "mid.attn_1").replace("conv_norm_out", "norm_out")
+    for new, old in (("group_norm", "norm"), ("to_q", "q"), ("to_k", "k"), ("to_v", "v"), ("to_out.0", "proj_out")):
+        name = name.replace(f"attn_1.{new}.", f"attn_1.{old}.")
+    return name.replace("conv_shortcut", "nin_shortcut")
+
+
+def one_file(checkpoint: Path, path: Path) -> Path:
+    """The checkpoint's networks in one file, by the names of the original Stable Diffusion."""
+    unet = load_file(checkpoint / "unet/diffusion_pytorch_model.safetensors")
+    vae = load_file(checkpoint / "vae/diffusion_pytorch_model.safetensors")
+    text = load_file(checkpoint / "text_encoder/model.safetensors")
+    state = {f"model.diffusion_model.{original_unet(name)}": tensor for name, tensor in unet.items()}
+    for name, tensor in vae.items():
+        linear = ".mid_block.attentions." in name and "group_norm" not in name and name.endswith("weight")
+        state[f"first_stage_model.{original_vae(name)}"] = tensor[..., None, None] if linear else tensor
+    for name, tensor in text.items():
+        state[f"cond_stage_model.transformer.text_model.{name.removeprefix('text_model.')}"] = tensor
+    save_file({name: tensor.contiguous().clone() for name, tensor in state.items()}, path)
+    return path
+
+
+def test_one_file_becomes_a_pack_with_the_same_networks(checkpoint: Path, settings: Settings, tmp_path: Path) -> None:
+    pack = imported(one_file(checkpoint, tmp_path / "photo.safetensors"), settings, prediction="v_prediction")
+    assert pack.manifest.title.startswith("photo.safetensors on ")
+    assert pack.manifest.prediction_type == "v_prediction"
+    assert {row.status for row in pack.verify()} == {"ok"}
+    folder = import_pack(str(checkpoint), "beside", settings, like="tiny", licence="MIT", commercial="yes")
+    for role in ("unet", "vae", "text_encoder"):
+        ours, theirs = pack.load(role).state_dict(), folder.load(role).state_dict()
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items()), role
+
+
+def test_one_file_without_text_encoder_takes_the_base_packs(
+    checkpoint: Path, base: Path, settings: Settings, tmp_path: Path
+) -> None:
+    state = load_file(one_file(checkpoint, tmp_path / "whole.safetensors"))
+    part = {name: tensor for name, tensor in state.items() if name.startswith("model.diffusion_model.")}
+    save_file(part, tmp_path / "part.safetensors")
+    pack = imported(tmp_path / "part.safetensors", settings)
+    inherited = load_file(base / "text_encoder.safetensors")
+    assert all(torch.equal(inherited[name], tensor) for name, tensor in pack.load("text_encoder").state_dict().items())
+    part.pop("model.diffusion_model.out.2.weight")
+    save_file(part, tmp_path / "torn.safetensors")
+    with pytest.raises(PackRefused, match="1 missing"):
+        import_pack(str(tmp_path / "torn.safetensors"), "torn", settings, like="tiny", licence="MIT", commercial="yes")
