@@ -78,8 +78,8 @@ async function entryFrom(shot) {
   const { request } = shot;
   const first = nextNumber();
   const layers = await Promise.all(request.layers.map(layerFrom));
-  const { canvas, background, prompt, negative_prompt: negative, images, seed, steps, guidance_scale: guidance, control_scale: control, conditions = [], shadow, reflection = null, relight = null, engine } = request;
-  const brief = { prompt, negative_prompt: negative, images, seed, steps, guidance_scale: guidance, control_scale: control, conditions, shadow, reflection, relight, engine };
+  const { canvas, background, prompt, negative_prompt: negative, images, seed, steps, guidance_scale: guidance, control_scale: control, sampler = null, conditions = [], shadow, reflection = null, relight = null, engine } = request;
+  const brief = { prompt, negative_prompt: negative, images, seed, steps, guidance_scale: guidance, control_scale: control, sampler, conditions, shadow, reflection, relight, engine };
   return {
     key: shot.id,
     id: shot.id,

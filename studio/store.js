@@ -35,6 +35,7 @@ function freshDesk() {
       steps: null,
       guidance_scale: null,
       control_scale: null,
+      sampler: null, // the engine's own
       conditions: [],
       shadow: "contact", // or an object, as the API takes it
       reflection: null,

@@ -92,6 +92,7 @@ RENDER_ROLES: dict[Recipe, tuple[RoleName, ...]] = {
 are for."""
 FURTHER_RENDER_ROLES: dict[Recipe, tuple[RoleName, ...]] = {
     "unet_controlnet": ("tokenizer_2", "text_encoder_2", "controlnet_inpaint"),
+    "remote": (),
 }
 """The roles that an engine of a recipe loads where the pack has them."""
 
