@@ -192,7 +192,7 @@ def _role(tree: Tree, role: RoleName, base: Pack) -> dict[str, Any] | None:
     """The role's entry in the manifest; None when the checkpoint does not hold it."""
     names = tree.names(role)
     if role.startswith("tokenizer"):
-        words = [name for name in ("vocab.json", "merges.txt") if name in names]
+        words = [name for name in names if name in ("vocab.json", "merges.txt")]
         entry = {"class_name": "CLIPTokenizer", "config": base.role(role).config}
         return entry | tree.entry(role, words) if len(words) == 2 else None
     files = weight_files(names)

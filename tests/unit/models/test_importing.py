@@ -103,7 +103,7 @@ def test_a_diffusers_folder_becomes_a_pack_that_paints(
     repaint, edges = np.full((64, 64), 255, np.uint8), EdgeMap(np.zeros((64, 64), np.uint8))
     row = engine.begin(Scene(grey, repaint, edges, Brief("marble table", seed=1, steps=2, guidance_scale=2.0)))
     while not row.done:
-        engine.step([row])
+        engine.step([row], 16)
     [picture] = engine.decode([row])
     assert not isinstance(picture, Exception)
 
