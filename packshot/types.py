@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from packshot.contract.shot_spec import Canvas, Condition, ConditionKind, Sampler, rows_per_step
 from packshot.contract.verdict import Finding
+from packshot.references import References
 
 U8 = NDArray[np.uint8]
 U16 = NDArray[np.uint16]
@@ -335,6 +336,11 @@ class EdgeMap:
     def __post_init__(self) -> None:
         _require(self.pixels, "edge map", np.uint8, 2)
 
+    @classmethod
+    def none(cls, mask: U8) -> EdgeMap:
+        """No edges, at the size of a mask (uint8 HxW)."""
+        return cls(np.zeros_like(mask))
+
 
 @dataclass(frozen=True)
 class ConditionMaps:
@@ -429,7 +435,7 @@ class Scene:
     """The input for one picture, at a size at which the engine paints. All arrays have the same height and width.
 
     `product` is the layout over neutral grey, uint8 HxWx3 RGB. `inpaint_mask` is uint8 HxW, 255 = repaint. `maps` has a
-    map for each of the brief's conditions besides the edges.
+    map for each of the brief's conditions besides the edges. `references` are pictures whose scenes it follows.
     """
 
     product: U8
@@ -438,6 +444,7 @@ class Scene:
     brief: Brief
     maps: ConditionMaps = ConditionMaps()
     kept: Kept | None = None
+    references: References | None = None
 
     def __post_init__(self) -> None:
         _require(self.product, "scene", np.uint8, 3, 3)

@@ -7,7 +7,7 @@ import * as light from "./light.js";
 import * as shots from "./shots.js";
 import { NEGATIVE, GROUPS, chosenOf, toggled } from "./scenes.js";
 import { briefHistory, change, desk, inProject, isLive, randomSeed, shots as entries, watch } from "./store.js";
-import { $, alertOf, dismiss, h, keyed, onNumber, say, show, sorry } from "./widgets.js";
+import { $, alertOf, dismiss, h, keyed, loaded, onNumber, say, show, sorry } from "./widgets.js";
 import { ago, plain, titleOf } from "./words.js";
 
 const SHOWN = 8; // ended shots on the list
@@ -16,6 +16,7 @@ const NUMBERS = ["images", "seed", "steps", "guidance_scale", "control_scale"];
 const field = (name) => $(`brief-${name}`);
 
 let engines = [];
+let finding = null; // the field for words under Cut
 let go = () => {};
 let pick = () => {};
 let setStatus = () => {};
@@ -51,8 +52,9 @@ export function open({ toTab, choose, status }) {
   showShots();
 }
 
-/** Set the engines, which give the fields' defaults and limits. */
-export function useEngines(rows) {
+/** Set the engines, which give the fields' defaults and limits. Words are for a server that finds what they name. */
+export function useEngines({ engines: rows, finds_words: findsWords }) {
+  if (findsWords) finding ??= loaded("find").then((find) => find.open());
   engines = rows;
   if (desk.brief.engine && !engines.some((row) => row.name === desk.brief.engine)) change((now) => (now.brief.engine = null));
   $("engine").replaceChildren(...rows.map((row) => h("option", { value: row.name }, row.title ?? row.name)));
@@ -182,7 +184,7 @@ async function generate() {
 /** Send a request and show its problems. Returns the entry's key, or null if it was refused. */
 export async function order(request, made) {
   const [first] = made.layers;
-  const source = { name: first.photo.name, points: first.points, boxes: first.boxes, mask: ["strokes", "upload"].includes(first.source) ? first.mask_id : null };
+  const source = { name: first.photo.name, points: first.points, boxes: first.boxes, mask: ["strokes", "upload", "text"].includes(first.source) ? first.mask_id : null };
   try {
     return await shots.generate({ request, desk: made, source });
   } catch (problem) {
