@@ -5,6 +5,7 @@ import { askAgain } from "./previews.js";
 import { conditionsOf, showConditions } from "./conditions.js";
 import * as light from "./light.js";
 import * as shots from "./shots.js";
+import * as style from "./style.js";
 import { NEGATIVE, GROUPS, chosenOf, toggled } from "./scenes.js";
 import { briefHistory, change, desk, inProject, isLive, randomSeed, shots as entries, watch } from "./store.js";
 import { $, alertOf, dismiss, h, keyed, onNumber, say, show, sorry } from "./widgets.js";
@@ -38,6 +39,7 @@ export function open({ toTab, choose, status }) {
   $("seed-lock").addEventListener("click", () => change((now) => (now.brief.locked = !now.brief.locked), { brief: true }));
   $("seed-roll").addEventListener("click", () => change((now) => Object.assign(now.brief, { seed: randomSeed(), locked: false }), { brief: true }));
   light.open(toTab);
+  style.open(setStatus, engine);
   $("engine").addEventListener("change", (event) => change((now) => Object.assign(now.brief, { engine: event.target.value, steps: null, guidance_scale: null, control_scale: null }), { brief: true }));
   $("negative-usual").addEventListener("click", () => change((now) => (now.brief.negative_prompt = NEGATIVE), { brief: true }));
   $("render-undo").addEventListener("click", briefHistory.undo);
@@ -87,6 +89,7 @@ function showBrief() {
   $("render-undo").disabled = !briefHistory.canUndo;
   $("render-redo").disabled = !briefHistory.canRedo;
   showConditions(now);
+  style.show();
   light.showLight();
   GROUPS.forEach((one, index) => {
     const chosen = chosenOf(one, brief.prompt);
@@ -127,6 +130,7 @@ export function requestOf(now) {
     shadow: brief.shadow,
     ...(brief.reflection && now.background !== "transparent" ? { reflection: brief.reflection } : {}),
     ...(brief.relight && now.background === "generate" ? { relight: brief.relight } : {}),
+    ...(now.background === "generate" && style.styleOf(brief) ? { style: style.styleOf(brief) } : {}),
     engine: brief.engine,
     ...(now.project ? { project_id: now.project.id } : {}),
   };

@@ -39,6 +39,7 @@ function freshDesk() {
       shadow: "contact", // or an object, as the API takes it
       reflection: null,
       relight: null,
+      style: null, // {pictures: [{id, name, weight}], palette, light, found, off, strength}; see style.js
       engine: null,
     },
   };
