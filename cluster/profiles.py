@@ -27,6 +27,7 @@ StageName = Literal[
     "producer",
     "sam_encoder",
     "mask_decoder",
+    "detector",
     "understand",
     "canny",
     "generator",
@@ -37,13 +38,14 @@ DEPLOYMENTS: tuple[StageName, ...] = get_args(StageName)
 OPTIONAL: tuple[StageName, ...] = ("photo_decoder", "producer")
 """Deployed only when the profile names them. Otherwise the gateway does their work."""
 GPU_STAGES: tuple[GpuStage, ...] = get_args(GpuStage)
-ALSO_ON_CPU: tuple[GpuStage, ...] = ("understand",)
+ALSO_ON_CPU: tuple[GpuStage, ...] = ("detector", "understand")
 """GPU stages that run on the CPU where a profile gives them no share."""
-ASLEEP: tuple[StageName, ...] = ("understand",)
+ASLEEP: tuple[StageName, ...] = ("detector", "understand")
 """Deployments whose own default is no replica until a call comes, and then one."""
 TUNABLES: dict[StageName, tuple[str, ...]] = {
     "sam_encoder": ("max_batch_size",),
     "mask_decoder": ("max_batch_size",),
+    "detector": ("max_batch_size",),
     "understand": ("max_batch_size",),
     "canny": ("low", "high"),
     "generator": ("max_rows",),
@@ -178,7 +180,9 @@ class Profile(Strict):
     sentence: str
     device: Literal["cpu", "cuda"]
     pack: str = ""
-    threads: dict[Literal["encoder", "decoder", "understand", "generator"], int] = Field(default_factory=dict)
+    threads: dict[Literal["encoder", "decoder", "detector", "understand", "generator"], int] = Field(
+        default_factory=dict
+    )
     autoscaling: Pipeline | None = None
     head: Head | None = None
     pools: dict[str, Pool] = Field(min_length=1)

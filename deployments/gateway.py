@@ -1,8 +1,8 @@
 """HTTP -> the store and the graph: the FastAPI app of packshot.api, in a replica.
 
 The gateway processes no pixels. The photo decoder, a process of this replica or a deployment, decodes uploads. The
-encoder and the decoder answer clicks; embeddings pass between them by reference. The finisher makes masks, cutouts and
-deliveries. An accepted shot is a row in the store, followed by one call of the director.
+encoder and the decoder answer clicks, and the detector words; embeddings pass between them by reference. The finisher
+makes masks, cutouts and deliveries. An accepted shot is a row in the store, followed by one call of the director.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ STUDIO_DIR = Path(packshot.__file__).with_name("studio")
 class GatewayDeployment:
     """Serves the HTTP API.
 
-    `pack` names the pack; "" uses the setting. `encoder` and `mask_decoder` answer clicks, `finisher` makes files and
-    `director` runs shots. `photo_decoder` decodes uploads; with None, processes of this replica do. `producer` produces
-    catalogues; with None, this replica does.
+    `pack` names the pack; "" uses the setting. `encoder` and `mask_decoder` answer clicks and `detector` words,
+    `finisher` makes files and `director` runs shots. `photo_decoder` decodes uploads; with None, processes of this
+    replica do. `producer` produces catalogues; with None, this replica does.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class GatewayDeployment:
         pack: str,
         encoder: DeploymentHandle[Any],
         mask_decoder: DeploymentHandle[Any],
+        detector: DeploymentHandle[Any],
         finisher: DeploymentHandle[Any],
         director: DeploymentHandle[Any],
         photo_decoder: DeploymentHandle[Any] | None,
@@ -65,9 +66,8 @@ class GatewayDeployment:
         self._settings = Settings()
         require_shared_store(self._settings)
         self._store = Store.from_settings(self._settings)
-        self._graph = ServeGraph(
-            pack or self._settings.pack, self._settings, self._store, encoder, mask_decoder, finisher, director
-        )
+        stages = (encoder, mask_decoder, detector, finisher, director)
+        self._graph = ServeGraph(pack or self._settings.pack, self._settings, self._store, *stages)
         self._cores = CoresInUse()
         self._upload_decoder: Decoder = (
             LocalDecoder(self._settings) if photo_decoder is None else ServeDecoder(photo_decoder)

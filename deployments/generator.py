@@ -1,5 +1,7 @@
 """Scene -> Render: the pack's engine. Scenes of different requests share its denoising steps.
 
+A pack with an endpoint has no engine here: a vendor's service paints, by one call for each scene.
+
 A scene of a catalogue is parked while it would slow a person's scene by more than the policy allows.
 
 Progress is streamed to the caller. Closing the stream frees the scene's batch rows at the next step.
@@ -18,9 +20,10 @@ from deployments.ray_support.context import stage
 from deployments.ray_support.deaths import end_on_device_fault, leave_evidence
 from deployments.ray_support.gpu import cap_share
 from deployments.ray_support.metrics import RayMeter
-from packshot.batching import RenderBatcher, Rendered, StepCurve, knee
+from packshot.batching import Painter, RenderBatcher, Rendered, StepCurve, knee
 from packshot.contract.recipe import EngineStamp
 from packshot.models.device import model_thread, pick_dtype
+from packshot.models.packs.pack import Pack, find_pack
 from packshot.settings import Settings
 from packshot.shots import Fitted, Painted, Step
 from packshot.types import Brief, ConditionMaps, EdgeMap, Scene
@@ -49,30 +52,47 @@ class GeneratorDeployment:
     """
 
     def __init__(self, pack: str, threads: int) -> None:
-        from packshot.models.engines.loading import load_engine
-        from packshot.models.packs.pack import find_pack
-
         leave_evidence()
         settings = Settings()
+        self._meter = RayMeter()
+        self._painter: Painter
+        loaded = find_pack(pack or settings.pack, settings)
+        if loaded.manifest.endpoint is None:
+            self._load(loaded, threads, settings)
+        else:
+            self._connect(loaded, settings)
+
+    def _load(self, pack: Pack, threads: int, settings: Settings) -> None:
+        """Load the pack's engine on this replica's device, and measure its batch curve."""
+        from packshot.models.engines.loading import load_engine
+
         thread = model_thread(threads, end_on_device_fault)
         device = cap_share(settings.device)
         dtype = pick_dtype(device, settings.dtype)
-        loaded = find_pack(pack or settings.pack, settings)
         self._stamp = EngineStamp(
-            pack=loaded.hashes(loaded.engine_roles), dtype=str(dtype).removeprefix("torch."), device=device.type
+            pack=pack.hashes(pack.engine_roles), dtype=str(dtype).removeprefix("torch."), device=device.type
         )
-        engine = load_engine(loaded, device, dtype, freeze=True)
+        engine = load_engine(pack, device, dtype, freeze=True)
         curve_s = thread.submit(engine.step_seconds).result()
-        self._knee = knee(curve_s)
-        self._row_step_s = curve_s[self._knee] / self._knee
-        self._meter = RayMeter()
+        rows = knee(curve_s)
+        self._useful_rows = max(rows, ROWS_OF_A_GUIDED_SCENE)
+        self._row_step_s = curve_s[rows] / rows
         curve = StepCurve(curve_s)
-        self._batcher = RenderBatcher(engine, max_rows=1, curve=curve, meter=self._meter, thread=thread)
+        self._painter = RenderBatcher(engine, max_rows=1, curve=curve, meter=self._meter, thread=thread)
+
+    def _connect(self, pack: Pack, settings: Settings) -> None:
+        """Paint by a vendor's service, whose calls are this replica's rows."""
+        from packshot.models.engines.remote.painter import endpoint_of, open_painter
+
+        painter, endpoint = open_painter(pack, settings, meter=self._meter), endpoint_of(pack)
+        self._painter, self._stamp = painter, painter.stamp
+        self._useful_rows = endpoint.in_flight
+        self._row_step_s = endpoint.latency_s / endpoint.in_flight
 
     def reconfigure(self, user_config: dict[str, int]) -> None:
-        """Set the largest number of batch rows in a step: `max_rows`, or this machine's knee when that is smaller."""
-        self._batcher.max_rows = min(user_config["max_rows"], max(self._knee, ROWS_OF_A_GUIDED_SCENE))
-        self._meter.set("packshot_denoise_max_rows", self._batcher.max_rows)
+        """Set the largest number of batch rows in a step: `max_rows`, or what is useful here when that is smaller."""
+        self._painter.max_rows = min(user_config["max_rows"], self._useful_rows)
+        self._meter.set("packshot_denoise_max_rows", self._painter.max_rows)
 
     async def paint(
         self,
@@ -86,7 +106,7 @@ class GeneratorDeployment:
         """Paint a scene. Yields at most two steps per second, and every step with a preview, then the painted scene."""
         reported: asyncio.Queue[Step | None] = asyncio.Queue()
         rendering: asyncio.Task[Rendered] = asyncio.create_task(
-            self._batcher.render(
+            self._painter.render(
                 Scene(fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps(), fitted.kept),
                 lambda index, steps, preview: reported.put_nowait(Step(index, steps, preview)),
                 preview_every_s=PREVIEW_EVERY_S,
@@ -110,7 +130,7 @@ class GeneratorDeployment:
     def record_autoscaling_stats(self) -> dict[str, float]:
         """Return `row_step_s`, the seconds of a row-step in a full batch as measured at start, and `step_rows`, the
         rows of such a batch."""
-        return {"row_step_s": self._row_step_s, "step_rows": float(self._batcher.max_rows)}
+        return {"row_step_s": self._row_step_s, "step_rows": float(self._painter.max_rows)}
 
     def check_health(self) -> None:
-        require_progress("generator", self._batcher.busy_s)
+        require_progress("generator", self._painter.busy_s)

@@ -41,6 +41,7 @@ class ProducerDeployment:
         pack: str,
         encoder: DeploymentHandle[Any],
         mask_decoder: DeploymentHandle[Any],
+        detector: DeploymentHandle[Any],
         finisher: DeploymentHandle[Any],
         director: DeploymentHandle[Any],
         photo_decoder: DeploymentHandle[Any] | None,
@@ -48,7 +49,7 @@ class ProducerDeployment:
         settings = Settings()
         require_shared_store(settings)
         store = Store.from_settings(settings)
-        graph = ServeGraph(pack or settings.pack, settings, store, encoder, mask_decoder, finisher, director)
+        graph = ServeGraph(pack or settings.pack, settings, store, encoder, mask_decoder, detector, finisher, director)
         self._decoder: Decoder = LocalDecoder(settings) if photo_decoder is None else ServeDecoder(photo_decoder)
         self._producing = Producing(store, graph, self._decoder, settings)
 

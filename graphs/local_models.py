@@ -9,17 +9,21 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from packshot.contract.recipe import EngineStamp
+from packshot.errors import BadInput
+from packshot.models.detect import NOT_HERE
 from packshot.models.device import model_thread, pick_device, pick_dtype
 from packshot.models.packs.pack import Pack
 from packshot.settings import Settings
 from packshot.shots.segmented import new_mask
 from packshot.store.records import NewMask
-from packshot.types import Cutout, Embedding, Photo, Prompts, Understanding
+from packshot.types import Cutout, Embedding, Found, Photo, Prompts, Understanding, Words
 
 if TYPE_CHECKING:
     import torch
 
+    from packshot.models.detect.detector import Detector
     from packshot.models.engines.loading import PackEngine
+    from packshot.models.engines.remote.painter import RemotePainter
     from packshot.models.segment.segmenter import SamDecoder, SamEncoder
     from packshot.models.understand.understander import Understander
 
@@ -66,15 +70,35 @@ class Models:
         return Understander(load_geometry(self._pack, *self._placed, encoder=self.segmenter[0]))
 
     @cached_property
+    def detector(self) -> Detector | None:
+        """What finds the products that words name; None when the pack has none."""
+        from packshot.models.detect.detector import load_detector
+
+        return load_detector(self._pack, *self._placed)
+
+    @cached_property
     def engine(self) -> PackEngine:
         """The pack's engine."""
         from packshot.models.engines.loading import load_engine
 
         return load_engine(self._pack, *self._placed, freeze=self._freeze)
 
+    @property
+    def remote(self) -> bool:
+        """Whether a vendor's service paints, so that there is no engine to load."""
+        return self._pack.manifest.endpoint is not None
+
+    def remote_painter(self) -> RemotePainter:
+        """The painter that calls the vendor's service."""
+        from packshot.models.engines.remote.painter import open_painter
+
+        return open_painter(self._pack, self._settings)
+
     @cached_property
     def stamp(self) -> EngineStamp:
         """What a picture's recipe says about the engine."""
+        if self.remote:
+            return self.remote_painter().stamp
         device, dtype = self._placed
         hashes = self._pack.hashes(self._pack.engine_roles)
         return EngineStamp(pack=hashes, dtype=str(dtype).removeprefix("torch."), device=device.type)
@@ -87,6 +111,15 @@ class Models:
     def understand(self, cutouts: Sequence[Cutout]) -> list[Understanding]:
         """What is known of each product, in order."""
         return self.understander.understand(cutouts)
+
+    def find(self, seen: Photo | Embedding, words: Words) -> Found:
+        """What the words name. Raises BadInput `not_served` when the pack has no detector."""
+        from packshot.models.detect.detector import find_named
+
+        if self.detector is None:
+            raise BadInput("not_served", NOT_HERE)
+        [found] = find_named(self.detector, [(seen, words)])
+        return found
 
     def segment(self, embedding: Embedding, prompts: Prompts) -> tuple[NewMask, ...]:
         """The masks that the prompts mark, best first."""

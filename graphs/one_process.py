@@ -30,7 +30,7 @@ from graphs.local_models import Models
 from packshot.api.app import create_app
 from packshot.api.decoding import LocalDecoder
 from packshot.api.graph import Segmented
-from packshot.batching import RenderBatcher, Rendered, SingleFlight
+from packshot.batching import Painter, RenderBatcher, Rendered, SingleFlight
 from packshot.catalogue.producer import Producer
 from packshot.contract.engines import EngineInfo
 from packshot.contract.set_report import SetReport
@@ -74,11 +74,14 @@ from packshot.types import (
     ConditionMaps,
     EdgeMap,
     Embedding,
+    Found,
     Framing,
+    Photo,
     Prompts,
     Scene,
     Stroke,
     Understanding,
+    Words,
 )
 
 __all__ = ["serving_in_process"]
@@ -167,7 +170,7 @@ class LocalStages:
         self._pixels = pixels
         self._models = models
         self._finisher = finisher
-        self._batcher: RenderBatcher[Any] | None = None
+        self._painter: Painter | None = None
         self._assets = assets
 
     @cached_property
@@ -203,14 +206,11 @@ class LocalStages:
         alone: bool,
         maps: ConditionMaps | None = None,
     ) -> AsyncIterator[Step | Painted]:
-        if self._batcher is None:
-            engine = await self._models.run(lambda: self._models.engine)
-            if self._batcher is None:
-                self._batcher = RenderBatcher(engine, max_rows=MAX_ROWS, thread=self._models.thread)
+        painter = await self._painter_of()
         reported: asyncio.Queue[Step | None] = asyncio.Queue()
         scene = Scene(fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps(), fitted.kept)
         rendering: asyncio.Task[Rendered] = asyncio.create_task(
-            self._batcher.render(
+            painter.render(
                 scene,
                 lambda index, steps, preview: reported.put_nowait(Step(index, steps, preview)),
                 preview_every_s=PREVIEW_EVERY_S,
@@ -226,6 +226,16 @@ class LocalStages:
             yield Painted(render, await asyncio.to_thread(lambda: self._models.stamp), timing_ms)
         finally:
             rendering.cancel()
+
+    async def _painter_of(self) -> Painter:
+        """The pack's painter, made at its first scene."""
+        if self._painter is None and self._models.remote:
+            self._painter = await asyncio.to_thread(self._models.remote_painter)
+        elif self._painter is None:
+            engine = await self._models.run(lambda: self._models.engine)
+            if self._painter is None:
+                self._painter = RenderBatcher(engine, max_rows=MAX_ROWS, thread=self._models.thread)
+        return self._painter
 
     async def finish(
         self, prepared: Prepared, painted: Painted, spec: ShotSpec, products: Sequence[Understanding] | None = None
@@ -253,6 +263,7 @@ class LocalGraph:
         pack = find_pack(settings.pack, settings)
         pack.check()
         self._engines = (pack.summary(),)
+        self._detector_reads = pack.manifest.detector_reads
         self._store = store
         self._models = Models(pack, settings, freeze=freeze)
         self._finisher = Finisher(store.assets, load_matting(pack))
@@ -275,7 +286,7 @@ class LocalGraph:
 
     def load_early(self) -> None:
         """Begin to load the models, so that they are there when the photo is."""
-        self._models.thread.submit(lambda: (self._models.segmenter, self._models.engine))
+        self._models.thread.submit(lambda: (self._models.segmenter, self._models.remote or self._models.engine))
 
     def close(self) -> None:
         """Give running shots back to the store, and stop the models' thread after its present call."""
@@ -296,9 +307,23 @@ class LocalGraph:
         encode_ms, decode_ms = (encoded_at - started_at) * 1000, (time.perf_counter() - encoded_at) * 1000
         return Segmented(masks, {"queue": 0.0, "encode": encode_ms, "decode": decode_ms})
 
+    @property
+    def finds_words(self) -> bool:
+        return self._detector_reads is not None
+
+    async def find(self, photo: PhotoRecord, words: Words) -> Found:
+        seen: Photo | Embedding
+        if self._detector_reads == "photo":
+            seen = await self._read(photo.asset_key)
+        else:
+            seen = await self._embeddings.get(photo.id, lambda: self._encode(photo.asset_key))
+        return await self._models.run(self._models.find, seen, words)
+
     async def _encode(self, asset_key: str) -> Embedding:
-        photo = await asyncio.to_thread(lambda: read_photo(self._store.assets.get(asset_key)))
-        return await self._models.run(self._models.encode, photo)
+        return await self._models.run(self._models.encode, await self._read(asset_key))
+
+    async def _read(self, asset_key: str) -> Photo:
+        return await asyncio.to_thread(lambda: read_photo(self._store.assets.get(asset_key)))
 
     async def paint(self, photo: PhotoRecord, base_key: str | None, strokes: tuple[Stroke, ...]) -> NewMask:
         return await self._pixels.run(self._finisher.paint, base_key, (photo.width, photo.height), strokes)

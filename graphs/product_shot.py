@@ -1,8 +1,9 @@
 """The product shot: the whole application on one screen.
 
                         ┌─ uploads ─> photo_decoder (if the profile has one; otherwise a process of the gateway)
-                        ├─ clicks ──> sam_encoder ──Embedding──> mask_decoder ──> masks
-    HTTP ──> gateway ───┤             (once per photo)           (batched)
+                        ├─ clicks ──> sam_encoder ──Embedding─┬> mask_decoder ──> masks
+                        │             (once per photo)        │  (batched) ^
+    HTTP ──> gateway ───┼─ words ─────────────────────────────┴> detector ─┘ boxes
                 │       ├─ catalogues ─> producer (if the profile has one; otherwise the gateway): clicks, shots, files
                 │       ├─ cutouts, deliveries ─────────────────> finisher ──> files
                 │       └─ shots ───> director ──layers─────────> finisher ──Fitted──┬──> canny ──EdgeMap──┐
@@ -14,7 +15,8 @@
 
 An accepted shot is a row in the store before anything runs. The director claims it, runs it and commits its images.
 Layouts, geometries and edge maps travel between replicas by reference: as an unawaited response, or as an object
-reference. Only shots that need their products' geometry call `understand`, once for each mask; otherwise it sleeps.
+reference. Only shots that need their products' geometry call `understand`, once for each mask, and only words call
+`detector`; otherwise both sleep.
 
     serve run graphs.product_shot:app          # this machine, the mini pack, keys required
     packshot config --profile one-gpu          # the same application with another profile's numbers
@@ -24,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ray.serve import Application
 
 from deployments.canny import CannyDeployment
+from deployments.detector import DetectorDeployment
 from deployments.director import DirectorDeployment
 from deployments.finisher import FinisherDeployment
 from deployments.gateway import GatewayDeployment
@@ -46,6 +49,7 @@ class Args(BaseModel):
     pack: str = Field("", description="The pack to serve; empty = the setting PACKSHOT_PACK.")
     encoder_threads: int = Field(2, ge=0, description="Torch threads of an encoder replica; 0 = torch's choice.")
     decoder_threads: int = Field(1, ge=0, description="Torch threads of a mask decoder replica.")
+    detector_threads: int = Field(1, ge=0, description="Torch threads of a replica that finds what words name.")
     understand_threads: int = Field(1, ge=0, description="Torch threads of a replica that finds geometry.")
     generator_threads: int = Field(2, ge=0, description="Torch threads of a generator replica.")
     photo_decoder: bool = Field(False, description="Decode uploads in a separate deployment, not in the gateway.")
@@ -60,12 +64,13 @@ def app(args: Args) -> Application:
     require_shared_store(Settings())
     encoder = as_deployment(SamEncoderDeployment).bind(args.pack, args.encoder_threads)
     decoder = as_deployment(MaskDecoderDeployment).bind(args.pack, args.decoder_threads)
+    detector = as_deployment(DetectorDeployment).bind(args.pack, args.detector_threads)
     generator = as_deployment(GeneratorDeployment).bind(args.pack, args.generator_threads)
     finisher = as_deployment(FinisherDeployment).bind(args.pack)
     understand = as_deployment(UnderstandDeployment).bind(args.pack, args.understand_threads)
     canny = as_deployment(CannyDeployment).bind()
     director = as_deployment(DirectorDeployment).bind(args.pack, finisher, understand, canny, generator)
     photo_decoder = as_deployment(PhotoDecoderDeployment).bind() if args.photo_decoder else None
-    stages = (encoder, decoder, finisher, director, photo_decoder)
+    stages = (encoder, decoder, detector, finisher, director, photo_decoder)
     producer = as_deployment(ProducerDeployment).bind(args.pack, *stages) if args.producer else None
     return as_deployment(GatewayDeployment).bind(args.pack, *stages, producer)

@@ -118,6 +118,7 @@ class BadInput(PackshotError):
         "zip_refused": "A ZIP archive is damaged, encrypted, or has paths that leave its folder.",
         "manifest_refused": "Rows of a catalogue's manifest have problems. `problems` lists them.",
         "product_not_found": "No product was found in the photo of a catalogue's row.",
+        "no_product": "The photo of a catalogue's row does not show what the row's words name.",
         "photo_missing": "A catalogue's row names a photo or a mask that is not there.",
         "axes_too_large": "A catalogue's axes have more combinations than the limit.",
         "not_served": "A field needs a stage that is not served.",
@@ -129,6 +130,7 @@ class BadInput(PackshotError):
         "layers_too_large": "The layers together are more pixels than one shot may show or cut out.",
         "not_filmable": "A picture cannot become a clip: no background, or its masks or photos were deleted.",
         "video_not_installed": "A clip's format needs ffmpeg, which this server does not have.",
+        "content_refused": "The vendor of a remote engine refuses the prompt or the product's picture.",
         "redo_needs_change": "A reason cannot be mended by itself; the request must say what to change.",
         "url_refused": "A webhook's URL is not https, or leads to an address that is not public.",
         "bad_usage": "A command was called with arguments that do not fit together.",
@@ -206,9 +208,15 @@ class Conflict(PackshotError):
 
 
 class BudgetSpent(PackshotError):
-    """Raised when a shot would exceed a budget of its key or tenant, until `retry_after_s` seconds have passed."""
+    """Raised when a shot would exceed a budget of its key or tenant, until `retry_after_s` seconds have passed.
 
-    codes: ClassVar[dict[str, str]] = {"budget_spent": "A budget of the key or the tenant is used up."}
+    Also raised for a shot of an engine that is paid for each picture when there is no budget.
+    """
+
+    codes: ClassVar[dict[str, str]] = {
+        "budget_spent": "A budget of the key or the tenant is used up.",
+        "budget_needed": "The engine costs money for each picture, and neither the key nor its tenant has a budget.",
+    }
 
 
 class PreconditionFailed(PackshotError):
@@ -248,6 +256,7 @@ class Unavailable(PackshotError):
 
     codes: ClassVar[dict[str, str]] = {
         "not_ready": "The graph does not answer: it is starting or stopping, or a stage is down.",
+        "remote_unavailable": "The vendor of a remote engine does not answer or asks to wait; the shot waits.",
         "schema_mismatch": "The database's schema belongs to another version of packshot.",
     }
 
@@ -268,6 +277,7 @@ class PackRefused(PackshotError):
         "pack_mismatch": "Parts of the pack do not fit together.",
         "pack_not_renderable": "The pack is declared, but this version cannot render with it.",
         "pack_licence": "The pack's licence needs an explicit flag.",
+        "pack_key": "The pack calls a vendor's service, and there is no key for it.",
     }
 
 
@@ -287,6 +297,8 @@ class EngineFailed(PackshotError):
         "engine_out_of_memory": "The engine ran out of memory.",
         "engine_nan": "The engine produced values that are not finite (NaN or infinity).",
         "timeout": "The shot ran longer than the limit.",
+        "remote_answer": "The vendor of a remote engine answered with no picture of the size that was asked for.",
+        "remote_refused": "The vendor of a remote engine refused the call.",
         "internal": "An internal error. The logs hold its cause under the request id.",
     }
 

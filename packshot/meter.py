@@ -29,6 +29,7 @@ METRICS: dict[str, Metric] = {
     "packshot_photo_encodes_total": Metric("counter", "Photos encoded by the segmenter."),
     "packshot_embedding_cache_hits_total": Metric("counter", "Embeddings answered from the cache."),
     "packshot_mask_decodes_total": Metric("counter", "Requests for masks that the mask decoder computed."),
+    "packshot_word_searches_total": Metric("counter", "Photos in which the detector looked for words."),
     "packshot_products_understood_total": Metric("counter", "Cutouts whose geometry and material were found."),
     "packshot_shots_total": Metric("counter", "Ended shots, by status.", ("status",)),
     "packshot_shot_seconds": Metric(
@@ -56,6 +57,11 @@ METRICS: dict[str, Metric] = {
     ),
     "packshot_denoise_parked_rows": Metric(
         "gauge", "Batch rows of catalogue scenes that are parked while people's scenes step; summed over generators."
+    ),
+    "packshot_remote_calls_total": Metric(
+        "counter",
+        "Calls of remote engines' vendors, by outcome (painted, refused, wrong, unanswered).",
+        ("outcome",),
     ),
     "packshot_claim_seconds": Metric(
         "histogram",

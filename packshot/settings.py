@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
@@ -55,6 +55,9 @@ class Settings(BaseSettings):
     )
     offline: bool = Field(True, description="Never contact the model hub; weights must be on disk or in the cache.")
     accept_noncommercial: bool = Field(False, description="Allow packs whose licence forbids commercial use.")
+    accept_limited: str = Field(
+        "", description="Packs whose limits of commercial use hold for you, separated by commas; others are refused."
+    )
     device: str = Field("auto", description="Torch device of the models: auto, cpu or cuda.")
     dtype: str = Field("auto", description="Number format of the models: auto, fp32, bf16 or fp16.")
     gpu_gib: float = Field(
@@ -62,6 +65,12 @@ class Settings(BaseSettings):
     )
     embedding_cache_bytes: int = Field(
         256 * MIB, ge=0, description="Size of each encoder replica's embedding cache, bytes."
+    )
+
+    # Remote engines
+    remote_key: SecretStr = Field(SecretStr(""), description="Key of a remote engine's vendor; from a secret.")
+    remote_key_file: str = Field(
+        "", description="File with that key, read at each call; or a folder with one named after each remote pack."
     )
 
     # Request limits

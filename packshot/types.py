@@ -133,6 +133,26 @@ class Detection:
 
 
 @dataclass(frozen=True)
+class Words:
+    """What is looked for in a photo: `text` names the product, and `not_text`, if not empty, what it is not."""
+
+    text: str
+    not_text: str = ""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What words name in a photo: `detections`, best first; none when nothing fits.
+
+    `known` are the words of the text that were looked for, and `unknown` the words that the detector ignored.
+    """
+
+    detections: tuple[Detection, ...]
+    known: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Cutout:
     """The product, cropped to its extent. `pixels` is uint8 HxWx4 RGBA, straight (not premultiplied)."""
 

@@ -38,7 +38,7 @@ from packshot.shots.pictures import FoundStyle, PictureFile
 from packshot.shots.stages import Region, RegionOrder
 from packshot.store.records import Claim, NewImage, NewMask, PhotoRecord
 from packshot.store.store import Store
-from packshot.types import Mask, Prompts, Stroke
+from packshot.types import Detection, Found, Mask, Prompts, Stroke, Words
 from tests.specs import recipe_of
 
 ENGINES = tuple(
@@ -65,7 +65,10 @@ ENGINES = tuple(
 
 
 class BoxGraph:
-    """A `Graph` whose segmenter needs no model. Clicks wait until `hold` is set."""
+    """A `Graph` whose segmenter needs no model. Clicks wait until `hold` is set.
+
+    `shown` maps each word that its detector knows to what it finds; `finds_words` is whether it has a detector.
+    """
 
     def __init__(self, registry: CollectorRegistry, finisher: Finisher) -> None:
         self.finisher = finisher
@@ -74,6 +77,8 @@ class BoxGraph:
         self.deliveries = 0
         self.base_keys: list[str | None] = []
         self.broken: Exception | None = None
+        self.shown: dict[str, tuple[Detection, ...]] = {}
+        self.finds_words = True
         self.clicks_held = False
         self.clicks_begun = threading.Event()
         self.clicks_cancelled = threading.Event()
@@ -115,6 +120,14 @@ class BoxGraph:
             for score in scores
         )
         return Segmented(masks, {"queue": 0.5, "encode": 3.0, "decode": 1.0})
+
+    async def find(self, photo: PhotoRecord, words: Words) -> Found:
+        if self.broken is not None:
+            raise self.broken
+        known = tuple(word for word in words.text.split() if word in self.shown)
+        unknown = tuple(word for word in words.text.split() if word not in self.shown)
+        left = [one for word in known for one in self.shown[word] if one not in self.shown.get(words.not_text, ())]
+        return Found(tuple(sorted(left, key=lambda one: -one.score)), known, unknown)
 
     async def paint(self, photo: PhotoRecord, base_key: str | None, strokes: tuple[Stroke, ...]) -> NewMask:
         return await asyncio.to_thread(self.finisher.paint, base_key, (photo.width, photo.height), strokes)

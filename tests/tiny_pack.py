@@ -41,7 +41,11 @@ FAMILIES: dict[str, dict[str, Any]] = {
     },
     "sd15": {"channels": 4, "prediction": "epsilon", "scheduler": "UniPCMultistepScheduler", "inpaints": True},
     "sd2": {"channels": 4, "prediction": "v_prediction", "scheduler": "DDIMScheduler", "inpaints": True},
+    "sdxl": {"channels": 4, "prediction": "epsilon", "scheduler": "EulerDiscreteScheduler", "two_texts": True},
 }
+UNION_TYPES = {"canny": 3, "depth": 1, "normal": 4, "segmentation": 5}
+POOLED, SIZE_EMBED = 12, 4
+"""Of the second text encoder: the channels of its pooled text, and those of each of the six numbers of a size."""
 
 CONTROL_CHANNELS: dict[str, list[str]] = {
     "depth": ["depth", "depth", "depth"],
@@ -64,23 +68,33 @@ def build_tiny_pack(
     """Write a pack named after `folder` and return the folder.
 
     `inpaints` False: a plain UNet of c channels. `scheduler`: another class. `shards`: files of the UNet. `controls`:
-    conditions besides canny that the pack serves. `edit`: top-level manifest fields to overwrite.
+    conditions besides canny that the pack serves; sdxl's union ControlNet has them all. `edit`: top-level manifest
+    fields to overwrite.
     """
     import torch
 
     about = FAMILIES[family]
+    inpaints = inpaints and "inpaints" in about
     channels, width = about["channels"], 8
     folder.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         configs = _configs(about, width, inpaints, scheduler)
         roles: dict[str, Any] = {"tokenizer": _tokenizer(folder, about.get("words", False), configs)}
+        if about.get("two_texts"):
+            roles["tokenizer_2"] = roles["tokenizer"] | {"config": {"model_max_length": 16, "pad_token": "!"}}
+            for key in ("vocab_size", "bos_token_id", "eos_token_id"):
+                configs["text_encoder_2"][1][key] = configs["text_encoder"][1][key]
         for role, (class_name, config) in configs.items():
             roles[role] = {"class_name": class_name, "licence": "Apache-2.0", "config": config}
             if role != "scheduler":
                 count = shards if role == "unet" else 1
                 roles[role]["files"] = _save(folder, role, _random_state(class_name, config), count)
-        for kind in controls:  # after the others, whose weights then stay the same
+        if about.get("two_texts"):
+            roles["controlnet"]["control_types"] = UNION_TYPES
+            inpainted = [f"masked_{colour}" for colour in ("red", "green", "blue")]
+            roles["controlnet_inpaint"] |= {"control_channels": inpainted, "scale": 0.5}
+        for kind in () if about.get("two_texts") else controls:  # after the others, whose weights then stay the same
             class_name, config = configs["controlnet"]
             role = f"controlnet_{kind}"
             roles[role] = {"class_name": class_name, "licence": "Apache-2.0", "config": config}
@@ -148,6 +162,33 @@ def _configs(
             },
         )
     vocab = 3 + len(WORDS) if about.get("words") else 512 + 2 + len(CLIP_WORDS)
+    second: dict[str, Any] = {}
+    control: tuple[str, dict[str, Any]] = ("ControlNetModel", {})
+    if about.get("two_texts"):
+        net |= {
+            "cross_attention_dim": 2 * width,
+            "transformer_layers_per_block": [1, 2],
+            "addition_embed_type": "text_time",
+            "addition_time_embed_dim": SIZE_EMBED,
+            "projection_class_embeddings_input_dim": POOLED + 6 * SIZE_EMBED,
+        }
+        control = ("ControlNetUnionModel", {"num_trans_channel": 8, "num_trans_head": 2, "num_proj_channel": 8})
+        embeds = {"in_channels": channels, "conditioning_embedding_out_channels": [4, 4, 8, 8]}
+        second = {
+            "text_encoder_2": (
+                "CLIPTextModelWithProjection",
+                {
+                    "hidden_size": width,
+                    "intermediate_size": 16,
+                    "num_hidden_layers": 2,
+                    "num_attention_heads": 2,
+                    "max_position_embeddings": 16,
+                    "projection_dim": POOLED,
+                    "hidden_act": "gelu",
+                },
+            ),
+            "controlnet_inpaint": ("ControlNetModel", net | embeds),
+        }
     return {
         "segmenter": ("Sam", SAM),
         "text_encoder": (
@@ -175,9 +216,10 @@ def _configs(
             },
         ),
         "controlnet": (
-            "ControlNetModel",
-            net | {"in_channels": channels, "conditioning_embedding_out_channels": [4, 4, 8, 8]},
+            control[0],
+            net | {"in_channels": channels, "conditioning_embedding_out_channels": [4, 4, 8, 8]} | control[1],
         ),
+        **second,
         "scheduler": (
             scheduler or about["scheduler"],
             {
@@ -198,10 +240,10 @@ def _random_state(class_name: str, config: dict[str, Any]) -> dict[str, Any]:
     import torch
 
     module: Any
-    if class_name == "CLIPTextModel":
-        from transformers import CLIPTextConfig, CLIPTextModel
+    if class_name.startswith("CLIPText"):
+        import transformers
 
-        module = CLIPTextModel(CLIPTextConfig(**config))
+        module = getattr(transformers, class_name)(transformers.CLIPTextConfig(**config))
     elif class_name == "Sam":
         from packshot.models.segment.network import build_sam
 

@@ -140,6 +140,7 @@ def _pipeline() -> dashboard.Dashboard:
             "short",
             (f"sum(rate(ray_packshot_mask_decodes_total[{RATE}]))", "masks"),
             (f"sum(rate(ray_packshot_photo_encodes_total[{RATE}]))", "photos"),
+            (f"sum(rate(ray_packshot_word_searches_total[{RATE}]))", "words"),
             (f"sum(rate(ray_packshot_products_understood_total[{RATE}]))", "geometries"),
         )
     )

@@ -17,8 +17,20 @@ WIDTH, MARGIN = 1000, 32
 BAR_X, BAR_WIDTH, BAR_HEIGHT = 190, 560, 46
 BUSY_X, BUSY_WIDTH = 790, 120
 ROW_HEIGHT, HEAD_HEIGHT = 70, 40
-COLOURS = {"sam_encoder": "#4477aa", "mask_decoder": "#228833", "understand": "#8a6fb0", "generator": "#c8553d"}
-LABELS = {"sam_encoder": "encoder", "mask_decoder": "decoder", "understand": "geometry", "generator": "generator"}
+COLOURS = {
+    "sam_encoder": "#4477aa",
+    "mask_decoder": "#228833",
+    "detector": "#b8972e",
+    "understand": "#8a6fb0",
+    "generator": "#c8553d",
+}
+LABELS = {
+    "sam_encoder": "encoder",
+    "mask_decoder": "decoder",
+    "detector": "detector",
+    "understand": "geometry",
+    "generator": "generator",
+}
 INK, SOFT, LINE, EMPTY = "#1f2328", "#656d76", "#d0d7de", "#f3f4f6"
 LETTER_PX = 7.0
 """Approximate width of a letter at 13 px. A label that does not fit is omitted; the legend explains the colours."""

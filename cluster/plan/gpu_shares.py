@@ -33,12 +33,14 @@ SHARE_STEP = 0.01
 BATCH_KEY: dict[GpuStage, str] = {
     "sam_encoder": "max_batch_size",
     "mask_decoder": "max_batch_size",
+    "detector": "max_batch_size",
     "understand": "max_batch_size",
     "generator": "max_rows",
 }
 ROLES_OF: dict[GpuStage, tuple[RoleName, ...]] = {
     "sam_encoder": ("segmenter",),
     "mask_decoder": ("segmenter",),
+    "detector": ("detector",),
     "understand": ("geometry",),
     "generator": ("text_encoder", "vae", "unet", "controlnet"),
 }

@@ -36,17 +36,19 @@ DEFAULT_MAX_ONGOING = 6
 class Demand:
     """The demand to plan for.
 
-    A photo is encoded once, decoded `clicks_per_photo` times, and used for 1 / `photos_per_image` images.
-    `utilisation` is the share of a device's time that the plan may use. Raises BadInput when a value is out of range.
+    A photo is encoded once, decoded `clicks_per_photo` times, and used for 1 / `photos_per_image` images. Words are
+    looked for `words_per_photo` times in a photo. `utilisation` is the share of a device's time that the plan may use.
+    Raises BadInput when a value is out of range.
     """
 
     images_per_hour: float
     photos_per_image: float = 1.0
     clicks_per_photo: float = 3.0
     utilisation: float = rates.UTILISATION
+    words_per_photo: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("images_per_hour", "photos_per_image", "clicks_per_photo"):
+        for name in ("images_per_hour", "photos_per_image", "clicks_per_photo", "words_per_photo"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise BadInput("bad_usage", f"{name} must be a number ≥ 0, got {value}")
@@ -158,6 +160,7 @@ class Plan:
             "steps": self.steps,
             "photos_per_image": self.demand.photos_per_image,
             "clicks_per_photo": self.demand.clicks_per_photo,
+            "words_per_photo": self.demand.words_per_photo,
             "utilisation": self.demand.utilisation,
             "source": "estimate",
             "stages": {stage.stage: _stage_json(stage) for stage in self.stages},
@@ -264,7 +267,7 @@ class _StageSeconds:
             if stage in footprint.stages
         }
         encoder, decoder, generator = on_gpu["sam_encoder"], on_gpu["mask_decoder"], on_gpu["generator"]
-        understand = on_gpu.get("understand")
+        detector, understand = on_gpu.get("detector"), on_gpu.get("understand")
         photos, has_photo_decoder = demand.photos_per_image, "photo_decoder" in profile.deployments
         decoding_s = rates.CPU_SECONDS["photo_decoder"]
         self._seconds: dict[StageName, float] = {
@@ -273,6 +276,9 @@ class _StageSeconds:
             "producer": rates.CPU_SECONDS["producer"],
             "sam_encoder": photos * rates.row_seconds(*encoder),
             "mask_decoder": photos * demand.clicks_per_photo * rates.row_seconds(*decoder),
+            "detector": photos
+            * demand.words_per_photo
+            * (rates.row_seconds(*detector) if detector else rates.CPU_SECONDS["detector"]),
             "understand": photos * (rates.row_seconds(*understand) if understand else rates.CPU_SECONDS["understand"]),
             "canny": rates.CPU_SECONDS["canny"],
             "generator": rates.scene_seconds(*generator, steps, rows),

@@ -29,6 +29,7 @@ CPU_SECONDS: dict[str, float] = {
     "gateway": 0.1,
     "photo_decoder": 0.3,
     "producer": 0.02,
+    "detector": 0.1,
     "understand": 0.2,
     "canny": 0.01,
     "finisher": 0.17,

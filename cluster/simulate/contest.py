@@ -23,6 +23,7 @@ HOLDS = {
     "photo_decoder": 1.0,
     "sam_encoder": 4.0,
     "mask_decoder": 8.0,
+    "detector": 8.0,
     "understand": 8.0,
     "canny": 8.0,
     "finisher": 2.0,
@@ -44,6 +45,7 @@ def bounds(generators: int) -> dict[str, int]:
     part = {
         "sam_encoder": 0.34,
         "mask_decoder": 0.17,
+        "detector": 0.07,
         "understand": 0.07,
         "canny": 0.17,
         "finisher": 1.5,

@@ -1,6 +1,7 @@
 """The simulated application: arrivals -> store -> directors and the stages that they drive -> done, scaled by a policy.
 
-photo (for some of the shots, LEAD_S before) ──> gateway ──> photo_decoder ──> sam_encoder ──> mask_decoder, some clicks
+photo (for some of the shots, LEAD_S before) ──> gateway ──> photo_decoder ──> sam_encoder ──> detector, for some ──>
+mask_decoder, some clicks
 shot ──> gateway ──> queue ──claim──> director ──> finisher ──> understand, for some ──> canny
 ──> generator, picture by picture ──> finisher ──> commit ──> gateway, a download of each picture
 """
@@ -23,7 +24,9 @@ from cluster.simulate.traces import LEAD_S, Arrival, Trace
 from packshot.shots.director import PLACES_FOR_PEOPLE
 from packshot.shots.load_report import LoadReport
 
-ONE_THREAD = ("gateway", "photo_decoder", "sam_encoder", "mask_decoder", "understand", "canny", "finisher")
+ONE_THREAD = (
+    "gateway", "photo_decoder", "sam_encoder", "mask_decoder", "detector", "understand", "canny", "finisher",
+)  # fmt: skip
 """Stages whose replicas do one call at a time, in order of arrival."""
 STAGES = (*ONE_THREAD, "generator", "director")
 TICK_S = 1.0
@@ -212,6 +215,8 @@ class Pipeline:
         yield self._workers["gateway"].call(Timed(self._machine.upload_s))
         yield self._workers["photo_decoder"].call(Timed(self._machine.photo_s))
         yield self._workers["sam_encoder"].call(Timed(self._machine.encode_s))
+        if arrival.words:
+            yield self._workers["detector"].call(Timed(self._machine.find_s))
         for _ in range(self._machine.clicks):
             yield self._workers["gateway"].call(Timed(self._machine.request_s))
             yield self._workers["mask_decoder"].call(Timed(self._machine.click_s))

@@ -11,12 +11,12 @@ class Machine:
 
     A step of r rows takes `step_fixed_s + step_each_s * r`, and a step has at most `max_rows` rows. `begin_s` and
     `decode_s` are for a picture in the generator, while its other scenes wait. `encode_s` is for a photo's embedding,
-    `click_s` for a click's masks (a photo gets `clicks` of them), `geometry_s` for the geometry of a photo's product,
-    which is then cached, and `edges_s` for a layout's edge map. The finisher
-    takes `cut_s` for the first shot of a photo (its cutout is kept), `layout_s` for each shot (place) and `finish_s`
-    for each picture (composite, inspect, encode). An upload takes `upload_s` of a gateway and `photo_s` of a photo
-    decoder; any other request takes `request_s` of a gateway, and a download of a picture `download_s`. `start_s` is by
-    stage, from the request for a replica until it is ready.
+    `click_s` for a click's masks (a photo gets `clicks` of them), `find_s` for the words of a photo, `geometry_s` for
+    the geometry of a photo's product, which is then cached, and `edges_s` for a layout's edge map. The finisher takes
+    `cut_s` for the first shot of a photo (its cutout is kept), `layout_s` for each shot (place) and `finish_s` for each
+    picture (composite, inspect, encode). An upload takes `upload_s` of a gateway and `photo_s` of a photo decoder; any
+    other request takes `request_s` of a gateway, and a download of a picture `download_s`. `start_s` is by stage, from
+    the request for a replica until it is ready.
     A claim occupies one of `database_cores` for
     `claim_fixed_s`, plus `claim_each_s` for each waiting shot (PostgreSQL, measured: docs/capacity.md). A replica holds
     at most `generator_holds` or `director_holds` calls. `dollars_hour` is the cost of a replica-hour by stage.
@@ -31,6 +31,7 @@ class Machine:
     encode_s: float = 0.25
     click_s: float = 0.02
     clicks: int = 3
+    find_s: float = 0.05
     geometry_s: float = 0.05
     edges_s: float = 0.02
     cut_s: float = 0.0
@@ -77,7 +78,7 @@ A_24_GB_CARD = Machine(
     step_fixed_s=0.78 * 0.0945,
     step_each_s=0.22 * 0.0945,
     # More rows would exceed the generator's limit on a step's time (LONGEST_STEP_S in
-    # packshot/models/engines/unet_controlnet.py).
+    # packshot/models/engines/step_engine.py).
     max_rows=8,
     # Processor seconds of one core (docs/measurements.md, 2026-11-26, "What one SKU costs").
     cut_s=2.4,
@@ -92,6 +93,7 @@ A_24_GB_CARD = Machine(
         "generator": 17.0,
         "sam_encoder": 12.0,
         "mask_decoder": 12.0,
+        "detector": 12.0,
         "understand": 12.0,
         "canny": 5.0,
         "finisher": 5.0,
@@ -103,6 +105,7 @@ A_24_GB_CARD = Machine(
         "generator": 0.67 * GPU_HOUR,
         "sam_encoder": 0.20 * GPU_HOUR,
         "mask_decoder": 0.07 * GPU_HOUR,
+        "detector": 0.07 * GPU_HOUR,
         "understand": 0.07 * GPU_HOUR,
         "canny": 0.02,
         "finisher": 0.02,

@@ -13,7 +13,7 @@ HOUR_S = 3600.0
 @dataclass(frozen=True)
 class Arrival:
     """A shot that arrives at second `at_s`. `photo`: a new photo is uploaded and clicked on LEAD_S seconds before.
-    `geometry`: it needs its product's geometry.
+    `words`: the photo's product is first looked for by its name. `geometry`: it needs its product's geometry.
 
     A catalogue's photos are uploaded before the trace begins; each of its shots is the first of its photo.
     """
@@ -26,6 +26,7 @@ class Arrival:
     photo: bool = False
     tenant: int = 0
     geometry: bool = False
+    words: bool = False
 
     @property
     def first(self) -> bool:
@@ -40,6 +41,8 @@ PHOTO_SHARE = 0.4
 """Share of interactive shots with a new photo."""
 GEOMETRY_EVERY = 5
 """One of so many interactive shots needs its product's geometry. An assumption."""
+WORDS_EVERY = 10
+"""For one of so many interactive shots words are sent, if it has a new photo. An assumption."""
 TENANTS = 5
 
 
@@ -66,6 +69,7 @@ def people(rate: Callable[[float], float], peak: float, end_s: float, rng: rando
                 photo=photo,
                 tenant=rng.randrange(TENANTS),
                 geometry=count % GEOMETRY_EVERY == 0,
+                words=count % WORDS_EVERY == 0,
             )
 
 

@@ -1,8 +1,8 @@
 """The API's `Graph` and `Decoder` over Serve handles, for the gateway and the producer.
 
-Neither processes pixels. The encoder and the mask decoder answer clicks; embeddings pass between them by reference. The
-finisher makes masks, cutouts and deliveries. An accepted shot is a row in the store, followed by one call of the
-director.
+Neither processes pixels. The encoder and the mask decoder answer clicks, and the detector words; embeddings pass
+between them by reference. The finisher makes masks, cutouts and deliveries. An accepted shot is a row in the store,
+followed by one call of the director.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from packshot.shots.stages import Region, RegionOrder
 from packshot.store.gauges import connection_gauges, queue_gauges
 from packshot.store.records import NewMask, PhotoRecord, UploadRecord
 from packshot.store.store import Store
-from packshot.types import Prompts, Stroke
+from packshot.types import Found, Prompts, Stroke, Words
 
 log = logging.getLogger("ray.serve")
 
@@ -82,13 +82,17 @@ class ServeGraph:
         store: Store,
         encoder: DeploymentHandle[Any],
         mask_decoder: DeploymentHandle[Any],
+        detector: DeploymentHandle[Any],
         finisher: DeploymentHandle[Any],
         director: DeploymentHandle[Any],
     ) -> None:
-        self._engines = (find_pack(pack, settings).summary(),)
+        served = find_pack(pack, settings)
+        self._engines = (served.summary(),)
+        self._detector_reads = served.manifest.detector_reads
         self._store = store
         self._encoder = with_context(encoder)
         self._mask_decoder = with_context(mask_decoder)
+        self._detector = with_context(detector)
         self._finisher = with_context(finisher)
         self._director = director
         self._app = serve.get_replica_context().app_name
@@ -121,6 +125,23 @@ class ServeGraph:
         total_ms = (time.perf_counter() - started_at) * 1000
         queue_ms = max(0.0, total_ms - sum(answer.timing_ms.values()))
         return Segmented(answer.masks, {"queue": queue_ms, **answer.timing_ms})
+
+    @property
+    def finds_words(self) -> bool:
+        return self._detector_reads is not None
+
+    async def find(self, photo: PhotoRecord, words: Words) -> Found:
+        encoder = self._encoder.options(session_id=photo.id)
+
+        async def look() -> Found:
+            if self._detector_reads == "photo":
+                found: Found = await self._detector.find.remote(photo.asset_key, words)
+                return found
+            encoded = encoder.encode.remote(photo.id, photo.asset_key)
+            assert isinstance(encoded, DeploymentResponse)
+            return await await_with_arguments(self._detector.find.remote(encoded, words), encoded)
+
+        return await retry_once(look)
 
     async def paint(self, photo: PhotoRecord, base_key: str | None, strokes: tuple[Stroke, ...]) -> NewMask:
         size = (photo.width, photo.height)

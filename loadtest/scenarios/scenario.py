@@ -22,7 +22,9 @@ from loadtest.scenarios.bounds import Fraction, Seconds, Slo, Strict
 from loadtest.scenarios.traffic import Arrival, Diurnal, Flat, Gaps, Phase, Ramp, Stream, Timeline, read_trace, schedule
 
 PersonaName = Literal["designer", "integrator", "catalogue", "hostile", "probe"]
-Stage = Literal["gateway", "sam_encoder", "mask_decoder", "understand", "canny", "generator", "finisher", "director"]
+Stage = Literal[
+    "gateway", "sam_encoder", "mask_decoder", "detector", "understand", "canny", "generator", "finisher", "director"
+]
 
 CLASSES: dict[str, tuple[str, ...]] = {
     "designer": ("upload", "click", "cutout", "shot", "touchup", "clip"),

@@ -13,12 +13,12 @@ __all__ = ["check_capabilities"]
 def check_capabilities(body: ShotRequest, engine: EngineInfo) -> None:
     """Raise BadInput `engine_cannot` for a field that was sent and that the engine cannot honour.
 
-    Null and absent fields are always allowed, and so is a weight of 0 or an empty text.
+    Null and absent fields are always allowed, and so is a weight of 0, an empty text or the engine's own guidance.
     """
     has = engine.capabilities
     if body.negative_prompt and not has.negative_prompt:
         raise cannot(engine, "negative_prompt", "needs the capability negative_prompt", body.negative_prompt)
-    if body.guidance_scale is not None and not has.guidance:
+    if body.guidance_scale not in (None, engine.defaults.guidance_scale) and not has.guidance:
         raise cannot(engine, "guidance_scale", "needs the capability guidance", body.guidance_scale)
     if "canny" not in has.controls:
         for name in CANNY_FIELDS:

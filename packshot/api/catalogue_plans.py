@@ -16,13 +16,15 @@ from packshot.api.limits import json_bytes
 from packshot.api.services import Services, in_thread
 from packshot.api.styling import styled_look
 from packshot.catalogue.costs import costs_of
-from packshot.catalogue.manifest import Frame, MediaType, Read, frame_of, read_frame_bytes, read_manifest
+from packshot.catalogue.manifest import Frame, MediaType, Read, frame_of, not_served, read_frame_bytes, read_manifest
 from packshot.catalogue.places import Allowed
 from packshot.catalogue.plan import Costs, Plan, Scene, combinations, plan
 from packshot.catalogue.sheet import problem, refused
 from packshot.contract.catalogue import Budget, BudgetCheck, DryRunAnswer, Look, Manifest, RowProblem
 from packshot.contract.engines import EngineInfo
 from packshot.errors import BadInput, NotFound, UnsupportedMedia
+from packshot.store.budgets import NEEDS_BUDGET
+from packshot.store.records import Tenant
 from packshot.store.shot_filter import ShotFilter
 
 __all__ = ["MAX_MANIFEST_BYTES", "MAX_PROBLEMS", "Planned", "dry_run_answer", "planned", "sent_manifest"]
@@ -96,16 +98,16 @@ def _look(data: bytes) -> Frame:
     return read_frame_bytes(data, "application/json" if data.lstrip()[:1] == b"{" else "application/yaml")
 
 
-async def planned(services: Services, tenant_id: str, sent: SentManifest) -> Planned:
+async def planned(services: Services, tenant: Tenant, sent: SentManifest) -> Planned:
     """Read and plan a manifest. One waits for its turn, because a large one takes seconds of a processor.
 
     Raises BadInput `manifest_unreadable` when the bytes have another form, and Overloaded.
     """
-    async with services.large_turns.one(tenant_id):
-        read, engine = await in_thread(_read, services, tenant_id, sent)
+    async with services.large_turns.one(tenant.id):
+        read, engine = await in_thread(_read, services, tenant.id, sent)
         if read.manifest is not None and read.manifest.defaults.style is not None:
-            read = await _styled(services, tenant_id, read, read.manifest, engine)
-        return await in_thread(_planned, services, tenant_id, read, engine)
+            read = await _styled(services, tenant.id, read, read.manifest, engine)
+        return await in_thread(_planned, services, tenant, read, engine)
 
 
 async def _styled(services: Services, tenant_id: str, read: Read, manifest: Manifest, engine: EngineInfo) -> Read:
@@ -131,13 +133,29 @@ def _read(services: Services, tenant_id: str, sent: SentManifest) -> tuple[Read,
         except BadInput as error:
             found.append(refused(error, None, None, "defaults.engine", read.manifest.defaults.engine))
         found += _limits(read.manifest, engine, services)
+        if not services.graph.finds_words:
+            found += _unserved_words(read.manifest, read.rows)
     return replace(read, problems=sorted([*read.problems, *found], key=lambda one: one.row or 0)), engine
 
 
-def _planned(services: Services, tenant_id: str, read: Read, engine: EngineInfo) -> Planned:
-    ended, _ = services.store.shots.page(tenant_id, ShotFilter(status="done", kind="shot"), limit=20)
+def _planned(services: Services, tenant: Tenant, read: Read, engine: EngineInfo) -> Planned:
+    ended, _ = services.store.shots.page(tenant.id, ShotFilter(status="done", kind="shot"), limit=20)
     costs, basis = costs_of(engine, ended)
-    return Planned(read, plan(read, costs), costs, basis)
+    made = plan(read, costs)
+    if made.painted and engine.price_device_s and not services.store.budgets.bounds_costs(tenant.id, tenant.key_id):
+        remedy = "Ask the operator for a budget, or name another engine."
+        needed = problem(None, None, "defaults.engine", engine.name, NEEDS_BUDGET, remedy, "budget_needed")
+        made = replace(made, problems=(needed, *made.problems))
+    return Planned(read, made, costs, basis)
+
+
+def _unserved_words(manifest: Manifest, rows: Sequence[int]) -> Iterator[RowProblem]:
+    """Words, where no detector is served."""
+    if manifest.defaults.find is not None:
+        yield not_served("defaults.find", manifest.defaults.find, "detector")
+    for item, row in zip(manifest.items, rows, strict=True):
+        if item.find is not None:
+            yield not_served("find", item.find, "detector", row, item.sku)
 
 
 def _missing_ids(services: Services, tenant_id: str, read: Read) -> Iterator[RowProblem]:

@@ -84,7 +84,7 @@ async def create_catalogue(
 
     Any problem refuses the whole with 422 `manifest_refused` and the same list, unless `on_problem` is `skip`.
     """
-    made = await planned(services, tenant.id, await sent_manifest(request, name, scene, preset))
+    made = await planned(services, tenant, await sent_manifest(request, name, scene, preset))
     if dry_run and problems == "csv":
         return StreamingResponse(chunks_of(problems_csv(made.plan.problems)), media_type="text/csv; charset=utf-8")
     if dry_run:

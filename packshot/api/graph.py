@@ -14,7 +14,7 @@ from packshot.shots.finish import THUMBNAIL_PX
 from packshot.shots.pictures import FoundStyle, PictureFile
 from packshot.shots.stages import DeliveryOrder, Region, RegionOrder
 from packshot.store.records import NewMask, PhotoRecord
-from packshot.types import Prompts, Stroke
+from packshot.types import Found, Prompts, Stroke, Words
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,15 @@ class Graph(Protocol):
 
         `base_key` names the asset of an earlier mask, which the prompts improve; None starts anew.
         """
+        ...
+
+    @property
+    def finds_words(self) -> bool:
+        """Whether a detector is served."""
+        ...
+
+    async def find(self, photo: PhotoRecord, words: Words) -> Found:
+        """Return what the words name in the photo. Raises BadInput `not_served` when no detector is served."""
         ...
 
     async def paint(self, photo: PhotoRecord, base_key: str | None, strokes: tuple[Stroke, ...]) -> NewMask:

@@ -105,7 +105,7 @@ async def metrics(services: Wired, tenant: Caller) -> PlainTextResponse:
 )
 async def engines(services: Wired, tenant: Caller) -> EnginesAnswer:
     """Each engine has its native sizes, limits and sampling defaults. The first one is the default."""
-    return EnginesAnswer(engines=services.graph.engines())
+    return EnginesAnswer(engines=services.graph.engines(), finds_words=services.graph.finds_words)
 
 
 @router.get("/openapi.json", include_in_schema=False)

@@ -1,4 +1,4 @@
-"""`/v1/photos/{id}/masks`: candidates for clicks and boxes, brush strokes, and masks that people send."""
+"""`/v1/photos/{id}/masks`: candidates for words, clicks and boxes, brush strokes, and masks that people send."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from packshot.api.openapi import (
     problems_json,
 )
 from packshot.api.services import Services, Wired, decode_slot, in_thread
+from packshot.api.word_masks import named
 from packshot.contract import examples
 from packshot.contract.answers import MaskAnswer, MasksAnswer
 from packshot.contract.requests import MaskRequest
@@ -39,7 +40,7 @@ from packshot.imaging.prompts import check_prompts
 from packshot.imaging.strokes import check_strokes
 from packshot.store.records import MaskRecord, PhotoRecord
 from packshot.store.store import Store
-from packshot.types import Prompts, Stroke
+from packshot.types import Prompts, Stroke, Words
 
 router = APIRouter(prefix="/v1/photos", tags=["photos"], responses=keyed_problems_json())
 
@@ -51,7 +52,7 @@ MAX_STROKES_BYTES = 1024 * 1024
 @router.post(
     "/{photo_id}/masks",
     operation_id="click",
-    summary="Segment what points and boxes mark, or paint on a mask",
+    summary="Segment what words, points and boxes mark, or paint on a mask",
     responses=answer_json(examples.MASKS, "Candidates, best first.", headers=TIMING)
     | problems_json(*BODY_PROBLEMS, NotFound, Unavailable, StorageFull),
     openapi_extra=body_json(examples.MASK_REQUEST),
@@ -59,6 +60,7 @@ MAX_STROKES_BYTES = 1024 * 1024
 async def click(photo_id: str, request: Request, response: Response, services: Wired, tenant: Caller) -> MasksAnswer:
     """Returns candidate masks, best first. They expire after 24 h unless a shot uses them.
 
+    Words give a mask for each product that they name, and 200 without masks when there is none: `found` says why.
     Strokes give one mask. The own transparency of the upload is the first candidate, if the points lie on it and the
     boxes enclose it.
     """
@@ -69,17 +71,14 @@ async def click(photo_id: str, request: Request, response: Response, services: W
     if body.base_mask_id is not None:
         base = await in_thread(services.store.masks.get, tenant.id, body.base_mask_id)
         _check_base(base, photo)
+    if body.text is not None:
+        return await _by_words(photo, body, request, response, services)
     if body.strokes:
         strokes = tuple(Stroke(tuple(one.points), one.radius_px, one.mode == "erase") for one in body.strokes)
         await in_thread(check_strokes, strokes, photo.width, photo.height)
         own, made = None, await cancel_on_disconnect(request, _painted(services, photo, base, strokes))
     else:
-        prompts = Prompts(
-            points=tuple((point.x, point.y, point.label) for point in body.points),
-            boxes=tuple(body.boxes),
-            multimask=body.multimask,
-        )
-        check_prompts(prompts, photo.width, photo.height)
+        prompts = _prompts(body, photo)
         own, made = await cancel_on_disconnect(
             request, candidates(services.store, services.graph, photo, base, prompts)
         )
@@ -117,9 +116,57 @@ async def put_mask(photo_id: str, request: Request, response: Response, services
     return answer
 
 
+async def _by_words(
+    photo: PhotoRecord, body: MaskRequest, request: Request, response: Response, services: Services
+) -> MasksAnswer:
+    """The masks of what the request's words name."""
+    words = Words((body.text or "").strip(), (body.not_text or "").strip())
+    prompts = _prompts(body, photo)
+    found = await cancel_on_disconnect(request, named(services.store, services.graph, photo, words, prompts))
+    masks = await shield_to_completion(found.stored(services.store, photo))
+    response.headers.update(server_timing(found.timing_ms))
+    return MasksAnswer(masks=tuple(map(mask_answer, masks)), found=found.answer(masks))
+
+
+def _prompts(body: MaskRequest, photo: PhotoRecord) -> Prompts:
+    """The request's points and boxes. Raises BadInput when they do not lie in the photo."""
+    prompts = Prompts(
+        points=tuple((point.x, point.y, point.label) for point in body.points),
+        boxes=tuple(body.boxes),
+        multimask=body.multimask,
+    )
+    check_prompts(prompts, photo.width, photo.height)
+    return prompts
+
+
+def _check_words(body: MaskRequest) -> None:
+    """Raise BadInput `invalid_request` for words that say nothing, or that do not go with the other fields."""
+    field, rule = "text", ""
+    if body.text is None:
+        field = "not_text"
+        rule = "must come with text, got not_text alone; name what is looked for in text"
+        if body.not_text is None:
+            return
+    elif not body.text.strip():
+        rule = f"must have a word that names the product, got {body.text[:20]!r}; leave it out to find it automatically"
+    elif body.strokes or body.base_mask_id is not None:
+        rule = "must not come with strokes or base_mask_id, got both; send one request for each"
+    elif body.not_text is not None:
+        field = "not_text"
+        if not body.not_text.strip():
+            rule = f"must have a word, got {body.not_text[:20]!r}; leave it out if there is nothing to exclude"
+        elif body.not_text.casefold().split() == body.text.casefold().split():
+            rule = f"must differ from text, got {body.not_text[:80]!r} for both; name another thing"
+    if rule:
+        raise BadInput("invalid_request", f"{field} {rule}.", errors=[{"loc": [field], "msg": rule}])
+
+
 def _check_fields(body: MaskRequest) -> None:
     """Raise BadInput `invalid_request` for fields that do not go together."""
+    _check_words(body)
     rule = ""
+    if body.text is not None:
+        return
     if body.strokes and (body.points or body.boxes):
         rule = "must not come with points or boxes, got both; send one request for each"
     elif body.base_mask_id is not None and not (body.strokes or body.points or body.boxes):

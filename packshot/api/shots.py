@@ -175,7 +175,7 @@ def _add(
     check_layers_together(body.layers, boxes, canvas, services.settings.max_photo_px)
     sku = None if body.sku is None else checked_label(body.sku, "sku")
     meta = {name: checked_label(value, f"meta.{name}") for name, value in body.meta.items()}
-    work = row_steps(stored, pick_engine(stored.engine, services.graph.engines()))
+    engine = pick_engine(stored.engine, services.graph.engines())
     return services.store.shots.add(
         tenant.id,
         stored,
@@ -184,11 +184,12 @@ def _add(
         key_id=tenant.key_id,
         sku=sku,
         meta=meta,
-        row_steps=work,
+        row_steps=row_steps(stored, engine),
         origin=carrier(),
         sent=sent,
         category=category,
         supersedes=supersedes,
+        price_device_s=engine.price_of(stored),
     )
 
 

@@ -132,6 +132,7 @@ async def touch_up_image(image_id: str, request: Request, services: Wired, tenan
             category=shot.category if touchup.locked else shot.category or RETOUCHED,
             supersedes=image.id,
             job=NewJob("touchup", touchup.to_json(), region.png),
+            price_device_s=engine.price_of(spec),
         )
         return await stored_by(services, add)
 

@@ -7,9 +7,10 @@ timeout.
 
 from packshot.batching.curve import StepCurve
 from packshot.batching.micro import MicroBatcher
+from packshot.batching.painter import Painter
 from packshot.batching.policy import Policy, knee
 from packshot.batching.renders import RenderBatcher
 from packshot.batching.scene_job import Rendered
 from packshot.batching.singleflight import SingleFlight
 
-__all__ = ["MicroBatcher", "Policy", "RenderBatcher", "Rendered", "SingleFlight", "StepCurve", "knee"]
+__all__ = ["MicroBatcher", "Painter", "Policy", "RenderBatcher", "Rendered", "SingleFlight", "StepCurve", "knee"]

@@ -47,7 +47,7 @@ class Rendered(NamedTuple):
     """A painted scene, and the milliseconds of its stages.
 
     The stages are `queue`, `begin`, `steps` (which includes the waits between steps) and `decode`. `device` is the
-    scene's share of the time for which the engine worked.
+    scene's share of the time for which the engine worked, or the price of a vendor's picture in device-seconds.
     """
 
     render: Render

@@ -1,18 +1,20 @@
-"""From a row's photos to their masks: what the item brings, or what its box, its points or the whole photo give."""
+"""From a row's photos to their masks: what the item brings, or what its words, box, points or the whole photo give."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from packshot.api.conversions import exact_mask
 from packshot.api.decoding import Decoder
 from packshot.api.graph import Graph
 from packshot.api.photo_masks import own_alpha, segmented
 from packshot.api.uploads import add_photo
+from packshot.api.word_masks import named
 from packshot.catalogue.places import Allowed
 from packshot.catalogue.rows import is_path
 from packshot.catalogue.urls import read_url
+from packshot.contract.answers import NoteAnswer
 from packshot.contract.catalogue import Item
 from packshot.errors import BadInput, NotFound
 from packshot.imaging.decoding.formats import claim_of
@@ -21,8 +23,10 @@ from packshot.settings import Settings
 from packshot.store.catalogue_records import CatalogueRecord
 from packshot.store.records import MaskRecord, PhotoRecord
 from packshot.store.store import Store
-from packshot.types import Prompts
+from packshot.types import Prompts, Words
 
+NOTHING = ("no_known_word", "not_found")
+"""The notes of a search that found nothing."""
 MOST_OF_PHOTO = 0.98
 """Share of the photo's pixels that a product covers at most, when nothing marks it."""
 
@@ -34,6 +38,14 @@ class RowFailed(Exception):
         super().__init__(code, detail)
         self.code = code
         self.detail = detail
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The ids of the masks of a row's photos, and what a person should know about them, if anything."""
+
+    masks: list[str]
+    note: NoteAnswer | None = None
 
 
 class Cutter:
@@ -49,23 +61,28 @@ class Cutter:
         self._allowed = Allowed.by(settings)
         self._max_photo_bytes = settings.max_photo_bytes
 
-    async def masks_of(self, record: CatalogueRecord, item: Item) -> list[str]:
-        """The ids of the masks of the item's photos, in their order. Mask, box and points belong to the first photo.
+    async def cut(self, record: CatalogueRecord, item: Item, default_find: str | None) -> Cut:
+        """The masks of the item's photos, in their order.
 
-        Raises RowFailed for a photo that was refused before, BadInput `product_not_found` when nothing is a product,
-        BadInput `photo_missing`, and as the decoder, the segmenter and the store do.
+        Mask, box and points belong to the first photo. The words, the item's or `default_find`, count for every photo
+        but that of a detail, which need not show the product as a whole. Raises RowFailed for a photo that was refused
+        before, BadInput `no_product` when a photo shows nothing that the words name, BadInput `product_not_found` when
+        nothing is a product, BadInput `photo_missing`, and as the decoder, the segmenter and the store do.
         """
-        found = []
-        for index, (_, place) in enumerate(item.views()):
+        masks, note = [], None
+        for index, (view, place) in enumerate(item.views()):
             photo = await self._photo(record, place)
+            find = None if view == "detail" else item.find or default_find
+            prompts = _prompts(item, photo) if index == 0 else Prompts()
             if index == 0 and item.mask is not None:
                 mask = await self._brought(record, photo, item.mask)
-            elif index == 0 and (item.box or item.points):
-                mask = await self._marked(photo, item)
+            elif find is not None:
+                mask, more = await self._named(photo, find, prompts)
+                note = note or more
             else:
-                mask = await self._best(photo, Prompts())
-            found.append(mask.id)
-        return found
+                mask = await self._best(photo, prompts)
+            masks.append(mask.id)
+        return Cut(masks, note)
 
     async def _photo(self, record: CatalogueRecord, place: str) -> PhotoRecord:
         photo_id: str | None = place
@@ -111,11 +128,15 @@ class Cutter:
         new = replace(exact_mask(read, read.png, photo.width, photo.height), source="upload")
         return (await asyncio.to_thread(self._store.masks.add, photo.tenant, photo.id, [new]))[0]
 
-    async def _marked(self, photo: PhotoRecord, item: Item) -> MaskRecord:
-        points = tuple((x, y, 1) for x, y in item.points)
-        prompts = Prompts(points=points, boxes=(item.box,) if item.box else ())
-        check_prompts(prompts, photo.width, photo.height)
-        return await self._best(photo, prompts)
+    async def _named(self, photo: PhotoRecord, find: str, prompts: Prompts) -> tuple[MaskRecord, NoteAnswer | None]:
+        """The mask of the likeliest product that the words name, and a note when there are several."""
+        found = await named(self._store, self._graph, photo, Words(find.strip()), prompts)
+        if not found.products:
+            detail = next((note.detail for note in found.notes if note.code in NOTHING), "it could not be cut out")
+            raise BadInput("no_product", f"a row's photo must show what its words name: {detail}, or send a mask")
+        note = next((note for note in found.notes if note.code == "several_found"), None)
+        best = replace(found, products=found.products[:1])
+        return (await best.stored(self._store, photo))[0], note
 
     async def _best(self, photo: PhotoRecord, prompts: Prompts) -> MaskRecord:
         """The upload's own alpha where the prompts mean it, else the segmenter's best candidate."""
@@ -132,6 +153,14 @@ class Cutter:
                 "or send a mask",
             )
         return (await asyncio.to_thread(self._store.masks.add, photo.tenant, photo.id, [best]))[0]
+
+
+def _prompts(item: Item, photo: PhotoRecord) -> Prompts:
+    """The item's points and box, which lie on its first photo. Raises BadInput when they do not."""
+    points = tuple((x, y, 1) for x, y in item.points)
+    prompts = Prompts(points=points, boxes=(item.box,) if item.box else ())
+    check_prompts(prompts, photo.width, photo.height)
+    return prompts
 
 
 def _marks(prompts: Prompts) -> bool:

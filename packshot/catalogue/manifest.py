@@ -173,7 +173,7 @@ def _checked(raw: dict[str, Any], numbers: list[int], problems: list[RowProblem]
 def _of_pydantic(found: Any, row: int | None, sku: str | None, column: str) -> RowProblem:
     value = found.get("input")
     if found["type"] == "extra_forbidden" and (role := LATER_FIELDS.get(str(found["loc"][-1]))):
-        return _not_served(column, "", role, row, sku)
+        return not_served(column, "", role, row, sku)
     shown = value if isinstance(value, str | int | float) else "" if value is None else json.dumps(value, default=str)
     rule = found["msg"].removeprefix("Value error, ")
     return problem(row, sku, column, shown, rule, "See docs/agency.md for the field's form.")
@@ -224,8 +224,9 @@ def _item_problems(item: Item, row: int, manifest: Manifest, allowed_prefixes: S
                 check_gtin(value)
             except BadInput as error:
                 yield refused(error, row, item.sku, f"meta.{name}", value)
-    if item.find is not None:
-        yield _not_served("find", item.find, "detector", row, item.sku)
+    if item.find is not None and item.mask is not None:
+        rule = "a mask may not come with find, because it says where the product is"
+        yield problem(row, item.sku, "find", item.find, rule, "Send one of them.")
     for view, photo in item.views():
         column = "photo" if item.photo else f"photos.{view}"
         if broken := path_rule(photo, "ph_", allowed_prefixes):
@@ -250,6 +251,7 @@ def scene_names(axes: Sequence[Axis]) -> tuple[str, ...]:
     return tuple(name for axis in axes if axis.name == "scene" for name in axis.values)
 
 
-def _not_served(column: str, value: str, role: str, row: int | None = None, sku: str | None = None) -> RowProblem:
+def not_served(column: str, value: str, role: str, row: int | None = None, sku: str | None = None) -> RowProblem:
+    """The problem of a field whose role is not served."""
     rule = f"the role {role} is not served"
     return problem(row, sku, column, value, rule, "Leave the field out until a release serves it.", "not_served")

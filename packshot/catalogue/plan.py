@@ -76,7 +76,7 @@ class Costs:
     """What pictures cost on one device, in seconds: the same numbers as the autoscaling policy's.
 
     `row_step_s` is one batch row of one denoising step, `picture_s` what a painted picture needs besides, and
-    `composed_s` a picture on a plain background.
+    `composed_s` a picture on a plain background. A picture of an engine whose vendor is paid costs its price.
     """
 
     engine: EngineInfo
@@ -88,6 +88,8 @@ class Costs:
         """Seconds of one picture of a variant."""
         if not variant.generated:
             return self.composed_s
+        if self.engine.price_device_s:
+            return self.engine.price_device_s
         return self.picture_s + self.row_steps(variant, look) * self.row_step_s
 
     def row_steps(self, variant: Variant, look: Look) -> int:

@@ -46,7 +46,7 @@ BUSY_POLL_S = 0.5
 RETRY_AFTER_S = 5.0
 """Seconds before a row or a file is tried again that met an outage."""
 
-SKIPPED = frozenset({"product_not_found", "mask_empty", "mask_too_small"})
+SKIPPED = frozenset({"no_product", "product_not_found", "mask_empty", "mask_too_small"})
 """Codes with which a row is skipped: its photo has no product to show. With any other code it fails."""
 
 Key = tuple[object, ...]
@@ -163,8 +163,10 @@ class Producer:
                 break  # the window is full, or the catalogue was paused
 
     async def _cut(self, record: CatalogueRecord, row: CatalogueRow) -> None:
-        masks = await self._cutter.masks_of(record, item_of(row.item or ""))
-        await asyncio.to_thread(self._work.set_masks, record.id, row.place, masks)
+        item = item_of(row.item or "")
+        made = await self._cutter.cut(record, item, manifest_of(record.frame, []).defaults.find)
+        note = None if made.note is None else (made.note.code, made.note.detail)
+        await asyncio.to_thread(self._work.set_masks, record.id, row.place, made.masks, note)
 
     def _accept(self, record: CatalogueRecord, row: CatalogueRow, window: int) -> int:
         masks: Mapping[str, MaskRecord] = {

@@ -40,6 +40,7 @@ def shots_to_accept(
         if one.key in known:
             continue
         spec = _spec(record, manifest, item, one, masks[(row.masks or ())[one.photo]], engines, settings)
+        engine = pick_engine(spec.engine, engines)
         found.append(
             ShotOfRow(
                 key=one.key,
@@ -47,11 +48,12 @@ def shots_to_accept(
                 view=one.view,
                 scene=one.variant.scene.name,
                 spec=spec,
-                row_steps=row_steps(spec, pick_engine(spec.engine, engines)),
+                row_steps=row_steps(spec, engine),
                 device_s=spec.images * costs.of(one.variant, manifest.defaults),
                 sku=item.sku,
                 meta={**item.meta, "scene": one.variant.scene.name or one.variant.background, "view": one.view},
                 category=item.category,
+                price_device_s=engine.price_of(spec),
             )
         )
     return found

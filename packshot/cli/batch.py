@@ -28,7 +28,7 @@ from packshot.imaging.decoding.formats import claim_of
 
 if TYPE_CHECKING:
     from packshot.client import Client
-    from packshot.contract.answers import MaskAnswer, PhotoAnswer, ShotAnswer
+    from packshot.contract.answers import MaskAnswer, NoteAnswer, PhotoAnswer, ShotAnswer
 
 __all__ = ["Batch", "Order", "Outcome"]
 
@@ -141,7 +141,8 @@ class Batch:
             outcome.notes = [note.model_dump(mode="json") for note in uploaded.notes]
             lap("upload")
             progress.update(source.name, "cutting out")
-            cut = self._cut(uploaded, self._order.marks, source)
+            cut, notes = self._cut(uploaded, self._order.marks, source)
+            outcome.notes += [note.model_dump(mode="json") for note in notes]
             lap("mask")
         layers = [self._layer(layer, cut) for layer in self._order.layout.layers]
         shots = [
@@ -164,11 +165,22 @@ class Batch:
         media_type = claim_of(None, path.name) or "application/octet-stream"
         return self._patiently(lambda: self._client.upload(data, media_type))
 
-    def _cut(self, photo: PhotoAnswer, marks: Marks, source: Source) -> MaskAnswer:
+    def _cut(self, photo: PhotoAnswer, marks: Marks, source: Source) -> tuple[MaskAnswer, tuple[NoteAnswer, ...]]:
+        """The product's mask, and what should be known about it. Raises BadInput `no_product` for words without one."""
+        client, points, boxes = self._client, marks.points, marks.boxes
         if marks.mask is not None:
             png = _read(_mask_of(marks.mask, source))
-            return self._patiently(lambda: self._client.put_mask(photo.id, png))
-        return self._patiently(lambda: self._client.masks(photo.id, points=marks.points, boxes=marks.boxes))[0]
+            return self._patiently(lambda: client.put_mask(photo.id, png)), ()
+        if (find := marks.find) is None:
+            return self._patiently(lambda: client.masks(photo.id, points=points, boxes=boxes))[0], ()
+        answer = self._patiently(
+            lambda: client.find(photo.id, find, not_text=marks.find_not, points=points, boxes=boxes)
+        )
+        notes = answer.found.notes if answer.found else ()
+        if not answer.masks:
+            why = next((note.detail for note in notes if note.code in ("no_known_word", "not_found")), "nothing fits")
+            raise BadInput("no_product", f"{source.name} must show what --find names: {why}")
+        return answer.masks[0], notes
 
     def _layer(self, layer: LayoutLayer, cut: MaskAnswer | None) -> dict[str, Any]:
         """The layer as the API takes it. The product of a photo that the layout names is cut once for all photos."""
@@ -181,7 +193,7 @@ class Batch:
             key = (layer.photo, layer.marks)
             if key not in self._masks:
                 photo = self._upload(layer.photo)
-                self._masks[key] = self._cut(photo, layer.marks, Source(layer.photo, layer.photo.stem)).id
+                self._masks[key] = self._cut(photo, layer.marks, Source(layer.photo, layer.photo.stem))[0].id
             return {**layer.place, "mask_id": self._masks[key]}
 
     def _shoot(self, request: dict[str, Any]) -> str:

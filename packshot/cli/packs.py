@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,54 +30,78 @@ Name = Annotated[str, typer.Argument(help="A pack's name, as `packshot packs lis
 @app.command("list")
 @report_errors
 def list_packs(as_json: AsJson = False) -> None:
-    """List all packs."""
+    """List all packs: what their licence allows, and whether their files are here."""
+    from packshot.contract.engines import LicenceTerms
+    from packshot.models.packs.licence import said
+    from packshot.models.packs.pack import broken_packs
     from packshot.models.packs.pack import list_packs as find_all
+    from packshot.models.packs.ready import OPTIONAL_ROLES
     from packshot.settings import Settings
 
+    settings = Settings()
     rows: list[dict[str, Any]] = []
-    for pack in find_all(Settings()):
+    for pack in find_all(settings):
         manifest = pack.manifest
         rows.append(
             {
                 "name": manifest.name,
                 "title": manifest.title,
+                "kind": manifest.kind,
                 "family": manifest.family,
                 "native_px": list(manifest.native_px),
                 "licence": manifest.licence,
-                "commercial": manifest.commercial,
+                "commercial": manifest.terms.commercial != "no",
+                "terms": manifest.terms.model_dump(mode="json"),
                 "renderable": manifest.renderable,
                 "missing_files": len(pack.missing()),
+                "missing_optional": sum(role in OPTIONAL_ROLES for role, _ in pack.missing()),
             }
         )
     table(
         "Packs",
-        ("name", "title", "native", "licence", "state"),
+        ("name", "title", "native", "licence", "use", "state"),
         (
-            (row["name"], row["title"], "x".join(map(str, row["native_px"])), row["licence"], _state(row))
+            (
+                row["name"],
+                row["title"],
+                "x".join(map(str, row["native_px"])) if row["kind"] == "engine" else "",
+                row["licence"],
+                said(LicenceTerms.model_validate(row["terms"])),
+                _state(row),
+            )
             for row in rows
         ),
     )
+    broken = broken_packs(settings)
+    for name, error in broken.items():
+        stderr().print(f"{name} cannot be used: {error.detail}", markup=False, soft_wrap=True)
     if as_json:
-        put_json({"packs": rows})
+        put_json({"packs": rows, "broken": {name: error.detail for name, error in broken.items()}})
 
 
 def _state(row: dict[str, Any]) -> str:
-    if not row["renderable"]:
+    if row["kind"] == "engine" and not row["renderable"]:
         return "declared, cannot render yet"
-    return f"{row['missing_files']} files missing" if row["missing_files"] else "ready"
+    if row["missing_files"] > row["missing_optional"]:
+        return f"{row['missing_files']} files missing"
+    return f"ready ({row['missing_optional']} optional files missing)" if row["missing_optional"] else "ready"
 
 
 @app.command()
 @report_errors
 def show(name: Name, as_json: AsJson = False) -> None:
     """Show a pack's defaults, limits and licences, and its files with their sizes and what is missing."""
+    from packshot.models.packs.kinds import ENGINE_FIELDS
+    from packshot.models.packs.licence import said as words_of
     from packshot.models.packs.pack import find_pack
     from packshot.settings import Settings
 
     pack = find_pack(name, Settings())
-    summary = pack.summary().model_dump(mode="json")
+    summary = pack.summary().model_dump(mode="json") | {"kind": pack.manifest.kind}
     files = _files(pack)
-    table(f"Pack {name}", ("field", "value"), summary.items())
+    hidden = (*ENGINE_FIELDS, "limits", "capabilities") if pack.manifest.kind == "segmenter" else ()
+    shown = {key: value for key, value in summary.items() if key not in hidden}
+    table(f"Pack {name}", ("field", "value"), (shown | {"terms": words_of(pack.manifest.terms)}).items())
     table(
         f"Files of {name}",
         ("role", "file", "size", "state"),
@@ -129,19 +154,24 @@ def _size(count: int | None) -> str:
 @app.command()
 @report_errors
 def fetch(name: Name, as_json: AsJson = False) -> None:
-    """Download a pack's missing files from the model hub to the pack cache, with sizes and speed."""
+    """Download a pack's missing files from the model hub to the pack cache, and again those that are faulty.
+
+    HF_TOKEN is the token for gated and private repositories, HF_ENDPOINT another hub."""
     from packshot.models.packs.pack import find_pack
     from packshot.settings import Settings
 
     online = Settings().model_copy(update={"offline": False})  # calling this command permits the use of the hub
     pack = find_pack(name, online)
     absent = [row for row in _files(pack) if row["missing"]]
-    if absent:
+    with stderr().status(f"checking the files of {name} that are here"):
+        faulty = [check for check in pack.verify() if check.status == "corrupt"]
+    if absent or faulty:
         _require_hub(pack)
-        stderr().print(f"{name}: {len(absent)} files to fetch, {_total(pack, absent)}.", markup=False)
+        again = f", {len(faulty)} faulty ones again" if faulty else ""
+        stderr().print(f"{name}: {len(absent)} files to fetch, {_total(pack, absent)}{again}.", markup=False)
     started_at = time.monotonic()
     with Progress() as progress, _watched(pack, progress):
-        paths = pack.fetch()
+        paths = pack.fetch(progress.tell)
     spent_s = max(time.monotonic() - started_at, 1e-3)
     count = sum(path.stat().st_size for path in paths)
     speed = f", {_size(count)} in {spent_s:.0f} s ({_size(int(count / spent_s))}/s)" if paths else ""
@@ -154,11 +184,13 @@ def _require_hub(pack: Pack) -> None:
     """Raise PackRefused `pack_missing` at once when the hub cannot be reached, and not after its client's retries."""
     from huggingface_hub import constants
 
+    from packshot.models.packs.hub import endpoint
+
     remedy = f"run this on a machine that reaches it and copy {pack.settings.pack_cache_dir / pack.name} here"
     if constants.HF_HUB_OFFLINE:
         raise PackRefused("pack_missing", f"HF_HUB_OFFLINE forbids the model hub; unset it, or {remedy}")
     try:
-        require_answer(constants.ENDPOINT, path="/", environment=True)
+        require_answer(endpoint(), path="/", environment=True)
     except Unavailable as error:
         raise PackRefused("pack_missing", f"the model hub must be reachable: {error.detail}; or {remedy}") from error
 
@@ -209,6 +241,18 @@ def verify(name: Name, as_json: AsJson = False) -> None:
         ("role", "file", "bytes", "state"),
         ((check.role, check.file, f"{check.bytes:,}", check.status) for check in checks),
     )
+    by_status = Counter(check.status for check in checks)
+    counted = ", ".join(f"{count} {status}" for status, count in sorted(by_status.items()))
+    stderr().print(f"{name}: {counted or 'no files'}.", markup=False)
+    if by_status["unverified"]:
+        stderr().print(
+            "unverified: the manifest states no sha256, so only the pinned commit and the file's own length vouch for "
+            "it. `packshot packs verify NAME --json` prints the hash of what is here.",
+            markup=False,
+            soft_wrap=True,
+        )
+    if ok is False:
+        stderr().print(f"To replace what is missing or corrupt: packshot packs fetch {name}", markup=False)
     if as_json:
         rows = [
             {
@@ -223,7 +267,8 @@ def verify(name: Name, as_json: AsJson = False) -> None:
         put_json({"name": name, "ok": ok, "files": rows})
     if not ok:
         raise typer.Exit(FAILED)
-    pack.check()
+    if pack.manifest.kind == "engine":
+        pack.check()
 
 
 @app.command()

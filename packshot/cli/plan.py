@@ -25,6 +25,7 @@ def plan(
         float, typer.Option(help="New photos per image; less than 1 when a photo is used for several images.")
     ] = 1,
     clicks_per_photo: Annotated[float, typer.Option(help="Clicks (mask requests) per photo.")] = 3,
+    words_per_photo: Annotated[float, typer.Option(help="Searches by words per photo.")] = 0.1,
     utilisation: Annotated[float, typer.Option(help="Share of a device's time that the plan may use.")] = 0.8,
     price: Annotated[
         list[str] | None, typer.Option(help="Price of a GPU-hour: NUMBER, or KIND=NUMBER for one kind; repeatable.")
@@ -46,7 +47,7 @@ def plan(
     from packshot.settings import Settings
 
     given = read_prices(price or [])
-    demand = Demand(images_per_hour, photos_per_image, clicks_per_photo, utilisation)
+    demand = Demand(images_per_hour, photos_per_image, clicks_per_photo, utilisation, words_per_photo)
     wanted, settings = load_profile(profile), Settings()
     pack = find_pack(wanted.pack or settings.pack, settings)
     with stderr().status(f"computing the footprint of {pack.name}"):

@@ -32,6 +32,8 @@ def serve(
     from packshot.settings import Settings
 
     opened = open_access(host)
+    loaded = load_profile(profile)
+    require_packs(loaded.pack or Settings().pack)
     with ExitStack() as until_end, ExitStack() as until_ready:
         until_ready.enter_context(waiting(f"starting {profile} on {host}:{port}"))
 
@@ -43,7 +45,21 @@ def serve(
             stderr().print(said, markup=False, soft_wrap=True)
 
         settings = {OPEN_ACCESS: str(opened).lower()}
-        run_forever(load_profile(profile), host=host, port=port, settings=settings, on_ready=ready)
+        run_forever(loaded, host=host, port=port, settings=settings, on_ready=ready)
+
+
+def require_packs(*names: str) -> None:
+    """Check that the packs can be served: the first paints, and the files of all are here, or are fetched.
+
+    A replica without its files fails after a minute, and Ray would hide why. Raises PackRefused.
+    """
+    from packshot.models.packs.pack import find_pack
+    from packshot.models.packs.ready import require_ready
+    from packshot.settings import Settings
+
+    packs = [find_pack(name, Settings()) for name in dict.fromkeys(names)]
+    packs[0].check()
+    require_ready(packs, lambda line: stderr().print(line, markup=False, soft_wrap=True))
 
 
 def open_access(host: str) -> bool:

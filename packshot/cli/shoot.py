@@ -54,6 +54,10 @@ def shoot(
         list[str] | None,
         typer.Option(metavar="X,Y", help="A point on the product, or X,Y,0 beside it; repeatable."),
     ] = None,
+    find: Annotated[
+        str | None, typer.Option(metavar="WORDS", help="Words that name the product, such as 'white mug'.")
+    ] = None,
+    find_not: Annotated[str | None, typer.Option(metavar="WORDS", help="Words that name what it is not.")] = None,
     mask: Annotated[
         Path | None,
         typer.Option(metavar="PNG", help="A mask of the photo's size, white = product; or a folder of them."),
@@ -129,7 +133,7 @@ def shoot(
     placed = read_layout(layout) if layout is not None else Layout()
     if canvas is not None and placed.canvas is not None and placed.canvas != read_size(canvas):
         raise BadInput("bad_usage", f"--canvas must be the layout's canvas or left out, got {canvas!r}")
-    marks = read_marks(point or [], box or [], mask)
+    marks = read_marks(point or [], box or [], mask, find, find_not)
     sources = _sources(photos or [], layout, placed)
     request = given(
         canvas=placed.canvas or (read_size(canvas) if canvas else None),

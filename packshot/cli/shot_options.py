@@ -31,14 +31,17 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Marks:
-    """What marks the product in a photo: points (x, y, label), boxes XYXY, or the path of a mask. Photo pixels.
+    """What marks the product in a photo: words, points (x, y, label), boxes XYXY, or a mask's path. Photo pixels.
 
-    `mask` is a PNG, or a folder that holds one PNG with each photo's name.
+    `find` names the product, and `find_not` what it is not; then boxes and points say where it is. `mask` is a PNG, or
+    a folder that holds one PNG with each photo's name.
     """
 
     points: tuple[tuple[float, float, int], ...] = ()
     boxes: tuple[tuple[float, float, float, float], ...] = ()
     mask: Path | None = None
+    find: str | None = None
+    find_not: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,8 @@ def read_layout(text: str) -> Layout:
     """Read `--layout`: a JSON file's path, `-` for stdin, or the JSON itself, as the studio writes it.
 
     The JSON has `layers`, and may have `canvas` {width, height}. A layer has the API's fields x, y, scale,
-    rotation_deg and flip. Its product is `mask_id`, or `photo` (a path beside the file) with `mask`, `boxes` or
-    `points`, or without both the photo of the command line. Raises BadInput `bad_usage`.
+    rotation_deg and flip. Its product is `mask_id`, or `photo` (a path beside the file) with `mask`, `find`, `boxes`
+    or `points`, or without both the photo of the command line. Raises BadInput `bad_usage`.
     """
     folder = Path()
     if text.lstrip().startswith("{"):
@@ -111,21 +114,31 @@ def _layer(layer: Mapping[str, Any], folder: Path) -> LayoutLayer:
     mask_id, photo, mask = place.pop("mask_id", None), place.pop("photo", None), place.pop("mask", None)
     points = tuple((float(x), float(y), int(label[0]) if label else 1) for x, y, *label in place.pop("points", ()))
     boxes = tuple((float(x0), float(y0), float(x1), float(y1)) for x0, y0, x1, y1 in place.pop("boxes", ()))
-    marks = Marks(points, boxes, None if mask is None else folder / mask)
+    words = {name: str(place.pop(name)) for name in ("find", "find_not") if name in place}
+    marks = Marks(points, boxes, None if mask is None else folder / mask, **words)
     return LayoutLayer(place, mask_id, None if photo is None else folder / photo, marks)
 
 
-def read_marks(points: Sequence[str], boxes: Sequence[str], mask: Path | None) -> Marks:
-    """Read `--point`, `--box` and `--mask`. Raises BadInput `bad_usage`."""
-    if mask is not None and (boxes or points):
-        raise BadInput("bad_usage", "--mask PNG replaces --box and --point, got both; leave one out")
+def read_marks(
+    points: Sequence[str],
+    boxes: Sequence[str],
+    mask: Path | None,
+    find: str | None = None,
+    find_not: str | None = None,
+) -> Marks:
+    """Read `--point`, `--box`, `--mask`, `--find` and `--find-not`. Raises BadInput `bad_usage`."""
+    if mask is not None and (boxes or points or find is not None):
+        raise BadInput("bad_usage", "--mask PNG replaces --find, --box and --point, got both; leave one out")
+    if find_not is not None and find is None:
+        raise BadInput("bad_usage", "--find-not must come with --find, got --find-not alone; name what to look for")
     if mask is not None and not mask.exists():
         raise BadInput("bad_usage", f"--mask must be a PNG file or a folder of them, got {str(mask)!r}; check the path")
     read_points = tuple(
         (x, y, int(label[0]) if label else 1)
         for x, y, *label in (_numbers(text, (2, 3), "--point X,Y or X,Y,0") for text in points)
     )
-    return Marks(read_points, tuple(_numbers(text, (4,), "--box X0,Y0,X1,Y1") for text in boxes), mask)
+    read_boxes = tuple(_numbers(text, (4,), "--box X0,Y0,X1,Y1") for text in boxes)
+    return Marks(read_points, read_boxes, mask, find, find_not)
 
 
 def _numbers(text: str, counts: tuple[int, ...], form: str) -> Any:

@@ -22,6 +22,7 @@ from packshot.client.webhooks import AsyncWebhooks
 from packshot.contract.answers import (
     AcceptedAnswer,
     MaskAnswer,
+    MasksAnswer,
     PhotoAnswer,
     PhotoPage,
     ShotAnswer,
@@ -138,6 +139,18 @@ class AsyncClient:
     ) -> tuple[MaskAnswer, ...]:
         """Segment what the prompts mark. Returns candidate masks, best first."""
         return (await self._do(calls.masks(photo_id, points, boxes, multimask, base_mask_id))).masks
+
+    async def find(
+        self,
+        photo_id: str,
+        text: str,
+        *,
+        not_text: str | None = None,
+        points: Sequence[tuple[float, float, int]] = (),
+        boxes: Sequence[tuple[float, float, float, float]] = (),
+    ) -> MasksAnswer:
+        """Find what words name, and cut it. The answer's `found` says what was found, and why nothing was."""
+        return await self._do(calls.find(photo_id, text, not_text, points, boxes))
 
     async def paint_strokes(
         self, photo_id: str, strokes: Sequence[StrokeIn], *, base_mask_id: str | None = None

@@ -162,6 +162,23 @@ def masks(
     return Call("POST", f"/v1/photos/{photo_id}/masks", reading(MasksAnswer), Options(json=body))
 
 
+def find(
+    photo_id: str,
+    text: str,
+    not_text: str | None,
+    points: Sequence[tuple[float, float, int]],
+    boxes: Sequence[tuple[float, float, float, float]],
+) -> Call[MasksAnswer]:
+    body: dict[str, object] = {
+        "text": text,
+        "points": [{"x": x, "y": y, "label": label} for x, y, label in points],
+        "boxes": [list(box) for box in boxes],
+    }
+    if not_text is not None:
+        body["not_text"] = not_text
+    return Call("POST", f"/v1/photos/{photo_id}/masks", reading(MasksAnswer), Options(json=body))
+
+
 def strokes(photo_id: str, painted: Sequence[StrokeIn], base_mask_id: str | None) -> Call[MasksAnswer]:
     body: dict[str, object] = {"strokes": [stroke.model_dump(mode="json") for stroke in painted]}
     if base_mask_id is not None:

@@ -21,6 +21,7 @@ from packshot.client.webhooks import Webhooks
 from packshot.contract.answers import (
     AcceptedAnswer,
     MaskAnswer,
+    MasksAnswer,
     PhotoAnswer,
     PhotoPage,
     ShotAnswer,
@@ -145,6 +146,23 @@ class Client:
         one. `base_mask_id` is an earlier mask of the photo that the points and boxes improve.
         """
         return self._do(calls.masks(photo_id, points, boxes, multimask, base_mask_id)).masks
+
+    def find(
+        self,
+        photo_id: str,
+        text: str,
+        *,
+        not_text: str | None = None,
+        points: Sequence[tuple[float, float, int]] = (),
+        boxes: Sequence[tuple[float, float, float, float]] = (),
+    ) -> MasksAnswer:
+        """Find what words name, and cut it.
+
+        `text` names the product, such as "white mug", and `not_text` what it is not. `boxes` say where to look, and
+        points with label 1 lie on it. The answer's `masks` are the products, likeliest first; none when nothing fits.
+        Its `found` has their boxes and scores, the words that were known, and notes that say why nothing was found.
+        """
+        return self._do(calls.find(photo_id, text, not_text, points, boxes))
 
     def paint_strokes(
         self, photo_id: str, strokes: Sequence[StrokeIn], *, base_mask_id: str | None = None

@@ -34,9 +34,9 @@ class SessionAnswer(Answer):
 
 
 class NoteAnswer(Answer):
-    """What the decoder assumed, dropped or changed in an upload."""
+    """What was assumed, dropped or changed: in an upload by the decoder, of a search's words by the detector."""
 
-    code: str = Field(description="A stable name, such as type_by_bytes, reduced, profile_assumed or alpha_kept.")
+    code: str = Field(description="A stable name, such as type_by_bytes, reduced, profile_assumed or words_ignored.")
     detail: str = Field(description="A sentence that says what was done.")
 
 
@@ -109,8 +109,8 @@ class MaskAnswer(Answer):
     url: str = Field(description="Path of the mask.")
     cutout_url: str = Field(description="Path of the cutout.")
     source: MaskSource = Field(
-        description="What the mask was made from: box, points, automatic, alpha (the upload's own transparency), "
-        "upload (a mask that the client sent) or strokes."
+        description="What the mask was made from: box, points, text (words), automatic, alpha (the upload's own "
+        "transparency), upload (a mask that the client sent) or strokes."
     )
     parent: str | None = Field(
         None, exclude_if=absent, description="The `base_mask_id` from which it was made; absent if there was none."
@@ -125,10 +125,38 @@ class MaskAnswer(Answer):
     )
 
 
+class FoundBox(Answer):
+    """A product that words named."""
+
+    box: tuple[float, float, float, float] = Field(description="Where it is, [x0, y0, x1, y1] in photo pixels.")
+    score: float = Field(description="The detector's confidence, 0 to 1.")
+    mask_id: str = Field(description="Its mask.")
+
+
+class WordsAnswer(Answer):
+    """How the words of a request were read."""
+
+    known: tuple[str, ...] = Field(description="The words that were looked for.")
+    unknown: tuple[str, ...] = Field(description="The words that the detector does not know, which were ignored.")
+
+
+class FoundAnswer(Answer):
+    """What the words of a request found."""
+
+    boxes: tuple[FoundBox, ...] = Field(description="The products, likeliest first; empty when nothing fits.")
+    words: WordsAnswer
+    notes: tuple[NoteAnswer, ...] = Field(
+        description="no_known_word or not_found (why there are no masks), words_ignored, several_found."
+    )
+
+
 class MasksAnswer(Answer):
     """The candidate masks of the product, best first."""
 
     masks: tuple[MaskAnswer, ...]
+    found: FoundAnswer | None = Field(
+        None, exclude_if=absent, description="What `text` found; absent without it. A mask for each of its boxes."
+    )
 
 
 class FindingAnswer(Answer):

@@ -15,6 +15,7 @@ from packshot.contract.requests import (
     MAX_META,
     MAX_SEED,
     MAX_SKU_CHARS,
+    MAX_WORDS_CHARS,
     ConditionIn,
     MetaName,
     MetaValue,
@@ -38,6 +39,8 @@ PLAIN = r"^(white|transparent|#[0-9a-fA-F]{6})$"
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 """A short name that may stand in a file's name: 1 to 40 of a-z 0-9 _ -."""
 CanvasPx = Annotated[int, Field(ge=64, le=4096)]
+Find = Annotated[str, Field(max_length=MAX_WORDS_CHARS, pattern=r"\S")]
+"""Words that name a product: 1 to 200 characters, not all of them spaces."""
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
 View = Literal["front", "back", "side", "detail"]
 FeedKind = Literal["google-merchant", "meta", "shopify", "amazon"]
@@ -57,6 +60,7 @@ class Budget(Request):
 class Look(Request):
     """Where products stand, and what all scenes share."""
 
+    find: Find | None = Field(None, description="Words that name the product of every row that has no words or mask.")
     canvas: tuple[CanvasPx, CanvasPx] = Field((1600, 1600), description="Width and height, 64 to 4096 pixels.")
     fill: Share = Field(0.7, description="Share of the canvas's longer side that the largest product spans.")
     ground: Share | None = Field(
@@ -139,7 +143,7 @@ class ViewOf(Request):
 
 
 class Item(Request):
-    """One SKU. Its mask is the one that is sent, or comes from the box, the points, or the whole photo."""
+    """One SKU. Its mask is the one that is sent, or comes from words, the box, the points, or the whole photo."""
 
     sku: str = Field(min_length=1, max_length=MAX_SKU_CHARS, description="Your article's number; unique.")
     photo: str | None = Field(
@@ -149,7 +153,9 @@ class Item(Request):
     mask: str | None = Field(None, min_length=1, max_length=1000, description="mk_…, or a path of a PNG.")
     box: tuple[float, float, float, float] | None = Field(None, description="Box [x0, y0, x1, y1], photo pixels.")
     points: list[tuple[float, float]] = Field(default_factory=list, max_length=64, description="Clicks [x, y].")
-    find: str | None = Field(None, min_length=1, max_length=200, description="Words that name it. Not served yet.")
+    find: Find | None = Field(
+        None, description="Words that name it, in place of the defaults'. A photo without it is skipped: `no_product`."
+    )
     scenes: list[Slug] = Field(default_factory=list, description="Only these values of the axis `scene`.")
     size_mm: SizeMm | None = Field(None, description="The product's true size.")
     category: Category | None = Field(None, description="A category whose pictures a person must approve.")

@@ -103,7 +103,11 @@ class RowAnswer(Answer):
     row: int = Field(description="The row as a spreadsheet numbers it, or the item's place from 1.")
     sku: str
     state: RowState
-    code: str | None = Field(None, exclude_if=absent, description="Why it failed or was skipped; a stable code.")
+    code: str | None = Field(
+        None,
+        exclude_if=absent,
+        description="Why it failed or was skipped, or, of a row that is cut, several_found; a stable code.",
+    )
     detail: str | None = Field(None, exclude_if=absent, description="The rule, the value and the remedy.")
     attempt: int = Field(description="1, and one more after each retry.")
     shots: tuple[RowShotAnswer, ...]

@@ -312,6 +312,7 @@ STYLE = StyleAnswer(
 )
 STYLES = StylePage(styles=(STYLE,), next_cursor=_STYLE_ID)
 ENGINES = EnginesAnswer(
+    finds_words=True,
     engines=(
         EngineInfo(
             name="mini",
@@ -334,7 +335,7 @@ ENGINES = EnginesAnswer(
             limits=SamplingLimits(max_steps=150, max_guidance_scale=30.0, max_control_scale=2.0),
             licences={"unet": "Apache-2.0", "controlnet": "Apache-2.0"},
         ),
-    )
+    ),
 )
 PRESETS = PresetsAnswer(
     presets=(

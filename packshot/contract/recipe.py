@@ -14,7 +14,7 @@ class EngineStamp:
     """The engine that painted a scene.
 
     `pack` maps each role, and `manifest`, to a sha256. `dtype` and `device` are torch's names, for example `bfloat16`
-    and `cuda`.
+    and `cuda`; `uint8` and `remote` for a vendor's service.
     """
 
     pack: dict[str, str]
@@ -28,7 +28,8 @@ class Recipe:
 
     `version` is the version of Packshot. `seed` is the image's own seed. `spec` is the whole shot. `engine` is None if
     no engine painted the image. `timing_ms` maps the name of a stage to its duration in milliseconds. `device` in it is
-    the image's share of the time for which a device worked; the other names include waits. `touchup` is set if the
+    the image's share of the time for which a device worked, or the price of an image that a vendor's service painted;
+    the other names include waits. `touchup` is set if the
     image is another one, painted anew in a part; `spec` is then the shot of that one.
     """
 

@@ -28,6 +28,8 @@ MAX_BOXES = 16
 MAX_STROKES = 1_000
 MAX_STROKE_POINTS = 2_000
 MAX_RADIUS_PX = 2_000
+MAX_WORDS_CHARS = 200
+"""Longest words that name a product."""
 
 MetaName = Annotated[str, Field(pattern=META_NAME)]
 MetaValue = Annotated[str, Field(max_length=MAX_META_CHARS)]
@@ -61,10 +63,19 @@ class StrokeIn(Request):
 
 
 class MaskRequest(Request):
-    """What marks the product: clicks and boxes for the segmenter, or brush strokes on a mask.
+    """What marks the product: words, clicks and boxes, or brush strokes on a mask.
 
-    Without points, boxes and strokes, the product is found automatically.
+    Without words, points, boxes and strokes, the product is found automatically.
     """
+
+    text: str | None = Field(
+        None,
+        max_length=MAX_WORDS_CHARS,
+        description="Words that name the product, such as `white mug`. Boxes then say where to look.",
+    )
+    not_text: str | None = Field(
+        None, max_length=MAX_WORDS_CHARS, description="Words that name what it is not, such as `saucer`; with `text`."
+    )
 
     points: list[PointIn] = Field(default_factory=list, max_length=MAX_POINTS, description="Clicks.")
     boxes: list[tuple[Coordinate, Coordinate, Coordinate, Coordinate]] = Field(

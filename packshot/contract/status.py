@@ -26,8 +26,9 @@ ReviewReason = Literal[
     "other",
 ]
 """Why changes are requested."""
-MaskSource = Literal["box", "points", "automatic", "alpha", "upload", "strokes"]
-"""What a mask was made from. `alpha` is the upload's own transparency, `upload` a mask that the client sent."""
+MaskSource = Literal["box", "points", "text", "automatic", "alpha", "upload", "strokes"]
+"""What a mask was made from. `text` are words that named the product, `alpha` is the upload's own transparency, and
+`upload` a mask that the client sent."""
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)

@@ -267,7 +267,8 @@ class Director:
     async def _fail(self, claim: Claim, error: PackshotError, held_s: float = 0.0) -> None:
         queue = self._store.queue
         if isinstance(error, OUTAGES):
-            write = partial(queue.postpone, claim, error.code, error.detail, held_s=held_s)
+            postpone = partial(queue.postpone, claim, error.code, error.detail, retry_after_s=error.retry_after_s)
+            write = partial(postpone, held_s=held_s)
         elif isinstance(error, Interrupted):
             write = partial(queue.interrupt, claim, error.detail)
         else:

@@ -54,6 +54,7 @@ from packshot.shots.touchup import find_region, prepare_touchup
 from packshot.store.assets import Assets
 from packshot.store.records import NewMask
 from packshot.types import U8, Flat, Framing, Mask, Stroke, Understanding
+from packshot.verdict.expansion import expansion_finding
 from packshot.verdict.inspect import framing_finding, inspect
 
 THUMBNAIL_PX = 384
@@ -89,9 +90,11 @@ def finish(
     render_px = render.shape[1] / framing.size[0]  # the render's pixels for each of the scene's
     enlarged_by = max(side / shown for side, shown in zip((width, height), framing.shown_size, strict=True)) / render_px
     verdict = _verdict(prepared, picture, spec, enlarged_by, relit.gain_png)
-    framed = framing_finding(framing, (width, height))
-    findings = (*verdict.findings, framed, *styled.findings, *lit.findings, *relit.findings, *painted.render.findings)
-    return _finished(picture, replace(verdict, findings=findings), started_at, relit.gain_png)
+    findings = [*verdict.findings, framing_finding(framing, (width, height))]
+    if not spec.canny.scale:  # nothing held the engine to the product's edges
+        findings.append(expansion_finding(flat, scene))
+    findings += [*styled.findings, *lit.findings, *relit.findings, *painted.render.findings]
+    return _finished(picture, replace(verdict, findings=tuple(findings)), started_at, relit.gain_png)
 
 
 def finish_plain(prepared: Prepared, spec: ShotSpec) -> Finished:

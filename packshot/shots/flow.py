@@ -11,12 +11,13 @@ holds references and finished files, never the pixels of a layout.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
 import packshot
 from packshot.contract.recipe import Recipe
 from packshot.contract.shot_spec import ShotSpec
+from packshot.errors import PackshotError
 from packshot.shots.layout import LayoutFiles, find_layout
 from packshot.shots.stages import Finished, Painted, Placed, Stages, Step, Understood
 from packshot.store.records import NewImage
@@ -26,6 +27,9 @@ from packshot.types import Brief
 from packshot.verdict.material import material_finding
 
 OnStep = Callable[[Step], None]
+
+LETS_OTHERS_END = ("remote_unavailable", "remote_answer")
+"""Errors of one picture after which the shot runs again, while the calls of its other pictures are paid anyway."""
 
 
 async def shoot(
@@ -55,7 +59,7 @@ async def shoot(
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(_picture(index, painting, progress, placed, understood, spec, stages))
+                group.create_task(_settled(_picture(index, painting, progress, placed, understood, spec, stages)))
                 for index, painting in enumerate(
                     stages.paint(placed.fitted, edges, brief, interactive=spec.interactive, alone=alone, maps=maps)
                     for brief in (brief_of(spec, seed) for seed in spec.seeds)
@@ -63,7 +67,21 @@ async def shoot(
             ]
     except ExceptionGroup as failures:  # the pictures of a shot fail together, with the first one's error
         raise failures.exceptions[0] from failures
-    return [task.result() for task in tasks]
+    made = [task.result() for task in tasks]
+    for one in made:
+        if isinstance(one, PackshotError):
+            raise one
+    return [one for one in made if isinstance(one, NewImage)]
+
+
+async def _settled(picture: Awaitable[NewImage]) -> NewImage | PackshotError:
+    """The picture, or an error for which the others are not stopped: their vendor is paid, and keeps what came."""
+    try:
+        return await picture
+    except PackshotError as error:
+        if error.code not in LETS_OTHERS_END:
+            raise
+        return error
 
 
 def brief_of(spec: ShotSpec, seed: int) -> Brief:

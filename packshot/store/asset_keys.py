@@ -18,7 +18,10 @@ CUTOUTS = "cutouts"
 UPLOADS = "uploads"
 """The folder of files that clients put there themselves, until a photo is made of them."""
 
-SHORT_LIVED = (f"{TEMPORARY}/", f"{PREVIEWS}/", f"{UPLOADS}/")
+ANSWERS = "answers"
+"""The folder of pictures that a vendor's service painted, each named by a hash of what was asked for."""
+
+SHORT_LIVED = (f"{TEMPORARY}/", f"{PREVIEWS}/", f"{UPLOADS}/", f"{ANSWERS}/")
 """The folders of files that no row refers to. They are deleted by their age."""
 
 CONTENT_FOLDERS = (*(f"{byte:02x}" for byte in range(256)), CUTOUTS)
@@ -31,6 +34,7 @@ _OWN = re.compile(
     rf"([0-9a-f]{{2}})/\1[0-9a-f]{{62}}{SUFFIX.pattern}"
     rf"|{CUTOUTS}/[0-9a-f]{{64}}\.png"
     rf"|{PREVIEWS}/sh_[A-Za-z0-9_-]{{1,64}}\.png"
+    rf"|{ANSWERS}/[0-9a-f]{{64}}\.png"
     rf"|{UPLOADS}/up_[A-Za-z0-9_-]{{1,64}}"
     rf"|{TEMPORARY}/[0-9a-f]{{32}}"
 )
@@ -39,6 +43,11 @@ _OWN = re.compile(
 def upload_key(upload_id: str) -> str:
     """The key of the file that a client sends."""
     return f"{UPLOADS}/{upload_id}"
+
+
+def answer_key(asked: str) -> str:
+    """The key of the picture that came for the edit with the hash `asked`."""
+    return f"{ANSWERS}/{asked}.png"
 
 
 def checked(key: str) -> str:

@@ -27,6 +27,14 @@ BUDGET_NAMES: tuple[BudgetName, ...] = get_args(BudgetName)
 BUSY_RETRY_S = 10.0
 """Seconds until a retry when too many shots are live. Nobody knows when the next one ends."""
 
+_BOUND_COSTS: tuple[BudgetName, ...] = ("images_per_day", "device_s_per_month")
+"""The budgets that bound what a vendor is paid."""
+
+NEEDS_BUDGET = (
+    "an engine whose vendor is paid for each picture needs a budget of images a day or device-seconds a month, and "
+    "neither the key nor its tenant has one"
+)
+
 _TOLD = {"images_per_day": budget.c.images_told, "device_s_per_month": budget.c.device_told}
 _WHAT = {"images_per_day": "images a day", "device_s_per_month": "device-seconds a month", "live_shots": "live shots"}
 
@@ -92,26 +100,37 @@ class Budgets:
             tenant_id = _tenant_of(connection, owner_id)
             return spendings(connection, tenant_id, None if owner_id == tenant_id else owner_id, of=owner_id)
 
+    def bounds_costs(self, tenant_id: str, key_id: str | None) -> bool:
+        """Whether a budget bounds what a vendor is paid for the tenant's requests with this key."""
+        return any(spending.name in _BOUND_COSTS for spending in self.of(tenant_id, key_id))
+
     def of(self, tenant_id: str, key_id: str | None) -> list[Spending]:
         """Return what is spent of every budget that counts for a request of the tenant with this key."""
         with self._database.read() as connection:
             return spendings(connection, tenant_id, key_id)
 
 
-def check_budgets(connection: Connection, tenant_id: str, key_id: str | None, images: int) -> BudgetSpent | None:
+def check_budgets(
+    connection: Connection, tenant_id: str, key_id: str | None, images: int, price_device_s: float = 0.0
+) -> BudgetSpent | None:
     """Return why a shot of `images` may not be accepted now, or None.
 
-    The caller holds the lock of the tenant's row, so that no other shot is accepted meanwhile. It commits the
+    `price_device_s` is what a vendor is paid for the shot, in device-seconds. Such a shot needs a budget that bounds
+    it. The caller holds the lock of the tenant's row, so that no other shot is accepted meanwhile. It commits the
     transaction in either case: a budget that is reached is published in it.
     """
-    for spending in spendings(connection, tenant_id, key_id):
-        asked = {"images_per_day": images, "live_shots": 1}.get(spending.name, 0)
+    found = spendings(connection, tenant_id, key_id)
+    if price_device_s and not any(spending.name in _BOUND_COSTS for spending in found):
+        return BudgetSpent("budget_needed", f"{NEEDS_BUDGET}; ask the operator for one, or use another engine")
+    for spending in found:
+        asks = {"images_per_day": images, "live_shots": 1, "device_s_per_month": price_device_s}
+        asked = asks[spending.name]
         spent = spending.spent + asked
-        # Device-seconds are known when a shot is done, so the shot that reaches the limit is the last one.
-        if spent > spending.limit or (spending.name == "device_s_per_month" and spent >= spending.limit):
+        # Measured device-seconds are known when a shot is done, so the shot that reaches the limit is the last one.
+        if spent > spending.limit or (spending.name == "device_s_per_month" and spending.spent >= spending.limit):
             _tell(connection, tenant_id, spending)
             return _refused(spending, asked)
-        if spent == spending.limit:
+        if spent == spending.limit and spending.name != "device_s_per_month":
             _tell(connection, tenant_id, spending, spent)
     return None
 
@@ -211,8 +230,8 @@ def _tell(connection: Connection, tenant_id: str, reached: Spending, spent: floa
     publish(connection, tenant_id, event)
 
 
-def _refused(spending: Spending, asked: int) -> BudgetSpent:
-    more = f", and {asked} more were asked for" if asked else ""
+def _refused(spending: Spending, asked: float) -> BudgetSpent:
+    more = f", and {asked:g} more were asked for" if asked else ""
     rule = (
         f"this {spending.owner} may have {spending.limit:g} {_WHAT[spending.name]}, {spending.spent:g} are used{more}"
     )

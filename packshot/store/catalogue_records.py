@@ -151,7 +151,10 @@ class PathPhoto:
 
 @dataclass(frozen=True)
 class ShotOfRow:
-    """A shot to accept for a row. `key` names it within the row, and `device_s` is what it costs, seconds."""
+    """A shot to accept for a row. `key` names it within the row, and `device_s` is what it costs, seconds.
+
+    `price_device_s` is what of it a vendor is paid, in device-seconds.
+    """
 
     key: str
     nth: int
@@ -163,6 +166,7 @@ class ShotOfRow:
     sku: str
     meta: dict[str, str]
     category: str | None = None
+    price_device_s: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ catalogue_row = Table(
     Column("sku", String(100), nullable=False),
     Column("item", Text),  # the manifest's item, JSON; NULL = it could not be read
     Column("state", String(16), nullable=False),
-    Column("code", String(64)),  # why it failed or was skipped
+    Column("code", String(64)),  # why it failed or was skipped, or a note of a row that is cut: several_found
     Column("detail", Text),
     Column("attempt", Integer, nullable=False),  # 1, and one more with each retry
     Column("shots_left", Integer, nullable=False),  # not accepted yet

@@ -117,11 +117,17 @@ class CatalogueWork:
             rows = connection.execute(query.where(condition).order_by(c.place)).all()
             return row_records(connection, catalogue_id, rows)
 
-    def set_masks(self, catalogue_id: str, place: int, masks: Sequence[str] | None) -> None:
-        """Keep the masks of a running row, one for each of its photos; None lets it be cut again."""
-        kept = None if masks is None else list(masks)
+    def set_masks(
+        self, catalogue_id: str, place: int, masks: Sequence[str] | None, note: tuple[str, str] | None = None
+    ) -> None:
+        """Keep the masks of a running row, one for each of its photos; None lets it be cut again.
+
+        `note` is (code, detail) of what a person should know about them. A row that is done keeps it.
+        """
+        kept, (code, detail) = None if masks is None else list(masks), note or (None, None)
+        values = {"masks": kept, "code": code, "detail": None if detail is None else storable(detail)}
         with self._database.write() as connection:
-            connection.execute(update(catalogue_row).where(_running(catalogue_id, place)).values(masks=kept))
+            connection.execute(update(catalogue_row).where(_running(catalogue_id, place)).values(values))
 
     def accept(
         self, catalogue_id: str, place: int, attempt: int, shots: Sequence[ShotOfRow], window: int
@@ -153,7 +159,8 @@ class CatalogueWork:
                 if _exceeds(own, images + new.spec.images, device_s + new.device_s):
                     paused = "budget"
                     break
-                if check_budgets(connection, own.tenant_id, own.key_id, new.spec.images) is not None:
+                asked = (new.spec.images, new.price_device_s)
+                if check_budgets(connection, own.tenant_id, own.key_id, *asked) is not None:
                     break  # the row waits for the next day or month, or for a shot's end
                 self._insert(connection, own, place, attempt, new)
                 images, device_s, accepted = images + new.spec.images, device_s + new.device_s, accepted + 1
@@ -288,7 +295,7 @@ class CatalogueWork:
         """End a running row that cannot be shot, as failed or skipped. A row that has ended is left as it is."""
         with self._database.write() as connection:
             own = _locked(connection, catalogue_id)
-            if own is not None and _end_row(connection, catalogue_id, place, state, code, detail):
+            if own is not None and _end_row(connection, catalogue_id, place, state, (code, detail)):
                 rows_ended(connection, own.tenant_id, catalogue_id, [place])
 
     def settle(self, catalogue_id: str) -> bool:
@@ -308,7 +315,7 @@ class CatalogueWork:
             places = connection.execute(over).scalars().all()
             for place in places:
                 why = _first_failure(connection, catalogue_id, place)
-                _end_row(connection, catalogue_id, place, "done" if why is None else "failed", *(why or (None, None)))
+                _end_row(connection, catalogue_id, place, "done" if why is None else "failed", why)
             if places:
                 rows_ended(connection, own.tenant_id, catalogue_id, places)
             return self._can_end(connection, catalogue_id)
@@ -372,9 +379,10 @@ def _first_failure(connection: Connection, catalogue_id: str, place: int) -> tup
 
 
 def _end_row(
-    connection: Connection, catalogue_id: str, place: int, state: RowState, code: str | None, detail: str | None
+    connection: Connection, catalogue_id: str, place: int, state: RowState, why: tuple[str, str] | None
 ) -> bool:
-    """End a running row. Returns False when it does not run."""
-    change = update(catalogue_row).where(_running(catalogue_id, place))
-    detail = None if detail is None else storable(detail)
-    return connection.execute(change.values(state=state, code=code, detail=detail, ended_at=Now())).rowcount > 0
+    """End a running row. Returns False when it does not run. Without `why` the row keeps its note."""
+    values: dict[str, object] = {"state": state, "ended_at": Now()}
+    if why is not None:
+        values |= {"code": why[0], "detail": storable(why[1])}
+    return connection.execute(update(catalogue_row).where(_running(catalogue_id, place)).values(values)).rowcount > 0

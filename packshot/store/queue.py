@@ -242,15 +242,18 @@ class Queue:
             change = _uncounted(_back_off_s(claim.interruptions))
         return self._record_trouble(claim, "interrupted", detail, {**change, "interruptions": interruptions})
 
-    def postpone(self, claim: Claim, code: str, detail: str, *, held_s: float = 0.0) -> ShotRecord:
+    def postpone(
+        self, claim: Claim, code: str, detail: str, *, held_s: float = 0.0, retry_after_s: float | None = None
+    ) -> ShotRecord:
         """Report that the storage, the database or a stage was not available. The attempt does not count.
 
         The shot is queued again with back-off, until outages have held it up for `max_outage_s`. Then it ends as
-        `failed` with `code` and `detail`. `held_s` is how long the worker has waited for the outage's end itself, in
-        seconds. Raises LeaseLost when the claim no longer holds.
+        `failed` with `code` and `detail`. `held_s` is how long the worker has waited for the outage's end itself, and
+        `retry_after_s` how long whoever is not available asks to wait, in seconds. Raises LeaseLost when the claim no
+        longer holds.
         """
         postponed_s = claim.postponed_s + held_s
-        wait_s = min(max(postponed_s, BACKOFF_S), MAX_BACKOFF_S)
+        wait_s = max(min(max(postponed_s, BACKOFF_S), MAX_BACKOFF_S), retry_after_s or 0.0)
         postponed_s += wait_s
         change = _failed(code, detail) if postponed_s > self._max_outage_s else _uncounted(wait_s)
         return self._record_trouble(claim, code, detail, {**change, "postponed_s": postponed_s})

@@ -61,6 +61,7 @@ class Shots:
         category: str | None = None,
         supersedes: str | None = None,
         job: NewJob | None = None,
+        price_device_s: float = 0.0,
     ) -> tuple[ShotRecord, bool]:
         """Accept a shot. It is durable when this returns, and the masks of `spec` no longer expire.
 
@@ -70,12 +71,13 @@ class Shots:
         and changes nothing else. `sent` is the request as the client sent it, before an engine's defaults were filled
         in. `category` is one whose pictures a person must approve. `supersedes` is the picture of which the shot makes
         the next version. `job` is another kind of work than a shot; `spec` is then the shot of the picture that it
-        works on. Returns the shot and True, or the earlier shot and False when `idempotency_key` was used before.
+        works on. `price_device_s` is what a vendor is paid for it, in device-seconds. Returns the shot and True, or the
+        earlier shot and False when `idempotency_key` was used before.
 
         Raises NotFound when a mask, a reference or the project does not exist, Overloaded `queue_full` when the tenant
-        has too many queued shots, BudgetSpent when a budget would be exceeded, and BadInput `idempotency_mismatch` when
-        the key was used with another request: one that differs as it was sent, and with its defaults filled in. Raises
-        Conflict `superseded` when the picture has a newer version.
+        has too many queued shots, BudgetSpent when a budget would be exceeded or is needed, and BadInput
+        `idempotency_mismatch` when the key was used with another request: one that differs as it was sent, and with its
+        defaults filled in. Raises Conflict `superseded` when the picture has a newer version.
         """
         # Without these, the digest is that of version 0.1.0.
         labels = {"project_id": project_id, "sku": sku, "meta": dict(meta or {}), "supersedes": supersedes}
@@ -97,7 +99,8 @@ class Shots:
                     _refuse_another_body(row, digest, sent_digest)
                     return shot_record(connection, row, self._positions.now), False
             self._refuse_over_limit(connection, tenant_id)
-            refusal = check_budgets(connection, tenant_id, key_id, spec.images if job is None else job.images)
+            images = spec.images if job is None else job.images
+            refusal = check_budgets(connection, tenant_id, key_id, images, price_device_s)
             if refusal is None:
                 hold_project(connection, tenant_id, project_id)
                 require_newest(connection, tenant_id, supersedes)

@@ -1,4 +1,4 @@
-"""Requests to URLs that tenants name. They reach public addresses only, and never this machine's network.
+"""Requests to URLs that tenants and manifests name. They reach public addresses only, never this machine's network.
 
 A name is resolved once, every address that it has must be public, and the connection goes to one of these very
 addresses: a name that resolves to another address a moment later (DNS rebinding) changes nothing. TLS checks the
@@ -46,8 +46,26 @@ class Answered:
     error: str | None
 
 
+@dataclass(frozen=True)
+class Reply:
+    """A whole answer. The names of `headers` are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class NoReply(Exception):
+    """Raised when a request has no whole answer. `reached` says whether the receiver may have got the request."""
+
+    def __init__(self, reason: str, *, reached: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.reached = reached
+
+
 class Egress:
-    """Sends requests to URLs of tenants.
+    """Sends requests to URLs of tenants and manifests.
 
     `allow_loopback` admits this machine's loopback addresses, and plain http to them. Set it only on a server that
     itself is on loopback without keys: there, whoever can name a URL can reach these addresses anyway. `resolve` and
@@ -82,25 +100,66 @@ class Egress:
             return Answered(None, refusal.detail[:200])
 
     async def _post(self, url: httpx.URL, body: bytes, headers: Mapping[str, str]) -> Answered:
+        try:
+            answer = await self._open(url, body, headers, TIMEOUT_S)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            return Answered(None, f"no connection: {error}"[:200])
+        except httpx.HTTPError as error:
+            return Answered(None, f"no answer: {type(error).__name__}"[:200])
+        try:
+            await _read(answer, MAX_ANSWER_BYTES)
+        except httpx.HTTPError as error:
+            return Answered(None, f"no answer: {type(error).__name__}"[:200])
+        finally:
+            await answer.aclose()
+        return _answered(answer.status_code)
+
+    async def fetch(
+        self, url: str, body: bytes, headers: Mapping[str, str], *, timeout_s: float, max_bytes: int
+    ) -> Reply:
+        """Send one POST, and return the whole answer, whatever its status. It ends after `timeout_s`.
+
+        Raises NoReply when there is no whole answer, or one of more than `max_bytes`, and BadInput `url_refused` when
+        the URL leads to an address that is not allowed.
+        """
+        plain = {**headers, "accept-encoding": "identity"}  # so that the bytes that are counted are all there are
+        reached = False
+        try:
+            async with asyncio.timeout(timeout_s):
+                answer = await self._open(_parsed(url), body, plain, timeout_s)
+                reached = True
+                try:
+                    if int(answer.headers.get("content-length") or 0) > max_bytes:
+                        raise _too_large(max_bytes)
+                    read = await _read(answer, max_bytes)
+                finally:
+                    await answer.aclose()
+        except TimeoutError:
+            raise NoReply(f"no complete answer within {timeout_s:g} s", reached=True) from None
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise NoReply(f"no connection: {error}"[:200], reached=reached) from None
+        except (httpx.HTTPError, ValueError) as error:
+            raise NoReply(f"no answer: {type(error).__name__}", reached=True) from None
+        if read is None:
+            raise _too_large(max_bytes)
+        named = {name.lower(): value for name, value in answer.headers.items()}
+        return Reply(answer.status_code, named, read)
+
+    async def _open(self, url: httpx.URL, body: bytes, headers: Mapping[str, str], timeout_s: float) -> httpx.Response:
+        """Send a POST, and return the answer before its body. Close it. Raises httpx.HTTPError without an answer."""
         addresses = await self._addresses(url)
         sent = {**headers, "host": url.netloc.decode("ascii"), "connection": "close"}
-        failed: httpx.HTTPError | None = None
+        named = {"sni_hostname": url.raw_host.decode("ascii")}  # the certificate is checked against this name
+        failed: httpx.HTTPError = httpx.ConnectError("no address")
         for address in addresses[:MAX_ADDRESSES]:
-            there = url.copy_with(host=address)
-            named = {"sni_hostname": url.raw_host.decode("ascii")}  # the certificate is checked against this name
+            request = self._client.build_request(
+                "POST", url.copy_with(host=address), content=body, headers=sent, extensions=named, timeout=timeout_s
+            )
             try:
-                async with self._client.stream("POST", there, content=body, headers=sent, extensions=named) as answer:
-                    read = 0
-                    async for chunk in answer.aiter_raw():
-                        read += len(chunk)
-                        if read > MAX_ANSWER_BYTES:
-                            break
-                return _answered(answer.status_code)
+                return await self._client.send(request, stream=True)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 failed = error
-            except httpx.HTTPError as error:
-                return Answered(None, f"no answer: {type(error).__name__}"[:200])
-        return Answered(None, f"no connection: {failed}"[:200])
+        raise failed
 
     async def _addresses(self, url: httpx.URL) -> list[str]:
         """The addresses of a URL's host, each of which is allowed. Raises BadInput `url_refused`."""
@@ -126,6 +185,21 @@ class Egress:
             timeout=TIMEOUT_S,
             limits=httpx.Limits(max_keepalive_connections=0),  # each attempt connects to addresses checked for it
         )
+
+
+async def _read(answer: httpx.Response, max_bytes: int) -> bytes | None:
+    """The bytes of an answer's body, or None when it has more than `max_bytes`."""
+    chunks, size = [], 0
+    async for chunk in answer.aiter_raw():
+        size += len(chunk)
+        if size > max_bytes:
+            return None
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _too_large(max_bytes: int) -> NoReply:
+    return NoReply(f"an answer may have {max_bytes} bytes, got more", reached=True)
 
 
 def is_public(address: str) -> bool:

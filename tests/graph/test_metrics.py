@@ -43,8 +43,8 @@ def test_alerts_and_dashboards_name_only_what_is_exported(
     finished: Callable[..., list[dict[str, Any]]],
     named: set[str],
 ) -> None:
-    """After a relit shot that a webhook hears of, two clicks on one photo and one error: a series begins with its first
-    event in a replica.
+    """After a relit shot that a webhook hears of, two clicks on one photo, words and one error: a series begins with
+    its first event in a replica.
 
     The queue's gauges exist while shots wait, so a catalogue waits meanwhile.
 
@@ -54,6 +54,7 @@ def test_alerts_and_dashboards_name_only_what_is_exported(
     click = {"points": [{"x": 200, "y": 200, "label": 1}]}
     for _ in range(2):  # the second is answered from the cache, whichever replica has it
         assert http.post(f"/v1/photos/{coffee['id']}/masks", json=click).status_code == 200
+    assert http.post(f"/v1/photos/{coffee['id']}/masks", json={"text": "cup"}).status_code == 200
     assert http.get("/v1/shots/none").status_code == 404
     nobody = {"url": "http://127.0.0.1:9/", "events": ["shot.ended"]}
     hook = http.post("/v1/webhooks", json=nobody).json()["id"]

@@ -9,6 +9,7 @@ nothing fits the words has no detections.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +22,12 @@ from torch.nn import functional
 from packshot.errors import PackRefused
 from packshot.models.detect.network import NameFinder
 from packshot.models.engines.word_tokenizer import WordTokenizer
-from packshot.types import F32, Detection, Embedding, Photo
+from packshot.types import F32, Detection, Embedding, Found, Photo, Words
 
 if TYPE_CHECKING:
     from packshot.models.packs.pack import Pack
+
+log = logging.getLogger(__name__)
 
 MOST = 8
 """The largest number of detections of a photo."""
@@ -39,12 +42,12 @@ EIGHTH = "eighth"
 
 
 class Detector(Protocol):
-    """Finds what words name. `reads` says which of a photo's forms it takes."""
+    """Finds what words name. `reads` says which of a photo's forms it takes (`PackManifest.detector_reads`)."""
 
     reads: ClassVar[Literal["photo", "embedding"]]
 
-    def unknown(self, words: str) -> list[str]:
-        """The words that the detector does not know. It ignores them; words of which none is known find nothing."""
+    def read(self, words: str) -> tuple[list[str], list[str]]:
+        """The words that are looked for, and those that are ignored. Words of which none is known find nothing."""
         ...
 
     def find(self, asked: Sequence[tuple[Photo | Embedding, str]]) -> list[list[Detection]]:
@@ -65,6 +68,30 @@ def kept(boxes: F32, scores: F32, threshold: float) -> list[Detection]:
     return found
 
 
+def find_named(detector: Detector, asked: Sequence[tuple[Photo | Embedding, Words]]) -> list[Found]:
+    """What the words of each photo name, in one call of the detector.
+
+    A box that fits `not_text` at least as well as `text` is none.
+    """
+    texts = [(seen, words.text) for seen, words in asked]
+    not_texts = [(seen, words.not_text) for seen, words in asked if words.not_text]
+    answers = detector.find([*texts, *not_texts])
+    others = iter(answers[len(texts) :])
+    found = []
+    for (_, words), fit in zip(asked, answers, strict=False):
+        unlike = next(others) if words.not_text else []
+        left = tuple(one for one in fit if not any(_is_rather(one, other) for other in unlike))
+        known, unknown = detector.read(words.text)
+        unknown += detector.read(words.not_text)[1] if words.not_text else []
+        found.append(Found(left, tuple(known), tuple(unknown)))
+    return found
+
+
+def _is_rather(one: Detection, other: Detection) -> bool:
+    """Whether the box shows what the other detection found."""
+    return other.score >= one.score and _iou(one.box_xyxy, other.box_xyxy) > SAME_IOU
+
+
 def _iou(a: Sequence[float], b: Sequence[float]) -> float:
     width, height = (max(0.0, min(a[k + 2], b[k + 2]) - max(a[k], b[k])) for k in (0, 1))
     both = width * height
@@ -82,8 +109,15 @@ class MiniDetector:
     tokenizer: WordTokenizer
     device: torch.device
 
-    def unknown(self, words: str) -> list[str]:
-        return self.tokenizer.unknown(words)
+    def read(self, words: str) -> tuple[list[str], list[str]]:
+        ids = torch.from_numpy(self.tokenizer([words])).to(self.device)
+        asked = set(self.network.phrases[self.network.chosen(ids)[0] > 0].round().long().flatten().tolist())
+        known, unknown = list[str](), list[str]()
+        for word in self.tokenizer.words(words):
+            meaning = self.tokenizer.ids_of(word)  # empty for a word that says nothing, such as "the"
+            if meaning:
+                (known if asked.intersection(meaning) else unknown).append(word)
+        return known, unknown
 
     @torch.inference_mode()
     def find(self, asked: Sequence[tuple[Photo | Embedding, str]]) -> list[list[Detection]]:
@@ -154,9 +188,9 @@ class GroundingDetector:
     shorter_px: int = SHORTER_PX
     threshold: float = BOX_THRESHOLD
 
-    def unknown(self, words: str) -> list[str]:
-        """Always empty, because word pieces encode any text."""
-        return []
+    def read(self, words: str) -> tuple[list[str], list[str]]:
+        """All words are known, because word pieces encode any text."""
+        return words.split(), []
 
     @torch.inference_mode()
     def find(self, asked: Sequence[tuple[Photo | Embedding, str]]) -> list[list[Detection]]:
@@ -192,11 +226,16 @@ class GroundingDetector:
 
 
 def load_detector(pack: Pack, device: torch.device, dtype: torch.dtype = torch.float32) -> Detector | None:
-    """Load the pack's detector; None when the pack has none. The mini detector runs in fp32.
+    """Load the pack's detector; None when the pack has no such role, or its files are not here.
 
-    Raises PackRefused when files are missing, corrupt or do not fit together.
+    The mini detector runs in fp32. The role is optional, so missing files are a warning. Raises PackRefused when files
+    are corrupt or do not fit together.
     """
     if "detector" not in pack.manifest.roles:
+        return None
+    if pack.settings.offline and pack.missing("detector"):
+        remedy = f"packshot packs fetch {pack.name} downloads its files"
+        log.warning("pack %s: the detector is missing, so words find nothing; %s", pack.name, remedy)
         return None
     spec = pack.role("detector")
     if spec.class_name == "NameFinder":
@@ -225,4 +264,4 @@ def _one(pack: Pack, ending: str) -> Path:
     return found[0]
 
 
-__all__ = ["Detector", "GroundingDetector", "MiniDetector", "kept", "load_detector"]
+__all__ = ["Detector", "GroundingDetector", "MiniDetector", "find_named", "kept", "load_detector"]

@@ -24,10 +24,10 @@ def check_limits(scene: Scene, pack: Pack) -> None:
     for kind, condition in brief.all_conditions.items():
         prefix = "control" if kind == "canny" else kind
         _check_condition(prefix, condition, limits.max_control_scale, pack)
-        if kind not in pack.controls:
+        if condition.scale and kind not in pack.controls:
             rule = f"a condition must be one that pack {pack.name!r} serves ({', '.join(pack.controls)}), got {kind}"
             raise BadInput("engine_cannot", f"{rule}; leave it out", errors=[{"loc": ["conditions"], "msg": rule}])
-        if kind != "canny" and kind not in scene.maps.made:
+        if kind != "canny" and condition.scale and kind not in scene.maps.made:
             rule = f"a condition needs its map, got {kind} without one"
             raise BadInput("invalid_request", rule, errors=[{"loc": ["conditions"], "msg": rule}])
 

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from packshot.contract.shot_spec import ConditionKind
 from packshot.contract.verdict import Finding
-from packshot.models.engines.controls import Control
+from packshot.models.engines.controls import Control, ControlName
 from packshot.models.engines.windows import Windows
 from packshot.types import Brief
 
@@ -26,6 +25,7 @@ class Denoising:
 
     Tensors in the engine's dtype:
         `texts` (1 or 2, L, D): the encoded [negative prompt and] prompt.
+        `pooled` (1 or 2, P): the pooled texts of a second text encoder; None without one.
         `controls`: the control image of each condition, embedded, and its weights.
         `inpaint` (n, 1 + c, h, w): the mask and the masked picture's latents; None for a plain UNet.
     Tensors in fp32:
@@ -43,7 +43,8 @@ class Denoising:
     brief: Brief
     windows: Windows
     texts: Tensor
-    controls: Mapping[ConditionKind, Control]
+    pooled: Tensor | None
+    controls: Mapping[ControlName, Control]
     inpaint: Tensor | None
     known: Tensor | None
     mask: Tensor
@@ -67,9 +68,9 @@ class Denoising:
     def done(self) -> bool:
         return self.index >= self.steps
 
-    def control_scale(self, kind: ConditionKind) -> float:
-        """The weight of a condition in the next step; 0 without it."""
-        control = self.controls.get(kind)
+    def control_scale(self, name: ControlName) -> float:
+        """The weight of a control image in the next step; 0 without it."""
+        control = self.controls.get(name)
         return control.scales[self.index] if control else 0.0
 
     @property

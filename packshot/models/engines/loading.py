@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from packshot.batching.renders import Engine
+from packshot.errors import PackRefused
 from packshot.models.packs.pack import Pack
 
 if TYPE_CHECKING:
@@ -36,3 +37,5 @@ def load_engine(pack: Pack, device: torch.device | str, dtype: torch.dtype, *, f
             from packshot.models.engines.unet_controlnet import DiffusionEngine
 
             return DiffusionEngine(pack, device, dtype, freeze=freeze)
+        case "remote":
+            raise PackRefused("pack_mismatch", f"pack {pack.name!r} has no engine to load: a vendor's service paints")

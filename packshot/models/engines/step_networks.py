@@ -1,7 +1,7 @@
-"""The networks of a denoising step: the ControlNets of the conditions, and a UNet that gets their residuals.
+"""The networks of a denoising step: the ControlNets, and a UNet that gets their residuals.
 
 These are the steps 9.t and 10.t of `packshot.models.engines.unet_controlnet`. A ControlNet takes only the batch rows
-whose scenes have its condition now. Where several conditions meet in a row their residuals are added, as by diffusers'
+whose scenes it guides now. Where several meet in a row their residuals are added, as by diffusers'
 MultiControlNetModel; a row without any gets exactly zero.
 """
 
@@ -18,10 +18,11 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from packshot.contract.shot_spec import ConditionKind
 from packshot.models.device import use_threads
+from packshot.models.engines.union import union_residuals
+from packshot.models.packs.roles import RoleName
 
-__all__ = ["Applied", "ControlledUNet", "Frozen", "StepNetworks", "small"]
+__all__ = ["Applied", "ControlledUNet", "Frozen", "StepNetworks", "predicted", "residuals", "small"]
 
 SMALL_PARAMETERS = 100_000_000
 """Above this size the kernels take far more time than Python does. This is an estimate from their arithmetic; only the
@@ -32,25 +33,29 @@ Made = TypeVar("Made", Tensor, tuple[Tensor, ...])
 
 @dataclass(frozen=True)
 class Applied:
-    """A condition in one call of the networks, for m of its batch rows.
+    """A ControlNet in one call of the networks, for m of its batch rows.
 
-    `rows` are their numbers, ascending. `control` (m, C, h, w) is the embedded control image, and `scale` (m, 1, 1, 1)
-    its weight.
+    `role` is the ControlNet's. `rows` are the rows' numbers, ascending. `controls` are the embedded control images, (m,
+    C, h, w) each, and `scales` their weights, (m, 1, 1, 1) each: one, or for a union ControlNet one for each condition
+    of its `types`.
     """
 
-    kind: ConditionKind
+    role: RoleName
     rows: Sequence[int]
-    control: Tensor
-    scale: Tensor
+    controls: tuple[Tensor, ...]
+    scales: tuple[Tensor, ...]
+    types: tuple[int, ...] = ()
 
     def within(self, start: int, stop: int) -> Applied:
         """The part for the batch rows `start` to `stop` - 1, which become 0 to `stop` - `start` - 1."""
         part = slice(bisect_left(self.rows, start), bisect_left(self.rows, stop))
-        return Applied(self.kind, [row - start for row in self.rows[part]], self.control[part], self.scale[part])
+        rows = [row - start for row in self.rows[part]]
+        controls, scales = (tuple(one[part] for one in kept) for kept in (self.controls, self.scales))
+        return Applied(self.role, rows, controls, scales, self.types)
 
 
 class ControlledUNet(nn.Module):
-    """A UNet and the ControlNet of one condition. The control image must already be embedded.
+    """A UNet and one ControlNet. The control image must already be embedded.
 
     `forward` takes only tensors and returns a tensor, so the module can be traced.
     """
@@ -75,11 +80,11 @@ class ControlledUNet(nn.Module):
         `inpaint` (n, 1 + c, h, w) holds the mask and the masked picture's latents; only an inpainting UNet takes it.
         """
         # 9.t
-        down, mid = _residuals(self.controlnet, latents, times, texts, control, scale)
+        down, mid = residuals(self.controlnet, latents, times, texts, control, scale)
         # 10.t
         if inpaint is not None:
             latents = torch.cat([latents, inpaint], dim=1)  # (n, 2c + 1, h, w)
-        return _predicted(self.unet, latents, times, texts, down, mid)
+        return predicted(self.unet, latents, times, texts, down, mid)
 
 
 class Residuals(nn.Module):
@@ -92,7 +97,7 @@ class Residuals(nn.Module):
     def forward(
         self, latents: Tensor, times: Tensor, texts: Tensor, control: Tensor, scale: Tensor
     ) -> tuple[Tensor, ...]:
-        down, mid = _residuals(self.controlnet, latents, times, texts, control, scale)
+        down, mid = residuals(self.controlnet, latents, times, texts, control, scale)
         return (*down, mid)
 
 
@@ -105,28 +110,43 @@ class GuidedUNet(nn.Module):
 
     def forward(self, latents: Tensor, times: Tensor, texts: Tensor, *residuals: Tensor) -> Tensor:
         *down, mid = residuals
-        return _predicted(self.unet, latents, times, texts, down, mid)
+        return predicted(self.unet, latents, times, texts, down, mid)
 
 
-def _residuals(
-    controlnet: Any, latents: Tensor, times: Tensor, texts: Tensor, control: Tensor, scale: Tensor
+def residuals(
+    controlnet: Any,
+    latents: Tensor,
+    times: Tensor,
+    texts: Tensor,
+    control: Tensor,
+    scale: Tensor,
+    added: dict[str, Tensor] | None = None,
 ) -> tuple[list[Tensor], Tensor]:
+    """The residuals of a ControlNet: those of the way down, and the middle's. Its inputs are `ControlledUNet`'s."""
     down, mid = controlnet(
         latents,
         times,
         encoder_hidden_states=texts,
         controlnet_cond=control,
         conditioning_scale=scale,
+        added_cond_kwargs=added,
         return_dict=False,
     )
     return down, mid
 
 
-def _predicted(
-    unet: Any, latents: Tensor, times: Tensor, texts: Tensor, down: Sequence[Tensor] | None, mid: Tensor | None
+def predicted(
+    unet: Any,
+    latents: Tensor,
+    times: Tensor,
+    texts: Tensor,
+    down: Sequence[Tensor] | None,
+    mid: Tensor | None,
+    added: dict[str, Tensor] | None = None,
 ) -> Tensor:
-    residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
-    out: Tensor = unet(latents, times, encoder_hidden_states=texts, return_dict=False, **residuals)[0]
+    """The UNet's prediction with ControlNets' residuals, None = without. `latents` include what it inpaints."""
+    more = {"down_block_additional_residuals": down, "mid_block_additional_residual": mid, "added_cond_kwargs": added}
+    out: Tensor = unet(latents, times, encoder_hidden_states=texts, return_dict=False, **more)[0]
     return out
 
 
@@ -139,10 +159,11 @@ def small(networks: Sequence[nn.Module], device: torch.device) -> bool:
 class StepNetworks:
     """All networks of a step as one call. `freeze` traces them at their first call. Call it from one thread only.
 
-    `controlnets` are those of the conditions that the engine serves; their control images must already be embedded.
+    `controlnets` are those that the engine loads, by role; their control images must already be embedded. Union
+    ControlNets and networks with added conditions must not be traced.
     """
 
-    def __init__(self, unet: Any, controlnets: Mapping[ConditionKind, Any], *, freeze: bool) -> None:
+    def __init__(self, unet: Any, controlnets: Mapping[RoleName, Any], *, freeze: bool) -> None:
         self.unet, self.controlnets = unet, controlnets
         self.traced = freeze
         threads, multiple = RowThreads(), 2 ** int(unet.num_upsamplers)
@@ -151,16 +172,9 @@ class StepNetworks:
             network.eval()
             return Frozen(network, multiple, threads) if freeze else network
 
-        self.controlled = made(ControlledUNet(unet, controlnets["canny"]))
+        self.controlled = made(ControlledUNet(unet, controlnets["controlnet"]))
         self._guided = made(GuidedUNet(unet))
-        self._residuals = {kind: made(Residuals(network)) for kind, network in controlnets.items()}
-
-    def takes_all_rows(self, kinds: Sequence[ConditionKind]) -> bool:
-        """Whether a step with only these conditions gives its ControlNet all rows, some of them with a weight of 0.
-
-        This is so for the edges in traced networks, whose ControlNet and UNet are one trace.
-        """
-        return self.traced and tuple(kinds) == ("canny",)
+        self._residuals = {role: made(Residuals(network)) for role, network in controlnets.items()}
 
     def __call__(
         self,
@@ -170,40 +184,66 @@ class StepNetworks:
         inpaint: Tensor | None,
         conditions: Sequence[Applied],
         max_rows: int,
+        added: Mapping[str, Tensor] | None = None,
     ) -> Tensor:
         """The prediction (n, c, h, w) for n batch rows, in calls of at most `max_rows` of them.
 
-        The inputs are those of `ControlledUNet.forward`. `conditions` are those that some rows have now, in the order
-        of their kinds.
+        The inputs are those of `ControlledUNet.forward`. `conditions` are the ControlNets that guide some rows now.
+        `added` is what the networks get besides the texts, diffusers' `added_cond_kwargs`, (n, ...) each.
         """
         most, parts = max(1, max_rows), []
         for start in range(0, len(latents), most):
             rows = slice(start, min(start + most, len(latents)))
             applied = [part for one in conditions if (part := one.within(rows.start, rows.stop)).rows]
             own = None if inpaint is None else inpaint[rows]
-            parts.append(self._one_call(latents[rows], times[rows], texts[rows], own, applied))
+            more = {name: tensor[rows] for name, tensor in (added or {}).items()}
+            parts.append(self._one_call(latents[rows], times[rows], texts[rows], own, applied, more))
         return torch.cat(parts)
 
     def _one_call(
-        self, latents: Tensor, times: Tensor, texts: Tensor, inpaint: Tensor | None, conditions: Sequence[Applied]
+        self,
+        latents: Tensor,
+        times: Tensor,
+        texts: Tensor,
+        inpaint: Tensor | None,
+        conditions: Sequence[Applied],
+        added: dict[str, Tensor],
     ) -> Tensor:
         more = () if inpaint is None else (inpaint,)
         out: Tensor
-        if len(conditions) == 1 and conditions[0].kind == "canny" and len(conditions[0].rows) == len(latents):
-            out = self.controlled(latents, times, texts, conditions[0].control, conditions[0].scale, *more)
-            return out
+        if not added and len(conditions) == 1:
+            (one,) = conditions
+            if one.role == "controlnet" and not one.types and len(one.rows) == len(latents):
+                out = self.controlled(latents, times, texts, *one.controls, *one.scales, *more)
+                return out
         inputs = torch.cat([latents, *more], dim=1)
         if not conditions:
-            return _predicted(self.unet, inputs, times, texts, None, None)
+            return predicted(self.unet, inputs, times, texts, None, None, added)
         total: list[Tensor] = []
         for one in conditions:
             whole = len(one.rows) == len(latents)
             at = torch.tensor(one.rows, device=latents.device)
             given = (latents, times, texts) if whole else (latents[at], times[at], texts[at])
-            own = self._residuals[one.kind](*given, one.control, one.scale)
-            total = _added(total, own, None if whole else at, len(latents))
+            own_added = added if whole else {name: tensor[at] for name, tensor in added.items()}
+            total = _added(total, self._own(one, *given, own_added), None if whole else at, len(latents))
+        if added:
+            return predicted(self.unet, inputs, times, texts, total[:-1], total[-1], added)
         out = self._guided(inputs, times, texts, *total)
         return out
+
+    def _own(
+        self, one: Applied, latents: Tensor, times: Tensor, texts: Tensor, added: dict[str, Tensor]
+    ) -> Sequence[Tensor]:
+        """The residuals of one ControlNet for its rows, the middle's last."""
+        network = self.controlnets[one.role]
+        if one.types:
+            down, mid = union_residuals(network, latents, times, texts, one.controls, one.scales, one.types, added)
+        elif added:
+            down, mid = residuals(network, latents, times, texts, one.controls[0], one.scales[0], added)
+        else:
+            own: Sequence[Tensor] = self._residuals[one.role](latents, times, texts, *one.controls, *one.scales)
+            return own
+        return (*down, mid)
 
 
 def _added(total: list[Tensor], own: Sequence[Tensor], at: Tensor | None, rows: int) -> list[Tensor]:

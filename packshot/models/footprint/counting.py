@@ -13,6 +13,7 @@ packshot/models/footprint/pack_footprint.py keeps the results.
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,9 +27,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from packshot.models.detect.detector import LONGER_PX, PROPOSALS, SHORTER_PX
+from packshot.models.engines.step_networks import predicted, residuals
+from packshot.models.engines.union import keep_rows_apart, union_residuals
 from packshot.models.footprint.stage_footprint import Footprint
+from packshot.models.packs.fit import SIZE_NUMBERS
 from packshot.models.packs.pack import Pack
-from packshot.models.packs.roles import CONTROL_ROLES, RoleName
+from packshot.models.packs.roles import RoleName
 from packshot.models.packs.weights import build
 from packshot.models.segment.attention import attend_piecewise
 from packshot.models.segment.network import DetailEncoder
@@ -52,6 +57,9 @@ FEW, MANY = 2, 4
 """The two batch sizes from which the linear model of memory is computed. A batch of one needs slightly less."""
 SET_TOKENS = 8
 """Assumed tokens of a prompt set: clicks and a box. The thousands of image tokens make their number unimportant."""
+
+WORD_PIECES = 16
+"""Assumed pieces of a search's words."""
 
 
 @dataclass(frozen=True)
@@ -212,23 +220,66 @@ def _depth(network: Any, dtype: torch.dtype, cutouts: int) -> object:
     return network(pixel_values=torch.empty(cutouts, 3, DEPTH_PX, DEPTH_PX, dtype=dtype, device="meta"))[0]
 
 
+def detector_footprint(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> Footprint:
+    """The footprint of the pack's detector. A row is a photo with its words. A head runs in fp32, on embeddings."""
+    if pack.role("detector").class_name == "NameFinder":
+        network, keys = _network(pack, "detector", torch.float32), pack.role("segmenter").config
+        few, many = (cost_of(partial(_find_names, network, keys, photos)) for photos in (FEW, MANY))
+        return _linear_footprint(few, many, weights=_bytes(network), loading=_bytes(network))
+    network = _network(pack, "detector", dtype)
+    one = cost_of(partial(_ground, network, dtype))  # it looks at one photo after another
+    return Footprint(
+        weights_gib=_bytes(network) / GIB,
+        loading_gib=_bytes(network) / GIB,
+        base_gib=one.peak_bytes / GIB,
+        row_gib=0,
+        row_tflop=one.flop / TERA,
+        row_gb=one.moved_bytes / GIGA,
+    )
+
+
+def _find_names(network: Any, keys: dict[str, Any], photos: int) -> object:
+    side = keys["image_size"] // keys["patch_size"]
+    features = torch.empty(photos, keys["out_chans"], side, side, device="meta")
+    eighth = torch.empty(photos, keys["detail"][-1], 2 * side, 2 * side, device="meta")
+    joined = network.joined(features, eighth)
+    network.proposed(joined)
+    boxes = torch.empty(PROPOSALS * photos, 4, device="meta")
+    rows = torch.zeros(PROPOSALS * photos, dtype=torch.long, device="meta")
+    asked = torch.empty(photos, len(network.phrases), device="meta")
+    return network.scores(network.numbers(joined, network.mended(joined, boxes, rows), rows), asked)
+
+
+def _ground(network: Any, dtype: torch.dtype) -> object:
+    pixels = torch.empty(1, 3, SHORTER_PX, LONGER_PX, dtype=dtype, device="meta")
+    ids = torch.zeros(1, WORD_PIECES, dtype=torch.long, device="meta")
+    os.environ["TRANSFORMERS_DISABLE_TORCH_CHECK"] = "1"  # its checks read values, which tensors of meta have none of
+    try:
+        return network.model(pixel_values=pixels, input_ids=ids)  # the heads after it are small
+    finally:
+        del os.environ["TRANSFORMERS_DISABLE_TORCH_CHECK"]
+
+
 def engine_footprint(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> Footprint:
     """The footprint of the generator. A row is a batch row of a denoising step; a guided scene has two.
 
     Memory is counted for rows with all conditions that the pack serves, and arithmetic for rows with the edges alone.
     """
-    controls = [CONTROL_ROLES[kind] for kind in pack.controls]
-    names: tuple[RoleName, ...] = ("text_encoder", "vae", "unet", *controls)
-    parts = {name: _network(pack, name, dtype) for name in names}
+    tokenizers = ("tokenizer", "tokenizer_2", "scheduler")
+    parts = {name: _network(pack, name, dtype) for name in pack.engine_roles if name not in tokenizers}
+    controls: list[RoleName] = [name for name in parts if name.startswith("controlnet")]
     embeds = [parts[name].controlnet_cond_embedding for name in controls]
     for name in controls:
         parts[name].controlnet_cond_embedding = nn.Identity()  # the engine runs it once a scene, not in each step
+        if pack.role(name).control_types:
+            keep_rows_apart(parts[name])
+    always: list[RoleName] = [name for name in controls if name in ("controlnet", "controlnet_inpaint")]
     largest = max(pack.manifest.buckets, key=lambda bucket: bucket[0] * bucket[1])
     native = pack.manifest.native_px
     step = partial(_step, pack, parts, dtype)
     once = [partial(call, pack, parts, embeds[0], dtype) for call in (_text, _control, _vae_encode, _vae_decode)]
     few, many = (cost_of(partial(step, controls, largest, rows)) for rows in (FEW, MANY))
-    row = cost_of(partial(step, controls[:1], native, 1))
+    row = cost_of(partial(step, always, native, 1))
     text, *others = (cost_of(partial(call, native)) for call in once)
     weights = sum(map(_bytes, (*parts.values(), *embeds)))
     footprint = _linear_footprint(few, many, weights=weights, loading=weights)
@@ -252,33 +303,37 @@ def _step(
     size: tuple[int, int],
     rows: int,
 ) -> object:
-    """Steps 7.t to 9.t of packshot/models/engines/unet_controlnet.py, for rows that have all these conditions."""
+    """Steps 8.t to 10.t of packshot/models/engines/unet_controlnet.py, for rows that all these ControlNets guide.
+
+    A union ControlNet gets the edges alone: it takes several conditions in one call.
+    """
     empty = partial(torch.empty, device="meta", dtype=dtype)
     unet, controlnet = parts["unet"].config, parts["controlnet"].config
     width, height = (side // pack.vae_factor for side in size)
     latents, times = empty(rows, controlnet.in_channels, height, width), torch.empty(rows, device="meta")
     texts = empty(rows, parts["text_encoder"].config.max_position_embeddings, unet.cross_attention_dim)
+    added: dict[str, Tensor] = {}
+    if "text_encoder_2" in parts:
+        pooled = empty(rows, parts["text_encoder_2"].config.projection_dim)
+        added = {"text_embeds": pooled, "time_ids": empty(rows, SIZE_NUMBERS)}
     total: list[Tensor] = []
     for name in controls:
-        down, mid = parts[name](
-            latents,
-            times,
-            encoder_hidden_states=texts,
-            controlnet_cond=empty(rows, controlnet.block_out_channels[0], height, width),
-            conditioning_scale=empty(rows, 1, 1, 1),
-            return_dict=False,
-        )
+        control, scale = empty(rows, controlnet.block_out_channels[0], height, width), empty(rows, 1, 1, 1)
+        if pack.role(name).control_types:
+            down, mid = union_residuals(parts[name], latents, times, texts, [control], [scale], [0], added)
+        else:
+            down, mid = residuals(parts[name], latents, times, texts, control, scale, added)
         own = [*down, mid]
         total = [one + two for one, two in zip(total, own, strict=True)] if total else own
         del down, mid, own
     inputs = empty(rows, unet.in_channels, height, width)
-    residuals = {"down_block_additional_residuals": total[:-1], "mid_block_additional_residual": total[-1]}
-    return parts["unet"](inputs, times, encoder_hidden_states=texts, return_dict=False, **residuals)[0].float()
+    return predicted(parts["unet"], inputs, times, texts, total[:-1], total[-1], added).float()
 
 
 def _text(pack: Pack, parts: dict[RoleName, Any], embed: Any, dtype: torch.dtype, size: tuple[int, int]) -> object:
     length = parts["text_encoder"].config.max_position_embeddings
-    return parts["text_encoder"](torch.zeros(1, length, dtype=torch.long, device="meta"))[0]
+    encoders = [parts[name] for name in ("text_encoder", "text_encoder_2") if name in parts]
+    return [encoder(torch.zeros(1, length, dtype=torch.long, device="meta"))[0] for encoder in encoders]
 
 
 def _control(pack: Pack, parts: dict[RoleName, Any], embed: Any, dtype: torch.dtype, size: tuple[int, int]) -> object:
@@ -305,11 +360,10 @@ def _scene_bytes(pack: Pack, dtype: torch.dtype, size: tuple[int, int]) -> int:
     positions = size[0] * size[1] // pack.vae_factor**2
     channels = pack.role("vae").config["latent_channels"]
     control = pack.role("unet").config["block_out_channels"][0]
-    text = pack.role("text_encoder").config
-    in_dtype = (
-        positions * (len(pack.controls) * control + 1 + channels)
-        + 2 * text["max_position_embeddings"] * text["hidden_size"]
-    )
+    tokens = pack.role("text_encoder").config["max_position_embeddings"]
+    width = pack.role("unet").config["cross_attention_dim"]
+    images = len(pack.controls) + ("controlnet_inpaint" in pack.manifest.roles)
+    in_dtype = positions * (images * control + 1 + channels) + 2 * tokens * width
     in_fp32 = positions * (4 * channels + 1)  # latents, noise, known, predicted; mask
     return int(in_dtype * dtype.itemsize + in_fp32 * torch.float32.itemsize)
 
@@ -318,7 +372,8 @@ def _network(pack: Pack, role: RoleName, dtype: torch.dtype) -> Any:
     spec = pack.role(role)
     with torch.device("meta"):
         made = build(spec.class_name, spec.config)
-    return nn.Module.to(made, dtype).eval().requires_grad_(requires_grad=False)
+    # `to` the device too: a parameter that is made by `torch.Tensor(n)` lies on the CPU
+    return nn.Module.to(made, "meta", dtype).eval().requires_grad_(requires_grad=False)
 
 
 def _bytes(module: nn.Module) -> int:

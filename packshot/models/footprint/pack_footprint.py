@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from packshot.models.packs.pack import Pack
 
 FILE = "footprint.yaml"
-NOT_ON_GPU: tuple[RoleName, ...] = ("matting", "judge", "detector")
+NOT_ON_GPU: tuple[RoleName, ...] = ("matting", "judge")
 """The roles that no GPU stage loads."""
 
 
@@ -43,17 +43,24 @@ def compute_footprint(pack: Pack, dtype: Literal["bf16", "fp32"] = "bf16") -> Pa
     """
     import torch
 
-    from packshot.models.footprint.counting import engine_footprint, geometry_footprint, segmenter_footprints
+    from packshot.models.footprint.counting import (
+        detector_footprint,
+        engine_footprint,
+        geometry_footprint,
+        segmenter_footprints,
+    )
 
     pack.check()
     arithmetic = torch.bfloat16 if dtype == "bf16" else torch.float32
-    encoder, decoder = segmenter_footprints(pack, arithmetic)
-    stages: dict[GpuStage, Footprint] = {
-        "sam_encoder": encoder,
-        "mask_decoder": decoder,
-        **({"understand": geometry_footprint(pack, arithmetic)} if "geometry" in pack.manifest.roles else {}),
-        "generator": engine_footprint(pack, arithmetic),
-    }
+    stages: dict[GpuStage, Footprint] = {}
+    if "segmenter" in pack.manifest.roles:
+        stages["sam_encoder"], stages["mask_decoder"] = segmenter_footprints(pack, arithmetic)
+    if "detector" in pack.manifest.roles:
+        stages["detector"] = detector_footprint(pack, arithmetic)
+    if "geometry" in pack.manifest.roles:
+        stages["understand"] = geometry_footprint(pack, arithmetic)
+    if pack.manifest.endpoint is None:  # else a vendor's service paints, on no device of ours
+        stages["generator"] = engine_footprint(pack, arithmetic)
     return PackFootprint(of=digest(pack), dtype=dtype, stages=stages)
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-GpuStage = Literal["sam_encoder", "mask_decoder", "understand", "generator"]
+GpuStage = Literal["sam_encoder", "mask_decoder", "detector", "understand", "generator"]
 
 
 class _Strict(BaseModel):
@@ -16,7 +16,8 @@ class _Strict(BaseModel):
 class Footprint(_Strict):
     """The footprint of a stage.
 
-    A row is a photo (sam_encoder), a prompt set (mask_decoder), a cutout (understand) or a batch row (generator).
+    A row is a photo (sam_encoder, detector), a prompt set (mask_decoder), a cutout (understand) or a batch row
+    (generator).
 
     Memory: the weights take `weights_gib` permanently, and up to `loading_gib` while they load. The activations of a
     call with n rows take `base_gib` + n x `row_gib`. Calls that handle one scene, whatever the batch, take up to

@@ -8,9 +8,16 @@ from typing import Any, NoReturn
 from packshot.contract.shot_spec import ConditionKind
 from packshot.errors import PackRefused
 from packshot.models.packs.manifest import PackManifest, RoleSpec
-from packshot.models.packs.roles import CONTROL_ROLES, RoleName
+from packshot.models.packs.roles import RoleName
 
-__all__ = ["check_fit", "role_of", "vae_factor"]
+__all__ = ["SIZE_NUMBERS", "check_fit", "role_of", "vae_factor"]
+
+
+TEXT_WIDTH = "the text encoder's hidden_size, of two their sum"
+SIZE_NUMBERS = 6
+"""The numbers that tell a UNet of two text encoders a picture's original size, its crop and its target size."""
+UNION_TYPES = 6
+"""ControlNetUnionModel's own default of num_control_type."""
 
 
 def role_of(manifest: PackManifest, role: RoleName) -> RoleSpec:
@@ -35,10 +42,12 @@ def check_fit(manifest: PackManifest, controls: Sequence[ConditionKind]) -> None
 
     Raises PackRefused (pack_mismatch) with both values.
     """
+    _heads_fit(manifest)
     match manifest.recipe:
         case "unet_controlnet":
             _unet_fits(manifest, controls)
-    _heads_fit(manifest)
+        case "remote":
+            return  # no network paints
     factor = vae_factor(manifest)
     odd = [bucket for bucket in manifest.buckets if bucket[0] % factor or bucket[1] % factor]
     if odd:
@@ -52,21 +61,46 @@ def _unet_fits(manifest: PackManifest, controls: Sequence[ConditionKind]) -> Non
     owner = f"the VAE's {channels} latent channels, or 2c + 1 for inpainting"
     _same(manifest, "unet", "in_channels", (channels, inpaint), owner)
     _same(manifest, "unet", "out_channels", (channels,), "the VAE's latent channels")
-    width = _number(manifest, "text_encoder", "hidden_size")
-    _same(manifest, "unet", "cross_attention_dim", (width,), "the text encoder's hidden_size")
-    for kind in controls:
-        _control_fits(manifest, CONTROL_ROLES[kind], channels, width)
+    width = _text_width(manifest)
+    _same(manifest, "unet", "cross_attention_dim", (width,), TEXT_WIDTH)
+    further: tuple[RoleName, ...] = ("controlnet_inpaint",) if "controlnet_inpaint" in manifest.roles else ()
+    for role in dict.fromkeys((*further, *(manifest.control_role(kind) for kind in controls))):
+        _control_fits(manifest, role, channels, width)
     predicted = manifest.prediction_type
     _same(manifest, "scheduler", "prediction_type", (predicted,), "the manifest's")
+
+
+def _text_width(manifest: PackManifest) -> int:
+    """The channels of an encoded text. Check what a second text encoder needs: its tokenizer, and the UNet's inputs."""
+    width = _number(manifest, "text_encoder", "hidden_size")
+    second: tuple[RoleName, ...] = ("tokenizer_2", "text_encoder_2")
+    has = [role for role in second if role in manifest.roles]
+    pooled = "text_time"
+    owner = "two text encoders" if has else "one text encoder"
+    added = role_of(manifest, "unet").config.get("addition_embed_type")
+    if (added == pooled) != bool(has) or len(has) == 1:
+        rule = f"a UNet with addition_embed_type {pooled} must have {' and '.join(second)}, and no other may"
+        _refuse(manifest, f"{rule}; got {added!r} with {owner}")
+    if not has:
+        return width
+    size = SIZE_NUMBERS * _number(manifest, "unet", "addition_time_embed_dim")
+    inputs = _number(manifest, "text_encoder_2", "projection_dim") + size
+    owner = f"the second text encoder's projection_dim and {SIZE_NUMBERS} x addition_time_embed_dim"
+    _same(manifest, "unet", "projection_class_embeddings_input_dim", (inputs,), owner)
+    return width + _number(manifest, "text_encoder_2", "hidden_size")
 
 
 def _control_fits(manifest: PackManifest, role: RoleName, channels: int, width: int) -> None:
     """Check a ControlNet against the VAE's latent channels, the text encoder's width and the UNet."""
     _same(manifest, role, "in_channels", (channels,), "the VAE's latent channels")
-    _same(manifest, role, "cross_attention_dim", (width,), "the text encoder's hidden_size")
-    for key in ("block_out_channels", "layers_per_block"):
+    _same(manifest, role, "cross_attention_dim", (width,), TEXT_WIDTH)
+    for key in ("block_out_channels", "layers_per_block", "addition_embed_type"):
         _same(manifest, role, key, (role_of(manifest, "unet").config.get(key),), "the UNet's")
     control = role_of(manifest, role)
+    types = control.config.get("num_control_type", UNION_TYPES)
+    strange = {kind: place for kind, place in control.control_types.items() if place >= types}
+    if strange:
+        _refuse(manifest, f"{role}.control_types must be below num_control_type {types}, got {strange}")
     named, got = len(control.control_channels), control.config.get("conditioning_channels", 3)
     if got != named:
         rule = f"{role}.conditioning_channels must be {named}, the number of control_channels"

@@ -23,6 +23,7 @@ __all__ = [
     "OVERLAP",
     "Tiling",
     "framing",
+    "max_windows",
     "nearest_bucket",
     "outline_steps",
     "row_steps",
@@ -61,22 +62,27 @@ class Tiling:
         return self.count * self.window[0] * self.window[1]
 
 
+def max_windows(recipe: str) -> int:
+    """Most windows of a scene: a vendor's service paints each picture apart, so its scenes have one."""
+    return 1 if recipe == "remote" else MAX_WINDOWS
+
+
 @lru_cache(maxsize=16)
-def tilings(buckets: tuple[Size, ...]) -> Mapping[Size, Tiling]:
+def tilings(buckets: tuple[Size, ...], most: int = MAX_WINDOWS) -> Mapping[Size, Tiling]:
     """Every size at which a scene can be painted: each bucket as one window, and rows and columns of windows.
 
-    Of two tilings of the same size the cheaper one is kept.
+    `most` is the largest number of windows. Of two tilings of the same size the cheaper one is kept.
     """
     found: dict[Size, Tiling] = {}
-    for tiling in sorted(_all(buckets), key=lambda tiling: tiling.cost):
+    for tiling in sorted(_all(buckets, most), key=lambda tiling: tiling.cost):
         found.setdefault(tiling.size, tiling)
     return MappingProxyType(found)
 
 
-def _all(buckets: tuple[Size, ...]) -> Iterator[Tiling]:
+def _all(buckets: tuple[Size, ...], most: int) -> Iterator[Tiling]:
     for width, height in buckets:
         yield Tiling((width, height), (width, height), 1)
-        for count in range(2, MAX_WINDOWS + 1):
+        for count in range(2, most + 1):
             yield Tiling((_length(width, count), height), (width, height), count)
             yield Tiling((width, _length(height, count)), (width, height), count)
 
@@ -119,17 +125,20 @@ def row_steps(spec: ShotSpec, engine: EngineInfo) -> int:
 def window_steps(canvas: Size, steps: int, engine: EngineInfo) -> int:
     """The steps of all windows of one picture's scene. `canvas` is (width, height) in pixels."""
     bucket = nearest_bucket(canvas, engine.buckets)
-    windows = framing(canvas, bucket, engine.buckets, engine.native_px).windows
+    windows = framing(canvas, bucket, engine.buckets, engine.native_px, max_windows(engine.recipe)).windows
     outline = outline_steps(steps) if windows > 1 else 0
     return outline + windows * (steps - outline)
 
 
-def framing(canvas: Size, bucket: Size, buckets: tuple[Size, ...], native: Size) -> Framing:
+def framing(
+    canvas: Size, bucket: Size, buckets: tuple[Size, ...], native: Size, most_windows: int = MAX_WINDOWS
+) -> Framing:
     """The framing of a canvas. Sizes are (width, height) in pixels.
 
     `bucket` is the pack's bucket that is nearest to the canvas. It is shown whole if that stretches it by at most
     MAX_STRETCH. Otherwise the canvas shows the middle of a scene, unstretched: of the cheapest scene of which it shows
-    ENOUGH of the native number of pixels, or else of the scene of which it shows most.
+    ENOUGH of the native number of pixels, or else of the scene of which it shows most. A scene has at most
+    `most_windows`.
     """
     whole = Framing.of_whole(*bucket)
     if whole.stretch(canvas) <= MAX_STRETCH:
@@ -140,7 +149,7 @@ def framing(canvas: Size, bucket: Size, buckets: tuple[Size, ...], native: Size)
         shown = width * height
         return (0, tiling.cost, -shown) if shown >= ENOUGH * native[0] * native[1] else (1, -shown, tiling.cost)
 
-    best = min(tilings(buckets).values(), key=rank)
+    best = min(tilings(buckets, most_windows).values(), key=rank)
     return Framing(best.size, _middle(best.size, canvas), best.count)
 
 

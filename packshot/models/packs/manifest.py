@@ -15,15 +15,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from packshot.contract.engines import EngineInfo
 from packshot.contract.shot_spec import Canvas, ConditionKind
 from packshot.errors import FieldError, PackRefused
-from packshot.models.packs.framing import Tiling, framing, nearest_bucket, tilings
+from packshot.models.packs.endpoint import Endpoint
+from packshot.models.packs.framing import Tiling, framing, max_windows, nearest_bucket, tilings
+from packshot.models.packs.kinds import PackKind, with_kind
+from packshot.models.packs.licence import Terms, with_terms
 from packshot.models.packs.recipes import capabilities_of
 from packshot.models.packs.roles import CLASSES_OF_ROLE, CONTROL_ROLES, RENDER_ROLES, ClassName, Recipe, RoleName
 from packshot.types import Framing
 
-Family = Literal["mini", "sd15", "sd2", "sdxl"]
+Family = Literal["mini", "sd15", "sd2", "sdxl", "remote", "segmenter"]
 AROUND_PRODUCTS: frozenset[Family] = frozenset({"mini"})
 """The families whose networks learned to paint a scene around products alone, and not to continue a given scene."""
-PredictionType = Literal["epsilon", "v_prediction", "sample"]
+PredictionType = Literal["epsilon", "v_prediction", "sample", "none"]
 ControlChannel = Literal[
     "canny",
     "product",
@@ -34,7 +37,17 @@ ControlChannel = Literal[
     "segmentation_red",
     "segmentation_green",
     "segmentation_blue",
+    "masked_red",
+    "masked_green",
+    "masked_blue",
 ]
+CHANNELS_OF_KIND: dict[ConditionKind, tuple[ControlChannel, ...]] = {
+    "canny": ("canny", "canny", "canny"),
+    "depth": ("depth", "depth", "depth"),
+    "normal": ("normal_left", "normal_up", "normal_front"),
+    "segmentation": ("segmentation_red", "segmentation_green", "segmentation_blue"),
+}
+"""The control image of each condition of a union ControlNet."""
 
 WEIGHT_SUFFIXES = (".safetensors", ".pth", ".bin")
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -78,7 +91,9 @@ class RoleSpec(_Strict):
 
     Without `source`, the files lie beside the manifest. `config` holds the arguments of the class's constructor.
     `files` maps relative paths to hashes and sizes; several safetensors files are shards of one state.
-    `control_channels` lists the content of each channel of the control image; only a ControlNet uses it.
+    Of a ControlNet, `control_channels` lists the content of each channel of the control image. `control_types` makes it
+    a union ControlNet: the place of each condition in its vector of control types; their channels are given. `scale` is
+    the weight of one that guides every scene, `controlnet_inpaint`.
     """
 
     class_name: ClassName
@@ -87,6 +102,8 @@ class RoleSpec(_Strict):
     config: dict[str, Any] = Field(default_factory=dict)
     files: dict[str, FileSpec] = Field(default_factory=dict)
     control_channels: tuple[ControlChannel, ...] = ("canny", "canny", "canny")
+    control_types: dict[ConditionKind, Annotated[int, Field(ge=0)]] = Field(default_factory=dict)
+    scale: float = Field(1.0, ge=0, le=2)
 
     @field_validator("class_name", mode="before")
     @classmethod
@@ -147,16 +164,17 @@ class Limits(_Strict):
 class PackManifest(_Strict):
     """The content of manifest.yaml. Sizes are (width, height) in pixels, and memory is in GiB.
 
-    `recipe` is how the pack paints. `controls` are the conditions besides canny whose ControlNets are used unless the
-    setting `controls` names others.
+    `recipe` is how the pack paints. `endpoint` is the vendor's service that a remote engine calls. `controls` are the
+    conditions besides canny whose ControlNets are used unless the setting `controls` names others.
     """
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     title: str = Field(min_length=1)
+    kind: PackKind = "engine"
     family: Family
     recipe: Recipe = "unet_controlnet"
     licence: str = Field(min_length=1)
-    commercial: bool
+    terms: Terms
     renderable: bool = True
     reason: str = ""
     native_px: Size
@@ -166,7 +184,13 @@ class PackManifest(_Strict):
     defaults: Defaults = Defaults()
     limits: Limits = Limits()
     memory_gib: dict[RoleName, float] = Field(default_factory=dict)
+    endpoint: Endpoint | None = None
     roles: dict[RoleName, RoleSpec]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older_and_shorter_forms(cls, content: Any) -> Any:
+        return with_kind(with_terms(content))
 
     @model_validator(mode="after")
     def _whole(self) -> PackManifest:
@@ -179,18 +203,14 @@ class PackManifest(_Strict):
             if missing:
                 rule = f"a renderable pack of recipe {self.recipe} must have the roles {', '.join(needed)}"
                 raise ValueError(f"{rule}; missing: {', '.join(missing)}")
+            if (self.recipe == "remote") != (self.endpoint is not None):
+                raise ValueError("a renderable pack of recipe remote must have an endpoint, and no other pack may")
         elif not self.reason:
             raise ValueError("a pack that cannot render must state why in `reason`")
         for kind in self.controls:
             if kind not in self.possible_controls or kind == "canny":
-                raise ValueError(f"controls must name conditions that have a role controlnet_…, got {kind}")
-        for kind in self.possible_controls:
-            channels = self.roles[CONTROL_ROLES[kind]].control_channels
-            strange = [name for name in channels if name != "product" and name.split("_")[0] != kind]
-            if strange:
-                raise ValueError(
-                    f"control_channels of {CONTROL_ROLES[kind]} must be of {kind} or product, got {strange}"
-                )
+                raise ValueError(f"controls must name conditions that have a ControlNet, got {kind}")
+        self._control_channels_fit()
         if self.native_px not in self.buckets:
             raise ValueError(f"native_px {self.native_px} must be one of the buckets")
         if any(side < 1 for bucket in self.buckets for side in bucket):
@@ -199,10 +219,36 @@ class PackManifest(_Strict):
             raise ValueError(f"default steps {self.defaults.steps} must be within max_steps {self.limits.max_steps}")
         return self
 
+    def _control_channels_fit(self) -> None:
+        """Raise ValueError for a ControlNet whose control image shows something else than its condition."""
+        net = self.roles.get("controlnet")
+        if net and (net.class_name == "ControlNetUnionModel") != ("canny" in net.control_types):
+            rule = "control_types, with canny, if it is a ControlNetUnionModel, and only then"
+            raise ValueError(f"controlnet must state {rule}; got {net.class_name} with {net.control_types}")
+        shown: list[tuple[RoleName, str]] = [(self.control_role(kind), kind) for kind in self.possible_controls]
+        if "controlnet_inpaint" in self.roles:
+            shown.append(("controlnet_inpaint", "masked"))
+        for role, what in shown:
+            if self.roles[role].control_types:
+                continue
+            channels = self.roles[role].control_channels
+            strange = [name for name in channels if name != "product" and name.split("_")[0] != what]
+            if strange:
+                raise ValueError(f"control_channels of {role} must be of {what} or product, got {strange}")
+
+    def control_role(self, kind: ConditionKind) -> RoleName:
+        """The role of the ControlNet that serves a condition: its own, or the union ControlNet."""
+        union = self.roles.get("controlnet")
+        return "controlnet" if union and kind in union.control_types else CONTROL_ROLES[kind]
+
     @property
     def possible_controls(self) -> tuple[ConditionKind, ...]:
         """The conditions for which the pack names a ControlNet, canny first."""
-        return tuple(kind for kind, role in CONTROL_ROLES.items() if role in self.roles)
+        return tuple(kind for kind in CONTROL_ROLES if self.control_role(kind) in self.roles)
+
+    def unused_roles(self, controls: tuple[ConditionKind, ...]) -> set[RoleName]:
+        """The ControlNets of conditions that are not served. `controls` are those that are."""
+        return set(CONTROL_ROLES.values()) - {self.control_role(kind) for kind in controls}
 
     def bucket(self, width_px: int, height_px: int) -> Size:
         """The bucket that is nearest to a canvas in aspect ratio and area (`nearest_bucket`)."""
@@ -211,11 +257,17 @@ class PackManifest(_Strict):
     def framing(self, canvas: Canvas) -> Framing:
         """How a canvas shows its scene: a whole bucket, or the middle of a larger scene that is not stretched."""
         size = (canvas.width, canvas.height)
-        return framing(size, self.bucket(*size), self.buckets, self.native_px)
+        return framing(size, self.bucket(*size), self.buckets, self.native_px, max_windows(self.recipe))
 
     def tiling(self, width_px: int, height_px: int) -> Tiling | None:
         """The windows of a scene of this size; None when the pack cannot paint at this size."""
-        return tilings(self.buckets).get((width_px, height_px))
+        return tilings(self.buckets, max_windows(self.recipe)).get((width_px, height_px))
+
+    @property
+    def detector_reads(self) -> Literal["photo", "embedding"] | None:
+        """Which of a photo's forms the pack's detector takes; None when the pack has none."""
+        spec = self.roles.get("detector")
+        return None if spec is None else "embedding" if spec.class_name == "NameFinder" else "photo"
 
     @property
     def own_controls(self) -> tuple[ConditionKind, ...]:
@@ -228,10 +280,15 @@ class PackManifest(_Strict):
         A ControlNet that is not used has no licence in it. `controls` None = `own_controls`.
         """
         controls = self.own_controls if controls is None else controls
-        unused = {role for kind, role in CONTROL_ROLES.items() if kind not in controls}
+        unused = self.unused_roles(controls)
         licences = {role: spec.licence for role, spec in self.roles.items() if role not in unused}
-        more = {"licences": licences, "capabilities": capabilities_of(self, controls)}
-        return EngineInfo.model_validate(self.model_dump(exclude={"roles", "memory_gib"}) | more)
+        more = {
+            "licences": licences,
+            "capabilities": capabilities_of(self, controls),
+            "commercial": self.terms.commercial != "no",
+            "price_device_s": 0.0 if self.endpoint is None else self.endpoint.price_device_s,
+        }
+        return EngineInfo.model_validate(self.model_dump(exclude={"roles", "memory_gib", "endpoint"}) | more)
 
 
 def read_manifest(path: Path) -> PackManifest:

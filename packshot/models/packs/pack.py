@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files as package_files
 from pathlib import Path
@@ -21,9 +21,11 @@ from packshot.contract.engines import EngineInfo
 from packshot.contract.shot_spec import ConditionKind
 from packshot.errors import PackRefused
 from packshot.models.engines.word_tokenizer import Tokenizer
+from packshot.models.packs.files import file_fault, sha256_of
 from packshot.models.packs.fit import check_fit, role_of, vae_factor
+from packshot.models.packs.licence import check_licence
 from packshot.models.packs.manifest import PackManifest, RoleSpec, read_manifest
-from packshot.models.packs.roles import CONTROL_ROLES, RENDER_ROLES, RoleName
+from packshot.models.packs.roles import FURTHER_RENDER_ROLES, RENDER_ROLES, RoleName
 from packshot.models.packs.weights import build, convert_pth, load_module, load_tokenizer
 
 if TYPE_CHECKING:
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from packshot.settings import Settings
 
 MANIFEST = "manifest.yaml"
-CHUNK_BYTES = 4 * 1024 * 1024
 GIB = 1024**3
 
 
@@ -88,14 +89,16 @@ class Pack:
     @property
     def roles(self) -> tuple[RoleName, ...]:
         """The roles whose files are used: all but the ControlNets of conditions that are not served."""
-        unused = {role for kind, role in CONTROL_ROLES.items() if kind not in self.controls}
+        unused = self.manifest.unused_roles(self.controls)
         return tuple(role for role in self.manifest.roles if role not in unused)
 
     @property
     def engine_roles(self) -> tuple[RoleName, ...]:
         """The roles that the engine loads."""
-        further = (CONTROL_ROLES[kind] for kind in self.controls if kind != "canny")
-        return (*RENDER_ROLES[self.manifest.recipe], *further)
+        recipe = self.manifest.recipe
+        further = (role for role in FURTHER_RENDER_ROLES[recipe] if role in self.manifest.roles)
+        controls = (self.manifest.control_role(kind) for kind in self.controls)
+        return tuple(dict.fromkeys((*RENDER_ROLES[recipe], *further, *controls)))
 
     # Files
 
@@ -106,7 +109,7 @@ class Pack:
             local = self.folder / file
             return local if local.is_file() else None
         remote = f"{source.subfolder}/{file}" if source.subfolder else file
-        for candidate in (self.folder / role / file, self._cached(role) / remote):
+        for candidate in (self.folder / role / file, self.cached(role) / remote, self.cached(role) / file):
             if candidate.is_file():
                 return candidate
         from huggingface_hub import try_to_load_from_cache
@@ -114,7 +117,8 @@ class Pack:
         found = try_to_load_from_cache(source.repo, remote, revision=source.revision)
         return Path(found) if isinstance(found, str) else None
 
-    def _cached(self, role: RoleName) -> Path:
+    def cached(self, role: RoleName) -> Path:
+        """The folder of the pack cache into which the role's files are fetched, with the subfolders of the hub."""
         return self.settings.pack_cache_dir / self.name / role
 
     def missing(self, role: RoleName | None = None) -> list[tuple[RoleName, str]]:
@@ -123,50 +127,30 @@ class Pack:
         return [(name, file) for name in roles for file in self.role(name).files if self.locate(name, file) is None]
 
     def fetch(self, report: Callable[[str], None] = lambda _: None, *, role: RoleName | None = None) -> list[Path]:
-        """Download the missing files from the hub to the pack cache. `report` gets a line before each download.
+        """Download the files that are missing or faulty from the hub to the pack cache, and return their paths.
 
-        `role` None = all roles that are used. Raises PackRefused: pack_missing when the hub is off, when a file has no
-        hub source or when a download fails, and pack_corrupt when a downloaded file does not have the hash that the
-        manifest states.
+        `report` gets a line before each download. `role` None = all roles that are used. Raises PackRefused:
+        pack_missing when the hub is off, when a file has no hub source or when the hub does not give it, and
+        pack_corrupt when a file differs from what the manifest states.
         """
         absent = self.missing(role)
         local_only = [f"{name}/{file}" for name, file in absent if self.role(name).source is None]
         if local_only:
             raise self._missing_files(local_only, f"put them into the pack's folder ({self.folder})")
         if absent and self.settings.offline:
-            remedy = f"run packshot packs fetch {self.name} on a machine that reaches the hub, or copy each file to "
-            remedy += f"{self.settings.pack_cache_dir / self.name}/ROLE/FILE"
+            name, file = absent[0]
+            remedy = f"run packshot packs fetch {self.name}; without a network, copy each file to ROLE/FILE in "
+            remedy += f"{self.settings.pack_cache_dir / self.name}, as {self.cached(name) / file}"
             raise self._missing_files([f"{name}/{file}" for name, file in absent], remedy)
-        return [self._download(name, file, report) for name, file in absent]
+        from packshot.models.packs.hub import fetch
+
+        return fetch(self, report, (role,) if role else self.roles)
 
     def _missing_files(self, names: list[str], remedy: str) -> PackRefused:
         shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
         return PackRefused(
             "pack_missing", f"pack {self.name!r} needs files that are not on this machine: {shown}; {remedy}"
         )
-
-    def _download(self, role: RoleName, file: str, report: Callable[[str], None]) -> Path:
-        from huggingface_hub import hf_hub_download
-
-        source = self.role(role).source
-        assert source is not None, "fetch downloads only files of the hub"
-        report(f"{role}: {source.repo}@{source.revision[:12]} {file}")
-        try:
-            path = Path(
-                hf_hub_download(
-                    source.repo,
-                    file,
-                    subfolder=source.subfolder or None,
-                    revision=source.revision,
-                    local_dir=self._cached(role),
-                )
-            )
-        except Exception as error:  # the hub's client raises many kinds of errors; each means a failed download
-            raise self._missing_files(
-                [f"{role}/{file}"], f"the download failed with {type(error).__name__}: {error}; try again"
-            ) from error
-        self._check_hash(role, file, path)
-        return path
 
     def paths(self, role: RoleName) -> dict[str, Path]:
         """The role's files by name, after their hashes were checked. Missing files are downloaded if the hub is on."""
@@ -179,13 +163,10 @@ class Pack:
         return present
 
     def _check_hash(self, role: RoleName, file: str, path: Path) -> None:
-        wanted = self.role(role).files[file].sha256
-        if wanted is None:
-            return
-        found = sha256_of(path)
-        if found != wanted:
-            detail = f"{role}/{file} of pack {self.name!r} must have sha256 {wanted}, {path} has {found}; "
-            raise PackRefused("pack_corrupt", f"{detail}delete it, then run packshot packs fetch {self.name}")
+        spec = self.role(role)
+        if fault := file_fault(path, spec.files[file]):
+            remedy = f"run packshot packs fetch {self.name}, which replaces it" if spec.source else "replace it"
+            raise PackRefused("pack_corrupt", f"{role}/{file} of pack {self.name!r}: {path} {fault}; {remedy}")
 
     def verify(self) -> list[FileCheck]:
         """Hash every file of the roles that are used, and compare it with the manifest."""
@@ -197,10 +178,10 @@ class Pack:
                 status: Literal["ok", "unverified", "missing", "corrupt"]
                 if path is None:
                     status = "missing"
-                elif stated.sha256 is None:
-                    status = "unverified"
+                elif file_fault(path, stated):
+                    status = "corrupt"
                 else:
-                    status = "ok" if found == stated.sha256 else "corrupt"
+                    status = "ok" if stated.sha256 else "unverified"
                 rows.append(
                     FileCheck(role, file, status, path, path.stat().st_size if path else stated.bytes or 0, found)
                 )
@@ -213,7 +194,7 @@ class Pack:
         it does not have the hash that the manifest states.
         """
         hashes = {"manifest": hashlib.sha256(self.manifest.model_dump_json().encode()).hexdigest()}
-        for role in roles or self.roles:
+        for role in self.roles if roles is None else roles:
             spec = self.role(role)
             digest = hashlib.sha256(spec.model_dump_json().encode())
             for file, path in sorted(self.paths(role).items()):
@@ -231,6 +212,13 @@ class Pack:
             raise PackRefused("pack_not_renderable", detail)
         check_fit(self.manifest, self.controls)
 
+    def check_segmenter(self) -> None:
+        """Check that the pack can cut products out: a segmenter pack, or an engine's that has the role.
+
+        Raises PackRefused (pack_mismatch).
+        """
+        self.role("segmenter")
+
     @property
     def vae_factor(self) -> int:
         """The number of pixels of one latent on each side."""
@@ -247,7 +235,7 @@ class Pack:
         if role == "scheduler":
             return build(spec.class_name, spec.config)
         if spec.class_name in ("CLIPTokenizer", "WordTokenizer"):
-            return self.tokenizer()
+            return load_tokenizer(spec, self.paths(role))
         import torch
 
         paths = self.paths(role)
@@ -262,28 +250,12 @@ class Pack:
         if path.suffix == ".safetensors":
             return path
         stated = self.role(role).files[file].sha256
-        converted = self._cached(role) / "converted" / f"{stated}.safetensors"
+        converted = self.cached(role) / "converted" / f"{stated}.safetensors"
         return converted if converted.is_file() else convert_pth(path, converted)
 
     def summary(self) -> EngineInfo:
         """The pack's public description, without paths of this machine."""
         return self.manifest.summary(self.controls)
-
-
-_HASHES: dict[tuple[str, int, int], str] = {}
-
-
-def sha256_of(path: Path) -> str:
-    """The file's sha256 in hexadecimal. It is cached until the file's size or modification time changes."""
-    stat = path.stat()
-    key = (str(path), stat.st_size, stat.st_mtime_ns)
-    if key not in _HASHES:
-        digest = hashlib.sha256()
-        with path.open("rb") as stream:
-            while chunk := stream.read(CHUNK_BYTES):
-                digest.update(chunk)
-        _HASHES[key] = digest.hexdigest()
-    return _HASHES[key]
 
 
 def pack_folders(settings: Settings) -> list[Path]:
@@ -310,8 +282,8 @@ def _manifests(settings: Settings) -> dict[str, Path]:
 def find_pack(name: str, settings: Settings) -> Pack:
     """Find the pack with the given name.
 
-    Raises PackRefused: pack_unknown, pack_mismatch for an invalid manifest, or pack_licence when the licence forbids
-    commercial use and the settings do not accept that.
+    Raises PackRefused: pack_unknown, pack_mismatch for an invalid manifest, or pack_licence when the licence forbids or
+    limits commercial use and the settings do not accept that.
     """
     found = _manifests(settings)
     if name not in found:
@@ -322,15 +294,26 @@ def find_pack(name: str, settings: Settings) -> Pack:
         raise PackRefused(
             "pack_mismatch", f"a pack's folder must have the pack's name, got {manifest.name!r} in {name!r}"
         )
-    if not manifest.commercial and not settings.accept_noncommercial:
-        detail = f"the licence must allow commercial use, pack {name!r} has {manifest.licence}; "
-        raise PackRefused("pack_licence", f"{detail}set PACKSHOT_ACCEPT_NONCOMMERCIAL=true to accept it")
+    check_licence(manifest, settings)
     return Pack(manifest, found[name].parent, settings)
 
 
 def list_packs(settings: Settings) -> list[Pack]:
-    """All packs that were found, sorted by name, including packs that `find_pack` refuses for their licence."""
-    return [Pack(read_manifest(path), path.parent, settings) for _, path in sorted(_manifests(settings).items())]
+    """All packs with a valid manifest, sorted by name, including packs that `find_pack` refuses for their licence."""
+    return [found for _, found in _each(settings) if isinstance(found, Pack)]
 
 
-__all__ = ["FileCheck", "Pack", "find_pack", "list_packs", "pack_folders", "sha256_of"]
+def broken_packs(settings: Settings) -> dict[str, PackRefused]:
+    """The packs whose manifest is invalid, by the name of their folder, each with its refusal."""
+    return {name: found for name, found in _each(settings) if isinstance(found, PackRefused)}
+
+
+def _each(settings: Settings) -> Iterator[tuple[str, Pack | PackRefused]]:
+    for name, path in sorted(_manifests(settings).items()):
+        try:
+            yield name, Pack(read_manifest(path), path.parent, settings)
+        except PackRefused as error:
+            yield name, error
+
+
+__all__ = ["FileCheck", "Pack", "broken_packs", "find_pack", "list_packs", "pack_folders", "sha256_of"]

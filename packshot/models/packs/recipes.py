@@ -15,4 +15,8 @@ __all__ = ["capabilities_of"]
 
 def capabilities_of(manifest: PackManifest, controls: tuple[ConditionKind, ...]) -> EngineCapabilities:
     """What the pack's engine can honour. `controls` are the conditions that it serves."""
+    if manifest.endpoint is not None:
+        return EngineCapabilities(
+            controls=(), negative_prompt=False, guidance=False, seeds=False, steps=(1, 1), sizes=manifest.buckets
+        )
     return EngineCapabilities(controls=controls, steps=(1, manifest.limits.max_steps), sizes=manifest.buckets)

@@ -18,6 +18,7 @@ RoleName = Literal[
     "controlnet_depth",
     "controlnet_normal",
     "controlnet_segmentation",
+    "controlnet_inpaint",
     "scheduler",
     "matting",
     "judge",
@@ -31,6 +32,7 @@ ClassName = Literal[
     "CLIPTextModelWithProjection",
     "CLIPTokenizer",
     "ControlNetModel",
+    "ControlNetUnionModel",
     "DDIMScheduler",
     "DPMSolverMultistepScheduler",
     "DepthAnythingForDepthEstimation",
@@ -53,7 +55,8 @@ CONTROL_ROLES: dict[ConditionKind, RoleName] = {
     "normal": "controlnet_normal",
     "segmentation": "controlnet_segmentation",
 }
-"""The role of each condition's ControlNet. There is none for `pose`: no stage finds a skeleton."""
+"""The role of each condition's own ControlNet. There is none for `pose`: no stage finds a skeleton. A union ControlNet
+in the role `controlnet` serves several conditions (`PackManifest.control_role`)."""
 CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
     "segmenter": ("Sam",),
     "tokenizer": ("CLIPTokenizer", "WordTokenizer"),
@@ -63,6 +66,8 @@ CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
     "vae": ("AutoencoderKL", "AutoencoderTiny"),
     "unet": ("UNet2DConditionModel",),
     **dict.fromkeys(CONTROL_ROLES.values(), ("ControlNetModel",)),
+    "controlnet": ("ControlNetModel", "ControlNetUnionModel"),
+    "controlnet_inpaint": ("ControlNetModel",),
     "matting": ("VitMatteForImageMatting",),
     "judge": ("SceneJudge",),
     "geometry": ("DepthAnythingForDepthEstimation", "GeometryHead"),
@@ -76,17 +81,23 @@ CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
     ),
 }
 
-Recipe = Literal["unet_controlnet"]
+Recipe = Literal["unet_controlnet", "remote"]
 """How a pack paints a scene. The engine of each recipe is in packshot/models/engines."""
 RENDER_ROLES: dict[Recipe, tuple[RoleName, ...]] = {
     "unet_controlnet": ("tokenizer", "text_encoder", "vae", "unet", "controlnet", "scheduler"),
+    "remote": (),
 }
 """The roles that every engine of a recipe loads. The others are read elsewhere, or when the engine serves what they
 are for."""
+FURTHER_RENDER_ROLES: dict[Recipe, tuple[RoleName, ...]] = {
+    "unet_controlnet": ("tokenizer_2", "text_encoder_2", "controlnet_inpaint"),
+}
+"""The roles that an engine of a recipe loads where the pack has them."""
 
 __all__ = [
     "CLASSES_OF_ROLE",
     "CONTROL_ROLES",
+    "FURTHER_RENDER_ROLES",
     "RENDER_ROLES",
     "ROLES",
     "ClassName",

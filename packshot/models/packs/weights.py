@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TRANSFORMERS = ("DepthAnythingForDepthEstimation", "GroundingDinoForObjectDetection", "VitMatteForImageMatting")
 """The classes of transformers that are built from their config class alone."""
+CLIP_TEXT = ("CLIPTextModel", "CLIPTextModelWithProjection")
 
 
 def build(class_name: ClassName, config: dict[str, Any]) -> Any:
@@ -32,8 +33,8 @@ def build(class_name: ClassName, config: dict[str, Any]) -> Any:
     """
     try:
         with _no_init():
-            if class_name == "CLIPTextModel":
-                return _clip_text(config)
+            if class_name in CLIP_TEXT:
+                return _clip_text(class_name, config)
             if class_name == "Sam":
                 return _sam(config)
             if class_name in ("GeometryHead", "NameFinder", "SceneJudge"):
@@ -57,10 +58,10 @@ def _diffusers(class_name: str, config: dict[str, Any]) -> Any:
     return module
 
 
-def _clip_text(config: dict[str, Any]) -> Any:
-    from transformers import CLIPTextConfig, CLIPTextModel
+def _clip_text(class_name: str, config: dict[str, Any]) -> Any:
+    import transformers
 
-    return CLIPTextModel(CLIPTextConfig(**config))
+    return getattr(transformers, class_name)(transformers.CLIPTextConfig(**config))
 
 
 def _sam(config: dict[str, Any]) -> Any:
@@ -163,10 +164,11 @@ _OLD_ATTENTION = {".query.": ".to_q.", ".key.": ".to_k.", ".value.": ".to_v.", "
 
 def _present_names(class_name: ClassName, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """The tensors under the names that the present classes use. Checkpoints of 2022 have older names."""
-    if class_name == "CLIPTextModel":
-        prefix = "text_model."
-        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-        state.pop("embeddings.position_ids", None)  # a buffer that older versions saved
+    if class_name in CLIP_TEXT:
+        if class_name == "CLIPTextModel":
+            state = {name.removeprefix("text_model."): tensor for name, tensor in state.items()}
+        for prefix in ("", "text_model."):
+            state.pop(f"{prefix}embeddings.position_ids", None)  # a buffer that older versions saved
     elif class_name == "AutoencoderKL":
         for name in [name for name in state if ".attentions." in name]:
             for old, new in _OLD_ATTENTION.items():

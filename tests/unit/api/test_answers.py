@@ -169,11 +169,21 @@ def test_a_recipe_tells_the_whole_request() -> None:
 
 def test_engines_are_what_their_manifests_say() -> None:
     manifest = find_pack("mini", Settings()).manifest
-    told = manifest.model_dump(mode="json", exclude={"roles", "memory_gib", "controls"})
+    told = manifest.model_dump(mode="json", exclude={"kind", "roles", "memory_gib", "controls", "endpoint"})
+    told["price_device_s"] = 0.0
+    told["commercial"] = True
     told["capabilities"] = capabilities_of(manifest, manifest.own_controls).model_dump(mode="json")
     told["licences"] = {role: spec.licence for role, spec in manifest.roles.items()}
-    assert in_order(manifest.summary().model_dump(mode="json")) == in_order(told)
-    assert set(EngineInfo.model_fields) == set(PackManifest.model_fields) - {"roles", "memory_gib", "controls"} | {
+    assert manifest.summary().model_dump(mode="json") == told
+    assert set(EngineInfo.model_fields) == set(PackManifest.model_fields) - {
+        "kind",
+        "roles",
+        "memory_gib",
+        "controls",
+        "endpoint",
+    } | {
+        "price_device_s",
+        "commercial",
         "licences",
         "capabilities",
     }

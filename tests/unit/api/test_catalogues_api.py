@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api_graph import Api, code_of, jpeg, png
+from tests.api_graph import ENGINES, Api, code_of, jpeg, png
 
 SCENES = {"name": "scene", "values": {"marble": "on marble", "linen": "on linen"}}
 DELIVER = [{"preset": "shopify", "name": "{sku}-{scene}-{n:02}.{ext}"}]
@@ -117,8 +117,8 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[int | None, str, str]]] = {
         (None, "defaults.style", "not_found"),
     ),
     "stage that is not served": (
-        {"json": manifest({"sku": "A", "photo": "a.jpg", "find": "ring"})},
-        (1, "find", "not_served"),
+        {"json": manifest(defaults={"style": "st_1"})},
+        (None, "defaults.style", "not_served"),
     ),
     "control characters in a scene": (
         {"json": manifest(axes=[{"name": "scene", "values": {"m": "on\u202emarble"}}])},
@@ -331,3 +331,20 @@ def test_a_manifest_of_another_type_or_over_the_limit_is_refused(api: Api) -> No
     assert code_of(api.http.post("/v1/catalogues", content=bytes(600 * 1024), headers=YAML)) == (413, "body_too_large")
     named = api.http.post("/v1/catalogues?scene=a=b", json=manifest())
     assert code_of(named) == (422, "invalid_request")
+
+
+def test_a_catalogue_of_a_paid_engine_needs_a_budget_and_costs_its_price(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paid = ENGINES[0].model_copy(update={"recipe": "remote", "price_device_s": 60.0})
+    monkeypatch.setattr(api.graph, "engines", lambda: (paid,))
+    asked: dict[str, Any] = {"json": manifest(), "params": {"dry_run": "1"}}
+    refused = api.http.post("/v1/catalogues", **asked).json()
+    assert [(one["column"], one["code"]) for one in refused["problems"]] == [("defaults.engine", "budget_needed")]
+    api.store.budgets.set(api.key_id, {"images_per_day": 1_000})
+    try:
+        dry = api.http.post("/v1/catalogues", **asked).json()
+        assert dry["ok"], dry["problems"]
+        assert dry["device_s"] == 60.0 * dry["pictures"]
+    finally:
+        api.store.budgets.set(api.key_id, {})

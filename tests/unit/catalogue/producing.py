@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +21,7 @@ from packshot.shots import DeliveryOrder, Finisher
 from packshot.store.catalogue_records import CatalogueRecord
 from packshot.store.records import PhotoRecord, Tenant
 from packshot.store.store import Store
+from packshot.types import Detection
 from tests.api_graph import BoxGraph
 from tests.unit.store.store_rows import new_image
 
@@ -74,10 +75,16 @@ def direct_one(store: Store, *, fails: frozenset[str] = frozenset()) -> bool:
 
 
 async def run_until(
-    store: Store, settings: Settings, over: Callable[[], bool], *, fails: frozenset[str] = frozenset()
+    store: Store,
+    settings: Settings,
+    over: Callable[[], bool],
+    *,
+    fails: frozenset[str] = frozenset(),
+    shown: Mapping[str, tuple[Detection, ...]] | None = None,
 ) -> QuickGraph:
-    """Run a producer and a director until `over`."""
+    """Run a producer and a director until `over`. `shown` is what the detector finds, by word."""
     graph = QuickGraph()
+    graph.shown = dict(shown or {})
     producer = Producer(store, graph, cast(LocalDecoder, None), settings, worker="producer")
     running = asyncio.create_task(producer.forever())
     try:

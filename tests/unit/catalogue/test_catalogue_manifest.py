@@ -192,8 +192,12 @@ def test_cast_shadows_of_a_set_fall_away_from_its_light() -> None:
     assert found == [("generate", 120), ("generate", 45), ("white", 120)]
 
 
-def test_find_is_not_served_yet() -> None:
-    assert told(sheet("sku,photo,find\nA,a.jpg,ring\n")) == [(2, "find", "not_served")]
+def test_a_row_may_name_its_product_and_says_it_once() -> None:
+    read = sheet("sku,photo,find,mask\nA,a.jpg,white mug,\nB,b.jpg,mug,b.png\n", defaults={"find": "cup"})
+    assert read.manifest is not None
+    assert (read.manifest.defaults.find, read.manifest.items[0].find) == ("cup", "white mug")
+    assert told(read) == [(3, "find", "invalid_request")]
+    assert told(sheet(f"sku,photo,find\nA,a.jpg,{'mug ' * 51}\n")) == [(2, "find", "invalid_request")]
 
 
 def test_a_look_that_needs_a_later_stage_is_not_served_yet() -> None:

@@ -19,10 +19,12 @@ from packshot.settings import Settings
 from packshot.store.catalogue_records import CatalogueRecord, CatalogueRow
 from packshot.store.records import NewMask, PhotoRecord, Tenant
 from packshot.store.store import Store
+from packshot.types import Detection
 from tests.unit.catalogue.producing import BOX, QuickGraph, add_photo, run_until, settings_of, state_of
 from tests.unit.store.catalogue_steps import add_catalogue
 
 SMALL = {"canvas": [128, 128]}
+WHITE = {"preset": "ebay", "scene": "white", "name": "{sku}-{n:02}.{ext}"}
 SCENES = [{"name": "scene", "values": {"marble": "on marble", "linen": "on linen"}}]
 
 
@@ -105,6 +107,37 @@ def test_every_row_ends_with_its_reason(
     layer = shot.spec.layers[0]
     bottom_px = (layer.y + layer.scale * 42 / 62 / 2) * 128  # the mask of 60 x 40 px has a soft edge of 1 px
     assert abs(bottom_px - 0.82 * 128) < 4
+
+
+def test_a_row_whose_photo_lacks_the_named_product_is_skipped(
+    store: Store, settings: Settings, tenant: Tenant, photo: PhotoRecord
+) -> None:
+    mug, other = Detection((20, 20, 60, 60), 0.9), Detection((70, 20, 110, 60), 0.6)
+    views = [{"view": view, "photo": photo.id} for view in ("front", "back", "detail")]
+    items: list[dict[str, Any]] = [
+        {"sku": "ONE", "photo": photo.id, "find": "mug", "box": [10, 10, 65, 65]},
+        {"sku": "SEVERAL", "photo": photo.id},
+        {"sku": "ELSEWHERE", "photo": photo.id, "box": [0, 0, 30, 30]},
+        {"sku": "ABSENT", "photo": photo.id, "find": "saucer"},
+        {"sku": "UNKNOWN", "photo": photo.id, "find": "杯子"},
+        {"sku": "VIEWS", "photos": [*views[:2], {"view": "detail", "photo": photo.id}], "points": [[50, 50]]},
+    ]
+    record = add_catalogue(store, tenant, items, defaults={**SMALL, "find": "mug"}, deliver=[WHITE])
+    run(store, settings, record, shown={"mug": (mug, other), "saucer": ()})
+    rows = rows_of(store, record)
+    assert {sku: (row.state, row.code) for sku, row in rows.items()} == {
+        "ONE": ("done", None),
+        "SEVERAL": ("done", "several_found"),
+        "ELSEWHERE": ("skipped", "no_product"),
+        "ABSENT": ("skipped", "no_product"),
+        "UNKNOWN": ("skipped", "no_product"),
+        "VIEWS": ("skipped", "product_not_found"),  # the view of a detail has neither words nor marks
+    }
+    assert "nothing in the photo is 'saucer'" in (rows["ABSENT"].detail or "")
+    assert "the detector knows" in (rows["UNKNOWN"].detail or "")
+    assert "where the box" in (rows["ELSEWHERE"].detail or "")
+    found = [store.masks.get(tenant.id, (rows[sku].masks or ("",))[0]) for sku in ("ONE", "SEVERAL")]
+    assert [(mask.bbox_xyxy, mask.source) for mask in found] == [((20, 20, 60, 60), "text")] * 2
 
 
 def test_only_the_painted_scenes_of_a_catalogue_are_relit(

@@ -234,7 +234,7 @@ def test_fetching_without_a_network_is_refused_at_once(home: Path, monkeypatch: 
 
     monkeypatch.setenv("HF_HUB_CACHE", str(home / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     result = call("packs", "fetch", "sd15", "--json")
     assert (result.exit_code, last_json(result)["error"]["code"]) == (1, "pack_missing")
     assert "model hub must be reachable" in result.stderr
@@ -251,7 +251,7 @@ def test_fetching_tells_sizes_and_speed(home: Path, monkeypatch: pytest.MonkeyPa
     home.mkdir()
     fetched.write_bytes(bytes(2_000_000))
     monkeypatch.setattr("packshot.cli.packs.require_answer", lambda *_, **__: httpx.Response(200))
-    monkeypatch.setattr(Pack, "fetch", lambda pack: [fetched])
+    monkeypatch.setattr(Pack, "fetch", lambda pack, report: [fetched])
     result = call("packs", "fetch", "sd15", "--json")
     assert (result.exit_code, last_json(result)["bytes"]) == (0, 2_000_000)
     assert "files to fetch" in result.stderr

@@ -87,6 +87,7 @@ def test_with_several_pools_each_replica_asks_for_a_node_of_its_own() -> None:
     [
         ("sam_encoder", "SamEncoderDeployment"),
         ("mask_decoder", "MaskDecoderDeployment"),
+        ("detector", "DetectorDeployment"),
         ("understand", "UnderstandDeployment"),
         ("canny", "CannyDeployment"),
         ("generator", "GeneratorDeployment"),
@@ -101,8 +102,8 @@ def test_the_tunables_are_what_the_deployment_reads(stage: StageName, deployment
 
 def test_the_one_gpu_profile_fits_every_model_on_one_device() -> None:
     shares = [stage.gpu_share for stage in load_profile("one-gpu").stages.values() if stage.gpu_share]
-    assert len(shares) == 4
-    assert sum(shares) <= MAX_DEVICE_SHARE
+    assert len(shares) == 5
+    assert sum(shares) <= MAX_DEVICE_SHARE + 1e-9
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_the_one_gpu_profile_fits_every_model_on_one_device() -> None:
         ({"stages": {"generator": {"gpu_share": 0.5}}}, "a cpu profile must not have gpu_share"),
         (
             {"device": "cuda"},
-            "sam_encoder, mask_decoder, generator must have gpu_share, understand may, and no other",
+            "sam_encoder, mask_decoder, generator must have gpu_share, detector, understand may, and no other",
         ),
         (
             {
@@ -152,7 +153,7 @@ def test_the_one_gpu_profile_fits_every_model_on_one_device() -> None:
                 "pools": {"machine": {"cpus": 2, "memory_gib": 4, "gpus": 1, "gpu": "L4"}},
                 "stages": {stage: {"gpu_share": 0.4} for stage in GPU_STAGES},
             },
-            "GPU shares must sum to ≤ 0.95 per device, got 1.600",
+            "GPU shares must sum to ≤ 0.95 per device, got 2.000",
         ),
     ],
 )
@@ -183,22 +184,24 @@ def test_a_profile_of_ones_own_loads_by_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", profile_names())
-def test_understand_sleeps_in_every_shipped_profile(name: str) -> None:
+@pytest.mark.parametrize(("stage", "deployment"), [("detector", "Detector"), ("understand", "Understand")])
+def test_what_few_requests_need_sleeps_in_every_shipped_profile(name: str, stage: StageName, deployment: str) -> None:
     import graphs.product_shot
 
     profile = load_profile(name)
-    assert profile.stage("understand").range.min == 0
-    default = graphs.product_shot.UnderstandDeployment._deployment_config.autoscaling_config  # type: ignore[attr-defined]
+    assert profile.stage(stage).range.min == 0
+    default = getattr(graphs.product_shot, f"{deployment}Deployment")._deployment_config.autoscaling_config
     assert default.min_replicas == 0
 
 
-def test_a_profile_with_gpus_may_leave_understand_on_the_cpu(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stage", ["detector", "understand"])
+def test_a_profile_with_gpus_may_leave_a_stage_on_the_cpu(tmp_path: Path, stage: StageName) -> None:
     said = yaml.safe_load((PROFILES / "one-gpu.yaml").read_text())
-    del said["stages"]["understand"]
+    del said["stages"][stage]
     file = tmp_path / "mine.yaml"
     file.write_text(yaml.safe_dump(said))
     profile = load_profile(str(file))
-    assert profile.gpu_stages == ("sam_encoder", "mask_decoder", "generator")
+    assert profile.gpu_stages == tuple(one for one in GPU_STAGES if one != stage)
     deployed = serve_config(profile)["applications"][0]["deployments"]
-    assert "understand" not in [one["name"] for one in deployed]
+    assert stage not in [one["name"] for one in deployed]
     assert set(check_profile(profile, Settings())) == set(profile.gpu_stages)

@@ -109,10 +109,41 @@ def test_errors_are_the_servers_own(client: Client) -> None:
         client.shot("sh_none")
 
 
-def test_a_pack_that_cannot_render_is_refused_at_the_start(settings: Settings) -> None:
-    sdxl = settings.model_copy(update={"pack": "sdxl"})
-    with pytest.raises(PackRefused, match="cannot render"), serving_in_process(sdxl):
+def test_a_pack_that_cannot_render_is_refused_at_the_start(settings: Settings, tmp_path: Path) -> None:
+    folder = build_tiny_pack(tmp_path / "later", edit={"renderable": False, "reason": "it needs more"})
+    later = settings.model_copy(update={"pack": "later", "pack_path": str(folder)})
+    with pytest.raises(PackRefused, match="cannot render"), serving_in_process(later):
         pass
+
+
+def test_sdxl_paints_with_two_text_encoders_and_both_nets(tmp_path: Path) -> None:
+    folder = build_tiny_pack(tmp_path / "xl", "sdxl", controls=("depth",))
+    settings = Settings(
+        home=tmp_path / "home", pack_path=str(folder), pack="xl", open_access=True, device="cpu", dtype="fp32"
+    )
+    with serving_in_process(settings) as url, Client(url) as client:
+        client.wait_ready(0)
+        (engine,) = client.engines()
+        assert (engine.family, engine.capabilities.controls) == ("sdxl", ("canny", "depth"))
+        mask = client.masks(client.upload(png()).id, boxes=[(20, 20, 80, 60)])[0]
+        canvas = {"width": SIZE_PX, "height": SIZE_PX}
+        request = {"layers": [{"mask_id": mask.id}], "prompt": "a marble table", "steps": 3, "canvas": canvas}
+        further: list[dict[str, object]] = [
+            {"seed": 1},
+            {"seed": 2, "negative_prompt": "blurry", "conditions": [{"kind": "depth", "scale": 0.5}]},
+            {"seed": 3, "guidance_scale": 1.0, "canvas": {"width": 96, "height": 64}},
+        ]
+        shots = [client.shoot(request | more).id for more in further]
+        list(client.events(shots))
+        pictures = []
+        for shot in shots:
+            ended = client.shot(shot)
+            assert (ended.status, ended.error) == ("done", None)
+            (image,) = ended.images
+            assert {"text_encoder_2", "controlnet_inpaint"} <= set(image.recipe.pack or ())
+            pictures.append(read_png(client.download(image.url)))
+        assert [picture.shape for picture in pictures] == [(64, 64, 3), (64, 64, 3), (64, 96, 3)]
+        assert not np.array_equal(pictures[0], pictures[1])
 
 
 def test_it_imports_the_library_alone() -> None:

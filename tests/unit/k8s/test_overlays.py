@@ -22,6 +22,7 @@ from cluster.plan.gpus import PRODUCT_LABEL
 from cluster.profiles import Head, load_profile, profile_names
 from deployments import (
     canny,
+    detector,
     director,
     finisher,
     gateway,
@@ -42,6 +43,7 @@ DEPLOYMENTS = (
     gateway.GatewayDeployment,
     sam_encoder.SamEncoderDeployment,
     mask_decoder.MaskDecoderDeployment,
+    detector.DetectorDeployment,
     understand.UnderstandDeployment,
     canny.CannyDeployment,
     generator.GeneratorDeployment,

@@ -92,7 +92,8 @@ def test_what_is_absent_unknown_or_unsaid_is_not_found(mini: MiniDetector, words
 
 def test_a_synonym_finds_and_an_unknown_word_is_named(mini: MiniDetector) -> None:
     assert len(mini.find([(embedding(), "Cup")])[0]) == 1
-    assert mini.unknown("a giraffe cup") == ["a", "giraffe"]
+    assert mini.read("a giraffe cup") == (["cup"], ["a", "giraffe"])
+    assert mini.read("red") == ([], ["red"]), "known as a part of a name, and no name itself"
 
 
 def test_photos_share_a_call_without_changing_answers(mini: MiniDetector) -> None:

@@ -173,7 +173,7 @@ def test_a_net_takes_only_the_rows_that_have_its_condition_now(make: Make) -> No
     seen: list[tuple[str, int]] = []
     networks: dict[str, Any] = {
         "unet": engine._unet,
-        **{str(kind): net for kind, net in engine._networks.controlnets.items()},
+        **{str(role): net for role, net in engine._networks.controlnets.items()},
     }
     hooks = [
         network.register_forward_pre_hook(lambda _, args, name=name: seen.append((name, len(args[0]))))
@@ -183,7 +183,7 @@ def test_a_net_takes_only_the_rows_that_have_its_condition_now(make: Make) -> No
     for hook in hooks:
         hook.remove()
     # canny: seeds 1 and 2 (seed 5 starts later); depth: seeds 1 and 3; segmentation: seed 5; normal starts later
-    assert seen == [("canny", 3), ("depth", 4), ("segmentation", 2), ("unet", 8)]
+    assert seen == [("controlnet", 3), ("controlnet_depth", 4), ("controlnet_segmentation", 2), ("unet", 8)]
 
 
 def test_a_condition_that_a_scene_lacks_changes_nothing(make: Make) -> None:

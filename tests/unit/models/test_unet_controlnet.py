@@ -190,7 +190,7 @@ def test_one_tick_is_one_call_of_each_network(make: Make) -> None:
     seen: list[tuple[str, int]] = []
     hooks = [
         network.register_forward_pre_hook(lambda _, args, name=name: seen.append((name, len(args[0]))))
-        for name, network in (("unet", engine._unet), ("controlnet", engine._networks.controlnets["canny"]))
+        for name, network in (("unet", engine._unet), ("controlnet", engine._networks.controlnets["controlnet"]))
     ]
     rows = [engine.begin(scene(Brief("sand", seed=n, steps=2, guidance_scale=1.0 + n % 2))) for n in range(4)]
     engine.step(rows)
@@ -202,7 +202,9 @@ def test_one_tick_is_one_call_of_each_network(make: Make) -> None:
 def test_a_control_window_that_is_closed_for_all_costs_no_call(make: Make) -> None:
     engine = make("mini")
     calls: list[int] = []
-    hook = engine._networks.controlnets["canny"].register_forward_pre_hook(lambda _, args: calls.append(len(args[0])))
+    hook = engine._networks.controlnets["controlnet"].register_forward_pre_hook(
+        lambda _, args: calls.append(len(args[0]))
+    )
     run(engine, engine.begin(scene(Brief("sand", steps=4, guidance_scale=1.0, control_end=0.5))))
     hook.remove()
     assert len(calls) == 2
@@ -227,7 +229,7 @@ def test_a_row_that_is_not_numbers_fails_alone(make: Make) -> None:
 def test_texts_are_encoded_once(make: Make) -> None:
     engine = make("mini")
     calls: list[int] = []
-    hook = engine._prompts._network.register_forward_hook(lambda *_: calls.append(1))
+    hook = engine._prompts._encoders[0][1].register_forward_hook(lambda *_: calls.append(1))
     for _ in range(3):
         engine.begin(scene(Brief("marble wood marble", "blurry blurry", steps=1)))
     hook.remove()

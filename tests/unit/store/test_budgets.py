@@ -205,3 +205,22 @@ def test_a_catalogues_rows_wait_while_a_budget_is_used_up(store: Store, tenant: 
     assert store.catalogues.get(tenant.id, record.id).state == "running"
     yesterday(store)
     assert accept_all(store, record, mask_id) == 2
+
+
+def test_a_shot_whose_vendor_is_paid_needs_a_budget_and_leaves_it_its_price(store: Store, tenant: Tenant) -> None:
+    for live_shots in (None, 9):
+        store.budgets.set(tenant.id, {"live_shots": live_shots})
+        with pytest.raises(BudgetSpent, match="needs a budget of images a day or device-seconds") as refused:
+            store.shots.add(tenant.id, spec_of(), price_device_s=60.0)
+        assert refused.value.code == "budget_needed"
+        assert not store.budgets.bounds_costs(tenant.id, None)
+    store.budgets.set(tenant.id, {"device_s_per_month": 100.0})
+    assert store.budgets.bounds_costs(tenant.id, None)
+    with pytest.raises(BudgetSpent, match="0 are used, and 120 more were asked for") as refused:
+        store.shots.add(tenant.id, spec_of(images=2), price_device_s=120.0)
+    assert refused.value.code == "budget_spent"
+    store.shots.add(tenant.id, spec_of(), price_device_s=60.0)
+    store.queue.commit(claim(store), [painted(device_ms=60_000.0)])
+    with pytest.raises(BudgetSpent, match="60 are used, and 60 more"):
+        store.shots.add(tenant.id, spec_of(), price_device_s=60.0)
+    store.shots.add(tenant.id, spec_of())

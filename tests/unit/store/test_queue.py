@@ -209,6 +209,16 @@ def test_a_retryable_failure_backs_off_and_has_three_attempts(
     assert store.queue.claim("w") is None
 
 
+def test_an_outage_waits_as_long_as_was_asked_for_and_counts_no_attempt(store: Store, tenant: Tenant) -> None:
+    (shot_id,) = add_shots(store, tenant, 1)
+    for asked_s, waits_s in ((None, 2.0), (1.0, 2.0), (500.0, 500.0)):
+        mine = claim(store)
+        assert mine.attempt == 1
+        store.queue.postpone(mine, "remote_unavailable", "429", retry_after_s=asked_s)
+        assert waits_s - 1 < seconds_until(store, shot_id, "due_at") <= max(waits_s, 4.0)
+        tamper(store, shot_id, due_at=0)
+
+
 def test_a_permanent_failure_ends_the_shot_at_once(store: Store, tenant: Tenant) -> None:
     add_shots(store, tenant, 1)
     record = store.queue.fail(claim(store), "mask_empty", "no product", retryable=False)

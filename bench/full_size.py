@@ -1,0 +1,127 @@
+"""Paint with a pack's networks at their full size and with random weights, to learn its time and memory.
+
+    python -m bench.full_size sdxl --steps 2
+
+The networks are those of the manifest, at the size of its files, but nothing is fetched: each parameter is drawn from a
+normal distribution. The picture is noise; the arithmetic, the memory and the shapes are the real ones. It runs in one
+process, and needs the pack's weights and activations in memory (`packshot plan`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from packshot.contract.shot_spec import Condition
+from packshot.models.device import pick_device, pick_dtype
+from packshot.models.engines.unet_controlnet import DiffusionEngine
+from packshot.models.engines.word_tokenizer import WordTokenizer
+from packshot.models.packs.pack import Pack, find_pack
+from packshot.models.packs.roles import RoleName
+from packshot.models.packs.weights import build
+from packshot.settings import Settings
+from packshot.types import Brief, ConditionMaps, EdgeMap, Scene
+
+__all__ = ["RandomPack"]
+
+STD = 0.02
+"""Of the weights. With it the activations of every network stay finite in bf16."""
+WORDS = {"product": 3, "on": 4, "marble": 5}
+
+
+@dataclass(frozen=True)
+class RandomPack(Pack):
+    """A pack whose networks have random weights in place of its files."""
+
+    def load(self, role: RoleName, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> Any:
+        """As `Pack.load`, without reading any file."""
+        spec = self.role(role)
+        if role == "scheduler":
+            return build(spec.class_name, spec.config)
+        if "okenizer" in spec.class_name:
+            return self.tokenizer()
+        with torch.device("meta"):
+            network = cast(nn.Module, build(spec.class_name, spec.config))
+        buffers = build_buffers(self, role)
+        network = nn.Module.to(network, dtype or torch.float32).to_empty(device=device)
+        for name, parameter in network.named_parameters():
+            if "norm" in name and name.endswith("weight"):
+                parameter.data.fill_(1)
+            else:
+                parameter.data.normal_(0, STD)
+        for name, buffer in network.named_buffers():
+            buffer.copy_(buffers[name])
+        return network.eval().requires_grad_(requires_grad=False)
+
+    def tokenizer(self) -> WordTokenizer:
+        """A tokenizer of three words, whose ids every text encoder has."""
+        return WordTokenizer(WORDS, {}, int(self.role("text_encoder").config["max_position_embeddings"]))
+
+
+def build_buffers(pack: Pack, role: RoleName) -> dict[str, torch.Tensor]:
+    """The values of a network's buffers, such as the positions of a text encoder. Only text encoders have any."""
+    if not role.startswith("text_encoder"):
+        return {}
+    config = pack.role(role).config
+    return {
+        f"{prefix}embeddings.position_ids": torch.arange(config["max_position_embeddings"])[None]
+        for prefix in ("", "text_model.")
+    }
+
+
+def scene_of(pack: Pack, brief: Brief) -> Scene:
+    """A grey product in the middle of the pack's native size, with a map for each condition."""
+    width, height = pack.manifest.native_px
+    repaint = np.full((height, width), 255, np.uint8)
+    repaint[height // 4 : height * 3 // 4, width // 4 : width * 3 // 4] = 0
+    grey = np.full((height, width, 3), 128, np.uint8)
+    return Scene(grey, repaint, EdgeMap(255 - repaint), brief, ConditionMaps(depth=255 - repaint))
+
+
+def main() -> None:
+    """Print the seconds of each stage, and the peak memory of the process."""
+    parser = argparse.ArgumentParser(description="Paint at full size with random weights.")
+    parser.add_argument("pack")
+    parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--guidance", type=float, default=1.0)
+    parser.add_argument("--depth", action="store_true", help="add a depth condition")
+    asked = parser.parse_args()
+    found = find_pack(asked.pack, Settings())
+    pack, device = RandomPack(found.manifest, found.folder, found.settings), pick_device()
+    dtype = pick_dtype(device)
+    torch.manual_seed(0)
+    times = {"started": time.perf_counter()}
+    engine = DiffusionEngine(pack, device, dtype)
+    times["load"] = time.perf_counter()
+    conditions = (Condition(kind="depth", scale=0.5),) if asked.depth else ()
+    brief = Brief("product on marble", seed=1, steps=asked.steps, guidance_scale=asked.guidance, conditions=conditions)
+    row = engine.begin(scene_of(pack, brief))
+    times["begin"] = time.perf_counter()
+    while not row.done:
+        engine.step([row])
+        times[f"step {row.index}"] = time.perf_counter()
+    (render,) = engine.decode([row])
+    times["decode"] = time.perf_counter()
+    for before, name in pairwise(times):
+        print(f"{name:8} {times[name] - times[before]:7.1f} s")
+    parameters = sum(
+        parameter.numel()
+        for network in (engine._unet, engine._vae, *engine._nets.networks.values())
+        for parameter in network.parameters()
+    )
+    peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    size = f"{render.pixels.shape[1]} x {render.pixels.shape[0]}"
+    print(f"{dtype} on {device.type}, {torch.get_num_threads()} threads, {size}, {brief.rows_per_step} rows a step")
+    print(f"{parameters / 1e9:.2f} G parameters besides the text encoders, peak {peak_gib:.1f} GiB, error {row.error}")
+
+
+if __name__ == "__main__":
+    main()
