@@ -2,9 +2,9 @@
 
 /** An error of the API, with its `code` and `detail`; `offline` when the server could not be reached. */
 export class Problem extends Error {
-  constructor(code, detail, status = 0, retryAfterS = 0, errors = null) {
+  constructor(code, detail, status = 0, retryAfterS = 0) {
     super(detail);
-    Object.assign(this, { code, detail, status, retryAfterS, errors });
+    Object.assign(this, { code, detail, status, retryAfterS });
   }
 }
 
@@ -105,7 +105,7 @@ function posted(path, { method, headers, body, signal, progress }) {
 async function problemOf(answer) {
   const retryAfterS = Number(answer.headers.get("retry-after")) || 0;
   const body = await answer.json().catch(() => null);
-  if (body?.code) return new Problem(body.code, body.detail, answer.status, retryAfterS, body.errors);
+  if (body?.code) return new Problem(body.code, body.detail, answer.status, retryAfterS);
   const down = answer.status >= 502 && answer.status <= 504; // from a proxy, or during a restart
   return new Problem(down ? "not_ready" : "internal", `The server answered ${answer.status}.`, answer.status, retryAfterS);
 }
@@ -143,9 +143,6 @@ export async function upload(file, { project, signal, progress }) {
     }
   }
 }
-
-/** What pictures' style is: {palette: [{colour, share}], light}. */
-export const palette = (references) => json(call("POST", "/v1/palettes", { json: { references } }));
 
 export const photoUrl = (id) => `/v1/photos/${id}`;
 export const maskUrl = (id, longest) => `/v1/masks/${id}?longest_px=${longest}`;

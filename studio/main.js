@@ -120,28 +120,27 @@ function wireFiles() {
   let depth = 0;
   const files = (data) => [...(data?.files ?? [])];
   const carries = (event) => event.dataTransfer?.types.includes("Files");
-  const other = () => (step() === "cut" && store.desk.photo ? "mask" : step() === "render" && store.desk.background === "generate" ? "mood" : null);
-  const asOther = (event) => !$("drop-other").hidden && event.clientX > innerWidth / 2;
+  const asMask = (event) => !$("drop-mask").hidden && event.clientX > innerWidth / 2;
   const over = (is) => {
     $("drop").hidden = !is;
-    $("drop-other").hidden = !other();
-    for (const what of ["mask", "mood"]) $(`drop-${what}`).hidden = other() !== what;
+    $("drop-mask").hidden = step() !== "cut" || !store.desk.photo;
   };
   addEventListener("dragenter", (event) => carries(event) && over(++depth > 0));
   addEventListener("dragleave", (event) => carries(event) && over(--depth > 0));
   addEventListener("dragover", (event) => {
     if (!carries(event)) return;
     event.preventDefault();
-    for (const [zone, is] of [[$("drop").firstChild, !asOther(event)], [$("drop-other"), asOther(event)]]) zone.classList.toggle("on", is);
+    for (const [zone, is] of [[$("drop").firstChild, !asMask(event)], [$("drop-mask"), asMask(event)]]) zone.classList.toggle("on", is);
   });
   addEventListener("drop", (event) => {
     if (!carries(event)) return;
+    const taken = event.defaultPrevented; // by a field
     event.preventDefault();
-    const to = asOther(event) ? other() : null;
+    const mask = asMask(event);
     over((depth = 0) > 0);
-    if (to === "mood") return loaded("style").then((style) => style.add(files(event.dataTransfer)));
+    if (taken) return;
     go("cut");
-    if (to) cut.useMask(files(event.dataTransfer)[0]);
+    if (mask) cut.useMask(files(event.dataTransfer)[0]);
     else addFiles(files(event.dataTransfer));
   });
   addEventListener("paste", (event) => {

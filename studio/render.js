@@ -262,7 +262,7 @@ export function reuse(entry) {
   change(
     (now) => {
       Object.assign(now, structuredClone({ canvas: entry.desk.canvas, layers: entry.desk.layers, background: entry.desk.background }));
-      Object.assign(now.brief, structuredClone(entry.desk.brief), { seed: entry.request.seed, locked: true });
+      Object.assign(now.brief, { style: null }, structuredClone(entry.desk.brief), { seed: entry.request.seed, locked: true });
       now.selected = now.layers.at(-1)?.key ?? null;
     },
     { layout: true, brief: true },

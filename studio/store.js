@@ -35,11 +35,11 @@ function freshDesk() {
       steps: null,
       guidance_scale: null,
       control_scale: null,
+      sampler: null, // the engine's own
       conditions: [],
       shadow: "contact", // or an object, as the API takes it
       reflection: null,
       relight: null,
-      style: null, // {pictures: [{id, name, weight}], palette, light, found, off, strength}; see style.js
       engine: null,
     },
   };

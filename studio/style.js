@@ -2,13 +2,18 @@
 
 import * as api from "./api.js";
 import { change, desk, watch } from "./store.js";
-import { $, h, iconButton, keyed, say, sorry } from "./widgets.js";
+import { $, alertOf, h, iconButton, keyed, say, sorry } from "./widgets.js";
 import { plural } from "./words.js";
 
 const MOST = 8; // pictures, and colours of a palette: the API's
 const WEIGHTS = [["0.5", "½×"], ["1", "1×"], ["2", "2×"], ["4", "4×"]];
 const STRENGTH = 0.8; // the API's
 const SIDES = [[45, "behind"], [135, "the right"], [225, "the front"], [315, "the left"], [361, "behind"]];
+const WRONG = { // codes of a picture that cannot be one
+  not_found: ["This picture is gone from the server.", "Add it again."],
+  reference_too_small: ["This picture is too small to show a scene.", "Use one of at least 64 px on each side."],
+  reference_cutout: ["This picture is mostly transparent.", "Use one with its background."],
+};
 const PARTS = [["palette", "Colours"], ["light", "Light"], ["scene", "Look"]];
 
 const fresh = () => ({ pictures: [], palette: null, light: null, found: null, off: [], strength: STRENGTH });
@@ -26,7 +31,9 @@ let asked = ""; // the pictures whose palette was asked for last
 export function open(tell, engineNow) {
   [status, engine] = [tell, engineNow];
   const pick = h("input", { id: "mood-files", className: "unseen", type: "file", accept: "image/*", multiple: true, onchange: ({ target }) => (add([...target.files]), (target.value = "")) });
-  $("style").append(
+  const field = h("div", { id: "style", className: "field" });
+  $("brief-negative_prompt").closest(".field").after(field);
+  field.append(
     h("div", { className: "row spread" }, h("span", { className: "label", id: "style-label" }, "Style from pictures"), h("button", { id: "style-clear", className: "link", onclick: () => set(null) }, "Remove")),
     h("ul", { id: "moods", className: "moods", "aria-labelledby": "style-label" }),
     h("label", { id: "mood-add", className: "button wide add" }, h("span", {}, "Add mood pictures"), pick),
@@ -40,6 +47,16 @@ export function open(tell, engineNow) {
       h("input", { id: "style-strength", type: "range", min: "0", max: "100", step: "5", oninput: ({ target }) => set({ strength: Number(target.value) / 100 }, "style-strength") }),
     ),
   );
+  let depth = 0; // of files that are dragged over the page: the field stands out then
+  const over = (is) => field.classList.toggle("taking", is);
+  addEventListener("dragenter", ({ dataTransfer }) => dataTransfer?.types.includes("Files") && over(++depth > 0));
+  addEventListener("dragleave", ({ dataTransfer }) => dataTransfer?.types.includes("Files") && over(--depth > 0));
+  addEventListener("drop", () => over((depth = 0) > 0));
+  field.addEventListener("drop", (event) => {
+    if (!event.dataTransfer?.files.length) return;
+    event.preventDefault();
+    add([...event.dataTransfer.files]);
+  });
   watch((what) => what === "desk" && look());
   look();
 }
@@ -85,13 +102,13 @@ async function look() {
   if (!pictures.length || found?.of === key || asked === key) return;
   asked = key;
   try {
-    const { palette, light } = await api.palette(pictures.map(referenceOf));
+    const { palette, light } = await api.json(api.call("POST", "/v1/palettes", { json: { references: pictures.map(referenceOf) } }));
     if (asked === key && desk.brief.style) change((now) => (now.brief.style.found = { of: key, palette: palette.map(({ colour }) => colour), shares: palette.map(({ share }) => share), light }));
   } catch (problem) {
-    sorry(problem, { key: "style" });
-    const wrong = ["reference_too_small", "reference_cutout", "not_found"].includes(problem.code);
-    const at = problem.errors?.[0]?.loc.at(-1) ?? pictures.length - 1; // the picture that the server names
-    if (wrong) set({ pictures: pictures.filter((_, index) => index !== at) });
+    if (!WRONG[problem.code]) return sorry(problem, { key: "style" });
+    const named = pictures.find(({ id }) => problem.detail.includes(id)) ?? pictures.at(-1);
+    alertOf(`${named.name}: ${WRONG[problem.code][0].toLowerCase()}`, WRONG[problem.code][1], { key: "style" });
+    set({ pictures: pictures.filter((one) => one !== named) });
   } finally {
     if (asked === key) asked = "";
   }

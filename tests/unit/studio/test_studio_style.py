@@ -80,5 +80,5 @@ def test_a_picture_that_shows_no_scene_is_refused_and_taken_off(visit: Callable[
     page.locator("#mood-files").set_input_files([mood(tmp_path, "b.png")])
     expect(page.locator("#palette .swatch").first).to_be_visible()
     page.locator("#mood-files").set_input_files([tmp_path / "tiny.png"])
-    expect(page.get_by_text("too small to show a scene")).to_be_visible()
+    expect(page.get_by_text("tiny.png: this picture is too small to show a scene.")).to_be_visible()
     expect(page.locator("#moods li")).to_have_count(1)
