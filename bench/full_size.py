@@ -41,7 +41,14 @@ WORDS = {"product": 3, "on": 4, "marble": 5}
 class RandomPack(Pack):
     """A pack whose networks have random weights in place of its files."""
 
-    def load(self, role: RoleName, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> Any:
+    def load(
+        self,
+        role: RoleName,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype | None = None,
+        *,
+        fp32: tuple[str, ...] = (),
+    ) -> Any:
         """As `Pack.load`, without reading any file."""
         spec = self.role(role)
         if role == "scheduler":

@@ -63,18 +63,26 @@ class RandomPack(Pack):
     def tokenizer(self) -> Tokenizer:
         return Blank(int(self.role("text_encoder").config["max_position_embeddings"]))
 
-    def load(self, role: RoleName, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> Any:
+    def load(
+        self,
+        role: RoleName,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype | None = None,
+        *,
+        fp32: tuple[str, ...] = (),
+    ) -> Any:
         spec = self.role(role)
         made = build(spec.class_name, spec.config)
-        return made if role == "scheduler" else randomised(made).to(device, dtype or torch.float32)
+        return made if role == "scheduler" else randomised(made, dtype or torch.float32).to(device)
 
 
-def randomised(network: Any) -> Any:
-    """The network in eval mode, with small random weights so that no activation overflows."""
-    with torch.no_grad():
-        for weight in network.parameters():
-            weight.normal_(0, 0.02)
-    return network.eval()
+def randomised(network: Any, dtype: torch.dtype) -> Any:
+    """A network of `build` in eval mode, with small random weights so that no activation overflows."""
+    weights = {name: torch.empty(weight.shape, dtype=dtype) for name, weight in network.named_parameters()}
+    for weight in weights.values():
+        weight.normal_(0, 0.02)
+    network.load_state_dict(weights, strict=False, assign=True)
+    return network.to(dtype).eval()
 
 
 def engine_seconds(pack: Pack, device: torch.device, dtype: torch.dtype, scenes: int, steps: int) -> list[float]:
@@ -127,7 +135,7 @@ def pipeline_seconds(pack: Pack, device: torch.device, dtype: torch.dtype, steps
 
 def encoder_seconds(config: dict[str, Any], device: torch.device, dtype: torch.dtype, photos: int) -> list[float]:
     """Seconds of one call that encodes `photos` photos; one value per repeat."""
-    encoder = SamEncoder(randomised(build_sam(config)), device, dtype)
+    encoder = SamEncoder(randomised(build_sam(config), torch.float32), device, dtype)
     photo: Photo = read_photo(encode_png(np.full((768, 1024, 3), 128, np.uint8)))
     encoder.encode([photo] * photos)
     return [timed(lambda: encoder.encode([photo] * photos)) for _ in range(REPEATS)]

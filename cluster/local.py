@@ -23,7 +23,6 @@ from packshot.errors import BadInput, Unavailable
 from packshot.settings import LOOPBACK_HOSTS, Settings
 
 MIB = 1024 * 1024
-START_TIMEOUT_S = 300.0
 POLL_S = 0.2
 NVIDIA_SMI_TIMEOUT_S = 20.0
 
@@ -178,14 +177,15 @@ def _device_gib(profile: Profile) -> float:
 def wait_until_running() -> None:
     """Return when every stage is running. Serve's own blocking deploy times out after a minute, too soon for a laptop.
 
-    Raises Unavailable when the deployment fails, or when a stage is not running within START_TIMEOUT_S.
+    Raises Unavailable when the deployment fails, or when a stage is not running within the setting `start_timeout_s`.
     """
     from ray.serve._private.common import DeploymentStatus
     from ray.serve.schema import ApplicationStatus
 
     from deployments.ray_support.status import application_overview
 
-    give_up_at = time.monotonic() + START_TIMEOUT_S
+    timeout_s = Settings().start_timeout_s
+    give_up_at = time.monotonic() + timeout_s
     while True:
         overview = application_overview(APPLICATION)
         if overview.app_status.status == ApplicationStatus.RUNNING:
@@ -194,7 +194,10 @@ def wait_until_running() -> None:
             raise Unavailable("not_ready", f"the application did not start: {overview.app_status.message}")
         if time.monotonic() > give_up_at:
             slow = [stage.name for stage in overview.deployment_statuses if stage.status != DeploymentStatus.HEALTHY]
-            raise Unavailable("not_ready", f"stages must be ready within {START_TIMEOUT_S:g} s, these are not: {slow}")
+            raise Unavailable(
+                "not_ready",
+                f"stages must be ready within {timeout_s:g} s (PACKSHOT_START_TIMEOUT_S), these are not: {slow}",
+            )
         time.sleep(POLL_S)
 
 

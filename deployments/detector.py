@@ -76,7 +76,7 @@ class DetectorDeployment:
         return await self._batcher.submit((photo, words))
 
     def check_health(self) -> None:
-        require_progress("detector", self._batcher.busy_s)
+        require_progress("detector", self._batcher.clock)
 
     def _read(self, asset_key: str) -> Photo:
         return read_photo(self._assets.get(asset_key))

@@ -142,4 +142,4 @@ class FinisherDeployment:
             yield update
 
     def check_health(self) -> None:
-        require_progress("finisher", self._threads.busy_s)
+        require_progress("finisher", self._threads.clock)

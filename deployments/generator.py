@@ -133,4 +133,4 @@ class GeneratorDeployment:
         return {"row_step_s": self._row_step_s, "step_rows": float(self._painter.max_rows)}
 
     def check_health(self) -> None:
-        require_progress("generator", self._painter.busy_s)
+        require_progress("generator", self._painter.clock)

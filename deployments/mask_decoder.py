@@ -78,7 +78,7 @@ class MaskDecoderDeployment:
         return Segmented(masks, {"encode": encoded.encode_ms, "decode": decode_ms})
 
     def check_health(self) -> None:
-        require_progress("mask_decoder", self._batcher.busy_s)
+        require_progress("mask_decoder", self._batcher.clock)
 
     def _decode_batch(self, requests: Sequence[tuple[Embedding, Prompts]]) -> list[list[MaskCandidate]]:
         self._meter.count("packshot_mask_decodes_total", len(requests))

@@ -88,7 +88,7 @@ class SamEncoderDeployment:
         return Encoded(embedding, (time.perf_counter() - started_at) * 1000)
 
     def check_health(self) -> None:
-        require_progress("sam_encoder", self._batcher.busy_s)
+        require_progress("sam_encoder", self._batcher.clock)
 
     async def _encode(self, asset_key: str) -> Embedding:
         photo = await asyncio.to_thread(lambda: read_photo(self._assets.get(asset_key)))

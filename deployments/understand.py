@@ -76,7 +76,7 @@ class UnderstandDeployment:
         yield found
 
     def check_health(self) -> None:
-        require_progress("understand", self._products.batcher.busy_s)
+        require_progress("understand", self._products.batcher.clock)
 
     def _understand_batch(self, cutouts: Sequence[Cutout]) -> list[Understanding]:
         self._meter.count("packshot_products_understood_total", len(cutouts))

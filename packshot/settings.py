@@ -60,6 +60,14 @@ class Settings(BaseSettings):
     )
     device: str = Field("auto", description="Torch device of the models: auto, cpu or cuda.")
     dtype: str = Field("auto", description="Number format of the models: auto, fp32, bf16 or fp16.")
+    call_timeout_s: float = Field(
+        120.0,
+        gt=0,
+        description="Longest model call before it counts as hung, seconds; slow devices and first calls get more.",
+    )
+    start_timeout_s: float = Field(
+        300.0, gt=0, description="Longest start of a local cluster, the loading of its models included, seconds."
+    )
     gpu_gib: float = Field(
         0.0, ge=0, description="Memory that the plan assumes for each GPU here, GiB; a smaller one is refused; 0 = any."
     )

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from packshot.contract.shot_spec import Canvas, Condition, ConditionKind, rows_per_step
+from packshot.contract.shot_spec import Canvas, Condition, ConditionKind, Sampler, rows_per_step
 from packshot.contract.verdict import Finding
 
 U8 = NDArray[np.uint8]
@@ -378,7 +378,7 @@ class Brief:
     weight of the ControlNet that follows the edges. `control_start` and `control_end` bound the part of the schedule in
     which it is applied, as fractions 0..1. `conditions` are the conditions besides the edges. `strength` is the last
     part of the schedule that is run, above 0 and up to 1: below 1 the repainted pixels start from those of the scene's
-    picture, to which noise was added.
+    picture, to which noise was added. `sampler` None is the pack's own.
     """
 
     prompt: str
@@ -391,6 +391,7 @@ class Brief:
     control_end: float = 1.0
     conditions: tuple[Condition, ...] = ()
     strength: float = 1.0
+    sampler: Sampler | None = None
 
     @property
     def all_conditions(self) -> dict[ConditionKind, Condition]:

@@ -30,6 +30,7 @@ export function asShoot(request, origin, withKey) {
   if (request.images) words.push(`-n ${request.images}`);
   for (const name of ["seed", "steps", "engine", "priority"]) option(`--${name}`, request[name]);
   option("--guidance", request.guidance_scale);
+  option("--sampler", request.sampler);
   option("--control", request.control_scale);
   option("--control-start", request.control_start);
   option("--control-end", request.control_end);

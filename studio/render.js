@@ -40,7 +40,8 @@ export function open({ toTab, choose, status }) {
   $("seed-roll").addEventListener("click", () => change((now) => Object.assign(now.brief, { seed: randomSeed(), locked: false }), { brief: true }));
   light.open(toTab);
   style.open(setStatus, engine);
-  $("engine").addEventListener("change", (event) => change((now) => Object.assign(now.brief, { engine: event.target.value, steps: null, guidance_scale: null, control_scale: null }), { brief: true }));
+  $("engine").addEventListener("change", (event) => change((now) => Object.assign(now.brief, { engine: event.target.value, steps: null, guidance_scale: null, control_scale: null, sampler: null }), { brief: true }));
+  $("sampler").addEventListener("change", (event) => change((now) => (now.brief.sampler = event.target.value || null), { brief: true }));
   $("negative-usual").addEventListener("click", () => change((now) => (now.brief.negative_prompt = NEGATIVE), { brief: true }));
   $("render-undo").addEventListener("click", briefHistory.undo);
   $("render-redo").addEventListener("click", briefHistory.redo);
@@ -61,7 +62,8 @@ export function useEngines(rows) {
   showBrief();
 }
 
-const engine = () => engines.find((row) => row.name === desk.brief.engine) ?? engines[0] ?? null;
+const engineOf = (brief) => engines.find((row) => row.name === brief.engine) ?? engines[0];
+const engine = () => engineOf(desk.brief) ?? null;
 
 function group(one) {
   const chip = ([name, phrase]) => {
@@ -88,6 +90,7 @@ function showBrief() {
   say($("seed-words"), seedWords(brief));
   $("render-undo").disabled = !briefHistory.canUndo;
   $("render-redo").disabled = !briefHistory.canRedo;
+  showSampler(now);
   showConditions(now);
   style.show();
   light.showLight();
@@ -104,6 +107,16 @@ function showBrief() {
   $("painted-fields").hidden = !painted;
   const ground = desk.background.startsWith("#") ? `the colour ${desk.background}` : desk.background;
   say($("unpainted-words"), `The background is ${ground}: no scene is painted, so there is one picture, without prompt and seed.`);
+}
+
+const SAMPLERS = { ddim: "DDIM", euler: "Euler", unipc: "UniPC", dpmpp: "DPM++", lcm: "LCM" };
+const samplersOf = (one) => one?.capabilities?.samplers ?? [];
+
+function showSampler(now) {
+  const names = samplersOf(now);
+  $("sampler-row").hidden = !names.length;
+  $("sampler").replaceChildren(...["", ...names].map((name) => h("option", { value: name }, name ? SAMPLERS[name] ?? name : "The engine's own")));
+  $("sampler").value = names.includes(desk.brief.sampler) ? desk.brief.sampler : "";
 }
 
 function seedWords({ seed, locked, painted, images }) {
@@ -126,7 +139,7 @@ export function requestOf(now) {
     steps: brief.steps,
     guidance_scale: brief.guidance_scale,
     control_scale: brief.control_scale,
-    ...(now.background === "generate" ? withConditions(brief) : {}),
+    ...(now.background === "generate" ? { ...withSampler(brief), ...withConditions(brief) } : {}),
     shadow: brief.shadow,
     ...(brief.reflection && now.background !== "transparent" ? { reflection: brief.reflection } : {}),
     ...(brief.relight && now.background === "generate" ? { relight: brief.relight } : {}),
@@ -136,8 +149,10 @@ export function requestOf(now) {
   };
 }
 
+const withSampler = ({ sampler, ...brief }) => (sampler && samplersOf(engineOf(brief)).includes(sampler) ? { sampler } : {});
+
 function withConditions(brief) {
-  const conditions = conditionsOf(brief, engines.find((row) => row.name === brief.engine) ?? engines[0]);
+  const conditions = conditionsOf(brief, engineOf(brief));
   return conditions.length ? { conditions } : {};
 }
 

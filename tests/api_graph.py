@@ -55,7 +55,7 @@ ENGINES = tuple(
         prediction_type="v_prediction",
         defaults=SamplingDefaults(prompt="", steps=16, guidance_scale=2.5, control_scale=0.9, guidance_rescale=0.7),
         limits=SamplingLimits(max_steps=100, max_guidance_scale=20.0, max_control_scale=2.0),
-        capabilities=EngineCapabilities(controls=("canny", "depth", "normal"), references=2)
+        capabilities=EngineCapabilities(controls=("canny", "depth", "normal"), references=2, samplers=("ddim", "euler"))
         if name == "second"
         else EngineCapabilities(),
         licences={},

@@ -20,13 +20,13 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentResponse
 
 from deployments.ray_support.deaths import note_fault, why
+from packshot.batching.clock import CallClock
 from packshot.errors import Interrupted, Overloaded, PackshotError, Unavailable
+from packshot.settings import Settings
 
 Result = TypeVar("Result")
 
 REPLICA_GONE = (ActorDiedError, ActorUnavailableError, ObjectLostError, OutOfMemoryError)
-STUCK_AFTER_S = 120.0
-"""Seconds after which a model call counts as hung. Serve then replaces the replica."""
 CHECK_EVERY_S = 1.0
 """Seconds between two checks of a waiting call's arguments."""
 
@@ -120,12 +120,14 @@ async def _raise_converted(error: Exception) -> NoReturn:
     raise converted from (None if isinstance(converted, PackshotError) else error)
 
 
-def require_progress(stage: str, busy_s: float) -> None:
+def require_progress(stage: str, clock: CallClock) -> None:
     """Raise RuntimeError in `check_health` when a model call has hung, so that Serve replaces the replica.
 
-    `stage` is the deployment's name. `busy_s` is how long its longest model call has run, in seconds.
+    `stage` is the deployment's name, and `clock` has timed its calls. A slow device gets more than the setting
+    `call_timeout_s` (`CallClock.allowed_s`).
     """
-    if busy_s > STUCK_AFTER_S:
-        hung = f"{stage}: a model call may run {STUCK_AFTER_S:.0f} s, one has run {busy_s:.0f} s"
+    busy_s, allowed_s = clock.busy_s, clock.allowed_s(Settings().call_timeout_s)
+    if busy_s > allowed_s:
+        hung = f"{stage}: a model call may run {allowed_s:.0f} s here, one has run {busy_s:.0f} s"
         note_fault(hung)
         raise RuntimeError(hung)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
+
+from packshot.batching.clock import CallClock
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -22,24 +23,18 @@ class WorkerThreads:
 
     def __init__(self, name: str, threads: int) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
-        self._started_at: dict[int, float] = {}
-        self._calls = 0
+        self.clock = CallClock()
 
     @property
     def busy_s(self) -> float:
         """Seconds that the longest running call has run, for the health check; 0 when all threads are free."""
-        return max((time.monotonic() - started_at for started_at in list(self._started_at.values())), default=0.0)
+        return self.clock.busy_s
 
     async def run(self, call: Callable[Arguments, Result], *args: Arguments.args, **named: Arguments.kwargs) -> Result:
         """Run `call` on a thread and return its result."""
-        self._calls += 1
-        number = self._calls
 
         def timed() -> Result:
-            self._started_at[number] = time.monotonic()
-            try:
+            with self.clock.call():
                 return call(*args, **named)
-            finally:
-                del self._started_at[number]
 
         return await asyncio.get_running_loop().run_in_executor(self._pool, contextvars.copy_context().run, timed)

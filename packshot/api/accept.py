@@ -218,6 +218,7 @@ def resolved(body: ShotRequest, engines: Sequence[EngineInfo], settings: Setting
         priority=body.priority,
         reflection=_reflection(body),
         relight=_relight(body),
+        sampler=body.sampler,
         style=style,
     )
     errors = _broken_bounds(spec, engine.limits, settings)

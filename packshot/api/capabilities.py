@@ -5,9 +5,10 @@ from __future__ import annotations
 from packshot.api.conditions import CANNY_FIELDS
 from packshot.contract.engines import EngineInfo
 from packshot.contract.requests import ShotRequest
+from packshot.contract.shot_spec import Sampler
 from packshot.errors import BadInput
 
-__all__ = ["check_capabilities"]
+__all__ = ["cannot", "check_capabilities", "check_sampler"]
 
 
 def check_capabilities(body: ShotRequest, engine: EngineInfo) -> None:
@@ -20,11 +21,19 @@ def check_capabilities(body: ShotRequest, engine: EngineInfo) -> None:
         raise cannot(engine, "negative_prompt", "needs the capability negative_prompt", body.negative_prompt)
     if body.guidance_scale not in (None, engine.defaults.guidance_scale) and not has.guidance:
         raise cannot(engine, "guidance_scale", "needs the capability guidance", body.guidance_scale)
+    check_sampler("sampler", body.sampler, engine)
     if "canny" not in has.controls:
         for name in CANNY_FIELDS:
             value = getattr(body, name)
             if name in body.model_fields_set and value not in (None, 0.0 if name != "control_end" else 1.0):
                 raise cannot(engine, name, "needs canny in the capability controls", value)
+
+
+def check_sampler(field: str, sampler: Sampler | None, engine: EngineInfo) -> None:
+    """Raise BadInput `engine_cannot` for a sampler that the engine does not list, in the request's field `field`."""
+    if sampler is not None and sampler not in engine.capabilities.samplers:
+        listed = ", ".join(engine.capabilities.samplers) or "none"
+        raise cannot(engine, field, f"needs one of the capability samplers ({listed})", sampler)
 
 
 def cannot(engine: EngineInfo, field: str, rule: str, value: object) -> BadInput:

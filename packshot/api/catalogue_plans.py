@@ -11,6 +11,7 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 
 from packshot.api.accept import checked_prompt, pick_engine
+from packshot.api.capabilities import check_sampler
 from packshot.api.conditions import broken_conditions, named_conditions
 from packshot.api.limits import json_bytes
 from packshot.api.services import Services, in_thread
@@ -194,6 +195,10 @@ def _limits(manifest: Manifest, engine: EngineInfo, services: Services) -> Itera
     ):
         if value is not None and value > most:
             yield problem(None, None, column, value, f"it may be at most {most:g} here", "Lower it.")
+    try:
+        check_sampler("defaults.sampler", look.sampler, engine)
+    except BadInput as error:
+        yield refused(error, None, None, "defaults.sampler", str(look.sampler))
     yield from _condition_limits(look, engine)
     longest = services.settings.max_prompt_chars
     for column, text in [("defaults.negative_prompt", look.negative_prompt), *_prompts(manifest)]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
+
+from packshot.batching.clock import CallClock
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -38,7 +39,7 @@ class MicroBatcher(Generic[In, Out]):
         self._waiting: deque[tuple[In, asyncio.Future[Out]]] = deque()
         self._thread = thread or ThreadPoolExecutor(1, thread_name_prefix="model")
         self._worker: asyncio.Task[None] | None = None
-        self._started_at: float | None = None
+        self.clock = CallClock()
 
     async def submit(self, item: In) -> Out:
         """Return the item's result. If the caller is cancelled before the item's batch starts, the item is dropped."""
@@ -56,7 +57,7 @@ class MicroBatcher(Generic[In, Out]):
     @property
     def busy_s(self) -> float:
         """The seconds for which the current batch has run; 0 when the model is free. Health checks use it."""
-        return 0.0 if self._started_at is None else time.monotonic() - self._started_at
+        return self.clock.busy_s
 
     def close(self) -> None:
         """Stop the thread after its current batch."""
@@ -80,11 +81,8 @@ class MicroBatcher(Generic[In, Out]):
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
         while batch := self._take():
-            self._started_at = time.monotonic()
-            try:
+            with self.clock.call():
                 results = await loop.run_in_executor(self._thread, self._run_isolated, [item for item, _ in batch])
-            finally:
-                self._started_at = None
             for (_, future), result in zip(batch, results, strict=True):
                 if future.done():
                     continue

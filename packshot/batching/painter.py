@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from packshot.batching.clock import CallClock
 from packshot.batching.scene_job import Progress, Rendered
 from packshot.types import Scene
 
@@ -15,6 +16,8 @@ class Painter(Protocol):
 
     max_rows: int
     """The most batch rows of a step, or the most calls at once. It may be changed at any time."""
+    clock: CallClock
+    """The times of its model's calls, by which a hung one is found."""
 
     async def render(
         self,
@@ -26,9 +29,4 @@ class Painter(Protocol):
         alone: bool = False,
     ) -> Rendered:
         """Return the painted scene, as `RenderBatcher.render` says. Cancelling the caller drops the scene."""
-        ...
-
-    @property
-    def busy_s(self) -> float:
-        """The seconds for which the present call of a model has run, by which a hung one is found."""
         ...

@@ -19,6 +19,7 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, Protocol, TypeVar
 
+from packshot.batching.clock import CallClock
 from packshot.batching.curve import StepCurve
 from packshot.batching.policy import Policy
 from packshot.batching.scene_job import Job, Progress, Rendered, RowT
@@ -94,7 +95,7 @@ class RenderBatcher(Generic[RowT]):
         """The scenes that wait for people in this tick."""
         self._thread = thread or ThreadPoolExecutor(1, thread_name_prefix="model")
         self._worker: asyncio.Task[None] | None = None
-        self._started_at: float | None = None
+        self.clock = CallClock()
         self._spent_s = 0.0  # how long the engine's last call took, without the wait for its thread
         self._step_s = STEP_S
         self._memory_max_rows = 1 << 30
@@ -141,7 +142,7 @@ class RenderBatcher(Generic[RowT]):
     @property
     def busy_s(self) -> float:
         """The seconds for which the engine's current call has run; 0 between calls. Health checks use it."""
-        return 0.0 if self._started_at is None else time.monotonic() - self._started_at
+        return self.clock.busy_s
 
     def close(self) -> None:
         """Stop the thread after its current call."""
@@ -296,11 +297,8 @@ class RenderBatcher(Generic[RowT]):
             finally:
                 self._spent_s = time.monotonic() - began
 
-        self._started_at = time.monotonic()
-        try:
+        with self.clock.call():
             return await asyncio.get_running_loop().run_in_executor(self._thread, timed)
-        finally:
-            self._started_at = None
 
 
 Result = TypeVar("Result")

@@ -84,6 +84,7 @@ def _spec(
         seed=seed_of(manifest.seeds, scenes_of(record.frame), variant.scene, item.sku, one.view, variant.canvas),
         steps=look.steps,
         guidance_scale=look.guidance_scale,
+        sampler=look.sampler if variant.generated else None,
         conditions=look.conditions if variant.generated else [],
         shadow=variant.shadow,
         reflection=look.reflection if variant.background != "transparent" else None,

@@ -137,7 +137,7 @@ def _total(pack: Pack, rows: Sequence[dict[str, Any]]) -> str:
     if not (pack.folder / FILE).is_file():
         return "of unknown size"
     stages = find_footprint(pack).stages
-    whole = stages["sam_encoder"].loading_gib + stages["generator"].weights_gib
+    whole = 2 * stages["sam_encoder"].weights_gib + stages["generator"].weights_gib  # the segmenter's file is fp32
     return f"about {whole * 2**30 / 1e9:.1f} GB in all"
 
 

@@ -99,6 +99,9 @@ def shoot(
     engine: Annotated[str | None, typer.Option(help="An engine of the server, or the pack for --in-process.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Denoising steps; default: the engine's.")] = None,
     guidance: Annotated[float | None, typer.Option(min=0, help="Weight of the prompt; default: the engine's.")] = None,
+    sampler: Annotated[
+        str | None, typer.Option(help="ddim, euler, unipc, dpmpp or lcm, where the engine has it.")
+    ] = None,
     control: Annotated[float | None, typer.Option(min=0, help="Weight of the edges; default: the engine's.")] = None,
     control_start: Annotated[float | None, typer.Option(min=0, max=1, help="Edges guide from this part on.")] = None,
     control_end: Annotated[float | None, typer.Option(min=0, max=1, help="Edges guide up to this part.")] = None,
@@ -143,6 +146,7 @@ def shoot(
         seed=seed,
         steps=steps,
         guidance_scale=guidance,
+        sampler=sampler,
         control_scale=control,
         control_start=control_start,
         control_end=control_end,

@@ -18,8 +18,8 @@ from packshot.cli.progress import waiting
 from packshot.cli.running import LOG, Running, find_running
 from packshot.errors import Unavailable
 
-START_TIMEOUT_S = 320.0
-"""A little more than the cluster's own limit (cluster/local.py)."""
+REPORT_S = 20.0
+"""Seconds that `packshot serve` has to say why it did not start within the setting `start_timeout_s`."""
 
 STOP_TIMEOUT_S = 120.0
 POLL_S = 0.1
@@ -65,7 +65,10 @@ def up(
 
 def _wait_until_ready(child: subprocess.Popen[bytes], home: Path, log: Path) -> Running:
     """The server, once it is ready. It is stopped when this is interrupted or takes too long."""
-    give_up_at = time.monotonic() + START_TIMEOUT_S
+    from packshot.settings import Settings
+
+    timeout_s = Settings().start_timeout_s + REPORT_S
+    give_up_at = time.monotonic() + timeout_s
     try:
         with waiting("starting a local cluster"):
             while (running := find_running(home)) is None:
@@ -74,7 +77,7 @@ def _wait_until_ready(child: subprocess.Popen[bytes], home: Path, log: Path) -> 
                     last = next((line.strip() for line in reversed(lines) if line.strip()), "nothing in its log")
                     raise Unavailable("not_ready", f"the server must start, it ended: {last} (the whole log: {log})")
                 if time.monotonic() > give_up_at:
-                    raise Unavailable("not_ready", f"the server must be ready within {START_TIMEOUT_S:g} s; see {log}")
+                    raise Unavailable("not_ready", f"the server must be ready within {timeout_s:g} s; see {log}")
                 time.sleep(POLL_S)
     except BaseException:
         child.terminate()

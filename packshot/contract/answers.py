@@ -12,7 +12,7 @@ from pydantic import Field
 from packshot.contract.base import Answer, Moment, Number, absent
 from packshot.contract.clips import ClipAnswer
 from packshot.contract.light import RelightMode, ShadowKind
-from packshot.contract.shot_spec import ConditionKind
+from packshot.contract.shot_spec import ConditionKind, Sampler
 from packshot.contract.shot_style import ShotStyleAnswer
 from packshot.contract.status import MaskSource, Priority, Review, ReviewReason, ReviewState, ShotKind, Status
 from packshot.contract.verdict import Level
@@ -251,6 +251,7 @@ class ResolvedRequest(Answer):
         None, exclude_if=absent, description="Those besides the edges; absent if there are none."
     )
     relight: RelightAnswer | None = Field(None, exclude_if=absent, description="Absent if it is off.")
+    sampler: Sampler | None = Field(None, exclude_if=absent, description="Absent if it is the engine's own.")
     style: ShotStyleAnswer | None = Field(
         None, exclude_if=absent, description="With the palette and the light that were found; absent if there is none."
     )

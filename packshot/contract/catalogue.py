@@ -24,7 +24,7 @@ from packshot.contract.requests import (
     Request,
     ShadowIn,
 )
-from packshot.contract.shot_spec import CONDITION_KINDS
+from packshot.contract.shot_spec import CONDITION_KINDS, Sampler
 from packshot.contract.shot_style import LightIn, ShotStyleIn
 
 MAX_ROWS = 50_000
@@ -79,6 +79,11 @@ class Look(Request):
     negative_prompt: str = Field("", description="What no scene should contain.")
     steps: int | None = Field(None, ge=1, description="Denoising steps; null = the engine's default.")
     guidance_scale: float | None = Field(None, ge=0.0, description="Weight of the prompt; null = the engine's default.")
+    sampler: Sampler | None = Field(
+        None,
+        description="How noise becomes a picture: ddim, euler, unipc, dpmpp or lcm, where the engine's "
+        "`capabilities.samplers` has it; null = the engine's own.",
+    )
     conditions: list[ConditionIn] = Field(
         default_factory=list,
         max_length=len(CONDITION_KINDS),

@@ -13,7 +13,7 @@ from pydantic import Field
 from packshot.contract.light import Reflection, Relight, RelightMode, Shadow, ShadowKind
 from packshot.contract.request_base import Colour, Fraction
 from packshot.contract.request_base import Request as Request
-from packshot.contract.shot_spec import CONDITION_KINDS, Condition, ConditionKind, LayerSpec
+from packshot.contract.shot_spec import CONDITION_KINDS, Condition, ConditionKind, LayerSpec, Sampler
 from packshot.contract.shot_style import ShotStyleIn
 from packshot.contract.status import Priority, Review
 
@@ -185,6 +185,11 @@ class ShotRequest(Request):
     )
     steps: int | None = Field(None, ge=1, description="Denoising steps; null = the engine's default.")
     guidance_scale: float | None = Field(None, ge=0.0, description="Weight of the prompt; null = the engine's default.")
+    sampler: Sampler | None = Field(
+        None,
+        description="How noise becomes a picture: ddim, euler, unipc, dpmpp or lcm, where the engine's "
+        "`capabilities.samplers` has it; null = the engine's own.",
+    )
     control_scale: float | None = Field(None, ge=0.0, description="Weight of the edges; null = the engine's default.")
     control_start: Fraction = Field(
         0.0, description="Part of the schedule after which the edges guide the scene, 0 to 1."

@@ -93,7 +93,7 @@ class ShotSpec:
     """A resolved shot, as it is stored and painted.
 
     `images` is the number of images. `seed` is the first image's seed; each further image uses the next seed. `engine`
-    is the name of an engine. `conditions` has at most one condition of each kind.
+    is the name of an engine. `conditions` has at most one condition of each kind. `sampler` None is the engine's own.
     """
 
     canvas: Canvas
@@ -111,6 +111,7 @@ class ShotSpec:
     priority: Priority = "interactive"
     reflection: Reflection | None = None
     relight: Relight | None = None
+    sampler: Sampler | None = None
     style: Style | None = None
 
     @property
@@ -198,6 +199,7 @@ class ShotSpec:
             **({"reflection": asdict(self.reflection)} if self.reflection else {}),
             **({"conditions": further} if further else {}),
             **({"relight": self.relight.to_json()} if self.relight else {}),
+            **({"sampler": self.sampler} if self.sampler else {}),
             **({"style": self.style.to_json()} if self.style else {}),
         }
 
@@ -228,6 +230,7 @@ class ShotSpec:
             priority=stored["priority"],
             reflection=Reflection(**stored["reflection"]) if stored.get("reflection") else None,
             relight=Relight.from_json(stored.get("relight")),
+            sampler=stored.get("sampler"),
             style=Style.from_json(stored.get("style")),
         )
 

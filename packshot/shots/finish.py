@@ -82,7 +82,8 @@ def finish(
     flat, render = prepared.flat, painted.render.pixels
     height, width = flat.alpha.shape
     framing = prepared.framing or Framing.of_whole(*render.shape[1::-1])
-    styled = styled_scene(enlarge(render, Canvas(width, height), framing), spec, flat.alpha)
+    painted_scene = enlarge(render, Canvas(width, height), framing)
+    styled = styled_scene(painted_scene, spec, flat.alpha)
     scene = styled.pixels
     lit = lit_ground(flat, spec, scene)
     relit = relit_layout(flat, spec, scene, products)
@@ -92,7 +93,7 @@ def finish(
     verdict = _verdict(prepared, picture, spec, enlarged_by, relit.gain_png)
     findings = [*verdict.findings, framing_finding(framing, (width, height))]
     if not spec.canny.scale:  # nothing held the engine to the product's edges
-        findings.append(expansion_finding(flat, scene))
+        findings.append(expansion_finding(flat, painted_scene))
     findings += [*styled.findings, *lit.findings, *relit.findings, *painted.render.findings]
     return _finished(picture, replace(verdict, findings=tuple(findings)), started_at, relit.gain_png)
 

@@ -98,6 +98,7 @@ def brief_of(spec: ShotSpec, seed: int) -> Brief:
         control_start=canny.start,
         control_end=canny.end,
         conditions=spec.guiding_conditions,
+        sampler=spec.sampler,
     )
 
 

@@ -15,12 +15,17 @@ MIN_STRENGTH = 0.01
 
 
 def check_limits(scene: Scene, pack: Pack) -> None:
-    """Raise BadInput: `invalid_request` for a value beyond the pack's limits, `engine_cannot` for a condition that the
-    pack does not serve."""
+    """Raise BadInput: `invalid_request` for a value beyond the pack's limits, `engine_cannot` for a condition or a
+    sampler that the pack does not serve."""
     brief, limits = scene.brief, pack.manifest.limits
     _check("steps", brief.steps, 1, limits.max_steps, pack)
     _check("guidance_scale", brief.guidance_scale, 0, limits.max_guidance_scale, pack)
     _check("strength", brief.strength, MIN_STRENGTH, 1, pack)
+    samplers = pack.manifest.samplers
+    if brief.sampler is not None and brief.sampler not in samplers:
+        rule = f"sampler must be one that pack {pack.name!r} lists ({', '.join(samplers) or 'none'})"
+        told = f"{rule}, got {brief.sampler}"
+        raise BadInput("engine_cannot", f"{told}; leave it out", errors=[{"loc": ["sampler"], "msg": told}])
     for kind, condition in brief.all_conditions.items():
         prefix = "control" if kind == "canny" else kind
         _check_condition(prefix, condition, limits.max_control_scale, pack)

@@ -101,9 +101,19 @@ def clean_latents(row: Denoising, inputs: Tensor, prediction: Tensor, kind: str)
     """
     if kind == "sample":
         return prediction
-    now = int(row.timesteps[row.index])
-    kept = float(row.scheduler.alphas_cumprod[min(now, len(row.scheduler.alphas_cumprod) - 1)])
+    kept = _kept(row.scheduler.alphas_cumprod, float(row.timesteps[row.index]))
     noise_share, signal_share = math.sqrt(1 - kept), math.sqrt(kept)
     if kind == "v_prediction":
         return signal_share * inputs - noise_share * prediction
     return (inputs - noise_share * prediction) / max(signal_share, 1e-3)
+
+
+def _kept(alphas: Tensor, timestep: float) -> float:
+    """The signal's share of the variance at a timestep. Euler's may lie between two; sigmas are linear there."""
+    last = len(alphas) - 1
+    now = min(int(timestep), last)
+    share = min(timestep, last) - now
+    if not share:
+        return float(alphas[now])
+    low, high = (math.sqrt((1 - float(alphas[i])) / float(alphas[i])) for i in (now, now + 1))
+    return 1 / ((low + share * (high - low)) ** 2 + 1)

@@ -32,7 +32,6 @@ thread owns an engine.
 from __future__ import annotations
 
 import copy
-import inspect
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -46,6 +45,7 @@ from packshot.models.engines.control_nets import ControlNets
 from packshot.models.engines.controls import masked_picture
 from packshot.models.engines.denoising import Denoising, clean_latents
 from packshot.models.engines.prompts import PromptEncoder, added_conditions
+from packshot.models.engines.samplers import scheduler_of, step_takes_generator
 from packshot.models.engines.schedule import Schedule
 from packshot.models.engines.step_engine import StepEngine
 from packshot.models.engines.step_networks import StepNetworks, small
@@ -81,7 +81,6 @@ class DiffusionEngine(StepEngine):
         if self.device.type == "cpu":  # decoding takes 25 ms instead of 45 ms; the other networks do not get faster
             self._vae.to(memory_format=torch.channels_last)
         self._scheduler = pack.load("scheduler")
-        self._scheduler_step_takes_generator = "generator" in inspect.signature(self._scheduler.step).parameters
         self._further = tuple(kind for kind in pack.controls if kind != "canny")
         traceable = self._nets.plain and "text_encoder_2" not in pack.manifest.roles
         freeze = freeze and traceable and small((self._unet, *self._nets.networks.values()), self.device)
@@ -111,7 +110,7 @@ class DiffusionEngine(StepEngine):
         product = repaint = torch.from_numpy(mask_u8 >= 128).to(self.device, torch.float32)  # (1, 1, H, W)
         in_pixels = windows.times(self.factor)
         # 4. Each scene has its own scheduler and generator, because both keep state from step to step.
-        scheduler = copy.deepcopy(self._scheduler)
+        scheduler = copy.deepcopy(scheduler_of(self._scheduler, brief.sampler))
         with warnings.catch_warnings():
             # diffusers 0.42 passes tensors to np.array, which numpy 2.5 reports as deprecated
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -210,7 +209,7 @@ class DiffusionEngine(StepEngine):
             noise = torch.randn(clean.shape, generator=row.generator).to(clean.device)
             row.latents = row.scheduler.add_noise(clean, noise, row.timesteps[row.index][None])
             return
-        extra = {"generator": row.generator} if self._scheduler_step_takes_generator else {}
+        extra = {"generator": row.generator} if step_takes_generator(row.scheduler) else {}
         now = row.timesteps[row.index]
         row.latents = row.scheduler.step(prediction, now, row.latents, return_dict=False, **extra)[0]
         if row.known is not None:

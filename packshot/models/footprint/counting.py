@@ -36,7 +36,6 @@ from packshot.models.packs.pack import Pack
 from packshot.models.packs.roles import RoleName
 from packshot.models.packs.weights import build
 from packshot.models.segment.attention import attend_piecewise
-from packshot.models.segment.network import DetailEncoder
 from packshot.models.segment.segmenter import DETAIL, SETS_PER_CALL
 from packshot.models.understand.geometry import DEPTH_PX
 from packshot.models.understand.network import OUTLINE
@@ -146,10 +145,10 @@ def segmenter_footprints(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> tup
     SETS_PER_CALL prompt sets.
     """
     sam = _network(pack, "segmenter", torch.float32)
-    loading = _bytes(sam)
     decoder = _bytes(sam.prompt_encoder) + _bytes(sam.mask_decoder)
     decode = cost_of(partial(_decode, sam, SETS_PER_CALL))
     encoder = nn.Module.to(sam.image_encoder, dtype)
+    loading = _bytes(encoder) + decoder
     attend_piecewise(encoder)
     few, many = (cost_of(partial(_encode, encoder, sam.packshot_config, dtype, photos)) for photos in (FEW, MANY))
     return (
@@ -167,7 +166,7 @@ def segmenter_footprints(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> tup
 
 def _encode(encoder: Any, keys: dict[str, Any], dtype: torch.dtype, photos: int) -> object:
     pixels = torch.empty(photos, 3, keys["image_size"], keys["image_size"], dtype=dtype, device="meta")
-    return encoder.encode_with_maps(pixels) if isinstance(encoder, DetailEncoder) else encoder(pixels)
+    return encoder.encode_with_maps(pixels) if hasattr(encoder, "encode_with_maps") else encoder(pixels)
 
 
 def _decode(sam: Any, sets: int) -> object:
@@ -195,8 +194,9 @@ def geometry_footprint(pack: Pack, dtype: torch.dtype = torch.bfloat16) -> Footp
     """The footprint of the pack's geometry. A row is a cutout. A head runs in fp32, after the encoder in `dtype`."""
     if pack.role("geometry").class_name == "GeometryHead":
         sam, head = (_network(pack, role, torch.float32) for role in ("segmenter", "geometry"))
-        loading = _bytes(sam) + _bytes(head)
+        decoder = _bytes(sam.prompt_encoder) + _bytes(sam.mask_decoder)
         encoder = nn.Module.to(sam.image_encoder, dtype)
+        loading = _bytes(encoder) + decoder + _bytes(head)
         attend_piecewise(encoder)
         call = partial(_head_geometry, encoder, head, sam.packshot_config, dtype)
         weights = _bytes(encoder) + _bytes(head)

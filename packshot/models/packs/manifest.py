@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from packshot.contract.engines import EngineInfo
-from packshot.contract.shot_spec import Canvas, ConditionKind
+from packshot.contract.shot_spec import Canvas, ConditionKind, Sampler
 from packshot.errors import FieldError, PackRefused
 from packshot.models.packs.endpoint import Endpoint
 from packshot.models.packs.framing import Tiling, framing, max_windows, nearest_bucket, tilings
@@ -165,10 +165,11 @@ class PackManifest(_Strict):
     """The content of manifest.yaml. Sizes are (width, height) in pixels, and memory is in GiB.
 
     `recipe` is how the pack paints. `endpoint` is the vendor's service that a remote engine calls. `controls` are the
-    conditions besides canny whose ControlNets are used unless the setting `controls` names others.
+    conditions besides canny whose ControlNets are used unless the setting `controls` names others. `samplers` are those
+    that a request may name; a distilled pack lists `lcm`.
     """
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$")
     title: str = Field(min_length=1)
     kind: PackKind = "engine"
     family: Family
@@ -181,6 +182,7 @@ class PackManifest(_Strict):
     buckets: tuple[Size, ...] = Field(min_length=1)
     prediction_type: PredictionType
     controls: tuple[ConditionKind, ...] = ()
+    samplers: tuple[Sampler, ...] = ()
     defaults: Defaults = Defaults()
     limits: Limits = Limits()
     memory_gib: dict[RoleName, float] = Field(default_factory=dict)
@@ -211,6 +213,8 @@ class PackManifest(_Strict):
             if kind not in self.possible_controls or kind == "canny":
                 raise ValueError(f"controls must name conditions that have a ControlNet, got {kind}")
         self._control_channels_fit()
+        if "euler" in self.samplers and self.prediction_type == "sample":
+            raise ValueError("samplers must not have euler where prediction_type is sample, which it does not know")
         if self.native_px not in self.buckets:
             raise ValueError(f"native_px {self.native_px} must be one of the buckets")
         if any(side < 1 for bucket in self.buckets for side in bucket):

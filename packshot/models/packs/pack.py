@@ -226,10 +226,18 @@ class Pack:
 
     # Loading
 
-    def load(self, role: RoleName, device: torch.device | str = "cpu", dtype: torch.dtype | None = None) -> Any:
-        """Load a role: its network in eval mode on `device`, a new scheduler, or the tokenizer. `dtype` None = fp32.
+    def load(
+        self,
+        role: RoleName,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype | None = None,
+        *,
+        fp32: tuple[str, ...] = (),
+    ) -> Any:
+        """Load a role: its network in eval mode on `device`, a new scheduler, or the tokenizer.
 
-        Raises PackRefused: pack_missing, pack_corrupt or pack_mismatch.
+        `dtype` is the number format of a network; None = fp32. Its tensors whose names begin with one of `fp32` stay in
+        that. Raises PackRefused: pack_missing, pack_corrupt or pack_mismatch.
         """
         spec = self.role(role)
         if role == "scheduler":
@@ -240,7 +248,7 @@ class Pack:
 
         paths = self.paths(role)
         weights = [self._as_safetensors(role, file, paths[file]) for file in spec.weight_files]
-        return load_module(spec, weights, torch.device(device), dtype or torch.float32)
+        return load_module(spec, weights, torch.device(device), dtype or torch.float32, fp32=fp32)
 
     def tokenizer(self) -> Tokenizer:
         """Load the tokenizer. Raises PackRefused: pack_missing, pack_corrupt or pack_mismatch."""

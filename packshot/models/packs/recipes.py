@@ -19,4 +19,9 @@ def capabilities_of(manifest: PackManifest, controls: tuple[ConditionKind, ...])
         return EngineCapabilities(
             controls=(), negative_prompt=False, guidance=False, seeds=False, steps=(1, 1), sizes=manifest.buckets
         )
-    return EngineCapabilities(controls=controls, steps=(1, manifest.limits.max_steps), sizes=manifest.buckets)
+    return EngineCapabilities(
+        controls=controls,
+        samplers=manifest.samplers,
+        steps=(1, manifest.limits.max_steps),
+        sizes=manifest.buckets,
+    )

@@ -42,6 +42,7 @@ ClassName = Literal[
     "LCMScheduler",
     "NameFinder",
     "Sam",
+    "Sam2Model",
     "SceneJudge",
     "UNet2DConditionModel",
     "UniPCMultistepScheduler",
@@ -58,7 +59,7 @@ CONTROL_ROLES: dict[ConditionKind, RoleName] = {
 """The role of each condition's own ControlNet. There is none for `pose`: no stage finds a skeleton. A union ControlNet
 in the role `controlnet` serves several conditions (`PackManifest.control_role`)."""
 CLASSES_OF_ROLE: dict[RoleName, tuple[ClassName, ...]] = {
-    "segmenter": ("Sam",),
+    "segmenter": ("Sam", "Sam2Model"),
     "tokenizer": ("CLIPTokenizer", "WordTokenizer"),
     "text_encoder": ("CLIPTextModel",),
     "tokenizer_2": ("CLIPTokenizer",),
@@ -91,6 +92,7 @@ RENDER_ROLES: dict[Recipe, tuple[RoleName, ...]] = {
 are for."""
 FURTHER_RENDER_ROLES: dict[Recipe, tuple[RoleName, ...]] = {
     "unet_controlnet": ("tokenizer_2", "text_encoder_2", "controlnet_inpaint"),
+    "remote": (),
 }
 """The roles that an engine of a recipe loads where the pack has them."""
 

@@ -16,20 +16,27 @@ from packshot.errors import PackRefused
 from packshot.models.engines.word_tokenizer import ClipTokenizer, Tokenizer, WordTokenizer
 from packshot.models.packs.manifest import RoleSpec
 from packshot.models.packs.roles import ClassName
+from packshot.models.packs.tensors import read_tensors
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-TRANSFORMERS = ("DepthAnythingForDepthEstimation", "GroundingDinoForObjectDetection", "VitMatteForImageMatting")
+TRANSFORMERS = (
+    "DepthAnythingForDepthEstimation",
+    "GroundingDinoForObjectDetection",
+    "Sam2Model",
+    "VitMatteForImageMatting",
+)
 """The classes of transformers that are built from their config class alone."""
 CLIP_TEXT = ("CLIPTextModel", "CLIPTextModelWithProjection")
 
 
 def build(class_name: ClassName, config: dict[str, Any]) -> Any:
-    """Build a network or scheduler from its config. A network's weights are not initialised.
+    """Build a network or scheduler from its config. A network's parameters have shapes, and no values yet.
 
-    Raises PackRefused (pack_mismatch) when the class cannot be built from the config.
+    They are on the meta device, except the few that the class fills itself. `load_module` assigns them all. Raises
+    PackRefused (pack_mismatch) when the class cannot be built from the config.
     """
     try:
         with _no_init():
@@ -88,50 +95,49 @@ def _transformers(class_name: str, config: dict[str, Any]) -> Any:
 
 
 def _no_init() -> Any:
-    """A context in which torch.nn.init does nothing, because the weights will be loaded from files."""
+    """A context in which parameters take no memory, because weights will be assigned to them from files.
+
+    Layers make their parameters with torch.empty, which gives meta tensors here, and fill them with torch.nn.init,
+    which does nothing. What a class computes for itself, such as tables of positions in buffers, has its values.
+    """
     import torch
     from torch.overrides import TorchFunctionMode
 
     class NoInit(TorchFunctionMode):
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            kwargs = kwargs or {}
             if getattr(func, "__module__", None) == "torch.nn.init":
-                return args[0] if args else (kwargs or {})["tensor"]
+                return args[0] if args else kwargs["tensor"]
             if func in (torch.Tensor.normal_, torch.Tensor.uniform_):
                 return args[0]
-            return func(*args, **(kwargs or {}))
+            if func is torch.empty and kwargs.get("device") is None:
+                kwargs = kwargs | {"device": "meta"}
+            return func(*args, **kwargs)
 
     return NoInit()
 
 
-def load_module(spec: RoleSpec, files: Sequence[Path], device: torch.device, dtype: torch.dtype) -> nn.Module:
+def load_module(
+    spec: RoleSpec, files: Sequence[Path], device: torch.device, dtype: torch.dtype, *, fp32: tuple[str, ...] = ()
+) -> nn.Module:
     """Load a role's network in `dtype` on `device`, in eval mode and without gradients.
 
-    `files` are safetensors files, the shards of one state. Raises PackRefused: pack_corrupt for an invalid file, and
-    pack_mismatch when a tensor is missing, not in the network, or of another shape.
+    `files` are safetensors files, the shards of one state. Tensors whose names begin with one of `fp32` stay in fp32.
+    The host holds at most the weights in their final format, and one tensor as the file has it. Raises PackRefused:
+    pack_corrupt for an invalid file, and pack_mismatch when a tensor is missing, not in the network, or of another
+    shape.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-    from torch import nn
+    import torch
 
-    state: dict[str, torch.Tensor] = {}
-    for file in files:
-        try:
-            shard = load_file(file)
-        except SafetensorError as error:
-            raise PackRefused(
-                "pack_corrupt", f"{file.name} must be a complete safetensors file, got {error}; fetch it again"
-            ) from error
-        twice = sorted(state.keys() & shard.keys())
-        if twice:
-            raise PackRefused("pack_mismatch", f"shards must not share tensors, {file.name} repeats {twice[:3]}")
-        state.update(shard)
-    # nn.Module.to, because diffusers' own `to` would log that it keeps no module in fp32
-    module: nn.Module = nn.Module.to(build(spec.class_name, spec.config), dtype)
+    module: Any = build(spec.class_name, spec.config)
+    renamed = spec.class_name in TRANSFORMERS
+    place = torch.device("cpu") if renamed else device
+    state = read_tensors(files, place, lambda name: torch.float32 if name.startswith(fp32) else dtype)
     try:
-        if spec.class_name in TRANSFORMERS:
-            module, missing, unexpected = _renamed(module, state, dtype)
+        if renamed:
+            module, missing, unexpected = _renamed(module, state, torch.float32 if fp32 else dtype)
         else:
-            found = module.load_state_dict(_present_names(spec.class_name, state), strict=False)
+            found = module.load_state_dict(_present_names(spec.class_name, state), strict=False, assign=True)
             missing, unexpected = found.missing_keys, found.unexpected_keys
     except RuntimeError as error:
         detail = f"{spec.class_name}: tensors must have the config's shapes: {str(error)[:500]}"
@@ -142,7 +148,11 @@ def load_module(spec: RoleSpec, files: Sequence[Path], device: torch.device, dty
             f"{missing[:3]}, {len(unexpected)} unexpected {unexpected[:3]}"
         )
         raise PackRefused("pack_mismatch", detail)
-    return nn.Module.to(module, device).eval().requires_grad_(requires_grad=False)
+    unset = [name for name, buffer in module.named_buffers() if buffer.is_meta]
+    assert not unset, f"{spec.class_name} makes {unset[:3]} with torch.empty and does not save them"
+    # For the buffers that the class computed. nn.Module.to, because diffusers' own logs a warning.
+    ready: nn.Module = torch.nn.Module.to(module, device)
+    return ready.eval().requires_grad_(requires_grad=False)
 
 
 def _renamed(module: Any, state: dict[str, torch.Tensor], dtype: torch.dtype) -> tuple[nn.Module, list[str], list[str]]:

@@ -65,7 +65,7 @@ class PiecewiseAttention(Attention):  # type: ignore[misc]  # segment_anything h
 def attend_piecewise(encoder: Any) -> None:
     """Replace the attention of every block of SAM's image encoder by `PiecewiseAttention`, in place.
 
-    The parameters stay the same.
+    The parameters stay the same. An encoder without SAM's blocks stays as it is.
     """
-    for block in encoder.blocks:
+    for block in getattr(encoder, "blocks", ()):
         block.attn.__class__ = PiecewiseAttention

@@ -40,7 +40,6 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
@@ -53,6 +52,7 @@ from packshot.models.segment.network import DetailEncoder, build_sam
 from packshot.models.segment.pieces import Click
 from packshot.models.segment.prompt_set import BOX_FROM, BOX_TO, PAD, PromptSet
 from packshot.models.segment.refine import DETAIL_PX, Box, Guide, Shape, guide, shape
+from packshot.models.segment.scaling import fit_inside, resize, thumbnail
 from packshot.types import F32, Embedding, MaskCandidate, Photo, Prompts
 
 if TYPE_CHECKING:
@@ -71,12 +71,20 @@ SETS_PER_CALL = 16
 """Largest number of prompt sets in one call of the mask decoder. It limits the memory (ViT-B: 40 MB for each set)."""
 
 
+OF_DECODER = ("prompt_encoder.", "mask_decoder.", "shared_image_embedding.")
+"""The tensors of a segmenter that are loaded in fp32, by the beginnings of their names."""
+
+
 def load_segmenter(pack: Pack, device: torch.device, dtype: torch.dtype) -> tuple[SamEncoder, SamDecoder]:
     """Load both parts of the pack's segmenter. `dtype` is the encoder's; the decoder runs in fp32.
 
     Raises PackRefused when files are missing, corrupt or do not fit together.
     """
-    sam: Any = pack.load("segmenter", device, torch.float32)
+    sam: Any = pack.load("segmenter", device, dtype, fp32=OF_DECODER)
+    if pack.role("segmenter").class_name == "Sam2Model":
+        from packshot.models.segment.sam2 import Sam2
+
+        sam = Sam2(sam)
     return SamEncoder(sam, device, dtype), SamDecoder(sam, device)
 
 
@@ -88,6 +96,7 @@ class SamEncoder:
         self._network = sam.image_encoder.to(device, dtype).eval()
         attend_piecewise(self._network)
         self._size = int(keys["image_size"])
+        self._stretched = bool(keys.get("stretched"))
         self._thumbnail_px = int(keys["thumbnail_px"]) if keys["refine"] != "none" else 0
         self._mean, self._std = (torch.tensor(keys[key]).view(3, 1, 1) for key in ("pixel_mean", "pixel_std"))
         self._device, self._dtype = device, dtype
@@ -100,25 +109,25 @@ class SamEncoder:
         """
         if not photos:
             return []
-        insides = [_fit(photo, self._size) for photo in photos]
-        resized = [_resize(photo, inside) for photo, inside in zip(photos, insides, strict=True)]
+        insides = [(self._size,) * 2 if self._stretched else fit_inside(photo, self._size) for photo in photos]
+        resized = [resize(photo, inside) for photo, inside in zip(photos, insides, strict=True)]
         pixels = torch.stack([self._normalise(picture) for picture in resized]).to(self._device, self._dtype)
-        if isinstance(self._network, DetailEncoder):
+        if hasattr(self._network, "encode_with_maps"):
             features, maps = self._network.encode_with_maps(pixels)
         else:
             features, maps = self._network(pixels), ()
         stored_dtype = torch.float32 if self._dtype == torch.float32 else torch.float16
         stored = features.to("cpu", stored_dtype).numpy()
+        maps_dtype = torch.float16 if isinstance(self._network, DetailEncoder) else stored_dtype
         details = {
-            name: values.to("cpu", torch.float16).numpy()
-            for name, values in zip(DETAIL[-len(maps) :], maps, strict=False)
+            name: values.to("cpu", maps_dtype).numpy() for name, values in zip(DETAIL[-len(maps) :], maps, strict=False)
         }
         embeddings = []
         for index, (photo, (width, height)) in enumerate(zip(photos, insides, strict=True)):
             extras = {name: values[index].copy() for name, values in details.items()}
             if self._thumbnail_px:
-                large = _thumbnail(photo, max(DETAIL_PX, self._thumbnail_px))
-                extras[THUMBNAIL] = _thumbnail(Photo(large), self._thumbnail_px)
+                large = thumbnail(photo, max(DETAIL_PX, self._thumbnail_px))
+                extras[THUMBNAIL] = thumbnail(Photo(large), self._thumbnail_px)
                 if large.shape != extras[THUMBNAIL].shape:
                     extras[LARGE] = large
             embeddings.append(Embedding(stored[index].copy(), photo.width, photo.height, width, height, extras))
@@ -128,23 +137,6 @@ class SamEncoder:
         """Convert uint8 hxwx3 to float32 (3, S, S), padded with the mean colour at the right and the bottom."""
         pixels = (torch.from_numpy(picture.copy()).permute(2, 0, 1) - self._mean) / self._std
         return functional.pad(pixels, (0, self._size - pixels.shape[2], 0, self._size - pixels.shape[1]))
-
-
-def _fit(photo: Photo, longest_px: int) -> tuple[int, int]:
-    """The photo's (width, height) after it is scaled to a longer side of `longest_px` pixels."""
-    scale = longest_px / max(photo.width, photo.height)
-    return max(1, int(photo.width * scale + 0.5)), max(1, int(photo.height * scale + 0.5))
-
-
-def _resize(photo: Photo, size: tuple[int, int]) -> NDArray[np.uint8]:
-    return np.asarray(Image.fromarray(photo.pixels).resize(size, Image.Resampling.BILINEAR))
-
-
-def _thumbnail(photo: Photo, longest_px: int) -> NDArray[np.uint8]:
-    """The photo, shrunk to a longer side of at most `longest_px` pixels: uint8 hxwx3 RGB."""
-    if max(photo.width, photo.height) <= longest_px:
-        return photo.pixels.copy()
-    return np.asarray(cv2.resize(photo.pixels, _fit(photo, longest_px), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -182,6 +174,7 @@ class SamDecoder:
         self._score_from, self._score_by = (float(value) for value in keys["score_line"])
         self._grid = int(keys["automatic_grid"])
         self._in_turn = bool(keys["clicks_in_turn"])
+        self._padded_boxes = bool(keys.get("padded_boxes"))
         self._device = device
 
     @torch.inference_mode()
@@ -223,8 +216,10 @@ class SamDecoder:
         )
 
         def make(points: Sequence[tuple[float, float, int]], box: Box | None) -> PromptSet:
-            coords = [point[:2] for point in points] + ([box[:2], box[2:]] if box else [(0.0, 0.0)])
-            labels = [point[2] for point in points] + ([BOX_FROM, BOX_TO] if box else [PAD])
+            coords = [point[:2] for point in points] + ([box[:2], box[2:]] if box else [])
+            labels = [point[2] for point in points] + ([BOX_FROM, BOX_TO] if box else [])
+            if box is None or self._padded_boxes:
+                coords, labels = [*coords, (0.0, 0.0)], [*labels, PAD]
             mask = None
             if prompts.mask is not None:
                 mask = mask_logits(prompts.mask.pixels, embedding, self._size, self._mask_side, box)

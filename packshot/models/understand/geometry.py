@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from packshot.imaging.light.inflation import inflated, normals_of
-from packshot.models.segment.segmenter import SamEncoder
+from packshot.models.segment.segmenter import SamEncoder, load_segmenter
 from packshot.models.understand.network import GeometryHead
 from packshot.types import F32, U8, Cutout, Embedding, Geometry, Photo
 
@@ -209,8 +209,7 @@ def load_geometry(
         return InflatedGeometry()
     if pack.role("geometry").class_name == "GeometryHead":
         if encoder is None:
-            sam: Any = pack.load("segmenter", device, torch.float32)
-            encoder = SamEncoder(sam, device, dtype)
+            encoder, _ = load_segmenter(pack, device, dtype)
         return HeadGeometry(encoder, pack.load("geometry", device), device)
     return DepthGeometry(pack.load("geometry", device, dtype), device)
 

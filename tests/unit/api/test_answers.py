@@ -163,13 +163,14 @@ def test_a_recipe_tells_the_whole_request() -> None:
     asked = set(ShotRequest.model_fields) - {"project_id", "sku", "meta"}  # how the shot is filed, not what it shows
     conditions = (*SPEC.conditions, Condition(kind="depth", scale=1.0))
     style = Style(palette=("#aabbcc",), strength=0.5, parts=("palette",))
-    full = replace(SPEC, reflection=Reflection(), relight=Relight(), conditions=conditions, style=style)
+    guided = replace(SPEC, conditions=conditions, style=style, sampler="euler")
+    full = replace(guided, reflection=Reflection(), relight=Relight())
     assert set(answers.ResolvedRequest.model_fields) == asked == set(full.to_json())
 
 
 def test_engines_are_what_their_manifests_say() -> None:
     manifest = find_pack("mini", Settings()).manifest
-    told = manifest.model_dump(mode="json", exclude={"kind", "roles", "memory_gib", "controls", "endpoint"})
+    told = manifest.model_dump(mode="json", exclude={"kind", "roles", "memory_gib", "controls", "samplers", "endpoint"})
     told["price_device_s"] = 0.0
     told["commercial"] = True
     told["capabilities"] = capabilities_of(manifest, manifest.own_controls).model_dump(mode="json")
@@ -180,6 +181,7 @@ def test_engines_are_what_their_manifests_say() -> None:
         "roles",
         "memory_gib",
         "controls",
+        "samplers",
         "endpoint",
     } | {
         "price_device_s",

@@ -96,6 +96,10 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[int | None, str, str]]] = {
     ),
     "unknown engine": ({"json": manifest(defaults={"engine": "none"})}, (None, "defaults.engine", "unknown_engine")),
     "too many steps": ({"json": manifest(defaults={"steps": 1000})}, (None, "defaults.steps", "invalid_request")),
+    "sampler that the engine lacks": (
+        {"json": manifest(defaults={"sampler": "euler"})},
+        (None, "defaults.sampler", "engine_cannot"),
+    ),
     "condition that the engine lacks": (
         {"json": manifest(defaults={"conditions": [{"kind": "depth"}]})},
         (None, "defaults.conditions", "engine_cannot"),
@@ -117,8 +121,8 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[int | None, str, str]]] = {
         (None, "defaults.style", "not_found"),
     ),
     "stage that is not served": (
-        {"json": manifest(defaults={"style": "st_1"})},
-        (None, "defaults.style", "not_served"),
+        {"json": manifest(defaults={"adapters": ["ad_1"]})},
+        (None, "defaults.adapters", "not_served"),
     ),
     "control characters in a scene": (
         {"json": manifest(axes=[{"name": "scene", "values": {"m": "on\u202emarble"}}])},

@@ -9,11 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from bench import gpu
+from bench import gpu, load_memory
 from bench.__main__ import summary
 from bench.chart import draw, margin
 from bench.harness import Row, not_measured, print_row
-from packshot.models.packs.manifest import read_manifest
+from packshot.models.packs.manifest import RoleSpec, read_manifest
 from packshot.settings import Settings
 from tests.tiny_pack import SAM, build_tiny_pack
 
@@ -55,3 +55,14 @@ def test_without_a_gpu_its_rows_say_so(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert gpu.main() == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["not_measured"] for line in lines] == ["no CUDA device"] * 3
+
+
+def test_loading_holds_little_more_than_the_weights(tmp_path: Path) -> None:
+    """A network of 64 MB in two shards, written as fp16 and loaded as bf16."""
+    wide = SAM | {"encoder_embed_dim": 768, "encoder_depth": 4, "encoder_heads": 12, "global_attn_indexes": [3]}
+    spec = RoleSpec(class_name="Sam", licence="Apache-2.0", config=wide)
+    files = load_memory.write_random(spec, tmp_path, "fp16", shard_gib=0.04)
+    assert len(files) == 2
+    found = load_memory.load_once(spec, files, "bf16")
+    assert found.weights_gib == pytest.approx(sum(file.stat().st_size for file in files) / 2**30, rel=0.01)
+    assert found.peak_gib < 1.5 * found.weights_gib, "the weights, one tensor, and what the allocator keeps"

@@ -14,7 +14,7 @@ import graphs.one_process
 from graphs.one_process import serving_in_process
 from packshot.client import Client
 from packshot.contract.events import ProgressEvent
-from packshot.errors import NotFound, PackRefused
+from packshot.errors import BadInput, NotFound, PackRefused
 from packshot.imaging.codec import encode_png, read_png
 from packshot.settings import Settings
 from tests.api_graph import png
@@ -117,7 +117,7 @@ def test_a_pack_that_cannot_render_is_refused_at_the_start(settings: Settings, t
 
 
 def test_sdxl_paints_with_two_text_encoders_and_both_nets(tmp_path: Path) -> None:
-    folder = build_tiny_pack(tmp_path / "xl", "sdxl", controls=("depth",))
+    folder = build_tiny_pack(tmp_path / "xl", "sdxl", controls=("depth",), edit={"samplers": ["euler", "unipc"]})
     settings = Settings(
         home=tmp_path / "home", pack_path=str(folder), pack="xl", open_access=True, device="cpu", dtype="fp32"
     )
@@ -132,6 +132,7 @@ def test_sdxl_paints_with_two_text_encoders_and_both_nets(tmp_path: Path) -> Non
             {"seed": 1},
             {"seed": 2, "negative_prompt": "blurry", "conditions": [{"kind": "depth", "scale": 0.5}]},
             {"seed": 3, "guidance_scale": 1.0, "canvas": {"width": 96, "height": 64}},
+            {"seed": 1, "sampler": "unipc"},
         ]
         shots = [client.shoot(request | more).id for more in further]
         list(client.events(shots))
@@ -142,8 +143,13 @@ def test_sdxl_paints_with_two_text_encoders_and_both_nets(tmp_path: Path) -> Non
             (image,) = ended.images
             assert {"text_encoder_2", "controlnet_inpaint"} <= set(image.recipe.pack or ())
             pictures.append(read_png(client.download(image.url)))
-        assert [picture.shape for picture in pictures] == [(64, 64, 3), (64, 64, 3), (64, 96, 3)]
+        assert [picture.shape for picture in pictures] == [(64, 64, 3), (64, 64, 3), (64, 96, 3), (64, 64, 3)]
         assert not np.array_equal(pictures[0], pictures[1])
+        assert not np.array_equal(pictures[0], pictures[3]), "another sampler"
+        assert client.shot(shots[3]).request.sampler == "unipc"
+        assert engine.capabilities.samplers == ("euler", "unipc")
+        with pytest.raises(BadInput, match="sampler"):
+            client.shoot(request | {"sampler": "lcm"})
 
 
 def test_it_imports_the_library_alone() -> None:

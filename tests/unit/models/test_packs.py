@@ -273,6 +273,21 @@ def test_shipped_packs_fit_and_can_be_built(name: str, tmp_path: Path) -> None:
         assert spec.source is None or spec.source.pinned or (name, role) in UNPINNED
 
 
+@pytest.mark.parametrize(("name", "millions"), [("sam-vit-b", 93.7), ("sam-vit-h", 641.1), ("sam2.1", 216.9)])
+def test_segmenter_packs_are_pinned_and_have_the_published_size(name: str, millions: float, tmp_path: Path) -> None:
+    pack = find_pack(name, Settings(home=tmp_path))
+    pack.check_segmenter()
+    spec = pack.role("segmenter")
+    assert spec.source is not None
+    assert spec.source.pinned
+    made = build(spec.class_name, spec.config)
+    assert sum(p.numel() for p in made.parameters()) / 1e6 == pytest.approx(millions, abs=0.06)
+    assert pack.manifest.terms.commercial == "yes"
+    with pytest.raises(PackRefused, match="paints nothing") as refused:
+        pack.check()
+    assert refused.value.code == "pack_not_renderable"
+
+
 def test_offline_a_missing_file_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import huggingface_hub
 

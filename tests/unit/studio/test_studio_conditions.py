@@ -15,6 +15,7 @@ def test_conditions_are_shown_and_sent_for_an_engine_that_takes_them(visit: Call
     more = page.get_by_text("Also follow the product's shape")
     expect(more).to_be_hidden()
     page.get_by_label("Engine", exact=True).select_option("second")
+    page.get_by_label("Sampler").select_option("Euler")
     more.click()
     depth = page.get_by_role("slider", name="Depth")
     depth.fill("60")
@@ -23,7 +24,8 @@ def test_conditions_are_shown_and_sent_for_an_engine_that_takes_them(visit: Call
     expect(page.locator("#conditions").get_by_text("60 %")).to_be_visible()
     with page.expect_request("**/v1/shots") as sent:
         page.get_by_role("button", name="Generate").click()
-    assert (sent.value.post_data_json or {})["conditions"] == [{"kind": "depth", "scale": 0.6}]
+    sent_body = sent.value.post_data_json or {}
+    assert (sent_body["conditions"], sent_body["sampler"]) == ([{"kind": "depth", "scale": 0.6}], "euler")
     answer = sent.value.response()
     assert answer is not None
     assert answer.status == 202
@@ -34,12 +36,14 @@ def test_conditions_are_shown_and_sent_for_an_engine_that_takes_them(visit: Call
             return asShoot(shots()[0].request, "http://here");
         }"""
     )
+    assert "--sampler=euler" in command
     assert "--condition=depth=0.6,0,1" in command
     page.get_by_label("Engine", exact=True).select_option("mini")
     expect(more).to_be_hidden()
     with page.expect_request("**/v1/shots") as sent:
         page.get_by_role("button", name="Generate").click()
-    assert "conditions" not in (sent.value.post_data_json or {}), "the other engine takes none"
+    expect(page.get_by_label("Sampler")).to_be_hidden()
+    assert not {"conditions", "sampler"} & set(sent.value.post_data_json or {}), "the other engine takes none"
     page.get_by_label("Engine", exact=True).select_option("second")
     depth.fill("0")
     assert desk_of(page)["brief"]["conditions"] == []

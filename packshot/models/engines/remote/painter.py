@@ -19,6 +19,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from packshot.batching.clock import CallClock
 from packshot.batching.scene_job import Progress, Rendered
 from packshot.contract.recipe import EngineStamp
 from packshot.contract.verdict import Finding
@@ -68,6 +69,7 @@ class RemotePainter:
         self._meter = meter or NoMeter()
         self._shape = SHAPES[self._endpoint.shape]
         self.max_rows = self._endpoint.in_flight
+        self.clock = CallClock()  # times nothing: a call ends by itself after the endpoint's `timeout_s`
         self._called = self._people_wait = 0
         self._freed = asyncio.Condition()
         self._closed_until = 0.0
@@ -78,11 +80,6 @@ class RemotePainter:
     def stamp(self) -> EngineStamp:
         """What a picture's recipe says about the engine. The manifest's hash covers the vendor's URL and model."""
         return EngineStamp(pack=self._pack.hashes(()), dtype="uint8", device="remote")
-
-    @property
-    def busy_s(self) -> float:
-        """Always 0: a call ends by itself after the endpoint's `timeout_s`."""
-        return 0.0
 
     async def render(
         self,
