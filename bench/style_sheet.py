@@ -27,6 +27,7 @@ from packshot.batching import RenderBatcher
 from packshot.contract.light import Shadow
 from packshot.contract.recipe import EngineStamp
 from packshot.contract.shot_spec import Background, Canvas, Condition, LayerSpec, ShotSpec
+from packshot.contract.shot_style import DEFAULT_STRENGTH
 from packshot.contract.style import Style
 from packshot.imaging.canvas import cut, flatten, layer_enlargement
 from packshot.imaging.codec import read_png
@@ -71,7 +72,7 @@ SPEC = ShotSpec(
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the sheet, and of scenes to use again")
-    parser.add_argument("--strength", type=float, default=0.8)
+    parser.add_argument("--strength", type=float, default=DEFAULT_STRENGTH)
     args = parser.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)

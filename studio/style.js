@@ -7,7 +7,7 @@ import { plural } from "./words.js";
 
 const MOST = 8; // pictures, and colours of a palette: the API's
 const WEIGHTS = [["0.5", "½×"], ["1", "1×"], ["2", "2×"], ["4", "4×"]];
-const STRENGTH = 0.8; // the API's
+const STRENGTH = 0.9; // the API's
 const SIDES = [[45, "behind"], [135, "the right"], [225, "the front"], [315, "the left"], [361, "behind"]];
 const WRONG = { // codes of a picture that cannot be one
   not_found: ["This picture is gone from the server.", "Add it again."],

@@ -11,7 +11,7 @@ from packshot.contract.base import Answer, Number, absent
 from packshot.contract.request_base import Colour, Fraction, Request
 from packshot.contract.style import MAX_PALETTE, MAX_REFERENCE_WEIGHT, MAX_REFERENCES, Reference, StylePart
 
-DEFAULT_STRENGTH = 0.8
+DEFAULT_STRENGTH = 0.9
 """How far a style moves a shot when the request does not say."""
 
 Share = Annotated[float, Field(gt=0.0, le=1.0)]
