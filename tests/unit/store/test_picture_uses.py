@@ -1,4 +1,4 @@
-"""Pictures that are references: a person cannot delete their photo, and retention spares them, while they are needed."""
+"""Pictures that are references: nobody can delete their photo, and retention spares them, while they are needed."""
 
 from __future__ import annotations
 
