@@ -45,7 +45,7 @@ class OneProcess:
         self._manifest = pack.manifest
         self._finisher = Finisher(Assets(settings.asset_root), load_matting(pack))
 
-    def framing_of(self, canvas: Canvas) -> Framing:
+    def framing_of(self, canvas: Canvas, engine: str = "") -> Framing:
         return self._manifest.framing(canvas)
 
     async def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:

@@ -8,9 +8,10 @@
               Serve ── running replicas, ongoing calls ─────────────┘              │  ^
                                                                                    └ State
 
-The number of generators follows from seconds of work. The other stages follow in proportion, or by their own ongoing
-calls when these need more. Photo decoders follow the uploads that gateways hold, which Serve sees only in part, and
-gateways the processor time that they use. A report that is older than `stale_s` does not count:
+The number of generators follows from seconds of work. Each engine has generators of its own, which follow from its own
+work and sleep alone. The other stages follow in proportion, or by their own ongoing calls when these need more. Photo
+decoders follow the uploads that gateways hold, which Serve sees only in part, and gateways the processor time that they
+use. A report that is older than `stale_s` does not count:
 
     interactive   arriving work / `utilisation`, plus the replicas that finish within `answer_s` the work that waits or
                   will have arrived by the time a new replica runs
@@ -32,7 +33,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 GENERATOR, DIRECTOR = "generator", "director"
+FURTHER = f"{GENERATOR}-"
+"""Start of the names of generators of further engines; the rest is the engine's name."""
 GATEWAY, PHOTO_DECODER = "gateway", "photo_decoder"
+CLICKS = ("sam_encoder", "mask_decoder")
 
 FAST_S = 15.0
 """The director's short window in seconds. A test checks that packshot/shots/load_report.py uses the same."""
@@ -62,12 +66,17 @@ RETURN_MARGIN, RETURN_SLACK = 0.25, 1.0
 at least this number of replicas."""
 
 
+OF_AN_ENGINE = ("row_step_s", "picture_s", "scenes", "start_s")
+"""The parameters of the policy that each engine may have for itself."""
+
+
 @dataclass(frozen=True)
 class Pipeline:
     """The parameters of the policy: `autoscaling` of a profile. docs/capacity.md describes each. Times are in seconds.
 
     `shot_s` and `image_s` map a stage to the time that one shot, and each of its images, occupies one of its replicas.
-    Raises ValueError when a parameter is out of range.
+    `engines` maps an engine besides the default to its own `row_step_s`, `picture_s`, `scenes` and `start_s`. Raises
+    ValueError when a parameter is out of range.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
@@ -87,8 +96,12 @@ class Pipeline:
     photo_s: float = 0.3  # time of a photo decoder for one upload
     shot_s: dict[str, float] = field(default_factory=dict)
     image_s: dict[str, float] = field(default_factory=dict)
+    engines: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for engine, own in self.engines.items():
+            if strange := ", ".join(own.keys() - OF_AN_ENGINE):
+                raise ValueError(f"autoscaling.engines.{engine} may state {', '.join(OF_AN_ENGINE)}, got {strange}")
         for name in ("row_step_s", "scenes", "answer_s", "catalogue_s", "calm_s", "stale_s"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"autoscaling.{name} must be > 0, got {getattr(self, name)}")
@@ -96,6 +109,17 @@ class Pipeline:
             raise ValueError(f"autoscaling.utilisation must be in (0, 1], got {self.utilisation}")
         if self.steady_s < self.calm_s:
             raise ValueError(f"autoscaling.steady_s must be ≥ calm_s, got {self.steady_s} and {self.calm_s}")
+
+    def of(self, generator: str, row_step_s: float | None, step_rows: float | None) -> Pipeline:
+        """The parameters for one engine's generators, with what they measured."""
+        own: dict[str, Any] = {"engines": {}}
+        if generator != GENERATOR:
+            own |= self.engines.get(generator.removeprefix(FURTHER), {})
+        if row_step_s:
+            own["row_step_s"] = row_step_s
+        if step_rows:
+            own["scenes"] = max(1.0, step_rows / ROWS_OF_A_GUIDED_SCENE)
+        return replace(self, **own)
 
 
 @dataclass(frozen=True)
@@ -157,12 +181,31 @@ class Doors:
 
 
 @dataclass(frozen=True)
+class Painter:
+    """The work of one engine, and the measurements of its generators.
+
+    `row_step_s` are the seconds of a row-step, and `step_rows` the rows of a full step. They are None when no generator
+    has measured.
+    """
+
+    interactive: Demand = Demand()
+    catalogue: Demand = Demand()
+    row_step_s: float | None = None
+    step_rows: float | None = None
+
+    @property
+    def here(self) -> Load:
+        """The work that waits or runs."""
+        return self.interactive.here + self.catalogue.here
+
+
+@dataclass(frozen=True)
 class Seen:
     """One observation of the pipeline at `at_s`.
 
-    `reported` says whether a director has reported the work of the store. `row_step_s` and `step_rows` are the
-    generators' measurements: seconds of a row-step and rows of a full step. They are None when no generator has
-    measured. `doors` is None when no gateway has reported.
+    `reported` says whether a director has reported the work of the store. `engines` are the engines by the deployment
+    of their generators; without it, all work is that of one, whose measurements are `row_step_s` and `step_rows`.
+    `doors` is None when no gateway has reported.
     """
 
     at_s: float
@@ -173,6 +216,28 @@ class Seen:
     row_step_s: float | None = None
     step_rows: float | None = None
     doors: Doors | None = None
+    engines: Mapping[str, Painter] = field(default_factory=dict)
+
+    @property
+    def painters(self) -> Mapping[str, Painter]:
+        """The engines by the deployment of their generators."""
+        return self.engines or {GENERATOR: Painter(self.interactive, self.catalogue, self.row_step_s, self.step_rows)}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What `decide` keeps of one engine.
+
+    `row_step_s` and `step_rows` are the last measurements. `held` is the number of generators for catalogue work.
+    `asked_at_s` is since when the target of the generators has exceeded their running number, or None when it does not.
+    `busy_at_s` is when there was work for them last.
+    """
+
+    row_step_s: float | None = None
+    step_rows: float | None = None
+    held: float = 0.0
+    asked_at_s: float | None = None
+    busy_at_s: float = -math.inf
 
 
 @dataclass(frozen=True)
@@ -180,38 +245,36 @@ class State:
     """The state that `decide` keeps from one observation to the next.
 
     `peaks` holds for each stage the times and needs that can still be the maximum of a window of at most `steady_s`.
-    `shrank_at_s` is when each stage was last scaled down, and `busy_at_s` when there was work last. `row_step_s` and
-    `step_rows` are the last measurements. `held` is the number of generators for catalogue work. `asked_at_s` is since
-    when the target of the generators has exceeded their running number, or None when it does not.
+    `shrank_at_s` is when each stage was last scaled down, and `busy_at_s` when there was work last. `engines` holds
+    what is kept of each engine, by the deployment of its generators.
     """
 
     peaks: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     shrank_at_s: Mapping[str, float] = field(default_factory=dict)
     busy_at_s: float | None = None
-    row_step_s: float | None = None
-    step_rows: float | None = None
-    held: float = 0.0
-    asked_at_s: float | None = None
+    engines: Mapping[str, Kept] = field(default_factory=dict)
 
 
 def decide(seen: Seen, state: State, plan: Pipeline) -> tuple[dict[str, int], State]:
     """The number of replicas of every stage, within its limits, and the next state."""
-    row_step_s, step_rows = seen.row_step_s or state.row_step_s, seen.step_rows or state.step_rows
-    plan = replace(
-        plan,
-        row_step_s=row_step_s or plan.row_step_s,
-        scenes=max(1.0, step_rows / ROWS_OF_A_GUIDED_SCENE) if step_rows else plan.scenes,
-    )
     needs = {name: stage.ongoing / stage.target_ongoing for name, stage in seen.stages.items()}
-    held, asked_at_s = state.held, _asked_at_s(seen, state)
+    kept, paintings = {}, []
+    for name, painter in seen.painters.items():
+        last = state.engines.get(name, Kept(busy_at_s=seen.at_s if name == GENERATOR else -math.inf))
+        measured = painter.row_step_s or last.row_step_s, painter.step_rows or last.step_rows
+        asked_at_s, own = _asked_at_s(name, seen, last), plan.of(name, *measured)
+        painting = Painting(held=last.held)
+        if seen.reported:
+            waited_s = 0.0 if asked_at_s is None else seen.at_s - asked_at_s
+            painting = _painting(name, seen, last.held, own, max(0.0, own.start_s - waited_s))
+            paintings.append(painting)
+        busy_at_s = seen.at_s if _busy_engine(name, seen) else last.busy_at_s
+        kept[name] = Kept(*measured, painting.held, asked_at_s, busy_at_s)
     if seen.reported:
-        ready_in_s = max(0.0, plan.start_s - (seen.at_s - asked_at_s)) if asked_at_s is not None else plan.start_s
-        ours, held = _needs(seen, held, plan, ready_in_s)
-        needs |= {name: need for name, need in ours.items() if name in needs}
+        needs |= {name: need for name, need in _needs(seen, paintings, plan).items() if name in needs}
     if seen.doors is not None:
         needs |= _door_needs(seen, seen.doors, needs, plan)
     busy_at_s = seen.at_s if state.busy_at_s is None or _busy(seen) else state.busy_at_s
-    awake = seen.at_s - busy_at_s < plan.idle_s
     replicas, peaks, shrank_at_s = {}, {}, dict(state.shrank_at_s)
     for name, stage in seen.stages.items():
         need = min(needs[name], float(stage.high))
@@ -219,38 +282,53 @@ def decide(seen: Seen, state: State, plan: Pipeline) -> tuple[dict[str, int], St
         before = state.peaks.get(name, ((seen.at_s, float(stage.target)),))
         peaks[name] = _peaks(before, seen.at_s, need, plan.steady_s)
         shrank_s = seen.at_s - shrank_at_s.get(name, -math.inf)
-        kept = _keep(peaks[name], seen.at_s - plan.calm_s)
-        moved = _move(stage.target, need, kept, shrank_recently=shrank_s < plan.steady_s)
+        keep = _keep(peaks[name], seen.at_s - plan.calm_s)
+        moved = _move(stage.target, need, keep, shrank_recently=shrank_s < plan.steady_s)
+        worked_at_s = kept[name].busy_at_s if name in kept and len(kept) > 1 else busy_at_s
+        awake = seen.at_s - worked_at_s < plan.idle_s
         replicas[name] = min(max(moved, stage.low, int(awake)), stage.high)
         if replicas[name] < stage.target:
             shrank_at_s[name] = seen.at_s
-    return replicas, State(peaks, shrank_at_s, busy_at_s, row_step_s, step_rows, held, asked_at_s)
+    return replicas, State(peaks, shrank_at_s, busy_at_s, kept)
 
 
-def _needs(seen: Seen, held: float, plan: Pipeline, ready_in_s: float) -> tuple[dict[str, float], float]:
-    """The replicas that the reported work needs, as fractions, and the generators for catalogue work.
+@dataclass(frozen=True)
+class Painting:
+    """What the work of one engine needs.
 
-    `held` is the previous number of generators for catalogue work. `ready_in_s` is the time until the generators that
-    are now starting run.
+    `generators` is their number as a fraction, and `held` the number of those for catalogue work. `at_once` is how many
+    shots they paint at once. They finish `finished` shots per second of `pictures` pictures each.
+    """
+
+    generators: float = 0.0
+    held: float = 0.0
+    at_once: float = 0.0
+    finished: float = 0.0
+    pictures: float = 1.0
+
+
+def _painting(name: str, seen: Seen, held: float, plan: Pipeline, ready_in_s: float) -> Painting:
+    """What the reported work of one engine needs.
+
+    `name` is the deployment of its generators, and `plan` has its own parameters. `held` is the previous number of
+    generators for catalogue work. `ready_in_s` is the time until the generators that are now starting run.
     """
 
     def seconds(work: Load) -> float:
         return work.row_steps * plan.row_step_s + work.pictures * plan.picture_s
 
-    generator = seen.stages.get(GENERATOR) or Stage(1, 1, 0, 1)
-    here = seen.interactive.here + seen.catalogue.here
-    recent = here + seen.interactive.slow + seen.catalogue.slow
+    generator, work = seen.stages.get(name) or Stage(1, 1, 0, 1), seen.painters[name]
+    recent = work.here + work.interactive.slow + work.catalogue.slow
     scene_s = seconds(recent) / recent.pictures if recent.pictures else 0.0
-    pictures_a_shot = max(1.0, recent.pictures / recent.shots) if recent.shots else 1.0
+    pictures = max(1.0, recent.pictures / recent.shots) if recent.shots else 1.0
 
-    arriving = seen.interactive.arriving
-    arriving_s = seconds(arriving)
+    arriving_s = seconds(work.interactive.arriving)
     under_way_s = generator.running * plan.scenes * scene_s / 2  # full batches, on average half done
-    behind_s = max(0.0, seconds(seen.interactive.here) - under_way_s)
+    behind_s = max(0.0, seconds(work.interactive.here) - under_way_s)
     behind_s += max(0.0, arriving_s - generator.running) * ready_in_s
     interactive = arriving_s / plan.utilisation + behind_s / plan.answer_s
 
-    catalogue_s = seconds(seen.catalogue.here)
+    catalogue_s = seconds(work.catalogue.here)
     # Catalogue work keeps its generators until they would finish it within `calm_s`. By the time its peak leaves the
     # window, the work is done.
     held = max(catalogue_s / plan.catalogue_s, min(held, catalogue_s / plan.calm_s))
@@ -258,18 +336,31 @@ def _needs(seen: Seen, held: float, plan: Pipeline, ready_in_s: float) -> tuple[
     bulk = min(held, max(0.0, generator.high - interactive - spare))
     generators = min(interactive + spare + bulk, float(generator.high))
 
-    planned = max(generators, float(generator.low))
     # Directors follow the generators that run. A shot claimed before its generator runs would wait at the old ones.
-    painted_at_once = max(float(generator.running), 1.0) * plan.scenes / pictures_a_shot
-    needs = {GENERATOR: generators, DIRECTOR: CLAIM_AHEAD * painted_at_once / _target_ongoing(seen, DIRECTOR)}
+    least = 1.0 if name == GENERATOR or work.here.shots else 0.0
+    at_once = max(float(generator.running), least) * plan.scenes / pictures
     # Shots per second that the planned generators finish.
-    finished = min(planned * plan.utilisation / (scene_s * pictures_a_shot), 1e9) if scene_s else 0.0
+    planned = max(generators, float(generator.low))
+    finished = min(planned * plan.utilisation / (scene_s * pictures), 1e9) if scene_s else 0.0
+    return Painting(generators, held, at_once, finished, pictures)
+
+
+def _needs(seen: Seen, paintings: Iterable[Painting], plan: Pipeline) -> dict[str, float]:
+    """The replicas that the reported work needs, as fractions; `paintings` are in the order of `seen.painters`."""
+    painted = dict(zip(seen.painters, paintings, strict=True))
+    needs = {name: one.generators for name, one in painted.items()}
+    at_once = sum(one.at_once for one in painted.values())
+    needs[DIRECTOR] = CLAIM_AHEAD * at_once / _target_ongoing(seen, DIRECTOR)
+    arriving = sum(work.interactive.arriving.shots for work in seen.painters.values())
     for name in (plan.shot_s | plan.image_s).keys() & seen.stages.keys() - needs.keys():
         stage = seen.stages[name]
-        shots = arriving.shots if name in ("sam_encoder", "mask_decoder") else finished
-        shot_s = plan.shot_s.get(name, 0.0) + plan.image_s.get(name, 0.0) * pictures_a_shot
-        needs[name] = max(stage.ongoing / stage.target_ongoing, shots * shot_s / plan.utilisation)
-    return needs, held
+        shot_s, image_s = plan.shot_s.get(name, 0.0), plan.image_s.get(name, 0.0)
+        busy = sum(one.finished * (shot_s + image_s * one.pictures) for one in painted.values())
+        if name in CLICKS:
+            most = max((one.pictures for one in painted.values()), default=1.0)
+            busy = arriving * (shot_s + image_s * most)
+        needs[name] = max(stage.ongoing / stage.target_ongoing, busy / plan.utilisation)
+    return needs
 
 
 def _door_needs(seen: Seen, doors: Doors, needs: Mapping[str, float], plan: Pipeline) -> dict[str, float]:
@@ -282,12 +373,22 @@ def _door_needs(seen: Seen, doors: Doors, needs: Mapping[str, float], plan: Pipe
     return {name: need for name, need in found.items() if name in needs}
 
 
-def _asked_at_s(seen: Seen, state: State) -> float | None:
-    """Since when the target of the generators has exceeded their running number; None when it does not."""
-    generator = seen.stages.get(GENERATOR)
+def _asked_at_s(name: str, seen: Seen, before: Kept) -> float | None:
+    """Since when the target of these generators has exceeded their running number; None when it does not."""
+    generator = seen.stages.get(name)
     if generator is None or generator.running >= generator.target:
         return None
-    return seen.at_s if state.asked_at_s is None else state.asked_at_s
+    return seen.at_s if before.asked_at_s is None else before.asked_at_s
+
+
+def _busy_engine(name: str, seen: Seen) -> bool:
+    """Whether a shot of an engine waits, runs or arrived lately, or its generators have calls.
+
+    A click may become a shot of the default engine.
+    """
+    work, calls = seen.painters[name], (name, *(CLICKS if name == GENERATOR else ()))
+    fast = work.interactive.fast + work.catalogue.fast
+    return (work.here + fast).shots > 0 or any(seen.stages[one].ongoing > 0 for one in calls if one in seen.stages)
 
 
 def _target_ongoing(seen: Seen, name: str) -> float:
@@ -352,11 +453,12 @@ class PipelinePolicy:
 def seen_by_serve(contexts: Mapping[Any, Any], stale_s: float) -> Seen:
     """Convert Serve's contexts to one observation. Reports older than `stale_s` seconds are left out.
 
-    It takes the report of the director that has observed the store longest, the mean of the generators' times, and the
-    sum of the gateways' reports. Serve keeps the last report of a replica that hangs, and of one whose store is silent.
+    It takes the report of the director that has observed the store longest, the mean of each engine's generators, and
+    the sum of the gateways' reports. Serve keeps the last report of a replica that hangs, and of one whose store is
+    silent.
     """
-    stages, reports = {}, list[dict[str, float]]()
-    row_step_s = step_rows = doors = None
+    stages, reports, doors = {}, list[dict[str, float]](), None
+    measured: dict[str, tuple[float | None, float | None]] = {}
     at_s = max(context.current_time for context in contexts.values())
     for deployment, context in contexts.items():
         stages[deployment.name] = Stage(
@@ -373,13 +475,25 @@ def seen_by_serve(contexts: Mapping[Any, Any], stale_s: float) -> Seen:
             reports = [one for one in reports if one.get("age_s", 0.0) <= stale_s]
         elif deployment.name == GATEWAY and (own := _newest(found, at_s - stale_s)):
             doors = Doors(*(sum(one.get(key, 0.0) for one in own) for key in ("uploads", "cores")))
-        elif deployment.name == GENERATOR:
-            row_step_s, step_rows = (_mean(found.get(name, {})) for name in ("row_step_s", "step_rows"))
-    seen = Seen(at_s, stages, reported=bool(reports), row_step_s=row_step_s, step_rows=step_rows, doors=doors)
-    if not reports:
-        return seen
-    report = max(reports, key=lambda one: (one.get("seen_s", 0.0), -one.get("age_s", 0.0)))
-    return replace(seen, interactive=demand_of(report, "interactive"), catalogue=demand_of(report, "catalogue"))
+        elif deployment.name == GENERATOR or deployment.name.startswith(FURTHER):
+            measured[deployment.name] = _mean(found.get("row_step_s", {})), _mean(found.get("step_rows", {}))
+    report = max(reports, key=lambda one: (one.get("seen_s", 0.0), -one.get("age_s", 0.0)), default={})
+    people, catalogue = demand_of(report, "interactive"), demand_of(report, "catalogue")
+    engines = _engines(report, measured)
+    return Seen(at_s, stages, people, catalogue, reported=bool(reports), doors=doors, engines=engines)
+
+
+def _engines(
+    report: Mapping[str, float], measured: Mapping[str, tuple[float | None, float | None]]
+) -> dict[str, Painter]:
+    """The engines by the deployment of their generators. A report that does not tell them apart is the default's."""
+    apart = f"interactive_waiting_shots@{GENERATOR}" in report
+    found = {}
+    for name, measurements in measured.items():
+        of = f"@{name}" if apart or name != GENERATOR else ""
+        work = demand_of(report, "interactive", of), demand_of(report, "catalogue", of)
+        found[name] = Painter(*work, *measurements)
+    return found
 
 
 def _mean(by_replica: Mapping[Any, Any]) -> float | None:
@@ -398,10 +512,10 @@ def _newest(found: Mapping[str, Mapping[Any, Any]], since_s: float) -> list[dict
     return list(reports.values())
 
 
-def demand_of(report: Mapping[str, float], priority: str) -> Demand:
-    """The demand of one priority in a director's report."""
+def demand_of(report: Mapping[str, float], priority: str, of: str = "") -> Demand:
+    """The demand of one priority in a director's report: the whole, or with `of` that of `@` and a deployment."""
 
     def work(kind: str) -> Load:
-        return Load(*(report.get(f"{priority}_{kind}_{unit}", 0.0) for unit in ("shots", "pictures", "row_steps")))
+        return Load(*(report.get(f"{priority}_{kind}_{unit}{of}", 0.0) for unit in ("shots", "pictures", "row_steps")))
 
     return Demand(*(work(kind) for kind in ("waiting", "running", "fast", "slow")))

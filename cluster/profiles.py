@@ -20,6 +20,8 @@ from cluster.plan.gpus import GPUS, PRODUCT_LABEL, Gpu, GpuName
 from cluster.plan.packing import MAX_DEVICE_SHARE
 from packshot.errors import BadInput, FieldError
 from packshot.models.footprint.pack_footprint import GpuStage
+from packshot.models.packs.served import GENERATOR, Served, generator_of, served_packs
+from packshot.settings import Settings
 
 StageName = Literal[
     "gateway",
@@ -41,7 +43,7 @@ GPU_STAGES: tuple[GpuStage, ...] = get_args(GpuStage)
 ALSO_ON_CPU: tuple[GpuStage, ...] = ("detector", "understand")
 """GPU stages that run on the CPU where a profile gives them no share."""
 ASLEEP: tuple[StageName, ...] = ("detector", "understand")
-"""Deployments whose own default is no replica until a call comes, and then one."""
+"""Deployments whose own default is no replica until a call comes, and then one; as that of further engines is."""
 TUNABLES: dict[StageName, tuple[str, ...]] = {
     "sam_encoder": ("max_batch_size",),
     "mask_decoder": ("max_batch_size",),
@@ -51,6 +53,18 @@ TUNABLES: dict[StageName, tuple[str, ...]] = {
     "generator": ("max_rows",),
 }
 """The keys that each deployment's `reconfigure` reads. State all or none: Serve replaces a user_config as a whole."""
+
+
+def kind_of(deployment: str) -> StageName:
+    """What a deployment does: `generator` for the generators of every engine, else its name.
+
+    Raises ValueError when there is no such deployment.
+    """
+    kind = GENERATOR if deployment.startswith(f"{GENERATOR}-") else deployment
+    for name in DEPLOYMENTS:
+        if name == kind:
+            return name
+    raise ValueError(f"a deployment must be one of {', '.join(DEPLOYMENTS)}, or {GENERATOR}-ENGINE, got {deployment!r}")
 
 
 class Strict(BaseModel):
@@ -170,48 +184,86 @@ class Head(Strict):
 class Profile(Strict):
     """Where the application runs.
 
-    `sentence` describes the profile. `pack` names the pack; "" uses the setting. `threads` is the number of torch
-    threads of a replica; 0 = torch's choice. `autoscaling` is one policy for the whole pipeline
-    (cluster/autoscaling.py); without it, each deployment scales by its own calls. `head` is the size of the head's pod
-    when there are several pools.
+    `sentence` describes the profile. `engines` names the packs of the engines, the default first, and `segmenter` the
+    pack that finds and cuts products. `pack` is the only engine's. What is left out is as in the settings. `stages` has
+    an entry `generator-NAME` for each engine NAME but the default; what it leaves out, except `replicas`, is as in
+    `generator`. `threads` is the number of torch threads of a replica; 0 = torch's choice. `autoscaling` is one policy
+    for the whole pipeline (cluster/autoscaling.py); without it, each deployment scales by its own calls. `head` is the
+    size of the head's pod when there are several pools.
     """
 
     name: str
     sentence: str
     device: Literal["cpu", "cuda"]
     pack: str = ""
+    engines: tuple[str, ...] = ()
+    segmenter: str = ""
     threads: dict[Literal["encoder", "decoder", "detector", "understand", "generator"], int] = Field(
         default_factory=dict
     )
     autoscaling: Pipeline | None = None
     head: Head | None = None
     pools: dict[str, Pool] = Field(min_length=1)
-    stages: dict[StageName, Stage] = Field(default_factory=dict)
+    stages: dict[str, Stage] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _consistent(self) -> Profile:
-        for check in (_check_head, _check_pools, _check_tunables, _check_shares, _check_sums, _check_always_on):
+        for check in (
+            _check_engines,
+            _check_head,
+            _check_pools,
+            _check_tunables,
+            _check_shares,
+            _check_sums,
+            _check_always_on,
+        ):
             check(self)
         return self
 
-    def stage(self, name: StageName) -> Stage:
+    def served(self, settings: Settings) -> Served:
+        """The packs that a cluster of this profile serves. Raises BadInput as `served_packs` does."""
+        return served_packs(settings, pack=self.pack, engines=self.engines, segmenter=self.segmenter)
+
+    def with_packs(self, settings: Settings) -> Profile:
+        """The profile with the engines and the segmenter that the settings add."""
+        served = self.served(settings)
+        named = {"pack": "", "engines": served.engines, "segmenter": served.segmenter}
+        return Profile.model_validate(self.model_dump(exclude_unset=True) | named)
+
+    def stage(self, name: str) -> Stage:
         """The stage as the profile and the deployment's own default say."""
         stage = self.stages.get(name, Stage())
-        if stage.replicas is None and name in ASLEEP:
+        further = name != GENERATOR and kind_of(name) == GENERATOR
+        if further:
+            as_default = self.stages.get(GENERATOR, Stage()).model_dump(exclude_unset=True, exclude={"replicas"})
+            stage = Stage.model_validate(as_default | stage.model_dump(exclude_unset=True))
+        if stage.replicas is None and (further or name in ASLEEP):
             return stage.model_copy(update={"replicas": Replicas(min=0)})
         return stage
 
     @property
-    def deployments(self) -> tuple[StageName, ...]:
-        """The deployments of the profile: all except the optional ones that it does not name."""
-        return tuple(name for name in DEPLOYMENTS if name in self.stages or name not in OPTIONAL)
+    def generators(self) -> tuple[str, ...]:
+        """The generators of all engines that the profile names, the default engine's first."""
+        return (GENERATOR, *(generator_of(engine) for engine in self.engines[1:]))
 
     @property
-    def gpu_stages(self) -> tuple[GpuStage, ...]:
-        """The deployments that have a share of a GPU."""
-        return tuple(name for name in GPU_STAGES if self.stage(name).gpu_share)
+    def deployments(self) -> tuple[str, ...]:
+        """The deployments of the profile: all except the optional ones that it does not name."""
+        kinds = tuple(name for name in DEPLOYMENTS if name in self.stages or name not in OPTIONAL)
+        return tuple(one for name in kinds for one in (self.generators if name == GENERATOR else (name,)))
 
-    def pool_of(self, name: StageName) -> str:
+    @property
+    def stated(self) -> dict[str, Stage]:
+        """The deployments for which the profile says something, with what it says."""
+        further = {name: self.stage(name) for name in self.generators[1:]}
+        return {**self.stages, **further}
+
+    @property
+    def gpu_stages(self) -> tuple[str, ...]:
+        """The deployments that have a share of a GPU."""
+        return tuple(name for name in self.deployments if self.stage(name).gpu_share)
+
+    def pool_of(self, name: str) -> str:
         """The pool on which a deployment's replicas run."""
         return self.stage(name).pool or next(iter(self.pools))
 
@@ -227,6 +279,17 @@ class Profile(Strict):
                 f"deploy it with packshot config --profile {self.name}, or choose another profile",
             )
         return pool
+
+
+def _check_engines(profile: Profile) -> None:
+    if profile.pack and profile.engines:
+        raise ValueError(f"pack and engines exclude each other, got {profile.pack} and {list(profile.engines)}")
+    if len(set(profile.engines)) < len(profile.engines):
+        raise ValueError(f"engines must differ, got {list(profile.engines)}")
+    for name in profile.stages:
+        if kind_of(name) == GENERATOR and name not in profile.generators:
+            rule = f"stages.{name} must be of an engine of `engines` besides the first"
+            raise ValueError(f"{rule}, got {list(profile.engines)}; add the engine, or remove the stage")
 
 
 def _check_head(profile: Profile) -> None:
@@ -246,7 +309,7 @@ def _check_pools(profile: Profile) -> None:
 
 def _check_tunables(profile: Profile) -> None:
     for name, stage in profile.stages.items():
-        known = TUNABLES.get(name, ())
+        known = TUNABLES.get(kind_of(name), ())
         if stage.tunables is not None and set(stage.tunables) != set(known):
             rule = f"all of {', '.join(known)}" if known else "omitted"
             raise ValueError(f"tunables of {name} must be {rule}, got {sorted(stage.tunables)}")
@@ -255,13 +318,13 @@ def _check_tunables(profile: Profile) -> None:
 
 
 def _check_shares(profile: Profile) -> None:
-    shares = {name: stage.gpu_share for name, stage in profile.stages.items() if stage.gpu_share}
+    shares = {name: stage.gpu_share for name, stage in profile.stated.items() if stage.gpu_share}
     if profile.device == "cpu":
         if shares:
             raise ValueError(f"a cpu profile must not have gpu_share, got {shares}; set device: cuda")
         return
     must = [name for name in GPU_STAGES if name not in ALSO_ON_CPU]
-    if not set(must) <= set(shares) <= set(GPU_STAGES):
+    if not set(must) <= {kind_of(name) for name in shares} <= set(GPU_STAGES):
         rule = f"{', '.join(must)} must have gpu_share, {', '.join(ALSO_ON_CPU)} may, and no other stage"
         raise ValueError(f"{rule}, got {shares}")
     for name in profile.gpu_stages:
@@ -300,7 +363,7 @@ def _check_sums(profile: Profile) -> None:
 
 def _check_always_on(profile: Profile) -> None:
     if profile.autoscaling:
-        always_on: dict[StageName, str] = {
+        always_on = {
             "gateway": "it receives the requests for which the others start",
             "director": "it reports the queue's load",
         }

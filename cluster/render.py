@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from cluster.plan.gpu_shares import check_profile
-from cluster.profiles import OPTIONAL, Profile, Replicas, Stage, StageName
+from cluster.profiles import OPTIONAL, Profile, Replicas, Stage, kind_of
 from packshot.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,7 +28,10 @@ def serve_config(profile: Profile, *, host: str = "127.0.0.1", port: int = 8000)
     """
     from ray.serve.schema import ServeDeploySchema
 
-    check_profile(profile, Settings())
+    settings = Settings()
+    if len(profile.served(settings).engines) > 1:
+        profile = profile.with_packs(settings)
+    check_profile(profile, settings)
 
     config: dict[str, Any] = {
         "proxy_location": "EveryNode",
@@ -39,7 +42,7 @@ def serve_config(profile: Profile, *, host: str = "127.0.0.1", port: int = 8000)
                 "route_prefix": "/",
                 "import_path": "graphs.product_shot:app",
                 "args": _args(profile),
-                "deployments": [_deployment(profile, name, stage) for name, stage in profile.stages.items()],
+                "deployments": [_deployment(profile, name, stage) for name, stage in profile.stated.items()],
             }
         ],
     }
@@ -66,7 +69,7 @@ def whole_config(profile: Profile, *, host: str = "127.0.0.1", port: int = 8000)
     application = config["applications"][0]
     stated = {deployment["name"]: deployment for deployment in application["deployments"]}
     application["deployments"] = [
-        {"name": name, **defaults[name], **stated.get(name, {})} for name in profile.deployments
+        {"name": name, **defaults[kind_of(name)], **stated.get(name, {})} for name in profile.deployments
     ]
     return config
 
@@ -87,11 +90,16 @@ def _defaults(deployment: Deployment) -> dict[str, Any]:
 
 
 def _args(profile: Profile) -> dict[str, Any]:
-    args: dict[str, Any] = {"pack": profile.pack, **{f"{role}_threads": n for role, n in profile.threads.items()}}
+    args: dict[str, Any] = {"pack": profile.pack}
+    if profile.engines:
+        args = {"engines": list(profile.engines)}
+    if profile.segmenter:
+        args["segmenter"] = profile.segmenter
+    args |= {f"{role}_threads": n for role, n in profile.threads.items()}
     return args | {name: True for name in OPTIONAL if name in profile.deployments}
 
 
-def _deployment(profile: Profile, name: StageName, stage: Stage) -> dict[str, Any]:
+def _deployment(profile: Profile, name: str, stage: Stage) -> dict[str, Any]:
     options: dict[str, Any] = {"name": name}
     actor = {
         "num_cpus": stage.cpus,

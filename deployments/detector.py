@@ -41,7 +41,7 @@ from packshot.types import Embedding, Found, Photo, Words
 class DetectorDeployment:
     """Finds what words name. A replica without a GPU share runs on the CPU.
 
-    `pack` names the pack; "" uses the setting. `threads` is the number of torch threads; 0 = torch's choice.
+    `pack` names the pack. `threads` is the number of torch threads; 0 = torch's choice.
     `user_config`: `max_batch_size` is the largest number of photos in one call.
     """
 
@@ -54,9 +54,7 @@ class DetectorDeployment:
         thread = model_thread(threads, end_on_device_fault)
         device = device_of_share(settings.device)
         self._find_named = find_named
-        self._detector = load_detector(
-            find_pack(pack or settings.pack, settings), device, pick_dtype(device, settings.dtype)
-        )
+        self._detector = load_detector(find_pack(pack, settings), device, pick_dtype(device, settings.dtype))
         self._assets = Assets(settings.asset_root)
         self._meter = RayMeter()
         self._batcher: MicroBatcher[tuple[Photo | Embedding, Words], Found] = MicroBatcher(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -24,8 +24,10 @@ from deployments.ray_support.shared_store import require_shared_store
 from packshot.contract.shot_spec import Canvas, ShotSpec
 from packshot.errors import PackshotError
 from packshot.models.packs.pack import find_pack
+from packshot.models.packs.served import Served, not_served
 from packshot.settings import Settings
 from packshot.shots import Director, DuePoll, Finished, LayoutFiles, Painted, Placed, SharedLoadReport, Step, Understood
+from packshot.shots.load_report import by_generator
 from packshot.shots.stages import ClipOrder, Filmed, TouchupOrder
 from packshot.store.gauges import connection_gauges
 from packshot.store.store import Store
@@ -54,25 +56,27 @@ DIRECTOR_CONNECTIONS = {
 )
 @stage("director")
 class DirectorDeployment:
-    """Runs shots. `pack` names the pack; "" uses the setting. The handles are the stages that a shot passes through."""
+    """Runs shots. The handles are the stages that a shot passes through.
+
+    `generators` maps the name of each engine's pack to its generators, the default engine first.
+    """
 
     def __init__(
         self,
-        pack: str,
         finisher: DeploymentHandle[Any],
         understand: DeploymentHandle[Any],
         canny: DeploymentHandle[Any],
-        generator: DeploymentHandle[Any],
+        generators: dict[str, DeploymentHandle[Any]],
     ) -> None:
         settings = Settings()
         require_shared_store(settings)
         context = serve.get_replica_context()
         self._store = Store.from_settings(settings.model_copy(update=DIRECTOR_CONNECTIONS))
         self._poll_s = settings.poll_s
-        self._cluster = (ray.get_runtime_context().get_session_name(), pack or settings.pack)
+        self._cluster = (ray.get_runtime_context().get_session_name(), tuple(generators))
         self._store.clusters.join(*self._cluster)
         self._called = self._active = False
-        self._stages = GraphStages(pack or settings.pack, settings, finisher, understand, canny, generator)
+        self._stages = GraphStages(settings, finisher, understand, canny, generators)
         places = context._deployment_config.max_ongoing_requests
         self._director = Director(
             self._store,
@@ -80,10 +84,12 @@ class DirectorDeployment:
             settings,
             worker=context.replica_id.unique_id,
             places=places,
+            engines=tuple(generators),
             freed=lambda: self._due.wake(),
             meter=RayMeter(),
         )
         self._load = SharedLoadReport(self._store)
+        self._generators = Served(tuple(generators), "").generators
         self._directors = serve.get_deployment_handle(context.deployment, app_name=context.app_name)
         self._due = DuePoll(
             self._due_count,
@@ -117,7 +123,7 @@ class DirectorDeployment:
 
     async def record_autoscaling_stats(self) -> dict[str, float]:
         """Return the whole store's load, for the policy of cluster/autoscaling.py. Serve polls it."""
-        return await asyncio.to_thread(self._load)
+        return by_generator(await asyncio.to_thread(self._load), self._generators)
 
     async def check_health(self) -> None:
         for task in self._tasks:
@@ -136,6 +142,7 @@ class DirectorDeployment:
             try:
                 report(connection_gauges(self._store))
                 self._active = await asyncio.to_thread(self._store.clusters.is_active, *self._cluster)
+                self._director.elsewhere = await asyncio.to_thread(self._store.clusters.elsewhere, self._cluster[1])
                 if swept := await asyncio.to_thread(self._store.retention.sweep_if_due):
                     log.info("swept %s", swept)
             except Exception:
@@ -163,31 +170,34 @@ class GraphStages:
     """The flow's `Stages` over Serve handles.
 
     Arrays travel by reference. Pure stages are retried once. Ray's errors are converted to PackshotErrors.
+    `generators` maps the name of each engine's pack to its generators. A call waits while there is none that runs, and
+    wakes one.
     """
 
     def __init__(
         self,
-        pack: str,
         settings: Settings,
         finisher: DeploymentHandle[Any],
         understand: DeploymentHandle[Any],
         canny: DeploymentHandle[Any],
-        generator: DeploymentHandle[Any],
+        generators: Mapping[str, DeploymentHandle[Any]],
     ) -> None:
-        self._manifest = find_pack(pack, settings).manifest
+        self._manifests = {pack: find_pack(pack, settings).manifest for pack in generators}
         self._finisher = with_context(finisher)
         self._preparer = self._finisher.options(stream=True)
         self._understander = with_context(understand).options(stream=True)
         self._canny = with_context(canny)
-        self._painters = generator.options(stream=True)
-        self._generator = with_context(self._painters)
+        self._painters = {pack: generator.options(stream=True) for pack, generator in generators.items()}
+        self._generators = {pack: with_context(painters) for pack, painters in self._painters.items()}
 
     def painters_came(self) -> bool:
-        """Whether the generator has had a replica that is ready."""
-        return self._painters.running_replicas_populated()
+        """Whether any engine's generator has had a replica that is ready."""
+        return any(painters.running_replicas_populated() for painters in self._painters.values())
 
-    def framing_of(self, canvas: Canvas) -> Framing:
-        return self._manifest.framing(canvas)
+    def framing_of(self, canvas: Canvas, engine: str) -> Framing:
+        if engine not in self._manifests:
+            raise not_served(engine, self._manifests)
+        return self._manifests[engine].framing(canvas)
 
     async def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
         return await self._placed(lambda: self._preparer.prepare.remote(files, framing))
@@ -222,13 +232,15 @@ class GraphStages:
         return self._canny.edges.remote(fitted)
 
     async def control_maps(self, fitted: Any, products: Any, spec: ShotSpec) -> Any:
-        return self._finisher.control_maps.remote(fitted, products, spec, self.framing_of(spec.canvas))
+        return self._finisher.control_maps.remote(fitted, products, spec, self.framing_of(spec.canvas, spec.engine))
 
     async def paint(
         self, fitted: Any, edges: Any, brief: Brief, *, interactive: bool, alone: bool, maps: Any = None
     ) -> AsyncIterator[Step | Painted]:
         made = [edges] if maps is None else [edges, maps]
-        stream = self._generator.paint.remote(fitted, edges, brief, interactive, alone, *made[1:])
+        if brief.engine not in self._generators:
+            raise not_served(brief.engine, self._generators)
+        stream = self._generators[brief.engine].paint.remote(fitted, edges, brief, interactive, alone, *made[1:])
         assert isinstance(stream, DeploymentResponseGenerator)
         try:
             yield await await_with_arguments(anext(stream), fitted, *made)

@@ -46,7 +46,7 @@ from packshot.types import ConditionMaps, Framing, Stroke, Understanding
 class FinisherDeployment:
     """Runs one call at a time for each whole CPU it has. A call may hold a photo of 50 megapixels and its layers.
 
-    `pack` names the pack whose matting network finds the edges of cutouts; "" uses the setting.
+    `pack` names the pack whose matting network finds the edges of cutouts.
     """
 
     def __init__(self, pack: str) -> None:
@@ -57,7 +57,7 @@ class FinisherDeployment:
         cv2.setNumThreads(1)  # a call keeps one CPU busy
         cpus = ray.get_runtime_context().get_assigned_resources().get("CPU", 1.0)
         settings = Settings()
-        matting = load_matting(find_pack(pack or settings.pack, settings))
+        matting = load_matting(find_pack(pack, settings))
         self._finisher = Finisher(Assets(settings.asset_root, settings.max_asset_bytes), matting)
         self._threads = WorkerThreads("finisher", max(1, int(cpus)))
 

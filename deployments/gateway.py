@@ -25,6 +25,7 @@ from deployments.ray_support.shared_store import require_shared_store
 from packshot.api.app import create_app
 from packshot.api.decoding import Decoder, LocalDecoder
 from packshot.api.services import Services
+from packshot.models.packs.served import Served
 from packshot.settings import Settings
 from packshot.store.store import Store
 
@@ -47,14 +48,14 @@ STUDIO_DIR = Path(packshot.__file__).with_name("studio")
 class GatewayDeployment:
     """Serves the HTTP API.
 
-    `pack` names the pack; "" uses the setting. `encoder` and `mask_decoder` answer clicks and `detector` words,
-    `finisher` makes files and `director` runs shots. `photo_decoder` decodes uploads; with None, processes of this
-    replica do. `producer` produces catalogues; with None, this replica does.
+    `served` names the packs. `encoder` and `mask_decoder` answer clicks and `detector` words, `finisher` makes files
+    and `director` runs shots. `photo_decoder` decodes uploads; with None, processes of this replica do. `producer`
+    produces catalogues; with None, this replica does.
     """
 
     def __init__(
         self,
-        pack: str,
+        served: Served,
         encoder: DeploymentHandle[Any],
         mask_decoder: DeploymentHandle[Any],
         detector: DeploymentHandle[Any],
@@ -67,7 +68,7 @@ class GatewayDeployment:
         require_shared_store(self._settings)
         self._store = Store.from_settings(self._settings)
         stages = (encoder, mask_decoder, detector, finisher, director)
-        self._graph = ServeGraph(pack or self._settings.pack, self._settings, self._store, *stages)
+        self._graph = ServeGraph(served, self._settings, self._store, *stages)
         self._cores = CoresInUse()
         self._upload_decoder: Decoder = (
             LocalDecoder(self._settings) if photo_decoder is None else ServeDecoder(photo_decoder)

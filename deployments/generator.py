@@ -47,7 +47,7 @@ ROWS_OF_A_GUIDED_SCENE = 2
 class GeneratorDeployment:
     """Paints scenes.
 
-    `pack` names the pack; "" uses the setting. `threads` is the number of torch threads; 0 = torch's choice.
+    `pack` names the pack. `threads` is the number of torch threads; 0 = torch's choice.
     `user_config`: `max_rows` is the largest number of batch rows in a step that the memory allows.
     """
 
@@ -56,7 +56,7 @@ class GeneratorDeployment:
         settings = Settings()
         self._meter = RayMeter()
         self._painter: Painter
-        loaded = find_pack(pack or settings.pack, settings)
+        loaded = find_pack(pack, settings)
         if loaded.manifest.endpoint is None:
             self._load(loaded, threads, settings)
         else:
@@ -103,7 +103,8 @@ class GeneratorDeployment:
         alone: bool,
         maps: ConditionMaps | None = None,
     ) -> AsyncIterator[Step | Painted]:
-        """Paint a scene. Yields at most two steps per second, and every step with a preview, then the painted scene."""
+        """Paint a scene. Yields step 0 at once, then at most two steps per second and every step with a preview, and
+        last the painted scene."""
         reported: asyncio.Queue[Step | None] = asyncio.Queue()
         rendering: asyncio.Task[Rendered] = asyncio.create_task(
             self._painter.render(
@@ -116,6 +117,7 @@ class GeneratorDeployment:
         )
         rendering.add_done_callback(lambda _: reported.put_nowait(None))
         yielded_at = 0.0
+        yield Step(0, brief.steps)  # so that the director knows that the engine is awake
         try:
             while (step := await reported.get()) is not None:
                 now = time.monotonic()

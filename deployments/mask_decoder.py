@@ -39,7 +39,7 @@ from packshot.types import Embedding, MaskCandidate, Prompts
 class MaskDecoderDeployment:
     """Decodes masks.
 
-    `pack` names the pack; "" uses the setting. `threads` is the number of torch threads; 0 = torch's choice.
+    `pack` names the pack. `threads` is the number of torch threads; 0 = torch's choice.
     `user_config`: `max_batch_size` is the largest number of clicks in one call.
     """
 
@@ -51,9 +51,7 @@ class MaskDecoderDeployment:
         settings = Settings()
         thread = model_thread(threads, end_on_device_fault)
         device = cap_share(settings.device)
-        _, self._decoder = load_segmenter(
-            find_pack(pack or settings.pack, settings), device, pick_dtype(device, settings.dtype)
-        )
+        _, self._decoder = load_segmenter(find_pack(pack, settings), device, pick_dtype(device, settings.dtype))
         self._assets = Assets(settings.asset_root)
         self._meter = RayMeter()
         self._batcher: MicroBatcher[tuple[Embedding, Prompts], list[MaskCandidate]] = MicroBatcher(

@@ -16,6 +16,7 @@ from deployments.ray_support.producing import Producing
 from deployments.ray_support.serve_graph import ServeDecoder, ServeGraph
 from deployments.ray_support.shared_store import require_shared_store
 from packshot.api.decoding import Decoder, LocalDecoder
+from packshot.models.packs.served import Served
 from packshot.settings import Settings
 from packshot.store.store import Store
 
@@ -31,14 +32,15 @@ from packshot.store.store import Store
 )
 @stage("producer")
 class ProducerDeployment:
-    """Produces catalogues. `pack` names the pack; "" uses the setting. The handles are the stages that it calls.
+    """Produces catalogues.
 
+    `served` names the packs. The handles are the stages that it calls.
     `photo_decoder` reads photos and masks at URLs; with None, processes of this replica do.
     """
 
     def __init__(
         self,
-        pack: str,
+        served: Served,
         encoder: DeploymentHandle[Any],
         mask_decoder: DeploymentHandle[Any],
         detector: DeploymentHandle[Any],
@@ -49,7 +51,7 @@ class ProducerDeployment:
         settings = Settings()
         require_shared_store(settings)
         store = Store.from_settings(settings)
-        graph = ServeGraph(pack or settings.pack, settings, store, encoder, mask_decoder, detector, finisher, director)
+        graph = ServeGraph(served, settings, store, encoder, mask_decoder, detector, finisher, director)
         self._decoder: Decoder = LocalDecoder(settings) if photo_decoder is None else ServeDecoder(photo_decoder)
         self._producing = Producing(store, graph, self._decoder, settings)
 

@@ -52,7 +52,7 @@ class Encoded:
 class SamEncoderDeployment:
     """Encodes photos.
 
-    `pack` names the pack; "" uses the setting. `threads` is the number of torch threads; 0 = torch's choice.
+    `pack` names the pack. `threads` is the number of torch threads; 0 = torch's choice.
     `user_config`: `max_batch_size` is the largest number of photos in one call.
     """
 
@@ -64,9 +64,7 @@ class SamEncoderDeployment:
         settings = Settings()
         thread = model_thread(threads, end_on_device_fault)
         device = cap_share(settings.device)
-        self._encoder, _ = load_segmenter(
-            find_pack(pack or settings.pack, settings), device, pick_dtype(device, settings.dtype)
-        )
+        self._encoder, _ = load_segmenter(find_pack(pack, settings), device, pick_dtype(device, settings.dtype))
         self._assets = Assets(settings.asset_root)
         self._meter = RayMeter()
         self._cache: SingleFlight[Embedding] = SingleFlight(

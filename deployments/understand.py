@@ -41,7 +41,7 @@ from packshot.types import Cutout, Material, Understanding
 class UnderstandDeployment:
     """Understands products. A replica without a GPU share runs on the CPU.
 
-    `pack` names the pack; "" uses the setting. `threads` is the number of torch threads; 0 = torch's choice.
+    `pack` names the pack. `threads` is the number of torch threads; 0 = torch's choice.
     `user_config`: `max_batch_size` is the largest number of cutouts in one call.
     """
 
@@ -54,7 +54,7 @@ class UnderstandDeployment:
         settings = Settings()
         thread = model_thread(threads, end_on_device_fault)
         device = device_of_share(settings.device)
-        geometry = load_geometry(find_pack(pack or settings.pack, settings), device, pick_dtype(device, settings.dtype))
+        geometry = load_geometry(find_pack(pack, settings), device, pick_dtype(device, settings.dtype))
         self._understander = Understander(geometry)
         self._meter = RayMeter()
         self._products = Understandings(

@@ -1,11 +1,16 @@
-"""The models of the graph in one process: each network is loaded when it is first needed, and one thread runs all."""
+"""The models of the graph in one process: each network is loaded when it is first needed, and one thread runs all.
+
+Several engines may be loaded. Before one is loaded for which there is no memory, those that paint nothing are dropped.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from packshot.contract.recipe import EngineStamp
@@ -31,15 +36,35 @@ __all__ = ["Models"]
 
 Result = TypeVar("Result")
 
+log = logging.getLogger(__name__)
+
+LOADING = 2.5
+"""Memory that an engine may need / the bytes of its files: files of fp16 become fp32 on a CPU, and steps need some."""
+
 
 class Models:
-    """The pack's networks, each loaded at its first use. Use them in `thread` only, which runs all kernels.
+    """The networks of several packs, each loaded at its first use. Use them in `thread` only, which runs all kernels.
 
-    `freeze` traces small networks at their first step.
+    `segmenter` is the pack that finds and cuts products, `detector` the one that finds them by words, and `geometry`
+    the one that understands them. `engines` are the packs of the engines by name, the default first. `freeze` traces
+    small networks at their first step.
     """
 
-    def __init__(self, pack: Pack, settings: Settings, *, freeze: bool) -> None:
-        self._pack = pack
+    def __init__(
+        self,
+        segmenter: Pack,
+        engines: Mapping[str, Pack],
+        settings: Settings,
+        *,
+        geometry: Pack,
+        detector: Pack,
+        freeze: bool,
+    ) -> None:
+        self._pack = segmenter
+        self._geometry = geometry
+        self._names = detector
+        self._packs = dict(engines)
+        self._loaded: dict[str, PackEngine] = {}
         self._settings = settings
         self._freeze = freeze
 
@@ -67,40 +92,57 @@ class Models:
         from packshot.models.understand.geometry import load_geometry
         from packshot.models.understand.understander import Understander
 
-        return Understander(load_geometry(self._pack, *self._placed, encoder=self.segmenter[0]))
+        encoder = self.segmenter[0] if self._geometry.name == self._pack.name else None
+        return Understander(load_geometry(self._geometry, *self._placed, encoder=encoder))
 
     @cached_property
     def detector(self) -> Detector | None:
         """What finds the products that words name; None when the pack has none."""
         from packshot.models.detect.detector import load_detector
 
-        return load_detector(self._pack, *self._placed)
+        return load_detector(self._names, *self._placed)
 
-    @cached_property
-    def engine(self) -> PackEngine:
-        """The pack's engine."""
+    def engine(self, name: str, busy: Collection[str] = ()) -> PackEngine:
+        """The engine of the pack `name`. Engines that are not `busy` are dropped when it would not fit beside them."""
         from packshot.models.engines.loading import load_engine
 
-        return load_engine(self._pack, *self._placed, freeze=self._freeze)
+        if name not in self._loaded:
+            for other in [other for other in self._loaded if other not in busy]:
+                if self._fits(self._packs[name]):
+                    break
+                log.info("dropped the engine %s, so that %s has memory", other, name)
+                del self._loaded[other]
+                _free_memory()
+            self._loaded[name] = load_engine(self._packs[name], *self._placed, freeze=self._freeze)
+        return self._loaded[name]
 
     @property
-    def remote(self) -> bool:
-        """Whether a vendor's service paints, so that there is no engine to load."""
-        return self._pack.manifest.endpoint is not None
+    def loaded(self) -> tuple[str, ...]:
+        """The names of the engines that are loaded now, in the order in which they were."""
+        return tuple(self._loaded)
 
-    def remote_painter(self) -> RemotePainter:
-        """The painter that calls the vendor's service."""
+    def _fits(self, pack: Pack) -> bool:
+        """Whether the device has memory for the pack's engine now."""
+        files = [path for role in pack.engine_roles for path in pack.paths(role).values()]
+        return free_bytes(self._placed[0].type) > LOADING * sum(path.stat().st_size for path in files)
+
+    def remote(self, name: str) -> bool:
+        """Whether a vendor's service paints with the pack `name`, so that there is no engine to load."""
+        return self._packs[name].manifest.endpoint is not None
+
+    def remote_painter(self, name: str) -> RemotePainter:
+        """The painter that calls the vendor's service of the pack `name`."""
         from packshot.models.engines.remote.painter import open_painter
 
-        return open_painter(self._pack, self._settings)
+        return open_painter(self._packs[name], self._settings)
 
-    @cached_property
-    def stamp(self) -> EngineStamp:
-        """What a picture's recipe says about the engine."""
-        if self.remote:
-            return self.remote_painter().stamp
+    def stamp(self, name: str) -> EngineStamp:
+        """What a picture's recipe says about the engine of the pack `name`."""
+        if self.remote(name):
+            return self.remote_painter(name).stamp
         device, dtype = self._placed
-        hashes = self._pack.hashes(self._pack.engine_roles)
+        pack = self._packs[name]
+        hashes = pack.hashes(pack.engine_roles)
         return EngineStamp(pack=hashes, dtype=str(dtype).removeprefix("torch."), device=device.type)
 
     def encode(self, photo: Photo) -> Embedding:
@@ -129,3 +171,27 @@ class Models:
     async def run(self, call: Callable[..., Result], *args: object) -> Result:
         """Run a call in the models' thread."""
         return await asyncio.get_running_loop().run_in_executor(self.thread, call, *args)
+
+
+def free_bytes(device: str) -> float:
+    """The memory of the device that is free, in bytes. On a system that does not say, it is taken for enough."""
+    if device == "cuda":
+        import torch
+
+        return float(torch.cuda.mem_get_info()[0])
+    try:
+        lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+    except OSError:
+        return float("inf")
+    return next((float(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), float("inf"))
+
+
+def _free_memory() -> None:
+    """Give the memory of dropped networks back."""
+    import gc
+
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -41,6 +41,7 @@ from packshot.imaging.codec import read_mask, read_photo
 from packshot.imaging.edges import canny
 from packshot.models.matting import load_matting
 from packshot.models.packs.pack import Pack, find_pack
+from packshot.models.packs.served import detector_pack, find_engines, not_served, pack_with, served_packs
 from packshot.settings import Settings
 from packshot.shots import (
     CutoutFiles,
@@ -111,7 +112,7 @@ FREEZE_FROM = 4
 def serving_in_process(settings: Settings, *, pictures: int = 1) -> Iterator[str]:
     """Serve the API on a free loopback port from a thread of this process, and give the base URL.
 
-    `settings` names the store and the pack, and must grant open access. `pictures` is how many pictures are expected.
+    `settings` names the store and the packs, and must grant open access. `pictures` is how many pictures are expected.
     Raises PackRefused when the pack cannot render, and Unavailable when the server does not start.
     """
     if settings.log_format == "json":
@@ -163,22 +164,27 @@ class PixelWork:
 
 
 class LocalStages:
-    """The flow's `Stages` as calls in threads of this process."""
+    """The flow's `Stages` as calls in threads of this process. `engines` are the packs that paint, by name."""
 
-    def __init__(self, pack: Pack, models: Models, assets: Assets, finisher: Finisher, pixels: PixelWork) -> None:
-        self._manifest = pack.manifest
+    def __init__(
+        self, engines: Mapping[str, Pack], models: Models, assets: Assets, finisher: Finisher, pixels: PixelWork
+    ) -> None:
+        self._manifests = {name: pack.manifest for name, pack in engines.items()}
         self._pixels = pixels
         self._models = models
         self._finisher = finisher
-        self._painter: Painter | None = None
+        self._painters: dict[str, Painter] = {}
+        self._loading = asyncio.Lock()
         self._assets = assets
 
     @cached_property
     def _products(self) -> Understandings:
         return Understandings(self._assets, self._models.understand, max_batch_size=1, thread=self._models.thread)
 
-    def framing_of(self, canvas: Canvas) -> Framing:
-        return self._manifest.framing(canvas)
+    def framing_of(self, canvas: Canvas, engine: str) -> Framing:
+        if engine not in self._manifests:
+            raise not_served(engine, self._manifests)
+        return self._manifests[engine].framing(canvas)
 
     async def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
         return await self._pixels.run(self._finisher.prepare, files, framing)
@@ -194,7 +200,7 @@ class LocalStages:
     async def control_maps(
         self, fitted: Fitted, products: Sequence[Understanding] | None, spec: ShotSpec
     ) -> ConditionMaps:
-        return await self._pixels.run(control_maps, fitted, products, spec, self.framing_of(spec.canvas))
+        return await self._pixels.run(control_maps, fitted, products, spec, self.framing_of(spec.canvas, spec.engine))
 
     async def paint(
         self,
@@ -206,7 +212,9 @@ class LocalStages:
         alone: bool,
         maps: ConditionMaps | None = None,
     ) -> AsyncIterator[Step | Painted]:
-        painter = await self._painter_of()
+        if brief.engine not in self._manifests:
+            raise not_served(brief.engine, self._manifests)
+        painter = await self._painter_of(brief.engine)
         reported: asyncio.Queue[Step | None] = asyncio.Queue()
         scene = Scene(fitted.product, fitted.repaint, edges, brief, maps or ConditionMaps(), fitted.kept)
         rendering: asyncio.Task[Rendered] = asyncio.create_task(
@@ -223,19 +231,25 @@ class LocalStages:
             while (step := await reported.get()) is not None:
                 yield step
             render, timing_ms = await rendering
-            yield Painted(render, await asyncio.to_thread(lambda: self._models.stamp), timing_ms)
+            yield Painted(render, await asyncio.to_thread(self._models.stamp, brief.engine), timing_ms)
         finally:
             rendering.cancel()
 
-    async def _painter_of(self) -> Painter:
-        """The pack's painter, made at its first scene."""
-        if self._painter is None and self._models.remote:
-            self._painter = await asyncio.to_thread(self._models.remote_painter)
-        elif self._painter is None:
-            engine = await self._models.run(lambda: self._models.engine)
-            if self._painter is None:
-                self._painter = RenderBatcher(engine, max_rows=MAX_ROWS, thread=self._models.thread)
-        return self._painter
+    async def _painter_of(self, name: str) -> Painter:
+        """The painter of an engine, made at its first scene. An engine that paints nothing may be dropped for it."""
+        if name in self._painters:
+            return self._painters[name]
+        async with self._loading:
+            if name not in self._painters and self._models.remote(name):
+                self._painters[name] = await asyncio.to_thread(self._models.remote_painter, name)
+            elif name not in self._painters:
+                local = {other: one for other, one in self._painters.items() if isinstance(one, RenderBatcher)}
+                busy = {other for other, batcher in local.items() if batcher.waiting + batcher.begun}
+                engine = await self._models.run(self._models.engine, name, busy)
+                for other in local.keys() - set(self._models.loaded):
+                    del self._painters[other]
+                self._painters[name] = RenderBatcher(engine, max_rows=MAX_ROWS, thread=self._models.thread)
+            return self._painters[name]
 
     async def finish(
         self, prepared: Prepared, painted: Painted, spec: ShotSpec, products: Sequence[Understanding] | None = None
@@ -260,20 +274,32 @@ class LocalGraph:
     """The API's `Graph` as calls in threads of this process. Use it from one event loop."""
 
     def __init__(self, store: Store, settings: Settings, *, freeze: bool = False) -> None:
-        pack = find_pack(settings.pack, settings)
-        pack.check()
-        self._engines = (pack.summary(),)
-        self._detector_reads = pack.manifest.detector_reads
+        served = served_packs(settings)
+        packs = find_engines(served, settings)
+        for pack in packs.values():
+            pack.check()
+        segmenter, detector = find_pack(served.segmenter, settings), detector_pack(served, settings)
+        self._engines = tuple(pack.summary() for pack in packs.values())
+        self._detector_reads = detector.manifest.detector_reads
         self._store = store
-        self._models = Models(pack, settings, freeze=freeze)
-        self._finisher = Finisher(store.assets, load_matting(pack))
+        geometry, matting = (pack_with(role, served, settings) for role in ("geometry", "matting"))
+        self._models = Models(segmenter, packs, settings, geometry=geometry, detector=detector, freeze=freeze)
+        self._finisher = Finisher(store.assets, load_matting(matting))
         self._embeddings: SingleFlight[Embedding] = SingleFlight(
             settings.embedding_cache_bytes, lambda embedding: embedding.nbytes
         )
         self._pixels = PixelWork()
-        stages = LocalStages(pack, self._models, store.assets, self._finisher, self._pixels)
+        stages = LocalStages(packs, self._models, store.assets, self._finisher, self._pixels)
         worker = f"one-process-{os.getpid()}"
-        self._director = Director(store, stages, settings, worker=worker, places=SHOTS_AT_ONCE)
+        self._director = Director(
+            store,
+            stages,
+            settings,
+            worker=worker,
+            places=SHOTS_AT_ONCE,
+            engines=tuple(packs),
+            freed=lambda: self._due.wake(),
+        )
         self._due = DuePoll(
             lambda most: store.queue.due_count(self._director.worth_trying(most)),
             self._run_next,
@@ -285,8 +311,11 @@ class LocalGraph:
         self._ended = RunsEnded()
 
     def load_early(self) -> None:
-        """Begin to load the models, so that they are there when the photo is."""
-        self._models.thread.submit(lambda: (self._models.segmenter, self._models.remote or self._models.engine))
+        """Begin to load the models and the default engine, so that they are there when the photo is."""
+        name = self._engines[0].name
+        self._models.thread.submit(
+            lambda: (self._models.segmenter, self._models.remote(name) or self._models.engine(name))
+        )
 
     def close(self) -> None:
         """Give running shots back to the store, and stop the models' thread after its present call."""

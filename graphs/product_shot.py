@@ -16,7 +16,8 @@
 An accepted shot is a row in the store before anything runs. The director claims it, runs it and commits its images.
 Layouts, geometries and edge maps travel between replicas by reference: as an unawaited response, or as an object
 reference. Only shots that need their products' geometry call `understand`, once for each mask, and only words call
-`detector`; otherwise both sleep.
+`detector`; otherwise both sleep. Each engine has its own generators. Those of an engine that is not the default sleep
+until a shot asks for it.
 
     serve run graphs.product_shot:app          # this machine, the mini pack, keys required
     packshot config --profile one-gpu          # the same application with another profile's numbers
@@ -38,6 +39,7 @@ from deployments.ray_support.decorated import as_deployment
 from deployments.ray_support.shared_store import require_shared_store
 from deployments.sam_encoder import SamEncoderDeployment
 from deployments.understand import UnderstandDeployment
+from packshot.models.packs.served import detector_pack, pack_with, served_packs
 from packshot.settings import Settings
 
 
@@ -46,7 +48,11 @@ class Args(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    pack: str = Field("", description="The pack to serve; empty = the setting PACKSHOT_PACK.")
+    pack: str = Field("", description="The pack of the only engine; empty = `engines`.")
+    engines: tuple[str, ...] = Field(
+        (), description="The packs of the engines, the default first; empty = the setting."
+    )
+    segmenter: str = Field("", description="The pack that finds and cuts products; empty = the setting.")
     encoder_threads: int = Field(2, ge=0, description="Torch threads of an encoder replica; 0 = torch's choice.")
     decoder_threads: int = Field(1, ge=0, description="Torch threads of a mask decoder replica.")
     detector_threads: int = Field(1, ge=0, description="Torch threads of a replica that finds what words name.")
@@ -61,16 +67,22 @@ def app(args: Args) -> Application:
 
     Raises BadInput `bad_usage` when Ray has several machines and the store is local to one of them.
     """
-    require_shared_store(Settings())
-    encoder = as_deployment(SamEncoderDeployment).bind(args.pack, args.encoder_threads)
-    decoder = as_deployment(MaskDecoderDeployment).bind(args.pack, args.decoder_threads)
-    detector = as_deployment(DetectorDeployment).bind(args.pack, args.detector_threads)
-    generator = as_deployment(GeneratorDeployment).bind(args.pack, args.generator_threads)
-    finisher = as_deployment(FinisherDeployment).bind(args.pack)
-    understand = as_deployment(UnderstandDeployment).bind(args.pack, args.understand_threads)
+    settings = Settings()
+    require_shared_store(settings)
+    served = served_packs(settings, pack=args.pack, engines=args.engines, segmenter=args.segmenter)
+    geometry, matting = (pack_with(role, served, settings).name for role in ("geometry", "matting"))
+    encoder = as_deployment(SamEncoderDeployment).bind(served.segmenter, args.encoder_threads)
+    decoder = as_deployment(MaskDecoderDeployment).bind(served.segmenter, args.decoder_threads)
+    detector = as_deployment(DetectorDeployment).bind(detector_pack(served, settings).name, args.detector_threads)
+    generators = {
+        pack: as_deployment(GeneratorDeployment).options(name=name).bind(pack, args.generator_threads)
+        for pack, name in served.generators.items()
+    }
+    finisher = as_deployment(FinisherDeployment).bind(matting)
+    understand = as_deployment(UnderstandDeployment).bind(geometry, args.understand_threads)
     canny = as_deployment(CannyDeployment).bind()
-    director = as_deployment(DirectorDeployment).bind(args.pack, finisher, understand, canny, generator)
+    director = as_deployment(DirectorDeployment).bind(finisher, understand, canny, generators)
     photo_decoder = as_deployment(PhotoDecoderDeployment).bind() if args.photo_decoder else None
     stages = (encoder, decoder, detector, finisher, director, photo_decoder)
-    producer = as_deployment(ProducerDeployment).bind(args.pack, *stages) if args.producer else None
-    return as_deployment(GatewayDeployment).bind(args.pack, *stages, producer)
+    producer = as_deployment(ProducerDeployment).bind(served, *stages) if args.producer else None
+    return as_deployment(GatewayDeployment).bind(served, *stages, producer)

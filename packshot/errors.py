@@ -256,6 +256,7 @@ class Unavailable(PackshotError):
 
     codes: ClassVar[dict[str, str]] = {
         "not_ready": "The graph does not answer: it is starting or stopping, or a stage is down.",
+        "engine_not_served": "The engine of an accepted shot or of a picture is not served; the shot waits for it.",
         "remote_unavailable": "The vendor of a remote engine does not answer or asks to wait; the shot waits.",
         "schema_mismatch": "The database's schema belongs to another version of packshot.",
     }

@@ -47,7 +47,13 @@ class Settings(BaseSettings):
     assets_url: str = Field("", description="fsspec URL of the assets; empty = a folder in `home`.")
 
     # Models
-    pack: str = Field("mini", description="The pack that this cluster serves.")
+    pack: str = Field("mini", description="The pack of this cluster's only engine.")
+    engines: str = Field(
+        "", description="Packs of several engines, as mini,sdxl; the first is the default; empty = the one of `pack`."
+    )
+    segmenter: str = Field(
+        "", description="Pack of the segmenter, the matting and the geometry; empty = the default engine's."
+    )
     pack_path: str = Field("", description="More folders that hold packs, separated by the system's path separator.")
     controls: str = Field(
         "",

@@ -378,7 +378,8 @@ class Brief:
     weight of the ControlNet that follows the edges. `control_start` and `control_end` bound the part of the schedule in
     which it is applied, as fractions 0..1. `conditions` are the conditions besides the edges. `strength` is the last
     part of the schedule that is run, above 0 and up to 1: below 1 the repainted pixels start from those of the scene's
-    picture, to which noise was added. `sampler` None is the pack's own.
+    picture, to which noise was added. `sampler` None is the pack's own. `engine` names the engine; an engine itself
+    does not read it.
     """
 
     prompt: str
@@ -392,6 +393,7 @@ class Brief:
     conditions: tuple[Condition, ...] = ()
     strength: float = 1.0
     sampler: Sampler | None = None
+    engine: str = ""
 
     @property
     def all_conditions(self) -> dict[ConditionKind, Condition]:

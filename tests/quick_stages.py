@@ -38,7 +38,7 @@ class QuickStages:
         if not held:
             self.let_go.set()
 
-    def framing_of(self, canvas: Canvas) -> Framing:
+    def framing_of(self, canvas: Canvas, engine: str = "") -> Framing:
         return Framing.of_whole(canvas.width, canvas.height)
 
     async def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:

@@ -16,13 +16,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cluster.plan.packing import MAX_DEVICE_SHARE, Kind, fewest_devices, overfull
-from cluster.profiles import Pool, Profile
+from cluster.profiles import GPU_STAGES, Pool, Profile, kind_of
 from packshot.errors import BadInput
 from packshot.models.device import CUDA_CONTEXT_GIB
 from packshot.models.footprint.pack_footprint import Footprint, GpuStage, PackFootprint, find_footprint
 from packshot.models.packs.manifest import PackManifest
 from packshot.models.packs.pack import Pack, find_pack
 from packshot.models.packs.roles import RoleName
+from packshot.models.packs.served import GENERATOR, detector_pack, pack_with
 from packshot.settings import Settings
 
 FRAGMENTATION = 1.1
@@ -49,6 +50,36 @@ SCENES_A_ROW = 2
 
 
 @dataclass(frozen=True)
+class StagePacks:
+    """The packs of a profile: that of each deployment in `own`, and the `segmenter`'s for the other deployments."""
+
+    segmenter: tuple[PackManifest, PackFootprint]
+    own: Mapping[str, tuple[PackManifest, PackFootprint]]
+
+    @classmethod
+    def of_one(cls, manifest: PackManifest, footprint: PackFootprint) -> StagePacks:
+        """A single pack, which has every role."""
+        return cls((manifest, footprint), {GENERATOR: (manifest, footprint)})
+
+    def manifest(self, stage: str) -> PackManifest:
+        """The manifest of the pack that a deployment loads."""
+        return self.own.get(stage, self.segmenter)[0]
+
+    def footprint(self, stage: str) -> Footprint | None:
+        """The footprint of a deployment's replica; None when its pack has no network for it."""
+        return self.own.get(stage, self.segmenter)[1].stages.get(gpu_kind(stage))
+
+
+def gpu_kind(stage: str) -> GpuStage:
+    """What a deployment with a share of a GPU does. Raises ValueError for one that never has a share."""
+    kind = kind_of(stage)
+    for name in GPU_STAGES:
+        if name == kind:
+            return name
+    raise ValueError(f"a stage with gpu_share must be one of {', '.join(GPU_STAGES)}, got {stage}")
+
+
+@dataclass(frozen=True)
 class Need:
     """The memory of one replica in GiB. `batch` is the number of rows in its largest call.
 
@@ -56,7 +87,7 @@ class Need:
     none.
     """
 
-    stage: GpuStage
+    stage: str
     batch: int
     weights_gib: float
     activations_gib: float
@@ -80,16 +111,17 @@ class Need:
         )
 
 
-def need(stage: GpuStage, footprint: Footprint, batch: int, manifest: PackManifest) -> Need:
+def need(stage: str, footprint: Footprint, batch: int, manifest: PackManifest) -> Need:
     """Compute the memory of a replica whose largest call has `batch` rows."""
-    scenes = SCENES_A_ROW * batch if stage == "generator" else 0
+    kind = gpu_kind(stage)
+    scenes = SCENES_A_ROW * batch if kind == GENERATOR else 0
     return Need(
         stage=stage,
         batch=batch,
         weights_gib=footprint.weights_gib,
         activations_gib=footprint.activations_gib(batch, scenes),
         loading_gib=footprint.loading_gib,
-        stated_gib=sum(manifest.memory_gib.get(role, 0.0) for role in ROLES_OF[stage]),
+        stated_gib=sum(manifest.memory_gib.get(role, 0.0) for role in ROLES_OF[kind]),
     )
 
 
@@ -98,32 +130,44 @@ def footprint_of(pack: Pack, settings: Settings) -> PackFootprint:
     return find_footprint(pack, "fp32" if settings.dtype == "fp32" else "bf16")
 
 
-def check_profile(profile: Profile, settings: Settings, device_gib: float | None = None) -> dict[GpuStage, Need]:
-    """Check that the profile's pack fits its GPUs, and return what each GPU stage needs. Empty for a CPU profile.
+def packs_of(profile: Profile, settings: Settings) -> StagePacks:
+    """Find the packs of a profile and compute their footprints. Raises PackRefused when one is unknown."""
+    served = profile.served(settings)
+    found = {}
+    for name in {*served.engines, served.segmenter}:
+        pack = find_pack(name, settings)
+        found[name] = pack.manifest, footprint_of(pack, settings)
+    own = {stage: found[name] for name, stage in served.generators.items()}
+    own["understand"] = found[pack_with("geometry", served, settings).name]
+    own["detector"] = found[detector_pack(served, settings).name]
+    return StagePacks(found[served.segmenter], own)
 
-    `device_gib` is the devices' actual memory, when it is known. Raises PackRefused when the pack is unknown or cannot
+
+def check_profile(profile: Profile, settings: Settings, device_gib: float | None = None) -> dict[str, Need]:
+    """Check that the profile's packs fit its GPUs, and return what each GPU stage needs. Empty for a CPU profile.
+
+    `device_gib` is the devices' actual memory, when it is known. Raises PackRefused when a pack is unknown or cannot
     render, and BadInput as `refuse_misfits` does.
     """
     if profile.device != "cuda":
         return {}
-    pack = find_pack(profile.pack or settings.pack, settings)
-    return refuse_misfits(profile, footprint_of(pack, settings), pack.manifest, device_gib)
+    return refuse_misfits(profile, packs_of(profile, settings), device_gib)
 
 
-def needs(profile: Profile, footprint: PackFootprint, manifest: PackManifest) -> dict[GpuStage, Need]:
+def needs(profile: Profile, packs: StagePacks) -> dict[str, Need]:
     """Compute what each GPU stage of a profile needs. Raises BadInput when a stage does not state its batch.
 
     A stage for which the pack has no network needs nothing.
     """
     return {
-        stage: need(stage, footprint.stages[stage], _batch(profile, stage), manifest)
+        stage: need(stage, footprint, _batch(profile, stage), packs.manifest(stage))
         for stage in profile.gpu_stages
-        if stage in footprint.stages
+        if (footprint := packs.footprint(stage)) is not None
     }
 
 
-def _batch(profile: Profile, stage: GpuStage) -> int:
-    tunables, key = profile.stage(stage).tunables, BATCH_KEY[stage]
+def _batch(profile: Profile, stage: str) -> int:
+    tunables, key = profile.stage(stage).tunables, BATCH_KEY[gpu_kind(stage)]
     if tunables is None:
         raise BadInput(
             "bad_usage",
@@ -133,19 +177,20 @@ def _batch(profile: Profile, stage: GpuStage) -> int:
     return tunables[key]
 
 
-def refuse_misfits(
-    profile: Profile, footprint: PackFootprint, manifest: PackManifest, device_gib: float | None = None
-) -> dict[GpuStage, Need]:
-    """Check a profile against a footprint, and return what each GPU stage needs.
+def refuse_misfits(profile: Profile, packs: StagePacks, device_gib: float | None = None) -> dict[str, Need]:
+    """Check a profile against its packs' footprints, and return what each GPU stage needs.
 
     `device_gib` is the devices' actual memory, when it is known. Raises BadInput, with the numbers, when a replica
     needs more than its share or than a device has, when Ray may put shares on one device that sum to more than the
     limit, or when a pool's devices cannot hold `replicas.max` of its stages.
     """
-    found = needs(profile, footprint, manifest)
+    found = needs(profile, packs)
     for stage, needed in found.items():
+        footprint = packs.footprint(stage)
+        assert footprint is not None, "a need is that of a footprint"
         pool = profile.pools[profile.pool_of(stage)]
-        _refuse_small_share(profile, manifest, needed, device_gib or pool.device.memory_gib, footprint.stages[stage])
+        device = device_gib or pool.device.memory_gib
+        _refuse_small_share(profile, packs.manifest(stage), needed, device, footprint)
     for name, pool in profile.pools.items():
         if pool.gpus:
             _refuse_crowded_pool(profile, name, pool, kinds_of(profile, name))
@@ -159,7 +204,7 @@ def _refuse_small_share(
     share = profile.stage(stage).gpu_share or 0.0
     if needed.total_gib <= share * device_gib:
         return
-    key = f"stages.{stage}.tunables.{BATCH_KEY[stage]}"
+    key = f"stages.{stage}.tunables.{BATCH_KEY[gpu_kind(stage)]}"
     fits = max(
         (rows for rows in range(1, batch) if need(stage, footprint, rows, manifest).total_gib <= share * device_gib),
         default=0,

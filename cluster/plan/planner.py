@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
 from cluster.plan import rates
-from cluster.plan.gpu_shares import Need, kinds_of, refuse_misfits
+from cluster.plan.gpu_shares import Need, StagePacks, kinds_of, refuse_misfits
 from cluster.plan.packing import Device, fewest_devices, sure_devices
-from cluster.profiles import Pool, Profile, StageName
+from cluster.profiles import Pool, Profile, kind_of
 from packshot.contract.shot_spec import rows_per_step
 from packshot.errors import BadInput
-from packshot.models.footprint.pack_footprint import PackFootprint
-from packshot.models.packs.manifest import PackManifest
+from packshot.models.packs.served import GENERATOR, generator_of
 
 HOUR_S = 3600.0
 MORE_REPLICAS = 2
@@ -38,7 +37,8 @@ class Demand:
 
     A photo is encoded once, decoded `clicks_per_photo` times, and used for 1 / `photos_per_image` images. Words are
     looked for `words_per_photo` times in a photo. `utilisation` is the share of a device's time that the plan may use.
-    Raises BadInput when a value is out of range.
+    `engines` maps an engine to its share of the images; the default engine has the rest. Raises BadInput when a value
+    is out of range.
     """
 
     images_per_hour: float
@@ -46,6 +46,7 @@ class Demand:
     clicks_per_photo: float = 3.0
     utilisation: float = rates.UTILISATION
     words_per_photo: float = 0.1
+    engines: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("images_per_hour", "photos_per_image", "clicks_per_photo", "words_per_photo"):
@@ -54,6 +55,14 @@ class Demand:
                 raise BadInput("bad_usage", f"{name} must be a number ≥ 0, got {value}")
         if not 0 < self.utilisation <= 1:
             raise BadInput("bad_usage", f"utilisation must be over 0 and at most 1, got {self.utilisation}")
+        shares = self.engines.values()
+        if not (all(0 <= share <= 1 for share in shares) and sum(shares) <= 1 + 1e-9):
+            raise BadInput("bad_usage", f"shares of engines must be 0 to 1, and 1 together, got {dict(self.engines)}")
+
+    def of_engine(self, stage: str) -> float:
+        """The share of the images that a generator's deployment paints."""
+        named = {generator_of(engine): share for engine, share in self.engines.items()}
+        return named.get(stage, 0.0) if stage != GENERATOR else max(0.0, 1 - sum(named.values()))
 
     @property
     def per_second(self) -> float:
@@ -68,7 +77,7 @@ class StagePlan:
     together keep busy. `need` and `gpu_share` are None for stages without a GPU.
     """
 
-    stage: StageName
+    stage: str
     pool: str
     replicas: int
     seconds: float
@@ -103,6 +112,7 @@ class Plan:
 
     profile: Profile
     pack: str
+    """The pack of the default engine."""
     demand: Demand
     steps: int
     stages: tuple[StagePlan, ...]
@@ -206,10 +216,10 @@ def _stage_json(stage: StagePlan) -> dict[str, Any]:
     return described
 
 
-def make_plan(profile: Profile, manifest: PackManifest, footprint: PackFootprint, demand: Demand) -> Plan:
+def make_plan(profile: Profile, packs: StagePacks, demand: Demand) -> Plan:
     """Plan a profile for a demand.
 
-    Raises BadInput, with the numbers, when the profile has no GPUs, when the pack does not fit its shares, or when the
+    Raises BadInput, with the numbers, when the profile has no GPUs, when a pack does not fit its shares, or when the
     profile cannot make that many images.
     """
     if profile.device != "cuda":
@@ -218,8 +228,14 @@ def make_plan(profile: Profile, manifest: PackManifest, footprint: PackFootprint
             f"a plan needs a profile with GPUs, profile {profile.name} has none; choose one with device: cuda (make "
             "bench measures this machine)",
         )
-    needs: Mapping[str, Need] = {need.stage: need for need in refuse_misfits(profile, footprint, manifest).values()}
-    work = _StageSeconds(profile, manifest, footprint, demand)
+    strangers = [name for name in demand.engines if name not in profile.engines[1:]]
+    if strangers:
+        known = ", ".join(profile.engines[1:]) or "none"
+        raise BadInput(
+            "bad_usage", f"a share must be of an engine besides the default ({known}), got {', '.join(strangers)}"
+        )
+    needs, manifest = refuse_misfits(profile, packs), packs.manifest(GENERATOR)
+    work = _StageSeconds(profile, packs, demand)
     at_most = _at_most(work)
     stages = work.stages(demand.per_second)
     pools = work.pools(stages)
@@ -257,20 +273,19 @@ def _placed(devices: Sequence[Device], stage: StagePlan) -> int:
 class _StageSeconds:
     """The seconds of each stage's work for one image, and the replicas and devices for a rate of images."""
 
-    def __init__(self, profile: Profile, manifest: PackManifest, footprint: PackFootprint, demand: Demand) -> None:
+    def __init__(self, profile: Profile, packs: StagePacks, demand: Demand) -> None:
         self._profile = profile
         self._demand = demand
-        steps, rows = manifest.defaults.steps, rows_per_step(manifest.defaults.guidance_scale)
         on_gpu = {
-            stage: (profile.pools[profile.pool_of(stage)].device, footprint.stages[stage])
+            stage: (profile.pools[profile.pool_of(stage)].device, footprint)
             for stage in profile.gpu_stages
-            if stage in footprint.stages
+            if (footprint := packs.footprint(stage)) is not None
         }
-        encoder, decoder, generator = on_gpu["sam_encoder"], on_gpu["mask_decoder"], on_gpu["generator"]
+        encoder, decoder = on_gpu["sam_encoder"], on_gpu["mask_decoder"]
         detector, understand = on_gpu.get("detector"), on_gpu.get("understand")
         photos, has_photo_decoder = demand.photos_per_image, "photo_decoder" in profile.deployments
         decoding_s = rates.CPU_SECONDS["photo_decoder"]
-        self._seconds: dict[StageName, float] = {
+        self._seconds: dict[str, float] = {
             "gateway": photos * (rates.CPU_SECONDS["gateway"] + (0.0 if has_photo_decoder else decoding_s)),
             "photo_decoder": photos * decoding_s,
             "producer": rates.CPU_SECONDS["producer"],
@@ -281,12 +296,16 @@ class _StageSeconds:
             * (rates.row_seconds(*detector) if detector else rates.CPU_SECONDS["detector"]),
             "understand": photos * (rates.row_seconds(*understand) if understand else rates.CPU_SECONDS["understand"]),
             "canny": rates.CPU_SECONDS["canny"],
-            "generator": rates.scene_seconds(*generator, steps, rows),
             "finisher": rates.CPU_SECONDS["finisher"] + photos * rates.CUTOUT_SECONDS,
             "director": rates.CPU_SECONDS["director"],
         }
-        batch = (profile.stage("generator").tunables or {})["max_rows"]
-        self._scene_s = steps * max(batch, rows) * rates.row_seconds(*generator)
+        self._scene_s = 0.0
+        for stage in profile.generators:
+            defaults, share = packs.manifest(stage).defaults, demand.of_engine(stage)
+            steps, rows = defaults.steps, rows_per_step(defaults.guidance_scale)
+            batch = (profile.stage(stage).tunables or {})["max_rows"]
+            self._seconds[stage] = share * rates.scene_seconds(*on_gpu[stage], steps, rows)
+            self._scene_s += share * steps * max(batch, rows) * rates.row_seconds(*on_gpu[stage])
 
     def stages(self, per_second: float) -> list[StagePlan]:
         """The fewest replicas of each stage for `per_second` images per second."""
@@ -305,15 +324,19 @@ class _StageSeconds:
             )
         return made
 
-    def _replicas(self, stage: StageName, busy: float, per_second: float) -> int:
+    def _replicas(self, stage: str, busy: float, per_second: float) -> int:
         described = self._profile.stage(stage)
         needed = busy / self._demand.utilisation
         if stage not in self._profile.gpu_stages:
             needed /= min(described.cpus or 1.0, 1.0)  # a Python process uses one CPU, however many are reserved
         if stage == "director":  # it mostly waits, so the number of concurrent shots decides
             needed = max(needed, per_second * self._scene_s / (described.max_ongoing or DEFAULT_MAX_ONGOING))
-        least = max(described.range.min, 1 if per_second else 0)
+        least = max(described.range.min, 1 if self._used(stage, per_second) else 0)
         return max(least, math.ceil(needed - 1e-9))
+
+    def _used(self, stage: str, per_second: float) -> bool:
+        """Whether any image passes through the stage."""
+        return per_second > 0 and (kind_of(stage) != GENERATOR or self._demand.of_engine(stage) > 0)
 
     def pools(self, stages: list[StagePlan]) -> list[PoolPlan]:
         made = []

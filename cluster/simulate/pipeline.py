@@ -21,7 +21,7 @@ from cluster.simulate.painter import Painter, Scene
 from cluster.simulate.queue import Queue, Shot
 from cluster.simulate.stages import Machine
 from cluster.simulate.traces import LEAD_S, Arrival, Trace
-from packshot.shots.director import PLACES_FOR_PEOPLE
+from packshot.shots.lanes import KEPT
 from packshot.shots.load_report import LoadReport
 
 ONE_THREAD = (
@@ -265,7 +265,7 @@ class _Director:
         self._pipeline = pipeline
         self._on_done = on_done
         holds = pipeline.run.machine.director_holds
-        self.room = max(1, holds - max(1, int(holds * PLACES_FOR_PEOPLE)))
+        self.room = max(1, holds - max(1, int(holds * KEPT)))
         """Catalogue shots that it may still claim."""
 
     def take(self, call: object) -> None:

@@ -111,16 +111,16 @@ class Queue:
     def load(self, since_seq: int | None = None) -> QueueLoad:
         """The load, like the store's `Queue.load`. `since_seq` must be the sequence number of the last report."""
         before = self._came if since_seq is None else self._came_before[since_seq]
-        flows = [
+        people, catalogue = (
             Flow(
                 self._waits[kind],
                 Load(self._runs[kind].shots, self._runs[kind].pictures, round(self._row_steps_left(kind))),
                 _plus(self._came[kind], before[kind], -1),
             )
             for kind in (True, False)
-        ]
+        )
         self._came_before = {self._seq: dict(self._came)}
-        return QueueLoad(self._seq, *flows)
+        return QueueLoad(self._seq, people, catalogue)
 
 
 def _work(shot: Shot) -> Load:

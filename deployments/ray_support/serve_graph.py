@@ -30,7 +30,7 @@ from packshot.contract.set_report import SetReport
 from packshot.delivery.deliver import Delivered
 from packshot.imaging.decoding.results import NormalisedPhoto, UploadedMask
 from packshot.meter import Sample
-from packshot.models.packs.pack import find_pack
+from packshot.models.packs.served import Served, detector_pack, find_engines
 from packshot.settings import Settings
 from packshot.shots import CutoutFiles, DeliveryOrder, RunsEnded
 from packshot.shots.finish import THUMBNAIL_PX
@@ -77,7 +77,7 @@ class ServeGraph:
 
     def __init__(
         self,
-        pack: str,
+        served: Served,
         settings: Settings,
         store: Store,
         encoder: DeploymentHandle[Any],
@@ -86,9 +86,8 @@ class ServeGraph:
         finisher: DeploymentHandle[Any],
         director: DeploymentHandle[Any],
     ) -> None:
-        served = find_pack(pack, settings)
-        self._engines = (served.summary(),)
-        self._detector_reads = served.manifest.detector_reads
+        self._engines = tuple(pack.summary() for pack in find_engines(served, settings).values())
+        self._detector_reads = detector_pack(served, settings).manifest.detector_reads
         self._store = store
         self._encoder = with_context(encoder)
         self._mask_decoder = with_context(mask_decoder)

@@ -30,6 +30,10 @@ def plan(
     price: Annotated[
         list[str] | None, typer.Option(help="Price of a GPU-hour: NUMBER, or KIND=NUMBER for one kind; repeatable.")
     ] = None,
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=SHARE: the share of the images that a further engine paints, 0 to 1; repeatable."),
+    ] = None,
     currency: Annotated[
         str, typer.Option(help=f"The currency of the prices. Prices are assumed in {ASSUMED_CURRENCY} only.")
     ] = ASSUMED_CURRENCY,
@@ -40,19 +44,19 @@ def plan(
 
     Times are estimates until they are measured."""
     from cluster.plan.drawing import draw
-    from cluster.plan.gpu_shares import footprint_of
+    from cluster.plan.gpu_shares import packs_of
     from cluster.plan.planner import Demand, make_plan
     from cluster.profiles import load_profile
-    from packshot.models.packs.pack import find_pack
     from packshot.settings import Settings
 
     given = read_prices(price or [])
-    demand = Demand(images_per_hour, photos_per_image, clicks_per_photo, utilisation, words_per_photo)
-    wanted, settings = load_profile(profile), Settings()
-    pack = find_pack(wanted.pack or settings.pack, settings)
-    with stderr().status(f"computing the footprint of {pack.name}"):
-        footprint = footprint_of(pack, settings)
-    made = make_plan(wanted, pack.manifest, footprint, demand)
+    shares = read_shares(engine or [])
+    demand = Demand(images_per_hour, photos_per_image, clicks_per_photo, utilisation, words_per_photo, shares)
+    settings = Settings()
+    wanted = load_profile(profile).with_packs(settings)
+    with stderr().status(f"computing the footprints of {', '.join(wanted.engines)}"):
+        packs = packs_of(wanted, settings)
+    made = make_plan(wanted, packs, demand)
     assumed = _assumed_prices(made, given) if currency == ASSUMED_CURRENCY else {}
     prices = given | assumed
     made.cost_per_hour(prices)  # refuses a kind without a price before anything is printed
@@ -75,6 +79,18 @@ def _assumed_prices(made: Plan, given: dict[str, float]) -> dict[str, float]:
 
 def _priced(made: Plan, prices: dict[str, float]) -> dict[str, float]:
     return {gpu: prices.get(gpu, prices.get("", 0.0)) for gpu in made.gpus}
+
+
+def read_shares(given: Sequence[str]) -> dict[str, float]:
+    """Parse `--engine` options to {engine: share of the images}. Raises BadInput `bad_usage` for other text."""
+    shares: dict[str, float] = {}
+    for text in given:
+        name, _, number = text.partition("=")
+        try:
+            shares[name] = float(number)
+        except ValueError:
+            raise BadInput("bad_usage", f"--engine must be NAME=SHARE, such as sdxl=0.3, got {text!r}") from None
+    return shares
 
 
 def read_prices(given: Sequence[str]) -> dict[str, float]:

@@ -116,9 +116,9 @@ def _this_process(engine: str | None, pictures: int) -> Iterator[Server]:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from packshot.settings import Settings
 
-    settings = Settings().model_copy(update={"open_access": True} | ({"pack": engine} if engine else {}))
+    settings = Settings().model_copy(update={"open_access": True} | ({"pack": engine, "engines": ""} if engine else {}))
     with ExitStack() as stack:
-        with waiting(f"starting in this process, with the pack {settings.pack}"):
+        with waiting(f"starting in this process, with the pack {settings.engines or settings.pack}"):
             from graphs.one_process import serving_in_process
 
             url = stack.enter_context(serving_in_process(settings, pictures=pictures))

@@ -4,17 +4,16 @@ Execution is at least once, effects are exactly once: the writes of a director t
 outage of the database, the storage or a stage ends no shot: heartbeats go on until the lease is lost, and a result is
 written again until it is stored.
 
-The lane for people: catalogue shots take at most three quarters of a director's places, so that a person's shot is
-claimed at once and does not wait until a catalogue's shot has ended.
+Neither catalogue shots nor the shots of one engine take all places of a director (lanes.py).
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
 from functools import partial
 
 from packshot.contract.status import SHOT_KINDS, ShotKind, Status
@@ -32,6 +31,7 @@ from packshot.imaging.codec import encode_png
 from packshot.meter import Meter, NoMeter
 from packshot.settings import Settings
 from packshot.shots.kinds import FLOWS
+from packshot.shots.lanes import Lanes, Running
 from packshot.shots.previews import preview_key
 from packshot.shots.stages import Stages, Step
 from packshot.store.records import Claim, ShotRecord
@@ -50,9 +50,6 @@ OUTAGES = (Unavailable, StorageFull, Overloaded)
 
 BUT_CLIPS: tuple[ShotKind, ...] = tuple(kind for kind in SHOT_KINDS if kind != "clip")
 
-PLACES_FOR_PEOPLE = 0.25
-"""Share of a director's places that catalogue shots leave free, at least one place."""
-
 RETRY_S, MAX_RETRY_S = 0.5, 5.0
 """Seconds between two tries to store a result: at first, and at most."""
 
@@ -62,8 +59,9 @@ class Director:
 
     `store` has the queue and the files. `stages` runs the models. `settings` gives timeouts. `worker` is this
     director's name in the store. `places` is how many shots it may run at once; without it, nothing is left free for
-    people. `freed` is called when the place of a catalogue shot is free again. `meter` counts shots and errors; None
-    counts nothing.
+    people. `engines` are those of the cluster, the default first. `freed` is called when a place may be free for a shot
+    that could not be claimed before: one of a catalogue, or of an engine. `meter` counts shots and errors; None counts
+    nothing.
     """
 
     def __init__(
@@ -74,6 +72,7 @@ class Director:
         *,
         worker: str,
         places: int | None = None,
+        engines: Sequence[str] = (),
         freed: Callable[[], None] = lambda: None,
         meter: Meter | None = None,
     ) -> None:
@@ -82,10 +81,12 @@ class Director:
         self._settings = settings
         self._worker = worker
         self._meter = meter or NoMeter()
-        self._running: dict[str, Claim] = {}
-        kept = math.inf if places is None else max(1, places - max(1, int(places * PLACES_FOR_PEOPLE)))
-        self._catalogue_places = kept
+        self._running: dict[str, _Run] = {}
+        self._lanes = Lanes(places, engines)
+        self._one_claim = asyncio.Lock()
         self._freed = freed
+        self.elsewhere: Collection[str] = ()
+        """Engines that only another cluster serves."""
         self._claiming = 0
         """Claims on their way that may bring a catalogue shot."""
         self._claiming_clip = False
@@ -99,25 +100,41 @@ class Director:
     @property
     def catalogue_room(self) -> float:
         """How many more catalogue shots this director may claim now."""
-        runs = sum(claim.spec.priority == "catalogue" for claim in self._running.values())
-        return max(0, self._catalogue_places - runs - self._claiming)
+        return self._lanes.catalogue_room(self._now_running(), self._claiming)
+
+    def _now_running(self) -> list[Running]:
+        return [run.running for run in self._running.values()]
 
     def worth_trying(self, most: int) -> int:
         """How many of `most` due shots a poll should try to run here: any number of people's, but it cannot tell."""
         return int(min(most, max(1, self.catalogue_room)))
 
     async def _claim(self) -> Claim | None:
+        """Claim the first shot of the queue for which there is a lane.
+
+        With several engines, claims come one after the other: only then is it known which engines have their places.
+        """
+        async with self._one_claim if self._lanes.of_engines else nullcontext():
+            claim = await self._claim_one()
+            if claim is not None:
+                self._running[claim.shot_id] = _Run(claim)
+        return claim
+
+    async def _claim_one(self) -> Claim | None:
         """Claim the first shot of the queue, or of the interactive ones when catalogue shots have all their places.
 
         It claims a clip only when this director runs none: a clip keeps a finisher busy for many seconds.
         """
         any_kind = self.catalogue_room > 0
-        filming = self._claiming_clip or any(claim.kind == "clip" for claim in self._running.values())
+        filming = self._claiming_clip or any(run.claim.kind == "clip" for run in self._running.values())
         self._claiming += any_kind
         self._claiming_clip |= not filming
         try:
             kinds = BUT_CLIPS if filming else SHOT_KINDS
-            claim = partial(self._store.queue.claim, self._worker, people_only=not any_kind, kinds=kinds)
+            engines = self._lanes.engines(self._now_running(), self.elsewhere)
+            claim = partial(
+                self._store.queue.claim, self._worker, people_only=not any_kind, kinds=kinds, engines=engines
+            )
             return await asyncio.to_thread(claim)
         finally:
             self._claiming -= any_kind
@@ -126,7 +143,7 @@ class Director:
     async def run_next(self) -> str | None:
         """Claim the first shot of the queue, run it and commit it.
 
-        Returns its id, or None when no shot is due, or only catalogue shots whose places here are taken.
+        Returns its id, or None when no shot is due, or only shots whose places here are taken.
         """
         asked_ns = time.time_ns()
         claim = await self._claim()
@@ -146,7 +163,6 @@ class Director:
 
     async def _hold(self, claim: Claim) -> None:
         """Run a claimed shot, and give it back when this task is cancelled."""
-        self._running[claim.shot_id] = claim
         try:
             await self._run(claim)
         except LeaseLost:
@@ -156,13 +172,13 @@ class Director:
             raise
         finally:
             self._running.pop(claim.shot_id, None)
-            if claim.spec.priority == "catalogue":
+            if claim.spec.priority == "catalogue" or self._lanes.of_engines:
                 self._freed()
 
     def release_all(self) -> None:
         """Return every running shot to the queue without counting the attempt, for a replica that stops."""
-        for claim in list(self._running.values()):
-            self._release(claim)
+        for run in list(self._running.values()):
+            self._release(run.claim)
 
     def _release(self, claim: Claim) -> None:
         try:
@@ -171,7 +187,7 @@ class Director:
             log.info("the claim on %s was not released: %s", claim.shot_id, error)
 
     async def _run(self, claim: Claim) -> None:
-        latest = _LatestStep()
+        latest = _LatestStep(self._at_first_step(claim))
         flow = asyncio.ensure_future(FLOWS[claim.kind](self._store, claim, self._stages, latest.set))
         heartbeat = asyncio.create_task(self._beat(claim, latest))
         results_at = None
@@ -204,6 +220,17 @@ class Director:
         finally:
             await _stop(flow)
             await _stop(heartbeat)
+
+    def _at_first_step(self, claim: Claim) -> Callable[[], None]:
+        """What to call at the first step of the shot: its engine is awake, so it may have more places."""
+
+        def begun() -> None:
+            if (run := self._running.get(claim.shot_id)) is not None:
+                run.begun = True
+                if self._lanes.of_engines:
+                    self._freed()
+
+        return begun
 
     async def _store_result(
         self,
@@ -286,15 +313,31 @@ class Director:
         log.info("shot %s ended %s, %.1f s after its acceptance", claim.shot_id, status, spent_s)
 
 
-class _LatestStep:
-    """The latest progress of a shot: the flow sets it, the heartbeat takes it."""
+class _Run:
+    """A claim that runs here. `begun` is whether its engine, or another stage that reports steps, has begun it."""
 
-    def __init__(self) -> None:
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
+        self.begun = False
+
+    @property
+    def running(self) -> Running:
+        return Running(self.claim.engine, self.claim.spec.priority == "catalogue", self.begun)
+
+
+class _LatestStep:
+    """The latest progress of a shot: the flow sets it, the heartbeat takes it. `first` is called at the first step."""
+
+    def __init__(self, first: Callable[[], None]) -> None:
+        self._first: Callable[[], None] | None = first
         self.changed = False
         self._step = Step(0, 0)
         self._previews: dict[int, U8] = {}
 
     def set(self, step: Step) -> None:
+        if self._first is not None:
+            first, self._first = self._first, None
+            first()
         if step.preview is not None:
             self._previews[step.image] = step.preview
         self._step = step

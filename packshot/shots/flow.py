@@ -45,7 +45,7 @@ async def shoot(
     if not spec.background.generated:
         return await _plain(files, spec, stages)
     with span("prepare"):
-        placed = await stages.prepare(files, stages.framing_of(spec.canvas))
+        placed = await stages.prepare(files, stages.framing_of(spec.canvas, spec.engine))
     if placed.covered:
         return await _plain(files, spec, stages)
     understood = None
@@ -99,6 +99,7 @@ def brief_of(spec: ShotSpec, seed: int) -> Brief:
         control_end=canny.end,
         conditions=spec.guiding_conditions,
         sampler=spec.sampler,
+        engine=spec.engine,
     )
 
 

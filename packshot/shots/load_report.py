@@ -8,14 +8,14 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
-from dataclasses import astuple
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, astuple
 from typing import Any, Protocol
 
 from packshot.contract.status import PRIORITIES
 from packshot.store.census import SNAPSHOT as CENSUS
 from packshot.store.positions import EXACT
-from packshot.store.records import Load, QueueLoad
+from packshot.store.records import Flow, Load, QueueLoad
 from packshot.store.snapshots import Snapshot
 from packshot.store.store import Store
 
@@ -47,8 +47,8 @@ class LoadReport:
 
     Keys of the report: `{interactive,catalogue}_{waiting,running}_{shots,pictures,row_steps}` are sums;
     `{interactive,catalogue}_{fast,slow}_{shots,pictures,row_steps}` are arrivals per second in the window `FAST_S` or
-    `SLOW_S`; `seen_s` is for how many seconds arrivals were counted, at most `SLOW_S`; `age_s` is how many seconds ago
-    the store was read.
+    `SLOW_S`; with `@ENGINE` at their end, they are the part of one engine; `seen_s` is for how many seconds arrivals
+    were counted, at most `SLOW_S`; `age_s` is how many seconds ago the store was read.
     """
 
     def __init__(self, queue: HasLoad, clock: Callable[[], float] = time.monotonic) -> None:
@@ -89,19 +89,23 @@ class LoadReport:
         queue_load = self._queue.load(self._seq)
         self._seq = queue_load.last_seq
         now = self._clock()
-        flows = {"interactive": queue_load.interactive, "catalogue": queue_load.catalogue}
+        flows: dict[str, Flow] = {"interactive": queue_load.interactive, "catalogue": queue_load.catalogue}
+        for engine, own in queue_load.engines.items():
+            flows |= {f"{priority}@{engine}": flow for priority, flow in own.items()}
+        known = flows.keys() | {name for _, loads in self._arrivals for name in loads}
         self._arrivals.append((now, {priority: flow.arrived for priority, flow in flows.items()}))
         while self._arrivals[0][0] < now - SLOW_S:
             self._arrivals.popleft()
         watched_s = now - self._began_s
         report = {"seen_s": min(SLOW_S, watched_s)}
-        for priority, flow in flows.items():
-            report |= _named(f"{priority}_waiting", flow.waiting)
-            report |= _named(f"{priority}_running", flow.running)
+        for line in sorted(known):
+            flow = flows.get(line, Flow())
+            report |= _named(line, "waiting", flow.waiting)
+            report |= _named(line, "running", flow.running)
             for name, window_s in (("fast", FAST_S), ("slow", SLOW_S)):
-                arrived = _sum(load[priority] for at_s, load in self._arrivals if at_s > now - window_s)
+                arrived = _sum(load[line] for at_s, load in self._arrivals if at_s > now - window_s and line in load)
                 seen_s = max(min(window_s, watched_s), FAST_S)
-                report |= {key: value / seen_s for key, value in _named(f"{priority}_{name}", arrived).items()}
+                report |= {key: value / seen_s for key, value in _named(line, name, arrived).items()}
         return report
 
 
@@ -139,12 +143,31 @@ class SharedLoadReport:
         return {"report": report, "state": self._report.state_json(), "next_in_s": next_in_s}
 
 
-def _named(prefix: str, load: Load) -> dict[str, float]:
-    return {
-        f"{prefix}_shots": float(load.shots),
-        f"{prefix}_pictures": float(load.pictures),
-        f"{prefix}_row_steps": float(load.row_steps),
-    }
+def by_generator(report: Mapping[str, float], generators: Mapping[str, str]) -> dict[str, float]:
+    """The report with the parts of engines under the names of their deployments, for the autoscaler.
+
+    `generators` maps each engine to the deployment that paints with it, the default engine first. That one also gets
+    the work that does not name its engine. Work of engines that are not served is in the whole only.
+    """
+    whole = {key: value for key, value in report.items() if "@" not in key}
+    if not whole:
+        return {}
+    default, *others = generators
+    found = dict(whole)
+    for key, value in whole.items():
+        if key.partition("_")[0] not in PRIORITIES:
+            continue
+        named = {engine: of for of_key, of in report.items() if (engine := of_key.removeprefix(f"{key}@")) != of_key}
+        rest = value - sum(of for engine, of in named.items() if engine != default)
+        found[f"{key}@{generators[default]}"] = max(0.0, rest)
+        found |= {f"{key}@{generators[engine]}": named.get(engine, 0.0) for engine in others}
+    return found
+
+
+def _named(line: str, kind: str, load: Load) -> dict[str, float]:
+    """The values of one kind of work of a line: a priority, or `priority@engine`."""
+    priority, at, engine = line.partition("@")
+    return {f"{priority}_{kind}_{unit}{at}{engine}": float(value) for unit, value in asdict(load).items()}
 
 
 def _sum(loads: Iterable[Load]) -> Load:

@@ -216,8 +216,11 @@ class Filmed:
 class Stages(Protocol):
     """The stages that the flow calls. Values of type Any may be references; the flow only passes them on."""
 
-    def framing_of(self, canvas: Canvas) -> Framing:
-        """Return the size at which the engine paints for this canvas, and the part that the canvas shows."""
+    def framing_of(self, canvas: Canvas, engine: str) -> Framing:
+        """Return the size at which an engine paints for this canvas, and the part that the canvas shows.
+
+        Raises Unavailable `engine_not_served` when no such engine is served here.
+        """
         ...
 
     async def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
@@ -245,8 +248,9 @@ class Stages(Protocol):
     def paint(
         self, fitted: Any, edges: Any, brief: Brief, *, interactive: bool, alone: bool, maps: Any = None
     ) -> AsyncIterator[Step | Painted]:
-        """Paint one scene. Yields a Step for each denoising step, then one Painted. Closing the iterator cancels it.
+        """Paint one scene with the brief's engine. Yields a Step for each denoising step, then one Painted.
 
+        Closing the iterator cancels it. Raises Unavailable `engine_not_served` as `framing_of` does.
         `maps` are those of `control_maps`; None when the brief has no condition besides the edges.
         `interactive` gives the scene the higher priority, because a person waits. `alone` runs it unbatched, because
         its shot may have crashed a replica.

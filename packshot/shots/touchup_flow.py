@@ -24,7 +24,7 @@ async def touch_up(store: Store, claim: Claim, stages: Stages, on_step: OnStep) 
     order = await asyncio.to_thread(_order, store, claim, touchup)
     x0, y0, x1, y1 = touchup.box
     with span("prepare"):
-        placed = await stages.prepare_touchup(order, stages.framing_of(Canvas(x1 - x0, y1 - y0)))
+        placed = await stages.prepare_touchup(order, stages.framing_of(Canvas(x1 - x0, y1 - y0), spec.engine))
     brief = replace(
         brief_of(spec, touchup.seed),
         prompt=touchup.prompt,

@@ -38,6 +38,7 @@ catalogue = Table(
     Column("state", String(16), nullable=False),
     Column("version", Integer, nullable=False),  # grows with each change of the state
     Column("frame", Text, nullable=False),  # the manifest without its items, JSON
+    Column("engine", String(64)),  # that the manifest names; NULL = the default one
     Column("largest_mm", Double),  # the largest true size of its products; NULL = none is known
     Column("pause_reason", String(16)),  # person or budget
     Column("allowed_images", BigInteger),  # NULL = no limit, as in the next one

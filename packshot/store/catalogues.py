@@ -83,6 +83,7 @@ class Catalogues:
             state="draft",
             version=1,
             frame=manifest.model_dump_json(exclude={"items"}),
+            engine=manifest.defaults.engine,
             largest_mm=max(stated, default=None),
             allowed_images=budget.images,
             allowed_device_s=budget.device_s,
@@ -256,8 +257,11 @@ class Catalogues:
 
     def unopened_work(self) -> dict[str, Load]:
         """The work of rows that wait in running catalogues, by tenant: what the queue does not hold yet."""
+        found: dict[str, Load] = {}
         with self._database.read() as connection:
-            return unopened_of(connection)
+            for (tenant_id, _), work in unopened_of(connection).items():
+                found[tenant_id] = found.get(tenant_id, Load()) + work
+        return found
 
 
 def _row_values(place: int, row: NewRow) -> dict[str, object]:

@@ -23,8 +23,8 @@ from packshot.store.clips import insert_clip
 from packshot.store.database import Database, moment, new_id, storable
 from packshot.store.ended import note_end
 from packshot.store.gains import hold_relit_materials, write_gains
-from packshot.store.queue_load import load_of, load_query, pending
-from packshot.store.queue_order import claimable, due_count, people_wait, queue_order
+from packshot.store.queue_load import by_priority, load_of, load_query, pending
+from packshot.store.queue_order import Engines, claimable, due_count, people_wait, queue_order
 from packshot.store.records import Claim, NewImage, QueueLoad, ShotRecord
 from packshot.store.references import AssetReferences
 from packshot.store.schema import ORIGIN, Now, image, shot
@@ -35,10 +35,10 @@ from packshot.store.wakes import CHANGED, QUEUED, notify
 MAX_CRASHES = 2
 """Crashes after which a shot fails. Another shot may have caused the first; this shot ran unbatched at the second."""
 
-CLAIM_AMONG, CLAIM_AMONG_PEOPLE = 8, 64
+CLAIM_AMONG, CLAIM_AMONG_SOME = 8, 64
 """Among how many shots at the front of the queue a claim looks first. More are needed only while as many are locked.
 
-A claim of interactive shots only looks among so many, and no further.
+A claim of interactive shots or of some engines only looks among so many, and no further.
 """
 
 MAX_INTERRUPTIONS = 20
@@ -84,16 +84,21 @@ class Queue:
         self._max_outage_s = max_outage_s
 
     def claim(
-        self, worker: str, *, people_only: bool = False, kinds: tuple[ShotKind, ...] = SHOT_KINDS
+        self,
+        worker: str,
+        *,
+        people_only: bool = False,
+        kinds: tuple[ShotKind, ...] = SHOT_KINDS,
+        engines: Engines | None = None,
     ) -> Claim | None:
         """Claim the next shot under a lease. Returns None when no shot is due.
 
-        `worker` names the claimer in logs. `people_only` claims no catalogue shot, and `kinds` no row of
-        another kind.
+        `worker` names the claimer in logs. `people_only` claims no catalogue shot, `kinds` no row of another kind, and
+        `engines` no shot of another engine.
         """
         while True:
             with self._database.write() as connection:
-                row = self._claim_row(connection, worker, people_only, kinds)
+                row = self._claim_row(connection, worker, people_only, kinds, engines)
                 if row is not None:
                     notify(connection, CHANGED)
                     note_end(connection, row)
@@ -120,17 +125,23 @@ class Queue:
             log.warning("shot %s is %s: its worker's lease expired", row.id, row.status)
 
     def _claim_row(
-        self, connection: Connection, worker: str, people_only: bool, kinds: tuple[ShotKind, ...]
+        self,
+        connection: Connection,
+        worker: str,
+        people_only: bool,
+        kinds: tuple[ShotKind, ...],
+        engines: Engines | None,
     ) -> Row[Any] | None:
         """Claim the next row. Returns None when every row that is due is locked by others, or none is due."""
         if people_only and not people_wait(connection):
             return None
         dialect = connection.dialect.name
-        first = 1 if dialect == "sqlite" else CLAIM_AMONG_PEOPLE if people_only else CLAIM_AMONG
+        some_only = people_only or engines is not None
+        first = 1 if dialect == "sqlite" else CLAIM_AMONG_SOME if some_only else CLAIM_AMONG
         while True:
-            statement = _claim_next(worker, self._lease_s, dialect, first, people_only, kinds)
+            statement = _claim_next(worker, self._lease_s, dialect, first, people_only, kinds, engines)
             row = connection.execute(statement).first()
-            if row is not None or people_only or due_count(connection, first) < first:
+            if row is not None or some_only or due_count(connection, first) < first:
                 return row
             first *= 8  # claimers that run at this moment have locked all those at the front
 
@@ -294,14 +305,18 @@ class Queue:
         with self._database.read() as connection:
             return take_census(connection)
 
-    def pending_device_s(self, *, row_step_s: float, picture_s: float) -> dict[Priority, float]:
+    def pending_device_s(
+        self, engine: str | None = None, /, *, row_step_s: float, picture_s: float
+    ) -> dict[Priority, float]:
         """Return how many seconds one device would need for all the work that waits, by priority.
 
         `row_step_s` is a device's time for one row-step, and `picture_s` its time to begin and decode one picture, both
-        in seconds. Rows of running catalogues count before they become shots. Running shots do not count.
+        in seconds. `engine` counts only the work of that engine. Rows of running catalogues count before they become
+        shots. Running shots do not count.
         """
         with self._database.read() as connection:
-            waiting = pending(connection)
+            lines = pending(connection)
+        waiting = by_priority({line: work for line, work in lines.items() if engine in (None, line[1])})
         return {priority: work.pictures * picture_s + work.row_steps * row_step_s for priority, work in waiting.items()}
 
     def load(self, since_seq: int | None = None) -> QueueLoad:
@@ -333,16 +348,17 @@ def _claim_next(
     first: int,
     people_only: bool = False,
     kinds: tuple[ShotKind, ...] = SHOT_KINDS,
+    engines: Engines | None = None,
 ) -> Update:
     """The statement that picks a shot, locks it and raises its epoch.
 
     It picks among the `first` shots of the queue, except those that other claimers have locked. A shot whose lease has
     expired may not run now. It ends when its cancellation was requested or it has been interrupted too often. From its
     second interruption on, it is queued with back-off, so that workers which die one after the other do not all take
-    the same few shots. `people_only` picks no catalogue shot, and `kinds` no row of
-    another kind.
+    the same few shots. `people_only` picks no catalogue shot, `kinds` no row of another kind, and `engines` no shot of
+    another engine.
     """
-    order, candidate = queue_order(dialect, first, first, people_only, kinds), shot.alias("candidate")
+    order, candidate = queue_order(dialect, first, first, people_only, kinds, engines), shot.alias("candidate")
     pick = select(order.c.seq, order.c.turn).order_by(order.c.position).limit(1)
     if dialect != "sqlite":  # there nobody else writes meanwhile
         pick = pick.join(candidate, candidate.c.seq == order.c.seq)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     CTE,
@@ -48,6 +48,18 @@ from packshot.contract.status import PRIORITIES, SHOT_KINDS, Priority, ShotKind
 from packshot.store.schema import Now, shot, tenant
 
 AGEING_S = 120.0
+
+
+class Engines(NamedTuple):
+    """The engines whose shots may be claimed, by priority. Work that needs no engine may be claimed in any case."""
+
+    people: tuple[str, ...]
+    catalogue: tuple[str, ...]
+
+    def of(self, priority: Priority) -> tuple[str, ...]:
+        """The engines of this priority."""
+        return self.people if priority == "interactive" else self.catalogue
+
 
 PICTURE_ROW_STEPS = 5
 """Row-steps that take as long as the begin and decode of a picture (`picture_s` / `row_step_s` of a usual profile)."""
@@ -80,28 +92,38 @@ def of_known_kind(row: FromClause, kinds: Sequence[ShotKind] = SHOT_KINDS) -> Co
 
 @cache  # building the query takes longer than running it
 def queue_order(
-    dialect: str, tenants: int, each: int, people_only: bool = False, kinds: tuple[ShotKind, ...] = SHOT_KINDS
+    dialect: str,
+    tenants: int,
+    each: int,
+    people_only: bool = False,
+    kinds: tuple[ShotKind, ...] = SHOT_KINDS,
+    engines: Engines | None = None,
 ) -> Subquery:
     """A subquery of the front of the queue: claimable shots with `seq`, `position` (0 = next), `turn` and `nth`.
 
     It reads the lines of the `tenants` whose first shots come first, and of each priority the first `each` shots. `nth`
     numbers the shots of one line from 1. The positions before the first one with `nth` ≥ `each` are exact, but never
     those from `tenants` on. `dialect` is the database's name in SQLAlchemy. `people_only` leaves catalogue shots out,
-    and `kinds` all rows of other kinds.
+    and `kinds` all rows of other kinds. `engines` leaves out the shots of other engines; None = none of them.
     """
     priorities = PRIORITIES[:1] if people_only else PRIORITIES
     columns = shot.c.tenant_id, shot.c.seq, shot.c.priority, shot.c.created_at, _work(shot).label("work")
-    mine = shot.c.priority.in_(priorities), of_known_kind(shot, kinds)
+    mine = [shot.c.priority.in_(priorities), of_known_kind(shot, kinds)]
+    if engines is not None:
+        own = (and_(shot.c.priority == one, shot.c.engine.in_(engines.of(one))) for one in priorities)
+        mine.append(or_(shot.c.engine.is_(None), *own))
     ended = shot.c.status == _RUNNING, lease_end(shot) <= _now()
     ended_leases = select(*columns).where(*ended, *mine).cte("ended_leases")
     expired = select(ended_leases)
-    heads = _ordered("heads", union_all(*_heads(_waiting_tenants(dialect), 1, dialect, priorities, kinds), expired))
+    heads = _ordered(
+        "heads", union_all(*_heads(_waiting_tenants(dialect), 1, dialect, priorities, kinds, engines), expired)
+    )
     if tenants == each == 1:
         return heads
     next_tenants = select(heads.c.tenant_id).where(heads.c.nth_of_tenant == 1)
     chosen = next_tenants.order_by(heads.c.position).limit(_number(tenants)).cte("next_tenants")
     own_expired = expired.where(ended_leases.c.tenant_id.in_(select(chosen.c.tenant_id)))
-    return _ordered("queue_order", union_all(*_heads(chosen, each, dialect, priorities, kinds), own_expired))
+    return _ordered("queue_order", union_all(*_heads(chosen, each, dialect, priorities, kinds, engines), own_expired))
 
 
 def due_count(connection: Connection, most: int) -> int:
@@ -143,34 +165,47 @@ def _waiting_tenants(dialect: str) -> CTE:
     return tenants.union_all(following.where(tenants.c.tenant_id.is_not(None)))
 
 
-def _in_line(rows: Select[Any], line: FromClause, first: int = 1) -> Select[Any]:
-    """The first queued shots in the order of their index, (tenant, priority, seq).
+def _in_line(rows: Select[Any], line: FromClause, first: int = 1, *, by_engine: bool = False) -> Select[Any]:
+    """The first queued shots in the order of their index, (tenant, priority, seq), or with the engine before seq.
 
     Only that index has this order, which keeps the database from walking through shots that ended long ago in another.
     """
-    order = line.c.tenant_id, line.c.priority, line.c.seq
+    order = line.c.tenant_id, line.c.priority, *([line.c.engine] if by_engine else []), line.c.seq
     return rows.where(line.c.status == _QUEUED).order_by(*order).limit(_number(first))
 
 
 def _heads(
-    tenants: CTE, first: int, dialect: str, priorities: Sequence[Priority], kinds: Sequence[ShotKind]
+    tenants: CTE,
+    first: int,
+    dialect: str,
+    priorities: Sequence[Priority],
+    kinds: Sequence[ShotKind],
+    engines: Engines | None,
 ) -> list[Select[Any]]:
-    """The `first` shots that are queued and due, of each of the tenants and each of the priorities."""
+    """The `first` shots that are queued and due, of each of the tenants, the priorities and the `engines`."""
     # The table has these two priorities only. With `=`, other indexes would have the order of the result too.
     line = shot.alias("line")
     each = {"interactive": line.c.priority >= _INTERACTIVE, "catalogue": line.c.priority <= _CATALOGUE}
+    lines: list[tuple[Priority, ColumnElement[bool] | None]] = [(priority, None) for priority in priorities]
+    if engines is not None:
+        # With `=` for the engine too, other indexes would have the order of the result.
+        only = {name: and_(line.c.engine >= name, line.c.engine <= name) for one in engines for name in one}
+        lines = [(one, only[name]) for one in priorities for name in engines.of(one)]
+        lines += [(one, line.c.engine.is_(None)) for one in priorities]
     found = []
-    for priority in priorities:
-        of_priority = each[priority]
-        mine = line.c.tenant_id == tenants.c.tenant_id, of_priority, of_known_kind(line, kinds)
-        due = _in_line(select(line.c.seq).where(*mine, due_at(line) <= _now()), line, first)
+    for number, (priority, of_engine) in enumerate(lines):
+        mine = [line.c.tenant_id == tenants.c.tenant_id, each[priority], of_known_kind(line, kinds)]
+        if of_engine is not None:
+            mine[1:2] = [line.c.priority == (_INTERACTIVE if priority == "interactive" else _CATALOGUE), of_engine]
+        rows_due = select(line.c.seq).where(*mine, due_at(line) <= _now())
+        due = _in_line(rows_due, line, first, by_engine=of_engine is not None)
         if dialect == "sqlite":  # it has no LATERAL
             one = shot.alias("one")
             rows = select(one.c.tenant_id, one.c.seq, one.c.priority, one.c.created_at, _work(one).label("work"))
             found.append(rows.select_from(tenants.join(one, one.c.seq.in_(due.correlate(tenants)))))
         else:
             columns = line.c.priority, line.c.created_at, _work(line).label("work")
-            head = due.add_columns(*columns).lateral(f"head_{priority}")
+            head = due.add_columns(*columns).lateral(f"head_{number}")
             rows = select(tenants.c.tenant_id, head.c.seq, head.c.priority, head.c.created_at, head.c.work)
             found.append(rows.select_from(tenants.join(head, true())))
     return found

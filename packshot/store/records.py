@@ -409,6 +409,16 @@ class Claim:
     job: Mapping[str, object] = field(default_factory=dict)
     job_key: str | None = None
 
+    @property
+    def engine(self) -> str | None:
+        """The engine that the work needs, or None."""
+        return engine_of(self.spec, self.kind)
+
+
+def engine_of(spec: ShotSpec, kind: ShotKind) -> str | None:
+    """The engine that a shot, or another kind of work on its picture, needs; None when it paints nothing."""
+    return None if kind == "clip" or not spec.background.generated else spec.engine
+
 
 @dataclass(frozen=True)
 class Load:
@@ -417,6 +427,9 @@ class Load:
     shots: int = 0
     pictures: int = 0
     row_steps: int = 0
+
+    def __add__(self, other: Load) -> Load:
+        return Load(self.shots + other.shots, self.pictures + other.pictures, self.row_steps + other.row_steps)
 
 
 @dataclass(frozen=True)
@@ -427,11 +440,18 @@ class Flow:
     running: Load = Load()
     arrived: Load = Load()
 
+    def __add__(self, other: Flow) -> Flow:
+        return Flow(self.waiting + other.waiting, self.running + other.running, self.arrived + other.arrived)
+
 
 @dataclass(frozen=True)
 class QueueLoad:
-    """The load of the queue. Pass `last_seq` to the next query, so that `arrived` counts each shot once."""
+    """The load of the queue. Pass `last_seq` to the next query, so that `arrived` counts each shot once.
+
+    `engines` are the parts of the load that each engine has to paint. What older code accepted is in none of them.
+    """
 
     last_seq: int
     interactive: Flow
     catalogue: Flow
+    engines: Mapping[str, Mapping[Priority, Flow]] = field(default_factory=dict)

@@ -103,7 +103,8 @@ cluster = Table(
     "cluster",
     metadata,
     Column("id", _ID, primary_key=True),
-    Column("pack", String(200), nullable=False),
+    Column("pack", String(200), nullable=False),  # of the only engine; of several, the names with commas between them
+    Column("engines", Text),  # the names, with commas between them; NULL = code of before 0023, which has one engine
     Column("seen_at", Double, nullable=False),
     Column("active_at", Double),  # NULL = in standby
 )
@@ -205,6 +206,7 @@ shot = Table(
     # The shot's load, in these two columns. NULL = a replica of version 0.1.0 accepted the shot during an upgrade.
     Column("images", Integer),
     Column("row_steps", BigInteger),
+    Column("engine", String(64)),  # that it needs; NULL = none, or a replica of an earlier version accepted the shot
     Column("project_id", _ID),  # without a foreign key, which SQLite cannot add to a table
     Column("key_id", _ID),  # the key that it came with; NULL = none, or a replica of an earlier version
     Column("sku", String(100)),  # this and `meta` are the client's own words on the shot; nothing else reads them
@@ -247,7 +249,16 @@ shot = Table(
         "seq",
         postgresql_where=text("status = 'queued'"),
         sqlite_where=text("status = 'queued'"),
-        postgresql_include=["images", "row_steps", "steps"],
+        postgresql_include=["images", "row_steps", "steps", "engine"],
+    ),
+    Index(  # the same lines by engine, for a claim that may not take every engine's shots
+        "ix_shot_engine_line",
+        "tenant_id",
+        "priority",
+        "engine",
+        "seq",
+        postgresql_where=text("status = 'queued'"),
+        sqlite_where=text("status = 'queued'"),
     ),
     Index(  # when a tenant's catalogue shots were claimed, for ageing
         "ix_shot_catalogue_claimed",

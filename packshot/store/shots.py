@@ -18,7 +18,7 @@ from packshot.store.pages import MAX_PAGE
 from packshot.store.picture_uses import hold_pictures, use_pictures
 from packshot.store.positions import Positions
 from packshot.store.projects import hold_project
-from packshot.store.records import NewJob, ShotRecord
+from packshot.store.records import NewJob, ShotRecord, engine_of
 from packshot.store.references import AssetReferences
 from packshot.store.schema import NEVER, ORIGIN, Now, mask, shot, shot_mask, tenant
 from packshot.store.shot_filter import EVERY_SHOT, ShotFilter
@@ -276,6 +276,7 @@ def insert_shot(
         version=1,
         images=spec.images if job is None else job.images,
         row_steps=spec.row_steps if row_steps is None else row_steps,
+        engine=engine_of(spec, "shot" if job is None else job.kind),
         project_id=project_id,
         key_id=key_id,
         sku=sku,

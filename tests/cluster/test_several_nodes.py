@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from cluster.plan.gpu_shares import StagePacks
 from cluster.plan.packing import MAX_DEVICE_SHARE
 from cluster.plan.planner import Demand, make_plan
 from cluster.profiles import load_profile
@@ -76,7 +77,7 @@ def on_workers(nodes: Nodes) -> Placed:
 def test_replicas_sit_where_the_plan_says(placed: Placed, profile: str) -> None:
     loaded = load_profile(profile)
     pack = find_pack(loaded.pack, Settings())
-    plan = make_plan(loaded, pack.manifest, find_footprint(pack), Demand(images_per_hour=100))
+    plan = make_plan(loaded, StagePacks.of_one(pack.manifest, find_footprint(pack)), Demand(images_per_hour=100))
     (pool,) = plan.pools
     assert pool.sure == len(pool.devices) == 2  # so Ray needs no more, in whatever order they start
 

@@ -40,11 +40,10 @@ def understand(home: Path, layout: LayoutFiles) -> Understood:
     """What the flow's stage answers, over handles of this process."""
 
     async def ask() -> Understood:
-        handles = (
-            serve.get_deployment_handle(name, app_name=APPLICATION)
-            for name in ("finisher", "understand", "canny", "generator")
+        finisher, understander, canny = (
+            serve.get_deployment_handle(name, app_name=APPLICATION) for name in ("finisher", "understand", "canny")
         )
-        return await GraphStages("mini", Settings(home=home), *handles).understand(layout)
+        return await GraphStages(Settings(home=home), finisher, understander, canny, {}).understand(layout)
 
     return asyncio.run(asyncio.wait_for(ask(), LIMIT_S))
 

@@ -15,7 +15,7 @@ import pytest
 import typer
 
 from cluster.plan.drawing import draw
-from cluster.plan.gpu_shares import check_profile
+from cluster.plan.gpu_shares import StagePacks, check_profile
 from cluster.plan.planner import Demand, make_plan
 from cluster.profiles import GPU_STAGES, load_profile, profile_names
 from packshot.cli import app
@@ -321,7 +321,7 @@ def test_the_page_on_plans_lists_what_each_replica_needs() -> None:
 
 def test_the_picture_of_the_page_on_plans_is_todays() -> None:
     profile, pack = load_profile("production"), find_pack("sd15", Settings())
-    plan = make_plan(profile, pack.manifest, find_footprint(pack), Demand(50_000))
+    plan = make_plan(profile, StagePacks.of_one(pack.manifest, find_footprint(pack)), Demand(50_000))
     remedy = "packshot plan --profile production --images-per-hour 50000 --picture docs/pictures/plan-production.svg"
     assert (ROOT / "docs/pictures/plan-production.svg").read_text() == draw(plan), remedy
 

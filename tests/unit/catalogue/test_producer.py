@@ -204,8 +204,8 @@ async def test_a_producer_in_standby_claims_nothing(
     item = {"sku": "A", "photo": photo.id, "box": BOX}
     record = add_catalogue(store, tenant, [item], defaults=SMALL, axes=SCENES)
     store.catalogues.start(tenant.id, record.id)
-    assert store.clusters.is_active("old", "mini")
-    assert not store.clusters.is_active("new", "mini")
+    assert store.clusters.is_active("old", ("mini",))
+    assert not store.clusters.is_active("new", ("mini",))
 
     def producer_of(cluster: str) -> Producer:
         may_start = partial(store.clusters.may_produce, cluster)
@@ -216,7 +216,7 @@ async def test_a_producer_in_standby_claims_nothing(
     assert not await new.look()
     assert await old.look()
     old.release()
-    store.clusters.activate("new", "mini")  # clients call it
+    store.clusters.activate("new", ("mini",))  # clients call it
     assert await new.look()
 
 

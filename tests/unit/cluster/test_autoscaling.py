@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from cluster.autoscaling import Demand, Doors, Load, Pipeline, Seen, Stage, State, _needs, decide
+from cluster.autoscaling import Demand, Doors, Load, Pipeline, Seen, Stage, State, _painting, decide
 
 PLAN = Pipeline(
     row_step_s=0.05,
@@ -236,8 +236,7 @@ def test_at_the_limit_the_catalogue_gives_way() -> None:
     """A catalogue that could fill the cluster does not take the capacity of interactive shots."""
     bulk = Demand(waiting=shots(10**6))
     seen = Seen(0.0, {"generator": Stage(50, 50, 1, 50)}, people(20.0), bulk)
-    needs, _ = _needs(seen, 0.0, PLAN, PLAN.start_s)
-    assert needs["generator"] == 50
+    assert _painting("generator", seen, 0.0, PLAN, PLAN.start_s).generators == 50
     assert Cluster(high=50).ticks(3, people(20.0), bulk)["generator"] == 50
 
 

@@ -10,13 +10,13 @@ import ray
 import yaml
 
 from cluster.local import serving
-from cluster.plan.gpu_shares import Need, check_profile, kinds_of, need, refuse_misfits
+from cluster.plan.gpu_shares import Need, StagePacks, check_profile, kinds_of, need, refuse_misfits
 from cluster.plan.packing import MAX_DEVICE_SHARE, overfull, sure_devices
 from cluster.profiles import GPU_STAGES, Profile, load_profile, profile_names
 from cluster.render import serve_config
 from packshot.errors import BadInput, PackRefused
 from packshot.models.device import CUDA_CONTEXT_GIB, allocator_fraction
-from packshot.models.footprint.pack_footprint import GpuStage, find_footprint
+from packshot.models.footprint.pack_footprint import find_footprint
 from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from tests.tiny_pack import build_tiny_pack
@@ -38,7 +38,7 @@ def changed(tmp_path: Path, change: dict[str, Any], base: str = "one-gpu") -> Pr
     return load_profile(str(file))
 
 
-def check(profile: Profile) -> dict[GpuStage, Need]:
+def check(profile: Profile) -> dict[str, Need]:
     return check_profile(profile, Settings())
 
 
@@ -107,9 +107,9 @@ def test_a_pack_too_large_for_the_device_is_refused(tmp_path: Path) -> None:
 
 def test_a_device_that_is_smaller_than_planned_is_refused() -> None:
     profile, pack = load_profile("one-gpu"), find_pack("sd15", Settings())
-    refuse_misfits(profile, find_footprint(pack), pack.manifest, 22.0)
+    refuse_misfits(profile, StagePacks.of_one(pack.manifest, find_footprint(pack)), 22.0)
     with pytest.raises(BadInput, match=r"of 15 GiB is 2\.55"):
-        refuse_misfits(profile, find_footprint(pack), pack.manifest, 15.0)
+        refuse_misfits(profile, StagePacks.of_one(pack.manifest, find_footprint(pack)), 15.0)
 
 
 def test_shares_that_ray_would_add_up_to_more_than_the_limit_are_refused(tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ import json
 import math
 import xml.etree.ElementTree as ElementTree
 from functools import cache
+from typing import Any
 
 import pytest
 
 from cluster.plan import rates
 from cluster.plan.drawing import draw
+from cluster.plan.gpu_shares import StagePacks
 from cluster.plan.gpus import GPUS
 from cluster.plan.packing import MAX_DEVICE_SHARE
 from cluster.plan.planner import Demand, Plan, make_plan
@@ -20,10 +22,10 @@ from packshot.settings import Settings
 
 
 @cache
-def planned(profile: str = "node", images_per_hour: float = 20_000.0, **demand: float) -> Plan:
+def planned(profile: str = "node", images_per_hour: float = 20_000.0, **demand: Any) -> Plan:
     loaded = load_profile(profile)
     pack = find_pack(loaded.pack or "mini", Settings())
-    return make_plan(loaded, pack.manifest, find_footprint(pack), Demand(images_per_hour, **demand))
+    return make_plan(loaded, StagePacks.of_one(pack.manifest, find_footprint(pack)), Demand(images_per_hour, **demand))
 
 
 PLANS = [("one-gpu", 1000.0), ("node", 3_000.0), ("node", 20_000.0), ("production", 0.0), ("production", 60_000.0)]
@@ -83,7 +85,7 @@ def test_fewer_photos_an_image_make_room_for_more_images() -> None:
         ({"utilisation": 1.1}, "utilisation must be over 0 and at most 1, got 1.1"),
     ],
 )
-def test_a_demand_that_makes_no_sense_is_refused(demand: dict[str, float], reason: str) -> None:
+def test_a_demand_that_makes_no_sense_is_refused(demand: dict[str, Any], reason: str) -> None:
     with pytest.raises(BadInput, match=reason):
         Demand(**{"images_per_hour": 1.0, **demand})
 

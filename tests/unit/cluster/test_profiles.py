@@ -111,7 +111,10 @@ def test_the_one_gpu_profile_fits_every_model_on_one_device() -> None:
     [
         ({"repliccas": 3}, "Extra inputs are not permitted"),
         ({"stages": {"canny": {"cpu": 1}}}, "Extra inputs are not permitted"),
-        ({"stages": {"painter": {}}}, "Input should be"),
+        ({"stages": {"painter": {}}}, "a deployment must be one of"),
+        ({"stages": {"generator-sdxl": {}}}, "must be of an engine of `engines` besides the first"),
+        ({"engines": ["mini", "mini"]}, "engines must differ"),
+        ({"engines": ["mini", "sd15"], "pack": "mini"}, "pack and engines exclude each other"),
         ({"stages": {"canny": {"replicas": {"min": 3, "max": 2}}}}, "replicas.min must be ≤ replicas.max, got 3 and 2"),
         (
             {"stages": {"canny": {"replicas": {"min": -1}}}},

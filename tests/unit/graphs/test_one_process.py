@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import graphs.one_process
+from graphs.local_models import Models
 from graphs.one_process import serving_in_process
 from packshot.client import Client
 from packshot.contract.events import ProgressEvent
 from packshot.errors import BadInput, NotFound, PackRefused
 from packshot.imaging.codec import encode_png, read_png
+from packshot.models.packs.pack import find_pack
 from packshot.settings import Settings
 from tests.api_graph import png
 from tests.tiny_pack import SIZE_PX, build_tiny_pack
@@ -186,3 +188,56 @@ def test_a_touchup_paints_a_part_of_a_picture_and_goes_back(client: Client) -> N
     assert client.versions(parent.id).newest == new.id
     assert client.restore(parent.id).superseded_by is None
     assert client.versions(new.id).newest == parent.id
+
+
+def test_several_engines_paint_with_their_own_packs_and_idle_ones_make_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed, name in enumerate(("first", "second")):
+        build_tiny_pack(tmp_path / "packs" / name, seed=seed)
+    loaded: list[list[str]] = []
+    load = Models.engine
+
+    def noted(models: Models, name: str, busy: Collection[str] = ()) -> object:
+        engine = load(models, name, busy)
+        loaded.append(list(models.loaded))
+        return engine
+
+    monkeypatch.setattr(Models, "engine", noted)
+    settings = Settings(home=tmp_path / "home", pack_path=str(tmp_path / "packs"), engines="first, second")
+    settings = settings.model_copy(update={"open_access": True, "device": "cpu", "dtype": "fp32"})
+    with serving_in_process(settings) as url, Client(url) as client:
+        assert [one.name for one in client.engines()] == ["first", "second"]
+        mask = client.masks(client.upload(png()).id, boxes=[(20, 20, 80, 60)])[0]
+        request = {"layers": [{"mask_id": mask.id}], "prompt": "table", "steps": 2}
+        request |= {"canvas": {"width": SIZE_PX, "height": SIZE_PX}}
+
+        def unet_of(**changes: object) -> tuple[str, str]:
+            shot = client.shoot({**request, **changes}).id
+            list(client.events([shot]))
+            ended = client.shot(shot)
+            assert ended.status == "done", ended
+            return ended.request.engine, (ended.images[0].recipe.pack or {})["unet"]
+
+        default, second = unet_of(), unet_of(engine="second")
+        assert (default[0], second[0]) == ("first", "second")
+        assert default[1] != second[1]
+        assert loaded[-1] == ["first", "second"], "there is memory for both"
+        with pytest.raises(BadInput, match=r"first, second.*got 'third'"):
+            client.shoot({**request, "engine": "third"})
+
+
+def test_an_idle_engine_is_dropped_when_another_would_not_fit(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack = find_pack("tiny", settings)
+    models = Models(pack, {"a": pack, "b": pack, "c": pack}, settings, geometry=pack, detector=pack, freeze=False)
+    models.engine("a")
+    monkeypatch.setattr("graphs.local_models.free_bytes", lambda device: 0.0)
+    models.engine("b", busy=("a",))
+    assert list(models.loaded) == ["a", "b"], "the busy one stays"
+    models.engine("c", busy=("b",))
+    assert list(models.loaded) == ["b", "c"]
+    monkeypatch.undo()
+    models.engine("a")
+    assert list(models.loaded) == ["b", "c", "a"]

@@ -40,7 +40,7 @@ class Painter:
         if not held:
             self.let_go.set()
 
-    def framing_of(self, canvas: Canvas) -> Framing:
+    def framing_of(self, canvas: Canvas, engine: str = "") -> Framing:
         return Framing.of_whole(canvas.width // 4, canvas.height // 4)
 
     async def prepare(self, files: LayoutFiles, framing: Framing) -> Placed:
@@ -57,7 +57,7 @@ class Painter:
     async def control_maps(
         self, fitted: Fitted, products: Sequence[Understanding] | None, spec: ShotSpec
     ) -> ConditionMaps:
-        return control_maps(fitted, products, spec, self.framing_of(spec.canvas))
+        return control_maps(fitted, products, spec, self.framing_of(spec.canvas, spec.engine))
 
     async def paint(
         self,

@@ -20,9 +20,9 @@ class Counted(Painter):
         super().__init__(store, held=True)
         self.came = asyncio.Semaphore(0)
 
-    def framing_of(self, canvas: Canvas) -> Framing:
+    def framing_of(self, canvas: Canvas, engine: str = "") -> Framing:
         self.came.release()
-        return super().framing_of(canvas)
+        return super().framing_of(canvas, engine)
 
 
 async def test_a_persons_shot_finds_a_place_beside_a_catalogue(

@@ -10,7 +10,7 @@ from packshot.store.clusters import SEEN_FOR_S
 from packshot.store.schema import Now, cluster
 from packshot.store.store import Store
 
-OLD, NEW = ("session_old", "mini"), ("session_new", "mini")
+OLD, NEW = ("session_old", ("mini",)), ("session_new", ("mini",))
 
 
 def fall_silent(store: Store, cluster_id: str) -> None:
@@ -50,13 +50,24 @@ def test_a_second_cluster_takes_over_when_the_first_one_leaves_or_falls_silent(s
         store.clusters.leave(OLD[0])
 
 
-def test_a_cluster_of_another_pack_is_refused_while_the_first_one_is_there(store: Store) -> None:
+def test_another_pack_is_refused_beside_a_cluster_of_an_earlier_version(store: Store) -> None:
+    """Its code paints every shot with its only pack, whatever engine the shot names."""
     store.clusters.join(*OLD)
-    with pytest.raises(BadInput, match=r"serves 'sd15', but session_old.*PACKSHOT_DATABASE_URL"):
-        store.clusters.join("session_new", "sd15")
-    store.clusters.join("session_old", "sd15")  # its own pack may change in place
-    store.clusters.join("session_old", "mini")
-    fall_silent(store, "session_old")
-    store.clusters.join("session_new", "sd15")
-    store.clusters.leave("session_new")
+    with store.database.write() as connection:
+        connection.execute(update(cluster).values(engines=None))  # as that code writes it
+    for engines in (("sd15",), ("mini", "sd15")):
+        with pytest.raises(BadInput, match=r"serves '(mini,)?sd15', but session_old.*PACKSHOT_DATABASE_URL"):
+            store.clusters.join("session_new", engines)
     store.clusters.join(*NEW)
+    store.clusters.leave("session_new")
+    fall_silent(store, "session_old")
+    store.clusters.join("session_new", ("mini", "sd15"))
+
+
+def test_clusters_may_serve_different_engines_and_know_which_are_elsewhere(store: Store) -> None:
+    store.clusters.join(*OLD)
+    store.clusters.join("session_new", ("sd15", "mini"))
+    assert store.clusters.elsewhere(("mini",)) == {"sd15"}
+    assert store.clusters.elsewhere(("mini", "sd15")) == frozenset()
+    fall_silent(store, "session_new")
+    assert store.clusters.elsewhere(("mini",)) == frozenset()
