@@ -32,7 +32,7 @@ async def touch_up(store: Store, claim: Claim, stages: Stages, on_step: OnStep) 
         strength=touchup.strength,
         conditions=(),
     )
-    edges = stages.edges(placed.fitted)
+    edges = stages.edges(placed.fitted) if brief.control_scale else None
     async for update in stages.paint(
         placed.fitted, edges, brief, interactive=spec.interactive, alone=claim.crashes > 0
     ):
