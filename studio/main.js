@@ -134,11 +134,10 @@ function wireFiles() {
   });
   addEventListener("drop", (event) => {
     if (!carries(event)) return;
-    const taken = event.defaultPrevented; // by a field
-    event.preventDefault();
     const mask = asMask(event);
     over((depth = 0) > 0);
-    if (taken) return;
+    if (event.defaultPrevented) return; // a field took it
+    event.preventDefault();
     go("cut");
     if (mask) cut.useMask(files(event.dataTransfer)[0]);
     else addFiles(files(event.dataTransfer));

@@ -18,6 +18,11 @@ let status = () => {};
 /** `tell(text)` sets the status line. */
 export function open(tell) {
   status = tell;
+  $("template-form").append(
+    h("input", { id: "template-name", type: "text", maxLength: 120, "aria-label": "Name of the template", autocomplete: "off" }),
+    h("button", { id: "template-keep", className: "small" }, "Save"),
+    h("button", { id: "template-cancel", className: "small ghost" }, "Cancel"),
+  );
   $("template-save").addEventListener("click", () => ask(suggested()));
   $("template-keep").addEventListener("click", saveBrief);
   $("template-name").addEventListener("keydown", (event) => {
