@@ -134,9 +134,10 @@ function wireFiles() {
   });
   addEventListener("drop", (event) => {
     if (!carries(event)) return;
-    event.preventDefault();
     const mask = asMask(event);
     over((depth = 0) > 0);
+    if (event.defaultPrevented) return; // a field took it
+    event.preventDefault();
     go("cut");
     if (mask) cut.useMask(files(event.dataTransfer)[0]);
     else addFiles(files(event.dataTransfer));
