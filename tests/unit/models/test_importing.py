@@ -143,9 +143,7 @@ def test_weights_that_are_not_the_configs_are_refused(checkpoint: Path, settings
     (torn / "vae/config.json").write_text(json.dumps(config | {"latent_channels": 8}))
     assert "must be 8 or 17" in refused(torn, settings)
     (torn / "vae/config.json").write_text(json.dumps(config | {"_class_name": "AutoencoderDC"}))
-    assert "vae must be one of AutoencoderKL, AutoencoderTiny, its config says 'AutoencoderDC'" in refused(
-        torn, settings
-    )
+    assert "its config says 'AutoencoderDC'" in refused(torn, settings)
 
 
 def test_what_is_no_checkpoint_names_the_remedy(checkpoint: Path, settings: Settings, tmp_path: Path) -> None:
